@@ -1,0 +1,17 @@
+//! The words of the trade: entities, windows, queries, records, reports.
+//!
+//! Pure: no input or output, no clock, nothing asynchronous.
+
+pub mod entity;
+pub mod instant;
+pub mod plan;
+pub mod query;
+pub mod record;
+pub mod report;
+pub mod window;
+
+pub use entity::{EntityKind, EntityRegistry, EntitySpec};
+pub use plan::{PageSize, Plan, parse_range};
+pub use record::{Page, Payload, Record};
+pub use report::{LoadCounts, Report, RunReport, RunStatus, WindowReport, WindowStatus};
+pub use window::{Chunk, Window, chunk_range};

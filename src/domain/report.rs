@@ -1,0 +1,243 @@
+//! What a run did. Serialised, it is the `--json` object of the command line.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::domain::Window;
+
+/// How a window ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WindowStatus {
+    /// Read, stored and committed.
+    Done,
+    /// Nothing of it was committed.
+    Failed,
+    /// Not read: an earlier run committed it, or this is a dry run.
+    Skipped,
+}
+
+/// How a run of one entity ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunStatus {
+    /// No window failed.
+    Ok,
+    /// Some windows failed; the others are committed.
+    Partial,
+    /// Every window that was tried failed.
+    Failed,
+}
+
+/// What a sink did with the records of one window. The four add up to `rows`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LoadCounts {
+    /// Distinct records handed over.
+    pub rows: u64,
+    /// New in the table.
+    pub inserted: u64,
+    /// Replaced an older version.
+    pub updated: u64,
+    /// Already there, or older than what is there.
+    pub unchanged: u64,
+    /// Could not be stored.
+    pub rejected: u64,
+}
+
+/// One window's outcome.
+#[derive(Debug, Clone, Serialize)]
+pub struct WindowReport {
+    /// First instant inside.
+    pub start: DateTime<Utc>,
+    /// First instant after.
+    pub end: DateTime<Utc>,
+    /// How it ended.
+    pub status: WindowStatus,
+    /// Pages read.
+    pub pages: u32,
+    /// Distinct records.
+    pub rows: u64,
+    /// New records.
+    pub inserted: u64,
+    /// Changed records.
+    pub updated: u64,
+    /// Records already there.
+    pub unchanged: u64,
+    /// Records that could not be stored.
+    pub rejected: u64,
+    /// HTTP requests for data, retries included.
+    pub requests: u64,
+    /// Of those, repetitions.
+    pub retries: u64,
+    /// Wall time, milliseconds.
+    pub duration_ms: u64,
+    /// Why it failed, one line.
+    pub error: Option<String>,
+    /// The landing file, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+impl WindowReport {
+    /// A report of a window that was not read.
+    pub fn skipped(window: Window) -> Self {
+        Self::empty(window, WindowStatus::Skipped)
+    }
+
+    /// A report without any count.
+    pub fn empty(window: Window, status: WindowStatus) -> Self {
+        Self {
+            start: window.start,
+            end: window.end,
+            status,
+            pages: 0,
+            rows: 0,
+            inserted: 0,
+            updated: 0,
+            unchanged: 0,
+            rejected: 0,
+            requests: 0,
+            retries: 0,
+            duration_ms: 0,
+            error: None,
+            path: None,
+        }
+    }
+
+    /// Takes over a sink's counts.
+    #[must_use]
+    pub fn with_counts(mut self, counts: LoadCounts) -> Self {
+        self.rows = counts.rows;
+        self.inserted = counts.inserted;
+        self.updated = counts.updated;
+        self.unchanged = counts.unchanged;
+        self.rejected = counts.rejected;
+        self
+    }
+
+    /// The window itself.
+    pub fn window(&self) -> Window {
+        Window { start: self.start, end: self.end }
+    }
+}
+
+/// Sums over the windows of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Windows of the plan, skipped ones included.
+    pub windows: u64,
+    /// Pages read.
+    pub pages: u64,
+    /// Records, each counted once a window.
+    pub rows: u64,
+    /// New records.
+    pub inserted: u64,
+    /// Changed records.
+    pub updated: u64,
+    /// Records already there.
+    pub unchanged: u64,
+    /// Records that could not be stored.
+    pub rejected: u64,
+    /// HTTP requests for data.
+    pub requests: u64,
+    /// Of those, repetitions.
+    pub retries: u64,
+    /// Wall time of the run, milliseconds: less than the sum of its windows, which overlap.
+    pub duration_ms: u64,
+}
+
+/// One entity's run.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunReport {
+    /// Our name of the entity.
+    pub entity: String,
+    /// The company.
+    pub realm_id: String,
+    /// Names this run in the ledger and the logs.
+    pub run_id: String,
+    /// How it ended.
+    pub status: RunStatus,
+    /// Its windows, oldest first.
+    pub windows: Vec<WindowReport>,
+    /// Their sums.
+    pub totals: Totals,
+}
+
+impl RunReport {
+    /// Sums up `windows`, which it puts in order.
+    pub fn new(entity: &str, realm_id: &str, run_id: &str, mut windows: Vec<WindowReport>, duration_ms: u64) -> Self {
+        windows.sort_by_key(|w| (w.start, w.end));
+        let mut totals = Totals { windows: windows.len() as u64, duration_ms, ..Totals::default() };
+        for w in &windows {
+            totals.pages += u64::from(w.pages);
+            totals.rows += w.rows;
+            totals.inserted += w.inserted;
+            totals.updated += w.updated;
+            totals.unchanged += w.unchanged;
+            totals.rejected += w.rejected;
+            totals.requests += w.requests;
+            totals.retries += w.retries;
+        }
+        let failed = windows.iter().filter(|w| w.status == WindowStatus::Failed).count();
+        let done = windows.iter().filter(|w| w.status == WindowStatus::Done).count();
+        let status = match (failed, done) {
+            (0, _) => RunStatus::Ok,
+            (_, 0) => RunStatus::Failed,
+            _ => RunStatus::Partial,
+        };
+        Self { entity: entity.into(), realm_id: realm_id.into(), run_id: run_id.into(), status, windows, totals }
+    }
+}
+
+/// Everything one call did: one run an entity.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// The runs, in the order of the entities asked for.
+    pub runs: Vec<RunReport>,
+}
+
+impl Report {
+    /// Whether no window failed and no record was rejected.
+    pub fn is_complete(&self) -> bool {
+        self.runs.iter().all(|run| run.status == RunStatus::Ok && run.totals.rejected == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeZone;
+
+    fn window(day: u32, status: WindowStatus) -> WindowReport {
+        let at = |d| Utc.with_ymd_and_hms(2025, 1, d, 0, 0, 0).unwrap();
+        WindowReport::empty(Window { start: at(day), end: at(day + 1) }, status)
+            .with_counts(LoadCounts { rows: 12, inserted: 12, ..LoadCounts::default() })
+    }
+
+    #[test]
+    fn json_has_the_keys_of_the_contract_in_order() {
+        let report = Report { runs: vec![RunReport::new("customers", "9", "r", vec![window(1, WindowStatus::Done)], 7)] };
+        assert_eq!(
+            serde_json::to_string(&report).unwrap(),
+            concat!(
+                r#"{"runs":[{"entity":"customers","realm_id":"9","run_id":"r","status":"ok","#,
+                r#""windows":[{"start":"2025-01-01T00:00:00Z","end":"2025-01-02T00:00:00Z","status":"done","pages":0,"rows":12,"#,
+                r#""inserted":12,"updated":0,"unchanged":0,"rejected":0,"requests":0,"retries":0,"duration_ms":0,"error":null}],"#,
+                r#""totals":{"windows":1,"pages":0,"rows":12,"inserted":12,"updated":0,"unchanged":0,"rejected":0,"#,
+                r#""requests":0,"retries":0,"duration_ms":7}}]}"#
+            )
+        );
+    }
+
+    #[test]
+    fn status_tells_some_failed_from_all_failed() {
+        use WindowStatus::{Done, Failed, Skipped};
+        let status = |all: &[WindowStatus]| {
+            RunReport::new("x", "9", "r", all.iter().map(|s| window(1, *s)).collect(), 0).status
+        };
+        assert_eq!(status(&[Done, Skipped]), RunStatus::Ok);
+        assert_eq!(status(&[Done, Failed]), RunStatus::Partial);
+        assert_eq!(status(&[Failed, Skipped]), RunStatus::Failed);
+        assert_eq!(status(&[]), RunStatus::Ok);
+    }
+}

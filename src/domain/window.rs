@@ -1,0 +1,191 @@
+//! Half-open windows of time, and how a range is cut into them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Days, Months, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::instant::format_instant;
+use crate::error::{Error, Result};
+
+/// A half-open interval of UTC time: `start` is inside, `end` is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Window {
+    /// First instant inside.
+    pub start: DateTime<Utc>,
+    /// First instant after.
+    pub end: DateTime<Utc>,
+}
+
+impl Window {
+    /// A window, if its end is after its start.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with both bounds.
+    pub fn new(start: DateTime<Utc>, end: DateTime<Utc>) -> Result<Self> {
+        if end <= start {
+            let (start, end) = (format_instant(start), format_instant(end));
+            return Err(Error::config("end", format!("{end} is not after start {start}")));
+        }
+        Ok(Self { start, end })
+    }
+
+    /// Whether these windows, in any order and overlapping or not, leave no instant of `self` uncovered.
+    pub fn is_covered_by(&self, windows: &[Window]) -> bool {
+        let mut sorted: Vec<_> = windows.iter().filter(|w| w.end > self.start && w.start < self.end).collect();
+        sorted.sort();
+        let mut covered_to = self.start;
+        for window in sorted {
+            if window.start > covered_to {
+                return false;
+            }
+            covered_to = covered_to.max(window.end);
+        }
+        covered_to >= self.end
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}, {})", format_instant(self.start), format_instant(self.end))
+    }
+}
+
+/// The unit in which a range is cut into windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chunk {
+    /// This many days of 24 hours.
+    Days(u32),
+    /// This many calendar months, counted from the start of the range; month ends are clamped.
+    Months(u32),
+}
+
+/// More days than this in one window is a slip of the pen.
+const MOST_DAYS: u32 = 36_500;
+
+impl FromStr for Chunk {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let name = text.trim().to_ascii_lowercase();
+        let unknown =
+            || Error::config("chunk", format!("unknown chunk '{text}'; use day, week, month, quarter, year or Nd (50d)"));
+        Ok(match name.as_str() {
+            "day" => Self::Days(1),
+            "week" => Self::Days(7),
+            "month" => Self::Months(1),
+            "quarter" => Self::Months(3),
+            "year" => Self::Months(12),
+            other => {
+                let digits = other.strip_suffix('d').ok_or_else(unknown)?;
+                if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                    return Err(unknown());
+                }
+                match digits.parse() {
+                    Ok(days @ 1..=MOST_DAYS) => Self::Days(days),
+                    _ => return Err(Error::config("chunk", format!("'{text}' is not 1 to {MOST_DAYS} days"))),
+                }
+            }
+        })
+    }
+}
+
+impl Chunk {
+    /// The `index`-th boundary after `start`, counted from `start` itself: counting from the previous boundary
+    /// would make 31 January, 28 February, 28 March of what must be 31 January, 28 February, 31 March.
+    fn boundary(self, start: DateTime<Utc>, index: u32) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Days(days) => start.checked_add_days(Days::new(u64::from(days) * u64::from(index))),
+            Self::Months(months) => start.checked_add_months(Months::new(months.checked_mul(index)?)),
+        }
+    }
+}
+
+/// Cuts `range` into windows of one `chunk`, oldest first: half-open, adjacent, together exactly the range. The
+/// last may be shorter.
+pub fn chunk_range(range: Window, chunk: Chunk) -> Vec<Window> {
+    let mut windows = Vec::new();
+    let mut start = range.start;
+    for index in 1.. {
+        let end = chunk.boundary(range.start, index).map_or(range.end, |boundary| boundary.min(range.end));
+        windows.push(Window { start, end });
+        if end == range.end {
+            break;
+        }
+        start = end;
+    }
+    windows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::instant::parse_instant;
+    use proptest::prelude::*;
+
+    fn window(start: &str, end: &str) -> Window {
+        Window::new(parse_instant("start", start).unwrap(), parse_instant("end", end).unwrap()).unwrap()
+    }
+
+    fn starts(range: Window, chunk: &str) -> Vec<String> {
+        let cut = chunk_range(range, chunk.parse().unwrap());
+        cut.iter().map(|w| format_instant(w.start)[..10].to_owned()).collect()
+    }
+
+    #[test]
+    fn month_ends_are_clamped_and_not_forgotten() {
+        assert_eq!(
+            starts(window("2025-01-31", "2025-05-31"), "month"),
+            ["2025-01-31", "2025-02-28", "2025-03-31", "2025-04-30"]
+        );
+        assert_eq!(starts(window("2024-02-29", "2026-03-01"), "year"), ["2024-02-29", "2025-02-28", "2026-02-28"]);
+    }
+
+    #[test]
+    fn every_unit_cuts_as_named() {
+        let year = window("2025-01-01", "2026-01-01");
+        for (chunk, count) in [("day", 365), ("week", 53), ("month", 12), ("quarter", 4), ("year", 1), ("50d", 8)] {
+            assert_eq!(chunk_range(year, chunk.parse().unwrap()).len(), count, "{chunk}");
+        }
+    }
+
+    #[test]
+    fn unknown_chunks_are_refused_with_their_text() {
+        for text in ["", "hour", "d", "0d", "-1d", "1.5d", "99999d", "month2", "+5d"] {
+            let error = text.parse::<Chunk>().unwrap_err().to_string();
+            assert!(error.starts_with("chunk: ") && error.contains(&format!("'{text}'")), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_end_that_is_not_after_the_start_is_refused() {
+        let day = parse_instant("start", "2025-01-01").unwrap();
+        assert!(Window::new(day, day).is_err());
+    }
+
+    #[test]
+    fn coverage_sees_gaps_and_joins_overlaps() {
+        let whole = window("2025-01-01", "2025-01-10");
+        let parts = [window("2025-01-05", "2025-01-12"), window("2024-12-01", "2025-01-04"), window("2025-01-03", "2025-01-05")];
+        assert!(whole.is_covered_by(&parts));
+        assert!(!whole.is_covered_by(&parts[..2]));
+        assert!(!whole.is_covered_by(&[]));
+    }
+
+    proptest! {
+        #[test]
+        fn windows_are_adjacent_and_together_the_range(
+            start in 0i64..2_000_000_000, length in 1i64..400_000_000,
+            chunk in prop_oneof![(1u32..400).prop_map(Chunk::Days), (1u32..25).prop_map(Chunk::Months)],
+        ) {
+            let at = |s| DateTime::from_timestamp(s, 0).unwrap();
+            let range = Window::new(at(start), at(start + length)).unwrap();
+            let windows = chunk_range(range, chunk);
+            prop_assert_eq!(windows[0].start, range.start);
+            prop_assert_eq!(windows[windows.len() - 1].end, range.end);
+            prop_assert!(windows.iter().all(|w| w.start < w.end));
+            prop_assert!(windows.windows(2).all(|pair| pair[0].end == pair[1].start));
+        }
+    }
+}

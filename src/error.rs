@@ -1,0 +1,193 @@
+//! What can go wrong, and what the caller can do about it.
+//!
+//! A variant says *what happened*; [`Error::recovery`] says *what to do*. Texts are one line and never hold a
+//! secret: token material is scrubbed where answers are parsed (`source::qbo::fault`).
+
+use std::time::Duration;
+
+/// The result of everything that can fail in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What a caller does about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// The same call may succeed later, unchanged.
+    Retry,
+    /// A person must authorise the connection again.
+    Reauthorise,
+    /// Nothing but a change of input, settings or data helps.
+    Abort,
+}
+
+impl Recovery {
+    /// The name that Python users see in `QboError.recovery`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Reauthorise => "reauthorise",
+            Self::Abort => "abort",
+        }
+    }
+}
+
+/// Everything that can go wrong. Cheap to move: the rare large parts are boxed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting, flag or argument is missing or unusable. Found before any data request.
+    #[error("{setting}: {reason}")]
+    Config {
+        /// The setting, flag or argument as the user wrote it.
+        setting: String,
+        /// What is wrong with it, and the value where it is no secret.
+        reason: String,
+    },
+
+    /// The token endpoint or the API refused the credentials.
+    #[error("credentials refused: {reason}{}", trace(.intuit_tid))]
+    Unauthenticated {
+        /// Intuit's words, and the step to take.
+        reason: String,
+        /// Intuit's id of the request, for its support.
+        intuit_tid: Option<String>,
+    },
+
+    /// The token is valid but not for this company or host (QBO fault 3100).
+    #[error("access denied: {reason}{}", trace(.intuit_tid))]
+    PermissionDenied {
+        /// Intuit's words, and the usual cause.
+        reason: String,
+        /// Intuit's id of the request.
+        intuit_tid: Option<String>,
+    },
+
+    /// Still throttled when tries or time ran out.
+    #[error("rate limited{}", trace(.intuit_tid))]
+    RateLimited {
+        /// How long the server asked to wait, if it said so.
+        retry_after: Option<Duration>,
+        /// Intuit's id of the request.
+        intuit_tid: Option<String>,
+    },
+
+    /// No usable answer: connection, time-out, cut body.
+    #[error("{reason}")]
+    Transport {
+        /// What failed on the way.
+        reason: String,
+    },
+
+    /// The API answered with a fault.
+    #[error("QuickBooks answered HTTP {status}, code {code}: {message}{}", trace(.intuit_tid))]
+    Api {
+        /// HTTP status.
+        status: u16,
+        /// Intuit's fault code, or `none`.
+        code: String,
+        /// Intuit's message and detail, scrubbed.
+        message: String,
+        /// Intuit's id of the request.
+        intuit_tid: Option<String>,
+    },
+
+    /// Data that cannot be understood: an answer, a landing line, a record without an `Id`.
+    #[error("{what}: {reason}")]
+    Decode {
+        /// What was being read.
+        what: String,
+        /// Why it could not be.
+        reason: String,
+    },
+
+    /// The retry loop gave up; `last` is the final failure.
+    #[error("{last} (attempts={attempts}, elapsed={:.1}s)", .elapsed.as_secs_f64())]
+    RetriesExhausted {
+        /// How many times the request was sent.
+        attempts: u32,
+        /// Time from the first attempt to giving up.
+        elapsed: Duration,
+        /// The failure of the last attempt.
+        last: Box<Error>,
+    },
+
+    /// Postgres refused or went away.
+    #[error("Postgres: {reason}{}", .sqlstate.as_ref().map(|s| format!(" (SQLSTATE {s})")).unwrap_or_default())]
+    Database {
+        /// The server's own words.
+        reason: String,
+        /// The five-character SQLSTATE, when the server sent one.
+        sqlstate: Option<String>,
+    },
+
+    /// A landing file could not be read or written.
+    #[error("{path}: {reason}")]
+    Landing {
+        /// The file or directory.
+        path: String,
+        /// The operating system's words.
+        reason: String,
+    },
+
+    /// The run was stopped from outside.
+    #[error("stopped before it was done; committed windows stay")]
+    Cancelled,
+
+    /// A defect of ours: a panic or a broken invariant.
+    #[error("internal error: {0}; please report it")]
+    Internal(String),
+}
+
+fn trace(tid: &Option<String>) -> String {
+    tid.as_ref().map(|tid| format!(" (intuit_tid={tid})")).unwrap_or_default()
+}
+
+impl Error {
+    /// A [`Error::Config`] about `setting`.
+    pub fn config(setting: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Config { setting: setting.into(), reason: reason.into() }
+    }
+
+    /// A [`Error::Decode`] about `what`.
+    pub fn decode(what: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Self::Decode { what: what.into(), reason: reason.to_string() }
+    }
+
+    /// A [`Error::Landing`] about `path`.
+    pub fn landing(path: &std::path::Path, reason: impl std::fmt::Display) -> Self {
+        Self::Landing { path: path.display().to_string(), reason: reason.to_string() }
+    }
+
+    /// What to do about it.
+    pub fn recovery(&self) -> Recovery {
+        match self {
+            Self::RateLimited { .. } | Self::Transport { .. } | Self::Cancelled => Recovery::Retry,
+            Self::Unauthenticated { .. } => Recovery::Reauthorise,
+            Self::RetriesExhausted { last, .. } => last.recovery(),
+            // 08: connection, 40: rollback, 53: resources, 57P: server going down. All pass by themselves.
+            Self::Database { sqlstate, .. } => match sqlstate.as_deref() {
+                Some(s) if ["08", "40", "53", "57P"].iter().any(|class| s.starts_with(class)) => Recovery::Retry,
+                None => Recovery::Retry,
+                Some(_) => Recovery::Abort,
+            },
+            Self::Config { .. }
+            | Self::PermissionDenied { .. }
+            | Self::Api { .. }
+            | Self::Decode { .. }
+            | Self::Landing { .. }
+            | Self::Internal(_) => Recovery::Abort,
+        }
+    }
+
+    /// Whether every other window would fail in the same way, so that the run should stop asking.
+    pub fn ends_run(&self) -> bool {
+        match self {
+            Self::RetriesExhausted { last, .. } => last.ends_run(),
+            Self::Config { .. }
+            | Self::Unauthenticated { .. }
+            | Self::PermissionDenied { .. }
+            | Self::Cancelled
+            | Self::Internal(_) => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The access token that everyone in this process shares: fetched once, refreshed early, by one caller at a time.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::error::Result;
+use crate::port::Secret;
+
+/// An access token and when it stops working.
+#[derive(Debug, Clone)]
+pub struct AccessToken {
+    /// The value of the `Authorization` header, scheme included.
+    pub authorization: Secret,
+    /// When it expires.
+    pub expires_at: Instant,
+}
+
+/// Obtains access tokens, for example with a refresh token.
+pub trait TokenIssuer: Send + Sync + 'static {
+    /// Obtains a new access token. When it returns, whatever must survive has been stored.
+    ///
+    /// # Errors
+    /// If the credentials are refused, or no answer comes.
+    fn issue(&self) -> impl Future<Output = Result<AccessToken>> + Send;
+}
+
+/// Tokens are renewed this long before they expire, so that none dies on the way.
+const EARLY: Duration = Duration::from_secs(300);
+
+/// Holds the current token.
+#[derive(Debug)]
+pub struct TokenCache<I> {
+    issuer: I,
+    // Held across the refresh on purpose: whoever comes meanwhile waits and finds the new token.
+    current: Mutex<Current>,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    token: Option<AccessToken>,
+    generation: u64,
+}
+
+impl<I: TokenIssuer> TokenCache<I> {
+    /// An empty cache.
+    pub fn new(issuer: I) -> Self {
+        Self { issuer, current: Mutex::default() }
+    }
+
+    /// A token that will still work for a while, and its generation for [`Self::reject`].
+    ///
+    /// # Errors
+    /// Those of the issuer.
+    pub async fn get(&self) -> Result<(Secret, u64)> {
+        let mut current = self.current.lock().await;
+        if let Some(token) = &current.token {
+            let renew_at = token.expires_at.checked_sub(EARLY).unwrap_or(token.expires_at);
+            if Instant::now() < renew_at {
+                return Ok((token.authorization.clone(), current.generation));
+            }
+        }
+        let issued = self.issuer.issue().await?;
+        let authorization = issued.authorization.clone();
+        current.token = Some(issued);
+        current.generation += 1;
+        Ok((authorization, current.generation))
+    }
+
+    /// The server refused the token of this generation. Of many callers that saw it refused only the first
+    /// discards it; the others find its successor.
+    pub async fn reject(&self, generation: u64) {
+        let mut current = self.current.lock().await;
+        if current.generation == generation {
+            current.token = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    struct Counting(AtomicU64);
+
+    impl TokenIssuer for Arc<Counting> {
+        async fn issue(&self) -> Result<AccessToken> {
+            let serial = self.0.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(80)).await;
+            let expires_at = Instant::now() + Duration::from_secs(3600);
+            Ok(AccessToken { authorization: Secret::new(format!("Bearer {serial}")), expires_at })
+        }
+    }
+
+    fn cache() -> (Arc<Counting>, Arc<TokenCache<Arc<Counting>>>) {
+        let issuer = Arc::new(Counting(AtomicU64::new(0)));
+        (issuer.clone(), Arc::new(TokenCache::new(issuer)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_callers_share_one_refresh() {
+        let (issuer, cache) = cache();
+        let callers = (0..50).map(|_| {
+            let cache = cache.clone();
+            tokio::spawn(async move {
+                let (_, generation) = cache.get().await.unwrap();
+                cache.reject(generation).await;
+                cache.get().await.unwrap().1
+            })
+        });
+        for caller in callers.collect::<Vec<_>>() {
+            assert_eq!(caller.await.unwrap(), 2);
+        }
+        assert_eq!(issuer.0.load(Ordering::SeqCst), 2, "one refresh, and one after everybody's rejection");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_renewed_before_it_expires() {
+        let (issuer, cache) = cache();
+        cache.get().await.unwrap();
+        tokio::time::advance(Duration::from_secs(3200)).await;
+        cache.get().await.unwrap();
+        assert_eq!(issuer.0.load(Ordering::SeqCst), 1);
+        tokio::time::advance(Duration::from_secs(200)).await;
+        cache.get().await.unwrap();
+        assert_eq!(issuer.0.load(Ordering::SeqCst), 2);
+    }
+}

@@ -1,0 +1,162 @@
+//! The seams between the pipeline and the world: where records come from, where they go, where tokens live.
+//!
+//! Static dispatch: a pipeline is compiled for its source and sink. Every future is `Send`, so that windows can
+//! run on several threads.
+
+mod secret;
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+
+pub use self::secret::Secret;
+use crate::domain::{EntitySpec, LoadCounts, Page, Window, WindowReport};
+use crate::error::Result;
+
+/// Where records come from.
+pub trait Source: Send + Sync + 'static {
+    /// The company that the records belong to.
+    fn realm_id(&self) -> &str;
+
+    /// Makes sure that reading can begin: obtains a token, opens a directory.
+    ///
+    /// # Errors
+    /// Whatever would stop every window; nothing has been read then.
+    fn prepare(&self) -> impl Future<Output = Result<()>> + Send;
+
+    /// Reads a whole window into `pages`, in order. Returning `Ok` promises that nothing is missing.
+    ///
+    /// # Errors
+    /// Why the window cannot be complete; pages already sent must not be committed.
+    fn read_window(
+        &self,
+        entity: &EntitySpec,
+        window: Window,
+        page_size: u32,
+        meter: &Meter,
+        pages: mpsc::Sender<Page>,
+    ) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// Where records go.
+pub trait Sink: Send + Sync + 'static {
+    /// Takes the pages of one window.
+    type Writer: WindowWriter;
+
+    /// Opens a window. Nothing is visible to anyone before [`WindowWriter::commit`].
+    ///
+    /// # Errors
+    /// If the sink cannot be reached.
+    fn open_window(&self, opening: WindowOpening) -> impl Future<Output = Result<Self::Writer>> + Send;
+}
+
+/// The window that a [`WindowWriter`] is for.
+#[derive(Debug, Clone)]
+pub struct WindowOpening {
+    /// The company.
+    pub realm_id: String,
+    /// The record type.
+    pub entity: EntitySpec,
+    /// The window.
+    pub window: Window,
+    /// The run.
+    pub run_id: String,
+}
+
+/// Takes one window's pages. Dropped without [`commit`](WindowWriter::commit), it leaves no trace.
+pub trait WindowWriter: Send + 'static {
+    /// Takes a page.
+    ///
+    /// # Errors
+    /// If it cannot be stored; the window has failed then.
+    fn write(&mut self, page: Page) -> impl Future<Output = Result<()>> + Send;
+
+    /// Makes the window's records and its completion visible together.
+    ///
+    /// # Errors
+    /// If that failed; nothing is visible then.
+    fn commit(self, summary: ReadSummary) -> impl Future<Output = Result<Committed>> + Send;
+}
+
+/// What was read of a window, for its ledger row.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReadSummary {
+    /// Pages.
+    pub pages: u32,
+    /// HTTP requests.
+    pub requests: u64,
+    /// Of those, repetitions.
+    pub retries: u64,
+    /// The server's `time` of the first answer: the window is complete only up to this instant.
+    pub read_at: Option<DateTime<Utc>>,
+}
+
+/// What a sink has made visible.
+#[derive(Debug, Clone, Default)]
+pub struct Committed {
+    /// What became of the records.
+    pub counts: LoadCounts,
+    /// The file, where there is one.
+    pub path: Option<String>,
+}
+
+/// Counts one window's HTTP requests while they happen, so that a window that fails has counts too.
+#[derive(Debug, Default)]
+pub struct Meter {
+    requests: AtomicU64,
+    retries: AtomicU64,
+}
+
+impl Meter {
+    /// A request was sent; `is_retry` if it repeats one.
+    pub fn count_request(&self, is_retry: bool) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.retries.fetch_add(u64::from(is_retry), Ordering::Relaxed);
+    }
+
+    /// Requests so far.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Repetitions so far.
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
+    }
+}
+
+/// Where the rotating refresh token lives between runs.
+pub trait TokenStore: Send + Sync + 'static {
+    /// The newest stored refresh token, if there is one.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn load(&self) -> impl Future<Output = Result<Option<Secret>>> + Send;
+
+    /// Makes a rotated refresh token durable. Returns only when it would survive a crash: QBO has forgotten the
+    /// previous one (qbo-facts 1.4).
+    ///
+    /// # Errors
+    /// If it could not be made durable; the access token that came with it must not be used then.
+    fn save(&self, token: &Secret) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// Watches a run. All methods may be called from several tasks at once.
+pub trait Progress: Send + Sync + 'static {
+    /// A run begins.
+    fn run_started(&self, _entity: &str, _windows: usize) {}
+    /// A page was handed to the sink.
+    fn page_read(&self, _entity: &str, _rows: usize) {}
+    /// A window ended, well or not.
+    fn window_finished(&self, _entity: &str, _window: &WindowReport) {}
+    /// A run ended.
+    fn run_finished(&self, _entity: &str) {}
+}
+
+/// Watches nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct NoProgress;
+
+impl Progress for NoProgress {}

@@ -1,0 +1,193 @@
+//! Reading an answer of the query endpoint (qbo-facts 2.2) without touching the records in it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::classify::classify_failure;
+use super::fault::Fault;
+use crate::domain::instant::parse_record_time;
+use crate::domain::{Payload, Record};
+use crate::error::{Error, Result};
+use crate::http::{Response, Verdict};
+
+/// The rows of an answer, and the server's clock.
+#[derive(Debug)]
+pub(super) struct QueryAnswer {
+    /// In the server's order.
+    pub records: Vec<Record>,
+    /// `time`: when the server began to answer.
+    pub time: Option<DateTime<Utc>>,
+}
+
+/// Reads an answer, or finds out what else it is. A success may carry a fault, and a body may be cut short.
+pub(super) fn read_query_answer(qbo_name: &str, response: &Response) -> Verdict<QueryAnswer> {
+    if !(200..300).contains(&response.status) {
+        return classify_failure(response, Fault::parse(&response.body));
+    }
+    let envelope = match (EnvelopeSeed { qbo_name }).read(&response.body) {
+        Ok(envelope) => envelope,
+        // Cut short, or a page of some proxy: the next answer may be whole.
+        Err(e) => return Verdict::Retry(Error::decode("answer of QuickBooks is not the JSON expected", e)),
+    };
+    if let Some(fault) = envelope.fault {
+        return classify_failure(response, Fault::from_json(&fault));
+    }
+    let records = envelope.rows.iter().map(|raw| read_record(qbo_name, &response.body, raw)).collect();
+    match records {
+        Ok(records) => Verdict::Done(QueryAnswer { records, time: envelope.time }),
+        Err(error) => Verdict::Fatal(error),
+    }
+}
+
+#[derive(Default)]
+struct Envelope<'a> {
+    rows: Vec<&'a RawValue>,
+    fault: Option<serde_json::Value>,
+    time: Option<DateTime<Utc>>,
+}
+
+/// Reads `{"QueryResponse": {"Customer": [...], ...}, "time": "..."}`. The key of the rows is the entity's name,
+/// hence a seed instead of a derive. `Fault` may stand at either level.
+#[derive(Clone, Copy)]
+struct EnvelopeSeed<'n> {
+    qbo_name: &'n str,
+}
+
+impl EnvelopeSeed<'_> {
+    fn read<'de>(self, body: &'de [u8]) -> serde_json::Result<Envelope<'de>> {
+        let mut deserializer = serde_json::Deserializer::from_slice(body);
+        let envelope = self.deserialize(&mut deserializer)?;
+        deserializer.end()?;
+        Ok(envelope)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for EnvelopeSeed<'_> {
+    type Value = Envelope<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EnvelopeSeed<'_> {
+    type Value = Envelope<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object with QueryResponse or Fault")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut envelope = Envelope::default();
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            match &*key {
+                "QueryResponse" => {
+                    let inner = map.next_value_seed(self)?;
+                    envelope.rows = inner.rows;
+                    envelope.fault = envelope.fault.or(inner.fault);
+                }
+                "Fault" | "fault" => envelope.fault = map.next_value()?,
+                "time" => envelope.time = map.next_value::<serde_json::Value>()?.as_str().and_then(parse_record_time),
+                name if name == self.qbo_name => envelope.rows = map.next_value()?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(envelope)
+    }
+}
+
+#[derive(Deserialize)]
+struct RecordHead<'a> {
+    #[serde(rename = "Id", borrow)]
+    id: Cow<'a, str>,
+    #[serde(rename = "SyncToken", borrow, default)]
+    sync_token: Cow<'a, str>,
+    #[serde(rename = "MetaData", borrow)]
+    meta_data: MetaData<'a>,
+}
+
+#[derive(Deserialize)]
+struct MetaData<'a> {
+    #[serde(rename = "LastUpdatedTime", borrow)]
+    last_updated_time: Cow<'a, str>,
+}
+
+fn read_record(qbo_name: &str, body: &Bytes, raw: &RawValue) -> Result<Record> {
+    let what = || format!("{qbo_name} record");
+    let head: RecordHead<'_> = serde_json::from_str(raw.get()).map_err(|e| Error::decode(what(), e))?;
+    let updated_at = parse_record_time(&head.meta_data.last_updated_time).ok_or_else(|| {
+        let time = &head.meta_data.last_updated_time;
+        Error::decode(format!("{} {}", what(), head.id), format!("cannot read LastUpdatedTime '{time}'"))
+    })?;
+    Ok(Record {
+        id: head.id.into_owned(),
+        updated_at,
+        sync_token: head.sync_token.parse().unwrap_or(0),
+        payload: Payload::from_valid_json(body.slice_ref(raw.get().as_bytes())),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::HeaderMap;
+
+    fn read(body: &'static str) -> Verdict<QueryAnswer> {
+        let response = Response { status: 200, headers: HeaderMap::new(), body: Bytes::from_static(body.as_bytes()) };
+        read_query_answer("Customer", &response)
+    }
+
+    #[test]
+    fn payloads_are_the_bytes_of_the_answer() {
+        let body = r#"{"QueryResponse":{"Customer":[{ "Balance": 629.10, "Id":"5000000000000503624","SyncToken":"3",
+            "MetaData":{"LastUpdatedTime":"2020-09-29T06:02:35-07:00"},"New":[1e2,{}] }],"startPosition":1,"maxResults":1},
+            "time":"2020-09-29T06:51:37.512-07:00"}"#;
+        let Verdict::Done(answer) = read(body) else { panic!("not done") };
+        let record = &answer.records[0];
+        let start = body.find("{ \"Balance\"").unwrap();
+        let end = body.find("],\"startPosition\"").unwrap();
+        assert_eq!(record.payload.as_bytes(), &body.as_bytes()[start..end]);
+        assert_eq!((record.id.as_str(), record.sync_token), ("5000000000000503624", 3));
+        assert_eq!(record.updated_at.to_rfc3339(), "2020-09-29T13:02:35+00:00");
+        assert_eq!(answer.time.unwrap().timestamp_millis() % 1000, 512);
+    }
+
+    #[test]
+    fn the_empty_shape_has_no_rows() {
+        let Verdict::Done(answer) = read(r#"{"QueryResponse":{},"time":"2020-09-29T06:04:50.776-07:00"}"#) else {
+            panic!("not done")
+        };
+        assert!(answer.records.is_empty());
+    }
+
+    #[test]
+    fn a_fault_inside_a_success_is_a_fault() {
+        for body in [
+            r#"{"Fault":{"Error":[{"Message":"m","code":"4001"}],"type":"ValidationFault"}}"#,
+            r#"{"QueryResponse":{"Fault":{"Error":[{"Message":"m","code":"4001"}]}},"time":"x"}"#,
+        ] {
+            assert!(matches!(read(body), Verdict::Fatal(Error::Api { code, .. }) if code == "4001"), "{body}");
+        }
+    }
+
+    #[test]
+    fn bodies_cut_short_or_foreign_are_asked_for_again() {
+        for body in ["", "<html>", r#"{"QueryResponse":{"Customer":[{"Id":"1""#, r#"{"QueryResponse":{}} trailing"#] {
+            assert!(matches!(read(body), Verdict::Retry(Error::Decode { .. })), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_record_without_an_id_is_refused_not_dropped() {
+        let body = r#"{"QueryResponse":{"Customer":[{"MetaData":{"LastUpdatedTime":"2020-09-29T06:02:35-07:00"}}]}}"#;
+        assert!(matches!(read(body), Verdict::Fatal(Error::Decode { .. })));
+    }
+}
