@@ -1,6 +1,38 @@
+//! Copies a company's QuickBooks Online records into Postgres: exact, fast and restartable.
+//!
+//! # Layout
+//!
+//! Arrows point down only; `tests/integration/architecture.rs` holds them.
+//!
+//! ```text
+//! cli  python  demo          edges: parse, convert, print
+//!          app               composition: settings and a request -> source, sink, run
+//!        pipeline            any source into any sink
+//!    source  |  sink         QBO, landing files | Postgres, landing files; they do not know each other
+//!  landing  token_store      formats of files
+//!         config             settings
+//!          http              limits, retries, tokens; knows no entity
+//!          port              the seams: Source, Sink, TokenStore, Progress
+//!      domain, error         entities, windows, queries, records, reports; pure
+//!
+//! sandbox                    the QBO simulator: shares no code with the client, so that no mistake is made twice
+//! ```
+
+#[cfg(feature = "postgres")]
+pub mod app;
+//pub mod cli;
+pub mod config;
+//pub mod demo;
 pub mod domain;
 pub mod error;
 pub mod http;
+pub mod landing;
+pub mod pipeline;
 pub mod port;
+//mod python;
+//pub mod sandbox;
+pub mod sink;
 pub mod source;
+pub mod token_store;
+
 pub use error::{Error, Result};

@@ -1,9 +1,14 @@
 //! Records as they travel from a source to a sink.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use crate::domain::instant::parse_record_time;
+use crate::error::{Error, Result};
 
 /// The JSON text of a record exactly as the API sent it: a slice of the answer, shared, never re-written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,10 +39,36 @@ pub struct Record {
     pub payload: Payload,
 }
 
+#[derive(Deserialize)]
+struct RecordHead<'a> {
+    #[serde(rename = "Id", borrow)]
+    id: Cow<'a, str>,
+    #[serde(rename = "SyncToken", borrow, default)]
+    sync_token: Cow<'a, str>,
+    #[serde(rename = "MetaData", borrow)]
+    meta_data: MetaData<'a>,
+}
+
+#[derive(Deserialize)]
+struct MetaData<'a> {
+    #[serde(rename = "LastUpdatedTime", borrow)]
+    last_updated_time: Cow<'a, str>,
+}
+
 impl Record {
-    /// The order in which one version of a record replaces another (design 4.4).
-    pub fn version(&self) -> (DateTime<Utc>, i64) {
-        (self.updated_at, self.sync_token)
+    /// Reads the three fields out of a payload; everything else is skipped over.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if `Id` or `MetaData.LastUpdatedTime` is missing or unreadable.
+    pub fn read(payload: Payload) -> Result<Self> {
+        let head: RecordHead<'_> =
+            serde_json::from_slice(payload.as_bytes()).map_err(|e| Error::decode("record", e))?;
+        let time = &head.meta_data.last_updated_time;
+        let updated_at = parse_record_time(time).ok_or_else(|| {
+            Error::decode(format!("record {}", head.id), format!("cannot read LastUpdatedTime '{time}'"))
+        })?;
+        let (id, sync_token) = (head.id.into_owned(), head.sync_token.parse().unwrap_or(0));
+        Ok(Self { id, updated_at, sync_token, payload })
     }
 }
 

@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -38,8 +36,8 @@ pub(super) fn read_query_answer(qbo_name: &str, response: &Response) -> Verdict<
     if let Some(fault) = envelope.fault {
         return classify_failure(response, Fault::from_json(&fault));
     }
-    let records = envelope.rows.iter().map(|raw| read_record(qbo_name, &response.body, raw)).collect();
-    match records {
+    let payload = |raw: &RawValue| Payload::from_valid_json(response.body.slice_ref(raw.get().as_bytes()));
+    match envelope.rows.into_iter().map(|raw| Record::read(payload(raw))).collect() {
         Ok(records) => Verdict::Done(QueryAnswer { records, time: envelope.time }),
         Err(error) => Verdict::Fatal(error),
     }
@@ -104,40 +102,10 @@ impl<'de> Visitor<'de> for EnvelopeSeed<'_> {
     }
 }
 
-#[derive(Deserialize)]
-struct RecordHead<'a> {
-    #[serde(rename = "Id", borrow)]
-    id: Cow<'a, str>,
-    #[serde(rename = "SyncToken", borrow, default)]
-    sync_token: Cow<'a, str>,
-    #[serde(rename = "MetaData", borrow)]
-    meta_data: MetaData<'a>,
-}
-
-#[derive(Deserialize)]
-struct MetaData<'a> {
-    #[serde(rename = "LastUpdatedTime", borrow)]
-    last_updated_time: Cow<'a, str>,
-}
-
-fn read_record(qbo_name: &str, body: &Bytes, raw: &RawValue) -> Result<Record> {
-    let what = || format!("{qbo_name} record");
-    let head: RecordHead<'_> = serde_json::from_str(raw.get()).map_err(|e| Error::decode(what(), e))?;
-    let updated_at = parse_record_time(&head.meta_data.last_updated_time).ok_or_else(|| {
-        let time = &head.meta_data.last_updated_time;
-        Error::decode(format!("{} {}", what(), head.id), format!("cannot read LastUpdatedTime '{time}'"))
-    })?;
-    Ok(Record {
-        id: head.id.into_owned(),
-        updated_at,
-        sync_token: head.sync_token.parse().unwrap_or(0),
-        payload: Payload::from_valid_json(body.slice_ref(raw.get().as_bytes())),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use reqwest::header::HeaderMap;
 
     fn read(body: &'static str) -> Verdict<QueryAnswer> {

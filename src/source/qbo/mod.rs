@@ -15,7 +15,7 @@ use reqwest::{Method, Url};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-pub use self::oauth::{Authorizer, Credentials};
+pub use self::oauth::Authorizer;
 use self::envelope::{QueryAnswer, read_query_answer};
 use self::paging::Cursor;
 use crate::domain::query::PageQuery;

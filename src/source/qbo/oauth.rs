@@ -13,20 +13,10 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::fault::scrub;
+use crate::config::Credentials;
 use crate::error::{Error, Result};
 use crate::http::{AccessToken, Attempts, Request, Response, RetryPolicy, TokenIssuer, Transport, retry_after};
 use crate::port::{Secret, TokenStore};
-
-/// The application's keys and the connection's first refresh token.
-#[derive(Debug, Clone)]
-pub struct Credentials {
-    /// `QBO_CLIENT_ID`.
-    pub client_id: String,
-    /// `QBO_CLIENT_SECRET`.
-    pub client_secret: Secret,
-    /// `QBO_REFRESH_TOKEN`: seeds the store, which is asked first.
-    pub refresh_token: Secret,
-}
 
 /// Obtains access tokens at Intuit's token endpoint.
 #[derive(Debug)]

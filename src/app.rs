@@ -1,0 +1,225 @@
+//! The composition root: from settings and a request to a source, a sink and a run. The only place that names both.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::{QboConfig, Settings};
+use crate::domain::plan::DEFAULT_CONCURRENCY;
+use crate::domain::{
+    Chunk, EntityRegistry, EntitySpec, PageSize, Plan, Report, RunReport, Window, WindowReport, chunk_range,
+};
+use crate::error::{Error, Result};
+use crate::http::{ApiClient, RateLimiter, TokenCache, Transport};
+use crate::landing::{LandingFile, LandingTarget};
+use crate::pipeline;
+use crate::port::{Progress, Sink, Source};
+use crate::sink::landing::LandingSink;
+use crate::sink::postgres::PostgresSink;
+use crate::source::landing::LandingSource;
+use crate::source::qbo::{Authorizer, QboSource};
+use crate::token_store::{ConfiguredTokenStore, FileTokenStore, MemoryTokenStore};
+
+/// What every call works with.
+#[derive(Clone)]
+pub struct App {
+    /// Settings, still text; each call checks those that it needs.
+    pub settings: Settings,
+    /// The entities known.
+    pub registry: EntityRegistry,
+    /// Who watches.
+    pub progress: Arc<dyn Progress>,
+}
+
+/// QBO into Postgres.
+#[derive(Debug, Clone)]
+pub struct BackfillRequest {
+    /// Names of entities.
+    pub entities: Vec<String>,
+    /// The range.
+    pub range: Window,
+    /// How it is cut.
+    pub chunk: Chunk,
+    /// Records in a page.
+    pub page_size: PageSize,
+    /// Leave out what earlier runs committed.
+    pub resume: bool,
+    /// Only say what would be done; nothing is sent to QBO.
+    pub dry_run: bool,
+    /// Schema of the raw tables.
+    pub schema: String,
+}
+
+/// QBO into landing files.
+#[derive(Debug, Clone)]
+pub struct ExtractRequest {
+    /// Names of entities.
+    pub entities: Vec<String>,
+    /// The windows.
+    pub windows: Vec<Window>,
+    /// Records in a page.
+    pub page_size: PageSize,
+    /// Where to.
+    pub target: LandingTarget,
+}
+
+/// Landing files into Postgres.
+#[derive(Debug, Clone)]
+pub struct LoadRequest {
+    /// What to load.
+    pub landing: Landing,
+    /// Schema of the raw tables.
+    pub schema: String,
+}
+
+/// Landing files, known by where they are or one by one.
+#[derive(Debug, Clone)]
+pub enum Landing {
+    /// A directory with window files below it, or one file of any number of windows.
+    Path(std::path::PathBuf),
+    /// Window files.
+    Files(Vec<LandingFile>),
+}
+
+impl App {
+    /// Copies a range from QBO into Postgres, one run an entity.
+    ///
+    /// # Errors
+    /// What is found before any data request: settings, tables, credentials. Later failures are in the report.
+    pub async fn backfill(&self, request: &BackfillRequest) -> Result<Report> {
+        let entities = self.registry.select(&request.entities)?;
+        let config = self.settings.qbo()?;
+        let postgres = self.settings.postgres()?;
+        let windows = chunk_range(request.range, request.chunk);
+        if request.dry_run && !request.resume {
+            return Ok(dry_run(&config.realm_id, entities.iter().map(|e| (e, windows.clone()))));
+        }
+        let sink = PostgresSink::connect(&postgres, &request.schema, DEFAULT_CONCURRENCY).await?;
+        sink.prepare(&config.realm_id, &entities).await?;
+        let mut plans = Vec::new();
+        for entity in entities {
+            let skipped = match request.resume {
+                true => sink.done_windows(&config.realm_id, &entity, &windows).await?,
+                false => Vec::new(),
+            };
+            let left = windows.iter().copied().filter(|window| !skipped.contains(window)).collect();
+            plans.push(plan(entity, left, skipped, request.page_size));
+        }
+        if request.dry_run {
+            return Ok(dry_run(&config.realm_id, plans.iter().map(|plan| (&plan.entity, plan.windows.clone()))));
+        }
+        let source = open_source(&config)?;
+        // Without a window left there is nothing that a token is needed for.
+        if plans.iter().any(|plan| !plan.windows.is_empty()) {
+            source.prepare().await?;
+        }
+        Ok(self.run(Arc::new(source), Arc::new(sink), plans).await)
+    }
+
+    /// Copies windows from QBO into landing files.
+    ///
+    /// # Errors
+    /// As for [`Self::backfill`], and [`Error::Landing`] if the files of the windows cannot be joined.
+    pub async fn extract(&self, request: &ExtractRequest) -> Result<Report> {
+        let entities = self.registry.select(&request.entities)?;
+        let config = self.settings.qbo()?;
+        let source = open_source(&config)?;
+        source.prepare().await?;
+        let sink = Arc::new(LandingSink::new(request.target.clone()));
+        let plans = entities.into_iter().map(|e| plan(e, request.windows.clone(), Vec::new(), request.page_size));
+        let mut report = self.run(Arc::new(source), sink.clone(), plans.collect()).await;
+        sink.finish(&mut report)?;
+        Ok(report)
+    }
+
+    /// Copies landing files into Postgres.
+    ///
+    /// # Errors
+    /// What is found before the first window: the landing, settings, tables. Later failures are in the report.
+    pub async fn load(&self, request: &LoadRequest) -> Result<Report> {
+        let unpacked;
+        let source = match &request.landing {
+            Landing::Files(files) => LandingSource::new(files.clone())?,
+            Landing::Path(path) if path.is_dir() => LandingSource::open_directory(path)?,
+            Landing::Path(path) => {
+                unpacked = UnpackedLanding::new(path)?;
+                LandingSource::open_directory(&unpacked.0)?
+            }
+        };
+        let entities = self.registry.select(&source.entities())?;
+        let sink = PostgresSink::connect(&self.settings.postgres()?, &request.schema, DEFAULT_CONCURRENCY).await?;
+        sink.prepare(source.realm_id(), &entities).await?;
+        let plans = entities
+            .into_iter()
+            .map(|entity| {
+                let windows = source.windows(entity.name);
+                plan(entity, windows, Vec::new(), PageSize::default())
+            })
+            .collect();
+        Ok(self.run(Arc::new(source), Arc::new(sink), plans).await)
+    }
+
+    async fn run<S: Source, K: Sink>(&self, source: Arc<S>, sink: Arc<K>, plans: Vec<Plan>) -> Report {
+        let mut runs = Vec::with_capacity(plans.len());
+        for plan in plans {
+            let run_id = uuid::Uuid::new_v4().to_string();
+            runs.push(pipeline::run(source.clone(), sink.clone(), plan, &run_id, self.progress.clone()).await);
+        }
+        Report { runs }
+    }
+}
+
+fn plan(entity: EntitySpec, windows: Vec<Window>, skipped: Vec<Window>, page_size: PageSize) -> Plan {
+    Plan { entity, windows, skipped, page_size, concurrency: DEFAULT_CONCURRENCY }
+}
+
+/// A report in which every window that would be read is skipped.
+fn dry_run<'a>(realm_id: &str, plans: impl Iterator<Item = (&'a EntitySpec, Vec<Window>)>) -> Report {
+    let run = |(entity, windows): (&EntitySpec, Vec<Window>)| {
+        let reports = windows.into_iter().map(WindowReport::skipped).collect();
+        RunReport::new(entity.name, realm_id, "dry-run", reports, 0)
+    };
+    Report { runs: plans.map(run).collect() }
+}
+
+fn open_source(config: &QboConfig) -> Result<QboSource<ConfiguredTokenStore>> {
+    let transport = Transport::new(config.timeouts)?;
+    let store = match &config.token_file {
+        None => ConfiguredTokenStore::Memory(MemoryTokenStore::default()),
+        Some(path) => {
+            let secret = &config.credentials.client_secret;
+            let store = FileTokenStore::new(path, &config.realm_id, secret, config.token_key.as_ref())?;
+            ConfiguredTokenStore::File(store)
+        }
+    };
+    let authorizer = Authorizer::new(
+        transport.clone(),
+        config.token_url.clone(),
+        config.credentials.clone(),
+        store,
+        config.retry,
+    );
+    let client = ApiClient::new(transport, RateLimiter::new(config.limits), TokenCache::new(authorizer), config.retry);
+    QboSource::new(client, &config.api_url, &config.realm_id)
+}
+
+/// A file of many windows, split into window files in a temporary directory, so that loading it is loading a directory.
+struct UnpackedLanding(std::path::PathBuf);
+
+impl UnpackedLanding {
+    fn new(path: &Path) -> Result<Self> {
+        let directory = std::env::temp_dir().join(format!("qbo_rs-landing-{}", uuid::Uuid::new_v4().simple()));
+        let unpacked = Self(directory);
+        crate::landing::split(path, &unpacked.0)?;
+        if !unpacked.0.exists() {
+            return Err(Error::config("landing", format!("'{}' holds no records", path.display())));
+        }
+        Ok(unpacked)
+    }
+}
+
+impl Drop for UnpackedLanding {
+    fn drop(&mut self) {
+        // Nothing else can be done about a failure.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,369 @@
+//! Settings: one registry, read from the environment and overridden by keywords or flags.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use crate::error::{Error, Result};
+use crate::http::{Limits, RetryPolicy, Timeouts};
+use crate::port::Secret;
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub struct SettingSpec {
+    /// The environment variable.
+    pub name: &'static str,
+    /// What it is when nobody sets it.
+    pub default: Option<&'static str>,
+    /// Never shown, and no flag of the command line.
+    pub is_secret: bool,
+    /// One line for people.
+    pub help: &'static str,
+}
+
+const fn setting(name: &'static str, default: Option<&'static str>, help: &'static str) -> SettingSpec {
+    SettingSpec { name, default, is_secret: false, help }
+}
+
+const fn secret(name: &'static str, help: &'static str) -> SettingSpec {
+    SettingSpec { name, default: None, is_secret: true, help }
+}
+
+/// Every setting. Flags, Python keywords and the table of the README follow from it.
+pub const SETTINGS: &[SettingSpec] = &[
+    setting("QBO_CLIENT_ID", None, "Client id of the Intuit app"),
+    secret("QBO_CLIENT_SECRET", "Client secret of the Intuit app"),
+    secret("QBO_REFRESH_TOKEN", "Refresh token of the connection; a stored newer one goes first"),
+    setting("QBO_REALM_ID", None, "Company id"),
+    setting("QBO_ENVIRONMENT", Some("production"), "Which of Intuit's hosts: sandbox or production"),
+    setting("QBO_API_URL", None, "Base URL of the API, instead of Intuit's host"),
+    setting("QBO_TOKEN_URL", None, "Full URL of the token endpoint, instead of Intuit's"),
+    setting("QBO_TOKEN_STORE", None, "File in which rotated refresh tokens are kept, encrypted"),
+    secret("QBO_TOKEN_KEY", "Key of the token store, 32 bytes in base64; default: derived from the client secret"),
+    setting("QBO_REQUESTS_PER_MINUTE", Some("500"), "Most requests a minute; 0: no limit"),
+    setting("QBO_REQUESTS_PER_SECOND", Some("10"), "Most requests a second; 0: no limit"),
+    setting("QBO_MAX_IN_FLIGHT", Some("10"), "Most requests at a time; 0: no limit"),
+    setting("QBO_TIMEOUT_S", Some("120"), "Seconds that one request may take"),
+    setting("QBO_THROTTLE_WAIT_S", Some("60"), "Seconds to wait after a 429 that names no time"),
+    secret("DATABASE_URL", "Postgres, as postgresql://user:password@host:port/db; goes before PG_*"),
+    setting("PG_HOST", None, "Host of Postgres, or directory of its socket"),
+    setting("PG_PORT", Some("5432"), "Port of Postgres"),
+    setting("PG_DB", None, "Database"),
+    setting("PG_USER", None, "User"),
+    secret("PG_PASSWORD", "Password"),
+    setting("PG_SSLMODE", Some("prefer"), "TLS to Postgres: disable, prefer, require or verify-full"),
+    setting("QBO_LANDING_DIR", Some("landing"), "Directory of landing files"),
+];
+
+/// What `QBO_*` becomes as a Python keyword or a flag: its prefix is dropped.
+impl SettingSpec {
+    /// The Python keyword: `QBO_CLIENT_ID` is `client_id`, `PG_HOST` is `pg_host`.
+    pub fn keyword(&self) -> String {
+        self.name.strip_prefix("QBO_").unwrap_or(self.name).to_ascii_lowercase()
+    }
+}
+
+/// Values of settings, still text.
+#[derive(Clone, Default)]
+pub struct Settings(BTreeMap<&'static str, String>);
+
+/// Names only: values may be secret.
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// The application's keys and the connection's first refresh token.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// `QBO_CLIENT_ID`.
+    pub client_id: String,
+    /// `QBO_CLIENT_SECRET`.
+    pub client_secret: Secret,
+    /// `QBO_REFRESH_TOKEN`: seeds the store, which is asked first.
+    pub refresh_token: Secret,
+}
+
+/// How to reach one QBO company.
+#[derive(Debug, Clone)]
+pub struct QboConfig {
+    /// Base URL of the API.
+    pub api_url: Url,
+    /// Token endpoint.
+    pub token_url: Url,
+    /// Company.
+    pub realm_id: String,
+    /// Keys and first refresh token.
+    pub credentials: Credentials,
+    /// Where rotated tokens are kept, if anywhere.
+    pub token_file: Option<PathBuf>,
+    /// Key of that file, if not derived.
+    pub token_key: Option<Secret>,
+    /// Limits to keep.
+    pub limits: Limits,
+    /// Time-outs.
+    pub timeouts: Timeouts,
+    /// Retries.
+    pub retry: RetryPolicy,
+}
+
+/// How the connection to Postgres is protected, in libpq's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SslMode {
+    /// No TLS.
+    Disable,
+    /// TLS if the server has it; certificates are not checked.
+    Prefer,
+    /// TLS; certificates are not checked.
+    Require,
+    /// TLS; the certificate must be the host's, by the system's authorities.
+    VerifyFull,
+}
+
+/// How to reach Postgres.
+#[derive(Debug, Clone)]
+pub struct PostgresConfig {
+    /// Where it is.
+    pub address: PostgresAddress,
+    /// TLS.
+    pub ssl_mode: SslMode,
+}
+
+/// A URL, or its parts.
+#[derive(Debug, Clone)]
+pub enum PostgresAddress {
+    /// `DATABASE_URL`.
+    Url(Secret),
+    /// `PG_HOST` and the others.
+    Parts {
+        /// Host, or directory of the socket.
+        host: String,
+        /// Port.
+        port: u16,
+        /// Database.
+        database: String,
+        /// User.
+        user: String,
+        /// Password; none where the server trusts the user.
+        password: Option<Secret>,
+    },
+}
+
+impl Settings {
+    /// Reads every setting through `lookup`, usually the environment. Empty values count as unset.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
+        let found = SETTINGS.iter().filter_map(|spec| Some((spec.name, non_empty(&lookup(spec.name)?)?)));
+        Self(found.collect())
+    }
+
+    /// Reads the process's environment.
+    pub fn from_env() -> Self {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// Overrides one setting, named as in the environment or as a keyword.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there is no such setting.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        let spec = SETTINGS
+            .iter()
+            .find(|spec| spec.name == name || spec.keyword() == name)
+            .ok_or_else(|| Error::config(name, "no such setting"))?;
+        match non_empty(value) {
+            Some(value) => self.0.insert(spec.name, value),
+            None => self.0.remove(spec.name),
+        };
+        Ok(())
+    }
+
+    /// The settings of the QBO side, checked.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names what is missing, all of it at once, or what cannot be used.
+    pub fn qbo(&self) -> Result<QboConfig> {
+        self.require(&["QBO_CLIENT_ID", "QBO_CLIENT_SECRET", "QBO_REFRESH_TOKEN", "QBO_REALM_ID"])?;
+        let host = match self.text("QBO_ENVIRONMENT").to_ascii_lowercase().as_str() {
+            "production" => "https://quickbooks.api.intuit.com",
+            "sandbox" => "https://sandbox-quickbooks.api.intuit.com",
+            other => {
+                return Err(Error::config("QBO_ENVIRONMENT", format!("'{other}' is neither sandbox nor production")));
+            }
+        };
+        let realm_id = self.text("QBO_REALM_ID");
+        // It becomes part of URLs and of the names of landing directories.
+        if !realm_id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+            return Err(Error::config("QBO_REALM_ID", format!("'{realm_id}' is not a company id")));
+        }
+        if self.get("QBO_TOKEN_STORE") == Some("postgres") {
+            return Err(Error::config("QBO_TOKEN_STORE", "'postgres' is not available in this release; name a file"));
+        }
+        Ok(QboConfig {
+            api_url: self.url("QBO_API_URL", host)?,
+            token_url: self.url("QBO_TOKEN_URL", "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer")?,
+            realm_id,
+            credentials: Credentials {
+                client_id: self.text("QBO_CLIENT_ID"),
+                client_secret: Secret::new(self.text("QBO_CLIENT_SECRET")),
+                refresh_token: Secret::new(self.text("QBO_REFRESH_TOKEN")),
+            },
+            token_file: self.get("QBO_TOKEN_STORE").map(PathBuf::from),
+            token_key: self.get("QBO_TOKEN_KEY").map(Secret::new),
+            limits: Limits {
+                per_minute: self.number("QBO_REQUESTS_PER_MINUTE")?,
+                per_second: self.number("QBO_REQUESTS_PER_SECOND")?,
+                in_flight: self.number("QBO_MAX_IN_FLIGHT")?,
+            },
+            timeouts: Timeouts { connect: Duration::from_secs(10), request: self.seconds("QBO_TIMEOUT_S")? },
+            retry: RetryPolicy { throttle_wait: self.seconds("QBO_THROTTLE_WAIT_S")?, ..RetryPolicy::default() },
+        })
+    }
+
+    /// The settings of the Postgres side, checked. Nothing is connected to.
+    ///
+    /// # Errors
+    /// As for [`Self::qbo`].
+    pub fn postgres(&self) -> Result<PostgresConfig> {
+        let ssl_mode = match self.text("PG_SSLMODE").to_ascii_lowercase().as_str() {
+            "disable" => SslMode::Disable,
+            "prefer" => SslMode::Prefer,
+            "require" => SslMode::Require,
+            "verify-full" => SslMode::VerifyFull,
+            other => {
+                let reason = format!("'{other}' is not one of disable, prefer, require, verify-full");
+                return Err(Error::config("PG_SSLMODE", reason));
+            }
+        };
+        if let Some(url) = self.get("DATABASE_URL") {
+            return Ok(PostgresConfig { address: PostgresAddress::Url(Secret::new(url)), ssl_mode });
+        }
+        if self.get("PG_HOST").is_none() {
+            return Err(Error::config("PG_HOST", "not set, nor is DATABASE_URL: no database to load into"));
+        }
+        self.require(&["PG_DB", "PG_USER"])?;
+        let address = PostgresAddress::Parts {
+            host: self.text("PG_HOST"),
+            port: self.number("PG_PORT")?,
+            database: self.text("PG_DB"),
+            user: self.text("PG_USER"),
+            password: self.get("PG_PASSWORD").map(Secret::new),
+        };
+        Ok(PostgresConfig { address, ssl_mode })
+    }
+
+    /// `QBO_LANDING_DIR`.
+    pub fn landing_dir(&self) -> PathBuf {
+        PathBuf::from(self.text("QBO_LANDING_DIR"))
+    }
+
+    fn get(&self, name: &'static str) -> Option<&str> {
+        let default = || SETTINGS.iter().find(|spec| spec.name == name).and_then(|spec| spec.default);
+        self.0.get(name).map(String::as_str).or_else(default)
+    }
+
+    fn text(&self, name: &'static str) -> String {
+        self.get(name).unwrap_or_default().to_owned()
+    }
+
+    fn require(&self, names: &[&'static str]) -> Result<()> {
+        let missing: Vec<_> = names.iter().copied().filter(|name| self.get(name).is_none()).collect();
+        if missing.is_empty() { Ok(()) } else { Err(Error::config(missing.join(", "), "not set")) }
+    }
+
+    fn url(&self, name: &'static str, default: &str) -> Result<Url> {
+        let text = self.get(name).unwrap_or(default);
+        match Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+            _ => Err(Error::config(name, format!("'{text}' is not an http or https URL"))),
+        }
+    }
+
+    fn number<N: FromStr>(&self, name: &'static str) -> Result<N> {
+        let text = self.text(name);
+        text.parse().map_err(|_| Error::config(name, format!("'{text}' is not a whole number in range")))
+    }
+
+    fn seconds(&self, name: &'static str) -> Result<Duration> {
+        let text = self.text(name);
+        let seconds = text.parse().ok().filter(|s: &f64| *s >= 0.0 && *s <= 86_400.0);
+        seconds
+            .map(Duration::from_secs_f64)
+            .ok_or_else(|| Error::config(name, format!("'{text}' is not a number of seconds")))
+    }
+}
+
+fn non_empty(value: &str) -> Option<String> {
+    let trimmed = value.trim();
+    (!trimmed.is_empty()).then(|| trimmed.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(pairs: &[(&str, &str)]) -> Settings {
+        Settings::from_lookup(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+    }
+
+    const CONNECTION: [(&str, &str); 4] = [
+        ("QBO_CLIENT_ID", "id"),
+        ("QBO_CLIENT_SECRET", "hush"),
+        ("QBO_REFRESH_TOKEN", "hush"),
+        ("QBO_REALM_ID", "9"),
+    ];
+
+    #[test]
+    fn everything_missing_is_named_at_once() {
+        let error = settings(&[("QBO_CLIENT_ID", "id"), ("QBO_REALM_ID", " ")]).qbo().unwrap_err();
+        assert_eq!(error.to_string(), "QBO_CLIENT_SECRET, QBO_REFRESH_TOKEN, QBO_REALM_ID: not set");
+    }
+
+    #[test]
+    fn defaults_are_intuits() {
+        let config = settings(&CONNECTION).qbo().unwrap();
+        assert_eq!(config.api_url.as_str(), "https://quickbooks.api.intuit.com/");
+        assert_eq!(config.limits, Limits::default());
+        assert_eq!(config.retry.throttle_wait, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn unusable_values_are_named_with_their_setting() {
+        for (name, value) in [
+            ("QBO_ENVIRONMENT", "prod"),
+            ("QBO_API_URL", "ftp://x"),
+            ("QBO_REQUESTS_PER_MINUTE", "-1"),
+            ("QBO_TIMEOUT_S", "soon"),
+        ] {
+            let mut all = settings(&CONNECTION);
+            all.set(name, value).unwrap();
+            let error = all.qbo().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{name}: '{value}'")), "{error}");
+        }
+    }
+
+    #[test]
+    fn keywords_override_the_environment() {
+        let mut all = settings(&CONNECTION);
+        all.set("realm_id", "10").unwrap();
+        assert_eq!(all.qbo().unwrap().realm_id, "10");
+        assert!(all.set("realmid", "10").is_err());
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let shown = format!("{:?} {:?}", settings(&CONNECTION), settings(&CONNECTION).qbo().unwrap());
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+
+    #[test]
+    fn a_database_is_a_url_or_its_parts() {
+        assert!(settings(&[]).postgres().unwrap_err().to_string().starts_with("PG_HOST: not set"));
+        let error = settings(&[("PG_HOST", "h")]).postgres().unwrap_err().to_string();
+        assert_eq!(error, "PG_DB, PG_USER: not set");
+        assert!(settings(&[("DATABASE_URL", "postgresql://u@h/d")]).postgres().is_ok());
+    }
+}

@@ -1,0 +1,144 @@
+//! One line of a landing file.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::domain::{Page, Payload, Record, Window};
+use crate::error::{Error, Result};
+
+/// A record with its metadata, in the names of the table's columns.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LandingLine<'a> {
+    /// Our name of the entity.
+    #[serde(borrow)]
+    pub entity: Cow<'a, str>,
+    /// The company.
+    #[serde(borrow)]
+    pub realm_id: Cow<'a, str>,
+    /// QBO's id.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// When the record was received.
+    pub ingested_at_utc: DateTime<Utc>,
+    /// Start of its window.
+    pub extract_window_start_utc: DateTime<Utc>,
+    /// End of its window.
+    pub extract_window_end_utc: DateTime<Utc>,
+    /// The server's time when the page was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_at_utc: Option<DateTime<Utc>>,
+    /// Page within the window.
+    pub page_number: u32,
+    /// Rows asked for.
+    pub page_size: u32,
+    /// The request.
+    #[serde(borrow)]
+    pub request_payload: &'a RawValue,
+    /// The record as QBO sent it.
+    #[serde(borrow)]
+    pub payload: &'a RawValue,
+}
+
+impl<'a> LandingLine<'a> {
+    /// Reads a line without its end.
+    ///
+    /// # Errors
+    /// What is wrong with it, for the caller to say where.
+    pub fn parse(line: &'a [u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(line)
+    }
+
+    /// The window that the line belongs to.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if its end is not after its start.
+    pub fn window(&self) -> Result<Window> {
+        Window::new(self.extract_window_start_utc, self.extract_window_end_utc)
+    }
+
+    /// The record, its payload copied out of the line.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if the payload is not that of a record.
+    pub fn record(&self) -> Result<Record> {
+        Record::read(Payload::from_valid_json(Bytes::copy_from_slice(self.payload.get().as_bytes())))
+    }
+}
+
+/// Writes the records of a page, a line each.
+///
+/// # Errors
+/// [`Error::Decode`] if a payload is not UTF-8 JSON, which a source never hands over; [`Error::Landing`] with the
+/// operating system's words.
+pub fn write_line(
+    out: &mut impl Write,
+    entity: &str,
+    realm_id: &str,
+    window: Window,
+    page: &Page,
+    record: &Record,
+) -> Result<()> {
+    let payload = one_line(record.payload.as_bytes());
+    let raw = |json: &'_ [u8]| -> Result<Box<RawValue>> {
+        let text = std::str::from_utf8(json).map_err(|e| Error::decode("payload", e))?;
+        RawValue::from_string(text.to_owned()).map_err(|e| Error::decode("payload", e))
+    };
+    let (request_payload, payload) = (raw(page.request.as_bytes())?, raw(&payload)?);
+    let line = LandingLine {
+        entity: entity.into(),
+        realm_id: realm_id.into(),
+        id: record.id.as_str().into(),
+        ingested_at_utc: page.ingested_at,
+        extract_window_start_utc: window.start,
+        extract_window_end_utc: window.end,
+        read_at_utc: page.read_at,
+        page_number: page.number,
+        page_size: page.size,
+        request_payload: &request_payload,
+        payload: &payload,
+    };
+    serde_json::to_writer(&mut *out, &line).map_err(|e| Error::decode("landing line", e))?;
+    out.write_all(b"\n").map_err(|e| Error::decode("landing line", e))
+}
+
+/// Line breaks stand only between the tokens of valid JSON, never inside a string: as spaces they mean the same.
+fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
+    if json.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+        json.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }).collect()
+    } else {
+        json.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_comes_back_byte_for_byte_on_one_line() {
+        let payload = "{ \"Id\":\"1\", \"Amount\":100.00,\n \"Note\":\"a\\nb é 🙂\",\"MetaData\":{\"LastUpdatedTime\":\"2025-01-01T00:00:00-08:00\"}}";
+        let record = Record::read(Payload::from_valid_json(Bytes::from(payload))).unwrap();
+        let now = Utc::now();
+        let window = Window { start: now, end: now + chrono::TimeDelta::days(1) };
+        let page = Page {
+            number: 2,
+            size: 7,
+            request: "{\"query\":\"q\"}".into(),
+            ingested_at: now,
+            read_at: None,
+            records: Vec::new(),
+        };
+        let mut out = Vec::new();
+        write_line(&mut out, "customers", "9", window, &page, &record).unwrap();
+        assert_eq!(out.iter().filter(|&&byte| byte == b'\n').count(), 1);
+        let line = LandingLine::parse(&out[..out.len() - 1]).unwrap();
+        assert_eq!(line.payload.get(), payload.replace('\n', " "));
+        assert_eq!((line.page_number, line.page_size, line.window().unwrap()), (2, 7, window));
+        assert_eq!(line.record().unwrap().id, "1");
+    }
+}

@@ -1,0 +1,13 @@
+//! Landing files: what an extract leaves for a later load.
+//!
+//! JSON Lines, one record a line with its metadata and the untouched payload; compressed with zstd when the name ends
+//! in `.zst`. A file is written under a temporary name and renamed when it is complete, so that a file under its own
+//! name is a whole window.
+
+mod file;
+mod layout;
+mod line;
+
+pub use file::{LandingReader, LandingWriter, concatenate, split};
+pub use layout::{LandingFile, LandingTarget, find_files};
+pub use line::{LandingLine, write_line};

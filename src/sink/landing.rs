@@ -1,0 +1,90 @@
+//! Landing files as a sink.
+
+use std::path::PathBuf;
+
+use crate::domain::{LoadCounts, Page, Report, WindowStatus};
+use crate::error::{Error, Result};
+use crate::landing::{LandingFile, LandingTarget, LandingWriter, concatenate, write_line};
+use crate::port::{Committed, ReadSummary, Sink, WindowOpening, WindowWriter};
+use crate::sink::distinct::DistinctIds;
+
+/// Writes a file a window; joins them at the end where one file was asked for.
+#[derive(Debug)]
+pub struct LandingSink {
+    target: LandingTarget,
+    directory: PathBuf,
+}
+
+impl LandingSink {
+    /// A sink below a directory, or into one file: its windows wait in a hidden directory beside it.
+    pub fn new(target: LandingTarget) -> Self {
+        let directory = match &target {
+            LandingTarget::Directory(directory) => directory.clone(),
+            LandingTarget::SingleFile(path) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                path.with_file_name(format!(".{name}.{}.parts", uuid::Uuid::new_v4().simple()))
+            }
+        };
+        Self { target, directory }
+    }
+
+    /// Ends an extract: where one file was asked for, joins the windows that are done, in the order of the report, and
+    /// puts the file's path into it.
+    ///
+    /// # Errors
+    /// [`Error::Landing`]; an earlier file is untouched then.
+    pub fn finish(&self, report: &mut Report) -> Result<()> {
+        let LandingTarget::SingleFile(path) = &self.target else { return Ok(()) };
+        let done = || report.runs.iter().flat_map(|run| &run.windows).filter(|w| w.status == WindowStatus::Done);
+        let parts: Vec<PathBuf> = done().filter_map(|w| w.path.as_ref().map(PathBuf::from)).collect();
+        concatenate(&parts, path)?;
+        for window in report.runs.iter_mut().flat_map(|run| &mut run.windows) {
+            window.path = window.path.as_ref().map(|_| path.display().to_string());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for LandingSink {
+    fn drop(&mut self) {
+        if matches!(self.target, LandingTarget::SingleFile(_)) {
+            // Nothing else can be done about a failure, and it may never have been made.
+            let _ = std::fs::remove_dir_all(&self.directory);
+        }
+    }
+}
+
+impl Sink for LandingSink {
+    type Writer = LandingWindow;
+
+    async fn open_window(&self, opening: WindowOpening) -> Result<LandingWindow> {
+        let file = LandingFile::below(&self.directory, &opening.realm_id, opening.entity.name, opening.window);
+        Ok(LandingWindow { writer: LandingWriter::create(&file.path)?, opening, distinct: DistinctIds::default() })
+    }
+}
+
+/// One window's file.
+#[derive(Debug)]
+pub struct LandingWindow {
+    writer: LandingWriter,
+    opening: WindowOpening,
+    distinct: DistinctIds,
+}
+
+impl WindowWriter for LandingWindow {
+    async fn write(&mut self, page: Page) -> Result<()> {
+        let WindowOpening { realm_id, entity, window, .. } = &self.opening;
+        for record in &page.records {
+            write_line(&mut self.writer, entity.name, realm_id, *window, &page, record)?;
+        }
+        self.distinct.add(&page);
+        Ok(())
+    }
+
+    async fn commit(self, _summary: ReadSummary) -> Result<Committed> {
+        let counts = LoadCounts { rows: self.distinct.count(), ..LoadCounts::default() };
+        let path = self.writer.finish()?;
+        let text = path.to_str().ok_or_else(|| Error::landing(&path, "the path is not UTF-8"))?;
+        Ok(Committed { counts, path: Some(text.to_owned()) })
+    }
+}

@@ -1,0 +1,108 @@
+//! Postgres as a sink: COPY into a staging table, one merge, and the ledger row, in one transaction a window.
+
+mod connect;
+mod copy_format;
+mod schema;
+mod writer;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use deadpool_postgres::{Object, Pool};
+
+pub use self::schema::ddl;
+use self::writer::PostgresWriter;
+use crate::config::PostgresConfig;
+use crate::domain::{EntitySpec, Window};
+use crate::error::{Error, Result};
+use crate::port::{Sink, WindowOpening};
+
+/// The schema of raw tables unless told otherwise.
+pub const DEFAULT_SCHEMA: &str = "raw";
+
+/// A window counts as complete only up to this long before it was read: fresh writes can become visible late
+/// (qbo-facts 3.9).
+const VISIBILITY_LAG: TimeDelta = TimeDelta::seconds(30);
+
+/// One schema of raw tables in one database.
+#[derive(Debug, Clone)]
+pub struct PostgresSink {
+    pool: Pool,
+    schema: String,
+}
+
+impl PostgresSink {
+    /// Connects, with up to `connections` at a time.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the settings are unusable or the database cannot be reached with them.
+    pub async fn connect(config: &PostgresConfig, schema: &str, connections: usize) -> Result<Self> {
+        schema::check_name(schema)?;
+        let pool = connect::open_pool(config, connections).await?;
+        Ok(Self { pool, schema: schema.to_owned() })
+    }
+
+    /// Makes the schema ready: creates what is missing, checks the shape of what is there, and binds the schema to the
+    /// company.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a table has another shape or the schema belongs to another company.
+    pub async fn prepare(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<()> {
+        let mut connection = self.connection().await?;
+        schema::prepare(&mut connection, &self.schema, realm_id, entities).await
+    }
+
+    /// Which of `windows` earlier runs have committed, alone or together.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn done_windows(&self, realm_id: &str, entity: &EntitySpec, windows: &[Window]) -> Result<Vec<Window>> {
+        let connection = self.connection().await?;
+        let rows = connection
+            .query(
+                "SELECT window_start_utc, window_end_utc, read_at_utc FROM qbo.windows \
+                 WHERE schema_name = $1 AND realm_id = $2 AND entity = $3",
+                &[&self.schema, &realm_id, &entity.name],
+            )
+            .await
+            .map_err(database_error)?;
+        let committed: Vec<_> = rows
+            .iter()
+            .filter_map(|row| {
+                let (start, end, read_at): (DateTime<Utc>, DateTime<Utc>, Option<DateTime<Utc>>) =
+                    (row.get(0), row.get(1), row.get(2));
+                let complete_to = read_at.map_or(end, |read_at| end.min(read_at - VISIBILITY_LAG));
+                Window::new(start, complete_to).ok()
+            })
+            .collect();
+        Ok(windows.iter().copied().filter(|window| window.is_covered_by(&committed)).collect())
+    }
+
+    async fn connection(&self) -> Result<Object> {
+        connect::take(&self.pool).await
+    }
+}
+
+impl Sink for PostgresSink {
+    type Writer = PostgresWriter;
+
+    async fn open_window(&self, opening: WindowOpening) -> Result<PostgresWriter> {
+        Ok(PostgresWriter::new(self.pool.clone(), self.schema.clone(), opening))
+    }
+}
+
+/// The server's own words, in one line. Neither parameters nor the connection string are part of them.
+fn database_error(error: tokio_postgres::Error) -> Error {
+    let sqlstate = error.code().map(|code| code.code().to_owned());
+    let reason = match error.as_db_error() {
+        Some(db) => match db.detail() {
+            Some(detail) => format!("{} ({detail})", db.message()),
+            None => db.message().to_owned(),
+        },
+        None => connect::chain(&error),
+    };
+    Error::Database { reason, sqlstate }
+}
+
+/// `name` as an SQL identifier.
+fn quote_identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,269 @@
+//! One window's transaction.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{Object, Pool};
+use futures_util::SinkExt;
+use tokio_postgres::CopyInSink;
+use tokio_postgres::types::{Json, ToSql, Type};
+
+use super::{connect, copy_format, database_error, quote_identifier};
+use crate::domain::{LoadCounts, Page};
+use crate::error::{Error, Result};
+use crate::port::{Committed, ReadSummary, WindowOpening, WindowWriter};
+use crate::sink::distinct::DistinctIds;
+
+/// Streams a window's pages into a staging table, then merges them, writes the ledger row and commits.
+#[derive(Debug)]
+pub struct PostgresWriter {
+    pool: Pool,
+    schema: String,
+    opening: WindowOpening,
+    transaction: Option<Transaction>,
+    distinct: DistinctIds,
+    pages: PageColumns,
+    next_seq: i32,
+}
+
+/// What the rows of a page have in common, as arrays for `unnest`.
+#[derive(Debug, Default)]
+struct PageColumns {
+    numbers: Vec<i32>,
+    sizes: Vec<i32>,
+    ingested_at: Vec<DateTime<Utc>>,
+    requests: Vec<Json<serde_json::Value>>,
+}
+
+impl PageColumns {
+    fn push(&mut self, page: &Page) -> Result<()> {
+        let request = serde_json::from_str(&page.request).map_err(|e| Error::decode("request payload", e))?;
+        self.numbers.push(page.number as i32);
+        self.sizes.push(page.size as i32);
+        self.ingested_at.push(page.ingested_at);
+        self.requests.push(Json(request));
+        Ok(())
+    }
+}
+
+impl PostgresWriter {
+    pub(super) fn new(pool: Pool, schema: String, opening: WindowOpening) -> Self {
+        Self {
+            pool,
+            schema,
+            opening,
+            transaction: None,
+            distinct: DistinctIds::default(),
+            pages: PageColumns::default(),
+            next_seq: 0,
+        }
+    }
+
+    async fn merge(&self, transaction: &Transaction) -> Result<LoadCounts> {
+        if self.distinct.has_repeats() {
+            transaction.execute(KEEP_NEWEST_VERSION).await?;
+        }
+        let window = self.opening.window;
+        let table = format!("{}.{}", quote_identifier(&self.schema), quote_identifier(&self.opening.entity.table()));
+        let row = transaction
+            .query_one(
+                &MERGE.replace("{table}", &table),
+                &[
+                    (&self.pages.numbers, Type::INT4_ARRAY),
+                    (&self.pages.sizes, Type::INT4_ARRAY),
+                    (&self.pages.ingested_at, Type::TIMESTAMPTZ_ARRAY),
+                    (&self.pages.requests, Type::JSONB_ARRAY),
+                    (&window.start, Type::TIMESTAMPTZ),
+                    (&window.end, Type::TIMESTAMPTZ),
+                ],
+            )
+            .await?;
+        let (inserted, updated) = (row.get::<_, i64>(0).unsigned_abs(), row.get::<_, i64>(1).unsigned_abs());
+        let rows = self.distinct.count();
+        Ok(LoadCounts { rows, inserted, updated, unchanged: rows - inserted - updated, rejected: 0 })
+    }
+
+    async fn write_ledger(&self, transaction: &Transaction, summary: ReadSummary, counts: LoadCounts) -> Result<()> {
+        let WindowOpening { realm_id, entity, window, run_id } = &self.opening;
+        let number = |count: u64| count as i64;
+        transaction
+            .query(
+                WRITE_LEDGER,
+                &[
+                    (&self.schema, Type::TEXT),
+                    (realm_id, Type::TEXT),
+                    (&entity.name, Type::TEXT),
+                    (&window.start, Type::TIMESTAMPTZ),
+                    (&window.end, Type::TIMESTAMPTZ),
+                    (run_id, Type::TEXT),
+                    (&summary.read_at, Type::TIMESTAMPTZ),
+                    (&(summary.pages as i32), Type::INT4),
+                    (&number(counts.rows), Type::INT8),
+                    (&number(counts.inserted), Type::INT8),
+                    (&number(counts.updated), Type::INT8),
+                    (&number(counts.unchanged), Type::INT8),
+                    (&number(counts.rejected), Type::INT8),
+                    (&number(summary.requests), Type::INT8),
+                    (&number(summary.retries), Type::INT8),
+                ],
+            )
+            .await
+            .map(|_| ())
+    }
+}
+
+impl WindowWriter for PostgresWriter {
+    async fn write(&mut self, page: Page) -> Result<()> {
+        if page.records.is_empty() {
+            return Ok(());
+        }
+        self.distinct.add(&page);
+        self.pages.push(&page)?;
+        let rows = copy_format::encode(&page, self.next_seq);
+        self.next_seq += page.records.len() as i32;
+        let transaction = match &mut self.transaction {
+            Some(transaction) => transaction,
+            none => none.insert(Transaction::begin(&self.pool, true).await?),
+        };
+        transaction.copy(rows).await
+    }
+
+    async fn commit(mut self, summary: ReadSummary) -> Result<Committed> {
+        let counts;
+        let mut transaction;
+        match self.transaction.take() {
+            Some(open) => {
+                transaction = open;
+                transaction.finish_copy().await?;
+                counts = self.merge(&transaction).await?;
+            }
+            None => {
+                transaction = Transaction::begin(&self.pool, false).await?;
+                counts = LoadCounts::default();
+            }
+        }
+        self.write_ledger(&transaction, summary, counts).await?;
+        transaction.commit().await?;
+        Ok(Committed { counts, path: None })
+    }
+}
+
+/// A transaction that owns its connection, so that a writer can be moved between tasks. Dropped before
+/// [`commit`](Self::commit), it closes the connection, and the server rolls back.
+struct Transaction {
+    connection: Option<Object>,
+    copy: Option<Pin<Box<CopyInSink<Bytes>>>>,
+}
+
+impl std::fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transaction").field("copying", &self.copy.is_some()).finish_non_exhaustive()
+    }
+}
+
+type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+impl Transaction {
+    async fn begin(pool: &Pool, with_staging: bool) -> Result<Self> {
+        let mut transaction = Self { connection: Some(connect::take(pool).await?), copy: None };
+        transaction.execute("BEGIN").await?;
+        if with_staging {
+            transaction.execute(copy_format::CREATE_STAGING).await?;
+            let sink = transaction.connection()?.copy_in(copy_format::COPY_STAGING).await.map_err(database_error)?;
+            transaction.copy = Some(Box::pin(sink));
+            transaction.copy(copy_format::header()).await?;
+        }
+        Ok(transaction)
+    }
+
+    async fn copy(&mut self, data: Bytes) -> Result<()> {
+        match &mut self.copy {
+            Some(sink) => sink.send(data).await.map_err(database_error),
+            None => Err(Error::Internal("COPY is not open".into())),
+        }
+    }
+
+    async fn finish_copy(&mut self) -> Result<()> {
+        self.copy(copy_format::trailer()).await?;
+        match self.copy.take() {
+            Some(mut sink) => sink.as_mut().finish().await.map(|_| ()).map_err(database_error),
+            None => Ok(()),
+        }
+    }
+
+    async fn execute(&self, statement: &str) -> Result<()> {
+        self.connection()?.batch_execute(statement).await.map_err(database_error)
+    }
+
+    async fn query(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<tokio_postgres::Row>> {
+        self.connection()?.query_typed(statement, parameters).await.map_err(database_error)
+    }
+
+    async fn query_one(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<tokio_postgres::Row> {
+        let mut rows = self.query(statement, parameters).await?;
+        rows.pop().ok_or_else(|| Error::Internal("a query that must answer did not".into()))
+    }
+
+    async fn commit(mut self) -> Result<()> {
+        self.execute("COMMIT").await?;
+        // Only now may the connection go back to the pool.
+        drop(self.connection.take());
+        Ok(())
+    }
+
+    fn connection(&self) -> Result<&Object> {
+        self.connection.as_ref().ok_or_else(|| Error::Internal("the transaction is over".into()))
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            drop(Object::take(connection));
+        }
+    }
+}
+
+/// Of a record that was edited during the read, only the newest version is merged.
+const KEEP_NEWEST_VERSION: &str = "DELETE FROM qbo_staging older USING qbo_staging newer WHERE older.id = newer.id \
+     AND (older.updated_at, older.sync_token, older.seq) < (newer.updated_at, newer.sync_token, newer.seq)";
+
+/// A row is replaced only by one that differs and is not older (design 4.4). The time of what is there is read from
+/// its payload, guarded, since a table may hold what others have put in.
+const MERGE: &str = "
+WITH pages AS (
+    SELECT * FROM unnest($1::int[], $2::int[], $3::timestamptz[], $4::jsonb[])
+        AS page(page_number, page_size, ingested_at, request)
+), merged AS (
+    INSERT INTO {table} AS known (id, payload, ingested_at_utc, extract_window_start_utc, extract_window_end_utc,
+        page_number, page_size, request_payload)
+    SELECT staged.id, staged.payload, page.ingested_at, $5, $6, page.page_number, page.page_size, page.request
+    FROM qbo_staging staged JOIN pages page USING (page_number)
+    ON CONFLICT (id) DO UPDATE SET
+        payload = EXCLUDED.payload, ingested_at_utc = EXCLUDED.ingested_at_utc,
+        extract_window_start_utc = EXCLUDED.extract_window_start_utc,
+        extract_window_end_utc = EXCLUDED.extract_window_end_utc, page_number = EXCLUDED.page_number,
+        page_size = EXCLUDED.page_size, request_payload = EXCLUDED.request_payload
+    WHERE known.payload IS DISTINCT FROM EXCLUDED.payload
+      AND CASE
+        WHEN known.payload #>> '{MetaData,LastUpdatedTime}' !~ '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d' THEN true
+        ELSE coalesce((known.payload #>> '{MetaData,LastUpdatedTime}')::timestamptz
+                 < (EXCLUDED.payload #>> '{MetaData,LastUpdatedTime}')::timestamptz
+             OR (known.payload #>> '{MetaData,LastUpdatedTime}')::timestamptz
+                 = (EXCLUDED.payload #>> '{MetaData,LastUpdatedTime}')::timestamptz
+             AND coalesce(substring(known.payload ->> 'SyncToken' from '^\\d{1,18}$')::bigint, 0)
+                 <= coalesce(substring(EXCLUDED.payload ->> 'SyncToken' from '^\\d{1,18}$')::bigint, 0), true)
+      END
+    RETURNING (known.xmax = 0) AS is_new
+)
+SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM merged";
+
+const WRITE_LEDGER: &str = "
+INSERT INTO qbo.windows (schema_name, realm_id, entity, window_start_utc, window_end_utc, run_id, read_at_utc, pages,
+    rows, inserted, updated, unchanged, rejected, requests, retries)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+ON CONFLICT (schema_name, realm_id, entity, window_start_utc, window_end_utc) DO UPDATE SET
+    run_id = EXCLUDED.run_id, read_at_utc = EXCLUDED.read_at_utc, pages = EXCLUDED.pages, rows = EXCLUDED.rows,
+    inserted = EXCLUDED.inserted, updated = EXCLUDED.updated, unchanged = EXCLUDED.unchanged,
+    rejected = EXCLUDED.rejected, requests = EXCLUDED.requests, retries = EXCLUDED.retries, committed_at_utc = now()";
