@@ -30,9 +30,10 @@ pub mod landing;
 pub mod pipeline;
 pub mod port;
 //mod python;
-//pub mod sandbox;
 pub mod sink;
 pub mod source;
 pub mod token_store;
 
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub use error::{Error, Result};
