@@ -20,9 +20,11 @@
 
 #[cfg(feature = "postgres")]
 pub mod app;
-//pub mod cli;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
-//pub mod demo;
+#[cfg(feature = "cli")]
+pub mod demo;
 pub mod domain;
 pub mod error;
 pub mod http;
@@ -30,10 +32,10 @@ pub mod landing;
 pub mod pipeline;
 pub mod port;
 //mod python;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod sink;
 pub mod source;
 pub mod token_store;
 
-#[cfg(feature = "sandbox")]
-pub mod sandbox;
 pub use error::{Error, Result};

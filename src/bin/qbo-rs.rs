@@ -1,1 +1,5 @@
-fn main(){}
+//! The command `qbo-rs`.
+
+fn main() {
+    std::process::exit(qbo_rs::cli::run(std::env::args_os()));
+}

@@ -1,0 +1,70 @@
+//! Logs on stderr: lines for people, or one JSON object each.
+
+use std::io::{self, Write};
+
+use chrono::{SecondsFormat, Utc};
+use env_logger::{Builder, Target};
+use log::kv::{Error as FieldError, Key, Value, VisitSource};
+use log::{LevelFilter, Record};
+use serde_json::{Map, Value as Json};
+
+use super::args::LogFormat;
+use super::progress::Bars;
+
+/// Installs the logger. A second call in one process changes nothing.
+pub(super) fn start(format: LogFormat, level: Option<LevelFilter>, bars: Option<&Bars>) {
+    let level = level.unwrap_or(if bars.is_some() { LevelFilter::Warn } else { LevelFilter::Info });
+    let mut builder = Builder::new();
+    // Ours at that level; of the libraries below only what is wrong.
+    builder.filter_level(level.min(LevelFilter::Warn)).filter_module("qbo_rs", level);
+    match format {
+        LogFormat::Human => builder.format(|out, record| writeln!(out, "{}", human(record))),
+        LogFormat::Json => builder.format(|out, record| writeln!(out, "{}", json(record))),
+    };
+    if let Some(bars) = bars {
+        builder.target(Target::Pipe(Box::new(AboveBars(bars.clone()))));
+    }
+    // Fails only when there is one already.
+    let _ = builder.try_init();
+}
+
+fn timestamp() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn human(record: &Record<'_>) -> String {
+    format!("{} {:5} {}", timestamp(), record.level(), record.args())
+}
+
+fn json(record: &Record<'_>) -> Json {
+    let mut fields = Map::new();
+    fields.insert("ts".into(), timestamp().into());
+    fields.insert("level".into(), record.level().as_str().to_ascii_lowercase().into());
+    // Collecting cannot fail.
+    let _ = record.key_values().visit(&mut Fields(&mut fields));
+    fields.insert("message".into(), record.args().to_string().into());
+    Json::Object(fields)
+}
+
+struct Fields<'f>(&'f mut Map<String, Json>);
+
+impl<'kvs> VisitSource<'kvs> for Fields<'_> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), FieldError> {
+        let json = value.to_u64().map(Json::from).or_else(|| value.to_bool().map(Json::from));
+        self.0.insert(key.as_str().to_owned(), json.unwrap_or_else(|| value.to_string().into()));
+        Ok(())
+    }
+}
+
+/// Writes above the progress bars instead of through them.
+struct AboveBars(Bars);
+
+impl Write for AboveBars {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write(data))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

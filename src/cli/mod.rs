@@ -1,0 +1,231 @@
+//! The command line: `qbo-rs`.
+//!
+//! Flags and subcommands are read in `args`; each subcommand becomes one call of [`App`]; what comes back is printed by
+//! `output`. Exit codes: 0 all done, 1 some window failed, 2 bad usage or settings, found before any data request.
+
+mod args;
+mod logging;
+mod output;
+mod progress;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Parser;
+use tokio::runtime::Runtime;
+
+use self::args::{Arguments, Command, DatabaseCommand, DemoArguments, RangeArguments, SandboxArguments};
+use self::progress::Bars;
+use crate::app::{App, BackfillRequest, ExtractRequest, Landing, LoadRequest};
+use crate::config::Settings;
+use crate::demo::{self, Demo};
+use crate::domain::{EntityRegistry, PageSize, Report, Window, chunk_range, parse_range};
+use crate::error::{Error, Result};
+use crate::landing::LandingTarget;
+use crate::port::{NoProgress, Progress};
+use crate::sandbox::{Sandbox, SandboxOptions};
+use crate::sink::postgres::ddl;
+
+const OK: i32 = 0;
+const INCOMPLETE: i32 = 1;
+const REFUSED: i32 = 2;
+/// 128 and the number of the signal, as shells have it.
+const INTERRUPTED: i32 = 130;
+const TERMINATED: i32 = 143;
+
+/// Runs the command; returns its exit code. `args` begins with the program's name.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
+    let arguments = match Arguments::try_parse_from(args) {
+        Ok(arguments) => arguments,
+        Err(error) => return usage_error(&error),
+    };
+    let bars = std::io::stderr().is_terminal().then(Bars::new);
+    logging::start(arguments.log_format, arguments.log_level, bars.as_ref());
+    match execute(arguments, bars) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error.to_string());
+            REFUSED
+        }
+    }
+}
+
+/// Help goes out as it is; a mistake becomes one line.
+fn usage_error(error: &clap::Error) -> i32 {
+    if !error.use_stderr() {
+        // A closed pipe, as of `qbo-rs --help | head`, is not worth a word.
+        let _ = error.print();
+        return OK;
+    }
+    let text = error.to_string();
+    let text = text.split("\n\nUsage:").next().unwrap_or_default().trim_start_matches("error: ");
+    complain(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+    REFUSED
+}
+
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "error: {text}");
+}
+
+fn execute(arguments: Arguments, bars: Option<Bars>) -> Result<i32> {
+    let mut settings = Settings::from_env();
+    for (name, value) in &arguments.settings.0 {
+        settings.set(name, value)?;
+    }
+    let progress: Arc<dyn Progress> = match bars {
+        Some(bars) => Arc::new(bars),
+        None => Arc::new(NoProgress),
+    };
+    let app = App { settings, registry: EntityRegistry::default(), progress };
+    let json = arguments.json;
+    match arguments.command {
+        Command::Backfill { entities, range, page_size, resume, dry_run, schema } => {
+            let request = BackfillRequest {
+                entities,
+                range: range.window()?,
+                chunk: range.chunk.parse()?,
+                page_size: parse_page_size(&page_size)?,
+                resume,
+                dry_run,
+                schema,
+            };
+            report(json, block_on(app.backfill(&request))?)
+        }
+        Command::Extract { entities, range, page_size, out } => {
+            let request = ExtractRequest {
+                entities,
+                windows: chunk_range(range.window()?, range.chunk.parse()?),
+                page_size: parse_page_size(&page_size)?,
+                target: LandingTarget::from_path(&out.unwrap_or_else(|| app.settings.landing_dir()))?,
+            };
+            report(json, block_on(app.extract(&request))?)
+        }
+        Command::Load { path, schema } => {
+            let landing = Landing::Path(path.unwrap_or_else(|| app.settings.landing_dir()));
+            report(json, block_on(app.load(&LoadRequest { landing, schema }))?)
+        }
+        Command::Sandbox(sandbox) => run_sandbox(&sandbox),
+        Command::Demo(demo) => run_demo(&demo, json, app.progress),
+        Command::Db(DatabaseCommand::Ddl { entities, schema }) => print_ddl(&app.registry, &entities, &schema),
+    }
+}
+
+impl RangeArguments {
+    fn window(&self) -> Result<Window> {
+        parse_range(("start", &self.start), ("end", &self.end))
+    }
+}
+
+fn parse_page_size(text: &str) -> Result<PageSize> {
+    match text.trim().parse() {
+        Ok(size) => PageSize::new(size),
+        Err(_) => Err(Error::config("page_size", format!("'{text}' is not between 1 and {}", PageSize::LARGEST))),
+    }
+}
+
+/// Why a call ended without an outcome.
+enum Stop {
+    Signal(i32),
+    Error(Error),
+}
+
+/// Runs a call until it ends or the process is asked to stop. A call that is stopped is dropped: uncommitted windows
+/// roll back, committed ones stay.
+fn block_on<T>(call: impl Future<Output = Result<T>>) -> Result<Result<T, i32>> {
+    let runtime = Runtime::new().map_err(|e| Error::Internal(format!("no runtime: {e}")))?;
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = call => outcome.map_err(Stop::Error),
+            code = stop_signal() => Err(Stop::Signal(code)),
+        }
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    match outcome {
+        Ok(value) => Ok(Ok(value)),
+        Err(Stop::Error(error)) => Err(error),
+        Err(Stop::Signal(code)) => Ok(Err(code)),
+    }
+}
+
+#[cfg(unix)]
+async fn stop_signal() -> i32 {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut stream) => stream.recv().await.map(|()| TERMINATED),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => INTERRUPTED,
+        code = terminated => code.unwrap_or(TERMINATED),
+    }
+}
+
+#[cfg(not(unix))]
+async fn stop_signal() -> i32 {
+    let _ = tokio::signal::ctrl_c().await;
+    INTERRUPTED
+}
+
+fn report(json: bool, outcome: Result<Report, i32>) -> Result<i32> {
+    let report = match outcome {
+        Ok(report) => report,
+        Err(code) => {
+            complain("stopped; committed windows stay, and --resume goes on after them");
+            return Ok(code);
+        }
+    };
+    if json {
+        output::json(&report)?;
+    } else {
+        output::table(&report);
+    }
+    Ok(if report.is_complete() { OK } else { INCOMPLETE })
+}
+
+fn print_ddl(registry: &EntityRegistry, entities: &[String], schema: &str) -> Result<i32> {
+    let entities = match entities {
+        [] => registry.all().to_vec(),
+        names => registry.select(names)?,
+    };
+    output::text(&ddl(schema, &entities)?);
+    Ok(OK)
+}
+
+fn run_sandbox(arguments: &SandboxArguments) -> Result<i32> {
+    let sandbox = start_sandbox(arguments.options()?)?;
+    output::sandbox(&sandbox);
+    let outcome = block_on(async {
+        std::future::pending::<()>().await;
+        Ok(())
+    })?;
+    // A sandbox is stopped by a signal, and that is its good end.
+    Ok(outcome.map_or(OK, |()| OK))
+}
+
+fn start_sandbox(options: SandboxOptions) -> Result<Sandbox> {
+    Sandbox::start(options).map_err(|e| Error::config("sandbox", e.to_string()))
+}
+
+fn run_demo(arguments: &DemoArguments, json: bool, progress: Arc<dyn Progress>) -> Result<i32> {
+    let directory: PathBuf = arguments.data_dir.clone().unwrap_or_else(demo::default_directory);
+    if arguments.stop {
+        let was_running = demo::stop(&directory)?;
+        let state = if was_running { "stopped" } else { "was not running" };
+        output::text(&format!("Postgres of the demo {state}; its data stays in {}\n", directory.display()));
+        return Ok(OK);
+    }
+    let outcome = block_on(Demo::run(&directory, progress))?;
+    let demo = match outcome {
+        Ok(demo) => demo,
+        Err(code) => return report(json, Err(code)),
+    };
+    let code = report(json, Ok(demo.report.clone()))?;
+    if !json {
+        output::demo(&demo);
+    }
+    Ok(code)
+}

@@ -1,0 +1,113 @@
+//! What the commands print on stdout.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use crate::demo::Demo;
+use crate::domain::instant::format_instant;
+use crate::domain::{Report, RunReport, WindowStatus};
+use crate::error::{Error, Result};
+use crate::sandbox::Sandbox;
+
+/// Prints text as it is. A closed pipe, as of `| head`, is not an error worth a word.
+pub(super) fn text(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Prints the report as one JSON object on one line.
+pub(super) fn json(report: &Report) -> Result<()> {
+    let line = serde_json::to_string(report).map_err(|e| Error::Internal(format!("report: {e}")))?;
+    text(&format!("{line}\n"));
+    Ok(())
+}
+
+const HEADERS: [&str; 11] = [
+    "entity", "windows", "pages", "rows", "inserted", "updated", "unchanged", "rejected", "requests", "seconds", "rows/s",
+];
+
+/// Prints a table of the runs, then what failed.
+pub(super) fn table(report: &Report) {
+    let mut rows = vec![HEADERS.map(str::to_owned)];
+    rows.extend(report.runs.iter().map(cells));
+    let mut out = String::new();
+    for row in &rows {
+        for (column, cell) in row.iter().enumerate() {
+            let width = rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+            // Names to the left, numbers to the right. Writing to a string cannot fail.
+            let _ = match column {
+                0 => write!(out, "{cell:width$}"),
+                _ => write!(out, "  {cell:>width$}"),
+            };
+        }
+        out.push('\n');
+    }
+    for run in &report.runs {
+        notes(run, &mut out);
+    }
+    text(&out);
+}
+
+fn cells(run: &RunReport) -> [String; 11] {
+    let totals = &run.totals;
+    let seconds = totals.duration_ms as f64 / 1000.0;
+    let rate = if seconds > 0.0 { totals.rows as f64 / seconds } else { 0.0 };
+    [
+        run.entity.clone(),
+        totals.windows.to_string(),
+        totals.pages.to_string(),
+        totals.rows.to_string(),
+        totals.inserted.to_string(),
+        totals.updated.to_string(),
+        totals.unchanged.to_string(),
+        totals.rejected.to_string(),
+        totals.requests.to_string(),
+        format!("{seconds:.1}"),
+        format!("{rate:.0}"),
+    ]
+}
+
+fn notes(run: &RunReport, out: &mut String) {
+    let skipped = run.windows.iter().filter(|w| w.status == WindowStatus::Skipped).count();
+    if skipped > 0 {
+        let _ = writeln!(out, "{}: {skipped} of {} windows skipped", run.entity, run.totals.windows);
+    }
+    for window in run.windows.iter().filter(|w| w.status == WindowStatus::Failed) {
+        let (start, end) = (format_instant(window.start), format_instant(window.end));
+        let reason = window.error.as_deref().unwrap_or("no reason given");
+        let _ = writeln!(out, "{}: [{start}, {end}) failed: {reason}", run.entity);
+    }
+}
+
+/// Prints what a client of the sandbox must be told, ready to paste into a shell.
+pub(super) fn sandbox(sandbox: &Sandbox) {
+    let mut out = String::new();
+    for (name, value) in sandbox.environment() {
+        let _ = writeln!(out, "export {name}={}", shell_quote(&value));
+    }
+    let counts: Vec<_> = sandbox.company().counts().iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let _ = writeln!(out, "# sandbox at {} with {}; stop it with Ctrl-C", sandbox.url(), counts.join(", "));
+    text(&out);
+}
+
+/// Prints how to look at what the demo has loaded, and how to end it.
+pub(super) fn demo(demo: &Demo) {
+    let psql = shell_quote(&demo.psql.display().to_string());
+    let passfile = shell_quote(&demo.passfile.display().to_string());
+    let url = &demo.url;
+    let mut out = String::new();
+    let _ = writeln!(out, "\nThe records are in Postgres at {url} (password in {passfile}). Look for yourself:");
+    let _ = writeln!(
+        out,
+        "  PGPASSFILE={passfile} {psql} {url} -c \"SELECT id, payload->>'DisplayName' AS name, payload->>'Balance' AS balance \
+         FROM raw.qb_customers ORDER BY ingested_at_utc LIMIT 10\""
+    );
+    let _ = writeln!(out, "Postgres goes on running; stop it with:  qbo-rs demo --stop{}", demo.directory_flag());
+    let _ = writeln!(out, "Its data lives in {}; remove that directory to begin anew.", demo.directory.display());
+    text(&out);
+}
+
+fn shell_quote(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}

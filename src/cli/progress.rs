@@ -1,0 +1,71 @@
+//! Progress bars, on a terminal only.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::domain::WindowReport;
+use crate::port::Progress;
+
+/// A bar a run: windows done, rows, rows a second, time left.
+#[derive(Debug, Clone)]
+pub(super) struct Bars {
+    all: MultiProgress,
+    runs: Arc<Mutex<HashMap<String, Run>>>,
+}
+
+#[derive(Debug)]
+struct Run {
+    bar: ProgressBar,
+    begin: Instant,
+    rows: usize,
+}
+
+impl Bars {
+    pub fn new() -> Self {
+        Self { all: MultiProgress::new(), runs: Arc::default() }
+    }
+
+    /// Does something to the terminal while the bars stand aside.
+    pub fn suspend<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.all.suspend(act)
+    }
+
+    fn with(&self, entity: &str, act: impl FnOnce(&mut Run)) {
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(run) = runs.get_mut(entity) {
+            act(run);
+        }
+    }
+}
+
+impl Progress for Bars {
+    fn run_started(&self, entity: &str, windows: usize) {
+        let bar = self.all.add(ProgressBar::new(windows as u64)).with_prefix(entity.to_owned());
+        // The template is a constant; a mistake in it would show in the first run.
+        if let Ok(style) = ProgressStyle::with_template("{prefix:10} {wide_bar} {pos}/{len} windows, {msg}, {eta} left") {
+            bar.set_style(style);
+        }
+        bar.set_message("0 rows");
+        let run = Run { bar, begin: Instant::now(), rows: 0 };
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(entity.to_owned(), run);
+    }
+
+    fn page_read(&self, entity: &str, rows: usize) {
+        self.with(entity, |run| {
+            run.rows += rows;
+            let rate = run.rows as f64 / run.begin.elapsed().as_secs_f64().max(0.001);
+            run.bar.set_message(format!("{} rows, {rate:.0} rows/s", run.rows));
+        });
+    }
+
+    fn window_finished(&self, entity: &str, _window: &WindowReport) {
+        self.with(entity, |run| run.bar.inc(1));
+    }
+
+    fn run_finished(&self, entity: &str) {
+        self.with(entity, |run| run.bar.finish_and_clear());
+    }
+}

@@ -1,0 +1,106 @@
+//! The main job in one call: a real Postgres, the sandbox, the three backfills.
+
+mod postgres;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use self::postgres::EmbeddedPostgres;
+use crate::app::{App, BackfillRequest};
+use crate::config::Settings;
+use crate::domain::{Chunk, EntityRegistry, PageSize, Report, parse_range};
+use crate::error::{Error, Result};
+use crate::port::Progress;
+use crate::sandbox::{Sandbox, SandboxOptions};
+use crate::sink::postgres::DEFAULT_SCHEMA;
+
+/// The entities and the range of the sample company.
+const ENTITIES: [&str; 3] = ["customers", "items", "invoices"];
+const RANGE: (&str, &str) = ("2024-01-01", "2026-01-01");
+const CHUNK: Chunk = Chunk::Months(1);
+
+/// A finished demo; its Postgres goes on running.
+#[derive(Debug)]
+pub struct Demo {
+    /// What the backfills did.
+    pub report: Report,
+    /// Where the records are, without the password.
+    pub url: String,
+    /// A libpq password file.
+    pub passfile: PathBuf,
+    /// A `psql` to look with.
+    pub psql: PathBuf,
+    /// Where everything lives.
+    pub directory: PathBuf,
+}
+
+impl Demo {
+    /// Starts what is not running, and copies the sample company.
+    ///
+    /// # Errors
+    /// If there are no Postgres binaries, or Postgres or the sandbox cannot start. Windows that fail are in the report.
+    pub async fn run(directory: &Path, progress: Arc<dyn Progress>) -> Result<Self> {
+        let postgres = start_postgres(directory.to_owned()).await?;
+        postgres.create_database().await?;
+        let sandbox = Sandbox::start(SandboxOptions::default()).map_err(|e| Error::config("sandbox", e.to_string()))?;
+        let mut settings = Settings::default();
+        for (name, value) in sandbox.environment() {
+            settings.set(name, &value)?;
+        }
+        for (name, value) in postgres.environment() {
+            settings.set(name, &value)?;
+        }
+        let app = App { settings, registry: EntityRegistry::default(), progress };
+        let request = BackfillRequest {
+            entities: ENTITIES.map(str::to_owned).into(),
+            range: parse_range(("start", RANGE.0), ("end", RANGE.1))?,
+            chunk: CHUNK,
+            page_size: PageSize::default(),
+            resume: false,
+            dry_run: false,
+            schema: DEFAULT_SCHEMA.to_owned(),
+        };
+        let report = app.backfill(&request).await?;
+        Ok(Self {
+            report,
+            url: postgres.url(),
+            passfile: postgres.passfile(),
+            psql: postgres.psql(),
+            directory: directory.to_owned(),
+        })
+    }
+
+    /// What other demo commands must be told to find this one: nothing, if it is where they look.
+    pub fn directory_flag(&self) -> String {
+        match self.directory == default_directory() {
+            true => String::new(),
+            false => format!(" --data-dir '{}'", self.directory.display()),
+        }
+    }
+}
+
+/// Starting takes seconds of waiting for processes.
+async fn start_postgres(directory: PathBuf) -> Result<EmbeddedPostgres> {
+    let start = move || EmbeddedPostgres::start(&postgres::find_binaries()?, &directory, postgres::Durability::Full);
+    tokio::task::spawn_blocking(start).await.map_err(|e| Error::Internal(e.to_string()))?
+}
+
+/// Stops the demo's Postgres; `false` if it was not running. Its data stays.
+///
+/// # Errors
+/// If it cannot be stopped.
+pub fn stop(directory: &Path) -> Result<bool> {
+    match EmbeddedPostgres::find(&postgres::find_binaries()?, directory)? {
+        Some(postgres) => postgres.stop().map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// Where the demo lives unless told otherwise: the user's data directory, or that of the machine for root, whose own
+/// files the server, which must not run as root, could not reach.
+pub fn default_directory() -> PathBuf {
+    let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share"));
+    let base = if postgres::is_root() { Some("/var/lib".into()) } else { base.or_else(home) };
+    base.unwrap_or_else(std::env::temp_dir).join("qbo-rs-demo")
+}

@@ -1,0 +1,382 @@
+//! A real Postgres from installed binaries, with its data in one directory: initialised, started, found again, stopped.
+//!
+//! Only the binaries of whichever package brings them are used. The server listens on the loopback address alone and asks
+//! for a password: anyone on the machine who became its superuser could run programs as the user who started it.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::error::{Error, Result};
+
+const HOST: &str = "127.0.0.1";
+const USER: &str = "qbo";
+const DATABASE: &str = "qbo";
+const START_TIMEOUT_S: &str = "60";
+/// `pg_ctl status` of a data directory whose server does not run.
+const NOT_RUNNING: i32 = 3;
+
+/// Names the directory of `postgres`, `initdb` and `pg_ctl`.
+pub(super) const BINARIES_VARIABLE: &str = "QBO_POSTGRES_BIN";
+
+/// Whether committed data survives a crash of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// As Postgres has it.
+    Full,
+    /// Faster, for data that may be lost, as in tests.
+    None,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct EmbeddedPostgres {
+    binaries: PathBuf,
+    directory: PathBuf,
+    account: Option<Account>,
+    port: u16,
+}
+
+/// Who the server runs as when we are root, which it refuses to.
+#[derive(Debug, Clone, Copy)]
+struct Account {
+    uid: u32,
+    gid: u32,
+}
+
+/// The newest Postgres on this machine: the one that `QBO_POSTGRES_BIN` names, Debian's, or the one on the path.
+///
+/// # Errors
+/// [`Error::Config`] that says how to get one.
+pub(super) fn find_binaries() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os(BINARIES_VARIABLE).filter(|value| !value.is_empty()) {
+        let named = PathBuf::from(named);
+        let reason = || format!("'{}' holds no postgres and initdb", named.display());
+        return if has_server(&named) { Ok(named) } else { Err(Error::config(BINARIES_VARIABLE, reason())) };
+    }
+    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut versions: Vec<_> = debian.map(|entry| entry.path().join("bin")).filter(|path| has_server(path)).collect();
+    versions.sort_by_key(|path| {
+        let version = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+        version.and_then(|version| version.parse::<u32>().ok())
+    });
+    let on_path = || std::env::var_os("PATH").and_then(|path| std::env::split_paths(&path).find(|dir| has_server(dir)));
+    versions.pop().or_else(on_path).ok_or_else(|| {
+        let reason = "no Postgres on this machine; pip install 'qbo_rs[demo]', or apt install postgresql";
+        Error::config(BINARIES_VARIABLE, reason)
+    })
+}
+
+fn has_server(directory: &Path) -> bool {
+    ["postgres", "initdb", "pg_ctl"].iter().all(|name| directory.join(name).is_file())
+}
+
+/// Whether this process is root. The owner of `/proc/self` is its effective user.
+pub(super) fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+impl EmbeddedPostgres {
+    /// Starts the server of `directory`, which is made if need be; finds it if it runs already.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with Postgres's own words.
+    pub fn start(binaries: &Path, directory: &Path, durability: Durability) -> Result<Self> {
+        let directory = std::path::absolute(directory).map_err(|e| failed(directory, e))?;
+        std::fs::create_dir_all(&directory).map_err(|e| failed(&directory, e))?;
+        // Two demos at once must not both initialise or start it.
+        let lock = File::create(directory.join("lock")).map_err(|e| failed(&directory, e))?;
+        lock.lock().map_err(|e| failed(&directory, e))?;
+        let account = account()?;
+        let binaries = reachable_binaries(binaries, &directory, account)?;
+        let mut server = Self { binaries, directory, account, port: 0 };
+        if !server.data().join("PG_VERSION").exists() {
+            server.initialise(durability)?;
+        }
+        server.check_version()?;
+        match server.running_port()? {
+            Some(port) => server.port = port,
+            None => server.launch()?,
+        }
+        Ok(server)
+    }
+
+    /// The server of `directory`, if it runs.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if that cannot be found out.
+    pub fn find(binaries: &Path, directory: &Path) -> Result<Option<Self>> {
+        if !directory.join("data/PG_VERSION").exists() {
+            return Ok(None);
+        }
+        let directory = std::path::absolute(directory).map_err(|e| failed(directory, e))?;
+        let account = account()?;
+        let binaries = reachable_binaries(binaries, &directory, account)?;
+        let server = Self { binaries, directory, account, port: 0 };
+        Ok(server.running_port()?.map(|port| Self { port, ..server }))
+    }
+
+    /// Stops the server, rolling back what is open.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it does not stop.
+    pub fn stop(&self) -> Result<()> {
+        self.pg_ctl(&["-m", "fast", "-w", "stop"]).map(|_| ())
+    }
+
+    /// Creates the database if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the server does not let us in.
+    pub async fn create_database(&self) -> Result<()> {
+        let failed = |e: tokio_postgres::Error| Error::config("demo", format!("Postgres at {}: {e}", self.url()));
+        let mut config = tokio_postgres::Config::new();
+        config.host(HOST).port(self.port).user(USER).password(self.password()?).dbname("postgres");
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(failed)?;
+        let connection = tokio::spawn(connection);
+        let exists = client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&DATABASE]).await.map_err(failed)?;
+        if exists.is_none() {
+            client.batch_execute(&format!("CREATE DATABASE {DATABASE}")).await.map_err(failed)?;
+        }
+        drop(client);
+        // Ends with the client; how is of no interest.
+        let _ = connection.await;
+        Ok(())
+    }
+
+    /// How to reach it, as settings of this project.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("PG_HOST", HOST.to_owned()),
+            ("PG_PORT", self.port.to_string()),
+            ("PG_DB", DATABASE.to_owned()),
+            ("PG_USER", USER.to_owned()),
+            ("PG_PASSWORD", self.password().unwrap_or_default()),
+            ("PG_SSLMODE", "disable".to_owned()),
+        ]
+    }
+
+    /// Where the database is, without the password.
+    pub fn url(&self) -> String {
+        format!("postgresql://{USER}@{HOST}:{}/{DATABASE}", self.port)
+    }
+
+    /// A libpq password file for it.
+    pub fn passfile(&self) -> PathBuf {
+        self.directory.join("pgpass")
+    }
+
+    /// A client.
+    pub fn psql(&self) -> PathBuf {
+        self.binaries.join("psql")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    fn password(&self) -> Result<String> {
+        let path = self.passfile();
+        let line = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
+        Ok(line.trim_end().rsplit(':').next().unwrap_or_default().to_owned())
+    }
+
+    /// Initialises aside and renames, so that an interrupted one is begun anew.
+    fn initialise(&self, durability: Durability) -> Result<()> {
+        let aside = self.directory.join("data.new");
+        let io_failed = |e| failed(&aside, e);
+        if aside.exists() {
+            std::fs::remove_dir_all(&aside).map_err(io_failed)?;
+        }
+        std::fs::create_dir(&aside).map_err(io_failed)?;
+        std::fs::set_permissions(&aside, PermissionsExt::from_mode(0o700)).map_err(io_failed)?;
+        self.give(&aside)?;
+        let password = uuid::Uuid::new_v4().simple().to_string();
+        write_private(&self.passfile(), &format!("{HOST}:*:*:{USER}:{password}\n"))?;
+        let for_initdb = self.directory.join("initdb-password");
+        write_private(&for_initdb, &password)?;
+        self.give(&for_initdb)?;
+        let mut initdb = self.command("initdb");
+        initdb.arg("-D").arg(&aside).arg("--pwfile").arg(&for_initdb).args(["-U", USER, "-A", "scram-sha-256"]);
+        let outcome = run(initdb.args(["-E", "UTF8", "--locale=C", "--no-instructions"]));
+        std::fs::remove_file(&for_initdb).map_err(io_failed)?;
+        outcome?;
+        let mut settings = OpenOptions::new().append(true).open(aside.join("postgresql.conf")).map_err(io_failed)?;
+        let durable = if durability == Durability::Full { "on" } else { "off" };
+        writeln!(
+            settings,
+            "listen_addresses = '{HOST}'\nunix_socket_directories = ''\nfsync = {durable}\nsynchronous_commit = {durable}\n\
+             full_page_writes = {durable}\ninclude_if_exists = 'port.conf'"
+        )
+        .map_err(io_failed)?;
+        std::fs::rename(&aside, self.data()).map_err(io_failed)
+    }
+
+    fn launch(&mut self) -> Result<()> {
+        let kept = std::fs::read_to_string(self.data().join("port.conf")).ok();
+        let kept = kept.and_then(|line| line.trim().strip_prefix("port = ")?.parse().ok());
+        self.port = free_port(kept).map_err(|e| failed(&self.directory, e))?;
+        let port_file = self.data().join("port.conf");
+        std::fs::write(&port_file, format!("port = {}\n", self.port)).map_err(|e| failed(&port_file, e))?;
+        self.give(&port_file)?;
+        let log = self.data().join("server.log");
+        let log_name = log.to_string_lossy().into_owned();
+        self.pg_ctl(&["-w", "-t", START_TIMEOUT_S, "-l", &log_name, "start"]).map(|_| ()).map_err(|error| {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let last: Vec<_> = text.lines().rev().take(3).collect();
+            Error::config("demo", format!("{error}; its log ends with: {}", last.into_iter().rev().collect::<Vec<_>>().join(" | ")))
+        })
+    }
+
+    fn check_version(&self) -> Result<()> {
+        let path = self.data().join("PG_VERSION");
+        let made_by = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
+        let output = run(self.command("postgres").arg("--version"))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let major = text.split_whitespace().last().and_then(|version| version.split('.').next()).unwrap_or_default();
+        if major == made_by.trim() {
+            return Ok(());
+        }
+        let (data, made_by) = (self.data(), made_by.trim().to_owned());
+        Err(Error::config("demo", format!("{} was made by Postgres {made_by}, this is {major}; remove it", data.display())))
+    }
+
+    /// The port of the running server, from the file that it keeps while it runs.
+    fn running_port(&self) -> Result<Option<u16>> {
+        let mut status = self.command("pg_ctl");
+        let output = status.arg("-D").arg(self.data()).arg("status").output().map_err(|e| failed(&self.binaries, e))?;
+        if output.status.code() == Some(NOT_RUNNING) {
+            return Ok(None);
+        }
+        let path = self.data().join("postmaster.pid");
+        let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
+        // pg_ctl's manual: pid, data directory, start time, port, ...
+        let port = text.lines().nth(3).and_then(|line| line.trim().parse().ok());
+        port.map(Some).ok_or_else(|| failed(&path, "no port in it"))
+    }
+
+    fn pg_ctl(&self, arguments: &[&str]) -> Result<Output> {
+        run(self.command("pg_ctl").arg("-D").arg(self.data()).args(arguments))
+    }
+
+    fn command(&self, name: &str) -> Command {
+        command_as(&self.binaries.join(name), &self.directory, self.account)
+    }
+
+    /// Makes a file belong to the server's account.
+    fn give(&self, path: &Path) -> Result<()> {
+        match self.account {
+            Some(Account { uid, gid }) => chown(path, Some(uid), Some(gid)).map_err(|e| failed(path, e)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn failed(path: &Path, reason: impl std::fmt::Display) -> Error {
+    Error::config("demo", format!("{}: {reason}", path.display()))
+}
+
+fn command_as(program: &Path, directory: &Path, account: Option<Account>) -> Command {
+    let mut command = Command::new(program);
+    // Not the caller's directory, which that account may not be allowed to enter.
+    command.current_dir(directory).stdin(Stdio::null()).env("LC_ALL", "C");
+    if let Some(Account { uid, gid }) = account {
+        command.uid(uid).gid(gid);
+    }
+    command
+}
+
+fn run(command: &mut Command) -> Result<Output> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|e| failed(Path::new(&name), e))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let words = [&output.stderr, &output.stdout].map(|text| String::from_utf8_lossy(text).into_owned()).join(" ");
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    Err(Error::config("demo", format!("{name}: {words}")))
+}
+
+/// The account that exists on every machine for what needs no rights.
+fn account() -> Result<Option<Account>> {
+    if !is_root() {
+        return Ok(None);
+    }
+    let passwd = std::fs::read_to_string("/etc/passwd").map_err(|e| failed(Path::new("/etc/passwd"), e))?;
+    let found = passwd.lines().find_map(|line| {
+        let fields: Vec<_> = line.split(':').collect();
+        match fields[..] {
+            ["nobody", _, uid, gid, ..] => Some(Account { uid: uid.parse().ok()?, gid: gid.parse().ok()? }),
+            _ => None,
+        }
+    });
+    found.map(Some).ok_or_else(|| Error::config("demo", "Postgres does not run as root, and there is no user 'nobody'"))
+}
+
+/// Root's own files, such as a virtual environment below `/root`, are closed to the server's account: then the binaries
+/// are copied beside the data.
+fn reachable_binaries(binaries: &Path, directory: &Path, account: Option<Account>) -> Result<PathBuf> {
+    let can_run = |path: &Path| {
+        let mut command = command_as(&path.join("postgres"), directory, account);
+        command.arg("--version").output().is_ok_and(|output| output.status.success())
+    };
+    if account.is_none() || can_run(binaries) {
+        return Ok(binaries.to_owned());
+    }
+    // As in the wheel, <package>/pginstall/bin with its libraries in <package>.libs beside it.
+    let (Some(install), Some(package)) = (binaries.parent(), binaries.ancestors().nth(2)) else {
+        return Err(failed(binaries, "the server's account cannot run it"));
+    };
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_owned();
+    let software = directory.join("software");
+    let copy = software.join(name(package)).join(name(install));
+    if !can_run(&copy.join("bin")) {
+        copy_tree(install, &copy)?;
+        let mut libraries = package.to_owned().into_os_string();
+        libraries.push(".libs");
+        if Path::new(&libraries).is_dir() {
+            copy_tree(Path::new(&libraries), &software.join(name(Path::new(&libraries))))?;
+        }
+    }
+    if can_run(&copy.join("bin")) {
+        return Ok(copy.join("bin"));
+    }
+    let reason = "user 'nobody', as whom Postgres must run when we are root, cannot enter it; name another --data-dir";
+    Err(failed(directory, reason))
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to).map_err(|e| failed(to, e))?;
+    for entry in std::fs::read_dir(from).map_err(|e| failed(from, e))? {
+        let source = entry.map_err(|e| failed(from, e))?.path();
+        let target = to.join(source.file_name().unwrap_or_default());
+        if source.is_dir() {
+            copy_tree(&source, &target)?;
+        } else {
+            std::fs::copy(&source, &target).map_err(|e| failed(&source, e))?;
+        }
+    }
+    Ok(())
+}
+
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    if path.exists() {
+        std::fs::remove_file(path).map_err(|e| failed(path, e))?;
+    }
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|e| failed(path, e))
+}
+
+/// The wanted port if nobody has it, else any free one.
+fn free_port(wanted: Option<u16>) -> std::io::Result<u16> {
+    let bind = |port| TcpListener::bind((HOST, port)).and_then(|listener| listener.local_addr());
+    let address = match wanted {
+        Some(port) => bind(port).or_else(|_| bind(0)),
+        None => bind(0),
+    };
+    address.map(|address| address.port())
+}
