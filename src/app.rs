@@ -191,13 +191,8 @@ fn open_source(config: &QboConfig) -> Result<QboSource<ConfiguredTokenStore>> {
             ConfiguredTokenStore::File(store)
         }
     };
-    let authorizer = Authorizer::new(
-        transport.clone(),
-        config.token_url.clone(),
-        config.credentials.clone(),
-        store,
-        config.retry,
-    );
+    let authorizer =
+        Authorizer::new(transport.clone(), config.token_url.clone(), config.credentials.clone(), store, config.retry);
     let client = ApiClient::new(transport, RateLimiter::new(config.limits), TokenCache::new(authorizer), config.retry);
     QboSource::new(client, &config.api_url, &config.realm_id)
 }

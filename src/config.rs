@@ -309,12 +309,8 @@ mod tests {
         Settings::from_lookup(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
     }
 
-    const CONNECTION: [(&str, &str); 4] = [
-        ("QBO_CLIENT_ID", "id"),
-        ("QBO_CLIENT_SECRET", "hush"),
-        ("QBO_REFRESH_TOKEN", "hush"),
-        ("QBO_REALM_ID", "9"),
-    ];
+    const CONNECTION: [(&str, &str); 4] =
+        [("QBO_CLIENT_ID", "id"), ("QBO_CLIENT_SECRET", "hush"), ("QBO_REFRESH_TOKEN", "hush"), ("QBO_REALM_ID", "9")];
 
     #[test]
     fn everything_missing_is_named_at_once() {

@@ -31,7 +31,8 @@ pub mod http;
 pub mod landing;
 pub mod pipeline;
 pub mod port;
-//mod python;
+#[cfg(feature = "python")]
+mod python;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod sink;

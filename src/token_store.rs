@@ -119,7 +119,9 @@ impl FileTokenStore {
 
     fn read(&self) -> Result<Contents> {
         match std::fs::read(&self.path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| self.unusable(format!("is not a token store: {e}"))),
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|e| self.unusable(format!("is not a token store: {e}")))
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 Ok(Contents { version: VERSION, ..Contents::default() })
             }

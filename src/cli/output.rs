@@ -23,7 +23,17 @@ pub(super) fn json(report: &Report) -> Result<()> {
 }
 
 const HEADERS: [&str; 11] = [
-    "entity", "windows", "pages", "rows", "inserted", "updated", "unchanged", "rejected", "requests", "seconds", "rows/s",
+    "entity",
+    "windows",
+    "pages",
+    "rows",
+    "inserted",
+    "updated",
+    "unchanged",
+    "rejected",
+    "requests",
+    "seconds",
+    "rows/s",
 ];
 
 /// Prints a table of the runs, then what failed.
@@ -109,5 +119,9 @@ pub(super) fn demo(demo: &Demo) {
 
 fn shell_quote(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }

@@ -45,7 +45,8 @@ impl Progress for Bars {
     fn run_started(&self, entity: &str, windows: usize) {
         let bar = self.all.add(ProgressBar::new(windows as u64)).with_prefix(entity.to_owned());
         // The template is a constant; a mistake in it would show in the first run.
-        if let Ok(style) = ProgressStyle::with_template("{prefix:10} {wide_bar} {pos}/{len} windows, {msg}, {eta} left") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix:10} {wide_bar} {pos}/{len} windows, {msg}, {eta} left")
+        {
             bar.set_style(style);
         }
         bar.set_message("0 rows");

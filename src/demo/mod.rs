@@ -5,7 +5,7 @@ mod postgres;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use self::postgres::EmbeddedPostgres;
+pub use self::postgres::{Durability, EmbeddedPostgres};
 use crate::app::{App, BackfillRequest};
 use crate::config::Settings;
 use crate::domain::{Chunk, EntityRegistry, PageSize, Report, parse_range};
@@ -81,7 +81,7 @@ impl Demo {
 
 /// Starting takes seconds of waiting for processes.
 async fn start_postgres(directory: PathBuf) -> Result<EmbeddedPostgres> {
-    let start = move || EmbeddedPostgres::start(&postgres::find_binaries()?, &directory, postgres::Durability::Full);
+    let start = move || EmbeddedPostgres::start(&postgres::find_binaries()?, &directory, Durability::Full);
     tokio::task::spawn_blocking(start).await.map_err(|e| Error::Internal(e.to_string()))?
 }
 

@@ -138,7 +138,8 @@ impl EmbeddedPostgres {
         config.host(HOST).port(self.port).user(USER).password(self.password()?).dbname("postgres");
         let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(failed)?;
         let connection = tokio::spawn(connection);
-        let exists = client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&DATABASE]).await.map_err(failed)?;
+        let exists =
+            client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&DATABASE]).await.map_err(failed)?;
         if exists.is_none() {
             client.batch_execute(&format!("CREATE DATABASE {DATABASE}")).await.map_err(failed)?;
         }
@@ -228,7 +229,10 @@ impl EmbeddedPostgres {
         self.pg_ctl(&["-w", "-t", START_TIMEOUT_S, "-l", &log_name, "start"]).map(|_| ()).map_err(|error| {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
             let last: Vec<_> = text.lines().rev().take(3).collect();
-            Error::config("demo", format!("{error}; its log ends with: {}", last.into_iter().rev().collect::<Vec<_>>().join(" | ")))
+            Error::config(
+                "demo",
+                format!("{error}; its log ends with: {}", last.into_iter().rev().collect::<Vec<_>>().join(" | ")),
+            )
         })
     }
 
@@ -242,7 +246,10 @@ impl EmbeddedPostgres {
             return Ok(());
         }
         let (data, made_by) = (self.data(), made_by.trim().to_owned());
-        Err(Error::config("demo", format!("{} was made by Postgres {made_by}, this is {major}; remove it", data.display())))
+        Err(Error::config(
+            "demo",
+            format!("{} was made by Postgres {made_by}, this is {major}; remove it", data.display()),
+        ))
     }
 
     /// The port of the running server, from the file that it keeps while it runs.

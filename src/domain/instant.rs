@@ -17,7 +17,10 @@ pub fn parse_instant(setting: &str, text: &str) -> Result<DateTime<Utc>> {
         Error::config(setting, format!("cannot read '{text}' as a date; write 2025-01-31 or 2025-01-31T00:00:00Z"))
     })?;
     if instant.nanosecond() != 0 {
-        return Err(Error::config(setting, format!("'{text}' has a fraction of a second; QuickBooks keeps whole ones")));
+        return Err(Error::config(
+            setting,
+            format!("'{text}' has a fraction of a second; QuickBooks keeps whole ones"),
+        ));
     }
     Ok(instant)
 }

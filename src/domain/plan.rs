@@ -60,9 +60,8 @@ pub const DEFAULT_CONCURRENCY: usize = 4;
 /// [`Error::Config`] that names the bound.
 pub fn parse_range(start: (&str, &str), end: (&str, &str)) -> Result<Window> {
     let (from, until) = (parse_instant(start.0, start.1)?, parse_instant(end.0, end.1)?);
-    Window::new(from, until).map_err(|_| {
-        Error::config(end.0, format!("'{}' is not after {} '{}'", end.1.trim(), start.0, start.1.trim()))
-    })
+    Window::new(from, until)
+        .map_err(|_| Error::config(end.0, format!("'{}' is not after {} '{}'", end.1.trim(), start.0, start.1.trim())))
 }
 
 #[cfg(test)]

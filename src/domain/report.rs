@@ -210,13 +210,17 @@ mod tests {
 
     fn window(day: u32, status: WindowStatus) -> WindowReport {
         let at = |d| Utc.with_ymd_and_hms(2025, 1, d, 0, 0, 0).unwrap();
-        WindowReport::empty(Window { start: at(day), end: at(day + 1) }, status)
-            .with_counts(LoadCounts { rows: 12, inserted: 12, ..LoadCounts::default() })
+        WindowReport::empty(Window { start: at(day), end: at(day + 1) }, status).with_counts(LoadCounts {
+            rows: 12,
+            inserted: 12,
+            ..LoadCounts::default()
+        })
     }
 
     #[test]
     fn json_has_the_keys_of_the_contract_in_order() {
-        let report = Report { runs: vec![RunReport::new("customers", "9", "r", vec![window(1, WindowStatus::Done)], 7)] };
+        let report =
+            Report { runs: vec![RunReport::new("customers", "9", "r", vec![window(1, WindowStatus::Done)], 7)] };
         assert_eq!(
             serde_json::to_string(&report).unwrap(),
             concat!(
@@ -232,9 +236,8 @@ mod tests {
     #[test]
     fn status_tells_some_failed_from_all_failed() {
         use WindowStatus::{Done, Failed, Skipped};
-        let status = |all: &[WindowStatus]| {
-            RunReport::new("x", "9", "r", all.iter().map(|s| window(1, *s)).collect(), 0).status
-        };
+        let status =
+            |all: &[WindowStatus]| RunReport::new("x", "9", "r", all.iter().map(|s| window(1, *s)).collect(), 0).status;
         assert_eq!(status(&[Done, Skipped]), RunStatus::Ok);
         assert_eq!(status(&[Done, Failed]), RunStatus::Partial);
         assert_eq!(status(&[Failed, Skipped]), RunStatus::Failed);

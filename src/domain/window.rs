@@ -69,8 +69,9 @@ impl FromStr for Chunk {
 
     fn from_str(text: &str) -> Result<Self> {
         let name = text.trim().to_ascii_lowercase();
-        let unknown =
-            || Error::config("chunk", format!("unknown chunk '{text}'; use day, week, month, quarter, year or Nd (50d)"));
+        let unknown = || {
+            Error::config("chunk", format!("unknown chunk '{text}'; use day, week, month, quarter, year or Nd (50d)"))
+        };
         Ok(match name.as_str() {
             "day" => Self::Days(1),
             "week" => Self::Days(7),
@@ -167,7 +168,11 @@ mod tests {
     #[test]
     fn coverage_sees_gaps_and_joins_overlaps() {
         let whole = window("2025-01-01", "2025-01-10");
-        let parts = [window("2025-01-05", "2025-01-12"), window("2024-12-01", "2025-01-04"), window("2025-01-03", "2025-01-05")];
+        let parts = [
+            window("2025-01-05", "2025-01-12"),
+            window("2024-12-01", "2025-01-04"),
+            window("2025-01-03", "2025-01-05"),
+        ];
         assert!(whole.is_covered_by(&parts));
         assert!(!whole.is_covered_by(&parts[..2]));
         assert!(!whole.is_covered_by(&[]));

@@ -42,7 +42,13 @@ impl RetryPolicy {
     /// Exponential with full jitter: `random` is uniform in `[0, 1)`, and the wait uniform below the ceiling
     /// (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). `asked` is a wait that the server
     /// or the throttle rule demands; it is obeyed in full.
-    pub fn next_wait(&self, attempts: u32, elapsed: Duration, asked: Option<Duration>, random: f64) -> Option<Duration> {
+    pub fn next_wait(
+        &self,
+        attempts: u32,
+        elapsed: Duration,
+        asked: Option<Duration>,
+        random: f64,
+    ) -> Option<Duration> {
         if attempts >= self.most_attempts {
             return None;
         }

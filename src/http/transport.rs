@@ -78,8 +78,7 @@ impl Transport {
     /// [`Error::Transport`] if no complete answer arrived.
     pub async fn send(&self, request: Request, authorization: Option<&str>) -> Result<Response> {
         let host = host_of(&request.url);
-        let mut builder =
-            self.0.request(request.method, request.url).headers(request.headers).body(request.body);
+        let mut builder = self.0.request(request.method, request.url).headers(request.headers).body(request.body);
         if let Some(value) = authorization {
             builder = builder.header(reqwest::header::AUTHORIZATION, value);
         }

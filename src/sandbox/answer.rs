@@ -47,7 +47,14 @@ impl ServiceFault {
 }
 
 /// What the gateway says before the service is reached: lower case, epoch milliseconds.
-pub(super) fn gateway_fault(status: u16, name: &str, code: &str, detail: &str, kind: &str, time: DateTime<Utc>) -> Value {
+pub(super) fn gateway_fault(
+    status: u16,
+    name: &str,
+    code: &str,
+    detail: &str,
+    kind: &str,
+    time: DateTime<Utc>,
+) -> Value {
     json!({
         "warnings": null, "intuitObject": null,
         "fault": {

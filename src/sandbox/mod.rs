@@ -113,13 +113,16 @@ impl Sandbox {
             .enable_all()
             .build()
             .map_err(listen_failed)?;
-        let listener = runtime.block_on(TcpListener::bind(options.address)).map_err(listen_failed)?;
+        // Bound without the runtime: the caller may be on one of its own.
+        let listener = std::net::TcpListener::bind(options.address).map_err(listen_failed)?;
+        listener.set_nonblocking(true).map_err(listen_failed)?;
         let address = listener.local_addr().map_err(listen_failed)?;
         let state = Arc::new(server::State::new(&options, company));
         let (stop, stopped) = oneshot::channel();
         let router = server::router(state.clone());
         let thread = std::thread::spawn(move || {
             runtime.block_on(async {
+                let Ok(listener) = TcpListener::from_std(listener) else { return };
                 tokio::select! {
                     // Errors of single connections do not end it.
                     _ = async { axum::serve(listener, router).await } => {}

@@ -103,7 +103,8 @@ impl OAuth {
     fn issue(&mut self, now: Instant) -> Value {
         self.serial += 1;
         if now >= self.current.1 + self.options.rotate_after {
-            let next = format!("RT1-{:02}-H0-sandbox{:016x}", self.serial, self.serial.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            let next =
+                format!("RT1-{:02}-H0-sandbox{:016x}", self.serial, self.serial.wrapping_mul(0x9E37_79B9_7F4A_7C15));
             let previous = std::mem::replace(&mut self.current, (next, now));
             self.replaced.insert(previous.0, now);
         }

@@ -272,7 +272,8 @@ mod tests {
         let after = company.truth("Invoice", 1_800_000_000, 1_800_000_001);
         assert_eq!(after.len(), 1);
         assert_eq!(after[0].0, id);
-        let total = |payload: &str| payload.split("\"TotalAmt\":").nth(1).unwrap().split(',').next().unwrap().to_owned();
+        let total =
+            |payload: &str| payload.split("\"TotalAmt\":").nth(1).unwrap().split(',').next().unwrap().to_owned();
         assert_eq!(total(&after[0].1), total(&before));
         assert_eq!(company.truth("Invoice", i64::MIN, i64::MAX).len(), 400);
         assert!(company.delete("Invoice", &id) && !company.delete("Invoice", &id));

@@ -191,8 +191,10 @@ mod tests {
     #[test]
     fn of_several_versions_the_newest_is_served() {
         let (old, new) = ("2024-01-01T00:00:00-08:00", "2024-01-02T00:00:00-08:00");
-        let company =
-            read(&[("customers.json", format!("[{},{},{}]", record("1", 9, old), record("1", 3, new), record("1", 2, new)))]);
+        let company = read(&[(
+            "customers.json",
+            format!("[{},{},{}]", record("1", 9, old), record("1", 3, new), record("1", 2, new)),
+        )]);
         assert!(company.unwrap().truth("Customer", i64::MIN, i64::MAX)[0].1.contains(r#""SyncToken":"3""#));
     }
 

@@ -24,23 +24,66 @@ const LONG_ID_EVERY: u32 = 97;
 const FIRST_LONG_ID: u64 = 5_000_000_000_000_500_000;
 
 const GIVEN: [&str; 16] = [
-    "Ana", "Björn", "Chioma", "D'Arcy", "Elif", "Farid", "Grace", "Hiro", "Inés", "João", "Keiko", "Luis", "Maeve", "Nuria",
-    "Oleg", "Priya",
+    "Ana", "Björn", "Chioma", "D'Arcy", "Elif", "Farid", "Grace", "Hiro", "Inés", "João", "Keiko", "Luis", "Maeve",
+    "Nuria", "Oleg", "Priya",
 ];
 const FAMILY: [&str; 16] = [
-    "Abebe", "Borja", "Castillo", "Dvořák", "Espinoza", "Fischer", "Guerrero", "Haddad", "Ivanova", "Jaramillo", "Kim",
-    "Lindqvist", "Mendoza", "Nakamura", "O'Neill", "Paredes",
+    "Abebe",
+    "Borja",
+    "Castillo",
+    "Dvořák",
+    "Espinoza",
+    "Fischer",
+    "Guerrero",
+    "Haddad",
+    "Ivanova",
+    "Jaramillo",
+    "Kim",
+    "Lindqvist",
+    "Mendoza",
+    "Nakamura",
+    "O'Neill",
+    "Paredes",
 ];
 const TRADE: [&str; 16] = [
-    "Bakery", "Carpentry & Sons", "Dental Care", "Electrics", "Flower's Corner", "Garage", "Hardware", "Imports, Inc.",
-    "Jewellers", "Kitchens", "Landscaping", "Motors", "Nursery", "Optics", "Printing 🖨", "Roofing \"A1\"",
+    "Bakery",
+    "Carpentry & Sons",
+    "Dental Care",
+    "Electrics",
+    "Flower's Corner",
+    "Garage",
+    "Hardware",
+    "Imports, Inc.",
+    "Jewellers",
+    "Kitchens",
+    "Landscaping",
+    "Motors",
+    "Nursery",
+    "Optics",
+    "Printing 🖨",
+    "Roofing \"A1\"",
 ];
 const GOODS: [&str; 12] = [
-    "Trimming", "Gravel 3/4\"", "Pump & Hose", "Soil", "Sod", "Fountain", "Design", "Maintenance", "Lighting", "Rocks", "Café table",
+    "Trimming",
+    "Gravel 3/4\"",
+    "Pump & Hose",
+    "Soil",
+    "Sod",
+    "Fountain",
+    "Design",
+    "Maintenance",
+    "Lighting",
+    "Rocks",
+    "Café table",
     "Installation",
 ];
 const CITIES: [(&str, &str); 6] = [
-    ("Quito", "P"), ("Guayaquil", "G"), ("Bayshore", "CA"), ("Tucson", "AZ"), ("St. John's", "NL"), ("Half Moon Bay", "CA"),
+    ("Quito", "P"),
+    ("Guayaquil", "G"),
+    ("Bayshore", "CA"),
+    ("Tucson", "AZ"),
+    ("St. John's", "NL"),
+    ("Half Moon Bay", "CA"),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +142,9 @@ impl Sample {
     }
 
     fn rng(&self, index: u32, stream: u64) -> Pcg64Mcg {
-        Pcg64Mcg::seed_from_u64(scatter(self.seed ^ scatter((self.kind as u64) << 40 | stream << 32 | u64::from(index))))
+        Pcg64Mcg::seed_from_u64(scatter(
+            self.seed ^ scatter((self.kind as u64) << 40 | stream << 32 | u64::from(index)),
+        ))
     }
 
     fn times(&self, index: u32) -> Times {
@@ -353,7 +398,11 @@ impl Draft<'_> {
                 quantity / 2,
             );
         }
-        let _ = write!(self.out, r#"{{"Amount":{},"DetailType":"SubTotalLineDetail","SubTotalLineDetail":{{}}}}"#, money(sum));
+        let _ = write!(
+            self.out,
+            r#"{{"Amount":{},"DetailType":"SubTotalLineDetail","SubTotalLineDetail":{{}}}}"#,
+            money(sum)
+        );
         sum
     }
 }

@@ -21,7 +21,11 @@ const CREATED: &str = "MetaData.CreateTime";
 ///
 /// # Errors
 /// 4001 if the statement asks for something that QBO does not have or does not allow.
-pub(in crate::sandbox) fn run(company: &Company, statement: &Statement, time: DateTime<Utc>) -> Result<String, ServiceFault> {
+pub(in crate::sandbox) fn run(
+    company: &Company,
+    statement: &Statement,
+    time: DateTime<Utc>,
+) -> Result<String, ServiceFault> {
     let (entity, kind) = entities::find(&statement.entity).ok_or_else(|| {
         ServiceFault::invalid(format!("QueryValidationError: invalid context declaration: {}", statement.entity))
     })?;
@@ -311,7 +315,8 @@ mod tests {
     #[test]
     fn the_default_order_is_not_id_order() {
         let company = company();
-        let names: Vec<_> = rows(&company, "SELECT * FROM Customer").iter().map(|r| r["FullyQualifiedName"].to_string()).collect();
+        let names: Vec<_> =
+            rows(&company, "SELECT * FROM Customer").iter().map(|r| r["FullyQualifiedName"].to_string()).collect();
         assert!(names.is_sorted());
         let ids: Vec<_> = rows(&company, "SELECT * FROM Invoice").iter().map(|r| r["Id"].to_string()).collect();
         assert!(!ids.is_sorted());

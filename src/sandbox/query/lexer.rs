@@ -77,7 +77,9 @@ impl<'a> Lexer<'a> {
         }
         match first {
             '\'' => self.text(),
-            '-' | '0'..='9' => Ok(TokenKind::Number(self.take_while(|c| matches!(c, '-' | '.' | '0'..='9')).to_owned())),
+            '-' | '0'..='9' => {
+                Ok(TokenKind::Number(self.take_while(|c| matches!(c, '-' | '.' | '0'..='9')).to_owned()))
+            }
             c if c.is_alphabetic() || c == '_' => {
                 Ok(TokenKind::Word(self.take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '.')).to_owned()))
             }

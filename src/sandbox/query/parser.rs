@@ -57,7 +57,14 @@ pub(in crate::sandbox) fn parse(statement: &str) -> Result<Statement, ServiceFau
     let parsed = parser.statement()?;
     match parser.peek().kind {
         TokenKind::End => Ok(parsed),
-        _ => Err(parser.unexpected(&["<EOF>", "<AND>", "\"maxresults\"", "\"order\"", "\"orderby\"", "\"startposition\""])),
+        _ => Err(parser.unexpected(&[
+            "<EOF>",
+            "<AND>",
+            "\"maxresults\"",
+            "\"order\"",
+            "\"orderby\"",
+            "\"startposition\"",
+        ])),
     }
 }
 
@@ -276,7 +283,9 @@ mod tests {
     #[test]
     fn errors_name_line_and_column() {
         let detail = |statement| parse(statement).unwrap_err().detail;
-        assert!(detail("SELECT * FROM Customer WHERE Id = '1' OR Id = '2'").contains("\"OR \"\" at line 1, column 39."));
+        assert!(
+            detail("SELECT * FROM Customer WHERE Id = '1' OR Id = '2'").contains("\"OR \"\" at line 1, column 39.")
+        );
         assert!(detail("SELECT *\nFROM").contains("at line 2, column 5."));
         assert!(detail("SELECT * FROM Customer WHERE a = '100%25").contains("Lexical error at line 1, column 41."));
         assert!(detail("SELECT * FROM Customer%20WHERE").contains("Encountered: \"%\" (37)"));

@@ -143,10 +143,9 @@ fn tls_config(ssl_mode: SslMode) -> Result<ClientConfig> {
         ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map_err(failed)?;
     Ok(match ssl_mode {
         SslMode::VerifyFull => builder.with_platform_verifier().map_err(failed)?.with_no_client_auth(),
-        SslMode::Disable | SslMode::Prefer | SslMode::Require => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Unverified(provider)))
-            .with_no_client_auth(),
+        SslMode::Disable | SslMode::Prefer | SslMode::Require => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider))).with_no_client_auth()
+        }
     })
 }
 
@@ -195,7 +194,8 @@ mod tests {
 
     #[test]
     fn passwords_with_any_character_survive_a_url() {
-        let (wire, _) = from_url("postgresql://u:p%40s%3As%2F%3F%23@h:6000/d?sslmode=disable", SslMode::Prefer).unwrap();
+        let (wire, _) =
+            from_url("postgresql://u:p%40s%3As%2F%3F%23@h:6000/d?sslmode=disable", SslMode::Prefer).unwrap();
         assert_eq!(wire.get_password(), Some(&b"p@s:s/?#"[..]));
         assert_eq!(wire.get_ports(), [6000]);
     }

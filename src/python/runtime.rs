@@ -1,0 +1,96 @@
+//! Waiting from Python: without the GIL, stopped by Ctrl-C, alive in a forked child.
+//!
+//! A blocking call has a runtime of its own. Mage runs blocks in forked processes, where the threads of a runtime made
+//! before the fork do not exist, and a call that needed them would wait for ever.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Once, OnceLock};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use log::LevelFilter;
+use pyo3::prelude::*;
+use pyo3_log::{Caching, Logger};
+
+use super::error::to_python;
+use crate::error::{Error, Result};
+
+/// How often a waiting call looks for Ctrl-C.
+const SIGNAL_CHECK: Duration = Duration::from_millis(100);
+const THREADS: usize = 4;
+
+/// Waits for `call` without the GIL.
+pub(super) fn block_on<T: Send>(py: Python<'_>, call: impl Future<Output = Result<T>> + Send) -> PyResult<T> {
+    let outcome = py.detach(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+        let runtime = runtime.map_err(|e| Stop::Error(Error::Internal(format!("no runtime: {e}"))))?;
+        let outcome = runtime.block_on(async {
+            tokio::select! {
+                outcome = without_panics(call) => outcome.map_err(Stop::Error),
+                interrupt = signal() => Err(Stop::Interrupt(interrupt)),
+            }
+        });
+        // Here, still without the GIL: its threads may be waiting for it to log.
+        runtime.shutdown_timeout(Duration::from_millis(500));
+        outcome
+    });
+    outcome.map_err(|stop| match stop {
+        Stop::Error(error) => to_python(py, &error),
+        Stop::Interrupt(interrupt) => interrupt,
+    })
+}
+
+enum Stop {
+    Error(Error),
+    Interrupt(PyErr),
+}
+
+/// The exception that a signal handler has raised, usually `KeyboardInterrupt`.
+async fn signal() -> PyErr {
+    loop {
+        tokio::time::sleep(SIGNAL_CHECK).await;
+        if let Err(interrupt) = Python::attach(|py| py.check_signals()) {
+            return interrupt;
+        }
+    }
+}
+
+/// A panic as an error: PyO3 would make it a `BaseException`, upon which Mage runs a block again for ever.
+async fn without_panics<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        Err(Error::Internal(text.or_else(|| panic.downcast_ref().cloned()).unwrap_or_else(|| "panic".to_owned())))
+    })
+}
+
+/// The process in which the runtime of all awaitables lives.
+static AWAITABLES_IN: OnceLock<u32> = OnceLock::new();
+
+/// `call` as an awaitable. Cancelling the awaitable drops the call: what is uncommitted rolls back.
+pub(super) fn into_awaitable<'py>(
+    py: Python<'py>,
+    call: impl Future<Output = Result<String>> + Send + 'static,
+) -> PyResult<Bound<'py, PyAny>> {
+    let here = std::process::id();
+    if *AWAITABLES_IN.get_or_init(|| here) != here {
+        let reason = "the async functions were used before this process was forked and cannot be used in the child; \
+                      call the blocking ones there";
+        return Err(to_python(py, &Error::config("async", reason)));
+    }
+    pyo3_async_runtimes::tokio::future_into_py(py, async move {
+        without_panics(call).await.map_err(|error| Python::attach(|py| to_python(py, &error)))
+    })
+}
+
+/// Sends log records to Python's `logging`, unless somebody else has taken them. Done at the first call: importing starts
+/// nothing.
+pub(super) fn forward_logs(py: Python<'_>) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if let Ok(logger) = Logger::new(py, Caching::LoggersAndLevels) {
+            let logger = logger.filter(LevelFilter::Warn).filter_target("qbo_rs".to_owned(), LevelFilter::Info);
+            // Fails only when there is a logger already.
+            let _ = logger.install();
+        }
+    });
+}

@@ -1,0 +1,131 @@
+//! The layers, held: what may name what.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Each part of the crate, and the parts that it may name. What is not listed is forbidden.
+const MAY_NAME: &[(&str, &[&str])] = &[
+    ("error", &[]),
+    ("domain", &["error"]),
+    ("port", &["domain", "error"]),
+    ("http", &["error", "port"]),
+    ("config", &["error", "http", "port"]),
+    ("landing", &["domain", "error"]),
+    ("token_store", &["error", "port"]),
+    ("source", &["config", "domain", "error", "http", "landing", "port"]),
+    ("sink", &["config", "domain", "error", "landing", "port"]),
+    ("pipeline", &["domain", "error", "port"]),
+    ("app", &["config", "domain", "error", "http", "landing", "pipeline", "port", "sink", "source", "token_store"]),
+    ("sandbox", &[]),
+    ("demo", &["app", "config", "domain", "error", "port", "sandbox", "sink"]),
+    ("cli", &["app", "config", "demo", "domain", "error", "landing", "port", "sandbox", "sink"]),
+    ("python", &["app", "cli", "config", "demo", "domain", "error", "landing", "port", "sandbox"]),
+];
+
+/// Crates that belong to one part alone.
+const ONLY_IN: &[(&str, &[&str])] = &[
+    ("pyo3", &["python"]),
+    ("clap", &["cli"]),
+    ("axum", &["sandbox"]),
+    ("tokio_postgres", &["sink", "demo"]),
+    ("reqwest", &["http", "source", "config"]),
+];
+
+fn source_files() -> Vec<(String, PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut files, mut pending) = (Vec::new(), vec![root.clone()]);
+    while let Some(directory) = pending.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let relative = path.strip_prefix(&root).unwrap();
+                let part = relative.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
+                let text = std::fs::read_to_string(&path).unwrap();
+                files.push((part, relative.to_owned(), text));
+            }
+        }
+    }
+    files.into_iter().filter(|(part, ..)| !["lib", "bin"].contains(&part.as_str())).collect()
+}
+
+/// The code of a file without its comments and its tests.
+fn code(text: &str) -> String {
+    let body = text.split("#[cfg(test)]\nmod ").next().unwrap();
+    body.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+/// The parts that code names as `crate::part`.
+fn named_parts(code: &str) -> Vec<String> {
+    let named = code.split("crate::").skip(1);
+    let name = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    named.map(name).filter(|part| !part.is_empty()).collect()
+}
+
+#[test]
+fn every_arrow_points_down() {
+    let allowed: BTreeMap<_, _> = MAY_NAME.iter().copied().collect();
+    let mut checked = 0;
+    for (part, path, text) in source_files() {
+        let allowed =
+            allowed.get(part.as_str()).unwrap_or_else(|| panic!("{} has no place in the layers", path.display()));
+        for named in named_parts(&code(&text)) {
+            checked += 1;
+            let is_fine = named == part || allowed.contains(&named.as_str());
+            assert!(is_fine, "src/{}: {part} must not name {named}", path.display());
+        }
+    }
+    assert!(checked > 100, "only {checked} names were found: this test has gone blind");
+}
+
+#[test]
+fn libraries_stay_in_their_parts() {
+    for (part, path, text) in source_files() {
+        let code = code(&text);
+        for (library, parts) in ONLY_IN {
+            let names_it = code.contains(&format!("{library}::"));
+            assert!(!names_it || parts.contains(&part.as_str()), "src/{}: {library} is not for {part}", path.display());
+        }
+    }
+}
+
+#[test]
+fn sources_and_sinks_do_not_know_each_other() {
+    for (part, path, text) in source_files() {
+        let other = match part.as_str() {
+            "source" => "sink",
+            "sink" => "source",
+            _ => continue,
+        };
+        assert!(!named_parts(&code(&text)).contains(&other.to_owned()), "src/{}", path.display());
+    }
+}
+
+#[test]
+fn the_domain_is_pure() {
+    for (part, path, text) in source_files().into_iter().filter(|(part, ..)| part == "domain") {
+        for impure in ["async ", ".await", "std::fs", "std::net", "std::env", "Utc::now", "Instant::now", "tokio"] {
+            assert!(!code(&text).contains(impure), "src/{}: {part} must not use {impure}", path.display());
+        }
+    }
+}
+
+#[test]
+fn qbo_is_unknown_below_its_source() {
+    for (part, path, text) in source_files().into_iter().filter(|(part, ..)| part == "http") {
+        assert!(
+            !code(&text).to_lowercase().contains("quickbooks"),
+            "src/{}: {part} must not know QuickBooks",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn files_stay_readable() {
+    for (_, path, text) in source_files() {
+        let lines = code(&text).lines().count();
+        assert!(lines <= 450, "src/{} has {lines} lines of code: it does more than one thing", path.display());
+    }
+}

@@ -1,0 +1,329 @@
+//! QBO into Postgres: what is in the table is what is in the books, however they are cut and whatever happens meanwhile.
+
+use std::collections::BTreeMap;
+
+use qbo_rs::domain::{EntityKind, EntityRegistry, EntitySpec, RunStatus, WindowStatus};
+use qbo_rs::sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
+use serde_json::Value;
+
+use crate::support::{Database, app, assert_complete, request, small_sandbox, truth, whole_range};
+
+const ALL: [&str; 3] = ["customers", "items", "invoices"];
+const TABLES: [(&str, &str); 3] =
+    [("Customer", "raw.qb_customers"), ("Item", "raw.qb_items"), ("Invoice", "raw.qb_invoices")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tables_hold_the_books_whatever_the_chunk_and_the_page_size() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    for (chunk, page_size) in [("year", 1000), ("50d", 7), ("week", 100), ("quarter", 1)] {
+        database.client.batch_execute("DROP SCHEMA IF EXISTS raw, qbo CASCADE").await.unwrap();
+        let report = app.backfill(&whole_range(&ALL, chunk, page_size)).await.unwrap();
+        assert_complete(&report);
+        for ((entity, table), run) in TABLES.iter().zip(&report.runs) {
+            let truth = truth(&sandbox, entity);
+            assert_eq!(database.rows(table).await, truth, "{chunk} {page_size} {table}");
+            assert_eq!((run.totals.rows, run.totals.inserted), (truth.len() as u64, truth.len() as u64));
+        }
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_stay_as_they_were_written() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let payload = r#"{"Id":"5000000000000999999","SyncToken":"0","Balance":629.10,"Exact":0.1000000000000000055511151231257827,
+        "Big":99999999999999999999.50,"Active":true,"FullyQualifiedName":"n","New":{"a":[]},
+        "MetaData":{"CreateTime":"2024-05-01T00:00:00-07:00","LastUpdatedTime":"2024-05-01T00:00:00-07:00"}}"#;
+    assert!(sandbox.company().put("Customer", payload));
+    let report = app(&sandbox, &database).backfill(&whole_range(&["customers"], "year", 1000)).await.unwrap();
+    assert_complete(&report);
+    let query = "SELECT payload->>'Balance', payload->>'Exact', payload->>'Big', payload #>> '{New,a}' FROM raw.qb_customers \
+                 WHERE id = '5000000000000999999'";
+    let row = database.client.query_one(query, &[]).await.unwrap();
+    let texts: Vec<String> = (0..4).map(|column| row.get(column)).collect();
+    assert_eq!(texts, ["629.10", "0.1000000000000000055511151231257827", "99999999999999999999.50", "[]"]);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_changes_nothing_and_writes_no_row() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let request = whole_range(&ALL, "month", 1000);
+    assert_complete(&app.backfill(&request).await.unwrap());
+    let versions = "SELECT sum(xmin::text::bigint)::bigint FROM raw.qb_invoices";
+    let before = database.number(versions).await;
+    let report = app.backfill(&request).await.unwrap();
+    for run in &report.runs {
+        assert_eq!((run.totals.inserted, run.totals.updated, run.totals.unchanged), (0, 0, run.totals.rows));
+    }
+    assert_eq!(database.number(versions).await, before);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_tell_the_window_the_page_and_the_request() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let report = app(&sandbox, &database).backfill(&whole_range(&["invoices"], "month", 10)).await.unwrap();
+    assert_complete(&report);
+    let outside = database
+        .number(
+            "SELECT count(*) FROM raw.qb_invoices WHERE (payload #>> '{MetaData,LastUpdatedTime}')::timestamptz \
+             NOT BETWEEN extract_window_start_utc AND extract_window_end_utc - interval '1 second' OR page_size <> 10 \
+             OR request_payload->>'query' NOT LIKE 'SELECT * FROM Invoice WHERE%MAXRESULTS 10'",
+        )
+        .await;
+    assert_eq!(outside, 0);
+    let pages = database.number("SELECT max(page_number)::bigint FROM raw.qb_invoices").await;
+    let most = report.runs[0].windows.iter().map(|window| i64::from(window.pages)).max().unwrap();
+    assert!(pages > 1 && pages <= most, "{pages} {most}");
+    database.drop().await;
+}
+
+/// Saves ten invoices again after every page, some served already, some not yet.
+fn edit_between_pages(sandbox: &Sandbox) {
+    let ids: Vec<String> =
+        sandbox.company().truth("Invoice", i64::MIN, i64::MAX).into_iter().map(|(id, _)| id).collect();
+    // The second day after the sample's end, inside the range that is read.
+    let first_edit = 1_767_225_600 + 86_400;
+    sandbox.after_each_query(move |company, number| {
+        if number <= 30 {
+            for step in 0..10 {
+                let id = &ids[(number as usize * 37 + step * 53) % ids.len()];
+                company.edit("Invoice", id, first_edit + number as i64);
+            }
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_between_pages_lose_nothing() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    edit_between_pages(&sandbox);
+    let mut request = request(&["invoices"], "2024-01-01", "2026-02-01", "900d", 20);
+    request.page_size = qbo_rs::domain::PageSize::new(20).unwrap();
+    let report = app(&sandbox, &database).backfill(&request).await.unwrap();
+    assert_complete(&report);
+    assert_eq!(database.rows("raw.qb_invoices").await, truth(&sandbox, "Invoice"));
+    let totals = report.runs[0].totals;
+    assert_eq!((totals.rows, totals.inserted, totals.updated), (600, 600, 0));
+    database.drop().await;
+}
+
+/// Shows that the edits of the test above do harm: a client that pages by offset loses records to them.
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_between_pages_make_offset_paging_lose_records() {
+    let sandbox = small_sandbox();
+    edit_between_pages(&sandbox);
+    let client = reqwest::Client::new();
+    let environment: BTreeMap<_, _> = sandbox.environment().into_iter().collect();
+    let form = format!("grant_type=refresh_token&refresh_token={}", environment["QBO_REFRESH_TOKEN"]);
+    let token = client
+        .post(&environment["QBO_TOKEN_URL"])
+        .basic_auth(&environment["QBO_CLIENT_ID"], Some(&environment["QBO_CLIENT_SECRET"]))
+        .body(form);
+    let token: Value = serde_json::from_str(&token.send().await.unwrap().text().await.unwrap()).unwrap();
+    let url = format!("{}/v3/company/{}/query", sandbox.url(), environment["QBO_REALM_ID"]);
+    let mut found = std::collections::BTreeSet::new();
+    for first in (1..2000).step_by(20) {
+        let statement =
+            format!("SELECT * FROM Invoice ORDERBY MetaData.LastUpdatedTime STARTPOSITION {first} MAXRESULTS 20");
+        let answer = client.post(&url).bearer_auth(token["access_token"].as_str().unwrap()).body(statement);
+        let answer: Value = serde_json::from_str(&answer.send().await.unwrap().text().await.unwrap()).unwrap();
+        let Some(rows) = answer["QueryResponse"]["Invoice"].as_array() else { break };
+        found.extend(rows.iter().map(|row| row["Id"].to_string()));
+    }
+    assert!(found.len() < 600, "offset paging lost nothing: the edits are harmless");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_a_page_in_one_second_is_read_whole() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    {
+        let mut company = sandbox.company();
+        let ids: Vec<String> = company.truth("Invoice", i64::MIN, i64::MAX).into_iter().map(|(id, _)| id).collect();
+        for id in ids.iter().take(250) {
+            company.edit("Invoice", id, 1_720_000_000);
+        }
+    }
+    let report = app(&sandbox, &database).backfill(&whole_range(&["invoices"], "month", 100)).await.unwrap();
+    assert_complete(&report);
+    assert_eq!(database.rows("raw.qb_invoices").await, truth(&sandbox, "Invoice"));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_is_replaced_by_a_newer_or_equal_version_but_not_by_an_older_one() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let request = whole_range(&["customers"], "year", 1000);
+    let customer = |token: u32, time: &str, balance: u32| {
+        let meta = format!(r#"{{"CreateTime":"2024-01-01T00:00:00-08:00","LastUpdatedTime":"{time}"}}"#);
+        format!(r#"{{"Id":"x1","SyncToken":"{token}","Active":true,"Balance":{balance},"MetaData":{meta}}}"#)
+    };
+    let balance = "SELECT (payload->>'Balance')::bigint FROM raw.qb_customers WHERE id = 'x1'";
+    let steps = [
+        (customer(1, "2024-06-02T00:00:00-07:00", 1), 1),
+        // The offset differs, the instant is older, the text is greater.
+        (customer(9, "2024-06-01T23:30:00-08:00", 2), 2),
+        (customer(1, "2024-06-01T00:00:00-07:00", 3), 2),
+        // The same second: a higher token, as a number, wins; a lower one loses; a tie overwrites.
+        (customer(10, "2024-06-01T23:30:00-08:00", 4), 4),
+        (customer(9, "2024-06-01T23:30:00-08:00", 5), 4),
+        (customer(10, "2024-06-01T23:30:00-08:00", 6), 6),
+    ];
+    for (payload, expected) in steps {
+        assert!(sandbox.company().put("Customer", &payload));
+        assert_complete(&app.backfill(&request).await.unwrap());
+        assert_eq!(database.number(balance).await, expected, "{payload}");
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fourth_entity_is_one_row_of_the_registry() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    for id in ["1", "2"] {
+        let payload = format!(
+            r#"{{"Id":"{id}","SyncToken":"0","Active":{},"DisplayName":"V","MetaData":{{"LastUpdatedTime":"2024-03-01T00:00:00-08:00"}}}}"#,
+            id == "1"
+        );
+        assert!(sandbox.company().put("Vendor", &payload));
+    }
+    let vendors = EntitySpec { name: "vendors", qbo_name: "Vendor", kind: EntityKind::List };
+    let mut app = app(&sandbox, &database);
+    app.registry = EntityRegistry::default().with(vendors);
+    assert_complete(&app.backfill(&whole_range(&["vendors"], "month", 1000)).await.unwrap());
+    assert_eq!(database.rows("raw.qb_vendors").await, truth(&sandbox, "Vendor"));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resume_reads_only_what_no_run_has_committed() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    assert_complete(&app.backfill(&request(&["invoices"], "2024-01-01", "2024-03-01", "month", 1000)).await.unwrap());
+    let mut request = whole_range(&["invoices"], "month", 1000);
+    request.resume = true;
+    let queries_before = sandbox.stats().data_requests;
+    let report = app.backfill(&request).await.unwrap();
+    let skipped: Vec<_> = report.runs[0]
+        .windows
+        .iter()
+        .filter(|w| w.status == WindowStatus::Skipped)
+        .map(|w| w.start.to_rfc3339())
+        .collect();
+    assert_eq!(skipped, ["2024-01-01T00:00:00+00:00", "2024-02-01T00:00:00+00:00"]);
+    assert_eq!(sandbox.stats().data_requests - queries_before, 22);
+    assert_eq!(database.rows("raw.qb_invoices").await, truth(&sandbox, "Invoice"));
+    // Another chunk of the same range: weeks within committed months need no reading.
+    request.chunk = "week".parse().unwrap();
+    let report = app.backfill(&request).await.unwrap();
+    assert!(report.runs[0].windows.iter().all(|w| w.status == WindowStatus::Skipped));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_reaches_into_the_future_is_not_done_for_ever() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let mut request = request(&["customers"], "2025-01-01", "2100-01-01", "36500d", 1000);
+    assert_complete(&app.backfill(&request).await.unwrap());
+    request.resume = true;
+    let report = app.backfill(&request).await.unwrap();
+    assert_eq!(report.runs[0].windows[0].status, WindowStatus::Done);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_holds_one_company() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let request = whole_range(&["items"], "year", 1000);
+    assert_complete(&app.backfill(&request).await.unwrap());
+    let other =
+        SandboxOptions { realm_id: "777".to_owned(), throttle: ThrottleOptions::NONE, ..SandboxOptions::default() };
+    let other = Sandbox::start(other).unwrap();
+    let second = crate::support::app(&other, &database);
+    let error = second.backfill(&request).await.unwrap_err().to_string();
+    assert!(error.contains("not 777") && error.contains("--schema raw_777"), "{error}");
+    assert_eq!(other.stats().data_requests, 0);
+    let mut own_schema = request;
+    own_schema.schema = "raw_777".to_owned();
+    assert_complete(&second.backfill(&own_schema).await.unwrap());
+    assert_eq!(database.rows("raw_777.qb_items").await, truth(&other, "Item"));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_cannot_be_stored_fails_alone() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    // Postgres refuses the character; until rejects exist, the window that holds it fails.
+    let nul = r#"{"Id":"n1","SyncToken":"0","Active":true,"DisplayName":"a\u0000b","MetaData":{"LastUpdatedTime":"2024-03-15T00:00:00-07:00"}}"#;
+    assert!(sandbox.company().put("Customer", nul));
+    let report = app(&sandbox, &database).backfill(&whole_range(&["customers"], "month", 1000)).await.unwrap();
+    let run = &report.runs[0];
+    assert_eq!(run.status, RunStatus::Partial);
+    let failed: Vec<_> = run.windows.iter().filter(|w| w.status == WindowStatus::Failed).collect();
+    assert_eq!(failed.len(), 1);
+    assert!(failed[0].error.as_ref().unwrap().contains("unsupported Unicode escape sequence"), "{:?}", failed[0].error);
+    // Every other window is there, whole; of the failed one nothing.
+    let expected = truth(&sandbox, "Customer").len() as i64;
+    let in_failed_window =
+        sandbox.company().truth("Customer", failed[0].start.timestamp(), failed[0].end.timestamp()).len();
+    let rows = database.number("SELECT count(*) FROM raw.qb_customers").await;
+    assert_eq!(rows, expected - in_failed_window as i64);
+    assert_eq!(database.number("SELECT count(*) FROM qbo.windows").await, 23);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clients_limits_keep_below_the_servers() {
+    let options = SandboxOptions {
+        size: CompanySize { customers: 30, items: 10, invoices: 10 },
+        throttle: ThrottleOptions { per_minute: 500, per_second: 10, in_flight: 2 },
+        ..SandboxOptions::default()
+    };
+    let (sandbox, database) = (Sandbox::start(options).unwrap(), Database::create().await);
+    let mut app = app(&sandbox, &database);
+    app.settings.set("QBO_REQUESTS_PER_SECOND", "10").unwrap();
+    app.settings.set("QBO_MAX_IN_FLIGHT", "2").unwrap();
+    let report = app.backfill(&whole_range(&["customers"], "50d", 5)).await.unwrap();
+    assert_complete(&report);
+    let stats = sandbox.stats();
+    assert_eq!((stats.throttled, report.runs[0].totals.retries), (0, 0));
+    assert!(stats.most_per_second <= 10 && stats.most_in_flight <= 2, "{stats:?}");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_run_waits_and_loses_nothing() {
+    let options = SandboxOptions {
+        size: CompanySize { customers: 30, items: 10, invoices: 10 },
+        throttle: ThrottleOptions { per_minute: 0, per_second: 8, in_flight: 0 },
+        ..SandboxOptions::default()
+    };
+    let (sandbox, database) = (Sandbox::start(options).unwrap(), Database::create().await);
+    let mut app = app(&sandbox, &database);
+    app.settings.set("QBO_THROTTLE_WAIT_S", "1.1").unwrap();
+    let report = app.backfill(&whole_range(&["customers"], "50d", 1000)).await.unwrap();
+    assert_complete(&report);
+    assert!(sandbox.stats().throttled > 0, "nothing was throttled: this test shows nothing");
+    assert_eq!(database.rows("raw.qb_customers").await, truth(&sandbox, "Customer"));
+    assert_eq!(report.runs[0].totals.retries, sandbox.stats().throttled);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn access_tokens_that_expire_in_mid_run_are_renewed() {
+    let mut options = SandboxOptions { throttle: ThrottleOptions::NONE, ..SandboxOptions::default() };
+    options.size = CompanySize { customers: 60, items: 1, invoices: 1 };
+    // Tokens of a second are always too old to be kept: each use renews one, each renewal rotates.
+    options.oauth.access_lifetime = std::time::Duration::from_secs(1);
+    options.oauth.rotate_after = std::time::Duration::ZERO;
+    let (sandbox, database) = (Sandbox::start(options).unwrap(), Database::create().await);
+    assert_complete(&app(&sandbox, &database).backfill(&whole_range(&["customers"], "50d", 9)).await.unwrap());
+    assert_eq!(database.rows("raw.qb_customers").await, truth(&sandbox, "Customer"));
+    database.drop().await;
+}

@@ -1,0 +1,167 @@
+//! What is wrong is named, and nothing is sent.
+
+use std::sync::Arc;
+
+use qbo_rs::app::App;
+use qbo_rs::config::Settings;
+use qbo_rs::domain::EntityRegistry;
+use qbo_rs::error::Error;
+use qbo_rs::port::NoProgress;
+use qbo_rs::sandbox::Sandbox;
+
+use crate::support::{Database, app, small_sandbox, whole_range};
+
+fn app_with(settings: Settings) -> App {
+    App { settings, registry: EntityRegistry::default(), progress: Arc::new(NoProgress) }
+}
+
+fn assert_nothing_was_sent(sandbox: &Sandbox) {
+    let stats = sandbox.stats();
+    assert_eq!((stats.token_requests, stats.data_requests), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_entity_is_refused_before_anything_is_sent() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let error =
+        app(&sandbox, &database).backfill(&whole_range(&["customers", "invoces"], "year", 9)).await.unwrap_err();
+    assert!(matches!(&error, Error::Config { setting, .. } if setting == "entity"), "{error}");
+    assert_nothing_was_sent(&sandbox);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_settings_are_named_before_anything_is_sent() {
+    let error = app_with(Settings::default()).backfill(&whole_range(&["items"], "year", 9)).await.unwrap_err();
+    assert_eq!(error.to_string(), "QBO_CLIENT_ID, QBO_CLIENT_SECRET, QBO_REFRESH_TOKEN, QBO_REALM_ID: not set");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_database_is_named_before_anything_is_sent() {
+    let sandbox = small_sandbox();
+    let mut settings = crate::support::settings(&sandbox);
+    for (name, value) in
+        [("PG_HOST", "127.0.0.1"), ("PG_PORT", "1"), ("PG_DB", "d"), ("PG_USER", "u"), ("PG_PASSWORD", "hush")]
+    {
+        settings.set(name, value).unwrap();
+    }
+    let error = app_with(settings).backfill(&whole_range(&["items"], "year", 9)).await.unwrap_err().to_string();
+    assert!(
+        error.starts_with("PG_HOST: cannot connect to Postgres at 127.0.0.1:1 as user 'u', database 'd'"),
+        "{error}"
+    );
+    assert!(!error.contains("hush"), "{error}");
+    assert_nothing_was_sent(&sandbox);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_and_a_missing_database_are_told_apart() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let wrong_password = database.url.replacen(":", "\u{0}", 1).split('@').next_back().map(str::to_owned).unwrap();
+    let (address, name) = wrong_password.split_once('/').unwrap();
+    let (host, port) = address.split_once(':').unwrap();
+    let mut settings = crate::support::settings(&sandbox);
+    for (setting, value) in [
+        ("PG_HOST", host),
+        ("PG_PORT", port),
+        ("PG_DB", name),
+        ("PG_USER", "qbo"),
+        ("PG_PASSWORD", "wrong"),
+        ("PG_SSLMODE", "disable"),
+    ] {
+        settings.set(setting, value).unwrap();
+    }
+    let error = app_with(settings).backfill(&whole_range(&["items"], "year", 9)).await.unwrap_err().to_string();
+    assert!(error.starts_with("PG_PASSWORD: ") && error.contains("password authentication failed"), "{error}");
+    assert_nothing_was_sent(&sandbox);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_another_shape_is_refused_with_the_differences() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    database
+        .client
+        .batch_execute(
+            "CREATE SCHEMA raw; CREATE TABLE raw.qb_items (id varchar PRIMARY KEY, payload jsonb, ingested_at_utc timestamp, \
+             extract_window_start_utc text, extract_window_end_utc text, page_number int)",
+        )
+        .await
+        .unwrap();
+    let error = app(&sandbox, &database).backfill(&whole_range(&["items"], "year", 9)).await.unwrap_err().to_string();
+    for words in [
+        "raw.qb_items",
+        "column id is character varying, not text",
+        "column ingested_at_utc is timestamp without time zone",
+        "column extract_window_start_utc is text",
+        "column page_size is missing",
+        "column request_payload is missing",
+    ] {
+        assert!(error.contains(words), "{error}");
+    }
+    assert_nothing_was_sent(&sandbox);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_made_by_hand_in_the_right_shape_is_taken_as_it_is() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    database
+        .client
+        .batch_execute(
+            "CREATE SCHEMA raw; CREATE TABLE raw.qb_items (id text PRIMARY KEY, payload jsonb, ingested_at_utc timestamptz, \
+             extract_window_start_utc timestamptz, extract_window_end_utc timestamptz, page_number int, page_size int, \
+             request_payload jsonb, mine text); INSERT INTO raw.qb_items (id, payload) VALUES ('1', '{}')",
+        )
+        .await
+        .unwrap();
+    let report = app(&sandbox, &database).backfill(&whole_range(&["items"], "year", 9)).await.unwrap();
+    crate::support::assert_complete(&report);
+    assert_eq!((report.runs[0].totals.inserted, report.runs[0].totals.updated), (39, 1));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_credentials_end_the_run_before_any_data_request() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    for (setting, words) in [
+        ("QBO_CLIENT_SECRET", "invalid_client; check QBO_CLIENT_ID and QBO_CLIENT_SECRET"),
+        ("QBO_REFRESH_TOKEN", "connect the company again"),
+    ] {
+        let mut app = app(&sandbox, &database);
+        app.settings.set(setting, "no-such-secret-0123456789").unwrap();
+        let error = app.backfill(&whole_range(&["items"], "year", 9)).await.unwrap_err();
+        assert!(matches!(error, Error::Unauthenticated { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains(words) && !text.contains("no-such-secret"), "{text}");
+    }
+    assert_eq!(sandbox.stats().data_requests, 0);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_company_that_the_token_is_not_for_is_explained_and_not_asked_again_and_again() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let mut app = app(&sandbox, &database);
+    app.settings.set("QBO_REALM_ID", "123").unwrap();
+    let report = app.backfill(&whole_range(&["items"], "week", 9)).await.unwrap();
+    let errors: Vec<_> = report.runs[0].windows.iter().map(|w| w.error.clone().unwrap()).collect();
+    assert_eq!(errors.len(), 105);
+    assert!(errors[0].contains("sandbox keys against the production host"), "{}", errors[0]);
+    assert!(errors[104].starts_with("not attempted: access denied"), "{}", errors[104]);
+    assert!(sandbox.stats().data_requests <= 4, "{:?}", sandbox.stats());
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_sends_nothing() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let mut request = whole_range(&["items", "customers"], "month", 9);
+    request.dry_run = true;
+    let report = app.backfill(&request).await.unwrap();
+    assert_eq!(report.runs.iter().map(|run| run.totals.windows).collect::<Vec<_>>(), [24, 24]);
+    assert_nothing_was_sent(&sandbox);
+    assert_eq!(database.number("SELECT count(*) FROM pg_namespace WHERE nspname IN ('raw', 'qbo')").await, 0);
+    database.drop().await;
+}

@@ -1,0 +1,129 @@
+//! QBO into landing files, and those into Postgres.
+
+use std::path::Path;
+
+use qbo_rs::app::{ExtractRequest, Landing, LoadRequest};
+use qbo_rs::domain::{PageSize, WindowStatus, chunk_range};
+use qbo_rs::error::Error;
+use qbo_rs::landing::{LandingTarget, find_files};
+
+use crate::support::{Database, app, assert_complete, small_sandbox, truth, whole_range};
+
+fn extract_request(entities: &[&str], chunk: &str, out: &Path) -> ExtractRequest {
+    let range = whole_range(entities, chunk, 50);
+    ExtractRequest {
+        entities: range.entities,
+        windows: chunk_range(range.range, range.chunk),
+        page_size: PageSize::new(50).unwrap(),
+        target: LandingTarget::from_path(out).unwrap(),
+    }
+}
+
+fn load_request(path: &Path) -> LoadRequest {
+    LoadRequest { landing: Landing::Path(path.to_owned()), schema: "raw".to_owned() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn extract_and_load_give_the_same_tables_as_a_backfill() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["files", "one.jsonl", "one.jsonl.zst"] {
+        let out = directory.path().join(name);
+        assert_complete(&app.extract(&extract_request(&["customers", "invoices"], "month", &out)).await.unwrap());
+        let first = app.load(&load_request(&out)).await.unwrap();
+        assert_complete(&first);
+        for (entity, table) in [("Customer", "raw.qb_customers"), ("Invoice", "raw.qb_invoices")] {
+            assert_eq!(database.rows(table).await, truth(&sandbox, entity), "{name}");
+        }
+        let metadata = "SELECT md5(string_agg(concat_ws('|', id, payload, extract_window_start_utc, extract_window_end_utc, \
+                        page_number, page_size, request_payload), E'\\n' ORDER BY id)) FROM raw.qb_invoices";
+        let loaded: String = database.client.query_one(metadata, &[]).await.unwrap().get(0);
+        // Again: nothing changes.
+        let second = app.load(&load_request(&out)).await.unwrap();
+        assert!(
+            second
+                .runs
+                .iter()
+                .all(|run| run.totals.inserted + run.totals.updated == 0 && run.totals.unchanged == run.totals.rows)
+        );
+        database.client.batch_execute("DROP SCHEMA raw, qbo CASCADE").await.unwrap();
+        assert_complete(&app.backfill(&whole_range(&["customers", "invoices"], "month", 50)).await.unwrap());
+        let backfilled: String = database.client.query_one(metadata, &[]).await.unwrap().get(0);
+        assert_eq!(loaded, backfilled, "{name}");
+        database.client.batch_execute("DROP SCHEMA raw, qbo CASCADE").await.unwrap();
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_extract_needs_no_database_and_leaves_only_whole_windows() {
+    let sandbox = small_sandbox();
+    let app = qbo_rs::app::App {
+        settings: crate::support::settings(&sandbox),
+        registry: qbo_rs::domain::EntityRegistry::default(),
+        progress: std::sync::Arc::new(qbo_rs::port::NoProgress),
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let report = app.extract(&extract_request(&["items"], "month", directory.path())).await.unwrap();
+    let files = find_files(directory.path()).unwrap();
+    assert_eq!(files.len(), 24);
+    assert_eq!(report.runs[0].totals.rows, 40);
+    // Nothing but the window files is left.
+    let left = std::fs::read_dir(files[0].path.parent().unwrap()).unwrap().count();
+    assert_eq!(left, 24);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_windows_are_landed_and_loaded_as_done() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    let mut request = extract_request(&["items"], "year", directory.path());
+    request.windows = chunk_range(
+        crate::support::request(&["items"], "2010-01-01", "2012-01-01", "year", 9).range,
+        "year".parse().unwrap(),
+    );
+    assert_complete(&app.extract(&request).await.unwrap());
+    let report = app.load(&load_request(directory.path())).await.unwrap();
+    assert_eq!(report.runs[0].windows.iter().filter(|w| w.status == WindowStatus::Done).count(), 2);
+    assert_eq!(database.number("SELECT count(*) FROM qbo.windows WHERE rows = 0").await, 2);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_fails_its_window_and_names_the_line() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    assert_complete(&app.extract(&extract_request(&["invoices"], "year", directory.path())).await.unwrap());
+    let files = find_files(directory.path()).unwrap();
+    let mut text = zstd::decode_all(std::fs::File::open(&files[0].path).unwrap()).unwrap();
+    let end_of_first_line = text.iter().position(|&byte| byte == b'\n').unwrap();
+    text.splice(end_of_first_line + 1..end_of_first_line + 2, *b"x");
+    std::fs::write(&files[0].path, zstd::encode_all(&text[..], 1).unwrap()).unwrap();
+    let report = app.load(&load_request(directory.path())).await.unwrap();
+    let windows = &report.runs[0].windows;
+    assert_eq!(
+        windows.iter().map(|w| w.status).collect::<Vec<_>>(),
+        [WindowStatus::Failed, WindowStatus::Done, WindowStatus::Done]
+    );
+    assert!(windows[0].error.as_ref().unwrap().contains("line 2"), "{:?}", windows[0].error);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_landing_that_is_not_one_is_refused() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    let empty = app.load(&load_request(directory.path())).await.unwrap_err().to_string();
+    assert!(empty.contains("holds no landing files"), "{empty}");
+    let missing = app.load(&load_request(&directory.path().join("none"))).await.unwrap_err();
+    assert!(matches!(missing, Error::Landing { .. }), "{missing}");
+    let foreign = directory.path().join("foreign.jsonl");
+    std::fs::write(&foreign, "{\"a\":1}\n").unwrap();
+    let foreign = app.load(&load_request(&foreign)).await.unwrap_err().to_string();
+    assert!(foreign.contains("foreign.jsonl line 1: missing field"), "{foreign}");
+    database.drop().await;
+}

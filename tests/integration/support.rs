@@ -1,0 +1,104 @@
+//! What the tests share: a sandbox, a database of their own, an app between the two.
+
+use std::sync::Arc;
+
+use qbo_rs::app::{App, BackfillRequest};
+use qbo_rs::config::Settings;
+use qbo_rs::domain::{EntityRegistry, PageSize, Report, parse_range};
+use qbo_rs::port::NoProgress;
+use qbo_rs::sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
+use tokio_postgres::{Client, NoTls};
+
+/// A small company without limits.
+pub fn small_sandbox() -> Sandbox {
+    let size = CompanySize { customers: 60, items: 40, invoices: 600 };
+    Sandbox::start(SandboxOptions { size, throttle: ThrottleOptions::NONE, ..SandboxOptions::default() }).unwrap()
+}
+
+/// Settings for a sandbox, without a database and without the process's environment.
+pub fn settings(sandbox: &Sandbox) -> Settings {
+    let mut settings = Settings::default();
+    for (name, value) in sandbox.environment() {
+        settings.set(name, &value).unwrap();
+    }
+    for unlimited in ["QBO_REQUESTS_PER_MINUTE", "QBO_REQUESTS_PER_SECOND", "QBO_THROTTLE_WAIT_S"] {
+        settings.set(unlimited, "0").unwrap();
+    }
+    settings
+}
+
+/// A database of a test's own, dropped at its end.
+pub struct Database {
+    pub url: String,
+    pub client: Client,
+    server_url: String,
+    name: String,
+}
+
+impl Database {
+    pub async fn create() -> Self {
+        let server_url = std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL is not set: run make test-rust");
+        let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+        connect(&server_url).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        let (base, _) = server_url.rsplit_once('/').unwrap();
+        let url = format!("{base}/{name}");
+        Self { client: connect(&url).await, url, server_url, name }
+    }
+
+    pub async fn drop(self) {
+        drop(self.client);
+        let statement = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        connect(&self.server_url).await.batch_execute(&statement).await.unwrap();
+    }
+
+    /// Id and payload of every row, by id.
+    pub async fn rows(&self, table: &str) -> Vec<(String, serde_json::Value)> {
+        let query = format!("SELECT id, payload FROM {table} ORDER BY id COLLATE \"C\"");
+        self.client.query(&query, &[]).await.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    pub async fn number(&self, query: &str) -> i64 {
+        self.client.query_one(query, &[]).await.unwrap().get(0)
+    }
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// An app between a sandbox and a database.
+pub fn app(sandbox: &Sandbox, database: &Database) -> App {
+    let mut settings = settings(sandbox);
+    settings.set("DATABASE_URL", &database.url).unwrap();
+    App { settings, registry: EntityRegistry::default(), progress: Arc::new(NoProgress) }
+}
+
+pub fn request(entities: &[&str], start: &str, end: &str, chunk: &str, page_size: i64) -> BackfillRequest {
+    BackfillRequest {
+        entities: entities.iter().map(|&name| name.to_owned()).collect(),
+        range: parse_range(("start", start), ("end", end)).unwrap(),
+        chunk: chunk.parse().unwrap(),
+        page_size: PageSize::new(page_size).unwrap(),
+        resume: false,
+        dry_run: false,
+        schema: "raw".to_owned(),
+    }
+}
+
+/// Everything that the sample company holds.
+pub fn whole_range(entities: &[&str], chunk: &str, page_size: i64) -> BackfillRequest {
+    request(entities, "2024-01-01", "2026-01-01", chunk, page_size)
+}
+
+/// What must be in a table: the sandbox's truth, parsed.
+pub fn truth(sandbox: &Sandbox, entity: &str) -> Vec<(String, serde_json::Value)> {
+    let truth = sandbox.company().truth(entity, i64::MIN, i64::MAX);
+    truth.into_iter().map(|(id, payload)| (id, serde_json::from_str(&payload).unwrap())).collect()
+}
+
+pub fn assert_complete(report: &Report) {
+    let errors: Vec<_> = report.runs.iter().flat_map(|run| &run.windows).filter_map(|w| w.error.as_ref()).collect();
+    assert!(report.is_complete(), "{errors:?}");
+}

