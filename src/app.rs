@@ -188,7 +188,7 @@ fn open_source(config: &QboConfig) -> Result<QboSource<ConfiguredTokenStore>> {
         Some(path) => {
             let secret = &config.credentials.client_secret;
             let store = FileTokenStore::new(path, &config.realm_id, secret, config.token_key.as_ref())?;
-            ConfiguredTokenStore::File(store)
+            ConfiguredTokenStore::File(Box::new(store))
         }
     };
     let authorizer =

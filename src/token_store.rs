@@ -23,7 +23,7 @@ pub enum ConfiguredTokenStore {
     /// No store: a rotated token lives as long as the process.
     Memory(MemoryTokenStore),
     /// `QBO_TOKEN_STORE` is a path.
-    File(FileTokenStore),
+    File(Box<FileTokenStore>),
 }
 
 impl TokenStore for ConfiguredTokenStore {

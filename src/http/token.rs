@@ -9,13 +9,13 @@ use tokio::time::Instant;
 use crate::error::Result;
 use crate::port::Secret;
 
-/// An access token and when it stops working.
+/// An access token and how long it works.
 #[derive(Debug, Clone)]
 pub struct AccessToken {
     /// The value of the `Authorization` header, scheme included.
     pub authorization: Secret,
-    /// When it expires.
-    pub expires_at: Instant,
+    /// From its issue to its end.
+    pub lifetime: Duration,
 }
 
 /// Obtains access tokens, for example with a refresh token.
@@ -27,7 +27,8 @@ pub trait TokenIssuer: Send + Sync + 'static {
     fn issue(&self) -> impl Future<Output = Result<AccessToken>> + Send;
 }
 
-/// Tokens are renewed this long before they expire, so that none dies on the way.
+/// Tokens are renewed this long before they expire, so that none dies on the way; short-lived ones in the last tenth of
+/// their lives, lest every request renew one.
 const EARLY: Duration = Duration::from_secs(300);
 
 /// Holds the current token.
@@ -40,7 +41,7 @@ pub struct TokenCache<I> {
 
 #[derive(Debug, Default)]
 struct Current {
-    token: Option<AccessToken>,
+    token: Option<(Secret, Instant)>,
     generation: u64,
 }
 
@@ -56,15 +57,15 @@ impl<I: TokenIssuer> TokenCache<I> {
     /// Those of the issuer.
     pub async fn get(&self) -> Result<(Secret, u64)> {
         let mut current = self.current.lock().await;
-        if let Some(token) = &current.token {
-            let renew_at = token.expires_at.checked_sub(EARLY).unwrap_or(token.expires_at);
-            if Instant::now() < renew_at {
-                return Ok((token.authorization.clone(), current.generation));
-            }
+        if let Some((authorization, renew_at)) = &current.token
+            && Instant::now() < *renew_at
+        {
+            return Ok((authorization.clone(), current.generation));
         }
-        let issued = self.issuer.issue().await?;
-        let authorization = issued.authorization.clone();
-        current.token = Some(issued);
+        let begin = Instant::now();
+        let AccessToken { authorization, lifetime } = self.issuer.issue().await?;
+        let renew_at = begin + lifetime - EARLY.min(lifetime / 10);
+        current.token = Some((authorization.clone(), renew_at));
         current.generation += 1;
         Ok((authorization, current.generation))
     }
@@ -91,8 +92,8 @@ mod tests {
         async fn issue(&self) -> Result<AccessToken> {
             let serial = self.0.fetch_add(1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(80)).await;
-            let expires_at = Instant::now() + Duration::from_secs(3600);
-            Ok(AccessToken { authorization: Secret::new(format!("Bearer {serial}")), expires_at })
+            let lifetime = Duration::from_secs(3600);
+            Ok(AccessToken { authorization: Secret::new(format!("Bearer {serial}")), lifetime })
         }
     }
 
@@ -122,7 +123,7 @@ mod tests {
     async fn a_token_is_renewed_before_it_expires() {
         let (issuer, cache) = cache();
         cache.get().await.unwrap();
-        tokio::time::advance(Duration::from_secs(3200)).await;
+        tokio::time::advance(Duration::from_secs(3100)).await;
         cache.get().await.unwrap();
         assert_eq!(issuer.0.load(Ordering::SeqCst), 1);
         tokio::time::advance(Duration::from_secs(200)).await;

@@ -42,6 +42,7 @@ impl DistinctIds {
     }
 
     /// Whether one came more than once.
+    #[cfg(feature = "postgres")]
     pub fn has_repeats(&self) -> bool {
         self.has_repeats
     }

@@ -116,6 +116,7 @@ async fn edits_between_pages_lose_nothing() {
 async fn edits_between_pages_make_offset_paging_lose_records() {
     let sandbox = small_sandbox();
     edit_between_pages(&sandbox);
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::new();
     let environment: BTreeMap<_, _> = sandbox.environment().into_iter().collect();
     let form = format!("grant_type=refresh_token&refresh_token={}", environment["QBO_REFRESH_TOKEN"]);
@@ -319,11 +320,13 @@ async fn a_throttled_run_waits_and_loses_nothing() {
 async fn access_tokens_that_expire_in_mid_run_are_renewed() {
     let mut options = SandboxOptions { throttle: ThrottleOptions::NONE, ..SandboxOptions::default() };
     options.size = CompanySize { customers: 60, items: 1, invoices: 1 };
-    // Tokens of a second are always too old to be kept: each use renews one, each renewal rotates.
+    // Tokens of a second, and a run of several; each renewal also rotates the refresh token.
     options.oauth.access_lifetime = std::time::Duration::from_secs(1);
     options.oauth.rotate_after = std::time::Duration::ZERO;
+    options.latency = std::time::Duration::from_millis(150);
     let (sandbox, database) = (Sandbox::start(options).unwrap(), Database::create().await);
-    assert_complete(&app(&sandbox, &database).backfill(&whole_range(&["customers"], "50d", 9)).await.unwrap());
+    assert_complete(&app(&sandbox, &database).backfill(&whole_range(&["customers"], "50d", 2)).await.unwrap());
+    assert!(sandbox.stats().token_requests > 2, "{:?}", sandbox.stats());
     assert_eq!(database.rows("raw.qb_customers").await, truth(&sandbox, "Customer"));
     database.drop().await;
 }

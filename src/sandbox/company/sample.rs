@@ -259,8 +259,8 @@ impl Draft<'_> {
         let is_job = index % INACTIVE_EVERY == 3;
         let display = format!("{family} {trade} {}{suffix}", index + 1);
         let full = if is_job { format!("Parent {}:{display}", index - 3) } else { display.clone() };
-        let balance = money(self.rng.random_range(0..2_000_000) / 10 * u64::from(index % 3 != 0));
-        let _ = write!(self.out, r#"{{"Taxable":{},"Job":{is_job},"BillWithParent":{is_job}"#, index % 2 == 0);
+        let balance = money(self.rng.random_range(0..2_000_000) / 10 * u64::from(!index.is_multiple_of(3)));
+        let _ = write!(self.out, r#"{{"Taxable":{},"Job":{is_job},"BillWithParent":{is_job}"#, index.is_multiple_of(2));
         if is_job {
             // No name: the reference alone must do.
             let _ = write!(self.out, r#","ParentRef":{{"value":"{}"}},"Level":1"#, id(index - 3));
@@ -307,7 +307,7 @@ impl Draft<'_> {
             self.out,
             r#"{{"Name":{name},"Active":{},"FullyQualifiedName":{name},"Taxable":{}"#,
             !is_inactive(index),
-            index % 3 == 0
+            index.is_multiple_of(3)
         );
         if let Some(description) = self.note() {
             let _ = write!(self.out, r#","Description":{}"#, quoted(&description));

@@ -10,7 +10,6 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use super::fault::scrub;
 use crate::config::Credentials;
@@ -160,7 +159,7 @@ impl<S: TokenStore> TokenIssuer for Authorizer<S> {
             "access token obtained, good for {} s", answer.expires_in);
         Ok(AccessToken {
             authorization: Secret::new(format!("Bearer {}", answer.access_token)),
-            expires_at: Instant::now() + Duration::from_secs(answer.expires_in),
+            lifetime: Duration::from_secs(answer.expires_in),
         })
     }
 }

@@ -144,10 +144,10 @@ fn check(step: &Step, rows: &[Record]) -> Result<()> {
     if let Some(row) = rows.iter().find(|row| row.updated_at < step.from || row.updated_at >= step.until) {
         return wrong("outside the range asked for", row);
     }
-    if step.order == Order::LastUpdated {
-        if let Some(pair) = rows.windows(2).find(|pair| pair[1].updated_at < pair[0].updated_at) {
-            return wrong("out of order", &pair[1]);
-        }
+    if step.order == Order::LastUpdated
+        && let Some(pair) = rows.windows(2).find(|pair| pair[1].updated_at < pair[0].updated_at)
+    {
+        return wrong("out of order", &pair[1]);
     }
     Ok(())
 }

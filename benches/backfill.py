@@ -1,0 +1,156 @@
+"""How fast a backfill is, beside what Postgres alone can do with the same rows, in one run.
+
+Prints one table: a plain COPY into an unindexed jsonb table, a hand-made COPY into a staging table with one merge, and
+``qbo-rs backfill`` from the sandbox, first into an empty table and then again with nothing changed. Everything runs on this
+machine: the sandbox, Postgres and the client share its cores. ``--rows`` sets how many invoices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from with_postgres import throw_away_postgres, url  # noqa: E402
+
+COMMAND = str(Path(sys.executable).parent / "qbo-rs")
+RANGE = ["--start", "2024-01-01", "--end", "2026-01-01"]
+METADATA = "\t2024-01-01 00:00:00+00\t2024-01-01 00:00:00+00\t2024-02-01 00:00:00+00\t1\t1000\t"
+REQUEST = json.dumps({"query": "SELECT * FROM Invoice WHERE MetaData.LastUpdatedTime >= '2024-01-01T00:00:00Z' MAXRESULTS 1000"})
+COLUMNS = """id text {key}, payload jsonb NOT NULL, ingested_at_utc timestamptz NOT NULL,
+    extract_window_start_utc timestamptz NOT NULL, extract_window_end_utc timestamptz NOT NULL,
+    page_number int NOT NULL, page_size int NOT NULL, request_payload jsonb NOT NULL"""
+MERGE = """INSERT INTO bench_merged AS known SELECT * FROM bench_staging ON CONFLICT (id) DO UPDATE SET
+    payload = EXCLUDED.payload, ingested_at_utc = EXCLUDED.ingested_at_utc,
+    extract_window_start_utc = EXCLUDED.extract_window_start_utc, extract_window_end_utc = EXCLUDED.extract_window_end_utc,
+    page_number = EXCLUDED.page_number, page_size = EXCLUDED.page_size, request_payload = EXCLUDED.request_payload
+    WHERE known.payload IS DISTINCT FROM EXCLUDED.payload"""
+
+
+class Measure(NamedTuple):
+    """One line of the table."""
+
+    name: str
+    rows: int
+    seconds: float
+    peak_mb: float | None = None
+
+    @property
+    def rate(self) -> float:
+        """Rows a second."""
+        return self.rows / self.seconds
+
+
+def escape(json_text: str) -> str:
+    """Write JSON for COPY's text format."""
+    return json_text.replace("\\", "\\\\")
+
+
+def copy(connection: psycopg.Connection, statement: str, lines: list[bytes]) -> None:
+    """Send prepared lines, many at a time."""
+    with connection.cursor().copy(statement) as stream:
+        for first in range(0, len(lines), 1000):
+            stream.write(b"".join(lines[first : first + 1000]))
+
+
+def plain_copy(connection: psycopg.Connection, payloads: dict[str, str]) -> Measure:
+    """Measure what the server takes in, without key, metadata or merge."""
+    connection.execute("CREATE TABLE bench_plain (payload jsonb)")
+    lines = [f"{escape(payload)}\n".encode() for payload in payloads.values()]
+    begin = time.perf_counter()
+    copy(connection, "COPY bench_plain FROM STDIN", lines)
+    connection.commit()
+    return Measure("COPY, one jsonb column, no index", len(lines), time.perf_counter() - begin)
+
+
+def copy_and_merge(connection: psycopg.Connection, payloads: dict[str, str]) -> Measure:
+    """Measure the same work as a backfill's loading, done by hand over one connection."""
+    connection.execute(f"CREATE TABLE bench_merged ({COLUMNS.format(key='PRIMARY KEY')})")
+    connection.commit()
+    tail = METADATA + escape(REQUEST)
+    lines = [f"{key}\t{escape(payload)}{tail}\n".encode() for key, payload in payloads.items()]
+    begin = time.perf_counter()
+    connection.execute(f"CREATE TEMP TABLE bench_staging ({COLUMNS.format(key='')}) ON COMMIT DROP")
+    copy(connection, "COPY bench_staging FROM STDIN", lines)
+    connection.execute(MERGE)
+    connection.commit()
+    return Measure("hand-made COPY + merge, one connection", len(lines), time.perf_counter() - begin)
+
+
+def backfill(name: str, environment: dict[str, str], chunk: str) -> Measure:
+    """Measure the command from its start to its end, and its peak memory."""
+    line = [COMMAND, "backfill", "invoices", *RANGE, "--chunk", chunk, "--json", "--log-level", "error"]
+    begin = time.perf_counter()
+    process = subprocess.Popen(line, env=os.environ | environment, stdout=subprocess.PIPE)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - begin
+    if status:
+        sys.exit(f"{name}: exit status {status}: {output.decode()[:400]}")
+    totals = json.loads(output)["runs"][0]["totals"]
+    return Measure(name, totals["rows"], seconds, usage.ru_maxrss / 1024)
+
+
+def start_sandbox(rows: int) -> tuple[subprocess.Popen[str], dict[str, str]]:
+    """Start it in a process of its own; return that and its environment."""
+    line = [COMMAND, "sandbox", "--port", "0", "--no-limits", "--customers", "500", "--items", "300", "--invoices", str(rows)]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+    environment = {"QBO_REQUESTS_PER_MINUTE": "0", "QBO_REQUESTS_PER_SECOND": "0", "QBO_MAX_IN_FLIGHT": "0"}
+    for output in process.stdout:
+        if not output.startswith("export "):
+            return process, environment
+        name, value = output.removeprefix("export ").strip().split("=", 1)
+        environment[name] = value
+    sys.exit("the sandbox did not start")
+
+
+def machine() -> str:
+    """Name the machine."""
+    names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return f"{os.cpu_count()} cores ({names[0] if names else platform.machine()}), {platform.system()}"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=100_000, help="invoices (default 100000)")
+    parser.add_argument("--chunk", default="month", help="unit of a window (default month)")
+    arguments = parser.parse_args()
+    with throw_away_postgres() as postgres:
+        sandbox, environment = start_sandbox(arguments.rows)
+        environment |= postgres
+        try:
+            measures = [backfill("qbo-rs backfill, empty table", environment, arguments.chunk)]
+            measures.append(backfill("qbo-rs backfill again, nothing changed", environment, arguments.chunk))
+        finally:
+            sandbox.terminate()
+            sandbox.wait(timeout=10)
+        with psycopg.connect(url(postgres)) as connection:
+            payloads = dict(connection.execute("SELECT id, payload::text FROM raw.qb_invoices").fetchall())
+            version = connection.execute("SHOW server_version").fetchone()[0]
+            connection.execute("DROP TABLE raw.qb_invoices")
+            connection.commit()
+            floor = copy_and_merge(connection, payloads)
+            measures = [plain_copy(connection, payloads), floor, *measures]
+    average = sum(map(len, payloads.values())) / len(payloads)
+    print(f"{len(payloads)} invoices of {average:.0f} bytes; Postgres {version}; {machine()}")
+    print(f"{'':42}{'rows/s':>10}{'seconds':>10}{'of COPY+merge':>16}{'peak MB':>10}")
+    for measure in measures:
+        peak = "" if measure.peak_mb is None else f"{measure.peak_mb:.0f}"
+        ratio = f"{measure.rate / floor.rate:.2f}"
+        print(f"{measure.name:42}{measure.rate:>10.0f}{measure.seconds:>10.1f}{ratio:>16}{peak:>10}")
+
+
+if __name__ == "__main__":
+    main()
