@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import psycopg
 
+import qbo_rs
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -136,8 +138,9 @@ def main() -> None:
         finally:
             sandbox.terminate()
             sandbox.wait(timeout=10)
+        with qbo_rs.sandbox(customers=500, items=300, invoices=arguments.rows) as same:
+            payloads = same.truth("Invoice", "2024-01-01", "2026-01-01")
         with psycopg.connect(url(postgres)) as connection:
-            payloads = dict(connection.execute("SELECT id, payload::text FROM raw.qb_invoices").fetchall())
             version = connection.execute("SHOW server_version").fetchone()[0]
             connection.execute("DROP TABLE raw.qb_invoices")
             connection.commit()

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def main() -> None:
     binaries = find_postgres()
     if binaries is not None:
         os.environ.setdefault(_POSTGRES_VARIABLE, str(binaries))
+    # The command stops by itself on Ctrl-C; Python's own handler would turn its exit code into a KeyboardInterrupt.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(_core.main(sys.argv))
 
 

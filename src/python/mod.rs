@@ -13,6 +13,7 @@ use std::panic::catch_unwind;
 use pyo3::prelude::*;
 
 use self::error::to_python;
+use crate::config::SETTINGS;
 use crate::domain::instant::format_instant;
 use crate::domain::{ENTITIES, chunk_range as cut, parse_range};
 use crate::error::Error;
@@ -32,6 +33,12 @@ fn chunk_range(py: Python<'_>, start: &str, end: &str, chunk: &str) -> PyResult<
 #[pyfunction]
 fn entities() -> Vec<(&'static str, &'static str)> {
     ENTITIES.iter().map(|entity| (entity.name, entity.qbo_name)).collect()
+}
+
+/// Every setting: environment variable and keyword.
+#[pyfunction]
+fn settings() -> Vec<(&'static str, String)> {
+    SETTINGS.iter().map(|spec| (spec.name, spec.keyword())).collect()
 }
 
 /// Runs a verb on a request in JSON; returns the report in JSON. Waits without the GIL.
@@ -80,6 +87,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<sandbox::Sandbox>()?;
     module.add_function(wrap_pyfunction!(chunk_range, module)?)?;
     module.add_function(wrap_pyfunction!(entities, module)?)?;
+    module.add_function(wrap_pyfunction!(settings, module)?)?;
     module.add_function(wrap_pyfunction!(call, module)?)?;
     module.add_function(wrap_pyfunction!(call_async, module)?)?;
     module.add_function(wrap_pyfunction!(main, module)?)?;

@@ -87,7 +87,8 @@ pub(super) fn into_awaitable<'py>(
 pub(super) fn forward_logs(py: Python<'_>) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        if let Ok(logger) = Logger::new(py, Caching::LoggersAndLevels) {
+        // Levels are not cached: people change them, in notebooks above all.
+        if let Ok(logger) = Logger::new(py, Caching::Loggers) {
             let logger = logger.filter(LevelFilter::Warn).filter_target("qbo_rs".to_owned(), LevelFilter::Info);
             // Fails only when there is a logger already.
             let _ = logger.install();

@@ -1,0 +1,97 @@
+"""A real Postgres, a sandbox over real HTTP, and the installed command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+import qbo_rs
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = str(Path(sys.executable).parent / "qbo-rs")
+# Every variable that the command reads; those of the machine that runs the tests must not leak in.
+VARIABLES = {name for name, _ in qbo_rs._core.settings()}
+UNLIMITED = {"requests_per_minute": 0, "requests_per_second": 0, "max_in_flight": 0}
+
+
+class Database:
+    """A database of one test's own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        parts = urlsplit(url)
+        self.settings = {
+            "pg_host": parts.hostname,
+            "pg_port": parts.port,
+            "pg_db": parts.path.lstrip("/"),
+            "pg_user": parts.username,
+            "pg_password": parts.password,
+        }
+        self.environment = {name.upper(): str(value) for name, value in self.settings.items()}
+
+    def query(self, statement: str) -> list[tuple]:
+        with psycopg.connect(self.url) as connection:
+            return connection.execute(statement).fetchall()
+
+    def execute(self, statement: str) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute(statement)
+
+
+@pytest.fixture
+def database():
+    server = os.environ.get("TEST_DATABASE_URL")
+    if server is None:
+        pytest.exit("TEST_DATABASE_URL is not set: run make test-python", returncode=2)
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield Database(f"{server.rsplit('/', 1)[0]}/{name}")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def qbo():
+    with qbo_rs.sandbox(customers=60, items=40, invoices=300, limits=False) as sandbox:
+        yield sandbox
+
+
+def keywords(sandbox: qbo_rs.Sandbox) -> dict:
+    """Return the sandbox's settings as keywords, without limits."""
+    names = dict(qbo_rs._core.settings())
+    return {names[name]: value for name, value in sandbox.environment.items()} | UNLIMITED
+
+
+@pytest.fixture
+def settings(qbo, database):
+    return keywords(qbo) | database.settings
+
+
+@pytest.fixture
+def run(qbo, database):
+    """Run the command with the environment of a user who has a company and a database."""
+
+    def run(*arguments: str, timeout: int = 60, **environment: str | None) -> subprocess.CompletedProcess:
+        inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+        unlimited = {"QBO_REQUESTS_PER_MINUTE": "0", "QBO_REQUESTS_PER_SECOND": "0", "QBO_MAX_IN_FLIGHT": "0"}
+        merged = inherited | qbo.environment | unlimited | database.environment | environment
+        merged = {name: value for name, value in merged.items() if value is not None}
+        line = [COMMAND, *arguments]
+        return subprocess.run(line, env=merged, capture_output=True, text=True, timeout=timeout, check=False)
+
+    return run
+
+
+def report_of(process: subprocess.CompletedProcess) -> dict:
+    """Return the one JSON object on the one line of stdout."""
+    assert process.stdout.count("\n") == 1, process.stdout
+    return json.loads(process.stdout)

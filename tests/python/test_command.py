@@ -1,0 +1,228 @@
+"""The command line, as a user types it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from conftest import COMMAND, ROOT, VARIABLES, report_of
+
+import qbo_rs
+
+RANGE = ["--start", "2024-01-01T00:00:00Z", "--end", "2026-01-01T00:00:00Z"]
+
+
+def test_backfill_prints_the_contracts_json(run, database):
+    arguments = ["--start", "2024-01-01T00:00:00Z", "--end", "2024-02-01T00:00:00Z", "--json"]
+    process = run("backfill", "customers", *arguments)
+    assert process.returncode == 0
+    (run_report,) = report_of(process)["runs"]
+    assert list(run_report) == ["entity", "realm_id", "run_id", "status", "windows", "totals"]
+    assert list(run_report["windows"][0]) == (
+        "start end status pages rows inserted updated unchanged rejected requests retries duration_ms error".split()
+    )
+    assert (run_report["windows"][0]["start"], run_report["windows"][0]["end"]) == (
+        "2024-01-01T00:00:00Z",
+        "2024-01-02T00:00:00Z",
+    )
+    totals = run_report["totals"]
+    assert (totals["windows"], totals["inserted"]) == (31, totals["rows"])
+    assert database.query("SELECT count(*) FROM raw.qb_customers") == [(totals["rows"],)]
+
+
+def test_the_table_and_the_lines_are_for_people(run):
+    process = run("backfill", "customers", "items", *RANGE, "--chunk", "year")
+    header, customers, items = process.stdout.splitlines()
+    assert header.split()[:5] == ["entity", "windows", "pages", "rows", "inserted"]
+    assert customers.split()[:5] == ["customers", "2", "2", "60", "60"]
+    assert items.split()[0] == "items"
+    assert "customers [2024-01-01T00:00:00Z, 2025-01-01T00:00:00Z) done" in process.stderr
+
+
+def test_spanish_names_of_the_range_are_taken(run):
+    process = run("backfill", "items", "--fecha-inicio", "2024-01-01", "--fecha-fin", "2026-01-01", "--chunk", "year", "--json")
+    assert report_of(process)["runs"][0]["totals"]["rows"] == 40
+
+
+def test_logs_are_one_json_object_a_line(run):
+    process = run("backfill", "items", *RANGE, "--chunk", "year", "--log-format", "json", "--json")
+    events = [json.loads(line) for line in process.stderr.splitlines()]
+    assert {event["phase"] for event in events} == {"auth", "load"}, events
+    done = sorted((event for event in events if event["event"] == "window_done"), key=lambda event: event["window_start"])
+    assert [event["window_start"] for event in done] == ["2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z"]
+    assert {(event["level"], event["entity"]) for event in done} == {("info", "items")}
+    assert sum(event["rows"] for event in done) == 40
+    assert report_of(process)
+
+
+BAD = [
+    (["--start", "2025-02-01", "--end", "2025-01-01"], {}, "end: '2025-01-01' is not after start '2025-02-01'"),
+    (["--start", "01/02/2025", "--end", "2025-03-01"], {}, "start: cannot read '01/02/2025' as a date"),
+    ([*RANGE, "--chunk", "hour"], {}, "chunk: unknown chunk 'hour'"),
+    ([*RANGE, "--page-size", "1001"], {}, "page_size: 1001 is not between 1 and 1000"),
+    ([*RANGE, "--page-size", "ten"], {}, "page_size: 'ten' is not between 1 and 1000"),
+    (["--start", "2025-01-01"], {}, "the following required arguments were not provided: --end"),
+    ([*RANGE, "--no-such-flag"], {}, "unexpected argument '--no-such-flag'"),
+    ([*RANGE, "--schema", "qbo"], {}, "schema: 'qbo' is taken by the ledger"),
+    (RANGE, {"QBO_REALM_ID": None, "QBO_CLIENT_SECRET": ""}, "QBO_CLIENT_SECRET, QBO_REALM_ID: not set"),
+    (RANGE, {"QBO_REALM_ID": "../x"}, "QBO_REALM_ID: '../x' is not a company id"),
+    (RANGE, {"PG_HOST": None}, "PG_HOST: not set, nor is DATABASE_URL"),
+    (RANGE, {"PG_PORT": "1"}, "PG_HOST: cannot connect to Postgres at 127.0.0.1:1"),
+    (RANGE, {"PG_PASSWORD": "wrong"}, "PG_PASSWORD: cannot connect"),
+    (RANGE, {"PG_DB": "nowhere"}, "PG_DB: cannot connect"),
+    (RANGE, {"DATABASE_URL": "postgresql://u:hush@127.0.0.1:1/d"}, "DATABASE_URL: cannot connect"),
+    (RANGE, {"QBO_REQUESTS_PER_SECOND": "fast"}, "QBO_REQUESTS_PER_SECOND: 'fast' is not a whole number"),
+    (RANGE, {"QBO_API_URL": "quickbooks"}, "QBO_API_URL: 'quickbooks' is not an http or https URL"),
+    (RANGE, {"QBO_ENVIRONMENT": "staging"}, "QBO_ENVIRONMENT: 'staging' is neither sandbox nor production"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "environment", "words"), BAD, ids=[words for _, _, words in BAD])
+def test_bad_input_is_one_line_exit_2_and_no_request(run, qbo, arguments, environment, words):
+    process = run("backfill", "customers", *arguments, **environment)
+    assert process.returncode == 2
+    assert process.stdout == ""
+    assert process.stderr.startswith("error: ")
+    assert process.stderr.count("\n") == 1
+    assert words in process.stderr
+    for secret in ("hush", "wrong", qbo.environment["QBO_CLIENT_SECRET"]):
+        assert secret not in process.stderr
+    assert (qbo.stats()["token_requests"], qbo.stats()["data_requests"]) == (0, 0)
+
+
+def test_unknown_entities_are_listed(run, qbo):
+    process = run("backfill", "custmers", *RANGE)
+    assert process.stderr == "error: entity: unknown entity 'custmers'; known: customers, invoices, items\n"
+    assert process.returncode == 2
+    assert qbo.stats()["token_requests"] == 0
+
+
+def test_refused_credentials_are_exit_2(run, qbo):
+    process = run("backfill", "customers", *RANGE, QBO_CLIENT_SECRET="not-the-secret")
+    assert process.returncode == 2
+    assert "error: credentials refused: the token endpoint said invalid_client" in process.stderr
+    assert "not-the-secret" not in process.stderr
+    assert qbo.stats()["data_requests"] == 0
+
+
+def test_a_failed_window_is_exit_1_and_the_others_are_committed(run, qbo, database):
+    nul = {"Id": "n1", "Active": True, "DisplayName": "a\0b", "MetaData": {"LastUpdatedTime": "2024-03-15T00:00:00-07:00"}}
+    assert qbo.put("Customer", json.dumps(nul))
+    process = run("backfill", "customers", *RANGE, "--chunk", "month", "--json")
+    assert process.returncode == 1
+    (run_report,) = report_of(process)["runs"]
+    assert run_report["status"] == "partial"
+    failed = [window for window in run_report["windows"] if window["status"] == "failed"]
+    assert [window["start"] for window in failed] == ["2024-03-01T00:00:00Z"]
+    assert "Unicode" in failed[0]["error"]
+    assert database.query("SELECT count(*) FROM qbo.windows") == [(23,)]
+
+
+def test_extract_and_load(run, database, tmp_path):
+    out = str(tmp_path / "landing")
+    assert run("extract", "items", *RANGE, "--chunk", "year", "--out", out, PG_HOST=None).returncode == 0
+    loaded = report_of(run("load", out, "--json"))
+    assert loaded["runs"][0]["totals"]["inserted"] == 40
+    again = report_of(run("load", out, "--json"))
+    assert again["runs"][0]["totals"]["unchanged"] == 40
+    assert database.query("SELECT count(*) FROM raw.qb_items") == [(40,)]
+
+
+def test_landing_lines_hold_the_metadata_and_the_untouched_payload(run, qbo, tmp_path):
+    out = tmp_path / "items.jsonl"
+    assert run("extract", "items", *RANGE, "--chunk", "year", "--out", str(out)).returncode == 0
+    truth = qbo.truth("Item", "2024-01-01", "2026-01-01")
+    lines = out.read_text().splitlines()
+    assert len(lines) == 40
+    for line in lines:
+        record = json.loads(line)
+        assert line.endswith('"payload":' + truth[record["id"]] + "}")
+        assert {
+            "ingested_at_utc",
+            "extract_window_start_utc",
+            "extract_window_end_utc",
+            "page_number",
+            "page_size",
+            "request_payload",
+        } <= set(record)
+
+
+def test_dry_run_shows_the_windows_and_resume_skips_them(run, qbo):
+    planned = report_of(run("backfill", "items", *RANGE, "--chunk", "quarter", "--dry-run", "--json"))
+    assert {window["status"] for window in planned["runs"][0]["windows"]} == {"skipped"}
+    assert qbo.stats()["token_requests"] == 0
+    assert run("backfill", "items", *RANGE, "--chunk", "quarter").returncode == 0
+    before = qbo.stats()["data_requests"]
+    resumed = report_of(run("backfill", "items", *RANGE, "--chunk", "month", "--resume", "--json"))
+    assert resumed["runs"][0]["totals"]["requests"] == 0
+    assert qbo.stats()["data_requests"] == before
+
+
+def test_ddl_makes_tables_that_a_backfill_takes(run, database):
+    ddl = run("db", "ddl", "--schema", "raw_acme").stdout
+    with psycopg.connect(database.url) as connection:
+        connection.execute(ddl)
+    process = run("backfill", "items", *RANGE, "--chunk", "year", "--schema", "raw_acme")
+    assert process.returncode == 0
+    assert database.query("SELECT count(*) FROM raw_acme.qb_items") == [(40,)]
+
+
+def test_the_sandbox_prints_what_a_client_needs(run, database):
+    line = [COMMAND, "sandbox", "--port", "0", "--customers", "20"]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+    try:
+        lines = []
+        for output in process.stdout:
+            lines.append(output)
+            if output.startswith("#"):
+                break
+        environment = dict(re.fullmatch(r"export (\w+)=(.*)\n", output).groups() for output in lines[:-1])
+        assert "20 Customer" in lines[-1]
+        rows = report_of(run("backfill", "customers", *RANGE, "--chunk", "year", "--json", **environment))
+        assert rows["runs"][0]["totals"]["rows"] == 20
+    finally:
+        process.terminate()
+        process.stdout.close()
+        assert process.wait(timeout=10) == 0
+
+
+def test_records_of_ones_own_can_be_served(run, tmp_path):
+    record = {"Id": "7", "SyncToken": "0", "Active": True, "MetaData": {"LastUpdatedTime": "2024-05-05T00:00:00-07:00"}}
+    (tmp_path / "answer.json").write_text(json.dumps({"QueryResponse": {"Customer": [record]}}))
+    with qbo_rs.sandbox(records=[tmp_path]) as served:
+        report = report_of(run("backfill", "customers", *RANGE, "--chunk", "year", "--json", **served.environment))
+    assert report["runs"][0]["totals"]["rows"] == 1
+    with pytest.raises(qbo_rs.ConfigError, match="cannot read"):
+        qbo_rs.sandbox(records=[tmp_path / "none"])
+
+
+def test_settings_are_the_same_in_the_core_the_types_and_the_readme():
+    names = dict(qbo_rs._core.settings())
+    assert set(names.values()) == set(qbo_rs.Settings.__annotations__)
+    readme = (ROOT / "README.md").read_text()
+    in_table = re.findall(r"^\| `([A-Z_]+)` \|", readme, flags=re.MULTILINE)
+    assert in_table == list(names)
+
+
+def test_the_readme_tour_runs(database, tmp_path):
+    readme = (ROOT / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    (tmp_path / "tour.py").write_text(code)
+    line = [sys.executable, "tour.py"]
+    inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    environment = inherited | database.environment
+    process = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert process.returncode == 0, process.stderr
+    assert database.query("SELECT count(*) FROM raw.qb_customers") == [(500,)]
+
+
+def test_help_and_version():
+    for flags in (["--help"], ["backfill", "--help"], ["--version"]):
+        process = subprocess.run([COMMAND, *flags], capture_output=True, text=True, timeout=30, check=False)
+        assert process.returncode == 0
+        assert process.stdout
+    assert Path(COMMAND).exists()

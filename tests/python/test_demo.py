@@ -1,0 +1,43 @@
+"""The demo, from nothing to records in a real Postgres."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psycopg
+import pytest
+from conftest import COMMAND, report_of
+
+
+@pytest.fixture
+def directory():
+    # Below /tmp, and with a space in its name. Root's server runs as nobody, who must get in.
+    parent = Path(tempfile.mkdtemp(prefix="qbo_rs demo "))
+    parent.chmod(0o711)
+    yield parent / "data"
+    subprocess.run([COMMAND, "demo", "--stop", "--data-dir", str(parent / "data")], timeout=60, check=True)
+    shutil.rmtree(parent)
+
+
+def demo(directory: Path, *flags: str) -> subprocess.CompletedProcess:
+    line = [COMMAND, "demo", "--data-dir", str(directory), *flags]
+    return subprocess.run(line, capture_output=True, text=True, timeout=110, check=False)
+
+
+def test_a_second_demo_finds_every_row_unchanged(directory):
+    first = demo(directory)
+    assert first.returncode == 0, first.stderr
+    url, passfile = re.search(r"at (postgresql://\S+) \(password in '(.*)'\)", first.stdout).groups()
+    with psycopg.connect(url, passfile=passfile) as connection:
+        counts = [
+            connection.execute(f"SELECT count(*), count(*) FILTER (WHERE payload->>'Active' = 'false') FROM raw.qb_{name}").fetchone()
+            for name in ("customers", "items", "invoices")
+        ]
+    assert counts == [(500, 50), (300, 30), (5000, 0)]
+    assert f"--stop --data-dir '{directory}'" in first.stdout
+    second = report_of(demo(directory, "--json"))
+    for run in second["runs"]:
+        assert run["totals"]["unchanged"] == run["totals"]["rows"] > 0
+        assert run["totals"]["inserted"] == run["totals"]["updated"] == 0

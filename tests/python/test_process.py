@@ -1,0 +1,136 @@
+"""How the module behaves in a process: import, fork, panic, Ctrl-C."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import keywords
+
+import qbo_rs
+
+RANGE = ("2024-01-01", "2026-01-01")
+
+
+def run_python(code: str, *arguments: str, timeout: float = 30) -> subprocess.CompletedProcess:
+    line = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(line, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def test_import_starts_no_thread():
+    code = "import os, qbo_rs; print(len(os.listdir('/proc/self/task')))"
+    assert run_python(code).stdout == "1\n"
+
+
+def in_child(function, *arguments):
+    """Run in a forked process, as Mage does; give what it put into its queue."""
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    child = context.Process(target=function, args=(answers, *arguments))
+    child.start()
+    answer = answers.get(timeout=60)
+    child.join(timeout=10)
+    assert child.exitcode == 0
+    return answer
+
+
+def backfill_in_child(answers, settings):
+    answers.put(qbo_rs.backfill("items", *RANGE, "year", **settings).rows)
+
+
+def async_in_child(answers, settings):
+    try:
+        qbo_rs.backfill_async("items", *RANGE, "year", **settings).send(None)
+    except qbo_rs.ConfigError as error:
+        answers.put(str(error))
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_works_after_its_parent_has(settings):
+    assert qbo_rs.backfill("items", *RANGE, "year", **settings).rows == 40
+    assert in_child(backfill_in_child, settings) == 40
+
+
+def test_an_awaitable_in_a_forked_child_is_refused_not_stuck():
+    # In a process of its own: the runtime of the awaitables is there for good.
+    code = """
+import asyncio, os, signal, sys, qbo_rs
+async def use():
+    try:
+        await qbo_rs.upsert_async("/no/such", pg_host="127.0.0.1", pg_port=1, pg_db="d", pg_user="u")
+    except qbo_rs.QboError as error:
+        print(type(error).__name__, flush=True)
+asyncio.run(use())
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    asyncio.run(use())
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    assert run_python(code).stdout == "LandingError\nConfigError\n"
+
+
+def test_a_panic_is_an_ordinary_exception():
+    with pytest.raises(qbo_rs.InternalError, match="asked to"):
+        qbo_rs._core.panic_for_test()
+    assert issubclass(qbo_rs.InternalError, Exception)
+
+
+def test_every_exception_is_a_qbo_error_by_recovery():
+    for name in qbo_rs.exceptions.__all__:
+        exception = getattr(qbo_rs.exceptions, name)
+        assert issubclass(exception, qbo_rs.QboError)
+        assert issubclass(exception, Exception)
+
+
+def test_ctrl_c_stops_within_a_second_and_leaves_committed_windows(database):
+    code = """
+import json, sys, qbo_rs
+settings = json.loads(sys.argv[1])
+try:
+    qbo_rs.backfill("invoices", "2024-01-01", "2026-01-01", "month", **settings)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    with qbo_rs.sandbox(customers=1, items=1, invoices=300, latency_ms=300, limits=False) as slow:
+        import json
+
+        settings = json.dumps(keywords(slow) | database.settings)
+        process = subprocess.Popen([sys.executable, "-c", code, settings], stdout=subprocess.PIPE, text=True)
+        wait_for_requests(slow, 6)
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=20)
+        assert time.monotonic() - begin < 1.5
+    assert output == "interrupted\n"
+    (committed,) = database.query("SELECT count(*) FROM qbo.windows")[0]
+    assert 0 < committed < 24
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_command_stops_on_signals(database, sent, code):
+    from conftest import COMMAND, VARIABLES
+
+    with qbo_rs.sandbox(customers=1, items=1, invoices=300, latency_ms=300, limits=False) as slow:
+        inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+        environment = inherited | slow.environment | database.environment
+        line = [COMMAND, "backfill", "invoices", "--start", RANGE[0], "--end", RANGE[1], "--chunk", "month"]
+        process = subprocess.Popen(line, env=environment, stderr=subprocess.PIPE, text=True)
+        wait_for_requests(slow, 6)
+        begin = time.monotonic()
+        process.send_signal(sent)
+        _, errors = process.communicate(timeout=20)
+        assert time.monotonic() - begin < 1.5
+    assert process.returncode == code
+    assert errors.endswith("error: stopped; committed windows stay, and --resume goes on after them\n")
+
+
+def wait_for_requests(sandbox, count):
+    deadline = time.monotonic() + 30
+    while sandbox.stats()["data_requests"] < count:
+        assert time.monotonic() < deadline, "no request came"
+        time.sleep(0.02)
