@@ -33,7 +33,7 @@ pub enum Durability {
 }
 
 /// A running server.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct EmbeddedPostgres {
     binaries: PathBuf,
     directory: PathBuf,

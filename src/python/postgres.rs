@@ -21,7 +21,8 @@ impl EmbeddedPostgres {
     fn new(py: Python<'_>, binaries: PathBuf, directory: PathBuf) -> PyResult<Self> {
         let started = py.detach(|| Running::start(&binaries, &directory, Durability::None));
         let running = started.map_err(|error| to_python(py, &error))?;
-        runtime::block_on(py, running.create_database())?;
+        let server = running.clone();
+        runtime::block_on(py, async move { server.create_database().await })?;
         Ok(Self { running })
     }
 

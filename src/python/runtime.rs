@@ -20,17 +20,25 @@ const SIGNAL_CHECK: Duration = Duration::from_millis(100);
 const THREADS: usize = 4;
 
 /// Waits for `call` without the GIL.
-pub(super) fn block_on<T: Send>(py: Python<'_>, call: impl Future<Output = Result<T>> + Send) -> PyResult<T> {
+///
+/// The call runs on the runtime's threads, never on this one: only the main thread is told of Ctrl-C, and were it to log
+/// meanwhile, the interrupt would be raised, and lost, within Python's `logging`.
+pub(super) fn block_on<T: Send + 'static>(
+    py: Python<'_>,
+    call: impl Future<Output = Result<T>> + Send + 'static,
+) -> PyResult<T> {
     let outcome = py.detach(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
         let runtime = runtime.map_err(|e| Stop::Error(Error::Internal(format!("no runtime: {e}"))))?;
+        let running = runtime.spawn(without_panics(call));
         let outcome = runtime.block_on(async {
             tokio::select! {
-                outcome = without_panics(call) => outcome.map_err(Stop::Error),
+                joined = running => joined.unwrap_or(Err(Error::Cancelled)).map_err(Stop::Error),
                 interrupt = signal() => Err(Stop::Interrupt(interrupt)),
             }
         });
-        // Here, still without the GIL: its threads may be waiting for it to log.
+        // Drops what still runs: uncommitted windows roll back. Here, still without the GIL, which its threads may be
+        // waiting for to log.
         runtime.shutdown_timeout(Duration::from_millis(500));
         outcome
     });

@@ -1,5 +1,6 @@
 """How the module behaves in a process: import, fork, panic, Ctrl-C."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -8,7 +9,7 @@ import sys
 import time
 
 import pytest
-from conftest import keywords
+from conftest import COMMAND, VARIABLES, keywords
 
 import qbo_rs
 
@@ -97,8 +98,6 @@ except KeyboardInterrupt:
     print("interrupted")
 """
     with qbo_rs.sandbox(customers=1, items=1, invoices=300, latency_ms=300, limits=False) as slow:
-        import json
-
         settings = json.dumps(keywords(slow) | database.settings)
         process = subprocess.Popen([sys.executable, "-c", code, settings], stdout=subprocess.PIPE, text=True)
         wait_for_requests(slow, 6)
@@ -113,8 +112,6 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_command_stops_on_signals(database, sent, code):
-    from conftest import COMMAND, VARIABLES
-
     with qbo_rs.sandbox(customers=1, items=1, invoices=300, latency_ms=300, limits=False) as slow:
         inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
         environment = inherited | slow.environment | database.environment
