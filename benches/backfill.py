@@ -1,8 +1,8 @@
 """How fast a backfill is, beside what Postgres alone can do with the same rows, in one run.
 
 Prints one table: a plain COPY into an unindexed jsonb table, a hand-made COPY into a staging table with one merge, and
-``qbo-rs backfill`` from the sandbox, first into an empty table and then again with nothing changed. Everything runs on this
-machine: the sandbox, Postgres and the client share its cores. ``--rows`` sets how many invoices.
+``qbo-rs backfill`` from the sandbox, first into an empty table and then again with nothing changed. Everything runs on
+this machine: the sandbox, Postgres and the client share its cores. ``--rows`` sets how many invoices.
 """
 
 from __future__ import annotations
@@ -29,14 +29,16 @@ from with_postgres import throw_away_postgres, url  # noqa: E402
 COMMAND = str(Path(sys.executable).parent / "qbo-rs")
 RANGE = ["--start", "2024-01-01", "--end", "2026-01-01"]
 METADATA = "\t2024-01-01 00:00:00+00\t2024-01-01 00:00:00+00\t2024-02-01 00:00:00+00\t1\t1000\t"
-REQUEST = json.dumps({"query": "SELECT * FROM Invoice WHERE MetaData.LastUpdatedTime >= '2024-01-01T00:00:00Z' MAXRESULTS 1000"})
+REQUEST = json.dumps(
+    {"query": "SELECT * FROM Invoice WHERE MetaData.LastUpdatedTime >= '2024-01-01T00:00:00Z' MAXRESULTS 1000"}
+)
 COLUMNS = """id text {key}, payload jsonb NOT NULL, ingested_at_utc timestamptz NOT NULL,
     extract_window_start_utc timestamptz NOT NULL, extract_window_end_utc timestamptz NOT NULL,
     page_number int NOT NULL, page_size int NOT NULL, request_payload jsonb NOT NULL"""
 MERGE = """INSERT INTO bench_merged AS known SELECT * FROM bench_staging ON CONFLICT (id) DO UPDATE SET
     payload = EXCLUDED.payload, ingested_at_utc = EXCLUDED.ingested_at_utc,
-    extract_window_start_utc = EXCLUDED.extract_window_start_utc, extract_window_end_utc = EXCLUDED.extract_window_end_utc,
-    page_number = EXCLUDED.page_number, page_size = EXCLUDED.page_size, request_payload = EXCLUDED.request_payload
+    extract_window_start_utc = EXCLUDED.extract_window_start_utc,
+    extract_window_end_utc = EXCLUDED.extract_window_end_utc, page_number = EXCLUDED.page_number, page_size = EXCLUDED.page_size, request_payload = EXCLUDED.request_payload
     WHERE known.payload IS DISTINCT FROM EXCLUDED.payload"""
 
 
@@ -106,7 +108,19 @@ def backfill(name: str, environment: dict[str, str], chunk: str) -> Measure:
 
 def start_sandbox(rows: int) -> tuple[subprocess.Popen[str], dict[str, str]]:
     """Start it in a process of its own; return that and its environment."""
-    line = [COMMAND, "sandbox", "--port", "0", "--no-limits", "--customers", "500", "--items", "300", "--invoices", str(rows)]
+    line = [
+        COMMAND,
+        "sandbox",
+        "--port",
+        "0",
+        "--no-limits",
+        "--customers",
+        "500",
+        "--items",
+        "300",
+        "--invoices",
+        str(rows),
+    ]
     process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
     environment = {"QBO_REQUESTS_PER_MINUTE": "0", "QBO_REQUESTS_PER_SECOND": "0", "QBO_MAX_IN_FLIGHT": "0"}
     for output in process.stdout:
@@ -119,7 +133,11 @@ def start_sandbox(rows: int) -> tuple[subprocess.Popen[str], dict[str, str]]:
 
 def machine() -> str:
     """Name the machine."""
-    names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    names = [
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
     return f"{os.cpu_count()} cores ({names[0] if names else platform.machine()}), {platform.system()}"
 
 

@@ -49,7 +49,9 @@ def url(environment: dict[str, str]) -> str:
 def main() -> int:
     """Run the command; return its exit code."""
     with throw_away_postgres() as environment:
-        return subprocess.run(sys.argv[1:], env=os.environ | {"TEST_DATABASE_URL": url(environment)}, check=False).returncode
+        return subprocess.run(
+            sys.argv[1:], env=os.environ | {"TEST_DATABASE_URL": url(environment)}, check=False
+        ).returncode
 
 
 if __name__ == "__main__":

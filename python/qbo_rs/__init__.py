@@ -1,14 +1,15 @@
 """QuickBooks Online records into Postgres: exact, fast and restartable.
 
-The verbs are :func:`chunk_range`, :func:`extract`, :func:`upsert` and :func:`backfill`, which does all three; those that
-wait have an ``_async`` twin. :func:`sandbox` simulates QuickBooks on this machine. Settings come from the environment, and
-every one is also a keyword: ``QBO_REALM_ID`` is ``realm_id``, ``PG_HOST`` is ``pg_host``.
+The verbs are :func:`chunk_range`, :func:`extract`, :func:`upsert` and :func:`backfill`, which does all three; those
+that wait have an ``_async`` twin. :func:`sandbox` simulates QuickBooks on this machine. Settings come from the
+environment, and every one is also a keyword: ``QBO_REALM_ID`` is ``realm_id``, ``PG_HOST`` is ``pg_host``.
 
 Example:
     >>> import qbo_rs
     >>> [str(w) for w in qbo_rs.chunk_range("2025-01-31", "2025-04-01", "month")]
     ['[2025-01-31T00:00:00Z, 2025-02-28T00:00:00Z)', '[2025-02-28T00:00:00Z, 2025-03-31T00:00:00Z)', \
 '[2025-03-31T00:00:00Z, 2025-04-01T00:00:00Z)']
+
 """
 
 import warnings

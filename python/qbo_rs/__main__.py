@@ -19,6 +19,7 @@ def find_postgres() -> Path | None:
 
     Returns:
         Their directory, or None where the extra ``demo`` is not installed. The package is not imported.
+
     """
     spec = importlib.util.find_spec(_POSTGRES_PACKAGE)
     if spec is None or spec.origin is None:

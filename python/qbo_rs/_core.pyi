@@ -1,9 +1,22 @@
 from collections.abc import Awaitable
 from os import PathLike
-from types import TracebackType
 from typing import final
 
 from typing_extensions import Self
+
+__all__ = [
+    "EmbeddedPostgres",
+    "Sandbox",
+    "__version__",
+    "call",
+    "call_async",
+    "chunk_range",
+    "entities",
+    "is_debug_build",
+    "main",
+    "panic_for_test",
+    "settings",
+]
 
 __version__: str
 
@@ -15,6 +28,7 @@ def call_async(verb: str, request: str) -> Awaitable[str]: ...
 def main(args: list[str]) -> int: ...
 def is_debug_build() -> bool: ...
 def panic_for_test() -> str: ...
+
 @final
 class EmbeddedPostgres:
     def __new__(cls, binaries: str | PathLike[str], directory: str | PathLike[str]) -> Self: ...
@@ -41,7 +55,7 @@ class Sandbox:
         realm_id: str | None = None,
     ) -> Self: ...
     def __enter__(self) -> Self: ...
-    def __exit__(self, *_exception: type[BaseException] | BaseException | TracebackType | None) -> None: ...
+    def __exit__(self, *_exception: object) -> None: ...
     def stop(self) -> None: ...
     @property
     def url(self) -> str: ...

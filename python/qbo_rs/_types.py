@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from qbo_rs.exceptions import IncompleteError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 WindowStatus = Literal["done", "failed", "skipped"]
 RunStatus = Literal["ok", "partial", "failed"]
@@ -118,11 +120,12 @@ class RunReport:
 
         Raises:
             IncompleteError: A window failed or a record was rejected.
+
         """
         if self.failed:
             first = self.failed[0]
-            message = f"{self.entity}: {len(self.failed)} of {len(self.windows)} windows failed, first {first.window}: {first.error}"
-            raise IncompleteError(message, report=self)
+            count = f"{len(self.failed)} of {len(self.windows)} windows failed"
+            raise IncompleteError(f"{self.entity}: {count}, first {first.window}: {first.error}", report=self)
         if self.totals.rejected:
             raise IncompleteError(f"{self.entity}: {self.totals.rejected} records were rejected", report=self)
 
@@ -157,6 +160,7 @@ class Report:
 
         Raises:
             IncompleteError: A window failed or a record was rejected.
+
         """
         for run in self.runs:
             run.raise_for_failures()
@@ -202,6 +206,7 @@ class Landing:
 
         Raises:
             IncompleteError: A window failed.
+
         """
         self.run.raise_for_failures()
 

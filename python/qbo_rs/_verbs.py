@@ -127,6 +127,7 @@ def chunk_range(start: Instant, end: Instant, chunk: str = "day") -> list[Window
 
     Raises:
         ConfigError: A bound cannot be read, the end is not after the start, or the chunk is unknown.
+
     """
     pairs = _core.chunk_range(_instant(start), _instant(end), str(chunk))
     return [Window(parse_instant(first), parse_instant(last)) for first, last in pairs]
@@ -163,6 +164,7 @@ def extract(
         ConfigError: An argument or setting is unusable; nothing was sent.
         AuthError: The credentials were refused.
         RetriableError: The token endpoint gave no usable answer.
+
     """
     return _landing(_core.call("extract", _extract_request(entity, windows, page_size, out, settings)))
 
@@ -194,6 +196,7 @@ def upsert(landing: AnyLanding, *, schema: str = "raw", **settings: Unpack[Setti
         ConfigError: An argument, a setting or a table is unusable, or the database cannot be reached.
         LandingError: The landing cannot be read.
         DataError: A line of a file of several windows is wrong.
+
     """
     return _report(_core.call("upsert", _upsert_request(landing, schema, settings)))
 
@@ -237,6 +240,7 @@ def backfill(
         ConfigError: An argument, a setting or a table is unusable, or the database cannot be reached; nothing was sent.
         AuthError: The credentials were refused.
         RetriableError: The token endpoint gave no usable answer.
+
     """
     request = _backfill_request(
         entity, start, end, chunk, page_size, resume=resume, dry_run=dry_run, schema=schema, settings=settings
@@ -299,6 +303,7 @@ def sandbox(
 
     Raises:
         ConfigError: The port is taken, or the records cannot be served.
+
     """
     return _core.Sandbox(
         port=port,

@@ -7,10 +7,11 @@ only, not even for a panic in the core, and no text holds a secret.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from qbo_rs._types import Report, RunReport
 
 __all__ = [
@@ -53,6 +54,7 @@ class QboError(Exception):
             attempts: How often the request was sent.
             elapsed: From the first attempt to giving up; None after a single attempt.
             intuit_tid: Intuit's id of the request, for its support.
+
         """
         super().__init__(message)
         self.recovery = recovery

@@ -32,7 +32,9 @@ def test_a_second_demo_finds_every_row_unchanged(directory):
     url, passfile = re.search(r"at (postgresql://\S+) \(password in '(.*)'\)", first.stdout).groups()
     with psycopg.connect(url, passfile=passfile) as connection:
         counts = [
-            connection.execute(f"SELECT count(*), count(*) FILTER (WHERE payload->>'Active' = 'false') FROM raw.qb_{name}").fetchone()
+            connection.execute(
+                f"SELECT count(*), count(*) FILTER (WHERE payload->>'Active' = 'false') FROM raw.qb_{name}"
+            ).fetchone()
             for name in ("customers", "items", "invoices")
         ]
     assert counts == [(500, 50), (300, 30), (5000, 0)]

@@ -17,7 +17,9 @@ RANGE = ("2024-01-01", "2026-01-01")
 
 
 def stored(database, table):
-    return {key: json.dumps(payload, sort_keys=True) for key, payload in database.query(f"SELECT id, payload FROM {table}")}
+    return {
+        key: json.dumps(payload, sort_keys=True) for key, payload in database.query(f"SELECT id, payload FROM {table}")
+    }
 
 
 def truth(qbo, entity):
@@ -103,7 +105,9 @@ def test_async_twins_do_the_same_side_by_side(database, settings, tmp_path):
 
     backfilled, upserted = asyncio.run(both())
     assert (backfilled.rows, upserted.rows) == (60, 40)
-    assert database.query("SELECT (SELECT count(*) FROM raw.qb_customers) + (SELECT count(*) FROM raw.qb_items)") == [(100,)]
+    assert database.query("SELECT (SELECT count(*) FROM raw.qb_customers) + (SELECT count(*) FROM raw.qb_items)") == [
+        (100,)
+    ]
 
 
 def test_a_cancelled_twin_stops_and_keeps_committed_windows(database):
@@ -177,7 +181,9 @@ def test_errors_are_classes_with_attributes(settings):
 def test_missing_settings_are_named(monkeypatch, database):
     for name, _ in qbo_rs._core.settings():
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(qbo_rs.ConfigError, match="^QBO_CLIENT_ID, QBO_CLIENT_SECRET, QBO_REFRESH_TOKEN, QBO_REALM_ID: not set$"):
+    with pytest.raises(
+        qbo_rs.ConfigError, match="^QBO_CLIENT_ID, QBO_CLIENT_SECRET, QBO_REFRESH_TOKEN, QBO_REALM_ID: not set$"
+    ):
         qbo_rs.backfill("items", *RANGE, **database.settings)
 
 
