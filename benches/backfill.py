@@ -38,7 +38,8 @@ COLUMNS = """id text {key}, payload jsonb NOT NULL, ingested_at_utc timestamptz 
 MERGE = """INSERT INTO bench_merged AS known SELECT * FROM bench_staging ON CONFLICT (id) DO UPDATE SET
     payload = EXCLUDED.payload, ingested_at_utc = EXCLUDED.ingested_at_utc,
     extract_window_start_utc = EXCLUDED.extract_window_start_utc,
-    extract_window_end_utc = EXCLUDED.extract_window_end_utc, page_number = EXCLUDED.page_number, page_size = EXCLUDED.page_size, request_payload = EXCLUDED.request_payload
+    extract_window_end_utc = EXCLUDED.extract_window_end_utc, page_number = EXCLUDED.page_number,
+    page_size = EXCLUDED.page_size, request_payload = EXCLUDED.request_payload
     WHERE known.payload IS DISTINCT FROM EXCLUDED.payload"""
 
 
