@@ -78,6 +78,8 @@ pub enum Landing {
     Path(std::path::PathBuf),
     /// Window files.
     Files(Vec<LandingFile>),
+    /// One file, and the windows that were joined in it, some perhaps without records.
+    Joined(std::path::PathBuf, Vec<LandingFile>),
 }
 
 impl App {
@@ -141,7 +143,11 @@ impl App {
             Landing::Files(files) => LandingSource::new(files.clone())?,
             Landing::Path(path) if path.is_dir() => LandingSource::open_directory(path)?,
             Landing::Path(path) => {
-                unpacked = UnpackedLanding::new(path)?;
+                unpacked = UnpackedLanding::new(path, &[])?;
+                LandingSource::open_directory(&unpacked.0)?
+            }
+            Landing::Joined(path, windows) => {
+                unpacked = UnpackedLanding::new(path, windows)?;
                 LandingSource::open_directory(&unpacked.0)?
             }
         };
@@ -201,10 +207,14 @@ fn open_source(config: &QboConfig) -> Result<QboSource<ConfiguredTokenStore>> {
 struct UnpackedLanding(std::path::PathBuf);
 
 impl UnpackedLanding {
-    fn new(path: &Path) -> Result<Self> {
+    /// Splits `path`; of `windows`, those without records get their files too.
+    fn new(path: &Path, windows: &[LandingFile]) -> Result<Self> {
         let directory = std::env::temp_dir().join(format!("qbo_rs-landing-{}", uuid::Uuid::new_v4().simple()));
         let unpacked = Self(directory);
         crate::landing::split(path, &unpacked.0)?;
+        for LandingFile { realm_id, entity, window, .. } in windows {
+            crate::landing::ensure_window(&unpacked.0, realm_id, entity, *window)?;
+        }
         if !unpacked.0.exists() {
             return Err(Error::config("landing", format!("'{}' holds no records", path.display())));
         }

@@ -218,7 +218,7 @@ impl Settings {
                 per_second: self.number("QBO_REQUESTS_PER_SECOND")?,
                 in_flight: self.number("QBO_MAX_IN_FLIGHT")?,
             },
-            timeouts: Timeouts { connect: Duration::from_secs(10), request: self.seconds("QBO_TIMEOUT_S")? },
+            timeouts: Timeouts { connect: Duration::from_secs(10), request: self.request_timeout()? },
             retry: RetryPolicy { throttle_wait: self.seconds("QBO_THROTTLE_WAIT_S")?, ..RetryPolicy::default() },
         })
     }
@@ -287,6 +287,13 @@ impl Settings {
         text.parse().map_err(|_| Error::config(name, format!("'{text}' is not a whole number in range")))
     }
 
+    fn request_timeout(&self) -> Result<Duration> {
+        match self.seconds("QBO_TIMEOUT_S")? {
+            Duration::ZERO => Err(Error::config("QBO_TIMEOUT_S", "'0' leaves no time for a request")),
+            timeout => Ok(timeout),
+        }
+    }
+
     fn seconds(&self, name: &'static str) -> Result<Duration> {
         let text = self.text(name);
         let seconds = text.parse().ok().filter(|s: &f64| *s >= 0.0 && *s <= 86_400.0);
@@ -333,6 +340,7 @@ mod tests {
             ("QBO_API_URL", "ftp://x"),
             ("QBO_REQUESTS_PER_MINUTE", "-1"),
             ("QBO_TIMEOUT_S", "soon"),
+            ("QBO_TIMEOUT_S", "0"),
         ] {
             let mut all = settings(&CONNECTION);
             all.set(name, value).unwrap();

@@ -137,6 +137,20 @@ pub enum Error {
     Internal(String),
 }
 
+/// An error and its causes, in one line. Libraries differ in whether a text repeats its cause's.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
 fn trace(tid: &Option<String>) -> String {
     tid.as_ref().map(|tid| format!(" (intuit_tid={tid})")).unwrap_or_default()
 }
@@ -152,9 +166,27 @@ impl Error {
         Self::Decode { what: what.into(), reason: reason.to_string() }
     }
 
+    /// An [`Error::Internal`] for what a panic left behind.
+    pub fn from_panic(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        Self::Internal(text.or_else(|| panic.downcast_ref().cloned()).unwrap_or_else(|| "panic".to_owned()))
+    }
+
     /// A [`Error::Landing`] about `path`.
     pub fn landing(path: &std::path::Path, reason: impl std::fmt::Display) -> Self {
         Self::Landing { path: path.display().to_string(), reason: reason.to_string() }
+    }
+
+    /// Intuit's id of the request that failed, where there was an answer.
+    pub fn intuit_tid(&self) -> Option<&str> {
+        match self {
+            Self::Unauthenticated { intuit_tid, .. }
+            | Self::PermissionDenied { intuit_tid, .. }
+            | Self::RateLimited { intuit_tid, .. }
+            | Self::Api { intuit_tid, .. } => intuit_tid.as_deref(),
+            Self::RetriesExhausted { last, .. } => last.intuit_tid(),
+            _ => None,
+        }
     }
 
     /// What to do about it.

@@ -9,7 +9,7 @@
 //!          app               composition: settings and a request -> source, sink, run
 //!        pipeline            any source into any sink
 //!    source  |  sink         QBO, landing files | Postgres, landing files; they do not know each other
-//!  landing  token_store      formats of files
+//!  landing  token_store      formats of files, made durable by `durable`
 //!         config             settings
 //!          http              limits, retries, tokens; knows no entity
 //!          port              the seams: Source, Sink, TokenStore, Progress
@@ -26,6 +26,7 @@ pub mod config;
 #[cfg(feature = "cli")]
 pub mod demo;
 pub mod domain;
+mod durable;
 pub mod error;
 pub mod http;
 pub mod landing;

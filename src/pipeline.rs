@@ -57,14 +57,14 @@ pub async fn run<S: Source, K: Sink>(
             stopped_by.clone_from(&report.error);
         }
         progress.window_finished(entity, &report);
-        log_window(entity, &report);
+        log_window(K::PHASE, entity, &report);
         reports.push(report);
     }
     let reason = format!("not attempted: {}", stopped_by.unwrap_or_default());
     reports.extend(waiting.map(|window| failed(window, reason.clone())));
     progress.run_finished(entity);
     let report = RunReport::new(entity, source.realm_id(), run_id, reports, millis(begin));
-    log_run(&report);
+    log_run(K::PHASE, &report);
     report
 }
 
@@ -79,6 +79,7 @@ struct WindowTask<S, K> {
 #[derive(Default)]
 struct PagesSeen {
     count: u32,
+    rows: u64,
     read_at: Option<chrono::DateTime<chrono::Utc>>,
 }
 
@@ -89,7 +90,7 @@ impl<S: Source, K: Sink> WindowTask<S, K> {
         let meter = Meter::default();
         let mut seen = PagesSeen::default();
         let outcome = AssertUnwindSafe(self.copy(&meter, &mut seen)).catch_unwind().await;
-        let outcome = outcome.unwrap_or_else(|panic| Err(Error::Internal(panic_text(&*panic))));
+        let outcome = outcome.unwrap_or_else(|panic| Err(Error::from_panic(&*panic)));
         let window = self.opening.window;
         let (mut report, ends_run) = match outcome {
             Ok(Committed { counts, path }) => {
@@ -119,6 +120,7 @@ impl<S: Source, K: Sink> WindowTask<S, K> {
             retries: meter.retries(),
             read_at: seen.read_at,
         };
+        log_read(&self.opening, &summary, seen.rows);
         writer.commit(summary).await
     }
 
@@ -133,6 +135,7 @@ impl<S: Source, K: Sink> WindowTask<S, K> {
             seen.count += 1;
             seen.read_at = seen.read_at.or(page.read_at);
             let rows = page.records.len();
+            seen.rows += rows as u64;
             writer.write(page).await?;
             self.progress.page_read(entity.name, rows);
         }
@@ -148,20 +151,23 @@ fn millis(begin: Instant) -> u64 {
     u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panic".to_owned())
+fn log_read(opening: &WindowOpening, summary: &ReadSummary, rows: u64) {
+    let (start, end) = (format_instant(opening.window.start), format_instant(opening.window.end));
+    let entity = opening.entity.name;
+    info!(phase = "extract", event = "window_read", entity, window_start = start.as_str(), window_end = end.as_str(),
+        pages = summary.pages, rows, requests = summary.requests, retries = summary.retries;
+        "{entity} [{start}, {end}) read: {} pages, {rows} rows, {} requests", summary.pages, summary.requests);
 }
 
-fn log_window(entity: &str, window: &WindowReport) {
+fn log_window(phase: &str, entity: &str, window: &WindowReport) {
     let (start, end) = (format_instant(window.start), format_instant(window.end));
     if let Some(reason) = &window.error {
-        error!(phase = "load", event = "window_failed", entity, window_start = start.as_str(), window_end = end.as_str(),
+        error!(phase, event = "window_failed", entity, window_start = start.as_str(), window_end = end.as_str(),
             pages = window.pages, requests = window.requests, retries = window.retries,
             duration_ms = window.duration_ms;
             "{entity} [{start}, {end}) failed: {reason}");
     } else {
-        info!(phase = "load", event = "window_done", entity, window_start = start.as_str(), window_end = end.as_str(),
+        info!(phase, event = "window_done", entity, window_start = start.as_str(), window_end = end.as_str(),
             pages = window.pages, rows = window.rows, inserted = window.inserted, updated = window.updated,
             unchanged = window.unchanged, rejected = window.rejected, requests = window.requests,
             retries = window.retries, duration_ms = window.duration_ms;
@@ -170,9 +176,9 @@ fn log_window(entity: &str, window: &WindowReport) {
     }
 }
 
-fn log_run(run: &RunReport) {
+fn log_run(phase: &str, run: &RunReport) {
     let (entity, totals) = (run.entity.as_str(), &run.totals);
-    info!(phase = "load", event = "run_finished", entity, run_id = run.run_id.as_str(), windows = totals.windows,
+    info!(phase, event = "run_finished", entity, run_id = run.run_id.as_str(), windows = totals.windows,
         pages = totals.pages, rows = totals.rows, inserted = totals.inserted, updated = totals.updated,
         unchanged = totals.unchanged, rejected = totals.rejected, requests = totals.requests,
         retries = totals.retries, duration_ms = totals.duration_ms;

@@ -14,6 +14,7 @@ use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::port::{Secret, TokenStore};
 
@@ -163,16 +164,11 @@ impl FileTokenStore {
     }
 
     fn replace(&self, contents: &Contents) -> std::io::Result<()> {
-        let mut aside = self.path.clone().into_os_string();
-        aside.push(format!(".{}.part", uuid::Uuid::new_v4().simple()));
+        let aside = durable::temporary_name(&self.path);
         let mut file = private().create_new(true).write(true).open(&aside)?;
         file.write_all(&serde_json::to_vec_pretty(contents)?)?;
         file.sync_all()?;
-        std::fs::rename(&aside, &self.path)?;
-        match self.path.parent() {
-            Some(directory) if !directory.as_os_str().is_empty() => File::open(directory)?.sync_all(),
-            _ => File::open(".")?.sync_all(),
-        }
+        durable::replace(&aside, &self.path)
     }
 }
 

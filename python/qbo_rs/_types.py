@@ -33,6 +33,10 @@ class Window:
     start: datetime
     end: datetime
 
+    def __repr__(self) -> str:
+        """Write both bounds as text."""
+        return f"Window({format_instant(self.start)!r}, {format_instant(self.end)!r})"
+
     def __str__(self) -> str:
         """Write it as a mathematician would."""
         return f"[{format_instant(self.start)}, {format_instant(self.end)})"

@@ -64,14 +64,15 @@ impl RetryPolicy {
 #[derive(Debug)]
 pub struct Attempts {
     policy: RetryPolicy,
+    phase: &'static str,
     begin: Instant,
     made: u32,
 }
 
 impl Attempts {
-    /// No attempt yet.
-    pub fn begin(policy: RetryPolicy) -> Self {
-        Self { policy, begin: Instant::now(), made: 0 }
+    /// No attempt yet. `phase` is what logs say the request is for.
+    pub fn begin(policy: RetryPolicy, phase: &'static str) -> Self {
+        Self { policy, phase, begin: Instant::now(), made: 0 }
     }
 
     /// One more attempt begins; returns its number, from 1.
@@ -87,7 +88,8 @@ impl Attempts {
     pub async fn wait(&self, error: Error, asked: Option<Duration>) -> Result<()> {
         match self.policy.next_wait(self.made, self.begin.elapsed(), asked, random_fraction()) {
             Some(wait) => {
-                warn!(phase = "extract", event = "request_retried", attempts = self.made, wait_ms = wait.as_millis() as u64;
+                warn!(phase = self.phase, event = "request_retried", attempts = self.made,
+                    wait_ms = wait.as_millis() as u64, intuit_tid = error.intuit_tid().unwrap_or_default();
                     "{error}; trying again in {:.1} s", wait.as_secs_f64());
                 sleep(wait).await;
                 Ok(())

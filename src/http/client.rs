@@ -61,7 +61,7 @@ impl<I: TokenIssuer> ApiClient<I> {
         meter: &Meter,
         read: impl Fn(&Response) -> Verdict<T> + Send + Sync,
     ) -> Result<T> {
-        let mut attempts = Attempts::begin(self.retry);
+        let mut attempts = Attempts::begin(self.retry, "extract");
         let mut refreshed = false;
         loop {
             let (authorization, generation) = self.tokens.get().await?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 
 /// A request without its authorisation. Cheap to clone, so that it can be repeated.
 #[derive(Debug, Clone)]
@@ -105,17 +105,4 @@ fn describe(host: &str, error: reqwest::Error) -> String {
     };
     // Without its URL: a query string may hold what nobody should read in a log.
     format!("{what} {host}: {}", chain(&error.without_url()))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

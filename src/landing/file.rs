@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::layout::LandingFile;
 use super::line::LandingLine;
+use crate::domain::Window;
+use crate::durable::{directory_of, replace, temporary_name};
 use crate::error::{Error, Result};
 
 /// Fast, and a third of the size of level 1's competitors on JSON; higher levels cost more than they save here.
@@ -36,13 +38,12 @@ impl LandingWriter {
     /// [`Error::Landing`] with the operating system's words.
     pub fn create(path: &Path) -> Result<Self> {
         let failed = |e| Error::landing(path, e);
-        let directory = parent(path);
+        let directory = directory_of(path);
         std::fs::create_dir_all(directory).map_err(failed)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // Unique: two runs may land the same window at the same time, and the later one wins whole.
-        let temporary = directory.join(format!(".{name}.{}.part", uuid::Uuid::new_v4().simple()));
+        // Two runs may land the same window at the same time; the later one wins whole.
+        let temporary = temporary_name(path);
         let file = BufWriter::new(File::create(&temporary).map_err(failed)?);
-        let encoder = if name.ends_with(".zst") {
+        let encoder = if is_compressed(path) {
             Encoder::Zstd(zstd::Encoder::new(file, ZSTD_LEVEL).map_err(failed)?)
         } else {
             Encoder::Plain(file)
@@ -63,9 +64,7 @@ impl LandingWriter {
         };
         let file = buffered.into_inner().map_err(|e| failed(e.into_error()))?;
         file.sync_all().map_err(failed)?;
-        std::fs::rename(&self.temporary, &self.path).map_err(failed)?;
-        // The rename itself is durable once the directory is.
-        File::open(parent(&self.path)).and_then(|directory| directory.sync_all()).map_err(failed)?;
+        replace(&self.temporary, &self.path).map_err(failed)?;
         Ok(self.path.clone())
     }
 }
@@ -92,14 +91,6 @@ impl Drop for LandingWriter {
     fn drop(&mut self) {
         // After a rename there is nothing under the temporary name, and nothing else can be done about a failure.
         let _ = std::fs::remove_file(&self.temporary);
-    }
-}
-
-/// `parent()` of a bare name is the empty path, which cannot be opened.
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory,
-        _ => Path::new("."),
     }
 }
 
@@ -132,7 +123,7 @@ pub fn split(path: &Path, directory: &Path) -> Result<()> {
                 if let Some((_, mut finished)) = open.take() {
                     finished.flush().map_err(failed)?;
                 }
-                std::fs::create_dir_all(parent(&place)).map_err(failed)?;
+                std::fs::create_dir_all(directory_of(&place)).map_err(failed)?;
                 let file = File::options().create(true).append(true).open(&place).map_err(failed)?;
                 &mut open.insert((place.clone(), BufWriter::new(file))).1
             }
@@ -145,6 +136,17 @@ pub fn split(path: &Path, directory: &Path) -> Result<()> {
     }
 }
 
+/// Makes sure that a window has a file below a directory that [`split`] has filled; if not, it is one without records.
+///
+/// # Errors
+/// [`Error::Landing`].
+pub fn ensure_window(directory: &Path, realm_id: &str, entity: &str, window: Window) -> Result<()> {
+    let place = unpacked_path(directory, realm_id, entity, window);
+    let failed = |e| Error::landing(&place, e);
+    std::fs::create_dir_all(directory_of(&place)).map_err(failed)?;
+    File::options().create(true).append(true).open(&place).map(|_| ()).map_err(failed)
+}
+
 fn place_of(line: &[u8], directory: &Path) -> Result<PathBuf, String> {
     let line = LandingLine::parse(line).map_err(|e| e.to_string())?;
     let window = line.window().map_err(|e| e.to_string())?;
@@ -153,18 +155,22 @@ fn place_of(line: &[u8], directory: &Path) -> Result<PathBuf, String> {
     if !is_name(&line.realm_id) || !is_name(&line.entity) {
         return Err(format!("realm_id '{}' or entity '{}' is not a name", line.realm_id, line.entity));
     }
-    // Uncompressed: it is read once, soon.
-    Ok(LandingFile::below(directory, &line.realm_id, &line.entity, window).path.with_extension(""))
+    Ok(unpacked_path(directory, &line.realm_id, &line.entity, window))
+}
+
+/// A window file's path without compression: it is read once, soon.
+fn unpacked_path(directory: &Path, realm_id: &str, entity: &str, window: Window) -> PathBuf {
+    LandingFile::below(directory, realm_id, entity, window).path.with_extension("")
+}
+
+fn is_compressed(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "zst")
 }
 
 fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
     let failed = |e| Error::landing(path, e);
     let file = File::open(path).map_err(failed)?;
-    Ok(if path.extension().is_some_and(|extension| extension == "zst") {
-        Box::new(zstd::Decoder::new(file).map_err(failed)?)
-    } else {
-        Box::new(file)
-    })
+    Ok(if is_compressed(path) { Box::new(zstd::Decoder::new(file).map_err(failed)?) } else { Box::new(file) })
 }
 
 /// The lines of a landing file, with their numbers for error texts.

@@ -8,6 +8,6 @@ mod file;
 mod layout;
 mod line;
 
-pub use file::{LandingReader, LandingWriter, concatenate, split};
+pub use file::{LandingReader, LandingWriter, concatenate, ensure_window, split};
 pub use layout::{LandingFile, LandingTarget, find_files};
 pub use line::{LandingLine, write_line};

@@ -45,6 +45,9 @@ pub trait Sink: Send + Sync + 'static {
     /// Takes the pages of one window.
     type Writer: WindowWriter;
 
+    /// What logs call the storing of a window here: `load`, or `extract` where records are only landed.
+    const PHASE: &'static str;
+
     /// Opens a window. Nothing is visible to anyone before [`WindowWriter::commit`].
     ///
     /// # Errors

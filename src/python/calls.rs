@@ -1,7 +1,7 @@
 //! The verbs, and the JSON of their requests.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -136,17 +136,17 @@ fn upsert(json: UpsertJson) -> Result<Call> {
 
 /// A descriptor's files. Windows that were joined into one file all name that file.
 fn landing_files(files: Vec<FileJson>) -> Result<Landing> {
-    if let [first, rest @ ..] = &files[..] {
-        let is_joined = |path: &Path| LandingFile::parse(path).is_none();
-        if is_joined(&first.path) && rest.iter().all(|file| file.path == first.path) {
-            return Ok(Landing::Path(first.path.clone()));
-        }
-    }
     let file = |file: FileJson| {
         let window = window(&file.start, &file.end)?;
         Ok(LandingFile { path: file.path, realm_id: file.realm_id, entity: file.entity, window })
     };
-    files.into_iter().map(file).collect::<Result<_>>().map(Landing::Files)
+    let files = files.into_iter().map(file).collect::<Result<Vec<_>>>()?;
+    match files.first().map(|first| first.path.clone()) {
+        Some(path) if LandingFile::parse(&path).is_none() && files.iter().all(|file| file.path == path) => {
+            Ok(Landing::Joined(path, files))
+        }
+        _ => Ok(Landing::Files(files)),
+    }
 }
 
 impl Call {

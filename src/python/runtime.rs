@@ -65,10 +65,8 @@ async fn signal() -> PyErr {
 
 /// A panic as an error: PyO3 would make it a `BaseException`, upon which Mage runs a block again for ever.
 async fn without_panics<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
-    AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        Err(Error::Internal(text.or_else(|| panic.downcast_ref().cloned()).unwrap_or_else(|| "panic".to_owned())))
-    })
+    let outcome = AssertUnwindSafe(call).catch_unwind().await;
+    outcome.unwrap_or_else(|panic| Err(Error::from_panic(&*panic)))
 }
 
 /// The process in which the runtime of all awaitables lives.

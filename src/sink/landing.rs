@@ -1,6 +1,8 @@
 //! Landing files as a sink.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use log::warn;
 
 use crate::domain::{LoadCounts, Page, Report, WindowStatus};
 use crate::error::{Error, Result};
@@ -28,19 +30,43 @@ impl LandingSink {
         Self { target, directory }
     }
 
-    /// Ends an extract: where one file was asked for, joins the windows that are done, in the order of the report, and
-    /// puts the file's path into it.
+    /// Ends an extract. Where one file was asked for, and no window failed, joins the windows in the order of the report
+    /// and puts the file's path into it. If one failed, an earlier file stays as it is, and the windows that are done stay
+    /// beside it in a directory that can be loaded like any other.
     ///
     /// # Errors
     /// [`Error::Landing`]; an earlier file is untouched then.
     pub fn finish(&self, report: &mut Report) -> Result<()> {
         let LandingTarget::SingleFile(path) = &self.target else { return Ok(()) };
+        if !report.is_complete() {
+            return self.keep_parts(path, report);
+        }
         let done = || report.runs.iter().flat_map(|run| &run.windows).filter(|w| w.status == WindowStatus::Done);
         let parts: Vec<PathBuf> = done().filter_map(|w| w.path.as_ref().map(PathBuf::from)).collect();
         concatenate(&parts, path)?;
         for window in report.runs.iter_mut().flat_map(|run| &mut run.windows) {
             window.path = window.path.as_ref().map(|_| path.display().to_string());
         }
+        Ok(())
+    }
+
+    fn keep_parts(&self, path: &Path, report: &mut Report) -> Result<()> {
+        if !self.directory.exists() {
+            return Ok(());
+        }
+        let mut kept = path.as_os_str().to_owned();
+        kept.push(".parts");
+        let kept = PathBuf::from(kept);
+        if kept.exists() {
+            std::fs::remove_dir_all(&kept).map_err(|e| Error::landing(&kept, e))?;
+        }
+        std::fs::rename(&self.directory, &kept).map_err(|e| Error::landing(&kept, e))?;
+        for window in report.runs.iter_mut().flat_map(|run| &mut run.windows) {
+            let below = window.path.as_ref().and_then(|part| Path::new(part).strip_prefix(&self.directory).ok());
+            window.path = below.map(|below| kept.join(below).display().to_string());
+        }
+        warn!(phase = "extract", event = "landing_incomplete";
+            "{} was not written, since windows failed; those that are done are in {}", path.display(), kept.display());
         Ok(())
     }
 }
@@ -56,6 +82,8 @@ impl Drop for LandingSink {
 
 impl Sink for LandingSink {
     type Writer = LandingWindow;
+
+    const PHASE: &'static str = "extract";
 
     async fn open_window(&self, opening: WindowOpening) -> Result<LandingWindow> {
         let file = LandingFile::below(&self.directory, &opening.realm_id, opening.entity.name, opening.window);

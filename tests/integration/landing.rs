@@ -92,6 +92,29 @@ async fn empty_windows_are_landed_and_loaded_as_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_incomplete_extract_does_not_replace_a_whole_file_and_keeps_what_is_done() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("items.jsonl");
+    let request = extract_request(&["items"], "year", &out);
+    assert_complete(&app.extract(&request).await.unwrap());
+    let whole = std::fs::read(&out).unwrap();
+    // A record without a readable time makes its window fail.
+    let broken = r#"{"Id":"b1","Active":true,"MetaData":{"LastUpdatedTime":"2024-03-15T00:00:00-07:00"}}"#;
+    assert!(sandbox.company().put("Item", broken));
+    sandbox.company().break_time("Item", "b1");
+    let report = app.extract(&request).await.unwrap();
+    let statuses: Vec<_> = report.runs[0].windows.iter().map(|w| w.status).collect();
+    assert_eq!(statuses, [WindowStatus::Failed, WindowStatus::Done]);
+    assert_eq!(std::fs::read(&out).unwrap(), whole);
+    let kept = std::path::PathBuf::from(report.runs[0].windows[1].path.clone().unwrap());
+    assert!(kept.starts_with(directory.path().join("items.jsonl.parts")) && kept.exists(), "{kept:?}");
+    assert_complete(&app.load(&load_request(&directory.path().join("items.jsonl.parts"))).await.unwrap());
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_file_fails_its_window_and_names_the_line() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);

@@ -67,7 +67,7 @@ def test_spanish_names_of_the_range_are_taken(run):
 def test_logs_are_one_json_object_a_line(run):
     process = run("backfill", "items", *RANGE, "--chunk", "year", "--log-format", "json", "--json")
     events = [json.loads(line) for line in process.stderr.splitlines()]
-    assert {event["phase"] for event in events} == {"auth", "load"}, events
+    assert {event["phase"] for event in events} == {"auth", "extract", "load"}, events
     done = sorted(
         (event for event in events if event["event"] == "window_done"), key=lambda event: event["window_start"]
     )

@@ -95,6 +95,14 @@ def test_one_file_holds_all_windows(database, settings, tmp_path, name):
     assert database.query("SELECT count(*) FROM raw.qb_customers") == [(60,)]
 
 
+@pytest.mark.parametrize("name", ["directory", "one.jsonl"])
+def test_a_landing_without_records_is_loaded_as_done(database, settings, tmp_path, name):
+    landing = qbo_rs.extract("customers", [("2010-01-01", "2011-01-01")], out=tmp_path / name, **settings)
+    assert landing.rows == 0
+    assert qbo_rs.upsert(landing, **settings).ok
+    assert database.query("SELECT rows FROM qbo.windows") == [(0,)]
+
+
 def test_async_twins_do_the_same_side_by_side(database, settings, tmp_path):
     async def both():
         landing, report = await asyncio.gather(

@@ -193,6 +193,16 @@ impl Company {
         true
     }
 
+    /// Makes a record's `LastUpdatedTime` unreadable where it stands, as a corrupt record would be. `false` if there is none.
+    pub fn break_time(&mut self, entity: &str, id: &str) -> bool {
+        let Some(collection) = self.collections.get_mut(entity) else { return false };
+        let Some(mut row) = collection.get(id).cloned() else { return false };
+        let key = "\"LastUpdatedTime\":\"";
+        row.body = Body::Stored(collection.payload(&row).replace(key, &format!("{key}?")).into());
+        collection.put(row);
+        true
+    }
+
     /// Removes a record for good, as transactions are. `false` if there is none.
     pub fn delete(&mut self, entity: &str, id: &str) -> bool {
         self.collections.get_mut(entity).is_some_and(|collection| collection.remove(id))

@@ -125,17 +125,6 @@ fn describe(wire: &tokio_postgres::Config) -> String {
     format!("{host}:{port} as user '{user}', database '{database}'")
 }
 
-/// An error and its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
 fn tls_config(ssl_mode: SslMode) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let failed = |e: rustls::Error| Error::config("PG_SSLMODE", format!("TLS cannot be set up: {e}"));

@@ -12,7 +12,7 @@ pub use self::schema::ddl;
 use self::writer::PostgresWriter;
 use crate::config::PostgresConfig;
 use crate::domain::{EntitySpec, Window};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::port::{Sink, WindowOpening};
 
 /// The schema of raw tables unless told otherwise.
@@ -84,6 +84,8 @@ impl PostgresSink {
 impl Sink for PostgresSink {
     type Writer = PostgresWriter;
 
+    const PHASE: &'static str = "load";
+
     async fn open_window(&self, opening: WindowOpening) -> Result<PostgresWriter> {
         Ok(PostgresWriter::new(self.pool.clone(), self.schema.clone(), opening))
     }
@@ -97,7 +99,7 @@ fn database_error(error: tokio_postgres::Error) -> Error {
             Some(detail) => format!("{} ({detail})", db.message()),
             None => db.message().to_owned(),
         },
-        None => connect::chain(&error),
+        None => chain(&error),
     };
     Error::Database { reason, sqlstate }
 }

@@ -57,7 +57,7 @@ impl<S: TokenStore> Authorizer<S> {
 
     async fn refresh(&self, refresh_token: &Secret) -> Result<TokenAnswer, Refusal> {
         let request = self.request(refresh_token);
-        let mut attempts = Attempts::begin(self.retry);
+        let mut attempts = Attempts::begin(self.retry, "auth");
         loop {
             attempts.count();
             let (error, asked) = match self.transport.send(request.clone(), None).await {
@@ -135,7 +135,7 @@ impl<S: TokenStore> Authorizer<S> {
 impl<S: TokenStore> TokenIssuer for Authorizer<S> {
     async fn issue(&self) -> Result<AccessToken> {
         let stored = self.store.load().await?;
-        let mut used = stored.unwrap_or_else(|| self.credentials.refresh_token.clone());
+        let mut used = stored.clone().unwrap_or_else(|| self.credentials.refresh_token.clone());
         let mut outcome = self.refresh(&used).await;
         if let Err(Refusal::InvalidGrant(_)) = &outcome {
             // Another process may have rotated it meanwhile, or somebody has set a new one.
@@ -152,7 +152,7 @@ impl<S: TokenStore> TokenIssuer for Authorizer<S> {
         })?;
         // Durable before the access token is used: QBO may already have forgotten the old one.
         let returned = Secret::new(answer.refresh_token);
-        if returned != used {
+        if returned != used || stored.is_some_and(|stored| stored != returned) {
             self.store.save(&returned).await?;
         }
         info!(phase = "auth", event = "token_refreshed", expires_in_s = answer.expires_in;
