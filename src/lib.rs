@@ -38,6 +38,8 @@ mod python;
 pub mod sandbox;
 pub mod sink;
 pub mod source;
+#[cfg(test)]
+mod testing;
 pub mod token_store;
 
 pub use error::{Error, Result};

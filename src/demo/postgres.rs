@@ -92,6 +92,7 @@ impl EmbeddedPostgres {
         let lock = File::create(directory.join("lock")).map_err(|e| failed(&directory, e))?;
         lock.lock().map_err(|e| failed(&directory, e))?;
         let account = account()?;
+        check_access(&directory, account)?;
         let binaries = reachable_binaries(binaries, &directory, account)?;
         let mut server = Self { binaries, directory, account, port: 0 };
         if !server.data().join("PG_VERSION").exists() {
@@ -349,8 +350,18 @@ fn reachable_binaries(binaries: &Path, directory: &Path, account: Option<Account
             copy_tree(Path::new(&libraries), &software.join(name(Path::new(&libraries))))?;
         }
     }
-    if can_run(&copy.join("bin")) {
-        return Ok(copy.join("bin"));
+    match can_run(&copy.join("bin")) {
+        true => Ok(copy.join("bin")),
+        false => Err(failed(&copy, "user 'nobody', as whom Postgres must run when we are root, cannot run it")),
+    }
+}
+
+/// The server's account must be able to enter the directory.
+fn check_access(directory: &Path, account: Option<Account>) -> Result<()> {
+    let can_enter =
+        command_as(Path::new("true"), directory, account).output().is_ok_and(|output| output.status.success());
+    if can_enter {
+        return Ok(());
     }
     let reason = "user 'nobody', as whom Postgres must run when we are root, cannot enter it; name another --data-dir";
     Err(failed(directory, reason))

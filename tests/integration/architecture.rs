@@ -48,7 +48,7 @@ fn source_files() -> Vec<(String, PathBuf, String)> {
             }
         }
     }
-    files.into_iter().filter(|(part, ..)| !["lib", "bin"].contains(&part.as_str())).collect()
+    files.into_iter().filter(|(part, ..)| !["lib", "bin", "testing"].contains(&part.as_str())).collect()
 }
 
 /// The code of a file without its comments and its tests.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -251,3 +252,20 @@ def test_help_and_version():
         assert process.returncode == 0
         assert process.stdout
     assert Path(COMMAND).exists()
+
+
+def test_a_terminal_shows_a_bar_and_no_lines(qbo, database):
+    # A pseudo-terminal for stderr: the bar is drawn on terminals only.
+    ours, theirs = pty.openpty()
+    inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    environment = inherited | qbo.environment | database.environment | {"TERM": "xterm"}
+    line = [COMMAND, "backfill", "items", *RANGE, "--chunk", "quarter"]
+    process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    output, _ = process.communicate(timeout=60)
+    drawn = os.read(ours, 65536).decode(errors="replace")
+    os.close(ours)
+    assert process.returncode == 0
+    assert output.startswith(b"entity")
+    assert re.search(r"items .*/8 windows, \d+ rows", drawn), drawn
+    assert "INFO" not in drawn

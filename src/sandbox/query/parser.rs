@@ -295,7 +295,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(5000))]
+        #![proptest_config(crate::testing::cases(5000))]
 
         #[test]
         fn no_text_makes_it_panic(text in any::<String>()) {

@@ -225,7 +225,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #![proptest_config(crate::testing::cases(2000))]
 
         #[test]
         fn no_record_is_lost_or_stale_whatever_is_edited_between_pages(
