@@ -15,6 +15,9 @@ use crate::domain::{EntitySpec, Page, Plan, RunReport, Window, WindowReport, Win
 use crate::error::{Error, Result};
 use crate::port::{Committed, Meter, Progress, ReadSummary, Sink, Source, WindowOpening, WindowWriter};
 
+/// Where the events of windows read, but not yet stored, go: people are told of each window once, when it is done.
+pub const READ_EVENTS: &str = "qbo_rs::read";
+
 /// Pages read ahead of the sink: one being stored, one waiting.
 const PAGES_AHEAD: usize = 1;
 
@@ -154,7 +157,7 @@ fn millis(begin: Instant) -> u64 {
 fn log_read(opening: &WindowOpening, summary: &ReadSummary, rows: u64) {
     let (start, end) = (format_instant(opening.window.start), format_instant(opening.window.end));
     let entity = opening.entity.name;
-    info!(phase = "extract", event = "window_read", entity, window_start = start.as_str(), window_end = end.as_str(),
+    info!(target: READ_EVENTS, phase = "extract", event = "window_read", entity, window_start = start.as_str(), window_end = end.as_str(),
         pages = summary.pages, rows, requests = summary.requests, retries = summary.retries;
         "{entity} [{start}, {end}) read: {} pages, {rows} rows, {} requests", summary.pages, summary.requests);
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use super::args::LogFormat;
 use super::progress::Bars;
+use crate::pipeline::READ_EVENTS;
 
 /// Installs the logger. A second call in one process changes nothing.
 pub(super) fn start(format: LogFormat, level: Option<LevelFilter>, bars: Option<&Bars>) {
@@ -18,7 +19,10 @@ pub(super) fn start(format: LogFormat, level: Option<LevelFilter>, bars: Option<
     // Ours at that level; of the libraries below only what is wrong.
     builder.filter_level(level.min(LevelFilter::Warn)).filter_module("qbo_rs", level);
     match format {
-        LogFormat::Human => builder.format(|out, record| writeln!(out, "{}", human(record))),
+        LogFormat::Human => {
+            builder.filter_module(READ_EVENTS, level.min(LevelFilter::Warn));
+            builder.format(|out, record| writeln!(out, "{}", human(record)))
+        }
         LogFormat::Json => builder.format(|out, record| writeln!(out, "{}", json(record))),
     };
     if let Some(bars) = bars {

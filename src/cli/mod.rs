@@ -37,13 +37,15 @@ const TERMINATED: i32 = 143;
 
 /// Runs the command; returns its exit code. `args` begins with the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let program = args.first().map_or_else(|| "qbo-rs".to_owned(), |name| name.to_string_lossy().into_owned());
     let arguments = match Arguments::try_parse_from(args) {
         Ok(arguments) => arguments,
         Err(error) => return usage_error(&error),
     };
     let bars = std::io::stderr().is_terminal().then(Bars::new);
     logging::start(arguments.log_format, arguments.log_level, bars.as_ref());
-    match execute(arguments, bars) {
+    match execute(&program, arguments, bars) {
         Ok(code) => code,
         Err(error) => {
             complain(&error.to_string());
@@ -69,7 +71,7 @@ fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "error: {text}");
 }
 
-fn execute(arguments: Arguments, bars: Option<Bars>) -> Result<i32> {
+fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i32> {
     let mut settings = Settings::from_env();
     for (name, value) in &arguments.settings.0 {
         settings.set(name, value)?;
@@ -107,7 +109,7 @@ fn execute(arguments: Arguments, bars: Option<Bars>) -> Result<i32> {
             report(json, block_on(app.load(&LoadRequest { landing, schema }))?)
         }
         Command::Sandbox(sandbox) => run_sandbox(&sandbox),
-        Command::Demo(demo) => run_demo(&demo, json, app.progress),
+        Command::Demo(demo) => run_demo(program, &demo, json, app.progress),
         Command::Db(DatabaseCommand::Ddl { entities, schema }) => print_ddl(&app.registry, &entities, &schema),
     }
 }
@@ -206,7 +208,7 @@ fn start_sandbox(options: SandboxOptions) -> Result<Sandbox> {
     Sandbox::start(options).map_err(|e| Error::config("sandbox", e.to_string()))
 }
 
-fn run_demo(arguments: &DemoArguments, json: bool, progress: Arc<dyn Progress>) -> Result<i32> {
+fn run_demo(program: &str, arguments: &DemoArguments, json: bool, progress: Arc<dyn Progress>) -> Result<i32> {
     let directory: PathBuf = arguments.data_dir.clone().unwrap_or_else(demo::default_directory);
     if arguments.stop {
         let was_running = demo::stop(&directory)?;
@@ -221,7 +223,7 @@ fn run_demo(arguments: &DemoArguments, json: bool, progress: Arc<dyn Progress>) 
     };
     let code = report(json, Ok(demo.report.clone()))?;
     if !json {
-        output::demo(&demo);
+        output::demo(program, &demo);
     }
     Ok(code)
 }

@@ -101,7 +101,7 @@ pub(super) fn sandbox(sandbox: &Sandbox) {
 }
 
 /// Prints how to look at what the demo has loaded, and how to end it.
-pub(super) fn demo(demo: &Demo) {
+pub(super) fn demo(program: &str, demo: &Demo) {
     let psql = shell_quote(&demo.psql.display().to_string());
     let passfile = shell_quote(&demo.passfile.display().to_string());
     let url = &demo.url;
@@ -112,7 +112,12 @@ pub(super) fn demo(demo: &Demo) {
         "  PGPASSFILE={passfile} {psql} {url} -c \"SELECT id, payload->>'DisplayName' AS name, payload->>'Balance' AS balance \
          FROM raw.qb_customers ORDER BY ingested_at_utc LIMIT 10\""
     );
-    let _ = writeln!(out, "Postgres goes on running; stop it with:  qbo-rs demo --stop{}", demo.directory_flag());
+    let _ = writeln!(
+        out,
+        "Postgres goes on running; stop it with:  {} demo --stop{}",
+        shell_quote(program),
+        demo.directory_flag()
+    );
     let _ = writeln!(out, "Its data lives in {}; remove that directory to begin anew.", demo.directory.display());
     text(&out);
 }

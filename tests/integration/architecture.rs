@@ -19,7 +19,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("app", &["config", "domain", "error", "http", "landing", "pipeline", "port", "sink", "source", "token_store"]),
     ("sandbox", &[]),
     ("demo", &["app", "config", "domain", "error", "port", "sandbox", "sink"]),
-    ("cli", &["app", "config", "demo", "domain", "error", "landing", "port", "sandbox", "sink"]),
+    ("cli", &["app", "config", "demo", "domain", "error", "landing", "pipeline", "port", "sandbox", "sink"]),
     ("python", &["app", "cli", "config", "demo", "domain", "error", "landing", "port", "sandbox"]),
 ];
 

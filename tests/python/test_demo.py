@@ -38,7 +38,7 @@ def test_a_second_demo_finds_every_row_unchanged(directory):
             for name in ("customers", "items", "invoices")
         ]
     assert counts == [(500, 50), (300, 30), (5000, 0)]
-    assert f"--stop --data-dir '{directory}'" in first.stdout
+    assert f"{COMMAND} demo --stop --data-dir '{directory}'" in first.stdout.replace("'" + COMMAND + "'", COMMAND)
     second = report_of(demo(directory, "--json"))
     for run in second["runs"]:
         assert run["totals"]["unchanged"] == run["totals"]["rows"] > 0
