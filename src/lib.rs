@@ -1,5 +1,7 @@
 //! Copies a company's QuickBooks Online records into Postgres: exact, fast and restartable.
 //!
+//! Comments such as "qbo-facts 2.3" point to `docs/qbo-facts.md`.
+//!
 //! # Layout
 //!
 //! Arrows point down only; `tests/integration/architecture.rs` holds them.

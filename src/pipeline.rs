@@ -1,6 +1,7 @@
 //! Drives any source into any sink: windows side by side, pages of a window through a bounded channel, so that
 //! memory stays flat and a window is committed whole or not at all.
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,6 +36,7 @@ pub async fn run<S: Source, K: Sink>(
     let mut reports: Vec<_> = plan.skipped.iter().copied().map(WindowReport::skipped).collect();
     let mut waiting = plan.windows.iter().copied();
     let mut running = JoinSet::new();
+    let mut window_of = HashMap::new();
     let mut stopped_by: Option<String> = None;
     loop {
         while stopped_by.is_none() && running.len() < plan.concurrency.max(1) {
@@ -51,11 +53,17 @@ pub async fn run<S: Source, K: Sink>(
                 page_size: plan.page_size.get(),
                 progress: progress.clone(),
             };
-            running.spawn(task.run());
+            window_of.insert(running.spawn(task.run()).id(), window);
         }
-        let Some(joined) = running.join_next().await else { break };
-        // A task catches its panics, and nothing aborts it but dropping the whole run.
-        let Ok((report, ends_run)) = joined else { continue };
+        let Some(joined) = running.join_next_with_id().await else { break };
+        let (report, ends_run) = match joined {
+            Ok((_, outcome)) => outcome,
+            // A task catches its panics; whatever else may end it must not make its window disappear.
+            Err(error) => match window_of.get(&error.id()) {
+                Some(window) => (failed(*window, Error::Cancelled.to_string()), true),
+                None => continue,
+            },
+        };
         if ends_run && stopped_by.is_none() {
             stopped_by.clone_from(&report.error);
         }

@@ -124,6 +124,23 @@ fn qbo_is_unknown_below_its_source() {
 }
 
 #[test]
+fn every_pointer_to_a_fact_finds_one() {
+    let facts = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/qbo-facts.md");
+    let facts = std::fs::read_to_string(facts).unwrap();
+    let mut checked = 0;
+    for (_, path, text) in source_files() {
+        for rest in text.split("qbo-facts ").skip(1) {
+            let number: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+            let number = number.trim_end_matches('.');
+            let is_there = facts.contains(&format!("**{number}**")) || facts.contains(&format!("## {number} "));
+            assert!(is_there, "src/{}: there is no fact {number}", path.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 20, "only {checked} pointers were found: this test has gone blind");
+}
+
+#[test]
 fn files_stay_readable() {
     for (_, path, text) in source_files() {
         let lines = code(&text).lines().count();

@@ -147,7 +147,7 @@ async fn has_unique_id(client: &impl GenericClient, schema: &str, table: &str) -
     exists(client, query, &[&schema, &table]).await
 }
 
-/// The first load binds a schema to its company; any other company is refused (design 3.4).
+/// The first load binds a schema to its company; any other company is refused, since ids of two companies collide.
 async fn bind_realm(client: &impl GenericClient, schema: &str, realm_id: &str) -> Result<()> {
     client
         .execute(

@@ -81,7 +81,10 @@ impl PostgresWriter {
             .await?;
         let (inserted, updated) = (row.get::<_, i64>(0).unsigned_abs(), row.get::<_, i64>(1).unsigned_abs());
         let rows = self.distinct.count();
-        Ok(LoadCounts { rows, inserted, updated, unchanged: rows - inserted - updated, rejected: 0 })
+        let unchanged = rows.checked_sub(inserted + updated).ok_or_else(|| {
+            Error::Internal(format!("{rows} rows were merged as {inserted} inserted and {updated} updated"))
+        })?;
+        Ok(LoadCounts { rows, inserted, updated, unchanged, rejected: 0 })
     }
 
     async fn write_ledger(&self, transaction: &Transaction, summary: ReadSummary, counts: LoadCounts) -> Result<()> {
@@ -229,7 +232,7 @@ impl Drop for Transaction {
 const KEEP_NEWEST_VERSION: &str = "DELETE FROM qbo_staging older USING qbo_staging newer WHERE older.id = newer.id \
      AND (older.updated_at, older.sync_token, older.seq) < (newer.updated_at, newer.sync_token, newer.seq)";
 
-/// A row is replaced only by one that differs and is not older (design 4.4). The time of what is there is read from
+/// A row is replaced only by one that differs and is not older (qbo-facts 3.5). The time of what is there is read from
 /// its payload, guarded, since a table may hold what others have put in.
 const MERGE: &str = "
 WITH pages AS (

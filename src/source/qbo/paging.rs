@@ -1,4 +1,4 @@
-//! Keeping one's place in a window by value, not by offset (design 4.1).
+//! Keeping one's place in a window by value, not by offset.
 //!
 //! With offsets, a record that is edited during the read moves to the end, all later ones shift left, and the next page
 //! skips one (qbo-facts 3.8). Here the next page starts at the last second seen, inclusive, and what was seen of that
