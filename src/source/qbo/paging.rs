@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use crate::domain::query::Order;
 use crate::domain::{Record, Window};
@@ -36,6 +36,8 @@ pub(super) struct Cursor {
     mode: Mode,
     /// What was handed on of the second `from`: id and a hash of the payload, since a record can change twice in it.
     seen: HashMap<String, u64>,
+    /// How often in a row a crowded second was begun anew without anything new in it.
+    vain_restarts: u32,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -48,9 +50,13 @@ enum Mode {
 /// Pages of one row could not overlap by one.
 const SMALLEST_OVERLAPPING_PAGE: u32 = 2;
 
+/// Each restart is answered to a record that left the second. Those run out; a server that orders rows anew each time
+/// does not.
+const MOST_VAIN_RESTARTS: u32 = 20;
+
 impl Cursor {
     pub fn new(window: Window, page_size: u32) -> Self {
-        Self { window, page_size, from: window.start, mode: Mode::ByTime, seen: HashMap::new() }
+        Self { window, page_size, from: window.start, mode: Mode::ByTime, seen: HashMap::new(), vain_restarts: 0 }
     }
 
     /// What to ask for next; `None` when the window has been read.
@@ -74,19 +80,19 @@ impl Cursor {
         check(&step, &rows)?;
         let is_full = rows.len() >= step.max_results as usize;
         match std::mem::replace(&mut self.mode, Mode::Finished) {
-            Mode::WithinSecond { last_id, .. } => Ok(self.accept_within_second(rows, step, last_id, is_full)),
+            Mode::WithinSecond { last_id, .. } => self.accept_within_second(rows, step, last_id, is_full),
             Mode::ByTime | Mode::Finished => Ok(self.accept_by_time(rows, is_full)),
         }
     }
 
     fn accept_by_time(&mut self, rows: Vec<Record>, is_full: bool) -> Vec<Record> {
-        let last = rows.last().map(|row| row.updated_at).filter(|_| is_full);
+        let last = rows.last().map(second_of).filter(|_| is_full);
         let fresh = self.keep_unseen(rows);
         match last {
             None => self.mode = Mode::Finished,
             Some(second) if second > self.from => {
                 self.from = second;
-                self.seen = fresh.iter().filter(|row| row.updated_at == second).map(fingerprint).collect();
+                self.seen = fresh.iter().filter(|row| second_of(row) == second).map(fingerprint).collect();
                 self.mode = Mode::ByTime;
             }
             Some(_) => {
@@ -103,13 +109,18 @@ impl Cursor {
         step: Step,
         last_id: Option<String>,
         is_full: bool,
-    ) -> Vec<Record> {
+    ) -> Result<Vec<Record>> {
         let overlaps = last_id.is_none() || rows.first().map(|row| &row.id) == last_id.as_ref();
         let end_id = rows.last().map(|row| row.id.clone());
         let advance = step.max_results - 1;
         let fresh = self.keep_unseen(rows);
         self.seen.extend(fresh.iter().map(fingerprint));
         if !overlaps {
+            self.vain_restarts = if fresh.is_empty() { self.vain_restarts + 1 } else { 0 };
+            if self.vain_restarts > MOST_VAIN_RESTARTS {
+                let reason = format!("the records of {} come in another order each time", self.from.to_rfc3339());
+                return Err(Error::decode(NOT_ASKED_FOR, reason));
+            }
             self.mode = Mode::WithinSecond { position: 1, last_id: None };
         } else if is_full {
             self.mode = Mode::WithinSecond { position: step.start_position + advance, last_id: end_id };
@@ -118,7 +129,7 @@ impl Cursor {
             self.seen.clear();
             self.mode = if self.from < self.window.end { Mode::ByTime } else { Mode::Finished };
         }
-        fresh
+        Ok(fresh)
     }
 
     fn keep_unseen(&self, rows: Vec<Record>) -> Vec<Record> {
@@ -130,18 +141,25 @@ impl Cursor {
     }
 }
 
+/// The second that a record was changed in. QBO has no fractions; should one appear, it must not hide its neighbours.
+fn second_of(row: &Record) -> DateTime<Utc> {
+    row.updated_at.trunc_subsecs(0)
+}
+
 fn fingerprint(row: &Record) -> (String, u64) {
     let mut hasher = DefaultHasher::new();
     row.payload.as_bytes().hash(&mut hasher);
     (row.id.clone(), hasher.finish())
 }
 
+const NOT_ASKED_FOR: &str = "answer of QuickBooks is not what was asked for";
+
 fn check(step: &Step, rows: &[Record]) -> Result<()> {
     let wrong = |why: &str, row: &Record| {
         let reason = format!("record {} changed at {} is {why}", row.id, row.updated_at.to_rfc3339());
-        Err(Error::decode("answer of QuickBooks is not what was asked for", reason))
+        Err(Error::decode(NOT_ASKED_FOR, reason))
     };
-    if let Some(row) = rows.iter().find(|row| row.updated_at < step.from || row.updated_at >= step.until) {
+    if let Some(row) = rows.iter().find(|row| second_of(row) < step.from || second_of(row) >= step.until) {
         return wrong("outside the range asked for", row);
     }
     if step.order == Order::LastUpdated
@@ -271,6 +289,32 @@ mod tests {
         }
         // 1000 rows, and at most one second's 20 read again on each page.
         assert_eq!(requests, 13);
+    }
+
+    #[test]
+    fn fractions_of_a_second_hide_nothing() {
+        let with_fraction = |id: u32, millis: i64| {
+            let mut row = record(id, 0, 0);
+            row.updated_at = at(0) + TimeDelta::milliseconds(millis);
+            row
+        };
+        let mut cursor = Cursor::new(Window { start: at(0), end: at(10) }, 2);
+        assert_eq!(cursor.accept(vec![with_fraction(1, 900), with_fraction(2, 1500)]).unwrap().len(), 2);
+        // The second page begins within the second that the first one ended in.
+        let rows = vec![with_fraction(3, 1200), with_fraction(2, 1500)];
+        assert_eq!(cursor.accept(rows).unwrap().iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["3"]);
+    }
+
+    #[test]
+    fn a_server_that_shuffles_a_crowded_second_is_given_up() {
+        let mut cursor = Cursor::new(Window { start: at(0), end: at(10) }, 2);
+        let page = |first, second| vec![record(first, 0, 0), record(second, 0, 0)];
+        assert!(cursor.accept(page(1, 2)).is_ok());
+        let outcome = (0..100).try_for_each(|turn| {
+            let rows = if turn % 2 == 0 { page(1, 2) } else { page(3, 4) };
+            cursor.accept(rows).map(|_| ())
+        });
+        assert!(outcome.is_err());
     }
 
     #[test]
