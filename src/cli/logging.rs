@@ -18,6 +18,8 @@ pub(super) fn start(format: LogFormat, level: Option<LevelFilter>, bars: Option<
     let mut builder = Builder::new();
     // Ours at that level; of the libraries below only what is wrong.
     builder.filter_level(level.min(LevelFilter::Warn)).filter_module("qbo_rs", level);
+    // It logs what it also returns, and the error that we print holds it.
+    builder.filter_module("rustls_platform_verifier", LevelFilter::Off);
     match format {
         LogFormat::Human => {
             builder.filter_module(READ_EVENTS, level.min(LevelFilter::Warn));

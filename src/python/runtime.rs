@@ -95,7 +95,11 @@ pub(super) fn forward_logs(py: Python<'_>) {
     ONCE.call_once(|| {
         // Levels are not cached: people change them, in notebooks above all.
         if let Ok(logger) = Logger::new(py, Caching::Loggers) {
-            let logger = logger.filter(LevelFilter::Warn).filter_target("qbo_rs".to_owned(), LevelFilter::Info);
+            let logger = logger
+                .filter(LevelFilter::Warn)
+                .filter_target("qbo_rs".to_owned(), LevelFilter::Info)
+                // It logs what it also returns, and the exception holds it.
+                .filter_target("rustls_platform_verifier".to_owned(), LevelFilter::Off);
             // Fails only when there is a logger already.
             let _ = logger.install();
         }
