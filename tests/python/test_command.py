@@ -240,7 +240,7 @@ def test_the_readme_tour_runs(database, tmp_path):
     inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     environment = inherited | database.environment
     process = subprocess.run(
-        line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+        line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=110, check=False
     )
     assert process.returncode == 0, process.stderr
     assert database.query("SELECT count(*) FROM raw.qb_customers") == [(500,)]
