@@ -96,7 +96,9 @@ impl App {
             return Ok(dry_run(&config.realm_id, entities.iter().map(|e| (e, windows.clone()))));
         }
         let sink = PostgresSink::connect(&postgres, &request.schema, DEFAULT_CONCURRENCY).await?;
-        sink.prepare(&config.realm_id, &entities).await?;
+        if !request.dry_run {
+            sink.prepare(&config.realm_id, &entities).await?;
+        }
         let mut plans = Vec::new();
         for entity in entities {
             let skipped = match request.resume {

@@ -154,13 +154,16 @@ async fn a_company_that_the_token_is_not_for_is_explained_and_not_asked_again_an
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_sends_nothing() {
+async fn a_dry_run_sends_nothing_and_makes_nothing() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);
     let mut request = whole_range(&["items", "customers"], "month", 9);
     request.dry_run = true;
-    let report = app.backfill(&request).await.unwrap();
-    assert_eq!(report.runs.iter().map(|run| run.totals.windows).collect::<Vec<_>>(), [24, 24]);
+    for resume in [false, true] {
+        request.resume = resume;
+        let report = app.backfill(&request).await.unwrap();
+        assert_eq!(report.runs.iter().map(|run| run.totals.windows).collect::<Vec<_>>(), [24, 24]);
+    }
     assert_nothing_was_sent(&sandbox);
     assert_eq!(database.number("SELECT count(*) FROM pg_namespace WHERE nspname IN ('raw', 'qbo')").await, 0);
     database.drop().await;

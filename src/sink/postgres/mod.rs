@@ -56,6 +56,9 @@ impl PostgresSink {
     /// [`Error::Database`].
     pub async fn done_windows(&self, realm_id: &str, entity: &EntitySpec, windows: &[Window]) -> Result<Vec<Window>> {
         let connection = self.connection().await?;
+        if !schema::has_ledger(&connection).await? {
+            return Ok(Vec::new());
+        }
         let rows = connection
             .query(
                 "SELECT window_start_utc, window_end_utc, read_at_utc FROM qbo.windows \

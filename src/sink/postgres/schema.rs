@@ -91,6 +91,11 @@ async fn create_missing(client: &impl GenericClient, schema: &str, entities: &[E
     Ok(())
 }
 
+/// Whether any run has ever been here.
+pub(super) async fn has_ledger(connection: &Object) -> Result<bool> {
+    table_exists(&***connection, "qbo", "windows").await
+}
+
 async fn table_exists(client: &impl GenericClient, schema: &str, table: &str) -> Result<bool> {
     let query = "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                  WHERE n.nspname = $1 AND c.relname = $2";
