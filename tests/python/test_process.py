@@ -3,13 +3,14 @@
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
-from conftest import COMMAND, VARIABLES, keywords
+from conftest import COMMAND, ROOT, VARIABLES, keywords
 
 import qbo_rs
 
@@ -86,6 +87,14 @@ def test_every_exception_is_a_qbo_error_by_recovery():
         exception = getattr(qbo_rs.exceptions, name)
         assert issubclass(exception, qbo_rs.QboError)
         assert issubclass(exception, Exception)
+
+
+def test_every_exception_that_the_core_names_exists():
+    named = re.findall(r'=> "(\w+Error)"', (ROOT / "src" / "python" / "error.rs").read_text())
+    assert len(named) >= 11
+    for name in named:
+        raised = getattr(qbo_rs.exceptions, name)("text", recovery="retry", attempts=3, intuit_tid="t")
+        assert (str(raised), raised.recovery, raised.attempts, raised.intuit_tid) == ("text", "retry", 3, "t")
 
 
 def test_ctrl_c_stops_within_a_second_and_leaves_committed_windows(database):
