@@ -56,10 +56,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
 
 /// Help goes out as it is; a mistake becomes one line.
 fn usage_error(error: &clap::Error) -> i32 {
-    if !error.use_stderr() {
+    use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand as NothingAsked;
+    if !error.use_stderr() || error.kind() == NothingAsked {
         // A closed pipe, as of `qbo-rs --help | head`, is not worth a word.
         let _ = error.print();
-        return OK;
+        return if error.use_stderr() { REFUSED } else { OK };
     }
     let text = error.to_string();
     let text = text.split("\n\nUsage:").next().unwrap_or_default().trim_start_matches("error: ");

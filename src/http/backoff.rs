@@ -113,14 +113,20 @@ fn random_fraction() -> f64 {
     f64::from(bits) / (f64::from(u32::MAX) + 1.0)
 }
 
+/// Longer than anyone waits, and far from where clocks overflow.
+const LONGEST_WAIT_READ: Duration = Duration::from_secs(7 * 86_400);
+
 /// Reads `Retry-After`: seconds, or an HTTP date (RFC 9110, 10.2.3).
 pub(super) fn parse_retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     let value = value.trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = DateTime::parse_from_rfc2822(value).ok()?.to_utc();
-    Some((date - now).to_std().unwrap_or(Duration::ZERO))
+    let wait = match value.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = DateTime::parse_from_rfc2822(value).ok()?.to_utc();
+            (date - now).to_std().unwrap_or(Duration::ZERO)
+        }
+    };
+    Some(wait.min(LONGEST_WAIT_READ))
 }
 
 #[cfg(test)]
@@ -161,5 +167,6 @@ mod tests {
         assert_eq!(parse_retry_after("Sun, 22 Nov 2026 10:00:30 GMT", now), Some(Duration::from_secs(30)));
         assert_eq!(parse_retry_after("Sun, 22 Nov 2026 09:00:00 GMT", now), Some(Duration::ZERO));
         assert_eq!(parse_retry_after("soon", now), None);
+        assert_eq!(parse_retry_after(&u64::MAX.to_string(), now), Some(LONGEST_WAIT_READ));
     }
 }

@@ -82,7 +82,10 @@ impl<I: TokenIssuer> ApiClient<I> {
                 Verdict::Retry(error) => attempts.wait(error, asked).await?,
                 Verdict::Throttled(error) => {
                     let wait = asked.unwrap_or(self.retry.throttle_wait);
-                    self.limiter.pause(wait);
+                    // A wait that nobody will sit out must not hold the others back: they too are to end in time.
+                    if wait <= self.retry.most_elapsed {
+                        self.limiter.pause(wait);
+                    }
                     attempts.wait(error, Some(wait)).await?;
                 }
                 Verdict::RefreshToken(_) if !refreshed => {

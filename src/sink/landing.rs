@@ -50,25 +50,30 @@ impl LandingSink {
         Ok(())
     }
 
+    /// Moves each window that is done into `<file>.parts`. What an earlier extract left there stays, but for windows that
+    /// are done anew.
     fn keep_parts(&self, path: &Path, report: &mut Report) -> Result<()> {
-        if !self.directory.exists() {
-            return Ok(());
-        }
         let mut kept = path.as_os_str().to_owned();
         kept.push(".parts");
         let kept = PathBuf::from(kept);
-        if kept.exists() {
-            std::fs::remove_dir_all(&kept).map_err(|e| Error::landing(&kept, e))?;
-        }
-        std::fs::rename(&self.directory, &kept).map_err(|e| Error::landing(&kept, e))?;
+        let mut moved = 0;
         for window in report.runs.iter_mut().flat_map(|run| &mut run.windows) {
-            let below = window.path.as_ref().and_then(|part| Path::new(part).strip_prefix(&self.directory).ok());
-            window.path = below.map(|below| kept.join(below).display().to_string());
+            let Some(part) = window.path.take().map(PathBuf::from) else { continue };
+            let below = part.strip_prefix(&self.directory).map_err(|e| Error::landing(&part, e))?;
+            let place = kept.join(below);
+            move_file(&part, &place).map_err(|e| Error::landing(&place, e))?;
+            window.path = Some(place.display().to_string());
+            moved += 1;
         }
         warn!(phase = "extract", event = "landing_incomplete";
-            "{} was not written, since windows failed; those that are done are in {}", path.display(), kept.display());
+            "{} was not written, since windows failed; the {moved} that are done are in {}", path.display(), kept.display());
         Ok(())
     }
+}
+
+fn move_file(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to.parent().unwrap_or(to))?;
+    std::fs::rename(from, to)
 }
 
 impl Drop for LandingSink {

@@ -111,6 +111,14 @@ async fn an_incomplete_extract_does_not_replace_a_whole_file_and_keeps_what_is_d
     let kept = std::path::PathBuf::from(report.runs[0].windows[1].path.clone().unwrap());
     assert!(kept.starts_with(directory.path().join("items.jsonl.parts")) && kept.exists(), "{kept:?}");
     assert_complete(&app.load(&load_request(&directory.path().join("items.jsonl.parts"))).await.unwrap());
+    // Another incomplete extract, of which nothing is done, takes nothing of that away.
+    let mut nothing_done = request;
+    nothing_done.windows.truncate(1);
+    let report = app.extract(&nothing_done).await.unwrap();
+    assert_eq!(report.runs[0].windows[0].status, WindowStatus::Failed);
+    assert!(kept.exists());
+    let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
     database.drop().await;
 }
 

@@ -39,9 +39,15 @@ async fn serve(answers: Vec<String>) -> String {
 /// Extracts one window from a server that gives these answers after the token.
 async fn extract(answers: &[String]) -> Report {
     let url = serve([&[http(200, "", TOKEN)], answers].concat()).await;
+    let (app, request, _directory) = app_and_request(&url);
+    app.extract(&request).await.unwrap()
+}
+
+/// An app that asks this server, a request for one window, and the directory that it lands in.
+fn app_and_request(url: &str) -> (App, ExtractRequest, tempfile::TempDir) {
     let mut settings = Settings::default();
     for (name, value) in [
-        ("QBO_API_URL", url.as_str()),
+        ("QBO_API_URL", url),
         ("QBO_TOKEN_URL", &format!("{url}/token")),
         ("QBO_CLIENT_ID", "i"),
         ("QBO_CLIENT_SECRET", "s"),
@@ -60,7 +66,7 @@ async fn extract(answers: &[String]) -> Report {
         page_size: PageSize::default(),
         target: LandingTarget::from_path(directory.path()).unwrap(),
     };
-    app.extract(&request).await.unwrap()
+    (app, request, directory)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,6 +99,23 @@ async fn a_401_renews_the_token_once_and_then_stops_without_showing_it() {
     let error = report.runs[0].windows[0].error.clone().unwrap();
     assert!(error.contains("credentials refused") && error.contains("intuit_tid=1-abc"), "{error}");
     assert!(!error.contains("SECRET"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_beyond_all_limits_ends_the_request_and_holds_nobody_back() {
+    let token = TOKEN.replace("3600", &u64::MAX.to_string());
+    for seconds in ["86400", "18446744073709551615"] {
+        let throttled = http(429, &format!("Retry-After: {seconds}\r\n"), "");
+        let url = serve(vec![http(200, "", &token), throttled, http(200, "", CUSTOMER)]).await;
+        let (app, mut request, _directory) = app_and_request(&url);
+        // More windows than are read at a time: the last ones ask for their turns after the throttled answer.
+        let range = crate::support::request(&["customers"], "2014-01-01", "2024-01-01", "year", 9);
+        request.windows = qbo_rs::domain::chunk_range(range.range, range.chunk);
+        let outcome = tokio::time::timeout(std::time::Duration::from_secs(20), app.extract(&request)).await;
+        let report = outcome.expect("it waits").unwrap();
+        let errors: Vec<_> = report.runs[0].windows.iter().filter_map(|window| window.error.as_ref()).collect();
+        assert!(errors.iter().any(|error| error.starts_with("rate limited")), "{errors:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -246,6 +246,14 @@ def test_the_readme_tour_runs(database, tmp_path):
     assert database.query("SELECT count(*) FROM raw.qb_customers") == [(500,)]
 
 
+@pytest.mark.parametrize("arguments", [[], ["db"]])
+def test_a_command_without_a_subcommand_shows_its_help(arguments):
+    process = subprocess.run([COMMAND, *arguments], capture_output=True, text=True, timeout=30, check=False)
+    assert process.returncode == 2
+    assert "Usage: qbo-rs" in process.stderr
+    assert "Commands:" in process.stderr
+
+
 def test_help_and_version():
     for flags in (["--help"], ["backfill", "--help"], ["--version"]):
         process = subprocess.run([COMMAND, *flags], capture_output=True, text=True, timeout=30, check=False)

@@ -42,6 +42,8 @@ struct TokenFault {
     error_description: String,
 }
 
+const LONGEST_LIFETIME_S: u64 = 86_400;
+
 enum Refusal {
     /// This refresh token is dead; another may live.
     InvalidGrant(Error),
@@ -159,7 +161,8 @@ impl<S: TokenStore> TokenIssuer for Authorizer<S> {
             "access token obtained, good for {} s", answer.expires_in);
         Ok(AccessToken {
             authorization: Secret::new(format!("Bearer {}", answer.access_token)),
-            lifetime: Duration::from_secs(answer.expires_in),
+            // Renewed at least daily: no clock overflows on what a server may say.
+            lifetime: Duration::from_secs(answer.expires_in.min(LONGEST_LIFETIME_S)),
         })
     }
 }
