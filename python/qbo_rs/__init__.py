@@ -15,8 +15,9 @@ Example:
 import warnings
 
 from qbo_rs import exceptions
-from qbo_rs._core import Sandbox, __version__
+from qbo_rs._core import __version__
 from qbo_rs._core import is_debug_build as _is_debug_build
+from qbo_rs._sandbox import Sandbox, sandbox
 from qbo_rs._settings import Settings
 from qbo_rs._types import Landing, Report, RunReport, Totals, Window, WindowReport
 from qbo_rs._verbs import (
@@ -26,7 +27,6 @@ from qbo_rs._verbs import (
     entities,
     extract,
     extract_async,
-    sandbox,
     upsert,
     upsert_async,
 )

@@ -1,14 +1,11 @@
 //! Flags and subcommands, as text: their meaning is checked where it is known.
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::sandbox::SandboxArguments;
 use crate::config::{SETTINGS, SettingSpec};
-use crate::error::Result;
-use crate::sandbox::{CompanySize, OAuthOptions, SandboxOptions, ThrottleOptions};
 use crate::sink::postgres::DEFAULT_SCHEMA;
 
 /// QuickBooks Online records into Postgres: exact, fast and restartable.
@@ -46,7 +43,7 @@ pub(super) enum LogFormat {
 pub(super) enum Command {
     /// Copy a range of records from QuickBooks into Postgres
     Backfill {
-        /// customers, invoices, items
+        /// customers, invoices, items or any other; `qbo-rs entities` lists them
         #[arg(required = true, value_name = "ENTITY")]
         entities: Vec<String>,
         #[command(flatten)]
@@ -66,7 +63,7 @@ pub(super) enum Command {
     },
     /// Copy a range of records from QuickBooks into landing files
     Extract {
-        /// customers, invoices, items
+        /// customers, invoices, items or any other; `qbo-rs entities` lists them
         #[arg(required = true, value_name = "ENTITY")]
         entities: Vec<String>,
         #[command(flatten)]
@@ -86,8 +83,10 @@ pub(super) enum Command {
         #[arg(long, default_value = DEFAULT_SCHEMA)]
         schema: String,
     },
-    /// Simulate QuickBooks Online on this machine
-    Sandbox(SandboxArguments),
+    /// List the entities that can be extracted
+    Entities,
+    /// Simulate QuickBooks Online on this machine, or command a sandbox that runs
+    Sandbox(Box<SandboxArguments>),
     /// Real Postgres, sandbox and three backfills in one go
     Demo(DemoArguments),
     /// The database's tables
@@ -129,78 +128,6 @@ pub(super) struct DemoArguments {
     /// Stop the demo's Postgres; its data stays
     #[arg(long)]
     pub stop: bool,
-}
-
-/// The sandbox takes QBO_CLIENT_ID, QBO_CLIENT_SECRET, QBO_REFRESH_TOKEN and QBO_REALM_ID from the environment if they are
-/// set there, so that a shell that has them can talk to it.
-#[derive(Debug, Args)]
-pub(super) struct SandboxArguments {
-    /// Port; 0 takes a free one
-    #[arg(long, default_value_t = 8911)]
-    port: u16,
-    /// Address to listen on
-    #[arg(long, default_value = "127.0.0.1")]
-    host: IpAddr,
-    /// Makes the sample company
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Customers of the sample company
-    #[arg(long, default_value_t = CompanySize::default().customers)]
-    customers: u32,
-    /// Items of the sample company
-    #[arg(long, default_value_t = CompanySize::default().items)]
-    items: u32,
-    /// Invoices of the sample company
-    #[arg(long, default_value_t = CompanySize::default().invoices)]
-    invoices: u32,
-    /// Serve the records in this file or directory of QBO JSON instead; repeatable
-    #[arg(long, value_name = "PATH")]
-    records: Vec<PathBuf>,
-    /// Enforce no limits on requests
-    #[arg(long)]
-    no_limits: bool,
-    /// Milliseconds added to every answer
-    #[arg(long, default_value_t = 0, value_name = "MS")]
-    latency_ms: u64,
-    /// Seconds that an access token works
-    #[arg(long, default_value_t = 3600, value_name = "S")]
-    access_token_s: u64,
-    /// Age in seconds at which a refresh returns a new refresh token; 0: each time
-    #[arg(long, default_value_t = 86_400, value_name = "S")]
-    rotate_after_s: u64,
-    /// Seconds that a replaced refresh token still works
-    #[arg(long, default_value_t = 0, value_name = "S")]
-    grace_s: u64,
-    /// Threads that serve
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
-}
-
-impl SandboxArguments {
-    pub fn options(&self) -> Result<SandboxOptions> {
-        let defaults = SandboxOptions::default();
-        let env = |name: &str, default: String| {
-            std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|v| !v.is_empty()).unwrap_or(default)
-        };
-        Ok(SandboxOptions {
-            address: SocketAddr::new(self.host, self.port),
-            realm_id: env("QBO_REALM_ID", defaults.realm_id),
-            seed: self.seed,
-            size: CompanySize { customers: self.customers, items: self.items, invoices: self.invoices },
-            records: self.records.clone(),
-            oauth: OAuthOptions {
-                client_id: env("QBO_CLIENT_ID", defaults.oauth.client_id),
-                client_secret: env("QBO_CLIENT_SECRET", defaults.oauth.client_secret),
-                refresh_token: env("QBO_REFRESH_TOKEN", defaults.oauth.refresh_token),
-                access_lifetime: Duration::from_secs(self.access_token_s),
-                rotate_after: Duration::from_secs(self.rotate_after_s),
-                grace: Duration::from_secs(self.grace_s),
-            },
-            throttle: if self.no_limits { ThrottleOptions::NONE } else { ThrottleOptions::default() },
-            latency: Duration::from_millis(self.latency_ms),
-            threads: self.threads,
-        })
-    }
 }
 
 /// A flag for every setting that is not secret, made from the registry: secrets in flags could be read by every user of

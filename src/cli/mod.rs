@@ -7,6 +7,7 @@ mod args;
 mod logging;
 mod output;
 mod progress;
+mod sandbox;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use clap::Parser;
 use tokio::runtime::Runtime;
 
-use self::args::{Arguments, Command, DatabaseCommand, DemoArguments, RangeArguments, SandboxArguments};
+use self::args::{Arguments, Command, DatabaseCommand, DemoArguments, RangeArguments};
 use self::progress::Bars;
 use crate::app::{App, BackfillRequest, ExtractRequest, Landing, LoadRequest};
 use crate::config::Settings;
@@ -25,7 +26,6 @@ use crate::domain::{EntityRegistry, PageSize, Report, Window, chunk_range, parse
 use crate::error::{Error, Result};
 use crate::landing::LandingTarget;
 use crate::port::{NoProgress, Progress};
-use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::sink::postgres::ddl;
 
 const OK: i32 = 0;
@@ -109,7 +109,8 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
             let landing = Landing::Path(path.unwrap_or_else(|| app.settings.landing_dir()));
             report(json, block_on(app.load(&LoadRequest { landing, schema }))?)
         }
-        Command::Sandbox(sandbox) => run_sandbox(&sandbox),
+        Command::Sandbox(arguments) => sandbox::run(&arguments),
+        Command::Entities => list_entities(&app.registry, json),
         Command::Demo(demo) => run_demo(program, &demo, json, app.progress),
         Command::Db(DatabaseCommand::Ddl { entities, schema }) => print_ddl(&app.registry, &entities, &schema),
     }
@@ -198,15 +199,15 @@ fn print_ddl(registry: &EntityRegistry, entities: &[String], schema: &str) -> Re
     Ok(OK)
 }
 
-fn run_sandbox(arguments: &SandboxArguments) -> Result<i32> {
-    let sandbox = start_sandbox(arguments.options()?)?;
-    output::sandbox(&sandbox);
-    // A sandbox is stopped by a signal, and that is its good end.
-    block_on(std::future::pending::<Result<()>>()).map(|_| OK)
-}
-
-fn start_sandbox(options: SandboxOptions) -> Result<Sandbox> {
-    Sandbox::start(options).map_err(|e| Error::config("sandbox", e.to_string()))
+/// Our names and QuickBooks's.
+fn list_entities(registry: &EntityRegistry, json: bool) -> Result<i32> {
+    let names = registry.all().iter().map(|entity| (entity.name, entity.qbo_name));
+    if json {
+        output::json(&names.collect::<std::collections::BTreeMap<_, _>>())?;
+    } else {
+        output::text(&names.map(|(name, qbo_name)| format!("{name:<24}{qbo_name}\n")).collect::<String>());
+    }
+    Ok(OK)
 }
 
 fn run_demo(program: &str, arguments: &DemoArguments, json: bool, progress: Arc<dyn Progress>) -> Result<i32> {

@@ -16,8 +16,8 @@ pub(super) fn text(text: &str) {
 }
 
 /// Prints the report as one JSON object on one line.
-pub(super) fn json(report: &Report) -> Result<()> {
-    let line = serde_json::to_string(report).map_err(|e| Error::Internal(format!("report: {e}")))?;
+pub(super) fn json(value: &impl serde::Serialize) -> Result<()> {
+    let line = serde_json::to_string(value).map_err(|e| Error::Internal(format!("output: {e}")))?;
     text(&format!("{line}\n"));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The registry of QBO entities. A new entity is one row of [`ENTITIES`].
+//! The registry of QBO entities (qbo-facts 8). A new entity is one row of [`ENTITIES`].
 
 use crate::error::{Error, Result};
 
@@ -9,6 +9,28 @@ pub enum EntityKind {
     List,
     /// Removed for good when deleted; has no `Active`.
     Transaction,
+    /// Neither: singletons, rates, attachments. Has no `Active`.
+    Supporting,
+}
+
+/// Where a record's identity stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// In `Id`.
+    Id,
+    /// There is no `Id`: in these properties together, joined by colons.
+    Properties(&'static [&'static str]),
+    /// In the one object inside the row, whose key is the type of the template.
+    Wrapped,
+}
+
+/// What the rows of an answer are ordered by, where the order can be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ordering {
+    /// `ORDERBY` is obeyed; records of one second can be told apart by ordering them by this property.
+    By(&'static str),
+    /// `ORDERBY` is not obeyed.
+    Unreliable,
 }
 
 /// One record type: what we call it and how QBO treats it.
@@ -16,20 +38,96 @@ pub enum EntityKind {
 pub struct EntitySpec {
     /// Our name, plural and lower case; also the end of the table's name.
     pub name: &'static str,
-    /// QBO's name, in queries and as the key of an answer.
+    /// QBO's name, in queries.
     pub qbo_name: &'static str,
-    /// List or transaction.
+    /// The key of its rows in an answer.
+    pub answer_key: &'static str,
+    /// List, transaction or neither.
     pub kind: EntityKind,
+    /// Where a record's identity stands.
+    pub identity: Identity,
+    /// What pages can be ordered by.
+    pub ordering: Ordering,
+    /// Whether change data capture knows it (qbo-facts 4).
+    pub has_cdc: bool,
 }
 
-/// Every entity this release can extract.
+const fn entity(name: &'static str, qbo_name: &'static str, kind: EntityKind) -> EntitySpec {
+    let (identity, ordering) = (Identity::Id, Ordering::By("Id"));
+    EntitySpec { name, qbo_name, answer_key: qbo_name, kind, identity, ordering, has_cdc: true }
+}
+
+const fn list(name: &'static str, qbo_name: &'static str) -> EntitySpec {
+    entity(name, qbo_name, EntityKind::List)
+}
+
+const fn transaction(name: &'static str, qbo_name: &'static str) -> EntitySpec {
+    entity(name, qbo_name, EntityKind::Transaction)
+}
+
+const fn supporting(name: &'static str, qbo_name: &'static str) -> EntitySpec {
+    entity(name, qbo_name, EntityKind::Supporting)
+}
+
+const fn without_cdc(mut spec: EntitySpec) -> EntitySpec {
+    spec.has_cdc = false;
+    spec
+}
+
+/// Every entity this release can extract: all that QBO answers queries about.
 pub const ENTITIES: &[EntitySpec] = &[
-    EntitySpec { name: "customers", qbo_name: "Customer", kind: EntityKind::List },
-    EntitySpec { name: "invoices", qbo_name: "Invoice", kind: EntityKind::Transaction },
-    EntitySpec { name: "items", qbo_name: "Item", kind: EntityKind::List },
+    list("accounts", "Account"),
+    supporting("attachables", "Attachable"),
+    transaction("bill_payments", "BillPayment"),
+    transaction("bills", "Bill"),
+    list("budgets", "Budget"),
+    list("classes", "Class"),
+    list("company_currencies", "CompanyCurrency"),
+    supporting("company_info", "CompanyInfo"),
+    // The key of the answer is not the name of the query.
+    EntitySpec { answer_key: "CreditCardPaymentTxn", ..transaction("credit_card_payments", "CreditCardPayment") },
+    transaction("credit_memos", "CreditMemo"),
+    list("customer_types", "CustomerType"),
+    list("customers", "Customer"),
+    list("departments", "Department"),
+    transaction("deposits", "Deposit"),
+    list("employees", "Employee"),
+    transaction("estimates", "Estimate"),
+    EntitySpec {
+        identity: Identity::Properties(&["AsOfDate", "SourceCurrencyCode", "TargetCurrencyCode"]),
+        ordering: Ordering::By("AsOfDate"),
+        ..supporting("exchange_rates", "ExchangeRate")
+    },
+    transaction("invoices", "Invoice"),
+    list("items", "Item"),
+    without_cdc(list("journal_codes", "JournalCode")),
+    transaction("journal_entries", "JournalEntry"),
+    list("payment_methods", "PaymentMethod"),
+    transaction("payments", "Payment"),
+    supporting("preferences", "Preferences"),
+    transaction("purchase_orders", "PurchaseOrder"),
+    transaction("purchases", "Purchase"),
+    EntitySpec { identity: Identity::Wrapped, ..transaction("recurring_transactions", "RecurringTransaction") },
+    transaction("refund_receipts", "RefundReceipt"),
+    transaction("reimburse_charges", "ReimburseCharge"),
+    transaction("sales_receipts", "SalesReceipt"),
+    EntitySpec { ordering: Ordering::Unreliable, ..without_cdc(supporting("tax_agencies", "TaxAgency")) },
+    without_cdc(list("tax_codes", "TaxCode")),
+    transaction("tax_payments", "TaxPayment"),
+    without_cdc(list("tax_rates", "TaxRate")),
+    list("terms", "Term"),
+    without_cdc(transaction("time_activities", "TimeActivity")),
+    transaction("transfers", "Transfer"),
+    transaction("vendor_credits", "VendorCredit"),
+    list("vendors", "Vendor"),
 ];
 
 impl EntitySpec {
+    /// Whether inactive records are hidden unless `Active` is asked for; elsewhere asking is an error (qbo-facts 3.1).
+    pub fn has_active(&self) -> bool {
+        self.kind == EntityKind::List
+    }
+
     /// The table that holds it, without its schema: `qb_customers`.
     pub fn table(&self) -> String {
         format!("qb_{}", self.name)
@@ -113,12 +211,18 @@ mod tests {
         let registry = EntityRegistry::default();
         assert_eq!(registry.get("Invoice").unwrap().name, "invoices");
         let text = registry.get("invoces").unwrap_err().to_string();
-        assert!(text.contains("'invoces'") && text.contains("customers, invoices, items"), "{text}");
+        assert!(text.contains("'invoces'") && text.contains("invoices, items, journal_codes"), "{text}");
     }
 
     #[test]
     fn an_entity_named_twice_is_selected_once() {
         let selected = EntityRegistry::default().select(&["items", "Item", "customers"]).unwrap();
         assert_eq!(selected.iter().map(|e| e.name).collect::<Vec<_>>(), ["items", "customers"]);
+    }
+
+    #[test]
+    fn what_cdc_leaves_out_is_marked() {
+        let without: Vec<_> = ENTITIES.iter().filter(|entity| !entity.has_cdc).map(|entity| entity.qbo_name).collect();
+        assert_eq!(without, ["JournalCode", "TaxAgency", "TaxCode", "TaxRate", "TimeActivity"]);
     }
 }

@@ -10,7 +10,7 @@ pub mod record;
 pub mod report;
 pub mod window;
 
-pub use entity::{ENTITIES, EntityKind, EntityRegistry, EntitySpec};
+pub use entity::{ENTITIES, EntityKind, EntityRegistry, EntitySpec, Identity, Ordering};
 pub use plan::{PageSize, Plan, parse_range};
 pub use record::{Page, Payload, Record};
 pub use report::{LoadCounts, Report, RunReport, RunStatus, WindowReport, WindowStatus};

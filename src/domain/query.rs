@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::entity::{EntityKind, EntitySpec};
+use crate::domain::entity::{EntitySpec, Ordering};
 use crate::domain::instant::format_instant;
 
 /// How the rows of a page are ordered. A query always says so: the default order is not stable (qbo-facts 3.7).
@@ -12,8 +12,8 @@ use crate::domain::instant::format_instant;
 pub enum Order {
     /// Oldest change first.
     LastUpdated,
-    /// By `Id`: a total order, for records that share one second.
-    Id,
+    /// By what tells records of one second apart, mostly `Id`: a total order.
+    WithinSecond,
 }
 
 /// Asks for one page of an entity's records changed in `[from, until)`.
@@ -36,17 +36,20 @@ pub struct PageQuery<'a> {
 impl fmt::Display for PageQuery<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SELECT * FROM {} WHERE ", self.entity.qbo_name)?;
-        if self.entity.kind == EntityKind::List {
+        if self.entity.has_active() {
             // Without it QBO leaves out inactive records (qbo-facts 3.1); on a transaction it is an error.
             f.write_str("Active IN (true, false) AND ")?;
         }
         let order = match self.order {
-            Order::LastUpdated => "MetaData.LastUpdatedTime ASC",
-            Order::Id => "Id ASC",
+            Order::LastUpdated => "MetaData.LastUpdatedTime",
+            Order::WithinSecond => match self.entity.ordering {
+                Ordering::By(property) => property,
+                Ordering::Unreliable => "Id",
+            },
         };
         write!(
             f,
-            "MetaData.LastUpdatedTime >= {} AND MetaData.LastUpdatedTime < {} ORDERBY {order} STARTPOSITION {} MAXRESULTS {}",
+            "MetaData.LastUpdatedTime >= {} AND MetaData.LastUpdatedTime < {} ORDERBY {order} ASC STARTPOSITION {} MAXRESULTS {}",
             Quoted(&format_instant(self.from)),
             Quoted(&format_instant(self.until)),
             self.start_position,
@@ -103,7 +106,7 @@ mod tests {
 
     #[test]
     fn transactions_never_mention_active() {
-        let query = page("invoices", Order::Id);
+        let query = page("invoices", Order::WithinSecond);
         assert!(!query.contains("Active") && query.contains("ORDERBY Id ASC"), "{query}");
     }
 

@@ -1,12 +1,15 @@
 //! Records as they travel from a source to a sink.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
+use crate::domain::entity::Identity;
 use crate::domain::instant::parse_record_time;
 use crate::error::{Error, Result};
 
@@ -29,7 +32,8 @@ impl Payload {
 /// One record with the three fields that we read out of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// QBO's id: text, unique within a company and entity, up to 19 digits (qbo-facts 9).
+    /// QBO's id: text, unique within a company and entity, up to 19 digits (qbo-facts 9). Where there is none, the
+    /// properties that stand in for it, joined by colons.
     pub id: String,
     /// `MetaData.LastUpdatedTime`, whole seconds.
     pub updated_at: DateTime<Utc>,
@@ -42,7 +46,7 @@ pub struct Record {
 #[derive(Deserialize)]
 struct RecordHead<'a> {
     #[serde(rename = "Id", borrow)]
-    id: Cow<'a, str>,
+    id: Option<Cow<'a, str>>,
     #[serde(rename = "SyncToken", borrow, default)]
     sync_token: Cow<'a, str>,
     #[serde(rename = "MetaData", borrow)]
@@ -55,19 +59,42 @@ struct MetaData<'a> {
     last_updated_time: Cow<'a, str>,
 }
 
+/// A row that holds its record one level deeper.
+type Wrapper<'a> = BTreeMap<Cow<'a, str>, RecordHead<'a>>;
+
+/// Texts of a record as one.
+fn joined(names: &[&str], payload: &Payload) -> Result<String> {
+    let members: BTreeMap<Cow<'_, str>, &RawValue> =
+        serde_json::from_slice(payload.as_bytes()).map_err(|e| Error::decode("record", e))?;
+    let texts = names.iter().map(|name| {
+        let member = members.get(*name).and_then(|member| serde_json::from_str::<String>(member.get()).ok());
+        member.ok_or_else(|| Error::decode("record", format!("missing field `{name}`")))
+    });
+    Ok(texts.collect::<Result<Vec<_>>>()?.join(":"))
+}
+
 impl Record {
     /// Reads the three fields out of a payload; everything else is skipped over.
     ///
     /// # Errors
-    /// [`Error::Decode`] if `Id` or `MetaData.LastUpdatedTime` is missing or unreadable.
-    pub fn read(payload: Payload) -> Result<Self> {
-        let head: RecordHead<'_> =
-            serde_json::from_slice(payload.as_bytes()).map_err(|e| Error::decode("record", e))?;
+    /// [`Error::Decode`] if what identifies the record, or `MetaData.LastUpdatedTime`, is missing or unreadable.
+    pub fn read(identity: Identity, payload: Payload) -> Result<Self> {
+        let unreadable = |e| Error::decode("record", e);
+        let head: RecordHead<'_> = match identity {
+            Identity::Wrapped => {
+                let wrapper: Wrapper<'_> = serde_json::from_slice(payload.as_bytes()).map_err(unreadable)?;
+                wrapper.into_values().next().ok_or_else(|| Error::decode("record", "there is nothing in it"))?
+            }
+            _ => serde_json::from_slice(payload.as_bytes()).map_err(unreadable)?,
+        };
+        let id = match identity {
+            Identity::Properties(names) => joined(names, &payload)?,
+            _ => head.id.ok_or_else(|| Error::decode("record", "missing field `Id`"))?.into_owned(),
+        };
         let time = &head.meta_data.last_updated_time;
-        let updated_at = parse_record_time(time).ok_or_else(|| {
-            Error::decode(format!("record {}", head.id), format!("cannot read LastUpdatedTime '{time}'"))
-        })?;
-        let (id, sync_token) = (head.id.into_owned(), head.sync_token.parse().unwrap_or(0));
+        let updated_at = parse_record_time(time)
+            .ok_or_else(|| Error::decode(format!("record {id}"), format!("cannot read LastUpdatedTime '{time}'")))?;
+        let sync_token = head.sync_token.parse().unwrap_or(0);
         Ok(Self { id, updated_at, sync_token, payload })
     }
 }
@@ -87,4 +114,26 @@ pub struct Page {
     pub read_at: Option<DateTime<Utc>>,
     /// The records, those already seen in this window left out.
     pub records: Vec<Record>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(identity: Identity, payload: &'static str) -> Result<String> {
+        Record::read(identity, Payload::from_valid_json(Bytes::from_static(payload.as_bytes()))).map(|record| record.id)
+    }
+
+    #[test]
+    fn records_are_known_by_id_by_properties_or_by_what_is_inside() {
+        let rate = r#"{"SourceCurrencyCode":"EUR","TargetCurrencyCode":"USD","AsOfDate":"2024-01-03","Rate":1.08,
+            "MetaData":{"LastUpdatedTime":"2024-01-03T01:00:00-08:00"}}"#;
+        let by_properties = Identity::Properties(&["AsOfDate", "SourceCurrencyCode", "TargetCurrencyCode"]);
+        assert_eq!(id(by_properties, rate).unwrap(), "2024-01-03:EUR:USD");
+        assert!(id(Identity::Id, rate).unwrap_err().to_string().contains("`Id`"));
+        assert!(id(Identity::Properties(&["Missing"]), rate).unwrap_err().to_string().contains("`Missing`"));
+        let template = r#"{"Bill":{"Id":"7","MetaData":{"LastUpdatedTime":"2024-01-03T01:00:00-08:00"}}}"#;
+        assert_eq!(id(Identity::Wrapped, template).unwrap(), "7");
+        assert!(id(Identity::Wrapped, "{}").is_err());
+    }
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::domain::{Page, Payload, Record, Window};
+use crate::domain::{Identity, Page, Payload, Record, Window};
 use crate::error::{Error, Result};
 
 /// A record with its metadata, in the names of the table's columns.
@@ -65,8 +65,8 @@ impl<'a> LandingLine<'a> {
     ///
     /// # Errors
     /// [`Error::Decode`] if the payload is not that of a record.
-    pub fn record(&self) -> Result<Record> {
-        Record::read(Payload::from_valid_json(Bytes::copy_from_slice(self.payload.get().as_bytes())))
+    pub fn record(&self, identity: Identity) -> Result<Record> {
+        Record::read(identity, Payload::from_valid_json(Bytes::copy_from_slice(self.payload.get().as_bytes())))
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_payload_comes_back_byte_for_byte_on_one_line() {
         let payload = "{ \"Id\":\"1\", \"Amount\":100.00,\n \"Note\":\"a\\nb é 🙂\",\"MetaData\":{\"LastUpdatedTime\":\"2025-01-01T00:00:00-08:00\"}}";
-        let record = Record::read(Payload::from_valid_json(Bytes::from(payload))).unwrap();
+        let record = Record::read(Identity::Id, Payload::from_valid_json(Bytes::from(payload))).unwrap();
         let now = Utc::now();
         let window = Window { start: now, end: now + chrono::TimeDelta::days(1) };
         let page = Page {
@@ -139,6 +139,6 @@ mod tests {
         let line = LandingLine::parse(&out[..out.len() - 1]).unwrap();
         assert_eq!(line.payload.get(), payload.replace('\n', " "));
         assert_eq!((line.page_number, line.page_size, line.window().unwrap()), (2, 7, window));
-        assert_eq!(line.record().unwrap().id, "1");
+        assert_eq!(line.record(Identity::Id).unwrap().id, "1");
     }
 }

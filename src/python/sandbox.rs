@@ -1,18 +1,88 @@
-//! The sandbox for Python, in process.
+//! The sandbox for Python, in process. Options and commands cross as JSON; their names for Python are in
+//! `python/qbo_rs/_sandbox.py`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use pyo3::prelude::*;
+use serde::Deserialize;
 
 use super::error::to_python;
 use crate::domain::instant::parse_instant;
 use crate::error::Error;
-use crate::sandbox::{CompanySize, OAuthOptions, Sandbox as Running, SandboxOptions, ThrottleOptions};
+use crate::sandbox::{
+    Assumptions, CompanySize, FaultRule, OAuthOptions, Sandbox as Running, SandboxOptions, ThrottleOptions,
+};
 
-/// A running QBO simulator. Use it in a `with` statement, or call `stop`.
-#[pyclass(module = "qbo_rs")]
+/// What `qbo_rs.sandbox` takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    port: u16,
+    seed: u64,
+    customers: u32,
+    items: u32,
+    invoices: u32,
+    others: Option<u32>,
+    companies: u32,
+    records: Vec<PathBuf>,
+    limits: bool,
+    monthly_reads: u64,
+    faults: Vec<serde_json::Value>,
+    assume: BTreeMap<String, String>,
+    visibility_delay_s: f64,
+    latency_ms: u64,
+    access_token_s: u64,
+    rotate_after_s: u64,
+    grace_s: u64,
+    realm_id: Option<String>,
+}
+
+impl Options {
+    fn parse(json: &str) -> Result<SandboxOptions, String> {
+        let given: Self = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        let defaults = SandboxOptions::default();
+        let mut assumptions = Assumptions::default();
+        for (name, value) in &given.assume {
+            assumptions.set(name, value)?;
+        }
+        let faults = given.faults.iter().map(|fault| {
+            let text = fault.as_str().map_or_else(|| fault.to_string(), str::to_owned);
+            FaultRule::parse(&text).map_err(|error| error.to_string())
+        });
+        let limits = if given.limits { ThrottleOptions::default() } else { ThrottleOptions::NONE };
+        let delay = Duration::try_from_secs_f64(given.visibility_delay_s).map_err(|error| error.to_string())?;
+        Ok(SandboxOptions {
+            address: (defaults.address.ip(), given.port).into(),
+            realm_id: given.realm_id.unwrap_or(defaults.realm_id),
+            companies: given.companies,
+            seed: given.seed,
+            size: CompanySize {
+                customers: given.customers,
+                items: given.items,
+                invoices: given.invoices,
+                others: given.others,
+            },
+            records: given.records,
+            oauth: OAuthOptions {
+                access_lifetime: Duration::from_secs(given.access_token_s),
+                rotate_after: Duration::from_secs(given.rotate_after_s),
+                grace: Duration::from_secs(given.grace_s),
+                ..defaults.oauth
+            },
+            throttle: ThrottleOptions { monthly_reads: given.monthly_reads, ..limits },
+            faults: faults.collect::<Result<_, _>>()?,
+            assumptions,
+            visibility_delay: delay,
+            latency: Duration::from_millis(given.latency_ms),
+            ..defaults
+        })
+    }
+}
+
+/// A running QBO simulator.
+#[pyclass(module = "qbo_rs._core")]
 pub(super) struct Sandbox {
     running: Option<Running>,
 }
@@ -20,53 +90,11 @@ pub(super) struct Sandbox {
 #[pymethods]
 impl Sandbox {
     #[new]
-    #[pyo3(signature = (*, port=0, seed=1, customers=500, items=300, invoices=5000, records=vec![], limits=true,
-        latency_ms=0, access_token_s=3600, rotate_after_s=86400, grace_s=0, realm_id=None))]
-    #[allow(clippy::too_many_arguments, reason = "keywords of a Python constructor")]
-    fn new(
-        py: Python<'_>,
-        port: u16,
-        seed: u64,
-        customers: u32,
-        items: u32,
-        invoices: u32,
-        records: Vec<PathBuf>,
-        limits: bool,
-        latency_ms: u64,
-        access_token_s: u64,
-        rotate_after_s: u64,
-        grace_s: u64,
-        realm_id: Option<String>,
-    ) -> PyResult<Self> {
-        let defaults = SandboxOptions::default();
-        let options = SandboxOptions {
-            address: (defaults.address.ip(), port).into(),
-            realm_id: realm_id.unwrap_or(defaults.realm_id),
-            seed,
-            size: CompanySize { customers, items, invoices },
-            records,
-            oauth: OAuthOptions {
-                access_lifetime: Duration::from_secs(access_token_s),
-                rotate_after: Duration::from_secs(rotate_after_s),
-                grace: Duration::from_secs(grace_s),
-                ..defaults.oauth
-            },
-            throttle: if limits { ThrottleOptions::default() } else { ThrottleOptions::NONE },
-            latency: Duration::from_millis(latency_ms),
-            ..defaults
-        };
+    fn new(py: Python<'_>, options: &str) -> PyResult<Self> {
+        let refused = |reason: String| to_python(py, &Error::config("sandbox", reason));
+        let options = Options::parse(options).map_err(refused)?;
         let started = py.detach(|| Running::start(options));
-        let running = started.map_err(|error| to_python(py, &Error::config("sandbox", error.to_string())))?;
-        Ok(Self { running: Some(running) })
-    }
-
-    fn __enter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        this
-    }
-
-    #[pyo3(signature = (*_exception))]
-    fn __exit__(&mut self, py: Python<'_>, _exception: &Bound<'_, pyo3::types::PyTuple>) {
-        self.stop(py);
+        Ok(Self { running: Some(started.map_err(|error| refused(error.to_string()))?) })
     }
 
     /// Stops serving; a second call changes nothing.
@@ -75,51 +103,44 @@ impl Sandbox {
         py.detach(|| drop(running));
     }
 
-    /// The base URL of the API.
     #[getter]
     fn url(&self, py: Python<'_>) -> PyResult<String> {
         self.running(py).map(Running::url)
     }
 
-    /// What a client must be told, as environment variables.
     #[getter]
     fn environment(&self, py: Python<'_>) -> PyResult<BTreeMap<&'static str, String>> {
         Ok(self.running(py)?.environment().into_iter().collect())
     }
 
-    /// What the server has seen: counts by name.
-    fn stats(&self, py: Python<'_>) -> PyResult<BTreeMap<&'static str, u64>> {
-        let stats = self.running(py)?.stats();
-        Ok(BTreeMap::from([
-            ("token_requests", stats.token_requests),
-            ("data_requests", stats.data_requests),
-            ("throttled", stats.throttled),
-            ("most_in_flight", stats.most_in_flight as u64),
-            ("most_per_second", stats.most_per_second as u64),
-        ]))
+    /// Realm ids and the refresh tokens that they began with.
+    fn companies(&self, py: Python<'_>) -> PyResult<Vec<(String, String)>> {
+        let running = self.running(py)?;
+        let token = |realm_id: &str| running.refresh_token(realm_id).unwrap_or_default();
+        Ok(running.realm_ids().map(|realm_id| (realm_id.to_owned(), token(realm_id))).collect())
     }
 
-    /// What a correct extract of a range must hold: payloads as text, by id. `entity` is QBO's name.
-    fn truth(&self, py: Python<'_>, entity: &str, start: &str, end: &str) -> PyResult<BTreeMap<String, String>> {
+    /// Ids and payloads, as text, that a correct extract of a range must hold.
+    fn truth(
+        &self,
+        py: Python<'_>,
+        entity: &str,
+        start: &str,
+        end: &str,
+        realm: Option<&str>,
+    ) -> PyResult<Vec<(String, String)>> {
         let second = |name, text| parse_instant(name, text).map(|t| t.timestamp()).map_err(|e| to_python(py, &e));
         let (from, until) = (second("start", start)?, second("end", end)?);
-        Ok(self.running(py)?.company().truth(entity, from, until).into_iter().collect())
+        let running = self.running(py)?;
+        py.detach(|| running.truth(realm, entity, from, until))
+            .map_err(|error| to_python(py, &Error::config("sandbox", error.to_string())))
     }
 
-    /// Adds a record, or replaces the one of its id; `payload` is JSON text. False if it is none.
-    fn put(&self, py: Python<'_>, entity: &str, payload: &str) -> PyResult<bool> {
-        Ok(self.running(py)?.company().put(entity, payload))
-    }
-
-    /// Saves a record again at an instant; false if there is none.
-    fn edit(&self, py: Python<'_>, entity: &str, id: &str, at: &str) -> PyResult<bool> {
-        let at = parse_instant("at", at).map_err(|e| to_python(py, &e))?;
-        Ok(self.running(py)?.company().edit(entity, id, at.timestamp()))
-    }
-
-    /// Removes a record for good; false if there is none.
-    fn delete(&self, py: Python<'_>, entity: &str, id: &str) -> PyResult<bool> {
-        Ok(self.running(py)?.company().delete(entity, id))
+    /// Runs a command of the control API; both sides are JSON.
+    fn control(&self, py: Python<'_>, command: &str, arguments: &str) -> PyResult<String> {
+        let running = self.running(py)?;
+        let outcome = py.detach(|| running.control(command, arguments));
+        outcome.map_err(|error| to_python(py, &Error::config("sandbox", error.to_string())))
     }
 }
 

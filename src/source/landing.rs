@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
-use crate::domain::{EntitySpec, Page, Window};
+use crate::domain::{EntitySpec, Identity, Page, Window};
 use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingLine, LandingReader, find_files};
 use crate::port::{Meter, Source};
@@ -88,7 +88,7 @@ impl Source for LandingSource {
             .ok_or_else(|| Error::config("landing", format!("no file of {} {window}", entity.name)))?;
         let mut reader = LandingReader::open(&file.path)?;
         let mut page: Option<Page> = None;
-        while let Some(line) = next(&mut reader, file)? {
+        while let Some(line) = next(&mut reader, file, entity.identity)? {
             match &mut page {
                 Some(open) if open.number == line.number => open.records.extend(line.records),
                 _ => {
@@ -117,18 +117,18 @@ fn empty_page(file: &LandingFile) -> Page {
 }
 
 /// The next line as a page of one record.
-fn next(reader: &mut LandingReader, file: &LandingFile) -> Result<Option<Page>> {
-    let outcome = reader.next_line()?.map(|line| page_of_one(line, file)).transpose();
+fn next(reader: &mut LandingReader, file: &LandingFile, identity: Identity) -> Result<Option<Page>> {
+    let outcome = reader.next_line()?.map(|line| page_of_one(line, file, identity)).transpose();
     outcome.map_err(|reason| Error::decode(reader.place(), reason))
 }
 
-fn page_of_one(line: &[u8], file: &LandingFile) -> Result<Page, String> {
+fn page_of_one(line: &[u8], file: &LandingFile, identity: Identity) -> Result<Page, String> {
     let line = LandingLine::parse(line).map_err(|e| e.to_string())?;
     let window = line.window().map_err(|e| e.to_string())?;
     if (&*line.entity, &*line.realm_id, window) != (file.entity.as_str(), file.realm_id.as_str(), file.window) {
         return Err(format!("belongs to {} {window} of company {}", line.entity, line.realm_id));
     }
-    let record = line.record().map_err(|e| e.to_string())?;
+    let record = line.record(identity).map_err(|e| e.to_string())?;
     if record.id != line.id {
         return Err(format!("id '{}' is not that of the payload, '{}'", line.id, record.id));
     }

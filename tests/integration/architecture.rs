@@ -29,7 +29,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("axum", &["sandbox"]),
     ("tokio_postgres", &["sink", "demo"]),
-    ("reqwest", &["http", "source", "config"]),
+    ("reqwest", &["http", "source", "config", "sandbox"]),
 ];
 
 fn source_files() -> Vec<(String, PathBuf, String)> {

@@ -6,6 +6,7 @@ use qbo_rs::app::{ExtractRequest, Landing, LoadRequest};
 use qbo_rs::domain::{PageSize, WindowStatus, chunk_range};
 use qbo_rs::error::Error;
 use qbo_rs::landing::{LandingTarget, find_files};
+use qbo_rs::sandbox::Blemish;
 
 use crate::support::{Database, app, assert_complete, small_sandbox, truth, whole_range};
 
@@ -102,8 +103,8 @@ async fn an_incomplete_extract_does_not_replace_a_whole_file_and_keeps_what_is_d
     let whole = std::fs::read(&out).unwrap();
     // A record without a readable time makes its window fail.
     let broken = r#"{"Id":"b1","Active":true,"MetaData":{"LastUpdatedTime":"2024-03-15T00:00:00-07:00"}}"#;
-    assert!(sandbox.company().put("Item", broken));
-    sandbox.company().break_time("Item", "b1");
+    sandbox.company().put("Item", broken).unwrap();
+    sandbox.company().corrupt("Item", "b1", Blemish::Time).unwrap();
     let report = app.extract(&request).await.unwrap();
     let statuses: Vec<_> = report.runs[0].windows.iter().map(|w| w.status).collect();
     assert_eq!(statuses, [WindowStatus::Failed, WindowStatus::Done]);

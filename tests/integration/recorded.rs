@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use qbo_rs::domain::{EntityKind, EntityRegistry, EntitySpec};
 use qbo_rs::sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::value::RawValue;
 
@@ -33,10 +32,7 @@ async fn load(files: &[PathBuf], entity: &str) -> Database {
     let options =
         SandboxOptions { records: files.to_vec(), throttle: ThrottleOptions::NONE, ..SandboxOptions::default() };
     let (sandbox, database) = (Sandbox::start(options).unwrap(), Database::create().await);
-    let mut app = app(&sandbox, &database);
-    app.registry = EntityRegistry::default()
-        .with(EntitySpec { name: "vendors", qbo_name: "Vendor", kind: EntityKind::List })
-        .with(EntitySpec { name: "sales_receipts", qbo_name: "SalesReceipt", kind: EntityKind::Transaction });
+    let app = app(&sandbox, &database);
     let report = app.backfill(&request(&[entity], "2010-01-01", "2024-01-01", "year", 5)).await.unwrap();
     assert_complete(&report);
     database

@@ -11,7 +11,7 @@ use tokio_postgres::{Client, NoTls};
 
 /// A small company without limits.
 pub fn small_sandbox() -> Sandbox {
-    let size = CompanySize { customers: 60, items: 40, invoices: 600 };
+    let size = CompanySize { customers: 60, items: 40, invoices: 600, others: Some(40) };
     Sandbox::start(SandboxOptions { size, throttle: ThrottleOptions::NONE, ..SandboxOptions::default() }).unwrap()
 }
 

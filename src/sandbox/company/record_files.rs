@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use chrono::DateTime;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Body, Company, Row, entities, tie};
+use super::collection::{self, Stored};
+use super::{Company, Fields, entities};
+use crate::sandbox::entities::Entity;
 
 /// Why records cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -31,45 +31,6 @@ pub enum RecordsError {
     /// Nothing to serve.
     #[error("--records: no record with an Id and a MetaData.LastUpdatedTime in {0}")]
     Empty(String),
-}
-
-#[derive(Deserialize)]
-struct Head {
-    #[serde(rename = "Id")]
-    id: String,
-    #[serde(rename = "SyncToken", default)]
-    sync_token: String,
-    #[serde(rename = "Active")]
-    active: Option<bool>,
-    #[serde(rename = "MetaData")]
-    meta_data: MetaData,
-    status: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct MetaData {
-    #[serde(rename = "CreateTime")]
-    create_time: Option<String>,
-    #[serde(rename = "LastUpdatedTime")]
-    last_updated_time: String,
-}
-
-/// The keys of a record. `None` if the text is not one, or the stub of a deleted one.
-pub(super) fn row(payload: &str) -> Option<Row> {
-    let head: Head = serde_json::from_str(payload).ok()?;
-    if head.status.as_deref() == Some("Deleted") {
-        return None;
-    }
-    let second = |text: &str| DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp());
-    let updated = second(&head.meta_data.last_updated_time)?;
-    Some(Row {
-        tie: tie(&head.id),
-        id: head.id.into(),
-        updated,
-        created: head.meta_data.create_time.as_deref().and_then(second).unwrap_or(updated),
-        is_active: head.active.unwrap_or(true),
-        body: Body::Stored(payload.into()),
-    })
 }
 
 /// Reads every `.json` and `.jsonl` file that the paths name or contain.
@@ -108,7 +69,7 @@ fn read_file(company: &mut Company, path: &Path) -> Result<(), RecordsError> {
     let text = std::fs::read_to_string(path).map_err(|reason| RecordsError::Read { path: name(), reason })?;
     // "Customer.json", "customers.jsonl": what bare records in it are.
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let hint = entities::find(stem).or_else(|| entities::find(stem.trim_end_matches('s'))).map(|(entity, _)| entity);
+    let hint = entities::find(stem).or_else(|| entities::find(stem.trim_end_matches('s')));
     for document in serde_json::Deserializer::from_str(&text).into_iter::<Box<RawValue>>() {
         let document = document.map_err(|e| RecordsError::Parse { path: name(), reason: e.to_string() })?;
         collect(company, &document, hint);
@@ -117,40 +78,37 @@ fn read_file(company: &mut Company, path: &Path) -> Result<(), RecordsError> {
 }
 
 /// Finds records at any depth of an answer. What holds none, such as a fault or a report, is passed over.
-fn collect(company: &mut Company, json: &RawValue, hint: Option<&'static str>) {
+fn collect(company: &mut Company, json: &RawValue, hint: Option<&'static Entity>) {
     if let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(json.get()) {
-        elements.into_iter().for_each(|element| collect(company, element, hint));
-    } else if let (Some(entity), Some(row)) = (hint, row(json.get())) {
-        keep_newest(company, entity, row);
-    } else if let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(json.get()) {
-        for (key, member) in members {
-            match (key.as_str(), entities::find(&key)) {
-                // QBO's own irregularity: the path is creditcardpayment (qbo-facts 8).
-                ("CreditCardPaymentTxn", _) => collect(company, member, Some("CreditCardPayment")),
-                (_, Some((entity, _))) => collect(company, member, Some(entity)),
-                ("QueryResponse" | "CDCResponse" | "BatchItemResponse", None) => collect(company, member, None),
-                // A landing line of ours.
-                ("payload", None) => collect(company, member, hint),
-                _ => {}
-            }
+        return elements.into_iter().for_each(|element| collect(company, element, hint));
+    }
+    if let Some((entity, row)) = hint.and_then(|entity| Some((entity, collection::read(entity, json.get())?))) {
+        return keep_newest(company, entity, row);
+    }
+    let members = serde_json::from_str::<BTreeMap<String, &RawValue>>(json.get()).unwrap_or_default();
+    for (key, member) in members {
+        match (key.as_str(), entities::of_answer_key(&key).or_else(|| entities::find(&key))) {
+            (_, Some(entity)) => collect(company, member, Some(entity)),
+            ("QueryResponse" | "CDCResponse" | "BatchItemResponse", None) => collect(company, member, None),
+            // A landing line of ours.
+            ("payload", None) => collect(company, member, hint),
+            _ => {}
         }
     }
 }
 
-fn keep_newest(company: &mut Company, entity: &'static str, row: Row) {
-    let collection = company.collections.entry(entity).or_default();
-    let version = |row: &Row, payload: &str| (row.updated, sync_token(payload));
-    if let Some(known) = collection.get(&row.id) {
-        let Body::Stored(new) = &row.body else { return };
-        if version(known, &collection.payload(known)) > version(&row, new) {
-            return;
-        }
+fn keep_newest(company: &mut Company, entity: &'static Entity, row: Stored) {
+    let collection = company.collections.entry(entity.name).or_default();
+    if let Some(known) = collection.get(&row.id)
+        && (known.updated(), sync_token(&known.payload())) > (row.updated, sync_token(&row.payload))
+    {
+        return;
     }
     collection.put(row);
 }
 
 fn sync_token(payload: &str) -> u64 {
-    serde_json::from_str::<Head>(payload).ok().and_then(|head| head.sync_token.parse().ok()).unwrap_or(0)
+    Fields::parse(payload).and_then(|record| record.text("SyncToken")?.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

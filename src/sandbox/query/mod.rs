@@ -1,8 +1,10 @@
-//! The query language, as strict as the real one (qbo-facts 2.3).
+//! The query language (qbo-facts 2.3): from a statement's text to the rows of an answer.
 
 mod evaluate;
+mod filter;
 mod lexer;
+mod order;
 mod parser;
 
-pub(super) use self::evaluate::run;
-pub(super) use self::parser::parse;
+pub(super) use self::evaluate::{Reading, answer};
+pub(super) use self::parser::{Statement, parse};

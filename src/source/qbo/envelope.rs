@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::classify::classify_failure;
 use super::fault::Fault;
 use crate::domain::instant::parse_record_time;
-use crate::domain::{Payload, Record};
+use crate::domain::{EntitySpec, Payload, Record};
 use crate::error::{Error, Result};
 use crate::http::{Response, Verdict};
 
@@ -24,11 +24,11 @@ pub(super) struct QueryAnswer {
 }
 
 /// Reads an answer, or finds out what else it is. A success may carry a fault, and a body may be cut short.
-pub(super) fn read_query_answer(qbo_name: &str, response: &Response) -> Verdict<QueryAnswer> {
+pub(super) fn read_query_answer(entity: &EntitySpec, response: &Response) -> Verdict<QueryAnswer> {
     if !(200..300).contains(&response.status) {
         return classify_failure(response, Fault::parse(&response.body));
     }
-    let envelope = match (EnvelopeSeed { qbo_name }).read(&response.body) {
+    let envelope = match (EnvelopeSeed { answer_key: entity.answer_key }).read(&response.body) {
         Ok(envelope) => envelope,
         // Cut short, or a page of some proxy: the next answer may be whole.
         Err(e) => return Verdict::Retry(Error::decode("answer of QuickBooks is not the JSON expected", e)),
@@ -37,7 +37,7 @@ pub(super) fn read_query_answer(qbo_name: &str, response: &Response) -> Verdict<
         return classify_failure(response, Fault::from_json(&fault));
     }
     let payload = |raw: &RawValue| Payload::from_valid_json(response.body.slice_ref(raw.get().as_bytes()));
-    match envelope.rows.into_iter().map(|raw| Record::read(payload(raw))).collect() {
+    match envelope.rows.into_iter().map(|raw| Record::read(entity.identity, payload(raw))).collect() {
         Ok(records) => Verdict::Done(QueryAnswer { records, time: envelope.time }),
         Err(error) => Verdict::Fatal(error),
     }
@@ -54,7 +54,7 @@ struct Envelope<'a> {
 /// hence a seed instead of a derive. `Fault` may stand at either level.
 #[derive(Clone, Copy)]
 struct EnvelopeSeed<'n> {
-    qbo_name: &'n str,
+    answer_key: &'n str,
 }
 
 impl EnvelopeSeed<'_> {
@@ -92,7 +92,7 @@ impl<'de> Visitor<'de> for EnvelopeSeed<'_> {
                 }
                 "Fault" | "fault" => envelope.fault = map.next_value()?,
                 "time" => envelope.time = map.next_value::<serde_json::Value>()?.as_str().and_then(parse_record_time),
-                name if name == self.qbo_name => envelope.rows = map.next_value()?,
+                name if name == self.answer_key => envelope.rows = map.next_value()?,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -110,7 +110,8 @@ mod tests {
 
     fn read(body: &'static str) -> Verdict<QueryAnswer> {
         let response = Response { status: 200, headers: HeaderMap::new(), body: Bytes::from_static(body.as_bytes()) };
-        read_query_answer("Customer", &response)
+        let registry = crate::domain::EntityRegistry::default();
+        read_query_answer(registry.get("customers").unwrap(), &response)
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl<S: TokenStore> QboSource<S> {
             ]),
             body: Bytes::copy_from_slice(statement.as_bytes()),
         };
-        self.client.send(&request, meter, |response| read_query_answer(entity.qbo_name, response)).await
+        self.client.send(&request, meter, |response| read_query_answer(entity, response)).await
     }
 
     fn request_payload(&self, statement: &str) -> Arc<str> {
@@ -95,7 +95,7 @@ impl<S: TokenStore> Source for QboSource<S> {
         meter: &Meter,
         pages: mpsc::Sender<Page>,
     ) -> Result<()> {
-        let mut cursor = Cursor::new(window, page_size);
+        let mut cursor = Cursor::new(window, page_size, entity.ordering);
         for number in 1.. {
             let Some(step) = cursor.next_step() else { break };
             let statement = PageQuery {

@@ -14,7 +14,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use crate::domain::query::Order;
-use crate::domain::{Record, Window};
+use crate::domain::{Ordering, PageSize, Record, Window};
 use crate::error::{Error, Result};
 
 /// The next query to send.
@@ -43,7 +43,16 @@ pub(super) struct Cursor {
 #[derive(Debug, PartialEq, Eq)]
 enum Mode {
     ByTime,
-    WithinSecond { position: u32, last_id: Option<String> },
+    WithinSecond {
+        position: u32,
+        last_id: Option<String>,
+    },
+    /// The order cannot be relied on: only a page that is not full holds all that was asked for. A full one is asked for
+    /// again with half the time.
+    Halving {
+        until: DateTime<Utc>,
+        size: u32,
+    },
     Finished,
 }
 
@@ -55,8 +64,12 @@ const SMALLEST_OVERLAPPING_PAGE: u32 = 2;
 const MOST_VAIN_RESTARTS: u32 = 20;
 
 impl Cursor {
-    pub fn new(window: Window, page_size: u32) -> Self {
-        Self { window, page_size, from: window.start, mode: Mode::ByTime, seen: HashMap::new(), vain_restarts: 0 }
+    pub fn new(window: Window, page_size: u32, ordering: Ordering) -> Self {
+        let mode = match ordering {
+            Ordering::By(_) => Mode::ByTime,
+            Ordering::Unreliable => Mode::Halving { until: window.end, size: page_size },
+        };
+        Self { window, page_size, from: window.start, mode, seen: HashMap::new(), vain_restarts: 0 }
     }
 
     /// What to ask for next; `None` when the window has been read.
@@ -64,8 +77,9 @@ impl Cursor {
         let (until, order, start_position, max_results) = match self.mode {
             Mode::Finished => return None,
             Mode::ByTime => (self.window.end, Order::LastUpdated, 1, self.page_size),
+            Mode::Halving { until, size } => (until, Order::LastUpdated, 1, size),
             Mode::WithinSecond { position, .. } => {
-                (self.end_of_second(), Order::Id, position, self.page_size.max(SMALLEST_OVERLAPPING_PAGE))
+                (self.end_of_second(), Order::WithinSecond, position, self.page_size.max(SMALLEST_OVERLAPPING_PAGE))
             }
         };
         Some(Step { from: self.from, until, order, start_position, max_results })
@@ -77,12 +91,41 @@ impl Cursor {
     /// [`Error::Decode`] if the rows are not what was asked for: going on could lose records.
     pub fn accept(&mut self, rows: Vec<Record>) -> Result<Vec<Record>> {
         let Some(step) = self.next_step() else { return Ok(Vec::new()) };
-        check(&step, &rows)?;
+        check(&step, &rows, !matches!(self.mode, Mode::Halving { .. }))?;
         let is_full = rows.len() >= step.max_results as usize;
         match std::mem::replace(&mut self.mode, Mode::Finished) {
             Mode::WithinSecond { last_id, .. } => self.accept_within_second(rows, step, last_id, is_full),
+            Mode::Halving { until, size } => self.accept_halving(rows, until, size, is_full),
             Mode::ByTime | Mode::Finished => Ok(self.accept_by_time(rows, is_full)),
         }
+    }
+
+    /// A full page is asked for again with half the time, and within a second with twice the size.
+    fn accept_halving(
+        &mut self,
+        rows: Vec<Record>,
+        until: DateTime<Utc>,
+        size: u32,
+        is_full: bool,
+    ) -> Result<Vec<Record>> {
+        let seconds = (until - self.from).num_seconds();
+        self.mode = match is_full {
+            true if seconds > 1 => Mode::Halving { until: self.from + TimeDelta::seconds(seconds / 2), size },
+            true if size < PageSize::LARGEST => Mode::Halving { until, size: PageSize::LARGEST.min(size * 2) },
+            true => {
+                let (count, second) = (rows.len(), self.from.to_rfc3339());
+                let reason =
+                    format!("{count} or more records changed at {second}, and their order cannot be relied on");
+                return Err(Error::decode(NOT_ASKED_FOR, reason));
+            }
+            false if until < self.window.end => Mode::Halving { until: self.window.end, size: self.page_size },
+            false => Mode::Finished,
+        };
+        if is_full {
+            return Ok(Vec::new());
+        }
+        self.from = until;
+        Ok(rows)
     }
 
     fn accept_by_time(&mut self, rows: Vec<Record>, is_full: bool) -> Vec<Record> {
@@ -154,7 +197,7 @@ fn fingerprint(row: &Record) -> (String, u64) {
 
 const NOT_ASKED_FOR: &str = "answer of QuickBooks is not what was asked for";
 
-fn check(step: &Step, rows: &[Record]) -> Result<()> {
+fn check(step: &Step, rows: &[Record], is_ordered: bool) -> Result<()> {
     let wrong = |why: &str, row: &Record| {
         let reason = format!("record {} changed at {} is {why}", row.id, row.updated_at.to_rfc3339());
         Err(Error::decode(NOT_ASKED_FOR, reason))
@@ -162,7 +205,8 @@ fn check(step: &Step, rows: &[Record]) -> Result<()> {
     if let Some(row) = rows.iter().find(|row| second_of(row) < step.from || second_of(row) >= step.until) {
         return wrong("outside the range asked for", row);
     }
-    if step.order == Order::LastUpdated
+    if is_ordered
+        && step.order == Order::LastUpdated
         && let Some(pair) = rows.windows(2).find(|pair| pair[1].updated_at < pair[0].updated_at)
     {
         return wrong("out of order", &pair[1]);
@@ -186,6 +230,7 @@ mod tests {
     }
 
     const SPAN: i64 = 50;
+    const ORDERED: Ordering = Ordering::By("Id");
 
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_700_000_000 + second, 0).unwrap()
@@ -213,7 +258,7 @@ mod tests {
                 .filter(|row| row.updated_at >= step.from && row.updated_at < step.until)
                 .collect();
             match step.order {
-                Order::Id => rows.sort_by_key(|row| row.id.clone()),
+                Order::WithinSecond => rows.sort_by_key(|row| row.id.clone()),
                 // Ties in an order of their own, unlike that of ids.
                 Order::LastUpdated => rows.sort_by_key(|row| (row.updated_at, fingerprint(row).1, row.id.clone())),
             }
@@ -224,7 +269,7 @@ mod tests {
 
     /// Reads the window while `edits` happen, one batch before each page; returns the newest version read of each id.
     fn read(books: &mut Books, end: i64, page_size: u32, edits: &[Vec<u32>]) -> (BTreeMap<u32, u32>, usize) {
-        let mut cursor = Cursor::new(Window { start: at(0), end: at(end) }, page_size);
+        let mut cursor = Cursor::new(Window { start: at(0), end: at(end) }, page_size, ORDERED);
         let mut edits = edits.iter();
         let (mut read, mut handed_on) = (BTreeMap::new(), 0);
         while let Some(step) = cursor.next_step() {
@@ -281,7 +326,7 @@ mod tests {
     fn a_quiet_window_costs_one_request_a_page() {
         let rows = (0..1000).map(|id| (id, (i64::from(id / 20), 0))).collect();
         let books = Books { rows, now: SPAN };
-        let mut cursor = Cursor::new(Window { start: at(0), end: at(SPAN) }, 100);
+        let mut cursor = Cursor::new(Window { start: at(0), end: at(SPAN) }, 100, ORDERED);
         let mut requests = 0;
         while let Some(step) = cursor.next_step() {
             requests += 1;
@@ -298,7 +343,7 @@ mod tests {
             row.updated_at = at(0) + TimeDelta::milliseconds(millis);
             row
         };
-        let mut cursor = Cursor::new(Window { start: at(0), end: at(10) }, 2);
+        let mut cursor = Cursor::new(Window { start: at(0), end: at(10) }, 2, ORDERED);
         assert_eq!(cursor.accept(vec![with_fraction(1, 900), with_fraction(2, 1500)]).unwrap().len(), 2);
         // The second page begins within the second that the first one ended in.
         let rows = vec![with_fraction(3, 1200), with_fraction(2, 1500)];
@@ -307,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_server_that_shuffles_a_crowded_second_is_given_up() {
-        let mut cursor = Cursor::new(Window { start: at(0), end: at(10) }, 2);
+        let mut cursor = Cursor::new(Window { start: at(0), end: at(10) }, 2, ORDERED);
         let page = |first, second| vec![record(first, 0, 0), record(second, 0, 0)];
         assert!(cursor.accept(page(1, 2)).is_ok());
         let outcome = (0..100).try_for_each(|turn| {
@@ -321,7 +366,32 @@ mod tests {
     fn rows_out_of_order_or_range_are_refused() {
         let window = Window { start: at(0), end: at(10) };
         let out_of_order = vec![record(1, 5, 0), record(2, 4, 0)];
-        assert!(Cursor::new(window, 10).accept(out_of_order).is_err());
-        assert!(Cursor::new(window, 10).accept(vec![record(1, 10, 0)]).is_err());
+        assert!(Cursor::new(window, 10, ORDERED).accept(out_of_order).is_err());
+        assert!(Cursor::new(window, 10, ORDERED).accept(vec![record(1, 10, 0)]).is_err());
+    }
+
+    #[test]
+    fn rows_in_no_order_are_read_by_halving_until_pages_are_not_full() {
+        let rows = (0..200).map(|id| (id, (i64::from(id * 7 % 50), 0))).collect();
+        let books = Books { rows, now: SPAN };
+        let mut cursor = Cursor::new(Window { start: at(0), end: at(SPAN) }, 13, Ordering::Unreliable);
+        let mut read = std::collections::BTreeSet::new();
+        while let Some(step) = cursor.next_step() {
+            let mut rows = books.answer(&step);
+            rows.reverse();
+            read.extend(cursor.accept(rows).unwrap().into_iter().map(|row| row.id));
+        }
+        assert_eq!(read.len(), 200);
+        let crowded = |count: u32| {
+            let books = Books { rows: (0..count).map(|id| (id, (3, 0))).collect(), now: SPAN };
+            let mut cursor = Cursor::new(Window { start: at(0), end: at(SPAN) }, 13, Ordering::Unreliable);
+            let mut read = 0;
+            while let Some(step) = cursor.next_step() {
+                read += cursor.accept(books.answer(&step))?.len();
+            }
+            Ok::<_, Error>(read)
+        };
+        assert_eq!(crowded(999).unwrap(), 999);
+        assert!(crowded(1000).unwrap_err().to_string().contains("cannot be relied on"));
     }
 }

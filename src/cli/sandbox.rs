@@ -1,0 +1,188 @@
+//! `qbo-rs sandbox`: its flags, and commands to a sandbox that runs.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::{OK, block_on, output};
+use crate::error::{Error, Result};
+use crate::sandbox::{
+    Assumptions, CompanySize, Environment, FaultRule, OAuthOptions, Sandbox, SandboxOptions, ThrottleOptions,
+    control_remote,
+};
+
+const DEFAULT_PORT: u16 = 8911;
+
+/// The sandbox takes QBO_CLIENT_ID, QBO_CLIENT_SECRET, QBO_REFRESH_TOKEN and QBO_REALM_ID from the environment if they are
+/// set there, so that a shell that has them can talk to it.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct SandboxArguments {
+    #[command(subcommand)]
+    action: Option<SandboxAction>,
+    /// Port; 0 takes a free one
+    #[arg(long, default_value_t = DEFAULT_PORT)]
+    port: u16,
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1")]
+    host: IpAddr,
+    /// Companies; the first has QBO_REALM_ID, the others the numbers after it
+    #[arg(long, default_value_t = 1)]
+    companies: u32,
+    /// Makes the sample company
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Customers of the sample company
+    #[arg(long, default_value_t = CompanySize::default().customers)]
+    customers: u32,
+    /// Items of the sample company
+    #[arg(long, default_value_t = CompanySize::default().items)]
+    items: u32,
+    /// Invoices of the sample company
+    #[arg(long, default_value_t = CompanySize::default().invoices)]
+    invoices: u32,
+    /// Records of each other entity [default: a plausible number each]
+    #[arg(long)]
+    others: Option<u32>,
+    /// Serve the records in this file or directory of QBO JSON instead; repeatable
+    #[arg(long, value_name = "PATH")]
+    records: Vec<PathBuf>,
+    /// Enforce no limits on requests
+    #[arg(long)]
+    no_limits: bool,
+    /// Successful reads until everything is refused, as of a month with the Builder tier; 0: no limit
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    monthly_reads: u64,
+    /// Fault to arm, as `throttle,nth=3,format=json` or JSON; repeatable. GET /sandbox lists them
+    #[arg(long = "fault", value_name = "FAULT")]
+    faults: Vec<String>,
+    /// Answer to an uncertain fact, as `id-order=number`; repeatable. docs/sandbox.md lists them
+    #[arg(long = "assume", value_name = "NAME=VALUE")]
+    assumptions: Vec<String>,
+    /// Seconds that changes stay hidden from queries, at most
+    #[arg(long, default_value_t = 0.0, value_name = "S")]
+    visibility_delay_s: f64,
+    /// The keys are production keys
+    #[arg(long)]
+    production: bool,
+    /// Milliseconds added to every answer
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    latency_ms: u64,
+    /// Seconds that an access token works
+    #[arg(long, default_value_t = 3600, value_name = "S")]
+    access_token_s: u64,
+    /// Age in seconds at which a refresh returns a new refresh token; 0: each time
+    #[arg(long, default_value_t = 86_400, value_name = "S")]
+    rotate_after_s: u64,
+    /// Seconds that a replaced refresh token still works
+    #[arg(long, default_value_t = 0, value_name = "S")]
+    grace_s: u64,
+    /// Threads that serve
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+#[derive(Debug, Subcommand)]
+enum SandboxAction {
+    /// Run a command of a sandbox that runs; without one list them
+    Control {
+        /// The command, as `edit`
+        command: Option<String>,
+        /// Its arguments, as entity=Invoice id=5
+        #[arg(value_name = "NAME=VALUE")]
+        arguments: Vec<String>,
+        /// Where the sandbox is [default: QBO_API_URL, or port 8911 of this machine]
+        #[arg(long)]
+        url: Option<String>,
+    },
+}
+
+/// Serves until it is stopped, or runs one command.
+pub(super) fn run(arguments: &SandboxArguments) -> Result<i32> {
+    if let Some(SandboxAction::Control { command, arguments, url }) = &arguments.action {
+        return control(command.as_deref().unwrap_or("help"), arguments, url.clone());
+    }
+    let sandbox = Sandbox::start(arguments.options()?).map_err(|error| refused(error.to_string()))?;
+    output::sandbox(&sandbox);
+    // A sandbox is stopped by a signal, and that is its good end.
+    block_on(std::future::pending::<Result<()>>()).map(|_| OK)
+}
+
+fn control(command: &str, arguments: &[String], url: Option<String>) -> Result<i32> {
+    let local = format!("http://127.0.0.1:{DEFAULT_PORT}");
+    let url = url.unwrap_or_else(|| environment("QBO_API_URL", local));
+    let mut members = serde_json::Map::new();
+    for argument in arguments {
+        let (name, value) = pair(argument)?;
+        let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        members.insert(name.to_owned(), value);
+    }
+    let arguments = serde_json::Value::from(members).to_string();
+    match block_on(async { control_remote(&url, command, arguments).await.map_err(refused) })? {
+        Ok(answer) => {
+            output::text(&format!("{answer}\n"));
+            Ok(OK)
+        }
+        Err(code) => Ok(code),
+    }
+}
+
+impl SandboxArguments {
+    fn options(&self) -> Result<SandboxOptions> {
+        let defaults = SandboxOptions::default();
+        let mut assumptions = Assumptions::default();
+        for assumption in &self.assumptions {
+            let (name, value) = pair(assumption)?;
+            assumptions.set(name, value).map_err(refused)?;
+        }
+        let faults =
+            self.faults.iter().map(|fault| FaultRule::parse(fault).map_err(|error| refused(error.to_string())));
+        let limits = if self.no_limits { ThrottleOptions::NONE } else { ThrottleOptions::default() };
+        let delay = Duration::try_from_secs_f64(self.visibility_delay_s);
+        Ok(SandboxOptions {
+            address: SocketAddr::new(self.host, self.port),
+            realm_id: environment("QBO_REALM_ID", defaults.realm_id),
+            companies: self.companies,
+            environment: if self.production { Environment::Production } else { Environment::Sandbox },
+            seed: self.seed,
+            size: CompanySize {
+                customers: self.customers,
+                items: self.items,
+                invoices: self.invoices,
+                others: self.others,
+            },
+            records: self.records.clone(),
+            oauth: OAuthOptions {
+                client_id: environment("QBO_CLIENT_ID", defaults.oauth.client_id),
+                client_secret: environment("QBO_CLIENT_SECRET", defaults.oauth.client_secret),
+                refresh_token: environment("QBO_REFRESH_TOKEN", defaults.oauth.refresh_token),
+                access_lifetime: Duration::from_secs(self.access_token_s),
+                rotate_after: Duration::from_secs(self.rotate_after_s),
+                grace: Duration::from_secs(self.grace_s),
+                ..OAuthOptions::default()
+            },
+            throttle: ThrottleOptions { monthly_reads: self.monthly_reads, ..limits },
+            faults: faults.collect::<Result<_>>()?,
+            assumptions,
+            visibility_delay: delay
+                .map_err(|_| refused("--visibility-delay-s is not a number of seconds".to_owned()))?,
+            latency: Duration::from_millis(self.latency_ms),
+            threads: self.threads,
+        })
+    }
+}
+
+fn refused(reason: String) -> Error {
+    Error::config("sandbox", reason)
+}
+
+fn pair(text: &str) -> Result<(&str, &str)> {
+    text.split_once('=').ok_or_else(|| refused(format!("'{text}' is not NAME=VALUE")))
+}
+
+fn environment(name: &str, default: String) -> String {
+    let value = std::env::var(name).ok().map(|value| value.trim().to_owned());
+    value.filter(|value| !value.is_empty()).unwrap_or(default)
+}
