@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _core
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
 
     from typing_extensions import Self
@@ -22,9 +22,9 @@ Json = Any
 class Sandbox:
     """A running QuickBooks simulator; :func:`sandbox` starts one. Use it in a ``with`` statement, or call :meth:`stop`.
 
-    Changes take ``at``, an instant as text, by default now, and ``realm``, by default the first company. ``entity`` is
-    QuickBooks's name, as ``Invoice``; ``id`` may also be ``oldest``, ``newest`` or ``random``. What cannot be done raises
-    :class:`ConfigError`.
+    Changes take ``at``, an instant as text, by default now, and ``realm``, by default the first company. ``entity``
+    is QuickBooks's name, as ``Invoice``; ``id`` may also be ``oldest``, ``newest`` or ``random``. What cannot be done
+    raises :class:`ConfigError`.
     """
 
     def __init__(self, options: Mapping[str, Json]) -> None:
@@ -115,18 +115,19 @@ class Sandbox:
         Args:
             entity: QuickBooks's name.
             id: The record.
-            blemish: ``processing`` or ``application`` (every page that holds it fails), ``nul``, ``surrogate``, ``huge``,
-                ``time``, ``unknown``, ``bare``, ``sparse``; ``healed`` ends the first two.
+            blemish: ``processing`` or ``application`` (every page that holds it fails), ``nul``, ``surrogate``,
+                ``huge``, ``time``, ``unknown``, ``bare``, ``sparse``; ``healed`` ends the first two.
             realm: The company.
 
         """
         self.control("corrupt", entity=entity, id=id, blemish=blemish, realm=realm)
 
     def fault(self, fault: str, /, **rule: Json) -> None:
-        """Arm a fault: ``qbo.fault("throttle", nth=3, format="json")``. It strikes once unless ``times`` says otherwise.
+        """Arm a fault: ``qbo.fault("throttle", nth=3, format="json")``.
 
-        Rules are ``on`` (a kind of request), ``path``, ``contains``, ``nth``, ``times`` (0: without end), ``probability``
-        with ``seed``, ``after_s``, ``for_s``; the fault ``change`` has commands in ``do``.
+        It strikes once unless ``times`` says otherwise (0: without end). Rules are ``on`` (a kind of request),
+        ``path``, ``contains``, ``nth``, ``times``, ``probability`` with ``seed``, ``after_s``, ``for_s``; the fault
+        ``change`` has commands in ``do``.
         """
         self.control("fault", fault=fault, **rule)
 

@@ -265,4 +265,3 @@ async def backfill_async(
         entity, start, end, chunk, page_size, resume=resume, dry_run=dry_run, schema=schema, settings=settings
     )
     return _report(await _core.call_async("backfill", request))
-

@@ -7,5 +7,6 @@ mod backfill;
 mod bad_input;
 mod landing;
 mod recorded;
+mod sandbox;
 mod support;
 mod transport;

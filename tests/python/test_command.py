@@ -115,7 +115,8 @@ def test_bad_input_is_one_line_exit_2_and_no_request(run, qbo, arguments, enviro
 
 def test_unknown_entities_are_listed(run, qbo):
     process = run("backfill", "custmers", *RANGE)
-    assert process.stderr == "error: entity: unknown entity 'custmers'; known: customers, invoices, items\n"
+    assert process.stderr.startswith("error: entity: unknown entity 'custmers'; known: accounts, attachables, ")
+    assert process.stderr.count("\n") == 1
     assert process.returncode == 2
     assert qbo.stats()["token_requests"] == 0
 
@@ -135,7 +136,7 @@ def test_a_failed_window_is_exit_1_and_the_others_are_committed(run, qbo, databa
         "DisplayName": "a\0b",
         "MetaData": {"LastUpdatedTime": "2024-03-15T00:00:00-07:00"},
     }
-    assert qbo.put("Customer", json.dumps(nul))
+    qbo.put("Customer", nul)
     process = run("backfill", "customers", *RANGE, "--chunk", "month", "--json")
     assert process.returncode == 1
     (run_report,) = report_of(process)["runs"]

@@ -135,10 +135,7 @@ impl Collection {
         let until = until.max(from);
         let start = self.places.partition_point(|place| place.0 < from);
         let end = self.places.partition_point(|place| place.0 < until);
-        let sample = self.places[start..end]
-            .iter()
-            .filter(|(.., index)| self.replaced.is_empty() || !self.replaced.contains(index))
-            .filter_map(|place| Some(Row::Sample(self.sample.as_ref()?, *place)));
+        let sample = SampleRows { places: self.places[start..end].iter(), collection: self };
         let range = (from, 0, Box::default())..(until, 0, Box::default());
         let stored = self.by_update.range(range).filter_map(|(.., id)| self.stored.get(id).map(Row::Stored));
         Merge { left: sample.peekable(), right: stored.peekable() }
@@ -224,6 +221,30 @@ pub(super) fn inner(entity: &Entity, record: &Fields) -> Option<Fields> {
     }
 }
 
+/// Sample rows that were not edited since.
+struct SampleRows<'c> {
+    places: std::slice::Iter<'c, Place>,
+    collection: &'c Collection,
+}
+
+impl<'c> Iterator for SampleRows<'c> {
+    type Item = Row<'c>;
+
+    fn next(&mut self) -> Option<Row<'c>> {
+        let Collection { sample, replaced, .. } = self.collection;
+        let place = self.places.find(|(.., index)| replaced.is_empty() || !replaced.contains(index))?;
+        Some(Row::Sample(sample.as_ref()?, *place))
+    }
+
+    /// A page deep in a large company is reached in one step while nothing was edited.
+    fn nth(&mut self, n: usize) -> Option<Row<'c>> {
+        match self.collection.replaced.is_empty() {
+            true => Some(Row::Sample(self.collection.sample.as_ref()?, *self.places.nth(n)?)),
+            false => (0..n).try_for_each(|_| self.next().map(|_| ())).and_then(|()| self.next()),
+        }
+    }
+}
+
 /// Two ordered runs of rows as one.
 struct Merge<L: Iterator, R: Iterator> {
     left: Peekable<L>,
@@ -239,6 +260,13 @@ impl<'c, L: Iterator<Item = Row<'c>>, R: Iterator<Item = Row<'c>>> Iterator for 
             (Some(left), Some(right)) if key(right) < key(left) => self.right.next(),
             (None, _) => self.right.next(),
             _ => self.left.next(),
+        }
+    }
+
+    fn nth(&mut self, n: usize) -> Option<Row<'c>> {
+        match self.right.peek() {
+            None => self.left.nth(n),
+            Some(_) => (0..n).try_for_each(|_| self.next().map(|_| ())).and_then(|()| self.next()),
         }
     }
 }

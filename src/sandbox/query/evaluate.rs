@@ -118,7 +118,8 @@ fn matching<'c>(
         return Box::new(rows.into_iter());
     }
     let (from, until) = filters.iter().fold((i64::MIN, i64::MAX), |range, filter| filter.narrow(range));
-    Box::new(collection.updated_between(from, until).filter(passes))
+    let rows = collection.updated_between(from, until);
+    if filters.iter().all(Filter::is_range) { Box::new(rows) } else { Box::new(rows.filter(passes)) }
 }
 
 /// First position, counted from 1, and most rows.

@@ -91,10 +91,23 @@ impl<'a> Filter<'a> {
         if self.property == "Id" { ids.collect() } else { None }
     }
 
+    /// Whether it leaves nothing out that [`Self::narrow`] does not leave out.
+    pub fn is_range(&self) -> bool {
+        let one_bound = !matches!(self.operator, Operator::Equal | Operator::In | Operator::Like);
+        match (self.property, &self.values[..]) {
+            (UPDATED, [Comparable::Instant(_)]) => one_bound,
+            ("Active", values) => [true, false]
+                .iter()
+                .all(|wanted| values.iter().any(|value| matches!(value, Comparable::Boolean(flag) if flag == wanted))),
+            _ => false,
+        }
+    }
+
     /// Narrows a range of times of change to what it leaves of it.
     pub fn narrow(&self, (from, until): (i64, i64)) -> (i64, i64) {
         match (self.property, &self.values[..], self.operator) {
-            (UPDATED, [Comparable::Instant(t)], Operator::Greater | Operator::GreaterOrEqual) => (from.max(*t), until),
+            (UPDATED, [Comparable::Instant(t)], Operator::GreaterOrEqual) => (from.max(*t), until),
+            (UPDATED, [Comparable::Instant(t)], Operator::Greater) => (from.max(t.saturating_add(1)), until),
             (UPDATED, [Comparable::Instant(t)], Operator::Less) => (from, until.min(*t)),
             (UPDATED, [Comparable::Instant(t)], Operator::LessOrEqual) => (from, until.min(t.saturating_add(1))),
             _ => (from, until),

@@ -72,7 +72,11 @@ impl Peer {
             Delivery::Whole => Body::from(body),
             Delivery::Truncated => {
                 let part = body.slice(..length / 2);
-                let end = stream::once(async { Err(io::Error::from(io::ErrorKind::ConnectionReset)) });
+                let end = stream::once(async {
+                    // Not before the half has left: with an error at once nothing would be sent at all.
+                    tokio::task::yield_now().await;
+                    Err(io::Error::from(io::ErrorKind::ConnectionReset))
+                });
                 Body::from_stream(stream::iter([Ok(part)]).chain(end))
             }
             Delivery::Trickling { bytes_per_s } => {
