@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src python -name '*.rs' -o -name '*.sql' -o -name '*.py' -o -name '*.pyi')
 CARGO_FLAGS := --locked
+# Clients of others that the tests run against the sandbox, each in an environment of its own.
+CLIENTS := .venv/clients/python-quickbooks/.installed .venv/clients/tap-quickbooks/.installed
 
 .PHONY: help demo stop-demo wheel test lint test-rust test-python soak bench clean
 .DEFAULT_GOAL := help
@@ -36,14 +38,15 @@ lint: .venv/.dev .venv/.wheel ## Formatters, linters, types, stubs
 test-rust: .venv/.dev .venv/.wheel ## Rust tests, on a throw-away Postgres
 	$(BIN)/python tests/with_postgres.py cargo test $(CARGO_FLAGS)
 
-test-python: .venv/.dev .venv/.wheel ## Python tests of the installed wheel, on a throw-away Postgres
+test-python: .venv/.dev .venv/.wheel $(CLIENTS) ## Python tests of the installed wheel, on a throw-away Postgres
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2
 
 soak: .venv/.dev .venv/.wheel ## Randomised tests for longer; PROPTEST_CASES sets how long
 	PROPTEST_CASES=$${PROPTEST_CASES:-200000} $(BIN)/python tests/with_postgres.py cargo test $(CARGO_FLAGS) --release
 
-bench: .venv/.dev .venv/.wheel ## Rows a second beside hand-made COPY, in one run
+bench: .venv/.dev .venv/.wheel ## Rows a second beside hand-made COPY, and pages a second of the sandbox
 	$(BIN)/python benches/backfill.py
+	$(BIN)/python benches/sandbox.py
 
 clean: ## Remove what was built; data of the demo stays
 	rm -rf .venv dist target
@@ -53,6 +56,12 @@ clean: ## Remove what was built; data of the demo stays
 
 .venv/.dev: requirements-dev.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	touch $@
+
+.venv/clients/%/.installed: tests/clients/%.txt | .venv/bin/python
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
 	touch $@
 
 .venv/.wheel: $(SOURCES) | .venv/bin/python

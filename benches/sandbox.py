@@ -99,8 +99,8 @@ def main() -> None:
             wall, cpu = time.perf_counter() - begin, cpu_seconds(pid) - cpu
             row = received / (pages // 2 * 2) / 1000
             print(
-                f"{name}: {pages / wall:,.0f} pages of 1000 rows a second, {pages / cpu:,.0f} per processor second of the "
-                f"sandbox; {row:,.0f} bytes a row as sent"
+                f"{name}: {pages / wall:,.0f} pages of 1000 rows a second, {pages / cpu:,.0f} per processor second of "
+                f"the sandbox; {row:,.0f} bytes a row as sent"
             )
         print(f"most memory: {peak_mebibytes(pid):.0f} MiB")
     finally:

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, Response, StatusCode, header};
 use chrono::{DateTime, Utc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::io::Write;
 
 use super::company::Poison;
@@ -76,19 +76,18 @@ impl ServiceFault {
         Self::new("Request has invalid or unsupported property", detail.to_owned(), "2010")
     }
 
-    /// The value of `Fault`.
-    pub fn value(&self) -> Value {
-        let mut error = json!({"Message": self.message, "Detail": self.detail, "code": self.code});
-        if let Some(element) = self.element {
-            error["element"] = element.into();
-        }
+    /// The value of `Fault`, its members in the recorded order.
+    pub fn value(&self) -> String {
+        let text = |text: &str| Value::from(text).to_string();
+        let element = self.element.map(|element| format!(r#","element":{}"#, text(element))).unwrap_or_default();
         let kind = if self.code == "10000" { "SystemFault" } else { "ValidationFault" };
-        json!({"Error": [error], "type": kind})
+        let (message, detail, code) = (text(self.message), text(&self.detail), self.code);
+        format!(r#"{{"Error":[{{"Message":{message},"Detail":{detail},"code":"{code}"{element}}}],"type":"{kind}"}}"#)
     }
 
     pub fn answer(&self, time: DateTime<Utc>) -> Answer {
-        let body = json!({"Fault": self.value(), "time": pacific::format_millis(time)});
-        Answer::service(self.status, body.to_string())
+        let time = pacific::format_millis(time);
+        Answer::service(self.status, format!(r#"{{"Fault":{},"time":"{time}"}}"#, self.value()))
     }
 }
 
@@ -102,17 +101,20 @@ pub(super) fn gateway_fault(
     time: DateTime<Utc>,
 ) -> Answer {
     let message = format!("message={name}; errorCode=00{code}; statusCode={status}");
-    let body = json!({
-        "warnings": null, "intuitObject": null,
-        "fault": {
-            "error": [{"message": message, "detail": detail, "code": code, "element": null}],
-            "type": kind,
-        },
-        "report": null, "queryResponse": null, "batchItemResponse": [], "attachableResponse": [],
-        "syncErrorResponse": null, "requestId": null, "time": time.timestamp_millis(), "status": null,
-        "cdcresponse": [],
-    });
-    Answer::json(status, &body)
+    let (message, detail) = (Value::from(message), Value::from(detail));
+    let body = format!(
+        concat!(
+            r#"{{"warnings":null,"intuitObject":null,"fault":{{"error":[{{"message":{},"detail":{},"code":"{}","element":null}}],"#,
+            r#""type":"{}"}},"report":null,"queryResponse":null,"batchItemResponse":[],"attachableResponse":[],"#,
+            r#""syncErrorResponse":null,"requestId":null,"time":{},"status":null,"cdcresponse":[]}}"#
+        ),
+        message,
+        detail,
+        code,
+        kind,
+        time.timestamp_millis()
+    );
+    Answer::json_text(status, body)
 }
 
 /// The throttle's answer in XML, which it is even where JSON was asked for.

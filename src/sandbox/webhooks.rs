@@ -306,6 +306,27 @@ mod tests {
     }
 
     #[test]
+    fn events_of_a_delivery_can_change_places() {
+        let events = || -> Vec<Sent> {
+            let numbered = |id: u32| {
+                let mut sent = event(Operation::Updated);
+                sent.event.id = id.to_string();
+                sent
+            };
+            (0..20).map(numbered).collect()
+        };
+        let ids = |shuffle| -> Vec<String> {
+            let options = WebhookOptions { shuffle, ..WebhookOptions::default() };
+            let body: Value = serde_json::from_str(&body(&mut events(), 3, &options)).unwrap();
+            body.as_array().unwrap().iter().map(|event| event["intuitentityid"].as_str().unwrap().to_owned()).collect()
+        };
+        let (as_they_came, mut shuffled) = (ids(false), ids(true));
+        assert_ne!(as_they_came, shuffled);
+        shuffled.sort_by_key(|id| id.parse::<u32>().unwrap());
+        assert_eq!(as_they_came, shuffled);
+    }
+
+    #[test]
     fn the_retired_shape_groups_by_company() {
         let mut events = vec![event(Operation::Merged)];
         let options = WebhookOptions { legacy: true, ..WebhookOptions::default() };

@@ -147,3 +147,46 @@ fn files_stay_readable() {
         assert!(lines <= 450, "src/{} has {lines} lines of code: it does more than one thing", path.display());
     }
 }
+
+/// All Rust code, tests included.
+fn rust_text() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut text, mut pending) = (String::new(), vec![root.join("src"), root.join("tests/integration")]);
+    while let Some(directory) = pending.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => pending.push(path),
+                false => text.push_str(&std::fs::read_to_string(&path).unwrap_or_default()),
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn every_behaviour_of_the_sandbox_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = std::fs::read_to_string(root.join("docs/sandbox.md")).unwrap();
+    let table = document.split("## What is assumed").next().unwrap();
+    let (code, mut checked) = (rust_text(), 0);
+    for row in table.lines().filter(|line| line.starts_with("| ")).skip(2) {
+        let tests = row.rsplit(" | ").next().unwrap();
+        for name in tests.split('`').skip(1).step_by(2) {
+            let is_there = code.contains(&format!("fn {name}(")) || root.join(name).is_file();
+            assert!(is_there, "docs/sandbox.md names {name}, which does not exist");
+            checked += 1;
+        }
+        assert!(tests.contains('`'), "no test holds: {row}");
+    }
+    assert!(checked > 40, "only {checked} names were found: this test has gone blind");
+}
+
+#[test]
+fn what_the_sandbox_assumes_is_documented() {
+    let document = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sandbox.md")).unwrap();
+    for assumption in qbo_rs::sandbox::ASSUMPTIONS {
+        let row = format!("| `{}` | `{}` | `{}` |", assumption.name, assumption.harder, assumption.milder);
+        assert!(document.contains(&row), "docs/sandbox.md lacks {row}");
+    }
+}

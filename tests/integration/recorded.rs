@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::support::{Database, app, assert_complete, request};
 
-fn recordings() -> Option<PathBuf> {
+pub fn recordings() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/qbo-samples/responses");
     folder.is_dir().then_some(folder)
 }

@@ -397,6 +397,32 @@ async fn statistics_count_what_arrived() {
     assert_eq!(sandbox.stats().data_requests, 0);
 }
 
+/// Real answers, recorded, of a company whose records the sandbox serves: order, shape and every byte but the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn recorded_answers_are_given_again_byte_for_byte() {
+    let Some(folder) = crate::recorded::recordings() else {
+        println!("no recorded answers on this machine: not run");
+        return;
+    };
+    let without_time = |text: &str| text[..text.rfind("\"time\"").unwrap()].to_owned();
+    for (records, file, statement) in [
+        ("all-customers-2.200.json", "all-customers-2.200.json", "SELECT * FROM Customer MAXRESULTS 1000"),
+        ("all-customers-2.200.json", "all-customers-1.200.json", "SELECT COUNT(*) FROM Customer"),
+        ("all-sales_receipts.200.json", "all-sales_receipts.200.json", "SELECT * FROM SalesReceipt"),
+        (
+            "get-inactive_vendors.200.json",
+            "get-inactive_vendors.200.json",
+            "SELECT * FROM Vendor WHERE Active IN (true, false)",
+        ),
+        ("all-customers-2.200.json", "error-400-2.400.json", "SELECT * FROM Custmoer"),
+    ] {
+        let (_sandbox, client) = start(SandboxOptions { records: vec![folder.join(records)], ..options() }).await;
+        let recorded = std::fs::read_to_string(folder.join(file)).unwrap();
+        assert_eq!(without_time(&client.query(statement).await.text), without_time(&recorded), "{file}");
+        println!("{file}: equal");
+    }
+}
+
 /// Takes webhooks: reads requests, answers each with the next of these statuses, hands on headers and bodies.
 async fn receiver(statuses: Vec<u16>) -> (String, tokio::sync::mpsc::UnboundedReceiver<(String, String)>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -72,14 +72,10 @@ impl Strike {
                 gateway_fault(401, "AuthenticationFailed", "3200", detail, "AUTHENTICATION", time)
             }
             FaultKind::Forbidden => forbidden(),
-            FaultKind::FaultInSuccess => {
-                let body = json!({"Fault": ServiceFault::application().value(), "time": pacific::format_millis(time)});
-                Answer::service(200, body.to_string())
-            }
+            FaultKind::FaultInSuccess => ServiceFault { status: 200, ..ServiceFault::application() }.answer(time),
             FaultKind::FaultInResponse => {
-                let inner = json!({"Fault": ServiceFault::application().value()});
-                let body = json!({"QueryResponse": inner, "time": pacific::format_millis(time)});
-                Answer::service(200, body.to_string())
+                let (fault, time) = (ServiceFault::application().value(), pacific::format_millis(time));
+                Answer::service(200, format!(r#"{{"QueryResponse":{{"Fault":{fault}}},"time":"{time}"}}"#))
             }
             FaultKind::Garbage => Answer::html(200, "Welcome"),
             FaultKind::InvalidGrant => Answer::json(400, &json!({"error": "invalid_grant"})),

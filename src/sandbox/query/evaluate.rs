@@ -155,6 +155,7 @@ mod tests {
     use super::*;
     use crate::sandbox::company::{Blemish, CompanySize};
     use crate::sandbox::query::parse;
+    use proptest::prelude::*;
     use serde_json::Value as Json;
 
     fn company() -> Company {
@@ -344,4 +345,26 @@ mod tests {
         assert!(count(&company, &of_customer) > 0);
         assert!(count(&company, "SELECT COUNT(*) FROM Invoice WHERE ProjectRef = ' '") == all);
     }
+
+    proptest! {
+        #![proptest_config(crate::testing::cases(5000))]
+
+        #[test]
+        fn no_statement_makes_an_answer_panic(
+            entity in prop::sample::select(entities::all().map(|entity| entity.name).collect::<Vec<_>>()),
+            property in prop::sample::select(vec!["Id", "Active", "Name", "MetaData.LastUpdatedTime", "TotalAmt", "X.Y", "AsOfDate"]),
+            operator in prop::sample::select(vec!["=", "<", ">=", "LIKE", "IN"]),
+            value in prop::sample::select(vec!["'1'", "''", "'%'", "'2024-13-01'", "'2024-02-01T00:00:00Z'", "true", "-1", "9e9", "'é\\'"]),
+            order in prop::sample::select(vec!["", "ORDERBY Id", "ORDER BY Name DESC, Id", "ORDERBY MetaData.CreateTime"]),
+            (first, most) in (-2i64..500, -2i64..2000),
+        ) {
+            let value = if operator == "IN" { format!("({value}, {value})") } else { value.to_owned() };
+            let statement = format!(
+                "SELECT * FROM {entity} WHERE {property} {operator} {value} {order} STARTPOSITION {first} MAXRESULTS {most}"
+            );
+            let _ = ask(&FUZZED, &statement);
+        }
+    }
+
+    static FUZZED: std::sync::LazyLock<Company> = std::sync::LazyLock::new(company);
 }

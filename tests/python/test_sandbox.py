@@ -1,0 +1,159 @@
+"""The simulator for Python and for the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from contextlib import contextmanager
+
+import pytest
+from conftest import COMMAND, VARIABLES, keywords
+
+import qbo_rs
+
+NOW = ("2026-01-01", "2100-01-01")
+
+
+@contextmanager
+def sandbox_process(*arguments: str):
+    """Run ``qbo-rs sandbox`` and give the process and what it told a client to set."""
+    inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    line = [COMMAND, "sandbox", "--port", "0", "--customers", "30", "--invoices", "50", "--others", "5", *arguments]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=inherited)
+    try:
+        lines = iter(process.stdout.readline, "")
+        exports = {}
+        for text in lines:
+            if not text.startswith("export "):
+                break
+            name, value = text.removeprefix("export ").strip().split("=", 1)
+            exports[name] = value
+        yield process, inherited | exports
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=10)
+        process.stdout.close()
+
+
+def control(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
+    line = [COMMAND, "sandbox", "control", *arguments]
+    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_changes_are_made_and_known_as_the_truth(qbo):
+    new = qbo.insert("Invoice", 2, at="2026-03-01")
+    assert qbo.edit("Invoice", "5", at="2026-03-02T00:00:00Z") == "5"
+    oldest = qbo.delete("Invoice", "oldest")
+    qbo.deactivate("Customer", "1", at="2026-03-03")
+    qbo.merge("Customer", "2", "3", at="2026-03-04")
+    qbo.void("Invoice", "6", at="2026-03-05")
+    qbo.touch("Item", "4", at="2026-03-06")
+    invoices, customers = qbo.truth("Invoice", *NOW), qbo.truth("Customer", *NOW)
+    assert set(invoices) == {*new, "5", "6"}
+    assert oldest not in qbo.truth("Invoice", "2020-01-01", "2100-01-01")
+    assert json.loads(invoices["6"])["TotalAmt"] == 0
+    assert json.loads(customers["1"])["DisplayName"].endswith(" (deleted)")
+    assert "3" in customers
+    assert "2" not in qbo.truth("Customer", "2020-01-01", "2100-01-01")
+    assert "4" in qbo.truth("Item", *NOW)
+
+
+def test_a_record_is_taken_as_it_is_written(qbo):
+    meta = '"MetaData":{"LastUpdatedTime":"2026-02-01T00:00:00-08:00"}'
+    text = f'{{"Id":"x","Balance":629.10,"Big":12345678901234567890.5,{meta}}}'
+    qbo.put("Vendor", text)
+    assert qbo.truth("Vendor", *NOW) == {"x": text}
+
+
+def test_what_cannot_be_done_says_why(qbo):
+    for call, words in [
+        (lambda: qbo.edit("Invoice", "none"), "edit: there is no Invoice none"),
+        (lambda: qbo.void("Customer", "1"), "a Customer cannot be voided"),
+        (lambda: qbo.fault("explode"), "expected one of `throttle`"),
+        (lambda: qbo.fault("reset", nth=0), "nth counts from 1"),
+        (lambda: qbo.corrupt("Invoice", "1", "bad"), "expected one of `processing`"),
+        (lambda: qbo.truth("Invoic", *NOW), "there is no entity 'Invoic'"),
+        (lambda: qbo.control("nonsense"), "there is no command 'nonsense'; there are stats, "),
+        (lambda: qbo_rs.sandbox(assume={"id-order": "x"}), "id-order is text or number"),
+        (lambda: qbo_rs.sandbox(faults=["reset,nth"]), "'nth' is not name=value"),
+    ]:
+        with pytest.raises(qbo_rs.ConfigError, match=words):
+            call()
+
+
+def test_armed_faults_meet_the_client(qbo, settings):
+    qbo.fault("unavailable", on="query", nth=2)
+    qbo.fault("throttle", on="query", nth=3, format="json", retry_after=0)
+    report = qbo_rs.backfill("customers", "2024-01-01", "2026-01-01", "year", page_size=10, **settings)
+    assert report.ok
+    assert report.runs[0].totals.retries == 2
+    assert [fault["struck"] for fault in qbo.control("faults")] == [1, 1]
+    requests = qbo.stats()["requests"]["query"]
+    assert (requests["503"], requests["429"]) == (1, 1)
+    qbo.clear_faults()
+    assert qbo.control("faults") == []
+
+
+def test_companies_have_tokens_of_their_own(database):
+    with qbo_rs.sandbox(customers=30, items=5, invoices=5, others=0, companies=2, limits=False) as qbo:
+        (_, _), (second, token) = qbo.companies.items()
+        settings = keywords(qbo) | database.settings | {"realm_id": second, "refresh_token": token}
+        report = qbo_rs.backfill("customers", "2024-01-01", "2026-01-01", "year", schema="raw_second", **settings)
+        assert report.ok
+        rows = database.query("SELECT id, payload->>'DisplayName' FROM raw_second.qb_customers")
+        truth = qbo.truth("Customer", "2024-01-01", "2026-01-01", realm=second)
+        assert dict(rows) == {id_: json.loads(text)["DisplayName"] for id_, text in truth.items()}
+        assert truth != qbo.truth("Customer", "2024-01-01", "2026-01-01")
+
+
+def test_every_entity_can_be_backfilled_by_its_name(qbo, settings, database):
+    entities = qbo_rs.entities()
+    assert (entities["vendors"], entities["credit_card_payments"], len(entities)) == ("Vendor", "CreditCardPayment", 39)
+    for name in ("vendors", "exchange_rates", "recurring_transactions", "credit_card_payments", "company_info"):
+        assert qbo_rs.backfill(name, "2024-01-01", "2026-01-01", "year", **settings).ok
+        rows = database.query(f"SELECT id FROM raw.qb_{name}")
+        assert {row[0] for row in rows} == set(qbo.truth(entities[name], "2024-01-01", "2026-01-01"))
+        assert rows
+
+
+def test_the_command_serves_and_takes_commands():
+    faults = ("--fault", "throttle,on=query,times=0,format=json", "--assume", "id-order=number")
+    with sandbox_process(*faults) as (_, environment):
+        assert json.loads(control(environment, "faults").stdout)[0]["fault"] == "throttle"
+        edited = control(environment, "edit", "entity=Invoice", "id=5", "at=2026-05-01")
+        assert json.loads(edited.stdout) == {"id": "5"}
+        truth = json.loads(control(environment, "truth", "entity=Invoice", "start=2026-01-01").stdout)
+        assert [record["id"] for record in truth["records"]] == ["5"]
+        chosen = {a["name"]: a["value"] for a in json.loads(control(environment, "assumptions").stdout)}
+        assert (chosen["id-order"], chosen["position-zero"]) == ("number", "error")
+        wrong = control(environment, "nonsense")
+        assert (wrong.returncode, wrong.stdout) == (2, "")
+        assert wrong.stderr.startswith("error: sandbox: there is no command 'nonsense'; there are stats, ")
+        assert "merge" in {command["command"] for command in json.loads(control(environment).stdout)["commands"]}
+        assert json.loads(control(environment, "stats").stdout)["data_requests"] == 0
+
+
+def test_a_command_without_a_sandbox_says_so():
+    inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    process = control(inherited, "stats", "--url", "http://127.0.0.1:1")
+    assert process.returncode == 2
+    assert process.stderr.startswith("error: sandbox: no sandbox answers at http://127.0.0.1:1: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--fault", "explode"), "unknown variant `explode`"),
+        (("--assume", "id-order"), "'id-order' is not NAME=VALUE"),
+        (("--assume", "nonsense=1"), "there is no assumption 'nonsense'; there are position-zero, "),
+        (("--visibility-delay-s=-1",), "--visibility-delay-s"),
+        (("control", "edit", "entity"), "'entity' is not NAME=VALUE"),
+    ],
+)
+def test_bad_flags_are_one_line_and_exit_2(arguments, words):
+    line = [COMMAND, "sandbox", *arguments]
+    process = subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
+    assert (process.returncode, process.stdout, process.stderr.count("\n")) == (2, "", 1)
+    assert words in process.stderr
