@@ -95,8 +95,12 @@ pub(super) fn sandbox(sandbox: &Sandbox) {
     for (name, value) in sandbox.environment() {
         let _ = writeln!(out, "export {name}={}", shell_quote(&value));
     }
-    let counts: Vec<_> = sandbox.company().counts().iter().map(|(name, count)| format!("{count} {name}")).collect();
-    let _ = writeln!(out, "# sandbox at {} with {}; stop it with Ctrl-C", sandbox.url(), counts.join(", "));
+    let mut counts = sandbox.company().counts();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let most = counts.iter().take(3).map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ");
+    let rest = counts.len().saturating_sub(3);
+    let rest = if rest > 0 { format!(" and records of {rest} other entities") } else { String::new() };
+    let _ = writeln!(out, "# sandbox at {} with {most}{rest}; stop it with Ctrl-C", sandbox.url());
     text(&out);
 }
 

@@ -34,6 +34,9 @@ const fn changes(
     Command { name, arguments, what, only_reads: false, run }
 }
 
+/// Each inserted record is kept as text.
+const MOST_INSERTED: u32 = 100_000;
+
 pub(super) const COMMANDS: &[Command] = &[
     reads("stats", "", "what the server has seen", |state, _| to_json(&state.stats())),
     changes("reset-stats", "", "begin to count anew", |state, _| {
@@ -53,6 +56,9 @@ pub(super) const COMMANDS: &[Command] = &[
     }),
     changes("insert", "entity [count] [at] [realm]", "add invented records; answers their ids", |state, given| {
         let count: u32 = given.number("count")?.unwrap_or(1);
+        if count > MOST_INSERTED {
+            return Err(format!("count is at most {MOST_INSERTED}"));
+        }
         change(state, given, |books, entity, at| {
             (0..count).map(|_| books.insert(entity, at).map(Value::from)).collect()
         })

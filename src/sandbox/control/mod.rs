@@ -110,7 +110,9 @@ pub(super) fn answer(state: &State, method: &Method, name: &str, arguments: Resu
 }
 
 fn refusal(status: u16, reason: &str) -> Answer {
-    Answer::json(status, &json!({"error": reason, "commands": help()}))
+    // The error first, where people look.
+    let reason = serde_json::Value::from(reason);
+    Answer::json_text(status, format!(r#"{{"error":{reason},"commands":{}}}"#, help()))
 }
 
 fn help() -> serde_json::Value {

@@ -120,7 +120,7 @@ impl Draft {
             }
             Value::Address => self.address(true),
             Value::Note => {
-                let note = self.note().unwrap_or_default();
+                let note = self.note().unwrap_or_else(|| self.word(Words::Goods).to_owned());
                 self.push(&quoted(&note));
             }
             Value::Ref(count) => {
