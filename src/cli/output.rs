@@ -96,7 +96,8 @@ pub(super) fn sandbox(sandbox: &Sandbox) {
         let _ = writeln!(out, "export {name}={}", shell_quote(&value));
     }
     let mut counts = sandbox.company().counts();
-    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let is_common = |name: &str| matches!(name, "Customer" | "Item" | "Invoice");
+    counts.sort_by_key(|(name, count)| (!is_common(name), std::cmp::Reverse(*count)));
     let most = counts.iter().take(3).map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ");
     let rest = counts.len().saturating_sub(3);
     let rest = if rest > 0 { format!(" and records of {rest} other entities") } else { String::new() };

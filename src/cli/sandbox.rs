@@ -105,9 +105,13 @@ pub(super) fn run(arguments: &SandboxArguments) -> Result<i32> {
         return control(command.as_deref().unwrap_or("help"), arguments, url.clone());
     }
     let sandbox = Sandbox::start(arguments.options()?).map_err(|error| refused(error.to_string()))?;
-    output::sandbox(&sandbox);
-    // A sandbox is stopped by a signal, and that is its good end.
-    block_on(std::future::pending::<Result<()>>()).map(|_| OK)
+    // A sandbox is stopped by a signal, and that is its good end; what it prints says that it is ready for one.
+    let serving = async {
+        tokio::task::yield_now().await;
+        output::sandbox(&sandbox);
+        std::future::pending::<Result<()>>().await
+    };
+    block_on(serving).map(|_| OK)
 }
 
 fn control(command: &str, arguments: &[String], url: Option<String>) -> Result<i32> {

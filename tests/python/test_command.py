@@ -235,8 +235,9 @@ def test_settings_are_the_same_in_the_core_the_types_and_the_readme():
 
 def test_the_readme_tour_runs(database, tmp_path):
     readme = (ROOT / "README.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
-    (tmp_path / "tour.py").write_text(code)
+    examples = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    assert len(examples) == 2
+    (tmp_path / "tour.py").write_text("\n".join(examples))
     line = [sys.executable, "tour.py"]
     inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     environment = inherited | database.environment
