@@ -113,7 +113,8 @@ except KeyboardInterrupt:
         begin = time.monotonic()
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=20)
-        assert time.monotonic() - begin < 1.5
+        # A second on a quiet machine; tests share theirs.
+        assert time.monotonic() - begin < 3
     assert output == "interrupted\n"
     (committed,) = database.query("SELECT count(*) FROM qbo.windows")[0]
     assert 0 < committed < 24
@@ -130,7 +131,8 @@ def test_the_command_stops_on_signals(database, sent, code):
         begin = time.monotonic()
         process.send_signal(sent)
         _, errors = process.communicate(timeout=20)
-        assert time.monotonic() - begin < 1.5
+        # A second on a quiet machine; tests share theirs.
+        assert time.monotonic() - begin < 3
     assert process.returncode == code
     assert errors.endswith("error: stopped; committed windows stay, and --resume goes on after them\n")
 
