@@ -47,6 +47,8 @@ pub struct BackfillRequest {
     pub dry_run: bool,
     /// Schema of the raw tables.
     pub schema: String,
+    /// Give each window requests of its own.
+    pub is_strict: bool,
 }
 
 /// QBO into landing files.
@@ -60,6 +62,8 @@ pub struct ExtractRequest {
     pub page_size: PageSize,
     /// Where to.
     pub target: LandingTarget,
+    /// Give each window requests of its own.
+    pub is_strict: bool,
 }
 
 /// Landing files into Postgres.
@@ -106,7 +110,8 @@ impl App {
                 false => Vec::new(),
             };
             let left = windows.iter().copied().filter(|window| !skipped.contains(window)).collect();
-            plans.push(plan(entity, left, skipped, request.page_size));
+            let plan = plan(entity, left, skipped, request.page_size);
+            plans.push(Plan { is_strict: request.is_strict, ..plan });
         }
         if request.dry_run {
             return Ok(dry_run(&config.realm_id, plans.iter().map(|plan| (&plan.entity, plan.windows.clone()))));
@@ -129,7 +134,10 @@ impl App {
         let source = open_source(&config)?;
         source.prepare().await?;
         let sink = Arc::new(LandingSink::new(request.target.clone()));
-        let plans = entities.into_iter().map(|e| plan(e, request.windows.clone(), Vec::new(), request.page_size));
+        let plans = entities.into_iter().map(|entity| Plan {
+            is_strict: request.is_strict,
+            ..plan(entity, request.windows.clone(), Vec::new(), request.page_size)
+        });
         let mut report = self.run(Arc::new(source), sink.clone(), plans.collect()).await;
         sink.finish(&mut report)?;
         Ok(report)
@@ -177,7 +185,7 @@ impl App {
 }
 
 fn plan(entity: EntitySpec, windows: Vec<Window>, skipped: Vec<Window>, page_size: PageSize) -> Plan {
-    Plan { entity, windows, skipped, page_size, concurrency: DEFAULT_CONCURRENCY }
+    Plan { entity, windows, skipped, page_size, concurrency: DEFAULT_CONCURRENCY, is_strict: false }
 }
 
 /// A report in which every window that would be read is skipped.
@@ -202,7 +210,7 @@ fn open_source(config: &QboConfig) -> Result<QboSource<ConfiguredTokenStore>> {
     let authorizer =
         Authorizer::new(transport.clone(), config.token_url.clone(), config.credentials.clone(), store, config.retry);
     let client = ApiClient::new(transport, RateLimiter::new(config.limits), TokenCache::new(authorizer), config.retry);
-    QboSource::new(client, &config.api_url, &config.realm_id)
+    QboSource::new(client, &config.api_url, &config.realm_id, config.lag)
 }
 
 /// A file of many windows, split into window files in a temporary directory, so that loading it is loading a directory.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use reqwest::Url;
 
 use crate::error::{Error, Result};
@@ -48,6 +49,7 @@ pub const SETTINGS: &[SettingSpec] = &[
     setting("QBO_MAX_IN_FLIGHT", Some("10"), "Most requests at a time; 0: no limit"),
     setting("QBO_TIMEOUT_S", Some("120"), "Seconds that one request may take"),
     setting("QBO_THROTTLE_WAIT_S", Some("60"), "Seconds to wait after a 429 that names no time"),
+    setting("QBO_LAG_S", Some("30"), "Seconds before the server's present at which a read ends"),
     secret("DATABASE_URL", "Postgres, as postgresql://user:password@host:port/db; goes before PG_*"),
     setting("PG_HOST", None, "Host of Postgres, or directory of its socket"),
     setting("PG_PORT", Some("5432"), "Port of Postgres"),
@@ -109,6 +111,8 @@ pub struct QboConfig {
     pub timeouts: Timeouts,
     /// Retries.
     pub retry: RetryPolicy,
+    /// How far reads stay away from the server's present: fresh writes can become visible late (qbo-facts 3.9).
+    pub lag: TimeDelta,
 }
 
 /// How the connection to Postgres is protected, in libpq's words.
@@ -220,6 +224,7 @@ impl Settings {
             },
             timeouts: Timeouts { connect: Duration::from_secs(10), request: self.request_timeout()? },
             retry: RetryPolicy { throttle_wait: self.seconds("QBO_THROTTLE_WAIT_S")?, ..RetryPolicy::default() },
+            lag: TimeDelta::from_std(self.seconds("QBO_LAG_S")?).unwrap_or_default(),
         })
     }
 

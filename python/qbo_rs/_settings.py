@@ -20,6 +20,7 @@ class Settings(TypedDict, total=False):
     max_in_flight: int  # QBO_MAX_IN_FLIGHT
     timeout_s: float  # QBO_TIMEOUT_S
     throttle_wait_s: float  # QBO_THROTTLE_WAIT_S
+    lag_s: float  # QBO_LAG_S
     database_url: str  # DATABASE_URL
     pg_host: str  # PG_HOST
     pg_port: int  # PG_PORT

@@ -68,6 +68,7 @@ class WindowReport:
     retries: int
     duration_ms: int
     error: str | None
+    read_until: str | None = None
     path: str | None = None
 
     @property

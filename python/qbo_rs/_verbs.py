@@ -58,6 +58,7 @@ def _backfill_request(
     chunk: str,
     page_size: int,
     *,
+    strict_windows: bool,
     resume: bool,
     dry_run: bool,
     schema: str,
@@ -69,6 +70,7 @@ def _backfill_request(
         "end": _instant(end),
         "chunk": str(chunk),
         "page_size": _page_size(page_size),
+        "strict_windows": strict_windows,
         "resume": resume,
         "dry_run": dry_run,
         "schema": schema,
@@ -83,12 +85,15 @@ def _extract_request(
     page_size: int,
     out: AnyPath | None,
     settings: Mapping[str, Any],
+    *,
+    strict_windows: bool,
 ) -> str:
     request = {
         "entities": [entity],
         "windows": [_window(window) for window in windows],
         "page_size": _page_size(page_size),
         "out": None if out is None else os.fspath(out),
+        "strict_windows": strict_windows,
         "settings": _settings(settings),
     }
     return json.dumps(request)
@@ -144,6 +149,7 @@ def extract(
     *,
     page_size: int = 1000,
     out: AnyPath | None = None,
+    strict_windows: bool = False,
     **settings: Unpack[Settings],
 ) -> Landing:
     """Copy windows of an entity from QuickBooks into landing files.
@@ -155,6 +161,7 @@ def extract(
         windows: Windows, pairs of bounds, or dicts with ``start`` and ``end``.
         page_size: Records in a page, 1 to 1000.
         out: A directory, or one file that ends in ``.jsonl`` or ``.jsonl.zst``; default ``QBO_LANDING_DIR``.
+        strict_windows: Give each window requests of its own, see :func:`backfill`.
         **settings: Override the environment.
 
     Returns:
@@ -166,7 +173,8 @@ def extract(
         RetriableError: The token endpoint gave no usable answer.
 
     """
-    return _landing(_core.call("extract", _extract_request(entity, windows, page_size, out, settings)))
+    request = _extract_request(entity, windows, page_size, out, settings, strict_windows=strict_windows)
+    return _landing(_core.call("extract", request))
 
 
 async def extract_async(
@@ -175,10 +183,12 @@ async def extract_async(
     *,
     page_size: int = 1000,
     out: AnyPath | None = None,
+    strict_windows: bool = False,
     **settings: Unpack[Settings],
 ) -> Landing:
     """Do what :func:`extract` does, without blocking the event loop."""
-    return _landing(await _core.call_async("extract", _extract_request(entity, windows, page_size, out, settings)))
+    request = _extract_request(entity, windows, page_size, out, settings, strict_windows=strict_windows)
+    return _landing(await _core.call_async("extract", request))
 
 
 def upsert(landing: AnyLanding, *, schema: str = "raw", **settings: Unpack[Settings]) -> Report:
@@ -213,6 +223,7 @@ def backfill(
     chunk: str = "day",
     page_size: int = 1000,
     *,
+    strict_windows: bool = False,
     resume: bool = False,
     dry_run: bool = False,
     schema: str = "raw",
@@ -228,6 +239,8 @@ def backfill(
         end: First instant after the range.
         chunk: Unit of a window, see :func:`chunk_range`.
         page_size: Records in a page, 1 to 1000.
+        strict_windows: Give each window requests of its own; otherwise windows that follow each other are read in one
+            go and divided by the time of change, so that empty ones cost nothing.
         resume: Leave out windows that earlier runs committed.
         dry_run: Only report the windows; nothing is sent to QuickBooks.
         schema: Schema of the raw tables; it holds one company.
@@ -243,7 +256,16 @@ def backfill(
 
     """
     request = _backfill_request(
-        entity, start, end, chunk, page_size, resume=resume, dry_run=dry_run, schema=schema, settings=settings
+        entity,
+        start,
+        end,
+        chunk,
+        page_size,
+        strict_windows=strict_windows,
+        resume=resume,
+        dry_run=dry_run,
+        schema=schema,
+        settings=settings,
     )
     return _report(_core.call("backfill", request))
 
@@ -255,6 +277,7 @@ async def backfill_async(
     chunk: str = "day",
     page_size: int = 1000,
     *,
+    strict_windows: bool = False,
     resume: bool = False,
     dry_run: bool = False,
     schema: str = "raw",
@@ -262,6 +285,15 @@ async def backfill_async(
 ) -> Report:
     """Do what :func:`backfill` does, without blocking the event loop. Cancelling it leaves committed windows."""
     request = _backfill_request(
-        entity, start, end, chunk, page_size, resume=resume, dry_run=dry_run, schema=schema, settings=settings
+        entity,
+        start,
+        end,
+        chunk,
+        page_size,
+        strict_windows=strict_windows,
+        resume=resume,
+        dry_run=dry_run,
+        schema=schema,
+        settings=settings,
     )
     return _report(await _core.call_async("backfill", request))

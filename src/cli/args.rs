@@ -51,6 +51,9 @@ pub(super) enum Command {
         /// Records in a page, 1 to 1000
         #[arg(long, default_value = "1000", value_name = "N")]
         page_size: String,
+        /// Give each window requests of its own, even if it is empty
+        #[arg(long)]
+        strict_windows: bool,
         /// Leave out the windows that earlier runs committed
         #[arg(long)]
         resume: bool,
@@ -71,6 +74,9 @@ pub(super) enum Command {
         /// Records in a page, 1 to 1000
         #[arg(long, default_value = "1000", value_name = "N")]
         page_size: String,
+        /// Give each window requests of its own, even if it is empty
+        #[arg(long)]
+        strict_windows: bool,
         /// Directory, or one file that ends in .jsonl or .jsonl.zst; default: QBO_LANDING_DIR
         #[arg(long, value_name = "PATH")]
         out: Option<PathBuf>,

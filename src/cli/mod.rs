@@ -84,7 +84,7 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
     let app = App { settings, registry: EntityRegistry::default(), progress };
     let json = arguments.json;
     match arguments.command {
-        Command::Backfill { entities, range, page_size, resume, dry_run, schema } => {
+        Command::Backfill { entities, range, page_size, strict_windows, resume, dry_run, schema } => {
             let request = BackfillRequest {
                 entities,
                 range: range.window()?,
@@ -93,15 +93,17 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
                 resume,
                 dry_run,
                 schema,
+                is_strict: strict_windows,
             };
             report(json, block_on(app.backfill(&request))?)
         }
-        Command::Extract { entities, range, page_size, out } => {
+        Command::Extract { entities, range, page_size, strict_windows, out } => {
             let request = ExtractRequest {
                 entities,
                 windows: chunk_range(range.window()?, range.chunk.parse()?),
                 page_size: parse_page_size(&page_size)?,
                 target: LandingTarget::from_path(&out.unwrap_or_else(|| app.settings.landing_dir()))?,
+                is_strict: strict_windows,
             };
             report(json, block_on(app.extract(&request))?)
         }

@@ -59,6 +59,7 @@ impl Demo {
             resume: false,
             dry_run: false,
             schema: DEFAULT_SCHEMA.to_owned(),
+            is_strict: false,
         };
         let report = app.backfill(&request).await?;
         Ok(Self {

@@ -48,6 +48,8 @@ pub struct Plan {
     pub page_size: PageSize,
     /// Windows read at the same time.
     pub concurrency: usize,
+    /// Each window has requests of its own, even if it turns out to be empty.
+    pub is_strict: bool,
 }
 
 /// How many windows are in flight unless told otherwise: enough to hide the latency of one request behind

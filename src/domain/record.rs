@@ -110,8 +110,10 @@ pub struct Page {
     pub request: Arc<str>,
     /// When the answer was received, by our clock.
     pub ingested_at: DateTime<Utc>,
-    /// The server's `time`, taken when it began to answer (qbo-facts 2.2): nothing changed later is in the page.
-    pub read_at: Option<DateTime<Utc>>,
+    /// Everything changed before this instant and belonging to what is read has been handed on with this page.
+    pub covered_until: DateTime<Utc>,
+    /// What is changed after this instant is left to a later read; none if the source has no clock.
+    pub horizon: Option<DateTime<Utc>>,
     /// The records, those already seen in this window left out.
     pub records: Vec<Record>,
 }

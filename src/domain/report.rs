@@ -13,7 +13,7 @@ pub enum WindowStatus {
     Done,
     /// Nothing of it was committed.
     Failed,
-    /// Not read: an earlier run committed it, or this is a dry run.
+    /// Not read: an earlier run committed it, it lies in the future, or this is a dry run.
     Skipped,
 }
 
@@ -53,7 +53,7 @@ pub struct WindowReport {
     pub end: DateTime<Utc>,
     /// How it ended.
     pub status: WindowStatus,
-    /// Pages read.
+    /// Pages with records of it, or asked for where it begins.
     pub pages: u32,
     /// Distinct records.
     pub rows: u64,
@@ -65,7 +65,7 @@ pub struct WindowReport {
     pub unchanged: u64,
     /// Records that could not be stored.
     pub rejected: u64,
-    /// HTTP requests for data, retries included.
+    /// HTTP requests for data, retries included. One that serves several windows counts for the first.
     pub requests: u64,
     /// Of those, repetitions.
     pub retries: u64,
@@ -73,6 +73,9 @@ pub struct WindowReport {
     pub duration_ms: u64,
     /// Why it failed, one line.
     pub error: Option<String>,
+    /// It reaches into the present and was read up to this instant only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_until: Option<DateTime<Utc>>,
     /// The landing file, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
@@ -100,6 +103,7 @@ impl WindowReport {
             retries: 0,
             duration_ms: 0,
             error: None,
+            read_until: None,
             path: None,
         }
     }
@@ -126,7 +130,7 @@ impl WindowReport {
 pub struct Totals {
     /// Windows of the plan, skipped ones included.
     pub windows: u64,
-    /// Pages read.
+    /// Sum of the windows' pages; one with records of several windows counts for each.
     pub pages: u64,
     /// Records, each counted once a window.
     pub rows: u64,

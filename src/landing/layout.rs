@@ -3,10 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 
 use crate::domain::Window;
 use crate::error::{Error, Result};
+
+/// A file's own time is at least this long after the instant up to which its window was read.
+pub const WRITTEN_AFTER: TimeDelta = TimeDelta::seconds(30);
 
 const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 

@@ -29,9 +29,9 @@ pub struct LandingLine<'a> {
     pub extract_window_start_utc: DateTime<Utc>,
     /// End of its window.
     pub extract_window_end_utc: DateTime<Utc>,
-    /// The server's time when the page was read.
+    /// What was changed after this instant was left to a later extract.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub read_at_utc: Option<DateTime<Utc>>,
+    pub read_until_utc: Option<DateTime<Utc>>,
     /// Page within the window.
     pub page_number: u32,
     /// Rows asked for.
@@ -96,7 +96,7 @@ pub fn write_line(
         ingested_at_utc: page.ingested_at,
         extract_window_start_utc: window.start,
         extract_window_end_utc: window.end,
-        read_at_utc: page.read_at,
+        read_until_utc: page.horizon.filter(|horizon| *horizon < window.end),
         page_number: page.number,
         page_size: page.size,
         request_payload: &request_payload,
@@ -130,7 +130,8 @@ mod tests {
             size: 7,
             request: "{\"query\":\"q\"}".into(),
             ingested_at: now,
-            read_at: None,
+            covered_until: DateTime::UNIX_EPOCH,
+            horizon: None,
             records: Vec::new(),
         };
         let mut out = Vec::new();

@@ -9,5 +9,5 @@ mod layout;
 mod line;
 
 pub use file::{LandingReader, LandingWriter, concatenate, ensure_window, split};
-pub use layout::{LandingFile, LandingTarget, find_files};
+pub use layout::{LandingFile, LandingTarget, WRITTEN_AFTER, find_files};
 pub use line::{LandingLine, write_line};

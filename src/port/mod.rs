@@ -7,6 +7,7 @@ mod secret;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
@@ -26,18 +27,49 @@ pub trait Source: Send + Sync + 'static {
     /// Whatever would stop every window; nothing has been read then.
     fn prepare(&self) -> impl Future<Output = Result<()>> + Send;
 
-    /// Reads a whole window into `pages`, in order. Returning `Ok` promises that nothing is missing.
+    /// Whether one read may serve several windows; otherwise each is read by itself.
+    const SHARES_REQUESTS: bool;
+
+    /// Reads a span into `pages`, in the order of change. Each page says up to which instant nothing is missing; returning
+    /// `Ok` promises it for the whole span, or up to the instant returned, if that is earlier: what lies beyond is left to a
+    /// later read.
     ///
     /// # Errors
-    /// Why the window cannot be complete; pages already sent must not be committed.
-    fn read_window(
+    /// Why what lies behind the last page cannot be complete.
+    fn read_span(
         &self,
         entity: &EntitySpec,
-        window: Window,
+        span: &Span,
         page_size: u32,
         meter: &Meter,
         pages: mpsc::Sender<Page>,
-    ) -> impl Future<Output = Result<()>> + Send;
+    ) -> impl Future<Output = Result<Option<DateTime<Utc>>>> + Send;
+}
+
+/// Time that is read in one go. Its end can be brought forward meanwhile, so that others can take over what is left.
+#[derive(Debug, Clone)]
+pub struct Span {
+    /// First instant inside.
+    pub start: DateTime<Utc>,
+    end: Arc<Mutex<DateTime<Utc>>>,
+}
+
+impl Span {
+    /// The time of a window.
+    pub fn new(window: Window) -> Self {
+        Self { start: window.start, end: Arc::new(Mutex::new(window.end)) }
+    }
+
+    /// First instant after it, as things stand.
+    pub fn end(&self) -> DateTime<Utc> {
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings the end forward; a later one changes nothing.
+    pub fn end_at(&self, end: DateTime<Utc>) {
+        let mut current = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = end.min(*current);
+    }
 }
 
 /// Where records go.
@@ -92,8 +124,8 @@ pub struct ReadSummary {
     pub requests: u64,
     /// Of those, repetitions.
     pub retries: u64,
-    /// The server's `time` of the first answer: the window is complete only up to this instant.
-    pub read_at: Option<DateTime<Utc>>,
+    /// The window is complete only up to this instant, which lies inside of it; none: to its end.
+    pub read_until: Option<DateTime<Utc>>,
 }
 
 /// What a sink has made visible.

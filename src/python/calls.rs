@@ -33,6 +33,7 @@ struct BackfillJson {
     end: String,
     chunk: String,
     page_size: i64,
+    strict_windows: bool,
     resume: bool,
     dry_run: bool,
     schema: String,
@@ -46,6 +47,7 @@ struct ExtractJson {
     windows: Vec<WindowJson>,
     page_size: i64,
     out: Option<PathBuf>,
+    strict_windows: bool,
     settings: BTreeMap<String, String>,
 }
 
@@ -110,6 +112,7 @@ fn backfill(json: BackfillJson) -> Result<Call> {
         resume: json.resume,
         dry_run: json.dry_run,
         schema: json.schema,
+        is_strict: json.strict_windows,
     };
     Ok(Call { app: app(&json.settings)?, request: Request::Backfill(request) })
 }
@@ -122,6 +125,7 @@ fn extract(json: ExtractJson) -> Result<Call> {
         windows: json.windows.iter().map(|w| window(&w.start, &w.end)).collect::<Result<_>>()?,
         page_size: PageSize::new(json.page_size)?,
         target: LandingTarget::from_path(&target)?,
+        is_strict: json.strict_windows,
     };
     Ok(Call { app, request: Request::Extract(request) })
 }

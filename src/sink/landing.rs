@@ -1,12 +1,14 @@
 //! Landing files as a sink.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use log::warn;
 
 use crate::domain::{LoadCounts, Page, Report, WindowStatus};
 use crate::error::{Error, Result};
-use crate::landing::{LandingFile, LandingTarget, LandingWriter, concatenate, write_line};
+use crate::landing::{LandingFile, LandingTarget, LandingWriter, WRITTEN_AFTER, concatenate, write_line};
 use crate::port::{Committed, ReadSummary, Sink, WindowOpening, WindowWriter};
 use crate::sink::distinct::DistinctIds;
 
@@ -114,9 +116,15 @@ impl WindowWriter for LandingWindow {
         Ok(())
     }
 
-    async fn commit(self, _summary: ReadSummary) -> Result<Committed> {
+    async fn commit(self, summary: ReadSummary) -> Result<Committed> {
         let counts = LoadCounts { rows: self.distinct.count(), ..LoadCounts::default() };
         let path = self.writer.finish()?;
+        if let Some(read_until) = summary.read_until {
+            // A file without records has nothing but its time to say how far it was read.
+            let time = SystemTime::from(read_until + WRITTEN_AFTER);
+            let stamped = File::options().append(true).open(&path).and_then(|file| file.set_modified(time));
+            stamped.map_err(|e| Error::landing(&path, e))?;
+        }
         let text = path.to_str().ok_or_else(|| Error::landing(&path, "the path is not UTF-8"))?;
         Ok(Committed { counts, path: Some(text.to_owned()) })
     }

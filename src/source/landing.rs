@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 
 use crate::domain::{EntitySpec, Identity, Page, Window};
 use crate::error::{Error, Result};
-use crate::landing::{LandingFile, LandingLine, LandingReader, find_files};
-use crate::port::{Meter, Source};
+use crate::landing::{LandingFile, LandingLine, LandingReader, WRITTEN_AFTER, find_files};
+use crate::port::{Meter, Source, Span};
 
 /// The window files of one company.
 #[derive(Debug)]
@@ -74,14 +74,17 @@ impl Source for LandingSource {
         Ok(())
     }
 
-    async fn read_window(
+    const SHARES_REQUESTS: bool = false;
+
+    async fn read_span(
         &self,
         entity: &EntitySpec,
-        window: Window,
+        span: &Span,
         _page_size: u32,
         _meter: &Meter,
         pages: mpsc::Sender<Page>,
-    ) -> Result<()> {
+    ) -> Result<Option<DateTime<Utc>>> {
+        let window = Window { start: span.start, end: span.end() };
         let file = self
             .files
             .get(&(entity.name.to_owned(), window))
@@ -98,20 +101,26 @@ impl Source for LandingSource {
                 }
             }
         }
-        pages.send(page.unwrap_or_else(|| empty_page(file))).await.map_err(|_| Error::Cancelled)
+        let mut last = page.unwrap_or_else(|| empty_page(file));
+        last.covered_until = window.end;
+        let horizon = last.horizon;
+        pages.send(last).await.map_err(|_| Error::Cancelled)?;
+        Ok(horizon.filter(|horizon| *horizon < window.end))
     }
 }
 
-/// What stands for a window without records: it too was read at some time, and its file has not changed since.
+/// What stands for a window without records: it too was read up to some time, which its file bears.
 fn empty_page(file: &LandingFile) -> Page {
     let written = std::fs::metadata(&file.path).and_then(|metadata| metadata.modified()).ok();
     let written = written.map(DateTime::<Utc>::from);
+    let horizon = written.map(|written| written - WRITTEN_AFTER);
     Page {
         number: 1,
         size: 0,
         request: "{}".into(),
         ingested_at: written.unwrap_or_default(),
-        read_at: written,
+        covered_until: file.window.end,
+        horizon,
         records: Vec::new(),
     }
 }
@@ -137,7 +146,8 @@ fn page_of_one(line: &[u8], file: &LandingFile, identity: Identity) -> Result<Pa
         size: line.page_size,
         request: line.request_payload.get().into(),
         ingested_at: line.ingested_at_utc,
-        read_at: line.read_at_utc,
+        covered_until: window.start,
+        horizon: line.read_until_utc,
         records: vec![record],
     })
 }

@@ -84,6 +84,7 @@ pub fn request(entities: &[&str], start: &str, end: &str, chunk: &str, page_size
         resume: false,
         dry_run: false,
         schema: "raw".to_owned(),
+        is_strict: false,
     }
 }
 

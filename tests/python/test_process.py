@@ -102,11 +102,11 @@ def test_ctrl_c_stops_within_a_second_and_leaves_committed_windows(database):
 import json, sys, qbo_rs
 settings = json.loads(sys.argv[1])
 try:
-    qbo_rs.backfill("invoices", "2024-01-01", "2026-01-01", "month", **settings)
+    qbo_rs.backfill("invoices", "2024-01-01", "2026-01-01", "month", strict_windows=True, **settings)
 except KeyboardInterrupt:
     print("interrupted")
 """
-    with qbo_rs.sandbox(customers=1, items=1, invoices=300, latency_ms=300, limits=False) as slow:
+    with qbo_rs.sandbox(customers=1, items=1, invoices=300, latency_ms=1000, limits=False) as slow:
         settings = json.dumps(keywords(slow) | database.settings)
         process = subprocess.Popen([sys.executable, "-c", code, settings], stdout=subprocess.PIPE, text=True)
         wait_for_requests(slow, 6)
@@ -122,10 +122,11 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_command_stops_on_signals(database, sent, code):
-    with qbo_rs.sandbox(customers=1, items=1, invoices=300, latency_ms=300, limits=False) as slow:
+    with qbo_rs.sandbox(customers=1, items=1, invoices=300, latency_ms=1000, limits=False) as slow:
         inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
         environment = inherited | slow.environment | database.environment
         line = [COMMAND, "backfill", "invoices", "--start", RANGE[0], "--end", RANGE[1], "--chunk", "month"]
+        line.append("--strict-windows")
         process = subprocess.Popen(line, env=environment, stderr=subprocess.PIPE, text=True)
         wait_for_requests(slow, 6)
         begin = time.monotonic()

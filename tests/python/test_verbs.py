@@ -123,7 +123,9 @@ def test_a_cancelled_twin_stops_and_keeps_committed_windows(database):
 
         async def cancel_in_mid_run():
             task = asyncio.create_task(
-                qbo_rs.backfill_async("invoices", *RANGE, "month", **keywords(slow), **database.settings)
+                qbo_rs.backfill_async(
+                    "invoices", *RANGE, "month", strict_windows=True, **keywords(slow), **database.settings
+                )
             )
             while slow.stats()["data_requests"] < 6:
                 await asyncio.sleep(0.02)

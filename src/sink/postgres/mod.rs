@@ -18,9 +18,9 @@ use crate::port::{Sink, WindowOpening};
 /// The schema of raw tables unless told otherwise.
 pub const DEFAULT_SCHEMA: &str = "raw";
 
-/// A window counts as complete only up to this long before it was read: fresh writes can become visible late
+/// What a resumed read begins before the instant that the last one stopped at: fresh writes can become visible late
 /// (qbo-facts 3.9).
-const VISIBILITY_LAG: TimeDelta = TimeDelta::seconds(30);
+const LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
 
 /// One schema of raw tables in one database.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ impl PostgresSink {
         }
         let rows = connection
             .query(
-                "SELECT window_start_utc, window_end_utc, read_at_utc FROM qbo.windows \
+                "SELECT window_start_utc, window_end_utc, read_until_utc FROM qbo.windows \
                  WHERE schema_name = $1 AND realm_id = $2 AND entity = $3",
                 &[&self.schema, &realm_id, &entity.name],
             )
@@ -70,9 +70,10 @@ impl PostgresSink {
         let committed: Vec<_> = rows
             .iter()
             .filter_map(|row| {
-                let (start, end, read_at): (DateTime<Utc>, DateTime<Utc>, Option<DateTime<Utc>>) =
+                let (start, end, read_until): (DateTime<Utc>, DateTime<Utc>, Option<DateTime<Utc>>) =
                     (row.get(0), row.get(1), row.get(2));
-                let complete_to = read_at.map_or(end, |read_at| end.min(read_at - VISIBILITY_LAG));
+                // Where a read stopped before the end, the next one looks back a little.
+                let complete_to = read_until.map_or(end, |read_until| end.min(read_until - LOOK_BACK));
                 Window::new(start, complete_to).ok()
             })
             .collect();

@@ -100,7 +100,7 @@ impl PostgresWriter {
                     (&window.start, Type::TIMESTAMPTZ),
                     (&window.end, Type::TIMESTAMPTZ),
                     (run_id, Type::TEXT),
-                    (&summary.read_at, Type::TIMESTAMPTZ),
+                    (&summary.read_until, Type::TIMESTAMPTZ),
                     (&(summary.pages as i32), Type::INT4),
                     (&number(counts.rows), Type::INT8),
                     (&number(counts.inserted), Type::INT8),
@@ -127,7 +127,7 @@ impl WindowWriter for PostgresWriter {
         self.next_seq += page.records.len() as i32;
         let transaction = match &mut self.transaction {
             Some(transaction) => transaction,
-            none => none.insert(Transaction::begin(&self.pool, true).await?),
+            none => none.insert(Transaction::begin(&self.pool).await?),
         };
         transaction.copy(rows).await
     }
@@ -142,7 +142,8 @@ impl WindowWriter for PostgresWriter {
                 counts = self.merge(&transaction).await?;
             }
             None => {
-                transaction = Transaction::begin(&self.pool, false).await?;
+                // One statement is a transaction of its own: there can be thousands of empty windows.
+                transaction = Transaction::single_statement(&self.pool).await?;
                 counts = LoadCounts::default();
             }
         }
@@ -157,6 +158,7 @@ impl WindowWriter for PostgresWriter {
 struct Transaction {
     connection: Option<Object>,
     copy: Option<Pin<Box<CopyInSink<Bytes>>>>,
+    is_open: bool,
 }
 
 impl std::fmt::Debug for Transaction {
@@ -168,16 +170,19 @@ impl std::fmt::Debug for Transaction {
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 impl Transaction {
-    async fn begin(pool: &Pool, with_staging: bool) -> Result<Self> {
-        let mut transaction = Self { connection: Some(connect::take(pool).await?), copy: None };
+    async fn begin(pool: &Pool) -> Result<Self> {
+        let mut transaction = Self { connection: Some(connect::take(pool).await?), copy: None, is_open: true };
         transaction.execute("BEGIN").await?;
-        if with_staging {
-            transaction.execute(copy_format::CREATE_STAGING).await?;
-            let sink = transaction.connection()?.copy_in(copy_format::COPY_STAGING).await.map_err(database_error)?;
-            transaction.copy = Some(Box::pin(sink));
-            transaction.copy(copy_format::header()).await?;
-        }
+        transaction.execute(copy_format::CREATE_STAGING).await?;
+        let sink = transaction.connection()?.copy_in(copy_format::COPY_STAGING).await.map_err(database_error)?;
+        transaction.copy = Some(Box::pin(sink));
+        transaction.copy(copy_format::header()).await?;
         Ok(transaction)
+    }
+
+    /// For one statement, which commits by itself.
+    async fn single_statement(pool: &Pool) -> Result<Self> {
+        Ok(Self { connection: Some(connect::take(pool).await?), copy: None, is_open: false })
     }
 
     async fn copy(&mut self, data: Bytes) -> Result<()> {
@@ -209,7 +214,9 @@ impl Transaction {
     }
 
     async fn commit(mut self) -> Result<()> {
-        self.execute("COMMIT").await?;
+        if self.is_open {
+            self.execute("COMMIT").await?;
+        }
         // Only now may the connection go back to the pool.
         drop(self.connection.take());
         Ok(())
@@ -263,10 +270,10 @@ WITH pages AS (
 SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM merged";
 
 const WRITE_LEDGER: &str = "
-INSERT INTO qbo.windows (schema_name, realm_id, entity, window_start_utc, window_end_utc, run_id, read_at_utc, pages,
+INSERT INTO qbo.windows (schema_name, realm_id, entity, window_start_utc, window_end_utc, run_id, read_until_utc, pages,
     rows, inserted, updated, unchanged, rejected, requests, retries)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (schema_name, realm_id, entity, window_start_utc, window_end_utc) DO UPDATE SET
-    run_id = EXCLUDED.run_id, read_at_utc = EXCLUDED.read_at_utc, pages = EXCLUDED.pages, rows = EXCLUDED.rows,
+    run_id = EXCLUDED.run_id, read_until_utc = EXCLUDED.read_until_utc, pages = EXCLUDED.pages, rows = EXCLUDED.rows,
     inserted = EXCLUDED.inserted, updated = EXCLUDED.updated, unchanged = EXCLUDED.unchanged,
     rejected = EXCLUDED.rejected, requests = EXCLUDED.requests, retries = EXCLUDED.retries, committed_at_utc = now()";

@@ -1,4 +1,4 @@
-//! Keeping one's place in a window by value, not by offset.
+//! Keeping one's place in a span by value, not by offset.
 //!
 //! With offsets, a record that is edited during the read moves to the end, all later ones shift left, and the next page
 //! skips one (qbo-facts 3.8). Here the next page starts at the last second seen, inclusive, and what was seen of that
@@ -14,7 +14,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use crate::domain::query::Order;
-use crate::domain::{Ordering, PageSize, Record, Window};
+use crate::domain::{Ordering, PageSize, Record};
 use crate::error::{Error, Result};
 
 /// The next query to send.
@@ -27,11 +27,11 @@ pub(super) struct Step {
     pub max_results: u32,
 }
 
-/// A place in a window.
+/// A place in a span of time.
 #[derive(Debug)]
 pub(super) struct Cursor {
-    window: Window,
     page_size: u32,
+    /// What was changed before it has been handed on.
     from: DateTime<Utc>,
     mode: Mode,
     /// What was handed on of the second `from`: id and a hash of the payload, since a record can change twice in it.
@@ -50,10 +50,9 @@ enum Mode {
     /// The order cannot be relied on: only a page that is not full holds all that was asked for. A full one is asked for
     /// again with half the time.
     Halving {
-        until: DateTime<Utc>,
+        until: Option<DateTime<Utc>>,
         size: u32,
     },
-    Finished,
 }
 
 /// Pages of one row could not overlap by one.
@@ -64,20 +63,27 @@ const SMALLEST_OVERLAPPING_PAGE: u32 = 2;
 const MOST_VAIN_RESTARTS: u32 = 20;
 
 impl Cursor {
-    pub fn new(window: Window, page_size: u32, ordering: Ordering) -> Self {
+    pub fn new(from: DateTime<Utc>, page_size: u32, ordering: Ordering) -> Self {
         let mode = match ordering {
             Ordering::By(_) => Mode::ByTime,
-            Ordering::Unreliable => Mode::Halving { until: window.end, size: page_size },
+            Ordering::Unreliable => Mode::Halving { until: None, size: page_size },
         };
-        Self { window, page_size, from: window.start, mode, seen: HashMap::new(), vain_restarts: 0 }
+        Self { page_size, from, mode, seen: HashMap::new(), vain_restarts: 0 }
     }
 
-    /// What to ask for next; `None` when the window has been read.
-    pub fn next_step(&self) -> Option<Step> {
+    /// Everything changed before this instant has been handed on.
+    pub fn covered_until(&self) -> DateTime<Utc> {
+        self.from
+    }
+
+    /// What to ask for next, in a span that ends there as things stand; `None` when it has been read.
+    pub fn next_step(&self, end: DateTime<Utc>) -> Option<Step> {
+        if self.from >= end {
+            return None;
+        }
         let (until, order, start_position, max_results) = match self.mode {
-            Mode::Finished => return None,
-            Mode::ByTime => (self.window.end, Order::LastUpdated, 1, self.page_size),
-            Mode::Halving { until, size } => (until, Order::LastUpdated, 1, size),
+            Mode::ByTime => (end, Order::LastUpdated, 1, self.page_size),
+            Mode::Halving { until, size } => (until.map_or(end, |until| until.min(end)), Order::LastUpdated, 1, size),
             Mode::WithinSecond { position, .. } => {
                 (self.end_of_second(), Order::WithinSecond, position, self.page_size.max(SMALLEST_OVERLAPPING_PAGE))
             }
@@ -85,58 +91,48 @@ impl Cursor {
         Some(Step { from: self.from, until, order, start_position, max_results })
     }
 
-    /// Takes the rows that came for the last step; returns those not seen before.
+    /// Takes the rows that came for a step; returns those not seen before.
     ///
     /// # Errors
     /// [`Error::Decode`] if the rows are not what was asked for: going on could lose records.
-    pub fn accept(&mut self, rows: Vec<Record>) -> Result<Vec<Record>> {
-        let Some(step) = self.next_step() else { return Ok(Vec::new()) };
-        check(&step, &rows, !matches!(self.mode, Mode::Halving { .. }))?;
+    pub fn accept(&mut self, step: &Step, rows: Vec<Record>) -> Result<Vec<Record>> {
+        check(step, &rows, !matches!(self.mode, Mode::Halving { .. }))?;
         let is_full = rows.len() >= step.max_results as usize;
-        match std::mem::replace(&mut self.mode, Mode::Finished) {
+        match std::mem::replace(&mut self.mode, Mode::ByTime) {
             Mode::WithinSecond { last_id, .. } => self.accept_within_second(rows, step, last_id, is_full),
-            Mode::Halving { until, size } => self.accept_halving(rows, until, size, is_full),
-            Mode::ByTime | Mode::Finished => Ok(self.accept_by_time(rows, is_full)),
+            Mode::Halving { size, .. } => self.accept_halving(rows, step, size, is_full),
+            Mode::ByTime => Ok(self.accept_by_time(rows, step, is_full)),
         }
     }
 
     /// A full page is asked for again with half the time, and within a second with twice the size.
-    fn accept_halving(
-        &mut self,
-        rows: Vec<Record>,
-        until: DateTime<Utc>,
-        size: u32,
-        is_full: bool,
-    ) -> Result<Vec<Record>> {
-        let seconds = (until - self.from).num_seconds();
-        self.mode = match is_full {
-            true if seconds > 1 => Mode::Halving { until: self.from + TimeDelta::seconds(seconds / 2), size },
-            true if size < PageSize::LARGEST => Mode::Halving { until, size: PageSize::LARGEST.min(size * 2) },
-            true => {
-                let (count, second) = (rows.len(), self.from.to_rfc3339());
-                let reason =
-                    format!("{count} or more records changed at {second}, and their order cannot be relied on");
-                return Err(Error::decode(NOT_ASKED_FOR, reason));
-            }
-            false if until < self.window.end => Mode::Halving { until: self.window.end, size: self.page_size },
-            false => Mode::Finished,
-        };
-        if is_full {
-            return Ok(Vec::new());
+    fn accept_halving(&mut self, rows: Vec<Record>, step: &Step, size: u32, is_full: bool) -> Result<Vec<Record>> {
+        let seconds = (step.until - step.from).num_seconds();
+        if !is_full {
+            self.mode = Mode::Halving { until: None, size: self.page_size };
+            self.from = step.until;
+            return Ok(rows);
         }
-        self.from = until;
-        Ok(rows)
+        self.mode = if seconds > 1 {
+            Mode::Halving { until: Some(step.from + TimeDelta::seconds(seconds / 2)), size }
+        } else if size < PageSize::LARGEST {
+            Mode::Halving { until: Some(step.until), size: PageSize::LARGEST.min(size * 2) }
+        } else {
+            let (count, second) = (rows.len(), self.from.to_rfc3339());
+            let reason = format!("{count} or more records changed at {second}, and their order cannot be relied on");
+            return Err(Error::decode(NOT_ASKED_FOR, reason));
+        };
+        Ok(Vec::new())
     }
 
-    fn accept_by_time(&mut self, rows: Vec<Record>, is_full: bool) -> Vec<Record> {
+    fn accept_by_time(&mut self, rows: Vec<Record>, step: &Step, is_full: bool) -> Vec<Record> {
         let last = rows.last().map(second_of).filter(|_| is_full);
         let fresh = self.keep_unseen(rows);
         match last {
-            None => self.mode = Mode::Finished,
+            None => self.move_on(step.until),
             Some(second) if second > self.from => {
                 self.from = second;
                 self.seen = fresh.iter().filter(|row| second_of(row) == second).map(fingerprint).collect();
-                self.mode = Mode::ByTime;
             }
             Some(_) => {
                 self.seen.extend(fresh.iter().map(fingerprint));
@@ -146,10 +142,15 @@ impl Cursor {
         fresh
     }
 
+    fn move_on(&mut self, to: DateTime<Utc>) {
+        self.from = to;
+        self.seen.clear();
+    }
+
     fn accept_within_second(
         &mut self,
         rows: Vec<Record>,
-        step: Step,
+        step: &Step,
         last_id: Option<String>,
         is_full: bool,
     ) -> Result<Vec<Record>> {
@@ -168,9 +169,7 @@ impl Cursor {
         } else if is_full {
             self.mode = Mode::WithinSecond { position: step.start_position + advance, last_id: end_id };
         } else {
-            self.from = self.end_of_second();
-            self.seen.clear();
-            self.mode = if self.from < self.window.end { Mode::ByTime } else { Mode::Finished };
+            self.move_on(self.end_of_second());
         }
         Ok(fresh)
     }
@@ -180,7 +179,7 @@ impl Cursor {
     }
 
     fn end_of_second(&self) -> DateTime<Utc> {
-        (self.from + TimeDelta::seconds(1)).min(self.window.end)
+        self.from + TimeDelta::seconds(1)
     }
 }
 
@@ -269,18 +268,18 @@ mod tests {
 
     /// Reads the window while `edits` happen, one batch before each page; returns the newest version read of each id.
     fn read(books: &mut Books, end: i64, page_size: u32, edits: &[Vec<u32>]) -> (BTreeMap<u32, u32>, usize) {
-        let mut cursor = Cursor::new(Window { start: at(0), end: at(end) }, page_size, ORDERED);
+        let mut cursor = Cursor::new(at(0), page_size, ORDERED);
         let mut edits = edits.iter();
         let (mut read, mut handed_on) = (BTreeMap::new(), 0);
-        while let Some(step) = cursor.next_step() {
-            for row in cursor.accept(books.answer(&step)).unwrap() {
+        while let Some(step) = cursor.next_step(at(end)) {
+            for row in cursor.accept(&step, books.answer(&step)).unwrap() {
                 handed_on += 1;
                 let version = std::str::from_utf8(row.payload.as_bytes()).unwrap();
                 let version = version.trim_start_matches("{\"v\":").trim_end_matches('}').parse().unwrap();
                 read.insert(row.id.parse().unwrap(), version);
             }
             // What is edited after the last answer belongs to a later read.
-            if cursor.next_step().is_some() {
+            if cursor.next_step(at(end)).is_some() {
                 edits.next().into_iter().flatten().for_each(|&id| books.edit(id));
             }
         }
@@ -326,11 +325,11 @@ mod tests {
     fn a_quiet_window_costs_one_request_a_page() {
         let rows = (0..1000).map(|id| (id, (i64::from(id / 20), 0))).collect();
         let books = Books { rows, now: SPAN };
-        let mut cursor = Cursor::new(Window { start: at(0), end: at(SPAN) }, 100, ORDERED);
+        let mut cursor = Cursor::new(at(0), 100, ORDERED);
         let mut requests = 0;
-        while let Some(step) = cursor.next_step() {
+        while let Some(step) = cursor.next_step(at(SPAN)) {
             requests += 1;
-            cursor.accept(books.answer(&step)).unwrap();
+            cursor.accept(&step, books.answer(&step)).unwrap();
         }
         // 1000 rows, and at most one second's 20 read again on each page.
         assert_eq!(requests, 13);
@@ -343,55 +342,74 @@ mod tests {
             row.updated_at = at(0) + TimeDelta::milliseconds(millis);
             row
         };
-        let mut cursor = Cursor::new(Window { start: at(0), end: at(10) }, 2, ORDERED);
-        assert_eq!(cursor.accept(vec![with_fraction(1, 900), with_fraction(2, 1500)]).unwrap().len(), 2);
+        let mut cursor = Cursor::new(at(0), 2, ORDERED);
+        let step = cursor.next_step(at(10)).unwrap();
+        assert_eq!(cursor.accept(&step, vec![with_fraction(1, 900), with_fraction(2, 1500)]).unwrap().len(), 2);
         // The second page begins within the second that the first one ended in.
         let rows = vec![with_fraction(3, 1200), with_fraction(2, 1500)];
-        assert_eq!(cursor.accept(rows).unwrap().iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["3"]);
+        let step = cursor.next_step(at(10)).unwrap();
+        assert_eq!(cursor.accept(&step, rows).unwrap().iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["3"]);
     }
 
     #[test]
     fn a_server_that_shuffles_a_crowded_second_is_given_up() {
-        let mut cursor = Cursor::new(Window { start: at(0), end: at(10) }, 2, ORDERED);
+        let mut cursor = Cursor::new(at(0), 2, ORDERED);
         let page = |first, second| vec![record(first, 0, 0), record(second, 0, 0)];
-        assert!(cursor.accept(page(1, 2)).is_ok());
         let outcome = (0..100).try_for_each(|turn| {
             let rows = if turn % 2 == 0 { page(1, 2) } else { page(3, 4) };
-            cursor.accept(rows).map(|_| ())
+            let step = cursor.next_step(at(10)).unwrap();
+            cursor.accept(&step, rows).map(|_| ())
         });
         assert!(outcome.is_err());
     }
 
     #[test]
     fn rows_out_of_order_or_range_are_refused() {
-        let window = Window { start: at(0), end: at(10) };
-        let out_of_order = vec![record(1, 5, 0), record(2, 4, 0)];
-        assert!(Cursor::new(window, 10, ORDERED).accept(out_of_order).is_err());
-        assert!(Cursor::new(window, 10, ORDERED).accept(vec![record(1, 10, 0)]).is_err());
+        let accept = |rows| {
+            let mut cursor = Cursor::new(at(0), 10, ORDERED);
+            let step = cursor.next_step(at(10)).unwrap();
+            cursor.accept(&step, rows)
+        };
+        assert!(accept(vec![record(1, 5, 0), record(2, 4, 0)]).is_err());
+        assert!(accept(vec![record(1, 10, 0)]).is_err());
     }
 
     #[test]
     fn rows_in_no_order_are_read_by_halving_until_pages_are_not_full() {
         let rows = (0..200).map(|id| (id, (i64::from(id * 7 % 50), 0))).collect();
         let books = Books { rows, now: SPAN };
-        let mut cursor = Cursor::new(Window { start: at(0), end: at(SPAN) }, 13, Ordering::Unreliable);
+        let mut cursor = Cursor::new(at(0), 13, Ordering::Unreliable);
         let mut read = std::collections::BTreeSet::new();
-        while let Some(step) = cursor.next_step() {
+        while let Some(step) = cursor.next_step(at(SPAN)) {
             let mut rows = books.answer(&step);
             rows.reverse();
-            read.extend(cursor.accept(rows).unwrap().into_iter().map(|row| row.id));
+            read.extend(cursor.accept(&step, rows).unwrap().into_iter().map(|row| row.id));
         }
         assert_eq!(read.len(), 200);
         let crowded = |count: u32| {
             let books = Books { rows: (0..count).map(|id| (id, (3, 0))).collect(), now: SPAN };
-            let mut cursor = Cursor::new(Window { start: at(0), end: at(SPAN) }, 13, Ordering::Unreliable);
+            let mut cursor = Cursor::new(at(0), 13, Ordering::Unreliable);
             let mut read = 0;
-            while let Some(step) = cursor.next_step() {
-                read += cursor.accept(books.answer(&step))?.len();
+            while let Some(step) = cursor.next_step(at(SPAN)) {
+                read += cursor.accept(&step, books.answer(&step))?.len();
             }
             Ok::<_, Error>(read)
         };
         assert_eq!(crowded(999).unwrap(), 999);
         assert!(crowded(1000).unwrap_err().to_string().contains("cannot be relied on"));
+    }
+
+    #[test]
+    fn a_span_that_is_cut_short_while_it_is_read_ends_there() {
+        let rows = (0..100).map(|id| (id, (i64::from(id / 2), 0))).collect();
+        let books = Books { rows, now: SPAN };
+        let mut cursor = Cursor::new(at(0), 10, ORDERED);
+        let (mut end, mut read) = (at(SPAN), 0);
+        while let Some(step) = cursor.next_step(end) {
+            read +=
+                cursor.accept(&step, books.answer(&step)).unwrap().iter().filter(|row| row.updated_at < at(20)).count();
+            end = at(20);
+        }
+        assert!(read == 40 && cursor.covered_until() >= at(20));
     }
 }

@@ -12,8 +12,6 @@ CREATE TABLE IF NOT EXISTS qbo.windows (
     window_start_utc timestamptz NOT NULL,
     window_end_utc   timestamptz NOT NULL,
     run_id           text NOT NULL,
-    -- The server's time when the read began: what changed later is not in the window.
-    read_at_utc      timestamptz,
     pages            int NOT NULL,
     rows             bigint NOT NULL,
     inserted         bigint NOT NULL,
@@ -23,5 +21,9 @@ CREATE TABLE IF NOT EXISTS qbo.windows (
     requests         bigint NOT NULL,
     retries          bigint NOT NULL,
     committed_at_utc timestamptz NOT NULL DEFAULT now(),
+    -- What changed after this instant is not in the window; null: the window is whole.
+    read_until_utc   timestamptz,
     PRIMARY KEY (schema_name, realm_id, entity, window_start_utc, window_end_utc)
 );
+-- For ledgers made before it was there.
+ALTER TABLE qbo.windows ADD COLUMN IF NOT EXISTS read_until_utc timestamptz;

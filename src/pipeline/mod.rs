@@ -1,0 +1,183 @@
+//! Drives any source into any sink. Windows that follow each other are read in one go where the source allows it, and each
+//! is stored and committed by itself, whole or not at all; pages pass through a bounded channel, so that memory stays
+//! flat.
+
+mod span;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use log::{error, info};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use self::span::SpanTask;
+use crate::domain::instant::format_instant;
+use crate::domain::{Plan, RunReport, Window, WindowReport, WindowStatus};
+use crate::error::Error;
+use crate::port::{Progress, Sink, Source};
+
+/// Where the events of windows read, but not yet stored, go: people are told of each window once, when it is done.
+pub const READ_EVENTS: &str = "qbo_rs::read";
+
+/// Runs one entity's plan. Never fails as a whole: each window's outcome is in the report.
+pub async fn run<S: Source, K: Sink>(
+    source: Arc<S>,
+    sink: Arc<K>,
+    plan: Plan,
+    run_id: &str,
+    progress: Arc<dyn Progress>,
+) -> RunReport {
+    let begin = Instant::now();
+    let entity = plan.entity.name;
+    progress.run_started(entity, plan.windows.len());
+    let mut reports: Vec<_> = plan.skipped.iter().copied().map(WindowReport::skipped).collect();
+    let mut run = Run::new::<S>(&plan);
+    let (news, mut events) = mpsc::unbounded_channel();
+    let task = SpanTask {
+        source: source.clone(),
+        sink,
+        entity: plan.entity.clone(),
+        run_id: run_id.to_owned(),
+        page_size: plan.page_size.get(),
+        progress: progress.clone(),
+        news,
+        idle: run.idle.clone(),
+    };
+    loop {
+        while run.stopped_by.is_none() && run.tasks.len() < run.concurrency {
+            let Some(windows) = run.waiting.pop_front() else { break };
+            run.tasks.spawn(task.clone().run(windows));
+        }
+        run.tell_idle();
+        if run.tasks.is_empty() {
+            break;
+        }
+        tokio::select! {
+            // What a task has said is heard before its end is noticed.
+            biased;
+            Some(event) = events.recv() => run.hear::<K>(event, entity, &progress, &mut reports),
+            Some(_) = run.tasks.join_next() => {}
+        }
+    }
+    drop(task);
+    while let Some(event) = events.recv().await {
+        run.hear::<K>(event, entity, &progress, &mut reports);
+    }
+    // A task catches its panics; whatever else may end it must not make its windows disappear.
+    let reason = match run.stopped_by {
+        Some(reason) => format!("not attempted: {reason}"),
+        None => Error::Cancelled.to_string(),
+    };
+    reports.extend(run.outstanding.into_iter().map(|window| failed(window, reason.clone())));
+    progress.run_finished(entity);
+    let millis = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let report = RunReport::new(entity, source.realm_id(), run_id, reports, millis);
+    log_run(K::PHASE, &report);
+    report
+}
+
+/// What a task has to say.
+enum Event {
+    /// A window has ended; its error ends the whole run if the flag is set.
+    Window(WindowReport, bool),
+    /// Windows that somebody else may read.
+    Left(VecDeque<Window>),
+}
+
+/// Where a run stands.
+struct Run {
+    waiting: VecDeque<VecDeque<Window>>,
+    tasks: JoinSet<()>,
+    concurrency: usize,
+    /// How many more tasks would find time to read, for those that read to give away windows.
+    idle: Arc<AtomicUsize>,
+    outstanding: BTreeSet<Window>,
+    stopped_by: Option<String>,
+}
+
+impl Run {
+    fn new<S: Source>(plan: &Plan) -> Self {
+        let shares = S::SHARES_REQUESTS && !plan.is_strict;
+        Self {
+            waiting: if shares { adjacent(&plan.windows) } else { plan.windows.iter().map(|w| [*w].into()).collect() },
+            tasks: JoinSet::new(),
+            concurrency: plan.concurrency.max(1),
+            idle: Arc::default(),
+            outstanding: plan.windows.iter().copied().collect(),
+            stopped_by: None,
+        }
+    }
+
+    fn tell_idle(&self) {
+        let is_over = self.stopped_by.is_some() || !self.waiting.is_empty();
+        let idle = if is_over { 0 } else { self.concurrency - self.tasks.len() };
+        self.idle.store(idle, Ordering::Relaxed);
+    }
+
+    fn hear<K: Sink>(
+        &mut self,
+        event: Event,
+        entity: &str,
+        progress: &Arc<dyn Progress>,
+        reports: &mut Vec<WindowReport>,
+    ) {
+        match event {
+            Event::Left(windows) => self.waiting.push_back(windows),
+            Event::Window(report, ends_run) => {
+                if ends_run && self.stopped_by.is_none() {
+                    self.stopped_by.clone_from(&report.error);
+                }
+                self.outstanding.remove(&report.window());
+                progress.window_finished(entity, &report);
+                log_window(K::PHASE, entity, &report);
+                reports.push(report);
+            }
+        }
+    }
+}
+
+/// Runs of windows that follow each other without a gap.
+fn adjacent(windows: &[Window]) -> VecDeque<VecDeque<Window>> {
+    let mut runs: VecDeque<VecDeque<Window>> = VecDeque::new();
+    for window in windows {
+        match runs.back_mut() {
+            Some(run) if run.back().is_some_and(|last| last.end == window.start) => run.push_back(*window),
+            _ => runs.push_back([*window].into()),
+        }
+    }
+    runs
+}
+
+fn failed(window: Window, error: String) -> WindowReport {
+    WindowReport { error: Some(error), ..WindowReport::empty(window, WindowStatus::Failed) }
+}
+
+fn log_window(phase: &str, entity: &str, window: &WindowReport) {
+    let (start, end) = (format_instant(window.start), format_instant(window.end));
+    if let Some(reason) = &window.error {
+        error!(phase, event = "window_failed", entity, window_start = start.as_str(), window_end = end.as_str(),
+            pages = window.pages, requests = window.requests, retries = window.retries,
+            duration_ms = window.duration_ms;
+            "{entity} [{start}, {end}) failed: {reason}");
+    } else {
+        info!(phase, event = "window_done", entity, window_start = start.as_str(), window_end = end.as_str(),
+            pages = window.pages, rows = window.rows, inserted = window.inserted, updated = window.updated,
+            unchanged = window.unchanged, rejected = window.rejected, requests = window.requests,
+            retries = window.retries, duration_ms = window.duration_ms;
+            "{entity} [{start}, {end}) done: {} rows, {} inserted, {} updated, {} unchanged",
+            window.rows, window.inserted, window.updated, window.unchanged);
+    }
+}
+
+fn log_run(phase: &str, run: &RunReport) {
+    let (entity, totals) = (run.entity.as_str(), &run.totals);
+    info!(phase, event = "run_finished", entity, run_id = run.run_id.as_str(), windows = totals.windows,
+        pages = totals.pages, rows = totals.rows, inserted = totals.inserted, updated = totals.updated,
+        unchanged = totals.unchanged, rejected = totals.rejected, requests = totals.requests,
+        retries = totals.retries, duration_ms = totals.duration_ms;
+        "{entity}: {} windows, {} rows, {} inserted, {} updated, {} unchanged, {} requests, {} ms", totals.windows,
+        totals.rows, totals.inserted, totals.updated, totals.unchanged, totals.requests, totals.duration_ms);
+}

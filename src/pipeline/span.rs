@@ -1,0 +1,262 @@
+//! Reading a span of windows: its pages are divided among the windows by time of change, and a window is committed as soon
+//! as everything up to its end has been read.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use log::info;
+use tokio::sync::mpsc;
+
+use super::{Event, READ_EVENTS, failed};
+use crate::domain::instant::format_instant;
+use crate::domain::{EntitySpec, Page, Window, WindowReport, WindowStatus};
+use crate::error::{Error, Result};
+use crate::port::{Committed, Meter, Progress, ReadSummary, Sink, Source, Span, WindowOpening, WindowWriter};
+
+/// Pages read ahead of the sink: one being stored, one waiting.
+const PAGES_AHEAD: usize = 1;
+
+/// Everything that reading a span takes.
+pub(super) struct SpanTask<S, K> {
+    pub source: Arc<S>,
+    pub sink: Arc<K>,
+    pub entity: EntitySpec,
+    pub run_id: String,
+    pub page_size: u32,
+    pub progress: Arc<dyn Progress>,
+    pub news: mpsc::UnboundedSender<Event>,
+    pub idle: Arc<AtomicUsize>,
+}
+
+impl<S, K> Clone for SpanTask<S, K> {
+    fn clone(&self) -> Self {
+        Self {
+            source: self.source.clone(),
+            sink: self.sink.clone(),
+            entity: self.entity.clone(),
+            run_id: self.run_id.clone(),
+            page_size: self.page_size,
+            progress: self.progress.clone(),
+            news: self.news.clone(),
+            idle: self.idle.clone(),
+        }
+    }
+}
+
+impl<S: Source, K: Sink> SpanTask<S, K> {
+    /// Reads windows that follow each other. One that fails does not take the others with it, unless its error ends the
+    /// run.
+    pub async fn run(self, windows: VecDeque<Window>) {
+        let mut left = windows;
+        while let (Some(first), Some(last)) = (left.front().copied(), left.back().copied()) {
+            let span = Span::new(Window { start: first.start, end: last.end });
+            let meter = Meter::default();
+            let mut division =
+                Division { task: &self, span: &span, meter: &meter, left, current: Current::new(), counted: (0, 0) };
+            let outcome = AssertUnwindSafe(division.read()).catch_unwind().await;
+            let outcome = outcome.unwrap_or_else(|panic| Err(Error::from_panic(&*panic)));
+            let Err(error) = outcome else { return };
+            let ends_run = error.ends_run();
+            division.fail(&error);
+            left = std::mem::take(&mut division.left);
+            if ends_run {
+                return;
+            }
+        }
+    }
+
+    async fn open(&self, window: Window) -> Result<K::Writer> {
+        let opening = WindowOpening {
+            realm_id: self.source.realm_id().to_owned(),
+            entity: self.entity.clone(),
+            window,
+            run_id: self.run_id.clone(),
+        };
+        self.sink.open_window(opening).await
+    }
+}
+
+/// One span's pages on their way to its windows.
+struct Division<'t, S: Source, K: Sink> {
+    task: &'t SpanTask<S, K>,
+    span: &'t Span,
+    meter: &'t Meter,
+    /// Windows not yet done; the first is the one being read.
+    left: VecDeque<Window>,
+    current: Current<K::Writer>,
+    /// Requests and retries already put down to a window.
+    counted: (u64, u64),
+}
+
+/// The window being read.
+struct Current<W> {
+    begin: Instant,
+    writer: Option<W>,
+    pages: u32,
+    rows: u64,
+    requests: u64,
+    retries: u64,
+}
+
+impl<W> Current<W> {
+    fn new() -> Self {
+        Self { begin: Instant::now(), writer: None, pages: 0, rows: 0, requests: 0, retries: 0 }
+    }
+}
+
+impl<S: Source, K: Sink> Division<'_, S, K> {
+    async fn read(&mut self) -> Result<()> {
+        let SpanTask { source, entity, page_size, .. } = self.task;
+        let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
+        let (span, meter) = (self.span, self.meter);
+        let read = source.read_span(entity, span, *page_size, meter, sender);
+        let (read, stored) = tokio::join!(read, self.store(receiver));
+        // A sink that failed also stops the reader; its error is the cause.
+        stored?;
+        let read_until = read?;
+        self.finish(read_until).await
+    }
+
+    async fn store(&mut self, mut pages: mpsc::Receiver<Page>) -> Result<()> {
+        while let Some(page) = pages.recv().await {
+            self.count_requests();
+            self.task.progress.page_read(self.task.entity.name, page.records.len());
+            let is_more = page.horizon.is_none_or(|horizon| page.covered_until < horizon);
+            self.divide(page).await?;
+            if is_more {
+                self.give_away();
+            }
+        }
+        Ok(())
+    }
+
+    /// A request counts for the window at which it began.
+    fn count_requests(&mut self) {
+        let (requests, retries) = (self.meter.requests(), self.meter.retries());
+        self.current.requests += requests - self.counted.0;
+        self.current.retries += retries - self.counted.1;
+        self.counted = (requests, retries);
+    }
+
+    async fn divide(&mut self, page: Page) -> Result<()> {
+        let Page { mut records, covered_until, horizon, .. } = page;
+        // Most pages come in this order already.
+        records.sort_by_key(|record| record.updated_at);
+        let mut records = VecDeque::from(records);
+        let mut is_first = true;
+        while let Some(window) = self.left.front().copied() {
+            let inside = records.partition_point(|record| record.updated_at < window.end);
+            let rest = records.split_off(inside);
+            let own = std::mem::replace(&mut records, rest);
+            if is_first || !own.is_empty() {
+                let share =
+                    Page { records: own.into(), request: page.request.clone(), number: self.current.pages + 1, ..page };
+                self.write(window, share).await?;
+            }
+            is_first = false;
+            let is_read = window.end <= covered_until && horizon.is_none_or(|horizon| window.end <= horizon);
+            if !is_read {
+                break;
+            }
+            self.commit(window, None).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, window: Window, page: Page) -> Result<()> {
+        self.current.pages += 1;
+        self.current.rows += page.records.len() as u64;
+        if self.current.writer.is_none() {
+            self.current.writer = Some(self.task.open(window).await?);
+        }
+        match &mut self.current.writer {
+            Some(writer) => writer.write(page).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Commits the first window and goes on to the next.
+    async fn commit(&mut self, window: Window, read_until: Option<DateTime<Utc>>) -> Result<()> {
+        let writer = match self.current.writer.take() {
+            Some(writer) => writer,
+            None => self.task.open(window).await?,
+        };
+        let Current { pages, rows, requests, retries, .. } = self.current;
+        let summary = ReadSummary { pages, requests, retries, read_until };
+        self.log_read(window, &summary, rows);
+        let Committed { counts, path } = writer.commit(summary).await?;
+        let report = WindowReport::empty(window, WindowStatus::Done).with_counts(counts);
+        self.end(WindowReport { path, read_until, ..report }, false);
+        Ok(())
+    }
+
+    /// Ends what is left when the reader has come to its end: of a window that reaches beyond, only the part before it is
+    /// done; those that lie beyond are not read.
+    async fn finish(&mut self, read_until: Option<DateTime<Utc>>) -> Result<()> {
+        self.count_requests();
+        while let Some(window) = self.left.front().copied() {
+            match read_until {
+                Some(instant) if instant <= window.start => {
+                    let skipped = WindowReport { read_until, ..WindowReport::skipped(window) };
+                    self.end(skipped, false);
+                }
+                Some(instant) if instant < window.end => self.commit(window, read_until).await?,
+                _ => self.commit(window, None).await?,
+            }
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, error: &Error) {
+        self.count_requests();
+        if let Some(window) = self.left.front().copied() {
+            self.end(failed(window, error.to_string()), error.ends_run());
+        }
+    }
+
+    fn end(&mut self, report: WindowReport, ends_run: bool) {
+        let current = std::mem::replace(&mut self.current, Current::new());
+        let report = WindowReport {
+            pages: current.pages,
+            requests: current.requests,
+            retries: current.retries,
+            duration_ms: u64::try_from(current.begin.elapsed().as_millis()).unwrap_or(u64::MAX),
+            ..report
+        };
+        self.left.pop_front();
+        // The run listens until all tasks are gone.
+        let _ = self.task.news.send(Event::Window(report, ends_run));
+    }
+
+    /// Gives half of the windows not yet begun to whoever has time, once it has turned out that there is more than a page
+    /// to read.
+    fn give_away(&mut self) {
+        let begun = 1;
+        let has_time = |idle: usize| idle.checked_sub(1);
+        if self.left.len() < begun + 1
+            || self.task.idle.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_time).is_err()
+        {
+            return;
+        }
+        let kept = begun + (self.left.len() - begun) / 2;
+        let given = self.left.split_off(kept);
+        if let Some(last) = self.left.back() {
+            self.span.end_at(last.end);
+        }
+        let _ = self.task.news.send(Event::Left(given));
+    }
+
+    fn log_read(&self, window: Window, summary: &ReadSummary, rows: u64) {
+        let (start, end) = (format_instant(window.start), format_instant(window.end));
+        let entity = self.task.entity.name;
+        info!(target: READ_EVENTS, phase = "extract", event = "window_read", entity, window_start = start.as_str(),
+            window_end = end.as_str(), pages = summary.pages, rows, requests = summary.requests,
+            retries = summary.retries;
+            "{entity} [{start}, {end}) read: {} pages, {rows} rows, {} requests", summary.pages, summary.requests);
+    }
+}
