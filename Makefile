@@ -41,8 +41,8 @@ test-rust: .venv/.dev .venv/.wheel ## Rust tests, on a throw-away Postgres
 test-python: .venv/.dev .venv/.wheel $(CLIENTS) ## Python tests of the installed wheel, on a throw-away Postgres
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2
 
-soak: .venv/.dev .venv/.wheel ## Randomised tests for longer; PROPTEST_CASES sets how long
-	PROPTEST_CASES=$${PROPTEST_CASES:-200000} $(BIN)/python tests/with_postgres.py cargo test $(CARGO_FLAGS) --release
+soak: .venv/.dev .venv/.wheel ## Randomised tests for longer; PROPTEST_CASES and SCHEDULES set how long
+	SCHEDULES=$${SCHEDULES:-5000} PROPTEST_CASES=$${PROPTEST_CASES:-200000} $(BIN)/python tests/with_postgres.py cargo test $(CARGO_FLAGS) --release
 
 bench: .venv/.dev .venv/.wheel ## Rows a second beside hand-made COPY, and pages a second of the sandbox
 	$(BIN)/python benches/backfill.py

@@ -75,6 +75,8 @@ pub enum Error {
     Transport {
         /// What failed on the way.
         reason: String,
+        /// The request had been sent: it may have asked for too much.
+        was_sent: bool,
     },
 
     /// The API answered with a fault.
@@ -156,6 +158,14 @@ fn trace(tid: &Option<String>) -> String {
 }
 
 impl Error {
+    /// The failure behind a retry loop that gave up, or this one.
+    pub fn last(&self) -> &Self {
+        match self {
+            Self::RetriesExhausted { last, .. } => last.last(),
+            other => other,
+        }
+    }
+
     /// A [`Error::Config`] about `setting`.
     pub fn config(setting: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Config { setting: setting.into(), reason: reason.into() }

@@ -12,6 +12,6 @@ pub mod window;
 
 pub use entity::{ENTITIES, EntityKind, EntityRegistry, EntitySpec, Identity, Ordering};
 pub use plan::{PageSize, Plan, parse_range};
-pub use record::{Page, Payload, Record};
+pub use record::{Page, Payload, Record, Reject};
 pub use report::{LoadCounts, Report, RunReport, RunStatus, WindowReport, WindowStatus};
 pub use window::{Chunk, Window, chunk_range};

@@ -36,10 +36,6 @@ pub struct PageQuery<'a> {
 impl fmt::Display for PageQuery<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SELECT * FROM {} WHERE ", self.entity.qbo_name)?;
-        if self.entity.has_active() {
-            // Without it QBO leaves out inactive records (qbo-facts 3.1); on a transaction it is an error.
-            f.write_str("Active IN (true, false) AND ")?;
-        }
         let order = match self.order {
             Order::LastUpdated => "MetaData.LastUpdatedTime",
             Order::WithinSecond => match self.entity.ordering {
@@ -47,15 +43,42 @@ impl fmt::Display for PageQuery<'_> {
                 Ordering::Unreliable => "Id",
             },
         };
-        write!(
-            f,
-            "MetaData.LastUpdatedTime >= {} AND MetaData.LastUpdatedTime < {} ORDERBY {order} ASC STARTPOSITION {} MAXRESULTS {}",
-            Quoted(&format_instant(self.from)),
-            Quoted(&format_instant(self.until)),
-            self.start_position,
-            self.max_results,
-        )
+        write_range(f, self.entity, self.from, self.until)?;
+        write!(f, " ORDERBY {order} ASC STARTPOSITION {} MAXRESULTS {}", self.start_position, self.max_results)
     }
+}
+
+/// Asks how many of an entity's records were changed in `[from, until)`.
+#[derive(Debug, Clone)]
+pub struct CountQuery<'a> {
+    /// The record type.
+    pub entity: &'a EntitySpec,
+    /// First instant of change, whole seconds.
+    pub from: DateTime<Utc>,
+    /// First instant no longer wanted.
+    pub until: DateTime<Utc>,
+}
+
+impl fmt::Display for CountQuery<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SELECT COUNT(*) FROM {} WHERE ", self.entity.qbo_name)?;
+        write_range(f, self.entity, self.from, self.until)
+    }
+}
+
+/// The condition that all statements share.
+fn write_range(
+    f: &mut fmt::Formatter<'_>,
+    entity: &EntitySpec,
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> fmt::Result {
+    if entity.has_active() {
+        // Without it QBO leaves out inactive records (qbo-facts 3.1); on a transaction it is an error.
+        f.write_str("Active IN (true, false) AND ")?;
+    }
+    let (from, until) = (format_instant(from), format_instant(until));
+    write!(f, "MetaData.LastUpdatedTime >= {} AND MetaData.LastUpdatedTime < {}", Quoted(&from), Quoted(&until))
 }
 
 /// A value in single quotes, with backslash and quote escaped by a backslash.

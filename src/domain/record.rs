@@ -116,6 +116,36 @@ pub struct Page {
     pub horizon: Option<DateTime<Utc>>,
     /// The records, those already seen in this window left out.
     pub records: Vec<Record>,
+    /// What should have been records.
+    pub rejects: Vec<Reject>,
+}
+
+/// A record that cannot be had, or not be stored: it is set aside with its reason, and everything around it goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// Its id, where that much is known.
+    pub id: Option<String>,
+    /// A second inside of its window: when it was changed, or that of a neighbour.
+    pub at: DateTime<Utc>,
+    /// What is wrong.
+    pub error: String,
+    /// Intuit's id of the answer that failed.
+    pub intuit_tid: Option<String>,
+    /// Its text, where it was received.
+    pub payload: Option<String>,
+}
+
+impl Reject {
+    /// A record that was received and cannot be stored.
+    pub fn unstorable(record: &Record, error: impl Into<String>) -> Self {
+        Self {
+            id: Some(record.id.clone()),
+            at: record.updated_at,
+            error: error.into(),
+            intuit_tid: None,
+            payload: Some(String::from_utf8_lossy(record.payload.as_bytes()).into_owned()),
+        }
+    }
 }
 
 #[cfg(test)]

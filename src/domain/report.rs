@@ -201,6 +201,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether a window failed.
+    pub fn has_failures(&self) -> bool {
+        self.runs.iter().any(|run| run.status != RunStatus::Ok)
+    }
+
     /// Whether no window failed and no record was rejected.
     pub fn is_complete(&self) -> bool {
         self.runs.iter().all(|run| run.status == RunStatus::Ok && run.totals.rejected == 0)

@@ -27,6 +27,20 @@ pub enum Verdict<T> {
     Fatal(Error),
 }
 
+/// How patient a request is with failures that pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Which failures, after so many attempts, the caller answers better than by waiting: by asking for less.
+    pub hands_back: fn(&Error, u32) -> bool,
+    /// It asks again for what an earlier request did not get.
+    pub is_repeat: bool,
+}
+
+impl Patience {
+    /// Waits and tries as long as the policy allows.
+    pub const FULL: Self = Self { hands_back: |_, _| false, is_repeat: false };
+}
+
 /// Sends requests to one company's API.
 #[derive(Debug)]
 pub struct ApiClient<I> {
@@ -59,6 +73,7 @@ impl<I: TokenIssuer> ApiClient<I> {
         &self,
         request: &Request,
         meter: &Meter,
+        patience: Patience,
         read: impl Fn(&Response) -> Verdict<T> + Send + Sync,
     ) -> Result<T> {
         let mut attempts = Attempts::begin(self.retry, "extract");
@@ -66,11 +81,13 @@ impl<I: TokenIssuer> ApiClient<I> {
         loop {
             let (authorization, generation) = self.tokens.get().await?;
             let permit = self.limiter.acquire().await;
-            meter.count_request(attempts.count() > 1);
+            let made = attempts.count();
+            meter.count_request(made > 1 || patience.is_repeat);
             let outcome = self.transport.send(request.clone(), Some(authorization.expose())).await;
             drop(permit);
             let response = match outcome {
                 Ok(response) => response,
+                Err(error) if (patience.hands_back)(&error, made) => return Err(error),
                 Err(error) => {
                     attempts.wait(error, None).await?;
                     continue;
@@ -79,6 +96,7 @@ impl<I: TokenIssuer> ApiClient<I> {
             let asked = retry_after(&response);
             match read(&response) {
                 Verdict::Done(answer) => return Ok(answer),
+                Verdict::Retry(error) if (patience.hands_back)(&error, made) => return Err(error),
                 Verdict::Retry(error) => attempts.wait(error, asked).await?,
                 Verdict::Throttled(error) => {
                     let wait = asked.unwrap_or(self.retry.throttle_wait);

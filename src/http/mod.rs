@@ -11,7 +11,7 @@ mod token;
 mod transport;
 
 pub use backoff::{Attempts, RetryPolicy};
-pub use client::{ApiClient, Verdict, retry_after};
+pub use client::{ApiClient, Patience, Verdict, retry_after};
 pub use limiter::{Limits, RateLimiter};
 pub use token::{AccessToken, TokenCache, TokenIssuer};
 pub use transport::{Request, Response, Timeouts, Transport};

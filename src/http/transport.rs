@@ -69,7 +69,7 @@ impl Transport {
             .gzip(true)
             .build()
             .map(Self)
-            .map_err(|e| Error::Transport { reason: format!("cannot set up HTTP: {}", chain(&e)) })
+            .map_err(|e| Error::Transport { reason: format!("cannot set up HTTP: {}", chain(&e)), was_sent: false })
     }
 
     /// Sends one request and reads its whole answer, whatever its status.
@@ -82,7 +82,7 @@ impl Transport {
         if let Some(value) = authorization {
             builder = builder.header(reqwest::header::AUTHORIZATION, value);
         }
-        let failed = |e: reqwest::Error| Error::Transport { reason: describe(&host, e) };
+        let failed = |e: reqwest::Error| Error::Transport { was_sent: !e.is_connect(), reason: describe(&host, e) };
         let response = builder.send().await.map_err(failed)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.bytes().await.map_err(failed)?;

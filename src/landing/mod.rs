@@ -10,4 +10,4 @@ mod line;
 
 pub use file::{LandingReader, LandingWriter, concatenate, ensure_window, split};
 pub use layout::{LandingFile, LandingTarget, WRITTEN_AFTER, find_files};
-pub use line::{LandingLine, write_line};
+pub use line::{LandingLine, PageLines, RejectedLine};

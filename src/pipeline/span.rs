@@ -144,7 +144,9 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
     }
 
     async fn divide(&mut self, page: Page) -> Result<()> {
-        let Page { mut records, covered_until, horizon, .. } = page;
+        let Page { mut records, mut rejects, covered_until, horizon, ingested_at, size, request, .. } = page;
+        rejects.sort_by_key(|reject| reject.at);
+        let mut rejects = VecDeque::from(rejects);
         // Most pages come in this order already.
         records.sort_by_key(|record| record.updated_at);
         let mut records = VecDeque::from(records);
@@ -153,9 +155,20 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
             let inside = records.partition_point(|record| record.updated_at < window.end);
             let rest = records.split_off(inside);
             let own = std::mem::replace(&mut records, rest);
-            if is_first || !own.is_empty() {
-                let share =
-                    Page { records: own.into(), request: page.request.clone(), number: self.current.pages + 1, ..page };
+            let inside = rejects.partition_point(|reject| reject.at < window.end);
+            let rest = rejects.split_off(inside);
+            let own_rejects = std::mem::replace(&mut rejects, rest);
+            if is_first || !own.is_empty() || !own_rejects.is_empty() {
+                let share = Page {
+                    number: self.current.pages + 1,
+                    size,
+                    request: request.clone(),
+                    ingested_at,
+                    covered_until,
+                    horizon,
+                    records: own.into(),
+                    rejects: own_rejects.into(),
+                };
                 self.write(window, share).await?;
             }
             is_first = false;

@@ -8,7 +8,7 @@ use log::warn;
 
 use crate::domain::{LoadCounts, Page, Report, WindowStatus};
 use crate::error::{Error, Result};
-use crate::landing::{LandingFile, LandingTarget, LandingWriter, WRITTEN_AFTER, concatenate, write_line};
+use crate::landing::{LandingFile, LandingTarget, LandingWriter, PageLines, WRITTEN_AFTER, concatenate};
 use crate::port::{Committed, ReadSummary, Sink, WindowOpening, WindowWriter};
 use crate::sink::distinct::DistinctIds;
 
@@ -40,7 +40,7 @@ impl LandingSink {
     /// [`Error::Landing`]; an earlier file is untouched then.
     pub fn finish(&self, report: &mut Report) -> Result<()> {
         let LandingTarget::SingleFile(path) = &self.target else { return Ok(()) };
-        if !report.is_complete() {
+        if report.has_failures() {
             return self.keep_parts(path, report);
         }
         let done = || report.runs.iter().flat_map(|run| &run.windows).filter(|w| w.status == WindowStatus::Done);
@@ -94,7 +94,12 @@ impl Sink for LandingSink {
 
     async fn open_window(&self, opening: WindowOpening) -> Result<LandingWindow> {
         let file = LandingFile::below(&self.directory, &opening.realm_id, opening.entity.name, opening.window);
-        Ok(LandingWindow { writer: LandingWriter::create(&file.path)?, opening, distinct: DistinctIds::default() })
+        Ok(LandingWindow {
+            writer: LandingWriter::create(&file.path)?,
+            opening,
+            distinct: DistinctIds::default(),
+            rejected: 0,
+        })
     }
 }
 
@@ -104,20 +109,21 @@ pub struct LandingWindow {
     writer: LandingWriter,
     opening: WindowOpening,
     distinct: DistinctIds,
+    rejected: u64,
 }
 
 impl WindowWriter for LandingWindow {
     async fn write(&mut self, page: Page) -> Result<()> {
         let WindowOpening { realm_id, entity, window, .. } = &self.opening;
-        for record in &page.records {
-            write_line(&mut self.writer, entity.name, realm_id, *window, &page, record)?;
-        }
+        PageLines { entity: entity.name, realm_id, window: *window, page: &page }.write(&mut self.writer)?;
+        self.rejected += page.rejects.len() as u64;
         self.distinct.add(&page);
         Ok(())
     }
 
     async fn commit(self, summary: ReadSummary) -> Result<Committed> {
-        let counts = LoadCounts { rows: self.distinct.count(), ..LoadCounts::default() };
+        let rows = self.distinct.count() + self.rejected;
+        let counts = LoadCounts { rows, rejected: self.rejected, ..LoadCounts::default() };
         let path = self.writer.finish()?;
         if let Some(read_until) = summary.read_until {
             // A file without records has nothing but its time to say how far it was read.

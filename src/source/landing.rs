@@ -93,7 +93,10 @@ impl Source for LandingSource {
         let mut page: Option<Page> = None;
         while let Some(line) = next(&mut reader, file, entity.identity)? {
             match &mut page {
-                Some(open) if open.number == line.number => open.records.extend(line.records),
+                Some(open) if open.number == line.number => {
+                    open.records.extend(line.records);
+                    open.rejects.extend(line.rejects);
+                }
                 _ => {
                     if let Some(full) = page.replace(line) {
                         pages.send(full).await.map_err(|_| Error::Cancelled)?;
@@ -122,6 +125,7 @@ fn empty_page(file: &LandingFile) -> Page {
         covered_until: file.window.end,
         horizon,
         records: Vec::new(),
+        rejects: Vec::new(),
     }
 }
 
@@ -137,8 +141,12 @@ fn page_of_one(line: &[u8], file: &LandingFile, identity: Identity) -> Result<Pa
     if (&*line.entity, &*line.realm_id, window) != (file.entity.as_str(), file.realm_id.as_str(), file.window) {
         return Err(format!("belongs to {} {window} of company {}", line.entity, line.realm_id));
     }
-    let record = line.record(identity).map_err(|e| e.to_string())?;
-    if record.id != line.id {
+    let reject = line.reject();
+    let record = match reject {
+        Some(_) => None,
+        None => Some(line.record(identity).map_err(|e| e.to_string())?),
+    };
+    if let Some(record) = record.as_ref().filter(|record| record.id != line.id) {
         return Err(format!("id '{}' is not that of the payload, '{}'", line.id, record.id));
     }
     Ok(Page {
@@ -148,6 +156,7 @@ fn page_of_one(line: &[u8], file: &LandingFile, identity: Identity) -> Result<Pa
         ingested_at: line.ingested_at_utc,
         covered_until: window.start,
         horizon: line.read_until_utc,
-        records: vec![record],
+        records: record.into_iter().collect(),
+        rejects: reject.into_iter().collect(),
     })
 }

@@ -104,10 +104,8 @@ async fn an_incomplete_extract_does_not_replace_a_whole_file_and_keeps_what_is_d
     let request = extract_request(&["items"], "year", &out);
     assert_complete(&app.extract(&request).await.unwrap());
     let whole = std::fs::read(&out).unwrap();
-    // A record without a readable time makes its window fail.
-    let broken = r#"{"Id":"b1","Active":true,"MetaData":{"LastUpdatedTime":"2024-03-15T00:00:00-07:00"}}"#;
-    sandbox.company().put("Item", broken).unwrap();
-    sandbox.company().corrupt("Item", "b1", Blemish::Time).unwrap();
+    let refused = r#"{"fault":"throttle","status":400,"format":"empty","contains":"Time >= '2024-01-01","times":0}"#;
+    sandbox.control("fault", refused).unwrap();
     let report = app.extract(&request).await.unwrap();
     let statuses: Vec<_> = report.runs[0].windows.iter().map(|w| w.status).collect();
     assert_eq!(statuses, [WindowStatus::Failed, WindowStatus::Done]);
@@ -123,6 +121,26 @@ async fn an_incomplete_extract_does_not_replace_a_whole_file_and_keeps_what_is_d
     assert!(kept.exists());
     let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_set_aside_travels_with_the_files() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    // One that cannot be read, one that only Postgres refuses, one that fails its pages.
+    for (id, blemish) in [("3", Blemish::Time), ("4", Blemish::Nul), ("5", Blemish::Processing)] {
+        sandbox.company().corrupt("Item", id, blemish).unwrap();
+    }
+    let out = directory.path().join("items.jsonl.zst");
+    let report = app.extract(&extract_request(&["items"], "month", &out)).await.unwrap();
+    assert_eq!((report.has_failures(), report.runs[0].totals.rejected, report.runs[0].totals.rows), (false, 2, 40));
+    let report = app.load(&load_request(&out)).await.unwrap();
+    assert_eq!((report.has_failures(), report.runs[0].totals.rejected, report.runs[0].totals.rows), (false, 3, 40));
+    assert_eq!(database.rows("raw.qb_items").await.len(), 37);
+    let rejects = database.client.query("SELECT coalesce(id, '?') FROM qbo.rejects ORDER BY 1", &[]).await.unwrap();
+    assert_eq!(rejects.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), ["3", "4", "?"]);
     database.drop().await;
 }
 

@@ -5,6 +5,7 @@
 mod architecture;
 mod backfill;
 mod bad_input;
+mod exactness;
 mod landing;
 mod recorded;
 mod sandbox;

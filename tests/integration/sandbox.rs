@@ -8,27 +8,27 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// An answer, read to its end.
-struct Answer {
+pub struct Answer {
     status: u16,
     headers: BTreeMap<String, String>,
     text: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
     }
 }
 
 /// A client that asks one thing after another.
-struct Client {
+pub struct Client {
     http: reqwest::Client,
     environment: BTreeMap<&'static str, String>,
     access: String,
 }
 
 impl Client {
-    async fn of(sandbox: &Sandbox) -> Self {
+    pub async fn of(sandbox: &Sandbox) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
         let mut client = Self { http, environment: sandbox.environment().into_iter().collect(), access: String::new() };
@@ -65,7 +65,7 @@ impl Client {
         send(self.get_request(path)).await.unwrap()
     }
 
-    async fn query(&self, statement: &str) -> Answer {
+    pub async fn query(&self, statement: &str) -> Answer {
         send(self.query_request(statement)).await.unwrap()
     }
 }

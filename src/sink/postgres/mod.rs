@@ -3,6 +3,7 @@
 mod connect;
 mod copy_format;
 mod schema;
+mod storable;
 mod writer;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -8,8 +8,8 @@ use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 
 const RAW_TABLE: &str = include_str!("ddl/raw_table.sql");
-const LEDGER: &str = include_str!("ddl/ledger.sql");
-const LEDGER_TABLES: [&str; 2] = ["schema_realms", "windows"];
+const LEDGER: &str = concat!(include_str!("ddl/ledger.sql"), include_str!("ddl/rejects.sql"));
+const LEDGER_TABLES: [&str; 3] = ["schema_realms", "windows", "rejects"];
 
 /// Serialises schema creation among processes: `IF NOT EXISTS` alone races. Any fixed number would do.
 const ADVISORY_LOCK: i64 = 0x0071_626F_5F72_7301;

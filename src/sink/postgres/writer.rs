@@ -9,8 +9,8 @@ use futures_util::SinkExt;
 use tokio_postgres::CopyInSink;
 use tokio_postgres::types::{Json, ToSql, Type};
 
-use super::{connect, copy_format, database_error, quote_identifier};
-use crate::domain::{LoadCounts, Page};
+use super::{connect, copy_format, database_error, quote_identifier, storable};
+use crate::domain::{LoadCounts, Page, Reject};
 use crate::error::{Error, Result};
 use crate::port::{Committed, ReadSummary, WindowOpening, WindowWriter};
 use crate::sink::distinct::DistinctIds;
@@ -24,7 +24,35 @@ pub struct PostgresWriter {
     transaction: Option<Transaction>,
     distinct: DistinctIds,
     pages: PageColumns,
+    rejects: RejectColumns,
     next_seq: i32,
+}
+
+/// What was set aside, as arrays for `unnest`.
+#[derive(Debug, Default)]
+struct RejectColumns {
+    ids: Vec<Option<String>>,
+    changed_at: Vec<DateTime<Utc>>,
+    errors: Vec<String>,
+    tids: Vec<Option<String>>,
+    payloads: Vec<Option<String>>,
+    requests: Vec<String>,
+}
+
+impl RejectColumns {
+    fn push(&mut self, reject: Reject, request: &str) {
+        self.ids.push(reject.id);
+        self.changed_at.push(reject.at);
+        self.errors.push(reject.error);
+        self.tids.push(reject.intuit_tid);
+        // Text cannot hold the character itself either; what was received as JSON has it escaped.
+        self.payloads.push(reject.payload.map(|text| text.replace('\0', "\u{fffd}")));
+        self.requests.push(request.to_owned());
+    }
+
+    fn count(&self) -> u64 {
+        self.errors.len() as u64
+    }
 }
 
 /// What the rows of a page have in common, as arrays for `unnest`.
@@ -56,6 +84,7 @@ impl PostgresWriter {
             transaction: None,
             distinct: DistinctIds::default(),
             pages: PageColumns::default(),
+            rejects: RejectColumns::default(),
             next_seq: 0,
         }
     }
@@ -109,6 +138,12 @@ impl PostgresWriter {
                     (&number(counts.rejected), Type::INT8),
                     (&number(summary.requests), Type::INT8),
                     (&number(summary.retries), Type::INT8),
+                    (&self.rejects.ids, Type::TEXT_ARRAY),
+                    (&self.rejects.changed_at, Type::TIMESTAMPTZ_ARRAY),
+                    (&self.rejects.errors, Type::TEXT_ARRAY),
+                    (&self.rejects.tids, Type::TEXT_ARRAY),
+                    (&self.rejects.payloads, Type::TEXT_ARRAY),
+                    (&self.rejects.requests, Type::TEXT_ARRAY),
                 ],
             )
             .await
@@ -117,7 +152,17 @@ impl PostgresWriter {
 }
 
 impl WindowWriter for PostgresWriter {
-    async fn write(&mut self, page: Page) -> Result<()> {
+    async fn write(&mut self, mut page: Page) -> Result<()> {
+        for reject in std::mem::take(&mut page.rejects) {
+            self.rejects.push(reject, &page.request);
+        }
+        page.records.retain(|record| match storable::refusal(record.payload.as_bytes()) {
+            Some(reason) => {
+                self.rejects.push(Reject::unstorable(record, reason), &page.request);
+                false
+            }
+            None => true,
+        });
         if page.records.is_empty() {
             return Ok(());
         }
@@ -133,7 +178,7 @@ impl WindowWriter for PostgresWriter {
     }
 
     async fn commit(mut self, summary: ReadSummary) -> Result<Committed> {
-        let counts;
+        let mut counts;
         let mut transaction;
         match self.transaction.take() {
             Some(open) => {
@@ -147,6 +192,8 @@ impl WindowWriter for PostgresWriter {
                 counts = LoadCounts::default();
             }
         }
+        counts.rejected = self.rejects.count();
+        counts.rows += counts.rejected;
         self.write_ledger(&transaction, summary, counts).await?;
         transaction.commit().await?;
         Ok(Committed { counts, path: None })
@@ -269,7 +316,19 @@ WITH pages AS (
 )
 SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM merged";
 
+/// The ledger row, and the window's rejects in place of earlier ones: one statement, so that an empty window costs one.
 const WRITE_LEDGER: &str = "
+WITH gone AS (
+    DELETE FROM qbo.rejects WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
+        AND changed_at_utc >= $4 AND changed_at_utc < $5
+), rejected AS (
+    INSERT INTO qbo.rejects (schema_name, realm_id, entity, window_start_utc, window_end_utc, run_id, id,
+        changed_at_utc, error, intuit_tid, payload, request_payload)
+    SELECT $1, $2, $3, $4, $5, $6, reject.id, reject.changed_at, reject.error, reject.tid, reject.payload,
+        reject.request::jsonb
+    FROM unnest($16::text[], $17::timestamptz[], $18::text[], $19::text[], $20::text[], $21::text[])
+        AS reject(id, changed_at, error, tid, payload, request)
+)
 INSERT INTO qbo.windows (schema_name, realm_id, entity, window_start_utc, window_end_utc, run_id, read_until_utc, pages,
     rows, inserted, updated, unchanged, rejected, requests, retries)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)

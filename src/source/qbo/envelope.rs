@@ -15,10 +15,14 @@ use crate::error::{Error, Result};
 use crate::http::{Response, Verdict};
 
 /// The rows of an answer, and the server's clock.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct QueryAnswer {
     /// In the server's order.
     pub records: Vec<Record>,
+    /// Rows that cannot be read: their text and what is wrong.
+    pub unreadable: Vec<(String, Error)>,
+    /// Of a count.
+    pub total_count: Option<u64>,
     /// `time`: when the server began to answer.
     pub time: Option<DateTime<Utc>>,
 }
@@ -37,10 +41,14 @@ pub(super) fn read_query_answer(entity: &EntitySpec, response: &Response) -> Ver
         return classify_failure(response, Fault::from_json(&fault));
     }
     let payload = |raw: &RawValue| Payload::from_valid_json(response.body.slice_ref(raw.get().as_bytes()));
-    match envelope.rows.into_iter().map(|raw| Record::read(entity.identity, payload(raw))).collect() {
-        Ok(records) => Verdict::Done(QueryAnswer { records, time: envelope.time }),
-        Err(error) => Verdict::Fatal(error),
+    let mut answer = QueryAnswer { time: envelope.time, total_count: envelope.total_count, ..QueryAnswer::default() };
+    for raw in envelope.rows {
+        match Record::read(entity.identity, payload(raw)) {
+            Ok(record) => answer.records.push(record),
+            Err(error) => answer.unreadable.push((raw.get().to_owned(), error)),
+        }
     }
+    Verdict::Done(answer)
 }
 
 #[derive(Default)]
@@ -48,6 +56,7 @@ struct Envelope<'a> {
     rows: Vec<&'a RawValue>,
     fault: Option<serde_json::Value>,
     time: Option<DateTime<Utc>>,
+    total_count: Option<u64>,
 }
 
 /// Reads `{"QueryResponse": {"Customer": [...], ...}, "time": "..."}`. The key of the rows is the entity's name,
@@ -88,9 +97,11 @@ impl<'de> Visitor<'de> for EnvelopeSeed<'_> {
                 "QueryResponse" => {
                     let inner = map.next_value_seed(self)?;
                     envelope.rows = inner.rows;
+                    envelope.total_count = inner.total_count;
                     envelope.fault = envelope.fault.or(inner.fault);
                 }
                 "Fault" | "fault" => envelope.fault = map.next_value()?,
+                "totalCount" => envelope.total_count = map.next_value::<serde_json::Value>()?.as_u64(),
                 "time" => envelope.time = map.next_value::<serde_json::Value>()?.as_str().and_then(parse_record_time),
                 name if name == self.answer_key => envelope.rows = map.next_value()?,
                 _ => {
@@ -155,8 +166,18 @@ mod tests {
     }
 
     #[test]
-    fn a_record_without_an_id_is_refused_not_dropped() {
+    fn a_record_without_an_id_is_handed_on_with_its_reason() {
         let body = r#"{"QueryResponse":{"Customer":[{"MetaData":{"LastUpdatedTime":"2020-09-29T06:02:35-07:00"}}]}}"#;
-        assert!(matches!(read(body), Verdict::Fatal(Error::Decode { .. })));
+        let Verdict::Done(answer) = read(body) else { panic!("not done") };
+        let (text, error) = &answer.unreadable[0];
+        assert!(answer.records.is_empty() && text.starts_with("{\"MetaData\"") && error.to_string().contains("`Id`"));
+    }
+
+    #[test]
+    fn a_count_is_read() {
+        let Verdict::Done(answer) = read(r#"{"QueryResponse":{"totalCount":41},"time":"x"}"#) else {
+            panic!("not done")
+        };
+        assert_eq!(answer.total_count, Some(41));
     }
 }

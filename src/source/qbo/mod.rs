@@ -5,6 +5,8 @@ mod envelope;
 mod fault;
 mod oauth;
 mod paging;
+mod reader;
+mod trouble;
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,12 +19,12 @@ use tokio::sync::mpsc;
 
 use self::envelope::{QueryAnswer, read_query_answer};
 pub use self::oauth::Authorizer;
-use self::paging::{Cursor, Step};
-use crate::domain::query::PageQuery;
+use self::reader::SpanReader;
+use crate::domain::query::CountQuery;
 use crate::domain::{EntitySpec, Page};
 use crate::error::{Error, Result};
 use crate::http::ApiClient;
-use crate::http::Request;
+use crate::http::{Patience, Request};
 use crate::port::{Meter, Source, Span, TokenStore};
 
 /// The only minor version still answered; sent for the day that 76 comes (qbo-facts 3.14).
@@ -58,7 +60,13 @@ impl<S: TokenStore> QboSource<S> {
         Ok(Self { client, query_url, realm_id: realm_id.to_owned(), lag, horizon: OnceLock::new() })
     }
 
-    async fn query(&self, entity: &EntitySpec, statement: &str, meter: &Meter) -> Result<QueryAnswer> {
+    async fn query(
+        &self,
+        entity: &EntitySpec,
+        statement: &str,
+        meter: &Meter,
+        patience: Patience,
+    ) -> Result<QueryAnswer> {
         // By POST: a statement in the body needs no URL encoding and has no length limit (qbo-facts 2.1).
         let request = Request {
             method: Method::POST,
@@ -69,7 +77,23 @@ impl<S: TokenStore> QboSource<S> {
             ]),
             body: Bytes::copy_from_slice(statement.as_bytes()),
         };
-        self.client.send(&request, meter, |response| read_query_answer(entity, response)).await
+        self.client.send(&request, meter, patience, |response| read_query_answer(entity, response)).await
+    }
+
+    /// How many records were changed in `[from, until)`.
+    ///
+    /// # Errors
+    /// Those of the API; [`Error::Decode`] if the answer is no count.
+    pub async fn count(
+        &self,
+        entity: &EntitySpec,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        meter: &Meter,
+    ) -> Result<u64> {
+        let statement = CountQuery { entity, from, until }.to_string();
+        let answer = self.query(entity, &statement, meter, Patience::FULL).await?;
+        answer.total_count.ok_or_else(|| Error::decode("answer of QuickBooks", "no count came"))
     }
 
     fn request_payload(&self, statement: &str) -> Arc<str> {
@@ -103,36 +127,6 @@ impl<S: TokenStore> Source for QboSource<S> {
         meter: &Meter,
         pages: mpsc::Sender<Page>,
     ) -> Result<Option<DateTime<Utc>>> {
-        let mut cursor = Cursor::new(span.start, page_size, entity.ordering);
-        let mut numbers = 1..;
-        loop {
-            let horizon = self.horizon.get().copied();
-            let end = horizon.map_or(span.end(), |horizon| span.end().min(horizon));
-            let (Some(step), Some(number)) = (cursor.next_step(end), numbers.next()) else {
-                return Ok(horizon.filter(|horizon| *horizon < span.end()));
-            };
-            let statement = statement(entity, &step);
-            let answer = self.query(entity, &statement, meter).await?;
-            let horizon = answer.time.map(|time| *self.horizon.get_or_init(|| time - self.lag));
-            let mut records = cursor.accept(&step, answer.records)?;
-            // What was changed a moment ago may have neighbours that cannot be seen yet (qbo-facts 3.9).
-            records.retain(|record| horizon.is_none_or(|horizon| record.updated_at < horizon));
-            let page = Page {
-                number,
-                size: step.max_results,
-                request: self.request_payload(&statement),
-                ingested_at: Utc::now(),
-                covered_until: horizon.map_or(cursor.covered_until(), |horizon| cursor.covered_until().min(horizon)),
-                horizon,
-                records,
-            };
-            // The receiver goes away only when the sink has failed; its error is the one to report.
-            pages.send(page).await.map_err(|_| Error::Cancelled)?;
-        }
+        SpanReader::new(self, entity, span, page_size, meter, pages).read().await
     }
-}
-
-fn statement(entity: &EntitySpec, step: &Step) -> String {
-    let Step { from, until, order, start_position, max_results } = *step;
-    PageQuery { entity, from, until, order, start_position, max_results }.to_string()
 }

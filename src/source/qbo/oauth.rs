@@ -110,6 +110,7 @@ impl<S: TokenStore> Authorizer<S> {
     fn transient(&self, response: &Response) -> Error {
         Error::Transport {
             reason: format!("the token endpoint answered HTTP {} without usable tokens", response.status),
+            was_sent: true,
         }
     }
 

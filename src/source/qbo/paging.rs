@@ -76,6 +76,29 @@ impl Cursor {
         self.from
     }
 
+    /// Rows to ask for.
+    pub fn size(&self) -> u32 {
+        self.page_size
+    }
+
+    /// Asks for so many rows from now on.
+    pub fn set_size(&mut self, size: u32) {
+        self.page_size = size.max(1);
+        if let Mode::Halving { size, .. } = &mut self.mode {
+            *size = self.page_size;
+        }
+    }
+
+    /// Takes all rows of a second that was read by other means, and goes on behind it; returns those not seen before.
+    pub fn pass_second(&mut self, second: DateTime<Utc>, rows: Vec<Record>) -> Vec<Record> {
+        let fresh = if second == self.from { self.keep_unseen(rows) } else { rows };
+        if matches!(self.mode, Mode::WithinSecond { .. }) {
+            self.mode = Mode::ByTime;
+        }
+        self.move_on(second + TimeDelta::seconds(1));
+        fresh
+    }
+
     /// What to ask for next, in a span that ends there as things stand; `None` when it has been read.
     pub fn next_step(&self, end: DateTime<Utc>) -> Option<Step> {
         if self.from >= end {
@@ -91,13 +114,13 @@ impl Cursor {
         Some(Step { from: self.from, until, order, start_position, max_results })
     }
 
-    /// Takes the rows that came for a step; returns those not seen before.
+    /// Takes the rows that came for a step, `count` with those that cannot be read; returns those not seen before.
     ///
     /// # Errors
     /// [`Error::Decode`] if the rows are not what was asked for: going on could lose records.
-    pub fn accept(&mut self, step: &Step, rows: Vec<Record>) -> Result<Vec<Record>> {
+    pub fn accept(&mut self, step: &Step, rows: Vec<Record>, count: usize) -> Result<Vec<Record>> {
         check(step, &rows, !matches!(self.mode, Mode::Halving { .. }))?;
-        let is_full = rows.len() >= step.max_results as usize;
+        let is_full = count >= step.max_results as usize;
         match std::mem::replace(&mut self.mode, Mode::ByTime) {
             Mode::WithinSecond { last_id, .. } => self.accept_within_second(rows, step, last_id, is_full),
             Mode::Halving { size, .. } => self.accept_halving(rows, step, size, is_full),
@@ -228,6 +251,11 @@ mod tests {
         now: i64,
     }
 
+    fn take(cursor: &mut Cursor, step: &Step, rows: Vec<Record>) -> Result<Vec<Record>> {
+        let count = rows.len();
+        cursor.accept(step, rows, count)
+    }
+
     const SPAN: i64 = 50;
     const ORDERED: Ordering = Ordering::By("Id");
 
@@ -272,7 +300,7 @@ mod tests {
         let mut edits = edits.iter();
         let (mut read, mut handed_on) = (BTreeMap::new(), 0);
         while let Some(step) = cursor.next_step(at(end)) {
-            for row in cursor.accept(&step, books.answer(&step)).unwrap() {
+            for row in take(&mut cursor, &step, books.answer(&step)).unwrap() {
                 handed_on += 1;
                 let version = std::str::from_utf8(row.payload.as_bytes()).unwrap();
                 let version = version.trim_start_matches("{\"v\":").trim_end_matches('}').parse().unwrap();
@@ -329,7 +357,7 @@ mod tests {
         let mut requests = 0;
         while let Some(step) = cursor.next_step(at(SPAN)) {
             requests += 1;
-            cursor.accept(&step, books.answer(&step)).unwrap();
+            take(&mut cursor, &step, books.answer(&step)).unwrap();
         }
         // 1000 rows, and at most one second's 20 read again on each page.
         assert_eq!(requests, 13);
@@ -344,11 +372,14 @@ mod tests {
         };
         let mut cursor = Cursor::new(at(0), 2, ORDERED);
         let step = cursor.next_step(at(10)).unwrap();
-        assert_eq!(cursor.accept(&step, vec![with_fraction(1, 900), with_fraction(2, 1500)]).unwrap().len(), 2);
+        assert_eq!(take(&mut cursor, &step, vec![with_fraction(1, 900), with_fraction(2, 1500)]).unwrap().len(), 2);
         // The second page begins within the second that the first one ended in.
         let rows = vec![with_fraction(3, 1200), with_fraction(2, 1500)];
         let step = cursor.next_step(at(10)).unwrap();
-        assert_eq!(cursor.accept(&step, rows).unwrap().iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["3"]);
+        assert_eq!(
+            take(&mut cursor, &step, rows).unwrap().iter().map(|row| row.id.as_str()).collect::<Vec<_>>(),
+            ["3"]
+        );
     }
 
     #[test]
@@ -358,7 +389,7 @@ mod tests {
         let outcome = (0..100).try_for_each(|turn| {
             let rows = if turn % 2 == 0 { page(1, 2) } else { page(3, 4) };
             let step = cursor.next_step(at(10)).unwrap();
-            cursor.accept(&step, rows).map(|_| ())
+            take(&mut cursor, &step, rows).map(|_| ())
         });
         assert!(outcome.is_err());
     }
@@ -368,7 +399,7 @@ mod tests {
         let accept = |rows| {
             let mut cursor = Cursor::new(at(0), 10, ORDERED);
             let step = cursor.next_step(at(10)).unwrap();
-            cursor.accept(&step, rows)
+            take(&mut cursor, &step, rows)
         };
         assert!(accept(vec![record(1, 5, 0), record(2, 4, 0)]).is_err());
         assert!(accept(vec![record(1, 10, 0)]).is_err());
@@ -383,7 +414,7 @@ mod tests {
         while let Some(step) = cursor.next_step(at(SPAN)) {
             let mut rows = books.answer(&step);
             rows.reverse();
-            read.extend(cursor.accept(&step, rows).unwrap().into_iter().map(|row| row.id));
+            read.extend(take(&mut cursor, &step, rows).unwrap().into_iter().map(|row| row.id));
         }
         assert_eq!(read.len(), 200);
         let crowded = |count: u32| {
@@ -391,7 +422,7 @@ mod tests {
             let mut cursor = Cursor::new(at(0), 13, Ordering::Unreliable);
             let mut read = 0;
             while let Some(step) = cursor.next_step(at(SPAN)) {
-                read += cursor.accept(&step, books.answer(&step))?.len();
+                read += take(&mut cursor, &step, books.answer(&step))?.len();
             }
             Ok::<_, Error>(read)
         };
@@ -406,8 +437,11 @@ mod tests {
         let mut cursor = Cursor::new(at(0), 10, ORDERED);
         let (mut end, mut read) = (at(SPAN), 0);
         while let Some(step) = cursor.next_step(end) {
-            read +=
-                cursor.accept(&step, books.answer(&step)).unwrap().iter().filter(|row| row.updated_at < at(20)).count();
+            read += take(&mut cursor, &step, books.answer(&step))
+                .unwrap()
+                .iter()
+                .filter(|row| row.updated_at < at(20))
+                .count();
             end = at(20);
         }
         assert!(read == 40 && cursor.covered_until() >= at(20));
