@@ -6,18 +6,20 @@ use std::sync::Arc;
 use crate::config::{QboConfig, Settings};
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
-    Chunk, EntityRegistry, EntitySpec, PageSize, Plan, Report, RunReport, Window, WindowReport, chunk_range,
+    Chunk, EntityRegistry, EntitySpec, PageSize, Plan, Report, RunReport, Verification, VerificationReport,
+    VerificationStatus, Window, WindowDifference, WindowReport, chunk_range,
 };
 use crate::error::{Error, Result};
 use crate::http::{ApiClient, RateLimiter, TokenCache, Transport};
 use crate::landing::{LandingFile, LandingTarget};
 use crate::pipeline;
-use crate::port::{Progress, Sink, Source};
+use crate::port::{Meter, Progress, Sink, Source};
 use crate::sink::landing::LandingSink;
 use crate::sink::postgres::PostgresSink;
 use crate::source::landing::LandingSource;
 use crate::source::qbo::{Authorizer, QboSource};
 use crate::token_store::{ConfiguredTokenStore, FileTokenStore, MemoryTokenStore};
+use crate::verify;
 
 /// What every call works with.
 #[derive(Clone)]
@@ -49,6 +51,23 @@ pub struct BackfillRequest {
     pub schema: String,
     /// Give each window requests of its own.
     pub is_strict: bool,
+}
+
+/// QBO against Postgres.
+#[derive(Debug, Clone)]
+pub struct VerifyRequest {
+    /// Names of entities.
+    pub entities: Vec<String>,
+    /// The range.
+    pub range: Window,
+    /// How it is cut.
+    pub chunk: Chunk,
+    /// Read windows that differ again.
+    pub repair: bool,
+    /// Compare the versions of all records, not only where counts differ.
+    pub is_deep: bool,
+    /// Schema of the raw tables.
+    pub schema: String,
 }
 
 /// QBO into landing files.
@@ -172,6 +191,71 @@ impl App {
             })
             .collect();
         Ok(self.run(Arc::new(source), Arc::new(sink), plans).await)
+    }
+
+    /// Compares a range of the source with the tables.
+    ///
+    /// # Errors
+    /// Settings, tables, credentials, and failures of either side.
+    pub async fn verify(&self, request: &VerifyRequest) -> Result<VerificationReport> {
+        let entities = self.registry.select(&request.entities)?;
+        let config = self.settings.qbo()?;
+        let sink = PostgresSink::connect(&self.settings.postgres()?, &request.schema, DEFAULT_CONCURRENCY).await?;
+        sink.prepare(&config.realm_id, &entities).await?;
+        let (source, sink) = (Arc::new(open_source(&config)?), Arc::new(sink));
+        source.prepare().await?;
+        let mut runs = Vec::with_capacity(entities.len());
+        for entity in entities {
+            runs.push(self.verify_entity(request, entity, &source, &sink).await?);
+        }
+        Ok(VerificationReport { runs })
+    }
+
+    async fn verify_entity(
+        &self,
+        request: &VerifyRequest,
+        entity: EntitySpec,
+        source: &Arc<QboSource<ConfiguredTokenStore>>,
+        sink: &Arc<PostgresSink>,
+    ) -> Result<Verification> {
+        let meter = Meter::default();
+        let horizon = source.horizon(&entity, request.range, &meter).await?;
+        let read_until = horizon.filter(|horizon| *horizon < request.range.end);
+        let end = read_until.unwrap_or(request.range.end);
+        let windows = match Window::new(request.range.start, end) {
+            Ok(range) => chunk_range(range, request.chunk),
+            // All of it lies in the future.
+            Err(_) => Vec::new(),
+        };
+        let mut findings = verify::compare(&**source, &**sink, &entity, &windows, request.is_deep, &meter).await?;
+        let mut repaired = 0;
+        if request.repair && !findings.different.is_empty() {
+            let broken: Vec<Window> = findings.different.iter().map(WindowDifference::window).collect();
+            repaired = broken.len() as u64;
+            let plan =
+                Plan { is_strict: true, ..plan(entity.clone(), broken.clone(), Vec::new(), PageSize::default()) };
+            self.run(source.clone(), sink.clone(), vec![plan]).await;
+            findings.different.clear();
+            for window in broken {
+                let difference = verify::compare_window(&**source, &**sink, &entity, window, &meter).await?;
+                findings.different.extend(Some(difference).filter(|difference| !difference.is_none()));
+            }
+        }
+        let rejects = sink.rejects(source.realm_id(), &entity, request.range).await?;
+        let is_ok = findings.different.is_empty() && rejects.is_empty();
+        Ok(Verification {
+            entity: entity.name.to_owned(),
+            realm_id: source.realm_id().to_owned(),
+            status: if is_ok { VerificationStatus::Ok } else { VerificationStatus::Different },
+            windows: windows.len() as u64,
+            source: findings.source,
+            table: findings.table,
+            different: findings.different,
+            rejects,
+            repaired,
+            read_until,
+            requests: meter.requests(),
+        })
     }
 
     async fn run<S: Source, K: Sink>(&self, source: Arc<S>, sink: Arc<K>, plans: Vec<Plan>) -> Report {

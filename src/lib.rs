@@ -9,7 +9,7 @@
 //! ```text
 //! cli  python  demo          edges: parse, convert, print
 //!          app               composition: settings and a request -> source, sink, run
-//!        pipeline            any source into any sink
+//!    pipeline  |  verify     any source into any sink; any source against any table
 //!    source  |  sink         QBO, landing files | Postgres, landing files; they do not know each other
 //!  landing  token_store      formats of files, made durable by `durable`
 //!         config             settings
@@ -43,5 +43,6 @@ pub mod source;
 #[cfg(test)]
 mod testing;
 pub mod token_store;
+pub mod verify;
 
 pub use error::{Error, Result};

@@ -89,6 +89,23 @@ pub(super) enum Command {
         #[arg(long, default_value = DEFAULT_SCHEMA)]
         schema: String,
     },
+    /// Compare QuickBooks with the tables; exit 1 on a difference
+    Verify {
+        /// customers, invoices, items or any other
+        #[arg(required = true, value_name = "ENTITY")]
+        entities: Vec<String>,
+        #[command(flatten)]
+        range: RangeArguments,
+        /// Read windows that differ again
+        #[arg(long)]
+        repair: bool,
+        /// Compare the versions of all records, not only where counts differ
+        #[arg(long)]
+        deep: bool,
+        /// Schema of the raw tables; one company each
+        #[arg(long, default_value = DEFAULT_SCHEMA)]
+        schema: String,
+    },
     /// List the entities that can be extracted
     Entities,
     /// Simulate QuickBooks Online on this machine, or command a sandbox that runs

@@ -19,10 +19,10 @@ use tokio::runtime::Runtime;
 
 use self::args::{Arguments, Command, DatabaseCommand, DemoArguments, RangeArguments};
 use self::progress::Bars;
-use crate::app::{App, BackfillRequest, ExtractRequest, Landing, LoadRequest};
+use crate::app::{App, BackfillRequest, ExtractRequest, Landing, LoadRequest, VerifyRequest};
 use crate::config::Settings;
 use crate::demo::{self, Demo};
-use crate::domain::{EntityRegistry, PageSize, Report, Window, chunk_range, parse_range};
+use crate::domain::{EntityRegistry, PageSize, Report, VerificationReport, Window, chunk_range, parse_range};
 use crate::error::{Error, Result};
 use crate::landing::LandingTarget;
 use crate::port::{NoProgress, Progress};
@@ -110,6 +110,24 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
         Command::Load { path, schema } => {
             let landing = Landing::Path(path.unwrap_or_else(|| app.settings.landing_dir()));
             report(json, block_on(app.load(&LoadRequest { landing, schema }))?)
+        }
+        Command::Verify { entities, range, repair, deep, schema } => {
+            let request = VerifyRequest {
+                entities,
+                range: range.window()?,
+                chunk: range.chunk.parse()?,
+                repair,
+                is_deep: deep,
+                schema,
+            };
+            match block_on(app.verify(&request))? {
+                Ok(report) if json => output::json(&report).map(|()| code_of(&report)),
+                Ok(report) => {
+                    output::verification(&report);
+                    Ok(code_of(&report))
+                }
+                Err(code) => Ok(code),
+            }
         }
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Entities => list_entities(&app.registry, json),
@@ -199,6 +217,10 @@ fn print_ddl(registry: &EntityRegistry, entities: &[String], schema: &str) -> Re
     };
     output::text(&ddl(schema, &entities)?);
     Ok(OK)
+}
+
+fn code_of(report: &VerificationReport) -> i32 {
+    if report.is_ok() { OK } else { INCOMPLETE }
 }
 
 /// Our names and QuickBooks's.

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use crate::demo::Demo;
 use crate::domain::instant::format_instant;
-use crate::domain::{Report, RunReport, WindowStatus};
+use crate::domain::{Report, RunReport, Verification, VerificationReport, WindowStatus};
 use crate::error::{Error, Result};
 use crate::sandbox::Sandbox;
 
@@ -58,6 +58,45 @@ pub(super) fn table(report: &Report) {
     text(&out);
 }
 
+/// Ids that are shown of many.
+const SHOWN: usize = 10;
+
+/// Prints what a comparison has found.
+pub(super) fn verification(report: &VerificationReport) {
+    let mut out = String::new();
+    for run in &report.runs {
+        let Verification { entity, windows, source, table, different, rejects, repaired, requests, .. } = run;
+        let verdict = match (different.len(), *repaired) {
+            (0, 0) => "no difference".to_owned(),
+            (0, repaired) => format!("{repaired} windows were read again, and nothing differs any more"),
+            (count, _) => format!("{count} windows differ"),
+        };
+        let _ = writeln!(
+            out,
+            "{entity}: {source} in QuickBooks, {table} in the table, {windows} windows, {requests} requests: {verdict}"
+        );
+        for difference in different {
+            let (start, end) = (format_instant(difference.start), format_instant(difference.end));
+            let _ = write!(out, "  [{start}, {end}): {} against {}", difference.source, difference.table);
+            for (name, ids) in
+                [("missing", &difference.missing), ("stale", &difference.stale), ("extra", &difference.extra)]
+            {
+                if !ids.is_empty() {
+                    let shown = ids.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+                    let more = if ids.len() > SHOWN { ", ..." } else { "" };
+                    let _ = write!(out, "; {} {name}: {shown}{more}", ids.len());
+                }
+            }
+            out.push('\n');
+        }
+        for reject in rejects {
+            let (id, at) = (reject.id.as_deref().unwrap_or("of unknown id"), format_instant(reject.changed_at));
+            let _ = writeln!(out, "  record {id}, changed about {at}, was set aside: {}", reject.error);
+        }
+    }
+    text(&out);
+}
+
 fn cells(run: &RunReport) -> [String; 11] {
     let totals = &run.totals;
     let seconds = totals.duration_ms as f64 / 1000.0;
@@ -81,6 +120,14 @@ fn notes(run: &RunReport, out: &mut String) {
     let skipped = run.windows.iter().filter(|w| w.status == WindowStatus::Skipped).count();
     if skipped > 0 {
         let _ = writeln!(out, "{}: {skipped} of {} windows skipped", run.entity, run.totals.windows);
+    }
+    match run.totals.rejected {
+        0 => {}
+        1 => _ = writeln!(out, "{}: 1 record was set aside; qbo.rejects says why", run.entity),
+        many => _ = writeln!(out, "{}: {many} records were set aside; qbo.rejects says why", run.entity),
+    }
+    if let Some(read_until) = run.windows.iter().find_map(|window| window.read_until) {
+        let _ = writeln!(out, "{}: read until {}, a little before the present", run.entity, format_instant(read_until));
     }
     for window in run.windows.iter().filter(|w| w.status == WindowStatus::Failed) {
         let (start, end) = (format_instant(window.start), format_instant(window.end));

@@ -8,10 +8,14 @@ pub mod plan;
 pub mod query;
 pub mod record;
 pub mod report;
+pub mod verification;
 pub mod window;
 
 pub use entity::{ENTITIES, EntityKind, EntityRegistry, EntitySpec, Identity, Ordering};
 pub use plan::{PageSize, Plan, parse_range};
 pub use record::{Page, Payload, Record, Reject};
 pub use report::{LoadCounts, Report, RunReport, RunStatus, WindowReport, WindowStatus};
+pub use verification::{
+    KnownReject, RecordKey, Verification, VerificationReport, VerificationStatus, WindowDifference,
+};
 pub use window::{Chunk, Window, chunk_range};

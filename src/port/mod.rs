@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
 pub use self::secret::Secret;
-use crate::domain::{EntitySpec, LoadCounts, Page, Window, WindowReport};
+use crate::domain::{EntitySpec, LoadCounts, Page, RecordKey, Window, WindowReport};
 use crate::error::Result;
 
 /// Where records come from.
@@ -70,6 +70,32 @@ impl Span {
         let mut current = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         *current = end.min(*current);
     }
+}
+
+/// What a side of a comparison holds.
+pub trait Census: Send + Sync {
+    /// How many records were changed in each of these ranges.
+    ///
+    /// # Errors
+    /// If they cannot be counted.
+    fn counts(
+        &self,
+        entity: &EntitySpec,
+        ranges: &[Window],
+        meter: &Meter,
+    ) -> impl Future<Output = Result<Vec<u64>>> + Send;
+
+    /// The versions of all records changed in a window, and of these ids wherever they stand.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn keys(
+        &self,
+        entity: &EntitySpec,
+        window: Window,
+        ids: &[String],
+        meter: &Meter,
+    ) -> impl Future<Output = Result<Vec<RecordKey>>> + Send;
 }
 
 /// Where records go.

@@ -11,3 +11,4 @@ mod recorded;
 mod sandbox;
 mod support;
 mod transport;
+mod verify;

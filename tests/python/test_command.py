@@ -129,21 +129,27 @@ def test_refused_credentials_are_exit_2(run, qbo):
     assert qbo.stats()["data_requests"] == 0
 
 
-def test_a_failed_window_is_exit_1_and_the_others_are_committed(run, qbo, database):
-    nul = {
-        "Id": "n1",
-        "Active": True,
-        "DisplayName": "a\0b",
-        "MetaData": {"LastUpdatedTime": "2024-03-15T00:00:00-07:00"},
-    }
-    qbo.put("Customer", nul)
+def test_a_rejected_record_is_exit_1_and_its_window_is_done(run, qbo, database):
+    qbo.corrupt("Customer", "7", "nul")
     process = run("backfill", "customers", *RANGE, "--chunk", "month", "--json")
+    assert process.returncode == 1
+    (run_report,) = report_of(process)["runs"]
+    assert (run_report["status"], run_report["totals"]["rejected"]) == ("ok", 1)
+    assert database.query("SELECT id FROM qbo.rejects") == [("7",)]
+    assert database.query("SELECT count(*) FROM raw.qb_customers") == [(59,)]
+    table = run("backfill", "customers", *RANGE, "--chunk", "month").stdout
+    assert "customers: 1 record was set aside; qbo.rejects says why" in table
+
+
+def test_a_failed_window_is_exit_1_and_the_others_are_committed(run, qbo, database):
+    qbo.fault("throttle", status=400, format="empty", contains="Time >= '2024-03-01", times=0)
+    process = run("backfill", "customers", *RANGE, "--chunk", "month", "--strict-windows", "--json")
     assert process.returncode == 1
     (run_report,) = report_of(process)["runs"]
     assert run_report["status"] == "partial"
     failed = [window for window in run_report["windows"] if window["status"] == "failed"]
     assert [window["start"] for window in failed] == ["2024-03-01T00:00:00Z"]
-    assert "Unicode" in failed[0]["error"]
+    assert "HTTP 400" in failed[0]["error"]
     assert database.query("SELECT count(*) FROM qbo.windows") == [(23,)]
 
 

@@ -1,5 +1,6 @@
 //! Postgres as a sink: COPY into a staging table, one merge, and the ledger row, in one transaction a window.
 
+mod census;
 mod connect;
 mod copy_format;
 mod schema;

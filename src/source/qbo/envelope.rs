@@ -40,6 +40,25 @@ pub(super) fn read_query_answer(entity: &EntitySpec, response: &Response) -> Ver
     if let Some(fault) = envelope.fault {
         return classify_failure(response, Fault::from_json(&fault));
     }
+    Verdict::Done(answer_of(entity, envelope, response))
+}
+
+/// Reads the value of a `QueryResponse` that stands in another answer. `as_error` says what a fault in it means.
+pub(super) fn read_query_response(
+    entity: &EntitySpec,
+    raw: &RawValue,
+    response: &Response,
+    as_error: impl Fn(&serde_json::Value) -> Error,
+) -> Result<QueryAnswer> {
+    let seed = EnvelopeSeed { answer_key: entity.answer_key };
+    let envelope = seed.read(raw.get().as_bytes()).map_err(|e| Error::decode("answer of QuickBooks", e))?;
+    match &envelope.fault {
+        Some(fault) => Err(as_error(fault)),
+        None => Ok(answer_of(entity, envelope, response)),
+    }
+}
+
+fn answer_of(entity: &EntitySpec, envelope: Envelope<'_>, response: &Response) -> QueryAnswer {
     let payload = |raw: &RawValue| Payload::from_valid_json(response.body.slice_ref(raw.get().as_bytes()));
     let mut answer = QueryAnswer { time: envelope.time, total_count: envelope.total_count, ..QueryAnswer::default() };
     for raw in envelope.rows {
@@ -48,7 +67,7 @@ pub(super) fn read_query_answer(entity: &EntitySpec, response: &Response) -> Ver
             Err(error) => answer.unreadable.push((raw.get().to_owned(), error)),
         }
     }
-    Verdict::Done(answer)
+    answer
 }
 
 #[derive(Default)]

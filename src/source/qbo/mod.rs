@@ -1,5 +1,7 @@
 //! QuickBooks Online as a source of records.
 
+mod batch;
+mod census;
 mod classify;
 mod envelope;
 mod fault;
@@ -35,6 +37,7 @@ const MINOR_VERSION: u32 = 75;
 pub struct QboSource<S> {
     client: ApiClient<Authorizer<S>>,
     query_url: Url,
+    batch_url: Url,
     realm_id: String,
     /// How far a read stays away from the server's present.
     lag: TimeDelta,
@@ -50,14 +53,17 @@ impl<S: TokenStore> QboSource<S> {
     /// # Errors
     /// [`Error::Config`] if the URL cannot carry a path.
     pub fn new(client: ApiClient<Authorizer<S>>, api_url: &Url, realm_id: &str, lag: TimeDelta) -> Result<Self> {
-        let mut query_url = api_url.clone();
-        query_url
-            .path_segments_mut()
-            .map_err(|()| Error::config("QBO_API_URL", format!("'{api_url}' cannot carry a path")))?
-            .pop_if_empty()
-            .extend(["v3", "company", realm_id, "query"]);
-        query_url.query_pairs_mut().append_pair("minorversion", &MINOR_VERSION.to_string());
-        Ok(Self { client, query_url, realm_id: realm_id.to_owned(), lag, horizon: OnceLock::new() })
+        let endpoint = |name| {
+            let mut url = api_url.clone();
+            url.path_segments_mut()
+                .map_err(|()| Error::config("QBO_API_URL", format!("'{api_url}' cannot carry a path")))?
+                .pop_if_empty()
+                .extend(["v3", "company", realm_id, name]);
+            url.query_pairs_mut().append_pair("minorversion", &MINOR_VERSION.to_string());
+            Ok(url)
+        };
+        let (query_url, batch_url) = (endpoint("query")?, endpoint("batch")?);
+        Ok(Self { client, query_url, batch_url, realm_id: realm_id.to_owned(), lag, horizon: OnceLock::new() })
     }
 
     async fn query(
@@ -93,6 +99,9 @@ impl<S: TokenStore> QboSource<S> {
     ) -> Result<u64> {
         let statement = CountQuery { entity, from, until }.to_string();
         let answer = self.query(entity, &statement, meter, Patience::FULL).await?;
+        if let Some(time) = answer.time {
+            self.horizon.get_or_init(|| time - self.lag);
+        }
         answer.total_count.ok_or_else(|| Error::decode("answer of QuickBooks", "no count came"))
     }
 
