@@ -140,6 +140,10 @@ impl App {
         if plans.iter().any(|plan| !plan.windows.is_empty()) {
             source.prepare().await?;
         }
+        if !request.is_strict {
+            let spans = plans.iter().filter_map(|plan| Some((plan.entity.clone(), pipeline::first_span(plan)?)));
+            source.prefetch(&spans.collect::<Vec<_>>(), request.page_size).await;
+        }
         Ok(self.run(Arc::new(source), Arc::new(sink), plans).await)
     }
 

@@ -139,6 +139,12 @@ impl Run {
     }
 }
 
+/// What a plan begins with: the time of the windows that are read in its first go.
+pub fn first_span(plan: &Plan) -> Option<Window> {
+    let windows = adjacent(&plan.windows).pop_front()?;
+    Some(Window { start: windows.front()?.start, end: windows.back()?.end })
+}
+
 /// Runs of windows that follow each other without a gap.
 fn adjacent(windows: &[Window]) -> VecDeque<VecDeque<Window>> {
     let mut runs: VecDeque<VecDeque<Window>> = VecDeque::new();

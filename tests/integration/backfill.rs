@@ -520,3 +520,32 @@ async fn a_range_that_reaches_into_the_present_stops_before_it_and_says_so() {
     assert_eq!(skipped, [Skipped, Skipped, Done, Done, Skipped, Skipped]);
     database.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_of_several_entities_in_which_little_has_changed_is_one_request() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let names = ["customers", "items", "invoices"];
+    for entity in ["Customer", "Item", "Invoice"] {
+        sandbox.company().edit(entity, "5", 1_767_312_000).unwrap();
+    }
+    let poll = request(&names, "2026-01-01", "2026-02-01", "day", 1000);
+    let report = app(&sandbox, &database).backfill(&poll).await.unwrap();
+    assert_complete(&report);
+    let stats = sandbox.stats();
+    assert_eq!((stats.data_requests, stats.requests["batch"][&200]), (1, 1));
+    assert_eq!(report.runs.iter().map(|run| run.totals.requests).sum::<u64>(), 1);
+    assert_eq!(database.rows("raw.qb_invoices").await.len(), 1);
+    // Where one item fails, its entity is asked for by itself, and its fault is seen.
+    let start = sandbox.stats().data_requests;
+    sandbox.company().corrupt("Invoice", "5", Blemish::Processing).unwrap();
+    let report = app(&sandbox, &database).backfill(&poll).await.unwrap();
+    assert_eq!(report.runs.iter().map(|run| run.totals.rejected).collect::<Vec<_>>(), [0, 0, 1]);
+    assert!(sandbox.stats().data_requests - start > 5);
+    // Where the batch does not come at all, nothing is lost but that request.
+    sandbox.company().corrupt("Invoice", "5", Blemish::Healed).unwrap();
+    sandbox.control("fault", r#"{"fault":"bad-gateway","on":"batch"}"#).unwrap();
+    let start = sandbox.stats().data_requests;
+    assert_complete(&app(&sandbox, &database).backfill(&poll).await.unwrap());
+    assert_eq!(sandbox.stats().data_requests - start, 4);
+    database.drop().await;
+}

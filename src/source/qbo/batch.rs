@@ -46,6 +46,7 @@ impl<S: TokenStore> QboSource<S> {
         &self,
         statements: &[(&EntitySpec, String)],
         meter: &Meter,
+        patience: Patience,
     ) -> Result<Vec<Result<QueryAnswer>>> {
         let items: Vec<_> = statements
             .iter()
@@ -61,7 +62,7 @@ impl<S: TokenStore> QboSource<S> {
             ]),
             body: Bytes::from(json!({"BatchItemRequest": items}).to_string()),
         };
-        self.client.send(&request, meter, Patience::FULL, |response| read_batch(statements, response)).await
+        self.client.send(&request, meter, patience, |response| read_batch(statements, response)).await
     }
 }
 

@@ -8,6 +8,7 @@ use super::{QboSource, SpanReader};
 use crate::domain::query::CountQuery;
 use crate::domain::{EntitySpec, PageSize, RecordKey, Window};
 use crate::error::{Error, Result};
+use crate::http::Patience;
 use crate::port::{Census, Meter, Span, TokenStore};
 
 impl<S: TokenStore> QboSource<S> {
@@ -34,7 +35,7 @@ impl<S: TokenStore> Census for QboSource<S> {
                 .iter()
                 .map(|range| (entity, CountQuery { entity, from: range.start, until: range.end }.to_string()))
                 .collect();
-            for answer in self.batch(&statements, meter).await? {
+            for answer in self.batch(&statements, meter, Patience::FULL).await? {
                 let count =
                     answer?.total_count.ok_or_else(|| Error::decode("answer of QuickBooks", "no count came"))?;
                 counts.push(count);

@@ -7,10 +7,11 @@ mod envelope;
 mod fault;
 mod oauth;
 mod paging;
+mod prefetch;
 mod reader;
 mod trouble;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,6 +22,7 @@ use tokio::sync::mpsc;
 
 use self::envelope::{QueryAnswer, read_query_answer};
 pub use self::oauth::Authorizer;
+use self::prefetch::FirstPages;
 use self::reader::SpanReader;
 use crate::domain::query::CountQuery;
 use crate::domain::{EntitySpec, Page};
@@ -44,6 +46,8 @@ pub struct QboSource<S> {
     /// Where all reads of this source end: the server's clock at the first answer, less the lag. One instant for all, so
     /// that what one of them has seen of a moment the others have seen too.
     horizon: OnceLock<DateTime<Utc>>,
+    /// What was asked for ahead of its reader.
+    first_pages: Mutex<FirstPages>,
 }
 
 impl<S: TokenStore> QboSource<S> {
@@ -63,7 +67,15 @@ impl<S: TokenStore> QboSource<S> {
             Ok(url)
         };
         let (query_url, batch_url) = (endpoint("query")?, endpoint("batch")?);
-        Ok(Self { client, query_url, batch_url, realm_id: realm_id.to_owned(), lag, horizon: OnceLock::new() })
+        Ok(Self {
+            client,
+            query_url,
+            batch_url,
+            realm_id: realm_id.to_owned(),
+            lag,
+            horizon: OnceLock::new(),
+            first_pages: Mutex::default(),
+        })
     }
 
     async fn query(

@@ -11,8 +11,9 @@ use tokio::sync::mpsc;
 use super::QboSource;
 use super::envelope::QueryAnswer;
 use super::paging::{Cursor, Step};
+use super::prefetch::{FirstPage, statement};
 use super::trouble::{Trouble, asks_for_less, is_repeated_poison, trouble};
-use crate::domain::query::{Order, PageQuery};
+use crate::domain::query::Order;
 use crate::domain::{EntitySpec, Page, PageSize, Record, Reject};
 use crate::error::{Error, Result};
 use crate::http::Patience;
@@ -71,6 +72,14 @@ impl<'s, S: TokenStore> SpanReader<'s, S> {
 
     /// Reads to the end of the span, or to the horizon, which is returned then.
     pub async fn read(mut self) -> Result<Option<DateTime<Utc>>> {
+        if let Some(page) = self.source.take_first_page(self.entity, self.span.start)
+            && page.step.until <= self.span.end()
+        {
+            let FirstPage { step, statement, answer, requests } = page;
+            (0..requests).for_each(|_| self.meter.count_request(false));
+            self.cursor.set_size(step.max_results);
+            self.take(&step, &statement, answer).await?;
+        }
         loop {
             let horizon = self.source.horizon.get().copied();
             let end = horizon.map_or(self.span.end(), |horizon| self.span.end().min(horizon));
@@ -85,7 +94,7 @@ impl<'s, S: TokenStore> SpanReader<'s, S> {
     }
 
     async fn ask_once(&mut self, step: &Step) -> Result<(String, QueryAnswer)> {
-        let statement = self.statement(step);
+        let statement = statement(self.entity, step);
         let hands_back = if step.max_results > SMALLEST_PAGE { asks_for_less } else { is_repeated_poison };
         let patience = Patience { hands_back, is_repeat: std::mem::take(&mut self.is_repeat) };
         let answer = self.source.query(self.entity, &statement, self.meter, patience).await?;
@@ -222,7 +231,7 @@ impl<'s, S: TokenStore> SpanReader<'s, S> {
                     waiting.push((first, half));
                 }
                 Err(error) if trouble(&error) == Trouble::Poison => {
-                    last_statement = self.statement(&step);
+                    last_statement = statement(self.entity, &step);
                     rejects.push(poisoned(&error, second));
                 }
                 Err(error) => return Err(error),
@@ -231,11 +240,6 @@ impl<'s, S: TokenStore> SpanReader<'s, S> {
         records.sort_by(|a, b| a.id.cmp(&b.id));
         records.dedup_by(|a, b| a.id == b.id);
         Ok((records, rejects, last_statement))
-    }
-
-    fn statement(&self, step: &Step) -> String {
-        let Step { from, until, order, start_position, max_results } = *step;
-        PageQuery { entity: self.entity, from, until, order, start_position, max_results }.to_string()
     }
 
     async fn send(
