@@ -35,7 +35,7 @@ pub async fn compare(
     let held = table.counts(entity, windows, meter).await?;
     findings.table = held.iter().sum();
     let mut suspects: Vec<usize> = Vec::new();
-    let mut waiting = vec![0..windows.len()];
+    let mut waiting: Vec<std::ops::Range<usize>> = std::iter::once(0..windows.len()).collect();
     let mut is_whole = true;
     while let Some(range) = waiting.pop().filter(|range| !range.is_empty()) {
         let parts: Vec<std::ops::Range<usize>> = cut(range, PARTS);

@@ -199,6 +199,21 @@ fn every_behaviour_of_the_sandbox_names_tests_that_exist() {
 }
 
 #[test]
+fn every_gotcha_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = std::fs::read_to_string(root.join("docs/exactness.md")).unwrap();
+    let (code, mut checked) = (rust_text(), 0);
+    for row in document.lines().filter(|line| line.starts_with("| ")).skip(2) {
+        let tests = row.trim_end_matches('|').rsplit(" | ").next().unwrap();
+        for name in tests.split('`').skip(1).step_by(2) {
+            assert!(code.contains(&format!("fn {name}(")), "docs/exactness.md names {name}, which does not exist");
+            checked += 1;
+        }
+    }
+    assert!(checked > 20, "only {checked} names were found: this test has gone blind");
+}
+
+#[test]
 fn what_the_sandbox_assumes_is_documented() {
     let document = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sandbox.md")).unwrap();
     for assumption in qbo_rs::sandbox::ASSUMPTIONS {

@@ -549,3 +549,42 @@ async fn a_poll_of_several_entities_in_which_little_has_changed_is_one_request()
     assert_eq!(sandbox.stats().data_requests - start, 4);
     database.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_on_the_edges_of_windows_and_around_both_clock_changes_land_in_their_windows() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    // Midnights in UTC, their neighbours, and the hours in which Pacific time repeats or leaves out an hour.
+    let instants = [
+        "2025-03-09T00:00:00Z",
+        "2025-03-09T09:59:59Z",
+        "2025-03-09T10:00:00Z",
+        "2025-03-09T23:59:59Z",
+        "2025-03-10T00:00:00Z",
+        "2025-11-02T00:00:00Z",
+        "2025-11-02T08:30:00Z",
+        "2025-11-02T09:30:00Z",
+        "2025-11-02T23:59:59Z",
+        "2025-11-03T00:00:00Z",
+    ];
+    let second = |text: &str| chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp();
+    for (number, text) in instants.iter().enumerate() {
+        sandbox.company().touch("Item", &(number + 1).to_string(), second(text)).unwrap();
+    }
+    let app = app(&sandbox, &database);
+    for is_strict in [false, true] {
+        let days = request(&["items"], "2025-03-01", "2025-12-01", "day", 3);
+        assert_complete(&app.backfill(&BackfillRequest { is_strict, ..days }).await.unwrap());
+        let query = "SELECT count(*) FROM raw.qb_items WHERE id = $1 AND extract_window_start_utc <= to_timestamp($2::bigint) \
+                     AND extract_window_end_utc > to_timestamp($2::bigint) \
+                     AND extract_window_end_utc - extract_window_start_utc = interval '1 day'";
+        for (number, text) in instants.iter().enumerate() {
+            let row = database.client.query_one(query, &[&(number + 1).to_string(), &second(text)]).await.unwrap();
+            assert_eq!(row.get::<_, i64>(0), 1, "{text} {is_strict}");
+        }
+        let start = second("2025-03-01T00:00:00Z");
+        let inside = sandbox.company().truth("Item", start, second("2025-12-01T00:00:00Z")).len() as i64;
+        assert_eq!(database.number("SELECT count(*) FROM raw.qb_items").await, inside);
+        database.client.batch_execute("DROP SCHEMA raw, qbo CASCADE").await.unwrap();
+    }
+    database.drop().await;
+}

@@ -153,6 +153,24 @@ def test_a_failed_window_is_exit_1_and_the_others_are_committed(run, qbo, databa
     assert database.query("SELECT count(*) FROM qbo.windows") == [(23,)]
 
 
+def test_verify_tells_differences_by_exit_code_and_names(run, database):
+    assert run("backfill", "customers", "items", *RANGE, "--chunk", "month").returncode == 0
+    same = run("verify", "customers", "items", *RANGE, "--chunk", "month", "--json")
+    assert same.returncode == 0
+    first, second = report_of(same)["runs"]
+    assert (first["status"], first["source"], first["table"], first["different"]) == ("ok", 60, 60, [])
+    assert second["entity"] == "items"
+    database.execute("DELETE FROM raw.qb_customers WHERE id = '9'")
+    differing = run("verify", "customers", *RANGE, "--chunk", "month")
+    assert differing.returncode == 1
+    assert "customers: 60 in QuickBooks, 59 in the table, 24 windows" in differing.stdout
+    assert "1 missing: 9" in differing.stdout
+    repaired = run("verify", "customers", *RANGE, "--chunk", "month", "--repair")
+    assert repaired.returncode == 0
+    assert "1 windows were read again, and nothing differs any more" in repaired.stdout
+    assert run("verify", "customers", "--start", "2024-01-01", "--end", "2023-01-01").returncode == 2
+
+
 def test_extract_and_load(run, database, tmp_path):
     out = str(tmp_path / "landing")
     assert run("extract", "items", *RANGE, "--chunk", "year", "--out", out, PG_HOST=None).returncode == 0
