@@ -14,7 +14,7 @@
 //!  landing  token_store      formats of files, made durable by `durable`
 //!         config             settings
 //!          http              limits, retries, tokens; knows no entity
-//!          port              the seams: Source, Sink, TokenStore, Progress
+//!          port              the seams: Source, Sink, Census, TokenStore, Progress
 //!      domain, error         entities, windows, queries, records, reports; pure
 //!
 //! sandbox                    the QBO simulator: shares no code with the client, so that no mistake is made twice

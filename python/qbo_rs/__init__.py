@@ -1,8 +1,9 @@
 """QuickBooks Online records into Postgres: exact, fast and restartable.
 
-The verbs are :func:`chunk_range`, :func:`extract`, :func:`upsert` and :func:`backfill`, which does all three; those
-that wait have an ``_async`` twin. :func:`sandbox` simulates QuickBooks on this machine. Settings come from the
-environment, and every one is also a keyword: ``QBO_REALM_ID`` is ``realm_id``, ``PG_HOST`` is ``pg_host``.
+The verbs are :func:`chunk_range`, :func:`extract`, :func:`upsert` and :func:`backfill`, which does all three, and
+:func:`verify`, which compares; those that wait have an ``_async`` twin. :func:`sandbox` simulates QuickBooks on this
+machine. Settings come from the environment, and every one is also a keyword: ``QBO_REALM_ID`` is ``realm_id``,
+``PG_HOST`` is ``pg_host``.
 
 Example:
     >>> import qbo_rs
@@ -19,7 +20,18 @@ from qbo_rs._core import __version__
 from qbo_rs._core import is_debug_build as _is_debug_build
 from qbo_rs._sandbox import Sandbox, sandbox
 from qbo_rs._settings import Settings
-from qbo_rs._types import Landing, Report, RunReport, Totals, Window, WindowReport
+from qbo_rs._types import (
+    KnownReject,
+    Landing,
+    Report,
+    RunReport,
+    Totals,
+    Verification,
+    VerificationReport,
+    Window,
+    WindowDifference,
+    WindowReport,
+)
 from qbo_rs._verbs import (
     backfill,
     backfill_async,
@@ -29,6 +41,8 @@ from qbo_rs._verbs import (
     extract_async,
     upsert,
     upsert_async,
+    verify,
+    verify_async,
 )
 from qbo_rs.exceptions import (
     ApiError,
@@ -55,6 +69,7 @@ __all__ = [
     "DatabaseError",
     "IncompleteError",
     "InternalError",
+    "KnownReject",
     "Landing",
     "LandingError",
     "PermissionDeniedError",
@@ -68,7 +83,10 @@ __all__ = [
     "StoppedError",
     "Totals",
     "TransportError",
+    "Verification",
+    "VerificationReport",
     "Window",
+    "WindowDifference",
     "WindowReport",
     "__version__",
     "backfill",
@@ -81,6 +99,8 @@ __all__ = [
     "sandbox",
     "upsert",
     "upsert_async",
+    "verify",
+    "verify_async",
 ]
 
 if _is_debug_build():

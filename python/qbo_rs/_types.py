@@ -172,6 +172,76 @@ class Report:
 
 
 @dataclass(frozen=True)
+class WindowDifference:
+    """One window in which QuickBooks and the table differ; the lists hold ids."""
+
+    start: str
+    end: str
+    source: int
+    table: int
+    missing: list[str]
+    stale: list[str]
+    extra: list[str]
+
+
+@dataclass(frozen=True)
+class KnownReject:
+    """A record that was set aside and still is. ``id`` is None where the page that held it could not be read."""
+
+    id: str | None
+    changed_at: str
+    error: str
+    intuit_tid: str | None
+
+
+@dataclass(frozen=True)
+class Verification:
+    """One entity compared; ``status`` is ``ok`` or ``different``."""
+
+    entity: str
+    realm_id: str
+    status: str
+    windows: int
+    source: int
+    table: int
+    different: tuple[WindowDifference, ...]
+    rejects: tuple[KnownReject, ...]
+    repaired: int
+    requests: int
+    read_until: str | None = None
+
+    @classmethod
+    def from_dict(cls, run: Mapping[str, Any]) -> Verification:
+        """Make one from JSON-able data."""
+        lists = {
+            "different": tuple(WindowDifference(**difference) for difference in run["different"]),
+            "rejects": tuple(KnownReject(**reject) for reject in run["rejects"]),
+        }
+        return cls(**{**run, **lists})
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """What a comparison found: one entry an entity."""
+
+    runs: tuple[Verification, ...]
+
+    @classmethod
+    def from_dict(cls, report: Mapping[str, Any]) -> VerificationReport:
+        """Make one from JSON-able data, such as that of ``qbo-rs verify --json``."""
+        return cls(tuple(Verification.from_dict(run) for run in report["runs"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON-able data."""
+        return asdict(self)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing differs and nothing was set aside."""
+        return all(run.status == "ok" for run in self.runs)
+
+
+@dataclass(frozen=True)
 class Landing:
     """Landing files of one entity: paths and counts a window. Small: hand it on instead of the records."""
 

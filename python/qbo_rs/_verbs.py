@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Union
 
 from qbo_rs import _core
-from qbo_rs._types import Landing, Report, Window, format_instant, parse_instant
+from qbo_rs._types import Landing, Report, VerificationReport, Window, format_instant, parse_instant
 from qbo_rs.exceptions import ConfigError
 
 if TYPE_CHECKING:
@@ -297,3 +297,79 @@ async def backfill_async(
         settings=settings,
     )
     return _report(await _core.call_async("backfill", request))
+
+
+def _verify_request(
+    entity: str | Iterable[str],
+    start: Instant,
+    end: Instant,
+    chunk: str,
+    *,
+    repair: bool,
+    deep: bool,
+    schema: str,
+    settings: Mapping[str, Any],
+) -> str:
+    request = {
+        "entities": _entities(entity),
+        "start": _instant(start),
+        "end": _instant(end),
+        "chunk": str(chunk),
+        "repair": repair,
+        "deep": deep,
+        "schema": schema,
+        "settings": _settings(settings),
+    }
+    return json.dumps(request)
+
+
+def verify(
+    entity: str | Iterable[str],
+    start: Instant,
+    end: Instant,
+    chunk: str = "day",
+    *,
+    repair: bool = False,
+    deep: bool = False,
+    schema: str = "raw",
+    **settings: Unpack[Settings],
+) -> VerificationReport:
+    """Compare ``[start, end)`` of QuickBooks with the tables: counts first, versions only where counts differ.
+
+    Args:
+        entity: A name from :func:`entities`, or several.
+        start: First instant, UTC.
+        end: First instant after the range.
+        chunk: Unit of a window, see :func:`chunk_range`.
+        repair: Read windows that differ again.
+        deep: Compare the versions of all records, not only where counts differ.
+        schema: Schema of the raw tables.
+        **settings: Override the environment.
+
+    Returns:
+        Counts, the windows that differ with the ids in question, and the records that were set aside.
+
+    Raises:
+        ConfigError: An argument, a setting or a table is unusable, or the database cannot be reached.
+        AuthError: The credentials were refused.
+        QboError: Either side failed while it was compared.
+
+    """
+    request = _verify_request(entity, start, end, chunk, repair=repair, deep=deep, schema=schema, settings=settings)
+    return VerificationReport.from_dict(json.loads(_core.call("verify", request)))
+
+
+async def verify_async(
+    entity: str | Iterable[str],
+    start: Instant,
+    end: Instant,
+    chunk: str = "day",
+    *,
+    repair: bool = False,
+    deep: bool = False,
+    schema: str = "raw",
+    **settings: Unpack[Settings],
+) -> VerificationReport:
+    """Do what :func:`verify` does, without blocking the event loop."""
+    request = _verify_request(entity, start, end, chunk, repair=repair, deep=deep, schema=schema, settings=settings)
+    return VerificationReport.from_dict(json.loads(await _core.call_async("verify", request)))

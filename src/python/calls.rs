@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::app::{App, BackfillRequest, ExtractRequest, Landing, LoadRequest};
+use crate::app::{App, BackfillRequest, ExtractRequest, Landing, LoadRequest, VerifyRequest};
 use crate::config::Settings;
 use crate::domain::{EntityRegistry, PageSize, Window, parse_range};
 use crate::error::{Error, Result};
@@ -23,6 +23,7 @@ enum Request {
     Backfill(BackfillRequest),
     Extract(ExtractRequest),
     Upsert(LoadRequest),
+    Verify(VerifyRequest),
 }
 
 #[derive(Deserialize)]
@@ -62,6 +63,19 @@ struct UpsertJson {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct VerifyJson {
+    entities: Vec<String>,
+    start: String,
+    end: String,
+    chunk: String,
+    repair: bool,
+    deep: bool,
+    schema: String,
+    settings: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct WindowJson {
     start: String,
     end: String,
@@ -83,6 +97,7 @@ pub(super) fn parse(verb: &str, request: &str) -> Result<Call> {
         "backfill" => backfill(read(request)?),
         "extract" => extract(read(request)?),
         "upsert" => upsert(read(request)?),
+        "verify" => verify(read(request)?),
         other => Err(Error::Internal(format!("no verb '{other}'"))),
     }
 }
@@ -138,6 +153,18 @@ fn upsert(json: UpsertJson) -> Result<Call> {
     Ok(Call { app: app(&json.settings)?, request: Request::Upsert(LoadRequest { landing, schema: json.schema }) })
 }
 
+fn verify(json: VerifyJson) -> Result<Call> {
+    let request = VerifyRequest {
+        entities: json.entities,
+        range: window(&json.start, &json.end)?,
+        chunk: json.chunk.parse()?,
+        repair: json.repair,
+        is_deep: json.deep,
+        schema: json.schema,
+    };
+    Ok(Call { app: app(&json.settings)?, request: Request::Verify(request) })
+}
+
 /// A descriptor's files. Windows that were joined into one file all name that file.
 fn landing_files(files: Vec<FileJson>) -> Result<Landing> {
     let file = |file: FileJson| {
@@ -160,7 +187,12 @@ impl Call {
             Request::Backfill(request) => self.app.backfill(request).await?,
             Request::Extract(request) => self.app.extract(request).await?,
             Request::Upsert(request) => self.app.load(request).await?,
+            Request::Verify(request) => return to_json(&self.app.verify(request).await?),
         };
-        serde_json::to_string(&report).map_err(|e| Error::Internal(format!("report: {e}")))
+        to_json(&report)
     }
+}
+
+fn to_json(report: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(report).map_err(|e| Error::Internal(format!("report: {e}")))
 }

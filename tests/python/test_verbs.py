@@ -217,3 +217,15 @@ def test_a_rotated_token_is_kept_in_the_store(database, tmp_path):
             qbo_rs.backfill("items", *RANGE, "year", **keywords(qbo), **database.settings)
     assert "RT1" not in store.read_text()
     assert store.stat().st_mode & 0o777 == 0o600
+
+
+def test_verify_finds_what_is_missing_and_repairs_it(settings, database):
+    assert qbo_rs.backfill("items", *RANGE, "month", **settings).ok
+    assert qbo_rs.verify("items", *RANGE, "month", **settings).ok
+    database.execute("DELETE FROM raw.qb_items WHERE id IN ('3', '4')")
+    report = qbo_rs.verify("items", *RANGE, "month", **settings)
+    assert not report.ok
+    assert sorted(id_ for window in report.runs[0].different for id_ in window.missing) == ["3", "4"]
+    assert qbo_rs.verify("items", *RANGE, "month", repair=True, **settings).ok
+    assert asyncio.run(qbo_rs.verify_async("items", *RANGE, "month", deep=True, **settings)).ok
+    assert qbo_rs.VerificationReport.from_dict(report.to_dict()) == report
