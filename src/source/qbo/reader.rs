@@ -147,7 +147,9 @@ impl<'s, S: TokenStore> SpanReader<'s, S> {
 
     async fn answer_trouble(&mut self, step: &Step, error: Error) -> Result<()> {
         let kind = trouble(&error);
-        let smallest = if kind == Trouble::Poison { 1 } else { SMALLEST_PAGE };
+        // Slowness may have other causes; these two say that it is what was asked for.
+        let is_certain = kind == Trouble::Poison || matches!(error.last(), Error::Api { status: 413, .. });
+        let smallest = if is_certain { 1 } else { SMALLEST_PAGE };
         if kind == Trouble::Other {
             return Err(error);
         }
