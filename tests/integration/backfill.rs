@@ -323,6 +323,11 @@ async fn poisoned_and_unreadable_records_are_found_and_set_aside() {
         let named = "SELECT count(*) FROM qbo.rejects WHERE error LIKE '%4002%' AND intuit_tid IS NOT NULL \
                      OR error LIKE '%10000%' AND intuit_tid IS NOT NULL OR error LIKE '%LastUpdatedTime%' AND id = '900'";
         assert_eq!(database.number(named).await, 4);
+        // The one whose time cannot be read stands beside its neighbours, not at the end of its page.
+        let astray = "SELECT abs(extract(epoch FROM changed_at_utc - substring(payload from '\"LastUpdatedTime\":\"\\?([^\"]+)')\
+                      ::timestamptz))::bigint FROM qbo.rejects WHERE id = '900'";
+        let astray = database.number(astray).await;
+        assert!(astray < 5 * 86_400, "{astray} s");
         database.client.batch_execute("DROP SCHEMA raw, qbo CASCADE").await.unwrap();
     }
     database.drop().await;

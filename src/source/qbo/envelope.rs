@@ -19,12 +19,23 @@ use crate::http::{Response, Verdict};
 pub(super) struct QueryAnswer {
     /// In the server's order.
     pub records: Vec<Record>,
-    /// Rows that cannot be read: their text and what is wrong.
-    pub unreadable: Vec<(String, Error)>,
+    /// Rows that cannot be read.
+    pub unreadable: Vec<Unreadable>,
     /// Of a count.
     pub total_count: Option<u64>,
     /// `time`: when the server began to answer.
     pub time: Option<DateTime<Utc>>,
+}
+
+/// A row that is no record.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    /// As it came.
+    pub text: String,
+    /// What is wrong.
+    pub error: Error,
+    /// When the record before it was changed: rows come in that order, and its own time may be what is wrong.
+    pub follows: Option<DateTime<Utc>>,
 }
 
 /// Reads an answer, or finds out what else it is. A success may carry a fault, and a body may be cut short.
@@ -64,7 +75,10 @@ fn answer_of(entity: &EntitySpec, envelope: Envelope<'_>, response: &Response) -
     for raw in envelope.rows {
         match Record::read(entity.identity, payload(raw)) {
             Ok(record) => answer.records.push(record),
-            Err(error) => answer.unreadable.push((raw.get().to_owned(), error)),
+            Err(error) => {
+                let follows = answer.records.last().map(|record| record.updated_at);
+                answer.unreadable.push(Unreadable { text: raw.get().to_owned(), error, follows });
+            }
         }
     }
     answer
@@ -188,7 +202,7 @@ mod tests {
     fn a_record_without_an_id_is_handed_on_with_its_reason() {
         let body = r#"{"QueryResponse":{"Customer":[{"MetaData":{"LastUpdatedTime":"2020-09-29T06:02:35-07:00"}}]}}"#;
         let Verdict::Done(answer) = read(body) else { panic!("not done") };
-        let (text, error) = &answer.unreadable[0];
+        let Unreadable { text, error, .. } = &answer.unreadable[0];
         assert!(answer.records.is_empty() && text.starts_with("{\"MetaData\"") && error.to_string().contains("`Id`"));
     }
 

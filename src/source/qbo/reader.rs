@@ -9,7 +9,7 @@ use log::warn;
 use tokio::sync::mpsc;
 
 use super::QboSource;
-use super::envelope::QueryAnswer;
+use super::envelope::{QueryAnswer, Unreadable};
 use super::paging::{Cursor, Step};
 use super::prefetch::{FirstPage, statement};
 use super::trouble::{Trouble, asks_for_less, is_repeated_poison, trouble};
@@ -112,7 +112,7 @@ impl<'s, S: TokenStore> SpanReader<'s, S> {
             true => Err(Error::Api {
                 status: 200,
                 code: "4002".into(),
-                message: answer.unreadable[0].1.to_string(),
+                message: answer.unreadable[0].error.to_string(),
                 intuit_tid: None,
             }),
             false => Ok((statement, answer)),
@@ -121,9 +121,8 @@ impl<'s, S: TokenStore> SpanReader<'s, S> {
 
     async fn take(&mut self, step: &Step, statement: &str, answer: QueryAnswer) -> Result<()> {
         let QueryAnswer { records, unreadable, .. } = answer;
-        let at = records.last().map_or(step.from, |last| last.updated_at);
         let rows = records.len() + unreadable.len();
-        let rejects = unreadable.into_iter().map(|(text, error)| unreadable_row(text, &error, at)).collect();
+        let rejects = unreadable.into_iter().map(|row| unreadable_row(row, step.from)).collect();
         let records = self.cursor.accept(step, records, rows)?;
         self.grow(step);
         self.send(step.max_results, statement, records, rejects).await
@@ -225,7 +224,7 @@ impl<'s, S: TokenStore> SpanReader<'s, S> {
                     last_statement = statement;
                     records.extend(answer.records);
                     let unreadable = answer.unreadable.into_iter();
-                    rejects.extend(unreadable.map(|(text, error)| unreadable_row(text, &error, second)));
+                    rejects.extend(unreadable.map(|row| unreadable_row(row, second)));
                 }
                 Err(error) if trouble(&error) == Trouble::Poison && rows > 1 => {
                     let half = rows / 2;
@@ -272,14 +271,16 @@ impl<'s, S: TokenStore> SpanReader<'s, S> {
     }
 }
 
-fn unreadable_row(text: String, error: &Error, at: DateTime<Utc>) -> Reject {
+/// Belongs where the record before it stands; the first of a page, where the page begins.
+fn unreadable_row(row: Unreadable, page_from: DateTime<Utc>) -> Reject {
     #[derive(serde::Deserialize)]
     struct Id {
         #[serde(rename = "Id")]
         id: String,
     }
+    let Unreadable { text, error, follows } = row;
     let id = serde_json::from_str::<Id>(&text).ok().map(|found| found.id);
-    Reject { id, at, error: error.to_string(), intuit_tid: None, payload: Some(text) }
+    Reject { id, at: follows.unwrap_or(page_from), error: error.to_string(), intuit_tid: None, payload: Some(text) }
 }
 
 fn poisoned(error: &Error, second: DateTime<Utc>) -> Reject {
