@@ -42,13 +42,19 @@ pub const SETTINGS: &[SettingSpec] = &[
     setting("QBO_ENVIRONMENT", Some("production"), "Which of Intuit's hosts: sandbox or production"),
     setting("QBO_API_URL", None, "Base URL of the API, instead of Intuit's host"),
     setting("QBO_TOKEN_URL", None, "Full URL of the token endpoint, instead of Intuit's"),
-    setting("QBO_TOKEN_STORE", None, "File in which rotated refresh tokens are kept, encrypted"),
+    setting("QBO_TOKEN_STORE", None, "Where rotated tokens are kept, encrypted: a file, or 'postgres'"),
     secret("QBO_TOKEN_KEY", "Key of the token store, 32 bytes in base64; default: derived from the client secret"),
+    secret("QBO_NEW_TOKEN_KEY", "The new key, for `qbo-rs auth rekey`"),
+    secret("QBO_NEW_CLIENT_SECRET", "The app's new client secret, for `qbo-rs auth rekey`"),
+    setting("QBO_AUTHORIZE_URL", None, "Full URL of the consent page, instead of Intuit's"),
+    setting("QBO_REVOKE_URL", None, "Full URL of the revocation endpoint, instead of Intuit's"),
     setting("QBO_REQUESTS_PER_MINUTE", Some("500"), "Most requests a minute; 0: no limit"),
     setting("QBO_REQUESTS_PER_SECOND", Some("10"), "Most requests a second; 0: no limit"),
     setting("QBO_MAX_IN_FLIGHT", Some("10"), "Most requests at a time; 0: no limit"),
     setting("QBO_TIMEOUT_S", Some("120"), "Seconds that one request may take"),
     setting("QBO_THROTTLE_WAIT_S", Some("60"), "Seconds to wait after a 429 that names no time"),
+    setting("QBO_MAX_REQUESTS", Some("0"), "Most data requests of one call, after which it stops; 0: no cap"),
+    setting("QBO_MONTHLY_QUOTA", Some("500000"), "Reads a month that are warned about at 80 %; 0: no warning"),
     setting("QBO_LAG_S", Some("30"), "Seconds before the server's present at which a read ends"),
     secret("DATABASE_URL", "Postgres, as postgresql://user:password@host:port/db; goes before PG_*"),
     setting("PG_HOST", None, "Host of Postgres, or directory of its socket"),
@@ -67,6 +73,10 @@ impl SettingSpec {
         self.name.strip_prefix("QBO_").unwrap_or(self.name).to_ascii_lowercase()
     }
 }
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the next part of an answer that has begun.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Values of settings, still text.
 #[derive(Clone, Default)]
@@ -87,7 +97,39 @@ pub struct Credentials {
     /// `QBO_CLIENT_SECRET`.
     pub client_secret: Secret,
     /// `QBO_REFRESH_TOKEN`: seeds the store, which is asked first.
-    pub refresh_token: Secret,
+    pub refresh_token: Option<Secret>,
+}
+
+/// Where rotated tokens are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenHome {
+    /// Nowhere: as long as the process lives.
+    Memory,
+    /// In a file.
+    File(PathBuf),
+    /// In the database that the other settings name.
+    Postgres,
+}
+
+/// The app and its endpoints at Intuit: what OAuth takes, whatever the company.
+#[derive(Debug, Clone)]
+pub struct OAuthConfig {
+    /// Token endpoint.
+    pub token_url: Url,
+    /// Consent page.
+    pub authorize_url: Url,
+    /// Revocation endpoint.
+    pub revoke_url: Url,
+    /// Keys and first refresh token.
+    pub credentials: Credentials,
+    /// Where rotated tokens are kept.
+    pub token_home: TokenHome,
+    /// Their key, if not derived.
+    pub token_key: Option<Secret>,
+    /// Time-outs.
+    pub timeouts: Timeouts,
+    /// Retries.
+    pub retry: RetryPolicy,
 }
 
 /// How to reach one QBO company.
@@ -95,22 +137,16 @@ pub struct Credentials {
 pub struct QboConfig {
     /// Base URL of the API.
     pub api_url: Url,
-    /// Token endpoint.
-    pub token_url: Url,
     /// Company.
     pub realm_id: String,
-    /// Keys and first refresh token.
-    pub credentials: Credentials,
-    /// Where rotated tokens are kept, if anywhere.
-    pub token_file: Option<PathBuf>,
-    /// Key of that file, if not derived.
-    pub token_key: Option<Secret>,
+    /// App, tokens, time-outs, retries.
+    pub oauth: OAuthConfig,
     /// Limits to keep.
     pub limits: Limits,
-    /// Time-outs.
-    pub timeouts: Timeouts,
-    /// Retries.
-    pub retry: RetryPolicy,
+    /// Most requests of a call; 0: no cap.
+    pub max_requests: u64,
+    /// Reads a month that are warned about; 0: none.
+    pub monthly_quota: u64,
     /// How far reads stay away from the server's present: fresh writes can become visible late (qbo-facts 3.9).
     pub lag: TimeDelta,
 }
@@ -185,47 +221,87 @@ impl Settings {
         Ok(())
     }
 
+    /// The settings of the app and its tokens, checked.
+    ///
+    /// # Errors
+    /// As for [`Self::qbo`].
+    pub fn oauth(&self) -> Result<OAuthConfig> {
+        self.require(&["QBO_CLIENT_ID", "QBO_CLIENT_SECRET"])?;
+        let token_home = match self.get("QBO_TOKEN_STORE") {
+            None => TokenHome::Memory,
+            Some("postgres") => TokenHome::Postgres,
+            Some(path) => TokenHome::File(PathBuf::from(path)),
+        };
+        let request = self.request_timeout()?;
+        Ok(OAuthConfig {
+            token_url: self.url("QBO_TOKEN_URL", "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer")?,
+            authorize_url: self.url("QBO_AUTHORIZE_URL", "https://appcenter.intuit.com/connect/oauth2")?,
+            revoke_url: self.url("QBO_REVOKE_URL", "https://developer.api.intuit.com/v2/oauth2/tokens/revoke")?,
+            credentials: Credentials {
+                client_id: self.text("QBO_CLIENT_ID"),
+                client_secret: Secret::new(self.text("QBO_CLIENT_SECRET")),
+                refresh_token: self.get("QBO_REFRESH_TOKEN").map(Secret::new),
+            },
+            token_home,
+            token_key: self.get("QBO_TOKEN_KEY").map(Secret::new),
+            timeouts: Timeouts { connect: CONNECT_TIMEOUT, read: READ_TIMEOUT.min(request), request },
+            retry: RetryPolicy { throttle_wait: self.seconds("QBO_THROTTLE_WAIT_S")?, ..RetryPolicy::default() },
+        })
+    }
+
     /// The settings of the QBO side, checked.
     ///
     /// # Errors
     /// [`Error::Config`] that names what is missing, all of it at once, or what cannot be used.
     pub fn qbo(&self) -> Result<QboConfig> {
-        self.require(&["QBO_CLIENT_ID", "QBO_CLIENT_SECRET", "QBO_REFRESH_TOKEN", "QBO_REALM_ID"])?;
-        let host = match self.text("QBO_ENVIRONMENT").to_ascii_lowercase().as_str() {
-            "production" => "https://quickbooks.api.intuit.com",
-            "sandbox" => "https://sandbox-quickbooks.api.intuit.com",
+        let mut required = vec!["QBO_CLIENT_ID", "QBO_CLIENT_SECRET", "QBO_REFRESH_TOKEN", "QBO_REALM_ID"];
+        // A store may hold a token of its own.
+        required.retain(|name| *name != "QBO_REFRESH_TOKEN" || self.get("QBO_TOKEN_STORE").is_none());
+        self.require(&required)?;
+        self.qbo_of(&self.realm_id()?.unwrap_or_default())
+    }
+
+    /// As [`Self::qbo`], for a company that need not be set, and without a token of its own.
+    ///
+    /// # Errors
+    /// As for [`Self::qbo`].
+    pub fn qbo_of(&self, realm_id: &str) -> Result<QboConfig> {
+        let (host, is_metered) = match self.text("QBO_ENVIRONMENT").to_ascii_lowercase().as_str() {
+            "production" => ("https://quickbooks.api.intuit.com", true),
+            // Intuit's own sandboxes are free (qbo-facts 6.2).
+            "sandbox" => ("https://sandbox-quickbooks.api.intuit.com", false),
             other => {
                 return Err(Error::config("QBO_ENVIRONMENT", format!("'{other}' is neither sandbox nor production")));
             }
         };
-        let realm_id = self.text("QBO_REALM_ID");
-        // It becomes part of URLs and of the names of landing directories.
+        let per_minute = self.number("QBO_REQUESTS_PER_MINUTE")?;
+        Ok(QboConfig {
+            api_url: self.url("QBO_API_URL", host)?,
+            realm_id: realm_id.to_owned(),
+            oauth: self.oauth()?,
+            limits: Limits {
+                per_minute,
+                per_second: self.number("QBO_REQUESTS_PER_SECOND")?,
+                in_flight: self.number("QBO_MAX_IN_FLIGHT")?,
+                // It has no setting of its own: who has no limit a minute has none of batches.
+                batches_per_minute: Limits::default().batches_per_minute.min(per_minute),
+            },
+            max_requests: self.number("QBO_MAX_REQUESTS")?,
+            monthly_quota: if is_metered { self.number("QBO_MONTHLY_QUOTA")? } else { 0 },
+            lag: TimeDelta::from_std(self.seconds("QBO_LAG_S")?).unwrap_or_default(),
+        })
+    }
+
+    /// `QBO_REALM_ID`, checked: it becomes part of URLs and of the names of landing directories.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it cannot be one.
+    pub fn realm_id(&self) -> Result<Option<String>> {
+        let Some(realm_id) = self.get("QBO_REALM_ID") else { return Ok(None) };
         if !realm_id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
             return Err(Error::config("QBO_REALM_ID", format!("'{realm_id}' is not a company id")));
         }
-        if self.get("QBO_TOKEN_STORE") == Some("postgres") {
-            return Err(Error::config("QBO_TOKEN_STORE", "'postgres' is not available in this release; name a file"));
-        }
-        Ok(QboConfig {
-            api_url: self.url("QBO_API_URL", host)?,
-            token_url: self.url("QBO_TOKEN_URL", "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer")?,
-            realm_id,
-            credentials: Credentials {
-                client_id: self.text("QBO_CLIENT_ID"),
-                client_secret: Secret::new(self.text("QBO_CLIENT_SECRET")),
-                refresh_token: Secret::new(self.text("QBO_REFRESH_TOKEN")),
-            },
-            token_file: self.get("QBO_TOKEN_STORE").map(PathBuf::from),
-            token_key: self.get("QBO_TOKEN_KEY").map(Secret::new),
-            limits: Limits {
-                per_minute: self.number("QBO_REQUESTS_PER_MINUTE")?,
-                per_second: self.number("QBO_REQUESTS_PER_SECOND")?,
-                in_flight: self.number("QBO_MAX_IN_FLIGHT")?,
-            },
-            timeouts: Timeouts { connect: Duration::from_secs(10), request: self.request_timeout()? },
-            retry: RetryPolicy { throttle_wait: self.seconds("QBO_THROTTLE_WAIT_S")?, ..RetryPolicy::default() },
-            lag: TimeDelta::from_std(self.seconds("QBO_LAG_S")?).unwrap_or_default(),
-        })
+        Ok(Some(realm_id.to_owned()))
     }
 
     /// The settings of the Postgres side, checked. Nothing is connected to.
@@ -260,6 +336,11 @@ impl Settings {
         Ok(PostgresConfig { address, ssl_mode })
     }
 
+    /// A secret, if it is set.
+    pub fn secret(&self, name: &'static str) -> Option<Secret> {
+        self.get(name).map(Secret::new)
+    }
+
     /// `QBO_LANDING_DIR`.
     pub fn landing_dir(&self) -> PathBuf {
         PathBuf::from(self.text("QBO_LANDING_DIR"))
@@ -282,6 +363,10 @@ impl Settings {
     fn url(&self, name: &'static str, default: &str) -> Result<Url> {
         let text = self.get(name).unwrap_or(default);
         match Url::parse(text) {
+            // Whoever meant Intuit did not mean to send tokens to it in clear.
+            Ok(url) if url.scheme() == "http" && url.host_str().is_some_and(|host| host.ends_with("intuit.com")) => {
+                Err(Error::config(name, format!("'{text}' would send tokens unencrypted; write https")))
+            }
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
             _ => Err(Error::config(name, format!("'{text}' is not an http or https URL"))),
         }
@@ -335,7 +420,7 @@ mod tests {
         let config = settings(&CONNECTION).qbo().unwrap();
         assert_eq!(config.api_url.as_str(), "https://quickbooks.api.intuit.com/");
         assert_eq!(config.limits, Limits::default());
-        assert_eq!(config.retry.throttle_wait, Duration::from_secs(60));
+        assert_eq!(config.oauth.retry.throttle_wait, Duration::from_secs(60));
     }
 
     #[test]
@@ -343,6 +428,8 @@ mod tests {
         for (name, value) in [
             ("QBO_ENVIRONMENT", "prod"),
             ("QBO_API_URL", "ftp://x"),
+            ("QBO_API_URL", "http://quickbooks.api.intuit.com"),
+            ("QBO_MAX_REQUESTS", "many"),
             ("QBO_REQUESTS_PER_MINUTE", "-1"),
             ("QBO_TIMEOUT_S", "soon"),
             ("QBO_TIMEOUT_S", "0"),

@@ -1,6 +1,6 @@
-//! Making a finished file appear under its own name, whole and for good.
+//! Making a finished file appear under its own name, whole and for good; locks between processes.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -26,4 +26,31 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
         Some(directory) if !directory.as_os_str().is_empty() => directory,
         _ => Path::new("."),
     }
+}
+
+/// `path` with an ending of its own: `tokens.json.lock`.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(".");
+    name.push(ending);
+    name.into()
+}
+
+/// Waits for the lock of a file, which is made if it is not there. The lock ends when the file is dropped, and with the
+/// process. Blocks.
+///
+/// # Errors
+/// The operating system's.
+pub(crate) fn lock(path: &Path) -> io::Result<File> {
+    let file = private().create(true).write(true).truncate(false).open(path)?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// How files are opened that are nobody else's business.
+pub(crate) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }

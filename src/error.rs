@@ -1,7 +1,7 @@
 //! What can go wrong, and what the caller can do about it.
 //!
 //! A variant says *what happened*; [`Error::recovery`] says *what to do*. Texts are one line and never hold a
-//! secret: token material is scrubbed where answers are parsed (`source::qbo::fault`).
+//! secret: token material is scrubbed where answers are parsed (`http::scrub`).
 
 use std::time::Duration;
 
@@ -44,30 +44,46 @@ pub enum Error {
     },
 
     /// The token endpoint or the API refused the credentials.
-    #[error("credentials refused: {reason}{}", trace(.intuit_tid))]
+    #[error("credentials refused: {reason}{trace}")]
     Unauthenticated {
         /// Intuit's words, and the step to take.
         reason: String,
-        /// Intuit's id of the request, for its support.
-        intuit_tid: Option<String>,
+        /// Which answer said so.
+        trace: Trace,
     },
 
     /// The token is valid but not for this company or host (QBO fault 3100).
-    #[error("access denied: {reason}{}", trace(.intuit_tid))]
+    #[error("access denied: {reason}{trace}")]
     PermissionDenied {
         /// Intuit's words, and the usual cause.
         reason: String,
-        /// Intuit's id of the request.
-        intuit_tid: Option<String>,
+        /// Which answer said so.
+        trace: Trace,
     },
 
     /// Still throttled when tries or time ran out.
-    #[error("rate limited{}", trace(.intuit_tid))]
+    #[error("rate limited{trace}")]
     RateLimited {
         /// How long the server asked to wait, if it said so.
         retry_after: Option<Duration>,
-        /// Intuit's id of the request.
-        intuit_tid: Option<String>,
+        /// Which answer said so.
+        trace: Trace,
+    },
+
+    /// The circuit breaker is open: the API has not answered for so long that nothing more is sent.
+    #[error("{reason}")]
+    CircuitOpen {
+        /// Since when, and when the next probe may go.
+        reason: String,
+    },
+
+    /// The caller's own cap on requests has been reached.
+    #[error(
+        "stopped after {most} requests, as --max-requests says; committed windows stay, and --resume goes on after them"
+    )]
+    RequestCap {
+        /// The cap.
+        most: u64,
     },
 
     /// No usable answer: connection, time-out, cut body.
@@ -80,7 +96,7 @@ pub enum Error {
     },
 
     /// The API answered with a fault.
-    #[error("QuickBooks answered HTTP {status}, code {code}: {message}{}", trace(.intuit_tid))]
+    #[error("QuickBooks answered HTTP {status}, code {code}: {message}{}", trace_text(None, .intuit_tid.as_deref()))]
     Api {
         /// HTTP status.
         status: u16,
@@ -101,9 +117,9 @@ pub enum Error {
         reason: String,
     },
 
-    /// The retry loop gave up; `last` is the final failure.
-    #[error("{last} (attempts={attempts}, elapsed={:.1}s)", .elapsed.as_secs_f64())]
-    RetriesExhausted {
+    /// The retry loop gave up, at once or later; `last` is the final failure.
+    #[error("{last}{}", tries(*.attempts, *.elapsed))]
+    AfterAttempts {
         /// How many times the request was sent.
         attempts: u32,
         /// Time from the first attempt to giving up.
@@ -153,15 +169,39 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn trace(tid: &Option<String>) -> String {
-    tid.as_ref().map(|tid| format!(" (intuit_tid={tid})")).unwrap_or_default()
+/// What names an answer to Intuit's support.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// The fault's code.
+    pub code: Option<String>,
+    /// Intuit's id of the request.
+    pub intuit_tid: Option<String>,
+}
+
+impl std::fmt::Display for Trace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&trace_text(self.code.as_deref(), self.intuit_tid.as_deref()))
+    }
+}
+
+fn trace_text(code: Option<&str>, tid: Option<&str>) -> String {
+    let parts = [code.map(|code| format!("code {code}")), tid.map(|tid| format!("intuit_tid={tid}"))];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
+
+fn tries(attempts: u32, elapsed: Duration) -> String {
+    match attempts {
+        0 | 1 => String::new(),
+        many => format!(" (attempts={many}, elapsed={:.1}s)", elapsed.as_secs_f64()),
+    }
 }
 
 impl Error {
     /// The failure behind a retry loop that gave up, or this one.
     pub fn last(&self) -> &Self {
         match self {
-            Self::RetriesExhausted { last, .. } => last.last(),
+            Self::AfterAttempts { last, .. } => last.last(),
             other => other,
         }
     }
@@ -190,11 +230,23 @@ impl Error {
     /// Intuit's id of the request that failed, where there was an answer.
     pub fn intuit_tid(&self) -> Option<&str> {
         match self {
-            Self::Unauthenticated { intuit_tid, .. }
-            | Self::PermissionDenied { intuit_tid, .. }
-            | Self::RateLimited { intuit_tid, .. }
-            | Self::Api { intuit_tid, .. } => intuit_tid.as_deref(),
-            Self::RetriesExhausted { last, .. } => last.intuit_tid(),
+            Self::Unauthenticated { trace, .. }
+            | Self::PermissionDenied { trace, .. }
+            | Self::RateLimited { trace, .. } => trace.intuit_tid.as_deref(),
+            Self::Api { intuit_tid, .. } => intuit_tid.as_deref(),
+            Self::AfterAttempts { last, .. } => last.intuit_tid(),
+            _ => None,
+        }
+    }
+
+    /// The fault's code, where there was an answer that had one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Unauthenticated { trace, .. }
+            | Self::PermissionDenied { trace, .. }
+            | Self::RateLimited { trace, .. } => trace.code.as_deref(),
+            Self::Api { code, .. } => Some(code),
+            Self::AfterAttempts { last, .. } => last.code(),
             _ => None,
         }
     }
@@ -202,9 +254,13 @@ impl Error {
     /// What to do about it.
     pub fn recovery(&self) -> Recovery {
         match self {
-            Self::RateLimited { .. } | Self::Transport { .. } | Self::Cancelled => Recovery::Retry,
+            Self::RateLimited { .. }
+            | Self::CircuitOpen { .. }
+            | Self::RequestCap { .. }
+            | Self::Transport { .. }
+            | Self::Cancelled => Recovery::Retry,
             Self::Unauthenticated { .. } => Recovery::Reauthorise,
-            Self::RetriesExhausted { last, .. } => last.recovery(),
+            Self::AfterAttempts { last, .. } => last.recovery(),
             // 08: connection, 40: rollback, 53: resources, 57P: server going down. All pass by themselves.
             Self::Database { sqlstate, .. } => match sqlstate.as_deref() {
                 Some(s) if ["08", "40", "53", "57P"].iter().any(|class| s.starts_with(class)) => Recovery::Retry,
@@ -223,10 +279,12 @@ impl Error {
     /// Whether every other window would fail in the same way, so that the run should stop asking.
     pub fn ends_run(&self) -> bool {
         match self {
-            Self::RetriesExhausted { last, .. } => last.ends_run(),
+            Self::AfterAttempts { last, .. } => last.ends_run(),
             Self::Config { .. }
             | Self::Unauthenticated { .. }
             | Self::PermissionDenied { .. }
+            | Self::CircuitOpen { .. }
+            | Self::RequestCap { .. }
             | Self::Cancelled
             | Self::Internal(_) => true,
             _ => false,

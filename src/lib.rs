@@ -11,8 +11,8 @@
 //!          app               composition: settings and a request -> source, sink, run
 //!    pipeline  |  verify     any source into any sink; any source against any table
 //!    source  |  sink         QBO, landing files | Postgres, landing files; they do not know each other
-//!  landing  token_store      formats of files, made durable by `durable`
-//!         config             settings
+//!  landing  token_store  shared_state    what outlives a process: in files made durable by `durable`, or in `postgres`
+//!     oauth  |  config       tokens that rotate; settings
 //!          http              limits, retries, tokens; knows no entity
 //!          port              the seams: Source, Sink, Census, TokenStore, Progress
 //!      domain, error         entities, windows, queries, records, reports; pure
@@ -32,12 +32,16 @@ mod durable;
 pub mod error;
 pub mod http;
 pub mod landing;
+pub mod oauth;
 pub mod pipeline;
 pub mod port;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "python")]
 mod python;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod shared_state;
 pub mod sink;
 pub mod source;
 #[cfg(test)]

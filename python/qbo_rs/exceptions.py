@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ApiError",
     "AuthError",
+    "CircuitOpenError",
     "ConfigError",
     "DataError",
     "DatabaseError",
@@ -26,6 +27,7 @@ __all__ = [
     "PermissionDeniedError",
     "QboError",
     "RateLimitedError",
+    "RequestCapError",
     "RetriableError",
     "StoppedError",
     "TransportError",
@@ -44,6 +46,7 @@ class QboError(Exception):
         recovery: Recovery = "abort",
         attempts: int = 1,
         elapsed: timedelta | None = None,
+        code: str | None = None,
         intuit_tid: str | None = None,
     ) -> None:
         """Make one.
@@ -52,7 +55,8 @@ class QboError(Exception):
             message: One line.
             recovery: What to do about it.
             attempts: How often the request was sent.
-            elapsed: From the first attempt to giving up; None after a single attempt.
+            elapsed: From the first attempt to giving up; None where nothing was sent.
+            code: Intuit's fault code, where there was one.
             intuit_tid: Intuit's id of the request, for its support.
 
         """
@@ -60,6 +64,7 @@ class QboError(Exception):
         self.recovery = recovery
         self.attempts = attempts
         self.elapsed = elapsed
+        self.code = code
         self.intuit_tid = intuit_tid
 
 
@@ -92,6 +97,14 @@ class TransportError(RetriableError, ConnectionError):
     """No usable answer came."""
 
 
+class CircuitOpenError(RetriableError):
+    """QuickBooks has not answered for so long that nothing more is sent for now."""
+
+
+class RequestCapError(RetriableError):
+    """The call has sent as many requests as ``max_requests`` allows; committed windows stay."""
+
+
 class StoppedError(RetriableError):
     """The call was stopped from outside; committed windows stay."""
 
@@ -101,9 +114,8 @@ class ApiError(QboError):
 
     def __init__(self, message: str = "", *, status: int = 0, code: str = "", **attributes: object) -> None:
         """Make one; ``status`` is that of HTTP, ``code`` Intuit's fault code or ``none``."""
-        super().__init__(message, **attributes)  # type: ignore[arg-type]
+        super().__init__(message, code=code, **attributes)  # type: ignore[arg-type]
         self.status = status
-        self.code = code
 
 
 class DataError(QboError, ValueError):

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::auth::AuthCommand;
 use super::sandbox::SandboxArguments;
 use crate::config::{SETTINGS, SettingSpec};
 use crate::sink::postgres::DEFAULT_SCHEMA;
@@ -106,6 +107,9 @@ pub(super) enum Command {
         #[arg(long, default_value = DEFAULT_SCHEMA)]
         schema: String,
     },
+    /// Connections to companies: login, status, import, revoke, rekey
+    #[command(subcommand)]
+    Auth(AuthCommand),
     /// List the entities that can be extracted
     Entities,
     /// Simulate QuickBooks Online on this machine, or command a sandbox that runs

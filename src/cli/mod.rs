@@ -4,6 +4,7 @@
 //! `output`. Exit codes: 0 all done, 1 some window failed, 2 bad usage or settings, found before any data request.
 
 mod args;
+mod auth;
 mod logging;
 mod output;
 mod progress;
@@ -129,6 +130,7 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
                 Err(code) => Ok(code),
             }
         }
+        Command::Auth(command) => auth::run(&app, &command, json),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Entities => list_entities(&app.registry, json),
         Command::Demo(demo) => run_demo(program, &demo, json, app.progress),

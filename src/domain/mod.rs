@@ -14,7 +14,7 @@ pub mod window;
 pub use entity::{ENTITIES, EntityKind, EntityRegistry, EntitySpec, Identity, Ordering};
 pub use plan::{PageSize, Plan, parse_range};
 pub use record::{Page, Payload, Record, Reject};
-pub use report::{LoadCounts, Report, RunReport, RunStatus, WindowReport, WindowStatus};
+pub use report::{ConnectionReport, LoadCounts, Report, RunReport, RunStatus, WindowReport, WindowStatus};
 pub use verification::{
     KnownReject, RecordKey, Verification, VerificationReport, VerificationStatus, WindowDifference,
 };

@@ -198,6 +198,24 @@ impl RunReport {
 pub struct Report {
     /// The runs, in the order of the entities asked for.
     pub runs: Vec<RunReport>,
+    /// How the connection to the company stands afterwards, where one was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionReport>,
+}
+
+/// How the connection to a company stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConnectionReport {
+    /// The company.
+    pub realm_id: String,
+    /// When the refresh token ends if it is not used.
+    pub refresh_token_expires_at: Option<DateTime<Utc>>,
+    /// When the connection ends however it is used (qbo-facts 1.4).
+    pub connection_expires_at: Option<DateTime<Utc>>,
+    /// Whole days to the first of the two.
+    pub days_left: Option<i64>,
+    /// Successful reads of this calendar month, by all processes that share their limits.
+    pub monthly_reads: u64,
 }
 
 impl Report {
@@ -228,8 +246,10 @@ mod tests {
 
     #[test]
     fn json_has_the_keys_of_the_contract_in_order() {
-        let report =
-            Report { runs: vec![RunReport::new("customers", "9", "r", vec![window(1, WindowStatus::Done)], 7)] };
+        let report = Report {
+            runs: vec![RunReport::new("customers", "9", "r", vec![window(1, WindowStatus::Done)], 7)],
+            connection: None,
+        };
         assert_eq!(
             serde_json::to_string(&report).unwrap(),
             concat!(

@@ -100,10 +100,7 @@ impl Attempts {
 
     /// The error to end with: the last one, and how hard it was tried.
     pub fn give_up(&self, last: Error) -> Error {
-        match self.made {
-            0 | 1 => last,
-            attempts => Error::RetriesExhausted { attempts, elapsed: self.begin.elapsed(), last: Box::new(last) },
-        }
+        Error::AfterAttempts { attempts: self.made, elapsed: self.begin.elapsed(), last: Box::new(last) }
     }
 }
 

@@ -1,11 +1,13 @@
 //! The one loop through which every request to the API goes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::Utc;
 
+use super::admission::{AdmissionControl, Outcome};
 use super::backoff::{Attempts, RetryPolicy, parse_retry_after};
-use super::limiter::RateLimiter;
 use super::token::{TokenCache, TokenIssuer};
 use super::transport::{Request, Response, Transport};
 use crate::error::{Error, Result};
@@ -41,19 +43,41 @@ impl Patience {
     pub const FULL: Self = Self { hands_back: |_, _| false, is_repeat: false };
 }
 
-/// Sends requests to one company's API.
+/// Sends requests to one company's API: those that read, and no others.
 #[derive(Debug)]
 pub struct ApiClient<I> {
     transport: Transport,
-    limiter: RateLimiter,
+    admission: Arc<AdmissionControl>,
     tokens: TokenCache<I>,
     retry: RetryPolicy,
+    /// The allow-list. Intuit has no scope that only reads (qbo-facts 1.1), so it is kept here.
+    may_send: fn(&Request) -> Option<Kind>,
+    /// Requests that are left of the caller's cap.
+    left: Option<AtomicU64>,
+    most: u64,
+}
+
+/// What a request counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One read.
+    Single,
+    /// Several in one, with a limit of their own.
+    Batch,
 }
 
 impl<I: TokenIssuer> ApiClient<I> {
-    /// Puts the parts together.
-    pub fn new(transport: Transport, limiter: RateLimiter, tokens: TokenCache<I>, retry: RetryPolicy) -> Self {
-        Self { transport, limiter, tokens, retry }
+    /// Puts the parts together. `may_send` knows the requests that read; `most` is the caller's cap on requests, 0 for none.
+    pub fn new(
+        transport: Transport,
+        admission: Arc<AdmissionControl>,
+        tokens: TokenCache<I>,
+        retry: RetryPolicy,
+        may_send: fn(&Request) -> Option<Kind>,
+        most: u64,
+    ) -> Self {
+        let left = (most > 0).then(|| AtomicU64::new(most));
+        Self { transport, admission, tokens, retry, may_send, left, most }
     }
 
     /// Makes sure that there is a token, so that refused credentials are found before any data request.
@@ -68,7 +92,7 @@ impl<I: TokenIssuer> ApiClient<I> {
     /// repeated: reads.
     ///
     /// # Errors
-    /// The final failure, with tries and time if there was more than one.
+    /// The final failure, with tries and time.
     pub async fn send<T>(
         &self,
         request: &Request,
@@ -76,33 +100,41 @@ impl<I: TokenIssuer> ApiClient<I> {
         patience: Patience,
         read: impl Fn(&Response) -> Verdict<T> + Send + Sync,
     ) -> Result<T> {
+        let Some(kind) = (self.may_send)(request) else {
+            return Err(Error::Internal(format!("{} {} is no request that reads", request.method, request.url.path())));
+        };
         let mut attempts = Attempts::begin(self.retry, "extract");
         let mut refreshed = false;
         loop {
-            let (authorization, generation) = self.tokens.get().await?;
-            let permit = self.limiter.acquire().await;
+            let (token, generation) = self.tokens.get().await?;
+            self.take_one()?;
+            let permit = self.admission.enter(kind == Kind::Batch).await?;
             let made = attempts.count();
             meter.count_request(made > 1 || patience.is_repeat);
-            let outcome = self.transport.send(request.clone(), Some(authorization.expose())).await;
-            drop(permit);
-            let response = match outcome {
+            let sent = permit.hold(self.transport.send(request.clone(), Some(&token))).await;
+            let response = match sent {
                 Ok(response) => response,
-                Err(error) if (patience.hands_back)(&error, made) => return Err(error),
                 Err(error) => {
+                    permit.leave(Outcome::Failed).await;
+                    if (patience.hands_back)(&error, made) {
+                        return Err(attempts.give_up(error));
+                    }
                     attempts.wait(error, None).await?;
                     continue;
                 }
             };
             let asked = retry_after(&response);
-            match read(&response) {
+            let verdict = read(&response);
+            permit.leave(outcome(&verdict, response.status)).await;
+            match verdict {
                 Verdict::Done(answer) => return Ok(answer),
-                Verdict::Retry(error) if (patience.hands_back)(&error, made) => return Err(error),
+                Verdict::Retry(error) if (patience.hands_back)(&error, made) => return Err(attempts.give_up(error)),
                 Verdict::Retry(error) => attempts.wait(error, asked).await?,
                 Verdict::Throttled(error) => {
                     let wait = asked.unwrap_or(self.retry.throttle_wait);
                     // A wait that nobody will sit out must not hold the others back: they too are to end in time.
                     if wait <= self.retry.most_elapsed {
-                        self.limiter.pause(wait);
+                        self.admission.pause(wait).await;
                     }
                     attempts.wait(error, Some(wait)).await?;
                 }
@@ -113,6 +145,25 @@ impl<I: TokenIssuer> ApiClient<I> {
                 Verdict::RefreshToken(error) | Verdict::Fatal(error) => return Err(attempts.give_up(error)),
             }
         }
+    }
+
+    /// One request of the caller's cap.
+    fn take_one(&self) -> Result<()> {
+        let Some(left) = &self.left else { return Ok(()) };
+        let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        taken.map(|_| ()).map_err(|_| Error::RequestCap { most: self.most })
+    }
+}
+
+/// What an answer says about the API. A fault of the service's own is an answer; what a gateway says instead is none.
+fn outcome<T>(verdict: &Verdict<T>, status: u16) -> Outcome {
+    match verdict {
+        Verdict::Done(_) => Outcome::Read,
+        Verdict::Throttled(_) => Outcome::Unknown,
+        Verdict::Retry(error) if status >= 500 && error.code().is_none_or(|code| code == "none") => Outcome::Failed,
+        Verdict::Retry(Error::Decode { .. }) => Outcome::Failed,
+        Verdict::Retry(_) => Outcome::Unknown,
+        Verdict::RefreshToken(_) | Verdict::Fatal(_) => Outcome::Answered,
     }
 }
 

@@ -1,17 +1,19 @@
 //! A resilient HTTP client: limits, retries and tokens. Knows neither entities nor QBO's answers; what an answer
 //! means is told to it by a function that returns a [`Verdict`].
 //!
-//! The order of an attempt, outermost first: retry( limit( authorise( send ))). Permits are taken for every attempt,
+//! The order of an attempt, outermost first: retry( authorise( admit( send ))). Permits are taken for every attempt,
 //! so that repetitions obey the limits too.
 
+mod admission;
 mod backoff;
 mod client;
-mod limiter;
+mod scrub;
 mod token;
 mod transport;
 
+pub use admission::{AdmissionControl, BreakerStatus, Limits, Traffic};
 pub use backoff::{Attempts, RetryPolicy};
-pub use client::{ApiClient, Patience, Verdict, retry_after};
-pub use limiter::{Limits, RateLimiter};
+pub use client::{ApiClient, Kind, Patience, Verdict, retry_after};
+pub use scrub::scrub;
 pub use token::{AccessToken, TokenCache, TokenIssuer};
 pub use transport::{Request, Response, Timeouts, Transport};

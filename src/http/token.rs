@@ -12,24 +12,21 @@ use crate::port::Secret;
 /// An access token and how long it works.
 #[derive(Debug, Clone)]
 pub struct AccessToken {
-    /// The value of the `Authorization` header, scheme included.
-    pub authorization: Secret,
-    /// From its issue to its end.
-    pub lifetime: Duration,
+    /// The token.
+    pub token: Secret,
+    /// When to ask for the next one, early enough that none dies on the way.
+    pub renew_in: Duration,
 }
 
 /// Obtains access tokens, for example with a refresh token.
 pub trait TokenIssuer: Send + Sync + 'static {
-    /// Obtains a new access token. When it returns, whatever must survive has been stored.
+    /// Obtains an access token other than `refused`, which the server no longer takes. When it returns, whatever must
+    /// survive has been stored.
     ///
     /// # Errors
     /// If the credentials are refused, or no answer comes.
-    fn issue(&self) -> impl Future<Output = Result<AccessToken>> + Send;
+    fn issue(&self, refused: Option<&Secret>) -> impl Future<Output = Result<AccessToken>> + Send;
 }
-
-/// Tokens are renewed this long before they expire, so that none dies on the way; short-lived ones in the last tenth of
-/// their lives, lest every request renew one.
-const EARLY: Duration = Duration::from_secs(300);
 
 /// Holds the current token.
 #[derive(Debug)]
@@ -42,6 +39,7 @@ pub struct TokenCache<I> {
 #[derive(Debug, Default)]
 struct Current {
     token: Option<(Secret, Instant)>,
+    refused: Option<Secret>,
     generation: u64,
 }
 
@@ -57,17 +55,15 @@ impl<I: TokenIssuer> TokenCache<I> {
     /// Those of the issuer.
     pub async fn get(&self) -> Result<(Secret, u64)> {
         let mut current = self.current.lock().await;
-        if let Some((authorization, renew_at)) = &current.token
+        if let Some((token, renew_at)) = &current.token
             && Instant::now() < *renew_at
         {
-            return Ok((authorization.clone(), current.generation));
+            return Ok((token.clone(), current.generation));
         }
-        let begin = Instant::now();
-        let AccessToken { authorization, lifetime } = self.issuer.issue().await?;
-        let renew_at = begin + lifetime - EARLY.min(lifetime / 10);
-        current.token = Some((authorization.clone(), renew_at));
+        let AccessToken { token, renew_in } = self.issuer.issue(current.refused.as_ref()).await?;
+        current.token = Some((token.clone(), Instant::now() + renew_in));
         current.generation += 1;
-        Ok((authorization, current.generation))
+        Ok((token, current.generation))
     }
 
     /// The server refused the token of this generation. Of many callers that saw it refused only the first
@@ -75,7 +71,7 @@ impl<I: TokenIssuer> TokenCache<I> {
     pub async fn reject(&self, generation: u64) {
         let mut current = self.current.lock().await;
         if current.generation == generation {
-            current.token = None;
+            current.refused = current.token.take().map(|(token, _)| token);
         }
     }
 }
@@ -89,11 +85,11 @@ mod tests {
     struct Counting(AtomicU64);
 
     impl TokenIssuer for Arc<Counting> {
-        async fn issue(&self) -> Result<AccessToken> {
+        async fn issue(&self, refused: Option<&Secret>) -> Result<AccessToken> {
             let serial = self.0.fetch_add(1, Ordering::SeqCst);
+            assert!(serial > 0 || refused.is_none());
             tokio::time::sleep(Duration::from_millis(80)).await;
-            let lifetime = Duration::from_secs(3600);
-            Ok(AccessToken { authorization: Secret::new(format!("Bearer {serial}")), lifetime })
+            Ok(AccessToken { token: Secret::new(serial.to_string()), renew_in: Duration::from_secs(3300) })
         }
     }
 

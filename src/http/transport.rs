@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
+use tokio::time::timeout;
 
 use crate::error::{Error, Result, chain};
+use crate::port::Secret;
 
 /// A request without its authorisation. Cheap to clone, so that it can be repeated.
 #[derive(Debug, Clone)]
@@ -44,13 +46,21 @@ impl Response {
 pub struct Timeouts {
     /// For a connection.
     pub connect: Duration,
+    /// For the next part of an answer that has begun to arrive.
+    pub read: Duration,
     /// For the whole of one request. QBO itself gives up after 120 s (qbo-facts 6.1).
     pub request: Duration,
 }
 
 /// Sends requests; keeps connections alive between them. Shared by cloning.
 #[derive(Debug, Clone)]
-pub struct Transport(reqwest::Client);
+pub struct Transport {
+    client: reqwest::Client,
+    between_chunks: Duration,
+}
+
+/// More is not set aside on a server's word.
+const FIRST_BUFFER: u64 = 4 << 20;
 
 impl Transport {
     /// A transport over TLS (ring, the system's certificate authorities) or plain HTTP, as the URL says.
@@ -68,7 +78,7 @@ impl Transport {
             .redirect(reqwest::redirect::Policy::none())
             .gzip(true)
             .build()
-            .map(Self)
+            .map(|client| Self { client, between_chunks: timeouts.read })
             .map_err(|e| Error::Transport { reason: format!("cannot set up HTTP: {}", chain(&e)), was_sent: false })
     }
 
@@ -76,17 +86,28 @@ impl Transport {
     ///
     /// # Errors
     /// [`Error::Transport`] if no complete answer arrived.
-    pub async fn send(&self, request: Request, authorization: Option<&str>) -> Result<Response> {
+    pub async fn send(&self, request: Request, bearer: Option<&Secret>) -> Result<Response> {
         let host = host_of(&request.url);
-        let mut builder = self.0.request(request.method, request.url).headers(request.headers).body(request.body);
-        if let Some(value) = authorization {
-            builder = builder.header(reqwest::header::AUTHORIZATION, value);
+        let mut builder = self.client.request(request.method, request.url).headers(request.headers).body(request.body);
+        if let Some(token) = bearer {
+            builder = builder.bearer_auth(token.expose());
         }
         let failed = |e: reqwest::Error| Error::Transport { was_sent: !e.is_connect(), reason: describe(&host, e) };
-        let response = builder.send().await.map_err(failed)?;
+        let mut response = builder.send().await.map_err(failed)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.bytes().await.map_err(failed)?;
-        Ok(Response { status, headers, body })
+        let mut body = BytesMut::with_capacity(response.content_length().unwrap_or(0).min(FIRST_BUFFER) as usize);
+        loop {
+            match timeout(self.between_chunks, response.chunk()).await {
+                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+                Ok(Ok(None)) => return Ok(Response { status, headers, body: body.freeze() }),
+                Ok(Err(error)) => return Err(failed(error)),
+                Err(_) => {
+                    let seconds = self.between_chunks.as_secs_f64();
+                    let reason = format!("the answer of {host} stopped in the middle: nothing came for {seconds} s");
+                    return Err(Error::Transport { reason, was_sent: true });
+                }
+            }
+        }
     }
 }
 

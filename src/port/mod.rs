@@ -4,6 +4,8 @@
 //! run on several threads.
 
 mod secret;
+mod shared_state;
+mod tokens;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +15,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
 pub use self::secret::Secret;
+pub use self::shared_state::{Change, SharedState};
+pub use self::tokens::{AccessGrant, Connection, TokenStore};
 use crate::domain::{EntitySpec, LoadCounts, Page, RecordKey, Window, WindowReport};
 use crate::error::Result;
 
@@ -186,22 +190,6 @@ impl Meter {
     pub fn retries(&self) -> u64 {
         self.retries.load(Ordering::Relaxed)
     }
-}
-
-/// Where the rotating refresh token lives between runs.
-pub trait TokenStore: Send + Sync + 'static {
-    /// The newest stored refresh token, if there is one.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    fn load(&self) -> impl Future<Output = Result<Option<Secret>>> + Send;
-
-    /// Makes a rotated refresh token durable. Returns only when it would survive a crash: QBO has forgotten the
-    /// previous one (qbo-facts 1.4).
-    ///
-    /// # Errors
-    /// If it could not be made durable; the access token that came with it must not be used then.
-    fn save(&self, token: &Secret) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// Watches a run. All methods may be called from several tasks at once.

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::error::Error;
+use crate::error::{Error, Trace};
 
 /// The exception of `qbo_rs.exceptions` for an error. A match without a rest: a new variant must be given one.
 pub(super) fn class_name(error: &Error) -> &'static str {
@@ -12,10 +12,12 @@ pub(super) fn class_name(error: &Error) -> &'static str {
         Error::Unauthenticated { .. } => "AuthError",
         Error::PermissionDenied { .. } => "PermissionDeniedError",
         Error::RateLimited { .. } => "RateLimitedError",
+        Error::CircuitOpen { .. } => "CircuitOpenError",
+        Error::RequestCap { .. } => "RequestCapError",
         Error::Transport { .. } => "TransportError",
         Error::Api { .. } => "ApiError",
         Error::Decode { .. } => "DataError",
-        Error::RetriesExhausted { last, .. } => class_name(last),
+        Error::AfterAttempts { last, .. } => class_name(last),
         Error::Database { .. } => "DatabaseError",
         Error::Landing { .. } => "LandingError",
         Error::Cancelled => "StoppedError",
@@ -39,17 +41,15 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
 
 fn set_attributes(attributes: &Bound<'_, PyDict>, error: &Error) -> PyResult<()> {
     match error {
-        Error::RetriesExhausted { attempts, elapsed, last } => {
+        Error::AfterAttempts { attempts, elapsed, last } => {
             set_attributes(attributes, last)?;
             attributes.set_item("attempts", attempts)?;
             attributes.set_item("elapsed", *elapsed)
         }
-        Error::Unauthenticated { intuit_tid, .. } | Error::PermissionDenied { intuit_tid, .. } => {
-            attributes.set_item("intuit_tid", intuit_tid)
-        }
-        Error::RateLimited { retry_after, intuit_tid } => {
+        Error::Unauthenticated { trace, .. } | Error::PermissionDenied { trace, .. } => set_trace(attributes, trace),
+        Error::RateLimited { retry_after, trace } => {
             attributes.set_item("retry_after", *retry_after)?;
-            attributes.set_item("intuit_tid", intuit_tid)
+            set_trace(attributes, trace)
         }
         Error::Api { status, code, intuit_tid, .. } => {
             attributes.set_item("status", status)?;
@@ -59,4 +59,9 @@ fn set_attributes(attributes: &Bound<'_, PyDict>, error: &Error) -> PyResult<()>
         Error::Database { sqlstate, .. } => attributes.set_item("sqlstate", sqlstate),
         _ => Ok(()),
     }
+}
+
+fn set_trace(attributes: &Bound<'_, PyDict>, trace: &Trace) -> PyResult<()> {
+    attributes.set_item("code", &trace.code)?;
+    attributes.set_item("intuit_tid", &trace.intuit_tid)
 }

@@ -178,6 +178,8 @@ impl Sandbox {
         vec![
             ("QBO_API_URL", self.url()),
             ("QBO_TOKEN_URL", format!("{}{}", self.url(), server::TOKEN_PATH)),
+            ("QBO_AUTHORIZE_URL", format!("{}{}", self.url(), server::CONSENT_PATH)),
+            ("QBO_REVOKE_URL", format!("{}{}", self.url(), server::REVOKE_PATH)),
             ("QBO_REALM_ID", self.realm_ids().next().unwrap_or_default().to_owned()),
             ("QBO_CLIENT_ID", oauth.client_id.clone()),
             ("QBO_CLIENT_SECRET", oauth.client_secret.clone()),

@@ -8,13 +8,16 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("domain", &["error"]),
     ("port", &["domain", "error"]),
-    ("http", &["error", "port"]),
+    ("http", &["domain", "error", "port"]),
+    ("oauth", &["domain", "error", "http", "port"]),
+    ("postgres", &["config", "error"]),
     ("config", &["error", "http", "port"]),
     ("durable", &[]),
     ("landing", &["domain", "durable", "error"]),
-    ("token_store", &["durable", "error", "port"]),
+    ("token_store", &["durable", "error", "port", "postgres"]),
+    ("shared_state", &["durable", "error", "port", "postgres"]),
     ("source", &["config", "domain", "error", "http", "landing", "port"]),
-    ("sink", &["config", "domain", "error", "landing", "port"]),
+    ("sink", &["config", "domain", "error", "landing", "port", "postgres"]),
     ("pipeline", &["domain", "error", "port"]),
     ("verify", &["domain", "error", "port"]),
     (
@@ -22,11 +25,15 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "config",
             "domain",
+            "durable",
             "error",
             "http",
             "landing",
+            "oauth",
             "pipeline",
             "port",
+            "postgres",
+            "shared_state",
             "sink",
             "source",
             "token_store",
@@ -35,7 +42,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("sandbox", &[]),
     ("demo", &["app", "config", "domain", "error", "port", "sandbox", "sink"]),
-    ("cli", &["app", "config", "demo", "domain", "error", "landing", "pipeline", "port", "sandbox", "sink"]),
+    (
+        "cli",
+        &[
+            "app", "config", "demo", "domain", "error", "http", "landing", "oauth", "pipeline", "port", "sandbox",
+            "sink",
+        ],
+    ),
     ("python", &["app", "cli", "config", "demo", "domain", "error", "landing", "port", "sandbox"]),
 ];
 
@@ -43,9 +56,9 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("pyo3", &["python"]),
     ("clap", &["cli"]),
-    ("axum", &["sandbox"]),
-    ("tokio_postgres", &["sink", "demo"]),
-    ("reqwest", &["http", "source", "config", "sandbox"]),
+    ("axum", &["cli", "sandbox"]),
+    ("tokio_postgres", &["postgres", "shared_state", "sink", "token_store", "demo"]),
+    ("reqwest", &["http", "oauth", "source", "config", "cli", "sandbox"]),
 ];
 
 fn source_files() -> Vec<(String, PathBuf, String)> {

@@ -34,7 +34,7 @@ use super::throttle::Throttle;
 use super::webhooks::Webhooks;
 use super::{Environment, SandboxOptions, lock};
 
-pub(super) use self::endpoint::{KINDS, TOKEN_PATH};
+pub(super) use self::endpoint::{CONSENT_PATH, KINDS, REVOKE_PATH, TOKEN_PATH};
 pub(super) use self::gate::forbidden;
 
 type Hook = Box<dyn FnMut(&mut Company, u64) + Send>;

@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 
-use super::{PostgresSink, database_error, quote_identifier};
+use super::PostgresSink;
 use crate::domain::{EntitySpec, KnownReject, RecordKey, Window};
 use crate::error::Result;
 use crate::port::{Census, Meter};
+use crate::postgres::{database_error, quote_identifier};
 
 /// When a row was changed, by its payload, guarded: a table may hold what others have put in. One in a wrapper has it a level
 /// deeper.

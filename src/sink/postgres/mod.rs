@@ -1,7 +1,6 @@
 //! Postgres as a sink: COPY into a staging table, one merge, and the ledger row, in one transaction a window.
 
 mod census;
-mod connect;
 mod copy_format;
 mod schema;
 mod storable;
@@ -14,8 +13,9 @@ pub use self::schema::ddl;
 use self::writer::PostgresWriter;
 use crate::config::PostgresConfig;
 use crate::domain::{EntitySpec, Window};
-use crate::error::{Error, Result, chain};
+use crate::error::Result;
 use crate::port::{Sink, WindowOpening};
+use crate::postgres::{database_error, migrations, open_pool, take};
 
 /// The schema of raw tables unless told otherwise.
 pub const DEFAULT_SCHEMA: &str = "raw";
@@ -38,7 +38,7 @@ impl PostgresSink {
     /// [`Error::Config`] if the settings are unusable or the database cannot be reached with them.
     pub async fn connect(config: &PostgresConfig, schema: &str, connections: usize) -> Result<Self> {
         schema::check_name(schema)?;
-        let pool = connect::open_pool(config, connections).await?;
+        let pool = open_pool(config, connections).await?;
         Ok(Self { pool, schema: schema.to_owned() })
     }
 
@@ -49,6 +49,7 @@ impl PostgresSink {
     /// [`Error::Config`] if a table has another shape or the schema belongs to another company.
     pub async fn prepare(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<()> {
         let mut connection = self.connection().await?;
+        migrations::apply(&mut connection).await?;
         schema::prepare(&mut connection, &self.schema, realm_id, entities).await
     }
 
@@ -58,7 +59,7 @@ impl PostgresSink {
     /// [`Error::Database`].
     pub async fn done_windows(&self, realm_id: &str, entity: &EntitySpec, windows: &[Window]) -> Result<Vec<Window>> {
         let connection = self.connection().await?;
-        if !schema::has_ledger(&connection).await? {
+        if !migrations::table_exists(&**connection, "qbo", "windows").await? {
             return Ok(Vec::new());
         }
         let rows = connection
@@ -83,7 +84,7 @@ impl PostgresSink {
     }
 
     async fn connection(&self) -> Result<Object> {
-        connect::take(&self.pool).await
+        take(&self.pool).await
     }
 }
 
@@ -95,22 +96,4 @@ impl Sink for PostgresSink {
     async fn open_window(&self, opening: WindowOpening) -> Result<PostgresWriter> {
         Ok(PostgresWriter::new(self.pool.clone(), self.schema.clone(), opening))
     }
-}
-
-/// The server's own words, in one line. Neither parameters nor the connection string are part of them.
-fn database_error(error: tokio_postgres::Error) -> Error {
-    let sqlstate = error.code().map(|code| code.code().to_owned());
-    let reason = match error.as_db_error() {
-        Some(db) => match db.detail() {
-            Some(detail) => format!("{} ({detail})", db.message()),
-            None => db.message().to_owned(),
-        },
-        None => chain(&error),
-    };
-    Error::Database { reason, sqlstate }
-}
-
-/// `name` as an SQL identifier.
-fn quote_identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

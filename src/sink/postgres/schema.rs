@@ -3,16 +3,12 @@
 use deadpool_postgres::Object;
 use tokio_postgres::GenericClient;
 
-use super::{database_error, quote_identifier};
 use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
+use crate::postgres::migrations::{self, table_exists};
+use crate::postgres::{database_error, quote_identifier};
 
-const RAW_TABLE: &str = include_str!("ddl/raw_table.sql");
-const LEDGER: &str = concat!(include_str!("ddl/ledger.sql"), include_str!("ddl/rejects.sql"));
-const LEDGER_TABLES: [&str; 3] = ["schema_realms", "windows", "rejects"];
-
-/// Serialises schema creation among processes: `IF NOT EXISTS` alone races. Any fixed number would do.
-const ADVISORY_LOCK: i64 = 0x0071_626F_5F72_7301;
+const RAW_TABLE: &str = include_str!("raw_table.sql");
 
 /// The columns that a raw table must have, and their types in the words of `format_type`.
 const COLUMNS: [(&str, &str); 8] = [
@@ -33,8 +29,7 @@ pub fn ddl(schema: &str, entities: &[EntitySpec]) -> Result<String> {
     for entity in entities {
         text.push_str(&raw_table(schema, entity));
     }
-    text.push_str("CREATE SCHEMA IF NOT EXISTS qbo;\n");
-    text.push_str(LEDGER);
+    text.push_str(&migrations::sql());
     Ok(text)
 }
 
@@ -62,7 +57,7 @@ pub(super) async fn prepare(
     entities: &[EntitySpec],
 ) -> Result<()> {
     let transaction = connection.transaction().await.map_err(database_error)?;
-    transaction.query_one("SELECT pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK]).await.map_err(database_error)?;
+    migrations::lock(&*transaction).await?;
     create_missing(&*transaction, schema, entities).await?;
     for entity in entities {
         check_shape(&*transaction, schema, &entity.table()).await?;
@@ -73,33 +68,15 @@ pub(super) async fn prepare(
 
 /// Only what is missing: `IF NOT EXISTS` asks for the right to create even where there is nothing to create.
 async fn create_missing(client: &impl GenericClient, schema: &str, entities: &[EntitySpec]) -> Result<()> {
-    for name in [schema, "qbo"] {
-        if !exists(client, "SELECT 1 FROM pg_namespace WHERE nspname = $1", &[&name]).await? {
-            execute(client, &format!("CREATE SCHEMA {}", quote_identifier(name))).await?;
-        }
+    if !exists(client, "SELECT 1 FROM pg_namespace WHERE nspname = $1", &[&schema]).await? {
+        execute(client, &format!("CREATE SCHEMA {}", quote_identifier(schema))).await?;
     }
     for entity in entities {
         if !table_exists(client, schema, &entity.table()).await? {
             execute(client, &raw_table(schema, entity)).await?;
         }
     }
-    for table in LEDGER_TABLES {
-        if !table_exists(client, "qbo", table).await? {
-            return execute(client, LEDGER).await;
-        }
-    }
     Ok(())
-}
-
-/// Whether any run has ever been here.
-pub(super) async fn has_ledger(connection: &Object) -> Result<bool> {
-    table_exists(&***connection, "qbo", "windows").await
-}
-
-async fn table_exists(client: &impl GenericClient, schema: &str, table: &str) -> Result<bool> {
-    let query = "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE n.nspname = $1 AND c.relname = $2";
-    exists(client, query, &[&schema, &table]).await
 }
 
 async fn exists(

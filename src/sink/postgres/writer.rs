@@ -9,10 +9,11 @@ use futures_util::SinkExt;
 use tokio_postgres::CopyInSink;
 use tokio_postgres::types::{Json, ToSql, Type};
 
-use super::{connect, copy_format, database_error, quote_identifier, storable};
+use super::{copy_format, storable};
 use crate::domain::{LoadCounts, Page, Reject};
 use crate::error::{Error, Result};
 use crate::port::{Committed, ReadSummary, WindowOpening, WindowWriter};
+use crate::postgres::{database_error, quote_identifier, take};
 use crate::sink::distinct::DistinctIds;
 
 /// Streams a window's pages into a staging table, then merges them, writes the ledger row and commits.
@@ -218,7 +219,7 @@ type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 impl Transaction {
     async fn begin(pool: &Pool) -> Result<Self> {
-        let mut transaction = Self { connection: Some(connect::take(pool).await?), copy: None, is_open: true };
+        let mut transaction = Self { connection: Some(take(pool).await?), copy: None, is_open: true };
         transaction.execute("BEGIN").await?;
         transaction.execute(copy_format::CREATE_STAGING).await?;
         let sink = transaction.connection()?.copy_in(copy_format::COPY_STAGING).await.map_err(database_error)?;
@@ -229,7 +230,7 @@ impl Transaction {
 
     /// For one statement, which commits by itself.
     async fn single_statement(pool: &Pool) -> Result<Self> {
-        Ok(Self { connection: Some(connect::take(pool).await?), copy: None, is_open: false })
+        Ok(Self { connection: Some(take(pool).await?), copy: None, is_open: false })
     }
 
     async fn copy(&mut self, data: Bytes) -> Result<()> {

@@ -1,11 +1,7 @@
 //! Several statements in one request (qbo-facts 6.3).
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use reqwest::Method;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Deserialize;
-use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::QboSource;
@@ -15,8 +11,8 @@ use super::fault::Fault;
 use crate::domain::EntitySpec;
 use crate::domain::instant::parse_record_time;
 use crate::error::{Error, Result};
-use crate::http::{Patience, Request, Response, Verdict};
-use crate::port::{Meter, TokenStore};
+use crate::http::{Patience, Response, TokenIssuer, Verdict};
+use crate::port::Meter;
 
 /// Most statements of one batch.
 pub(super) const MOST_ITEMS: usize = 30;
@@ -40,7 +36,7 @@ struct Item<'a> {
     fault: Option<serde_json::Value>,
 }
 
-impl<S: TokenStore> QboSource<S> {
+impl<I: TokenIssuer> QboSource<I> {
     /// Sends up to [`MOST_ITEMS`] statements at once. Each item has an outcome of its own; a missing one is an error.
     pub(super) async fn batch(
         &self,
@@ -48,20 +44,7 @@ impl<S: TokenStore> QboSource<S> {
         meter: &Meter,
         patience: Patience,
     ) -> Result<Vec<Result<QueryAnswer>>> {
-        let items: Vec<_> = statements
-            .iter()
-            .enumerate()
-            .map(|(number, (_, statement))| json!({"bId": number.to_string(), "Query": statement}))
-            .collect();
-        let request = Request {
-            method: Method::POST,
-            url: self.batch_url.clone(),
-            headers: HeaderMap::from_iter([
-                (ACCEPT, HeaderValue::from_static("application/json")),
-                (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-            ]),
-            body: Bytes::from(json!({"BatchItemRequest": items}).to_string()),
-        };
+        let request = self.endpoints.batch(statements.iter().map(|(_, statement)| statement.as_str()));
         self.client.send(&request, meter, patience, |response| read_batch(statements, response)).await
     }
 }
@@ -118,6 +101,8 @@ fn read_item(
 mod tests {
     use super::*;
     use crate::domain::EntityRegistry;
+    use bytes::Bytes;
+    use reqwest::header::HeaderMap;
 
     #[test]
     fn items_are_matched_by_id_and_fail_alone() {

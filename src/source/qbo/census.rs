@@ -8,10 +8,10 @@ use super::{QboSource, SpanReader};
 use crate::domain::query::CountQuery;
 use crate::domain::{EntitySpec, PageSize, RecordKey, Window};
 use crate::error::{Error, Result};
-use crate::http::Patience;
-use crate::port::{Census, Meter, Span, TokenStore};
+use crate::http::{Patience, TokenIssuer};
+use crate::port::{Census, Meter, Span};
 
-impl<S: TokenStore> QboSource<S> {
+impl<I: TokenIssuer> QboSource<I> {
     /// Where reads end, by the server's clock; asked for with a count if no answer has come yet.
     ///
     /// # Errors
@@ -24,7 +24,7 @@ impl<S: TokenStore> QboSource<S> {
     }
 }
 
-impl<S: TokenStore> Census for QboSource<S> {
+impl<I: TokenIssuer> Census for QboSource<I> {
     async fn counts(&self, entity: &EntitySpec, ranges: &[Window], meter: &Meter) -> Result<Vec<u64>> {
         if let [range] = ranges {
             return Ok(vec![self.count(entity, range.start, range.end, meter).await?]);

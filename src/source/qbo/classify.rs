@@ -1,7 +1,7 @@
 //! What a status and a fault mean: the table of qbo-facts 7.2, as one pure function.
 
 use super::fault::Fault;
-use crate::error::Error;
+use crate::error::{Error, Trace};
 use crate::http::{Response, Verdict};
 
 /// Reads the meaning of an answer that is not a success, or of a fault inside one.
@@ -18,18 +18,20 @@ pub(super) fn classify_failure<T>(response: &Response, fault: Option<Fault>) -> 
     let intuit_tid = response.header("intuit_tid").map(str::to_owned);
     let fault = fault.unwrap_or_default();
     let status = response.status;
+    let code = Some(fault.code.clone()).filter(|code| !code.is_empty());
+    let trace = Trace { code, intuit_tid: intuit_tid.clone() };
     match (status, fault.code.as_str()) {
         (429, _) | (_, "3001") => {
             let retry_after = crate::http::retry_after(response);
-            Verdict::Throttled(Error::RateLimited { retry_after, intuit_tid })
+            Verdict::Throttled(Error::RateLimited { retry_after, trace })
         }
         (_, "120") => Verdict::Fatal(Error::Unauthenticated {
             reason: format!("{}; an administrator of the company must connect it again", fault.text()),
-            intuit_tid,
+            trace,
         }),
         (401, _) | (_, "3200") => Verdict::RefreshToken(Error::Unauthenticated {
             reason: format!("a fresh access token was refused ({})", or_status(&fault, status)),
-            intuit_tid,
+            trace,
         }),
         (403, _) | (_, "3100") => Verdict::Fatal(Error::PermissionDenied {
             reason: format!(
@@ -37,7 +39,7 @@ pub(super) fn classify_failure<T>(response: &Response, fault: Option<Fault>) -> 
                  the token was not issued for: check QBO_ENVIRONMENT (or QBO_API_URL) and QBO_REALM_ID",
                 or_status(&fault, status)
             ),
-            intuit_tid,
+            trace,
         }),
         _ => {
             let code = if fault.code.is_empty() { "none".to_owned() } else { fault.code.clone() };

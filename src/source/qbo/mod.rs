@@ -3,9 +3,9 @@
 mod batch;
 mod census;
 mod classify;
+mod endpoint;
 mod envelope;
 mod fault;
-mod oauth;
 mod paging;
 mod prefetch;
 mod reader;
@@ -13,33 +13,43 @@ mod trouble;
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, Url};
+use reqwest::Url;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use self::endpoint::{Endpoints, MINOR_VERSION};
 use self::envelope::{QueryAnswer, read_query_answer};
-pub use self::oauth::Authorizer;
 use self::prefetch::FirstPages;
 use self::reader::SpanReader;
 use crate::domain::query::CountQuery;
 use crate::domain::{EntitySpec, Page};
 use crate::error::{Error, Result};
-use crate::http::ApiClient;
-use crate::http::{Patience, Request};
-use crate::port::{Meter, Source, Span, TokenStore};
+use crate::http::{AdmissionControl, ApiClient, Patience, RetryPolicy, TokenCache, TokenIssuer, Transport};
+use crate::port::{Meter, Source, Span};
 
-/// The only minor version still answered; sent for the day that 76 comes (qbo-facts 3.14).
-const MINOR_VERSION: u32 = 75;
+/// What reaching a company takes.
+#[derive(Debug)]
+pub struct Access<'a, I> {
+    /// How requests travel.
+    pub transport: Transport,
+    /// When they may.
+    pub admission: Arc<AdmissionControl>,
+    /// Who they are made for.
+    pub issuer: I,
+    /// How failures are met.
+    pub retry: RetryPolicy,
+    /// Base URL: scheme, host and perhaps a path.
+    pub api_url: &'a Url,
+    /// The company.
+    pub realm_id: &'a str,
+}
 
 /// One company, read through its query endpoint.
 #[derive(Debug)]
-pub struct QboSource<S> {
-    client: ApiClient<Authorizer<S>>,
-    query_url: Url,
-    batch_url: Url,
+pub struct QboSource<I> {
+    client: ApiClient<I>,
+    endpoints: Endpoints,
     realm_id: String,
     /// How far a read stays away from the server's present.
     lag: TimeDelta,
@@ -50,27 +60,19 @@ pub struct QboSource<S> {
     first_pages: Mutex<FirstPages>,
 }
 
-impl<S: TokenStore> QboSource<S> {
-    /// A source for the company `realm_id` at `api_url` (scheme, host and perhaps a path). It reads what was changed up to
-    /// `lag` before the server's present.
+impl<I: TokenIssuer> QboSource<I> {
+    /// A source for a company. It reads what was changed up to `lag` before the server's present, and sends at most
+    /// `most_requests`, unless that is 0.
     ///
     /// # Errors
     /// [`Error::Config`] if the URL cannot carry a path.
-    pub fn new(client: ApiClient<Authorizer<S>>, api_url: &Url, realm_id: &str, lag: TimeDelta) -> Result<Self> {
-        let endpoint = |name| {
-            let mut url = api_url.clone();
-            url.path_segments_mut()
-                .map_err(|()| Error::config("QBO_API_URL", format!("'{api_url}' cannot carry a path")))?
-                .pop_if_empty()
-                .extend(["v3", "company", realm_id, name]);
-            url.query_pairs_mut().append_pair("minorversion", &MINOR_VERSION.to_string());
-            Ok(url)
-        };
-        let (query_url, batch_url) = (endpoint("query")?, endpoint("batch")?);
+    pub fn new(access: Access<'_, I>, lag: TimeDelta, most_requests: u64) -> Result<Self> {
+        let Access { transport, admission, issuer, retry, api_url, realm_id } = access;
+        let tokens = TokenCache::new(issuer);
+        let client = ApiClient::new(transport, admission, tokens, retry, endpoint::reads_as, most_requests);
         Ok(Self {
             client,
-            query_url,
-            batch_url,
+            endpoints: Endpoints::new(api_url, realm_id)?,
             realm_id: realm_id.to_owned(),
             lag,
             horizon: OnceLock::new(),
@@ -85,16 +87,7 @@ impl<S: TokenStore> QboSource<S> {
         meter: &Meter,
         patience: Patience,
     ) -> Result<QueryAnswer> {
-        // By POST: a statement in the body needs no URL encoding and has no length limit (qbo-facts 2.1).
-        let request = Request {
-            method: Method::POST,
-            url: self.query_url.clone(),
-            headers: HeaderMap::from_iter([
-                (ACCEPT, HeaderValue::from_static("application/json")),
-                (CONTENT_TYPE, HeaderValue::from_static("application/text")),
-            ]),
-            body: Bytes::copy_from_slice(statement.as_bytes()),
-        };
+        let request = self.endpoints.query(statement);
         self.client.send(&request, meter, patience, |response| read_query_answer(entity, response)).await
     }
 
@@ -120,7 +113,7 @@ impl<S: TokenStore> QboSource<S> {
     fn request_payload(&self, statement: &str) -> Arc<str> {
         json!({
             "method": "POST",
-            "path": self.query_url.path(),
+            "path": self.endpoints.query_path(),
             "minorversion": MINOR_VERSION,
             "query": statement,
         })
@@ -129,7 +122,7 @@ impl<S: TokenStore> QboSource<S> {
     }
 }
 
-impl<S: TokenStore> Source for QboSource<S> {
+impl<I: TokenIssuer> Source for QboSource<I> {
     fn realm_id(&self) -> &str {
         &self.realm_id
     }

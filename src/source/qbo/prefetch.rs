@@ -12,8 +12,8 @@ use super::envelope::QueryAnswer;
 use super::paging::{Cursor, Step};
 use crate::domain::query::PageQuery;
 use crate::domain::{EntitySpec, PageSize, Window};
-use crate::http::Patience;
-use crate::port::{Meter, TokenStore};
+use crate::http::{Patience, TokenIssuer};
+use crate::port::Meter;
 
 /// First pages by entity and start.
 pub(super) type FirstPages = HashMap<(&'static str, DateTime<Utc>), FirstPage>;
@@ -28,7 +28,7 @@ pub(super) struct FirstPage {
     pub requests: u64,
 }
 
-impl<S: TokenStore> QboSource<S> {
+impl<I: TokenIssuer> QboSource<I> {
     /// Asks for the first page of each span at once. What does not come is asked for again when it is needed: nothing is
     /// lost but the one request, and each item's fault is met there.
     pub async fn prefetch(&self, spans: &[(EntitySpec, Window)], page_size: PageSize) {

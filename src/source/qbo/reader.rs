@@ -16,8 +16,8 @@ use super::trouble::{Trouble, asks_for_less, is_repeated_poison, trouble};
 use crate::domain::query::Order;
 use crate::domain::{EntitySpec, Page, PageSize, Record, Reject};
 use crate::error::{Error, Result};
-use crate::http::Patience;
-use crate::port::{Meter, Span, TokenStore};
+use crate::http::{Patience, TokenIssuer};
+use crate::port::{Meter, Span};
 
 /// Pages are not made smaller than this because they are slow or cut: what then fails is not their size.
 const SMALLEST_PAGE: u32 = 25;
@@ -26,8 +26,8 @@ const SMALLEST_PAGE: u32 = 25;
 const MOST_READINGS: u32 = 5;
 
 /// One span being read.
-pub(super) struct SpanReader<'s, S> {
-    source: &'s QboSource<S>,
+pub(super) struct SpanReader<'s, I> {
+    source: &'s QboSource<I>,
     entity: &'s EntitySpec,
     span: &'s Span,
     meter: &'s Meter,
@@ -44,9 +44,9 @@ pub(super) struct SpanReader<'s, S> {
     number: u32,
 }
 
-impl<'s, S: TokenStore> SpanReader<'s, S> {
+impl<'s, I: TokenIssuer> SpanReader<'s, I> {
     pub fn new(
-        source: &'s QboSource<S>,
+        source: &'s QboSource<I>,
         entity: &'s EntitySpec,
         span: &'s Span,
         page_size: u32,

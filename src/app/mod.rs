@@ -1,24 +1,27 @@
 //! The composition root: from settings and a request to a source, a sink and a run. The only place that names both.
 
+mod auth;
+mod company;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{QboConfig, Settings};
+pub use self::auth::{AccountReport, AuthReport};
+
+use self::company::{Company, Source as CompanySource};
+use crate::config::Settings;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
     Chunk, EntityRegistry, EntitySpec, PageSize, Plan, Report, RunReport, Verification, VerificationReport,
     VerificationStatus, Window, WindowDifference, WindowReport, chunk_range,
 };
 use crate::error::{Error, Result};
-use crate::http::{ApiClient, RateLimiter, TokenCache, Transport};
 use crate::landing::{LandingFile, LandingTarget};
 use crate::pipeline;
 use crate::port::{Meter, Progress, Sink, Source};
 use crate::sink::landing::LandingSink;
 use crate::sink::postgres::PostgresSink;
 use crate::source::landing::LandingSource;
-use crate::source::qbo::{Authorizer, QboSource};
-use crate::token_store::{ConfiguredTokenStore, FileTokenStore, MemoryTokenStore};
 use crate::verify;
 
 /// What every call works with.
@@ -135,7 +138,7 @@ impl App {
         if request.dry_run {
             return Ok(dry_run(&config.realm_id, plans.iter().map(|plan| (&plan.entity, plan.windows.clone()))));
         }
-        let source = open_source(&config)?;
+        let (source, watch) = Company::open(&self.settings, &config).await?.into_parts();
         // Without a window left there is nothing that a token is needed for.
         if plans.iter().any(|plan| !plan.windows.is_empty()) {
             source.prepare().await?;
@@ -144,7 +147,9 @@ impl App {
             let spans = plans.iter().filter_map(|plan| Some((plan.entity.clone(), pipeline::first_span(plan)?)));
             source.prefetch(&spans.collect::<Vec<_>>(), request.page_size).await;
         }
-        Ok(self.run(Arc::new(source), Arc::new(sink), plans).await)
+        let mut report = self.run(source, Arc::new(sink), plans).await;
+        report.connection = watch.report().await;
+        Ok(report)
     }
 
     /// Copies windows from QBO into landing files.
@@ -154,14 +159,15 @@ impl App {
     pub async fn extract(&self, request: &ExtractRequest) -> Result<Report> {
         let entities = self.registry.select(&request.entities)?;
         let config = self.settings.qbo()?;
-        let source = open_source(&config)?;
+        let (source, watch) = Company::open(&self.settings, &config).await?.into_parts();
         source.prepare().await?;
         let sink = Arc::new(LandingSink::new(request.target.clone()));
         let plans = entities.into_iter().map(|entity| Plan {
             is_strict: request.is_strict,
             ..plan(entity, request.windows.clone(), Vec::new(), request.page_size)
         });
-        let mut report = self.run(Arc::new(source), sink.clone(), plans.collect()).await;
+        let mut report = self.run(source, sink.clone(), plans.collect()).await;
+        report.connection = watch.report().await;
         sink.finish(&mut report)?;
         Ok(report)
     }
@@ -206,7 +212,8 @@ impl App {
         let config = self.settings.qbo()?;
         let sink = PostgresSink::connect(&self.settings.postgres()?, &request.schema, DEFAULT_CONCURRENCY).await?;
         sink.prepare(&config.realm_id, &entities).await?;
-        let (source, sink) = (Arc::new(open_source(&config)?), Arc::new(sink));
+        let (source, _) = Company::open(&self.settings, &config).await?.into_parts();
+        let sink = Arc::new(sink);
         source.prepare().await?;
         let mut runs = Vec::with_capacity(entities.len());
         for entity in entities {
@@ -219,7 +226,7 @@ impl App {
         &self,
         request: &VerifyRequest,
         entity: EntitySpec,
-        source: &Arc<QboSource<ConfiguredTokenStore>>,
+        source: &Arc<CompanySource>,
         sink: &Arc<PostgresSink>,
     ) -> Result<Verification> {
         let meter = Meter::default();
@@ -268,7 +275,7 @@ impl App {
             let run_id = uuid::Uuid::new_v4().to_string();
             runs.push(pipeline::run(source.clone(), sink.clone(), plan, &run_id, self.progress.clone()).await);
         }
-        Report { runs }
+        Report { runs, connection: None }
     }
 }
 
@@ -282,23 +289,7 @@ fn dry_run<'a>(realm_id: &str, plans: impl Iterator<Item = (&'a EntitySpec, Vec<
         let reports = windows.into_iter().map(WindowReport::skipped).collect();
         RunReport::new(entity.name, realm_id, "dry-run", reports, 0)
     };
-    Report { runs: plans.map(run).collect() }
-}
-
-fn open_source(config: &QboConfig) -> Result<QboSource<ConfiguredTokenStore>> {
-    let transport = Transport::new(config.timeouts)?;
-    let store = match &config.token_file {
-        None => ConfiguredTokenStore::Memory(MemoryTokenStore::default()),
-        Some(path) => {
-            let secret = &config.credentials.client_secret;
-            let store = FileTokenStore::new(path, &config.realm_id, secret, config.token_key.as_ref())?;
-            ConfiguredTokenStore::File(Box::new(store))
-        }
-    };
-    let authorizer =
-        Authorizer::new(transport.clone(), config.token_url.clone(), config.credentials.clone(), store, config.retry);
-    let client = ApiClient::new(transport, RateLimiter::new(config.limits), TokenCache::new(authorizer), config.retry);
-    QboSource::new(client, &config.api_url, &config.realm_id, config.lag)
+    Report { runs: plans.map(run).collect(), connection: None }
 }
 
 /// A file of many windows, split into window files in a temporary directory, so that loading it is loading a directory.

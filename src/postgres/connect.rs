@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Opens a pool and proves it with one connection.
-pub(super) async fn open_pool(config: &PostgresConfig, connections: usize) -> Result<Pool> {
+pub(crate) async fn open_pool(config: &PostgresConfig, connections: usize) -> Result<Pool> {
     let (wire, ssl_mode) = wire_config(config)?;
     let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let tls = MakeRustlsConnect::new(tls_config(ssl_mode)?);
@@ -37,7 +37,7 @@ pub(super) async fn open_pool(config: &PostgresConfig, connections: usize) -> Re
 }
 
 /// Takes a connection, waiting for one to be free.
-pub(super) async fn take(pool: &Pool) -> Result<Object> {
+pub(crate) async fn take(pool: &Pool) -> Result<Object> {
     pool.get().await.map_err(|error| match error {
         PoolError::Backend(error) => database_error(error),
         other => Error::Database { reason: format!("no connection: {other}"), sqlstate: None },

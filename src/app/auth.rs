@@ -1,0 +1,200 @@
+//! Connections: made, looked at, ended; the key of their tokens changed.
+
+use chrono::Utc;
+use serde::Serialize;
+
+use super::App;
+use super::company::{Home, token_endpoint};
+use crate::config::{OAuthConfig, TokenHome};
+use crate::error::{Error, Result};
+use crate::http::BreakerStatus;
+use crate::oauth::{Authorizer, Callback, Consent, Refusal, WARN_BEFORE};
+use crate::port::{Connection, Secret, TokenStore};
+use crate::token_store::{Account, ConfiguredTokenStore, Key};
+
+/// How the connections stand.
+#[derive(Debug, Serialize)]
+pub struct AuthReport {
+    /// Where tokens are kept; none: nowhere.
+    pub store: Option<String>,
+    /// Those that are stored.
+    pub accounts: Vec<AccountReport>,
+}
+
+/// How one connection stands.
+#[derive(Debug, Serialize)]
+pub struct AccountReport {
+    /// What is stored in the open.
+    #[serde(flatten)]
+    pub account: Account,
+    /// `active`, `expires_soon` or `needs_reauth`.
+    pub state: &'static str,
+    /// Whole days to the end of the connection, where that is known.
+    pub days_left: Option<i64>,
+    /// Reads of this month, by all processes that share the store.
+    pub monthly_reads: u64,
+    /// The circuit breaker.
+    pub breaker: BreakerStatus,
+}
+
+impl AuthReport {
+    /// Whether no person is needed, now or within a fortnight.
+    pub fn is_ok(&self) -> bool {
+        self.accounts.iter().all(|account| account.state == "active")
+    }
+}
+
+impl App {
+    /// How the stored connections stand. Asks nobody but the store.
+    ///
+    /// # Errors
+    /// Settings, and those of the store.
+    pub async fn auth_status(&self) -> Result<AuthReport> {
+        let config = self.settings.qbo_of("any")?;
+        let home = Home::open(&self.settings, &config.oauth).await?;
+        let store = home.token_store("any", key(&config.oauth)?).await?;
+        let mut accounts = Vec::new();
+        for account in store.accounts().await? {
+            let traffic = home.admission(&config, &account.realm_id).traffic().await;
+            let end = [account.refresh_token_expires_at, account.connection_expires_at].into_iter().flatten().min();
+            let left = end.map(|end| end - Utc::now());
+            let state = match (&account.needs_reauth, left) {
+                (Some(_), _) => "needs_reauth",
+                (None, Some(left)) if left < WARN_BEFORE => "expires_soon",
+                (None, _) => "active",
+            };
+            accounts.push(AccountReport {
+                state,
+                days_left: left.map(|left| left.num_days()),
+                monthly_reads: traffic.monthly_reads,
+                breaker: traffic.breaker,
+                account,
+            });
+        }
+        Ok(AuthReport { store: store.place(), accounts })
+    }
+
+    /// Begins a login. The browser comes back to `redirect_uri`, which the app must list.
+    ///
+    /// # Errors
+    /// Settings; nowhere to keep tokens.
+    pub fn begin_login(&self, redirect_uri: &str) -> Result<Consent> {
+        let oauth = self.storing_oauth()?;
+        let redirect_uri = redirect_uri
+            .parse()
+            .map_err(|_| Error::config("redirect-uri", format!("'{redirect_uri}' is not a URL")))?;
+        Consent::new(&oauth.authorize_url, &oauth.credentials.client_id, &redirect_uri)
+    }
+
+    /// Reads the address that the browser came back to.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that says what is wrong with it.
+    pub fn read_consent(&self, consent: &Consent, address: &str) -> Result<Callback> {
+        consent.read(address, self.settings.realm_id()?.as_deref())
+    }
+
+    /// Ends a login: exchanges the code for tokens and stores them.
+    ///
+    /// # Errors
+    /// A refused code; those of the store.
+    pub async fn finish_login(&self, consent: &Consent, callback: &Callback) -> Result<Connection> {
+        let oauth = self.storing_oauth()?;
+        let authorizer = self.authorizer(&oauth, &callback.realm_id).await?;
+        let endpoint = token_endpoint(&oauth)?;
+        let answer = endpoint.exchange(&callback.code, consent.redirect_uri().as_str()).await;
+        let answer = answer.map_err(|refusal| match refusal {
+            Refusal::InvalidGrant { said, trace } => Error::Unauthenticated {
+                reason: format!("the token endpoint said {said} of the code, which is good for one use and a few minutes; begin again"),
+                trace,
+            },
+            Refusal::Final(error, _) => error,
+        })?;
+        authorizer.adopt(&answer).await
+    }
+
+    /// Takes over a refresh token from elsewhere, as from Intuit's OAuth playground.
+    ///
+    /// # Errors
+    /// Settings; a refused token; those of the store.
+    pub async fn import_token(&self, token: &Secret) -> Result<(String, Connection)> {
+        let oauth = self.storing_oauth()?;
+        let realm_id = self.required_realm()?;
+        let connection = self.authorizer(&oauth, &realm_id).await?.import(token).await?;
+        Ok((realm_id, connection))
+    }
+
+    /// Ends the connection at Intuit, and forgets its tokens.
+    ///
+    /// # Errors
+    /// Settings; Intuit's refusal; those of the store.
+    pub async fn revoke(&self) -> Result<String> {
+        let oauth = self.settings.oauth()?;
+        let realm_id = self.required_realm()?;
+        self.authorizer(&oauth, &realm_id).await?.revoke(&oauth.revoke_url).await?;
+        Ok(realm_id)
+    }
+
+    /// Seals all stored tokens with another key: `QBO_NEW_TOKEN_KEY`, or the one derived from `QBO_NEW_CLIENT_SECRET`.
+    /// Answers the companies that were changed, and those that this key does not open, which stay as they are.
+    ///
+    /// # Errors
+    /// Settings, and those of the store; what was changed before stays changed.
+    pub async fn change_key(&self) -> Result<(Vec<String>, Vec<String>)> {
+        let oauth = self.storing_oauth()?;
+        let new = match (self.settings.secret("QBO_NEW_TOKEN_KEY"), self.settings.secret("QBO_NEW_CLIENT_SECRET")) {
+            (Some(key), _) => Key::new(&oauth.credentials.client_secret, Some(&key))?,
+            (None, Some(secret)) => Key::new(&secret, None)?,
+            (None, None) => {
+                return Err(Error::config(
+                    "QBO_NEW_TOKEN_KEY, QBO_NEW_CLIENT_SECRET",
+                    "neither is set: there is no new key",
+                ));
+            }
+        };
+        let old = key(&oauth)?;
+        let home = Home::open(&self.settings, &oauth).await?;
+        let store = home.token_store("any", old.clone()).await?;
+        let (mut changed, mut closed) = (Vec::new(), Vec::new());
+        for account in store.accounts().await? {
+            let (before, after) =
+                (store.for_connection(&account.realm_id, &old), store.for_connection(&account.realm_id, &new));
+            // Whoever is refreshing would write with the old key.
+            let lease = before.lock().await?;
+            match before.load().await? {
+                Some(connection) => {
+                    after.save(&lease, &connection).await?;
+                    changed.push(account.realm_id);
+                }
+                None => closed.push(account.realm_id),
+            }
+            before.release(lease).await;
+        }
+        Ok((changed, closed))
+    }
+
+    async fn authorizer(&self, oauth: &OAuthConfig, realm_id: &str) -> Result<Authorizer<ConfiguredTokenStore>> {
+        let home = Home::open(&self.settings, oauth).await?;
+        let store = home.token_store(realm_id, key(oauth)?).await?;
+        Ok(Authorizer::new(token_endpoint(oauth)?, store, realm_id, oauth.credentials.refresh_token.clone()))
+    }
+
+    fn storing_oauth(&self) -> Result<OAuthConfig> {
+        let oauth = self.settings.oauth()?;
+        match oauth.token_home {
+            TokenHome::Memory => Err(Error::config(
+                "QBO_TOKEN_STORE",
+                "not set: there is nowhere to keep tokens; name a file, or 'postgres'",
+            )),
+            TokenHome::File(_) | TokenHome::Postgres => Ok(oauth),
+        }
+    }
+
+    fn required_realm(&self) -> Result<String> {
+        self.settings.realm_id()?.ok_or_else(|| Error::config("QBO_REALM_ID", "not set"))
+    }
+}
+
+fn key(oauth: &OAuthConfig) -> Result<Key> {
+    Key::new(&oauth.credentials.client_secret, oauth.token_key.as_ref())
+}
