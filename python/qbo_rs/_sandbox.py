@@ -159,6 +159,8 @@ def sandbox(
     access_token_s: int = 3600,
     rotate_after_s: int = 86400,
     grace_s: int = 0,
+    refresh_token_s: int = 8_726_400,
+    connection_s: int = 157_680_000,
     realm_id: str | None = None,
 ) -> Sandbox:
     """Start a QuickBooks simulator in this process, on the loopback address.
@@ -181,6 +183,8 @@ def sandbox(
         access_token_s: Seconds that an access token works.
         rotate_after_s: Age in seconds at which a refresh returns a new refresh token; 0: each time.
         grace_s: Seconds that a replaced refresh token still works.
+        refresh_token_s: Seconds that a refresh token works that is not used.
+        connection_s: Seconds that a connection works however it is used.
         realm_id: The first company's id.
 
     Returns:
@@ -209,6 +213,8 @@ def sandbox(
             "access_token_s": access_token_s,
             "rotate_after_s": rotate_after_s,
             "grace_s": grace_s,
+            "refresh_token_s": refresh_token_s,
+            "connection_s": connection_s,
             "realm_id": realm_id,
         }
     )

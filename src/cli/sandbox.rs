@@ -79,6 +79,12 @@ pub(super) struct SandboxArguments {
     /// Seconds that a replaced refresh token still works
     #[arg(long, default_value_t = 0, value_name = "S")]
     grace_s: u64,
+    /// Seconds that a refresh token works that is not used
+    #[arg(long, default_value_t = 8_726_400, value_name = "S")]
+    refresh_token_s: u64,
+    /// Seconds that a connection works however it is used
+    #[arg(long, default_value_t = 157_680_000, value_name = "S")]
+    connection_s: u64,
     /// Threads that serve
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -165,6 +171,8 @@ impl SandboxArguments {
                 access_lifetime: Duration::from_secs(self.access_token_s),
                 rotate_after: Duration::from_secs(self.rotate_after_s),
                 grace: Duration::from_secs(self.grace_s),
+                refresh_lifetime: Duration::from_secs(self.refresh_token_s),
+                hard_lifetime: Duration::from_secs(self.connection_s),
                 ..OAuthOptions::default()
             },
             throttle: ThrottleOptions { monthly_reads: self.monthly_reads, ..limits },

@@ -36,6 +36,8 @@ struct Options {
     access_token_s: u64,
     rotate_after_s: u64,
     grace_s: u64,
+    refresh_token_s: u64,
+    connection_s: u64,
     realm_id: Option<String>,
 }
 
@@ -69,6 +71,8 @@ impl Options {
                 access_lifetime: Duration::from_secs(given.access_token_s),
                 rotate_after: Duration::from_secs(given.rotate_after_s),
                 grace: Duration::from_secs(given.grace_s),
+                refresh_lifetime: Duration::from_secs(given.refresh_token_s),
+                hard_lifetime: Duration::from_secs(given.connection_s),
                 ..defaults.oauth
             },
             throttle: ThrottleOptions { monthly_reads: given.monthly_reads, ..limits },

@@ -1,0 +1,398 @@
+"""Tokens among processes: one refresh for all, none lost, and clear words when a person is needed."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import pytest
+from conftest import COMMAND, VARIABLES, report_of
+
+import qbo_rs
+
+UNLIMITED = {"QBO_REQUESTS_PER_MINUTE": "0", "QBO_REQUESTS_PER_SECOND": "0", "QBO_MAX_IN_FLIGHT": "0"}
+PROCESSES = int(os.environ.get("PROCESSES", "50"))
+KILLS = int(os.environ.get("KILLS", "25"))
+EXTRACT = ("extract", "items", "--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "900d", "--json")
+
+
+@pytest.fixture
+def qbo():
+    # A new refresh token at every refresh, and the old one dead at once: the hardest reading of the facts.
+    with qbo_rs.sandbox(customers=1, items=30, invoices=1, others=0, limits=False, rotate_after_s=0) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(params=["file", "postgres"])
+def store(request, tmp_path, database):
+    """Return the settings of a token store of each kind."""
+    if request.param == "file":
+        return {"QBO_TOKEN_STORE": str(tmp_path / "tokens.json")}
+    return {"QBO_TOKEN_STORE": "postgres"} | database.environment
+
+
+def environment_of(qbo, *others):
+    inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    merged = inherited | qbo.environment | UNLIMITED
+    for other in others:
+        merged |= other
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def start(arguments, environment, cwd):
+    line = [COMMAND, *arguments]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(line, env=environment, cwd=cwd, text=True, **pipes)
+
+
+def finish(process, timeout=60):
+    stdout, stderr = process.communicate(timeout=timeout)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def run(arguments, environment, cwd, timeout=60):
+    return finish(start(arguments, environment, cwd), timeout)
+
+
+def account(environment, cwd):
+    status = run(("auth", "status", "--json"), environment, cwd)
+    (account,) = report_of(status)["accounts"]
+    return account
+
+
+def test_many_processes_at_once_share_one_refresh(qbo, store, tmp_path):
+    environment = environment_of(qbo, store)
+    # First with nothing stored but the token to begin with, then with an access token that the server has ended.
+    for refreshes in (1, 2):
+        processes = []
+        for number in range(PROCESSES):
+            place = str(tmp_path / f"landing-{number}")
+            processes.append(start((*EXTRACT, "--out", place), environment, tmp_path))
+        ended = [finish(process, timeout=110) for process in processes]
+        assert [process.stderr for process in ended if process.returncode] == []
+        assert {report_of(process)["runs"][0]["totals"]["rows"] for process in ended} == {30}
+        assert qbo.stats()["requests"]["token"] == {"200": refreshes}
+        qbo.control("expire-tokens")
+
+
+def test_whoever_is_killed_in_a_refresh_leaves_a_connection_or_clear_words(qbo, store, tmp_path):
+    seed = int(os.environ.get("SEED", str(random.randrange(10**6))))
+    print(f"SEED={seed}")
+    random.seed(seed)
+    environment = environment_of(qbo, store)
+    arguments = (*EXTRACT, "--out", str(tmp_path / "landing"))
+    assert run(arguments, environment, tmp_path).returncode == 0
+    # Slow enough to be hit: most of the time of a run is its refresh.
+    qbo.fault("slow", on="token", ms=150, times=0)
+    begin = time.monotonic()
+    qbo.control("expire-tokens")
+    assert run(arguments, environment, tmp_path).returncode == 0
+    whole = time.monotonic() - begin
+    lost, kept = 0, 0
+    for _ in range(KILLS):
+        qbo.control("expire-tokens")
+        refreshes, before = qbo.stats()["refreshes"], account(environment, tmp_path)
+        process = start(arguments, environment, tmp_path)
+        time.sleep(random.uniform(0, whole))
+        process.send_signal(signal.SIGKILL)
+        finish(process)
+        after = account(environment, tmp_path)
+        # The provider has rotated the token, and nobody lived to store the answer.
+        is_lost = qbo.stats()["refreshes"] > refreshes and (
+            after["access_token_expires_at"] == before["access_token_expires_at"]
+        )
+        ended = run(arguments, environment, tmp_path)
+        if not is_lost:
+            assert ended.returncode == 0, ended.stderr
+            kept += 1
+            continue
+        lost += 1
+        # The stored access token looked good, so it is found out at the first request.
+        assert ended.returncode == 1, ended.stderr
+        assert "was cut off before its answer could be stored" in ended.stderr
+        assert "qbo-rs auth login" in ended.stderr
+        assert account(environment, tmp_path)["state"] == "needs_reauth"
+        # A person connects again and sets the new token; nothing else has to be done.
+        environment["QBO_REFRESH_TOKEN"] = qbo.control("refresh-token")["refresh_token"]
+        ended = run(arguments, environment, tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        assert account(environment, tmp_path)["state"] == "active"
+    print(f"{KILLS} kills: {kept} connections kept, {lost} lost with the answer")
+
+
+def test_with_grace_no_kill_loses_the_connection(tmp_path):
+    with qbo_rs.sandbox(
+        customers=1, items=5, invoices=1, others=0, limits=False, rotate_after_s=0, grace_s=86400
+    ) as qbo:
+        environment = environment_of(qbo, {"QBO_TOKEN_STORE": str(tmp_path / "tokens.json")})
+        arguments = (*EXTRACT, "--out", str(tmp_path / "landing"))
+        assert run(arguments, environment, tmp_path).returncode == 0
+        for _ in range(3):
+            qbo.control("expire-tokens")
+            # The token is rotated, and the answer never arrives.
+            qbo.fault("hang", on="token")
+            qbo.fault("lost-answer", on="token", nth=2)
+            process = start(arguments, environment | {"QBO_TIMEOUT_S": "1"}, tmp_path)
+            assert finish(process).returncode == 0
+
+
+def test_a_dead_token_is_said_once_and_a_new_one_is_taken_up(qbo, store, tmp_path):
+    environment = environment_of(qbo, store)
+    arguments = (*EXTRACT, "--out", str(tmp_path / "landing"))
+    assert run(arguments, environment, tmp_path).returncode == 0
+    qbo.control("disconnect")
+    ended = run(arguments, environment, tmp_path)
+    assert ended.returncode == 1
+    assert "expired, revoked or was replaced" in ended.stderr
+    assert "set QBO_REFRESH_TOKEN to a new token of company " + qbo.environment["QBO_REALM_ID"] in ended.stderr
+    assert account(environment, tmp_path)["state"] == "needs_reauth"
+    # Known before any data request from now on.
+    requests = qbo.stats()["data_requests"]
+    assert run(arguments, environment, tmp_path).returncode == 2
+    assert qbo.stats()["data_requests"] == requests
+    assert qbo.stats()["refreshes"] == 1
+    assert run(("auth", "status"), environment, tmp_path).returncode == 1
+
+
+def consent(process):
+    """Return where the browser is sent, as the user would: from what the command prints."""
+    for line in process.stderr:
+        if line.strip().startswith("http"):
+            return line.strip()
+    raise AssertionError(process.communicate())
+
+
+def follow(url):
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return answer.read().decode()
+
+
+class Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+
+def redirect_of(url):
+    try:
+        urllib.request.build_opener(Stay).open(url, timeout=20)
+    except urllib.error.HTTPError as answer:
+        return answer.headers["location"]
+    raise AssertionError("no redirect")
+
+
+def free_port():
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_login_by_callback_then_a_run_without_any_token_in_the_environment(qbo, store, tmp_path):
+    environment = environment_of(qbo, store, {"QBO_REFRESH_TOKEN": None})
+    arguments = (*EXTRACT, "--out", str(tmp_path / "landing"))
+    missing = run(arguments, environment, tmp_path)
+    assert missing.returncode == 2
+    assert "run `qbo-rs auth login`" in missing.stderr
+    redirect = f"http://localhost:{free_port()}/callback"
+    login = start(("auth", "login", "--no-browser", "--redirect-uri", redirect, "--json"), environment, tmp_path)
+    url = consent(login)
+    assert "com.intuit.quickbooks.accounting" in urllib.parse.unquote(url)
+    # Somebody else's answer changes nothing, and neither does a page that nobody asked for.
+    assert "not the answer" in follow(f"{redirect}?code=stolen&state=guess&realmId=9")
+    with pytest.raises(urllib.error.HTTPError):
+        follow(redirect.replace("callback", "favicon.ico"))
+    assert "is being connected" in follow(url)
+    ended = finish(login)
+    assert ended.returncode == 0, ended.stderr
+    assert report_of(ended)["realm_id"] == qbo.environment["QBO_REALM_ID"]
+    assert run(arguments, environment, tmp_path).returncode == 0
+    assert qbo.stats()["requests"]["token"] == {"200": 1}, "the access token of the login was used"
+
+
+def test_login_by_paste_refuses_what_is_not_its_own(qbo, tmp_path):
+    store = {"QBO_TOKEN_STORE": str(tmp_path / "tokens.json"), "QBO_REFRESH_TOKEN": None}
+    environment = environment_of(qbo, store)
+
+    def login(change=lambda address: address, **others):
+        redirect = "https://example.test/cb"
+        line = ("auth", "login", "--paste", "--redirect-uri", redirect)
+        process = start(line, environment | others, tmp_path)
+        process.stdin.write(change(redirect_of(consent(process))) + "\n")
+        process.stdin.flush()
+        return finish(process)
+
+    for change, words in [
+        (lambda address: address.replace("state=", "state=0"), "has not the state of this login"),
+        (lambda address: address.split("&realmId")[0], "paste it whole"),
+        (lambda address: address.replace("code=", "error=access_denied&code="), "access_denied"),
+        (lambda _: "", "has not the state"),
+    ]:
+        ended = login(change)
+        assert ended.returncode == 2
+        assert words in ended.stderr
+        assert "XAB" not in ended.stderr.rpartition("error:")[2]
+    ended = login(QBO_REALM_ID="777")
+    assert (ended.returncode, "but QBO_REALM_ID is 777" in ended.stderr) == (2, True)
+    assert qbo.stats()["token_requests"] == 0
+    ended = login()
+    assert ended.returncode == 0, ended.stderr
+    assert "is connected" in ended.stdout
+
+
+def test_login_needs_somewhere_to_keep_tokens(qbo, tmp_path):
+    ended = run(("auth", "login"), environment_of(qbo), tmp_path)
+    assert (ended.returncode, "nowhere to keep tokens" in ended.stderr) == (2, True)
+
+
+def test_import_proves_the_token_first(qbo, store, tmp_path):
+    environment = environment_of(qbo, store, {"QBO_REFRESH_TOKEN": None})
+    file = tmp_path / "token.txt"
+    file.write_text("RT1-not-a-living-token-0123456789\n")
+    refused = run(("auth", "import", str(file)), environment, tmp_path)
+    assert (refused.returncode, "what is stored is unchanged" in refused.stderr) == (2, True)
+    file.write_text(qbo.environment["QBO_REFRESH_TOKEN"] + "\n")
+    assert run(("auth", "import", str(file)), environment, tmp_path).returncode == 0
+    assert run((*EXTRACT, "--out", str(tmp_path / "l")), environment, tmp_path).returncode == 0
+    file.write_text("two words")
+    assert "must hold one refresh token" in run(("auth", "import", str(file)), environment, tmp_path).stderr
+
+
+def test_revoke_ends_the_connection_at_intuit_and_here(qbo, store, tmp_path):
+    environment = environment_of(qbo, store)
+    arguments = (*EXTRACT, "--out", str(tmp_path / "landing"))
+    assert run(arguments, environment, tmp_path).returncode == 0
+    revoked = run(("auth", "revoke"), environment, tmp_path)
+    assert revoked.returncode == 0, revoked.stderr
+    assert report_of(run(("auth", "status", "--json"), environment, tmp_path))["accounts"] == []
+    assert qbo.control("refresh-token")["refresh_token"] is None
+    assert run(arguments, environment, tmp_path).returncode == 2
+
+
+def test_the_key_can_be_changed_and_an_unknown_key_falls_back_without_harm(qbo, store, tmp_path):
+    environment = environment_of(qbo, store)
+    arguments = (*EXTRACT, "--out", str(tmp_path / "landing"))
+    assert run(arguments, environment, tmp_path).returncode == 0
+    key = {"QBO_TOKEN_KEY": "A" * 43 + "="}
+    # Another key opens nothing: the environment's token is used, which is dead by now. The stored one is not touched.
+    ended = run(arguments, environment | key, tmp_path)
+    assert ended.returncode == 2
+    assert "were encrypted with another key" in ended.stderr
+    ended = run(("auth", "rekey"), environment | {"QBO_NEW_TOKEN_KEY": key["QBO_TOKEN_KEY"]}, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert run(arguments, environment | key, tmp_path).returncode == 0
+    ended = run(("auth", "rekey"), environment | {"QBO_NEW_CLIENT_SECRET": "renewed"}, tmp_path)
+    assert (ended.returncode, "stay as they are" in ended.stderr) == (1, True)
+    assert run(("auth", "rekey"), environment | key, tmp_path).returncode == 2
+
+
+def test_the_ends_of_a_connection_are_shown_and_warned_about(database, tmp_path):
+    day = 86400
+    with qbo_rs.sandbox(
+        customers=1, items=1, invoices=1, others=0, refresh_token_s=100 * day, connection_s=5 * day + 60
+    ) as qbo:
+        environment = environment_of(qbo, {"QBO_TOKEN_STORE": str(tmp_path / "tokens.json")})
+        ended = run((*EXTRACT, "--out", str(tmp_path / "l")), environment, tmp_path)
+        assert "ends in 5 days" in ended.stderr
+        connection = report_of(ended)["connection"]
+        assert (connection["days_left"], connection["monthly_reads"]) == (5, 1)
+        status = account(environment, tmp_path)
+        assert (status["state"], status["days_left"]) == ("expires_soon", 5)
+        assert run(("auth", "status"), environment, tmp_path).returncode == 1
+
+
+def test_the_month_is_warned_about_and_a_cap_stops_the_run(qbo, store, tmp_path):
+    environment = environment_of(qbo, store, {"QBO_MONTHLY_QUOTA": "10"})
+    line = ("extract", "items", "--start", "2024-01-01", "--end", "2024-02-01", "--strict-windows", "--json")
+    ended = run((*line, "--max-requests", "7", "--out", str(tmp_path / "l")), environment, tmp_path)
+    assert ended.returncode == 1
+    (report,) = report_of(ended)["runs"]
+    assert (report["status"], report["totals"]["requests"]) == ("partial", 7)
+    assert sum("stopped after 7 requests" in (window["error"] or "") for window in report["windows"]) == 24
+    assert "monthly" not in ended.stderr.lower()
+    ended = run((*line, "--max-requests", "9", "--out", str(tmp_path / "m")), environment, tmp_path)
+    assert "of this month's 10 reads are used" in ended.stderr
+    assert account(environment, tmp_path)["monthly_reads"] == 16
+
+
+def test_processes_keep_the_limits_together_and_use_them(store, tmp_path):
+    """Four processes on one company under Intuit's limits: no 429, and nearly all that is allowed is used."""
+    seconds = float(os.environ.get("LIMIT_SECONDS", "12"))
+    with qbo_rs.sandbox(customers=1, items=1, invoices=1, others=0, limits=True) as qbo:
+        limits = {name: None for name in UNLIMITED}
+        environment = environment_of(qbo, store, limits)
+        line = ("extract", "items", "--start", "2000-01-01", "--end", "2026-01-01", "--strict-windows")
+        processes = [
+            start((*line, "--out", str(tmp_path / f"{number}")), environment, tmp_path) for number in range(4)
+        ]
+        deadline = time.monotonic() + 30
+        while qbo.stats()["data_requests"] == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        time.sleep(seconds)
+        stats = qbo.stats()
+        for process in processes:
+            process.kill()
+        for process in processes:
+            finish(process)
+    allowed = 500 / 60 * seconds
+    print(f"{stats['data_requests']} requests in {seconds} s, {stats['data_requests'] / allowed:.1%} of what is allowed")
+    assert stats["throttled"] == 0
+    assert stats["requests"]["query"].get("429", 0) == 0
+    assert stats["data_requests"] >= 0.95 * allowed
+    assert stats["most_per_second"] <= 10
+    assert stats["most_in_flight"] <= 10
+
+
+def test_an_open_circuit_is_seen_by_others(store, tmp_path):
+    with qbo_rs.sandbox(customers=1, items=1, invoices=1, others=0, limits=False) as qbo:
+        environment = environment_of(qbo, store)
+        line = ("extract", "items", "--start", "2024-01-01", "--end", "2024-01-11", "--strict-windows")
+        assert run((*EXTRACT, "--out", str(tmp_path / "l")), environment, tmp_path).returncode == 0
+        qbo.fault("unavailable", on="query", times=0)
+        process = start((*line, "--out", str(tmp_path / "m")), environment, tmp_path)
+        deadline = time.monotonic() + 60
+        while account(environment, tmp_path)["breaker"]["state"] != "open":
+            assert time.monotonic() < deadline
+        before = qbo.stats()["data_requests"]
+        assert "circuit open since" in run(("auth", "status"), environment, tmp_path).stdout
+        assert qbo.stats()["data_requests"] - before <= 1
+        qbo.clear_faults()
+        ended = finish(process)
+        assert ended.returncode == 0, ended.stderr
+        assert "the API answers again" in ended.stderr
+        assert account(environment, tmp_path)["breaker"] == {"state": "closed"}
+
+
+def test_a_cancelled_task_ends_within_a_second(database):
+    code = """
+import asyncio, json, sys, time, qbo_rs
+async def main():
+    task = asyncio.create_task(qbo_rs.backfill_async(
+        "invoices", "2024-01-01", "2026-01-01", "month", strict_windows=True, **json.loads(sys.argv[1])))
+    await asyncio.sleep(2.5)
+    begin = time.monotonic()
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        print(f"{time.monotonic() - begin:.2f}")
+asyncio.run(main())
+"""
+    import sys
+
+    from conftest import keywords
+
+    with qbo_rs.sandbox(customers=1, items=1, invoices=300, latency_ms=1000, limits=False) as slow:
+        settings = json.dumps(keywords(slow) | database.settings)
+        ended = subprocess.run(
+            [sys.executable, "-c", code, settings], capture_output=True, text=True, timeout=30, check=False
+        )
+    assert float(ended.stdout) < 3, ended.stderr
+    (committed,) = database.query("SELECT count(*) FROM qbo.windows")[0]
+    assert 0 < committed < 24
