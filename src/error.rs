@@ -137,6 +137,16 @@ pub enum Error {
         sqlstate: Option<String>,
     },
 
+    /// A window has ended its process so often that it is not tried again.
+    #[error(
+        "this window was begun {attempts} times and never ended, as if it killed its process; it is not tried again. Read it in \
+         smaller windows, or once more with --max-attempts 0"
+    )]
+    Stuck {
+        /// How often.
+        attempts: u32,
+    },
+
     /// A landing file could not be read or written.
     #[error("{path}: {reason}")]
     Landing {
@@ -272,7 +282,22 @@ impl Error {
             | Self::Api { .. }
             | Self::Decode { .. }
             | Self::Landing { .. }
+            | Self::Stuck { .. }
             | Self::Internal(_) => Recovery::Abort,
+        }
+    }
+
+    /// Whether the database will take the same window in a while: it restarts, or another transaction was in the way. A full
+    /// disk is none of that, and a statement that took too long would again.
+    pub fn is_passing_in_database(&self) -> bool {
+        match self {
+            Self::Database { sqlstate: None, .. } => true,
+            // 40: rolled back, as in a deadlock; 55P03: a lock that others hold.
+            Self::Database { sqlstate: Some(state), .. } => {
+                matches!(state.as_str(), "53300" | "55P03" | "57P01" | "57P02" | "57P03")
+                    || ["08", "40"].iter().any(|class| state.starts_with(class))
+            }
+            _ => false,
         }
     }
 

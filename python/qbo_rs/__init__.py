@@ -21,6 +21,7 @@ from qbo_rs._core import is_debug_build as _is_debug_build
 from qbo_rs._sandbox import Sandbox, sandbox
 from qbo_rs._settings import Settings
 from qbo_rs._types import (
+    Connection,
     KnownReject,
     Landing,
     Report,
@@ -47,6 +48,7 @@ from qbo_rs._verbs import (
 from qbo_rs.exceptions import (
     ApiError,
     AuthError,
+    CircuitOpenError,
     ConfigError,
     DatabaseError,
     DataError,
@@ -56,15 +58,19 @@ from qbo_rs.exceptions import (
     PermissionDeniedError,
     QboError,
     RateLimitedError,
+    RequestCapError,
     RetriableError,
     StoppedError,
+    StuckError,
     TransportError,
 )
 
 __all__ = [
     "ApiError",
     "AuthError",
+    "CircuitOpenError",
     "ConfigError",
+    "Connection",
     "DataError",
     "DatabaseError",
     "IncompleteError",
@@ -76,11 +82,13 @@ __all__ = [
     "QboError",
     "RateLimitedError",
     "Report",
+    "RequestCapError",
     "RetriableError",
     "RunReport",
     "Sandbox",
     "Settings",
     "StoppedError",
+    "StuckError",
     "Totals",
     "TransportError",
     "Verification",

@@ -15,11 +15,18 @@ class Settings(TypedDict, total=False):
     token_url: str  # QBO_TOKEN_URL
     token_store: str  # QBO_TOKEN_STORE
     token_key: str  # QBO_TOKEN_KEY
+    new_token_key: str  # QBO_NEW_TOKEN_KEY
+    new_client_secret: str  # QBO_NEW_CLIENT_SECRET
+    authorize_url: str  # QBO_AUTHORIZE_URL
+    revoke_url: str  # QBO_REVOKE_URL
     requests_per_minute: int  # QBO_REQUESTS_PER_MINUTE
     requests_per_second: int  # QBO_REQUESTS_PER_SECOND
     max_in_flight: int  # QBO_MAX_IN_FLIGHT
     timeout_s: float  # QBO_TIMEOUT_S
     throttle_wait_s: float  # QBO_THROTTLE_WAIT_S
+    retry_for_s: float  # QBO_RETRY_FOR_S
+    max_requests: int  # QBO_MAX_REQUESTS
+    monthly_quota: int  # QBO_MONTHLY_QUOTA
     lag_s: float  # QBO_LAG_S
     database_url: str  # DATABASE_URL
     pg_host: str  # PG_HOST

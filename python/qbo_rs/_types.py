@@ -136,19 +136,34 @@ class RunReport:
 
 
 @dataclass(frozen=True)
+class Connection:
+    """How the connection to a company stands after a call; instants as text, None where they are not known."""
+
+    realm_id: str
+    refresh_token_expires_at: str | None
+    connection_expires_at: str | None
+    days_left: int | None
+    monthly_reads: int
+
+
+@dataclass(frozen=True)
 class Report:
-    """What a call did: one run an entity."""
+    """What a call did: one run an entity, and how the connection stands where one was used."""
 
     runs: tuple[RunReport, ...]
+    connection: Connection | None = None
 
     @classmethod
     def from_dict(cls, report: Mapping[str, Any]) -> Report:
         """Make one from JSON-able data, such as that of ``qbo-rs ... --json``."""
-        return cls(tuple(RunReport.from_dict(run) for run in report["runs"]))
+        connection = report.get("connection")
+        runs = tuple(RunReport.from_dict(run) for run in report["runs"])
+        return cls(runs, Connection(**connection) if connection else None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-able data, such as that of ``qbo-rs ... --json``."""
-        return {"runs": [run.to_dict() for run in self.runs]}
+        runs = {"runs": [run.to_dict() for run in self.runs]}
+        return runs | ({"connection": asdict(self.connection)} if self.connection else {})
 
     @property
     def ok(self) -> bool:

@@ -30,6 +30,7 @@ __all__ = [
     "RequestCapError",
     "RetriableError",
     "StoppedError",
+    "StuckError",
     "TransportError",
 ]
 
@@ -129,6 +130,10 @@ class DatabaseError(QboError):
         """Make one; ``sqlstate`` is the server's code, None if the connection failed."""
         super().__init__(message, **attributes)  # type: ignore[arg-type]
         self.sqlstate = sqlstate
+
+
+class StuckError(QboError):
+    """A window has ended its process so often that it is not tried again."""
 
 
 class LandingError(QboError, OSError):

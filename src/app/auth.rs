@@ -104,7 +104,7 @@ impl App {
         let endpoint = token_endpoint(&oauth)?;
         let answer = endpoint.exchange(&callback.code, consent.redirect_uri().as_str()).await;
         let answer = answer.map_err(|refusal| match refusal {
-            Refusal::InvalidGrant { said, trace } => Error::Unauthenticated {
+            Refusal::InvalidGrant { said, trace, .. } => Error::Unauthenticated {
                 reason: format!("the token endpoint said {said} of the code, which is good for one use and a few minutes; begin again"),
                 trace,
             },

@@ -6,6 +6,8 @@ mod company;
 use std::path::Path;
 use std::sync::Arc;
 
+use log::info;
+
 pub use self::auth::{AccountReport, AuthReport};
 
 use self::company::{Company, Source as CompanySource};
@@ -13,7 +15,7 @@ use crate::config::Settings;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
     Chunk, EntityRegistry, EntitySpec, PageSize, Plan, Report, RunReport, Verification, VerificationReport,
-    VerificationStatus, Window, WindowDifference, WindowReport, chunk_range,
+    VerificationStatus, Window, WindowDifference, WindowReport, chunk_range, merged,
 };
 use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingTarget};
@@ -127,11 +129,13 @@ impl App {
         }
         let mut plans = Vec::new();
         for entity in entities {
-            let skipped = match request.resume {
-                true => sink.done_windows(&config.realm_id, &entity, &windows).await?,
-                false => Vec::new(),
+            let (left, skipped) = match request.resume {
+                true => what_is_left(&windows, &sink.committed(&config.realm_id, &entity).await?),
+                false => (windows.clone(), Vec::new()),
             };
-            let left = windows.iter().copied().filter(|window| !skipped.contains(window)).collect();
+            if request.resume {
+                tell_what_is_skipped(entity.name, &left, &skipped);
+            }
             let plan = plan(entity, left, skipped, request.page_size);
             plans.push(Plan { is_strict: request.is_strict, ..plan });
         }
@@ -277,6 +281,34 @@ impl App {
         }
         Report { runs, connection: None }
     }
+}
+
+/// Windows, or the parts of them, that are not committed, and those that are. A resumed run may cut the range in another
+/// way than the one before.
+fn what_is_left(windows: &[Window], committed: &[Window]) -> (Vec<Window>, Vec<Window>) {
+    let (mut left, mut skipped) = (Vec::new(), Vec::new());
+    for window in windows {
+        let parts = window.minus(committed);
+        skipped.extend(window.minus(&parts));
+        left.extend(parts);
+    }
+    (left, skipped)
+}
+
+/// Stretches of time that are named one by one.
+const NAMED: usize = 5;
+
+fn tell_what_is_skipped(entity: &str, left: &[Window], skipped: &[Window]) {
+    let stretches = merged(skipped);
+    let named = stretches.iter().take(NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let more = if stretches.len() > NAMED { ", ..." } else { "" };
+    let skips = match skipped.len() {
+        0 => "skips nothing".to_owned(),
+        count => format!("skips {count} windows that are committed: {named}{more}"),
+    };
+    let next = left.first().map_or_else(|| "nothing is left".to_owned(), |window| format!("begins with {window}"));
+    info!(phase = "extract", event = "run_resumed", entity, skipped = skipped.len(), left = left.len();
+        "{entity}: resume {skips}; {next}");
 }
 
 fn plan(entity: EntitySpec, windows: Vec<Window>, skipped: Vec<Window>, page_size: PageSize) -> Plan {

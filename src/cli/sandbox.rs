@@ -173,7 +173,6 @@ impl SandboxArguments {
                 grace: Duration::from_secs(self.grace_s),
                 refresh_lifetime: Duration::from_secs(self.refresh_token_s),
                 hard_lifetime: Duration::from_secs(self.connection_s),
-                ..OAuthOptions::default()
             },
             throttle: ThrottleOptions { monthly_reads: self.monthly_reads, ..limits },
             faults: faults.collect::<Result<_>>()?,

@@ -18,4 +18,4 @@ pub use report::{ConnectionReport, LoadCounts, Report, RunReport, RunStatus, Win
 pub use verification::{
     KnownReject, RecordKey, Verification, VerificationReport, VerificationStatus, WindowDifference,
 };
-pub use window::{Chunk, Window, chunk_range};
+pub use window::{Chunk, Window, chunk_range, merged};

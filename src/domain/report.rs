@@ -29,6 +29,17 @@ pub enum RunStatus {
     Failed,
 }
 
+impl RunStatus {
+    /// Its word in reports and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What a sink did with the records of one window. The four add up to `rows`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LoadCounts {

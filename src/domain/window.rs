@@ -31,19 +31,37 @@ impl Window {
         Ok(Self { start, end })
     }
 
-    /// Whether these windows, in any order and overlapping or not, leave no instant of `self` uncovered.
-    pub fn is_covered_by(&self, windows: &[Window]) -> bool {
+    /// What of `self` these windows, in any order and overlapping or not, leave uncovered, oldest first.
+    #[must_use]
+    pub fn minus(&self, windows: &[Window]) -> Vec<Window> {
         let mut sorted: Vec<_> = windows.iter().filter(|w| w.end > self.start && w.start < self.end).collect();
         sorted.sort();
-        let mut covered_to = self.start;
+        let (mut left, mut covered_to) = (Vec::new(), self.start);
         for window in sorted {
             if window.start > covered_to {
-                return false;
+                left.push(Window { start: covered_to, end: window.start });
             }
             covered_to = covered_to.max(window.end);
         }
-        covered_to >= self.end
+        if covered_to < self.end {
+            left.push(Window { start: covered_to, end: self.end });
+        }
+        left
     }
+}
+
+/// The same time in as few windows as can be, oldest first.
+pub fn merged(windows: &[Window]) -> Vec<Window> {
+    let mut sorted = windows.to_vec();
+    sorted.sort();
+    let mut merged: Vec<Window> = Vec::new();
+    for window in sorted {
+        match merged.last_mut() {
+            Some(last) if window.start <= last.end => last.end = last.end.max(window.end),
+            _ => merged.push(window),
+        }
+    }
+    merged
 }
 
 impl fmt::Display for Window {
@@ -173,9 +191,9 @@ mod tests {
             window("2024-12-01", "2025-01-04"),
             window("2025-01-03", "2025-01-05"),
         ];
-        assert!(whole.is_covered_by(&parts));
-        assert!(!whole.is_covered_by(&parts[..2]));
-        assert!(!whole.is_covered_by(&[]));
+        assert_eq!(whole.minus(&parts), []);
+        assert_eq!(whole.minus(&parts[..2]).len(), 1);
+        assert_eq!(whole.minus(&[]), [whole]);
     }
 
     proptest! {
@@ -191,6 +209,27 @@ mod tests {
             prop_assert_eq!(windows[windows.len() - 1].end, range.end);
             prop_assert!(windows.iter().all(|w| w.start < w.end));
             prop_assert!(windows.windows(2).all(|pair| pair[0].end == pair[1].start));
+        }
+
+        #[test]
+        fn what_is_left_and_what_is_covered_are_the_whole_and_meet_nowhere(
+            whole in (0i64..40, 1i64..40),
+            others in proptest::collection::vec((0i64..60, 1i64..20), 0..6),
+        ) {
+            let window = |(start, length): (i64, i64)| {
+                let at = |s| DateTime::from_timestamp(s, 0).unwrap();
+                Window::new(at(start), at(start + length)).unwrap()
+            };
+            let (whole, others) = (window(whole), others.into_iter().map(window).collect::<Vec<_>>());
+            let left = whole.minus(&others);
+            let covered = whole.minus(&left);
+            let holds = |windows: &[Window], s: i64| windows.iter().any(|w| w.start.timestamp() <= s && s < w.end.timestamp());
+            for second in -1..90 {
+                prop_assert_eq!(holds(&left, second), holds(&[whole], second) && !holds(&others, second));
+                prop_assert_eq!(holds(&covered, second), holds(&[whole], second) && holds(&others, second));
+                prop_assert_eq!(holds(&merged(&others), second), holds(&others, second));
+            }
+            prop_assert!(merged(&others).windows(2).all(|pair| pair[0].end < pair[1].start));
         }
     }
 }

@@ -162,7 +162,7 @@ fn outcome<T>(verdict: &Verdict<T>, status: u16) -> Outcome {
         Verdict::Throttled(_) => Outcome::Unknown,
         Verdict::Retry(error) if status >= 500 && error.code().is_none_or(|code| code == "none") => Outcome::Failed,
         Verdict::Retry(Error::Decode { .. }) => Outcome::Failed,
-        Verdict::Retry(_) => Outcome::Unknown,
+        Verdict::Retry(_) => Outcome::Faulted,
         Verdict::RefreshToken(_) | Verdict::Fatal(_) => Outcome::Answered,
     }
 }

@@ -73,7 +73,7 @@ impl<S: TokenStore> Authorizer<S> {
         let lease = self.lock().await?;
         let imported = async {
             let answer = self.endpoint.refresh(token).await.map_err(|refusal| match refusal {
-                Refusal::InvalidGrant { said, trace } => Error::Unauthenticated {
+                Refusal::InvalidGrant { said, trace, .. } => Error::Unauthenticated {
                     reason: format!(
                         "the token endpoint said {said} of the token to import; what is stored is unchanged"
                     ),
@@ -133,7 +133,7 @@ impl<S: TokenStore> Authorizer<S> {
         let begun_at = interrupted_at.unwrap_or_else(Utc::now);
         self.store.annotate(lease, Some(begun_at), reauth).await?;
         let mut tried: Vec<Secret> = Vec::new();
-        let mut refusal = None;
+        let (mut refusal, mut is_lost) = (None, interrupted_at.is_some());
         while !candidates.is_empty() {
             let candidate = candidates.remove(0);
             if !tried.is_empty() {
@@ -142,7 +142,10 @@ impl<S: TokenStore> Authorizer<S> {
             tried.push(candidate.clone());
             match self.endpoint.refresh(&candidate).await {
                 Ok(answer) => return self.accept(lease, known.as_ref(), &candidate, &answer).await,
-                Err(Refusal::InvalidGrant { said, trace }) => refusal = Some((said, trace)),
+                Err(Refusal::InvalidGrant { said, trace, was_answer_lost }) => {
+                    is_lost |= was_answer_lost;
+                    refusal = Some((said, trace));
+                }
                 Err(Refusal::Final(error, was_answer_lost)) => {
                     if !was_answer_lost {
                         // It only says that nothing was cut off here.
@@ -160,7 +163,7 @@ impl<S: TokenStore> Authorizer<S> {
             candidates.retain(|candidate| !tried.contains(candidate));
         }
         let (said, trace) = refusal.unwrap_or_default();
-        Err(self.needs_reauth(lease, interrupted_at, &said, trace).await)
+        Err(self.needs_reauth(lease, Some(begun_at).filter(|_| is_lost), &said, trace).await)
     }
 
     /// What is stored, or what could not be stored before.

@@ -65,6 +65,8 @@ pub enum Refusal {
         said: String,
         /// Which answer.
         trace: Trace,
+        /// An earlier try may have been carried out whose answer did not arrive.
+        was_answer_lost: bool,
     },
     /// Nothing else to try. If the flag is set, a request may have been carried out whose answer did not arrive.
     Final(Error, bool),
@@ -202,7 +204,7 @@ fn refusal(response: &Response, was_answer_lost: bool) -> Refusal {
     };
     let trace = trace_of(response, Some(fault.error.as_str()).filter(|error| !error.is_empty()));
     if fault.error == "invalid_grant" {
-        return Refusal::InvalidGrant { said, trace };
+        return Refusal::InvalidGrant { said, trace, was_answer_lost };
     }
     let step = match fault.error.as_str() {
         "invalid_client" => "check QBO_CLIENT_ID and QBO_CLIENT_SECRET",

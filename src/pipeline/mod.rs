@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use log::{error, info};
+use log::{error, info, warn};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -17,7 +17,7 @@ use self::span::SpanTask;
 use crate::domain::instant::format_instant;
 use crate::domain::{Plan, RunReport, Window, WindowReport, WindowStatus};
 use crate::error::Error;
-use crate::port::{Progress, Sink, Source};
+use crate::port::{Progress, RunOpening, Sink, Source};
 
 /// Where the events of windows read, but not yet stored, go: people are told of each window once, when it is done.
 pub const READ_EVENTS: &str = "qbo_rs::read";
@@ -33,12 +33,13 @@ pub async fn run<S: Source, K: Sink>(
     let begin = Instant::now();
     let entity = plan.entity.name;
     progress.run_started(entity, plan.windows.len());
+    begin_run(&*source, &*sink, &plan, run_id).await;
     let mut reports: Vec<_> = plan.skipped.iter().copied().map(WindowReport::skipped).collect();
     let mut run = Run::new::<S>(&plan);
     let (news, mut events) = mpsc::unbounded_channel();
     let task = SpanTask {
         source: source.clone(),
-        sink,
+        sink: sink.clone(),
         entity: plan.entity.clone(),
         run_id: run_id.to_owned(),
         page_size: plan.page_size.get(),
@@ -76,7 +77,25 @@ pub async fn run<S: Source, K: Sink>(
     let millis = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
     let report = RunReport::new(entity, source.realm_id(), run_id, reports, millis);
     log_run(K::PHASE, &report);
+    if let Err(error) = sink.run_finished(&report).await {
+        warn!(phase = K::PHASE, event = "run_not_recorded", entity; "{error}");
+    }
     report
+}
+
+/// The record of runs is for people: without it a run goes on.
+async fn begin_run<S: Source, K: Sink>(source: &S, sink: &K, plan: &Plan, run_id: &str) {
+    let all = || plan.windows.iter().chain(&plan.skipped);
+    let (Some(start), Some(end)) = (all().map(|w| w.start).min(), all().map(|w| w.end).max()) else { return };
+    let opening = RunOpening {
+        run_id: run_id.to_owned(),
+        realm_id: source.realm_id().to_owned(),
+        entity: plan.entity.clone(),
+        range: Window { start, end },
+    };
+    if let Err(error) = sink.run_started(&opening).await {
+        warn!(phase = K::PHASE, event = "run_not_recorded", entity = plan.entity.name; "{error}");
+    }
 }
 
 /// What a task has to say.

@@ -5,12 +5,13 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
-use log::info;
+use log::{info, warn};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use super::{Event, READ_EVENTS, failed};
 use crate::domain::instant::format_instant;
@@ -53,6 +54,7 @@ impl<S: Source, K: Sink> SpanTask<S, K> {
     /// run.
     pub async fn run(self, windows: VecDeque<Window>) {
         let mut left = windows;
+        let mut tries = Tries::default();
         while let (Some(first), Some(last)) = (left.front().copied(), left.back().copied()) {
             let span = Span::new(Window { start: first.start, end: last.end });
             let meter = Meter::default();
@@ -62,7 +64,17 @@ impl<S: Source, K: Sink> SpanTask<S, K> {
             let outcome = outcome.unwrap_or_else(|panic| Err(Error::from_panic(&*panic)));
             let Err(error) = outcome else { return };
             let ends_run = error.ends_run();
-            division.fail(&error);
+            let begun = division.left.front().copied();
+            match begun.and_then(|window| tries.next_wait(window)).filter(|_| self.sink.is_passing(&error)) {
+                Some(wait) => {
+                    warn!(phase = K::PHASE, event = "window_retried", entity = self.entity.name, wait_ms = wait.as_millis() as u64;
+                        "{}: {error}; the window is read again in {:.1} s", self.entity.name, wait.as_secs_f64());
+                    left = std::mem::take(&mut division.left);
+                    sleep(wait).await;
+                    continue;
+                }
+                None => division.fail(&error).await,
+            }
             left = std::mem::take(&mut division.left);
             if ends_run {
                 return;
@@ -70,14 +82,36 @@ impl<S: Source, K: Sink> SpanTask<S, K> {
         }
     }
 
-    async fn open(&self, window: Window) -> Result<K::Writer> {
-        let opening = WindowOpening {
+    fn opening(&self, window: Window) -> WindowOpening {
+        WindowOpening {
             realm_id: self.source.realm_id().to_owned(),
             entity: self.entity.clone(),
             window,
             run_id: self.run_id.clone(),
-        };
-        self.sink.open_window(opening).await
+        }
+    }
+}
+
+/// How often the same window was tried because the sink stumbled.
+#[derive(Default)]
+struct Tries {
+    window: Option<Window>,
+    made: u32,
+}
+
+/// A server that restarts is back by then: the waits add up to two minutes.
+const MOST_TRIES: u32 = 8;
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+impl Tries {
+    /// How long to wait before the window is tried again; `None` when that was done often enough.
+    fn next_wait(&mut self, window: Window) -> Option<Duration> {
+        if self.window != Some(window) {
+            *self = Self { window: Some(window), made: 0 };
+        }
+        self.made += 1;
+        (self.made <= MOST_TRIES).then(|| (FIRST_WAIT * 2u32.pow(self.made - 1)).min(LONGEST_WAIT))
     }
 }
 
@@ -99,13 +133,28 @@ struct Current<W> {
     writer: Option<W>,
     pages: u32,
     rows: u64,
+    bytes: u64,
     requests: u64,
     retries: u64,
+    /// For pages.
+    waited: Duration,
+    /// The sink knows that it is under way.
+    is_begun: bool,
 }
 
 impl<W> Current<W> {
     fn new() -> Self {
-        Self { begin: Instant::now(), writer: None, pages: 0, rows: 0, requests: 0, retries: 0 }
+        Self {
+            begin: Instant::now(),
+            writer: None,
+            pages: 0,
+            rows: 0,
+            bytes: 0,
+            requests: 0,
+            retries: 0,
+            waited: Duration::ZERO,
+            is_begun: false,
+        }
     }
 }
 
@@ -114,6 +163,10 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
         let SpanTask { source, entity, page_size, .. } = self.task;
         let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
         let (span, meter) = (self.span, self.meter);
+        if let Some(window) = self.left.front().copied() {
+            // Before it is read: reading it may be what kills the process.
+            self.begin(window).await?;
+        }
         let read = source.read_span(entity, span, *page_size, meter, sender);
         let (read, stored) = tokio::join!(read, self.store(receiver));
         // A sink that failed also stops the reader; its error is the cause.
@@ -122,8 +175,19 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
         self.finish(read_until).await
     }
 
+    async fn begin(&mut self, window: Window) -> Result<()> {
+        if !self.current.is_begun {
+            self.task.sink.window_started(&self.task.opening(window)).await?;
+            self.current.is_begun = true;
+        }
+        Ok(())
+    }
+
     async fn store(&mut self, mut pages: mpsc::Receiver<Page>) -> Result<()> {
-        while let Some(page) = pages.recv().await {
+        loop {
+            let begin = Instant::now();
+            let Some(page) = pages.recv().await else { return Ok(()) };
+            self.current.waited += begin.elapsed();
             self.count_requests();
             self.task.progress.page_read(self.task.entity.name, page.records.len());
             let is_more = page.horizon.is_none_or(|horizon| page.covered_until < horizon);
@@ -132,7 +196,6 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
                 self.give_away();
             }
         }
-        Ok(())
     }
 
     /// A request counts for the window at which it began.
@@ -184,8 +247,12 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
     async fn write(&mut self, window: Window, page: Page) -> Result<()> {
         self.current.pages += 1;
         self.current.rows += page.records.len() as u64;
+        self.current.bytes += page.records.iter().map(|record| record.payload.as_bytes().len() as u64).sum::<u64>();
         if self.current.writer.is_none() {
-            self.current.writer = Some(self.task.open(window).await?);
+            if !page.records.is_empty() {
+                self.begin(window).await?;
+            }
+            self.current.writer = Some(self.task.sink.open_window(self.task.opening(window)).await?);
         }
         match &mut self.current.writer {
             Some(writer) => writer.write(page).await,
@@ -197,10 +264,11 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
     async fn commit(&mut self, window: Window, read_until: Option<DateTime<Utc>>) -> Result<()> {
         let writer = match self.current.writer.take() {
             Some(writer) => writer,
-            None => self.task.open(window).await?,
+            None => self.task.sink.open_window(self.task.opening(window)).await?,
         };
-        let Current { pages, rows, requests, retries, .. } = self.current;
-        let summary = ReadSummary { pages, requests, retries, read_until };
+        let Current { pages, rows, bytes, requests, retries, waited, .. } = self.current;
+        let extract_ms = waited.as_millis() as u64;
+        let summary = ReadSummary { pages, requests, retries, bytes, extract_ms, read_until };
         self.log_read(window, &summary, rows);
         let Committed { counts, path } = writer.commit(summary).await?;
         let report = WindowReport::empty(window, WindowStatus::Done).with_counts(counts);
@@ -225,9 +293,12 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
         Ok(())
     }
 
-    fn fail(&mut self, error: &Error) {
+    async fn fail(&mut self, error: &Error) {
         self.count_requests();
         if let Some(window) = self.left.front().copied() {
+            // Of its transaction nothing is left when others look.
+            drop(self.current.writer.take());
+            self.task.sink.window_failed(&self.task.opening(window), error).await;
             self.end(failed(window, error.to_string()), error.ends_run());
         }
     }

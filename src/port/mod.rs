@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 pub use self::secret::Secret;
 pub use self::shared_state::{Change, SharedState};
 pub use self::tokens::{AccessGrant, Connection, TokenStore};
-use crate::domain::{EntitySpec, LoadCounts, Page, RecordKey, Window, WindowReport};
-use crate::error::Result;
+use crate::domain::{EntitySpec, LoadCounts, Page, RecordKey, RunReport, Window, WindowReport};
+use crate::error::{Error, Result};
 
 /// Where records come from.
 pub trait Source: Send + Sync + 'static {
@@ -110,11 +110,58 @@ pub trait Sink: Send + Sync + 'static {
     /// What logs call the storing of a window here: `load`, or `extract` where records are only landed.
     const PHASE: &'static str;
 
+    /// Takes note that a run begins.
+    ///
+    /// # Errors
+    /// If the sink cannot be reached.
+    fn run_started(&self, _run: &RunOpening) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Takes note of what a run came to.
+    ///
+    /// # Errors
+    /// If the sink cannot be reached.
+    fn run_finished(&self, _report: &RunReport) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Takes note that a window begins, before anything of it is read.
+    ///
+    /// # Errors
+    /// [`Error::Stuck`](crate::error::Error::Stuck) if it must not be tried again.
+    fn window_started(&self, _opening: &WindowOpening) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Takes note that a window has failed.
+    fn window_failed(&self, _opening: &WindowOpening, _error: &Error) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// Whether the same window may well be stored in a while.
+    fn is_passing(&self, _error: &Error) -> bool {
+        false
+    }
+
     /// Opens a window. Nothing is visible to anyone before [`WindowWriter::commit`].
     ///
     /// # Errors
     /// If the sink cannot be reached.
     fn open_window(&self, opening: WindowOpening) -> impl Future<Output = Result<Self::Writer>> + Send;
+}
+
+/// A run that begins.
+#[derive(Debug, Clone)]
+pub struct RunOpening {
+    /// The run.
+    pub run_id: String,
+    /// The company.
+    pub realm_id: String,
+    /// The record type.
+    pub entity: EntitySpec,
+    /// From its first window to its last.
+    pub range: Window,
 }
 
 /// The window that a [`WindowWriter`] is for.
@@ -154,6 +201,10 @@ pub struct ReadSummary {
     pub requests: u64,
     /// Of those, repetitions.
     pub retries: u64,
+    /// Bytes of payloads.
+    pub bytes: u64,
+    /// Milliseconds spent waiting for pages.
+    pub extract_ms: u64,
     /// The window is complete only up to this instant, which lies inside of it; none: to its end.
     pub read_until: Option<DateTime<Utc>>,
 }

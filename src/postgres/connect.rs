@@ -1,14 +1,17 @@
 //! Connections to Postgres, and clear words when there is none.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use percent_encoding::percent_decode_str;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres::config::{Host, SslMode as WireSslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -20,9 +23,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Opens a pool and proves it with one connection.
 pub(crate) async fn open_pool(config: &PostgresConfig, connections: usize) -> Result<Pool> {
-    let (wire, ssl_mode) = wire_config(config)?;
+    let (wire, tls) = wire_config(config)?;
     let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let tls = MakeRustlsConnect::new(tls_config(ssl_mode)?);
+    let tls = MakeRustlsConnect::new(tls_config(&tls)?);
     let manager = Manager::from_config(wire.clone(), tls, manager_config);
     let pool = Pool::builder(manager)
         .max_size(connections)
@@ -44,49 +47,57 @@ pub(crate) async fn take(pool: &Pool) -> Result<Object> {
     })
 }
 
-fn wire_config(config: &PostgresConfig) -> Result<(tokio_postgres::Config, SslMode)> {
-    let (mut wire, ssl_mode) = match &config.address {
-        PostgresAddress::Url(url) => from_url(url.expose(), config.ssl_mode)?,
+fn wire_config(config: &PostgresConfig) -> Result<(tokio_postgres::Config, Tls)> {
+    let fallback = Tls { mode: config.ssl_mode, ca_file: config.ca_file.clone() };
+    let (mut wire, tls) = match &config.address {
+        PostgresAddress::Url(url) => from_url(url.expose(), fallback)?,
         PostgresAddress::Parts { host, port, database, user, password } => {
             let mut wire = tokio_postgres::Config::new();
             wire.host(host).port(*port).dbname(database).user(user);
             if let Some(password) = password {
                 wire.password(password.expose());
             }
-            (wire, config.ssl_mode)
+            (wire, fallback)
         }
     };
-    wire.ssl_mode(match ssl_mode {
+    wire.ssl_mode(match tls.mode {
         SslMode::Disable => WireSslMode::Disable,
         SslMode::Prefer => WireSslMode::Prefer,
-        SslMode::Require | SslMode::VerifyFull => WireSslMode::Require,
+        SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => WireSslMode::Require,
     });
     wire.connect_timeout(CONNECT_TIMEOUT).application_name("qbo_rs");
-    Ok((wire, ssl_mode))
+    Ok((wire, tls))
 }
 
-/// Reads a URL; its `sslmode`, of which the driver knows only some, goes before `PG_SSLMODE`.
-fn from_url(url: &str, fallback: SslMode) -> Result<(tokio_postgres::Config, SslMode)> {
+/// How a connection is protected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Tls {
+    mode: SslMode,
+    ca_file: Option<PathBuf>,
+}
+
+/// Reads a URL; its `sslmode` and `sslrootcert` go before `PG_SSLMODE` and `PG_SSLROOTCERT`.
+fn from_url(url: &str, fallback: Tls) -> Result<(tokio_postgres::Config, Tls)> {
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
-    let (modes, others): (Vec<&str>, Vec<&str>) =
-        query.split('&').filter(|pair| !pair.is_empty()).partition(|pair| pair.starts_with("sslmode="));
-    let ssl_mode = match modes.last().map(|pair| &pair["sslmode=".len()..]) {
-        None => fallback,
-        Some("disable") => SslMode::Disable,
-        Some("prefer" | "allow") => SslMode::Prefer,
-        Some("require") => SslMode::Require,
-        Some("verify-full") => SslMode::VerifyFull,
-        Some(other) => {
-            let reason = format!("sslmode '{other}' is not one of disable, prefer, require, verify-full");
-            return Err(Error::config("DATABASE_URL", reason));
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    // libpq's words, of which the driver knows only some.
+    let (ours, others): (Vec<&str>, Vec<&str>) =
+        pairs.partition(|pair| pair.starts_with("sslmode=") || pair.starts_with("sslrootcert="));
+    let of_url = |name: &str| ours.iter().rev().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let mode = of_url("sslmode").map(|mode| SslMode::parse("DATABASE_URL", mode)).transpose()?;
+    let ca_file = match of_url("sslrootcert") {
+        Some(path) => {
+            let path = percent_decode_str(path).decode_utf8_lossy();
+            Some(PathBuf::from(path.into_owned()))
         }
+        None => None,
     };
     let rest = if others.is_empty() { base.to_owned() } else { format!("{base}?{}", others.join("&")) };
     // The driver's error may quote the URL, which holds the password.
     let wire: tokio_postgres::Config = rest.parse().map_err(|_| {
         Error::config("DATABASE_URL", "cannot be read; write postgresql://user:password@host:5432/database")
     })?;
-    Ok((wire, ssl_mode))
+    Ok((wire, Tls { mode: mode.unwrap_or(fallback.mode), ca_file: ca_file.or(fallback.ca_file) }))
 }
 
 /// Says which setting is to blame.
@@ -125,17 +136,85 @@ fn describe(wire: &tokio_postgres::Config) -> String {
     format!("{host}:{port} as user '{user}', database '{database}'")
 }
 
-fn tls_config(ssl_mode: SslMode) -> Result<ClientConfig> {
+fn tls_config(tls: &Tls) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let failed = |e: rustls::Error| Error::config("PG_SSLMODE", format!("TLS cannot be set up: {e}"));
     let builder =
         ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map_err(failed)?;
-    Ok(match ssl_mode {
-        SslMode::VerifyFull => builder.with_platform_verifier().map_err(failed)?.with_no_client_auth(),
-        SslMode::Disable | SslMode::Prefer | SslMode::Require => {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider))).with_no_client_auth()
-        }
+    let custom = |verifier: Arc<dyn ServerCertVerifier>| {
+        builder.clone().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+    };
+    Ok(match tls.mode {
+        SslMode::VerifyFull => custom(authority(tls, provider)?),
+        SslMode::VerifyCa => custom(Arc::new(AnyHost(authority(tls, provider)?))),
+        SslMode::Disable | SslMode::Prefer | SslMode::Require => custom(Arc::new(Unverified(provider))),
     })
+}
+
+/// Who decides about certificates: the authorities of the file, else those of the system.
+fn authority(tls: &Tls, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>> {
+    let Some(path) = &tls.ca_file else {
+        let verifier = rustls_platform_verifier::Verifier::new(provider)
+            .map_err(|e| Error::config("PG_SSLMODE", format!("TLS cannot be set up: {e}")))?;
+        return Ok(Arc::new(verifier));
+    };
+    let refuse = |reason: String| Error::config("PG_SSLROOTCERT", format!("{}: {reason}", path.display()));
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| refuse(e.to_string()))? {
+        let certificate = certificate.map_err(|e| refuse(e.to_string()))?;
+        roots.add(certificate).map_err(|e| refuse(e.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(refuse("holds no certificate in PEM".to_owned()));
+    }
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    Ok(verifier.map_err(|e| refuse(e.to_string()))?)
+}
+
+/// Takes a certificate that an authority has signed, whichever host it is for: what libpq's `verify-ca` means.
+#[derive(Debug)]
+struct AnyHost(Arc<dyn ServerCertVerifier>);
+
+impl ServerCertVerifier for AnyHost {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
+        // Names are looked at last: whatever else is wrong is told before.
+        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
+                Ok(ServerCertVerified::assertion())
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
 }
 
 /// Encrypts without asking who answers: what libpq's `prefer` and `require` mean. Signatures are still checked.
@@ -181,10 +260,14 @@ impl ServerCertVerifier for Unverified {
 mod tests {
     use super::*;
 
+    fn tls(mode: SslMode) -> Tls {
+        Tls { mode, ca_file: None }
+    }
+
     #[test]
     fn passwords_with_any_character_survive_a_url() {
         let (wire, _) =
-            from_url("postgresql://u:p%40s%3As%2F%3F%23@h:6000/d?sslmode=disable", SslMode::Prefer).unwrap();
+            from_url("postgresql://u:p%40s%3As%2F%3F%23@h:6000/d?sslmode=disable", tls(SslMode::Prefer)).unwrap();
         assert_eq!(wire.get_password(), Some(&b"p@s:s/?#"[..]));
         assert_eq!(wire.get_ports(), [6000]);
     }
@@ -192,14 +275,18 @@ mod tests {
     #[test]
     fn the_mode_in_a_url_goes_first_and_other_parameters_stay() {
         let url = "postgresql://u@h/d?application_name=x&sslmode=verify-full";
-        let (wire, mode) = from_url(url, SslMode::Disable).unwrap();
-        assert_eq!((mode, wire.get_application_name()), (SslMode::VerifyFull, Some("x")));
-        assert_eq!(from_url("postgresql://u@h/d", SslMode::Require).unwrap().1, SslMode::Require);
+        let (wire, found) = from_url(url, tls(SslMode::Disable)).unwrap();
+        assert_eq!((found.mode, wire.get_application_name()), (SslMode::VerifyFull, Some("x")));
+        assert_eq!(from_url("postgresql://u@h/d", tls(SslMode::Require)).unwrap().1, tls(SslMode::Require));
+        let url = "postgresql://u@h/d?sslmode=verify-ca&sslrootcert=/etc/my%20ca.pem";
+        let found = from_url(url, tls(SslMode::Disable)).unwrap().1;
+        assert_eq!(found, Tls { mode: SslMode::VerifyCa, ca_file: Some("/etc/my ca.pem".into()) });
+        assert!(from_url("postgresql://u@h/d?sslmode=on", tls(SslMode::Disable)).is_err());
     }
 
     #[test]
     fn an_unreadable_url_is_not_quoted() {
-        let error = from_url("postgresql://u:hush@h:port/d", SslMode::Prefer).unwrap_err().to_string();
+        let error = from_url("postgresql://u:hush@h:port/d", tls(SslMode::Prefer)).unwrap_err().to_string();
         assert!(error.starts_with("DATABASE_URL: ") && !error.contains("hush"), "{error}");
     }
 }

@@ -18,6 +18,7 @@ pub(crate) struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "ledger", sql: include_str!("migrations/0001_ledger.sql") },
     Migration { number: 2, name: "accounts", sql: include_str!("migrations/0002_accounts.sql") },
+    Migration { number: 3, name: "runs", sql: include_str!("migrations/0003_runs.sql") },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

@@ -19,6 +19,7 @@ pub(super) fn class_name(error: &Error) -> &'static str {
         Error::Decode { .. } => "DataError",
         Error::AfterAttempts { last, .. } => class_name(last),
         Error::Database { .. } => "DatabaseError",
+        Error::Stuck { .. } => "StuckError",
         Error::Landing { .. } => "LandingError",
         Error::Cancelled => "StoppedError",
         Error::Internal(_) => "InternalError",

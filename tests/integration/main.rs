@@ -6,6 +6,7 @@ mod architecture;
 mod backfill;
 mod bad_input;
 mod exactness;
+mod faults;
 mod landing;
 mod recorded;
 mod sandbox;

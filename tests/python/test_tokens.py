@@ -4,14 +4,16 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
 import pytest
-from conftest import COMMAND, VARIABLES, report_of
+from conftest import COMMAND, VARIABLES, keywords, report_of
 
 import qbo_rs
 
@@ -87,8 +89,8 @@ def test_whoever_is_killed_in_a_refresh_leaves_a_connection_or_clear_words(qbo, 
     environment = environment_of(qbo, store)
     arguments = (*EXTRACT, "--out", str(tmp_path / "landing"))
     assert run(arguments, environment, tmp_path).returncode == 0
-    # Slow enough to be hit: most of the time of a run is its refresh.
-    qbo.fault("slow", on="token", ms=150, times=0)
+    # Slow enough to be hit: for most of the time of a run the token is rotated and the answer is on its way.
+    qbo.fault("trickle", on="token", bytes_per_s=4000, times=0)
     begin = time.monotonic()
     qbo.control("expire-tokens")
     assert run(arguments, environment, tmp_path).returncode == 0
@@ -186,8 +188,6 @@ def redirect_of(url):
 
 
 def free_port():
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -291,7 +291,7 @@ def test_the_key_can_be_changed_and_an_unknown_key_falls_back_without_harm(qbo, 
     assert run(("auth", "rekey"), environment | key, tmp_path).returncode == 2
 
 
-def test_the_ends_of_a_connection_are_shown_and_warned_about(database, tmp_path):
+def test_the_ends_of_a_connection_are_shown_and_warned_about(tmp_path):
     day = 86400
     with qbo_rs.sandbox(
         customers=1, items=1, invoices=1, others=0, refresh_token_s=100 * day, connection_s=5 * day + 60
@@ -324,12 +324,9 @@ def test_processes_keep_the_limits_together_and_use_them(store, tmp_path):
     """Four processes on one company under Intuit's limits: no 429, and nearly all that is allowed is used."""
     seconds = float(os.environ.get("LIMIT_SECONDS", "12"))
     with qbo_rs.sandbox(customers=1, items=1, invoices=1, others=0, limits=True) as qbo:
-        limits = {name: None for name in UNLIMITED}
-        environment = environment_of(qbo, store, limits)
+        environment = environment_of(qbo, store, dict.fromkeys(UNLIMITED))
         line = ("extract", "items", "--start", "2000-01-01", "--end", "2026-01-01", "--strict-windows")
-        processes = [
-            start((*line, "--out", str(tmp_path / f"{number}")), environment, tmp_path) for number in range(4)
-        ]
+        processes = [start((*line, "--out", str(tmp_path / f"{number}")), environment, tmp_path) for number in range(4)]
         deadline = time.monotonic() + 30
         while qbo.stats()["data_requests"] == 0:
             assert time.monotonic() < deadline
@@ -341,7 +338,9 @@ def test_processes_keep_the_limits_together_and_use_them(store, tmp_path):
         for process in processes:
             finish(process)
     allowed = 500 / 60 * seconds
-    print(f"{stats['data_requests']} requests in {seconds} s, {stats['data_requests'] / allowed:.1%} of what is allowed")
+    print(
+        f"{stats['data_requests']} requests in {seconds} s, {stats['data_requests'] / allowed:.1%} of what is allowed"
+    )
     assert stats["throttled"] == 0
     assert stats["requests"]["query"].get("429", 0) == 0
     assert stats["data_requests"] >= 0.95 * allowed
@@ -384,10 +383,6 @@ async def main():
         print(f"{time.monotonic() - begin:.2f}")
 asyncio.run(main())
 """
-    import sys
-
-    from conftest import keywords
-
     with qbo_rs.sandbox(customers=1, items=1, invoices=300, latency_ms=1000, limits=False) as slow:
         settings = json.dumps(keywords(slow) | database.settings)
         ended = subprocess.run(

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::instant::format_instant;
 
-/// Failures in a row: more than one request makes by itself.
-const THRESHOLD: u32 = 10;
+/// Ten failures in a row, more than one request makes by itself, open the circuit.
+const THRESHOLD: u32 = 80;
+const FAILURE: u32 = 8;
+/// A fault of the service weighs less: one bad record can make many in a row until it is found (qbo-facts 3.10).
+const FAULT: u32 = 1;
 const FIRST_WAIT: TimeDelta = TimeDelta::seconds(5);
 const LONGEST_WAIT: TimeDelta = TimeDelta::seconds(60);
 /// A probe that has not come back by then never will: the server gives up after 120 s.
@@ -39,9 +42,21 @@ pub enum BreakerStatus {
 #[serde(default)]
 pub(super) struct Breaker {
     failures: u32,
+    weight: u32,
     since: Option<DateTime<Utc>>,
     retry_at: Option<DateTime<Utc>>,
     probe: Option<(String, DateTime<Utc>)>,
+}
+
+/// What an outcome says about the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Health {
+    /// It answers.
+    Good,
+    /// It answers that it cannot.
+    Faulty,
+    /// It does not answer.
+    Dead,
 }
 
 /// Whether a request may pass.
@@ -59,16 +74,12 @@ impl Breaker {
         }
     }
 
-    /// Whether the request `lease` may go. The first one after the wait is the probe.
-    pub fn ask(&mut self, lease: &str, now: DateTime<Utc>, patience: Duration) -> Passage {
+    /// Whether the request `lease` of a process that began at `begun` may go. The first one after the wait is the probe.
+    pub fn ask(&mut self, lease: &str, now: DateTime<Utc>, begun: DateTime<Utc>, patience: Duration) -> Passage {
         let (Some(since), Some(retry_at)) = (self.since, self.retry_at) else { return Passage::Free };
-        // Long forgotten: whoever comes now begins anew.
-        if (now - retry_at).to_std().is_ok_and(|quiet| quiet > patience) {
-            *self = Self::default();
-            return Passage::Free;
-        }
-        // A wait that ends after anybody's patience is not begun.
-        if (retry_at.max(now) - since).to_std().is_ok_and(|silence| silence >= patience) && retry_at > now {
+        // A wait that ends after anybody's patience is not begun; what was before a process does not try its own.
+        let silence = (retry_at - since.max(begun)).to_std().unwrap_or_default();
+        if silence >= patience && retry_at > now {
             return Passage::Refused(format!(
                 "the API has not answered since {} ({} failures in a row); nothing is sent before {}",
                 format_instant(since),
@@ -91,22 +102,23 @@ impl Breaker {
     }
 
     /// Takes note of an outcome; the new status, if it has changed.
-    pub fn hear(&mut self, lease: &str, is_failure: Option<bool>, now: DateTime<Utc>) -> Option<BreakerStatus> {
+    pub fn hear(&mut self, lease: &str, health: Option<Health>, now: DateTime<Utc>) -> Option<BreakerStatus> {
         if self.probe.as_ref().is_some_and(|(probe, _)| probe == lease) {
             self.probe = None;
         }
-        match is_failure {
+        match health {
             None => None,
-            Some(false) => {
+            Some(Health::Good) => {
                 let was_open = self.since.is_some();
                 *self = Self::default();
                 was_open.then_some(BreakerStatus::Closed)
             }
-            Some(true) => {
+            Some(Health::Faulty | Health::Dead) => {
                 self.failures = self.failures.saturating_add(1);
+                self.weight = self.weight.saturating_add(if health == Some(Health::Dead) { FAILURE } else { FAULT });
                 // Of requests that were on their way when it opened.
                 let is_late = self.retry_at.is_some_and(|retry_at| retry_at > now);
-                if self.failures < THRESHOLD || is_late {
+                if self.weight < THRESHOLD || is_late {
                     return None;
                 }
                 let since = *self.since.get_or_insert(now);

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until};
 
 pub use self::breaker::BreakerStatus;
-use self::state::{Answer, State};
+use self::state::{Answer, Request, State};
 pub use self::state::{Limits, Outcome};
 use crate::error::{Error, Result};
 use crate::port::{Change, SharedState};
@@ -50,6 +50,8 @@ pub struct AdmissionControl {
     /// Keeps this process's own requests in the order of their coming.
     turns: Option<Arc<Semaphore>>,
     paused_until: Mutex<Option<Instant>>,
+    /// When the first request came, by the clock of the shared state.
+    begun: Mutex<Option<DateTime<Utc>>>,
     /// Reads a month that are warned about; 0: none.
     monthly_quota: u64,
     warned: AtomicU8,
@@ -75,6 +77,7 @@ impl AdmissionControl {
             is_alone: AtomicBool::new(false),
             turns: (limits.in_flight > 0).then(|| Arc::new(Semaphore::new(limits.in_flight as usize))),
             paused_until: Mutex::default(),
+            begun: Mutex::default(),
             monthly_quota,
             warned: AtomicU8::new(0),
         }
@@ -92,8 +95,14 @@ impl AdmissionControl {
         };
         let lease = uuid::Uuid::new_v4().simple().to_string();
         loop {
-            let answer =
-                self.change(|state, now| state.enter(now, &self.limits, is_batch, &lease, LEASE, self.patience)).await;
+            let answer = self
+                .change(|state, now| {
+                    let begun = Some(*lock(&self.begun).get_or_insert(now));
+                    let patience = self.patience;
+                    let request = Request { lease: &lease, is_batch, lifetime: LEASE, begun, patience };
+                    state.enter(now, &self.limits, &request)
+                })
+                .await;
             match answer {
                 Answer::Go { after, monthly_reads } => {
                     // Made first: from here on the lease is left, whatever happens.
@@ -417,6 +426,15 @@ mod tests {
         };
         assert!(error.ends_run() && error.to_string().contains("has not answered since"), "{error}");
         assert!(begin.elapsed() >= Duration::from_secs(540), "{:?}", begin.elapsed());
+        // What others have waited is not held against a process that begins now.
+        control(NO_LIMITS, &home).enter(false).await.unwrap().leave(Outcome::Answered).await;
+        // Faults of the service are found out about more slowly.
+        for _ in 0..79 {
+            mine.enter(false).await.unwrap().leave(Outcome::Faulted).await;
+        }
+        assert!(matches!(mine.traffic().await.breaker, BreakerStatus::Closed));
+        mine.enter(false).await.unwrap().leave(Outcome::Faulted).await;
+        assert!(matches!(mine.traffic().await.breaker, BreakerStatus::Open { .. }));
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Traffic;
-use super::breaker::{Breaker, BreakerStatus, Passage};
+use super::breaker::{Breaker, BreakerStatus, Health, Passage};
 use super::bucket::Rate;
 
 /// The limits of a company (qbo-facts 6.1). 0 means none.
@@ -35,10 +35,26 @@ pub enum Outcome {
     Read,
     /// Another answer: the API is there.
     Answered,
+    /// A fault of the service itself.
+    Faulted,
     /// No answer, or one of a gateway that could not get one.
     Failed,
     /// It says nothing about the API.
     Unknown,
+}
+
+/// A request that wants to go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request<'l> {
+    /// Names its place among those in flight.
+    pub lease: &'l str,
+    pub is_batch: bool,
+    /// How long it keeps that place without being renewed.
+    pub lifetime: Duration,
+    /// When its process first asked, by the clock of the state.
+    pub begun: Option<DateTime<Utc>>,
+    /// How long it waits for an open circuit.
+    pub patience: Duration,
 }
 
 /// What is to become of a request.
@@ -82,20 +98,13 @@ impl State {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    pub fn enter(
-        &mut self,
-        now: DateTime<Utc>,
-        limits: &Limits,
-        is_batch: bool,
-        lease: &str,
-        lifetime: Duration,
-        patience: Duration,
-    ) -> Answer {
+    pub fn enter(&mut self, now: DateTime<Utc>, limits: &Limits, request: &Request<'_>) -> Answer {
+        let Request { lease, is_batch, lifetime, begun, patience } = *request;
         self.settle(now);
         if limits.in_flight > 0 && self.in_flight.len() >= limits.in_flight as usize {
             return Answer::Wait(LOOK);
         }
-        match self.breaker.ask(lease, now, patience) {
+        match self.breaker.ask(lease, now, begun.unwrap_or(now), patience) {
             Passage::Free => {}
             Passage::Wait(wait) => return Answer::Wait(wait),
             Passage::Refused(reason) => return Answer::Refused(reason),
@@ -133,12 +142,13 @@ impl State {
         self.settle(now);
         self.in_flight.retain(|(known, _)| known != lease);
         self.reads += u64::from(outcome == Outcome::Read);
-        let is_failure = match outcome {
-            Outcome::Read | Outcome::Answered => Some(false),
-            Outcome::Failed => Some(true),
+        let health = match outcome {
+            Outcome::Read | Outcome::Answered => Some(Health::Good),
+            Outcome::Faulted => Some(Health::Faulty),
+            Outcome::Failed => Some(Health::Dead),
             Outcome::Unknown => None,
         };
-        self.breaker.hear(lease, is_failure, now)
+        self.breaker.hear(lease, health, now)
     }
 
     pub fn pause(&mut self, until: DateTime<Utc>) {

@@ -2,33 +2,32 @@
 
 mod census;
 mod copy_format;
+mod ledger;
 mod schema;
 mod storable;
 mod writer;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::{Object, Pool};
 
+use self::ledger::Ledger;
 pub use self::schema::ddl;
 use self::writer::PostgresWriter;
-use crate::config::PostgresConfig;
-use crate::domain::{EntitySpec, Window};
-use crate::error::Result;
-use crate::port::{Sink, WindowOpening};
-use crate::postgres::{database_error, migrations, open_pool, take};
+use crate::config::{PostgresConfig, TransactionLimits};
+use crate::domain::{EntitySpec, RunReport, Window};
+use crate::error::{Error, Result};
+use crate::port::{RunOpening, Sink, WindowOpening};
+use crate::postgres::{migrations, open_pool, take};
 
 /// The schema of raw tables unless told otherwise.
 pub const DEFAULT_SCHEMA: &str = "raw";
-
-/// What a resumed read begins before the instant that the last one stopped at: fresh writes can become visible late
-/// (qbo-facts 3.9).
-const LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
 
 /// One schema of raw tables in one database.
 #[derive(Debug, Clone)]
 pub struct PostgresSink {
     pool: Pool,
     schema: String,
+    ledger: Ledger,
+    limits: TransactionLimits,
 }
 
 impl PostgresSink {
@@ -39,7 +38,8 @@ impl PostgresSink {
     pub async fn connect(config: &PostgresConfig, schema: &str, connections: usize) -> Result<Self> {
         schema::check_name(schema)?;
         let pool = open_pool(config, connections).await?;
-        Ok(Self { pool, schema: schema.to_owned() })
+        let ledger = Ledger { pool: pool.clone(), schema: schema.to_owned(), most_attempts: config.most_attempts };
+        Ok(Self { pool, schema: schema.to_owned(), ledger, limits: config.limits })
     }
 
     /// Makes the schema ready: creates what is missing, checks the shape of what is there, and binds the schema to the
@@ -53,34 +53,12 @@ impl PostgresSink {
         schema::prepare(&mut connection, &self.schema, realm_id, entities).await
     }
 
-    /// Which of `windows` earlier runs have committed, alone or together.
+    /// The time that earlier runs have committed, alone or together, in no order.
     ///
     /// # Errors
-    /// [`Error::Database`].
-    pub async fn done_windows(&self, realm_id: &str, entity: &EntitySpec, windows: &[Window]) -> Result<Vec<Window>> {
-        let connection = self.connection().await?;
-        if !migrations::table_exists(&**connection, "qbo", "windows").await? {
-            return Ok(Vec::new());
-        }
-        let rows = connection
-            .query(
-                "SELECT window_start_utc, window_end_utc, read_until_utc FROM qbo.windows \
-                 WHERE schema_name = $1 AND realm_id = $2 AND entity = $3",
-                &[&self.schema, &realm_id, &entity.name],
-            )
-            .await
-            .map_err(database_error)?;
-        let committed: Vec<_> = rows
-            .iter()
-            .filter_map(|row| {
-                let (start, end, read_until): (DateTime<Utc>, DateTime<Utc>, Option<DateTime<Utc>>) =
-                    (row.get(0), row.get(1), row.get(2));
-                // Where a read stopped before the end, the next one looks back a little.
-                let complete_to = read_until.map_or(end, |read_until| end.min(read_until - LOOK_BACK));
-                Window::new(start, complete_to).ok()
-            })
-            .collect();
-        Ok(windows.iter().copied().filter(|window| window.is_covered_by(&committed)).collect())
+    /// [`Error::Database`](crate::error::Error::Database).
+    pub async fn committed(&self, realm_id: &str, entity: &EntitySpec) -> Result<Vec<Window>> {
+        self.ledger.committed(realm_id, entity).await
     }
 
     async fn connection(&self) -> Result<Object> {
@@ -93,7 +71,27 @@ impl Sink for PostgresSink {
 
     const PHASE: &'static str = "load";
 
+    async fn run_started(&self, run: &RunOpening) -> Result<()> {
+        self.ledger.begin_run(run).await
+    }
+
+    async fn run_finished(&self, report: &RunReport) -> Result<()> {
+        self.ledger.end_run(report).await
+    }
+
+    async fn window_started(&self, opening: &WindowOpening) -> Result<()> {
+        self.ledger.begin(opening).await
+    }
+
+    async fn window_failed(&self, opening: &WindowOpening, error: &Error) {
+        self.ledger.fail(opening, error).await;
+    }
+
+    fn is_passing(&self, error: &Error) -> bool {
+        error.is_passing_in_database()
+    }
+
     async fn open_window(&self, opening: WindowOpening) -> Result<PostgresWriter> {
-        Ok(PostgresWriter::new(self.pool.clone(), self.schema.clone(), opening))
+        Ok(PostgresWriter::new(self.pool.clone(), self.schema.clone(), self.limits, opening))
     }
 }

@@ -1,6 +1,7 @@
 //! One window's transaction.
 
 use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -10,6 +11,7 @@ use tokio_postgres::CopyInSink;
 use tokio_postgres::types::{Json, ToSql, Type};
 
 use super::{copy_format, storable};
+use crate::config::TransactionLimits;
 use crate::domain::{LoadCounts, Page, Reject};
 use crate::error::{Error, Result};
 use crate::port::{Committed, ReadSummary, WindowOpening, WindowWriter};
@@ -27,6 +29,8 @@ pub struct PostgresWriter {
     pages: PageColumns,
     rejects: RejectColumns,
     next_seq: i32,
+    limits: TransactionLimits,
+    busy: Duration,
 }
 
 /// What was set aside, as arrays for `unnest`.
@@ -77,7 +81,7 @@ impl PageColumns {
 }
 
 impl PostgresWriter {
-    pub(super) fn new(pool: Pool, schema: String, opening: WindowOpening) -> Self {
+    pub(super) fn new(pool: Pool, schema: String, limits: TransactionLimits, opening: WindowOpening) -> Self {
         Self {
             pool,
             schema,
@@ -87,6 +91,8 @@ impl PostgresWriter {
             pages: PageColumns::default(),
             rejects: RejectColumns::default(),
             next_seq: 0,
+            limits,
+            busy: Duration::ZERO,
         }
     }
 
@@ -139,6 +145,9 @@ impl PostgresWriter {
                     (&number(counts.rejected), Type::INT8),
                     (&number(summary.requests), Type::INT8),
                     (&number(summary.retries), Type::INT8),
+                    (&number(summary.bytes), Type::INT8),
+                    (&number(summary.extract_ms), Type::INT8),
+                    (&(self.busy.as_millis() as i64), Type::INT8),
                     (&self.rejects.ids, Type::TEXT_ARRAY),
                     (&self.rejects.changed_at, Type::TIMESTAMPTZ_ARRAY),
                     (&self.rejects.errors, Type::TEXT_ARRAY),
@@ -153,7 +162,40 @@ impl PostgresWriter {
 }
 
 impl WindowWriter for PostgresWriter {
-    async fn write(&mut self, mut page: Page) -> Result<()> {
+    async fn write(&mut self, page: Page) -> Result<()> {
+        let begin = Instant::now();
+        let stored = self.store(page).await;
+        self.busy += begin.elapsed();
+        stored
+    }
+
+    async fn commit(mut self, summary: ReadSummary) -> Result<Committed> {
+        let begin = Instant::now();
+        let mut counts;
+        let mut transaction;
+        match self.transaction.take() {
+            Some(open) => {
+                transaction = open;
+                transaction.finish_copy().await?;
+                counts = self.merge(&transaction).await?;
+            }
+            None => {
+                // One statement is a transaction of its own: there can be thousands of empty windows.
+                transaction = Transaction::single_statement(&self.pool).await?;
+                counts = LoadCounts::default();
+            }
+        }
+        counts.rejected = self.rejects.count();
+        counts.rows += counts.rejected;
+        self.busy += begin.elapsed();
+        self.write_ledger(&transaction, summary, counts).await?;
+        transaction.commit().await?;
+        Ok(Committed { counts, path: None })
+    }
+}
+
+impl PostgresWriter {
+    async fn store(&mut self, mut page: Page) -> Result<()> {
         for reject in std::mem::take(&mut page.rejects) {
             self.rejects.push(reject, &page.request);
         }
@@ -173,31 +215,9 @@ impl WindowWriter for PostgresWriter {
         self.next_seq += page.records.len() as i32;
         let transaction = match &mut self.transaction {
             Some(transaction) => transaction,
-            none => none.insert(Transaction::begin(&self.pool).await?),
+            none => none.insert(Transaction::begin(&self.pool, self.limits).await?),
         };
         transaction.copy(rows).await
-    }
-
-    async fn commit(mut self, summary: ReadSummary) -> Result<Committed> {
-        let mut counts;
-        let mut transaction;
-        match self.transaction.take() {
-            Some(open) => {
-                transaction = open;
-                transaction.finish_copy().await?;
-                counts = self.merge(&transaction).await?;
-            }
-            None => {
-                // One statement is a transaction of its own: there can be thousands of empty windows.
-                transaction = Transaction::single_statement(&self.pool).await?;
-                counts = LoadCounts::default();
-            }
-        }
-        counts.rejected = self.rejects.count();
-        counts.rows += counts.rejected;
-        self.write_ledger(&transaction, summary, counts).await?;
-        transaction.commit().await?;
-        Ok(Committed { counts, path: None })
     }
 }
 
@@ -218,10 +238,14 @@ impl std::fmt::Debug for Transaction {
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 impl Transaction {
-    async fn begin(pool: &Pool) -> Result<Self> {
+    async fn begin(pool: &Pool, limits: TransactionLimits) -> Result<Self> {
         let mut transaction = Self { connection: Some(take(pool).await?), copy: None, is_open: true };
-        transaction.execute("BEGIN").await?;
-        transaction.execute(copy_format::CREATE_STAGING).await?;
+        // Within the transaction, so that nothing stays behind at a pooler that lends connections by transactions. Statements
+        // that other clients have left there may have the names that the driver gives to its own.
+        let TransactionLimits { lock_timeout, statement_timeout } = limits;
+        let (lock, statement) = (lock_timeout.as_millis(), statement_timeout.as_millis());
+        let set = format!("SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}");
+        transaction.execute(&format!("BEGIN; DEALLOCATE ALL; {set}; {}", copy_format::CREATE_STAGING)).await?;
         let sink = transaction.connection()?.copy_in(copy_format::COPY_STAGING).await.map_err(database_error)?;
         transaction.copy = Some(Box::pin(sink));
         transaction.copy(copy_format::header()).await?;
@@ -288,7 +312,8 @@ const KEEP_NEWEST_VERSION: &str = "DELETE FROM qbo_staging older USING qbo_stagi
      AND (older.updated_at, older.sync_token, older.seq) < (newer.updated_at, newer.sync_token, newer.seq)";
 
 /// A row is replaced only by one that differs and is not older (qbo-facts 3.5). The time of what is there is read from
-/// its payload, guarded, since a table may hold what others have put in.
+/// its payload, guarded, since a table may hold what others have put in. Rows that are there already are left out before
+/// they are inserted: a conflict would lock each of them, which is written to disk like a change.
 const MERGE: &str = "
 WITH pages AS (
     SELECT * FROM unnest($1::int[], $2::int[], $3::timestamptz[], $4::jsonb[])
@@ -298,6 +323,7 @@ WITH pages AS (
         page_number, page_size, request_payload)
     SELECT staged.id, staged.payload, page.ingested_at, $5, $6, page.page_number, page.page_size, page.request
     FROM qbo_staging staged JOIN pages page USING (page_number)
+    WHERE NOT EXISTS (SELECT FROM {table} there WHERE there.id = staged.id AND there.payload = staged.payload)
     ON CONFLICT (id) DO UPDATE SET
         payload = EXCLUDED.payload, ingested_at_utc = EXCLUDED.ingested_at_utc,
         extract_window_start_utc = EXCLUDED.extract_window_start_utc,
@@ -327,13 +353,15 @@ WITH gone AS (
         changed_at_utc, error, intuit_tid, payload, request_payload)
     SELECT $1, $2, $3, $4, $5, $6, reject.id, reject.changed_at, reject.error, reject.tid, reject.payload,
         reject.request::jsonb
-    FROM unnest($16::text[], $17::timestamptz[], $18::text[], $19::text[], $20::text[], $21::text[])
+    FROM unnest($19::text[], $20::timestamptz[], $21::text[], $22::text[], $23::text[], $24::text[])
         AS reject(id, changed_at, error, tid, payload, request)
 )
 INSERT INTO qbo.windows (schema_name, realm_id, entity, window_start_utc, window_end_utc, run_id, read_until_utc, pages,
-    rows, inserted, updated, unchanged, rejected, requests, retries)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    rows, inserted, updated, unchanged, rejected, requests, retries, bytes, extract_ms, load_ms, status, committed_at_utc)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 'done', now())
 ON CONFLICT (schema_name, realm_id, entity, window_start_utc, window_end_utc) DO UPDATE SET
     run_id = EXCLUDED.run_id, read_until_utc = EXCLUDED.read_until_utc, pages = EXCLUDED.pages, rows = EXCLUDED.rows,
     inserted = EXCLUDED.inserted, updated = EXCLUDED.updated, unchanged = EXCLUDED.unchanged,
-    rejected = EXCLUDED.rejected, requests = EXCLUDED.requests, retries = EXCLUDED.retries, committed_at_utc = now()";
+    rejected = EXCLUDED.rejected, requests = EXCLUDED.requests, retries = EXCLUDED.retries, bytes = EXCLUDED.bytes,
+    extract_ms = EXCLUDED.extract_ms, load_ms = EXCLUDED.load_ms, status = 'done', error = NULL,
+    committed_at_utc = now()";

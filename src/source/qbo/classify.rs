@@ -12,7 +12,7 @@ use crate::http::{Response, Verdict};
 /// | 401; code 3200 | renew the token once |
 /// | code 120 | the connecting user lost access: fatal |
 /// | 403; code 3100 | wrong company or host: fatal |
-/// | 408, 5xx | try again |
+/// | 408, 5xx; code 10000 | try again |
 /// | anything else | fatal |
 pub(super) fn classify_failure<T>(response: &Response, fault: Option<Fault>) -> Verdict<T> {
     let intuit_tid = response.header("intuit_tid").map(str::to_owned);
@@ -43,10 +43,11 @@ pub(super) fn classify_failure<T>(response: &Response, fault: Option<Fault>) -> 
         }),
         _ => {
             let code = if fault.code.is_empty() { "none".to_owned() } else { fault.code.clone() };
+            let is_passing = matches!(status, 408 | 500..) || code == "10000";
             let error = Error::Api { status, code, message: or_status(&fault, status), intuit_tid };
-            match status {
-                408 | 500.. => Verdict::Retry(error),
-                _ => Verdict::Fatal(error),
+            match is_passing {
+                true => Verdict::Retry(error),
+                false => Verdict::Fatal(error),
             }
         }
     }
@@ -93,6 +94,8 @@ mod tests {
             (413, "", "fatal"),
             (408, "", "retry"),
             (500, "10000", "retry"),
+            (200, "10000", "retry"),
+            (400, "4002", "fatal"),
             (502, "", "retry"),
             (503, "", "retry"),
             (504, "", "retry"),

@@ -1,0 +1,186 @@
+//! Settings: one registry, read from the environment and overridden by keywords or flags.
+
+mod postgres;
+mod qbo;
+mod registry;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use reqwest::Url;
+
+pub use self::postgres::{PostgresAddress, PostgresConfig, SslMode, TransactionLimits};
+pub use self::qbo::{Credentials, OAuthConfig, QboConfig, TokenHome};
+pub use self::registry::{SETTINGS, SettingSpec};
+use crate::error::{Error, Result};
+use crate::port::Secret;
+
+/// Values of settings, still text.
+#[derive(Clone, Default)]
+pub struct Settings(BTreeMap<&'static str, String>);
+
+/// Names only: values may be secret.
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Settings {
+    /// Reads every setting through `lookup`, usually the environment. Empty values count as unset.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
+        let found = SETTINGS.iter().filter_map(|spec| Some((spec.name, non_empty(&lookup(spec.name)?)?)));
+        Self(found.collect())
+    }
+
+    /// Reads the process's environment.
+    pub fn from_env() -> Self {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// Overrides one setting, named as in the environment or as a keyword.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there is no such setting.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        let spec = SETTINGS
+            .iter()
+            .find(|spec| spec.name == name || spec.keyword() == name)
+            .ok_or_else(|| Error::config(name, "no such setting"))?;
+        match non_empty(value) {
+            Some(value) => self.0.insert(spec.name, value),
+            None => self.0.remove(spec.name),
+        };
+        Ok(())
+    }
+
+    /// A secret, if it is set.
+    pub fn secret(&self, name: &'static str) -> Option<Secret> {
+        self.get(name).map(Secret::new)
+    }
+
+    /// `QBO_LANDING_DIR`.
+    pub fn landing_dir(&self) -> PathBuf {
+        PathBuf::from(self.text("QBO_LANDING_DIR"))
+    }
+
+    fn get(&self, name: &'static str) -> Option<&str> {
+        let default = || SETTINGS.iter().find(|spec| spec.name == name).and_then(|spec| spec.default);
+        self.0.get(name).map(String::as_str).or_else(default)
+    }
+
+    fn text(&self, name: &'static str) -> String {
+        self.get(name).unwrap_or_default().to_owned()
+    }
+
+    fn require(&self, names: &[&'static str]) -> Result<()> {
+        let missing: Vec<_> = names.iter().copied().filter(|name| self.get(name).is_none()).collect();
+        if missing.is_empty() { Ok(()) } else { Err(Error::config(missing.join(", "), "not set")) }
+    }
+
+    fn url(&self, name: &'static str, default: &str) -> Result<Url> {
+        let text = self.get(name).unwrap_or(default);
+        match Url::parse(text) {
+            // Whoever meant Intuit did not mean to send tokens to it in clear.
+            Ok(url) if url.scheme() == "http" && url.host_str().is_some_and(|host| host.ends_with("intuit.com")) => {
+                Err(Error::config(name, format!("'{text}' would send tokens unencrypted; write https")))
+            }
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+            _ => Err(Error::config(name, format!("'{text}' is not an http or https URL"))),
+        }
+    }
+
+    fn number<N: FromStr>(&self, name: &'static str) -> Result<N> {
+        let text = self.text(name);
+        text.parse().map_err(|_| Error::config(name, format!("'{text}' is not a whole number in range")))
+    }
+
+    fn request_timeout(&self) -> Result<Duration> {
+        match self.seconds("QBO_TIMEOUT_S")? {
+            Duration::ZERO => Err(Error::config("QBO_TIMEOUT_S", "'0' leaves no time for a request")),
+            timeout => Ok(timeout),
+        }
+    }
+
+    fn seconds(&self, name: &'static str) -> Result<Duration> {
+        let text = self.text(name);
+        let seconds = text.parse().ok().filter(|s: &f64| *s >= 0.0 && *s <= 86_400.0);
+        seconds
+            .map(Duration::from_secs_f64)
+            .ok_or_else(|| Error::config(name, format!("'{text}' is not a number of seconds")))
+    }
+}
+
+fn non_empty(value: &str) -> Option<String> {
+    let trimmed = value.trim();
+    (!trimmed.is_empty()).then(|| trimmed.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Limits;
+
+    fn settings(pairs: &[(&str, &str)]) -> Settings {
+        Settings::from_lookup(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+    }
+
+    const CONNECTION: [(&str, &str); 4] =
+        [("QBO_CLIENT_ID", "id"), ("QBO_CLIENT_SECRET", "hush"), ("QBO_REFRESH_TOKEN", "hush"), ("QBO_REALM_ID", "9")];
+
+    #[test]
+    fn everything_missing_is_named_at_once() {
+        let error = settings(&[("QBO_CLIENT_ID", "id"), ("QBO_REALM_ID", " ")]).qbo().unwrap_err();
+        assert_eq!(error.to_string(), "QBO_CLIENT_SECRET, QBO_REFRESH_TOKEN, QBO_REALM_ID: not set");
+    }
+
+    #[test]
+    fn defaults_are_intuits() {
+        let config = settings(&CONNECTION).qbo().unwrap();
+        assert_eq!(config.api_url.as_str(), "https://quickbooks.api.intuit.com/");
+        assert_eq!(config.limits, Limits::default());
+        assert_eq!(config.oauth.retry.throttle_wait, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn unusable_values_are_named_with_their_setting() {
+        for (name, value) in [
+            ("QBO_ENVIRONMENT", "prod"),
+            ("QBO_API_URL", "ftp://x"),
+            ("QBO_API_URL", "http://quickbooks.api.intuit.com"),
+            ("QBO_MAX_REQUESTS", "many"),
+            ("QBO_REQUESTS_PER_MINUTE", "-1"),
+            ("QBO_TIMEOUT_S", "soon"),
+            ("QBO_TIMEOUT_S", "0"),
+        ] {
+            let mut all = settings(&CONNECTION);
+            all.set(name, value).unwrap();
+            let error = all.qbo().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{name}: '{value}'")), "{error}");
+        }
+    }
+
+    #[test]
+    fn keywords_override_the_environment() {
+        let mut all = settings(&CONNECTION);
+        all.set("realm_id", "10").unwrap();
+        assert_eq!(all.qbo().unwrap().realm_id, "10");
+        assert!(all.set("realmid", "10").is_err());
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let shown = format!("{:?} {:?}", settings(&CONNECTION), settings(&CONNECTION).qbo().unwrap());
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+
+    #[test]
+    fn a_database_is_a_url_or_its_parts() {
+        assert!(settings(&[]).postgres().unwrap_err().to_string().starts_with("PG_HOST: not set"));
+        let error = settings(&[("PG_HOST", "h")]).postgres().unwrap_err().to_string();
+        assert_eq!(error, "PG_DB, PG_USER: not set");
+        assert!(settings(&[("DATABASE_URL", "postgresql://u@h/d")]).postgres().is_ok());
+    }
+}

@@ -1,0 +1,167 @@
+//! Settings of the QuickBooks side: app, company, tokens, limits.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use reqwest::Url;
+
+use super::Settings;
+use crate::error::{Error, Result};
+use crate::http::{Limits, RetryPolicy, Timeouts};
+use crate::port::Secret;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the next part of an answer that has begun.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The application's keys and the connection's first refresh token.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// `QBO_CLIENT_ID`.
+    pub client_id: String,
+    /// `QBO_CLIENT_SECRET`.
+    pub client_secret: Secret,
+    /// `QBO_REFRESH_TOKEN`: seeds the store, which is asked first.
+    pub refresh_token: Option<Secret>,
+}
+
+/// Where rotated tokens are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenHome {
+    /// Nowhere: as long as the process lives.
+    Memory,
+    /// In a file.
+    File(PathBuf),
+    /// In the database that the other settings name.
+    Postgres,
+}
+
+/// The app and its endpoints at Intuit: what OAuth takes, whatever the company.
+#[derive(Debug, Clone)]
+pub struct OAuthConfig {
+    /// Token endpoint.
+    pub token_url: Url,
+    /// Consent page.
+    pub authorize_url: Url,
+    /// Revocation endpoint.
+    pub revoke_url: Url,
+    /// Keys and first refresh token.
+    pub credentials: Credentials,
+    /// Where rotated tokens are kept.
+    pub token_home: TokenHome,
+    /// Their key, if not derived.
+    pub token_key: Option<Secret>,
+    /// Time-outs.
+    pub timeouts: Timeouts,
+    /// Retries.
+    pub retry: RetryPolicy,
+}
+
+/// How to reach one QBO company.
+#[derive(Debug, Clone)]
+pub struct QboConfig {
+    /// Base URL of the API.
+    pub api_url: Url,
+    /// Company.
+    pub realm_id: String,
+    /// App, tokens, time-outs, retries.
+    pub oauth: OAuthConfig,
+    /// Limits to keep.
+    pub limits: Limits,
+    /// Most requests of a call; 0: no cap.
+    pub max_requests: u64,
+    /// Reads a month that are warned about; 0: none.
+    pub monthly_quota: u64,
+    /// How far reads stay away from the server's present: fresh writes can become visible late (qbo-facts 3.9).
+    pub lag: TimeDelta,
+}
+
+impl Settings {
+    /// The settings of the app and its tokens, checked.
+    ///
+    /// # Errors
+    /// As for [`Self::qbo`].
+    pub fn oauth(&self) -> Result<OAuthConfig> {
+        self.require(&["QBO_CLIENT_ID", "QBO_CLIENT_SECRET"])?;
+        let token_home = match self.get("QBO_TOKEN_STORE") {
+            None => TokenHome::Memory,
+            Some("postgres") => TokenHome::Postgres,
+            Some(path) => TokenHome::File(PathBuf::from(path)),
+        };
+        let request = self.request_timeout()?;
+        Ok(OAuthConfig {
+            token_url: self.url("QBO_TOKEN_URL", "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer")?,
+            authorize_url: self.url("QBO_AUTHORIZE_URL", "https://appcenter.intuit.com/connect/oauth2")?,
+            revoke_url: self.url("QBO_REVOKE_URL", "https://developer.api.intuit.com/v2/oauth2/tokens/revoke")?,
+            credentials: Credentials {
+                client_id: self.text("QBO_CLIENT_ID"),
+                client_secret: Secret::new(self.text("QBO_CLIENT_SECRET")),
+                refresh_token: self.get("QBO_REFRESH_TOKEN").map(Secret::new),
+            },
+            token_home,
+            token_key: self.get("QBO_TOKEN_KEY").map(Secret::new),
+            timeouts: Timeouts { connect: CONNECT_TIMEOUT, read: READ_TIMEOUT.min(request), request },
+            retry: RetryPolicy {
+                throttle_wait: self.seconds("QBO_THROTTLE_WAIT_S")?,
+                most_elapsed: self.seconds("QBO_RETRY_FOR_S")?,
+                ..RetryPolicy::default()
+            },
+        })
+    }
+
+    /// The settings of the QBO side, checked.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names what is missing, all of it at once, or what cannot be used.
+    pub fn qbo(&self) -> Result<QboConfig> {
+        let mut required = vec!["QBO_CLIENT_ID", "QBO_CLIENT_SECRET", "QBO_REFRESH_TOKEN", "QBO_REALM_ID"];
+        // A store may hold a token of its own.
+        required.retain(|name| *name != "QBO_REFRESH_TOKEN" || self.get("QBO_TOKEN_STORE").is_none());
+        self.require(&required)?;
+        self.qbo_of(&self.realm_id()?.unwrap_or_default())
+    }
+
+    /// As [`Self::qbo`], for a company that need not be set, and without a token of its own.
+    ///
+    /// # Errors
+    /// As for [`Self::qbo`].
+    pub fn qbo_of(&self, realm_id: &str) -> Result<QboConfig> {
+        let (host, is_metered) = match self.text("QBO_ENVIRONMENT").to_ascii_lowercase().as_str() {
+            "production" => ("https://quickbooks.api.intuit.com", true),
+            // Intuit's own sandboxes are free (qbo-facts 6.2).
+            "sandbox" => ("https://sandbox-quickbooks.api.intuit.com", false),
+            other => {
+                return Err(Error::config("QBO_ENVIRONMENT", format!("'{other}' is neither sandbox nor production")));
+            }
+        };
+        let per_minute = self.number("QBO_REQUESTS_PER_MINUTE")?;
+        Ok(QboConfig {
+            api_url: self.url("QBO_API_URL", host)?,
+            realm_id: realm_id.to_owned(),
+            oauth: self.oauth()?,
+            limits: Limits {
+                per_minute,
+                per_second: self.number("QBO_REQUESTS_PER_SECOND")?,
+                in_flight: self.number("QBO_MAX_IN_FLIGHT")?,
+                // It has no setting of its own: who has no limit a minute has none of batches.
+                batches_per_minute: Limits::default().batches_per_minute.min(per_minute),
+            },
+            max_requests: self.number("QBO_MAX_REQUESTS")?,
+            monthly_quota: if is_metered { self.number("QBO_MONTHLY_QUOTA")? } else { 0 },
+            lag: TimeDelta::from_std(self.seconds("QBO_LAG_S")?).unwrap_or_default(),
+        })
+    }
+
+    /// `QBO_REALM_ID`, checked: it becomes part of URLs and of the names of landing directories.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it cannot be one.
+    pub fn realm_id(&self) -> Result<Option<String>> {
+        let Some(realm_id) = self.get("QBO_REALM_ID") else { return Ok(None) };
+        if !realm_id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+            return Err(Error::config("QBO_REALM_ID", format!("'{realm_id}' is not a company id")));
+        }
+        Ok(Some(realm_id.to_owned()))
+    }
+}

@@ -1,0 +1,236 @@
+//! Every fault of the sandbox in every phase of a run, once and without end: each ends in the right table, or in a named
+//! failure with the other windows committed, and in time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use qbo_rs::app::{App, ExtractRequest, Landing, LoadRequest, VerifyRequest};
+use qbo_rs::domain::{PageSize, Report, WindowStatus, chunk_range, parse_range};
+use qbo_rs::error::Error;
+use qbo_rs::landing::LandingTarget;
+use qbo_rs::sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
+use tokio::sync::Semaphore;
+
+use crate::support::{Database, app, truth, whole_range};
+
+/// A cell takes tries with back-off, perhaps an open circuit; never this long.
+const LIMIT: Duration = Duration::from_secs(90);
+const SIDE_BY_SIDE: usize = 48;
+const PAGE: i64 = 10;
+
+const FAULTS: [&str; 20] = [
+    r#""fault":"throttle","retry_after":1"#,
+    r#""fault":"throttle","format":"json""#,
+    r#""fault":"error""#,
+    r#""fault":"bad-gateway""#,
+    r#""fault":"unavailable""#,
+    r#""fault":"gateway-timeout""#,
+    r#""fault":"too-large""#,
+    r#""fault":"unauthorized""#,
+    r#""fault":"forbidden""#,
+    r#""fault":"fault-in-success""#,
+    r#""fault":"fault-in-response""#,
+    r#""fault":"garbage""#,
+    r#""fault":"invalid-grant""#,
+    r#""fault":"invalid-client""#,
+    r#""fault":"reset""#,
+    r#""fault":"lost-answer""#,
+    r#""fault":"truncate""#,
+    r#""fault":"trickle","bytes_per_s":2000"#,
+    r#""fault":"hang""#,
+    r#""fault":"slow","ms":1500"#,
+];
+
+const PHASES: [&str; 6] = ["token", "first page", "middle page", "last page", "count", "load"];
+
+/// Which requests a phase strikes.
+fn rule(fault: &str, phase: &str, is_endless: bool) -> String {
+    let place = match phase {
+        "token" => r#""on":"token""#.to_owned(),
+        "first page" => r#""on":"query""#.to_owned(),
+        "middle page" => r#""on":"query","nth":3"#.to_owned(),
+        // 40 items in pages of ten: the fifth is the short one that says so, or the fourth with its boundary.
+        "last page" => r#""on":"query","nth":5"#.to_owned(),
+        "count" => r#""contains":"COUNT""#.to_owned(),
+        _ => r#""on":"query","nth":1"#.to_owned(),
+    };
+    format!("{{{fault},{place},\"times\":{}}}", if is_endless { 0 } else { 1 })
+}
+
+struct Cell {
+    fault: &'static str,
+    phase: &'static str,
+    is_endless: bool,
+}
+
+fn sandbox() -> Sandbox {
+    let size = CompanySize { customers: 1, items: 40, invoices: 1, others: Some(0) };
+    let mut options = SandboxOptions { size, throttle: ThrottleOptions::NONE, ..SandboxOptions::default() };
+    // The hardest reading: every refresh ends the token before it.
+    options.oauth.rotate_after = Duration::ZERO;
+    options.threads = 1;
+    Sandbox::start(options).unwrap()
+}
+
+async fn run(cell: &Cell, database: &Database, schema: &str) -> Result<String, String> {
+    let sandbox = sandbox();
+    let mut app = app(&sandbox, database);
+    app.settings.set("QBO_TIMEOUT_S", "1").unwrap();
+    app.settings.set("QBO_RETRY_FOR_S", "15").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("tokens.json");
+    app.settings.set("QBO_TOKEN_STORE", store.to_str().unwrap()).unwrap();
+    let arm = || sandbox.control("fault", &rule(cell.fault, cell.phase, cell.is_endless)).unwrap();
+    let outcome = match cell.phase {
+        "count" => verify(&app, schema, arm).await,
+        "load" => load(&app, schema, directory.path(), arm).await,
+        _ => {
+            arm();
+            backfill(&app, schema).await
+        }
+    };
+    judge(&app, &sandbox, database, schema, outcome).await
+}
+
+async fn backfill(app: &App, schema: &str) -> Result<Report, Error> {
+    let mut request = whole_range(&["items"], "quarter", PAGE);
+    request.schema = schema.to_owned();
+    app.backfill(&request).await
+}
+
+/// The table is loaded first; the fault meets the comparison.
+async fn verify(app: &App, schema: &str, arm: impl Fn() -> String) -> Result<Report, Error> {
+    let report = backfill(app, schema).await?;
+    arm();
+    let request = VerifyRequest {
+        entities: vec!["items".to_owned()],
+        range: parse_range(("start", "2024-01-01"), ("end", "2026-01-01")).unwrap(),
+        chunk: "quarter".parse().unwrap(),
+        repair: false,
+        is_deep: false,
+        schema: schema.to_owned(),
+    };
+    let verified = app.verify(&request).await?;
+    assert!(verified.is_ok(), "{verified:?}");
+    Ok(report)
+}
+
+/// The fault meets the extract, of which what is whole is loaded.
+async fn load(app: &App, schema: &str, directory: &std::path::Path, arm: impl Fn() -> String) -> Result<Report, Error> {
+    arm();
+    let range = parse_range(("start", "2024-01-01"), ("end", "2026-01-01")).unwrap();
+    let request = ExtractRequest {
+        entities: vec!["items".to_owned()],
+        windows: chunk_range(range, "quarter".parse().unwrap()),
+        page_size: PageSize::new(PAGE).unwrap(),
+        target: LandingTarget::from_path(&directory.join("landing")).unwrap(),
+        is_strict: false,
+    };
+    let extracted = app.extract(&request).await?;
+    let load = LoadRequest { landing: Landing::Path(directory.join("landing")), schema: schema.to_owned() };
+    match extracted.is_complete() {
+        true => app.load(&load).await,
+        // What was extracted is loaded all the same.
+        false => {
+            let loaded = app.load(&load).await;
+            loaded.map(|_| extracted)
+        }
+    }
+}
+
+/// Whether what is in the table is right for what was said.
+async fn judge(
+    app: &App,
+    sandbox: &Sandbox,
+    database: &Database,
+    schema: &str,
+    outcome: Result<Report, Error>,
+) -> Result<String, String> {
+    let table = format!("{schema}.qb_items");
+    let name = |error: &Error| format!("{:.60}", error.to_string().replace('\n', " "));
+    let report = match outcome {
+        Err(error) => return Ok(format!("refused: {}", name(&error))),
+        Ok(report) => report,
+    };
+    let truth: BTreeMap<_, _> = truth(sandbox, "Item").into_iter().collect();
+    let rows = database.rows(&table).await;
+    for (id, payload) in &rows {
+        if truth.get(id) != Some(payload) {
+            return Err(format!("row {id} is not the source's"));
+        }
+    }
+    if report.is_complete() {
+        return match rows.len() == truth.len() {
+            true => Ok("right table".to_owned()),
+            false => Err(format!("said complete with {} of {} rows", rows.len(), truth.len())),
+        };
+    }
+    let windows = &report.runs[0].windows;
+    let done: u64 = windows.iter().filter(|w| w.status == WindowStatus::Done).map(|w| w.rows - w.rejected).sum();
+    if done != rows.len() as u64 {
+        return Err(format!("{done} rows were said to be committed, {} are there", rows.len()));
+    }
+    let failed: Vec<_> = windows.iter().filter_map(|window| window.error.as_deref()).collect();
+    if failed.iter().any(|reason| reason.is_empty()) {
+        return Err("a failure without a name".to_owned());
+    }
+    let rejected = report.runs[0].totals.rejected;
+    if failed.is_empty() && rejected == 0 {
+        return Err("incomplete without a reason".to_owned());
+    }
+    // Once it has passed, the rest comes.
+    sandbox.control("clear-faults", "{}").unwrap();
+    let token = sandbox.control("refresh-token", "{}").unwrap();
+    let token: serde_json::Value = serde_json::from_str(&token).unwrap();
+    let mut app = app.clone();
+    app.settings.set("QBO_REFRESH_TOKEN", token["refresh_token"].as_str().unwrap()).unwrap();
+    let again = backfill(&app, schema).await.map_err(|error| format!("and then: {error}"))?;
+    if !again.is_complete() || database.rows(&table).await.len() != truth.len() {
+        return Err("the next run did not complete it".to_owned());
+    }
+    let reason = failed.first().map_or("records set aside", |reason| reason);
+    Ok(format!("{} of {} windows failed: {:.44}", failed.len(), windows.len(), reason.replace('\n', " ")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_in_every_phase_ends_in_the_right_table_or_a_named_failure() {
+    let database = Arc::new(Database::create().await);
+    let places = Arc::new(Semaphore::new(SIDE_BY_SIDE));
+    let mut cells = Vec::new();
+    for fault in FAULTS {
+        for phase in PHASES {
+            for is_endless in [false, true] {
+                let number = cells.len();
+                let cell = Cell { fault, phase, is_endless };
+                let (database, places) = (database.clone(), places.clone());
+                cells.push(tokio::spawn(async move {
+                    let _place = places.acquire().await.unwrap();
+                    let begin = Instant::now();
+                    let schema = format!("cell_{number}");
+                    let outcome = tokio::time::timeout(LIMIT, run(&cell, &database, &schema)).await;
+                    let outcome = outcome.unwrap_or_else(|_| Err("no end".to_owned()));
+                    (cell, outcome, begin.elapsed())
+                }));
+            }
+        }
+    }
+    let mut wrong = Vec::new();
+    println!("{:44} {:12} {:7} {:>6}  outcome", "fault", "phase", "strikes", "s");
+    for cell in cells {
+        let (cell, outcome, took) = cell.await.unwrap();
+        let strikes = if cell.is_endless { "always" } else { "once" };
+        let name = cell.fault.replace(r#""fault":"#, "").replace('"', "");
+        let (text, is_wrong) = match outcome {
+            Ok(text) => (text, false),
+            Err(text) => (format!("WRONG: {text}"), true),
+        };
+        let line = format!("{name:44} {:12} {strikes:7} {:6.1}  {text}", cell.phase, took.as_secs_f64());
+        println!("{line}");
+        if is_wrong {
+            wrong.push(line);
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Arc::into_inner(database).unwrap().drop().await;
+}

@@ -1,0 +1,125 @@
+"""Nothing secret in anything that is written: output, logs, files, tables, exceptions, whatever fails."""
+
+import base64
+import json
+import traceback
+from pathlib import Path
+
+import psycopg
+import pytest
+from conftest import keywords
+from test_tokens import consent, environment_of, finish, redirect_of, run, start
+
+import qbo_rs
+
+KEY = base64.b64encode(b"a key of thirty-two bytes, really"[:32]).decode()
+FAULTS = [
+    "throttle",
+    "error",
+    "bad-gateway",
+    "unauthorized",
+    "forbidden",
+    "fault-in-success",
+    "garbage",
+    "invalid-grant",
+    "invalid-client",
+    "reset",
+    "lost-answer",
+    "truncate",
+]
+
+
+def secrets_of(qbo, database):
+    client = qbo.environment
+    pair = f"{client['QBO_CLIENT_ID']}:{client['QBO_CLIENT_SECRET']}"
+    return {
+        "client secret": client["QBO_CLIENT_SECRET"],
+        "basic authorization": base64.b64encode(pair.encode()).decode(),
+        # Every token of the sandbox begins so, as do its codes.
+        "refresh token": "RT1-",
+        "access token": "eyJlbmMi",
+        "authorization code": "XAB00",
+        "database password": database.settings["pg_password"],
+        "token key": KEY,
+    }
+
+
+def tables(database):
+    with psycopg.connect(database.url) as connection:
+        found = connection.execute(
+            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname IN ('raw', 'qbo')"
+        ).fetchall()
+        assert len(found) > 5
+        return "\n".join(str(connection.execute(f"SELECT * FROM {name}").fetchall()) for (name,) in found)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("home", ["file", "postgres", "none"])
+def test_no_secret_is_written_anywhere(home, database, tmp_path):
+    homes = {
+        "file": {"QBO_TOKEN_STORE": str(tmp_path / "tokens.json"), "QBO_TOKEN_KEY": KEY},
+        "postgres": {"QBO_TOKEN_STORE": "postgres"},
+        "none": {},
+    }
+    quick = {"QBO_THROTTLE_WAIT_S": "0.1", "QBO_RETRY_FOR_S": "3", "QBO_TIMEOUT_S": "2"}
+    written = []
+
+    def renew():
+        environment["QBO_REFRESH_TOKEN"] = qbo.control("refresh-token")["refresh_token"]
+
+    def told(process):
+        written.extend([process.stdout, process.stderr])
+
+    with qbo_rs.sandbox(customers=5, items=9, invoices=5, others=0, limits=False, rotate_after_s=0) as qbo:
+        environment = environment_of(qbo, homes[home], database.environment, quick)
+        secrets = secrets_of(qbo, database)
+        window = ("--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "quarter")
+        logs = [("--log-level", "trace", "--log-format", form) for form in ("json", "human")]
+        for number, fault in enumerate(FAULTS):
+            # Once where tokens are asked for, then where data is.
+            for on in ("token", "query"):
+                qbo.clear_faults()
+                qbo.control("expire-tokens")
+                renew()
+                qbo.fault(fault, on=on, times=1 + number % 2)
+                told(run(("backfill", "items", *window, *logs[number % 2]), environment, tmp_path))
+        qbo.clear_faults()
+        landing = str(tmp_path / "landing")
+        for arguments in [
+            ("extract", "items", *window, "--out", landing),
+            ("load", landing),
+            ("verify", "items", *window),
+            ("auth", "status"),
+            ("auth", "status", "--json"),
+            ("auth", "import"),
+            ("backfill", "items", *window, "--json"),
+            ("db", "ddl"),
+        ]:
+            renew()
+            told(run((*arguments, *logs[0]), environment, tmp_path))
+        if home != "none":
+            login = start(("auth", "login", "--paste", *logs[1]), environment, tmp_path)
+            login.stdin.write(redirect_of(consent(login)) + "\n")
+            login.stdin.flush()
+            told(finish(login))
+        told(run(("backfill", "items", *window), environment | {"QBO_CLIENT_SECRET": "wrong"}, tmp_path))
+        told(run(("backfill", "items", *window), environment | {"PG_PASSWORD": "wrong"}, tmp_path))
+        renew()
+        settings = keywords(qbo) | database.settings | {"refresh_token": environment["QBO_REFRESH_TOKEN"]}
+        report = qbo_rs.backfill("items", "2024-01-01", "2026-01-01", "year", **settings)
+        written += [repr(report), json.dumps(report.to_dict())]
+        qbo.control("disconnect")
+        try:
+            qbo_rs.backfill("items", "2024-01-01", "2026-01-01", "year", **settings)
+        except qbo_rs.AuthError as error:
+            written += [repr(error), str(vars(error)), "".join(traceback.format_exception(error))]
+        else:
+            raise AssertionError("a dead token was taken")
+    assert "phase" in "".join(written)
+    written.append(tables(database))
+    written += [path.read_bytes().decode("latin-1") for path in Path(tmp_path).rglob("*") if path.is_file()]
+    everything = "\n".join(written)
+    assert "trying again" in everything
+    assert "invalid_grant" in everything
+    found = {name for name, secret in secrets.items() if secret in everything}
+    assert found == set()
