@@ -6,12 +6,14 @@ mod company;
 use std::path::Path;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use log::info;
+use serde::Serialize;
 
 pub use self::auth::{AccountReport, AuthReport};
 
 use self::company::{Company, Source as CompanySource};
-use crate::config::Settings;
+use crate::config::{Settings, TokenHome};
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
     Chunk, EntityRegistry, EntitySpec, PageSize, Plan, Report, RunReport, Verification, VerificationReport,
@@ -22,7 +24,7 @@ use crate::landing::{LandingFile, LandingTarget};
 use crate::pipeline;
 use crate::port::{Meter, Progress, Sink, Source};
 use crate::sink::landing::LandingSink;
-use crate::sink::postgres::PostgresSink;
+use crate::sink::postgres::{Archived, EntityStatus, PostgresSink, Upgrade};
 use crate::source::landing::LandingSource;
 use crate::verify;
 
@@ -73,6 +75,30 @@ pub struct VerifyRequest {
     pub is_deep: bool,
     /// Schema of the raw tables.
     pub schema: String,
+}
+
+/// What is in the tables.
+#[derive(Debug, Clone)]
+pub struct StatusRequest {
+    /// Names of entities; empty: all that the ledger knows.
+    pub entities: Vec<String>,
+    /// Where to look for gaps.
+    pub range: Option<Window>,
+    /// Run the checks of `docs/validation.sql`.
+    pub is_validated: bool,
+    /// Schema of the raw tables.
+    pub schema: String,
+}
+
+/// How a schema stands.
+#[derive(Debug, Serialize)]
+pub struct StatusReport {
+    /// The schema.
+    pub schema: String,
+    /// Its entities.
+    pub entities: Vec<EntityStatus>,
+    /// The stored connections, where a store is set.
+    pub accounts: Vec<AccountReport>,
 }
 
 /// QBO into landing files.
@@ -163,9 +189,10 @@ impl App {
     pub async fn extract(&self, request: &ExtractRequest) -> Result<Report> {
         let entities = self.registry.select(&request.entities)?;
         let config = self.settings.qbo()?;
+        let sink = Arc::new(LandingSink::new(request.target.clone()));
+        sink.prepare()?;
         let (source, watch) = Company::open(&self.settings, &config).await?.into_parts();
         source.prepare().await?;
-        let sink = Arc::new(LandingSink::new(request.target.clone()));
         let plans = entities.into_iter().map(|entity| Plan {
             is_strict: request.is_strict,
             ..plan(entity, request.windows.clone(), Vec::new(), request.page_size)
@@ -205,6 +232,50 @@ impl App {
             })
             .collect();
         Ok(self.run(Arc::new(source), Arc::new(sink), plans).await)
+    }
+
+    /// How a schema stands: what is committed, what is missing, what failed. Asks the database alone.
+    ///
+    /// # Errors
+    /// Settings, and those of the database.
+    pub async fn status(&self, request: &StatusRequest) -> Result<StatusReport> {
+        let entities = match &request.entities[..] {
+            [] => self.registry.all().to_vec(),
+            names => self.registry.select(names)?,
+        };
+        let sink = PostgresSink::connect(&self.settings.postgres()?, &request.schema, 2).await?;
+        let entities = sink.status(&entities, request.range, request.is_validated).await?;
+        let has_store = self.settings.oauth().is_ok_and(|oauth| oauth.token_home != TokenHome::Memory);
+        let accounts = if has_store { self.auth_status().await?.accounts } else { Vec::new() };
+        Ok(StatusReport { schema: request.schema.clone(), entities, accounts })
+    }
+
+    /// Moves records that were last changed before an instant out of the tables and into a landing file.
+    ///
+    /// # Errors
+    /// Settings, the file, and those of the database. No row is in neither then.
+    pub async fn archive(
+        &self,
+        names: &[String],
+        before: DateTime<Utc>,
+        path: &Path,
+        schema: &str,
+    ) -> Result<Vec<Archived>> {
+        let entities = self.registry.select(names)?;
+        let LandingTarget::SingleFile(path) = LandingTarget::from_path(path)? else {
+            return Err(Error::config("out", format!("'{}' is not one file, as archive.jsonl.zst", path.display())));
+        };
+        let sink = PostgresSink::connect(&self.settings.postgres()?, schema, 2).await?;
+        sink.archive(&entities, before, &path).await
+    }
+
+    /// Upgrades the tables of a schema in place; `is_dry`: only says how.
+    ///
+    /// # Errors
+    /// Settings; a table that cannot be upgraded. Nothing has been changed then.
+    pub async fn migrate(&self, schema: &str, is_dry: bool) -> Result<Upgrade> {
+        let sink = PostgresSink::connect(&self.settings.postgres()?, schema, 1).await?;
+        sink.migrate(self.registry.all(), is_dry).await
     }
 
     /// Compares a range of the source with the tables.

@@ -6,6 +6,7 @@ use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum}
 
 use super::auth::AuthCommand;
 use super::sandbox::SandboxArguments;
+use super::status::StatusArguments;
 use crate::config::{SETTINGS, SettingSpec};
 use crate::sink::postgres::DEFAULT_SCHEMA;
 
@@ -30,6 +31,14 @@ pub(super) struct Arguments {
     /// Least level of logs; by default info, but warn beside a progress bar
     #[arg(long, global = true, value_name = "LEVEL", help_heading = "Logs")]
     pub log_level: Option<log::LevelFilter>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Language {
+    /// A table
+    En,
+    /// Rango ... -> N filas, and the total of each entity
+    Es,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -78,9 +87,12 @@ pub(super) enum Command {
         /// Give each window requests of its own, even if it is empty
         #[arg(long)]
         strict_windows: bool,
-        /// Directory, or one file that ends in .jsonl or .jsonl.zst; default: QBO_LANDING_DIR
+        /// Directory, or one file (.jsonl, .ndjson, .json, .txt, perhaps with .zst or .gz); default: QBO_LANDING_DIR
         #[arg(long, value_name = "PATH")]
         out: Option<PathBuf>,
+        /// Language of the closing lines
+        #[arg(long, value_enum, default_value = "en")]
+        lang: Language,
     },
     /// Load landing files into Postgres
     Load {
@@ -107,6 +119,8 @@ pub(super) enum Command {
         #[arg(long, default_value = DEFAULT_SCHEMA)]
         schema: String,
     },
+    /// Show what is committed, what is missing and what failed
+    Status(StatusArguments),
     /// Connections to companies: login, status, import, revoke, rekey
     #[command(subcommand)]
     Auth(AuthCommand),
@@ -136,6 +150,30 @@ pub(super) struct RangeArguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DatabaseCommand {
+    /// Move records that were last changed before an instant into a landing file; `qbo-rs load` brings them back
+    Archive {
+        /// customers, invoices, items or any other
+        #[arg(required = true, value_name = "ENTITY")]
+        entities: Vec<String>,
+        /// First instant that stays, UTC
+        #[arg(long, value_name = "INSTANT")]
+        before: String,
+        /// A new file, as archive.jsonl.zst
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Schema of the raw tables
+        #[arg(long, default_value = DEFAULT_SCHEMA)]
+        schema: String,
+    },
+    /// Bring the schema qbo up to date, and tables made by hand into the right shape, keeping every row
+    Migrate {
+        /// Only print the SQL
+        #[arg(long)]
+        print: bool,
+        /// Schema of the raw tables
+        #[arg(long, default_value = DEFAULT_SCHEMA)]
+        schema: String,
+    },
     /// Print the SQL that creates the tables
     Ddl {
         /// Default: all

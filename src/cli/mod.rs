@@ -9,6 +9,7 @@ mod logging;
 mod output;
 mod progress;
 mod sandbox;
+mod status;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -18,16 +19,17 @@ use std::sync::Arc;
 use clap::Parser;
 use tokio::runtime::Runtime;
 
-use self::args::{Arguments, Command, DatabaseCommand, DemoArguments, RangeArguments};
+use self::args::{Arguments, Command, DatabaseCommand, DemoArguments, Language, RangeArguments};
 use self::progress::Bars;
 use crate::app::{App, BackfillRequest, ExtractRequest, Landing, LoadRequest, VerifyRequest};
 use crate::config::Settings;
 use crate::demo::{self, Demo};
+use crate::domain::instant::parse_instant;
 use crate::domain::{EntityRegistry, PageSize, Report, VerificationReport, Window, chunk_range, parse_range};
 use crate::error::{Error, Result};
 use crate::landing::LandingTarget;
 use crate::port::{NoProgress, Progress};
-use crate::sink::postgres::ddl;
+use crate::sink::postgres::{Archived, ddl};
 
 const OK: i32 = 0;
 const INCOMPLETE: i32 = 1;
@@ -98,7 +100,7 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
             };
             report(json, block_on(app.backfill(&request))?)
         }
-        Command::Extract { entities, range, page_size, strict_windows, out } => {
+        Command::Extract { entities, range, page_size, strict_windows, out, lang } => {
             let request = ExtractRequest {
                 entities,
                 windows: chunk_range(range.window()?, range.chunk.parse()?),
@@ -106,7 +108,12 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
                 target: LandingTarget::from_path(&out.unwrap_or_else(|| app.settings.landing_dir()))?,
                 is_strict: strict_windows,
             };
-            report(json, block_on(app.extract(&request))?)
+            let outcome = block_on(app.extract(&request))?;
+            if let (Ok(report), Language::Es, false) = (&outcome, lang, json) {
+                output::filas(report);
+                return Ok(code_of_report(report));
+            }
+            report(json, outcome)
         }
         Command::Load { path, schema } => {
             let landing = Landing::Path(path.unwrap_or_else(|| app.settings.landing_dir()));
@@ -130,10 +137,32 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
                 Err(code) => Ok(code),
             }
         }
+        Command::Status(arguments) => status::run(&app, &arguments, json),
         Command::Auth(command) => auth::run(&app, &command, json),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Entities => list_entities(&app.registry, json),
         Command::Demo(demo) => run_demo(program, &demo, json, app.progress),
+        Command::Db(DatabaseCommand::Archive { entities, before, out, schema }) => {
+            let before = parse_instant("before", &before)?;
+            match block_on(app.archive(&entities, before, &out, &schema))? {
+                Ok(archived) if json => output::json(&archived).map(|()| OK),
+                Ok(archived) => {
+                    let line =
+                        |done: &Archived| format!("{}: {} records into {}\n", done.entity, done.rows, out.display());
+                    output::text(&archived.iter().map(line).collect::<String>());
+                    Ok(OK)
+                }
+                Err(code) => Ok(code),
+            }
+        }
+        Command::Db(DatabaseCommand::Migrate { print, schema }) => match block_on(app.migrate(&schema, print))? {
+            Ok(upgrade) if json => output::json(&upgrade).map(|()| OK),
+            Ok(upgrade) => {
+                output::upgrade(&upgrade, print);
+                Ok(OK)
+            }
+            Err(code) => Ok(code),
+        },
         Command::Db(DatabaseCommand::Ddl { entities, schema }) => print_ddl(&app.registry, &entities, &schema),
     }
 }
@@ -209,7 +238,11 @@ fn report(json: bool, outcome: Result<Report, i32>) -> Result<i32> {
     } else {
         output::table(&report);
     }
-    Ok(if report.is_complete() { OK } else { INCOMPLETE })
+    Ok(code_of_report(&report))
+}
+
+fn code_of_report(report: &Report) -> i32 {
+    if report.is_complete() { OK } else { INCOMPLETE }
 }
 
 fn print_ddl(registry: &EntityRegistry, entities: &[String], schema: &str) -> Result<i32> {

@@ -8,6 +8,7 @@ use crate::domain::instant::format_instant;
 use crate::domain::{Report, RunReport, Verification, VerificationReport, WindowStatus};
 use crate::error::{Error, Result};
 use crate::sandbox::Sandbox;
+use crate::sink::postgres::Upgrade;
 
 /// Prints text as it is. A closed pipe, as of `| head`, is not an error worth a word.
 pub(super) fn text(text: &str) {
@@ -54,6 +55,28 @@ pub(super) fn table(report: &Report) {
     }
     for run in &report.runs {
         notes(run, &mut out);
+    }
+    text(&out);
+}
+
+/// Prints the closing lines that Spanish users know: a window each, then the total of each entity. Dates are those of the
+/// half-open range.
+pub(super) fn filas(report: &Report) {
+    let mut out = String::new();
+    for run in &report.runs {
+        for window in &run.windows {
+            let (start, end) = (window.start.format("%Y-%m-%d"), window.end.format("%Y-%m-%d"));
+            let _ = match window.status {
+                WindowStatus::Failed => {
+                    let reason = window.error.as_deref().unwrap_or_default();
+                    writeln!(out, "Rango {start} a {end} -> error: {reason}")
+                }
+                WindowStatus::Done | WindowStatus::Skipped => {
+                    writeln!(out, "Rango {start} a {end} -> {} filas", window.rows)
+                }
+            };
+        }
+        let _ = writeln!(out, "Total {} descargadas: {}", run.entity, run.totals.rows);
     }
     text(&out);
 }
@@ -133,6 +156,16 @@ fn notes(run: &RunReport, out: &mut String) {
         let (start, end) = (format_instant(window.start), format_instant(window.end));
         let reason = window.error.as_deref().unwrap_or("no reason given");
         let _ = writeln!(out, "{}: [{start}, {end}) failed: {reason}", run.entity);
+    }
+}
+
+/// Prints the statements that upgrade tables, or what has been upgraded.
+pub(super) fn upgrade(upgrade: &Upgrade, is_dry: bool) {
+    match (upgrade.tables.is_empty(), is_dry) {
+        (true, true) => text("-- nothing to do: every table has the right shape\n"),
+        (true, false) => text("every table has the right shape\n"),
+        (false, true) => text(&format!("BEGIN;\n{}COMMIT;\n", upgrade.sql)),
+        (false, false) => text(&format!("upgraded, every row kept: {}\n", upgrade.tables.join(", "))),
     }
 }
 

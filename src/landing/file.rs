@@ -4,7 +4,10 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::layout::LandingFile;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+
+use super::layout::{LandingFile, find_files};
 use super::line::LandingLine;
 use crate::domain::Window;
 use crate::durable::{directory_of, replace, temporary_name};
@@ -16,6 +19,25 @@ const ZSTD_LEVEL: i32 = 3;
 enum Encoder {
     Plain(BufWriter<File>),
     Zstd(zstd::Encoder<'static, BufWriter<File>>),
+    Gzip(GzEncoder<BufWriter<File>>),
+}
+
+/// How a file is compressed, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Compression {
+    None,
+    Zstd,
+    Gzip,
+}
+
+impl Compression {
+    fn of(path: &Path) -> Self {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("zst") => Self::Zstd,
+            Some("gz") => Self::Gzip,
+            _ => Self::None,
+        }
+    }
 }
 
 /// A landing file in the making. Dropped without [`finish`](Self::finish), it is removed.
@@ -43,10 +65,10 @@ impl LandingWriter {
         // Two runs may land the same window at the same time; the later one wins whole.
         let temporary = temporary_name(path);
         let file = BufWriter::new(File::create(&temporary).map_err(failed)?);
-        let encoder = if is_compressed(path) {
-            Encoder::Zstd(zstd::Encoder::new(file, ZSTD_LEVEL).map_err(failed)?)
-        } else {
-            Encoder::Plain(file)
+        let encoder = match Compression::of(path) {
+            Compression::Zstd => Encoder::Zstd(zstd::Encoder::new(file, ZSTD_LEVEL).map_err(failed)?),
+            Compression::Gzip => Encoder::Gzip(GzEncoder::new(file, flate2::Compression::default())),
+            Compression::None => Encoder::Plain(file),
         };
         Ok(Self { path: path.to_owned(), temporary, encoder: Some(encoder) })
     }
@@ -60,6 +82,7 @@ impl LandingWriter {
         let buffered = match self.encoder.take() {
             Some(Encoder::Plain(file)) => file,
             Some(Encoder::Zstd(encoder)) => encoder.finish().map_err(failed)?,
+            Some(Encoder::Gzip(encoder)) => encoder.finish().map_err(failed)?,
             None => return Err(Error::Internal("the landing file is already finished".into())),
         };
         let file = buffered.into_inner().map_err(|e| failed(e.into_error()))?;
@@ -74,6 +97,7 @@ impl Write for LandingWriter {
         match &mut self.encoder {
             Some(Encoder::Plain(file)) => file.write(data),
             Some(Encoder::Zstd(encoder)) => encoder.write(data),
+            Some(Encoder::Gzip(encoder)) => encoder.write(data),
             None => Err(io::Error::other("the landing file is finished")),
         }
     }
@@ -82,6 +106,7 @@ impl Write for LandingWriter {
         match &mut self.encoder {
             Some(Encoder::Plain(file)) => file.flush(),
             Some(Encoder::Zstd(encoder)) => encoder.flush(),
+            Some(Encoder::Gzip(encoder)) => encoder.flush(),
             None => Ok(()),
         }
     }
@@ -94,16 +119,55 @@ impl Drop for LandingWriter {
     }
 }
 
-/// Joins window files into one, in order. Lines and zstd frames can both be put end to end.
+/// Joins window files into one, in order.
 ///
 /// # Errors
 /// [`Error::Landing`].
-pub fn concatenate(parts: &[PathBuf], path: &Path) -> Result<()> {
+fn concatenate(parts: &[PathBuf], path: &Path) -> Result<()> {
     let mut writer = LandingWriter::create(path)?;
     for part in parts {
         io::copy(&mut open(part)?, &mut writer).map_err(|e| Error::landing(part, e))?;
     }
     writer.finish().map(|_| ())
+}
+
+/// Makes sure that a file whose windows are to be replaced is one of landing lines, before anything is read for it.
+///
+/// # Errors
+/// [`Error::Config`] if its first line is none; [`Error::Landing`] if it cannot be read.
+pub fn check(path: &Path) -> Result<()> {
+    let mut reader = LandingReader::open(path)?;
+    match reader.next_line()?.map(LandingLine::parse) {
+        Some(Err(e)) => {
+            Err(Error::config("out", format!("'{}' exists and holds no landing lines ({e})", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Puts window files into one file of many windows: lines of earlier windows that lie inside of `done` go, all others stay,
+/// in the order of company, entity and window. What is there is replaced at once or not at all. `workshop` is an empty
+/// directory on the same disk.
+///
+/// # Errors
+/// [`Error::Landing`], [`Error::Decode`]; the file is as it was then.
+pub fn merge(parts: &[LandingFile], path: &Path, workshop: &Path) -> Result<()> {
+    let mut files = Vec::new();
+    if path.exists() {
+        split(path, workshop)?;
+        let of_same = |old: &LandingFile| -> Vec<Window> {
+            let is_same = |new: &&LandingFile| (&new.realm_id, &new.entity) == (&old.realm_id, &old.entity);
+            parts.iter().filter(is_same).map(|new| new.window).collect()
+        };
+        if workshop.exists() {
+            files = find_files(workshop)?;
+            files.retain(|old| !old.window.minus(&of_same(old)).is_empty());
+        }
+    }
+    files.extend(parts.iter().cloned());
+    files.sort_by(|a, b| (&a.realm_id, &a.entity, a.window).cmp(&(&b.realm_id, &b.entity, b.window)));
+    let paths: Vec<PathBuf> = files.into_iter().map(|file| file.path).collect();
+    concatenate(&paths, path)
 }
 
 /// Splits a file of any number of windows, in any order, into window files below `directory`.
@@ -163,14 +227,14 @@ fn unpacked_path(directory: &Path, realm_id: &str, entity: &str, window: Window)
     LandingFile::below(directory, realm_id, entity, window).path.with_extension("")
 }
 
-fn is_compressed(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "zst")
-}
-
 fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
     let failed = |e| Error::landing(path, e);
     let file = File::open(path).map_err(failed)?;
-    Ok(if is_compressed(path) { Box::new(zstd::Decoder::new(file).map_err(failed)?) } else { Box::new(file) })
+    Ok(match Compression::of(path) {
+        Compression::Zstd => Box::new(zstd::Decoder::new(file).map_err(failed)?),
+        Compression::Gzip => Box::new(MultiGzDecoder::new(file)),
+        Compression::None => Box::new(file),
+    })
 }
 
 /// The lines of a landing file, with their numbers for error texts.
@@ -242,7 +306,7 @@ mod tests {
     #[test]
     fn a_file_is_whole_or_not_there() {
         let directory = tempfile::tempdir().unwrap();
-        for name in ["a.jsonl", "a.jsonl.zst"] {
+        for name in ["a.jsonl", "a.jsonl.zst", "a.txt.gz"] {
             let path = directory.path().join(name);
             let mut abandoned = LandingWriter::create(&path).unwrap();
             abandoned.write_all(b"{}\n").unwrap();

@@ -36,7 +36,8 @@ pub enum LandingTarget {
 }
 
 impl LandingTarget {
-    /// A path that ends in `.jsonl` or `.jsonl.zst` is one file, any other a directory.
+    /// A path that ends in `.jsonl`, `.ndjson`, `.json` or `.txt`, perhaps compressed as `.zst` or `.gz`, is one file, any
+    /// other a directory.
     ///
     /// # Errors
     /// [`Error::Config`] if the path exists as the other of the two.
@@ -45,7 +46,9 @@ impl LandingTarget {
         if is_landing_name(path) {
             if path.is_dir() { refuse("a directory") } else { Ok(Self::SingleFile(path.to_owned())) }
         } else if path.is_file() {
-            refuse("a file; name a directory, or a file that ends in .jsonl or .jsonl.zst")
+            refuse(
+                "a file; name a directory, or a file that ends in .jsonl, .ndjson, .json or .txt, perhaps with .zst or .gz",
+            )
         } else {
             Ok(Self::Directory(path.to_owned()))
         }
@@ -85,7 +88,8 @@ impl LandingFile {
 
 fn is_landing_name(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.ends_with(".jsonl") || name.ends_with(".jsonl.zst")
+    let plain = name.strip_suffix(".zst").or_else(|| name.strip_suffix(".gz")).unwrap_or(name);
+    [".jsonl", ".ndjson", ".json", ".txt"].iter().any(|ending| plain.ends_with(ending))
 }
 
 /// All window files below a directory, in the order of their paths. Temporary files of unfinished windows are not

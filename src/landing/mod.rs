@@ -8,6 +8,6 @@ mod file;
 mod layout;
 mod line;
 
-pub use file::{LandingReader, LandingWriter, concatenate, ensure_window, split};
+pub use file::{LandingReader, LandingWriter, check, ensure_window, merge, split};
 pub use layout::{LandingFile, LandingTarget, WRITTEN_AFTER, find_files};
 pub use line::{LandingLine, PageLines, RejectedLine};

@@ -8,7 +8,7 @@ use log::warn;
 
 use crate::domain::{LoadCounts, Page, Report, WindowStatus};
 use crate::error::{Error, Result};
-use crate::landing::{LandingFile, LandingTarget, LandingWriter, PageLines, WRITTEN_AFTER, concatenate};
+use crate::landing::{LandingFile, LandingTarget, LandingWriter, PageLines, WRITTEN_AFTER, check, merge};
 use crate::port::{Committed, ReadSummary, Sink, WindowOpening, WindowWriter};
 use crate::sink::distinct::DistinctIds;
 
@@ -32,8 +32,19 @@ impl LandingSink {
         Self { target, directory }
     }
 
-    /// Ends an extract. Where one file was asked for, and no window failed, joins the windows in the order of the report
-    /// and puts the file's path into it. If one failed, an earlier file stays as it is, and the windows that are done stay
+    /// Looks at a file that is there already, in which windows are to be replaced.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it is something else.
+    pub fn prepare(&self) -> Result<()> {
+        match &self.target {
+            LandingTarget::SingleFile(path) if path.exists() => check(path),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends an extract. Where one file was asked for, and no window failed, puts the windows into it, each in place of what
+    /// the file held of its time, and the file's path into the report. If one failed, an earlier file stays as it is, and the windows that are done stay
     /// beside it in a directory that can be loaded like any other.
     ///
     /// # Errors
@@ -43,9 +54,14 @@ impl LandingSink {
         if report.has_failures() {
             return self.keep_parts(path, report);
         }
-        let done = || report.runs.iter().flat_map(|run| &run.windows).filter(|w| w.status == WindowStatus::Done);
-        let parts: Vec<PathBuf> = done().filter_map(|w| w.path.as_ref().map(PathBuf::from)).collect();
-        concatenate(&parts, path)?;
+        let done = report.runs.iter().flat_map(|run| &run.windows).filter(|w| w.status == WindowStatus::Done);
+        let parts: Vec<LandingFile> =
+            done.filter_map(|window| LandingFile::parse(Path::new(window.path.as_deref()?))).collect();
+        if let Err(error) = merge(&parts, path, &self.directory.join("earlier")) {
+            // What was read is not thrown away.
+            self.keep_parts(path, report)?;
+            return Err(error);
+        }
         for window in report.runs.iter_mut().flat_map(|run| &mut run.windows) {
             window.path = window.path.as_ref().map(|_| path.display().to_string());
         }

@@ -17,7 +17,7 @@ const ROWS: &str = "SELECT id, coalesce(payload #>> '{MetaData,LastUpdatedTime}'
 const TIME: &str = "CASE WHEN updated ~ '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d' THEN updated::timestamptz END";
 
 impl PostgresSink {
-    fn rows_of(&self, entity: &EntitySpec) -> String {
+    pub(super) fn rows_of(&self, entity: &EntitySpec) -> String {
         let table = format!("{}.{}", quote_identifier(&self.schema), quote_identifier(&entity.table()));
         format!("SELECT id, {TIME} AS at, token FROM ({}) AS found", ROWS.replace("{table}", &table))
     }
@@ -30,9 +30,14 @@ impl PostgresSink {
         let statement = "SELECT id, changed_at_utc, error, intuit_tid FROM qbo.rejects WHERE schema_name = $1 \
                          AND realm_id = $2 AND entity = $3 AND changed_at_utc >= $4 AND changed_at_utc < $5 ORDER BY 2, 1";
         let connection = self.connection().await?;
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-            [&self.schema, &realm_id, &entity.name, &range.start, &range.end];
-        let rows = connection.query(statement, &parameters).await.map_err(database_error)?;
+        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 5] = [
+            (&self.schema, Type::TEXT),
+            (&realm_id, Type::TEXT),
+            (&entity.name, Type::TEXT),
+            (&range.start, Type::TIMESTAMPTZ),
+            (&range.end, Type::TIMESTAMPTZ),
+        ];
+        let rows = connection.query_typed(statement, &parameters).await.map_err(database_error)?;
         let reject = |row: &tokio_postgres::Row| KnownReject {
             id: row.get(0),
             changed_at: row.get(1),

@@ -1,16 +1,21 @@
 //! Postgres as a sink: COPY into a staging table, one merge, and the ledger row, in one transaction a window.
 
+mod archive;
 mod census;
 mod copy_format;
 mod ledger;
 mod schema;
+mod shape;
+mod status;
 mod storable;
 mod writer;
 
 use deadpool_postgres::{Object, Pool};
 
+pub use self::archive::Archived;
 use self::ledger::Ledger;
-pub use self::schema::ddl;
+pub use self::schema::{Upgrade, ddl};
+pub use self::status::{Check, EntityStatus, LastRun, Unfinished};
 use self::writer::PostgresWriter;
 use crate::config::{PostgresConfig, TransactionLimits};
 use crate::domain::{EntitySpec, RunReport, Window};
@@ -51,6 +56,19 @@ impl PostgresSink {
         let mut connection = self.connection().await?;
         migrations::apply(&mut connection).await?;
         schema::prepare(&mut connection, &self.schema, realm_id, entities).await
+    }
+
+    /// Brings the schema `qbo` up to date, and tables that were made by hand in another shape into the right one, all of
+    /// them or none. `is_dry`: only says how.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a table cannot be upgraded; nothing has been changed then.
+    pub async fn migrate(&self, entities: &[EntitySpec], is_dry: bool) -> Result<Upgrade> {
+        let mut connection = self.connection().await?;
+        if !is_dry {
+            migrations::apply(&mut connection).await?;
+        }
+        schema::upgrade(&mut connection, &self.schema, entities, is_dry).await
     }
 
     /// The time that earlier runs have committed, alone or together, in no order.

@@ -1,26 +1,17 @@
-//! The tables: created where missing, checked where present, bound to one company.
+//! The tables: created where missing, checked and upgraded where present, bound to one company.
 
 use deadpool_postgres::Object;
+use serde::Serialize;
 use tokio_postgres::GenericClient;
+use tokio_postgres::types::{ToSql, Type};
 
+use super::shape::{self, Shape};
 use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::postgres::migrations::{self, table_exists};
 use crate::postgres::{database_error, quote_identifier};
 
 const RAW_TABLE: &str = include_str!("raw_table.sql");
-
-/// The columns that a raw table must have, and their types in the words of `format_type`.
-const COLUMNS: [(&str, &str); 8] = [
-    ("id", "text"),
-    ("payload", "jsonb"),
-    ("ingested_at_utc", "timestamp with time zone"),
-    ("extract_window_start_utc", "timestamp with time zone"),
-    ("extract_window_end_utc", "timestamp with time zone"),
-    ("page_number", "integer"),
-    ("page_size", "integer"),
-    ("request_payload", "jsonb"),
-];
 
 /// The statements that create everything, for people who want to run them by hand.
 pub fn ddl(schema: &str, entities: &[EntitySpec]) -> Result<String> {
@@ -68,7 +59,9 @@ pub(super) async fn prepare(
 
 /// Only what is missing: `IF NOT EXISTS` asks for the right to create even where there is nothing to create.
 async fn create_missing(client: &impl GenericClient, schema: &str, entities: &[EntitySpec]) -> Result<()> {
-    if !exists(client, "SELECT 1 FROM pg_namespace WHERE nspname = $1", &[&schema]).await? {
+    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&schema, Type::TEXT)];
+    let found = client.query_typed("SELECT 1 FROM pg_namespace WHERE nspname = $1", &parameters).await;
+    if found.map_err(database_error)?.is_empty() {
         execute(client, &format!("CREATE SCHEMA {}", quote_identifier(schema))).await?;
     }
     for entity in entities {
@@ -79,70 +72,95 @@ async fn create_missing(client: &impl GenericClient, schema: &str, entities: &[E
     Ok(())
 }
 
-async fn exists(
-    client: &impl GenericClient,
-    query: &str,
-    parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)],
-) -> Result<bool> {
-    client.query_opt(query, parameters).await.map(|row| row.is_some()).map_err(database_error)
-}
-
 async fn execute(client: &impl GenericClient, statement: &str) -> Result<()> {
     client.batch_execute(statement).await.map_err(database_error)
 }
 
 /// Refuses a table that was made by hand in another shape: loading into it would fail halfway or mean something else.
 async fn check_shape(client: &impl GenericClient, schema: &str, table: &str) -> Result<()> {
-    let rows = client
-        .query(
-            "SELECT a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a \
-             JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped",
-            &[&schema, &table],
-        )
-        .await
-        .map_err(database_error)?;
-    let found: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let mut differences: Vec<String> = COLUMNS
-        .iter()
-        .filter_map(|(name, wanted)| match found.iter().find(|(column, _)| column == name) {
-            None => Some(format!("column {name} is missing")),
-            Some((_, type_name)) if type_name != wanted => Some(format!("column {name} is {type_name}, not {wanted}")),
-            Some(_) => None,
-        })
-        .collect();
-    if !has_unique_id(client, schema, table).await? {
-        differences.push("id is not the primary key".to_owned());
-    }
+    let Some(shape) = Shape::of(client, schema, table).await? else { return Ok(()) };
+    let differences: Vec<String> = shape.differences().into_iter().map(|difference| difference.what).collect();
     if differences.is_empty() {
         return Ok(());
     }
-    Err(Error::config(format!("{schema}.{table}"), format!("has another shape: {}", differences.join("; "))))
+    let flag = if schema == super::DEFAULT_SCHEMA { String::new() } else { format!(" --schema {schema}") };
+    Err(Error::config(
+        format!("{schema}.{table}"),
+        format!(
+            "has another shape: {}; `qbo-rs db migrate{flag}` upgrades it in place and keeps every row, with --print it only \
+             shows how",
+            differences.join("; ")
+        ),
+    ))
 }
 
-async fn has_unique_id(client: &impl GenericClient, schema: &str, table: &str) -> Result<bool> {
-    let query = "SELECT 1 FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid \
-                 JOIN pg_namespace n ON n.oid = c.relnamespace \
-                 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] \
-                 WHERE n.nspname = $1 AND c.relname = $2 AND i.indisunique AND i.indpred IS NULL \
-                   AND i.indnkeyatts = 1 AND a.attname = 'id' LIMIT 1";
-    exists(client, query, &[&schema, &table]).await
+/// What upgrading the tables of a schema takes, or took.
+#[derive(Debug, Clone, Serialize)]
+pub struct Upgrade {
+    /// Tables of another shape.
+    pub tables: Vec<String>,
+    /// The statements, in one transaction.
+    pub sql: String,
+}
+
+/// Upgrades tables that were made by hand in another shape, all of them or none. `is_dry`: only says how.
+pub(super) async fn upgrade(
+    connection: &mut Object,
+    schema: &str,
+    entities: &[EntitySpec],
+    is_dry: bool,
+) -> Result<Upgrade> {
+    let transaction = connection.transaction().await.map_err(database_error)?;
+    migrations::lock(&*transaction).await?;
+    let mut done = Upgrade { tables: Vec::new(), sql: String::new() };
+    for entity in entities {
+        let Some(shape) = Shape::of(&*transaction, schema, &entity.table()).await? else { continue };
+        let differences = shape.differences();
+        if differences.is_empty() {
+            continue;
+        }
+        let name = format!("{schema}.{}", entity.table());
+        let table = format!("{}.{}", quote_identifier(schema), quote_identifier(&entity.table()));
+        let sql = shape::upgrade(&table, &differences).map_err(|reason| {
+            Error::config(name.clone(), format!("cannot be upgraded: {reason}; nothing was changed"))
+        })?;
+        done.sql.push_str(&sql);
+        done.tables.push(name);
+    }
+    if done.tables.is_empty() {
+        return Ok(done);
+    }
+    // Text without an offset is UTC, as the columns' names say.
+    done.sql = format!("SET LOCAL timezone = 'UTC';\n{}", done.sql);
+    if !is_dry {
+        transaction.batch_execute(&done.sql).await.map_err(upgrade_failed)?;
+        transaction.commit().await.map_err(database_error)?;
+    }
+    Ok(done)
+}
+
+fn upgrade_failed(error: tokio_postgres::Error) -> Error {
+    let hint = match error.code().map(|code| code.code()) {
+        Some("23505") => {
+            "; rows of the same id have to be made one first: SELECT id FROM ... GROUP BY id HAVING count(*) > 1"
+        }
+        Some("23502") => "; an id that is null has to go first",
+        _ => "",
+    };
+    match database_error(error) {
+        Error::Database { reason, .. } => Error::config("db migrate", format!("{reason}{hint}; nothing was changed")),
+        other => other,
+    }
 }
 
 /// The first load binds a schema to its company; any other company is refused, since ids of two companies collide.
 async fn bind_realm(client: &impl GenericClient, schema: &str, realm_id: &str) -> Result<()> {
-    client
-        .execute(
-            "INSERT INTO qbo.schema_realms (schema_name, realm_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            &[&schema, &realm_id],
-        )
-        .await
-        .map_err(database_error)?;
-    let row = client
-        .query_one("SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $1", &[&schema])
-        .await
-        .map_err(database_error)?;
-    let bound: String = row.get(0);
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&schema, Type::TEXT), (&realm_id, Type::TEXT)];
+    let insert = "INSERT INTO qbo.schema_realms (schema_name, realm_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    client.query_typed(insert, &parameters).await.map_err(database_error)?;
+    let select = "SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $1";
+    let rows = client.query_typed(select, &parameters[..1]).await.map_err(database_error)?;
+    let bound: String = rows.first().map_or_else(|| realm_id.to_owned(), |row| row.get(0));
     if bound == realm_id {
         return Ok(());
     }

@@ -1,8 +1,80 @@
-//! What `jsonb` refuses (PostgreSQL documentation, "JSON Types"): the character U+0000 and halves of surrogate pairs, which
-//! valid JSON can spell as escapes.
+//! What Postgres refuses: in `jsonb` (PostgreSQL documentation, "JSON Types", "Numeric Types") the character U+0000 and halves
+//! of surrogate pairs, which valid JSON can spell as escapes, and numbers beyond the range of `numeric`; as a key, ids that
+//! do not fit on an index page.
 
-/// Why a payload cannot be stored, if it cannot. The text has to be valid JSON.
-pub(super) fn refusal(payload: &[u8]) -> Option<&'static str> {
+/// Why a record cannot be stored, if it cannot. The payload has to be valid JSON.
+pub(super) fn refusal(id: &str, payload: &[u8]) -> Option<&'static str> {
+    if id.len() > LONGEST_ID {
+        return Some("its id is longer than an index of Postgres can hold");
+    }
+    if payload.len() > LONGEST_PAYLOAD {
+        return Some("it is larger than the 255 MB that jsonb can hold");
+    }
+    refused_escape(payload).or_else(|| refused_number(payload))
+}
+
+/// An entry of a B-tree is at most 2704 bytes; real ids have 19 digits at most (qbo-facts 9).
+const LONGEST_ID: usize = 2000;
+const LONGEST_PAYLOAD: usize = 255 << 20;
+/// Digits before and after the point that `numeric` holds.
+const MOST_DIGITS: i64 = 131_072;
+const MOST_DECIMALS: i64 = 16_383;
+
+/// A number beyond the range needs an exponent, or as many digits as `numeric` has decimals.
+fn refused_number(payload: &[u8]) -> Option<&'static str> {
+    let has_exponent = memchr::memchr2_iter(b'e', b'E', payload).any(|at| {
+        let after = payload.get(at + 1).copied().unwrap_or_default();
+        at > 0 && payload[at - 1].is_ascii_digit() && (after.is_ascii_digit() || matches!(after, b'+' | b'-'))
+    });
+    let is_long = payload.len() as i64 > MOST_DECIMALS;
+    let is_refused = (has_exponent || is_long) && numbers(payload).any(|number| !is_numeric(number));
+    is_refused.then_some("it holds a number beyond the range of numeric")
+}
+
+/// The numbers outside of strings.
+fn numbers(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = payload;
+    std::iter::from_fn(move || {
+        loop {
+            match *rest.first()? {
+                b'"' => rest = after_string(&rest[1..]),
+                b'-' | b'0'..=b'9' => {
+                    let is_part = |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
+                    let end = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
+                    let (number, tail) = rest.split_at(end);
+                    rest = tail;
+                    return Some(number);
+                }
+                _ => rest = &rest[1..],
+            }
+        }
+    })
+}
+
+fn after_string(mut rest: &[u8]) -> &[u8] {
+    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+        match rest[at] {
+            b'"' => return &rest[at + 1..],
+            _ => rest = rest.get(at + 2..).unwrap_or_default(),
+        }
+    }
+    &[]
+}
+
+fn is_numeric(number: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(number) else { return false };
+    let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    // What does not fit into 64 bits fits into nothing.
+    let Ok(exponent) = exponent.trim_start_matches('+').parse::<i64>() else { return false };
+    if exponent.abs() > 1_000_000 {
+        return false;
+    }
+    let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
+    let whole = whole.trim_start_matches('-').trim_start_matches('0');
+    whole.len() as i64 + exponent <= MOST_DIGITS && decimals.len() as i64 - exponent <= MOST_DECIMALS
+}
+
+fn refused_escape(payload: &[u8]) -> Option<&'static str> {
     let mut rest = payload;
     while let Some(at) = memchr::memchr(b'\\', rest) {
         let escape = &rest[at + 1..];
@@ -46,8 +118,9 @@ mod tests {
             r#""\\\\u0000 \u0001 \" \/""#,
             r#""é🙂""#,
             r#""\u00e9""#,
+            r#"{"a":"1e999999","b":1e100,"c":-1.5E+131071,"d":1e-16383,"e":"\"1e999999"}"#,
         ] {
-            assert_eq!(refusal(fine.as_bytes()), None, "{fine}");
+            assert_eq!(refusal("1", fine.as_bytes()), None, "{fine}");
         }
         for (bad, word) in [
             (r#""\u0000""#, "U+0000"),
@@ -56,8 +129,22 @@ mod tests {
             (r#""\ude42\ud83d""#, "surrogate"),
             (r#""\ud83d\u0041""#, "surrogate"),
             (r#""\uD83D\n""#, "surrogate"),
+            (r#"{"a":1e131072}"#, "numeric"),
+            (r#"{"a":[-0.5E-16383]}"#, "numeric"),
+            (r#"{"a":1e99999999999999999999}"#, "numeric"),
         ] {
-            assert!(refusal(bad.as_bytes()).is_some_and(|reason| reason.contains(word)), "{bad}");
+            assert!(refusal("1", bad.as_bytes()).is_some_and(|reason| reason.contains(word)), "{bad}");
         }
+    }
+
+    #[test]
+    fn digits_and_ids_without_end_are_refused() {
+        let digits = |count: usize| format!("{{\"a\":{},\"b\":\"x\"}}", "9".repeat(count));
+        assert_eq!(refusal("1", digits(131_072).as_bytes()), None);
+        assert!(refusal("1", digits(131_073).as_bytes()).is_some());
+        let decimals = format!("[0.{}]", "1".repeat(16_384));
+        assert!(refusal("1", decimals.as_bytes()).is_some());
+        assert_eq!(refusal("1", format!("[\"0.{}\"]", "1".repeat(16_384)).as_bytes()), None);
+        assert!(refusal(&"7".repeat(2001), b"{}").is_some_and(|reason| reason.contains("index")));
     }
 }

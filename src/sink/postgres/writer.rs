@@ -199,7 +199,7 @@ impl PostgresWriter {
         for reject in std::mem::take(&mut page.rejects) {
             self.rejects.push(reject, &page.request);
         }
-        page.records.retain(|record| match storable::refusal(record.payload.as_bytes()) {
+        page.records.retain(|record| match storable::refusal(&record.id, record.payload.as_bytes()) {
             Some(reason) => {
                 self.rejects.push(Reject::unstorable(record, reason), &page.request);
                 false

@@ -1,0 +1,67 @@
+-- Is a raw table what it says it is? With psql, one entity at a time:
+--
+--   psql -v table=raw.qb_customers -v schema=raw -v entity=customers -f docs/validation.sql
+--
+-- `qbo-rs status --validate` runs every check for every entity. A check counts what is wrong: 0 is good. What is shown is for
+-- reading, and has no right answer.
+
+-- check: duplicates
+-- Ids that stand in more than one row. Cannot be above 0 while id is the key.
+SELECT count(*) FROM (SELECT id FROM :table GROUP BY id HAVING count(*) > 1) AS twice;
+
+-- check: null_payloads
+-- Rows without a record.
+SELECT count(*) FROM :table WHERE payload IS NULL OR payload = 'null'::jsonb;
+
+-- check: wrong_ids
+-- Rows whose id is not that of their record. Rates of exchange have none, and wrapped records have it a level deeper.
+SELECT count(*) FROM :table WHERE payload ? 'Id' AND payload ->> 'Id' IS DISTINCT FROM id;
+
+-- check: incomplete_metadata
+-- Rows that do not say when, by which window, page and request they came. Rows of before `qbo-rs db migrate` have page 0.
+SELECT count(*) FROM :table WHERE ingested_at_utc IS NULL OR extract_window_start_utc IS NULL
+    OR extract_window_end_utc IS NULL OR page_number IS NULL OR page_size IS NULL OR request_payload IS NULL;
+
+-- check: empty_windows
+-- Rows whose window ends before it begins.
+SELECT count(*) FROM :table WHERE extract_window_end_utc <= extract_window_start_utc;
+
+-- check: outside_their_window
+-- Rows whose record was changed at another time than that of the window it came by.
+SELECT count(*) FROM :table
+WHERE payload #>> '{MetaData,LastUpdatedTime}' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d'
+  AND NOT ((payload #>> '{MetaData,LastUpdatedTime}')::timestamptz >= extract_window_start_utc
+           AND (payload #>> '{MetaData,LastUpdatedTime}')::timestamptz < extract_window_end_utc);
+
+-- check: unknown_windows
+-- Rows by a window that the ledger does not know as committed. Above 0 for rows of before qbo-rs.
+SELECT count(*) FROM :table AS raw WHERE NOT EXISTS (
+    SELECT FROM qbo.windows AS ledger
+    WHERE ledger.schema_name = :'schema' AND ledger.entity = :'entity' AND ledger.committed_at_utc IS NOT NULL
+      AND ledger.window_start_utc = raw.extract_window_start_utc AND ledger.window_end_utc = raw.extract_window_end_utc);
+
+-- check: wrong_sums
+-- Windows of the ledger whose numbers do not add up.
+SELECT count(*) FROM qbo.windows WHERE schema_name = :'schema' AND entity = :'entity' AND committed_at_utc IS NOT NULL
+    AND rows <> inserted + updated + unchanged + rejected;
+
+-- check: unfinished_windows
+-- Windows whose last attempt has not ended well: running now, killed, failed or stuck.
+SELECT count(*) FROM qbo.windows WHERE schema_name = :'schema' AND entity = :'entity' AND status <> 'done';
+
+-- check: rejects
+-- Records that were set aside and still are; qbo.rejects has the reasons.
+SELECT count(*) FROM qbo.rejects WHERE schema_name = :'schema' AND entity = :'entity';
+
+-- show: volume by window
+-- Rows that stand in the table by the window that brought them last, and what the ledger says that window brought. Fewer in the
+-- table is normal: a record that was changed again has come by a later window.
+SELECT window_start_utc, window_end_utc, ledger.rows AS ledger_rows, count(raw.id) AS table_rows
+FROM qbo.windows AS ledger LEFT JOIN :table AS raw
+    ON raw.extract_window_start_utc = window_start_utc AND raw.extract_window_end_utc = window_end_utc
+WHERE schema_name = :'schema' AND entity = :'entity' AND committed_at_utc IS NOT NULL
+GROUP BY 1, 2, 3 ORDER BY 1, 2;
+
+-- show: fingerprint
+-- One value for all that matters in the table. The same before and after a range is read again, unless QuickBooks has changed.
+SELECT count(*) AS rows, md5(string_agg(md5(id || payload::text), '' ORDER BY id COLLATE "C")) AS fingerprint FROM :table;

@@ -1,0 +1,242 @@
+//! The shape of raw tables: what a table made by hand lacks, and the statements that bring it there in place, keeping every
+//! row. Users' earlier projects made text windows, times without zone, `varchar` ids, and no `page_size` and
+//! `request_payload`.
+
+use tokio_postgres::GenericClient;
+use tokio_postgres::types::{ToSql, Type};
+
+use crate::error::Result;
+use crate::postgres::{database_error, quote_identifier};
+
+/// The columns that a raw table must have, and their types in the words of `format_type`.
+const COLUMNS: [(&str, &str); 8] = [
+    ("id", "text"),
+    ("payload", "jsonb"),
+    ("ingested_at_utc", TIMESTAMPTZ),
+    ("extract_window_start_utc", TIMESTAMPTZ),
+    ("extract_window_end_utc", TIMESTAMPTZ),
+    ("page_number", "integer"),
+    ("page_size", "integer"),
+    ("request_payload", "jsonb"),
+];
+const TIMESTAMPTZ: &str = "timestamp with time zone";
+
+/// A column as it is.
+#[derive(Debug, Clone)]
+struct Column {
+    name: String,
+    type_name: String,
+    is_not_null: bool,
+    has_default: bool,
+}
+
+/// A table as it is.
+#[derive(Debug)]
+pub(super) struct Shape {
+    columns: Vec<Column>,
+    /// A unique index on `id` alone.
+    has_unique_id: bool,
+    has_primary_key: bool,
+}
+
+/// Something that is not as it must be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// For people.
+    pub what: String,
+    /// What makes it right, if that can be done.
+    pub remedy: Option<Remedy>,
+}
+
+/// What makes a difference right.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// An action of `ALTER TABLE`.
+    Alter(String),
+    /// Statements that need more than one; `{table}` stands for the table.
+    Statements(String),
+}
+
+impl Shape {
+    /// Looks at a table; `None` if there is none.
+    pub async fn of(client: &impl GenericClient, schema: &str, table: &str) -> Result<Option<Self>> {
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&schema, Type::TEXT), (&table, Type::TEXT)];
+        let statement = "SELECT a.attname::text, format_type(a.atttypid, NULL), a.attnotnull, \
+             a.atthasdef OR a.attidentity <> '' FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+             JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 \
+             AND NOT a.attisdropped ORDER BY a.attnum";
+        let rows = client.query_typed(statement, &parameters).await.map_err(database_error)?;
+        let column = |row: &tokio_postgres::Row| Column {
+            name: row.get(0),
+            type_name: row.get(1),
+            is_not_null: row.get(2),
+            has_default: row.get(3),
+        };
+        let columns: Vec<Column> = rows.iter().map(column).collect();
+        if columns.is_empty() {
+            return Ok(None);
+        }
+        let statement = "SELECT coalesce(bool_or(i.indisunique AND i.indpred IS NULL AND i.indnkeyatts = 1 \
+             AND a.attname = 'id'), false), coalesce(bool_or(i.indisprimary), false) FROM pg_index i \
+             JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+             LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] \
+             WHERE n.nspname = $1 AND c.relname = $2";
+        let rows = client.query_typed(statement, &parameters).await.map_err(database_error)?;
+        let (has_unique_id, has_primary_key) = rows.first().map_or((false, false), |row| (row.get(0), row.get(1)));
+        Ok(Some(Self { columns, has_unique_id, has_primary_key }))
+    }
+
+    /// What is not as it must be. Columns that may merely be null are as good.
+    pub fn differences(&self) -> Vec<Difference> {
+        let mut differences: Vec<Difference> =
+            COLUMNS.iter().filter_map(|(name, wanted)| self.column(name, wanted)).collect();
+        if !self.has_unique_id {
+            let what = match self.has_primary_key {
+                true => "id is not unique",
+                false => "id is not the primary key",
+            };
+            let key = if self.has_primary_key { "UNIQUE" } else { "PRIMARY KEY" };
+            differences.push(Difference {
+                what: what.to_owned(),
+                remedy: Some(Remedy::Statements(format!("ALTER TABLE {{table}} ADD {key} (id)"))),
+            });
+        }
+        for column in &self.columns {
+            let is_ours = COLUMNS.iter().any(|(name, _)| *name == column.name);
+            if !is_ours && column.is_not_null && !column.has_default {
+                let name = &column.name;
+                differences.push(Difference {
+                    what: format!("column {name} must be given, and is unknown here"),
+                    remedy: Some(Remedy::Alter(format!("ALTER COLUMN {} DROP NOT NULL", quote_identifier(name)))),
+                });
+            }
+        }
+        differences
+    }
+
+    fn column(&self, name: &str, wanted: &str) -> Option<Difference> {
+        let Some(found) = self.columns.iter().find(|column| column.name == name) else {
+            return Some(Difference { what: format!("column {name} is missing"), remedy: addition(name, wanted) });
+        };
+        if found.type_name == wanted {
+            return None;
+        }
+        let drop_default = format!("ALTER COLUMN {name} DROP DEFAULT");
+        let remedy = conversion(name, &found.type_name, wanted).map(|using| {
+            // A default of the old type would be in the way.
+            let change = format!("ALTER COLUMN {name} TYPE {wanted} USING {using}");
+            Remedy::Alter(if found.has_default { format!("{drop_default}, {change}") } else { change })
+        });
+        Some(Difference { what: format!("column {name} is {}, not {wanted}", found.type_name), remedy })
+    }
+}
+
+/// A column that rows made earlier get too. What they were read with is not known any more: 0 and {} say so.
+fn addition(name: &str, wanted: &str) -> Option<Remedy> {
+    let filled = |value: &str| {
+        let add = format!("ALTER TABLE {{table}} ADD COLUMN {name} {wanted}");
+        let fill = format!("UPDATE {{table}} SET {name} = {value}");
+        let close = format!("ALTER TABLE {{table}} ALTER COLUMN {name} SET NOT NULL");
+        Some(Remedy::Statements(format!("{add};\n{fill};\n{close}")))
+    };
+    let constant = |value: &str| {
+        let add = format!("ADD COLUMN {name} {wanted} NOT NULL DEFAULT {value}, ALTER COLUMN {name} DROP DEFAULT");
+        Some(Remedy::Statements(format!("ALTER TABLE {{table}} {add}")))
+    };
+    match name {
+        "page_number" | "page_size" => constant("0"),
+        "request_payload" => constant("'{}'"),
+        "ingested_at_utc" => constant("now()"),
+        "id" => filled("payload ->> 'Id'"),
+        // The second in which the record was changed: the narrowest window that holds it.
+        "extract_window_start_utc" => {
+            filled("coalesce((payload #>> '{MetaData,LastUpdatedTime}')::timestamptz, ingested_at_utc)")
+        }
+        "extract_window_end_utc" => filled(
+            "coalesce((payload #>> '{MetaData,LastUpdatedTime}')::timestamptz, ingested_at_utc) + interval '1 second'",
+        ),
+        _ => None,
+    }
+}
+
+/// The expression that makes the one type of the other. Times without zone are UTC, as their names say.
+fn conversion(name: &str, found: &str, wanted: &str) -> Option<String> {
+    let is_text = matches!(found, "text" | "character varying" | "character");
+    let is_number = matches!(found, "bigint" | "smallint" | "integer" | "numeric");
+    match wanted {
+        "text" => (is_text || is_number || found == "uuid").then(|| format!("rtrim({name}::text)")),
+        "jsonb" if found == "json" => Some(format!("{name}::jsonb")),
+        // A request kept as text may be a bare statement.
+        "jsonb" if is_text && name == "request_payload" => {
+            Some(format!("CASE WHEN {name} ~ '^\\s*[\\[{{]' THEN {name}::jsonb ELSE to_jsonb({name}::text) END"))
+        }
+        "jsonb" if is_text => Some(format!("{name}::jsonb")),
+        "integer" => (is_text || is_number).then(|| format!("{name}::integer")),
+        TIMESTAMPTZ if is_text => Some(format!("nullif(trim({name}), '')::timestamptz")),
+        TIMESTAMPTZ if matches!(found, "timestamp without time zone" | "date") => {
+            Some(format!("{name}::timestamp AT TIME ZONE 'UTC'"))
+        }
+        _ => None,
+    }
+}
+
+/// The statements that bring a table there, each with its end; the reason if that cannot be done.
+pub(super) fn upgrade(table: &str, differences: &[Difference]) -> Result<String, String> {
+    let cannot: Vec<&str> =
+        differences.iter().filter(|found| found.remedy.is_none()).map(|found| found.what.as_str()).collect();
+    if !cannot.is_empty() {
+        return Err(cannot.join("; "));
+    }
+    let mut sql = String::new();
+    // In one pass over the table.
+    let alter = differences.iter().filter_map(|found| match &found.remedy {
+        Some(Remedy::Alter(action)) => Some(action.as_str()),
+        _ => None,
+    });
+    let alter: Vec<&str> = alter.collect();
+    if !alter.is_empty() {
+        sql.push_str(&format!("ALTER TABLE {table}\n    {};\n", alter.join(",\n    ")));
+    }
+    for found in differences {
+        if let Some(Remedy::Statements(statements)) = &found.remedy {
+            sql.push_str(&format!("{};\n", statements.replace("{table}", table)));
+        }
+    }
+    Ok(sql)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &str, type_name: &str) -> Column {
+        Column { name: name.into(), type_name: type_name.into(), is_not_null: false, has_default: false }
+    }
+
+    fn right() -> Vec<Column> {
+        COLUMNS.iter().map(|(name, type_name)| column(name, type_name)).collect()
+    }
+
+    #[test]
+    fn a_table_that_is_right_but_for_nulls_and_more_columns_is_taken() {
+        let mut columns = right();
+        columns.push(column("notes", "text"));
+        let shape = Shape { columns, has_unique_id: true, has_primary_key: true };
+        assert_eq!(shape.differences(), []);
+    }
+
+    #[test]
+    fn what_cannot_be_converted_is_named() {
+        let mut columns = right();
+        columns[1].type_name = "bytea".into();
+        columns[5].type_name = "jsonb".into();
+        let shape = Shape { columns, has_unique_id: false, has_primary_key: true };
+        let differences = shape.differences();
+        assert_eq!(differences.len(), 3);
+        assert_eq!(
+            upgrade("t", &differences).unwrap_err(),
+            "column payload is bytea, not jsonb; column page_number is jsonb, not integer"
+        );
+        assert_eq!(upgrade("t", &differences[2..]).unwrap(), "ALTER TABLE t ADD UNIQUE (id);\n");
+    }
+}
