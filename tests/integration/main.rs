@@ -8,6 +8,7 @@ mod bad_input;
 mod exactness;
 mod faults;
 mod landing;
+mod loading;
 mod recorded;
 mod sandbox;
 mod support;

@@ -140,8 +140,8 @@ fn addition(name: &str, wanted: &str) -> Option<Remedy> {
         Some(Remedy::Statements(format!("{add};\n{fill};\n{close}")))
     };
     let constant = |value: &str| {
-        let add = format!("ADD COLUMN {name} {wanted} NOT NULL DEFAULT {value}, ALTER COLUMN {name} DROP DEFAULT");
-        Some(Remedy::Statements(format!("ALTER TABLE {{table}} {add}")))
+        let add = format!("ALTER TABLE {{table}} ADD COLUMN {name} {wanted} NOT NULL DEFAULT {value}");
+        Some(Remedy::Statements(format!("{add};\nALTER TABLE {{table}} ALTER COLUMN {name} DROP DEFAULT")))
     };
     match name {
         "page_number" | "page_size" => constant("0"),

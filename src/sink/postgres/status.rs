@@ -195,10 +195,8 @@ fn quote_literal(text: &str) -> String {
 
 /// Name and statement of each check.
 fn checks_of(file: &str) -> impl Iterator<Item = (&str, &str)> {
-    file.split("\n-- ").filter_map(|section| {
-        let (name, rest) = section.strip_prefix("check: ")?.split_once('\n')?;
-        Some((name, rest))
-    })
+    let checks = file.split("\n-- show: ").next().unwrap_or_default();
+    checks.split("\n-- check: ").skip(1).filter_map(|section| section.split_once('\n'))
 }
 
 /// Whole days of `committed` without a record, in stretches.
