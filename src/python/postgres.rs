@@ -9,7 +9,7 @@ use super::error::to_python;
 use super::runtime;
 use crate::demo::{Durability, EmbeddedPostgres as Running};
 
-/// A real Postgres with its data below one directory. Not durable: for tests.
+/// A real Postgres with its data below one directory; unless asked for, not durable: for tests.
 #[pyclass(module = "qbo_rs._core")]
 pub(super) struct EmbeddedPostgres {
     running: Running,
@@ -18,12 +18,21 @@ pub(super) struct EmbeddedPostgres {
 #[pymethods]
 impl EmbeddedPostgres {
     #[new]
-    fn new(py: Python<'_>, binaries: PathBuf, directory: PathBuf) -> PyResult<Self> {
-        let started = py.detach(|| Running::start(&binaries, &directory, Durability::None));
+    #[pyo3(signature = (binaries, directory, *, durable=false))]
+    fn new(py: Python<'_>, binaries: PathBuf, directory: PathBuf, durable: bool) -> PyResult<Self> {
+        let durability = if durable { Durability::Full } else { Durability::None };
+        let started = py.detach(|| Running::start(&binaries, &directory, durability));
         let running = started.map_err(|error| to_python(py, &error))?;
         let server = running.clone();
         runtime::block_on(py, async move { server.create_database().await })?;
         Ok(Self { running })
+    }
+
+    /// Starts a server that has its database, without connecting to it.
+    #[staticmethod]
+    fn start_only(py: Python<'_>, binaries: PathBuf, directory: PathBuf) -> PyResult<Self> {
+        let started = py.detach(|| Running::start(&binaries, &directory, Durability::None));
+        Ok(Self { running: started.map_err(|error| to_python(py, &error))? })
     }
 
     /// How to reach it, as environment variables.

@@ -1,0 +1,180 @@
+"""Killed at any instant, and a server that goes away: the table ends as if nothing had happened."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+from conftest import Database, report_of
+from test_tokens import environment_of, finish, run, start
+
+import qbo_rs
+from qbo_rs import _core
+from qbo_rs.__main__ import find_postgres
+
+KILLS = int(os.environ.get("CRASHES", "20"))
+RESTARTS = int(os.environ.get("RESTARTS", "4"))
+# Fifty windows, each with requests of its own.
+RANGE = ("--start", "2024-01-01", "--end", "2025-11-30", "--chunk", "14d", "--strict-windows", "--page-size", "7")
+BACKFILL = ("backfill", "invoices", *RANGE)
+TRUTH = ("Invoice", "2024-01-01", "2025-11-30")
+
+
+@pytest.fixture(scope="module")
+def qbo():
+    with qbo_rs.sandbox(customers=5, items=5, invoices=400, others=0, limits=False) as sandbox:
+        yield sandbox
+
+
+def wait_for(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.005)
+
+
+def table(database):
+    """Return all that matters in the table: not when, and by which run."""
+    columns = "id, payload, extract_window_start_utc, extract_window_end_utc, page_number, page_size, request_payload"
+    return database.query(f"SELECT {columns} FROM raw.qb_invoices ORDER BY id")
+
+
+def committed(database):
+    statement = "SELECT window_start_utc FROM qbo.windows WHERE committed_at_utc IS NOT NULL"
+    return {start for (start,) in database.query(statement)}
+
+
+def exists(database):
+    return database.query("SELECT to_regclass('qbo.runs') IS NOT NULL AND to_regclass('raw.qb_invoices') IS NOT NULL")[
+        0
+    ][0]
+
+
+@pytest.mark.timeout(600)
+def test_a_backfill_killed_at_any_instant_is_resumed_to_the_same_table(qbo, database, tmp_path):
+    seed = int(os.environ.get("SEED", str(random.randrange(10**6))))
+    print(f"SEED={seed}")
+    random.seed(seed)
+    environment = environment_of(qbo, database.environment)
+    begin = time.monotonic()
+    undisturbed = run((*BACKFILL, "--json"), environment, tmp_path)
+    whole = time.monotonic() - begin
+    assert len(report_of(undisturbed)["runs"][0]["windows"]) == 50
+    expected = table(database)
+    assert {row[0] for row in expected} == set(qbo.truth(*TRUTH))
+    instants = []
+    for _ in range(KILLS):
+        database.execute("DROP SCHEMA raw, qbo CASCADE")
+        process = start(BACKFILL, environment, tmp_path)
+        time.sleep(random.uniform(0, whole))
+        process.send_signal(signal.SIGKILL)
+        finish(process)
+        done = committed(database) if exists(database) else set()
+        instants.append(len(done))
+        requests = qbo.stats()["data_requests"]
+        resumed = run((*BACKFILL, "--resume", "--json"), environment, tmp_path)
+        assert resumed.returncode == 0, resumed.stderr
+        windows = report_of(resumed)["runs"][0]["windows"]
+        assert sum(window["status"] == "skipped" for window in windows) == len(done)
+        assert sum(window["status"] == "done" for window in windows) == 50 - len(done)
+        # What was done is not asked for again.
+        sent = sum(window["requests"] for window in windows if window["status"] == "done")
+        assert qbo.stats()["data_requests"] - requests == sent
+        assert table(database) == expected
+        (ledger,) = database.query("SELECT sum(inserted) FROM qbo.windows")[0]
+        assert ledger == len(expected), "the ledger tells the truth"
+        states = database.query("SELECT status, count(*) FROM qbo.windows GROUP BY 1")
+        assert states == [("done", 50)]
+        runs = sorted(status for (status,) in database.query("SELECT status FROM qbo.runs"))
+        assert runs in (["ok"], ["ok", "running"], ["ok", "ok"])
+    print(f"{KILLS} kills, with so many of 50 windows committed: {sorted(instants)}")
+
+
+def test_a_window_that_kills_its_process_is_given_up_and_the_others_are_loaded(qbo, database, tmp_path):
+    environment = environment_of(qbo, database.environment, {"QBO_MAX_ATTEMPTS": "2"})
+    line = ("backfill", "invoices", "--start", "2024-01-01", "--end", "2024-05-01", "--chunk", "month", "--strict-windows")
+    qbo.fault("hang", on="query", contains="Time >= '2024-02-01", times=0)
+    try:
+        for attempt in (1, 2):
+            process = start((*line, "--resume"), environment, tmp_path)
+            tried = f"SELECT count(*) FROM qbo.windows WHERE status = 'running' AND attempts = {attempt}"
+            wait_for(lambda: exists(database) and len(committed(database)) == 3)
+            wait_for(lambda tried=tried: database.query(tried) == [(1,)])
+            process.send_signal(signal.SIGKILL)
+            finish(process)
+        third = run((*line, "--resume", "--json"), environment, tmp_path, timeout=20)
+    finally:
+        qbo.clear_faults()
+    (window,) = [window for window in report_of(third)["runs"][0]["windows"] if window["status"] != "skipped"]
+    assert "begun 2 times and never ended" in window["error"]
+    assert third.returncode == 1
+    assert "stuck [2024-02-01" in run(("status",), environment, tmp_path).stdout
+    assert run((*line, "--resume", "--max-attempts", "0"), environment, tmp_path).returncode == 0
+
+
+class Server:
+    """A Postgres of one test's own, that can be ended without a word."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.start()
+
+    def start(self) -> None:
+        # Durable: what was committed must be there after the end.
+        self.running = _core.EmbeddedPostgres(find_postgres(), self.directory, durable=True)
+
+    def stop_at_once(self) -> None:
+        pid = int((self.directory / "data" / "postmaster.pid").read_text().split()[0])
+        # As `pg_ctl stop -m immediate`.
+        os.kill(pid, signal.SIGQUIT)
+        wait_for(lambda: not Path(f"/proc/{pid}").exists())
+
+    def database(self) -> Database:
+        names = ("PG_USER", "PG_PASSWORD", "PG_HOST", "PG_PORT", "PG_DB")
+        return Database("postgresql://{}:{}@{}:{}/{}".format(*(self.running.environment[name] for name in names)))
+
+
+@pytest.fixture
+def server(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("postgres")
+    for above in (directory, *directory.parents):
+        if above.owner() == "root" and str(above).startswith("/tmp/"):  # noqa: S108
+            # Root's server runs as nobody, who must get in.
+            above.chmod(above.stat().st_mode | 0o011)
+    server = Server(directory)
+    yield server
+    server.running.stop()
+
+
+@pytest.mark.timeout(300)
+def test_a_server_that_restarts_in_mid_run_costs_time_and_nothing_else(qbo, server, tmp_path):
+    database = server.database()
+    environment = environment_of(qbo, database.environment)
+    assert run(BACKFILL, environment, tmp_path).returncode == 0
+    expected = table(database)
+    database.execute("DROP SCHEMA raw, qbo CASCADE")
+    process = start((*BACKFILL, "--json"), environment, tmp_path)
+    stops = 0
+    for number in range(RESTARTS):
+        # Each time after some more windows.
+        def is_further(least=1 + number * 45 // RESTARTS):
+            try:
+                return process.poll() is not None or (exists(database) and len(committed(database)) >= least)
+            except psycopg.OperationalError:
+                return False
+
+        wait_for(is_further)
+        if process.poll() is None:
+            server.stop_at_once()
+            stops += 1
+            server.start()
+    ended = finish(process, timeout=200)
+    assert stops > 0
+    assert ended.returncode == 0, ended.stderr
+    assert "the window is read again" in ended.stderr
+    assert {window["status"] for window in report_of(ended)["runs"][0]["windows"]} == {"done"}
+    assert table(database) == expected
+    print(f"{stops} restarts in mid-run")
