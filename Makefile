@@ -8,7 +8,7 @@ CARGO_FLAGS := --locked
 # Clients of others that the tests run against the sandbox, each in an environment of its own.
 CLIENTS := .venv/clients/python-quickbooks/.installed .venv/clients/tap-quickbooks/.installed
 
-.PHONY: help demo stop-demo wheel test lint test-rust test-python soak bench clean
+.PHONY: help demo stop-demo wheel test lint test-rust test-python soak bench bench-growth clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -38,15 +38,20 @@ lint: .venv/.dev .venv/.wheel ## Formatters, linters, types, stubs
 test-rust: .venv/.dev .venv/.wheel ## Rust tests, on a throw-away Postgres
 	$(BIN)/python tests/with_postgres.py cargo test $(CARGO_FLAGS)
 
-test-python: .venv/.dev .venv/.wheel $(CLIENTS) ## Python tests of the installed wheel, on a throw-away Postgres
+test-python: .venv/.dev .venv/.wheel $(CLIENTS) .venv/.debian ## Python tests of the installed wheel, on a throw-away Postgres
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2
 
-soak: .venv/.dev .venv/.wheel ## Randomised tests for longer; PROPTEST_CASES and SCHEDULES set how long
+soak: .venv/.dev .venv/.wheel .venv/.debian ## Randomised tests for longer: SCHEDULES, PROPTEST_CASES, KILLS, CRASHES, RESTARTS, LIMIT_SECONDS
+	KILLS=$${KILLS:-200} CRASHES=$${CRASHES:-100} RESTARTS=$${RESTARTS:-20} LIMIT_SECONDS=$${LIMIT_SECONDS:-180} $(BIN)/python tests/with_postgres.py \
+		$(BIN)/python -m pytest -s --timeout 1800 tests/python/test_tokens.py tests/python/test_crash.py
 	SCHEDULES=$${SCHEDULES:-5000} PROPTEST_CASES=$${PROPTEST_CASES:-200000} $(BIN)/python tests/with_postgres.py cargo test $(CARGO_FLAGS) --release
 
 bench: .venv/.dev .venv/.wheel ## Rows a second beside hand-made COPY, and pages a second of the sandbox
 	$(BIN)/python benches/backfill.py
 	$(BIN)/python benches/sandbox.py
+
+bench-growth: .venv/.dev .venv/.wheel ## What a million invoices take on disk, some minutes and 8 GB
+	$(BIN)/python benches/growth.py
 
 clean: ## Remove what was built; data of the demo stays
 	rm -rf .venv dist target
@@ -56,6 +61,12 @@ clean: ## Remove what was built; data of the demo stays
 
 .venv/.dev: requirements-dev.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	touch $@
+
+# A Postgres with TLS, a pooler, and what makes certificates. Only root can install them; without them their tests say so.
+.venv/.debian: | .venv/bin/python
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! { command -v pgbouncer && ls /usr/lib/postgresql/*/bin/postgres; } >/dev/null 2>&1; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql pgbouncer openssl >/dev/null; fi
 	touch $@
 
 .venv/clients/%/.installed: tests/clients/%.txt | .venv/bin/python

@@ -35,4 +35,8 @@ class Settings(TypedDict, total=False):
     pg_user: str  # PG_USER
     pg_password: str  # PG_PASSWORD
     pg_sslmode: str  # PG_SSLMODE
+    pg_sslrootcert: str  # PG_SSLROOTCERT
+    pg_lock_timeout_s: float  # PG_LOCK_TIMEOUT_S
+    pg_statement_timeout_s: float  # PG_STATEMENT_TIMEOUT_S
+    max_attempts: int  # QBO_MAX_ATTEMPTS
     landing_dir: str  # QBO_LANDING_DIR

@@ -95,7 +95,17 @@ def test_a_backfill_killed_at_any_instant_is_resumed_to_the_same_table(qbo, data
 
 def test_a_window_that_kills_its_process_is_given_up_and_the_others_are_loaded(qbo, database, tmp_path):
     environment = environment_of(qbo, database.environment, {"QBO_MAX_ATTEMPTS": "2"})
-    line = ("backfill", "invoices", "--start", "2024-01-01", "--end", "2024-05-01", "--chunk", "month", "--strict-windows")
+    line = (
+        "backfill",
+        "invoices",
+        "--start",
+        "2024-01-01",
+        "--end",
+        "2024-05-01",
+        "--chunk",
+        "month",
+        "--strict-windows",
+    )
     qbo.fault("hang", on="query", contains="Time >= '2024-02-01", times=0)
     try:
         for attempt in (1, 2):

@@ -16,9 +16,9 @@ import qbo_rs
 from qbo_rs import _core
 
 DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-NEEDS_DEBIAN = pytest.mark.skipif(not DEBIAN, reason="Debian's postgresql is not installed; `make test` as root installs it")
+NEEDS_DEBIAN = pytest.mark.skipif(not DEBIAN, reason="needs Debian's postgresql: `make test` as root installs it")
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-NEEDS_POOLER = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed; `make test` as root installs it")
+NEEDS_POOLER = pytest.mark.skipif(PGBOUNCER is None, reason="needs pgbouncer: `make test` as root installs it")
 
 
 def openssl(*arguments):
@@ -138,8 +138,8 @@ def pooler(database, tmp_path):
     users.write_text(f'"{settings["pg_user"]}" "{settings["pg_password"]}"\n')
     configuration = tmp_path / "pgbouncer.ini"
     configuration.write_text(
-        f"[databases]\n* = host={settings['pg_host']} port={settings['pg_port']}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
-        f"listen_port = {port}\nauth_type = scram-sha-256\nauth_file = {users}\npool_mode = transaction\n"
+        f"[databases]\n* = host={settings['pg_host']} port={settings['pg_port']}\n[pgbouncer]\n"
+        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = scram-sha-256\nauth_file = {users}\npool_mode = transaction\n"
         f"default_pool_size = 24\nunix_socket_dir =\n"
     )
     open_to_nobody(tmp_path)
