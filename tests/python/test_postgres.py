@@ -139,8 +139,8 @@ def pooler(database, tmp_path):
     configuration = tmp_path / "pgbouncer.ini"
     configuration.write_text(
         f"[databases]\n* = host={settings['pg_host']} port={settings['pg_port']}\n[pgbouncer]\n"
-        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = scram-sha-256\nauth_file = {users}\npool_mode = transaction\n"
-        f"default_pool_size = 24\nunix_socket_dir =\n"
+        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = scram-sha-256\nauth_file = {users}\n"
+        f"pool_mode = transaction\ndefault_pool_size = 24\nunix_socket_dir =\n"
     )
     open_to_nobody(tmp_path)
     for file in (users, configuration):
