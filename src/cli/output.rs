@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use crate::demo::Demo;
 use crate::domain::instant::format_instant;
-use crate::domain::{Report, RunReport, Verification, VerificationReport, WindowStatus};
+use crate::domain::{ConnectionReport, Report, RunReport, Verification, VerificationReport, WindowStatus};
 use crate::error::{Error, Result};
 use crate::sandbox::Sandbox;
 use crate::sink::postgres::Upgrade;
@@ -55,6 +55,9 @@ pub(super) fn table(report: &Report) {
     }
     for run in &report.runs {
         notes(run, &mut out);
+    }
+    if let Some(ConnectionReport { realm_id, days_left: Some(days), monthly_reads, .. }) = &report.connection {
+        let _ = writeln!(out, "connection to company {realm_id}: {days} days left, {monthly_reads} reads this month");
     }
     text(&out);
 }

@@ -237,6 +237,37 @@ async fn tables_made_by_hand_are_refused_by_name_upgraded_in_place_and_loaded() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn steps_are_taken_once_whoever_comes_first_and_over_tables_of_before() {
+    let (sandbox, database, app) = parts().await;
+    // A ledger as it was made before there were steps.
+    let before = concat!(
+        "CREATE SCHEMA qbo; ",
+        include_str!("../../src/postgres/migrations/0001_ledger.sql"),
+        "INSERT INTO qbo.windows VALUES ('raw', '9', 'items', '2024-01-01', '2024-02-01', 'r', 1, 2, 2, 0, 0, 0, 1, 0)"
+    );
+    database.client.batch_execute(before).await.unwrap();
+    let all = (0..8).map(|_| {
+        let app = app.clone();
+        tokio::spawn(async move { app.migrate("raw", false).await })
+    });
+    for one in all.collect::<Vec<_>>() {
+        one.await.unwrap().unwrap();
+    }
+    assert_eq!(database.number("SELECT count(*) FROM qbo.migrations").await, 3);
+    let kept = "SELECT count(*) FROM qbo.windows WHERE status = 'done' AND committed_at_utc IS NOT NULL AND rows = 2";
+    assert_eq!(database.number(kept).await, 1);
+    // By hand as well, and twice.
+    let ddl = qbo_rs::sink::postgres::ddl("raw", qbo_rs::domain::EntityRegistry::default().all()).unwrap();
+    for _ in 0..2 {
+        database.client.batch_execute(&ddl).await.unwrap();
+    }
+    assert_eq!(database.number("SELECT count(*) FROM qbo.migrations").await, 3);
+    assert_complete(&app.backfill(&whole_range(&["items"], "year", 1000)).await.unwrap());
+    assert_eq!(database.rows("raw.qb_items").await, truth(&sandbox, "Item"));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_upgraded_is_named_and_nothing_is_changed() {
     let (_sandbox, database, app) = parts().await;
     let tables = "CREATE SCHEMA raw; CREATE TABLE raw.qb_customers (id varchar, payload jsonb); \

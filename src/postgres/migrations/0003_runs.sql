@@ -1,5 +1,5 @@
 -- What was started, and what became of it. A run that was killed stays 'running'.
-CREATE TABLE qbo.runs (
+CREATE TABLE IF NOT EXISTS qbo.runs (
     run_id          text PRIMARY KEY,
     schema_name     text NOT NULL,
     realm_id        text NOT NULL,
@@ -23,23 +23,23 @@ CREATE TABLE qbo.runs (
     -- The first failure.
     error           text
 );
-CREATE INDEX runs_by_start ON qbo.runs (schema_name, entity, started_at_utc);
+CREATE INDEX IF NOT EXISTS runs_by_start ON qbo.runs (schema_name, entity, started_at_utc);
 -- A window now has a row from its first attempt on. It covers its time once committed_at_utc is set, whatever a later
 -- attempt comes to: what was committed stays.
 ALTER TABLE qbo.windows
     ALTER COLUMN committed_at_utc DROP NOT NULL,
     ALTER COLUMN committed_at_utc DROP DEFAULT,
     -- Of the last attempt: running (or killed), done, failed, or stuck: killed its process too often.
-    ADD COLUMN status text NOT NULL DEFAULT 'done' CHECK (status IN ('running', 'done', 'failed', 'stuck')),
+    ADD COLUMN IF NOT EXISTS status text NOT NULL DEFAULT 'done' CHECK (status IN ('running', 'done', 'failed', 'stuck')),
     -- Attempts in a row that did not end.
-    ADD COLUMN attempts int NOT NULL DEFAULT 1,
-    ADD COLUMN error text,
-    ADD COLUMN started_at_utc timestamptz,
+    ADD COLUMN IF NOT EXISTS attempts int NOT NULL DEFAULT 1,
+    ADD COLUMN IF NOT EXISTS error text,
+    ADD COLUMN IF NOT EXISTS started_at_utc timestamptz,
     -- Of payloads.
-    ADD COLUMN bytes bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS bytes bigint NOT NULL DEFAULT 0,
     -- Waiting for pages, and storing them.
-    ADD COLUMN extract_ms bigint NOT NULL DEFAULT 0,
-    ADD COLUMN load_ms bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS extract_ms bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS load_ms bigint NOT NULL DEFAULT 0,
     ALTER COLUMN pages SET DEFAULT 0,
     ALTER COLUMN rows SET DEFAULT 0,
     ALTER COLUMN inserted SET DEFAULT 0,
