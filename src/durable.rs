@@ -54,3 +54,15 @@ pub(crate) fn private() -> OpenOptions {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
 }
+
+/// Makes a directory, and those above it, for nobody else; one that is there is left as it is.
+#[cfg(unix)]
+pub(crate) fn make_private_directory(directory: &Path) -> io::Result<()> {
+    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).recursive(true).create(directory)
+}
+
+/// Makes a directory, and those above it; one that is there is left as it is.
+#[cfg(not(unix))]
+pub(crate) fn make_private_directory(directory: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(directory)
+}

@@ -77,9 +77,13 @@ impl App {
     /// Begins a login. The browser comes back to `redirect_uri`, which the app must list.
     ///
     /// # Errors
-    /// Settings; nowhere to keep tokens.
-    pub fn begin_login(&self, redirect_uri: &str) -> Result<Consent> {
+    /// Settings; nowhere to keep tokens: nobody shall consent in vain.
+    pub async fn begin_login(&self, redirect_uri: &str) -> Result<Consent> {
         let oauth = self.storing_oauth()?;
+        let store = Home::open(&self.settings, &oauth).await?.token_store("login", key(&oauth)?).await?;
+        store.accounts().await?;
+        let lease = store.lock().await?;
+        store.release(lease).await;
         let redirect_uri = redirect_uri
             .parse()
             .map_err(|_| Error::config("redirect-uri", format!("'{redirect_uri}' is not a URL")))?;

@@ -88,7 +88,10 @@ fn done<T>(outcome: Result<T, i32>, show: impl FnOnce(T) -> Result<i32>) -> Resu
 }
 
 fn login(app: &App, redirect_uri: &str, paste: bool, no_browser: bool, json: bool) -> Result<i32> {
-    let consent = app.begin_login(redirect_uri)?;
+    let consent = match block_on(app.begin_login(redirect_uri))? {
+        Ok(consent) => consent,
+        Err(code) => return Ok(code),
+    };
     let tell = |text: &str| _ = writeln!(std::io::stderr(), "{text}");
     let finish = |consent: &Consent, callback: &Callback| {
         let connection = block_on(app.finish_login(consent, callback))?;

@@ -208,11 +208,12 @@ impl EmbeddedPostgres {
         std::fs::remove_file(&for_initdb).map_err(io_failed)?;
         outcome?;
         let mut settings = OpenOptions::new().append(true).open(aside.join("postgresql.conf")).map_err(io_failed)?;
-        let durable = if durability == Durability::Full { "on" } else { "off" };
+        // A server of tests has many of them at once.
+        let (durable, connections) = if durability == Durability::Full { ("on", 100) } else { ("off", 400) };
         writeln!(
             settings,
             "listen_addresses = '{HOST}'\nunix_socket_directories = ''\nfsync = {durable}\nsynchronous_commit = {durable}\n\
-             full_page_writes = {durable}\ninclude_if_exists = 'port.conf'"
+             full_page_writes = {durable}\nmax_connections = {connections}\ninclude_if_exists = 'port.conf'"
         )
         .map_err(io_failed)?;
         std::fs::rename(&aside, self.data()).map_err(io_failed)

@@ -29,7 +29,7 @@ impl FileState {
     pub fn temporary(name: &str) -> Result<Self> {
         let directory = std::env::temp_dir().join(format!("qbo_rs-{}", user()));
         let refuse = |reason: String| Error::config("TMPDIR", format!("{}: {reason}", directory.display()));
-        make_private(&directory).map_err(|e| refuse(e.to_string()))?;
+        durable::make_private_directory(&directory).map_err(|e| refuse(e.to_string()))?;
         if !is_ours(&directory) {
             return Err(refuse("belongs to somebody else".to_owned()));
         }
@@ -56,17 +56,6 @@ impl SharedState for FileState {
         // Held for microseconds, by whoever holds it: not worth a thread.
         Box::pin(async move { change_file(&self.path, change).map_err(|e| Error::landing(&self.path, e)) })
     }
-}
-
-#[cfg(unix)]
-fn make_private(directory: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
-}
-
-#[cfg(not(unix))]
-fn make_private(directory: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(directory)
 }
 
 #[cfg(unix)]

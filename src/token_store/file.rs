@@ -66,6 +66,11 @@ impl FileTokenStore {
         }
     }
 
+    /// Makes the directory of the file, for nobody else, if it is not there.
+    fn make_place(&self) -> Result<()> {
+        durable::make_private_directory(durable::directory_of(&self.path)).map_err(|e| self.unusable(e))
+    }
+
     fn unusable(&self, reason: impl std::fmt::Display) -> Error {
         Error::config("QBO_TOKEN_STORE", format!("{}: {reason}", self.path.display()))
     }
@@ -106,6 +111,7 @@ impl TokenStore for FileTokenStore {
 
     async fn lock(&self) -> Result<FileLease> {
         let path = durable::beside(&self.path, &format!("{}.lock", self.realm_id));
+        self.make_place()?;
         // The operating system has no other way to wait for it.
         let locked = tokio::task::spawn_blocking(move || durable::lock(&path)).await;
         locked.map_err(|e| Error::Internal(e.to_string()))?.map(FileLease).map_err(|e| self.unusable(e))
@@ -180,6 +186,17 @@ mod tests {
         for entry in std::fs::read_dir(directory.path()).unwrap() {
             assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn its_directory_is_made_and_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let inner = directory.path().join("qbo/tokens");
+        let key = Key::new(&Secret::new("hush"), None).unwrap();
+        save(&FileTokenStore::new(&inner.join("t.json"), "1", key), "t").await;
+        assert_eq!(std::fs::metadata(&inner).unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[tokio::test]

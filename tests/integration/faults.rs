@@ -16,7 +16,7 @@ use crate::support::{Database, app, truth, whole_range};
 
 /// A cell takes tries with back-off, perhaps an open circuit; never this long.
 const LIMIT: Duration = Duration::from_secs(90);
-const SIDE_BY_SIDE: usize = 48;
+const SIDE_BY_SIDE: usize = 32;
 const PAGE: i64 = 10;
 
 const FAULTS: [&str; 20] = [

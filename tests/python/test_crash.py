@@ -188,3 +188,30 @@ def test_a_server_that_restarts_in_mid_run_costs_time_and_nothing_else(qbo, serv
     assert {window["status"] for window in report_of(ended)["runs"][0]["windows"]} == {"done"}
     assert table(database) == expected
     print(f"{stops} restarts in mid-run")
+
+
+def test_reading_an_unchanged_range_again_writes_no_row_and_next_to_no_log(qbo, server, tmp_path):
+    database = server.database()
+    environment = environment_of(qbo, database.environment)
+    line = ("backfill", "invoices", "--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "900d")
+
+    def log_of_a_run():
+        written = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint"
+        ((before,),) = database.query(written)
+        assert run(line, environment, tmp_path).returncode == 0
+        return database.query(written)[0][0] - before
+
+    def versions():
+        counts = "SELECT n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables WHERE relname = 'qb_invoices'"
+        return database.query(counts)[0]
+
+    first = log_of_a_run()
+    wait_for(lambda: versions()[0] == 400)
+    second = log_of_a_run()
+    # What the backend of the run counted is reported when it ends, at the latest.
+    wait_for(
+        lambda: database.query("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'qbo_rs'") == [(0,)]
+    )
+    assert versions() == (400, 0, 0)
+    print(f"{first} bytes of write-ahead log for 400 invoices, {second} for reading them again")
+    assert second * 10 < first

@@ -250,6 +250,12 @@ def test_login_needs_somewhere_to_keep_tokens(qbo, tmp_path):
     assert (ended.returncode, "nowhere to keep tokens" in ended.stderr) == (2, True)
 
 
+def test_login_looks_at_the_store_before_anybody_consents(qbo, tmp_path):
+    (tmp_path / "notes.txt").write_text("my notes")
+    ended = run(("auth", "login", "--paste"), environment_of(qbo, {"QBO_TOKEN_STORE": "notes.txt"}), tmp_path)
+    assert (ended.returncode, "is not a token store" in ended.stderr, "http" in ended.stderr) == (2, True, False)
+
+
 def test_import_proves_the_token_first(qbo, store, tmp_path):
     environment = environment_of(qbo, store, {"QBO_REFRESH_TOKEN": None})
     file = tmp_path / "token.txt"
