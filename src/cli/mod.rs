@@ -180,6 +180,9 @@ fn parse_page_size(text: &str) -> Result<PageSize> {
     }
 }
 
+/// After a signal: for what was dropped to give back its place among the requests and to say that it was stopped.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(200);
+
 /// Why a call ended without an outcome.
 enum Stop {
     Signal(i32),
@@ -196,6 +199,9 @@ fn block_on<T>(call: impl Future<Output = Result<T>>) -> Result<Result<T, i32>> 
             code = stop_signal() => Err(Stop::Signal(code)),
         }
     });
+    if matches!(outcome, Err(Stop::Signal(_))) {
+        runtime.block_on(async { tokio::time::sleep(LAST_WORDS).await });
+    }
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     match outcome {
         Ok(value) => Ok(Ok(value)),

@@ -158,6 +158,16 @@ impl<W> Current<W> {
     }
 }
 
+impl<S: Source, K: Sink> Drop for Division<'_, S, K> {
+    fn drop(&mut self) {
+        if let Some(window) = self.left.front().filter(|_| self.current.is_begun) {
+            // Its transaction first: it holds a lock on what others will change.
+            drop(self.current.writer.take());
+            self.task.sink.window_abandoned(self.task.opening(*window));
+        }
+    }
+}
+
 impl<S: Source, K: Sink> Division<'_, S, K> {
     async fn read(&mut self) -> Result<()> {
         let SpanTask { source, entity, page_size, .. } = self.task;

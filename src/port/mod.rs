@@ -139,6 +139,10 @@ pub trait Sink: Send + Sync + 'static {
         async {}
     }
 
+    /// The run was stopped in the middle of a window, which is no fault of the window's. Must not block: what is to be done
+    /// is done in the background, if there is time left for it.
+    fn window_abandoned(&self, _opening: WindowOpening) {}
+
     /// Whether the same window may well be stored in a while.
     fn is_passing(&self, _error: &Error) -> bool {
         false

@@ -32,11 +32,19 @@ pub(super) fn block_on<T: Send + 'static>(
         let runtime = runtime.map_err(|e| Stop::Error(Error::Internal(format!("no runtime: {e}"))))?;
         let running = runtime.spawn(without_panics(call));
         let outcome = runtime.block_on(async {
+            let abort = running.abort_handle();
             tokio::select! {
                 joined = running => joined.unwrap_or(Err(Error::Cancelled)).map_err(Stop::Error),
-                interrupt = signal() => Err(Stop::Interrupt(interrupt)),
+                interrupt = signal() => {
+                    abort.abort();
+                    Err(Stop::Interrupt(interrupt))
+                }
             }
         });
+        if matches!(outcome, Err(Stop::Interrupt(_))) {
+            // For what was dropped to give back its place among the requests and to say that it was stopped.
+            runtime.block_on(async { tokio::time::sleep(Duration::from_millis(200)).await });
+        }
         // Drops what still runs: uncommitted windows roll back. Here, still without the GIL, which its threads may be
         // waiting for to log.
         runtime.shutdown_timeout(Duration::from_millis(500));

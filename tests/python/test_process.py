@@ -116,8 +116,16 @@ except KeyboardInterrupt:
         # A second on a quiet machine; tests share theirs.
         assert time.monotonic() - begin < 3
     assert output == "interrupted\n"
-    (committed,) = database.query("SELECT count(*) FROM qbo.windows")[0]
-    assert 0 < committed < 24
+    states = dict(database.query("SELECT status, count(*) FROM qbo.windows GROUP BY 1"))
+    assert 0 < states["done"] < 24
+    assert_stopped(database)
+
+
+def assert_stopped(database):
+    """Assert that what was under way says that it was stopped, and is not taken for killed."""
+    stopped = database.query("SELECT status, error, attempts FROM qbo.windows WHERE status <> 'done'")
+    assert 1 <= len(stopped) <= 4
+    assert set(stopped) == {("failed", "stopped before it was done; committed windows stay", 1)}
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -135,6 +143,7 @@ def test_the_command_stops_on_signals(database, sent, code):
         # A second on a quiet machine; tests share theirs.
         assert time.monotonic() - begin < 3
     assert process.returncode == code
+    assert_stopped(database)
     assert errors.endswith("error: stopped; committed windows stay, and --resume goes on after them\n")
 
 

@@ -105,6 +105,13 @@ impl Sink for PostgresSink {
         self.ledger.fail(opening, error).await;
     }
 
+    fn window_abandoned(&self, opening: WindowOpening) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let ledger = self.ledger.clone();
+            runtime.spawn(async move { ledger.fail(&opening, &Error::Cancelled).await });
+        }
+    }
+
     fn is_passing(&self, error: &Error) -> bool {
         error.is_passing_in_database()
     }
