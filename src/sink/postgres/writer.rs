@@ -240,12 +240,11 @@ type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 impl Transaction {
     async fn begin(pool: &Pool, limits: TransactionLimits) -> Result<Self> {
         let mut transaction = Self { connection: Some(take(pool).await?), copy: None, is_open: true };
-        // Within the transaction, so that nothing stays behind at a pooler that lends connections by transactions. Statements
-        // that other clients have left there may have the names that the driver gives to its own.
+        // Within the transaction, so that nothing stays behind at a pooler that lends connections by transactions.
         let TransactionLimits { lock_timeout, statement_timeout } = limits;
         let (lock, statement) = (lock_timeout.as_millis(), statement_timeout.as_millis());
         let set = format!("SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}");
-        transaction.execute(&format!("BEGIN; DEALLOCATE ALL; {set}; {}", copy_format::CREATE_STAGING)).await?;
+        transaction.execute(&format!("BEGIN; {set}; {}", copy_format::CREATE_STAGING)).await?;
         let sink = transaction.connection()?.copy_in(copy_format::COPY_STAGING).await.map_err(database_error)?;
         transaction.copy = Some(Box::pin(sink));
         transaction.copy(copy_format::header()).await?;
