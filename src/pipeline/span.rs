@@ -55,11 +55,19 @@ impl<S: Source, K: Sink> SpanTask<S, K> {
     pub async fn run(self, windows: VecDeque<Window>) {
         let mut left = windows;
         let mut tries = Tries::default();
+        // Requests and retries of a window that is read again.
+        let mut spent = (0, 0);
         while let (Some(first), Some(last)) = (left.front().copied(), left.back().copied()) {
             let span = Span::new(Window { start: first.start, end: last.end });
             let meter = Meter::default();
-            let mut division =
-                Division { task: &self, span: &span, meter: &meter, left, current: Current::new(), counted: (0, 0) };
+            let mut division = Division {
+                task: &self,
+                span: &span,
+                meter: &meter,
+                left,
+                current: Current::after(std::mem::take(&mut spent)),
+                counted: (0, 0),
+            };
             let outcome = AssertUnwindSafe(division.read()).catch_unwind().await;
             let outcome = outcome.unwrap_or_else(|panic| Err(Error::from_panic(&*panic)));
             let Err(error) = outcome else { return };
@@ -70,6 +78,9 @@ impl<S: Source, K: Sink> SpanTask<S, K> {
                     warn!(phase = K::PHASE, event = "window_retried", entity = self.entity.name, wait_ms = wait.as_millis() as u64;
                         "{}: {error}; the window is read again in {:.1} s", self.entity.name, wait.as_secs_f64());
                     left = std::mem::take(&mut division.left);
+                    spent = division.spent();
+                    // What is left of its transaction must not be kept for the length of the wait.
+                    drop(division);
                     sleep(wait).await;
                     continue;
                 }
@@ -99,7 +110,7 @@ struct Tries {
     made: u32,
 }
 
-/// A server that restarts is back by then: the waits add up to two minutes.
+/// A server that restarts is back by then: the waits add up to a minute and a half.
 const MOST_TRIES: u32 = 8;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -143,15 +154,17 @@ struct Current<W> {
 }
 
 impl<W> Current<W> {
-    fn new() -> Self {
+    /// `spent`: requests and retries that it has cost before.
+    fn after(spent: (u64, u64)) -> Self {
+        let (requests, retries) = spent;
         Self {
             begin: Instant::now(),
             writer: None,
             pages: 0,
             rows: 0,
             bytes: 0,
-            requests: 0,
-            retries: 0,
+            requests,
+            retries,
             waited: Duration::ZERO,
             is_begun: false,
         }
@@ -214,6 +227,12 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
         self.current.requests += requests - self.counted.0;
         self.current.retries += retries - self.counted.1;
         self.counted = (requests, retries);
+    }
+
+    /// Requests and retries that the window being read has cost so far.
+    fn spent(&mut self) -> (u64, u64) {
+        self.count_requests();
+        (self.current.requests, self.current.retries)
     }
 
     async fn divide(&mut self, page: Page) -> Result<()> {
@@ -314,7 +333,7 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
     }
 
     fn end(&mut self, report: WindowReport, ends_run: bool) {
-        let current = std::mem::replace(&mut self.current, Current::new());
+        let current = std::mem::replace(&mut self.current, Current::after((0, 0)));
         let report = WindowReport {
             pages: current.pages,
             requests: current.requests,

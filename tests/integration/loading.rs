@@ -334,6 +334,8 @@ async fn connections_that_are_cut_and_transactions_in_the_way_cost_time_and_noth
     assert!(cuts > 0, "nothing was cut");
     assert_eq!(database.rows("raw.qb_invoices").await, truth(&sandbox, "Invoice"));
     assert_eq!(report.runs[0].totals.rows, 600);
+    // What was asked for in vain is counted too.
+    assert!(report.runs[0].totals.requests >= sandbox.stats().data_requests, "{:?}", sandbox.stats());
     database.drop().await;
 }
 
