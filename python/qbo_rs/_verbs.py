@@ -87,6 +87,7 @@ def _extract_request(
     settings: Mapping[str, Any],
     *,
     strict_windows: bool,
+    resume: bool,
 ) -> str:
     request = {
         "entities": [entity],
@@ -94,6 +95,7 @@ def _extract_request(
         "page_size": _page_size(page_size),
         "out": None if out is None else os.fspath(out),
         "strict_windows": strict_windows,
+        "resume": resume,
         "settings": _settings(settings),
     }
     return json.dumps(request)
@@ -143,6 +145,22 @@ def entities() -> dict[str, str]:
     return dict(_core.entities())
 
 
+def prepare(entity: str | Iterable[str], *, schema: str = "raw", **settings: Unpack[Settings]) -> None:
+    """Make sure that records can be loaded: settings, database, tables. Nothing is sent to QuickBooks.
+
+    Args:
+        entity: A name from :func:`entities`, or several.
+        schema: Schema of the raw tables; it is bound to the company, and tables that are missing are made.
+        **settings: Override the environment.
+
+    Raises:
+        ConfigError: A setting or a table is unusable, or the database cannot be reached.
+
+    """
+    request = {"entities": _entities(entity), "schema": schema, "settings": _settings(settings)}
+    _core.call("prepare", json.dumps(request))
+
+
 def extract(
     entity: str,
     windows: Iterable[AnyWindow],
@@ -150,6 +168,7 @@ def extract(
     page_size: int = 1000,
     out: AnyPath | None = None,
     strict_windows: bool = False,
+    resume: bool = False,
     **settings: Unpack[Settings],
 ) -> Landing:
     """Copy windows of an entity from QuickBooks into landing files.
@@ -162,6 +181,7 @@ def extract(
         page_size: Records in a page, 1 to 1000.
         out: A directory, or one file that ends in ``.jsonl`` or ``.jsonl.zst``; default ``QBO_LANDING_DIR``.
         strict_windows: Give each window requests of its own, see :func:`backfill`.
+        resume: Leave out windows whose files are in the directory already; they are reported as skipped, with path and counts.
         **settings: Override the environment.
 
     Returns:
@@ -173,7 +193,7 @@ def extract(
         RetriableError: The token endpoint gave no usable answer.
 
     """
-    request = _extract_request(entity, windows, page_size, out, settings, strict_windows=strict_windows)
+    request = _extract_request(entity, windows, page_size, out, settings, strict_windows=strict_windows, resume=resume)
     return _landing(_core.call("extract", request))
 
 
@@ -184,10 +204,11 @@ async def extract_async(
     page_size: int = 1000,
     out: AnyPath | None = None,
     strict_windows: bool = False,
+    resume: bool = False,
     **settings: Unpack[Settings],
 ) -> Landing:
     """Do what :func:`extract` does, without blocking the event loop."""
-    request = _extract_request(entity, windows, page_size, out, settings, strict_windows=strict_windows)
+    request = _extract_request(entity, windows, page_size, out, settings, strict_windows=strict_windows, resume=resume)
     return _landing(await _core.call_async("extract", request))
 
 

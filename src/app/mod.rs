@@ -112,6 +112,8 @@ pub struct ExtractRequest {
     pub page_size: PageSize,
     /// Where to.
     pub target: LandingTarget,
+    /// Leave out windows whose files are there already.
+    pub resume: bool,
     /// Give each window requests of its own.
     pub is_strict: bool,
 }
@@ -162,6 +164,7 @@ impl App {
             if request.resume {
                 tell_what_is_skipped(entity.name, &left, &skipped);
             }
+            let skipped = skipped.into_iter().map(WindowReport::skipped).collect();
             let plan = plan(entity, left, skipped, request.page_size);
             plans.push(Plan { is_strict: request.is_strict, ..plan });
         }
@@ -182,6 +185,16 @@ impl App {
         Ok(report)
     }
 
+    /// Makes sure that a load can be done: settings, database, tables, and that the schema is this company's.
+    ///
+    /// # Errors
+    /// What would stop a load before its first window.
+    pub async fn prepare(&self, names: &[String], schema: &str) -> Result<()> {
+        let entities = self.registry.select(names)?;
+        let config = self.settings.qbo()?;
+        PostgresSink::connect(&self.settings.postgres()?, schema, 1).await?.prepare(&config.realm_id, &entities).await
+    }
+
     /// Copies windows from QBO into landing files.
     ///
     /// # Errors
@@ -192,12 +205,20 @@ impl App {
         let sink = Arc::new(LandingSink::new(request.target.clone()));
         sink.prepare()?;
         let (source, watch) = Company::open(&self.settings, &config).await?.into_parts();
-        source.prepare().await?;
-        let plans = entities.into_iter().map(|entity| Plan {
-            is_strict: request.is_strict,
-            ..plan(entity, request.windows.clone(), Vec::new(), request.page_size)
-        });
-        let mut report = self.run(source, sink.clone(), plans.collect()).await;
+        let mut plans = Vec::with_capacity(entities.len());
+        for entity in entities {
+            let landed = match request.resume {
+                true => sink.landed(source.realm_id(), &entity, &request.windows)?,
+                false => Vec::new(),
+            };
+            let done: Vec<Window> = landed.iter().map(WindowReport::window).collect();
+            let left = request.windows.iter().copied().filter(|window| !done.contains(window)).collect();
+            plans.push(Plan { is_strict: request.is_strict, ..plan(entity, left, landed, request.page_size) });
+        }
+        if plans.iter().any(|plan| !plan.windows.is_empty()) {
+            source.prepare().await?;
+        }
+        let mut report = self.run(source, sink.clone(), plans).await;
         report.connection = watch.report().await;
         sink.finish(&mut report)?;
         Ok(report)
@@ -382,7 +403,7 @@ fn tell_what_is_skipped(entity: &str, left: &[Window], skipped: &[Window]) {
         "{entity}: resume {skips}; {next}");
 }
 
-fn plan(entity: EntitySpec, windows: Vec<Window>, skipped: Vec<Window>, page_size: PageSize) -> Plan {
+fn plan(entity: EntitySpec, windows: Vec<Window>, skipped: Vec<WindowReport>, page_size: PageSize) -> Plan {
     Plan { entity, windows, skipped, page_size, concurrency: DEFAULT_CONCURRENCY, is_strict: false }
 }
 

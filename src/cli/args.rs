@@ -87,6 +87,9 @@ pub(super) enum Command {
         /// Give each window requests of its own, even if it is empty
         #[arg(long)]
         strict_windows: bool,
+        /// Leave out the windows whose files are there already
+        #[arg(long)]
+        resume: bool,
         /// Directory, or one file (.jsonl, .ndjson, .json, .txt, perhaps with .zst or .gz); default: QBO_LANDING_DIR
         #[arg(long, value_name = "PATH")]
         out: Option<PathBuf>,

@@ -100,12 +100,13 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
             };
             report(json, block_on(app.backfill(&request))?)
         }
-        Command::Extract { entities, range, page_size, strict_windows, out, lang } => {
+        Command::Extract { entities, range, page_size, strict_windows, resume, out, lang } => {
             let request = ExtractRequest {
                 entities,
                 windows: chunk_range(range.window()?, range.chunk.parse()?),
                 page_size: parse_page_size(&page_size)?,
                 target: LandingTarget::from_path(&out.unwrap_or_else(|| app.settings.landing_dir()))?,
+                resume,
                 is_strict: strict_windows,
             };
             let outcome = block_on(app.extract(&request))?;

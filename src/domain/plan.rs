@@ -1,7 +1,7 @@
 //! What a run is asked to do, checked once at the door.
 
 use crate::domain::instant::parse_instant;
-use crate::domain::{EntitySpec, Window};
+use crate::domain::{EntitySpec, Window, WindowReport};
 use crate::error::{Error, Result};
 
 /// How many records to ask for in one page: 1 to 1000 (qbo-facts 2.3).
@@ -42,8 +42,8 @@ pub struct Plan {
     pub entity: EntitySpec,
     /// The windows to read, oldest first.
     pub windows: Vec<Window>,
-    /// Windows that an earlier run committed; reported, not read.
-    pub skipped: Vec<Window>,
+    /// Windows that an earlier run stored; reported as they are, not read.
+    pub skipped: Vec<WindowReport>,
     /// Records in a page.
     pub page_size: PageSize,
     /// Windows read at the same time.

@@ -34,7 +34,7 @@ pub async fn run<S: Source, K: Sink>(
     let entity = plan.entity.name;
     progress.run_started(entity, plan.windows.len());
     begin_run(&*source, &*sink, &plan, run_id).await;
-    let mut reports: Vec<_> = plan.skipped.iter().copied().map(WindowReport::skipped).collect();
+    let mut reports: Vec<_> = plan.skipped.clone();
     let mut run = Run::new::<S>(&plan);
     let (news, mut events) = mpsc::unbounded_channel();
     let task = SpanTask {
@@ -85,7 +85,7 @@ pub async fn run<S: Source, K: Sink>(
 
 /// The record of runs is for people: without it a run goes on.
 async fn begin_run<S: Source, K: Sink>(source: &S, sink: &K, plan: &Plan, run_id: &str) {
-    let all = || plan.windows.iter().chain(&plan.skipped);
+    let all = || plan.windows.iter().copied().chain(plan.skipped.iter().map(WindowReport::window));
     let (Some(start), Some(end)) = (all().map(|w| w.start).min(), all().map(|w| w.end).max()) else { return };
     let opening = RunOpening {
         run_id: run_id.to_owned(),

@@ -24,6 +24,7 @@ enum Request {
     Extract(ExtractRequest),
     Upsert(LoadRequest),
     Verify(VerifyRequest),
+    Prepare(PrepareJson),
 }
 
 #[derive(Deserialize)]
@@ -49,6 +50,7 @@ struct ExtractJson {
     page_size: i64,
     out: Option<PathBuf>,
     strict_windows: bool,
+    resume: bool,
     settings: BTreeMap<String, String>,
 }
 
@@ -57,6 +59,14 @@ struct ExtractJson {
 struct UpsertJson {
     path: Option<PathBuf>,
     files: Vec<FileJson>,
+    schema: String,
+    settings: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PrepareJson {
+    entities: Vec<String>,
     schema: String,
     settings: BTreeMap<String, String>,
 }
@@ -98,6 +108,7 @@ pub(super) fn parse(verb: &str, request: &str) -> Result<Call> {
         "extract" => extract(read(request)?),
         "upsert" => upsert(read(request)?),
         "verify" => verify(read(request)?),
+        "prepare" => prepare(read(request)?),
         other => Err(Error::Internal(format!("no verb '{other}'"))),
     }
 }
@@ -140,6 +151,7 @@ fn extract(json: ExtractJson) -> Result<Call> {
         windows: json.windows.iter().map(|w| window(&w.start, &w.end)).collect::<Result<_>>()?,
         page_size: PageSize::new(json.page_size)?,
         target: LandingTarget::from_path(&target)?,
+        resume: json.resume,
         is_strict: json.strict_windows,
     };
     Ok(Call { app, request: Request::Extract(request) })
@@ -165,6 +177,10 @@ fn verify(json: VerifyJson) -> Result<Call> {
     Ok(Call { app: app(&json.settings)?, request: Request::Verify(request) })
 }
 
+fn prepare(json: PrepareJson) -> Result<Call> {
+    Ok(Call { app: app(&json.settings)?, request: Request::Prepare(json) })
+}
+
 /// A descriptor's files. Windows that were joined into one file all name that file.
 fn landing_files(files: Vec<FileJson>) -> Result<Landing> {
     let file = |file: FileJson| {
@@ -187,6 +203,9 @@ impl Call {
             Request::Backfill(request) => self.app.backfill(request).await?,
             Request::Extract(request) => self.app.extract(request).await?,
             Request::Upsert(request) => self.app.load(request).await?,
+            Request::Prepare(PrepareJson { entities, schema, .. }) => {
+                return self.app.prepare(entities, schema).await.and_then(|()| to_json(&()));
+            }
             Request::Verify(request) => return to_json(&self.app.verify(request).await?),
         };
         to_json(&report)

@@ -21,10 +21,18 @@ use crate::error::Error;
 /// The exit code of a process that panicked, as Rust has it.
 const PANICKED: i32 = 101;
 
-/// Cuts a range into windows: pairs of instants as text.
+/// Cuts a range into windows: pairs of instants as text. The names are those by which errors call the bounds.
 #[pyfunction]
-fn chunk_range(py: Python<'_>, start: &str, end: &str, chunk: &str) -> PyResult<Vec<(String, String)>> {
-    let windows = parse_range(("start", start), ("end", end)).and_then(|range| Ok(cut(range, chunk.parse()?)));
+#[pyo3(signature = (start, end, chunk, start_name = "start", end_name = "end"))]
+fn chunk_range(
+    py: Python<'_>,
+    start: &str,
+    end: &str,
+    chunk: &str,
+    start_name: &str,
+    end_name: &str,
+) -> PyResult<Vec<(String, String)>> {
+    let windows = parse_range((start_name, start), (end_name, end)).and_then(|range| Ok(cut(range, chunk.parse()?)));
     let windows = windows.map_err(|error| to_python(py, &error))?;
     Ok(windows.into_iter().map(|w| (format_instant(w.start), format_instant(w.end))).collect())
 }
@@ -39,6 +47,12 @@ fn entities() -> Vec<(&'static str, &'static str)> {
 #[pyfunction]
 fn settings() -> Vec<(&'static str, String)> {
     SETTINGS.iter().map(|spec| (spec.name, spec.keyword())).collect()
+}
+
+/// The variables of those settings that must never be shown.
+#[pyfunction]
+fn secret_settings() -> Vec<&'static str> {
+    SETTINGS.iter().filter(|spec| spec.is_secret).map(|spec| spec.name).collect()
 }
 
 /// Runs a verb on a request in JSON; returns the report in JSON. Waits without the GIL.
@@ -88,6 +102,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(chunk_range, module)?)?;
     module.add_function(wrap_pyfunction!(entities, module)?)?;
     module.add_function(wrap_pyfunction!(settings, module)?)?;
+    module.add_function(wrap_pyfunction!(secret_settings, module)?)?;
     module.add_function(wrap_pyfunction!(call, module)?)?;
     module.add_function(wrap_pyfunction!(call_async, module)?)?;
     module.add_function(wrap_pyfunction!(main, module)?)?;

@@ -32,8 +32,13 @@ impl DistinctIds {
     /// Takes note of a page's records.
     pub fn add(&mut self, page: &Page) {
         for record in &page.records {
-            self.has_repeats |= !self.ids.insert(IdKey::new(&record.id));
+            self.insert(&record.id);
         }
+    }
+
+    /// Takes note of a record.
+    pub fn insert(&mut self, id: &str) {
+        self.has_repeats |= !self.ids.insert(IdKey::new(id));
     }
 
     /// How many different records there were.

@@ -4,11 +4,14 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use chrono::{DateTime, Utc};
 use log::warn;
 
-use crate::domain::{LoadCounts, Page, Report, WindowStatus};
+use crate::domain::{EntitySpec, LoadCounts, Page, Report, Window, WindowReport, WindowStatus};
 use crate::error::{Error, Result};
-use crate::landing::{LandingFile, LandingTarget, LandingWriter, PageLines, WRITTEN_AFTER, check, merge};
+use crate::landing::{
+    LandingFile, LandingLine, LandingReader, LandingTarget, LandingWriter, PageLines, WRITTEN_AFTER, check, merge,
+};
 use crate::port::{Committed, ReadSummary, Sink, WindowOpening, WindowWriter};
 use crate::sink::distinct::DistinctIds;
 
@@ -41,6 +44,20 @@ impl LandingSink {
             LandingTarget::SingleFile(path) if path.exists() => check(path),
             _ => Ok(()),
         }
+    }
+
+    /// Which of these windows an earlier extract has left whole below the directory, with their counts. A file that cannot
+    /// be read, and one of a window that reached into the present when it was read, is not among them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if all windows go into one file.
+    pub fn landed(&self, realm_id: &str, entity: &EntitySpec, windows: &[Window]) -> Result<Vec<WindowReport>> {
+        if let LandingTarget::SingleFile(path) = &self.target {
+            let reason = format!("needs a directory of window files; '{}' is one file", path.display());
+            return Err(Error::config("resume", reason));
+        }
+        let files = windows.iter().map(|w| LandingFile::below(&self.directory, realm_id, entity.name, *w));
+        Ok(files.filter_map(|file| report_of(&file)).collect())
     }
 
     /// Ends an extract. Where one file was asked for, and no window failed, puts the windows into it, each in place of what
@@ -87,6 +104,37 @@ impl LandingSink {
             "{} was not written, since windows failed; the {moved} that are done are in {}", path.display(), kept.display());
         Ok(())
     }
+}
+
+/// What a window's file holds, if it is there and whole.
+fn report_of(file: &LandingFile) -> Option<WindowReport> {
+    let written = std::fs::metadata(&file.path).and_then(|metadata| metadata.modified()).ok()?;
+    if DateTime::<Utc>::from(written) - WRITTEN_AFTER < file.window.end {
+        return None;
+    }
+    let path = file.path.to_str()?.to_owned();
+    let content = tally(&file.path).inspect_err(|error| {
+        warn!(phase = "extract", event = "landing_unreadable"; "{error}; its window is read again");
+    });
+    let (counts, pages) = content.ok()?;
+    let report = WindowReport { pages, path: Some(path), ..WindowReport::skipped(file.window) };
+    Some(report.with_counts(counts))
+}
+
+/// Distinct records, rejects, and pages of a file.
+fn tally(path: &Path) -> Result<(LoadCounts, u32)> {
+    let mut reader = LandingReader::open(path)?;
+    let (mut distinct, mut rejected, mut pages) = (DistinctIds::default(), 0, 1);
+    while let Some(line) = reader.next_line()? {
+        let line = LandingLine::parse(line).map_err(|e| Error::decode(path.display().to_string(), e.to_string()))?;
+        pages = pages.max(line.page_number);
+        match line.rejected {
+            Some(_) => rejected += 1,
+            None => distinct.insert(&line.id),
+        }
+    }
+    let rows = distinct.count() + rejected;
+    Ok((LoadCounts { rows, rejected, ..LoadCounts::default() }, pages))
 }
 
 fn move_file(from: &Path, to: &Path) -> std::io::Result<()> {

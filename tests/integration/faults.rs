@@ -125,6 +125,7 @@ async fn load(app: &App, schema: &str, directory: &std::path::Path, arm: impl Fn
         windows: chunk_range(range, "quarter".parse().unwrap()),
         page_size: PageSize::new(PAGE).unwrap(),
         target: LandingTarget::from_path(&directory.join("landing")).unwrap(),
+        resume: false,
         is_strict: false,
     };
     let extracted = app.extract(&request).await?;

@@ -18,6 +18,7 @@ fn extract_request(entities: &[&str], chunk: &str, out: &Path) -> ExtractRequest
         page_size: PageSize::new(50).unwrap(),
         target: LandingTarget::from_path(out).unwrap(),
         // So that the same requests are made each time.
+        resume: false,
         is_strict: true,
     }
 }

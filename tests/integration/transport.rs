@@ -65,6 +65,7 @@ fn app_and_request(url: &str) -> (App, ExtractRequest, tempfile::TempDir) {
         windows: vec![crate::support::request(&["customers"], "2024-01-01", "2025-01-01", "year", 9).range],
         page_size: PageSize::default(),
         target: LandingTarget::from_path(directory.path()).unwrap(),
+        resume: false,
         is_strict: false,
     };
     (app, request, directory)

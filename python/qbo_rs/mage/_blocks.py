@@ -1,0 +1,214 @@
+"""The three blocks of a backfill."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qbo_rs import _verbs
+from qbo_rs._types import Report
+from qbo_rs.exceptions import ConfigError
+from qbo_rs.mage import _tables
+from qbo_rs.mage._events import EventLog, core_events
+from qbo_rs.mage._guard import Attempts, raise_plainly
+from qbo_rs.mage._settings import BlockSettings, read_settings
+from qbo_rs.mage._variables import RuntimeVariables, read_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qbo_rs._types import Landing
+
+    Block = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One execution of a block."""
+
+    entity: str
+    upstream: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    variables: RuntimeVariables
+    settings: BlockSettings
+    log: EventLog
+
+    @property
+    def pipeline(self) -> str:
+        return str(self.kwargs.get("pipeline_uuid", "notebook"))
+
+    @property
+    def directory(self) -> Path | None:
+        """Where this run of the pipeline lands its files, for all tries of it; None where Mage does not try again."""
+        return _run_directory(self.kwargs, self.settings)
+
+    def table(self) -> Any:
+        """What the block before handed on."""
+        if not self.upstream:
+            raise ConfigError("the block has no block before it; connect it in the pipeline")
+        return self.upstream[0]
+
+
+def chunk_fecha(entity: str) -> Block:
+    """Make the block that cuts ``[fecha_inicio, fecha_fin)`` into windows, and checks settings, database and table.
+
+    Nothing is sent to QuickBooks.
+
+    Args:
+        entity: A name from :func:`qbo_rs.entities`.
+
+    Returns:
+        A function for ``@data_loader``. It returns a DataFrame of windows: ``start``, ``end``, ``status``, which is
+        ``to read``, or with ``resume`` ``committed`` for what the ledger has.
+
+    """
+
+    def body(call: _Call) -> Any:
+        variables = call.variables
+        # What would stop the last block is found before anything is sent to QuickBooks.
+        _verbs.prepare(entity, schema=variables.schema, **call.settings.keywords)
+        left = _verbs.backfill(
+            entity,
+            variables.start,
+            variables.end,
+            variables.chunk,
+            variables.page_size,
+            resume=variables.resume,
+            dry_run=True,
+            schema=variables.schema,
+            **call.settings.keywords,
+        ).runs[0]
+        windows = variables.windows()
+        call.log.write(
+            "info",
+            f"{entity}: {len(windows)} windows of {variables.chunk}, {len(left.windows)} to read",
+            phase="chunk",
+            event="range_cut",
+            entity=entity,
+            windows=len(windows),
+            to_read=len(left.windows),
+            fecha_inicio=variables.start,
+            fecha_fin=variables.end,
+            chunk=variables.chunk,
+            page_size=variables.page_size,
+        )
+        return _tables.plan(windows, [report.window for report in left.windows])
+
+    return _block(f"chunk_fecha_{entity}", entity, body)
+
+
+def extract_qbo(entity: str) -> Block:
+    """Make the block that lands the windows in files, all in parallel within the limits of QuickBooks.
+
+    A try after the first leaves out the windows that are landed.
+
+    Args:
+        entity: A name from :func:`qbo_rs.entities`.
+
+    Returns:
+        A function for ``@data_loader``. It takes the table of :func:`chunk_fecha` and returns a DataFrame with each window's
+        counts and file; it raises :class:`~qbo_rs.IncompleteError` if a window failed.
+
+    """
+
+    def body(call: _Call) -> Any:
+        table = call.table()
+        landing = _verbs.extract(
+            entity,
+            _tables.planned(table),
+            page_size=call.variables.page_size,
+            out=call.directory or call.settings.landing / call.pipeline / f"manual-{uuid.uuid4().hex}",
+            resume=call.directory is not None,
+            **call.settings.keywords,
+        )
+        if landing.run.failed:
+            landing.raise_for_failures()
+        return _tables.landed(landing, table)
+
+    return _block(f"extract_qbo_{entity}", entity, body)
+
+
+def load_postgres(entity: str) -> Block:
+    """Make the block that merges the landed windows into ``qb_<entity>``, a transaction a window, and removes their files.
+
+    Args:
+        entity: A name from :func:`qbo_rs.entities`.
+
+    Returns:
+        A function for ``@data_exporter``. It takes the table of :func:`extract_qbo` and returns a DataFrame with what became
+        of each window's records; it raises :class:`~qbo_rs.IncompleteError` if a window failed; the others are committed.
+
+    """
+
+    def body(call: _Call) -> Any:
+        landing = _tables.to_load(call.table())
+        report = Report(()) if landing is None else _load(call, landing)
+        _close(call, report)
+        return _tables.loaded(report.runs)
+
+    return _block(f"load_postgres_{entity}", entity, body)
+
+
+def _block(name: str, entity: str, body: Callable[[_Call], Any]) -> Block:
+    def block(*upstream: Any, **kwargs: Any) -> Any:
+        log, secrets = EventLog(kwargs), ()
+        try:
+            variables, settings = read_variables(kwargs), read_settings()
+            secrets = settings.secrets
+            attempts = Attempts(_run_directory(kwargs, settings), name, settings.max_attempts)
+            with core_events(log), attempts:
+                return body(_Call(entity, upstream, kwargs, variables, settings, log))
+        except BaseException as error:  # noqa: BLE001 - Mage runs a block for ever upon others than Exception
+            raise_plainly(_explained(error), secrets)
+
+    # Mage's editor looks a block's function up by its name.
+    block.__name__ = block.__qualname__ = name
+    return block
+
+
+def _run_directory(kwargs: dict[str, Any], settings: BlockSettings) -> Path | None:
+    partition = kwargs.get("execution_partition")
+    return settings.landing / str(kwargs["pipeline_uuid"]) / str(partition) if partition else None
+
+
+def _explained(error: BaseException) -> BaseException:
+    if isinstance(error, ConfigError) and str(error).endswith("not set"):
+        return ConfigError(f"{error}, neither as a Mage Secret nor in the environment")
+    return error
+
+
+def _load(call: _Call, landing: Landing) -> Report:
+    """Load, then put a note of it in the place of the files: Mage may run a block again whose end it did not hear of."""
+    note = call.directory / "loaded.json" if call.directory else None
+    if note and note.exists() and not any(Path(path).exists() for path in landing.paths):
+        return Report.from_dict(json.loads(note.read_text()))
+    report = _verbs.upsert(landing, schema=call.variables.schema, **call.settings.keywords)
+    if report.runs[0].failed:
+        report.raise_for_failures()
+    if note:
+        note.write_text(json.dumps(report.to_dict()))
+    # A file's path is `<run>/<company>/<entity>/<window>`; the note stays in the run's directory.
+    for path in {Path(path).parents[1 if note else 2] for path in landing.paths}:
+        shutil.rmtree(path, ignore_errors=True)
+    return report
+
+
+def _close(call: _Call, report: Report) -> None:
+    names = ("windows", "pages", "rows", "inserted", "updated", "unchanged", "rejected", "duration_ms")
+    counts = {name: sum(getattr(run.totals, name) for run in report.runs) for name in names}
+    told = ", ".join(f"{counts[name]} {name}" for name in names[:-1])
+    level = "warning" if counts["rejected"] else "info"
+    hint = "; see qbo.rejects" if counts["rejected"] else ""
+    call.log.write(
+        level,
+        f"{call.pipeline}: {told}{hint}",
+        phase="load",
+        event="pipeline_finished",
+        entity=call.entity,
+        pipeline=call.pipeline,
+        **counts,
+    )

@@ -1,0 +1,183 @@
+"""Real Mage, on a copy of the project, with a data directory and a database of its own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+MAGE = Path(os.environ.get("MAGE_VENV", ROOT / ".venv" / "mage")) / "bin"
+# Mage's interface sends the same one, whoever uses it.
+API_KEY = "zkWlN0PkIKSN0C11CfUHUj84OT5XOJ6tDZ6bDRO2"
+OWNER = {"email": "admin@admin.com", "password": "admin"}
+START_LIMIT = 90
+RUN_LIMIT = 120
+ENDED = {"completed", "failed", "cancelled"}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def eventually(what: str, look, limit: float = RUN_LIMIT):
+    """Look until there is something to see; say what was awaited if there never is."""
+    end = time.monotonic() + limit
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        assert time.monotonic() < end, f"{what}: not within {limit} s"
+        time.sleep(0.25)
+
+
+class Mage:
+    def __init__(self, directory: Path, mage_database: str, environment: dict[str, str]) -> None:
+        self.project = directory / "project"
+        self.data = directory / "data"
+        shutil.copytree(ROOT / "mage_project", self.project)
+        self.log = directory / "server.log"
+        self.environment = environment | {
+            "HOME": str(directory),
+            "MAGE_DATA_DIR": str(self.data),
+            # Without the driver's name SQLAlchemy 2.1 asks for psycopg 3.
+            "MAGE_DATABASE_CONNECTION_URL": mage_database.replace("postgresql://", "postgresql+psycopg2://"),
+            "SCHEDULER_TRIGGER_INTERVAL": "2.5",
+            "DISABLE_AUTO_BROWSER_OPEN": "True",
+            "DISABLE_AUTORELOAD": "True",
+            "JWT_SECRET": "for tests only",
+        }
+        self.server: subprocess.Popen | None = None
+        self.port = 0
+        self.token = ""
+
+    def python(self, *arguments: str, text: str = "", limit: float = RUN_LIMIT) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            arguments,
+            input=text,
+            env=self.environment,
+            cwd=self.project.parent,
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            check=False,
+        )
+
+    def create_secrets(self, secrets: dict[str, str]) -> None:
+        script = str(Path(__file__).parent / "create_secrets.py")
+        done = self.python(str(MAGE / "python"), script, str(self.project), text=json.dumps(secrets))
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+    def run(self, pipeline: str, **variables: object) -> subprocess.CompletedProcess:
+        """Run a pipeline as ``mage run`` does, without a server."""
+        line = [str(MAGE / "mage"), "run", str(self.project), pipeline, "--runtime-vars", json.dumps(variables)]
+        return self.python(*line)
+
+    def start(self) -> None:
+        self.port = free_port()
+        line = [str(MAGE / "mage"), "start", str(self.project), "--host", "127.0.0.1", "--port", str(self.port)]
+        with self.log.open("ab") as log:
+            self.server = subprocess.Popen(
+                line, env=self.environment, cwd=self.project.parent, stdout=log, stderr=log, start_new_session=True
+            )
+        eventually("Mage answers", self._answers, START_LIMIT)
+        session = self.call("POST", "sessions", {"session": OWNER})["session"]
+        payload = session["token"].split(".")[1]
+        self.token = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["token"]
+
+    def kill(self) -> None:
+        """End every process of Mage at once, as a machine that stops does."""
+        if self.server is not None:
+            os.killpg(self.server.pid, signal.SIGKILL)
+            self.server.wait(10)
+            self.server = None
+
+    def _answers(self) -> bool:
+        assert self.server is not None
+        assert self.server.poll() is None, self.log.read_text()[-3000:]
+        try:
+            self.call("GET", "statuses")
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+        return True
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def call(self, method: str, path: str, body: dict | None = None) -> dict:
+        headers = {"X-API-KEY": API_KEY, "Content-Type": "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(f"{self.url}/api/{path}", data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            parsed = json.load(answer)
+        assert "error" not in parsed, parsed
+        return parsed
+
+    def triggers_file(self, pipeline: str) -> Path:
+        return self.project / "pipelines" / pipeline / "triggers.yaml"
+
+    def triggers(self, pipeline: str) -> list[dict]:
+        return yaml.safe_load(self.triggers_file(pipeline).read_text())["triggers"]
+
+    def activate(self, pipeline: str, **variables: object) -> None:
+        """Make the pipeline's trigger active in its file, as a user does."""
+        [trigger] = self.triggers(pipeline)
+        trigger |= {"status": "active", "variables": trigger["variables"] | variables}
+        self.triggers_file(pipeline).write_text(yaml.safe_dump({"triggers": [trigger]}, sort_keys=False))
+
+    def schedule(self, pipeline: str) -> dict:
+        """Return the pipeline's first trigger, as Mage's database has it."""
+        schedules = self.call("GET", f"pipelines/{pipeline}/pipeline_schedules")["pipeline_schedules"]
+        return min(schedules, key=lambda schedule: schedule["id"]) if schedules else {}
+
+    def runs(self, pipeline: str) -> list[dict]:
+        schedule = self.schedule(pipeline)
+        return self.call("GET", f"pipeline_schedules/{schedule['id']}/pipeline_runs")["pipeline_runs"] if schedule else []
+
+    def ended_run(self, pipeline: str, limit: float = RUN_LIMIT) -> dict:
+        """Return the pipeline's only run when it is over."""
+
+        def look() -> dict | None:
+            runs = self.runs(pipeline)
+            assert len(runs) <= 1, runs
+            return next((run for run in runs if run["status"] in ENDED), None)
+
+        return eventually(f"{pipeline} ends", look, limit)
+
+    def block_runs(self, run_id: int) -> dict[str, dict]:
+        runs = self.call("GET", f"pipeline_runs/{run_id}/block_runs?_limit=50")["block_runs"]
+        return {run["block_uuid"]: run for run in runs}
+
+    def retry(self, run_id: int) -> None:
+        body = {"id": run_id, "pipeline_run_action": "retry_blocks", "from_block_uuid": None}
+        self.call("PUT", f"pipeline_runs/{run_id}", {"pipeline_run": body})
+
+    def trigger_once(self, pipeline: str, **variables: object) -> dict:
+        """Make a one-time trigger by the API; it runs at the next tick."""
+        schedule = {"name": f"{pipeline}_test", "schedule_type": "time", "schedule_interval": "@once", "status": "active"}
+        body = {"pipeline_schedule": schedule | {"variables": variables}}
+        return self.call("POST", f"pipelines/{pipeline}/pipeline_schedules", body)["pipeline_schedule"]
+
+    def events(self, pipeline: str) -> list[dict]:
+        """Return the log records of a pipeline's blocks, oldest first: what the page of logs shows."""
+        records = []
+        for path in self.data.rglob("*.log"):
+            if pipeline in path.parts:
+                records += [json.loads(text) for text in re.findall(r"(\{.*\})", path.read_text())]
+        return sorted(records, key=lambda record: record["timestamp"])
