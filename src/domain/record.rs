@@ -106,7 +106,7 @@ pub struct Page {
     pub number: u32,
     /// `MAXRESULTS` of the request.
     pub size: u32,
-    /// The request as JSON text, for `request_payload`.
+    /// The request as JSON text, for `request_payload`: the one of its window, if pages serve several.
     pub request: Arc<str>,
     /// When the answer was received, by our clock.
     pub ingested_at: DateTime<Utc>,

@@ -142,7 +142,9 @@ struct Division<'t, S: Source, K: Sink> {
 struct Current<W> {
     begin: Instant,
     writer: Option<W>,
+    /// The number of the last one written.
     pages: u32,
+    request: Option<Arc<str>>,
     rows: u64,
     bytes: u64,
     requests: u64,
@@ -161,6 +163,7 @@ impl<W> Current<W> {
             begin: Instant::now(),
             writer: None,
             pages: 0,
+            request: None,
             rows: 0,
             bytes: 0,
             requests,
@@ -236,7 +239,7 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
     }
 
     async fn divide(&mut self, page: Page) -> Result<()> {
-        let Page { mut records, mut rejects, covered_until, horizon, ingested_at, size, request, .. } = page;
+        let Page { number, mut records, mut rejects, covered_until, horizon, ingested_at, size, request } = page;
         rejects.sort_by_key(|reject| reject.at);
         let mut rejects = VecDeque::from(rejects);
         // Most pages come in this order already.
@@ -251,17 +254,10 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
             let rest = rejects.split_off(inside);
             let own_rejects = std::mem::replace(&mut rejects, rest);
             if is_first || !own.is_empty() || !own_rejects.is_empty() {
-                let share = Page {
-                    number: self.current.pages + 1,
-                    size,
-                    request: request.clone(),
-                    ingested_at,
-                    covered_until,
-                    horizon,
-                    records: own.into(),
-                    rejects: own_rejects.into(),
-                };
-                self.write(window, share).await?;
+                let request = self.request(window).unwrap_or_else(|| request.clone());
+                let (records, rejects) = (own.into(), own_rejects.into());
+                let share = Page { number, size, request, ingested_at, covered_until, horizon, records, rejects };
+                self.write_share(window, share).await?;
             }
             is_first = false;
             let is_read = window.end <= covered_until && horizon.is_none_or(|horizon| window.end <= horizon);
@@ -273,8 +269,38 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
         Ok(())
     }
 
+    /// The request of a window, made when it is first asked for.
+    fn request(&mut self, window: Window) -> Option<Arc<str>> {
+        if self.current.request.is_none() {
+            self.current.request = self.task.source.request(&self.task.entity, window, self.task.page_size);
+        }
+        self.current.request.clone()
+    }
+
+    /// Writes a page's share of a window in pages of the window's own: what is stored of a window does not tell with which
+    /// others it was read.
+    async fn write_share(&mut self, window: Window, mut share: Page) -> Result<()> {
+        if !S::SHARES_REQUESTS {
+            return self.write(window, share).await;
+        }
+        let full = u64::from(self.task.page_size);
+        loop {
+            let room = full - self.current.rows % full;
+            let rest = share.records.split_off(share.records.len().min(room as usize));
+            let number = u32::try_from(self.current.rows / full + 1).unwrap_or(u32::MAX);
+            let (records, rejects) = (share.records, std::mem::take(&mut share.rejects));
+            let (size, request) = (self.task.page_size, share.request.clone());
+            let page = Page { number, size, request, records, rejects, ..share };
+            self.write(window, page).await?;
+            if rest.is_empty() {
+                return Ok(());
+            }
+            share.records = rest;
+        }
+    }
+
     async fn write(&mut self, window: Window, page: Page) -> Result<()> {
-        self.current.pages += 1;
+        self.current.pages = page.number;
         self.current.rows += page.records.len() as u64;
         self.current.bytes += page.records.iter().map(|record| record.payload.as_bytes().len() as u64).sum::<u64>();
         if self.current.writer.is_none() {

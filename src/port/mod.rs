@@ -34,6 +34,12 @@ pub trait Source: Send + Sync + 'static {
     /// Whether one read may serve several windows; otherwise each is read by itself.
     const SHARES_REQUESTS: bool;
 
+    /// The request, as JSON text, that would bring the first page of a window by itself; none: pages know their own. Records
+    /// are stored with it however they were read, so that the same records are stored with the same one each time.
+    fn request(&self, _entity: &EntitySpec, _window: Window, _page_size: u32) -> Option<Arc<str>> {
+        None
+    }
+
     /// Reads a span into `pages`, in the order of change. Each page says up to which instant nothing is missing; returning
     /// `Ok` promises it for the whole span, or up to the instant returned, if that is earlier: what lies beyond is left to a
     /// later read.

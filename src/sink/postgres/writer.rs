@@ -70,7 +70,11 @@ struct PageColumns {
 }
 
 impl PageColumns {
+    /// A page that comes in parts is one.
     fn push(&mut self, page: &Page) -> Result<()> {
+        if self.numbers.last() == Some(&(page.number as i32)) {
+            return Ok(());
+        }
         let request = serde_json::from_str(&page.request).map_err(|e| Error::decode("request payload", e))?;
         self.numbers.push(page.number as i32);
         self.sizes.push(page.size as i32);

@@ -20,10 +20,11 @@ use tokio::sync::mpsc;
 
 use self::endpoint::{Endpoints, MINOR_VERSION};
 use self::envelope::{QueryAnswer, read_query_answer};
-use self::prefetch::FirstPages;
+use self::paging::Cursor;
+use self::prefetch::{FirstPages, statement};
 use self::reader::SpanReader;
 use crate::domain::query::CountQuery;
-use crate::domain::{EntitySpec, Page};
+use crate::domain::{EntitySpec, Page, Window};
 use crate::error::{Error, Result};
 use crate::http::{AdmissionControl, ApiClient, Patience, RetryPolicy, TokenCache, TokenIssuer, Transport};
 use crate::port::{Meter, Source, Span};
@@ -109,17 +110,6 @@ impl<I: TokenIssuer> QboSource<I> {
         }
         answer.total_count.ok_or_else(|| Error::decode("answer of QuickBooks", "no count came"))
     }
-
-    fn request_payload(&self, statement: &str) -> Arc<str> {
-        json!({
-            "method": "POST",
-            "path": self.endpoints.query_path(),
-            "minorversion": MINOR_VERSION,
-            "query": statement,
-        })
-        .to_string()
-        .into()
-    }
 }
 
 impl<I: TokenIssuer> Source for QboSource<I> {
@@ -132,6 +122,17 @@ impl<I: TokenIssuer> Source for QboSource<I> {
     }
 
     const SHARES_REQUESTS: bool = true;
+
+    fn request(&self, entity: &EntitySpec, window: Window, page_size: u32) -> Option<Arc<str>> {
+        let step = Cursor::new(window.start, page_size, entity.ordering).next_step(window.end)?;
+        let request = json!({
+            "method": "POST",
+            "path": self.endpoints.query_path(),
+            "minorversion": MINOR_VERSION,
+            "query": statement(entity, &step),
+        });
+        Some(request.to_string().into())
+    }
 
     async fn read_span(
         &self,

@@ -22,7 +22,6 @@ pub(super) type FirstPages = HashMap<(&'static str, DateTime<Utc>), FirstPage>;
 #[derive(Debug)]
 pub(super) struct FirstPage {
     pub step: Step,
-    pub statement: String,
     pub answer: QueryAnswer,
     /// Requests that it took: the first page of a batch bears the batch's.
     pub requests: u64,
@@ -54,13 +53,13 @@ impl<I: TokenIssuer> QboSource<I> {
         };
         let mut requests = meter.requests();
         let mut pages = self.first_pages();
-        for (((entity, step), (_, statement)), answer) in steps.into_iter().zip(statements).zip(answers) {
+        for ((entity, step), answer) in steps.into_iter().zip(answers) {
             match answer {
                 Ok(answer) if answer.unreadable.is_empty() => {
                     if let Some(time) = answer.time {
                         self.horizon.get_or_init(|| time - self.lag);
                     }
-                    let page = FirstPage { step, statement, answer, requests: std::mem::take(&mut requests) };
+                    let page = FirstPage { step, answer, requests: std::mem::take(&mut requests) };
                     pages.insert((entity.name, step.from), page);
                 }
                 Ok(_) => debug!("{}: its first page is asked for by itself", entity.name),

@@ -2,6 +2,7 @@
 //! everything around them arrives (qbo-facts 3.10).
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -75,10 +76,10 @@ impl<'s, I: TokenIssuer> SpanReader<'s, I> {
         if let Some(page) = self.source.take_first_page(self.entity, self.span.start)
             && page.step.until <= self.span.end()
         {
-            let FirstPage { step, statement, answer, requests } = page;
+            let FirstPage { step, answer, requests } = page;
             (0..requests).for_each(|_| self.meter.count_request(false));
             self.cursor.set_size(step.max_results);
-            self.take(&step, &statement, answer).await?;
+            self.take(&step, answer).await?;
         }
         loop {
             let horizon = self.source.horizon.get().copied();
@@ -87,13 +88,13 @@ impl<'s, I: TokenIssuer> SpanReader<'s, I> {
                 return Ok(horizon.filter(|horizon| *horizon < self.span.end()));
             };
             match self.ask(&step).await {
-                Ok((statement, answer)) => self.take(&step, &statement, answer).await?,
+                Ok(answer) => self.take(&step, answer).await?,
                 Err(error) => self.answer_trouble(&step, error).await?,
             }
         }
     }
 
-    async fn ask_once(&mut self, step: &Step) -> Result<(String, QueryAnswer)> {
+    async fn ask_once(&mut self, step: &Step) -> Result<QueryAnswer> {
         let statement = statement(self.entity, step);
         let hands_back = if step.max_results > SMALLEST_PAGE { asks_for_less } else { is_repeated_poison };
         let patience = Patience { hands_back, is_repeat: std::mem::take(&mut self.is_repeat) };
@@ -101,12 +102,12 @@ impl<'s, I: TokenIssuer> SpanReader<'s, I> {
         if let Some(time) = answer.time {
             self.source.horizon.get_or_init(|| time - self.source.lag);
         }
-        Ok((statement, answer))
+        Ok(answer)
     }
 
     /// As [`Self::ask_once`]; a page without a single readable row has failed.
-    async fn ask(&mut self, step: &Step) -> Result<(String, QueryAnswer)> {
-        let (statement, answer) = self.ask_once(step).await?;
+    async fn ask(&mut self, step: &Step) -> Result<QueryAnswer> {
+        let answer = self.ask_once(step).await?;
         match answer.records.is_empty() && answer.unreadable.len() >= step.max_results as usize {
             // Nothing on the page says where it ends.
             true => Err(Error::Api {
@@ -115,17 +116,17 @@ impl<'s, I: TokenIssuer> SpanReader<'s, I> {
                 message: answer.unreadable[0].error.to_string(),
                 intuit_tid: None,
             }),
-            false => Ok((statement, answer)),
+            false => Ok(answer),
         }
     }
 
-    async fn take(&mut self, step: &Step, statement: &str, answer: QueryAnswer) -> Result<()> {
+    async fn take(&mut self, step: &Step, answer: QueryAnswer) -> Result<()> {
         let QueryAnswer { records, unreadable, .. } = answer;
         let rows = records.len() + unreadable.len();
         let rejects = unreadable.into_iter().map(|row| unreadable_row(row, step.from)).collect();
         let records = self.cursor.accept(step, records, rows)?;
         self.grow(step);
-        self.send(step.max_results, statement, records, rejects).await
+        self.send(step.max_results, records, rejects).await
     }
 
     /// Back to full pages, unless a record is being hunted: then on to the half of the rest that may hold it.
@@ -177,7 +178,7 @@ impl<'s, I: TokenIssuer> SpanReader<'s, I> {
             let first = Step { from, until: middle, order: Order::LastUpdated, start_position: 1, max_results: 1 };
             self.is_repeat = true;
             match self.ask(&first).await {
-                Ok((_, answer)) if answer.records.is_empty() => from = middle,
+                Ok(answer) if answer.records.is_empty() => from = middle,
                 // The books have changed meanwhile: begin anew.
                 Ok(_) => return Ok(()),
                 Err(error) if trouble(&error) == Trouble::Poison => until = middle,
@@ -192,13 +193,13 @@ impl<'s, I: TokenIssuer> SpanReader<'s, I> {
         for _ in 0..MOST_READINGS {
             // It has to succeed: where even counting fails it is the service that is out of order, not a record.
             let before = self.source.count(self.entity, second, next, self.meter).await?;
-            let (records, rejects, statement) = self.read_rows(second, before).await?;
+            let (records, rejects) = self.read_rows(second, before).await?;
             let after = self.source.count(self.entity, second, next, self.meter).await?;
             if before == after && (records.len() + rejects.len()) as u64 == after {
                 let records = self.cursor.pass_second(second, records);
                 (self.hunted, self.is_repeat) = (None, false);
                 self.cursor.set_size(self.page_size);
-                return self.send(1, &statement, records, rejects).await;
+                return self.send(1, records, rejects).await;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -206,7 +207,7 @@ impl<'s, I: TokenIssuer> SpanReader<'s, I> {
     }
 
     /// The rows of a second, by halving until those that fail are alone.
-    async fn read_rows(&mut self, second: DateTime<Utc>, count: u64) -> Result<(Vec<Record>, Vec<Reject>, String)> {
+    async fn read_rows(&mut self, second: DateTime<Utc>, count: u64) -> Result<(Vec<Record>, Vec<Reject>)> {
         let until = second + TimeDelta::seconds(1);
         let (mut records, mut rejects) = (Vec::<Record>::new(), Vec::new());
         let count = u32::try_from(count).unwrap_or(u32::MAX);
@@ -214,14 +215,12 @@ impl<'s, I: TokenIssuer> SpanReader<'s, I> {
         for first in (1..=count).step_by(PageSize::LARGEST as usize) {
             waiting.push((first, PageSize::LARGEST.min(count + 1 - first)));
         }
-        let mut last_statement = String::new();
         while let Some((first, rows)) = waiting.pop() {
             let step =
                 Step { from: second, until, order: Order::WithinSecond, start_position: first, max_results: rows };
             self.is_repeat = true;
             match self.ask_once(&step).await {
-                Ok((statement, answer)) => {
-                    last_statement = statement;
+                Ok(answer) => {
                     records.extend(answer.records);
                     let unreadable = answer.unreadable.into_iter();
                     rejects.extend(unreadable.map(|row| unreadable_row(row, second)));
@@ -232,7 +231,6 @@ impl<'s, I: TokenIssuer> SpanReader<'s, I> {
                     waiting.push((first, half));
                 }
                 Err(error) if trouble(&error) == Trouble::Poison => {
-                    last_statement = statement(self.entity, &step);
                     rejects.push(poisoned(&error, second));
                 }
                 Err(error) => return Err(error),
@@ -240,16 +238,10 @@ impl<'s, I: TokenIssuer> SpanReader<'s, I> {
         }
         records.sort_by(|a, b| a.id.cmp(&b.id));
         records.dedup_by(|a, b| a.id == b.id);
-        Ok((records, rejects, last_statement))
+        Ok((records, rejects))
     }
 
-    async fn send(
-        &mut self,
-        size: u32,
-        statement: &str,
-        mut records: Vec<Record>,
-        mut rejects: Vec<Reject>,
-    ) -> Result<()> {
+    async fn send(&mut self, size: u32, mut records: Vec<Record>, mut rejects: Vec<Reject>) -> Result<()> {
         let horizon = self.source.horizon.get().copied();
         // What was changed a moment ago may have neighbours that cannot be seen yet (qbo-facts 3.9).
         records.retain(|record| horizon.is_none_or(|horizon| record.updated_at < horizon));
@@ -259,7 +251,8 @@ impl<'s, I: TokenIssuer> SpanReader<'s, I> {
         let page = Page {
             number: self.number,
             size,
-            request: self.source.request_payload(statement),
+            // A page of a span serves several windows; each has its own request.
+            request: Arc::default(),
             ingested_at: Utc::now(),
             covered_until: horizon.map_or(covered, |horizon| covered.min(horizon)),
             horizon,
