@@ -94,6 +94,7 @@ class Mage:
                 line, env=self.environment, cwd=self.project.parent, stdout=log, stderr=log, start_new_session=True
             )
         eventually("Mage answers", self._answers, START_LIMIT)
+        self.token = ""
         session = self.call("POST", "sessions", {"session": OWNER})["session"]
         payload = session["token"].split(".")[1]
         self.token = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["token"]
@@ -168,16 +169,10 @@ class Mage:
         body = {"id": run_id, "pipeline_run_action": "retry_blocks", "from_block_uuid": None}
         self.call("PUT", f"pipeline_runs/{run_id}", {"pipeline_run": body})
 
-    def trigger_once(self, pipeline: str, **variables: object) -> dict:
-        """Make a one-time trigger by the API; it runs at the next tick."""
-        schedule = {"name": f"{pipeline}_test", "schedule_type": "time", "schedule_interval": "@once", "status": "active"}
-        body = {"pipeline_schedule": schedule | {"variables": variables}}
-        return self.call("POST", f"pipelines/{pipeline}/pipeline_schedules", body)["pipeline_schedule"]
-
     def events(self, pipeline: str) -> list[dict]:
         """Return the log records of a pipeline's blocks, oldest first: what the page of logs shows."""
         records = []
         for path in self.data.rglob("*.log"):
             if pipeline in path.parts:
-                records += [json.loads(text) for text in re.findall(r"(\{.*\})", path.read_text())]
+                records += [json.loads(text) for text in re.findall(r"^[-0-9T:]+ (\{.*\})$", path.read_text(), re.MULTILINE)]
         return sorted(records, key=lambda record: record["timestamp"])

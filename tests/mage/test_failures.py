@@ -1,0 +1,114 @@
+"""What goes wrong: a window, the machine, a process, our code."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from conftest import PIPELINES, RANGE
+from host import eventually
+
+import qbo_rs
+
+pytestmark = pytest.mark.timeout(300)
+CUSTOMERS, INVOICES, ITEMS = PIPELINES
+
+
+def extracted(mage, pipeline: str) -> list[str]:
+    """Return the start of each window that was landed, as often as it was."""
+    events = mage.events(pipeline)
+    return [e["window_start"] for e in events if (e.get("phase"), e.get("event")) == ("extract", "window_done")]
+
+
+def test_a_window_that_fails_is_all_that_a_retry_reads(mage, qbo, database):
+    qbo.fault("error", contains="Time >= '2024-01-01", times=0)
+    mage.environment["QBO_RETRY_FOR_S"] = "1"
+    mage.activate(INVOICES, **RANGE, chunk="quarter")
+    mage.start()
+    run = mage.ended_run(INVOICES)
+    assert run["status"] == "failed"
+    blocks = mage.block_runs(run["id"])
+    assert blocks["extract_qbo_invoices"]["status"] == "failed"
+    reasons = [str(event.get("error", "")) for event in mage.events(INVOICES)]
+    reason = "invoices: 1 of 8 windows failed, first [2024-01-01T00:00:00Z, 2024-04-01T00:00:00Z)"
+    assert any(reason in text for text in reasons), reasons
+    assert len(extracted(mage, INVOICES)) == 7
+    # A failed trigger stays as Mage leaves it.
+    assert mage.schedule(INVOICES)["status"] == "active"
+    assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(0,)]
+
+    qbo.clear_faults()
+    mage.retry(run["id"])
+    eventually("the retry is done", lambda: mage.runs(INVOICES)[0]["status"] == "completed")
+    assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(600,)]
+    assert set(Counter(extracted(mage, INVOICES)).values()) == {1}
+    assert len(extracted(mage, INVOICES)) == 8
+
+
+@pytest.fixture
+def qbo():
+    """A company that answers slowly, so that an extract can be met in its middle."""
+    with qbo_rs.sandbox(
+        customers=60, items=40, invoices=600, limits=False, rotate_after_s=0, latency_ms=150
+    ) as sandbox:
+        yield sandbox
+
+
+def test_all_of_mage_is_killed_in_the_middle_and_started_again(mage, database):
+    mage.activate(INVOICES, **RANGE, chunk="month", page_size=5)
+    mage.start()
+    eventually("some windows are landed", lambda: len(extracted(mage, INVOICES)) >= 3)
+    mage.kill()
+    before = extracted(mage, INVOICES)
+    assert len(before) < 24, "it was over already"
+    mage.start()
+    run = mage.ended_run(INVOICES)
+    assert run["status"] == "completed"
+    assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(600,)]
+    # Nothing that had been landed was read again.
+    assert Counter(extracted(mage, INVOICES)) == Counter(dict.fromkeys(extracted(mage, INVOICES), 1))
+    assert len(extracted(mage, INVOICES)) == 24
+
+
+PANICS = """
+from qbo_rs import _core
+from qbo_rs.mage import guarded
+
+def panic(*args, **kwargs):
+    return _core.panic_for_test()
+
+extract_qbo_customers = data_loader(guarded(panic))
+"""
+EXITS = """
+import sys
+from qbo_rs.mage import _blocks, extract_qbo
+
+_blocks._verbs.extract = lambda *args, **kwargs: sys.exit("enough")
+extract_qbo_invoices = data_loader(extract_qbo('invoices'))
+"""
+ABORTS = """
+import os
+from qbo_rs.mage import _blocks, extract_qbo
+
+_blocks._verbs.extract = lambda *args, **kwargs: os.abort()
+extract_qbo_items = data_loader(extract_qbo('items'))
+"""
+
+
+def test_a_panic_an_exit_and_an_abort_end_as_failed(mage):
+    """Without our guard Mage runs such a block again for ever."""
+    for pipeline, code in zip(PIPELINES, (PANICS, EXITS, ABORTS), strict=True):
+        entity = pipeline.split("_")[1]
+        (mage.project / "data_loaders" / f"extract_qbo_{entity}.py").write_text(code)
+        mage.activate(pipeline, **RANGE, chunk="year")
+    mage.environment["QBO_MAX_ATTEMPTS"] = "2"
+    mage.start()
+    runs = {pipeline: mage.ended_run(pipeline) for pipeline in PIPELINES}
+    assert {run["status"] for run in runs.values()} == {"failed"}
+    for pipeline, reason in (
+        (CUSTOMERS, "InternalError: internal error: asked to"),
+        (INVOICES, "InternalError: SystemExit: enough"),
+        (ITEMS, "StuckError: the block's process was ended 2 times"),
+    ):
+        texts = [str(event.get("error", "")) for event in mage.events(pipeline)]
+        assert any(reason in text for text in texts), (pipeline, [text[-300:] for text in texts if text])

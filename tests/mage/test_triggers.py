@@ -1,0 +1,58 @@
+"""One-time triggers through Mage's scheduler, with login on."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import pytest
+from conftest import PIPELINES, RANGE
+from host import eventually
+
+pytestmark = pytest.mark.timeout(300)
+TRIGGERS = dict(zip(PIPELINES, ("customers_trigger", "invoice_trigger", "items_trigger"), strict=True))
+
+
+def statuses(mage) -> list[tuple[str, str]]:
+    """Of each trigger: in the file, and in Mage's database."""
+    return [(mage.triggers(pipeline)[0]["status"], mage.schedule(pipeline)["status"]) for pipeline in PIPELINES]
+
+
+def test_three_triggers_at_once_share_one_refresh_and_end_with_their_runs(mage, qbo, database):
+    for pipeline, name in TRIGGERS.items():
+        assert [(trigger["name"], trigger["status"]) for trigger in mage.triggers(pipeline)] == [(name, "inactive")]
+        mage.activate(pipeline, **RANGE, chunk="month")
+    mage.start()
+    runs = [mage.ended_run(pipeline) for pipeline in PIPELINES]
+    assert [run["status"] for run in runs] == ["completed"] * 3
+    counts = "SELECT (SELECT count(*) FROM raw.qb_customers), (SELECT count(*) FROM raw.qb_invoices), \
+              (SELECT count(*) FROM raw.qb_items)"
+    assert database.query(counts) == [(60, 600, 40)]
+    # Each refresh would have replaced the token, and the one before it is dead at once.
+    assert qbo.stats()["requests"]["token"] == {"200": 1}
+
+    inactive = [("inactive", "inactive")] * 3
+    eventually("the triggers are inactive", lambda: statuses(mage) == inactive)
+    # Nothing of the records stays in files.
+    assert not list((mage.data / "qbo_landing").rglob("*.zst"))
+    mage.kill()
+    queries = qbo.stats()["requests"]["query"]
+    mage.start()
+    # Ticks in which Mage would have read the files and fired.
+    time.sleep(8)
+    assert statuses(mage) == inactive
+    assert [len(mage.runs(pipeline)) for pipeline in PIPELINES] == [1, 1, 1]
+    assert qbo.stats()["requests"]["query"] == queries
+
+    events = mage.events(PIPELINES[1])
+    done = [event for event in events if event.get("event") == "window_done"]
+    assert Counter((event["phase"], event["window_start"]) for event in done).total() == 48
+    [closing] = [event for event in events if event.get("event") == "pipeline_finished"]
+    assert (closing["windows"], closing["rows"], closing["inserted"]) == (24, 600, 600)
+    fields = {"pages", "rows", "inserted", "updated", "unchanged", "duration_ms", "window_start", "window_end"}
+    assert all(fields <= set(event) for event in done if event["phase"] == "load")
+    refreshed = [event for pipeline in PIPELINES for event in mage.events(pipeline) if event.get("phase") == "auth"]
+    assert [event["event"] for event in refreshed] == ["token_refreshed"]
+    logged = "".join(path.read_text() for path in mage.data.rglob("*.log")) + mage.log.read_text()
+    for name in ("QBO_CLIENT_SECRET", "QBO_REFRESH_TOKEN"):
+        assert qbo.environment[name] not in logged
