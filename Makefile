@@ -3,12 +3,16 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src python -name '*.rs' -o -name '*.sql' -o -name '*.py' -o -name '*.pyi')
+SOURCES := Cargo.toml Cargo.lock pyproject.toml \
+	$(shell find src python mage_project -name '*.rs' -o -name '*.sql' -o -name '*.py' -o -name '*.pyi' -o -name '*.yaml')
 CARGO_FLAGS := --locked
 # Clients of others that the tests run against the sandbox, each in an environment of its own.
 CLIENTS := .venv/clients/python-quickbooks/.installed .venv/clients/tap-quickbooks/.installed
 
-.PHONY: help demo stop-demo wheel test lint test-rust test-python soak bench bench-growth clean
+# Real Mage is 1.4 GB and some minutes: SKIP_MAGE=1 leaves its tests out of `make test`.
+MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
+
+.PHONY: help demo stop-demo wheel test lint test-rust test-python test-mage soak bench bench-growth bench-mage clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -23,8 +27,8 @@ stop-demo: ## Stop the demo's Postgres
 
 wheel: .venv/.wheel ## Build the release wheel into dist and install it into .venv
 
-test: lint test-rust test-python ## All checks and tests
-	@echo "make test: lint, Rust tests and Python tests passed"
+test: lint test-rust test-python $(MAGE_TESTS) ## All checks and tests; SKIP_MAGE=1: without those in Mage
+	@echo "make test: lint, Rust tests and Python tests passed; in Mage: $(if $(SKIP_MAGE),not run (SKIP_MAGE),passed)"
 
 lint: .venv/.dev .venv/.wheel ## Formatters, linters, types, stubs
 	cargo fmt --check
@@ -41,6 +45,9 @@ test-rust: .venv/.dev .venv/.wheel ## Rust tests, on a throw-away Postgres
 test-python: .venv/.dev .venv/.wheel $(CLIENTS) .venv/.debian ## Python tests of the installed wheel, on a throw-away Postgres
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2
 
+test-mage: .venv/.dev .venv/mage/.wheel .venv/.chromium ## The pipelines in real Mage, with the scheduler, kills and a browser
+	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2 tests/mage
+
 soak: .venv/.dev .venv/.wheel .venv/.debian ## Randomised tests for longer: SCHEDULES, PROPTEST_CASES, KILLS, CRASHES, RESTARTS, LIMIT_SECONDS
 	KILLS=$${KILLS:-200} CRASHES=$${CRASHES:-100} RESTARTS=$${RESTARTS:-20} LIMIT_SECONDS=$${LIMIT_SECONDS:-180} $(BIN)/python tests/with_postgres.py \
 		$(BIN)/python -m pytest -s --timeout 1800 tests/python/test_tokens.py tests/python/test_crash.py
@@ -52,6 +59,9 @@ bench: .venv/.dev .venv/.wheel ## Rows a second beside hand-made COPY, and pages
 
 bench-growth: .venv/.dev .venv/.wheel ## What a million invoices take on disk, some minutes and 8 GB
 	$(BIN)/python benches/growth.py
+
+bench-mage: .venv/.dev .venv/mage/.wheel ## 100,000 invoices through Mage beside the command
+	$(BIN)/python benches/mage.py
 
 clean: ## Remove what was built; data of the demo stays
 	rm -rf .venv dist target
@@ -67,6 +77,21 @@ clean: ## Remove what was built; data of the demo stays
 .venv/.debian: | .venv/bin/python
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! { command -v pgbouncer && ls /usr/lib/postgresql/*/bin/postgres; } >/dev/null 2>&1; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql pgbouncer openssl >/dev/null; fi
+	touch $@
+
+.venv/.chromium: | .venv/bin/python
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v chromium >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; fi
+	touch $@
+
+.venv/mage/.installed: tests/mage/requirements.txt | .venv/bin/python
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+.venv/mage/.wheel: .venv/.wheel .venv/mage/.installed
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/*.whl
 	touch $@
 
 .venv/clients/%/.installed: tests/clients/%.txt | .venv/bin/python

@@ -1,3 +1,3 @@
 from qbo_rs.mage import load_postgres
 
-load_postgres_customers = data_exporter(load_postgres('customers'))
+load_postgres_customers = data_exporter(load_postgres("customers"))

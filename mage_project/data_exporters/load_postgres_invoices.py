@@ -1,3 +1,3 @@
 from qbo_rs.mage import load_postgres
 
-load_postgres_invoices = data_exporter(load_postgres('invoices'))
+load_postgres_invoices = data_exporter(load_postgres("invoices"))

@@ -1,3 +1,3 @@
 from qbo_rs.mage import extract_qbo
 
-extract_qbo_customers = data_loader(extract_qbo('customers'))
+extract_qbo_customers = data_loader(extract_qbo("customers"))

@@ -181,7 +181,8 @@ def extract(
         page_size: Records in a page, 1 to 1000.
         out: A directory, or one file that ends in ``.jsonl`` or ``.jsonl.zst``; default ``QBO_LANDING_DIR``.
         strict_windows: Give each window requests of its own, see :func:`backfill`.
-        resume: Leave out windows whose files are in the directory already; they are reported as skipped, with path and counts.
+        resume: Leave out windows whose files are in the directory already; they are reported as skipped, with their
+            counts.
         **settings: Override the environment.
 
     Returns:

@@ -136,6 +136,21 @@ pub(super) enum Command {
     /// The database's tables
     #[command(subcommand)]
     Db(DatabaseCommand),
+    /// Pipelines for a Mage project
+    #[command(subcommand)]
+    Mage(MageCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum MageCommand {
+    /// Write the pipeline `qb_<entity>_backfill` and its three blocks
+    NewPipeline {
+        /// vendors, bills or any other; `qbo-rs entities` lists them
+        entity: String,
+        /// The Mage project
+        #[arg(long, default_value = ".", value_name = "DIR")]
+        project: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@
 mod args;
 mod auth;
 mod logging;
+mod mage;
 mod output;
 mod progress;
 mod sandbox;
@@ -141,6 +142,7 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
         Command::Status(arguments) => status::run(&app, &arguments, json),
         Command::Auth(command) => auth::run(&app, &command, json),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
+        Command::Mage(command) => mage::run(&command, &app.registry, json),
         Command::Entities => list_entities(&app.registry, json),
         Command::Demo(demo) => run_demo(program, &demo, json, app.progress),
         Command::Db(DatabaseCommand::Archive { entities, before, out, schema }) => {

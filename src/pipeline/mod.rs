@@ -188,12 +188,18 @@ fn log_window(phase: &str, entity: &str, window: &WindowReport) {
             duration_ms = window.duration_ms;
             "{entity} [{start}, {end}) failed: {reason}");
     } else {
+        let outcome = match window.path {
+            Some(_) => format!("landed: {} rows", window.rows),
+            None => format!(
+                "done: {} rows, {} inserted, {} updated, {} unchanged",
+                window.rows, window.inserted, window.updated, window.unchanged
+            ),
+        };
         info!(phase, event = "window_done", entity, window_start = start.as_str(), window_end = end.as_str(),
             pages = window.pages, rows = window.rows, inserted = window.inserted, updated = window.updated,
             unchanged = window.unchanged, rejected = window.rejected, requests = window.requests,
             retries = window.retries, duration_ms = window.duration_ms;
-            "{entity} [{start}, {end}) done: {} rows, {} inserted, {} updated, {} unchanged",
-            window.rows, window.inserted, window.updated, window.unchanged);
+            "{entity} [{start}, {end}) {outcome}");
     }
 }
 

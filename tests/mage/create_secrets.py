@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
+from pathlib import Path
 
 
 def main() -> None:
     from mage_ai.settings.repo import set_repo_path
 
-    set_repo_path(os.path.abspath(sys.argv[1]))
+    set_repo_path(str(Path(sys.argv[1]).resolve()))
     from mage_ai.orchestration.db import db_connection
     from mage_ai.orchestration.db.database_manager import database_manager
 

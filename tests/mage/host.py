@@ -149,7 +149,9 @@ class Mage:
 
     def runs(self, pipeline: str) -> list[dict]:
         schedule = self.schedule(pipeline)
-        return self.call("GET", f"pipeline_schedules/{schedule['id']}/pipeline_runs")["pipeline_runs"] if schedule else []
+        return (
+            self.call("GET", f"pipeline_schedules/{schedule['id']}/pipeline_runs")["pipeline_runs"] if schedule else []
+        )
 
     def ended_run(self, pipeline: str, limit: float = RUN_LIMIT) -> dict:
         """Return the pipeline's only run when it is over."""
@@ -174,5 +176,7 @@ class Mage:
         records = []
         for path in self.data.rglob("*.log"):
             if pipeline in path.parts:
-                records += [json.loads(text) for text in re.findall(r"^[-0-9T:]+ (\{.*\})$", path.read_text(), re.MULTILINE)]
+                records += [
+                    json.loads(text) for text in re.findall(r"^[-0-9T:]+ (\{.*\})$", path.read_text(), re.MULTILINE)
+                ]
         return sorted(records, key=lambda record: record["timestamp"])

@@ -28,7 +28,9 @@ def test_each_pipeline_loads_what_the_command_loads(mage, qbo, database):
         print(done.stdout[-5000:])
     connection = {name.lower(): value for name, value in database.settings().items()} | keywords(qbo)
     entities = [pipeline.split("_")[1] for pipeline in PIPELINES]
-    report = qbo_rs.backfill(entities, *RANGE.values(), "month", 200, schema="raw_cli", token_store="postgres", **connection)
+    report = qbo_rs.backfill(
+        entities, *RANGE.values(), "month", 200, schema="raw_cli", token_store="postgres", **connection
+    )
     report.raise_for_failures()
     for entity in entities:
         assert rows(database, f"raw.qb_{entity}") == rows(database, f"raw_cli.qb_{entity}")
@@ -54,7 +56,7 @@ def test_a_missing_secret_is_named(bare_mage, secrets):
     assert expected in text_of(done)
 
 
-def test_secrets_have_the_lower_case_names_too_and_go_before_the_environment(bare_mage, qbo, secrets, database):
+def test_secrets_have_the_lower_case_names_too_and_go_before_the_environment(bare_mage, secrets, database):
     old = {"QBO_CLIENT_ID": "qb_client_id", "QBO_CLIENT_SECRET": "qb_client_secret", "QBO_REALM_ID": "qb_realm_id"}
     old |= {"QBO_REFRESH_TOKEN": "qbo_refresh_token", "PG_HOST": "pg_host", "PG_PASSWORD": "pg_password"}
     bare_mage.create_secrets({old.get(name, name): value for name, value in secrets.items()})
@@ -66,7 +68,9 @@ def test_secrets_have_the_lower_case_names_too_and_go_before_the_environment(bar
     done = bare_mage.run(PIPELINES[2], **RANGE, chunk="year")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "0 inserted, 0 updated, 40 unchanged" in done.stdout
-    assert not any(value in done.stdout + done.stderr for value in (secrets["QBO_CLIENT_SECRET"], secrets["PG_PASSWORD"]))
+    assert not any(
+        value in done.stdout + done.stderr for value in (secrets["QBO_CLIENT_SECRET"], secrets["PG_PASSWORD"])
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,7 +92,7 @@ def test_variables_that_cannot_be_used_are_named(mage, qbo, variables, message):
     assert "query" not in str(qbo.stats()["requests"])
 
 
-def test_resume_leaves_out_what_the_ledger_has(mage, qbo, database):
+def test_resume_leaves_out_what_the_ledger_has(mage, database):
     assert mage.run(PIPELINES[1], fecha_inicio="2024-01-01", fecha_fin="2025-01-01", chunk="month").returncode == 0
     first = database.query("SELECT count(*) FROM raw.qb_invoices")[0][0]
     done = mage.run(PIPELINES[1], **RANGE, chunk="quarter", resume="true")

@@ -1,8 +1,8 @@
 """The blocks of the Mage pipelines ``qb_<entity>_backfill``; a block file only names its entity.
 
-:func:`chunk_fecha` cuts the range, :func:`extract_qbo` lands its windows in files, :func:`load_postgres` merges them into the
-table, and :func:`disable_once_trigger` is their callback. What they hand on is a small table, a row a window. They hold no
-HTTP and no SQL: all of that is the verbs'.
+:func:`chunk_fecha` cuts the range, :func:`extract_qbo` lands its windows in files, :func:`load_postgres` merges them
+into the table, and :func:`disable_once_trigger` is their callback. What they hand on is a small table, a row a window.
+They hold no HTTP and no SQL: all of that is the verbs'.
 
 Example:
     A block file is an import and one line; ``data_loader`` is put there by Mage::

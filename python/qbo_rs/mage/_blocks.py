@@ -47,7 +47,7 @@ class _Call:
         return _run_directory(self.kwargs, self.settings)
 
     def table(self) -> Any:
-        """What the block before handed on."""
+        """Return what the block before handed on."""
         if not self.upstream:
             raise ConfigError("the block has no block before it; connect it in the pipeline")
         return self.upstream[0]
@@ -110,8 +110,8 @@ def extract_qbo(entity: str) -> Block:
         entity: A name from :func:`qbo_rs.entities`.
 
     Returns:
-        A function for ``@data_loader``. It takes the table of :func:`chunk_fecha` and returns a DataFrame with each window's
-        counts and file; it raises :class:`~qbo_rs.IncompleteError` if a window failed.
+        A function for ``@data_loader``. It takes the table of :func:`chunk_fecha` and returns a DataFrame with each
+        window's counts and file; it raises :class:`~qbo_rs.IncompleteError` if a window failed.
 
     """
 
@@ -133,14 +133,17 @@ def extract_qbo(entity: str) -> Block:
 
 
 def load_postgres(entity: str) -> Block:
-    """Make the block that merges the landed windows into ``qb_<entity>``, a transaction a window, and removes their files.
+    """Make the block that merges the landed windows into ``qb_<entity>`` and removes their files.
+
+    A window is a transaction.
 
     Args:
         entity: A name from :func:`qbo_rs.entities`.
 
     Returns:
-        A function for ``@data_exporter``. It takes the table of :func:`extract_qbo` and returns a DataFrame with what became
-        of each window's records; it raises :class:`~qbo_rs.IncompleteError` if a window failed; the others are committed.
+        A function for ``@data_exporter``. It takes the table of :func:`extract_qbo` and returns a DataFrame with what
+        became of each window's records; it raises :class:`~qbo_rs.IncompleteError` if a window failed; the others are
+        committed. Records that were set aside do not fail it: they are counted, and warned about.
 
     """
 
@@ -155,7 +158,8 @@ def load_postgres(entity: str) -> Block:
 
 def _block(name: str, entity: str, body: Callable[[_Call], Any]) -> Block:
     def block(*upstream: Any, **kwargs: Any) -> Any:
-        log, secrets = EventLog(kwargs), ()
+        log = EventLog(kwargs)
+        secrets: tuple[str, ...] = ()
         try:
             variables, settings = read_variables(kwargs), read_settings()
             secrets = settings.secrets
@@ -182,7 +186,7 @@ def _explained(error: BaseException) -> BaseException:
 
 
 def _load(call: _Call, landing: Landing) -> Report:
-    """Load, then put a note of it in the place of the files: Mage may run a block again whose end it did not hear of."""
+    """Load, then put a note in the place of the files: Mage may run a block again whose end it did not hear of."""
     note = call.directory / "loaded.json" if call.directory else None
     if note and note.exists() and not any(Path(path).exists() for path in landing.paths):
         return Report.from_dict(json.loads(note.read_text()))

@@ -20,18 +20,23 @@ TEXTS = {"realm_id", "run_id", "intuit_tid"}
 
 
 class EventLog:
-    """Writes events into the log of a block, or on stdout where there is none, as in ``mage run``."""
+    """Writes events into the log of a block, or on stdout: as JSON in ``mage run``, as lines in the editor."""
 
     def __init__(self, kwargs: Mapping[str, Any]) -> None:
         """Take the logger that Mage gave the block."""
-        self._logger = kwargs.get("logger")
+        logger = kwargs.get("logger")
+        # The editor's is one of `logging`, which takes no fields, and which it does not show.
+        self._is_editor = isinstance(logger, logging.Logger)
+        self._logger = None if self._is_editor else logger
 
     def write(self, level: str, message: str, **fields: object) -> None:
         """Write one event; ``level`` is a method of the logger, ``info``, ``warning`` or ``error``."""
-        if self._logger is None:
-            print(json.dumps({"level": level, **fields, "message": message}), flush=True)  # noqa: T201 - the log there
-        else:
+        if self._logger is not None:
             getattr(self._logger, level)(message, **fields)
+        elif self._is_editor:
+            print(message, flush=True)  # noqa: T201 - the log there
+        else:
+            print(json.dumps({"level": level, **fields, "message": message}), flush=True)  # noqa: T201 - the log there
 
 
 class _Forward(logging.Handler):
@@ -43,7 +48,9 @@ class _Forward(logging.Handler):
         if record.name == READ:
             return
         fields = {name: _value(name, value) for name, value in vars(record).items() if name not in PLAIN}
-        level = "error" if record.levelno >= logging.ERROR else "warning" if record.levelno >= logging.WARNING else "info"
+        level = (
+            "error" if record.levelno >= logging.ERROR else "warning" if record.levelno >= logging.WARNING else "info"
+        )
         self._log.write(level, record.getMessage(), **fields)
 
 

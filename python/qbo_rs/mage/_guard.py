@@ -1,7 +1,8 @@
-"""What may go wrong in a block, in the form that Mage can end: an ``Exception`` without secrets, after a limited number of tries.
+"""What goes wrong in a block, in the form that Mage can end: an ``Exception`` without secrets, after some tries.
 
-Mage catches ``Exception`` only: upon ``SystemExit``, a cancellation or a panic it runs the block again, for ever, and so it does
-with a block whose process was killed. It keeps the text of an exception, with everything that caused it, in its database.
+Mage catches ``Exception`` only: upon ``SystemExit``, a cancellation or a panic it runs the block again, for ever, and
+so it does with a block whose process was killed. It keeps the text of an exception, with all that caused it, in its
+database.
 """
 
 from __future__ import annotations
@@ -58,7 +59,10 @@ class Attempts:
     """Counts the attempts of a block that end without a word, in a file that outlives the process."""
 
     def __init__(self, directory: Path | None, block: str, most: int) -> None:
-        """Count in ``directory``; without one, as under ``mage run``, a kill ends everything anyway. ``most`` 0: no limit."""
+        """Count in ``directory``; without one, as under ``mage run``, a kill ends everything anyway.
+
+        ``most`` is how many are made; 0: no limit.
+        """
         self._file = directory / f".attempts-{block}" if directory else None
         self._most = most
 

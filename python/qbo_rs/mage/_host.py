@@ -1,5 +1,6 @@
-"""All that is asked of Mage itself (0.9.80): its secrets, its directory, its triggers. Imported late, since Mage is not there
-when the package is used without it.
+"""All that is asked of Mage itself (0.9.80): its secrets, its directory, its triggers.
+
+It is imported late, since the package is also used where Mage is not.
 """
 
 from __future__ import annotations
@@ -29,20 +30,14 @@ def data_directory() -> str:
 
 def disable_trigger(schedule: Any) -> None:
     """Make a trigger inactive in Mage's database and in ``triggers.yaml``, which a restart reads again."""
-    from mage_ai.data_preparation.models.triggers import (
-        ScheduleStatus,
-        Trigger,
-        add_or_update_trigger_for_pipeline_and_persist,
-    )
+    from mage_ai.data_preparation.models import triggers
 
-    schedule.update(status=ScheduleStatus.INACTIVE)
-    kept = (
-        "name pipeline_uuid schedule_type start_time schedule_interval last_enabled_at variables sla settings description"
-    )
-    add_or_update_trigger_for_pipeline_and_persist(
-        Trigger(status=ScheduleStatus.INACTIVE, **{name: getattr(schedule, name) for name in kept.split()}),
-        schedule.pipeline_uuid,
-        update_only_if_exists=True,
+    inactive = triggers.ScheduleStatus.INACTIVE
+    schedule.update(status=inactive)
+    kept = "name pipeline_uuid schedule_type start_time schedule_interval last_enabled_at variables sla settings"
+    fields = {name: getattr(schedule, name) for name in [*kept.split(), "description"]}
+    triggers.add_or_update_trigger_for_pipeline_and_persist(
+        triggers.Trigger(status=inactive, **fields), schedule.pipeline_uuid, update_only_if_exists=True
     )
 
 

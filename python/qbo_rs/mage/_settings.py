@@ -32,9 +32,10 @@ class BlockSettings:
 
 
 def read_settings() -> BlockSettings:
-    """Read every setting from Mage Secrets, under its own name, that in lower case, or as ``qb_...``, else from the environment.
+    """Read every setting from Mage Secrets, else from the environment.
 
-    Rotated tokens go to Postgres unless ``QBO_TOKEN_STORE`` says otherwise, so that nobody edits secrets by hand.
+    A secret has the setting's own name, that in lower case, or the one that begins with ``qb_``. Rotated tokens go to
+    Postgres unless ``QBO_TOKEN_STORE`` says otherwise, so that nobody edits secrets by hand.
 
     Returns:
         The settings. What is missing, the verbs name.

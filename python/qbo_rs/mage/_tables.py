@@ -1,7 +1,7 @@
 """The small tables that blocks hand on, a row a window: what users see, and what the next block reads.
 
-A DataFrame is the one container that Mage keeps in order, shows as a table, and gives back as it was. Times are text, missing
-values are empty text: others come back in another form.
+A DataFrame is the one container that Mage keeps in order, shows as a table, and gives back as it was. Times are text,
+missing values are empty text: others come back in another form.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 TO_READ = "to read"
 COMMITTED = "committed"
 COUNTS = ("pages", "rows", "rejected", "requests", "retries", "duration_ms")
-LANDED = ("entity", "realm_id", "run_id", "start", "end", "status", *COUNTS, "path")
+WINDOW = ("start", "end", "status", *COUNTS, "path")
+LANDED = (*WINDOW, "entity", "realm_id", "run_id")
 LOADED = ("start", "end", "status", "pages", "rows", "inserted", "updated", "unchanged", "rejected", "duration_ms")
 
 
@@ -43,7 +44,7 @@ def landed(landing: Landing, plan_table: Any) -> Any:
     """Make the table of an extract: counts and files; windows that were committed before are in it, without."""
     run = landing.run
     names = {"entity": run.entity, "realm_id": run.realm_id, "run_id": run.run_id}
-    rows = [names | {name: getattr(window, name) for name in LANDED[3:]} for window in run.windows]
+    rows = [names | {name: getattr(window, name) for name in WINDOW} for window in run.windows]
     blank = names | dict.fromkeys(COUNTS, 0) | {"path": ""}
     rows += [blank | row for row in _rows(plan_table, ("start", "end", "status")) if row["status"] != TO_READ]
     return _frame(sorted(rows, key=lambda row: str(row["start"])), LANDED)
@@ -54,11 +55,8 @@ def to_load(table: Any) -> Landing | None:
     rows = [row for row in _rows(table, LANDED) if row["path"]]
     if not rows:
         return None
-    zeros = dict.fromkeys(("inserted", "updated", "unchanged"), 0)
-    windows = tuple(
-        WindowReport(**{name: row[name] for name in LANDED[3:]}, **zeros, error=None)
-        for row in rows
-    )
+    zeros: dict[str, Any] = dict.fromkeys(("inserted", "updated", "unchanged"), 0)
+    windows = tuple(WindowReport(**{name: row[name] for name in WINDOW}, **zeros, error=None) for row in rows)
     totals = Totals(windows=len(rows), **{name: sum(row[name] for row in rows) for name in COUNTS}, **zeros)
     names = {name: str(rows[0][name]) for name in ("entity", "realm_id", "run_id")}
     return Landing(RunReport(**names, status="ok", windows=windows, totals=totals))
@@ -77,7 +75,9 @@ def _frame(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> Any:
 
 
 def _rows(table: Any, columns: Sequence[str]) -> list[dict[str, Any]]:
-    names = list(getattr(table, "columns", ()))
-    if missing := [name for name in columns if name not in names]:
-        raise ConfigError(f"the block before handed on {type(table).__name__} without {', '.join(missing)}")
+    names = getattr(table, "columns", None)
+    if names is None:
+        raise ConfigError("the block before has handed on no table; run it first")
+    if missing := [name for name in columns if name not in list(names)]:
+        raise ConfigError(f"the block before handed on a table without {', '.join(missing)}")
     return [dict(row) for row in table.to_dict("records")]

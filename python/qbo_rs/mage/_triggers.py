@@ -13,8 +13,8 @@ from qbo_rs.mage._guard import guarded
 def disable_once_trigger(*_: Any, **kwargs: Any) -> None:
     """Make the ``@once`` trigger of a run that succeeded inactive, in Mage's database and in ``triggers.yaml``.
 
-    A function for ``@callback('success')`` on the last block. Mage does the first by itself, but a restart reads the file, in which the
-    trigger would be active again. Other triggers, and runs without one, are left alone.
+    A function for ``@callback('success')`` on the last block. Mage does the first by itself, but a restart reads the
+    file, in which the trigger would be active again. Other triggers, and runs without one, are left alone.
     """
     run = kwargs.get("pipeline_run")
     schedule = run.pipeline_schedule if run is not None else None
