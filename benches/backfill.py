@@ -93,9 +93,10 @@ def copy_and_merge(connection: psycopg.Connection, payloads: dict[str, str]) -> 
     return Measure("hand-made COPY + merge, one connection", len(lines), time.perf_counter() - begin)
 
 
-def backfill(name: str, environment: dict[str, str], chunk: str) -> Measure:
+def backfill(name: str, environment: dict[str, str], chunk: str, page_size: int = 1000) -> Measure:
     """Measure the command from its start to its end, and its peak memory."""
-    line = [COMMAND, "backfill", "invoices", *RANGE, "--chunk", chunk, "--json", "--log-level", "error"]
+    unit = ["--chunk", chunk, "--page-size", str(page_size)]
+    line = [COMMAND, "backfill", "invoices", *RANGE, *unit, "--json", "--log-level", "error"]
     begin = time.perf_counter()
     process = subprocess.Popen(line, env=os.environ | environment, stdout=subprocess.PIPE)
     output = process.stdout.read()

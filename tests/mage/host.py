@@ -46,7 +46,7 @@ def eventually(what: str, look, limit: float = RUN_LIMIT):
 
 class Mage:
     def __init__(self, directory: Path, mage_database: str, environment: dict[str, str]) -> None:
-        self.project = directory / "project"
+        self.project = directory / "mage_project"
         self.data = directory / "data"
         shutil.copytree(ROOT / "mage_project", self.project)
         self.log = directory / "server.log"
@@ -86,16 +86,19 @@ class Mage:
         line = [str(MAGE / "mage"), "run", str(self.project), pipeline, "--runtime-vars", json.dumps(variables)]
         return self.python(*line)
 
-    def start(self) -> None:
+    def start(
+        self, command: tuple[str, ...] = ("mage", "start", "mage_project"), owner: dict[str, str] = OWNER
+    ) -> None:
+        """Start the server in the directory that holds the project, and log in."""
         self.port = free_port()
-        line = [str(MAGE / "mage"), "start", str(self.project), "--host", "127.0.0.1", "--port", str(self.port)]
+        line = [str(MAGE / command[0]), *command[1:], "--host", "127.0.0.1", "--port", str(self.port)]
         with self.log.open("ab") as log:
             self.server = subprocess.Popen(
                 line, env=self.environment, cwd=self.project.parent, stdout=log, stderr=log, start_new_session=True
             )
         eventually("Mage answers", self._answers, START_LIMIT)
         self.token = ""
-        session = self.call("POST", "sessions", {"session": OWNER})["session"]
+        session = self.call("POST", "sessions", {"session": owner})["session"]
         payload = session["token"].split(".")[1]
         self.token = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["token"]
 

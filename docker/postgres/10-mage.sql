@@ -1,0 +1,2 @@
+-- What Mage keeps for itself: runs, triggers, secrets (encrypted).
+CREATE DATABASE mage;

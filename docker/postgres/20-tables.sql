@@ -1,0 +1,163 @@
+CREATE SCHEMA IF NOT EXISTS "raw";
+CREATE TABLE IF NOT EXISTS "raw"."qb_customers" (
+    id                       text PRIMARY KEY,
+    payload                  jsonb NOT NULL,
+    ingested_at_utc          timestamptz NOT NULL,
+    extract_window_start_utc timestamptz NOT NULL,
+    extract_window_end_utc   timestamptz NOT NULL,
+    page_number              int NOT NULL,
+    page_size                int NOT NULL,
+    request_payload          jsonb NOT NULL
+);
+CREATE TABLE IF NOT EXISTS "raw"."qb_invoices" (
+    id                       text PRIMARY KEY,
+    payload                  jsonb NOT NULL,
+    ingested_at_utc          timestamptz NOT NULL,
+    extract_window_start_utc timestamptz NOT NULL,
+    extract_window_end_utc   timestamptz NOT NULL,
+    page_number              int NOT NULL,
+    page_size                int NOT NULL,
+    request_payload          jsonb NOT NULL
+);
+CREATE TABLE IF NOT EXISTS "raw"."qb_items" (
+    id                       text PRIMARY KEY,
+    payload                  jsonb NOT NULL,
+    ingested_at_utc          timestamptz NOT NULL,
+    extract_window_start_utc timestamptz NOT NULL,
+    extract_window_end_utc   timestamptz NOT NULL,
+    page_number              int NOT NULL,
+    page_size                int NOT NULL,
+    request_payload          jsonb NOT NULL
+);
+CREATE SCHEMA IF NOT EXISTS qbo;
+CREATE TABLE IF NOT EXISTS qbo.migrations (
+    number         int PRIMARY KEY,
+    name           text NOT NULL,
+    applied_at_utc timestamptz NOT NULL DEFAULT now()
+);
+-- Which company a schema of raw tables belongs to: QBO ids are per company and collide.
+CREATE TABLE IF NOT EXISTS qbo.schema_realms (
+    schema_name  text PRIMARY KEY,
+    realm_id     text NOT NULL,
+    bound_at_utc timestamptz NOT NULL DEFAULT now()
+);
+-- The ledger: a row is written in the transaction that commits the window's records.
+CREATE TABLE IF NOT EXISTS qbo.windows (
+    schema_name      text NOT NULL,
+    realm_id         text NOT NULL,
+    entity           text NOT NULL,
+    window_start_utc timestamptz NOT NULL,
+    window_end_utc   timestamptz NOT NULL,
+    run_id           text NOT NULL,
+    pages            int NOT NULL,
+    rows             bigint NOT NULL,
+    inserted         bigint NOT NULL,
+    updated          bigint NOT NULL,
+    unchanged        bigint NOT NULL,
+    rejected         bigint NOT NULL,
+    requests         bigint NOT NULL,
+    retries          bigint NOT NULL,
+    committed_at_utc timestamptz NOT NULL DEFAULT now(),
+    -- What changed after this instant is not in the window; null: the window is whole.
+    read_until_utc   timestamptz,
+    PRIMARY KEY (schema_name, realm_id, entity, window_start_utc, window_end_utc)
+);
+-- For ledgers made before it was there.
+ALTER TABLE qbo.windows ADD COLUMN IF NOT EXISTS read_until_utc timestamptz;
+-- Records that could not be had or not be stored. A window's rejects are replaced when it is read again.
+CREATE TABLE IF NOT EXISTS qbo.rejects (
+    reject_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    schema_name      text NOT NULL,
+    realm_id         text NOT NULL,
+    entity           text NOT NULL,
+    window_start_utc timestamptz NOT NULL,
+    window_end_utc   timestamptz NOT NULL,
+    run_id           text NOT NULL,
+    -- Null where the page that held it could not be read.
+    id               text,
+    -- When it was changed, or a neighbour of it.
+    changed_at_utc   timestamptz NOT NULL,
+    error            text NOT NULL,
+    intuit_tid       text,
+    -- As it was received: not always JSON, and nothing that jsonb takes.
+    payload          text,
+    request_payload  jsonb NOT NULL,
+    rejected_at_utc  timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS rejects_by_window ON qbo.rejects (schema_name, realm_id, entity, changed_at_utc);
+INSERT INTO qbo.migrations (number, name) VALUES (1, 'ledger') ON CONFLICT DO NOTHING;
+-- Connections to companies. What is secret is sealed (AES-256-GCM); what people and monitors look at is not secret.
+CREATE TABLE IF NOT EXISTS qbo.accounts (
+    realm_id                     text PRIMARY KEY,
+    -- active, or needs_reauth: a person must connect the company again.
+    state                        text NOT NULL CHECK (state IN ('active', 'needs_reauth')),
+    -- Why it needs that.
+    reason                       text,
+    sealed_tokens                text NOT NULL,
+    access_token_expires_at_utc  timestamptz,
+    refresh_token_expires_at_utc timestamptz,
+    connection_expires_at_utc    timestamptz,
+    refreshed_at_utc             timestamptz,
+    -- Set while a refresh is under way; what stays behind is one that was cut off.
+    refresh_begun_at_utc         timestamptz,
+    changed_at_utc               timestamptz NOT NULL DEFAULT now()
+);
+-- What all processes that read a company share: the pace of requests, those in flight, the circuit breaker, the month's
+-- reads. One row a company and app.
+CREATE TABLE IF NOT EXISTS qbo.admission (
+    key            text PRIMARY KEY,
+    state          jsonb NOT NULL,
+    changed_at_utc timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO qbo.migrations (number, name) VALUES (2, 'accounts') ON CONFLICT DO NOTHING;
+-- What was started, and what became of it. A run that was killed stays 'running'.
+CREATE TABLE IF NOT EXISTS qbo.runs (
+    run_id          text PRIMARY KEY,
+    schema_name     text NOT NULL,
+    realm_id        text NOT NULL,
+    entity          text NOT NULL,
+    range_start_utc timestamptz NOT NULL,
+    range_end_utc   timestamptz NOT NULL,
+    status          text NOT NULL CHECK (status IN ('running', 'ok', 'partial', 'failed')),
+    started_at_utc  timestamptz NOT NULL DEFAULT now(),
+    finished_at_utc timestamptz,
+    windows         bigint NOT NULL DEFAULT 0,
+    failed_windows  bigint NOT NULL DEFAULT 0,
+    pages           bigint NOT NULL DEFAULT 0,
+    rows            bigint NOT NULL DEFAULT 0,
+    inserted        bigint NOT NULL DEFAULT 0,
+    updated         bigint NOT NULL DEFAULT 0,
+    unchanged       bigint NOT NULL DEFAULT 0,
+    rejected        bigint NOT NULL DEFAULT 0,
+    requests        bigint NOT NULL DEFAULT 0,
+    retries         bigint NOT NULL DEFAULT 0,
+    duration_ms     bigint NOT NULL DEFAULT 0,
+    -- The first failure.
+    error           text
+);
+CREATE INDEX IF NOT EXISTS runs_by_start ON qbo.runs (schema_name, entity, started_at_utc);
+-- A window now has a row from its first attempt on. It covers its time once committed_at_utc is set, whatever a later
+-- attempt comes to: what was committed stays.
+ALTER TABLE qbo.windows
+    ALTER COLUMN committed_at_utc DROP NOT NULL,
+    ALTER COLUMN committed_at_utc DROP DEFAULT,
+    -- Of the last attempt: running (or killed), done, failed, or stuck: killed its process too often.
+    ADD COLUMN IF NOT EXISTS status text NOT NULL DEFAULT 'done' CHECK (status IN ('running', 'done', 'failed', 'stuck')),
+    -- Attempts in a row that did not end.
+    ADD COLUMN IF NOT EXISTS attempts int NOT NULL DEFAULT 1,
+    ADD COLUMN IF NOT EXISTS error text,
+    ADD COLUMN IF NOT EXISTS started_at_utc timestamptz,
+    -- Of payloads.
+    ADD COLUMN IF NOT EXISTS bytes bigint NOT NULL DEFAULT 0,
+    -- Waiting for pages, and storing them.
+    ADD COLUMN IF NOT EXISTS extract_ms bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS load_ms bigint NOT NULL DEFAULT 0,
+    ALTER COLUMN pages SET DEFAULT 0,
+    ALTER COLUMN rows SET DEFAULT 0,
+    ALTER COLUMN inserted SET DEFAULT 0,
+    ALTER COLUMN updated SET DEFAULT 0,
+    ALTER COLUMN unchanged SET DEFAULT 0,
+    ALTER COLUMN rejected SET DEFAULT 0,
+    ALTER COLUMN requests SET DEFAULT 0,
+    ALTER COLUMN retries SET DEFAULT 0;
+INSERT INTO qbo.migrations (number, name) VALUES (3, 'runs') ON CONFLICT DO NOTHING;

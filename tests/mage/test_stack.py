@@ -1,0 +1,135 @@
+"""``docker-compose.yaml`` and what it is made of, as far as that can be run without Docker."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+import yaml
+from host import ROOT, Mage
+from jsonschema import Draft7Validator
+
+SCHEMA = ROOT / ".venv" / "compose-spec" / "package" / "src" / "compose-spec" / "schema" / "compose-spec.json"
+COMMAND = Path(sys.executable).parent / "qbo-rs"
+
+
+def example() -> dict[str, str]:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def compose() -> dict:
+    return yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
+
+
+def test_the_file_follows_the_compose_specification():
+    schema = json.loads(SCHEMA.read_text())
+    assert [error.message for error in Draft7Validator(schema).iter_errors(compose())] == []
+    broken = compose() | {"services": {"mage": {"image": 7}}}
+    assert list(Draft7Validator(schema).iter_errors(broken))
+
+
+def test_a_client_resolves_it_with_the_example_as_it_is(tmp_path):
+    client = shutil.which("docker-compose")
+    if client is None:
+        pytest.skip("no docker-compose: as root, `apt-get install docker-compose`")
+    shutil.copy(ROOT / "docker-compose.yaml", tmp_path)
+    shutil.copytree(ROOT / "docker", tmp_path / "docker")
+    shutil.copy(ROOT / ".env.example", tmp_path / ".env")
+    line = [client, "--profile", "demo", "config"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    services = yaml.safe_load(done.stdout)["services"]
+    published = {name: [str(port) for port in service["ports"]] for name, service in services.items()}
+    for name, port in (("postgres", "5432"), ("mage", "6789"), ("pgadmin", "8085"), ("sandbox", "8911")):
+        assert port in published[name][0]
+    assert services["mage"]["environment"]["PG_HOST"] == "postgres"
+    assert services["mage"]["environment"]["QBO_API_URL"] == "http://sandbox:8911"
+
+
+def test_every_variable_of_the_file_is_in_the_example():
+    text = (ROOT / "docker-compose.yaml").read_text()
+    assert set(re.findall(r"\$\{(\w+)", text)) - {"QBO_TOKEN_STORE"} <= set(example())
+
+
+def test_what_postgres_runs_at_its_first_start_makes_the_tables(make_database):
+    ddl = subprocess.run(
+        [COMMAND, "db", "ddl", "customers", "invoices", "items"], capture_output=True, text=True, timeout=30, check=True
+    ).stdout
+    assert (ROOT / "docker/postgres/20-tables.sql").read_text() == ddl
+    database = make_database()
+    with psycopg.connect(database.url) as connection:
+        connection.execute(ddl)
+    tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'raw' AND table_name LIKE 'qb_%'"
+    assert database.query(tables) == [(3,)]
+    assert (ROOT / "docker/postgres/10-mage.sql").read_text().rstrip().endswith("CREATE DATABASE mage;")
+
+
+@pytest.mark.timeout(300)
+def test_the_command_of_the_mage_service_starts_the_project(qbo, make_database, tmp_path):
+    """With the environment of the file, but for addresses."""
+    service = compose()["services"]["mage"]
+    values = example()
+    environment = {
+        name: re.sub(r"\$\{(\w+)[^}]*\}", lambda match: values.get(match[1], ""), text)
+        for name, text in service["environment"].items()
+    }
+    database = make_database()
+    environment |= {name: value for name, value in values.items() if name.startswith("QBO_")}
+    environment |= database.settings() | {name: qbo.environment[name] for name in ("QBO_API_URL", "QBO_TOKEN_URL")}
+    environment["QBO_TOKEN_STORE"] = "postgres"  # noqa: S105 - a place
+    mage_database = make_database()
+    mage = Mage(tmp_path, mage_database.url, {"PATH": os.environ["PATH"]} | environment)
+    assert service["command"] == ["/app/run_app.sh", "mage", "start", "mage_project"]
+    owner = {"email": values["MAGE_OWNER_EMAIL"], "password": values["MAGE_OWNER_PASSWORD"]}
+    try:
+        mage.start(service["command"][1:], owner)
+        # No secret is in Mage: the environment has them all, as the example file gives them.
+        mage.activate("qb_items_backfill", fecha_inicio="2024-01-01", fecha_fin="2026-01-01", chunk="year")
+        assert mage.ended_run("qb_items_backfill")["status"] == "completed"
+    finally:
+        mage.kill()
+    assert database.query("SELECT count(*) FROM raw.qb_items") == [(40,)]
+
+
+def python_310() -> str | None:
+    found = [shutil.which("python3.10"), *map(str, Path.home().glob(".pyenv/versions/3.10.*/bin/python"))]
+    for python in filter(None, found):
+        version = subprocess.run([python, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+        if version.startswith("Python 3.10"):
+            return python
+    return None
+
+
+@pytest.mark.timeout(300)
+def test_the_wheel_serves_the_python_of_mages_image(qbo, make_database, tmp_path):
+    python = python_310()
+    if python is None:
+        pytest.skip("no Python 3.10, which Mage's image has")
+    [wheel] = (ROOT / "dist").glob("qbo_rs-*.whl")
+    assert "cp310-abi3" in wheel.name
+    subprocess.run([python, "-m", "venv", tmp_path / "venv"], check=True, timeout=120)
+    installed = tmp_path / "venv" / "bin"
+    install = [
+        installed / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        wheel,
+    ]
+    subprocess.run(install, check=True, timeout=120)
+    code = "import qbo_rs.mage; qbo_rs.backfill('items', '2024-01-01', '2026-01-01', 'year').raise_for_failures()"
+    database = make_database()
+    environment = {"PATH": os.environ["PATH"]} | qbo.environment | database.settings()
+    subprocess.run([installed / "python", "-c", code], env=environment, check=True, timeout=60)
+    assert database.query("SELECT count(*) FROM raw.qb_items") == [(40,)]
