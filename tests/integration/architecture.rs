@@ -133,6 +133,26 @@ fn sources_and_sinks_do_not_know_each_other() {
 }
 
 #[test]
+fn only_one_module_talks_to_mage_and_nothing_else_needs_its_blocks() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/qbo_rs");
+    let mut talks = Vec::new();
+    for directory in [package.clone(), package.join("mage")] {
+        for entry in std::fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "py") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let is_block = path.starts_with(package.join("mage"));
+                assert!(is_block || !text.contains("qbo_rs.mage"), "{} must not name qbo_rs.mage", path.display());
+                if text.lines().any(|line| line.trim_start().starts_with("from mage_ai")) {
+                    talks.push(path.strip_prefix(&package).unwrap().to_owned());
+                }
+            }
+        }
+    }
+    assert_eq!(talks, [Path::new("mage/_host.py")]);
+}
+
+#[test]
 fn the_domain_is_pure() {
     for (part, path, text) in source_files().into_iter().filter(|(part, ..)| part == "domain") {
         for impure in ["async ", ".await", "std::fs", "std::net", "std::env", "Utc::now", "Instant::now", "tokio"] {
@@ -215,10 +235,12 @@ fn every_behaviour_of_the_sandbox_names_tests_that_exist() {
 fn every_promise_names_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut code = rust_text();
-    for entry in std::fs::read_dir(root.join("tests/python")).unwrap() {
-        code.push_str(&std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default());
+    for directory in ["tests/python", "tests/mage"] {
+        for entry in std::fs::read_dir(root.join(directory)).unwrap() {
+            code.push_str(&std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default());
+        }
     }
-    for (document, least) in [("exactness", 20), ("resilience", 25), ("loading", 25)] {
+    for (document, least) in [("exactness", 20), ("resilience", 25), ("loading", 25), ("mage", 20)] {
         let document = root.join(format!("docs/{document}.md"));
         let text = std::fs::read_to_string(&document).unwrap();
         let mut checked = 0;
@@ -226,8 +248,8 @@ fn every_promise_names_tests_that_exist() {
             let tests = row.trim_end_matches('|').rsplit(" | ").next().unwrap();
             // Names of tests have many words.
             for name in tests.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 2) {
-                let is_there =
-                    [format!("fn {name}("), format!("def test_{name}(")].iter().any(|text| code.contains(text));
+                let names = [format!("fn {name}("), format!("def test_{name}("), format!("def {name}(")];
+                let is_there = names.iter().any(|text| code.contains(text));
                 assert!(is_there, "{} names {name}, which does not exist", document.display());
                 checked += 1;
             }
