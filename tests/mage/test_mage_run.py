@@ -117,3 +117,34 @@ def test_a_new_pipeline_is_one_command(mage, qbo, database):
     truth = qbo.truth("Vendor", "2024-01-01", "2026-01-01")
     assert database.query("SELECT count(*) FROM raw.qb_vendors") == [(len(truth),)]
     assert len(truth) > 0
+
+
+def test_a_range_that_reaches_into_the_future_is_read_up_to_now(mage, qbo, database):
+    [edited] = [qbo.edit("Invoice", "oldest")]
+    done = mage.run(PIPELINES[1], fecha_inicio="2024-01-01", fecha_fin="2999-01-01", chunk="year")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    # What was saved a moment ago is left to the next run, which resumes there.
+    assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(599,)]
+    assert database.query(f"SELECT count(*) FROM raw.qb_invoices WHERE id = '{edited}'") == [(0,)]
+    [(until,)] = database.query("SELECT max(read_until_utc) FROM qbo.windows")
+    assert until is not None
+
+
+def test_a_record_that_cannot_be_had_is_warned_about_and_all_others_arrive(mage, qbo, database):
+    qbo.corrupt("Invoice", "oldest", "processing")
+    done = mage.run(PIPELINES[1], **RANGE, chunk="year")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(599,)]
+    assert database.query("SELECT count(*) FROM qbo.rejects") == [(1,)]
+    closing = next(line for line in done.stdout.splitlines() if "pipeline_finished" in line)
+    assert '"level": "warning"' in closing
+    assert "1 rejected; see qbo.rejects" in closing
+
+
+def test_a_wrong_password_is_said_before_anything_is_read(bare_mage, qbo, secrets):
+    bare_mage.create_secrets(secrets | {"PG_PASSWORD": "not-the-password"})
+    done = bare_mage.run(PIPELINES[0], **RANGE)
+    assert done.returncode == 1
+    assert "password authentication failed" in text_of(done)
+    assert "not-the-password" not in text_of(done)
+    assert "query" not in str(qbo.stats()["requests"])

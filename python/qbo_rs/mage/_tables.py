@@ -44,7 +44,10 @@ def landed(landing: Landing, plan_table: Any) -> Any:
     """Make the table of an extract: counts and files; windows that were committed before are in it, without."""
     run = landing.run
     names = {"entity": run.entity, "realm_id": run.realm_id, "run_id": run.run_id}
-    rows = [names | {name: getattr(window, name) for name in WINDOW} for window in run.windows]
+    # A window that lies in the future has no file.
+    rows = [
+        names | {name: getattr(window, name) for name in WINDOW} | {"path": window.path or ""} for window in run.windows
+    ]
     blank = names | dict.fromkeys(COUNTS, 0) | {"path": ""}
     rows += [blank | row for row in _rows(plan_table, ("start", "end", "status")) if row["status"] != TO_READ]
     return _frame(sorted(rows, key=lambda row: str(row["start"])), LANDED)
