@@ -7,7 +7,9 @@ CREATE TABLE IF NOT EXISTS "raw"."qb_customers" (
     extract_window_end_utc   timestamptz NOT NULL,
     page_number              int NOT NULL,
     page_size                int NOT NULL,
-    request_payload          jsonb NOT NULL
+    request_payload          jsonb NOT NULL,
+    -- When QuickBooks deleted it; the payload is the last one seen.
+    deleted_at_utc           timestamptz
 );
 CREATE TABLE IF NOT EXISTS "raw"."qb_invoices" (
     id                       text PRIMARY KEY,
@@ -17,7 +19,9 @@ CREATE TABLE IF NOT EXISTS "raw"."qb_invoices" (
     extract_window_end_utc   timestamptz NOT NULL,
     page_number              int NOT NULL,
     page_size                int NOT NULL,
-    request_payload          jsonb NOT NULL
+    request_payload          jsonb NOT NULL,
+    -- When QuickBooks deleted it; the payload is the last one seen.
+    deleted_at_utc           timestamptz
 );
 CREATE TABLE IF NOT EXISTS "raw"."qb_items" (
     id                       text PRIMARY KEY,
@@ -27,7 +31,9 @@ CREATE TABLE IF NOT EXISTS "raw"."qb_items" (
     extract_window_end_utc   timestamptz NOT NULL,
     page_number              int NOT NULL,
     page_size                int NOT NULL,
-    request_payload          jsonb NOT NULL
+    request_payload          jsonb NOT NULL,
+    -- When QuickBooks deleted it; the payload is the last one seen.
+    deleted_at_utc           timestamptz
 );
 CREATE SCHEMA IF NOT EXISTS qbo;
 CREATE TABLE IF NOT EXISTS qbo.migrations (
@@ -161,3 +167,31 @@ ALTER TABLE qbo.windows
     ALTER COLUMN requests SET DEFAULT 0,
     ALTER COLUMN retries SET DEFAULT 0;
 INSERT INTO qbo.migrations (number, name) VALUES (3, 'runs') ON CONFLICT DO NOTHING;
+-- How each entity of each company stands with `qbo-rs sync`. The checkpoint is what qbo.windows has as committed; it stands
+-- here for people.
+CREATE TABLE IF NOT EXISTS qbo.sync_state (
+    schema_name          text NOT NULL,
+    realm_id             text NOT NULL,
+    entity               text NOT NULL,
+    status               text NOT NULL DEFAULT 'pending'
+        CHECK (status IN ('pending', 'in_progress', 'success', 'failed')),
+    last_attempt_at_utc  timestamptz,
+    last_success_at_utc  timestamptz,
+    checkpoint_utc       timestamptz,
+    -- Deletions up to this instant are in the table.
+    deletions_until_utc  timestamptz,
+    -- When the ids of the table were last compared with those of QuickBooks.
+    reconciled_at_utc    timestamptz,
+    consecutive_failures int NOT NULL DEFAULT 0,
+    -- Of the last failure.
+    message              text,
+    PRIMARY KEY (schema_name, realm_id, entity)
+);
+-- When each company is to be synced next, by `qbo-rs sync --every`.
+CREATE TABLE IF NOT EXISTS qbo.sync_accounts (
+    realm_id             text PRIMARY KEY,
+    next_sync_at_utc     timestamptz NOT NULL,
+    consecutive_failures int NOT NULL DEFAULT 0,
+    message              text
+);
+INSERT INTO qbo.migrations (number, name) VALUES (4, 'sync') ON CONFLICT DO NOTHING;

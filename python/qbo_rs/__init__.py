@@ -1,9 +1,9 @@
 """QuickBooks Online records into Postgres: exact, fast and restartable.
 
-The verbs are :func:`chunk_range`, :func:`extract`, :func:`upsert` and :func:`backfill`, which does all three, and
-:func:`verify`, which compares; those that wait have an ``_async`` twin. :func:`sandbox` simulates QuickBooks on this
-machine. Settings come from the environment, and every one is also a keyword: ``QBO_REALM_ID`` is ``realm_id``,
-``PG_HOST`` is ``pg_host``.
+The verbs are :func:`chunk_range`, :func:`extract`, :func:`upsert` and :func:`backfill`, which does all three,
+:func:`verify`, which compares, and :func:`sync`, which keeps in step; those that wait have an ``_async`` twin.
+:func:`sandbox` simulates QuickBooks on this machine. Settings come from the environment, and every one is also a
+keyword: ``QBO_REALM_ID`` is ``realm_id``, ``PG_HOST`` is ``pg_host``.
 
 Example:
     >>> import qbo_rs
@@ -21,11 +21,14 @@ from qbo_rs._core import is_debug_build as _is_debug_build
 from qbo_rs._sandbox import Sandbox, sandbox
 from qbo_rs._settings import Settings
 from qbo_rs._types import (
+    AccountSync,
     Connection,
+    EntitySync,
     KnownReject,
     Landing,
     Report,
     RunReport,
+    SyncReport,
     Totals,
     Verification,
     VerificationReport,
@@ -40,6 +43,8 @@ from qbo_rs._verbs import (
     entities,
     extract,
     extract_async,
+    sync,
+    sync_async,
     upsert,
     upsert_async,
     verify,
@@ -66,6 +71,7 @@ from qbo_rs.exceptions import (
 )
 
 __all__ = [
+    "AccountSync",
     "ApiError",
     "AuthError",
     "CircuitOpenError",
@@ -73,6 +79,7 @@ __all__ = [
     "Connection",
     "DataError",
     "DatabaseError",
+    "EntitySync",
     "IncompleteError",
     "InternalError",
     "KnownReject",
@@ -89,6 +96,7 @@ __all__ = [
     "Settings",
     "StoppedError",
     "StuckError",
+    "SyncReport",
     "Totals",
     "TransportError",
     "Verification",
@@ -105,6 +113,8 @@ __all__ = [
     "extract",
     "extract_async",
     "sandbox",
+    "sync",
+    "sync_async",
     "upsert",
     "upsert_async",
     "verify",

@@ -257,6 +257,63 @@ class VerificationReport:
 
 
 @dataclass(frozen=True)
+class EntitySync:
+    """One entity's sync. ``via`` is ``changes``, one request for many entities, or ``query``."""
+
+    entity: str
+    error: str | None
+    via: str
+    reconciled: bool
+    checkpoint: str | None
+    rows: int
+    inserted: int
+    updated: int
+    unchanged: int
+    rejected: int
+    deleted: int
+
+
+@dataclass(frozen=True)
+class AccountSync:
+    """One company's sync; ``status`` is ``ok``, ``partial``, ``failed`` or ``needs_reauth``."""
+
+    realm_id: str
+    schema: str
+    status: str
+    error: str | None
+    requests: int
+    duration_ms: int
+    entities: tuple[EntitySync, ...]
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What a sync did: one entry a company."""
+
+    accounts: tuple[AccountSync, ...]
+
+    @classmethod
+    def from_dict(cls, report: Mapping[str, Any]) -> SyncReport:
+        """Make one from JSON-able data, such as that of ``qbo-rs sync --json``."""
+
+        def account(given: Mapping[str, Any]) -> AccountSync:
+            entities = tuple(EntitySync(**entity) for entity in given["entities"])
+            return AccountSync(**{**given, "entities": entities})
+
+        return cls(tuple(account(given) for given in report["accounts"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON-able data."""
+        return asdict(self)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every company is in step and no record was set aside."""
+        accounts = self.accounts
+        return all(account.status == "ok" and not any(e.rejected for e in account.entities) for account in accounts)
+
+
+@dataclass(frozen=True)
 class Landing:
     """Landing files of one entity: paths and counts a window. Small: hand it on instead of the records."""
 

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Union
 
 from qbo_rs import _core
-from qbo_rs._types import Landing, Report, VerificationReport, Window, format_instant, parse_instant
+from qbo_rs._types import Landing, Report, SyncReport, VerificationReport, Window, format_instant, parse_instant
 from qbo_rs.exceptions import ConfigError
 
 if TYPE_CHECKING:
@@ -395,3 +395,58 @@ async def verify_async(
     """Do what :func:`verify` does, without blocking the event loop."""
     request = _verify_request(entity, start, end, chunk, repair=repair, deep=deep, schema=schema, settings=settings)
     return VerificationReport.from_dict(json.loads(await _core.call_async("verify", request)))
+
+
+def _sync_request(
+    entity: str | Iterable[str] | None,
+    accounts: str | Iterable[str] | None,
+    page_size: int,
+    settings: Mapping[str, Any],
+) -> str:
+    request = {
+        "entities": [] if entity is None else _entities(entity),
+        "accounts": [] if accounts is None else _entities(accounts),
+        "page_size": _page_size(page_size),
+        "settings": _settings(settings),
+    }
+    return json.dumps(request)
+
+
+def sync(
+    entity: str | Iterable[str] | None = None,
+    *,
+    accounts: str | Iterable[str] | None = None,
+    page_size: int = 1000,
+    **settings: Unpack[Settings],
+) -> SyncReport:
+    """Bring companies into step with QuickBooks: first everything, later what has changed, and deletions.
+
+    What one entity or company meets touches no other: look at ``status`` and ``error`` of each in the report.
+
+    Args:
+        entity: A name from :func:`entities`, or several; None: all.
+        accounts: Realm ids; None: every company of the token store, and the one that the settings name.
+        page_size: Records in a page, 1 to 1000.
+        **settings: Override the environment.
+
+    Returns:
+        Counts a company and an entity.
+
+    Raises:
+        ConfigError: An argument or setting is unusable, no company is known, or the database cannot be reached.
+
+    """
+    request = _sync_request(entity, accounts, page_size, settings)
+    return SyncReport.from_dict(json.loads(_core.call("sync", request)))
+
+
+async def sync_async(
+    entity: str | Iterable[str] | None = None,
+    *,
+    accounts: str | Iterable[str] | None = None,
+    page_size: int = 1000,
+    **settings: Unpack[Settings],
+) -> SyncReport:
+    """Do what :func:`sync` does, without blocking the event loop."""
+    request = _sync_request(entity, accounts, page_size, settings)
+    return SyncReport.from_dict(json.loads(await _core.call_async("sync", request)))

@@ -4,7 +4,7 @@ use chrono::Utc;
 use serde::Serialize;
 
 use super::App;
-use super::company::{Home, token_endpoint};
+use super::company::{CONNECTIONS, Home, token_endpoint};
 use crate::config::{OAuthConfig, TokenHome};
 use crate::error::{Error, Result};
 use crate::http::BreakerStatus;
@@ -51,7 +51,7 @@ impl App {
     /// Settings, and those of the store.
     pub async fn auth_status(&self) -> Result<AuthReport> {
         let config = self.settings.qbo_of("any")?;
-        let home = Home::open(&self.settings, &config.oauth).await?;
+        let home = Home::open(&self.settings, &config.oauth, CONNECTIONS).await?;
         let store = home.token_store("any", key(&config.oauth)?).await?;
         let mut accounts = Vec::new();
         for account in store.accounts().await? {
@@ -80,7 +80,7 @@ impl App {
     /// Settings; nowhere to keep tokens: nobody shall consent in vain.
     pub async fn begin_login(&self, redirect_uri: &str) -> Result<Consent> {
         let oauth = self.storing_oauth()?;
-        let store = Home::open(&self.settings, &oauth).await?.token_store("login", key(&oauth)?).await?;
+        let store = Home::open(&self.settings, &oauth, CONNECTIONS).await?.token_store("login", key(&oauth)?).await?;
         store.accounts().await?;
         let lease = store.lock().await?;
         store.release(lease).await;
@@ -157,7 +157,7 @@ impl App {
             }
         };
         let old = key(&oauth)?;
-        let home = Home::open(&self.settings, &oauth).await?;
+        let home = Home::open(&self.settings, &oauth, CONNECTIONS).await?;
         let store = home.token_store("any", old.clone()).await?;
         let (mut changed, mut closed) = (Vec::new(), Vec::new());
         for account in store.accounts().await? {
@@ -178,7 +178,7 @@ impl App {
     }
 
     async fn authorizer(&self, oauth: &OAuthConfig, realm_id: &str) -> Result<Authorizer<ConfiguredTokenStore>> {
-        let home = Home::open(&self.settings, oauth).await?;
+        let home = Home::open(&self.settings, oauth, CONNECTIONS).await?;
         let store = home.token_store(realm_id, key(oauth)?).await?;
         Ok(Authorizer::new(token_endpoint(oauth)?, store, realm_id, oauth.credentials.refresh_token.clone()))
     }

@@ -20,7 +20,7 @@ pub(super) type Issuer = Arc<Authorizer<ConfiguredTokenStore>>;
 pub(super) type Source = QboSource<Issuer>;
 
 /// Tokens need two connections, one of them for the lock; admission one.
-const CONNECTIONS: usize = 3;
+pub(super) const CONNECTIONS: usize = 3;
 
 /// Where what processes share lives, opened once.
 #[derive(Debug)]
@@ -31,11 +31,12 @@ pub(super) enum Home {
 }
 
 impl Home {
-    pub async fn open(settings: &Settings, oauth: &OAuthConfig) -> Result<Self> {
+    /// With so many connections, where it is Postgres.
+    pub async fn open(settings: &Settings, oauth: &OAuthConfig, connections: usize) -> Result<Self> {
         Ok(match &oauth.token_home {
             TokenHome::Memory => Self::Memory,
             TokenHome::File(path) => Self::File(path.clone()),
-            TokenHome::Postgres => Self::Postgres(open_pool(&settings.postgres()?, CONNECTIONS).await?),
+            TokenHome::Postgres => Self::Postgres(open_pool(&settings.postgres()?, connections).await?),
         })
     }
 
@@ -101,9 +102,14 @@ pub(super) struct Company {
 
 impl Company {
     pub async fn open(settings: &Settings, config: &QboConfig) -> Result<Self> {
+        let home = Home::open(settings, &config.oauth, CONNECTIONS).await?;
+        Self::open_at(&home, config).await
+    }
+
+    /// As [`Self::open`], where what processes share is open already.
+    pub async fn open_at(home: &Home, config: &QboConfig) -> Result<Self> {
         warn_of_clear_text(config);
         let oauth = &config.oauth;
-        let home = Home::open(settings, oauth).await?;
         let transport = Transport::new(oauth.timeouts)?;
         let key = Key::new(&oauth.credentials.client_secret, oauth.token_key.as_ref())?;
         let store = home.token_store(&config.realm_id, key).await?;
@@ -138,6 +144,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
+    /// Why a person must connect the company again, if so.
+    pub async fn needs_reauth(&self) -> Option<String> {
+        self.issuer.connection().await.ok().flatten()?.needs_reauth
+    }
+
     pub async fn report(&self) -> Option<ConnectionReport> {
         let connection = self.issuer.connection().await.ok().flatten()?;
         Some(ConnectionReport {

@@ -2,6 +2,7 @@
 
 mod auth;
 mod company;
+mod sync;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use log::info;
 use serde::Serialize;
 
 pub use self::auth::{AccountReport, AuthReport};
+pub use self::sync::SyncRequest;
 
 use self::company::{Company, Source as CompanySource};
 use crate::config::{Settings, TokenHome};
@@ -404,7 +406,7 @@ fn tell_what_is_skipped(entity: &str, left: &[Window], skipped: &[Window]) {
 }
 
 fn plan(entity: EntitySpec, windows: Vec<Window>, skipped: Vec<WindowReport>, page_size: PageSize) -> Plan {
-    Plan { entity, windows, skipped, page_size, concurrency: DEFAULT_CONCURRENCY, is_strict: false }
+    Plan { entity, windows, skipped, read_from: None, page_size, concurrency: DEFAULT_CONCURRENCY, is_strict: false }
 }
 
 /// A report in which every window that would be read is skipped.

@@ -7,6 +7,7 @@ use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum}
 use super::auth::AuthCommand;
 use super::sandbox::SandboxArguments;
 use super::status::StatusArguments;
+use super::sync::SyncArguments;
 use crate::config::{SETTINGS, SettingSpec};
 use crate::sink::postgres::DEFAULT_SCHEMA;
 
@@ -122,6 +123,8 @@ pub(super) enum Command {
         #[arg(long, default_value = DEFAULT_SCHEMA)]
         schema: String,
     },
+    /// Bring companies into step with QuickBooks: what has changed since the last time, deletions included
+    Sync(SyncArguments),
     /// Show what is committed, what is missing and what failed
     Status(StatusArguments),
     /// Connections to companies: login, status, import, revoke, rekey

@@ -11,6 +11,7 @@ mod output;
 mod progress;
 mod sandbox;
 mod status;
+mod sync;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -139,6 +140,7 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
                 Err(code) => Ok(code),
             }
         }
+        Command::Sync(arguments) => sync::run(&app, &arguments, json),
         Command::Status(arguments) => status::run(&app, &arguments, json),
         Command::Auth(command) => auth::run(&app, &command, json),
         Command::Sandbox(arguments) => sandbox::run(&arguments),

@@ -8,13 +8,15 @@ pub mod plan;
 pub mod query;
 pub mod record;
 pub mod report;
+pub mod sync_report;
 pub mod verification;
 pub mod window;
 
 pub use entity::{ENTITIES, EntityKind, EntityRegistry, EntitySpec, Identity, Ordering};
 pub use plan::{PageSize, Plan, parse_range};
-pub use record::{Page, Payload, Record, Reject};
+pub use record::{Deletion, Page, Payload, Record, Reject};
 pub use report::{ConnectionReport, LoadCounts, Report, RunReport, RunStatus, WindowReport, WindowStatus};
+pub use sync_report::{AccountStatus, AccountSync, EntitySync, SyncReport, Way};
 pub use verification::{
     KnownReject, RecordKey, Verification, VerificationReport, VerificationStatus, WindowDifference,
 };

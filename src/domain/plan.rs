@@ -1,5 +1,7 @@
 //! What a run is asked to do, checked once at the door.
 
+use chrono::{DateTime, Utc};
+
 use crate::domain::instant::parse_instant;
 use crate::domain::{EntitySpec, Window, WindowReport};
 use crate::error::{Error, Result};
@@ -44,6 +46,9 @@ pub struct Plan {
     pub windows: Vec<Window>,
     /// Windows that an earlier run stored; reported as they are, not read.
     pub skipped: Vec<WindowReport>,
+    /// What was changed before this instant is known already and not read again; the window that holds it is committed as a
+    /// whole all the same.
+    pub read_from: Option<DateTime<Utc>>,
     /// Records in a page.
     pub page_size: PageSize,
     /// Windows read at the same time.

@@ -66,6 +66,29 @@ impl fmt::Display for CountQuery<'_> {
     }
 }
 
+/// Asks for records by their ids.
+#[derive(Debug, Clone)]
+pub struct IdQuery<'a> {
+    /// The record type.
+    pub entity: &'a EntitySpec,
+    /// The ids, at most as many as a page holds.
+    pub ids: &'a [String],
+}
+
+impl fmt::Display for IdQuery<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SELECT * FROM {} WHERE ", self.entity.qbo_name)?;
+        if self.entity.has_active() {
+            f.write_str("Active IN (true, false) AND ")?;
+        }
+        f.write_str("Id IN (")?;
+        for (position, id) in self.ids.iter().enumerate() {
+            write!(f, "{}{}", if position > 0 { ", " } else { "" }, Quoted(id))?;
+        }
+        write!(f, ") ORDERBY Id ASC STARTPOSITION 1 MAXRESULTS {}", self.ids.len())
+    }
+}
+
 /// The condition that all statements share.
 fn write_range(
     f: &mut fmt::Formatter<'_>,

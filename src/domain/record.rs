@@ -120,6 +120,17 @@ pub struct Page {
     pub rejects: Vec<Reject>,
 }
 
+/// A record that the source no longer has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// Its id.
+    pub id: String,
+    /// When it was deleted, as far as that is known.
+    pub at: DateTime<Utc>,
+    /// What the source says of it, JSON, if it says anything.
+    pub stub: Option<String>,
+}
+
 /// A record that cannot be had, or not be stored: it is set aside with its reason, and everything around it goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {

@@ -43,6 +43,7 @@ pub async fn run<S: Source, K: Sink>(
         entity: plan.entity.clone(),
         run_id: run_id.to_owned(),
         page_size: plan.page_size.get(),
+        read_from: plan.read_from,
         progress: progress.clone(),
         news,
         idle: run.idle.clone(),
@@ -161,7 +162,8 @@ impl Run {
 /// What a plan begins with: the time of the windows that are read in its first go.
 pub fn first_span(plan: &Plan) -> Option<Window> {
     let windows = adjacent(&plan.windows).pop_front()?;
-    Some(Window { start: windows.front()?.start, end: windows.back()?.end })
+    let start = windows.front()?.start;
+    Some(Window { start: plan.read_from.map_or(start, |from| start.max(from)), end: windows.back()?.end })
 }
 
 /// Runs of windows that follow each other without a gap.

@@ -29,6 +29,7 @@ pub(super) struct SpanTask<S, K> {
     pub entity: EntitySpec,
     pub run_id: String,
     pub page_size: u32,
+    pub read_from: Option<DateTime<Utc>>,
     pub progress: Arc<dyn Progress>,
     pub news: mpsc::UnboundedSender<Event>,
     pub idle: Arc<AtomicUsize>,
@@ -42,6 +43,7 @@ impl<S, K> Clone for SpanTask<S, K> {
             entity: self.entity.clone(),
             run_id: self.run_id.clone(),
             page_size: self.page_size,
+            read_from: self.read_from,
             progress: self.progress.clone(),
             news: self.news.clone(),
             idle: self.idle.clone(),
@@ -58,7 +60,8 @@ impl<S: Source, K: Sink> SpanTask<S, K> {
         // Requests and retries of a window that is read again.
         let mut spent = (0, 0);
         while let (Some(first), Some(last)) = (left.front().copied(), left.back().copied()) {
-            let span = Span::new(Window { start: first.start, end: last.end });
+            let start = self.read_from.map_or(first.start, |from| first.start.max(from));
+            let span = Span::new(Window { start, end: last.end });
             let meter = Meter::default();
             let mut division = Division {
                 task: &self,

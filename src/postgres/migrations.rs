@@ -19,6 +19,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "ledger", sql: include_str!("migrations/0001_ledger.sql") },
     Migration { number: 2, name: "accounts", sql: include_str!("migrations/0002_accounts.sql") },
     Migration { number: 3, name: "runs", sql: include_str!("migrations/0003_runs.sql") },
+    Migration { number: 4, name: "sync", sql: include_str!("migrations/0004_sync.sql") },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::app::{App, BackfillRequest, ExtractRequest, Landing, LoadRequest, VerifyRequest};
+use crate::app::{App, BackfillRequest, ExtractRequest, Landing, LoadRequest, SyncRequest, VerifyRequest};
 use crate::config::Settings;
 use crate::domain::{EntityRegistry, PageSize, Window, parse_range};
 use crate::error::{Error, Result};
@@ -25,6 +25,7 @@ enum Request {
     Upsert(LoadRequest),
     Verify(VerifyRequest),
     Prepare(PrepareJson),
+    Sync(SyncRequest),
 }
 
 #[derive(Deserialize)]
@@ -73,6 +74,15 @@ struct PrepareJson {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct SyncJson {
+    entities: Vec<String>,
+    accounts: Vec<String>,
+    page_size: i64,
+    settings: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct VerifyJson {
     entities: Vec<String>,
     start: String,
@@ -109,6 +119,7 @@ pub(super) fn parse(verb: &str, request: &str) -> Result<Call> {
         "upsert" => upsert(read(request)?),
         "verify" => verify(read(request)?),
         "prepare" => prepare(read(request)?),
+        "sync" => sync(read(request)?),
         other => Err(Error::Internal(format!("no verb '{other}'"))),
     }
 }
@@ -181,6 +192,12 @@ fn prepare(json: PrepareJson) -> Result<Call> {
     Ok(Call { app: app(&json.settings)?, request: Request::Prepare(json) })
 }
 
+fn sync(json: SyncJson) -> Result<Call> {
+    let page_size = PageSize::new(json.page_size)?;
+    let request = SyncRequest { entities: json.entities, realms: json.accounts, page_size };
+    Ok(Call { app: app(&json.settings)?, request: Request::Sync(request) })
+}
+
 /// A descriptor's files. Windows that were joined into one file all name that file.
 fn landing_files(files: Vec<FileJson>) -> Result<Landing> {
     let file = |file: FileJson| {
@@ -206,6 +223,7 @@ impl Call {
             Request::Prepare(PrepareJson { entities, schema, .. }) => {
                 return self.app.prepare(entities, schema).await.and_then(|()| to_json(&()));
             }
+            Request::Sync(request) => return to_json(&self.app.sync(request).await?),
             Request::Verify(request) => return to_json(&self.app.verify(request).await?),
         };
         to_json(&report)

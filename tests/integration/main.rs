@@ -12,5 +12,6 @@ mod loading;
 mod recorded;
 mod sandbox;
 mod support;
+mod sync;
 mod transport;
 mod verify;

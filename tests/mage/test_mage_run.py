@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,19 @@ def test_a_wrong_password_is_said_before_anything_is_read(bare_mage, qbo, secret
     assert "password authentication failed" in text_of(done)
     assert "not-the-password" not in text_of(done)
     assert "query" not in str(qbo.stats()["requests"])
+
+
+def test_companies_are_kept_in_step_by_a_pipeline(mage, qbo, database):
+    assert mage.run("qb_incremental_sync").returncode == 0
+    deleted = qbo.delete("Invoice", "oldest", at=(datetime.now(timezone.utc) - timedelta(minutes=1)).isoformat())
+    done = mage.run("qb_incremental_sync")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "ok, 0 changed, 1 deleted" in done.stdout
+    assert database.query("SELECT id FROM raw.qb_invoices WHERE deleted_at_utc IS NOT NULL") == [(deleted,)]
+    assert database.query("SELECT count(*) FROM raw.qb_customers") == [(60,)]
+    qbo.control("disconnect")
+    qbo.control("expire-tokens")
+    done = mage.run("qb_incremental_sync", entities="items")
+    assert done.returncode == 1
+    assert "not in step" in text_of(done)
+    assert "connect the company again" in text_of(done)

@@ -2,7 +2,7 @@
 
 :func:`chunk_fecha` cuts the range, :func:`extract_qbo` lands its windows in files, :func:`load_postgres` merges them
 into the table, and :func:`disable_once_trigger` is their callback. What they hand on is a small table, a row a window.
-They hold no HTTP and no SQL: all of that is the verbs'.
+Another pipeline has the one block :func:`sync_qbo`. They hold no HTTP and no SQL: all of that is the verbs'.
 
 Example:
     A block file is an import and one line; ``data_loader`` is put there by Mage::
@@ -15,6 +15,7 @@ Example:
 
 from qbo_rs.mage._blocks import chunk_fecha, extract_qbo, load_postgres
 from qbo_rs.mage._guard import guarded
+from qbo_rs.mage._sync import sync_qbo
 from qbo_rs.mage._triggers import disable_once_trigger
 from qbo_rs.mage._variables import RuntimeVariables, read_variables
 
@@ -26,4 +27,5 @@ __all__ = [
     "guarded",
     "load_postgres",
     "read_variables",
+    "sync_qbo",
 ]

@@ -5,52 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _verbs
 from qbo_rs._types import Report
-from qbo_rs.exceptions import ConfigError
 from qbo_rs.mage import _tables
-from qbo_rs.mage._events import EventLog, core_events
-from qbo_rs.mage._guard import Attempts, raise_plainly
-from qbo_rs.mage._settings import BlockSettings, read_settings
-from qbo_rs.mage._variables import RuntimeVariables, read_variables
+from qbo_rs.mage._execution import as_block
+from qbo_rs.mage._variables import read_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from qbo_rs._types import Landing
-
-    Block = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class _Call:
-    """One execution of a block."""
-
-    entity: str
-    upstream: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    variables: RuntimeVariables
-    settings: BlockSettings
-    log: EventLog
-
-    @property
-    def pipeline(self) -> str:
-        return str(self.kwargs.get("pipeline_uuid", "notebook"))
-
-    @property
-    def directory(self) -> Path | None:
-        """Where this run of the pipeline lands its files, for all tries of it; None where Mage does not try again."""
-        return _run_directory(self.kwargs, self.settings)
-
-    def table(self) -> Any:
-        """Return what the block before handed on."""
-        if not self.upstream:
-            raise ConfigError("the block has no block before it; connect it in the pipeline")
-        return self.upstream[0]
+    from qbo_rs.mage._execution import Block, Execution
 
 
 def chunk_fecha(entity: str) -> Block:
@@ -67,8 +33,8 @@ def chunk_fecha(entity: str) -> Block:
 
     """
 
-    def body(call: _Call) -> Any:
-        variables = call.variables
+    def body(call: Execution) -> Any:
+        variables = read_variables(call.kwargs)
         # What would stop the last block is found before anything is sent to QuickBooks.
         _verbs.prepare(entity, schema=variables.schema, **call.settings.keywords)
         left = _verbs.backfill(
@@ -98,7 +64,7 @@ def chunk_fecha(entity: str) -> Block:
         )
         return _tables.plan(windows, [report.window for report in left.windows])
 
-    return _block(f"chunk_fecha_{entity}", entity, body)
+    return as_block(f"chunk_fecha_{entity}", body)
 
 
 def extract_qbo(entity: str) -> Block:
@@ -115,12 +81,12 @@ def extract_qbo(entity: str) -> Block:
 
     """
 
-    def body(call: _Call) -> Any:
+    def body(call: Execution) -> Any:
         table = call.table()
         landing = _verbs.extract(
             entity,
             _tables.planned(table),
-            page_size=call.variables.page_size,
+            page_size=read_variables(call.kwargs).page_size,
             out=call.directory or call.settings.landing / call.pipeline / f"manual-{uuid.uuid4().hex}",
             resume=call.directory is not None,
             **call.settings.keywords,
@@ -129,7 +95,7 @@ def extract_qbo(entity: str) -> Block:
             landing.raise_for_failures()
         return _tables.landed(landing, table)
 
-    return _block(f"extract_qbo_{entity}", entity, body)
+    return as_block(f"extract_qbo_{entity}", body)
 
 
 def load_postgres(entity: str) -> Block:
@@ -147,50 +113,21 @@ def load_postgres(entity: str) -> Block:
 
     """
 
-    def body(call: _Call) -> Any:
+    def body(call: Execution) -> Any:
         landing = _tables.to_load(call.table())
         report = Report(()) if landing is None else _load(call, landing)
-        _close(call, report)
+        _close(call, entity, report)
         return _tables.loaded(report.runs)
 
-    return _block(f"load_postgres_{entity}", entity, body)
+    return as_block(f"load_postgres_{entity}", body)
 
 
-def _block(name: str, entity: str, body: Callable[[_Call], Any]) -> Block:
-    def block(*upstream: Any, **kwargs: Any) -> Any:
-        log = EventLog(kwargs)
-        secrets: tuple[str, ...] = ()
-        try:
-            variables, settings = read_variables(kwargs), read_settings()
-            secrets = settings.secrets
-            attempts = Attempts(_run_directory(kwargs, settings), name, settings.max_attempts)
-            with core_events(log), attempts:
-                return body(_Call(entity, upstream, kwargs, variables, settings, log))
-        except BaseException as error:  # noqa: BLE001 - Mage runs a block for ever upon others than Exception
-            raise_plainly(_explained(error), secrets)
-
-    # Mage's editor looks a block's function up by its name.
-    block.__name__ = block.__qualname__ = name
-    return block
-
-
-def _run_directory(kwargs: dict[str, Any], settings: BlockSettings) -> Path | None:
-    partition = kwargs.get("execution_partition")
-    return settings.landing / str(kwargs["pipeline_uuid"]) / str(partition) if partition else None
-
-
-def _explained(error: BaseException) -> BaseException:
-    if isinstance(error, ConfigError) and str(error).endswith("not set"):
-        return ConfigError(f"{error}, neither as a Mage Secret nor in the environment")
-    return error
-
-
-def _load(call: _Call, landing: Landing) -> Report:
+def _load(call: Execution, landing: Landing) -> Report:
     """Load, then put a note in the place of the files: Mage may run a block again whose end it did not hear of."""
     note = call.directory / "loaded.json" if call.directory else None
     if note and note.exists() and not any(Path(path).exists() for path in landing.paths):
         return Report.from_dict(json.loads(note.read_text()))
-    report = _verbs.upsert(landing, schema=call.variables.schema, **call.settings.keywords)
+    report = _verbs.upsert(landing, schema=read_variables(call.kwargs).schema, **call.settings.keywords)
     if report.runs[0].failed:
         report.raise_for_failures()
     if note:
@@ -201,7 +138,7 @@ def _load(call: _Call, landing: Landing) -> Report:
     return report
 
 
-def _close(call: _Call, report: Report) -> None:
+def _close(call: Execution, entity: str, report: Report) -> None:
     names = ("windows", "pages", "rows", "inserted", "updated", "unchanged", "rejected", "duration_ms")
     counts = {name: sum(getattr(run.totals, name) for run in report.runs) for name in names}
     told = ", ".join(f"{counts[name]} {name}" for name in names[:-1])
@@ -212,7 +149,7 @@ def _close(call: _Call, report: Report) -> None:
         f"{call.pipeline}: {told}{hint}",
         phase="load",
         event="pipeline_finished",
-        entity=call.entity,
+        entity=entity,
         pipeline=call.pipeline,
         **counts,
     )

@@ -15,6 +15,8 @@ from qbo_rs.exceptions import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from qbo_rs._types import SyncReport
+
 TO_READ = "to read"
 COMMITTED = "committed"
 COUNTS = ("pages", "rows", "rejected", "requests", "retries", "duration_ms")
@@ -69,6 +71,17 @@ def loaded(runs: Sequence[RunReport]) -> Any:
     """Make the table of a load: what became of each window's records."""
     rows = [{name: getattr(window, name) for name in LOADED} for run in runs for window in run.windows]
     return _frame(rows, LOADED)
+
+
+def synced(report: SyncReport) -> Any:
+    """Make the table of a sync."""
+    names = ("entity", "via", "rows", "inserted", "updated", "unchanged", "rejected", "deleted", "checkpoint")
+    rows = [
+        {"realm_id": account.realm_id, "schema": account.schema} | {name: getattr(entity, name) for name in names}
+        for account in report.accounts
+        for entity in account.entities
+    ]
+    return _frame(rows, ("realm_id", "schema", *names))
 
 
 def _frame(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> Any:

@@ -13,10 +13,11 @@ use crate::postgres::{database_error, quote_identifier};
 /// deeper.
 const ROWS: &str = "SELECT id, coalesce(payload #>> '{MetaData,LastUpdatedTime}', (SELECT inner_record.value #>> \
      '{MetaData,LastUpdatedTime}' FROM jsonb_each(payload) AS inner_record LIMIT 1)) AS updated, \
-     coalesce(substring(payload ->> 'SyncToken' from '^\\d{1,18}$')::bigint, 0) AS token FROM {table}";
+     coalesce(substring(payload ->> 'SyncToken' from '^\\d{1,18}$')::bigint, 0) AS token FROM {table} WHERE deleted_at_utc IS NULL";
 const TIME: &str = "CASE WHEN updated ~ '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d' THEN updated::timestamptz END";
 
 impl PostgresSink {
+    /// The rows of a table that are not deleted: id, time of change, token.
     pub(super) fn rows_of(&self, entity: &EntitySpec) -> String {
         let table = format!("{}.{}", quote_identifier(&self.schema), quote_identifier(&entity.table()));
         format!("SELECT id, {TIME} AS at, token FROM ({}) AS found", ROWS.replace("{table}", &table))

@@ -8,6 +8,9 @@ mod schema;
 mod shape;
 mod status;
 mod storable;
+mod sync_schedule;
+mod sync_state;
+mod tombstones;
 mod writer;
 
 use deadpool_postgres::{Object, Pool};
@@ -16,6 +19,8 @@ pub use self::archive::Archived;
 use self::ledger::Ledger;
 pub use self::schema::{Upgrade, ddl};
 pub use self::status::{Check, EntityStatus, LastRun, Unfinished};
+pub use self::sync_state::{SyncOutcome, SyncState};
+pub use self::tombstones::Burial;
 use self::writer::PostgresWriter;
 use crate::config::{PostgresConfig, TransactionLimits};
 use crate::domain::{EntitySpec, RunReport, Window};
@@ -33,6 +38,8 @@ pub struct PostgresSink {
     schema: String,
     ledger: Ledger,
     limits: TransactionLimits,
+    /// Whether runs are recorded.
+    keeps_runs: bool,
 }
 
 impl PostgresSink {
@@ -44,7 +51,31 @@ impl PostgresSink {
         schema::check_name(schema)?;
         let pool = open_pool(config, connections).await?;
         let ledger = Ledger { pool: pool.clone(), schema: schema.to_owned(), most_attempts: config.most_attempts };
-        Ok(Self { pool, schema: schema.to_owned(), ledger, limits: config.limits })
+        Ok(Self { pool, schema: schema.to_owned(), ledger, limits: config.limits, keeps_runs: true })
+    }
+
+    /// Another schema of the same database, over the same connections, for runs so small and frequent that they are not
+    /// recorded one by one.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the schema's name cannot be used.
+    pub fn for_sync(&self, schema: &str) -> Result<Self> {
+        schema::check_name(schema)?;
+        let ledger = Ledger { schema: schema.to_owned(), ..self.ledger.clone() };
+        Ok(Self { schema: schema.to_owned(), ledger, keeps_runs: false, ..self.clone() })
+    }
+
+    /// The name of the schema.
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// Makes the schema `qbo` ready.
+    ///
+    /// # Errors
+    /// [`Error::Database`](crate::error::Error::Database).
+    pub async fn prepare_operations(&self) -> Result<()> {
+        migrations::apply(&mut *self.connection().await?).await
     }
 
     /// Makes the schema ready: creates what is missing, checks the shape of what is there, and binds the schema to the
@@ -90,11 +121,11 @@ impl Sink for PostgresSink {
     const PHASE: &'static str = "load";
 
     async fn run_started(&self, run: &RunOpening) -> Result<()> {
-        self.ledger.begin_run(run).await
+        if self.keeps_runs { self.ledger.begin_run(run).await } else { Ok(()) }
     }
 
     async fn run_finished(&self, report: &RunReport) -> Result<()> {
-        self.ledger.end_run(report).await
+        if self.keeps_runs { self.ledger.end_run(report).await } else { Ok(()) }
     }
 
     async fn window_started(&self, opening: &WindowOpening) -> Result<()> {

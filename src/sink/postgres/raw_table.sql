@@ -6,5 +6,7 @@ CREATE TABLE IF NOT EXISTS {schema}.{table} (
     extract_window_end_utc   timestamptz NOT NULL,
     page_number              int NOT NULL,
     page_size                int NOT NULL,
-    request_payload          jsonb NOT NULL
+    request_payload          jsonb NOT NULL,
+    -- When QuickBooks deleted it; the payload is the last one seen.
+    deleted_at_utc           timestamptz
 );

@@ -69,6 +69,20 @@ async fn create_missing(client: &impl GenericClient, schema: &str, entities: &[E
             execute(client, &raw_table(schema, entity)).await?;
         }
     }
+    add_deletion_time(client, schema, entities).await
+}
+
+/// Tables made before deletions were known lack their column; adding it rewrites nothing.
+async fn add_deletion_time(client: &impl GenericClient, schema: &str, entities: &[EntitySpec]) -> Result<()> {
+    let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&schema, Type::TEXT), (&tables, Type::TEXT_ARRAY)];
+    let statement = "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                     WHERE n.nspname = $1 AND c.relname = ANY($2) AND NOT EXISTS (SELECT 1 FROM pg_attribute a \
+                     WHERE a.attrelid = c.oid AND a.attname = 'deleted_at_utc' AND NOT a.attisdropped)";
+    for row in client.query_typed(statement, &parameters).await.map_err(database_error)? {
+        let table = format!("{}.{}", quote_identifier(schema), quote_identifier(row.get(0)));
+        execute(client, &format!("ALTER TABLE {table} ADD COLUMN deleted_at_utc timestamptz")).await?;
+    }
     Ok(())
 }
 

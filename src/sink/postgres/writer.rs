@@ -317,7 +317,7 @@ const KEEP_NEWEST_VERSION: &str = "DELETE FROM qbo_staging older USING qbo_stagi
 /// A row is replaced only by one that differs and is not older (qbo-facts 3.5). The time of what is there is read from
 /// its payload, guarded, since a table may hold what others have put in. Rows that are there already are left out before
 /// they are inserted: a conflict would lock each of them, which is written to disk like a change. They are looked up one by
-/// one: a join would put whole payloads into its hash table, and that onto disk.
+/// one: a join would put whole payloads into its hash table, and that onto disk. What was received after its deletion lives.
 const MERGE: &str = "
 WITH pages AS (
     SELECT * FROM unnest($1::int[], $2::int[], $3::timestamptz[], $4::jsonb[])
@@ -327,13 +327,15 @@ WITH pages AS (
         page_number, page_size, request_payload)
     SELECT staged.id, staged.payload, page.ingested_at, $5, $6, page.page_number, page.page_size, page.request
     FROM qbo_staging staged JOIN pages page USING (page_number)
-    WHERE staged.payload IS DISTINCT FROM (SELECT there.payload FROM {table} there WHERE there.id = staged.id)
+    WHERE (SELECT there.payload = staged.payload
+        AND coalesce(there.deleted_at_utc >= page.ingested_at, true) FROM {table} there WHERE there.id = staged.id) IS NOT TRUE
     ON CONFLICT (id) DO UPDATE SET
         payload = EXCLUDED.payload, ingested_at_utc = EXCLUDED.ingested_at_utc,
         extract_window_start_utc = EXCLUDED.extract_window_start_utc,
         extract_window_end_utc = EXCLUDED.extract_window_end_utc, page_number = EXCLUDED.page_number,
-        page_size = EXCLUDED.page_size, request_payload = EXCLUDED.request_payload
-    WHERE known.payload IS DISTINCT FROM EXCLUDED.payload
+        page_size = EXCLUDED.page_size, request_payload = EXCLUDED.request_payload,
+        deleted_at_utc = CASE WHEN known.deleted_at_utc >= EXCLUDED.ingested_at_utc THEN known.deleted_at_utc END
+    WHERE (known.payload IS DISTINCT FROM EXCLUDED.payload OR known.deleted_at_utc < EXCLUDED.ingested_at_utc)
       AND CASE
         WHEN known.payload #>> '{MetaData,LastUpdatedTime}' !~ '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d' THEN true
         ELSE coalesce((known.payload #>> '{MetaData,LastUpdatedTime}')::timestamptz

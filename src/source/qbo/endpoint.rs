@@ -1,10 +1,12 @@
 //! The endpoints of a company that this crate may call. All of them read; there is no other way to make a request.
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::json;
 
+use crate::domain::instant::format_instant;
 use crate::error::{Error, Result};
 use crate::http::{Kind, Request};
 
@@ -16,6 +18,7 @@ pub(super) const MINOR_VERSION: u32 = 75;
 pub(super) struct Endpoints {
     query: Url,
     batch: Url,
+    changes: Url,
 }
 
 impl Endpoints {
@@ -30,7 +33,7 @@ impl Endpoints {
             url.query_pairs_mut().append_pair("minorversion", &MINOR_VERSION.to_string());
             Ok(url)
         };
-        Ok(Self { query: endpoint("query")?, batch: endpoint("batch")? })
+        Ok(Self { query: endpoint("query")?, batch: endpoint("batch")?, changes: endpoint("cdc")? })
     }
 
     /// One statement. By POST: in the body it needs no URL encoding and has no length limit (qbo-facts 2.1).
@@ -43,6 +46,14 @@ impl Endpoints {
         self.query.path()
     }
 
+    /// What was changed or deleted since an instant, of several entities (qbo-facts 4).
+    pub fn changes<'n>(&self, names: impl Iterator<Item = &'n str>, since: DateTime<Utc>) -> Request {
+        let mut url = self.changes.clone();
+        let names = names.collect::<Vec<_>>().join(",");
+        url.query_pairs_mut().append_pair("entities", &names).append_pair("changedSince", &format_instant(since));
+        get(url)
+    }
+
     /// Several statements in one request; answers carry their numbers (qbo-facts 6.3).
     pub fn batch<'s>(&self, statements: impl Iterator<Item = &'s str>) -> Request {
         let items: Vec<_> = statements
@@ -51,6 +62,12 @@ impl Endpoints {
             .collect();
         post(&self.batch, "application/json", Bytes::from(json!({"BatchItemRequest": items}).to_string()))
     }
+}
+
+/// As [`post`], for what has no body.
+fn get(url: Url) -> Request {
+    let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+    Request { method: Method::GET, url, headers, body: Bytes::new() }
 }
 
 fn post(url: &Url, content_type: &'static str, body: Bytes) -> Request {
@@ -71,6 +88,7 @@ pub(super) fn reads_as(request: &Request) -> Option<Kind> {
     let endpoint = request.url.path_segments()?.next_back()?;
     let is_select = |statement: &str| statement.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("select "));
     match (&request.method, endpoint) {
+        (&Method::GET, "cdc") => request.body.is_empty().then_some(Kind::Single),
         (&Method::POST, "query") => is_select(std::str::from_utf8(&request.body).ok()?).then_some(Kind::Single),
         (&Method::POST, "batch") => {
             let body: serde_json::Value = serde_json::from_slice(&request.body).ok()?;
@@ -97,11 +115,16 @@ mod tests {
         assert_eq!(reads_as(&query), Some(Kind::Single));
         let batch = endpoints.batch(["SELECT COUNT(*) FROM Bill", "SELECT * FROM Bill"].into_iter());
         assert_eq!(reads_as(&batch), Some(Kind::Batch));
+        let changes = endpoints.changes(["Bill", "Item"].into_iter(), DateTime::UNIX_EPOCH);
+        let expected = "cdc?minorversion=75&entities=Bill%2CItem&changedSince=1970-01-01T00%3A00%3A00Z";
+        assert!(changes.url.as_str().ends_with(expected), "{}", changes.url);
+        assert_eq!(reads_as(&changes), Some(Kind::Single));
         let with_body = |request: &Request, body: &'static str| Request { body: Bytes::from(body), ..request.clone() };
         let at = |path: &str| Request { url: Url::parse(path).unwrap(), ..query.clone() };
         for refused in [
             with_body(&query, "DELETE FROM Customer"),
             with_body(&query, ""),
+            Request { method: Method::POST, ..changes.clone() },
             with_body(&batch, r#"{"BatchItemRequest":[{"bId":"0","operation":"create","Customer":{}}]}"#),
             with_body(
                 &batch,

@@ -2,6 +2,7 @@
 
 mod batch;
 mod census;
+mod changes;
 mod classify;
 mod endpoint;
 mod envelope;
@@ -18,6 +19,7 @@ use reqwest::Url;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+pub use self::changes::{Changes, ChangesSource, EntityChanges};
 use self::endpoint::{Endpoints, MINOR_VERSION};
 use self::envelope::{QueryAnswer, read_query_answer};
 use self::paging::Cursor;

@@ -1,0 +1,66 @@
+"""The block that keeps companies in step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qbo_rs import _verbs
+from qbo_rs.exceptions import RetriableError
+from qbo_rs.mage import _tables
+from qbo_rs.mage._execution import as_block
+from qbo_rs.mage._variables import is_missing
+
+if TYPE_CHECKING:
+    from qbo_rs.mage._execution import Block, Execution
+
+
+def sync_qbo() -> Block:
+    """Make the block that syncs every company of the token store, as :func:`qbo_rs.sync` does.
+
+    Runtime variables: ``entities`` and ``accounts``, names separated by commas; empty: all.
+
+    Returns:
+        A function for ``@data_loader``. It returns a DataFrame, a row a company and entity; if a company or an entity
+        failed it raises, after all others are in step.
+
+    """
+
+    def body(call: Execution) -> Any:
+        report = _verbs.sync(
+            _names(call.kwargs.get("entities")),
+            accounts=_names(call.kwargs.get("accounts")),
+            **call.settings.keywords,
+        )
+        failures = []
+        for account in report.accounts:
+            deleted = sum(entity.deleted for entity in account.entities)
+            changed = sum(entity.inserted + entity.updated for entity in account.entities)
+            call.log.write(
+                "info" if account.status == "ok" else "error",
+                f"company {account.realm_id}: {account.status}, {changed} changed, {deleted} deleted",
+                phase="sync",
+                event="account_synced",
+                realm_id=account.realm_id,
+                status=account.status,
+                changed=changed,
+                deleted=deleted,
+                requests=account.requests,
+                duration_ms=account.duration_ms,
+            )
+            errors = [
+                account.error,
+                *(f"{entity.entity}: {entity.error}" for entity in account.entities if entity.error),
+            ]
+            failures += [f"{account.realm_id}: {error}" for error in errors if error]
+        if failures:
+            raise RetriableError(f"{len(failures)} not in step: " + "; ".join(failures[:5]))
+        return _tables.synced(report)
+
+    return as_block("sync_qbo", body)
+
+
+def _names(value: object) -> list[str] | None:
+    if is_missing(value):
+        return None
+    texts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    return [name for text in texts if (name := str(text).strip())] or None

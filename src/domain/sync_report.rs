@@ -1,0 +1,112 @@
+//! What a sync did. Serialised, it is the `--json` object of `qbo-rs sync`.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::domain::RunReport;
+
+/// How the sync of a company ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountStatus {
+    /// Everything is in step.
+    Ok,
+    /// Some entities failed.
+    Partial,
+    /// All of them did.
+    Failed,
+    /// A person must connect the company again; nothing was asked.
+    NeedsReauth,
+}
+
+/// How an entity's changes were had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// One request for the changes and deletions of many entities.
+    Changes,
+    /// Queries; the first pages of several entities in one request.
+    Query,
+}
+
+/// One entity's sync.
+#[derive(Debug, Clone, Serialize)]
+pub struct EntitySync {
+    /// Our name of the entity.
+    pub entity: String,
+    /// Why it failed; none: it did not.
+    pub error: Option<String>,
+    /// How changes were had.
+    pub via: Way,
+    /// Whether ids were compared to find deletions.
+    pub reconciled: bool,
+    /// Everything changed before it is in the table.
+    pub checkpoint: Option<DateTime<Utc>>,
+    /// Records received.
+    pub rows: u64,
+    /// New records.
+    pub inserted: u64,
+    /// Changed records.
+    pub updated: u64,
+    /// Records already there.
+    pub unchanged: u64,
+    /// Records that could not be stored.
+    pub rejected: u64,
+    /// Records newly found to be deleted.
+    pub deleted: u64,
+}
+
+impl EntitySync {
+    /// From the run that stored the changes.
+    pub fn new(run: &RunReport, via: Way) -> Self {
+        let last = run.windows.last();
+        let totals = &run.totals;
+        Self {
+            entity: run.entity.clone(),
+            error: run.windows.iter().find_map(|window| window.error.clone()),
+            via,
+            reconciled: false,
+            checkpoint: last.map(|window| window.read_until.unwrap_or(window.end)),
+            rows: totals.rows,
+            inserted: totals.inserted,
+            updated: totals.updated,
+            unchanged: totals.unchanged,
+            rejected: totals.rejected,
+            deleted: 0,
+        }
+    }
+}
+
+/// One company's sync.
+#[derive(Debug, Clone, Serialize)]
+pub struct AccountSync {
+    /// The company.
+    pub realm_id: String,
+    /// Where its records are.
+    pub schema: String,
+    /// How it ended.
+    pub status: AccountStatus,
+    /// Why, where no entity says it.
+    pub error: Option<String>,
+    /// HTTP requests for data.
+    pub requests: u64,
+    /// Wall time, milliseconds.
+    pub duration_ms: u64,
+    /// Its entities.
+    pub entities: Vec<EntitySync>,
+}
+
+/// Everything a sync did.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct SyncReport {
+    /// One entry a company.
+    pub accounts: Vec<AccountSync>,
+}
+
+impl SyncReport {
+    /// Whether every company is in step and no record was set aside.
+    pub fn is_ok(&self) -> bool {
+        let is_whole = |account: &AccountSync| account.entities.iter().all(|entity| entity.rejected == 0);
+        self.accounts.iter().all(|account| account.status == AccountStatus::Ok && is_whole(account))
+    }
+}

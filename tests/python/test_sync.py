@@ -1,0 +1,49 @@
+"""Staying in step: the command and the Python call."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from conftest import keywords, report_of
+
+import qbo_rs
+
+
+def a_minute_ago() -> str:
+    return (datetime.now(timezone.utc) - timedelta(minutes=1)).isoformat(timespec="seconds")
+
+
+def test_the_command_keeps_in_step(run, qbo, database):
+    assert run("sync", "customers", "items", QBO_TOKEN_STORE="postgres").returncode == 0
+    qbo.delete("Customer", "oldest", at=a_minute_ago())
+    again = run("sync", "customers", "items", "--json", QBO_TOKEN_STORE="postgres")
+    assert again.returncode == 0, again.stderr
+    [account] = report_of(again)["accounts"]
+    assert (account["status"], account["schema"]) == ("ok", "raw")
+    assert {e["entity"]: (e["via"], e["deleted"]) for e in account["entities"]} == {
+        "customers": ("changes", 1),
+        "items": ("changes", 0),
+    }
+    assert database.query("SELECT count(*) FROM raw.qb_customers WHERE deleted_at_utc IS NOT NULL") == [(1,)]
+    for wrong in (["--every", "soon"], ["customerz"], ["--page-size", "0"]):
+        refused = run("sync", *wrong)
+        assert refused.returncode == 2
+        assert refused.stderr.count("\n") == 1
+    assert run("sync", QBO_REALM_ID=None).returncode == 2
+
+
+def test_sync_from_python(qbo, database):
+    settings = keywords(qbo) | database.settings
+    report = qbo_rs.sync("invoices", **settings)
+    assert report.ok
+    assert report.accounts[0].entities[0].inserted == 300
+    edited = qbo.edit("Invoice", "oldest", at=a_minute_ago())
+    [account] = qbo_rs.sync(["invoices"], **settings).accounts
+    assert (account.entities[0].updated, account.entities[0].via) == (1, "changes")
+    assert json.dumps(report.to_dict())
+    assert qbo_rs.SyncReport.from_dict(report.to_dict()) == report
+    assert database.query(f"SELECT count(*) FROM raw.qb_invoices WHERE id = '{edited}'") == [(1,)]
+    with pytest.raises(qbo_rs.ConfigError, match="QBO_REALM_ID"):
+        qbo_rs.sync(**{**settings, "realm_id": ""})
