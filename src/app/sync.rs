@@ -64,6 +64,8 @@ struct Poll {
     /// Where it stands; none: far behind, or with gaps.
     since: Option<DateTime<Utc>>,
     state: SyncState,
+    /// Nothing of it was ever committed, by whomever.
+    is_new: bool,
 }
 
 impl Poll {
@@ -297,16 +299,17 @@ impl App {
     ) {
         let spans = polls.iter().filter_map(|poll| Some((poll.entity().clone(), pipeline::first_span(&poll.plan)?)));
         account.source.prefetch(&spans.collect::<Vec<_>>(), account.request.page_size).await;
-        for Poll { plan, state, .. } in polls {
+        for Poll { plan, state, is_new, .. } in polls {
             let entity = plan.entity.clone();
             let mut report = self.run_poll(account.source.clone(), account, plan, Way::Query).await;
             if report.error.is_none() {
-                let is_first = state.deletions_until.is_none();
+                // What a backfill, or a sync that was cut off, left behind may have been deleted since.
+                let is_unknown = state.deletions_until.is_none() || entity.has_cdc;
                 let is_due = state.reconciled_at.is_none_or(|at| at < now - SWEEP_EVERY);
                 let buried = match () {
                     // Nothing that was there before can be missing.
-                    () if is_first => account.bury(&entity, &[], true).await,
-                    () if entity.has_cdc || is_due => {
+                    () if is_new => account.bury(&entity, &[], true).await,
+                    () if is_unknown || is_due => {
                         report.reconciled = true;
                         account.reconcile(&entity).await
                     }
@@ -343,7 +346,7 @@ impl Account<'_> {
             None => left,
         };
         let plan = plan(entity.clone(), windows, Vec::new(), self.request.page_size);
-        Ok(Poll { plan: Plan { read_from: since, ..plan }, since, state })
+        Ok(Poll { plan: Plan { read_from: since, ..plan }, since, state, is_new: committed.is_empty() })
     }
 
     /// Of a list, what is called deleted may only have been changed (qbo-facts 4): what is still there is a change.

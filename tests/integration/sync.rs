@@ -13,7 +13,7 @@ use qbo_rs::sink::postgres::PostgresSink;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use crate::support::{Database, app, small_sandbox, truth};
+use crate::support::{Database, app, small_sandbox, truth, whole_range};
 
 fn everything(entities: &[&str]) -> SyncRequest {
     SyncRequest {
@@ -169,6 +169,32 @@ async fn entities_whose_deletions_nobody_tells_are_swept_once_a_day() {
     let_time_pass(&database, 1).await;
     let report = app.sync(&request).await.unwrap();
     assert_eq!(entity(the_one(&report), "time_activities").deleted, 1);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_goes_on_from_a_backfill_and_finds_what_was_deleted_since() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    app.backfill(&whole_range(&["invoices"], "month", 1000)).await.unwrap();
+    let deleted = change(&sandbox, "delete", json!({"entity": "Invoice", "id": "oldest", "at": a_minute_ago()}));
+    let report = app.sync(&everything(&["invoices"])).await.unwrap();
+    let synced = entity(the_one(&report), "invoices");
+    assert!(synced.reconciled && synced.deleted == 1 && synced.inserted == 0, "{synced:?}");
+    let mut expected = truth(&sandbox, "Invoice");
+    expected.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(living(&database, "raw.qb_invoices").await, expected);
+    assert!(expected.iter().all(|(id, _)| *id != deleted["id"]));
+    // Deleted rows are no difference.
+    let request = qbo_rs::app::VerifyRequest {
+        entities: vec!["invoices".to_owned()],
+        range: qbo_rs::domain::parse_range(("start", "2020-01-01"), ("end", "2030-01-01")).unwrap(),
+        chunk: "year".parse().unwrap(),
+        repair: false,
+        is_deep: true,
+        schema: "raw".to_owned(),
+    };
+    assert!(app.verify(&request).await.unwrap().is_ok());
     database.drop().await;
 }
 

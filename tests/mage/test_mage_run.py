@@ -156,7 +156,9 @@ def test_companies_are_kept_in_step_by_a_pipeline(mage, qbo, database):
     deleted = qbo.delete("Invoice", "oldest", at=(datetime.now(timezone.utc) - timedelta(minutes=1)).isoformat())
     done = mage.run("qb_incremental_sync")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "ok, 0 changed, 1 deleted" in done.stdout
+    closing = next(line for line in done.stdout.splitlines() if "account_synced" in line)
+    assert '"status": "ok"' in closing
+    assert '"deleted": 1' in closing
     assert database.query("SELECT id FROM raw.qb_invoices WHERE deleted_at_utc IS NOT NULL") == [(deleted,)]
     assert database.query("SELECT count(*) FROM raw.qb_customers") == [(60,)]
     qbo.control("disconnect")
