@@ -7,7 +7,7 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml \
 	$(shell find src python mage_project -name '*.rs' -o -name '*.sql' -o -name '*.py' -o -name '*.pyi' -o -name '*.yaml')
 CARGO_FLAGS := --locked
 # Clients of others that the tests run against the sandbox, each in an environment of its own.
-CLIENTS := .venv/clients/python-quickbooks/.installed .venv/clients/tap-quickbooks/.installed
+CLIENTS := $(foreach client,python-quickbooks tap-quickbooks schemathesis,.venv/clients/$(client)/.installed)
 
 # Real Mage is 1.4 GB and some minutes: SKIP_MAGE=1 leaves its tests out of `make test`.
 MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)

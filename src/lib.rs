@@ -17,6 +17,7 @@
 //!          port              the seams: Source, Sink, Census, TokenStore, Progress
 //!      domain, error         entities, windows, queries, records, reports; pure
 //!
+//! (`server` is an edge like `cli`)
 //! sandbox                    the QBO simulator: shares no code with the client, so that no mistake is made twice
 //! ```
 
@@ -41,6 +42,8 @@ mod postgres;
 mod python;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+#[cfg(feature = "cli")]
+pub mod server;
 pub mod shared_state;
 pub mod sink;
 pub mod source;

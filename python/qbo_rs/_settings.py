@@ -39,4 +39,5 @@ class Settings(TypedDict, total=False):
     pg_lock_timeout_s: float  # PG_LOCK_TIMEOUT_S
     pg_statement_timeout_s: float  # PG_STATEMENT_TIMEOUT_S
     max_attempts: int  # QBO_MAX_ATTEMPTS
+    api_key: str  # QBO_API_KEY
     landing_dir: str  # QBO_LANDING_DIR

@@ -103,10 +103,17 @@ impl App {
     /// # Errors
     /// A refused code; those of the store.
     pub async fn finish_login(&self, consent: &Consent, callback: &Callback) -> Result<Connection> {
+        self.exchange(&callback.realm_id, &callback.code, consent.redirect_uri().as_str()).await
+    }
+
+    /// Exchanges the code with which QuickBooks has sent a user back for tokens of a company, and stores them.
+    ///
+    /// # Errors
+    /// A refused code; those of the store.
+    pub(super) async fn exchange(&self, realm_id: &str, code: &Secret, redirect_uri: &str) -> Result<Connection> {
         let oauth = self.storing_oauth()?;
-        let authorizer = self.authorizer(&oauth, &callback.realm_id).await?;
-        let endpoint = token_endpoint(&oauth)?;
-        let answer = endpoint.exchange(&callback.code, consent.redirect_uri().as_str()).await;
+        let authorizer = self.authorizer(&oauth, realm_id).await?;
+        let answer = token_endpoint(&oauth)?.exchange(code, redirect_uri).await;
         let answer = answer.map_err(|refusal| match refusal {
             Refusal::InvalidGrant { said, trace, .. } => Error::Unauthenticated {
                 reason: format!("the token endpoint said {said} of the code, which is good for one use and a few minutes; begin again"),

@@ -2,6 +2,7 @@
 
 mod auth;
 mod company;
+mod service;
 mod sync;
 
 use std::path::Path;
@@ -12,6 +13,7 @@ use log::info;
 use serde::Serialize;
 
 pub use self::auth::{AccountReport, AuthReport};
+pub use self::service::{RecordPage, RecordRequest, Service, SyncJob, seconds_since};
 pub use self::sync::SyncRequest;
 
 use self::company::{Company, Source as CompanySource};

@@ -6,6 +6,7 @@ use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum}
 
 use super::auth::AuthCommand;
 use super::sandbox::SandboxArguments;
+use super::serve::ServeArguments;
 use super::status::StatusArguments;
 use super::sync::SyncArguments;
 use crate::config::{SETTINGS, SettingSpec};
@@ -125,6 +126,8 @@ pub(super) enum Command {
     },
     /// Bring companies into step with QuickBooks: what has changed since the last time, deletions included
     Sync(SyncArguments),
+    /// Serve the HTTP API, and work on the jobs that it takes
+    Serve(ServeArguments),
     /// Show what is committed, what is missing and what failed
     Status(StatusArguments),
     /// Connections to companies: login, status, import, revoke, rekey

@@ -10,6 +10,7 @@ mod mage;
 mod output;
 mod progress;
 mod sandbox;
+mod serve;
 mod status;
 mod sync;
 
@@ -140,6 +141,7 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
                 Err(code) => Ok(code),
             }
         }
+        Command::Serve(arguments) => serve::run(&app, &arguments),
         Command::Sync(arguments) => sync::run(&app, &arguments, json),
         Command::Status(arguments) => status::run(&app, &arguments, json),
         Command::Auth(command) => auth::run(&app, &command, json),
@@ -213,6 +215,14 @@ fn block_on<T>(call: impl Future<Output = Result<T>>) -> Result<Result<T, i32>> 
         Err(Stop::Error(error)) => Err(error),
         Err(Stop::Signal(code)) => Ok(Err(code)),
     }
+}
+
+/// Runs what listens for signals by itself.
+fn run_to_end<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = Runtime::new().map_err(|e| Error::Internal(format!("no runtime: {e}")))?;
+    let outcome = runtime.block_on(call);
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    outcome
 }
 
 #[cfg(unix)]

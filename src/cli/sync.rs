@@ -85,7 +85,7 @@ fn table(report: &SyncReport) -> String {
     out
 }
 
-fn parse_interval(text: &str) -> Result<Duration> {
+pub(super) fn parse_interval(text: &str) -> Result<Duration> {
     let wrong = || Error::config("every", format!("'{text}' is not an interval; write 30s, 5m or 1h"));
     let text = text.trim();
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);

@@ -64,6 +64,7 @@ pub const SETTINGS: &[SettingSpec] = &[
         Some("5"),
         "Attempts of a window that end without a word before it is given up; 0: no limit",
     ),
+    secret("QBO_API_KEY", "Key that callers of `qbo-rs serve` must send"),
     setting("QBO_LANDING_DIR", Some("landing"), "Directory of landing files"),
 ];
 

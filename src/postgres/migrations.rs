@@ -20,6 +20,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 2, name: "accounts", sql: include_str!("migrations/0002_accounts.sql") },
     Migration { number: 3, name: "runs", sql: include_str!("migrations/0003_runs.sql") },
     Migration { number: 4, name: "sync", sql: include_str!("migrations/0004_sync.sql") },
+    Migration { number: 5, name: "jobs", sql: include_str!("migrations/0005_jobs.sql") },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

@@ -42,11 +42,12 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("sandbox", &[]),
     ("demo", &["app", "config", "domain", "error", "port", "sandbox", "sink"]),
+    ("server", &["app", "domain", "error"]),
     (
         "cli",
         &[
-            "app", "config", "demo", "domain", "error", "http", "landing", "oauth", "pipeline", "port", "sandbox",
-            "sink",
+            "server", "app", "config", "demo", "domain", "error", "http", "landing", "oauth", "pipeline", "port",
+            "sandbox", "sink",
         ],
     ),
     ("python", &["app", "cli", "config", "demo", "domain", "error", "landing", "port", "sandbox"]),
@@ -56,7 +57,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("pyo3", &["python"]),
     ("clap", &["cli"]),
-    ("axum", &["cli", "sandbox"]),
+    ("axum", &["cli", "sandbox", "server"]),
     ("tokio_postgres", &["postgres", "shared_state", "sink", "token_store", "demo"]),
     ("reqwest", &["http", "oauth", "source", "config", "cli", "sandbox"]),
 ];

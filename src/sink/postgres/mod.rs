@@ -1,8 +1,10 @@
 //! Postgres as a sink: COPY into a staging table, one merge, and the ledger row, in one transaction a window.
 
 mod archive;
+mod browse;
 mod census;
 mod copy_format;
+mod jobs;
 mod ledger;
 mod schema;
 mod shape;
@@ -16,6 +18,8 @@ mod writer;
 use deadpool_postgres::{Object, Pool};
 
 pub use self::archive::Archived;
+pub use self::browse::{EntityState, StoredRecord};
+pub use self::jobs::{Job, Order};
 use self::ledger::Ledger;
 pub use self::schema::{Upgrade, ddl};
 pub use self::status::{Check, EntityStatus, LastRun, Unfinished};

@@ -1,0 +1,236 @@
+//! What a service does for its callers: jobs, accounts, records.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use log::warn;
+use serde::{Deserialize, Serialize};
+
+use super::{AccountReport, App, SyncRequest};
+use crate::domain::{PageSize, SyncReport};
+use crate::error::{Error, Result};
+use crate::port::{Connection, Secret};
+use crate::sink::postgres::{DEFAULT_SCHEMA, EntityState, Job, Order, PostgresSink, StoredRecord};
+
+/// Connections for requests; jobs have their own.
+const CONNECTIONS: usize = 4;
+/// How often a worker says that it is at work.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// A sync as a job.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyncJob {
+    /// Names of entities; empty: all.
+    #[serde(default)]
+    pub entities: Vec<String>,
+    /// Companies; empty: all.
+    #[serde(default)]
+    pub accounts: Vec<String>,
+}
+
+/// A page of records.
+#[derive(Debug, Serialize)]
+pub struct RecordPage {
+    /// The records, in the order of their ids.
+    pub records: Vec<StoredRecord>,
+    /// Where the next page begins; none: there is none.
+    pub next: Option<String>,
+}
+
+/// What callers want to see of records.
+#[derive(Debug, Clone)]
+pub struct RecordRequest {
+    /// Name of the entity.
+    pub entity: String,
+    /// The company.
+    pub realm_id: String,
+    /// Behind this id.
+    pub after: String,
+    /// Records in the page.
+    pub limit: u16,
+    /// Deleted ones, too.
+    pub with_deleted: bool,
+}
+
+/// An app with its operational tables.
+#[derive(Debug, Clone)]
+pub struct Service {
+    app: App,
+    sink: PostgresSink,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Connects, and makes the operational tables ready.
+    ///
+    /// # Errors
+    /// Settings, and those of the database.
+    pub async fn start(app: App) -> Result<Self> {
+        app.settings.qbo_of("any")?;
+        let sink = PostgresSink::connect(&app.settings.postgres()?, DEFAULT_SCHEMA, CONNECTIONS).await?;
+        sink.prepare_operations().await?;
+        Ok(Self { app, sink })
+    }
+
+    /// The app itself.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn ready(&self) -> Result<()> {
+        self.sink.job_counts().await.map(|_| ())
+    }
+
+    /// Puts a sync into the queue. The same key names the same job.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if an entity is unknown; those of the database.
+    pub async fn enqueue_sync(&self, job: &SyncJob, key: Option<&str>) -> Result<Job> {
+        if !job.entities.is_empty() {
+            self.app.registry.select(&job.entities)?;
+        }
+        let request = serde_json::to_value(job).map_err(|e| Error::Internal(e.to_string()))?;
+        let job = self.sink.enqueue(&request, key).await?;
+        job.ok_or_else(|| Error::Internal("the job is gone".into()))
+    }
+
+    /// A job.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn job(&self, id: &str) -> Result<Option<Job>> {
+        self.sink.job(id).await
+    }
+
+    /// Asks for the end of a job. What it has committed stays.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn cancel_job(&self, id: &str) -> Result<Option<Job>> {
+        self.sink.cancel_job(id).await
+    }
+
+    /// How many jobs there are, by status.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn job_counts(&self) -> Result<Vec<(String, i64)>> {
+        self.sink.job_counts().await
+    }
+
+    /// The connections.
+    ///
+    /// # Errors
+    /// Those of the token store.
+    pub async fn accounts(&self) -> Result<Vec<AccountReport>> {
+        self.app.auth_status().await.map(|report| report.accounts)
+    }
+
+    /// How every entity of every company stands.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn entity_states(&self) -> Result<Vec<EntityState>> {
+        self.sink.entity_states().await
+    }
+
+    /// Records of a company.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the entity is unknown or the company has no records here.
+    pub async fn records(&self, request: &RecordRequest) -> Result<RecordPage> {
+        let entities = self.app.registry.select(std::slice::from_ref(&request.entity))?;
+        let missing = || Error::config("realm_id", format!("company '{}' has no records here", request.realm_id));
+        let schema = self.sink.bound_schema(&request.realm_id).await?.ok_or_else(missing)?;
+        let limit = i64::from(request.limit);
+        let sink = self.sink.for_sync(&schema)?;
+        let records = match sink.page_of(&entities[0], &request.after, limit, request.with_deleted).await {
+            // Nothing of the entity was ever loaded.
+            Err(Error::Database { sqlstate, .. }) if sqlstate.as_deref() == Some("42P01") => Vec::new(),
+            records => records?,
+        };
+        let is_full = records.len() as i64 == limit;
+        let next = records.last().filter(|_| is_full).map(|record| record.id.clone());
+        Ok(RecordPage { records, next })
+    }
+
+    /// Connects a company with the code that QuickBooks sent its user back with.
+    ///
+    /// # Errors
+    /// Settings; a refused code; those of the store.
+    pub async fn authorise(&self, realm_id: &str, code: &str, redirect_uri: &str) -> Result<Connection> {
+        let mut app = self.app.clone();
+        app.settings.set("QBO_REALM_ID", realm_id)?;
+        app.settings.realm_id()?;
+        app.exchange(realm_id, &Secret::new(code), redirect_uri).await
+    }
+
+    /// Does the next job, if there is one; returns what it did, and whether there was one.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn work(&self) -> Result<Option<(Job, Option<SyncReport>)>> {
+        let Some(job) = self.sink.claim_job().await? else { return Ok(None) };
+        let outcome = tokio::select! {
+            outcome = self.run(&job) => Some(outcome),
+            order = self.watch(&job) => {
+                // Dropped: what was not committed rolls back.
+                if order == Order::Cancel {
+                    self.sink.end_job(&job, "cancelled", None, None).await?;
+                }
+                None
+            }
+        };
+        match outcome {
+            Some(Ok(report)) => {
+                let value = serde_json::to_value(&report).map_err(|e| Error::Internal(e.to_string()))?;
+                let status = if report.is_ok() { "done" } else { "failed" };
+                let error = report.accounts.iter().find_map(|account| {
+                    let entity = || account.entities.iter().find_map(|entity| entity.error.clone());
+                    account.error.clone().or_else(entity)
+                });
+                self.sink.end_job(&job, status, Some(&value), error.as_deref()).await?;
+                Ok(Some((job, Some(report))))
+            }
+            Some(Err(error)) => {
+                self.sink.end_job(&job, "failed", None, Some(&error.to_string())).await?;
+                Ok(Some((job, None)))
+            }
+            None => Ok(Some((job, None))),
+        }
+    }
+
+    async fn run(&self, job: &Job) -> Result<SyncReport> {
+        let asked: SyncJob =
+            serde_json::from_value(job.request.clone()).map_err(|e| Error::config("job", e.to_string()))?;
+        let SyncJob { entities, accounts } = asked;
+        self.app.sync(&SyncRequest { entities, realms: accounts, page_size: PageSize::default() }).await
+    }
+
+    /// Says that the job is being worked on, until somebody says that it must not be.
+    async fn watch(&self, job: &Job) -> Order {
+        loop {
+            tokio::time::sleep(BEAT).await;
+            match self.sink.keep_job(job).await {
+                Ok(Order::Continue) => {}
+                Ok(order) => return order,
+                Err(error) => warn!(phase = "load", event = "job_not_kept"; "{error}"),
+            }
+        }
+    }
+}
+
+/// When something is, for metrics: seconds from now.
+pub fn seconds_since(instant: DateTime<Utc>) -> f64 {
+    (Utc::now() - instant).as_seconds_f64()
+}

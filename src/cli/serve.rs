@@ -1,0 +1,50 @@
+//! `qbo-rs serve`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use clap::Args;
+
+use super::sync::parse_interval;
+use super::{OK, output};
+use crate::app::App;
+use crate::error::Result;
+use crate::server::{Server, ServerOptions};
+
+/// Beside the sandbox's.
+const DEFAULT_PORT: u16 = 8912;
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArguments {
+    /// Address to listen on; others than this machine's need QBO_API_KEY
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
+    host: IpAddr,
+    /// Port; 0 takes a free one
+    #[arg(long, default_value_t = DEFAULT_PORT)]
+    port: u16,
+    /// Jobs worked on at a time
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    workers: usize,
+    /// Sync every company once in this time: 30s, 5m, 1h
+    #[arg(long, value_name = "INTERVAL")]
+    every: Option<String>,
+}
+
+/// Serves until it is asked to stop, which is its good end.
+pub(super) fn run(app: &App, arguments: &ServeArguments) -> Result<i32> {
+    let options = ServerOptions {
+        address: SocketAddr::new(arguments.host, arguments.port),
+        api_key: app.settings.secret("QBO_API_KEY").map(|key| key.expose().to_owned()),
+        workers: arguments.workers,
+        every: arguments.every.as_deref().map(parse_interval).transpose()?,
+    };
+    let serving = async {
+        let server = Server::start(app.clone(), options).await?;
+        output::text(&format!("listening on http://{}\n", server.address()?));
+        server
+            .run(async {
+                super::stop_signal().await;
+            })
+            .await
+    };
+    super::run_to_end(serving).map(|()| OK)
+}

@@ -1,0 +1,71 @@
+//! Who may come in, how many at a time, and for how long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State as Shared};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use ring::digest::{SHA256, digest};
+use tokio::sync::Semaphore;
+
+use super::State;
+use super::routes::failure;
+
+/// Requests answered at a time.
+const MOST_AT_A_TIME: usize = 64;
+/// Seconds that an answer may take.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+static PLACES: Semaphore = Semaphore::const_new(MOST_AT_A_TIME);
+
+/// The key that callers must send, as its hash: comparing hashes takes the same time whatever is sent.
+#[derive(Debug)]
+pub(super) struct ApiKey([u8; 32]);
+
+impl ApiKey {
+    pub fn new(key: &str) -> Self {
+        Self(hash(key))
+    }
+
+    fn is(&self, sent: &str) -> bool {
+        let difference = self.0.iter().zip(hash(sent)).fold(0, |sum, (a, b)| sum | (a ^ b));
+        difference == 0
+    }
+}
+
+fn hash(text: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    hash
+}
+
+/// Lets in who has the key.
+pub(super) async fn authenticate(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+    let Some(key) = &state.key else { return next.run(request).await };
+    let sent = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if sent.and_then(|sent| sent.strip_prefix("Bearer ")).is_some_and(|sent| key.is(sent)) {
+        return next.run(request).await;
+    }
+    let mut refused = failure(StatusCode::UNAUTHORIZED, "send the key as `Authorization: Bearer ...`");
+    refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    refused
+}
+
+/// Answers at most so many at a time, each within its time, and counts the answers.
+pub(super) async fn limit(Shared(state): Shared<Arc<State>>, request: Request<Body>, next: Next) -> Response {
+    let response = match PLACES.try_acquire() {
+        Ok(_place) => match tokio::time::timeout(TIME_LIMIT, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => failure(StatusCode::GATEWAY_TIMEOUT, "it took too long"),
+        },
+        Err(_) => {
+            let busy = failure(StatusCode::SERVICE_UNAVAILABLE, "too many requests at a time; come back in a second");
+            ([(header::RETRY_AFTER, "1")], busy).into_response()
+        }
+    };
+    state.counters.count_answer(response.status().as_u16());
+    response
+}

@@ -1,0 +1,163 @@
+//! `qbo-rs serve`: the HTTP API, the workers behind it, and what guards the door.
+
+mod guard;
+mod metrics;
+mod routes;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::{error, info, warn};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::guard::ApiKey;
+use self::metrics::Counters;
+use crate::app::{App, Service, SyncRequest};
+use crate::domain::{PageSize, SyncReport};
+use crate::error::{Error, Result};
+
+/// Between looks into an empty queue.
+const IDLE: Duration = Duration::from_millis(500);
+/// Between tries of a database that is away.
+const AWAY: Duration = Duration::from_secs(5);
+
+/// How to serve.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// Where to listen; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// What callers must send; needed where others than this machine can come.
+    pub api_key: Option<String>,
+    /// Jobs worked on at a time.
+    pub workers: usize,
+    /// Sync every company once in this time; none: only when asked.
+    pub every: Option<Duration>,
+}
+
+/// What requests share.
+#[derive(Debug)]
+struct State {
+    service: Service,
+    key: Option<ApiKey>,
+    counters: Counters,
+}
+
+/// A server that listens.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    state: Arc<State>,
+    options: ServerOptions,
+}
+
+impl Server {
+    /// Connects to the database and listens.
+    ///
+    /// # Errors
+    /// Settings; no key where one is needed; an address that cannot be had.
+    pub async fn start(app: App, options: ServerOptions) -> Result<Self> {
+        if options.api_key.is_none() && !options.address.ip().is_loopback() {
+            let reason =
+                format!("not set; {} can be reached by others, who must not come in without it", options.address);
+            return Err(Error::config("QBO_API_KEY", reason));
+        }
+        let service = Service::start(app).await?;
+        let taken = |e| Error::config("port", format!("cannot listen on {}: {e}", options.address));
+        let listener = TcpListener::bind(options.address).await.map_err(taken)?;
+        let key = options.api_key.as_deref().map(ApiKey::new);
+        Ok(Self { listener, state: Arc::new(State { service, key, counters: Counters::default() }), options })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// If that is no longer known.
+    pub fn address(&self) -> Result<SocketAddr> {
+        self.listener.local_addr().map_err(|e| Error::Internal(e.to_string()))
+    }
+
+    /// Serves until `stop` ends; then answers what was asked, and ends what is worked on: what is committed stays, and another
+    /// process goes on with it.
+    ///
+    /// # Errors
+    /// If serving ends by itself.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        let Self { listener, state, options } = self;
+        let (stopping, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        for _ in 0..options.workers {
+            tasks.spawn(work(state.clone(), stopped.clone()));
+        }
+        if let Some(interval) = options.every {
+            tasks.spawn(keep_in_step(state.clone(), interval, stopped));
+        }
+        let app = routes::router(state);
+        let served = axum::serve(listener, app).with_graceful_shutdown(async move {
+            stop.await;
+            let _ = stopping.send(true);
+        });
+        let outcome = served.await.map_err(|e| Error::Internal(format!("serving: {e}")));
+        tasks.shutdown().await;
+        outcome
+    }
+}
+
+/// Works on jobs.
+async fn work(state: Arc<State>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let worked = tokio::select! {
+            worked = state.service.work() => worked,
+            _ = stopped.changed() => return,
+        };
+        let pause = match worked {
+            Ok(Some((job, report))) => {
+                info!(phase = "sync", event = "job_ended", job_id = job.job_id.as_str(); "job {} has ended", job.job_id);
+                state.count(report.as_ref());
+                continue;
+            }
+            Ok(None) => IDLE,
+            Err(error) => {
+                warn!(phase = "sync", event = "queue_away"; "{error}");
+                AWAY
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stopped.changed() => return,
+        }
+    }
+}
+
+/// Syncs by the schedule.
+async fn keep_in_step(state: Arc<State>, interval: Duration, mut stopped: watch::Receiver<bool>) {
+    let request = SyncRequest { entities: Vec::new(), realms: Vec::new(), page_size: PageSize::default() };
+    let show = |report: &SyncReport| {
+        state.count(Some(report));
+        Ok(())
+    };
+    loop {
+        let ended = tokio::select! {
+            ended = state.service.app().sync_every(&request, interval, &show) => ended,
+            _ = stopped.changed() => return,
+        };
+        if let Err(error) = ended {
+            error!(phase = "sync", event = "schedule_stopped"; "{error}");
+        }
+        // No company yet, perhaps: one may be connected meanwhile.
+        tokio::select! {
+            () = tokio::time::sleep(AWAY) => {}
+            _ = stopped.changed() => return,
+        }
+    }
+}
+
+impl State {
+    fn count(&self, report: Option<&SyncReport>) {
+        if let Some(report) = report {
+            self.counters.count_sync(report);
+        }
+    }
+}
