@@ -195,3 +195,37 @@ CREATE TABLE IF NOT EXISTS qbo.sync_accounts (
     message              text
 );
 INSERT INTO qbo.migrations (number, name) VALUES (4, 'sync') ON CONFLICT DO NOTHING;
+-- What `qbo-rs serve` was asked to do. Whoever works on a job says so now and then; one that falls silent is taken over.
+CREATE TABLE IF NOT EXISTS qbo.jobs (
+    job_id           text PRIMARY KEY,
+    idempotency_key  text UNIQUE,
+    request          jsonb NOT NULL,
+    status           text NOT NULL DEFAULT 'queued'
+        CHECK (status IN ('queued', 'running', 'done', 'failed', 'cancelled')),
+    attempts         int NOT NULL DEFAULT 0,
+    cancel_requested boolean NOT NULL DEFAULT false,
+    created_at_utc   timestamptz NOT NULL DEFAULT now(),
+    started_at_utc   timestamptz,
+    alive_at_utc     timestamptz,
+    finished_at_utc  timestamptz,
+    report           jsonb,
+    error            text
+);
+CREATE INDEX IF NOT EXISTS jobs_unfinished ON qbo.jobs (created_at_utc) WHERE status IN ('queued', 'running');
+INSERT INTO qbo.migrations (number, name) VALUES (5, 'jobs') ON CONFLICT DO NOTHING;
+-- Events as QuickBooks sent them. They only say what to look at: the truth is asked for.
+CREATE TABLE IF NOT EXISTS qbo.webhook_events (
+    event_id         text PRIMARY KEY,
+    realm_id         text NOT NULL,
+    -- Our name; none where we have no such entity.
+    entity           text,
+    entity_id        text NOT NULL,
+    operation        text NOT NULL,
+    occurred_at      text NOT NULL,
+    event            jsonb NOT NULL,
+    received_at_utc  timestamptz NOT NULL DEFAULT now(),
+    -- When a sync was asked for on its account; reset it to have that done again.
+    processed_at_utc timestamptz
+);
+CREATE INDEX IF NOT EXISTS webhook_events_waiting ON qbo.webhook_events (received_at_utc) WHERE processed_at_utc IS NULL;
+INSERT INTO qbo.migrations (number, name) VALUES (6, 'webhooks') ON CONFLICT DO NOTHING;

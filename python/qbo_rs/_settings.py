@@ -40,4 +40,5 @@ class Settings(TypedDict, total=False):
     pg_statement_timeout_s: float  # PG_STATEMENT_TIMEOUT_S
     max_attempts: int  # QBO_MAX_ATTEMPTS
     api_key: str  # QBO_API_KEY
+    webhook_verifier_token: str  # QBO_WEBHOOK_VERIFIER_TOKEN
     landing_dir: str  # QBO_LANDING_DIR

@@ -7,7 +7,7 @@ use log::warn;
 use serde::{Deserialize, Serialize};
 
 use super::{AccountReport, App, SyncRequest};
-use crate::domain::{PageSize, SyncReport};
+use crate::domain::{PageSize, SyncReport, WebhookEvent};
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
 use crate::sink::postgres::{DEFAULT_SCHEMA, EntityState, Job, Order, PostgresSink, StoredRecord};
@@ -126,6 +126,26 @@ impl Service {
     /// Those of the database.
     pub async fn job_counts(&self) -> Result<Vec<(String, i64)>> {
         self.sink.job_counts().await
+    }
+
+    /// Keeps events of webhooks; returns how many are new.
+    ///
+    /// # Errors
+    /// Those of the database; none is kept then.
+    pub async fn keep_events(&self, events: &[WebhookEvent]) -> Result<u64> {
+        self.sink.keep_events(events).await
+    }
+
+    /// Asks for syncs on account of events. They wait until a sync can see what they tell of.
+    ///
+    /// # Errors
+    /// Those of the database, and of the token store.
+    pub async fn answer_events(&self) -> Result<u64> {
+        let config = self.app.settings.qbo_of("any")?;
+        let everybody = SyncRequest { entities: Vec::new(), realms: Vec::new(), page_size: PageSize::default() };
+        let realms = self.app.realms(&everybody, &config).await.unwrap_or_default();
+        let wait = config.lag.to_std().unwrap_or_default() + Duration::from_secs(1);
+        self.sink.events_to_jobs(&realms, wait).await
     }
 
     /// The connections.

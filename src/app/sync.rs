@@ -175,7 +175,7 @@ impl App {
     }
 
     /// The companies asked for: else those of the token store, and the one that the settings name.
-    async fn realms(&self, request: &SyncRequest, config: &QboConfig) -> Result<Vec<String>> {
+    pub(super) async fn realms(&self, request: &SyncRequest, config: &QboConfig) -> Result<Vec<String>> {
         let mut realms = request.realms.clone();
         if realms.is_empty() {
             if config.oauth.token_home != TokenHome::Memory {

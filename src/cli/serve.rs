@@ -34,6 +34,7 @@ pub(super) fn run(app: &App, arguments: &ServeArguments) -> Result<i32> {
     let options = ServerOptions {
         address: SocketAddr::new(arguments.host, arguments.port),
         api_key: app.settings.secret("QBO_API_KEY").map(|key| key.expose().to_owned()),
+        verifier_token: app.settings.secret("QBO_WEBHOOK_VERIFIER_TOKEN").map(|token| token.expose().to_owned()),
         workers: arguments.workers,
         every: arguments.every.as_deref().map(parse_interval).transpose()?,
     };

@@ -65,6 +65,7 @@ pub const SETTINGS: &[SettingSpec] = &[
         "Attempts of a window that end without a word before it is given up; 0: no limit",
     ),
     secret("QBO_API_KEY", "Key that callers of `qbo-rs serve` must send"),
+    secret("QBO_WEBHOOK_VERIFIER_TOKEN", "Key of the signatures of webhooks, from the Intuit app"),
     setting("QBO_LANDING_DIR", Some("landing"), "Directory of landing files"),
 ];
 

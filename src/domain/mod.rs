@@ -10,6 +10,7 @@ pub mod record;
 pub mod report;
 pub mod sync_report;
 pub mod verification;
+pub mod webhook;
 pub mod window;
 
 pub use entity::{ENTITIES, EntityKind, EntityRegistry, EntitySpec, Identity, Ordering};
@@ -20,4 +21,5 @@ pub use sync_report::{AccountStatus, AccountSync, EntitySync, SyncReport, Way};
 pub use verification::{
     KnownReject, RecordKey, Verification, VerificationReport, VerificationStatus, WindowDifference,
 };
+pub use webhook::WebhookEvent;
 pub use window::{Chunk, Window, chunk_range, merged};

@@ -21,6 +21,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 3, name: "runs", sql: include_str!("migrations/0003_runs.sql") },
     Migration { number: 4, name: "sync", sql: include_str!("migrations/0004_sync.sql") },
     Migration { number: 5, name: "jobs", sql: include_str!("migrations/0005_jobs.sql") },
+    Migration { number: 6, name: "webhooks", sql: include_str!("migrations/0006_webhooks.sql") },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

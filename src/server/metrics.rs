@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::app::{Service, seconds_since};
@@ -14,11 +15,17 @@ use crate::error::Result;
 pub(super) struct Counters {
     answers: Mutex<BTreeMap<u16, u64>>,
     rows: Mutex<BTreeMap<&'static str, u64>>,
+    unsigned: AtomicU64,
 }
 
 impl Counters {
     pub fn count_answer(&self, status: u16) {
         *self.answers.lock().unwrap_or_else(PoisonError::into_inner).entry(status).or_default() += 1;
+    }
+
+    /// A webhook without a good signature: it leaves no other trace.
+    pub fn count_unsigned(&self) {
+        self.unsigned.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn count_sync(&self, report: &SyncReport) {
@@ -58,6 +65,8 @@ pub(super) async fn text(service: &Service, counters: &Counters) -> Result<Strin
         let millis = counted.get("milliseconds").copied().unwrap_or_default();
         out.value("qbo_sync_seconds_total", &[], millis as f64 / 1000.0);
     }
+    out.begin("qbo_webhooks_unsigned_total", "counter", "Webhooks refused for their signature by this process");
+    out.value("qbo_webhooks_unsigned_total", &[], counters.unsigned.load(Ordering::Relaxed) as f64);
     out.begin("qbo_jobs", "gauge", "Jobs by status");
     for (status, count) in service.job_counts().await? {
         out.value("qbo_jobs", &[("status", &status)], count as f64);

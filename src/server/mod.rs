@@ -3,6 +3,7 @@
 mod guard;
 mod metrics;
 mod routes;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio::task::JoinSet;
 
 use self::guard::ApiKey;
 use self::metrics::Counters;
+use self::webhooks::VerifierToken;
 use crate::app::{App, Service, SyncRequest};
 use crate::domain::{PageSize, SyncReport};
 use crate::error::{Error, Result};
@@ -31,6 +33,8 @@ pub struct ServerOptions {
     pub address: SocketAddr,
     /// What callers must send; needed where others than this machine can come.
     pub api_key: Option<String>,
+    /// Key of the signatures of webhooks; none: they are not taken.
+    pub verifier_token: Option<String>,
     /// Jobs worked on at a time.
     pub workers: usize,
     /// Sync every company once in this time; none: only when asked.
@@ -42,6 +46,7 @@ pub struct ServerOptions {
 struct State {
     service: Service,
     key: Option<ApiKey>,
+    verifier: Option<VerifierToken>,
     counters: Counters,
 }
 
@@ -68,7 +73,9 @@ impl Server {
         let taken = |e| Error::config("port", format!("cannot listen on {}: {e}", options.address));
         let listener = TcpListener::bind(options.address).await.map_err(taken)?;
         let key = options.api_key.as_deref().map(ApiKey::new);
-        Ok(Self { listener, state: Arc::new(State { service, key, counters: Counters::default() }), options })
+        let verifier = options.verifier_token.as_deref().map(VerifierToken::new);
+        let state = State { service, key, verifier, counters: Counters::default() };
+        Ok(Self { listener, state: Arc::new(state), options })
     }
 
     /// Where it listens.
@@ -90,6 +97,9 @@ impl Server {
         let mut tasks = JoinSet::new();
         for _ in 0..options.workers {
             tasks.spawn(work(state.clone(), stopped.clone()));
+        }
+        if state.verifier.is_some() && options.workers > 0 {
+            tasks.spawn(answer_events(state.clone(), stopped.clone()));
         }
         if let Some(interval) = options.every {
             tasks.spawn(keep_in_step(state.clone(), interval, stopped));
@@ -121,6 +131,23 @@ async fn work(state: Arc<State>, mut stopped: watch::Receiver<bool>) {
             Ok(None) => IDLE,
             Err(error) => {
                 warn!(phase = "sync", event = "queue_away"; "{error}");
+                AWAY
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stopped.changed() => return,
+        }
+    }
+}
+
+/// Turns events of webhooks into jobs.
+async fn answer_events(state: Arc<State>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let pause = match state.service.answer_events().await {
+            Ok(_) => IDLE,
+            Err(error) => {
+                warn!(phase = "sync", event = "events_wait"; "{error}");
                 AWAY
             }
         };

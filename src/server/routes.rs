@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{State, guard, metrics};
+use super::{State, guard, metrics, webhooks};
 use crate::app::{RecordRequest, SyncJob};
 use crate::error::Error;
 
@@ -40,6 +40,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/healthz", get(|| async { answer(StatusCode::OK, &json!({"status": "ok"})) }))
         .route("/readyz", get(ready))
         .route("/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], OPENAPI) }))
+        .route("/webhooks/qbo", post(webhooks::receive).layer(DefaultBodyLimit::max(webhooks::LARGEST_DELIVERY)))
         .merge(api)
         .fallback(|| async {
             failure(StatusCode::NOT_FOUND, "there is nothing here; /openapi.json lists what there is")
@@ -66,7 +67,7 @@ async fn as_json(response: Response) -> Response {
     told
 }
 
-fn answer(status: StatusCode, body: &impl Serialize) -> Response {
+pub(super) fn answer(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_string(body) {
         Ok(text) => (status, [(header::CONTENT_TYPE, "application/json")], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -77,7 +78,7 @@ pub(super) fn failure(status: StatusCode, reason: &str) -> Response {
     answer(status, &json!({"error": reason}))
 }
 
-fn refused(error: &Error) -> Response {
+pub(super) fn refused(error: &Error) -> Response {
     let status = match error {
         Error::Config { .. } => StatusCode::BAD_REQUEST,
         // A code that was used, has expired, or never was.
@@ -88,8 +89,8 @@ fn refused(error: &Error) -> Response {
     failure(status, &error.to_string())
 }
 
-fn parsed<T: DeserializeOwned>(body: &Bytes) -> Result<T, Response> {
-    serde_json::from_slice(body).map_err(|e| failure(StatusCode::BAD_REQUEST, &format!("the body: {e}")))
+fn parsed<T: DeserializeOwned>(body: &Bytes) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|e| format!("the body: {e}"))
 }
 
 async fn ready(Shared(state): App) -> Response {
@@ -117,7 +118,7 @@ struct Authorisation {
 async fn authorise(Shared(state): App, body: Bytes) -> Response {
     let asked: Authorisation = match parsed(&body) {
         Ok(asked) => asked,
-        Err(response) => return response,
+        Err(reason) => return failure(StatusCode::BAD_REQUEST, &reason),
     };
     if asked.code.is_empty() || asked.redirect_uri.is_empty() || !is_realm_id(&asked.realm_id) {
         return failure(StatusCode::BAD_REQUEST, "code, realm_id, which is digits, and redirect_uri are needed");
@@ -143,7 +144,7 @@ async fn sync(Shared(state): App, headers: HeaderMap, body: Bytes) -> Response {
         true => SyncJob::default(),
         false => match parsed(&body) {
             Ok(asked) => asked,
-            Err(response) => return response,
+            Err(reason) => return failure(StatusCode::BAD_REQUEST, &reason),
         },
     };
     let key = match headers.get("idempotency-key").map(|key| key.to_str()) {

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -41,7 +44,8 @@ class Server:
                 is_json = answer.headers["content-type"] == "application/json"
                 return answer.status, json.loads(text) if is_json else {"text": text}
         except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
+            with error:
+                return error.code, json.load(error)
 
     def ended(self, job_id: str, limit: float = 60) -> dict:
         end = time.monotonic() + limit
@@ -118,10 +122,12 @@ def test_a_sync_is_asked_for_watched_and_its_records_are_read(serve, qbo):
     assert server.process.wait(10) == 0
 
 
-def test_a_company_is_connected_by_the_code_of_its_consent(serve, qbo):
-    server = serve(QBO_REFRESH_TOKEN="", QBO_REALM_ID="")
-    back = "http://127.0.0.1:1/callback"
-    query = {"client_id": qbo.environment["QBO_CLIENT_ID"], "redirect_uri": back, "state": "s"}
+REDIRECT = "http://127.0.0.1:1/callback"
+
+
+def consent(qbo) -> dict[str, str]:
+    """Consent as a user does; return what the browser is sent back with."""
+    query = {"client_id": qbo.environment["QBO_CLIENT_ID"], "redirect_uri": REDIRECT, "state": "s"}
     query |= {"response_type": "code", "scope": "com.intuit.quickbooks.accounting"}
 
     class Stay(urllib.request.HTTPRedirectHandler):
@@ -132,8 +138,14 @@ def test_a_company_is_connected_by_the_code_of_its_consent(serve, qbo):
     with pytest.raises(urllib.error.HTTPError) as sent_back:
         opener.open(f"{qbo.environment['QBO_AUTHORIZE_URL']}?{urllib.parse.urlencode(query)}", timeout=10)
     address = urllib.parse.urlsplit(sent_back.value.headers["location"])
-    answer = {name: values[0] for name, values in urllib.parse.parse_qs(address.query).items()}
-    body = {"code": answer["code"], "realm_id": answer["realmId"], "redirect_uri": back}
+    sent_back.value.close()
+    return {name: values[0] for name, values in urllib.parse.parse_qs(address.query).items()}
+
+
+def test_a_company_is_connected_by_the_code_of_its_consent(serve, qbo):
+    server = serve(QBO_REFRESH_TOKEN="", QBO_REALM_ID="")
+    answer = consent(qbo)
+    body = {"code": answer["code"], "realm_id": answer["realmId"], "redirect_uri": REDIRECT}
     status, connected = server.call("POST", "/api/qbo/authorize/", body)
     assert (status, connected["realm_id"]) == (200, answer["realmId"])
     # A code is good once.
@@ -197,6 +209,68 @@ def test_a_job_that_is_cancelled_ends_and_leaves_what_is_committed(serve, slow_q
     assert database.query("SELECT status, count(*) FROM qbo.jobs GROUP BY 1") == [("cancelled", 2)]
 
 
+TOKEN = "the verifier token of the app"  # noqa: S105 - of these tests
+
+
+def signature(body: bytes) -> str:
+    return base64.b64encode(hmac.new(TOKEN.encode(), body, "sha256").digest()).decode()
+
+
+def test_webhooks_ask_for_what_they_name_and_doubles_and_disorder_change_nothing(serve, qbo, database):
+    server = serve(QBO_WEBHOOK_VERIFIER_TOKEN=TOKEN, QBO_LAG_S="0")
+    assert server.ended(server.call("POST", "/api/qbo/sync/", {"entities": ["customers", "invoices"]})[1]["job_id"])
+    hooks = {"url": f"{server.url}/webhooks/qbo", "verifier_token": TOKEN, "gather_ms": 50, "retry_s": [0.2, 0.5, 1]}
+    qbo.control("webhooks", **hooks, duplicate_every=2, shuffle=True, wrong_signature_every=3, mix_realm="1")
+    edited = [qbo.edit("Customer", "oldest"), qbo.edit("Customer", "newest"), qbo.edit("Customer", "oldest")]
+    deleted = qbo.delete("Invoice", "oldest")
+    end = time.monotonic() + 30
+    while database.query("SELECT count(*) FROM raw.qb_invoices WHERE deleted_at_utc IS NOT NULL") != [(1,)]:
+        assert time.monotonic() < end, qbo.control("deliveries")
+        time.sleep(0.1)
+    assert database.query("SELECT id FROM raw.qb_invoices WHERE deleted_at_utc IS NOT NULL") == [(deleted,)]
+    truth = {key: json.loads(payload) for key, payload in qbo.truth("Customer", "2024-01-01", "2100-01-01").items()}
+    while dict(database.query("SELECT id, payload FROM raw.qb_customers")) != truth:
+        assert time.monotonic() < end, edited
+        time.sleep(0.1)
+    # A company that is not connected here asks for nothing.
+    assert database.query("SELECT count(*) FROM qbo.webhook_events WHERE realm_id = '1'")[0][0] > 0
+    assert database.query("SELECT count(*) FROM qbo.jobs WHERE request -> 'accounts' ? '1'") == [(0,)]
+    # The retired shape, too, and as often as one likes: an event is kept once.
+    event = {"name": "Item", "id": "7", "operation": "Update", "lastUpdated": "2026-01-01T00:00:00Z"}
+    body = {
+        "eventNotifications": [{"realmId": qbo.environment["QBO_REALM_ID"], "dataChangeEvent": {"entities": [event]}}]
+    }
+    signed = signature(json.dumps(body).encode())
+    assert server.call("POST", "/webhooks/qbo", body, intuit_signature=signed) == (200, {"events": 1, "new": 1})
+    assert server.call("POST", "/webhooks/qbo", body, intuit_signature=signed) == (200, {"events": 1, "new": 0})
+
+
+def test_a_webhook_without_a_good_signature_leaves_a_count_and_no_other_trace(serve, database):
+    server = serve("--workers", "0", QBO_WEBHOOK_VERIFIER_TOKEN=TOKEN)
+    event = {"id": "1", "type": "qbo.customer.updated.v1", "intuitentityid": "1", "intuitaccountid": "9"}
+    body = json.dumps([event]).encode()
+    good = signature(body)
+    for wrong in (None, "", "????", signature(body + b" "), good[:-2] + "==", good.lower()):
+        headers = {} if wrong is None else {"intuit_signature": wrong}
+        assert server.call("POST", "/webhooks/qbo", [event], **headers)[0] == 401
+    assert database.query("SELECT count(*) FROM qbo.webhook_events") == [(0,)]
+    assert "qbo_webhooks_unsigned_total 6" in server.call("GET", "/metrics")[1]["text"]
+    assert server.call("POST", "/webhooks/qbo", [event], intuit_signature=good)[0] == 200
+    assert database.query("SELECT entity, operation FROM qbo.webhook_events") == [("customers", "updated")]
+    large = "x" * 3_000_000
+    assert server.call("POST", "/webhooks/qbo", large, intuit_signature=signature(json.dumps(large).encode()))[0] == 413
+    # A storm of deliveries, each answered in milliseconds.
+    times = []
+    for number in range(200):
+        one = [event | {"id": f"storm {number}"}]
+        begin = time.monotonic()
+        assert server.call("POST", "/webhooks/qbo", one, intuit_signature=signature(json.dumps(one).encode()))[0] == 200
+        times.append(time.monotonic() - begin)
+    print(f"median {sorted(times)[100] * 1000:.1f} ms, slowest {max(times) * 1000:.1f} ms")
+    assert sorted(times)[100] < 0.5
+    assert database.query("SELECT count(*) FROM qbo.webhook_events") == [(201,)]
+
+
 def test_the_api_keeps_to_its_document(serve):
     if not SCHEMATHESIS.exists():
         pytest.skip("no schemathesis: run make test-python")
@@ -205,3 +279,22 @@ def test_the_api_keeps_to_its_document(serve):
     line += ["--header", "Authorization: Bearer key", "--seed", "1"]
     done = subprocess.run(line, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
+
+
+def test_the_calls_of_the_document_work(serve, qbo, environment, tmp_path):
+    server = serve(QBO_REFRESH_TOKEN="", QBO_REALM_ID="", QBO_API_KEY="key")
+    answer = consent(qbo)
+    variables = {"SERVICE": server.url, "QBO_API_KEY": "key", "CODE": answer["code"], "REALM_ID": answer["realmId"]}
+    variables |= {"REDIRECT_URI": REDIRECT, "PATH": environment["PATH"]}
+    text = (ROOT / "docs" / "service.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 7
+    for block in blocks:
+        line = ["bash", "-euo", "pipefail", "-c", block]
+        done = subprocess.run(
+            line, env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, block + done.stdout + done.stderr
+        if "JOB" in block:
+            server.key = "key"
+            server.ended(json.loads((tmp_path / "job.json").read_text())["job_id"])

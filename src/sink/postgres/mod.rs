@@ -13,6 +13,7 @@ mod storable;
 mod sync_schedule;
 mod sync_state;
 mod tombstones;
+mod webhooks;
 mod writer;
 
 use deadpool_postgres::{Object, Pool};

@@ -1,0 +1,157 @@
+//! Events of webhooks: CloudEvents in an array, and the retired envelope (qbo-facts 5).
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::domain::ENTITIES;
+
+/// What happened to one record, as far as a webhook says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WebhookEvent {
+    /// The same event has the same id, however often it comes.
+    pub id: String,
+    /// The company.
+    pub realm_id: String,
+    /// Our name of the entity; none if we have no such.
+    pub entity: Option<&'static str>,
+    /// The record.
+    pub entity_id: String,
+    /// `created`, `updated`, `deleted`, `merged`, `void` or `emailed`.
+    pub operation: String,
+    /// As it came.
+    pub occurred_at: String,
+    /// The event itself.
+    pub event: Value,
+}
+
+#[derive(Deserialize)]
+struct CloudEvent {
+    id: String,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    time: String,
+    intuitentityid: String,
+    intuitaccountid: String,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    #[serde(rename = "eventNotifications")]
+    notifications: Vec<Notification>,
+}
+
+#[derive(Deserialize)]
+struct Notification {
+    #[serde(rename = "realmId")]
+    realm_id: String,
+    #[serde(rename = "dataChangeEvent")]
+    change: Change,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    entities: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct LegacyEvent {
+    name: String,
+    id: String,
+    operation: String,
+    #[serde(rename = "lastUpdated", default)]
+    last_updated: String,
+}
+
+/// Reads a delivery. One event that cannot be understood fails all: a delivery that is not answered with success comes again.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_webhook(body: &[u8]) -> Result<Vec<WebhookEvent>, String> {
+    let body: Value = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    match body {
+        Value::Array(events) => events.into_iter().map(cloud_event).collect(),
+        Value::Object(_) => {
+            let envelope: Envelope = serde_json::from_value(body).map_err(|e| e.to_string())?;
+            let events = envelope.notifications.into_iter().flat_map(|notification| {
+                let Notification { realm_id, change } = notification;
+                change.entities.into_iter().map(move |event| legacy_event(&realm_id, event))
+            });
+            events.collect()
+        }
+        _ => Err("neither an array of events nor an envelope".to_owned()),
+    }
+}
+
+fn cloud_event(event: Value) -> Result<WebhookEvent, String> {
+    let read: CloudEvent = serde_json::from_value(event.clone()).map_err(|e| e.to_string())?;
+    // As `qbo.customer.created.v1`.
+    let mut parts = read.kind.split('.');
+    let (Some("qbo"), Some(name), Some(operation)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(format!("'{}' is no type of ours", read.kind));
+    };
+    Ok(WebhookEvent {
+        entity: entity(name),
+        operation: operation.to_owned(),
+        id: read.id,
+        realm_id: read.intuitaccountid,
+        entity_id: read.intuitentityid,
+        occurred_at: read.time,
+        event,
+    })
+}
+
+fn legacy_event(realm_id: &str, event: Value) -> Result<WebhookEvent, String> {
+    let read: LegacyEvent = serde_json::from_value(event.clone()).map_err(|e| e.to_string())?;
+    Ok(WebhookEvent {
+        // They have no id: what they say together stands for it.
+        id: [realm_id, &read.name, &read.id, &read.operation, &read.last_updated].join("/"),
+        realm_id: realm_id.to_owned(),
+        entity: entity(&read.name),
+        entity_id: read.id,
+        operation: read.operation.to_ascii_lowercase(),
+        occurred_at: read.last_updated,
+        event,
+    })
+}
+
+fn entity(name: &str) -> Option<&'static str> {
+    ENTITIES.iter().find(|entity| entity.qbo_name.eq_ignore_ascii_case(name)).map(|entity| entity.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_shapes_are_read() {
+        let cloud = br#"[{"specversion":"1.0","id":"88cd","source":"intuit.x","type":"qbo.billpayment.void.v1",
+            "time":"2025-09-10T21:31:25.179851517Z","intuitentityid":"1234","intuitaccountid":"310687","data":{}},
+            {"id":"2","type":"qbo.changeorder.created.v1","intuitentityid":"1","intuitaccountid":"9"}]"#;
+        let events = read_webhook(cloud).unwrap();
+        let told =
+            |event: &WebhookEvent| (event.id.clone(), event.realm_id.clone(), event.entity, event.operation.clone());
+        assert_eq!(told(&events[0]), ("88cd".into(), "310687".into(), Some("bill_payments"), "void".into()));
+        assert_eq!(events[1].entity, None);
+        let legacy = br#"{"eventNotifications":[{"realmId":"1185883450","dataChangeEvent":{"entities":[
+            {"name":"Customer","id":"1","operation":"Merge","deletedId":"7","lastUpdated":"2015-10-05T14:42:19-0700"}]}}]}"#;
+        let events = read_webhook(legacy).unwrap();
+        assert_eq!(events[0].id, "1185883450/Customer/1/Merge/2015-10-05T14:42:19-0700");
+        assert_eq!((events[0].entity, events[0].operation.as_str()), (Some("customers"), "merge"));
+        assert_eq!(events[0].event["deletedId"], "7");
+    }
+
+    #[test]
+    fn others_are_refused() {
+        for body in [
+            "",
+            "7",
+            "{}",
+            r#"[{"id":"1"}]"#,
+            r#"[{"id":"1","type":"x.y.z","intuitentityid":"1","intuitaccountid":"1"}]"#,
+        ] {
+            assert!(read_webhook(body.as_bytes()).is_err(), "{body}");
+        }
+        assert_eq!(read_webhook(b"[]").unwrap(), []);
+    }
+}
