@@ -13,7 +13,7 @@ use log::info;
 use serde::Serialize;
 
 pub use self::auth::{AccountReport, AuthReport};
-pub use self::service::{RecordPage, RecordRequest, Service, SyncJob, seconds_since};
+pub use self::service::{Coverage, RecordPage, RecordRequest, Service, SyncJob, seconds_since};
 pub use self::sync::SyncRequest;
 
 use self::company::{Company, Source as CompanySource};

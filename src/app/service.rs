@@ -7,7 +7,7 @@ use log::warn;
 use serde::{Deserialize, Serialize};
 
 use super::{AccountReport, App, SyncRequest};
-use crate::domain::{PageSize, SyncReport, WebhookEvent};
+use crate::domain::{PageSize, SyncReport, WebhookEvent, Window, merged};
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
 use crate::sink::postgres::{DEFAULT_SCHEMA, EntityState, Job, Order, PostgresSink, StoredRecord};
@@ -36,6 +36,15 @@ pub struct RecordPage {
     pub records: Vec<StoredRecord>,
     /// Where the next page begins; none: there is none.
     pub next: Option<String>,
+}
+
+/// How an entity of a company stands, and which time is committed.
+#[derive(Debug, Serialize)]
+pub struct Coverage {
+    /// How it stands.
+    pub state: EntityState,
+    /// The time that is committed.
+    pub committed: Vec<Window>,
 }
 
 /// What callers want to see of records.
@@ -162,6 +171,36 @@ impl Service {
     /// Those of the database.
     pub async fn entity_states(&self) -> Result<Vec<EntityState>> {
         self.sink.entity_states().await
+    }
+
+    /// How every entity stands, and which time is committed.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn coverage(&self) -> Result<Vec<Coverage>> {
+        let mut coverage = Vec::new();
+        for state in self.sink.entity_states().await? {
+            let Ok(entity) = self.app.registry.get(&state.entity) else { continue };
+            let committed = self.sink.for_sync(&state.schema)?.committed(&state.realm_id, entity).await?;
+            coverage.push(Coverage { state, committed: merged(&committed) });
+        }
+        Ok(coverage)
+    }
+
+    /// The latest jobs, newest first.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn recent_jobs(&self) -> Result<Vec<Job>> {
+        self.sink.recent_jobs(20).await
+    }
+
+    /// Reads of a month that are warned about; 0: none.
+    ///
+    /// # Errors
+    /// Settings.
+    pub fn monthly_quota(&self) -> Result<u64> {
+        Ok(self.app.settings.qbo_of("any")?.monthly_quota)
     }
 
     /// Records of a company.

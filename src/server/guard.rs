@@ -8,6 +8,8 @@ use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA256, digest};
 use tokio::sync::Semaphore;
 
@@ -36,6 +38,15 @@ impl ApiKey {
     }
 }
 
+/// The key in a header: after `Bearer`, or as the password of any user, which is what a browser can send.
+fn key_of(header: &str) -> Option<String> {
+    if let Some(key) = header.strip_prefix("Bearer ") {
+        return Some(key.to_owned());
+    }
+    let pair = STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
+    String::from_utf8(pair).ok()?.split_once(':').map(|(_, key)| key.to_owned())
+}
+
 fn hash(text: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
@@ -46,11 +57,13 @@ fn hash(text: &str) -> [u8; 32] {
 pub(super) async fn authenticate(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
     let Some(key) = &state.key else { return next.run(request).await };
     let sent = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if sent.and_then(|sent| sent.strip_prefix("Bearer ")).is_some_and(|sent| key.is(sent)) {
+    if sent.and_then(key_of).is_some_and(|sent| key.is(&sent)) {
         return next.run(request).await;
     }
+    // A browser asks its user, for the page.
+    let scheme = if request.uri().path() == "/" { "Basic realm=\"qbo_rs, the key as password\"" } else { "Bearer" };
     let mut refused = failure(StatusCode::UNAUTHORIZED, "send the key as `Authorization: Bearer ...`");
-    refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
     refused
 }
 

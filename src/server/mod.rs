@@ -2,6 +2,7 @@
 
 mod guard;
 mod metrics;
+mod page;
 mod routes;
 mod webhooks;
 

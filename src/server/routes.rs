@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{State, guard, metrics, webhooks};
+use super::{State, guard, metrics, page, webhooks};
 use crate::app::{RecordRequest, SyncJob};
 use crate::error::Error;
 
@@ -35,6 +35,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/api/qbo/jobs/{id}/cancel/", post(cancel))
         .route("/api/qbo/{entity}/", get(records))
         .route("/metrics", get(show_metrics))
+        .route("/", get(page::show))
         .route_layer(from_fn_with_state(state.clone(), guard::authenticate));
     Router::new()
         .route("/healthz", get(|| async { answer(StatusCode::OK, &json!({"status": "ok"})) }))

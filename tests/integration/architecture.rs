@@ -241,7 +241,9 @@ fn every_promise_names_tests_that_exist() {
             code.push_str(&std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default());
         }
     }
-    for (document, least) in [("exactness", 20), ("resilience", 25), ("loading", 25), ("mage", 20), ("sync", 8), ("service", 9)] {
+    for (document, least) in
+        [("exactness", 20), ("resilience", 25), ("loading", 25), ("mage", 20), ("sync", 8), ("service", 9)]
+    {
         let document = root.join(format!("docs/{document}.md"));
         let text = std::fs::read_to_string(&document).unwrap();
         let mut checked = 0;

@@ -77,6 +77,14 @@ def settings(qbo, database):
 
 
 @pytest.fixture
+def environment(qbo, database):
+    """Return the environment of a service with a company, a database, and tokens in it."""
+    inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    unlimited = {"QBO_REQUESTS_PER_MINUTE": "0", "QBO_REQUESTS_PER_SECOND": "0", "QBO_MAX_IN_FLIGHT": "0"}
+    return inherited | qbo.environment | unlimited | database.environment | {"QBO_TOKEN_STORE": "postgres"}
+
+
+@pytest.fixture
 def run(qbo, database):
     """Run the command with the environment of a user who has a company and a database."""
 

@@ -170,6 +170,15 @@ impl PostgresSink {
         Ok(self.jobs_where(&statement, &[(&id, Type::TEXT)]).await?.pop())
     }
 
+    /// The latest jobs, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Database`](crate::error::Error::Database).
+    pub async fn recent_jobs(&self, most: i64) -> Result<Vec<Job>> {
+        let statement = format!("SELECT {COLUMNS} FROM qbo.jobs ORDER BY created_at_utc DESC LIMIT $1");
+        self.jobs_where(&statement, &[(&most, Type::INT8)]).await
+    }
+
     /// How many jobs there are, by status.
     ///
     /// # Errors

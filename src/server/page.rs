@@ -1,0 +1,225 @@
+//! The status page: made on the server, whole without JavaScript, renewed every few seconds with it.
+
+use std::sync::Arc;
+
+use axum::extract::State as Shared;
+use axum::http::header;
+use axum::response::{Html, IntoResponse, Response};
+use chrono::{DateTime, Datelike, Duration, NaiveDate, Utc};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::State;
+use super::routes::refused;
+use crate::app::{AccountReport, Coverage, Service};
+use crate::domain::Window;
+use crate::error::Result;
+
+const STYLE: &str = include_str!("page.css");
+/// Takes the place of what is shown when there is something newer; without it the page is as it was loaded.
+const SCRIPT: &str = "setInterval(async()=>{try{const a=await fetch(location.href);if(!a.ok)return;\
+    const d=new DOMParser().parseFromString(await a.text(),'text/html');\
+    document.querySelector('main').replaceWith(d.querySelector('main'))}catch{}},5000)";
+/// Months that the calendar shows.
+const MONTHS: u32 = 24;
+
+pub(super) async fn show(Shared(state): Shared<Arc<State>>) -> Response {
+    match page(&state.service).await {
+        Ok(page) => {
+            let policy =
+                "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
+            ([(header::CONTENT_SECURITY_POLICY, policy)], Html(page.into_string())).into_response()
+        }
+        Err(error) => refused(&error),
+    }
+}
+
+async fn page(service: &Service) -> Result<Markup> {
+    let now = Utc::now();
+    let accounts = service.accounts().await?;
+    let coverage = service.coverage().await?;
+    let jobs = service.recent_jobs().await?;
+    let quota = service.monthly_quota()?;
+    Ok(html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "qbo_rs" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                a.skip href="#content" { "To the content" }
+                header { h1 { "QuickBooks in Postgres" } }
+                main #content {
+                    p.time { "As of " (instant(now)) }
+                    h2 { "Companies" }
+                    (companies(&accounts, &coverage, quota, now))
+                    (troubles(&accounts, &coverage))
+                    h2 { "Jobs" }
+                    @if jobs.is_empty() { p { "None was asked for yet." } } @else {
+                        table {
+                            caption { "The latest jobs" }
+                            thead { tr { th scope="col" { "Job" } th scope="col" { "Status" } th scope="col" { "Asked for" }
+                                th scope="col" { "Took" } th scope="col" { "Outcome" } } }
+                            tbody {
+                                @for job in &jobs {
+                                    tr {
+                                        th scope="row" { code { (job.job_id[..8]) } }
+                                        td { span class=(format!("mark {}", job.status)) { (job.status) } }
+                                        td { (instant(job.created_at)) }
+                                        td { @if let Some(begin) = job.started_at { (span(job.finished_at.unwrap_or(now) - begin)) } }
+                                        td { (job.error.as_deref().unwrap_or(if job.status == "done" { "in step" } else { "" })) }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    h2 { "Coverage" }
+                    @if coverage.is_empty() { p { "Nothing was synced yet." } } @else { (calendar(&coverage, now)) }
+                }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    })
+}
+
+fn companies(accounts: &[AccountReport], coverage: &[Coverage], quota: u64, now: DateTime<Utc>) -> Markup {
+    html! {
+        @if accounts.is_empty() {
+            p { "No company is connected yet: " code { "qbo-rs auth login" } ", or the call " code { "/api/qbo/authorize/" } "." }
+        } @else {
+            table {
+                caption { "Connections" }
+                thead { tr { th scope="col" { "Company" } th scope="col" { "State" } th scope="col" { "Oldest checkpoint" }
+                    th scope="col" { "Days left" } th scope="col" { "Reads this month" } } }
+                tbody {
+                    @for account in accounts {
+                        @let realm_id = &account.account.realm_id;
+                        @let oldest = coverage.iter().filter(|of| of.state.realm_id == *realm_id).filter_map(|of| of.state.checkpoint).min();
+                        tr {
+                            th scope="row" { (realm_id) }
+                            td { span class=(format!("mark {}", account.state)) { (account.state.replace('_', " ")) } }
+                            td { @if let Some(oldest) = oldest { (span(now - oldest)) " ago" } @else { "none" } }
+                            td { @if let Some(days) = account.days_left { (days) } @else { "unknown" } }
+                            td {
+                                (account.monthly_reads)
+                                @if quota > 0 {
+                                    " of " (quota) " "
+                                    meter min="0" max=(quota) value=(account.monthly_reads) high=(quota * 8 / 10) { }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is wrong, each with what helps.
+fn troubles(accounts: &[AccountReport], coverage: &[Coverage]) -> Markup {
+    let failed: Vec<&Coverage> = coverage.iter().filter(|of| of.state.status == "failed").collect();
+    let dead: Vec<&AccountReport> = accounts.iter().filter(|account| account.state == "needs_reauth").collect();
+    html! {
+        @if !failed.is_empty() || !dead.is_empty() {
+            section aria-labelledby="troubles" {
+                h2 #troubles { "What needs somebody" }
+                ul {
+                    @for account in dead {
+                        li { strong { "Company " (account.account.realm_id) } " must be connected again: "
+                            code { "qbo-rs auth login" } ", or " code { "qbo-rs auth import" } ". "
+                            (account.account.needs_reauth.as_deref().unwrap_or_default()) }
+                    }
+                    @for of in failed {
+                        li { strong { (of.state.entity) " of " (of.state.realm_id) } ": "
+                            (of.state.message.as_deref().unwrap_or("failed")) ". Failures in a row: "
+                            (of.state.consecutive_failures) ". It is tried again at the next sync; " code { "qbo-rs verify" } " compares." }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn calendar(coverage: &[Coverage], now: DateTime<Utc>) -> Markup {
+    let months = months(now);
+    html! {
+        table.calendar {
+            caption { "The last " (MONTHS) " months; a full square is wholly committed" }
+            thead { tr { th scope="col" { "Entity" }
+                @for month in &months { th scope="col" { span.month { (month.start.format("%Y-%m")) } } } } }
+            tbody {
+                @for of in coverage {
+                    tr {
+                        th scope="row" { (of.state.entity) " " small { (of.state.realm_id) } }
+                        @for month in &months {
+                            @let (class, word) = extent(*month, &of.committed, now);
+                            td { span class=(format!("cell {class}")) title=(format!("{}: {word}", month.start.format("%Y-%m"))) {
+                                span.hidden { (word) } } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The last months, oldest first.
+fn months(now: DateTime<Utc>) -> Vec<Window> {
+    let number = now.year() * 12 + now.month0() as i32;
+    let first = |number: i32| {
+        let date = NaiveDate::from_ymd_opt(number.div_euclid(12), number.rem_euclid(12) as u32 + 1, 1);
+        date.unwrap_or_default().and_time(chrono::NaiveTime::MIN).and_utc()
+    };
+    (number - MONTHS as i32 + 1..=number)
+        .map(|number| Window { start: first(number), end: first(number + 1) })
+        .collect()
+}
+
+/// How much of a month, as far as it has passed, is committed.
+fn extent(month: Window, committed: &[Window], now: DateTime<Utc>) -> (&'static str, &'static str) {
+    // Reads stay a little behind the present.
+    let end = month.end.min(now - Duration::hours(1)).max(month.start + Duration::seconds(1));
+    let left = Window { start: month.start, end }.minus(committed);
+    match &left[..] {
+        [] => ("whole", "complete"),
+        [one] if *one == (Window { start: month.start, end }) => ("none", "nothing"),
+        _ => ("partial", "partly"),
+    }
+}
+
+fn instant(instant: DateTime<Utc>) -> String {
+    instant.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+fn span(span: Duration) -> String {
+    match span.num_seconds().max(0) {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_month_is_whole_partly_or_not_covered() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let now = at("2026-03-10T12:00:00Z");
+        let all = months(now);
+        assert_eq!(
+            (all.len(), all[0].start, all[23].end),
+            (24, at("2024-04-01T00:00:00Z"), at("2026-04-01T00:00:00Z"))
+        );
+        let committed = [
+            Window { start: at("2026-01-01T00:00:00Z"), end: at("2026-01-20T00:00:00Z") },
+            Window { start: at("2026-02-01T00:00:00Z"), end: at("2026-03-10T11:30:00Z") },
+        ];
+        let words: Vec<&str> = all[20..].iter().map(|month| extent(*month, &committed, now).0).collect();
+        assert_eq!(words, ["none", "partial", "whole", "whole"]);
+    }
+}
