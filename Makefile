@@ -12,7 +12,7 @@ CLIENTS := $(foreach client,python-quickbooks tap-quickbooks schemathesis,.venv/
 # Real Mage is 1.4 GB and some minutes: SKIP_MAGE=1 leaves its tests out of `make test`.
 MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 
-.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-python test-mage soak bench bench-growth bench-mage clean
+.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-python test-mage soak bench bench-growth bench-mage bench-companies clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -67,6 +67,9 @@ bench-growth: .venv/.dev .venv/.wheel ## What a million invoices take on disk, s
 
 bench-mage: .venv/.dev .venv/mage/.wheel ## 100,000 invoices through Mage beside the command
 	$(BIN)/python benches/mage.py
+
+bench-companies: .venv/.dev .venv/.wheel ## What two broken companies cost eighteen others, two minutes
+	$(BIN)/python benches/companies.py
 
 clean: ## Remove what was built; data of the demo stays
 	rm -rf .venv dist target

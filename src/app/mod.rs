@@ -4,6 +4,7 @@ mod auth;
 mod company;
 mod service;
 mod sync;
+mod sync_schedule;
 
 use std::path::Path;
 use std::sync::Arc;

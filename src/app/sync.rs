@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
 use futures_util::{StreamExt, stream};
 use log::warn;
+use tokio::sync::Mutex;
 
 use super::company::{Company, Home, Source as CompanySource};
 use super::{App, plan, what_is_left};
@@ -31,12 +32,13 @@ const CHANGES_LOOK_BACK: TimeDelta = TimeDelta::days(29);
 const DELETIONS_LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
 /// Entities whose deletions nobody tells are compared so often.
 const SWEEP_EVERY: TimeDelta = TimeDelta::hours(24);
-/// Companies at a time. They wait for QuickBooks most of the time.
-const ACCOUNTS_AT_ONCE: usize = 8;
-const CONNECTIONS: usize = 8;
-/// Between looks at the schedule.
-const SHORTEST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// Companies at a time. They wait for QuickBooks most of the time, one that does not answer all of it.
+pub(super) const ACCOUNTS_AT_ONCE: usize = 32;
+/// Of all of them together.
+const CONNECTIONS: usize = 12;
+const TOKEN_CONNECTIONS: usize = 8;
+/// How long a company that does not answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is to be brought into step.
 #[derive(Debug, Clone)]
@@ -74,6 +76,17 @@ impl Poll {
     }
 }
 
+/// What syncs share: the database and the token store, opened once.
+pub(super) struct Syncer {
+    app: App,
+    sink: PostgresSink,
+    home: Home,
+    entities: Vec<EntitySpec>,
+    request: SyncRequest,
+    /// Held while a company is given its schema: two new ones must not be given the same.
+    schemas: Mutex<()>,
+}
+
 impl App {
     /// Brings companies into step with QuickBooks: first everything, later what has changed, and deletions. What one entity or
     /// company meets touches no other.
@@ -81,97 +94,12 @@ impl App {
     /// # Errors
     /// What is found before any request: settings, the database, no company.
     pub async fn sync(&self, request: &SyncRequest) -> Result<SyncReport> {
-        let entities = match &request.entities[..] {
-            [] => self.registry.all().to_vec(),
-            names => self.registry.select(names)?,
-        };
-        let config = self.settings.qbo_of("any")?;
-        let realms = self.realms(request, &config).await?;
-        let sink = PostgresSink::connect(&self.settings.postgres()?, DEFAULT_SCHEMA, CONNECTIONS).await?;
-        sink.prepare_operations().await?;
-        let home = Home::open(&self.settings, &config.oauth, CONNECTIONS).await?;
-        let mut accounts = Vec::with_capacity(realms.len());
-        for realm_id in realms {
-            // One after the other: two new companies must not both be given the same schema.
-            let schema = sink.schema_for(&realm_id).await?;
-            let own = sink.for_sync(&schema)?;
-            let prepared = own.prepare(&realm_id, &entities).await.map(|()| own);
-            accounts.push((realm_id, schema, prepared));
-        }
-        let (home, entities) = (&home, &entities);
-        let syncs = stream::iter(accounts).map(|(realm_id, schema, sink)| async move {
-            let begin = Instant::now();
-            let outcome = match sink {
-                Ok(sink) => self.sync_account(&realm_id, Arc::new(sink), home, entities, request).await,
-                Err(error) => Err(error),
-            };
-            let (status, error, requests, entities) = match outcome {
-                Ok((requests, entities)) => (status_of(&entities), None, requests, entities),
-                Err(error @ Error::Unauthenticated { .. }) => {
-                    (AccountStatus::NeedsReauth, Some(error.to_string()), 0, Vec::new())
-                }
-                Err(error) => (AccountStatus::Failed, Some(error.to_string()), 0, Vec::new()),
-            };
-            let duration_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-            AccountSync { realm_id, schema, status, error, requests, duration_ms, entities }
-        });
+        let syncer = &Syncer::new(self, request).await?;
+        let realms = syncer.realms().await?;
+        let syncs = stream::iter(realms).map(|realm_id| async move { syncer.account(&realm_id).await });
         let mut accounts: Vec<AccountSync> = syncs.buffer_unordered(ACCOUNTS_AT_ONCE).collect().await;
         accounts.sort_by(|a, b| a.realm_id.cmp(&b.realm_id));
         Ok(SyncReport { accounts })
-    }
-
-    /// Syncs each company once in an interval, until it is stopped: new ones spread over the interval, overdue ones first,
-    /// failing ones less and less often. Several processes share the work.
-    ///
-    /// # Errors
-    /// What is found before the first request, and those of `show`. Later a database that is away is waited for.
-    pub async fn sync_every(
-        &self,
-        request: &SyncRequest,
-        interval: Duration,
-        show: &(dyn Fn(&SyncReport) -> Result<()> + Sync),
-    ) -> Result<()> {
-        let config = self.settings.qbo_of("any")?;
-        let sink = PostgresSink::connect(&self.settings.postgres()?, DEFAULT_SCHEMA, 1).await?;
-        sink.prepare_operations().await?;
-        self.realms(request, &config).await?;
-        loop {
-            match self.sync_due(request, &config, &sink, interval).await {
-                Ok(Some(report)) => show(&report)?,
-                Ok(None) => {
-                    let realms = self.realms(request, &config).await.unwrap_or_default();
-                    let next = sink.next_due(&realms).await.ok().flatten();
-                    let wait = next.and_then(|next| (next - Utc::now()).to_std().ok()).unwrap_or(SHORTEST_WAIT);
-                    // Companies that are connected meanwhile are not made to wait for the others.
-                    tokio::time::sleep(wait.clamp(SHORTEST_WAIT, LONGEST_WAIT)).await;
-                }
-                Err(error) => {
-                    warn!(phase = "load", event = "sync_waits"; "{error}; trying again");
-                    tokio::time::sleep(LONGEST_WAIT).await;
-                }
-            }
-        }
-    }
-
-    /// Syncs the companies that are due; none if there is none.
-    async fn sync_due(
-        &self,
-        request: &SyncRequest,
-        config: &QboConfig,
-        sink: &PostgresSink,
-        interval: Duration,
-    ) -> Result<Option<SyncReport>> {
-        let realms = sink.claim_due(&self.realms(request, config).await?, interval).await?;
-        if realms.is_empty() {
-            return Ok(None);
-        }
-        let report = self.sync(&SyncRequest { realms, ..request.clone() }).await?;
-        for account in &report.accounts {
-            let entities = account.entities.iter().find_map(|entity| entity.error.as_deref());
-            let error = account.error.as_deref().or(entities);
-            sink.account_synced(&account.realm_id, error, interval).await?;
-        }
-        Ok(Some(report))
     }
 
     /// The companies asked for: else those of the token store, and the one that the settings name.
@@ -190,46 +118,71 @@ impl App {
             false => Ok(realms),
         }
     }
+}
 
-    async fn sync_account(
-        &self,
-        realm_id: &str,
-        sink: Arc<PostgresSink>,
-        home: &Home,
-        entities: &[EntitySpec],
-        request: &SyncRequest,
-    ) -> Result<(u64, Vec<EntitySync>)> {
-        let mut settings = self.settings.clone();
+impl Syncer {
+    pub async fn new(app: &App, request: &SyncRequest) -> Result<Self> {
+        let entities = match &request.entities[..] {
+            [] => app.registry.all().to_vec(),
+            names => app.registry.select(names)?,
+        };
+        let config = app.settings.qbo_of("any")?;
+        let sink = PostgresSink::connect(&app.settings.postgres()?, DEFAULT_SCHEMA, CONNECTIONS).await?;
+        sink.prepare_operations().await?;
+        let home = Home::open(&app.settings, &config.oauth, TOKEN_CONNECTIONS).await?;
+        let schemas = Mutex::default();
+        Ok(Self { app: app.clone(), sink, home, entities, request: request.clone(), schemas })
+    }
+
+    /// The companies, as of now.
+    pub async fn realms(&self) -> Result<Vec<String>> {
+        self.app.realms(&self.request, &self.app.settings.qbo_of("any")?).await
+    }
+
+    pub fn sink(&self) -> &PostgresSink {
+        &self.sink
+    }
+
+    /// One company, whatever it meets.
+    pub async fn account(&self, realm_id: &str) -> AccountSync {
+        let begin = Instant::now();
+        let mut schema = String::new();
+        let outcome = self.try_account(realm_id, &mut schema).await;
+        let (status, error, requests, entities) = match outcome {
+            Ok((requests, entities)) => (status_of(&entities), None, requests, entities),
+            Err(error @ Error::Unauthenticated { .. }) => {
+                (AccountStatus::NeedsReauth, Some(error.to_string()), 0, Vec::new())
+            }
+            Err(error) => (AccountStatus::Failed, Some(error.to_string()), 0, Vec::new()),
+        };
+        let duration_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        AccountSync { realm_id: realm_id.to_owned(), schema, status, error, requests, duration_ms, entities }
+    }
+
+    async fn prepared_sink(&self, realm_id: &str, schema: &mut String) -> Result<PostgresSink> {
+        let _one_at_a_time = self.schemas.lock().await;
+        *schema = self.sink.schema_for(realm_id).await?;
+        let sink = self.sink.for_sync(schema)?;
+        sink.prepare(realm_id, &self.entities).await?;
+        Ok(sink)
+    }
+
+    async fn try_account(&self, realm_id: &str, schema: &mut String) -> Result<(u64, Vec<EntitySync>)> {
+        let sink = Arc::new(self.prepared_sink(realm_id, schema).await?);
+        let mut settings = self.app.settings.clone();
         if settings.realm_id()?.as_deref() != Some(realm_id) {
             // That token is another company's.
             settings.set("QBO_REFRESH_TOKEN", "")?;
         }
-        let (source, watch) = Company::open_at(home, &settings.qbo_of(realm_id)?).await?.into_parts();
+        let mut config = settings.qbo_of(realm_id)?;
+        // There will be a next sync soon: a company that does not answer is not waited for as long as in a backfill.
+        config.oauth.retry.most_elapsed = config.oauth.retry.most_elapsed.min(PATIENCE);
+        let (source, watch) = Company::open_at(&self.home, &config).await?.into_parts();
         source.prepare().await?;
-        sink.sync_started(realm_id, entities).await?;
-        let account = Account { realm_id, source, sink, request, meter: Meter::default() };
-        let outcome = self.sync_entities(&account, entities).await;
-        let note = |entity: &EntitySpec, outcome: SyncOutcome| {
-            let (entity, account) = (entity.clone(), &account);
-            async move {
-                if let Err(error) = account.sink.sync_ended(realm_id, &entity, &outcome).await {
-                    warn!(phase = "load", event = "sync_not_recorded", entity = entity.name; "{error}");
-                }
-            }
-        };
-        match &outcome {
-            Ok(reports) => {
-                for report in reports {
-                    let Some(entity) = entities.iter().find(|entity| entity.name == report.entity) else { continue };
-                    note(entity, SyncOutcome { checkpoint: report.checkpoint, error: report.error.clone() }).await;
-                }
-            }
-            Err(error) => {
-                for entity in entities {
-                    note(entity, SyncOutcome { checkpoint: None, error: Some(error.to_string()) }).await;
-                }
-            }
-        }
+        sink.sync_started(realm_id, &self.entities).await?;
+        let account = Account { realm_id, source, sink, request: &self.request, meter: Meter::default() };
+        let outcome = self.app.sync_entities(&account, &self.entities).await;
+        account.note(&self.entities, &outcome).await;
         // It may have come out with the first request only, for which an old access token was still thought to be good.
         match watch.needs_reauth().await {
             Some(reason) if outcome.as_ref().map_or(true, |entities| status_of(entities) == AccountStatus::Failed) => {
@@ -238,7 +191,9 @@ impl App {
             _ => outcome.map(|entities| (account.meter.requests(), entities)),
         }
     }
+}
 
+impl App {
     async fn sync_entities(&self, account: &Account<'_>, entities: &[EntitySpec]) -> Result<Vec<EntitySync>> {
         let now = Utc::now();
         let mut polls = Vec::with_capacity(entities.len());
@@ -330,6 +285,22 @@ impl App {
 }
 
 impl Account<'_> {
+    /// Takes note of what became of the entities, for people.
+    async fn note(&self, entities: &[EntitySpec], outcome: &Result<Vec<EntitySync>>) {
+        for entity in entities {
+            let outcome = match outcome {
+                Ok(reports) => match reports.iter().find(|report| report.entity == entity.name) {
+                    Some(report) => SyncOutcome { checkpoint: report.checkpoint, error: report.error.clone() },
+                    None => continue,
+                },
+                Err(error) => SyncOutcome { checkpoint: None, error: Some(error.to_string()) },
+            };
+            if let Err(error) = self.sink.sync_ended(self.realm_id, entity, &outcome).await {
+                warn!(phase = "load", event = "sync_not_recorded", entity = entity.name; "{error}");
+            }
+        }
+    }
+
     /// What an entity lacks. One that lacks nothing but the latest is read on from where it stands, and the windows of that
     /// time are committed as a whole.
     async fn poll(&self, entity: &EntitySpec, now: DateTime<Utc>) -> Result<Poll> {

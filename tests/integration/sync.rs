@@ -379,7 +379,7 @@ async fn processes_share_the_schedule_and_failing_companies_come_less_often() {
     sinks[0].prepare_operations().await.unwrap();
     let interval = Duration::from_secs(400);
     // New companies are spread over the interval: the first is due now.
-    let (one, other) = tokio::join!(sinks[0].claim_due(&realms, interval), sinks[1].claim_due(&realms, interval));
+    let (one, other) = tokio::join!(sinks[0].claim_due(&realms, interval, 8), sinks[1].claim_due(&realms, interval, 8));
     let claimed = [one.unwrap(), other.unwrap()].concat();
     assert_eq!(claimed, [realms[0].clone()]);
     let gaps = "SELECT count(*) FROM qbo.sync_accounts WHERE next_sync_at_utc BETWEEN now() + interval '90 s' AND now() + interval '301 s'";
@@ -387,11 +387,11 @@ async fn processes_share_the_schedule_and_failing_companies_come_less_often() {
     // All are overdue, the last the longest: each is claimed once, by one of the two.
     let overdue = "UPDATE qbo.sync_accounts SET next_sync_at_utc = now() - make_interval(secs => (realm_id::numeric % 100)::float8)";
     database.client.batch_execute(overdue).await.unwrap();
-    let (one, other) = tokio::join!(sinks[0].claim_due(&realms, interval), sinks[1].claim_due(&realms, interval));
+    let (one, other) = tokio::join!(sinks[0].claim_due(&realms, interval, 8), sinks[1].claim_due(&realms, interval, 8));
     let mut claimed = [one.unwrap(), other.unwrap()].concat();
     claimed.sort();
     assert_eq!(claimed, realms);
-    assert!(sinks[0].claim_due(&realms, interval).await.unwrap().is_empty());
+    assert!(sinks[0].claim_due(&realms, interval, 8).await.unwrap().is_empty());
     // One that fails waits longer each time, one that does not is not kept waiting.
     let waits = format!(
         "SELECT extract(epoch FROM next_sync_at_utc - now())::bigint FROM qbo.sync_accounts WHERE realm_id = '{}'",

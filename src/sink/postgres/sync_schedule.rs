@@ -9,20 +9,18 @@ use super::PostgresSink;
 use crate::error::Result;
 use crate::postgres::database_error;
 
-/// Companies claimed at a time.
-const CLAIMS: i64 = 8;
 /// A company that fails waits twice as long each time, but no longer than this many intervals.
 const LONGEST_BACK_OFF: i32 = 32;
 
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 impl PostgresSink {
-    /// Companies that are due, the longest overdue first; they are not due for anybody else then. New ones are spread over the
+    /// Up to `most` companies that are due, the longest overdue first; they are not due for anybody else then. New ones are spread over the
     /// interval.
     ///
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database).
-    pub async fn claim_due(&self, realms: &[String], interval: Duration) -> Result<Vec<String>> {
+    pub async fn claim_due(&self, realms: &[String], interval: Duration, most: usize) -> Result<Vec<String>> {
         let connection = self.connection().await?;
         let seconds = interval.as_secs_f64();
         let spread = "INSERT INTO qbo.sync_accounts (realm_id, next_sync_at_utc) \
@@ -36,8 +34,9 @@ impl PostgresSink {
                      UPDATE qbo.sync_accounts account SET next_sync_at_utc = \
                      now() + make_interval(secs => $2 * (0.9 + 0.2 * random())) FROM due \
                      WHERE account.realm_id = due.realm_id RETURNING account.realm_id";
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
         let parameters: [Parameter<'_>; 3] =
-            [(&realms, Type::TEXT_ARRAY), (&seconds, Type::FLOAT8), (&CLAIMS, Type::INT8)];
+            [(&realms, Type::TEXT_ARRAY), (&seconds, Type::FLOAT8), (&most, Type::INT8)];
         let rows = connection.query_typed(claim, &parameters).await.map_err(database_error)?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
