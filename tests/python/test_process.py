@@ -99,7 +99,9 @@ def test_every_exception_that_the_core_names_exists():
 
 def test_ctrl_c_stops_within_a_second_and_leaves_committed_windows(database):
     code = """
-import json, sys, qbo_rs
+import json, signal, sys, qbo_rs
+# As from a terminal: a job in the background is started with it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 settings = json.loads(sys.argv[1])
 try:
     qbo_rs.backfill("invoices", "2024-01-01", "2026-01-01", "month", strict_windows=True, **settings)
