@@ -30,6 +30,7 @@ use crate::pipeline;
 use crate::port::{Meter, Progress, Sink, Source};
 use crate::sink::landing::LandingSink;
 use crate::sink::postgres::{Archived, EntityStatus, PostgresSink, Upgrade};
+pub use crate::sink::postgres::{EntityState, Job};
 use crate::source::landing::LandingSource;
 use crate::verify;
 

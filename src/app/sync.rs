@@ -19,6 +19,7 @@ use crate::domain::{
     Window, chunk_range, merged,
 };
 use crate::error::{Error, Result, Trace};
+use crate::oauth::remedy;
 use crate::pipeline;
 use crate::port::{Census, Meter, Source};
 use crate::sink::postgres::{Burial, DEFAULT_SCHEMA, PostgresSink, SyncOutcome, SyncState};
@@ -182,10 +183,16 @@ impl Syncer {
         sink.sync_started(realm_id, &self.entities).await?;
         let account = Account { realm_id, source, sink, request: &self.request, meter: Meter::default() };
         let outcome = self.app.sync_entities(&account, &self.entities).await;
-        account.note(&self.entities, &outcome).await;
+        if let Err(error) = &outcome {
+            let outcome = SyncOutcome { checkpoint: None, error: Some(error.to_string()) };
+            for entity in &self.entities {
+                account.note(entity.name, &outcome).await;
+            }
+        }
         // It may have come out with the first request only, for which an old access token was still thought to be good.
         match watch.needs_reauth().await {
             Some(reason) if outcome.as_ref().map_or(true, |entities| status_of(entities) == AccountStatus::Failed) => {
+                let reason = format!("{reason}; {}", remedy(realm_id));
                 Err(Error::Unauthenticated { reason, trace: Trace::default() })
             }
             _ => outcome.map(|entities| (account.meter.requests(), entities)),
@@ -240,7 +247,7 @@ impl App {
                 let buried = account.bury(&entity, &known.deletions, false).await;
                 note_deletions(&mut report, buried);
             }
-            reports.push(report);
+            account.end(report, reports).await;
         }
         Ok(left)
     }
@@ -272,7 +279,7 @@ impl App {
                 };
                 note_deletions(&mut report, buried);
             }
-            reports.push(report);
+            account.end(report, reports).await;
         }
     }
 
@@ -285,19 +292,16 @@ impl App {
 }
 
 impl Account<'_> {
-    /// Takes note of what became of the entities, for people.
-    async fn note(&self, entities: &[EntitySpec], outcome: &Result<Vec<EntitySync>>) {
-        for entity in entities {
-            let outcome = match outcome {
-                Ok(reports) => match reports.iter().find(|report| report.entity == entity.name) {
-                    Some(report) => SyncOutcome { checkpoint: report.checkpoint, error: report.error.clone() },
-                    None => continue,
-                },
-                Err(error) => SyncOutcome { checkpoint: None, error: Some(error.to_string()) },
-            };
-            if let Err(error) = self.sink.sync_ended(self.realm_id, entity, &outcome).await {
-                warn!(phase = "load", event = "sync_not_recorded", entity = entity.name; "{error}");
-            }
+    /// Takes note of what became of an entity, for people.
+    async fn end(&self, report: EntitySync, reports: &mut Vec<EntitySync>) {
+        let outcome = SyncOutcome { checkpoint: report.checkpoint, error: report.error.clone() };
+        self.note(&report.entity, &outcome).await;
+        reports.push(report);
+    }
+
+    async fn note(&self, entity: &str, outcome: &SyncOutcome) {
+        if let Err(error) = self.sink.sync_ended(self.realm_id, entity, outcome).await {
+            warn!(phase = "load", event = "sync_not_recorded", entity; "{error}");
         }
     }
 

@@ -270,11 +270,7 @@ impl<S: TokenStore> Authorizer<S> {
             ),
             None => "the refresh token is expired, revoked or was replaced by a newer one".to_owned(),
         };
-        let reason = format!(
-            "the token endpoint said {said}; {cause}; connect the company again: run `qbo-rs auth login`, or set \
-             QBO_REFRESH_TOKEN to a new token of company {}",
-            self.realm_id
-        );
+        let reason = format!("the token endpoint said {said}; {cause}; {}", remedy(&self.realm_id));
         if let Err(error) = self.store.annotate(lease, None, Some(&cause)).await {
             warn!(phase = "auth", event = "state_not_stored"; "{error}");
         }
@@ -343,4 +339,10 @@ fn fingerprint(token: &Secret) -> String {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+/// What helps a company whose connection is dead.
+pub fn remedy(realm_id: &str) -> String {
+    format!(
+        "connect the company again: run `qbo-rs auth login`, or set QBO_REFRESH_TOKEN to a new token of company {realm_id}"
+    )
 }

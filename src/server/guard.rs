@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State as Shared};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -38,13 +38,32 @@ impl ApiKey {
     }
 }
 
-/// The key in a header: after `Bearer`, or as the password of any user, which is what a browser can send.
-fn key_of(header: &str) -> Option<String> {
+/// The key in a header: after `Bearer`, or, for the page, as the password of any user, which is what a browser can send. Only for
+/// the page: what a browser remembers it also sends on behalf of other sites.
+fn key_of(header: &str, is_page: bool) -> Option<String> {
     if let Some(key) = header.strip_prefix("Bearer ") {
         return Some(key.to_owned());
     }
-    let pair = STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
+    let pair = STANDARD.decode(header.strip_prefix("Basic ").filter(|_| is_page)?).ok()?;
     String::from_utf8(pair).ok()?.split_once(':').map(|(_, key)| key.to_owned())
+}
+
+/// Keeps out what another site makes a browser send.
+pub(super) async fn same_site(request: Request, next: Next) -> Response {
+    if is_own_site(request.headers()) {
+        next.run(request).await
+    } else {
+        failure(StatusCode::FORBIDDEN, "another site may not ask for this")
+    }
+}
+
+fn is_own_site(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    match (text(header::ORIGIN), text(header::HOST)) {
+        (None, _) => true,
+        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, own)| own == host),
+        (Some(_), None) => false,
+    }
 }
 
 fn hash(text: &str) -> [u8; 32] {
@@ -57,11 +76,12 @@ fn hash(text: &str) -> [u8; 32] {
 pub(super) async fn authenticate(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
     let Some(key) = &state.key else { return next.run(request).await };
     let sent = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if sent.and_then(key_of).is_some_and(|sent| key.is(&sent)) {
+    let is_page = request.uri().path() == "/";
+    if sent.and_then(|sent| key_of(sent, is_page)).is_some_and(|sent| key.is(&sent)) {
         return next.run(request).await;
     }
     // A browser asks its user, for the page.
-    let scheme = if request.uri().path() == "/" { "Basic realm=\"qbo_rs, the key as password\"" } else { "Bearer" };
+    let scheme = if is_page { "Basic realm=\"qbo_rs, the key as password\"" } else { "Bearer" };
     let mut refused = failure(StatusCode::UNAUTHORIZED, "send the key as `Authorization: Bearer ...`");
     refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
     refused

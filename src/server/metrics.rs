@@ -96,6 +96,11 @@ pub(super) async fn text(service: &Service, counters: &Counters) -> Result<Strin
         let needs = f64::from(u8::from(account.state == "needs_reauth"));
         out.value("qbo_needs_reauth", &[("realm_id", &account.account.realm_id)], needs);
     }
+    out.begin("qbo_breaker_open", "gauge", "Whether requests are held back, since the API is silent");
+    for account in &accounts {
+        let is_open = f64::from(u8::from(account.breaker.is_open()));
+        out.value("qbo_breaker_open", &[("realm_id", &account.account.realm_id)], is_open);
+    }
     out.begin("qbo_monthly_reads", "gauge", "Reads of this month, by all processes");
     for account in &accounts {
         out.value("qbo_monthly_reads", &[("realm_id", &account.account.realm_id)], account.monthly_reads as f64);

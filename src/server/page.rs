@@ -10,7 +10,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::State;
 use super::routes::refused;
-use crate::app::{AccountReport, Coverage, Service};
+use crate::app::{AccountReport, Coverage, EntityState, Job, Service};
 use crate::domain::Window;
 use crate::error::Result;
 
@@ -69,7 +69,10 @@ async fn page(service: &Service) -> Result<Markup> {
                                         td { span class=(format!("mark {}", job.status)) { (job.status) } }
                                         td { (instant(job.created_at)) }
                                         td { @if let Some(begin) = job.started_at { (span(job.finished_at.unwrap_or(now) - begin)) } }
-                                        td { (job.error.as_deref().unwrap_or(if job.status == "done" { "in step" } else { "" })) }
+                                        td {
+                                            @if job.status == "running" { (progress(job, &coverage)) }
+                                            @else { (job.error.as_deref().unwrap_or(if job.status == "done" { "in step" } else { "" })) }
+                                        }
                                     }
                                 }
                             }
@@ -82,6 +85,19 @@ async fn page(service: &Service) -> Result<Markup> {
             }
         }
     })
+}
+
+/// How many of the entities that a running job has begun are through.
+fn progress(job: &Job, coverage: &[Coverage]) -> Markup {
+    let states: Vec<&EntityState> = coverage.iter().map(|of| &of.state).collect();
+    let begun = |state: &&&EntityState| state.last_attempt_at >= job.started_at;
+    let total = states.iter().filter(begun).count();
+    let ended = states.iter().filter(begun).filter(|state| state.status != "in_progress").count();
+    html! {
+        @if total == 0 { "beginning" } @else {
+            (ended) " of " (total) " entities " progress max=(total) value=(ended) aria-label="Progress" { }
+        }
+    }
 }
 
 fn companies(accounts: &[AccountReport], coverage: &[Coverage], quota: u64, now: DateTime<Utc>) -> Markup {
@@ -99,14 +115,17 @@ fn companies(accounts: &[AccountReport], coverage: &[Coverage], quota: u64, now:
                         @let oldest = coverage.iter().filter(|of| of.state.realm_id == *realm_id).filter_map(|of| of.state.checkpoint).min();
                         tr {
                             th scope="row" { (realm_id) }
-                            td { span class=(format!("mark {}", account.state)) { (account.state.replace('_', " ")) } }
+                            td {
+                                span class=(format!("mark {}", account.state)) { (account.state.replace('_', " ")) }
+                                @if account.breaker.is_open() { ", " span class="mark failed" { "its API is silent" } }
+                            }
                             td { @if let Some(oldest) = oldest { (span(now - oldest)) " ago" } @else { "none" } }
                             td { @if let Some(days) = account.days_left { (days) } @else { "unknown" } }
                             td {
                                 (account.monthly_reads)
                                 @if quota > 0 {
                                     " of " (quota) " "
-                                    meter min="0" max=(quota) value=(account.monthly_reads) high=(quota * 8 / 10) { }
+                                    meter aria-label="Share of the reads of a month" min="0" max=(quota) value=(account.monthly_reads) high=(quota * 8 / 10) { }
                                 }
                             }
                         }

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::de::DeserializeOwned;
@@ -36,7 +36,8 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/api/qbo/{entity}/", get(records))
         .route("/metrics", get(show_metrics))
         .route("/", get(page::show))
-        .route_layer(from_fn_with_state(state.clone(), guard::authenticate));
+        .route_layer(from_fn_with_state(state.clone(), guard::authenticate))
+        .route_layer(from_fn(guard::same_site));
     Router::new()
         .route("/healthz", get(|| async { answer(StatusCode::OK, &json!({"status": "ok"})) }))
         .route("/readyz", get(ready))

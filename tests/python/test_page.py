@@ -51,6 +51,13 @@ def test_the_page_shows_how_things_stand(server, qbo, browser):
     assert page.locator(".cell.whole").count() >= 3 * 23
     page.screenshot(path=PICTURES / "status-light.png", full_page=True)
 
+    # A job at work shows how far it is.
+    qbo.fault("slow", ms=8000, times=1)
+    slow = server.call("POST", "/api/qbo/sync/", {"entities": ["time_activities", "tax_codes"]})[1]["job_id"]
+    expect(page.get_by_label("Progress")).to_be_visible(timeout=15_000)
+    server.ended(slow)
+    qbo.clear_faults()
+
     # A user ends the connection: the page says what helps.
     qbo.control("disconnect")
     qbo.control("expire-tokens")

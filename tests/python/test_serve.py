@@ -109,6 +109,7 @@ def test_a_sync_is_asked_for_watched_and_its_records_are_read(serve, qbo):
     assert 'qbo_sync_rows_total{outcome="inserted"} 100' in metrics
     assert f'qbo_checkpoint_age_seconds{{realm_id="{realm}",entity="customers"}}' in metrics
     assert 'qbo_jobs{status="done"} 1' in metrics
+    assert f'qbo_breaker_open{{realm_id="{realm}"}} 0' in metrics
     # Asked to stop, it does.
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(10) == 0
@@ -159,8 +160,13 @@ def test_who_has_no_key_stays_out(serve, environment):
         for path in ("/api/qbo/accounts/", "/metrics", "/api/qbo/sync/status/"):
             assert server.call("GET", path)[0] == 401
         assert server.call("POST", "/api/qbo/sync/", {})[0] == 401
+    # What a browser would send of itself is good for the page alone.
+    server.key = None
+    basic = "Basic " + base64.b64encode(b"any:a long and secret key").decode()
+    assert server.call("POST", "/api/qbo/sync/", {}, Authorization=basic)[0] == 401
     server.key = "a long and secret key"
     assert server.call("GET", "/api/qbo/accounts/")[0] == 200
+    assert server.call("POST", "/api/qbo/sync/", {}, Origin="https://elsewhere.example")[0] == 403
 
 
 @pytest.fixture

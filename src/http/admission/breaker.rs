@@ -37,6 +37,13 @@ pub enum BreakerStatus {
     },
 }
 
+impl BreakerStatus {
+    /// Whether requests are held back.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+}
+
 /// The breaker's memory.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]

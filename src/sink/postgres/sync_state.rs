@@ -66,7 +66,7 @@ impl PostgresSink {
     ///
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database).
-    pub async fn sync_ended(&self, realm_id: &str, entity: &EntitySpec, outcome: &SyncOutcome) -> Result<()> {
+    pub async fn sync_ended(&self, realm_id: &str, entity: &str, outcome: &SyncOutcome) -> Result<()> {
         let statement = "UPDATE qbo.sync_state SET status = CASE WHEN $5::text IS NULL THEN 'success' ELSE 'failed' END, \
                          last_success_at_utc = CASE WHEN $5 IS NULL THEN now() ELSE last_success_at_utc END, \
                          consecutive_failures = CASE WHEN $5 IS NULL THEN 0 ELSE consecutive_failures + 1 END, \
@@ -75,7 +75,7 @@ impl PostgresSink {
         let parameters: [Parameter<'_>; 5] = [
             (&self.schema, Type::TEXT),
             (&realm_id, Type::TEXT),
-            (&entity.name, Type::TEXT),
+            (&entity, Type::TEXT),
             (&outcome.checkpoint, Type::TIMESTAMPTZ),
             (&outcome.error, Type::TEXT),
         ];
