@@ -266,7 +266,7 @@ impl App {
             let mut report = self.run_poll(account.source.clone(), account, plan, Way::Query).await;
             if report.error.is_none() {
                 // What a backfill, or a sync that was cut off, left behind may have been deleted since.
-                let is_unknown = state.deletions_until.is_none() || entity.has_cdc;
+                let is_unknown = state.deletions_until.is_none() || entity.is_captured();
                 let is_due = state.reconciled_at.is_none_or(|at| at < now - SWEEP_EVERY);
                 let buried = match () {
                     // Nothing that was there before can be missing.

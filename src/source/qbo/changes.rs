@@ -47,8 +47,8 @@ pub struct Changes {
 }
 
 impl EntitySpec {
-    /// Whether its changes can be asked for this way.
-    fn is_captured(&self) -> bool {
+    /// Whether its changes can be asked for by change data capture: it tells of records by their `Id`.
+    pub fn is_captured(&self) -> bool {
         self.has_cdc && self.identity == Identity::Id
     }
 }
