@@ -310,13 +310,13 @@ impl Company {
         let reference = |record: &Fields, name: &str| record.object(name)?.text("value");
         if entity.name == "Invoice" {
             // The company's one account of what customers owe.
-            let _ = self.touch("Account", "1", second);
+            self.bump("Account", "1", second, |_| {});
         }
         let lines = record.get("Line").and_then(|lines| serde_json::from_str::<Vec<Fields>>(lines).ok());
         for line in lines.unwrap_or_default() {
             let item = line.object("SalesItemLineDetail").and_then(|detail| reference(&detail, "ItemRef"));
             if let Some(item) = item {
-                let _ = self.touch("Item", &item, second);
+                self.bump("Item", &item, second, |_| {});
             }
         }
         let balance =
@@ -324,20 +324,26 @@ impl Company {
         let difference = balance(&after) - balance(&before);
         for (list, name) in [("Customer", "CustomerRef"), ("Vendor", "VendorRef")] {
             if let Some(id) = reference(record, name) {
-                self.shift_balance(list, &id, difference, second);
+                self.bump(list, &id, second, |record| {
+                    for name in ["Balance", "BalanceWithJobs"] {
+                        if let Some(balance) = record.get(name).and_then(cents) {
+                            record.set(name, &decimal(balance + difference));
+                        }
+                    }
+                });
             }
         }
     }
 
-    fn shift_balance(&mut self, list: &str, id: &str, difference: i64, second: i64) {
+    /// Changes a record on account of another. Its time does not go back, though the other may have been given an earlier one.
+    fn bump(&mut self, list: &str, id: &str, second: i64, change: impl FnOnce(&mut Fields)) {
         let Ok((entity, payload)) = self.found(list, id) else { return };
         let row = rewritten(entity, &payload, |record| {
+            let known = record.object("MetaData").and_then(|meta| meta.text("LastUpdatedTime"));
+            let known = known.and_then(|time| DateTime::parse_from_rfc3339(&time).ok());
+            let second = known.map_or(second, |known| known.timestamp().max(second));
             record.set_text_in("MetaData", "LastUpdatedTime", &pacific::format(second));
-            for name in ["Balance", "BalanceWithJobs"] {
-                if let Some(balance) = record.get(name).and_then(cents) {
-                    record.set(name, &decimal(balance + difference));
-                }
-            }
+            change(record);
         });
         if let Ok(row) = row {
             self.write(entity, id, Written::Saved(row));
