@@ -47,16 +47,16 @@ lint: .venv/.dev .venv/.wheel ## Formatters, linters, types, stubs
 test-rust: .venv/.dev .venv/.wheel ## Rust tests, on a throw-away Postgres
 	$(BIN)/python tests/with_postgres.py cargo test $(CARGO_FLAGS)
 
-test-python: .venv/.dev .venv/.wheel $(CLIENTS) .venv/.debian ## Python tests of the installed wheel, on a throw-away Postgres
+test-python: .venv/.dev .venv/.wheel $(CLIENTS) .venv/.debian .venv/.chromium ## Python tests of the installed wheel, on a throw-away Postgres
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2
 
 test-mage: .venv/.dev .venv/mage/.wheel .venv/.chromium .venv/compose-spec/.installed ## The pipelines in real Mage, with the scheduler, kills and a browser
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2 tests/mage
 
-soak: .venv/.dev .venv/.wheel .venv/.debian ## Randomised tests for longer: SCHEDULES, PROPTEST_CASES, KILLS, CRASHES, RESTARTS, LIMIT_SECONDS
+soak: .venv/.dev .venv/.wheel .venv/.debian ## Randomised tests for longer: SCHEDULES, PROPTEST_CASES, ROUNDS, KILLS, CRASHES, RESTARTS, LIMIT_SECONDS
 	KILLS=$${KILLS:-200} CRASHES=$${CRASHES:-100} RESTARTS=$${RESTARTS:-20} LIMIT_SECONDS=$${LIMIT_SECONDS:-180} $(BIN)/python tests/with_postgres.py \
 		$(BIN)/python -m pytest -s --timeout 1800 tests/python/test_tokens.py tests/python/test_crash.py
-	SCHEDULES=$${SCHEDULES:-5000} PROPTEST_CASES=$${PROPTEST_CASES:-200000} $(BIN)/python tests/with_postgres.py cargo test $(CARGO_FLAGS) --release
+	SCHEDULES=$${SCHEDULES:-5000} PROPTEST_CASES=$${PROPTEST_CASES:-200000} ROUNDS=$${ROUNDS:-100} $(BIN)/python tests/with_postgres.py cargo test $(CARGO_FLAGS) --release
 
 bench: .venv/.dev .venv/.wheel ## Rows a second beside hand-made COPY, and pages a second of the sandbox
 	$(BIN)/python benches/backfill.py
