@@ -188,6 +188,20 @@ pub struct Trace {
     pub intuit_tid: Option<String>,
 }
 
+impl Trace {
+    /// A refresh token is dead: only a person can help (qbo-facts 1.5).
+    pub fn refused_grant() -> Self {
+        Self { code: Some(REFUSED_GRANT.to_owned()), intuit_tid: None }
+    }
+
+    /// Whether that is what the answer says.
+    pub fn is_refused_grant(&self) -> bool {
+        self.code.as_deref() == Some(REFUSED_GRANT)
+    }
+}
+
+const REFUSED_GRANT: &str = "invalid_grant";
+
 impl std::fmt::Display for Trace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&trace_text(self.code.as_deref(), self.intuit_tid.as_deref()))

@@ -258,7 +258,7 @@ class VerificationReport:
 
 @dataclass(frozen=True)
 class EntitySync:
-    """One entity's sync. ``via`` is ``changes``, one request for many entities, or ``query``."""
+    """One entity's sync. ``via`` is ``changes`` or ``batch``, one request for many entities, or ``query``."""
 
     entity: str
     error: str | None

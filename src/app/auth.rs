@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use super::App;
 use super::company::{CONNECTIONS, Home, token_endpoint};
-use crate::config::{OAuthConfig, TokenHome};
+use crate::config::{OAuthConfig, QboConfig, TokenHome};
 use crate::error::{Error, Result};
-use crate::http::BreakerStatus;
+use crate::http::Traffic;
 use crate::oauth::{Authorizer, Callback, Consent, Refusal, WARN_BEFORE};
 use crate::port::{Connection, Secret, TokenStore};
 use crate::token_store::{Account, ConfiguredTokenStore, Key};
@@ -31,16 +31,40 @@ pub struct AccountReport {
     pub state: &'static str,
     /// Whole days to the end of the connection, where that is known.
     pub days_left: Option<i64>,
-    /// Reads of this month, by all processes that share the store.
-    pub monthly_reads: u64,
-    /// The circuit breaker.
-    pub breaker: BreakerStatus,
+    /// Of all processes that share the store.
+    #[serde(flatten)]
+    pub traffic: Traffic,
 }
 
 impl AuthReport {
     /// Whether no person is needed, now or within a fortnight.
     pub fn is_ok(&self) -> bool {
         self.accounts.iter().all(|account| account.state == "active")
+    }
+}
+
+impl Home {
+    /// The connections that are stored here.
+    pub(super) async fn accounts(&self, config: &QboConfig) -> Result<Vec<Account>> {
+        self.token_store("any", key(&config.oauth)?).await?.accounts().await
+    }
+
+    /// How they stand.
+    pub(super) async fn auth_report(&self, config: &QboConfig) -> Result<AuthReport> {
+        let store = self.token_store("any", key(&config.oauth)?).await?;
+        let mut accounts = Vec::new();
+        for account in store.accounts().await? {
+            let traffic = self.admission(config, &account.realm_id).traffic().await;
+            let end = [account.refresh_token_expires_at, account.connection_expires_at].into_iter().flatten().min();
+            let left = end.map(|end| end - Utc::now());
+            let state = match (&account.needs_reauth, left) {
+                (Some(_), _) => "needs_reauth",
+                (None, Some(left)) if left < WARN_BEFORE => "expires_soon",
+                (None, _) => "active",
+            };
+            accounts.push(AccountReport { state, days_left: left.map(|left| left.num_days()), traffic, account });
+        }
+        Ok(AuthReport { store: store.place(), accounts })
     }
 }
 
@@ -51,27 +75,7 @@ impl App {
     /// Settings, and those of the store.
     pub async fn auth_status(&self) -> Result<AuthReport> {
         let config = self.settings.qbo_of("any")?;
-        let home = Home::open(&self.settings, &config.oauth, CONNECTIONS).await?;
-        let store = home.token_store("any", key(&config.oauth)?).await?;
-        let mut accounts = Vec::new();
-        for account in store.accounts().await? {
-            let traffic = home.admission(&config, &account.realm_id).traffic().await;
-            let end = [account.refresh_token_expires_at, account.connection_expires_at].into_iter().flatten().min();
-            let left = end.map(|end| end - Utc::now());
-            let state = match (&account.needs_reauth, left) {
-                (Some(_), _) => "needs_reauth",
-                (None, Some(left)) if left < WARN_BEFORE => "expires_soon",
-                (None, _) => "active",
-            };
-            accounts.push(AccountReport {
-                state,
-                days_left: left.map(|left| left.num_days()),
-                monthly_reads: traffic.monthly_reads,
-                breaker: traffic.breaker,
-                account,
-            });
-        }
-        Ok(AuthReport { store: store.place(), accounts })
+        Home::open(&self.settings, &config.oauth, CONNECTIONS).await?.auth_report(&config).await
     }
 
     /// Begins a login. The browser comes back to `redirect_uri`, which the app must list.
@@ -113,7 +117,7 @@ impl App {
     pub(super) async fn exchange(&self, realm_id: &str, code: &Secret, redirect_uri: &str) -> Result<Connection> {
         let oauth = self.storing_oauth()?;
         let authorizer = self.authorizer(&oauth, realm_id).await?;
-        let answer = token_endpoint(&oauth)?.exchange(code, redirect_uri).await;
+        let answer = token_endpoint(&oauth, &self.progress)?.exchange(code, redirect_uri).await;
         let answer = answer.map_err(|refusal| match refusal {
             Refusal::InvalidGrant { said, trace, .. } => Error::Unauthenticated {
                 reason: format!("the token endpoint said {said} of the code, which is good for one use and a few minutes; begin again"),
@@ -187,7 +191,12 @@ impl App {
     async fn authorizer(&self, oauth: &OAuthConfig, realm_id: &str) -> Result<Authorizer<ConfiguredTokenStore>> {
         let home = Home::open(&self.settings, oauth, CONNECTIONS).await?;
         let store = home.token_store(realm_id, key(oauth)?).await?;
-        Ok(Authorizer::new(token_endpoint(oauth)?, store, realm_id, oauth.credentials.refresh_token.clone()))
+        Ok(Authorizer::new(
+            token_endpoint(oauth, &self.progress)?,
+            store,
+            realm_id,
+            oauth.credentials.refresh_token.clone(),
+        ))
     }
 
     fn storing_oauth(&self) -> Result<OAuthConfig> {

@@ -7,10 +7,10 @@ use ring::digest::{SHA256, digest};
 
 use crate::config::{OAuthConfig, QboConfig, Settings, TokenHome};
 use crate::domain::ConnectionReport;
-use crate::error::Result;
+use crate::error::{Error, Result, Trace};
 use crate::http::{AdmissionControl, Transport};
 use crate::oauth::{Authorizer, TokenEndpoint, ends_at};
-use crate::port::SharedState;
+use crate::port::{Endpoint, Progress, SharedState};
 use crate::postgres::open_pool;
 use crate::shared_state::{FileState, MemoryState, PostgresState};
 use crate::source::qbo::{Access, QboSource};
@@ -81,8 +81,8 @@ fn traffic_key(config: &QboConfig, realm_id: &str) -> String {
 }
 
 /// The token endpoint that the settings name.
-pub(super) fn token_endpoint(oauth: &OAuthConfig) -> Result<TokenEndpoint> {
-    let transport = Transport::new(oauth.timeouts)?;
+pub(super) fn token_endpoint(oauth: &OAuthConfig, watcher: &Arc<dyn Progress>) -> Result<TokenEndpoint> {
+    let transport = Transport::new(oauth.timeouts, Endpoint::Token, watcher.clone())?;
     Ok(endpoint_over(transport, oauth))
 }
 
@@ -101,19 +101,19 @@ pub(super) struct Company {
 }
 
 impl Company {
-    pub async fn open(settings: &Settings, config: &QboConfig) -> Result<Self> {
+    pub async fn open(settings: &Settings, config: &QboConfig, watcher: &Arc<dyn Progress>) -> Result<Self> {
         let home = Home::open(settings, &config.oauth, CONNECTIONS).await?;
-        Self::open_at(&home, config).await
+        Self::open_at(&home, config, watcher).await
     }
 
     /// As [`Self::open`], where what processes share is open already.
-    pub async fn open_at(home: &Home, config: &QboConfig) -> Result<Self> {
+    pub async fn open_at(home: &Home, config: &QboConfig, watcher: &Arc<dyn Progress>) -> Result<Self> {
         warn_of_clear_text(config);
         let oauth = &config.oauth;
-        let transport = Transport::new(oauth.timeouts)?;
+        let transport = Transport::new(oauth.timeouts, Endpoint::Data, watcher.clone())?;
         let key = Key::new(&oauth.credentials.client_secret, oauth.token_key.as_ref())?;
         let store = home.token_store(&config.realm_id, key).await?;
-        let endpoint = endpoint_over(transport.clone(), oauth);
+        let endpoint = endpoint_over(transport.to(Endpoint::Token), oauth);
         let configured = oauth.credentials.refresh_token.clone();
         let issuer = Arc::new(Authorizer::new(endpoint, store, &config.realm_id, configured));
         let admission = home.admission(config, &config.realm_id);
@@ -145,8 +145,9 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Why a person must connect the company again, if so.
-    pub async fn needs_reauth(&self) -> Option<String> {
-        self.issuer.connection().await.ok().flatten()?.needs_reauth
+    pub async fn needs_reauth(&self) -> Result<Option<Error>> {
+        let reason = self.issuer.needs_person().await?;
+        Ok(reason.map(|reason| Error::Unauthenticated { reason, trace: Trace::refused_grant() }))
     }
 
     pub async fn report(&self) -> Option<ConnectionReport> {

@@ -4,7 +4,6 @@ mod auth;
 mod company;
 mod service;
 mod sync;
-mod sync_schedule;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -177,7 +176,7 @@ impl App {
         if request.dry_run {
             return Ok(dry_run(&config.realm_id, plans.iter().map(|plan| (&plan.entity, plan.windows.clone()))));
         }
-        let (source, watch) = Company::open(&self.settings, &config).await?.into_parts();
+        let (source, watch) = Company::open(&self.settings, &config, &self.progress).await?.into_parts();
         // Without a window left there is nothing that a token is needed for.
         if plans.iter().any(|plan| !plan.windows.is_empty()) {
             source.prepare().await?;
@@ -210,7 +209,7 @@ impl App {
         let config = self.settings.qbo()?;
         let sink = Arc::new(LandingSink::new(request.target.clone()));
         sink.prepare()?;
-        let (source, watch) = Company::open(&self.settings, &config).await?.into_parts();
+        let (source, watch) = Company::open(&self.settings, &config, &self.progress).await?.into_parts();
         let mut plans = Vec::with_capacity(entities.len());
         for entity in entities {
             let landed = match request.resume {
@@ -314,7 +313,7 @@ impl App {
         let config = self.settings.qbo()?;
         let sink = PostgresSink::connect(&self.settings.postgres()?, &request.schema, DEFAULT_CONCURRENCY).await?;
         sink.prepare(&config.realm_id, &entities).await?;
-        let (source, _) = Company::open(&self.settings, &config).await?.into_parts();
+        let (source, _) = Company::open(&self.settings, &config, &self.progress).await?.into_parts();
         let sink = Arc::new(sink);
         source.prepare().await?;
         let mut runs = Vec::with_capacity(entities.len());

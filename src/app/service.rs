@@ -1,19 +1,25 @@
 //! What a service does for its callers: jobs, accounts, records.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use log::warn;
 use serde::{Deserialize, Serialize};
 
+use super::sync::Syncer;
 use super::{AccountReport, App, SyncRequest};
 use crate::domain::{PageSize, SyncReport, WebhookEvent, Window, merged};
 use crate::error::{Error, Result};
+use crate::http::Limits;
 use crate::port::{Connection, Secret};
-use crate::sink::postgres::{DEFAULT_SCHEMA, EntityState, Job, Order, PostgresSink, StoredRecord};
+use crate::sink::postgres::{DEFAULT_SCHEMA, EntityState, EventAnswer, Job, Order, PostgresSink, StoredRecord};
+use crate::token_store::Account;
 
 /// Connections for requests; jobs have their own.
 const CONNECTIONS: usize = 4;
+/// Jobs and events are kept for people, and for replays, as long as change data capture looks back.
+const KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// How often a worker says that it is at work.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -21,7 +27,7 @@ const BEAT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SyncJob {
-    /// Names of entities; empty: all.
+    /// Names of entities; empty: all that are kept in step.
     #[serde(default)]
     pub entities: Vec<String>,
     /// Companies; empty: all.
@@ -66,7 +72,10 @@ pub struct RecordRequest {
 #[derive(Debug, Clone)]
 pub struct Service {
     app: App,
+    syncer: Arc<Syncer>,
     sink: PostgresSink,
+    /// Names of what is kept in step.
+    entities: Vec<String>,
 }
 
 impl std::fmt::Debug for App {
@@ -76,20 +85,31 @@ impl std::fmt::Debug for App {
 }
 
 impl Service {
-    /// Connects, and makes the operational tables ready.
+    /// Connects, and makes the operational tables ready. `entities` are what is kept in step; none named: all.
     ///
     /// # Errors
     /// Settings, and those of the database.
-    pub async fn start(app: App) -> Result<Self> {
-        app.settings.qbo_of("any")?;
+    pub async fn start(app: App, entities: &[String]) -> Result<Self> {
+        let kept = match entities {
+            [] => app.registry.all().to_vec(),
+            names => app.registry.select(names)?,
+        };
+        let syncer = Arc::new(Syncer::open(&app).await?);
         let sink = PostgresSink::connect(&app.settings.postgres()?, DEFAULT_SCHEMA, CONNECTIONS).await?;
-        sink.prepare_operations().await?;
-        Ok(Self { app, sink })
+        Ok(Self { app, syncer, sink, entities: kept.iter().map(|entity| entity.name.to_owned()).collect() })
     }
 
-    /// The app itself.
-    pub fn app(&self) -> &App {
-        &self.app
+    /// Syncs each company once in an interval, until it is stopped ([`App::sync_every`]).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn sync_every(
+        &self,
+        interval: Duration,
+        show: &(dyn Fn(&SyncReport) -> Result<()> + Sync),
+    ) -> Result<()> {
+        let request = SyncRequest { entities: self.entities.clone(), ..SyncRequest::default() };
+        self.syncer.sync_every(&request, interval, show).await
     }
 
     /// Whether the database answers.
@@ -151,10 +171,31 @@ impl Service {
     /// Those of the database, and of the token store.
     pub async fn answer_events(&self) -> Result<u64> {
         let config = self.app.settings.qbo_of("any")?;
-        let everybody = SyncRequest { entities: Vec::new(), realms: Vec::new(), page_size: PageSize::default() };
-        let realms = self.app.realms(&everybody, &config).await.unwrap_or_default();
+        let (dead, living): (Vec<_>, Vec<_>) =
+            self.syncer.accounts().await?.into_iter().partition(|account| account.needs_reauth.is_some());
+        let names = |accounts: Vec<Account>| accounts.into_iter().map(|account| account.realm_id).collect::<Vec<_>>();
+        let (dead, mut living) = (names(dead), names(living));
+        living.extend(self.app.settings.realm_id()?);
         let wait = config.lag.to_std().unwrap_or_default() + Duration::from_secs(1);
-        self.sink.events_to_jobs(&realms, wait).await
+        self.sink.events_to_jobs(&EventAnswer { living: &living, dead: &dead, entities: &self.entities, wait }).await
+    }
+
+    /// Has events that were answered answered again: those received since an instant, of these companies; none named: of all.
+    /// Returns how many they are.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn replay_events(&self, since: DateTime<Utc>, realms: &[String]) -> Result<u64> {
+        self.sink.replay_events(since, realms).await
+    }
+
+    /// Deletes jobs that have ended and events that were answered, when they are old.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn forget_the_old(&self) -> Result<()> {
+        self.sink.forget_jobs(KEPT).await?;
+        self.sink.forget_events(KEPT).await
     }
 
     /// The connections.
@@ -162,7 +203,7 @@ impl Service {
     /// # Errors
     /// Those of the token store.
     pub async fn accounts(&self) -> Result<Vec<AccountReport>> {
-        self.app.auth_status().await.map(|report| report.accounts)
+        self.syncer.account_reports().await
     }
 
     /// How every entity of every company stands.
@@ -173,18 +214,17 @@ impl Service {
         self.sink.entity_states().await
     }
 
-    /// How every entity stands, and which time is committed.
+    /// How every entity stands, and which time since an instant is committed.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn coverage(&self) -> Result<Vec<Coverage>> {
-        let mut coverage = Vec::new();
-        for state in self.sink.entity_states().await? {
-            let Ok(entity) = self.app.registry.get(&state.entity) else { continue };
-            let committed = self.sink.for_sync(&state.schema)?.committed(&state.realm_id, entity).await?;
-            coverage.push(Coverage { state, committed: merged(&committed) });
-        }
-        Ok(coverage)
+    pub async fn coverage(&self, since: DateTime<Utc>) -> Result<Vec<Coverage>> {
+        let mut committed = self.sink.coverage(since).await?;
+        let of = |state: EntityState| {
+            let key = (state.schema.clone(), state.realm_id.clone(), state.entity.clone());
+            Coverage { committed: merged(&committed.remove(&key).unwrap_or_default()), state }
+        };
+        Ok(self.sink.entity_states().await?.into_iter().map(of).collect())
     }
 
     /// The latest jobs, newest first.
@@ -195,12 +235,13 @@ impl Service {
         self.sink.recent_jobs(20).await
     }
 
-    /// Reads of a month that are warned about; 0: none.
+    /// The limits that every company's requests keep, and the reads of a month that are warned about, unless that is 0.
     ///
     /// # Errors
     /// Settings.
-    pub fn monthly_quota(&self) -> Result<u64> {
-        Ok(self.app.settings.qbo_of("any")?.monthly_quota)
+    pub fn limits(&self) -> Result<(Limits, u64)> {
+        let config = self.app.settings.qbo_of("any")?;
+        Ok((config.limits, config.monthly_quota))
     }
 
     /// Records of a company.
@@ -234,19 +275,32 @@ impl Service {
         app.exchange(realm_id, &Secret::new(code), redirect_uri).await
     }
 
-    /// Does the next job, if there is one; returns what it did, and whether there was one.
+    /// Takes the next job, if there is one that may be worked on.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn work(&self) -> Result<Option<(Job, Option<SyncReport>)>> {
-        let Some(job) = self.sink.claim_job().await? else { return Ok(None) };
+    pub async fn claim_job(&self) -> Result<Option<Job>> {
+        self.sink.claim_job().await
+    }
+
+    /// Does a job that was claimed; returns what it came to, if it came to anything. Stopped in the middle, it leaves the job to
+    /// others.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn do_job(&self, job: &Job, stop: impl Future<Output = ()>) -> Result<Option<SyncReport>> {
         let outcome = tokio::select! {
-            outcome = self.run(&job) => Some(outcome),
-            order = self.watch(&job) => {
+            outcome = self.run(job) => Some(outcome),
+            order = self.watch(job) => {
                 // Dropped: what was not committed rolls back.
                 if order == Order::Cancel {
-                    self.sink.end_job(&job, "cancelled", None, None).await?;
+                    self.sink.end_job(job, "cancelled", None, None).await?;
                 }
+                None
+            }
+            // Dropped, too.
+            () = stop => {
+                self.sink.release_job(job).await?;
                 None
             }
         };
@@ -258,14 +312,14 @@ impl Service {
                     let entity = || account.entities.iter().find_map(|entity| entity.error.clone());
                     account.error.clone().or_else(entity)
                 });
-                self.sink.end_job(&job, status, Some(&value), error.as_deref()).await?;
-                Ok(Some((job, Some(report))))
+                self.sink.end_job(job, status, Some(&value), error.as_deref()).await?;
+                Ok(Some(report))
             }
             Some(Err(error)) => {
-                self.sink.end_job(&job, "failed", None, Some(&error.to_string())).await?;
-                Ok(Some((job, None)))
+                self.sink.end_job(job, "failed", None, Some(&error.to_string())).await?;
+                Ok(None)
             }
-            None => Ok(Some((job, None))),
+            None => Ok(None),
         }
     }
 
@@ -273,7 +327,8 @@ impl Service {
         let asked: SyncJob =
             serde_json::from_value(job.request.clone()).map_err(|e| Error::config("job", e.to_string()))?;
         let SyncJob { entities, accounts } = asked;
-        self.app.sync(&SyncRequest { entities, realms: accounts, page_size: PageSize::default() }).await
+        let entities = if entities.is_empty() { self.entities.clone() } else { entities };
+        self.syncer.sync(&SyncRequest { entities, realms: accounts, page_size: PageSize::default() }).await
     }
 
     /// Says that the job is being worked on, until somebody says that it must not be.

@@ -186,9 +186,12 @@ fn status(report: &AuthReport, json: bool) -> Result<i32> {
 }
 
 fn describe(report: &AccountReport, text: &mut String) {
-    let AccountReport { account, state, days_left, monthly_reads, breaker } = report;
+    let AccountReport { account, state, days_left, traffic } = report;
     let days = days_left.map_or_else(|| "days left unknown".to_owned(), |days| format!("{days} days left"));
-    text.push_str(&format!("company {}: {state}, {days}, {monthly_reads} reads this month\n", account.realm_id));
+    text.push_str(&format!(
+        "company {}: {state}, {days}, {} reads this month\n",
+        account.realm_id, traffic.monthly_reads
+    ));
     let mut line = |what: &str, at: Option<DateTime<Utc>>| {
         if let Some(at) = at {
             text.push_str(&format!("  {what} {}\n", format_instant(at)));
@@ -200,7 +203,7 @@ fn describe(report: &AccountReport, text: &mut String) {
     if let Some(reason) = &account.needs_reauth {
         text.push_str(&format!("  {reason}\n  connect it again: qbo-rs auth login\n"));
     }
-    if let BreakerStatus::Open { since, retry_at, failures } = breaker {
+    if let BreakerStatus::Open { since, retry_at, failures } = &traffic.breaker {
         let (since, retry_at) = (format_instant(*since), format_instant(*retry_at));
         text.push_str(&format!("  circuit open since {since} after {failures} failures; next request at {retry_at}\n"));
     }

@@ -15,14 +15,17 @@ const DEFAULT_PORT: u16 = 8912;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArguments {
+    /// Entities that are kept in step, whoever asks: customers, invoices, items or any other; default: all
+    #[arg(value_name = "ENTITY")]
+    entities: Vec<String>,
     /// Address to listen on; others than this machine's need QBO_API_KEY
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
     host: IpAddr,
     /// Port; 0 takes a free one
     #[arg(long, default_value_t = DEFAULT_PORT)]
     port: u16,
-    /// Jobs worked on at a time
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    /// Jobs worked on at a time; they wait for QuickBooks most of the time
+    #[arg(long, default_value_t = 8, value_name = "N")]
     workers: usize,
     /// Sync every company once in this time: 30s, 5m, 1h
     #[arg(long, value_name = "INTERVAL")]
@@ -35,6 +38,7 @@ pub(super) fn run(app: &App, arguments: &ServeArguments) -> Result<i32> {
         address: SocketAddr::new(arguments.host, arguments.port),
         api_key: app.settings.secret("QBO_API_KEY").map(|key| key.expose().to_owned()),
         verifier_token: app.settings.secret("QBO_WEBHOOK_VERIFIER_TOKEN").map(|token| token.expose().to_owned()),
+        entities: arguments.entities.clone(),
         workers: arguments.workers,
         every: arguments.every.as_deref().map(parse_interval).transpose()?,
     };

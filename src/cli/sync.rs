@@ -74,7 +74,11 @@ fn table(report: &SyncReport) -> String {
             if changed == 0 && entity.error.is_none() {
                 continue;
             }
-            let via = if entity.via == Way::Changes { "changes" } else { "queries" };
+            let via = match entity.via {
+                Way::Changes => "changes",
+                Way::Batch => "a batch",
+                Way::Query => "queries",
+            };
             let _ = write!(out, "  {:<24}{} inserted, {} updated, ", entity.entity, entity.inserted, entity.updated);
             let _ = writeln!(out, "{} deleted, {} set aside, by {via}", entity.deleted, entity.rejected);
             if let Some(error) = &entity.error {

@@ -25,7 +25,9 @@ pub enum AccountStatus {
 pub enum Way {
     /// One request for the changes and deletions of many entities.
     Changes,
-    /// Queries; the first pages of several entities in one request.
+    /// Its first page came in one request with those of other entities; what is behind that, in queries.
+    Batch,
+    /// Queries of its own.
     Query,
 }
 

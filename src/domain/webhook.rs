@@ -16,7 +16,7 @@ pub struct WebhookEvent {
     pub entity: Option<&'static str>,
     /// The record.
     pub entity_id: String,
-    /// `created`, `updated`, `deleted`, `merged`, `void` or `emailed`.
+    /// `created`, `updated`, `deleted`, `merged`, `void` or `emailed`; of what is no record of ours, the whole type.
     pub operation: String,
     /// As it came.
     pub occurred_at: String,
@@ -68,6 +68,9 @@ struct LegacyEvent {
 /// # Errors
 /// What is wrong with it.
 pub fn read_webhook(body: &[u8]) -> Result<Vec<WebhookEvent>, String> {
+    if memchr::memmem::find(body, br"\u0000").is_some() {
+        return Err("it holds a NUL, which no database keeps".to_owned());
+    }
     let body: Value = serde_json::from_slice(body).map_err(|e| e.to_string())?;
     match body {
         Value::Array(events) => events.into_iter().map(cloud_event).collect(),
@@ -85,14 +88,15 @@ pub fn read_webhook(body: &[u8]) -> Result<Vec<WebhookEvent>, String> {
 
 fn cloud_event(event: Value) -> Result<WebhookEvent, String> {
     let read: CloudEvent = serde_json::from_value(event.clone()).map_err(|e| e.to_string())?;
-    // As `qbo.customer.created.v1`.
+    // As `qbo.customer.created.v1`. What is of another kind is kept beside the others: refused, all would come again.
     let mut parts = read.kind.split('.');
-    let (Some("qbo"), Some(name), Some(operation)) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(format!("'{}' is no type of ours", read.kind));
+    let (entity, operation) = match (parts.next(), parts.next(), parts.next()) {
+        (Some("qbo"), Some(name), Some(operation)) => (entity(name), operation.to_owned()),
+        _ => (None, read.kind),
     };
     Ok(WebhookEvent {
-        entity: entity(name),
-        operation: operation.to_owned(),
+        entity,
+        operation,
         id: read.id,
         realm_id: read.intuitaccountid,
         entity_id: read.intuitentityid,
@@ -133,6 +137,9 @@ mod tests {
             |event: &WebhookEvent| (event.id.clone(), event.realm_id.clone(), event.entity, event.operation.clone());
         assert_eq!(told(&events[0]), ("88cd".into(), "310687".into(), Some("bill_payments"), "void".into()));
         assert_eq!(events[1].entity, None);
+        let other = br#"[{"id":"1","type":"payments.charge","intuitentityid":"1","intuitaccountid":"1"}]"#;
+        let [other] = &read_webhook(other).unwrap()[..] else { panic!("not one") };
+        assert_eq!((other.entity, other.operation.as_str()), (None, "payments.charge"));
         let legacy = br#"{"eventNotifications":[{"realmId":"1185883450","dataChangeEvent":{"entities":[
             {"name":"Customer","id":"1","operation":"Merge","deletedId":"7","lastUpdated":"2015-10-05T14:42:19-0700"}]}}]}"#;
         let events = read_webhook(legacy).unwrap();
@@ -148,7 +155,7 @@ mod tests {
             "7",
             "{}",
             r#"[{"id":"1"}]"#,
-            r#"[{"id":"1","type":"x.y.z","intuitentityid":"1","intuitaccountid":"1"}]"#,
+            r#"[{"id":"\u0000","type":"qbo.item.created.v1","intuitentityid":"1","intuitaccountid":"1"}]"#,
         ] {
             assert!(read_webhook(body.as_bytes()).is_err(), "{body}");
         }

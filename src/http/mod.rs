@@ -11,7 +11,7 @@ mod scrub;
 mod token;
 mod transport;
 
-pub use admission::{AdmissionControl, BreakerStatus, Limits, Traffic};
+pub use admission::{AdmissionControl, BreakerStatus, Limits, Pace, Traffic};
 pub use backoff::{Attempts, RetryPolicy};
 pub use client::{ApiClient, Kind, Patience, Verdict, retry_after};
 pub use scrub::scrub;

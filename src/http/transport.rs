@@ -1,6 +1,7 @@
 //! One HTTP exchange: a request sent, the whole answer received.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::HeaderMap;
@@ -8,7 +9,7 @@ use reqwest::{Method, Url};
 use tokio::time::timeout;
 
 use crate::error::{Error, Result, chain};
-use crate::port::Secret;
+use crate::port::{Endpoint, Progress, Secret};
 
 /// A request without its authorisation. Cheap to clone, so that it can be repeated.
 #[derive(Debug, Clone)]
@@ -53,21 +54,30 @@ pub struct Timeouts {
 }
 
 /// Sends requests; keeps connections alive between them. Shared by cloning.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Transport {
     client: reqwest::Client,
     between_chunks: Duration,
+    endpoint: Endpoint,
+    watcher: Arc<dyn Progress>,
+}
+
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transport").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
 }
 
 /// More is not set aside on a server's word.
 const FIRST_BUFFER: u64 = 4 << 20;
 
 impl Transport {
-    /// A transport over TLS (ring, the system's certificate authorities) or plain HTTP, as the URL says.
+    /// A transport over TLS (ring, the system's certificate authorities) or plain HTTP, as the URL says. Every request's end is
+    /// told to `watcher`.
     ///
     /// # Errors
     /// If TLS cannot be set up on this machine.
-    pub fn new(timeouts: Timeouts) -> Result<Self> {
+    pub fn new(timeouts: Timeouts, endpoint: Endpoint, watcher: Arc<dyn Progress>) -> Result<Self> {
         // Only the first call in a process installs it; a later one finds it there.
         let _ = rustls::crypto::ring::default_provider().install_default();
         reqwest::Client::builder()
@@ -78,8 +88,13 @@ impl Transport {
             .redirect(reqwest::redirect::Policy::none())
             .gzip(true)
             .build()
-            .map(|client| Self { client, between_chunks: timeouts.read })
+            .map(|client| Self { client, between_chunks: timeouts.read, endpoint, watcher })
             .map_err(|e| Error::Transport { reason: format!("cannot set up HTTP: {}", chain(&e)), was_sent: false })
+    }
+
+    /// The same connections, for requests that count as another endpoint's.
+    pub fn to(&self, endpoint: Endpoint) -> Self {
+        Self { endpoint, ..self.clone() }
     }
 
     /// Sends one request and reads its whole answer, whatever its status.
@@ -87,6 +102,14 @@ impl Transport {
     /// # Errors
     /// [`Error::Transport`] if no complete answer arrived.
     pub async fn send(&self, request: Request, bearer: Option<&Secret>) -> Result<Response> {
+        let begin = Instant::now();
+        let outcome = self.exchange(request, bearer).await;
+        let status = outcome.as_ref().ok().map(|response| response.status);
+        self.watcher.request_ended(self.endpoint, status, begin.elapsed());
+        outcome
+    }
+
+    async fn exchange(&self, request: Request, bearer: Option<&Secret>) -> Result<Response> {
         let host = host_of(&request.url);
         let mut builder = self.client.request(request.method, request.url).headers(request.headers).body(request.body);
         if let Some(token) = bearer {

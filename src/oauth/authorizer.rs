@@ -53,6 +53,16 @@ impl<S: TokenStore> Authorizer<S> {
         self.store.load().await
     }
 
+    /// Why nothing can be had before a person has connected the company again, if that is so. Nothing is asked for.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn needs_person(&self) -> Result<Option<String>> {
+        let known = self.store.load().await?.filter(|known| !self.has_new_token(known));
+        let cause = known.and_then(|known| known.needs_reauth);
+        Ok(cause.map(|cause| format!("{cause}; {}", remedy(&self.realm_id))))
+    }
+
     /// Takes over the tokens of a connection that was made just now, in place of whatever is stored.
     ///
     /// # Errors
@@ -179,7 +189,7 @@ impl<S: TokenStore> Authorizer<S> {
     fn candidates(&self, known: Option<&Connection>) -> Vec<Secret> {
         let configured = self.configured.clone();
         let Some(known) = known else { return configured.into_iter().collect() };
-        let is_new = configured.is_some() && known.seed.as_deref() != configured.as_ref().map(fingerprint).as_deref();
+        let is_new = self.has_new_token(known);
         let stored = [Some(known.refresh_token.clone()), known.previous_refresh_token.clone()];
         let order = match is_new && known.needs_reauth.is_some() {
             true => [configured, stored[0].clone(), stored[1].clone()],
@@ -193,6 +203,11 @@ impl<S: TokenStore> Authorizer<S> {
             }
         }
         candidates
+    }
+
+    /// Whether a token was configured that the stored connection does not stem from.
+    fn has_new_token(&self, known: &Connection) -> bool {
+        self.configured.as_ref().is_some_and(|token| known.seed.as_deref() != Some(&fingerprint(token)))
     }
 
     async fn accept(
@@ -341,7 +356,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 /// What helps a company whose connection is dead.
-pub fn remedy(realm_id: &str) -> String {
+fn remedy(realm_id: &str) -> String {
     format!(
         "connect the company again: run `qbo-rs auth login`, or set QBO_REFRESH_TOKEN to a new token of company {realm_id}"
     )

@@ -203,7 +203,7 @@ fn refusal(response: &Response, was_answer_lost: bool) -> Refusal {
         (error, description) => format!("{}: {}", scrub(error), scrub(description)),
     };
     let trace = trace_of(response, Some(fault.error.as_str()).filter(|error| !error.is_empty()));
-    if fault.error == "invalid_grant" {
+    if trace.is_refused_grant() {
         return Refusal::InvalidGrant { said, trace, was_answer_lost };
     }
     let step = match fault.error.as_str() {

@@ -4,6 +4,6 @@ mod authorizer;
 mod consent;
 mod endpoint;
 
-pub use self::authorizer::{Authorizer, WARN_BEFORE, ends_at, remedy};
+pub use self::authorizer::{Authorizer, WARN_BEFORE, ends_at};
 pub use self::consent::{Callback, Consent};
 pub use self::endpoint::{Refusal, TokenAnswer, TokenEndpoint};

@@ -10,6 +10,7 @@ mod tokens;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
@@ -253,7 +254,16 @@ impl Meter {
     }
 }
 
-/// Watches a run. All methods may be called from several tasks at once.
+/// What of QuickBooks a request is sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The API of a company.
+    Data,
+    /// The token endpoint.
+    Token,
+}
+
+/// Watches a run, and the requests that are sent for it. All methods may be called from several tasks at once.
 pub trait Progress: Send + Sync + 'static {
     /// A run begins.
     fn run_started(&self, _entity: &str, _windows: usize) {}
@@ -263,6 +273,8 @@ pub trait Progress: Send + Sync + 'static {
     fn window_finished(&self, _entity: &str, _window: &WindowReport) {}
     /// A run ended.
     fn run_finished(&self, _entity: &str) {}
+    /// A request ended: with a status, or without an answer.
+    fn request_ended(&self, _endpoint: Endpoint, _status: Option<u16>, _took: Duration) {}
 }
 
 /// Watches nothing.

@@ -1,39 +1,86 @@
-//! Metrics in the text format of Prometheus. What is in the database is asked for when it is scraped, so that every process tells
-//! the same; what only a process knows it counts.
+//! Metrics for Prometheus. What is in the database is asked for when it is scraped, so that every process tells the same; what
+//! only a process knows it counts.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::prometheus_text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
 
 use crate::app::{Service, seconds_since};
 use crate::domain::SyncReport;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::port::{Endpoint, Progress};
+
+pub(super) use prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
+
+type Labels = Vec<(&'static str, String)>;
+type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
+
+/// From a quick answer to the longest that is waited for, in seconds.
+const STEPS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+
+fn durations() -> Histogram {
+    Histogram::new(STEPS)
+}
 
 /// What this process has done.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counters {
-    answers: Mutex<BTreeMap<u16, u64>>,
-    rows: Mutex<BTreeMap<&'static str, u64>>,
-    unsigned: AtomicU64,
+    answers: Family<Labels, Counter>,
+    requests: Family<Labels, Counter>,
+    request_seconds: Family<Labels, Histogram, fn() -> Histogram>,
+    rows: Family<Labels, Counter>,
+    sync_seconds: Histogram,
+    unsigned: Counter,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            answers: Family::default(),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(durations),
+            rows: Family::default(),
+            sync_seconds: durations(),
+            unsigned: Counter::default(),
+        }
+    }
+}
+
+impl Progress for Counters {
+    fn request_ended(&self, endpoint: Endpoint, status: Option<u16>, took: Duration) {
+        let endpoint = match endpoint {
+            Endpoint::Data => "data",
+            Endpoint::Token => "token",
+        };
+        let labels = vec![("endpoint", endpoint.to_owned())];
+        self.request_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+        self.requests.get_or_create(&[labels, vec![("status", status)]].concat()).inc();
+    }
 }
 
 impl Counters {
     pub fn count_answer(&self, status: u16) {
-        *self.answers.lock().unwrap_or_else(PoisonError::into_inner).entry(status).or_default() += 1;
+        self.answers.get_or_create(&vec![("status", status.to_string())]).inc();
     }
 
     /// A webhook without a good signature: it leaves no other trace.
     pub fn count_unsigned(&self) {
-        self.unsigned.fetch_add(1, Ordering::Relaxed);
+        self.unsigned.inc();
     }
 
     pub fn count_sync(&self, report: &SyncReport) {
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut add = |name, count| *rows.entry(name).or_default() += count;
+        let add = |outcome: &str, count| {
+            self.rows.get_or_create(&vec![("outcome", outcome.to_owned())]).inc_by(count);
+        };
         for account in &report.accounts {
-            add("requests", account.requests);
-            add("milliseconds", account.duration_ms);
+            self.sync_seconds.observe(account.duration_ms as f64 / 1000.0);
             for entity in &account.entities {
                 add("inserted", entity.inserted);
                 add("updated", entity.updated);
@@ -43,85 +90,92 @@ impl Counters {
             }
         }
     }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("qbo_http_answers", "Answers of this process by status", self.answers.clone());
+        registry.register(
+            "qbo_requests",
+            "Requests of this process to QuickBooks by status; none: no answer came",
+            self.requests.clone(),
+        );
+        registry.register(
+            "qbo_request_seconds",
+            "How long requests of this process to QuickBooks took",
+            self.request_seconds.clone(),
+        );
+        registry.register(
+            "qbo_sync_rows",
+            "Records that syncs of this process met, by what became of them",
+            self.rows.clone(),
+        );
+        registry.register(
+            "qbo_sync_seconds",
+            "How long this process took over a company each time",
+            self.sync_seconds.clone(),
+        );
+        registry.register(
+            "qbo_webhooks_unsigned",
+            "Webhooks refused for their signature by this process",
+            self.unsigned.clone(),
+        );
+    }
 }
 
 /// Everything, as text.
 pub(super) async fn text(service: &Service, counters: &Counters) -> Result<String> {
-    let mut out = Metrics::default();
-    out.begin("qbo_http_answers_total", "counter", "Answers of this process by status");
-    for (status, count) in counters.answers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        out.value("qbo_http_answers_total", &[("status", &status.to_string())], *count as f64);
-    }
-    {
-        let counted = counters.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        out.begin("qbo_sync_rows_total", "counter", "Records that syncs of this process met, by what became of them");
-        for outcome in ["inserted", "updated", "unchanged", "deleted", "rejected"] {
-            let count = counted.get(outcome).copied().unwrap_or_default();
-            out.value("qbo_sync_rows_total", &[("outcome", outcome)], count as f64);
-        }
-        out.begin("qbo_sync_requests_total", "counter", "Requests to QuickBooks by syncs of this process");
-        out.value("qbo_sync_requests_total", &[], counted.get("requests").copied().unwrap_or_default() as f64);
-        out.begin("qbo_sync_seconds_total", "counter", "Time that syncs of this process took, all companies added up");
-        let millis = counted.get("milliseconds").copied().unwrap_or_default();
-        out.value("qbo_sync_seconds_total", &[], millis as f64 / 1000.0);
-    }
-    out.begin("qbo_webhooks_unsigned_total", "counter", "Webhooks refused for their signature by this process");
-    out.value("qbo_webhooks_unsigned_total", &[], counters.unsigned.load(Ordering::Relaxed) as f64);
-    out.begin("qbo_jobs", "gauge", "Jobs by status");
-    for (status, count) in service.job_counts().await? {
-        out.value("qbo_jobs", &[("status", &status)], count as f64);
-    }
-    let states = service.entity_states().await?;
-    out.begin("qbo_checkpoint_age_seconds", "gauge", "How far behind QuickBooks an entity is");
-    for state in &states {
-        if let Some(checkpoint) = state.checkpoint {
-            let labels = [("realm_id", state.realm_id.as_str()), ("entity", &state.entity)];
-            out.value("qbo_checkpoint_age_seconds", &labels, seconds_since(checkpoint));
-        }
-    }
-    out.begin("qbo_sync_consecutive_failures", "gauge", "Failures of an entity since it last went well");
-    for state in &states {
-        let labels = [("realm_id", state.realm_id.as_str()), ("entity", &state.entity)];
-        out.value("qbo_sync_consecutive_failures", &labels, f64::from(state.consecutive_failures));
-    }
-    let accounts = service.accounts().await?;
-    out.begin("qbo_token_days_left", "gauge", "Whole days until a connection ends; none where it is not known");
-    for account in &accounts {
-        if let Some(days) = account.days_left {
-            out.value("qbo_token_days_left", &[("realm_id", &account.account.realm_id)], days as f64);
-        }
-    }
-    out.begin("qbo_needs_reauth", "gauge", "Whether a person must connect the company again");
-    for account in &accounts {
-        let needs = f64::from(u8::from(account.state == "needs_reauth"));
-        out.value("qbo_needs_reauth", &[("realm_id", &account.account.realm_id)], needs);
-    }
-    out.begin("qbo_breaker_open", "gauge", "Whether requests are held back, since the API is silent");
-    for account in &accounts {
-        let is_open = f64::from(u8::from(account.breaker.is_open()));
-        out.value("qbo_breaker_open", &[("realm_id", &account.account.realm_id)], is_open);
-    }
-    out.begin("qbo_monthly_reads", "gauge", "Reads of this month, by all processes");
-    for account in &accounts {
-        out.value("qbo_monthly_reads", &[("realm_id", &account.account.realm_id)], account.monthly_reads as f64);
-    }
-    Ok(out.0)
+    let mut registry = Registry::default();
+    counters.register(&mut registry);
+    jobs(service, &mut registry).await?;
+    entities(service, &mut registry).await?;
+    accounts(service, &mut registry).await?;
+    let mut text = String::new();
+    encode(&mut text, &registry).map_err(|e| Error::Internal(e.to_string()))?;
+    Ok(text)
 }
 
-#[derive(Default)]
-struct Metrics(String);
-
-impl Metrics {
-    fn begin(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+async fn jobs(service: &Service, registry: &mut Registry) -> Result<()> {
+    let jobs = gauges(registry, "qbo_jobs", "Jobs by status");
+    for (status, count) in service.job_counts().await? {
+        jobs.get_or_create(&vec![("status", status)]).set(count as f64);
     }
+    Ok(())
+}
 
-    fn value(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
-        let labels: Vec<String> = labels
-            .iter()
-            .map(|(label, text)| format!("{label}=\"{}\"", text.replace(['\\', '"', '\n'], "_")))
-            .collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        let _ = writeln!(self.0, "{name}{labels} {value}");
+async fn entities(service: &Service, registry: &mut Registry) -> Result<()> {
+    let ages = gauges(registry, "qbo_checkpoint_age_seconds", "How far behind QuickBooks an entity is");
+    let failures = gauges(registry, "qbo_sync_consecutive_failures", "Failures of an entity since it last went well");
+    for state in service.entity_states().await? {
+        let labels = vec![("realm_id", state.realm_id), ("entity", state.entity)];
+        if let Some(checkpoint) = state.checkpoint {
+            ages.get_or_create(&labels).set(seconds_since(checkpoint));
+        }
+        failures.get_or_create(&labels).set(state.consecutive_failures.into());
     }
+    Ok(())
+}
+
+async fn accounts(service: &Service, registry: &mut Registry) -> Result<()> {
+    let days =
+        gauges(registry, "qbo_token_days_left", "Whole days until a connection ends; none where it is not known");
+    let dead = gauges(registry, "qbo_needs_reauth", "Whether a person must connect the company again");
+    let breakers = gauges(registry, "qbo_breaker_open", "Whether requests are held back, since the API is silent");
+    let reads = gauges(registry, "qbo_monthly_reads", "Reads of this month, by all processes");
+    let pace = gauges(registry, "qbo_requests_last_minute", "Requests of the last 60 s, by all processes");
+    for account in service.accounts().await? {
+        let labels = vec![("realm_id", account.account.realm_id.clone())];
+        if let Some(left) = account.days_left {
+            days.get_or_create(&labels).set(left as f64);
+        }
+        dead.get_or_create(&labels).set(f64::from(u8::from(account.state == "needs_reauth")));
+        breakers.get_or_create(&labels).set(f64::from(u8::from(account.traffic.breaker.is_open())));
+        reads.get_or_create(&labels).set(account.traffic.monthly_reads as f64);
+        pace.get_or_create(&labels).set(account.traffic.requests_last_minute.into());
+    }
+    Ok(())
+}
+
+fn gauges(registry: &mut Registry, name: &str, help: &str) -> Gauges {
+    let gauges = Gauges::default();
+    registry.register(name, help, gauges.clone());
+    gauges
 }

@@ -18,14 +18,17 @@ use tokio::task::JoinSet;
 use self::guard::ApiKey;
 use self::metrics::Counters;
 use self::webhooks::VerifierToken;
-use crate::app::{App, Service, SyncRequest};
-use crate::domain::{PageSize, SyncReport};
+use crate::app::{App, Job, Service};
+use crate::domain::SyncReport;
 use crate::error::{Error, Result};
+use crate::http::Pace;
 
 /// Between looks into an empty queue.
 const IDLE: Duration = Duration::from_millis(500);
 /// Between tries of a database that is away.
 const AWAY: Duration = Duration::from_secs(5);
+const LAST_WORDS: Duration = Duration::from_secs(5);
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// How to serve.
 #[derive(Debug, Clone)]
@@ -36,6 +39,8 @@ pub struct ServerOptions {
     pub api_key: Option<String>,
     /// Key of the signatures of webhooks; none: they are not taken.
     pub verifier_token: Option<String>,
+    /// Names of the entities that are kept in step; empty: all.
+    pub entities: Vec<String>,
     /// Jobs worked on at a time.
     pub workers: usize,
     /// Sync every company once in this time; none: only when asked.
@@ -48,7 +53,8 @@ struct State {
     service: Service,
     key: Option<ApiKey>,
     verifier: Option<VerifierToken>,
-    counters: Counters,
+    counters: Arc<Counters>,
+    webhooks: Pace,
 }
 
 /// A server that listens.
@@ -70,12 +76,13 @@ impl Server {
                 format!("not set; {} can be reached by others, who must not come in without it", options.address);
             return Err(Error::config("QBO_API_KEY", reason));
         }
-        let service = Service::start(app).await?;
+        let counters = Arc::new(Counters::default());
+        let service = Service::start(App { progress: counters.clone(), ..app }, &options.entities).await?;
         let taken = |e| Error::config("port", format!("cannot listen on {}: {e}", options.address));
         let listener = TcpListener::bind(options.address).await.map_err(taken)?;
         let key = options.api_key.as_deref().map(ApiKey::new);
         let verifier = options.verifier_token.as_deref().map(VerifierToken::new);
-        let state = State { service, key, verifier, counters: Counters::default() };
+        let state = State { service, key, verifier, counters, webhooks: Pace::per_minute(webhooks::MOST_A_MINUTE) };
         Ok(Self { listener, state: Arc::new(state), options })
     }
 
@@ -96,8 +103,9 @@ impl Server {
         let Self { listener, state, options } = self;
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        for _ in 0..options.workers {
-            tasks.spawn(work(state.clone(), stopped.clone()));
+        if options.workers > 0 {
+            tasks.spawn(work(state.clone(), options.workers, stopped.clone()));
+            tasks.spawn(forget_the_old(state.clone(), stopped.clone()));
         }
         if state.verifier.is_some() && options.workers > 0 {
             tasks.spawn(answer_events(state.clone(), stopped.clone()));
@@ -111,34 +119,51 @@ impl Server {
             let _ = stopping.send(true);
         });
         let outcome = served.await.map_err(|e| Error::Internal(format!("serving: {e}")));
+        // Within this time all of them hear that they are to end, and give back what they have.
+        let _ = tokio::time::timeout(LAST_WORDS, async { while tasks.join_next().await.is_some() {} }).await;
         tasks.shutdown().await;
         outcome
     }
 }
 
-/// Works on jobs.
-async fn work(state: Arc<State>, mut stopped: watch::Receiver<bool>) {
-    loop {
-        let worked = tokio::select! {
-            worked = state.service.work() => worked,
-            _ = stopped.changed() => return,
-        };
-        let pause = match worked {
-            Ok(Some((job, report))) => {
-                info!(phase = "sync", event = "job_ended", job_id = job.job_id.as_str(); "job {} has ended", job.job_id);
-                state.count(report.as_ref());
-                continue;
+/// Works on jobs, so many at a time. Stopped, it gives back what is not done.
+async fn work(state: Arc<State>, workers: usize, mut stopped: watch::Receiver<bool>) {
+    let mut running = JoinSet::new();
+    while !*stopped.borrow() {
+        let mut pause = AWAY;
+        while running.len() < workers {
+            match state.service.claim_job().await {
+                Ok(Some(job)) => _ = running.spawn(do_job(state.clone(), job, stopped.clone())),
+                Ok(None) => {
+                    pause = IDLE;
+                    break;
+                }
+                Err(error) => {
+                    warn!(phase = "sync", event = "queue_away"; "{error}");
+                    break;
+                }
             }
-            Ok(None) => IDLE,
-            Err(error) => {
-                warn!(phase = "sync", event = "queue_away"; "{error}");
-                AWAY
-            }
-        };
+        }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            _ = stopped.changed() => return,
+            Some(_) = running.join_next() => {}
+            _ = stopped.changed() => {}
         }
+    }
+    while running.join_next().await.is_some() {}
+}
+
+async fn do_job(state: Arc<State>, job: Job, mut stopped: watch::Receiver<bool>) {
+    let stop = async move {
+        // An error: whoever could stop it is gone.
+        let _ = stopped.wait_for(|is_stopped| *is_stopped).await;
+    };
+    match state.service.do_job(&job, stop).await {
+        Ok(report) => {
+            info!(phase = "sync", event = "job_ended", job_id = job.job_id.as_str(); "job {} has ended", job.job_id);
+            state.count(report.as_ref());
+        }
+        Err(error) => warn!(phase = "sync", event = "job_not_recorded", job_id = job.job_id.as_str(); "{error}"),
     }
 }
 
@@ -159,16 +184,28 @@ async fn answer_events(state: Arc<State>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
+/// Lets go what nobody will ask for any more.
+async fn forget_the_old(state: Arc<State>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        if let Err(error) = state.service.forget_the_old().await {
+            warn!(phase = "sync", event = "old_rows_stay"; "{error}");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HOUR) => {}
+            _ = stopped.changed() => return,
+        }
+    }
+}
+
 /// Syncs by the schedule.
 async fn keep_in_step(state: Arc<State>, interval: Duration, mut stopped: watch::Receiver<bool>) {
-    let request = SyncRequest { entities: Vec::new(), realms: Vec::new(), page_size: PageSize::default() };
     let show = |report: &SyncReport| {
         state.count(Some(report));
         Ok(())
     };
     loop {
         let ended = tokio::select! {
-            ended = state.service.app().sync_every(&request, interval, &show) => ended,
+            ended = state.service.sync_every(interval, &show) => ended,
             _ = stopped.changed() => return,
         };
         if let Err(error) = ended {

@@ -1,5 +1,6 @@
 //! The status page: made on the server, whole without JavaScript, renewed every few seconds with it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
@@ -13,12 +14,19 @@ use super::routes::refused;
 use crate::app::{AccountReport, Coverage, EntityState, Job, Service};
 use crate::domain::Window;
 use crate::error::Result;
+use crate::http::Limits;
 
 const STYLE: &str = include_str!("page.css");
-/// Takes the place of what is shown when there is something newer; without it the page is as it was loaded.
+/// Takes the place of what is shown when there is something newer, and leaves what is open and where the keyboard is as they were;
+/// without it the page is as it was loaded.
 const SCRIPT: &str = "setInterval(async()=>{try{const a=await fetch(location.href);if(!a.ok)return;\
     const d=new DOMParser().parseFromString(await a.text(),'text/html');\
-    document.querySelector('main').replaceWith(d.querySelector('main'))}catch{}},5000)";
+    for(const o of document.querySelectorAll('details')){const n=d.getElementById(o.id);if(n)n.open=o.open}\
+    const f=document.activeElement.closest('details');\
+    document.querySelector('main').replaceWith(d.querySelector('main'));\
+    if(f)document.getElementById(f.id)?.querySelector('summary').focus()}catch{}},5000)";
+/// Companies whose calendar is open from the beginning.
+const OPEN_CALENDARS: usize = 3;
 /// Months that the calendar shows.
 const MONTHS: u32 = 24;
 
@@ -36,9 +44,9 @@ pub(super) async fn show(Shared(state): Shared<Arc<State>>) -> Response {
 async fn page(service: &Service) -> Result<Markup> {
     let now = Utc::now();
     let accounts = service.accounts().await?;
-    let coverage = service.coverage().await?;
+    let coverage = service.coverage(months(now)[0].start).await?;
     let jobs = service.recent_jobs().await?;
-    let quota = service.monthly_quota()?;
+    let (limits, quota) = service.limits()?;
     Ok(html! {
         (DOCTYPE)
         html lang="en" {
@@ -54,7 +62,8 @@ async fn page(service: &Service) -> Result<Markup> {
                 main #content {
                     p.time { "As of " (instant(now)) }
                     h2 { "Companies" }
-                    (companies(&accounts, &coverage, quota, now))
+                    (companies(&accounts, &coverage, now))
+                    (traffic(&accounts, limits, quota))
                     (troubles(&accounts, &coverage))
                     h2 { "Jobs" }
                     @if jobs.is_empty() { p { "None was asked for yet." } } @else {
@@ -79,7 +88,7 @@ async fn page(service: &Service) -> Result<Markup> {
                         }
                     }
                     h2 { "Coverage" }
-                    @if coverage.is_empty() { p { "Nothing was synced yet." } } @else { (calendar(&coverage, now)) }
+                    @if coverage.is_empty() { p { "Nothing was synced yet." } } @else { (calendars(&coverage, now)) }
                 }
                 script { (PreEscaped(SCRIPT)) }
             }
@@ -92,7 +101,8 @@ fn progress(job: &Job, coverage: &[Coverage]) -> Markup {
     let states: Vec<&EntityState> = coverage.iter().map(|of| &of.state).collect();
     let begun = |state: &&&EntityState| state.last_attempt_at >= job.started_at;
     let total = states.iter().filter(begun).count();
-    let ended = states.iter().filter(begun).filter(|state| state.status != "in_progress").count();
+    let ended =
+        states.iter().filter(begun).filter(|state| !matches!(state.status.as_str(), "pending" | "in_progress")).count();
     html! {
         @if total == 0 { "beginning" } @else {
             (ended) " of " (total) " entities " progress max=(total) value=(ended) aria-label="Progress" { }
@@ -100,7 +110,7 @@ fn progress(job: &Job, coverage: &[Coverage]) -> Markup {
     }
 }
 
-fn companies(accounts: &[AccountReport], coverage: &[Coverage], quota: u64, now: DateTime<Utc>) -> Markup {
+fn companies(accounts: &[AccountReport], coverage: &[Coverage], now: DateTime<Utc>) -> Markup {
     html! {
         @if accounts.is_empty() {
             p { "No company is connected yet: " code { "qbo-rs auth login" } ", or the call " code { "/api/qbo/authorize/" } "." }
@@ -108,25 +118,44 @@ fn companies(accounts: &[AccountReport], coverage: &[Coverage], quota: u64, now:
             table {
                 caption { "Connections" }
                 thead { tr { th scope="col" { "Company" } th scope="col" { "State" } th scope="col" { "Oldest checkpoint" }
-                    th scope="col" { "Days left" } th scope="col" { "Reads this month" } } }
+                    th scope="col" { "Days left" } } }
                 tbody {
                     @for account in accounts {
                         @let realm_id = &account.account.realm_id;
                         @let oldest = coverage.iter().filter(|of| of.state.realm_id == *realm_id).filter_map(|of| of.state.checkpoint).min();
                         tr {
                             th scope="row" { (realm_id) }
-                            td {
-                                span class=(format!("mark {}", account.state)) { (account.state.replace('_', " ")) }
-                                @if account.breaker.is_open() { ", " span class="mark failed" { "its API is silent" } }
-                            }
+                            td { span class=(format!("mark {}", account.state)) { (account.state.replace('_', " ")) } }
                             td { @if let Some(oldest) = oldest { (span(now - oldest)) " ago" } @else { "none" } }
                             td { @if let Some(days) = account.days_left { (days) } @else { "unknown" } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is asked of QuickBooks, beside what may be.
+fn traffic(accounts: &[AccountReport], limits: Limits, quota: u64) -> Markup {
+    html! {
+        @if !accounts.is_empty() {
+            table {
+                caption { "Requests to QuickBooks, of all processes" }
+                thead { tr { th scope="col" { "Company" } th scope="col" { "In the last minute" } th scope="col" { "Without an answer yet" }
+                    th scope="col" { "Reads this month" } th scope="col" { "Held back" } } }
+                tbody {
+                    @for account in accounts {
+                        @let traffic = &account.traffic;
+                        tr {
+                            th scope="row" { (account.account.realm_id) }
+                            td { (share(traffic.requests_last_minute.into(), limits.per_minute.into(), "Share of the requests of a minute")) }
+                            td { (share(traffic.in_flight as u64, limits.in_flight.into(), "Share of the requests in flight")) }
+                            td { (share(traffic.monthly_reads, quota, "Share of the reads of a month")) }
                             td {
-                                (account.monthly_reads)
-                                @if quota > 0 {
-                                    " of " (quota) " "
-                                    meter aria-label="Share of the reads of a month" min="0" max=(quota) value=(account.monthly_reads) high=(quota * 8 / 10) { }
-                                }
+                                @if traffic.breaker.is_open() { span class="mark failed" { "its API is silent" } }
+                                @else if let Some(until) = traffic.paused_until { span class="mark running" { "throttled until " (instant(until)) } }
+                                @else { "no" }
                             }
                         }
                     }
@@ -136,10 +165,28 @@ fn companies(accounts: &[AccountReport], coverage: &[Coverage], quota: u64, now:
     }
 }
 
+/// So many of so many; of 0 where there is no limit.
+fn share(used: u64, most: u64, label: &str) -> Markup {
+    html! {
+        (used)
+        @if most > 0 {
+            " of " (most) " "
+            meter aria-label=(label) min="0" max=(most) value=(used) high=(most.saturating_mul(8) / 10) { }
+        }
+    }
+}
+
 /// What is wrong, each with what helps.
 fn troubles(accounts: &[AccountReport], coverage: &[Coverage]) -> Markup {
-    let failed: Vec<&Coverage> = coverage.iter().filter(|of| of.state.status == "failed").collect();
     let dead: Vec<&AccountReport> = accounts.iter().filter(|account| account.state == "needs_reauth").collect();
+    // What one cause has done to many entities is told once.
+    let mut failed: BTreeMap<(&str, &str), Vec<&EntityState>> = BTreeMap::new();
+    let is_dead = |realm_id: &str| dead.iter().any(|account| account.account.realm_id == realm_id);
+    let states = coverage.iter().map(|of| &of.state);
+    for state in states.filter(|state| state.status == "failed" && !is_dead(&state.realm_id)) {
+        let message = state.message.as_deref().unwrap_or("failed");
+        failed.entry((&state.realm_id, message)).or_default().push(state);
+    }
     html! {
         @if !failed.is_empty() || !dead.is_empty() {
             section aria-labelledby="troubles" {
@@ -150,10 +197,10 @@ fn troubles(accounts: &[AccountReport], coverage: &[Coverage]) -> Markup {
                             code { "qbo-rs auth login" } ", or " code { "qbo-rs auth import" } ". "
                             (account.account.needs_reauth.as_deref().unwrap_or_default()) }
                     }
-                    @for of in failed {
-                        li { strong { (of.state.entity) " of " (of.state.realm_id) } ": "
-                            (of.state.message.as_deref().unwrap_or("failed")) ". Failures in a row: "
-                            (of.state.consecutive_failures) ". It is tried again at the next sync; " code { "qbo-rs verify" } " compares." }
+                    @for ((realm_id, message), states) in failed {
+                        li { strong { (names(&states)) " of " (realm_id) } ": " (message) ". Failures in a row: "
+                            (states.iter().map(|state| state.consecutive_failures).max().unwrap_or_default())
+                            ". It is tried again at the next sync; " code { "qbo-rs verify" } " compares." }
                     }
                 }
             }
@@ -161,17 +208,43 @@ fn troubles(accounts: &[AccountReport], coverage: &[Coverage]) -> Markup {
     }
 }
 
-fn calendar(coverage: &[Coverage], now: DateTime<Utc>) -> Markup {
+/// Entities as one would name them.
+fn names(states: &[&EntityState]) -> String {
+    match states {
+        [first, .., _] if states.len() > 4 => format!("{} and {} more", first.entity, states.len() - 1),
+        _ => states.iter().map(|state| state.entity.as_str()).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// One calendar a company, to be opened where there are many.
+fn calendars(coverage: &[Coverage], now: DateTime<Utc>) -> Markup {
+    let mut companies: BTreeMap<&str, Vec<&Coverage>> = BTreeMap::new();
+    for of in coverage {
+        companies.entry(&of.state.realm_id).or_default().push(of);
+    }
+    let is_open = companies.len() <= OPEN_CALENDARS;
+    html! {
+        p { "The last " (MONTHS) " months; a full square is wholly committed." }
+        @for (realm_id, coverage) in companies {
+            details id=(format!("calendar-{realm_id}")) open[is_open] {
+                summary { "Company " (realm_id) }
+                (calendar(realm_id, &coverage, now))
+            }
+        }
+    }
+}
+
+fn calendar(realm_id: &str, coverage: &[&Coverage], now: DateTime<Utc>) -> Markup {
     let months = months(now);
     html! {
         table.calendar {
-            caption { "The last " (MONTHS) " months; a full square is wholly committed" }
+            caption.hidden { "Coverage of company " (realm_id) }
             thead { tr { th scope="col" { "Entity" }
                 @for month in &months { th scope="col" { span.month { (month.start.format("%Y-%m")) } } } } }
             tbody {
                 @for of in coverage {
                     tr {
-                        th scope="row" { (of.state.entity) " " small { (of.state.realm_id) } }
+                        th scope="row" { (of.state.entity) }
                         @for month in &months {
                             @let (class, word) = extent(*month, &of.committed, now);
                             td { span class=(format!("cell {class}")) title=(format!("{}: {word}", month.start.format("%Y-%m"))) {

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -33,6 +34,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/api/qbo/sync/status/", get(sync_status))
         .route("/api/qbo/jobs/{id}", get(job))
         .route("/api/qbo/jobs/{id}/cancel/", post(cancel))
+        .route("/api/qbo/webhooks/replay/", post(replay))
         .route("/api/qbo/{entity}/", get(records))
         .route("/metrics", get(show_metrics))
         .route("/", get(page::show))
@@ -42,7 +44,12 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/healthz", get(|| async { answer(StatusCode::OK, &json!({"status": "ok"})) }))
         .route("/readyz", get(ready))
         .route("/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], OPENAPI) }))
-        .route("/webhooks/qbo", post(webhooks::receive).layer(DefaultBodyLimit::max(webhooks::LARGEST_DELIVERY)))
+        .route(
+            "/webhooks/qbo",
+            post(webhooks::receive)
+                .layer(DefaultBodyLimit::max(webhooks::LARGEST_DELIVERY))
+                .route_layer(from_fn_with_state(state.clone(), webhooks::limit)),
+        )
         .merge(api)
         .fallback(|| async {
             failure(StatusCode::NOT_FOUND, "there is nothing here; /openapi.json lists what there is")
@@ -104,7 +111,7 @@ async fn ready(Shared(state): App) -> Response {
 
 async fn show_metrics(Shared(state): App) -> Response {
     match metrics::text(&state.service, &state.counters).await {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => refused(&error),
     }
 }
@@ -204,6 +211,28 @@ async fn cancel(Shared(state): App, Path(id): Path<String>) -> Response {
     match state.service.cancel_job(&id).await {
         Ok(Some(job)) => answer(StatusCode::ACCEPTED, &job),
         Ok(None) => failure(StatusCode::NOT_FOUND, "there is no such job"),
+        Err(error) => refused(&error),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Replay {
+    since: DateTime<Utc>,
+    #[serde(default)]
+    accounts: Vec<String>,
+}
+
+async fn replay(Shared(state): App, body: Bytes) -> Response {
+    let asked: Replay = match parsed(&body) {
+        Ok(asked) => asked,
+        Err(reason) => return failure(StatusCode::BAD_REQUEST, &reason),
+    };
+    if !asked.accounts.iter().all(|account| is_realm_id(account)) {
+        return failure(StatusCode::BAD_REQUEST, "accounts: realm ids, which are digits");
+    }
+    match state.service.replay_events(asked.since, &asked.accounts).await {
+        Ok(events) => answer(StatusCode::ACCEPTED, &json!({"events": events})),
         Err(error) => refused(&error),
     }
 }

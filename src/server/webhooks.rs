@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::State as Shared;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
+use axum::extract::{Request, State as Shared};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::Utc;
 use ring::hmac;
 use serde_json::json;
 
@@ -18,6 +20,9 @@ use crate::domain::webhook::read_webhook;
 /// A delivery has at most a hundred events and about a megabyte.
 pub(super) const LARGEST_DELIVERY: usize = 2 * 1024 * 1024;
 const MOST_EVENTS: usize = 1000;
+
+/// Deliveries. Intuit gathers events, and comes again with what is turned away (qbo-facts 5).
+pub(super) const MOST_A_MINUTE: u32 = 6000;
 
 /// The key of signatures. Comparing with it takes the same time whatever is sent.
 pub(super) struct VerifierToken(hmac::Key);
@@ -36,6 +41,15 @@ impl VerifierToken {
     fn has_signed(&self, body: &[u8], signature: &str) -> bool {
         STANDARD.decode(signature).is_ok_and(|signature| hmac::verify(&self.0, body, &signature).is_ok())
     }
+}
+
+/// Turns away what comes too fast, before it is read.
+pub(super) async fn limit(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+    if state.webhooks.admits(Utc::now()) {
+        return next.run(request).await;
+    }
+    ([(header::RETRY_AFTER, "1")], failure(StatusCode::TOO_MANY_REQUESTS, "too many deliveries; come back in a second"))
+        .into_response()
 }
 
 pub(super) async fn receive(Shared(state): Shared<Arc<State>>, headers: HeaderMap, body: Bytes) -> Response {

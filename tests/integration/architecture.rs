@@ -42,7 +42,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("sandbox", &[]),
     ("demo", &["app", "config", "domain", "error", "port", "sandbox", "sink"]),
-    ("server", &["app", "domain", "error"]),
+    ("server", &["app", "domain", "error", "http", "port"]),
     (
         "cli",
         &[

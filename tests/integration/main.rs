@@ -5,6 +5,7 @@
 mod architecture;
 mod backfill;
 mod bad_input;
+mod companies;
 mod exactness;
 mod faults;
 mod landing;

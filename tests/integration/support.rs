@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use qbo_rs::app::{App, BackfillRequest};
+use chrono::{TimeDelta, Utc};
+use qbo_rs::app::{App, BackfillRequest, SyncRequest};
 use qbo_rs::config::Settings;
 use qbo_rs::domain::{EntityRegistry, PageSize, Report, parse_range};
 use qbo_rs::port::NoProgress;
 use qbo_rs::sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
+use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
 
 /// A small company without limits.
@@ -102,4 +104,47 @@ pub fn truth(sandbox: &Sandbox, entity: &str) -> Vec<(String, serde_json::Value)
 pub fn assert_complete(report: &Report) {
     let errors: Vec<_> = report.runs.iter().flat_map(|run| &run.windows).filter_map(|w| w.error.as_ref()).collect();
     assert!(report.is_complete(), "{errors:?}");
+}
+
+pub fn everything(entities: &[&str]) -> SyncRequest {
+    SyncRequest {
+        entities: entities.iter().map(|&name| name.to_owned()).collect(),
+        realms: Vec::new(),
+        page_size: PageSize::default(),
+    }
+}
+
+pub fn syncing_app(sandbox: &Sandbox, database: &Database) -> App {
+    let mut app = app(sandbox, database);
+    app.settings.set("QBO_TOKEN_STORE", "postgres").unwrap();
+    app
+}
+
+/// A minute ago: long enough for the lag, and within what every sync looks back.
+pub fn a_minute_ago() -> String {
+    seconds_ago(60)
+}
+
+pub fn seconds_ago(seconds: i64) -> String {
+    (Utc::now() - TimeDelta::seconds(seconds)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+pub fn change(sandbox: &Sandbox, command: &str, arguments: Value) -> Value {
+    serde_json::from_str(&sandbox.control(command, &arguments.to_string()).unwrap()).unwrap()
+}
+
+/// Id and payload of the rows that are not deleted.
+pub async fn living(database: &Database, table: &str) -> Vec<(String, Value)> {
+    let query = format!("SELECT id, payload FROM {table} WHERE deleted_at_utc IS NULL ORDER BY id COLLATE \"C\"");
+    database.client.query(&query, &[]).await.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+/// Lets what the ledger and the state say of a company have happened earlier.
+pub async fn let_time_pass(database: &Database, realm_id: &str, days: i64) {
+    let statement = format!(
+        "UPDATE qbo.windows SET read_until_utc = read_until_utc - interval '{days} days' WHERE realm_id = '{realm_id}'; \
+         UPDATE qbo.sync_state SET deletions_until_utc = deletions_until_utc - interval '{days} days', \
+         reconciled_at_utc = reconciled_at_utc - interval '{days} days' WHERE realm_id = '{realm_id}'"
+    );
+    database.client.batch_execute(&statement).await.unwrap();
 }

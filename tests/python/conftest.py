@@ -103,3 +103,19 @@ def report_of(process: subprocess.CompletedProcess) -> dict:
     """Return the one JSON object on the one line of stdout."""
     assert process.stdout.count("\n") == 1, process.stdout
     return json.loads(process.stdout)
+
+
+@pytest.fixture
+def serve(environment):
+    """Start ``qbo-rs serve`` with these arguments and this environment; all that were started are stopped."""
+    from service import Server
+
+    servers = []
+
+    def serve(*arguments: str, **more: str) -> Server:
+        servers.append(Server(environment | more, *arguments))
+        return servers[-1]
+
+    yield serve
+    for server in servers:
+        server.stop()

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from conftest import ROOT
 from playwright.sync_api import expect, sync_playwright
-from test_serve import Server
+from service import Server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PICTURES = ROOT / "target" / "screenshots"
@@ -26,11 +26,10 @@ def browser():
 
 @pytest.fixture
 def server(environment):
-    server = Server(environment | {"QBO_API_KEY": "key"}, "--workers", "1")
+    server = Server(environment | {"QBO_API_KEY": "key", "QBO_REQUESTS_PER_MINUTE": "300"}, "--workers", "1")
     server.key = "key"
     yield server
-    server.process.kill()
-    server.process.communicate(timeout=10)
+    server.stop()
 
 
 def sync(server, *entities: str) -> None:
@@ -47,7 +46,10 @@ def test_the_page_shows_how_things_stand(server, qbo, browser):
     expect(page.get_by_role("rowheader", name="invoices")).to_be_visible(timeout=15_000)
     realm = qbo.environment["QBO_REALM_ID"]
     expect(page.get_by_role("row", name=realm).first).to_contain_text("active")
-    expect(page.get_by_role("table").nth(1)).to_contain_text("in step")
+    expect(page.get_by_role("table", name="The latest jobs")).to_contain_text("in step")
+    requests = page.get_by_role("table", name="Requests to QuickBooks")
+    expect(requests.get_by_role("row", name=realm)).to_contain_text("of 300")
+    assert requests.get_by_label("Share of the requests of a minute").get_attribute("max") == "300"
     assert page.locator(".cell.whole").count() >= 3 * 23
     page.screenshot(path=PICTURES / "status-light.png", full_page=True)
 
@@ -66,6 +68,13 @@ def test_the_page_shows_how_things_stand(server, qbo, browser):
     expect(page.get_by_text("must be connected again")).to_be_visible()
     page.emulate_media(color_scheme="dark")
     page.screenshot(path=PICTURES / "status-dark.png", full_page=True)
+    # What was closed stays closed when the page renews itself, and the keyboard stays where it was.
+    page.locator("summary").click()
+    before = page.locator(".time").inner_text()
+    expect(page.locator(".time")).not_to_have_text(before, timeout=15_000)
+    expect(page.get_by_role("rowheader", name="invoices")).not_to_be_visible()
+    assert page.evaluate("document.activeElement.textContent") == f"Company {realm}"
+    page.reload()
     # The keyboard finds the way to the content.
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "To the content"

@@ -1,5 +1,7 @@
 //! The pace of requests as one instant: the generic cell rate algorithm (ITU-T I.371, annex A).
 
+use std::sync::{Mutex, PoisonError};
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// At most `most` in any span, of which a fiftieth may come at once.
@@ -42,9 +44,45 @@ impl Rate {
     }
 }
 
+/// A pace that one process keeps, of what comes to it.
+#[derive(Debug)]
+pub struct Pace {
+    rate: Option<Rate>,
+    full_until: Mutex<Option<DateTime<Utc>>>,
+}
+
+impl Pace {
+    /// At most `most` in any 60 s, of which a fiftieth may come at once.
+    pub fn per_minute(most: u32) -> Self {
+        Self { rate: Rate::bursty(most, 60.0), full_until: Mutex::default() }
+    }
+
+    /// Whether one more may come now. One that may not does not count.
+    pub fn admits(&self, now: DateTime<Utc>) -> bool {
+        let Some(rate) = &self.rate else { return true };
+        let mut full_until = self.full_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_room = rate.earliest(*full_until, now) <= now;
+        if is_room {
+            *full_until = Some(rate.book(*full_until, now));
+        }
+        is_room
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_comes_too_fast_is_turned_away_and_what_waits_is_not() {
+        let pace = Pace::per_minute(600);
+        let at = |millis| DateTime::UNIX_EPOCH + TimeDelta::milliseconds(millis);
+        let admitted = (0..1000).filter(|millis| pace.admits(at(*millis))).count();
+        // Twelve at once, and then one in a tenth of a second.
+        assert!((20..=22).contains(&admitted), "{admitted}");
+        assert!(pace.admits(at(5000)));
+    }
+
     use proptest::prelude::*;
 
     proptest! {

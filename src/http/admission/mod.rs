@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use log::{info, warn};
+use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until};
 
 pub use self::breaker::BreakerStatus;
+pub use self::bucket::Pace;
 use self::state::{Answer, Request, State};
 pub use self::state::{Limits, Outcome};
 use crate::error::{Error, Result};
@@ -25,7 +27,7 @@ const LEASE: Duration = Duration::from_secs(15);
 const RENEWAL: Duration = Duration::from_secs(5);
 
 /// What is known of a company's traffic.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Traffic {
     /// The circuit breaker.
     pub breaker: BreakerStatus,
@@ -35,6 +37,8 @@ pub struct Traffic {
     pub in_flight: usize,
     /// Nothing is sent before this instant: the company was throttled.
     pub paused_until: Option<DateTime<Utc>>,
+    /// Requests of the last 60 s, nearly.
+    pub requests_last_minute: u32,
 }
 
 /// Admits the requests of one company. Shared by cloning the `Arc` that it lives in.

@@ -80,6 +80,34 @@ pub(super) struct State {
     /// Year and month of `reads`.
     month: (i32, u32),
     reads: u64,
+    sent: Sent,
+}
+
+/// Requests of the present minute and of the one before.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Sent {
+    minute: i64,
+    present: u32,
+    before: u32,
+}
+
+impl Sent {
+    fn settle(&mut self, now: DateTime<Utc>) {
+        let minute = now.timestamp().div_euclid(60);
+        let before = match minute - self.minute {
+            0 => return,
+            1 => self.present,
+            _ => 0,
+        };
+        *self = Self { minute, present: 0, before };
+    }
+
+    /// Of the last 60 s, as if those of the minute before had been sent evenly.
+    fn last_minute(&self, now: DateTime<Utc>) -> u32 {
+        let left = 60 - now.timestamp().rem_euclid(60) as u32;
+        self.present + (self.before * left).div_ceil(60)
+    }
 }
 
 /// How often a request looks for room that other processes take.
@@ -129,6 +157,7 @@ impl State {
         if limits.in_flight > 0 {
             self.in_flight.push((lease.to_owned(), at + lifetime));
         }
+        self.sent.present += 1;
         Answer::Go { after: (at - now).to_std().unwrap_or_default(), monthly_reads: self.reads }
     }
 
@@ -162,6 +191,7 @@ impl State {
             monthly_reads: self.reads,
             in_flight: self.in_flight.len(),
             paused_until: self.paused_until,
+            requests_last_minute: self.sent.last_minute(now),
         }
     }
 
@@ -173,6 +203,7 @@ impl State {
             *bucket = bucket.filter(is_sane);
         }
         self.paused_until = self.paused_until.filter(|until| *until > now);
+        self.sent.settle(now);
         if self.month != (now.year(), now.month()) {
             self.month = (now.year(), now.month());
             self.reads = 0;

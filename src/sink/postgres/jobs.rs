@@ -2,6 +2,8 @@
 //!
 //! Queues for Postgres as libraries bring a second driver and pool with them; what is needed here are five statements.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -95,23 +97,34 @@ impl PostgresSink {
         Ok(self.jobs_where(&known, &[(&key, Type::TEXT)]).await?.pop())
     }
 
-    /// Takes the job that has waited longest, or one whose worker has fallen silent.
+    /// Takes the job that has waited longest, or one whose worker has fallen silent. While a job of the same companies is worked
+    /// on, one waits: a company that does not answer must not keep all workers waiting.
     ///
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database).
     pub async fn claim_job(&self) -> Result<Option<Job>> {
+        let mut connection = self.connection().await?;
+        let transaction = connection.transaction().await.map_err(database_error)?;
+        // One claim at a time sees what the one before has taken.
+        let lock = "SELECT pg_advisory_xact_lock(hashtextextended('qbo_rs claims', 0))";
+        transaction.batch_execute(lock).await.map_err(database_error)?;
         let give_up = "UPDATE qbo.jobs SET status = 'failed', finished_at_utc = now(), \
                        error = 'it ended the process that worked on it ' || attempts || ' times' \
                        WHERE status = 'running' AND attempts >= $2 AND alive_at_utc < now() - make_interval(secs => $1)";
         let parameters: [Parameter<'_>; 2] = [(&SILENCE_S, Type::FLOAT8), (&MOST_ATTEMPTS, Type::INT4)];
-        self.connection().await?.query_typed(give_up, &parameters).await.map_err(database_error)?;
+        transaction.query_typed(give_up, &parameters).await.map_err(database_error)?;
         let claim = format!(
             "UPDATE qbo.jobs SET status = 'running', attempts = attempts + 1, alive_at_utc = now(), \
-             started_at_utc = coalesce(started_at_utc, now()) WHERE job_id = (SELECT job_id FROM qbo.jobs \
-             WHERE status = 'queued' OR status = 'running' AND alive_at_utc < now() - make_interval(secs => $1) \
+             started_at_utc = coalesce(started_at_utc, now()) WHERE job_id = (SELECT job_id FROM qbo.jobs job \
+             WHERE (status = 'queued' OR status = 'running' AND alive_at_utc < now() - make_interval(secs => $1)) \
+             AND NOT EXISTS (SELECT 1 FROM qbo.jobs other WHERE other.status = 'running' AND other.job_id <> job.job_id \
+             AND other.alive_at_utc >= now() - make_interval(secs => $1) \
+             AND other.request -> 'accounts' = job.request -> 'accounts') \
              ORDER BY created_at_utc LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING {COLUMNS}"
         );
-        Ok(self.jobs_where(&claim, &parameters[..1]).await?.pop())
+        let rows = transaction.query_typed(&claim, &parameters[..1]).await.map_err(database_error)?;
+        transaction.commit().await.map_err(database_error)?;
+        Ok(rows.first().map(job))
     }
 
     /// Says that a job is being worked on.
@@ -128,6 +141,17 @@ impl PostgresSink {
             Some(true) => Order::Cancel,
             Some(false) => Order::Continue,
         })
+    }
+
+    /// Gives a job back that is not done.
+    ///
+    /// # Errors
+    /// [`Error::Database`](crate::error::Error::Database).
+    pub async fn release_job(&self, job: &Job) -> Result<()> {
+        let statement =
+            "UPDATE qbo.jobs SET status = 'queued' WHERE job_id = $1 AND attempts = $2 AND status = 'running'";
+        let parameters: [Parameter<'_>; 2] = [(&job.job_id, Type::TEXT), (&job.attempts, Type::INT4)];
+        self.connection().await?.query_typed(statement, &parameters).await.map(|_| ()).map_err(database_error)
     }
 
     /// Ends a job, unless another worker has taken it over.
@@ -177,6 +201,17 @@ impl PostgresSink {
     pub async fn recent_jobs(&self, most: i64) -> Result<Vec<Job>> {
         let statement = format!("SELECT {COLUMNS} FROM qbo.jobs ORDER BY created_at_utc DESC LIMIT $1");
         self.jobs_where(&statement, &[(&most, Type::INT8)]).await
+    }
+
+    /// Deletes jobs that ended so long ago.
+    ///
+    /// # Errors
+    /// [`Error::Database`](crate::error::Error::Database).
+    pub async fn forget_jobs(&self, age: Duration) -> Result<()> {
+        let statement = "DELETE FROM qbo.jobs WHERE finished_at_utc < now() - make_interval(secs => $1)";
+        let seconds = age.as_secs_f64();
+        let parameters: [Parameter<'_>; 1] = [(&seconds, Type::FLOAT8)];
+        self.connection().await?.query_typed(statement, &parameters).await.map(|_| ()).map_err(database_error)
     }
 
     /// How many jobs there are, by status.

@@ -1,5 +1,7 @@
 //! The ledger: which windows were begun, which are committed, what each run came to.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Pool;
 use log::warn;
@@ -29,6 +31,18 @@ type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 /// Nobody waits for the disk: these rows say what is going on, not what is done.
 const UNSYNCED: &str = "(SELECT set_config('synchronous_commit', 'off', true)) AS unsynced";
 
+/// Committed time, in no order, by schema, company and entity.
+pub type Coverage = HashMap<(String, String, String), Vec<Window>>;
+
+/// What of a committed window is complete.
+fn complete(row: &Row) -> Option<Window> {
+    let (start, end, read_until): (DateTime<Utc>, DateTime<Utc>, Option<DateTime<Utc>>) =
+        (row.get(0), row.get(1), row.get(2));
+    // Where a read stopped before the end, the next one looks back a little.
+    let complete_to = read_until.map_or(end, |read_until| end.min(read_until - LOOK_BACK));
+    Window::new(start, complete_to).ok()
+}
+
 impl Ledger {
     async fn query(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>> {
         take(&self.pool).await?.query_typed(statement, parameters).await.map_err(database_error)
@@ -44,14 +58,19 @@ impl Ledger {
                          WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND committed_at_utc IS NOT NULL";
         let parameters: [Parameter<'_>; 3] =
             [(&self.schema, Type::TEXT), (&realm_id, Type::TEXT), (&entity.name, Type::TEXT)];
-        let complete = |row: &Row| {
-            let (start, end, read_until): (DateTime<Utc>, DateTime<Utc>, Option<DateTime<Utc>>) =
-                (row.get(0), row.get(1), row.get(2));
-            // Where a read stopped before the end, the next one looks back a little.
-            let complete_to = read_until.map_or(end, |read_until| end.min(read_until - LOOK_BACK));
-            Window::new(start, complete_to).ok()
-        };
         Ok(self.query(statement, &parameters).await?.iter().filter_map(complete).collect())
+    }
+
+    /// The time since an instant that is committed of everything, by schema, company and entity.
+    pub async fn coverage(&self, since: DateTime<Utc>) -> Result<Coverage> {
+        let statement = "SELECT window_start_utc, window_end_utc, read_until_utc, schema_name, realm_id, entity \
+                         FROM qbo.windows WHERE committed_at_utc IS NOT NULL AND window_end_utc > $1";
+        let mut coverage = Coverage::new();
+        for row in self.query(statement, &[(&since, Type::TIMESTAMPTZ)]).await? {
+            let windows = coverage.entry((row.get(3), row.get(4), row.get(5))).or_default();
+            windows.extend(complete(&row));
+        }
+        Ok(coverage)
     }
 
     /// Takes note that a window is begun, before anything of it is read or stored.

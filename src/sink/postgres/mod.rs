@@ -16,16 +16,19 @@ mod tombstones;
 mod webhooks;
 mod writer;
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::{Object, Pool};
 
 pub use self::archive::Archived;
 pub use self::browse::{EntityState, StoredRecord};
 pub use self::jobs::{Job, Order};
+pub use self::ledger::Coverage;
 use self::ledger::Ledger;
 pub use self::schema::{Upgrade, ddl};
 pub use self::status::{Check, EntityStatus, LastRun, Unfinished};
 pub use self::sync_state::{SyncOutcome, SyncState};
 pub use self::tombstones::Burial;
+pub use self::webhooks::EventAnswer;
 use self::writer::PostgresWriter;
 use crate::config::{PostgresConfig, TransactionLimits};
 use crate::domain::{EntitySpec, RunReport, Window};
@@ -113,6 +116,14 @@ impl PostgresSink {
     /// [`Error::Database`](crate::error::Error::Database).
     pub async fn committed(&self, realm_id: &str, entity: &EntitySpec) -> Result<Vec<Window>> {
         self.ledger.committed(realm_id, entity).await
+    }
+
+    /// The time since an instant that is committed of every entity of every company.
+    ///
+    /// # Errors
+    /// [`Error::Database`](crate::error::Error::Database).
+    pub async fn coverage(&self, since: DateTime<Utc>) -> Result<Coverage> {
+        self.ledger.coverage(since).await
     }
 
     async fn connection(&self) -> Result<Object> {

@@ -50,7 +50,7 @@ impl PostgresSink {
         let statement = "UPDATE qbo.sync_accounts SET message = $2, \
                          consecutive_failures = CASE WHEN $2::text IS NULL THEN 0 ELSE consecutive_failures + 1 END, \
                          next_sync_at_utc = CASE WHEN $2 IS NULL THEN next_sync_at_utc ELSE now() + make_interval( \
-                         secs => $3 * least(power(2, consecutive_failures + 1), $4)) END WHERE realm_id = $1";
+                         secs => $3 * least(power(2, least(consecutive_failures, 30) + 1), $4)) END WHERE realm_id = $1";
         let parameters: [Parameter<'_>; 4] =
             [(&realm_id, Type::TEXT), (&error, Type::TEXT), (&seconds, Type::FLOAT8), (&LONGEST_BACK_OFF, Type::INT4)];
         self.connection().await?.query_typed(statement, &parameters).await.map(|_| ()).map_err(database_error)

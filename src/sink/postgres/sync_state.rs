@@ -47,18 +47,30 @@ impl PostgresSink {
         Ok(state.unwrap_or_default())
     }
 
-    /// Takes note that entities are being synced.
+    /// Takes note that entities are about to be synced.
     ///
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database).
-    pub async fn sync_started(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<()> {
+    pub async fn sync_waits(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<()> {
         let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
-        let statement = "INSERT INTO qbo.sync_state (schema_name, realm_id, entity, status, last_attempt_at_utc) \
-                         SELECT $1, $2, name, 'in_progress', now() FROM unnest($3::text[]) AS name \
-                         ON CONFLICT (schema_name, realm_id, entity) DO UPDATE SET status = 'in_progress', \
+        let statement = "INSERT INTO qbo.sync_state (schema_name, realm_id, entity, last_attempt_at_utc) \
+                         SELECT $1, $2, name, now() FROM unnest($3::text[]) AS name \
+                         ON CONFLICT (schema_name, realm_id, entity) DO UPDATE SET status = 'pending', \
                          last_attempt_at_utc = now()";
         let parameters: [Parameter<'_>; 3] =
             [(&self.schema, Type::TEXT), (&realm_id, Type::TEXT), (&names, Type::TEXT_ARRAY)];
+        self.change_sync_state(statement, &parameters).await
+    }
+
+    /// Takes note that the turn of entities has come.
+    ///
+    /// # Errors
+    /// [`Error::Database`](crate::error::Error::Database).
+    pub async fn sync_began(&self, realm_id: &str, entities: &[&str]) -> Result<()> {
+        let statement = "UPDATE qbo.sync_state SET status = 'in_progress' \
+                         WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3)";
+        let parameters: [Parameter<'_>; 3] =
+            [(&self.schema, Type::TEXT), (&realm_id, Type::TEXT), (&entities, Type::TEXT_ARRAY)];
         self.change_sync_state(statement, &parameters).await
     }
 

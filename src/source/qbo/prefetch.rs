@@ -28,11 +28,12 @@ pub(super) struct FirstPage {
 }
 
 impl<I: TokenIssuer> QboSource<I> {
-    /// Asks for the first page of each span at once. What does not come is asked for again when it is needed: nothing is
-    /// lost but the one request, and each item's fault is met there.
-    pub async fn prefetch(&self, spans: &[(EntitySpec, Window)], page_size: PageSize) {
+    /// Asks for the first page of each span at once; returns the names of the entities whose page has come. What does not come is
+    /// asked for again when it is needed: nothing is lost but the one request, and each item's fault is met there.
+    pub async fn prefetch(&self, spans: &[(EntitySpec, Window)], page_size: PageSize) -> Vec<&'static str> {
+        let mut had = Vec::new();
         if !(2..=MOST_ITEMS).contains(&spans.len()) {
-            return;
+            return had;
         }
         // Together they stay below the cap of a batch, so that no answer can have been cut.
         let size = page_size.get().min((MOST_RECORDS / spans.len()) as u32);
@@ -49,7 +50,10 @@ impl<I: TokenIssuer> QboSource<I> {
         let patience = Patience { hands_back: |_, _| true, is_repeat: false };
         let answers = match self.batch(&statements, &meter, patience).await {
             Ok(answers) => answers,
-            Err(error) => return debug!("first pages were not had at once: {error}"),
+            Err(error) => {
+                debug!("first pages were not had at once: {error}");
+                return had;
+            }
         };
         let mut requests = meter.requests();
         let mut pages = self.first_pages();
@@ -61,11 +65,13 @@ impl<I: TokenIssuer> QboSource<I> {
                     }
                     let page = FirstPage { step, answer, requests: std::mem::take(&mut requests) };
                     pages.insert((entity.name, step.from), page);
+                    had.push(entity.name);
                 }
                 Ok(_) => debug!("{}: its first page is asked for by itself", entity.name),
                 Err(error) => debug!("{}: its first page is asked for by itself: {error}", entity.name),
             }
         }
+        had
     }
 
     /// Takes the first page of a span, if it has come.

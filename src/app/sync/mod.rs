@@ -1,0 +1,217 @@
+//! Staying in step: every entity of every company, from where it stands to the present, deletions included.
+//!
+//! The checkpoint is the ledger's: what it has as committed, in one piece up to the present window. A sync reads on from there
+//! and commits that window again, so that a company costs one ledger row a year and entity, however often it is synced.
+
+mod account;
+mod schedule;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::Mutex;
+
+use self::account::Account;
+use super::company::{Company, Home};
+use super::{AccountReport, App};
+use crate::config::TokenHome;
+use crate::domain::{AccountStatus, AccountSync, EntitySpec, EntitySync, PageSize, SyncReport};
+use crate::error::{Error, Result};
+use crate::port::{Meter, Source};
+use crate::sink::postgres::{DEFAULT_SCHEMA, PostgresSink, SyncOutcome};
+use crate::token_store::Account as StoredAccount;
+
+/// Companies at a time. They wait for QuickBooks most of the time, one that does not answer all of it.
+const ACCOUNTS_AT_ONCE: usize = 32;
+/// Of all of them together.
+const CONNECTIONS: usize = 12;
+const TOKEN_CONNECTIONS: usize = 8;
+/// How long a company that does not answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is to be brought into step.
+#[derive(Debug, Clone, Default)]
+pub struct SyncRequest {
+    /// Names of entities; empty: all.
+    pub entities: Vec<String>,
+    /// Companies; empty: every one that is known.
+    pub realms: Vec<String>,
+    /// Records in a page.
+    pub page_size: PageSize,
+}
+
+/// What syncs share: the database and the token store, opened once.
+#[derive(Debug)]
+pub(super) struct Syncer {
+    app: App,
+    sink: PostgresSink,
+    home: Home,
+    /// Held while a company is given its schema: two new ones must not be given the same.
+    schemas: Mutex<()>,
+}
+
+impl App {
+    /// Brings companies into step with QuickBooks: first everything, later what has changed, and deletions. What one entity or
+    /// company meets touches no other.
+    ///
+    /// # Errors
+    /// What is found before any request: settings, the database, no company.
+    pub async fn sync(&self, request: &SyncRequest) -> Result<SyncReport> {
+        self.registry_of(request)?;
+        Syncer::open(self).await?.sync(request).await
+    }
+
+    /// Syncs each company once in an interval, until it is stopped: new ones spread over the interval, overdue ones first,
+    /// failing ones less and less often. None waits for another, and several processes share the work.
+    ///
+    /// # Errors
+    /// What is found before the first request, and those of `show`. Later a database that is away is waited for.
+    pub async fn sync_every(
+        &self,
+        request: &SyncRequest,
+        interval: Duration,
+        show: &(dyn Fn(&SyncReport) -> Result<()> + Sync),
+    ) -> Result<()> {
+        self.registry_of(request)?;
+        Arc::new(Syncer::open(self).await?).sync_every(request, interval, show).await
+    }
+
+    fn registry_of(&self, request: &SyncRequest) -> Result<Vec<EntitySpec>> {
+        match &request.entities[..] {
+            [] => Ok(self.registry.all().to_vec()),
+            names => self.registry.select(names),
+        }
+    }
+}
+
+impl Syncer {
+    pub async fn open(app: &App) -> Result<Self> {
+        let config = app.settings.qbo_of("any")?;
+        let sink = PostgresSink::connect(&app.settings.postgres()?, DEFAULT_SCHEMA, CONNECTIONS).await?;
+        sink.prepare_operations().await?;
+        let home = Home::open(&app.settings, &config.oauth, TOKEN_CONNECTIONS).await?;
+        Ok(Self { app: app.clone(), sink, home, schemas: Mutex::default() })
+    }
+
+    pub async fn sync(&self, request: &SyncRequest) -> Result<SyncReport> {
+        let entities = &self.app.registry_of(request)?;
+        let realms = self.realms(request).await?;
+        let syncs = stream::iter(realms)
+            .map(|realm_id| async move { self.account(&realm_id, entities, request.page_size).await });
+        let mut accounts: Vec<AccountSync> = syncs.buffer_unordered(ACCOUNTS_AT_ONCE).collect().await;
+        accounts.sort_by(|a, b| a.realm_id.cmp(&b.realm_id));
+        Ok(SyncReport { accounts })
+    }
+
+    /// The companies asked for, as of now: else those of the token store, and the one that the settings name.
+    pub async fn realms(&self, request: &SyncRequest) -> Result<Vec<String>> {
+        let mut realms = request.realms.clone();
+        if realms.is_empty() {
+            realms.extend(self.accounts().await?.into_iter().map(|account| account.realm_id));
+            realms.extend(self.app.settings.realm_id()?);
+        }
+        realms.sort();
+        realms.dedup();
+        match realms.is_empty() {
+            true => Err(Error::config("QBO_REALM_ID", "not set, and the token store has no company")),
+            false => Ok(realms),
+        }
+    }
+
+    /// The connections that are stored.
+    pub async fn accounts(&self) -> Result<Vec<StoredAccount>> {
+        let config = self.app.settings.qbo_of("any")?;
+        match config.oauth.token_home {
+            TokenHome::Memory => Ok(Vec::new()),
+            TokenHome::File(_) | TokenHome::Postgres => self.home.accounts(&config).await,
+        }
+    }
+
+    /// How they stand.
+    pub async fn account_reports(&self) -> Result<Vec<AccountReport>> {
+        let config = self.app.settings.qbo_of("any")?;
+        self.home.auth_report(&config).await.map(|report| report.accounts)
+    }
+
+    /// One company, whatever it meets.
+    pub async fn account(&self, realm_id: &str, entities: &[EntitySpec], page_size: PageSize) -> AccountSync {
+        let begin = Instant::now();
+        let mut schema = String::new();
+        let outcome = self.try_account(realm_id, entities, page_size, &mut schema).await;
+        let (status, error, requests, entities) = match outcome {
+            Ok((requests, entities)) => (status_of(&entities), None, requests, entities),
+            Err(error) => {
+                let is_dead = matches!(&error, Error::Unauthenticated { trace, .. } if trace.is_refused_grant());
+                let status = if is_dead { AccountStatus::NeedsReauth } else { AccountStatus::Failed };
+                (status, Some(error.to_string()), 0, Vec::new())
+            }
+        };
+        let duration_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        AccountSync { realm_id: realm_id.to_owned(), schema, status, error, requests, duration_ms, entities }
+    }
+
+    async fn prepared_sink(
+        &self,
+        realm_id: &str,
+        entities: &[EntitySpec],
+        schema: &mut String,
+    ) -> Result<PostgresSink> {
+        let _one_at_a_time = self.schemas.lock().await;
+        *schema = self.sink.schema_for(realm_id).await?;
+        let sink = self.sink.for_sync(schema)?;
+        sink.prepare(realm_id, entities).await?;
+        Ok(sink)
+    }
+
+    async fn try_account(
+        &self,
+        realm_id: &str,
+        entities: &[EntitySpec],
+        page_size: PageSize,
+        schema: &mut String,
+    ) -> Result<(u64, Vec<EntitySync>)> {
+        let sink = Arc::new(self.prepared_sink(realm_id, entities, schema).await?);
+        let mut settings = self.app.settings.clone();
+        if settings.realm_id()?.as_deref() != Some(realm_id) {
+            // That token is another company's.
+            settings.set("QBO_REFRESH_TOKEN", "")?;
+        }
+        let mut config = settings.qbo_of(realm_id)?;
+        // There will be a next sync soon: a company that does not answer is not waited for as long as in a backfill.
+        config.oauth.retry.most_elapsed = config.oauth.retry.most_elapsed.min(PATIENCE);
+        let progress = self.app.progress.clone();
+        let (source, watch) = Company::open_at(&self.home, &config, &progress).await?.into_parts();
+        if let Some(error) = watch.needs_reauth().await? {
+            // Whoever is asked would say no again.
+            return Err(error);
+        }
+        let account = Account { realm_id, source, sink, page_size, meter: Meter::default(), progress };
+        account.sink.sync_waits(realm_id, entities).await?;
+        let outcome = match account.source.prepare().await {
+            Ok(()) => account.sync(entities).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &outcome {
+            let outcome = SyncOutcome { checkpoint: None, error: Some(error.to_string()) };
+            for entity in entities {
+                account.note(entity.name, &outcome).await;
+            }
+        }
+        // It may have come out with the first request only, for which an old access token was still thought to be good.
+        match watch.needs_reauth().await? {
+            Some(error) if outcome.as_ref().map_or(true, |entities| status_of(entities) == AccountStatus::Failed) => {
+                Err(error)
+            }
+            _ => outcome.map(|entities| (account.meter.requests(), entities)),
+        }
+    }
+}
+
+fn status_of(entities: &[EntitySync]) -> AccountStatus {
+    match entities.iter().filter(|entity| entity.error.is_some()).count() {
+        0 => AccountStatus::Ok,
+        failed if failed == entities.len() => AccountStatus::Failed,
+        _ => AccountStatus::Partial,
+    }
+}

@@ -1,0 +1,57 @@
+"""``qbo-rs serve`` as a process, and how the tests talk to it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+from conftest import COMMAND
+
+
+class Server:
+    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+        line = [COMMAND, "serve", "--port", "0", *arguments]
+        self.process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True)
+        said = self.process.stdout.readline()
+        assert said.startswith("listening on "), said
+        self.url = said.split()[-1]
+        self.key: str | None = None
+
+    def call(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, dict]:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.key:
+            headers["Authorization"] = f"Bearer {self.key}"
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                text = answer.read().decode()
+                is_json = answer.headers["content-type"] == "application/json"
+                return answer.status, json.loads(text) if is_json else {"text": text}
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    def ended(self, job_id: str, limit: float = 60) -> dict:
+        end = time.monotonic() + limit
+        while True:
+            _, job = self.call("GET", f"/api/qbo/jobs/{job_id}")
+            if job["status"] not in ("queued", "running"):
+                return job
+            assert time.monotonic() < end, job
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.communicate(timeout=10)
+
+
+def wait_until(is_so, what: object = "") -> None:
+    """Wait until something is so; not longer than half a minute."""
+    end = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)

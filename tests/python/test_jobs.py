@@ -1,0 +1,84 @@
+"""Jobs: they outlive their process, are done by one at a time, and do not wait for a company that does not answer."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+import pytest
+from conftest import COMMAND
+from service import Server, wait_until
+
+import qbo_rs
+
+
+@pytest.fixture
+def slow_qbo():
+    with qbo_rs.sandbox(customers=20, items=20, invoices=3000, others=0, latency_ms=400, limits=False) as sandbox:
+        yield sandbox
+
+
+def reads(sandbox: qbo_rs.Sandbox) -> int:
+    return sandbox.stats()["requests"].get("query", {}).get("200", 0)
+
+
+def status_of(server: Server, job_id: str) -> str:
+    return server.call("GET", f"/api/qbo/jobs/{job_id}")[1]["status"]
+
+
+def test_a_job_whose_process_is_killed_is_finished_by_another_once(serve, slow_qbo, database):
+    first = serve(**slow_qbo.environment)
+    _, job = first.call("POST", "/api/qbo/sync/", {"entities": ["invoices"]})
+    job_id = job["job_id"]
+    wait_until(lambda: reads(slow_qbo) >= 2)
+    first.process.kill()
+    # Two others: one of them takes it over when it has been silent long enough.
+    others = [serve(**slow_qbo.environment), serve(**slow_qbo.environment)]
+    job = others[0].ended(job_id)
+    assert (job["status"], job["attempts"]) == ("done", 2)
+    assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(3000,)]
+    assert database.query("SELECT count(*) FROM qbo.jobs") == [(1,)]
+
+
+def test_a_job_that_is_cancelled_ends_and_leaves_what_is_committed(serve, slow_qbo, database):
+    slow_qbo.fault("slow", on="query", ms=8000, times=0)
+    server = serve("--workers", "1", **slow_qbo.environment)
+    first = server.call("POST", "/api/qbo/sync/", {"entities": ["invoices"]})[1]["job_id"]
+    waiting = server.call("POST", "/api/qbo/sync/", {"entities": ["items"]})[1]["job_id"]
+    assert server.call("POST", f"/api/qbo/jobs/{waiting}/cancel/")[1]["status"] == "cancelled"
+    wait_until(lambda: status_of(server, first) == "running")
+    assert server.call("POST", f"/api/qbo/jobs/{first}/cancel/")[0] == 202
+    assert server.ended(first)["status"] == "cancelled"
+    assert database.query("SELECT status, count(*) FROM qbo.jobs GROUP BY 1") == [("cancelled", 2)]
+
+
+def test_a_service_that_is_stopped_gives_its_job_back_at_once(serve, slow_qbo, database):
+    first = serve(**slow_qbo.environment)
+    job_id = first.call("POST", "/api/qbo/sync/", {"entities": ["invoices"]})[1]["job_id"]
+    wait_until(lambda: reads(slow_qbo) >= 2)
+    first.process.send_signal(signal.SIGTERM)
+    assert first.process.wait(10) == 0
+    assert database.query("SELECT status, attempts FROM qbo.jobs") == [("queued", 1)]
+    job = serve(**slow_qbo.environment).ended(job_id)
+    assert (job["status"], job["attempts"]) == ("done", 2)
+    assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(3000,)]
+
+
+def test_the_jobs_of_a_company_that_does_not_answer_keep_one_worker_busy(serve, environment):
+    with qbo_rs.sandbox(companies=2, customers=20, items=20, invoices=20, others=0, limits=False) as sandbox:
+        for realm_id, token in sandbox.companies.items():
+            connection = environment | sandbox.environment | {"QBO_REALM_ID": realm_id, "QBO_REFRESH_TOKEN": ""}
+            line = [COMMAND, "auth", "import", "-"]
+            subprocess.run(line, env=connection, input=token, capture_output=True, text=True, timeout=30, check=True)
+        silent, other = sandbox.companies
+        sandbox.fault("slow", path=silent, ms=60_000, times=0)
+        settings = sandbox.environment | {"QBO_REFRESH_TOKEN": "", "QBO_REALM_ID": ""}
+        server = serve("items", "--workers", "2", **settings)
+
+        def ask(realm_id: str) -> str:
+            return server.call("POST", "/api/qbo/sync/", {"accounts": [realm_id]})[1]["job_id"]
+
+        waiting = [ask(silent) for _ in range(3)]
+        wait_until(lambda: status_of(server, waiting[0]) == "running")
+        assert server.ended(ask(other))["status"] == "done"
+        assert [status_of(server, job_id) for job_id in waiting] == ["running", "queued", "queued"]

@@ -1,0 +1,146 @@
+"""Webhooks: signed, kept before they are answered, answered by a sync of what they name."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import time
+from datetime import datetime, timedelta, timezone
+
+from service import Server, wait_until
+
+TOKEN = "the verifier token of the app"  # noqa: S105 - of these tests
+
+
+def signature(body: bytes) -> str:
+    return base64.b64encode(hmac.new(TOKEN.encode(), body, "sha256").digest()).decode()
+
+
+def test_webhooks_ask_for_what_they_name_and_doubles_and_disorder_change_nothing(serve, qbo, database):
+    server = serve(QBO_WEBHOOK_VERIFIER_TOKEN=TOKEN, QBO_LAG_S="0")
+    assert server.ended(server.call("POST", "/api/qbo/sync/", {"entities": ["customers", "invoices"]})[1]["job_id"])
+    hooks = {"url": f"{server.url}/webhooks/qbo", "verifier_token": TOKEN, "gather_ms": 50, "retry_s": [0.2, 0.5, 1]}
+    qbo.control("webhooks", **hooks, duplicate_every=2, shuffle=True, wrong_signature_every=3, mix_realm="1")
+    edited = [qbo.edit("Customer", "oldest"), qbo.edit("Customer", "newest"), qbo.edit("Customer", "oldest")]
+    deleted = qbo.delete("Invoice", "oldest")
+    end = time.monotonic() + 30
+    while database.query("SELECT count(*) FROM raw.qb_invoices WHERE deleted_at_utc IS NOT NULL") != [(1,)]:
+        assert time.monotonic() < end, qbo.control("deliveries")
+        time.sleep(0.1)
+    assert database.query("SELECT id FROM raw.qb_invoices WHERE deleted_at_utc IS NOT NULL") == [(deleted,)]
+    truth = {key: json.loads(payload) for key, payload in qbo.truth("Customer", "2024-01-01", "2100-01-01").items()}
+    while dict(database.query("SELECT id, payload FROM raw.qb_customers")) != truth:
+        assert time.monotonic() < end, edited
+        time.sleep(0.1)
+    # A company that is not connected here asks for nothing.
+    assert database.query("SELECT count(*) FROM qbo.webhook_events WHERE realm_id = '1'")[0][0] > 0
+    assert database.query("SELECT count(*) FROM qbo.jobs WHERE request -> 'accounts' ? '1'") == [(0,)]
+    # The retired shape, too, and as often as one likes: an event is kept once.
+    event = {"name": "Item", "id": "7", "operation": "Update", "lastUpdated": "2026-01-01T00:00:00Z"}
+    body = {
+        "eventNotifications": [{"realmId": qbo.environment["QBO_REALM_ID"], "dataChangeEvent": {"entities": [event]}}]
+    }
+    signed = signature(json.dumps(body).encode())
+    assert server.call("POST", "/webhooks/qbo", body, intuit_signature=signed) == (200, {"events": 1, "new": 1})
+    assert server.call("POST", "/webhooks/qbo", body, intuit_signature=signed) == (200, {"events": 1, "new": 0})
+
+
+def test_a_webhook_without_a_good_signature_leaves_a_count_and_no_other_trace(serve, database):
+    server = serve("--workers", "0", QBO_WEBHOOK_VERIFIER_TOKEN=TOKEN)
+    event = {"id": "1", "type": "qbo.customer.updated.v1", "intuitentityid": "1", "intuitaccountid": "9"}
+    body = json.dumps([event]).encode()
+    good = signature(body)
+    for wrong in (None, "", "????", signature(body + b" "), good[:-2] + "==", good.lower()):
+        headers = {} if wrong is None else {"intuit_signature": wrong}
+        assert server.call("POST", "/webhooks/qbo", [event], **headers)[0] == 401
+    assert database.query("SELECT count(*) FROM qbo.webhook_events") == [(0,)]
+    assert "qbo_webhooks_unsigned_total 6" in server.call("GET", "/metrics")[1]["text"]
+    assert server.call("POST", "/webhooks/qbo", [event], intuit_signature=good)[0] == 200
+    assert database.query("SELECT entity, operation FROM qbo.webhook_events") == [("customers", "updated")]
+    large = "x" * 3_000_000
+    assert server.call("POST", "/webhooks/qbo", large, intuit_signature=signature(json.dumps(large).encode()))[0] == 413
+    # A storm of deliveries: those that are taken are answered in milliseconds, and what comes too fast comes again.
+    times, turned_away = [], 0
+    for number in range(300):
+        one = [event | {"id": f"storm {number}"}]
+        signed = signature(json.dumps(one).encode())
+        begin = time.monotonic()
+        while (status := server.call("POST", "/webhooks/qbo", one, intuit_signature=signed)[0]) == 429:
+            turned_away += 1
+            time.sleep(0.02)
+            begin = time.monotonic()
+        assert status == 200
+        times.append(time.monotonic() - begin)
+    print(f"median {sorted(times)[150] * 1000:.1f} ms, slowest {max(times) * 1000:.1f} ms, {turned_away} turned away")
+    assert sorted(times)[150] < 0.5
+    assert turned_away > 0
+    assert database.query("SELECT count(*) FROM qbo.webhook_events") == [(301,)]
+
+
+def deliver(server: Server, *events: dict) -> tuple[int, dict]:
+    """Deliver until it is taken, as Intuit does."""
+    body = json.dumps(events).encode()
+    while (answer := server.call("POST", "/webhooks/qbo", events, intuit_signature=signature(body)))[0] == 429:
+        time.sleep(0.02)
+    return answer
+
+
+def event(number: int, realm_id: str, entity: str) -> dict:
+    kind = f"qbo.{entity}.updated.v1"
+    return {"id": f"event {number}", "type": kind, "intuitentityid": "1", "intuitaccountid": realm_id}
+
+
+def test_events_are_answered_again_when_somebody_asks_for_it(serve, qbo, database):
+    server = serve("customers", QBO_WEBHOOK_VERIFIER_TOKEN=TOKEN, QBO_LAG_S="0")
+    realm = qbo.environment["QBO_REALM_ID"]
+    assert deliver(server, event(1, realm, "customer"), event(2, realm, "invoice"), event(3, "9", "customer"))[0] == 200
+    done = "SELECT count(*) FROM qbo.jobs WHERE status = 'done'"
+    wait_until(lambda: database.query(done) == [(1,)])
+    # Others than what is kept in step ask for nothing.
+    assert database.query("SELECT request FROM qbo.jobs") == [({"accounts": [realm], "entities": ["customers"]},)]
+    an_hour_ago = (datetime.now(timezone.utc) - timedelta(hours=1)).isoformat()
+    replay = "/api/qbo/webhooks/replay/"
+    assert server.call("POST", replay, {"since": an_hour_ago, "accounts": ["12"]}) == (202, {"events": 0})
+    assert server.call("POST", replay, {"since": an_hour_ago, "accounts": [realm]}) == (202, {"events": 2})
+    wait_until(lambda: database.query(done) == [(2,)])
+    assert server.call("POST", replay, {"since": "2999-01-01T00:00:00Z"}) == (202, {"events": 0})
+    for wrong in (
+        {},
+        {"since": "yesterday"},
+        {"since": an_hour_ago, "accounts": ["x"]},
+        {"since": an_hour_ago, "x": 1},
+    ):
+        assert server.call("POST", replay, wrong)[0] == 400
+    # What is old is let go when a service begins, and once an hour.
+    database.execute("UPDATE qbo.jobs SET finished_at_utc = now() - interval '31 days'")
+    database.execute("UPDATE qbo.webhook_events SET processed_at_utc = now() - interval '31 days'")
+    serve("--workers", "1")
+    wait_until(lambda: database.query("SELECT count(*) FROM qbo.webhook_events") == [(0,)])
+    assert database.query("SELECT count(*) FROM qbo.jobs") == [(0,)]
+
+
+def test_events_wait_while_their_entity_fails_or_their_company_is_not_connected(serve, qbo, database):
+    server = serve("customers", "items", QBO_WEBHOOK_VERIFIER_TOKEN=TOKEN, QBO_LAG_S="0")
+    realm = qbo.environment["QBO_REALM_ID"]
+    server.ended(server.call("POST", "/api/qbo/sync/")[1]["job_id"])
+
+    def answered() -> dict[str, bool]:
+        return dict(database.query("SELECT entity, processed_at_utc IS NOT NULL FROM qbo.webhook_events ORDER BY 1"))
+
+    database.execute("UPDATE qbo.sync_state SET consecutive_failures = 3 WHERE entity = 'customers'")
+    deliver(server, event(1, realm, "customer"), event(2, realm, "item"))
+    wait_until(lambda: answered() == {"customers": False, "items": True})
+    jobs = "SELECT request -> 'entities' FROM qbo.jobs WHERE status = 'done' AND request -> 'accounts' <> '[]'"
+    wait_until(lambda: database.query(jobs) == [(["items"],)])
+    assert not answered()["customers"]
+    database.execute("UPDATE qbo.sync_state SET last_attempt_at_utc = now() - interval '3 min'")
+    wait_until(lambda: sorted(database.query(jobs)) == [(["customers"],), (["items"],)])
+
+    dead = "UPDATE qbo.accounts SET state = 'needs_reauth', reason = 'gone'"
+    database.execute(dead)
+    deliver(server, event(3, realm, "item"), event(4, "9", "customer"))
+    taken = "SELECT event_id FROM qbo.webhook_events WHERE processed_at_utc IS NULL"
+    wait_until(lambda: database.query(taken) == [("event 3",)])
+    database.execute("UPDATE qbo.accounts SET state = 'active', reason = NULL")
+    wait_until(lambda: database.query(taken) == [])
