@@ -96,7 +96,12 @@ impl Service {
         };
         let syncer = Arc::new(Syncer::open(&app).await?);
         let sink = PostgresSink::connect(&app.settings.postgres()?, DEFAULT_SCHEMA, CONNECTIONS).await?;
-        Ok(Self { app, syncer, sink, entities: kept.iter().map(|entity| entity.name.to_owned()).collect() })
+        Ok(Self {
+            app: syncer.app().clone(),
+            syncer,
+            sink,
+            entities: kept.iter().map(|entity| entity.name.to_owned()).collect(),
+        })
     }
 
     /// Syncs each company once in an interval, until it is stopped ([`App::sync_every`]).

@@ -139,10 +139,11 @@ class Mage:
     def triggers(self, pipeline: str) -> list[dict]:
         return yaml.safe_load(self.triggers_file(pipeline).read_text())["triggers"]
 
-    def activate(self, pipeline: str, **variables: object) -> None:
-        """Make the pipeline's trigger active in its file, as a user does."""
+    def activate(self, pipeline: str, *, interval: str | None = None, **variables: object) -> None:
+        """Make the pipeline's trigger active in its file, as a user does; perhaps with another interval."""
         [trigger] = self.triggers(pipeline)
         trigger |= {"status": "active", "variables": trigger["variables"] | variables}
+        trigger["schedule_interval"] = interval or trigger["schedule_interval"]
         self.triggers_file(pipeline).write_text(yaml.safe_dump({"triggers": [trigger]}, sort_keys=False))
 
     def schedule(self, pipeline: str) -> dict:

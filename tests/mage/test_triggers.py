@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from conftest import PIPELINES, RANGE
@@ -56,3 +57,25 @@ def test_three_triggers_at_once_share_one_refresh_and_end_with_their_runs(mage, 
     logged = "".join(path.read_text() for path in mage.data.rglob("*.log")) + mage.log.read_text()
     for name in ("QBO_CLIENT_SECRET", "QBO_REFRESH_TOKEN"):
         assert qbo.environment[name] not in logged
+
+
+def test_the_trigger_of_the_sync_fires_again_and_again(mage, qbo, database):
+    pipeline = "qb_incremental_sync"
+    [trigger] = mage.triggers(pipeline)
+    assert (trigger["schedule_interval"], trigger["status"]) == ("*/5 * * * *", "inactive")
+    # Five minutes are long for a test.
+    mage.activate(pipeline, interval="* * * * *")
+    mage.start()
+
+    def completed(count: int) -> bool:
+        statuses = [run["status"] for run in mage.runs(pipeline)]
+        assert "failed" not in statuses
+        return statuses.count("completed") >= count
+
+    eventually("the first sync", lambda: completed(1))
+    assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(600,)]
+    deleted = qbo.delete("Invoice", "oldest", at=(datetime.now(timezone.utc) - timedelta(minutes=1)).isoformat())
+    eventually("the second sync", lambda: completed(2))
+    assert database.query("SELECT id FROM raw.qb_invoices WHERE deleted_at_utc IS NOT NULL") == [(deleted,)]
+    # It stays as it is, to fire again.
+    assert (mage.triggers(pipeline)[0]["status"], mage.schedule(pipeline)["status"]) == ("active", "active")

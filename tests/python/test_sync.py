@@ -34,7 +34,17 @@ def test_the_command_keeps_in_step(run, qbo, database):
     assert run("sync", QBO_REALM_ID=None).returncode == 2
 
 
-def test_sync_from_python(qbo, database):
+def test_a_token_that_was_replaced_is_kept_though_no_store_is_named(run, database):
+    with qbo_rs.sandbox(customers=5, items=5, invoices=5, others=0, rotate_after_s=0) as sandbox:
+        environment = sandbox.environment
+        assert run("sync", "items", QBO_TOKEN_STORE=None, **environment).returncode == 0
+        sandbox.control("expire-tokens")
+        again = run("sync", "items", QBO_TOKEN_STORE=None, **environment)
+        assert again.returncode == 0, again.stderr
+    assert database.query("SELECT state FROM qbo.accounts") == [("active",)]
+
+
+def test_sync_from_python(qbo, database, tmp_path):
     settings = keywords(qbo) | database.settings
     report = qbo_rs.sync("invoices", **settings)
     assert report.ok
@@ -46,4 +56,4 @@ def test_sync_from_python(qbo, database):
     assert qbo_rs.SyncReport.from_dict(report.to_dict()) == report
     assert database.query(f"SELECT count(*) FROM raw.qb_invoices WHERE id = '{edited}'") == [(1,)]
     with pytest.raises(qbo_rs.ConfigError, match="QBO_REALM_ID"):
-        qbo_rs.sync(**{**settings, "realm_id": ""})
+        qbo_rs.sync(**{**settings, "realm_id": "", "token_store": tmp_path / "tokens.json"})

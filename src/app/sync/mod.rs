@@ -86,12 +86,18 @@ impl App {
 }
 
 impl Syncer {
+    /// Where the settings name no place for tokens they live in the database, which is there: what runs for days must not lose
+    /// one that was replaced.
     pub async fn open(app: &App) -> Result<Self> {
+        let mut app = app.clone();
+        if app.settings.oauth()?.token_home == TokenHome::Memory {
+            app.settings.set("QBO_TOKEN_STORE", "postgres")?;
+        }
         let config = app.settings.qbo_of("any")?;
         let sink = PostgresSink::connect(&app.settings.postgres()?, DEFAULT_SCHEMA, CONNECTIONS).await?;
         sink.prepare_operations().await?;
         let home = Home::open(&app.settings, &config.oauth, TOKEN_CONNECTIONS).await?;
-        Ok(Self { app: app.clone(), sink, home, schemas: Mutex::default() })
+        Ok(Self { app, sink, home, schemas: Mutex::default() })
     }
 
     pub async fn sync(&self, request: &SyncRequest) -> Result<SyncReport> {
@@ -119,13 +125,14 @@ impl Syncer {
         }
     }
 
+    /// The app, with a place for tokens.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
     /// The connections that are stored.
     pub async fn accounts(&self) -> Result<Vec<StoredAccount>> {
-        let config = self.app.settings.qbo_of("any")?;
-        match config.oauth.token_home {
-            TokenHome::Memory => Ok(Vec::new()),
-            TokenHome::File(_) | TokenHome::Postgres => self.home.accounts(&config).await,
-        }
+        self.home.accounts(&self.app.settings.qbo_of("any")?).await
     }
 
     /// How they stand.
