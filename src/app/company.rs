@@ -150,6 +150,14 @@ impl Watch {
         Ok(reason.map(|reason| Error::Unauthenticated { reason, trace: Trace::refused_grant() }))
     }
 
+    /// Whether there is any token for the company.
+    ///
+    /// # Errors
+    /// What is missing, if not.
+    pub async fn has_token(&self) -> Result<()> {
+        self.issuer.has_token().await
+    }
+
     pub async fn report(&self) -> Option<ConnectionReport> {
         let connection = self.issuer.connection().await.ok().flatten()?;
         Some(ConnectionReport {

@@ -125,17 +125,17 @@ impl Service {
         self.sink.job_counts().await.map(|_| ())
     }
 
-    /// Puts a sync into the queue. The same key names the same job.
+    /// Puts a sync into the queue. The same key names the same job; none is returned if it named another one before.
     ///
     /// # Errors
     /// [`Error::Config`] if an entity is unknown; those of the database.
-    pub async fn enqueue_sync(&self, job: &SyncJob, key: Option<&str>) -> Result<Job> {
+    pub async fn enqueue_sync(&self, job: &SyncJob, key: Option<&str>) -> Result<Option<Job>> {
         if !job.entities.is_empty() {
             self.app.registry.select(&job.entities)?;
         }
         let request = serde_json::to_value(job).map_err(|e| Error::Internal(e.to_string()))?;
         let job = self.sink.enqueue(&request, key).await?;
-        job.ok_or_else(|| Error::Internal("the job is gone".into()))
+        Ok(job.filter(|job| job.request == request))
     }
 
     /// A job.

@@ -49,7 +49,8 @@ pub(super) fn run(app: &App, arguments: &ServeArguments) -> Result<i32> {
             .run(async {
                 super::stop_signal().await;
             })
-            .await
+            .await;
+        Ok(())
     };
     super::run_to_end(serving).map(|()| OK)
 }

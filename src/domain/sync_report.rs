@@ -84,7 +84,7 @@ impl EntitySync {
 pub struct AccountSync {
     /// The company.
     pub realm_id: String,
-    /// Where its records are.
+    /// Where its records are; empty: nowhere yet.
     pub schema: String,
     /// How it ended.
     pub status: AccountStatus,

@@ -53,6 +53,17 @@ impl<S: TokenStore> Authorizer<S> {
         self.store.load().await
     }
 
+    /// Whether there is any refresh token. Nothing is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names what is missing; those of the store.
+    pub async fn has_token(&self) -> Result<()> {
+        match self.store.load().await? {
+            None if self.configured.is_none() => Err(self.no_token()),
+            _ => Ok(()),
+        }
+    }
+
     /// Why nothing can be had before a person has connected the company again, if that is so. Nothing is asked for.
     ///
     /// # Errors

@@ -48,13 +48,25 @@ fn key_of(header: &str, is_page: bool) -> Option<String> {
     String::from_utf8(pair).ok()?.split_once(':').map(|(_, key)| key.to_owned())
 }
 
-/// Keeps out what another site makes a browser send.
-pub(super) async fn same_site(request: Request, next: Next) -> Response {
-    if is_own_site(request.headers()) {
+/// Keeps out what another site makes a browser send. Without a key that includes whatever names this machine otherwise than by its
+/// own name: a site whose name was made to lead here would be the same site to the browser.
+pub(super) async fn same_site(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    if is_own_site(headers) && (state.key.is_some() || names_this_machine(headers)) {
         next.run(request).await
     } else {
-        failure(StatusCode::FORBIDDEN, "another site may not ask for this")
+        failure(StatusCode::FORBIDDEN, "another site may not ask for this; behind a proxy, set QBO_API_KEY")
     }
+}
+
+fn names_this_machine(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
 fn is_own_site(headers: &HeaderMap) -> bool {

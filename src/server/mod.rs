@@ -1,5 +1,6 @@
 //! `qbo-rs serve`: the HTTP API, the workers behind it, and what guards the door.
 
+mod connections;
 mod guard;
 mod metrics;
 mod page;
@@ -96,10 +97,7 @@ impl Server {
 
     /// Serves until `stop` ends; then answers what was asked, and ends what is worked on: what is committed stays, and another
     /// process goes on with it.
-    ///
-    /// # Errors
-    /// If serving ends by itself.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) {
         let Self { listener, state, options } = self;
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -114,15 +112,14 @@ impl Server {
             tasks.spawn(keep_in_step(state.clone(), interval, stopped));
         }
         let app = routes::router(state);
-        let served = axum::serve(listener, app).with_graceful_shutdown(async move {
+        let stop = async move {
             stop.await;
             let _ = stopping.send(true);
-        });
-        let outcome = served.await.map_err(|e| Error::Internal(format!("serving: {e}")));
+        };
+        connections::serve(listener, app, stop).await;
         // Within this time all of them hear that they are to end, and give back what they have.
         let _ = tokio::time::timeout(LAST_WORDS, async { while tasks.join_next().await.is_some() {} }).await;
         tasks.shutdown().await;
-        outcome
     }
 }
 

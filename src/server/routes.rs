@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
@@ -39,7 +39,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/metrics", get(show_metrics))
         .route("/", get(page::show))
         .route_layer(from_fn_with_state(state.clone(), guard::authenticate))
-        .route_layer(from_fn(guard::same_site));
+        .route_layer(from_fn_with_state(state.clone(), guard::same_site));
     Router::new()
         .route("/healthz", get(|| async { answer(StatusCode::OK, &json!({"status": "ok"})) }))
         .route("/readyz", get(ready))
@@ -165,7 +165,8 @@ async fn sync(Shared(state): App, headers: HeaderMap, body: Bytes) -> Response {
         return failure(StatusCode::BAD_REQUEST, "accounts: realm ids, which are digits");
     }
     match state.service.enqueue_sync(&asked, key).await {
-        Ok(job) => {
+        Ok(None) => failure(StatusCode::CONFLICT, "Idempotency-Key: it was used before, for something else"),
+        Ok(Some(job)) => {
             let place = format!("/api/qbo/jobs/{}", job.job_id);
             ([(header::LOCATION, place)], answer(StatusCode::ACCEPTED, &job)).into_response()
         }

@@ -58,6 +58,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("pyo3", &["python"]),
     ("clap", &["cli"]),
     ("axum", &["cli", "sandbox", "server"]),
+    ("hyper", &["server"]),
     ("tokio_postgres", &["postgres", "shared_state", "sink", "token_store", "demo"]),
     ("reqwest", &["http", "oauth", "source", "config", "cli", "sandbox"]),
 ];

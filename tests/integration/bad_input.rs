@@ -9,7 +9,7 @@ use qbo_rs::error::Error;
 use qbo_rs::port::NoProgress;
 use qbo_rs::sandbox::Sandbox;
 
-use crate::support::{Database, app, small_sandbox, whole_range};
+use crate::support::{Database, app, assert_complete, small_sandbox, whole_range};
 
 fn app_with(settings: Settings) -> App {
     App { settings, registry: EntityRegistry::default(), progress: Arc::new(NoProgress) }
@@ -166,5 +166,45 @@ async fn a_dry_run_sends_nothing_and_makes_nothing() {
     }
     assert_nothing_was_sent(&sandbox);
     assert_eq!(database.number("SELECT count(*) FROM pg_namespace WHERE nspname IN ('raw', 'qbo')").await, 0);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistyped_company_does_not_keep_the_schema_and_one_with_records_does() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let right = app(&sandbox, &database);
+    let mut wrong = right.clone();
+    wrong.settings.set("QBO_REALM_ID", "12").unwrap();
+    let items = whole_range(&["items"], "month", 1000);
+    assert!(!wrong.backfill(&items).await.unwrap().is_complete());
+    assert_eq!(database.number("SELECT count(*) FROM qbo.schema_realms WHERE realm_id = '12'").await, 1);
+    assert_complete(&right.backfill(&items).await.unwrap());
+    assert_eq!(database.rows("raw.qb_items").await.len(), 40);
+    let refused = wrong.backfill(&items).await.unwrap_err().to_string();
+    assert!(refused.contains("holds company"), "{refused}");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_committed_into_a_schema_that_was_given_to_another_company_meanwhile() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    sandbox.control("fault", r#"{"fault": "slow", "on": "query", "ms": 1500, "times": 1}"#).unwrap();
+    let items = whole_range(&["items"], "year", 1000);
+    let elsewhere = async {
+        let bound = "SELECT count(*) FROM pg_tables WHERE schemaname = 'qbo' AND tablename = 'schema_realms'";
+        while database.number(bound).await == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        while database.number("SELECT count(*) FROM qbo.windows").await == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        database.client.batch_execute("UPDATE qbo.schema_realms SET realm_id = '12'").await.unwrap();
+    };
+    let (report, ()) = tokio::join!(app.backfill(&items), elsewhere);
+    let windows = report.unwrap().runs.remove(0).windows;
+    assert!(windows.iter().all(|window| window.error.as_ref().is_some_and(|error| error.contains("another company"))));
+    assert_eq!(database.rows("raw.qb_items").await, []);
+    assert_eq!(database.number("SELECT count(*) FROM qbo.windows WHERE committed_at_utc IS NOT NULL").await, 0);
     database.drop().await;
 }

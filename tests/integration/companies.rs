@@ -95,7 +95,7 @@ const SYNCED: [(&str, &str); 7] = [
 struct Running {
     url: String,
     stop: tokio::sync::oneshot::Sender<()>,
-    ended: tokio::task::JoinHandle<qbo_rs::error::Result<()>>,
+    ended: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
@@ -119,7 +119,7 @@ impl Running {
 
     async fn stop(self) {
         self.stop.send(()).unwrap();
-        tokio::time::timeout(Duration::from_secs(30), self.ended).await.unwrap().unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(30), self.ended).await.unwrap().unwrap();
     }
 }
 

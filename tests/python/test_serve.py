@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import signal
+import socket
 import subprocess
 import urllib.error
 import urllib.parse
@@ -86,6 +87,43 @@ def test_metrics_are_those_of_what_was_done(serve, qbo):
     assert values["qbo_requests_total", "200", "token"] == token["200"] == 1
     assert values["qbo_request_seconds_count", "data"] == sum(total.values())
     assert values["qbo_requests_last_minute", realm] >= sum(total.values()) - 1
+
+
+def test_a_key_names_one_request_and_a_company_that_there_is_not_leaves_nothing(serve, database):
+    server = serve("items")
+    first = server.call("POST", "/api/qbo/sync/", {"entities": ["items"]}, Idempotency_Key="a")[1]["job_id"]
+    status, refused = server.call("POST", "/api/qbo/sync/", {"entities": ["customers"]}, Idempotency_Key="a")
+    assert (status, "used before" in refused["error"]) == (409, True)
+    job = server.ended(server.call("POST", "/api/qbo/sync/", {"accounts": ["12"]})[1]["job_id"])
+    assert job["status"] == "failed"
+    assert "holds no token of company 12" in job["error"]
+    assert server.ended(first)["status"] == "done"
+    assert database.query("SELECT schema_name FROM qbo.schema_realms") == [("raw",)]
+    assert database.query("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'raw%'") == [(1,)]
+
+
+def test_without_a_key_only_this_machine_is_answered_by_its_own_name(serve):
+    server = serve("--workers", "0")
+    port = server.url.rsplit(":", 1)[1]
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}", "LOCALHOST"):
+        assert server.call("GET", "/api/qbo/sync/status/", Host=host)[0] == 200
+    # A name that its owner has made to lead to this machine.
+    for host in (f"elsewhere.example:{port}", f"127.0.0.1.elsewhere.example:{port}", "localhost.example", ""):
+        assert server.call("GET", "/api/qbo/sync/status/", Host=host)[0] == 403
+    behind_a_proxy = serve("--workers", "0", QBO_API_KEY="key")
+    behind_a_proxy.key = "key"
+    assert behind_a_proxy.call("GET", "/api/qbo/sync/status/", Host="qbo.example")[0] == 200
+
+
+def test_who_asks_for_nothing_is_let_go(serve):
+    server = serve("--workers", "0")
+    host, port = server.url.removeprefix("http://").split(":")
+    for beginning in (b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"):
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(beginning)
+            # Whatever it is told, it is over before anybody's patience ends.
+            while connection.recv(1000):
+                pass
 
 
 REDIRECT = "http://127.0.0.1:1/callback"

@@ -13,12 +13,12 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Mutex;
 
 use self::account::Account;
-use super::company::{Company, Home};
+use super::company::{Company, Home, Source, Watch};
 use super::{AccountReport, App};
 use crate::config::TokenHome;
 use crate::domain::{AccountStatus, AccountSync, EntitySpec, EntitySync, PageSize, SyncReport};
 use crate::error::{Error, Result};
-use crate::port::{Meter, Source};
+use crate::port::{Meter, Source as _};
 use crate::sink::postgres::{DEFAULT_SCHEMA, PostgresSink, SyncOutcome};
 use crate::token_store::Account as StoredAccount;
 
@@ -158,17 +158,29 @@ impl Syncer {
         AccountSync { realm_id: realm_id.to_owned(), schema, status, error, requests, duration_ms, entities }
     }
 
-    async fn prepared_sink(
+    /// The company, and where its records go. Where there is not even a token for it, it is given no schema: there may be no such
+    /// company.
+    async fn open_account(
         &self,
         realm_id: &str,
         entities: &[EntitySpec],
         schema: &mut String,
-    ) -> Result<PostgresSink> {
+    ) -> Result<(Arc<Source>, Watch, PostgresSink)> {
+        let mut settings = self.app.settings.clone();
+        if settings.realm_id()?.as_deref() != Some(realm_id) {
+            // That token is another company's.
+            settings.set("QBO_REFRESH_TOKEN", "")?;
+        }
+        let mut config = settings.qbo_of(realm_id)?;
+        // There will be a next sync soon: a company that does not answer is not waited for as long as in a backfill.
+        config.oauth.retry.most_elapsed = config.oauth.retry.most_elapsed.min(PATIENCE);
         let _one_at_a_time = self.schemas.lock().await;
+        let (source, watch) = Company::open_at(&self.home, &config, &self.app.progress).await?.into_parts();
+        watch.has_token().await?;
         *schema = self.sink.schema_for(realm_id).await?;
         let sink = self.sink.for_sync(schema)?;
         sink.prepare(realm_id, entities).await?;
-        Ok(sink)
+        Ok((source, watch, sink))
     }
 
     async fn try_account(
@@ -178,21 +190,12 @@ impl Syncer {
         page_size: PageSize,
         schema: &mut String,
     ) -> Result<(u64, Vec<EntitySync>)> {
-        let sink = Arc::new(self.prepared_sink(realm_id, entities, schema).await?);
-        let mut settings = self.app.settings.clone();
-        if settings.realm_id()?.as_deref() != Some(realm_id) {
-            // That token is another company's.
-            settings.set("QBO_REFRESH_TOKEN", "")?;
-        }
-        let mut config = settings.qbo_of(realm_id)?;
-        // There will be a next sync soon: a company that does not answer is not waited for as long as in a backfill.
-        config.oauth.retry.most_elapsed = config.oauth.retry.most_elapsed.min(PATIENCE);
-        let progress = self.app.progress.clone();
-        let (source, watch) = Company::open_at(&self.home, &config, &progress).await?.into_parts();
+        let (source, watch, sink) = self.open_account(realm_id, entities, schema).await?;
         if let Some(error) = watch.needs_reauth().await? {
             // Whoever is asked would say no again.
             return Err(error);
         }
+        let (sink, progress) = (Arc::new(sink), self.app.progress.clone());
         let account = Account { realm_id, source, sink, page_size, meter: Meter::default(), progress };
         account.sink.sync_waits(realm_id, entities).await?;
         let outcome = match account.source.prepare().await {

@@ -167,6 +167,21 @@ fn upgrade_failed(error: tokio_postgres::Error) -> Error {
     }
 }
 
+/// Binds a schema anew of whose company nothing was ever committed: a realm id that was mistyped must not keep it. Commits look
+/// at the binding, and wait for this.
+async fn take_over(client: &impl GenericClient, schema: &str, realm_id: &str) -> Result<bool> {
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&schema, Type::TEXT), (&realm_id, Type::TEXT)];
+    let committed = "SELECT 1 FROM qbo.windows WHERE schema_name = $1 AND committed_at_utc IS NOT NULL LIMIT 1";
+    if !client.query_typed(committed, &parameters[..1]).await.map_err(database_error)?.is_empty() {
+        return Ok(false);
+    }
+    execute(client, "LOCK TABLE qbo.windows IN SHARE ROW EXCLUSIVE MODE").await?;
+    let rebind = "UPDATE qbo.schema_realms SET realm_id = $2 WHERE schema_name = $1 AND NOT EXISTS (SELECT FROM qbo.windows \
+                  WHERE schema_name = $1 AND committed_at_utc IS NOT NULL) RETURNING 1";
+    let rebound = client.query_typed(rebind, &parameters).await.map_err(database_error)?;
+    Ok(!rebound.is_empty())
+}
+
 /// The first load binds a schema to its company; any other company is refused, since ids of two companies collide.
 async fn bind_realm(client: &impl GenericClient, schema: &str, realm_id: &str) -> Result<()> {
     let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&schema, Type::TEXT), (&realm_id, Type::TEXT)];
@@ -175,7 +190,7 @@ async fn bind_realm(client: &impl GenericClient, schema: &str, realm_id: &str) -
     let select = "SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $1";
     let rows = client.query_typed(select, &parameters[..1]).await.map_err(database_error)?;
     let bound: String = rows.first().map_or_else(|| realm_id.to_owned(), |row| row.get(0));
-    if bound == realm_id {
+    if bound == realm_id || take_over(client, schema, realm_id).await? {
         return Ok(());
     }
     let reason = format!(

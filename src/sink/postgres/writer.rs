@@ -130,7 +130,7 @@ impl PostgresWriter {
     async fn write_ledger(&self, transaction: &Transaction, summary: ReadSummary, counts: LoadCounts) -> Result<()> {
         let WindowOpening { realm_id, entity, window, run_id } = &self.opening;
         let number = |count: u64| count as i64;
-        transaction
+        let written = transaction
             .query(
                 WRITE_LEDGER,
                 &[
@@ -160,8 +160,11 @@ impl PostgresWriter {
                     (&self.rejects.requests, Type::TEXT_ARRAY),
                 ],
             )
-            .await
-            .map(|_| ())
+            .await?;
+        match written.is_empty() {
+            true => Err(Error::config("schema", format!("'{}' was given to another company meanwhile", self.schema))),
+            false => Ok(()),
+        }
     }
 }
 
@@ -349,7 +352,8 @@ WITH pages AS (
 )
 SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM merged";
 
-/// The ledger row, and the window's rejects in place of earlier ones: one statement, so that an empty window costs one.
+/// The ledger row, and the window's rejects in place of earlier ones: one statement, so that an empty window costs one. None is
+/// written where the schema has become another company's meanwhile.
 const WRITE_LEDGER: &str = "
 WITH gone AS (
     DELETE FROM qbo.rejects WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
@@ -364,10 +368,12 @@ WITH gone AS (
 )
 INSERT INTO qbo.windows (schema_name, realm_id, entity, window_start_utc, window_end_utc, run_id, read_until_utc, pages,
     rows, inserted, updated, unchanged, rejected, requests, retries, bytes, extract_ms, load_ms, status, committed_at_utc)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 'done', now())
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 'done', now()
+FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2
 ON CONFLICT (schema_name, realm_id, entity, window_start_utc, window_end_utc) DO UPDATE SET
     run_id = EXCLUDED.run_id, read_until_utc = EXCLUDED.read_until_utc, pages = EXCLUDED.pages, rows = EXCLUDED.rows,
     inserted = EXCLUDED.inserted, updated = EXCLUDED.updated, unchanged = EXCLUDED.unchanged,
     rejected = EXCLUDED.rejected, requests = EXCLUDED.requests, retries = EXCLUDED.retries, bytes = EXCLUDED.bytes,
     extract_ms = EXCLUDED.extract_ms, load_ms = EXCLUDED.load_ms, status = 'done', error = NULL,
-    committed_at_utc = now()";
+    committed_at_utc = now()
+RETURNING 1";
