@@ -52,6 +52,23 @@ def test_a_job_that_is_cancelled_ends_and_leaves_what_is_committed(serve, slow_q
     assert database.query("SELECT status, count(*) FROM qbo.jobs GROUP BY 1") == [("cancelled", 2)]
 
 
+def test_a_process_that_wakes_up_after_its_job_was_taken_over_lets_it_go(serve, slow_qbo, database):
+    sleeper = serve("--workers", "1", **slow_qbo.environment)
+    job_id = sleeper.call("POST", "/api/qbo/sync/", {"entities": ["invoices"]})[1]["job_id"]
+    wait_until(lambda: reads(slow_qbo) >= 1)
+    sleeper.process.send_signal(signal.SIGSTOP)
+    other = serve(**slow_qbo.environment)
+    done = other.ended(job_id)
+    assert (done["status"], done["attempts"]) == ("done", 2)
+    other.stop()
+    sleeper.process.send_signal(signal.SIGCONT)
+    # It has one worker, which is free again.
+    following = sleeper.call("POST", "/api/qbo/sync/", {"entities": ["items"]})[1]["job_id"]
+    assert sleeper.ended(following)["status"] == "done"
+    assert sleeper.call("GET", f"/api/qbo/jobs/{job_id}")[1] == done
+    assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(3000,)]
+
+
 def test_a_service_that_is_stopped_gives_its_job_back_at_once(serve, slow_qbo, database):
     first = serve(**slow_qbo.environment)
     job_id = first.call("POST", "/api/qbo/sync/", {"entities": ["invoices"]})[1]["job_id"]
