@@ -409,7 +409,8 @@ fn tell_what_is_skipped(entity: &str, left: &[Window], skipped: &[Window]) {
 }
 
 fn plan(entity: EntitySpec, windows: Vec<Window>, skipped: Vec<WindowReport>, page_size: PageSize) -> Plan {
-    Plan { entity, windows, skipped, read_from: None, page_size, concurrency: DEFAULT_CONCURRENCY, is_strict: false }
+    let concurrency = DEFAULT_CONCURRENCY;
+    Plan { entity, windows, skipped, read_from: None, page_size, concurrency, is_strict: false, is_quiet: false }
 }
 
 /// A report in which every window that would be read is skipped.

@@ -55,6 +55,8 @@ pub struct Plan {
     pub concurrency: usize,
     /// Each window has requests of its own, even if it turns out to be empty.
     pub is_strict: bool,
+    /// What turns out to be empty is not told at the level of news: it is looked at again and again.
+    pub is_quiet: bool,
 }
 
 /// How many windows are in flight unless told otherwise: enough to hide the latency of one request behind

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use log::{error, info, warn};
+use log::{Level, error, log, warn};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -77,7 +77,7 @@ pub async fn run<S: Source, K: Sink>(
     progress.run_finished(entity);
     let millis = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
     let report = RunReport::new(entity, source.realm_id(), run_id, reports, millis);
-    log_run(K::PHASE, &report);
+    log_run(K::PHASE, &report, level(plan.is_quiet, report.totals.rows));
     if let Err(error) = sink.run_finished(&report).await {
         warn!(phase = K::PHASE, event = "run_not_recorded", entity; "{error}");
     }
@@ -116,6 +116,7 @@ struct Run {
     idle: Arc<AtomicUsize>,
     outstanding: BTreeSet<Window>,
     stopped_by: Option<String>,
+    is_quiet: bool,
 }
 
 impl Run {
@@ -128,6 +129,7 @@ impl Run {
             idle: Arc::default(),
             outstanding: plan.windows.iter().copied().collect(),
             stopped_by: None,
+            is_quiet: plan.is_quiet,
         }
     }
 
@@ -152,7 +154,7 @@ impl Run {
                 }
                 self.outstanding.remove(&report.window());
                 progress.window_finished(entity, &report);
-                log_window(K::PHASE, entity, &report);
+                log_window(K::PHASE, entity, &report, level(self.is_quiet, report.rows));
                 reports.push(report);
             }
         }
@@ -182,7 +184,12 @@ fn failed(window: Window, error: String) -> WindowReport {
     WindowReport { error: Some(error), ..WindowReport::empty(window, WindowStatus::Failed) }
 }
 
-fn log_window(phase: &str, entity: &str, window: &WindowReport) {
+/// What is empty is no news where it is looked at again and again.
+fn level(is_quiet: bool, rows: u64) -> Level {
+    if is_quiet && rows == 0 { Level::Debug } else { Level::Info }
+}
+
+fn log_window(phase: &str, entity: &str, window: &WindowReport, level: Level) {
     let (start, end) = (format_instant(window.start), format_instant(window.end));
     if let Some(reason) = &window.error {
         error!(phase, event = "window_failed", entity, window_start = start.as_str(), window_end = end.as_str(),
@@ -197,7 +204,7 @@ fn log_window(phase: &str, entity: &str, window: &WindowReport) {
                 window.rows, window.inserted, window.updated, window.unchanged
             ),
         };
-        info!(phase, event = "window_done", entity, window_start = start.as_str(), window_end = end.as_str(),
+        log!(level, phase, event = "window_done", entity, window_start = start.as_str(), window_end = end.as_str(),
             pages = window.pages, rows = window.rows, inserted = window.inserted, updated = window.updated,
             unchanged = window.unchanged, rejected = window.rejected, requests = window.requests,
             retries = window.retries, duration_ms = window.duration_ms;
@@ -205,9 +212,9 @@ fn log_window(phase: &str, entity: &str, window: &WindowReport) {
     }
 }
 
-fn log_run(phase: &str, run: &RunReport) {
+fn log_run(phase: &str, run: &RunReport, level: Level) {
     let (entity, totals) = (run.entity.as_str(), &run.totals);
-    info!(phase, event = "run_finished", entity, run_id = run.run_id.as_str(), windows = totals.windows,
+    log!(level, phase, event = "run_finished", entity, run_id = run.run_id.as_str(), windows = totals.windows,
         pages = totals.pages, rows = totals.rows, inserted = totals.inserted, updated = totals.updated,
         unchanged = totals.unchanged, rejected = totals.rejected, requests = totals.requests,
         retries = totals.retries, duration_ms = totals.duration_ms;

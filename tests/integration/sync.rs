@@ -95,9 +95,12 @@ async fn more_changes_than_an_answer_holds_and_more_time_than_it_looks_back_are_
     let at = seconds_ago(35 * 86_400);
     change(&sandbox, "delete", json!({"entity": "Invoice", "id": "newest", "at": at}));
     change(&sandbox, "edit", json!({"entity": "Customer", "id": "oldest", "at": at}));
+    let asked = || change(&sandbox, "stats", json!({}))["requests"]["cdc"]["200"].as_u64();
+    let before = asked();
     let report = app.sync(&everything(&[])).await.unwrap();
     let invoices_then = entity(the_one(&report), "invoices");
     assert!(invoices_then.reconciled && invoices_then.deleted == 1 && invoices_then.via == Way::Query);
+    assert_eq!(asked(), before, "nobody is asked who cannot know");
     assert_in_step(&sandbox, &database).await;
 
     let invoices: Vec<String> = truth(&sandbox, "Invoice").into_iter().map(|(id, _)| id).collect();
@@ -150,6 +153,23 @@ async fn a_sync_goes_on_from_a_backfill_and_finds_what_was_deleted_since() {
         schema: "raw".to_owned(),
     };
     assert!(app.verify(&request).await.unwrap().is_ok());
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_no_ledger_knows_of_are_compared_too() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    app.backfill(&whole_range(&["items"], "year", 1000)).await.unwrap();
+    // As a table that was filled by other means, and not looked at for long.
+    let statement = "DELETE FROM qbo.windows; UPDATE raw.qb_items SET id = 'gone' WHERE id = \
+                     (SELECT min(id) FROM raw.qb_items)";
+    database.client.batch_execute(statement).await.unwrap();
+    let report = app.sync(&everything(&["items"])).await.unwrap();
+    let items = entity(the_one(&report), "items");
+    assert!(items.reconciled && items.deleted == 1 && items.inserted == 1, "{items:?}");
+    let gone = "SELECT count(*) FROM raw.qb_items WHERE id = 'gone' AND deleted_at_utc IS NOT NULL";
+    assert_eq!(database.number(gone).await, 1);
     database.drop().await;
 }
 

@@ -40,9 +40,12 @@ def page(mage):
 
 def test_variables_are_set_the_pipeline_runs_and_its_counts_are_read(mage, page, database):
     page.goto(f"{mage.url}/pipelines/{PIPELINE}/triggers")
+    # The page is there before what it knows of the pipeline.
+    page.get_by_text("invoice_trigger").first.wait_for()
     page.get_by_role("button", name="Run@once").click()
     page.get_by_role("button", name="Run now").wait_for()
     values = page.get_by_placeholder("Variable value")
+    expect(values).to_have_count(7, timeout=30_000)
     offered = [values.nth(number).input_value() for number in range(values.count() - 1)]
     assert offered == ["2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z", "day", "200", "false", "raw"]
     for number, text in enumerate((*RANGE.values(), "quarter", "0250")):

@@ -33,20 +33,6 @@ def sync_qbo() -> Block:
         )
         failures = []
         for account in report.accounts:
-            deleted = sum(entity.deleted for entity in account.entities)
-            changed = sum(entity.inserted + entity.updated for entity in account.entities)
-            call.log.write(
-                "info" if account.status == "ok" else "error",
-                f"company {account.realm_id}: {account.status}, {changed} changed, {deleted} deleted",
-                phase="sync",
-                event="account_synced",
-                realm_id=account.realm_id,
-                status=account.status,
-                changed=changed,
-                deleted=deleted,
-                requests=account.requests,
-                duration_ms=account.duration_ms,
-            )
             errors = [
                 account.error,
                 *(f"{entity.entity}: {entity.error}" for entity in account.entities if entity.error),

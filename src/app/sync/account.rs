@@ -41,7 +41,7 @@ struct Poll {
     /// Where it stands; none: far behind, or with gaps.
     since: Option<DateTime<Utc>>,
     state: SyncState,
-    /// Nothing of it was ever committed, by whomever.
+    /// Nothing of it is there, by whomever.
     is_new: bool,
 }
 
@@ -173,7 +173,8 @@ impl Account<'_> {
             None => left,
         };
         let plan = plan(entity.clone(), windows, Vec::new(), self.page_size);
-        Ok(Poll { plan: Plan { read_from: since, ..plan }, since, state, is_new: committed.is_empty() })
+        let is_new = committed.is_empty() && self.sink.is_empty(entity).await?;
+        Ok(Poll { plan: Plan { read_from: since, is_quiet: true, ..plan }, since, state, is_new })
     }
 
     /// Of a list, what is called deleted may only have been changed (qbo-facts 4): what is still there is a change.

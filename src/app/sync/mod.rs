@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
+use log::{Level, log};
 use tokio::sync::Mutex;
 
 use self::account::Account;
@@ -155,7 +156,10 @@ impl Syncer {
             }
         };
         let duration_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        AccountSync { realm_id: realm_id.to_owned(), schema, status, error, requests, duration_ms, entities }
+        let account =
+            AccountSync { realm_id: realm_id.to_owned(), schema, status, error, requests, duration_ms, entities };
+        tell(&account);
+        account
     }
 
     /// The company, and where its records go. Where there is not even a token for it, it is given no schema: there may be no such
@@ -216,6 +220,21 @@ impl Syncer {
             _ => outcome.map(|entities| (account.meter.requests(), entities)),
         }
     }
+}
+
+fn tell(account: &AccountSync) {
+    let AccountSync { realm_id, requests, duration_ms, .. } = account;
+    let sum = |of: fn(&EntitySync) -> u64| account.entities.iter().map(of).sum::<u64>();
+    let (changed, deleted) = (sum(|entity| entity.inserted + entity.updated), sum(|entity| entity.deleted));
+    let (level, status) = match account.status {
+        AccountStatus::Ok => (Level::Info, "ok"),
+        AccountStatus::Partial => (Level::Error, "partial"),
+        AccountStatus::Failed => (Level::Error, "failed"),
+        AccountStatus::NeedsReauth => (Level::Error, "needs_reauth"),
+    };
+    let error = account.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+    log!(level, phase = "sync", event = "account_synced", realm_id = realm_id.as_str(), status, changed, deleted, requests,
+        duration_ms; "company {realm_id}: {status}, {changed} changed, {deleted} deleted{error}");
 }
 
 fn status_of(entities: &[EntitySync]) -> AccountStatus {

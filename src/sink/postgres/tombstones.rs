@@ -26,6 +26,17 @@ pub struct Burial<'a> {
 }
 
 impl PostgresSink {
+    /// Whether an entity's table has no row.
+    ///
+    /// # Errors
+    /// [`Error::Database`](crate::error::Error::Database).
+    pub async fn is_empty(&self, entity: &EntitySpec) -> Result<bool> {
+        let table = format!("{}.{}", quote_identifier(&self.schema), quote_identifier(&entity.table()));
+        let statement = format!("SELECT 1 FROM {table} LIMIT 1");
+        let rows = self.connection().await?.query_typed(&statement, &[]).await.map_err(database_error)?;
+        Ok(rows.is_empty())
+    }
+
     /// Writes deletions, and up to when they are known, together; returns how many were new. A record that was never seen,
     /// since it was made and deleted between two syncs, gets a row with what is known of it.
     ///
