@@ -41,11 +41,16 @@ impl ApiKey {
 /// The key in a header: after `Bearer`, or, for the page, as the password of any user, which is what a browser can send. Only for
 /// the page: what a browser remembers it also sends on behalf of other sites.
 fn key_of(header: &str, is_page: bool) -> Option<String> {
-    if let Some(key) = header.strip_prefix("Bearer ") {
-        return Some(key.to_owned());
+    // The scheme in any case (RFC 9110, 11.1).
+    let (scheme, sent) = header.split_once(' ')?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "bearer" => Some(sent.to_owned()),
+        "basic" if is_page => {
+            let pair = String::from_utf8(STANDARD.decode(sent).ok()?).ok()?;
+            pair.split_once(':').map(|(_, key)| key.to_owned())
+        }
+        _ => None,
     }
-    let pair = STANDARD.decode(header.strip_prefix("Basic ").filter(|_| is_page)?).ok()?;
-    String::from_utf8(pair).ok()?.split_once(':').map(|(_, key)| key.to_owned())
 }
 
 /// Keeps out what another site makes a browser send. Without a key that includes whatever names this machine otherwise than by its

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{from_fn_with_state, map_response};
@@ -12,7 +13,7 @@ use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{State, guard, metrics, page, webhooks};
 use crate::app::{RecordRequest, SyncJob};
@@ -27,15 +28,22 @@ type App = Shared<Arc<State>>;
 
 /// Everything that is answered. What tells nothing of a company needs no key.
 pub(super) fn router(state: Arc<State>) -> Router {
-    let api = Router::new()
-        .route("/api/qbo/authorize/", post(authorise))
-        .route("/api/qbo/accounts/", get(accounts))
-        .route("/api/qbo/sync/", post(sync))
-        .route("/api/qbo/sync/status/", get(sync_status))
-        .route("/api/qbo/jobs/{id}", get(job))
-        .route("/api/qbo/jobs/{id}/cancel/", post(cancel))
-        .route("/api/qbo/webhooks/replay/", post(replay))
-        .route("/api/qbo/{entity}/", get(records))
+    let calls = [
+        ("/api/qbo/authorize/", post(authorise)),
+        ("/api/qbo/accounts/", get(accounts)),
+        ("/api/qbo/sync/", post(sync)),
+        ("/api/qbo/sync/status/", get(sync_status)),
+        ("/api/qbo/jobs/{id}", get(job)),
+        ("/api/qbo/jobs/{id}/cancel/", post(cancel)),
+        ("/api/qbo/webhooks/replay/", post(replay)),
+        ("/api/qbo/{entity}/", get(records)),
+    ];
+    let api = calls.into_iter().fold(Router::new(), |router, (path, call)| {
+        let bare = path.trim_end_matches('/');
+        // With and without the slash at the end.
+        router.route(bare, call.clone()).route(&format!("{bare}/"), call)
+    });
+    let api = api
         .route("/metrics", get(show_metrics))
         .route("/", get(page::show))
         .route_layer(from_fn_with_state(state.clone(), guard::authenticate))
@@ -99,7 +107,9 @@ pub(super) fn refused(error: &Error) -> Response {
 }
 
 fn parsed<T: DeserializeOwned>(body: &Bytes) -> Result<T, String> {
-    serde_json::from_slice(body).map_err(|e| format!("the body: {e}"))
+    // Taken at its word, an empty array would be an object without members.
+    let object: serde_json::Map<String, Value> = serde_json::from_slice(body).map_err(|e| format!("the body: {e}"))?;
+    serde_json::from_value(Value::Object(object)).map_err(|e| format!("the body: {e}"))
 }
 
 async fn ready(Shared(state): App) -> Response {
@@ -250,8 +260,13 @@ struct Listing {
 
 const MOST_RECORDS: u16 = 1000;
 
-async fn records(Shared(state): App, Path(entity): Path<String>, listing: Query<Listing>) -> Response {
-    let Query(Listing { realm_id, after, limit, deleted }) = listing;
+type Asked<T> = Result<Query<T>, QueryRejection>;
+
+async fn records(Shared(state): App, Path(entity): Path<String>, listing: Asked<Listing>) -> Response {
+    let Listing { realm_id, after, limit, deleted } = match listing {
+        Ok(Query(listing)) => listing,
+        Err(rejection) => return failure(StatusCode::BAD_REQUEST, &rejection.body_text()),
+    };
     let limit = limit.unwrap_or(100);
     if !(1..=MOST_RECORDS).contains(&limit) {
         return failure(StatusCode::BAD_REQUEST, "limit: 1 to 1000");

@@ -53,8 +53,12 @@ def test_a_sync_is_asked_for_watched_and_its_records_are_read(serve, qbo):
     assert server.call("GET", "/api/qbo/customers/?realm_id=x")[0] == 400
     assert server.call("POST", "/api/qbo/sync/", {"entities": ["nonsense"]})[0] == 400
     assert server.call("POST", "/api/qbo/sync/", {"what": 1})[0] == 400
+    assert server.call("POST", "/api/qbo/sync/", [])[0] == 400
+    too_many = server.call("GET", f"/api/qbo/customers/?realm_id={realm}&limit=100000")
+    assert (too_many[0], "limit" in too_many[1]["error"]) == (400, True)
     assert server.call("GET", "/api/qbo/jobs/none")[0] == 404
     assert server.call("DELETE", "/api/qbo/accounts/")[0] == 405
+    assert server.call("GET", "/api/qbo/sync/status")[1]["entities"] == states
     # Asked to stop, it does.
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(10) == 0
@@ -175,6 +179,8 @@ def test_who_has_no_key_stays_out(serve, environment):
     server.key = None
     basic = "Basic " + base64.b64encode(b"any:a long and secret key").decode()
     assert server.call("POST", "/api/qbo/sync/", {}, Authorization=basic)[0] == 401
+    lower = "bearer a long and secret key"
+    assert server.call("GET", "/api/qbo/accounts/", Authorization=lower)[0] == 200
     server.key = "a long and secret key"
     assert server.call("GET", "/api/qbo/accounts/")[0] == 200
     assert server.call("POST", "/api/qbo/sync/", {}, Origin="https://elsewhere.example")[0] == 403
