@@ -2,6 +2,7 @@
 
 The verbs are :func:`chunk_range`, :func:`extract`, :func:`upsert` and :func:`backfill`, which does all three,
 :func:`verify`, which compares, and :func:`sync`, which keeps in step; those that wait have an ``_async`` twin.
+:func:`records` gives records to a notebook, without a database.
 :func:`sandbox` simulates QuickBooks on this machine. Settings come from the environment, and every one is also a
 keyword: ``QBO_REALM_ID`` is ``realm_id``, ``PG_HOST`` is ``pg_host``.
 
@@ -18,6 +19,7 @@ import warnings
 from qbo_rs import exceptions
 from qbo_rs._core import __version__
 from qbo_rs._core import is_debug_build as _is_debug_build
+from qbo_rs._records import Records, records
 from qbo_rs._sandbox import Sandbox, sandbox
 from qbo_rs._settings import Settings
 from qbo_rs._types import (
@@ -88,6 +90,7 @@ __all__ = [
     "PermissionDeniedError",
     "QboError",
     "RateLimitedError",
+    "Records",
     "Report",
     "RequestCapError",
     "RetriableError",
@@ -112,6 +115,7 @@ __all__ = [
     "exceptions",
     "extract",
     "extract_async",
+    "records",
     "sandbox",
     "sync",
     "sync_async",

@@ -1,0 +1,76 @@
+"""Records for notebooks, and the tables that others make of them."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from itertools import islice
+
+import pytest
+from conftest import keywords
+from service import wait_until
+
+import qbo_rs
+
+RANGE = ("2024-01-01", "2026-01-01")
+
+
+@pytest.fixture
+def company(qbo):
+    return keywords(qbo)
+
+
+def by_id(records) -> dict:
+    return {record["Id"]: record for record in records}
+
+
+def test_each_record_comes_once_and_to_the_digit(qbo, company):
+    invoices = qbo_rs.records("invoices", *RANGE, parse_float=Decimal, **company)
+    assert qbo.stats()["requests"] == {}
+    listed = list(invoices)
+    times = [record["MetaData"]["LastUpdatedTime"] for record in listed]
+    truth = {key: json.loads(text, parse_float=Decimal) for key, text in qbo.truth("Invoice", *RANGE).items()}
+    assert by_id(listed) == truth
+    assert len(listed) == len(truth) == len(times) == 300
+    # Once more, and only so far.
+    assert list(islice(invoices, 3)) == listed[:3]
+    with pytest.raises(qbo_rs.ConfigError, match="invoicez"):
+        next(iter(qbo_rs.records("invoicez", *RANGE, **company)))
+
+
+def test_what_is_edited_during_the_read_comes_once(qbo, company):
+    qbo.fault("slow", on="query", ms=200, times=0)
+    invoices = qbo_rs.records("invoices", *RANGE, page_size=20, **company)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(lambda: list(invoices))
+        wait_until(lambda: qbo.stats()["requests"].get("query", {}).get("200", 0) >= 4)
+        # It was on the first page, and is now on the last.
+        edited = qbo.edit("Invoice", "oldest", at="2025-12-31T23:59:59Z")
+        listed = reading.result(60)
+    truth = {key: json.loads(text) for key, text in qbo.truth("Invoice", *RANGE).items()}
+    assert len(listed) == len(truth)
+    assert by_id(listed)[edited]["SyncToken"] == truth[edited]["SyncToken"]
+    assert by_id(listed) == truth
+
+
+def test_tables_of_others_hold_the_same(qbo, company):
+    customers = qbo_rs.records("customers", *RANGE, **company)
+    truth = {key: json.loads(text) for key, text in qbo.truth("Customer", *RANGE).items()}
+    names = {key: customer["DisplayName"] for key, customer in truth.items()}
+    balances = {key: customer["Balance"] for key, customer in truth.items()}
+    for table, columns in (
+        (customers.to_pandas(), lambda table, name: table[name].tolist()),
+        (customers.to_arrow(), lambda table, name: table.column(name).to_pylist()),
+        (customers.to_polars(), lambda table, name: table[name].to_list()),
+    ):
+        ids = columns(table, "Id")
+        assert dict(zip(ids, columns(table, "DisplayName"), strict=True)) == names
+        assert dict(zip(ids, columns(table, "Balance"), strict=True)) == balances
+    assert qbo_rs.records("customers", "2020-01-01", "2021-01-01", **company).to_arrow().num_rows == 0
+
+
+def test_what_cannot_be_had_is_not_passed_over(qbo, company):
+    qbo.corrupt("Item", "oldest", "processing")
+    with pytest.raises(qbo_rs.IncompleteError, match="1 records were rejected"):
+        list(qbo_rs.records("items", *RANGE, **company))
