@@ -173,7 +173,8 @@ fn status(report: &AuthReport, json: bool) -> Result<i32> {
         return output::json(report).map(|()| code);
     }
     let mut text = match &report.store {
-        None => "QBO_TOKEN_STORE is not set: tokens live as long as a process, and nothing is known of them here\n"
+        None => "QBO_TOKEN_STORE is not set: tokens live as long as a process, and nothing is known of them here; those that \
+                 `sync` and `serve` keep are shown with QBO_TOKEN_STORE=postgres\n"
             .to_owned(),
         Some(place) if report.accounts.is_empty() => {
             format!("{place} holds no connection; `qbo-rs auth login` makes one\n")
