@@ -45,7 +45,7 @@ impl BreakerStatus {
 }
 
 /// The breaker's memory.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Breaker {
     failures: u32,

@@ -169,10 +169,12 @@ impl AdmissionControl {
         let rule = Mutex::new(Some(rule));
         let outcome = Mutex::new(None);
         let run = |text: Option<&str>, now: DateTime<Utc>| {
-            let mut state = State::parse(text);
+            let before = State::parse(text);
+            let mut state = before.clone();
             let rule = lock(&rule).take()?;
             *lock(&outcome) = Some(rule(&mut state, now));
-            Some(state.to_text())
+            // Who only looks writes nothing.
+            (state != before).then(|| state.to_text())
         };
         let change: Change<'_> = Box::new(run);
         match self.shared.update(change).await {
@@ -325,6 +327,22 @@ mod tests {
         assert!(busiest(&sent, Duration::from_secs(1)) <= 10);
         assert!(busiest(&sent, Duration::from_secs(60)) <= 500);
         assert!(sent[799] - sent[0] < Duration::from_secs(100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_looks_writes_nothing() {
+        let home = home();
+        let control = control(Limits::default(), &home);
+        let before = control.traffic().await;
+        assert_eq!((before.requests_last_minute, before.in_flight), (0, 0));
+        let text = |home: &Paused| lock(&home.0).clone();
+        // All that there is to know is which minute and month it is.
+        send(&control, 3).await;
+        let written = text(&home);
+        assert_eq!(control.traffic().await.requests_last_minute, 3);
+        assert_eq!(text(&home), written);
+        sleep(Duration::from_secs(200)).await;
+        assert_eq!(control.traffic().await.requests_last_minute, 0);
     }
 
     #[tokio::test(start_paused = true)]

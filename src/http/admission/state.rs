@@ -68,7 +68,7 @@ pub(super) enum Answer {
 }
 
 /// What all requests to one company share.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct State {
     minute: Option<DateTime<Utc>>,
@@ -84,7 +84,7 @@ pub(super) struct State {
 }
 
 /// Requests of the present minute and of the one before.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Sent {
     minute: i64,
