@@ -15,7 +15,7 @@ def a_minute_ago() -> str:
     return (datetime.now(timezone.utc) - timedelta(minutes=1)).isoformat(timespec="seconds")
 
 
-def test_the_command_keeps_in_step(run, qbo, database):
+def test_the_command_keeps_in_step(run, qbo, database, tmp_path):
     assert run("sync", "customers", "items", QBO_TOKEN_STORE="postgres").returncode == 0
     qbo.delete("Customer", "oldest", at=a_minute_ago())
     again = run("sync", "customers", "items", "--json", QBO_TOKEN_STORE="postgres")
@@ -31,7 +31,9 @@ def test_the_command_keeps_in_step(run, qbo, database):
         refused = run("sync", *wrong)
         assert refused.returncode == 2
         assert refused.stderr.count("\n") == 1
-    assert run("sync", QBO_REALM_ID=None).returncode == 2
+    # A store without a company, and none that is named.
+    nobody = run("sync", QBO_REALM_ID=None, QBO_TOKEN_STORE=str(tmp_path / "tokens.json"))
+    assert (nobody.returncode, "QBO_REALM_ID" in nobody.stderr) == (2, True)
 
 
 def test_a_token_that_was_replaced_is_kept_though_no_store_is_named(run, database):
