@@ -19,7 +19,7 @@ use crate::http::Limits;
 const STYLE: &str = include_str!("page.css");
 /// Takes the place of what is shown when there is something newer, and leaves what is open and where the keyboard is as they were;
 /// without it the page is as it was loaded.
-const SCRIPT: &str = "setInterval(async()=>{try{const a=await fetch(location.href);if(!a.ok)return;\
+const SCRIPT: &str = "setInterval(async()=>{try{if(document.hidden)return;const a=await fetch(location.href);if(!a.ok)return;\
     const d=new DOMParser().parseFromString(await a.text(),'text/html');\
     for(const o of document.querySelectorAll('details')){const n=d.getElementById(o.id);if(n)n.open=o.open}\
     const f=document.activeElement.closest('details');\
