@@ -81,7 +81,7 @@ def test_blocks_run_one_by_one_in_the_editor_and_show_their_tables(mage, page, d
     warning = page.get_by_text("The kernel has restarted")
 
     def dismiss() -> None:
-        page.get_by_text("Close", exact=True).first.click()
+        page.locator("[class*=ModalRoot]").get_by_text("Close", exact=True).last.click()
 
     page.add_locator_handler(warning, dismiss)
     page.goto(f"{mage.url}/pipelines/{PIPELINE}/edit")
