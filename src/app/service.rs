@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sync::Syncer;
 use super::{AccountReport, App, SyncRequest};
-use crate::domain::{PageSize, SyncReport, WebhookEvent, Window, merged};
+use crate::domain::{AccountSync, PageSize, SyncReport, WebhookEvent, Window, merged};
 use crate::error::{Error, Result};
 use crate::http::Limits;
 use crate::port::{Connection, Secret};
@@ -313,11 +313,8 @@ impl Service {
             Some(Ok(report)) => {
                 let value = serde_json::to_value(&report).map_err(|e| Error::Internal(e.to_string()))?;
                 let status = if report.is_ok() { "done" } else { "failed" };
-                let error = report.accounts.iter().find_map(|account| {
-                    let entity = || account.entities.iter().find_map(|entity| entity.error.clone());
-                    account.error.clone().or_else(entity)
-                });
-                self.sink.end_job(job, status, Some(&value), error.as_deref()).await?;
+                let error = report.accounts.iter().find_map(AccountSync::first_error);
+                self.sink.end_job(job, status, Some(&value), error).await?;
                 Ok(Some(report))
             }
             Some(Err(error)) => {

@@ -98,6 +98,14 @@ pub struct AccountSync {
     pub entities: Vec<EntitySync>,
 }
 
+impl AccountSync {
+    /// Why the company is not in step: its own reason, else that of its first entity which failed.
+    pub fn first_error(&self) -> Option<&str> {
+        let of_entities = || self.entities.iter().find_map(|entity| entity.error.as_deref());
+        self.error.as_deref().or_else(of_entities)
+    }
+}
+
 /// Everything a sync did.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct SyncReport {

@@ -52,6 +52,21 @@ def test_a_job_that_is_cancelled_ends_and_leaves_what_is_committed(serve, slow_q
     assert database.query("SELECT status, count(*) FROM qbo.jobs GROUP BY 1") == [("cancelled", 2)]
 
 
+def test_an_entity_is_pending_until_its_turn_comes(serve, qbo):
+    server = serve("customers", "items")
+
+    def statuses() -> set[str]:
+        return {state["status"] for state in server.call("GET", "/api/qbo/sync/status/")[1]["entities"]}
+
+    # The first sync begins with a batch; the next one is a request for the changes of both.
+    for slow, status in (("batch", "pending"), ("cdc", "in_progress")):
+        qbo.fault("slow", on=slow, ms=2000, times=1)
+        job_id = server.call("POST", "/api/qbo/sync/")[1]["job_id"]
+        wait_until(lambda status=status: statuses() == {status}, status)
+        assert server.ended(job_id)["status"] == "done"
+        assert statuses() == {"success"}
+
+
 def test_a_process_that_wakes_up_after_its_job_was_taken_over_lets_it_go(serve, slow_qbo, database):
     sleeper = serve("--workers", "1", **slow_qbo.environment)
     job_id = sleeper.call("POST", "/api/qbo/sync/", {"entities": ["invoices"]})[1]["job_id"]

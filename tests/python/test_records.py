@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from decimal import Decimal
 from itertools import islice
 
@@ -29,10 +30,11 @@ def test_each_record_comes_once_and_to_the_digit(qbo, company):
     invoices = qbo_rs.records("invoices", *RANGE, parse_float=Decimal, **company)
     assert qbo.stats()["requests"] == {}
     listed = list(invoices)
-    times = [record["MetaData"]["LastUpdatedTime"] for record in listed]
+    times = [datetime.fromisoformat(record["MetaData"]["LastUpdatedTime"]) for record in listed]
     truth = {key: json.loads(text, parse_float=Decimal) for key, text in qbo.truth("Invoice", *RANGE).items()}
     assert by_id(listed) == truth
-    assert len(listed) == len(truth) == len(times) == 300
+    assert len(listed) == len(truth) == 300
+    assert times == sorted(times)
     # Once more, and only so far.
     assert list(islice(invoices, 3)) == listed[:3]
     with pytest.raises(qbo_rs.ConfigError, match="invoicez"):

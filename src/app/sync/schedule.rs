@@ -64,9 +64,7 @@ impl Syncer {
             busy.insert(realm_id.clone());
             running.spawn(async move {
                 let account = syncer.account(&realm_id, &entities, page_size).await;
-                let entities = account.entities.iter().find_map(|entity| entity.error.as_deref());
-                let error = account.error.as_deref().or(entities);
-                if let Err(error) = syncer.sink.account_synced(&realm_id, error, interval).await {
+                if let Err(error) = syncer.sink.account_synced(&realm_id, account.first_error(), interval).await {
                     warn!(phase = "load", event = "sync_not_recorded"; "{error}");
                 }
                 account
