@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use log::LevelFilter;
 use pyo3::prelude::*;
+use pyo3::sync::OnceExt;
 use pyo3_log::{Caching, Logger};
 
 use super::error::to_python;
@@ -96,11 +97,14 @@ pub(super) fn into_awaitable<'py>(
     })
 }
 
-/// Sends log records to Python's `logging`, unless somebody else has taken them. Done at the first call: importing starts
-/// nothing.
+/// Forwards log records to Python's `logging`, unless another logger is installed. Runs at the first call, so that an
+/// import has no side effects.
+///
+/// The closure imports `logging`, which can release the GIL. A thread that waited for a plain `Once` with the GIL held
+/// would then block the thread that is inside the closure. `call_once_py_attached` releases the GIL while it waits.
 pub(super) fn forward_logs(py: Python<'_>) {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
+    ONCE.call_once_py_attached(py, || {
         // Levels are not cached: people change them, in notebooks above all.
         if let Ok(logger) = Logger::new(py, Caching::Loggers) {
             let logger = logger

@@ -121,7 +121,8 @@ impl Sandbox {
     fn companies(&self, py: Python<'_>) -> PyResult<Vec<(String, String)>> {
         let running = self.running(py)?;
         let token = |realm_id: &str| running.refresh_token(realm_id).unwrap_or_default();
-        Ok(running.realm_ids().map(|realm_id| (realm_id.to_owned(), token(realm_id))).collect())
+        // The tokens are behind a lock. A thread of the sandbox may hold it while it waits for the GIL to log.
+        Ok(py.detach(|| running.realm_ids().map(|realm_id| (realm_id.to_owned(), token(realm_id))).collect()))
     }
 
     /// Ids and payloads, as text, that a correct extract of a range must hold.

@@ -27,6 +27,42 @@ def test_import_starts_no_thread():
     assert run_python(code).stdout == "1\n"
 
 
+FIRST_CALLS_AT_ONCE = """
+import sys, threading
+import qbo_rs
+assert "logging" not in sys.modules, "imported already: the first call would not be the one to import it"
+start, outcomes = threading.Barrier(10), []
+
+def blocking():
+    start.wait()
+    try:
+        qbo_rs.backfill("items", "2024-01-01", "2024-02-01")
+    except qbo_rs.ConfigError as error:
+        outcomes.append(type(error).__name__)
+
+def awaitable():
+    start.wait()
+    try:
+        qbo_rs.backfill_async("items", "2024-01-01", "2024-02-01").send(None)
+    except RuntimeError as error:  # no running event loop
+        outcomes.append(type(error).__name__)
+
+threads = [threading.Thread(target=globals()[sys.argv[1]]) for _ in range(10)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(outcomes))
+"""
+
+
+@pytest.mark.parametrize("kind", ["blocking", "awaitable"])
+def test_first_calls_of_ten_threads_at_once_all_return(kind):
+    inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    line = [sys.executable, "-c", FIRST_CALLS_AT_ONCE, kind]
+    for _ in range(30):
+        done = subprocess.run(line, capture_output=True, text=True, timeout=20, check=True, env=inherited)
+        assert done.stdout == "10\n", done.stderr
+
+
 def in_child(function, *arguments):
     """Run in a forked process, as Mage does; give what it put into its queue."""
     context = multiprocessing.get_context("fork")
