@@ -3,8 +3,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := Cargo.toml Cargo.lock pyproject.toml \
-	$(shell find src python mage_project -name '*.rs' -o -name '*.sql' -o -name '*.py' -o -name '*.pyi' -o -name '*.yaml')
+SOURCES := Cargo.toml Cargo.lock sandbox/Cargo.toml pyproject.toml \
+	$(shell find src sandbox/src python mage_project -name '*.rs' -o -name '*.sql' -o -name '*.py' -o -name '*.pyi' -o -name '*.yaml')
 CARGO_FLAGS := --locked
 # Clients of others that the tests run against the sandbox, each in an environment of its own.
 CLIENTS := $(foreach client,python-quickbooks tap-quickbooks schemathesis,.venv/clients/$(client)/.installed)
@@ -36,8 +36,8 @@ test: lint test-rust test-python $(MAGE_TESTS) ## All checks and tests; SKIP_MAG
 	@echo "make test: lint, Rust tests and Python tests passed; in Mage: $(if $(SKIP_MAGE),not run (SKIP_MAGE),passed)"
 
 lint: .venv/.dev .venv/.wheel ## Formatters, linters, types, stubs
-	cargo fmt --check
-	cargo clippy $(CARGO_FLAGS) --all-targets --features python -- -D warnings
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --workspace --all-targets --features python -- -D warnings
 	cargo check $(CARGO_FLAGS) --no-default-features
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -45,7 +45,7 @@ lint: .venv/.dev .venv/.wheel ## Formatters, linters, types, stubs
 	$(BIN)/python -m mypy.stubtest qbo_rs._core
 
 test-rust: .venv/.dev .venv/.wheel ## Rust tests, on a throw-away Postgres
-	$(BIN)/python tests/with_postgres.py cargo test $(CARGO_FLAGS)
+	$(BIN)/python tests/with_postgres.py cargo test --workspace $(CARGO_FLAGS)
 
 test-python: .venv/.dev .venv/.wheel $(CLIENTS) .venv/.debian .venv/.chromium ## Python tests of the installed wheel, on a throw-away Postgres
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2
@@ -56,7 +56,7 @@ test-mage: .venv/.dev .venv/mage/.wheel .venv/.chromium .venv/compose-spec/.inst
 soak: .venv/.dev .venv/.wheel .venv/.debian ## Randomised tests for longer: SCHEDULES, PROPTEST_CASES, ROUNDS, KILLS, CRASHES, RESTARTS, LIMIT_SECONDS
 	KILLS=$${KILLS:-200} CRASHES=$${CRASHES:-100} RESTARTS=$${RESTARTS:-20} LIMIT_SECONDS=$${LIMIT_SECONDS:-180} $(BIN)/python tests/with_postgres.py \
 		$(BIN)/python -m pytest -s --timeout 1800 tests/python/test_tokens.py tests/python/test_crash.py
-	SCHEDULES=$${SCHEDULES:-5000} PROPTEST_CASES=$${PROPTEST_CASES:-200000} ROUNDS=$${ROUNDS:-100} $(BIN)/python tests/with_postgres.py cargo test $(CARGO_FLAGS) --release
+	SCHEDULES=$${SCHEDULES:-5000} PROPTEST_CASES=$${PROPTEST_CASES:-200000} ROUNDS=$${ROUNDS:-100} $(BIN)/python tests/with_postgres.py cargo test --workspace $(CARGO_FLAGS) --release
 
 bench: .venv/.dev .venv/.wheel ## Rows a second beside hand-made COPY, and pages a second of the sandbox
 	$(BIN)/python benches/backfill.py

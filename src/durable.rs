@@ -4,14 +4,15 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A name beside `path`, unique, for the file while it is not complete. Hidden, and not like that of a finished one.
+/// A name beside `path`, unique, for the file while it is not complete. Hidden, and not like that
+/// of a finished one.
 pub(crate) fn temporary_name(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     directory_of(path).join(format!(".{name}.{}.part", uuid::Uuid::new_v4().simple()))
 }
 
-/// Renames a complete file, whose contents are on disk already, over `path`. When it returns, that survives a crash: a
-/// rename is durable once the directory is.
+/// Renames a complete file, whose contents are on disk already, over `path`. When it returns, that
+/// survives a crash: a rename is durable once the directory is.
 ///
 /// # Errors
 /// The operating system's; `path` is as it was then, or already replaced.
@@ -36,13 +37,17 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Waits for the lock of a file, which is made if it is not there. The lock ends when the file is dropped, and with the
-/// process. Blocks.
+/// Waits for the lock of a file, which is made if it is not there. The lock ends when the file is
+/// dropped, and with the process. Blocks.
 ///
 /// # Errors
 /// The operating system's.
 pub(crate) fn lock(path: &Path) -> io::Result<File> {
-    let file = private().create(true).write(true).truncate(false).open(path)?;
+    let file = private()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(path)?;
     file.lock()?;
     Ok(file)
 }
@@ -58,7 +63,9 @@ pub(crate) fn private() -> OpenOptions {
 /// Makes a directory, and those above it, for nobody else; one that is there is left as it is.
 #[cfg(unix)]
 pub(crate) fn make_private_directory(directory: &Path) -> io::Result<()> {
-    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).recursive(true).create(directory)
+    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
+        .recursive(true)
+        .create(directory)
 }
 
 /// Makes a directory, and those above it; one that is there is left as it is.

@@ -1,7 +1,7 @@
 //! What can go wrong, and what the caller can do about it.
 //!
-//! A variant says *what happened*; [`Error::recovery`] says *what to do*. Texts are one line and never hold a
-//! secret: token material is scrubbed where answers are parsed (`http::scrub`).
+//! A variant says *what happened*; [`Error::recovery`] says *what to do*. Texts are one line and
+//! never hold a secret: token material is scrubbed where answers are parsed (`http::scrub`).
 
 use std::time::Duration;
 
@@ -191,7 +191,10 @@ pub struct Trace {
 impl Trace {
     /// A refresh token is dead: only a person can help (qbo-facts 1.5).
     pub fn refused_grant() -> Self {
-        Self { code: Some(REFUSED_GRANT.to_owned()), intuit_tid: None }
+        Self {
+            code: Some(REFUSED_GRANT.to_owned()),
+            intuit_tid: None,
+        }
     }
 
     /// Whether that is what the answer says.
@@ -204,14 +207,24 @@ const REFUSED_GRANT: &str = "invalid_grant";
 
 impl std::fmt::Display for Trace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&trace_text(self.code.as_deref(), self.intuit_tid.as_deref()))
+        f.write_str(&trace_text(
+            self.code.as_deref(),
+            self.intuit_tid.as_deref(),
+        ))
     }
 }
 
 fn trace_text(code: Option<&str>, tid: Option<&str>) -> String {
-    let parts = [code.map(|code| format!("code {code}")), tid.map(|tid| format!("intuit_tid={tid}"))];
+    let parts = [
+        code.map(|code| format!("code {code}")),
+        tid.map(|tid| format!("intuit_tid={tid}")),
+    ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", parts.join(", "))
+    }
 }
 
 fn tries(attempts: u32, elapsed: Duration) -> String {
@@ -232,33 +245,45 @@ impl Error {
 
     /// A [`Error::Config`] about `setting`.
     pub fn config(setting: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Config { setting: setting.into(), reason: reason.into() }
+        Self::Config {
+            setting: setting.into(),
+            reason: reason.into(),
+        }
     }
 
     /// A [`Error::Decode`] about `what`.
     pub fn decode(what: impl Into<String>, reason: impl std::fmt::Display) -> Self {
-        Self::Decode { what: what.into(), reason: reason.to_string() }
+        Self::Decode {
+            what: what.into(),
+            reason: reason.to_string(),
+        }
     }
 
     /// An [`Error::Internal`] for what a panic left behind.
     pub fn from_panic(panic: &(dyn std::any::Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        Self::Internal(text.or_else(|| panic.downcast_ref().cloned()).unwrap_or_else(|| "panic".to_owned()))
+        Self::Internal(
+            text.or_else(|| panic.downcast_ref().cloned())
+                .unwrap_or_else(|| "panic".to_owned()),
+        )
     }
 
     /// A [`Error::Landing`] about `path`.
     pub fn landing(path: &std::path::Path, reason: impl std::fmt::Display) -> Self {
-        Self::Landing { path: path.display().to_string(), reason: reason.to_string() }
+        Self::Landing {
+            path: path.display().to_string(),
+            reason: reason.to_string(),
+        }
     }
 
     /// Intuit's id of the request that failed, where there was an answer.
-    pub fn intuit_tid(&self) -> Option<&str> {
+    pub fn trace_id(&self) -> Option<&str> {
         match self {
             Self::Unauthenticated { trace, .. }
             | Self::PermissionDenied { trace, .. }
             | Self::RateLimited { trace, .. } => trace.intuit_tid.as_deref(),
             Self::Api { intuit_tid, .. } => intuit_tid.as_deref(),
-            Self::AfterAttempts { last, .. } => last.intuit_tid(),
+            Self::AfterAttempts { last, .. } => last.trace_id(),
             _ => None,
         }
     }
@@ -285,9 +310,16 @@ impl Error {
             | Self::Cancelled => Recovery::Retry,
             Self::Unauthenticated { .. } => Recovery::Reauthorise,
             Self::AfterAttempts { last, .. } => last.recovery(),
-            // 08: connection, 40: rollback, 53: resources, 57P: server going down. All pass by themselves.
+            // 08: connection, 40: rollback, 53: resources, 57P: server going down. All pass by
+            // themselves.
             Self::Database { sqlstate, .. } => match sqlstate.as_deref() {
-                Some(s) if ["08", "40", "53", "57P"].iter().any(|class| s.starts_with(class)) => Recovery::Retry,
+                Some(s)
+                    if ["08", "40", "53", "57P"]
+                        .iter()
+                        .any(|class| s.starts_with(class)) =>
+                {
+                    Recovery::Retry
+                }
                 None => Recovery::Retry,
                 Some(_) => Recovery::Abort,
             },
@@ -301,15 +333,21 @@ impl Error {
         }
     }
 
-    /// Whether the database will take the same window in a while: it restarts, or another transaction was in the way. A full
-    /// disk is none of that, and a statement that took too long would again.
+    /// Whether the database will take the same window in a while: it restarts, or another
+    /// transaction was in the way. A full disk is none of that, and a statement that took too long
+    /// would again.
     pub fn is_passing_in_database(&self) -> bool {
         match self {
             Self::Database { sqlstate: None, .. } => true,
             // 40: rolled back, as in a deadlock; 55P03: a lock that others hold.
-            Self::Database { sqlstate: Some(state), .. } => {
-                matches!(state.as_str(), "53300" | "55P03" | "57P01" | "57P02" | "57P03")
-                    || ["08", "40"].iter().any(|class| state.starts_with(class))
+            Self::Database {
+                sqlstate: Some(state),
+                ..
+            } => {
+                matches!(
+                    state.as_str(),
+                    "53300" | "55P03" | "57P01" | "57P02" | "57P03"
+                ) || ["08", "40"].iter().any(|class| state.starts_with(class))
             }
             _ => false,
         }

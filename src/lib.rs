@@ -33,23 +33,19 @@ mod durable;
 pub mod error;
 pub mod http;
 pub mod landing;
-pub mod oauth;
 pub mod pipeline;
 pub mod port;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "python")]
 mod python;
-#[cfg(feature = "sandbox")]
-pub mod sandbox;
+pub mod quickbooks;
 #[cfg(feature = "cli")]
 pub mod server;
-pub mod shared_state;
 pub mod sink;
-pub mod source;
+pub mod store;
 #[cfg(test)]
 mod testing;
-pub mod token_store;
 pub mod verify;
 
 pub use error::{Error, Result};

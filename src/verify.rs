@@ -1,8 +1,9 @@
-//! Comparing a source with a table: counts first, many in one request, and versions only where counts differ.
+//! Comparing a source with a table: counts first, many in one request, and versions only where
+//! counts differ.
 
 use crate::domain::{EntitySpec, Window, WindowDifference};
 use crate::error::Result;
-use crate::port::{Census, Meter};
+use crate::port::{Meter, RecordIndex};
 
 /// Into so many parts a range is cut whose counts differ: as many as are counted in one request.
 const PARTS: usize = 30;
@@ -18,17 +19,17 @@ pub struct Findings {
     pub different: Vec<WindowDifference>,
 }
 
-/// Compares windows that follow each other. Equal counts of a part are taken for equal records, unless `is_deep`: then the
-/// versions of every window are compared.
+/// Compares windows that follow each other. Equal counts of a part are taken for equal records,
+/// unless `deep`: then the versions of every window are compared.
 ///
 /// # Errors
 /// Those of either side.
 pub async fn compare(
-    source: &impl Census,
-    table: &impl Census,
+    source: &impl RecordIndex,
+    table: &impl RecordIndex,
     entity: &EntitySpec,
     windows: &[Window],
-    is_deep: bool,
+    deep: bool,
     meter: &Meter,
 ) -> Result<Findings> {
     let mut findings = Findings::default();
@@ -41,7 +42,10 @@ pub async fn compare(
         let parts: Vec<std::ops::Range<usize>> = cut(range, PARTS);
         let spans: Vec<Window> = parts
             .iter()
-            .map(|part| Window { start: windows[part.start].start, end: windows[part.end - 1].end })
+            .map(|part| Window {
+                start: windows[part.start].start,
+                end: windows[part.end - 1].end,
+            })
             .collect();
         let counts = source.counts(entity, &spans, meter).await?;
         if std::mem::take(&mut is_whole) {
@@ -50,9 +54,9 @@ pub async fn compare(
         for (part, count) in parts.into_iter().zip(counts) {
             let is_equal = held[part.clone()].iter().sum::<u64>() == count;
             match part.len() {
-                _ if is_equal && !is_deep => {}
+                _ if is_equal && !deep => {}
                 1 => suspects.push(part.start),
-                _ if is_deep => suspects.extend(part),
+                _ if deep => suspects.extend(part),
                 _ => waiting.push(part),
             }
         }
@@ -60,7 +64,9 @@ pub async fn compare(
     suspects.sort_unstable();
     for index in suspects {
         let difference = compare_window(source, table, entity, windows[index], meter).await?;
-        findings.different.extend(Some(difference).filter(|difference| !difference.is_none()));
+        findings
+            .different
+            .extend(Some(difference).filter(|difference| !difference.is_none()));
     }
     Ok(findings)
 }
@@ -70,8 +76,8 @@ pub async fn compare(
 /// # Errors
 /// Those of either side.
 pub async fn compare_window(
-    source: &impl Census,
-    table: &impl Census,
+    source: &impl RecordIndex,
+    table: &impl RecordIndex,
     entity: &EntitySpec,
     window: Window,
     meter: &Meter,
@@ -85,7 +91,9 @@ pub async fn compare_window(
 /// Cuts a range into up to so many parts of nearly the same length.
 fn cut(range: std::ops::Range<usize>, parts: usize) -> Vec<std::ops::Range<usize>> {
     let (length, parts) = (range.len(), parts.min(range.len()).max(1));
-    (0..parts).map(|part| range.start + part * length / parts..range.start + (part + 1) * length / parts).collect()
+    (0..parts)
+        .map(|part| range.start + part * length / parts..range.start + (part + 1) * length / parts)
+        .collect()
 }
 
 #[cfg(test)]
@@ -97,7 +105,10 @@ mod tests {
         for length in 1..100 {
             let parts = cut(7..7 + length, PARTS);
             assert!(parts.len() <= PARTS && parts.iter().all(|part| !part.is_empty()));
-            assert_eq!(parts.into_iter().flatten().collect::<Vec<_>>(), (7..7 + length).collect::<Vec<_>>());
+            assert_eq!(
+                parts.into_iter().flatten().collect::<Vec<_>>(),
+                (7..7 + length).collect::<Vec<_>>()
+            );
         }
     }
 }

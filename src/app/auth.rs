@@ -5,12 +5,12 @@ use serde::Serialize;
 
 use super::App;
 use super::company::{CONNECTIONS, Home, token_endpoint};
-use crate::config::{OAuthConfig, QboConfig, TokenHome};
+use crate::config::{OAuthConfig, QboConfig, StoreLocation};
 use crate::error::{Error, Result};
-use crate::http::Traffic;
-use crate::oauth::{Authorizer, Callback, Consent, Refusal, WARN_BEFORE};
 use crate::port::{Connection, Secret, TokenStore};
-use crate::token_store::{Account, ConfiguredTokenStore, Key};
+use crate::quickbooks::Traffic;
+use crate::quickbooks::oauth::{Authorizer, Callback, Consent, EXPIRY_WARNING, Refusal};
+use crate::store::token_store::{ConfiguredTokenStore, ConnectionSummary, Key};
 
 /// How the connections stand.
 #[derive(Debug, Serialize)]
@@ -18,15 +18,15 @@ pub struct AuthReport {
     /// Where tokens are kept; none: nowhere.
     pub store: Option<String>,
     /// Those that are stored.
-    pub accounts: Vec<AccountReport>,
+    pub accounts: Vec<CompanyReport>,
 }
 
 /// How one connection stands.
 #[derive(Debug, Serialize)]
-pub struct AccountReport {
+pub struct CompanyReport {
     /// What is stored in the open.
     #[serde(flatten)]
-    pub account: Account,
+    pub account: ConnectionSummary,
     /// `active`, `expires_soon` or `needs_reauth`.
     pub state: &'static str,
     /// Whole days to the end of the connection, where that is known.
@@ -39,14 +39,19 @@ pub struct AccountReport {
 impl AuthReport {
     /// Whether no person is needed, now or within a fortnight.
     pub fn is_ok(&self) -> bool {
-        self.accounts.iter().all(|account| account.state == "active")
+        self.accounts
+            .iter()
+            .all(|account| account.state == "active")
     }
 }
 
 impl Home {
     /// The connections that are stored here.
-    pub(super) async fn accounts(&self, config: &QboConfig) -> Result<Vec<Account>> {
-        self.token_store("any", key(&config.oauth)?).await?.accounts().await
+    pub(super) async fn accounts(&self, config: &QboConfig) -> Result<Vec<ConnectionSummary>> {
+        self.token_store("any", key(&config.oauth)?)
+            .await?
+            .accounts()
+            .await
     }
 
     /// How they stand.
@@ -55,16 +60,30 @@ impl Home {
         let mut accounts = Vec::new();
         for account in store.accounts().await? {
             let traffic = self.admission(config, &account.realm_id).traffic().await;
-            let end = [account.refresh_token_expires_at, account.connection_expires_at].into_iter().flatten().min();
+            let end = [
+                account.refresh_token_expires_at,
+                account.connection_expires_at,
+            ]
+            .into_iter()
+            .flatten()
+            .min();
             let left = end.map(|end| end - Utc::now());
             let state = match (&account.needs_reauth, left) {
                 (Some(_), _) => "needs_reauth",
-                (None, Some(left)) if left < WARN_BEFORE => "expires_soon",
+                (None, Some(left)) if left < EXPIRY_WARNING => "expires_soon",
                 (None, _) => "active",
             };
-            accounts.push(AccountReport { state, days_left: left.map(|left| left.num_days()), traffic, account });
+            accounts.push(CompanyReport {
+                state,
+                days_left: left.map(|left| left.num_days()),
+                traffic,
+                account,
+            });
         }
-        Ok(AuthReport { store: store.place(), accounts })
+        Ok(AuthReport {
+            store: store.place(),
+            accounts,
+        })
     }
 }
 
@@ -75,7 +94,10 @@ impl App {
     /// Settings, and those of the store.
     pub async fn auth_status(&self) -> Result<AuthReport> {
         let config = self.settings.qbo_of("any")?;
-        Home::open(&self.settings, &config.oauth, CONNECTIONS).await?.auth_report(&config).await
+        Home::open(&self.settings, &config.oauth, CONNECTIONS)
+            .await?
+            .auth_report(&config)
+            .await
     }
 
     /// Begins a login. The browser comes back to `redirect_uri`, which the app must list.
@@ -84,14 +106,21 @@ impl App {
     /// Settings; nowhere to keep tokens: nobody shall consent in vain.
     pub async fn begin_login(&self, redirect_uri: &str) -> Result<Consent> {
         let oauth = self.storing_oauth()?;
-        let store = Home::open(&self.settings, &oauth, CONNECTIONS).await?.token_store("login", key(&oauth)?).await?;
+        let store = Home::open(&self.settings, &oauth, CONNECTIONS)
+            .await?
+            .token_store("login", key(&oauth)?)
+            .await?;
         store.accounts().await?;
         let lease = store.lock().await?;
         store.release(lease).await;
         let redirect_uri = redirect_uri
             .parse()
             .map_err(|_| Error::config("redirect-uri", format!("'{redirect_uri}' is not a URL")))?;
-        Consent::new(&oauth.authorize_url, &oauth.credentials.client_id, &redirect_uri)
+        Consent::new(
+            &oauth.authorize_url,
+            &oauth.credentials.client_id,
+            &redirect_uri,
+        )
     }
 
     /// Reads the address that the browser came back to.
@@ -107,17 +136,30 @@ impl App {
     /// # Errors
     /// A refused code; those of the store.
     pub async fn finish_login(&self, consent: &Consent, callback: &Callback) -> Result<Connection> {
-        self.exchange(&callback.realm_id, &callback.code, consent.redirect_uri().as_str()).await
+        self.exchange(
+            &callback.realm_id,
+            &callback.code,
+            consent.redirect_uri().as_str(),
+        )
+        .await
     }
 
-    /// Exchanges the code with which QuickBooks has sent a user back for tokens of a company, and stores them.
+    /// Exchanges the code with which QuickBooks has sent a user back for tokens of a company, and
+    /// stores them.
     ///
     /// # Errors
     /// A refused code; those of the store.
-    pub(super) async fn exchange(&self, realm_id: &str, code: &Secret, redirect_uri: &str) -> Result<Connection> {
+    pub(super) async fn exchange(
+        &self,
+        realm_id: &str,
+        code: &Secret,
+        redirect_uri: &str,
+    ) -> Result<Connection> {
         let oauth = self.storing_oauth()?;
         let authorizer = self.authorizer(&oauth, realm_id).await?;
-        let answer = token_endpoint(&oauth, &self.progress)?.exchange(code, redirect_uri).await;
+        let answer = token_endpoint(&oauth, &self.progress)?
+            .exchange(code, redirect_uri)
+            .await;
         let answer = answer.map_err(|refusal| match refusal {
             Refusal::InvalidGrant { said, trace, .. } => Error::Unauthenticated {
                 reason: format!("the token endpoint said {said} of the code, which is good for one use and a few minutes; begin again"),
@@ -135,7 +177,11 @@ impl App {
     pub async fn import_token(&self, token: &Secret) -> Result<(String, Connection)> {
         let oauth = self.storing_oauth()?;
         let realm_id = self.required_realm()?;
-        let connection = self.authorizer(&oauth, &realm_id).await?.import(token).await?;
+        let connection = self
+            .authorizer(&oauth, &realm_id)
+            .await?
+            .import(token)
+            .await?;
         Ok((realm_id, connection))
     }
 
@@ -146,18 +192,25 @@ impl App {
     pub async fn revoke(&self) -> Result<String> {
         let oauth = self.settings.oauth()?;
         let realm_id = self.required_realm()?;
-        self.authorizer(&oauth, &realm_id).await?.revoke(&oauth.revoke_url).await?;
+        self.authorizer(&oauth, &realm_id)
+            .await?
+            .revoke(&oauth.revoke_url)
+            .await?;
         Ok(realm_id)
     }
 
-    /// Seals all stored tokens with another key: `QBO_NEW_TOKEN_KEY`, or the one derived from `QBO_NEW_CLIENT_SECRET`.
-    /// Answers the companies that were changed, and those that this key does not open, which stay as they are.
+    /// Seals all stored tokens with another key: `QBO_NEW_TOKEN_KEY`, or the one derived from
+    /// `QBO_NEW_CLIENT_SECRET`. Answers the companies that were changed, and those that this key
+    /// does not open, which stay as they are.
     ///
     /// # Errors
     /// Settings, and those of the store; what was changed before stays changed.
     pub async fn change_key(&self) -> Result<(Vec<String>, Vec<String>)> {
         let oauth = self.storing_oauth()?;
-        let new = match (self.settings.secret("QBO_NEW_TOKEN_KEY"), self.settings.secret("QBO_NEW_CLIENT_SECRET")) {
+        let new = match (
+            self.settings.secret("QBO_NEW_TOKEN_KEY"),
+            self.settings.secret("QBO_NEW_CLIENT_SECRET"),
+        ) {
             (Some(key), _) => Key::new(&oauth.credentials.client_secret, Some(&key))?,
             (None, Some(secret)) => Key::new(&secret, None)?,
             (None, None) => {
@@ -172,8 +225,10 @@ impl App {
         let store = home.token_store("any", old.clone()).await?;
         let (mut changed, mut closed) = (Vec::new(), Vec::new());
         for account in store.accounts().await? {
-            let (before, after) =
-                (store.for_connection(&account.realm_id, &old), store.for_connection(&account.realm_id, &new));
+            let (before, after) = (
+                store.for_connection(&account.realm_id, &old),
+                store.for_connection(&account.realm_id, &new),
+            );
             // Whoever is refreshing would write with the old key.
             let lease = before.lock().await?;
             match before.load().await? {
@@ -188,7 +243,11 @@ impl App {
         Ok((changed, closed))
     }
 
-    async fn authorizer(&self, oauth: &OAuthConfig, realm_id: &str) -> Result<Authorizer<ConfiguredTokenStore>> {
+    async fn authorizer(
+        &self,
+        oauth: &OAuthConfig,
+        realm_id: &str,
+    ) -> Result<Authorizer<ConfiguredTokenStore>> {
         let home = Home::open(&self.settings, oauth, CONNECTIONS).await?;
         let store = home.token_store(realm_id, key(oauth)?).await?;
         Ok(Authorizer::new(
@@ -201,17 +260,19 @@ impl App {
 
     fn storing_oauth(&self) -> Result<OAuthConfig> {
         let oauth = self.settings.oauth()?;
-        match oauth.token_home {
-            TokenHome::Memory => Err(Error::config(
+        match oauth.token_store {
+            StoreLocation::Memory => Err(Error::config(
                 "QBO_TOKEN_STORE",
                 "not set: there is nowhere to keep tokens; name a file, or 'postgres'",
             )),
-            TokenHome::File(_) | TokenHome::Postgres => Ok(oauth),
+            StoreLocation::File(_) | StoreLocation::Postgres => Ok(oauth),
         }
     }
 
     fn required_realm(&self) -> Result<String> {
-        self.settings.realm_id()?.ok_or_else(|| Error::config("QBO_REALM_ID", "not set"))
+        self.settings
+            .realm_id()?
+            .ok_or_else(|| Error::config("QBO_REALM_ID", "not set"))
     }
 }
 

@@ -1,20 +1,24 @@
-//! One company, put together from settings: where its tokens live, who issues them, what admits its requests.
+//! One company, put together from settings: where its tokens live, who issues them, what admits its
+//! requests.
 
 use std::sync::Arc;
 
 use chrono::Utc;
 use ring::digest::{SHA256, digest};
 
-use crate::config::{OAuthConfig, QboConfig, Settings, TokenHome};
+use crate::config::{OAuthConfig, QboConfig, Settings, StoreLocation};
 use crate::domain::ConnectionReport;
 use crate::error::{Error, Result, Trace};
-use crate::http::{AdmissionControl, Transport};
-use crate::oauth::{Authorizer, TokenEndpoint, ends_at};
+use crate::http::Transport;
 use crate::port::{Endpoint, Progress, SharedState};
 use crate::postgres::open_pool;
-use crate::shared_state::{FileState, MemoryState, PostgresState};
-use crate::source::qbo::{Access, QboSource};
-use crate::token_store::{ConfiguredTokenStore, FileTokenStore, Key, MemoryTokenStore, PostgresTokenStore};
+use crate::quickbooks::AdmissionControl;
+use crate::quickbooks::oauth::{Authorizer, TokenEndpoint, expires_at};
+use crate::quickbooks::{Access, QboSource};
+use crate::store::shared_state::{FileState, MemoryState, PostgresState};
+use crate::store::token_store::{
+    ConfiguredTokenStore, FileTokenStore, Key, MemoryTokenStore, PostgresTokenStore,
+};
 
 pub(super) type Issuer = Arc<Authorizer<ConfiguredTokenStore>>;
 pub(super) type Source = QboSource<Issuer>;
@@ -32,18 +36,26 @@ pub(super) enum Home {
 
 impl Home {
     /// With so many connections, where it is Postgres.
-    pub async fn open(settings: &Settings, oauth: &OAuthConfig, connections: usize) -> Result<Self> {
-        Ok(match &oauth.token_home {
-            TokenHome::Memory => Self::Memory,
-            TokenHome::File(path) => Self::File(path.clone()),
-            TokenHome::Postgres => Self::Postgres(open_pool(&settings.postgres()?, connections).await?),
+    pub async fn open(
+        settings: &Settings,
+        oauth: &OAuthConfig,
+        connections: usize,
+    ) -> Result<Self> {
+        Ok(match &oauth.token_store {
+            StoreLocation::Memory => Self::Memory,
+            StoreLocation::File(path) => Self::File(path.clone()),
+            StoreLocation::Postgres => {
+                Self::Postgres(open_pool(&settings.postgres()?, connections).await?)
+            }
         })
     }
 
     pub async fn token_store(&self, realm_id: &str, key: Key) -> Result<ConfiguredTokenStore> {
         Ok(match self {
             Self::Memory => ConfiguredTokenStore::Memory(MemoryTokenStore::default()),
-            Self::File(path) => ConfiguredTokenStore::File(Box::new(FileTokenStore::new(path, realm_id, key))),
+            Self::File(path) => {
+                ConfiguredTokenStore::File(Box::new(FileTokenStore::new(path, realm_id, key)))
+            }
             Self::Postgres(pool) => {
                 let store = PostgresTokenStore::open(pool.clone(), realm_id, key).await?;
                 ConfiguredTokenStore::Postgres(Box::new(store))
@@ -51,12 +63,16 @@ impl Home {
         })
     }
 
-    /// The state of a company's traffic. Without a store it is shared by the processes of this machine.
+    /// The state of a company's traffic. Without a store it is shared by the processes of this
+    /// machine.
     fn shared_state(&self, config: &QboConfig, realm_id: &str) -> Box<dyn SharedState> {
         let key = traffic_key(config, realm_id);
         match self {
             Self::Postgres(pool) => Box::new(PostgresState::new(pool.clone(), key)),
-            Self::File(path) => Box::new(FileState::new(crate::durable::beside(path, &format!("traffic-{key}.json")))),
+            Self::File(path) => Box::new(FileState::new(crate::durable::beside(
+                path,
+                &format!("traffic-{key}.json"),
+            ))),
             Self::Memory => match FileState::temporary(&format!("traffic-{key}.json")) {
                 Ok(state) => Box::new(state),
                 Err(error) => {
@@ -69,26 +85,45 @@ impl Home {
 
     pub fn admission(&self, config: &QboConfig, realm_id: &str) -> Arc<AdmissionControl> {
         let shared = self.shared_state(config, realm_id);
-        let patience = config.oauth.retry.most_elapsed;
-        Arc::new(AdmissionControl::new(config.limits, patience, shared, config.monthly_quota))
+        let patience = config.oauth.retry.max_elapsed;
+        Arc::new(AdmissionControl::new(
+            config.limits,
+            patience,
+            shared,
+            config.monthly_quota,
+        ))
     }
 }
 
 /// Names a company at an API for an app, since limits are of the three; not for people.
 fn traffic_key(config: &QboConfig, realm_id: &str) -> String {
-    let name = format!("{}\n{}\n{realm_id}", config.api_url, config.oauth.credentials.client_id);
-    digest(&SHA256, name.as_bytes()).as_ref().iter().take(12).map(|byte| format!("{byte:02x}")).collect()
+    let name = format!(
+        "{}\n{}\n{realm_id}",
+        config.api_url, config.oauth.credentials.client_id
+    );
+    digest(&SHA256, name.as_bytes())
+        .as_ref()
+        .iter()
+        .take(12)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// The token endpoint that the settings name.
-pub(super) fn token_endpoint(oauth: &OAuthConfig, watcher: &Arc<dyn Progress>) -> Result<TokenEndpoint> {
-    let transport = Transport::new(oauth.timeouts, Endpoint::Token, watcher.clone())?;
+pub(super) fn token_endpoint(
+    oauth: &OAuthConfig,
+    progress: &Arc<dyn Progress>,
+) -> Result<TokenEndpoint> {
+    let transport = Transport::new(oauth.timeouts, Endpoint::Token, progress.clone())?;
     Ok(endpoint_over(transport, oauth))
 }
 
 fn endpoint_over(transport: Transport, oauth: &OAuthConfig) -> TokenEndpoint {
     let credentials = &oauth.credentials;
-    let (id, secret) = (credentials.client_id.clone(), credentials.client_secret.clone());
+    let (id, secret) = (
+        credentials.client_id.clone(),
+        credentials.client_secret.clone(),
+    );
     TokenEndpoint::new(transport, oauth.token_url.clone(), id, secret, oauth.retry)
 }
 
@@ -101,21 +136,34 @@ pub(super) struct Company {
 }
 
 impl Company {
-    pub async fn open(settings: &Settings, config: &QboConfig, watcher: &Arc<dyn Progress>) -> Result<Self> {
+    pub async fn open(
+        settings: &Settings,
+        config: &QboConfig,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Self> {
         let home = Home::open(settings, &config.oauth, CONNECTIONS).await?;
-        Self::open_at(&home, config, watcher).await
+        Self::open_at(&home, config, progress).await
     }
 
     /// As [`Self::open`], where what processes share is open already.
-    pub async fn open_at(home: &Home, config: &QboConfig, watcher: &Arc<dyn Progress>) -> Result<Self> {
+    pub async fn open_at(
+        home: &Home,
+        config: &QboConfig,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Self> {
         warn_of_clear_text(config);
         let oauth = &config.oauth;
-        let transport = Transport::new(oauth.timeouts, Endpoint::Data, watcher.clone())?;
+        let transport = Transport::new(oauth.timeouts, Endpoint::Data, progress.clone())?;
         let key = Key::new(&oauth.credentials.client_secret, oauth.token_key.as_ref())?;
         let store = home.token_store(&config.realm_id, key).await?;
         let endpoint = endpoint_over(transport.to(Endpoint::Token), oauth);
         let configured = oauth.credentials.refresh_token.clone();
-        let issuer = Arc::new(Authorizer::new(endpoint, store, &config.realm_id, configured));
+        let issuer = Arc::new(Authorizer::new(
+            endpoint,
+            store,
+            &config.realm_id,
+            configured,
+        ));
         let admission = home.admission(config, &config.realm_id);
         let access = Access {
             transport,
@@ -126,28 +174,48 @@ impl Company {
             realm_id: &config.realm_id,
         };
         let source = QboSource::new(access, config.lag, config.max_requests)?;
-        Ok(Self { source, issuer, admission, realm_id: config.realm_id.clone() })
+        Ok(Self {
+            source,
+            issuer,
+            admission,
+            realm_id: config.realm_id.clone(),
+        })
     }
 
     /// What a report says of the connection.
-    pub fn into_parts(self) -> (Arc<Source>, Watch) {
-        let Self { source, issuer, admission, realm_id } = self;
-        (Arc::new(source), Watch { issuer, admission, realm_id })
+    pub fn into_parts(self) -> (Arc<Source>, ConnectionStatus) {
+        let Self {
+            source,
+            issuer,
+            admission,
+            realm_id,
+        } = self;
+        (
+            Arc::new(source),
+            ConnectionStatus {
+                issuer,
+                admission,
+                realm_id,
+            },
+        )
     }
 }
 
 /// Looks at a company's connection after a run.
-pub(super) struct Watch {
+pub(super) struct ConnectionStatus {
     issuer: Issuer,
     admission: Arc<AdmissionControl>,
     realm_id: String,
 }
 
-impl Watch {
+impl ConnectionStatus {
     /// Why a person must connect the company again, if so.
     pub async fn needs_reauth(&self) -> Result<Option<Error>> {
-        let reason = self.issuer.needs_person().await?;
-        Ok(reason.map(|reason| Error::Unauthenticated { reason, trace: Trace::refused_grant() }))
+        let reason = self.issuer.reauth_reason().await?;
+        Ok(reason.map(|reason| Error::Unauthenticated {
+            reason,
+            trace: Trace::refused_grant(),
+        }))
     }
 
     /// Whether there is any token for the company.
@@ -162,9 +230,9 @@ impl Watch {
         let connection = self.issuer.connection().await.ok().flatten()?;
         Some(ConnectionReport {
             realm_id: self.realm_id.clone(),
-            refresh_token_expires_at: connection.refresh_expires_at,
-            connection_expires_at: connection.hard_expires_at,
-            days_left: ends_at(&connection).map(|end| (end - Utc::now()).num_days()),
+            refresh_token_expires_at: connection.refresh_token_expires_at,
+            connection_expires_at: connection.connection_expires_at,
+            days_left: expires_at(&connection).map(|end| (end - Utc::now()).num_days()),
             monthly_reads: self.admission.traffic().await.monthly_reads,
         })
     }
@@ -174,7 +242,10 @@ fn warn_of_clear_text(config: &QboConfig) {
     for url in [&config.api_url, &config.oauth.token_url] {
         let host = url.host_str().unwrap_or_default();
         let is_local = host == "localhost"
-            || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+            || host
+                .trim_matches(['[', ']'])
+                .parse()
+                .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
         if url.scheme() == "http" && !is_local {
             log::warn!(phase = "auth", event = "unencrypted"; "tokens travel to {host} unencrypted: {} is not https", url);
         }

@@ -1,4 +1,5 @@
-//! The composition root: from settings and a request to a source, a sink and a run. The only place that names both.
+//! The composition root: from settings and a request to a source, a sink and a run. The only place
+//! that names both.
 
 mod auth;
 mod company;
@@ -12,25 +13,26 @@ use chrono::{DateTime, Utc};
 use log::info;
 use serde::Serialize;
 
-pub use self::auth::{AccountReport, AuthReport};
+pub use self::auth::{AuthReport, CompanyReport};
 pub use self::service::{Coverage, RecordPage, RecordRequest, Service, SyncJob, seconds_since};
 pub use self::sync::SyncRequest;
 
 use self::company::{Company, Source as CompanySource};
-use crate::config::{Settings, TokenHome};
+use crate::config::{Settings, StoreLocation};
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
-    Chunk, EntityRegistry, EntitySpec, PageSize, Plan, Report, RunReport, Verification, VerificationReport,
-    VerificationStatus, Window, WindowDifference, WindowReport, chunk_range, merged,
+    Chunk, EntityRegistry, EntitySpec, PageSize, Plan, Report, RunReport, Verification,
+    VerificationReport, VerificationStatus, Window, WindowDifference, WindowReport, chunk_range,
+    merged,
 };
 use crate::error::{Error, Result};
+use crate::landing::LandingSink;
+use crate::landing::LandingSource;
 use crate::landing::{LandingFile, LandingTarget};
 use crate::pipeline;
 use crate::port::{Meter, Progress, Sink, Source};
-use crate::sink::landing::LandingSink;
-use crate::sink::postgres::{Archived, EntityStatus, PostgresSink, Upgrade};
+use crate::sink::postgres::{ArchiveSummary, EntityStatus, PostgresSink, Upgrade};
 pub use crate::sink::postgres::{EntityState, Job};
-use crate::source::landing::LandingSource;
 use crate::verify;
 
 /// What every call works with.
@@ -62,7 +64,7 @@ pub struct BackfillRequest {
     /// Schema of the raw tables.
     pub schema: String,
     /// Give each window requests of its own.
-    pub is_strict: bool,
+    pub strict_windows: bool,
 }
 
 /// QBO against Postgres.
@@ -77,7 +79,7 @@ pub struct VerifyRequest {
     /// Read windows that differ again.
     pub repair: bool,
     /// Compare the versions of all records, not only where counts differ.
-    pub is_deep: bool,
+    pub deep: bool,
     /// Schema of the raw tables.
     pub schema: String,
 }
@@ -90,7 +92,7 @@ pub struct StatusRequest {
     /// Where to look for gaps.
     pub range: Option<Window>,
     /// Run the checks of `docs/validation.sql`.
-    pub is_validated: bool,
+    pub validate: bool,
     /// Schema of the raw tables.
     pub schema: String,
 }
@@ -103,7 +105,7 @@ pub struct StatusReport {
     /// Its entities.
     pub entities: Vec<EntityStatus>,
     /// The stored connections, where a store is set.
-    pub accounts: Vec<AccountReport>,
+    pub accounts: Vec<CompanyReport>,
 }
 
 /// QBO into landing files.
@@ -120,7 +122,7 @@ pub struct ExtractRequest {
     /// Leave out windows whose files are there already.
     pub resume: bool,
     /// Give each window requests of its own.
-    pub is_strict: bool,
+    pub strict_windows: bool,
 }
 
 /// Landing files into Postgres.
@@ -147,14 +149,18 @@ impl App {
     /// Copies a range from QBO into Postgres, one run an entity.
     ///
     /// # Errors
-    /// What is found before any data request: settings, tables, credentials. Later failures are in the report.
+    /// What is found before any data request: settings, tables, credentials. Later failures are in
+    /// the report.
     pub async fn backfill(&self, request: &BackfillRequest) -> Result<Report> {
         let entities = self.registry.select(&request.entities)?;
         let config = self.settings.qbo()?;
         let postgres = self.settings.postgres()?;
         let windows = chunk_range(request.range, request.chunk);
         if request.dry_run && !request.resume {
-            return Ok(dry_run(&config.realm_id, entities.iter().map(|e| (e, windows.clone()))));
+            return Ok(dry_run(
+                &config.realm_id,
+                entities.iter().map(|e| (e, windows.clone())),
+            ));
         }
         let sink = PostgresSink::connect(&postgres, &request.schema, DEFAULT_CONCURRENCY).await?;
         if !request.dry_run {
@@ -163,53 +169,76 @@ impl App {
         let mut plans = Vec::new();
         for entity in entities {
             let (left, skipped) = match request.resume {
-                true => what_is_left(&windows, &sink.committed(&config.realm_id, &entity).await?),
+                true => {
+                    split_committed(&windows, &sink.committed(&config.realm_id, &entity).await?)
+                }
                 false => (windows.clone(), Vec::new()),
             };
             if request.resume {
-                tell_what_is_skipped(entity.name, &left, &skipped);
+                log_skipped(entity.name, &left, &skipped);
             }
             let skipped = skipped.into_iter().map(WindowReport::skipped).collect();
             let plan = plan(entity, left, skipped, request.page_size);
-            plans.push(Plan { is_strict: request.is_strict, ..plan });
+            plans.push(Plan {
+                strict_windows: request.strict_windows,
+                ..plan
+            });
         }
         if request.dry_run {
-            return Ok(dry_run(&config.realm_id, plans.iter().map(|plan| (&plan.entity, plan.windows.clone()))));
+            return Ok(dry_run(
+                &config.realm_id,
+                plans
+                    .iter()
+                    .map(|plan| (&plan.entity, plan.windows.clone())),
+            ));
         }
-        let (source, watch) = Company::open(&self.settings, &config, &self.progress).await?.into_parts();
+        let (source, watch) = Company::open(&self.settings, &config, &self.progress)
+            .await?
+            .into_parts();
         // Without a window left there is nothing that a token is needed for.
         if plans.iter().any(|plan| !plan.windows.is_empty()) {
             source.prepare().await?;
         }
-        if !request.is_strict {
-            let spans = plans.iter().filter_map(|plan| Some((plan.entity.clone(), pipeline::first_span(plan)?)));
-            source.prefetch(&spans.collect::<Vec<_>>(), request.page_size).await;
+        if !request.strict_windows {
+            let spans = plans
+                .iter()
+                .filter_map(|plan| Some((plan.entity.clone(), pipeline::first_span(plan)?)));
+            source
+                .prefetch(&spans.collect::<Vec<_>>(), request.page_size)
+                .await;
         }
         let mut report = self.run(source, Arc::new(sink), plans).await;
         report.connection = watch.report().await;
         Ok(report)
     }
 
-    /// Makes sure that a load can be done: settings, database, tables, and that the schema is this company's.
+    /// Makes sure that a load can be done: settings, database, tables, and that the schema is this
+    /// company's.
     ///
     /// # Errors
     /// What would stop a load before its first window.
     pub async fn prepare(&self, names: &[String], schema: &str) -> Result<()> {
         let entities = self.registry.select(names)?;
         let config = self.settings.qbo()?;
-        PostgresSink::connect(&self.settings.postgres()?, schema, 1).await?.prepare(&config.realm_id, &entities).await
+        PostgresSink::connect(&self.settings.postgres()?, schema, 1)
+            .await?
+            .prepare(&config.realm_id, &entities)
+            .await
     }
 
     /// Copies windows from QBO into landing files.
     ///
     /// # Errors
-    /// As for [`Self::backfill`], and [`Error::Landing`] if the files of the windows cannot be joined.
+    /// As for [`Self::backfill`], and [`Error::Landing`] if the files of the windows cannot be
+    /// joined.
     pub async fn extract(&self, request: &ExtractRequest) -> Result<Report> {
         let entities = self.registry.select(&request.entities)?;
         let config = self.settings.qbo()?;
         let sink = Arc::new(LandingSink::new(request.target.clone()));
         sink.prepare()?;
-        let (source, watch) = Company::open(&self.settings, &config, &self.progress).await?.into_parts();
+        let (source, watch) = Company::open(&self.settings, &config, &self.progress)
+            .await?
+            .into_parts();
         let mut plans = Vec::with_capacity(entities.len());
         for entity in entities {
             let landed = match request.resume {
@@ -217,8 +246,16 @@ impl App {
                 false => Vec::new(),
             };
             let done: Vec<Window> = landed.iter().map(WindowReport::window).collect();
-            let left = request.windows.iter().copied().filter(|window| !done.contains(window)).collect();
-            plans.push(Plan { is_strict: request.is_strict, ..plan(entity, left, landed, request.page_size) });
+            let left = request
+                .windows
+                .iter()
+                .copied()
+                .filter(|window| !done.contains(window))
+                .collect();
+            plans.push(Plan {
+                strict_windows: request.strict_windows,
+                ..plan(entity, left, landed, request.page_size)
+            });
         }
         if plans.iter().any(|plan| !plan.windows.is_empty()) {
             source.prepare().await?;
@@ -232,7 +269,8 @@ impl App {
     /// Copies landing files into Postgres.
     ///
     /// # Errors
-    /// What is found before the first window: the landing, settings, tables. Later failures are in the report.
+    /// What is found before the first window: the landing, settings, tables. Later failures are in
+    /// the report.
     pub async fn load(&self, request: &LoadRequest) -> Result<Report> {
         let unpacked;
         let source = match &request.landing {
@@ -248,7 +286,12 @@ impl App {
             }
         };
         let entities = self.registry.select(&source.entities())?;
-        let sink = PostgresSink::connect(&self.settings.postgres()?, &request.schema, DEFAULT_CONCURRENCY).await?;
+        let sink = PostgresSink::connect(
+            &self.settings.postgres()?,
+            &request.schema,
+            DEFAULT_CONCURRENCY,
+        )
+        .await?;
         sink.prepare(source.realm_id(), &entities).await?;
         let plans = entities
             .into_iter()
@@ -260,7 +303,8 @@ impl App {
         Ok(self.run(Arc::new(source), Arc::new(sink), plans).await)
     }
 
-    /// How a schema stands: what is committed, what is missing, what failed. Asks the database alone.
+    /// How a schema stands: what is committed, what is missing, what failed. Asks the database
+    /// alone.
     ///
     /// # Errors
     /// Settings, and those of the database.
@@ -270,13 +314,27 @@ impl App {
             names => self.registry.select(names)?,
         };
         let sink = PostgresSink::connect(&self.settings.postgres()?, &request.schema, 2).await?;
-        let entities = sink.status(&entities, request.range, request.is_validated).await?;
-        let has_store = self.settings.oauth().is_ok_and(|oauth| oauth.token_home != TokenHome::Memory);
-        let accounts = if has_store { self.auth_status().await?.accounts } else { Vec::new() };
-        Ok(StatusReport { schema: request.schema.clone(), entities, accounts })
+        let entities = sink
+            .status(&entities, request.range, request.validate)
+            .await?;
+        let has_store = self
+            .settings
+            .oauth()
+            .is_ok_and(|oauth| oauth.token_store != StoreLocation::Memory);
+        let accounts = if has_store {
+            self.auth_status().await?.accounts
+        } else {
+            Vec::new()
+        };
+        Ok(StatusReport {
+            schema: request.schema.clone(),
+            entities,
+            accounts,
+        })
     }
 
-    /// Moves records that were last changed before an instant out of the tables and into a landing file.
+    /// Moves records that were last changed before an instant out of the tables and into a landing
+    /// file.
     ///
     /// # Errors
     /// Settings, the file, and those of the database. No row is in neither then.
@@ -286,10 +344,13 @@ impl App {
         before: DateTime<Utc>,
         path: &Path,
         schema: &str,
-    ) -> Result<Vec<Archived>> {
+    ) -> Result<Vec<ArchiveSummary>> {
         let entities = self.registry.select(names)?;
         let LandingTarget::SingleFile(path) = LandingTarget::from_path(path)? else {
-            return Err(Error::config("out", format!("'{}' is not one file, as archive.jsonl.zst", path.display())));
+            return Err(Error::config(
+                "out",
+                format!("'{}' is not one file, as archive.jsonl.zst", path.display()),
+            ));
         };
         let sink = PostgresSink::connect(&self.settings.postgres()?, schema, 2).await?;
         sink.archive(&entities, before, &path).await
@@ -311,9 +372,16 @@ impl App {
     pub async fn verify(&self, request: &VerifyRequest) -> Result<VerificationReport> {
         let entities = self.registry.select(&request.entities)?;
         let config = self.settings.qbo()?;
-        let sink = PostgresSink::connect(&self.settings.postgres()?, &request.schema, DEFAULT_CONCURRENCY).await?;
+        let sink = PostgresSink::connect(
+            &self.settings.postgres()?,
+            &request.schema,
+            DEFAULT_CONCURRENCY,
+        )
+        .await?;
         sink.prepare(&config.realm_id, &entities).await?;
-        let (source, _) = Company::open(&self.settings, &config, &self.progress).await?.into_parts();
+        let (source, _) = Company::open(&self.settings, &config, &self.progress)
+            .await?
+            .into_parts();
         let sink = Arc::new(sink);
         source.prepare().await?;
         let mut runs = Vec::with_capacity(entities.len());
@@ -339,26 +407,47 @@ impl App {
             // All of it lies in the future.
             Err(_) => Vec::new(),
         };
-        let mut findings = verify::compare(&**source, &**sink, &entity, &windows, request.is_deep, &meter).await?;
+        let mut findings =
+            verify::compare(&**source, &**sink, &entity, &windows, request.deep, &meter).await?;
         let mut repaired = 0;
         if request.repair && !findings.different.is_empty() {
-            let broken: Vec<Window> = findings.different.iter().map(WindowDifference::window).collect();
+            let broken: Vec<Window> = findings
+                .different
+                .iter()
+                .map(WindowDifference::window)
+                .collect();
             repaired = broken.len() as u64;
-            let plan =
-                Plan { is_strict: true, ..plan(entity.clone(), broken.clone(), Vec::new(), PageSize::default()) };
+            let plan = Plan {
+                strict_windows: true,
+                ..plan(
+                    entity.clone(),
+                    broken.clone(),
+                    Vec::new(),
+                    PageSize::default(),
+                )
+            };
             self.run(source.clone(), sink.clone(), vec![plan]).await;
             findings.different.clear();
             for window in broken {
-                let difference = verify::compare_window(&**source, &**sink, &entity, window, &meter).await?;
-                findings.different.extend(Some(difference).filter(|difference| !difference.is_none()));
+                let difference =
+                    verify::compare_window(&**source, &**sink, &entity, window, &meter).await?;
+                findings
+                    .different
+                    .extend(Some(difference).filter(|difference| !difference.is_none()));
             }
         }
-        let rejects = sink.rejects(source.realm_id(), &entity, request.range).await?;
+        let rejects = sink
+            .rejects(source.realm_id(), &entity, request.range)
+            .await?;
         let is_ok = findings.different.is_empty() && rejects.is_empty();
         Ok(Verification {
             entity: entity.name.to_owned(),
             realm_id: source.realm_id().to_owned(),
-            status: if is_ok { VerificationStatus::Ok } else { VerificationStatus::Different },
+            status: if is_ok {
+                VerificationStatus::Ok
+            } else {
+                VerificationStatus::Different
+            },
             windows: windows.len() as u64,
             source: findings.source,
             table: findings.table,
@@ -370,19 +459,36 @@ impl App {
         })
     }
 
-    async fn run<S: Source, K: Sink>(&self, source: Arc<S>, sink: Arc<K>, plans: Vec<Plan>) -> Report {
+    async fn run<S: Source, K: Sink>(
+        &self,
+        source: Arc<S>,
+        sink: Arc<K>,
+        plans: Vec<Plan>,
+    ) -> Report {
         let mut runs = Vec::with_capacity(plans.len());
         for plan in plans {
             let run_id = uuid::Uuid::new_v4().to_string();
-            runs.push(pipeline::run(source.clone(), sink.clone(), plan, &run_id, self.progress.clone()).await);
+            runs.push(
+                pipeline::run(
+                    source.clone(),
+                    sink.clone(),
+                    plan,
+                    &run_id,
+                    self.progress.clone(),
+                )
+                .await,
+            );
         }
-        Report { runs, connection: None }
+        Report {
+            runs,
+            connection: None,
+        }
     }
 }
 
-/// Windows, or the parts of them, that are not committed, and those that are. A resumed run may cut the range in another
-/// way than the one before.
-fn what_is_left(windows: &[Window], committed: &[Window]) -> (Vec<Window>, Vec<Window>) {
+/// Windows, or the parts of them, that are not committed, and those that are. A resumed run may cut
+/// the range in another way than the one before.
+fn split_committed(windows: &[Window], committed: &[Window]) -> (Vec<Window>, Vec<Window>) {
     let (mut left, mut skipped) = (Vec::new(), Vec::new());
     for window in windows {
         let parts = window.minus(committed);
@@ -393,49 +499,92 @@ fn what_is_left(windows: &[Window], committed: &[Window]) -> (Vec<Window>, Vec<W
 }
 
 /// Stretches of time that are named one by one.
-const NAMED: usize = 5;
+const MAX_NAMED: usize = 5;
 
-fn tell_what_is_skipped(entity: &str, left: &[Window], skipped: &[Window]) {
+fn log_skipped(entity: &str, left: &[Window], skipped: &[Window]) {
     let stretches = merged(skipped);
-    let named = stretches.iter().take(NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let more = if stretches.len() > NAMED { ", ..." } else { "" };
+    let named = stretches
+        .iter()
+        .take(MAX_NAMED)
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let more = if stretches.len() > MAX_NAMED {
+        ", ..."
+    } else {
+        ""
+    };
     let skips = match skipped.len() {
         0 => "skips nothing".to_owned(),
         count => format!("skips {count} windows that are committed: {named}{more}"),
     };
-    let next = left.first().map_or_else(|| "nothing is left".to_owned(), |window| format!("begins with {window}"));
+    let next = left.first().map_or_else(
+        || "nothing is left".to_owned(),
+        |window| format!("begins with {window}"),
+    );
     info!(phase = "extract", event = "run_resumed", entity, skipped = skipped.len(), left = left.len();
         "{entity}: resume {skips}; {next}");
 }
 
-fn plan(entity: EntitySpec, windows: Vec<Window>, skipped: Vec<WindowReport>, page_size: PageSize) -> Plan {
+fn plan(
+    entity: EntitySpec,
+    windows: Vec<Window>,
+    skipped: Vec<WindowReport>,
+    page_size: PageSize,
+) -> Plan {
     let concurrency = DEFAULT_CONCURRENCY;
-    Plan { entity, windows, skipped, read_from: None, page_size, concurrency, is_strict: false, is_quiet: false }
+    Plan {
+        entity,
+        windows,
+        skipped,
+        read_from: None,
+        page_size,
+        concurrency,
+        strict_windows: false,
+        is_quiet: false,
+    }
 }
 
 /// A report in which every window that would be read is skipped.
-fn dry_run<'a>(realm_id: &str, plans: impl Iterator<Item = (&'a EntitySpec, Vec<Window>)>) -> Report {
+fn dry_run<'a>(
+    realm_id: &str,
+    plans: impl Iterator<Item = (&'a EntitySpec, Vec<Window>)>,
+) -> Report {
     let run = |(entity, windows): (&EntitySpec, Vec<Window>)| {
         let reports = windows.into_iter().map(WindowReport::skipped).collect();
         RunReport::new(entity.name, realm_id, "dry-run", reports, 0)
     };
-    Report { runs: plans.map(run).collect(), connection: None }
+    Report {
+        runs: plans.map(run).collect(),
+        connection: None,
+    }
 }
 
-/// A file of many windows, split into window files in a temporary directory, so that loading it is loading a directory.
+/// A file of many windows, split into window files in a temporary directory, so that loading it is
+/// loading a directory.
 struct UnpackedLanding(std::path::PathBuf);
 
 impl UnpackedLanding {
     /// Splits `path`; of `windows`, those without records get their files too.
     fn new(path: &Path, windows: &[LandingFile]) -> Result<Self> {
-        let directory = std::env::temp_dir().join(format!("qbo_rs-landing-{}", uuid::Uuid::new_v4().simple()));
+        let directory =
+            std::env::temp_dir().join(format!("qbo_rs-landing-{}", uuid::Uuid::new_v4().simple()));
         let unpacked = Self(directory);
         crate::landing::split(path, &unpacked.0)?;
-        for LandingFile { realm_id, entity, window, .. } in windows {
+        for LandingFile {
+            realm_id,
+            entity,
+            window,
+            ..
+        } in windows
+        {
             crate::landing::ensure_window(&unpacked.0, realm_id, entity, *window)?;
         }
         if !unpacked.0.exists() {
-            return Err(Error::config("landing", format!("'{}' holds no records", path.display())));
+            return Err(Error::config(
+                "landing",
+                format!("'{}' holds no records", path.display()),
+            ));
         }
         Ok(unpacked)
     }

@@ -8,20 +8,22 @@ use log::warn;
 use serde::{Deserialize, Serialize};
 
 use super::sync::Syncer;
-use super::{AccountReport, App, SyncRequest};
-use crate::domain::{AccountSync, PageSize, SyncReport, WebhookEvent, Window, merged};
+use super::{App, CompanyReport, SyncRequest};
+use crate::domain::{CompanySync, PageSize, SyncReport, WebhookEvent, Window, merged};
 use crate::error::{Error, Result};
-use crate::http::Limits;
 use crate::port::{Connection, Secret};
-use crate::sink::postgres::{DEFAULT_SCHEMA, EntityState, EventAnswer, Job, Order, PostgresSink, StoredRecord};
-use crate::token_store::Account;
+use crate::quickbooks::Limits;
+use crate::sink::postgres::{
+    DEFAULT_SCHEMA, EntityState, EventAnswer, Job, Order, PostgresSink, StoredRecord,
+};
+use crate::store::token_store::ConnectionSummary;
 
 /// Connections for requests; jobs have their own.
 const CONNECTIONS: usize = 4;
 /// Jobs and events are kept for people, and for replays, as long as change data capture looks back.
-const KEPT: Duration = Duration::from_secs(30 * 86_400);
+const RETENTION: Duration = Duration::from_secs(30 * 86_400);
 /// How often a worker says that it is at work.
-const BEAT: Duration = Duration::from_secs(1);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A sync as a job.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -80,12 +82,15 @@ pub struct Service {
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("App").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("App")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
 impl Service {
-    /// Connects, and makes the operational tables ready. `entities` are what is kept in step; none named: all.
+    /// Connects, and makes the operational tables ready. `entities` are what is kept in step; none
+    /// named: all.
     ///
     /// # Errors
     /// Settings, and those of the database.
@@ -95,7 +100,8 @@ impl Service {
             names => app.registry.select(names)?,
         };
         let syncer = Arc::new(Syncer::open(&app).await?);
-        let sink = PostgresSink::connect(&app.settings.postgres()?, DEFAULT_SCHEMA, CONNECTIONS).await?;
+        let sink =
+            PostgresSink::connect(&app.settings.postgres()?, DEFAULT_SCHEMA, CONNECTIONS).await?;
         Ok(Self {
             app: syncer.app().clone(),
             syncer,
@@ -113,7 +119,10 @@ impl Service {
         interval: Duration,
         show: &(dyn Fn(&SyncReport) -> Result<()> + Sync),
     ) -> Result<()> {
-        let request = SyncRequest { entities: self.entities.clone(), ..SyncRequest::default() };
+        let request = SyncRequest {
+            entities: self.entities.clone(),
+            ..SyncRequest::default()
+        };
         self.syncer.sync_every(&request, interval, show).await
     }
 
@@ -125,7 +134,8 @@ impl Service {
         self.sink.job_counts().await.map(|_| ())
     }
 
-    /// Puts a sync into the queue. The same key names the same job; none is returned if it named another one before.
+    /// Puts a sync into the queue. The same key names the same job; none is returned if it named
+    /// another one before.
     ///
     /// # Errors
     /// [`Error::Config`] if an entity is unknown; those of the database.
@@ -166,8 +176,8 @@ impl Service {
     ///
     /// # Errors
     /// Those of the database; none is kept then.
-    pub async fn keep_events(&self, events: &[WebhookEvent]) -> Result<u64> {
-        self.sink.keep_events(events).await
+    pub async fn store_events(&self, events: &[WebhookEvent]) -> Result<u64> {
+        self.sink.store_events(events).await
     }
 
     /// Asks for syncs on account of events. They wait until a sync can see what they tell of.
@@ -176,17 +186,33 @@ impl Service {
     /// Those of the database, and of the token store.
     pub async fn answer_events(&self) -> Result<u64> {
         let config = self.app.settings.qbo_of("any")?;
-        let (dead, living): (Vec<_>, Vec<_>) =
-            self.syncer.accounts().await?.into_iter().partition(|account| account.needs_reauth.is_some());
-        let names = |accounts: Vec<Account>| accounts.into_iter().map(|account| account.realm_id).collect::<Vec<_>>();
+        let (dead, living): (Vec<_>, Vec<_>) = self
+            .syncer
+            .accounts()
+            .await?
+            .into_iter()
+            .partition(|account| account.needs_reauth.is_some());
+        let names = |accounts: Vec<ConnectionSummary>| {
+            accounts
+                .into_iter()
+                .map(|account| account.realm_id)
+                .collect::<Vec<_>>()
+        };
         let (dead, mut living) = (names(dead), names(living));
         living.extend(self.app.settings.realm_id()?);
         let wait = config.lag.to_std().unwrap_or_default() + Duration::from_secs(1);
-        self.sink.events_to_jobs(&EventAnswer { living: &living, dead: &dead, entities: &self.entities, wait }).await
+        self.sink
+            .events_to_jobs(&EventAnswer {
+                living: &living,
+                dead: &dead,
+                entities: &self.entities,
+                wait,
+            })
+            .await
     }
 
-    /// Has events that were answered answered again: those received since an instant, of these companies; none named: of all.
-    /// Returns how many they are.
+    /// Has events that were answered answered again: those received since an instant, of these
+    /// companies; none named: of all. Returns how many they are.
     ///
     /// # Errors
     /// Those of the database.
@@ -198,17 +224,17 @@ impl Service {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn forget_the_old(&self) -> Result<()> {
-        self.sink.forget_jobs(KEPT).await?;
-        self.sink.forget_events(KEPT).await
+    pub async fn delete_expired(&self) -> Result<()> {
+        self.sink.delete_old_jobs(RETENTION).await?;
+        self.sink.delete_old_events(RETENTION).await
     }
 
     /// The connections.
     ///
     /// # Errors
     /// Those of the token store.
-    pub async fn accounts(&self) -> Result<Vec<AccountReport>> {
-        self.syncer.account_reports().await
+    pub async fn accounts(&self) -> Result<Vec<CompanyReport>> {
+        self.syncer.company_reports().await
     }
 
     /// How every entity of every company stands.
@@ -226,10 +252,23 @@ impl Service {
     pub async fn coverage(&self, since: DateTime<Utc>) -> Result<Vec<Coverage>> {
         let mut committed = self.sink.coverage(since).await?;
         let of = |state: EntityState| {
-            let key = (state.schema.clone(), state.realm_id.clone(), state.entity.clone());
-            Coverage { committed: merged(&committed.remove(&key).unwrap_or_default()), state }
+            let key = (
+                state.schema.clone(),
+                state.realm_id.clone(),
+                state.entity.clone(),
+            );
+            Coverage {
+                committed: merged(&committed.remove(&key).unwrap_or_default()),
+                state,
+            }
         };
-        Ok(self.sink.entity_states().await?.into_iter().map(of).collect())
+        Ok(self
+            .sink
+            .entity_states()
+            .await?
+            .into_iter()
+            .map(of)
+            .collect())
     }
 
     /// The latest jobs, newest first.
@@ -240,7 +279,8 @@ impl Service {
         self.sink.recent_jobs(20).await
     }
 
-    /// The limits that every company's requests keep, and the reads of a month that are warned about, unless that is 0.
+    /// The limits that every company's requests keep, and the reads of a month that are warned
+    /// about, unless that is 0.
     ///
     /// # Errors
     /// Settings.
@@ -254,18 +294,38 @@ impl Service {
     /// # Errors
     /// [`Error::Config`] if the entity is unknown or the company has no records here.
     pub async fn records(&self, request: &RecordRequest) -> Result<RecordPage> {
-        let entities = self.app.registry.select(std::slice::from_ref(&request.entity))?;
-        let missing = || Error::config("realm_id", format!("company '{}' has no records here", request.realm_id));
-        let schema = self.sink.bound_schema(&request.realm_id).await?.ok_or_else(missing)?;
+        let entities = self
+            .app
+            .registry
+            .select(std::slice::from_ref(&request.entity))?;
+        let missing = || {
+            Error::config(
+                "realm_id",
+                format!("company '{}' has no records here", request.realm_id),
+            )
+        };
+        let schema = self
+            .sink
+            .bound_schema(&request.realm_id)
+            .await?
+            .ok_or_else(missing)?;
         let limit = i64::from(request.limit);
         let sink = self.sink.for_sync(&schema)?;
-        let records = match sink.page_of(&entities[0], &request.after, limit, request.with_deleted).await {
+        let records = match sink
+            .page_of(&entities[0], &request.after, limit, request.with_deleted)
+            .await
+        {
             // Nothing of the entity was ever loaded.
-            Err(Error::Database { sqlstate, .. }) if sqlstate.as_deref() == Some("42P01") => Vec::new(),
+            Err(Error::Database { sqlstate, .. }) if sqlstate.as_deref() == Some("42P01") => {
+                Vec::new()
+            }
             records => records?,
         };
         let is_full = records.len() as i64 == limit;
-        let next = records.last().filter(|_| is_full).map(|record| record.id.clone());
+        let next = records
+            .last()
+            .filter(|_| is_full)
+            .map(|record| record.id.clone());
         Ok(RecordPage { records, next })
     }
 
@@ -273,11 +333,17 @@ impl Service {
     ///
     /// # Errors
     /// Settings; a refused code; those of the store.
-    pub async fn authorise(&self, realm_id: &str, code: &str, redirect_uri: &str) -> Result<Connection> {
+    pub async fn authorise(
+        &self,
+        realm_id: &str,
+        code: &str,
+        redirect_uri: &str,
+    ) -> Result<Connection> {
         let mut app = self.app.clone();
         app.settings.set("QBO_REALM_ID", realm_id)?;
         app.settings.realm_id()?;
-        app.exchange(realm_id, &Secret::new(code), redirect_uri).await
+        app.exchange(realm_id, &Secret::new(code), redirect_uri)
+            .await
     }
 
     /// Takes the next job, if there is one that may be worked on.
@@ -288,12 +354,16 @@ impl Service {
         self.sink.claim_job().await
     }
 
-    /// Does a job that was claimed; returns what it came to, if it came to anything. Stopped in the middle, it leaves the job to
-    /// others.
+    /// Does a job that was claimed; returns what it came to, if it came to anything. Stopped in the
+    /// middle, it leaves the job to others.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn do_job(&self, job: &Job, stop: impl Future<Output = ()>) -> Result<Option<SyncReport>> {
+    pub async fn run_job(
+        &self,
+        job: &Job,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Option<SyncReport>> {
         let outcome = tokio::select! {
             outcome = self.run(job) => Some(outcome),
             order = self.watch(job) => {
@@ -311,14 +381,17 @@ impl Service {
         };
         match outcome {
             Some(Ok(report)) => {
-                let value = serde_json::to_value(&report).map_err(|e| Error::Internal(e.to_string()))?;
+                let value =
+                    serde_json::to_value(&report).map_err(|e| Error::Internal(e.to_string()))?;
                 let status = if report.is_ok() { "done" } else { "failed" };
-                let error = report.accounts.iter().find_map(AccountSync::first_error);
+                let error = report.accounts.iter().find_map(CompanySync::first_error);
                 self.sink.end_job(job, status, Some(&value), error).await?;
                 Ok(Some(report))
             }
             Some(Err(error)) => {
-                self.sink.end_job(job, "failed", None, Some(&error.to_string())).await?;
+                self.sink
+                    .end_job(job, "failed", None, Some(&error.to_string()))
+                    .await?;
                 Ok(None)
             }
             None => Ok(None),
@@ -326,18 +399,28 @@ impl Service {
     }
 
     async fn run(&self, job: &Job) -> Result<SyncReport> {
-        let asked: SyncJob =
-            serde_json::from_value(job.request.clone()).map_err(|e| Error::config("job", e.to_string()))?;
+        let asked: SyncJob = serde_json::from_value(job.request.clone())
+            .map_err(|e| Error::config("job", e.to_string()))?;
         let SyncJob { entities, accounts } = asked;
-        let entities = if entities.is_empty() { self.entities.clone() } else { entities };
-        self.syncer.sync(&SyncRequest { entities, realms: accounts, page_size: PageSize::default() }).await
+        let entities = if entities.is_empty() {
+            self.entities.clone()
+        } else {
+            entities
+        };
+        self.syncer
+            .sync(&SyncRequest {
+                entities,
+                realms: accounts,
+                page_size: PageSize::default(),
+            })
+            .await
     }
 
     /// Says that the job is being worked on, until somebody says that it must not be.
     async fn watch(&self, job: &Job) -> Order {
         loop {
-            tokio::time::sleep(BEAT).await;
-            match self.sink.keep_job(job).await {
+            tokio::time::sleep(HEARTBEAT_INTERVAL).await;
+            match self.sink.heartbeat(job).await {
                 Ok(Order::Continue) => {}
                 Ok(order) => return order,
                 Err(error) => warn!(phase = "load", event = "job_not_kept"; "{error}"),

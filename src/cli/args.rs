@@ -27,7 +27,13 @@ pub(super) struct Arguments {
     pub json: bool,
 
     /// How logs on stderr look
-    #[arg(long, global = true, value_enum, default_value = "human", help_heading = "Logs")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "human",
+        help_heading = "Logs"
+    )]
     pub log_format: LogFormat,
 
     /// Least level of logs; by default info, but warn beside a progress bar
@@ -92,7 +98,8 @@ pub(super) enum Command {
         /// Leave out the windows whose files are there already
         #[arg(long)]
         resume: bool,
-        /// Directory, or one file (.jsonl, .ndjson, .json, .txt, perhaps with .zst or .gz); default: QBO_LANDING_DIR
+        /// Directory, or one file (.jsonl, .ndjson, .json, .txt, perhaps with .zst or .gz);
+        /// default: QBO_LANDING_DIR
         #[arg(long, value_name = "PATH")]
         out: Option<PathBuf>,
         /// Language of the closing lines
@@ -124,7 +131,8 @@ pub(super) enum Command {
         #[arg(long, default_value = DEFAULT_SCHEMA)]
         schema: String,
     },
-    /// Bring companies into step with QuickBooks: what has changed since the last time, deletions included
+    /// Bring companies into step with QuickBooks: what has changed since the last time, deletions
+    /// included
     Sync(SyncArguments),
     /// Serve the HTTP API, and work on the jobs that it takes
     Serve(ServeArguments),
@@ -174,7 +182,8 @@ pub(super) struct RangeArguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DatabaseCommand {
-    /// Move records that were last changed before an instant into a landing file; `qbo-rs load` brings them back
+    /// Move records that were last changed before an instant into a landing file; `qbo-rs load`
+    /// brings them back
     Archive {
         /// customers, invoices, items or any other
         #[arg(required = true, value_name = "ENTITY")]
@@ -189,7 +198,8 @@ pub(super) enum DatabaseCommand {
         #[arg(long, default_value = DEFAULT_SCHEMA)]
         schema: String,
     },
-    /// Bring the schema qbo up to date, and tables made by hand into the right shape, keeping every row
+    /// Bring the schema qbo up to date, and tables made by hand into the right shape, keeping every
+    /// row
     Migrate {
         /// Only print the SQL
         #[arg(long)]
@@ -219,8 +229,8 @@ pub(super) struct DemoArguments {
     pub stop: bool,
 }
 
-/// A flag for every setting that is not secret, made from the registry: secrets in flags could be read by every user of
-/// the machine.
+/// A flag for every setting that is not secret, made from the registry: secrets in flags could be
+/// read by every user of the machine.
 #[derive(Debug, Default)]
 pub(super) struct SettingFlags(pub Vec<(&'static str, String)>);
 
@@ -231,7 +241,10 @@ fn flags() -> impl Iterator<Item = &'static SettingSpec> {
 impl Args for SettingFlags {
     fn augment_args(command: clap::Command) -> clap::Command {
         flags().fold(command, |command, spec| {
-            let default = spec.default.map(|value| format!(" [default: {value}]")).unwrap_or_default();
+            let default = spec
+                .default
+                .map(|value| format!(" [default: {value}]"))
+                .unwrap_or_default();
             command.arg(
                 Arg::new(spec.name)
                     .long(spec.keyword().replace('_', "-"))
@@ -250,7 +263,8 @@ impl Args for SettingFlags {
 
 impl FromArgMatches for SettingFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = flags().filter_map(|spec| Some((spec.name, matches.get_one::<String>(spec.name)?.clone())));
+        let given = flags()
+            .filter_map(|spec| Some((spec.name, matches.get_one::<String>(spec.name)?.clone())));
         Ok(Self(given.collect()))
     }
 
@@ -273,7 +287,17 @@ mod tests {
     #[test]
     fn both_spellings_of_a_range_are_taken() {
         for (start, end) in [("--start", "--end"), ("--fecha-inicio", "--fecha-fin")] {
-            let line = ["qbo-rs", "backfill", "items", start, "2025-01-01", end, "2025-02-01", "--realm-id", "9"];
+            let line = [
+                "qbo-rs",
+                "backfill",
+                "items",
+                start,
+                "2025-01-01",
+                end,
+                "2025-02-01",
+                "--realm-id",
+                "9",
+            ];
             let arguments = Arguments::try_parse_from(line).unwrap();
             assert_eq!(arguments.settings.0, [("QBO_REALM_ID", "9".to_owned())]);
         }
@@ -282,6 +306,10 @@ mod tests {
     #[test]
     fn no_secret_has_a_flag() {
         let help = Arguments::command().render_long_help().to_string();
-        assert!(!help.contains("--client-secret") && !help.contains("--pg-password") && help.contains("--pg-host"));
+        assert!(
+            !help.contains("--client-secret")
+                && !help.contains("--pg-password")
+                && help.contains("--pg-host")
+        );
     }
 }

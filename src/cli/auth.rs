@@ -10,22 +10,26 @@ use chrono::{DateTime, Utc};
 use clap::Subcommand;
 
 use super::{INCOMPLETE, OK, block_on, complain, output};
-use crate::app::{AccountReport, App, AuthReport};
+use crate::app::{App, AuthReport, CompanyReport};
 use crate::domain::instant::format_instant;
 use crate::error::{Error, Result};
-use crate::http::BreakerStatus;
-use crate::oauth::{Callback, Consent};
 use crate::port::{Connection, Secret};
+use crate::quickbooks::BreakerStatus;
+use crate::quickbooks::oauth::{Callback, Consent};
 
 /// How long a person may take at the consent page.
-const CONSENT_PATIENCE: Duration = Duration::from_secs(600);
+const CONSENT_TIMEOUT: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuthCommand {
     /// Connect a company: consent in a browser, tokens into QBO_TOKEN_STORE
     Login {
         /// Where Intuit sends the browser back to; one of the app's redirect URIs
-        #[arg(long, value_name = "URL", default_value = "http://localhost:8484/callback")]
+        #[arg(
+            long,
+            value_name = "URL",
+            default_value = "http://localhost:8484/callback"
+        )]
         redirect_uri: String,
         /// Listen for nothing; read the address that the browser ends at from stdin
         #[arg(long)]
@@ -44,29 +48,42 @@ pub(super) enum AuthCommand {
     },
     /// End the connection of QBO_REALM_ID at Intuit, and forget its tokens
     Revoke,
-    /// Seal the stored tokens with QBO_NEW_TOKEN_KEY, or with the key derived from QBO_NEW_CLIENT_SECRET
+    /// Seal the stored tokens with QBO_NEW_TOKEN_KEY, or with the key derived from
+    /// QBO_NEW_CLIENT_SECRET
     Rekey,
 }
 
 pub(super) fn run(app: &App, command: &AuthCommand, json: bool) -> Result<i32> {
     match command {
-        AuthCommand::Login { redirect_uri, paste, no_browser } => login(app, redirect_uri, *paste, *no_browser, json),
+        AuthCommand::Login {
+            redirect_uri,
+            paste,
+            no_browser,
+        } => login(app, redirect_uri, *paste, *no_browser, json),
         AuthCommand::Status => done(block_on(app.auth_status())?, |report| status(&report, json)),
         AuthCommand::Import { file } => {
             let token = token_to_import(app, file.as_deref())?;
             let imported = block_on(app.import_token(&token))?;
-            done(imported, |(realm_id, connection)| connected(&realm_id, &connection, json))
+            done(imported, |(realm_id, connection)| {
+                connected(&realm_id, &connection, json)
+            })
         }
         AuthCommand::Revoke => done(block_on(app.revoke())?, |realm_id| {
             match json {
-                true => output::json(&serde_json::json!({"realm_id": realm_id, "state": "revoked"}))?,
-                false => output::text(&format!("company {realm_id} is disconnected, its tokens are forgotten\n")),
+                true => {
+                    output::json(&serde_json::json!({"realm_id": realm_id, "state": "revoked"}))?
+                }
+                false => output::text(&format!(
+                    "company {realm_id} is disconnected, its tokens are forgotten\n"
+                )),
             }
             Ok(OK)
         }),
         AuthCommand::Rekey => done(block_on(app.change_key())?, |(changed, closed)| {
             match json {
-                true => output::json(&serde_json::json!({"changed": changed, "not_opened": closed}))?,
+                true => {
+                    output::json(&serde_json::json!({"changed": changed, "not_opened": closed}))?
+                }
                 false => output::text(&format!("{} connections have the new key\n", changed.len())),
             }
             for realm_id in &closed {
@@ -95,17 +112,30 @@ fn login(app: &App, redirect_uri: &str, paste: bool, no_browser: bool, json: boo
     let tell = |text: &str| _ = writeln!(std::io::stderr(), "{text}");
     let finish = |consent: &Consent, callback: &Callback| {
         let connection = block_on(app.finish_login(consent, callback))?;
-        done(connection, |connection| connected(&callback.realm_id, &connection, json))
+        done(connection, |connection| {
+            connected(&callback.realm_id, &connection, json)
+        })
     };
     if paste {
-        tell(&format!("Open this page, choose the company and agree:\n\n  {}\n", consent.url()));
-        tell("The browser then goes to an address that may show an error; paste that whole address here:");
+        tell(&format!(
+            "Open this page, choose the company and agree:\n\n  {}\n",
+            consent.url()
+        ));
+        tell(
+            "The browser then goes to an address that may show an error; paste that whole address here:",
+        );
         let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line).map_err(|e| Error::config("stdin", e.to_string()))?;
+        std::io::stdin()
+            .lock()
+            .read_line(&mut line)
+            .map_err(|e| Error::config("stdin", e.to_string()))?;
         return finish(&consent, &app.read_consent(&consent, &line)?);
     }
     let listener = callback::bind(consent.redirect_uri())?;
-    tell(&format!("Open this page, choose the company and agree:\n\n  {}\n", consent.url()));
+    tell(&format!(
+        "Open this page, choose the company and agree:\n\n  {}\n",
+        consent.url()
+    ));
     if !no_browser && std::io::stderr().is_terminal() {
         // Where there is no browser, the address above is the way.
         let _ = open::that_detached(consent.url().as_str());
@@ -116,10 +146,17 @@ fn login(app: &App, redirect_uri: &str, paste: bool, no_browser: bool, json: boo
     ));
     let path = consent.redirect_uri().path().to_owned();
     let waited = block_on(async {
-        let read = |query: &str| consent.is_answered_by(query).then(|| app.read_consent(&consent, query));
-        match tokio::time::timeout(CONSENT_PATIENCE, callback::wait(listener, &path, read)).await {
+        let read = |query: &str| {
+            consent
+                .is_answered_by(query)
+                .then(|| app.read_consent(&consent, query))
+        };
+        match tokio::time::timeout(CONSENT_TIMEOUT, callback::wait(listener, &path, read)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Error::config("consent", format!("nobody agreed within {} s", CONSENT_PATIENCE.as_secs()))),
+            Err(_) => Err(Error::config(
+                "consent",
+                format!("nobody agreed within {} s", CONSENT_TIMEOUT.as_secs()),
+            )),
         }
     })?;
     done(waited, |callback| finish(&consent, &callback))
@@ -128,25 +165,36 @@ fn login(app: &App, redirect_uri: &str, paste: bool, no_browser: bool, json: boo
 fn token_to_import(app: &App, file: Option<&str>) -> Result<Secret> {
     let read = match file {
         None => {
-            let missing =
-                || Error::config("QBO_REFRESH_TOKEN", "not set, and no file is named: there is nothing to import");
+            let missing = || {
+                Error::config(
+                    "QBO_REFRESH_TOKEN",
+                    "not set, and no file is named: there is nothing to import",
+                )
+            };
             return app.settings.secret("QBO_REFRESH_TOKEN").ok_or_else(missing);
         }
         Some("-") => std::io::read_to_string(std::io::stdin()),
         Some(path) => std::fs::read_to_string(Path::new(path)),
     };
-    let text = read.map_err(|e| Error::config("token", format!("{}: {e}", file.unwrap_or_default())))?;
+    let text =
+        read.map_err(|e| Error::config("token", format!("{}: {e}", file.unwrap_or_default())))?;
     match text.split_whitespace().collect::<Vec<_>>()[..] {
         [token] => Ok(Secret::new(token)),
         _ => Err(Error::config(
             "token",
-            format!("{} must hold one refresh token, and nothing else", file.unwrap_or_default()),
+            format!(
+                "{} must hold one refresh token, and nothing else",
+                file.unwrap_or_default()
+            ),
         )),
     }
 }
 
 fn connected(realm_id: &str, connection: &Connection, json: bool) -> Result<i32> {
-    let (token_end, end) = (connection.refresh_expires_at, connection.hard_expires_at);
+    let (token_end, end) = (
+        connection.refresh_token_expires_at,
+        connection.connection_expires_at,
+    );
     if json {
         let report = serde_json::json!({
             "realm_id": realm_id, "state": "active", "refresh_token_expires_at": token_end, "connection_expires_at": end,
@@ -161,7 +209,10 @@ fn connected(realm_id: &str, connection: &Connection, json: bool) -> Result<i32>
         ));
     }
     if let Some(at) = end {
-        text.push_str(&format!("whatever happens, it ends at {}\n", format_instant(at)));
+        text.push_str(&format!(
+            "whatever happens, it ends at {}\n",
+            format_instant(at)
+        ));
     }
     output::text(&text);
     Ok(OK)
@@ -181,14 +232,25 @@ fn status(report: &AuthReport, json: bool) -> Result<i32> {
         }
         Some(_) => String::new(),
     };
-    report.accounts.iter().for_each(|account| describe(account, &mut text));
+    report
+        .accounts
+        .iter()
+        .for_each(|account| describe(account, &mut text));
     output::text(&text);
     Ok(code)
 }
 
-fn describe(report: &AccountReport, text: &mut String) {
-    let AccountReport { account, state, days_left, traffic } = report;
-    let days = days_left.map_or_else(|| "days left unknown".to_owned(), |days| format!("{days} days left"));
+fn describe(report: &CompanyReport, text: &mut String) {
+    let CompanyReport {
+        account,
+        state,
+        days_left,
+        traffic,
+    } = report;
+    let days = days_left.map_or_else(
+        || "days left unknown".to_owned(),
+        |days| format!("{days} days left"),
+    );
     text.push_str(&format!(
         "company {}: {state}, {days}, {} reads this month\n",
         account.realm_id, traffic.monthly_reads
@@ -199,13 +261,28 @@ fn describe(report: &AccountReport, text: &mut String) {
         }
     };
     line("access token until     ", account.access_token_expires_at);
-    line("refresh token, unused, until", account.refresh_token_expires_at);
-    line("connection, used or not, until", account.connection_expires_at);
+    line(
+        "refresh token, unused, until",
+        account.refresh_token_expires_at,
+    );
+    line(
+        "connection, used or not, until",
+        account.connection_expires_at,
+    );
     if let Some(reason) = &account.needs_reauth {
-        text.push_str(&format!("  {reason}\n  connect it again: qbo-rs auth login\n"));
+        text.push_str(&format!(
+            "  {reason}\n  connect it again: qbo-rs auth login\n"
+        ));
     }
-    if let BreakerStatus::Open { since, retry_at, failures } = &traffic.breaker {
+    if let BreakerStatus::Open {
+        since,
+        retry_at,
+        failures,
+    } = &traffic.breaker
+    {
         let (since, retry_at) = (format_instant(*since), format_instant(*retry_at));
-        text.push_str(&format!("  circuit open since {since} after {failures} failures; next request at {retry_at}\n"));
+        text.push_str(&format!(
+            "  circuit open since {since} after {failures} failures; next request at {retry_at}\n"
+        ));
     }
 }

@@ -14,10 +14,16 @@ use crate::pipeline::READ_EVENTS;
 
 /// Installs the logger. A second call in one process changes nothing.
 pub(super) fn start(format: LogFormat, level: Option<LevelFilter>, bars: Option<&Bars>) {
-    let level = level.unwrap_or(if bars.is_some() { LevelFilter::Warn } else { LevelFilter::Info });
+    let level = level.unwrap_or(if bars.is_some() {
+        LevelFilter::Warn
+    } else {
+        LevelFilter::Info
+    });
     let mut builder = Builder::new();
     // Ours at that level; of the libraries below only what is wrong.
-    builder.filter_level(level.min(LevelFilter::Warn)).filter_module("qbo_rs", level);
+    builder
+        .filter_level(level.min(LevelFilter::Warn))
+        .filter_module("qbo_rs", level);
     // It logs what it also returns, and the error that we print holds it.
     builder.filter_module("rustls_platform_verifier", LevelFilter::Off);
     match format {
@@ -45,7 +51,10 @@ fn human(record: &Record<'_>) -> String {
 fn json(record: &Record<'_>) -> Json {
     let mut fields = Map::new();
     fields.insert("ts".into(), timestamp().into());
-    fields.insert("level".into(), record.level().as_str().to_ascii_lowercase().into());
+    fields.insert(
+        "level".into(),
+        record.level().as_str().to_ascii_lowercase().into(),
+    );
     // Collecting cannot fail.
     let _ = record.key_values().visit(&mut Fields(&mut fields));
     fields.insert("message".into(), record.args().to_string().into());
@@ -56,8 +65,14 @@ struct Fields<'f>(&'f mut Map<String, Json>);
 
 impl<'kvs> VisitSource<'kvs> for Fields<'_> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), FieldError> {
-        let json = value.to_u64().map(Json::from).or_else(|| value.to_bool().map(Json::from));
-        self.0.insert(key.as_str().to_owned(), json.unwrap_or_else(|| value.to_string().into()));
+        let json = value
+            .to_u64()
+            .map(Json::from)
+            .or_else(|| value.to_bool().map(Json::from));
+        self.0.insert(
+            key.as_str().to_owned(),
+            json.unwrap_or_else(|| value.to_string().into()),
+        );
         Ok(())
     }
 }

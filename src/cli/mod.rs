@@ -1,7 +1,8 @@
 //! The command line: `qbo-rs`.
 //!
-//! Flags and subcommands are read in `args`; each subcommand becomes one call of [`App`]; what comes back is printed by
-//! `output`. Exit codes: 0 all done, 1 some window failed, 2 bad usage or settings, found before any data request.
+//! Flags and subcommands are read in `args`; each subcommand becomes one call of [`App`]; what
+//! comes back is printed by `output`. Exit codes: 0 all done, 1 some window failed, 2 bad usage or
+//! settings, found before any data request.
 
 mod args;
 mod auth;
@@ -28,11 +29,13 @@ use crate::app::{App, BackfillRequest, ExtractRequest, Landing, LoadRequest, Ver
 use crate::config::Settings;
 use crate::demo::{self, Demo};
 use crate::domain::instant::parse_instant;
-use crate::domain::{EntityRegistry, PageSize, Report, VerificationReport, Window, chunk_range, parse_range};
+use crate::domain::{
+    EntityRegistry, PageSize, Report, VerificationReport, Window, chunk_range, parse_range,
+};
 use crate::error::{Error, Result};
 use crate::landing::LandingTarget;
 use crate::port::{NoProgress, Progress};
-use crate::sink::postgres::{Archived, ddl};
+use crate::sink::postgres::{ArchiveSummary, ddl};
 
 const OK: i32 = 0;
 const INCOMPLETE: i32 = 1;
@@ -44,7 +47,10 @@ const TERMINATED: i32 = 143;
 /// Runs the command; returns its exit code. `args` begins with the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     let args: Vec<OsString> = args.into_iter().collect();
-    let program = args.first().map_or_else(|| "qbo-rs".to_owned(), |name| name.to_string_lossy().into_owned());
+    let program = args.first().map_or_else(
+        || "qbo-rs".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    );
     let arguments = match Arguments::try_parse_from(args) {
         Ok(arguments) => arguments,
         Err(error) => return usage_error(&error),
@@ -69,7 +75,11 @@ fn usage_error(error: &clap::Error) -> i32 {
         return if error.use_stderr() { REFUSED } else { OK };
     }
     let text = error.to_string();
-    let text = text.split("\n\nUsage:").next().unwrap_or_default().trim_start_matches("error: ");
+    let text = text
+        .split("\n\nUsage:")
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
     complain(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     REFUSED
 }
@@ -87,10 +97,22 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
         Some(bars) => Arc::new(bars),
         None => Arc::new(NoProgress),
     };
-    let app = App { settings, registry: EntityRegistry::default(), progress };
+    let app = App {
+        settings,
+        registry: EntityRegistry::default(),
+        progress,
+    };
     let json = arguments.json;
     match arguments.command {
-        Command::Backfill { entities, range, page_size, strict_windows, resume, dry_run, schema } => {
+        Command::Backfill {
+            entities,
+            range,
+            page_size,
+            strict_windows,
+            resume,
+            dry_run,
+            schema,
+        } => {
             let request = BackfillRequest {
                 entities,
                 range: range.window()?,
@@ -99,18 +121,28 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
                 resume,
                 dry_run,
                 schema,
-                is_strict: strict_windows,
+                strict_windows,
             };
             report(json, block_on(app.backfill(&request))?)
         }
-        Command::Extract { entities, range, page_size, strict_windows, resume, out, lang } => {
+        Command::Extract {
+            entities,
+            range,
+            page_size,
+            strict_windows,
+            resume,
+            out,
+            lang,
+        } => {
             let request = ExtractRequest {
                 entities,
                 windows: chunk_range(range.window()?, range.chunk.parse()?),
                 page_size: parse_page_size(&page_size)?,
-                target: LandingTarget::from_path(&out.unwrap_or_else(|| app.settings.landing_dir()))?,
+                target: LandingTarget::from_path(
+                    &out.unwrap_or_else(|| app.settings.landing_dir()),
+                )?,
                 resume,
-                is_strict: strict_windows,
+                strict_windows,
             };
             let outcome = block_on(app.extract(&request))?;
             if let (Ok(report), Language::Es, false) = (&outcome, lang, json) {
@@ -123,13 +155,19 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
             let landing = Landing::Path(path.unwrap_or_else(|| app.settings.landing_dir()));
             report(json, block_on(app.load(&LoadRequest { landing, schema }))?)
         }
-        Command::Verify { entities, range, repair, deep, schema } => {
+        Command::Verify {
+            entities,
+            range,
+            repair,
+            deep,
+            schema,
+        } => {
             let request = VerifyRequest {
                 entities,
                 range: range.window()?,
                 chunk: range.chunk.parse()?,
                 repair,
-                is_deep: deep,
+                deep,
                 schema,
             };
             match block_on(app.verify(&request))? {
@@ -149,28 +187,43 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
         Command::Mage(command) => mage::run(&command, &app.registry, json),
         Command::Entities => list_entities(&app.registry, json),
         Command::Demo(demo) => run_demo(program, &demo, json, app.progress),
-        Command::Db(DatabaseCommand::Archive { entities, before, out, schema }) => {
+        Command::Db(DatabaseCommand::Archive {
+            entities,
+            before,
+            out,
+            schema,
+        }) => {
             let before = parse_instant("before", &before)?;
             match block_on(app.archive(&entities, before, &out, &schema))? {
                 Ok(archived) if json => output::json(&archived).map(|()| OK),
                 Ok(archived) => {
-                    let line =
-                        |done: &Archived| format!("{}: {} records into {}\n", done.entity, done.rows, out.display());
+                    let line = |done: &ArchiveSummary| {
+                        format!(
+                            "{}: {} records into {}\n",
+                            done.entity,
+                            done.rows,
+                            out.display()
+                        )
+                    };
                     output::text(&archived.iter().map(line).collect::<String>());
                     Ok(OK)
                 }
                 Err(code) => Ok(code),
             }
         }
-        Command::Db(DatabaseCommand::Migrate { print, schema }) => match block_on(app.migrate(&schema, print))? {
-            Ok(upgrade) if json => output::json(&upgrade).map(|()| OK),
-            Ok(upgrade) => {
-                output::upgrade(&upgrade, print);
-                Ok(OK)
+        Command::Db(DatabaseCommand::Migrate { print, schema }) => {
+            match block_on(app.migrate(&schema, print))? {
+                Ok(upgrade) if json => output::json(&upgrade).map(|()| OK),
+                Ok(upgrade) => {
+                    output::upgrade(&upgrade, print);
+                    Ok(OK)
+                }
+                Err(code) => Ok(code),
             }
-            Err(code) => Ok(code),
-        },
-        Command::Db(DatabaseCommand::Ddl { entities, schema }) => print_ddl(&app.registry, &entities, &schema),
+        }
+        Command::Db(DatabaseCommand::Ddl { entities, schema }) => {
+            print_ddl(&app.registry, &entities, &schema)
+        }
     }
 }
 
@@ -183,12 +236,16 @@ impl RangeArguments {
 fn parse_page_size(text: &str) -> Result<PageSize> {
     match text.trim().parse() {
         Ok(size) => PageSize::new(size),
-        Err(_) => Err(Error::config("page_size", format!("'{text}' is not between 1 and {}", PageSize::LARGEST))),
+        Err(_) => Err(Error::config(
+            "page_size",
+            format!("'{text}' is not between 1 and {}", PageSize::LARGEST),
+        )),
     }
 }
 
-/// After a signal: for what was dropped to give back its place among the requests and to say that it was stopped.
-const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(200);
+/// After a signal: for what was dropped to give back its place among the requests and to say that
+/// it was stopped.
+const SHUTDOWN_GRACE: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Why a call ended without an outcome.
 enum Stop {
@@ -196,8 +253,8 @@ enum Stop {
     Error(Error),
 }
 
-/// Runs a call until it ends or the process is asked to stop. A call that is stopped is dropped: uncommitted windows
-/// roll back, committed ones stay.
+/// Runs a call until it ends or the process is asked to stop. A call that is stopped is dropped:
+/// uncommitted windows roll back, committed ones stay.
 fn block_on<T>(call: impl Future<Output = Result<T>>) -> Result<Result<T, i32>> {
     let runtime = Runtime::new().map_err(|e| Error::Internal(format!("no runtime: {e}")))?;
     let outcome = runtime.block_on(async {
@@ -207,7 +264,7 @@ fn block_on<T>(call: impl Future<Output = Result<T>>) -> Result<Result<T, i32>> 
         }
     });
     if matches!(outcome, Err(Stop::Signal(_))) {
-        runtime.block_on(async { tokio::time::sleep(LAST_WORDS).await });
+        runtime.block_on(async { tokio::time::sleep(SHUTDOWN_GRACE).await });
     }
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     match outcome {
@@ -281,21 +338,43 @@ fn code_of(report: &VerificationReport) -> i32 {
 
 /// Our names and QuickBooks's.
 fn list_entities(registry: &EntityRegistry, json: bool) -> Result<i32> {
-    let names = registry.all().iter().map(|entity| (entity.name, entity.qbo_name));
+    let names = registry
+        .all()
+        .iter()
+        .map(|entity| (entity.name, entity.qbo_name));
     if json {
         output::json(&names.collect::<std::collections::BTreeMap<_, _>>())?;
     } else {
-        output::text(&names.map(|(name, qbo_name)| format!("{name:<24}{qbo_name}\n")).collect::<String>());
+        output::text(
+            &names
+                .map(|(name, qbo_name)| format!("{name:<24}{qbo_name}\n"))
+                .collect::<String>(),
+        );
     }
     Ok(OK)
 }
 
-fn run_demo(program: &str, arguments: &DemoArguments, json: bool, progress: Arc<dyn Progress>) -> Result<i32> {
-    let directory: PathBuf = arguments.data_dir.clone().unwrap_or_else(demo::default_directory);
+fn run_demo(
+    program: &str,
+    arguments: &DemoArguments,
+    json: bool,
+    progress: Arc<dyn Progress>,
+) -> Result<i32> {
+    let directory: PathBuf = arguments
+        .data_dir
+        .clone()
+        .unwrap_or_else(demo::default_directory);
     if arguments.stop {
         let was_running = demo::stop(&directory)?;
-        let state = if was_running { "stopped" } else { "was not running" };
-        output::text(&format!("Postgres of the demo {state}; its data stays in {}\n", directory.display()));
+        let state = if was_running {
+            "stopped"
+        } else {
+            "was not running"
+        };
+        output::text(&format!(
+            "Postgres of the demo {state}; its data stays in {}\n",
+            directory.display()
+        ));
         return Ok(OK);
     }
     let outcome = block_on(Demo::run(&directory, progress))?;

@@ -5,10 +5,12 @@ use std::io::Write as _;
 
 use crate::demo::Demo;
 use crate::domain::instant::format_instant;
-use crate::domain::{ConnectionReport, Report, RunReport, Verification, VerificationReport, WindowStatus};
+use crate::domain::{
+    ConnectionReport, Report, RunReport, Verification, VerificationReport, WindowStatus,
+};
 use crate::error::{Error, Result};
-use crate::sandbox::Sandbox;
 use crate::sink::postgres::Upgrade;
+use qbo_sandbox::Sandbox;
 
 /// Prints text as it is. A closed pipe, as of `| head`, is not an error worth a word.
 pub(super) fn text(text: &str) {
@@ -56,19 +58,31 @@ pub(super) fn table(report: &Report) {
     for run in &report.runs {
         notes(run, &mut out);
     }
-    if let Some(ConnectionReport { realm_id, days_left: Some(days), monthly_reads, .. }) = &report.connection {
-        let _ = writeln!(out, "connection to company {realm_id}: {days} days left, {monthly_reads} reads this month");
+    if let Some(ConnectionReport {
+        realm_id,
+        days_left: Some(days),
+        monthly_reads,
+        ..
+    }) = &report.connection
+    {
+        let _ = writeln!(
+            out,
+            "connection to company {realm_id}: {days} days left, {monthly_reads} reads this month"
+        );
     }
     text(&out);
 }
 
-/// Prints the closing lines that Spanish users know: a window each, then the total of each entity. Dates are those of the
-/// half-open range.
+/// Prints the closing lines that Spanish users know: a window each, then the total of each entity.
+/// Dates are those of the half-open range.
 pub(super) fn filas(report: &Report) {
     let mut out = String::new();
     for run in &report.runs {
         for window in &run.windows {
-            let (start, end) = (window.start.format("%Y-%m-%d"), window.end.format("%Y-%m-%d"));
+            let (start, end) = (
+                window.start.format("%Y-%m-%d"),
+                window.end.format("%Y-%m-%d"),
+            );
             let _ = match window.status {
                 WindowStatus::Failed => {
                     let reason = window.error.as_deref().unwrap_or_default();
@@ -91,10 +105,22 @@ const SHOWN: usize = 10;
 pub(super) fn verification(report: &VerificationReport) {
     let mut out = String::new();
     for run in &report.runs {
-        let Verification { entity, windows, source, table, different, rejects, repaired, requests, .. } = run;
+        let Verification {
+            entity,
+            windows,
+            source,
+            table,
+            different,
+            rejects,
+            repaired,
+            requests,
+            ..
+        } = run;
         let verdict = match (different.len(), *repaired) {
             (0, 0) => "no difference".to_owned(),
-            (0, repaired) => format!("{repaired} windows were read again, and nothing differs any more"),
+            (0, repaired) => {
+                format!("{repaired} windows were read again, and nothing differs any more")
+            }
             (count, _) => format!("{count} windows differ"),
         };
         let _ = writeln!(
@@ -102,13 +128,27 @@ pub(super) fn verification(report: &VerificationReport) {
             "{entity}: {source} in QuickBooks, {table} in the table, {windows} windows, {requests} requests: {verdict}"
         );
         for difference in different {
-            let (start, end) = (format_instant(difference.start), format_instant(difference.end));
-            let _ = write!(out, "  [{start}, {end}): {} against {}", difference.source, difference.table);
-            for (name, ids) in
-                [("missing", &difference.missing), ("stale", &difference.stale), ("extra", &difference.extra)]
-            {
+            let (start, end) = (
+                format_instant(difference.start),
+                format_instant(difference.end),
+            );
+            let _ = write!(
+                out,
+                "  [{start}, {end}): {} against {}",
+                difference.source, difference.table
+            );
+            for (name, ids) in [
+                ("missing", &difference.missing),
+                ("stale", &difference.stale),
+                ("extra", &difference.extra),
+            ] {
                 if !ids.is_empty() {
-                    let shown = ids.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+                    let shown = ids
+                        .iter()
+                        .take(SHOWN)
+                        .map(String::as_str)
+                        .collect::<Vec<_>>()
+                        .join(", ");
                     let more = if ids.len() > SHOWN { ", ..." } else { "" };
                     let _ = write!(out, "; {} {name}: {shown}{more}", ids.len());
                 }
@@ -116,8 +156,15 @@ pub(super) fn verification(report: &VerificationReport) {
             out.push('\n');
         }
         for reject in rejects {
-            let (id, at) = (reject.id.as_deref().unwrap_or("of unknown id"), format_instant(reject.changed_at));
-            let _ = writeln!(out, "  record {id}, changed about {at}, was set aside: {}", reject.error);
+            let (id, at) = (
+                reject.id.as_deref().unwrap_or("of unknown id"),
+                format_instant(reject.changed_at),
+            );
+            let _ = writeln!(
+                out,
+                "  record {id}, changed about {at}, was set aside: {}",
+                reject.error
+            );
         }
     }
     text(&out);
@@ -126,7 +173,11 @@ pub(super) fn verification(report: &VerificationReport) {
 fn cells(run: &RunReport) -> [String; 11] {
     let totals = &run.totals;
     let seconds = totals.duration_ms as f64 / 1000.0;
-    let rate = if seconds > 0.0 { totals.rows as f64 / seconds } else { 0.0 };
+    let rate = if seconds > 0.0 {
+        totals.rows as f64 / seconds
+    } else {
+        0.0
+    };
     [
         run.entity.clone(),
         totals.windows.to_string(),
@@ -143,19 +194,48 @@ fn cells(run: &RunReport) -> [String; 11] {
 }
 
 fn notes(run: &RunReport, out: &mut String) {
-    let skipped = run.windows.iter().filter(|w| w.status == WindowStatus::Skipped).count();
+    let skipped = run
+        .windows
+        .iter()
+        .filter(|w| w.status == WindowStatus::Skipped)
+        .count();
     if skipped > 0 {
-        let _ = writeln!(out, "{}: {skipped} of {} windows skipped", run.entity, run.totals.windows);
+        let _ = writeln!(
+            out,
+            "{}: {skipped} of {} windows skipped",
+            run.entity, run.totals.windows
+        );
     }
     match run.totals.rejected {
         0 => {}
-        1 => _ = writeln!(out, "{}: 1 record was set aside; qbo.rejects says why", run.entity),
-        many => _ = writeln!(out, "{}: {many} records were set aside; qbo.rejects says why", run.entity),
+        1 => {
+            _ = writeln!(
+                out,
+                "{}: 1 record was set aside; qbo.rejects says why",
+                run.entity
+            )
+        }
+        many => {
+            _ = writeln!(
+                out,
+                "{}: {many} records were set aside; qbo.rejects says why",
+                run.entity
+            )
+        }
     }
     if let Some(read_until) = run.windows.iter().find_map(|window| window.read_until) {
-        let _ = writeln!(out, "{}: read until {}, a little before the present", run.entity, format_instant(read_until));
+        let _ = writeln!(
+            out,
+            "{}: read until {}, a little before the present",
+            run.entity,
+            format_instant(read_until)
+        );
     }
-    for window in run.windows.iter().filter(|w| w.status == WindowStatus::Failed) {
+    for window in run
+        .windows
+        .iter()
+        .filter(|w| w.status == WindowStatus::Failed)
+    {
         let (start, end) = (format_instant(window.start), format_instant(window.end));
         let reason = window.error.as_deref().unwrap_or("no reason given");
         let _ = writeln!(out, "{}: [{start}, {end}) failed: {reason}", run.entity);
@@ -168,7 +248,10 @@ pub(super) fn upgrade(upgrade: &Upgrade, is_dry: bool) {
         (true, true) => text("-- nothing to do: every table has the right shape\n"),
         (true, false) => text("every table has the right shape\n"),
         (false, true) => text(&format!("BEGIN;\n{}COMMIT;\n", upgrade.sql)),
-        (false, false) => text(&format!("upgraded, every row kept: {}\n", upgrade.tables.join(", "))),
+        (false, false) => text(&format!(
+            "upgraded, every row kept: {}\n",
+            upgrade.tables.join(", ")
+        )),
     }
 }
 
@@ -181,10 +264,23 @@ pub(super) fn sandbox(sandbox: &Sandbox) {
     let mut counts = sandbox.company().counts();
     let is_common = |name: &str| matches!(name, "Customer" | "Item" | "Invoice");
     counts.sort_by_key(|(name, count)| (!is_common(name), std::cmp::Reverse(*count)));
-    let most = counts.iter().take(3).map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ");
+    let most = counts
+        .iter()
+        .take(3)
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect::<Vec<_>>()
+        .join(", ");
     let rest = counts.len().saturating_sub(3);
-    let rest = if rest > 0 { format!(" and records of {rest} other entities") } else { String::new() };
-    let _ = writeln!(out, "# sandbox at {} with {most}{rest}; stop it with Ctrl-C", sandbox.url());
+    let rest = if rest > 0 {
+        format!(" and records of {rest} other entities")
+    } else {
+        String::new()
+    };
+    let _ = writeln!(
+        out,
+        "# sandbox at {} with {most}{rest}; stop it with Ctrl-C",
+        sandbox.url()
+    );
     text(&out);
 }
 
@@ -194,7 +290,10 @@ pub(super) fn demo(program: &str, demo: &Demo) {
     let passfile = shell_quote(&demo.passfile.display().to_string());
     let url = &demo.url;
     let mut out = String::new();
-    let _ = writeln!(out, "\nThe records are in Postgres at {url} (password in {passfile}). Look for yourself:");
+    let _ = writeln!(
+        out,
+        "\nThe records are in Postgres at {url} (password in {passfile}). Look for yourself:"
+    );
     let _ = writeln!(
         out,
         "  PGPASSFILE={passfile} {psql} {url} -c \"SELECT id, payload->>'DisplayName' AS name, payload->>'Balance' AS balance \
@@ -206,7 +305,11 @@ pub(super) fn demo(program: &str, demo: &Demo) {
         shell_quote(program),
         demo.directory_flag()
     );
-    let _ = writeln!(out, "Its data lives in {}; remove that directory to begin anew.", demo.directory.display());
+    let _ = writeln!(
+        out,
+        "Its data lives in {}; remove that directory to begin anew.",
+        demo.directory.display()
+    );
     text(&out);
 }
 

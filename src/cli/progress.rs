@@ -25,7 +25,10 @@ struct Run {
 
 impl Bars {
     pub fn new() -> Self {
-        Self { all: MultiProgress::new(), runs: Arc::default() }
+        Self {
+            all: MultiProgress::new(),
+            runs: Arc::default(),
+        }
     }
 
     /// Does something to the terminal while the bars stand aside.
@@ -43,22 +46,34 @@ impl Bars {
 
 impl Progress for Bars {
     fn run_started(&self, entity: &str, windows: usize) {
-        let bar = self.all.add(ProgressBar::new(windows as u64)).with_prefix(entity.to_owned());
+        let bar = self
+            .all
+            .add(ProgressBar::new(windows as u64))
+            .with_prefix(entity.to_owned());
         // The template is a constant; a mistake in it would show in the first run.
-        if let Ok(style) = ProgressStyle::with_template("{prefix:10} {wide_bar} {pos}/{len} windows, {msg}, {eta} left")
-        {
+        if let Ok(style) = ProgressStyle::with_template(
+            "{prefix:10} {wide_bar} {pos}/{len} windows, {msg}, {eta} left",
+        ) {
             bar.set_style(style);
         }
         bar.set_message("0 rows");
-        let run = Run { bar, begin: Instant::now(), rows: 0 };
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(entity.to_owned(), run);
+        let run = Run {
+            bar,
+            begin: Instant::now(),
+            rows: 0,
+        };
+        self.runs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(entity.to_owned(), run);
     }
 
     fn page_read(&self, entity: &str, rows: usize) {
         self.with(entity, |run| {
             run.rows += rows;
             let rate = run.rows as f64 / run.begin.elapsed().as_secs_f64().max(0.001);
-            run.bar.set_message(format!("{} rows, {rate:.0} rows/s", run.rows));
+            run.bar
+                .set_message(format!("{} rows, {rate:.0} rows/s", run.rows));
         });
     }
 

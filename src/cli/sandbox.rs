@@ -8,15 +8,15 @@ use clap::{Args, Subcommand};
 
 use super::{OK, block_on, output};
 use crate::error::{Error, Result};
-use crate::sandbox::{
-    Assumptions, CompanySize, Environment, FaultRule, OAuthOptions, Sandbox, SandboxOptions, ThrottleOptions,
-    control_remote,
+use qbo_sandbox::{
+    Assumptions, CompanySize, Environment, FaultRule, OAuthOptions, Sandbox, SandboxOptions,
+    ThrottleOptions, control_remote,
 };
 
 const DEFAULT_PORT: u16 = 8911;
 
-/// The sandbox takes QBO_CLIENT_ID, QBO_CLIENT_SECRET, QBO_REFRESH_TOKEN and QBO_REALM_ID from the environment if they are
-/// set there, so that a shell that has them can talk to it.
+/// The sandbox takes QBO_CLIENT_ID, QBO_CLIENT_SECRET, QBO_REFRESH_TOKEN and QBO_REALM_ID from the
+/// environment if they are set there, so that a shell that has them can talk to it.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct SandboxArguments {
@@ -52,7 +52,8 @@ pub(super) struct SandboxArguments {
     /// Enforce no limits on requests
     #[arg(long)]
     no_limits: bool,
-    /// Successful reads until everything is refused, as of a month with the Builder tier; 0: no limit
+    /// Successful reads until everything is refused, as of a month with the Builder tier; 0: no
+    /// limit
     #[arg(long, default_value_t = 0, value_name = "N")]
     monthly_reads: u64,
     /// Fault to arm, as `throttle,nth=3,format=json` or JSON; repeatable. GET /sandbox lists them
@@ -107,11 +108,18 @@ enum SandboxAction {
 
 /// Serves until it is stopped, or runs one command.
 pub(super) fn run(arguments: &SandboxArguments) -> Result<i32> {
-    if let Some(SandboxAction::Control { command, arguments, url }) = &arguments.action {
+    if let Some(SandboxAction::Control {
+        command,
+        arguments,
+        url,
+    }) = &arguments.action
+    {
         return control(command.as_deref().unwrap_or("help"), arguments, url.clone());
     }
-    let sandbox = Sandbox::start(arguments.options()?).map_err(|error| refused(error.to_string()))?;
-    // A sandbox is stopped by a signal, and that is its good end; what it prints says that it is ready for one.
+    let sandbox =
+        Sandbox::start(arguments.options()?).map_err(|error| refused(error.to_string()))?;
+    // A sandbox is stopped by a signal, and that is its good end; what it prints says that it is
+    // ready for one.
     let serving = async {
         tokio::task::yield_now().await;
         output::sandbox(&sandbox);
@@ -130,7 +138,11 @@ fn control(command: &str, arguments: &[String], url: Option<String>) -> Result<i
         members.insert(name.to_owned(), value);
     }
     let arguments = serde_json::Value::from(members).to_string();
-    match block_on(async { control_remote(&url, command, arguments).await.map_err(refused) })? {
+    match block_on(async {
+        control_remote(&url, command, arguments)
+            .await
+            .map_err(refused)
+    })? {
         Ok(answer) => {
             output::text(&format!("{answer}\n"));
             Ok(OK)
@@ -147,15 +159,25 @@ impl SandboxArguments {
             let (name, value) = pair(assumption)?;
             assumptions.set(name, value).map_err(refused)?;
         }
-        let faults =
-            self.faults.iter().map(|fault| FaultRule::parse(fault).map_err(|error| refused(error.to_string())));
-        let limits = if self.no_limits { ThrottleOptions::NONE } else { ThrottleOptions::default() };
+        let faults = self
+            .faults
+            .iter()
+            .map(|fault| FaultRule::parse(fault).map_err(|error| refused(error.to_string())));
+        let limits = if self.no_limits {
+            ThrottleOptions::NONE
+        } else {
+            ThrottleOptions::default()
+        };
         let delay = Duration::try_from_secs_f64(self.visibility_delay_s);
         Ok(SandboxOptions {
             address: SocketAddr::new(self.host, self.port),
             realm_id: environment("QBO_REALM_ID", defaults.realm_id),
             companies: self.companies,
-            environment: if self.production { Environment::Production } else { Environment::Sandbox },
+            environment: if self.production {
+                Environment::Production
+            } else {
+                Environment::Sandbox
+            },
             seed: self.seed,
             size: CompanySize {
                 customers: self.customers,
@@ -174,11 +196,15 @@ impl SandboxArguments {
                 refresh_lifetime: Duration::from_secs(self.refresh_token_s),
                 hard_lifetime: Duration::from_secs(self.connection_s),
             },
-            throttle: ThrottleOptions { monthly_reads: self.monthly_reads, ..limits },
+            throttle: ThrottleOptions {
+                monthly_reads: self.monthly_reads,
+                ..limits
+            },
             faults: faults.collect::<Result<_>>()?,
             assumptions,
-            visibility_delay: delay
-                .map_err(|_| refused("--visibility-delay-s is not a number of seconds".to_owned()))?,
+            visibility_delay: delay.map_err(|_| {
+                refused("--visibility-delay-s is not a number of seconds".to_owned())
+            })?,
             latency: Duration::from_millis(self.latency_ms),
             threads: self.threads,
         })
@@ -190,10 +216,13 @@ fn refused(reason: String) -> Error {
 }
 
 fn pair(text: &str) -> Result<(&str, &str)> {
-    text.split_once('=').ok_or_else(|| refused(format!("'{text}' is not NAME=VALUE")))
+    text.split_once('=')
+        .ok_or_else(|| refused(format!("'{text}' is not NAME=VALUE")))
 }
 
 fn environment(name: &str, default: String) -> String {
-    let value = std::env::var(name).ok().map(|value| value.trim().to_owned());
+    let value = std::env::var(name)
+        .ok()
+        .map(|value| value.trim().to_owned());
     value.filter(|value| !value.is_empty()).unwrap_or(default)
 }

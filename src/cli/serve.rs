@@ -15,7 +15,8 @@ const DEFAULT_PORT: u16 = 8912;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArguments {
-    /// Entities that are kept in step, whoever asks: customers, invoices, items or any other; default: all
+    /// Entities that are kept in step, whoever asks: customers, invoices, items or any other;
+    /// default: all
     #[arg(value_name = "ENTITY")]
     entities: Vec<String>,
     /// Address to listen on; others than this machine's need QBO_API_KEY
@@ -36,8 +37,14 @@ pub(super) struct ServeArguments {
 pub(super) fn run(app: &App, arguments: &ServeArguments) -> Result<i32> {
     let options = ServerOptions {
         address: SocketAddr::new(arguments.host, arguments.port),
-        api_key: app.settings.secret("QBO_API_KEY").map(|key| key.expose().to_owned()),
-        verifier_token: app.settings.secret("QBO_WEBHOOK_VERIFIER_TOKEN").map(|token| token.expose().to_owned()),
+        api_key: app
+            .settings
+            .secret("QBO_API_KEY")
+            .map(|key| key.expose().to_owned()),
+        verifier_token: app
+            .settings
+            .secret("QBO_WEBHOOK_VERIFIER_TOKEN")
+            .map(|token| token.expose().to_owned()),
         entities: arguments.entities.clone(),
         workers: arguments.workers,
         every: arguments.every.as_deref().map(parse_interval).transpose()?,

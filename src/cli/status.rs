@@ -48,7 +48,7 @@ pub(super) fn run(app: &App, arguments: &StatusArguments, json: bool) -> Result<
     let request = StatusRequest {
         entities: arguments.entities.clone(),
         range,
-        is_validated: arguments.validate,
+        validate: arguments.validate,
         schema: arguments.schema.clone(),
     };
     let report = match block_on(app.status(&request))? {
@@ -56,15 +56,27 @@ pub(super) fn run(app: &App, arguments: &StatusArguments, json: bool) -> Result<
         Err(code) => return Ok(code),
     };
     match json {
-        true => output::json(&with_local_times(serde_json::to_value(&report).unwrap_or_default(), zone))?,
+        true => output::json(&with_local_times(
+            serde_json::to_value(&report).unwrap_or_default(),
+            zone,
+        ))?,
         false => output::text(&describe(&report, zone)),
     }
-    let is_wrong = report.entities.iter().flat_map(|entity| &entity.checks).any(|check| check.wrong > 0);
+    let is_wrong = report
+        .entities
+        .iter()
+        .flat_map(|entity| &entity.checks)
+        .any(|check| check.wrong > 0);
     Ok(if is_wrong { INCOMPLETE } else { OK })
 }
 
 fn parse_zone(name: &str) -> Result<Tz> {
-    name.parse().map_err(|_| Error::config("tz", format!("'{name}' is not a zone; write it as America/Guayaquil")))
+    name.parse().map_err(|_| {
+        Error::config(
+            "tz",
+            format!("'{name}' is not a zone; write it as America/Guayaquil"),
+        )
+    })
 }
 
 /// Puts the local time beside every instant: `start_local` beside `start`.
@@ -74,16 +86,24 @@ fn with_local_times(value: Value, zone: Option<Tz>) -> Value {
         Value::Object(members) => {
             let mut all = serde_json::Map::new();
             for (name, member) in members {
-                let local =
-                    member.as_str().filter(|text| text.ends_with('Z')).and_then(|text| parse_instant("", text).ok());
+                let local = member
+                    .as_str()
+                    .filter(|text| text.ends_with('Z'))
+                    .and_then(|text| parse_instant("", text).ok());
                 if let Some(at) = local {
-                    all.insert(format!("{name}_local"), json!(at.with_timezone(&zone).to_rfc3339()));
+                    all.insert(
+                        format!("{name}_local"),
+                        json!(at.with_timezone(&zone).to_rfc3339()),
+                    );
                 }
                 all.insert(name, with_local_times(member, Some(zone)));
             }
             Value::Object(all)
         }
-        Value::Array(values) => values.into_iter().map(|value| with_local_times(value, Some(zone))).collect(),
+        Value::Array(values) => values
+            .into_iter()
+            .map(|value| with_local_times(value, Some(zone)))
+            .collect(),
         other => other,
     }
 }
@@ -91,11 +111,22 @@ fn with_local_times(value: Value, zone: Option<Tz>) -> Value {
 fn describe(report: &StatusReport, zone: Option<Tz>) -> String {
     let mut out = String::new();
     for account in &report.accounts {
-        let days = account.days_left.map_or_else(|| "days left unknown".to_owned(), |days| format!("{days} days left"));
-        let _ = writeln!(out, "company {}: {}, {days}", account.account.realm_id, account.state);
+        let days = account.days_left.map_or_else(
+            || "days left unknown".to_owned(),
+            |days| format!("{days} days left"),
+        );
+        let _ = writeln!(
+            out,
+            "company {}: {}, {days}",
+            account.account.realm_id, account.state
+        );
     }
     if report.entities.is_empty() {
-        let _ = writeln!(out, "nothing has been loaded into the schema {} yet", report.schema);
+        let _ = writeln!(
+            out,
+            "nothing has been loaded into the schema {} yet",
+            report.schema
+        );
     }
     for entity in &report.entities {
         describe_entity(entity, zone, &mut out);
@@ -105,34 +136,80 @@ fn describe(report: &StatusReport, zone: Option<Tz>) -> String {
 
 fn describe_entity(entity: &EntityStatus, zone: Option<Tz>, out: &mut String) {
     let EntityStatus { rows, rejects, .. } = entity;
-    let _ = writeln!(out, "{}: {rows} rows of company {}, {rejects} set aside", entity.entity, entity.realm_id);
+    let _ = writeln!(
+        out,
+        "{}: {rows} rows of company {}, {rejects} set aside",
+        entity.entity, entity.realm_id
+    );
     stretches("committed", &entity.committed, zone, out);
     stretches("gaps", &entity.gaps, zone, out);
     stretches("days without records", &entity.empty_days, zone, out);
     for window in entity.unfinished.iter().take(SHOWN) {
-        let span = span(&Window { start: window.start, end: window.end }, zone);
-        let before = if window.is_committed { ", committed before" } else { "" };
-        let reason = window.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
-        let _ = writeln!(out, "  {} {span}, attempts {}{before}{reason}", window.status, window.attempts);
+        let span = span(
+            &Window {
+                start: window.start,
+                end: window.end,
+            },
+            zone,
+        );
+        let before = if window.is_committed {
+            ", committed before"
+        } else {
+            ""
+        };
+        let reason = window
+            .error
+            .as_deref()
+            .map(|error| format!(": {error}"))
+            .unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "  {} {span}, attempts {}{before}{reason}",
+            window.status, window.attempts
+        );
     }
     if let Some(run) = &entity.last_run {
-        let end = run.finished_at.map_or_else(|| "not ended".to_owned(), |at| format!("ended {}", instant(at, zone)));
-        let _ =
-            writeln!(out, "  last run {}: {}, began {}, {end}", run.run_id, run.status, instant(run.started_at, zone));
+        let end = run.finished_at.map_or_else(
+            || "not ended".to_owned(),
+            |at| format!("ended {}", instant(at, zone)),
+        );
+        let _ = writeln!(
+            out,
+            "  last run {}: {}, began {}, {end}",
+            run.run_id,
+            run.status,
+            instant(run.started_at, zone)
+        );
     }
     for check in &entity.checks {
-        let verdict = if check.wrong == 0 { "ok".to_owned() } else { format!("{} WRONG", check.wrong) };
+        let verdict = if check.wrong == 0 {
+            "ok".to_owned()
+        } else {
+            format!("{} WRONG", check.wrong)
+        };
         let _ = writeln!(out, "  {:24}{verdict}", check.name);
     }
 }
 
 fn stretches(what: &str, windows: &[Window], zone: Option<Tz>, out: &mut String) {
-    let days: i64 = windows.iter().map(|window| (window.end - window.start).num_days()).sum();
+    let days: i64 = windows
+        .iter()
+        .map(|window| (window.end - window.start).num_days())
+        .sum();
     let text = match windows.len() {
         0 => "none".to_owned(),
         count => {
-            let shown = windows.iter().take(SHOWN).map(|window| span(window, zone)).collect::<Vec<_>>().join("\n    ");
-            let more = if count > SHOWN { format!("\n    and {} more", count - SHOWN) } else { String::new() };
+            let shown = windows
+                .iter()
+                .take(SHOWN)
+                .map(|window| span(window, zone))
+                .collect::<Vec<_>>()
+                .join("\n    ");
+            let more = if count > SHOWN {
+                format!("\n    and {} more", count - SHOWN)
+            } else {
+                String::new()
+            };
             format!("{days} days\n    {shown}{more}")
         }
     };
@@ -140,12 +217,20 @@ fn stretches(what: &str, windows: &[Window], zone: Option<Tz>, out: &mut String)
 }
 
 fn span(window: &Window, zone: Option<Tz>) -> String {
-    format!("[{}, {})", instant(window.start, zone), instant(window.end, zone))
+    format!(
+        "[{}, {})",
+        instant(window.start, zone),
+        instant(window.end, zone)
+    )
 }
 
 fn instant(at: DateTime<Utc>, zone: Option<Tz>) -> String {
     match zone {
         None => format_instant(at),
-        Some(zone) => format!("{} = {}", format_instant(at), at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z")),
+        Some(zone) => format!(
+            "{} = {}",
+            format_instant(at),
+            at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z")
+        ),
     }
 }

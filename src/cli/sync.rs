@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{INCOMPLETE, OK, block_on, output, parse_page_size};
 use crate::app::{App, SyncRequest};
-use crate::domain::{AccountStatus, SyncReport, Way};
+use crate::domain::{CompanyStatus, SyncMethod, SyncReport};
 use crate::error::{Error, Result};
 
 #[derive(Debug, Args)]
@@ -59,13 +59,21 @@ fn table(report: &SyncReport) -> String {
     let mut out = String::new();
     for account in &report.accounts {
         let status = match account.status {
-            AccountStatus::Ok => "in step",
-            AccountStatus::Partial => "partly in step",
-            AccountStatus::Failed => "failed",
-            AccountStatus::NeedsReauth => "needs to be connected again",
+            CompanyStatus::Ok => "in step",
+            CompanyStatus::Partial => "partly in step",
+            CompanyStatus::Failed => "failed",
+            CompanyStatus::NeedsReauth => "needs to be connected again",
         };
-        let _ = write!(out, "company {} in {}: {status}", account.realm_id, account.schema);
-        let _ = writeln!(out, ", {} requests, {} ms", account.requests, account.duration_ms);
+        let _ = write!(
+            out,
+            "company {} in {}: {status}",
+            account.realm_id, account.schema
+        );
+        let _ = writeln!(
+            out,
+            ", {} requests, {} ms",
+            account.requests, account.duration_ms
+        );
         if let Some(error) = &account.error {
             let _ = writeln!(out, "  {error}");
         }
@@ -75,12 +83,20 @@ fn table(report: &SyncReport) -> String {
                 continue;
             }
             let via = match entity.via {
-                Way::Changes => "changes",
-                Way::Batch => "a batch",
-                Way::Query => "queries",
+                SyncMethod::Changes => "changes",
+                SyncMethod::Batch => "a batch",
+                SyncMethod::Query => "queries",
             };
-            let _ = write!(out, "  {:<24}{} inserted, {} updated, ", entity.entity, entity.inserted, entity.updated);
-            let _ = writeln!(out, "{} deleted, {} set aside, by {via}", entity.deleted, entity.rejected);
+            let _ = write!(
+                out,
+                "  {:<24}{} inserted, {} updated, ",
+                entity.entity, entity.inserted, entity.updated
+            );
+            let _ = writeln!(
+                out,
+                "{} deleted, {} set aside, by {via}",
+                entity.deleted, entity.rejected
+            );
             if let Some(error) = &entity.error {
                 let _ = writeln!(out, "    failed: {error}");
             }
@@ -90,7 +106,12 @@ fn table(report: &SyncReport) -> String {
 }
 
 pub(super) fn parse_interval(text: &str) -> Result<Duration> {
-    let wrong = || Error::config("every", format!("'{text}' is not an interval; write 30s, 5m or 1h"));
+    let wrong = || {
+        Error::config(
+            "every",
+            format!("'{text}' is not an interval; write 30s, 5m or 1h"),
+        )
+    };
     let text = text.trim();
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
     let factor = match unit {
@@ -99,7 +120,11 @@ pub(super) fn parse_interval(text: &str) -> Result<Duration> {
         "h" => 3600,
         _ => return Err(wrong()),
     };
-    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(wrong)?;
+    let seconds = number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor))
+        .ok_or_else(wrong)?;
     if seconds == 0 || seconds > 7 * 86_400 {
         return Err(wrong());
     }
@@ -116,7 +141,13 @@ mod tests {
             assert_eq!(parse_interval(text).unwrap(), Duration::from_secs(seconds));
         }
         for wrong in ["", "5", "m", "0s", "5 m", "-5m", "9999999h", "5d"] {
-            assert!(parse_interval(wrong).unwrap_err().to_string().starts_with("every: '"), "{wrong}");
+            assert!(
+                parse_interval(wrong)
+                    .unwrap_err()
+                    .to_string()
+                    .starts_with("every: '"),
+                "{wrong}"
+            );
         }
     }
 }

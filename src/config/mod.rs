@@ -12,7 +12,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 pub use self::postgres::{PostgresAddress, PostgresConfig, SslMode, TransactionLimits};
-pub use self::qbo::{Credentials, OAuthConfig, QboConfig, TokenHome};
+pub use self::qbo::{Credentials, OAuthConfig, QboConfig, StoreLocation};
 pub use self::registry::{SETTINGS, SettingSpec};
 use crate::error::{Error, Result};
 use crate::port::Secret;
@@ -31,7 +31,9 @@ impl std::fmt::Debug for Settings {
 impl Settings {
     /// Reads every setting through `lookup`, usually the environment. Empty values count as unset.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
-        let found = SETTINGS.iter().filter_map(|spec| Some((spec.name, non_empty(&lookup(spec.name)?)?)));
+        let found = SETTINGS
+            .iter()
+            .filter_map(|spec| Some((spec.name, non_empty(&lookup(spec.name)?)?)));
         Self(found.collect())
     }
 
@@ -67,7 +69,12 @@ impl Settings {
     }
 
     fn get(&self, name: &'static str) -> Option<&str> {
-        let default = || SETTINGS.iter().find(|spec| spec.name == name).and_then(|spec| spec.default);
+        let default = || {
+            SETTINGS
+                .iter()
+                .find(|spec| spec.name == name)
+                .and_then(|spec| spec.default)
+        };
         self.0.get(name).map(String::as_str).or_else(default)
     }
 
@@ -76,37 +83,63 @@ impl Settings {
     }
 
     fn require(&self, names: &[&'static str]) -> Result<()> {
-        let missing: Vec<_> = names.iter().copied().filter(|name| self.get(name).is_none()).collect();
-        if missing.is_empty() { Ok(()) } else { Err(Error::config(missing.join(", "), "not set")) }
+        let missing: Vec<_> = names
+            .iter()
+            .copied()
+            .filter(|name| self.get(name).is_none())
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::config(missing.join(", "), "not set"))
+        }
     }
 
     fn url(&self, name: &'static str, default: &str) -> Result<Url> {
         let text = self.get(name).unwrap_or(default);
         match Url::parse(text) {
             // Whoever meant Intuit did not mean to send tokens to it in clear.
-            Ok(url) if url.scheme() == "http" && url.host_str().is_some_and(|host| host.ends_with("intuit.com")) => {
-                Err(Error::config(name, format!("'{text}' would send tokens unencrypted; write https")))
+            Ok(url)
+                if url.scheme() == "http"
+                    && url
+                        .host_str()
+                        .is_some_and(|host| host.ends_with("intuit.com")) =>
+            {
+                Err(Error::config(
+                    name,
+                    format!("'{text}' would send tokens unencrypted; write https"),
+                ))
             }
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
-            _ => Err(Error::config(name, format!("'{text}' is not an http or https URL"))),
+            _ => Err(Error::config(
+                name,
+                format!("'{text}' is not an http or https URL"),
+            )),
         }
     }
 
     fn number<N: FromStr>(&self, name: &'static str) -> Result<N> {
         let text = self.text(name);
-        text.parse().map_err(|_| Error::config(name, format!("'{text}' is not a whole number in range")))
+        text.parse()
+            .map_err(|_| Error::config(name, format!("'{text}' is not a whole number in range")))
     }
 
     fn request_timeout(&self) -> Result<Duration> {
         match self.seconds("QBO_TIMEOUT_S")? {
-            Duration::ZERO => Err(Error::config("QBO_TIMEOUT_S", "'0' leaves no time for a request")),
+            Duration::ZERO => Err(Error::config(
+                "QBO_TIMEOUT_S",
+                "'0' leaves no time for a request",
+            )),
             timeout => Ok(timeout),
         }
     }
 
     fn seconds(&self, name: &'static str) -> Result<Duration> {
         let text = self.text(name);
-        let seconds = text.parse().ok().filter(|s: &f64| *s >= 0.0 && *s <= 86_400.0);
+        let seconds = text
+            .parse()
+            .ok()
+            .filter(|s: &f64| *s >= 0.0 && *s <= 86_400.0);
         seconds
             .map(Duration::from_secs_f64)
             .ok_or_else(|| Error::config(name, format!("'{text}' is not a number of seconds")))
@@ -121,25 +154,42 @@ fn non_empty(value: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Limits;
+    use crate::quickbooks::Limits;
 
     fn settings(pairs: &[(&str, &str)]) -> Settings {
-        Settings::from_lookup(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+        Settings::from_lookup(|name| {
+            pairs
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| (*v).to_owned())
+        })
     }
 
-    const CONNECTION: [(&str, &str); 4] =
-        [("QBO_CLIENT_ID", "id"), ("QBO_CLIENT_SECRET", "hush"), ("QBO_REFRESH_TOKEN", "hush"), ("QBO_REALM_ID", "9")];
+    const CONNECTION: [(&str, &str); 4] = [
+        ("QBO_CLIENT_ID", "id"),
+        ("QBO_CLIENT_SECRET", "hush"),
+        ("QBO_REFRESH_TOKEN", "hush"),
+        ("QBO_REALM_ID", "9"),
+    ];
 
     #[test]
     fn everything_missing_is_named_at_once() {
-        let error = settings(&[("QBO_CLIENT_ID", "id"), ("QBO_REALM_ID", " ")]).qbo().unwrap_err();
-        assert_eq!(error.to_string(), "QBO_CLIENT_SECRET, QBO_REFRESH_TOKEN, QBO_REALM_ID: not set");
+        let error = settings(&[("QBO_CLIENT_ID", "id"), ("QBO_REALM_ID", " ")])
+            .qbo()
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "QBO_CLIENT_SECRET, QBO_REFRESH_TOKEN, QBO_REALM_ID: not set"
+        );
     }
 
     #[test]
     fn defaults_are_intuits() {
         let config = settings(&CONNECTION).qbo().unwrap();
-        assert_eq!(config.api_url.as_str(), "https://quickbooks.api.intuit.com/");
+        assert_eq!(
+            config.api_url.as_str(),
+            "https://quickbooks.api.intuit.com/"
+        );
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.oauth.retry.throttle_wait, Duration::from_secs(60));
     }
@@ -172,15 +222,32 @@ mod tests {
 
     #[test]
     fn no_secret_is_shown() {
-        let shown = format!("{:?} {:?}", settings(&CONNECTION), settings(&CONNECTION).qbo().unwrap());
+        let shown = format!(
+            "{:?} {:?}",
+            settings(&CONNECTION),
+            settings(&CONNECTION).qbo().unwrap()
+        );
         assert!(!shown.contains("hush"), "{shown}");
     }
 
     #[test]
     fn a_database_is_a_url_or_its_parts() {
-        assert!(settings(&[]).postgres().unwrap_err().to_string().starts_with("PG_HOST: not set"));
-        let error = settings(&[("PG_HOST", "h")]).postgres().unwrap_err().to_string();
+        assert!(
+            settings(&[])
+                .postgres()
+                .unwrap_err()
+                .to_string()
+                .starts_with("PG_HOST: not set")
+        );
+        let error = settings(&[("PG_HOST", "h")])
+            .postgres()
+            .unwrap_err()
+            .to_string();
         assert_eq!(error, "PG_DB, PG_USER: not set");
-        assert!(settings(&[("DATABASE_URL", "postgresql://u@h/d")]).postgres().is_ok());
+        assert!(
+            settings(&[("DATABASE_URL", "postgresql://u@h/d")])
+                .postgres()
+                .is_ok()
+        );
     }
 }

@@ -35,7 +35,9 @@ impl SslMode {
             "verify-ca" => Self::VerifyCa,
             "verify-full" => Self::VerifyFull,
             other => {
-                let reason = format!("'{other}' is not one of disable, prefer, require, verify-ca, verify-full");
+                let reason = format!(
+                    "'{other}' is not one of disable, prefer, require, verify-ca, verify-full"
+                );
                 return Err(Error::config(setting, reason));
             }
         })
@@ -54,7 +56,7 @@ pub struct PostgresConfig {
     /// How long statements may take.
     pub limits: TransactionLimits,
     /// Attempts of a window that may end without a word; 0: any number.
-    pub most_attempts: u32,
+    pub max_attempts: u32,
 }
 
 /// How long statements may take, in the transactions that load; zero: as long as they like.
@@ -101,14 +103,17 @@ impl Settings {
                     lock_timeout: self.seconds("PG_LOCK_TIMEOUT_S")?,
                     statement_timeout: self.seconds("PG_STATEMENT_TIMEOUT_S")?,
                 },
-                most_attempts: self.number("QBO_MAX_ATTEMPTS")?,
+                max_attempts: self.number("QBO_MAX_ATTEMPTS")?,
             })
         };
         if let Some(url) = self.get("DATABASE_URL") {
             return config(PostgresAddress::Url(Secret::new(url)));
         }
         if self.get("PG_HOST").is_none() {
-            return Err(Error::config("PG_HOST", "not set, nor is DATABASE_URL: no database to load into"));
+            return Err(Error::config(
+                "PG_HOST",
+                "not set, nor is DATABASE_URL: no database to load into",
+            ));
         }
         self.require(&["PG_DB", "PG_USER"])?;
         let address = PostgresAddress::Parts {

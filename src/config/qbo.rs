@@ -8,8 +8,9 @@ use reqwest::Url;
 
 use super::Settings;
 use crate::error::{Error, Result};
-use crate::http::{Limits, RetryPolicy, Timeouts};
+use crate::http::{RetryPolicy, Timeouts};
 use crate::port::Secret;
+use crate::quickbooks::Limits;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For the next part of an answer that has begun.
@@ -28,7 +29,7 @@ pub struct Credentials {
 
 /// Where rotated tokens are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenHome {
+pub enum StoreLocation {
     /// Nowhere: as long as the process lives.
     Memory,
     /// In a file.
@@ -49,7 +50,7 @@ pub struct OAuthConfig {
     /// Keys and first refresh token.
     pub credentials: Credentials,
     /// Where rotated tokens are kept.
-    pub token_home: TokenHome,
+    pub token_store: StoreLocation,
     /// Their key, if not derived.
     pub token_key: Option<Secret>,
     /// Time-outs.
@@ -73,7 +74,8 @@ pub struct QboConfig {
     pub max_requests: u64,
     /// Reads a month that are warned about; 0: none.
     pub monthly_quota: u64,
-    /// How far reads stay away from the server's present: fresh writes can become visible late (qbo-facts 3.9).
+    /// How far reads stay away from the server's present: fresh writes can become visible late
+    /// (qbo-facts 3.9).
     pub lag: TimeDelta,
 }
 
@@ -84,27 +86,40 @@ impl Settings {
     /// As for [`Self::qbo`].
     pub fn oauth(&self) -> Result<OAuthConfig> {
         self.require(&["QBO_CLIENT_ID", "QBO_CLIENT_SECRET"])?;
-        let token_home = match self.get("QBO_TOKEN_STORE") {
-            None => TokenHome::Memory,
-            Some("postgres") => TokenHome::Postgres,
-            Some(path) => TokenHome::File(PathBuf::from(path)),
+        let token_store = match self.get("QBO_TOKEN_STORE") {
+            None => StoreLocation::Memory,
+            Some("postgres") => StoreLocation::Postgres,
+            Some(path) => StoreLocation::File(PathBuf::from(path)),
         };
         let request = self.request_timeout()?;
         Ok(OAuthConfig {
-            token_url: self.url("QBO_TOKEN_URL", "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer")?,
-            authorize_url: self.url("QBO_AUTHORIZE_URL", "https://appcenter.intuit.com/connect/oauth2")?,
-            revoke_url: self.url("QBO_REVOKE_URL", "https://developer.api.intuit.com/v2/oauth2/tokens/revoke")?,
+            token_url: self.url(
+                "QBO_TOKEN_URL",
+                "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer",
+            )?,
+            authorize_url: self.url(
+                "QBO_AUTHORIZE_URL",
+                "https://appcenter.intuit.com/connect/oauth2",
+            )?,
+            revoke_url: self.url(
+                "QBO_REVOKE_URL",
+                "https://developer.api.intuit.com/v2/oauth2/tokens/revoke",
+            )?,
             credentials: Credentials {
                 client_id: self.text("QBO_CLIENT_ID"),
                 client_secret: Secret::new(self.text("QBO_CLIENT_SECRET")),
                 refresh_token: self.get("QBO_REFRESH_TOKEN").map(Secret::new),
             },
-            token_home,
+            token_store,
             token_key: self.get("QBO_TOKEN_KEY").map(Secret::new),
-            timeouts: Timeouts { connect: CONNECT_TIMEOUT, read: READ_TIMEOUT.min(request), request },
+            timeouts: Timeouts {
+                connect: CONNECT_TIMEOUT,
+                read: READ_TIMEOUT.min(request),
+                request,
+            },
             retry: RetryPolicy {
                 throttle_wait: self.seconds("QBO_THROTTLE_WAIT_S")?,
-                most_elapsed: self.seconds("QBO_RETRY_FOR_S")?,
+                max_elapsed: self.seconds("QBO_RETRY_FOR_S")?,
                 ..RetryPolicy::default()
             },
         })
@@ -115,9 +130,15 @@ impl Settings {
     /// # Errors
     /// [`Error::Config`] that names what is missing, all of it at once, or what cannot be used.
     pub fn qbo(&self) -> Result<QboConfig> {
-        let mut required = vec!["QBO_CLIENT_ID", "QBO_CLIENT_SECRET", "QBO_REFRESH_TOKEN", "QBO_REALM_ID"];
+        let mut required = vec![
+            "QBO_CLIENT_ID",
+            "QBO_CLIENT_SECRET",
+            "QBO_REFRESH_TOKEN",
+            "QBO_REALM_ID",
+        ];
         // A store may hold a token of its own.
-        required.retain(|name| *name != "QBO_REFRESH_TOKEN" || self.get("QBO_TOKEN_STORE").is_none());
+        required
+            .retain(|name| *name != "QBO_REFRESH_TOKEN" || self.get("QBO_TOKEN_STORE").is_none());
         self.require(&required)?;
         self.qbo_of(&self.realm_id()?.unwrap_or_default())
     }
@@ -132,7 +153,10 @@ impl Settings {
             // Intuit's own sandboxes are free (qbo-facts 6.2).
             "sandbox" => ("https://sandbox-quickbooks.api.intuit.com", false),
             other => {
-                return Err(Error::config("QBO_ENVIRONMENT", format!("'{other}' is neither sandbox nor production")));
+                return Err(Error::config(
+                    "QBO_ENVIRONMENT",
+                    format!("'{other}' is neither sandbox nor production"),
+                ));
             }
         };
         let per_minute = self.number("QBO_REQUESTS_PER_MINUTE")?;
@@ -148,7 +172,11 @@ impl Settings {
                 batches_per_minute: Limits::default().batches_per_minute.min(per_minute),
             },
             max_requests: self.number("QBO_MAX_REQUESTS")?,
-            monthly_quota: if is_metered { self.number("QBO_MONTHLY_QUOTA")? } else { 0 },
+            monthly_quota: if is_metered {
+                self.number("QBO_MONTHLY_QUOTA")?
+            } else {
+                0
+            },
             lag: TimeDelta::from_std(self.seconds("QBO_LAG_S")?).unwrap_or_default(),
         })
     }
@@ -158,9 +186,17 @@ impl Settings {
     /// # Errors
     /// [`Error::Config`] if it cannot be one.
     pub fn realm_id(&self) -> Result<Option<String>> {
-        let Some(realm_id) = self.get("QBO_REALM_ID") else { return Ok(None) };
-        if !realm_id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
-            return Err(Error::config("QBO_REALM_ID", format!("'{realm_id}' is not a company id")));
+        let Some(realm_id) = self.get("QBO_REALM_ID") else {
+            return Ok(None);
+        };
+        if !realm_id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        {
+            return Err(Error::config(
+                "QBO_REALM_ID",
+                format!("'{realm_id}' is not a company id"),
+            ));
         }
         Ok(Some(realm_id.to_owned()))
     }

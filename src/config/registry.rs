@@ -13,66 +13,181 @@ pub struct SettingSpec {
     pub help: &'static str,
 }
 
-const fn setting(name: &'static str, default: Option<&'static str>, help: &'static str) -> SettingSpec {
-    SettingSpec { name, default, is_secret: false, help }
+const fn setting(
+    name: &'static str,
+    default: Option<&'static str>,
+    help: &'static str,
+) -> SettingSpec {
+    SettingSpec {
+        name,
+        default,
+        is_secret: false,
+        help,
+    }
 }
 
 const fn secret(name: &'static str, help: &'static str) -> SettingSpec {
-    SettingSpec { name, default: None, is_secret: true, help }
+    SettingSpec {
+        name,
+        default: None,
+        is_secret: true,
+        help,
+    }
 }
 
 /// Every setting. Flags, Python keywords and the table of the README follow from it.
 pub const SETTINGS: &[SettingSpec] = &[
     setting("QBO_CLIENT_ID", None, "Client id of the Intuit app"),
     secret("QBO_CLIENT_SECRET", "Client secret of the Intuit app"),
-    secret("QBO_REFRESH_TOKEN", "Refresh token of the connection; a stored newer one goes first"),
+    secret(
+        "QBO_REFRESH_TOKEN",
+        "Refresh token of the connection; a stored newer one goes first",
+    ),
     setting("QBO_REALM_ID", None, "Company id"),
-    setting("QBO_ENVIRONMENT", Some("production"), "Which of Intuit's hosts: sandbox or production"),
-    setting("QBO_API_URL", None, "Base URL of the API, instead of Intuit's host"),
-    setting("QBO_TOKEN_URL", None, "Full URL of the token endpoint, instead of Intuit's"),
-    setting("QBO_TOKEN_STORE", None, "Where rotated tokens are kept, encrypted: a file, or 'postgres'"),
-    secret("QBO_TOKEN_KEY", "Key of the token store, 32 bytes in base64; default: derived from the client secret"),
+    setting(
+        "QBO_ENVIRONMENT",
+        Some("production"),
+        "Which of Intuit's hosts: sandbox or production",
+    ),
+    setting(
+        "QBO_API_URL",
+        None,
+        "Base URL of the API, instead of Intuit's host",
+    ),
+    setting(
+        "QBO_TOKEN_URL",
+        None,
+        "Full URL of the token endpoint, instead of Intuit's",
+    ),
+    setting(
+        "QBO_TOKEN_STORE",
+        None,
+        "Where rotated tokens are kept, encrypted: a file, or 'postgres'",
+    ),
+    secret(
+        "QBO_TOKEN_KEY",
+        "Key of the token store, 32 bytes in base64; default: derived from the client secret",
+    ),
     secret("QBO_NEW_TOKEN_KEY", "The new key, for `qbo-rs auth rekey`"),
-    secret("QBO_NEW_CLIENT_SECRET", "The app's new client secret, for `qbo-rs auth rekey`"),
-    setting("QBO_AUTHORIZE_URL", None, "Full URL of the consent page, instead of Intuit's"),
-    setting("QBO_REVOKE_URL", None, "Full URL of the revocation endpoint, instead of Intuit's"),
-    setting("QBO_REQUESTS_PER_MINUTE", Some("500"), "Most requests a minute; 0: no limit"),
-    setting("QBO_REQUESTS_PER_SECOND", Some("10"), "Most requests a second; 0: no limit"),
-    setting("QBO_MAX_IN_FLIGHT", Some("10"), "Most requests at a time; 0: no limit"),
-    setting("QBO_TIMEOUT_S", Some("120"), "Seconds that one request may take"),
-    setting("QBO_THROTTLE_WAIT_S", Some("60"), "Seconds to wait after a 429 that names no time"),
-    setting("QBO_RETRY_FOR_S", Some("600"), "Seconds that a request is repeated, and that a silent API is waited for"),
-    setting("QBO_MAX_REQUESTS", Some("0"), "Most data requests of one call, after which it stops; 0: no cap"),
-    setting("QBO_MONTHLY_QUOTA", Some("500000"), "Reads a month that are warned about at 80 %; 0: no warning"),
-    setting("QBO_LAG_S", Some("30"), "Seconds before the server's present at which a read ends"),
-    secret("DATABASE_URL", "Postgres, as postgresql://user:password@host:port/db; goes before PG_*"),
-    setting("PG_HOST", None, "Host of Postgres, or directory of its socket"),
+    secret(
+        "QBO_NEW_CLIENT_SECRET",
+        "The app's new client secret, for `qbo-rs auth rekey`",
+    ),
+    setting(
+        "QBO_AUTHORIZE_URL",
+        None,
+        "Full URL of the consent page, instead of Intuit's",
+    ),
+    setting(
+        "QBO_REVOKE_URL",
+        None,
+        "Full URL of the revocation endpoint, instead of Intuit's",
+    ),
+    setting(
+        "QBO_REQUESTS_PER_MINUTE",
+        Some("500"),
+        "Most requests a minute; 0: no limit",
+    ),
+    setting(
+        "QBO_REQUESTS_PER_SECOND",
+        Some("10"),
+        "Most requests a second; 0: no limit",
+    ),
+    setting(
+        "QBO_MAX_IN_FLIGHT",
+        Some("10"),
+        "Most requests at a time; 0: no limit",
+    ),
+    setting(
+        "QBO_TIMEOUT_S",
+        Some("120"),
+        "Seconds that one request may take",
+    ),
+    setting(
+        "QBO_THROTTLE_WAIT_S",
+        Some("60"),
+        "Seconds to wait after a 429 that names no time",
+    ),
+    setting(
+        "QBO_RETRY_FOR_S",
+        Some("600"),
+        "Seconds that a request is repeated, and that a silent API is waited for",
+    ),
+    setting(
+        "QBO_MAX_REQUESTS",
+        Some("0"),
+        "Most data requests of one call, after which it stops; 0: no cap",
+    ),
+    setting(
+        "QBO_MONTHLY_QUOTA",
+        Some("500000"),
+        "Reads a month that are warned about at 80 %; 0: no warning",
+    ),
+    setting(
+        "QBO_LAG_S",
+        Some("30"),
+        "Seconds before the server's present at which a read ends",
+    ),
+    secret(
+        "DATABASE_URL",
+        "Postgres, as postgresql://user:password@host:port/db; goes before PG_*",
+    ),
+    setting(
+        "PG_HOST",
+        None,
+        "Host of Postgres, or directory of its socket",
+    ),
     setting("PG_PORT", Some("5432"), "Port of Postgres"),
     setting("PG_DB", None, "Database"),
     setting("PG_USER", None, "User"),
     secret("PG_PASSWORD", "Password"),
-    setting("PG_SSLMODE", Some("prefer"), "TLS to Postgres: disable, prefer, require, verify-ca or verify-full"),
+    setting(
+        "PG_SSLMODE",
+        Some("prefer"),
+        "TLS to Postgres: disable, prefer, require, verify-ca or verify-full",
+    ),
     setting(
         "PG_SSLROOTCERT",
         None,
         "File of the authorities that verify-ca and verify-full trust; default: the system's",
     ),
-    setting("PG_LOCK_TIMEOUT_S", Some("60"), "Seconds that a statement waits for a lock; 0: no limit"),
-    setting("PG_STATEMENT_TIMEOUT_S", Some("0"), "Seconds that a statement may take; 0: no limit"),
+    setting(
+        "PG_LOCK_TIMEOUT_S",
+        Some("60"),
+        "Seconds that a statement waits for a lock; 0: no limit",
+    ),
+    setting(
+        "PG_STATEMENT_TIMEOUT_S",
+        Some("0"),
+        "Seconds that a statement may take; 0: no limit",
+    ),
     setting(
         "QBO_MAX_ATTEMPTS",
         Some("5"),
         "Attempts of a window that end without a word before it is given up; 0: no limit",
     ),
-    secret("QBO_API_KEY", "Key that callers of `qbo-rs serve` must send"),
-    secret("QBO_WEBHOOK_VERIFIER_TOKEN", "Key of the signatures of webhooks, from the Intuit app"),
-    setting("QBO_LANDING_DIR", Some("landing"), "Directory of landing files"),
+    secret(
+        "QBO_API_KEY",
+        "Key that callers of `qbo-rs serve` must send",
+    ),
+    secret(
+        "QBO_WEBHOOK_VERIFIER_TOKEN",
+        "Key of the signatures of webhooks, from the Intuit app",
+    ),
+    setting(
+        "QBO_LANDING_DIR",
+        Some("landing"),
+        "Directory of landing files",
+    ),
 ];
 
 /// What `QBO_*` becomes as a Python keyword or a flag: its prefix is dropped.
 impl SettingSpec {
     /// The Python keyword: `QBO_CLIENT_ID` is `client_id`, `PG_HOST` is `pg_host`.
     pub fn keyword(&self) -> String {
-        self.name.strip_prefix("QBO_").unwrap_or(self.name).to_ascii_lowercase()
+        self.name
+            .strip_prefix("QBO_")
+            .unwrap_or(self.name)
+            .to_ascii_lowercase()
     }
 }

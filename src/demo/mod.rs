@@ -11,8 +11,8 @@ use crate::config::Settings;
 use crate::domain::{Chunk, EntityRegistry, PageSize, Report, parse_range};
 use crate::error::{Error, Result};
 use crate::port::Progress;
-use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::sink::postgres::DEFAULT_SCHEMA;
+use qbo_sandbox::{Sandbox, SandboxOptions};
 
 /// The entities and the range of the sample company.
 const ENTITIES: [&str; 3] = ["customers", "items", "invoices"];
@@ -38,11 +38,13 @@ impl Demo {
     /// Starts what is not running, and copies the sample company.
     ///
     /// # Errors
-    /// If there are no Postgres binaries, or Postgres or the sandbox cannot start. Windows that fail are in the report.
+    /// If there are no Postgres binaries, or Postgres or the sandbox cannot start. Windows that
+    /// fail are in the report.
     pub async fn run(directory: &Path, progress: Arc<dyn Progress>) -> Result<Self> {
         let postgres = start_postgres(directory.to_owned()).await?;
         postgres.create_database().await?;
-        let sandbox = Sandbox::start(SandboxOptions::default()).map_err(|e| Error::config("sandbox", e.to_string()))?;
+        let sandbox = Sandbox::start(SandboxOptions::default())
+            .map_err(|e| Error::config("sandbox", e.to_string()))?;
         let mut settings = Settings::default();
         for (name, value) in sandbox.environment() {
             settings.set(name, &value)?;
@@ -50,7 +52,11 @@ impl Demo {
         for (name, value) in postgres.environment() {
             settings.set(name, &value)?;
         }
-        let app = App { settings, registry: EntityRegistry::default(), progress };
+        let app = App {
+            settings,
+            registry: EntityRegistry::default(),
+            progress,
+        };
         let request = BackfillRequest {
             entities: ENTITIES.map(str::to_owned).into(),
             range: parse_range(("start", RANGE.0), ("end", RANGE.1))?,
@@ -59,7 +65,7 @@ impl Demo {
             resume: false,
             dry_run: false,
             schema: DEFAULT_SCHEMA.to_owned(),
-            is_strict: false,
+            strict_windows: false,
         };
         let report = app.backfill(&request).await?;
         Ok(Self {
@@ -82,8 +88,11 @@ impl Demo {
 
 /// Starting takes seconds of waiting for processes.
 async fn start_postgres(directory: PathBuf) -> Result<EmbeddedPostgres> {
-    let start = move || EmbeddedPostgres::start(&postgres::find_binaries()?, &directory, Durability::Full);
-    tokio::task::spawn_blocking(start).await.map_err(|e| Error::Internal(e.to_string()))?
+    let start =
+        move || EmbeddedPostgres::start(&postgres::find_binaries()?, &directory, Durability::Full);
+    tokio::task::spawn_blocking(start)
+        .await
+        .map_err(|e| Error::Internal(e.to_string()))?
 }
 
 /// Stops the demo's Postgres; `false` if it was not running. Its data stays.
@@ -97,11 +106,17 @@ pub fn stop(directory: &Path) -> Result<bool> {
     }
 }
 
-/// Where the demo lives unless told otherwise: the user's data directory, or that of the machine for root, whose own
-/// files the server, which must not run as root, could not reach.
+/// Where the demo lives unless told otherwise: the user's data directory, or that of the machine
+/// for root, whose own files the server, which must not run as root, could not reach.
 pub fn default_directory() -> PathBuf {
-    let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = std::env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share"));
-    let base = if postgres::is_root() { Some("/var/lib".into()) } else { base.or_else(home) };
+    let base = if postgres::is_root() {
+        Some("/var/lib".into())
+    } else {
+        base.or_else(home)
+    };
     base.unwrap_or_else(std::env::temp_dir).join("qbo-rs-demo")
 }

@@ -1,7 +1,9 @@
-//! A real Postgres from installed binaries, with its data in one directory: initialised, started, found again, stopped.
+//! A real Postgres from installed binaries, with its data in one directory: initialised, started,
+//! found again, stopped.
 //!
-//! Only the binaries of whichever package brings them are used. The server listens on the loopback address alone and asks
-//! for a password: anyone on the machine who became its superuser could run programs as the user who started it.
+//! Only the binaries of whichever package brings them are used. The server listens on the loopback
+//! address alone and asks for a password: anyone on the machine who became its superuser could run
+//! programs as the user who started it.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -37,18 +39,19 @@ pub enum Durability {
 pub struct EmbeddedPostgres {
     binaries: PathBuf,
     directory: PathBuf,
-    account: Option<Account>,
+    account: Option<OsUser>,
     port: u16,
 }
 
 /// Who the server runs as when we are root, which it refuses to.
 #[derive(Debug, Clone, Copy)]
-struct Account {
+struct OsUser {
     uid: u32,
     gid: u32,
 }
 
-/// The newest Postgres on this machine: the one that `QBO_POSTGRES_BIN` names, Debian's, or the one on the path.
+/// The newest Postgres on this machine: the one that `QBO_POSTGRES_BIN` names, Debian's, or the one
+/// on the path.
 ///
 /// # Errors
 /// [`Error::Config`] that says how to get one.
@@ -56,23 +59,42 @@ pub(super) fn find_binaries() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os(BINARIES_VARIABLE).filter(|value| !value.is_empty()) {
         let named = PathBuf::from(named);
         let reason = || format!("'{}' holds no postgres and initdb", named.display());
-        return if has_server(&named) { Ok(named) } else { Err(Error::config(BINARIES_VARIABLE, reason())) };
+        return if has_server(&named) {
+            Ok(named)
+        } else {
+            Err(Error::config(BINARIES_VARIABLE, reason()))
+        };
     }
-    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut versions: Vec<_> = debian.map(|entry| entry.path().join("bin")).filter(|path| has_server(path)).collect();
+    let debian = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut versions: Vec<_> = debian
+        .map(|entry| entry.path().join("bin"))
+        .filter(|path| has_server(path))
+        .collect();
     versions.sort_by_key(|path| {
-        let version = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+        let version = path
+            .parent()
+            .and_then(Path::file_name)
+            .and_then(|name| name.to_str());
         version.and_then(|version| version.parse::<u32>().ok())
     });
-    let on_path = || std::env::var_os("PATH").and_then(|path| std::env::split_paths(&path).find(|dir| has_server(dir)));
+    let on_path = || {
+        std::env::var_os("PATH")
+            .and_then(|path| std::env::split_paths(&path).find(|dir| has_server(dir)))
+    };
     versions.pop().or_else(on_path).ok_or_else(|| {
-        let reason = "no Postgres on this machine; pip install 'qbo_rs[demo]', or apt install postgresql";
+        let reason =
+            "no Postgres on this machine; pip install 'qbo_rs[demo]', or apt install postgresql";
         Error::config(BINARIES_VARIABLE, reason)
     })
 }
 
 fn has_server(directory: &Path) -> bool {
-    ["postgres", "initdb", "pg_ctl"].iter().all(|name| directory.join(name).is_file())
+    ["postgres", "initdb", "pg_ctl"]
+        .iter()
+        .all(|name| directory.join(name).is_file())
 }
 
 /// Whether this process is root. The owner of `/proc/self` is its effective user.
@@ -94,7 +116,12 @@ impl EmbeddedPostgres {
         let account = account()?;
         check_access(&directory, account)?;
         let binaries = reachable_binaries(binaries, &directory, account)?;
-        let mut server = Self { binaries, directory, account, port: 0 };
+        let mut server = Self {
+            binaries,
+            directory,
+            account,
+            port: 0,
+        };
         if !server.data().join("PG_VERSION").exists() {
             server.initialise(durability)?;
         }
@@ -117,7 +144,12 @@ impl EmbeddedPostgres {
         let directory = std::path::absolute(directory).map_err(|e| failed(directory, e))?;
         let account = account()?;
         let binaries = reachable_binaries(binaries, &directory, account)?;
-        let server = Self { binaries, directory, account, port: 0 };
+        let server = Self {
+            binaries,
+            directory,
+            account,
+            port: 0,
+        };
         Ok(server.running_port()?.map(|port| Self { port, ..server }))
     }
 
@@ -134,15 +166,30 @@ impl EmbeddedPostgres {
     /// # Errors
     /// [`Error::Config`] if the server does not let us in.
     pub async fn create_database(&self) -> Result<()> {
-        let failed = |e: tokio_postgres::Error| Error::config("demo", format!("Postgres at {}: {e}", self.url()));
+        let failed = |e: tokio_postgres::Error| {
+            Error::config("demo", format!("Postgres at {}: {e}", self.url()))
+        };
         let mut config = tokio_postgres::Config::new();
-        config.host(HOST).port(self.port).user(USER).password(self.password()?).dbname("postgres");
-        let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(failed)?;
+        config
+            .host(HOST)
+            .port(self.port)
+            .user(USER)
+            .password(self.password()?)
+            .dbname("postgres");
+        let (client, connection) = config
+            .connect(tokio_postgres::NoTls)
+            .await
+            .map_err(failed)?;
         let connection = tokio::spawn(connection);
-        let exists =
-            client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&DATABASE]).await.map_err(failed)?;
+        let exists = client
+            .query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&DATABASE])
+            .await
+            .map_err(failed)?;
         if exists.is_none() {
-            client.batch_execute(&format!("CREATE DATABASE {DATABASE}")).await.map_err(failed)?;
+            client
+                .batch_execute(&format!("CREATE DATABASE {DATABASE}"))
+                .await
+                .map_err(failed)?;
         }
         drop(client);
         // Ends with the client; how is of no interest.
@@ -184,7 +231,12 @@ impl EmbeddedPostgres {
     fn password(&self) -> Result<String> {
         let path = self.passfile();
         let line = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
-        Ok(line.trim_end().rsplit(':').next().unwrap_or_default().to_owned())
+        Ok(line
+            .trim_end()
+            .rsplit(':')
+            .next()
+            .unwrap_or_default()
+            .to_owned())
     }
 
     /// Initialises aside and renames, so that an interrupted one is begun anew.
@@ -203,13 +255,25 @@ impl EmbeddedPostgres {
         write_private(&for_initdb, &password)?;
         self.give(&for_initdb)?;
         let mut initdb = self.command("initdb");
-        initdb.arg("-D").arg(&aside).arg("--pwfile").arg(&for_initdb).args(["-U", USER, "-A", "scram-sha-256"]);
+        initdb
+            .arg("-D")
+            .arg(&aside)
+            .arg("--pwfile")
+            .arg(&for_initdb)
+            .args(["-U", USER, "-A", "scram-sha-256"]);
         let outcome = run(initdb.args(["-E", "UTF8", "--locale=C", "--no-instructions"]));
         std::fs::remove_file(&for_initdb).map_err(io_failed)?;
         outcome?;
-        let mut settings = OpenOptions::new().append(true).open(aside.join("postgresql.conf")).map_err(io_failed)?;
+        let mut settings = OpenOptions::new()
+            .append(true)
+            .open(aside.join("postgresql.conf"))
+            .map_err(io_failed)?;
         // A server of tests has many of them at once.
-        let (durable, connections) = if durability == Durability::Full { ("on", 100) } else { ("off", 400) };
+        let (durable, connections) = if durability == Durability::Full {
+            ("on", 100)
+        } else {
+            ("off", 400)
+        };
         writeln!(
             settings,
             "listen_addresses = '{HOST}'\nunix_socket_directories = ''\nfsync = {durable}\nsynchronous_commit = {durable}\n\
@@ -224,18 +288,24 @@ impl EmbeddedPostgres {
         let kept = kept.and_then(|line| line.trim().strip_prefix("port = ")?.parse().ok());
         self.port = free_port(kept).map_err(|e| failed(&self.directory, e))?;
         let port_file = self.data().join("port.conf");
-        std::fs::write(&port_file, format!("port = {}\n", self.port)).map_err(|e| failed(&port_file, e))?;
+        std::fs::write(&port_file, format!("port = {}\n", self.port))
+            .map_err(|e| failed(&port_file, e))?;
         self.give(&port_file)?;
         let log = self.data().join("server.log");
         let log_name = log.to_string_lossy().into_owned();
-        self.pg_ctl(&["-w", "-t", START_TIMEOUT_S, "-l", &log_name, "start"]).map(|_| ()).map_err(|error| {
-            let text = std::fs::read_to_string(&log).unwrap_or_default();
-            let last: Vec<_> = text.lines().rev().take(3).collect();
-            Error::config(
-                "demo",
-                format!("{error}; its log ends with: {}", last.into_iter().rev().collect::<Vec<_>>().join(" | ")),
-            )
-        })
+        self.pg_ctl(&["-w", "-t", START_TIMEOUT_S, "-l", &log_name, "start"])
+            .map(|_| ())
+            .map_err(|error| {
+                let text = std::fs::read_to_string(&log).unwrap_or_default();
+                let last: Vec<_> = text.lines().rev().take(3).collect();
+                Error::config(
+                    "demo",
+                    format!(
+                        "{error}; its log ends with: {}",
+                        last.into_iter().rev().collect::<Vec<_>>().join(" | ")
+                    ),
+                )
+            })
     }
 
     fn check_version(&self) -> Result<()> {
@@ -243,33 +313,52 @@ impl EmbeddedPostgres {
         let made_by = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
         let output = run(self.command("postgres").arg("--version"))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let major = text.split_whitespace().last().and_then(|version| version.split('.').next()).unwrap_or_default();
+        let major = text
+            .split_whitespace()
+            .last()
+            .and_then(|version| version.split('.').next())
+            .unwrap_or_default();
         if major == made_by.trim() {
             return Ok(());
         }
         let (data, made_by) = (self.data(), made_by.trim().to_owned());
         Err(Error::config(
             "demo",
-            format!("{} was made by Postgres {made_by}, this is {major}; remove it", data.display()),
+            format!(
+                "{} was made by Postgres {made_by}, this is {major}; remove it",
+                data.display()
+            ),
         ))
     }
 
     /// The port of the running server, from the file that it keeps while it runs.
     fn running_port(&self) -> Result<Option<u16>> {
         let mut status = self.command("pg_ctl");
-        let output = status.arg("-D").arg(self.data()).arg("status").output().map_err(|e| failed(&self.binaries, e))?;
+        let output = status
+            .arg("-D")
+            .arg(self.data())
+            .arg("status")
+            .output()
+            .map_err(|e| failed(&self.binaries, e))?;
         if output.status.code() == Some(NOT_RUNNING) {
             return Ok(None);
         }
         let path = self.data().join("postmaster.pid");
         let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
         // pg_ctl's manual: pid, data directory, start time, port, ...
-        let port = text.lines().nth(3).and_then(|line| line.trim().parse().ok());
+        let port = text
+            .lines()
+            .nth(3)
+            .and_then(|line| line.trim().parse().ok());
         port.map(Some).ok_or_else(|| failed(&path, "no port in it"))
     }
 
     fn pg_ctl(&self, arguments: &[&str]) -> Result<Output> {
-        run(self.command("pg_ctl").arg("-D").arg(self.data()).args(arguments))
+        run(self
+            .command("pg_ctl")
+            .arg("-D")
+            .arg(self.data())
+            .args(arguments))
     }
 
     fn command(&self, name: &str) -> Command {
@@ -279,7 +368,9 @@ impl EmbeddedPostgres {
     /// Makes a file belong to the server's account.
     fn give(&self, path: &Path) -> Result<()> {
         match self.account {
-            Some(Account { uid, gid }) => chown(path, Some(uid), Some(gid)).map_err(|e| failed(path, e)),
+            Some(OsUser { uid, gid }) => {
+                chown(path, Some(uid), Some(gid)).map_err(|e| failed(path, e))
+            }
             None => Ok(()),
         }
     }
@@ -289,11 +380,14 @@ fn failed(path: &Path, reason: impl std::fmt::Display) -> Error {
     Error::config("demo", format!("{}: {reason}", path.display()))
 }
 
-fn command_as(program: &Path, directory: &Path, account: Option<Account>) -> Command {
+fn command_as(program: &Path, directory: &Path, account: Option<OsUser>) -> Command {
     let mut command = Command::new(program);
     // Not the caller's directory, which that account may not be allowed to enter.
-    command.current_dir(directory).stdin(Stdio::null()).env("LC_ALL", "C");
-    if let Some(Account { uid, gid }) = account {
+    command
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .env("LC_ALL", "C");
+    if let Some(OsUser { uid, gid }) = account {
         command.uid(uid).gid(gid);
     }
     command
@@ -305,33 +399,51 @@ fn run(command: &mut Command) -> Result<Output> {
     if output.status.success() {
         return Ok(output);
     }
-    let words = [&output.stderr, &output.stdout].map(|text| String::from_utf8_lossy(text).into_owned()).join(" ");
+    let words = [&output.stderr, &output.stdout]
+        .map(|text| String::from_utf8_lossy(text).into_owned())
+        .join(" ");
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
     Err(Error::config("demo", format!("{name}: {words}")))
 }
 
 /// The account that exists on every machine for what needs no rights.
-fn account() -> Result<Option<Account>> {
+fn account() -> Result<Option<OsUser>> {
     if !is_root() {
         return Ok(None);
     }
-    let passwd = std::fs::read_to_string("/etc/passwd").map_err(|e| failed(Path::new("/etc/passwd"), e))?;
+    let passwd =
+        std::fs::read_to_string("/etc/passwd").map_err(|e| failed(Path::new("/etc/passwd"), e))?;
     let found = passwd.lines().find_map(|line| {
         let fields: Vec<_> = line.split(':').collect();
         match fields[..] {
-            ["nobody", _, uid, gid, ..] => Some(Account { uid: uid.parse().ok()?, gid: gid.parse().ok()? }),
+            ["nobody", _, uid, gid, ..] => Some(OsUser {
+                uid: uid.parse().ok()?,
+                gid: gid.parse().ok()?,
+            }),
             _ => None,
         }
     });
-    found.map(Some).ok_or_else(|| Error::config("demo", "Postgres does not run as root, and there is no user 'nobody'"))
+    found.map(Some).ok_or_else(|| {
+        Error::config(
+            "demo",
+            "Postgres does not run as root, and there is no user 'nobody'",
+        )
+    })
 }
 
-/// Root's own files, such as a virtual environment below `/root`, are closed to the server's account: then the binaries
-/// are copied beside the data.
-fn reachable_binaries(binaries: &Path, directory: &Path, account: Option<Account>) -> Result<PathBuf> {
+/// Root's own files, such as a virtual environment below `/root`, are closed to the server's
+/// account: then the binaries are copied beside the data.
+fn reachable_binaries(
+    binaries: &Path,
+    directory: &Path,
+    account: Option<OsUser>,
+) -> Result<PathBuf> {
     let can_run = |path: &Path| {
         let mut command = command_as(&path.join("postgres"), directory, account);
-        command.arg("--version").output().is_ok_and(|output| output.status.success())
+        command
+            .arg("--version")
+            .output()
+            .is_ok_and(|output| output.status.success())
     };
     if account.is_none() || can_run(binaries) {
         return Ok(binaries.to_owned());
@@ -348,19 +460,26 @@ fn reachable_binaries(binaries: &Path, directory: &Path, account: Option<Account
         let mut libraries = package.to_owned().into_os_string();
         libraries.push(".libs");
         if Path::new(&libraries).is_dir() {
-            copy_tree(Path::new(&libraries), &software.join(name(Path::new(&libraries))))?;
+            copy_tree(
+                Path::new(&libraries),
+                &software.join(name(Path::new(&libraries))),
+            )?;
         }
     }
     match can_run(&copy.join("bin")) {
         true => Ok(copy.join("bin")),
-        false => Err(failed(&copy, "user 'nobody', as whom Postgres must run when we are root, cannot run it")),
+        false => Err(failed(
+            &copy,
+            "user 'nobody', as whom Postgres must run when we are root, cannot run it",
+        )),
     }
 }
 
 /// The server's account must be able to enter the directory.
-fn check_access(directory: &Path, account: Option<Account>) -> Result<()> {
-    let can_enter =
-        command_as(Path::new("true"), directory, account).output().is_ok_and(|output| output.status.success());
+fn check_access(directory: &Path, account: Option<OsUser>) -> Result<()> {
+    let can_enter = command_as(Path::new("true"), directory, account)
+        .output()
+        .is_ok_and(|output| output.status.success());
     if can_enter {
         return Ok(());
     }
@@ -386,8 +505,13 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
     if path.exists() {
         std::fs::remove_file(path).map_err(|e| failed(path, e))?;
     }
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|e| failed(path, e))
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|e| failed(path, e))
 }
 
 /// The wanted port if nobody has it, else any free one.

@@ -27,7 +27,8 @@ pub enum Identity {
 /// What the rows of an answer are ordered by, where the order can be relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ordering {
-    /// `ORDERBY` is obeyed; records of one second can be told apart by ordering them by this property.
+    /// `ORDERBY` is obeyed; records of one second can be told apart by ordering them by this
+    /// property.
     By(&'static str),
     /// `ORDERBY` is not obeyed.
     Unreliable,
@@ -54,7 +55,15 @@ pub struct EntitySpec {
 
 const fn entity(name: &'static str, qbo_name: &'static str, kind: EntityKind) -> EntitySpec {
     let (identity, ordering) = (Identity::Id, Ordering::By("Id"));
-    EntitySpec { name, qbo_name, answer_key: qbo_name, kind, identity, ordering, has_cdc: true }
+    EntitySpec {
+        name,
+        qbo_name,
+        answer_key: qbo_name,
+        kind,
+        identity,
+        ordering,
+        has_cdc: true,
+    }
 }
 
 const fn list(name: &'static str, qbo_name: &'static str) -> EntitySpec {
@@ -85,7 +94,10 @@ pub const ENTITIES: &[EntitySpec] = &[
     list("company_currencies", "CompanyCurrency"),
     supporting("company_info", "CompanyInfo"),
     // The key of the answer is not the name of the query.
-    EntitySpec { answer_key: "CreditCardPaymentTxn", ..transaction("credit_card_payments", "CreditCardPayment") },
+    EntitySpec {
+        answer_key: "CreditCardPaymentTxn",
+        ..transaction("credit_card_payments", "CreditCardPayment")
+    },
     transaction("credit_memos", "CreditMemo"),
     list("customer_types", "CustomerType"),
     list("customers", "Customer"),
@@ -107,11 +119,17 @@ pub const ENTITIES: &[EntitySpec] = &[
     supporting("preferences", "Preferences"),
     transaction("purchase_orders", "PurchaseOrder"),
     transaction("purchases", "Purchase"),
-    EntitySpec { identity: Identity::Wrapped, ..transaction("recurring_transactions", "RecurringTransaction") },
+    EntitySpec {
+        identity: Identity::Wrapped,
+        ..transaction("recurring_transactions", "RecurringTransaction")
+    },
     transaction("refund_receipts", "RefundReceipt"),
     transaction("reimburse_charges", "ReimburseCharge"),
     transaction("sales_receipts", "SalesReceipt"),
-    EntitySpec { ordering: Ordering::Unreliable, ..without_cdc(supporting("tax_agencies", "TaxAgency")) },
+    EntitySpec {
+        ordering: Ordering::Unreliable,
+        ..without_cdc(supporting("tax_agencies", "TaxAgency"))
+    },
     without_cdc(list("tax_codes", "TaxCode")),
     transaction("tax_payments", "TaxPayment"),
     without_cdc(list("tax_rates", "TaxRate")),
@@ -123,7 +141,8 @@ pub const ENTITIES: &[EntitySpec] = &[
 ];
 
 impl EntitySpec {
-    /// Whether inactive records are hidden unless `Active` is asked for; elsewhere asking is an error (qbo-facts 3.1).
+    /// Whether inactive records are hidden unless `Active` is asked for; elsewhere asking is an
+    /// error (qbo-facts 3.1).
     pub fn has_active(&self) -> bool {
         self.kind == EntityKind::List
     }
@@ -166,10 +185,15 @@ impl EntityRegistry {
         let wanted = name.trim();
         self.0
             .iter()
-            .find(|e| e.name.eq_ignore_ascii_case(wanted) || e.qbo_name.eq_ignore_ascii_case(wanted))
+            .find(|e| {
+                e.name.eq_ignore_ascii_case(wanted) || e.qbo_name.eq_ignore_ascii_case(wanted)
+            })
             .ok_or_else(|| {
                 let known: Vec<_> = self.0.iter().map(|e| e.name).collect();
-                Error::config("entity", format!("unknown entity '{name}'; known: {}", known.join(", ")))
+                Error::config(
+                    "entity",
+                    format!("unknown entity '{name}'; known: {}", known.join(", ")),
+                )
             })
     }
 
@@ -201,9 +225,16 @@ mod tests {
     fn names_are_unique_plain_identifiers() {
         let names: HashSet<_> = ENTITIES.iter().map(|e| e.name).collect();
         let qbo_names: HashSet<_> = ENTITIES.iter().map(|e| e.qbo_name).collect();
-        assert_eq!((names.len(), qbo_names.len()), (ENTITIES.len(), ENTITIES.len()));
+        assert_eq!(
+            (names.len(), qbo_names.len()),
+            (ENTITIES.len(), ENTITIES.len())
+        );
         // Table names are built from them, unquoted.
-        assert!(names.iter().all(|n| n.chars().all(|c| c.is_ascii_lowercase() || c == '_')));
+        assert!(
+            names
+                .iter()
+                .all(|n| n.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+        );
     }
 
     #[test]
@@ -211,18 +242,39 @@ mod tests {
         let registry = EntityRegistry::default();
         assert_eq!(registry.get("Invoice").unwrap().name, "invoices");
         let text = registry.get("invoces").unwrap_err().to_string();
-        assert!(text.contains("'invoces'") && text.contains("invoices, items, journal_codes"), "{text}");
+        assert!(
+            text.contains("'invoces'") && text.contains("invoices, items, journal_codes"),
+            "{text}"
+        );
     }
 
     #[test]
     fn an_entity_named_twice_is_selected_once() {
-        let selected = EntityRegistry::default().select(&["items", "Item", "customers"]).unwrap();
-        assert_eq!(selected.iter().map(|e| e.name).collect::<Vec<_>>(), ["items", "customers"]);
+        let selected = EntityRegistry::default()
+            .select(&["items", "Item", "customers"])
+            .unwrap();
+        assert_eq!(
+            selected.iter().map(|e| e.name).collect::<Vec<_>>(),
+            ["items", "customers"]
+        );
     }
 
     #[test]
     fn what_cdc_leaves_out_is_marked() {
-        let without: Vec<_> = ENTITIES.iter().filter(|entity| !entity.has_cdc).map(|entity| entity.qbo_name).collect();
-        assert_eq!(without, ["JournalCode", "TaxAgency", "TaxCode", "TaxRate", "TimeActivity"]);
+        let without: Vec<_> = ENTITIES
+            .iter()
+            .filter(|entity| !entity.has_cdc)
+            .map(|entity| entity.qbo_name)
+            .collect();
+        assert_eq!(
+            without,
+            [
+                "JournalCode",
+                "TaxAgency",
+                "TaxCode",
+                "TaxRate",
+                "TimeActivity"
+            ]
+        );
     }
 }

@@ -6,15 +6,18 @@ use crate::error::{Error, Result};
 
 /// Reads a bound of a range: `2025-01-01`, `2025-01-01T00:00:00Z`, or with another offset.
 ///
-/// A date is its midnight; a time without an offset is UTC. QBO filters by whole seconds (qbo-facts 2.4), so a
-/// fraction is refused rather than rounded.
+/// A date is its midnight; a time without an offset is UTC. QBO filters by whole seconds (qbo-facts
+/// 2.4), so a fraction is refused rather than rounded.
 ///
 /// # Errors
 /// [`Error::Config`] that names `setting` and the text.
 pub fn parse_instant(setting: &str, text: &str) -> Result<DateTime<Utc>> {
     let trimmed = text.trim();
     let instant = parse_any(trimmed).ok_or_else(|| {
-        Error::config(setting, format!("cannot read '{text}' as a date; write 2025-01-31 or 2025-01-31T00:00:00Z"))
+        Error::config(
+            setting,
+            format!("cannot read '{text}' as a date; write 2025-01-31 or 2025-01-31T00:00:00Z"),
+        )
     })?;
     if instant.nanosecond() != 0 {
         return Err(Error::config(
@@ -32,10 +35,14 @@ fn parse_any(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
         return Some(date.and_hms_opt(0, 0, 0)?.and_utc());
     }
-    ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"]
-        .iter()
-        .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
-        .map(|naive| naive.and_utc())
+    [
+        "%Y-%m-%dT%H:%M:%S%.f",
+        "%Y-%m-%d %H:%M:%S%.f",
+        "%Y-%m-%dT%H:%M",
+    ]
+    .iter()
+    .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+    .map(|naive| naive.and_utc())
 }
 
 /// Reads the time in a record or an answer, such as `2020-09-29T06:02:35-07:00`.
@@ -54,8 +61,17 @@ mod tests {
 
     #[test]
     fn dates_and_offsets_become_utc() {
-        for text in ["2025-01-01", "2025-01-01T00:00:00Z", "2024-12-31T19:00:00-05:00", "2025-01-01 00:00:00"] {
-            assert_eq!(format_instant(parse_instant("start", text).unwrap()), "2025-01-01T00:00:00Z", "{text}");
+        for text in [
+            "2025-01-01",
+            "2025-01-01T00:00:00Z",
+            "2024-12-31T19:00:00-05:00",
+            "2025-01-01 00:00:00",
+        ] {
+            assert_eq!(
+                format_instant(parse_instant("start", text).unwrap()),
+                "2025-01-01T00:00:00Z",
+                "{text}"
+            );
         }
     }
 
@@ -63,7 +79,10 @@ mod tests {
     fn nonsense_is_named_with_its_setting() {
         for text in ["", "yesterday", "2025-02-30", "2025-13-01", "01/02/2025"] {
             let error = parse_instant("--start", text).unwrap_err().to_string();
-            assert!(error.starts_with("--start: ") && error.contains(&format!("'{text}'")), "{error}");
+            assert!(
+                error.starts_with("--start: ") && error.contains(&format!("'{text}'")),
+                "{error}"
+            );
         }
         assert!(parse_instant("end", "2025-01-01T00:00:00.5Z").is_err());
     }

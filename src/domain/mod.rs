@@ -2,6 +2,7 @@
 //!
 //! Pure: no input or output, no clock, nothing asynchronous.
 
+mod distinct;
 pub mod entity;
 pub mod instant;
 pub mod plan;
@@ -13,11 +14,14 @@ pub mod verification;
 pub mod webhook;
 pub mod window;
 
+pub(crate) use distinct::DistinctIds;
 pub use entity::{ENTITIES, EntityKind, EntityRegistry, EntitySpec, Identity, Ordering};
 pub use plan::{PageSize, Plan, parse_range};
 pub use record::{Deletion, Page, Payload, Record, Reject};
-pub use report::{ConnectionReport, LoadCounts, Report, RunReport, RunStatus, WindowReport, WindowStatus};
-pub use sync_report::{AccountStatus, AccountSync, EntitySync, SyncReport, Way};
+pub use report::{
+    ConnectionReport, LoadCounts, Report, RunReport, RunStatus, WindowReport, WindowStatus,
+};
+pub use sync_report::{CompanyStatus, CompanySync, EntitySync, SyncMethod, SyncReport};
 pub use verification::{
     KnownReject, RecordKey, Verification, VerificationReport, VerificationStatus, WindowDifference,
 };

@@ -27,7 +27,10 @@ impl PageSize {
     pub fn new(size: i64) -> Result<Self> {
         match u32::try_from(size) {
             Ok(size @ 1..=Self::LARGEST) => Ok(Self(size)),
-            _ => Err(Error::config("page_size", format!("{size} is not between 1 and {}", Self::LARGEST))),
+            _ => Err(Error::config(
+                "page_size",
+                format!("{size} is not between 1 and {}", Self::LARGEST),
+            )),
         }
     }
 
@@ -46,21 +49,22 @@ pub struct Plan {
     pub windows: Vec<Window>,
     /// Windows that an earlier run stored; reported as they are, not read.
     pub skipped: Vec<WindowReport>,
-    /// What was changed before this instant is known already and not read again; the window that holds it is committed as a
-    /// whole all the same.
+    /// What was changed before this instant is known already and not read again; the window that
+    /// holds it is committed as a whole all the same.
     pub read_from: Option<DateTime<Utc>>,
     /// Records in a page.
     pub page_size: PageSize,
     /// Windows read at the same time.
     pub concurrency: usize,
     /// Each window has requests of its own, even if it turns out to be empty.
-    pub is_strict: bool,
-    /// What turns out to be empty is not told at the level of news: it is looked at again and again.
+    pub strict_windows: bool,
+    /// What turns out to be empty is not told at the level of news: it is looked at again and
+    /// again.
     pub is_quiet: bool,
 }
 
-/// How many windows are in flight unless told otherwise: enough to hide the latency of one request behind
-/// another, few enough to stay far below QBO's ten at a time (qbo-facts 6.1).
+/// How many windows are in flight unless told otherwise: enough to hide the latency of one request
+/// behind another, few enough to stay far below QBO's ten at a time (qbo-facts 6.1).
 pub const DEFAULT_CONCURRENCY: usize = 4;
 
 /// Reads both bounds of a range; the names are those the user knows them by.
@@ -68,9 +72,21 @@ pub const DEFAULT_CONCURRENCY: usize = 4;
 /// # Errors
 /// [`Error::Config`] that names the bound.
 pub fn parse_range(start: (&str, &str), end: (&str, &str)) -> Result<Window> {
-    let (from, until) = (parse_instant(start.0, start.1)?, parse_instant(end.0, end.1)?);
-    Window::new(from, until)
-        .map_err(|_| Error::config(end.0, format!("'{}' is not after {} '{}'", end.1.trim(), start.0, start.1.trim())))
+    let (from, until) = (
+        parse_instant(start.0, start.1)?,
+        parse_instant(end.0, end.1)?,
+    );
+    Window::new(from, until).map_err(|_| {
+        Error::config(
+            end.0,
+            format!(
+                "'{}' is not after {} '{}'",
+                end.1.trim(),
+                start.0,
+                start.1.trim()
+            ),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -81,13 +97,21 @@ mod tests {
     fn page_sizes_outside_qbo_limits_are_refused() {
         assert!(PageSize::new(1).is_ok() && PageSize::new(1000).is_ok());
         for size in [0, -1, 1001, i64::MAX] {
-            assert!(PageSize::new(size).unwrap_err().to_string().contains(&size.to_string()));
+            assert!(
+                PageSize::new(size)
+                    .unwrap_err()
+                    .to_string()
+                    .contains(&size.to_string())
+            );
         }
     }
 
     #[test]
     fn a_range_names_the_bound_that_is_wrong() {
         let error = parse_range(("--start", "2025-02-01"), ("--end", "2025-01-01")).unwrap_err();
-        assert_eq!(error.to_string(), "--end: '2025-01-01' is not after --start '2025-02-01'");
+        assert_eq!(
+            error.to_string(),
+            "--end: '2025-01-01' is not after --start '2025-02-01'"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Intuit's query language (qbo-facts 2.3): the statements we send, and how values are quoted in them.
+//! Intuit's query language (qbo-facts 2.3): the statements we send, and how values are quoted in
+//! them.
 
 use std::fmt::{self, Write as _};
 
@@ -7,7 +8,8 @@ use chrono::{DateTime, Utc};
 use crate::domain::entity::{EntitySpec, Ordering};
 use crate::domain::instant::format_instant;
 
-/// How the rows of a page are ordered. A query always says so: the default order is not stable (qbo-facts 3.7).
+/// How the rows of a page are ordered. A query always says so: the default order is not stable
+/// (qbo-facts 3.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Oldest change first.
@@ -44,7 +46,11 @@ impl fmt::Display for PageQuery<'_> {
             },
         };
         write_range(f, self.entity, self.from, self.until)?;
-        write!(f, " ORDERBY {order} ASC STARTPOSITION {} MAXRESULTS {}", self.start_position, self.max_results)
+        write!(
+            f,
+            " ORDERBY {order} ASC STARTPOSITION {} MAXRESULTS {}",
+            self.start_position, self.max_results
+        )
     }
 }
 
@@ -85,7 +91,11 @@ impl fmt::Display for IdQuery<'_> {
         for (position, id) in self.ids.iter().enumerate() {
             write!(f, "{}{}", if position > 0 { ", " } else { "" }, Quoted(id))?;
         }
-        write!(f, ") ORDERBY Id ASC STARTPOSITION 1 MAXRESULTS {}", self.ids.len())
+        write!(
+            f,
+            ") ORDERBY Id ASC STARTPOSITION 1 MAXRESULTS {}",
+            self.ids.len()
+        )
     }
 }
 
@@ -97,11 +107,17 @@ fn write_range(
     until: DateTime<Utc>,
 ) -> fmt::Result {
     if entity.has_active() {
-        // Without it QBO leaves out inactive records (qbo-facts 3.1); on a transaction it is an error.
+        // Without it QBO leaves out inactive records (qbo-facts 3.1); on a transaction it is an
+        // error.
         f.write_str("Active IN (true, false) AND ")?;
     }
     let (from, until) = (format_instant(from), format_instant(until));
-    write!(f, "MetaData.LastUpdatedTime >= {} AND MetaData.LastUpdatedTime < {}", Quoted(&from), Quoted(&until))
+    write!(
+        f,
+        "MetaData.LastUpdatedTime >= {} AND MetaData.LastUpdatedTime < {}",
+        Quoted(&from),
+        Quoted(&until)
+    )
 }
 
 /// A value in single quotes, with backslash and quote escaped by a backslash.
@@ -153,7 +169,10 @@ mod tests {
     #[test]
     fn transactions_never_mention_active() {
         let query = page("invoices", Order::WithinSecond);
-        assert!(!query.contains("Active") && query.contains("ORDERBY Id ASC"), "{query}");
+        assert!(
+            !query.contains("Active") && query.contains("ORDERBY Id ASC"),
+            "{query}"
+        );
     }
 
     #[test]

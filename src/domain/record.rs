@@ -13,7 +13,8 @@ use crate::domain::entity::Identity;
 use crate::domain::instant::parse_record_time;
 use crate::error::{Error, Result};
 
-/// The JSON text of a record exactly as the API sent it: a slice of the answer, shared, never re-written.
+/// The JSON text of a record exactly as the API sent it: a slice of the answer, shared, never
+/// re-written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload(Bytes);
 
@@ -32,12 +33,13 @@ impl Payload {
 /// One record with the three fields that we read out of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// QBO's id: text, unique within a company and entity, up to 19 digits (qbo-facts 9). Where there is none, the
-    /// properties that stand in for it, joined by colons.
+    /// QBO's id: text, unique within a company and entity, up to 19 digits (qbo-facts 9). Where
+    /// there is none, the properties that stand in for it, joined by colons.
     pub id: String,
     /// `MetaData.LastUpdatedTime`, whole seconds.
     pub updated_at: DateTime<Utc>,
-    /// `SyncToken` as a number. Not a change counter (qbo-facts 3.5): it only breaks ties of `updated_at`.
+    /// `SyncToken` as a number. Not a change counter (qbo-facts 3.5): it only breaks ties of
+    /// `updated_at`.
     pub sync_token: i64,
     /// The whole record.
     pub payload: Payload,
@@ -67,7 +69,9 @@ fn joined(names: &[&str], payload: &Payload) -> Result<String> {
     let members: BTreeMap<Cow<'_, str>, &RawValue> =
         serde_json::from_slice(payload.as_bytes()).map_err(|e| Error::decode("record", e))?;
     let texts = names.iter().map(|name| {
-        let member = members.get(*name).and_then(|member| serde_json::from_str::<String>(member.get()).ok());
+        let member = members
+            .get(*name)
+            .and_then(|member| serde_json::from_str::<String>(member.get()).ok());
         member.ok_or_else(|| Error::decode("record", format!("missing field `{name}`")))
     });
     Ok(texts.collect::<Result<Vec<_>>>()?.join(":"))
@@ -77,25 +81,42 @@ impl Record {
     /// Reads the three fields out of a payload; everything else is skipped over.
     ///
     /// # Errors
-    /// [`Error::Decode`] if what identifies the record, or `MetaData.LastUpdatedTime`, is missing or unreadable.
+    /// [`Error::Decode`] if what identifies the record, or `MetaData.LastUpdatedTime`, is missing
+    /// or unreadable.
     pub fn read(identity: Identity, payload: Payload) -> Result<Self> {
         let unreadable = |e| Error::decode("record", e);
         let head: RecordHead<'_> = match identity {
             Identity::Wrapped => {
-                let wrapper: Wrapper<'_> = serde_json::from_slice(payload.as_bytes()).map_err(unreadable)?;
-                wrapper.into_values().next().ok_or_else(|| Error::decode("record", "there is nothing in it"))?
+                let wrapper: Wrapper<'_> =
+                    serde_json::from_slice(payload.as_bytes()).map_err(unreadable)?;
+                wrapper
+                    .into_values()
+                    .next()
+                    .ok_or_else(|| Error::decode("record", "there is nothing in it"))?
             }
             _ => serde_json::from_slice(payload.as_bytes()).map_err(unreadable)?,
         };
         let id = match identity {
             Identity::Properties(names) => joined(names, &payload)?,
-            _ => head.id.ok_or_else(|| Error::decode("record", "missing field `Id`"))?.into_owned(),
+            _ => head
+                .id
+                .ok_or_else(|| Error::decode("record", "missing field `Id`"))?
+                .into_owned(),
         };
         let time = &head.meta_data.last_updated_time;
-        let updated_at = parse_record_time(time)
-            .ok_or_else(|| Error::decode(format!("record {id}"), format!("cannot read LastUpdatedTime '{time}'")))?;
+        let updated_at = parse_record_time(time).ok_or_else(|| {
+            Error::decode(
+                format!("record {id}"),
+                format!("cannot read LastUpdatedTime '{time}'"),
+            )
+        })?;
         let sync_token = head.sync_token.parse().unwrap_or(0);
-        Ok(Self { id, updated_at, sync_token, payload })
+        Ok(Self {
+            id,
+            updated_at,
+            sync_token,
+            payload,
+        })
     }
 }
 
@@ -106,11 +127,13 @@ pub struct Page {
     pub number: u32,
     /// `MAXRESULTS` of the request.
     pub size: u32,
-    /// The request as JSON text, for `request_payload`: the one of its window, if pages serve several.
+    /// The request as JSON text, for `request_payload`: the one of its window, if pages serve
+    /// several.
     pub request: Arc<str>,
     /// When the answer was received, by our clock.
     pub ingested_at: DateTime<Utc>,
-    /// Everything changed before this instant and belonging to what is read has been handed on with this page.
+    /// Everything changed before this instant and belonging to what is read has been handed on with
+    /// this page.
     pub covered_until: DateTime<Utc>,
     /// What is changed after this instant is left to a later read; none if the source has no clock.
     pub horizon: Option<DateTime<Utc>>,
@@ -131,7 +154,8 @@ pub struct Deletion {
     pub stub: Option<String>,
 }
 
-/// A record that cannot be had, or not be stored: it is set aside with its reason, and everything around it goes on.
+/// A record that cannot be had, or not be stored: it is set aside with its reason, and everything
+/// around it goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
     /// Its id, where that much is known.
@@ -164,18 +188,34 @@ mod tests {
     use super::*;
 
     fn id(identity: Identity, payload: &'static str) -> Result<String> {
-        Record::read(identity, Payload::from_valid_json(Bytes::from_static(payload.as_bytes()))).map(|record| record.id)
+        Record::read(
+            identity,
+            Payload::from_valid_json(Bytes::from_static(payload.as_bytes())),
+        )
+        .map(|record| record.id)
     }
 
     #[test]
     fn records_are_known_by_id_by_properties_or_by_what_is_inside() {
         let rate = r#"{"SourceCurrencyCode":"EUR","TargetCurrencyCode":"USD","AsOfDate":"2024-01-03","Rate":1.08,
             "MetaData":{"LastUpdatedTime":"2024-01-03T01:00:00-08:00"}}"#;
-        let by_properties = Identity::Properties(&["AsOfDate", "SourceCurrencyCode", "TargetCurrencyCode"]);
+        let by_properties =
+            Identity::Properties(&["AsOfDate", "SourceCurrencyCode", "TargetCurrencyCode"]);
         assert_eq!(id(by_properties, rate).unwrap(), "2024-01-03:EUR:USD");
-        assert!(id(Identity::Id, rate).unwrap_err().to_string().contains("`Id`"));
-        assert!(id(Identity::Properties(&["Missing"]), rate).unwrap_err().to_string().contains("`Missing`"));
-        let template = r#"{"Bill":{"Id":"7","MetaData":{"LastUpdatedTime":"2024-01-03T01:00:00-08:00"}}}"#;
+        assert!(
+            id(Identity::Id, rate)
+                .unwrap_err()
+                .to_string()
+                .contains("`Id`")
+        );
+        assert!(
+            id(Identity::Properties(&["Missing"]), rate)
+                .unwrap_err()
+                .to_string()
+                .contains("`Missing`")
+        );
+        let template =
+            r#"{"Bill":{"Id":"7","MetaData":{"LastUpdatedTime":"2024-01-03T01:00:00-08:00"}}}"#;
         assert_eq!(id(Identity::Wrapped, template).unwrap(), "7");
         assert!(id(Identity::Wrapped, "{}").is_err());
     }

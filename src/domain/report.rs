@@ -76,7 +76,8 @@ pub struct WindowReport {
     pub unchanged: u64,
     /// Records that could not be stored.
     pub rejected: u64,
-    /// HTTP requests for data, retries included. One that serves several windows counts for the first.
+    /// HTTP requests for data, retries included. One that serves several windows counts for the
+    /// first.
     pub requests: u64,
     /// Of those, repetitions.
     pub retries: u64,
@@ -132,7 +133,10 @@ impl WindowReport {
 
     /// The window itself.
     pub fn window(&self) -> Window {
-        Window { start: self.start, end: self.end }
+        Window {
+            start: self.start,
+            end: self.end,
+        }
     }
 }
 
@@ -180,9 +184,19 @@ pub struct RunReport {
 
 impl RunReport {
     /// Sums up `windows`, which it puts in order.
-    pub fn new(entity: &str, realm_id: &str, run_id: &str, mut windows: Vec<WindowReport>, duration_ms: u64) -> Self {
+    pub fn new(
+        entity: &str,
+        realm_id: &str,
+        run_id: &str,
+        mut windows: Vec<WindowReport>,
+        duration_ms: u64,
+    ) -> Self {
         windows.sort_by_key(|w| (w.start, w.end));
-        let mut totals = Totals { windows: windows.len() as u64, duration_ms, ..Totals::default() };
+        let mut totals = Totals {
+            windows: windows.len() as u64,
+            duration_ms,
+            ..Totals::default()
+        };
         for w in &windows {
             totals.pages += u64::from(w.pages);
             totals.rows += w.rows;
@@ -193,14 +207,27 @@ impl RunReport {
             totals.requests += w.requests;
             totals.retries += w.retries;
         }
-        let failed = windows.iter().filter(|w| w.status == WindowStatus::Failed).count();
-        let done = windows.iter().filter(|w| w.status == WindowStatus::Done).count();
+        let failed = windows
+            .iter()
+            .filter(|w| w.status == WindowStatus::Failed)
+            .count();
+        let done = windows
+            .iter()
+            .filter(|w| w.status == WindowStatus::Done)
+            .count();
         let status = match (failed, done) {
             (0, _) => RunStatus::Ok,
             (_, 0) => RunStatus::Failed,
             _ => RunStatus::Partial,
         };
-        Self { entity: entity.into(), realm_id: realm_id.into(), run_id: run_id.into(), status, windows, totals }
+        Self {
+            entity: entity.into(),
+            realm_id: realm_id.into(),
+            run_id: run_id.into(),
+            status,
+            windows,
+            totals,
+        }
     }
 }
 
@@ -237,7 +264,9 @@ impl Report {
 
     /// Whether no window failed and no record was rejected.
     pub fn is_complete(&self) -> bool {
-        self.runs.iter().all(|run| run.status == RunStatus::Ok && run.totals.rejected == 0)
+        self.runs
+            .iter()
+            .all(|run| run.status == RunStatus::Ok && run.totals.rejected == 0)
     }
 }
 
@@ -248,7 +277,14 @@ mod tests {
 
     fn window(day: u32, status: WindowStatus) -> WindowReport {
         let at = |d| Utc.with_ymd_and_hms(2025, 1, d, 0, 0, 0).unwrap();
-        WindowReport::empty(Window { start: at(day), end: at(day + 1) }, status).with_counts(LoadCounts {
+        WindowReport::empty(
+            Window {
+                start: at(day),
+                end: at(day + 1),
+            },
+            status,
+        )
+        .with_counts(LoadCounts {
             rows: 12,
             inserted: 12,
             ..LoadCounts::default()
@@ -258,7 +294,13 @@ mod tests {
     #[test]
     fn json_has_the_keys_of_the_contract_in_order() {
         let report = Report {
-            runs: vec![RunReport::new("customers", "9", "r", vec![window(1, WindowStatus::Done)], 7)],
+            runs: vec![RunReport::new(
+                "customers",
+                "9",
+                "r",
+                vec![window(1, WindowStatus::Done)],
+                7,
+            )],
             connection: None,
         };
         assert_eq!(
@@ -276,8 +318,16 @@ mod tests {
     #[test]
     fn status_tells_some_failed_from_all_failed() {
         use WindowStatus::{Done, Failed, Skipped};
-        let status =
-            |all: &[WindowStatus]| RunReport::new("x", "9", "r", all.iter().map(|s| window(1, *s)).collect(), 0).status;
+        let status = |all: &[WindowStatus]| {
+            RunReport::new(
+                "x",
+                "9",
+                "r",
+                all.iter().map(|s| window(1, *s)).collect(),
+                0,
+            )
+            .status
+        };
         assert_eq!(status(&[Done, Skipped]), RunStatus::Ok);
         assert_eq!(status(&[Done, Failed]), RunStatus::Partial);
         assert_eq!(status(&[Failed, Skipped]), RunStatus::Failed);

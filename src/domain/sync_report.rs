@@ -8,7 +8,7 @@ use crate::domain::RunReport;
 /// How the sync of a company ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum AccountStatus {
+pub enum CompanyStatus {
     /// Everything is in step.
     Ok,
     /// Some entities failed.
@@ -22,10 +22,11 @@ pub enum AccountStatus {
 /// How an entity's changes were had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Way {
+pub enum SyncMethod {
     /// One request for the changes and deletions of many entities.
     Changes,
-    /// Its first page came in one request with those of other entities; what is behind that, in queries.
+    /// Its first page came in one request with those of other entities; what is behind that, in
+    /// queries.
     Batch,
     /// Queries of its own.
     Query,
@@ -39,7 +40,7 @@ pub struct EntitySync {
     /// Why it failed; none: it did not.
     pub error: Option<String>,
     /// How changes were had.
-    pub via: Way,
+    pub via: SyncMethod,
     /// Whether ids were compared to find deletions.
     pub reconciled: bool,
     /// Everything changed before it is in the table.
@@ -60,7 +61,7 @@ pub struct EntitySync {
 
 impl EntitySync {
     /// From the run that stored the changes.
-    pub fn new(run: &RunReport, via: Way) -> Self {
+    pub fn new(run: &RunReport, via: SyncMethod) -> Self {
         let last = run.windows.last();
         let totals = &run.totals;
         Self {
@@ -81,13 +82,13 @@ impl EntitySync {
 
 /// One company's sync.
 #[derive(Debug, Clone, Serialize)]
-pub struct AccountSync {
+pub struct CompanySync {
     /// The company.
     pub realm_id: String,
     /// Where its records are; empty: nowhere yet.
     pub schema: String,
     /// How it ended.
-    pub status: AccountStatus,
+    pub status: CompanyStatus,
     /// Why, where no entity says it.
     pub error: Option<String>,
     /// HTTP requests for data.
@@ -98,10 +99,14 @@ pub struct AccountSync {
     pub entities: Vec<EntitySync>,
 }
 
-impl AccountSync {
+impl CompanySync {
     /// Why the company is not in step: its own reason, else that of its first entity which failed.
     pub fn first_error(&self) -> Option<&str> {
-        let of_entities = || self.entities.iter().find_map(|entity| entity.error.as_deref());
+        let of_entities = || {
+            self.entities
+                .iter()
+                .find_map(|entity| entity.error.as_deref())
+        };
         self.error.as_deref().or_else(of_entities)
     }
 }
@@ -110,13 +115,16 @@ impl AccountSync {
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct SyncReport {
     /// One entry a company.
-    pub accounts: Vec<AccountSync>,
+    pub accounts: Vec<CompanySync>,
 }
 
 impl SyncReport {
     /// Whether every company is in step and no record was set aside.
     pub fn is_ok(&self) -> bool {
-        let is_whole = |account: &AccountSync| account.entities.iter().all(|entity| entity.rejected == 0);
-        self.accounts.iter().all(|account| account.status == AccountStatus::Ok && is_whole(account))
+        let is_whole =
+            |account: &CompanySync| account.entities.iter().all(|entity| entity.rejected == 0);
+        self.accounts
+            .iter()
+            .all(|account| account.status == CompanyStatus::Ok && is_whole(account))
     }
 }

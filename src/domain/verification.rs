@@ -1,4 +1,5 @@
-//! What a comparison of source and table has found. Serialised, it is the `--json` object of `qbo-rs verify`.
+//! What a comparison of source and table has found. Serialised, it is the `--json` object of
+//! `qbo-rs verify`.
 
 use std::collections::HashMap;
 
@@ -38,19 +39,36 @@ pub struct WindowDifference {
 }
 
 impl WindowDifference {
-    /// Compares the versions of a window. `held` are the table's versions of the source's ids, wherever they stand, and of
-    /// all ids that it has in the window.
+    /// Compares the versions of a window. `held` are the table's versions of the source's ids,
+    /// wherever they stand, and of all ids that it has in the window.
     pub fn between(window: Window, source: &[RecordKey], held: &[RecordKey]) -> Self {
-        let by_id: HashMap<&str, &RecordKey> = held.iter().map(|key| (key.id.as_str(), key)).collect();
-        let at_source: HashMap<&str, &RecordKey> = source.iter().map(|key| (key.id.as_str(), key)).collect();
+        let by_id: HashMap<&str, &RecordKey> =
+            held.iter().map(|key| (key.id.as_str(), key)).collect();
+        let at_source: HashMap<&str, &RecordKey> =
+            source.iter().map(|key| (key.id.as_str(), key)).collect();
         let version = |key: &RecordKey| (key.updated_at, key.sync_token);
-        let is_inside = |key: &&RecordKey| key.updated_at >= window.start && key.updated_at < window.end;
-        let ids = |keys: Vec<&RecordKey>| keys.into_iter().map(|key| key.id.clone()).collect::<Vec<_>>();
-        let missing = source.iter().filter(|key| !by_id.contains_key(key.id.as_str())).collect();
-        let stale =
-            source.iter().filter(|key| by_id.get(key.id.as_str()).is_some_and(|held| version(held) < version(key)));
+        let is_inside =
+            |key: &&RecordKey| key.updated_at >= window.start && key.updated_at < window.end;
+        let ids = |keys: Vec<&RecordKey>| {
+            keys.into_iter()
+                .map(|key| key.id.clone())
+                .collect::<Vec<_>>()
+        };
+        let missing = source
+            .iter()
+            .filter(|key| !by_id.contains_key(key.id.as_str()))
+            .collect();
+        let stale = source.iter().filter(|key| {
+            by_id
+                .get(key.id.as_str())
+                .is_some_and(|held| version(held) < version(key))
+        });
         let inside: Vec<&RecordKey> = held.iter().filter(is_inside).collect();
-        let extra = inside.iter().copied().filter(|key| !at_source.contains_key(key.id.as_str())).collect();
+        let extra = inside
+            .iter()
+            .copied()
+            .filter(|key| !at_source.contains_key(key.id.as_str()))
+            .collect();
         Self {
             start: window.start,
             end: window.end,
@@ -69,7 +87,10 @@ impl WindowDifference {
 
     /// The window itself.
     pub fn window(&self) -> Window {
-        Window { start: self.start, end: self.end }
+        Window {
+            start: self.start,
+            end: self.end,
+        }
     }
 }
 
@@ -134,7 +155,9 @@ pub struct VerificationReport {
 impl VerificationReport {
     /// Whether nothing differs anywhere.
     pub fn is_ok(&self) -> bool {
-        self.runs.iter().all(|run| run.status == VerificationStatus::Ok)
+        self.runs
+            .iter()
+            .all(|run| run.status == VerificationStatus::Ok)
     }
 }
 
@@ -145,10 +168,27 @@ mod tests {
     #[test]
     fn missing_stale_and_extra_records_are_told_apart() {
         let at = |second| DateTime::from_timestamp(second, 0).unwrap();
-        let key = |id: &str, second, sync_token| RecordKey { id: id.into(), updated_at: at(second), sync_token };
-        let window = Window { start: at(100), end: at(200) };
-        let source = [key("same", 110, 0), key("new", 120, 0), key("edited", 130, 1), key("moved", 140, 0)];
-        let held = [key("same", 110, 0), key("edited", 130, 0), key("moved", 50, 0), key("gone", 150, 0)];
+        let key = |id: &str, second, sync_token| RecordKey {
+            id: id.into(),
+            updated_at: at(second),
+            sync_token,
+        };
+        let window = Window {
+            start: at(100),
+            end: at(200),
+        };
+        let source = [
+            key("same", 110, 0),
+            key("new", 120, 0),
+            key("edited", 130, 1),
+            key("moved", 140, 0),
+        ];
+        let held = [
+            key("same", 110, 0),
+            key("edited", 130, 0),
+            key("moved", 50, 0),
+            key("gone", 150, 0),
+        ];
         let difference = WindowDifference::between(window, &source, &held);
         assert_eq!((difference.source, difference.table), (4, 3));
         assert_eq!(difference.missing, ["new"]);

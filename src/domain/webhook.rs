@@ -16,7 +16,8 @@ pub struct WebhookEvent {
     pub entity: Option<&'static str>,
     /// The record.
     pub entity_id: String,
-    /// `created`, `updated`, `deleted`, `merged`, `void` or `emailed`; of what is no record of ours, the whole type.
+    /// `created`, `updated`, `deleted`, `merged`, `void` or `emailed`; of what is no record of
+    /// ours, the whole type.
     pub operation: String,
     /// As it came.
     pub occurred_at: String,
@@ -63,7 +64,8 @@ struct LegacyEvent {
     last_updated: String,
 }
 
-/// Reads a delivery. One event that cannot be understood fails all: a delivery that is not answered with success comes again.
+/// Reads a delivery. One event that cannot be understood fails all: a delivery that is not answered
+/// with success comes again.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -78,7 +80,10 @@ pub fn read_webhook(body: &[u8]) -> Result<Vec<WebhookEvent>, String> {
             let envelope: Envelope = serde_json::from_value(body).map_err(|e| e.to_string())?;
             let events = envelope.notifications.into_iter().flat_map(|notification| {
                 let Notification { realm_id, change } = notification;
-                change.entities.into_iter().map(move |event| legacy_event(&realm_id, event))
+                change
+                    .entities
+                    .into_iter()
+                    .map(move |event| legacy_event(&realm_id, event))
             });
             events.collect()
         }
@@ -88,7 +93,8 @@ pub fn read_webhook(body: &[u8]) -> Result<Vec<WebhookEvent>, String> {
 
 fn cloud_event(event: Value) -> Result<WebhookEvent, String> {
     let read: CloudEvent = serde_json::from_value(event.clone()).map_err(|e| e.to_string())?;
-    // As `qbo.customer.created.v1`. What is of another kind is kept beside the others: refused, all would come again.
+    // As `qbo.customer.created.v1`. What is of another kind is kept beside the others: refused, all
+    // would come again.
     let mut parts = read.kind.split('.');
     let (entity, operation) = match (parts.next(), parts.next(), parts.next()) {
         (Some("qbo"), Some(name), Some(operation)) => (entity(name), operation.to_owned()),
@@ -109,7 +115,14 @@ fn legacy_event(realm_id: &str, event: Value) -> Result<WebhookEvent, String> {
     let read: LegacyEvent = serde_json::from_value(event.clone()).map_err(|e| e.to_string())?;
     Ok(WebhookEvent {
         // They have no id: what they say together stands for it.
-        id: [realm_id, &read.name, &read.id, &read.operation, &read.last_updated].join("/"),
+        id: [
+            realm_id,
+            &read.name,
+            &read.id,
+            &read.operation,
+            &read.last_updated,
+        ]
+        .join("/"),
         realm_id: realm_id.to_owned(),
         entity: entity(&read.name),
         entity_id: read.id,
@@ -120,7 +133,10 @@ fn legacy_event(realm_id: &str, event: Value) -> Result<WebhookEvent, String> {
 }
 
 fn entity(name: &str) -> Option<&'static str> {
-    ENTITIES.iter().find(|entity| entity.qbo_name.eq_ignore_ascii_case(name)).map(|entity| entity.name)
+    ENTITIES
+        .iter()
+        .find(|entity| entity.qbo_name.eq_ignore_ascii_case(name))
+        .map(|entity| entity.name)
 }
 
 #[cfg(test)]
@@ -133,18 +149,44 @@ mod tests {
             "time":"2025-09-10T21:31:25.179851517Z","intuitentityid":"1234","intuitaccountid":"310687","data":{}},
             {"id":"2","type":"qbo.changeorder.created.v1","intuitentityid":"1","intuitaccountid":"9"}]"#;
         let events = read_webhook(cloud).unwrap();
-        let told =
-            |event: &WebhookEvent| (event.id.clone(), event.realm_id.clone(), event.entity, event.operation.clone());
-        assert_eq!(told(&events[0]), ("88cd".into(), "310687".into(), Some("bill_payments"), "void".into()));
+        let told = |event: &WebhookEvent| {
+            (
+                event.id.clone(),
+                event.realm_id.clone(),
+                event.entity,
+                event.operation.clone(),
+            )
+        };
+        assert_eq!(
+            told(&events[0]),
+            (
+                "88cd".into(),
+                "310687".into(),
+                Some("bill_payments"),
+                "void".into()
+            )
+        );
         assert_eq!(events[1].entity, None);
-        let other = br#"[{"id":"1","type":"payments.charge","intuitentityid":"1","intuitaccountid":"1"}]"#;
-        let [other] = &read_webhook(other).unwrap()[..] else { panic!("not one") };
-        assert_eq!((other.entity, other.operation.as_str()), (None, "payments.charge"));
+        let other =
+            br#"[{"id":"1","type":"payments.charge","intuitentityid":"1","intuitaccountid":"1"}]"#;
+        let [other] = &read_webhook(other).unwrap()[..] else {
+            panic!("not one")
+        };
+        assert_eq!(
+            (other.entity, other.operation.as_str()),
+            (None, "payments.charge")
+        );
         let legacy = br#"{"eventNotifications":[{"realmId":"1185883450","dataChangeEvent":{"entities":[
             {"name":"Customer","id":"1","operation":"Merge","deletedId":"7","lastUpdated":"2015-10-05T14:42:19-0700"}]}}]}"#;
         let events = read_webhook(legacy).unwrap();
-        assert_eq!(events[0].id, "1185883450/Customer/1/Merge/2015-10-05T14:42:19-0700");
-        assert_eq!((events[0].entity, events[0].operation.as_str()), (Some("customers"), "merge"));
+        assert_eq!(
+            events[0].id,
+            "1185883450/Customer/1/Merge/2015-10-05T14:42:19-0700"
+        );
+        assert_eq!(
+            (events[0].entity, events[0].operation.as_str()),
+            (Some("customers"), "merge")
+        );
         assert_eq!(events[0].event["deletedId"], "7");
     }
 

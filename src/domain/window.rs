@@ -26,25 +26,38 @@ impl Window {
     pub fn new(start: DateTime<Utc>, end: DateTime<Utc>) -> Result<Self> {
         if end <= start {
             let (start, end) = (format_instant(start), format_instant(end));
-            return Err(Error::config("end", format!("{end} is not after start {start}")));
+            return Err(Error::config(
+                "end",
+                format!("{end} is not after start {start}"),
+            ));
         }
         Ok(Self { start, end })
     }
 
-    /// What of `self` these windows, in any order and overlapping or not, leave uncovered, oldest first.
+    /// What of `self` these windows, in any order and overlapping or not, leave uncovered, oldest
+    /// first.
     #[must_use]
     pub fn minus(&self, windows: &[Window]) -> Vec<Window> {
-        let mut sorted: Vec<_> = windows.iter().filter(|w| w.end > self.start && w.start < self.end).collect();
+        let mut sorted: Vec<_> = windows
+            .iter()
+            .filter(|w| w.end > self.start && w.start < self.end)
+            .collect();
         sorted.sort();
         let (mut left, mut covered_to) = (Vec::new(), self.start);
         for window in sorted {
             if window.start > covered_to {
-                left.push(Window { start: covered_to, end: window.start });
+                left.push(Window {
+                    start: covered_to,
+                    end: window.start,
+                });
             }
             covered_to = covered_to.max(window.end);
         }
         if covered_to < self.end {
-            left.push(Window { start: covered_to, end: self.end });
+            left.push(Window {
+                start: covered_to,
+                end: self.end,
+            });
         }
         left
     }
@@ -66,7 +79,12 @@ pub fn merged(windows: &[Window]) -> Vec<Window> {
 
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[{}, {})", format_instant(self.start), format_instant(self.end))
+        write!(
+            f,
+            "[{}, {})",
+            format_instant(self.start),
+            format_instant(self.end)
+        )
     }
 }
 
@@ -80,7 +98,7 @@ pub enum Chunk {
 }
 
 /// More days than this in one window is a slip of the pen.
-const MOST_DAYS: u32 = 36_500;
+const MAX_DAYS: u32 = 36_500;
 
 impl FromStr for Chunk {
     type Err = Error;
@@ -88,7 +106,10 @@ impl FromStr for Chunk {
     fn from_str(text: &str) -> Result<Self> {
         let name = text.trim().to_ascii_lowercase();
         let unknown = || {
-            Error::config("chunk", format!("unknown chunk '{text}'; use day, week, month, quarter, year or Nd (50d)"))
+            Error::config(
+                "chunk",
+                format!("unknown chunk '{text}'; use day, week, month, quarter, year or Nd (50d)"),
+            )
         };
         Ok(match name.as_str() {
             "day" => Self::Days(1),
@@ -102,8 +123,13 @@ impl FromStr for Chunk {
                     return Err(unknown());
                 }
                 match digits.parse() {
-                    Ok(days @ 1..=MOST_DAYS) => Self::Days(days),
-                    _ => return Err(Error::config("chunk", format!("'{text}' is not 1 to {MOST_DAYS} days"))),
+                    Ok(days @ 1..=MAX_DAYS) => Self::Days(days),
+                    _ => {
+                        return Err(Error::config(
+                            "chunk",
+                            format!("'{text}' is not 1 to {MAX_DAYS} days"),
+                        ));
+                    }
                 }
             }
         })
@@ -111,23 +137,30 @@ impl FromStr for Chunk {
 }
 
 impl Chunk {
-    /// The `index`-th boundary after `start`, counted from `start` itself: counting from the previous boundary
-    /// would make 31 January, 28 February, 28 March of what must be 31 January, 28 February, 31 March.
+    /// The `index`-th boundary after `start`, counted from `start` itself: counting from the
+    /// previous boundary would make 31 January, 28 February, 28 March of what must be 31 January,
+    /// 28 February, 31 March.
     fn boundary(self, start: DateTime<Utc>, index: u32) -> Option<DateTime<Utc>> {
         match self {
-            Self::Days(days) => start.checked_add_days(Days::new(u64::from(days) * u64::from(index))),
-            Self::Months(months) => start.checked_add_months(Months::new(months.checked_mul(index)?)),
+            Self::Days(days) => {
+                start.checked_add_days(Days::new(u64::from(days) * u64::from(index)))
+            }
+            Self::Months(months) => {
+                start.checked_add_months(Months::new(months.checked_mul(index)?))
+            }
         }
     }
 }
 
-/// Cuts `range` into windows of one `chunk`, oldest first: half-open, adjacent, together exactly the range. The
-/// last may be shorter.
+/// Cuts `range` into windows of one `chunk`, oldest first: half-open, adjacent, together exactly
+/// the range. The last may be shorter.
 pub fn chunk_range(range: Window, chunk: Chunk) -> Vec<Window> {
     let mut windows = Vec::new();
     let mut start = range.start;
     for index in 1.. {
-        let end = chunk.boundary(range.start, index).map_or(range.end, |boundary| boundary.min(range.end));
+        let end = chunk
+            .boundary(range.start, index)
+            .map_or(range.end, |boundary| boundary.min(range.end));
         windows.push(Window { start, end });
         if end == range.end {
             break;
@@ -144,12 +177,18 @@ mod tests {
     use proptest::prelude::*;
 
     fn window(start: &str, end: &str) -> Window {
-        Window::new(parse_instant("start", start).unwrap(), parse_instant("end", end).unwrap()).unwrap()
+        Window::new(
+            parse_instant("start", start).unwrap(),
+            parse_instant("end", end).unwrap(),
+        )
+        .unwrap()
     }
 
     fn starts(range: Window, chunk: &str) -> Vec<String> {
         let cut = chunk_range(range, chunk.parse().unwrap());
-        cut.iter().map(|w| format_instant(w.start)[..10].to_owned()).collect()
+        cut.iter()
+            .map(|w| format_instant(w.start)[..10].to_owned())
+            .collect()
     }
 
     #[test]
@@ -158,22 +197,41 @@ mod tests {
             starts(window("2025-01-31", "2025-05-31"), "month"),
             ["2025-01-31", "2025-02-28", "2025-03-31", "2025-04-30"]
         );
-        assert_eq!(starts(window("2024-02-29", "2026-03-01"), "year"), ["2024-02-29", "2025-02-28", "2026-02-28"]);
+        assert_eq!(
+            starts(window("2024-02-29", "2026-03-01"), "year"),
+            ["2024-02-29", "2025-02-28", "2026-02-28"]
+        );
     }
 
     #[test]
     fn every_unit_cuts_as_named() {
         let year = window("2025-01-01", "2026-01-01");
-        for (chunk, count) in [("day", 365), ("week", 53), ("month", 12), ("quarter", 4), ("year", 1), ("50d", 8)] {
-            assert_eq!(chunk_range(year, chunk.parse().unwrap()).len(), count, "{chunk}");
+        for (chunk, count) in [
+            ("day", 365),
+            ("week", 53),
+            ("month", 12),
+            ("quarter", 4),
+            ("year", 1),
+            ("50d", 8),
+        ] {
+            assert_eq!(
+                chunk_range(year, chunk.parse().unwrap()).len(),
+                count,
+                "{chunk}"
+            );
         }
     }
 
     #[test]
     fn unknown_chunks_are_refused_with_their_text() {
-        for text in ["", "hour", "d", "0d", "-1d", "1.5d", "99999d", "month2", "+5d"] {
+        for text in [
+            "", "hour", "d", "0d", "-1d", "1.5d", "99999d", "month2", "+5d",
+        ] {
             let error = text.parse::<Chunk>().unwrap_err().to_string();
-            assert!(error.starts_with("chunk: ") && error.contains(&format!("'{text}'")), "{error}");
+            assert!(
+                error.starts_with("chunk: ") && error.contains(&format!("'{text}'")),
+                "{error}"
+            );
         }
     }
 

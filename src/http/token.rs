@@ -1,4 +1,5 @@
-//! The access token that everyone in this process shares: fetched once, refreshed early, by one caller at a time.
+//! The access token that everyone in this process shares: fetched once, refreshed early, by one
+//! caller at a time.
 
 use std::future::Future;
 use std::time::Duration;
@@ -20,8 +21,8 @@ pub struct AccessToken {
 
 /// Obtains access tokens, for example with a refresh token.
 pub trait TokenIssuer: Send + Sync + 'static {
-    /// Obtains an access token other than `refused`, which the server no longer takes. When it returns, whatever must
-    /// survive has been stored.
+    /// Obtains an access token other than `refused`, which the server no longer takes. When it
+    /// returns, whatever must survive has been stored.
     ///
     /// # Errors
     /// If the credentials are refused, or no answer comes.
@@ -46,7 +47,10 @@ struct Current {
 impl<I: TokenIssuer> TokenCache<I> {
     /// An empty cache.
     pub fn new(issuer: I) -> Self {
-        Self { issuer, current: Mutex::default() }
+        Self {
+            issuer,
+            current: Mutex::default(),
+        }
     }
 
     /// A token that will still work for a while, and its generation for [`Self::reject`].
@@ -66,8 +70,8 @@ impl<I: TokenIssuer> TokenCache<I> {
         Ok((token, current.generation))
     }
 
-    /// The server refused the token of this generation. Of many callers that saw it refused only the first
-    /// discards it; the others find its successor.
+    /// The server refused the token of this generation. Of many callers that saw it refused only
+    /// the first discards it; the others find its successor.
     pub async fn reject(&self, generation: u64) {
         let mut current = self.current.lock().await;
         if current.generation == generation {
@@ -89,7 +93,10 @@ mod tests {
             let serial = self.0.fetch_add(1, Ordering::SeqCst);
             assert!(serial > 0 || refused.is_none());
             tokio::time::sleep(Duration::from_millis(80)).await;
-            Ok(AccessToken { token: Secret::new(serial.to_string()), renew_in: Duration::from_secs(3300) })
+            Ok(AccessToken {
+                token: Secret::new(serial.to_string()),
+                renew_in: Duration::from_secs(3300),
+            })
         }
     }
 
@@ -112,7 +119,11 @@ mod tests {
         for caller in callers.collect::<Vec<_>>() {
             assert_eq!(caller.await.unwrap(), 2);
         }
-        assert_eq!(issuer.0.load(Ordering::SeqCst), 2, "one refresh, and one after everybody's rejection");
+        assert_eq!(
+            issuer.0.load(Ordering::SeqCst),
+            2,
+            "one refresh, and one after everybody's rejection"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -59,12 +59,14 @@ pub struct Transport {
     client: reqwest::Client,
     between_chunks: Duration,
     endpoint: Endpoint,
-    watcher: Arc<dyn Progress>,
+    progress: Arc<dyn Progress>,
 }
 
 impl std::fmt::Debug for Transport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Transport").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("Transport")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,12 +74,16 @@ impl std::fmt::Debug for Transport {
 const FIRST_BUFFER: u64 = 4 << 20;
 
 impl Transport {
-    /// A transport over TLS (ring, the system's certificate authorities) or plain HTTP, as the URL says. Every request's end is
-    /// told to `watcher`.
+    /// A transport over TLS (ring, the system's certificate authorities) or plain HTTP, as the URL
+    /// says. Every request's end is told to `progress`.
     ///
     /// # Errors
     /// If TLS cannot be set up on this machine.
-    pub fn new(timeouts: Timeouts, endpoint: Endpoint, watcher: Arc<dyn Progress>) -> Result<Self> {
+    pub fn new(
+        timeouts: Timeouts,
+        endpoint: Endpoint,
+        progress: Arc<dyn Progress>,
+    ) -> Result<Self> {
         // Only the first call in a process installs it; a later one finds it there.
         let _ = rustls::crypto::ring::default_provider().install_default();
         reqwest::Client::builder()
@@ -88,13 +94,24 @@ impl Transport {
             .redirect(reqwest::redirect::Policy::none())
             .gzip(true)
             .build()
-            .map(|client| Self { client, between_chunks: timeouts.read, endpoint, watcher })
-            .map_err(|e| Error::Transport { reason: format!("cannot set up HTTP: {}", chain(&e)), was_sent: false })
+            .map(|client| Self {
+                client,
+                between_chunks: timeouts.read,
+                endpoint,
+                progress,
+            })
+            .map_err(|e| Error::Transport {
+                reason: format!("cannot set up HTTP: {}", chain(&e)),
+                was_sent: false,
+            })
     }
 
     /// The same connections, for requests that count as another endpoint's.
     pub fn to(&self, endpoint: Endpoint) -> Self {
-        Self { endpoint, ..self.clone() }
+        Self {
+            endpoint,
+            ..self.clone()
+        }
     }
 
     /// Sends one request and reads its whole answer, whatever its status.
@@ -105,29 +122,50 @@ impl Transport {
         let begin = Instant::now();
         let outcome = self.exchange(request, bearer).await;
         let status = outcome.as_ref().ok().map(|response| response.status);
-        self.watcher.request_ended(self.endpoint, status, begin.elapsed());
+        self.progress
+            .request_ended(self.endpoint, status, begin.elapsed());
         outcome
     }
 
     async fn exchange(&self, request: Request, bearer: Option<&Secret>) -> Result<Response> {
         let host = host_of(&request.url);
-        let mut builder = self.client.request(request.method, request.url).headers(request.headers).body(request.body);
+        let mut builder = self
+            .client
+            .request(request.method, request.url)
+            .headers(request.headers)
+            .body(request.body);
         if let Some(token) = bearer {
             builder = builder.bearer_auth(token.expose());
         }
-        let failed = |e: reqwest::Error| Error::Transport { was_sent: !e.is_connect(), reason: describe(&host, e) };
+        let failed = |e: reqwest::Error| Error::Transport {
+            was_sent: !e.is_connect(),
+            reason: describe(&host, e),
+        };
         let mut response = builder.send().await.map_err(failed)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let mut body = BytesMut::with_capacity(response.content_length().unwrap_or(0).min(FIRST_BUFFER) as usize);
+        let mut body = BytesMut::with_capacity(
+            response.content_length().unwrap_or(0).min(FIRST_BUFFER) as usize,
+        );
         loop {
             match timeout(self.between_chunks, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
-                Ok(Ok(None)) => return Ok(Response { status, headers, body: body.freeze() }),
+                Ok(Ok(None)) => {
+                    return Ok(Response {
+                        status,
+                        headers,
+                        body: body.freeze(),
+                    });
+                }
                 Ok(Err(error)) => return Err(failed(error)),
                 Err(_) => {
                     let seconds = self.between_chunks.as_secs_f64();
-                    let reason = format!("the answer of {host} stopped in the middle: nothing came for {seconds} s");
-                    return Err(Error::Transport { reason, was_sent: true });
+                    let reason = format!(
+                        "the answer of {host} stopped in the middle: nothing came for {seconds} s"
+                    );
+                    return Err(Error::Transport {
+                        reason,
+                        was_sent: true,
+                    });
                 }
             }
         }
@@ -136,7 +174,8 @@ impl Transport {
 
 fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or("?");
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    url.port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 fn describe(host: &str, error: reqwest::Error) -> String {

@@ -13,7 +13,8 @@ use crate::domain::Window;
 use crate::durable::{directory_of, replace, temporary_name};
 use crate::error::{Error, Result};
 
-/// Fast, and a third of the size of level 1's competitors on JSON; higher levels cost more than they save here.
+/// Fast, and a third of the size of level 1's competitors on JSON; higher levels cost more than
+/// they save here.
 const ZSTD_LEVEL: i32 = 3;
 
 enum Encoder {
@@ -49,7 +50,9 @@ pub struct LandingWriter {
 
 impl std::fmt::Debug for LandingWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LandingWriter").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("LandingWriter")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -66,11 +69,19 @@ impl LandingWriter {
         let temporary = temporary_name(path);
         let file = BufWriter::new(File::create(&temporary).map_err(failed)?);
         let encoder = match Compression::of(path) {
-            Compression::Zstd => Encoder::Zstd(zstd::Encoder::new(file, ZSTD_LEVEL).map_err(failed)?),
-            Compression::Gzip => Encoder::Gzip(GzEncoder::new(file, flate2::Compression::default())),
+            Compression::Zstd => {
+                Encoder::Zstd(zstd::Encoder::new(file, ZSTD_LEVEL).map_err(failed)?)
+            }
+            Compression::Gzip => {
+                Encoder::Gzip(GzEncoder::new(file, flate2::Compression::default()))
+            }
             Compression::None => Encoder::Plain(file),
         };
-        Ok(Self { path: path.to_owned(), temporary, encoder: Some(encoder) })
+        Ok(Self {
+            path: path.to_owned(),
+            temporary,
+            encoder: Some(encoder),
+        })
     }
 
     /// Makes the file durable under its own name, replacing an earlier one.
@@ -83,7 +94,11 @@ impl LandingWriter {
             Some(Encoder::Plain(file)) => file,
             Some(Encoder::Zstd(encoder)) => encoder.finish().map_err(failed)?,
             Some(Encoder::Gzip(encoder)) => encoder.finish().map_err(failed)?,
-            None => return Err(Error::Internal("the landing file is already finished".into())),
+            None => {
+                return Err(Error::Internal(
+                    "the landing file is already finished".into(),
+                ));
+            }
         };
         let file = buffered.into_inner().map_err(|e| failed(e.into_error()))?;
         file.sync_all().map_err(failed)?;
@@ -114,7 +129,8 @@ impl Write for LandingWriter {
 
 impl Drop for LandingWriter {
     fn drop(&mut self) {
-        // After a rename there is nothing under the temporary name, and nothing else can be done about a failure.
+        // After a rename there is nothing under the temporary name, and nothing else can be done
+        // about a failure.
         let _ = std::fs::remove_file(&self.temporary);
     }
 }
@@ -131,23 +147,28 @@ fn concatenate(parts: &[PathBuf], path: &Path) -> Result<()> {
     writer.finish().map(|_| ())
 }
 
-/// Makes sure that a file whose windows are to be replaced is one of landing lines, before anything is read for it.
+/// Makes sure that a file whose windows are to be replaced is one of landing lines, before anything
+/// is read for it.
 ///
 /// # Errors
 /// [`Error::Config`] if its first line is none; [`Error::Landing`] if it cannot be read.
 pub fn check(path: &Path) -> Result<()> {
     let mut reader = LandingReader::open(path)?;
     match reader.next_line()?.map(LandingLine::parse) {
-        Some(Err(e)) => {
-            Err(Error::config("out", format!("'{}' exists and holds no landing lines ({e})", path.display())))
-        }
+        Some(Err(e)) => Err(Error::config(
+            "out",
+            format!(
+                "'{}' exists and holds no landing lines ({e})",
+                path.display()
+            ),
+        )),
         _ => Ok(()),
     }
 }
 
-/// Puts window files into one file of many windows: lines of earlier windows that lie inside of `done` go, all others stay,
-/// in the order of company, entity and window. What is there is replaced at once or not at all. `workshop` is an empty
-/// directory on the same disk.
+/// Puts window files into one file of many windows: lines of earlier windows that lie inside of
+/// `done` go, all others stay, in the order of company, entity and window. What is there is
+/// replaced at once or not at all. `workshop` is an empty directory on the same disk.
 ///
 /// # Errors
 /// [`Error::Landing`], [`Error::Decode`]; the file is as it was then.
@@ -156,7 +177,8 @@ pub fn merge(parts: &[LandingFile], path: &Path, workshop: &Path) -> Result<()> 
     if path.exists() {
         split(path, workshop)?;
         let of_same = |old: &LandingFile| -> Vec<Window> {
-            let is_same = |new: &&LandingFile| (&new.realm_id, &new.entity) == (&old.realm_id, &old.entity);
+            let is_same =
+                |new: &&LandingFile| (&new.realm_id, &new.entity) == (&old.realm_id, &old.entity);
             parts.iter().filter(is_same).map(|new| new.window).collect()
         };
         if workshop.exists() {
@@ -165,7 +187,9 @@ pub fn merge(parts: &[LandingFile], path: &Path, workshop: &Path) -> Result<()> 
         }
     }
     files.extend(parts.iter().cloned());
-    files.sort_by(|a, b| (&a.realm_id, &a.entity, a.window).cmp(&(&b.realm_id, &b.entity, b.window)));
+    files.sort_by(|a, b| {
+        (&a.realm_id, &a.entity, a.window).cmp(&(&b.realm_id, &b.entity, b.window))
+    });
     let paths: Vec<PathBuf> = files.into_iter().map(|file| file.path).collect();
     concatenate(&paths, path)
 }
@@ -176,10 +200,12 @@ pub fn merge(parts: &[LandingFile], path: &Path, workshop: &Path) -> Result<()> 
 /// [`Error::Landing`] if it cannot be read; [`Error::Decode`] with the line that is wrong.
 pub fn split(path: &Path, directory: &Path) -> Result<()> {
     let mut reader = LandingReader::open(path)?;
-    // One file is open at a time: there may be thousands of windows, and their lines usually stand together.
+    // One file is open at a time: there may be thousands of windows, and their lines usually stand
+    // together.
     let mut open: Option<(PathBuf, BufWriter<File>)> = None;
     while let Some(line) = reader.next_line()? {
-        let place = place_of(line, directory).map_err(|reason| Error::decode(reader.place(), reason))?;
+        let place =
+            place_of(line, directory).map_err(|reason| Error::decode(reader.place(), reason))?;
         let failed = |e| Error::landing(&place, e);
         let out = match &mut open {
             Some((current, out)) if *current == place => out,
@@ -188,11 +214,17 @@ pub fn split(path: &Path, directory: &Path) -> Result<()> {
                     finished.flush().map_err(failed)?;
                 }
                 std::fs::create_dir_all(directory_of(&place)).map_err(failed)?;
-                let file = File::options().create(true).append(true).open(&place).map_err(failed)?;
+                let file = File::options()
+                    .create(true)
+                    .append(true)
+                    .open(&place)
+                    .map_err(failed)?;
                 &mut open.insert((place.clone(), BufWriter::new(file))).1
             }
         };
-        out.write_all(reader.line()).and_then(|()| out.write_all(b"\n")).map_err(failed)?;
+        out.write_all(reader.line())
+            .and_then(|()| out.write_all(b"\n"))
+            .map_err(failed)?;
     }
     match open {
         Some((place, mut out)) => out.flush().map_err(|e| Error::landing(&place, e)),
@@ -200,7 +232,8 @@ pub fn split(path: &Path, directory: &Path) -> Result<()> {
     }
 }
 
-/// Makes sure that a window has a file below a directory that [`split`] has filled; if not, it is one without records.
+/// Makes sure that a window has a file below a directory that [`split`] has filled; if not, it is
+/// one without records.
 ///
 /// # Errors
 /// [`Error::Landing`].
@@ -208,23 +241,39 @@ pub fn ensure_window(directory: &Path, realm_id: &str, entity: &str, window: Win
     let place = unpacked_path(directory, realm_id, entity, window);
     let failed = |e| Error::landing(&place, e);
     std::fs::create_dir_all(directory_of(&place)).map_err(failed)?;
-    File::options().create(true).append(true).open(&place).map(|_| ()).map_err(failed)
+    File::options()
+        .create(true)
+        .append(true)
+        .open(&place)
+        .map(|_| ())
+        .map_err(failed)
 }
 
 fn place_of(line: &[u8], directory: &Path) -> Result<PathBuf, String> {
     let line = LandingLine::parse(line).map_err(|e| e.to_string())?;
     let window = line.window().map_err(|e| e.to_string())?;
     // The realm and the entity become names of directories.
-    let is_name = |text: &str| !text.is_empty() && !text.starts_with('.') && !text.contains(['/', '\\']);
+    let is_name =
+        |text: &str| !text.is_empty() && !text.starts_with('.') && !text.contains(['/', '\\']);
     if !is_name(&line.realm_id) || !is_name(&line.entity) {
-        return Err(format!("realm_id '{}' or entity '{}' is not a name", line.realm_id, line.entity));
+        return Err(format!(
+            "realm_id '{}' or entity '{}' is not a name",
+            line.realm_id, line.entity
+        ));
     }
-    Ok(unpacked_path(directory, &line.realm_id, &line.entity, window))
+    Ok(unpacked_path(
+        directory,
+        &line.realm_id,
+        &line.entity,
+        window,
+    ))
 }
 
 /// A window file's path without compression: it is read once, soon.
 fn unpacked_path(directory: &Path, realm_id: &str, entity: &str, window: Window) -> PathBuf {
-    LandingFile::below(directory, realm_id, entity, window).path.with_extension("")
+    LandingFile::below(directory, realm_id, entity, window)
+        .path
+        .with_extension("")
 }
 
 fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
@@ -247,7 +296,10 @@ pub struct LandingReader {
 
 impl std::fmt::Debug for LandingReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LandingReader").field("path", &self.path).field("line", &self.number).finish_non_exhaustive()
+        f.debug_struct("LandingReader")
+            .field("path", &self.path)
+            .field("line", &self.number)
+            .finish_non_exhaustive()
     }
 }
 
@@ -258,7 +310,12 @@ impl LandingReader {
     /// [`Error::Landing`].
     pub fn open(path: &Path) -> Result<Self> {
         let input = BufReader::with_capacity(1 << 16, open(path)?);
-        Ok(Self { path: path.to_owned(), input, line: Vec::new(), number: 0 })
+        Ok(Self {
+            path: path.to_owned(),
+            input,
+            line: Vec::new(),
+            number: 0,
+        })
     }
 
     /// The next line that is not blank, without its end. `None` after the last.
@@ -269,7 +326,10 @@ impl LandingReader {
         loop {
             self.line.clear();
             self.number += 1;
-            let read = self.input.read_until(b'\n', &mut self.line).map_err(|e| Error::landing(&self.path, e))?;
+            let read = self
+                .input
+                .read_until(b'\n', &mut self.line)
+                .map_err(|e| Error::landing(&self.path, e))?;
             if read == 0 {
                 return Ok(None);
             }
@@ -324,7 +384,10 @@ mod tests {
     #[test]
     fn parts_are_joined_in_order() {
         let directory = tempfile::tempdir().unwrap();
-        let parts: Vec<_> = ["1.jsonl.zst", "2.jsonl.zst"].iter().map(|name| directory.path().join(name)).collect();
+        let parts: Vec<_> = ["1.jsonl.zst", "2.jsonl.zst"]
+            .iter()
+            .map(|name| directory.path().join(name))
+            .collect();
         for (part, text) in parts.iter().zip(["one\n", "two\n"]) {
             let mut writer = LandingWriter::create(part).unwrap();
             writer.write_all(text.as_bytes()).unwrap();

@@ -1,5 +1,5 @@
-//! Names of landing files: `<directory>/<realm>/<entity>/<start>_<end>.jsonl.zst`. The path says what even an empty
-//! file is: a window without records.
+//! Names of landing files: `<directory>/<realm>/<entity>/<start>_<end>.jsonl.zst`. The path says
+//! what even an empty file is: a window without records.
 
 use std::path::{Path, PathBuf};
 
@@ -36,15 +36,24 @@ pub enum LandingTarget {
 }
 
 impl LandingTarget {
-    /// A path that ends in `.jsonl`, `.ndjson`, `.json` or `.txt`, perhaps compressed as `.zst` or `.gz`, is one file, any
-    /// other a directory.
+    /// A path that ends in `.jsonl`, `.ndjson`, `.json` or `.txt`, perhaps compressed as `.zst` or
+    /// `.gz`, is one file, any other a directory.
     ///
     /// # Errors
     /// [`Error::Config`] if the path exists as the other of the two.
     pub fn from_path(path: &Path) -> Result<Self> {
-        let refuse = |what| Err(Error::config("out", format!("'{}' exists and is {what}", path.display())));
+        let refuse = |what| {
+            Err(Error::config(
+                "out",
+                format!("'{}' exists and is {what}", path.display()),
+            ))
+        };
         if is_landing_name(path) {
-            if path.is_dir() { refuse("a directory") } else { Ok(Self::SingleFile(path.to_owned())) }
+            if path.is_dir() {
+                refuse("a directory")
+            } else {
+                Ok(Self::SingleFile(path.to_owned()))
+            }
         } else if path.is_file() {
             refuse(
                 "a file; name a directory, or a file that ends in .jsonl, .ndjson, .json or .txt, perhaps with .zst or .gz",
@@ -71,12 +80,22 @@ impl LandingFile {
     /// Reads a path written by [`Self::below`]. `None` if it is some other file.
     pub fn parse(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
-        let stem = name.strip_suffix(".jsonl.zst").or_else(|| name.strip_suffix(".jsonl"))?;
+        let stem = name
+            .strip_suffix(".jsonl.zst")
+            .or_else(|| name.strip_suffix(".jsonl"))?;
         let (start, end) = stem.split_once('_')?;
-        let time = |text| NaiveDateTime::parse_from_str(text, TIME_FORMAT).ok().map(|t| t.and_utc());
+        let time = |text| {
+            NaiveDateTime::parse_from_str(text, TIME_FORMAT)
+                .ok()
+                .map(|t| t.and_utc())
+        };
         let window = Window::new(time(start)?, time(end)?).ok()?;
         let entity_dir = path.parent()?;
-        let folder = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+        let folder = |path: &Path| {
+            path.file_name()
+                .and_then(|name| name.to_str())
+                .map(str::to_owned)
+        };
         Some(Self {
             path: path.to_owned(),
             realm_id: folder(entity_dir.parent()?)?,
@@ -87,13 +106,21 @@ impl LandingFile {
 }
 
 fn is_landing_name(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let plain = name.strip_suffix(".zst").or_else(|| name.strip_suffix(".gz")).unwrap_or(name);
-    [".jsonl", ".ndjson", ".json", ".txt"].iter().any(|ending| plain.ends_with(ending))
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let plain = name
+        .strip_suffix(".zst")
+        .or_else(|| name.strip_suffix(".gz"))
+        .unwrap_or(name);
+    [".jsonl", ".ndjson", ".json", ".txt"]
+        .iter()
+        .any(|ending| plain.ends_with(ending))
 }
 
-/// All window files below a directory, in the order of their paths. Temporary files of unfinished windows are not
-/// among them.
+/// All window files below a directory, in the order of their paths. Temporary files of unfinished
+/// windows are not among them.
 ///
 /// # Errors
 /// [`Error::Landing`] if a directory cannot be read.
@@ -122,12 +149,22 @@ mod tests {
 
     #[test]
     fn a_path_says_what_the_file_is() {
-        let window =
-            Window::new(parse_instant("s", "2025-01-01").unwrap(), parse_instant("e", "2025-01-02").unwrap()).unwrap();
+        let window = Window::new(
+            parse_instant("s", "2025-01-01").unwrap(),
+            parse_instant("e", "2025-01-02").unwrap(),
+        )
+        .unwrap();
         let file = LandingFile::below(Path::new("/l"), "9130", "customers", window);
-        assert_eq!(file.path, Path::new("/l/9130/customers/20250101T000000Z_20250102T000000Z.jsonl.zst"));
+        assert_eq!(
+            file.path,
+            Path::new("/l/9130/customers/20250101T000000Z_20250102T000000Z.jsonl.zst")
+        );
         assert_eq!(LandingFile::parse(&file.path), Some(file));
-        for other in ["/l/9130/customers/.20250101T000000Z_20250102T000000Z.jsonl.zst.1.part", "/l/readme.jsonl", "x"] {
+        for other in [
+            "/l/9130/customers/.20250101T000000Z_20250102T000000Z.jsonl.zst.1.part",
+            "/l/readme.jsonl",
+            "x",
+        ] {
             assert_eq!(LandingFile::parse(Path::new(other)), None, "{other}");
         }
     }

@@ -82,8 +82,13 @@ impl<'a> LandingLine<'a> {
     /// # Errors
     /// [`Error::Decode`] if the payload is not that of a record.
     pub fn record(&self, identity: Identity) -> Result<Record> {
-        let payload = self.payload.ok_or_else(|| Error::decode("line", "missing field `payload`"))?;
-        Record::read(identity, Payload::from_valid_json(Bytes::copy_from_slice(payload.get().as_bytes())))
+        let payload = self
+            .payload
+            .ok_or_else(|| Error::decode("line", "missing field `payload`"))?;
+        Record::read(
+            identity,
+            Payload::from_valid_json(Bytes::copy_from_slice(payload.get().as_bytes())),
+        )
     }
 
     /// What was set aside, if that is what the line says.
@@ -115,8 +120,8 @@ impl PageLines<'_> {
     /// Writes all records and rejects.
     ///
     /// # Errors
-    /// [`Error::Decode`] if a payload is not UTF-8 JSON, which a source never hands over, or with the operating system's
-    /// words.
+    /// [`Error::Decode`] if a payload is not UTF-8 JSON, which a source never hands over, or with
+    /// the operating system's words.
     pub fn write(&self, out: &mut impl Write) -> Result<()> {
         let request = raw(self.page.request.as_bytes())?;
         for record in &self.page.records {
@@ -130,7 +135,13 @@ impl PageLines<'_> {
                 at_utc: reject.at,
                 text: reject.payload.clone(),
             };
-            self.write_line(out, &request, reject.id.as_deref().unwrap_or_default(), None, Some(rejected))?;
+            self.write_line(
+                out,
+                &request,
+                reject.id.as_deref().unwrap_or_default(),
+                None,
+                Some(rejected),
+            )?;
         }
         Ok(())
     }
@@ -143,7 +154,12 @@ impl PageLines<'_> {
         payload: Option<&RawValue>,
         rejected: Option<RejectedLine>,
     ) -> Result<()> {
-        let Self { entity, realm_id, window, page } = *self;
+        let Self {
+            entity,
+            realm_id,
+            window,
+            page,
+        } = *self;
         let line = LandingLine {
             entity: entity.into(),
             realm_id: realm_id.into(),
@@ -159,7 +175,8 @@ impl PageLines<'_> {
             rejected,
         };
         serde_json::to_writer(&mut *out, &line).map_err(|e| Error::decode("landing line", e))?;
-        out.write_all(b"\n").map_err(|e| Error::decode("landing line", e))
+        out.write_all(b"\n")
+            .map_err(|e| Error::decode("landing line", e))
     }
 }
 
@@ -168,10 +185,19 @@ fn raw(json: &[u8]) -> Result<Box<RawValue>> {
     RawValue::from_string(text.to_owned()).map_err(|e| Error::decode("payload", e))
 }
 
-/// Line breaks stand only between the tokens of valid JSON, never inside a string: as spaces they mean the same.
+/// Line breaks stand only between the tokens of valid JSON, never inside a string: as spaces they
+/// mean the same.
 fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
     if json.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
-        json.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }).collect()
+        json.iter()
+            .map(|&byte| {
+                if matches!(byte, b'\n' | b'\r') {
+                    b' '
+                } else {
+                    byte
+                }
+            })
+            .collect()
     } else {
         json.into()
     }
@@ -184,9 +210,13 @@ mod tests {
     #[test]
     fn a_payload_comes_back_byte_for_byte_on_one_line() {
         let payload = "{ \"Id\":\"1\", \"Amount\":100.00,\n \"Note\":\"a\\nb é 🙂\",\"MetaData\":{\"LastUpdatedTime\":\"2025-01-01T00:00:00-08:00\"}}";
-        let record = Record::read(Identity::Id, Payload::from_valid_json(Bytes::from(payload))).unwrap();
+        let record =
+            Record::read(Identity::Id, Payload::from_valid_json(Bytes::from(payload))).unwrap();
         let now = Utc::now();
-        let window = Window { start: now, end: now + chrono::TimeDelta::days(1) };
+        let window = Window {
+            start: now,
+            end: now + chrono::TimeDelta::days(1),
+        };
         let page = Page {
             number: 2,
             size: 7,
@@ -194,18 +224,38 @@ mod tests {
             ingested_at: now,
             covered_until: DateTime::UNIX_EPOCH,
             horizon: None,
-            rejects: vec![Reject { payload: Some("{\n?".into()), ..Reject::unstorable(&record, "why") }],
+            rejects: vec![Reject {
+                payload: Some("{\n?".into()),
+                ..Reject::unstorable(&record, "why")
+            }],
             records: vec![record],
         };
         let mut out = Vec::new();
-        PageLines { entity: "customers", realm_id: "9", window, page: &page }.write(&mut out).unwrap();
-        let lines: Vec<&[u8]> = out.strip_suffix(b"\n").unwrap().split(|&byte| byte == b'\n').collect();
+        PageLines {
+            entity: "customers",
+            realm_id: "9",
+            window,
+            page: &page,
+        }
+        .write(&mut out)
+        .unwrap();
+        let lines: Vec<&[u8]> = out
+            .strip_suffix(b"\n")
+            .unwrap()
+            .split(|&byte| byte == b'\n')
+            .collect();
         assert_eq!(lines.len(), 2);
-        assert_eq!(LandingLine::parse(lines[1]).unwrap().reject().as_ref(), page.rejects.first());
+        assert_eq!(
+            LandingLine::parse(lines[1]).unwrap().reject().as_ref(),
+            page.rejects.first()
+        );
         let line = LandingLine::parse(lines[0]).unwrap();
         assert!(line.reject().is_none());
         assert_eq!(line.payload.unwrap().get(), payload.replace('\n', " "));
-        assert_eq!((line.page_number, line.page_size, line.window().unwrap()), (2, 7, window));
+        assert_eq!(
+            (line.page_number, line.page_size, line.window().unwrap()),
+            (2, 7, window)
+        );
         assert_eq!(line.record(Identity::Id).unwrap().id, "1");
     }
 }

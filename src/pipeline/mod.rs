@@ -1,6 +1,6 @@
-//! Drives any source into any sink. Windows that follow each other are read in one go where the source allows it, and each
-//! is stored and committed by itself, whole or not at all; pages pass through a bounded channel, so that memory stays
-//! flat.
+//! Drives any source into any sink. Windows that follow each other are read in one go where the
+//! source allows it, and each is stored and committed by itself, whole or not at all; pages pass
+//! through a bounded channel, so that memory stays flat.
 
 mod span;
 
@@ -17,9 +17,10 @@ use self::span::SpanTask;
 use crate::domain::instant::format_instant;
 use crate::domain::{Plan, RunReport, Window, WindowReport, WindowStatus};
 use crate::error::Error;
-use crate::port::{Progress, RunOpening, Sink, Source};
+use crate::port::{Progress, RunContext, Sink, Source};
 
-/// Where the events of windows read, but not yet stored, go: people are told of each window once, when it is done.
+/// Where the events of windows read, but not yet stored, go: people are told of each window once,
+/// when it is done.
 pub const READ_EVENTS: &str = "qbo_rs::read";
 
 /// Runs one entity's plan. Never fails as a whole: each window's outcome is in the report.
@@ -50,7 +51,9 @@ pub async fn run<S: Source, K: Sink>(
     };
     loop {
         while run.stopped_by.is_none() && run.tasks.len() < run.concurrency {
-            let Some(windows) = run.waiting.pop_front() else { break };
+            let Some(windows) = run.waiting.pop_front() else {
+                break;
+            };
             run.tasks.spawn(task.clone().run(windows));
         }
         run.tell_idle();
@@ -73,7 +76,11 @@ pub async fn run<S: Source, K: Sink>(
         Some(reason) => format!("not attempted: {reason}"),
         None => Error::Cancelled.to_string(),
     };
-    reports.extend(run.outstanding.into_iter().map(|window| failed(window, reason.clone())));
+    reports.extend(
+        run.outstanding
+            .into_iter()
+            .map(|window| failed(window, reason.clone())),
+    );
     progress.run_finished(entity);
     let millis = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
     let report = RunReport::new(entity, source.realm_id(), run_id, reports, millis);
@@ -86,15 +93,23 @@ pub async fn run<S: Source, K: Sink>(
 
 /// The record of runs is for people: without it a run goes on.
 async fn begin_run<S: Source, K: Sink>(source: &S, sink: &K, plan: &Plan, run_id: &str) {
-    let all = || plan.windows.iter().copied().chain(plan.skipped.iter().map(WindowReport::window));
-    let (Some(start), Some(end)) = (all().map(|w| w.start).min(), all().map(|w| w.end).max()) else { return };
-    let opening = RunOpening {
+    let all = || {
+        plan.windows
+            .iter()
+            .copied()
+            .chain(plan.skipped.iter().map(WindowReport::window))
+    };
+    let (Some(start), Some(end)) = (all().map(|w| w.start).min(), all().map(|w| w.end).max())
+    else {
+        return;
+    };
+    let context = RunContext {
         run_id: run_id.to_owned(),
         realm_id: source.realm_id().to_owned(),
         entity: plan.entity.clone(),
         range: Window { start, end },
     };
-    if let Err(error) = sink.run_started(&opening).await {
+    if let Err(error) = sink.run_started(&context).await {
         warn!(phase = K::PHASE, event = "run_not_recorded", entity = plan.entity.name; "{error}");
     }
 }
@@ -121,9 +136,13 @@ struct Run {
 
 impl Run {
     fn new<S: Source>(plan: &Plan) -> Self {
-        let shares = S::SHARES_REQUESTS && !plan.is_strict;
+        let shares = S::SHARES_REQUESTS && !plan.strict_windows;
         Self {
-            waiting: if shares { adjacent(&plan.windows) } else { plan.windows.iter().map(|w| [*w].into()).collect() },
+            waiting: if shares {
+                adjacent(&plan.windows)
+            } else {
+                plan.windows.iter().map(|w| [*w].into()).collect()
+            },
             tasks: JoinSet::new(),
             concurrency: plan.concurrency.max(1),
             idle: Arc::default(),
@@ -135,7 +154,11 @@ impl Run {
 
     fn tell_idle(&self) {
         let is_over = self.stopped_by.is_some() || !self.waiting.is_empty();
-        let idle = if is_over { 0 } else { self.concurrency - self.tasks.len() };
+        let idle = if is_over {
+            0
+        } else {
+            self.concurrency - self.tasks.len()
+        };
         self.idle.store(idle, Ordering::Relaxed);
     }
 
@@ -165,7 +188,10 @@ impl Run {
 pub fn first_span(plan: &Plan) -> Option<Window> {
     let windows = adjacent(&plan.windows).pop_front()?;
     let start = windows.front()?.start;
-    Some(Window { start: plan.read_from.map_or(start, |from| start.max(from)), end: windows.back()?.end })
+    Some(Window {
+        start: plan.read_from.map_or(start, |from| start.max(from)),
+        end: windows.back()?.end,
+    })
 }
 
 /// Runs of windows that follow each other without a gap.
@@ -173,7 +199,9 @@ fn adjacent(windows: &[Window]) -> VecDeque<VecDeque<Window>> {
     let mut runs: VecDeque<VecDeque<Window>> = VecDeque::new();
     for window in windows {
         match runs.back_mut() {
-            Some(run) if run.back().is_some_and(|last| last.end == window.start) => run.push_back(*window),
+            Some(run) if run.back().is_some_and(|last| last.end == window.start) => {
+                run.push_back(*window)
+            }
             _ => runs.push_back([*window].into()),
         }
     }
@@ -181,12 +209,19 @@ fn adjacent(windows: &[Window]) -> VecDeque<VecDeque<Window>> {
 }
 
 fn failed(window: Window, error: String) -> WindowReport {
-    WindowReport { error: Some(error), ..WindowReport::empty(window, WindowStatus::Failed) }
+    WindowReport {
+        error: Some(error),
+        ..WindowReport::empty(window, WindowStatus::Failed)
+    }
 }
 
 /// What is empty is no news where it is looked at again and again.
 fn level(is_quiet: bool, rows: u64) -> Level {
-    if is_quiet && rows == 0 { Level::Debug } else { Level::Info }
+    if is_quiet && rows == 0 {
+        Level::Debug
+    } else {
+        Level::Info
+    }
 }
 
 fn log_window(phase: &str, entity: &str, window: &WindowReport, level: Level) {

@@ -1,5 +1,5 @@
-//! Reading a span of windows: its pages are divided among the windows by time of change, and a window is committed as soon
-//! as everything up to its end has been read.
+//! Reading a span of windows: its pages are divided among the windows by time of change, and a
+//! window is committed as soon as everything up to its end has been read.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -17,7 +17,9 @@ use super::{Event, READ_EVENTS, failed};
 use crate::domain::instant::format_instant;
 use crate::domain::{EntitySpec, Page, Window, WindowReport, WindowStatus};
 use crate::error::{Error, Result};
-use crate::port::{Committed, Meter, Progress, ReadSummary, Sink, Source, Span, WindowOpening, WindowWriter};
+use crate::port::{
+    CommitSummary, Meter, Progress, ReadSummary, Sink, Source, Span, WindowContext, WindowWriter,
+};
 
 /// Pages read ahead of the sink: one being stored, one waiting.
 const PAGES_AHEAD: usize = 1;
@@ -52,16 +54,21 @@ impl<S, K> Clone for SpanTask<S, K> {
 }
 
 impl<S: Source, K: Sink> SpanTask<S, K> {
-    /// Reads windows that follow each other. One that fails does not take the others with it, unless its error ends the
-    /// run.
+    /// Reads windows that follow each other. One that fails does not take the others with it,
+    /// unless its error ends the run.
     pub async fn run(self, windows: VecDeque<Window>) {
         let mut left = windows;
         let mut tries = Tries::default();
         // Requests and retries of a window that is read again.
         let mut spent = (0, 0);
         while let (Some(first), Some(last)) = (left.front().copied(), left.back().copied()) {
-            let start = self.read_from.map_or(first.start, |from| first.start.max(from));
-            let span = Span::new(Window { start, end: last.end });
+            let start = self
+                .read_from
+                .map_or(first.start, |from| first.start.max(from));
+            let span = Span::new(Window {
+                start,
+                end: last.end,
+            });
             let meter = Meter::default();
             let mut division = Division {
                 task: &self,
@@ -76,7 +83,10 @@ impl<S: Source, K: Sink> SpanTask<S, K> {
             let Err(error) = outcome else { return };
             let ends_run = error.ends_run();
             let begun = division.left.front().copied();
-            match begun.and_then(|window| tries.next_wait(window)).filter(|_| self.sink.is_passing(&error)) {
+            match begun
+                .and_then(|window| tries.next_wait(window))
+                .filter(|_| self.sink.is_transient(&error))
+            {
                 Some(wait) => {
                     warn!(phase = K::PHASE, event = "window_retried", entity = self.entity.name, wait_ms = wait.as_millis() as u64;
                         "{}: {error}; the window is read again in {:.1} s", self.entity.name, wait.as_secs_f64());
@@ -96,8 +106,8 @@ impl<S: Source, K: Sink> SpanTask<S, K> {
         }
     }
 
-    fn opening(&self, window: Window) -> WindowOpening {
-        WindowOpening {
+    fn context(&self, window: Window) -> WindowContext {
+        WindowContext {
             realm_id: self.source.realm_id().to_owned(),
             entity: self.entity.clone(),
             window,
@@ -114,18 +124,21 @@ struct Tries {
 }
 
 /// A server that restarts is back by then: the waits add up to a minute and a half.
-const MOST_TRIES: u32 = 8;
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const MAX_TRIES: u32 = 8;
+const INITIAL_WAIT: Duration = Duration::from_millis(500);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 impl Tries {
     /// How long to wait before the window is tried again; `None` when that was done often enough.
     fn next_wait(&mut self, window: Window) -> Option<Duration> {
         if self.window != Some(window) {
-            *self = Self { window: Some(window), made: 0 };
+            *self = Self {
+                window: Some(window),
+                made: 0,
+            };
         }
         self.made += 1;
-        (self.made <= MOST_TRIES).then(|| (FIRST_WAIT * 2u32.pow(self.made - 1)).min(LONGEST_WAIT))
+        (self.made <= MAX_TRIES).then(|| (INITIAL_WAIT * 2u32.pow(self.made - 1)).min(MAX_WAIT))
     }
 }
 
@@ -182,14 +195,19 @@ impl<S: Source, K: Sink> Drop for Division<'_, S, K> {
         if let Some(window) = self.left.front().filter(|_| self.current.is_begun) {
             // Its transaction first: it holds a lock on what others will change.
             drop(self.current.writer.take());
-            self.task.sink.window_abandoned(self.task.opening(*window));
+            self.task.sink.window_abandoned(self.task.context(*window));
         }
     }
 }
 
 impl<S: Source, K: Sink> Division<'_, S, K> {
     async fn read(&mut self) -> Result<()> {
-        let SpanTask { source, entity, page_size, .. } = self.task;
+        let SpanTask {
+            source,
+            entity,
+            page_size,
+            ..
+        } = self.task;
         let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
         let (span, meter) = (self.span, self.meter);
         if let Some(window) = self.left.front().copied() {
@@ -206,7 +224,10 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
 
     async fn begin(&mut self, window: Window) -> Result<()> {
         if !self.current.is_begun {
-            self.task.sink.window_started(&self.task.opening(window)).await?;
+            self.task
+                .sink
+                .window_started(&self.task.context(window))
+                .await?;
             self.current.is_begun = true;
         }
         Ok(())
@@ -215,14 +236,20 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
     async fn store(&mut self, mut pages: mpsc::Receiver<Page>) -> Result<()> {
         loop {
             let begin = Instant::now();
-            let Some(page) = pages.recv().await else { return Ok(()) };
+            let Some(page) = pages.recv().await else {
+                return Ok(());
+            };
             self.current.waited += begin.elapsed();
             self.count_requests();
-            self.task.progress.page_read(self.task.entity.name, page.records.len());
-            let is_more = page.horizon.is_none_or(|horizon| page.covered_until < horizon);
+            self.task
+                .progress
+                .page_read(self.task.entity.name, page.records.len());
+            let is_more = page
+                .horizon
+                .is_none_or(|horizon| page.covered_until < horizon);
             self.divide(page).await?;
             if is_more {
-                self.give_away();
+                self.share_remaining();
             }
         }
     }
@@ -242,7 +269,16 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
     }
 
     async fn divide(&mut self, page: Page) -> Result<()> {
-        let Page { number, mut records, mut rejects, covered_until, horizon, ingested_at, size, request } = page;
+        let Page {
+            number,
+            mut records,
+            mut rejects,
+            covered_until,
+            horizon,
+            ingested_at,
+            size,
+            request,
+        } = page;
         rejects.sort_by_key(|reject| reject.at);
         let mut rejects = VecDeque::from(rejects);
         // Most pages come in this order already.
@@ -259,11 +295,21 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
             if is_first || !own.is_empty() || !own_rejects.is_empty() {
                 let request = self.request(window).unwrap_or_else(|| request.clone());
                 let (records, rejects) = (own.into(), own_rejects.into());
-                let share = Page { number, size, request, ingested_at, covered_until, horizon, records, rejects };
+                let share = Page {
+                    number,
+                    size,
+                    request,
+                    ingested_at,
+                    covered_until,
+                    horizon,
+                    records,
+                    rejects,
+                };
                 self.write_share(window, share).await?;
             }
             is_first = false;
-            let is_read = window.end <= covered_until && horizon.is_none_or(|horizon| window.end <= horizon);
+            let is_read =
+                window.end <= covered_until && horizon.is_none_or(|horizon| window.end <= horizon);
             if !is_read {
                 break;
             }
@@ -275,13 +321,16 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
     /// The request of a window, made when it is first asked for.
     fn request(&mut self, window: Window) -> Option<Arc<str>> {
         if self.current.request.is_none() {
-            self.current.request = self.task.source.request(&self.task.entity, window, self.task.page_size);
+            self.current.request =
+                self.task
+                    .source
+                    .request(&self.task.entity, window, self.task.page_size);
         }
         self.current.request.clone()
     }
 
-    /// Writes a page's share of a window in pages of the window's own: what is stored of a window does not tell with which
-    /// others it was read.
+    /// Writes a page's share of a window in pages of the window's own: what is stored of a window
+    /// does not tell with which others it was read.
     async fn write_share(&mut self, window: Window, mut share: Page) -> Result<()> {
         if !S::SHARES_REQUESTS {
             return self.write(window, share).await;
@@ -289,11 +338,20 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
         let full = u64::from(self.task.page_size);
         loop {
             let room = full - self.current.rows % full;
-            let rest = share.records.split_off(share.records.len().min(room as usize));
+            let rest = share
+                .records
+                .split_off(share.records.len().min(room as usize));
             let number = u32::try_from(self.current.rows / full + 1).unwrap_or(u32::MAX);
             let (records, rejects) = (share.records, std::mem::take(&mut share.rejects));
             let (size, request) = (self.task.page_size, share.request.clone());
-            let page = Page { number, size, request, records, rejects, ..share };
+            let page = Page {
+                number,
+                size,
+                request,
+                records,
+                rejects,
+                ..share
+            };
             self.write(window, page).await?;
             if rest.is_empty() {
                 return Ok(());
@@ -305,12 +363,21 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
     async fn write(&mut self, window: Window, page: Page) -> Result<()> {
         self.current.pages = page.number;
         self.current.rows += page.records.len() as u64;
-        self.current.bytes += page.records.iter().map(|record| record.payload.as_bytes().len() as u64).sum::<u64>();
+        self.current.bytes += page
+            .records
+            .iter()
+            .map(|record| record.payload.as_bytes().len() as u64)
+            .sum::<u64>();
         if self.current.writer.is_none() {
             if !page.records.is_empty() {
                 self.begin(window).await?;
             }
-            self.current.writer = Some(self.task.sink.open_window(self.task.opening(window)).await?);
+            self.current.writer = Some(
+                self.task
+                    .sink
+                    .open_window(self.task.context(window))
+                    .await?,
+            );
         }
         match &mut self.current.writer {
             Some(writer) => writer.write(page).await,
@@ -322,26 +389,56 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
     async fn commit(&mut self, window: Window, read_until: Option<DateTime<Utc>>) -> Result<()> {
         let writer = match self.current.writer.take() {
             Some(writer) => writer,
-            None => self.task.sink.open_window(self.task.opening(window)).await?,
+            None => {
+                self.task
+                    .sink
+                    .open_window(self.task.context(window))
+                    .await?
+            }
         };
-        let Current { pages, rows, bytes, requests, retries, waited, .. } = self.current;
+        let Current {
+            pages,
+            rows,
+            bytes,
+            requests,
+            retries,
+            waited,
+            ..
+        } = self.current;
         let extract_ms = waited.as_millis() as u64;
-        let summary = ReadSummary { pages, requests, retries, bytes, extract_ms, read_until };
+        let summary = ReadSummary {
+            pages,
+            requests,
+            retries,
+            bytes,
+            extract_ms,
+            read_until,
+        };
         self.log_read(window, &summary, rows);
-        let Committed { counts, path } = writer.commit(summary).await?;
+        let CommitSummary { counts, path } = writer.commit(summary).await?;
         let report = WindowReport::empty(window, WindowStatus::Done).with_counts(counts);
-        self.end(WindowReport { path, read_until, ..report }, false);
+        self.end(
+            WindowReport {
+                path,
+                read_until,
+                ..report
+            },
+            false,
+        );
         Ok(())
     }
 
-    /// Ends what is left when the reader has come to its end: of a window that reaches beyond, only the part before it is
-    /// done; those that lie beyond are not read.
+    /// Ends what is left when the reader has come to its end: of a window that reaches beyond, only
+    /// the part before it is done; those that lie beyond are not read.
     async fn finish(&mut self, read_until: Option<DateTime<Utc>>) -> Result<()> {
         self.count_requests();
         while let Some(window) = self.left.front().copied() {
             match read_until {
                 Some(instant) if instant <= window.start => {
-                    let skipped = WindowReport { read_until, ..WindowReport::skipped(window) };
+                    let skipped = WindowReport {
+                        read_until,
+                        ..WindowReport::skipped(window)
+                    };
                     self.end(skipped, false);
                 }
                 Some(instant) if instant < window.end => self.commit(window, read_until).await?,
@@ -356,7 +453,10 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
         if let Some(window) = self.left.front().copied() {
             // Of its transaction nothing is left when others look.
             drop(self.current.writer.take());
-            self.task.sink.window_failed(&self.task.opening(window), error).await;
+            self.task
+                .sink
+                .window_failed(&self.task.context(window), error)
+                .await;
             self.end(failed(window, error.to_string()), error.ends_run());
         }
     }
@@ -375,13 +475,17 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
         let _ = self.task.news.send(Event::Window(report, ends_run));
     }
 
-    /// Gives half of the windows not yet begun to whoever has time, once it has turned out that there is more than a page
-    /// to read.
-    fn give_away(&mut self) {
+    /// Gives half of the windows not yet begun to whoever has time, once it has turned out that
+    /// there is more than a page to read.
+    fn share_remaining(&mut self) {
         let begun = 1;
         let has_time = |idle: usize| idle.checked_sub(1);
         if self.left.len() < begun + 1
-            || self.task.idle.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_time).is_err()
+            || self
+                .task
+                .idle
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_time)
+                .is_err()
         {
             return;
         }

@@ -1,7 +1,8 @@
-//! The seams between the pipeline and the world: where records come from, where they go, where tokens live.
+//! The seams between the pipeline and the world: where records come from, where they go, where
+//! tokens live.
 //!
-//! Static dispatch: a pipeline is compiled for its source and sink. Every future is `Send`, so that windows can
-//! run on several threads.
+//! Static dispatch: a pipeline is compiled for its source and sink. Every future is `Send`, so that
+//! windows can run on several threads.
 
 mod secret;
 mod shared_state;
@@ -35,15 +36,16 @@ pub trait Source: Send + Sync + 'static {
     /// Whether one read may serve several windows; otherwise each is read by itself.
     const SHARES_REQUESTS: bool;
 
-    /// The request, as JSON text, that would bring the first page of a window by itself; none: pages know their own. Records
-    /// are stored with it however they were read, so that the same records are stored with the same one each time.
+    /// The request, as JSON text, that would bring the first page of a window by itself; none:
+    /// pages know their own. Records are stored with it however they were read, so that the same
+    /// records are stored with the same one each time.
     fn request(&self, _entity: &EntitySpec, _window: Window, _page_size: u32) -> Option<Arc<str>> {
         None
     }
 
-    /// Reads a span into `pages`, in the order of change. Each page says up to which instant nothing is missing; returning
-    /// `Ok` promises it for the whole span, or up to the instant returned, if that is earlier: what lies beyond is left to a
-    /// later read.
+    /// Reads a span into `pages`, in the order of change. Each page says up to which instant
+    /// nothing is missing; returning `Ok` promises it for the whole span, or up to the instant
+    /// returned, if that is earlier: what lies beyond is left to a later read.
     ///
     /// # Errors
     /// Why what lies behind the last page cannot be complete.
@@ -57,7 +59,8 @@ pub trait Source: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<DateTime<Utc>>>> + Send;
 }
 
-/// Time that is read in one go. Its end can be brought forward meanwhile, so that others can take over what is left.
+/// Time that is read in one go. Its end can be brought forward meanwhile, so that others can take
+/// over what is left.
 #[derive(Debug, Clone)]
 pub struct Span {
     /// First instant inside.
@@ -68,7 +71,10 @@ pub struct Span {
 impl Span {
     /// The time of a window.
     pub fn new(window: Window) -> Self {
-        Self { start: window.start, end: Arc::new(Mutex::new(window.end)) }
+        Self {
+            start: window.start,
+            end: Arc::new(Mutex::new(window.end)),
+        }
     }
 
     /// First instant after it, as things stand.
@@ -84,7 +90,7 @@ impl Span {
 }
 
 /// What a side of a comparison holds.
-pub trait Census: Send + Sync {
+pub trait RecordIndex: Send + Sync {
     /// How many records were changed in each of these ranges.
     ///
     /// # Errors
@@ -114,14 +120,15 @@ pub trait Sink: Send + Sync + 'static {
     /// Takes the pages of one window.
     type Writer: WindowWriter;
 
-    /// What logs call the storing of a window here: `load`, or `extract` where records are only landed.
+    /// What logs call the storing of a window here: `load`, or `extract` where records are only
+    /// landed.
     const PHASE: &'static str;
 
     /// Takes note that a run begins.
     ///
     /// # Errors
     /// If the sink cannot be reached.
-    fn run_started(&self, _run: &RunOpening) -> impl Future<Output = Result<()>> + Send {
+    fn run_started(&self, _run: &RunContext) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
 
@@ -137,21 +144,25 @@ pub trait Sink: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Error::Stuck`](crate::error::Error::Stuck) if it must not be tried again.
-    fn window_started(&self, _opening: &WindowOpening) -> impl Future<Output = Result<()>> + Send {
+    fn window_started(&self, _opening: &WindowContext) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
 
     /// Takes note that a window has failed.
-    fn window_failed(&self, _opening: &WindowOpening, _error: &Error) -> impl Future<Output = ()> + Send {
+    fn window_failed(
+        &self,
+        _opening: &WindowContext,
+        _error: &Error,
+    ) -> impl Future<Output = ()> + Send {
         async {}
     }
 
-    /// The run was stopped in the middle of a window, which is no fault of the window's. Must not block: what is to be done
-    /// is done in the background, if there is time left for it.
-    fn window_abandoned(&self, _opening: WindowOpening) {}
+    /// The run was stopped in the middle of a window, which is no fault of the window's. Must not
+    /// block: what is to be done is done in the background, if there is time left for it.
+    fn window_abandoned(&self, _opening: WindowContext) {}
 
     /// Whether the same window may well be stored in a while.
-    fn is_passing(&self, _error: &Error) -> bool {
+    fn is_transient(&self, _error: &Error) -> bool {
         false
     }
 
@@ -159,12 +170,15 @@ pub trait Sink: Send + Sync + 'static {
     ///
     /// # Errors
     /// If the sink cannot be reached.
-    fn open_window(&self, opening: WindowOpening) -> impl Future<Output = Result<Self::Writer>> + Send;
+    fn open_window(
+        &self,
+        context: WindowContext,
+    ) -> impl Future<Output = Result<Self::Writer>> + Send;
 }
 
 /// A run that begins.
 #[derive(Debug, Clone)]
-pub struct RunOpening {
+pub struct RunContext {
     /// The run.
     pub run_id: String,
     /// The company.
@@ -177,7 +191,7 @@ pub struct RunOpening {
 
 /// The window that a [`WindowWriter`] is for.
 #[derive(Debug, Clone)]
-pub struct WindowOpening {
+pub struct WindowContext {
     /// The company.
     pub realm_id: String,
     /// The record type.
@@ -200,7 +214,7 @@ pub trait WindowWriter: Send + 'static {
     ///
     /// # Errors
     /// If that failed; nothing is visible then.
-    fn commit(self, summary: ReadSummary) -> impl Future<Output = Result<Committed>> + Send;
+    fn commit(self, summary: ReadSummary) -> impl Future<Output = Result<CommitSummary>> + Send;
 }
 
 /// What was read of a window, for its ledger row.
@@ -222,7 +236,7 @@ pub struct ReadSummary {
 
 /// What a sink has made visible.
 #[derive(Debug, Clone, Default)]
-pub struct Committed {
+pub struct CommitSummary {
     /// What became of the records.
     pub counts: LoadCounts,
     /// The file, where there is one.
@@ -240,7 +254,8 @@ impl Meter {
     /// A request was sent; `is_retry` if it repeats one.
     pub fn count_request(&self, is_retry: bool) {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        self.retries.fetch_add(u64::from(is_retry), Ordering::Relaxed);
+        self.retries
+            .fetch_add(u64::from(is_retry), Ordering::Relaxed);
     }
 
     /// Requests so far.
@@ -263,7 +278,8 @@ pub enum Endpoint {
     Token,
 }
 
-/// Watches a run, and the requests that are sent for it. All methods may be called from several tasks at once.
+/// Watches a run, and the requests that are sent for it. All methods may be called from several
+/// tasks at once.
 pub trait Progress: Send + Sync + 'static {
     /// A run begins.
     fn run_started(&self, _entity: &str, _windows: usize) {}

@@ -16,14 +16,15 @@ pub struct Connection {
     pub previous_refresh_token: Option<Secret>,
     /// The newest access token.
     pub access: Option<AccessGrant>,
-    /// Fingerprint of the configured token when it was last seen: a changed one means that somebody has connected again.
+    /// Fingerprint of the configured token when it was last seen: a changed one means that somebody
+    /// has connected again.
     pub seed: Option<String>,
     /// When the refresh token ends if it is not used.
-    pub refresh_expires_at: Option<DateTime<Utc>>,
+    pub refresh_token_expires_at: Option<DateTime<Utc>>,
     /// When the connection ends however it is used: five years after consent (qbo-facts 1.4).
-    pub hard_expires_at: Option<DateTime<Utc>>,
-    /// Set while a refresh is under way. Found set by the next, it says that one was cut off, perhaps after QuickBooks had
-    /// replaced the token.
+    pub connection_expires_at: Option<DateTime<Utc>>,
+    /// Set while a refresh is under way. Found set by the next, it says that one was cut off,
+    /// perhaps after QuickBooks had replaced the token.
     pub refresh_begun_at: Option<DateTime<Utc>>,
     /// Why a person must connect the company again.
     pub needs_reauth: Option<String>,
@@ -48,8 +49,8 @@ impl Connection {
             previous_refresh_token: None,
             access: None,
             seed: None,
-            refresh_expires_at: None,
-            hard_expires_at: None,
+            refresh_token_expires_at: None,
+            connection_expires_at: None,
             refresh_begun_at: None,
             needs_reauth: None,
         }
@@ -58,7 +59,8 @@ impl Connection {
 
 /// Where one connection's tokens live between runs, shared by all processes that use it.
 pub trait TokenStore: Send + Sync + 'static {
-    /// The right to change the connection. Ends with [`TokenStore::release`], when it is dropped, and when its process dies.
+    /// The right to change the connection. Ends with [`TokenStore::release`], when it is dropped,
+    /// and when its process dies.
     type Lease: Send + Sync;
 
     /// What is stored; `None` if nothing is, or nothing that can be read with this key.
@@ -73,15 +75,20 @@ pub trait TokenStore: Send + Sync + 'static {
     /// If the store cannot be reached.
     fn lock(&self) -> impl Future<Output = Result<Self::Lease>> + Send;
 
-    /// Makes a connection durable. Returns only when it would survive a crash: QBO may have forgotten the previous token
-    /// (qbo-facts 1.4).
+    /// Makes a connection durable. Returns only when it would survive a crash: QBO may have
+    /// forgotten the previous token (qbo-facts 1.4).
     ///
     /// # Errors
     /// If it could not be made durable; an access token that came with it must not be used then.
-    fn save(&self, lease: &Self::Lease, connection: &Connection) -> impl Future<Output = Result<()>> + Send;
+    fn save(
+        &self,
+        lease: &Self::Lease,
+        connection: &Connection,
+    ) -> impl Future<Output = Result<()>> + Send;
 
-    /// Notes in the open, beside the sealed tokens, that a refresh is under way, or why a person must connect again. Nothing
-    /// to do where nothing is stored. The tokens are not touched, so that ones that cannot be read now can be later.
+    /// Notes in the open, beside the sealed tokens, that a refresh is under way, or why a person
+    /// must connect again. Nothing to do where nothing is stored. The tokens are not touched, so
+    /// that ones that cannot be read now can be later.
     ///
     /// # Errors
     /// If the store cannot be written.

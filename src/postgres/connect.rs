@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+};
 use percent_encoding::percent_decode_str;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -24,7 +26,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Opens a pool and proves it with one connection.
 pub(crate) async fn open_pool(config: &PostgresConfig, connections: usize) -> Result<Pool> {
     let (wire, tls) = wire_config(config)?;
-    let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager_config = ManagerConfig {
+        recycling_method: RecyclingMethod::Fast,
+    };
     let tls = MakeRustlsConnect::new(tls_config(&tls)?);
     let manager = Manager::from_config(wire.clone(), tls, manager_config);
     let pool = Pool::builder(manager)
@@ -43,15 +47,27 @@ pub(crate) async fn open_pool(config: &PostgresConfig, connections: usize) -> Re
 pub(crate) async fn take(pool: &Pool) -> Result<Object> {
     pool.get().await.map_err(|error| match error {
         PoolError::Backend(error) => database_error(error),
-        other => Error::Database { reason: format!("no connection: {other}"), sqlstate: None },
+        other => Error::Database {
+            reason: format!("no connection: {other}"),
+            sqlstate: None,
+        },
     })
 }
 
 fn wire_config(config: &PostgresConfig) -> Result<(tokio_postgres::Config, Tls)> {
-    let fallback = Tls { mode: config.ssl_mode, ca_file: config.ca_file.clone() };
+    let fallback = Tls {
+        mode: config.ssl_mode,
+        ca_file: config.ca_file.clone(),
+    };
     let (mut wire, tls) = match &config.address {
         PostgresAddress::Url(url) => from_url(url.expose(), fallback)?,
-        PostgresAddress::Parts { host, port, database, user, password } => {
+        PostgresAddress::Parts {
+            host,
+            port,
+            database,
+            user,
+            password,
+        } => {
             let mut wire = tokio_postgres::Config::new();
             wire.host(host).port(*port).dbname(database).user(user);
             if let Some(password) = password {
@@ -65,7 +81,8 @@ fn wire_config(config: &PostgresConfig) -> Result<(tokio_postgres::Config, Tls)>
         SslMode::Prefer => WireSslMode::Prefer,
         SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => WireSslMode::Require,
     });
-    wire.connect_timeout(CONNECT_TIMEOUT).application_name("qbo_rs");
+    wire.connect_timeout(CONNECT_TIMEOUT)
+        .application_name("qbo_rs");
     Ok((wire, tls))
 }
 
@@ -83,8 +100,14 @@ fn from_url(url: &str, fallback: Tls) -> Result<(tokio_postgres::Config, Tls)> {
     // libpq's words, of which the driver knows only some.
     let (ours, others): (Vec<&str>, Vec<&str>) =
         pairs.partition(|pair| pair.starts_with("sslmode=") || pair.starts_with("sslrootcert="));
-    let of_url = |name: &str| ours.iter().rev().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-    let mode = of_url("sslmode").map(|mode| SslMode::parse("DATABASE_URL", mode)).transpose()?;
+    let of_url = |name: &str| {
+        ours.iter()
+            .rev()
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    };
+    let mode = of_url("sslmode")
+        .map(|mode| SslMode::parse("DATABASE_URL", mode))
+        .transpose()?;
     let ca_file = match of_url("sslrootcert") {
         Some(path) => {
             let path = percent_decode_str(path).decode_utf8_lossy();
@@ -92,12 +115,25 @@ fn from_url(url: &str, fallback: Tls) -> Result<(tokio_postgres::Config, Tls)> {
         }
         None => None,
     };
-    let rest = if others.is_empty() { base.to_owned() } else { format!("{base}?{}", others.join("&")) };
+    let rest = if others.is_empty() {
+        base.to_owned()
+    } else {
+        format!("{base}?{}", others.join("&"))
+    };
     // The driver's error may quote the URL, which holds the password.
     let wire: tokio_postgres::Config = rest.parse().map_err(|_| {
-        Error::config("DATABASE_URL", "cannot be read; write postgresql://user:password@host:5432/database")
+        Error::config(
+            "DATABASE_URL",
+            "cannot be read; write postgresql://user:password@host:5432/database",
+        )
     })?;
-    Ok((wire, Tls { mode: mode.unwrap_or(fallback.mode), ca_file: ca_file.or(fallback.ca_file) }))
+    Ok((
+        wire,
+        Tls {
+            mode: mode.unwrap_or(fallback.mode),
+            ca_file: ca_file.or(fallback.ca_file),
+        },
+    ))
 }
 
 /// Says which setting is to blame.
@@ -121,7 +157,10 @@ fn unreachable(config: &PostgresConfig, wire: &tokio_postgres::Config, error: Po
         PoolError::Timeout(_) => format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
         other => other.to_string(),
     };
-    Error::config(setting, format!("cannot connect to Postgres at {}: {reason}", describe(wire)))
+    Error::config(
+        setting,
+        format!("cannot connect to Postgres at {}: {reason}", describe(wire)),
+    )
 }
 
 fn describe(wire: &tokio_postgres::Config) -> String {
@@ -132,22 +171,33 @@ fn describe(wire: &tokio_postgres::Config) -> String {
         None => "?".to_owned(),
     };
     let port = wire.get_ports().first().copied().unwrap_or(5432);
-    let (user, database) = (wire.get_user().unwrap_or("?"), wire.get_dbname().unwrap_or("?"));
+    let (user, database) = (
+        wire.get_user().unwrap_or("?"),
+        wire.get_dbname().unwrap_or("?"),
+    );
     format!("{host}:{port} as user '{user}', database '{database}'")
 }
 
 fn tls_config(tls: &Tls) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let failed = |e: rustls::Error| Error::config("PG_SSLMODE", format!("TLS cannot be set up: {e}"));
-    let builder =
-        ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map_err(failed)?;
+    let failed =
+        |e: rustls::Error| Error::config("PG_SSLMODE", format!("TLS cannot be set up: {e}"));
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(failed)?;
     let custom = |verifier: Arc<dyn ServerCertVerifier>| {
-        builder.clone().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+        builder
+            .clone()
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth()
     };
     Ok(match tls.mode {
         SslMode::VerifyFull => custom(authority(tls, provider)?),
         SslMode::VerifyCa => custom(Arc::new(AnyHost(authority(tls, provider)?))),
-        SslMode::Disable | SslMode::Prefer | SslMode::Require => custom(Arc::new(Unverified(provider))),
+        SslMode::Disable | SslMode::Prefer | SslMode::Require => {
+            custom(Arc::new(Unverified(provider)))
+        }
     })
 }
 
@@ -158,7 +208,8 @@ fn authority(tls: &Tls, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerC
             .map_err(|e| Error::config("PG_SSLMODE", format!("TLS cannot be set up: {e}")))?;
         return Ok(Arc::new(verifier));
     };
-    let refuse = |reason: String| Error::config("PG_SSLROOTCERT", format!("{}: {reason}", path.display()));
+    let refuse =
+        |reason: String| Error::config("PG_SSLROOTCERT", format!("{}: {reason}", path.display()));
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(path).map_err(|e| refuse(e.to_string()))? {
         let certificate = certificate.map_err(|e| refuse(e.to_string()))?;
@@ -171,7 +222,8 @@ fn authority(tls: &Tls, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerC
     Ok(verifier.map_err(|e| refuse(e.to_string()))?)
 }
 
-/// Takes a certificate that an authority has signed, whichever host it is for: what libpq's `verify-ca` means.
+/// Takes a certificate that an authority has signed, whichever host it is for: what libpq's
+/// `verify-ca` means.
 #[derive(Debug)]
 struct AnyHost(Arc<dyn ServerCertVerifier>);
 
@@ -186,10 +238,13 @@ impl ServerCertVerifier for AnyHost {
     ) -> Result<ServerCertVerified, rustls::Error> {
         use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
         // Names are looked at last: whatever else is wrong is told before.
-        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
-                Ok(ServerCertVerified::assertion())
-            }
+        match self
+            .0
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        {
+            Err(rustls::Error::InvalidCertificate(
+                NotValidForName | NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
             verdict => verdict,
         }
     }
@@ -200,7 +255,8 @@ impl ServerCertVerifier for AnyHost {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
+        self.0
+            .verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -209,7 +265,8 @@ impl ServerCertVerifier for AnyHost {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
+        self.0
+            .verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -217,7 +274,8 @@ impl ServerCertVerifier for AnyHost {
     }
 }
 
-/// Encrypts without asking who answers: what libpq's `prefer` and `require` mean. Signatures are still checked.
+/// Encrypts without asking who answers: what libpq's `prefer` and `require` mean. Signatures are
+/// still checked.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);
 
@@ -239,7 +297,12 @@ impl ServerCertVerifier for Unverified {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -248,7 +311,12 @@ impl ServerCertVerifier for Unverified {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -261,13 +329,19 @@ mod tests {
     use super::*;
 
     fn tls(mode: SslMode) -> Tls {
-        Tls { mode, ca_file: None }
+        Tls {
+            mode,
+            ca_file: None,
+        }
     }
 
     #[test]
     fn passwords_with_any_character_survive_a_url() {
-        let (wire, _) =
-            from_url("postgresql://u:p%40s%3As%2F%3F%23@h:6000/d?sslmode=disable", tls(SslMode::Prefer)).unwrap();
+        let (wire, _) = from_url(
+            "postgresql://u:p%40s%3As%2F%3F%23@h:6000/d?sslmode=disable",
+            tls(SslMode::Prefer),
+        )
+        .unwrap();
         assert_eq!(wire.get_password(), Some(&b"p@s:s/?#"[..]));
         assert_eq!(wire.get_ports(), [6000]);
     }
@@ -276,17 +350,36 @@ mod tests {
     fn the_mode_in_a_url_goes_first_and_other_parameters_stay() {
         let url = "postgresql://u@h/d?application_name=x&sslmode=verify-full";
         let (wire, found) = from_url(url, tls(SslMode::Disable)).unwrap();
-        assert_eq!((found.mode, wire.get_application_name()), (SslMode::VerifyFull, Some("x")));
-        assert_eq!(from_url("postgresql://u@h/d", tls(SslMode::Require)).unwrap().1, tls(SslMode::Require));
+        assert_eq!(
+            (found.mode, wire.get_application_name()),
+            (SslMode::VerifyFull, Some("x"))
+        );
+        assert_eq!(
+            from_url("postgresql://u@h/d", tls(SslMode::Require))
+                .unwrap()
+                .1,
+            tls(SslMode::Require)
+        );
         let url = "postgresql://u@h/d?sslmode=verify-ca&sslrootcert=/etc/my%20ca.pem";
         let found = from_url(url, tls(SslMode::Disable)).unwrap().1;
-        assert_eq!(found, Tls { mode: SslMode::VerifyCa, ca_file: Some("/etc/my ca.pem".into()) });
+        assert_eq!(
+            found,
+            Tls {
+                mode: SslMode::VerifyCa,
+                ca_file: Some("/etc/my ca.pem".into())
+            }
+        );
         assert!(from_url("postgresql://u@h/d?sslmode=on", tls(SslMode::Disable)).is_err());
     }
 
     #[test]
     fn an_unreadable_url_is_not_quoted() {
-        let error = from_url("postgresql://u:hush@h:port/d", tls(SslMode::Prefer)).unwrap_err().to_string();
-        assert!(error.starts_with("DATABASE_URL: ") && !error.contains("hush"), "{error}");
+        let error = from_url("postgresql://u:hush@h:port/d", tls(SslMode::Prefer))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("DATABASE_URL: ") && !error.contains("hush"),
+            "{error}"
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! The schema `qbo`, as numbered steps. Each runs once, in order, in one transaction and under an advisory lock, and is
-//! recorded in `qbo.migrations`. A released step is never edited; what changes is the next number.
+//! The schema `qbo`, as numbered steps. Each runs once, in order, in one transaction and under an
+//! advisory lock, and is recorded in `qbo.migrations`. A released step is never edited; what
+//! changes is the next number.
 
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, GenericClient, Row};
@@ -16,12 +17,36 @@ pub(crate) struct Migration {
 }
 
 const MIGRATIONS: &[Migration] = &[
-    Migration { number: 1, name: "ledger", sql: include_str!("migrations/0001_ledger.sql") },
-    Migration { number: 2, name: "accounts", sql: include_str!("migrations/0002_accounts.sql") },
-    Migration { number: 3, name: "runs", sql: include_str!("migrations/0003_runs.sql") },
-    Migration { number: 4, name: "sync", sql: include_str!("migrations/0004_sync.sql") },
-    Migration { number: 5, name: "jobs", sql: include_str!("migrations/0005_jobs.sql") },
-    Migration { number: 6, name: "webhooks", sql: include_str!("migrations/0006_webhooks.sql") },
+    Migration {
+        number: 1,
+        name: "ledger",
+        sql: include_str!("migrations/0001_ledger.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "accounts",
+        sql: include_str!("migrations/0002_accounts.sql"),
+    },
+    Migration {
+        number: 3,
+        name: "runs",
+        sql: include_str!("migrations/0003_runs.sql"),
+    },
+    Migration {
+        number: 4,
+        name: "sync",
+        sql: include_str!("migrations/0004_sync.sql"),
+    },
+    Migration {
+        number: 5,
+        name: "jobs",
+        sql: include_str!("migrations/0005_jobs.sql"),
+    },
+    Migration {
+        number: 6,
+        name: "webhooks",
+        sql: include_str!("migrations/0006_webhooks.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;
@@ -32,7 +57,8 @@ CREATE TABLE IF NOT EXISTS qbo.migrations (
 );
 ";
 
-/// Serialises everything that changes tables, among processes: `IF NOT EXISTS` alone races. Any fixed number would do.
+/// Serialises everything that changes tables, among processes: `IF NOT EXISTS` alone races. Any
+/// fixed number would do.
 const ADVISORY_LOCK: i64 = 0x0071_626F_5F72_7301;
 
 /// All steps as SQL, for people who run them by hand; the record of them included.
@@ -46,7 +72,9 @@ pub(crate) fn sql() -> String {
 }
 
 fn record(number: i32, name: &str) -> String {
-    format!("INSERT INTO qbo.migrations (number, name) VALUES ({number}, '{name}') ON CONFLICT DO NOTHING;\n")
+    format!(
+        "INSERT INTO qbo.migrations (number, name) VALUES ({number}, '{name}') ON CONFLICT DO NOTHING;\n"
+    )
 }
 
 /// Takes the lock that table changes are made under, to the end of the transaction.
@@ -54,11 +82,19 @@ fn record(number: i32, name: &str) -> String {
 /// # Errors
 /// [`Error::Database`].
 pub(crate) async fn lock(client: &impl GenericClient) -> Result<()> {
-    let parameters = [(&ADVISORY_LOCK as &(dyn tokio_postgres::types::ToSql + Sync), Type::INT8)];
-    client.query_typed("SELECT pg_advisory_xact_lock($1)", &parameters).await.map(|_| ()).map_err(database_error)
+    let parameters = [(
+        &ADVISORY_LOCK as &(dyn tokio_postgres::types::ToSql + Sync),
+        Type::INT8,
+    )];
+    client
+        .query_typed("SELECT pg_advisory_xact_lock($1)", &parameters)
+        .await
+        .map(|_| ())
+        .map_err(database_error)
 }
 
-/// Brings the schema `qbo` up to date. A role without the right to create needs none where nothing is missing.
+/// Brings the schema `qbo` up to date. A role without the right to create needs none where nothing
+/// is missing.
 ///
 /// # Errors
 /// [`Error::Database`]; [`Error::Config`] if the role may not create what is missing.
@@ -70,10 +106,16 @@ pub(crate) async fn apply(client: &mut Client) -> Result<()> {
     lock(&transaction).await?;
     for Migration { number, name, sql } in pending(&transaction).await? {
         if *number == 1 {
-            transaction.batch_execute(CREATE).await.map_err(not_allowed)?;
+            transaction
+                .batch_execute(CREATE)
+                .await
+                .map_err(not_allowed)?;
         }
         transaction.batch_execute(sql).await.map_err(not_allowed)?;
-        transaction.batch_execute(&record(*number, name)).await.map_err(not_allowed)?;
+        transaction
+            .batch_execute(&record(*number, name))
+            .await
+            .map_err(not_allowed)?;
     }
     transaction.commit().await.map_err(database_error)
 }
@@ -82,17 +124,26 @@ pub(crate) async fn apply(client: &mut Client) -> Result<()> {
 async fn pending(client: &impl GenericClient) -> Result<Vec<&'static Migration>> {
     let applied: Vec<i32> = match table_exists(client, "qbo", "migrations").await? {
         true => {
-            let rows = client.query_typed("SELECT number FROM qbo.migrations", &[]).await.map_err(database_error)?;
+            let rows = client
+                .query_typed("SELECT number FROM qbo.migrations", &[])
+                .await
+                .map_err(database_error)?;
             rows.iter().map(|row: &Row| row.get(0)).collect()
         }
         false => Vec::new(),
     };
-    Ok(MIGRATIONS.iter().filter(|migration| !applied.contains(&migration.number)).collect())
+    Ok(MIGRATIONS
+        .iter()
+        .filter(|migration| !applied.contains(&migration.number))
+        .collect())
 }
 
 fn not_allowed(error: tokio_postgres::Error) -> Error {
     match database_error(error) {
-        Error::Database { reason, sqlstate: Some(state) } if state == "42501" => Error::config(
+        Error::Database {
+            reason,
+            sqlstate: Some(state),
+        } if state == "42501" => Error::config(
             "database",
             format!(
                 "{reason}: this role may not create the tables of the schema qbo; let an owner run `qbo-rs db migrate`"
@@ -106,12 +157,20 @@ fn not_allowed(error: tokio_postgres::Error) -> Error {
 ///
 /// # Errors
 /// [`Error::Database`].
-pub(crate) async fn table_exists(client: &impl GenericClient, schema: &str, table: &str) -> Result<bool> {
+pub(crate) async fn table_exists(
+    client: &impl GenericClient,
+    schema: &str,
+    table: &str,
+) -> Result<bool> {
     let query = "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                  WHERE n.nspname = $1 AND c.relname = $2";
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
         [(&schema, Type::TEXT), (&table, Type::TEXT)];
-    client.query_typed(query, &parameters).await.map(|rows| !rows.is_empty()).map_err(database_error)
+    client
+        .query_typed(query, &parameters)
+        .await
+        .map(|rows| !rows.is_empty())
+        .map_err(database_error)
 }
 
 #[cfg(test)]
@@ -120,7 +179,10 @@ mod tests {
 
     #[test]
     fn numbers_follow_each_other() {
-        let numbers: Vec<i32> = MIGRATIONS.iter().map(|migration| migration.number).collect();
+        let numbers: Vec<i32> = MIGRATIONS
+            .iter()
+            .map(|migration| migration.number)
+            .collect();
         assert_eq!(numbers, (1..=MIGRATIONS.len() as i32).collect::<Vec<_>>());
     }
 }

@@ -1,5 +1,5 @@
-//! What everything that talks to Postgres shares: connections, the words of its errors, and the schema `qbo` of operational
-//! tables with its numbered migrations.
+//! What everything that talks to Postgres shares: connections, the words of its errors, and the
+//! schema `qbo` of operational tables with its numbered migrations.
 
 mod connect;
 pub(crate) mod migrations;
@@ -7,7 +7,8 @@ pub(crate) mod migrations;
 pub(crate) use self::connect::{open_pool, take};
 use crate::error::{Error, chain};
 
-/// The server's own words, in one line. Neither parameters nor the connection string are part of them.
+/// The server's own words, in one line. Neither parameters nor the connection string are part of
+/// them.
 pub(crate) fn database_error(error: tokio_postgres::Error) -> Error {
     let sqlstate = error.code().map(|code| code.code().to_owned());
     let reason = match error.as_db_error() {

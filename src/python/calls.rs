@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::app::{App, BackfillRequest, ExtractRequest, Landing, LoadRequest, SyncRequest, VerifyRequest};
+use crate::app::{
+    App, BackfillRequest, ExtractRequest, Landing, LoadRequest, SyncRequest, VerifyRequest,
+};
 use crate::config::Settings;
 use crate::domain::{EntityRegistry, PageSize, Window, parse_range};
 use crate::error::{Error, Result};
@@ -133,7 +135,11 @@ fn app(overrides: &BTreeMap<String, String>) -> Result<App> {
     for (name, value) in overrides {
         settings.set(name, value)?;
     }
-    Ok(App { settings, registry: EntityRegistry::default(), progress: Arc::new(NoProgress) })
+    Ok(App {
+        settings,
+        registry: EntityRegistry::default(),
+        progress: Arc::new(NoProgress),
+    })
 }
 
 fn window(start: &str, end: &str) -> Result<Window> {
@@ -149,9 +155,12 @@ fn backfill(json: BackfillJson) -> Result<Call> {
         resume: json.resume,
         dry_run: json.dry_run,
         schema: json.schema,
-        is_strict: json.strict_windows,
+        strict_windows: json.strict_windows,
     };
-    Ok(Call { app: app(&json.settings)?, request: Request::Backfill(request) })
+    Ok(Call {
+        app: app(&json.settings)?,
+        request: Request::Backfill(request),
+    })
 }
 
 fn extract(json: ExtractJson) -> Result<Call> {
@@ -159,13 +168,20 @@ fn extract(json: ExtractJson) -> Result<Call> {
     let target = json.out.unwrap_or_else(|| app.settings.landing_dir());
     let request = ExtractRequest {
         entities: json.entities,
-        windows: json.windows.iter().map(|w| window(&w.start, &w.end)).collect::<Result<_>>()?,
+        windows: json
+            .windows
+            .iter()
+            .map(|w| window(&w.start, &w.end))
+            .collect::<Result<_>>()?,
         page_size: PageSize::new(json.page_size)?,
         target: LandingTarget::from_path(&target)?,
         resume: json.resume,
-        is_strict: json.strict_windows,
+        strict_windows: json.strict_windows,
     };
-    Ok(Call { app, request: Request::Extract(request) })
+    Ok(Call {
+        app,
+        request: Request::Extract(request),
+    })
 }
 
 fn upsert(json: UpsertJson) -> Result<Call> {
@@ -173,7 +189,13 @@ fn upsert(json: UpsertJson) -> Result<Call> {
         Some(path) => Landing::Path(path),
         None => landing_files(json.files)?,
     };
-    Ok(Call { app: app(&json.settings)?, request: Request::Upsert(LoadRequest { landing, schema: json.schema }) })
+    Ok(Call {
+        app: app(&json.settings)?,
+        request: Request::Upsert(LoadRequest {
+            landing,
+            schema: json.schema,
+        }),
+    })
 }
 
 fn verify(json: VerifyJson) -> Result<Call> {
@@ -182,31 +204,52 @@ fn verify(json: VerifyJson) -> Result<Call> {
         range: window(&json.start, &json.end)?,
         chunk: json.chunk.parse()?,
         repair: json.repair,
-        is_deep: json.deep,
+        deep: json.deep,
         schema: json.schema,
     };
-    Ok(Call { app: app(&json.settings)?, request: Request::Verify(request) })
+    Ok(Call {
+        app: app(&json.settings)?,
+        request: Request::Verify(request),
+    })
 }
 
 fn prepare(json: PrepareJson) -> Result<Call> {
-    Ok(Call { app: app(&json.settings)?, request: Request::Prepare(json) })
+    Ok(Call {
+        app: app(&json.settings)?,
+        request: Request::Prepare(json),
+    })
 }
 
 fn sync(json: SyncJson) -> Result<Call> {
     let page_size = PageSize::new(json.page_size)?;
-    let request = SyncRequest { entities: json.entities, realms: json.accounts, page_size };
-    Ok(Call { app: app(&json.settings)?, request: Request::Sync(request) })
+    let request = SyncRequest {
+        entities: json.entities,
+        realms: json.accounts,
+        page_size,
+    };
+    Ok(Call {
+        app: app(&json.settings)?,
+        request: Request::Sync(request),
+    })
 }
 
 /// A descriptor's files. Windows that were joined into one file all name that file.
 fn landing_files(files: Vec<FileJson>) -> Result<Landing> {
     let file = |file: FileJson| {
         let window = window(&file.start, &file.end)?;
-        Ok(LandingFile { path: file.path, realm_id: file.realm_id, entity: file.entity, window })
+        Ok(LandingFile {
+            path: file.path,
+            realm_id: file.realm_id,
+            entity: file.entity,
+            window,
+        })
     };
     let files = files.into_iter().map(file).collect::<Result<Vec<_>>>()?;
     match files.first().map(|first| first.path.clone()) {
-        Some(path) if LandingFile::parse(&path).is_none() && files.iter().all(|file| file.path == path) => {
+        Some(path)
+            if LandingFile::parse(&path).is_none()
+                && files.iter().all(|file| file.path == path) =>
+        {
             Ok(Landing::Joined(path, files))
         }
         _ => Ok(Landing::Files(files)),
@@ -220,8 +263,14 @@ impl Call {
             Request::Backfill(request) => self.app.backfill(request).await?,
             Request::Extract(request) => self.app.extract(request).await?,
             Request::Upsert(request) => self.app.load(request).await?,
-            Request::Prepare(PrepareJson { entities, schema, .. }) => {
-                return self.app.prepare(entities, schema).await.and_then(|()| to_json(&()));
+            Request::Prepare(PrepareJson {
+                entities, schema, ..
+            }) => {
+                return self
+                    .app
+                    .prepare(entities, schema)
+                    .await
+                    .and_then(|()| to_json(&()));
             }
             Request::Sync(request) => return to_json(&self.app.sync(request).await?),
             Request::Verify(request) => return to_json(&self.app.verify(request).await?),

@@ -5,7 +5,8 @@ use pyo3::types::PyDict;
 
 use crate::error::{Error, Trace};
 
-/// The exception of `qbo_rs.exceptions` for an error. A match without a rest: a new variant must be given one.
+/// The exception of `qbo_rs.exceptions` for an error. A match without a rest: a new variant must be
+/// given one.
 pub(super) fn class_name(error: &Error) -> &'static str {
     match error {
         Error::Config { .. } => "ConfigError",
@@ -42,17 +43,28 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
 
 fn set_attributes(attributes: &Bound<'_, PyDict>, error: &Error) -> PyResult<()> {
     match error {
-        Error::AfterAttempts { attempts, elapsed, last } => {
+        Error::AfterAttempts {
+            attempts,
+            elapsed,
+            last,
+        } => {
             set_attributes(attributes, last)?;
             attributes.set_item("attempts", attempts)?;
             attributes.set_item("elapsed", *elapsed)
         }
-        Error::Unauthenticated { trace, .. } | Error::PermissionDenied { trace, .. } => set_trace(attributes, trace),
+        Error::Unauthenticated { trace, .. } | Error::PermissionDenied { trace, .. } => {
+            set_trace(attributes, trace)
+        }
         Error::RateLimited { retry_after, trace } => {
             attributes.set_item("retry_after", *retry_after)?;
             set_trace(attributes, trace)
         }
-        Error::Api { status, code, intuit_tid, .. } => {
+        Error::Api {
+            status,
+            code,
+            intuit_tid,
+            ..
+        } => {
             attributes.set_item("status", status)?;
             attributes.set_item("code", code)?;
             attributes.set_item("intuit_tid", intuit_tid)

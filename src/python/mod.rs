@@ -1,5 +1,5 @@
-//! The Python module `qbo_rs._core`: the only PyO3 code. Calls cross the border as JSON text, so that what users hold
-//! are plain Python dataclasses; `python/qbo_rs` gives them their faces.
+//! The Python module `qbo_rs._core`: the only PyO3 code. Calls cross the border as JSON text, so
+//! that what users hold are plain Python dataclasses; `python/qbo_rs` gives them their faces.
 
 mod calls;
 mod error;
@@ -21,7 +21,8 @@ use crate::error::Error;
 /// The exit code of a process that panicked, as Rust has it.
 const PANICKED: i32 = 101;
 
-/// Cuts a range into windows: pairs of instants as text. The names are those by which errors call the bounds.
+/// Cuts a range into windows: pairs of instants as text. The names are those by which errors call
+/// the bounds.
 #[pyfunction]
 #[pyo3(signature = (start, end, chunk, start_name = "start", end_name = "end"))]
 fn chunk_range(
@@ -32,27 +33,41 @@ fn chunk_range(
     start_name: &str,
     end_name: &str,
 ) -> PyResult<Vec<(String, String)>> {
-    let windows = parse_range((start_name, start), (end_name, end)).and_then(|range| Ok(cut(range, chunk.parse()?)));
+    let windows = parse_range((start_name, start), (end_name, end))
+        .and_then(|range| Ok(cut(range, chunk.parse()?)));
     let windows = windows.map_err(|error| to_python(py, &error))?;
-    Ok(windows.into_iter().map(|w| (format_instant(w.start), format_instant(w.end))).collect())
+    Ok(windows
+        .into_iter()
+        .map(|w| (format_instant(w.start), format_instant(w.end)))
+        .collect())
 }
 
 /// Our names of the entities, with QBO's.
 #[pyfunction]
 fn entities() -> Vec<(&'static str, &'static str)> {
-    ENTITIES.iter().map(|entity| (entity.name, entity.qbo_name)).collect()
+    ENTITIES
+        .iter()
+        .map(|entity| (entity.name, entity.qbo_name))
+        .collect()
 }
 
 /// Every setting: environment variable and keyword.
 #[pyfunction]
 fn settings() -> Vec<(&'static str, String)> {
-    SETTINGS.iter().map(|spec| (spec.name, spec.keyword())).collect()
+    SETTINGS
+        .iter()
+        .map(|spec| (spec.name, spec.keyword()))
+        .collect()
 }
 
 /// The variables of those settings that must never be shown.
 #[pyfunction]
 fn secret_settings() -> Vec<&'static str> {
-    SETTINGS.iter().filter(|spec| spec.is_secret).map(|spec| spec.name).collect()
+    SETTINGS
+        .iter()
+        .filter(|spec| spec.is_secret)
+        .map(|spec| spec.name)
+        .collect()
 }
 
 /// Runs a verb on a request in JSON; returns the report in JSON. Waits without the GIL.

@@ -20,7 +20,11 @@ impl EmbeddedPostgres {
     #[new]
     #[pyo3(signature = (binaries, directory, *, durable=false))]
     fn new(py: Python<'_>, binaries: PathBuf, directory: PathBuf, durable: bool) -> PyResult<Self> {
-        let durability = if durable { Durability::Full } else { Durability::None };
+        let durability = if durable {
+            Durability::Full
+        } else {
+            Durability::None
+        };
         let started = py.detach(|| Running::start(&binaries, &directory, durability));
         let running = started.map_err(|error| to_python(py, &error))?;
         let server = running.clone();
@@ -32,7 +36,9 @@ impl EmbeddedPostgres {
     #[staticmethod]
     fn start_only(py: Python<'_>, binaries: PathBuf, directory: PathBuf) -> PyResult<Self> {
         let started = py.detach(|| Running::start(&binaries, &directory, Durability::None));
-        Ok(Self { running: started.map_err(|error| to_python(py, &error))? })
+        Ok(Self {
+            running: started.map_err(|error| to_python(py, &error))?,
+        })
     }
 
     /// How to reach it, as environment variables.
@@ -43,6 +49,7 @@ impl EmbeddedPostgres {
 
     /// Stops the server; its data stays.
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.running.stop()).map_err(|error| to_python(py, &error))
+        py.detach(|| self.running.stop())
+            .map_err(|error| to_python(py, &error))
     }
 }

@@ -1,7 +1,8 @@
 //! Waiting from Python: without the GIL, stopped by Ctrl-C, alive in a forked child.
 //!
-//! A blocking call has a runtime of its own. Mage runs blocks in forked processes, where the threads of a runtime made
-//! before the fork do not exist, and a call that needed them would wait for ever.
+//! A blocking call has a runtime of its own. Mage runs blocks in forked processes, where the
+//! threads of a runtime made before the fork do not exist, and a call that needed them would wait
+//! for ever.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Once, OnceLock};
@@ -22,15 +23,20 @@ const THREADS: usize = 4;
 
 /// Waits for `call` without the GIL.
 ///
-/// The call runs on the runtime's threads, never on this one: only the main thread is told of Ctrl-C, and were it to log
-/// meanwhile, the interrupt would be raised, and lost, within Python's `logging`.
+/// The call runs on the runtime's threads, never on this one: only the main thread is told of
+/// Ctrl-C, and were it to log meanwhile, the interrupt would be raised, and lost, within Python's
+/// `logging`.
 pub(super) fn block_on<T: Send + 'static>(
     py: Python<'_>,
     call: impl Future<Output = Result<T>> + Send + 'static,
 ) -> PyResult<T> {
     let outcome = py.detach(|| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
-        let runtime = runtime.map_err(|e| Stop::Error(Error::Internal(format!("no runtime: {e}"))))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .enable_all()
+            .build();
+        let runtime =
+            runtime.map_err(|e| Stop::Error(Error::Internal(format!("no runtime: {e}"))))?;
         let running = runtime.spawn(without_panics(call));
         let outcome = runtime.block_on(async {
             let abort = running.abort_handle();
@@ -43,11 +49,12 @@ pub(super) fn block_on<T: Send + 'static>(
             }
         });
         if matches!(outcome, Err(Stop::Interrupt(_))) {
-            // For what was dropped to give back its place among the requests and to say that it was stopped.
+            // For what was dropped to give back its place among the requests and to say that it was
+            // stopped.
             runtime.block_on(async { tokio::time::sleep(Duration::from_millis(200)).await });
         }
-        // Drops what still runs: uncommitted windows roll back. Here, still without the GIL, which its threads may be
-        // waiting for to log.
+        // Drops what still runs: uncommitted windows roll back. Here, still without the GIL, which
+        // its threads may be waiting for to log.
         runtime.shutdown_timeout(Duration::from_millis(500));
         outcome
     });
@@ -72,7 +79,8 @@ async fn signal() -> PyErr {
     }
 }
 
-/// A panic as an error: PyO3 would make it a `BaseException`, upon which Mage runs a block again for ever.
+/// A panic as an error: PyO3 would make it a `BaseException`, upon which Mage runs a block again
+/// for ever.
 async fn without_panics<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
     let outcome = AssertUnwindSafe(call).catch_unwind().await;
     outcome.unwrap_or_else(|panic| Err(Error::from_panic(&*panic)))
@@ -93,15 +101,18 @@ pub(super) fn into_awaitable<'py>(
         return Err(to_python(py, &Error::config("async", reason)));
     }
     pyo3_async_runtimes::tokio::future_into_py(py, async move {
-        without_panics(call).await.map_err(|error| Python::attach(|py| to_python(py, &error)))
+        without_panics(call)
+            .await
+            .map_err(|error| Python::attach(|py| to_python(py, &error)))
     })
 }
 
-/// Forwards log records to Python's `logging`, unless another logger is installed. Runs at the first call, so that an
-/// import has no side effects.
+/// Forwards log records to Python's `logging`, unless another logger is installed. Runs at the
+/// first call, so that an import has no side effects.
 ///
-/// The closure imports `logging`, which can release the GIL. A thread that waited for a plain `Once` with the GIL held
-/// would then block the thread that is inside the closure. `call_once_py_attached` releases the GIL while it waits.
+/// The closure imports `logging`, which can release the GIL. A thread that waited for a plain
+/// `Once` with the GIL held would then block the thread that is inside the closure.
+/// `call_once_py_attached` releases the GIL while it waits.
 pub(super) fn forward_logs(py: Python<'_>) {
     static ONCE: Once = Once::new();
     ONCE.call_once_py_attached(py, || {

@@ -1,5 +1,5 @@
-//! The sandbox for Python, in process. Options and commands cross as JSON; their names for Python are in
-//! `python/qbo_rs/_sandbox.py`.
+//! The sandbox for Python, in process. Options and commands cross as JSON; their names for Python
+//! are in `python/qbo_rs/_sandbox.py`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,8 +11,9 @@ use serde::Deserialize;
 use super::error::to_python;
 use crate::domain::instant::parse_instant;
 use crate::error::Error;
-use crate::sandbox::{
-    Assumptions, CompanySize, FaultRule, OAuthOptions, Sandbox as Running, SandboxOptions, ThrottleOptions,
+use qbo_sandbox::{
+    Assumptions, CompanySize, FaultRule, OAuthOptions, Sandbox as Running, SandboxOptions,
+    ThrottleOptions,
 };
 
 /// What `qbo_rs.sandbox` takes.
@@ -50,11 +51,18 @@ impl Options {
             assumptions.set(name, value)?;
         }
         let faults = given.faults.iter().map(|fault| {
-            let text = fault.as_str().map_or_else(|| fault.to_string(), str::to_owned);
+            let text = fault
+                .as_str()
+                .map_or_else(|| fault.to_string(), str::to_owned);
             FaultRule::parse(&text).map_err(|error| error.to_string())
         });
-        let limits = if given.limits { ThrottleOptions::default() } else { ThrottleOptions::NONE };
-        let delay = Duration::try_from_secs_f64(given.visibility_delay_s).map_err(|error| error.to_string())?;
+        let limits = if given.limits {
+            ThrottleOptions::default()
+        } else {
+            ThrottleOptions::NONE
+        };
+        let delay = Duration::try_from_secs_f64(given.visibility_delay_s)
+            .map_err(|error| error.to_string())?;
         Ok(SandboxOptions {
             address: (defaults.address.ip(), given.port).into(),
             realm_id: given.realm_id.unwrap_or(defaults.realm_id),
@@ -75,7 +83,10 @@ impl Options {
                 hard_lifetime: Duration::from_secs(given.connection_s),
                 ..defaults.oauth
             },
-            throttle: ThrottleOptions { monthly_reads: given.monthly_reads, ..limits },
+            throttle: ThrottleOptions {
+                monthly_reads: given.monthly_reads,
+                ..limits
+            },
             faults: faults.collect::<Result<_, _>>()?,
             assumptions,
             visibility_delay: delay,
@@ -98,7 +109,9 @@ impl Sandbox {
         let refused = |reason: String| to_python(py, &Error::config("sandbox", reason));
         let options = Options::parse(options).map_err(refused)?;
         let started = py.detach(|| Running::start(options));
-        Ok(Self { running: Some(started.map_err(|error| refused(error.to_string()))?) })
+        Ok(Self {
+            running: Some(started.map_err(|error| refused(error.to_string()))?),
+        })
     }
 
     /// Stops serving; a second call changes nothing.
@@ -121,8 +134,14 @@ impl Sandbox {
     fn companies(&self, py: Python<'_>) -> PyResult<Vec<(String, String)>> {
         let running = self.running(py)?;
         let token = |realm_id: &str| running.refresh_token(realm_id).unwrap_or_default();
-        // The tokens are behind a lock. A thread of the sandbox may hold it while it waits for the GIL to log.
-        Ok(py.detach(|| running.realm_ids().map(|realm_id| (realm_id.to_owned(), token(realm_id))).collect()))
+        // The tokens are behind a lock. A thread of the sandbox may hold it while it waits for the
+        // GIL to log.
+        Ok(py.detach(|| {
+            running
+                .realm_ids()
+                .map(|realm_id| (realm_id.to_owned(), token(realm_id)))
+                .collect()
+        }))
     }
 
     /// Ids and payloads, as text, that a correct extract of a range must hold.
@@ -134,7 +153,11 @@ impl Sandbox {
         end: &str,
         realm: Option<&str>,
     ) -> PyResult<Vec<(String, String)>> {
-        let second = |name, text| parse_instant(name, text).map(|t| t.timestamp()).map_err(|e| to_python(py, &e));
+        let second = |name, text| {
+            parse_instant(name, text)
+                .map(|t| t.timestamp())
+                .map_err(|e| to_python(py, &e))
+        };
         let (from, until) = (second("start", start)?, second("end", end)?);
         let running = self.running(py)?;
         py.detach(|| running.truth(realm, entity, from, until))
@@ -151,6 +174,8 @@ impl Sandbox {
 
 impl Sandbox {
     fn running(&self, py: Python<'_>) -> PyResult<&Running> {
-        self.running.as_ref().ok_or_else(|| to_python(py, &Error::config("sandbox", "it was stopped")))
+        self.running
+            .as_ref()
+            .ok_or_else(|| to_python(py, &Error::config("sandbox", "it was stopped")))
     }
 }

@@ -1,4 +1,5 @@
-//! Connections: so many at a time, each with a time by which it must have asked, all ended when the service is.
+//! Connections: so many at a time, each with a time by which it must have asked, all ended when the
+//! service is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,18 +16,20 @@ use tokio::sync::Semaphore;
 /// For the head of a request, and between two.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Open at a time; others wait to be accepted.
-const MOST: usize = 1024;
+const MAX_CONNECTIONS: usize = 1024;
 /// After an accept that failed, as for want of file descriptors.
-const BREATH: Duration = Duration::from_millis(200);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
 /// For answers under way when the service ends.
-const LAST_ANSWERS: Duration = Duration::from_secs(30);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Serves until `stop` ends, and then what is under way.
 pub(super) async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()>) {
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE);
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(MOST));
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -37,11 +40,12 @@ pub(super) async fn serve(listener: TcpListener, app: Router, stop: impl Future<
             Ok(accepted) => accepted,
             Err(error) => {
                 warn!(phase = "serve", event = "not_accepted"; "a connection was not accepted: {error}");
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 continue;
             }
         };
-        let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()));
+        let connection =
+            server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // One that breaks off concerns nobody else.
@@ -50,14 +54,18 @@ pub(super) async fn serve(listener: TcpListener, app: Router, stop: impl Future<
         });
     }
     drop(listener);
-    let _ = tokio::time::timeout(LAST_ANSWERS, graceful.shutdown()).await;
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
 }
 
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> std::io::Result<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let place = places
+        .clone()
+        .acquire_owned()
+        .await
+        .map_err(std::io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     // Answers are small and whole.
     let _ = stream.set_nodelay(true);

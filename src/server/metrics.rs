@@ -1,5 +1,5 @@
-//! Metrics for Prometheus. What is in the database is asked for when it is scraped, so that every process tells the same; what
-//! only a process knows it counts.
+//! Metrics for Prometheus. What is in the database is asked for when it is scraped, so that every
+//! process tells the same; what only a process knows it counts.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -59,15 +59,21 @@ impl Progress for Counters {
             Endpoint::Token => "token",
         };
         let labels = vec![("endpoint", endpoint.to_owned())];
-        self.request_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        self.request_seconds
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
         let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
-        self.requests.get_or_create(&[labels, vec![("status", status)]].concat()).inc();
+        self.requests
+            .get_or_create(&[labels, vec![("status", status)]].concat())
+            .inc();
     }
 }
 
 impl Counters {
     pub fn count_answer(&self, status: u16) {
-        self.answers.get_or_create(&vec![("status", status.to_string())]).inc();
+        self.answers
+            .get_or_create(&vec![("status", status.to_string())])
+            .inc();
     }
 
     /// A webhook without a good signature: it leaves no other trace.
@@ -77,10 +83,13 @@ impl Counters {
 
     pub fn count_sync(&self, report: &SyncReport) {
         let add = |outcome: &str, count| {
-            self.rows.get_or_create(&vec![("outcome", outcome.to_owned())]).inc_by(count);
+            self.rows
+                .get_or_create(&vec![("outcome", outcome.to_owned())])
+                .inc_by(count);
         };
         for account in &report.accounts {
-            self.sync_seconds.observe(account.duration_ms as f64 / 1000.0);
+            self.sync_seconds
+                .observe(account.duration_ms as f64 / 1000.0);
             for entity in &account.entities {
                 add("inserted", entity.inserted);
                 add("updated", entity.updated);
@@ -92,7 +101,11 @@ impl Counters {
     }
 
     fn register(&self, registry: &mut Registry) {
-        registry.register("qbo_http_answers", "Answers of this process by status", self.answers.clone());
+        registry.register(
+            "qbo_http_answers",
+            "Answers of this process by status",
+            self.answers.clone(),
+        );
         registry.register(
             "qbo_requests",
             "Requests of this process to QuickBooks by status; none: no answer came",
@@ -136,40 +149,76 @@ pub(super) async fn text(service: &Service, counters: &Counters) -> Result<Strin
 async fn jobs(service: &Service, registry: &mut Registry) -> Result<()> {
     let jobs = gauges(registry, "qbo_jobs", "Jobs by status");
     for (status, count) in service.job_counts().await? {
-        jobs.get_or_create(&vec![("status", status)]).set(count as f64);
+        jobs.get_or_create(&vec![("status", status)])
+            .set(count as f64);
     }
     Ok(())
 }
 
 async fn entities(service: &Service, registry: &mut Registry) -> Result<()> {
-    let ages = gauges(registry, "qbo_checkpoint_age_seconds", "How far behind QuickBooks an entity is");
-    let failures = gauges(registry, "qbo_sync_consecutive_failures", "Failures of an entity since it last went well");
+    let ages = gauges(
+        registry,
+        "qbo_checkpoint_age_seconds",
+        "How far behind QuickBooks an entity is",
+    );
+    let failures = gauges(
+        registry,
+        "qbo_sync_consecutive_failures",
+        "Failures of an entity since it last went well",
+    );
     for state in service.entity_states().await? {
         let labels = vec![("realm_id", state.realm_id), ("entity", state.entity)];
         if let Some(checkpoint) = state.checkpoint {
             ages.get_or_create(&labels).set(seconds_since(checkpoint));
         }
-        failures.get_or_create(&labels).set(state.consecutive_failures.into());
+        failures
+            .get_or_create(&labels)
+            .set(state.consecutive_failures.into());
     }
     Ok(())
 }
 
 async fn accounts(service: &Service, registry: &mut Registry) -> Result<()> {
-    let days =
-        gauges(registry, "qbo_token_days_left", "Whole days until a connection ends; none where it is not known");
-    let dead = gauges(registry, "qbo_needs_reauth", "Whether a person must connect the company again");
-    let breakers = gauges(registry, "qbo_breaker_open", "Whether requests are held back, since the API is silent");
-    let reads = gauges(registry, "qbo_monthly_reads", "Reads of this month, by all processes");
-    let pace = gauges(registry, "qbo_requests_last_minute", "Requests of the last 60 s, by all processes");
+    let days = gauges(
+        registry,
+        "qbo_token_days_left",
+        "Whole days until a connection ends; none where it is not known",
+    );
+    let dead = gauges(
+        registry,
+        "qbo_needs_reauth",
+        "Whether a person must connect the company again",
+    );
+    let breakers = gauges(
+        registry,
+        "qbo_breaker_open",
+        "Whether requests are held back, since the API is silent",
+    );
+    let reads = gauges(
+        registry,
+        "qbo_monthly_reads",
+        "Reads of this month, by all processes",
+    );
+    let pace = gauges(
+        registry,
+        "qbo_requests_last_minute",
+        "Requests of the last 60 s, by all processes",
+    );
     for account in service.accounts().await? {
         let labels = vec![("realm_id", account.account.realm_id.clone())];
         if let Some(left) = account.days_left {
             days.get_or_create(&labels).set(left as f64);
         }
-        dead.get_or_create(&labels).set(f64::from(u8::from(account.state == "needs_reauth")));
-        breakers.get_or_create(&labels).set(f64::from(u8::from(account.traffic.breaker.is_open())));
-        reads.get_or_create(&labels).set(account.traffic.monthly_reads as f64);
-        pace.get_or_create(&labels).set(account.traffic.requests_last_minute.into());
+        dead.get_or_create(&labels)
+            .set(f64::from(u8::from(account.state == "needs_reauth")));
+        breakers
+            .get_or_create(&labels)
+            .set(f64::from(u8::from(account.traffic.breaker.is_open())));
+        reads
+            .get_or_create(&labels)
+            .set(account.traffic.monthly_reads as f64);
+        pace.get_or_create(&labels)
+            .set(account.traffic.requests_last_minute.into());
     }
     Ok(())
 }

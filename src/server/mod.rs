@@ -22,13 +22,13 @@ use self::webhooks::VerifierToken;
 use crate::app::{App, Job, Service};
 use crate::domain::SyncReport;
 use crate::error::{Error, Result};
-use crate::http::Pace;
+use crate::quickbooks::Pace;
 
 /// Between looks into an empty queue.
 const IDLE: Duration = Duration::from_millis(500);
 /// Between tries of a database that is away.
-const AWAY: Duration = Duration::from_secs(5);
-const LAST_WORDS: Duration = Duration::from_secs(5);
+const DATABASE_RETRY_DELAY: Duration = Duration::from_secs(5);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// How to serve.
@@ -73,18 +73,37 @@ impl Server {
     /// Settings; no key where one is needed; an address that cannot be had.
     pub async fn start(app: App, options: ServerOptions) -> Result<Self> {
         if options.api_key.is_none() && !options.address.ip().is_loopback() {
-            let reason =
-                format!("not set; {} can be reached by others, who must not come in without it", options.address);
+            let reason = format!(
+                "not set; {} can be reached by others, who must not come in without it",
+                options.address
+            );
             return Err(Error::config("QBO_API_KEY", reason));
         }
         let counters = Arc::new(Counters::default());
-        let service = Service::start(App { progress: counters.clone(), ..app }, &options.entities).await?;
+        let service = Service::start(
+            App {
+                progress: counters.clone(),
+                ..app
+            },
+            &options.entities,
+        )
+        .await?;
         let taken = |e| Error::config("port", format!("cannot listen on {}: {e}", options.address));
         let listener = TcpListener::bind(options.address).await.map_err(taken)?;
         let key = options.api_key.as_deref().map(ApiKey::new);
         let verifier = options.verifier_token.as_deref().map(VerifierToken::new);
-        let state = State { service, key, verifier, counters, webhooks: Pace::per_minute(webhooks::MOST_A_MINUTE) };
-        Ok(Self { listener, state: Arc::new(state), options })
+        let state = State {
+            service,
+            key,
+            verifier,
+            counters,
+            webhooks: Pace::per_minute(webhooks::MAX_PER_MINUTE),
+        };
+        Ok(Self {
+            listener,
+            state: Arc::new(state),
+            options,
+        })
     }
 
     /// Where it listens.
@@ -92,18 +111,24 @@ impl Server {
     /// # Errors
     /// If that is no longer known.
     pub fn address(&self) -> Result<SocketAddr> {
-        self.listener.local_addr().map_err(|e| Error::Internal(e.to_string()))
+        self.listener
+            .local_addr()
+            .map_err(|e| Error::Internal(e.to_string()))
     }
 
-    /// Serves until `stop` ends; then answers what was asked, and ends what is worked on: what is committed stays, and another
-    /// process goes on with it.
+    /// Serves until `stop` ends; then answers what was asked, and ends what is worked on: what is
+    /// committed stays, and another process goes on with it.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) {
-        let Self { listener, state, options } = self;
+        let Self {
+            listener,
+            state,
+            options,
+        } = self;
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         if options.workers > 0 {
             tasks.spawn(work(state.clone(), options.workers, stopped.clone()));
-            tasks.spawn(forget_the_old(state.clone(), stopped.clone()));
+            tasks.spawn(delete_expired(state.clone(), stopped.clone()));
         }
         if state.verifier.is_some() && options.workers > 0 {
             tasks.spawn(answer_events(state.clone(), stopped.clone()));
@@ -118,7 +143,10 @@ impl Server {
         };
         connections::serve(listener, app, stop).await;
         // Within this time all of them hear that they are to end, and give back what they have.
-        let _ = tokio::time::timeout(LAST_WORDS, async { while tasks.join_next().await.is_some() {} }).await;
+        let _ = tokio::time::timeout(SHUTDOWN_GRACE, async {
+            while tasks.join_next().await.is_some() {}
+        })
+        .await;
         tasks.shutdown().await;
     }
 }
@@ -127,10 +155,10 @@ impl Server {
 async fn work(state: Arc<State>, workers: usize, mut stopped: watch::Receiver<bool>) {
     let mut running = JoinSet::new();
     while !*stopped.borrow() {
-        let mut pause = AWAY;
+        let mut pause = DATABASE_RETRY_DELAY;
         while running.len() < workers {
             match state.service.claim_job().await {
-                Ok(Some(job)) => _ = running.spawn(do_job(state.clone(), job, stopped.clone())),
+                Ok(Some(job)) => _ = running.spawn(run_job(state.clone(), job, stopped.clone())),
                 Ok(None) => {
                     pause = IDLE;
                     break;
@@ -150,17 +178,19 @@ async fn work(state: Arc<State>, workers: usize, mut stopped: watch::Receiver<bo
     while running.join_next().await.is_some() {}
 }
 
-async fn do_job(state: Arc<State>, job: Job, mut stopped: watch::Receiver<bool>) {
+async fn run_job(state: Arc<State>, job: Job, mut stopped: watch::Receiver<bool>) {
     let stop = async move {
         // An error: whoever could stop it is gone.
         let _ = stopped.wait_for(|is_stopped| *is_stopped).await;
     };
-    match state.service.do_job(&job, stop).await {
+    match state.service.run_job(&job, stop).await {
         Ok(report) => {
             info!(phase = "sync", event = "job_ended", job_id = job.job_id.as_str(); "job {} has ended", job.job_id);
             state.count(report.as_ref());
         }
-        Err(error) => warn!(phase = "sync", event = "job_not_recorded", job_id = job.job_id.as_str(); "{error}"),
+        Err(error) => {
+            warn!(phase = "sync", event = "job_not_recorded", job_id = job.job_id.as_str(); "{error}")
+        }
     }
 }
 
@@ -171,7 +201,7 @@ async fn answer_events(state: Arc<State>, mut stopped: watch::Receiver<bool>) {
             Ok(_) => IDLE,
             Err(error) => {
                 warn!(phase = "sync", event = "events_wait"; "{error}");
-                AWAY
+                DATABASE_RETRY_DELAY
             }
         };
         tokio::select! {
@@ -182,9 +212,9 @@ async fn answer_events(state: Arc<State>, mut stopped: watch::Receiver<bool>) {
 }
 
 /// Lets go what nobody will ask for any more.
-async fn forget_the_old(state: Arc<State>, mut stopped: watch::Receiver<bool>) {
+async fn delete_expired(state: Arc<State>, mut stopped: watch::Receiver<bool>) {
     loop {
-        if let Err(error) = state.service.forget_the_old().await {
+        if let Err(error) = state.service.delete_expired().await {
             warn!(phase = "sync", event = "old_rows_stay"; "{error}");
         }
         tokio::select! {
@@ -210,7 +240,7 @@ async fn keep_in_step(state: Arc<State>, interval: Duration, mut stopped: watch:
         }
         // No company yet, perhaps: one may be connected meanwhile.
         tokio::select! {
-            () = tokio::time::sleep(AWAY) => {}
+            () = tokio::time::sleep(DATABASE_RETRY_DELAY) => {}
             _ = stopped.changed() => return,
         }
     }

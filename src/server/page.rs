@@ -1,4 +1,5 @@
-//! The status page: made on the server, whole without JavaScript, renewed every few seconds with it.
+//! The status page: made on the server, whole without JavaScript, renewed every few seconds with
+//! it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,14 +12,14 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::State;
 use super::routes::refused;
-use crate::app::{AccountReport, Coverage, EntityState, Job, Service};
+use crate::app::{CompanyReport, Coverage, EntityState, Job, Service};
 use crate::domain::Window;
 use crate::error::Result;
-use crate::http::Limits;
+use crate::quickbooks::Limits;
 
 const STYLE: &str = include_str!("page.css");
-/// Takes the place of what is shown when there is something newer, and leaves what is open and where the keyboard is as they were;
-/// without it the page is as it was loaded.
+/// Takes the place of what is shown when there is something newer, and leaves what is open and
+/// where the keyboard is as they were; without it the page is as it was loaded.
 const SCRIPT: &str = "setInterval(async()=>{try{if(document.hidden)return;const a=await fetch(location.href);if(!a.ok)return;\
     const d=new DOMParser().parseFromString(await a.text(),'text/html');\
     for(const o of document.querySelectorAll('details')){const n=d.getElementById(o.id);if(n)n.open=o.open}\
@@ -33,9 +34,12 @@ const MONTHS: u32 = 24;
 pub(super) async fn show(Shared(state): Shared<Arc<State>>) -> Response {
     match page(&state.service).await {
         Ok(page) => {
-            let policy =
-                "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
-            ([(header::CONTENT_SECURITY_POLICY, policy)], Html(page.into_string())).into_response()
+            let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
+            (
+                [(header::CONTENT_SECURITY_POLICY, policy)],
+                Html(page.into_string()),
+            )
+                .into_response()
         }
         Err(error) => refused(&error),
     }
@@ -101,8 +105,11 @@ fn progress(job: &Job, coverage: &[Coverage]) -> Markup {
     let states: Vec<&EntityState> = coverage.iter().map(|of| &of.state).collect();
     let begun = |state: &&&EntityState| state.last_attempt_at >= job.started_at;
     let total = states.iter().filter(begun).count();
-    let ended =
-        states.iter().filter(begun).filter(|state| !matches!(state.status.as_str(), "pending" | "in_progress")).count();
+    let ended = states
+        .iter()
+        .filter(begun)
+        .filter(|state| !matches!(state.status.as_str(), "pending" | "in_progress"))
+        .count();
     html! {
         @if total == 0 { "beginning" } @else {
             (ended) " of " (total) " entities " progress max=(total) value=(ended) aria-label="Progress" { }
@@ -110,7 +117,7 @@ fn progress(job: &Job, coverage: &[Coverage]) -> Markup {
     }
 }
 
-fn companies(accounts: &[AccountReport], coverage: &[Coverage], now: DateTime<Utc>) -> Markup {
+fn companies(accounts: &[CompanyReport], coverage: &[Coverage], now: DateTime<Utc>) -> Markup {
     html! {
         @if accounts.is_empty() {
             p { "No company is connected yet: " code { "qbo-rs auth login" } ", or the call " code { "/api/qbo/authorize/" } "." }
@@ -137,7 +144,7 @@ fn companies(accounts: &[AccountReport], coverage: &[Coverage], now: DateTime<Ut
 }
 
 /// What is asked of QuickBooks, beside what may be.
-fn traffic(accounts: &[AccountReport], limits: Limits, quota: u64) -> Markup {
+fn traffic(accounts: &[CompanyReport], limits: Limits, quota: u64) -> Markup {
     html! {
         @if !accounts.is_empty() {
             table {
@@ -177,15 +184,24 @@ fn share(used: u64, most: u64, label: &str) -> Markup {
 }
 
 /// What is wrong, each with what helps.
-fn troubles(accounts: &[AccountReport], coverage: &[Coverage]) -> Markup {
-    let dead: Vec<&AccountReport> = accounts.iter().filter(|account| account.state == "needs_reauth").collect();
+fn troubles(accounts: &[CompanyReport], coverage: &[Coverage]) -> Markup {
+    let dead: Vec<&CompanyReport> = accounts
+        .iter()
+        .filter(|account| account.state == "needs_reauth")
+        .collect();
     // What one cause has done to many entities is told once.
     let mut failed: BTreeMap<(&str, &str), Vec<&EntityState>> = BTreeMap::new();
-    let is_dead = |realm_id: &str| dead.iter().any(|account| account.account.realm_id == realm_id);
+    let is_dead = |realm_id: &str| {
+        dead.iter()
+            .any(|account| account.account.realm_id == realm_id)
+    };
     let states = coverage.iter().map(|of| &of.state);
     for state in states.filter(|state| state.status == "failed" && !is_dead(&state.realm_id)) {
         let message = state.message.as_deref().unwrap_or("failed");
-        failed.entry((&state.realm_id, message)).or_default().push(state);
+        failed
+            .entry((&state.realm_id, message))
+            .or_default()
+            .push(state);
     }
     html! {
         @if !failed.is_empty() || !dead.is_empty() {
@@ -211,8 +227,14 @@ fn troubles(accounts: &[AccountReport], coverage: &[Coverage]) -> Markup {
 /// Entities as one would name them.
 fn names(states: &[&EntityState]) -> String {
     match states {
-        [first, .., _] if states.len() > 4 => format!("{} and {} more", first.entity, states.len() - 1),
-        _ => states.iter().map(|state| state.entity.as_str()).collect::<Vec<_>>().join(", "),
+        [first, .., _] if states.len() > 4 => {
+            format!("{} and {} more", first.entity, states.len() - 1)
+        }
+        _ => states
+            .iter()
+            .map(|state| state.entity.as_str())
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }
 
@@ -261,22 +283,43 @@ fn calendar(realm_id: &str, coverage: &[&Coverage], now: DateTime<Utc>) -> Marku
 fn months(now: DateTime<Utc>) -> Vec<Window> {
     let number = now.year() * 12 + now.month0() as i32;
     let first = |number: i32| {
-        let date = NaiveDate::from_ymd_opt(number.div_euclid(12), number.rem_euclid(12) as u32 + 1, 1);
-        date.unwrap_or_default().and_time(chrono::NaiveTime::MIN).and_utc()
+        let date =
+            NaiveDate::from_ymd_opt(number.div_euclid(12), number.rem_euclid(12) as u32 + 1, 1);
+        date.unwrap_or_default()
+            .and_time(chrono::NaiveTime::MIN)
+            .and_utc()
     };
     (number - MONTHS as i32 + 1..=number)
-        .map(|number| Window { start: first(number), end: first(number + 1) })
+        .map(|number| Window {
+            start: first(number),
+            end: first(number + 1),
+        })
         .collect()
 }
 
 /// How much of a month, as far as it has passed, is committed.
 fn extent(month: Window, committed: &[Window], now: DateTime<Utc>) -> (&'static str, &'static str) {
     // Reads stay a little behind the present.
-    let end = month.end.min(now - Duration::hours(1)).max(month.start + Duration::seconds(1));
-    let left = Window { start: month.start, end }.minus(committed);
+    let end = month
+        .end
+        .min(now - Duration::hours(1))
+        .max(month.start + Duration::seconds(1));
+    let left = Window {
+        start: month.start,
+        end,
+    }
+    .minus(committed);
     match &left[..] {
         [] => ("whole", "complete"),
-        [one] if *one == (Window { start: month.start, end }) => ("none", "nothing"),
+        [one]
+            if *one
+                == (Window {
+                    start: month.start,
+                    end,
+                }) =>
+        {
+            ("none", "nothing")
+        }
         _ => ("partial", "partly"),
     }
 }
@@ -308,10 +351,19 @@ mod tests {
             (24, at("2024-04-01T00:00:00Z"), at("2026-04-01T00:00:00Z"))
         );
         let committed = [
-            Window { start: at("2026-01-01T00:00:00Z"), end: at("2026-01-20T00:00:00Z") },
-            Window { start: at("2026-02-01T00:00:00Z"), end: at("2026-03-10T11:30:00Z") },
+            Window {
+                start: at("2026-01-01T00:00:00Z"),
+                end: at("2026-01-20T00:00:00Z"),
+            },
+            Window {
+                start: at("2026-02-01T00:00:00Z"),
+                end: at("2026-03-10T11:30:00Z"),
+            },
         ];
-        let words: Vec<&str> = all[20..].iter().map(|month| extent(*month, &committed, now).0).collect();
+        let words: Vec<&str> = all[20..]
+            .iter()
+            .map(|month| extent(*month, &committed, now).0)
+            .collect();
         assert_eq!(words, ["none", "partial", "whole", "whole"]);
     }
 }

@@ -21,8 +21,8 @@ use crate::error::Error;
 
 const OPENAPI: &str = include_str!("openapi.json");
 /// No request has more to say.
-const LARGEST_BODY: usize = 64 * 1024;
-const LONGEST_KEY: usize = 200;
+const MAX_BODY: usize = 64 * 1024;
+const MAX_KEY: usize = 200;
 
 type App = Shared<Arc<State>>;
 
@@ -38,32 +38,45 @@ pub(super) fn router(state: Arc<State>) -> Router {
         ("/api/qbo/webhooks/replay/", post(replay)),
         ("/api/qbo/{entity}/", get(records)),
     ];
-    let api = calls.into_iter().fold(Router::new(), |router, (path, call)| {
-        let bare = path.trim_end_matches('/');
-        // With and without the slash at the end.
-        router.route(bare, call.clone()).route(&format!("{bare}/"), call)
-    });
+    let api = calls
+        .into_iter()
+        .fold(Router::new(), |router, (path, call)| {
+            let bare = path.trim_end_matches('/');
+            // With and without the slash at the end.
+            router
+                .route(bare, call.clone())
+                .route(&format!("{bare}/"), call)
+        });
     let api = api
         .route("/metrics", get(show_metrics))
         .route("/", get(page::show))
         .route_layer(from_fn_with_state(state.clone(), guard::authenticate))
         .route_layer(from_fn_with_state(state.clone(), guard::same_site));
     Router::new()
-        .route("/healthz", get(|| async { answer(StatusCode::OK, &json!({"status": "ok"})) }))
+        .route(
+            "/healthz",
+            get(|| async { answer(StatusCode::OK, &json!({"status": "ok"})) }),
+        )
         .route("/readyz", get(ready))
-        .route("/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], OPENAPI) }))
+        .route(
+            "/openapi.json",
+            get(|| async { ([(header::CONTENT_TYPE, "application/json")], OPENAPI) }),
+        )
         .route(
             "/webhooks/qbo",
             post(webhooks::receive)
-                .layer(DefaultBodyLimit::max(webhooks::LARGEST_DELIVERY))
+                .layer(DefaultBodyLimit::max(webhooks::MAX_DELIVERY))
                 .route_layer(from_fn_with_state(state.clone(), webhooks::limit)),
         )
         .merge(api)
         .fallback(|| async {
-            failure(StatusCode::NOT_FOUND, "there is nothing here; /openapi.json lists what there is")
+            failure(
+                StatusCode::NOT_FOUND,
+                "there is nothing here; /openapi.json lists what there is",
+            )
         })
         .layer(map_response(as_json))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(state.clone(), guard::limit))
         .with_state(state)
 }
@@ -71,7 +84,10 @@ pub(super) fn router(state: Arc<State>) -> Router {
 /// Refusals of the framework, which are plain text, in the form of ours.
 async fn as_json(response: Response) -> Response {
     let is_json = response.headers().contains_key(header::CONTENT_TYPE)
-        && response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind != "text/plain; charset=utf-8");
+        && response
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind != "text/plain; charset=utf-8");
     let status = response.status();
     if is_json || !(status.is_client_error() || status.is_server_error()) {
         return response;
@@ -108,7 +124,8 @@ pub(super) fn refused(error: &Error) -> Response {
 
 fn parsed<T: DeserializeOwned>(body: &Bytes) -> Result<T, String> {
     // Taken at its word, an empty array would be an object without members.
-    let object: serde_json::Map<String, Value> = serde_json::from_slice(body).map_err(|e| format!("the body: {e}"))?;
+    let object: serde_json::Map<String, Value> =
+        serde_json::from_slice(body).map_err(|e| format!("the body: {e}"))?;
     serde_json::from_value(Value::Object(object)).map_err(|e| format!("the body: {e}"))
 }
 
@@ -140,12 +157,19 @@ async fn authorise(Shared(state): App, body: Bytes) -> Response {
         Err(reason) => return failure(StatusCode::BAD_REQUEST, &reason),
     };
     if asked.code.is_empty() || asked.redirect_uri.is_empty() || !is_realm_id(&asked.realm_id) {
-        return failure(StatusCode::BAD_REQUEST, "code, realm_id, which is digits, and redirect_uri are needed");
+        return failure(
+            StatusCode::BAD_REQUEST,
+            "code, realm_id, which is digits, and redirect_uri are needed",
+        );
     }
-    match state.service.authorise(&asked.realm_id, &asked.code, &asked.redirect_uri).await {
+    match state
+        .service
+        .authorise(&asked.realm_id, &asked.code, &asked.redirect_uri)
+        .await
+    {
         Ok(connection) => answer(
             StatusCode::OK,
-            &json!({"realm_id": asked.realm_id, "refresh_token_expires_at": connection.refresh_expires_at}),
+            &json!({"realm_id": asked.realm_id, "refresh_token_expires_at": connection.refresh_token_expires_at}),
         ),
         Err(error) => refused(&error),
     }
@@ -169,23 +193,38 @@ async fn sync(Shared(state): App, headers: HeaderMap, body: Bytes) -> Response {
     let key = match headers.get("idempotency-key").map(|key| key.to_str()) {
         None => None,
         Some(Ok(key)) if is_key(key) => Some(key),
-        Some(_) => return failure(StatusCode::BAD_REQUEST, "Idempotency-Key: 1 to 200 visible characters, no blanks"),
+        Some(_) => {
+            return failure(
+                StatusCode::BAD_REQUEST,
+                "Idempotency-Key: 1 to 200 visible characters, no blanks",
+            );
+        }
     };
     if !asked.accounts.iter().all(|account| is_realm_id(account)) {
-        return failure(StatusCode::BAD_REQUEST, "accounts: realm ids, which are digits");
+        return failure(
+            StatusCode::BAD_REQUEST,
+            "accounts: realm ids, which are digits",
+        );
     }
     match state.service.enqueue_sync(&asked, key).await {
-        Ok(None) => failure(StatusCode::CONFLICT, "Idempotency-Key: it was used before, for something else"),
+        Ok(None) => failure(
+            StatusCode::CONFLICT,
+            "Idempotency-Key: it was used before, for something else",
+        ),
         Ok(Some(job)) => {
             let place = format!("/api/qbo/jobs/{}", job.job_id);
-            ([(header::LOCATION, place)], answer(StatusCode::ACCEPTED, &job)).into_response()
+            (
+                [(header::LOCATION, place)],
+                answer(StatusCode::ACCEPTED, &job),
+            )
+                .into_response()
         }
         Err(error) => refused(&error),
     }
 }
 
 fn is_key(text: &str) -> bool {
-    (1..=LONGEST_KEY).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    (1..=MAX_KEY).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn is_realm_id(text: &str) -> bool {
@@ -240,9 +279,16 @@ async fn replay(Shared(state): App, body: Bytes) -> Response {
         Err(reason) => return failure(StatusCode::BAD_REQUEST, &reason),
     };
     if !asked.accounts.iter().all(|account| is_realm_id(account)) {
-        return failure(StatusCode::BAD_REQUEST, "accounts: realm ids, which are digits");
+        return failure(
+            StatusCode::BAD_REQUEST,
+            "accounts: realm ids, which are digits",
+        );
     }
-    match state.service.replay_events(asked.since, &asked.accounts).await {
+    match state
+        .service
+        .replay_events(asked.since, &asked.accounts)
+        .await
+    {
         Ok(events) => answer(StatusCode::ACCEPTED, &json!({"events": events})),
         Err(error) => refused(&error),
     }
@@ -258,31 +304,50 @@ struct Listing {
     deleted: bool,
 }
 
-const MOST_RECORDS: u16 = 1000;
+const MAX_RECORDS: u16 = 1000;
 
 type Asked<T> = Result<Query<T>, QueryRejection>;
 
-async fn records(Shared(state): App, Path(entity): Path<String>, listing: Asked<Listing>) -> Response {
-    let Listing { realm_id, after, limit, deleted } = match listing {
+async fn records(
+    Shared(state): App,
+    Path(entity): Path<String>,
+    listing: Asked<Listing>,
+) -> Response {
+    let Listing {
+        realm_id,
+        after,
+        limit,
+        deleted,
+    } = match listing {
         Ok(Query(listing)) => listing,
         Err(rejection) => return failure(StatusCode::BAD_REQUEST, &rejection.body_text()),
     };
     let limit = limit.unwrap_or(100);
-    if !(1..=MOST_RECORDS).contains(&limit) {
+    if !(1..=MAX_RECORDS).contains(&limit) {
         return failure(StatusCode::BAD_REQUEST, "limit: 1 to 1000");
     }
     let Some(realm_id) = realm_id.filter(|realm_id| is_realm_id(realm_id)) else {
-        return failure(StatusCode::BAD_REQUEST, "realm_id, which is digits, is needed");
+        return failure(
+            StatusCode::BAD_REQUEST,
+            "realm_id, which is digits, is needed",
+        );
     };
     if after.contains('\0') {
         return failure(StatusCode::BAD_REQUEST, "after holds a NUL");
     }
-    let request = RecordRequest { entity, realm_id, after, limit, with_deleted: deleted };
+    let request = RecordRequest {
+        entity,
+        realm_id,
+        after,
+        limit,
+        with_deleted: deleted,
+    };
     match state.service.records(&request).await {
         Ok(page) => answer(StatusCode::OK, &page),
-        Err(Error::Config { setting, .. }) if setting == "entity" => {
-            failure(StatusCode::NOT_FOUND, "there is no such entity; `qbo-rs entities` lists them")
-        }
+        Err(Error::Config { setting, .. }) if setting == "entity" => failure(
+            StatusCode::NOT_FOUND,
+            "there is no such entity; `qbo-rs entities` lists them",
+        ),
         Err(error @ Error::Config { .. }) => failure(StatusCode::NOT_FOUND, &error.to_string()),
         Err(error) => refused(&error),
     }

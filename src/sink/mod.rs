@@ -1,6 +1,4 @@
 //! Where records go. Sinks do not know sources.
 
-mod distinct;
-pub mod landing;
 #[cfg(feature = "postgres")]
 pub mod postgres;

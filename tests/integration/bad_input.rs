@@ -7,12 +7,16 @@ use qbo_rs::config::Settings;
 use qbo_rs::domain::EntityRegistry;
 use qbo_rs::error::Error;
 use qbo_rs::port::NoProgress;
-use qbo_rs::sandbox::Sandbox;
+use qbo_sandbox::Sandbox;
 
 use crate::support::{Database, app, assert_complete, small_sandbox, whole_range};
 
 fn app_with(settings: Settings) -> App {
-    App { settings, registry: EntityRegistry::default(), progress: Arc::new(NoProgress) }
+    App {
+        settings,
+        registry: EntityRegistry::default(),
+        progress: Arc::new(NoProgress),
+    }
 }
 
 fn assert_nothing_was_sent(sandbox: &Sandbox) {
@@ -23,31 +27,52 @@ fn assert_nothing_was_sent(sandbox: &Sandbox) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_entity_is_refused_before_anything_is_sent() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
-    let error =
-        app(&sandbox, &database).backfill(&whole_range(&["customers", "invoces"], "year", 9)).await.unwrap_err();
-    assert!(matches!(&error, Error::Config { setting, .. } if setting == "entity"), "{error}");
+    let error = app(&sandbox, &database)
+        .backfill(&whole_range(&["customers", "invoces"], "year", 9))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Config { setting, .. } if setting == "entity"),
+        "{error}"
+    );
     assert_nothing_was_sent(&sandbox);
     database.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_settings_are_named_before_anything_is_sent() {
-    let error = app_with(Settings::default()).backfill(&whole_range(&["items"], "year", 9)).await.unwrap_err();
-    assert_eq!(error.to_string(), "QBO_CLIENT_ID, QBO_CLIENT_SECRET, QBO_REFRESH_TOKEN, QBO_REALM_ID: not set");
+    let error = app_with(Settings::default())
+        .backfill(&whole_range(&["items"], "year", 9))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "QBO_CLIENT_ID, QBO_CLIENT_SECRET, QBO_REFRESH_TOKEN, QBO_REALM_ID: not set"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreachable_database_is_named_before_anything_is_sent() {
     let sandbox = small_sandbox();
     let mut settings = crate::support::settings(&sandbox);
-    for (name, value) in
-        [("PG_HOST", "127.0.0.1"), ("PG_PORT", "1"), ("PG_DB", "d"), ("PG_USER", "u"), ("PG_PASSWORD", "hush")]
-    {
+    for (name, value) in [
+        ("PG_HOST", "127.0.0.1"),
+        ("PG_PORT", "1"),
+        ("PG_DB", "d"),
+        ("PG_USER", "u"),
+        ("PG_PASSWORD", "hush"),
+    ] {
         settings.set(name, value).unwrap();
     }
-    let error = app_with(settings).backfill(&whole_range(&["items"], "year", 9)).await.unwrap_err().to_string();
+    let error = app_with(settings)
+        .backfill(&whole_range(&["items"], "year", 9))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(
-        error.starts_with("PG_HOST: cannot connect to Postgres at 127.0.0.1:1 as user 'u', database 'd'"),
+        error.starts_with(
+            "PG_HOST: cannot connect to Postgres at 127.0.0.1:1 as user 'u', database 'd'"
+        ),
         "{error}"
     );
     assert!(!error.contains("hush"), "{error}");
@@ -57,7 +82,13 @@ async fn an_unreachable_database_is_named_before_anything_is_sent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_and_a_missing_database_are_told_apart() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
-    let wrong_password = database.url.replacen(":", "\u{0}", 1).split('@').next_back().map(str::to_owned).unwrap();
+    let wrong_password = database
+        .url
+        .replacen(":", "\u{0}", 1)
+        .split('@')
+        .next_back()
+        .map(str::to_owned)
+        .unwrap();
     let (address, name) = wrong_password.split_once('/').unwrap();
     let (host, port) = address.split_once(':').unwrap();
     let mut settings = crate::support::settings(&sandbox);
@@ -71,8 +102,15 @@ async fn a_wrong_password_and_a_missing_database_are_told_apart() {
     ] {
         settings.set(setting, value).unwrap();
     }
-    let error = app_with(settings).backfill(&whole_range(&["items"], "year", 9)).await.unwrap_err().to_string();
-    assert!(error.starts_with("PG_PASSWORD: ") && error.contains("password authentication failed"), "{error}");
+    let error = app_with(settings)
+        .backfill(&whole_range(&["items"], "year", 9))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("PG_PASSWORD: ") && error.contains("password authentication failed"),
+        "{error}"
+    );
     assert_nothing_was_sent(&sandbox);
     database.drop().await;
 }
@@ -88,7 +126,11 @@ async fn a_table_of_another_shape_is_refused_with_the_differences() {
         )
         .await
         .unwrap();
-    let error = app(&sandbox, &database).backfill(&whole_range(&["items"], "year", 9)).await.unwrap_err().to_string();
+    let error = app(&sandbox, &database)
+        .backfill(&whole_range(&["items"], "year", 9))
+        .await
+        .unwrap_err()
+        .to_string();
     for words in [
         "raw.qb_items",
         "column id is character varying, not text",
@@ -115,9 +157,18 @@ async fn a_table_made_by_hand_in_the_right_shape_is_taken_as_it_is() {
         )
         .await
         .unwrap();
-    let report = app(&sandbox, &database).backfill(&whole_range(&["items"], "year", 9)).await.unwrap();
+    let report = app(&sandbox, &database)
+        .backfill(&whole_range(&["items"], "year", 9))
+        .await
+        .unwrap();
     crate::support::assert_complete(&report);
-    assert_eq!((report.runs[0].totals.inserted, report.runs[0].totals.updated), (39, 1));
+    assert_eq!(
+        (
+            report.runs[0].totals.inserted,
+            report.runs[0].totals.updated
+        ),
+        (39, 1)
+    );
     database.drop().await;
 }
 
@@ -125,15 +176,26 @@ async fn a_table_made_by_hand_in_the_right_shape_is_taken_as_it_is() {
 async fn refused_credentials_end_the_run_before_any_data_request() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     for (setting, words) in [
-        ("QBO_CLIENT_SECRET", "invalid_client; check QBO_CLIENT_ID and QBO_CLIENT_SECRET"),
+        (
+            "QBO_CLIENT_SECRET",
+            "invalid_client; check QBO_CLIENT_ID and QBO_CLIENT_SECRET",
+        ),
         ("QBO_REFRESH_TOKEN", "connect the company again"),
     ] {
         let mut app = app(&sandbox, &database);
-        app.settings.set(setting, "no-such-secret-0123456789").unwrap();
-        let error = app.backfill(&whole_range(&["items"], "year", 9)).await.unwrap_err();
+        app.settings
+            .set(setting, "no-such-secret-0123456789")
+            .unwrap();
+        let error = app
+            .backfill(&whole_range(&["items"], "year", 9))
+            .await
+            .unwrap_err();
         assert!(matches!(error, Error::Unauthenticated { .. }), "{error}");
         let text = error.to_string();
-        assert!(text.contains(words) && !text.contains("no-such-secret"), "{text}");
+        assert!(
+            text.contains(words) && !text.contains("no-such-secret"),
+            "{text}"
+        );
     }
     assert_eq!(sandbox.stats().data_requests, 0);
     database.drop().await;
@@ -144,11 +206,26 @@ async fn a_company_that_the_token_is_not_for_is_explained_and_not_asked_again_an
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let mut app = app(&sandbox, &database);
     app.settings.set("QBO_REALM_ID", "123").unwrap();
-    let report = app.backfill(&whole_range(&["items"], "week", 9)).await.unwrap();
-    let errors: Vec<_> = report.runs[0].windows.iter().map(|w| w.error.clone().unwrap()).collect();
+    let report = app
+        .backfill(&whole_range(&["items"], "week", 9))
+        .await
+        .unwrap();
+    let errors: Vec<_> = report.runs[0]
+        .windows
+        .iter()
+        .map(|w| w.error.clone().unwrap())
+        .collect();
     assert_eq!(errors.len(), 105);
-    assert!(errors[0].contains("sandbox keys against the production host"), "{}", errors[0]);
-    assert!(errors[104].starts_with("not attempted: access denied"), "{}", errors[104]);
+    assert!(
+        errors[0].contains("sandbox keys against the production host"),
+        "{}",
+        errors[0]
+    );
+    assert!(
+        errors[104].starts_with("not attempted: access denied"),
+        "{}",
+        errors[104]
+    );
     assert!(sandbox.stats().data_requests <= 4, "{:?}", sandbox.stats());
     database.drop().await;
 }
@@ -162,10 +239,22 @@ async fn a_dry_run_sends_nothing_and_makes_nothing() {
     for resume in [false, true] {
         request.resume = resume;
         let report = app.backfill(&request).await.unwrap();
-        assert_eq!(report.runs.iter().map(|run| run.totals.windows).collect::<Vec<_>>(), [24, 24]);
+        assert_eq!(
+            report
+                .runs
+                .iter()
+                .map(|run| run.totals.windows)
+                .collect::<Vec<_>>(),
+            [24, 24]
+        );
     }
     assert_nothing_was_sent(&sandbox);
-    assert_eq!(database.number("SELECT count(*) FROM pg_namespace WHERE nspname IN ('raw', 'qbo')").await, 0);
+    assert_eq!(
+        database
+            .number("SELECT count(*) FROM pg_namespace WHERE nspname IN ('raw', 'qbo')")
+            .await,
+        0
+    );
     database.drop().await;
 }
 
@@ -177,7 +266,12 @@ async fn a_mistyped_company_does_not_keep_the_schema_and_one_with_records_does()
     wrong.settings.set("QBO_REALM_ID", "12").unwrap();
     let items = whole_range(&["items"], "month", 1000);
     assert!(!wrong.backfill(&items).await.unwrap().is_complete());
-    assert_eq!(database.number("SELECT count(*) FROM qbo.schema_realms WHERE realm_id = '12'").await, 1);
+    assert_eq!(
+        database
+            .number("SELECT count(*) FROM qbo.schema_realms WHERE realm_id = '12'")
+            .await,
+        1
+    );
     assert_complete(&right.backfill(&items).await.unwrap());
     assert_eq!(database.rows("raw.qb_items").await.len(), 40);
     let refused = wrong.backfill(&items).await.unwrap_err().to_string();
@@ -189,7 +283,12 @@ async fn a_mistyped_company_does_not_keep_the_schema_and_one_with_records_does()
 async fn nothing_is_committed_into_a_schema_that_was_given_to_another_company_meanwhile() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);
-    sandbox.control("fault", r#"{"fault": "slow", "on": "query", "ms": 1500, "times": 1}"#).unwrap();
+    sandbox
+        .control(
+            "fault",
+            r#"{"fault": "slow", "on": "query", "ms": 1500, "times": 1}"#,
+        )
+        .unwrap();
     let items = whole_range(&["items"], "year", 1000);
     let elsewhere = async {
         let bound = "SELECT count(*) FROM pg_tables WHERE schemaname = 'qbo' AND tablename = 'schema_realms'";
@@ -199,12 +298,26 @@ async fn nothing_is_committed_into_a_schema_that_was_given_to_another_company_me
         while database.number("SELECT count(*) FROM qbo.windows").await == 0 {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        database.client.batch_execute("UPDATE qbo.schema_realms SET realm_id = '12'").await.unwrap();
+        database
+            .client
+            .batch_execute("UPDATE qbo.schema_realms SET realm_id = '12'")
+            .await
+            .unwrap();
     };
     let (report, ()) = tokio::join!(app.backfill(&items), elsewhere);
     let windows = report.unwrap().runs.remove(0).windows;
-    assert!(windows.iter().all(|window| window.error.as_ref().is_some_and(|error| error.contains("another company"))));
+    assert!(windows.iter().all(|window| {
+        window
+            .error
+            .as_ref()
+            .is_some_and(|error| error.contains("another company"))
+    }));
     assert_eq!(database.rows("raw.qb_items").await, []);
-    assert_eq!(database.number("SELECT count(*) FROM qbo.windows WHERE committed_at_utc IS NOT NULL").await, 0);
+    assert_eq!(
+        database
+            .number("SELECT count(*) FROM qbo.windows WHERE committed_at_utc IS NOT NULL")
+            .await,
+        0
+    );
     database.drop().await;
 }

@@ -1,29 +1,48 @@
-//! Many companies at once: schemas of their own, failures that touch no other, a schedule that processes share.
+//! Many companies at once: schemas of their own, failures that touch no other, a schedule that
+//! processes share.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use qbo_rs::app::App;
-use qbo_rs::domain::{AccountStatus, SyncReport};
+use qbo_rs::domain::{CompanyStatus, SyncReport};
 use qbo_rs::port::Secret;
-use qbo_rs::sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use qbo_rs::server::{Server, ServerOptions};
 use qbo_rs::sink::postgres::PostgresSink;
+use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use crate::support::{Database, change, everything, let_time_pass, living, seconds_ago, syncing_app};
+use crate::support::{
+    Database, change, everything, let_time_pass, living, seconds_ago, syncing_app,
+};
 
 /// Companies with small books, all of them connected.
 async fn companies(count: u32, database: &Database) -> (Sandbox, App, Vec<String>) {
-    let size = CompanySize { customers: 20, items: 10, invoices: 60, others: Some(4) };
-    let options =
-        SandboxOptions { size, companies: count, throttle: ThrottleOptions::NONE, ..SandboxOptions::default() };
+    let size = CompanySize {
+        customers: 20,
+        items: 10,
+        invoices: 60,
+        others: Some(4),
+    };
+    let options = SandboxOptions {
+        size,
+        companies: count,
+        throttle: ThrottleOptions::NONE,
+        ..SandboxOptions::default()
+    };
     let sandbox = Sandbox::start(options).unwrap();
     let mut app = syncing_app(&sandbox, database);
-    let tokens: BTreeMap<String, String> =
-        sandbox.realm_ids().map(|realm_id| (realm_id.to_owned(), sandbox.refresh_token(realm_id).unwrap())).collect();
+    let tokens: BTreeMap<String, String> = sandbox
+        .realm_ids()
+        .map(|realm_id| {
+            (
+                realm_id.to_owned(),
+                sandbox.refresh_token(realm_id).unwrap(),
+            )
+        })
+        .collect();
     for (realm_id, token) in &tokens {
         app.settings.set("QBO_REALM_ID", realm_id).unwrap();
         app.import_token(&Secret::new(token.clone())).await.unwrap();
@@ -34,9 +53,13 @@ async fn companies(count: u32, database: &Database) -> (Sandbox, App, Vec<String
 }
 
 fn truth_of(sandbox: &Sandbox, realm_id: &str, entity: &str) -> Vec<(String, Value)> {
-    let truth = sandbox.truth(Some(realm_id), entity, i64::MIN, i64::MAX).unwrap();
-    let mut rows: Vec<_> =
-        truth.into_iter().map(|(id, payload)| (id, serde_json::from_str(&payload).unwrap())).collect();
+    let truth = sandbox
+        .truth(Some(realm_id), entity, i64::MIN, i64::MAX)
+        .unwrap();
+    let mut rows: Vec<_> = truth
+        .into_iter()
+        .map(|(id, payload)| (id, serde_json::from_str(&payload).unwrap()))
+        .collect();
     rows.sort_by(|a, b| a.0.cmp(&b.0));
     rows
 }
@@ -48,13 +71,25 @@ async fn each_company_has_a_schema_and_a_dead_or_broken_one_touches_no_other() {
     app.settings.set("QBO_RETRY_FOR_S", "1").unwrap();
     change(&sandbox, "disconnect", json!({"realm": realms[1]}));
     change(&sandbox, "expire-tokens", json!({}));
-    change(&sandbox, "fault", json!({"fault": "error", "path": realms[2], "times": 0}));
+    change(
+        &sandbox,
+        "fault",
+        json!({"fault": "error", "path": realms[2], "times": 0}),
+    );
     let request = everything(&["customers", "invoices"]);
     let report = app.sync(&request).await.unwrap();
-    let statuses: Vec<AccountStatus> = report.accounts.iter().map(|account| account.status).collect();
-    use AccountStatus::{Failed, NeedsReauth, Ok};
+    let statuses: Vec<CompanyStatus> = report
+        .accounts
+        .iter()
+        .map(|account| account.status)
+        .collect();
+    use CompanyStatus::{Failed, NeedsReauth, Ok};
     assert_eq!(statuses, [Ok, NeedsReauth, Failed, Ok], "{report:?}");
-    let schemas: Vec<&str> = report.accounts.iter().map(|account| account.schema.as_str()).collect();
+    let schemas: Vec<&str> = report
+        .accounts
+        .iter()
+        .map(|account| account.schema.as_str())
+        .collect();
     let own = |number: usize| format!("raw_{}", realms[number]);
     assert_eq!(schemas, ["raw", &own(1), &own(2), &own(3)]);
     for (number, schema) in [(0, "raw".to_owned()), (3, own(3))] {
@@ -67,15 +102,24 @@ async fn each_company_has_a_schema_and_a_dead_or_broken_one_touches_no_other() {
         realms[2]
     );
     assert_eq!(database.number(&failures).await, 2);
-    // Mended, it catches up as soon as its circuit closes; the dead one waits for a person, and is not even asked about.
+    // Mended, it catches up as soon as its circuit closes; the dead one waits for a person, and is
+    // not even asked about.
     change(&sandbox, "clear-faults", json!({}));
     app.settings.set("QBO_RETRY_FOR_S", "60").unwrap();
     let refused = || change(&sandbox, "stats", json!({}))["requests"]["token"]["400"].as_u64();
     let before = refused();
     let report = app.sync(&request).await.unwrap();
-    let statuses: Vec<AccountStatus> = report.accounts.iter().map(|account| account.status).collect();
+    let statuses: Vec<CompanyStatus> = report
+        .accounts
+        .iter()
+        .map(|account| account.status)
+        .collect();
     assert_eq!(statuses, [Ok, NeedsReauth, Ok, Ok]);
-    assert!(before >= Some(1) && refused() == before, "{before:?} {:?}", refused());
+    assert!(
+        before >= Some(1) && refused() == before,
+        "{before:?} {:?}",
+        refused()
+    );
     let error = report.accounts[1].error.as_deref().unwrap();
     assert!(error.contains("connect the company again"), "{error}");
     database.drop().await;
@@ -119,7 +163,10 @@ impl Running {
 
     async fn stop(self) {
         self.stop.send(()).unwrap();
-        tokio::time::timeout(Duration::from_secs(30), self.ended).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(30), self.ended)
+            .await
+            .unwrap()
+            .unwrap();
     }
 }
 
@@ -140,11 +187,16 @@ impl Books<'_> {
         for _ in 0..self.random.random_range(0..8) {
             let (name, entity) = SYNCED[self.random.random_range(0..SYNCED.len())];
             let ids = truth_of(self.sandbox, realm_id, entity);
-            let Some((id, _)) = ids.get(self.random.random_range(0..ids.len().max(1))) else { continue };
+            let Some((id, _)) = ids.get(self.random.random_range(0..ids.len().max(1))) else {
+                continue;
+            };
             let common = json!({"entity": entity, "id": id, "realm": realm_id});
             let is_list = matches!(entity, "Customer" | "Item" | "Vendor");
             let (command, arguments) = match self.random.random_range(0..5) {
-                0 => ("insert", json!({"entity": entity, "count": 2, "realm": realm_id})),
+                0 => (
+                    "insert",
+                    json!({"entity": entity, "count": 2, "realm": realm_id}),
+                ),
                 1 if is_list => ("deactivate", common),
                 1 => {
                     self.delete(realm_id, name, id, None, held);
@@ -159,18 +211,32 @@ impl Books<'_> {
         }
     }
 
-    fn delete(&mut self, realm_id: &str, name: &'static str, id: &str, at: Option<&str>, held: &Held) {
+    fn delete(
+        &mut self,
+        realm_id: &str,
+        name: &'static str,
+        id: &str,
+        at: Option<&str>,
+        held: &Held,
+    ) {
         let entity = SYNCED.iter().find(|(known, _)| *known == name).unwrap().1;
         let mut arguments = json!({"entity": entity, "id": id, "realm": realm_id});
         if let Some(at) = at {
             arguments["at"] = json!(at);
         }
-        if self.sandbox.control("delete", &arguments.to_string()).is_err() {
+        if self
+            .sandbox
+            .control("delete", &arguments.to_string())
+            .is_err()
+        {
             return;
         }
         let key = (realm_id.to_owned(), name);
         if held.get(&key).is_some_and(|ids| ids.contains(id)) {
-            self.missed.entry(key.clone()).or_default().insert(id.to_owned());
+            self.missed
+                .entry(key.clone())
+                .or_default()
+                .insert(id.to_owned());
         }
         self.deleted.entry(key).or_default().insert(id.to_owned());
     }
@@ -183,13 +249,22 @@ impl Books<'_> {
             };
             for (name, entity) in SYNCED {
                 let table = format!("{schema}.qb_{name}");
-                let (held, truth) = (living(database, &table).await, truth_of(self.sandbox, realm_id, entity));
+                let (held, truth) = (
+                    living(database, &table).await,
+                    truth_of(self.sandbox, realm_id, entity),
+                );
                 if held != truth {
                     let only = |ours: &[(String, Value)], theirs: &[(String, Value)]| -> Vec<_> {
-                        ours.iter().filter(|row| !theirs.contains(row)).cloned().collect()
+                        ours.iter()
+                            .filter(|row| !theirs.contains(row))
+                            .cloned()
+                            .collect()
                     };
                     let (surplus, missing) = (only(&held, &truth), only(&truth, &held));
-                    return Some(format!("SEED={} {table}: {surplus:?} instead of {missing:?}", self.seed));
+                    return Some(format!(
+                        "SEED={} {table}: {surplus:?} instead of {missing:?}",
+                        self.seed
+                    ));
                 }
                 let key = (realm_id.clone(), name);
                 let none = BTreeSet::new();
@@ -198,11 +273,20 @@ impl Books<'_> {
                 let all = self.deleted.get(&key).unwrap_or(&none);
                 let must = self.missed.get(&key).unwrap_or(&none);
                 if !known.is_subset(all) || !must.is_subset(&known) {
-                    return Some(format!("SEED={} {table}: tombstones {known:?}, of {must:?}", self.seed));
+                    return Some(format!(
+                        "SEED={} {table}: tombstones {known:?}, of {must:?}",
+                        self.seed
+                    ));
                 }
                 // The last that was known of a record stays.
-                if let Some(id) = must.iter().find(|id| tombstones[*id]["SyncToken"].is_null()) {
-                    return Some(format!("SEED={} {table}: the payload of {id} is gone", self.seed));
+                if let Some(id) = must
+                    .iter()
+                    .find(|id| tombstones[*id]["SyncToken"].is_null())
+                {
+                    return Some(format!(
+                        "SEED={} {table}: the payload of {id} is gone",
+                        self.seed
+                    ));
                 }
             }
         }
@@ -232,7 +316,10 @@ async fn held(database: &Database, realms: &[String]) -> Held {
         let schema = schema_of(database, realm_id).await.unwrap();
         for (name, _) in SYNCED {
             let rows = living(database, &format!("{schema}.qb_{name}")).await;
-            held.insert((realm_id.clone(), name), rows.into_iter().map(|(id, _)| id).collect());
+            held.insert(
+                (realm_id.clone(), name),
+                rows.into_iter().map(|(id, _)| id).collect(),
+            );
         }
     }
     held
@@ -241,38 +328,75 @@ async fn held(database: &Database, realms: &[String]) -> Held {
 async fn schema_of(database: &Database, realm_id: &str) -> Option<String> {
     let statement = "SELECT schema_name FROM qbo.schema_realms WHERE realm_id = $1";
     // Before the service has made its tables there are none.
-    database.client.query_opt(statement, &[&realm_id]).await.ok()?.map(|row| row.get(0))
+    database
+        .client
+        .query_opt(statement, &[&realm_id])
+        .await
+        .ok()?
+        .map(|row| row.get(0))
 }
 
 async fn tombstones(database: &Database, table: &str) -> BTreeMap<String, Value> {
     let query = format!("SELECT id, payload FROM {table} WHERE deleted_at_utc IS NOT NULL");
-    database.client.query(&query, &[]).await.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
+    database
+        .client
+        .query(&query, &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| (row.get(0), row.get(1)))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_companies_are_kept_in_step_whatever_happens() {
-    let setting = |name, default| std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default);
+    let setting = |name, default| {
+        std::env::var(name)
+            .ok()
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(default)
+    };
     let (seed, rounds) = (setting("SEED", 1), setting("ROUNDS", 4));
     println!("SEED={seed} ROUNDS={rounds}");
     let database = Database::create().await;
     let (sandbox, mut app, realms) = companies(20, &database).await;
-    for (name, value) in [("QBO_RETRY_FOR_S", "1"), ("QBO_LAG_S", "0"), ("QBO_WEBHOOK_VERIFIER_TOKEN", "verifier")] {
+    for (name, value) in [
+        ("QBO_RETRY_FOR_S", "1"),
+        ("QBO_LAG_S", "0"),
+        ("QBO_WEBHOOK_VERIFIER_TOKEN", "verifier"),
+    ] {
         app.settings.set(name, value).unwrap();
     }
     let (dead, broken) = (realms[3].clone(), realms[11].clone());
-    let healthy: Vec<String> = realms.iter().filter(|id| **id != dead && **id != broken).cloned().collect();
+    let healthy: Vec<String> = realms
+        .iter()
+        .filter(|id| **id != dead && **id != broken)
+        .cloned()
+        .collect();
     let random = rand_pcg::Pcg64::seed_from_u64(seed);
-    let mut books = Books { sandbox: &sandbox, random, seed, deleted: BTreeMap::new(), missed: BTreeMap::new() };
+    let mut books = Books {
+        sandbox: &sandbox,
+        random,
+        seed,
+        deleted: BTreeMap::new(),
+        missed: BTreeMap::new(),
+    };
     let mut service = Running::start(&app).await;
     books.settle(&database, &realms).await;
     change(&sandbox, "disconnect", json!({"realm": dead}));
     change(&sandbox, "expire-tokens", json!({}));
-    change(&sandbox, "fault", json!({"fault": "error", "path": broken, "times": 0}));
+    change(
+        &sandbox,
+        "fault",
+        json!({"fault": "error", "path": broken, "times": 0}),
+    );
 
-    // One company writes more payments than an answer of change data capture holds, and takes them all back later.
+    // One company writes more payments than an answer of change data capture holds, and takes them
+    // all back later.
     let busy = healthy[books.random.random_range(0..healthy.len())].clone();
     for round in 0..rounds {
-        // Doubled, out of order, for strange companies; one in three comes to nothing, since its signature is wrong.
+        // Doubled, out of order, for strange companies; one in three comes to nothing, since its
+        // signature is wrong.
         let hooks = json!({"url": service.url, "verifier_token": "verifier", "gather_ms": 50, "retry_s": [0.2],
             "duplicate_every": 2, "wrong_signature_every": 3, "shuffle": true, "mix_realm": "1", "legacy": round % 2 == 1});
         change(&sandbox, "webhooks", hooks);
@@ -281,21 +405,30 @@ async fn twenty_companies_are_kept_in_step_whatever_happens() {
             books.mutate(realm_id, &known);
         }
         match round % 4 {
-            0 => drop(change(&sandbox, "insert", json!({"entity": "Payment", "count": 1100, "realm": busy}))),
+            0 => drop(change(
+                &sandbox,
+                "insert",
+                json!({"entity": "Payment", "count": 1100, "realm": busy}),
+            )),
             1 => books.settle(&database, &healthy).await,
             2 => {
                 for id in &known[&(busy.clone(), "payments")] {
                     books.delete(&busy, "payments", id, None, &known);
                 }
             }
-            // Nobody has looked at some companies for forty days, and what happened 35 days ago no change data capture tells.
+            // Nobody has looked at some companies for forty days, and what happened 35 days ago no
+            // change data capture tells.
             _ => {
                 service.stop().await;
                 let known = held(&database, &healthy).await;
                 let at = seconds_ago(35 * 86_400);
                 for realm_id in healthy.iter().step_by(3) {
                     let_time_pass(&database, realm_id, 40).await;
-                    change(&sandbox, "insert", json!({"entity": "Bill", "at": at, "realm": realm_id}));
+                    change(
+                        &sandbox,
+                        "insert",
+                        json!({"entity": "Bill", "at": at, "realm": realm_id}),
+                    );
                     let (id, _) = truth_of(&sandbox, realm_id, "Invoice").remove(0);
                     books.delete(realm_id, "invoices", &id, Some(&at), &known);
                 }
@@ -305,17 +438,26 @@ async fn twenty_companies_are_kept_in_step_whatever_happens() {
     }
     books.settle(&database, &healthy).await;
     let deliveries = "SELECT count(*) FROM qbo.jobs WHERE status = 'done'";
-    assert!(database.number(deliveries).await > 0, "no webhook has asked for a sync");
+    assert!(
+        database.number(deliveries).await > 0,
+        "no webhook has asked for a sync"
+    );
     let gone = books.missed[&(busy.clone(), "payments")].len();
     assert!(gone >= 1100, "{gone}");
-    let of_broken =
-        format!("SELECT count(*) FROM qbo.sync_state WHERE realm_id = '{broken}' AND consecutive_failures > 0");
+    let of_broken = format!(
+        "SELECT count(*) FROM qbo.sync_state WHERE realm_id = '{broken}' AND consecutive_failures > 0"
+    );
     let end = Instant::now() + Duration::from_secs(90);
     while database.number(&of_broken).await == 0 {
-        assert!(Instant::now() < end, "SEED={seed} the broken company is not known to be broken");
+        assert!(
+            Instant::now() < end,
+            "SEED={seed} the broken company is not known to be broken"
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let of_dead = format!("SELECT count(*) FROM qbo.accounts WHERE realm_id = '{dead}' AND state = 'needs_reauth'");
+    let of_dead = format!(
+        "SELECT count(*) FROM qbo.accounts WHERE realm_id = '{dead}' AND state = 'needs_reauth'"
+    );
     assert_eq!(database.number(&of_dead).await, 1);
     service.stop().await;
     database.drop().await;
@@ -333,7 +475,10 @@ async fn processes_share_the_schedule_and_failing_companies_come_less_often() {
     sinks[0].prepare_operations().await.unwrap();
     let interval = Duration::from_secs(400);
     // New companies are spread over the interval: the first is due now.
-    let (one, other) = tokio::join!(sinks[0].claim_due(&realms, interval, 8), sinks[1].claim_due(&realms, interval, 8));
+    let (one, other) = tokio::join!(
+        sinks[0].claim_due(&realms, interval, 8),
+        sinks[1].claim_due(&realms, interval, 8)
+    );
     let claimed = [one.unwrap(), other.unwrap()].concat();
     assert_eq!(claimed, [realms[0].clone()]);
     let gaps = "SELECT count(*) FROM qbo.sync_accounts WHERE next_sync_at_utc BETWEEN now() + interval '90 s' AND now() + interval '301 s'";
@@ -341,11 +486,20 @@ async fn processes_share_the_schedule_and_failing_companies_come_less_often() {
     // All are overdue, the last the longest: each is claimed once, by one of the two.
     let overdue = "UPDATE qbo.sync_accounts SET next_sync_at_utc = now() - make_interval(secs => (realm_id::numeric % 100)::float8)";
     database.client.batch_execute(overdue).await.unwrap();
-    let (one, other) = tokio::join!(sinks[0].claim_due(&realms, interval, 8), sinks[1].claim_due(&realms, interval, 8));
+    let (one, other) = tokio::join!(
+        sinks[0].claim_due(&realms, interval, 8),
+        sinks[1].claim_due(&realms, interval, 8)
+    );
     let mut claimed = [one.unwrap(), other.unwrap()].concat();
     claimed.sort();
     assert_eq!(claimed, realms);
-    assert!(sinks[0].claim_due(&realms, interval, 8).await.unwrap().is_empty());
+    assert!(
+        sinks[0]
+            .claim_due(&realms, interval, 8)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     // One that fails waits longer each time, one that does not is not kept waiting.
     let waits = format!(
         "SELECT extract(epoch FROM next_sync_at_utc - now())::bigint FROM qbo.sync_accounts WHERE realm_id = '{}'",
@@ -353,20 +507,35 @@ async fn processes_share_the_schedule_and_failing_companies_come_less_often() {
     );
     let mut seen = Vec::new();
     for _ in 0..7 {
-        sinks[0].account_synced(&realms[1], Some("broken"), interval).await.unwrap();
+        sinks[0]
+            .account_synced(&realms[1], Some("broken"), interval)
+            .await
+            .unwrap();
         seen.push((database.number(&waits).await + 5) / 400);
     }
     assert_eq!(seen, [2, 4, 8, 16, 32, 32, 32]);
-    sinks[0].account_synced(&realms[1], None, interval).await.unwrap();
+    sinks[0]
+        .account_synced(&realms[1], None, interval)
+        .await
+        .unwrap();
     let failures = "SELECT max(consecutive_failures)::bigint FROM qbo.sync_accounts";
     assert_eq!(database.number(failures).await, 0);
 
     // The loop itself: every company once, then it waits.
-    database.client.batch_execute("UPDATE qbo.sync_accounts SET next_sync_at_utc = now()").await.unwrap();
+    database
+        .client
+        .batch_execute("UPDATE qbo.sync_accounts SET next_sync_at_utc = now()")
+        .await
+        .unwrap();
     let synced = Mutex::new(Vec::new());
     let request = everything(&["items"]);
     let note = |report: &SyncReport| {
-        synced.lock().unwrap().extend(report.accounts.iter().map(|account| account.realm_id.clone()));
+        synced.lock().unwrap().extend(
+            report
+                .accounts
+                .iter()
+                .map(|account| account.realm_id.clone()),
+        );
         Ok(())
     };
     let all = async {

@@ -1,5 +1,6 @@
-//! Schedules of edits and faults, drawn at random, during backfills: at the end the table is the sandbox's truth, payload for
-//! payload. The same schedules make a client that pages by offset lose records.
+//! Schedules of edits and faults, drawn at random, during backfills: at the end the table is the
+//! sandbox's truth, payload for payload. The same schedules make a client that pages by offset lose
+//! records.
 //!
 //! `SCHEDULES` says how many are tried, `SEED` which is the first; each failure prints its own.
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use qbo_rs::app::BackfillRequest;
 use qbo_rs::domain::Report;
-use qbo_rs::sandbox::{Company, CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
+use qbo_sandbox::{Company, CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde_json::Value;
@@ -23,7 +24,10 @@ const EDITS_FROM: i64 = 1_767_312_000;
 const SIDE_BY_SIDE: usize = 8;
 
 fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 /// One schedule: a company, how it is read, and a stream of random choices.
@@ -34,7 +38,10 @@ struct Schedule {
 
 impl Schedule {
     fn new(seed: u64) -> Self {
-        Self { seed, random: Pcg64Mcg::seed_from_u64(seed) }
+        Self {
+            seed,
+            random: Pcg64Mcg::seed_from_u64(seed),
+        }
     }
 
     fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
@@ -48,8 +55,12 @@ impl Schedule {
             invoices: self.random.random_range(20..200),
             others: Some(0),
         };
-        let options =
-            SandboxOptions { seed: self.seed, size, throttle: ThrottleOptions::NONE, ..SandboxOptions::default() };
+        let options = SandboxOptions {
+            seed: self.seed,
+            size,
+            throttle: ThrottleOptions::NONE,
+            ..SandboxOptions::default()
+        };
         Sandbox::start(options).unwrap()
     }
 
@@ -57,10 +68,23 @@ impl Schedule {
         let chunk = self.pick(&["day", "week", "month", "quarter", "900d"]);
         let chunk = if chunk == "day" { "50d" } else { chunk };
         let page_size = self.pick(&[1, 2, 3, 7, 20, 50, 1000]);
-        let page_size = if chunk == "week" { page_size.max(7) } else { page_size };
+        let page_size = if chunk == "week" {
+            page_size.max(7)
+        } else {
+            page_size
+        };
         // Beyond the edits, so that nothing leaves the range.
-        let all = request(&["customers", "items", "invoices"], "2024-01-01", "2026-09-01", chunk, page_size);
-        BackfillRequest { is_strict: self.random.random_bool(0.2), ..all }
+        let all = request(
+            &["customers", "items", "invoices"],
+            "2024-01-01",
+            "2026-09-01",
+            chunk,
+            page_size,
+        );
+        BackfillRequest {
+            strict_windows: self.random.random_bool(0.2),
+            ..all
+        }
     }
 
     fn arm_faults(&mut self, sandbox: &Sandbox, page_size: u32) {
@@ -81,12 +105,17 @@ impl Schedule {
                 r#""fault":"too-large""#,
             ]);
             let nth = self.random.random_range(1..12);
-            if fault.contains("too-large") && page_size <= 25 || fault.contains("unauthorized") && is_refused {
-                // Where no smaller page helps, and for tokens that are refused fresh, giving up is right.
+            if fault.contains("too-large") && page_size <= 25
+                || fault.contains("unauthorized") && is_refused
+            {
+                // Where no smaller page helps, and for tokens that are refused fresh, giving up is
+                // right.
                 continue;
             }
             is_refused |= fault.contains("unauthorized");
-            sandbox.control("fault", &format!(r#"{{{fault},"on":"query","nth":{nth}}}"#)).unwrap();
+            sandbox
+                .control("fault", &format!(r#"{{{fault},"on":"query","nth":{nth}}}"#))
+                .unwrap();
         }
     }
 
@@ -100,7 +129,10 @@ impl Schedule {
                 left -= 1;
                 // Several in a second, and never back in time.
                 second += i64::from(random.random_bool(0.5));
-                mutations.fetch_add(u64::from(change(company, &mut random, second)), Ordering::Relaxed);
+                mutations.fetch_add(
+                    u64::from(change(company, &mut random, second)),
+                    Ordering::Relaxed,
+                );
             }
         });
     }
@@ -108,7 +140,11 @@ impl Schedule {
 
 fn change(company: &mut Company, random: &mut Pcg64Mcg, second: i64) -> bool {
     let entity = ["Invoice", "Invoice", "Customer", "Item"][random.random_range(0..4)];
-    let ids: Vec<String> = company.truth(entity, i64::MIN, i64::MAX).into_iter().map(|(id, _)| id).collect();
+    let ids: Vec<String> = company
+        .truth(entity, i64::MIN, i64::MAX)
+        .into_iter()
+        .map(|(id, _)| id)
+        .collect();
     if ids.len() < 3 {
         return false;
     }
@@ -118,14 +154,17 @@ fn change(company: &mut Company, random: &mut Pcg64Mcg, second: i64) -> bool {
         1 if entity == "Invoice" => company.delete(entity, id, second),
         2 if entity == "Invoice" => company.void(entity, id, second),
         3 if entity != "Invoice" => company.deactivate(entity, id, second),
-        4 if entity != "Invoice" => company.merge(entity, id, &ids[random.random_range(0..ids.len())], second),
+        4 if entity != "Invoice" => {
+            company.merge(entity, id, &ids[random.random_range(0..ids.len())], second)
+        }
         5 => company.touch(entity, id, second),
         _ => company.edit(entity, id, second),
     }
     .is_ok()
 }
 
-/// What the table holds beyond the truth must be records that were there and are gone: deleted, or merged into another.
+/// What the table holds beyond the truth must be records that were there and are gone: deleted, or
+/// merged into another.
 fn assert_exact(
     seed: u64,
     entity: &str,
@@ -143,7 +182,8 @@ fn assert_exact(
     }
 }
 
-/// One backfill while the books change, and one when they have come to rest, as every incremental reader makes.
+/// One backfill while the books change, and one when they have come to rest, as every incremental
+/// reader makes.
 async fn run(seed: u64, database: &Database, mutations: &Arc<AtomicU64>) {
     let mut schedule = Schedule::new(seed);
     let sandbox = schedule.sandbox();
@@ -154,7 +194,11 @@ async fn run(seed: u64, database: &Database, mutations: &Arc<AtomicU64>) {
     schedule.mutate(&sandbox, mutations.clone());
     let before: HashSet<String> = every_id(&sandbox);
     let complete = |report: &Report| {
-        let error = report.runs.iter().flat_map(|run| &run.windows).find_map(|window| window.error.clone());
+        let error = report
+            .runs
+            .iter()
+            .flat_map(|run| &run.windows)
+            .find_map(|window| window.error.clone());
         assert!(
             report.is_complete(),
             "SEED={seed}: {error:?}, {:?}",
@@ -162,22 +206,46 @@ async fn run(seed: u64, database: &Database, mutations: &Arc<AtomicU64>) {
         );
     };
     complete(&app.backfill(&request).await.unwrap());
-    // What is changed after the last page of an entity belongs to the next read, which begins where the edits do.
+    // What is changed after the last page of an entity belongs to the next read, which begins where
+    // the edits do.
     sandbox.after_each_query(|_, _| {});
-    let rest = crate::support::request(&["customers", "items", "invoices"], "2026-01-01", "2026-09-01", "month", 1000);
+    let rest = crate::support::request(
+        &["customers", "items", "invoices"],
+        "2026-01-01",
+        "2026-09-01",
+        "month",
+        1000,
+    );
     complete(&app.backfill(&rest).await.unwrap());
     let gone: HashSet<String> = before;
-    for (entity, table) in [("Customer", "raw.qb_customers"), ("Item", "raw.qb_items"), ("Invoice", "raw.qb_invoices")]
-    {
+    for (entity, table) in [
+        ("Customer", "raw.qb_customers"),
+        ("Item", "raw.qb_items"),
+        ("Invoice", "raw.qb_invoices"),
+    ] {
         let truth = crate::support::truth(&sandbox, entity);
         assert_exact(seed, entity, &truth, &database.rows(table).await, &gone);
     }
-    database.client.batch_execute("DROP SCHEMA raw, qbo CASCADE").await.unwrap();
+    database
+        .client
+        .batch_execute("DROP SCHEMA raw, qbo CASCADE")
+        .await
+        .unwrap();
 }
 
 fn every_id(sandbox: &Sandbox) -> HashSet<String> {
-    let ids = |entity| sandbox.company().truth(entity, i64::MIN, i64::MAX).into_iter().map(|(id, _)| id);
-    ["Customer", "Item", "Invoice"].into_iter().flat_map(ids).chain((0..1000).map(|id| id.to_string())).collect()
+    let ids = |entity| {
+        sandbox
+            .company()
+            .truth(entity, i64::MIN, i64::MAX)
+            .into_iter()
+            .map(|(id, _)| id)
+    };
+    ["Customer", "Item", "Invoice"]
+        .into_iter()
+        .flat_map(ids)
+        .chain((0..1000).map(|id| id.to_string()))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,8 +262,11 @@ async fn whatever_is_edited_and_whatever_fails_the_table_is_the_truth() {
                 if seed >= first + count {
                     break;
                 }
-                let outcome = tokio::time::timeout(Duration::from_secs(60), run(seed, &database, &mutations));
-                outcome.await.unwrap_or_else(|_| panic!("SEED={seed} took more than a minute"));
+                let outcome =
+                    tokio::time::timeout(Duration::from_secs(60), run(seed, &database, &mutations));
+                outcome
+                    .await
+                    .unwrap_or_else(|_| panic!("SEED={seed} took more than a minute"));
             }
             database.drop().await;
         })
@@ -205,29 +276,48 @@ async fn whatever_is_edited_and_whatever_fails_the_table_is_the_truth() {
     }
     let mutations = mutations.load(Ordering::Relaxed);
     println!("{count} schedules from seed {first}, {mutations} mutations");
-    assert!(mutations > count, "only {mutations} mutations: this test shows nothing");
+    assert!(
+        mutations > count,
+        "only {mutations} mutations: this test shows nothing"
+    );
 }
 
 /// Reads as most extractors do: by offset, ordered by the time of change.
-async fn read_by_offset(sandbox: &Sandbox, entity: &str, page_size: usize) -> BTreeMap<String, Value> {
+async fn read_by_offset(
+    sandbox: &Sandbox,
+    entity: &str,
+    page_size: usize,
+) -> BTreeMap<String, Value> {
     let client = crate::sandbox::Client::of(sandbox).await;
-    let filter = if entity == "Invoice" { "" } else { "WHERE Active IN (true, false) " };
+    let filter = if entity == "Invoice" {
+        ""
+    } else {
+        "WHERE Active IN (true, false) "
+    };
     let (mut found, mut first) = (BTreeMap::new(), 1);
     loop {
         let order = "ORDERBY MetaData.LastUpdatedTime ASC";
-        let statement = format!("SELECT * FROM {entity} {filter}{order} STARTPOSITION {first} MAXRESULTS {page_size}");
+        let statement = format!(
+            "SELECT * FROM {entity} {filter}{order} STARTPOSITION {first} MAXRESULTS {page_size}"
+        );
         let answer = client.query(&statement).await.json();
-        let rows = answer["QueryResponse"][entity].as_array().cloned().unwrap_or_default();
+        let rows = answer["QueryResponse"][entity]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         first += rows.len();
-        found.extend(rows.iter().map(|row| (row["Id"].as_str().unwrap().to_owned(), row.clone())));
+        found.extend(
+            rows.iter()
+                .map(|row| (row["Id"].as_str().unwrap().to_owned(), row.clone())),
+        );
         if rows.len() < page_size {
             return found;
         }
     }
 }
 
-/// Shows that the test above can fail: under the same schedules, without their faults, offsets lose records for good. Each
-/// entity is read once more from where the edits begin, as there.
+/// Shows that the test above can fail: under the same schedules, without their faults, offsets lose
+/// records for good. Each entity is read once more from where the edits begin, as there.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_schedules_make_offset_paging_lose_records() {
     let (mut lost, mut losing) = (0, 0);
@@ -241,11 +331,17 @@ async fn the_same_schedules_make_offset_paging_lose_records() {
             let found = read_by_offset(&sandbox, entity, page_size.max(5)).await;
             let unedited = sandbox.truth(None, entity, i64::MIN, EDITS_FROM).unwrap();
             // What was edited would be found by the next read; what was not is lost.
-            missing += unedited.iter().filter(|(id, _)| !found.contains_key(id)).count();
+            missing += unedited
+                .iter()
+                .filter(|(id, _)| !found.contains_key(id))
+                .count();
         }
         lost += missing;
         losing += u32::from(missing > 0);
     }
     println!("offset paging lost {lost} records in {losing} of 40 schedules");
-    assert!(losing >= 5, "offset paging lost records in {losing} schedules only: these edits are harmless");
+    assert!(
+        losing >= 5,
+        "offset paging lost records in {losing} schedules only: these edits are harmless"
+    );
 }

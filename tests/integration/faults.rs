@@ -1,5 +1,5 @@
-//! Every fault of the sandbox in every phase of a run, once and without end: each ends in the right table, or in a named
-//! failure with the other windows committed, and in time.
+//! Every fault of the sandbox in every phase of a run, once and without end: each ends in the right
+//! table, or in a named failure with the other windows committed, and in time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use qbo_rs::app::{App, ExtractRequest, Landing, LoadRequest, VerifyRequest};
 use qbo_rs::domain::{PageSize, Report, WindowStatus, chunk_range, parse_range};
 use qbo_rs::error::Error;
 use qbo_rs::landing::LandingTarget;
-use qbo_rs::sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
+use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use tokio::sync::Semaphore;
 
 use crate::support::{Database, app, truth, whole_range};
@@ -42,7 +42,14 @@ const FAULTS: [&str; 20] = [
     r#""fault":"slow","ms":1500"#,
 ];
 
-const PHASES: [&str; 6] = ["token", "first page", "middle page", "last page", "count", "load"];
+const PHASES: [&str; 6] = [
+    "token",
+    "first page",
+    "middle page",
+    "last page",
+    "count",
+    "load",
+];
 
 /// Which requests a phase strikes.
 fn rule(fault: &str, phase: &str, is_endless: bool) -> String {
@@ -50,12 +57,16 @@ fn rule(fault: &str, phase: &str, is_endless: bool) -> String {
         "token" => r#""on":"token""#.to_owned(),
         "first page" => r#""on":"query""#.to_owned(),
         "middle page" => r#""on":"query","nth":3"#.to_owned(),
-        // 40 items in pages of ten: the fifth is the short one that says so, or the fourth with its boundary.
+        // 40 items in pages of ten: the fifth is the short one that says so, or the fourth with its
+        // boundary.
         "last page" => r#""on":"query","nth":5"#.to_owned(),
         "count" => r#""contains":"COUNT""#.to_owned(),
         _ => r#""on":"query","nth":1"#.to_owned(),
     };
-    format!("{{{fault},{place},\"times\":{}}}", if is_endless { 0 } else { 1 })
+    format!(
+        "{{{fault},{place},\"times\":{}}}",
+        if is_endless { 0 } else { 1 }
+    )
 }
 
 struct Cell {
@@ -65,8 +76,17 @@ struct Cell {
 }
 
 fn sandbox() -> Sandbox {
-    let size = CompanySize { customers: 1, items: 40, invoices: 1, others: Some(0) };
-    let mut options = SandboxOptions { size, throttle: ThrottleOptions::NONE, ..SandboxOptions::default() };
+    let size = CompanySize {
+        customers: 1,
+        items: 40,
+        invoices: 1,
+        others: Some(0),
+    };
+    let mut options = SandboxOptions {
+        size,
+        throttle: ThrottleOptions::NONE,
+        ..SandboxOptions::default()
+    };
     // The hardest reading: every refresh ends the token before it.
     options.oauth.rotate_after = Duration::ZERO;
     options.threads = 1;
@@ -80,8 +100,14 @@ async fn run(cell: &Cell, database: &Database, schema: &str) -> Result<String, S
     app.settings.set("QBO_RETRY_FOR_S", "15").unwrap();
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("tokens.json");
-    app.settings.set("QBO_TOKEN_STORE", store.to_str().unwrap()).unwrap();
-    let arm = || sandbox.control("fault", &rule(cell.fault, cell.phase, cell.is_endless)).unwrap();
+    app.settings
+        .set("QBO_TOKEN_STORE", store.to_str().unwrap())
+        .unwrap();
+    let arm = || {
+        sandbox
+            .control("fault", &rule(cell.fault, cell.phase, cell.is_endless))
+            .unwrap()
+    };
     let outcome = match cell.phase {
         "count" => verify(&app, schema, arm).await,
         "load" => load(&app, schema, directory.path(), arm).await,
@@ -108,7 +134,7 @@ async fn verify(app: &App, schema: &str, arm: impl Fn() -> String) -> Result<Rep
         range: parse_range(("start", "2024-01-01"), ("end", "2026-01-01")).unwrap(),
         chunk: "quarter".parse().unwrap(),
         repair: false,
-        is_deep: false,
+        deep: false,
         schema: schema.to_owned(),
     };
     let verified = app.verify(&request).await?;
@@ -117,7 +143,12 @@ async fn verify(app: &App, schema: &str, arm: impl Fn() -> String) -> Result<Rep
 }
 
 /// The fault meets the extract, of which what is whole is loaded.
-async fn load(app: &App, schema: &str, directory: &std::path::Path, arm: impl Fn() -> String) -> Result<Report, Error> {
+async fn load(
+    app: &App,
+    schema: &str,
+    directory: &std::path::Path,
+    arm: impl Fn() -> String,
+) -> Result<Report, Error> {
     arm();
     let range = parse_range(("start", "2024-01-01"), ("end", "2026-01-01")).unwrap();
     let request = ExtractRequest {
@@ -126,10 +157,13 @@ async fn load(app: &App, schema: &str, directory: &std::path::Path, arm: impl Fn
         page_size: PageSize::new(PAGE).unwrap(),
         target: LandingTarget::from_path(&directory.join("landing")).unwrap(),
         resume: false,
-        is_strict: false,
+        strict_windows: false,
     };
     let extracted = app.extract(&request).await?;
-    let load = LoadRequest { landing: Landing::Path(directory.join("landing")), schema: schema.to_owned() };
+    let load = LoadRequest {
+        landing: Landing::Path(directory.join("landing")),
+        schema: schema.to_owned(),
+    };
     match extracted.is_complete() {
         true => app.load(&load).await,
         // What was extracted is loaded all the same.
@@ -164,15 +198,29 @@ async fn judge(
     if report.is_complete() {
         return match rows.len() == truth.len() {
             true => Ok("right table".to_owned()),
-            false => Err(format!("said complete with {} of {} rows", rows.len(), truth.len())),
+            false => Err(format!(
+                "said complete with {} of {} rows",
+                rows.len(),
+                truth.len()
+            )),
         };
     }
     let windows = &report.runs[0].windows;
-    let done: u64 = windows.iter().filter(|w| w.status == WindowStatus::Done).map(|w| w.rows - w.rejected).sum();
+    let done: u64 = windows
+        .iter()
+        .filter(|w| w.status == WindowStatus::Done)
+        .map(|w| w.rows - w.rejected)
+        .sum();
     if done != rows.len() as u64 {
-        return Err(format!("{done} rows were said to be committed, {} are there", rows.len()));
+        return Err(format!(
+            "{done} rows were said to be committed, {} are there",
+            rows.len()
+        ));
     }
-    let failed: Vec<_> = windows.iter().filter_map(|window| window.error.as_deref()).collect();
+    let failed: Vec<_> = windows
+        .iter()
+        .filter_map(|window| window.error.as_deref())
+        .collect();
     if failed.iter().any(|reason| reason.is_empty()) {
         return Err("a failure without a name".to_owned());
     }
@@ -185,13 +233,25 @@ async fn judge(
     let token = sandbox.control("refresh-token", "{}").unwrap();
     let token: serde_json::Value = serde_json::from_str(&token).unwrap();
     let mut app = app.clone();
-    app.settings.set("QBO_REFRESH_TOKEN", token["refresh_token"].as_str().unwrap()).unwrap();
-    let again = backfill(&app, schema).await.map_err(|error| format!("and then: {error}"))?;
+    app.settings
+        .set(
+            "QBO_REFRESH_TOKEN",
+            token["refresh_token"].as_str().unwrap(),
+        )
+        .unwrap();
+    let again = backfill(&app, schema)
+        .await
+        .map_err(|error| format!("and then: {error}"))?;
     if !again.is_complete() || database.rows(&table).await.len() != truth.len() {
         return Err("the next run did not complete it".to_owned());
     }
     let reason = failed.first().map_or("records set aside", |reason| reason);
-    Ok(format!("{} of {} windows failed: {:.44}", failed.len(), windows.len(), reason.replace('\n', " ")))
+    Ok(format!(
+        "{} of {} windows failed: {:.44}",
+        failed.len(),
+        windows.len(),
+        reason.replace('\n', " ")
+    ))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,7 +263,11 @@ async fn every_fault_in_every_phase_ends_in_the_right_table_or_a_named_failure()
         for phase in PHASES {
             for is_endless in [false, true] {
                 let number = cells.len();
-                let cell = Cell { fault, phase, is_endless };
+                let cell = Cell {
+                    fault,
+                    phase,
+                    is_endless,
+                };
                 let (database, places) = (database.clone(), places.clone());
                 cells.push(tokio::spawn(async move {
                     let _place = places.acquire().await.unwrap();
@@ -217,7 +281,10 @@ async fn every_fault_in_every_phase_ends_in_the_right_table_or_a_named_failure()
         }
     }
     let mut wrong = Vec::new();
-    println!("{:44} {:12} {:7} {:>6}  outcome", "fault", "phase", "strikes", "s");
+    println!(
+        "{:44} {:12} {:7} {:>6}  outcome",
+        "fault", "phase", "strikes", "s"
+    );
     for cell in cells {
         let (cell, outcome, took) = cell.await.unwrap();
         let strikes = if cell.is_endless { "always" } else { "once" };
@@ -226,7 +293,11 @@ async fn every_fault_in_every_phase_ends_in_the_right_table_or_a_named_failure()
             Ok(text) => (text, false),
             Err(text) => (format!("WRONG: {text}"), true),
         };
-        let line = format!("{name:44} {:12} {strikes:7} {:6.1}  {text}", cell.phase, took.as_secs_f64());
+        let line = format!(
+            "{name:44} {:12} {strikes:7} {:6.1}  {text}",
+            cell.phase,
+            took.as_secs_f64()
+        );
         println!("{line}");
         if is_wrong {
             wrong.push(line);

@@ -6,7 +6,7 @@ use qbo_rs::app::{BackfillRequest, ExtractRequest, Landing, LoadRequest};
 use qbo_rs::domain::{PageSize, WindowStatus, chunk_range};
 use qbo_rs::error::Error;
 use qbo_rs::landing::{LandingTarget, find_files};
-use qbo_rs::sandbox::Blemish;
+use qbo_sandbox::Blemish;
 
 use crate::support::{Database, app, assert_complete, small_sandbox, truth, whole_range};
 
@@ -21,12 +21,15 @@ fn extract_request(entities: &[&str], chunk: &str, out: &Path) -> ExtractRequest
         page_size: PageSize::new(PAGE).unwrap(),
         target: LandingTarget::from_path(out).unwrap(),
         resume: false,
-        is_strict: false,
+        strict_windows: false,
     }
 }
 
 fn load_request(path: &Path) -> LoadRequest {
-    LoadRequest { landing: Landing::Path(path.to_owned()), schema: "raw".to_owned() }
+    LoadRequest {
+        landing: Landing::Path(path.to_owned()),
+        schema: "raw".to_owned(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,30 +39,64 @@ async fn extract_and_load_give_the_same_tables_as_a_backfill() {
     let directory = tempfile::tempdir().unwrap();
     for name in ["files", "one.jsonl", "one.jsonl.zst"] {
         let out = directory.path().join(name);
-        assert_complete(&app.extract(&extract_request(&["customers", "invoices"], "month", &out)).await.unwrap());
+        assert_complete(
+            &app.extract(&extract_request(&["customers", "invoices"], "month", &out))
+                .await
+                .unwrap(),
+        );
         let first = app.load(&load_request(&out)).await.unwrap();
         assert_complete(&first);
-        for (entity, table) in [("Customer", "raw.qb_customers"), ("Invoice", "raw.qb_invoices")] {
-            assert_eq!(database.rows(table).await, truth(&sandbox, entity), "{name}");
+        for (entity, table) in [
+            ("Customer", "raw.qb_customers"),
+            ("Invoice", "raw.qb_invoices"),
+        ] {
+            assert_eq!(
+                database.rows(table).await,
+                truth(&sandbox, entity),
+                "{name}"
+            );
         }
         let metadata = "SELECT md5(string_agg(concat_ws('|', id, payload, extract_window_start_utc, extract_window_end_utc, \
                         page_number, page_size, request_payload), E'\\n' ORDER BY id)) FROM raw.qb_invoices";
-        let loaded: String = database.client.query_one(metadata, &[]).await.unwrap().get(0);
+        let loaded: String = database
+            .client
+            .query_one(metadata, &[])
+            .await
+            .unwrap()
+            .get(0);
         // Again: nothing changes.
         let second = app.load(&load_request(&out)).await.unwrap();
         assert!(
             second
                 .runs
                 .iter()
-                .all(|run| run.totals.inserted + run.totals.updated == 0 && run.totals.unchanged == run.totals.rows)
+                .all(|run| run.totals.inserted + run.totals.updated == 0
+                    && run.totals.unchanged == run.totals.rows)
         );
-        database.client.batch_execute("DROP SCHEMA raw, qbo CASCADE").await.unwrap();
-        // Windows that were read together, and by chance differently each time, are stored as if each had been read alone.
-        let strict = BackfillRequest { is_strict: true, ..whole_range(&["customers", "invoices"], "month", PAGE) };
+        database
+            .client
+            .batch_execute("DROP SCHEMA raw, qbo CASCADE")
+            .await
+            .unwrap();
+        // Windows that were read together, and by chance differently each time, are stored as if
+        // each had been read alone.
+        let strict = BackfillRequest {
+            strict_windows: true,
+            ..whole_range(&["customers", "invoices"], "month", PAGE)
+        };
         assert_complete(&app.backfill(&strict).await.unwrap());
-        let backfilled: String = database.client.query_one(metadata, &[]).await.unwrap().get(0);
+        let backfilled: String = database
+            .client
+            .query_one(metadata, &[])
+            .await
+            .unwrap()
+            .get(0);
         assert_eq!(loaded, backfilled, "{name}");
-        database.client.batch_execute("DROP SCHEMA raw, qbo CASCADE").await.unwrap();
+        database
+            .client
+            .batch_execute("DROP SCHEMA raw, qbo CASCADE")
+            .await
+            .unwrap();
     }
     database.drop().await;
 }
@@ -73,12 +110,17 @@ async fn an_extract_needs_no_database_and_leaves_only_whole_windows() {
         progress: std::sync::Arc::new(qbo_rs::port::NoProgress),
     };
     let directory = tempfile::tempdir().unwrap();
-    let report = app.extract(&extract_request(&["items"], "month", directory.path())).await.unwrap();
+    let report = app
+        .extract(&extract_request(&["items"], "month", directory.path()))
+        .await
+        .unwrap();
     let files = find_files(directory.path()).unwrap();
     assert_eq!(files.len(), 24);
     assert_eq!(report.runs[0].totals.rows, 40);
     // Nothing but the window files is left.
-    let left = std::fs::read_dir(files[0].path.parent().unwrap()).unwrap().count();
+    let left = std::fs::read_dir(files[0].path.parent().unwrap())
+        .unwrap()
+        .count();
     assert_eq!(left, 24);
 }
 
@@ -94,8 +136,20 @@ async fn empty_windows_are_landed_and_loaded_as_done() {
     );
     assert_complete(&app.extract(&request).await.unwrap());
     let report = app.load(&load_request(directory.path())).await.unwrap();
-    assert_eq!(report.runs[0].windows.iter().filter(|w| w.status == WindowStatus::Done).count(), 2);
-    assert_eq!(database.number("SELECT count(*) FROM qbo.windows WHERE rows = 0").await, 2);
+    assert_eq!(
+        report.runs[0]
+            .windows
+            .iter()
+            .filter(|w| w.status == WindowStatus::Done)
+            .count(),
+        2
+    );
+    assert_eq!(
+        database
+            .number("SELECT count(*) FROM qbo.windows WHERE rows = 0")
+            .await,
+        2
+    );
     database.drop().await;
 }
 
@@ -115,15 +169,25 @@ async fn an_incomplete_extract_does_not_replace_a_whole_file_and_keeps_what_is_d
     assert_eq!(statuses, [WindowStatus::Failed, WindowStatus::Done]);
     assert_eq!(std::fs::read(&out).unwrap(), whole);
     let kept = std::path::PathBuf::from(report.runs[0].windows[1].path.clone().unwrap());
-    assert!(kept.starts_with(directory.path().join("items.jsonl.parts")) && kept.exists(), "{kept:?}");
-    assert_complete(&app.load(&load_request(&directory.path().join("items.jsonl.parts"))).await.unwrap());
+    assert!(
+        kept.starts_with(directory.path().join("items.jsonl.parts")) && kept.exists(),
+        "{kept:?}"
+    );
+    assert_complete(
+        &app.load(&load_request(&directory.path().join("items.jsonl.parts")))
+            .await
+            .unwrap(),
+    );
     // Another incomplete extract, of which nothing is done, takes nothing of that away.
     let mut nothing_done = request;
     nothing_done.windows.truncate(1);
     let report = app.extract(&nothing_done).await.unwrap();
     assert_eq!(report.runs[0].windows[0].status, WindowStatus::Failed);
     assert!(kept.exists());
-    let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> = std::fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert_eq!(left.len(), 2, "{left:?}");
     database.drop().await;
 }
@@ -133,31 +197,55 @@ async fn a_resumed_extract_reads_only_the_windows_that_have_no_whole_file() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);
     let directory = tempfile::tempdir().unwrap();
-    let request = ExtractRequest { resume: true, ..extract_request(&["invoices"], "quarter", directory.path()) };
+    let request = ExtractRequest {
+        resume: true,
+        ..extract_request(&["invoices"], "quarter", directory.path())
+    };
     let first = app.extract(&request).await.unwrap();
     assert_complete(&first);
-    let paths: Vec<_> = first.runs[0].windows.iter().map(|w| w.path.clone().unwrap()).collect();
+    let paths: Vec<_> = first.runs[0]
+        .windows
+        .iter()
+        .map(|w| w.path.clone().unwrap())
+        .collect();
     // One is gone, one is cut, and one was read while it still went on.
     std::fs::remove_file(&paths[1]).unwrap();
     let whole = std::fs::read(&paths[3]).unwrap();
     std::fs::write(&paths[3], &whole[..whole.len() / 2]).unwrap();
     let end = first.runs[0].windows[5].end;
-    let file = std::fs::File::options().append(true).open(&paths[5]).unwrap();
+    let file = std::fs::File::options()
+        .append(true)
+        .open(&paths[5])
+        .unwrap();
     file.set_modified(std::time::SystemTime::from(end)).unwrap();
     let second = app.extract(&request).await.unwrap();
     assert_complete(&second);
-    let read: Vec<usize> =
-        (0..paths.len()).filter(|n| second.runs[0].windows[*n].status == WindowStatus::Done).collect();
+    let read: Vec<usize> = (0..paths.len())
+        .filter(|n| second.runs[0].windows[*n].status == WindowStatus::Done)
+        .collect();
     assert_eq!(read, [1, 3, 5]);
     // What was left out is reported with its counts and file all the same.
     let counts = |report: &qbo_rs::domain::Report| -> Vec<_> {
-        report.runs[0].windows.iter().map(|w| (w.rows, w.pages, w.path.clone())).collect()
+        report.runs[0]
+            .windows
+            .iter()
+            .map(|w| (w.rows, w.pages, w.path.clone()))
+            .collect()
     };
     assert_eq!(counts(&second), counts(&first));
     let third = app.extract(&request).await.unwrap();
-    assert_eq!((third.runs[0].totals.requests, third.runs[0].totals.rows), (0, first.runs[0].totals.rows));
-    let one_file = ExtractRequest { target: LandingTarget::from_path(Path::new("x.jsonl")).unwrap(), ..request };
-    assert!(matches!(app.extract(&one_file).await, Err(Error::Config { .. })));
+    assert_eq!(
+        (third.runs[0].totals.requests, third.runs[0].totals.rows),
+        (0, first.runs[0].totals.rows)
+    );
+    let one_file = ExtractRequest {
+        target: LandingTarget::from_path(Path::new("x.jsonl")).unwrap(),
+        ..request
+    };
+    assert!(matches!(
+        app.extract(&one_file).await,
+        Err(Error::Config { .. })
+    ));
     database.drop().await;
 }
 
@@ -167,17 +255,48 @@ async fn what_was_set_aside_travels_with_the_files() {
     let app = app(&sandbox, &database);
     let directory = tempfile::tempdir().unwrap();
     // One that cannot be read, one that only Postgres refuses, one that fails its pages.
-    for (id, blemish) in [("3", Blemish::Time), ("4", Blemish::Nul), ("5", Blemish::Processing)] {
+    for (id, blemish) in [
+        ("3", Blemish::Time),
+        ("4", Blemish::Nul),
+        ("5", Blemish::Processing),
+    ] {
         sandbox.company().corrupt("Item", id, blemish).unwrap();
     }
     let out = directory.path().join("items.jsonl.zst");
-    let report = app.extract(&extract_request(&["items"], "month", &out)).await.unwrap();
-    assert_eq!((report.has_failures(), report.runs[0].totals.rejected, report.runs[0].totals.rows), (false, 2, 40));
+    let report = app
+        .extract(&extract_request(&["items"], "month", &out))
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            report.has_failures(),
+            report.runs[0].totals.rejected,
+            report.runs[0].totals.rows
+        ),
+        (false, 2, 40)
+    );
     let report = app.load(&load_request(&out)).await.unwrap();
-    assert_eq!((report.has_failures(), report.runs[0].totals.rejected, report.runs[0].totals.rows), (false, 3, 40));
+    assert_eq!(
+        (
+            report.has_failures(),
+            report.runs[0].totals.rejected,
+            report.runs[0].totals.rows
+        ),
+        (false, 3, 40)
+    );
     assert_eq!(database.rows("raw.qb_items").await.len(), 37);
-    let rejects = database.client.query("SELECT coalesce(id, '?') FROM qbo.rejects ORDER BY 1", &[]).await.unwrap();
-    assert_eq!(rejects.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), ["3", "4", "?"]);
+    let rejects = database
+        .client
+        .query("SELECT coalesce(id, '?') FROM qbo.rejects ORDER BY 1", &[])
+        .await
+        .unwrap();
+    assert_eq!(
+        rejects
+            .iter()
+            .map(|row| row.get::<_, String>(0))
+            .collect::<Vec<_>>(),
+        ["3", "4", "?"]
+    );
     database.drop().await;
 }
 
@@ -186,7 +305,11 @@ async fn a_damaged_file_fails_its_window_and_names_the_line() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);
     let directory = tempfile::tempdir().unwrap();
-    assert_complete(&app.extract(&extract_request(&["invoices"], "year", directory.path())).await.unwrap());
+    assert_complete(
+        &app.extract(&extract_request(&["invoices"], "year", directory.path()))
+            .await
+            .unwrap(),
+    );
     let files = find_files(directory.path()).unwrap();
     let mut text = zstd::decode_all(std::fs::File::open(&files[0].path).unwrap()).unwrap();
     let end_of_first_line = text.iter().position(|&byte| byte == b'\n').unwrap();
@@ -194,8 +317,15 @@ async fn a_damaged_file_fails_its_window_and_names_the_line() {
     std::fs::write(&files[0].path, zstd::encode_all(&text[..], 1).unwrap()).unwrap();
     let report = app.load(&load_request(directory.path())).await.unwrap();
     let windows = &report.runs[0].windows;
-    assert_eq!(windows.iter().map(|w| w.status).collect::<Vec<_>>(), [WindowStatus::Failed, WindowStatus::Done]);
-    assert!(windows[0].error.as_ref().unwrap().contains("line 2"), "{:?}", windows[0].error);
+    assert_eq!(
+        windows.iter().map(|w| w.status).collect::<Vec<_>>(),
+        [WindowStatus::Failed, WindowStatus::Done]
+    );
+    assert!(
+        windows[0].error.as_ref().unwrap().contains("line 2"),
+        "{:?}",
+        windows[0].error
+    );
     database.drop().await;
 }
 
@@ -204,13 +334,27 @@ async fn a_landing_that_is_not_one_is_refused() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);
     let directory = tempfile::tempdir().unwrap();
-    let empty = app.load(&load_request(directory.path())).await.unwrap_err().to_string();
+    let empty = app
+        .load(&load_request(directory.path()))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(empty.contains("holds no landing files"), "{empty}");
-    let missing = app.load(&load_request(&directory.path().join("none"))).await.unwrap_err();
+    let missing = app
+        .load(&load_request(&directory.path().join("none")))
+        .await
+        .unwrap_err();
     assert!(matches!(missing, Error::Landing { .. }), "{missing}");
     let foreign = directory.path().join("foreign.jsonl");
     std::fs::write(&foreign, "{\"a\":1}\n").unwrap();
-    let foreign = app.load(&load_request(&foreign)).await.unwrap_err().to_string();
-    assert!(foreign.contains("foreign.jsonl line 1: missing field"), "{foreign}");
+    let foreign = app
+        .load(&load_request(&foreign))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        foreign.contains("foreign.jsonl line 1: missing field"),
+        "{foreign}"
+    );
     database.drop().await;
 }

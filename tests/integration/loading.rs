@@ -1,19 +1,30 @@
-//! The table is what it says it is: the ledger, idle re-runs, tables made by hand, databases that stumble.
+//! The table is what it says it is: the ledger, idle re-runs, tables made by hand, databases that
+//! stumble.
 
 use std::time::Duration;
 
 use qbo_rs::app::{App, StatusRequest};
 use qbo_rs::domain::{Report, WindowStatus};
-use qbo_rs::sandbox::Sandbox;
+use qbo_sandbox::Sandbox;
 
 use crate::support::{Database, app, assert_complete, request, small_sandbox, truth, whole_range};
 
-fn status_request(is_validated: bool) -> StatusRequest {
-    StatusRequest { entities: Vec::new(), range: None, is_validated, schema: "raw".to_owned() }
+fn status_request(validate: bool) -> StatusRequest {
+    StatusRequest {
+        entities: Vec::new(),
+        range: None,
+        validate,
+        schema: "raw".to_owned(),
+    }
 }
 
 fn failures(report: &Report) -> Vec<&str> {
-    report.runs.iter().flat_map(|run| &run.windows).filter_map(|window| window.error.as_deref()).collect()
+    report
+        .runs
+        .iter()
+        .flat_map(|run| &run.windows)
+        .filter_map(|window| window.error.as_deref())
+        .collect()
 }
 
 async fn setting(app: &App, name: &str, value: &str) -> App {
@@ -34,14 +45,21 @@ async fn a_resume_takes_what_is_committed_out_of_the_range_whatever_the_chunk() 
     let (sandbox, database, app) = parts().await;
     // Ten days in January, the whole of March.
     for (start, end) in [("2024-01-01", "2024-01-11"), ("2024-03-01", "2024-04-01")] {
-        assert_complete(&app.backfill(&request(&["invoices"], start, end, "day", 1000)).await.unwrap());
+        assert_complete(
+            &app.backfill(&request(&["invoices"], start, end, "day", 1000))
+                .await
+                .unwrap(),
+        );
     }
     let mut rest = request(&["invoices"], "2024-01-01", "2024-05-01", "month", 1000);
     rest.resume = true;
     let report = app.backfill(&rest).await.unwrap();
     assert_complete(&report);
-    let windows: Vec<(String, WindowStatus)> =
-        report.runs[0].windows.iter().map(|w| (w.window().to_string(), w.status)).collect();
+    let windows: Vec<(String, WindowStatus)> = report.runs[0]
+        .windows
+        .iter()
+        .map(|w| (w.window().to_string(), w.status))
+        .collect();
     use WindowStatus::{Done, Skipped};
     let expected = [
         ("[2024-01-01T00:00:00Z, 2024-01-11T00:00:00Z)", Skipped),
@@ -50,7 +68,10 @@ async fn a_resume_takes_what_is_committed_out_of_the_range_whatever_the_chunk() 
         ("[2024-03-01T00:00:00Z, 2024-04-01T00:00:00Z)", Skipped),
         ("[2024-04-01T00:00:00Z, 2024-05-01T00:00:00Z)", Done),
     ];
-    assert_eq!(windows, expected.map(|(window, status)| (window.to_owned(), status)));
+    assert_eq!(
+        windows,
+        expected.map(|(window, status)| (window.to_owned(), status))
+    );
     let until_may = 1_714_521_600;
     let truth = sandbox.company().truth("Invoice", i64::MIN, until_may);
     assert_eq!(database.rows("raw.qb_invoices").await.len(), truth.len());
@@ -78,7 +99,7 @@ async fn runs_attempts_and_failures_are_in_the_ledger() {
     let refused = r#"{"fault":"throttle","status":400,"format":"empty","contains":"Time >= '2024-02-01","times":0}"#;
     sandbox.control("fault", refused).unwrap();
     let mut request = request(&["items"], "2024-01-01", "2024-04-01", "month", 1000);
-    request.is_strict = true;
+    request.strict_windows = true;
     let report = app.backfill(&request).await.unwrap();
     assert_eq!(failures(&report).len(), 1);
     let row = database
@@ -89,8 +110,12 @@ async fn runs_attempts_and_failures_are_in_the_ledger() {
         )
         .await
         .unwrap();
-    let (status, windows, failed, error): (String, i64, i64, String) = (row.get(0), row.get(1), row.get(2), row.get(4));
-    assert_eq!((status.as_str(), windows, failed, row.get::<_, bool>(5)), ("partial", 3, 1, true));
+    let (status, windows, failed, error): (String, i64, i64, String) =
+        (row.get(0), row.get(1), row.get(2), row.get(4));
+    assert_eq!(
+        (status.as_str(), windows, failed, row.get::<_, bool>(5)),
+        ("partial", 3, 1, true)
+    );
     assert!(error.contains("HTTP 400"), "{error}");
     let unfinished = "SELECT count(*) FROM qbo.windows WHERE status = 'failed' AND error LIKE '%HTTP 400%' \
                       AND committed_at_utc IS NULL AND window_start_utc = '2024-02-01Z'";
@@ -100,14 +125,26 @@ async fn runs_attempts_and_failures_are_in_the_ledger() {
     let report = app.status(&status_request(true)).await.unwrap();
     let items = &report.entities[0];
     assert_eq!(
-        items.gaps.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        items
+            .gaps
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
         ["[2024-02-01T00:00:00Z, 2024-03-01T00:00:00Z)"]
     );
     assert_eq!(
-        (items.unfinished[0].status.as_str(), items.last_run.as_ref().unwrap().status.as_str()),
+        (
+            items.unfinished[0].status.as_str(),
+            items.last_run.as_ref().unwrap().status.as_str()
+        ),
         ("failed", "partial")
     );
-    let wrong: Vec<_> = items.checks.iter().filter(|check| check.wrong > 0).map(|check| check.name.as_str()).collect();
+    let wrong: Vec<_> = items
+        .checks
+        .iter()
+        .filter(|check| check.wrong > 0)
+        .map(|check| check.name.as_str())
+        .collect();
     assert_eq!(wrong, ["unfinished_windows"]);
     // A failure of a window that was committed before leaves it committed.
     sandbox.control("clear-faults", "{}").unwrap();
@@ -124,33 +161,67 @@ async fn a_window_that_ends_its_process_again_and_again_is_given_up_by_name() {
     let (sandbox, database, app) = parts().await;
     let request = request(&["items"], "2024-01-01", "2024-04-01", "month", 1000);
     assert_complete(&app.backfill(&request).await.unwrap());
-    let killed = "UPDATE qbo.windows SET status = 'running', run_id = 'of a dead process', attempts = ";
+    let killed =
+        "UPDATE qbo.windows SET status = 'running', run_id = 'of a dead process', attempts = ";
     let february = " WHERE window_start_utc = '2024-02-01Z'";
     // Four attempts that did not end: a fifth may be made.
-    database.client.batch_execute(&format!("{killed} 4 {february}")).await.unwrap();
+    database
+        .client
+        .batch_execute(&format!("{killed} 4 {february}"))
+        .await
+        .unwrap();
     let mut strict = request.clone();
-    strict.is_strict = true;
+    strict.strict_windows = true;
     assert_complete(&app.backfill(&strict).await.unwrap());
-    assert_eq!(database.number("SELECT count(*) FROM qbo.windows WHERE status <> 'done'").await, 0);
-    database.client.batch_execute(&format!("{killed} 5 {february}")).await.unwrap();
+    assert_eq!(
+        database
+            .number("SELECT count(*) FROM qbo.windows WHERE status <> 'done'")
+            .await,
+        0
+    );
+    database
+        .client
+        .batch_execute(&format!("{killed} 5 {february}"))
+        .await
+        .unwrap();
     let requests = sandbox.stats().data_requests;
     for _ in 0..2 {
         let report = app.backfill(&strict).await.unwrap();
         assert_eq!(failures(&report).len(), 1, "the others are read");
-        assert!(failures(&report)[0].contains("begun 5 times and never ended"), "{:?}", failures(&report));
+        assert!(
+            failures(&report)[0].contains("begun 5 times and never ended"),
+            "{:?}",
+            failures(&report)
+        );
         assert!(failures(&report)[0].contains("--max-attempts 0"));
         assert_eq!(
-            database.number("SELECT count(*) FROM qbo.windows WHERE status = 'stuck' AND attempts = 5").await,
+            database
+                .number("SELECT count(*) FROM qbo.windows WHERE status = 'stuck' AND attempts = 5")
+                .await,
             1
         );
     }
-    assert_eq!(sandbox.stats().data_requests - requests, 4, "nothing of it was asked for");
+    assert_eq!(
+        sandbox.stats().data_requests - requests,
+        4,
+        "nothing of it was asked for"
+    );
     let free = setting(&app, "QBO_MAX_ATTEMPTS", "0").await;
     assert_complete(&free.backfill(&strict).await.unwrap());
-    assert_eq!(database.number("SELECT count(*) FROM qbo.windows WHERE status = 'done' AND attempts = 6").await, 1);
+    assert_eq!(
+        database
+            .number("SELECT count(*) FROM qbo.windows WHERE status = 'done' AND attempts = 6")
+            .await,
+        1
+    );
     // Without a word of its own again: it counts from one.
     assert_complete(&app.backfill(&strict).await.unwrap());
-    assert_eq!(database.number("SELECT max(attempts)::bigint FROM qbo.windows").await, 1);
+    assert_eq!(
+        database
+            .number("SELECT max(attempts)::bigint FROM qbo.windows")
+            .await,
+        1
+    );
     database.drop().await;
 }
 
@@ -171,7 +242,10 @@ const HAND_MADE: [(&str, &str); 4] = [
         "CREATE TABLE raw.qb_items (row_id serial PRIMARY KEY, id text, payload json, ingested_at_utc timestamptz, \
          extract_window_start_utc timestamptz, extract_window_end_utc timestamptz, page_number int, source text NOT NULL)",
     ),
-    ("payload alone", "CREATE TABLE raw.qb_items (payload jsonb NOT NULL)"),
+    (
+        "payload alone",
+        "CREATE TABLE raw.qb_items (payload jsonb NOT NULL)",
+    ),
 ];
 
 const HAND_MADE_ROWS: [&str; 4] = [
@@ -192,16 +266,34 @@ async fn tables_made_by_hand_are_refused_by_name_upgraded_in_place_and_loaded() 
         let (sandbox, database, app) = parts().await;
         // Where the database lives does not matter to times without zone.
         let at_home = "SELECT format('ALTER DATABASE %I SET timezone = %L', current_database(), 'America/Guayaquil')";
-        let at_home: String = database.client.query_one(at_home, &[]).await.unwrap().get(0);
-        database.client.batch_execute(&format!("{at_home}; CREATE SCHEMA raw; {table}; {rows}")).await.unwrap();
+        let at_home: String = database
+            .client
+            .query_one(at_home, &[])
+            .await
+            .unwrap()
+            .get(0);
+        database
+            .client
+            .batch_execute(&format!("{at_home}; CREATE SCHEMA raw; {table}; {rows}"))
+            .await
+            .unwrap();
         let request = whole_range(&["items"], "year", 1000);
         let error = app.backfill(&request).await.unwrap_err().to_string();
-        assert!(error.contains("raw.qb_items: has another shape: "), "{name}: {error}");
-        assert!(error.contains("`qbo-rs db migrate` upgrades it in place"), "{name}: {error}");
+        assert!(
+            error.contains("raw.qb_items: has another shape: "),
+            "{name}: {error}"
+        );
+        assert!(
+            error.contains("`qbo-rs db migrate` upgrades it in place"),
+            "{name}: {error}"
+        );
         assert_eq!(sandbox.stats().token_requests, 0);
         let dry = app.migrate("raw", true).await.unwrap();
         assert_eq!(dry.tables, ["raw.qb_items"]);
-        assert!(app.backfill(&request).await.is_err(), "{name}: nothing was changed");
+        assert!(
+            app.backfill(&request).await.is_err(),
+            "{name}: nothing was changed"
+        );
         let done = app.migrate("raw", false).await.unwrap();
         assert_eq!(done.sql, dry.sql);
         assert!(
@@ -211,11 +303,27 @@ async fn tables_made_by_hand_are_refused_by_name_upgraded_in_place_and_loaded() 
         let kept = "SELECT string_agg(concat_ws('|', id, payload ->> 'a', page_number, extract_window_start_utc AT TIME ZONE 'UTC'), ' ' \
                     ORDER BY id) FROM raw.qb_items WHERE id = '1'";
         let kept: String = database.client.query_one(kept, &[]).await.unwrap().get(0);
-        let (page, year) = if *name == "payload alone" { (0, 2023) } else { (3, 2024) };
-        assert_eq!(kept, format!("1|1.50|{page}|{year}-02-01 00:00:00"), "{name}");
-        assert_eq!(database.number("SELECT count(*) FROM raw.qb_items").await, 2, "{name}: every row is kept");
+        let (page, year) = if *name == "payload alone" {
+            (0, 2023)
+        } else {
+            (3, 2024)
+        };
+        assert_eq!(
+            kept,
+            format!("1|1.50|{page}|{year}-02-01 00:00:00"),
+            "{name}"
+        );
+        assert_eq!(
+            database.number("SELECT count(*) FROM raw.qb_items").await,
+            2,
+            "{name}: every row is kept"
+        );
         assert_complete(&app.backfill(&request).await.unwrap());
-        assert_eq!(database.rows("raw.qb_items").await, truth(&sandbox, "Item"), "{name}");
+        assert_eq!(
+            database.rows("raw.qb_items").await,
+            truth(&sandbox, "Item"),
+            "{name}"
+        );
         database.drop().await;
     }
 }
@@ -223,8 +331,12 @@ async fn tables_made_by_hand_are_refused_by_name_upgraded_in_place_and_loaded() 
 #[tokio::test(flavor = "multi_thread")]
 async fn steps_are_taken_once_whoever_comes_first_and_over_tables_of_before() {
     let (sandbox, database, app) = parts().await;
-    let steps =
-        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/postgres/migrations")).unwrap().count() as i64;
+    let steps = std::fs::read_dir(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/postgres/migrations"
+    ))
+    .unwrap()
+    .count() as i64;
     // A ledger as it was made before there were steps.
     let before = concat!(
         "CREATE SCHEMA qbo; ",
@@ -239,16 +351,27 @@ async fn steps_are_taken_once_whoever_comes_first_and_over_tables_of_before() {
     for one in all.collect::<Vec<_>>() {
         one.await.unwrap().unwrap();
     }
-    assert_eq!(database.number("SELECT count(*) FROM qbo.migrations").await, steps);
+    assert_eq!(
+        database.number("SELECT count(*) FROM qbo.migrations").await,
+        steps
+    );
     let kept = "SELECT count(*) FROM qbo.windows WHERE status = 'done' AND committed_at_utc IS NOT NULL AND rows = 2";
     assert_eq!(database.number(kept).await, 1);
     // By hand as well, and twice.
-    let ddl = qbo_rs::sink::postgres::ddl("raw", qbo_rs::domain::EntityRegistry::default().all()).unwrap();
+    let ddl = qbo_rs::sink::postgres::ddl("raw", qbo_rs::domain::EntityRegistry::default().all())
+        .unwrap();
     for _ in 0..2 {
         database.client.batch_execute(&ddl).await.unwrap();
     }
-    assert_eq!(database.number("SELECT count(*) FROM qbo.migrations").await, steps);
-    assert_complete(&app.backfill(&whole_range(&["items"], "year", 1000)).await.unwrap());
+    assert_eq!(
+        database.number("SELECT count(*) FROM qbo.migrations").await,
+        steps
+    );
+    assert_complete(
+        &app.backfill(&whole_range(&["items"], "year", 1000))
+            .await
+            .unwrap(),
+    );
     assert_eq!(database.rows("raw.qb_items").await, truth(&sandbox, "Item"));
     database.drop().await;
 }
@@ -261,12 +384,22 @@ async fn what_cannot_be_upgraded_is_named_and_nothing_is_changed() {
                   INSERT INTO raw.qb_items VALUES ('1', '{}'), ('1', '{}')";
     database.client.batch_execute(tables).await.unwrap();
     let error = app.migrate("raw", false).await.unwrap_err().to_string();
-    assert!(error.contains("HAVING count(*) > 1") && error.contains("nothing was changed"), "{error}");
+    assert!(
+        error.contains("HAVING count(*) > 1") && error.contains("nothing was changed"),
+        "{error}"
+    );
     let changed = "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'raw' AND data_type = 'text'";
     assert_eq!(database.number(changed).await, 0);
-    database.client.batch_execute("ALTER TABLE raw.qb_items ALTER payload TYPE bytea USING ''::bytea").await.unwrap();
+    database
+        .client
+        .batch_execute("ALTER TABLE raw.qb_items ALTER payload TYPE bytea USING ''::bytea")
+        .await
+        .unwrap();
     let error = app.migrate("raw", true).await.unwrap_err().to_string();
-    assert!(error.contains("column payload is bytea, not jsonb"), "{error}");
+    assert!(
+        error.contains("column payload is bytea, not jsonb"),
+        "{error}"
+    );
     database.drop().await;
 }
 
@@ -277,9 +410,18 @@ async fn columns_that_may_be_null_and_more_columns_are_taken_as_they_are() {
                  extract_window_start_utc timestamptz, extract_window_end_utc timestamptz, page_number int, page_size int, \
                  request_payload jsonb, loaded_by text DEFAULT 'mage', note text)";
     database.client.batch_execute(table).await.unwrap();
-    assert_complete(&app.backfill(&whole_range(&["items"], "year", 1000)).await.unwrap());
+    assert_complete(
+        &app.backfill(&whole_range(&["items"], "year", 1000))
+            .await
+            .unwrap(),
+    );
     assert_eq!(database.rows("raw.qb_items").await, truth(&sandbox, "Item"));
-    assert_eq!(database.number("SELECT count(*) FROM raw.qb_items WHERE loaded_by = 'mage'").await, 40);
+    assert_eq!(
+        database
+            .number("SELECT count(*) FROM raw.qb_items WHERE loaded_by = 'mage'")
+            .await,
+        40
+    );
     database.drop().await;
 }
 
@@ -287,22 +429,48 @@ async fn columns_that_may_be_null_and_more_columns_are_taken_as_they_are() {
 async fn what_numeric_and_an_index_cannot_hold_is_set_aside_as_postgres_would() {
     let (sandbox, database, app) = parts().await;
     let time = r#""MetaData":{"LastUpdatedTime":"2024-05-05T00:00:00-07:00"}"#;
-    let record =
-        |id: &str, value: &str| format!(r#"{{"Id":"{id}","SyncToken":"0","Active":true,{time},"Value":{value}}}"#);
-    let values = ["1e131071", "1e131072", "1e-16383", "1e-16384", "-0.5e-16382", "-0.5e-16383", "123.450", "5e+2"];
+    let record = |id: &str, value: &str| {
+        format!(r#"{{"Id":"{id}","SyncToken":"0","Active":true,{time},"Value":{value}}}"#)
+    };
+    let values = [
+        "1e131071",
+        "1e131072",
+        "1e-16383",
+        "1e-16384",
+        "-0.5e-16382",
+        "-0.5e-16383",
+        "123.450",
+        "5e+2",
+    ];
     let mut expected_rejects = 0;
     for (number, value) in values.iter().enumerate() {
-        sandbox.company().put("Item", &record(&format!("9{number}"), value)).unwrap();
-        let cast = database.client.query_one(&format!("SELECT ('{{\"a\":{value}}}'::jsonb)::text"), &[]).await;
+        sandbox
+            .company()
+            .put("Item", &record(&format!("9{number}"), value))
+            .unwrap();
+        let cast = database
+            .client
+            .query_one(&format!("SELECT ('{{\"a\":{value}}}'::jsonb)::text"), &[])
+            .await;
         expected_rejects += u64::from(cast.is_err());
     }
-    sandbox.company().put("Item", &record(&"8".repeat(3000), "1")).unwrap();
-    let report = app.backfill(&whole_range(&["items"], "900d", 1000)).await.unwrap();
+    sandbox
+        .company()
+        .put("Item", &record(&"8".repeat(3000), "1"))
+        .unwrap();
+    let report = app
+        .backfill(&whole_range(&["items"], "900d", 1000))
+        .await
+        .unwrap();
     let totals = &report.runs[0].totals;
     assert!(failures(&report).is_empty(), "{:?}", failures(&report));
-    assert_eq!((totals.rejected, totals.rows, totals.inserted), (expected_rejects + 1, 49, 48 - expected_rejects));
+    assert_eq!(
+        (totals.rejected, totals.rows, totals.inserted),
+        (expected_rejects + 1, 49, 48 - expected_rejects)
+    );
     assert!(expected_rejects >= 3);
-    let reasons = "SELECT count(*) FROM qbo.rejects WHERE error LIKE '%numeric%' OR error LIKE '%index%'";
+    let reasons =
+        "SELECT count(*) FROM qbo.rejects WHERE error LIKE '%numeric%' OR error LIKE '%index%'";
     assert_eq!(database.number(reasons).await, expected_rejects as i64 + 1);
     database.drop().await;
 }
@@ -311,8 +479,14 @@ async fn what_numeric_and_an_index_cannot_hold_is_set_aside_as_postgres_would() 
 async fn connections_that_are_cut_and_transactions_in_the_way_cost_time_and_nothing_else() {
     let (sandbox, database, app) = parts().await;
     // Serializable, so that windows side by side fail each other.
-    let name: String = database.client.query_one("SELECT current_database()::text", &[]).await.unwrap().get(0);
-    let serializable = format!("ALTER DATABASE {name} SET default_transaction_isolation = serializable");
+    let name: String = database
+        .client
+        .query_one("SELECT current_database()::text", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let serializable =
+        format!("ALTER DATABASE {name} SET default_transaction_isolation = serializable");
     database.client.batch_execute(&serializable).await.unwrap();
     let request = whole_range(&["invoices"], "month", 20);
     let run = tokio::spawn({
@@ -323,21 +497,38 @@ async fn connections_that_are_cut_and_transactions_in_the_way_cost_time_and_noth
                AND application_name = 'qbo_rs'";
     let mut cuts = 0;
     while cuts < 6 && !run.is_finished() {
-        if database.number("SELECT count(*) FROM pg_class WHERE relname = 'windows'").await > 0
-            && database.number("SELECT count(*) FROM qbo.windows WHERE committed_at_utc IS NOT NULL").await > cuts
+        if database
+            .number("SELECT count(*) FROM pg_class WHERE relname = 'windows'")
+            .await
+            > 0
+            && database
+                .number("SELECT count(*) FROM qbo.windows WHERE committed_at_utc IS NOT NULL")
+                .await
+                > cuts
         {
             database.number(cut).await;
             cuts += 1;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let report = tokio::time::timeout(Duration::from_secs(60), run).await.unwrap().unwrap().unwrap();
+    let report = tokio::time::timeout(Duration::from_secs(60), run)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
     assert_complete(&report);
     assert!(cuts > 0, "nothing was cut");
-    assert_eq!(database.rows("raw.qb_invoices").await, truth(&sandbox, "Invoice"));
+    assert_eq!(
+        database.rows("raw.qb_invoices").await,
+        truth(&sandbox, "Invoice")
+    );
     assert_eq!(report.runs[0].totals.rows, 600);
     // What was asked for in vain is counted too.
-    assert!(report.runs[0].totals.requests >= sandbox.stats().data_requests, "{:?}", sandbox.stats());
+    assert!(
+        report.runs[0].totals.requests >= sandbox.stats().data_requests,
+        "{:?}",
+        sandbox.stats()
+    );
     database.drop().await;
 }
 
@@ -349,12 +540,19 @@ async fn a_lock_that_others_hold_is_waited_for_and_then_tried_again() {
     sandbox.company().edit("Item", "5", 1_750_000_000).unwrap();
     let app = setting(&app, "PG_LOCK_TIMEOUT_S", "0.3").await;
     let holder = database.client.transaction().await.unwrap();
-    holder.batch_execute("LOCK TABLE raw.qb_items IN EXCLUSIVE MODE").await.unwrap();
+    holder
+        .batch_execute("LOCK TABLE raw.qb_items IN EXCLUSIVE MODE")
+        .await
+        .unwrap();
     let run = tokio::spawn(async move { app.backfill(&request).await });
     tokio::time::sleep(Duration::from_millis(900)).await;
     assert!(!run.is_finished());
     holder.commit().await.unwrap();
-    let report = tokio::time::timeout(Duration::from_secs(30), run).await.unwrap().unwrap().unwrap();
+    let report = tokio::time::timeout(Duration::from_secs(30), run)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
     assert_complete(&report);
     assert_eq!(report.runs[0].totals.updated, 1);
     database.drop().await;
@@ -365,13 +563,22 @@ async fn a_server_that_only_reads_and_a_statement_too_long_fail_in_the_servers_w
     let (_sandbox, database, app) = parts().await;
     let request = whole_range(&["items"], "900d", 1000);
     assert_complete(&app.backfill(&request).await.unwrap());
-    let name: String = database.client.query_one("SELECT current_database()::text", &[]).await.unwrap().get(0);
+    let name: String = database
+        .client
+        .query_one("SELECT current_database()::text", &[])
+        .await
+        .unwrap()
+        .get(0);
     let trigger = "CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(5); RETURN NEW; END'; \
                    TRUNCATE raw.qb_items; CREATE TRIGGER slow BEFORE INSERT ON raw.qb_items FOR EACH ROW EXECUTE FUNCTION public.slow()";
     database.client.batch_execute(trigger).await.unwrap();
     let hasty = setting(&app, "PG_STATEMENT_TIMEOUT_S", "0.2").await;
     let report = hasty.backfill(&request).await.unwrap();
-    assert!(failures(&report)[0].contains("canceling statement due to statement timeout"), "{:?}", failures(&report));
+    assert!(
+        failures(&report)[0].contains("canceling statement due to statement timeout"),
+        "{:?}",
+        failures(&report)
+    );
     let read_only = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
     database.client.batch_execute(&read_only).await.unwrap();
     let error = app.backfill(&request).await.unwrap_err().to_string();
@@ -382,13 +589,26 @@ async fn a_server_that_only_reads_and_a_statement_too_long_fail_in_the_servers_w
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_with_the_documented_rights_can_load_and_no_more() {
     let (sandbox, database, app) = parts().await;
-    let documentation = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/loading.md")).unwrap();
-    let grants = documentation.split("```sql\n-- as the owner").nth(1).unwrap().split("```").next().unwrap();
+    let documentation =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/loading.md")).unwrap();
+    let grants = documentation
+        .split("```sql\n-- as the owner")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
     // The owner makes the tables, once.
-    let ddl = qbo_rs::sink::postgres::ddl("raw", qbo_rs::domain::EntityRegistry::default().all()).unwrap();
+    let ddl = qbo_rs::sink::postgres::ddl("raw", qbo_rs::domain::EntityRegistry::default().all())
+        .unwrap();
     database.client.batch_execute(&ddl).await.unwrap();
     let role = format!("loader_{}", uuid::Uuid::new_v4().simple());
-    let name: String = database.client.query_one("SELECT current_database()::text", &[]).await.unwrap().get(0);
+    let name: String = database
+        .client
+        .query_one("SELECT current_database()::text", &[])
+        .await
+        .unwrap()
+        .get(0);
     let grants = grants
         .split_once('\n')
         .unwrap()
@@ -396,21 +616,53 @@ async fn a_role_with_the_documented_rights_can_load_and_no_more() {
         .replace("qbo_loader", &role)
         .replace("DATABASE books", &format!("DATABASE {name}"));
     database.client.batch_execute(&grants).await.unwrap();
-    let url = database.url.split_once("://").unwrap().1.split_once('@').unwrap().1;
-    let app = setting(&app, "DATABASE_URL", &format!("postgresql://{role}:a%20p%40ssw%2Frd%25@{url}")).await;
+    let url = database
+        .url
+        .split_once("://")
+        .unwrap()
+        .1
+        .split_once('@')
+        .unwrap()
+        .1;
+    let app = setting(
+        &app,
+        "DATABASE_URL",
+        &format!("postgresql://{role}:a%20p%40ssw%2Frd%25@{url}"),
+    )
+    .await;
     let app = setting(&app, "QBO_TOKEN_STORE", "postgres").await;
-    assert_complete(&app.backfill(&whole_range(&["items", "customers"], "month", 1000)).await.unwrap());
-    assert_eq!(database.rows("raw.qb_items").await, truth(&sandbox, "Item"));
-    assert!(!app.status(&status_request(true)).await.unwrap().entities.is_empty());
-    let (client, connection) =
-        tokio_postgres::connect(&format!("postgresql://{role}:a%20p%40ssw%2Frd%25@{url}"), tokio_postgres::NoTls)
+    assert_complete(
+        &app.backfill(&whole_range(&["items", "customers"], "month", 1000))
             .await
-            .unwrap();
+            .unwrap(),
+    );
+    assert_eq!(database.rows("raw.qb_items").await, truth(&sandbox, "Item"));
+    assert!(
+        !app.status(&status_request(true))
+            .await
+            .unwrap()
+            .entities
+            .is_empty()
+    );
+    let (client, connection) = tokio_postgres::connect(
+        &format!("postgresql://{role}:a%20p%40ssw%2Frd%25@{url}"),
+        tokio_postgres::NoTls,
+    )
+    .await
+    .unwrap();
     tokio::spawn(connection);
-    for refused in ["DELETE FROM raw.qb_items", "DROP TABLE raw.qb_items", "CREATE TABLE raw.mine (a int)"] {
+    for refused in [
+        "DELETE FROM raw.qb_items",
+        "DROP TABLE raw.qb_items",
+        "CREATE TABLE raw.mine (a int)",
+    ] {
         assert!(client.batch_execute(refused).await.is_err(), "{refused}");
     }
     drop(client);
-    database.client.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await.unwrap();
+    database
+        .client
+        .batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"))
+        .await
+        .unwrap();
     database.drop().await;
 }

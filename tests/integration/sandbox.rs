@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use qbo_rs::sandbox::{Assumptions, CompanySize, FaultRule, Sandbox, SandboxOptions, ThrottleOptions};
+use qbo_sandbox::{Assumptions, CompanySize, FaultRule, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -30,34 +30,59 @@ pub struct Client {
 impl Client {
     pub async fn of(sandbox: &Sandbox) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
-        let mut client = Self { http, environment: sandbox.environment().into_iter().collect(), access: String::new() };
-        client.access = client.refresh().await.json()["access_token"].as_str().unwrap().to_owned();
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(20))
+            .build()
+            .unwrap();
+        let mut client = Self {
+            http,
+            environment: sandbox.environment().into_iter().collect(),
+            access: String::new(),
+        };
+        client.access = client.refresh().await.json()["access_token"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         client
     }
 
     fn refresh_request(&self, token: &str) -> reqwest::RequestBuilder {
         self.http
             .post(&self.environment["QBO_TOKEN_URL"])
-            .basic_auth(&self.environment["QBO_CLIENT_ID"], Some(&self.environment["QBO_CLIENT_SECRET"]))
+            .basic_auth(
+                &self.environment["QBO_CLIENT_ID"],
+                Some(&self.environment["QBO_CLIENT_SECRET"]),
+            )
             .header("content-type", "application/x-www-form-urlencoded")
             .body(format!("grant_type=refresh_token&refresh_token={token}"))
     }
 
     async fn refresh(&self) -> Answer {
-        send(self.refresh_request(&self.environment["QBO_REFRESH_TOKEN"])).await.unwrap()
+        send(self.refresh_request(&self.environment["QBO_REFRESH_TOKEN"]))
+            .await
+            .unwrap()
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}/v3/company/{}/{path}", self.environment["QBO_API_URL"], self.environment["QBO_REALM_ID"])
+        format!(
+            "{}/v3/company/{}/{path}",
+            self.environment["QBO_API_URL"], self.environment["QBO_REALM_ID"]
+        )
     }
 
     fn get_request(&self, path: &str) -> reqwest::RequestBuilder {
-        self.http.get(self.url(path)).bearer_auth(&self.access).header("accept", "application/json")
+        self.http
+            .get(self.url(path))
+            .bearer_auth(&self.access)
+            .header("accept", "application/json")
     }
 
     fn query_request(&self, statement: &str) -> reqwest::RequestBuilder {
-        let request = self.http.post(self.url("query")).bearer_auth(&self.access).header("accept", "application/json");
+        let request = self
+            .http
+            .post(self.url("query"))
+            .bearer_auth(&self.access)
+            .header("accept", "application/json");
         request.body(statement.to_owned())
     }
 
@@ -73,13 +98,28 @@ impl Client {
 async fn send(request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
     let response = request.send().await?;
     let headers = response.headers().iter();
-    let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
-    Ok(Answer { status: response.status().as_u16(), headers, text: response.text().await? })
+    let headers = headers
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+        .collect();
+    Ok(Answer {
+        status: response.status().as_u16(),
+        headers,
+        text: response.text().await?,
+    })
 }
 
 fn options() -> SandboxOptions {
-    let size = CompanySize { customers: 60, items: 40, invoices: 300, others: Some(20) };
-    SandboxOptions { size, throttle: ThrottleOptions::NONE, ..SandboxOptions::default() }
+    let size = CompanySize {
+        customers: 60,
+        items: 40,
+        invoices: 300,
+        others: Some(20),
+    };
+    SandboxOptions {
+        size,
+        throttle: ThrottleOptions::NONE,
+        ..SandboxOptions::default()
+    }
 }
 
 async fn start(options: SandboxOptions) -> (Sandbox, Client) {
@@ -99,56 +139,125 @@ const ONE: &str = "SELECT * FROM Customer MAXRESULTS 1";
 async fn answers_are_xml_unless_json_is_asked_for_and_carry_a_tid() {
     let (_sandbox, client) = start(options()).await;
     let as_json = client.query(ONE).await;
-    assert!(as_json.headers["content-type"].starts_with("application/json") && as_json.json()["time"].is_string());
-    let bare = client.http.post(client.url("query")).bearer_auth(&client.access).body(ONE);
+    assert!(
+        as_json.headers["content-type"].starts_with("application/json")
+            && as_json.json()["time"].is_string()
+    );
+    let bare = client
+        .http
+        .post(client.url("query"))
+        .bearer_auth(&client.access)
+        .body(ONE);
     let as_xml = send(bare).await.unwrap();
-    assert_eq!(as_xml.headers["content-type"], "application/xml;charset=utf-8");
-    assert!(as_xml.text.contains("<QueryResponse startPosition=\"1\" maxResults=\"1\"><Customer domain=\"QBO\""));
-    let fault = client.http.post(client.url("query")).bearer_auth(&client.access).body("SELECT");
-    assert!(send(fault).await.unwrap().text.contains("<Fault type=\"ValidationFault\"><Error code=\"4000\">"));
+    assert_eq!(
+        as_xml.headers["content-type"],
+        "application/xml;charset=utf-8"
+    );
+    assert!(
+        as_xml.text.contains(
+            "<QueryResponse startPosition=\"1\" maxResults=\"1\"><Customer domain=\"QBO\""
+        )
+    );
+    let fault = client
+        .http
+        .post(client.url("query"))
+        .bearer_auth(&client.access)
+        .body("SELECT");
+    assert!(
+        send(fault)
+            .await
+            .unwrap()
+            .text
+            .contains("<Fault type=\"ValidationFault\"><Error code=\"4000\">")
+    );
     assert!(as_json.headers["intuit_tid"] != as_xml.headers["intuit_tid"]);
-    assert!(as_json.headers.keys().all(|name| !name.contains("ratelimit") && name != "retry-after"));
+    assert!(
+        as_json
+            .headers
+            .keys()
+            .all(|name| !name.contains("ratelimit") && name != "retry-after")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_by_get_decodes_a_plus_as_a_space() {
     let (_sandbox, client) = start(options()).await;
-    let get = async |query: &str| client.get(&format!("query?query={query}&minorversion=75")).await;
-    assert_eq!(get("select%20*%20from+Customer+maxresults+3").await.json()["QueryResponse"]["maxResults"], 3);
+    let get = async |query: &str| {
+        client
+            .get(&format!("query?query={query}&minorversion=75"))
+            .await
+    };
+    assert_eq!(
+        get("select%20*%20from+Customer+maxresults+3").await.json()["QueryResponse"]["maxResults"],
+        3
+    );
     let by_time = "select+*+from+Customer+where+MetaData.LastUpdatedTime>'2024-02-01T00:00:00";
     assert_eq!(get(&format!("{by_time}%2B00:00'")).await.status, 200);
     let bitten = get(&format!("{by_time}+00:00'")).await;
-    assert_eq!((bitten.status, &bitten.json()["Fault"]["Error"][0]["code"]), (400, &json!("4001")));
+    assert_eq!(
+        (bitten.status, &bitten.json()["Fault"]["Error"][0]["code"]),
+        (400, &json!("4001"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_query_gets_line_and_column() {
     let (_sandbox, client) = start(options()).await;
-    let answer = client.query("SELECT *\nFROM Customer WHERE Id = '1' OR Id = '2'").await;
+    let answer = client
+        .query("SELECT *\nFROM Customer WHERE Id = '1' OR Id = '2'")
+        .await;
     let fault = answer.json();
-    assert_eq!((answer.status, &fault["Fault"]["Error"][0]["code"]), (400, &json!("4000")));
+    assert_eq!(
+        (answer.status, &fault["Fault"]["Error"][0]["code"]),
+        (400, &json!("4000"))
+    );
     let detail = fault["Fault"]["Error"][0]["Detail"].as_str().unwrap();
-    assert!(detail.contains("\"OR \"\" at line 2, column 30.\nWas expecting one of:\n    <EOF>"), "{detail}");
+    assert!(
+        detail.contains("\"OR \"\" at line 2, column 30.\nWas expecting one of:\n    <EOF>"),
+        "{detail}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_realms_and_hosts_are_checked_by_the_gateway() {
-    let (sandbox, mut client) = start(SandboxOptions { companies: 2, ..options() }).await;
+    let (sandbox, mut client) = start(SandboxOptions {
+        companies: 2,
+        ..options()
+    })
+    .await;
     let realms: Vec<String> = sandbox.realm_ids().map(str::to_owned).collect();
-    let code = |answer: &Answer| (answer.status, answer.json()["fault"]["error"][0]["code"].clone());
+    let code = |answer: &Answer| {
+        (
+            answer.status,
+            answer.json()["fault"]["error"][0]["code"].clone(),
+        )
+    };
     for realm in [&realms[1], "1"] {
         let url = format!("{}/v3/company/{realm}/query", sandbox.url());
-        let request = client.http.post(url).bearer_auth(&client.access).header("accept", "application/json").body(ONE);
+        let request = client
+            .http
+            .post(url)
+            .bearer_auth(&client.access)
+            .header("accept", "application/json")
+            .body(ONE);
         assert_eq!(code(&send(request).await.unwrap()), (403, json!("3100")));
     }
-    let wrong_host = client.query_request(ONE).header("host", "quickbooks.api.intuit.com");
+    let wrong_host = client
+        .query_request(ONE)
+        .header("host", "quickbooks.api.intuit.com");
     assert_eq!(code(&send(wrong_host).await.unwrap()), (403, json!("3100")));
-    let right_host = client.query_request(ONE).header("host", "sandbox-quickbooks.api.intuit.com");
+    let right_host = client
+        .query_request(ONE)
+        .header("host", "sandbox-quickbooks.api.intuit.com");
     assert_eq!(send(right_host).await.unwrap().status, 200);
-    let second = send(client.refresh_request(&sandbox.refresh_token(&realms[1]).unwrap())).await.unwrap();
+    let second = send(client.refresh_request(&sandbox.refresh_token(&realms[1]).unwrap()))
+        .await
+        .unwrap();
     client.environment.insert("QBO_REALM_ID", realms[1].clone());
-    let first_access =
-        std::mem::replace(&mut client.access, second.json()["access_token"].as_str().unwrap().to_owned());
+    let first_access = std::mem::replace(
+        &mut client.access,
+        second.json()["access_token"].as_str().unwrap().to_owned(),
+    );
     assert_eq!(client.query(ONE).await.status, 200);
     control(&sandbox, "expire-tokens", json!({}));
     let expired = client.query(ONE).await;
@@ -156,57 +265,117 @@ async fn tokens_realms_and_hosts_are_checked_by_the_gateway() {
     assert!(expired.text.contains(&client.access) && expired.json()["time"].is_u64());
     assert!(expired.headers["www-authenticate"].contains("invalid_token"));
     client.access = format!("{first_access}x");
-    assert!(client.query(ONE).await.text.contains("Malformed bearer token"));
+    assert!(
+        client
+            .query(ONE)
+            .await
+            .text
+            .contains("Malformed bearer token")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn discovery_consent_and_revocation_work() {
     let (sandbox, client) = start(options()).await;
-    let document = send(client.http.get(format!("{}/.well-known/openid_sandbox_configuration/", sandbox.url())));
+    let document = send(client.http.get(format!(
+        "{}/.well-known/openid_sandbox_configuration/",
+        sandbox.url()
+    )));
     let document = document.await.unwrap().json();
-    assert_eq!(document["token_endpoint"], client.environment["QBO_TOKEN_URL"].as_str());
-    let (id, redirect) = (&client.environment["QBO_CLIENT_ID"], "http%3A%2F%2Flocalhost%2Fcallback");
+    assert_eq!(
+        document["token_endpoint"],
+        client.environment["QBO_TOKEN_URL"].as_str()
+    );
+    let (id, redirect) = (
+        &client.environment["QBO_CLIENT_ID"],
+        "http%3A%2F%2Flocalhost%2Fcallback",
+    );
     let consent = document["authorization_endpoint"].as_str().unwrap();
     let query = format!(
         "client_id={id}&response_type=code&scope=com.intuit.quickbooks.accounting&state=s&redirect_uri={redirect}"
     );
-    let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    let sent_to = send(browser.get(format!("{consent}?{query}"))).await.unwrap();
+    let browser = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let sent_to = send(browser.get(format!("{consent}?{query}")))
+        .await
+        .unwrap();
     assert_eq!(sent_to.status, 302);
     let target = &sent_to.headers["location"];
-    assert!(target.ends_with(&format!("&state=s&realmId={}", client.environment["QBO_REALM_ID"])), "{target}");
+    assert!(
+        target.ends_with(&format!(
+            "&state=s&realmId={}",
+            client.environment["QBO_REALM_ID"]
+        )),
+        "{target}"
+    );
     let revoke = |body: &str| {
-        let request = client.http.post(document["revocation_endpoint"].as_str().unwrap()).body(body.to_owned());
+        let request = client
+            .http
+            .post(document["revocation_endpoint"].as_str().unwrap())
+            .body(body.to_owned());
         request.header("content-type", "application/json")
     };
     let keys = |request: reqwest::RequestBuilder| {
-        request.basic_auth(&client.environment["QBO_CLIENT_ID"], Some(&client.environment["QBO_CLIENT_SECRET"]))
+        request.basic_auth(
+            &client.environment["QBO_CLIENT_ID"],
+            Some(&client.environment["QBO_CLIENT_SECRET"]),
+        )
     };
     let token = json!({"token": client.access}).to_string();
-    let by_bearer = send(revoke(&token).bearer_auth(&client.access)).await.unwrap();
+    let by_bearer = send(revoke(&token).bearer_auth(&client.access))
+        .await
+        .unwrap();
     assert_eq!((by_bearer.status, by_bearer.text.as_str()), (401, ""));
     let revoked = send(keys(revoke(&token))).await.unwrap();
     assert_eq!((revoked.status, revoked.text.as_str()), (200, ""));
     assert_eq!(send(keys(revoke("{}"))).await.unwrap().status, 400);
     assert_eq!(client.query(ONE).await.status, 401);
-    assert_eq!(client.refresh().await.json(), json!({"error": "invalid_grant"}));
+    assert_eq!(
+        client.refresh().await.json(),
+        json!({"error": "invalid_grant"})
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_are_enforced_for_queries_batches_and_months() {
-    let throttle = ThrottleOptions { batches_per_minute: 2, monthly_reads: 8, ..ThrottleOptions::NONE };
-    let (sandbox, client) = start(SandboxOptions { throttle, ..options() }).await;
-    let batch = json!({"BatchItemRequest": [{"bId": "a", "Query": ONE}, {"bId": "b", "Query": "SELECT"}]}).to_string();
+    let throttle = ThrottleOptions {
+        batches_per_minute: 2,
+        monthly_reads: 8,
+        ..ThrottleOptions::NONE
+    };
+    let (sandbox, client) = start(SandboxOptions {
+        throttle,
+        ..options()
+    })
+    .await;
+    let batch =
+        json!({"BatchItemRequest": [{"bId": "a", "Query": ONE}, {"bId": "b", "Query": "SELECT"}]})
+            .to_string();
     let send_batch = || {
-        let request = client.http.post(client.url("batch")).bearer_auth(&client.access).body(batch.clone());
+        let request = client
+            .http
+            .post(client.url("batch"))
+            .bearer_auth(&client.access)
+            .body(batch.clone());
         send(request.header("accept", "application/json"))
     };
     let first = send_batch().await.unwrap().json();
-    assert_eq!(first["BatchItemResponse"][1]["Fault"]["Error"][0]["code"], "4000");
+    assert_eq!(
+        first["BatchItemResponse"][1]["Fault"]["Error"][0]["code"],
+        "4000"
+    );
     assert_eq!(send_batch().await.unwrap().status, 200);
     let throttled = send_batch().await.unwrap();
-    assert_eq!((throttled.status, throttled.headers["content-type"].as_str()), (429, "application/xml;charset=utf-8"));
-    assert!(throttled.text.contains("<Error code=\"3001\">") && !throttled.headers.contains_key("retry-after"));
+    assert_eq!(
+        (throttled.status, throttled.headers["content-type"].as_str()),
+        (429, "application/xml;charset=utf-8")
+    );
+    assert!(
+        throttled.text.contains("<Error code=\"3001\">")
+            && !throttled.headers.contains_key("retry-after")
+    );
     // Four reads are left of eight; failed ones are free.
     assert_eq!(client.query("SELECT").await.status, 400);
     for _ in 0..4 {
@@ -214,18 +383,40 @@ async fn limits_are_enforced_for_queries_batches_and_months() {
     }
     assert_eq!(client.query(ONE).await.status, 429);
     assert_eq!(client.refresh().await.status, 429);
-    control(&sandbox, "assume", json!({"name": "quota-on-refresh", "value": "free"}));
+    control(
+        &sandbox,
+        "assume",
+        json!({"name": "quota-on-refresh", "value": "free"}),
+    );
     assert_eq!(client.refresh().await.status, 200);
     control(&sandbox, "new-month", json!({}));
     assert_eq!(client.query(ONE).await.status, 200);
     control(&sandbox, "limits", json!({"per_minute": 3}));
-    control(&sandbox, "assume", json!({"name": "throttle-body", "value": "json"}));
-    control(&sandbox, "assume", json!({"name": "retry-after", "value": "seconds"}));
+    control(
+        &sandbox,
+        "assume",
+        json!({"name": "throttle-body", "value": "json"}),
+    );
+    control(
+        &sandbox,
+        "assume",
+        json!({"name": "retry-after", "value": "seconds"}),
+    );
     let throttled = client.query(ONE).await;
-    assert_eq!((throttled.status, throttled.headers["retry-after"].as_str()), (429, "60"));
+    assert_eq!(
+        (throttled.status, throttled.headers["retry-after"].as_str()),
+        (429, "60")
+    );
     assert_eq!(throttled.json()["fault"]["error"][0]["code"], "3001");
     let stats = sandbox.stats();
-    assert_eq!((stats.requests["batch"][&429], stats.requests["token"][&429], stats.throttled), (1, 1, 3));
+    assert_eq!(
+        (
+            stats.requests["batch"][&429],
+            stats.requests["token"][&429],
+            stats.throttled
+        ),
+        (1, 1, 3)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,31 +424,71 @@ async fn faults_that_answer_answer_as_described() {
     let (sandbox, client) = start(options()).await;
     for (fault, status, words) in [
         (json!({"fault": "throttle"}), 429, "<Error code=\"3001\">"),
-        (json!({"fault": "throttle", "format": "json", "retry_after": 2}), 429, "ThrottleExceeded; errorCode=003001"),
-        (json!({"fault": "throttle", "status": 403}), 403, "statusCode=403"),
+        (
+            json!({"fault": "throttle", "format": "json", "retry_after": 2}),
+            429,
+            "ThrottleExceeded; errorCode=003001",
+        ),
+        (
+            json!({"fault": "throttle", "status": 403}),
+            403,
+            "statusCode=403",
+        ),
         (json!({"fault": "throttle", "format": "empty"}), 429, ""),
         (json!({"fault": "error"}), 500, "\"code\":\"10000\""),
-        (json!({"fault": "bad-gateway"}), 502, "<h1>502 Bad Gateway</h1>"),
-        (json!({"fault": "unavailable", "retry_after": "Wed, 21 Oct 2026 07:28:00 GMT"}), 503, ""),
-        (json!({"fault": "gateway-timeout"}), 504, "<h1>504 Gateway Time-out</h1>"),
+        (
+            json!({"fault": "bad-gateway"}),
+            502,
+            "<h1>502 Bad Gateway</h1>",
+        ),
+        (
+            json!({"fault": "unavailable", "retry_after": "Wed, 21 Oct 2026 07:28:00 GMT"}),
+            503,
+            "",
+        ),
+        (
+            json!({"fault": "gateway-timeout"}),
+            504,
+            "<h1>504 Gateway Time-out</h1>",
+        ),
         (json!({"fault": "too-large"}), 413, ""),
         (json!({"fault": "unauthorized"}), 401, "\"3200\""),
         (json!({"fault": "forbidden"}), 403, "\"3100\""),
         (json!({"fault": "fault-in-success"}), 200, "{\"Fault\":"),
-        (json!({"fault": "fault-in-response"}), 200, "{\"QueryResponse\":{\"Fault\":"),
+        (
+            json!({"fault": "fault-in-response"}),
+            200,
+            "{\"QueryResponse\":{\"Fault\":",
+        ),
         (json!({"fault": "garbage"}), 200, "<html>"),
     ] {
         control(&sandbox, "fault", fault.clone());
         let answer = client.query(ONE).await;
         assert_eq!(answer.status, status, "{fault}");
         assert!(answer.text.contains(words), "{fault}: {}", answer.text);
-        let retry_after = fault.get("retry_after").map(|value| value.as_str().map_or("2", |text| text).to_owned());
-        assert_eq!(answer.headers.get("retry-after").cloned(), retry_after, "{fault}");
+        let retry_after = fault
+            .get("retry_after")
+            .map(|value| value.as_str().map_or("2", |text| text).to_owned());
+        assert_eq!(
+            answer.headers.get("retry-after").cloned(),
+            retry_after,
+            "{fault}"
+        );
         assert_eq!(client.query(ONE).await.status, 200, "{fault} struck twice");
     }
     let struck = control(&sandbox, "faults", json!({}));
-    assert!(struck.as_array().unwrap().iter().all(|fault| fault["struck"] == 1), "{struck}");
-    for (fault, words) in [("invalid-grant", "invalid_grant"), ("invalid-client", "invalid_client")] {
+    assert!(
+        struck
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|fault| fault["struck"] == 1),
+        "{struck}"
+    );
+    for (fault, words) in [
+        ("invalid-grant", "invalid_grant"),
+        ("invalid-client", "invalid_client"),
+    ] {
         control(&sandbox, "fault", json!({"fault": fault, "on": "token"}));
         assert_eq!(client.query(ONE).await.status, 200);
         assert!(client.refresh().await.text.contains(words));
@@ -272,11 +503,21 @@ async fn faults_of_the_wire_break_it_as_described() {
     let reset = send(client.query_request(ONE)).await.err().unwrap();
     assert!(reset.is_request(), "{reset:?}");
     arm(json!({"fault": "truncate"}));
-    let cut = send(client.query_request("SELECT * FROM Invoice")).await.err().unwrap();
+    let cut = send(client.query_request("SELECT * FROM Invoice"))
+        .await
+        .err()
+        .unwrap();
     assert!(cut.is_body() || cut.is_decode(), "{cut:?}");
     arm(json!({"fault": "hang"}));
     let begin = Instant::now();
-    let hung = send(client.query_request(ONE).timeout(Duration::from_millis(300))).await.err().unwrap();
+    let hung = send(
+        client
+            .query_request(ONE)
+            .timeout(Duration::from_millis(300)),
+    )
+    .await
+    .err()
+    .unwrap();
     assert!(hung.is_timeout() && begin.elapsed() >= Duration::from_millis(300));
     arm(json!({"fault": "slow", "ms": 300}));
     let begin = Instant::now();
@@ -285,7 +526,11 @@ async fn faults_of_the_wire_break_it_as_described() {
     arm(json!({"fault": "trickle", "bytes_per_s": 4000}));
     let (begin, whole) = (Instant::now(), client.query(ONE).await);
     let least = Duration::from_secs_f64(whole.text.len() as f64 / 4000.0 / 2.0);
-    assert!(begin.elapsed() >= least && whole.json()["QueryResponse"]["maxResults"] == 1, "{:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() >= least && whole.json()["QueryResponse"]["maxResults"] == 1,
+        "{:?}",
+        begin.elapsed()
+    );
     assert_eq!(client.query(ONE).await.status, 200);
     let stats = sandbox.stats();
     // What was reset or given up never got a status.
@@ -297,16 +542,30 @@ async fn a_refresh_whose_answer_is_lost_has_rotated_the_token() {
     let mut options = options();
     options.oauth.rotate_after = Duration::ZERO;
     let sandbox = Sandbox::start(options).unwrap();
-    control(&sandbox, "fault", json!({"fault": "lost-answer", "on": "token"}));
+    control(
+        &sandbox,
+        "fault",
+        json!({"fault": "lost-answer", "on": "token"}),
+    );
     let _ = rustls::crypto::ring::default_provider().install_default();
     let environment = sandbox.environment().into_iter().collect();
-    let client = Client { http: reqwest::Client::new(), environment, access: String::new() };
+    let client = Client {
+        http: reqwest::Client::new(),
+        environment,
+        access: String::new(),
+    };
     let seed = client.environment["QBO_REFRESH_TOKEN"].clone();
     assert!(send(client.refresh_request(&seed)).await.is_err());
     assert_eq!(client.refresh().await.json()["error"], "invalid_grant");
-    let rotated = control(&sandbox, "refresh-token", json!({}))["refresh_token"].as_str().unwrap().to_owned();
+    let rotated = control(&sandbox, "refresh-token", json!({}))["refresh_token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert_ne!(rotated, seed);
-    assert_eq!(send(client.refresh_request(&rotated)).await.unwrap().status, 200);
+    assert_eq!(
+        send(client.refresh_request(&rotated)).await.unwrap().status,
+        200
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -316,17 +575,34 @@ async fn the_books_can_change_between_two_pages() {
         json!({"command": "insert", "entity": "Invoice", "at": "2026-01-02"}),
         json!({"command": "edit", "entity": "Invoice", "id": "oldest", "at": "2026-01-03"}),
     ];
-    let rule = json!({"fault": "change", "on": "query", "contains": "Invoice", "do": commands}).to_string();
-    let (sandbox, client) = start(SandboxOptions { faults: vec![FaultRule::parse(&rule).unwrap()], ..options() }).await;
+    let rule = json!({"fault": "change", "on": "query", "contains": "Invoice", "do": commands})
+        .to_string();
+    let (sandbox, client) = start(SandboxOptions {
+        faults: vec![FaultRule::parse(&rule).unwrap()],
+        ..options()
+    })
+    .await;
     let page = "SELECT * FROM Invoice ORDERBY MetaData.LastUpdatedTime MAXRESULTS 2";
     let ids = |answer: Answer| -> Vec<Value> {
-        answer.json()["QueryResponse"]["Invoice"].as_array().unwrap().iter().map(|row| row["Id"].clone()).collect()
+        answer.json()["QueryResponse"]["Invoice"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["Id"].clone())
+            .collect()
     };
     let first = ids(client.query(page).await);
     let second = ids(client.query(page).await);
-    assert!(!second.contains(&first[0]) && !second.contains(&first[1]), "{first:?} {second:?}");
+    assert!(
+        !second.contains(&first[0]) && !second.contains(&first[1]),
+        "{first:?} {second:?}"
+    );
     assert_eq!(ids(client.query(page).await), second);
-    let truth = control(&sandbox, "truth", json!({"entity": "Invoice", "start": "2026-01-01", "end": "2026-02-01"}));
+    let truth = control(
+        &sandbox,
+        "truth",
+        json!({"entity": "Invoice", "start": "2026-01-01", "end": "2026-02-01"}),
+    );
     assert_eq!(truth["count"], 2);
 }
 
@@ -335,22 +611,66 @@ async fn the_control_api_lists_what_it_can_do_and_refuses_the_rest() {
     let (sandbox, client) = start(options()).await;
     let at = |path: &str| format!("{}/sandbox{path}", sandbox.url());
     let help = send(client.http.get(at(""))).await.unwrap().json();
-    let names: Vec<&str> =
-        help["commands"].as_array().unwrap().iter().map(|c| c["command"].as_str().unwrap()).collect();
+    let names: Vec<&str> = help["commands"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["command"].as_str().unwrap())
+        .collect();
     assert!(names.contains(&"truth") && help["faults"].as_array().unwrap().len() == 20);
     for (path, body, status, words) in [
         ("/nonsense", "{}", 400, "there is no command 'nonsense'"),
         ("/edit", "{}", 400, "entity, id is missing"),
-        ("/edit", r#"{"entity":"Invoice","id":"x"}"#, 400, "there is no Invoice x"),
-        ("/edit", r#"{"entity":"Invoice","id":"1","when":"now"}"#, 400, "'when' means nothing here"),
-        ("/edit", r#"{"entity":"Invoice","id":"1","at":"soon"}"#, 400, "at is not an instant: 'soon'"),
-        ("/void", r#"{"entity":"Customer","id":"1"}"#, 400, "a Customer cannot be voided"),
+        (
+            "/edit",
+            r#"{"entity":"Invoice","id":"x"}"#,
+            400,
+            "there is no Invoice x",
+        ),
+        (
+            "/edit",
+            r#"{"entity":"Invoice","id":"1","when":"now"}"#,
+            400,
+            "'when' means nothing here",
+        ),
+        (
+            "/edit",
+            r#"{"entity":"Invoice","id":"1","at":"soon"}"#,
+            400,
+            "at is not an instant: 'soon'",
+        ),
+        (
+            "/void",
+            r#"{"entity":"Customer","id":"1"}"#,
+            400,
+            "a Customer cannot be voided",
+        ),
         ("/fault", r#"{"fault":"explode"}"#, 400, "expected one of"),
-        ("/assume", r#"{"name":"id-order","value":"x"}"#, 400, "text or number"),
-        ("/webhooks", r#"{"url":"mailto:x"}"#, 400, "not an http or https URL"),
+        (
+            "/assume",
+            r#"{"name":"id-order","value":"x"}"#,
+            400,
+            "text or number",
+        ),
+        (
+            "/webhooks",
+            r#"{"url":"mailto:x"}"#,
+            400,
+            "not an http or https URL",
+        ),
         ("/truth", "[]", 400, "not a JSON object"),
-        ("/stats", r#"{"realm":"7"}"#, 400, "'realm' means nothing here"),
-        ("/entities", r#"{"realm":"7"}"#, 400, "there is no company 7"),
+        (
+            "/stats",
+            r#"{"realm":"7"}"#,
+            400,
+            "'realm' means nothing here",
+        ),
+        (
+            "/entities",
+            r#"{"realm":"7"}"#,
+            400,
+            "there is no company 7",
+        ),
     ] {
         let answer = send(client.http.post(at(path)).body(body)).await.unwrap();
         assert_eq!(answer.status, status, "{path} {body}");
@@ -358,46 +678,94 @@ async fn the_control_api_lists_what_it_can_do_and_refuses_the_rest() {
         assert!(error["error"].as_str().unwrap().contains(words), "{error}");
         assert_eq!(error["commands"].as_array().unwrap().len(), names.len());
     }
-    assert_eq!(send(client.http.get(at("/edit?entity=Invoice&id=1"))).await.unwrap().status, 405);
-    let truth = send(client.http.get(at("/truth?entity=invoice&start=2024-01-01&end=2024-02-01"))).await.unwrap();
-    let from = chrono::DateTime::parse_from_rfc3339("2024-01-01T00:00:00Z").unwrap().timestamp();
-    let expected = sandbox.truth(None, "Invoice", from, from + 31 * 86_400).unwrap();
+    assert_eq!(
+        send(client.http.get(at("/edit?entity=Invoice&id=1")))
+            .await
+            .unwrap()
+            .status,
+        405
+    );
+    let truth = send(
+        client
+            .http
+            .get(at("/truth?entity=invoice&start=2024-01-01&end=2024-02-01")),
+    )
+    .await
+    .unwrap();
+    let from = chrono::DateTime::parse_from_rfc3339("2024-01-01T00:00:00Z")
+        .unwrap()
+        .timestamp();
+    let expected = sandbox
+        .truth(None, "Invoice", from, from + 31 * 86_400)
+        .unwrap();
     assert!(!expected.is_empty() && truth.json()["count"] == expected.len());
     // Payloads are text, number for number.
-    assert!(expected.iter().all(|(_, payload)| truth.text.contains(payload.as_str())));
+    assert!(
+        expected
+            .iter()
+            .all(|(_, payload)| truth.text.contains(payload.as_str()))
+    );
     // None of this counted as QuickBooks's requests.
-    assert_eq!(sandbox.stats().requests.keys().copied().collect::<Vec<_>>(), ["token"]);
+    assert_eq!(
+        sandbox.stats().requests.keys().copied().collect::<Vec<_>>(),
+        ["token"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fresh_changes_appear_after_a_while_and_the_truth_knows_them_at_once() {
     let (sandbox, client) = start(options()).await;
     control(&sandbox, "visibility-delay", json!({"seconds": 0.6}));
-    let id = control(&sandbox, "insert", json!({"entity": "Invoice"}))["ids"][0].as_str().unwrap().to_owned();
+    let id = control(&sandbox, "insert", json!({"entity": "Invoice"}))["ids"][0]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let statement = format!("SELECT COUNT(*) FROM Invoice WHERE Id = '{id}'");
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut counts = Vec::new();
     while counts.last() != Some(&1) && Instant::now() < deadline {
-        counts.push(client.query(&statement).await.json()["QueryResponse"]["totalCount"].as_u64().unwrap());
+        counts.push(
+            client.query(&statement).await.json()["QueryResponse"]["totalCount"]
+                .as_u64()
+                .unwrap(),
+        );
     }
-    // The share of the delay depends on the id alone; this one is not hidden for so short that nobody could tell.
+    // The share of the delay depends on the id alone; this one is not hidden for so short that
+    // nobody could tell.
     assert_eq!((counts.first(), counts.last()), (Some(&0), Some(&1)));
-    assert!(sandbox.truth(None, "Invoice", i64::MIN, i64::MAX).unwrap().iter().any(|(found, _)| *found == id));
+    assert!(
+        sandbox
+            .truth(None, "Invoice", i64::MIN, i64::MAX)
+            .unwrap()
+            .iter()
+            .any(|(found, _)| *found == id)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statistics_count_what_arrived() {
-    let (sandbox, client) = start(SandboxOptions { latency: Duration::from_millis(200), ..options() }).await;
+    let (sandbox, client) = start(SandboxOptions {
+        latency: Duration::from_millis(200),
+        ..options()
+    })
+    .await;
     let all = (0..6).map(|_| client.query(ONE));
     futures_util::future::join_all(all).await;
     let stats = sandbox.stats();
-    assert_eq!((stats.data_requests, stats.most_in_flight, stats.refreshes), (6, 6, 1));
-    assert!(stats.most_per_second == 6 && stats.bytes_sent > 3000, "{stats:?}");
+    assert_eq!(
+        (stats.data_requests, stats.most_in_flight, stats.refreshes),
+        (6, 6, 1)
+    );
+    assert!(
+        stats.most_per_second == 6 && stats.bytes_sent > 3000,
+        "{stats:?}"
+    );
     control(&sandbox, "reset-stats", json!({}));
     assert_eq!(sandbox.stats().data_requests, 0);
 }
 
-/// Real answers, recorded, of a company whose records the sandbox serves: order, shape and every byte but the time.
+/// Real answers, recorded, of a company whose records the sandbox serves: order, shape and every
+/// byte but the time.
 #[tokio::test(flavor = "multi_thread")]
 async fn recorded_answers_are_given_again_byte_for_byte() {
     let Some(folder) = crate::recorded::recordings() else {
@@ -406,25 +774,55 @@ async fn recorded_answers_are_given_again_byte_for_byte() {
     };
     let without_time = |text: &str| text[..text.rfind("\"time\"").unwrap()].to_owned();
     for (records, file, statement) in [
-        ("all-customers-2.200.json", "all-customers-2.200.json", "SELECT * FROM Customer MAXRESULTS 1000"),
-        ("all-customers-2.200.json", "all-customers-1.200.json", "SELECT COUNT(*) FROM Customer"),
-        ("all-sales_receipts.200.json", "all-sales_receipts.200.json", "SELECT * FROM SalesReceipt"),
+        (
+            "all-customers-2.200.json",
+            "all-customers-2.200.json",
+            "SELECT * FROM Customer MAXRESULTS 1000",
+        ),
+        (
+            "all-customers-2.200.json",
+            "all-customers-1.200.json",
+            "SELECT COUNT(*) FROM Customer",
+        ),
+        (
+            "all-sales_receipts.200.json",
+            "all-sales_receipts.200.json",
+            "SELECT * FROM SalesReceipt",
+        ),
         (
             "get-inactive_vendors.200.json",
             "get-inactive_vendors.200.json",
             "SELECT * FROM Vendor WHERE Active IN (true, false)",
         ),
-        ("all-customers-2.200.json", "error-400-2.400.json", "SELECT * FROM Custmoer"),
+        (
+            "all-customers-2.200.json",
+            "error-400-2.400.json",
+            "SELECT * FROM Custmoer",
+        ),
     ] {
-        let (_sandbox, client) = start(SandboxOptions { records: vec![folder.join(records)], ..options() }).await;
+        let (_sandbox, client) = start(SandboxOptions {
+            records: vec![folder.join(records)],
+            ..options()
+        })
+        .await;
         let recorded = std::fs::read_to_string(folder.join(file)).unwrap();
-        assert_eq!(without_time(&client.query(statement).await.text), without_time(&recorded), "{file}");
+        assert_eq!(
+            without_time(&client.query(statement).await.text),
+            without_time(&recorded),
+            "{file}"
+        );
         println!("{file}: equal");
     }
 }
 
-/// Takes webhooks: reads requests, answers each with the next of these statuses, hands on headers and bodies.
-async fn receiver(statuses: Vec<u16>) -> (String, tokio::sync::mpsc::UnboundedReceiver<(String, String)>) {
+/// Takes webhooks: reads requests, answers each with the next of these statuses, hands on headers
+/// and bodies.
+async fn receiver(
+    statuses: Vec<u16>,
+) -> (
+    String,
+    tokio::sync::mpsc::UnboundedReceiver<(String, String)>,
+) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let (received, requests) = tokio::sync::mpsc::unbounded_channel();
@@ -437,13 +835,18 @@ async fn receiver(statuses: Vec<u16>) -> (String, tokio::sync::mpsc::UnboundedRe
                 let size = stream.read(&mut part).await.unwrap();
                 text.extend_from_slice(&part[..size]);
                 let so_far = String::from_utf8_lossy(&text).into_owned();
-                let Some((head, body)) = so_far.split_once("\r\n\r\n") else { continue };
-                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+                let Some((head, body)) = so_far.split_once("\r\n\r\n") else {
+                    continue;
+                };
+                let length = head
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
                 if body.len() >= length.unwrap_or(0) {
                     break (head.to_owned(), body.to_owned());
                 }
             };
-            let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let answer =
+                format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
             stream.write_all(answer.as_bytes()).await.unwrap();
             let _ = received.send((head, body));
         }
@@ -459,24 +862,43 @@ async fn webhooks_are_signed_repeated_and_tried_again() {
         "mix_realm": "77"});
     control(&sandbox, "webhooks", settings);
     control(&sandbox, "void", json!({"entity": "Invoice", "id": "5"}));
-    let mut next = async || tokio::time::timeout(Duration::from_secs(10), requests.recv()).await.unwrap().unwrap();
+    let mut next = async || {
+        tokio::time::timeout(Duration::from_secs(10), requests.recv())
+            .await
+            .unwrap()
+            .unwrap()
+    };
     let (head, body) = next().await;
     assert!(head.starts_with("POST /hook"));
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"v");
     let signature = base64_of(ring::hmac::sign(&key, body.as_bytes()).as_ref());
-    assert!(head.contains(&format!("intuit-signature: {signature}")), "{head}");
+    assert!(
+        head.contains(&format!("intuit-signature: {signature}")),
+        "{head}"
+    );
     let events: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!((&events[0]["type"], &events[0]["intuitentityid"]), (&json!("qbo.invoice.void.v1"), &json!("5")));
+    assert_eq!(
+        (&events[0]["type"], &events[0]["intuitentityid"]),
+        (&json!("qbo.invoice.void.v1"), &json!("5"))
+    );
     assert_eq!(events[1]["intuitaccountid"], "77");
     // The first attempt was answered with 500: the same again.
     assert_eq!(next().await.1, body);
     control(&sandbox, "delete", json!({"entity": "Invoice", "id": "6"}));
     let (first, second) = (next().await.1, next().await.1);
-    assert!(first == second && first.contains("qbo.invoice.deleted.v1"), "{first}");
+    assert!(
+        first == second && first.contains("qbo.invoice.deleted.v1"),
+        "{first}"
+    );
     let deadline = Instant::now() + Duration::from_secs(10);
     let attempts = || -> Vec<Value> {
         let deliveries = control(&sandbox, "deliveries", json!({}));
-        deliveries.as_array().unwrap().iter().map(|delivery| delivery["attempts"].clone()).collect()
+        deliveries
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|delivery| delivery["attempts"].clone())
+            .collect()
     };
     while attempts() != [json!([500, 200]), json!([200, 200])] {
         assert!(Instant::now() < deadline, "{:?}", attempts());
@@ -494,8 +916,21 @@ async fn assumptions_can_be_made_at_the_start() {
     let mut assumptions = Assumptions::default();
     assumptions.set("grant-description", "present").unwrap();
     assumptions.set("position-zero", "first").unwrap();
-    let (_sandbox, client) = start(SandboxOptions { assumptions, ..options() }).await;
-    assert_eq!(client.query("SELECT * FROM Item STARTPOSITION 0").await.status, 200);
+    let (_sandbox, client) = start(SandboxOptions {
+        assumptions,
+        ..options()
+    })
+    .await;
+    assert_eq!(
+        client
+            .query("SELECT * FROM Item STARTPOSITION 0")
+            .await
+            .status,
+        200
+    );
     let refused = send(client.refresh_request("x")).await.unwrap().json();
-    assert_eq!(refused["error_description"], "Incorrect or invalid refresh token");
+    assert_eq!(
+        refused["error_description"],
+        "Incorrect or invalid refresh token"
+    );
 }

@@ -7,14 +7,24 @@ use qbo_rs::app::{App, BackfillRequest, SyncRequest};
 use qbo_rs::config::Settings;
 use qbo_rs::domain::{EntityRegistry, PageSize, Report, parse_range};
 use qbo_rs::port::NoProgress;
-use qbo_rs::sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
+use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
 
 /// A small company without limits.
 pub fn small_sandbox() -> Sandbox {
-    let size = CompanySize { customers: 60, items: 40, invoices: 600, others: Some(40) };
-    Sandbox::start(SandboxOptions { size, throttle: ThrottleOptions::NONE, ..SandboxOptions::default() }).unwrap()
+    let size = CompanySize {
+        customers: 60,
+        items: 40,
+        invoices: 600,
+        others: Some(40),
+    };
+    Sandbox::start(SandboxOptions {
+        size,
+        throttle: ThrottleOptions::NONE,
+        ..SandboxOptions::default()
+    })
+    .unwrap()
 }
 
 /// Settings for a sandbox, without a database and without the process's environment.
@@ -23,7 +33,11 @@ pub fn settings(sandbox: &Sandbox) -> Settings {
     for (name, value) in sandbox.environment() {
         settings.set(name, &value).unwrap();
     }
-    for unlimited in ["QBO_REQUESTS_PER_MINUTE", "QBO_REQUESTS_PER_SECOND", "QBO_THROTTLE_WAIT_S"] {
+    for unlimited in [
+        "QBO_REQUESTS_PER_MINUTE",
+        "QBO_REQUESTS_PER_SECOND",
+        "QBO_THROTTLE_WAIT_S",
+    ] {
         settings.set(unlimited, "0").unwrap();
     }
     settings
@@ -39,24 +53,44 @@ pub struct Database {
 
 impl Database {
     pub async fn create() -> Self {
-        let server_url = std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL is not set: run make test-rust");
+        let server_url = std::env::var("TEST_DATABASE_URL")
+            .expect("TEST_DATABASE_URL is not set: run make test-rust");
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
-        connect(&server_url).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        connect(&server_url)
+            .await
+            .batch_execute(&format!("CREATE DATABASE {name}"))
+            .await
+            .unwrap();
         let (base, _) = server_url.rsplit_once('/').unwrap();
         let url = format!("{base}/{name}");
-        Self { client: connect(&url).await, url, server_url, name }
+        Self {
+            client: connect(&url).await,
+            url,
+            server_url,
+            name,
+        }
     }
 
     pub async fn drop(self) {
         drop(self.client);
         let statement = format!("DROP DATABASE {} WITH (FORCE)", self.name);
-        connect(&self.server_url).await.batch_execute(&statement).await.unwrap();
+        connect(&self.server_url)
+            .await
+            .batch_execute(&statement)
+            .await
+            .unwrap();
     }
 
     /// Id and payload of every row, by id.
     pub async fn rows(&self, table: &str) -> Vec<(String, serde_json::Value)> {
         let query = format!("SELECT id, payload FROM {table} ORDER BY id COLLATE \"C\"");
-        self.client.query(&query, &[]).await.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
+        self.client
+            .query(&query, &[])
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| (row.get(0), row.get(1)))
+            .collect()
     }
 
     pub async fn number(&self, query: &str) -> i64 {
@@ -74,10 +108,20 @@ async fn connect(url: &str) -> Client {
 pub fn app(sandbox: &Sandbox, database: &Database) -> App {
     let mut settings = settings(sandbox);
     settings.set("DATABASE_URL", &database.url).unwrap();
-    App { settings, registry: EntityRegistry::default(), progress: Arc::new(NoProgress) }
+    App {
+        settings,
+        registry: EntityRegistry::default(),
+        progress: Arc::new(NoProgress),
+    }
 }
 
-pub fn request(entities: &[&str], start: &str, end: &str, chunk: &str, page_size: i64) -> BackfillRequest {
+pub fn request(
+    entities: &[&str],
+    start: &str,
+    end: &str,
+    chunk: &str,
+    page_size: i64,
+) -> BackfillRequest {
     BackfillRequest {
         entities: entities.iter().map(|&name| name.to_owned()).collect(),
         range: parse_range(("start", start), ("end", end)).unwrap(),
@@ -86,7 +130,7 @@ pub fn request(entities: &[&str], start: &str, end: &str, chunk: &str, page_size
         resume: false,
         dry_run: false,
         schema: "raw".to_owned(),
-        is_strict: false,
+        strict_windows: false,
     }
 }
 
@@ -98,11 +142,19 @@ pub fn whole_range(entities: &[&str], chunk: &str, page_size: i64) -> BackfillRe
 /// What must be in a table: the sandbox's truth, parsed.
 pub fn truth(sandbox: &Sandbox, entity: &str) -> Vec<(String, serde_json::Value)> {
     let truth = sandbox.company().truth(entity, i64::MIN, i64::MAX);
-    truth.into_iter().map(|(id, payload)| (id, serde_json::from_str(&payload).unwrap())).collect()
+    truth
+        .into_iter()
+        .map(|(id, payload)| (id, serde_json::from_str(&payload).unwrap()))
+        .collect()
 }
 
 pub fn assert_complete(report: &Report) {
-    let errors: Vec<_> = report.runs.iter().flat_map(|run| &run.windows).filter_map(|w| w.error.as_ref()).collect();
+    let errors: Vec<_> = report
+        .runs
+        .iter()
+        .flat_map(|run| &run.windows)
+        .filter_map(|w| w.error.as_ref())
+        .collect();
     assert!(report.is_complete(), "{errors:?}");
 }
 
@@ -135,8 +187,17 @@ pub fn change(sandbox: &Sandbox, command: &str, arguments: Value) -> Value {
 
 /// Id and payload of the rows that are not deleted.
 pub async fn living(database: &Database, table: &str) -> Vec<(String, Value)> {
-    let query = format!("SELECT id, payload FROM {table} WHERE deleted_at_utc IS NULL ORDER BY id COLLATE \"C\"");
-    database.client.query(&query, &[]).await.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
+    let query = format!(
+        "SELECT id, payload FROM {table} WHERE deleted_at_utc IS NULL ORDER BY id COLLATE \"C\""
+    );
+    database
+        .client
+        .query(&query, &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| (row.get(0), row.get(1)))
+        .collect()
 }
 
 /// Lets what the ledger and the state say of a company have happened earlier.

@@ -1,26 +1,36 @@
 //! Staying in step with one company: checkpoints, ways, deletions.
 
-use qbo_rs::domain::{AccountStatus, AccountSync, ENTITIES, EntitySync, SyncReport, Way};
-use qbo_rs::sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
+use qbo_rs::domain::{CompanyStatus, CompanySync, ENTITIES, EntitySync, SyncMethod, SyncReport};
+use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::json;
 
 use crate::support::{
-    Database, a_minute_ago, change, everything, let_time_pass, living, seconds_ago, small_sandbox, syncing_app, truth,
-    whole_range,
+    Database, a_minute_ago, change, everything, let_time_pass, living, seconds_ago, small_sandbox,
+    syncing_app, truth, whole_range,
 };
 
 fn realm_of(sandbox: &Sandbox) -> String {
     sandbox.realm_ids().next().unwrap().to_owned()
 }
 
-fn the_one(report: &SyncReport) -> &AccountSync {
-    let [account] = &report.accounts[..] else { panic!("{} accounts", report.accounts.len()) };
-    assert!(report.is_ok(), "{}", serde_json::to_string_pretty(report).unwrap());
+fn the_one(report: &SyncReport) -> &CompanySync {
+    let [account] = &report.accounts[..] else {
+        panic!("{} accounts", report.accounts.len())
+    };
+    assert!(
+        report.is_ok(),
+        "{}",
+        serde_json::to_string_pretty(report).unwrap()
+    );
     account
 }
 
-fn entity<'a>(account: &'a AccountSync, name: &str) -> &'a EntitySync {
-    account.entities.iter().find(|entity| entity.entity == name).unwrap()
+fn entity<'a>(account: &'a CompanySync, name: &str) -> &'a EntitySync {
+    account
+        .entities
+        .iter()
+        .find(|entity| entity.entity == name)
+        .unwrap()
 }
 
 async fn assert_in_step(sandbox: &Sandbox, database: &Database) {
@@ -37,26 +47,65 @@ async fn first_everything_then_what_has_changed_in_one_request_deletions_include
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = syncing_app(&sandbox, &database);
     let first = app.sync(&everything(&[])).await.unwrap();
-    let rows: u64 = the_one(&first).entities.iter().map(|entity| entity.inserted).sum();
+    let rows: u64 = the_one(&first)
+        .entities
+        .iter()
+        .map(|entity| entity.inserted)
+        .sum();
     assert!(rows > 2000, "{rows}");
     assert_in_step(&sandbox, &database).await;
 
     let at = a_minute_ago();
-    change(&sandbox, "edit", json!({"entity": "Invoice", "id": "oldest", "at": at}));
-    change(&sandbox, "insert", json!({"entity": "Customer", "count": 3, "at": at}));
-    change(&sandbox, "deactivate", json!({"entity": "Item", "id": "newest", "at": at}));
-    let voided = change(&sandbox, "void", json!({"entity": "Invoice", "id": "newest", "at": at}))["id"].clone();
-    let deleted = change(&sandbox, "delete", json!({"entity": "Bill", "id": "oldest", "at": at}))["id"].clone();
+    change(
+        &sandbox,
+        "edit",
+        json!({"entity": "Invoice", "id": "oldest", "at": at}),
+    );
+    change(
+        &sandbox,
+        "insert",
+        json!({"entity": "Customer", "count": 3, "at": at}),
+    );
+    change(
+        &sandbox,
+        "deactivate",
+        json!({"entity": "Item", "id": "newest", "at": at}),
+    );
+    let voided = change(
+        &sandbox,
+        "void",
+        json!({"entity": "Invoice", "id": "newest", "at": at}),
+    )["id"]
+        .clone();
+    let deleted = change(
+        &sandbox,
+        "delete",
+        json!({"entity": "Bill", "id": "oldest", "at": at}),
+    )["id"]
+        .clone();
     // Made and deleted between two syncs.
-    let unseen = change(&sandbox, "insert", json!({"entity": "Payment", "count": 1, "at": at}))["ids"][0].clone();
-    change(&sandbox, "delete", json!({"entity": "Payment", "id": unseen, "at": at}));
+    let unseen = change(
+        &sandbox,
+        "insert",
+        json!({"entity": "Payment", "count": 1, "at": at}),
+    )["ids"][0]
+        .clone();
+    change(
+        &sandbox,
+        "delete",
+        json!({"entity": "Payment", "id": unseen, "at": at}),
+    );
     let vendors = truth(&sandbox, "Vendor");
-    change(&sandbox, "merge", json!({"entity": "Vendor", "loser": vendors[0].0, "winner": vendors[1].0, "at": at}));
+    change(
+        &sandbox,
+        "merge",
+        json!({"entity": "Vendor", "loser": vendors[0].0, "winner": vendors[1].0, "at": at}),
+    );
 
     let second = app.sync(&everything(&[])).await.unwrap();
     let account = the_one(&second);
     assert_in_step(&sandbox, &database).await;
-    assert_eq!(entity(account, "invoices").via, Way::Changes);
+    assert_eq!(entity(account, "invoices").via, SyncMethod::Changes);
     assert!(entity(account, "customers").inserted == 3 && entity(account, "bills").deleted == 1);
     assert!(account.requests < 20, "{}", account.requests);
     let buried = format!(
@@ -64,18 +113,38 @@ async fn first_everything_then_what_has_changed_in_one_request_deletions_include
     )
     .replace('"', "'");
     assert_eq!(database.number(&buried).await, 1);
-    let unseen = format!("SELECT count(*) FROM raw.qb_payments WHERE id = {unseen} AND deleted_at_utc IS NOT NULL");
+    let unseen = format!(
+        "SELECT count(*) FROM raw.qb_payments WHERE id = {unseen} AND deleted_at_utc IS NOT NULL"
+    );
     assert_eq!(database.number(&unseen.replace('"', "'")).await, 1);
-    let void =
-        format!("SELECT count(*) FROM raw.qb_invoices WHERE id = {voided} AND payload ->> 'PrivateNote' = 'Voided'");
+    let void = format!(
+        "SELECT count(*) FROM raw.qb_invoices WHERE id = {voided} AND payload ->> 'PrivateNote' = 'Voided'"
+    );
     assert_eq!(database.number(&void.replace('"', "'")).await, 1);
 
     // Nothing new: next to nothing is asked, and the ledger does not grow.
     let ledger = "SELECT count(*) FROM qbo.windows";
     let before = database.number(ledger).await;
-    let third = app.sync(&everything(&["customers", "invoices", "items", "bills", "vendors"])).await.unwrap();
-    assert!(the_one(&third).requests <= 2, "{}", the_one(&third).requests);
-    let changed: u64 = the_one(&third).entities.iter().map(|e| e.inserted + e.updated + e.deleted).sum();
+    let third = app
+        .sync(&everything(&[
+            "customers",
+            "invoices",
+            "items",
+            "bills",
+            "vendors",
+        ]))
+        .await
+        .unwrap();
+    assert!(
+        the_one(&third).requests <= 2,
+        "{}",
+        the_one(&third).requests
+    );
+    let changed: u64 = the_one(&third)
+        .entities
+        .iter()
+        .map(|e| e.inserted + e.updated + e.deleted)
+        .sum();
     assert_eq!((changed, database.number(ledger).await), (0, before));
     let states = "SELECT count(*) FROM qbo.sync_state WHERE status = 'success' AND checkpoint_utc > now() - interval '10 minutes'";
     assert_eq!(database.number(states).await, ENTITIES.len() as i64);
@@ -84,34 +153,69 @@ async fn first_everything_then_what_has_changed_in_one_request_deletions_include
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_changes_than_an_answer_holds_and_more_time_than_it_looks_back_are_made_up_for() {
-    let size = CompanySize { customers: 30, items: 10, invoices: 2600, others: Some(3) };
-    let options = SandboxOptions { size, throttle: ThrottleOptions::NONE, ..SandboxOptions::default() };
+    let size = CompanySize {
+        customers: 30,
+        items: 10,
+        invoices: 2600,
+        others: Some(3),
+    };
+    let options = SandboxOptions {
+        size,
+        throttle: ThrottleOptions::NONE,
+        ..SandboxOptions::default()
+    };
     let (sandbox, database) = (Sandbox::start(options).unwrap(), Database::create().await);
     let app = syncing_app(&sandbox, &database);
     the_one(&app.sync(&everything(&[])).await.unwrap());
 
-    // Nobody has looked for forty days, and what was deleted 35 days ago no change data capture tells any more.
+    // Nobody has looked for forty days, and what was deleted 35 days ago no change data capture
+    // tells any more.
     let_time_pass(&database, &realm_of(&sandbox), 40).await;
     let at = seconds_ago(35 * 86_400);
-    change(&sandbox, "delete", json!({"entity": "Invoice", "id": "newest", "at": at}));
-    change(&sandbox, "edit", json!({"entity": "Customer", "id": "oldest", "at": at}));
+    change(
+        &sandbox,
+        "delete",
+        json!({"entity": "Invoice", "id": "newest", "at": at}),
+    );
+    change(
+        &sandbox,
+        "edit",
+        json!({"entity": "Customer", "id": "oldest", "at": at}),
+    );
     let asked = || change(&sandbox, "stats", json!({}))["requests"]["cdc"]["200"].as_u64();
     let before = asked();
     let report = app.sync(&everything(&[])).await.unwrap();
     let invoices_then = entity(the_one(&report), "invoices");
-    assert!(invoices_then.reconciled && invoices_then.deleted == 1 && invoices_then.via == Way::Query);
+    assert!(
+        invoices_then.reconciled
+            && invoices_then.deleted == 1
+            && invoices_then.via == SyncMethod::Query
+    );
     assert_eq!(asked(), before, "nobody is asked who cannot know");
     assert_in_step(&sandbox, &database).await;
 
-    let invoices: Vec<String> = truth(&sandbox, "Invoice").into_iter().map(|(id, _)| id).collect();
+    let invoices: Vec<String> = truth(&sandbox, "Invoice")
+        .into_iter()
+        .map(|(id, _)| id)
+        .collect();
     for id in invoices.iter().take(1200) {
-        change(&sandbox, "delete", json!({"entity": "Invoice", "id": id, "at": a_minute_ago()}));
+        change(
+            &sandbox,
+            "delete",
+            json!({"entity": "Invoice", "id": id, "at": a_minute_ago()}),
+        );
     }
     let report = app.sync(&everything(&[])).await.unwrap();
     let account = the_one(&report);
     let invoices_then = entity(account, "invoices");
-    assert!(invoices_then.reconciled && invoices_then.deleted == 1200, "{invoices_then:?}");
-    assert!(!entity(account, "customers").reconciled && entity(account, "customers").via == Way::Changes);
+    assert!(
+        invoices_then.reconciled && invoices_then.deleted == 1200,
+        "{invoices_then:?}"
+    );
+    assert!(
+        !entity(account, "customers").reconciled
+            && entity(account, "customers").via == SyncMethod::Changes
+    );
     assert_in_step(&sandbox, &database).await;
     database.drop().await;
 }
@@ -122,8 +226,19 @@ async fn entities_whose_deletions_nobody_tells_are_swept_once_a_day() {
     let app = syncing_app(&sandbox, &database);
     let request = everything(&["time_activities"]);
     the_one(&app.sync(&request).await.unwrap());
-    change(&sandbox, "delete", json!({"entity": "TimeActivity", "id": "oldest", "at": a_minute_ago()}));
-    assert_eq!(entity(the_one(&app.sync(&request).await.unwrap()), "time_activities").deleted, 0);
+    change(
+        &sandbox,
+        "delete",
+        json!({"entity": "TimeActivity", "id": "oldest", "at": a_minute_ago()}),
+    );
+    assert_eq!(
+        entity(
+            the_one(&app.sync(&request).await.unwrap()),
+            "time_activities"
+        )
+        .deleted,
+        0
+    );
     let_time_pass(&database, &realm_of(&sandbox), 1).await;
     let report = app.sync(&request).await.unwrap();
     assert_eq!(entity(the_one(&report), "time_activities").deleted, 1);
@@ -134,11 +249,20 @@ async fn entities_whose_deletions_nobody_tells_are_swept_once_a_day() {
 async fn a_sync_goes_on_from_a_backfill_and_finds_what_was_deleted_since() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = syncing_app(&sandbox, &database);
-    app.backfill(&whole_range(&["invoices"], "month", 1000)).await.unwrap();
-    let deleted = change(&sandbox, "delete", json!({"entity": "Invoice", "id": "oldest", "at": a_minute_ago()}));
+    app.backfill(&whole_range(&["invoices"], "month", 1000))
+        .await
+        .unwrap();
+    let deleted = change(
+        &sandbox,
+        "delete",
+        json!({"entity": "Invoice", "id": "oldest", "at": a_minute_ago()}),
+    );
     let report = app.sync(&everything(&["invoices"])).await.unwrap();
     let synced = entity(the_one(&report), "invoices");
-    assert!(synced.reconciled && synced.deleted == 1 && synced.inserted == 0, "{synced:?}");
+    assert!(
+        synced.reconciled && synced.deleted == 1 && synced.inserted == 0,
+        "{synced:?}"
+    );
     let mut expected = truth(&sandbox, "Invoice");
     expected.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(living(&database, "raw.qb_invoices").await, expected);
@@ -149,7 +273,7 @@ async fn a_sync_goes_on_from_a_backfill_and_finds_what_was_deleted_since() {
         range: qbo_rs::domain::parse_range(("start", "2020-01-01"), ("end", "2030-01-01")).unwrap(),
         chunk: "year".parse().unwrap(),
         repair: false,
-        is_deep: true,
+        deep: true,
         schema: "raw".to_owned(),
     };
     assert!(app.verify(&request).await.unwrap().is_ok());
@@ -160,14 +284,19 @@ async fn a_sync_goes_on_from_a_backfill_and_finds_what_was_deleted_since() {
 async fn rows_that_no_ledger_knows_of_are_compared_too() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = syncing_app(&sandbox, &database);
-    app.backfill(&whole_range(&["items"], "year", 1000)).await.unwrap();
+    app.backfill(&whole_range(&["items"], "year", 1000))
+        .await
+        .unwrap();
     // As a table that was filled by other means, and not looked at for long.
     let statement = "DELETE FROM qbo.windows; UPDATE raw.qb_items SET id = 'gone' WHERE id = \
                      (SELECT min(id) FROM raw.qb_items)";
     database.client.batch_execute(statement).await.unwrap();
     let report = app.sync(&everything(&["items"])).await.unwrap();
     let items = entity(the_one(&report), "items");
-    assert!(items.reconciled && items.deleted == 1 && items.inserted == 1, "{items:?}");
+    assert!(
+        items.reconciled && items.deleted == 1 && items.inserted == 1,
+        "{items:?}"
+    );
     let gone = "SELECT count(*) FROM raw.qb_items WHERE id = 'gone' AND deleted_at_utc IS NOT NULL";
     assert_eq!(database.number(gone).await, 1);
     database.drop().await;
@@ -182,11 +311,18 @@ async fn what_is_called_deleted_but_is_there_is_a_change_and_what_comes_back_liv
     let customers = truth(&sandbox, "Customer");
     // Change data capture calls some of them deleted.
     for (id, _) in &customers {
-        change(&sandbox, "edit", json!({"entity": "Customer", "id": id, "at": a_minute_ago()}));
+        change(
+            &sandbox,
+            "edit",
+            json!({"entity": "Customer", "id": id, "at": a_minute_ago()}),
+        );
     }
     let report = app.sync(&request).await.unwrap();
     let synced = entity(the_one(&report), "customers");
-    assert_eq!((synced.via, synced.updated, synced.deleted), (Way::Changes, customers.len() as u64, 0));
+    assert_eq!(
+        (synced.via, synced.updated, synced.deleted),
+        (SyncMethod::Changes, customers.len() as u64, 0)
+    );
     // A tombstone that was wrong is taken back by the next answer that holds the record.
     database
         .client
@@ -204,17 +340,25 @@ async fn what_is_called_deleted_but_is_there_is_a_change_and_what_comes_back_liv
 async fn a_wrong_secret_is_a_failure_of_every_entity_but_no_dead_connection() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let mut app = syncing_app(&sandbox, &database);
-    app.settings.set("QBO_TOKEN_KEY", &format!("{}=", "A".repeat(43))).unwrap();
+    app.settings
+        .set("QBO_TOKEN_KEY", &format!("{}=", "A".repeat(43)))
+        .unwrap();
     let request = everything(&["customers", "items"]);
     the_one(&app.sync(&request).await.unwrap());
     change(&sandbox, "expire-tokens", json!({}));
     let secret = app.settings.secret("QBO_CLIENT_SECRET").unwrap();
     app.settings.set("QBO_CLIENT_SECRET", "wrong").unwrap();
     let report = app.sync(&request).await.unwrap();
-    assert_eq!(report.accounts[0].status, AccountStatus::Failed, "{report:?}");
+    assert_eq!(
+        report.accounts[0].status,
+        CompanyStatus::Failed,
+        "{report:?}"
+    );
     let failed = "SELECT count(*) FROM qbo.sync_state WHERE status = 'failed' AND message LIKE '%QBO_CLIENT_SECRET%'";
     assert_eq!(database.number(failed).await, 2);
-    app.settings.set("QBO_CLIENT_SECRET", secret.expose()).unwrap();
+    app.settings
+        .set("QBO_CLIENT_SECRET", secret.expose())
+        .unwrap();
     the_one(&app.sync(&request).await.unwrap());
     assert_eq!(database.number(failed).await, 0);
     database.drop().await;
@@ -225,16 +369,32 @@ async fn what_only_some_captures_tell_by_id_is_compared_once_a_day() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = syncing_app(&sandbox, &database);
     // Neither has an Id that change data capture would tell of.
-    let request = everything(&["exchange_rates", "recurring_transactions", "time_activities", "customers"]);
+    let request = everything(&[
+        "exchange_rates",
+        "recurring_transactions",
+        "time_activities",
+        "customers",
+    ]);
     the_one(&app.sync(&request).await.unwrap());
-    let ways = |report: &SyncReport| -> Vec<(String, Way, bool)> {
+    let ways = |report: &SyncReport| -> Vec<(String, SyncMethod, bool)> {
         let entities = the_one(report).entities.iter();
-        entities.map(|entity| (entity.entity.clone(), entity.via, entity.reconciled)).collect()
+        entities
+            .map(|entity| (entity.entity.clone(), entity.via, entity.reconciled))
+            .collect()
     };
     let expected = |is_due| {
-        let own = |name: &str| (name.to_owned(), Way::Batch, is_due);
-        let others = ["exchange_rates", "recurring_transactions", "time_activities"].map(own);
-        [vec![("customers".to_owned(), Way::Changes, false)], others.to_vec()].concat()
+        let own = |name: &str| (name.to_owned(), SyncMethod::Batch, is_due);
+        let others = [
+            "exchange_rates",
+            "recurring_transactions",
+            "time_activities",
+        ]
+        .map(own);
+        [
+            vec![("customers".to_owned(), SyncMethod::Changes, false)],
+            others.to_vec(),
+        ]
+        .concat()
     };
     for is_due in [false, true, false] {
         if is_due {

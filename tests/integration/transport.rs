@@ -10,11 +10,15 @@ use qbo_rs::port::NoProgress;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-const TOKEN: &str = r#"{"token_type":"bearer","expires_in":3600,"access_token":"a..t","refresh_token":"r"}"#;
+const TOKEN: &str =
+    r#"{"token_type":"bearer","expires_in":3600,"access_token":"a..t","refresh_token":"r"}"#;
 const CUSTOMER: &str = r#"{"QueryResponse":{"Customer":[{"Id":"1","SyncToken":"0","MetaData":{"LastUpdatedTime":"2024-06-01T00:00:00-07:00"}}],"maxResults":1},"time":"2026-01-01T00:00:00.000-08:00"}"#;
 
 fn http(status: u16, headers: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
+        body.len()
+    )
 }
 
 /// Serves the answers in turn, the last for ever; returns the base URL.
@@ -58,15 +62,21 @@ fn app_and_request(url: &str) -> (App, ExtractRequest, tempfile::TempDir) {
     ] {
         settings.set(name, value).unwrap();
     }
-    let app = App { settings, registry: EntityRegistry::default(), progress: Arc::new(NoProgress) };
+    let app = App {
+        settings,
+        registry: EntityRegistry::default(),
+        progress: Arc::new(NoProgress),
+    };
     let directory = tempfile::tempdir().unwrap();
     let request = ExtractRequest {
         entities: vec!["customers".to_owned()],
-        windows: vec![crate::support::request(&["customers"], "2024-01-01", "2025-01-01", "year", 9).range],
+        windows: vec![
+            crate::support::request(&["customers"], "2024-01-01", "2025-01-01", "year", 9).range,
+        ],
         page_size: PageSize::default(),
         target: LandingTarget::from_path(directory.path()).unwrap(),
         resume: false,
-        is_strict: false,
+        strict_windows: false,
     };
     (app, request, directory)
 }
@@ -74,32 +84,63 @@ fn app_and_request(url: &str) -> (App, ExtractRequest, tempfile::TempDir) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_passes_is_tried_again() {
     let throttled_xml = r#"<IntuitResponse xmlns="http://schema.intuit.com/finance/v3"><Fault type="SERVICE"><Error code="3001"><Message>ThrottleExceeded</Message></Error></Fault></IntuitResponse>"#;
-    for (name, trouble) in [
+    for (name, failure_cause) in [
         ("503", http(503, "", "")),
         ("502 of a proxy", http(502, "", "<html>Bad Gateway</html>")),
-        ("500 with a fault", http(500, "", r#"{"Fault":{"Error":[{"Message":"m","code":"10000"}]}}"#)),
+        (
+            "500 with a fault",
+            http(
+                500,
+                "",
+                r#"{"Fault":{"Error":[{"Message":"m","code":"10000"}]}}"#,
+            ),
+        ),
         ("429 without a time", http(429, "", throttled_xml)),
         ("429 with one", http(429, "Retry-After: 0\r\n", "")),
         ("403 that is a throttle", http(403, "", throttled_xml)),
-        ("cut body", http(200, "", CUSTOMER).replace("maxResults", "").chars().take(140).collect()),
+        (
+            "cut body",
+            http(200, "", CUSTOMER)
+                .replace("maxResults", "")
+                .chars()
+                .take(140)
+                .collect(),
+        ),
         ("garbage", http(200, "", "not json")),
         ("reset", String::new()),
     ] {
-        let report = extract(&[trouble, http(200, "", CUSTOMER)]).await;
+        let report = extract(&[failure_cause, http(200, "", CUSTOMER)]).await;
         let window = &report.runs[0].windows[0];
-        assert_eq!((window.rows, window.retries), (1, 1), "{name}: {:?}", window.error);
+        assert_eq!(
+            (window.rows, window.retries),
+            (1, 1),
+            "{name}: {:?}",
+            window.error
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_401_renews_the_token_once_and_then_stops_without_showing_it() {
     let refused = r#"{"fault":{"error":[{"message":"message=AuthenticationFailed; errorCode=003200; statusCode=401","detail":"Token expired: AB01601390262kxzxQWERTYUIOPasdfSECRET","code":"3200"}],"type":"AUTHENTICATION"},"time":1601391072830}"#;
-    let renewed = extract(&[http(401, "", refused), http(200, "", TOKEN), http(200, "", CUSTOMER)]).await;
+    let renewed = extract(&[
+        http(401, "", refused),
+        http(200, "", TOKEN),
+        http(200, "", CUSTOMER),
+    ])
+    .await;
     assert_eq!(renewed.runs[0].windows[0].rows, 1);
-    let report =
-        extract(&[http(401, "", refused), http(200, "", TOKEN), http(401, "intuit_tid: 1-abc\r\n", refused)]).await;
+    let report = extract(&[
+        http(401, "", refused),
+        http(200, "", TOKEN),
+        http(401, "intuit_tid: 1-abc\r\n", refused),
+    ])
+    .await;
     let error = report.runs[0].windows[0].error.clone().unwrap();
-    assert!(error.contains("credentials refused") && error.contains("intuit_tid=1-abc"), "{error}");
+    assert!(
+        error.contains("credentials refused") && error.contains("intuit_tid=1-abc"),
+        "{error}"
+    );
     assert!(!error.contains("SECRET"), "{error}");
 }
 
@@ -108,15 +149,29 @@ async fn a_wait_beyond_all_limits_ends_the_request_and_holds_nobody_back() {
     let token = TOKEN.replace("3600", &u64::MAX.to_string());
     for seconds in ["86400", "18446744073709551615"] {
         let throttled = http(429, &format!("Retry-After: {seconds}\r\n"), "");
-        let url = serve(vec![http(200, "", &token), throttled, http(200, "", CUSTOMER)]).await;
+        let url = serve(vec![
+            http(200, "", &token),
+            throttled,
+            http(200, "", CUSTOMER),
+        ])
+        .await;
         let (app, mut request, _directory) = app_and_request(&url);
-        // More windows than are read at a time: the last ones ask for their turns after the throttled answer.
+        // More windows than are read at a time: the last ones ask for their turns after the
+        // throttled answer.
         let range = crate::support::request(&["customers"], "2014-01-01", "2024-01-01", "year", 9);
         request.windows = qbo_rs::domain::chunk_range(range.range, range.chunk);
-        let outcome = tokio::time::timeout(std::time::Duration::from_secs(20), app.extract(&request)).await;
+        let outcome =
+            tokio::time::timeout(std::time::Duration::from_secs(20), app.extract(&request)).await;
         let report = outcome.expect("it waits").unwrap();
-        let errors: Vec<_> = report.runs[0].windows.iter().filter_map(|window| window.error.as_ref()).collect();
-        assert!(errors.iter().any(|error| error.starts_with("rate limited")), "{errors:?}");
+        let errors: Vec<_> = report.runs[0]
+            .windows
+            .iter()
+            .filter_map(|window| window.error.as_ref())
+            .collect();
+        assert!(
+            errors.iter().any(|error| error.starts_with("rate limited")),
+            "{errors:?}"
+        );
     }
 }
 
@@ -126,5 +181,11 @@ async fn what_does_not_pass_is_not_tried_again() {
     let report = extract(&[http(400, "", fault)]).await;
     let window = &report.runs[0].windows[0];
     assert_eq!(window.requests, 1);
-    assert!(window.error.as_ref().unwrap().contains("HTTP 400, code 4001: Invalid query: QueryValidationError: x"));
+    assert!(
+        window
+            .error
+            .as_ref()
+            .unwrap()
+            .contains("HTTP 400, code 4001: Invalid query: QueryValidationError: x")
+    );
 }

@@ -2,7 +2,7 @@
 
 use qbo_rs::app::VerifyRequest;
 use qbo_rs::domain::{ENTITIES, Verification};
-use qbo_rs::sandbox::Blemish;
+use qbo_sandbox::Blemish;
 
 use crate::support::{Database, app, assert_complete, small_sandbox, whole_range};
 
@@ -13,13 +13,20 @@ fn verify_request(entities: &[&str], chunk: &str) -> VerifyRequest {
         range: range.range,
         chunk: range.chunk,
         repair: false,
-        is_deep: false,
+        deep: false,
         schema: "raw".to_owned(),
     }
 }
 
-fn ids(run: &Verification, list: impl Fn(&qbo_rs::domain::WindowDifference) -> &Vec<String>) -> Vec<String> {
-    let mut ids: Vec<String> = run.different.iter().flat_map(|difference| list(difference).clone()).collect();
+fn ids(
+    run: &Verification,
+    list: impl Fn(&qbo_rs::domain::WindowDifference) -> &Vec<String>,
+) -> Vec<String> {
+    let mut ids: Vec<String> = run
+        .different
+        .iter()
+        .flat_map(|difference| list(difference).clone())
+        .collect();
     ids.sort();
     ids
 }
@@ -29,14 +36,37 @@ async fn what_was_just_read_does_not_differ_and_costs_little_to_compare() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);
     let names: Vec<&str> = ENTITIES.iter().map(|entity| entity.name).collect();
-    assert_complete(&app.backfill(&whole_range(&names, "quarter", 1000)).await.unwrap());
+    assert_complete(
+        &app.backfill(&whole_range(&names, "quarter", 1000))
+            .await
+            .unwrap(),
+    );
     let before = sandbox.stats().data_requests;
     let report = app.verify(&verify_request(&names, "day")).await.unwrap();
-    assert!(report.is_ok(), "{:?}", report.runs.iter().filter(|run| !run.different.is_empty()).collect::<Vec<_>>());
-    assert!(report.runs.iter().all(|run| run.source == run.table && run.windows == 731));
+    assert!(
+        report.is_ok(),
+        "{:?}",
+        report
+            .runs
+            .iter()
+            .filter(|run| !run.different.is_empty())
+            .collect::<Vec<_>>()
+    );
+    assert!(
+        report
+            .runs
+            .iter()
+            .all(|run| run.source == run.table && run.windows == 731)
+    );
     // A batch of counts each, and one count for the server's clock.
-    assert_eq!(sandbox.stats().data_requests - before, ENTITIES.len() as u64 + 1);
-    let deep = VerifyRequest { is_deep: true, ..verify_request(&["invoices"], "quarter") };
+    assert_eq!(
+        sandbox.stats().data_requests - before,
+        ENTITIES.len() as u64 + 1
+    );
+    let deep = VerifyRequest {
+        deep: true,
+        ..verify_request(&["invoices"], "quarter")
+    };
     assert!(app.verify(&deep).await.unwrap().is_ok());
     database.drop().await;
 }
@@ -45,11 +75,25 @@ async fn what_was_just_read_does_not_differ_and_costs_little_to_compare() {
 async fn differences_are_found_named_and_repaired() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);
-    assert_complete(&app.backfill(&whole_range(&["invoices"], "month", 1000)).await.unwrap());
+    assert_complete(
+        &app.backfill(&whole_range(&["invoices"], "month", 1000))
+            .await
+            .unwrap(),
+    );
     // Lost from the table, edited at the source, deleted there.
-    database.client.batch_execute("DELETE FROM raw.qb_invoices WHERE id IN ('10', '11')").await.unwrap();
-    sandbox.company().edit("Invoice", "300", 1_767_000_000).unwrap();
-    sandbox.company().delete("Invoice", "500", 1_767_000_000).unwrap();
+    database
+        .client
+        .batch_execute("DELETE FROM raw.qb_invoices WHERE id IN ('10', '11')")
+        .await
+        .unwrap();
+    sandbox
+        .company()
+        .edit("Invoice", "300", 1_767_000_000)
+        .unwrap();
+    sandbox
+        .company()
+        .delete("Invoice", "500", 1_767_000_000)
+        .unwrap();
     let request = verify_request(&["invoices"], "day");
     let before = sandbox.stats().data_requests;
     let report = app.verify(&request).await.unwrap();
@@ -61,18 +105,31 @@ async fn differences_are_found_named_and_repaired() {
     );
     assert_eq!(ids(run, |d| &d.extra), ["300", "500"]);
     let asked = sandbox.stats().data_requests - before;
-    assert!(asked <= 2 + 3 * 5, "{asked} requests for at most five windows that differ");
+    assert!(
+        asked <= 2 + 3 * 5,
+        "{asked} requests for at most five windows that differ"
+    );
     assert_eq!(asked, run.requests);
-    let repair = VerifyRequest { repair: true, ..request.clone() };
+    let repair = VerifyRequest {
+        repair: true,
+        ..request.clone()
+    };
     let report = app.verify(&repair).await.unwrap();
     let run = &report.runs[0];
     assert!(run.repaired >= 3);
     // What is gone at the source stays a difference.
     assert_eq!(
-        (ids(run, |d| &d.missing).len() + ids(run, |d| &d.stale).len(), ids(run, |d| &d.extra)),
+        (
+            ids(run, |d| &d.missing).len() + ids(run, |d| &d.stale).len(),
+            ids(run, |d| &d.extra)
+        ),
         (0, vec!["500".into()])
     );
-    database.client.batch_execute("DELETE FROM raw.qb_invoices WHERE id = '500'").await.unwrap();
+    database
+        .client
+        .batch_execute("DELETE FROM raw.qb_invoices WHERE id = '500'")
+        .await
+        .unwrap();
     assert!(app.verify(&request).await.unwrap().is_ok());
     database.drop().await;
 }
@@ -81,16 +138,31 @@ async fn differences_are_found_named_and_repaired() {
 async fn what_was_set_aside_is_named_until_it_is_gone() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);
-    sandbox.company().corrupt("Invoice", "7", Blemish::Processing).unwrap();
-    app.backfill(&whole_range(&["invoices"], "month", 1000)).await.unwrap();
+    sandbox
+        .company()
+        .corrupt("Invoice", "7", Blemish::Processing)
+        .unwrap();
+    app.backfill(&whole_range(&["invoices"], "month", 1000))
+        .await
+        .unwrap();
     let request = verify_request(&["invoices"], "month");
     for _ in 0..2 {
         let report = app.verify(&request).await.unwrap();
         assert!(!report.is_ok());
-        assert!(report.runs[0].rejects[0].error.contains("4002") && report.runs[0].rejects[0].intuit_tid.is_some());
+        assert!(
+            report.runs[0].rejects[0].error.contains("4002")
+                && report.runs[0].rejects[0].intuit_tid.is_some()
+        );
     }
-    sandbox.company().corrupt("Invoice", "7", Blemish::Healed).unwrap();
-    assert_complete(&app.backfill(&whole_range(&["invoices"], "month", 1000)).await.unwrap());
+    sandbox
+        .company()
+        .corrupt("Invoice", "7", Blemish::Healed)
+        .unwrap();
+    assert_complete(
+        &app.backfill(&whole_range(&["invoices"], "month", 1000))
+            .await
+            .unwrap(),
+    );
     assert!(app.verify(&request).await.unwrap().is_ok());
     database.drop().await;
 }

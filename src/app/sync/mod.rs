@@ -1,9 +1,11 @@
-//! Staying in step: every entity of every company, from where it stands to the present, deletions included.
+//! Staying in step: every entity of every company, from where it stands to the present, deletions
+//! included.
 //!
-//! The checkpoint is the ledger's: what it has as committed, in one piece up to the present window. A sync reads on from there
-//! and commits that window again, so that a company costs one ledger row a year and entity, however often it is synced.
+//! The checkpoint is the ledger's: what it has as committed, in one piece up to the present window.
+//! A sync reads on from there and commits that window again, so that a company costs one ledger row
+//! a year and entity, however often it is synced.
 
-mod account;
+mod company;
 mod schedule;
 
 use std::sync::Arc;
@@ -13,18 +15,19 @@ use futures_util::{StreamExt, stream};
 use log::{Level, log};
 use tokio::sync::Mutex;
 
-use self::account::Account;
-use super::company::{Company, Home, Source, Watch};
-use super::{AccountReport, App};
-use crate::config::TokenHome;
-use crate::domain::{AccountStatus, AccountSync, EntitySpec, EntitySync, PageSize, SyncReport};
+use self::company::CompanySyncer;
+use super::company::{Company, ConnectionStatus, Home, Source};
+use super::{App, CompanyReport};
+use crate::config::StoreLocation;
+use crate::domain::{CompanyStatus, CompanySync, EntitySpec, EntitySync, PageSize, SyncReport};
 use crate::error::{Error, Result};
 use crate::port::{Meter, Source as _};
 use crate::sink::postgres::{DEFAULT_SCHEMA, PostgresSink, SyncOutcome};
-use crate::token_store::Account as StoredAccount;
+use crate::store::token_store::ConnectionSummary;
 
-/// Companies at a time. They wait for QuickBooks most of the time, one that does not answer all of it.
-const ACCOUNTS_AT_ONCE: usize = 32;
+/// Companies at a time. They wait for QuickBooks most of the time, one that does not answer all of
+/// it.
+const MAX_CONCURRENT_COMPANIES: usize = 32;
 /// Of all of them together.
 const CONNECTIONS: usize = 12;
 const TOKEN_CONNECTIONS: usize = 8;
@@ -53,8 +56,8 @@ pub(super) struct Syncer {
 }
 
 impl App {
-    /// Brings companies into step with QuickBooks: first everything, later what has changed, and deletions. What one entity or
-    /// company meets touches no other.
+    /// Brings companies into step with QuickBooks: first everything, later what has changed, and
+    /// deletions. What one entity or company meets touches no other.
     ///
     /// # Errors
     /// What is found before any request: settings, the database, no company.
@@ -63,11 +66,13 @@ impl App {
         Syncer::open(self).await?.sync(request).await
     }
 
-    /// Syncs each company once in an interval, until it is stopped: new ones spread over the interval, overdue ones first,
-    /// failing ones less and less often. None waits for another, and several processes share the work.
+    /// Syncs each company once in an interval, until it is stopped: new ones spread over the
+    /// interval, overdue ones first, failing ones less and less often. None waits for another, and
+    /// several processes share the work.
     ///
     /// # Errors
-    /// What is found before the first request, and those of `show`. Later a database that is away is waited for.
+    /// What is found before the first request, and those of `show`. Later a database that is away
+    /// is waited for.
     pub async fn sync_every(
         &self,
         request: &SyncRequest,
@@ -75,7 +80,9 @@ impl App {
         show: &(dyn Fn(&SyncReport) -> Result<()> + Sync),
     ) -> Result<()> {
         self.registry_of(request)?;
-        Arc::new(Syncer::open(self).await?).sync_every(request, interval, show).await
+        Arc::new(Syncer::open(self).await?)
+            .sync_every(request, interval, show)
+            .await
     }
 
     fn registry_of(&self, request: &SyncRequest) -> Result<Vec<EntitySpec>> {
@@ -87,41 +94,60 @@ impl App {
 }
 
 impl Syncer {
-    /// Where the settings name no place for tokens they live in the database, which is there: what runs for days must not lose
-    /// one that was replaced.
+    /// Where the settings name no place for tokens they live in the database, which is there: what
+    /// runs for days must not lose one that was replaced.
     pub async fn open(app: &App) -> Result<Self> {
         let mut app = app.clone();
-        if app.settings.oauth()?.token_home == TokenHome::Memory {
+        if app.settings.oauth()?.token_store == StoreLocation::Memory {
             app.settings.set("QBO_TOKEN_STORE", "postgres")?;
         }
         let config = app.settings.qbo_of("any")?;
-        let sink = PostgresSink::connect(&app.settings.postgres()?, DEFAULT_SCHEMA, CONNECTIONS).await?;
+        let sink =
+            PostgresSink::connect(&app.settings.postgres()?, DEFAULT_SCHEMA, CONNECTIONS).await?;
         sink.prepare_operations().await?;
         let home = Home::open(&app.settings, &config.oauth, TOKEN_CONNECTIONS).await?;
-        Ok(Self { app, sink, home, schemas: Mutex::default() })
+        Ok(Self {
+            app,
+            sink,
+            home,
+            schemas: Mutex::default(),
+        })
     }
 
     pub async fn sync(&self, request: &SyncRequest) -> Result<SyncReport> {
         let entities = &self.app.registry_of(request)?;
         let realms = self.realms(request).await?;
-        let syncs = stream::iter(realms)
-            .map(|realm_id| async move { self.account(&realm_id, entities, request.page_size).await });
-        let mut accounts: Vec<AccountSync> = syncs.buffer_unordered(ACCOUNTS_AT_ONCE).collect().await;
+        let syncs = stream::iter(realms).map(|realm_id| async move {
+            self.account(&realm_id, entities, request.page_size).await
+        });
+        let mut accounts: Vec<CompanySync> = syncs
+            .buffer_unordered(MAX_CONCURRENT_COMPANIES)
+            .collect()
+            .await;
         accounts.sort_by(|a, b| a.realm_id.cmp(&b.realm_id));
         Ok(SyncReport { accounts })
     }
 
-    /// The companies asked for, as of now: else those of the token store, and the one that the settings name.
+    /// The companies asked for, as of now: else those of the token store, and the one that the
+    /// settings name.
     pub async fn realms(&self, request: &SyncRequest) -> Result<Vec<String>> {
         let mut realms = request.realms.clone();
         if realms.is_empty() {
-            realms.extend(self.accounts().await?.into_iter().map(|account| account.realm_id));
+            realms.extend(
+                self.accounts()
+                    .await?
+                    .into_iter()
+                    .map(|account| account.realm_id),
+            );
             realms.extend(self.app.settings.realm_id()?);
         }
         realms.sort();
         realms.dedup();
         match realms.is_empty() {
-            true => Err(Error::config("QBO_REALM_ID", "not set, and the token store has no company")),
+            true => Err(Error::config(
+                "QBO_REALM_ID",
+                "not set, and the token store has no company",
+            )),
             false => Ok(realms),
         }
     }
@@ -132,54 +158,78 @@ impl Syncer {
     }
 
     /// The connections that are stored.
-    pub async fn accounts(&self) -> Result<Vec<StoredAccount>> {
+    pub async fn accounts(&self) -> Result<Vec<ConnectionSummary>> {
         self.home.accounts(&self.app.settings.qbo_of("any")?).await
     }
 
     /// How they stand.
-    pub async fn account_reports(&self) -> Result<Vec<AccountReport>> {
+    pub async fn company_reports(&self) -> Result<Vec<CompanyReport>> {
         let config = self.app.settings.qbo_of("any")?;
-        self.home.auth_report(&config).await.map(|report| report.accounts)
+        self.home
+            .auth_report(&config)
+            .await
+            .map(|report| report.accounts)
     }
 
     /// One company, whatever it meets.
-    pub async fn account(&self, realm_id: &str, entities: &[EntitySpec], page_size: PageSize) -> AccountSync {
+    pub async fn account(
+        &self,
+        realm_id: &str,
+        entities: &[EntitySpec],
+        page_size: PageSize,
+    ) -> CompanySync {
         let begin = Instant::now();
         let mut schema = String::new();
-        let outcome = self.try_account(realm_id, entities, page_size, &mut schema).await;
+        let outcome = self
+            .try_account(realm_id, entities, page_size, &mut schema)
+            .await;
         let (status, error, requests, entities) = match outcome {
             Ok((requests, entities)) => (status_of(&entities), None, requests, entities),
             Err(error) => {
                 let is_dead = matches!(&error, Error::Unauthenticated { trace, .. } if trace.is_refused_grant());
-                let status = if is_dead { AccountStatus::NeedsReauth } else { AccountStatus::Failed };
+                let status = if is_dead {
+                    CompanyStatus::NeedsReauth
+                } else {
+                    CompanyStatus::Failed
+                };
                 (status, Some(error.to_string()), 0, Vec::new())
             }
         };
         let duration_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let account =
-            AccountSync { realm_id: realm_id.to_owned(), schema, status, error, requests, duration_ms, entities };
+        let account = CompanySync {
+            realm_id: realm_id.to_owned(),
+            schema,
+            status,
+            error,
+            requests,
+            duration_ms,
+            entities,
+        };
         tell(&account);
         account
     }
 
-    /// The company, and where its records go. Where there is not even a token for it, it is given no schema: there may be no such
-    /// company.
+    /// The company, and where its records go. Where there is not even a token for it, it is given
+    /// no schema: there may be no such company.
     async fn open_account(
         &self,
         realm_id: &str,
         entities: &[EntitySpec],
         schema: &mut String,
-    ) -> Result<(Arc<Source>, Watch, PostgresSink)> {
+    ) -> Result<(Arc<Source>, ConnectionStatus, PostgresSink)> {
         let mut settings = self.app.settings.clone();
         if settings.realm_id()?.as_deref() != Some(realm_id) {
             // That token is another company's.
             settings.set("QBO_REFRESH_TOKEN", "")?;
         }
         let mut config = settings.qbo_of(realm_id)?;
-        // There will be a next sync soon: a company that does not answer is not waited for as long as in a backfill.
-        config.oauth.retry.most_elapsed = config.oauth.retry.most_elapsed.min(PATIENCE);
+        // There will be a next sync soon: a company that does not answer is not waited for as long
+        // as in a backfill.
+        config.oauth.retry.max_elapsed = config.oauth.retry.max_elapsed.min(PATIENCE);
         let _one_at_a_time = self.schemas.lock().await;
-        let (source, watch) = Company::open_at(&self.home, &config, &self.app.progress).await?.into_parts();
+        let (source, watch) = Company::open_at(&self.home, &config, &self.app.progress)
+            .await?
+            .into_parts();
         watch.has_token().await?;
         *schema = self.sink.schema_for(realm_id).await?;
         let sink = self.sink.for_sync(schema)?;
@@ -200,21 +250,36 @@ impl Syncer {
             return Err(error);
         }
         let (sink, progress) = (Arc::new(sink), self.app.progress.clone());
-        let account = Account { realm_id, source, sink, page_size, meter: Meter::default(), progress };
+        let account = CompanySyncer {
+            realm_id,
+            source,
+            sink,
+            page_size,
+            meter: Meter::default(),
+            progress,
+        };
         account.sink.sync_waits(realm_id, entities).await?;
         let outcome = match account.source.prepare().await {
             Ok(()) => account.sync(entities).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &outcome {
-            let outcome = SyncOutcome { checkpoint: None, error: Some(error.to_string()) };
+            let outcome = SyncOutcome {
+                checkpoint: None,
+                error: Some(error.to_string()),
+            };
             for entity in entities {
                 account.note(entity.name, &outcome).await;
             }
         }
-        // It may have come out with the first request only, for which an old access token was still thought to be good.
+        // It may have come out with the first request only, for which an old access token was still
+        // thought to be good.
         match watch.needs_reauth().await? {
-            Some(error) if outcome.as_ref().map_or(true, |entities| status_of(entities) == AccountStatus::Failed) => {
+            Some(error)
+                if outcome.as_ref().map_or(true, |entities| {
+                    status_of(entities) == CompanyStatus::Failed
+                }) =>
+            {
                 Err(error)
             }
             _ => outcome.map(|entities| (account.meter.requests(), entities)),
@@ -222,25 +287,41 @@ impl Syncer {
     }
 }
 
-fn tell(account: &AccountSync) {
-    let AccountSync { realm_id, requests, duration_ms, .. } = account;
+fn tell(account: &CompanySync) {
+    let CompanySync {
+        realm_id,
+        requests,
+        duration_ms,
+        ..
+    } = account;
     let sum = |of: fn(&EntitySync) -> u64| account.entities.iter().map(of).sum::<u64>();
-    let (changed, deleted) = (sum(|entity| entity.inserted + entity.updated), sum(|entity| entity.deleted));
+    let (changed, deleted) = (
+        sum(|entity| entity.inserted + entity.updated),
+        sum(|entity| entity.deleted),
+    );
     let (level, status) = match account.status {
-        AccountStatus::Ok => (Level::Info, "ok"),
-        AccountStatus::Partial => (Level::Error, "partial"),
-        AccountStatus::Failed => (Level::Error, "failed"),
-        AccountStatus::NeedsReauth => (Level::Error, "needs_reauth"),
+        CompanyStatus::Ok => (Level::Info, "ok"),
+        CompanyStatus::Partial => (Level::Error, "partial"),
+        CompanyStatus::Failed => (Level::Error, "failed"),
+        CompanyStatus::NeedsReauth => (Level::Error, "needs_reauth"),
     };
-    let error = account.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+    let error = account
+        .error
+        .as_deref()
+        .map(|error| format!(": {error}"))
+        .unwrap_or_default();
     log!(level, phase = "sync", event = "account_synced", realm_id = realm_id.as_str(), status, changed, deleted, requests,
         duration_ms; "company {realm_id}: {status}, {changed} changed, {deleted} deleted{error}");
 }
 
-fn status_of(entities: &[EntitySync]) -> AccountStatus {
-    match entities.iter().filter(|entity| entity.error.is_some()).count() {
-        0 => AccountStatus::Ok,
-        failed if failed == entities.len() => AccountStatus::Failed,
-        _ => AccountStatus::Partial,
+fn status_of(entities: &[EntitySync]) -> CompanyStatus {
+    match entities
+        .iter()
+        .filter(|entity| entity.error.is_some())
+        .count()
+    {
+        0 => CompanyStatus::Ok,
+        failed if failed == entities.len() => CompanyStatus::Failed,
+        _ => CompanyStatus::Partial,
     }
 }

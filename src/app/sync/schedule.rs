@@ -8,13 +8,13 @@ use chrono::Utc;
 use log::warn;
 use tokio::task::JoinSet;
 
-use super::{ACCOUNTS_AT_ONCE, SyncRequest, Syncer};
-use crate::domain::{AccountSync, EntitySpec, SyncReport};
+use super::{MAX_CONCURRENT_COMPANIES, SyncRequest, Syncer};
+use crate::domain::{CompanySync, EntitySpec, SyncReport};
 use crate::error::Result;
 
 /// Between looks at the schedule.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
 impl Syncer {
     /// As `App::sync_every`.
@@ -26,14 +26,17 @@ impl Syncer {
     ) -> Result<()> {
         let entities: Arc<[EntitySpec]> = self.app.registry_of(request)?.into();
         self.realms(request).await?;
-        let mut running: JoinSet<AccountSync> = JoinSet::new();
+        let mut running: JoinSet<CompanySync> = JoinSet::new();
         let mut busy = HashSet::new();
         loop {
-            let wait = match self.start_due(request, &entities, interval, &mut running, &mut busy).await {
+            let wait = match self
+                .start_due(request, &entities, interval, &mut running, &mut busy)
+                .await
+            {
                 Ok(wait) => wait,
                 Err(error) => {
                     warn!(phase = "load", event = "sync_waits"; "{error}; trying again");
-                    LONGEST_WAIT
+                    MAX_WAIT
                 }
             };
             tokio::select! {
@@ -46,33 +49,40 @@ impl Syncer {
         }
     }
 
-    /// Starts the companies that are due, as many as have room; returns how long the next one has time.
+    /// Starts the companies that are due, as many as have room; returns how long the next one has
+    /// time.
     async fn start_due(
         self: &Arc<Self>,
         request: &SyncRequest,
         entities: &Arc<[EntitySpec]>,
         interval: Duration,
-        running: &mut JoinSet<AccountSync>,
+        running: &mut JoinSet<CompanySync>,
         busy: &mut HashSet<String>,
     ) -> Result<Duration> {
         let mut realms = self.realms(request).await?;
         // One whose sync takes longer than the interval is not begun once more meanwhile.
         realms.retain(|realm_id| !busy.contains(realm_id));
-        let room = ACCOUNTS_AT_ONCE.saturating_sub(running.len());
+        let room = MAX_CONCURRENT_COMPANIES.saturating_sub(running.len());
         for realm_id in self.sink.claim_due(&realms, interval, room).await? {
             let (syncer, entities, page_size) = (self.clone(), entities.clone(), request.page_size);
             busy.insert(realm_id.clone());
             running.spawn(async move {
                 let account = syncer.account(&realm_id, &entities, page_size).await;
-                if let Err(error) = syncer.sink.account_synced(&realm_id, account.first_error(), interval).await {
+                if let Err(error) = syncer
+                    .sink
+                    .account_synced(&realm_id, account.first_error(), interval)
+                    .await
+                {
                     warn!(phase = "load", event = "sync_not_recorded"; "{error}");
                 }
                 account
             });
         }
         let next = self.sink.next_due(&realms).await?;
-        let wait = next.and_then(|next| (next - Utc::now()).to_std().ok()).unwrap_or(SHORTEST_WAIT);
+        let wait = next
+            .and_then(|next| (next - Utc::now()).to_std().ok())
+            .unwrap_or(SHORTEST_WAIT);
         // Companies that are connected meanwhile are not made to wait for the others.
-        Ok(wait.clamp(SHORTEST_WAIT, LONGEST_WAIT))
+        Ok(wait.clamp(SHORTEST_WAIT, MAX_WAIT))
     }
 }

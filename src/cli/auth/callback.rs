@@ -12,24 +12,30 @@ use reqwest::Url;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Result};
-use crate::oauth::Callback;
+use crate::quickbooks::oauth::Callback;
 
 /// Listens at the address of a redirect URI, which must be on this machine.
 pub(super) fn bind(redirect_uri: &Url) -> Result<TcpListener> {
     let refuse = |reason: String| Error::config("redirect-uri", reason);
     let host = redirect_uri.host_str().unwrap_or_default();
     if redirect_uri.scheme() != "http" || !matches!(host, "localhost" | "127.0.0.1") {
-        return Err(refuse(format!("'{redirect_uri}' is not http on this machine; use --paste with it")));
+        return Err(refuse(format!(
+            "'{redirect_uri}' is not http on this machine; use --paste with it"
+        )));
     }
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, redirect_uri.port().unwrap_or(80)));
-    let listener = TcpListener::bind(address).map_err(|e| refuse(format!("cannot listen at {address}: {e}")))?;
-    listener.set_nonblocking(true).map_err(|e| refuse(e.to_string()))?;
+    let listener = TcpListener::bind(address)
+        .map_err(|e| refuse(format!("cannot listen at {address}: {e}")))?;
+    listener
+        .set_nonblocking(true)
+        .map_err(|e| refuse(e.to_string()))?;
     Ok(listener)
 }
 
 type Questions = mpsc::Sender<(String, oneshot::Sender<String>)>;
 
-/// Serves until the browser comes back with an answer to this login: `read` gives none for what is not.
+/// Serves until the browser comes back with an answer to this login: `read` gives none for what is
+/// not.
 pub(super) async fn wait(
     listener: TcpListener,
     path: &str,
@@ -47,7 +53,10 @@ pub(super) async fn wait(
             let outcome = read(&query);
             let text = match &outcome {
                 Some(Ok(callback)) => {
-                    format!("Company {} is being connected. You can close this page.", callback.realm_id)
+                    format!(
+                        "Company {} is being connected. You can close this page.",
+                        callback.realm_id
+                    )
                 }
                 Some(Err(error)) => error.to_string(),
                 None => "This is not the answer to the login that waits here.".to_owned(),
@@ -65,7 +74,10 @@ pub(super) async fn wait(
     decided
 }
 
-async fn answer(State(questions): State<Questions>, RawQuery(query): RawQuery) -> (StatusCode, Html<String>) {
+async fn answer(
+    State(questions): State<Questions>,
+    RawQuery(query): RawQuery,
+) -> (StatusCode, Html<String>) {
     let (reply, told) = oneshot::channel();
     let asked = questions.send((query.unwrap_or_default(), reply)).await;
     let text = match asked {
@@ -73,5 +85,8 @@ async fn answer(State(questions): State<Questions>, RawQuery(query): RawQuery) -
         Err(_) => "This login is over.".to_owned(),
     };
     let safe = text.replace('&', "&amp;").replace('<', "&lt;");
-    (StatusCode::OK, Html(format!("<!doctype html><title>qbo-rs</title><p>{safe}</p>")))
+    (
+        StatusCode::OK,
+        Html(format!("<!doctype html><title>qbo-rs</title><p>{safe}</p>")),
+    )
 }

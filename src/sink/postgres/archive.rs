@@ -19,7 +19,7 @@ use crate::postgres::{database_error, quote_identifier};
 
 /// What was archived of an entity.
 #[derive(Debug, Clone, Serialize)]
-pub struct Archived {
+pub struct ArchiveSummary {
     /// Our name.
     pub entity: String,
     /// Rows that are now in the file and no more in the table.
@@ -30,15 +30,26 @@ const COLUMNS: &str = "id, payload::text, ingested_at_utc, extract_window_start_
                        page_size, request_payload::text";
 
 impl PostgresSink {
-    /// Moves the records that were last changed before `before` into a new file. The file is durable before the rows are
-    /// gone; whatever fails, no row is in neither.
+    /// Moves the records that were last changed before `before` into a new file. The file is
+    /// durable before the rows are gone; whatever fails, no row is in neither.
     ///
     /// # Errors
-    /// [`Error::Config`] if the file is there already, or nothing has been loaded into the schema; [`Error::Landing`],
-    /// [`Error::Database`].
-    pub async fn archive(&self, entities: &[EntitySpec], before: DateTime<Utc>, path: &Path) -> Result<Vec<Archived>> {
+    /// [`Error::Config`] if the file is there already, or nothing has been loaded into the schema;
+    /// [`Error::Landing`], [`Error::Database`].
+    pub async fn archive(
+        &self,
+        entities: &[EntitySpec],
+        before: DateTime<Utc>,
+        path: &Path,
+    ) -> Result<Vec<ArchiveSummary>> {
         if path.exists() {
-            return Err(Error::config("out", format!("'{}' exists; an archive is not written over", path.display())));
+            return Err(Error::config(
+                "out",
+                format!(
+                    "'{}' exists; an archive is not written over",
+                    path.display()
+                ),
+            ));
         }
         let mut connection = self.connection().await?;
         let realm_id = self.bound_realm().await?;
@@ -46,20 +57,35 @@ impl PostgresSink {
         let mut writer = LandingWriter::create(path)?;
         let mut archived = Vec::new();
         for entity in entities {
-            let table = format!("{}.{}", quote_identifier(&self.schema), quote_identifier(&entity.table()));
+            let table = format!(
+                "{}.{}",
+                quote_identifier(&self.schema),
+                quote_identifier(&entity.table())
+            );
             let statement = format!(
                 "DELETE FROM {table} WHERE id IN (SELECT id FROM ({}) AS held WHERE at < $1) RETURNING {COLUMNS}",
                 self.rows_of(entity)
             );
             let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&before, Type::TIMESTAMPTZ)];
-            let rows = transaction.query_typed_raw(&statement, parameters).await.map_err(database_error)?;
+            let rows = transaction
+                .query_typed_raw(&statement, parameters)
+                .await
+                .map_err(database_error)?;
             pin_mut!(rows);
             let mut count = 0;
             while let Some(row) = rows.next().await {
-                write_line(&mut writer, &realm_id, entity, &row.map_err(database_error)?)?;
+                write_line(
+                    &mut writer,
+                    &realm_id,
+                    entity,
+                    &row.map_err(database_error)?,
+                )?;
                 count += 1;
             }
-            archived.push(Archived { entity: entity.name.to_owned(), rows: count });
+            archived.push(ArchiveSummary {
+                entity: entity.name.to_owned(),
+                rows: count,
+            });
         }
         writer.finish()?;
         transaction.commit().await.map_err(database_error)?;
@@ -69,16 +95,27 @@ impl PostgresSink {
     async fn bound_realm(&self) -> Result<String> {
         let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&self.schema, Type::TEXT)];
         let statement = "SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $1";
-        let rows = self.connection().await?.query_typed(statement, &parameters).await.map_err(database_error)?;
-        let missing = || Error::config("schema", format!("nothing has been loaded into '{}'", self.schema));
+        let rows = self
+            .connection()
+            .await?
+            .query_typed(statement, &parameters)
+            .await
+            .map_err(database_error)?;
+        let missing = || {
+            Error::config(
+                "schema",
+                format!("nothing has been loaded into '{}'", self.schema),
+            )
+        };
         rows.first().map(|row| row.get(0)).ok_or_else(missing)
     }
 }
 
 fn write_line(out: &mut impl Write, realm_id: &str, entity: &EntitySpec, row: &Row) -> Result<()> {
     let failed = |e: String| Error::decode("archive", e);
-    let json =
-        |column| -> Result<&RawValue> { serde_json::from_str(row.get(column)).map_err(|e| failed(e.to_string())) };
+    let json = |column| -> Result<&RawValue> {
+        serde_json::from_str(row.get(column)).map_err(|e| failed(e.to_string()))
+    };
     let unsigned = |column| u32::try_from(row.get::<_, i32>(column)).unwrap_or_default();
     let line = LandingLine {
         entity: Cow::Borrowed(entity.name),

@@ -60,17 +60,36 @@ impl PostgresSink {
         limit: i64,
         with_deleted: bool,
     ) -> Result<Vec<StoredRecord>> {
-        let table = format!("{}.{}", quote_identifier(&self.schema), quote_identifier(&entity.table()));
+        let table = format!(
+            "{}.{}",
+            quote_identifier(&self.schema),
+            quote_identifier(&entity.table())
+        );
         let statement = format!(
             "SELECT id, payload::text, ingested_at_utc, deleted_at_utc FROM {table} \
              WHERE id > $1 AND ($3 OR deleted_at_utc IS NULL) ORDER BY id LIMIT $2"
         );
-        let parameters: [Parameter<'_>; 3] = [(&after, Type::TEXT), (&limit, Type::INT8), (&with_deleted, Type::BOOL)];
-        let rows = self.connection().await?.query_typed(&statement, &parameters).await.map_err(database_error)?;
+        let parameters: [Parameter<'_>; 3] = [
+            (&after, Type::TEXT),
+            (&limit, Type::INT8),
+            (&with_deleted, Type::BOOL),
+        ];
+        let rows = self
+            .connection()
+            .await?
+            .query_typed(&statement, &parameters)
+            .await
+            .map_err(database_error)?;
         rows.iter()
             .map(|row| {
-                let payload = RawValue::from_string(row.get(1)).map_err(|e| Error::decode("payload", e))?;
-                Ok(StoredRecord { id: row.get(0), payload, ingested_at: row.get(2), deleted_at: row.get(3) })
+                let payload =
+                    RawValue::from_string(row.get(1)).map_err(|e| Error::decode("payload", e))?;
+                Ok(StoredRecord {
+                    id: row.get(0),
+                    payload,
+                    ingested_at: row.get(2),
+                    deleted_at: row.get(3),
+                })
             })
             .collect()
     }
@@ -82,7 +101,12 @@ impl PostgresSink {
     pub async fn bound_schema(&self, realm_id: &str) -> Result<Option<String>> {
         let statement = "SELECT min(schema_name) FROM qbo.schema_realms WHERE realm_id = $1";
         let parameters: [Parameter<'_>; 1] = [(&realm_id, Type::TEXT)];
-        let rows = self.connection().await?.query_typed(statement, &parameters).await.map_err(database_error)?;
+        let rows = self
+            .connection()
+            .await?
+            .query_typed(statement, &parameters)
+            .await
+            .map_err(database_error)?;
         Ok(rows.first().and_then(|row| row.get(0)))
     }
 
@@ -93,7 +117,12 @@ impl PostgresSink {
     pub async fn entity_states(&self) -> Result<Vec<EntityState>> {
         let statement = "SELECT realm_id, schema_name, entity, status, last_attempt_at_utc, last_success_at_utc, \
                          checkpoint_utc, consecutive_failures, message FROM qbo.sync_state ORDER BY 1, 2, 3";
-        let rows = self.connection().await?.query_typed(statement, &[]).await.map_err(database_error)?;
+        let rows = self
+            .connection()
+            .await?
+            .query_typed(statement, &[])
+            .await
+            .map_err(database_error)?;
         let state = |row: &tokio_postgres::Row| EntityState {
             realm_id: row.get(0),
             schema: row.get(1),

@@ -1,11 +1,13 @@
-//! Rows of the staging table in Postgres's binary COPY format (PostgreSQL documentation, COPY, "Binary Format").
+//! Rows of the staging table in Postgres's binary COPY format (PostgreSQL documentation, COPY,
+//! "Binary Format").
 
 use bytes::{BufMut, Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 
 use crate::domain::{Page, Record};
 
-/// The staging table: what differs from row to row. What is the same for a whole page is joined in by the merge.
+/// The staging table: what differs from row to row. What is the same for a whole page is joined in
+/// by the merge.
 pub(super) const CREATE_STAGING: &str = "CREATE TEMP TABLE qbo_staging (seq int NOT NULL, id text NOT NULL, \
      updated_at timestamptz NOT NULL, sync_token bigint NOT NULL, page_number int NOT NULL, payload jsonb NOT NULL) \
      ON COMMIT DROP";
@@ -37,7 +39,11 @@ pub(super) fn trailer() -> Bytes {
 /// The rows of a page, numbered from `first_seq`.
 pub(super) fn encode(page: &Page, first_seq: i32) -> Bytes {
     const FIXED: usize = 96;
-    let size = page.records.iter().map(|r| r.payload.as_bytes().len() + r.id.len() + FIXED).sum();
+    let size = page
+        .records
+        .iter()
+        .map(|r| r.payload.as_bytes().len() + r.id.len() + FIXED)
+        .sum();
     let mut out = BytesMut::with_capacity(size);
     for (seq, record) in (first_seq..).zip(&page.records) {
         encode_row(&mut out, seq, page.number, record);

@@ -1,6 +1,8 @@
-//! The queue of jobs: kept in Postgres, worked on by any number of processes, each job by one at a time.
+//! The queue of jobs: kept in Postgres, worked on by any number of processes, each job by one at a
+//! time.
 //!
-//! Queues for Postgres as libraries bring a second driver and pool with them; what is needed here are five statements.
+//! Queues for Postgres as libraries bring a second driver and pool with them; what is needed here
+//! are five statements.
 
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use crate::postgres::database_error;
 /// Seconds of silence after which a job is taken over. Its worker speaks every second.
 const SILENCE_S: f64 = 15.0;
 /// A job that has ended so many processes is given up.
-const MOST_ATTEMPTS: i32 = 5;
+const MAX_ATTEMPTS: i32 = 5;
 
 /// A job as it stands.
 #[derive(Debug, Clone, Serialize)]
@@ -53,8 +55,7 @@ pub enum Order {
     Lost,
 }
 
-const COLUMNS: &str =
-    "job_id, status, request, attempts, created_at_utc, started_at_utc, finished_at_utc, report, error";
+const COLUMNS: &str = "job_id, status, request, attempts, created_at_utc, started_at_utc, finished_at_utc, report, error";
 
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
@@ -74,7 +75,12 @@ fn job(row: &Row) -> Job {
 
 impl PostgresSink {
     async fn jobs_where(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Job>> {
-        let rows = self.connection().await?.query_typed(statement, parameters).await.map_err(database_error)?;
+        let rows = self
+            .connection()
+            .await?
+            .query_typed(statement, parameters)
+            .await
+            .map_err(database_error)?;
         Ok(rows.iter().map(job).collect())
     }
 
@@ -89,7 +95,11 @@ impl PostgresSink {
              ON CONFLICT (idempotency_key) DO NOTHING RETURNING {COLUMNS}"
         );
         let request = Json(request);
-        let parameters: [Parameter<'_>; 3] = [(&id, Type::TEXT), (&key, Type::TEXT), (&request, Type::JSONB)];
+        let parameters: [Parameter<'_>; 3] = [
+            (&id, Type::TEXT),
+            (&key, Type::TEXT),
+            (&request, Type::JSONB),
+        ];
         if let Some(job) = self.jobs_where(&insert, &parameters).await?.pop() {
             return Ok(Some(job));
         }
@@ -97,8 +107,9 @@ impl PostgresSink {
         Ok(self.jobs_where(&known, &[(&key, Type::TEXT)]).await?.pop())
     }
 
-    /// Takes the job that has waited longest, or one whose worker has fallen silent. While a job of the same companies is worked
-    /// on, one waits: a company that does not answer must not keep all workers waiting.
+    /// Takes the job that has waited longest, or one whose worker has fallen silent. While a job of
+    /// the same companies is worked on, one waits: a company that does not answer must not keep all
+    /// workers waiting.
     ///
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database).
@@ -107,12 +118,19 @@ impl PostgresSink {
         let transaction = connection.transaction().await.map_err(database_error)?;
         // One claim at a time sees what the one before has taken.
         let lock = "SELECT pg_advisory_xact_lock(hashtextextended('qbo_rs claims', 0))";
-        transaction.batch_execute(lock).await.map_err(database_error)?;
+        transaction
+            .batch_execute(lock)
+            .await
+            .map_err(database_error)?;
         let give_up = "UPDATE qbo.jobs SET status = 'failed', finished_at_utc = now(), \
                        error = 'it ended the process that worked on it ' || attempts || ' times' \
                        WHERE status = 'running' AND attempts >= $2 AND alive_at_utc < now() - make_interval(secs => $1)";
-        let parameters: [Parameter<'_>; 2] = [(&SILENCE_S, Type::FLOAT8), (&MOST_ATTEMPTS, Type::INT4)];
-        transaction.query_typed(give_up, &parameters).await.map_err(database_error)?;
+        let parameters: [Parameter<'_>; 2] =
+            [(&SILENCE_S, Type::FLOAT8), (&MAX_ATTEMPTS, Type::INT4)];
+        transaction
+            .query_typed(give_up, &parameters)
+            .await
+            .map_err(database_error)?;
         let claim = format!(
             "UPDATE qbo.jobs SET status = 'running', attempts = attempts + 1, alive_at_utc = now(), \
              started_at_utc = coalesce(started_at_utc, now()) WHERE job_id = (SELECT job_id FROM qbo.jobs job \
@@ -122,7 +140,10 @@ impl PostgresSink {
              AND other.request -> 'accounts' = job.request -> 'accounts') \
              ORDER BY created_at_utc LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING {COLUMNS}"
         );
-        let rows = transaction.query_typed(&claim, &parameters[..1]).await.map_err(database_error)?;
+        let rows = transaction
+            .query_typed(&claim, &parameters[..1])
+            .await
+            .map_err(database_error)?;
         transaction.commit().await.map_err(database_error)?;
         Ok(rows.first().map(job))
     }
@@ -131,11 +152,17 @@ impl PostgresSink {
     ///
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database).
-    pub async fn keep_job(&self, job: &Job) -> Result<Order> {
+    pub async fn heartbeat(&self, job: &Job) -> Result<Order> {
         let statement = "UPDATE qbo.jobs SET alive_at_utc = now() WHERE job_id = $1 AND attempts = $2 \
                          AND status = 'running' RETURNING cancel_requested";
-        let parameters: [Parameter<'_>; 2] = [(&job.job_id, Type::TEXT), (&job.attempts, Type::INT4)];
-        let rows = self.connection().await?.query_typed(statement, &parameters).await.map_err(database_error)?;
+        let parameters: [Parameter<'_>; 2] =
+            [(&job.job_id, Type::TEXT), (&job.attempts, Type::INT4)];
+        let rows = self
+            .connection()
+            .await?
+            .query_typed(statement, &parameters)
+            .await
+            .map_err(database_error)?;
         Ok(match rows.first().map(|row| row.get::<_, bool>(0)) {
             None => Order::Lost,
             Some(true) => Order::Cancel,
@@ -148,17 +175,28 @@ impl PostgresSink {
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database).
     pub async fn release_job(&self, job: &Job) -> Result<()> {
-        let statement =
-            "UPDATE qbo.jobs SET status = 'queued' WHERE job_id = $1 AND attempts = $2 AND status = 'running'";
-        let parameters: [Parameter<'_>; 2] = [(&job.job_id, Type::TEXT), (&job.attempts, Type::INT4)];
-        self.connection().await?.query_typed(statement, &parameters).await.map(|_| ()).map_err(database_error)
+        let statement = "UPDATE qbo.jobs SET status = 'queued' WHERE job_id = $1 AND attempts = $2 AND status = 'running'";
+        let parameters: [Parameter<'_>; 2] =
+            [(&job.job_id, Type::TEXT), (&job.attempts, Type::INT4)];
+        self.connection()
+            .await?
+            .query_typed(statement, &parameters)
+            .await
+            .map(|_| ())
+            .map_err(database_error)
     }
 
     /// Ends a job, unless another worker has taken it over.
     ///
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database).
-    pub async fn end_job(&self, job: &Job, status: &str, report: Option<&Value>, error: Option<&str>) -> Result<()> {
+    pub async fn end_job(
+        &self,
+        job: &Job,
+        status: &str,
+        report: Option<&Value>,
+        error: Option<&str>,
+    ) -> Result<()> {
         let statement = "UPDATE qbo.jobs SET status = $3, report = $4, error = $5, finished_at_utc = now() \
                          WHERE job_id = $1 AND attempts = $2 AND status = 'running'";
         let report = report.map(Json);
@@ -169,7 +207,12 @@ impl PostgresSink {
             (&report, Type::JSONB),
             (&error, Type::TEXT),
         ];
-        self.connection().await?.query_typed(statement, &parameters).await.map(|_| ()).map_err(database_error)
+        self.connection()
+            .await?
+            .query_typed(statement, &parameters)
+            .await
+            .map(|_| ())
+            .map_err(database_error)
     }
 
     /// Asks for the end of a job; returns it. One that nobody has begun ends at once.
@@ -182,7 +225,10 @@ impl PostgresSink {
              finished_at_utc = CASE WHEN status = 'queued' THEN now() ELSE finished_at_utc END, \
              status = CASE WHEN status = 'queued' THEN 'cancelled' ELSE status END WHERE job_id = $1 RETURNING {COLUMNS}"
         );
-        Ok(self.jobs_where(&statement, &[(&id, Type::TEXT)]).await?.pop())
+        Ok(self
+            .jobs_where(&statement, &[(&id, Type::TEXT)])
+            .await?
+            .pop())
     }
 
     /// A job.
@@ -191,7 +237,10 @@ impl PostgresSink {
     /// [`Error::Database`](crate::error::Error::Database).
     pub async fn job(&self, id: &str) -> Result<Option<Job>> {
         let statement = format!("SELECT {COLUMNS} FROM qbo.jobs WHERE job_id = $1");
-        Ok(self.jobs_where(&statement, &[(&id, Type::TEXT)]).await?.pop())
+        Ok(self
+            .jobs_where(&statement, &[(&id, Type::TEXT)])
+            .await?
+            .pop())
     }
 
     /// The latest jobs, newest first.
@@ -199,7 +248,8 @@ impl PostgresSink {
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database).
     pub async fn recent_jobs(&self, most: i64) -> Result<Vec<Job>> {
-        let statement = format!("SELECT {COLUMNS} FROM qbo.jobs ORDER BY created_at_utc DESC LIMIT $1");
+        let statement =
+            format!("SELECT {COLUMNS} FROM qbo.jobs ORDER BY created_at_utc DESC LIMIT $1");
         self.jobs_where(&statement, &[(&most, Type::INT8)]).await
     }
 
@@ -207,11 +257,17 @@ impl PostgresSink {
     ///
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database).
-    pub async fn forget_jobs(&self, age: Duration) -> Result<()> {
-        let statement = "DELETE FROM qbo.jobs WHERE finished_at_utc < now() - make_interval(secs => $1)";
+    pub async fn delete_old_jobs(&self, age: Duration) -> Result<()> {
+        let statement =
+            "DELETE FROM qbo.jobs WHERE finished_at_utc < now() - make_interval(secs => $1)";
         let seconds = age.as_secs_f64();
         let parameters: [Parameter<'_>; 1] = [(&seconds, Type::FLOAT8)];
-        self.connection().await?.query_typed(statement, &parameters).await.map(|_| ()).map_err(database_error)
+        self.connection()
+            .await?
+            .query_typed(statement, &parameters)
+            .await
+            .map(|_| ())
+            .map_err(database_error)
     }
 
     /// How many jobs there are, by status.
@@ -220,7 +276,12 @@ impl PostgresSink {
     /// [`Error::Database`](crate::error::Error::Database).
     pub async fn job_counts(&self) -> Result<Vec<(String, i64)>> {
         let statement = "SELECT status, count(*) FROM qbo.jobs GROUP BY status ORDER BY status";
-        let rows = self.connection().await?.query_typed(statement, &[]).await.map_err(database_error)?;
+        let rows = self
+            .connection()
+            .await?
+            .query_typed(statement, &[])
+            .await
+            .map_err(database_error)?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 }

@@ -10,11 +10,11 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::domain::{EntitySpec, RunReport, Window, WindowStatus};
 use crate::error::{Error, Result};
-use crate::port::{RunOpening, WindowOpening};
+use crate::port::{RunContext, WindowContext};
 use crate::postgres::{database_error, migrations, take};
 
-/// What a resumed read begins before the instant that the last one stopped at: fresh writes can become visible late
-/// (qbo-facts 3.9).
+/// What a resumed read begins before the instant that the last one stopped at: fresh writes can
+/// become visible late (qbo-facts 3.9).
 const LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
 
 /// The ledger of one schema.
@@ -23,7 +23,7 @@ pub(super) struct Ledger {
     pub pool: Pool,
     pub schema: String,
     /// Attempts in a row that may end without a word; 0: any number.
-    pub most_attempts: u32,
+    pub max_attempts: u32,
 }
 
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -45,20 +45,33 @@ fn complete(row: &Row) -> Option<Window> {
 
 impl Ledger {
     async fn query(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>> {
-        take(&self.pool).await?.query_typed(statement, parameters).await.map_err(database_error)
+        take(&self.pool)
+            .await?
+            .query_typed(statement, parameters)
+            .await
+            .map_err(database_error)
     }
 
     /// The time that earlier runs have committed, in no order.
     pub async fn committed(&self, realm_id: &str, entity: &EntitySpec) -> Result<Vec<Window>> {
-        let has_ledger = migrations::table_exists(&**take(&self.pool).await?, "qbo", "windows").await?;
+        let has_ledger =
+            migrations::table_exists(&**take(&self.pool).await?, "qbo", "windows").await?;
         if !has_ledger {
             return Ok(Vec::new());
         }
         let statement = "SELECT window_start_utc, window_end_utc, read_until_utc FROM qbo.windows \
                          WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND committed_at_utc IS NOT NULL";
-        let parameters: [Parameter<'_>; 3] =
-            [(&self.schema, Type::TEXT), (&realm_id, Type::TEXT), (&entity.name, Type::TEXT)];
-        Ok(self.query(statement, &parameters).await?.iter().filter_map(complete).collect())
+        let parameters: [Parameter<'_>; 3] = [
+            (&self.schema, Type::TEXT),
+            (&realm_id, Type::TEXT),
+            (&entity.name, Type::TEXT),
+        ];
+        Ok(self
+            .query(statement, &parameters)
+            .await?
+            .iter()
+            .filter_map(complete)
+            .collect())
     }
 
     /// The time since an instant that is committed of everything, by schema, company and entity.
@@ -66,8 +79,13 @@ impl Ledger {
         let statement = "SELECT window_start_utc, window_end_utc, read_until_utc, schema_name, realm_id, entity \
                          FROM qbo.windows WHERE committed_at_utc IS NOT NULL AND window_end_utc > $1";
         let mut coverage = Coverage::new();
-        for row in self.query(statement, &[(&since, Type::TIMESTAMPTZ)]).await? {
-            let windows = coverage.entry((row.get(3), row.get(4), row.get(5))).or_default();
+        for row in self
+            .query(statement, &[(&since, Type::TIMESTAMPTZ)])
+            .await?
+        {
+            let windows = coverage
+                .entry((row.get(3), row.get(4), row.get(5)))
+                .or_default();
             windows.extend(complete(&row));
         }
         Ok(coverage)
@@ -77,9 +95,14 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Error::Stuck`] if it has killed its process too often; [`Error::Database`].
-    pub async fn begin(&self, opening: &WindowOpening) -> Result<()> {
-        let WindowOpening { realm_id, entity, window, run_id } = opening;
-        let most = i32::try_from(self.most_attempts).unwrap_or(i32::MAX);
+    pub async fn begin(&self, context: &WindowContext) -> Result<()> {
+        let WindowContext {
+            realm_id,
+            entity,
+            window,
+            run_id,
+        } = context;
+        let most = i32::try_from(self.max_attempts).unwrap_or(i32::MAX);
         let statement = format!(
             "INSERT INTO qbo.windows AS known (schema_name, realm_id, entity, window_start_utc, window_end_utc, run_id, \
              status, attempts, started_at_utc) SELECT $1, $2, $3, $4, $5, $6, 'running', 1, now() FROM {UNSYNCED} \
@@ -95,23 +118,30 @@ impl Ledger {
         if !self.query(&statement, &parameters).await?.is_empty() {
             return Ok(());
         }
-        let error = Error::Stuck { attempts: self.most_attempts };
-        self.note(opening, "stuck", &error.to_string()).await?;
+        let error = Error::Stuck {
+            attempts: self.max_attempts,
+        };
+        self.note(context, "stuck", &error.to_string()).await?;
         Err(error)
     }
 
     /// Takes note that a window has failed. What an earlier run committed of it stays.
-    pub async fn fail(&self, opening: &WindowOpening, error: &Error) {
+    pub async fn fail(&self, context: &WindowContext, error: &Error) {
         if matches!(error, Error::Stuck { .. }) {
             return;
         }
-        if let Err(error) = self.note(opening, "failed", &error.to_string()).await {
-            warn!(phase = "load", event = "failure_not_recorded", entity = opening.entity.name; "{error}");
+        if let Err(error) = self.note(context, "failed", &error.to_string()).await {
+            warn!(phase = "load", event = "failure_not_recorded", entity = context.entity.name; "{error}");
         }
     }
 
-    async fn note(&self, opening: &WindowOpening, status: &str, error: &str) -> Result<()> {
-        let WindowOpening { realm_id, entity, window, run_id } = opening;
+    async fn note(&self, context: &WindowContext, status: &str, error: &str) -> Result<()> {
+        let WindowContext {
+            realm_id,
+            entity,
+            window,
+            run_id,
+        } = context;
         let statement = format!(
             "UPDATE qbo.windows SET status = $7, error = $8, run_id = $6 FROM {UNSYNCED} WHERE schema_name = $1 AND \
              realm_id = $2 AND entity = $3 AND window_start_utc = $4 AND window_end_utc = $5"
@@ -139,8 +169,13 @@ impl Ledger {
     }
 
     /// Takes note that a run has begun.
-    pub async fn begin_run(&self, run: &RunOpening) -> Result<()> {
-        let RunOpening { run_id, realm_id, entity, range } = run;
+    pub async fn begin_run(&self, run: &RunContext) -> Result<()> {
+        let RunContext {
+            run_id,
+            realm_id,
+            entity,
+            range,
+        } = run;
         let statement = format!(
             "INSERT INTO qbo.runs (run_id, schema_name, realm_id, entity, range_start_utc, range_end_utc, status) \
              SELECT $1, $2, $3, $4, $5, $6, 'running' FROM {UNSYNCED} ON CONFLICT DO NOTHING"
@@ -159,7 +194,10 @@ impl Ledger {
     /// Takes note of what a run came to.
     pub async fn end_run(&self, report: &RunReport) -> Result<()> {
         let totals = &report.totals;
-        let failed = report.windows.iter().filter(|window| window.status == WindowStatus::Failed);
+        let failed = report
+            .windows
+            .iter()
+            .filter(|window| window.status == WindowStatus::Failed);
         let error = failed.clone().find_map(|window| window.error.as_deref());
         let status = report.status.as_str();
         let numbers = [
@@ -179,9 +217,16 @@ impl Ledger {
         let statement = "UPDATE qbo.runs SET status = $2, error = $3, finished_at_utc = now(), windows = $4, \
              failed_windows = $5, pages = $6, rows = $7, inserted = $8, updated = $9, unchanged = $10, rejected = $11, \
              requests = $12, retries = $13, duration_ms = $14 WHERE run_id = $1";
-        let mut parameters: Vec<Parameter<'_>> =
-            vec![(&report.run_id, Type::TEXT), (&status, Type::TEXT), (&error, Type::TEXT)];
-        parameters.extend(numbers.iter().map(|number| (number as &(dyn ToSql + Sync), Type::INT8)));
+        let mut parameters: Vec<Parameter<'_>> = vec![
+            (&report.run_id, Type::TEXT),
+            (&status, Type::TEXT),
+            (&error, Type::TEXT),
+        ];
+        parameters.extend(
+            numbers
+                .iter()
+                .map(|number| (number as &(dyn ToSql + Sync), Type::INT8)),
+        );
         self.query(statement, &parameters).await.map(|_| ())
     }
 }

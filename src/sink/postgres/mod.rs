@@ -1,39 +1,40 @@
-//! Postgres as a sink: COPY into a staging table, one merge, and the ledger row, in one transaction a window.
+//! Postgres as a sink: COPY into a staging table, one merge, and the ledger row, in one transaction
+//! a window.
 
 mod archive;
 mod browse;
-mod census;
 mod copy_format;
+mod deletions;
 mod jobs;
 mod ledger;
+mod record_index;
 mod schema;
 mod shape;
 mod status;
 mod storable;
 mod sync_schedule;
 mod sync_state;
-mod tombstones;
 mod webhooks;
 mod writer;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Object, Pool};
 
-pub use self::archive::Archived;
+pub use self::archive::ArchiveSummary;
 pub use self::browse::{EntityState, StoredRecord};
+pub use self::deletions::Deletions;
 pub use self::jobs::{Job, Order};
 pub use self::ledger::Coverage;
 use self::ledger::Ledger;
 pub use self::schema::{Upgrade, ddl};
-pub use self::status::{Check, EntityStatus, LastRun, Unfinished};
+pub use self::status::{Check, EntityStatus, LastRun, UnfinishedWindow};
 pub use self::sync_state::{SyncOutcome, SyncState};
-pub use self::tombstones::Burial;
 pub use self::webhooks::EventAnswer;
 use self::writer::PostgresWriter;
 use crate::config::{PostgresConfig, TransactionLimits};
 use crate::domain::{EntitySpec, RunReport, Window};
 use crate::error::{Error, Result};
-use crate::port::{RunOpening, Sink, WindowOpening};
+use crate::port::{RunContext, Sink, WindowContext};
 use crate::postgres::{migrations, open_pool, take};
 
 /// The schema of raw tables unless told otherwise.
@@ -55,22 +56,44 @@ impl PostgresSink {
     ///
     /// # Errors
     /// [`Error::Config`] if the settings are unusable or the database cannot be reached with them.
-    pub async fn connect(config: &PostgresConfig, schema: &str, connections: usize) -> Result<Self> {
+    pub async fn connect(
+        config: &PostgresConfig,
+        schema: &str,
+        connections: usize,
+    ) -> Result<Self> {
         schema::check_name(schema)?;
         let pool = open_pool(config, connections).await?;
-        let ledger = Ledger { pool: pool.clone(), schema: schema.to_owned(), most_attempts: config.most_attempts };
-        Ok(Self { pool, schema: schema.to_owned(), ledger, limits: config.limits, keeps_runs: true })
+        let ledger = Ledger {
+            pool: pool.clone(),
+            schema: schema.to_owned(),
+            max_attempts: config.max_attempts,
+        };
+        Ok(Self {
+            pool,
+            schema: schema.to_owned(),
+            ledger,
+            limits: config.limits,
+            keeps_runs: true,
+        })
     }
 
-    /// Another schema of the same database, over the same connections, for runs so small and frequent that they are not
-    /// recorded one by one.
+    /// Another schema of the same database, over the same connections, for runs so small and
+    /// frequent that they are not recorded one by one.
     ///
     /// # Errors
     /// [`Error::Config`] if the schema's name cannot be used.
     pub fn for_sync(&self, schema: &str) -> Result<Self> {
         schema::check_name(schema)?;
-        let ledger = Ledger { schema: schema.to_owned(), ..self.ledger.clone() };
-        Ok(Self { schema: schema.to_owned(), ledger, keeps_runs: false, ..self.clone() })
+        let ledger = Ledger {
+            schema: schema.to_owned(),
+            ..self.ledger.clone()
+        };
+        Ok(Self {
+            schema: schema.to_owned(),
+            ledger,
+            keeps_runs: false,
+            ..self.clone()
+        })
     }
 
     /// The name of the schema.
@@ -86,8 +109,8 @@ impl PostgresSink {
         migrations::apply(&mut *self.connection().await?).await
     }
 
-    /// Makes the schema ready: creates what is missing, checks the shape of what is there, and binds the schema to the
-    /// company.
+    /// Makes the schema ready: creates what is missing, checks the shape of what is there, and
+    /// binds the schema to the company.
     ///
     /// # Errors
     /// [`Error::Config`] if a table has another shape or the schema belongs to another company.
@@ -97,8 +120,8 @@ impl PostgresSink {
         schema::prepare(&mut connection, &self.schema, realm_id, entities).await
     }
 
-    /// Brings the schema `qbo` up to date, and tables that were made by hand in another shape into the right one, all of
-    /// them or none. `is_dry`: only says how.
+    /// Brings the schema `qbo` up to date, and tables that were made by hand in another shape into
+    /// the right one, all of them or none. `is_dry`: only says how.
     ///
     /// # Errors
     /// [`Error::Config`] if a table cannot be upgraded; nothing has been changed then.
@@ -136,34 +159,47 @@ impl Sink for PostgresSink {
 
     const PHASE: &'static str = "load";
 
-    async fn run_started(&self, run: &RunOpening) -> Result<()> {
-        if self.keeps_runs { self.ledger.begin_run(run).await } else { Ok(()) }
-    }
-
-    async fn run_finished(&self, report: &RunReport) -> Result<()> {
-        if self.keeps_runs { self.ledger.end_run(report).await } else { Ok(()) }
-    }
-
-    async fn window_started(&self, opening: &WindowOpening) -> Result<()> {
-        self.ledger.begin(opening).await
-    }
-
-    async fn window_failed(&self, opening: &WindowOpening, error: &Error) {
-        self.ledger.fail(opening, error).await;
-    }
-
-    fn window_abandoned(&self, opening: WindowOpening) {
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let ledger = self.ledger.clone();
-            runtime.spawn(async move { ledger.fail(&opening, &Error::Cancelled).await });
+    async fn run_started(&self, run: &RunContext) -> Result<()> {
+        if self.keeps_runs {
+            self.ledger.begin_run(run).await
+        } else {
+            Ok(())
         }
     }
 
-    fn is_passing(&self, error: &Error) -> bool {
+    async fn run_finished(&self, report: &RunReport) -> Result<()> {
+        if self.keeps_runs {
+            self.ledger.end_run(report).await
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn window_started(&self, context: &WindowContext) -> Result<()> {
+        self.ledger.begin(context).await
+    }
+
+    async fn window_failed(&self, context: &WindowContext, error: &Error) {
+        self.ledger.fail(context, error).await;
+    }
+
+    fn window_abandoned(&self, context: WindowContext) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let ledger = self.ledger.clone();
+            runtime.spawn(async move { ledger.fail(&context, &Error::Cancelled).await });
+        }
+    }
+
+    fn is_transient(&self, error: &Error) -> bool {
         error.is_passing_in_database()
     }
 
-    async fn open_window(&self, opening: WindowOpening) -> Result<PostgresWriter> {
-        Ok(PostgresWriter::new(self.pool.clone(), self.schema.clone(), self.limits, opening))
+    async fn open_window(&self, context: WindowContext) -> Result<PostgresWriter> {
+        Ok(PostgresWriter::new(
+            self.pool.clone(),
+            self.schema.clone(),
+            self.limits,
+            context,
+        ))
     }
 }

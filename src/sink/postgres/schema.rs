@@ -16,7 +16,10 @@ const RAW_TABLE: &str = include_str!("raw_table.sql");
 /// The statements that create everything, for people who want to run them by hand.
 pub fn ddl(schema: &str, entities: &[EntitySpec]) -> Result<String> {
     check_name(schema)?;
-    let mut text = format!("CREATE SCHEMA IF NOT EXISTS {};\n", quote_identifier(schema));
+    let mut text = format!(
+        "CREATE SCHEMA IF NOT EXISTS {};\n",
+        quote_identifier(schema)
+    );
     for entity in entities {
         text.push_str(&raw_table(schema, entity));
     }
@@ -37,7 +40,9 @@ pub(super) fn check_name(schema: &str) -> Result<()> {
 }
 
 fn raw_table(schema: &str, entity: &EntitySpec) -> String {
-    RAW_TABLE.replace("{schema}", &quote_identifier(schema)).replace("{table}", &quote_identifier(&entity.table()))
+    RAW_TABLE
+        .replace("{schema}", &quote_identifier(schema))
+        .replace("{table}", &quote_identifier(&entity.table()))
 }
 
 /// Creates, checks and binds, in one transaction.
@@ -57,12 +62,23 @@ pub(super) async fn prepare(
     transaction.commit().await.map_err(database_error)
 }
 
-/// Only what is missing: `IF NOT EXISTS` asks for the right to create even where there is nothing to create.
-async fn create_missing(client: &impl GenericClient, schema: &str, entities: &[EntitySpec]) -> Result<()> {
+/// Only what is missing: `IF NOT EXISTS` asks for the right to create even where there is nothing
+/// to create.
+async fn create_missing(
+    client: &impl GenericClient,
+    schema: &str,
+    entities: &[EntitySpec],
+) -> Result<()> {
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&schema, Type::TEXT)];
-    let found = client.query_typed("SELECT 1 FROM pg_namespace WHERE nspname = $1", &parameters).await;
+    let found = client
+        .query_typed("SELECT 1 FROM pg_namespace WHERE nspname = $1", &parameters)
+        .await;
     if found.map_err(database_error)?.is_empty() {
-        execute(client, &format!("CREATE SCHEMA {}", quote_identifier(schema))).await?;
+        execute(
+            client,
+            &format!("CREATE SCHEMA {}", quote_identifier(schema)),
+        )
+        .await?;
     }
     for entity in entities {
         if !table_exists(client, schema, &entity.table()).await? {
@@ -73,31 +89,62 @@ async fn create_missing(client: &impl GenericClient, schema: &str, entities: &[E
 }
 
 /// Tables made before deletions were known lack their column; adding it rewrites nothing.
-async fn add_deletion_time(client: &impl GenericClient, schema: &str, entities: &[EntitySpec]) -> Result<()> {
+async fn add_deletion_time(
+    client: &impl GenericClient,
+    schema: &str,
+    entities: &[EntitySpec],
+) -> Result<()> {
     let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&schema, Type::TEXT), (&tables, Type::TEXT_ARRAY)];
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&schema, Type::TEXT), (&tables, Type::TEXT_ARRAY)];
     let statement = "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                      WHERE n.nspname = $1 AND c.relname = ANY($2) AND NOT EXISTS (SELECT 1 FROM pg_attribute a \
                      WHERE a.attrelid = c.oid AND a.attname = 'deleted_at_utc' AND NOT a.attisdropped)";
-    for row in client.query_typed(statement, &parameters).await.map_err(database_error)? {
-        let table = format!("{}.{}", quote_identifier(schema), quote_identifier(row.get(0)));
-        execute(client, &format!("ALTER TABLE {table} ADD COLUMN deleted_at_utc timestamptz")).await?;
+    for row in client
+        .query_typed(statement, &parameters)
+        .await
+        .map_err(database_error)?
+    {
+        let table = format!(
+            "{}.{}",
+            quote_identifier(schema),
+            quote_identifier(row.get(0))
+        );
+        execute(
+            client,
+            &format!("ALTER TABLE {table} ADD COLUMN deleted_at_utc timestamptz"),
+        )
+        .await?;
     }
     Ok(())
 }
 
 async fn execute(client: &impl GenericClient, statement: &str) -> Result<()> {
-    client.batch_execute(statement).await.map_err(database_error)
+    client
+        .batch_execute(statement)
+        .await
+        .map_err(database_error)
 }
 
-/// Refuses a table that was made by hand in another shape: loading into it would fail halfway or mean something else.
+/// Refuses a table that was made by hand in another shape: loading into it would fail halfway or
+/// mean something else.
 async fn check_shape(client: &impl GenericClient, schema: &str, table: &str) -> Result<()> {
-    let Some(shape) = Shape::of(client, schema, table).await? else { return Ok(()) };
-    let differences: Vec<String> = shape.differences().into_iter().map(|difference| difference.what).collect();
+    let Some(shape) = Shape::of(client, schema, table).await? else {
+        return Ok(());
+    };
+    let differences: Vec<String> = shape
+        .differences()
+        .into_iter()
+        .map(|difference| difference.what)
+        .collect();
     if differences.is_empty() {
         return Ok(());
     }
-    let flag = if schema == super::DEFAULT_SCHEMA { String::new() } else { format!(" --schema {schema}") };
+    let flag = if schema == super::DEFAULT_SCHEMA {
+        String::new()
+    } else {
+        format!(" --schema {schema}")
+    };
     Err(Error::config(
         format!("{schema}.{table}"),
         format!(
@@ -117,7 +164,8 @@ pub struct Upgrade {
     pub sql: String,
 }
 
-/// Upgrades tables that were made by hand in another shape, all of them or none. `is_dry`: only says how.
+/// Upgrades tables that were made by hand in another shape, all of them or none. `is_dry`: only
+/// says how.
 pub(super) async fn upgrade(
     connection: &mut Object,
     schema: &str,
@@ -126,17 +174,29 @@ pub(super) async fn upgrade(
 ) -> Result<Upgrade> {
     let transaction = connection.transaction().await.map_err(database_error)?;
     migrations::lock(&*transaction).await?;
-    let mut done = Upgrade { tables: Vec::new(), sql: String::new() };
+    let mut done = Upgrade {
+        tables: Vec::new(),
+        sql: String::new(),
+    };
     for entity in entities {
-        let Some(shape) = Shape::of(&*transaction, schema, &entity.table()).await? else { continue };
+        let Some(shape) = Shape::of(&*transaction, schema, &entity.table()).await? else {
+            continue;
+        };
         let differences = shape.differences();
         if differences.is_empty() {
             continue;
         }
         let name = format!("{schema}.{}", entity.table());
-        let table = format!("{}.{}", quote_identifier(schema), quote_identifier(&entity.table()));
+        let table = format!(
+            "{}.{}",
+            quote_identifier(schema),
+            quote_identifier(&entity.table())
+        );
         let sql = shape::upgrade(&table, &differences).map_err(|reason| {
-            Error::config(name.clone(), format!("cannot be upgraded: {reason}; nothing was changed"))
+            Error::config(
+                name.clone(),
+                format!("cannot be upgraded: {reason}; nothing was changed"),
+            )
         })?;
         done.sql.push_str(&sql);
         done.tables.push(name);
@@ -147,7 +207,10 @@ pub(super) async fn upgrade(
     // Text without an offset is UTC, as the columns' names say.
     done.sql = format!("SET LOCAL timezone = 'UTC';\n{}", done.sql);
     if !is_dry {
-        transaction.batch_execute(&done.sql).await.map_err(upgrade_failed)?;
+        transaction
+            .batch_execute(&done.sql)
+            .await
+            .map_err(upgrade_failed)?;
         transaction.commit().await.map_err(database_error)?;
     }
     Ok(done)
@@ -162,34 +225,56 @@ fn upgrade_failed(error: tokio_postgres::Error) -> Error {
         _ => "",
     };
     match database_error(error) {
-        Error::Database { reason, .. } => Error::config("db migrate", format!("{reason}{hint}; nothing was changed")),
+        Error::Database { reason, .. } => {
+            Error::config("db migrate", format!("{reason}{hint}; nothing was changed"))
+        }
         other => other,
     }
 }
 
-/// Binds a schema anew of whose company nothing was ever committed: a realm id that was mistyped must not keep it. Commits look
-/// at the binding, and wait for this.
+/// Binds a schema anew of whose company nothing was ever committed: a realm id that was mistyped
+/// must not keep it. Commits look at the binding, and wait for this.
 async fn take_over(client: &impl GenericClient, schema: &str, realm_id: &str) -> Result<bool> {
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&schema, Type::TEXT), (&realm_id, Type::TEXT)];
-    let committed = "SELECT 1 FROM qbo.windows WHERE schema_name = $1 AND committed_at_utc IS NOT NULL LIMIT 1";
-    if !client.query_typed(committed, &parameters[..1]).await.map_err(database_error)?.is_empty() {
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&schema, Type::TEXT), (&realm_id, Type::TEXT)];
+    let committed =
+        "SELECT 1 FROM qbo.windows WHERE schema_name = $1 AND committed_at_utc IS NOT NULL LIMIT 1";
+    if !client
+        .query_typed(committed, &parameters[..1])
+        .await
+        .map_err(database_error)?
+        .is_empty()
+    {
         return Ok(false);
     }
     execute(client, "LOCK TABLE qbo.windows IN SHARE ROW EXCLUSIVE MODE").await?;
     let rebind = "UPDATE qbo.schema_realms SET realm_id = $2 WHERE schema_name = $1 AND NOT EXISTS (SELECT FROM qbo.windows \
                   WHERE schema_name = $1 AND committed_at_utc IS NOT NULL) RETURNING 1";
-    let rebound = client.query_typed(rebind, &parameters).await.map_err(database_error)?;
+    let rebound = client
+        .query_typed(rebind, &parameters)
+        .await
+        .map_err(database_error)?;
     Ok(!rebound.is_empty())
 }
 
-/// The first load binds a schema to its company; any other company is refused, since ids of two companies collide.
+/// The first load binds a schema to its company; any other company is refused, since ids of two
+/// companies collide.
 async fn bind_realm(client: &impl GenericClient, schema: &str, realm_id: &str) -> Result<()> {
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&schema, Type::TEXT), (&realm_id, Type::TEXT)];
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&schema, Type::TEXT), (&realm_id, Type::TEXT)];
     let insert = "INSERT INTO qbo.schema_realms (schema_name, realm_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-    client.query_typed(insert, &parameters).await.map_err(database_error)?;
+    client
+        .query_typed(insert, &parameters)
+        .await
+        .map_err(database_error)?;
     let select = "SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $1";
-    let rows = client.query_typed(select, &parameters[..1]).await.map_err(database_error)?;
-    let bound: String = rows.first().map_or_else(|| realm_id.to_owned(), |row| row.get(0));
+    let rows = client
+        .query_typed(select, &parameters[..1])
+        .await
+        .map_err(database_error)?;
+    let bound: String = rows
+        .first()
+        .map_or_else(|| realm_id.to_owned(), |row| row.get(0));
     if bound == realm_id || take_over(client, schema, realm_id).await? {
         return Ok(());
     }

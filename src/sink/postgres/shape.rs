@@ -1,6 +1,6 @@
-//! The shape of raw tables: what a table made by hand lacks, and the statements that bring it there in place, keeping every
-//! row. Users' earlier projects made text windows, times without zone, `varchar` ids, and no `page_size` and
-//! `request_payload`.
+//! The shape of raw tables: what a table made by hand lacks, and the statements that bring it there
+//! in place, keeping every row. Users' earlier projects made text windows, times without zone,
+//! `varchar` ids, and no `page_size` and `request_payload`.
 
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::{ToSql, Type};
@@ -59,13 +59,21 @@ pub(super) enum Remedy {
 
 impl Shape {
     /// Looks at a table; `None` if there is none.
-    pub async fn of(client: &impl GenericClient, schema: &str, table: &str) -> Result<Option<Self>> {
-        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&schema, Type::TEXT), (&table, Type::TEXT)];
+    pub async fn of(
+        client: &impl GenericClient,
+        schema: &str,
+        table: &str,
+    ) -> Result<Option<Self>> {
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&schema, Type::TEXT), (&table, Type::TEXT)];
         let statement = "SELECT a.attname::text, format_type(a.atttypid, NULL), a.attnotnull, \
              a.atthasdef OR a.attidentity <> '' FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
              JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 \
              AND NOT a.attisdropped ORDER BY a.attnum";
-        let rows = client.query_typed(statement, &parameters).await.map_err(database_error)?;
+        let rows = client
+            .query_typed(statement, &parameters)
+            .await
+            .map_err(database_error)?;
         let column = |row: &tokio_postgres::Row| Column {
             name: row.get(0),
             type_name: row.get(1),
@@ -81,24 +89,41 @@ impl Shape {
              JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
              LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] \
              WHERE n.nspname = $1 AND c.relname = $2";
-        let rows = client.query_typed(statement, &parameters).await.map_err(database_error)?;
-        let (has_unique_id, has_primary_key) = rows.first().map_or((false, false), |row| (row.get(0), row.get(1)));
-        Ok(Some(Self { columns, has_unique_id, has_primary_key }))
+        let rows = client
+            .query_typed(statement, &parameters)
+            .await
+            .map_err(database_error)?;
+        let (has_unique_id, has_primary_key) = rows
+            .first()
+            .map_or((false, false), |row| (row.get(0), row.get(1)));
+        Ok(Some(Self {
+            columns,
+            has_unique_id,
+            has_primary_key,
+        }))
     }
 
     /// What is not as it must be. Columns that may merely be null are as good.
     pub fn differences(&self) -> Vec<Difference> {
-        let mut differences: Vec<Difference> =
-            COLUMNS.iter().filter_map(|(name, wanted)| self.column(name, wanted)).collect();
+        let mut differences: Vec<Difference> = COLUMNS
+            .iter()
+            .filter_map(|(name, wanted)| self.column(name, wanted))
+            .collect();
         if !self.has_unique_id {
             let what = match self.has_primary_key {
                 true => "id is not unique",
                 false => "id is not the primary key",
             };
-            let key = if self.has_primary_key { "UNIQUE" } else { "PRIMARY KEY" };
+            let key = if self.has_primary_key {
+                "UNIQUE"
+            } else {
+                "PRIMARY KEY"
+            };
             differences.push(Difference {
                 what: what.to_owned(),
-                remedy: Some(Remedy::Statements(format!("ALTER TABLE {{table}} ADD {key} (id)"))),
+                remedy: Some(Remedy::Statements(format!(
+                    "ALTER TABLE {{table}} ADD {key} (id)"
+                ))),
             });
         }
         for column in &self.columns {
@@ -107,7 +132,10 @@ impl Shape {
                 let name = &column.name;
                 differences.push(Difference {
                     what: format!("column {name} must be given, and is unknown here"),
-                    remedy: Some(Remedy::Alter(format!("ALTER COLUMN {} DROP NOT NULL", quote_identifier(name)))),
+                    remedy: Some(Remedy::Alter(format!(
+                        "ALTER COLUMN {} DROP NOT NULL",
+                        quote_identifier(name)
+                    ))),
                 });
             }
         }
@@ -116,7 +144,10 @@ impl Shape {
 
     fn column(&self, name: &str, wanted: &str) -> Option<Difference> {
         let Some(found) = self.columns.iter().find(|column| column.name == name) else {
-            return Some(Difference { what: format!("column {name} is missing"), remedy: addition(name, wanted) });
+            return Some(Difference {
+                what: format!("column {name} is missing"),
+                remedy: addition(name, wanted),
+            });
         };
         if found.type_name == wanted {
             return None;
@@ -125,13 +156,21 @@ impl Shape {
         let remedy = conversion(name, &found.type_name, wanted).map(|using| {
             // A default of the old type would be in the way.
             let change = format!("ALTER COLUMN {name} TYPE {wanted} USING {using}");
-            Remedy::Alter(if found.has_default { format!("{drop_default}, {change}") } else { change })
+            Remedy::Alter(if found.has_default {
+                format!("{drop_default}, {change}")
+            } else {
+                change
+            })
         });
-        Some(Difference { what: format!("column {name} is {}, not {wanted}", found.type_name), remedy })
+        Some(Difference {
+            what: format!("column {name} is {}, not {wanted}", found.type_name),
+            remedy,
+        })
     }
 }
 
-/// A column that rows made earlier get too. What they were read with is not known any more: 0 and {} say so.
+/// A column that rows made earlier get too. What they were read with is not known any more: 0 and
+/// {} say so.
 fn addition(name: &str, wanted: &str) -> Option<Remedy> {
     let filled = |value: &str| {
         let add = format!("ALTER TABLE {{table}} ADD COLUMN {name} {wanted}");
@@ -140,8 +179,11 @@ fn addition(name: &str, wanted: &str) -> Option<Remedy> {
         Some(Remedy::Statements(format!("{add};\n{fill};\n{close}")))
     };
     let constant = |value: &str| {
-        let add = format!("ALTER TABLE {{table}} ADD COLUMN {name} {wanted} NOT NULL DEFAULT {value}");
-        Some(Remedy::Statements(format!("{add};\nALTER TABLE {{table}} ALTER COLUMN {name} DROP DEFAULT")))
+        let add =
+            format!("ALTER TABLE {{table}} ADD COLUMN {name} {wanted} NOT NULL DEFAULT {value}");
+        Some(Remedy::Statements(format!(
+            "{add};\nALTER TABLE {{table}} ALTER COLUMN {name} DROP DEFAULT"
+        )))
     };
     match name {
         "page_number" | "page_size" => constant("0"),
@@ -149,9 +191,9 @@ fn addition(name: &str, wanted: &str) -> Option<Remedy> {
         "ingested_at_utc" => constant("now()"),
         "id" => filled("payload ->> 'Id'"),
         // The second in which the record was changed: the narrowest window that holds it.
-        "extract_window_start_utc" => {
-            filled("coalesce((payload #>> '{MetaData,LastUpdatedTime}')::timestamptz, ingested_at_utc)")
-        }
+        "extract_window_start_utc" => filled(
+            "coalesce((payload #>> '{MetaData,LastUpdatedTime}')::timestamptz, ingested_at_utc)",
+        ),
         "extract_window_end_utc" => filled(
             "coalesce((payload #>> '{MetaData,LastUpdatedTime}')::timestamptz, ingested_at_utc) + interval '1 second'",
         ),
@@ -159,7 +201,8 @@ fn addition(name: &str, wanted: &str) -> Option<Remedy> {
     }
 }
 
-/// The expression that makes the one type of the other. Times without zone are UTC, as their names say.
+/// The expression that makes the one type of the other. Times without zone are UTC, as their names
+/// say.
 fn conversion(name: &str, found: &str, wanted: &str) -> Option<String> {
     let is_text = matches!(found, "text" | "character varying" | "character");
     let is_number = matches!(found, "bigint" | "smallint" | "integer" | "numeric");
@@ -167,9 +210,9 @@ fn conversion(name: &str, found: &str, wanted: &str) -> Option<String> {
         "text" => (is_text || is_number || found == "uuid").then(|| format!("rtrim({name}::text)")),
         "jsonb" if found == "json" => Some(format!("{name}::jsonb")),
         // A request kept as text may be a bare statement.
-        "jsonb" if is_text && name == "request_payload" => {
-            Some(format!("CASE WHEN {name} ~ '^\\s*[\\[{{]' THEN {name}::jsonb ELSE to_jsonb({name}::text) END"))
-        }
+        "jsonb" if is_text && name == "request_payload" => Some(format!(
+            "CASE WHEN {name} ~ '^\\s*[\\[{{]' THEN {name}::jsonb ELSE to_jsonb({name}::text) END"
+        )),
         "jsonb" if is_text => Some(format!("{name}::jsonb")),
         "integer" => (is_text || is_number).then(|| format!("{name}::integer")),
         TIMESTAMPTZ if is_text => Some(format!("nullif(trim({name}), '')::timestamptz")),
@@ -182,8 +225,11 @@ fn conversion(name: &str, found: &str, wanted: &str) -> Option<String> {
 
 /// The statements that bring a table there, each with its end; the reason if that cannot be done.
 pub(super) fn upgrade(table: &str, differences: &[Difference]) -> Result<String, String> {
-    let cannot: Vec<&str> =
-        differences.iter().filter(|found| found.remedy.is_none()).map(|found| found.what.as_str()).collect();
+    let cannot: Vec<&str> = differences
+        .iter()
+        .filter(|found| found.remedy.is_none())
+        .map(|found| found.what.as_str())
+        .collect();
     if !cannot.is_empty() {
         return Err(cannot.join("; "));
     }
@@ -195,7 +241,10 @@ pub(super) fn upgrade(table: &str, differences: &[Difference]) -> Result<String,
     });
     let alter: Vec<&str> = alter.collect();
     if !alter.is_empty() {
-        sql.push_str(&format!("ALTER TABLE {table}\n    {};\n", alter.join(",\n    ")));
+        sql.push_str(&format!(
+            "ALTER TABLE {table}\n    {};\n",
+            alter.join(",\n    ")
+        ));
     }
     for found in differences {
         if let Some(Remedy::Statements(statements)) = &found.remedy {
@@ -210,18 +259,30 @@ mod tests {
     use super::*;
 
     fn column(name: &str, type_name: &str) -> Column {
-        Column { name: name.into(), type_name: type_name.into(), is_not_null: false, has_default: false }
+        Column {
+            name: name.into(),
+            type_name: type_name.into(),
+            is_not_null: false,
+            has_default: false,
+        }
     }
 
     fn right() -> Vec<Column> {
-        COLUMNS.iter().map(|(name, type_name)| column(name, type_name)).collect()
+        COLUMNS
+            .iter()
+            .map(|(name, type_name)| column(name, type_name))
+            .collect()
     }
 
     #[test]
     fn a_table_that_is_right_but_for_nulls_and_more_columns_is_taken() {
         let mut columns = right();
         columns.push(column("notes", "text"));
-        let shape = Shape { columns, has_unique_id: true, has_primary_key: true };
+        let shape = Shape {
+            columns,
+            has_unique_id: true,
+            has_primary_key: true,
+        };
         assert_eq!(shape.differences(), []);
     }
 
@@ -230,13 +291,20 @@ mod tests {
         let mut columns = right();
         columns[1].type_name = "bytea".into();
         columns[5].type_name = "jsonb".into();
-        let shape = Shape { columns, has_unique_id: false, has_primary_key: true };
+        let shape = Shape {
+            columns,
+            has_unique_id: false,
+            has_primary_key: true,
+        };
         let differences = shape.differences();
         assert_eq!(differences.len(), 3);
         assert_eq!(
             upgrade("t", &differences).unwrap_err(),
             "column payload is bytea, not jsonb; column page_number is jsonb, not integer"
         );
-        assert_eq!(upgrade("t", &differences[2..]).unwrap(), "ALTER TABLE t ADD UNIQUE (id);\n");
+        assert_eq!(
+            upgrade("t", &differences[2..]).unwrap(),
+            "ALTER TABLE t ADD UNIQUE (id);\n"
+        );
     }
 }

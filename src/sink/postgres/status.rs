@@ -27,7 +27,7 @@ pub struct EntityStatus {
     /// Time between its first and its last instant, or in the range asked about, that is not.
     pub gaps: Vec<Window>,
     /// Windows whose last attempt has not ended well.
-    pub unfinished: Vec<Unfinished>,
+    pub unfinished: Vec<UnfinishedWindow>,
     /// Days, UTC, that are committed and in which no record was last changed.
     pub empty_days: Vec<Window>,
     /// Records that were set aside and still are.
@@ -40,7 +40,7 @@ pub struct EntityStatus {
 
 /// A window whose last attempt has not ended well.
 #[derive(Debug, Clone, Serialize)]
-pub struct Unfinished {
+pub struct UnfinishedWindow {
     /// First instant inside.
     pub start: DateTime<Utc>,
     /// First instant after.
@@ -90,15 +90,20 @@ impl PostgresSink {
         &self,
         entities: &[EntitySpec],
         range: Option<Window>,
-        is_validated: bool,
+        validate: bool,
     ) -> Result<Vec<EntityStatus>> {
         let mut found = Vec::new();
-        let has_ledger = migrations::table_exists(&**self.connection().await?, "qbo", "runs").await?;
+        let has_ledger =
+            migrations::table_exists(&**self.connection().await?, "qbo", "runs").await?;
         for entity in entities {
-            let has_table =
-                migrations::table_exists(&**self.connection().await?, &self.schema, &entity.table()).await?;
+            let has_table = migrations::table_exists(
+                &**self.connection().await?,
+                &self.schema,
+                &entity.table(),
+            )
+            .await?;
             if has_ledger && has_table {
-                found.extend(self.entity_status(entity, range, is_validated).await?);
+                found.extend(self.entity_status(entity, range, validate).await?);
             }
         }
         Ok(found)
@@ -108,28 +113,53 @@ impl PostgresSink {
         &self,
         entity: &EntitySpec,
         range: Option<Window>,
-        is_validated: bool,
+        validate: bool,
     ) -> Result<Option<EntityStatus>> {
         let realm = "SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $1 AND EXISTS (SELECT FROM qbo.windows \
                      WHERE schema_name = $1 AND entity = $2)";
-        let parameters: [Parameter<'_>; 2] = [(&self.schema, Type::TEXT), (&entity.name, Type::TEXT)];
+        let parameters: [Parameter<'_>; 2] =
+            [(&self.schema, Type::TEXT), (&entity.name, Type::TEXT)];
         let connection = self.connection().await?;
-        let rows = connection.query_typed(realm, &parameters).await.map_err(database_error)?;
-        let Some(realm_id) = rows.first().map(|row| row.get::<_, String>(0)) else { return Ok(None) };
+        let rows = connection
+            .query_typed(realm, &parameters)
+            .await
+            .map_err(database_error)?;
+        let Some(realm_id) = rows.first().map(|row| row.get::<_, String>(0)) else {
+            return Ok(None);
+        };
         let committed = merged(&self.committed(&realm_id, entity).await?);
-        let whole =
-            committed.first().zip(committed.last()).map(|(first, last)| Window { start: first.start, end: last.end });
-        let gaps = range.or(whole).map(|range| range.minus(&committed)).unwrap_or_default();
+        let whole = committed
+            .first()
+            .zip(committed.last())
+            .map(|(first, last)| Window {
+                start: first.start,
+                end: last.end,
+            });
+        let gaps = range
+            .or(whole)
+            .map(|range| range.minus(&committed))
+            .unwrap_or_default();
         let days = self.days_with_records(entity).await?;
         let one = "SELECT (SELECT count(*) FROM {table}), (SELECT count(*) FROM qbo.rejects WHERE schema_name = $1 AND entity = $2)";
-        let counts = connection.query_typed(&self.of_table(one, entity), &parameters).await.map_err(database_error)?;
-        let (rows, rejects) = counts.first().map_or((0, 0), |row| (row.get(0), row.get(1)));
+        let counts = connection
+            .query_typed(&self.of_table(one, entity), &parameters)
+            .await
+            .map_err(database_error)?;
+        let (rows, rejects) = counts
+            .first()
+            .map_or((0, 0), |row| (row.get(0), row.get(1)));
         let unfinished = "SELECT window_start_utc, window_end_utc, status, attempts, error, committed_at_utc IS NOT NULL \
                           FROM qbo.windows WHERE schema_name = $1 AND entity = $2 AND status <> 'done' ORDER BY 1, 2";
-        let unfinished = connection.query_typed(unfinished, &parameters).await.map_err(database_error)?;
+        let unfinished = connection
+            .query_typed(unfinished, &parameters)
+            .await
+            .map_err(database_error)?;
         let last_run = "SELECT run_id, status, started_at_utc, finished_at_utc, error FROM qbo.runs \
                         WHERE schema_name = $1 AND entity = $2 ORDER BY started_at_utc DESC LIMIT 1";
-        let last_run = connection.query_typed(last_run, &parameters).await.map_err(database_error)?;
+        let last_run = connection
+            .query_typed(last_run, &parameters)
+            .await
+            .map_err(database_error)?;
         Ok(Some(EntityStatus {
             entity: entity.name.to_owned(),
             realm_id,
@@ -139,7 +169,7 @@ impl PostgresSink {
             committed,
             unfinished: unfinished
                 .iter()
-                .map(|row| Unfinished {
+                .map(|row| UnfinishedWindow {
                     start: row.get(0),
                     end: row.get(1),
                     status: row.get(2),
@@ -156,7 +186,11 @@ impl PostgresSink {
                 finished_at: row.get(3),
                 error: row.get(4),
             }),
-            checks: if is_validated { self.validate(entity).await? } else { Vec::new() },
+            checks: if validate {
+                self.validate(entity).await?
+            } else {
+                Vec::new()
+            },
         }))
     }
 
@@ -165,7 +199,12 @@ impl PostgresSink {
             "SELECT DISTINCT (at AT TIME ZONE 'UTC')::date FROM ({}) AS held WHERE at IS NOT NULL",
             self.rows_of(entity)
         );
-        let rows = self.connection().await?.query_typed(&statement, &[]).await.map_err(database_error)?;
+        let rows = self
+            .connection()
+            .await?
+            .query_typed(&statement, &[])
+            .await
+            .map_err(database_error)?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
@@ -177,14 +216,24 @@ impl PostgresSink {
             let statement = statement
                 .replace(":'schema'", &quote_literal(&self.schema))
                 .replace(":'entity'", &quote_literal(entity.name));
-            let rows = connection.query_typed(&statement, &[]).await.map_err(database_error)?;
-            checks.push(Check { name: name.to_owned(), wrong: rows.first().map_or(0, |row| row.get(0)) });
+            let rows = connection
+                .query_typed(&statement, &[])
+                .await
+                .map_err(database_error)?;
+            checks.push(Check {
+                name: name.to_owned(),
+                wrong: rows.first().map_or(0, |row| row.get(0)),
+            });
         }
         Ok(checks)
     }
 
     fn of_table(&self, statement: &str, entity: &EntitySpec) -> String {
-        let table = format!("{}.{}", quote_identifier(&self.schema), quote_identifier(&entity.table()));
+        let table = format!(
+            "{}.{}",
+            quote_identifier(&self.schema),
+            quote_identifier(&entity.table())
+        );
         statement.replace("{table}", &table)
     }
 }
@@ -196,7 +245,10 @@ fn quote_literal(text: &str) -> String {
 /// Name and statement of each check.
 fn checks_of(file: &str) -> impl Iterator<Item = (&str, &str)> {
     let checks = file.split("\n-- show: ").next().unwrap_or_default();
-    checks.split("\n-- check: ").skip(1).filter_map(|section| section.split_once('\n'))
+    checks
+        .split("\n-- check: ")
+        .skip(1)
+        .filter_map(|section| section.split_once('\n'))
 }
 
 /// Whole days of `committed` without a record, in stretches.
@@ -208,7 +260,10 @@ fn empty_days(committed: &[Window], days: &BTreeSet<NaiveDate>) -> Vec<Window> {
             day = day + Days::new(1);
         }
         while let Some(next) = day.checked_add_days(Days::new(1)) {
-            let (start, end) = (day.and_time(NaiveTime::MIN).and_utc(), next.and_time(NaiveTime::MIN).and_utc());
+            let (start, end) = (
+                day.and_time(NaiveTime::MIN).and_utc(),
+                next.and_time(NaiveTime::MIN).and_utc(),
+            );
             if end > window.end {
                 break;
             }
@@ -230,18 +285,32 @@ mod tests {
         let checks: Vec<_> = checks_of(VALIDATION).collect();
         assert_eq!(checks.len(), VALIDATION.matches("\n-- check: ").count());
         assert!(checks.len() >= 10);
-        assert!(checks.iter().all(|(_, statement)| statement.contains("SELECT count(*)")), "{checks:?}");
+        assert!(
+            checks
+                .iter()
+                .all(|(_, statement)| statement.contains("SELECT count(*)")),
+            "{checks:?}"
+        );
     }
 
     #[test]
     fn only_whole_committed_days_are_empty() {
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let committed = [
-            Window { start: at("2025-01-01T12:00:00Z"), end: at("2025-01-05T00:00:00Z") },
-            Window { start: at("2025-02-01T00:00:00Z"), end: at("2025-02-02T23:00:00Z") },
+            Window {
+                start: at("2025-01-01T12:00:00Z"),
+                end: at("2025-01-05T00:00:00Z"),
+            },
+            Window {
+                start: at("2025-02-01T00:00:00Z"),
+                end: at("2025-02-02T23:00:00Z"),
+            },
         ];
         let days = BTreeSet::from([NaiveDate::from_ymd_opt(2025, 1, 3).unwrap()]);
-        let found: Vec<String> = empty_days(&committed, &days).iter().map(ToString::to_string).collect();
+        let found: Vec<String> = empty_days(&committed, &days)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(
             found,
             [

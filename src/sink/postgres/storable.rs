@@ -1,33 +1,36 @@
-//! What Postgres refuses: in `jsonb` (PostgreSQL documentation, "JSON Types", "Numeric Types") the character U+0000 and halves
-//! of surrogate pairs, which valid JSON can spell as escapes, and numbers beyond the range of `numeric`; as a key, ids that
-//! do not fit on an index page.
+//! What Postgres refuses: in `jsonb` (PostgreSQL documentation, "JSON Types", "Numeric Types") the
+//! character U+0000 and halves of surrogate pairs, which valid JSON can spell as escapes, and
+//! numbers beyond the range of `numeric`; as a key, ids that do not fit on an index page.
 
 /// Why a record cannot be stored, if it cannot. The payload has to be valid JSON.
 pub(super) fn refusal(id: &str, payload: &[u8]) -> Option<&'static str> {
-    if id.len() > LONGEST_ID {
+    if id.len() > MAX_ID {
         return Some("its id is longer than an index of Postgres can hold");
     }
-    if payload.len() > LONGEST_PAYLOAD {
+    if payload.len() > MAX_PAYLOAD {
         return Some("it is larger than the 255 MB that jsonb can hold");
     }
     refused_escape(payload).or_else(|| refused_number(payload))
 }
 
 /// An entry of a B-tree is at most 2704 bytes; real ids have 19 digits at most (qbo-facts 9).
-const LONGEST_ID: usize = 2000;
-const LONGEST_PAYLOAD: usize = 255 << 20;
+const MAX_ID: usize = 2000;
+const MAX_PAYLOAD: usize = 255 << 20;
 /// Digits before and after the point that `numeric` holds.
-const MOST_DIGITS: i64 = 131_072;
-const MOST_DECIMALS: i64 = 16_383;
+const MAX_DIGITS: i64 = 131_072;
+const MAX_DECIMALS: i64 = 16_383;
 
 /// A number beyond the range needs an exponent, or as many digits as `numeric` has decimals.
 fn refused_number(payload: &[u8]) -> Option<&'static str> {
     let has_exponent = memchr::memchr2_iter(b'e', b'E', payload).any(|at| {
         let after = payload.get(at + 1).copied().unwrap_or_default();
-        at > 0 && payload[at - 1].is_ascii_digit() && (after.is_ascii_digit() || matches!(after, b'+' | b'-'))
+        at > 0
+            && payload[at - 1].is_ascii_digit()
+            && (after.is_ascii_digit() || matches!(after, b'+' | b'-'))
     });
-    let is_long = payload.len() as i64 > MOST_DECIMALS;
-    let is_refused = (has_exponent || is_long) && numbers(payload).any(|number| !is_numeric(number));
+    let is_long = payload.len() as i64 > MAX_DECIMALS;
+    let is_refused =
+        (has_exponent || is_long) && numbers(payload).any(|number| !is_numeric(number));
     is_refused.then_some("it holds a number beyond the range of numeric")
 }
 
@@ -39,8 +42,12 @@ fn numbers(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
             match *rest.first()? {
                 b'"' => rest = after_string(&rest[1..]),
                 b'-' | b'0'..=b'9' => {
-                    let is_part = |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
-                    let end = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
+                    let is_part =
+                        |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
+                    let end = rest
+                        .iter()
+                        .position(|byte| !is_part(byte))
+                        .unwrap_or(rest.len());
                     let (number, tail) = rest.split_at(end);
                     rest = tail;
                     return Some(number);
@@ -62,16 +69,20 @@ fn after_string(mut rest: &[u8]) -> &[u8] {
 }
 
 fn is_numeric(number: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(number) else { return false };
+    let Ok(text) = std::str::from_utf8(number) else {
+        return false;
+    };
     let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     // What does not fit into 64 bits fits into nothing.
-    let Ok(exponent) = exponent.trim_start_matches('+').parse::<i64>() else { return false };
+    let Ok(exponent) = exponent.trim_start_matches('+').parse::<i64>() else {
+        return false;
+    };
     if exponent.abs() > 1_000_000 {
         return false;
     }
     let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
     let whole = whole.trim_start_matches('-').trim_start_matches('0');
-    whole.len() as i64 + exponent <= MOST_DIGITS && decimals.len() as i64 - exponent <= MOST_DECIMALS
+    whole.len() as i64 + exponent <= MAX_DIGITS && decimals.len() as i64 - exponent <= MAX_DECIMALS
 }
 
 fn refused_escape(payload: &[u8]) -> Option<&'static str> {
@@ -133,7 +144,10 @@ mod tests {
             (r#"{"a":[-0.5E-16383]}"#, "numeric"),
             (r#"{"a":1e99999999999999999999}"#, "numeric"),
         ] {
-            assert!(refusal("1", bad.as_bytes()).is_some_and(|reason| reason.contains(word)), "{bad}");
+            assert!(
+                refusal("1", bad.as_bytes()).is_some_and(|reason| reason.contains(word)),
+                "{bad}"
+            );
         }
     }
 
@@ -144,7 +158,10 @@ mod tests {
         assert!(refusal("1", digits(131_073).as_bytes()).is_some());
         let decimals = format!("[0.{}]", "1".repeat(16_384));
         assert!(refusal("1", decimals.as_bytes()).is_some());
-        assert_eq!(refusal("1", format!("[\"0.{}\"]", "1".repeat(16_384)).as_bytes()), None);
+        assert_eq!(
+            refusal("1", format!("[\"0.{}\"]", "1".repeat(16_384)).as_bytes()),
+            None
+        );
         assert!(refusal(&"7".repeat(2001), b"{}").is_some_and(|reason| reason.contains("index")));
     }
 }

@@ -30,7 +30,12 @@ type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 impl PostgresSink {
     async fn change_sync_state(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<()> {
-        self.connection().await?.query_typed(statement, parameters).await.map(|_| ()).map_err(database_error)
+        self.connection()
+            .await?
+            .query_typed(statement, parameters)
+            .await
+            .map(|_| ())
+            .map_err(database_error)
     }
 
     /// What earlier syncs of an entity have left.
@@ -40,10 +45,21 @@ impl PostgresSink {
     pub async fn sync_state(&self, realm_id: &str, entity: &EntitySpec) -> Result<SyncState> {
         let statement = "SELECT deletions_until_utc, reconciled_at_utc FROM qbo.sync_state \
                          WHERE schema_name = $1 AND realm_id = $2 AND entity = $3";
-        let parameters: [Parameter<'_>; 3] =
-            [(&self.schema, Type::TEXT), (&realm_id, Type::TEXT), (&entity.name, Type::TEXT)];
-        let rows = self.connection().await?.query_typed(statement, &parameters).await.map_err(database_error)?;
-        let state = rows.first().map(|row| SyncState { deletions_until: row.get(0), reconciled_at: row.get(1) });
+        let parameters: [Parameter<'_>; 3] = [
+            (&self.schema, Type::TEXT),
+            (&realm_id, Type::TEXT),
+            (&entity.name, Type::TEXT),
+        ];
+        let rows = self
+            .connection()
+            .await?
+            .query_typed(statement, &parameters)
+            .await
+            .map_err(database_error)?;
+        let state = rows.first().map(|row| SyncState {
+            deletions_until: row.get(0),
+            reconciled_at: row.get(1),
+        });
         Ok(state.unwrap_or_default())
     }
 
@@ -57,8 +73,11 @@ impl PostgresSink {
                          SELECT $1, $2, name, now() FROM unnest($3::text[]) AS name \
                          ON CONFLICT (schema_name, realm_id, entity) DO UPDATE SET status = 'pending', \
                          last_attempt_at_utc = now()";
-        let parameters: [Parameter<'_>; 3] =
-            [(&self.schema, Type::TEXT), (&realm_id, Type::TEXT), (&names, Type::TEXT_ARRAY)];
+        let parameters: [Parameter<'_>; 3] = [
+            (&self.schema, Type::TEXT),
+            (&realm_id, Type::TEXT),
+            (&names, Type::TEXT_ARRAY),
+        ];
         self.change_sync_state(statement, &parameters).await
     }
 
@@ -69,8 +88,11 @@ impl PostgresSink {
     pub async fn sync_began(&self, realm_id: &str, entities: &[&str]) -> Result<()> {
         let statement = "UPDATE qbo.sync_state SET status = 'in_progress' \
                          WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3)";
-        let parameters: [Parameter<'_>; 3] =
-            [(&self.schema, Type::TEXT), (&realm_id, Type::TEXT), (&entities, Type::TEXT_ARRAY)];
+        let parameters: [Parameter<'_>; 3] = [
+            (&self.schema, Type::TEXT),
+            (&realm_id, Type::TEXT),
+            (&entities, Type::TEXT_ARRAY),
+        ];
         self.change_sync_state(statement, &parameters).await
     }
 
@@ -78,7 +100,12 @@ impl PostgresSink {
     ///
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database).
-    pub async fn sync_ended(&self, realm_id: &str, entity: &str, outcome: &SyncOutcome) -> Result<()> {
+    pub async fn sync_ended(
+        &self,
+        realm_id: &str,
+        entity: &str,
+        outcome: &SyncOutcome,
+    ) -> Result<()> {
         let statement = "UPDATE qbo.sync_state SET status = CASE WHEN $5::text IS NULL THEN 'success' ELSE 'failed' END, \
                          last_success_at_utc = CASE WHEN $5 IS NULL THEN now() ELSE last_success_at_utc END, \
                          consecutive_failures = CASE WHEN $5 IS NULL THEN 0 ELSE consecutive_failures + 1 END, \
@@ -94,8 +121,8 @@ impl PostgresSink {
         self.change_sync_state(statement, &parameters).await
     }
 
-    /// The schema that a company's records are in: the one that is bound to it; else `raw`, if it is nobody's; else one of its
-    /// own.
+    /// The schema that a company's records are in: the one that is bound to it; else `raw`, if it
+    /// is nobody's; else one of its own.
     ///
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database).
@@ -104,8 +131,16 @@ impl PostgresSink {
                          count(*) FILTER (WHERE schema_name = $2) FROM qbo.schema_realms";
         let default = super::DEFAULT_SCHEMA;
         let parameters: [Parameter<'_>; 2] = [(&realm_id, Type::TEXT), (&default, Type::TEXT)];
-        let row = self.connection().await?.query_typed(statement, &parameters).await.map_err(database_error)?;
-        let (bound, taken): (Option<String>, i64) = row.first().map(|row| (row.get(0), row.get(1))).unwrap_or_default();
+        let row = self
+            .connection()
+            .await?
+            .query_typed(statement, &parameters)
+            .await
+            .map_err(database_error)?;
+        let (bound, taken): (Option<String>, i64) = row
+            .first()
+            .map(|row| (row.get(0), row.get(1)))
+            .unwrap_or_default();
         Ok(match (bound, taken) {
             (Some(schema), _) => schema,
             (None, 0) => default.to_owned(),

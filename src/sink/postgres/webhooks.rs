@@ -26,17 +26,23 @@ pub struct EventAnswer<'a> {
 }
 
 impl PostgresSink {
-    /// Keeps events, in one statement; one that came before changes nothing. Returns how many are new.
+    /// Keeps events, in one statement; one that came before changes nothing. Returns how many are
+    /// new.
     ///
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database); none is kept then.
-    pub async fn keep_events(&self, events: &[WebhookEvent]) -> Result<u64> {
-        let column = |read: fn(&WebhookEvent) -> &str| events.iter().map(read).collect::<Vec<&str>>();
+    pub async fn store_events(&self, events: &[WebhookEvent]) -> Result<u64> {
+        let column =
+            |read: fn(&WebhookEvent) -> &str| events.iter().map(read).collect::<Vec<&str>>();
         let (ids, realms) = (column(|event| &event.id), column(|event| &event.realm_id));
         let entities: Vec<Option<&str>> = events.iter().map(|event| event.entity).collect();
-        let (records, operations) = (column(|event| &event.entity_id), column(|event| &event.operation));
+        let (records, operations) = (
+            column(|event| &event.entity_id),
+            column(|event| &event.operation),
+        );
         let times = column(|event| &event.occurred_at);
-        let texts: Vec<Json<&serde_json::Value>> = events.iter().map(|event| Json(&event.event)).collect();
+        let texts: Vec<Json<&serde_json::Value>> =
+            events.iter().map(|event| Json(&event.event)).collect();
         let statement = "INSERT INTO qbo.webhook_events \
                          (event_id, realm_id, entity, entity_id, operation, occurred_at, event) \
                          SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], \
@@ -50,19 +56,31 @@ impl PostgresSink {
             (&times, Type::TEXT_ARRAY),
             (&texts, Type::JSONB_ARRAY),
         ];
-        let rows = self.connection().await?.query_typed(statement, &parameters).await.map_err(database_error)?;
+        let rows = self
+            .connection()
+            .await?
+            .query_typed(statement, &parameters)
+            .await
+            .map_err(database_error)?;
         Ok(rows.len() as u64)
     }
 
-    /// Makes events wait again that were worked off: those received since an instant, of these companies; none named: of all.
+    /// Makes events wait again that were worked off: those received since an instant, of these
+    /// companies; none named: of all.
     ///
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database).
     pub async fn replay_events(&self, since: DateTime<Utc>, realms: &[String]) -> Result<u64> {
         let statement = "UPDATE qbo.webhook_events SET processed_at_utc = NULL WHERE received_at_utc >= $1 \
                          AND processed_at_utc IS NOT NULL AND (realm_id = ANY($2) OR cardinality($2) = 0) RETURNING 1";
-        let parameters: [Parameter<'_>; 2] = [(&since, Type::TIMESTAMPTZ), (&realms, Type::TEXT_ARRAY)];
-        let rows = self.connection().await?.query_typed(statement, &parameters).await.map_err(database_error)?;
+        let parameters: [Parameter<'_>; 2] =
+            [(&since, Type::TIMESTAMPTZ), (&realms, Type::TEXT_ARRAY)];
+        let rows = self
+            .connection()
+            .await?
+            .query_typed(statement, &parameters)
+            .await
+            .map_err(database_error)?;
         Ok(rows.len() as u64)
     }
 
@@ -70,21 +88,32 @@ impl PostgresSink {
     ///
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database).
-    pub async fn forget_events(&self, age: Duration) -> Result<()> {
+    pub async fn delete_old_events(&self, age: Duration) -> Result<()> {
         let statement = "DELETE FROM qbo.webhook_events WHERE processed_at_utc < now() - make_interval(secs => $1)";
         let seconds = age.as_secs_f64();
         let parameters: [Parameter<'_>; 1] = [(&seconds, Type::FLOAT8)];
-        self.connection().await?.query_typed(statement, &parameters).await.map(|_| ()).map_err(database_error)
+        self.connection()
+            .await?
+            .query_typed(statement, &parameters)
+            .await
+            .map(|_| ())
+            .map_err(database_error)
     }
 
-    /// Turns events that have waited long enough into jobs: of each company one, for the entities that they name. While a company
-    /// has such a job, its events wait, too, so that a storm of them is one sync; so do those of an entity that has just failed,
-    /// the longer the more often it did, and those of a company that a person must connect again.
+    /// Turns events that have waited long enough into jobs: of each company one, for the entities
+    /// that they name. While a company has such a job, its events wait, too, so that a storm of
+    /// them is one sync; so do those of an entity that has just failed, the longer the more often
+    /// it did, and those of a company that a person must connect again.
     ///
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database).
     pub async fn events_to_jobs(&self, answer: &EventAnswer<'_>) -> Result<u64> {
-        let EventAnswer { living, dead, entities, wait } = answer;
+        let EventAnswer {
+            living,
+            dead,
+            entities,
+            wait,
+        } = answer;
         let statement = "WITH due AS (SELECT event_id FROM qbo.webhook_events event WHERE processed_at_utc IS NULL \
              AND received_at_utc < now() - make_interval(secs => $2) AND realm_id <> ALL($4) \
              AND NOT EXISTS (SELECT 1 FROM qbo.jobs WHERE status IN ('queued', 'running') \
@@ -106,7 +135,14 @@ impl PostgresSink {
             (entities, Type::TEXT_ARRAY),
             (dead, Type::TEXT_ARRAY),
         ];
-        let rows = self.connection().await?.query_typed(statement, &parameters).await.map_err(database_error)?;
-        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
+        let rows = self
+            .connection()
+            .await?
+            .query_typed(statement, &parameters)
+            .await
+            .map_err(database_error)?;
+        Ok(rows
+            .first()
+            .map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
     }
 }

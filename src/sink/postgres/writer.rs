@@ -12,18 +12,19 @@ use tokio_postgres::types::{Json, ToSql, Type};
 
 use super::{copy_format, storable};
 use crate::config::TransactionLimits;
+use crate::domain::DistinctIds;
 use crate::domain::{LoadCounts, Page, Reject};
 use crate::error::{Error, Result};
-use crate::port::{Committed, ReadSummary, WindowOpening, WindowWriter};
+use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
 use crate::postgres::{database_error, quote_identifier, take};
-use crate::sink::distinct::DistinctIds;
 
-/// Streams a window's pages into a staging table, then merges them, writes the ledger row and commits.
+/// Streams a window's pages into a staging table, then merges them, writes the ledger row and
+/// commits.
 #[derive(Debug)]
 pub struct PostgresWriter {
     pool: Pool,
     schema: String,
-    opening: WindowOpening,
+    context: WindowContext,
     transaction: Option<Transaction>,
     distinct: DistinctIds,
     pages: PageColumns,
@@ -51,7 +52,8 @@ impl RejectColumns {
         self.errors.push(reject.error);
         self.tids.push(reject.intuit_tid);
         // Text cannot hold the character itself either; what was received as JSON has it escaped.
-        self.payloads.push(reject.payload.map(|text| text.replace('\0', "\u{fffd}")));
+        self.payloads
+            .push(reject.payload.map(|text| text.replace('\0', "\u{fffd}")));
         self.requests.push(request.to_owned());
     }
 
@@ -75,7 +77,8 @@ impl PageColumns {
         if self.numbers.last() == Some(&(page.number as i32)) {
             return Ok(());
         }
-        let request = serde_json::from_str(&page.request).map_err(|e| Error::decode("request payload", e))?;
+        let request =
+            serde_json::from_str(&page.request).map_err(|e| Error::decode("request payload", e))?;
         self.numbers.push(page.number as i32);
         self.sizes.push(page.size as i32);
         self.ingested_at.push(page.ingested_at);
@@ -85,11 +88,16 @@ impl PageColumns {
 }
 
 impl PostgresWriter {
-    pub(super) fn new(pool: Pool, schema: String, limits: TransactionLimits, opening: WindowOpening) -> Self {
+    pub(super) fn new(
+        pool: Pool,
+        schema: String,
+        limits: TransactionLimits,
+        context: WindowContext,
+    ) -> Self {
         Self {
             pool,
             schema,
-            opening,
+            context,
             transaction: None,
             distinct: DistinctIds::default(),
             pages: PageColumns::default(),
@@ -104,8 +112,12 @@ impl PostgresWriter {
         if self.distinct.has_repeats() {
             transaction.execute(KEEP_NEWEST_VERSION).await?;
         }
-        let window = self.opening.window;
-        let table = format!("{}.{}", quote_identifier(&self.schema), quote_identifier(&self.opening.entity.table()));
+        let window = self.context.window;
+        let table = format!(
+            "{}.{}",
+            quote_identifier(&self.schema),
+            quote_identifier(&self.context.entity.table())
+        );
         let row = transaction
             .query_one(
                 &MERGE.replace("{table}", &table),
@@ -119,16 +131,37 @@ impl PostgresWriter {
                 ],
             )
             .await?;
-        let (inserted, updated) = (row.get::<_, i64>(0).unsigned_abs(), row.get::<_, i64>(1).unsigned_abs());
+        let (inserted, updated) = (
+            row.get::<_, i64>(0).unsigned_abs(),
+            row.get::<_, i64>(1).unsigned_abs(),
+        );
         let rows = self.distinct.count();
         let unchanged = rows.checked_sub(inserted + updated).ok_or_else(|| {
-            Error::Internal(format!("{rows} rows were merged as {inserted} inserted and {updated} updated"))
+            Error::Internal(format!(
+                "{rows} rows were merged as {inserted} inserted and {updated} updated"
+            ))
         })?;
-        Ok(LoadCounts { rows, inserted, updated, unchanged, rejected: 0 })
+        Ok(LoadCounts {
+            rows,
+            inserted,
+            updated,
+            unchanged,
+            rejected: 0,
+        })
     }
 
-    async fn write_ledger(&self, transaction: &Transaction, summary: ReadSummary, counts: LoadCounts) -> Result<()> {
-        let WindowOpening { realm_id, entity, window, run_id } = &self.opening;
+    async fn write_ledger(
+        &self,
+        transaction: &Transaction,
+        summary: ReadSummary,
+        counts: LoadCounts,
+    ) -> Result<()> {
+        let WindowContext {
+            realm_id,
+            entity,
+            window,
+            run_id,
+        } = &self.context;
         let number = |count: u64| count as i64;
         let written = transaction
             .query(
@@ -162,7 +195,10 @@ impl PostgresWriter {
             )
             .await?;
         match written.is_empty() {
-            true => Err(Error::config("schema", format!("'{}' was given to another company meanwhile", self.schema))),
+            true => Err(Error::config(
+                "schema",
+                format!("'{}' was given to another company meanwhile", self.schema),
+            )),
             false => Ok(()),
         }
     }
@@ -176,7 +212,7 @@ impl WindowWriter for PostgresWriter {
         stored
     }
 
-    async fn commit(mut self, summary: ReadSummary) -> Result<Committed> {
+    async fn commit(mut self, summary: ReadSummary) -> Result<CommitSummary> {
         let begin = Instant::now();
         let mut counts;
         let mut transaction;
@@ -187,7 +223,8 @@ impl WindowWriter for PostgresWriter {
                 counts = self.merge(&transaction).await?;
             }
             None => {
-                // One statement is a transaction of its own: there can be thousands of empty windows.
+                // One statement is a transaction of its own: there can be thousands of empty
+                // windows.
                 transaction = Transaction::single_statement(&self.pool).await?;
                 counts = LoadCounts::default();
             }
@@ -197,7 +234,7 @@ impl WindowWriter for PostgresWriter {
         self.busy += begin.elapsed();
         self.write_ledger(&transaction, summary, counts).await?;
         transaction.commit().await?;
-        Ok(Committed { counts, path: None })
+        Ok(CommitSummary { counts, path: None })
     }
 }
 
@@ -206,12 +243,15 @@ impl PostgresWriter {
         for reject in std::mem::take(&mut page.rejects) {
             self.rejects.push(reject, &page.request);
         }
-        page.records.retain(|record| match storable::refusal(&record.id, record.payload.as_bytes()) {
-            Some(reason) => {
-                self.rejects.push(Reject::unstorable(record, reason), &page.request);
-                false
+        page.records.retain(|record| {
+            match storable::refusal(&record.id, record.payload.as_bytes()) {
+                Some(reason) => {
+                    self.rejects
+                        .push(Reject::unstorable(record, reason), &page.request);
+                    false
+                }
+                None => true,
             }
-            None => true,
         });
         if page.records.is_empty() {
             return Ok(());
@@ -228,8 +268,8 @@ impl PostgresWriter {
     }
 }
 
-/// A transaction that owns its connection, so that a writer can be moved between tasks. Dropped before
-/// [`commit`](Self::commit), it closes the connection, and the server rolls back.
+/// A transaction that owns its connection, so that a writer can be moved between tasks. Dropped
+/// before [`commit`](Self::commit), it closes the connection, and the server rolls back.
 struct Transaction {
     connection: Option<Object>,
     copy: Option<Pin<Box<CopyInSink<Bytes>>>>,
@@ -238,7 +278,9 @@ struct Transaction {
 
 impl std::fmt::Debug for Transaction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Transaction").field("copying", &self.copy.is_some()).finish_non_exhaustive()
+        f.debug_struct("Transaction")
+            .field("copying", &self.copy.is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -246,13 +288,28 @@ type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 impl Transaction {
     async fn begin(pool: &Pool, limits: TransactionLimits) -> Result<Self> {
-        let mut transaction = Self { connection: Some(take(pool).await?), copy: None, is_open: true };
-        // Within the transaction, so that nothing stays behind at a pooler that lends connections by transactions.
-        let TransactionLimits { lock_timeout, statement_timeout } = limits;
+        let mut transaction = Self {
+            connection: Some(take(pool).await?),
+            copy: None,
+            is_open: true,
+        };
+        // Within the transaction, so that nothing stays behind at a pooler that lends connections
+        // by transactions.
+        let TransactionLimits {
+            lock_timeout,
+            statement_timeout,
+        } = limits;
         let (lock, statement) = (lock_timeout.as_millis(), statement_timeout.as_millis());
-        let set = format!("SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}");
-        transaction.execute(&format!("BEGIN; {set}; {}", copy_format::CREATE_STAGING)).await?;
-        let sink = transaction.connection()?.copy_in(copy_format::COPY_STAGING).await.map_err(database_error)?;
+        let set =
+            format!("SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}");
+        transaction
+            .execute(&format!("BEGIN; {set}; {}", copy_format::CREATE_STAGING))
+            .await?;
+        let sink = transaction
+            .connection()?
+            .copy_in(copy_format::COPY_STAGING)
+            .await
+            .map_err(database_error)?;
         transaction.copy = Some(Box::pin(sink));
         transaction.copy(copy_format::header()).await?;
         Ok(transaction)
@@ -260,7 +317,11 @@ impl Transaction {
 
     /// For one statement, which commits by itself.
     async fn single_statement(pool: &Pool) -> Result<Self> {
-        Ok(Self { connection: Some(take(pool).await?), copy: None, is_open: false })
+        Ok(Self {
+            connection: Some(take(pool).await?),
+            copy: None,
+            is_open: false,
+        })
     }
 
     async fn copy(&mut self, data: Bytes) -> Result<()> {
@@ -273,22 +334,42 @@ impl Transaction {
     async fn finish_copy(&mut self) -> Result<()> {
         self.copy(copy_format::trailer()).await?;
         match self.copy.take() {
-            Some(mut sink) => sink.as_mut().finish().await.map(|_| ()).map_err(database_error),
+            Some(mut sink) => sink
+                .as_mut()
+                .finish()
+                .await
+                .map(|_| ())
+                .map_err(database_error),
             None => Ok(()),
         }
     }
 
     async fn execute(&self, statement: &str) -> Result<()> {
-        self.connection()?.batch_execute(statement).await.map_err(database_error)
+        self.connection()?
+            .batch_execute(statement)
+            .await
+            .map_err(database_error)
     }
 
-    async fn query(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<tokio_postgres::Row>> {
-        self.connection()?.query_typed(statement, parameters).await.map_err(database_error)
+    async fn query(
+        &self,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<tokio_postgres::Row>> {
+        self.connection()?
+            .query_typed(statement, parameters)
+            .await
+            .map_err(database_error)
     }
 
-    async fn query_one(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<tokio_postgres::Row> {
+    async fn query_one(
+        &self,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<tokio_postgres::Row> {
         let mut rows = self.query(statement, parameters).await?;
-        rows.pop().ok_or_else(|| Error::Internal("a query that must answer did not".into()))
+        rows.pop()
+            .ok_or_else(|| Error::Internal("a query that must answer did not".into()))
     }
 
     async fn commit(mut self) -> Result<()> {
@@ -301,7 +382,9 @@ impl Transaction {
     }
 
     fn connection(&self) -> Result<&Object> {
-        self.connection.as_ref().ok_or_else(|| Error::Internal("the transaction is over".into()))
+        self.connection
+            .as_ref()
+            .ok_or_else(|| Error::Internal("the transaction is over".into()))
     }
 }
 
@@ -317,10 +400,12 @@ impl Drop for Transaction {
 const KEEP_NEWEST_VERSION: &str = "DELETE FROM qbo_staging older USING qbo_staging newer WHERE older.id = newer.id \
      AND (older.updated_at, older.sync_token, older.seq) < (newer.updated_at, newer.sync_token, newer.seq)";
 
-/// A row is replaced only by one that differs and is not older (qbo-facts 3.5). The time of what is there is read from
-/// its payload, guarded, since a table may hold what others have put in. Rows that are there already are left out before
-/// they are inserted: a conflict would lock each of them, which is written to disk like a change. They are looked up one by
-/// one: a join would put whole payloads into its hash table, and that onto disk. What was received after its deletion lives.
+/// A row is replaced only by one that differs and is not older (qbo-facts 3.5). The time of what is
+/// there is read from its payload, guarded, since a table may hold what others have put in. Rows
+/// that are there already are left out before they are inserted: a conflict would lock each of
+/// them, which is written to disk like a change. They are looked up one by one: a join would put
+/// whole payloads into its hash table, and that onto disk. What was received after its deletion
+/// lives.
 const MERGE: &str = "
 WITH pages AS (
     SELECT * FROM unnest($1::int[], $2::int[], $3::timestamptz[], $4::jsonb[])
@@ -352,8 +437,8 @@ WITH pages AS (
 )
 SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM merged";
 
-/// The ledger row, and the window's rejects in place of earlier ones: one statement, so that an empty window costs one. None is
-/// written where the schema has become another company's meanwhile.
+/// The ledger row, and the window's rejects in place of earlier ones: one statement, so that an
+/// empty window costs one. None is written where the schema has become another company's meanwhile.
 const WRITE_LEDGER: &str = "
 WITH gone AS (
     DELETE FROM qbo.rejects WHERE schema_name = $1 AND realm_id = $2 AND entity = $3

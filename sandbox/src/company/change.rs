@@ -1,0 +1,693 @@
+//! What users of QuickBooks do to records, with its side effects (qbo-facts 3.2 to 3.5).
+
+use chrono::{DateTime, Utc};
+
+use super::collection::{self, Stored};
+use super::fields::Fields;
+use super::{Company, Written};
+use crate::entities::{self, Entity, Kind};
+use crate::pacific;
+
+/// Why books were not changed.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ChangeError {
+    /// No such record type.
+    #[error("there is no entity '{0}'")]
+    Entity(String),
+    /// No such record.
+    #[error("there is no {entity} {id}")]
+    Record {
+        /// The record type.
+        entity: &'static str,
+        /// The record.
+        id: String,
+    },
+    /// The text is not a record.
+    #[error("this is not a record of {0} with its keys and a MetaData.LastUpdatedTime")]
+    Payload(&'static str),
+    /// QuickBooks has no such operation for this record type.
+    #[error("a {entity} cannot be {operation}")]
+    Operation {
+        /// The record type.
+        entity: &'static str,
+        /// What was asked for.
+        operation: &'static str,
+    },
+}
+
+/// What was done, in the words of webhooks (qbo-facts 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Created,
+    Updated,
+    Deleted,
+    Merged,
+    Void,
+}
+
+/// One change, for whoever listens.
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    pub entity: &'static Entity,
+    pub id: String,
+    pub operation: Operation,
+    pub at: DateTime<Utc>,
+    /// The loser of a merge.
+    pub deleted_id: Option<String>,
+}
+
+/// A record that fails any page that holds it (qbo-facts 3.10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Poison {
+    /// HTTP 400, code 4002.
+    Processing,
+    /// HTTP 500, code 10000.
+    Application,
+}
+
+/// What can be wrong with a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Blemish {
+    /// Pages that hold it fail with 4002.
+    Processing,
+    /// Pages that hold it fail with 10000.
+    Application,
+    /// Pages that hold it are fine again.
+    Healed,
+    /// Its note holds the character U+0000.
+    Nul,
+    /// Its note holds half of a surrogate pair.
+    Surrogate,
+    /// Its note has two million characters.
+    Huge,
+    /// Its `LastUpdatedTime` cannot be read.
+    Time,
+    /// Members that nobody knows, with numbers beyond what a float holds.
+    Unknown,
+    /// Its token and its creation time are missing.
+    Bare,
+    /// It says `sparse`: not all of it is there.
+    Sparse,
+}
+
+type Outcome<T = ()> = Result<T, ChangeError>;
+
+impl Company {
+    /// Adds a record, or replaces the one of the same id.
+    ///
+    /// # Errors
+    /// If the entity is unknown or the text is not a record of it.
+    pub fn put(&mut self, entity: &str, payload: &str) -> Outcome {
+        let entity = known(entity)?;
+        let row = collection::read(entity, payload).ok_or(ChangeError::Payload(entity.name))?;
+        let operation = match self.latest(entity, &row.id) {
+            Some(_) => Operation::Updated,
+            None => Operation::Created,
+        };
+        self.save(entity, row, operation);
+        Ok(())
+    }
+
+    /// Adds an invented record, created at `second`; returns its id.
+    ///
+    /// # Errors
+    /// If the entity is unknown, or the books are not a sample company's.
+    pub fn insert(&mut self, entity: &str, second: i64) -> Outcome<String> {
+        let entity = known(entity)?;
+        let number = *self.invented.get(entity.name).unwrap_or(&0);
+        let draft = self
+            .collection(entity.name)
+            .and_then(|collection| collection.invent(number));
+        let draft = draft.ok_or(ChangeError::Operation {
+            entity: entity.name,
+            operation: "invented here",
+        })?;
+        self.invented.insert(entity.name, number + 1);
+        let row = rewritten(entity, &draft, |record| {
+            record.set_text_in("MetaData", "CreateTime", &pacific::format(second));
+            record.set_text_in("MetaData", "LastUpdatedTime", &pacific::format(second));
+            if record.get("SyncToken").is_some() {
+                record.set_text("SyncToken", "0");
+            }
+        })?;
+        let (id, payload) = (row.id.to_string(), row.payload.to_string());
+        self.save(entity, row, Operation::Created);
+        self.bump_related(entity, "", &payload, second);
+        Ok(id)
+    }
+
+    /// Saves a record again at `second`: a higher `SyncToken`, a new `LastUpdatedTime`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn edit(&mut self, entity: &str, id: &str, second: i64) -> Outcome {
+        self.resave(entity, id, second, Operation::Updated, |_| {})
+    }
+
+    /// Moves a record's `LastUpdatedTime` and nothing else, as a change of something related does.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn touch(&mut self, entity: &str, id: &str, second: i64) -> Outcome {
+        let (entity, payload) = self.found(entity, id)?;
+        let row = rewritten(entity, &payload, |record| {
+            record.set_text_in("MetaData", "LastUpdatedTime", &pacific::format(second));
+        })?;
+        self.write(entity, id, Written::Saved(row));
+        Ok(())
+    }
+
+    /// Removes a record for good, as transactions are.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn delete(&mut self, entity: &str, id: &str, second: i64) -> Outcome {
+        let (entity, payload) = self.found(entity, id)?;
+        self.write(entity, id, Written::Removed { at: second });
+        self.tell(entity, id, Operation::Deleted, None);
+        self.bump_related(entity, &payload, "", second);
+        Ok(())
+    }
+
+    /// Voids a transaction: an edit that makes every amount zero (qbo-facts 3.4).
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be voided.
+    pub fn void(&mut self, entity: &str, id: &str, second: i64) -> Outcome {
+        let known = known(entity)?;
+        if !known.is_voidable {
+            return Err(ChangeError::Operation {
+                entity: known.name,
+                operation: "voided",
+            });
+        }
+        self.resave(entity, id, second, Operation::Void, |record| {
+            for name in ["TotalAmt", "Balance"] {
+                if record.get(name).is_some() {
+                    record.set(name, "0");
+                }
+            }
+            if let Some(lines) = record
+                .get("Line")
+                .and_then(|lines| serde_json::from_str::<Vec<Fields>>(lines).ok())
+            {
+                let lines = lines.into_iter().map(|mut line| {
+                    line.set("Amount", "0");
+                    line.to_string()
+                });
+                let lines = format!("[{}]", lines.collect::<Vec<_>>().join(","));
+                record.set("Line", &lines);
+            }
+            record.set_text("PrivateNote", "Voided");
+        })
+    }
+
+    /// Makes a record of a list inactive: its names get a suffix (qbo-facts 3.2).
+    ///
+    /// # Errors
+    /// If there is none, or it is not of a list.
+    pub fn deactivate(&mut self, entity: &str, id: &str, second: i64) -> Outcome {
+        let known = known(entity)?;
+        if known.kind != Kind::List {
+            return Err(ChangeError::Operation {
+                entity: known.name,
+                operation: "deactivated",
+            });
+        }
+        self.resave(entity, id, second, Operation::Updated, |record| {
+            if record.get("Active") == Some("false") {
+                return;
+            }
+            record.set("Active", "false");
+            for name in ["DisplayName", "Name", "FullyQualifiedName"] {
+                if let Some(text) = record.text(name) {
+                    record.set_text(name, &format!("{text} (deleted)"));
+                }
+            }
+        })
+    }
+
+    /// Merges one record of a list into another: the loser is gone. What refers to it stays as it
+    /// is; whether real references move is not established.
+    ///
+    /// # Errors
+    /// If one of them is missing, they are the same, or records of this type cannot be merged.
+    pub fn merge(&mut self, entity: &str, loser: &str, winner: &str, second: i64) -> Outcome {
+        let known = known(entity)?;
+        if !known.is_mergeable || loser == winner {
+            return Err(ChangeError::Operation {
+                entity: known.name,
+                operation: "merged",
+            });
+        }
+        let (known, _) = self.found(entity, loser)?;
+        let (_, payload) = self.found(entity, winner)?;
+        let row = saved_again(known, &payload, second, |_| {})?;
+        self.write(known, winner, Written::Saved(row));
+        self.write(known, loser, Written::Removed { at: second });
+        self.tell(known, winner, Operation::Merged, Some(loser.to_owned()));
+        Ok(())
+    }
+
+    /// Makes something of a record wrong, where it stands.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn corrupt(&mut self, entity: &str, id: &str, blemish: Blemish) -> Outcome {
+        let (entity, payload) = self.found(entity, id)?;
+        let note = if entity.kind == Kind::List {
+            "Notes"
+        } else {
+            "PrivateNote"
+        };
+        let key = (entity.name, id.to_owned());
+        match blemish {
+            Blemish::Processing => _ = self.poison.insert(key, Poison::Processing),
+            Blemish::Application => _ = self.poison.insert(key, Poison::Application),
+            Blemish::Healed => _ = self.poison.remove(&key),
+            Blemish::Time => {
+                let name = "\"LastUpdatedTime\":\"";
+                let payload = payload.replace(name, &format!("{name}?"));
+                self.keep_place(entity, id, payload);
+            }
+            _ => {
+                let row = rewritten(entity, &payload, |record| match blemish {
+                    Blemish::Nul => record.set(note, r#""before\u0000after""#),
+                    Blemish::Surrogate => record.set(note, r#""before\ud800after""#),
+                    Blemish::Huge => {
+                        record.set_text(note, &"0123456789 <&> ".repeat(2_000_000 / 15))
+                    }
+                    Blemish::Unknown => record.set(
+                        "FieldOfNextYear",
+                        r#"{"Deep":[1e400,0.10,12345678901234567890123]}"#,
+                    ),
+                    Blemish::Sparse => record.set("sparse", "true"),
+                    _ => {
+                        record.remove("SyncToken");
+                        if let Some(time) = record
+                            .object("MetaData")
+                            .and_then(|meta| meta.text("LastUpdatedTime"))
+                        {
+                            record.set("MetaData", &format!(r#"{{"LastUpdatedTime":"{time}"}}"#));
+                        }
+                    }
+                })?;
+                self.write(entity, id, Written::Saved(row));
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_place(&mut self, entity: &'static Entity, id: &str, payload: String) {
+        let row = self.collection(entity.name).and_then(|collection| {
+            let row = collection.get(id)?;
+            let (id, updated, created, is_active) =
+                (id.into(), row.updated(), row.created(), row.is_active());
+            Some(Stored {
+                id,
+                updated,
+                created,
+                is_active,
+                payload: payload.into(),
+            })
+        });
+        if let Some(row) = row {
+            self.show(entity, id, Written::Saved(row));
+        }
+    }
+
+    fn resave(
+        &mut self,
+        entity: &str,
+        id: &str,
+        second: i64,
+        operation: Operation,
+        change: impl FnOnce(&mut Fields),
+    ) -> Outcome {
+        let (entity, before) = self.found(entity, id)?;
+        let row = saved_again(entity, &before, second, change)?;
+        let after = row.payload.to_string();
+        self.save(entity, row, operation);
+        self.bump_related(entity, &before, &after, second);
+        Ok(())
+    }
+
+    /// Saving or deleting a sale moves the time, not the token, of its customer, items and account,
+    /// and its customer's balance (qbo-facts 3.5). What is not in the books is passed over.
+    fn bump_related(&mut self, entity: &'static Entity, before: &str, after: &str, second: i64) {
+        if entity.kind != Kind::Transaction {
+            return;
+        }
+        let (before, after) = (Fields::parse(before), Fields::parse(after));
+        let Some(record) = after.as_ref().or(before.as_ref()) else {
+            return;
+        };
+        let reference = |record: &Fields, name: &str| record.object(name)?.text("value");
+        if entity.name == "Invoice" {
+            // The company's one account of what customers owe.
+            self.bump("Account", "1", second, |_| {});
+        }
+        let lines = record
+            .get("Line")
+            .and_then(|lines| serde_json::from_str::<Vec<Fields>>(lines).ok());
+        for line in lines.unwrap_or_default() {
+            let item = line
+                .object("SalesItemLineDetail")
+                .and_then(|detail| reference(&detail, "ItemRef"));
+            if let Some(item) = item {
+                self.bump("Item", &item, second, |_| {});
+            }
+        }
+        let balance = |record: &Option<Fields>| {
+            record
+                .as_ref()
+                .and_then(|record| cents(record.get("Balance")?))
+                .unwrap_or(0)
+        };
+        let difference = balance(&after) - balance(&before);
+        for (list, name) in [("Customer", "CustomerRef"), ("Vendor", "VendorRef")] {
+            if let Some(id) = reference(record, name) {
+                self.bump(list, &id, second, |record| {
+                    for name in ["Balance", "BalanceWithJobs"] {
+                        if let Some(balance) = record.get(name).and_then(cents) {
+                            record.set(name, &decimal(balance + difference));
+                        }
+                    }
+                });
+            }
+        }
+    }
+
+    /// Changes a record on account of another. Its time does not go back, though the other may have
+    /// been given an earlier one.
+    fn bump(&mut self, list: &str, id: &str, second: i64, change: impl FnOnce(&mut Fields)) {
+        let Ok((entity, payload)) = self.found(list, id) else {
+            return;
+        };
+        let row = rewritten(entity, &payload, |record| {
+            let known = record
+                .object("MetaData")
+                .and_then(|meta| meta.text("LastUpdatedTime"));
+            let known = known.and_then(|time| DateTime::parse_from_rfc3339(&time).ok());
+            let second = known.map_or(second, |known| known.timestamp().max(second));
+            record.set_text_in("MetaData", "LastUpdatedTime", &pacific::format(second));
+            change(record);
+        });
+        if let Ok(row) = row {
+            self.write(entity, id, Written::Saved(row));
+        }
+    }
+
+    fn found(&self, entity: &str, id: &str) -> Outcome<(&'static Entity, String)> {
+        let entity = known(entity)?;
+        match self.latest(entity, id) {
+            Some(payload) => Ok((entity, payload)),
+            None => Err(ChangeError::Record {
+                entity: entity.name,
+                id: id.to_owned(),
+            }),
+        }
+    }
+
+    fn save(&mut self, entity: &'static Entity, row: Stored, operation: Operation) {
+        let id = row.id.to_string();
+        self.write(entity, &id, Written::Saved(row));
+        self.tell(entity, &id, operation, None);
+    }
+
+    fn tell(
+        &mut self,
+        entity: &'static Entity,
+        id: &str,
+        operation: Operation,
+        deleted_id: Option<String>,
+    ) {
+        let event = || Event {
+            entity,
+            id: id.to_owned(),
+            operation,
+            at: Utc::now(),
+            deleted_id,
+        };
+        if let Some(listener) = self.listener.as_ref().filter(|_| entity.webhook) {
+            // Nobody listens any more when the sandbox is being stopped.
+            let _ = listener.send(event());
+        }
+    }
+}
+
+fn known(entity: &str) -> Outcome<&'static Entity> {
+    entities::find(entity).ok_or_else(|| ChangeError::Entity(entity.to_owned()))
+}
+
+fn saved_again(
+    entity: &'static Entity,
+    payload: &str,
+    second: i64,
+    change: impl FnOnce(&mut Fields),
+) -> Outcome<Stored> {
+    rewritten(entity, payload, |record| {
+        if let Some(token) = record
+            .text("SyncToken")
+            .and_then(|token| token.parse::<u64>().ok())
+        {
+            record.set_text("SyncToken", &(token + 1).to_string());
+        }
+        record.set_text_in("MetaData", "LastUpdatedTime", &pacific::format(second));
+        change(record);
+    })
+}
+
+/// A record with some of its members changed; in a wrapped one those of the object inside.
+fn rewritten(
+    entity: &'static Entity,
+    payload: &str,
+    change: impl FnOnce(&mut Fields),
+) -> Outcome<Stored> {
+    let broken = || ChangeError::Payload(entity.name);
+    let mut outer = Fields::parse(payload).ok_or_else(broken)?;
+    let mut record = collection::inner(entity, &outer).ok_or_else(broken)?;
+    change(&mut record);
+    let text = match entity.identity {
+        entities::Identity::Wrapped => {
+            let wrapper = outer
+                .iter()
+                .next()
+                .map(|(name, _)| name.to_owned())
+                .ok_or_else(broken)?;
+            outer.set(&wrapper, &record.to_string());
+            outer.to_string()
+        }
+        _ => record.to_string(),
+    };
+    collection::read(entity, &text).ok_or_else(broken)
+}
+
+fn cents(decimal: &str) -> Option<i64> {
+    let (whole, rest) = decimal.split_once('.').unwrap_or((decimal, "00"));
+    let digits = format!("{whole}{rest:0<2.2}");
+    digits.parse().ok()
+}
+
+fn decimal(cents: i64) -> String {
+    let sign = if cents < 0 { "-" } else { "" };
+    match cents.unsigned_abs() {
+        0 => "0".to_owned(),
+        cents => format!("{sign}{}.{:02}", cents / 100, cents % 100),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::company::CompanySize;
+    use std::time::{Duration, Instant};
+
+    const LATER: i64 = 1_800_000_000;
+
+    fn company() -> Company {
+        Company::generate(
+            1,
+            CompanySize {
+                customers: 50,
+                items: 60,
+                invoices: 400,
+                others: None,
+            },
+        )
+    }
+
+    fn record(company: &Company, entity: &str, id: &str) -> serde_json::Value {
+        let all = company.truth(entity, i64::MIN, i64::MAX);
+        let (_, payload) = all
+            .iter()
+            .find(|(found, _)| found == id)
+            .unwrap_or_else(|| panic!("no {entity} {id}"));
+        serde_json::from_str(payload).unwrap()
+    }
+
+    #[test]
+    fn an_edit_moves_a_record_and_keeps_its_numbers() {
+        let mut company = company();
+        let (id, before) = company.truth("Invoice", i64::MIN, i64::MAX)[7].clone();
+        company.edit("Invoice", &id, LATER).unwrap();
+        let after = company.truth("Invoice", LATER, LATER + 1);
+        assert_eq!(after.len(), 1);
+        assert_eq!(after[0].0, id);
+        let total = |payload: &str| {
+            payload
+                .split("\"TotalAmt\":")
+                .nth(1)
+                .unwrap()
+                .split(',')
+                .next()
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(total(&after[0].1), total(&before));
+        assert_eq!(company.truth("Invoice", i64::MIN, i64::MAX).len(), 400);
+        company.delete("Invoice", &id, LATER).unwrap();
+        let gone = ChangeError::Record {
+            entity: "Invoice",
+            id: id.clone(),
+        };
+        assert_eq!(company.delete("Invoice", &id, LATER), Err(gone));
+        assert_eq!(company.truth("Invoice", i64::MIN, i64::MAX).len(), 399);
+    }
+
+    #[test]
+    fn a_deleted_invoice_moves_its_customers_time_and_balance_but_not_its_token() {
+        let mut company = company();
+        let unpaid = company
+            .truth("Invoice", i64::MIN, i64::MAX)
+            .into_iter()
+            .find_map(|(id, payload)| {
+                let invoice: serde_json::Value = serde_json::from_str(&payload).unwrap();
+                invoice["Balance"]
+                    .as_f64()
+                    .filter(|balance| *balance > 0.0)
+                    .map(|balance| (id, balance, invoice))
+            });
+        let (id, balance, invoice) = unpaid.unwrap();
+        let customer = invoice["CustomerRef"]["value"].as_str().unwrap().to_owned();
+        let before = record(&company, "Customer", &customer);
+        company.delete("Invoice", &id, LATER).unwrap();
+        let after = record(&company, "Customer", &customer);
+        assert_eq!(after["SyncToken"], before["SyncToken"]);
+        assert_eq!(after["MetaData"]["LastUpdatedTime"], pacific::format(LATER));
+        let difference = before["Balance"].as_f64().unwrap() - after["Balance"].as_f64().unwrap();
+        assert!(
+            (difference - balance).abs() < 0.001,
+            "{difference} {balance}"
+        );
+        let item = invoice["Line"][0]["SalesItemLineDetail"]["ItemRef"]["value"]
+            .as_str()
+            .unwrap();
+        assert_eq!(
+            record(&company, "Item", item)["MetaData"]["LastUpdatedTime"],
+            pacific::format(LATER)
+        );
+    }
+
+    #[test]
+    fn a_void_makes_amounts_zero_and_is_an_edit() {
+        let mut company = company();
+        let before = record(&company, "Invoice", "5");
+        company.void("Invoice", "5", LATER).unwrap();
+        let after = record(&company, "Invoice", "5");
+        assert_eq!(
+            (&after["TotalAmt"], &after["Balance"], &after["PrivateNote"]),
+            (&0.into(), &0.into(), &"Voided".into())
+        );
+        assert!(
+            after["Line"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|line| line["Amount"] == 0)
+        );
+        let token = |record: &serde_json::Value| {
+            record["SyncToken"]
+                .as_str()
+                .unwrap()
+                .parse::<u32>()
+                .unwrap()
+        };
+        assert_eq!(token(&after), token(&before) + 1);
+        assert!(company.void("Customer", "5", LATER).is_err());
+    }
+
+    #[test]
+    fn an_inactive_name_gets_a_suffix_once_and_a_merge_removes_the_loser() {
+        let mut company = company();
+        for _ in 0..2 {
+            company.deactivate("Customer", "1", LATER).unwrap();
+        }
+        let customer = record(&company, "Customer", "1");
+        let name = customer["DisplayName"].as_str().unwrap();
+        assert!(
+            customer["Active"] == false && name.matches(" (deleted)").count() == 1,
+            "{name}"
+        );
+        company.merge("Customer", "2", "3", LATER).unwrap();
+        assert!(
+            company
+                .truth("Customer", i64::MIN, i64::MAX)
+                .iter()
+                .all(|(id, _)| id != "2")
+        );
+        assert!(
+            company.merge("Invoice", "2", "3", LATER).is_err()
+                && company.merge("Customer", "3", "3", LATER).is_err()
+        );
+    }
+
+    #[test]
+    fn a_fresh_change_stays_hidden_for_a_while_but_is_true_at_once() {
+        let mut company = company();
+        company.visibility_delay = Duration::from_secs(30);
+        let id = company.insert("Invoice", LATER).unwrap();
+        company.edit("Invoice", &id, LATER + 1).unwrap();
+        company.delete("Invoice", "5", LATER).unwrap();
+        let visible = |company: &Company, id: &str| {
+            company
+                .collection("Invoice")
+                .unwrap()
+                .get(id)
+                .map(|row| row.updated())
+        };
+        assert_eq!(
+            (visible(&company, &id), visible(&company, "5").is_some()),
+            (None, true)
+        );
+        let truth = company.truth("Invoice", LATER, LATER + 9);
+        assert!(truth.len() == 1 && truth[0].1.contains(&pacific::format(LATER + 1)));
+        company.settle(Instant::now() + Duration::from_secs(30));
+        assert_eq!(
+            (visible(&company, &id), visible(&company, "5")),
+            (Some(LATER + 1), None)
+        );
+        assert!(!company.has_pending());
+    }
+
+    #[test]
+    fn every_entity_can_be_saved_again_and_have_new_records() {
+        let mut company = company();
+        for entity in entities::all() {
+            let id = company.truth(entity.name, i64::MIN, i64::MAX)[0].0.clone();
+            company.edit(entity.name, &id, LATER).unwrap();
+            assert_eq!(
+                company.truth(entity.name, LATER, LATER + 1).len(),
+                1,
+                "{}",
+                entity.name
+            );
+            if entity.identity != entities::Identity::Single {
+                let new = company.insert(entity.name, LATER + 7).unwrap();
+                assert_eq!(company.truth(entity.name, LATER + 7, LATER + 8)[0].0, new);
+            }
+            company.delete(entity.name, &id, LATER).unwrap();
+        }
+    }
+}

@@ -1,0 +1,581 @@
+//! The OAuth endpoints: consent, tokens, revocation (qbo-facts 1.1 to 1.5).
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::company::scatter;
+
+/// Keys, tokens and their lifetimes.
+#[derive(Debug, Clone)]
+pub struct OAuthOptions {
+    /// The app's id.
+    pub client_id: String,
+    /// The app's secret.
+    pub client_secret: String,
+    /// The first connection's first refresh token; those of further companies end with their realm
+    /// ids.
+    pub refresh_token: String,
+    /// How long an access token works.
+    pub access_lifetime: Duration,
+    /// A refresh returns a new refresh token when the current one is this old; zero: every time.
+    pub rotate_after: Duration,
+    /// How long a replaced refresh token still works. Sources contradict each other; zero is the
+    /// harder answer.
+    pub grace: Duration,
+    /// How long a refresh token works that is not used; each refresh begins this anew.
+    pub refresh_lifetime: Duration,
+    /// How long a connection works at all.
+    pub hard_lifetime: Duration,
+}
+
+impl Default for OAuthOptions {
+    fn default() -> Self {
+        Self {
+            client_id: "sandbox-client-id".to_owned(),
+            client_secret: "sandbox-client-secret".to_owned(),
+            refresh_token: "RT1-sandbox-refresh-token".to_owned(),
+            access_lifetime: Duration::from_secs(3600),
+            rotate_after: Duration::from_secs(24 * 3600),
+            grace: Duration::ZERO,
+            refresh_lifetime: Duration::from_secs(8_726_400),
+            hard_lifetime: Duration::from_secs(5 * 365 * 24 * 3600),
+        }
+    }
+}
+
+/// The tokens of one connection.
+#[derive(Debug)]
+struct Connection {
+    realm_id: String,
+    /// None while nobody has consented, or after revocation.
+    current: Option<String>,
+    /// When the value of the refresh token last changed.
+    rotated_at: Instant,
+    refreshed_at: Instant,
+    consented_at: Instant,
+    replaced: HashMap<String, Instant>,
+}
+
+/// Everything about keys and tokens.
+#[derive(Debug)]
+pub(super) struct OAuth {
+    options: OAuthOptions,
+    connections: Vec<Connection>,
+    /// Realm and expiry of every access token.
+    access: HashMap<String, (String, Instant)>,
+    /// Realm and redirect of every authorization code, each good for one use.
+    codes: HashMap<String, (String, String)>,
+    serial: u64,
+}
+
+/// An answer of the token endpoint: status and JSON body.
+pub(super) type TokenAnswer = (u16, Value);
+
+/// How an access token stands to a company.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum AccessCheck {
+    Valid,
+    Expired,
+    Unknown,
+    OtherRealm,
+}
+
+/// What a request for tokens may ask for beside them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct TokenExtras {
+    /// The client asks for the time left of the connection (qbo-facts 1.3).
+    pub hard_expiry: bool,
+    /// `invalid_grant` carries a description.
+    pub description: bool,
+}
+
+const SCOPE: &str = "com.intuit.quickbooks.accounting";
+
+impl OAuth {
+    pub fn new(options: OAuthOptions, realms: &[String], now: Instant) -> Self {
+        let connections = realms
+            .iter()
+            .enumerate()
+            .map(|(position, realm_id)| Connection {
+                realm_id: realm_id.clone(),
+                current: Some(first_token(&options, position, realm_id)),
+                rotated_at: now,
+                refreshed_at: now,
+                consented_at: now,
+                replaced: HashMap::new(),
+            });
+        let connections = connections.collect();
+        Self {
+            options,
+            connections,
+            access: HashMap::new(),
+            codes: HashMap::new(),
+            serial: 0,
+        }
+    }
+
+    /// The refresh token that works now.
+    pub fn refresh_token(&self, realm_id: &str) -> Option<String> {
+        self.connections
+            .iter()
+            .find(|connection| connection.realm_id == realm_id)?
+            .current
+            .clone()
+    }
+
+    /// Whether an access token works for a company, and if not, whether it once did.
+    pub fn check_access(&self, token: &str, realm_id: &str, now: Instant) -> AccessCheck {
+        match self.access.get(token) {
+            Some((_, expires)) if now >= *expires => AccessCheck::Expired,
+            Some((realm, _)) if realm == realm_id => AccessCheck::Valid,
+            Some(_) => AccessCheck::OtherRealm,
+            None => AccessCheck::Unknown,
+        }
+    }
+
+    /// Ends every access token now.
+    pub fn expire_access(&mut self, now: Instant) {
+        self.access
+            .values_mut()
+            .for_each(|(_, expires)| *expires = now);
+    }
+
+    /// The consent page, at which everybody consents at once: where the browser is sent, or why
+    /// nowhere.
+    pub fn authorize(
+        &mut self,
+        query: &HashMap<String, String>,
+        realm_id: &str,
+    ) -> Result<String, &'static str> {
+        let field = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
+        let redirect = field("redirect_uri");
+        if field("client_id") != self.options.client_id {
+            return Err("The client id is not known");
+        }
+        if !redirect.starts_with("http://") && !redirect.starts_with("https://") {
+            return Err("The redirect_uri query parameter value is invalid");
+        }
+        let separator = if redirect.contains('?') { '&' } else { '?' };
+        let state = percent_encoding::utf8_percent_encode(
+            field("state"),
+            percent_encoding::NON_ALPHANUMERIC,
+        );
+        if !field("scope").split(' ').any(|scope| scope == SCOPE)
+            || field("response_type") != "code"
+        {
+            return Ok(format!(
+                "{redirect}{separator}error=invalid_scope&state={state}"
+            ));
+        }
+        self.serial += 1;
+        let code = format!("XAB{:020x}", scatter(self.serial ^ 0xC0DE));
+        self.codes
+            .insert(code.clone(), (realm_id.to_owned(), redirect.to_owned()));
+        // The only place where a client learns the company's id (qbo-facts 1.2).
+        Ok(format!(
+            "{redirect}{separator}code={code}&state={state}&realmId={realm_id}"
+        ))
+    }
+
+    /// Answers a request for tokens.
+    pub fn token(
+        &mut self,
+        authorization: Option<&str>,
+        form: &HashMap<String, String>,
+        extras: TokenExtras,
+        now: Instant,
+    ) -> TokenAnswer {
+        if !self.is_client(authorization, form) {
+            return (401, json!({"error": "invalid_client"}));
+        }
+        let field = |name: &str| form.get(name).map(String::as_str);
+        let realm_id = match (field("grant_type"), field("refresh_token"), field("code")) {
+            (Some("refresh_token"), Some(token), _) => self.holder_of(token, now),
+            (Some("authorization_code"), _, Some(code)) => {
+                self.redeem(code, field("redirect_uri"), now)
+            }
+            (Some("refresh_token" | "authorization_code"), ..) => {
+                return (400, json!({"error": "invalid_request"}));
+            }
+            _ => {
+                return (
+                    400,
+                    json!({"error": "invalid_request", "error_description": "grant_type is not supported"}),
+                );
+            }
+        };
+        match realm_id.and_then(|realm_id| self.issue(&realm_id, extras, now)) {
+            Some(tokens) => (200, tokens),
+            None if extras.description => (
+                400,
+                json!({"error_description": "Incorrect or invalid refresh token", "error": "invalid_grant"}),
+            ),
+            None => (400, json!({"error": "invalid_grant"})),
+        }
+    }
+
+    /// Ends the connection that a token belongs to: 200, or why not. Bodies are empty.
+    pub fn revoke(&mut self, authorization: Option<&str>, token: &str, now: Instant) -> u16 {
+        if !self.is_client(authorization, &HashMap::new()) {
+            return 401;
+        }
+        let realm = self
+            .access
+            .get(token)
+            .map(|(realm, _)| realm.clone())
+            .or_else(|| self.holder_of(token, now));
+        let Some(realm) = realm else { return 400 };
+        self.disconnect(&realm);
+        200
+    }
+
+    /// Ends a connection, as its user can at any time.
+    pub fn disconnect(&mut self, realm_id: &str) {
+        if let Some(connection) = self
+            .connections
+            .iter_mut()
+            .find(|connection| connection.realm_id == realm_id)
+        {
+            connection.current = None;
+            connection.replaced.clear();
+        }
+        self.access.retain(|_, (realm, _)| realm != realm_id);
+    }
+
+    /// HTTP Basic, or the keys in the form: both are advertised.
+    fn is_client(&self, authorization: Option<&str>, form: &HashMap<String, String>) -> bool {
+        let wanted = (
+            self.options.client_id.as_str(),
+            self.options.client_secret.as_str(),
+        );
+        if let Some(basic) = authorization.and_then(|value| value.strip_prefix("Basic ")) {
+            let decoded = STANDARD
+                .decode(basic)
+                .ok()
+                .and_then(|bytes| String::from_utf8(bytes).ok());
+            return decoded.as_deref().and_then(|pair| pair.split_once(':')) == Some(wanted);
+        }
+        let field = |name: &str| form.get(name).map_or("", String::as_str);
+        (field("client_id"), field("client_secret")) == wanted
+    }
+
+    /// The company whose refresh token this is, if it works.
+    fn holder_of(&self, token: &str, now: Instant) -> Option<String> {
+        let is_held = |connection: &&Connection| {
+            let is_current = connection.current.as_deref() == Some(token);
+            let replaced_at = connection.replaced.get(token);
+            is_current
+                || replaced_at.is_some_and(|&replaced_at| now < replaced_at + self.options.grace)
+        };
+        let connection = self.connections.iter().find(is_held)?;
+        let is_alive = now < connection.refreshed_at + self.options.refresh_lifetime
+            && now < connection.consented_at + self.options.hard_lifetime;
+        is_alive.then(|| connection.realm_id.clone())
+    }
+
+    fn redeem(&mut self, code: &str, redirect_uri: Option<&str>, now: Instant) -> Option<String> {
+        let (realm_id, redirect) = self.codes.remove(code)?;
+        if redirect_uri != Some(redirect.as_str()) {
+            return None;
+        }
+        self.serial += 1;
+        let token = token_text(self.serial);
+        let connection = self
+            .connections
+            .iter_mut()
+            .find(|connection| connection.realm_id == realm_id)?;
+        connection.current = Some(token);
+        connection.replaced.clear();
+        (connection.rotated_at, connection.consented_at) = (now, now);
+        Some(realm_id)
+    }
+
+    fn issue(&mut self, realm_id: &str, extras: TokenExtras, now: Instant) -> Option<Value> {
+        self.serial += 1;
+        let connection = self
+            .connections
+            .iter_mut()
+            .find(|connection| connection.realm_id == realm_id)?;
+        if now >= connection.rotated_at + self.options.rotate_after {
+            if let Some(previous) = connection.current.replace(token_text(self.serial)) {
+                connection.replaced.insert(previous, now);
+            }
+            connection.rotated_at = now;
+        }
+        connection.refreshed_at = now;
+        // Two dots in a row, as in the compact form of an encrypted token whose key is direct.
+        let access = format!(
+            "eyJlbmMiOiJBMTI4Q0JDLUhTMjU2IiwiYWxnIjoiZGlyIn0..sandbox.{:016x}.{}",
+            scatter(self.serial),
+            "t".repeat(600)
+        );
+        self.access.insert(
+            access.clone(),
+            (realm_id.to_owned(), now + self.options.access_lifetime),
+        );
+        let mut tokens = json!({
+            "token_type": "bearer",
+            "expires_in": self.options.access_lifetime.as_secs(),
+            "access_token": access,
+            "refresh_token": connection.current,
+            "x_refresh_token_expires_in": self.options.refresh_lifetime.as_secs(),
+        });
+        if extras.hard_expiry {
+            let left = (connection.consented_at + self.options.hard_lifetime)
+                .saturating_duration_since(now);
+            tokens["x_refresh_token_hard_expires_in"] = left.as_secs().into();
+        }
+        Some(tokens)
+    }
+}
+
+/// The refresh token that a company begins with.
+pub(super) fn first_token(options: &OAuthOptions, position: usize, realm_id: &str) -> String {
+    match position {
+        0 => options.refresh_token.clone(),
+        _ => format!("{}-{realm_id}", options.refresh_token),
+    }
+}
+
+fn token_text(serial: u64) -> String {
+    format!(
+        "RT1-{serial:02}-H0-sandbox{:016x}",
+        scatter(serial ^ 0x5EED)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(token: &str) -> HashMap<String, String> {
+        [("grant_type", "refresh_token"), ("refresh_token", token)]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into()
+    }
+
+    fn realms() -> Vec<String> {
+        vec!["9".to_owned(), "10".to_owned()]
+    }
+
+    fn basic(options: &OAuthOptions) -> String {
+        format!(
+            "Basic {}",
+            STANDARD.encode(format!("{}:{}", options.client_id, options.client_secret))
+        )
+    }
+
+    #[test]
+    fn the_value_rotates_after_a_day_and_the_old_one_dies_at_once() {
+        let options = OAuthOptions::default();
+        let (begin, basic) = (Instant::now(), basic(&options));
+        let mut oauth = OAuth::new(options.clone(), &realms(), begin);
+        let mut refresh =
+            |token: &str, at| oauth.token(Some(&basic), &form(token), TokenExtras::default(), at);
+        let first = refresh(&options.refresh_token, begin + Duration::from_secs(60)).1;
+        assert_eq!(first["refresh_token"], options.refresh_token.as_str());
+        let next_day = begin + Duration::from_secs(25 * 3600);
+        let second = refresh(&options.refresh_token, next_day).1;
+        assert_ne!(second["refresh_token"], options.refresh_token.as_str());
+        let (status, body) = refresh(&options.refresh_token, next_day);
+        assert_eq!((status, &body["error"]), (400, &json!("invalid_grant")));
+    }
+
+    #[test]
+    fn a_grace_keeps_the_old_value_alive() {
+        let options = OAuthOptions {
+            rotate_after: Duration::ZERO,
+            grace: Duration::from_secs(10),
+            ..OAuthOptions::default()
+        };
+        let (begin, basic) = (Instant::now(), basic(&options));
+        let mut oauth = OAuth::new(options.clone(), &realms(), begin);
+        let mut status = |at| {
+            oauth
+                .token(
+                    Some(&basic),
+                    &form(&options.refresh_token),
+                    TokenExtras::default(),
+                    at,
+                )
+                .0
+        };
+        assert_eq!(status(begin), 200);
+        assert_eq!(status(begin + Duration::from_secs(9)), 200);
+        assert_eq!(status(begin + Duration::from_secs(10)), 400);
+    }
+
+    #[test]
+    fn wrong_keys_are_401_and_access_tokens_expire() {
+        let options = OAuthOptions::default();
+        let begin = Instant::now();
+        let mut oauth = OAuth::new(options.clone(), &realms(), begin);
+        assert_eq!(
+            oauth
+                .token(
+                    Some("Basic eDp5"),
+                    &form(&options.refresh_token),
+                    TokenExtras::default(),
+                    begin
+                )
+                .0,
+            401
+        );
+        assert_eq!(
+            oauth
+                .token(
+                    None,
+                    &form(&options.refresh_token),
+                    TokenExtras::default(),
+                    begin
+                )
+                .0,
+            401
+        );
+        let body = oauth
+            .token(
+                Some(&basic(&options)),
+                &form(&options.refresh_token),
+                TokenExtras::default(),
+                begin,
+            )
+            .1;
+        let access = body["access_token"].as_str().unwrap();
+        assert_eq!(oauth.check_access(access, "9", begin), AccessCheck::Valid);
+        assert_eq!(
+            oauth.check_access(access, "9", begin + Duration::from_secs(3600)),
+            AccessCheck::Expired
+        );
+        assert_eq!(oauth.check_access("x", "9", begin), AccessCheck::Unknown);
+    }
+
+    #[test]
+    fn tokens_belong_to_their_company() {
+        let options = OAuthOptions::default();
+        let begin = Instant::now();
+        let mut oauth = OAuth::new(options.clone(), &realms(), begin);
+        let second = first_token(&options, 1, "10");
+        let body = oauth
+            .token(
+                Some(&basic(&options)),
+                &form(&second),
+                TokenExtras::default(),
+                begin,
+            )
+            .1;
+        let access = body["access_token"].as_str().unwrap();
+        assert_eq!(oauth.check_access(access, "10", begin), AccessCheck::Valid);
+        assert_eq!(
+            oauth.check_access(access, "9", begin),
+            AccessCheck::OtherRealm
+        );
+        assert_eq!(oauth.revoke(Some("Bearer x"), access, begin), 401);
+        assert_eq!(oauth.revoke(Some(&basic(&options)), access, begin), 200);
+        assert_eq!(oauth.revoke(Some(&basic(&options)), access, begin), 400);
+        assert_eq!(
+            oauth.check_access(access, "10", begin),
+            AccessCheck::Unknown
+        );
+        assert_eq!(
+            oauth
+                .token(
+                    Some(&basic(&options)),
+                    &form(&second),
+                    TokenExtras::default(),
+                    begin
+                )
+                .0,
+            400
+        );
+    }
+
+    #[test]
+    fn a_connection_ends_when_unused_for_long_and_after_its_hard_lifetime() {
+        let options = OAuthOptions {
+            rotate_after: Duration::MAX / 4,
+            ..OAuthOptions::default()
+        };
+        let (begin, day) = (Instant::now(), Duration::from_secs(24 * 3600));
+        let mut oauth = OAuth::new(options.clone(), &realms(), begin);
+        let extras = TokenExtras {
+            hard_expiry: true,
+            description: true,
+        };
+        let mut refresh = |at| {
+            oauth.token(
+                Some(&basic(&options)),
+                &form(&options.refresh_token),
+                extras,
+                at,
+            )
+        };
+        let (status, body) = refresh(begin + 100 * day);
+        assert_eq!(
+            (status, &body["x_refresh_token_hard_expires_in"]),
+            (200, &json!((1825 - 100) * 24 * 3600))
+        );
+        assert_eq!(refresh(begin + 200 * day).0, 200);
+        let (status, body) = refresh(begin + 302 * day);
+        assert_eq!(
+            (status, &body["error_description"]),
+            (400, &json!("Incorrect or invalid refresh token"))
+        );
+    }
+
+    #[test]
+    fn a_code_works_once_and_names_the_company() {
+        let options = OAuthOptions::default();
+        let begin = Instant::now();
+        let mut oauth = OAuth::new(options.clone(), &realms(), begin);
+        let pairs = |pairs: &[(&str, &str)]| -> HashMap<String, String> {
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        let mut query = pairs(&[
+            ("client_id", &options.client_id),
+            ("response_type", "code"),
+            ("scope", SCOPE),
+            ("state", "s 1"),
+            ("redirect_uri", "http://localhost/callback"),
+        ]);
+        let target = oauth.authorize(&query, "9").unwrap();
+        assert!(target.contains("&state=s%201&realmId=9"), "{target}");
+        let code = target
+            .split("code=")
+            .nth(1)
+            .unwrap()
+            .split('&')
+            .next()
+            .unwrap();
+        let form = pairs(&[
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", "http://localhost/callback"),
+        ]);
+        let (status, body) =
+            oauth.token(Some(&basic(&options)), &form, TokenExtras::default(), begin);
+        assert_eq!(status, 200);
+        assert_ne!(body["refresh_token"], options.refresh_token.as_str());
+        assert_eq!(
+            oauth
+                .token(Some(&basic(&options)), &form, TokenExtras::default(), begin)
+                .0,
+            400
+        );
+        query.insert("scope".to_owned(), "openid".to_owned());
+        assert!(
+            oauth
+                .authorize(&query, "9")
+                .unwrap()
+                .contains("error=invalid_scope")
+        );
+        query.insert("client_id".to_owned(), "x".to_owned());
+        assert!(oauth.authorize(&query, "9").is_err());
+    }
+}

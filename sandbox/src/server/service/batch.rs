@@ -1,0 +1,188 @@
+//! Several queries in one call (qbo-facts 6.3).
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use std::fmt::Write as _;
+
+use crate::answer::ServiceFault;
+use crate::assumption::Doubt;
+use crate::company::Company;
+use crate::pacific;
+use crate::query::{self, Reading};
+
+const MAX_ITEMS: usize = 30;
+const MAX_OBJECTS: usize = 1000;
+
+#[derive(Deserialize)]
+struct Request {
+    #[serde(rename = "BatchItemRequest")]
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    #[serde(rename = "bId")]
+    id: String,
+    #[serde(rename = "Query")]
+    query: Option<String>,
+}
+
+/// How many queries a batch holds.
+pub(super) fn items(body: &[u8]) -> u64 {
+    serde_json::from_slice::<Request>(body).map_or(1, |request| request.items.len() as u64)
+}
+
+/// The body of an answer. Items fail one by one; the call succeeds.
+///
+/// # Errors
+/// If the body is not a batch, or holds too many items.
+pub(super) fn answer(
+    books: &Company,
+    body: &[u8],
+    reading: &Reading<'_>,
+    time: DateTime<Utc>,
+) -> Result<String, ServiceFault> {
+    let request: Request =
+        serde_json::from_slice(body).map_err(|e| ServiceFault::bad_request(&e.to_string()))?;
+    if request.items.len() > MAX_ITEMS {
+        let detail = format!(
+            "A batch holds at most {MAX_ITEMS} items, this one {}",
+            request.items.len()
+        );
+        return Err(ServiceFault::bad_request(&detail));
+    }
+    let is_capped = reading.assumptions.is_harder(Doubt::BatchCap);
+    let mut left = if is_capped { MAX_OBJECTS } else { usize::MAX };
+    let mut out = r#"{"BatchItemResponse":["#.to_owned();
+    for (position, item) in request.items.iter().enumerate() {
+        out.push_str(if position > 0 { "," } else { "" });
+        let written = out.len();
+        out.push_str(r#"{"QueryResponse":"#);
+        let reading = Reading {
+            max_rows: left,
+            ..*reading
+        };
+        match run(books, item, &reading, &mut out) {
+            Ok(rows) => left -= rows.min(left),
+            Err(fault) => {
+                out.truncate(written);
+                let _ = write!(out, r#"{{"Fault":{}"#, fault.value());
+            }
+        }
+        let _ = write!(
+            out,
+            r#","bId":{}}}"#,
+            serde_json::Value::from(item.id.as_str())
+        );
+    }
+    let _ = write!(out, r#"],"time":"{}"}}"#, pacific::format_millis(time));
+    Ok(out)
+}
+
+fn run(
+    books: &Company,
+    item: &Item,
+    reading: &Reading<'_>,
+    out: &mut String,
+) -> Result<usize, ServiceFault> {
+    match &item.query {
+        Some(statement) => query::answer(books, &query::parse(statement)?, reading, out),
+        None => Err(ServiceFault::unsupported(
+            "other than Query: this sandbox is read-only",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assumption::Assumptions;
+    use crate::company::CompanySize;
+    use serde_json::{Value, json};
+
+    fn ask(queries: &[&str], assumptions: &Assumptions) -> Result<Value, ServiceFault> {
+        let books = Company::generate(
+            5,
+            CompanySize {
+                customers: 700,
+                items: 20,
+                invoices: 800,
+                others: Some(10),
+            },
+        );
+        let items: Vec<_> = queries
+            .iter()
+            .enumerate()
+            .map(|(n, query)| json!({"bId": format!("b{n}"), "Query": query}))
+            .collect();
+        let reading = Reading {
+            assumptions,
+            number: 0,
+            max_rows: usize::MAX,
+        };
+        let body = json!({"BatchItemRequest": items}).to_string();
+        answer(&books, body.as_bytes(), &reading, Utc::now())
+            .map(|body| serde_json::from_str(&body).unwrap())
+    }
+
+    #[test]
+    fn items_fail_alone_and_carry_their_ids() {
+        let queries = [
+            "SELECT * FROM Item MAXRESULTS 2",
+            "SELECT * FROM Itme",
+            "SELECT COUNT(*) FROM Invoice",
+        ];
+        let body = ask(&queries, &Assumptions::default()).unwrap();
+        let items = body["BatchItemResponse"].as_array().unwrap();
+        assert_eq!(
+            (&items[0]["bId"], &items[0]["QueryResponse"]["maxResults"]),
+            (&json!("b0"), &json!(2))
+        );
+        assert_eq!(
+            (&items[1]["bId"], &items[1]["Fault"]["Error"][0]["code"]),
+            (&json!("b1"), &json!("4001"))
+        );
+        assert_eq!(items[2]["QueryResponse"]["totalCount"], 800);
+    }
+
+    #[test]
+    fn all_answers_together_are_cut_at_a_thousand_objects() {
+        let queries = [
+            "SELECT * FROM Customer MAXRESULTS 1000",
+            "SELECT * FROM Invoice MAXRESULTS 1000",
+        ];
+        let rows = |assumptions: &Assumptions| {
+            let body = ask(&queries, assumptions).unwrap();
+            body["BatchItemResponse"][1]["QueryResponse"]["Invoice"]
+                .as_array()
+                .map_or(0, Vec::len)
+        };
+        assert_eq!(rows(&Assumptions::default()), 1000 - 630);
+        let mut assumptions = Assumptions::default();
+        assumptions.set("batch-cap", "none").unwrap();
+        assert_eq!(rows(&assumptions), 800);
+    }
+
+    #[test]
+    fn thirty_one_items_and_other_bodies_are_refused() {
+        assert!(ask(&["SELECT * FROM Item"; 30], &Assumptions::default()).is_ok());
+        assert_eq!(
+            ask(&["SELECT * FROM Item"; 31], &Assumptions::default())
+                .unwrap_err()
+                .code,
+            "2010"
+        );
+        let reading = Reading {
+            assumptions: &Assumptions::default(),
+            number: 0,
+            max_rows: 1,
+        };
+        assert!(answer(&Company::default(), b"[]", &reading, Utc::now()).is_err());
+        let write = br#"{"BatchItemRequest":[{"bId":"w","operation":"create","Vendor":{}}]}"#;
+        let body = answer(&Company::default(), write, &reading, Utc::now()).unwrap();
+        assert!(
+            body.contains(r#""code":"500""#) && body.contains(r#""bId":"w""#),
+            "{body}"
+        );
+    }
+}

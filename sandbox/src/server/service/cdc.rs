@@ -1,0 +1,332 @@
+//! Change data capture (qbo-facts 4).
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::answer::ServiceFault;
+use crate::assumption::{Assumptions, Doubt};
+use crate::company::{Company, Row, scatter};
+use crate::entities::{self, Entity, Kind};
+use crate::pacific::{self, Zone};
+
+const LOOK_BACK: TimeDelta = TimeDelta::days(30);
+const MAX_OBJECTS: usize = 1000;
+/// One in so many live records of a list is called deleted although it was only updated.
+const FALSE_DELETE_EVERY: u64 = 16;
+
+/// The body of an answer: one element for each entity asked for, in that order.
+///
+/// # Errors
+/// If a parameter is missing or wrong, an entity has no change data capture, or the date is too
+/// old.
+pub(super) fn answer(
+    books: &Company,
+    parameters: &HashMap<String, String>,
+    assumptions: &Assumptions,
+    time: DateTime<Utc>,
+) -> Result<String, ServiceFault> {
+    let parameter = |name: &str| {
+        parameters
+            .get(name)
+            .map(|value| value.trim())
+            .filter(|value| !value.is_empty())
+    };
+    let names = parameter("entities")
+        .ok_or_else(|| ServiceFault::bad_request("The parameter entities is required"))?;
+    let since = parameter("changedSince")
+        .ok_or_else(|| ServiceFault::bad_request("The parameter changedSince is required"))?;
+    let zone = if assumptions.is_harder(Doubt::FilterZone) {
+        Zone::Pacific
+    } else {
+        Zone::Utc
+    };
+    let Some(instant) = pacific::parse(since, zone) else {
+        return Err(ServiceFault::bad_request(&format!(
+            "changedSince is not a date: {since}"
+        )));
+    };
+    if instant < time - LOOK_BACK {
+        let operation =
+            format!("cdc with changedSince date {since} which is older than fixed days");
+        return Err(ServiceFault::unsupported(&operation));
+    }
+    let entities = names
+        .split(',')
+        .map(|name| captured(name.trim(), assumptions));
+    let entities: Vec<Option<&Entity>> = entities.collect::<Result<_, _>>()?;
+    let mut left = MAX_OBJECTS;
+    let mut body = r#"{"CDCResponse":[{"QueryResponse":["#.to_owned();
+    for (position, entity) in entities.into_iter().enumerate() {
+        if position > 0 {
+            body.push(',');
+        }
+        let most = if assumptions.is_harder(Doubt::CdcCap) {
+            left
+        } else {
+            MAX_OBJECTS
+        };
+        let written = entity.map(|entity| {
+            changes(
+                books,
+                entity,
+                instant.timestamp(),
+                most,
+                assumptions,
+                &mut body,
+            )
+        });
+        match written.transpose()? {
+            Some(written) => left -= written.min(left),
+            None => body.push_str("{}"),
+        }
+    }
+    let _ = write!(body, r#"]}}],"time":"{}"}}"#, pacific::format_millis(time));
+    Ok(body)
+}
+
+/// An entity that has change data capture; `None` where one without is answered as if nothing had
+/// changed.
+fn captured(
+    name: &str,
+    assumptions: &Assumptions,
+) -> Result<Option<&'static Entity>, ServiceFault> {
+    let entity = entities::find(name).filter(|entity| match entity.name {
+        "TimeActivity" => !assumptions.is_harder(Doubt::CdcTimeActivity),
+        _ => entity.has_cdc,
+    });
+    match entity {
+        None if assumptions.is_harder(Doubt::CdcUnknownEntity) => Err(ServiceFault::unsupported(
+            &format!("cdc with entity {name}"),
+        )),
+        found => Ok(found),
+    }
+}
+
+/// Appends the changes of one entity: live records first, oldest change first, then stubs of
+/// deleted ones. Beyond `most` they are cut, deletions first. Returns how many were written.
+fn changes(
+    books: &Company,
+    entity: &'static Entity,
+    since: i64,
+    most: usize,
+    assumptions: &Assumptions,
+    body: &mut String,
+) -> Result<usize, ServiceFault> {
+    let collection = books.collection(entity.name);
+    let live: Vec<Row<'_>> = collection
+        .map(|rows| rows.updated_between(since, i64::MAX).take(most).collect())
+        .unwrap_or_default();
+    if let Some(poison) = live
+        .iter()
+        .find_map(|row| books.poison(entity.name, &row.id()))
+    {
+        return Err(ServiceFault::poisoned(poison));
+    }
+    let may_lie = entity.kind == Kind::List && assumptions.is_harder(Doubt::CdcFalseDeletes);
+    let is_false =
+        |row: &Row<'_>| may_lie && scatter(u64::from(row.tie())).is_multiple_of(FALSE_DELETE_EVERY);
+    let (called_deleted, live): (Vec<_>, Vec<_>) = live.into_iter().partition(is_false);
+    let called_deleted = called_deleted
+        .iter()
+        .map(|row| (row.id().into_owned(), row.updated()));
+    let deleted = collection.map(|rows| rows.deleted()).unwrap_or_default();
+    let deleted = deleted
+        .iter()
+        .filter(|stub| stub.deleted_at >= since)
+        .map(|stub| (stub.id.clone(), stub.deleted_at));
+    let mut stubs: Vec<(String, i64)> = called_deleted.chain(deleted).collect();
+    stubs.sort_by_key(|(_, at)| *at);
+    stubs.truncate(most - live.len());
+    let count = live.len() + stubs.len();
+    if count == 0 {
+        body.push_str("{}");
+        return Ok(0);
+    }
+    let _ = write!(body, r#"{{"{}":["#, entity.answer_key);
+    for (position, row) in live.iter().enumerate() {
+        body.push_str(if position > 0 { "," } else { "" });
+        row.write_payload(body);
+    }
+    for (position, (id, at)) in stubs.iter().enumerate() {
+        let comma = if position + live.len() > 0 { "," } else { "" };
+        let at = pacific::format(*at);
+        let _ = write!(
+            body,
+            r#"{comma}{{"domain":"QBO","status":"Deleted","Id":"{id}","MetaData":{{"LastUpdatedTime":"{at}"}}}}"#
+        );
+    }
+    // Where there are only deletions the position is missing; the total is there when anything was
+    // deleted.
+    let start = if live.is_empty() {
+        ""
+    } else {
+        r#""startPosition":1,"#
+    };
+    let total = if stubs.is_empty() {
+        String::new()
+    } else {
+        format!(r#","totalCount":{count}"#)
+    };
+    let _ = write!(body, r#"],{start}"maxResults":{count}{total}}}"#);
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::company::CompanySize;
+    use serde_json::{Value, json};
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn books() -> Company {
+        Company::generate(
+            5,
+            CompanySize {
+                customers: 40,
+                items: 20,
+                invoices: 1500,
+                others: Some(30),
+            },
+        )
+    }
+
+    fn ask(
+        books: &Company,
+        entities: &str,
+        since: i64,
+        choices: &[(&str, &str)],
+    ) -> Result<Value, ServiceFault> {
+        let since = DateTime::from_timestamp(since, 0)
+            .unwrap()
+            .format("%Y-%m-%dT%H:%M:%SZ")
+            .to_string();
+        let parameters = [("entities", entities.to_owned()), ("changedSince", since)]
+            .map(|(k, v)| (k.to_owned(), v));
+        let mut assumptions = Assumptions::default();
+        for (name, value) in choices {
+            assumptions.set(name, value).unwrap();
+        }
+        let body = answer(
+            books,
+            &parameters.into(),
+            &assumptions,
+            DateTime::from_timestamp(NOW, 0).unwrap(),
+        )?;
+        let body: Value = serde_json::from_str(&body).unwrap();
+        Ok(body["CDCResponse"][0]["QueryResponse"].clone())
+    }
+
+    const HONEST: (&str, &str) = ("cdc-false-deletes", "never");
+
+    #[test]
+    fn groups_stand_in_the_order_asked_for_and_stubs_come_last() {
+        let mut books = books();
+        books.edit("Estimate", "5", NOW - 60).unwrap();
+        books.delete("Estimate", "6", NOW - 90).unwrap();
+        books.delete("Transfer", "7", NOW - 90).unwrap();
+        let groups = ask(&books, "Bill,Estimate,Transfer", NOW - 3600, &[HONEST]).unwrap();
+        assert_eq!(groups[0], json!({}));
+        let estimates = groups[1]["Estimate"].as_array().unwrap();
+        assert_eq!(
+            (
+                estimates.len(),
+                &estimates[0]["Id"],
+                &groups[1]["startPosition"]
+            ),
+            (2, &json!("5"), &json!(1))
+        );
+        let at = pacific::format(NOW - 90);
+        let stub = json!({"domain": "QBO", "status": "Deleted", "Id": "6", "MetaData": {"LastUpdatedTime": at}});
+        assert_eq!(estimates[1], stub);
+        assert_eq!(
+            (&groups[2]["startPosition"], &groups[2]["maxResults"]),
+            (&Value::Null, &json!(1))
+        );
+    }
+
+    #[test]
+    fn thirty_days_are_the_limit_and_the_date_is_named() {
+        assert!(ask(&books(), "Invoice", NOW - 29 * 86_400, &[]).is_ok());
+        let fault = ask(&books(), "Invoice", NOW - 31 * 86_400, &[]).unwrap_err();
+        assert_eq!((fault.status, fault.code), (400, "500"));
+        assert!(
+            fault
+                .detail
+                .starts_with("Operation cdc with changedSince date 2026-"),
+            "{}",
+            fault.detail
+        );
+        assert!(
+            fault
+                .detail
+                .ends_with("which is older than fixed days is not supported."),
+            "{}",
+            fault.detail
+        );
+    }
+
+    #[test]
+    fn more_than_a_thousand_objects_are_cut_and_deletions_go_first() {
+        let mut books = books();
+        let ids: Vec<String> = books
+            .truth("Invoice", i64::MIN, i64::MAX)
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect();
+        for id in &ids[..1000] {
+            books.edit("Invoice", id, NOW - 60).unwrap();
+        }
+        books.delete("Invoice", &ids[1200], NOW - 30).unwrap();
+        books.edit("Estimate", "5", NOW - 60).unwrap();
+        let counts = |choices: &[(&str, &str)]| {
+            let groups = ask(&books, "Invoice,Estimate", NOW - 3600, choices).unwrap();
+            let count =
+                |position: usize, name: &str| groups[position][name].as_array().map_or(0, Vec::len);
+            let has_stub = groups[0].to_string().contains("Deleted");
+            (count(0, "Invoice"), count(1, "Estimate"), has_stub)
+        };
+        assert_eq!(counts(&[]), (1000, 0, false));
+        assert_eq!(counts(&[("cdc-cap", "entity")]), (1000, 1, false));
+    }
+
+    #[test]
+    fn an_entity_without_it_fails_the_whole_call() {
+        let code = |entities: &str, choices: &[(&str, &str)]| {
+            ask(&books(), entities, NOW - 60, choices).map_err(|f| f.code)
+        };
+        for entity in ["TaxCode", "TimeActivity", "Nonsense"] {
+            assert_eq!(code(&format!("Invoice,{entity}"), &[]), Err("500"));
+        }
+        assert_eq!(
+            code("TaxCode", &[("cdc-unknown-entity", "empty")]),
+            Ok(json!([{}]))
+        );
+        assert_eq!(
+            code("TimeActivity", &[("cdc-time-activity", "supported")]),
+            Ok(json!([{}]))
+        );
+        assert_eq!(code("", &[]), Err("2010"));
+    }
+
+    #[test]
+    fn a_live_customer_is_called_deleted_now_and_then() {
+        let mut books = books();
+        for (id, _) in books.truth("Customer", i64::MIN, i64::MAX) {
+            books.touch("Customer", &id, NOW - 60).unwrap();
+        }
+        let stubs = |choices: &[(&str, &str)]| {
+            let groups = ask(&books, "Customer", NOW - 3600, choices).unwrap();
+            groups[0]["Customer"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|record| record["status"] == "Deleted")
+                .count()
+        };
+        assert!((1..10).contains(&stubs(&[])), "{}", stubs(&[]));
+        assert_eq!(stubs(&[HONEST]), 0);
+    }
+}

@@ -1,0 +1,427 @@
+//! Webhooks of changes, sent as Intuit sends them (qbo-facts 5): signed, in arrays, sometimes twice
+//! and out of order.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, SecondsFormat, Utc};
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use super::company::{Event, Operation, scatter};
+use super::{lock, remote};
+
+/// Where webhooks go and how unkind they are.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebhookOptions {
+    /// The only address that they are sent to; empty: none.
+    pub url: String,
+    /// Key of the signature.
+    pub verifier_token: String,
+    /// The retired shape instead of CloudEvents.
+    pub legacy: bool,
+    /// Every so manieth delivery is sent twice; 0: none.
+    pub duplicate_every: u64,
+    /// Events of a delivery change places, and deliveries too.
+    pub shuffle: bool,
+    /// Every so manieth delivery has a wrong signature; 0: none.
+    pub wrong_signature_every: u64,
+    /// Each delivery also has an event of this other company.
+    pub mix_realm: Option<String>,
+    /// Events are gathered for so long.
+    pub gather_ms: u64,
+    /// Seconds until each further attempt.
+    pub retry_s: Vec<f64>,
+}
+
+impl Default for WebhookOptions {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            verifier_token: "sandbox-verifier-token".to_owned(),
+            legacy: false,
+            duplicate_every: 0,
+            shuffle: false,
+            wrong_signature_every: 0,
+            mix_realm: None,
+            gather_ms: 200,
+            // Intuit's ladder of February 2026, but for its endless six hours.
+            retry_s: vec![10.0, 20.0, 30.0, 300.0, 1200.0, 7200.0, 14_400.0, 21_600.0],
+        }
+    }
+}
+
+/// Most events of one delivery.
+const MAX_EVENTS: usize = 100;
+/// An answer has to come within this time.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// One delivery and what became of it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Delivery {
+    number: u64,
+    events: usize,
+    /// The status of each attempt; 0: no answer.
+    attempts: Vec<u16>,
+    /// The body, as it was signed.
+    body: String,
+}
+
+/// One event and its company.
+#[derive(Debug, Clone)]
+struct Sent {
+    realm_id: String,
+    event: Event,
+}
+
+/// The sender, which works on the sandbox's runtime.
+#[derive(Debug, Clone)]
+pub(super) struct Webhooks {
+    shared: Arc<Shared>,
+    queue: UnboundedSender<Sent>,
+    runtime: tokio::runtime::Handle,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    options: Mutex<WebhookOptions>,
+    deliveries: Mutex<Vec<Delivery>>,
+}
+
+impl Webhooks {
+    pub fn start(runtime: &tokio::runtime::Handle) -> Self {
+        let (queue, arriving) = mpsc::unbounded_channel();
+        let shared = Arc::<Shared>::default();
+        runtime.spawn(run(shared.clone(), arriving));
+        Self {
+            shared,
+            queue,
+            runtime: runtime.clone(),
+        }
+    }
+
+    /// Where a company's changes are to be told.
+    pub fn listener(&self, realm_id: &str) -> UnboundedSender<Event> {
+        let (listener, mut events) = mpsc::unbounded_channel();
+        let (queue, realm_id) = (self.queue.clone(), realm_id.to_owned());
+        self.runtime.spawn(async move {
+            while let Some(event) = events.recv().await {
+                let _ = queue.send(Sent {
+                    realm_id: realm_id.clone(),
+                    event,
+                });
+            }
+        });
+        listener
+    }
+
+    /// Sends from now on as these options say.
+    pub fn configure(&self, options: WebhookOptions) -> Result<(), String> {
+        let is_address = options.url.starts_with("http://") || options.url.starts_with("https://");
+        if !options.url.is_empty() && !is_address {
+            return Err(format!("'{}' is not an http or https URL", options.url));
+        }
+        if !options
+            .retry_s
+            .iter()
+            .all(|seconds| (0.0..1e6).contains(seconds))
+        {
+            return Err("retry_s are seconds".to_owned());
+        }
+        *lock(&self.shared.options) = options;
+        Ok(())
+    }
+
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        lock(&self.shared.deliveries).clone()
+    }
+}
+
+async fn run(shared: Arc<Shared>, mut arriving: UnboundedReceiver<Sent>) {
+    let Ok(client) = remote::client(PATIENCE) else {
+        return;
+    };
+    let mut number = 0;
+    while let Some(first) = arriving.recv().await {
+        let options = lock(&shared.options).clone();
+        if options.url.is_empty() {
+            continue;
+        }
+        tokio::time::sleep(Duration::from_millis(options.gather_ms)).await;
+        let mut events = vec![first];
+        while events.len() < MAX_EVENTS
+            && let Ok(event) = arriving.try_recv()
+        {
+            events.push(event);
+        }
+        number += 1;
+        let body = body(&mut events, number, &options);
+        lock(&shared.deliveries).push(Delivery {
+            number,
+            events: events.len(),
+            attempts: Vec::new(),
+            body: body.clone(),
+        });
+        let is_twice =
+            options.duplicate_every > 0 && number.is_multiple_of(options.duplicate_every);
+        for copy in 0..=u64::from(is_twice) {
+            let delivery = deliver(
+                shared.clone(),
+                client.clone(),
+                options.clone(),
+                number,
+                body.clone(),
+                copy,
+            );
+            // Deliveries do not wait for each other, so that a slow one is overtaken.
+            tokio::spawn(delivery);
+        }
+    }
+}
+
+/// Tries until somebody says 200, or the ladder ends.
+async fn deliver(
+    shared: Arc<Shared>,
+    client: reqwest::Client,
+    options: WebhookOptions,
+    number: u64,
+    body: String,
+    copy: u64,
+) {
+    if options.shuffle {
+        tokio::time::sleep(Duration::from_millis(scatter(number + copy) % 300)).await;
+    }
+    let is_wrong =
+        options.wrong_signature_every > 0 && number.is_multiple_of(options.wrong_signature_every);
+    let key = if is_wrong {
+        "another token"
+    } else {
+        &options.verifier_token
+    };
+    let signature = signature(key, body.as_bytes());
+    for attempt in 0..=options.retry_s.len() {
+        if attempt > 0 {
+            tokio::time::sleep(Duration::from_secs_f64(options.retry_s[attempt - 1])).await;
+        }
+        let request = client
+            .post(&options.url)
+            .header("content-type", "application/json; charset=utf-8")
+            .header("intuit-signature", &signature)
+            .header(
+                "intuit-notification-schema-version",
+                if options.legacy { "0.1" } else { "1.0" },
+            )
+            .header("user-agent", "intuit_notification_server/0.1")
+            .body(body.clone());
+        let status = request
+            .send()
+            .await
+            .map_or(0, |response| response.status().as_u16());
+        if let Some(delivery) = lock(&shared.deliveries)
+            .iter_mut()
+            .find(|delivery| delivery.number == number)
+        {
+            delivery.attempts.push(status);
+        }
+        if status == 200 {
+            return;
+        }
+    }
+}
+
+/// Base64 of HMAC-SHA256 over the raw body.
+fn signature(verifier_token: &str, body: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, verifier_token.as_bytes());
+    STANDARD.encode(hmac::sign(&key, body))
+}
+
+fn body(events: &mut Vec<Sent>, number: u64, options: &WebhookOptions) -> String {
+    if let Some(other) = &options.mix_realm
+        && let Some(first) = events.first()
+    {
+        let stranger = Sent {
+            realm_id: other.clone(),
+            event: first.event.clone(),
+        };
+        events.push(stranger);
+    }
+    if options.shuffle {
+        events.sort_by_key(|sent| {
+            scatter(number ^ sent.event.id.bytes().map(u64::from).sum::<u64>())
+        });
+    }
+    match options.legacy {
+        true => legacy(events).to_string(),
+        false => events
+            .iter()
+            .enumerate()
+            .map(|(n, sent)| cloud_event(sent, number, n as u64))
+            .collect::<Value>()
+            .to_string(),
+    }
+}
+
+fn cloud_event(sent: &Sent, delivery: u64, position: u64) -> Value {
+    let Sent { realm_id, event } = sent;
+    let operation = match event.operation {
+        Operation::Created => "created",
+        Operation::Updated => "updated",
+        Operation::Deleted => "deleted",
+        Operation::Merged => "merged",
+        // Not "voided".
+        Operation::Void => "void",
+    };
+    let id = (scatter(delivery), scatter(position ^ delivery << 32));
+    let data = event
+        .deleted_id
+        .as_ref()
+        .map_or(json!({}), |id| json!({"deletedId": id}));
+    json!({
+        "specversion": "1.0",
+        "id": uuid::Uuid::from_u64_pair(id.0, id.1).to_string(),
+        "source": "intuit.c2FuZGJveA==",
+        "type": format!("qbo.{}.{operation}.v1", event.entity.name.to_lowercase()),
+        "datacontenttype": "application/json",
+        "time": nine_digits(event.at),
+        "intuitentityid": event.id,
+        "intuitaccountid": realm_id,
+        "data": data,
+    })
+}
+
+fn nine_digits(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Nanos, true)
+}
+
+fn legacy(events: &[Sent]) -> Value {
+    let mut realms: Vec<&str> = events.iter().map(|sent| sent.realm_id.as_str()).collect();
+    realms.sort_unstable();
+    realms.dedup();
+    let notifications = realms.into_iter().map(|realm_id| {
+        let entities = events.iter().filter(|sent| sent.realm_id == realm_id).map(|Sent { event, .. }| {
+            let operation = match event.operation {
+                Operation::Created => "Create",
+                Operation::Updated => "Update",
+                Operation::Deleted => "Delete",
+                Operation::Merged => "Merge",
+                Operation::Void => "Void",
+            };
+            let at = event.at.to_rfc3339_opts(SecondsFormat::Millis, true);
+            let mut entity =
+                json!({"name": event.entity.name, "id": event.id, "operation": operation, "lastUpdated": at});
+            if let Some(deleted) = &event.deleted_id {
+                entity["deletedId"] = deleted.as_str().into();
+            }
+            entity
+        });
+        json!({"realmId": realm_id, "dataChangeEvent": {"entities": entities.collect::<Value>()}})
+    });
+    json!({"eventNotifications": notifications.collect::<Value>()})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entities;
+
+    fn event(operation: Operation) -> Sent {
+        let (entity, at) = (
+            entities::find("Customer").unwrap(),
+            DateTime::from_timestamp(1_800_000_000, 179_851_517).unwrap(),
+        );
+        let deleted_id = (operation == Operation::Merged).then(|| "8".to_owned());
+        Sent {
+            realm_id: "9".to_owned(),
+            event: Event {
+                entity,
+                id: "7".to_owned(),
+                operation,
+                at,
+                deleted_id,
+            },
+        }
+    }
+
+    #[test]
+    fn a_delivery_is_an_array_of_cloud_events() {
+        let mut events = vec![event(Operation::Merged), event(Operation::Void)];
+        let options = WebhookOptions {
+            mix_realm: Some("10".to_owned()),
+            ..WebhookOptions::default()
+        };
+        let body: Value = serde_json::from_str(&body(&mut events, 1, &options)).unwrap();
+        assert_eq!(body[0]["type"], "qbo.customer.merged.v1");
+        assert_eq!(body[0]["data"], json!({"deletedId": "8"}));
+        assert_eq!(
+            (&body[1]["type"], &body[1]["data"]),
+            (&json!("qbo.customer.void.v1"), &json!({}))
+        );
+        assert_eq!(body[0]["time"], "2027-01-15T08:00:00.179851517Z");
+        assert_eq!(
+            (&body[0]["intuitaccountid"], &body[2]["intuitaccountid"]),
+            (&json!("9"), &json!("10"))
+        );
+        assert_ne!(body[0]["id"], body[1]["id"]);
+    }
+
+    #[test]
+    fn events_of_a_delivery_can_change_places() {
+        let events = || -> Vec<Sent> {
+            let numbered = |id: u32| {
+                let mut sent = event(Operation::Updated);
+                sent.event.id = id.to_string();
+                sent
+            };
+            (0..20).map(numbered).collect()
+        };
+        let ids = |shuffle| -> Vec<String> {
+            let options = WebhookOptions {
+                shuffle,
+                ..WebhookOptions::default()
+            };
+            let body: Value = serde_json::from_str(&body(&mut events(), 3, &options)).unwrap();
+            body.as_array()
+                .unwrap()
+                .iter()
+                .map(|event| event["intuitentityid"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        let (as_they_came, mut shuffled) = (ids(false), ids(true));
+        assert_ne!(as_they_came, shuffled);
+        shuffled.sort_by_key(|id| id.parse::<u32>().unwrap());
+        assert_eq!(as_they_came, shuffled);
+    }
+
+    #[test]
+    fn the_retired_shape_groups_by_company() {
+        let mut events = vec![event(Operation::Merged)];
+        let options = WebhookOptions {
+            legacy: true,
+            ..WebhookOptions::default()
+        };
+        let body: Value = serde_json::from_str(&body(&mut events, 1, &options)).unwrap();
+        let notification = &body["eventNotifications"][0];
+        assert_eq!(notification["realmId"], "9");
+        let entity = &notification["dataChangeEvent"]["entities"][0];
+        assert_eq!(
+            (&entity["operation"], &entity["deletedId"]),
+            (&json!("Merge"), &json!("8"))
+        );
+    }
+
+    #[test]
+    fn the_signature_is_that_of_rfc_4231() {
+        // Its test case 2.
+        let expected = STANDARD.encode([
+            0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e, 0x6a, 0x04, 0x24, 0x26, 0x08, 0x95,
+            0x75, 0xc7, 0x5a, 0x00, 0x3f, 0x08, 0x9d, 0x27, 0x39, 0x83, 0x9d, 0xec, 0x58, 0xb9,
+            0x64, 0xec, 0x38, 0x43,
+        ]);
+        assert_eq!(signature("Jefe", b"what do ya want for nothing?"), expected);
+    }
+}

@@ -1,0 +1,348 @@
+//! One company while it is synced: what each entity lacks, how that is had, and what was deleted.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
+use log::warn;
+
+use super::super::company::Source as CompanySource;
+use super::super::{plan, split_committed};
+use crate::domain::{
+    Chunk, Deletion, EntityKind, EntitySpec, EntitySync, PageSize, Plan, SyncMethod, Window,
+    chunk_range, merged,
+};
+use crate::error::{Error, Result};
+use crate::pipeline;
+use crate::port::{Meter, Progress, RecordIndex, Source};
+use crate::quickbooks::{ChangesSource, EntityChanges};
+use crate::sink::postgres::{Deletions, PostgresSink, SyncOutcome, SyncState};
+
+/// Before any QuickBooks Online record.
+const EPOCH_YEAR: i32 = 2000;
+/// Change data capture looks back 30 days (qbo-facts 4).
+const CHANGES_LOOK_BACK: TimeDelta = TimeDelta::days(29);
+/// A deletion may become known late, too (qbo-facts 3.9).
+const DELETIONS_LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
+/// Entities whose deletions nobody tells are compared so often.
+const SWEEP_EVERY: TimeDelta = TimeDelta::hours(24);
+
+/// One company while it is synced.
+pub(super) struct CompanySyncer<'a> {
+    pub realm_id: &'a str,
+    pub source: Arc<CompanySource>,
+    pub sink: Arc<PostgresSink>,
+    pub page_size: PageSize,
+    pub meter: Meter,
+    pub progress: Arc<dyn Progress>,
+}
+
+/// One entity while it is synced.
+struct Poll {
+    plan: Plan,
+    /// Where it stands; none: far behind, or with gaps.
+    since: Option<DateTime<Utc>>,
+    state: SyncState,
+    /// Nothing of it is there, by whomever.
+    is_new: bool,
+}
+
+impl Poll {
+    fn entity(&self) -> &EntitySpec {
+        &self.plan.entity
+    }
+}
+
+impl CompanySyncer<'_> {
+    /// Brings entities into step, each by the cheapest way to the truth.
+    ///
+    /// # Errors
+    /// What would meet every entity.
+    pub async fn sync(&self, entities: &[EntitySpec]) -> Result<Vec<EntitySync>> {
+        let now = Utc::now();
+        let mut polls = Vec::with_capacity(entities.len());
+        for entity in entities {
+            polls.push(self.poll(entity, now).await?);
+        }
+        let is_near = |poll: &Poll| {
+            poll.since
+                .is_some_and(|since| since > now - CHANGES_LOOK_BACK)
+        };
+        let (near, far): (Vec<_>, Vec<_>) = polls
+            .into_iter()
+            .partition(|poll| is_near(poll) && poll.state.deletions_until.is_some());
+        let mut reports = Vec::with_capacity(entities.len());
+        let left = self.sync_by_changes(near, &mut reports).await?;
+        let far = far.into_iter().chain(left).collect();
+        self.sync_by_queries(far, now, &mut reports).await;
+        reports.sort_by(|a, b| a.entity.cmp(&b.entity));
+        Ok(reports)
+    }
+
+    /// One request for all, where they are near enough. Returns what has to be had otherwise.
+    async fn sync_by_changes(
+        &self,
+        polls: Vec<Poll>,
+        reports: &mut Vec<EntitySync>,
+    ) -> Result<Vec<Poll>> {
+        let deletions = polls
+            .iter()
+            .filter_map(|poll| Some(poll.state.deletions_until? - DELETIONS_LOOK_BACK));
+        let Some(since) = polls
+            .iter()
+            .filter_map(|poll| poll.since)
+            .chain(deletions)
+            .min()
+        else {
+            return Ok(Vec::new());
+        };
+        let entities: Vec<EntitySpec> = polls.iter().map(|poll| poll.entity().clone()).collect();
+        self.begin(
+            &entities
+                .iter()
+                .map(|entity| entity.name)
+                .collect::<Vec<_>>(),
+        )
+        .await;
+        let mut changes = self.source.changes(&entities, since, &self.meter).await?;
+        for of in &mut changes.complete {
+            self.confirm(of).await?;
+        }
+        let feed = Arc::new(ChangesSource::new(self.source.clone(), &changes.complete));
+        let mut left = Vec::new();
+        for poll in polls {
+            let Some(known) = changes
+                .complete
+                .iter()
+                .find(|of| of.entity == *poll.entity())
+            else {
+                left.push(poll);
+                continue;
+            };
+            let entity = poll.entity().clone();
+            let mut report = self
+                .run_poll(feed.clone(), poll.plan, SyncMethod::Changes)
+                .await;
+            if report.error.is_none() {
+                let buried = self.mark_deleted(&entity, &known.deletions, false).await;
+                record_deletions(&mut report, buried);
+            }
+            self.end(report, reports).await;
+        }
+        Ok(left)
+    }
+
+    async fn sync_by_queries(
+        &self,
+        polls: Vec<Poll>,
+        now: DateTime<Utc>,
+        reports: &mut Vec<EntitySync>,
+    ) {
+        let spans = polls
+            .iter()
+            .filter_map(|poll| Some((poll.entity().clone(), pipeline::first_span(&poll.plan)?)));
+        let had = self
+            .source
+            .prefetch(&spans.collect::<Vec<_>>(), self.page_size)
+            .await;
+        for Poll {
+            plan,
+            state,
+            is_new,
+            ..
+        } in polls
+        {
+            let entity = plan.entity.clone();
+            self.begin(&[entity.name]).await;
+            let way = if had.contains(&entity.name) {
+                SyncMethod::Batch
+            } else {
+                SyncMethod::Query
+            };
+            let mut report = self.run_poll(self.source.clone(), plan, way).await;
+            if report.error.is_none() {
+                // What a backfill, or a sync that was cut off, left behind may have been deleted
+                // since.
+                let is_unknown = state.deletions_until.is_none() || entity.is_captured();
+                let is_due = state.reconciled_at.is_none_or(|at| at < now - SWEEP_EVERY);
+                let buried = match () {
+                    // Nothing that was there before can be missing.
+                    () if is_new => self.mark_deleted(&entity, &[], true).await,
+                    () if is_unknown || is_due => {
+                        report.reconciled = true;
+                        self.reconcile(&entity).await
+                    }
+                    () => Ok(0),
+                };
+                record_deletions(&mut report, buried);
+            }
+            self.end(report, reports).await;
+        }
+    }
+
+    async fn run_poll<S: Source>(&self, source: Arc<S>, plan: Plan, way: SyncMethod) -> EntitySync {
+        let run_id = uuid::Uuid::new_v4().to_string();
+        let run = pipeline::run(
+            source,
+            self.sink.clone(),
+            plan,
+            &run_id,
+            self.progress.clone(),
+        )
+        .await;
+        (0..run.totals.requests).for_each(|_| self.meter.count_request(false));
+        EntitySync::new(&run, way)
+    }
+
+    /// Takes note that entities are being synced, for people.
+    async fn begin(&self, entities: &[&str]) {
+        if let Err(error) = self.sink.sync_began(self.realm_id, entities).await {
+            warn!(phase = "load", event = "sync_not_recorded"; "{error}");
+        }
+    }
+
+    /// Takes note of what became of an entity, for people.
+    async fn end(&self, report: EntitySync, reports: &mut Vec<EntitySync>) {
+        let outcome = SyncOutcome {
+            checkpoint: report.checkpoint,
+            error: report.error.clone(),
+        };
+        self.note(&report.entity, &outcome).await;
+        reports.push(report);
+    }
+
+    pub async fn note(&self, entity: &str, outcome: &SyncOutcome) {
+        if let Err(error) = self.sink.sync_ended(self.realm_id, entity, outcome).await {
+            warn!(phase = "load", event = "sync_not_recorded", entity; "{error}");
+        }
+    }
+
+    /// What an entity lacks. One that lacks nothing but the latest is read on from where it stands,
+    /// and the windows of that time are committed as a whole.
+    async fn poll(&self, entity: &EntitySpec, now: DateTime<Utc>) -> Result<Poll> {
+        let windows = years(now)?;
+        let committed = self.sink.committed(self.realm_id, entity).await?;
+        let (left, _) = split_committed(&windows, &committed);
+        let state = self.sink.sync_state(self.realm_id, entity).await?;
+        let since = match (&merged(&left)[..], windows.last()) {
+            ([lacking], Some(present)) if lacking.end == present.end => Some(lacking.start),
+            _ => None,
+        };
+        let windows = match since {
+            Some(since) => windows
+                .into_iter()
+                .filter(|window| window.end > since)
+                .collect(),
+            None => left,
+        };
+        let plan = plan(entity.clone(), windows, Vec::new(), self.page_size);
+        let is_new = committed.is_empty() && self.sink.is_empty(entity).await?;
+        Ok(Poll {
+            plan: Plan {
+                read_from: since,
+                is_quiet: true,
+                ..plan
+            },
+            since,
+            state,
+            is_new,
+        })
+    }
+
+    /// Of a list, what is called deleted may only have been changed (qbo-facts 4): what is still
+    /// there is a change.
+    async fn confirm(&self, changes: &mut EntityChanges) -> Result<()> {
+        if changes.entity.kind == EntityKind::Transaction || changes.deletions.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<String> = changes
+            .deletions
+            .iter()
+            .map(|deletion| deletion.id.clone())
+            .collect();
+        let living = self
+            .source
+            .records(&changes.entity, &ids, &self.meter)
+            .await?;
+        changes
+            .deletions
+            .retain(|deletion| living.iter().all(|record| record.id != deletion.id));
+        changes.records.extend(living);
+        Ok(())
+    }
+
+    async fn horizon(&self, entity: &EntitySpec) -> Result<Option<DateTime<Utc>>> {
+        let whole = years(Utc::now())?;
+        self.source
+            .horizon(entity, whole[whole.len() - 1], &self.meter)
+            .await
+    }
+
+    async fn mark_deleted(
+        &self,
+        entity: &EntitySpec,
+        deletions: &[Deletion],
+        is_reconciled: bool,
+    ) -> Result<u64> {
+        let until = self.horizon(entity).await?;
+        let request = r#"{"method": "GET", "path": "cdc"}"#;
+        let burial = Deletions {
+            realm_id: self.realm_id,
+            entity,
+            deletions,
+            until,
+            is_reconciled,
+            request,
+        };
+        self.sink.mark_deleted(&burial).await
+    }
+
+    /// Compares the ids of the table with those of QuickBooks. What is only in the table is looked
+    /// for once more by its id before it is called deleted.
+    async fn reconcile(&self, entity: &EntitySpec) -> Result<u64> {
+        let now = Utc::now();
+        let windows = years(now)?;
+        let whole = Window {
+            start: windows[0].start,
+            end: windows[windows.len() - 1].end,
+        };
+        // The table first: what is loaded meanwhile is not missing from an older answer.
+        let held = self.sink.keys(entity, whole, &[], &self.meter).await?;
+        let there = self.source.keys(entity, whole, &[], &self.meter).await?;
+        let there: std::collections::HashSet<&str> =
+            there.iter().map(|key| key.id.as_str()).collect();
+        let missing: Vec<String> = held
+            .into_iter()
+            .map(|key| key.id)
+            .filter(|id| !there.contains(id.as_str()))
+            .collect();
+        let living = self.source.records(entity, &missing, &self.meter).await?;
+        let is_gone = |id: &String| living.iter().all(|record| record.id != *id);
+        let gone = missing.into_iter().filter(is_gone).map(|id| Deletion {
+            id,
+            at: now,
+            stub: None,
+        });
+        self.mark_deleted(entity, &gone.collect::<Vec<_>>(), true)
+            .await
+    }
+}
+
+fn record_deletions(report: &mut EntitySync, buried: Result<u64>) {
+    match buried {
+        Ok(deleted) => report.deleted = deleted,
+        Err(error) => report.error = Some(format!("deletions: {error}")),
+    }
+}
+
+/// The years up to the present one: the windows of a sync.
+fn years(now: DateTime<Utc>) -> Result<Vec<Window>> {
+    let new_year = |year| {
+        let instant = Utc.with_ymd_and_hms(year, 1, 1, 0, 0, 0).single();
+        instant.ok_or_else(|| Error::Internal(format!("no year {year}")))
+    };
+    let range = Window {
+        start: new_year(EPOCH_YEAR)?,
+        end: new_year(now.year() + 1)?,
+    };
+    Ok(chunk_range(range, Chunk::Months(12)))
+}

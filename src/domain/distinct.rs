@@ -1,0 +1,73 @@
+//! Counting the distinct records of a window.
+
+use std::collections::HashSet;
+
+use crate::domain::Page;
+
+/// Ids seen in one window. A record that is edited during the read comes twice.
+#[derive(Debug, Default)]
+pub(crate) struct DistinctIds {
+    ids: HashSet<IdKey>,
+    has_repeats: bool,
+}
+
+/// Nearly all ids are numbers: as such they take a fraction of the memory.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum IdKey {
+    Number(u64),
+    Text(Box<str>),
+}
+
+impl IdKey {
+    fn new(id: &str) -> Self {
+        // "007" and "7" are different ids; only the canonical form is a number.
+        match id.parse::<u64>() {
+            Ok(number) if !id.starts_with(['0', '+']) || id == "0" => Self::Number(number),
+            _ => Self::Text(id.into()),
+        }
+    }
+}
+
+impl DistinctIds {
+    /// Takes note of a page's records.
+    pub fn add(&mut self, page: &Page) {
+        for record in &page.records {
+            self.insert(&record.id);
+        }
+    }
+
+    /// Takes note of a record.
+    pub fn insert(&mut self, id: &str) {
+        self.has_repeats |= !self.ids.insert(IdKey::new(id));
+    }
+
+    /// How many different records there were.
+    pub fn count(&self) -> u64 {
+        self.ids.len() as u64
+    }
+
+    /// Whether one came more than once.
+    #[cfg(feature = "postgres")]
+    pub fn has_repeats(&self) -> bool {
+        self.has_repeats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_canonical_numbers_are_numbers() {
+        assert_ne!(IdKey::new("7"), IdKey::new("007"));
+        assert_ne!(IdKey::new("7"), IdKey::new("+7"));
+        assert_eq!(
+            IdKey::new("5000000000000503624"),
+            IdKey::Number(5_000_000_000_000_503_624)
+        );
+        assert_eq!(
+            IdKey::new("99999999999999999999"),
+            IdKey::Text("99999999999999999999".into())
+        );
+    }
+}

@@ -1,0 +1,268 @@
+//! Landing files as a sink.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
+use log::warn;
+
+use crate::domain::DistinctIds;
+use crate::domain::{EntitySpec, LoadCounts, Page, Report, Window, WindowReport, WindowStatus};
+use crate::error::{Error, Result};
+use crate::landing::{
+    LandingFile, LandingLine, LandingReader, LandingTarget, LandingWriter, PageLines,
+    WRITTEN_AFTER, check, merge,
+};
+use crate::port::{CommitSummary, ReadSummary, Sink, WindowContext, WindowWriter};
+
+/// Writes a file a window; joins them at the end where one file was asked for.
+#[derive(Debug)]
+pub struct LandingSink {
+    target: LandingTarget,
+    directory: PathBuf,
+}
+
+impl LandingSink {
+    /// A sink below a directory, or into one file: its windows wait in a hidden directory beside
+    /// it.
+    pub fn new(target: LandingTarget) -> Self {
+        let directory = match &target {
+            LandingTarget::Directory(directory) => directory.clone(),
+            LandingTarget::SingleFile(path) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                path.with_file_name(format!(".{name}.{}.parts", uuid::Uuid::new_v4().simple()))
+            }
+        };
+        Self { target, directory }
+    }
+
+    /// Looks at a file that is there already, in which windows are to be replaced.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it is something else.
+    pub fn prepare(&self) -> Result<()> {
+        match &self.target {
+            LandingTarget::SingleFile(path) if path.exists() => check(path),
+            _ => Ok(()),
+        }
+    }
+
+    /// Which of these windows an earlier extract has left whole below the directory, with their
+    /// counts. A file that cannot be read, and one of a window that reached into the present when
+    /// it was read, is not among them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if all windows go into one file.
+    pub fn landed(
+        &self,
+        realm_id: &str,
+        entity: &EntitySpec,
+        windows: &[Window],
+    ) -> Result<Vec<WindowReport>> {
+        if let LandingTarget::SingleFile(path) = &self.target {
+            let reason = format!(
+                "needs a directory of window files; '{}' is one file",
+                path.display()
+            );
+            return Err(Error::config("resume", reason));
+        }
+        let files = windows
+            .iter()
+            .map(|w| LandingFile::below(&self.directory, realm_id, entity.name, *w));
+        Ok(files.filter_map(|file| report_of(&file)).collect())
+    }
+
+    /// Ends an extract. Where one file was asked for, and no window failed, puts the windows into
+    /// it, each in place of what the file held of its time, and the file's path into the report. If
+    /// one failed, an earlier file stays as it is, and the windows that are done stay beside it in
+    /// a directory that can be loaded like any other.
+    ///
+    /// # Errors
+    /// [`Error::Landing`]; an earlier file is untouched then.
+    pub fn finish(&self, report: &mut Report) -> Result<()> {
+        let LandingTarget::SingleFile(path) = &self.target else {
+            return Ok(());
+        };
+        if report.has_failures() {
+            return self.keep_parts(path, report);
+        }
+        let done = report
+            .runs
+            .iter()
+            .flat_map(|run| &run.windows)
+            .filter(|w| w.status == WindowStatus::Done);
+        let parts: Vec<LandingFile> = done
+            .filter_map(|window| LandingFile::parse(Path::new(window.path.as_deref()?)))
+            .collect();
+        if let Err(error) = merge(&parts, path, &self.directory.join("earlier")) {
+            // What was read is not thrown away.
+            self.keep_parts(path, report)?;
+            return Err(error);
+        }
+        for window in report.runs.iter_mut().flat_map(|run| &mut run.windows) {
+            window.path = window.path.as_ref().map(|_| path.display().to_string());
+        }
+        Ok(())
+    }
+
+    /// Moves each window that is done into `<file>.parts`. What an earlier extract left there
+    /// stays, but for windows that are done anew.
+    fn keep_parts(&self, path: &Path, report: &mut Report) -> Result<()> {
+        let mut kept = path.as_os_str().to_owned();
+        kept.push(".parts");
+        let kept = PathBuf::from(kept);
+        let mut moved = 0;
+        for window in report.runs.iter_mut().flat_map(|run| &mut run.windows) {
+            let Some(part) = window.path.take().map(PathBuf::from) else {
+                continue;
+            };
+            let below = part
+                .strip_prefix(&self.directory)
+                .map_err(|e| Error::landing(&part, e))?;
+            let place = kept.join(below);
+            move_file(&part, &place).map_err(|e| Error::landing(&place, e))?;
+            window.path = Some(place.display().to_string());
+            moved += 1;
+        }
+        warn!(phase = "extract", event = "landing_incomplete";
+            "{} was not written, since windows failed; the {moved} that are done are in {}", path.display(), kept.display());
+        Ok(())
+    }
+}
+
+/// What a window's file holds, if it is there and whole.
+fn report_of(file: &LandingFile) -> Option<WindowReport> {
+    let written = std::fs::metadata(&file.path)
+        .and_then(|metadata| metadata.modified())
+        .ok()?;
+    if DateTime::<Utc>::from(written) - WRITTEN_AFTER < file.window.end {
+        return None;
+    }
+    let path = file.path.to_str()?.to_owned();
+    let content = tally(&file.path).inspect_err(|error| {
+        warn!(phase = "extract", event = "landing_unreadable"; "{error}; its window is read again");
+    });
+    let (counts, pages) = content.ok()?;
+    let report = WindowReport {
+        pages,
+        path: Some(path),
+        ..WindowReport::skipped(file.window)
+    };
+    Some(report.with_counts(counts))
+}
+
+/// Distinct records, rejects, and pages of a file.
+fn tally(path: &Path) -> Result<(LoadCounts, u32)> {
+    let mut reader = LandingReader::open(path)?;
+    let (mut distinct, mut rejected, mut pages) = (DistinctIds::default(), 0, 1);
+    while let Some(line) = reader.next_line()? {
+        let line = LandingLine::parse(line)
+            .map_err(|e| Error::decode(path.display().to_string(), e.to_string()))?;
+        pages = pages.max(line.page_number);
+        match line.rejected {
+            Some(_) => rejected += 1,
+            None => distinct.insert(&line.id),
+        }
+    }
+    let rows = distinct.count() + rejected;
+    Ok((
+        LoadCounts {
+            rows,
+            rejected,
+            ..LoadCounts::default()
+        },
+        pages,
+    ))
+}
+
+fn move_file(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to.parent().unwrap_or(to))?;
+    std::fs::rename(from, to)
+}
+
+impl Drop for LandingSink {
+    fn drop(&mut self) {
+        if matches!(self.target, LandingTarget::SingleFile(_)) {
+            // Nothing else can be done about a failure, and it may never have been made.
+            let _ = std::fs::remove_dir_all(&self.directory);
+        }
+    }
+}
+
+impl Sink for LandingSink {
+    type Writer = LandingWindow;
+
+    const PHASE: &'static str = "extract";
+
+    async fn open_window(&self, context: WindowContext) -> Result<LandingWindow> {
+        let file = LandingFile::below(
+            &self.directory,
+            &context.realm_id,
+            context.entity.name,
+            context.window,
+        );
+        Ok(LandingWindow {
+            writer: LandingWriter::create(&file.path)?,
+            context,
+            distinct: DistinctIds::default(),
+            rejected: 0,
+        })
+    }
+}
+
+/// One window's file.
+#[derive(Debug)]
+pub struct LandingWindow {
+    writer: LandingWriter,
+    context: WindowContext,
+    distinct: DistinctIds,
+    rejected: u64,
+}
+
+impl WindowWriter for LandingWindow {
+    async fn write(&mut self, page: Page) -> Result<()> {
+        let WindowContext {
+            realm_id,
+            entity,
+            window,
+            ..
+        } = &self.context;
+        PageLines {
+            entity: entity.name,
+            realm_id,
+            window: *window,
+            page: &page,
+        }
+        .write(&mut self.writer)?;
+        self.rejected += page.rejects.len() as u64;
+        self.distinct.add(&page);
+        Ok(())
+    }
+
+    async fn commit(self, summary: ReadSummary) -> Result<CommitSummary> {
+        let rows = self.distinct.count() + self.rejected;
+        let counts = LoadCounts {
+            rows,
+            rejected: self.rejected,
+            ..LoadCounts::default()
+        };
+        let path = self.writer.finish()?;
+        if let Some(read_until) = summary.read_until {
+            // A file without records has nothing but its time to say how far it was read.
+            let time = SystemTime::from(read_until + WRITTEN_AFTER);
+            let stamped = File::options()
+                .append(true)
+                .open(&path)
+                .and_then(|file| file.set_modified(time));
+            stamped.map_err(|e| Error::landing(&path, e))?;
+        }
+        let text = path
+            .to_str()
+            .ok_or_else(|| Error::landing(&path, "the path is not UTF-8"))?;
+        Ok(CommitSummary {
+            counts,
+            path: Some(text.to_owned()),
+        })
+    }
+}

@@ -1,0 +1,198 @@
+//! Landing files as a source.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+
+use crate::domain::{EntitySpec, Identity, Page, Window};
+use crate::error::{Error, Result};
+use crate::landing::{LandingFile, LandingLine, LandingReader, WRITTEN_AFTER, find_files};
+use crate::port::{Meter, Source, Span};
+
+/// The window files of one company.
+#[derive(Debug)]
+pub struct LandingSource {
+    realm_id: String,
+    files: HashMap<(String, Window), LandingFile>,
+}
+
+impl LandingSource {
+    /// A source that reads these files.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there is none, or if they belong to several companies.
+    pub fn new(files: Vec<LandingFile>) -> Result<Self> {
+        let Some(realm_id) = files.first().map(|file| file.realm_id.clone()) else {
+            return Err(Error::config("landing", "no window files"));
+        };
+        if let Some(other) = files.iter().find(|file| file.realm_id != realm_id) {
+            let reason = format!(
+                "companies {realm_id} and {} are mixed; load them one by one",
+                other.realm_id
+            );
+            return Err(Error::config("landing", reason));
+        }
+        let files = files
+            .into_iter()
+            .map(|file| ((file.entity.clone(), file.window), file))
+            .collect();
+        Ok(Self { realm_id, files })
+    }
+
+    /// The window files below a directory.
+    ///
+    /// # Errors
+    /// [`Error::Landing`] if it cannot be read; [`Error::Config`] as for [`Self::new`].
+    pub fn open_directory(directory: &Path) -> Result<Self> {
+        let files = find_files(directory)?;
+        if files.is_empty() {
+            let reason = format!("'{}' holds no landing files", directory.display());
+            return Err(Error::config("landing", reason));
+        }
+        Self::new(files)
+    }
+
+    /// The entities that there are files of.
+    pub fn entities(&self) -> Vec<&str> {
+        let mut names: Vec<_> = self
+            .files
+            .keys()
+            .map(|(entity, _)| entity.as_str())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The windows of an entity, oldest first.
+    pub fn windows(&self, entity: &str) -> Vec<Window> {
+        let mut windows: Vec<_> = self
+            .files
+            .keys()
+            .filter(|(name, _)| name == entity)
+            .map(|(_, window)| *window)
+            .collect();
+        windows.sort();
+        windows
+    }
+}
+
+impl Source for LandingSource {
+    fn realm_id(&self) -> &str {
+        &self.realm_id
+    }
+
+    async fn prepare(&self) -> Result<()> {
+        Ok(())
+    }
+
+    const SHARES_REQUESTS: bool = false;
+
+    async fn read_span(
+        &self,
+        entity: &EntitySpec,
+        span: &Span,
+        _page_size: u32,
+        _meter: &Meter,
+        pages: mpsc::Sender<Page>,
+    ) -> Result<Option<DateTime<Utc>>> {
+        let window = Window {
+            start: span.start,
+            end: span.end(),
+        };
+        let file = self
+            .files
+            .get(&(entity.name.to_owned(), window))
+            .ok_or_else(|| {
+                Error::config("landing", format!("no file of {} {window}", entity.name))
+            })?;
+        let mut reader = LandingReader::open(&file.path)?;
+        let mut page: Option<Page> = None;
+        while let Some(line) = next(&mut reader, file, entity.identity)? {
+            match &mut page {
+                Some(open) if open.number == line.number => {
+                    open.records.extend(line.records);
+                    open.rejects.extend(line.rejects);
+                }
+                _ => {
+                    if let Some(full) = page.replace(line) {
+                        pages.send(full).await.map_err(|_| Error::Cancelled)?;
+                    }
+                }
+            }
+        }
+        let mut last = page.unwrap_or_else(|| empty_page(file));
+        last.covered_until = window.end;
+        let horizon = last.horizon;
+        pages.send(last).await.map_err(|_| Error::Cancelled)?;
+        Ok(horizon.filter(|horizon| *horizon < window.end))
+    }
+}
+
+/// What stands for a window without records: it too was read up to some time, which its file bears.
+fn empty_page(file: &LandingFile) -> Page {
+    let written = std::fs::metadata(&file.path)
+        .and_then(|metadata| metadata.modified())
+        .ok();
+    let written = written.map(DateTime::<Utc>::from);
+    let horizon = written.map(|written| written - WRITTEN_AFTER);
+    Page {
+        number: 1,
+        size: 0,
+        request: "{}".into(),
+        ingested_at: written.unwrap_or_default(),
+        covered_until: file.window.end,
+        horizon,
+        records: Vec::new(),
+        rejects: Vec::new(),
+    }
+}
+
+/// The next line as a page of one record.
+fn next(
+    reader: &mut LandingReader,
+    file: &LandingFile,
+    identity: Identity,
+) -> Result<Option<Page>> {
+    let outcome = reader
+        .next_line()?
+        .map(|line| page_of_one(line, file, identity))
+        .transpose();
+    outcome.map_err(|reason| Error::decode(reader.place(), reason))
+}
+
+fn page_of_one(line: &[u8], file: &LandingFile, identity: Identity) -> Result<Page, String> {
+    let line = LandingLine::parse(line).map_err(|e| e.to_string())?;
+    let window = line.window().map_err(|e| e.to_string())?;
+    if (&*line.entity, &*line.realm_id, window)
+        != (file.entity.as_str(), file.realm_id.as_str(), file.window)
+    {
+        return Err(format!(
+            "belongs to {} {window} of company {}",
+            line.entity, line.realm_id
+        ));
+    }
+    let reject = line.reject();
+    let record = match reject {
+        Some(_) => None,
+        None => Some(line.record(identity).map_err(|e| e.to_string())?),
+    };
+    if let Some(record) = record.as_ref().filter(|record| record.id != line.id) {
+        return Err(format!(
+            "id '{}' is not that of the payload, '{}'",
+            line.id, record.id
+        ));
+    }
+    Ok(Page {
+        number: line.page_number,
+        size: line.page_size,
+        request: line.request_payload.get().into(),
+        ingested_at: line.ingested_at_utc,
+        covered_until: window.start,
+        horizon: line.read_until_utc,
+        records: record.into_iter().collect(),
+        rejects: reject.into_iter().collect(),
+    })
+}

@@ -1,0 +1,344 @@
+//! Change data capture: what was changed and deleted since an instant, of many entities in one
+//! request (qbo-facts 4).
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use super::QboSource;
+use super::classify::classify_failure;
+use super::failure_cause::is_repeated_bad_record;
+use super::fault::Fault;
+use crate::domain::instant::parse_record_time;
+use crate::domain::query::IdQuery;
+use crate::domain::{Deletion, EntitySpec, Identity, Page, Payload, Record, Window};
+use crate::error::{Error, Result};
+use crate::http::{Response, TokenIssuer};
+use crate::port::{Meter, Source, Span};
+use crate::quickbooks::client::{RetryBehavior, Verdict};
+
+/// Most objects of one answer; one that holds as many may have been cut, deletions first.
+const MAX_OBJECTS: usize = 1000;
+
+/// Ids in one statement.
+const MAX_IDS: usize = 100;
+
+/// What happened to one entity's records.
+#[derive(Debug, Clone)]
+pub struct EntityChanges {
+    /// The record type.
+    pub entity: EntitySpec,
+    /// Records that were changed, whole.
+    pub records: Vec<Record>,
+    /// What is called deleted. Of a record of a list that is no proof.
+    pub deletions: Vec<Deletion>,
+}
+
+/// What one or more answers said.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Entities of which everything is known.
+    pub complete: Vec<EntityChanges>,
+    /// Entities of which it is not: the answer was cut, or held what cannot be read, or was
+    /// refused.
+    pub incomplete: Vec<EntitySpec>,
+}
+
+impl EntitySpec {
+    /// Whether its changes can be asked for by change data capture: it tells of records by their
+    /// `Id`.
+    pub fn is_captured(&self) -> bool {
+        self.has_cdc && self.identity == Identity::Id
+    }
+}
+
+impl<I: TokenIssuer> QboSource<I> {
+    /// What was changed or deleted since an instant. Of an answer that is full, the halves are
+    /// asked for again; so they are of one that is refused, since one entity that has no change
+    /// data capture fails all (qbo-facts 4).
+    ///
+    /// # Errors
+    /// Those that would meet any request. Entities that cannot be had this way are in
+    /// [`Changes::incomplete`].
+    pub async fn changes(
+        &self,
+        entities: &[EntitySpec],
+        since: DateTime<Utc>,
+        meter: &Meter,
+    ) -> Result<Changes> {
+        let mut changes = Changes::default();
+        let (captured, others): (Vec<_>, Vec<_>) =
+            entities.iter().cloned().partition(EntitySpec::is_captured);
+        changes.incomplete = others;
+        let mut waiting = vec![captured];
+        while let Some(mut entities) = waiting.pop() {
+            if entities.is_empty() {
+                continue;
+            }
+            match self.ask_for_changes(&entities, since, meter).await {
+                Ok(Some(known)) => changes.complete.extend(known),
+                Err(error) if error.ends_run() || !matches!(error.last(), Error::Api { .. }) => {
+                    return Err(error);
+                }
+                Ok(None) | Err(_) if entities.len() == 1 => changes.incomplete.extend(entities),
+                Ok(None) | Err(_) => {
+                    waiting.push(entities.split_off(entities.len() / 2));
+                    waiting.push(entities);
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Which of these records there still are, as they are now.
+    ///
+    /// # Errors
+    /// Those of the API; [`Error::Decode`] if one cannot be read.
+    pub async fn records(
+        &self,
+        entity: &EntitySpec,
+        ids: &[String],
+        meter: &Meter,
+    ) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for ids in ids.chunks(MAX_IDS) {
+            let statement = IdQuery { entity, ids }.to_string();
+            let answer = self
+                .query(entity, &statement, meter, RetryBehavior::FULL)
+                .await?;
+            if let Some(row) = answer.unreadable.into_iter().next() {
+                return Err(row.error);
+            }
+            records.extend(answer.records);
+        }
+        Ok(records)
+    }
+
+    /// One request. None: the answer may have been cut, or holds a record that cannot be read.
+    async fn ask_for_changes(
+        &self,
+        entities: &[EntitySpec],
+        since: DateTime<Utc>,
+        meter: &Meter,
+    ) -> Result<Option<Vec<EntityChanges>>> {
+        let request = self
+            .endpoints
+            .changes(entities.iter().map(|entity| entity.qbo_name), since);
+        let read = |response: &Response| read_changes(entities, response);
+        // One record that cannot be served fails the whole answer: that one is asked for in parts.
+        let patience = RetryBehavior {
+            hands_back: is_repeated_bad_record,
+            is_repeat: false,
+        };
+        let answer = self.client.send(&request, meter, patience, read).await?;
+        if let Some(time) = answer.time {
+            self.horizon.get_or_init(|| time - self.lag);
+        }
+        Ok(answer.changes)
+    }
+}
+
+/// Changes as a source: their records stand for those of the time since they were asked for.
+#[derive(Debug)]
+pub struct ChangesSource<I> {
+    source: Arc<QboSource<I>>,
+    records: HashMap<&'static str, Vec<Record>>,
+    received_at: DateTime<Utc>,
+}
+
+impl<I: TokenIssuer> ChangesSource<I> {
+    /// What of `changes` was received just now.
+    pub fn new(source: Arc<QboSource<I>>, changes: &[EntityChanges]) -> Self {
+        let records = changes
+            .iter()
+            .map(|of| (of.entity.name, of.records.clone()))
+            .collect();
+        Self {
+            source,
+            records,
+            received_at: Utc::now(),
+        }
+    }
+}
+
+impl<I: TokenIssuer> Source for ChangesSource<I> {
+    fn realm_id(&self) -> &str {
+        self.source.realm_id()
+    }
+
+    async fn prepare(&self) -> Result<()> {
+        Ok(())
+    }
+
+    const SHARES_REQUESTS: bool = true;
+
+    fn request(&self, entity: &EntitySpec, window: Window, page_size: u32) -> Option<Arc<str>> {
+        self.source.request(entity, window, page_size)
+    }
+
+    async fn read_span(
+        &self,
+        entity: &EntitySpec,
+        span: &Span,
+        page_size: u32,
+        _meter: &Meter,
+        pages: mpsc::Sender<Page>,
+    ) -> Result<Option<DateTime<Utc>>> {
+        let horizon = self.source.horizon.get().copied();
+        let end = horizon.map_or(span.end(), |horizon| span.end().min(horizon));
+        let all = self.records.get(entity.name).into_iter().flatten();
+        let page = Page {
+            number: 1,
+            size: page_size,
+            request: Arc::default(),
+            ingested_at: self.received_at,
+            covered_until: end,
+            horizon,
+            records: all
+                .filter(|record| record.updated_at >= span.start && record.updated_at < end)
+                .cloned()
+                .collect(),
+            rejects: Vec::new(),
+        };
+        pages.send(page).await.map_err(|_| Error::Cancelled)?;
+        Ok(horizon.filter(|horizon| *horizon < span.end()))
+    }
+}
+
+struct ChangesAnswer {
+    changes: Option<Vec<EntityChanges>>,
+    time: Option<DateTime<Utc>>,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "CDCResponse", borrow)]
+    responses: Vec<CdcResponse<'a>>,
+    time: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct CdcResponse<'a> {
+    #[serde(rename = "QueryResponse", borrow, default)]
+    entities: Vec<HashMap<Cow<'a, str>, &'a RawValue>>,
+    #[serde(rename = "Fault")]
+    fault: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Stub<'a> {
+    #[serde(borrow)]
+    status: Option<Cow<'a, str>>,
+    #[serde(rename = "Id", borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(rename = "MetaData", borrow)]
+    meta_data: Option<StubTime<'a>>,
+}
+
+#[derive(Deserialize)]
+struct StubTime<'a> {
+    #[serde(rename = "LastUpdatedTime", borrow)]
+    last_updated_time: Cow<'a, str>,
+}
+
+fn read_changes(entities: &[EntitySpec], response: &Response) -> Verdict<ChangesAnswer> {
+    if !(200..300).contains(&response.status) {
+        return classify_failure(response, Fault::parse(&response.body));
+    }
+    let envelope: Envelope<'_> = match serde_json::from_slice(&response.body) {
+        Ok(envelope) => envelope,
+        Err(e) => {
+            return match Fault::parse(&response.body) {
+                Some(fault) => classify_failure(response, Some(fault)),
+                None => Verdict::Retry(Error::decode(
+                    "answer of QuickBooks is not the JSON expected",
+                    e,
+                )),
+            };
+        }
+    };
+    if let Some(fault) = envelope
+        .responses
+        .iter()
+        .find_map(|response| response.fault.as_ref())
+    {
+        return classify_failure(response, Fault::from_json(fault));
+    }
+    let time = envelope.time.as_deref().and_then(parse_record_time);
+    let answered: Vec<_> = envelope
+        .responses
+        .iter()
+        .flat_map(|response| &response.entities)
+        .collect();
+    let mut changes = Vec::with_capacity(entities.len());
+    let mut objects = 0;
+    for (position, entity) in entities.iter().enumerate() {
+        // An entity without changes is an empty object, known by its place alone; where nothing at
+        // all has changed, one stands for all.
+        let rows = answered
+            .get(position)
+            .and_then(|answer| answer.get(entity.answer_key));
+        match read_rows(entity, rows.copied(), response) {
+            Ok(known) => {
+                objects += known.records.len() + known.deletions.len();
+                changes.push(known);
+            }
+            Err(_) => {
+                return Verdict::Done(ChangesAnswer {
+                    changes: None,
+                    time,
+                });
+            }
+        }
+    }
+    let is_whole = objects < MAX_OBJECTS;
+    Verdict::Done(ChangesAnswer {
+        changes: is_whole.then_some(changes),
+        time,
+    })
+}
+
+fn read_rows(
+    entity: &EntitySpec,
+    rows: Option<&RawValue>,
+    response: &Response,
+) -> Result<EntityChanges> {
+    let mut changes = EntityChanges {
+        entity: entity.clone(),
+        records: Vec::new(),
+        deletions: Vec::new(),
+    };
+    let Some(rows) = rows else { return Ok(changes) };
+    let failed = |e| Error::decode(format!("changes of {}", entity.name), e);
+    let rows: Vec<&RawValue> = serde_json::from_str(rows.get()).map_err(failed)?;
+    for row in rows {
+        let stub: Stub<'_> = serde_json::from_str(row.get()).map_err(failed)?;
+        if stub.status.as_deref() == Some("Deleted") {
+            let at = stub
+                .meta_data
+                .and_then(|meta| parse_record_time(&meta.last_updated_time));
+            let (Some(id), Some(at)) = (stub.id, at) else {
+                return Err(Error::decode(
+                    format!("changes of {}", entity.name),
+                    "a deletion without an id or a time",
+                ));
+            };
+            changes.deletions.push(Deletion {
+                id: id.into_owned(),
+                at,
+                stub: Some(row.get().to_owned()),
+            });
+        } else {
+            let payload = Payload::from_valid_json(response.body.slice_ref(row.get().as_bytes()));
+            changes
+                .records
+                .push(Record::read(entity.identity, payload)?);
+        }
+    }
+    Ok(changes)
+}

@@ -1,0 +1,210 @@
+//! The endpoints of a company that this crate may call. All of them read; there is no other way to
+//! make a request.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Url};
+use serde_json::json;
+
+use crate::domain::instant::format_instant;
+use crate::error::{Error, Result};
+use crate::http::Request;
+use crate::quickbooks::client::RequestKind;
+
+/// The only minor version still answered; sent for the day that 76 comes (qbo-facts 3.14).
+pub(super) const MINOR_VERSION: u32 = 75;
+
+/// One company's endpoints.
+#[derive(Debug)]
+pub(super) struct Endpoints {
+    query: Url,
+    batch: Url,
+    changes: Url,
+}
+
+impl Endpoints {
+    /// Those of the company `realm_id` at `api_url` (scheme, host and perhaps a path).
+    pub fn new(api_url: &Url, realm_id: &str) -> Result<Self> {
+        let endpoint = |name| {
+            let mut url = api_url.clone();
+            url.path_segments_mut()
+                .map_err(|()| {
+                    Error::config("QBO_API_URL", format!("'{api_url}' cannot carry a path"))
+                })?
+                .pop_if_empty()
+                .extend(["v3", "company", realm_id, name]);
+            url.query_pairs_mut()
+                .append_pair("minorversion", &MINOR_VERSION.to_string());
+            Ok(url)
+        };
+        Ok(Self {
+            query: endpoint("query")?,
+            batch: endpoint("batch")?,
+            changes: endpoint("cdc")?,
+        })
+    }
+
+    /// One statement. By POST: in the body it needs no URL encoding and has no length limit
+    /// (qbo-facts 2.1).
+    pub fn query(&self, statement: &str) -> Request {
+        post(
+            &self.query,
+            "application/text",
+            Bytes::copy_from_slice(statement.as_bytes()),
+        )
+    }
+
+    /// The path of queries, for the record of what was asked.
+    pub fn query_path(&self) -> &str {
+        self.query.path()
+    }
+
+    /// What was changed or deleted since an instant, of several entities (qbo-facts 4).
+    pub fn changes<'n>(
+        &self,
+        names: impl Iterator<Item = &'n str>,
+        since: DateTime<Utc>,
+    ) -> Request {
+        let mut url = self.changes.clone();
+        let names = names.collect::<Vec<_>>().join(",");
+        url.query_pairs_mut()
+            .append_pair("entities", &names)
+            .append_pair("changedSince", &format_instant(since));
+        get(url)
+    }
+
+    /// Several statements in one request; answers carry their numbers (qbo-facts 6.3).
+    pub fn batch<'s>(&self, statements: impl Iterator<Item = &'s str>) -> Request {
+        let items: Vec<_> = statements
+            .enumerate()
+            .map(|(number, statement)| json!({"bId": number.to_string(), "Query": statement}))
+            .collect();
+        post(
+            &self.batch,
+            "application/json",
+            Bytes::from(json!({"BatchItemRequest": items}).to_string()),
+        )
+    }
+}
+
+/// As [`post`], for what has no body.
+fn get(url: Url) -> Request {
+    let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+    Request {
+        method: Method::GET,
+        url,
+        headers,
+        body: Bytes::new(),
+    }
+}
+
+fn post(url: &Url, content_type: &'static str, body: Bytes) -> Request {
+    Request {
+        method: Method::POST,
+        url: url.clone(),
+        headers: HeaderMap::from_iter([
+            (ACCEPT, HeaderValue::from_static("application/json")),
+            (CONTENT_TYPE, HeaderValue::from_static(content_type)),
+        ]),
+        body,
+    }
+}
+
+/// Whether a request only reads, and as what it counts: the last look before it is sent. A batch
+/// may hold writes, so its items are looked at.
+pub(super) fn reads_as(request: &Request) -> Option<RequestKind> {
+    let endpoint = request.url.path_segments()?.next_back()?;
+    let is_select = |statement: &str| {
+        statement
+            .get(..7)
+            .is_some_and(|start| start.eq_ignore_ascii_case("select "))
+    };
+    match (&request.method, endpoint) {
+        (&Method::GET, "cdc") => request.body.is_empty().then_some(RequestKind::Single),
+        (&Method::POST, "query") => {
+            is_select(std::str::from_utf8(&request.body).ok()?).then_some(RequestKind::Single)
+        }
+        (&Method::POST, "batch") => {
+            let body: serde_json::Value = serde_json::from_slice(&request.body).ok()?;
+            let reads = |item: &serde_json::Value| {
+                let item = item.as_object()?;
+                (item.len() == 2 && item.contains_key("bId"))
+                    .then_some(is_select(item.get("Query")?.as_str()?))
+            };
+            let is_read = body["BatchItemRequest"]
+                .as_array()?
+                .iter()
+                .all(|item| reads(item) == Some(true));
+            (is_read && body.as_object()?.len() == 1).then_some(RequestKind::Batch)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_reads_pass() {
+        let endpoints =
+            Endpoints::new(&Url::parse("https://example.test/base/").unwrap(), "9").unwrap();
+        let query = endpoints.query("SELECT * FROM Customer");
+        assert_eq!(
+            query.url.as_str(),
+            "https://example.test/base/v3/company/9/query?minorversion=75"
+        );
+        assert_eq!(reads_as(&query), Some(RequestKind::Single));
+        let batch =
+            endpoints.batch(["SELECT COUNT(*) FROM Bill", "SELECT * FROM Bill"].into_iter());
+        assert_eq!(reads_as(&batch), Some(RequestKind::Batch));
+        let changes = endpoints.changes(["Bill", "Item"].into_iter(), DateTime::UNIX_EPOCH);
+        let expected =
+            "cdc?minorversion=75&entities=Bill%2CItem&changedSince=1970-01-01T00%3A00%3A00Z";
+        assert!(changes.url.as_str().ends_with(expected), "{}", changes.url);
+        assert_eq!(reads_as(&changes), Some(RequestKind::Single));
+        let with_body = |request: &Request, body: &'static str| Request {
+            body: Bytes::from(body),
+            ..request.clone()
+        };
+        let at = |path: &str| Request {
+            url: Url::parse(path).unwrap(),
+            ..query.clone()
+        };
+        for refused in [
+            with_body(&query, "DELETE FROM Customer"),
+            with_body(&query, ""),
+            Request {
+                method: Method::POST,
+                ..changes.clone()
+            },
+            with_body(
+                &batch,
+                r#"{"BatchItemRequest":[{"bId":"0","operation":"create","Customer":{}}]}"#,
+            ),
+            with_body(
+                &batch,
+                r#"{"BatchItemRequest":[{"bId":"0","Query":"SELECT * FROM Bill","operation":"delete"}]}"#,
+            ),
+            with_body(
+                &batch,
+                r#"{"BatchItemRequest":[{"bId":"0","Query":"select * from Bill"}],"Invoice":{}}"#,
+            ),
+            with_body(&batch, "{}"),
+            at("https://example.test/v3/company/9/invoice"),
+            at("https://example.test/v3/company/9/invoice?operation=void"),
+            at("https://example.test/v3/company/9/upload"),
+            Request {
+                method: Method::DELETE,
+                ..query.clone()
+            },
+            Request {
+                method: Method::PUT,
+                ..query.clone()
+            },
+        ] {
+            assert_eq!(reads_as(&refused), None, "{refused:?}");
+        }
+    }
+}

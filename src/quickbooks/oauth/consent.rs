@@ -1,0 +1,205 @@
+//! The consent of a company's user (qbo-facts 1.2): where the browser is sent, and what it comes
+//! back with.
+
+use std::collections::HashMap;
+
+use reqwest::Url;
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::error::{Error, Result};
+use crate::port::Secret;
+use crate::quickbooks::scrub::scrub;
+
+/// There is no narrower scope that reads (qbo-facts 1.1).
+const SCOPE: &str = "com.intuit.quickbooks.accounting";
+
+/// One consent that has been asked for.
+#[derive(Debug)]
+pub struct Consent {
+    redirect_uri: Url,
+    state: String,
+    url: Url,
+}
+
+/// What the browser came back with.
+#[derive(Debug)]
+pub struct Callback {
+    /// Good for one exchange.
+    pub code: Secret,
+    /// The company that the user has chosen: told nowhere else.
+    pub realm_id: String,
+}
+
+impl Consent {
+    /// A consent for the app `client_id`. Intuit sends the browser back to `redirect_uri`, which
+    /// must be one of the app's.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] without randomness.
+    pub fn new(authorize_url: &Url, client_id: &str, redirect_uri: &Url) -> Result<Self> {
+        let mut random = [0; 16];
+        SystemRandom::new()
+            .fill(&mut random)
+            .map_err(|_| Error::Internal("no randomness".into()))?;
+        let state: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut url = authorize_url.clone();
+        url.query_pairs_mut()
+            .append_pair("client_id", client_id)
+            .append_pair("response_type", "code")
+            .append_pair("scope", SCOPE)
+            .append_pair("redirect_uri", redirect_uri.as_str())
+            .append_pair("state", &state);
+        Ok(Self {
+            redirect_uri: redirect_uri.clone(),
+            state,
+            url,
+        })
+    }
+
+    /// Where the user must go.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Where the browser comes back to.
+    pub fn redirect_uri(&self) -> &Url {
+        &self.redirect_uri
+    }
+
+    /// Whether an address, or its query alone, is an answer to this consent: its `state` is.
+    pub fn is_answered_by(&self, address: &str) -> bool {
+        let fields = fields(address);
+        fields
+            .get("state")
+            .is_some_and(|state| is_equal(state.as_bytes(), self.state.as_bytes()))
+    }
+
+    /// Reads the address that the browser came back to, or its query alone. `realm_id`: the company
+    /// that must be meant.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that says what is wrong with it: another `state`, a denial, another
+    /// company.
+    pub fn read(&self, address: &str, realm_id: Option<&str>) -> Result<Callback> {
+        let wrong = |reason: String| Error::config("consent", reason);
+        if !self.is_answered_by(address) {
+            return Err(wrong(
+                "the address has not the state of this login: it belongs to another, or is cut short".into(),
+            ));
+        }
+        let fields = fields(address);
+        let field = |name: &str| {
+            fields
+                .get(name)
+                .map(String::as_str)
+                .filter(|value| !value.is_empty())
+        };
+        if let Some(error) = field("error") {
+            return Err(wrong(format!(
+                "Intuit answered {}; nothing was connected",
+                scrub(error)
+            )));
+        }
+        let (Some(code), Some(found)) = (field("code"), field("realmId")) else {
+            return Err(wrong(
+                "the address holds no code and realmId; paste it whole".into(),
+            ));
+        };
+        if let Some(wanted) = realm_id.filter(|wanted| *wanted != found) {
+            return Err(wrong(format!(
+                "company {found} was chosen, but QBO_REALM_ID is {wanted}; nothing was connected"
+            )));
+        }
+        if !found
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        {
+            return Err(wrong("the realmId is not a company id".into()));
+        }
+        Ok(Callback {
+            code: Secret::new(code),
+            realm_id: found.to_owned(),
+        })
+    }
+}
+
+fn fields(address: &str) -> HashMap<String, String> {
+    let address = address.trim();
+    let query = address.split_once('?').map_or(address, |(_, query)| query);
+    let query = query.split_once('#').map_or(query, |(query, _)| query);
+    let Ok(mut url) = Url::parse("http://localhost/") else {
+        return HashMap::new();
+    };
+    url.set_query(Some(query));
+    url.query_pairs().into_owned().collect()
+}
+
+/// In the same time whatever the difference.
+fn is_equal(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn consent() -> Consent {
+        let url = |text: &str| Url::parse(text).unwrap();
+        Consent::new(
+            &url("https://example.test/connect/oauth2"),
+            "app",
+            &url("http://localhost:8484/callback"),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn the_address_says_what_is_asked_for() {
+        let consent = consent();
+        let fields: HashMap<String, String> = consent.url().query_pairs().into_owned().collect();
+        assert_eq!(fields["scope"], SCOPE);
+        assert_eq!(fields["redirect_uri"], "http://localhost:8484/callback");
+        assert_eq!(
+            (fields["state"].len(), fields["response_type"].as_str()),
+            (32, "code")
+        );
+        assert_ne!(consent.state, self::consent().state);
+    }
+
+    #[test]
+    fn only_an_answer_to_this_login_is_taken() {
+        let consent = consent();
+        let state = &consent.state;
+        let good = format!("http://localhost:8484/callback?code=abc&state={state}&realmId=9");
+        for address in [
+            good.clone(),
+            format!("code=abc&realmId=9&state={state}"),
+            format!(" {good}#x "),
+        ] {
+            let callback = consent.read(&address, Some("9")).unwrap();
+            assert_eq!(
+                (callback.code.expose(), callback.realm_id.as_str()),
+                ("abc", "9")
+            );
+        }
+        for (address, realm_id, reason) in [
+            (good.replace(state, &"0".repeat(32)), None, "state"),
+            (good.replace("state=", "status="), None, "state"),
+            (
+                format!("?error=access_denied&state={state}"),
+                None,
+                "access_denied",
+            ),
+            (format!("?code=abc&state={state}"), None, "realmId"),
+            (good, Some("10"), "company 9 was chosen"),
+            (
+                format!("?code=abc&state={state}&realmId=../9"),
+                None,
+                "not a company id",
+            ),
+        ] {
+            let error = consent.read(&address, realm_id).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Error bodies echo tokens (qbo-facts 7.1): nothing that could be one leaves the place where
+//! answers are parsed.
+
+/// No word of Intuit's is this long and holds both letters and digits; tokens do, and 401 bodies
+/// echo them.
+const MAX_HARMLESS_WORD: usize = 23;
+
+/// Replaces everything that could be a token.
+pub fn scrub(text: &str) -> String {
+    let is_token_char =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '=');
+    let mut scrubbed = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let in_word = is_token_char(first);
+        let end = rest
+            .find(|c| is_token_char(c) != in_word)
+            .unwrap_or(rest.len());
+        let (run, tail) = rest.split_at(end);
+        let has = |test: fn(&u8) -> bool| run.as_bytes().iter().any(test);
+        let looks_secret = in_word
+            && run.len() > MAX_HARMLESS_WORD
+            && has(u8::is_ascii_digit)
+            && has(u8::is_ascii_alphabetic);
+        scrubbed.push_str(if looks_secret { "***" } else { run });
+        rest = tail;
+    }
+    scrubbed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn echoed_tokens_are_scrubbed_and_words_are_kept() {
+        assert_eq!(
+            scrub("Token expired: AB01601390262kxzxQWERTYUIOPasdf"),
+            "Token expired: ***"
+        );
+        assert_eq!(
+            scrub("eyJlbmMiOiJBMTI4Q0JDLUhTMjU2In0..abc-def_1234567890 é"),
+            "*** é"
+        );
+        for words in [
+            "QueryValidationError: invalid context declaration: Custmoer",
+            "Could not find resource for relative : /v3/company/9341450000000001/query of full path",
+        ] {
+            assert_eq!(scrub(words), words);
+        }
+    }
+}

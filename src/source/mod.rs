@@ -1,4 +1,0 @@
-//! Where records come from. Sources do not know sinks.
-
-pub mod landing;
-pub mod qbo;

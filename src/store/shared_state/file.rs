@@ -1,0 +1,122 @@
+//! A document in a file, for the processes of one machine.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+
+use chrono::Utc;
+
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::port::{Change, SharedState};
+
+/// A document in a file. Not synced: after a crash of the machine an older one does no harm.
+#[derive(Debug)]
+pub struct FileState {
+    path: PathBuf,
+}
+
+impl FileState {
+    /// The document in `path`, whose directory is there.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The document `name` in a directory of this user's, below that of temporary files.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the directory cannot be made, or is somebody else's.
+    pub fn temporary(name: &str) -> Result<Self> {
+        let directory = std::env::temp_dir().join(format!("qbo_rs-{}", user()));
+        let refuse =
+            |reason: String| Error::config("TMPDIR", format!("{}: {reason}", directory.display()));
+        durable::make_private_directory(&directory).map_err(|e| refuse(e.to_string()))?;
+        if !is_ours(&directory) {
+            return Err(refuse("belongs to somebody else".to_owned()));
+        }
+        Ok(Self::new(directory.join(name)))
+    }
+}
+
+fn change_file(path: &Path, change: Change<'_>) -> std::io::Result<()> {
+    let _lock = durable::lock(&durable::beside(path, "lock"))?;
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => Some(text),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => None,
+        Err(e) => return Err(e),
+    };
+    // The clock is read under the lock: time passes while others hold it.
+    let Some(changed) = change(text.as_deref(), Utc::now()) else {
+        return Ok(());
+    };
+    let aside = durable::temporary_name(path);
+    std::fs::write(&aside, changed)?;
+    std::fs::rename(&aside, path)
+}
+
+impl SharedState for FileState {
+    fn update<'s>(
+        &'s self,
+        change: Change<'s>,
+    ) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 's>> {
+        // Held for microseconds, by whoever holds it: not worth a thread.
+        Box::pin(async move {
+            change_file(&self.path, change).map_err(|e| Error::landing(&self.path, e))
+        })
+    }
+}
+
+#[cfg(unix)]
+fn is_ours(directory: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let owner = |path: &Path| {
+        std::fs::symlink_metadata(path)
+            .ok()
+            .filter(|found| found.is_dir())
+            .map(|found| found.uid())
+    };
+    let us = owner(Path::new("/proc/self"));
+    us.is_none() || owner(directory) == us
+}
+
+#[cfg(not(unix))]
+fn is_ours(_directory: &Path) -> bool {
+    true
+}
+
+/// The user's number where it can be had, else the name.
+fn user() -> String {
+    #[cfg(unix)]
+    if let Ok(found) = std::fs::metadata("/proc/self") {
+        return std::os::unix::fs::MetadataExt::uid(&found).to_string();
+    }
+    std::env::var("USER")
+        .or_else(|_| std::env::var("USERNAME"))
+        .unwrap_or_else(|_| "user".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn no_change_is_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.json");
+        let adders = (0..8).map(|_| {
+            let state = FileState::new(path.clone());
+            tokio::spawn(async move {
+                for _ in 0..50 {
+                    let add: Change<'_> = Box::new(|text, _| {
+                        Some((text.map_or(0, |text| text.parse::<u32>().unwrap()) + 1).to_string())
+                    });
+                    state.update(add).await.unwrap();
+                }
+            })
+        });
+        for adder in adders.collect::<Vec<_>>() {
+            adder.await.unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "400");
+    }
+}
