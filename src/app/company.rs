@@ -21,7 +21,7 @@ use crate::store::token_store::{
 };
 
 pub(super) type Issuer = Arc<Authorizer<ConfiguredTokenStore>>;
-pub(super) type Source = QboSource<Issuer>;
+pub(super) type Source = QboSource;
 
 /// Tokens need two connections, one of them for the lock; admission one.
 pub(super) const CONNECTIONS: usize = 3;

@@ -21,9 +21,9 @@ use self::company::{Company, Source as CompanySource};
 use crate::config::{Settings, StoreLocation};
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
-    Chunk, EntityRegistry, EntitySpec, PageSize, Plan, Report, RunReport, Verification,
+    Chunk, ENTITIES, EntitySpec, PageSize, Plan, Report, RunReport, Verification,
     VerificationReport, VerificationStatus, Window, WindowDifference, WindowReport, chunk_range,
-    merged,
+    merged, select_entities,
 };
 use crate::error::{Error, Result};
 use crate::landing::LandingSink;
@@ -40,8 +40,6 @@ use crate::verify;
 pub struct App {
     /// Settings, still text; each call checks those that it needs.
     pub settings: Settings,
-    /// The entities known.
-    pub registry: EntityRegistry,
     /// Who watches.
     pub progress: Arc<dyn Progress>,
 }
@@ -152,7 +150,7 @@ impl App {
     /// What is found before any data request: settings, tables, credentials. Later failures are in
     /// the report.
     pub async fn backfill(&self, request: &BackfillRequest) -> Result<Report> {
-        let entities = self.registry.select(&request.entities)?;
+        let entities = select_entities(&request.entities)?;
         let config = self.settings.qbo()?;
         let postgres = self.settings.postgres()?;
         let windows = chunk_range(request.range, request.chunk);
@@ -202,7 +200,7 @@ impl App {
         if !request.strict_windows {
             let spans = plans
                 .iter()
-                .filter_map(|plan| Some((plan.entity.clone(), pipeline::first_span(plan)?)));
+                .filter_map(|plan| Some((plan.entity, pipeline::first_span(plan)?)));
             source
                 .prefetch(&spans.collect::<Vec<_>>(), request.page_size)
                 .await;
@@ -218,7 +216,7 @@ impl App {
     /// # Errors
     /// What would stop a load before its first window.
     pub async fn prepare(&self, names: &[String], schema: &str) -> Result<()> {
-        let entities = self.registry.select(names)?;
+        let entities = select_entities(names)?;
         let config = self.settings.qbo()?;
         PostgresSink::connect(&self.settings.postgres()?, schema, 1)
             .await?
@@ -232,7 +230,7 @@ impl App {
     /// As for [`Self::backfill`], and [`Error::Landing`] if the files of the windows cannot be
     /// joined.
     pub async fn extract(&self, request: &ExtractRequest) -> Result<Report> {
-        let entities = self.registry.select(&request.entities)?;
+        let entities = select_entities(&request.entities)?;
         let config = self.settings.qbo()?;
         let sink = Arc::new(LandingSink::new(request.target.clone()));
         sink.prepare()?;
@@ -285,7 +283,7 @@ impl App {
                 LandingSource::open_directory(&unpacked.0)?
             }
         };
-        let entities = self.registry.select(&source.entities())?;
+        let entities = select_entities(&source.entities())?;
         let sink = PostgresSink::connect(
             &self.settings.postgres()?,
             &request.schema,
@@ -310,8 +308,8 @@ impl App {
     /// Settings, and those of the database.
     pub async fn status(&self, request: &StatusRequest) -> Result<StatusReport> {
         let entities = match &request.entities[..] {
-            [] => self.registry.all().to_vec(),
-            names => self.registry.select(names)?,
+            [] => ENTITIES.to_vec(),
+            names => select_entities(names)?,
         };
         let sink = PostgresSink::connect(&self.settings.postgres()?, &request.schema, 2).await?;
         let entities = sink
@@ -345,7 +343,7 @@ impl App {
         path: &Path,
         schema: &str,
     ) -> Result<Vec<ArchiveSummary>> {
-        let entities = self.registry.select(names)?;
+        let entities = select_entities(names)?;
         let LandingTarget::SingleFile(path) = LandingTarget::from_path(path)? else {
             return Err(Error::config(
                 "out",
@@ -362,7 +360,7 @@ impl App {
     /// Settings; a table that cannot be upgraded. Nothing has been changed then.
     pub async fn migrate(&self, schema: &str, is_dry: bool) -> Result<Upgrade> {
         let sink = PostgresSink::connect(&self.settings.postgres()?, schema, 1).await?;
-        sink.migrate(self.registry.all(), is_dry).await
+        sink.migrate(ENTITIES, is_dry).await
     }
 
     /// Compares a range of the source with the tables.
@@ -370,7 +368,7 @@ impl App {
     /// # Errors
     /// Settings, tables, credentials, and failures of either side.
     pub async fn verify(&self, request: &VerifyRequest) -> Result<VerificationReport> {
-        let entities = self.registry.select(&request.entities)?;
+        let entities = select_entities(&request.entities)?;
         let config = self.settings.qbo()?;
         let sink = PostgresSink::connect(
             &self.settings.postgres()?,
@@ -419,12 +417,7 @@ impl App {
             repaired = broken.len() as u64;
             let plan = Plan {
                 strict_windows: true,
-                ..plan(
-                    entity.clone(),
-                    broken.clone(),
-                    Vec::new(),
-                    PageSize::default(),
-                )
+                ..plan(entity, broken.clone(), Vec::new(), PageSize::default())
             };
             self.run(source.clone(), sink.clone(), vec![plan]).await;
             findings.different.clear();

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::sync::Syncer;
 use super::{App, CompanyReport, SyncRequest};
-use crate::domain::{CompanySync, PageSize, SyncReport, WebhookEvent, Window, merged};
+use crate::domain::{
+    CompanySync, ENTITIES, PageSize, SyncReport, WebhookEvent, Window, merged, select_entities,
+};
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
 use crate::quickbooks::Limits;
@@ -96,8 +98,8 @@ impl Service {
     /// Settings, and those of the database.
     pub async fn start(app: App, entities: &[String]) -> Result<Self> {
         let kept = match entities {
-            [] => app.registry.all().to_vec(),
-            names => app.registry.select(names)?,
+            [] => ENTITIES.to_vec(),
+            names => select_entities(names)?,
         };
         let syncer = Arc::new(Syncer::open(&app).await?);
         let sink =
@@ -141,7 +143,7 @@ impl Service {
     /// [`Error::Config`] if an entity is unknown; those of the database.
     pub async fn enqueue_sync(&self, job: &SyncJob, key: Option<&str>) -> Result<Option<Job>> {
         if !job.entities.is_empty() {
-            self.app.registry.select(&job.entities)?;
+            select_entities(&job.entities)?;
         }
         let request = serde_json::to_value(job).map_err(|e| Error::Internal(e.to_string()))?;
         let job = self.sink.enqueue(&request, key).await?;
@@ -294,10 +296,7 @@ impl Service {
     /// # Errors
     /// [`Error::Config`] if the entity is unknown or the company has no records here.
     pub async fn records(&self, request: &RecordRequest) -> Result<RecordPage> {
-        let entities = self
-            .app
-            .registry
-            .select(std::slice::from_ref(&request.entity))?;
+        let entities = select_entities(std::slice::from_ref(&request.entity))?;
         let missing = || {
             Error::config(
                 "realm_id",

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::MageCommand;
 use super::{OK, output};
-use crate::domain::EntityRegistry;
+use crate::domain::find_entity;
 use crate::error::{Error, Result};
 
 /// The pipeline that others are made from, and its blocks; in every one of them only the entity
@@ -39,10 +39,9 @@ const CALLBACK: (&str, &str) = (
 );
 
 /// Runs the subcommand.
-pub(super) fn run(command: &MageCommand, registry: &EntityRegistry, json: bool) -> Result<i32> {
+pub(super) fn run(command: &MageCommand, json: bool) -> Result<i32> {
     let MageCommand::NewPipeline { entity, project } = command;
-    let entities = registry.select(std::slice::from_ref(entity))?;
-    let written = new_pipeline(entities[0].name, project)?;
+    let written = new_pipeline(find_entity(entity)?.name, project)?;
     if json {
         output::json(&written)?;
     } else {

@@ -30,7 +30,8 @@ use crate::config::Settings;
 use crate::demo::{self, Demo};
 use crate::domain::instant::parse_instant;
 use crate::domain::{
-    EntityRegistry, PageSize, Report, VerificationReport, Window, chunk_range, parse_range,
+    ENTITIES, PageSize, Report, VerificationReport, Window, chunk_range, parse_range,
+    select_entities,
 };
 use crate::error::{Error, Result};
 use crate::landing::LandingTarget;
@@ -97,11 +98,7 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
         Some(bars) => Arc::new(bars),
         None => Arc::new(NoProgress),
     };
-    let app = App {
-        settings,
-        registry: EntityRegistry::default(),
-        progress,
-    };
+    let app = App { settings, progress };
     let json = arguments.json;
     match arguments.command {
         Command::Backfill {
@@ -184,8 +181,8 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
         Command::Status(arguments) => status::run(&app, &arguments, json),
         Command::Auth(command) => auth::run(&app, &command, json),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
-        Command::Mage(command) => mage::run(&command, &app.registry, json),
-        Command::Entities => list_entities(&app.registry, json),
+        Command::Mage(command) => mage::run(&command, json),
+        Command::Entities => list_entities(json),
         Command::Demo(demo) => run_demo(program, &demo, json, app.progress),
         Command::Db(DatabaseCommand::Archive {
             entities,
@@ -221,9 +218,7 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
                 Err(code) => Ok(code),
             }
         }
-        Command::Db(DatabaseCommand::Ddl { entities, schema }) => {
-            print_ddl(&app.registry, &entities, &schema)
-        }
+        Command::Db(DatabaseCommand::Ddl { entities, schema }) => print_ddl(&entities, &schema),
     }
 }
 
@@ -323,10 +318,10 @@ fn code_of_report(report: &Report) -> i32 {
     if report.is_complete() { OK } else { INCOMPLETE }
 }
 
-fn print_ddl(registry: &EntityRegistry, entities: &[String], schema: &str) -> Result<i32> {
+fn print_ddl(entities: &[String], schema: &str) -> Result<i32> {
     let entities = match entities {
-        [] => registry.all().to_vec(),
-        names => registry.select(names)?,
+        [] => ENTITIES.to_vec(),
+        names => select_entities(names)?,
     };
     output::text(&ddl(schema, &entities)?);
     Ok(OK)
@@ -337,11 +332,8 @@ fn code_of(report: &VerificationReport) -> i32 {
 }
 
 /// Our names and QuickBooks's.
-fn list_entities(registry: &EntityRegistry, json: bool) -> Result<i32> {
-    let names = registry
-        .all()
-        .iter()
-        .map(|entity| (entity.name, entity.qbo_name));
+fn list_entities(json: bool) -> Result<i32> {
+    let names = ENTITIES.iter().map(|entity| (entity.name, entity.qbo_name));
     if json {
         output::json(&names.collect::<std::collections::BTreeMap<_, _>>())?;
     } else {

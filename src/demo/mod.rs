@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub use self::postgres::{Durability, EmbeddedPostgres};
 use crate::app::{App, BackfillRequest};
 use crate::config::Settings;
-use crate::domain::{Chunk, EntityRegistry, PageSize, Report, parse_range};
+use crate::domain::{Chunk, PageSize, Report, parse_range};
 use crate::error::{Error, Result};
 use crate::port::Progress;
 use crate::sink::postgres::DEFAULT_SCHEMA;
@@ -52,11 +52,7 @@ impl Demo {
         for (name, value) in postgres.environment() {
             settings.set(name, &value)?;
         }
-        let app = App {
-            settings,
-            registry: EntityRegistry::default(),
-            progress,
-        };
+        let app = App { settings, progress };
         let request = BackfillRequest {
             entities: ENTITIES.map(str::to_owned).into(),
             range: parse_range(("start", RANGE.0), ("end", RANGE.1))?,

@@ -34,8 +34,8 @@ pub enum Ordering {
     Unreliable,
 }
 
-/// One record type: what we call it and how QBO treats it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One record type: our names for it and how QBO treats it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntitySpec {
     /// Our name, plural and lower case; also the end of the table's name.
     pub name: &'static str,
@@ -153,67 +153,40 @@ impl EntitySpec {
     }
 }
 
-/// The entities a program works with: [`ENTITIES`], and what it adds.
-#[derive(Debug, Clone)]
-pub struct EntityRegistry(Vec<EntitySpec>);
-
-impl Default for EntityRegistry {
-    fn default() -> Self {
-        Self(ENTITIES.to_vec())
-    }
+/// Finds an entity by our name or QBO's, in any case.
+///
+/// # Errors
+/// [`Error::Config`] that lists the known names.
+pub fn find_entity(name: &str) -> Result<&'static EntitySpec> {
+    let wanted = name.trim();
+    ENTITIES
+        .iter()
+        .find(|e| e.name.eq_ignore_ascii_case(wanted) || e.qbo_name.eq_ignore_ascii_case(wanted))
+        .ok_or_else(|| {
+            let known: Vec<_> = ENTITIES.iter().map(|e| e.name).collect();
+            Error::config(
+                "entity",
+                format!("unknown entity '{name}'; known: {}", known.join(", ")),
+            )
+        })
 }
 
-impl EntityRegistry {
-    /// Adds an entity, replacing one of the same name.
-    #[must_use]
-    pub fn with(mut self, spec: EntitySpec) -> Self {
-        self.0.retain(|known| known.name != spec.name);
-        self.0.push(spec);
-        self
-    }
-
-    /// All entities, in the order of the registry.
-    pub fn all(&self) -> &[EntitySpec] {
-        &self.0
-    }
-
-    /// Finds an entity by our name or QBO's, in any case.
-    ///
-    /// # Errors
-    /// [`Error::Config`] that lists the known names.
-    pub fn get(&self, name: &str) -> Result<&EntitySpec> {
-        let wanted = name.trim();
-        self.0
-            .iter()
-            .find(|e| {
-                e.name.eq_ignore_ascii_case(wanted) || e.qbo_name.eq_ignore_ascii_case(wanted)
-            })
-            .ok_or_else(|| {
-                let known: Vec<_> = self.0.iter().map(|e| e.name).collect();
-                Error::config(
-                    "entity",
-                    format!("unknown entity '{name}'; known: {}", known.join(", ")),
-                )
-            })
-    }
-
-    /// Finds several, in the order asked for, each once.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if one is unknown or none is named.
-    pub fn select<S: AsRef<str>>(&self, names: &[S]) -> Result<Vec<EntitySpec>> {
-        let mut selected: Vec<EntitySpec> = Vec::new();
-        for name in names {
-            let spec = self.get(name.as_ref())?;
-            if !selected.contains(spec) {
-                selected.push(spec.clone());
-            }
+/// Finds several entities, in the order of `names`, each once.
+///
+/// # Errors
+/// [`Error::Config`] if a name is unknown or `names` is empty.
+pub fn select_entities<S: AsRef<str>>(names: &[S]) -> Result<Vec<EntitySpec>> {
+    let mut selected: Vec<EntitySpec> = Vec::new();
+    for name in names {
+        let spec = find_entity(name.as_ref())?;
+        if !selected.contains(spec) {
+            selected.push(*spec);
         }
-        if selected.is_empty() {
-            return Err(Error::config("entity", "no entity was named"));
-        }
-        Ok(selected)
     }
+    if selected.is_empty() {
+        return Err(Error::config("entity", "no entity was named"));
+    }
+    Ok(selected)
 }
 
 #[cfg(test)]
@@ -239,9 +212,8 @@ mod tests {
 
     #[test]
     fn both_names_find_an_entity_and_unknown_ones_are_listed() {
-        let registry = EntityRegistry::default();
-        assert_eq!(registry.get("Invoice").unwrap().name, "invoices");
-        let text = registry.get("invoces").unwrap_err().to_string();
+        assert_eq!(find_entity("Invoice").unwrap().name, "invoices");
+        let text = find_entity("invoces").unwrap_err().to_string();
         assert!(
             text.contains("'invoces'") && text.contains("invoices, items, journal_codes"),
             "{text}"
@@ -250,9 +222,7 @@ mod tests {
 
     #[test]
     fn an_entity_named_twice_is_selected_once() {
-        let selected = EntityRegistry::default()
-            .select(&["items", "Item", "customers"])
-            .unwrap();
+        let selected = select_entities(&["items", "Item", "customers"]).unwrap();
         assert_eq!(
             selected.iter().map(|e| e.name).collect::<Vec<_>>(),
             ["items", "customers"]

@@ -15,7 +15,9 @@ pub mod webhook;
 pub mod window;
 
 pub(crate) use distinct::DistinctIds;
-pub use entity::{ENTITIES, EntityKind, EntityRegistry, EntitySpec, Identity, Ordering};
+pub use entity::{
+    ENTITIES, EntityKind, EntitySpec, Identity, Ordering, find_entity, select_entities,
+};
 pub use plan::{PageSize, Plan, parse_range};
 pub use record::{Deletion, Page, Payload, Record, Reject};
 pub use report::{

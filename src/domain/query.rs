@@ -140,13 +140,12 @@ impl fmt::Display for Quoted<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::entity::EntityRegistry;
+    use crate::domain::entity::find_entity;
     use crate::domain::instant::parse_instant;
 
     fn page(entity: &str, order: Order) -> String {
-        let registry = EntityRegistry::default();
         PageQuery {
-            entity: registry.get(entity).unwrap(),
+            entity: find_entity(entity).unwrap(),
             from: parse_instant("from", "2025-01-01").unwrap(),
             until: parse_instant("until", "2025-02-01").unwrap(),
             order,

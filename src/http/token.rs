@@ -1,9 +1,11 @@
 //! The access token that everyone in this process shares: fetched once, refreshed early, by one
 //! caller at a time.
 
-use std::future::Future;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -20,19 +22,19 @@ pub struct AccessToken {
 }
 
 /// Obtains access tokens, for example with a refresh token.
-pub trait TokenIssuer: Send + Sync + 'static {
+pub trait TokenIssuer: fmt::Debug + Send + Sync {
     /// Obtains an access token other than `refused`, which the server no longer takes. When it
     /// returns, whatever must survive has been stored.
     ///
     /// # Errors
     /// If the credentials are refused, or no answer comes.
-    fn issue(&self, refused: Option<&Secret>) -> impl Future<Output = Result<AccessToken>> + Send;
+    fn issue<'a>(&'a self, refused: Option<&'a Secret>) -> BoxFuture<'a, Result<AccessToken>>;
 }
 
 /// Holds the current token.
 #[derive(Debug)]
-pub struct TokenCache<I> {
-    issuer: I,
+pub struct TokenCache {
+    issuer: Arc<dyn TokenIssuer>,
     // Held across the refresh on purpose: whoever comes meanwhile waits and finds the new token.
     current: Mutex<Current>,
 }
@@ -44,9 +46,9 @@ struct Current {
     generation: u64,
 }
 
-impl<I: TokenIssuer> TokenCache<I> {
+impl TokenCache {
     /// An empty cache.
-    pub fn new(issuer: I) -> Self {
+    pub fn new(issuer: Arc<dyn TokenIssuer>) -> Self {
         Self {
             issuer,
             current: Mutex::default(),
@@ -83,24 +85,26 @@ impl<I: TokenIssuer> TokenCache<I> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    #[derive(Debug)]
     struct Counting(AtomicU64);
 
-    impl TokenIssuer for Arc<Counting> {
-        async fn issue(&self, refused: Option<&Secret>) -> Result<AccessToken> {
+    impl TokenIssuer for Counting {
+        fn issue<'a>(&'a self, refused: Option<&'a Secret>) -> BoxFuture<'a, Result<AccessToken>> {
             let serial = self.0.fetch_add(1, Ordering::SeqCst);
             assert!(serial > 0 || refused.is_none());
-            tokio::time::sleep(Duration::from_millis(80)).await;
-            Ok(AccessToken {
-                token: Secret::new(serial.to_string()),
-                renew_in: Duration::from_secs(3300),
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(80)).await;
+                Ok(AccessToken {
+                    token: Secret::new(serial.to_string()),
+                    renew_in: Duration::from_secs(3300),
+                })
             })
         }
     }
 
-    fn cache() -> (Arc<Counting>, Arc<TokenCache<Arc<Counting>>>) {
+    fn cache() -> (Arc<Counting>, Arc<TokenCache>) {
         let issuer = Arc::new(Counting(AtomicU64::new(0)));
         (issuer.clone(), Arc::new(TokenCache::new(issuer)))
     }

@@ -41,7 +41,7 @@ pub async fn run<S: Source, K: Sink>(
     let task = SpanTask {
         source: source.clone(),
         sink: sink.clone(),
-        entity: plan.entity.clone(),
+        entity: plan.entity,
         run_id: run_id.to_owned(),
         page_size: plan.page_size.get(),
         read_from: plan.read_from,
@@ -106,7 +106,7 @@ async fn begin_run<S: Source, K: Sink>(source: &S, sink: &K, plan: &Plan, run_id
     let context = RunContext {
         run_id: run_id.to_owned(),
         realm_id: source.realm_id().to_owned(),
-        entity: plan.entity.clone(),
+        entity: plan.entity,
         range: Window { start, end },
     };
     if let Err(error) = sink.run_started(&context).await {

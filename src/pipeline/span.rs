@@ -42,7 +42,7 @@ impl<S, K> Clone for SpanTask<S, K> {
         Self {
             source: self.source.clone(),
             sink: self.sink.clone(),
-            entity: self.entity.clone(),
+            entity: self.entity,
             run_id: self.run_id.clone(),
             page_size: self.page_size,
             read_from: self.read_from,
@@ -109,7 +109,7 @@ impl<S: Source, K: Sink> SpanTask<S, K> {
     fn context(&self, window: Window) -> WindowContext {
         WindowContext {
             realm_id: self.source.realm_id().to_owned(),
-            entity: self.entity.clone(),
+            entity: self.entity,
             window,
             run_id: self.run_id.clone(),
         }

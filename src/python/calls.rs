@@ -10,7 +10,7 @@ use crate::app::{
     App, BackfillRequest, ExtractRequest, Landing, LoadRequest, SyncRequest, VerifyRequest,
 };
 use crate::config::Settings;
-use crate::domain::{EntityRegistry, PageSize, Window, parse_range};
+use crate::domain::{PageSize, Window, parse_range};
 use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingTarget};
 use crate::port::NoProgress;
@@ -137,7 +137,6 @@ fn app(overrides: &BTreeMap<String, String>) -> Result<App> {
     }
     Ok(App {
         settings,
-        registry: EntityRegistry::default(),
         progress: Arc::new(NoProgress),
     })
 }

@@ -11,7 +11,7 @@ use super::fault::Fault;
 use crate::domain::EntitySpec;
 use crate::domain::instant::parse_record_time;
 use crate::error::{Error, Result};
-use crate::http::{Response, TokenIssuer};
+use crate::http::Response;
 use crate::port::Meter;
 use crate::quickbooks::client::{RetryBehavior, Verdict};
 
@@ -37,7 +37,7 @@ struct Item<'a> {
     fault: Option<serde_json::Value>,
 }
 
-impl<I: TokenIssuer> QboSource<I> {
+impl QboSource {
     /// Sends up to [`MOST_ITEMS`] statements at once. Each item has an outcome of its own; a
     /// missing one is an error.
     pub(super) async fn batch(
@@ -127,16 +127,15 @@ fn read_item(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::EntityRegistry;
+    use crate::domain::find_entity;
     use bytes::Bytes;
     use reqwest::header::HeaderMap;
 
     #[test]
     fn items_are_matched_by_id_and_fail_alone() {
-        let registry = EntityRegistry::default();
         let statements: Vec<(&EntitySpec, String)> = ["customers", "items", "vendors", "bills"]
             .iter()
-            .map(|name| (registry.get(name).unwrap(), String::new()))
+            .map(|name| (find_entity(name).unwrap(), String::new()))
             .collect();
         let body = r#"{"BatchItemResponse":[{"QueryResponse":{"totalCount":7},"bId":"1"},
             {"Fault":{"Error":[{"Message":"m","code":"4001"}]},"bId":"2"},

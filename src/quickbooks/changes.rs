@@ -18,7 +18,7 @@ use crate::domain::instant::parse_record_time;
 use crate::domain::query::IdQuery;
 use crate::domain::{Deletion, EntitySpec, Identity, Page, Payload, Record, Window};
 use crate::error::{Error, Result};
-use crate::http::{Response, TokenIssuer};
+use crate::http::Response;
 use crate::port::{Meter, Source, Span};
 use crate::quickbooks::client::{RetryBehavior, Verdict};
 
@@ -57,7 +57,7 @@ impl EntitySpec {
     }
 }
 
-impl<I: TokenIssuer> QboSource<I> {
+impl QboSource {
     /// What was changed or deleted since an instant. Of an answer that is full, the halves are
     /// asked for again; so they are of one that is refused, since one entity that has no change
     /// data capture fails all (qbo-facts 4).
@@ -145,15 +145,15 @@ impl<I: TokenIssuer> QboSource<I> {
 
 /// Changes as a source: their records stand for those of the time since they were asked for.
 #[derive(Debug)]
-pub struct ChangesSource<I> {
-    source: Arc<QboSource<I>>,
+pub struct ChangesSource {
+    source: Arc<QboSource>,
     records: HashMap<&'static str, Vec<Record>>,
     received_at: DateTime<Utc>,
 }
 
-impl<I: TokenIssuer> ChangesSource<I> {
+impl ChangesSource {
     /// What of `changes` was received just now.
-    pub fn new(source: Arc<QboSource<I>>, changes: &[EntityChanges]) -> Self {
+    pub fn new(source: Arc<QboSource>, changes: &[EntityChanges]) -> Self {
         let records = changes
             .iter()
             .map(|of| (of.entity.name, of.records.clone()))
@@ -166,7 +166,7 @@ impl<I: TokenIssuer> ChangesSource<I> {
     }
 }
 
-impl<I: TokenIssuer> Source for ChangesSource<I> {
+impl Source for ChangesSource {
     fn realm_id(&self) -> &str {
         self.source.realm_id()
     }
@@ -309,7 +309,7 @@ fn read_rows(
     response: &Response,
 ) -> Result<EntityChanges> {
     let mut changes = EntityChanges {
-        entity: entity.clone(),
+        entity: *entity,
         records: Vec::new(),
         deletions: Vec::new(),
     };

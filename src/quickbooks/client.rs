@@ -9,7 +9,7 @@ use chrono::Utc;
 use super::admission::{AdmissionControl, Outcome};
 use crate::error::{Error, Result};
 use crate::http::{
-    Attempts, Request, Response, RetryPolicy, TokenCache, TokenIssuer, Transport, parse_retry_after,
+    Attempts, Request, Response, RetryPolicy, TokenCache, Transport, parse_retry_after,
 };
 use crate::port::Meter;
 
@@ -50,10 +50,10 @@ impl RetryBehavior {
 
 /// Sends requests to one company's API: those that read, and no others.
 #[derive(Debug)]
-pub struct ApiClient<I> {
+pub struct ApiClient {
     transport: Transport,
     admission: Arc<AdmissionControl>,
-    tokens: TokenCache<I>,
+    tokens: TokenCache,
     retry: RetryPolicy,
     /// The allow-list. Intuit has no scope that only reads (qbo-facts 1.1), so it is kept here.
     may_send: fn(&Request) -> Option<RequestKind>,
@@ -71,13 +71,13 @@ pub enum RequestKind {
     Batch,
 }
 
-impl<I: TokenIssuer> ApiClient<I> {
+impl ApiClient {
     /// Puts the parts together. `may_send` knows the requests that read; `most` is the caller's cap
     /// on requests, 0 for none.
     pub fn new(
         transport: Transport,
         admission: Arc<AdmissionControl>,
-        tokens: TokenCache<I>,
+        tokens: TokenCache,
         retry: RetryPolicy,
         may_send: fn(&Request) -> Option<RequestKind>,
         most: u64,

@@ -191,8 +191,7 @@ mod tests {
             headers: HeaderMap::new(),
             body: Bytes::from_static(body.as_bytes()),
         };
-        let registry = crate::domain::EntityRegistry::default();
-        read_query_answer(registry.get("customers").unwrap(), &response)
+        read_query_answer(crate::domain::find_entity("customers").unwrap(), &response)
     }
 
     #[test]

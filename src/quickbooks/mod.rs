@@ -41,13 +41,13 @@ use crate::port::{Meter, Source, Span};
 
 /// What reaching a company takes.
 #[derive(Debug)]
-pub struct Access<'a, I> {
+pub struct Access<'a> {
     /// How requests travel.
     pub transport: Transport,
     /// When they may.
     pub admission: Arc<AdmissionControl>,
     /// Who they are made for.
-    pub issuer: I,
+    pub issuer: Arc<dyn TokenIssuer>,
     /// How failures are met.
     pub retry: RetryPolicy,
     /// Base URL: scheme, host and perhaps a path.
@@ -58,8 +58,8 @@ pub struct Access<'a, I> {
 
 /// One company, read through its query endpoint.
 #[derive(Debug)]
-pub struct QboSource<I> {
-    client: ApiClient<I>,
+pub struct QboSource {
+    client: ApiClient,
     endpoints: Endpoints,
     realm_id: String,
     /// How far a read stays away from the server's present.
@@ -71,13 +71,13 @@ pub struct QboSource<I> {
     first_pages: Mutex<FirstPages>,
 }
 
-impl<I: TokenIssuer> QboSource<I> {
+impl QboSource {
     /// A source for a company. It reads what was changed up to `lag` before the server's present,
     /// and sends at most `most_requests`, unless that is 0.
     ///
     /// # Errors
     /// [`Error::Config`] if the URL cannot carry a path.
-    pub fn new(access: Access<'_, I>, lag: TimeDelta, max_requests: u64) -> Result<Self> {
+    pub fn new(access: Access<'_>, lag: TimeDelta, max_requests: u64) -> Result<Self> {
         let Access {
             transport,
             admission,
@@ -149,7 +149,7 @@ impl<I: TokenIssuer> QboSource<I> {
     }
 }
 
-impl<I: TokenIssuer> Source for QboSource<I> {
+impl Source for QboSource {
     fn realm_id(&self) -> &str {
         &self.realm_id
     }

@@ -12,7 +12,6 @@ use super::envelope::QueryAnswer;
 use super::paging::{Cursor, Step};
 use crate::domain::query::PageQuery;
 use crate::domain::{EntitySpec, PageSize, Window};
-use crate::http::TokenIssuer;
 use crate::port::Meter;
 use crate::quickbooks::client::RetryBehavior;
 
@@ -28,7 +27,7 @@ pub(super) struct FirstPage {
     pub requests: u64,
 }
 
-impl<I: TokenIssuer> QboSource<I> {
+impl QboSource {
     /// Asks for the first page of each span at once; returns the names of the entities whose page
     /// has come. What does not come is asked for again when it is needed: nothing is lost but the
     /// one request, and each item's fault is met there.

@@ -17,7 +17,6 @@ use super::prefetch::{FirstPage, statement};
 use crate::domain::query::Order;
 use crate::domain::{EntitySpec, Page, PageSize, Record, Reject};
 use crate::error::{Error, Result};
-use crate::http::TokenIssuer;
 use crate::port::{Meter, Span};
 use crate::quickbooks::client::RetryBehavior;
 
@@ -29,8 +28,8 @@ const MIN_PAGE: u32 = 25;
 const MAX_READINGS: u32 = 5;
 
 /// One span being read.
-pub(super) struct SpanReader<'s, I> {
-    source: &'s QboSource<I>,
+pub(super) struct SpanReader<'s> {
+    source: &'s QboSource,
     entity: &'s EntitySpec,
     span: &'s Span,
     meter: &'s Meter,
@@ -47,9 +46,9 @@ pub(super) struct SpanReader<'s, I> {
     number: u32,
 }
 
-impl<'s, I: TokenIssuer> SpanReader<'s, I> {
+impl<'s> SpanReader<'s> {
     pub fn new(
-        source: &'s QboSource<I>,
+        source: &'s QboSource,
         entity: &'s EntitySpec,
         span: &'s Span,
         page_size: u32,

@@ -8,11 +8,10 @@ use super::{QboSource, SpanReader};
 use crate::domain::query::CountQuery;
 use crate::domain::{EntitySpec, PageSize, RecordKey, Window};
 use crate::error::{Error, Result};
-use crate::http::TokenIssuer;
 use crate::port::{Meter, RecordIndex, Span};
 use crate::quickbooks::client::RetryBehavior;
 
-impl<I: TokenIssuer> QboSource<I> {
+impl QboSource {
     /// Where reads end, by the server's clock; asked for with a count if no answer has come yet.
     ///
     /// # Errors
@@ -30,7 +29,7 @@ impl<I: TokenIssuer> QboSource<I> {
     }
 }
 
-impl<I: TokenIssuer> RecordIndex for QboSource<I> {
+impl RecordIndex for QboSource {
     async fn counts(
         &self,
         entity: &EntitySpec,

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use qbo_rs::app::App;
 use qbo_rs::config::Settings;
-use qbo_rs::domain::EntityRegistry;
 use qbo_rs::error::Error;
 use qbo_rs::port::NoProgress;
 use qbo_sandbox::Sandbox;
@@ -14,7 +13,6 @@ use crate::support::{Database, app, assert_complete, small_sandbox, whole_range}
 fn app_with(settings: Settings) -> App {
     App {
         settings,
-        registry: EntityRegistry::default(),
         progress: Arc::new(NoProgress),
     }
 }

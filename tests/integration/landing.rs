@@ -106,7 +106,6 @@ async fn an_extract_needs_no_database_and_leaves_only_whole_windows() {
     let sandbox = small_sandbox();
     let app = qbo_rs::app::App {
         settings: crate::support::settings(&sandbox),
-        registry: qbo_rs::domain::EntityRegistry::default(),
         progress: std::sync::Arc::new(qbo_rs::port::NoProgress),
     };
     let directory = tempfile::tempdir().unwrap();

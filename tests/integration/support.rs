@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{TimeDelta, Utc};
 use qbo_rs::app::{App, BackfillRequest, SyncRequest};
 use qbo_rs::config::Settings;
-use qbo_rs::domain::{EntityRegistry, PageSize, Report, parse_range};
+use qbo_rs::domain::{PageSize, Report, parse_range};
 use qbo_rs::port::NoProgress;
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::Value;
@@ -110,7 +110,6 @@ pub fn app(sandbox: &Sandbox, database: &Database) -> App {
     settings.set("DATABASE_URL", &database.url).unwrap();
     App {
         settings,
-        registry: EntityRegistry::default(),
         progress: Arc::new(NoProgress),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use qbo_rs::app::{App, ExtractRequest};
 use qbo_rs::config::Settings;
-use qbo_rs::domain::{EntityRegistry, PageSize, Report};
+use qbo_rs::domain::{PageSize, Report};
 use qbo_rs::landing::LandingTarget;
 use qbo_rs::port::NoProgress;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -64,7 +64,6 @@ fn app_and_request(url: &str) -> (App, ExtractRequest, tempfile::TempDir) {
     }
     let app = App {
         settings,
-        registry: EntityRegistry::default(),
         progress: Arc::new(NoProgress),
     };
     let directory = tempfile::tempdir().unwrap();

@@ -95,7 +95,7 @@ impl CompanySyncer<'_> {
         else {
             return Ok(Vec::new());
         };
-        let entities: Vec<EntitySpec> = polls.iter().map(|poll| poll.entity().clone()).collect();
+        let entities: Vec<EntitySpec> = polls.iter().map(|poll| *poll.entity()).collect();
         self.begin(
             &entities
                 .iter()
@@ -118,7 +118,7 @@ impl CompanySyncer<'_> {
                 left.push(poll);
                 continue;
             };
-            let entity = poll.entity().clone();
+            let entity = *poll.entity();
             let mut report = self
                 .run_poll(feed.clone(), poll.plan, SyncMethod::Changes)
                 .await;
@@ -139,7 +139,7 @@ impl CompanySyncer<'_> {
     ) {
         let spans = polls
             .iter()
-            .filter_map(|poll| Some((poll.entity().clone(), pipeline::first_span(&poll.plan)?)));
+            .filter_map(|poll| Some((*poll.entity(), pipeline::first_span(&poll.plan)?)));
         let had = self
             .source
             .prefetch(&spans.collect::<Vec<_>>(), self.page_size)
@@ -151,7 +151,7 @@ impl CompanySyncer<'_> {
             ..
         } in polls
         {
-            let entity = plan.entity.clone();
+            let entity = plan.entity;
             self.begin(&[entity.name]).await;
             let way = if had.contains(&entity.name) {
                 SyncMethod::Batch
@@ -234,7 +234,7 @@ impl CompanySyncer<'_> {
                 .collect(),
             None => left,
         };
-        let plan = plan(entity.clone(), windows, Vec::new(), self.page_size);
+        let plan = plan(*entity, windows, Vec::new(), self.page_size);
         let is_new = committed.is_empty() && self.sink.is_empty(entity).await?;
         Ok(Poll {
             plan: Plan {

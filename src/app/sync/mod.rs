@@ -19,7 +19,10 @@ use self::company::CompanySyncer;
 use super::company::{Company, ConnectionStatus, Home, Source};
 use super::{App, CompanyReport};
 use crate::config::StoreLocation;
-use crate::domain::{CompanyStatus, CompanySync, EntitySpec, EntitySync, PageSize, SyncReport};
+use crate::domain::{
+    CompanyStatus, CompanySync, ENTITIES, EntitySpec, EntitySync, PageSize, SyncReport,
+    select_entities,
+};
 use crate::error::{Error, Result};
 use crate::port::{Meter, Source as _};
 use crate::sink::postgres::{DEFAULT_SCHEMA, PostgresSink, SyncOutcome};
@@ -87,8 +90,8 @@ impl App {
 
     fn registry_of(&self, request: &SyncRequest) -> Result<Vec<EntitySpec>> {
         match &request.entities[..] {
-            [] => Ok(self.registry.all().to_vec()),
-            names => self.registry.select(names),
+            [] => Ok(ENTITIES.to_vec()),
+            names => select_entities(names),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::BoxFuture;
 use log::{info, warn};
 use ring::digest::{SHA256, digest};
 
@@ -163,6 +164,25 @@ impl<S: TokenStore> Authorizer<S> {
                     LOCK_TIMEOUT.as_secs()
                 ),
             ))
+        })
+    }
+
+    /// Returns the stored access token if it still works, else the one that a refresh brings.
+    async fn issue_token(&self, refused: Option<&Secret>) -> Result<AccessToken> {
+        let stored = self.store.load().await?;
+        let grant = match stored.as_ref().and_then(|stored| usable(stored, refused)) {
+            Some(grant) => grant,
+            None => {
+                let lease = self.lock().await?;
+                let outcome = self.refresh(&lease, refused).await;
+                self.store.release(lease).await;
+                outcome?
+            }
+        };
+        let renew_in = (renew_at(&grant) - Utc::now()).to_std().unwrap_or_default();
+        Ok(AccessToken {
+            token: grant.token,
+            renew_in,
         })
     }
 
@@ -388,23 +408,9 @@ impl<S: TokenStore> Authorizer<S> {
     }
 }
 
-impl<S: TokenStore> TokenIssuer for std::sync::Arc<Authorizer<S>> {
-    async fn issue(&self, refused: Option<&Secret>) -> Result<AccessToken> {
-        let stored = self.store.load().await?;
-        let grant = match stored.as_ref().and_then(|stored| usable(stored, refused)) {
-            Some(grant) => grant,
-            None => {
-                let lease = self.lock().await?;
-                let outcome = self.refresh(&lease, refused).await;
-                self.store.release(lease).await;
-                outcome?
-            }
-        };
-        let renew_in = (renew_at(&grant) - Utc::now()).to_std().unwrap_or_default();
-        Ok(AccessToken {
-            token: grant.token,
-            renew_in,
-        })
+impl<S: TokenStore + std::fmt::Debug> TokenIssuer for Authorizer<S> {
+    fn issue<'a>(&'a self, refused: Option<&'a Secret>) -> BoxFuture<'a, Result<AccessToken>> {
+        Box::pin(self.issue_token(refused))
     }
 }
 
