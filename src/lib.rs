@@ -31,8 +31,11 @@ pub mod demo;
 pub mod domain;
 mod durable;
 pub mod error;
+mod event;
 pub mod http;
 pub mod landing;
+#[cfg(feature = "cli")]
+mod logging;
 pub mod pipeline;
 pub mod port;
 #[cfg(feature = "postgres")]

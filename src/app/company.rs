@@ -76,7 +76,11 @@ impl Home {
             Self::Memory => match FileState::temporary(&format!("traffic-{key}.json")) {
                 Ok(state) => Box::new(state),
                 Err(error) => {
-                    log::warn!(phase = "extract", event = "limits_not_shared"; "{error}; limits are kept in this process only");
+                    tracing::warn!(
+                        phase = "extract",
+                        event = "limits_not_shared",
+                        "{error}; limits are kept in this process only"
+                    );
                     Box::new(MemoryState::default())
                 }
             },
@@ -247,7 +251,12 @@ fn warn_of_clear_text(config: &QboConfig) {
                 .parse()
                 .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
         if url.scheme() == "http" && !is_local {
-            log::warn!(phase = "auth", event = "unencrypted"; "tokens travel to {host} unencrypted: {} is not https", url);
+            tracing::warn!(
+                phase = "auth",
+                event = "unencrypted",
+                "tokens travel to {host} unencrypted: {} is not https",
+                url
+            );
         }
     }
 }

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use log::info;
 use serde::Serialize;
+use tracing::info;
 
 pub use self::auth::{AuthReport, CompanyReport};
 pub use self::service::{Coverage, RecordPage, RecordRequest, Service, SyncJob, seconds_since};
@@ -515,8 +515,14 @@ fn log_skipped(entity: &str, left: &[Window], skipped: &[Window]) {
         || "nothing is left".to_owned(),
         |window| format!("begins with {window}"),
     );
-    info!(phase = "extract", event = "run_resumed", entity, skipped = skipped.len(), left = left.len();
-        "{entity}: resume {skips}; {next}");
+    info!(
+        phase = "extract",
+        event = "run_resumed",
+        entity,
+        skipped = skipped.len(),
+        left = left.len(),
+        "{entity}: resume {skips}; {next}"
+    );
 }
 
 fn plan(

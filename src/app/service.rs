@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use log::warn;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use super::sync::Syncer;
 use super::{App, CompanyReport, SyncRequest};
@@ -422,7 +422,7 @@ impl Service {
             match self.sink.heartbeat(job).await {
                 Ok(Order::Continue) => {}
                 Ok(order) => return order,
-                Err(error) => warn!(phase = "load", event = "job_not_kept"; "{error}"),
+                Err(error) => warn!(phase = "load", event = "job_not_kept", "{error}"),
             }
         }
     }

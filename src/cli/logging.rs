@@ -10,7 +10,6 @@ use serde_json::{Map, Value as Json};
 
 use super::args::LogFormat;
 use super::progress::Bars;
-use crate::pipeline::READ_EVENTS;
 
 /// Installs the logger. A second call in one process changes nothing.
 pub(super) fn start(format: LogFormat, level: Option<LevelFilter>, bars: Option<&Bars>) {
@@ -27,17 +26,15 @@ pub(super) fn start(format: LogFormat, level: Option<LevelFilter>, bars: Option<
     // It logs what it also returns, and the error that we print holds it.
     builder.filter_module("rustls_platform_verifier", LevelFilter::Off);
     match format {
-        LogFormat::Human => {
-            builder.filter_module(READ_EVENTS, level.min(LevelFilter::Warn));
-            builder.format(|out, record| writeln!(out, "{}", human(record)))
-        }
+        LogFormat::Human => builder.format(|out, record| writeln!(out, "{}", human(record))),
         LogFormat::Json => builder.format(|out, record| writeln!(out, "{}", json(record))),
     };
     if let Some(bars) = bars {
         builder.target(Target::Pipe(Box::new(AboveBars(bars.clone()))));
     }
-    // Fails only when there is one already.
+    // Fails only if the process already has a logger.
     let _ = builder.try_init();
+    crate::logging::forward();
 }
 
 fn timestamp() -> String {

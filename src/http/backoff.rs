@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use log::warn;
 use tokio::time::{Instant, sleep};
+use tracing::warn;
 
 use crate::error::{Error, Result};
 
@@ -96,9 +96,15 @@ impl Attempts {
             .next_wait(self.made, self.begin.elapsed(), asked, random_fraction())
         {
             Some(wait) => {
-                warn!(phase = self.phase, event = "request_retried", attempts = self.made,
-                    wait_ms = wait.as_millis() as u64, intuit_tid = error.trace_id().unwrap_or_default();
-                    "{error}; trying again in {:.1} s", wait.as_secs_f64());
+                warn!(
+                    phase = self.phase,
+                    event = "request_retried",
+                    attempts = self.made,
+                    wait_ms = wait.as_millis() as u64,
+                    intuit_tid = error.trace_id().unwrap_or_default(),
+                    "{error}; trying again in {:.1} s",
+                    wait.as_secs_f64()
+                );
                 sleep(wait).await;
                 Ok(())
             }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
-use log::warn;
+use tracing::warn;
 
 use crate::domain::DistinctIds;
 use crate::domain::{EntitySpec, LoadCounts, Page, Report, Window, WindowReport, WindowStatus};
@@ -125,8 +125,13 @@ impl LandingSink {
             window.path = Some(place.display().to_string());
             moved += 1;
         }
-        warn!(phase = "extract", event = "landing_incomplete";
-            "{} was not written, since windows failed; the {moved} that are done are in {}", path.display(), kept.display());
+        warn!(
+            phase = "extract",
+            event = "landing_incomplete",
+            "{} was not written, since windows failed; the {moved} that are done are in {}",
+            path.display(),
+            kept.display()
+        );
         Ok(())
     }
 }
@@ -141,7 +146,11 @@ fn report_of(file: &LandingFile) -> Option<WindowReport> {
     }
     let path = file.path.to_str()?.to_owned();
     let content = tally(&file.path).inspect_err(|error| {
-        warn!(phase = "extract", event = "landing_unreadable"; "{error}; its window is read again");
+        warn!(
+            phase = "extract",
+            event = "landing_unreadable",
+            "{error}; its window is read again"
+        );
     });
     let (counts, pages) = content.ok()?;
     let report = WindowReport {

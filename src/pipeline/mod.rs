@@ -9,22 +9,38 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use log::{Level, error, log, warn};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::{Instrument, Level, Span, error, info_span, warn};
 
 use self::span::SpanTask;
 use crate::domain::instant::format_instant;
 use crate::domain::{Plan, RunReport, Window, WindowReport, WindowStatus};
 use crate::error::Error;
+use crate::event::event_at;
 use crate::port::{Progress, RunContext, Sink, Source};
 
-/// Where the events of windows read, but not yet stored, go: people are told of each window once,
-/// when it is done.
-pub const READ_EVENTS: &str = "qbo_rs::read";
-
 /// Runs one entity's plan. Never fails as a whole: each window's outcome is in the report.
+///
+/// Log lines of the run are within a span that says the company and the entity.
 pub async fn run<S: Source, K: Sink>(
+    source: Arc<S>,
+    sink: Arc<K>,
+    plan: Plan,
+    run_id: &str,
+    progress: Arc<dyn Progress>,
+) -> RunReport {
+    let span = info_span!(
+        "run",
+        realm_id = source.realm_id(),
+        entity = plan.entity.name
+    );
+    run_plan(source, sink, plan, run_id, progress)
+        .instrument(span)
+        .await
+}
+
+async fn run_plan<S: Source, K: Sink>(
     source: Arc<S>,
     sink: Arc<K>,
     plan: Plan,
@@ -54,7 +70,8 @@ pub async fn run<S: Source, K: Sink>(
             let Some(windows) = run.waiting.pop_front() else {
                 break;
             };
-            run.tasks.spawn(task.clone().run(windows));
+            let read = task.clone().run(windows).instrument(Span::current());
+            run.tasks.spawn(read);
         }
         run.tell_idle();
         if run.tasks.is_empty() {
@@ -84,9 +101,18 @@ pub async fn run<S: Source, K: Sink>(
     progress.run_finished(entity);
     let millis = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
     let report = RunReport::new(entity, source.realm_id(), run_id, reports, millis);
-    log_run(K::PHASE, &report, level(plan.is_quiet, report.totals.rows));
+    log_run(
+        K::PHASE,
+        &report,
+        level_of_run(plan.is_quiet, report.totals.rows),
+    );
     if let Err(error) = sink.run_finished(&report).await {
-        warn!(phase = K::PHASE, event = "run_not_recorded", entity; "{error}");
+        warn!(
+            phase = K::PHASE,
+            event = "run_not_recorded",
+            entity,
+            "{error}"
+        );
     }
     report
 }
@@ -110,7 +136,7 @@ async fn begin_run<S: Source, K: Sink>(source: &S, sink: &K, plan: &Plan, run_id
         range: Window { start, end },
     };
     if let Err(error) = sink.run_started(&context).await {
-        warn!(phase = K::PHASE, event = "run_not_recorded", entity = plan.entity.name; "{error}");
+        warn!(phase = K::PHASE, event = "run_not_recorded", "{error}");
     }
 }
 
@@ -131,7 +157,6 @@ struct Run {
     idle: Arc<AtomicUsize>,
     outstanding: BTreeSet<Window>,
     stopped_by: Option<String>,
-    is_quiet: bool,
 }
 
 impl Run {
@@ -148,7 +173,6 @@ impl Run {
             idle: Arc::default(),
             outstanding: plan.windows.iter().copied().collect(),
             stopped_by: None,
-            is_quiet: plan.is_quiet,
         }
     }
 
@@ -177,7 +201,7 @@ impl Run {
                 }
                 self.outstanding.remove(&report.window());
                 progress.window_finished(entity, &report);
-                log_window(K::PHASE, entity, &report, level(self.is_quiet, report.rows));
+                log_window(K::PHASE, &report);
                 reports.push(report);
             }
         }
@@ -215,22 +239,43 @@ fn failed(window: Window, error: String) -> WindowReport {
     }
 }
 
-/// What is empty is no news where it is looked at again and again.
-fn level(is_quiet: bool, rows: u64) -> Level {
-    if is_quiet && rows == 0 {
-        Level::Debug
-    } else {
-        Level::Info
+/// Returns the level of a run's closing line. A sync looks at the same time again and again, so a
+/// run of a sync that finds nothing is of no interest.
+fn level_of_run(is_quiet: bool, rows: u64) -> Level {
+    match is_quiet && rows == 0 {
+        true => Level::DEBUG,
+        false => Level::INFO,
     }
 }
 
-fn log_window(phase: &str, entity: &str, window: &WindowReport, level: Level) {
+/// Returns the level of a finished window's line. A window that changed nothing is only counted in
+/// the run's closing line, so that a second backfill does not repeat itself once per window.
+fn level_of_window(window: &WindowReport) -> Level {
+    let landed = if window.path.is_some() {
+        window.rows
+    } else {
+        0
+    };
+    match window.inserted + window.updated + window.rejected + landed {
+        0 => Level::DEBUG,
+        _ => Level::INFO,
+    }
+}
+
+fn log_window(phase: &str, window: &WindowReport) {
     let (start, end) = (format_instant(window.start), format_instant(window.end));
     if let Some(reason) = &window.error {
-        error!(phase, event = "window_failed", entity, window_start = start.as_str(), window_end = end.as_str(),
-            pages = window.pages, requests = window.requests, retries = window.retries,
-            duration_ms = window.duration_ms;
-            "{entity} [{start}, {end}) failed: {reason}");
+        error!(
+            phase,
+            event = "window_failed",
+            window_start = start.as_str(),
+            window_end = end.as_str(),
+            pages = window.pages,
+            requests = window.requests,
+            retries = window.retries,
+            duration_ms = window.duration_ms,
+            "failed: {reason}"
+        );
     } else {
         let outcome = match window.path {
             Some(_) => format!("landed: {} rows", window.rows),
@@ -239,20 +284,50 @@ fn log_window(phase: &str, entity: &str, window: &WindowReport, level: Level) {
                 window.rows, window.inserted, window.updated, window.unchanged
             ),
         };
-        log!(level, phase, event = "window_done", entity, window_start = start.as_str(), window_end = end.as_str(),
-            pages = window.pages, rows = window.rows, inserted = window.inserted, updated = window.updated,
-            unchanged = window.unchanged, rejected = window.rejected, requests = window.requests,
-            retries = window.retries, duration_ms = window.duration_ms;
-            "{entity} [{start}, {end}) {outcome}");
+        event_at!(
+            level_of_window(window),
+            phase,
+            event = "window_done",
+            window_start = start.as_str(),
+            window_end = end.as_str(),
+            pages = window.pages,
+            rows = window.rows,
+            inserted = window.inserted,
+            updated = window.updated,
+            unchanged = window.unchanged,
+            rejected = window.rejected,
+            requests = window.requests,
+            retries = window.retries,
+            duration_ms = window.duration_ms,
+            "{outcome}"
+        );
     }
 }
 
 fn log_run(phase: &str, run: &RunReport, level: Level) {
-    let (entity, totals) = (run.entity.as_str(), &run.totals);
-    log!(level, phase, event = "run_finished", entity, run_id = run.run_id.as_str(), windows = totals.windows,
-        pages = totals.pages, rows = totals.rows, inserted = totals.inserted, updated = totals.updated,
-        unchanged = totals.unchanged, rejected = totals.rejected, requests = totals.requests,
-        retries = totals.retries, duration_ms = totals.duration_ms;
-        "{entity}: {} windows, {} rows, {} inserted, {} updated, {} unchanged, {} requests, {} ms", totals.windows,
-        totals.rows, totals.inserted, totals.updated, totals.unchanged, totals.requests, totals.duration_ms);
+    let totals = &run.totals;
+    event_at!(
+        level,
+        phase,
+        event = "run_finished",
+        run_id = run.run_id.as_str(),
+        windows = totals.windows,
+        pages = totals.pages,
+        rows = totals.rows,
+        inserted = totals.inserted,
+        updated = totals.updated,
+        unchanged = totals.unchanged,
+        rejected = totals.rejected,
+        requests = totals.requests,
+        retries = totals.retries,
+        duration_ms = totals.duration_ms,
+        "{} windows, {} rows, {} inserted, {} updated, {} unchanged, {} requests, {} ms",
+        totals.windows,
+        totals.rows,
+        totals.inserted,
+        totals.updated,
+        totals.unchanged,
+        totals.requests,
+        totals.duration_ms
+    );
 }

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
-use log::{info, warn};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
+use tracing::{Instrument, Span as LogSpan, debug, info_span, warn};
 
-use super::{Event, READ_EVENTS, failed};
+use super::{Event, failed};
 use crate::domain::instant::format_instant;
-use crate::domain::{EntitySpec, Page, Window, WindowReport, WindowStatus};
+use crate::domain::{EntitySpec, Page, Reject, Window, WindowReport, WindowStatus};
 use crate::error::{Error, Result};
 use crate::port::{
     CommitSummary, Meter, Progress, ReadSummary, Sink, Source, Span, WindowContext, WindowWriter,
@@ -23,6 +23,8 @@ use crate::port::{
 
 /// Pages read ahead of the sink: one being stored, one waiting.
 const PAGES_AHEAD: usize = 1;
+/// Rejects of a window that are logged one by one.
+const MAX_LOGGED_REJECTS: usize = 10;
 
 /// Everything that reading a span takes.
 pub(super) struct SpanTask<S, K> {
@@ -88,8 +90,13 @@ impl<S: Source, K: Sink> SpanTask<S, K> {
                 .filter(|_| self.sink.is_transient(&error))
             {
                 Some(wait) => {
-                    warn!(phase = K::PHASE, event = "window_retried", entity = self.entity.name, wait_ms = wait.as_millis() as u64;
-                        "{}: {error}; the window is read again in {:.1} s", self.entity.name, wait.as_secs_f64());
+                    warn!(
+                        phase = K::PHASE,
+                        event = "window_retried",
+                        wait_ms = wait.as_millis() as u64,
+                        "{error}; reading the window again in {:.1} s",
+                        wait.as_secs_f64()
+                    );
                     left = std::mem::take(&mut division.left);
                     spent = division.spent();
                     // What is left of its transaction must not be kept for the length of the wait.
@@ -160,6 +167,7 @@ struct Current<W> {
     writer: Option<W>,
     /// The number of the last one written.
     pages: u32,
+    rejects: usize,
     request: Option<Arc<str>>,
     rows: u64,
     bytes: u64,
@@ -179,6 +187,7 @@ impl<W> Current<W> {
             begin: Instant::now(),
             writer: None,
             pages: 0,
+            rejects: 0,
             request: None,
             rows: 0,
             bytes: 0,
@@ -224,10 +233,9 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
 
     async fn begin(&mut self, window: Window) -> Result<()> {
         if !self.current.is_begun {
-            self.task
-                .sink
-                .window_started(&self.task.context(window))
-                .await?;
+            let context = self.task.context(window);
+            let started = self.task.sink.window_started(&context);
+            started.instrument(log_span(window)).await?;
             self.current.is_begun = true;
         }
         Ok(())
@@ -372,29 +380,42 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
             if !page.records.is_empty() {
                 self.begin(window).await?;
             }
-            self.current.writer = Some(
-                self.task
-                    .sink
-                    .open_window(self.task.context(window))
-                    .await?,
-            );
+            self.current.writer = Some(self.open(window).await?);
         }
+        self.log_rejects(window, &page.rejects);
         match &mut self.current.writer {
-            Some(writer) => writer.write(page).await,
+            Some(writer) => writer.write(page).instrument(log_span(window)).await,
             None => Ok(()),
         }
+    }
+
+    async fn open(&mut self, window: Window) -> Result<K::Writer> {
+        let opened = self.task.sink.open_window(self.task.context(window));
+        opened.instrument(log_span(window)).await
+    }
+
+    /// Logs a window's first rejects, one line each. The window's own line counts them all.
+    fn log_rejects(&mut self, window: Window, rejects: &[Reject]) {
+        let _in_window = log_span(window).entered();
+        let room = MAX_LOGGED_REJECTS.saturating_sub(self.current.rejects);
+        for reject in rejects.iter().take(room) {
+            let id = reject.id.as_deref().unwrap_or("without an id");
+            warn!(
+                phase = K::PHASE,
+                event = "record_rejected",
+                id,
+                "record {id} is set aside: {}",
+                reject.error
+            );
+        }
+        self.current.rejects += rejects.len();
     }
 
     /// Commits the first window and goes on to the next.
     async fn commit(&mut self, window: Window, read_until: Option<DateTime<Utc>>) -> Result<()> {
         let writer = match self.current.writer.take() {
             Some(writer) => writer,
-            None => {
-                self.task
-                    .sink
-                    .open_window(self.task.context(window))
-                    .await?
-            }
+            None => self.open(window).await?,
         };
         let Current {
             pages,
@@ -414,8 +435,9 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
             extract_ms,
             read_until,
         };
-        self.log_read(window, &summary, rows);
-        let CommitSummary { counts, path } = writer.commit(summary).await?;
+        let log_span = log_span(window);
+        log_span.in_scope(|| log_read(&summary, rows));
+        let CommitSummary { counts, path } = writer.commit(summary).instrument(log_span).await?;
         let report = WindowReport::empty(window, WindowStatus::Done).with_counts(counts);
         self.end(
             WindowReport {
@@ -453,10 +475,9 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
         if let Some(window) = self.left.front().copied() {
             // Of its transaction nothing is left when others look.
             drop(self.current.writer.take());
-            self.task
-                .sink
-                .window_failed(&self.task.context(window), error)
-                .await;
+            let context = self.task.context(window);
+            let noted = self.task.sink.window_failed(&context, error);
+            noted.instrument(log_span(window)).await;
             self.end(failed(window, error.to_string()), error.ends_run());
         }
     }
@@ -496,13 +517,28 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
         }
         let _ = self.task.news.send(Event::Left(given));
     }
+}
 
-    fn log_read(&self, window: Window, summary: &ReadSummary, rows: u64) {
-        let (start, end) = (format_instant(window.start), format_instant(window.end));
-        let entity = self.task.entity.name;
-        info!(target: READ_EVENTS, phase = "extract", event = "window_read", entity, window_start = start.as_str(),
-            window_end = end.as_str(), pages = summary.pages, rows, requests = summary.requests,
-            retries = summary.retries;
-            "{entity} [{start}, {end}) read: {} pages, {rows} rows, {} requests", summary.pages, summary.requests);
-    }
+/// Returns a span that says which window the log lines of a step belong to.
+fn log_span(window: Window) -> LogSpan {
+    let (start, end) = (format_instant(window.start), format_instant(window.end));
+    info_span!(
+        "window",
+        window_start = start.as_str(),
+        window_end = end.as_str()
+    )
+}
+
+fn log_read(summary: &ReadSummary, rows: u64) {
+    debug!(
+        phase = "extract",
+        event = "window_read",
+        pages = summary.pages,
+        rows,
+        requests = summary.requests,
+        retries = summary.retries,
+        "read: {} pages, {rows} rows, {} requests",
+        summary.pages,
+        summary.requests
+    );
 }

@@ -120,11 +120,12 @@ pub(super) fn forward_logs(py: Python<'_>) {
         if let Ok(logger) = Logger::new(py, Caching::Loggers) {
             let logger = logger
                 .filter(LevelFilter::Warn)
-                .filter_target("qbo_rs".to_owned(), LevelFilter::Info)
+                .filter_target("qbo_rs".to_owned(), LevelFilter::Debug)
                 // It logs what it also returns, and the exception holds it.
                 .filter_target("rustls_platform_verifier".to_owned(), LevelFilter::Off);
             // Fails only when there is a logger already.
             let _ = logger.install();
+            crate::logging::forward();
         }
     });
 }

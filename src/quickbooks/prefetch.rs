@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use log::debug;
+use tracing::debug;
 
 use super::QboSource;
 use super::batch::{MAX_ITEMS, MAX_RECORDS};
@@ -64,7 +64,7 @@ impl QboSource {
         let answers = match self.batch(&statements, &meter, patience).await {
             Ok(answers) => answers,
             Err(error) => {
-                debug!("first pages were not had at once: {error}");
+                debug!("the first pages were not fetched in one batch: {error}");
                 return had;
             }
         };
@@ -84,9 +84,9 @@ impl QboSource {
                     pages.insert((entity.name, step.from), page);
                     had.push(entity.name);
                 }
-                Ok(_) => debug!("{}: its first page is asked for by itself", entity.name),
+                Ok(_) => debug!("{}: fetching the first page on its own", entity.name),
                 Err(error) => debug!(
-                    "{}: its first page is asked for by itself: {error}",
+                    "{}: fetching the first page on its own: {error}",
                     entity.name
                 ),
             }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use log::warn;
 use tokio::sync::mpsc;
+use tracing::debug;
 
 use super::QboSource;
 use super::envelope::{QueryAnswer, Unreadable};
@@ -180,8 +180,13 @@ impl<'s> SpanReader<'s> {
         self.is_repeat = true;
         if step.max_results > smallest && self.cursor.size() > smallest {
             let size = (step.max_results / 2).max(smallest);
-            warn!(phase = "extract", event = "page_shrunk", entity = self.entity.name, page_size = size;
-                "{}: a page of {} failed ({error}); asking for {size}", self.entity.name, step.max_results);
+            debug!(
+                phase = "extract",
+                event = "page_shrunk",
+                page_size = size,
+                "a page of {} failed ({error}); asking for {size}",
+                step.max_results
+            );
             if kind == FailureCause::BadRecord {
                 self.hunted = Some(step.max_results);
             }

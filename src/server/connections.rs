@@ -9,9 +9,9 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use log::warn;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tracing::warn;
 
 /// For the head of a request, and between two.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,7 +39,11 @@ pub(super) async fn serve(listener: TcpListener, app: Router, stop: impl Future<
         let (stream, place) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                warn!(phase = "serve", event = "not_accepted"; "a connection was not accepted: {error}");
+                warn!(
+                    phase = "serve",
+                    event = "not_accepted",
+                    "a connection was not accepted: {error}"
+                );
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 continue;
             }

@@ -11,10 +11,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{error, info, warn};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing::{error, info, warn};
 
 use self::guard::ApiKey;
 use self::metrics::Counters;
@@ -164,7 +164,7 @@ async fn work(state: Arc<State>, workers: usize, mut stopped: watch::Receiver<bo
                     break;
                 }
                 Err(error) => {
-                    warn!(phase = "sync", event = "queue_away"; "{error}");
+                    warn!(phase = "sync", event = "queue_away", "{error}");
                     break;
                 }
             }
@@ -185,11 +185,22 @@ async fn run_job(state: Arc<State>, job: Job, mut stopped: watch::Receiver<bool>
     };
     match state.service.run_job(&job, stop).await {
         Ok(report) => {
-            info!(phase = "sync", event = "job_ended", job_id = job.job_id.as_str(); "job {} has ended", job.job_id);
+            info!(
+                phase = "sync",
+                event = "job_ended",
+                job_id = job.job_id.as_str(),
+                "job {} has ended",
+                job.job_id
+            );
             state.count(report.as_ref());
         }
         Err(error) => {
-            warn!(phase = "sync", event = "job_not_recorded", job_id = job.job_id.as_str(); "{error}")
+            warn!(
+                phase = "sync",
+                event = "job_not_recorded",
+                job_id = job.job_id.as_str(),
+                "{error}"
+            )
         }
     }
 }
@@ -200,7 +211,7 @@ async fn answer_events(state: Arc<State>, mut stopped: watch::Receiver<bool>) {
         let pause = match state.service.answer_events().await {
             Ok(_) => IDLE,
             Err(error) => {
-                warn!(phase = "sync", event = "events_wait"; "{error}");
+                warn!(phase = "sync", event = "events_wait", "{error}");
                 DATABASE_RETRY_DELAY
             }
         };
@@ -215,7 +226,7 @@ async fn answer_events(state: Arc<State>, mut stopped: watch::Receiver<bool>) {
 async fn delete_expired(state: Arc<State>, mut stopped: watch::Receiver<bool>) {
     loop {
         if let Err(error) = state.service.delete_expired().await {
-            warn!(phase = "sync", event = "old_rows_stay"; "{error}");
+            warn!(phase = "sync", event = "old_rows_stay", "{error}");
         }
         tokio::select! {
             () = tokio::time::sleep(HOUR) => {}
@@ -236,7 +247,7 @@ async fn keep_in_step(state: Arc<State>, interval: Duration, mut stopped: watch:
             _ = stopped.changed() => return,
         };
         if let Err(error) = ended {
-            error!(phase = "sync", event = "schedule_stopped"; "{error}");
+            error!(phase = "sync", event = "schedule_stopped", "{error}");
         }
         // No company yet, perhaps: one may be connected meanwhile.
         tokio::select! {

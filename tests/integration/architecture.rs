@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 /// its own, and the rest of the wing follows those of the wing.
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("error", &[]),
+    ("event", &[]),
     ("domain", &["error"]),
     ("port", &["domain", "error"]),
     ("http", &["error", "port"]),
     ("quickbooks/scrub", &[]),
-    ("quickbooks/admission", &["error", "port"]),
+    ("quickbooks/admission", &["domain", "error", "port"]),
     (
         "quickbooks/client",
         &[
@@ -58,6 +59,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("durable", &[]),
+    ("logging", &[]),
     ("landing", &["domain", "durable", "error", "port"]),
     ("postgres", &["config", "error"]),
     (
@@ -67,7 +69,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("store", &["domain", "durable", "error", "port", "postgres"]),
-    ("pipeline", &["domain", "error", "port"]),
+    ("pipeline", &["domain", "error", "event", "port"]),
     ("verify", &["domain", "error", "port"]),
     (
         "app",
@@ -76,6 +78,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "domain",
             "durable",
             "error",
+            "event",
             "http",
             "landing",
             "pipeline",
@@ -106,6 +109,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "error",
             "http",
             "landing",
+            "logging",
             "pipeline",
             "port",
             "quickbooks",

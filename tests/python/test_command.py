@@ -56,7 +56,7 @@ def test_the_table_and_the_lines_are_for_people(run):
     assert customers.split()[:5] == ["customers", "2", "2", "60", "60"]
     assert items.split()[0] == "items"
     assert re.fullmatch(r"connection to company \d+: \d+ days left, \d+ reads this month", connection)
-    assert "customers [2024-01-01T00:00:00Z, 2025-01-01T00:00:00Z) done" in process.stderr
+    assert " customers [2024-01-01T00:00:00Z, 2025-01-01T00:00:00Z): done" in process.stderr
 
 
 def test_spanish_names_of_the_range_are_taken(run):

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
-use log::warn;
+use tracing::warn;
 
 use super::super::company::Source as CompanySource;
 use super::super::{plan, split_committed};
@@ -196,7 +196,7 @@ impl CompanySyncer<'_> {
     /// Takes note that entities are being synced, for people.
     async fn begin(&self, entities: &[&str]) {
         if let Err(error) = self.sink.sync_began(self.realm_id, entities).await {
-            warn!(phase = "load", event = "sync_not_recorded"; "{error}");
+            warn!(phase = "load", event = "sync_not_recorded", "{error}");
         }
     }
 
@@ -212,7 +212,12 @@ impl CompanySyncer<'_> {
 
     pub async fn note(&self, entity: &str, outcome: &SyncOutcome) {
         if let Err(error) = self.sink.sync_ended(self.realm_id, entity, outcome).await {
-            warn!(phase = "load", event = "sync_not_recorded", entity; "{error}");
+            warn!(
+                phase = "load",
+                event = "sync_not_recorded",
+                entity,
+                "{error}"
+            );
         }
     }
 

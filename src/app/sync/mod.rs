@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
-use log::{Level, log};
 use tokio::sync::Mutex;
+use tracing::Level;
 
 use self::company::CompanySyncer;
 use super::company::{Company, ConnectionStatus, Home, Source};
@@ -24,6 +24,7 @@ use crate::domain::{
     select_entities,
 };
 use crate::error::{Error, Result};
+use crate::event::event_at;
 use crate::port::{Meter, Source as _};
 use crate::sink::postgres::{DEFAULT_SCHEMA, PostgresSink, SyncOutcome};
 use crate::store::token_store::ConnectionSummary;
@@ -303,18 +304,28 @@ fn tell(account: &CompanySync) {
         sum(|entity| entity.deleted),
     );
     let (level, status) = match account.status {
-        CompanyStatus::Ok => (Level::Info, "ok"),
-        CompanyStatus::Partial => (Level::Error, "partial"),
-        CompanyStatus::Failed => (Level::Error, "failed"),
-        CompanyStatus::NeedsReauth => (Level::Error, "needs_reauth"),
+        CompanyStatus::Ok => (Level::INFO, "ok"),
+        CompanyStatus::Partial => (Level::ERROR, "partial"),
+        CompanyStatus::Failed => (Level::ERROR, "failed"),
+        CompanyStatus::NeedsReauth => (Level::ERROR, "needs_reauth"),
     };
     let error = account
         .error
         .as_deref()
         .map(|error| format!(": {error}"))
         .unwrap_or_default();
-    log!(level, phase = "sync", event = "account_synced", realm_id = realm_id.as_str(), status, changed, deleted, requests,
-        duration_ms; "company {realm_id}: {status}, {changed} changed, {deleted} deleted{error}");
+    event_at!(
+        level,
+        phase = "sync",
+        event = "account_synced",
+        realm_id = realm_id.as_str(),
+        status,
+        changed,
+        deleted,
+        requests,
+        duration_ms,
+        "{status}, {changed} changed, {deleted} deleted{error}"
+    );
 }
 
 fn status_of(entities: &[EntitySync]) -> CompanyStatus {

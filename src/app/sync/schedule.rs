@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use log::warn;
 use tokio::task::JoinSet;
+use tracing::warn;
 
 use super::{MAX_CONCURRENT_COMPANIES, SyncRequest, Syncer};
 use crate::domain::{CompanySync, EntitySpec, SyncReport};
@@ -35,7 +35,11 @@ impl Syncer {
             {
                 Ok(wait) => wait,
                 Err(error) => {
-                    warn!(phase = "load", event = "sync_waits"; "{error}; trying again");
+                    warn!(
+                        phase = "load",
+                        event = "sync_waits",
+                        "{error}; trying again"
+                    );
                     MAX_WAIT
                 }
             };
@@ -73,7 +77,7 @@ impl Syncer {
                     .account_synced(&realm_id, account.first_error(), interval)
                     .await
                 {
-                    warn!(phase = "load", event = "sync_not_recorded"; "{error}");
+                    warn!(phase = "load", event = "sync_not_recorded", "{error}");
                 }
                 account
             });

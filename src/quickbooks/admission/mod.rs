@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use log::{info, warn};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{info, warn};
 
 pub use self::breaker::BreakerStatus;
 pub use self::bucket::Pace;
@@ -179,14 +179,23 @@ impl AdmissionControl {
         {
             match news {
                 BreakerStatus::Closed => {
-                    info!(phase = "extract", event = "circuit_closed"; "the API answers again");
+                    info!(
+                        phase = "extract",
+                        event = "circuit_closed",
+                        "the API answers again"
+                    );
                 }
                 BreakerStatus::Open {
                     retry_at, failures, ..
                 } => {
                     let wait_s = (retry_at - Utc::now()).num_seconds().max(0);
-                    warn!(phase = "extract", event = "circuit_opened", failures, wait_s;
-                        "the API failed {failures} times in a row: nothing is sent for {wait_s} s, then one request to see");
+                    warn!(
+                        phase = "extract",
+                        event = "circuit_opened",
+                        failures,
+                        wait_s,
+                        "the API failed {failures} times in a row: nothing is sent for {wait_s} s, then one request to see"
+                    );
                 }
             }
         }
@@ -210,8 +219,11 @@ impl AdmissionControl {
             Ok(()) => self.is_alone.store(false, Ordering::Relaxed),
             Err(error) => {
                 if !self.is_alone.swap(true, Ordering::Relaxed) {
-                    warn!(phase = "extract", event = "limits_not_shared";
-                        "{error}; until that works again, limits are kept in this process only");
+                    warn!(
+                        phase = "extract",
+                        event = "limits_not_shared",
+                        "{error}; until that works again, limits are kept in this process only"
+                    );
                 }
                 if let Some(rule) = lock(&rule).take() {
                     let mut alone = lock(&self.alone);
@@ -234,9 +246,14 @@ impl AdmissionControl {
             _ => 0,
         };
         if step > self.warned.fetch_max(step, Ordering::Relaxed) {
-            warn!(phase = "extract", event = "monthly_reads", reads, quota = self.monthly_quota;
+            warn!(
+                phase = "extract",
+                event = "monthly_reads",
+                reads,
+                quota = self.monthly_quota,
                 "{reads} of this month's {} reads are used (QBO_MONTHLY_QUOTA); beyond it Intuit refuses or charges",
-                self.monthly_quota);
+                self.monthly_quota
+            );
         }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
-use log::{info, warn};
 use ring::digest::{SHA256, digest};
+use tracing::{info, warn};
 
 use super::endpoint::{Refusal, TokenAnswer, TokenEndpoint};
 use crate::domain::instant::format_instant;
@@ -209,7 +209,11 @@ impl<S: TokenStore> Authorizer<S> {
         while !candidates.is_empty() {
             let candidate = candidates.remove(0);
             if !tried.is_empty() {
-                warn!(phase = "auth", event = "refresh_token_replaced"; "refresh token refused, trying another one that is known");
+                warn!(
+                    phase = "auth",
+                    event = "refresh_token_replaced",
+                    "refresh token refused, trying another one that is known"
+                );
             }
             tried.push(candidate.clone());
             match self.endpoint.refresh(&candidate).await {
@@ -311,12 +315,20 @@ impl<S: TokenStore> Authorizer<S> {
         }
         // Durable before the access token is used: QBO may already have forgotten the old one.
         self.save(lease, &connection).await?;
-        info!(phase = "auth", event = "token_refreshed", expires_in_s = answer.expires_in;
-            "access token obtained, good for {} s", answer.expires_in);
+        info!(
+            phase = "auth",
+            event = "token_refreshed",
+            expires_in_s = answer.expires_in,
+            "access token obtained, good for {} s",
+            answer.expires_in
+        );
         if self.store.place().is_none() && connection.refresh_token != *used {
-            warn!(phase = "auth", event = "refresh_token_not_stored";
+            warn!(
+                phase = "auth",
+                event = "refresh_token_not_stored",
                 "QuickBooks replaced the refresh token, and the new one will be lost when this process ends: \
-                 set QBO_TOKEN_STORE to a file, or to 'postgres'");
+                 set QBO_TOKEN_STORE to a file, or to 'postgres'"
+            );
         }
         warn_before_expiry(&connection, &self.realm_id);
         connection
@@ -360,7 +372,11 @@ impl<S: TokenStore> Authorizer<S> {
                 *lock(&self.unsaved) = Some(connection.clone());
                 return Err(error);
             }
-            warn!(phase = "auth", event = "token_not_stored"; "{error}; trying again to store the new refresh token");
+            warn!(
+                phase = "auth",
+                event = "token_not_stored",
+                "{error}; trying again to store the new refresh token"
+            );
             tokio::time::sleep(wait).await;
             wait *= 2;
         }
@@ -389,7 +405,7 @@ impl<S: TokenStore> Authorizer<S> {
             remedy(&self.realm_id)
         );
         if let Err(error) = self.store.annotate(lease, None, Some(&cause)).await {
-            warn!(phase = "auth", event = "state_not_stored"; "{error}");
+            warn!(phase = "auth", event = "state_not_stored", "{error}");
         }
         Error::Unauthenticated { reason, trace }
     }
@@ -442,9 +458,14 @@ fn warn_before_expiry(connection: &Connection, realm_id: &str) {
     let now = Utc::now();
     if let Some(end) = expires_at(connection).filter(|end| *end - now < EXPIRY_WARNING) {
         let days = (end - now).num_days();
-        warn!(phase = "auth", event = "connection_ends_soon", realm_id, days_left = days;
+        warn!(
+            phase = "auth",
+            event = "connection_ends_soon",
+            realm_id,
+            days_left = days,
             "the connection to company {realm_id} ends in {days} days, at {}; connect it again before: qbo-rs auth login",
-            format_instant(end));
+            format_instant(end)
+        );
     }
 }
 

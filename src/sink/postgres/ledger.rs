@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Pool;
-use log::warn;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
+use tracing::warn;
 
 use crate::domain::{EntitySpec, RunReport, Window, WindowStatus};
 use crate::error::{Error, Result};
@@ -131,7 +131,12 @@ impl Ledger {
             return;
         }
         if let Err(error) = self.note(context, "failed", &error.to_string()).await {
-            warn!(phase = "load", event = "failure_not_recorded", entity = context.entity.name; "{error}");
+            warn!(
+                phase = "load",
+                event = "failure_not_recorded",
+                entity = context.entity.name,
+                "{error}"
+            );
         }
     }
 

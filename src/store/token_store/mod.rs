@@ -237,9 +237,12 @@ impl StoredConnection {
     fn open_or_warn(&self, key: &Key, realm_id: &str, place: &str) -> Option<Connection> {
         let connection = self.open(key, realm_id);
         if connection.is_none() {
-            log::warn!(phase = "auth", event = "token_store_unreadable";
+            tracing::warn!(
+                phase = "auth",
+                event = "token_store_unreadable",
                 "the tokens of company {realm_id} in {place} were encrypted with another key (client secret renewed?); using \
-                 QBO_REFRESH_TOKEN");
+                 QBO_REFRESH_TOKEN"
+            );
         }
         connection
     }
