@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::sync::Syncer;
-use super::{App, CompanyReport, SyncRequest};
+use super::{App, CompanyReport, SyncRequest, select_or_all};
 use crate::domain::{
-    CompanySync, ENTITIES, PageSize, SyncReport, WebhookEvent, Window, merged, select_entities,
+    CompanySync, PageSize, SyncReport, WebhookEvent, Window, merged, select_entities,
 };
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
@@ -82,14 +82,6 @@ pub struct Service {
     entities: Vec<String>,
 }
 
-impl std::fmt::Debug for App {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("App")
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Service {
     /// Connects, and makes the operational tables ready. `entities` are what is kept in step; none
     /// named: all.
@@ -97,10 +89,7 @@ impl Service {
     /// # Errors
     /// Settings, and those of the database.
     pub async fn start(app: App, entities: &[String]) -> Result<Self> {
-        let kept = match entities {
-            [] => ENTITIES.to_vec(),
-            names => select_entities(names)?,
-        };
+        let kept = select_or_all(entities)?;
         let syncer = Arc::new(Syncer::open(&app).await?);
         let sink =
             PostgresSink::connect(&app.settings.postgres()?, DEFAULT_SCHEMA, CONNECTIONS).await?;

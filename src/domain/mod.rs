@@ -28,4 +28,4 @@ pub use verification::{
     KnownReject, RecordKey, Verification, VerificationReport, VerificationStatus, WindowDifference,
 };
 pub use webhook::WebhookEvent;
-pub use window::{Chunk, Window, chunk_range, merged};
+pub use window::{Chunk, Window, chunk_range, merged, split_committed};

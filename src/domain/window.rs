@@ -77,6 +77,20 @@ pub fn merged(windows: &[Window]) -> Vec<Window> {
     merged
 }
 
+/// Splits windows into what is still to read and what is committed, in this order.
+///
+/// A window that is committed in part is divided: a resumed run may cut the range differently from
+/// the run before it.
+pub fn split_committed(windows: &[Window], committed: &[Window]) -> (Vec<Window>, Vec<Window>) {
+    let (mut remaining, mut skipped) = (Vec::new(), Vec::new());
+    for window in windows {
+        let parts = window.minus(committed);
+        skipped.extend(window.minus(&parts));
+        remaining.extend(parts);
+    }
+    (remaining, skipped)
+}
+
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
 use tracing::warn;
 
-use super::super::company::Source as CompanySource;
-use super::super::{plan, split_committed};
+use crate::app::company::Source as CompanySource;
+use crate::app::run::plan;
 use crate::domain::{
     Chunk, Deletion, EntityKind, EntitySpec, EntitySync, PageSize, Plan, SyncMethod, Window,
-    chunk_range, merged,
+    chunk_range, merged, split_committed,
 };
 use crate::error::{Error, Result};
 use crate::pipeline;

@@ -17,12 +17,9 @@ use tracing::Level;
 
 use self::company::CompanySyncer;
 use super::company::{Company, ConnectionStatus, Home, Source};
-use super::{App, CompanyReport};
+use super::{App, CompanyReport, select_or_all};
 use crate::config::StoreLocation;
-use crate::domain::{
-    CompanyStatus, CompanySync, ENTITIES, EntitySpec, EntitySync, PageSize, SyncReport,
-    select_entities,
-};
+use crate::domain::{CompanyStatus, CompanySync, EntitySpec, EntitySync, PageSize, SyncReport};
 use crate::error::{Error, Result};
 use crate::event::event_at;
 use crate::port::{Meter, Source as _};
@@ -66,7 +63,7 @@ impl App {
     /// # Errors
     /// What is found before any request: settings, the database, no company.
     pub async fn sync(&self, request: &SyncRequest) -> Result<SyncReport> {
-        self.registry_of(request)?;
+        select_or_all(&request.entities)?;
         Syncer::open(self).await?.sync(request).await
     }
 
@@ -83,17 +80,10 @@ impl App {
         interval: Duration,
         show: &(dyn Fn(&SyncReport) -> Result<()> + Sync),
     ) -> Result<()> {
-        self.registry_of(request)?;
+        select_or_all(&request.entities)?;
         Arc::new(Syncer::open(self).await?)
             .sync_every(request, interval, show)
             .await
-    }
-
-    fn registry_of(&self, request: &SyncRequest) -> Result<Vec<EntitySpec>> {
-        match &request.entities[..] {
-            [] => Ok(ENTITIES.to_vec()),
-            names => select_entities(names),
-        }
     }
 }
 
@@ -119,7 +109,7 @@ impl Syncer {
     }
 
     pub async fn sync(&self, request: &SyncRequest) -> Result<SyncReport> {
-        let entities = &self.app.registry_of(request)?;
+        let entities = &select_or_all(&request.entities)?;
         let realms = self.realms(request).await?;
         let syncs = stream::iter(realms).map(|realm_id| async move {
             self.account(&realm_id, entities, request.page_size).await

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::{MAX_CONCURRENT_COMPANIES, SyncRequest, Syncer};
+use crate::app::select_or_all;
 use crate::domain::{CompanySync, EntitySpec, SyncReport};
 use crate::error::Result;
 
@@ -24,7 +25,7 @@ impl Syncer {
         interval: Duration,
         show: &(dyn Fn(&SyncReport) -> Result<()> + Sync),
     ) -> Result<()> {
-        let entities: Arc<[EntitySpec]> = self.app.registry_of(request)?.into();
+        let entities: Arc<[EntitySpec]> = select_or_all(&request.entities)?.into();
         self.realms(request).await?;
         let mut running: JoinSet<CompanySync> = JoinSet::new();
         let mut busy = HashSet::new();

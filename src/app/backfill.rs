@@ -1,0 +1,141 @@
+//! Backfill: a range of records from QuickBooks into Postgres.
+
+use std::sync::Arc;
+
+use tracing::info;
+
+use super::App;
+use super::company::Company;
+use super::run::{dry_run, plan};
+use crate::domain::plan::DEFAULT_CONCURRENCY;
+use crate::domain::{
+    Chunk, PageSize, Plan, Report, Window, WindowReport, chunk_range, merged, select_entities,
+    split_committed,
+};
+use crate::error::Result;
+use crate::pipeline;
+use crate::port::Source;
+use crate::sink::postgres::PostgresSink;
+
+/// QBO into Postgres.
+#[derive(Debug, Clone)]
+pub struct BackfillRequest {
+    /// Names of entities.
+    pub entities: Vec<String>,
+    /// The range.
+    pub range: Window,
+    /// How it is cut.
+    pub chunk: Chunk,
+    /// Records in a page.
+    pub page_size: PageSize,
+    /// Leave out what earlier runs committed.
+    pub resume: bool,
+    /// Only say what would be done; nothing is sent to QBO.
+    pub dry_run: bool,
+    /// Schema of the raw tables.
+    pub schema: String,
+    /// Give each window requests of its own.
+    pub strict_windows: bool,
+}
+
+impl App {
+    /// Copies a range from QBO into Postgres, one run an entity.
+    ///
+    /// # Errors
+    /// What is found before any data request: settings, tables, credentials. Later failures are in
+    /// the report.
+    pub async fn backfill(&self, request: &BackfillRequest) -> Result<Report> {
+        let entities = select_entities(&request.entities)?;
+        let config = self.settings.qbo()?;
+        let postgres = self.settings.postgres()?;
+        let windows = chunk_range(request.range, request.chunk);
+        if request.dry_run && !request.resume {
+            return Ok(dry_run(
+                &config.realm_id,
+                entities.iter().map(|e| (e, windows.clone())),
+            ));
+        }
+        let sink = PostgresSink::connect(&postgres, &request.schema, DEFAULT_CONCURRENCY).await?;
+        if !request.dry_run {
+            sink.prepare(&config.realm_id, &entities).await?;
+        }
+        let mut plans = Vec::new();
+        for entity in entities {
+            let (left, skipped) = match request.resume {
+                true => {
+                    split_committed(&windows, &sink.committed(&config.realm_id, &entity).await?)
+                }
+                false => (windows.clone(), Vec::new()),
+            };
+            if request.resume {
+                log_skipped(entity.name, &left, &skipped);
+            }
+            let skipped = skipped.into_iter().map(WindowReport::skipped).collect();
+            let plan = plan(entity, left, skipped, request.page_size);
+            plans.push(Plan {
+                strict_windows: request.strict_windows,
+                ..plan
+            });
+        }
+        if request.dry_run {
+            return Ok(dry_run(
+                &config.realm_id,
+                plans
+                    .iter()
+                    .map(|plan| (&plan.entity, plan.windows.clone())),
+            ));
+        }
+        let (source, watch) = Company::open(&self.settings, &config, &self.progress)
+            .await?
+            .into_parts();
+        // Without a window left there is nothing that a token is needed for.
+        if plans.iter().any(|plan| !plan.windows.is_empty()) {
+            source.prepare().await?;
+        }
+        if !request.strict_windows {
+            let spans = plans
+                .iter()
+                .filter_map(|plan| Some((plan.entity, pipeline::first_span(plan)?)));
+            source
+                .prefetch(&spans.collect::<Vec<_>>(), request.page_size)
+                .await;
+        }
+        let mut report = self.run(source, Arc::new(sink), plans).await;
+        report.connection = watch.report().await;
+        Ok(report)
+    }
+}
+
+/// Stretches of time that are named one by one.
+const MAX_NAMED: usize = 5;
+
+fn log_skipped(entity: &str, left: &[Window], skipped: &[Window]) {
+    let stretches = merged(skipped);
+    let named = stretches
+        .iter()
+        .take(MAX_NAMED)
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let more = if stretches.len() > MAX_NAMED {
+        ", ..."
+    } else {
+        ""
+    };
+    let skips = match skipped.len() {
+        0 => "skips nothing".to_owned(),
+        count => format!("skips {count} windows that are committed: {named}{more}"),
+    };
+    let next = left.first().map_or_else(
+        || "nothing is left".to_owned(),
+        |window| format!("begins with {window}"),
+    );
+    info!(
+        phase = "extract",
+        event = "run_resumed",
+        entity,
+        skipped = skipped.len(),
+        left = left.len(),
+        "{entity}: resume {skips}; {next}"
+    );
+}

@@ -1,0 +1,124 @@
+//! Verify: the records of QuickBooks against those of the tables, with an optional repair.
+
+use std::sync::Arc;
+
+use super::App;
+use super::company::{Company, Source as CompanySource};
+use super::run::plan;
+use crate::domain::plan::DEFAULT_CONCURRENCY;
+use crate::domain::{
+    Chunk, EntitySpec, PageSize, Plan, Verification, VerificationReport, VerificationStatus,
+    Window, WindowDifference, chunk_range, select_entities,
+};
+use crate::error::Result;
+use crate::port::{Meter, Source};
+use crate::sink::postgres::PostgresSink;
+use crate::verify;
+
+/// QBO against Postgres.
+#[derive(Debug, Clone)]
+pub struct VerifyRequest {
+    /// Names of entities.
+    pub entities: Vec<String>,
+    /// The range.
+    pub range: Window,
+    /// How it is cut.
+    pub chunk: Chunk,
+    /// Read windows that differ again.
+    pub repair: bool,
+    /// Compare the versions of all records, not only where counts differ.
+    pub deep: bool,
+    /// Schema of the raw tables.
+    pub schema: String,
+}
+
+impl App {
+    /// Compares a range of the source with the tables.
+    ///
+    /// # Errors
+    /// Settings, tables, credentials, and failures of either side.
+    pub async fn verify(&self, request: &VerifyRequest) -> Result<VerificationReport> {
+        let entities = select_entities(&request.entities)?;
+        let config = self.settings.qbo()?;
+        let sink = PostgresSink::connect(
+            &self.settings.postgres()?,
+            &request.schema,
+            DEFAULT_CONCURRENCY,
+        )
+        .await?;
+        sink.prepare(&config.realm_id, &entities).await?;
+        let (source, _) = Company::open(&self.settings, &config, &self.progress)
+            .await?
+            .into_parts();
+        let sink = Arc::new(sink);
+        source.prepare().await?;
+        let mut runs = Vec::with_capacity(entities.len());
+        for entity in entities {
+            runs.push(self.verify_entity(request, entity, &source, &sink).await?);
+        }
+        Ok(VerificationReport { runs })
+    }
+
+    async fn verify_entity(
+        &self,
+        request: &VerifyRequest,
+        entity: EntitySpec,
+        source: &Arc<CompanySource>,
+        sink: &Arc<PostgresSink>,
+    ) -> Result<Verification> {
+        let meter = Meter::default();
+        let horizon = source.horizon(&entity, request.range, &meter).await?;
+        let read_until = horizon.filter(|horizon| *horizon < request.range.end);
+        let end = read_until.unwrap_or(request.range.end);
+        let windows = match Window::new(request.range.start, end) {
+            Ok(range) => chunk_range(range, request.chunk),
+            // All of it lies in the future.
+            Err(_) => Vec::new(),
+        };
+        let mut findings =
+            verify::compare(&**source, &**sink, &entity, &windows, request.deep, &meter).await?;
+        let mut repaired = 0;
+        if request.repair && !findings.different.is_empty() {
+            let broken: Vec<Window> = findings
+                .different
+                .iter()
+                .map(WindowDifference::window)
+                .collect();
+            repaired = broken.len() as u64;
+            let plan = Plan {
+                strict_windows: true,
+                ..plan(entity, broken.clone(), Vec::new(), PageSize::default())
+            };
+            self.run(source.clone(), sink.clone(), vec![plan]).await;
+            findings.different.clear();
+            for window in broken {
+                let difference =
+                    verify::compare_window(&**source, &**sink, &entity, window, &meter).await?;
+                findings
+                    .different
+                    .extend(Some(difference).filter(|difference| !difference.is_none()));
+            }
+        }
+        let rejects = sink
+            .rejects(source.realm_id(), &entity, request.range)
+            .await?;
+        let is_ok = findings.different.is_empty() && rejects.is_empty();
+        Ok(Verification {
+            entity: entity.name.to_owned(),
+            realm_id: source.realm_id().to_owned(),
+            status: if is_ok {
+                VerificationStatus::Ok
+            } else {
+                VerificationStatus::Different
+            },
+            windows: windows.len() as u64,
+            source: findings.source,
+            table: findings.table,
+            different: findings.different,
+            rejects,
+            repaired,
+            read_until,
+            requests: meter.requests(),
+        })
+    }
+}
