@@ -1,14 +1,43 @@
 """QuickBooks Online records into Postgres: exact, fast and restartable.
 
-The verbs are :func:`chunk_range`, :func:`extract`, :func:`upsert` and :func:`backfill`, which does all three,
-:func:`verify`, which compares, and :func:`sync`, which keeps in step; those that wait have an ``_async`` twin.
-:func:`records` gives records to a notebook, without a database.
-:func:`sandbox` simulates QuickBooks on this machine. Settings come from the environment, and every one is also a
-keyword: ``QBO_REALM_ID`` is ``realm_id``, ``PG_HOST`` is ``pg_host``.
+A short tour:
+
+* :func:`backfill` copies a range of time into Postgres. Its steps are also functions: :func:`chunk_range` cuts the
+  range into windows, :func:`extract` copies windows into landing files, and :func:`upsert` loads landing files.
+* :func:`verify` compares a range of QuickBooks with the tables.
+* :func:`sync` copies changes and deletions since the last call, for every connected company.
+* :func:`records` reads records into a notebook, without a database.
+* :func:`sandbox` starts a simulated QuickBooks on this machine, for tests and first steps.
+* :func:`entities` lists the entities.
+
+A function that sends requests blocks without the GIL and has an ``_async`` twin for ``asyncio``. Windows that fail are
+in the report, which has ``raise_for_failures()``; everything else raises a :class:`QboError`, see
+:mod:`qbo_rs.exceptions`. The log goes to :mod:`logging`, below the logger ``qbo_rs``.
+
+Settings come from the environment. Each is also a keyword, which takes precedence: ``QBO_REALM_ID`` is ``realm_id``,
+``PG_HOST`` is ``pg_host``. :class:`Settings` documents them all.
 
 Example:
+    The invoices of a simulated company, first without a database, then in Postgres::
+
+        import os
+
+        import qbo_rs
+
+        with qbo_rs.sandbox() as qbo:
+            os.environ.update(qbo.environment)
+            invoices = list(qbo_rs.records("invoices", "2025-01-01", "2026-01-01"))
+            print(len(invoices), invoices[0]["TotalAmt"])
+
+            os.environ["DATABASE_URL"] = "postgresql://me:secret@localhost/books"
+            report = qbo_rs.backfill("invoices", "2025-01-01", "2026-01-01", "month")
+            report.raise_for_failures()
+            print(report.rows)
+
+    The windows of a range:
+
     >>> import qbo_rs
-    >>> [str(w) for w in qbo_rs.chunk_range("2025-01-31", "2025-04-01", "month")]
+    >>> [str(window) for window in qbo_rs.chunk_range("2025-01-31", "2025-04-01", "month")]
     ['[2025-01-31T00:00:00Z, 2025-02-28T00:00:00Z)', '[2025-02-28T00:00:00Z, 2025-03-31T00:00:00Z)', \
 '[2025-03-31T00:00:00Z, 2025-04-01T00:00:00Z)']
 

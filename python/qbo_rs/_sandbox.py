@@ -1,10 +1,10 @@
-"""The QuickBooks simulator, in process."""
+"""The QuickBooks simulator, in this process."""
 
 from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from qbo_rs import _core
 
@@ -17,22 +17,41 @@ if TYPE_CHECKING:
     from qbo_rs._verbs import AnyPath
 
 Json = Any
+"""A JSON value."""
+
+Blemish = Literal[
+    "processing", "application", "healed", "nul", "surrogate", "huge", "time", "unknown", "bare", "sparse"
+]
+"""The kinds of damage that :meth:`Sandbox.corrupt` does to a record."""
 
 
 class Sandbox:
-    """A running QuickBooks simulator; :func:`sandbox` starts one. Use it in a ``with`` statement, or call :meth:`stop`.
+    """A running QuickBooks simulator; :func:`sandbox` starts one.
 
-    Changes take ``at``, an instant as text, by default now, and ``realm``, by default the first company. ``entity``
-    is QuickBooks's name, as ``Invoice``; ``id`` may also be ``oldest``, ``newest`` or ``random``. What cannot be done
-    raises :class:`ConfigError`.
+    Use it in a ``with`` statement, or call :meth:`stop`. The methods share these arguments and errors:
+
+    * ``entity``: QuickBooks's name of the entity, such as ``Invoice``.
+    * ``id``: Id of a record, or ``oldest``, ``newest`` or ``random``.
+    * ``at``: Instant of the change as text, such as ``2025-01-31T00:00:00Z``; by default now.
+    * ``realm``: Company id; by default the first company.
+    * A command that is not possible raises :class:`ConfigError`.
+
+    Example:
+        ::
+
+            with qbo_rs.sandbox(invoices=100) as qbo:
+                os.environ.update(qbo.environment)
+                deleted = qbo.delete("Invoice", "oldest")
+                qbo.fault("throttle", nth=3)
+
     """
 
     def __init__(self, options: Mapping[str, Json]) -> None:
-        """Start a simulator. :func:`sandbox` knows the options."""
+        """Start a simulator; :func:`sandbox` documents the options."""
         self._running = _core.Sandbox(json.dumps(options))
 
     def __enter__(self) -> Self:
-        """Return the simulator itself."""
+        """Return the simulator."""
         return self
 
     def __exit__(
@@ -42,7 +61,7 @@ class Sandbox:
         self.stop()
 
     def stop(self) -> None:
-        """Stop serving; a second call changes nothing."""
+        """Stop serving; a second call has no effect."""
         self._running.stop()
 
     @property
@@ -52,49 +71,50 @@ class Sandbox:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a client must be told, as environment variables."""
+        """The settings that a client needs, as environment variables."""
         return self._running.environment
 
     @property
     def companies(self) -> dict[str, str]:
-        """The companies' realm ids and the refresh tokens that they began with."""
+        """The company ids with their first refresh tokens."""
         return dict(self._running.companies())
 
     def control(self, command: str, /, **arguments: Json) -> Json:
-        """Run any command of the control API; ``None`` counts as not given."""
+        """Run a command of the control API, see ``docs/sandbox.md``; an argument of ``None`` counts as not given."""
         given = {name: value for name, value in arguments.items() if value is not None}
         return json.loads(self._running.control(command, json.dumps(given)))
 
     def stats(self) -> dict[str, Json]:
-        """Return what the server has seen: counts by name, and ``requests`` by kind and status."""
+        """Return the counts of the server by name; ``requests`` holds counts by kind and status."""
         stats: dict[str, Json] = self.control("stats")
         return stats
 
     def truth(self, entity: str, start: str, end: str, *, realm: str | None = None) -> dict[str, str]:
-        """Return what a correct extract of a range must hold: payloads as the text that queries answer, by id."""
+        """Return the records that a correct extract of ``[start, end)`` holds: their JSON text by id."""
         return dict(self._running.truth(entity, start, end, realm))
 
     def put(self, entity: str, record: str | Mapping[str, Json], *, realm: str | None = None) -> None:
-        """Add a record, or replace the one of its id. Text is taken as it is written."""
+        """Add a record, or replace the record with its id; text is stored exactly as given."""
         text = record if isinstance(record, str) else json.dumps(record)
-        rest = {"entity": entity} | ({"realm": realm} if realm else {})
-        self._running.control("put", f'{json.dumps(rest)[:-1]}, "record": {text}}}')
+        # The text is inserted as it is, since parsing it would change its numbers.
+        arguments = {"entity": entity} | ({"realm": realm} if realm else {})
+        self._running.control("put", f'{json.dumps(arguments)[:-1]}, "record": {text}}}')
 
     def insert(self, entity: str, count: int = 1, *, at: str | None = None, realm: str | None = None) -> list[str]:
-        """Add invented records; return their ids."""
+        """Add generated records; return their ids."""
         ids: list[str] = self.control("insert", entity=entity, count=count, at=at, realm=realm)["ids"]
         return ids
 
     def edit(self, entity: str, id: str, *, at: str | None = None, realm: str | None = None) -> str:  # noqa: A002
-        """Save a record again; return its id."""
+        """Save a record again, as a user's edit does; return its id."""
         return self._change_one("edit", entity, id, at, realm)
 
     def touch(self, entity: str, id: str, *, at: str | None = None, realm: str | None = None) -> str:  # noqa: A002
-        """Move a record's ``LastUpdatedTime`` and nothing else; return its id."""
+        """Change only the ``LastUpdatedTime`` of a record; return its id."""
         return self._change_one("touch", entity, id, at, realm)
 
     def delete(self, entity: str, id: str, *, at: str | None = None, realm: str | None = None) -> str:  # noqa: A002
-        """Remove a record for good; return its id."""
+        """Delete a record permanently; return its id."""
         return self._change_one("delete", entity, id, at, realm)
 
     def void(self, entity: str, id: str, *, at: str | None = None, realm: str | None = None) -> str:  # noqa: A002
@@ -102,22 +122,25 @@ class Sandbox:
         return self._change_one("void", entity, id, at, realm)
 
     def deactivate(self, entity: str, id: str, *, at: str | None = None, realm: str | None = None) -> str:  # noqa: A002
-        """Make a record of a list inactive; return its id."""
+        """Make a list record, such as a customer, inactive; return its id."""
         return self._change_one("deactivate", entity, id, at, realm)
 
     def merge(self, entity: str, loser: str, winner: str, *, at: str | None = None, realm: str | None = None) -> None:
-        """Merge one record of a list into another: the loser is gone."""
+        """Merge the list record ``loser`` into ``winner``; ``loser`` is deleted."""
         self.control("merge", entity=entity, loser=loser, winner=winner, at=at, realm=realm)
 
-    def corrupt(self, entity: str, id: str, blemish: str, *, realm: str | None = None) -> None:  # noqa: A002
-        """Make something of a record wrong.
+    def corrupt(self, entity: str, id: str, blemish: Blemish, *, realm: str | None = None) -> None:  # noqa: A002
+        """Damage a record.
 
         Args:
-            entity: QuickBooks's name.
-            id: The record.
-            blemish: ``processing`` or ``application`` (every page that holds it fails), ``nul``, ``surrogate``,
-                ``huge``, ``time``, ``unknown``, ``bare``, ``sparse``; ``healed`` ends the first two.
-            realm: The company.
+            entity: QuickBooks's name of the entity.
+            id: Id of the record, or ``oldest``, ``newest`` or ``random``.
+            blemish: Kind of damage. ``processing`` and ``application``: every page with the record fails, with fault
+                4002 or 10000, until ``healed``. ``nul``, ``surrogate`` and ``huge``: its note holds the character
+                U+0000, half of a surrogate pair, or two million characters. ``time``: its ``LastUpdatedTime`` cannot be
+                read. ``unknown``: it has unknown members, with numbers too large for a float. ``bare``: its
+                ``SyncToken`` and creation time are missing. ``sparse``: it is marked as not complete.
+            realm: Company id; by default the first company.
 
         """
         self.control("corrupt", entity=entity, id=id, blemish=blemish, realm=realm)
@@ -125,9 +148,12 @@ class Sandbox:
     def fault(self, fault: str, /, **rule: Json) -> None:
         """Arm a fault: ``qbo.fault("throttle", nth=3, format="json")``.
 
-        It strikes once unless ``times`` says otherwise (0: without end). Rules are ``on`` (a kind of request),
-        ``path``, ``contains``, ``nth``, ``times``, ``probability`` with ``seed``, ``after_s``, ``for_s``; the fault
-        ``change`` has commands in ``do``.
+        Args:
+            fault: Name of the fault; ``docs/sandbox.md`` lists them.
+            **rule: Arguments of the fault, and the requests that it applies to: ``on`` (a kind of request), ``path``,
+                ``contains``, ``nth``, ``probability`` with ``seed``, ``after_s``, ``for_s``, and ``times`` (1 by
+                default; 0: no limit). The fault ``change`` takes commands in ``do``.
+
         """
         self.control("fault", fault=fault, **rule)
 
@@ -166,32 +192,40 @@ def sandbox(
     """Start a QuickBooks simulator in this process, on the loopback address.
 
     Args:
-        port: 0 takes a free one.
-        seed: Makes the sample company; the same seed makes the same one.
-        customers: How many; one in ten is inactive.
-        items: How many; one in ten is inactive.
-        invoices: How many. All records were last changed in 2024 or 2025.
-        others: Records of each other entity; by default a plausible number each.
-        companies: How many; their realm ids count on from the first.
+        port: TCP port; 0: any free port.
+        seed: Seed of the sample company; the same seed makes the same company.
+        customers: Number of customers; one in ten is inactive.
+        items: Number of items; one in ten is inactive.
+        invoices: Number of invoices. All records were last changed in 2024 or 2025.
+        others: Number of records of each other entity; by default a plausible number each.
+        companies: Number of companies; their ids are consecutive.
         records: Files or directories of QuickBooks JSON to serve instead of the sample company.
         limits: Enforce 500 requests a minute, 10 a second and 10 at a time, and 40 batches a minute.
-        monthly_reads: Successful reads until everything is refused, as of a month with the Builder tier; 0: no limit.
-        faults: Armed from the start, each as :meth:`Sandbox.fault` takes it, or as ``"throttle,nth=3"``.
-        assume: Answers to what is uncertain about QuickBooks, by name; ``docs/sandbox.md`` lists them.
-        visibility_delay_s: Seconds that changes stay hidden from queries, at most.
-        latency_ms: Milliseconds added to every answer.
-        access_token_s: Seconds that an access token works.
+        monthly_reads: Successful reads after which all requests are refused, like the monthly quota of Intuit's
+            Builder tier; 0: no limit.
+        faults: Faults armed from the start, each as text such as ``"throttle,nth=3"``, or as a dict with the arguments
+            of :meth:`Sandbox.fault`.
+        assume: Choices where QuickBooks's behaviour is uncertain, by name; ``docs/sandbox.md`` lists them.
+        visibility_delay_s: Maximum seconds for which changes stay hidden from queries.
+        latency_ms: Milliseconds added to every response.
+        access_token_s: Life of an access token in seconds.
         rotate_after_s: Age in seconds at which a refresh returns a new refresh token; 0: each time.
-        grace_s: Seconds that a replaced refresh token still works.
-        refresh_token_s: Seconds that a refresh token works that is not used.
-        connection_s: Seconds that a connection works however it is used.
-        realm_id: The first company's id.
+        grace_s: Seconds for which a replaced refresh token still works.
+        refresh_token_s: Life of an unused refresh token in seconds.
+        connection_s: Life of a connection in seconds, however it is used.
+        realm_id: Id of the first company.
 
     Returns:
-        The running simulator, for a ``with`` statement; ``environment`` holds what a client must be told.
+        The running simulator, for a ``with`` statement; its ``environment`` holds the settings of a client.
 
     Raises:
-        ConfigError: The port is taken, the records cannot be served, or an option means nothing.
+        ConfigError: The port is in use, the records cannot be served, or an option is unknown or unusable.
+
+    Example:
+        >>> import qbo_rs
+        >>> with qbo_rs.sandbox(customers=3, invoices=10) as qbo:
+        ...     len(qbo.truth("Customer", "2024-01-01", "2026-01-01"))
+        3
 
     """
     return Sandbox(

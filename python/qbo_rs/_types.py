@@ -1,119 +1,211 @@
-"""What goes in and comes out: small, immutable, picklable, and JSON by ``to_dict``."""
+"""Arguments and results of the verbs: small, immutable, picklable, and JSON through ``to_dict``.
+
+Instants are aware :class:`~datetime.datetime` objects in UTC. ``to_dict`` writes them as the core does, such as
+``2025-01-01T00:00:00Z``, and ``from_dict`` reads them again.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Union
 
 from qbo_rs.exceptions import IncompleteError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+ChunkName = Literal["day", "week", "month", "quarter", "year"]
+"""The named units of a window."""
+
+Chunk = Union[ChunkName, str]
+"""The unit of a window: a :data:`ChunkName`, or a number of days such as ``50d``."""
 
 WindowStatus = Literal["done", "failed", "skipped"]
+"""The outcome of a window: committed, not committed, or not read."""
+
 RunStatus = Literal["ok", "partial", "failed"]
+"""The outcome of a run: no window failed, some failed, or all that were tried failed."""
+
+VerificationStatus = Literal["ok", "different"]
+"""The outcome of a comparison."""
+
+AccountStatus = Literal["ok", "partial", "failed", "needs_reauth"]
+"""The outcome of a company's sync; for ``needs_reauth`` a person must connect the company again."""
+
+SyncMethod = Literal["changes", "batch", "query"]
+"""The kind of request that read an entity's changes."""
+
+# Python keeps microseconds; the core may write nanoseconds.
+_BELOW_MICROSECONDS = re.compile(r"(\.\d{6})\d+")
+_MILLISECOND = 1000
 
 
 def parse_instant(text: str) -> datetime:
-    """Read an instant as the core writes it, ``2025-01-01T00:00:00Z``."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    """Parse an instant as the core writes it, such as ``2025-01-01T00:00:00Z``; nanoseconds are cut off."""
+    return datetime.fromisoformat(_BELOW_MICROSECONDS.sub(r"\1", text).replace("Z", "+00:00"))
 
 
 def format_instant(instant: datetime) -> str:
-    """Write an instant for the core; one without a zone is UTC."""
+    """Write an instant as the core does, with as many digits as its fraction needs; one without a zone is UTC."""
     utc = instant.replace(tzinfo=timezone.utc) if instant.tzinfo is None else instant.astimezone(timezone.utc)
-    return utc.isoformat().replace("+00:00", "Z")
+    is_whole = utc.microsecond % _MILLISECOND == 0
+    unit = "auto" if utc.microsecond == 0 or not is_whole else "milliseconds"
+    return utc.isoformat(timespec=unit).replace("+00:00", "Z")
+
+
+def _jsonable(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: format_instant(value) if isinstance(value, datetime) else value for name, value in fields}
+
+
+def _with_instants(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {**given, **{name: parse_instant(given[name]) for name in names if given.get(name) is not None}}
 
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """A half-open interval of UTC time: ``start`` is inside, ``end`` is not."""
+    """A half-open interval of UTC time: ``start`` is inside, ``end`` is not.
+
+    Example:
+        >>> import qbo_rs
+        >>> [january, february] = qbo_rs.chunk_range("2025-01-01", "2025-03-01", "month")
+        >>> january.end == february.start
+        True
+        >>> str(january)
+        '[2025-01-01T00:00:00Z, 2025-02-01T00:00:00Z)'
+
+    """
 
     start: datetime
+    """First instant inside."""
     end: datetime
+    """First instant after the window."""
 
     def __repr__(self) -> str:
-        """Write both bounds as text."""
+        """Return both bounds as text."""
         return f"Window({format_instant(self.start)!r}, {format_instant(self.end)!r})"
 
     def __str__(self) -> str:
-        """Write it as a mathematician would."""
+        """Return the mathematical notation of a half-open interval."""
         return f"[{format_instant(self.start)}, {format_instant(self.end)})"
 
     def to_dict(self) -> dict[str, str]:
-        """Return it as JSON-able text."""
+        """Return the bounds as JSON-able text."""
         return {"start": format_instant(self.start), "end": format_instant(self.end)}
 
     @classmethod
     def from_dict(cls, window: Mapping[str, Any]) -> Window:
-        """Make one from what :meth:`to_dict` returned; other keys are ignored."""
+        """Make a window from the result of :meth:`to_dict`; other keys are ignored."""
         return cls(parse_instant(window["start"]), parse_instant(window["end"]))
 
 
 @dataclass(frozen=True)
 class WindowReport:
-    """One window's outcome. ``inserted``, ``updated``, ``unchanged`` and ``rejected`` add up to ``rows``."""
+    """The outcome of one window.
 
-    start: str
-    end: str
+    ``inserted``, ``updated``, ``unchanged`` and ``rejected`` add up to ``rows``.
+    """
+
+    start: datetime
+    """First instant inside, UTC."""
+    end: datetime
+    """First instant after the window, UTC."""
     status: WindowStatus
+    """``done``: read and committed; ``failed``: nothing of it was committed; ``skipped``: not read."""
     pages: int
+    """Pages with records of the window, or requested for its start."""
     rows: int
+    """Distinct records."""
     inserted: int
+    """Records that are new in the table."""
     updated: int
+    """Records that replaced an older version."""
     unchanged: int
+    """Records that the table already had in this or a newer version."""
     rejected: int
+    """Records that could not be stored and were set aside."""
     requests: int
+    """HTTP requests for data, retries included; one that serves several windows counts for the first."""
     retries: int
+    """Requests that were repetitions."""
     duration_ms: int
+    """Wall time in milliseconds."""
     error: str | None
-    read_until: str | None = None
+    """Reason of the failure, one line."""
+    read_until: datetime | None = None
+    """End of the read if the window reaches into the present, UTC."""
     path: str | None = None
+    """Landing file, if there is one."""
+
+    @classmethod
+    def from_dict(cls, window: Mapping[str, Any]) -> WindowReport:
+        """Make a report from JSON-able data."""
+        return cls(**_with_instants(window, "start", "end", "read_until"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON-able data."""
+        return asdict(self, dict_factory=_jsonable)
 
     @property
     def window(self) -> Window:
-        """The window itself."""
-        return Window(parse_instant(self.start), parse_instant(self.end))
+        """The window."""
+        return Window(self.start, self.end)
 
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over the windows of a run; ``duration_ms`` is wall time."""
+    """Sums over the windows of a run."""
 
     windows: int
+    """Windows of the range, skipped ones included."""
     pages: int
+    """Sum of the windows' pages; a page with records of several windows counts for each."""
     rows: int
+    """Records, each counted once per window."""
     inserted: int
+    """Records that are new in the table."""
     updated: int
+    """Records that replaced an older version."""
     unchanged: int
+    """Records that the table already had in this or a newer version."""
     rejected: int
+    """Records that could not be stored and were set aside."""
     requests: int
+    """HTTP requests for data, retries included."""
     retries: int
+    """Requests that were repetitions."""
     duration_ms: int
+    """Wall time of the run in milliseconds; less than the sum of its windows, which overlap."""
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """One entity's run."""
+    """The run of one entity."""
 
     entity: str
+    """Name of the entity, one of :func:`qbo_rs.entities`."""
     realm_id: str
+    """Company id."""
     run_id: str
+    """Id of the run in the ledger and the logs."""
     status: RunStatus
+    """``ok``: no window failed; ``partial``: some failed; ``failed``: every window that was tried failed."""
     windows: tuple[WindowReport, ...]
+    """Windows, oldest first."""
     totals: Totals
+    """Sums over the windows."""
 
     @classmethod
     def from_dict(cls, run: Mapping[str, Any]) -> RunReport:
-        """Make one from JSON-able data."""
-        windows = tuple(WindowReport(**window) for window in run["windows"])
+        """Make a report from JSON-able data."""
+        windows = tuple(WindowReport.from_dict(window) for window in run["windows"])
         fields = {name: run[name] for name in ("entity", "realm_id", "run_id", "status")}
         return cls(**fields, windows=windows, totals=Totals(**run["totals"]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-able data."""
-        return asdict(self) | {"windows": [asdict(window) for window in self.windows]}
+        """Return the report as JSON-able data."""
+        return asdict(self) | {"windows": [window.to_dict() for window in self.windows]}
 
     @property
     def failed(self) -> tuple[WindowReport, ...]:
@@ -121,7 +213,7 @@ class RunReport:
         return tuple(window for window in self.windows if window.status == "failed")
 
     def raise_for_failures(self) -> None:
-        """Raise if anything is missing.
+        """Raise an error if anything is missing.
 
         Raises:
             IncompleteError: A window failed or a record was rejected.
@@ -137,46 +229,72 @@ class RunReport:
 
 @dataclass(frozen=True)
 class Connection:
-    """How the connection to a company stands after a call; instants as text, None where they are not known."""
+    """The state of the connection to a company after a call."""
 
     realm_id: str
-    refresh_token_expires_at: str | None
-    connection_expires_at: str | None
+    """Company id."""
+    refresh_token_expires_at: datetime | None
+    """End of the refresh token if it is not used before, UTC; None if unknown."""
+    connection_expires_at: datetime | None
+    """End of the connection, however it is used, UTC; None if unknown."""
     days_left: int | None
+    """Whole days until the earlier of the two ends; None if unknown."""
     monthly_reads: int
+    """Successful reads of this calendar month, by all processes that share their limits."""
+
+    @classmethod
+    def from_dict(cls, connection: Mapping[str, Any]) -> Connection:
+        """Make a connection from JSON-able data."""
+        return cls(**_with_instants(connection, "refresh_token_expires_at", "connection_expires_at"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the connection as JSON-able data."""
+        return asdict(self, dict_factory=_jsonable)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a call did: one run an entity, and how the connection stands where one was used."""
+    """The result of a backfill or a load: one run per entity.
+
+    Example:
+        ::
+
+            report = qbo_rs.backfill(["customers", "items"], "2025-01-01", "2025-02-01")
+            for run in report.runs:
+                print(run.entity, run.status, run.totals.rows)
+            report.raise_for_failures()
+
+    """
 
     runs: tuple[RunReport, ...]
+    """Runs, in the order of the entities."""
     connection: Connection | None = None
+    """State of the connection, if the call used one."""
 
     @classmethod
     def from_dict(cls, report: Mapping[str, Any]) -> Report:
-        """Make one from JSON-able data, such as that of ``qbo-rs ... --json``."""
+        """Make a report from JSON-able data, such as the output of ``qbo-rs backfill --json``."""
         connection = report.get("connection")
         runs = tuple(RunReport.from_dict(run) for run in report["runs"])
-        return cls(runs, Connection(**connection) if connection else None)
+        return cls(runs, Connection.from_dict(connection) if connection else None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-able data, such as that of ``qbo-rs ... --json``."""
+        """Return the report as JSON-able data, in the shape of ``qbo-rs backfill --json``."""
         runs = {"runs": [run.to_dict() for run in self.runs]}
-        return runs | ({"connection": asdict(self.connection)} if self.connection else {})
+        return runs | ({"connection": self.connection.to_dict()} if self.connection else {})
 
     @property
     def ok(self) -> bool:
-        """Whether no window failed and no record was rejected."""
+        """True if no window failed and no record was rejected."""
         return all(run.status == "ok" and not run.totals.rejected for run in self.runs)
 
     @property
     def rows(self) -> int:
-        """Records of all runs."""
+        """Number of records in all runs."""
         return sum(run.totals.rows for run in self.runs)
 
     def raise_for_failures(self) -> None:
-        """Raise if anything is missing.
+        """Raise an error if anything is missing.
 
         Raises:
             IncompleteError: A window failed or a record was rejected.
@@ -188,144 +306,237 @@ class Report:
 
 @dataclass(frozen=True)
 class WindowDifference:
-    """One window in which QuickBooks and the table differ; the lists hold ids."""
+    """A window in which QuickBooks and the table differ."""
 
-    start: str
-    end: str
+    start: datetime
+    """First instant inside, UTC."""
+    end: datetime
+    """First instant after the window, UTC."""
     source: int
+    """Number of records in QuickBooks."""
     table: int
+    """Number of records in the table."""
     missing: list[str]
+    """Ids of records that the table does not have."""
     stale: list[str]
+    """Ids of records that the table has in an older version."""
     extra: list[str]
+    """Ids of records that QuickBooks does not have."""
+
+    @classmethod
+    def from_dict(cls, difference: Mapping[str, Any]) -> WindowDifference:
+        """Make a difference from JSON-able data."""
+        return cls(**_with_instants(difference, "start", "end"))
+
+    @property
+    def window(self) -> Window:
+        """The window."""
+        return Window(self.start, self.end)
 
 
 @dataclass(frozen=True)
 class KnownReject:
-    """A record that was set aside and still is. ``id`` is None where the page that held it could not be read."""
+    """A record that was set aside and could not be stored since."""
 
     id: str | None
-    changed_at: str
+    """Id of the record; None if the page that held it could not be read."""
+    changed_at: datetime
+    """Time of the record's last change, or of a record beside it, UTC."""
     error: str
+    """Reason, one line."""
     intuit_tid: str | None
+    """Intuit's id of the response that failed, for its support."""
+
+    @classmethod
+    def from_dict(cls, reject: Mapping[str, Any]) -> KnownReject:
+        """Make a reject from JSON-able data."""
+        return cls(**_with_instants(reject, "changed_at"))
 
 
 @dataclass(frozen=True)
 class Verification:
-    """One entity compared; ``status`` is ``ok`` or ``different``."""
+    """The comparison of one entity."""
 
     entity: str
+    """Name of the entity, one of :func:`qbo_rs.entities`."""
     realm_id: str
-    status: str
+    """Company id."""
+    status: VerificationStatus
+    """``ok``: nothing differs and nothing was set aside; else ``different``."""
     windows: int
+    """Number of windows compared."""
     source: int
+    """Number of records in QuickBooks."""
     table: int
+    """Number of records in the table."""
     different: tuple[WindowDifference, ...]
+    """Windows that differ."""
     rejects: tuple[KnownReject, ...]
+    """Records that were set aside."""
     repaired: int
+    """Number of windows that were read again."""
     requests: int
-    read_until: str | None = None
+    """HTTP requests for data."""
+    read_until: datetime | None = None
+    """End of the comparison if the range reaches into the present, UTC."""
 
     @classmethod
     def from_dict(cls, run: Mapping[str, Any]) -> Verification:
-        """Make one from JSON-able data."""
+        """Make a comparison from JSON-able data."""
         lists = {
-            "different": tuple(WindowDifference(**difference) for difference in run["different"]),
-            "rejects": tuple(KnownReject(**reject) for reject in run["rejects"]),
+            "different": tuple(WindowDifference.from_dict(difference) for difference in run["different"]),
+            "rejects": tuple(KnownReject.from_dict(reject) for reject in run["rejects"]),
         }
-        return cls(**{**run, **lists})
+        return cls(**_with_instants(run, "read_until") | lists)
 
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """What a comparison found: one entry an entity."""
+    """The result of :func:`qbo_rs.verify`: one comparison per entity.
+
+    Example:
+        ::
+
+            report = qbo_rs.verify("invoices", "2025-01-01", "2025-02-01")
+            missing = [id for run in report.runs for window in run.different for id in window.missing]
+
+    """
 
     runs: tuple[Verification, ...]
+    """Comparisons, in the order of the entities."""
 
     @classmethod
     def from_dict(cls, report: Mapping[str, Any]) -> VerificationReport:
-        """Make one from JSON-able data, such as that of ``qbo-rs verify --json``."""
+        """Make a report from JSON-able data, such as the output of ``qbo-rs verify --json``."""
         return cls(tuple(Verification.from_dict(run) for run in report["runs"]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-able data."""
-        return asdict(self)
+        """Return the report as JSON-able data."""
+        return asdict(self, dict_factory=_jsonable)
 
     @property
     def ok(self) -> bool:
-        """Whether nothing differs and nothing was set aside."""
+        """True if nothing differs and no record was set aside."""
         return all(run.status == "ok" for run in self.runs)
 
 
 @dataclass(frozen=True)
 class EntitySync:
-    """One entity's sync. ``via`` is ``changes`` or ``batch``, one request for many entities, or ``query``."""
+    """The sync of one entity of a company."""
 
     entity: str
+    """Name of the entity, one of :func:`qbo_rs.entities`."""
     error: str | None
-    via: str
+    """Reason of the failure, one line; None if the entity did not fail."""
+    via: SyncMethod
+    """``changes`` and ``batch``: one request for many entities; ``query``: requests of its own."""
     reconciled: bool
-    checkpoint: str | None
+    """True if ids were compared to find deletions."""
+    checkpoint: datetime | None
+    """Instant up to which every change is in the table, UTC."""
     rows: int
+    """Records received."""
     inserted: int
+    """Records that are new in the table."""
     updated: int
+    """Records that replaced an older version."""
     unchanged: int
+    """Records that the table already had in this or a newer version."""
     rejected: int
+    """Records that could not be stored and were set aside."""
     deleted: int
+    """Records that were newly found to be deleted."""
+
+    @classmethod
+    def from_dict(cls, entity: Mapping[str, Any]) -> EntitySync:
+        """Make a sync from JSON-able data."""
+        return cls(**_with_instants(entity, "checkpoint"))
 
 
 @dataclass(frozen=True)
 class AccountSync:
-    """One company's sync; ``status`` is ``ok``, ``partial``, ``failed`` or ``needs_reauth``."""
+    """The sync of one company."""
 
     realm_id: str
+    """Company id."""
     schema: str
-    status: str
+    """Schema of the company's tables; empty if it has none yet."""
+    status: AccountStatus
+    """``ok``: all entities are in step; ``partial``: some failed; ``failed``: all failed; or ``needs_reauth``."""
     error: str | None
+    """Reason of the failure, one line, if it is not an entity's."""
     requests: int
+    """HTTP requests for data."""
     duration_ms: int
+    """Wall time in milliseconds."""
     entities: tuple[EntitySync, ...]
+    """Entities of the company."""
+
+    @classmethod
+    def from_dict(cls, account: Mapping[str, Any]) -> AccountSync:
+        """Make a sync from JSON-able data."""
+        entities = tuple(EntitySync.from_dict(entity) for entity in account["entities"])
+        return cls(**{**account, "entities": entities})
 
 
 @dataclass(frozen=True)
 class SyncReport:
-    """What a sync did: one entry a company."""
+    """The result of :func:`qbo_rs.sync`: one entry per company.
+
+    Example:
+        ::
+
+            for account in qbo_rs.sync().accounts:
+                for entity in account.entities:
+                    print(account.realm_id, entity.entity, entity.checkpoint, entity.error)
+
+    """
 
     accounts: tuple[AccountSync, ...]
+    """Companies."""
 
     @classmethod
     def from_dict(cls, report: Mapping[str, Any]) -> SyncReport:
-        """Make one from JSON-able data, such as that of ``qbo-rs sync --json``."""
-
-        def account(given: Mapping[str, Any]) -> AccountSync:
-            entities = tuple(EntitySync(**entity) for entity in given["entities"])
-            return AccountSync(**{**given, "entities": entities})
-
-        return cls(tuple(account(given) for given in report["accounts"]))
+        """Make a report from JSON-able data, such as the output of ``qbo-rs sync --json``."""
+        return cls(tuple(AccountSync.from_dict(account) for account in report["accounts"]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-able data."""
-        return asdict(self)
+        """Return the report as JSON-able data."""
+        return asdict(self, dict_factory=_jsonable)
 
     @property
     def ok(self) -> bool:
-        """Whether every company is in step and no record was set aside."""
+        """True if every company is in step and no record was set aside."""
         accounts = self.accounts
         return all(account.status == "ok" and not any(e.rejected for e in account.entities) for account in accounts)
 
 
 @dataclass(frozen=True)
 class Landing:
-    """Landing files of one entity: paths and counts a window. Small: hand it on instead of the records."""
+    """The landing files of one entity: paths and counts per window, but no records.
+
+    It is small, so pass it between processes instead of the records.
+
+    Example:
+        ::
+
+            windows = qbo_rs.chunk_range("2025-01-01", "2025-02-01")
+            landing = qbo_rs.extract("invoices", windows)
+            landing.raise_for_failures()
+            report = qbo_rs.upsert(landing)
+
+    """
 
     run: RunReport
+    """Report of the extract."""
 
     @classmethod
     def from_dict(cls, landing: Mapping[str, Any]) -> Landing:
-        """Make one from JSON-able data."""
+        """Make a landing from the result of :meth:`to_dict`."""
         return cls(RunReport.from_dict(landing))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-able data."""
+        """Return the landing as JSON-able data."""
         return self.run.to_dict()
 
     @property
@@ -335,7 +546,7 @@ class Landing:
 
     @property
     def rows(self) -> int:
-        """Records in all files."""
+        """Number of records in all files."""
         return self.run.totals.rows
 
     @property
@@ -345,20 +556,20 @@ class Landing:
 
     @property
     def ok(self) -> bool:
-        """Whether no window failed."""
+        """True if no window failed."""
         return self.run.status == "ok"
 
     def raise_for_failures(self) -> None:
-        """Raise if a window is missing.
+        """Raise an error if anything is missing.
 
         Raises:
-            IncompleteError: A window failed.
+            IncompleteError: A window failed or a record was rejected.
 
         """
         self.run.raise_for_failures()
 
     def files(self) -> list[dict[str, str]]:
-        """Return what :func:`qbo_rs.upsert` needs of each complete window."""
+        """Return the entries that :func:`qbo_rs.upsert` needs, one per complete window."""
         names = {"realm_id": self.run.realm_id, "entity": self.run.entity}
         done = (window for window in self.run.windows if window.path is not None)
         return [names | window.window.to_dict() | {"path": str(window.path)} for window in done]

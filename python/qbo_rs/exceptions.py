@@ -1,18 +1,27 @@
-"""Exceptions, by what one can do about them.
+"""Exceptions, grouped by the reaction that they call for.
 
-Every one is a :class:`QboError` with ``recovery``: ``"retry"`` (the same call may succeed later), ``"reauthorise"`` (a
-person must connect the company again) or ``"abort"`` (input, settings or data must change). None is a ``BaseException``
-only, not even for a panic in the core, and no text holds a secret.
+Every exception is a :class:`QboError` whose ``recovery`` is ``"retry"`` (the same call may succeed later),
+``"reauthorise"`` (a person must connect the company again) or ``"abort"`` (input, settings or data must change). A
+panic in the core is an ordinary :class:`InternalError`, never a bare ``BaseException``. No message holds a secret.
+
+Example:
+    ::
+
+        try:
+            qbo_rs.backfill("invoices", "2025-01-01", "2025-02-01").raise_for_failures()
+        except qbo_rs.QboError as error:
+            if error.recovery != "retry":
+                raise
+            schedule_again()
+
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from datetime import timedelta
-
-    from qbo_rs._types import Report, RunReport
 
 __all__ = [
     "ApiError",
@@ -35,10 +44,20 @@ __all__ = [
 ]
 
 Recovery = Literal["retry", "reauthorise", "abort"]
+"""The reaction to an error: call again later, connect the company again, or change input, settings or data."""
 
 
 class QboError(Exception):
-    """Base of all exceptions of this package."""
+    """Base class of all exceptions of this package.
+
+    Attributes:
+        recovery: Reaction that the error calls for.
+        attempts: Number of times the request was sent.
+        elapsed: Time from the first attempt until the call gave up; None if nothing was sent.
+        code: Intuit's fault code, if there was one.
+        intuit_tid: Intuit's id of the request, for its support.
+
+    """
 
     def __init__(
         self,
@@ -50,14 +69,14 @@ class QboError(Exception):
         code: str | None = None,
         intuit_tid: str | None = None,
     ) -> None:
-        """Make one.
+        """Make an error.
 
         Args:
-            message: One line.
-            recovery: What to do about it.
-            attempts: How often the request was sent.
-            elapsed: From the first attempt to giving up; None where nothing was sent.
-            code: Intuit's fault code, where there was one.
+            message: Text of one line.
+            recovery: Reaction that the error calls for.
+            attempts: Number of times the request was sent.
+            elapsed: Time from the first attempt until the call gave up; None if nothing was sent.
+            code: Intuit's fault code, if there was one.
             intuit_tid: Intuit's id of the request, for its support.
 
         """
@@ -78,7 +97,7 @@ class AuthError(QboError):
 
 
 class PermissionDeniedError(AuthError):
-    """The token is good, but not for this company or host (fault 3100)."""
+    """The token is valid, but not for this company or host (fault 3100)."""
 
 
 class RetriableError(QboError):
@@ -86,20 +105,25 @@ class RetriableError(QboError):
 
 
 class RateLimitedError(RetriableError):
-    """Still throttled when tries or time ran out."""
+    """QuickBooks still throttled the request when attempts or time ran out.
+
+    Attributes:
+        retry_after: Wait that the server asked for; None if it named none.
+
+    """
 
     def __init__(self, message: str = "", *, retry_after: timedelta | None = None, **attributes: object) -> None:
-        """Make one; ``retry_after`` is the wait that the server asked for, if it did."""
+        """Make an error; ``retry_after`` is the wait that the server asked for, the others are :class:`QboError`'s."""
         super().__init__(message, **attributes)  # type: ignore[arg-type]
         self.retry_after = retry_after
 
 
 class TransportError(RetriableError, ConnectionError):
-    """No usable answer came."""
+    """No usable response came."""
 
 
 class CircuitOpenError(RetriableError):
-    """QuickBooks has not answered for so long that nothing more is sent for now."""
+    """QuickBooks has not responded for so long that the circuit breaker holds all requests back for now."""
 
 
 class RequestCapError(RetriableError):
@@ -111,40 +135,66 @@ class StoppedError(RetriableError):
 
 
 class ApiError(QboError):
-    """QuickBooks answered with a fault."""
+    """QuickBooks answered with a fault.
+
+    Attributes:
+        status: HTTP status.
+        code: Intuit's fault code, or ``none``.
+
+    """
 
     def __init__(self, message: str = "", *, status: int = 0, code: str = "", **attributes: object) -> None:
-        """Make one; ``status`` is that of HTTP, ``code`` Intuit's fault code or ``none``."""
+        """Make an error; ``status`` is the HTTP status, ``code`` is Intuit's fault code or ``none``."""
         super().__init__(message, code=code, **attributes)  # type: ignore[arg-type]
         self.status = status
 
 
 class DataError(QboError, ValueError):
-    """Data that cannot be understood: an answer, a landing line, a record without an id."""
+    """Data cannot be understood: a response, a landing line, or a record without an id."""
 
 
 class DatabaseError(QboError):
-    """Postgres refused or went away."""
+    """Postgres refused a statement, or the connection to it failed.
+
+    Attributes:
+        sqlstate: Postgres's error code; None if the connection failed.
+
+    """
 
     def __init__(self, message: str = "", *, sqlstate: str | None = None, **attributes: object) -> None:
-        """Make one; ``sqlstate`` is the server's code, None if the connection failed."""
+        """Make an error; ``sqlstate`` is Postgres's error code, None if the connection failed."""
         super().__init__(message, **attributes)  # type: ignore[arg-type]
         self.sqlstate = sqlstate
 
 
 class StuckError(QboError):
-    """A window has ended its process so often that it is not tried again."""
+    """A window, or a block of Mage, has killed its process ``max_attempts`` times and is not tried again."""
 
 
 class LandingError(QboError, OSError):
     """A landing file could not be read or written."""
 
 
-class IncompleteError(QboError):
-    """Some windows failed or some records were rejected; the others are committed. See ``report``."""
+class IncompleteReport(Protocol):
+    """The report of an :class:`IncompleteError`: a :class:`~qbo_rs.Report` or a :class:`~qbo_rs.RunReport`."""
 
-    def __init__(self, message: str, *, report: Report | RunReport) -> None:
-        """Make one from the report that is not complete."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON-able data."""
+
+    def raise_for_failures(self) -> None:
+        """Raise an error if anything is missing."""
+
+
+class IncompleteError(QboError):
+    """Some windows failed or some records were rejected; everything else is committed.
+
+    Attributes:
+        report: Report of the run that is not complete, a :class:`~qbo_rs.RunReport`.
+
+    """
+
+    def __init__(self, message: str, *, report: IncompleteReport) -> None:
+        """Make an error from the report that is not complete."""
         super().__init__(message, recovery="retry")
         self.report = report
 

@@ -41,13 +41,13 @@ pub const SETTINGS: &[SettingSpec] = &[
     secret("QBO_CLIENT_SECRET", "Client secret of the Intuit app"),
     secret(
         "QBO_REFRESH_TOKEN",
-        "Refresh token of the connection; a stored newer one goes first",
+        "Refresh token of the connection; a newer one in the token store takes precedence",
     ),
     setting("QBO_REALM_ID", None, "Company id"),
     setting(
         "QBO_ENVIRONMENT",
         Some("production"),
-        "Which of Intuit's hosts: sandbox or production",
+        "Intuit host to call: sandbox or production",
     ),
     setting(
         "QBO_API_URL",
@@ -62,16 +62,16 @@ pub const SETTINGS: &[SettingSpec] = &[
     setting(
         "QBO_TOKEN_STORE",
         None,
-        "Where rotated tokens are kept, encrypted: a file, or 'postgres'",
+        "Place where rotated tokens are kept, encrypted: a file, or 'postgres'",
     ),
     secret(
         "QBO_TOKEN_KEY",
         "Key of the token store, 32 bytes in base64; default: derived from the client secret",
     ),
-    secret("QBO_NEW_TOKEN_KEY", "The new key, for `qbo-rs auth rekey`"),
+    secret("QBO_NEW_TOKEN_KEY", "New key of the token store, for `qbo-rs auth rekey`"),
     secret(
         "QBO_NEW_CLIENT_SECRET",
-        "The app's new client secret, for `qbo-rs auth rekey`",
+        "New client secret of the Intuit app, for `qbo-rs auth rekey`",
     ),
     setting(
         "QBO_AUTHORIZE_URL",
@@ -86,51 +86,51 @@ pub const SETTINGS: &[SettingSpec] = &[
     setting(
         "QBO_REQUESTS_PER_MINUTE",
         Some("500"),
-        "Most requests a minute; 0: no limit",
+        "Maximum requests per minute; 0: no limit",
     ),
     setting(
         "QBO_REQUESTS_PER_SECOND",
         Some("10"),
-        "Most requests a second; 0: no limit",
+        "Maximum requests per second; 0: no limit",
     ),
     setting(
         "QBO_MAX_IN_FLIGHT",
         Some("10"),
-        "Most requests at a time; 0: no limit",
+        "Maximum concurrent requests; 0: no limit",
     ),
     setting(
         "QBO_TIMEOUT_S",
         Some("120"),
-        "Seconds that one request may take",
+        "Time-out of one request, in seconds",
     ),
     setting(
         "QBO_THROTTLE_WAIT_S",
         Some("60"),
-        "Seconds to wait after a 429 that names no time",
+        "Seconds to wait after a 429 response that names no time",
     ),
     setting(
         "QBO_RETRY_FOR_S",
         Some("600"),
-        "Seconds that a request is repeated, and that a silent API is waited for",
+        "Maximum seconds to retry a request, and to wait for an API that does not respond",
     ),
     setting(
         "QBO_MAX_REQUESTS",
         Some("0"),
-        "Most data requests of one call, after which it stops; 0: no cap",
+        "Maximum data requests of one call, after which it stops; 0: no limit",
     ),
     setting(
         "QBO_MONTHLY_QUOTA",
         Some("500000"),
-        "Reads a month that are warned about at 80 %; 0: no warning",
+        "Reads per month; a warning is logged at 80 % of them; 0: no warning",
     ),
     setting(
         "QBO_LAG_S",
         Some("30"),
-        "Seconds before the server's present at which a read ends",
+        "Seconds before the server's current time at which a read ends",
     ),
     secret(
         "DATABASE_URL",
-        "Postgres, as postgresql://user:password@host:port/db; goes before PG_*",
+        "Postgres, as postgresql://user:password@host:port/db; takes precedence over PG_*",
     ),
     setting(
         "PG_HOST",
@@ -138,9 +138,9 @@ pub const SETTINGS: &[SettingSpec] = &[
         "Host of Postgres, or directory of its socket",
     ),
     setting("PG_PORT", Some("5432"), "Port of Postgres"),
-    setting("PG_DB", None, "Database"),
-    setting("PG_USER", None, "User"),
-    secret("PG_PASSWORD", "Password"),
+    setting("PG_DB", None, "Database name"),
+    setting("PG_USER", None, "Database user"),
+    secret("PG_PASSWORD", "Password of the database user"),
     setting(
         "PG_SSLMODE",
         Some("prefer"),
@@ -164,7 +164,7 @@ pub const SETTINGS: &[SettingSpec] = &[
     setting(
         "QBO_MAX_ATTEMPTS",
         Some("5"),
-        "Attempts of a window that end without a word before it is given up; 0: no limit",
+        "Maximum attempts of a window that end with its process killed; 0: no limit",
     ),
     secret(
         "QBO_API_KEY",
@@ -172,7 +172,7 @@ pub const SETTINGS: &[SettingSpec] = &[
     ),
     secret(
         "QBO_WEBHOOK_VERIFIER_TOKEN",
-        "Key of the signatures of webhooks, from the Intuit app",
+        "Key that verifies the signatures of webhooks, from the Intuit app",
     ),
     setting(
         "QBO_LANDING_DIR",

@@ -1,11 +1,12 @@
-"""The blocks of the Mage pipelines ``qb_<entity>_backfill``; a block file only names its entity.
+"""The blocks of the Mage pipelines ``qb_<entity>_backfill`` and ``qb_incremental_sync``.
 
-:func:`chunk_fecha` cuts the range, :func:`extract_qbo` lands its windows in files, :func:`load_postgres` merges them
-into the table, and :func:`disable_once_trigger` is their callback. What they hand on is a small table, a row a window.
-Another pipeline has the one block :func:`sync_qbo`. They hold no HTTP and no SQL: all of that is the verbs'.
+A backfill has three blocks: :func:`chunk_fecha` cuts the range into windows, :func:`extract_qbo` copies the windows
+into landing files, and :func:`load_postgres` merges the files into the table. :func:`disable_once_trigger` is its
+callback. A block returns a small table with one row per window. The pipeline of the sync has the one block
+:func:`sync_qbo`. The blocks have no HTTP and no SQL of their own; they call the functions of :mod:`qbo_rs`.
 
 Example:
-    A block file is an import and one line; ``data_loader`` is put there by Mage::
+    A block file is an import and one line; Mage defines ``data_loader``::
 
         from qbo_rs.mage import chunk_fecha
 

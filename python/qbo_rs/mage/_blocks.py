@@ -20,24 +20,30 @@ if TYPE_CHECKING:
 
 
 def chunk_fecha(entity: str) -> Block:
-    """Make the block that cuts ``[fecha_inicio, fecha_fin)`` into windows, and checks settings, database and table.
+    """Make the block that cuts ``[fecha_inicio, fecha_fin)`` into windows and checks settings, database and table.
 
-    Nothing is sent to QuickBooks.
+    The block sends nothing to QuickBooks. Its runtime variables are those of :class:`RuntimeVariables`.
 
     Args:
-        entity: A name from :func:`qbo_rs.entities`.
+        entity: Name from :func:`qbo_rs.entities`.
 
     Returns:
-        A function for ``@data_loader``. It returns a DataFrame of windows: ``start``, ``end``, ``status``, which is
-        ``to read``, or with ``resume`` ``committed`` for what the ledger has.
+        A function for ``@data_loader``. It returns a DataFrame of windows with ``start``, ``end`` and ``status``:
+        ``to read``, or with ``resume`` ``committed`` for a window that the ledger has. It raises
+        :class:`~qbo_rs.ConfigError` if a variable, a setting or the table is unusable.
+
+    Example:
+        ::
+
+            chunk_fecha_customers = data_loader(chunk_fecha("customers"))
 
     """
 
     def body(call: Execution) -> Any:
         variables = read_variables(call.kwargs)
-        # What would stop the last block is found before anything is sent to QuickBooks.
+        # A problem that would fail the last block is found before anything is sent to QuickBooks.
         _verbs.prepare(entity, schema=variables.schema, **call.settings.keywords)
-        left = _verbs.backfill(
+        remaining = _verbs.backfill(
             entity,
             variables.start,
             variables.end,
@@ -51,41 +57,46 @@ def chunk_fecha(entity: str) -> Block:
         windows = variables.windows()
         call.log.write(
             "info",
-            f"{entity}: {len(windows)} windows of {variables.chunk}, {len(left.windows)} to read",
+            f"{entity}: {len(windows)} windows of {variables.chunk}, {len(remaining.windows)} to read",
             phase="chunk",
             event="range_cut",
             entity=entity,
             windows=len(windows),
-            to_read=len(left.windows),
+            to_read=len(remaining.windows),
             fecha_inicio=variables.start,
             fecha_fin=variables.end,
             chunk=variables.chunk,
             page_size=variables.page_size,
         )
-        return _tables.plan(windows, [report.window for report in left.windows])
+        return _tables.plan_table(windows, [report.window for report in remaining.windows])
 
     return as_block(f"chunk_fecha_{entity}", body)
 
 
 def extract_qbo(entity: str) -> Block:
-    """Make the block that lands the windows in files, all in parallel within the limits of QuickBooks.
+    """Make the block that copies the windows into landing files, in parallel within the limits of QuickBooks.
 
-    A try after the first leaves out the windows that are landed.
+    A retry of the block skips the windows that are in files already.
 
     Args:
-        entity: A name from :func:`qbo_rs.entities`.
+        entity: Name from :func:`qbo_rs.entities`.
 
     Returns:
-        A function for ``@data_loader``. It takes the table of :func:`chunk_fecha` and returns a DataFrame with each
-        window's counts and file; it raises :class:`~qbo_rs.IncompleteError` if a window failed.
+        A function for ``@data_loader``. It takes the table of :func:`chunk_fecha` and returns a DataFrame with the
+        counts and the file of each window. It raises :class:`~qbo_rs.IncompleteError` if a window failed.
+
+    Example:
+        ::
+
+            extract_qbo_customers = data_loader(extract_qbo("customers"))
 
     """
 
     def body(call: Execution) -> Any:
-        table = call.table()
+        plan = call.table()
         landing = _verbs.extract(
             entity,
-            _tables.planned(table),
+            _tables.windows_to_read(plan),
             page_size=read_variables(call.kwargs).page_size,
             out=call.directory or call.settings.landing / call.pipeline / f"manual-{uuid.uuid4().hex}",
             resume=call.directory is not None,
@@ -93,60 +104,65 @@ def extract_qbo(entity: str) -> Block:
         )
         if landing.run.failed:
             landing.raise_for_failures()
-        return _tables.landed(landing, table)
+        return _tables.landing_table(landing, plan)
 
     return as_block(f"extract_qbo_{entity}", body)
 
 
 def load_postgres(entity: str) -> Block:
-    """Make the block that merges the landed windows into ``qb_<entity>`` and removes their files.
+    """Make the block that merges the landing files into ``qb_<entity>`` and removes them.
 
-    A window is a transaction.
+    Each window is one transaction.
 
     Args:
-        entity: A name from :func:`qbo_rs.entities`.
+        entity: Name from :func:`qbo_rs.entities`.
 
     Returns:
-        A function for ``@data_exporter``. It takes the table of :func:`extract_qbo` and returns a DataFrame with what
-        became of each window's records; it raises :class:`~qbo_rs.IncompleteError` if a window failed; the others are
-        committed. Records that were set aside do not fail it: they are counted, and warned about.
+        A function for ``@data_exporter``. It takes the table of :func:`extract_qbo` and returns a DataFrame with the
+        counts of each window. It raises :class:`~qbo_rs.IncompleteError` if a window failed; the others are committed.
+        Records that were set aside do not fail the block; they are counted, and a warning is logged.
+
+    Example:
+        ::
+
+            load_postgres_customers = data_exporter(load_postgres("customers"))
 
     """
 
     def body(call: Execution) -> Any:
-        landing = _tables.to_load(call.table())
+        landing = _tables.landing_to_load(call.table())
         report = Report(()) if landing is None else _load(call, landing)
-        _close(call, entity, report)
-        return _tables.loaded(report.runs)
+        _log_summary(call, entity, report)
+        return _tables.load_table(report.runs)
 
     return as_block(f"load_postgres_{entity}", body)
 
 
 def _load(call: Execution, landing: Landing) -> Report:
-    """Load, then put a note in the place of the files: Mage may run a block again whose end it did not hear of."""
-    note = call.directory / "loaded.json" if call.directory else None
-    if note and note.exists() and not any(Path(path).exists() for path in landing.paths):
-        return Report.from_dict(json.loads(note.read_text()))
+    """Load the files, then replace them by their report, since Mage may repeat a block that has already succeeded."""
+    saved_report = call.directory / "loaded.json" if call.directory else None
+    if saved_report and saved_report.exists() and not any(Path(path).exists() for path in landing.paths):
+        return Report.from_dict(json.loads(saved_report.read_text()))
     report = _verbs.upsert(landing, schema=read_variables(call.kwargs).schema, **call.settings.keywords)
     if report.runs[0].failed:
         report.raise_for_failures()
-    if note:
-        note.write_text(json.dumps(report.to_dict()))
-    # A file's path is `<run>/<company>/<entity>/<window>`; the note stays in the run's directory.
-    for path in {Path(path).parents[1 if note else 2] for path in landing.paths}:
+    if saved_report:
+        saved_report.write_text(json.dumps(report.to_dict()))
+    # A file's path is `<run>/<company>/<entity>/<window>`; the report stays in the directory of the run.
+    for path in {Path(path).parents[1 if saved_report else 2] for path in landing.paths}:
         shutil.rmtree(path, ignore_errors=True)
     return report
 
 
-def _close(call: Execution, entity: str, report: Report) -> None:
+def _log_summary(call: Execution, entity: str, report: Report) -> None:
     names = ("windows", "pages", "rows", "inserted", "updated", "unchanged", "rejected", "duration_ms")
     counts = {name: sum(getattr(run.totals, name) for run in report.runs) for name in names}
-    told = ", ".join(f"{counts[name]} {name}" for name in names[:-1])
+    summary = ", ".join(f"{counts[name]} {name}" for name in names[:-1])
     level = "warning" if counts["rejected"] else "info"
     hint = "; see qbo.rejects" if counts["rejected"] else ""
     call.log.write(
         level,
-        f"{call.pipeline}: {told}{hint}",
+        f"{call.pipeline}: {summary}{hint}",
         phase="load",
         event="pipeline_finished",
         entity=entity,

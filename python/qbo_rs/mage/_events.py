@@ -1,4 +1,7 @@
-"""Events of the core in Mage's log, as fields. Mage shows neither ``logging`` nor native output in a block's log."""
+"""The core's events in Mage's log, with their fields.
+
+Mage shows neither :mod:`logging` nor the process's own output in the log of a block.
+"""
 
 from __future__ import annotations
 
@@ -11,32 +14,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 CORE = logging.getLogger("qbo_rs")
-# Its events are told again, with more counts, when a window is done.
-READ = "qbo_rs.read"
-# Names that every record of `logging` has; the others are fields of the event.
-PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "taskName"}
-# Text, even where it looks like a number.
-TEXTS = {"realm_id", "run_id", "intuit_tid"}
+# The events of this logger are repeated, with more counts, when a window is done.
+READ_LOGGER = "qbo_rs.read"
+# Attributes of every record of `logging`; all others are fields of the event.
+RECORD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "taskName"}
+# Fields that are text even if they look like a number.
+TEXT_FIELDS = {"realm_id", "run_id", "intuit_tid"}
 
 
 class EventLog:
-    """Writes events into the log of a block, or on stdout: as JSON in ``mage run``, as lines in the editor."""
+    """Writes events to the log of a block, or to stdout: as JSON in ``mage run``, as lines in the editor."""
 
     def __init__(self, kwargs: Mapping[str, Any]) -> None:
-        """Take the logger that Mage gave the block."""
+        """Use the logger that Mage passed to the block in ``kwargs``."""
         logger = kwargs.get("logger")
-        # The editor's is one of `logging`, which takes no fields, and which it does not show.
+        # The editor passes a logger of `logging`, which takes no fields and whose output it does not show.
         self._is_editor = isinstance(logger, logging.Logger)
         self._logger = None if self._is_editor else logger
 
     def write(self, level: str, message: str, **fields: object) -> None:
-        """Write one event; ``level`` is a method of the logger, ``info``, ``warning`` or ``error``."""
+        """Write one event; ``level`` is ``info``, ``warning`` or ``error``."""
         if self._logger is not None:
             getattr(self._logger, level)(message, **fields)
         elif self._is_editor:
-            print(message, flush=True)  # noqa: T201 - the log there
+            print(message, flush=True)  # noqa: T201 - stdout is the log
         else:
-            print(json.dumps({"level": level, **fields, "message": message}), flush=True)  # noqa: T201 - the log there
+            print(json.dumps({"level": level, **fields, "message": message}), flush=True)  # noqa: T201 - stdout is the log
 
 
 class _Forward(logging.Handler):
@@ -45,26 +48,26 @@ class _Forward(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name == READ:
+        if record.name == READ_LOGGER:
             return
-        fields = {name: _value(name, value) for name, value in vars(record).items() if name not in PLAIN}
+        fields = {name: _typed(name, value) for name, value in vars(record).items() if name not in RECORD_ATTRIBUTES}
         level = (
             "error" if record.levelno >= logging.ERROR else "warning" if record.levelno >= logging.WARNING else "info"
         )
         self._log.write(level, record.getMessage(), **fields)
 
 
-def _value(name: str, value: object) -> object:
-    return int(value) if isinstance(value, str) and value.isdecimal() and name not in TEXTS else value
+def _typed(name: str, value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isdecimal() and name not in TEXT_FIELDS else value
 
 
 @contextmanager
 def core_events(log: EventLog) -> Iterator[None]:
-    """Send the core's events to ``log`` meanwhile."""
+    """Send the core's events to ``log`` inside the ``with`` statement."""
     handler, level, propagates = _Forward(log), CORE.level, CORE.propagate
     CORE.addHandler(handler)
     CORE.setLevel(logging.INFO)
-    # What is in the block's log need not be in the server's as well.
+    # The events in the block's log are not repeated in the server's log.
     CORE.propagate = False
     try:
         yield

@@ -1,4 +1,4 @@
-"""One execution of a block: what Mage gave it, its settings, its log, and how it may end."""
+"""The execution of a block: its input from Mage, its settings, its log and its errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qbo_rs.exceptions import ConfigError
 from qbo_rs.mage._events import EventLog, core_events
-from qbo_rs.mage._guard import Attempts, raise_plainly
+from qbo_rs.mage._guard import Attempts, raise_redacted
 from qbo_rs.mage._settings import BlockSettings, read_settings
 
 if TYPE_CHECKING:
@@ -19,37 +19,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Execution:
-    """What a block works with."""
+    """The input of a block."""
 
     upstream: tuple[Any, ...]
+    """Results of the upstream blocks."""
     kwargs: dict[str, Any]
+    """Keywords that Mage passed: runtime variables, the logger, and names of the run."""
     settings: BlockSettings
+    """Settings from Mage Secrets and the environment."""
     log: EventLog
+    """Log of the block."""
 
     @property
     def pipeline(self) -> str:
-        """Name of the pipeline."""
+        """The name of the pipeline."""
         return str(self.kwargs.get("pipeline_uuid", "notebook"))
 
     @property
     def directory(self) -> Path | None:
-        """Where this run of the pipeline lands its files, for all tries of it; None where Mage does not try again."""
+        """The landing directory of this pipeline run, shared by its retries; None if Mage does not retry."""
         partition = self.kwargs.get("execution_partition")
         return self.settings.landing / self.pipeline / str(partition) if partition else None
 
     def table(self) -> Any:
-        """Return what the block before handed on."""
+        """Return the table of the upstream block."""
         if not self.upstream:
-            raise ConfigError("the block has no block before it; connect it in the pipeline")
+            raise ConfigError("the block has no upstream block; connect it in the pipeline")
         return self.upstream[0]
 
 
 def as_block(name: str, body: Callable[[Execution], Any]) -> Block:
-    """Make a function for a decorator of Mage: guarded, with a limited number of tries, its events in Mage's log.
+    """Make a function for a decorator of Mage: guarded, with limited attempts, and with the core's events in its log.
 
     Args:
-        name: Mage's editor looks a block's function up by its name.
-        body: What it does.
+        name: Name of the function, by which Mage's editor finds it.
+        body: Work of the block.
 
     Returns:
         The function.
@@ -65,14 +69,14 @@ def as_block(name: str, body: Callable[[Execution], Any]) -> Block:
             execution = Execution(upstream, kwargs, settings, log)
             with core_events(log), Attempts(execution.directory, name, settings.max_attempts):
                 return body(execution)
-        except BaseException as error:  # noqa: BLE001 - Mage runs a block for ever upon others than Exception
-            raise_plainly(_explained(error), secrets)
+        except BaseException as error:  # noqa: BLE001 - Mage repeats a block for ever unless it raises an Exception
+            raise_redacted(_with_hint(error), secrets)
 
     block.__name__ = block.__qualname__ = name
     return block
 
 
-def _explained(error: BaseException) -> BaseException:
+def _with_hint(error: BaseException) -> BaseException:
     if isinstance(error, ConfigError) and str(error).endswith("not set"):
         return ConfigError(f"{error}, neither as a Mage Secret nor in the environment")
     return error

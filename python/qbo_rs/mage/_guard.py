@@ -1,7 +1,7 @@
-"""What goes wrong in a block, in the form that Mage can end: an ``Exception`` without secrets, after some tries.
+"""Guards that make a failed block end: as an ``Exception`` without secrets, after a limited number of attempts.
 
-Mage catches ``Exception`` only: upon ``SystemExit``, a cancellation or a panic it runs the block again, for ever, and
-so it does with a block whose process was killed. It keeps the text of an exception, with all that caused it, in its
+Mage catches ``Exception`` only. After ``SystemExit``, a cancellation or a panic it runs the block again, for ever, and
+so it does after the process of a block was killed. It stores the text of an exception and of its causes in its
 database.
 """
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-# Shorter texts stand in too many places by chance.
-SHORTEST_SECRET = 4
+# Shorter texts occur by chance in too many places.
+MIN_SECRET_LENGTH = 4
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
-    """Replace the secrets in a text by ``***``."""
+    """Return the text with ``***`` in place of each secret."""
     for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= SHORTEST_SECRET:
+        if len(secret) >= MIN_SECRET_LENGTH:
             text = text.replace(secret, "***")
     return text
 
 
-def raise_plainly(error: BaseException, secrets: Iterable[str]) -> NoReturn:
-    """Raise an error as an ``Exception`` whose text holds no secret and that drags no other along.
+def raise_redacted(error: BaseException, secrets: Iterable[str]) -> NoReturn:
+    """Raise an error as an ``Exception`` without secrets in its text and without a cause.
 
     Raises:
-        QboError: ``error`` itself if it is one, else an :class:`~qbo_rs.InternalError` with its class and text.
+        QboError: ``error`` if it is one, else an :class:`~qbo_rs.InternalError` with its class and text.
 
     """
     if isinstance(error, QboError):
@@ -43,48 +43,68 @@ def raise_plainly(error: BaseException, secrets: Iterable[str]) -> NoReturn:
 
 
 def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a block of one's own end as FAILED, whatever it raises. The blocks of this package are guarded already."""
+    """Make a custom block end as FAILED, whatever it raises; the blocks of this package are guarded already.
+
+    Args:
+        function: Function of the block.
+
+    Returns:
+        A function that raises :class:`~qbo_rs.QboError` only.
+
+    Example:
+        ::
+
+            @data_loader
+            @guarded
+            def read_budget(*args, **kwargs):
+                ...
+
+    """
 
     @functools.wraps(function)
     def block(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except BaseException as error:  # noqa: BLE001 - that is the point
-            raise_plainly(error, ())
+        except BaseException as error:  # noqa: BLE001 - Mage catches Exception only
+            raise_redacted(error, ())
 
     return block
 
 
 class Attempts:
-    """Counts the attempts of a block that end without a word, in a file that outlives the process."""
+    """Counts the attempts of a block that end with its process killed, in a file that outlives the process."""
 
-    def __init__(self, directory: Path | None, block: str, most: int) -> None:
-        """Count in ``directory``; without one, as under ``mage run``, a kill ends everything anyway.
+    def __init__(self, directory: Path | None, block: str, max_attempts: int) -> None:
+        """Make a counter.
 
-        ``most`` is how many are made; 0: no limit.
+        Args:
+            directory: Directory of the file; None, as in ``mage run``, where nothing repeats a killed block: no count.
+            block: Name of the block.
+            max_attempts: Maximum number of attempts; 0: no limit.
+
         """
         self._file = directory / f".attempts-{block}" if directory else None
-        self._most = most
+        self._max_attempts = max_attempts
 
     def __enter__(self) -> None:
-        """Begin an attempt.
+        """Count an attempt.
 
         Raises:
-            StuckError: As many were cut off before.
+            StuckError: ``max_attempts`` attempts were killed before.
 
         """
         if self._file is None:
             return
         text = self._file.read_text() if self._file.exists() else ""
         made = int(text) if text.isdecimal() else 0
-        if self._most and made >= self._most:
+        if self._max_attempts and made >= self._max_attempts:
             self._file.unlink()
-            reason = f"the block's process was ended {made} times, perhaps for want of memory, and is not tried again"
-            raise StuckError(f"{reason}; a retry begins anew")
+            count = f"the block's process ended {made} times without a result, perhaps for lack of memory"
+            raise StuckError(f"{count}, and is not tried again; a retry starts counting from zero")
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._file.write_text(str(made + 1))
 
     def __exit__(self, *_: object) -> None:
-        """End an attempt in an orderly way, well or not."""
+        """Forget the count, since the attempt ended with a result or an exception."""
         if self._file is not None:
             self._file.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""All that is asked of Mage itself (0.9.80): its secrets, its directory, its triggers.
+"""The interface to Mage itself (0.9.80): its secrets, its data directory and its triggers.
 
-It is imported late, since the package is also used where Mage is not.
+Mage is imported inside the functions, since the package is also used without it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 def secrets() -> Callable[[str], str | None]:
-    """Return what looks a Mage Secret up by name; None stands for one that is not there or cannot be decrypted."""
+    """Return a function that looks a Mage Secret up by name; None: it does not exist or cannot be decrypted."""
     from mage_ai.data_preparation.shared.secrets import get_secret_value
     from mage_ai.orchestration.db.models.secrets import Secret
 
-    # One query for all names: a block asks for a hundred, of which ten exist.
+    # All names are read in one query: a block looks up about a hundred names, of which about ten exist.
     names = {name for (name,) in Secret.query.with_entities(Secret.name).all()}
     return lambda name: get_secret_value(name, suppress_warning=True) if name in names else None
 
 
 def data_directory() -> str:
-    """Return the directory in which Mage keeps what runs leave."""
+    """Return the directory in which Mage keeps the data of its runs."""
     from mage_ai.settings.repo import get_data_dir
 
     return str(get_data_dir())
@@ -42,7 +42,7 @@ def disable_trigger(schedule: Any) -> None:
 
 
 def is_once(schedule: Any) -> bool:
-    """Whether a trigger runs one time."""
+    """Return True if a trigger runs once."""
     from mage_ai.data_preparation.models.triggers import ScheduleInterval
 
     return bool(schedule.schedule_interval == ScheduleInterval.ONCE)

@@ -19,37 +19,41 @@ DEFAULT_MAX_ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class BlockSettings:
-    """What a block works with. ``keywords`` are those of the verbs."""
+    """The settings of a block."""
 
     keywords: dict[str, Any]
+    """Keywords for the functions of :mod:`qbo_rs`."""
     secrets: tuple[str, ...]
+    """Values that must not appear in an error."""
     landing: Path
+    """Directory of landing files."""
     max_attempts: int
+    """Maximum number of attempts that end with the process killed; 0: no limit."""
 
     def __repr__(self) -> str:
-        """Name the settings; values may be secret."""
+        """Return the names of the settings, without values, which may be secret."""
         return f"BlockSettings({', '.join(self.keywords)})"
 
 
 def read_settings() -> BlockSettings:
     """Read every setting from Mage Secrets, else from the environment.
 
-    A secret has the setting's own name, that in lower case, or the one that begins with ``qb_``. Rotated tokens go to
-    Postgres unless ``QBO_TOKEN_STORE`` says otherwise, so that nobody edits secrets by hand.
+    A secret has the name of the setting, the same in lower case, or in lower case with ``qb_`` in place of ``qbo_``.
+    Rotated tokens go to Postgres unless ``QBO_TOKEN_STORE`` says otherwise, so that nobody edits secrets by hand.
 
     Returns:
-        The settings. What is missing, the verbs name.
+        The settings. A missing one is reported by the function that needs it.
 
     """
     secret = _host.secrets()
     found = {keyword: _secret(variable, secret) for variable, keyword in _core.settings()}
     keywords = {keyword: value for keyword, value in found.items() if value is not None}
     if any(keyword.startswith("pg_") for keyword in keywords) and "database_url" not in keywords:
-        # Whoever named a database in Mage means that one, not the one of the server's environment.
+        # A database named in Mage Secrets takes precedence over the DATABASE_URL of the server's environment.
         keywords["database_url"] = ""
     value = _lookup(keywords)
     if value("QBO_TOKEN_STORE") is None:
-        keywords["token_store"] = "postgres"  # noqa: S105 - a place, not a secret
+        keywords["token_store"] = "postgres"  # noqa: S105 - not a secret
     landing = value("QBO_LANDING_DIR") or Path(_host.data_directory()) / "qbo_landing"
     attempts = value("QBO_MAX_ATTEMPTS") or ""
     return BlockSettings(

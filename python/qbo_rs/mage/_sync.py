@@ -1,4 +1,4 @@
-"""The block that keeps companies in step."""
+"""The block that syncs companies."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 def sync_qbo() -> Block:
     """Make the block that syncs every company of the token store, as :func:`qbo_rs.sync` does.
 
-    Runtime variables: ``entities`` and ``accounts``, names separated by commas; empty: all.
+    Its runtime variables are ``entities`` (names) and ``accounts`` (company ids), separated by commas; empty: all.
 
     Returns:
-        A function for ``@data_loader``. It returns a DataFrame, a row a company and entity; if a company or an entity
-        failed it raises, after all others are in step.
+        A function for ``@data_loader``. It returns a DataFrame with one row per company and entity. If a company or an
+        entity failed, it raises :class:`~qbo_rs.RetriableError` after all others are in step.
+
+    Example:
+        ::
+
+            sync_qbo = data_loader(sync_qbo())
 
     """
 
@@ -40,7 +45,7 @@ def sync_qbo() -> Block:
             failures += [f"{account.realm_id}: {error}" for error in errors if error]
         if failures:
             raise RetriableError(f"{len(failures)} not in step: " + "; ".join(failures[:5]))
-        return _tables.synced(report)
+        return _tables.sync_table(report)
 
     return as_block("sync_qbo", body)
 

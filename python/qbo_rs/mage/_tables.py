@@ -1,7 +1,7 @@
-"""The small tables that blocks hand on, a row a window: what users see, and what the next block reads.
+"""The small tables that blocks return, one row per window: users see them, and the downstream block reads them.
 
-A DataFrame is the one container that Mage keeps in order, shows as a table, and gives back as it was. Times are text,
-missing values are empty text: others come back in another form.
+A DataFrame is the only container that Mage keeps in order, shows as a table, and passes on unchanged. Times are text
+and missing values are empty text, since Mage changes the form of others.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from qbo_rs._types import Landing, RunReport, Totals, Window, WindowReport
 from qbo_rs.exceptions import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from qbo_rs._types import SyncReport
 
 TO_READ = "to read"
 COMMITTED = "committed"
 COUNTS = ("pages", "rows", "rejected", "requests", "retries", "duration_ms")
-WINDOW = ("start", "end", "status", *COUNTS, "path")
-LANDED = (*WINDOW, "entity", "realm_id", "run_id")
-LOADED = ("start", "end", "status", "pages", "rows", "inserted", "updated", "unchanged", "rejected", "duration_ms")
+WINDOW_COLUMNS = ("start", "end", "status", *COUNTS, "path")
+LANDING_COLUMNS = (*WINDOW_COLUMNS, "entity", "realm_id", "run_id")
+LOADED = ("inserted", "updated", "unchanged")
+LOAD_COLUMNS = ("start", "end", "status", "pages", "rows", *LOADED, "rejected", "duration_ms")
 
 
-def plan(windows: Iterable[Window], left: Iterable[Window]) -> Any:
-    """Make the table of a range: each window with whether it is to be read."""
-    status = dict.fromkeys(left, TO_READ)
-    # A range that was cut in another way before may leave parts of a window: they stand for it.
+def plan_table(windows: Iterable[Window], remaining: Iterable[Window]) -> Any:
+    """Make the table of a range: each window, with the status ``to read`` or ``committed``."""
+    status = dict.fromkeys(remaining, TO_READ)
+    # If the range was cut in another way before, parts of a window may remain; they take the place of the window.
     starts = sorted(window.start for window in status)
     for window in windows:
         if bisect_left(starts, window.start) == bisect_left(starts, window.end):
@@ -37,51 +38,53 @@ def plan(windows: Iterable[Window], left: Iterable[Window]) -> Any:
     return _frame(rows, ("start", "end", "status"))
 
 
-def planned(table: Any) -> list[dict[str, Any]]:
-    """Return the windows to read of the table that the block before made."""
+def windows_to_read(table: Any) -> list[dict[str, Any]]:
+    """Return the windows that a table of :func:`plan_table` says are to be read."""
     return [row for row in _rows(table, ("start", "end", "status")) if row["status"] == TO_READ]
 
 
-def landed(landing: Landing, plan_table: Any) -> Any:
-    """Make the table of an extract: counts and files; windows that were committed before are in it, without."""
+def landing_table(landing: Landing, plan: Any) -> Any:
+    """Make the table of an extract, with counts and files; windows that were committed before have none."""
     run = landing.run
     names = {"entity": run.entity, "realm_id": run.realm_id, "run_id": run.run_id}
     # A window that lies in the future has no file.
-    rows = [
-        names | {name: getattr(window, name) for name in WINDOW} | {"path": window.path or ""} for window in run.windows
-    ]
+    rows = [names | _columns(window.to_dict(), WINDOW_COLUMNS) | {"path": window.path or ""} for window in run.windows]
     blank = names | dict.fromkeys(COUNTS, 0) | {"path": ""}
-    rows += [blank | row for row in _rows(plan_table, ("start", "end", "status")) if row["status"] != TO_READ]
-    return _frame(sorted(rows, key=lambda row: str(row["start"])), LANDED)
+    rows += [blank | row for row in _rows(plan, ("start", "end", "status")) if row["status"] != TO_READ]
+    return _frame(sorted(rows, key=lambda row: str(row["start"])), LANDING_COLUMNS)
 
 
-def to_load(table: Any) -> Landing | None:
-    """Return the landing of the table that the block before made; None if it holds no file."""
-    rows = [row for row in _rows(table, LANDED) if row["path"]]
+def landing_to_load(table: Any) -> Landing | None:
+    """Return the landing that a table of :func:`landing_table` describes; None if it has no file."""
+    rows = [row for row in _rows(table, LANDING_COLUMNS) if row["path"]]
     if not rows:
         return None
-    zeros: dict[str, Any] = dict.fromkeys(("inserted", "updated", "unchanged"), 0)
-    windows = tuple(WindowReport(**{name: row[name] for name in WINDOW}, **zeros, error=None) for row in rows)
+    zeros: dict[str, Any] = dict.fromkeys(LOADED, 0)
+    windows = tuple(WindowReport.from_dict(_columns(row, WINDOW_COLUMNS) | zeros | {"error": None}) for row in rows)
     totals = Totals(windows=len(rows), **{name: sum(row[name] for row in rows) for name in COUNTS}, **zeros)
     names = {name: str(rows[0][name]) for name in ("entity", "realm_id", "run_id")}
     return Landing(RunReport(**names, status="ok", windows=windows, totals=totals))
 
 
-def loaded(runs: Sequence[RunReport]) -> Any:
-    """Make the table of a load: what became of each window's records."""
-    rows = [{name: getattr(window, name) for name in LOADED} for run in runs for window in run.windows]
-    return _frame(rows, LOADED)
+def load_table(runs: Sequence[RunReport]) -> Any:
+    """Make the table of a load, with the counts of each window."""
+    rows = [_columns(window.to_dict(), LOAD_COLUMNS) for run in runs for window in run.windows]
+    return _frame(rows, LOAD_COLUMNS)
 
 
-def synced(report: SyncReport) -> Any:
-    """Make the table of a sync."""
+def sync_table(report: SyncReport) -> Any:
+    """Make the table of a sync, with one row per company and entity."""
     names = ("entity", "via", "rows", "inserted", "updated", "unchanged", "rejected", "deleted", "checkpoint")
     rows = [
-        {"realm_id": account.realm_id, "schema": account.schema} | {name: getattr(entity, name) for name in names}
-        for account in report.accounts
-        for entity in account.entities
+        {"realm_id": account["realm_id"], "schema": account["schema"]} | _columns(entity, names)
+        for account in report.to_dict()["accounts"]
+        for entity in account["entities"]
     ]
     return _frame(rows, ("realm_id", "schema", *names))
+
+
+def _columns(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: row[name] for name in names}
 
 
 def _frame(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> Any:
@@ -93,7 +96,7 @@ def _frame(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> Any:
 def _rows(table: Any, columns: Sequence[str]) -> list[dict[str, Any]]:
     names = getattr(table, "columns", None)
     if names is None:
-        raise ConfigError("the block before has handed on no table; run it first")
+        raise ConfigError("the upstream block returned no table; run it first")
     if missing := [name for name in columns if name not in list(names)]:
-        raise ConfigError(f"the block before handed on a table without {', '.join(missing)}")
+        raise ConfigError(f"the upstream block returned a table without {', '.join(missing)}")
     return [dict(row) for row in table.to_dict("records")]

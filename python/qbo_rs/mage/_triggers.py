@@ -1,4 +1,4 @@
-"""One-time triggers end with their run."""
+"""The callback that ends one-time triggers with their run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ from qbo_rs.mage._guard import guarded
 def disable_once_trigger(*_: Any, **kwargs: Any) -> None:
     """Make the ``@once`` trigger of a run that succeeded inactive, in Mage's database and in ``triggers.yaml``.
 
-    A function for ``@callback('success')`` on the last block. Mage does the first by itself, but a restart reads the
-    file, in which the trigger would be active again. Other triggers, and runs without one, are left alone.
+    It is a function for ``@callback('success')`` on the last block. Mage changes its database by itself, but a restart
+    reads the file, in which the trigger would still be active. Other triggers, and runs without one, are unchanged.
+
+    Example:
+        ::
+
+            callback("success")(disable_once_trigger)
+
     """
     run = kwargs.get("pipeline_run")
     schedule = run.pipeline_schedule if run is not None else None
     if schedule is None or not _host.is_once(schedule):
         return
     _host.disable_trigger(schedule)
-    message = f"trigger {schedule.name} is inactive from now on"
+    message = f"trigger {schedule.name} is now inactive"
     EventLog(kwargs).write("info", message, phase="load", event="trigger_disabled", trigger=schedule.name)

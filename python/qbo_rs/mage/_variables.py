@@ -1,6 +1,6 @@
-"""Runtime variables: what people write in Mage's fields, checked and in the core's terms.
+"""Runtime variables of the pipelines, checked and in the core's terms.
 
-Mage hands on whatever it parsed: text, numbers, booleans, lists, dates, depending on where a variable was set.
+Mage passes a variable as text, number, boolean, list or date, depending on where it was set.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from qbo_rs.exceptions import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LARGEST_PAGE = 1000
+MAX_PAGE_SIZE = 1000
 DEFAULT_CHUNK = "day"
 DEFAULT_PAGE_SIZE = 200
 DEFAULT_SCHEMA = "raw"
@@ -26,23 +26,29 @@ FALSE = {"false", "0", "no"}
 
 @dataclass(frozen=True)
 class RuntimeVariables:
-    """The variables of a run. ``start`` and ``end`` bound the half-open range, as text that the core reads."""
+    """The runtime variables of a backfill."""
 
     start: str
+    """``fecha_inicio``: first instant of the range, UTC, as text that the core reads."""
     end: str
+    """``fecha_fin``: first instant after the range, UTC, as text that the core reads."""
     chunk: str
+    """Unit of a window, see :func:`qbo_rs.chunk_range`; default: ``day``. A bare number means days."""
     page_size: int
+    """Records per page, 1 to 1000; default: 200."""
     resume: bool
+    """True to skip windows that earlier runs committed; default: False."""
     schema: str
+    """Schema of the raw tables; default: ``raw``."""
 
     def windows(self) -> list[Window]:
-        """Cut the range; a :class:`~qbo_rs.ConfigError` names the variable that is wrong."""
+        """Return the windows of the range; a :class:`~qbo_rs.ConfigError` names the variable that is wrong."""
         pairs = _core.chunk_range(self.start, self.end, self.chunk, "fecha_inicio", "fecha_fin")
         return [Window(parse_instant(first), parse_instant(last)) for first, last in pairs]
 
 
 def is_missing(value: object) -> bool:
-    """Whether Mage has no value: None, nothing but blanks, or the text ``None`` that its templates make of None."""
+    """Return True for None, blank text, and the text ``None``, which Mage's templates make of None."""
     return value is None or str(value).strip() in ("", "None")
 
 
@@ -50,13 +56,18 @@ def read_variables(kwargs: Mapping[str, Any]) -> RuntimeVariables:
     """Read the runtime variables of a block.
 
     Args:
-        kwargs: What Mage gave the block.
+        kwargs: Keywords that Mage passed to the block.
 
     Returns:
-        The variables, all of them usable.
+        The checked variables.
 
     Raises:
-        ConfigError: One line that names everything that is wrong.
+        ConfigError: A variable is missing or unusable; one line names all of them.
+
+    Example:
+        >>> from qbo_rs.mage import read_variables
+        >>> read_variables({"fecha_inicio": "2025-01-01", "fecha_fin": "2025-02-01", "chunk": 7}).chunk
+        '7d'
 
     """
     problems: list[str] = []
@@ -93,7 +104,7 @@ def _chunk(value: object) -> str:
     if is_missing(value):
         return DEFAULT_CHUNK
     text = str(value).strip().lower()
-    # Of a bare number, which is what Mage makes of 7 in a field, days are meant.
+    # A bare number means days; Mage turns a 7 in a field into a number.
     return f"{text}d" if text.isdecimal() else text
 
 
@@ -101,9 +112,9 @@ def _page_size(value: object, problems: list[str]) -> int:
     if is_missing(value):
         return DEFAULT_PAGE_SIZE
     text = str(value).strip()
-    if text.isdecimal() and 1 <= int(text) <= LARGEST_PAGE:
+    if text.isdecimal() and 1 <= int(text) <= MAX_PAGE_SIZE:
         return int(text)
-    problems.append(f"page_size: '{text}' is not between 1 and {LARGEST_PAGE}")
+    problems.append(f"page_size: '{text}' is not between 1 and {MAX_PAGE_SIZE}")
     return DEFAULT_PAGE_SIZE
 
 
