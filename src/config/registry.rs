@@ -68,7 +68,10 @@ pub const SETTINGS: &[SettingSpec] = &[
         "QBO_TOKEN_KEY",
         "Key of the token store, 32 bytes in base64; default: derived from the client secret",
     ),
-    secret("QBO_NEW_TOKEN_KEY", "New key of the token store, for `qbo-rs auth rekey`"),
+    secret(
+        "QBO_NEW_TOKEN_KEY",
+        "New key of the token store, for `qbo-rs auth rekey`",
+    ),
     secret(
         "QBO_NEW_CLIENT_SECRET",
         "New client secret of the Intuit app, for `qbo-rs auth rekey`",

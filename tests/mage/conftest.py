@@ -1,4 +1,4 @@
-"""A simulated company with rotating tokens, a database, and real Mage between them."""
+"""Fixtures: a simulated company with rotating tokens, a database, and a real Mage between them."""
 
 from __future__ import annotations
 
@@ -81,14 +81,14 @@ def keywords(sandbox: qbo_rs.Sandbox) -> dict:
 
 @pytest.fixture
 def secrets(qbo, database):
-    """What a user puts into Mage Secrets."""
+    """The settings that a user stores in Mage Secrets."""
     names = ("QBO_CLIENT_ID", "QBO_CLIENT_SECRET", "QBO_REFRESH_TOKEN", "QBO_REALM_ID")
     return {name: qbo.environment[name] for name in names} | database.settings()
 
 
 @pytest.fixture
 def bare_mage(qbo, make_database, tmp_path):
-    """Mage without a secret; the environment only says where the simulated company is."""
+    """Mage without secrets; its environment only has the address of the simulated company."""
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     environment |= {name: qbo.environment[name] for name in ("QBO_API_URL", "QBO_TOKEN_URL")}
     environment |= {"QBO_REQUESTS_PER_MINUTE": "0", "QBO_REQUESTS_PER_SECOND": "0", "QBO_MAX_IN_FLIGHT": "0"}
@@ -99,6 +99,6 @@ def bare_mage(qbo, make_database, tmp_path):
 
 @pytest.fixture
 def mage(bare_mage, secrets):
-    """Mage with its secrets."""
+    """Mage with the secrets of a user."""
     bare_mage.create_secrets(secrets)
     return bare_mage

@@ -1,4 +1,4 @@
-"""Creates Mage Secrets: ``python create_secrets.py PROJECT``, names and values as JSON on standard input."""
+"""Creates Mage Secrets: ``python create_secrets.py PROJECT``, with names and values as JSON on standard input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real Mage, on a copy of the project, with a data directory and a database of its own."""
+"""A real Mage on a copy of the project, with its own data directory and database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 MAGE = Path(os.environ.get("MAGE_VENV", ROOT / ".venv" / "mage")) / "bin"
-# Mage's interface sends the same one, whoever uses it.
+# Mage's pages send this key for every user.
 API_KEY = "zkWlN0PkIKSN0C11CfUHUj84OT5XOJ6tDZ6bDRO2"
 OWNER = {"email": "admin@admin.com", "password": "admin"}
 START_LIMIT = 90
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 def eventually(what: str, look, limit: float = RUN_LIMIT):
-    """Look until there is something to see; say what was awaited if there never is."""
+    """Call ``look`` until it returns a true value, and return that; fail with ``what`` after ``limit`` seconds."""
     end = time.monotonic() + limit
     while True:
         seen = look()
@@ -53,7 +53,7 @@ class Mage:
         self.environment = environment | {
             "HOME": str(directory),
             "MAGE_DATA_DIR": str(self.data),
-            # Without the driver's name SQLAlchemy 2.1 asks for psycopg 3.
+            # SQLAlchemy 2.1 uses psycopg 3 unless the URL names a driver.
             "MAGE_DATABASE_CONNECTION_URL": mage_database.replace("postgresql://", "postgresql+psycopg2://"),
             "SCHEDULER_TRIGGER_INTERVAL": "2.5",
             "DISABLE_AUTO_BROWSER_OPEN": "True",
@@ -82,7 +82,7 @@ class Mage:
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
     def run(self, pipeline: str, **variables: object) -> subprocess.CompletedProcess:
-        """Run a pipeline as ``mage run`` does, without a server."""
+        """Run a pipeline with ``mage run``, without a server."""
         line = [str(MAGE / "mage"), "run", str(self.project), pipeline, "--runtime-vars", json.dumps(variables)]
         return self.python(*line)
 
@@ -103,7 +103,7 @@ class Mage:
         self.token = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["token"]
 
     def kill(self) -> None:
-        """End every process of Mage at once, as a machine that stops does."""
+        """Kill every process of Mage at once, like a machine that stops."""
         if self.server is not None:
             os.killpg(self.server.pid, signal.SIGKILL)
             self.server.wait(10)
@@ -140,14 +140,14 @@ class Mage:
         return yaml.safe_load(self.triggers_file(pipeline).read_text())["triggers"]
 
     def activate(self, pipeline: str, *, interval: str | None = None, **variables: object) -> None:
-        """Make the pipeline's trigger active in its file, as a user does; perhaps with another interval."""
+        """Make the pipeline's trigger active in its file, like a user does, with another interval if one is given."""
         [trigger] = self.triggers(pipeline)
         trigger |= {"status": "active", "variables": trigger["variables"] | variables}
         trigger["schedule_interval"] = interval or trigger["schedule_interval"]
         self.triggers_file(pipeline).write_text(yaml.safe_dump({"triggers": [trigger]}, sort_keys=False))
 
     def schedule(self, pipeline: str) -> dict:
-        """Return the pipeline's first trigger, as Mage's database has it."""
+        """Return the pipeline's first trigger in Mage's database."""
         schedules = self.call("GET", f"pipelines/{pipeline}/pipeline_schedules")["pipeline_schedules"]
         return min(schedules, key=lambda schedule: schedule["id"]) if schedules else {}
 
@@ -158,7 +158,7 @@ class Mage:
         )
 
     def ended_run(self, pipeline: str, limit: float = RUN_LIMIT) -> dict:
-        """Return the pipeline's only run when it is over."""
+        """Wait for the end of the pipeline's only run, and return it."""
 
         def look() -> dict | None:
             runs = self.runs(pipeline)
@@ -176,7 +176,7 @@ class Mage:
         self.call("PUT", f"pipeline_runs/{run_id}", {"pipeline_run": body})
 
     def events(self, pipeline: str) -> list[dict]:
-        """Return the log records of a pipeline's blocks, oldest first: what the page of logs shows."""
+        """Return the log records of a pipeline's blocks, oldest first, as the page of logs shows them."""
         records = []
         for path in self.data.rglob("*.log"):
             if pipeline in path.parts:

@@ -1,4 +1,4 @@
-"""What goes wrong: a window, the machine, a process, our code."""
+"""Failures of a window, of the machine, of a process, and of a block's code."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ CUSTOMERS, INVOICES, ITEMS = PIPELINES
 
 
 def extracted(mage, pipeline: str) -> list[str]:
-    """Return the start of each window that was landed, as often as it was."""
+    """Return the start of each window that was written to a landing file, once per write."""
     events = mage.events(pipeline)
     return [e["window_start"] for e in events if (e.get("phase"), e.get("event")) == ("extract", "window_done")]
 
 
-def test_a_window_that_fails_is_all_that_a_retry_reads(mage, qbo, database):
+def test_a_retry_reads_only_the_failed_window(mage, qbo, database):
     qbo.fault("error", contains="Time >= '2024-01-01", times=0)
     mage.environment["QBO_RETRY_FOR_S"] = "1"
     mage.activate(INVOICES, **RANGE, chunk="quarter")
@@ -33,7 +33,7 @@ def test_a_window_that_fails_is_all_that_a_retry_reads(mage, qbo, database):
     reason = "invoices: 1 of 8 windows failed, first [2024-01-01T00:00:00Z, 2024-04-01T00:00:00Z)"
     assert any(reason in text for text in reasons), reasons
     assert len(extracted(mage, INVOICES)) == 7
-    # A failed trigger stays as Mage leaves it.
+    # The trigger of a failed run stays active.
     assert mage.schedule(INVOICES)["status"] == "active"
     assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(0,)]
 
@@ -47,25 +47,25 @@ def test_a_window_that_fails_is_all_that_a_retry_reads(mage, qbo, database):
 
 @pytest.fixture
 def qbo():
-    """A company that answers slowly, so that an extract can be met in its middle."""
+    """A company that responds slowly, so that an extract can be interrupted."""
     with qbo_rs.sandbox(
         customers=60, items=40, invoices=600, limits=False, rotate_after_s=0, latency_ms=150
     ) as sandbox:
         yield sandbox
 
 
-def test_all_of_mage_is_killed_in_the_middle_and_started_again(mage, database):
+def test_a_killed_mage_finishes_the_run_after_its_restart(mage, database):
     mage.activate(INVOICES, **RANGE, chunk="month", page_size=5)
     mage.start()
-    eventually("some windows are landed", lambda: len(extracted(mage, INVOICES)) >= 3)
+    eventually("some windows are in landing files", lambda: len(extracted(mage, INVOICES)) >= 3)
     mage.kill()
     before = extracted(mage, INVOICES)
-    assert len(before) < 24, "it was over already"
+    assert len(before) < 24, "the extract had already finished"
     mage.start()
     run = mage.ended_run(INVOICES)
     assert run["status"] == "completed"
     assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(600,)]
-    # Nothing that had been landed was read again.
+    # No window that was in a landing file was read again.
     assert Counter(extracted(mage, INVOICES)) == Counter(dict.fromkeys(extracted(mage, INVOICES), 1))
     assert len(extracted(mage, INVOICES)) == 24
 
@@ -96,7 +96,7 @@ extract_qbo_items = data_loader(extract_qbo('items'))
 
 
 def test_a_panic_an_exit_and_an_abort_end_as_failed(mage):
-    """Without our guard Mage runs such a block again for ever."""
+    """Without the guard Mage would repeat such a block for ever."""
     for pipeline, code in zip(PIPELINES, (PANICS, EXITS, ABORTS), strict=True):
         entity = pipeline.split("_")[1]
         (mage.project / "data_loaders" / f"extract_qbo_{entity}.py").write_text(code)
@@ -108,7 +108,7 @@ def test_a_panic_an_exit_and_an_abort_end_as_failed(mage):
     for pipeline, reason in (
         (CUSTOMERS, "InternalError: internal error: asked to"),
         (INVOICES, "InternalError: SystemExit: enough"),
-        (ITEMS, "StuckError: the block's process was ended 2 times"),
+        (ITEMS, "StuckError: the block's process ended 2 times"),
     ):
         texts = [str(event.get("error", "")) for event in mage.events(pipeline)]
         assert any(reason in text for text in texts), (pipeline, [text[-300:] for text in texts if text])

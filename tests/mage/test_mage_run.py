@@ -1,4 +1,4 @@
-"""Pipelines without a server: ``mage run``."""
+"""Pipelines run by ``mage run``, without a server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from conftest import PIPELINES, RANGE, keywords
 import qbo_rs
 
 pytestmark = pytest.mark.timeout(300)
-# All but the time of arrival.
+# All columns except the time of the load.
 COLUMNS = (
     "id, payload::text, extract_window_start_utc, extract_window_end_utc, page_number, page_size, request_payload::text"
 )
@@ -22,7 +22,7 @@ def rows(database, table: str) -> list[tuple]:
     return database.query(f"SELECT {COLUMNS} FROM {table} ORDER BY id")
 
 
-def test_each_pipeline_loads_what_the_command_loads(mage, qbo, database):
+def test_each_pipeline_loads_the_same_rows_as_the_command(mage, qbo, database):
     for pipeline in PIPELINES:
         done = mage.run(pipeline, **RANGE, chunk="month", page_size=200)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -44,12 +44,12 @@ def report_rows(report, entity: str) -> int:
 
 
 def text_of(done) -> str:
-    """Return what was printed, without the line breaks of Mage's own command."""
+    """Return the output without the line breaks that Mage's command inserts."""
     return " ".join((done.stdout + done.stderr).split())
 
 
 def test_a_missing_secret_is_named(bare_mage, secrets):
-    # Mage's templates make the text 'None' of a secret that is not there.
+    # Mage's templates turn a missing secret into the text 'None'.
     bare_mage.create_secrets({**secrets, "QBO_REALM_ID": "None"} | {"QBO_CLIENT_ID": " "})
     done = bare_mage.run(PIPELINES[0], **RANGE)
     assert done.returncode == 1
@@ -57,7 +57,7 @@ def test_a_missing_secret_is_named(bare_mage, secrets):
     assert expected in text_of(done)
 
 
-def test_secrets_have_the_lower_case_names_too_and_go_before_the_environment(bare_mage, secrets, database):
+def test_secrets_may_have_lower_case_names_and_override_the_environment(bare_mage, secrets, database):
     old = {"QBO_CLIENT_ID": "qb_client_id", "QBO_CLIENT_SECRET": "qb_client_secret", "QBO_REALM_ID": "qb_realm_id"}
     old |= {"QBO_REFRESH_TOKEN": "qbo_refresh_token", "PG_HOST": "pg_host", "PG_PASSWORD": "pg_password"}
     bare_mage.create_secrets({old.get(name, name): value for name, value in secrets.items()})
@@ -65,7 +65,7 @@ def test_secrets_have_the_lower_case_names_too_and_go_before_the_environment(bar
     done = bare_mage.run(PIPELINES[2], **RANGE, chunk="year")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert database.query("SELECT count(*) FROM raw.qb_items") == [(40,)]
-    # The token that began the company died with its first use; the database has the new one, for the next run.
+    # The first token expired with its first use; the next run takes the new one from the database.
     done = bare_mage.run(PIPELINES[2], **RANGE, chunk="year")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "0 inserted, 0 updated, 40 unchanged" in done.stdout
@@ -86,14 +86,14 @@ def test_secrets_have_the_lower_case_names_too_and_go_before_the_environment(bar
         ({"page_size": "many", "resume": "perhaps"}, "resume: 'perhaps' is neither true nor false"),
     ],
 )
-def test_variables_that_cannot_be_used_are_named(mage, qbo, variables, message):
+def test_unusable_variables_are_named(mage, qbo, variables, message):
     done = mage.run(PIPELINES[1], **RANGE | variables)
     assert done.returncode == 1
     assert message in text_of(done)
     assert "query" not in str(qbo.stats()["requests"])
 
 
-def test_resume_leaves_out_what_the_ledger_has(mage, database):
+def test_resume_skips_committed_windows(mage, database):
     assert mage.run(PIPELINES[1], fecha_inicio="2024-01-01", fecha_fin="2025-01-01", chunk="month").returncode == 0
     first = database.query("SELECT count(*) FROM raw.qb_invoices")[0][0]
     done = mage.run(PIPELINES[1], **RANGE, chunk="quarter", resume="true")
@@ -106,7 +106,7 @@ def test_resume_leaves_out_what_the_ledger_has(mage, database):
     assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(600,)]
 
 
-def test_a_new_pipeline_is_one_command(mage, qbo, database):
+def test_one_command_makes_a_new_pipeline(mage, qbo, database):
     command = str(Path(sys.executable).parent / "qbo-rs")
     made = mage.python(command, "mage", "new-pipeline", "vendors", "--project", str(mage.project))
     assert made.returncode == 0, made.stderr
@@ -124,14 +124,14 @@ def test_a_range_that_reaches_into_the_future_is_read_up_to_now(mage, qbo, datab
     [edited] = [qbo.edit("Invoice", "oldest")]
     done = mage.run(PIPELINES[1], fecha_inicio="2024-01-01", fecha_fin="2999-01-01", chunk="year")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    # What was saved a moment ago is left to the next run, which resumes there.
+    # A record that was saved a moment ago is left to the next run, which resumes there.
     assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(599,)]
     assert database.query(f"SELECT count(*) FROM raw.qb_invoices WHERE id = '{edited}'") == [(0,)]
     [(until,)] = database.query("SELECT max(read_until_utc) FROM qbo.windows")
     assert until is not None
 
 
-def test_a_record_that_cannot_be_had_is_warned_about_and_all_others_arrive(mage, qbo, database):
+def test_an_unreadable_record_is_logged_as_a_warning_and_the_others_are_loaded(mage, qbo, database):
     qbo.corrupt("Invoice", "oldest", "processing")
     done = mage.run(PIPELINES[1], **RANGE, chunk="year")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -142,7 +142,7 @@ def test_a_record_that_cannot_be_had_is_warned_about_and_all_others_arrive(mage,
     assert "1 rejected; see qbo.rejects" in closing
 
 
-def test_a_wrong_password_is_said_before_anything_is_read(bare_mage, qbo, secrets):
+def test_a_wrong_password_is_reported_before_any_read(bare_mage, qbo, secrets):
     bare_mage.create_secrets(secrets | {"PG_PASSWORD": "not-the-password"})
     done = bare_mage.run(PIPELINES[0], **RANGE)
     assert done.returncode == 1
@@ -151,7 +151,7 @@ def test_a_wrong_password_is_said_before_anything_is_read(bare_mage, qbo, secret
     assert "query" not in str(qbo.stats()["requests"])
 
 
-def test_companies_are_kept_in_step_by_a_pipeline(mage, qbo, database):
+def test_a_pipeline_keeps_companies_in_step(mage, qbo, database):
     assert mage.run("qb_incremental_sync").returncode == 0
     deleted = qbo.delete("Invoice", "oldest", at=(datetime.now(timezone.utc) - timedelta(minutes=1)).isoformat())
     done = mage.run("qb_incremental_sync")

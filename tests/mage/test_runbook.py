@@ -1,4 +1,4 @@
-"""The commands of docs/mage.md, as they stand there, one after the other."""
+"""The commands of docs/mage.md, run in their order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLOCK = re.compile(r"^```(sh|sql)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @pytest.fixture
 def qbo():
-    """A company whose first token stays good, so that there is one to import."""
+    """A company whose first token stays valid, so that it can be imported."""
     with qbo_rs.sandbox(customers=60, items=40, invoices=600, limits=False) as sandbox:
         yield sandbox
 

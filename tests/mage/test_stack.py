@@ -1,4 +1,4 @@
-"""``docker-compose.yaml`` and what it is made of, as far as that can be run without Docker."""
+"""``docker-compose.yaml`` and its parts, as far as they can be tested without Docker."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def compose() -> dict:
     return yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 
 
-def test_the_file_follows_the_compose_specification():
+def test_the_compose_file_follows_the_specification():
     schema = json.loads(SCHEMA.read_text())
     assert [error.message for error in Draft7Validator(schema).iter_errors(compose())] == []
     broken = compose() | {"services": {"mage": {"image": 7}}}
     assert list(Draft7Validator(schema).iter_errors(broken))
 
 
-def test_a_client_resolves_it_with_the_example_as_it_is(tmp_path):
+def test_docker_compose_resolves_the_file_with_the_example_environment(tmp_path):
     client = shutil.which("docker-compose")
     if client is None:
         pytest.skip("no docker-compose: as root, `apt-get install docker-compose`")
@@ -54,12 +54,12 @@ def test_a_client_resolves_it_with_the_example_as_it_is(tmp_path):
     assert services["mage"]["environment"]["QBO_API_URL"] == "http://sandbox:8911"
 
 
-def test_every_variable_of_the_file_is_in_the_example():
+def test_every_variable_of_the_compose_file_is_in_the_example():
     text = (ROOT / "docker-compose.yaml").read_text()
     assert set(re.findall(r"\$\{(\w+)", text)) - {"QBO_TOKEN_STORE"} <= set(example())
 
 
-def test_what_postgres_runs_at_its_first_start_makes_the_tables(make_database):
+def test_the_sql_of_the_first_start_makes_the_tables(make_database):
     ddl = subprocess.run(
         [COMMAND, "db", "ddl", "customers", "invoices", "items"], capture_output=True, text=True, timeout=30, check=True
     ).stdout
@@ -74,7 +74,7 @@ def test_what_postgres_runs_at_its_first_start_makes_the_tables(make_database):
 
 @pytest.mark.timeout(300)
 def test_the_command_of_the_mage_service_starts_the_project(qbo, make_database, tmp_path):
-    """With the environment of the file, but for addresses."""
+    """The environment is that of the compose file, except for addresses."""
     service = compose()["services"]["mage"]
     values = example()
     environment = {
@@ -84,14 +84,14 @@ def test_the_command_of_the_mage_service_starts_the_project(qbo, make_database, 
     database = make_database()
     environment |= {name: value for name, value in values.items() if name.startswith("QBO_")}
     environment |= database.settings() | {name: qbo.environment[name] for name in ("QBO_API_URL", "QBO_TOKEN_URL")}
-    environment["QBO_TOKEN_STORE"] = "postgres"  # noqa: S105 - a place
+    environment["QBO_TOKEN_STORE"] = "postgres"  # noqa: S105 - not a secret
     mage_database = make_database()
     mage = Mage(tmp_path, mage_database.url, {"PATH": os.environ["PATH"]} | environment)
     assert service["command"] == ["/app/run_app.sh", "mage", "start", "mage_project"]
     owner = {"email": values["MAGE_OWNER_EMAIL"], "password": values["MAGE_OWNER_PASSWORD"]}
     try:
         mage.start(service["command"][1:], owner)
-        # No secret is in Mage: the environment has them all, as the example file gives them.
+        # Mage has no secret; all settings are in the environment, as in the example file.
         mage.activate("qb_items_backfill", fecha_inicio="2024-01-01", fecha_fin="2026-01-01", chunk="year")
         assert mage.ended_run("qb_items_backfill")["status"] == "completed"
     finally:
@@ -109,10 +109,10 @@ def python_310() -> str | None:
 
 
 @pytest.mark.timeout(300)
-def test_the_wheel_serves_the_python_of_mages_image(qbo, make_database, tmp_path):
+def test_the_wheel_runs_on_the_python_of_the_mage_image(qbo, make_database, tmp_path):
     python = python_310()
     if python is None:
-        pytest.skip("no Python 3.10, which Mage's image has")
+        pytest.skip("no Python 3.10, the version of Mage's image")
     [wheel] = (ROOT / "dist").glob("qbo_rs-*.whl")
     assert "cp310-abi3" in wheel.name
     subprocess.run([python, "-m", "venv", tmp_path / "venv"], check=True, timeout=120)

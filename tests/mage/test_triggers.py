@@ -1,4 +1,4 @@
-"""One-time triggers through Mage's scheduler, with login on."""
+"""Triggers run by Mage's scheduler, with authentication switched on."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ TRIGGERS = dict(zip(PIPELINES, ("customers_trigger", "invoice_trigger", "items_t
 
 
 def statuses(mage) -> list[tuple[str, str]]:
-    """Of each trigger: in the file, and in Mage's database."""
+    """Return the status of each trigger in its file and in Mage's database."""
     return [(mage.triggers(pipeline)[0]["status"], mage.schedule(pipeline)["status"]) for pipeline in PIPELINES]
 
 
-def test_three_triggers_at_once_share_one_refresh_and_end_with_their_runs(mage, qbo, database):
+def test_three_concurrent_triggers_share_one_token_refresh_and_end_with_their_runs(mage, qbo, database):
     for pipeline, name in TRIGGERS.items():
         assert [(trigger["name"], trigger["status"]) for trigger in mage.triggers(pipeline)] == [(name, "inactive")]
         mage.activate(pipeline, **RANGE, chunk="month")
@@ -29,17 +29,17 @@ def test_three_triggers_at_once_share_one_refresh_and_end_with_their_runs(mage, 
     counts = "SELECT (SELECT count(*) FROM raw.qb_customers), (SELECT count(*) FROM raw.qb_invoices), \
               (SELECT count(*) FROM raw.qb_items)"
     assert database.query(counts) == [(60, 600, 40)]
-    # Each refresh would have replaced the token, and the one before it is dead at once.
+    # A second refresh would have failed: each refresh replaces the token, and the old one expires at once.
     assert qbo.stats()["requests"]["token"] == {"200": 1}
 
     inactive = [("inactive", "inactive")] * 3
     eventually("the triggers are inactive", lambda: statuses(mage) == inactive)
-    # Nothing of the records stays in files.
+    # No record stays in a file.
     assert not list((mage.data / "qbo_landing").rglob("*.zst"))
     mage.kill()
     queries = qbo.stats()["requests"]["query"]
     mage.start()
-    # Ticks in which Mage would have read the files and fired.
+    # This is enough time for Mage to read the files and to fire.
     time.sleep(8)
     assert statuses(mage) == inactive
     assert [len(mage.runs(pipeline)) for pipeline in PIPELINES] == [1, 1, 1]
@@ -59,11 +59,11 @@ def test_three_triggers_at_once_share_one_refresh_and_end_with_their_runs(mage, 
         assert qbo.environment[name] not in logged
 
 
-def test_the_trigger_of_the_sync_fires_again_and_again(mage, qbo, database):
+def test_the_sync_trigger_fires_repeatedly(mage, qbo, database):
     pipeline = "qb_incremental_sync"
     [trigger] = mage.triggers(pipeline)
     assert (trigger["schedule_interval"], trigger["status"]) == ("*/5 * * * *", "inactive")
-    # Five minutes are long for a test.
+    # Five minutes would be too long for a test.
     mage.activate(pipeline, interval="* * * * *")
     mage.start()
 
@@ -77,5 +77,5 @@ def test_the_trigger_of_the_sync_fires_again_and_again(mage, qbo, database):
     deleted = qbo.delete("Invoice", "oldest", at=(datetime.now(timezone.utc) - timedelta(minutes=1)).isoformat())
     eventually("the second sync", lambda: completed(2))
     assert database.query("SELECT id FROM raw.qb_invoices WHERE deleted_at_utc IS NOT NULL") == [(deleted,)]
-    # It stays as it is, to fire again.
+    # The trigger stays active, to fire again.
     assert (mage.triggers(pipeline)[0]["status"], mage.schedule(pipeline)["status"]) == ("active", "active")

@@ -1,4 +1,4 @@
-"""Mage's pages in a real Chromium, as a user goes through them. Screenshots are left in ``target/screenshots``."""
+"""Mage's pages in a real Chromium, used like a user does. Screenshots go to ``target/screenshots``."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def page(mage):
     assert not [url for url in outside if url.startswith("http")]
 
 
-def test_variables_are_set_the_pipeline_runs_and_its_counts_are_read(mage, page, database):
+def test_run_once_takes_variables_and_shows_the_counts(mage, page, database):
     page.goto(f"{mage.url}/pipelines/{PIPELINE}/triggers")
-    # The page is there before what it knows of the pipeline.
+    # The page loads the pipeline after it appears.
     page.get_by_text("invoice_trigger").first.wait_for()
     page.get_by_role("button", name="Run@once").click()
     page.get_by_role("button", name="Run now").wait_for()
@@ -65,7 +65,7 @@ def test_variables_are_set_the_pipeline_runs_and_its_counts_are_read(mage, page,
     page.get_by_role("button", name="Scroll to bottom").click()
     closing = page.get_by_text(f"{PIPELINE}: 8 windows, 8 pages, 600 rows, 600 inserted").first
     closing.click()
-    # The record itself, with its fields.
+    # The log record shows its fields.
     expect(page.get_by_text("pipeline_finished").first).to_be_visible()
     page.screenshot(path=PICTURES / "mage-logs.png")
 
@@ -77,7 +77,7 @@ def test_variables_are_set_the_pipeline_runs_and_its_counts_are_read(mage, page,
 
 
 def test_blocks_run_one_by_one_in_the_editor_and_show_their_tables(mage, page, database):
-    # On a busy machine the page takes a kernel that was slow to start for one that was started anew.
+    # On a busy machine the page takes a slow start of the kernel for a restart.
     warning = page.get_by_text("The kernel has restarted")
 
     def dismiss() -> None:

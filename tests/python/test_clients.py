@@ -44,7 +44,7 @@ def truth(qbo: qbo_rs.Sandbox, entity: str) -> dict:
     return {id_: json.loads(payload) for id_, payload in qbo.truth(entity, *ALL).items()}
 
 
-def test_python_quickbooks_gets_the_right_records(client, qbo):
+def test_python_quickbooks_reads_the_right_records(client, qbo):
     now = datetime.now(timezone.utc)
     since = (now - timedelta(days=29)).strftime("%Y-%m-%dT%H:%M:%S+00:00")
     edited = qbo.edit("Estimate", "5")
@@ -68,7 +68,7 @@ def test_python_quickbooks_gets_the_right_records(client, qbo):
     assert answer["revoked"] is True
 
 
-def test_tap_quickbooks_gets_the_right_records(client, qbo, tmp_path):
+def test_tap_quickbooks_reads_the_right_records(client, qbo, tmp_path):
     settings = qbo.environment
     config = {
         "start_date": "2024-01-01T00:00:00Z",

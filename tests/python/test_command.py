@@ -17,7 +17,7 @@ import qbo_rs
 RANGE = ["--start", "2024-01-01T00:00:00Z", "--end", "2026-01-01T00:00:00Z"]
 
 
-def test_backfill_prints_the_contracts_json(run, database):
+def test_backfill_prints_the_documented_json(run, database):
     arguments = ["--start", "2024-01-01T00:00:00Z", "--end", "2024-02-01T00:00:00Z", "--json"]
     process = run("backfill", "customers", *arguments)
     assert process.returncode == 0
@@ -49,7 +49,7 @@ def test_backfill_prints_the_contracts_json(run, database):
     assert database.query("SELECT count(*) FROM raw.qb_customers") == [(totals["rows"],)]
 
 
-def test_the_table_and_the_lines_are_for_people(run):
+def test_the_default_output_is_a_table_and_log_lines(run):
     process = run("backfill", "customers", "items", *RANGE, "--chunk", "year")
     header, customers, items, connection = process.stdout.splitlines()
     assert header.split()[:5] == ["entity", "windows", "pages", "rows", "inserted"]
@@ -59,14 +59,14 @@ def test_the_table_and_the_lines_are_for_people(run):
     assert " customers [2024-01-01T00:00:00Z, 2025-01-01T00:00:00Z): done" in process.stderr
 
 
-def test_spanish_names_of_the_range_are_taken(run):
+def test_the_spanish_names_of_the_range_are_accepted(run):
     process = run(
         "backfill", "items", "--fecha-inicio", "2024-01-01", "--fecha-fin", "2026-01-01", "--chunk", "year", "--json"
     )
     assert report_of(process)["runs"][0]["totals"]["rows"] == 40
 
 
-def test_logs_are_one_json_object_a_line(run):
+def test_json_logs_are_one_object_per_line(run):
     process = run("backfill", "items", *RANGE, "--chunk", "year", "--log-format", "json", "--json")
     events = [json.loads(line) for line in process.stderr.splitlines()]
     assert {event["phase"] for event in events} == {"auth", "extract", "load"}, events
@@ -154,7 +154,7 @@ def test_a_failed_window_is_exit_1_and_the_others_are_committed(run, qbo, databa
     assert database.query("SELECT count(*) FROM qbo.windows WHERE committed_at_utc IS NOT NULL") == [(23,)]
 
 
-def test_verify_tells_differences_by_exit_code_and_names(run, database):
+def test_verify_reports_differences_by_exit_code_and_id(run, database):
     assert run("backfill", "customers", "items", *RANGE, "--chunk", "month").returncode == 0
     same = run("verify", "customers", "items", *RANGE, "--chunk", "month", "--json")
     assert same.returncode == 0
@@ -212,7 +212,7 @@ def test_dry_run_shows_the_windows_and_resume_skips_them(run, qbo):
     assert qbo.stats()["data_requests"] == before
 
 
-def test_ddl_makes_tables_that_a_backfill_takes(run, database):
+def test_ddl_makes_tables_that_a_backfill_accepts(run, database):
     ddl = run("db", "ddl", "--schema", "raw_acme").stdout
     with psycopg.connect(database.url) as connection:
         connection.execute(ddl)
@@ -221,7 +221,7 @@ def test_ddl_makes_tables_that_a_backfill_takes(run, database):
     assert database.query("SELECT count(*) FROM raw_acme.qb_items") == [(40,)]
 
 
-def test_the_sandbox_prints_what_a_client_needs(run):
+def test_the_sandbox_prints_the_settings_of_a_client(run):
     line = [COMMAND, "sandbox", "--port", "0", "--customers", "20"]
     process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
     try:
@@ -240,7 +240,7 @@ def test_the_sandbox_prints_what_a_client_needs(run):
         assert process.wait(timeout=10) == 0
 
 
-def test_records_of_ones_own_can_be_served(run, tmp_path):
+def test_the_sandbox_serves_given_records(run, tmp_path):
     record = {"Id": "7", "SyncToken": "0", "Active": True, "MetaData": {"LastUpdatedTime": "2024-05-05T00:00:00-07:00"}}
     (tmp_path / "answer.json").write_text(json.dumps({"QueryResponse": {"Customer": [record]}}))
     with qbo_rs.sandbox(records=[tmp_path]) as served:

@@ -31,7 +31,7 @@ def without_time(found):
 
 
 @pytest.mark.parametrize("ending", [".txt", ".txt.gz", ".jsonl"])
-def test_a_text_file_holds_each_window_once_however_often_it_is_read(qbo, run, database, tmp_path, ending):
+def test_a_text_file_holds_each_window_once_after_repeated_extracts(qbo, run, database, tmp_path, ending):
     path = tmp_path / "data" / f"customers{ending}"
     line = ("extract", "customers", "--out", str(path), "--strict-windows")
     assert run(*line, *YEARS, "--chunk", "month").returncode == 0
@@ -73,7 +73,7 @@ def test_spanish_closing_lines(run, tmp_path):
     assert ended.stdout.endswith("Total items descargadas: 40\n")
 
 
-def test_a_file_of_something_else_is_refused_before_anything_is_asked(qbo, run, tmp_path):
+def test_a_file_without_landing_lines_is_refused_before_any_request(qbo, run, tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("my notes\n")
     ended = run("extract", "customers", "--out", str(path), *YEARS)
@@ -82,7 +82,7 @@ def test_a_file_of_something_else_is_refused_before_anything_is_asked(qbo, run, 
     assert qbo.stats()["data_requests"] == 0
 
 
-def test_a_kill_leaves_the_file_as_it_was(database, tmp_path):
+def test_a_kill_leaves_the_file_unchanged(database, tmp_path):
     with qbo_rs.sandbox(customers=60, items=1, invoices=1, others=0, limits=False, latency_ms=20) as qbo:
         environment = environment_of(qbo, database.environment)
         path = tmp_path / "customers.txt"
@@ -98,7 +98,7 @@ def test_a_kill_leaves_the_file_as_it_was(database, tmp_path):
             assert without_time(lines(path)) == without_time([json.loads(text) for text in before.splitlines()])
 
 
-def test_status_says_what_is_there_what_is_missing_and_when_that_is_at_home(run, database):
+def test_status_shows_coverage_and_gaps_in_local_time(run, database):
     assert run("status").stdout == "nothing has been loaded into the schema raw yet\n"
     assert run("backfill", "customers", "--start", "2024-01-01", "--end", "2024-02-01").returncode == 0
     assert run("backfill", "customers", "--start", "2024-03-01", "--end", "2024-04-01").returncode == 0
@@ -142,7 +142,7 @@ def test_the_validation_file_runs_in_psql(run, database):
                 assert connection.execute(statement).fetchall()
 
 
-def test_migrate_prints_what_it_would_do_and_does_it(run, database):
+def test_migrate_prints_its_sql_or_runs_it(run, database):
     columns = "id varchar(20) PRIMARY KEY, payload json, ingested_at_utc timestamp"
     database.execute(f"CREATE SCHEMA raw; CREATE TABLE raw.qb_customers ({columns})")
     refused = run("backfill", "customers", *YEARS)
@@ -156,7 +156,7 @@ def test_migrate_prints_what_it_would_do_and_does_it(run, database):
     assert run("backfill", "customers", *YEARS, "--chunk", "year").returncode == 0
 
 
-def test_the_archive_takes_old_records_out_and_load_brings_them_back(run, database, tmp_path):
+def test_archive_moves_old_records_into_a_file_and_load_restores_them(run, database, tmp_path):
     assert run("backfill", "customers", "items", *YEARS, "--chunk", "month").returncode == 0
     before = database.query("SELECT id, payload, extract_window_start_utc FROM raw.qb_customers ORDER BY id")
     path = tmp_path / "old.jsonl.gz"
@@ -174,7 +174,7 @@ def test_the_archive_takes_old_records_out_and_load_brings_them_back(run, databa
     assert after == before
 
 
-def test_resume_says_what_it_skips(run):
+def test_resume_reports_the_windows_that_it_skips(run):
     line = ("backfill", "items", "--chunk", "month")
     assert run(*line, "--start", "2024-01-01", "--end", "2024-07-01").returncode == 0
     resumed = run(*line, *YEARS, "--resume")
@@ -183,6 +183,6 @@ def test_resume_says_what_it_skips(run):
     assert "nothing is left" in run(*line, *YEARS, "--resume").stderr
 
 
-def test_a_file_that_names_no_ending_is_a_directory(run, tmp_path):
+def test_a_path_without_an_extension_is_a_directory(run, tmp_path):
     assert run("extract", "items", "--out", str(tmp_path / "out"), *YEARS, "--chunk", "year").returncode == 0
     assert len(list((tmp_path / "out").rglob("*.jsonl.zst"))) == 2

@@ -1,4 +1,4 @@
-"""The parts of ``qbo_rs.mage`` that need no Mage; tests/mage runs the whole in it."""
+"""The parts of ``qbo_rs.mage`` that work without Mage; tests/mage runs the whole in Mage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 import qbo_rs
 from qbo_rs import mage
-from qbo_rs.mage._guard import Attempts, raise_plainly
+from qbo_rs.mage import _tables
+from qbo_rs.mage._guard import Attempts, raise_redacted
 
 RANGE = {"fecha_inicio": "2025-01-01", "fecha_fin": "2025-02-01"}
 
@@ -33,13 +34,13 @@ RANGE = {"fecha_inicio": "2025-01-01", "fecha_fin": "2025-02-01"}
         ),
     ],
 )
-def test_variables_come_as_mage_has_parsed_them(given, read):
+def test_variables_are_read_in_every_form_that_mage_passes(given, read):
     variables = mage.read_variables(RANGE | given)
     assert {name: getattr(variables, name) for name in read} == read
     assert variables.windows()[0].to_dict()["start"] == "2025-01-01T00:00:00Z"
 
 
-def test_everything_that_is_wrong_is_said_at_once():
+def test_all_wrong_variables_are_reported_in_one_error():
     given = {"fecha_inicio": "soon", "page_size": True, "resume": "perhaps"}
     with pytest.raises(qbo_rs.ConfigError) as raised:
         mage.read_variables(RANGE | given)
@@ -55,7 +56,7 @@ def test_everything_that_is_wrong_is_said_at_once():
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()])
-def test_what_mage_would_not_catch_becomes_an_exception(error):
+def test_errors_that_mage_does_not_catch_become_exceptions(error):
     @mage.guarded
     def block(*_args, **_kwargs):
         raise error
@@ -64,13 +65,13 @@ def test_what_mage_would_not_catch_becomes_an_exception(error):
         block(1, a=2)
 
 
-def test_nothing_that_mage_stores_of_an_error_holds_a_secret():
+def test_errors_that_mage_stores_hold_no_secret():
     secrets = ("hush-hush", "hush-hush-2", "no")
 
     def fail(error: Exception) -> str:
         error.__context__ = ValueError("caused by hush-hush")
         with pytest.raises(qbo_rs.QboError) as raised:
-            raise_plainly(error, secrets)
+            raise_redacted(error, secrets)
         return "".join(traceback.format_exception(raised.value))
 
     plain = fail(OSError("no route for hush-hush-2"))
@@ -80,17 +81,17 @@ def test_nothing_that_mage_stores_of_an_error_holds_a_secret():
     assert "hush" not in plain + ours
 
 
-def test_a_block_that_is_killed_is_tried_so_often_and_a_retry_begins_anew(tmp_path):
+def test_a_killed_block_is_repeated_up_to_max_attempts_and_a_retry_counts_from_zero(tmp_path):
     directory = tmp_path / "run"
 
-    def killed() -> None:
+    def start_and_be_killed() -> None:
         Attempts(directory, "extract", 2).__enter__()
 
-    killed()
-    killed()
+    start_and_be_killed()
+    start_and_be_killed()
     with pytest.raises(qbo_rs.StuckError, match="ended 2 times"):
-        killed()
-    # Somebody has asked for it again: an orderly end, even a bad one, leaves no mark.
+        start_and_be_killed()
+    # After a retry by a user, attempts that end with an exception are not counted.
     for _ in range(5):
         with pytest.raises(ValueError, match="bad"), Attempts(directory, "extract", 2):
             raise ValueError("bad")
@@ -98,3 +99,36 @@ def test_a_block_that_is_killed_is_tried_so_often_and_a_retry_begins_anew(tmp_pa
     for _ in range(9):
         Attempts(directory, "load", 0).__enter__()
         Attempts(None, "load", 1).__enter__()
+
+
+def test_tables_pass_windows_from_block_to_block_as_text():
+    january, february, march = qbo_rs.chunk_range("2025-01-01", "2025-04-01", "month")
+    plan = _tables.plan_table([january, february, march], [january, march])
+    assert plan["status"].tolist() == ["to read", "committed", "to read"]
+    to_read = _tables.windows_to_read(plan)
+    assert [window["start"] for window in to_read] == ["2025-01-01T00:00:00Z", "2025-03-01T00:00:00Z"]
+    counts = {"pages": 1, "rows": 2, "rejected": 0, "requests": 1, "retries": 0, "duration_ms": 5}
+    counts |= {"inserted": 0, "updated": 0, "unchanged": 0}
+    windows = [
+        january.to_dict() | counts | {"status": "done", "error": None, "path": "1.jsonl.zst"},
+        march.to_dict() | counts | {"status": "skipped", "error": None},
+    ]
+    run = {"entity": "items", "realm_id": "9341", "run_id": "r1", "status": "ok", "windows": windows}
+    landing = qbo_rs.Landing.from_dict(run | {"totals": {"windows": 2, **counts}})
+    table = _tables.landing_table(landing, plan)
+    assert table["start"].tolist() == ["2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z", "2025-03-01T00:00:00Z"]
+    assert table["path"].tolist() == ["1.jsonl.zst", "", ""]
+    to_load = _tables.landing_to_load(table)
+    assert to_load.files() == landing.files()
+    assert _tables.load_table([to_load.run])["end"].tolist() == ["2025-02-01T00:00:00Z"]
+
+
+def test_the_table_of_a_sync_has_its_checkpoints_as_text():
+    counts = dict.fromkeys(("rows", "inserted", "updated", "unchanged", "rejected", "deleted"), 0)
+    entity = {"entity": "items", "error": None, "via": "query", "reconciled": False, **counts}
+    entities = [entity | {"checkpoint": "2025-01-01T00:00:00Z"}, entity | {"checkpoint": "2025-01-02T00:00:00Z"}]
+    account = {"realm_id": "9341", "schema": "raw", "status": "ok", "error": None, "requests": 1, "duration_ms": 5}
+    report = qbo_rs.SyncReport.from_dict({"accounts": [account | {"entities": entities}]})
+    table = _tables.sync_table(report)
+    assert table["checkpoint"].tolist() == ["2025-01-01T00:00:00Z", "2025-01-02T00:00:00Z"]
+    assert table["realm_id"].tolist() == ["9341", "9341"]

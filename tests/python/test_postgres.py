@@ -94,7 +94,7 @@ MODES = [
 
 @NEEDS_DEBIAN
 @pytest.mark.parametrize("by_url", [False, True])
-def test_every_tls_mode_does_what_libpq_says(tls_server, tmp_path, by_url):
+def test_every_tls_mode_behaves_like_libpq(tls_server, tmp_path, by_url):
     server, ours, other = tls_server
     files = {"ours": ours, "other": other, "no such file": tmp_path / "none.pem"}
     with qbo_rs.sandbox(customers=1, items=1, invoices=1, others=0) as qbo:
@@ -117,7 +117,7 @@ def test_every_tls_mode_does_what_libpq_says(tls_server, tmp_path, by_url):
 
 
 @NEEDS_DEBIAN
-def test_the_oldest_server_here_loads_too(tls_server, tmp_path):
+def test_the_oldest_available_server_is_supported(tls_server, tmp_path):
     server, ours, _ = tls_server
     secure = {"PG_HOST": "localhost", "PG_SSLMODE": "verify-full", "PG_SSLROOTCERT": str(ours)}
     with qbo_rs.sandbox(customers=20, items=20, invoices=60, limits=False) as qbo:
@@ -163,7 +163,7 @@ def pooler(database, tmp_path):
 
 
 @NEEDS_POOLER
-def test_a_pooler_that_lends_connections_by_transactions_is_no_trouble(pooler, database, tmp_path):
+def test_a_pooler_in_transaction_mode_is_supported(pooler, database, tmp_path):
     names = ("customers", "items", "invoices")
     with qbo_rs.sandbox(customers=200, items=200, invoices=2000, others=0, limits=False, rotate_after_s=0) as qbo:
         # Tokens and limits too, and each process several times: names of prepared statements would collide.

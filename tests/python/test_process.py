@@ -87,12 +87,12 @@ def async_in_child(answers, settings):
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_forked_child_works_after_its_parent_has(settings):
+def test_a_forked_child_works_after_a_call_of_its_parent(settings):
     assert qbo_rs.backfill("items", *RANGE, "year", **settings).rows == 40
     assert in_child(backfill_in_child, settings) == 40
 
 
-def test_an_awaitable_in_a_forked_child_is_refused_not_stuck():
+def test_an_awaitable_is_refused_in_a_forked_child():
     # In a process of its own: the runtime of the awaitables is there for good.
     code = """
 import asyncio, os, signal, sys, qbo_rs

@@ -26,7 +26,7 @@ def by_id(records) -> dict:
     return {record["Id"]: record for record in records}
 
 
-def test_each_record_comes_once_and_to_the_digit(qbo, company):
+def test_each_record_is_yielded_once_with_every_digit(qbo, company):
     invoices = qbo_rs.records("invoices", *RANGE, parse_float=Decimal, **company)
     assert qbo.stats()["requests"] == {}
     listed = list(invoices)
@@ -41,7 +41,7 @@ def test_each_record_comes_once_and_to_the_digit(qbo, company):
         next(iter(qbo_rs.records("invoicez", *RANGE, **company)))
 
 
-def test_what_is_edited_during_the_read_comes_once(qbo, company):
+def test_a_record_edited_during_the_read_is_yielded_once(qbo, company):
     qbo.fault("slow", on="query", ms=200, times=0)
     invoices = qbo_rs.records("invoices", *RANGE, page_size=20, **company)
     with ThreadPoolExecutor(1) as pool:
@@ -56,7 +56,7 @@ def test_what_is_edited_during_the_read_comes_once(qbo, company):
     assert by_id(listed) == truth
 
 
-def test_tables_of_others_hold_the_same(qbo, company):
+def test_pandas_arrow_and_polars_tables_hold_the_same_records(qbo, company):
     customers = qbo_rs.records("customers", *RANGE, **company)
     truth = {key: json.loads(text) for key, text in qbo.truth("Customer", *RANGE).items()}
     names = {key: customer["DisplayName"] for key, customer in truth.items()}
@@ -72,7 +72,7 @@ def test_tables_of_others_hold_the_same(qbo, company):
     assert qbo_rs.records("customers", "2020-01-01", "2021-01-01", **company).to_arrow().num_rows == 0
 
 
-def test_what_cannot_be_had_is_not_passed_over(qbo, company):
+def test_an_unreadable_record_raises_an_error(qbo, company):
     qbo.corrupt("Item", "oldest", "processing")
     with pytest.raises(qbo_rs.IncompleteError, match="1 records were rejected"):
         list(qbo_rs.records("items", *RANGE, **company))

@@ -42,7 +42,7 @@ def control(environment: dict[str, str], *arguments: str) -> subprocess.Complete
     return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=30, check=False)
 
 
-def test_changes_are_made_and_known_as_the_truth(qbo):
+def test_changes_are_applied_and_are_part_of_the_truth(qbo):
     new = qbo.insert("Invoice", 2, at="2026-03-01")
     assert qbo.edit("Invoice", "5", at="2026-03-02T00:00:00Z") == "5"
     oldest = qbo.delete("Invoice", "oldest")
@@ -60,14 +60,14 @@ def test_changes_are_made_and_known_as_the_truth(qbo):
     assert "4" in qbo.truth("Item", *NOW)
 
 
-def test_a_record_is_taken_as_it_is_written(qbo):
+def test_a_record_is_stored_as_it_is_written(qbo):
     meta = '"MetaData":{"LastUpdatedTime":"2026-02-01T00:00:00-08:00"}'
     text = f'{{"Id":"x","Balance":629.10,"Big":12345678901234567890.5,{meta}}}'
     qbo.put("Vendor", text)
     assert qbo.truth("Vendor", *NOW) == {"x": text}
 
 
-def test_what_cannot_be_done_says_why(qbo):
+def test_impossible_changes_raise_an_error_with_the_reason(qbo):
     for call, words in [
         (lambda: qbo.edit("Invoice", "none"), "edit: there is no Invoice none"),
         (lambda: qbo.void("Customer", "1"), "a Customer cannot be voided"),
@@ -83,7 +83,7 @@ def test_what_cannot_be_done_says_why(qbo):
             call()
 
 
-def test_armed_faults_meet_the_client(qbo, settings):
+def test_armed_faults_reach_the_client(qbo, settings):
     qbo.fault("unavailable", on="query", nth=2)
     qbo.fault("throttle", on="query", nth=3, format="json", retry_after=0)
     report = qbo_rs.backfill("customers", "2024-01-01", "2026-01-01", "year", page_size=10, **settings)
@@ -96,7 +96,7 @@ def test_armed_faults_meet_the_client(qbo, settings):
     assert qbo.control("faults") == []
 
 
-def test_companies_have_tokens_of_their_own(database):
+def test_each_company_has_its_own_tokens(database):
     with qbo_rs.sandbox(customers=30, items=5, invoices=5, others=0, companies=2, limits=False) as qbo:
         (_, _), (second, token) = qbo.companies.items()
         settings = keywords(qbo) | database.settings | {"realm_id": second, "refresh_token": token}
@@ -135,7 +135,7 @@ def test_the_command_serves_and_takes_commands():
         assert json.loads(control(environment, "stats").stdout)["data_requests"] == 0
 
 
-def test_a_command_without_a_sandbox_says_so():
+def test_a_command_without_a_sandbox_fails_with_the_reason():
     inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     process = control(inherited, "stats", "--url", "http://127.0.0.1:1")
     assert process.returncode == 2

@@ -15,7 +15,7 @@ def a_minute_ago() -> str:
     return (datetime.now(timezone.utc) - timedelta(minutes=1)).isoformat(timespec="seconds")
 
 
-def test_the_command_keeps_in_step(run, qbo, database, tmp_path):
+def test_the_command_syncs_changes_and_deletions(run, qbo, database, tmp_path):
     assert run("sync", "customers", "items", QBO_TOKEN_STORE="postgres").returncode == 0
     qbo.delete("Customer", "oldest", at=a_minute_ago())
     again = run("sync", "customers", "items", "--json", QBO_TOKEN_STORE="postgres")
@@ -36,7 +36,7 @@ def test_the_command_keeps_in_step(run, qbo, database, tmp_path):
     assert (nobody.returncode, "QBO_REALM_ID" in nobody.stderr) == (2, True)
 
 
-def test_a_token_that_was_replaced_is_kept_though_no_store_is_named(run, database):
+def test_a_rotated_token_is_stored_even_if_no_token_store_is_set(run, database):
     with qbo_rs.sandbox(customers=5, items=5, invoices=5, others=0, rotate_after_s=0) as sandbox:
         environment = sandbox.environment
         assert run("sync", "items", QBO_TOKEN_STORE=None, **environment).returncode == 0

@@ -82,7 +82,7 @@ def test_many_processes_at_once_share_one_refresh(qbo, store, tmp_path):
         qbo.control("expire-tokens")
 
 
-def test_whoever_is_killed_in_a_refresh_leaves_a_connection_or_clear_words(qbo, store, tmp_path):
+def test_a_process_killed_in_a_refresh_leaves_a_connection_or_a_clear_error(qbo, store, tmp_path):
     seed = int(os.environ.get("SEED", str(random.randrange(10**6))))
     print(f"SEED={seed}")
     random.seed(seed)
@@ -143,7 +143,7 @@ def test_with_grace_no_kill_loses_the_connection(tmp_path):
             assert finish(process).returncode == 0
 
 
-def test_a_dead_token_is_said_once_and_a_new_one_is_taken_up(qbo, store, tmp_path):
+def test_a_dead_token_is_reported_once_and_a_new_one_is_used(qbo, store, tmp_path):
     environment = environment_of(qbo, store)
     arguments = (*EXTRACT, "--out", str(tmp_path / "landing"))
     assert run(arguments, environment, tmp_path).returncode == 0
@@ -215,7 +215,7 @@ def test_login_by_callback_then_a_run_without_any_token_in_the_environment(qbo, 
     assert qbo.stats()["requests"]["token"] == {"200": 1}, "the access token of the login was used"
 
 
-def test_login_by_paste_refuses_what_is_not_its_own(qbo, tmp_path):
+def test_login_by_paste_refuses_an_unusable_callback(qbo, tmp_path):
     store = {"QBO_TOKEN_STORE": str(tmp_path / "tokens.json"), "QBO_REFRESH_TOKEN": None}
     environment = environment_of(qbo, store)
 
@@ -245,18 +245,18 @@ def test_login_by_paste_refuses_what_is_not_its_own(qbo, tmp_path):
     assert "is connected" in ended.stdout
 
 
-def test_login_needs_somewhere_to_keep_tokens(qbo, tmp_path):
+def test_login_needs_a_token_store(qbo, tmp_path):
     ended = run(("auth", "login"), environment_of(qbo), tmp_path)
     assert (ended.returncode, "nowhere to keep tokens" in ended.stderr) == (2, True)
 
 
-def test_login_looks_at_the_store_before_anybody_consents(qbo, tmp_path):
+def test_login_checks_the_store_before_the_consent(qbo, tmp_path):
     (tmp_path / "notes.txt").write_text("my notes")
     ended = run(("auth", "login", "--paste"), environment_of(qbo, {"QBO_TOKEN_STORE": "notes.txt"}), tmp_path)
     assert (ended.returncode, "is not a token store" in ended.stderr, "http" in ended.stderr) == (2, True, False)
 
 
-def test_import_proves_the_token_first(qbo, store, tmp_path):
+def test_import_verifies_the_token_first(qbo, store, tmp_path):
     environment = environment_of(qbo, store, {"QBO_REFRESH_TOKEN": None})
     file = tmp_path / "token.txt"
     file.write_text("RT1-not-a-living-token-0123456789\n")
@@ -280,7 +280,7 @@ def test_revoke_ends_the_connection_at_intuit_and_here(qbo, store, tmp_path):
     assert run(arguments, environment, tmp_path).returncode == 2
 
 
-def test_the_key_can_be_changed_and_an_unknown_key_falls_back_without_harm(qbo, store, tmp_path):
+def test_the_key_can_be_changed_and_an_unknown_key_does_no_harm(qbo, store, tmp_path):
     environment = environment_of(qbo, store)
     arguments = (*EXTRACT, "--out", str(tmp_path / "landing"))
     assert run(arguments, environment, tmp_path).returncode == 0
@@ -297,7 +297,7 @@ def test_the_key_can_be_changed_and_an_unknown_key_falls_back_without_harm(qbo, 
     assert run(("auth", "rekey"), environment | key, tmp_path).returncode == 2
 
 
-def test_the_ends_of_a_connection_are_shown_and_warned_about(tmp_path):
+def test_the_ends_of_a_connection_are_shown_with_a_warning(tmp_path):
     day = 86400
     with qbo_rs.sandbox(
         customers=1, items=1, invoices=1, others=0, refresh_token_s=100 * day, connection_s=5 * day + 60
@@ -312,7 +312,7 @@ def test_the_ends_of_a_connection_are_shown_and_warned_about(tmp_path):
         assert run(("auth", "status"), environment, tmp_path).returncode == 1
 
 
-def test_the_month_is_warned_about_and_a_cap_stops_the_run(qbo, store, tmp_path):
+def test_the_monthly_quota_causes_a_warning_and_max_requests_stops_the_run(qbo, store, tmp_path):
     environment = environment_of(qbo, store, {"QBO_MONTHLY_QUOTA": "10"})
     line = ("extract", "items", "--start", "2024-01-01", "--end", "2024-02-01", "--strict-windows", "--json")
     ended = run((*line, "--max-requests", "7", "--out", str(tmp_path / "l")), environment, tmp_path)
@@ -326,7 +326,7 @@ def test_the_month_is_warned_about_and_a_cap_stops_the_run(qbo, store, tmp_path)
     assert account(environment, tmp_path)["monthly_reads"] == 16
 
 
-def test_processes_keep_the_limits_together_and_use_them(store, tmp_path):
+def test_processes_share_the_rate_limits_and_use_them_fully(store, tmp_path):
     """Four processes on one company under Intuit's limits: no 429, and nearly all that is allowed is used."""
     seconds = float(os.environ.get("LIMIT_SECONDS", "12"))
     with qbo_rs.sandbox(customers=1, items=1, invoices=1, others=0, limits=True) as qbo:
@@ -355,7 +355,7 @@ def test_processes_keep_the_limits_together_and_use_them(store, tmp_path):
     assert stats["most_in_flight"] <= 10
 
 
-def test_an_open_circuit_is_seen_by_others(store, tmp_path):
+def test_an_open_circuit_breaker_is_shared_between_processes(store, tmp_path):
     with qbo_rs.sandbox(customers=1, items=1, invoices=1, others=0, limits=False) as qbo:
         environment = environment_of(qbo, store)
         line = ("extract", "items", "--start", "2024-01-01", "--end", "2024-01-11", "--strict-windows")

@@ -57,7 +57,7 @@ def test_bad_ranges_are_config_errors(arguments, words):
     assert raised.value.recovery == "abort"
 
 
-def test_backfill_copies_the_books(qbo, database, settings):
+def test_backfill_copies_every_record(qbo, database, settings):
     report = qbo_rs.backfill(["customers", "items"], *RANGE, "quarter", **settings)
     assert report.ok
     report.raise_for_failures()
@@ -69,7 +69,7 @@ def test_backfill_copies_the_books(qbo, database, settings):
     assert qbo_rs.backfill("items", *RANGE, "year", **settings).runs[0].totals.unchanged == 40
 
 
-def test_extract_then_upsert_is_a_backfill_and_twice_changes_nothing(qbo, database, settings, tmp_path):
+def test_extract_and_upsert_equal_a_backfill_and_a_repetition_changes_nothing(qbo, database, settings, tmp_path):
     windows = qbo_rs.chunk_range(*RANGE, "month")
     landing = qbo_rs.extract("invoices", windows, out=tmp_path, page_size=7, **settings)
     assert landing.ok
@@ -103,7 +103,7 @@ def test_a_landing_without_records_is_loaded_as_done(database, settings, tmp_pat
     assert database.query("SELECT rows FROM qbo.windows") == [(0,)]
 
 
-def test_async_twins_do_the_same_side_by_side(database, settings, tmp_path):
+def test_async_twins_run_concurrently_with_the_same_result(database, settings, tmp_path):
     async def both():
         landing, report = await asyncio.gather(
             qbo_rs.extract_async("items", qbo_rs.chunk_range(*RANGE, "year"), out=tmp_path, **settings),
@@ -160,7 +160,7 @@ def test_other_threads_run_while_a_call_waits(database):
         assert counted > 100
 
 
-def test_failed_windows_are_in_the_report_and_raise_on_demand(database, settings):
+def test_failed_windows_are_in_the_report_and_raise_on_request(database, settings):
     report = qbo_rs.backfill("items", *RANGE, "year", **settings | {"realm_id": "123"})
     assert not report.ok
     assert report.runs[0].status == "failed"
