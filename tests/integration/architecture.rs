@@ -501,3 +501,67 @@ fn what_the_sandbox_assumes_is_documented() {
         assert!(document.contains(&row), "docs/sandbox.md lacks {row}");
     }
 }
+
+/// Words that turn the first line of a doc comment into a riddle. A first line is a noun phrase or
+/// a third-person verb: "Returns the remaining windows", not "What is left".
+const RIDDLES: [&str; 10] = [
+    "What", "Where", "How", "Who", "Whoever", "Those", "Of", "As", "Nothing", "Such",
+];
+
+/// Doc comments that may still open with one of [`RIDDLES`]. Lower it whenever fewer remain.
+const MAX_RIDDLES: usize = 353;
+
+#[test]
+fn doc_comments_start_with_their_subject() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pending = vec![root.join("src"), root.join("sandbox/src")];
+    let (mut checked, mut riddles) = (0, Vec::new());
+    while let Some(directory) = pending.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                for (line, opening) in doc_openings(&text) {
+                    checked += 1;
+                    if is_riddle(opening) {
+                        riddles.push(format!("{}:{line}: {opening}", path.display()));
+                    }
+                }
+            }
+        }
+    }
+    riddles.sort();
+    assert!(
+        riddles.len() <= MAX_RIDDLES,
+        "{} doc comments do not start with their subject, {MAX_RIDDLES} may:\n{}",
+        riddles.len(),
+        riddles.join("\n")
+    );
+    assert!(
+        checked > 1000,
+        "only {checked} doc comments were found: this test has gone blind"
+    );
+}
+
+/// Returns the line number and the text of the first line of each block of doc comments.
+fn doc_openings(text: &str) -> Vec<(usize, &str)> {
+    let (mut openings, mut previous) = (Vec::new(), "");
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim_start();
+        let marker = ["///", "//!"].into_iter().find(|m| line.starts_with(m));
+        let marker = marker.unwrap_or_default();
+        if !marker.is_empty() && marker != previous {
+            openings.push((number, line[marker.len()..].trim()));
+        }
+        previous = marker;
+    }
+    openings
+}
+
+/// Returns whether a first line opens with one of [`RIDDLES`], or with "So many".
+fn is_riddle(opening: &str) -> bool {
+    let first = opening.split(|c: char| !c.is_alphanumeric()).next();
+    first.is_some_and(|word| RIDDLES.contains(&word)) || opening.starts_with("So many")
+}
