@@ -35,7 +35,7 @@ const fn secret(name: &'static str, help: &'static str) -> SettingSpec {
     }
 }
 
-/// Every setting. Flags, Python keywords and the table of the README follow from it.
+/// Every setting. Flags, Python keywords and the table in `docs/settings.md` follow from it.
 pub const SETTINGS: &[SettingSpec] = &[
     setting("QBO_CLIENT_ID", None, "Client id of the Intuit app"),
     secret("QBO_CLIENT_SECRET", "Client secret of the Intuit app"),

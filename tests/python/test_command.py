@@ -250,11 +250,11 @@ def test_the_sandbox_serves_given_records(run, tmp_path):
         qbo_rs.sandbox(records=[tmp_path / "none"])
 
 
-def test_settings_are_the_same_in_the_core_the_types_and_the_readme():
+def test_settings_are_the_same_in_the_core_the_types_and_the_documentation():
     names = dict(qbo_rs._core.settings())
     assert set(names.values()) == set(qbo_rs.Settings.__annotations__)
-    readme = (ROOT / "README.md").read_text()
-    in_table = re.findall(r"^\| `([A-Z_]+)` \|", readme, flags=re.MULTILINE)
+    page = (ROOT / "docs" / "settings.md").read_text()
+    in_table = re.findall(r"^\| `([A-Z_]+)` \|", page, flags=re.MULTILINE)
     assert in_table == list(names)
 
 
