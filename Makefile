@@ -41,7 +41,7 @@ lint: .venv/.dev .venv/.wheel ## Check formatting, lints, types and stubs
 	cargo check $(CARGO_FLAGS) --no-default-features
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy python/qbo_rs
+	$(BIN)/mypy python/qbo_rs tools examples/backfill.py
 	$(BIN)/python -m mypy.stubtest qbo_rs._core
 
 test-rust: .venv/.dev .venv/.wheel ## Run the Rust tests on a throw-away Postgres
