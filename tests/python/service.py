@@ -1,4 +1,4 @@
-"""``qbo-rs serve`` as a process, and how the tests talk to it."""
+"""``qbo-rs serve`` as a process, and a client for it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Server:
 
 
 def wait_until(is_so, what: object = "") -> None:
-    """Wait until something is so; not longer than half a minute."""
+    """Wait until a condition holds, for at most half a minute."""
     end = time.monotonic() + 30
     while not is_so():
         assert time.monotonic() < end, what

@@ -1,6 +1,6 @@
-"""Clients that others wrote, unmodified, against the sandbox: they get the right records.
+"""Unmodified clients of other projects read the right records from the sandbox.
 
-`make test-python` makes their virtual environments; each is a program of its own.
+`make test-python` makes a virtual environment for each of them.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def test_tap_quickbooks_reads_the_right_records(client, qbo, tmp_path):
         "client_id": settings["QBO_CLIENT_ID"],
         "client_secret": settings["QBO_CLIENT_SECRET"],
         "refresh_token": settings["QBO_REFRESH_TOKEN"],
-        # Two batches and more for the invoices.
+        # The invoices need more than two batches.
         "max_results": "150",
     }
     (tmp_path / "config.json").write_text(json.dumps(config))

@@ -1,4 +1,4 @@
-"""Killed at any instant, and a server that goes away: the table ends as if nothing had happened."""
+"""Processes killed at any instant and restarts of Postgres: the table ends complete and exact."""
 
 import os
 import random
@@ -17,7 +17,7 @@ from qbo_rs.__main__ import find_postgres
 
 KILLS = int(os.environ.get("CRASHES", "20"))
 RESTARTS = int(os.environ.get("RESTARTS", "4"))
-# Fifty windows, each with requests of its own.
+# Fifty windows, each with its own requests.
 RANGE = ("--start", "2024-01-01", "--end", "2025-11-30", "--chunk", "14d", "--strict-windows", "--page-size", "7")
 BACKFILL = ("backfill", "invoices", *RANGE)
 TRUTH = ("Invoice", "2024-01-01", "2025-11-30")
@@ -37,7 +37,7 @@ def wait_for(condition, seconds=30):
 
 
 def table(database):
-    """Return all that matters in the table: not when, and by which run."""
+    """Return the rows of the table without the time and the run of the load."""
     columns = "id, payload, extract_window_start_utc, extract_window_end_utc, page_number, page_size, request_payload"
     return database.query(f"SELECT {columns} FROM raw.qb_invoices ORDER BY id")
 
@@ -80,12 +80,12 @@ def test_a_backfill_killed_at_any_instant_is_resumed_to_the_same_table(qbo, data
         windows = report_of(resumed)["runs"][0]["windows"]
         assert sum(window["status"] == "skipped" for window in windows) == len(done)
         assert sum(window["status"] == "done" for window in windows) == 50 - len(done)
-        # What was done is not asked for again.
+        # Committed windows are not requested again.
         sent = sum(window["requests"] for window in windows if window["status"] == "done")
         assert qbo.stats()["data_requests"] - requests == sent
         assert table(database) == expected
         (ledger,) = database.query("SELECT sum(inserted) FROM qbo.windows")[0]
-        assert ledger == len(expected), "the ledger tells the truth"
+        assert ledger == len(expected), "the ledger differs from the table"
         states = database.query("SELECT status, count(*) FROM qbo.windows GROUP BY 1")
         assert states == [("done", 50)]
         runs = sorted(status for (status,) in database.query("SELECT status FROM qbo.runs"))
@@ -126,19 +126,19 @@ def test_a_window_that_kills_its_process_is_given_up_and_the_others_are_loaded(q
 
 
 class Server:
-    """A Postgres of one test's own, that can be ended without a word."""
+    """The Postgres server of one test, which can be stopped without a shutdown."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.start()
 
     def start(self) -> None:
-        # Durable: what was committed must be there after the end.
+        # Durable, since committed rows must survive the stop.
         self.running = _core.EmbeddedPostgres(find_postgres(), self.directory, durable=True)
 
     def stop_at_once(self) -> None:
         pid = int((self.directory / "data" / "postmaster.pid").read_text().split()[0])
-        # As `pg_ctl stop -m immediate`.
+        # Like `pg_ctl stop -m immediate`.
         os.kill(pid, signal.SIGQUIT)
         wait_for(lambda: not Path(f"/proc/{pid}").exists())
 
@@ -152,7 +152,7 @@ def server(tmp_path_factory):
     directory = tmp_path_factory.mktemp("postgres")
     for above in (directory, *directory.parents):
         if above.owner() == "root" and str(above).startswith("/tmp/"):  # noqa: S108
-            # Root's server runs as nobody, who must get in.
+            # A server started by root runs as the user nobody, who must be able to enter the directory.
             above.chmod(above.stat().st_mode | 0o011)
     server = Server(directory)
     yield server
@@ -169,7 +169,7 @@ def test_a_restart_of_postgres_in_mid_run_loses_nothing(qbo, server, tmp_path):
     process = start((*BACKFILL, "--json"), environment, tmp_path)
     stops = 0
     for number in range(RESTARTS):
-        # Each time after some more windows.
+        # Each restart comes after some more windows.
         def is_further(least=1 + number * 45 // RESTARTS):
             try:
                 return process.poll() is not None or (exists(database) and len(committed(database)) >= least)
@@ -195,7 +195,7 @@ def test_reading_an_unchanged_range_again_writes_no_row_and_almost_no_wal(qbo, s
     environment = environment_of(qbo, database.environment)
     line = ("backfill", "invoices", "--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "900d")
 
-    def log_of_a_run():
+    def wal_of_a_run():
         written = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint"
         ((before,),) = database.query(written)
         assert run(line, environment, tmp_path).returncode == 0
@@ -205,10 +205,10 @@ def test_reading_an_unchanged_range_again_writes_no_row_and_almost_no_wal(qbo, s
         counts = "SELECT n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables WHERE relname = 'qb_invoices'"
         return database.query(counts)[0]
 
-    first = log_of_a_run()
+    first = wal_of_a_run()
     wait_for(lambda: versions()[0] == 400)
-    second = log_of_a_run()
-    # What the backend of the run counted is reported when it ends, at the latest.
+    second = wal_of_a_run()
+    # The backend of the run reports its counts when it ends, at the latest.
     wait_for(
         lambda: database.query("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'qbo_rs'") == [(0,)]
     )

@@ -1,4 +1,4 @@
-"""The demo, from nothing to records in a real Postgres."""
+"""The demo, from an empty directory to records in a real Postgres."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ from conftest import COMMAND, report_of
 
 @pytest.fixture
 def directory():
-    # Below /tmp, and with a space in its name. Root's server runs as nobody, who must get in.
+    # The directory has a space in its name. It is below /tmp, since a server started by root runs as the user nobody.
     parent = Path(tempfile.mkdtemp(prefix="qbo_rs demo "))
     parent.chmod(0o711)
     yield parent / "data"

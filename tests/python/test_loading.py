@@ -1,4 +1,4 @@
-"""Text files of many windows, what `status` says, tables made by hand, the archive."""
+"""Text files with many windows, `status`, migration of tables made by hand, and the archive."""
 
 import gzip
 import json
@@ -40,7 +40,7 @@ def test_a_text_file_holds_each_window_once_after_repeated_extracts(qbo, run, da
     first = whole[0]
     assert {"id", "payload", "ingested_at_utc", "extract_window_start_utc", "extract_window_end_utc"} <= set(first)
     assert {"page_number", "page_size", "request_payload"} <= set(first)
-    # A window in the middle is read again: its lines, and no others, are replaced, where they stood.
+    # A window in the middle is read again: only its lines are replaced, in their place.
     qbo.edit("Customer", "7", at="2024-03-10T00:00:00Z")
     assert run(*line, "--start", "2024-03-01", "--end", "2024-04-01", "--chunk", "month").returncode == 0
     march = lines(path)
@@ -50,7 +50,7 @@ def test_a_text_file_holds_each_window_once_after_repeated_extracts(qbo, run, da
     assert others == [line for line in whole if line["extract_window_start_utc"] != "2024-03-01T00:00:00Z"]
     starts = [line["extract_window_start_utc"] for line in march]
     assert starts == sorted(starts)
-    # The whole again, in other windows: the small ones are gone.
+    # The whole range is read again in larger windows, which replace the small ones.
     assert run(*line, *YEARS, "--chunk", "year").returncode == 0
     years = lines(path)
     assert len(years) == 60

@@ -1,4 +1,4 @@
-"""Databases as users have them: TLS of every mode, and a pooler that lends connections by transactions."""
+"""Databases with TLS in every mode, old servers, and a connection pooler in transaction mode."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def openssl(*arguments):
 
 
 def authority(directory, name):
-    """Make an authority; return its certificate and key."""
+    """Make a certificate authority; return its certificate and key."""
     certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
     subject = ("-subj", f"/CN={name}", "-days", "2", "-nodes", "-newkey", "rsa:2048")
     openssl("req", "-x509", *subject, "-keyout", str(key), "-out", str(certificate))
@@ -56,7 +56,7 @@ def database_of(server):
 
 @pytest.fixture(scope="module")
 def tls_server(tmp_path_factory):
-    """Yield a Debian Postgres that takes encrypted connections only, its authority, and another authority."""
+    """Yield a Debian Postgres that accepts only TLS connections, its authority, and another authority."""
     directory, certificates = tmp_path_factory.mktemp("tls"), tmp_path_factory.mktemp("ca")
     open_to_nobody(directory)
     ours, other = authority(certificates, "ours"), authority(certificates, "other")
@@ -132,7 +132,7 @@ def test_the_oldest_available_server_is_supported(tls_server, tmp_path):
 
 @pytest.fixture
 def pooler(database, tmp_path):
-    """Yield the test's database behind a pooler that lends connections by transactions."""
+    """Yield the test's database behind a pooler in transaction mode."""
     settings, port = database.settings, free_port()
     users = tmp_path / "users.txt"
     users.write_text(f'"{settings["pg_user"]}" "{settings["pg_password"]}"\n')
@@ -166,7 +166,7 @@ def pooler(database, tmp_path):
 def test_a_pooler_in_transaction_mode_is_supported(pooler, database, tmp_path):
     names = ("customers", "items", "invoices")
     with qbo_rs.sandbox(customers=200, items=200, invoices=2000, others=0, limits=False, rotate_after_s=0) as qbo:
-        # Tokens and limits too, and each process several times: names of prepared statements would collide.
+        # Tokens and limits are in this database too. With several processes, named prepared statements would collide.
         environment = environment_of(qbo, pooler.environment, {"QBO_TOKEN_STORE": "postgres"})
         window = ("--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "month", "--page-size", "50")
         for _ in range(3):

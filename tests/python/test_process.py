@@ -1,4 +1,4 @@
-"""How the module behaves in a process: import, fork, panic, Ctrl-C."""
+"""The module in a process: import, threads, fork, panic, exceptions and Ctrl-C."""
 
 import json
 import multiprocessing
@@ -27,7 +27,7 @@ def test_import_starts_no_thread():
     assert run_python(code).stdout == "1\n"
 
 
-FIRST_CALLS_AT_ONCE = """
+CONCURRENT_FIRST_CALLS = """
 import sys, threading
 import qbo_rs
 assert "logging" not in sys.modules, "imported already: the first call would not be the one to import it"
@@ -57,14 +57,14 @@ print(len(outcomes))
 @pytest.mark.parametrize("kind", ["blocking", "awaitable"])
 def test_first_calls_of_ten_threads_at_once_all_return(kind):
     inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    line = [sys.executable, "-c", FIRST_CALLS_AT_ONCE, kind]
+    line = [sys.executable, "-c", CONCURRENT_FIRST_CALLS, kind]
     for _ in range(30):
         done = subprocess.run(line, capture_output=True, text=True, timeout=20, check=True, env=inherited)
         assert done.stdout == "10\n", done.stderr
 
 
 def in_child(function, *arguments):
-    """Run in a forked process, as Mage does; give what it put into its queue."""
+    """Run a function in a forked process, like Mage does; return the result from its queue."""
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
     child = context.Process(target=function, args=(answers, *arguments))
@@ -93,7 +93,7 @@ def test_a_forked_child_works_after_a_call_of_its_parent(settings):
 
 
 def test_an_awaitable_is_refused_in_a_forked_child():
-    # In a process of its own: the runtime of the awaitables is there for good.
+    # A separate process is used, since the runtime of the awaitables lives as long as the process.
     code = """
 import asyncio, os, signal, sys, qbo_rs
 async def use():
@@ -136,7 +136,7 @@ def test_every_exception_that_the_core_names_exists():
 def test_ctrl_c_stops_within_a_second_and_leaves_committed_windows(database):
     code = """
 import json, signal, sys, qbo_rs
-# As from a terminal: a job in the background is started with it ignored.
+# SIGINT is handled as in a terminal; a background job is started with the signal ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 settings = json.loads(sys.argv[1])
 try:
@@ -151,7 +151,7 @@ except KeyboardInterrupt:
         begin = time.monotonic()
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=20)
-        # A second on a quiet machine; tests share theirs. What is left would take a quarter of a minute.
+        # It takes a second on an idle machine, but tests share theirs. The rest of the run would take 15 seconds.
         assert time.monotonic() - begin < 8
     assert output == "interrupted\n"
     states = dict(database.query("SELECT status, count(*) FROM qbo.windows GROUP BY 1"))
@@ -160,7 +160,7 @@ except KeyboardInterrupt:
 
 
 def assert_stopped(database):
-    """Assert that what was under way says that it was stopped, and is not taken for killed."""
+    """Assert that unfinished windows are recorded as stopped, not as killed."""
     stopped = database.query("SELECT status, error, attempts FROM qbo.windows WHERE status <> 'done'")
     assert 1 <= len(stopped) <= 4
     assert set(stopped) == {("failed", "stopped before it was done; committed windows stay", 1)}
@@ -178,7 +178,7 @@ def test_the_command_stops_on_signals(database, sent, code):
         begin = time.monotonic()
         process.send_signal(sent)
         _, errors = process.communicate(timeout=20)
-        # A second on a quiet machine; tests share theirs.
+        # It takes a second on an idle machine, but tests share theirs.
         assert time.monotonic() - begin < 3
     assert process.returncode == code
     assert_stopped(database)

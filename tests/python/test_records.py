@@ -1,4 +1,4 @@
-"""Records for notebooks, and the tables that others make of them."""
+"""Records for notebooks, and the tables made of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_each_record_is_yielded_once_with_every_digit(qbo, company):
     assert by_id(listed) == truth
     assert len(listed) == len(truth) == 300
     assert times == sorted(times)
-    # Once more, and only so far.
+    # A second iteration may stop early.
     assert list(islice(invoices, 3)) == listed[:3]
     with pytest.raises(qbo_rs.ConfigError, match="invoicez"):
         next(iter(qbo_rs.records("invoicez", *RANGE, **company)))
@@ -47,7 +47,7 @@ def test_a_record_edited_during_the_read_is_yielded_once(qbo, company):
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(lambda: list(invoices))
         wait_until(lambda: qbo.stats()["requests"].get("query", {}).get("200", 0) >= 4)
-        # It was on the first page, and is now on the last.
+        # The record moves from the first page to the last.
         edited = qbo.edit("Invoice", "oldest", at="2025-12-31T23:59:59Z")
         listed = reading.result(60)
     truth = {key: json.loads(text) for key, text in qbo.truth("Invoice", *RANGE).items()}

@@ -1,4 +1,4 @@
-"""The simulator for Python and for the command line."""
+"""The simulator, in Python and as a command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOW = ("2026-01-01", "2100-01-01")
 
 @contextmanager
 def sandbox_process(*arguments: str):
-    """Run ``qbo-rs sandbox`` and give the process and what it told a client to set."""
+    """Run ``qbo-rs sandbox``; return the process and the settings that it prints for a client."""
     inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     line = [COMMAND, "sandbox", "--port", "0", "--customers", "30", "--invoices", "50", "--others", "5", *arguments]
     process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=inherited)

@@ -1,4 +1,4 @@
-"""Staying in step: the command and the Python call."""
+"""Sync, by the command and by the Python function."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_command_syncs_changes_and_deletions(run, qbo, database, tmp_path):
         refused = run("sync", *wrong)
         assert refused.returncode == 2
         assert refused.stderr.count("\n") == 1
-    # A store without a company, and none that is named.
+    # The token store has no company, and the settings name none.
     nobody = run("sync", QBO_REALM_ID=None, QBO_TOKEN_STORE=str(tmp_path / "tokens.json"))
     assert (nobody.returncode, "QBO_REALM_ID" in nobody.stderr) == (2, True)
 

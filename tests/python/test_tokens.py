@@ -1,4 +1,4 @@
-"""Tokens among processes: one refresh for all, none lost, and clear words when a person is needed."""
+"""Tokens shared by processes: one refresh for all, no lost token, and a clear error when a person is needed."""
 
 import json
 import os
@@ -25,14 +25,14 @@ EXTRACT = ("extract", "items", "--start", "2024-01-01", "--end", "2026-01-01", "
 
 @pytest.fixture
 def qbo():
-    # A new refresh token at every refresh, and the old one dead at once: the hardest reading of the facts.
+    # Each refresh replaces the refresh token, and the old one expires at once: the strictest reading of Intuit's rules.
     with qbo_rs.sandbox(customers=1, items=30, invoices=1, others=0, limits=False, rotate_after_s=0) as sandbox:
         yield sandbox
 
 
 @pytest.fixture(params=["file", "postgres"])
 def store(request, tmp_path, database):
-    """Return the settings of a token store of each kind."""
+    """Return the settings of each kind of token store."""
     if request.param == "file":
         return {"QBO_TOKEN_STORE": str(tmp_path / "tokens.json")}
     return {"QBO_TOKEN_STORE": "postgres"} | database.environment
@@ -69,7 +69,7 @@ def account(environment, cwd):
 
 def test_many_processes_at_once_share_one_refresh(qbo, store, tmp_path):
     environment = environment_of(qbo, store)
-    # First with nothing stored but the token to begin with, then with an access token that the server has ended.
+    # The first run has only the first refresh token, the second an access token that the server has revoked.
     for refreshes in (1, 2):
         processes = []
         for number in range(PROCESSES):
@@ -89,7 +89,7 @@ def test_a_process_killed_in_a_refresh_leaves_a_connection_or_a_clear_error(qbo,
     environment = environment_of(qbo, store)
     arguments = (*EXTRACT, "--out", str(tmp_path / "landing"))
     assert run(arguments, environment, tmp_path).returncode == 0
-    # Slow enough to be hit: for most of the time of a run the token is rotated and the answer is on its way.
+    # The token endpoint is slow: during most of a run the token is rotated but its response has not arrived.
     qbo.fault("trickle", on="token", bytes_per_s=4000, times=0)
     begin = time.monotonic()
     qbo.control("expire-tokens")
@@ -104,7 +104,7 @@ def test_a_process_killed_in_a_refresh_leaves_a_connection_or_a_clear_error(qbo,
         process.send_signal(signal.SIGKILL)
         finish(process)
         after = account(environment, tmp_path)
-        # The provider has rotated the token, and nobody lived to store the answer.
+        # Intuit rotated the token, and the process was killed before it stored the response.
         is_lost = qbo.stats()["refreshes"] > refreshes and (
             after["access_token_expires_at"] == before["access_token_expires_at"]
         )
@@ -114,12 +114,12 @@ def test_a_process_killed_in_a_refresh_leaves_a_connection_or_a_clear_error(qbo,
             kept += 1
             continue
         lost += 1
-        # The stored access token looked good, so it is found out at the first request.
+        # The stored access token looked valid, so the failure appears at the first request.
         assert ended.returncode == 1, ended.stderr
         assert "was cut off before its answer could be stored" in ended.stderr
         assert "qbo-rs auth login" in ended.stderr
         assert account(environment, tmp_path)["state"] == "needs_reauth"
-        # A person connects again and sets the new token; nothing else has to be done.
+        # A person connects again and sets the new token; nothing else is necessary.
         environment["QBO_REFRESH_TOKEN"] = qbo.control("refresh-token")["refresh_token"]
         ended = run(arguments, environment, tmp_path)
         assert ended.returncode == 0, ended.stderr
@@ -136,7 +136,7 @@ def test_with_grace_no_kill_loses_the_connection(tmp_path):
         assert run(arguments, environment, tmp_path).returncode == 0
         for _ in range(3):
             qbo.control("expire-tokens")
-            # The token is rotated, and the answer never arrives.
+            # The token is rotated, and the response never arrives.
             qbo.fault("hang", on="token")
             qbo.fault("lost-answer", on="token", nth=2)
             process = start(arguments, environment | {"QBO_TIMEOUT_S": "1"}, tmp_path)
@@ -153,7 +153,7 @@ def test_a_dead_token_is_reported_once_and_a_new_one_is_used(qbo, store, tmp_pat
     assert "expired, revoked or was replaced" in ended.stderr
     assert "set QBO_REFRESH_TOKEN to a new token of company " + qbo.environment["QBO_REALM_ID"] in ended.stderr
     assert account(environment, tmp_path)["state"] == "needs_reauth"
-    # Known before any data request from now on.
+    # From now on the failure is known before any data request.
     requests = qbo.stats()["data_requests"]
     assert run(arguments, environment, tmp_path).returncode == 2
     assert qbo.stats()["data_requests"] == requests
@@ -162,7 +162,7 @@ def test_a_dead_token_is_reported_once_and_a_new_one_is_used(qbo, store, tmp_pat
 
 
 def consent(process):
-    """Return where the browser is sent, as the user would: from what the command prints."""
+    """Follow the URL that the command prints, and return the address that the browser is redirected to."""
     for line in process.stderr:
         if line.strip().startswith("http"):
             return line.strip()
@@ -203,7 +203,7 @@ def test_login_by_callback_then_a_run_without_any_token_in_the_environment(qbo, 
     login = start(("auth", "login", "--no-browser", "--redirect-uri", redirect, "--json"), environment, tmp_path)
     url = consent(login)
     assert "com.intuit.quickbooks.accounting" in urllib.parse.unquote(url)
-    # Somebody else's answer changes nothing, and neither does a page that nobody asked for.
+    # A callback of another login has no effect, nor has a request for another page.
     assert "not the answer" in follow(f"{redirect}?code=stolen&state=guess&realmId=9")
     with pytest.raises(urllib.error.HTTPError):
         follow(redirect.replace("callback", "favicon.ico"))
@@ -285,7 +285,7 @@ def test_the_key_can_be_changed_and_an_unknown_key_does_no_harm(qbo, store, tmp_
     arguments = (*EXTRACT, "--out", str(tmp_path / "landing"))
     assert run(arguments, environment, tmp_path).returncode == 0
     key = {"QBO_TOKEN_KEY": "A" * 43 + "="}
-    # Another key opens nothing: the environment's token is used, which is dead by now. The stored one is not touched.
+    # Another key cannot decrypt the store, so the environment's expired token is used. The store is unchanged.
     ended = run(arguments, environment | key, tmp_path)
     assert ended.returncode == 2
     assert "were encrypted with another key" in ended.stderr
@@ -327,7 +327,7 @@ def test_the_monthly_quota_causes_a_warning_and_max_requests_stops_the_run(qbo, 
 
 
 def test_processes_share_the_rate_limits_and_use_them_fully(store, tmp_path):
-    """Four processes on one company under Intuit's limits: no 429, and nearly all that is allowed is used."""
+    """Four processes share one company's limits: no 429 response, and almost the whole allowance is used."""
     seconds = float(os.environ.get("LIMIT_SECONDS", "12"))
     with qbo_rs.sandbox(customers=1, items=1, invoices=1, others=0, limits=True) as qbo:
         environment = environment_of(qbo, store, dict.fromkeys(UNLIMITED))
@@ -349,7 +349,7 @@ def test_processes_share_the_rate_limits_and_use_them_fully(store, tmp_path):
     )
     assert stats["throttled"] == 0
     assert stats["requests"]["query"].get("429", 0) == 0
-    # A busy machine may start the processes late: over minutes that is nothing.
+    # A busy machine may start the processes late, which does not matter over minutes.
     assert stats["data_requests"] >= (0.95 if seconds >= 60 else 0.9) * allowed
     assert stats["most_per_second"] <= 10
     assert stats["most_in_flight"] <= 10

@@ -1,4 +1,4 @@
-"""The Python verbs."""
+"""The functions of the Python package."""
 
 import asyncio
 import json
@@ -75,7 +75,7 @@ def test_extract_and_upsert_equal_a_backfill_and_a_repetition_changes_nothing(qb
     assert landing.ok
     assert landing.rows == 300
     assert len(landing.paths) == 24
-    # It travels between processes as a pickle or as JSON.
+    # A landing passes between processes as a pickle or as JSON.
     for copied in (pickle.loads(pickle.dumps(landing)), json.loads(json.dumps(landing.to_dict()))):  # noqa: S301
         report = qbo_rs.upsert(copied, **settings)
         assert report.ok
@@ -184,7 +184,7 @@ def test_errors_are_classes_with_attributes(settings):
     with pytest.raises(qbo_rs.ConfigError, match=r"^PG_HOST: cannot connect"):
         qbo_rs.backfill("items", *RANGE, **settings | {"pg_port": 1})
     with pytest.raises(qbo_rs.TransportError, match="cannot connect to 127.0.0.1:1"):
-        # One attempt would do; the time-out of the test is above that of the retries.
+        # The retries end before the time-out of the test.
         qbo_rs.backfill("items", *RANGE, **settings | {"token_url": "http://127.0.0.1:1/"})
 
 
@@ -212,7 +212,7 @@ def test_a_rotated_token_is_kept_in_the_store(database, tmp_path):
         arguments = keywords(qbo) | database.settings | {"token_store": str(store)}
         for _ in range(3):
             assert qbo_rs.backfill("items", *RANGE, "year", **arguments).ok
-        # Without the store the connection would be lost by now.
+        # Without the store the connection is lost.
         with pytest.raises(qbo_rs.AuthError, match="connect the company again"):
             qbo_rs.backfill("items", *RANGE, "year", **keywords(qbo), **database.settings)
     assert "RT1" not in store.read_text()

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 CORE = logging.getLogger("qbo_rs")
-# The events of this logger are repeated, with more counts, when a window is done.
-READ_LOGGER = "qbo_rs.read"
 # Attributes of every record of `logging`; all others are fields of the event.
 RECORD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "taskName"}
 # Fields that are text even if they look like a number.
@@ -48,8 +46,6 @@ class _Forward(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name == READ_LOGGER:
-            return
         fields = {name: _typed(name, value) for name, value in vars(record).items() if name not in RECORD_ATTRIBUTES}
         level = (
             "error" if record.levelno >= logging.ERROR else "warning" if record.levelno >= logging.WARNING else "info"
