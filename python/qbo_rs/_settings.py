@@ -30,49 +30,48 @@ class Settings(TypedDict, total=False):
     """
 
     refresh_token: str
-    """Refresh token of the connection; a newer one in the token store takes precedence.
+    """Initial refresh token. A newer token in the token store takes precedence; not required once one is stored.
 
     Default: none. Variable: ``QBO_REFRESH_TOKEN``.
-
-    It fills an empty token store. With a store that has a token it may be left out.
     """
 
     realm_id: str
-    """Company id.
+    """Id of the company.
 
     Default: none. Variable: ``QBO_REALM_ID``.
 
-    QuickBooks calls it the realm id, and shows it as a company's id in its settings.
+    QuickBooks calls it the realm id.
     """
 
     environment: Environment
-    """Intuit host to call: sandbox or production.
+    """Intuit's API host: ``sandbox`` or ``production``.
 
     Default: production. Variable: ``QBO_ENVIRONMENT``.
     """
 
     api_url: str
-    """Base URL of the API, instead of Intuit's host.
+    """Base URL of the API; replaces Intuit's host.
 
     Default: none. Variable: ``QBO_API_URL``.
     """
 
     token_url: str
-    """Full URL of the token endpoint, instead of Intuit's.
+    """Full URL of the token endpoint; replaces Intuit's.
 
     Default: none. Variable: ``QBO_TOKEN_URL``.
     """
 
     token_store: str
-    """Place where rotated tokens are kept, encrypted: a file, or 'postgres'.
+    """Place of the rotated tokens, encrypted (AES-256-GCM): a file path, or ``postgres``, which ``sync`` and ``serve``
+    use if it is not set.
 
     Default: none. Variable: ``QBO_TOKEN_STORE``.
     """
 
     token_key: str
-    """Key of the token store, 32 bytes in base64.
+    """Key of the token store: 32 bytes in base64. If it is not set, the key is derived from the client secret.
 
-    Default: derived from the client secret. Variable: ``QBO_TOKEN_KEY``.
+    Default: none. Variable: ``QBO_TOKEN_KEY``.
     """
 
     new_token_key: str
@@ -84,7 +83,7 @@ class Settings(TypedDict, total=False):
     """
 
     new_client_secret: str
-    """New client secret of the Intuit app, for ``qbo-rs auth rekey``.
+    """New client secret of the app, for ``qbo-rs auth rekey``.
 
     Default: none. Variable: ``QBO_NEW_CLIENT_SECRET``.
 
@@ -92,55 +91,55 @@ class Settings(TypedDict, total=False):
     """
 
     authorize_url: str
-    """Full URL of the consent page, instead of Intuit's.
+    """Full URL of the consent page; replaces Intuit's.
 
     Default: none. Variable: ``QBO_AUTHORIZE_URL``.
     """
 
     revoke_url: str
-    """Full URL of the revocation endpoint, instead of Intuit's.
+    """Full URL of the revocation endpoint; replaces Intuit's.
 
     Default: none. Variable: ``QBO_REVOKE_URL``.
     """
 
     requests_per_minute: int
-    """Maximum requests per minute; 0: no limit.
+    """Maximum requests per minute (0 = unlimited).
 
     Default: 500. Variable: ``QBO_REQUESTS_PER_MINUTE``.
     """
 
     requests_per_second: int
-    """Maximum requests per second; 0: no limit.
+    """Maximum requests per second (0 = unlimited).
 
     Default: 10. Variable: ``QBO_REQUESTS_PER_SECOND``.
     """
 
     max_in_flight: int
-    """Maximum concurrent requests; 0: no limit.
+    """Maximum concurrent requests (0 = unlimited).
 
     Default: 10. Variable: ``QBO_MAX_IN_FLIGHT``.
     """
 
     timeout_s: float
-    """Time-out of one request, in seconds.
+    """Timeout of one request, in seconds.
 
     Default: 120. Variable: ``QBO_TIMEOUT_S``.
     """
 
     throttle_wait_s: float
-    """Seconds to wait after a 429 response that names no time.
+    """Seconds to wait after a 429 without a ``Retry-After`` header.
 
     Default: 60. Variable: ``QBO_THROTTLE_WAIT_S``.
     """
 
     retry_for_s: float
-    """Maximum seconds to retry a request, and to wait for an API that does not respond.
+    """Seconds for which a failing request is retried, and for which a run waits for an API that does not answer.
 
     Default: 600. Variable: ``QBO_RETRY_FOR_S``.
     """
 
     max_requests: int
-    """Maximum data requests of one call, after which it stops; 0: no limit.
+    """Maximum data requests per call; the call stops when it is reached (0 = unlimited).
 
     Default: 0. Variable: ``QBO_MAX_REQUESTS``.
 
@@ -148,7 +147,7 @@ class Settings(TypedDict, total=False):
     """
 
     monthly_quota: int
-    """Reads per month; a warning is logged at 80 % of them; 0: no warning.
+    """Monthly quota of reads; a warning is logged from 80 % of it (0 = no warning).
 
     Default: 500000. Variable: ``QBO_MONTHLY_QUOTA``.
     """
@@ -162,43 +161,43 @@ class Settings(TypedDict, total=False):
     """
 
     database_url: str
-    """Postgres, as postgresql://user:password@host:port/db; takes precedence over PG_*.
+    """Postgres URL, ``postgresql://user:password@host:port/db``; takes precedence over ``PG_*``.
 
     Default: none. Variable: ``DATABASE_URL``.
     """
 
     pg_host: str
-    """Host of Postgres, or directory of its socket.
+    """Postgres host, or the directory of its Unix socket.
 
     Default: none. Variable: ``PG_HOST``.
     """
 
     pg_port: int
-    """Port of Postgres.
+    """Postgres port.
 
     Default: 5432. Variable: ``PG_PORT``.
     """
 
     pg_db: str
-    """Database name.
+    """Postgres database.
 
     Default: none. Variable: ``PG_DB``.
     """
 
     pg_user: str
-    """Database user.
+    """Postgres user.
 
     Default: none. Variable: ``PG_USER``.
     """
 
     pg_password: str
-    """Password of the database user.
+    """Postgres password.
 
     Default: none. Variable: ``PG_PASSWORD``.
     """
 
     pg_sslmode: SslMode
-    """TLS to Postgres: disable, prefer, require, verify-ca or verify-full.
+    """TLS to Postgres: ``disable``, ``prefer``, ``require``, ``verify-ca`` or ``verify-full``.
 
     Default: prefer. Variable: ``PG_SSLMODE``.
 
@@ -206,33 +205,33 @@ class Settings(TypedDict, total=False):
     """
 
     pg_sslrootcert: str
-    """File of the authorities that verify-ca and verify-full trust.
+    """File of certificate authorities for ``verify-ca`` and ``verify-full``.
 
     Default: the system's. Variable: ``PG_SSLROOTCERT``.
     """
 
     pg_lock_timeout_s: float
-    """Seconds that a statement waits for a lock; 0: no limit.
+    """Seconds that a statement waits for a lock (0 = unlimited).
 
     Default: 60. Variable: ``PG_LOCK_TIMEOUT_S``.
     """
 
     pg_statement_timeout_s: float
-    """Seconds that a statement may take; 0: no limit.
+    """Seconds that a statement may take (0 = unlimited).
 
     Default: 0. Variable: ``PG_STATEMENT_TIMEOUT_S``.
     """
 
     max_attempts: int
-    """Maximum attempts of a window that end with its process killed; 0: no limit.
+    """Maximum attempts of a window that crash the process, after which it is skipped (0 = unlimited).
 
     Default: 5. Variable: ``QBO_MAX_ATTEMPTS``.
 
-    A window that reaches it is reported as failed, so that it cannot block the others.
+    Such a window is reported as failed, so that it cannot block the others.
     """
 
     api_key: str
-    """Key that callers of ``qbo-rs serve`` must send.
+    """API key that callers of ``qbo-rs serve`` must send as a bearer token.
 
     Default: none. Variable: ``QBO_API_KEY``.
 
@@ -240,7 +239,7 @@ class Settings(TypedDict, total=False):
     """
 
     webhook_verifier_token: str
-    """Key that verifies the signatures of webhooks, from the Intuit app.
+    """Verifier token of the Intuit app; signs its webhooks.
 
     Default: none. Variable: ``QBO_WEBHOOK_VERIFIER_TOKEN``.
 

@@ -41,32 +41,35 @@ pub const SETTINGS: &[SettingSpec] = &[
     secret("QBO_CLIENT_SECRET", "Client secret of the Intuit app"),
     secret(
         "QBO_REFRESH_TOKEN",
-        "Refresh token of the connection; a newer one in the token store takes precedence",
+        "Initial refresh token. A newer token in the token store takes precedence; not required \
+         once one is stored",
     ),
-    setting("QBO_REALM_ID", None, "Company id"),
+    setting("QBO_REALM_ID", None, "Id of the company"),
     setting(
         "QBO_ENVIRONMENT",
         Some("production"),
-        "Intuit host to call: sandbox or production",
+        "Intuit's API host: `sandbox` or `production`",
     ),
     setting(
         "QBO_API_URL",
         None,
-        "Base URL of the API, instead of Intuit's host",
+        "Base URL of the API; replaces Intuit's host",
     ),
     setting(
         "QBO_TOKEN_URL",
         None,
-        "Full URL of the token endpoint, instead of Intuit's",
+        "Full URL of the token endpoint; replaces Intuit's",
     ),
     setting(
         "QBO_TOKEN_STORE",
         None,
-        "Place where rotated tokens are kept, encrypted: a file, or 'postgres'",
+        "Place of the rotated tokens, encrypted (AES-256-GCM): a file path, or `postgres`, \
+         which `sync` and `serve` use if it is not set",
     ),
     secret(
         "QBO_TOKEN_KEY",
-        "Key of the token store, 32 bytes in base64; default: derived from the client secret",
+        "Key of the token store: 32 bytes in base64. If it is not set, the key is derived from \
+         the client secret",
     ),
     secret(
         "QBO_NEW_TOKEN_KEY",
@@ -74,57 +77,58 @@ pub const SETTINGS: &[SettingSpec] = &[
     ),
     secret(
         "QBO_NEW_CLIENT_SECRET",
-        "New client secret of the Intuit app, for `qbo-rs auth rekey`",
+        "New client secret of the app, for `qbo-rs auth rekey`",
     ),
     setting(
         "QBO_AUTHORIZE_URL",
         None,
-        "Full URL of the consent page, instead of Intuit's",
+        "Full URL of the consent page; replaces Intuit's",
     ),
     setting(
         "QBO_REVOKE_URL",
         None,
-        "Full URL of the revocation endpoint, instead of Intuit's",
+        "Full URL of the revocation endpoint; replaces Intuit's",
     ),
     setting(
         "QBO_REQUESTS_PER_MINUTE",
         Some("500"),
-        "Maximum requests per minute; 0: no limit",
+        "Maximum requests per minute (0 = unlimited)",
     ),
     setting(
         "QBO_REQUESTS_PER_SECOND",
         Some("10"),
-        "Maximum requests per second; 0: no limit",
+        "Maximum requests per second (0 = unlimited)",
     ),
     setting(
         "QBO_MAX_IN_FLIGHT",
         Some("10"),
-        "Maximum concurrent requests; 0: no limit",
+        "Maximum concurrent requests (0 = unlimited)",
     ),
     setting(
         "QBO_TIMEOUT_S",
         Some("120"),
-        "Time-out of one request, in seconds",
+        "Timeout of one request, in seconds",
     ),
     setting(
         "QBO_THROTTLE_WAIT_S",
         Some("60"),
-        "Seconds to wait after a 429 response that names no time",
+        "Seconds to wait after a 429 without a `Retry-After` header",
     ),
     setting(
         "QBO_RETRY_FOR_S",
         Some("600"),
-        "Maximum seconds to retry a request, and to wait for an API that does not respond",
+        "Seconds for which a failing request is retried, and for which a run waits for an API \
+         that does not answer",
     ),
     setting(
         "QBO_MAX_REQUESTS",
         Some("0"),
-        "Maximum data requests of one call, after which it stops; 0: no limit",
+        "Maximum data requests per call; the call stops when it is reached (0 = unlimited)",
     ),
     setting(
         "QBO_MONTHLY_QUOTA",
         Some("500000"),
-        "Reads per month; a warning is logged at 80 % of them; 0: no warning",
+        "Monthly quota of reads; a warning is logged from 80 % of it (0 = no warning)",
     ),
     setting(
         "QBO_LAG_S",
@@ -133,49 +137,50 @@ pub const SETTINGS: &[SettingSpec] = &[
     ),
     secret(
         "DATABASE_URL",
-        "Postgres, as postgresql://user:password@host:port/db; takes precedence over PG_*",
+        "Postgres URL, `postgresql://user:password@host:port/db`; takes precedence over `PG_*`",
     ),
     setting(
         "PG_HOST",
         None,
-        "Host of Postgres, or directory of its socket",
+        "Postgres host, or the directory of its Unix socket",
     ),
-    setting("PG_PORT", Some("5432"), "Port of Postgres"),
-    setting("PG_DB", None, "Database name"),
-    setting("PG_USER", None, "Database user"),
-    secret("PG_PASSWORD", "Password of the database user"),
+    setting("PG_PORT", Some("5432"), "Postgres port"),
+    setting("PG_DB", None, "Postgres database"),
+    setting("PG_USER", None, "Postgres user"),
+    secret("PG_PASSWORD", "Postgres password"),
     setting(
         "PG_SSLMODE",
         Some("prefer"),
-        "TLS to Postgres: disable, prefer, require, verify-ca or verify-full",
+        "TLS to Postgres: `disable`, `prefer`, `require`, `verify-ca` or `verify-full`",
     ),
     setting(
         "PG_SSLROOTCERT",
         None,
-        "File of the authorities that verify-ca and verify-full trust; default: the system's",
+        "File of certificate authorities for `verify-ca` and `verify-full`; default: the system's",
     ),
     setting(
         "PG_LOCK_TIMEOUT_S",
         Some("60"),
-        "Seconds that a statement waits for a lock; 0: no limit",
+        "Seconds that a statement waits for a lock (0 = unlimited)",
     ),
     setting(
         "PG_STATEMENT_TIMEOUT_S",
         Some("0"),
-        "Seconds that a statement may take; 0: no limit",
+        "Seconds that a statement may take (0 = unlimited)",
     ),
     setting(
         "QBO_MAX_ATTEMPTS",
         Some("5"),
-        "Maximum attempts of a window that end with its process killed; 0: no limit",
+        "Maximum attempts of a window that crash the process, after which it is skipped (0 = \
+         unlimited)",
     ),
     secret(
         "QBO_API_KEY",
-        "Key that callers of `qbo-rs serve` must send",
+        "API key that callers of `qbo-rs serve` must send as a bearer token",
     ),
     secret(
         "QBO_WEBHOOK_VERIFIER_TOKEN",
-        "Key that verifies the signatures of webhooks, from the Intuit app",
+        "Verifier token of the Intuit app; signs its webhooks",
     ),
     setting(
         "QBO_LANDING_DIR",

@@ -1,4 +1,4 @@
-"""The documentation of the settings keywords, compared with the registry of the core."""
+"""The documentation of the settings in Python and in docs/settings.md, compared with the registry of the core."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NUMBERS |= {"max_requests": int, "monthly_quota": int, "max_attempts": int}
 
 
 class Setting(NamedTuple):
-    """An entry of the registry in ``src/config/registry.rs``."""
+    """A setting as the core has it in ``src/config/registry.rs``."""
 
     variable: str
     default: str
@@ -29,12 +29,12 @@ class Setting(NamedTuple):
 
 
 def registry() -> list[Setting]:
+    # A backslash at the end of a line continues a text of Rust.
+    source = re.sub(r"\\\n\s*", "", (ROOT / "src/config/registry.rs").read_text())
     settings = []
-    for found in SETTING.finditer((ROOT / "src/config/registry.rs").read_text()):
-        # A default that depends on other settings is said in the help.
-        text, _, described = found["help"].replace("`", "``").partition("; default: ")
-        literal = re.fullmatch(r'Some\("(.*)"\)', found["default"] or "")
-        settings.append(Setting(found["variable"], literal[1] if literal else described or "none", text))
+    for found in SETTING.finditer(source):
+        default = re.fullmatch(r'Some\("(.*)"\)', found["default"] or "")
+        settings.append(Setting(found["variable"], default[1] if default else "", found["help"]))
     return settings
 
 
@@ -45,7 +45,7 @@ def documented() -> dict[str, str]:
     texts = {}
     for key, text in zip(settings.body, settings.body[1:], strict=False):
         if isinstance(key, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-            texts[key.target.id] = re.sub(r"\s*\n\s*", "\n", text.value.value).strip()
+            texts[key.target.id] = " ".join(text.value.value.split())
     return texts
 
 
@@ -57,9 +57,16 @@ def test_each_key_documents_the_help_the_default_and_the_variable_of_the_core():
     keywords = dict(qbo_rs._core.settings())
     texts = documented()
     assert list(texts) == list(qbo_rs.Settings.__annotations__) == list(keywords.values())
-    for variable, default, help_text in registry():
-        first_lines = texts[keywords[variable]].split("\n")[:2]
-        assert first_lines == [f"{help_text}.", f"Default: {default}. Variable: ``{variable}``."]
+    for variable, default, text in registry():
+        help_text, _, described = text.replace("`", "``").partition("; default: ")
+        default_text = f"Default: {default or described or 'none'}. Variable: ``{variable}``."
+        assert texts[keywords[variable]].startswith(f"{help_text}. {default_text}")
+
+
+def test_the_page_of_the_settings_has_the_help_and_the_default_of_the_core():
+    page = (ROOT / "docs/settings.md").read_text()
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (?:`(.*?)` )?\| (.*) \|$", page, flags=re.MULTILINE)
+    assert [Setting(*row) for row in rows] == registry()
 
 
 def test_each_key_has_the_type_of_its_values():
