@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::{Instrument, info_span};
+
 use super::App;
 use super::company::{Company, Source as CompanySource};
 use super::run::plan;
@@ -54,7 +56,9 @@ impl App {
         source.prepare().await?;
         let mut runs = Vec::with_capacity(entities.len());
         for entity in entities {
-            runs.push(self.verify_entity(request, entity, &source, &sink).await?);
+            let span = info_span!("verify", realm_id = source.realm_id(), entity = entity.name);
+            let verified = self.verify_entity(request, entity, &source, &sink);
+            runs.push(verified.instrument(span).await?);
         }
         Ok(VerificationReport { runs })
     }

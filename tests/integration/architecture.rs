@@ -18,6 +18,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "quickbooks/client",
         &[
+            "domain",
             "error",
             "http",
             "port",
@@ -28,6 +29,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "quickbooks/oauth",
         &[
+            "domain",
             "error",
             "http",
             "port",
@@ -121,7 +123,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "python",
         &[
-            "app", "cli", "config", "demo", "domain", "error", "landing", "port",
+            "app", "cli", "config", "demo", "domain", "error", "landing", "logging", "port",
         ],
     ),
 ];

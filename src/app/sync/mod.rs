@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 use tokio::sync::Mutex;
-use tracing::Level;
+use tracing::{Instrument, Level, info_span};
 
 use self::company::CompanySyncer;
 use super::company::{Company, ConnectionStatus, Home, Source};
@@ -176,6 +176,7 @@ impl Syncer {
         let mut schema = String::new();
         let outcome = self
             .try_account(realm_id, entities, page_size, &mut schema)
+            .instrument(info_span!("company", realm_id))
             .await;
         let (status, error, requests, entities) = match outcome {
             Ok((requests, entities)) => (status_of(&entities), None, requests, entities),

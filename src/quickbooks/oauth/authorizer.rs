@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use ring::digest::{SHA256, digest};
-use tracing::{info, warn};
+use tracing::{Instrument, info, info_span, warn};
 
 use super::endpoint::{Refusal, TokenAnswer, TokenEndpoint};
 use crate::domain::instant::format_instant;
@@ -426,7 +426,8 @@ impl<S: TokenStore> Authorizer<S> {
 
 impl<S: TokenStore + std::fmt::Debug> TokenIssuer for Authorizer<S> {
     fn issue<'a>(&'a self, refused: Option<&'a Secret>) -> BoxFuture<'a, Result<AccessToken>> {
-        Box::pin(self.issue_token(refused))
+        let span = info_span!("company", realm_id = self.realm_id.as_str());
+        Box::pin(self.issue_token(refused).instrument(span))
     }
 }
 
