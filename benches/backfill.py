@@ -1,8 +1,8 @@
-"""How fast a backfill is, beside what Postgres alone can do with the same rows, in one run.
+"""Compares the speed of a backfill with what Postgres alone achieves on the same rows, in one run.
 
-Prints one table: a plain COPY into an unindexed jsonb table, a hand-made COPY into a staging table with one merge, and
-``qbo-rs backfill`` from the sandbox, first into an empty table and then again with nothing changed. Everything runs on
-this machine: the sandbox, Postgres and the client share its cores. ``--rows`` sets how many invoices.
+Prints one table: a plain COPY into an unindexed jsonb table, a hand-written COPY into a staging table with one merge,
+and ``qbo-rs backfill`` from the simulator, first into an empty table and then again with nothing changed. Simulator,
+Postgres and client share the cores of this machine. ``--rows`` sets the number of invoices.
 """
 
 from __future__ import annotations
@@ -53,24 +53,24 @@ class Measure(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Rows a second."""
+        """Rows per second."""
         return self.rows / self.seconds
 
 
 def escape(json_text: str) -> str:
-    """Write JSON for COPY's text format."""
+    """Escape JSON for the text format of COPY."""
     return json_text.replace("\\", "\\\\")
 
 
 def copy(connection: psycopg.Connection, statement: str, lines: list[bytes]) -> None:
-    """Send prepared lines, many at a time."""
+    """Send prepared lines in large pieces."""
     with connection.cursor().copy(statement) as stream:
         for first in range(0, len(lines), 1000):
             stream.write(b"".join(lines[first : first + 1000]))
 
 
 def plain_copy(connection: psycopg.Connection, payloads: dict[str, str]) -> Measure:
-    """Measure what the server takes in, without key, metadata or merge."""
+    """Measure a plain COPY, without key, metadata or merge."""
     connection.execute("CREATE TABLE bench_plain (payload jsonb)")
     lines = [f"{escape(payload)}\n".encode() for payload in payloads.values()]
     begin = time.perf_counter()
@@ -80,7 +80,7 @@ def plain_copy(connection: psycopg.Connection, payloads: dict[str, str]) -> Meas
 
 
 def copy_and_merge(connection: psycopg.Connection, payloads: dict[str, str]) -> Measure:
-    """Measure the same work as a backfill's loading, done by hand over one connection."""
+    """Measure the loading work of a backfill, written by hand, over one connection."""
     connection.execute(f"CREATE TABLE bench_merged ({COLUMNS.format(key='PRIMARY KEY')})")
     connection.commit()
     tail = METADATA + escape(REQUEST)
@@ -94,7 +94,7 @@ def copy_and_merge(connection: psycopg.Connection, payloads: dict[str, str]) -> 
 
 
 def backfill(name: str, environment: dict[str, str], chunk: str, page_size: int = 1000) -> Measure:
-    """Measure the command from its start to its end, and its peak memory."""
+    """Measure the duration and the peak memory of the command."""
     unit = ["--chunk", chunk, "--page-size", str(page_size)]
     line = [COMMAND, "backfill", "invoices", *RANGE, *unit, "--json", "--log-level", "error"]
     begin = time.perf_counter()
@@ -109,7 +109,7 @@ def backfill(name: str, environment: dict[str, str], chunk: str, page_size: int 
 
 
 def start_sandbox(rows: int) -> tuple[subprocess.Popen[str], dict[str, str]]:
-    """Start it in a process of its own; return that and its environment."""
+    """Start the simulator as a process; return the process and the environment for clients."""
     line = [
         COMMAND,
         "sandbox",
@@ -134,7 +134,7 @@ def start_sandbox(rows: int) -> tuple[subprocess.Popen[str], dict[str, str]]:
 
 
 def machine() -> str:
-    """Name the machine."""
+    """Return a description of the machine."""
     names = [
         line.split(":")[1].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -144,7 +144,7 @@ def machine() -> str:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000, help="invoices (default 100000)")
     parser.add_argument("--chunk", default="month", help="unit of a window (default month)")

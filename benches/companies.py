@@ -1,8 +1,8 @@
-"""What two broken companies cost eighteen others.
+"""Measures how two broken companies slow down eighteen others.
 
-``qbo-rs sync --every 1s`` keeps companies in step, so short an interval that the machine is busy; how many syncs of the
-eighteen end in a while is counted, first with the two others in order, then with one of them disconnected and the other
-answering 500 to everything. Sandbox, Postgres and command share this machine.
+``qbo-rs sync --every 1s`` syncs all companies, at an interval so short that the machine is always busy. The benchmark
+counts the completed syncs of the eighteen, first while all companies work, then with one company disconnected and one
+answering 500 to every request. Simulator, Postgres and command share this machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COMPANIES = 20
 
 
 def connect(qbo: qbo_rs.Sandbox, environment: dict[str, str]) -> dict[str, str]:
-    """Put the tokens of all companies into the store; return the environment of a service."""
+    """Store the tokens of all companies; return the environment of the command."""
     environment = environment | {"QBO_TOKEN_STORE": "postgres", "QBO_LAG_S": "0"}
     for realm_id, token in qbo.companies.items():
         line = [COMMAND, "auth", "import", "-"]
@@ -34,7 +34,7 @@ def connect(qbo: qbo_rs.Sandbox, environment: dict[str, str]) -> dict[str, str]:
 
 
 def count(environment: dict[str, str], healthy: set[str], seconds: float) -> int:
-    """Count syncs of healthy companies that end well in a while."""
+    """Return how many syncs of healthy companies succeed within the given time."""
     line = [COMMAND, "--json", "sync", *ENTITIES, "--every", "1s", "--log-level", "error"]
     process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True)
     ended, warm = 0, time.monotonic() + 5
@@ -50,9 +50,9 @@ def count(environment: dict[str, str], healthy: set[str], seconds: float) -> int
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=30, help="of each count (default 30)")
+    parser.add_argument("--seconds", type=float, default=30, help="duration of each count (default 30)")
     arguments = parser.parse_args()
     size = {"customers": 50, "items": 30, "invoices": 200, "others": 0}
     with throw_away_postgres() as postgres, qbo_rs.sandbox(companies=COMPANIES, limits=False, **size) as qbo:
@@ -75,7 +75,7 @@ def main() -> None:
         print(f"  {state}: {ended} syncs of the others in {arguments.seconds:.0f} s")
     with_broken = sum(ended for is_broken, ended in counts if is_broken)
     without = sum(ended for is_broken, ended in counts if not is_broken)
-    print(f"  with two broken {with_broken / without:.3f} of without")
+    print(f"  ratio with / without two broken companies: {with_broken / without:.3f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""What a raw table of a million invoices takes on disk, and what the honest options change. See docs/loading.md."""
+"""Measures the disk space of a raw table of a million invoices, and the effect of storage options.
+
+The results are in docs/loading.md.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from with_postgres import throw_away_postgres, url
 
 import qbo_rs
 
-# Postgres compresses rows of more than 2 KB only: the second source holds each payload twice.
+# Postgres compresses only rows of more than 2 KB, so the second source stores each payload twice.
 SOURCES = {
     "1.3 KB": "SELECT * FROM raw.qb_invoices",
     "2.6 KB": "SELECT id, payload || jsonb_build_object('Again', payload), ingested_at_utc, extract_window_start_utc, "
@@ -40,14 +43,14 @@ INDEXES = {
 
 
 def seconds(connection: psycopg.Connection, statement: str) -> float:
-    """Run a statement; return how long it took."""
+    """Run a statement; return the elapsed seconds."""
     begin = time.monotonic()
     connection.execute(statement)
     return time.monotonic() - begin
 
 
 def measure_tables(connection: psycopg.Connection) -> None:
-    """Print size and speed of each way to keep the rows."""
+    """Print size and speed of each storage option."""
     print(f"{'table':28}{'MB':>8}{'toast MB':>10}{'insert s':>10}{'read s':>8}{'update 5 % s':>14}{'MB after':>10}")
     for source, how, storage, change in TABLES:
         name = f"{source}, {how}"
@@ -76,7 +79,7 @@ def measure_tables(connection: psycopg.Connection) -> None:
 
 
 def measure_indexes(connection: psycopg.Connection) -> None:
-    """Print what finding the rows of the last thousandth of the load takes."""
+    """Print the time to find the rows of the last 0.1 % of the load, for each index."""
     print(f"\n{'index':28}{'MB':>8}{'last 0.1 % ms':>16}")
     connection.execute("CREATE TABLE t AS TABLE raw.qb_invoices")
     last = "SELECT min(ingested_at_utc) + (max(ingested_at_utc) - min(ingested_at_utc)) * 0.999 FROM t"
@@ -96,11 +99,11 @@ def measure_indexes(connection: psycopg.Connection) -> None:
 
 
 def main() -> None:
-    """Load, then measure."""
+    """Load the invoices, run the measurements and print them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     rows = parser.parse_args().rows
-    # Debian's knows lz4, the embedded one does not.
+    # Debian's Postgres supports lz4; the embedded one does not.
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if debian:
         with_postgres.find_postgres = lambda: debian[-1]
@@ -126,7 +129,7 @@ def main() -> None:
                 [*line, "--out", archive], env=os.environ | environment, check=True, stdout=subprocess.DEVNULL
             )
             took = time.monotonic() - begin
-            print(f"\n`db archive` of half of them: {took:.1f} s, {archive.stat().st_size / 1e6:.0f} MB")
+            print(f"\n`db archive` of the older half: {took:.1f} s, {archive.stat().st_size / 1e6:.0f} MB")
 
 
 if __name__ == "__main__":

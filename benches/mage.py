@@ -1,4 +1,4 @@
-"""100,000 invoices through the Mage pipeline, beside the command, in one run.
+"""Compares the Mage pipeline with the command on the same 100,000 invoices.
 
 Both get the same variables, the same simulated company and the same Postgres, on this machine. Mage's own start is
 that of ``mage run`` with a pipeline of three blocks that do nothing. ``--rows`` sets how many invoices.
@@ -31,7 +31,7 @@ IDLE = "@{0}\ndef nothing(*args, **kwargs):\n    return {{'rows': 0}}\n"
 
 
 def run(mage: Mage, variables: dict[str, object]) -> float:
-    """Run the pipeline; return the seconds from start to end."""
+    """Run a pipeline; return its duration in seconds."""
     begin = time.perf_counter()
     done = mage.run(PIPELINE, **variables)
     if done.returncode:
@@ -40,7 +40,7 @@ def run(mage: Mage, variables: dict[str, object]) -> float:
 
 
 def measure(postgres: dict[str, str], company: dict[str, str], page_size: int) -> tuple[float, float, float]:
-    """Return seconds: the command, the pipeline, and Mage alone."""
+    """Return the seconds of the command, the pipeline, and Mage alone."""
     variables = {"fecha_inicio": "2024-01-01", "fecha_fin": "2026-01-01", "chunk": "month", "page_size": page_size}
     with psycopg.connect(url(postgres), autocommit=True) as connection:
         connection.execute("DROP SCHEMA IF EXISTS raw, qbo CASCADE")
@@ -62,10 +62,10 @@ def measure(postgres: dict[str, str], company: dict[str, str], page_size: int) -
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000, help="invoices (default 100000)")
-    parser.add_argument("--times", type=int, default=3, help="how often each (default 3)")
+    parser.add_argument("--times", type=int, default=3, help="repetitions (default 3)")
     arguments = parser.parse_args()
     print(f"{arguments.rows} invoices; {machine()}")
     with throw_away_postgres() as postgres:
@@ -73,7 +73,7 @@ def main() -> None:
             print(f"pages of {page_size}")
             measures = []
             for _ in range(arguments.times):
-                # A company of its own each time: the pipeline keeps a rotated token in a database that is dropped.
+                # A new company each time, since the pipeline stores the rotated token in a database that is dropped.
                 sandbox, company = start_sandbox(arguments.rows)
                 try:
                     measures.append(measure(postgres, company, page_size))

@@ -1,4 +1,4 @@
-"""How many full pages a second the sandbox serves from one thread, and how a large company starts."""
+"""Measures full pages per second of the simulator on one thread, and the start of a large company."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has taken, user and system."""
+    """Return the CPU seconds of a process, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def peak_mebibytes(pid: int) -> float:
-    """Return the most memory that a process has held."""
+    """Return the peak memory of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 class Sandbox:
-    """The command, serving on one thread."""
+    """The simulator as a process that serves on one thread."""
 
     def __init__(self, invoices: int) -> None:
-        """Start it and wait until it listens."""
+        """Start the process and wait until it listens."""
         begin = time.perf_counter()
         line = [COMMAND, "sandbox", "--port", "0", "--no-limits", "--threads", "1", "--invoices", str(invoices)]
         self.process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
@@ -75,7 +75,7 @@ class Sandbox:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pages", type=int, default=3000)
     parser.add_argument("--invoices", type=int, default=1_000_000)
@@ -102,7 +102,7 @@ def main() -> None:
                 f"{name}: {pages / wall:,.0f} pages of 1000 rows a second, {pages / cpu:,.0f} per processor second of "
                 f"the sandbox; {row:,.0f} bytes a row as sent"
             )
-        print(f"most memory: {peak_mebibytes(pid):.0f} MiB")
+        print(f"peak memory: {peak_mebibytes(pid):.0f} MiB")
     finally:
         sandbox.process.terminate()
         sandbox.process.wait(timeout=10)

@@ -1,4 +1,4 @@
-# The command alone.
+# Only the command `qbo-rs`.
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
