@@ -1,2 +1,2 @@
--- What Mage keeps for itself: runs, triggers, secrets (encrypted).
+-- The database of Mage itself: runs, triggers, secrets (encrypted).
 CREATE DATABASE mage;
