@@ -32,7 +32,7 @@ def qbo():
 def wait_for(condition, seconds=30):
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
+        assert time.monotonic() < deadline, "the condition never held"
         time.sleep(0.005)
 
 

@@ -30,7 +30,7 @@ def test_import_starts_no_thread():
 CONCURRENT_FIRST_CALLS = """
 import sys, threading
 import qbo_rs
-assert "logging" not in sys.modules, "imported already: the first call would not be the one to import it"
+assert "logging" not in sys.modules, "already imported, so the first call would not import it"
 start, outcomes = threading.Barrier(10), []
 
 def blocking():
@@ -118,7 +118,7 @@ def test_a_panic_is_an_ordinary_exception():
     assert issubclass(qbo_rs.InternalError, Exception)
 
 
-def test_every_exception_is_a_qbo_error_by_recovery():
+def test_every_exception_is_a_qbo_error():
     for name in qbo_rs.exceptions.__all__:
         exception = getattr(qbo_rs.exceptions, name)
         assert issubclass(exception, qbo_rs.QboError)

@@ -162,7 +162,7 @@ def test_a_dead_token_is_reported_once_and_a_new_one_is_used(qbo, store, tmp_pat
 
 
 def consent(process):
-    """Follow the URL that the command prints, and return the address that the browser is redirected to."""
+    """Return the URL of the consent page, which the command prints."""
     for line in process.stderr:
         if line.strip().startswith("http"):
             return line.strip()
