@@ -1,4 +1,4 @@
-"""QuickBooks Online records into Postgres: exact, fast and restartable.
+"""Replicates QuickBooks Online into Postgres: exact, fast and restartable.
 
 A short tour:
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def secrets() -> Callable[[str], str | None]:
+def secret_lookup() -> Callable[[str], str | None]:
     """Return a function that looks a Mage Secret up by name; None: it does not exist or cannot be decrypted."""
     from mage_ai.data_preparation.shared.secrets import get_secret_value
     from mage_ai.orchestration.db.models.secrets import Secret

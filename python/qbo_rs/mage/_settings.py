@@ -38,41 +38,41 @@ class BlockSettings:
 def read_settings() -> BlockSettings:
     """Read every setting from Mage Secrets, else from the environment.
 
-    A secret has the name of the setting, the same in lower case, or in lower case with ``qb_`` in place of ``qbo_``.
+    A secret has the name of the setting, the same in lower case, or that with the prefix ``qb_``, which replaces ``qbo_``.
     Rotated tokens go to Postgres unless ``QBO_TOKEN_STORE`` says otherwise, so that nobody edits secrets by hand.
 
     Returns:
         The settings. A missing one is reported by the function that needs it.
 
     """
-    secret = _host.secrets()
-    found = {keyword: _secret(variable, secret) for variable, keyword in _core.settings()}
+    lookup = _host.secret_lookup()
+    found = {keyword: _secret(variable, lookup) for variable, keyword in _core.settings()}
     keywords = {keyword: value for keyword, value in found.items() if value is not None}
     if any(keyword.startswith("pg_") for keyword in keywords) and "database_url" not in keywords:
         # A database named in Mage Secrets takes precedence over the DATABASE_URL of the server's environment.
         keywords["database_url"] = ""
-    value = _lookup(keywords)
-    if value("QBO_TOKEN_STORE") is None:
+    setting = _setting_lookup(keywords)
+    if setting("QBO_TOKEN_STORE") is None:
         keywords["token_store"] = "postgres"  # noqa: S105 - not a secret
-    landing = value("QBO_LANDING_DIR") or Path(_host.data_directory()) / "qbo_landing"
-    attempts = value("QBO_MAX_ATTEMPTS") or ""
+    landing = setting("QBO_LANDING_DIR") or Path(_host.data_directory()) / "qbo_landing"
+    attempts = setting("QBO_MAX_ATTEMPTS") or ""
     return BlockSettings(
         keywords=keywords,
-        secrets=tuple(text for name in _core.secret_settings() if (text := value(name))),
+        secrets=tuple(text for name in _core.secret_settings() if (text := setting(name))),
         landing=Path(landing),
         max_attempts=int(attempts) if attempts.isdecimal() else DEFAULT_MAX_ATTEMPTS,
     )
 
 
-def _secret(variable: str, secrets: Callable[[str], str | None]) -> str | None:
+def _secret(variable: str, lookup: Callable[[str], str | None]) -> str | None:
     lower = variable.lower()
     for name in (variable, lower, f"qb_{lower.removeprefix('qbo_')}"):
-        value = secrets(name)
+        value = lookup(name)
         if not is_missing(value):
             return value
     return None
 
 
-def _lookup(keywords: dict[str, Any]) -> Callable[[str], str | None]:
+def _setting_lookup(keywords: dict[str, Any]) -> Callable[[str], str | None]:
     names = dict(_core.settings())
     return lambda variable: keywords.get(names[variable]) or os.environ.get(variable) or None
