@@ -135,9 +135,34 @@ async fn begin_run<S: Source, K: Sink>(source: &S, sink: &K, plan: &Plan, run_id
         entity: plan.entity,
         range: Window { start, end },
     };
+    log_start::<S, K>(plan, &context);
     if let Err(error) = sink.run_started(&context).await {
         warn!(phase = K::PHASE, event = "run_not_recorded", "{error}");
     }
+}
+
+/// Logs what a run is about to read, so that a reader of the log knows the range.
+fn log_start<S: Source, K: Sink>(plan: &Plan, context: &RunContext) {
+    let (read, windows) = (plan.windows.len(), plan.windows.len() + plan.skipped.len());
+    // Landing files are read by the phase that loads them.
+    let phase = if S::SHARES_REQUESTS {
+        "extract"
+    } else {
+        K::PHASE
+    };
+    event_at!(
+        if plan.is_quiet {
+            Level::DEBUG
+        } else {
+            Level::INFO
+        },
+        phase,
+        event = "run_started",
+        run_id = context.run_id.as_str(),
+        windows,
+        "reading {read} of {windows} windows in {}",
+        context.range
+    );
 }
 
 /// What a task has to say.
