@@ -38,8 +38,9 @@ class BlockSettings:
 def read_settings() -> BlockSettings:
     """Read every setting from Mage Secrets, else from the environment.
 
-    A secret has the name of the setting, the same in lower case, or that with the prefix ``qb_``, which replaces ``qbo_``.
-    Rotated tokens go to Postgres unless ``QBO_TOKEN_STORE`` says otherwise, so that nobody edits secrets by hand.
+    A secret has the name of the setting, the same in lower case, or that with the prefix ``qb_``, which replaces
+    ``qbo_``. Rotated tokens go to Postgres unless ``QBO_TOKEN_STORE`` says otherwise, so that nobody has to edit
+    secrets by hand.
 
     Returns:
         The settings. A missing one is reported by the function that needs it.
