@@ -160,7 +160,7 @@ impl Company {
         let transport = Transport::new(oauth.timeouts, Endpoint::Data, progress.clone())?;
         let key = Key::new(&oauth.credentials.client_secret, oauth.token_key.as_ref())?;
         let store = home.token_store(&config.realm_id, key).await?;
-        let endpoint = endpoint_over(transport.to(Endpoint::Token), oauth);
+        let endpoint = endpoint_over(transport.for_endpoint(Endpoint::Token), oauth);
         let configured = oauth.credentials.refresh_token.clone();
         let issuer = Arc::new(Authorizer::new(
             endpoint,

@@ -233,7 +233,7 @@ fn parse_page_size(text: &str) -> Result<PageSize> {
         Ok(size) => PageSize::new(size),
         Err(_) => Err(Error::config(
             "page_size",
-            format!("'{text}' is not between 1 and {}", PageSize::LARGEST),
+            format!("'{text}' is not between 1 and {}", PageSize::MAX),
         )),
     }
 }

@@ -12,13 +12,13 @@ pub struct PageSize(u32);
 
 impl Default for PageSize {
     fn default() -> Self {
-        Self(Self::LARGEST)
+        Self(Self::MAX)
     }
 }
 
 impl PageSize {
     /// QBO's cap on the rows of one answer.
-    pub const LARGEST: u32 = 1000;
+    pub const MAX: u32 = 1000;
 
     /// A page size, if QBO can serve it.
     ///
@@ -26,10 +26,10 @@ impl PageSize {
     /// [`Error::Config`] with the value.
     pub fn new(size: i64) -> Result<Self> {
         match u32::try_from(size) {
-            Ok(size @ 1..=Self::LARGEST) => Ok(Self(size)),
+            Ok(size @ 1..=Self::MAX) => Ok(Self(size)),
             _ => Err(Error::config(
                 "page_size",
-                format!("{size} is not between 1 and {}", Self::LARGEST),
+                format!("{size} is not between 1 and {}", Self::MAX),
             )),
         }
     }

@@ -1,4 +1,7 @@
-//! When to try again, and when to stop trying.
+//! Retries with exponential backoff and jitter, limited by attempts and by time.
+//!
+//! By hand rather than by a crate, because a wait that the server asks for must be obeyed in full
+//! and the same policy counts attempts and elapsed time for an error that names both.
 
 use std::time::Duration;
 
@@ -8,19 +11,19 @@ use tracing::warn;
 
 use crate::error::{Error, Result};
 
-/// What a user may set about retries.
+/// The retry settings of a user.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
-    /// Ceiling of the first wait.
+    /// Upper bound of the first wait.
     pub initial_wait: Duration,
-    /// Ceiling of any wait of our own choosing. A wait that the server asks for may be longer.
+    /// Upper bound of the later waits. A wait that the server asks for may be longer.
     pub max_wait: Duration,
-    /// How often one request is sent, the first time included.
+    /// Number of times one request is sent, the first included.
     pub max_attempts: u32,
-    /// How long one request may take with all its repetitions. Two limits, because sixty-second
-    /// throttle waits and quick connection failures use them up at very different rates.
+    /// Total time for one request with all its retries. There are two limits because waits of 60 s
+    /// for a throttled request and quick connection failures use them up at different rates.
     pub max_elapsed: Duration,
-    /// Wait after a throttled answer that names no time: Intuit says 60 s (qbo-facts 6.1).
+    /// Wait after a throttled answer that does not say how long to wait (qbo-facts 6.1).
     pub throttle_wait: Duration,
 }
 
@@ -37,16 +40,17 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// How long to wait before the next attempt; `None` when tries or time have run out.
+    /// Returns the wait before the next attempt, or `None` when attempts or time have run out.
     ///
-    /// Exponential with full jitter: `random` is uniform in `[0, 1)`, and the wait uniform below
-    /// the ceiling (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
-    /// `asked` is a wait that the server or the throttle rule demands; it is obeyed in full.
+    /// Exponential backoff with full jitter: `random` is uniform in `[0, 1)`, and the wait is
+    /// uniform below a ceiling that doubles (M. Brooker, "Exponential Backoff And Jitter", AWS
+    /// Architecture Blog, 2015). `requested` is a wait that the server or the throttle rule
+    /// demands; it is never cut short.
     pub fn next_wait(
         &self,
         attempts: u32,
         elapsed: Duration,
-        asked: Option<Duration>,
+        requested: Option<Duration>,
         random: f64,
     ) -> Option<Duration> {
         if attempts >= self.max_attempts {
@@ -55,46 +59,49 @@ impl RetryPolicy {
         let doublings = attempts.saturating_sub(1).min(16);
         let ceiling = (self.initial_wait * 2u32.pow(doublings)).min(self.max_wait);
         let jittered = ceiling.mul_f64(random);
-        let wait = asked.map_or(jittered, |asked| asked + jittered.min(asked / 10));
+        let wait = requested.map_or(jittered, |wait| wait + jittered.min(wait / 10));
         (elapsed + wait <= self.max_elapsed).then_some(wait)
     }
 }
 
-/// The attempts of one logical request: policy is data, this is state.
+/// The attempts made so far for one logical request, under a policy.
 #[derive(Debug)]
 pub struct Attempts {
     policy: RetryPolicy,
     phase: &'static str,
-    begin: Instant,
+    started_at: Instant,
     made: u32,
 }
 
 impl Attempts {
-    /// No attempt yet. `phase` is what logs say the request is for.
-    pub fn begin(policy: RetryPolicy, phase: &'static str) -> Self {
+    /// Starts the clock; no attempt has been made yet. `phase` is the `phase` field of log lines
+    /// about retries.
+    pub fn new(policy: RetryPolicy, phase: &'static str) -> Self {
         Self {
             policy,
             phase,
-            begin: Instant::now(),
+            started_at: Instant::now(),
             made: 0,
         }
     }
 
-    /// One more attempt begins; returns its number, from 1.
-    pub fn count(&mut self) -> u32 {
+    /// Counts one more attempt and returns its number, from 1.
+    pub fn start_next(&mut self) -> u32 {
         self.made += 1;
         self.made
     }
 
-    /// Waits until the next attempt may be made.
+    /// Waits until the next attempt may be made, at least as long as the server has `requested`.
     ///
     /// # Errors
-    /// `error`, with tries and time, when either has run out.
-    pub async fn wait(&self, error: Error, asked: Option<Duration>) -> Result<()> {
-        match self
-            .policy
-            .next_wait(self.made, self.begin.elapsed(), asked, random_fraction())
-        {
+    /// `error`, with the number of attempts and the elapsed time, when either has run out.
+    pub async fn wait(&self, error: Error, requested: Option<Duration>) -> Result<()> {
+        match self.policy.next_wait(
+            self.made,
+            self.started_at.elapsed(),
+            requested,
+            rand::random(),
+        ) {
             Some(wait) => {
                 warn!(
                     phase = self.phase,
@@ -112,32 +119,27 @@ impl Attempts {
         }
     }
 
-    /// The error to end with: the last one, and how hard it was tried.
+    /// Wraps the last error with the number of attempts and the elapsed time.
     pub fn give_up(&self, last: Error) -> Error {
         Error::AfterAttempts {
             attempts: self.made,
-            elapsed: self.begin.elapsed(),
+            elapsed: self.started_at.elapsed(),
             last: Box::new(last),
         }
     }
 }
 
-/// Uniform in `[0, 1)`, for jitter: from the randomness that version-4 UUIDs are made of.
-fn random_fraction() -> f64 {
-    let bits = uuid::Uuid::new_v4().as_u128() as u32;
-    f64::from(bits) / (f64::from(u32::MAX) + 1.0)
-}
-
-/// Longer than anyone waits, and far from where clocks overflow.
+/// Cap of `Retry-After`: longer than any run waits, and far from where clocks overflow.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(7 * 86_400);
 
-/// Reads `Retry-After`: seconds, or an HTTP date (RFC 9110, 10.2.3).
+/// Parses `Retry-After`: seconds, or an HTTP date (RFC 9110, 10.2.3). A date in the past means no
+/// wait.
 pub(crate) fn parse_retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     let value = value.trim();
     let wait = match value.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
-            let date = DateTime::parse_from_rfc2822(value).ok()?.to_utc();
+            let date = DateTime::<Utc>::from(httpdate::parse_http_date(value).ok()?);
             (date - now).to_std().unwrap_or(Duration::ZERO)
         }
     };
@@ -150,7 +152,7 @@ mod tests {
     use chrono::TimeZone;
 
     #[test]
-    fn waits_grow_to_a_ceiling_and_stay_below_it() {
+    fn waits_grow_up_to_a_ceiling() {
         let policy = RetryPolicy {
             max_attempts: 20,
             ..RetryPolicy::default()
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn tries_and_time_both_run_out() {
+    fn attempts_and_time_both_run_out() {
         let policy = RetryPolicy::default();
         assert!(
             policy
@@ -180,12 +182,12 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_asked_for_is_never_cut_short() {
-        let asked = Duration::from_secs(60);
+    fn a_wait_that_the_server_requests_is_never_cut_short() {
+        let requested = Duration::from_secs(60);
         let wait = RetryPolicy::default()
-            .next_wait(1, Duration::ZERO, Some(asked), 0.9)
+            .next_wait(1, Duration::ZERO, Some(requested), 0.9)
             .unwrap();
-        assert!(wait >= asked && wait <= asked + asked / 10);
+        assert!(wait >= requested && wait <= requested + requested / 10);
     }
 
     #[test]

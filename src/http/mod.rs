@@ -1,5 +1,5 @@
 //! A plain HTTP client: transport, retries with backoff, bearer tokens. It knows neither entities
-//! nor QuickBooks.
+//! nor the service behind the API.
 
 mod backoff;
 mod token;
@@ -7,5 +7,5 @@ mod transport;
 
 pub(crate) use backoff::parse_retry_after;
 pub use backoff::{Attempts, RetryPolicy};
-pub use token::{AccessToken, TokenCache, TokenIssuer};
+pub use token::{AccessToken, CachedToken, TokenCache, TokenIssuer};
 pub use transport::{Request, Response, Timeouts, Transport};

@@ -1,5 +1,5 @@
-//! The access token that everyone in this process shares: fetched once, refreshed early, by one
-//! caller at a time.
+//! The access token that all tasks of a process share. One caller at a time fetches it, and it is
+//! renewed before it expires.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,36 +12,47 @@ use tokio::time::Instant;
 use crate::error::Result;
 use crate::port::Secret;
 
-/// An access token and how long it works.
+/// A new access token and its useful life.
 #[derive(Debug, Clone)]
 pub struct AccessToken {
     /// The token.
     pub token: Secret,
-    /// When to ask for the next one, early enough that none dies on the way.
+    /// Time until the next one must be obtained. Shorter than the token's life, so that no token
+    /// expires while a request is on its way.
     pub renew_in: Duration,
 }
 
 /// Obtains access tokens, for example with a refresh token.
 pub trait TokenIssuer: fmt::Debug + Send + Sync {
-    /// Obtains an access token other than `refused`, which the server no longer takes. When it
-    /// returns, whatever must survive has been stored.
+    /// Obtains an access token other than `refused`, which the server no longer accepts. State that
+    /// must survive the process is stored before this returns.
     ///
     /// # Errors
-    /// If the credentials are refused, or no answer comes.
+    /// If the credentials are refused or the token endpoint does not answer.
     fn issue<'a>(&'a self, refused: Option<&'a Secret>) -> BoxFuture<'a, Result<AccessToken>>;
 }
 
-/// Holds the current token.
+/// A cache that holds the current access token and obtains the next one.
 #[derive(Debug)]
 pub struct TokenCache {
     issuer: Arc<dyn TokenIssuer>,
-    // Held across the refresh on purpose: whoever comes meanwhile waits and finds the new token.
-    current: Mutex<Current>,
+    // Held during a refresh on purpose: other callers wait and then find the new token.
+    state: Mutex<CacheState>,
+}
+
+/// A token of the cache.
+#[derive(Debug, Clone)]
+pub struct CachedToken {
+    /// The token.
+    pub token: Secret,
+    /// Counts the tokens of this cache from 1; identifies this one for [`TokenCache::invalidate`].
+    pub generation: u64,
+    renew_at: Instant,
 }
 
 #[derive(Debug, Default)]
-struct Current {
-    token: Option<(Secret, Instant)>,
+struct CacheState {
+    current: Option<CachedToken>,
     refused: Option<Secret>,
     generation: u64,
 }
@@ -51,33 +62,39 @@ impl TokenCache {
     pub fn new(issuer: Arc<dyn TokenIssuer>) -> Self {
         Self {
             issuer,
-            current: Mutex::default(),
+            state: Mutex::default(),
         }
     }
 
-    /// A token that will still work for a while, and its generation for [`Self::reject`].
+    /// Returns a token that is not about to expire; obtains one if there is none.
     ///
     /// # Errors
-    /// Those of the issuer.
-    pub async fn get(&self) -> Result<(Secret, u64)> {
-        let mut current = self.current.lock().await;
-        if let Some((token, renew_at)) = &current.token
-            && Instant::now() < *renew_at
+    /// The issuer's errors.
+    pub async fn get(&self) -> Result<CachedToken> {
+        let mut state = self.state.lock().await;
+        if let Some(cached) = &state.current
+            && Instant::now() < cached.renew_at
         {
-            return Ok((token.clone(), current.generation));
+            return Ok(cached.clone());
         }
-        let AccessToken { token, renew_in } = self.issuer.issue(current.refused.as_ref()).await?;
-        current.token = Some((token.clone(), Instant::now() + renew_in));
-        current.generation += 1;
-        Ok((token, current.generation))
+        let AccessToken { token, renew_in } = self.issuer.issue(state.refused.as_ref()).await?;
+        state.generation += 1;
+        let cached = CachedToken {
+            token,
+            generation: state.generation,
+            renew_at: Instant::now() + renew_in,
+        };
+        state.current = Some(cached.clone());
+        Ok(cached)
     }
 
-    /// The server refused the token of this generation. Of many callers that saw it refused only
-    /// the first discards it; the others find its successor.
-    pub async fn reject(&self, generation: u64) {
-        let mut current = self.current.lock().await;
-        if current.generation == generation {
-            current.refused = current.token.take().map(|(token, _)| token);
+    /// Discards the token of this generation, which the server has refused. Several callers may
+    /// have seen the same refusal: only the first one discards the token, the others get its
+    /// successor.
+    pub async fn invalidate(&self, generation: u64) {
+        let mut state = self.state.lock().await;
+        if state.generation == generation {
+            state.refused = state.current.take().map(|cached| cached.token);
         }
     }
 }
@@ -88,9 +105,9 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     #[derive(Debug)]
-    struct Counting(AtomicU64);
+    struct CountingIssuer(AtomicU64);
 
-    impl TokenIssuer for Counting {
+    impl TokenIssuer for CountingIssuer {
         fn issue<'a>(&'a self, refused: Option<&'a Secret>) -> BoxFuture<'a, Result<AccessToken>> {
             let serial = self.0.fetch_add(1, Ordering::SeqCst);
             assert!(serial > 0 || refused.is_none());
@@ -104,8 +121,8 @@ mod tests {
         }
     }
 
-    fn cache() -> (Arc<Counting>, Arc<TokenCache>) {
-        let issuer = Arc::new(Counting(AtomicU64::new(0)));
+    fn cache() -> (Arc<CountingIssuer>, Arc<TokenCache>) {
+        let issuer = Arc::new(CountingIssuer(AtomicU64::new(0)));
         (issuer.clone(), Arc::new(TokenCache::new(issuer)))
     }
 
@@ -115,9 +132,9 @@ mod tests {
         let callers = (0..50).map(|_| {
             let cache = cache.clone();
             tokio::spawn(async move {
-                let (_, generation) = cache.get().await.unwrap();
-                cache.reject(generation).await;
-                cache.get().await.unwrap().1
+                let cached = cache.get().await.unwrap();
+                cache.invalidate(cached.generation).await;
+                cache.get().await.unwrap().generation
             })
         });
         for caller in callers.collect::<Vec<_>>() {
@@ -126,7 +143,7 @@ mod tests {
         assert_eq!(
             issuer.0.load(Ordering::SeqCst),
             2,
-            "one refresh, and one after everybody's rejection"
+            "one refresh, and one more after all callers saw the token refused"
         );
     }
 

@@ -11,20 +11,20 @@ use tokio::time::timeout;
 use crate::error::{Error, Result, chain};
 use crate::port::{Endpoint, Progress, Secret};
 
-/// A request without its authorisation. Cheap to clone, so that it can be repeated.
+/// A request without its `Authorization` header. Cheap to clone, so that it can be sent again.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// GET or POST.
     pub method: Method,
-    /// Where to.
+    /// Full URL.
     pub url: Url,
-    /// Headers, `Authorization` left out.
+    /// Headers except `Authorization`.
     pub headers: HeaderMap,
-    /// The body.
+    /// Body; empty for GET.
     pub body: Bytes,
 }
 
-/// A whole answer, decompressed.
+/// A complete answer, decompressed.
 #[derive(Debug, Clone)]
 pub struct Response {
     /// HTTP status.
@@ -36,28 +36,28 @@ pub struct Response {
 }
 
 impl Response {
-    /// A header as text, if it is there and readable.
+    /// Returns a header as text, or `None` if it is absent or not readable as text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 }
 
-/// How long to wait for what.
+/// Time limits of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// For a connection.
+    /// For opening a connection.
     pub connect: Duration,
-    /// For the next part of an answer that has begun to arrive.
+    /// For the next chunk of an answer that has begun to arrive.
     pub read: Duration,
-    /// For the whole of one request. QBO itself gives up after 120 s (qbo-facts 6.1).
+    /// For one whole request, from connecting to the last byte.
     pub request: Duration,
 }
 
-/// Sends requests; keeps connections alive between them. Shared by cloning.
+/// An HTTP client that keeps connections alive between requests. Clones share the connections.
 #[derive(Clone)]
 pub struct Transport {
     client: reqwest::Client,
-    between_chunks: Duration,
+    read_timeout: Duration,
     endpoint: Endpoint,
     progress: Arc<dyn Progress>,
 }
@@ -70,12 +70,12 @@ impl std::fmt::Debug for Transport {
     }
 }
 
-/// More is not set aside on a server's word.
-const FIRST_BUFFER: u64 = 4 << 20;
+/// Cap of the buffer that is allocated because of a `Content-Length` header, which may be wrong.
+const MAX_INITIAL_BUFFER: u64 = 4 << 20;
 
 impl Transport {
-    /// A transport over TLS (ring, the system's certificate authorities) or plain HTTP, as the URL
-    /// says. Every request's end is told to `progress`.
+    /// Creates a transport over TLS (ring, the system's certificate authorities) or plain HTTP,
+    /// depending on the URL. Reports the end of every request to `progress`.
     ///
     /// # Errors
     /// If TLS cannot be set up on this machine.
@@ -84,19 +84,19 @@ impl Transport {
         endpoint: Endpoint,
         progress: Arc<dyn Progress>,
     ) -> Result<Self> {
-        // Only the first call in a process installs it; a later one finds it there.
+        // The first call in a process installs it; later calls fail, which is harmless.
         let _ = rustls::crypto::ring::default_provider().install_default();
         reqwest::Client::builder()
             .user_agent(concat!("qbo_rs/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(timeouts.connect)
             .timeout(timeouts.request)
-            // A redirect would carry the token to a host that nobody configured.
+            // A redirect would send the token to a host that nobody configured.
             .redirect(reqwest::redirect::Policy::none())
             .gzip(true)
             .build()
             .map(|client| Self {
                 client,
-                between_chunks: timeouts.read,
+                read_timeout: timeouts.read,
                 endpoint,
                 progress,
             })
@@ -106,24 +106,24 @@ impl Transport {
             })
     }
 
-    /// The same connections, for requests that count as another endpoint's.
-    pub fn to(&self, endpoint: Endpoint) -> Self {
+    /// Returns a transport over the same connections that reports its requests as `endpoint`'s.
+    pub fn for_endpoint(&self, endpoint: Endpoint) -> Self {
         Self {
             endpoint,
             ..self.clone()
         }
     }
 
-    /// Sends one request and reads its whole answer, whatever its status.
+    /// Sends one request and reads the complete answer, whatever its status.
     ///
     /// # Errors
     /// [`Error::Transport`] if no complete answer arrived.
     pub async fn send(&self, request: Request, bearer: Option<&Secret>) -> Result<Response> {
-        let begin = Instant::now();
+        let started_at = Instant::now();
         let outcome = self.exchange(request, bearer).await;
         let status = outcome.as_ref().ok().map(|response| response.status);
         self.progress
-            .request_ended(self.endpoint, status, begin.elapsed());
+            .request_ended(self.endpoint, status, started_at.elapsed());
         outcome
     }
 
@@ -144,10 +144,13 @@ impl Transport {
         let mut response = builder.send().await.map_err(failed)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let mut body = BytesMut::with_capacity(
-            response.content_length().unwrap_or(0).min(FIRST_BUFFER) as usize,
+            response
+                .content_length()
+                .unwrap_or(0)
+                .min(MAX_INITIAL_BUFFER) as usize,
         );
         loop {
-            match timeout(self.between_chunks, response.chunk()).await {
+            match timeout(self.read_timeout, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
                 Ok(Ok(None)) => {
                     return Ok(Response {
@@ -158,9 +161,9 @@ impl Transport {
                 }
                 Ok(Err(error)) => return Err(failed(error)),
                 Err(_) => {
-                    let seconds = self.between_chunks.as_secs_f64();
+                    let seconds = self.read_timeout.as_secs_f64();
                     let reason = format!(
-                        "the answer of {host} stopped in the middle: nothing came for {seconds} s"
+                        "the answer of {host} stopped in the middle: nothing arrived for {seconds} s"
                     );
                     return Err(Error::Transport {
                         reason,
@@ -179,13 +182,13 @@ fn host_of(url: &Url) -> String {
 }
 
 fn describe(host: &str, error: reqwest::Error) -> String {
-    let what = if error.is_timeout() {
+    let problem = if error.is_timeout() {
         "timed out waiting for"
     } else if error.is_connect() {
         "cannot connect to"
     } else {
         "lost the answer of"
     };
-    // Without its URL: a query string may hold what nobody should read in a log.
-    format!("{what} {host}: {}", chain(&error.without_url()))
+    // Without the URL: its query string may hold data that does not belong in a log.
+    format!("{problem} {host}: {}", chain(&error.without_url()))
 }

@@ -1,4 +1,4 @@
-//! Several statements in one request (qbo-facts 6.3).
+//! Batches: several statements in one request (qbo-facts 6.3).
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -15,9 +15,9 @@ use crate::http::Response;
 use crate::port::Meter;
 use crate::quickbooks::client::{RetryBehavior, Verdict};
 
-/// Most statements of one batch.
+/// Maximum number of statements in one batch.
 pub(super) const MAX_ITEMS: usize = 30;
-/// Most records in all answers of one batch: beyond that they may be cut.
+/// Maximum number of records in all answers of one batch; beyond that they may be cut short.
 pub(super) const MAX_RECORDS: usize = 1000;
 
 #[derive(Deserialize)]
@@ -38,26 +38,27 @@ struct Item<'a> {
 }
 
 impl QboSource {
-    /// Sends up to [`MOST_ITEMS`] statements at once. Each item has an outcome of its own; a
-    /// missing one is an error.
+    /// Sends up to [`MAX_ITEMS`] statements in one request. Returns one outcome for each statement;
+    /// an item that was not answered is an error.
     pub(super) async fn batch(
         &self,
         statements: &[(&EntitySpec, String)],
         meter: &Meter,
-        patience: RetryBehavior,
+        behavior: RetryBehavior,
     ) -> Result<Vec<Result<QueryAnswer>>> {
         let request = self
             .endpoints
             .batch(statements.iter().map(|(_, statement)| statement.as_str()));
         self.client
-            .send(&request, meter, patience, |response| {
+            .send(&request, meter, behavior, |response| {
                 read_batch(statements, response)
             })
             .await
     }
 }
 
-/// Matches answers to statements by their ids, not by position (qbo-facts 6.3).
+/// Reads the answer of a batch. Items are matched to statements by id, not by position (qbo-facts
+/// 6.3).
 fn read_batch(
     statements: &[(&EntitySpec, String)],
     response: &Response,
@@ -109,7 +110,7 @@ fn read_item(
             | Verdict::Throttled(error)
             | Verdict::RefreshToken(error)
             | Verdict::Fatal(error) => error,
-            Verdict::Done(()) => Error::decode("batch", "a fault that is none"),
+            Verdict::Done(()) => Error::decode("batch", "a batch item returned an empty fault"),
         };
     match (item.response, &item.fault) {
         (_, Some(fault)) => Err(as_error(fault)),

@@ -1,5 +1,5 @@
-//! Change data capture: what was changed and deleted since an instant, of many entities in one
-//! request (qbo-facts 4).
+//! Change data capture: changes and deletions of many entities since an instant, with one request
+//! (qbo-facts 4).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,49 +22,48 @@ use crate::http::Response;
 use crate::port::{Meter, Source, Span};
 use crate::quickbooks::client::{RetryBehavior, Verdict};
 
-/// Most objects of one answer; one that holds as many may have been cut, deletions first.
+/// Maximum number of objects in one answer. An answer that holds this many may have been cut short,
+/// deletions first.
 const MAX_OBJECTS: usize = 1000;
 
-/// Ids in one statement.
+/// Maximum number of ids in one statement.
 const MAX_IDS: usize = 100;
 
-/// What happened to one entity's records.
+/// Changes of one entity's records.
 #[derive(Debug, Clone)]
 pub struct EntityChanges {
     /// The record type.
     pub entity: EntitySpec,
-    /// Records that were changed, whole.
+    /// The changed records, complete.
     pub records: Vec<Record>,
-    /// What is called deleted. Of a record of a list that is no proof.
+    /// Records reported as deleted. For an entity of kind list this does not prove a deletion.
     pub deletions: Vec<Deletion>,
 }
 
-/// What one or more answers said.
+/// The changes of several entities.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Entities of which everything is known.
+    /// Entities whose changes are completely known.
     pub complete: Vec<EntityChanges>,
-    /// Entities of which it is not: the answer was cut, or held what cannot be read, or was
-    /// refused.
+    /// Entities whose changes are not: the answer was cut short, unreadable or refused.
     pub incomplete: Vec<EntitySpec>,
 }
 
 impl EntitySpec {
-    /// Whether its changes can be asked for by change data capture: it tells of records by their
-    /// `Id`.
-    pub fn is_captured(&self) -> bool {
+    /// Returns true if change data capture covers this entity. It identifies records by `Id`.
+    pub fn supports_cdc(&self) -> bool {
         self.has_cdc && self.identity == Identity::Id
     }
 }
 
 impl QboSource {
-    /// What was changed or deleted since an instant. Of an answer that is full, the halves are
-    /// asked for again; so they are of one that is refused, since one entity that has no change
-    /// data capture fails all (qbo-facts 4).
+    /// Fetches the changes and deletions since an instant. If an answer is full or refused, asks
+    /// again with half of the entities: one entity without change data capture fails the whole
+    /// request (qbo-facts 4).
     ///
     /// # Errors
-    /// Those that would meet any request. Entities that cannot be had this way are in
-    /// [`Changes::incomplete`].
+    /// Errors that would affect any request. Entities whose changes cannot be fetched this way are
+    /// in [`Changes::incomplete`].
     pub async fn changes(
         &self,
         entities: &[EntitySpec],
@@ -73,32 +72,32 @@ impl QboSource {
     ) -> Result<Changes> {
         let mut changes = Changes::default();
         let (captured, others): (Vec<_>, Vec<_>) =
-            entities.iter().cloned().partition(EntitySpec::is_captured);
+            entities.iter().cloned().partition(EntitySpec::supports_cdc);
         changes.incomplete = others;
-        let mut waiting = vec![captured];
-        while let Some(mut entities) = waiting.pop() {
+        let mut pending = vec![captured];
+        while let Some(mut entities) = pending.pop() {
             if entities.is_empty() {
                 continue;
             }
-            match self.ask_for_changes(&entities, since, meter).await {
+            match self.request_changes(&entities, since, meter).await {
                 Ok(Some(known)) => changes.complete.extend(known),
                 Err(error) if error.ends_run() || !matches!(error.last(), Error::Api { .. }) => {
                     return Err(error);
                 }
                 Ok(None) | Err(_) if entities.len() == 1 => changes.incomplete.extend(entities),
                 Ok(None) | Err(_) => {
-                    waiting.push(entities.split_off(entities.len() / 2));
-                    waiting.push(entities);
+                    pending.push(entities.split_off(entities.len() / 2));
+                    pending.push(entities);
                 }
             }
         }
         Ok(changes)
     }
 
-    /// Which of these records there still are, as they are now.
+    /// Fetches records by id, as they are now. Records that no longer exist are absent.
     ///
     /// # Errors
-    /// Those of the API; [`Error::Decode`] if one cannot be read.
+    /// Errors of the API; [`Error::Decode`] if a record cannot be read.
     pub async fn records(
         &self,
         entity: &EntitySpec,
@@ -119,8 +118,9 @@ impl QboSource {
         Ok(records)
     }
 
-    /// One request. None: the answer may have been cut, or holds a record that cannot be read.
-    async fn ask_for_changes(
+    /// Sends one request. Returns `None` if the answer may have been cut short or holds a record
+    /// that cannot be read.
+    async fn request_changes(
         &self,
         entities: &[EntitySpec],
         since: DateTime<Utc>,
@@ -130,20 +130,18 @@ impl QboSource {
             .endpoints
             .changes(entities.iter().map(|entity| entity.qbo_name), since);
         let read = |response: &Response| read_changes(entities, response);
-        // One record that cannot be served fails the whole answer: that one is asked for in parts.
-        let patience = RetryBehavior {
-            hands_back: is_repeated_bad_record,
-            is_repeat: false,
+        // One bad record fails the whole answer; the caller then asks for fewer entities.
+        let behavior = RetryBehavior {
+            returns_early: is_repeated_bad_record,
+            is_retry: false,
         };
-        let answer = self.client.send(&request, meter, patience, read).await?;
-        if let Some(time) = answer.time {
-            self.horizon.get_or_init(|| time - self.lag);
-        }
+        let answer = self.client.send(&request, meter, behavior, read).await?;
+        self.set_horizon(answer.time);
         Ok(answer.changes)
     }
 }
 
-/// Changes as a source: their records stand for those of the time since they were asked for.
+/// A source that hands out the records of fetched changes, as if it read them now.
 #[derive(Debug)]
 pub struct ChangesSource {
     source: Arc<QboSource>,
@@ -152,11 +150,11 @@ pub struct ChangesSource {
 }
 
 impl ChangesSource {
-    /// What of `changes` was received just now.
+    /// Creates a source from changes that were received just now.
     pub fn new(source: Arc<QboSource>, changes: &[EntityChanges]) -> Self {
         let records = changes
             .iter()
-            .map(|of| (of.entity.name, of.records.clone()))
+            .map(|changes| (changes.entity.name, changes.records.clone()))
             .collect();
         Self {
             source,
@@ -278,8 +276,8 @@ fn read_changes(entities: &[EntitySpec], response: &Response) -> Verdict<Changes
     let mut changes = Vec::with_capacity(entities.len());
     let mut objects = 0;
     for (position, entity) in entities.iter().enumerate() {
-        // An entity without changes is an empty object, known by its place alone; where nothing at
-        // all has changed, one stands for all.
+        // An entity without changes is an empty object, identified by its position alone. If
+        // nothing has changed at all, one empty object stands for all entities.
         let rows = answered
             .get(position)
             .and_then(|answer| answer.get(entity.answer_key));
@@ -296,9 +294,9 @@ fn read_changes(entities: &[EntitySpec], response: &Response) -> Verdict<Changes
             }
         }
     }
-    let is_whole = objects < MAX_OBJECTS;
+    let is_complete = objects < MAX_OBJECTS;
     Verdict::Done(ChangesAnswer {
-        changes: is_whole.then_some(changes),
+        changes: is_complete.then_some(changes),
         time,
     })
 }

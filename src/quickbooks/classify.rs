@@ -1,11 +1,11 @@
-//! What a status and a fault mean: the table of qbo-facts 7.2, as one pure function.
+//! The meaning of statuses and faults: the table of qbo-facts 7.2 as one pure function.
 
 use super::fault::Fault;
 use crate::error::{Error, Trace};
 use crate::http::Response;
 use crate::quickbooks::client::Verdict;
 
-/// Reads the meaning of an answer that is not a success, or of a fault inside one.
+/// Classifies an answer that is not a success, or that holds a fault.
 ///
 /// | status, code | verdict |
 /// | --- | --- |
@@ -13,7 +13,7 @@ use crate::quickbooks::client::Verdict;
 /// | 401; code 3200 | renew the token once |
 /// | code 120 | the connecting user lost access: fatal |
 /// | 403; code 3100 | wrong company or host: fatal |
-/// | 408, 5xx; code 10000 | try again |
+/// | 408, 5xx; code 10000 | retry |
 /// | anything else | fatal |
 pub(super) fn classify_failure<T>(response: &Response, fault: Option<Fault>) -> Verdict<T> {
     let intuit_tid = response.header("intuit_tid").map(str::to_owned);
@@ -39,15 +39,15 @@ pub(super) fn classify_failure<T>(response: &Response, fault: Option<Fault>) -> 
         (401, _) | (_, "3200") => Verdict::RefreshToken(Error::Unauthenticated {
             reason: format!(
                 "a fresh access token was refused ({})",
-                or_status(&fault, status)
+                text_or_status(&fault, status)
             ),
             trace,
         }),
         (403, _) | (_, "3100") => Verdict::Fatal(Error::PermissionDenied {
             reason: format!(
-                "{}. Nearly always sandbox keys against the production host or the reverse, or a QBO_REALM_ID that \
-                 the token was not issued for: check QBO_ENVIRONMENT (or QBO_API_URL) and QBO_REALM_ID",
-                or_status(&fault, status)
+                "{}. The usual causes are sandbox keys used against the production host or the reverse, or a \
+                 QBO_REALM_ID that the token was not issued for: check QBO_ENVIRONMENT (or QBO_API_URL) and QBO_REALM_ID",
+                text_or_status(&fault, status)
             ),
             trace,
         }),
@@ -61,7 +61,7 @@ pub(super) fn classify_failure<T>(response: &Response, fault: Option<Fault>) -> 
             let error = Error::Api {
                 status,
                 code,
-                message: or_status(&fault, status),
+                message: text_or_status(&fault, status),
                 intuit_tid,
             };
             match is_transient {
@@ -72,7 +72,7 @@ pub(super) fn classify_failure<T>(response: &Response, fault: Option<Fault>) -> 
     }
 }
 
-fn or_status(fault: &Fault, status: u16) -> String {
+fn text_or_status(fault: &Fault, status: u16) -> String {
     let text = fault.text();
     if text.is_empty() {
         format!("HTTP {status} without a readable fault")

@@ -1,4 +1,4 @@
-//! The one loop through which every request to the API goes.
+//! The retry loop that every request to the API goes through.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,165 +6,143 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use super::admission::{AdmissionControl, Outcome};
+use super::admission::{AdmissionControl, Outcome, Permit, RequestKind};
 use crate::error::{Error, Result};
 use crate::http::{
     Attempts, Request, Response, RetryPolicy, TokenCache, Transport, parse_retry_after,
 };
 use crate::port::Meter;
 
-/// What an answer means for the request that brought it. Given by a pure function that reads the
-/// answer, so that one that cannot be read is repeated like one that did not come.
+/// Meaning of an answer for the request that it answers. A pure function reads the answer and
+/// returns this, so that an unreadable answer is retried like one that did not arrive.
 #[derive(Debug)]
 pub enum Verdict<T> {
-    /// The answer, read.
+    /// Success: the parsed answer.
     Done(T),
-    /// Send the request again after a while; if no try is left, this is the error.
+    /// Transient: send the request again later. The error is returned if no attempt remains.
     Retry(Error),
-    /// As `Retry`, and the whole company must pause: the server has counted too many requests.
+    /// Rate limited: like `Retry`, but all requests for the company must pause.
     Throttled(Error),
-    /// The access token was refused: renew it once and send again; if that was done already, this
-    /// is the error.
+    /// The access token was refused: renew it once and send again. The error is returned if that
+    /// was done already.
     RefreshToken(Error),
-    /// Sending it again would not help.
+    /// Permanent: sending the request again would not help.
     Fatal(Error),
 }
 
-/// How patient a request is with failures that pass.
+/// Retry behaviour of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryBehavior {
-    /// Which failures, after so many attempts, the caller answers better than by waiting: by asking
-    /// for less.
-    pub hands_back: fn(&Error, u32) -> bool,
-    /// It asks again for what an earlier request did not get.
-    pub is_repeat: bool,
+    /// Returns true if the error should be returned to the caller instead of retried, for example
+    /// to request a smaller page. Arguments: the error and the number of the attempt.
+    pub returns_early: fn(&Error, u32) -> bool,
+    /// The request asks again for data that an earlier request did not bring; counted as a retry.
+    pub is_retry: bool,
 }
 
 impl RetryBehavior {
-    /// Waits and tries as long as the policy allows.
+    /// Retries as long as the policy allows.
     pub const FULL: Self = Self {
-        hands_back: |_, _| false,
-        is_repeat: false,
+        returns_early: |_, _| false,
+        is_retry: false,
     };
 }
 
-/// Sends requests to one company's API: those that read, and no others.
+/// Client of one company's API. Sends only requests that read.
 #[derive(Debug)]
 pub struct ApiClient {
     transport: Transport,
     admission: Arc<AdmissionControl>,
     tokens: TokenCache,
     retry: RetryPolicy,
-    /// The allow-list. Intuit has no scope that only reads (qbo-facts 1.1), so it is kept here.
-    may_send: fn(&Request) -> Option<RequestKind>,
-    /// Requests that are left of the caller's cap.
-    left: Option<AtomicU64>,
-    most: u64,
-}
-
-/// What a request counts as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestKind {
-    /// One read.
-    Single,
-    /// Several in one, with a limit of their own.
-    Batch,
+    /// The allow-list, needed because Intuit has no read-only scope (qbo-facts 1.1).
+    read_kind: fn(&Request) -> Option<RequestKind>,
+    /// Requests that the caller's cap still allows; `None` without a cap.
+    remaining: Option<AtomicU64>,
+    max_requests: u64,
 }
 
 impl ApiClient {
-    /// Puts the parts together. `may_send` knows the requests that read; `most` is the caller's cap
-    /// on requests, 0 for none.
+    /// Creates a client. `read_kind` returns `None` for a request that does not only read;
+    /// `max_requests` caps the number of requests, 0 means no cap.
     pub fn new(
         transport: Transport,
         admission: Arc<AdmissionControl>,
         tokens: TokenCache,
         retry: RetryPolicy,
-        may_send: fn(&Request) -> Option<RequestKind>,
-        most: u64,
+        read_kind: fn(&Request) -> Option<RequestKind>,
+        max_requests: u64,
     ) -> Self {
-        let left = (most > 0).then(|| AtomicU64::new(most));
+        let remaining = (max_requests > 0).then(|| AtomicU64::new(max_requests));
         Self {
             transport,
             admission,
             tokens,
             retry,
-            may_send,
-            left,
-            most,
+            read_kind,
+            remaining,
+            max_requests,
         }
     }
 
-    /// Makes sure that there is a token, so that refused credentials are found before any data
-    /// request.
+    /// Obtains an access token, so that refused credentials are found before any data request.
     ///
     /// # Errors
-    /// Those of the token endpoint.
+    /// Errors of the token endpoint.
     pub async fn authorise(&self) -> Result<()> {
         self.tokens.get().await.map(|_| ())
     }
 
-    /// Sends a request until `read` can use its answer, or tries or time run out. Only for requests
-    /// that may be repeated: reads.
+    /// Sends a request until `read` accepts the answer, or attempts or time run out. The request may
+    /// be sent several times, which is safe because it only reads.
     ///
     /// # Errors
-    /// The final failure, with tries and time.
+    /// The last failure, with the number of attempts and the elapsed time.
     pub async fn send<T>(
         &self,
         request: &Request,
         meter: &Meter,
-        patience: RetryBehavior,
+        behavior: RetryBehavior,
         read: impl Fn(&Response) -> Verdict<T> + Send + Sync,
     ) -> Result<T> {
-        let Some(kind) = (self.may_send)(request) else {
+        let Some(kind) = (self.read_kind)(request) else {
             return Err(Error::Internal(format!(
-                "{} {} is no request that reads",
+                "{} {} is not allowed: only requests that read are sent",
                 request.method,
                 request.url.path()
             )));
         };
-        let mut attempts = Attempts::begin(self.retry, "extract");
-        let mut refreshed = false;
+        let mut attempts = Attempts::new(self.retry, "extract");
+        let mut was_token_renewed = false;
         loop {
-            let (token, generation) = self.tokens.get().await?;
-            self.take_one()?;
-            let permit = self.admission.enter(kind == RequestKind::Batch).await?;
-            let made = attempts.count();
-            meter.count_request(made > 1 || patience.is_repeat);
-            let sent = permit
-                .hold(self.transport.send(request.clone(), Some(&token)))
-                .await;
-            let response = match sent {
-                Ok(response) => response,
-                Err(error) => {
-                    permit.leave(Outcome::Failed).await;
-                    if (patience.hands_back)(&error, made) {
-                        return Err(attempts.give_up(error));
-                    }
-                    attempts.wait(error, None).await?;
-                    continue;
-                }
-            };
-            let asked = retry_after(&response);
-            let verdict = read(&response);
-            permit.leave(outcome(&verdict, response.status)).await;
+            let cached = self.tokens.get().await?;
+            self.take_request()?;
+            let permit = self.admission.admit(kind).await?;
+            let attempt = attempts.start_next();
+            meter.count_request(attempt > 1 || behavior.is_retry);
+            let sent = self.transport.send(request.clone(), Some(&cached.token));
+            let Exchange {
+                verdict,
+                retry_after,
+            } = exchange(permit, sent, &read).await;
             match verdict {
                 Verdict::Done(answer) => return Ok(answer),
-                Verdict::Retry(error) if (patience.hands_back)(&error, made) => {
+                Verdict::Retry(error) if (behavior.returns_early)(&error, attempt) => {
                     return Err(attempts.give_up(error));
                 }
-                Verdict::Retry(error) => attempts.wait(error, asked).await?,
+                Verdict::Retry(error) => attempts.wait(error, retry_after).await?,
                 Verdict::Throttled(error) => {
-                    let wait = asked.unwrap_or(self.retry.throttle_wait);
-                    // A wait that nobody will sit out must not hold the others back: they too are
-                    // to end in time.
+                    let wait = retry_after.unwrap_or(self.retry.throttle_wait);
+                    // A longer wait ends this request. Other requests must not be held back by
+                    // it: they too have to end in time.
                     if wait <= self.retry.max_elapsed {
                         self.admission.pause(wait).await;
                     }
                     attempts.wait(error, Some(wait)).await?;
                 }
-                Verdict::RefreshToken(_) if !refreshed => {
-                    refreshed = true;
-                    self.tokens.reject(generation).await;
+                Verdict::RefreshToken(_) if !was_token_renewed => {
+                    was_token_renewed = true;
+                    self.tokens.invalidate(cached.generation).await;
                 }
                 Verdict::RefreshToken(error) | Verdict::Fatal(error) => {
                     return Err(attempts.give_up(error));
@@ -173,22 +151,54 @@ impl ApiClient {
         }
     }
 
-    /// One request of the caller's cap.
-    fn take_one(&self) -> Result<()> {
-        let Some(left) = &self.left else {
+    /// Takes one request of the caller's cap.
+    fn take_request(&self) -> Result<()> {
+        let Some(remaining) = &self.remaining else {
             return Ok(());
         };
-        let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-            left.checked_sub(1)
+        let taken = remaining.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |remaining| {
+            remaining.checked_sub(1)
         });
-        taken
-            .map(|_| ())
-            .map_err(|_| Error::RequestCap { most: self.most })
+        taken.map(|_| ()).map_err(|_| Error::RequestCap {
+            most: self.max_requests,
+        })
     }
 }
 
-/// What an answer says about the API. A fault of the service's own is an answer; what a gateway
-/// says instead is none.
+/// Result of sending a request once.
+struct Exchange<T> {
+    verdict: Verdict<T>,
+    /// The wait that the server asks for.
+    retry_after: Option<Duration>,
+}
+
+/// Waits for an answer and reads it; reports the outcome to the admission control.
+async fn exchange<T>(
+    permit: Permit,
+    sent: impl Future<Output = Result<Response>>,
+    read: impl Fn(&Response) -> Verdict<T>,
+) -> Exchange<T> {
+    match permit.run(sent).await {
+        Ok(response) => {
+            let verdict = read(&response);
+            permit.complete(outcome(&verdict, response.status)).await;
+            Exchange {
+                verdict,
+                retry_after: retry_after(&response),
+            }
+        }
+        Err(error) => {
+            permit.complete(Outcome::Failed).await;
+            Exchange {
+                verdict: Verdict::Retry(error),
+                retry_after: None,
+            }
+        }
+    }
+}
+
+/// Returns what an answer says about the health of the API. A fault of the service itself shows that
+/// it answers; a gateway's error page does not.
 fn outcome<T>(verdict: &Verdict<T>, status: u16) -> Outcome {
     match verdict {
         Verdict::Done(_) => Outcome::Read,
@@ -204,7 +214,7 @@ fn outcome<T>(verdict: &Verdict<T>, status: u16) -> Outcome {
     }
 }
 
-/// The wait that a server asks for, if it does.
+/// Returns the wait that the `Retry-After` header asks for.
 pub fn retry_after(response: &Response) -> Option<Duration> {
     parse_retry_after(response.header("retry-after")?, Utc::now())
 }

@@ -1,5 +1,5 @@
-//! The endpoints of a company that this crate may call. All of them read; there is no other way to
-//! make a request.
+//! The endpoints of a company that this crate may call. All of them read, and this module is the only
+//! place where requests to the API are made.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -10,12 +10,13 @@ use serde_json::json;
 use crate::domain::instant::format_instant;
 use crate::error::{Error, Result};
 use crate::http::Request;
-use crate::quickbooks::client::RequestKind;
+use crate::quickbooks::admission::RequestKind;
 
-/// The only minor version still answered; sent for the day that 76 comes (qbo-facts 3.14).
+/// The only minor version that is still answered. Sent explicitly, so that a future version 76 does not
+/// change answers (qbo-facts 3.14).
 pub(super) const MINOR_VERSION: u32 = 75;
 
-/// One company's endpoints.
+/// URLs of one company's endpoints.
 #[derive(Debug)]
 pub(super) struct Endpoints {
     query: Url,
@@ -24,7 +25,11 @@ pub(super) struct Endpoints {
 }
 
 impl Endpoints {
-    /// Those of the company `realm_id` at `api_url` (scheme, host and perhaps a path).
+    /// Creates the endpoints of the company `realm_id` at `api_url` (scheme, host and optionally a
+    /// path).
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the URL cannot carry a path.
     pub fn new(api_url: &Url, realm_id: &str) -> Result<Self> {
         let endpoint = |name| {
             let mut url = api_url.clone();
@@ -45,8 +50,8 @@ impl Endpoints {
         })
     }
 
-    /// One statement. By POST: in the body it needs no URL encoding and has no length limit
-    /// (qbo-facts 2.1).
+    /// Makes the request for one statement. It uses POST because a body needs no URL encoding and
+    /// has no length limit (qbo-facts 2.1).
     pub fn query(&self, statement: &str) -> Request {
         post(
             &self.query,
@@ -55,12 +60,13 @@ impl Endpoints {
         )
     }
 
-    /// The path of queries, for the record of what was asked.
+    /// Returns the path of the query endpoint, for `request_payload`.
     pub fn query_path(&self) -> &str {
         self.query.path()
     }
 
-    /// What was changed or deleted since an instant, of several entities (qbo-facts 4).
+    /// Makes the request for changes and deletions of several entities since an instant (qbo-facts
+    /// 4).
     pub fn changes<'n>(
         &self,
         names: impl Iterator<Item = &'n str>,
@@ -74,7 +80,8 @@ impl Endpoints {
         get(url)
     }
 
-    /// Several statements in one request; answers carry their numbers (qbo-facts 6.3).
+    /// Makes the request for several statements; each answer carries its statement's number
+    /// (qbo-facts 6.3).
     pub fn batch<'s>(&self, statements: impl Iterator<Item = &'s str>) -> Request {
         let items: Vec<_> = statements
             .enumerate()
@@ -88,7 +95,6 @@ impl Endpoints {
     }
 }
 
-/// As [`post`], for what has no body.
 fn get(url: Url) -> Request {
     let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
     Request {
@@ -111,9 +117,9 @@ fn post(url: &Url, content_type: &'static str, body: Bytes) -> Request {
     }
 }
 
-/// Whether a request only reads, and as what it counts: the last look before it is sent. A batch
-/// may hold writes, so its items are looked at.
-pub(super) fn reads_as(request: &Request) -> Option<RequestKind> {
+/// Returns the kind of a request that only reads, and `None` for any other request. This is the last
+/// check before a request is sent. A batch may hold writes, so each of its items is checked.
+pub(super) fn read_kind(request: &Request) -> Option<RequestKind> {
     let endpoint = request.url.path_segments()?.next_back()?;
     let is_select = |statement: &str| {
         statement
@@ -155,15 +161,15 @@ mod tests {
             query.url.as_str(),
             "https://example.test/base/v3/company/9/query?minorversion=75"
         );
-        assert_eq!(reads_as(&query), Some(RequestKind::Single));
+        assert_eq!(read_kind(&query), Some(RequestKind::Single));
         let batch =
             endpoints.batch(["SELECT COUNT(*) FROM Bill", "SELECT * FROM Bill"].into_iter());
-        assert_eq!(reads_as(&batch), Some(RequestKind::Batch));
+        assert_eq!(read_kind(&batch), Some(RequestKind::Batch));
         let changes = endpoints.changes(["Bill", "Item"].into_iter(), DateTime::UNIX_EPOCH);
         let expected =
             "cdc?minorversion=75&entities=Bill%2CItem&changedSince=1970-01-01T00%3A00%3A00Z";
         assert!(changes.url.as_str().ends_with(expected), "{}", changes.url);
-        assert_eq!(reads_as(&changes), Some(RequestKind::Single));
+        assert_eq!(read_kind(&changes), Some(RequestKind::Single));
         let with_body = |request: &Request, body: &'static str| Request {
             body: Bytes::from(body),
             ..request.clone()
@@ -204,7 +210,7 @@ mod tests {
                 ..query.clone()
             },
         ] {
-            assert_eq!(reads_as(&refused), None, "{refused:?}");
+            assert_eq!(read_kind(&refused), None, "{refused:?}");
         }
     }
 }

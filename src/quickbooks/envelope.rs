@@ -1,4 +1,4 @@
-//! Reading an answer of the query endpoint (qbo-facts 2.2) without touching the records in it.
+//! Parses answers of the query endpoint (qbo-facts 2.2) without touching the records in them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,33 +15,32 @@ use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::quickbooks::client::Verdict;
 
-/// The rows of an answer, and the server's clock.
+/// Rows of an answer, and the server's clock.
 #[derive(Debug, Default)]
 pub(super) struct QueryAnswer {
-    /// In the server's order.
+    /// Records in the server's order.
     pub records: Vec<Record>,
     /// Rows that cannot be read.
     pub unreadable: Vec<Unreadable>,
-    /// Of a count.
+    /// Result of a count; `None` for other queries.
     pub total_count: Option<u64>,
-    /// `time`: when the server began to answer.
+    /// `time` of the answer: the instant at which the server began to answer.
     pub time: Option<DateTime<Utc>>,
 }
 
-/// A row that is no record.
+/// A row that cannot be read as a record.
 #[derive(Debug)]
 pub(super) struct Unreadable {
-    /// As it came.
+    /// The row as it was received.
     pub text: String,
-    /// What is wrong.
+    /// Reason.
     pub error: Error,
-    /// When the record before it was changed: rows come in that order, and its own time may be what
-    /// is wrong.
+    /// Time of change of the record before it. It stands in for the row's own time, which may be
+    /// the unreadable part; rows arrive in order of time.
     pub follows: Option<DateTime<Utc>>,
 }
 
-/// Reads an answer, or finds out what else it is. A success may carry a fault, and a body may be
-/// cut short.
+/// Parses an answer. A success may carry a fault, and a body may be cut short.
 pub(super) fn read_query_answer(entity: &EntitySpec, response: &Response) -> Verdict<QueryAnswer> {
     if !(200..300).contains(&response.status) {
         return classify_failure(response, Fault::parse(&response.body));
@@ -52,7 +51,7 @@ pub(super) fn read_query_answer(entity: &EntitySpec, response: &Response) -> Ver
     .read(&response.body)
     {
         Ok(envelope) => envelope,
-        // Cut short, or a page of some proxy: the next answer may be whole.
+        // Cut short, or the page of a proxy: the next answer may be complete.
         Err(e) => {
             return Verdict::Retry(Error::decode(
                 "answer of QuickBooks is not the JSON expected",
@@ -63,11 +62,11 @@ pub(super) fn read_query_answer(entity: &EntitySpec, response: &Response) -> Ver
     if let Some(fault) = envelope.fault {
         return classify_failure(response, Fault::from_json(&fault));
     }
-    Verdict::Done(answer_of(entity, envelope, response))
+    Verdict::Done(build_answer(entity, envelope, response))
 }
 
-/// Reads the value of a `QueryResponse` that stands in another answer. `as_error` says what a fault
-/// in it means.
+/// Parses a `QueryResponse` inside another answer, such as a batch. `as_error` converts a fault in
+/// it.
 pub(super) fn read_query_response(
     entity: &EntitySpec,
     raw: &RawValue,
@@ -82,11 +81,11 @@ pub(super) fn read_query_response(
         .map_err(|e| Error::decode("answer of QuickBooks", e))?;
     match &envelope.fault {
         Some(fault) => Err(as_error(fault)),
-        None => Ok(answer_of(entity, envelope, response)),
+        None => Ok(build_answer(entity, envelope, response)),
     }
 }
 
-fn answer_of(entity: &EntitySpec, envelope: Envelope<'_>, response: &Response) -> QueryAnswer {
+fn build_answer(entity: &EntitySpec, envelope: Envelope<'_>, response: &Response) -> QueryAnswer {
     let payload =
         |raw: &RawValue| Payload::from_valid_json(response.body.slice_ref(raw.get().as_bytes()));
     let mut answer = QueryAnswer {
@@ -118,8 +117,8 @@ struct Envelope<'a> {
     total_count: Option<u64>,
 }
 
-/// Reads `{"QueryResponse": {"Customer": [...], ...}, "time": "..."}`. The key of the rows is the
-/// entity's name, hence a seed instead of a derive. `Fault` may stand at either level.
+/// Parser of `{"QueryResponse": {"Customer": [...], ...}, "time": "..."}`. The key of the rows depends
+/// on the entity, so it is a seed instead of a derive. `Fault` may appear at either level.
 #[derive(Clone, Copy)]
 struct EnvelopeSeed<'n> {
     answer_key: &'n str,
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_empty_shape_has_no_rows() {
+    fn an_empty_response_has_no_rows() {
         let Verdict::Done(answer) =
             read(r#"{"QueryResponse":{},"time":"2020-09-29T06:04:50.776-07:00"}"#)
         else {
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_without_an_id_is_handed_on_with_its_reason() {
+    fn a_record_without_an_id_is_returned_with_the_reason() {
         let body = r#"{"QueryResponse":{"Customer":[{"MetaData":{"LastUpdatedTime":"2020-09-29T06:02:35-07:00"}}]}}"#;
         let Verdict::Done(answer) = read(body) else {
             panic!("not done")

@@ -1,19 +1,19 @@
-//! What a page's failure says about what was asked for.
+//! Causes of failed pages, as far as they depend on what was requested.
 
 use crate::error::Error;
 
-/// What helps against a failure.
+/// Cause of a failed page, which determines the remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureCause {
-    /// A page too large to be made, or to arrive: ask for less.
+    /// The page was too large to be made or to arrive: ask for a smaller one.
     TooMuch,
-    /// Most likely one record that fails every page which holds it (qbo-facts 3.10): find it.
+    /// Most likely one record that fails every page it is on (qbo-facts 3.10): find it.
     BadRecord,
-    /// Asking for something else would not help.
+    /// Asking for other rows would not help.
     Other,
 }
 
-/// The meaning of a page's failure.
+/// Returns the cause of a page's failure.
 pub(super) fn failure_cause(error: &Error) -> FailureCause {
     match error.last() {
         Error::Transport { was_sent: true, .. } => FailureCause::TooMuch,
@@ -21,7 +21,7 @@ pub(super) fn failure_cause(error: &Error) -> FailureCause {
             status: 413 | 502 | 504,
             ..
         } => FailureCause::TooMuch,
-        // An answer that is cut short, or not JSON at all.
+        // An answer that was cut short, or is not JSON at all.
         Error::Decode { .. } => FailureCause::TooMuch,
         Error::Api { code, .. } if matches!(code.as_str(), "4002" | "10000") => {
             FailureCause::BadRecord
@@ -30,9 +30,9 @@ pub(super) fn failure_cause(error: &Error) -> FailureCause {
     }
 }
 
-/// Which failures of a page are handed back at once, to be answered with a smaller page. Intuit
-/// advises to repeat a 10000 once (qbo-facts 7.2).
-pub(super) fn asks_for_less(error: &Error, attempts: u32) -> bool {
+/// Returns true if a failure should be answered with a smaller page instead of a retry. Intuit
+/// advises to retry a 10000 once (qbo-facts 7.2).
+pub(super) fn should_shrink_page(error: &Error, attempts: u32) -> bool {
     match failure_cause(error) {
         FailureCause::TooMuch => true,
         FailureCause::BadRecord => attempts > 1,
@@ -40,7 +40,8 @@ pub(super) fn asks_for_less(error: &Error, attempts: u32) -> bool {
     }
 }
 
-/// Of the smallest pages only poison is handed back: what else fails is not their size.
+/// Returns true if a bad record is still the cause after a retry. Used for pages that are too small
+/// for their size to be the cause of other failures.
 pub(super) fn is_repeated_bad_record(error: &Error, attempts: u32) -> bool {
     failure_cause(error) == FailureCause::BadRecord && attempts > 1
 }
@@ -59,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_poison_and_the_rest_are_told_apart() {
+    fn large_pages_bad_records_and_other_causes_are_distinguished() {
         let lost = |was_sent| Error::Transport {
             reason: String::new(),
             was_sent,
@@ -78,7 +79,9 @@ mod tests {
         ] {
             assert_eq!(failure_cause(&error), expected, "{error}");
         }
-        assert!(!asks_for_less(&api(500, "10000"), 1) && asks_for_less(&api(500, "10000"), 2));
-        assert!(asks_for_less(&lost(true), 1) && !is_repeated_bad_record(&lost(true), 9));
+        assert!(
+            !should_shrink_page(&api(500, "10000"), 1) && should_shrink_page(&api(500, "10000"), 2)
+        );
+        assert!(should_shrink_page(&lost(true), 1) && !is_repeated_bad_record(&lost(true), 9));
     }
 }

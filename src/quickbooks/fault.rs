@@ -1,5 +1,5 @@
-//! Reading a fault out of whatever body it came in: JSON of the service or of the gateway, XML, or
-//! nothing (qbo-facts 7.1).
+//! Parses faults from any body that they arrive in: JSON of the service or of the gateway, XML, or an
+//! empty body (qbo-facts 7.1).
 
 use serde_json::Value;
 
@@ -8,9 +8,9 @@ use crate::quickbooks::scrub::scrub;
 /// A fault, its texts scrubbed of token material.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// `ValidationFault`, `AUTHENTICATION`, ...; never decided upon alone.
+    /// `ValidationFault`, `AUTHENTICATION`, ...; not reliable enough to decide anything alone.
     pub kind: String,
-    /// `4001`, `3200`, ...; empty if there was none.
+    /// `4001`, `3200`, ...; empty if absent.
     pub code: String,
     /// The message.
     pub message: String,
@@ -19,7 +19,7 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    /// Finds the fault in a body. `None` if there is none that can be recognised.
+    /// Finds the fault in a body. Returns `None` if no fault can be recognised.
     pub fn parse(body: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(body).ok()?.trim_start();
         if text.starts_with('<') {
@@ -29,7 +29,7 @@ impl Fault {
         }
     }
 
-    /// Finds it in parsed JSON: `{"Fault": ...}`, `{"fault": ...}`, or the object below that key.
+    /// Finds the fault in parsed JSON: `{"Fault": ...}`, `{"fault": ...}`, or the object below that key.
     pub fn from_json(value: &Value) -> Option<Self> {
         let fault = get(value, "fault").unwrap_or(value);
         let error = get(fault, "error")?.get(0)?;
@@ -69,7 +69,7 @@ impl Fault {
         })
     }
 
-    /// Message and detail in one line.
+    /// Returns message and detail as one line.
     pub fn text(&self) -> String {
         let joined = match (self.message.is_empty(), self.detail.is_empty()) {
             (_, true) => self.message.clone(),
@@ -80,7 +80,7 @@ impl Fault {
     }
 }
 
-/// A member by its lower-case name: the service writes `Fault`, the gateway `fault`.
+/// Returns a member by its lower-case name: the service writes `Fault`, the gateway `fault`.
 fn get<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     value
         .as_object()?
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_shapes_are_read() {
+    fn faults_in_json_and_xml_are_parsed() {
         let service = br#"{"Fault":{"Error":[{"Message":"Invalid query","Detail":"QueryValidationError: x","code":"4001"}],"type":"ValidationFault"},"time":"2020-09-29T06:52:56.527-07:00"}"#;
         let gateway = br#"{"warnings":null,"fault":{"error":[{"message":"message=AuthenticationFailed; errorCode=003200; statusCode=401","detail":"Token expired","code":"3200","element":null}],"type":"AUTHENTICATION"},"time":1601391072830}"#;
         let xml = br#"<IntuitResponse time="2016-12-07T15:27:09.527-08:00" xmlns="http://schema.intuit.com/finance/v3"><Fault type="SERVICE"><Error code="3001"><Message>message=ThrottleExceeded</Message><Detail>Try again later</Detail></Error></Fault></IntuitResponse>"#;
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_without_a_fault_give_none() {
+    fn bodies_without_a_fault_return_none() {
         for body in [
             &b""[..],
             b"<html><h1>502</h1></html>",

@@ -1,5 +1,5 @@
-//! QuickBooks Online: its API as a source of records, its limits, its OAuth. All that knows Intuit
-//! is here.
+//! QuickBooks Online: its API as a source of records, its rate limits and its OAuth. All code that
+//! knows Intuit is in this module.
 
 mod admission;
 mod batch;
@@ -17,16 +17,17 @@ mod reader;
 mod record_index;
 mod scrub;
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 use reqwest::Url;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-pub use self::admission::{AdmissionControl, BreakerStatus, Limits, Pace, Traffic};
+pub use self::admission::{AdmissionControl, BreakerStatus, Limits, Pace, RequestKind, Traffic};
 pub use self::changes::{Changes, ChangesSource, EntityChanges};
-pub use self::client::{ApiClient, RequestKind, RetryBehavior, Verdict, retry_after};
+pub use self::client::{ApiClient, RetryBehavior, Verdict, retry_after};
 use self::endpoint::{Endpoints, MINOR_VERSION};
 use self::envelope::{QueryAnswer, read_query_answer};
 use self::paging::Cursor;
@@ -39,41 +40,41 @@ use crate::error::{Error, Result};
 use crate::http::{RetryPolicy, TokenCache, TokenIssuer, Transport};
 use crate::port::{Meter, Source, Span};
 
-/// What reaching a company takes.
+/// Everything that is needed to reach a company's API.
 #[derive(Debug)]
 pub struct Access<'a> {
-    /// How requests travel.
+    /// HTTP client.
     pub transport: Transport,
-    /// When they may.
+    /// Rate limits and circuit breaker of the company.
     pub admission: Arc<AdmissionControl>,
-    /// Who they are made for.
+    /// Issuer of access tokens.
     pub issuer: Arc<dyn TokenIssuer>,
-    /// How failures are met.
+    /// Limits of retries.
     pub retry: RetryPolicy,
-    /// Base URL: scheme, host and perhaps a path.
+    /// Base URL of the API: scheme, host and optionally a path.
     pub api_url: &'a Url,
-    /// The company.
+    /// Id of the company.
     pub realm_id: &'a str,
 }
 
-/// One company, read through its query endpoint.
+/// A source that reads one company through the query endpoint.
 #[derive(Debug)]
 pub struct QboSource {
     client: ApiClient,
     endpoints: Endpoints,
     realm_id: String,
-    /// How far a read stays away from the server's present.
+    /// Distance that reads keep from the server's present.
     lag: TimeDelta,
-    /// Where all reads of this source end: the server's clock at the first answer, less the lag.
-    /// One instant for all, so that what one of them has seen of a moment the others have seen too.
+    /// End of all reads of this source: the server's clock at the first answer, less the lag. All
+    /// reads share one instant, so that they all end at the same state of the books.
     horizon: OnceLock<DateTime<Utc>>,
-    /// What was asked for ahead of its reader.
+    /// First pages that were fetched ahead of their readers.
     first_pages: Mutex<FirstPages>,
 }
 
 impl QboSource {
-    /// A source for a company. It reads what was changed up to `lag` before the server's present,
-    /// and sends at most `most_requests`, unless that is 0.
+    /// Creates a source for a company. It reads changes up to `lag` before the server's present and
+    /// sends at most `max_requests` requests; 0 means no limit.
     ///
     /// # Errors
     /// [`Error::Config`] if the URL cannot carry a path.
@@ -92,7 +93,7 @@ impl QboSource {
             admission,
             tokens,
             retry,
-            endpoint::reads_as,
+            endpoint::read_kind,
             max_requests,
         );
         Ok(Self {
@@ -105,25 +106,32 @@ impl QboSource {
         })
     }
 
+    /// Sets the horizon from the server's clock, unless an earlier answer has set it.
+    fn set_horizon(&self, server_time: Option<DateTime<Utc>>) {
+        if let Some(time) = server_time {
+            self.horizon.get_or_init(|| time - self.lag);
+        }
+    }
+
     async fn query(
         &self,
         entity: &EntitySpec,
         statement: &str,
         meter: &Meter,
-        patience: RetryBehavior,
+        behavior: RetryBehavior,
     ) -> Result<QueryAnswer> {
         let request = self.endpoints.query(statement);
         self.client
-            .send(&request, meter, patience, |response| {
+            .send(&request, meter, behavior, |response| {
                 read_query_answer(entity, response)
             })
             .await
     }
 
-    /// How many records were changed in `[from, until)`.
+    /// Counts the records that were changed in `[from, until)`.
     ///
     /// # Errors
-    /// Those of the API; [`Error::Decode`] if the answer is no count.
+    /// Errors of the API; [`Error::Decode`] if the answer has no count.
     pub async fn count(
         &self,
         entity: &EntitySpec,
@@ -140,12 +148,10 @@ impl QboSource {
         let answer = self
             .query(entity, &statement, meter, RetryBehavior::FULL)
             .await?;
-        if let Some(time) = answer.time {
-            self.horizon.get_or_init(|| time - self.lag);
-        }
+        self.set_horizon(answer.time);
         answer
             .total_count
-            .ok_or_else(|| Error::decode("answer of QuickBooks", "no count came"))
+            .ok_or_else(|| Error::decode("answer of QuickBooks", "it has no count"))
     }
 }
 

@@ -1,13 +1,13 @@
-//! Keeping one's place in a span by value, not by offset.
+//! A cursor that keeps its place in a span by time of change, not by offset.
 //!
 //! With offsets, a record that is edited during the read moves to the end, all later ones shift
 //! left, and the next page skips one (qbo-facts 3.8). Here the next page starts at the last second
-//! seen, inclusive, and what was seen of that second is dropped: an edit can only move a record
-//! forward, to where it will be met again.
+//! seen, inclusive, and records of that second that were seen already are dropped. An edit can only
+//! move a record forward, to a place that is still to be read.
 //!
-//! A second that fills a whole page cannot be passed that way. It alone is read by offset, ordered
-//! by `Id`; each page begins with the last row of the one before, so that a record which leaves the
-//! second is noticed and the second read again.
+//! A second that fills a whole page cannot be passed that way. Only such a second is read by offset,
+//! ordered by `Id`. Each page begins with the last row of the page before, so that a record that
+//! leaves the second is noticed and the second is read again.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -28,18 +28,18 @@ pub(super) struct Step {
     pub max_results: u32,
 }
 
-/// A place in a span of time.
+/// Position in a span of time.
 #[derive(Debug)]
 pub(super) struct Cursor {
     page_size: u32,
-    /// What was changed before it has been handed on.
+    /// All records changed before this instant have been returned.
     from: DateTime<Utc>,
     mode: Mode,
-    /// What was handed on of the second `from`: id and a hash of the payload, since a record can
-    /// change twice in it.
+    /// Records of the second `from` that have been returned: id and a hash of the payload, because a
+    /// record can change twice within a second.
     seen: HashMap<String, u64>,
-    /// How often in a row a crowded second was begun anew without anything new in it.
-    vain_restarts: u32,
+    /// Number of times in a row that a crowded second was restarted without bringing a new record.
+    fruitless_restarts: u32,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -49,20 +49,20 @@ enum Mode {
         position: u32,
         last_id: Option<String>,
     },
-    /// The order cannot be relied on: only a page that is not full holds all that was asked for. A
-    /// full one is asked for again with half the time.
+    /// The order of rows is unreliable: only a page that is not full is known to be complete. A full
+    /// page is requested again with half of the time.
     Halving {
         until: Option<DateTime<Utc>>,
         size: u32,
     },
 }
 
-/// Pages of one row could not overlap by one.
+/// Smallest page that can overlap the next one by a row.
 const MIN_OVERLAPPING_PAGE: u32 = 2;
 
-/// Each restart is answered to a record that left the second. Those run out; a server that orders
-/// rows anew each time does not.
-const MAX_VAIN_RESTARTS: u32 = 20;
+/// Cap of restarts. Records that leave a second cause a restart each, and run out; a server that
+/// changes the order of rows each time would cause restarts for ever.
+const MAX_FRUITLESS_RESTARTS: u32 = 20;
 
 impl Cursor {
     pub fn new(from: DateTime<Utc>, page_size: u32, ordering: Ordering) -> Self {
@@ -78,21 +78,21 @@ impl Cursor {
             from,
             mode,
             seen: HashMap::new(),
-            vain_restarts: 0,
+            fruitless_restarts: 0,
         }
     }
 
-    /// Everything changed before this instant has been handed on.
+    /// Returns the instant before which all changes have been returned.
     pub fn covered_until(&self) -> DateTime<Utc> {
         self.from
     }
 
-    /// Rows to ask for.
+    /// Returns the current page size.
     pub fn size(&self) -> u32 {
         self.page_size
     }
 
-    /// Asks for so many rows from now on.
+    /// Sets the size of the pages from now on, at least 1.
     pub fn set_size(&mut self, size: u32) {
         self.page_size = size.max(1);
         if let Mode::Halving { size, .. } = &mut self.mode {
@@ -100,9 +100,9 @@ impl Cursor {
         }
     }
 
-    /// Takes all rows of a second that was read by other means, and goes on behind it; returns
-    /// those not seen before.
-    pub fn pass_second(&mut self, second: DateTime<Utc>, rows: Vec<Record>) -> Vec<Record> {
+    /// Accepts all rows of a second that was read by other means and continues after it; returns the
+    /// rows not seen before.
+    pub fn accept_second(&mut self, second: DateTime<Utc>, rows: Vec<Record>) -> Vec<Record> {
         let fresh = if second == self.from {
             self.keep_unseen(rows)
         } else {
@@ -111,11 +111,11 @@ impl Cursor {
         if matches!(self.mode, Mode::WithinSecond { .. }) {
             self.mode = Mode::ByTime;
         }
-        self.move_on(second + TimeDelta::seconds(1));
+        self.advance_to(second + TimeDelta::seconds(1));
         fresh
     }
 
-    /// What to ask for next, in a span that ends there as things stand; `None` when it has been
+    /// Returns the next query of a span that currently ends at `end`, or `None` if the span has been
     /// read.
     pub fn next_step(&self, end: DateTime<Utc>) -> Option<Step> {
         if self.from >= end {
@@ -145,13 +145,13 @@ impl Cursor {
         })
     }
 
-    /// Takes the rows that came for a step, `count` with those that cannot be read; returns those
-    /// not seen before.
+    /// Accepts the rows that a step brought; returns those not seen before. `count` includes the rows
+    /// that could not be read.
     ///
     /// # Errors
-    /// [`Error::Decode`] if the rows are not what was asked for: going on could lose records.
+    /// [`Error::Decode`] if the rows are not those requested: continuing could lose records.
     pub fn accept(&mut self, step: &Step, rows: Vec<Record>, count: usize) -> Result<Vec<Record>> {
-        check(step, &rows, !matches!(self.mode, Mode::Halving { .. }))?;
+        check_rows(step, &rows, !matches!(self.mode, Mode::Halving { .. }))?;
         let is_full = count >= step.max_results as usize;
         match std::mem::replace(&mut self.mode, Mode::ByTime) {
             Mode::WithinSecond { last_id, .. } => {
@@ -162,7 +162,8 @@ impl Cursor {
         }
     }
 
-    /// A full page is asked for again with half the time, and within a second with twice the size.
+    /// Accepts a page whose order is unreliable. A full page is requested again with half of the time,
+    /// and within one second with twice the size.
     fn accept_halving(
         &mut self,
         rows: Vec<Record>,
@@ -184,17 +185,17 @@ impl Cursor {
                 until: Some(step.from + TimeDelta::seconds(seconds / 2)),
                 size,
             }
-        } else if size < PageSize::LARGEST {
+        } else if size < PageSize::MAX {
             Mode::Halving {
                 until: Some(step.until),
-                size: PageSize::LARGEST.min(size * 2),
+                size: PageSize::MAX.min(size * 2),
             }
         } else {
             let (count, second) = (rows.len(), self.from.to_rfc3339());
             let reason = format!(
                 "{count} or more records changed at {second}, and their order cannot be relied on"
             );
-            return Err(Error::decode(NOT_ASKED_FOR, reason));
+            return Err(Error::decode(UNEXPECTED_ANSWER, reason));
         };
         Ok(Vec::new())
     }
@@ -203,7 +204,7 @@ impl Cursor {
         let last = rows.last().map(second_of).filter(|_| is_full);
         let fresh = self.keep_unseen(rows);
         match last {
-            None => self.move_on(step.until),
+            None => self.advance_to(step.until),
             Some(second) if second > self.from => {
                 self.from = second;
                 self.seen = fresh
@@ -223,7 +224,7 @@ impl Cursor {
         fresh
     }
 
-    fn move_on(&mut self, to: DateTime<Utc>) {
+    fn advance_to(&mut self, to: DateTime<Utc>) {
         self.from = to;
         self.seen.clear();
     }
@@ -241,17 +242,17 @@ impl Cursor {
         let fresh = self.keep_unseen(rows);
         self.seen.extend(fresh.iter().map(fingerprint));
         if !overlaps {
-            self.vain_restarts = if fresh.is_empty() {
-                self.vain_restarts + 1
+            self.fruitless_restarts = if fresh.is_empty() {
+                self.fruitless_restarts + 1
             } else {
                 0
             };
-            if self.vain_restarts > MAX_VAIN_RESTARTS {
+            if self.fruitless_restarts > MAX_FRUITLESS_RESTARTS {
                 let reason = format!(
-                    "the records of {} come in another order each time",
+                    "the records of {} arrive in a different order each time",
                     self.from.to_rfc3339()
                 );
-                return Err(Error::decode(NOT_ASKED_FOR, reason));
+                return Err(Error::decode(UNEXPECTED_ANSWER, reason));
             }
             self.mode = Mode::WithinSecond {
                 position: 1,
@@ -263,7 +264,7 @@ impl Cursor {
                 last_id: end_id,
             };
         } else {
-            self.move_on(self.end_of_second());
+            self.advance_to(self.end_of_second());
         }
         Ok(fresh)
     }
@@ -279,8 +280,8 @@ impl Cursor {
     }
 }
 
-/// The second that a record was changed in. QBO has no fractions; should one appear, it must not
-/// hide its neighbours.
+/// Returns the second in which a record was changed. QBO has no fractions of a second; if one appears,
+/// it must not hide neighbouring records.
 fn second_of(row: &Record) -> DateTime<Utc> {
     row.updated_at.trunc_subsecs(0)
 }
@@ -291,22 +292,22 @@ fn fingerprint(row: &Record) -> (String, u64) {
     (row.id.clone(), hasher.finish())
 }
 
-const NOT_ASKED_FOR: &str = "answer of QuickBooks is not what was asked for";
+const UNEXPECTED_ANSWER: &str = "answer of QuickBooks is not what was requested";
 
-fn check(step: &Step, rows: &[Record], is_ordered: bool) -> Result<()> {
+fn check_rows(step: &Step, rows: &[Record], is_ordered: bool) -> Result<()> {
     let wrong = |why: &str, row: &Record| {
         let reason = format!(
             "record {} changed at {} is {why}",
             row.id,
             row.updated_at.to_rfc3339()
         );
-        Err(Error::decode(NOT_ASKED_FOR, reason))
+        Err(Error::decode(UNEXPECTED_ANSWER, reason))
     };
     if let Some(row) = rows
         .iter()
         .find(|row| second_of(row) < step.from || second_of(row) >= step.until)
     {
-        return wrong("outside the range asked for", row);
+        return wrong("outside the requested range", row);
     }
     if is_ordered
         && step.order == Order::LastUpdated
@@ -327,7 +328,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    /// Records as (id, second, version), and edits that happen between pages.
+    /// Simulated books: records as (id, second, version), edited between pages.
     #[derive(Debug, Clone)]
     struct Books {
         rows: BTreeMap<u32, (i64, u32)>,
@@ -471,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn fractions_of_a_second_hide_nothing() {
+    fn fractions_of_a_second_hide_no_records() {
         let with_fraction = |id: u32, millis: i64| {
             let mut row = record(id, 0, 0);
             row.updated_at = at(0) + TimeDelta::milliseconds(millis);
@@ -503,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_shuffles_a_crowded_second_is_given_up() {
+    fn reading_stops_if_the_server_shuffles_a_crowded_second() {
         let mut cursor = Cursor::new(at(0), 2, ORDERED);
         let page = |first, second| vec![record(first, 0, 0), record(second, 0, 0)];
         let outcome = (0..100).try_for_each(|turn| {
@@ -570,7 +571,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_that_is_cut_short_while_it_is_read_ends_there() {
+    fn a_span_that_is_shortened_during_the_read_ends_there() {
         let rows = (0..100).map(|id| (id, (i64::from(id / 2), 0))).collect();
         let books = Books { rows, now: SPAN };
         let mut cursor = Cursor::new(at(0), 10, ORDERED);

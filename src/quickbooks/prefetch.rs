@@ -1,5 +1,5 @@
-//! The first pages of several entities in one request: a poll of a company in which little has
-//! changed is one call (qbo-facts 6.3).
+//! Fetches the first pages of several entities with one request, so that polling a company in which
+//! little has changed costs one call (qbo-facts 6.3).
 
 use std::collections::HashMap;
 
@@ -15,32 +15,32 @@ use crate::domain::{EntitySpec, PageSize, Window};
 use crate::port::Meter;
 use crate::quickbooks::client::RetryBehavior;
 
-/// First pages by entity and start.
+/// First pages by entity and start of the span.
 pub(super) type FirstPages = HashMap<(&'static str, DateTime<Utc>), FirstPage>;
 
-/// A first page that has been asked for already.
+/// A first page that was fetched ahead.
 #[derive(Debug)]
 pub(super) struct FirstPage {
     pub step: Step,
     pub answer: QueryAnswer,
-    /// Requests that it took: the first page of a batch bears the batch's.
+    /// Requests that it cost: the first page of a batch carries the cost of the batch.
     pub requests: u64,
 }
 
 impl QboSource {
-    /// Asks for the first page of each span at once; returns the names of the entities whose page
-    /// has come. What does not come is asked for again when it is needed: nothing is lost but the
-    /// one request, and each item's fault is met there.
+    /// Fetches the first page of each span with one batch; returns the names of the entities whose
+    /// page arrived. The other pages are fetched when they are needed, so a failure here costs one
+    /// request at most, and faults of items are handled there.
     pub async fn prefetch(
         &self,
         spans: &[(EntitySpec, Window)],
         page_size: PageSize,
     ) -> Vec<&'static str> {
-        let mut had = Vec::new();
+        let mut fetched = Vec::new();
         if !(2..=MAX_ITEMS).contains(&spans.len()) {
-            return had;
+            return fetched;
         }
-        // Together they stay below the cap of a batch, so that no answer can have been cut.
+        // All pages together stay below the cap of a batch, so that no answer can be cut short.
         let size = page_size.get().min((MAX_RECORDS / spans.len()) as u32);
         let steps: Vec<(&EntitySpec, Step)> = spans
             .iter()
@@ -56,33 +56,31 @@ impl QboSource {
             .map(|(entity, step)| (*entity, statement(entity, step)))
             .collect();
         let meter = Meter::default();
-        // One attempt: the ordinary way is as good.
-        let patience = RetryBehavior {
-            hands_back: |_, _| true,
-            is_repeat: false,
+        // One attempt: fetching the pages one by one works just as well.
+        let behavior = RetryBehavior {
+            returns_early: |_, _| true,
+            is_retry: false,
         };
-        let answers = match self.batch(&statements, &meter, patience).await {
+        let answers = match self.batch(&statements, &meter, behavior).await {
             Ok(answers) => answers,
             Err(error) => {
                 debug!("the first pages were not fetched in one batch: {error}");
-                return had;
+                return fetched;
             }
         };
         let mut requests = meter.requests();
-        let mut pages = self.first_pages();
+        let mut pages = self.first_pages.lock();
         for ((entity, step), answer) in steps.into_iter().zip(answers) {
             match answer {
                 Ok(answer) if answer.unreadable.is_empty() => {
-                    if let Some(time) = answer.time {
-                        self.horizon.get_or_init(|| time - self.lag);
-                    }
+                    self.set_horizon(answer.time);
                     let page = FirstPage {
                         step,
                         answer,
                         requests: std::mem::take(&mut requests),
                     };
                     pages.insert((entity.name, step.from), page);
-                    had.push(entity.name);
+                    fetched.push(entity.name);
                 }
                 Ok(_) => debug!("{}: fetching the first page on its own", entity.name),
                 Err(error) => debug!(
@@ -91,26 +89,20 @@ impl QboSource {
                 ),
             }
         }
-        had
+        fetched
     }
 
-    /// Takes the first page of a span, if it has come.
+    /// Removes and returns the first page of a span, if it was fetched ahead.
     pub(super) fn take_first_page(
         &self,
         entity: &EntitySpec,
         start: DateTime<Utc>,
     ) -> Option<FirstPage> {
-        self.first_pages().remove(&(entity.name, start))
-    }
-
-    fn first_pages(&self) -> std::sync::MutexGuard<'_, FirstPages> {
-        self.first_pages
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.first_pages.lock().remove(&(entity.name, start))
     }
 }
 
-/// The statement of a step.
+/// Returns the query statement of a step.
 pub(super) fn statement(entity: &EntitySpec, step: &Step) -> String {
     let Step {
         from,

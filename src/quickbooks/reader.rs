@@ -1,5 +1,6 @@
-//! Reading a span page by page: asking for less where that helps, and setting aside the records
-//! that cannot be had, so that everything around them arrives (qbo-facts 3.10).
+//! Reads a span page by page. When a page fails, the reader asks for smaller pages until the bad
+//! record is alone, sets that record aside and goes on, so that everything around it arrives
+//! (qbo-facts 3.10).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,7 +12,9 @@ use tracing::debug;
 
 use super::QboSource;
 use super::envelope::{QueryAnswer, Unreadable};
-use super::failure_cause::{FailureCause, asks_for_less, failure_cause, is_repeated_bad_record};
+use super::failure_cause::{
+    FailureCause, failure_cause, is_repeated_bad_record, should_shrink_page,
+};
 use super::paging::{Cursor, Step};
 use super::prefetch::{FirstPage, statement};
 use crate::domain::query::Order;
@@ -20,14 +23,15 @@ use crate::error::{Error, Result};
 use crate::port::{Meter, Span};
 use crate::quickbooks::client::RetryBehavior;
 
-/// Pages are not made smaller than this because they are slow or cut: what then fails is not their
-/// size.
+/// Smallest page that is tried because larger ones were slow or cut short. If that fails too, the
+/// size is not the cause.
 const MIN_PAGE: u32 = 25;
 
-/// A second whose records leave it while it is read one by one is read again, but not for ever.
-const MAX_READINGS: u32 = 5;
+/// Number of times that a second is read row by row before it is given up: its records may be edited,
+/// and so leave it, during the read.
+const MAX_SECOND_READS: u32 = 5;
 
-/// One span being read.
+/// Reader of one span.
 pub(super) struct SpanReader<'s> {
     source: &'s QboSource,
     entity: &'s EntitySpec,
@@ -35,15 +39,27 @@ pub(super) struct SpanReader<'s> {
     meter: &'s Meter,
     pages: mpsc::Sender<Page>,
     cursor: Cursor,
-    /// Rows of a page unless there is trouble.
+    /// Rows of a page as long as pages succeed.
     page_size: u32,
-    /// A page has failed whole: somewhere in so many rows is the record that does it.
-    hunted: Option<u32>,
-    /// The next request asks for what an earlier one did not get.
-    is_repeat: bool,
-    /// What was set aside already: a boundary second is read twice.
-    set_aside: HashSet<String>,
+    /// Set while a bad record is searched for: it is among this many of the next rows.
+    suspect_rows: Option<u32>,
+    /// The next request asks again for data that an earlier one did not bring.
+    is_retry: bool,
+    /// Texts of the rejects sent so far: the second between two pages is read twice.
+    sent_rejects: HashSet<String>,
     number: u32,
+}
+
+/// Rows that were read, good and bad.
+struct Rows {
+    records: Vec<Record>,
+    rejects: Vec<Reject>,
+}
+
+/// Rows of a second by their position, counted from 1.
+struct RowRange {
+    first: u32,
+    rows: u32,
 }
 
 impl<'s> SpanReader<'s> {
@@ -56,7 +72,7 @@ impl<'s> SpanReader<'s> {
         pages: mpsc::Sender<Page>,
     ) -> Self {
         let cursor = Cursor::new(span.start, page_size, entity.ordering);
-        let set_aside = HashSet::new();
+        let sent_rejects = HashSet::new();
         Self {
             source,
             entity,
@@ -65,14 +81,14 @@ impl<'s> SpanReader<'s> {
             pages,
             cursor,
             page_size,
-            hunted: None,
-            is_repeat: false,
-            set_aside,
+            suspect_rows: None,
+            is_retry: false,
+            sent_rejects,
             number: 0,
         }
     }
 
-    /// Reads to the end of the span, or to the horizon, which is returned then.
+    /// Reads to the end of the span. If the horizon comes first, stops there and returns it.
     pub async fn read(mut self) -> Result<Option<DateTime<Utc>>> {
         if let Some(page) = self.source.take_first_page(self.entity, self.span.start)
             && page.step.until <= self.span.end()
@@ -84,7 +100,7 @@ impl<'s> SpanReader<'s> {
             } = page;
             (0..requests).for_each(|_| self.meter.count_request(false));
             self.cursor.set_size(step.max_results);
-            self.take(&step, answer).await?;
+            self.accept(&step, answer).await?;
         }
         loop {
             let horizon = self.source.horizon.get().copied();
@@ -92,39 +108,37 @@ impl<'s> SpanReader<'s> {
             let Some(step) = self.cursor.next_step(end) else {
                 return Ok(horizon.filter(|horizon| *horizon < self.span.end()));
             };
-            match self.ask(&step).await {
-                Ok(answer) => self.take(&step, answer).await?,
+            match self.query_page(&step).await {
+                Ok(answer) => self.accept(&step, answer).await?,
                 Err(error) => self.handle_failure(&step, error).await?,
             }
         }
     }
 
-    async fn ask_once(&mut self, step: &Step) -> Result<QueryAnswer> {
+    async fn query_once(&mut self, step: &Step) -> Result<QueryAnswer> {
         let statement = statement(self.entity, step);
-        let hands_back = if step.max_results > MIN_PAGE {
-            asks_for_less
+        let returns_early = if step.max_results > MIN_PAGE {
+            should_shrink_page
         } else {
             is_repeated_bad_record
         };
-        let patience = RetryBehavior {
-            hands_back,
-            is_repeat: std::mem::take(&mut self.is_repeat),
+        let behavior = RetryBehavior {
+            returns_early,
+            is_retry: std::mem::take(&mut self.is_retry),
         };
         let answer = self
             .source
-            .query(self.entity, &statement, self.meter, patience)
+            .query(self.entity, &statement, self.meter, behavior)
             .await?;
-        if let Some(time) = answer.time {
-            self.source.horizon.get_or_init(|| time - self.source.lag);
-        }
+        self.source.set_horizon(answer.time);
         Ok(answer)
     }
 
-    /// As [`Self::ask_once`]; a page without a single readable row has failed.
-    async fn ask(&mut self, step: &Step) -> Result<QueryAnswer> {
-        let answer = self.ask_once(step).await?;
+    /// Like [`Self::query_once`], but a full page without a readable row counts as a failed page.
+    async fn query_page(&mut self, step: &Step) -> Result<QueryAnswer> {
+        let answer = self.query_once(step).await?;
         match answer.records.is_empty() && answer.unreadable.len() >= step.max_results as usize {
-            // Nothing on the page says where it ends.
+            // No row of the page says at which time the page ends.
             true => Err(Error::Api {
                 status: 200,
                 code: "4002".into(),
@@ -135,33 +149,34 @@ impl<'s> SpanReader<'s> {
         }
     }
 
-    async fn take(&mut self, step: &Step, answer: QueryAnswer) -> Result<()> {
+    async fn accept(&mut self, step: &Step, answer: QueryAnswer) -> Result<()> {
         let QueryAnswer {
             records,
             unreadable,
             ..
         } = answer;
-        let rows = records.len() + unreadable.len();
+        let count = records.len() + unreadable.len();
         let rejects = unreadable
             .into_iter()
-            .map(|row| unreadable_row(row, step.from))
+            .map(|row| reject_unreadable(row, step.from))
             .collect();
-        let records = self.cursor.accept(step, records, rows)?;
-        self.grow(step);
-        self.send(step.max_results, records, rejects).await
+        let records = self.cursor.accept(step, records, count)?;
+        self.grow_page(step);
+        let rows = Rows { records, rejects };
+        self.send_page(step.max_results, rows).await
     }
 
-    /// Back to full pages, unless a record is being hunted: then on to the half of the rest that
-    /// may hold it.
-    fn grow(&mut self, step: &Step) {
-        if self.hunted.is_none() && self.cursor.size() == self.page_size {
+    /// Chooses the next page size after a page has succeeded. Normally it grows back to the full
+    /// size; during a search for a bad record it is half of the rows that may hold the record.
+    fn grow_page(&mut self, step: &Step) {
+        if self.suspect_rows.is_none() && self.cursor.size() == self.page_size {
             return;
         }
-        self.hunted = match self.hunted {
+        self.suspect_rows = match self.suspect_rows {
             Some(rows) if rows > step.max_results => Some(rows - step.max_results),
             _ => None,
         };
-        let size = match self.hunted {
+        let size = match self.suspect_rows {
             Some(rows) => rows.div_ceil(2),
             None => self.cursor.size().saturating_mul(2).min(self.page_size),
         };
@@ -170,14 +185,14 @@ impl<'s> SpanReader<'s> {
 
     async fn handle_failure(&mut self, step: &Step, error: Error) -> Result<()> {
         let kind = failure_cause(&error);
-        // Slowness may have other causes; these two say that it is what was asked for.
-        let is_certain = kind == FailureCause::BadRecord
+        // Slow or cut answers may have other causes. These two are certain: the requested rows fail.
+        let depends_on_rows = kind == FailureCause::BadRecord
             || matches!(error.last(), Error::Api { status: 413, .. });
-        let smallest = if is_certain { 1 } else { MIN_PAGE };
+        let smallest = if depends_on_rows { 1 } else { MIN_PAGE };
         if kind == FailureCause::Other {
             return Err(error);
         }
-        self.is_repeat = true;
+        self.is_retry = true;
         if step.max_results > smallest && self.cursor.size() > smallest {
             let size = (step.max_results / 2).max(smallest);
             debug!(
@@ -188,20 +203,20 @@ impl<'s> SpanReader<'s> {
                 step.max_results
             );
             if kind == FailureCause::BadRecord {
-                self.hunted = Some(step.max_results);
+                self.suspect_rows = Some(step.max_results);
             }
             self.cursor.set_size(size);
             return Ok(());
         }
         match kind {
-            FailureCause::BadRecord => self.isolate(step, error).await,
+            FailureCause::BadRecord => self.isolate_bad_record(step, error).await,
             _ => Err(error),
         }
     }
 
-    /// Sets the first record of a step aside: finds its second by halving the time, and reads that
-    /// second row by row.
-    async fn isolate(&mut self, step: &Step, error: Error) -> Result<()> {
+    /// Sets the first record of a step aside: finds the second in which it was changed by halving
+    /// the time, and reads that second row by row.
+    async fn isolate_bad_record(&mut self, step: &Step, error: Error) -> Result<()> {
         let (mut from, mut until) = (step.from, step.until);
         while (until - from).num_seconds() > 1 {
             let middle = from + TimeDelta::seconds((until - from).num_seconds() / 2);
@@ -212,10 +227,10 @@ impl<'s> SpanReader<'s> {
                 start_position: 1,
                 max_results: 1,
             };
-            self.is_repeat = true;
-            match self.ask(&first).await {
+            self.is_retry = true;
+            match self.query_page(&first).await {
                 Ok(answer) if answer.records.is_empty() => from = middle,
-                // The books have changed meanwhile: begin anew.
+                // The books have changed in the meantime: start again.
                 Ok(_) => return Ok(()),
                 Err(error) if failure_cause(&error) == FailureCause::BadRecord => until = middle,
                 Err(error) => return Err(error),
@@ -226,43 +241,40 @@ impl<'s> SpanReader<'s> {
 
     async fn read_second(&mut self, second: DateTime<Utc>, error: Error) -> Result<()> {
         let next = second + TimeDelta::seconds(1);
-        for _ in 0..MAX_READINGS {
-            // It has to succeed: where even counting fails it is the service that is out of order,
-            // not a record.
+        for _ in 0..MAX_SECOND_READS {
+            // The count has to succeed: if even that fails, the service is at fault, not a record.
             let before = self
                 .source
                 .count(self.entity, second, next, self.meter)
                 .await?;
-            let (records, rejects) = self.read_rows(second, before).await?;
+            let Rows { records, rejects } = self.read_rows(second, before).await?;
             let after = self
                 .source
                 .count(self.entity, second, next, self.meter)
                 .await?;
             if before == after && (records.len() + rejects.len()) as u64 == after {
-                let records = self.cursor.pass_second(second, records);
-                (self.hunted, self.is_repeat) = (None, false);
+                let records = self.cursor.accept_second(second, records);
+                (self.suspect_rows, self.is_retry) = (None, false);
                 self.cursor.set_size(self.page_size);
-                return self.send(1, records, rejects).await;
+                return self.send_page(1, Rows { records, rejects }).await;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Err(error)
     }
 
-    /// The rows of a second, by halving until those that fail are alone.
-    async fn read_rows(
-        &mut self,
-        second: DateTime<Utc>,
-        count: u64,
-    ) -> Result<(Vec<Record>, Vec<Reject>)> {
+    /// Reads the `count` rows of a second. Halves a range of rows that fails until the bad ones are
+    /// alone.
+    async fn read_rows(&mut self, second: DateTime<Utc>, count: u64) -> Result<Rows> {
         let until = second + TimeDelta::seconds(1);
         let (mut records, mut rejects) = (Vec::<Record>::new(), Vec::new());
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let mut waiting: Vec<(u32, u32)> = Vec::new();
-        for first in (1..=count).step_by(PageSize::LARGEST as usize) {
-            waiting.push((first, PageSize::LARGEST.min(count + 1 - first)));
+        let mut pending: Vec<RowRange> = Vec::new();
+        for first in (1..=count).step_by(PageSize::MAX as usize) {
+            let rows = PageSize::MAX.min(count + 1 - first);
+            pending.push(RowRange { first, rows });
         }
-        while let Some((first, rows)) = waiting.pop() {
+        while let Some(RowRange { first, rows }) = pending.pop() {
             let step = Step {
                 from: second,
                 until,
@@ -270,51 +282,54 @@ impl<'s> SpanReader<'s> {
                 start_position: first,
                 max_results: rows,
             };
-            self.is_repeat = true;
-            match self.ask_once(&step).await {
+            self.is_retry = true;
+            match self.query_once(&step).await {
                 Ok(answer) => {
                     records.extend(answer.records);
                     let unreadable = answer.unreadable.into_iter();
-                    rejects.extend(unreadable.map(|row| unreadable_row(row, second)));
+                    rejects.extend(unreadable.map(|row| reject_unreadable(row, second)));
                 }
                 Err(error) if failure_cause(&error) == FailureCause::BadRecord && rows > 1 => {
                     let half = rows / 2;
-                    waiting.push((first + half, rows - half));
-                    waiting.push((first, half));
+                    pending.push(RowRange {
+                        first: first + half,
+                        rows: rows - half,
+                    });
+                    pending.push(RowRange { first, rows: half });
                 }
                 Err(error) if failure_cause(&error) == FailureCause::BadRecord => {
-                    rejects.push(bad_record(&error, second));
+                    rejects.push(reject_bad_record(&error, second));
                 }
                 Err(error) => return Err(error),
             }
         }
         records.sort_by(|a, b| a.id.cmp(&b.id));
         records.dedup_by(|a, b| a.id == b.id);
-        Ok((records, rejects))
+        Ok(Rows { records, rejects })
     }
 
-    async fn send(
-        &mut self,
-        size: u32,
-        mut records: Vec<Record>,
-        mut rejects: Vec<Reject>,
-    ) -> Result<()> {
+    /// Hands rows to the pipeline as one page, without the records behind the horizon and without
+    /// rejects that were sent before.
+    async fn send_page(&mut self, size: u32, rows: Rows) -> Result<()> {
+        let Rows {
+            mut records,
+            mut rejects,
+        } = rows;
         let horizon = self.source.horizon.get().copied();
-        // What was changed a moment ago may have neighbours that cannot be seen yet (qbo-facts
-        // 3.9).
+        // Records changed a moment ago may have neighbours that are not visible yet (qbo-facts 3.9).
         records.retain(|record| horizon.is_none_or(|horizon| record.updated_at < horizon));
         rejects.retain(|reject| {
             reject
                 .payload
                 .as_ref()
-                .is_none_or(|text| self.set_aside.insert(text.clone()))
+                .is_none_or(|text| self.sent_rejects.insert(text.clone()))
         });
         self.number += 1;
         let covered = self.cursor.covered_until();
         let page = Page {
             number: self.number,
             size,
-            // A page of a span serves several windows; each has its own request.
+            // A page of a span serves several windows; the pipeline adds each window's request.
             request: Arc::default(),
             ingested_at: Utc::now(),
             covered_until: horizon.map_or(covered, |horizon| covered.min(horizon)),
@@ -322,13 +337,14 @@ impl<'s> SpanReader<'s> {
             records,
             rejects,
         };
-        // The receiver goes away only when the sink has failed; its error is the one to report.
+        // The receiver is dropped only when the sink has failed; that error is reported.
         self.pages.send(page).await.map_err(|_| Error::Cancelled)
     }
 }
 
-/// Belongs where the record before it stands; the first of a page, where the page begins.
-fn unreadable_row(row: Unreadable, page_from: DateTime<Utc>) -> Reject {
+/// Makes a reject of a row that cannot be read. It is given the time of the record before it, or the
+/// start of the page if it is the first.
+fn reject_unreadable(row: Unreadable, page_from: DateTime<Utc>) -> Reject {
     #[derive(serde::Deserialize)]
     struct Id {
         #[serde(rename = "Id")]
@@ -349,7 +365,8 @@ fn unreadable_row(row: Unreadable, page_from: DateTime<Utc>) -> Reject {
     }
 }
 
-fn bad_record(error: &Error, second: DateTime<Utc>) -> Reject {
+/// Makes a reject of a record that QuickBooks cannot deliver.
+fn reject_bad_record(error: &Error, second: DateTime<Utc>) -> Reject {
     let intuit_tid = error.last().trace_id().map(str::to_owned);
     Reject {
         id: None,

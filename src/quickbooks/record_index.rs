@@ -1,4 +1,4 @@
-//! Counting and comparing instead of copying.
+//! Counts and versions of a company's records, for comparing instead of copying.
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
@@ -12,10 +12,10 @@ use crate::port::{Meter, RecordIndex, Span};
 use crate::quickbooks::client::RetryBehavior;
 
 impl QboSource {
-    /// Where reads end, by the server's clock; asked for with a count if no answer has come yet.
+    /// Returns the end of reads by the server's clock. Sends a count if no answer has arrived yet.
     ///
     /// # Errors
-    /// Those of the API.
+    /// Errors of the API.
     pub async fn horizon(
         &self,
         entity: &EntitySpec,
@@ -60,14 +60,15 @@ impl RecordIndex for QboSource {
             for answer in self.batch(&statements, meter, RetryBehavior::FULL).await? {
                 let count = answer?
                     .total_count
-                    .ok_or_else(|| Error::decode("answer of QuickBooks", "no count came"))?;
+                    .ok_or_else(|| Error::decode("answer of QuickBooks", "it has no count"))?;
                 counts.push(count);
             }
         }
         Ok(counts)
     }
 
-    /// Ids are not asked for one by one: the window's records are all that a source has in it.
+    /// Reads the keys of all records in the window. `_ids` is not needed: it names records that the
+    /// other side of the comparison may hold in another window, and this side is the source.
     async fn keys(
         &self,
         entity: &EntitySpec,
@@ -76,7 +77,7 @@ impl RecordIndex for QboSource {
         meter: &Meter,
     ) -> Result<Vec<RecordKey>> {
         let (span, (sender, mut pages)) = (Span::new(window), mpsc::channel(1));
-        let read = SpanReader::new(self, entity, &span, PageSize::LARGEST, meter, sender).read();
+        let read = SpanReader::new(self, entity, &span, PageSize::MAX, meter, sender).read();
         let collect = async {
             let mut keys = Vec::new();
             while let Some(page) = pages.recv().await {
@@ -90,7 +91,7 @@ impl RecordIndex for QboSource {
         };
         let (read, mut keys) = tokio::join!(read, collect);
         read?;
-        // A record that was edited during the read came twice; the later version counts.
+        // A record that was edited during the read arrived twice; the later version counts.
         keys.sort_by(|a, b| {
             (&a.id, a.updated_at, a.sync_token)
                 .cmp(&(&b.id, b.updated_at, b.sync_token))

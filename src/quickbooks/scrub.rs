@@ -1,11 +1,11 @@
-//! Error bodies echo tokens (qbo-facts 7.1): nothing that could be one leaves the place where
-//! answers are parsed.
+//! Removes token material from texts. Error bodies echo tokens (qbo-facts 7.1), so texts are scrubbed
+//! where answers are parsed.
 
-/// No word of Intuit's is this long and holds both letters and digits; tokens do, and 401 bodies
-/// echo them.
+/// Maximum length of a word with letters and digits that is not a token. Intuit's own words are
+/// shorter; tokens, which 401 bodies echo, are longer.
 const MAX_HARMLESS_WORD: usize = 23;
 
-/// Replaces everything that could be a token.
+/// Replaces everything that could be a token by `***`.
 pub fn scrub(text: &str) -> String {
     let is_token_char =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '=');

@@ -162,7 +162,7 @@ impl CompanySyncer<'_> {
             if report.error.is_none() {
                 // What a backfill, or a sync that was cut off, left behind may have been deleted
                 // since.
-                let is_unknown = state.deletions_until.is_none() || entity.is_captured();
+                let is_unknown = state.deletions_until.is_none() || entity.supports_cdc();
                 let is_due = state.reconciled_at.is_none_or(|at| at < now - SWEEP_EVERY);
                 let buried = match () {
                     // Nothing that was there before can be missing.

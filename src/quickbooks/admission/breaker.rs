@@ -1,5 +1,7 @@
-//! The circuit breaker: after failures in a row nothing is sent for a while, then one request to
-//! see (M. Nygard, "Release It!", 2007).
+//! The circuit breaker: after several failures in a row no request is sent for a while, then one
+//! request probes the API (M. Nygard, "Release It!", 2007).
+//!
+//! By hand, because its state is a serialisable value that several processes share.
 
 use std::time::Duration;
 
@@ -8,30 +10,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::instant::format_instant;
 
-/// Ten failures in a row, more than one request makes by itself, open the circuit.
-const THRESHOLD: u32 = 80;
-const FAILURE: u32 = 8;
-/// A fault of the service weighs less: one bad record can make many in a row until it is found
-/// (qbo-facts 3.10).
-const FAULT: u32 = 1;
+/// Weight that opens the circuit: ten failures in a row, more than the retries of one request cause.
+const OPEN_WEIGHT: u32 = 80;
+const FAILURE_WEIGHT: u32 = 8;
+/// A fault of the service weighs less than a failure: one bad record can cause many faults in a row
+/// until it is found (qbo-facts 3.10).
+const FAULT_WEIGHT: u32 = 1;
 const INITIAL_WAIT: TimeDelta = TimeDelta::seconds(5);
 const MAX_WAIT: TimeDelta = TimeDelta::seconds(60);
-/// A probe that has not come back by then never will: the server gives up after 120 s.
-const PROBE: TimeDelta = TimeDelta::seconds(150);
-/// How often those who wait for a probe look.
+/// Lifetime of a probe. A probe without an answer by then is lost: the server gives up after 120 s.
+const PROBE_LIFETIME: TimeDelta = TimeDelta::seconds(150);
+/// Interval at which requests that wait for a probe check its result.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How a company's circuit breaker stands.
+/// Status of a company's circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum BreakerStatus {
-    /// Requests go.
+    /// Requests are sent.
     Closed,
-    /// Nothing goes before `retry_at`, and then one probe.
+    /// No request is sent before `retry_at`; then one probe is.
     Open {
-        /// Since when.
+        /// Instant at which the circuit opened.
         since: DateTime<Utc>,
-        /// When the next probe may go.
+        /// Earliest instant of the next probe.
         retry_at: DateTime<Utc>,
         /// Failures in a row.
         failures: u32,
@@ -39,13 +41,13 @@ pub enum BreakerStatus {
 }
 
 impl BreakerStatus {
-    /// Whether requests are held back.
+    /// Returns true if requests are held back.
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Open { .. })
     }
 }
 
-/// The breaker's memory.
+/// State of the breaker, part of the shared document.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Breaker {
@@ -56,22 +58,23 @@ pub(super) struct Breaker {
     probe: Option<(String, DateTime<Utc>)>,
 }
 
-/// What an outcome says about the API.
+/// Health of the API according to one outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Health {
-    /// It answers.
+    /// The API answers.
     Good,
-    /// It answers that it cannot.
+    /// The API answers with a fault of its own.
     Faulty,
-    /// It does not answer.
+    /// The API does not answer.
     Dead,
 }
 
-/// Whether a request may pass.
-pub(super) enum Passage {
-    Free,
+/// Decision of the breaker about a request.
+pub(super) enum BreakerDecision {
+    Pass,
     Wait(Duration),
-    Refused(String),
+    /// With the reason.
+    Refuse(String),
 }
 
 impl Breaker {
@@ -86,23 +89,26 @@ impl Breaker {
         }
     }
 
-    /// Whether the request `lease` of a process that began at `begun` may go. The first one after
-    /// the wait is the probe.
-    pub fn ask(
+    /// Decides about the request `lease` of a process that sent its first request at
+    /// `first_request_at`. The first request after the wait is the probe. A request is refused if the
+    /// API has been silent for `circuit_timeout`.
+    pub fn admit(
         &mut self,
         lease: &str,
         now: DateTime<Utc>,
-        begun: DateTime<Utc>,
-        patience: Duration,
-    ) -> Passage {
+        first_request_at: DateTime<Utc>,
+        circuit_timeout: Duration,
+    ) -> BreakerDecision {
         let (Some(since), Some(retry_at)) = (self.since, self.retry_at) else {
-            return Passage::Free;
+            return BreakerDecision::Pass;
         };
-        // A wait that ends after anybody's patience is not begun; what was before a process does
-        // not try its own.
-        let silence = (retry_at - since.max(begun)).to_std().unwrap_or_default();
-        if silence >= patience && retry_at > now {
-            return Passage::Refused(format!(
+        // Do not start a wait that ends after the timeout. Silence from before this process began
+        // does not count against it.
+        let silence = (retry_at - since.max(first_request_at))
+            .to_std()
+            .unwrap_or_default();
+        if silence >= circuit_timeout && retry_at > now {
+            return BreakerDecision::Refuse(format!(
                 "the API has not answered since {} ({} failures in a row); nothing is sent before {}",
                 format_instant(since),
                 self.failures,
@@ -112,19 +118,19 @@ impl Breaker {
         if let Ok(wait) = (retry_at - now).to_std()
             && !wait.is_zero()
         {
-            return Passage::Wait(wait);
+            return BreakerDecision::Wait(wait);
         }
         match &self.probe {
-            Some((_, until)) if *until > now => Passage::Wait(POLL_INTERVAL),
+            Some((_, until)) if *until > now => BreakerDecision::Wait(POLL_INTERVAL),
             _ => {
-                self.probe = Some((lease.to_owned(), now + PROBE));
-                Passage::Free
+                self.probe = Some((lease.to_owned(), now + PROBE_LIFETIME));
+                BreakerDecision::Pass
             }
         }
     }
 
-    /// Takes note of an outcome; the new status, if it has changed.
-    pub fn hear(
+    /// Records the outcome of a request; returns the new status if it has changed.
+    pub fn record(
         &mut self,
         lease: &str,
         health: Option<Health>,
@@ -143,17 +149,17 @@ impl Breaker {
             Some(Health::Faulty | Health::Dead) => {
                 self.failures = self.failures.saturating_add(1);
                 self.weight = self.weight.saturating_add(if health == Some(Health::Dead) {
-                    FAILURE
+                    FAILURE_WEIGHT
                 } else {
-                    FAULT
+                    FAULT_WEIGHT
                 });
-                // Of requests that were on their way when it opened.
+                // Failures of requests that were on their way when the circuit opened.
                 let is_late = self.retry_at.is_some_and(|retry_at| retry_at > now);
-                if self.weight < THRESHOLD || is_late {
+                if self.weight < OPEN_WEIGHT || is_late {
                     return None;
                 }
                 let since = *self.since.get_or_insert(now);
-                // Twice as long each time, since the waits add up to the time since.
+                // As long as the circuit has been open, so each wait is twice as long as the last.
                 let wait = (now - since).clamp(INITIAL_WAIT, MAX_WAIT);
                 self.retry_at = Some(now + wait);
                 Some(self.status())

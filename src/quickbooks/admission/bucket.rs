@@ -1,34 +1,34 @@
-//! The pace of requests as one instant: the generic cell rate algorithm (ITU-T I.371, annex A).
-
-use std::sync::{Mutex, PoisonError};
+//! Rate limits as one instant: the generic cell rate algorithm (ITU-T I.371, annex A).
+//!
+//! By hand, because the state is an instant in a document that several processes share, which no
+//! rate limiter of a crate offers.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 
-/// At most `most` in any span, of which a fiftieth may come at once.
+/// A maximum number of requests in any period, some of which may come in a burst.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rate {
     interval: TimeDelta,
     tolerance: TimeDelta,
 }
 
-/// Requests leave our clock evenly but reach the server's unevenly: spans are taken to be this much
-/// longer.
+/// Extra length of a period. Requests that leave evenly by our clock reach the server unevenly.
 const MARGIN_MS: f64 = 50.0;
 
 impl Rate {
-    /// `most` in any `seconds`; `None` if that is no limit.
-    pub fn bursty(most: u32, seconds: f64) -> Option<Self> {
-        let burst = (most / 50).max(1);
-        // In any span there can be the burst and what the interval lets through after it: together
-        // no more than `most`.
-        let evenly = f64::from(most.saturating_sub(burst).max(1));
-        (most > 0).then(|| Self::new((seconds * 1000.0 + MARGIN_MS) / evenly, burst))
+    /// Allows `max` requests in any `seconds`, a fiftieth of them at once; `None` if `max` is 0.
+    pub fn bursty(max: u32, seconds: f64) -> Option<Self> {
+        let burst = (max / 50).max(1);
+        // Any period can hold the burst and the evenly spaced requests after it: together `max`.
+        let evenly = f64::from(max.saturating_sub(burst).max(1));
+        (max > 0).then(|| Self::new((seconds * 1000.0 + MARGIN_MS) / evenly, burst))
     }
 
-    /// `most` in any `seconds`, spread evenly: a tenth apart more than the even share, for the seam
-    /// between two runs.
-    pub fn even(most: u32, seconds: f64) -> Option<Self> {
-        (most > 0).then(|| Self::new(seconds * 1000.0 * 1.1 / f64::from(most), 1))
+    /// Allows `max` requests in any `seconds`, spread evenly and a tenth further apart than
+    /// necessary, for the seam between two runs. `None` if `max` is 0.
+    pub fn even(max: u32, seconds: f64) -> Option<Self> {
+        (max > 0).then(|| Self::new(seconds * 1000.0 * 1.1 / f64::from(max), 1))
     }
 
     fn new(interval_ms: f64, burst: u32) -> Self {
@@ -39,18 +39,22 @@ impl Rate {
         }
     }
 
-    /// The earliest instant that the bucket allows.
+    /// Returns the earliest instant that the bucket allows.
     pub fn earliest(&self, full_until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
         full_until.map_or(now, |full_until| (full_until - self.tolerance).max(now))
     }
 
-    /// The bucket after a request at `at`.
-    pub fn book(&self, full_until: Option<DateTime<Utc>>, at: DateTime<Utc>) -> DateTime<Utc> {
+    /// Returns the bucket after a request at `at`.
+    pub fn after_request(
+        &self,
+        full_until: Option<DateTime<Utc>>,
+        at: DateTime<Utc>,
+    ) -> DateTime<Utc> {
         full_until.map_or(at, |full_until| full_until.max(at)) + self.interval
     }
 }
 
-/// A pace that one process keeps, of what comes to it.
+/// A rate limit that one process applies to requests that it receives.
 #[derive(Debug)]
 pub struct Pace {
     rate: Option<Rate>,
@@ -58,26 +62,23 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// At most `most` in any 60 s, of which a fiftieth may come at once.
-    pub fn per_minute(most: u32) -> Self {
+    /// Allows `max` requests in any 60 s, a fiftieth of them at once; 0 means no limit.
+    pub fn per_minute(max: u32) -> Self {
         Self {
-            rate: Rate::bursty(most, 60.0),
+            rate: Rate::bursty(max, 60.0),
             full_until: Mutex::default(),
         }
     }
 
-    /// Whether one more may come now. One that may not does not count.
+    /// Returns true if one more request is allowed now. A refused request does not count.
     pub fn admits(&self, now: DateTime<Utc>) -> bool {
         let Some(rate) = &self.rate else { return true };
-        let mut full_until = self
-            .full_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let is_room = rate.earliest(*full_until, now) <= now;
-        if is_room {
-            *full_until = Some(rate.book(*full_until, now));
+        let mut full_until = self.full_until.lock();
+        let is_allowed = rate.earliest(*full_until, now) <= now;
+        if is_allowed {
+            *full_until = Some(rate.after_request(*full_until, now));
         }
-        is_room
+        is_allowed
     }
 }
 
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_too_fast_is_turned_away_and_what_waits_is_not() {
+    fn requests_that_come_too_fast_are_refused() {
         let pace = Pace::per_minute(600);
         let at = |millis| DateTime::UNIX_EPOCH + TimeDelta::milliseconds(millis);
         let admitted = (0..1000).filter(|millis| pace.admits(at(*millis))).count();
@@ -100,16 +101,16 @@ mod tests {
     proptest! {
         #[test]
         fn no_span_holds_more_than_allowed(
-            most in 1u32..600,
+            max in 1u32..600,
             seconds in 1u32..90,
             gaps in proptest::collection::vec(0i64..2_000_000, 1..700),
             is_even: bool,
         ) {
-            let rate = if is_even { Rate::even(most, seconds.into()) } else { Rate::bursty(most, seconds.into()) }.unwrap();
+            let rate = if is_even { Rate::even(max, seconds.into()) } else { Rate::bursty(max, seconds.into()) }.unwrap();
             let (mut full, mut now, mut sent) = (None, DateTime::UNIX_EPOCH, Vec::new());
             for gap in gaps {
                 now = rate.earliest(full, now + TimeDelta::microseconds(if gap % 3 == 0 { gap } else { 0 }));
-                full = Some(rate.book(full, now));
+                full = Some(rate.after_request(full, now));
                 sent.push(now);
             }
             let span = TimeDelta::seconds(seconds.into());
@@ -118,7 +119,7 @@ mod tests {
                 while sent[last] - sent[first] >= span {
                     first += 1;
                 }
-                prop_assert!(last - first < most as usize);
+                prop_assert!(last - first < max as usize);
             }
         }
     }

@@ -1,16 +1,33 @@
-//! Who may send, and when: the pace that the limits allow, room among the requests in flight, and a
-//! circuit breaker. The state of one company is shared by every process that reads it; the rules
-//! are pure ([`state`]).
+//! Admission control: rate limits, a maximum of requests in flight, and a circuit breaker. All
+//! processes that read a company share its state; the rules are pure functions ([`state`]).
+//!
+//! The state is a small JSON document in a [`SharedState`]: a file, a row in Postgres, or memory.
+//! Every change of it takes the same way:
+//!
+//! ```text
+//! admit(kind)                complete(outcome)         pause(wait)
+//!     |                           |                        |
+//!     +------------- change(rule: State -> T) -------------+
+//!                         |
+//!     SharedState::update: lock the document, read it and the clock
+//!                         |
+//!     parse -> run the rule once -> write back if anything changed -> unlock
+//! ```
+//!
+//! A request that is admitted leaves a lease in the document, which its process renews while the
+//! request is on the way; the lease of a process that died expires. If the document cannot be
+//! reached, the same rule runs on a copy in this process until it can be reached again.
 
 mod breaker;
 mod bucket;
 mod state;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -18,53 +35,53 @@ use tracing::{info, warn};
 
 pub use self::breaker::BreakerStatus;
 pub use self::bucket::Pace;
-use self::state::{Answer, Request, State};
-pub use self::state::{Limits, Outcome};
+use self::state::{Decision, Request, State};
+pub use self::state::{Limits, Outcome, RequestKind};
 use crate::error::{Error, Result};
 use crate::port::{Change, SharedState};
 
-/// A lease is renewed while its request is on the way, so that those of a process that died end
-/// soon.
-const LEASE: Duration = Duration::from_secs(15);
-const RENEWAL: Duration = Duration::from_secs(5);
+/// Lifetime of a lease. It is renewed while its request is on the way, so that the leases of a process
+/// that died expire soon.
+const LEASE_LIFETIME: Duration = Duration::from_secs(15);
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What is known of a company's traffic.
+/// Present traffic of a company.
 #[derive(Debug, Clone, Serialize)]
 pub struct Traffic {
     /// The circuit breaker.
     pub breaker: BreakerStatus,
-    /// Successful reads of this month, which Intuit meters (qbo-facts 6.2).
+    /// Number of successful reads in this month, which Intuit meters (qbo-facts 6.2).
     pub monthly_reads: u64,
-    /// Requests without an answer yet, of all processes.
+    /// Number of requests without an answer yet, of all processes.
     pub in_flight: usize,
-    /// Nothing is sent before this instant: the company was throttled.
+    /// No request is sent before this instant, because the company was throttled.
     pub paused_until: Option<DateTime<Utc>>,
-    /// Requests of the last 60 s, nearly.
+    /// Approximate number of requests in the last 60 s.
     pub requests_last_minute: u32,
 }
 
-/// Admits the requests of one company. Shared by cloning the `Arc` that it lives in.
+/// Admission control of one company. Shared by cloning its `Arc`.
 #[derive(Debug)]
 pub struct AdmissionControl {
     limits: Limits,
-    /// How long requests wait for an open breaker.
-    patience: Duration,
+    /// Time that requests wait for an open circuit.
+    circuit_timeout: Duration,
     shared: Box<dyn SharedState>,
-    /// Stands in while the shared state cannot be reached.
-    alone: Mutex<String>,
-    is_alone: AtomicBool,
-    /// Keeps this process's own requests in the order of their coming.
+    /// Document used while the shared state cannot be reached.
+    local_state: Mutex<String>,
+    is_local: AtomicBool,
+    /// Keeps the requests of this process in the order of their arrival.
     turns: Option<Arc<Semaphore>>,
     paused_until: Mutex<Option<Instant>>,
-    /// When the first request came, by the clock of the shared state.
-    begun: Mutex<Option<DateTime<Utc>>>,
-    /// Reads a month that are warned about; 0: none.
+    /// Instant of the first request, by the clock of the shared state.
+    first_request_at: Mutex<Option<DateTime<Utc>>>,
+    /// Number of reads in a month to warn about; 0 means no warning.
     monthly_quota: u64,
-    warned: AtomicU8,
+    warned_level: AtomicU8,
 }
 
-/// The right to send one request. It must be [left](AdmissionControl::leave); dropped, it is left
-/// without an outcome.
+/// The right to send one request. Ends with [`complete`](Permit::complete); if it is dropped instead,
+/// the request ends without an outcome.
 #[derive(Debug)]
 pub struct Permit {
     control: Arc<AdmissionControl>,
@@ -73,35 +90,35 @@ pub struct Permit {
 }
 
 impl AdmissionControl {
-    /// Keeps `limits` with everyone who shares `shared`. Requests wait for an open breaker as long
-    /// as `patience`; the month's reads are warned about when they come near `monthly_quota`,
-    /// unless that is 0.
+    /// Creates the control. `limits` apply to all processes that share `shared`. Requests wait up to
+    /// `circuit_timeout` for an open circuit. A warning is logged when the reads of a month come near
+    /// `monthly_quota`, unless that is 0.
     pub fn new(
         limits: Limits,
-        patience: Duration,
+        circuit_timeout: Duration,
         shared: Box<dyn SharedState>,
         monthly_quota: u64,
     ) -> Self {
         Self {
             limits,
-            patience,
+            circuit_timeout,
             shared,
-            alone: Mutex::default(),
-            is_alone: AtomicBool::new(false),
+            local_state: Mutex::default(),
+            is_local: AtomicBool::new(false),
             turns: (limits.in_flight > 0)
                 .then(|| Arc::new(Semaphore::new(limits.in_flight as usize))),
             paused_until: Mutex::default(),
-            begun: Mutex::default(),
+            first_request_at: Mutex::default(),
             monthly_quota,
-            warned: AtomicU8::new(0),
+            warned_level: AtomicU8::new(0),
         }
     }
 
     /// Waits until a request may be sent.
     ///
     /// # Errors
-    /// [`Error::CircuitOpen`] if the API has not answered for longer than anyone waits.
-    pub async fn enter(self: &Arc<Self>, is_batch: bool) -> Result<Permit> {
+    /// [`Error::CircuitOpen`] if the API has not answered for longer than requests wait.
+    pub async fn admit(self: &Arc<Self>, kind: RequestKind) -> Result<Permit> {
         let turn = match &self.turns {
             // The semaphore is never closed.
             Some(turns) => turns.clone().acquire_owned().await.ok(),
@@ -109,26 +126,24 @@ impl AdmissionControl {
         };
         let lease = uuid::Uuid::new_v4().simple().to_string();
         loop {
-            let answer = self
+            let decision = self
                 .change(|state, now| {
-                    let begun = Some(*lock(&self.begun).get_or_insert(now));
-                    let patience = self.patience;
                     let request = Request {
                         lease: &lease,
-                        is_batch,
-                        lifetime: LEASE,
-                        begun,
-                        patience,
+                        kind,
+                        lifetime: LEASE_LIFETIME,
+                        first_request_at: *self.first_request_at.lock().get_or_insert(now),
+                        circuit_timeout: self.circuit_timeout,
                     };
-                    state.enter(now, &self.limits, &request)
+                    state.admit(now, &self.limits, &request)
                 })
                 .await;
-            match answer {
-                Answer::Go {
+            match decision {
+                Decision::Admit {
                     after,
                     monthly_reads,
                 } => {
-                    // Made first: from here on the lease is left, whatever happens.
+                    // Created first: from here on the lease ends, whatever happens.
                     let permit = Permit {
                         control: self.clone(),
                         lease: Some(lease),
@@ -136,19 +151,19 @@ impl AdmissionControl {
                     };
                     self.warn_of_quota(monthly_reads);
                     sleep(after).await;
-                    self.sit_out_pause().await;
+                    self.wait_for_pause().await;
                     return Ok(permit);
                 }
-                Answer::Wait(wait) => sleep(wait).await,
-                Answer::Refused(reason) => return Err(Error::CircuitOpen { reason }),
+                Decision::Wait(wait) => sleep(wait).await,
+                Decision::Refuse(reason) => return Err(Error::CircuitOpen { reason }),
             }
         }
     }
 
-    /// A pause may have begun after a request was given its turn.
-    async fn sit_out_pause(&self) {
+    /// Waits for the end of a pause, which may have begun after the request was admitted.
+    async fn wait_for_pause(&self) {
         loop {
-            let until = *lock(&self.paused_until);
+            let until = *self.paused_until.lock();
             match until.filter(|until| *until > Instant::now()) {
                 Some(until) => sleep_until(until).await,
                 None => return,
@@ -156,28 +171,29 @@ impl AdmissionControl {
         }
     }
 
-    /// Holds every request of this company back for a while: the server has said that it is over
-    /// its limit.
+    /// Holds all requests of the company back for a while, because the server has said that the
+    /// company is over its limit.
     pub async fn pause(&self, wait: Duration) {
         let until = Instant::now() + wait;
         {
-            let mut known = lock(&self.paused_until);
-            *known = Some(known.map_or(until, |known| known.max(until)));
+            let mut paused_until = self.paused_until.lock();
+            *paused_until = Some(paused_until.map_or(until, |earlier| earlier.max(until)));
         }
         self.change(|state, now| state.pause(now + wait)).await;
     }
 
-    /// What is known of the company's traffic.
+    /// Returns the present traffic of the company.
     pub async fn traffic(&self) -> Traffic {
         self.change(|state, now| state.traffic(now)).await
     }
 
-    async fn leave(&self, lease: &str, outcome: Outcome) {
-        if let Some(news) = self
-            .change(|state, now| state.leave(lease, outcome, now))
+    /// Ends a request and logs a change of the circuit breaker.
+    async fn complete(&self, lease: &str, outcome: Outcome) {
+        if let Some(status) = self
+            .change(|state, now| state.complete(lease, outcome, now))
             .await
         {
-            match news {
+            match status {
                 BreakerStatus::Closed => {
                     info!(
                         phase = "extract",
@@ -194,64 +210,68 @@ impl AdmissionControl {
                         event = "circuit_opened",
                         failures,
                         wait_s,
-                        "the API failed {failures} times in a row: nothing is sent for {wait_s} s, then one request to see"
+                        "the API failed {failures} times in a row: no request is sent for {wait_s} s, then one probe"
                     );
                 }
             }
         }
     }
 
-    /// Changes the shared state; if it cannot be reached, a state of our own until it can.
+    /// Applies a rule to the shared state, or to a state of this process while the shared one cannot
+    /// be reached.
     async fn change<T: Send>(&self, rule: impl FnOnce(&mut State, DateTime<Utc>) -> T + Send) -> T {
-        // The rule must run exactly once, whichever state it is for.
+        // The rule must run exactly once, on either state.
         let rule = Mutex::new(Some(rule));
         let outcome = Mutex::new(None);
         let run = |text: Option<&str>, now: DateTime<Utc>| {
             let before = State::parse(text);
             let mut state = before.clone();
-            let rule = lock(&rule).take()?;
-            *lock(&outcome) = Some(rule(&mut state, now));
-            // Who only looks writes nothing.
+            let rule = rule.lock().take()?;
+            *outcome.lock() = Some(rule(&mut state, now));
+            // A rule that changes nothing causes no write.
             (state != before).then(|| state.to_text())
         };
         let change: Change<'_> = Box::new(run);
         match self.shared.update(change).await {
-            Ok(()) => self.is_alone.store(false, Ordering::Relaxed),
+            Ok(()) => self.is_local.store(false, Ordering::Relaxed),
             Err(error) => {
-                if !self.is_alone.swap(true, Ordering::Relaxed) {
+                if !self.is_local.swap(true, Ordering::Relaxed) {
                     warn!(
                         phase = "extract",
                         event = "limits_not_shared",
-                        "{error}; until that works again, limits are kept in this process only"
+                        "{error}; until the shared state is back, this process keeps the limits on its own"
                     );
                 }
-                if let Some(rule) = lock(&rule).take() {
-                    let mut alone = lock(&self.alone);
-                    let mut state = State::parse(Some(&alone));
-                    *lock(&outcome) = Some(rule(&mut state, Utc::now()));
-                    *alone = state.to_text();
+                if let Some(rule) = rule.lock().take() {
+                    let mut local = self.local_state.lock();
+                    let mut state = State::parse(Some(&local));
+                    *outcome.lock() = Some(rule(&mut state, Utc::now()));
+                    *local = state.to_text();
                 }
             }
         }
-        let outcome = lock(&outcome).take();
-        #[allow(clippy::expect_used, reason = "one of the two states has run the rule")]
+        let outcome = outcome.lock().take();
+        #[allow(
+            clippy::expect_used,
+            reason = "the rule has run on one of the two states"
+        )]
         outcome.expect("the rule has run")
     }
 
     fn warn_of_quota(&self, reads: u64) {
-        let step = match self.monthly_quota {
+        let level = match self.monthly_quota {
             0 => 0,
-            most if reads >= most => 2,
-            most if reads.saturating_mul(5) >= most.saturating_mul(4) => 1,
+            quota if reads >= quota => 2,
+            quota if reads.saturating_mul(5) >= quota.saturating_mul(4) => 1,
             _ => 0,
         };
-        if step > self.warned.fetch_max(step, Ordering::Relaxed) {
+        if level > self.warned_level.fetch_max(level, Ordering::Relaxed) {
             warn!(
                 phase = "extract",
                 event = "monthly_reads",
                 reads,
                 quota = self.monthly_quota,
-                "{reads} of this month's {} reads are used (QBO_MONTHLY_QUOTA); beyond it Intuit refuses or charges",
+                "{reads} of this month's {} reads are used (QBO_MONTHLY_QUOTA); beyond them Intuit refuses or charges",
                 self.monthly_quota
             );
         }
@@ -259,14 +279,14 @@ impl AdmissionControl {
 }
 
 impl Permit {
-    /// Sends the request: its place among those in flight is kept until the answer has come.
-    pub async fn hold<T>(&self, request: impl Future<Output = T>) -> T {
+    /// Runs the request and renews its place among those in flight until it ends.
+    pub async fn run<T>(&self, request: impl Future<Output = T>) -> T {
         let renew = async {
             loop {
-                sleep(RENEWAL).await;
+                sleep(RENEWAL_INTERVAL).await;
                 if let Some(lease) = &self.lease {
                     self.control
-                        .change(|state, now| state.renew(lease, now + LEASE))
+                        .change(|state, now| state.renew(lease, now + LEASE_LIFETIME))
                         .await;
                 }
             }
@@ -280,10 +300,10 @@ impl Permit {
         }
     }
 
-    /// Makes room for the next, and says how it went.
-    pub async fn leave(mut self, outcome: Outcome) {
+    /// Ends the request with its outcome and frees its place.
+    pub async fn complete(mut self, outcome: Outcome) {
         if let Some(lease) = self.lease.take() {
-            self.control.leave(&lease, outcome).await;
+            self.control.complete(&lease, outcome).await;
         }
     }
 }
@@ -294,13 +314,9 @@ impl Drop for Permit {
             (self.lease.take(), tokio::runtime::Handle::try_current())
         {
             let control = self.control.clone();
-            runtime.spawn(async move { control.leave(&lease, Outcome::Unknown).await });
+            runtime.spawn(async move { control.complete(&lease, Outcome::Unknown).await });
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -308,24 +324,28 @@ mod tests {
     use super::*;
     use std::pin::Pin;
 
-    /// A state whose clock is tokio's, so that tests can pause it.
+    /// A shared state with tokio's clock, which tests can pause.
     #[derive(Debug, Clone)]
-    struct Paused(Arc<Mutex<Option<String>>>, Instant, bool);
+    struct PausedState {
+        text: Arc<Mutex<Option<String>>>,
+        started_at: Instant,
+        is_unreachable: bool,
+    }
 
-    impl SharedState for Paused {
+    impl SharedState for PausedState {
         fn update<'s>(
             &'s self,
             change: Change<'s>,
         ) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 's>> {
             Box::pin(async move {
-                if self.2 {
+                if self.is_unreachable {
                     return Err(Error::Database {
                         reason: "gone".into(),
                         sqlstate: None,
                     });
                 }
-                let now = DateTime::UNIX_EPOCH + self.1.elapsed();
-                let mut text = lock(&self.0);
+                let now = DateTime::UNIX_EPOCH + self.started_at.elapsed();
+                let mut text = self.text.lock();
                 if let Some(changed) = change(text.as_deref(), now) {
                     *text = Some(changed);
                 }
@@ -334,15 +354,19 @@ mod tests {
         }
     }
 
-    fn home() -> Paused {
-        Paused(Arc::default(), Instant::now(), false)
+    fn shared() -> PausedState {
+        PausedState {
+            text: Arc::default(),
+            started_at: Instant::now(),
+            is_unreachable: false,
+        }
     }
 
-    fn control(limits: Limits, home: &Paused) -> Arc<AdmissionControl> {
+    fn control(limits: Limits, shared: &PausedState) -> Arc<AdmissionControl> {
         Arc::new(AdmissionControl::new(
             limits,
             Duration::from_secs(600),
-            Box::new(home.clone()),
+            Box::new(shared.clone()),
             0,
         ))
     }
@@ -357,9 +381,9 @@ mod tests {
     async fn send(control: &Arc<AdmissionControl>, count: usize) -> Vec<Instant> {
         let mut sent = Vec::new();
         for _ in 0..count {
-            let permit = control.enter(false).await.unwrap();
+            let permit = control.admit(RequestKind::Single).await.unwrap();
             sent.push(Instant::now());
-            permit.leave(Outcome::Answered).await;
+            permit.complete(Outcome::Answered).await;
         }
         sent
     }
@@ -382,7 +406,7 @@ mod tests {
                 per_minute: 500,
                 ..Limits::default()
             },
-            &home(),
+            &shared(),
         );
         let sent = send(&control, 1500).await;
         assert!(busiest(&sent, Duration::from_secs(1)) <= 10);
@@ -397,14 +421,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn several_processes_keep_the_limits_together() {
-        let home = home();
+        let shared = shared();
         let senders = (0..4).map(|_| {
             let control = control(
                 Limits {
                     in_flight: 0,
                     ..Limits::default()
                 },
-                &home,
+                &shared,
             );
             tokio::spawn(async move { send(&control, 200).await })
         });
@@ -419,24 +443,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_looks_writes_nothing() {
-        let home = home();
-        let control = control(Limits::default(), &home);
+    async fn reading_the_traffic_writes_nothing() {
+        let shared = shared();
+        let control = control(Limits::default(), &shared);
         let before = control.traffic().await;
         assert_eq!((before.requests_last_minute, before.in_flight), (0, 0));
-        let text = |home: &Paused| lock(&home.0).clone();
-        // All that there is to know is which minute and month it is.
+        let text = |shared: &PausedState| shared.text.lock().clone();
+        // Only the minute and the month are known so far.
         send(&control, 3).await;
-        let written = text(&home);
+        let written = text(&shared);
         assert_eq!(control.traffic().await.requests_last_minute, 3);
-        assert_eq!(text(&home), written);
+        assert_eq!(text(&shared), written);
         sleep(Duration::from_secs(200)).await;
         assert_eq!(control.traffic().await.requests_last_minute, 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn zero_means_no_limit() {
-        let sent = send(&control(NO_LIMITS, &home()), 1000).await;
+        let sent = send(&control(NO_LIMITS, &shared()), 1000).await;
         assert_eq!(sent[0], sent[999]);
     }
 
@@ -447,15 +471,15 @@ mod tests {
                 batches_per_minute: 40,
                 ..NO_LIMITS
             },
-            &home(),
+            &shared(),
         );
         let mut sent = Vec::new();
         for _ in 0..80 {
             control
-                .enter(true)
+                .admit(RequestKind::Batch)
                 .await
                 .unwrap()
-                .leave(Outcome::Answered)
+                .complete(Outcome::Answered)
                 .await;
             sent.push(Instant::now());
         }
@@ -469,13 +493,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_holds_everyone_back_also_in_other_processes_and_those_who_have_a_turn() {
-        let home = home();
+        let shared = shared();
         let (mine, other) = (
-            control(Limits::default(), &home),
-            control(Limits::default(), &home),
+            control(Limits::default(), &shared),
+            control(Limits::default(), &shared),
         );
         let begin = Instant::now();
-        // Ten turns are given, the last a second ahead.
+        // Ten requests are admitted, the last one a second ahead.
         let turns: Vec<_> = (0..10)
             .map(|_| {
                 tokio::spawn({
@@ -502,56 +526,56 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn requests_in_flight_are_counted_over_processes_and_those_of_a_dead_one_end() {
-        let home = home();
+        let shared = shared();
         let limits = Limits {
             in_flight: 2,
             ..NO_LIMITS
         };
-        let (mine, other) = (control(limits, &home), control(limits, &home));
-        let first = mine.enter(false).await.unwrap();
-        let mut second = mine.enter(false).await.unwrap();
+        let (mine, other) = (control(limits, &shared), control(limits, &shared));
+        let first = mine.admit(RequestKind::Single).await.unwrap();
+        let mut second = mine.admit(RequestKind::Single).await.unwrap();
         assert!(
-            tokio::time::timeout(Duration::from_secs(9), other.enter(false))
+            tokio::time::timeout(Duration::from_secs(9), other.admit(RequestKind::Single))
                 .await
                 .is_err()
         );
-        // As if its process were gone: nobody leaves or renews it.
+        // As if its process had died: the lease is neither ended nor renewed.
         second.lease = None;
-        tokio::time::timeout(Duration::from_secs(10), other.enter(false))
+        tokio::time::timeout(Duration::from_secs(10), other.admit(RequestKind::Single))
             .await
             .unwrap()
             .unwrap()
-            .leave(Outcome::Answered)
+            .complete(Outcome::Answered)
             .await;
-        first.leave(Outcome::Answered).await;
+        first.complete(Outcome::Answered).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_takes_long_keeps_its_place() {
-        let home = home();
+        let shared = shared();
         let limits = Limits {
             in_flight: 1,
             ..NO_LIMITS
         };
-        let (mine, other) = (control(limits, &home), control(limits, &home));
-        let permit = mine.enter(false).await.unwrap();
+        let (mine, other) = (control(limits, &shared), control(limits, &shared));
+        let permit = mine.admit(RequestKind::Single).await.unwrap();
         let late = tokio::spawn(async move { send(&other, 1).await });
-        permit.hold(sleep(Duration::from_secs(60))).await;
+        permit.run(sleep(Duration::from_secs(60))).await;
         assert!(!late.is_finished());
-        permit.leave(Outcome::Answered).await;
+        permit.complete(Outcome::Answered).await;
         late.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn failures_in_a_row_open_the_circuit_one_probe_closes_it_and_long_silence_ends_the_run()
     {
-        let home = home();
-        let (mine, other) = (control(NO_LIMITS, &home), control(NO_LIMITS, &home));
+        let shared = shared();
+        let (mine, other) = (control(NO_LIMITS, &shared), control(NO_LIMITS, &shared));
         for _ in 0..10 {
-            mine.enter(false)
+            mine.admit(RequestKind::Single)
                 .await
                 .unwrap()
-                .leave(Outcome::Failed)
+                .complete(Outcome::Failed)
                 .await;
         }
         assert!(matches!(
@@ -559,34 +583,34 @@ mod tests {
             BreakerStatus::Open { failures: 10, .. }
         ));
         let begin = Instant::now();
-        let probe = other.enter(false).await.unwrap();
+        let probe = other.admit(RequestKind::Single).await.unwrap();
         assert!(
             begin.elapsed() >= Duration::from_secs(5),
             "{:?}",
             begin.elapsed()
         );
-        // Nobody else is let through before the probe has come back.
+        // No other request is admitted before the probe has returned.
         assert!(
-            tokio::time::timeout(Duration::from_secs(3), mine.enter(false))
+            tokio::time::timeout(Duration::from_secs(3), mine.admit(RequestKind::Single))
                 .await
                 .is_err()
         );
-        probe.leave(Outcome::Answered).await;
+        probe.complete(Outcome::Answered).await;
         assert!(matches!(
             mine.traffic().await.breaker,
             BreakerStatus::Closed
         ));
         for _ in 0..10 {
-            mine.enter(false)
+            mine.admit(RequestKind::Single)
                 .await
                 .unwrap()
-                .leave(Outcome::Failed)
+                .complete(Outcome::Failed)
                 .await;
         }
         let begin = Instant::now();
         let error = loop {
-            match mine.enter(false).await {
-                Ok(probe) => probe.leave(Outcome::Failed).await,
+            match mine.admit(RequestKind::Single).await {
+                Ok(probe) => probe.complete(Outcome::Failed).await,
                 Err(error) => break error,
             }
         };
@@ -599,29 +623,29 @@ mod tests {
             "{:?}",
             begin.elapsed()
         );
-        // What others have waited is not held against a process that begins now.
-        control(NO_LIMITS, &home)
-            .enter(false)
+        // Silence before a process began does not count against it.
+        control(NO_LIMITS, &shared)
+            .admit(RequestKind::Single)
             .await
             .unwrap()
-            .leave(Outcome::Answered)
+            .complete(Outcome::Answered)
             .await;
-        // Faults of the service are found out about more slowly.
+        // Faults of the service open the circuit more slowly.
         for _ in 0..79 {
-            mine.enter(false)
+            mine.admit(RequestKind::Single)
                 .await
                 .unwrap()
-                .leave(Outcome::Faulted)
+                .complete(Outcome::Faulted)
                 .await;
         }
         assert!(matches!(
             mine.traffic().await.breaker,
             BreakerStatus::Closed
         ));
-        mine.enter(false)
+        mine.admit(RequestKind::Single)
             .await
             .unwrap()
-            .leave(Outcome::Faulted)
+            .complete(Outcome::Faulted)
             .await;
         assert!(matches!(
             mine.traffic().await.breaker,
@@ -633,17 +657,20 @@ mod tests {
     async fn without_its_home_a_process_keeps_the_limits_alone() {
         let control = control(
             Limits::default(),
-            &Paused(Arc::default(), Instant::now(), true),
+            &PausedState {
+                is_unreachable: true,
+                ..shared()
+            },
         );
-        // By the machine's clock, which the test cannot pause: only that it goes on and still makes
-        // turns.
+        // The local state uses the machine's clock, which the test cannot pause, so only progress and
+        // the use of the local state are checked.
         assert_eq!(send(&control, 3).await.len(), 3);
-        assert!(lock(&control.alone).contains("second"));
+        assert!(control.local_state.lock().contains("second"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn reads_of_the_month_are_counted_once_they_succeed() {
-        let control = control(NO_LIMITS, &home());
+        let control = control(NO_LIMITS, &shared());
         for outcome in [
             Outcome::Answered,
             Outcome::Failed,
@@ -651,7 +678,12 @@ mod tests {
             Outcome::Read,
             Outcome::Unknown,
         ] {
-            control.enter(false).await.unwrap().leave(outcome).await;
+            control
+                .admit(RequestKind::Single)
+                .await
+                .unwrap()
+                .complete(outcome)
+                .await;
         }
         assert_eq!(control.traffic().await.monthly_reads, 2);
     }

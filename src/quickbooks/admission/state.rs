@@ -1,4 +1,5 @@
-//! The rules of admission: pure, so that every home of the state has the same.
+//! The rules of admission. They are pure functions of the shared document, so that they are the same
+//! wherever the document is stored.
 
 use std::time::Duration;
 
@@ -6,19 +7,19 @@ use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Traffic;
-use super::breaker::{Breaker, BreakerStatus, Health, Passage};
+use super::breaker::{Breaker, BreakerDecision, BreakerStatus, Health};
 use super::bucket::Rate;
 
-/// The limits of a company (qbo-facts 6.1). 0 means none.
+/// Rate limits of a company (qbo-facts 6.1). 0 means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests in any 60 s.
+    /// Maximum number of requests in any 60 s.
     pub per_minute: u32,
-    /// Requests in any second.
+    /// Maximum number of requests in any second.
     pub per_second: u32,
-    /// Requests without an answer yet.
+    /// Maximum number of requests without an answer yet.
     pub in_flight: u32,
-    /// Batches in any 60 s.
+    /// Maximum number of batches in any 60 s.
     pub batches_per_minute: u32,
 }
 
@@ -33,46 +34,56 @@ impl Default for Limits {
     }
 }
 
-/// How a request went, as far as it matters to others.
+/// Outcome of a request, as far as other requests are affected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// An answer that counts as a read (qbo-facts 6.2).
     Read,
-    /// Another answer: the API is there.
+    /// Any other answer: the API is available.
     Answered,
     /// A fault of the service itself.
     Faulted,
-    /// No answer, or one of a gateway that could not get one.
+    /// No answer, or a gateway's answer because the service gave none.
     Failed,
-    /// It says nothing about the API.
+    /// Says nothing about the API.
     Unknown,
 }
 
-/// A request that wants to go.
+/// Kind of a request, which determines its rate limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestKind {
+    /// One read.
+    Single,
+    /// Several statements in one request; batches have an additional limit.
+    Batch,
+}
+
+/// A request that asks for admission.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Request<'l> {
-    /// Names its place among those in flight.
+    /// Id of its place among the requests in flight.
     pub lease: &'l str,
-    pub is_batch: bool,
-    /// How long it keeps that place without being renewed.
+    pub kind: RequestKind,
+    /// Time that it keeps that place without a renewal.
     pub lifetime: Duration,
-    /// When its process first asked, by the clock of the state.
-    pub begun: Option<DateTime<Utc>>,
-    /// How long it waits for an open circuit.
-    pub patience: Duration,
+    /// Instant of its process's first request, by the clock of the shared state.
+    pub first_request_at: DateTime<Utc>,
+    /// Time that it waits for an open circuit.
+    pub circuit_timeout: Duration,
 }
 
-/// What is to become of a request.
-pub(super) enum Answer {
-    /// It goes after this time.
-    Go { after: Duration, monthly_reads: u64 },
+/// Decision about a request.
+pub(super) enum Decision {
+    /// It may be sent after this time.
+    Admit { after: Duration, monthly_reads: u64 },
     /// Ask again after this time.
     Wait(Duration),
-    /// It does not go; why.
-    Refused(String),
+    /// It must not be sent; with the reason.
+    Refuse(String),
 }
 
-/// What all requests to one company share.
+/// The shared document: the state that all requests to one company have in common. Its fields are
+/// stored as JSON and read by processes of other versions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct State {
@@ -88,7 +99,7 @@ pub(super) struct State {
     sent: Sent,
 }
 
-/// Requests of the present minute and of the one before.
+/// Number of requests in the present minute and in the one before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Sent {
@@ -98,7 +109,8 @@ struct Sent {
 }
 
 impl Sent {
-    fn settle(&mut self, now: DateTime<Utc>) {
+    /// Moves on to the minute of `now`.
+    fn roll_over(&mut self, now: DateTime<Utc>) {
         let minute = now.timestamp().div_euclid(60);
         let before = match minute - self.minute {
             0 => return,
@@ -112,20 +124,21 @@ impl Sent {
         };
     }
 
-    /// Of the last 60 s, as if those of the minute before had been sent evenly.
+    /// Estimates the requests of the last 60 s, as if those of the minute before had been sent
+    /// evenly.
     fn last_minute(&self, now: DateTime<Utc>) -> u32 {
-        let left = 60 - now.timestamp().rem_euclid(60) as u32;
-        self.present + (self.before * left).div_ceil(60)
+        let remaining = 60 - now.timestamp().rem_euclid(60) as u32;
+        self.present + (self.before * remaining).div_ceil(60)
     }
 }
 
-/// How often a request looks for room that other processes take.
+/// Interval at which a request checks for a free place among those in flight.
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
-/// Nobody has booked further ahead: a state from there was left by a clock that ran elsewhere.
+/// Maximum distance of a bucket from the present. A later instant was written by a wrong clock.
 const MAX_FUTURE: TimeDelta = TimeDelta::hours(1);
 
 impl State {
-    /// Anything that cannot be read is as nothing: the worst that follows is a throttled request.
+    /// Parses the document. An unreadable one counts as empty: at worst a request is throttled.
     pub fn parse(text: Option<&str>) -> Self {
         text.and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_default()
@@ -136,28 +149,37 @@ impl State {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    pub fn enter(&mut self, now: DateTime<Utc>, limits: &Limits, request: &Request<'_>) -> Answer {
+    /// Decides about a request and, if it is admitted, reserves its place in the limits.
+    pub fn admit(
+        &mut self,
+        now: DateTime<Utc>,
+        limits: &Limits,
+        request: &Request<'_>,
+    ) -> Decision {
         let Request {
             lease,
-            is_batch,
+            kind,
             lifetime,
-            begun,
-            patience,
+            first_request_at,
+            circuit_timeout,
         } = *request;
-        self.settle(now);
+        self.expire(now);
         if limits.in_flight > 0 && self.in_flight.len() >= limits.in_flight as usize {
-            return Answer::Wait(POLL_INTERVAL);
+            return Decision::Wait(POLL_INTERVAL);
         }
-        match self.breaker.ask(lease, now, begun.unwrap_or(now), patience) {
-            Passage::Free => {}
-            Passage::Wait(wait) => return Answer::Wait(wait),
-            Passage::Refused(reason) => return Answer::Refused(reason),
+        match self
+            .breaker
+            .admit(lease, now, first_request_at, circuit_timeout)
+        {
+            BreakerDecision::Pass => {}
+            BreakerDecision::Wait(wait) => return Decision::Wait(wait),
+            BreakerDecision::Refuse(reason) => return Decision::Refuse(reason),
         }
         let mut buckets = vec![
             (Rate::bursty(limits.per_minute, 60.0), &mut self.minute),
             (Rate::even(limits.per_second, 1.0), &mut self.second),
         ];
-        if is_batch {
+        if kind == RequestKind::Batch {
             buckets.push((
                 Rate::bursty(limits.batches_per_minute, 60.0),
                 &mut self.batches,
@@ -170,32 +192,35 @@ impl State {
             .fold(earliest, DateTime::max);
         for (rate, bucket) in buckets {
             if let Some(rate) = rate {
-                *bucket = Some(rate.book(*bucket, at));
+                *bucket = Some(rate.after_request(*bucket, at));
             }
         }
         if limits.in_flight > 0 {
             self.in_flight.push((lease.to_owned(), at + lifetime));
         }
         self.sent.present += 1;
-        Answer::Go {
+        Decision::Admit {
             after: (at - now).to_std().unwrap_or_default(),
             monthly_reads: self.reads,
         }
     }
 
+    /// Extends the lease of a request that is still in flight.
     pub fn renew(&mut self, lease: &str, until: DateTime<Utc>) {
         if let Some((_, end)) = self.in_flight.iter_mut().find(|(known, _)| known == lease) {
             *end = until;
         }
     }
 
-    pub fn leave(
+    /// Ends the lease of a request and records its outcome; returns the breaker's new status if it
+    /// has changed.
+    pub fn complete(
         &mut self,
         lease: &str,
         outcome: Outcome,
         now: DateTime<Utc>,
     ) -> Option<BreakerStatus> {
-        self.settle(now);
+        self.expire(now);
         self.in_flight.retain(|(known, _)| known != lease);
         self.reads += u64::from(outcome == Outcome::Read);
         let health = match outcome {
@@ -204,15 +229,17 @@ impl State {
             Outcome::Failed => Some(Health::Dead),
             Outcome::Unknown => None,
         };
-        self.breaker.hear(lease, health, now)
+        self.breaker.record(lease, health, now)
     }
 
+    /// Holds all requests back until an instant.
     pub fn pause(&mut self, until: DateTime<Utc>) {
         self.paused_until = self.paused_until.max(Some(until));
     }
 
+    /// Returns the present traffic.
     pub fn traffic(&mut self, now: DateTime<Utc>) -> Traffic {
-        self.settle(now);
+        self.expire(now);
         Traffic {
             breaker: self.breaker.status(),
             monthly_reads: self.reads,
@@ -222,15 +249,15 @@ impl State {
         }
     }
 
-    /// Lets go what time has ended.
-    fn settle(&mut self, now: DateTime<Utc>) {
+    /// Removes everything that has expired, and instants that a wrong clock has written.
+    fn expire(&mut self, now: DateTime<Utc>) {
         self.in_flight.retain(|(_, until)| *until > now);
         let is_sane = |at: &DateTime<Utc>| *at <= now + MAX_FUTURE;
         for bucket in [&mut self.minute, &mut self.second, &mut self.batches] {
             *bucket = bucket.filter(is_sane);
         }
         self.paused_until = self.paused_until.filter(|until| *until > now);
-        self.sent.settle(now);
+        self.sent.roll_over(now);
         if self.month != (now.year(), now.month()) {
             self.month = (now.year(), now.month());
             self.reads = 0;

@@ -131,9 +131,9 @@ impl TokenEndpoint {
     pub async fn revoke(&self, revoke_url: &Url, token: &Secret) -> Result<()> {
         let mut request = self.request(revoke_url.clone(), "application/json");
         request.body = Bytes::from(serde_json::json!({"token": token.expose()}).to_string());
-        let mut attempts = Attempts::begin(self.retry, "auth");
+        let mut attempts = Attempts::new(self.retry, "auth");
         loop {
-            attempts.count();
+            attempts.start_next();
             let (error, asked) = match self.transport.send(request.clone(), None).await {
                 Ok(response) if response.status == 200 => return Ok(()),
                 Ok(response) if is_transient(response.status) => {
@@ -161,10 +161,10 @@ impl TokenEndpoint {
             .headers
             .insert(HARD_EXPIRY, HeaderValue::from_static("true"));
         request.body = Bytes::from(form);
-        let mut attempts = Attempts::begin(self.retry, "auth");
+        let mut attempts = Attempts::new(self.retry, "auth");
         let mut was_answer_lost = false;
         loop {
-            attempts.count();
+            attempts.start_next();
             let (error, asked) = match self.transport.send(request.clone(), None).await {
                 Ok(response) if response.status == 200 => match read_tokens(&response) {
                     Some(answer) => return Ok(answer),
