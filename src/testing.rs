@@ -1,14 +1,15 @@
-//! What unit tests share.
+//! Shared configuration of unit tests.
 
 use proptest::test_runner::Config;
 
-/// This many cases, or as many as `PROPTEST_CASES` says: `make soak` asks for more.
-pub(crate) fn cases(usual: u32) -> Config {
-    let asked = std::env::var("PROPTEST_CASES")
+/// Configures a property test with `default` cases. `PROPTEST_CASES` overrides the number; `make soak`
+/// uses more.
+pub(crate) fn cases(default: u32) -> Config {
+    let requested = std::env::var("PROPTEST_CASES")
         .ok()
         .and_then(|text| text.parse().ok());
     Config {
-        cases: asked.unwrap_or(usual),
+        cases: requested.unwrap_or(default),
         ..Config::default()
     }
 }

@@ -30,7 +30,7 @@ use crate::config::Settings;
 use crate::demo::{self, Demo};
 use crate::domain::instant::parse_instant;
 use crate::domain::{
-    ENTITIES, PageSize, Report, VerificationReport, Window, chunk_range, parse_range,
+    ENTITIES, PageSize, RangeBound, Report, VerificationReport, Window, chunk_range, parse_range,
     select_entities,
 };
 use crate::error::{Error, Result};
@@ -224,7 +224,10 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Result<i3
 
 impl RangeArguments {
     fn window(&self) -> Result<Window> {
-        parse_range(("start", &self.start), ("end", &self.end))
+        parse_range(
+            RangeBound::new("start", &self.start),
+            RangeBound::new("end", &self.end),
+        )
     }
 }
 

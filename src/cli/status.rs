@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{INCOMPLETE, OK, block_on, output};
 use crate::app::{App, StatusReport, StatusRequest};
 use crate::domain::instant::{format_instant, parse_instant};
-use crate::domain::{Window, parse_range};
+use crate::domain::{RangeBound, Window, parse_range};
 use crate::error::{Error, Result};
 use crate::sink::postgres::{DEFAULT_SCHEMA, EntityStatus};
 
@@ -42,7 +42,10 @@ const SHOWN: usize = 10;
 pub(super) fn run(app: &App, arguments: &StatusArguments, json: bool) -> Result<i32> {
     let zone = arguments.tz.as_deref().map(parse_zone).transpose()?;
     let range = match (&arguments.start, &arguments.end) {
-        (Some(start), Some(end)) => Some(parse_range(("start", start), ("end", end))?),
+        (Some(start), Some(end)) => Some(parse_range(
+            RangeBound::new("start", start),
+            RangeBound::new("end", end),
+        )?),
         _ => None,
     };
     let request = StatusRequest {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub use self::postgres::{Durability, EmbeddedPostgres};
 use crate::app::{App, BackfillRequest};
 use crate::config::Settings;
-use crate::domain::{Chunk, PageSize, Report, parse_range};
+use crate::domain::{Chunk, PageSize, RangeBound, Report, parse_range};
 use crate::error::{Error, Result};
 use crate::port::Progress;
 use crate::sink::postgres::DEFAULT_SCHEMA;
@@ -55,7 +55,10 @@ impl Demo {
         let app = App { settings, progress };
         let request = BackfillRequest {
             entities: ENTITIES.map(str::to_owned).into(),
-            range: parse_range(("start", RANGE.0), ("end", RANGE.1))?,
+            range: parse_range(
+                RangeBound::new("start", RANGE.0),
+                RangeBound::new("end", RANGE.1),
+            )?,
             chunk: CHUNK,
             page_size: PageSize::default(),
             resume: false,

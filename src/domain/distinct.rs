@@ -1,17 +1,17 @@
-//! Counting the distinct records of a window.
+//! A counter of the distinct records in a window.
 
 use std::collections::HashSet;
 
 use crate::domain::Page;
 
-/// Ids seen in one window. A record that is edited during the read comes twice.
+/// Ids seen in one window. A record that is edited during the read arrives twice.
 #[derive(Debug, Default)]
 pub(crate) struct DistinctIds {
     ids: HashSet<IdKey>,
     has_repeats: bool,
 }
 
-/// Nearly all ids are numbers: as such they take a fraction of the memory.
+/// An id. Nearly all ids are numbers, which take a fraction of the memory of a text.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum IdKey {
     Number(u64),
@@ -20,7 +20,7 @@ enum IdKey {
 
 impl IdKey {
     fn new(id: &str) -> Self {
-        // "007" and "7" are different ids; only the canonical form is a number.
+        // "007" and "7" are different ids, so only the canonical form becomes a number.
         match id.parse::<u64>() {
             Ok(number) if !id.starts_with(['0', '+']) || id == "0" => Self::Number(number),
             _ => Self::Text(id.into()),
@@ -29,24 +29,24 @@ impl IdKey {
 }
 
 impl DistinctIds {
-    /// Takes note of a page's records.
+    /// Adds the records of a page.
     pub fn add(&mut self, page: &Page) {
         for record in &page.records {
             self.insert(&record.id);
         }
     }
 
-    /// Takes note of a record.
+    /// Adds a record.
     pub fn insert(&mut self, id: &str) {
         self.has_repeats |= !self.ids.insert(IdKey::new(id));
     }
 
-    /// How many different records there were.
+    /// Returns the number of distinct records.
     pub fn count(&self) -> u64 {
         self.ids.len() as u64
     }
 
-    /// Whether one came more than once.
+    /// Returns true if a record was added more than once.
     #[cfg(feature = "postgres")]
     pub fn has_repeats(&self) -> bool {
         self.has_repeats

@@ -1,55 +1,55 @@
-//! The registry of QBO entities (qbo-facts 8). A new entity is one row of [`ENTITIES`].
+//! The QBO entities (qbo-facts 8). A new entity is one row of [`ENTITIES`].
 
 use crate::error::{Error, Result};
 
-/// How QBO treats a record type (qbo-facts 3.1 and 3.3).
+/// Kind of a record type, which determines how QBO deletes and hides records (qbo-facts 3.1 and 3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntityKind {
-    /// Never removed, only made inactive; hidden from queries unless `Active` is asked for.
+    /// Records are never removed, only made inactive. Queries hide inactive records unless `Active` is
+    /// requested.
     List,
-    /// Removed for good when deleted; has no `Active`.
+    /// Deleted records are removed for good. Has no `Active`.
     Transaction,
-    /// Neither: singletons, rates, attachments. Has no `Active`.
+    /// Anything else: singletons, rates, attachments. Has no `Active`.
     Supporting,
 }
 
-/// Where a record's identity stands.
+/// Location of a record's identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity {
-    /// In `Id`.
+    /// The property `Id`.
     Id,
-    /// There is no `Id`: in these properties together, joined by colons.
+    /// These properties together, joined by colons. The record has no `Id`.
     Properties(&'static [&'static str]),
-    /// In the one object inside the row, whose key is the type of the template.
+    /// The `Id` of the single object inside the row. The object's key is the type of the template.
     Wrapped,
 }
 
-/// What the rows of an answer are ordered by, where the order can be relied on.
+/// Reliability of `ORDERBY` for an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ordering {
-    /// `ORDERBY` is obeyed; records of one second can be told apart by ordering them by this
-    /// property.
+    /// `ORDERBY` is obeyed. Ordering by this property separates records of the same second.
     By(&'static str),
-    /// `ORDERBY` is not obeyed.
+    /// `ORDERBY` is ignored.
     Unreliable,
 }
 
-/// One record type: our names for it and how QBO treats it.
+/// One record type: its names and how QBO treats it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntitySpec {
-    /// Our name, plural and lower case; also the end of the table's name.
+    /// Name in qbo_rs, plural and lower case; also the end of the table's name.
     pub name: &'static str,
-    /// QBO's name, in queries.
+    /// Name in queries.
     pub qbo_name: &'static str,
-    /// The key of its rows in an answer.
+    /// Key of its rows in an answer.
     pub answer_key: &'static str,
-    /// List, transaction or neither.
+    /// List, transaction or other.
     pub kind: EntityKind,
-    /// Where a record's identity stands.
+    /// Location of a record's identity.
     pub identity: Identity,
-    /// What pages can be ordered by.
+    /// Reliability of `ORDERBY`.
     pub ordering: Ordering,
-    /// Whether change data capture knows it (qbo-facts 4).
+    /// True if change data capture covers it (qbo-facts 4).
     pub has_cdc: bool,
 }
 
@@ -83,7 +83,7 @@ const fn without_cdc(mut spec: EntitySpec) -> EntitySpec {
     spec
 }
 
-/// Every entity this release can extract: all that QBO answers queries about.
+/// All entities that QBO answers queries about.
 pub const ENTITIES: &[EntitySpec] = &[
     list("accounts", "Account"),
     supporting("attachables", "Attachable"),
@@ -93,7 +93,7 @@ pub const ENTITIES: &[EntitySpec] = &[
     list("classes", "Class"),
     list("company_currencies", "CompanyCurrency"),
     supporting("company_info", "CompanyInfo"),
-    // The key of the answer is not the name of the query.
+    // The key in answers differs from the name in queries.
     EntitySpec {
         answer_key: "CreditCardPaymentTxn",
         ..transaction("credit_card_payments", "CreditCardPayment")
@@ -141,13 +141,13 @@ pub const ENTITIES: &[EntitySpec] = &[
 ];
 
 impl EntitySpec {
-    /// Whether inactive records are hidden unless `Active` is asked for; elsewhere asking is an
-    /// error (qbo-facts 3.1).
+    /// Returns true if queries hide inactive records unless `Active` is requested. For other entities
+    /// a query with `Active` is an error (qbo-facts 3.1).
     pub fn has_active(&self) -> bool {
         self.kind == EntityKind::List
     }
 
-    /// The table that holds it, without its schema: `qb_customers`.
+    /// Returns the name of its table without the schema, such as `qb_customers`.
     pub fn table(&self) -> String {
         format!("qb_{}", self.name)
     }
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cdc_leaves_out_is_marked() {
+    fn entities_without_cdc_are_marked() {
         let without: Vec<_> = ENTITIES
             .iter()
             .filter(|entity| !entity.has_cdc)

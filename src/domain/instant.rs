@@ -1,16 +1,16 @@
-//! Reading and writing instants. Everything inside is UTC.
+//! Parsing and formatting of instants. All instants are UTC.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Timelike, Utc};
 
 use crate::error::{Error, Result};
 
-/// Reads a bound of a range: `2025-01-01`, `2025-01-01T00:00:00Z`, or with another offset.
+/// Parses a bound of a range: `2025-01-01`, `2025-01-01T00:00:00Z`, or with another offset.
 ///
-/// A date is its midnight; a time without an offset is UTC. QBO filters by whole seconds (qbo-facts
-/// 2.4), so a fraction is refused rather than rounded.
+/// A date means its midnight; a time without an offset is UTC. QBO filters by whole seconds (qbo-facts
+/// 2.4), so a fraction of a second is an error and is not rounded.
 ///
 /// # Errors
-/// [`Error::Config`] that names `setting` and the text.
+/// [`Error::Config`] with `setting` and the text.
 pub fn parse_instant(setting: &str, text: &str) -> Result<DateTime<Utc>> {
     let trimmed = text.trim();
     let instant = parse_any(trimmed).ok_or_else(|| {
@@ -45,12 +45,13 @@ fn parse_any(text: &str) -> Option<DateTime<Utc>> {
     .map(|naive| naive.and_utc())
 }
 
-/// Reads the time in a record or an answer, such as `2020-09-29T06:02:35-07:00`.
+/// Parses the time in a record or an answer, such as `2020-09-29T06:02:35-07:00`.
 pub fn parse_record_time(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text).ok().map(|t| t.to_utc())
 }
 
-/// Writes an instant as `2025-01-01T00:00:00Z`: no plus sign to be lost in a URL (qbo-facts 2.4).
+/// Formats an instant as `2025-01-01T00:00:00Z`. The format has no plus sign, which a URL would turn
+/// into a space (qbo-facts 2.4).
 pub fn format_instant(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_named_with_its_setting() {
+    fn unreadable_instants_are_reported_with_their_setting() {
         for text in ["", "yesterday", "2025-02-30", "2025-13-01", "01/02/2025"] {
             let error = parse_instant("--start", text).unwrap_err().to_string();
             assert!(

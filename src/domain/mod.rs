@@ -1,6 +1,6 @@
-//! The words of the trade: entities, windows, queries, records, reports.
+//! Domain types: entities, windows, queries, records, reports.
 //!
-//! Pure: no input or output, no clock, nothing asynchronous.
+//! This module is pure: no input or output, no clock, nothing asynchronous.
 
 mod distinct;
 pub mod entity;
@@ -18,7 +18,7 @@ pub(crate) use distinct::DistinctIds;
 pub use entity::{
     ENTITIES, EntityKind, EntitySpec, Identity, Ordering, find_entity, select_entities,
 };
-pub use plan::{PageSize, Plan, parse_range};
+pub use plan::{PageSize, Plan, RangeBound, parse_range};
 pub use record::{Deletion, Page, Payload, Record, Reject};
 pub use report::{
     ConnectionReport, LoadCounts, Report, RunReport, RunStatus, WindowReport, WindowStatus,

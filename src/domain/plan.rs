@@ -1,4 +1,4 @@
-//! What a run is asked to do, checked once at the door.
+//! The plan of a run, with values that were checked when they were created.
 
 use chrono::{DateTime, Utc};
 
@@ -6,7 +6,7 @@ use crate::domain::instant::parse_instant;
 use crate::domain::{EntitySpec, Window, WindowReport};
 use crate::error::{Error, Result};
 
-/// How many records to ask for in one page: 1 to 1000 (qbo-facts 2.3).
+/// Number of records in one page: 1 to 1000 (qbo-facts 2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PageSize(u32);
 
@@ -17,13 +17,13 @@ impl Default for PageSize {
 }
 
 impl PageSize {
-    /// QBO's cap on the rows of one answer.
+    /// Maximum number of rows in one answer of QBO.
     pub const MAX: u32 = 1000;
 
-    /// A page size, if QBO can serve it.
+    /// Creates a page size.
     ///
     /// # Errors
-    /// [`Error::Config`] with the value.
+    /// [`Error::Config`] with the value, if it is not between 1 and [`Self::MAX`].
     pub fn new(size: i64) -> Result<Self> {
         match u32::try_from(size) {
             Ok(size @ 1..=Self::MAX) => Ok(Self(size)),
@@ -34,58 +34,69 @@ impl PageSize {
         }
     }
 
-    /// The number of records.
+    /// Returns the number of records.
     pub fn get(self) -> u32 {
         self.0
     }
 }
 
-/// One entity's share of a run: which windows, and which of them are done already.
+/// Plan of one entity's run.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The record type.
     pub entity: EntitySpec,
-    /// The windows to read, oldest first.
+    /// Windows to read, oldest first.
     pub windows: Vec<Window>,
-    /// Windows that an earlier run stored; reported as they are, not read.
+    /// Windows that an earlier run has stored. They are reported, but not read.
     pub skipped: Vec<WindowReport>,
-    /// What was changed before this instant is known already and not read again; the window that
-    /// holds it is committed as a whole all the same.
+    /// Instant before which changes are known and not read again. The window that contains it is
+    /// still committed as a whole.
     pub read_from: Option<DateTime<Utc>>,
-    /// Records in a page.
+    /// Maximum number of records in a page.
     pub page_size: PageSize,
-    /// Windows read at the same time.
+    /// Maximum number of windows that are read at the same time.
     pub concurrency: usize,
-    /// Each window has requests of its own, even if it turns out to be empty.
+    /// Each window is read with its own requests, even if it is empty.
     pub strict_windows: bool,
-    /// What turns out to be empty is not told at the level of news: it is looked at again and
-    /// again.
+    /// Log empty runs at debug level; used for syncs, which check the same time often.
     pub is_quiet: bool,
 }
 
-/// How many windows are in flight unless told otherwise: enough to hide the latency of one request
-/// behind another, few enough to stay far below QBO's ten at a time (qbo-facts 6.1).
+/// Default number of windows read at the same time: enough to hide the latency of requests, and far
+/// below QBO's limit of ten requests at a time (qbo-facts 6.1).
 pub const DEFAULT_CONCURRENCY: usize = 4;
 
-/// Reads both bounds of a range; the names are those the user knows them by.
+/// One bound of a range, as the user gave it.
+#[derive(Debug, Clone, Copy)]
+pub struct RangeBound<'a> {
+    /// Name of the setting, for error texts, such as `--start`.
+    pub setting: &'a str,
+    /// Text of the bound; see [`parse_instant`].
+    pub text: &'a str,
+}
+
+impl<'a> RangeBound<'a> {
+    /// Creates a bound given as `setting`.
+    pub fn new(setting: &'a str, text: &'a str) -> Self {
+        Self { setting, text }
+    }
+}
+
+/// Parses both bounds of a range.
 ///
 /// # Errors
-/// [`Error::Config`] that names the bound.
-pub fn parse_range(start: (&str, &str), end: (&str, &str)) -> Result<Window> {
-    let (from, until) = (
-        parse_instant(start.0, start.1)?,
-        parse_instant(end.0, end.1)?,
-    );
+/// [`Error::Config`] with the setting of the bound that is wrong.
+pub fn parse_range(start: RangeBound<'_>, end: RangeBound<'_>) -> Result<Window> {
+    let from = parse_instant(start.setting, start.text)?;
+    let until = parse_instant(end.setting, end.text)?;
     Window::new(from, until).map_err(|_| {
-        Error::config(
-            end.0,
-            format!(
-                "'{}' is not after {} '{}'",
-                end.1.trim(),
-                start.0,
-                start.1.trim()
-            ),
-        )
+        let reason = format!(
+            "'{}' is not after {} '{}'",
+            end.text.trim(),
+            start.setting,
+            start.text.trim()
+        );
+        Error::config(end.setting, reason)
     })
 }
 
@@ -108,7 +119,11 @@ mod tests {
 
     #[test]
     fn a_range_names_the_bound_that_is_wrong() {
-        let error = parse_range(("--start", "2025-02-01"), ("--end", "2025-01-01")).unwrap_err();
+        let error = parse_range(
+            RangeBound::new("--start", "2025-02-01"),
+            RangeBound::new("--end", "2025-01-01"),
+        )
+        .unwrap_err();
         assert_eq!(
             error.to_string(),
             "--end: '2025-01-01' is not after --start '2025-02-01'"

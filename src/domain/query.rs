@@ -1,5 +1,4 @@
-//! Intuit's query language (qbo-facts 2.3): the statements we send, and how values are quoted in
-//! them.
+//! Statements in Intuit's query language (qbo-facts 2.3), with quoting of values.
 
 use std::fmt::{self, Write as _};
 
@@ -8,30 +7,30 @@ use chrono::{DateTime, Utc};
 use crate::domain::entity::{EntitySpec, Ordering};
 use crate::domain::instant::format_instant;
 
-/// How the rows of a page are ordered. A query always says so: the default order is not stable
+/// Order of the rows of a page. Every query names one, because the default order is not stable
 /// (qbo-facts 3.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Oldest change first.
     LastUpdated,
-    /// By what tells records of one second apart, mostly `Id`: a total order.
+    /// By the property that separates records of one second, usually `Id`. A total order.
     WithinSecond,
 }
 
-/// Asks for one page of an entity's records changed in `[from, until)`.
+/// A query for one page of an entity's records changed in `[from, until)`.
 #[derive(Debug, Clone)]
 pub struct PageQuery<'a> {
     /// The record type.
     pub entity: &'a EntitySpec,
-    /// First instant of change, whole seconds.
+    /// Start of the time of change, inclusive, whole seconds.
     pub from: DateTime<Utc>,
-    /// First instant no longer wanted.
+    /// End of the time of change, exclusive.
     pub until: DateTime<Utc>,
     /// Order of the rows.
     pub order: Order,
-    /// Position of the first row, counted from 1. Never 0: whether that means 1 is not established.
+    /// Position of the first row, counted from 1. Never 0, because the meaning of 0 is not known.
     pub start_position: u32,
-    /// Most rows in the answer.
+    /// Maximum number of rows in the answer.
     pub max_results: u32,
 }
 
@@ -54,14 +53,14 @@ impl fmt::Display for PageQuery<'_> {
     }
 }
 
-/// Asks how many of an entity's records were changed in `[from, until)`.
+/// A query for the number of an entity's records changed in `[from, until)`.
 #[derive(Debug, Clone)]
 pub struct CountQuery<'a> {
     /// The record type.
     pub entity: &'a EntitySpec,
-    /// First instant of change, whole seconds.
+    /// Start of the time of change, inclusive, whole seconds.
     pub from: DateTime<Utc>,
-    /// First instant no longer wanted.
+    /// End of the time of change, exclusive.
     pub until: DateTime<Utc>,
 }
 
@@ -72,12 +71,12 @@ impl fmt::Display for CountQuery<'_> {
     }
 }
 
-/// Asks for records by their ids.
+/// A query for records by their ids.
 #[derive(Debug, Clone)]
 pub struct IdQuery<'a> {
     /// The record type.
     pub entity: &'a EntitySpec,
-    /// The ids, at most as many as a page holds.
+    /// Ids, at most as many as a page holds.
     pub ids: &'a [String],
 }
 
@@ -99,7 +98,7 @@ impl fmt::Display for IdQuery<'_> {
     }
 }
 
-/// The condition that all statements share.
+/// Writes the condition that page and count queries share.
 fn write_range(
     f: &mut fmt::Formatter<'_>,
     entity: &EntitySpec,
@@ -107,8 +106,8 @@ fn write_range(
     until: DateTime<Utc>,
 ) -> fmt::Result {
     if entity.has_active() {
-        // Without it QBO leaves out inactive records (qbo-facts 3.1); on a transaction it is an
-        // error.
+        // QBO leaves out inactive records without this condition (qbo-facts 3.1) and refuses it for
+        // transactions.
         f.write_str("Active IN (true, false) AND ")?;
     }
     let (from, until) = (format_instant(from), format_instant(until));

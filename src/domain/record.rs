@@ -1,4 +1,4 @@
-//! Records as they travel from a source to a sink.
+//! Records on their way from a source to a sink.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,8 +13,8 @@ use crate::domain::entity::Identity;
 use crate::domain::instant::parse_record_time;
 use crate::error::{Error, Result};
 
-/// The JSON text of a record exactly as the API sent it: a slice of the answer, shared, never
-/// re-written.
+/// The JSON text of a record exactly as the API sent it. It is a shared slice of the answer and is never
+/// rewritten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload(Bytes);
 
@@ -24,24 +24,24 @@ impl Payload {
         Self(text)
     }
 
-    /// The bytes, UTF-8.
+    /// Returns the bytes, UTF-8.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// One record with the three fields that we read out of it.
+/// One record, with the three fields that are read from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// QBO's id: text, unique within a company and entity, up to 19 digits (qbo-facts 9). Where
-    /// there is none, the properties that stand in for it, joined by colons.
+    /// QBO's id: text, unique within a company and entity, up to 19 digits (qbo-facts 9). A record
+    /// without an id has the properties of its [`Identity`] instead, joined by colons.
     pub id: String,
     /// `MetaData.LastUpdatedTime`, whole seconds.
     pub updated_at: DateTime<Utc>,
-    /// `SyncToken` as a number. Not a change counter (qbo-facts 3.5): it only breaks ties of
+    /// `SyncToken` as a number. It is not a change counter (qbo-facts 3.5) and only breaks ties of
     /// `updated_at`.
     pub sync_token: i64,
-    /// The whole record.
+    /// The complete record.
     pub payload: Payload,
 }
 
@@ -61,11 +61,11 @@ struct MetaData<'a> {
     last_updated_time: Cow<'a, str>,
 }
 
-/// A row that holds its record one level deeper.
+/// A row with its record one level deeper.
 type Wrapper<'a> = BTreeMap<Cow<'a, str>, RecordHead<'a>>;
 
-/// Texts of a record as one.
-fn joined(names: &[&str], payload: &Payload) -> Result<String> {
+/// Joins text properties of a record by colons.
+fn join_properties(names: &[&str], payload: &Payload) -> Result<String> {
     let members: BTreeMap<Cow<'_, str>, &RawValue> =
         serde_json::from_slice(payload.as_bytes()).map_err(|e| Error::decode("record", e))?;
     let texts = names.iter().map(|name| {
@@ -78,11 +78,11 @@ fn joined(names: &[&str], payload: &Payload) -> Result<String> {
 }
 
 impl Record {
-    /// Reads the three fields out of a payload; everything else is skipped over.
+    /// Reads the three fields from a payload and skips everything else.
     ///
     /// # Errors
-    /// [`Error::Decode`] if what identifies the record, or `MetaData.LastUpdatedTime`, is missing
-    /// or unreadable.
+    /// [`Error::Decode`] if the identity of the record or `MetaData.LastUpdatedTime` is missing or
+    /// unreadable.
     pub fn read(identity: Identity, payload: Payload) -> Result<Self> {
         let unreadable = |e| Error::decode("record", e);
         let head: RecordHead<'_> = match identity {
@@ -92,12 +92,12 @@ impl Record {
                 wrapper
                     .into_values()
                     .next()
-                    .ok_or_else(|| Error::decode("record", "there is nothing in it"))?
+                    .ok_or_else(|| Error::decode("record", "it is an empty object"))?
             }
             _ => serde_json::from_slice(payload.as_bytes()).map_err(unreadable)?,
         };
         let id = match identity {
-            Identity::Properties(names) => joined(names, &payload)?,
+            Identity::Properties(names) => join_properties(names, &payload)?,
             _ => head
                 .id
                 .ok_or_else(|| Error::decode("record", "missing field `Id`"))?
@@ -120,58 +120,57 @@ impl Record {
     }
 }
 
-/// Records that came in one answer, and the request that brought them.
+/// Records of one answer, and the request that brought them.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// Counts the pages of a window from 1.
+    /// Number of the page within its window, from 1.
     pub number: u32,
     /// `MAXRESULTS` of the request.
     pub size: u32,
-    /// The request as JSON text, for `request_payload`: the one of its window, if pages serve
-    /// several.
+    /// The request as JSON text, for `request_payload`. If a page serves several windows, this is the
+    /// request of the window.
     pub request: Arc<str>,
-    /// When the answer was received, by our clock.
+    /// Instant of the answer's arrival, by the local clock.
     pub ingested_at: DateTime<Utc>,
-    /// Everything changed before this instant and belonging to what is read has been handed on with
-    /// this page.
+    /// Instant before which all changes of the span have been delivered, including this page.
     pub covered_until: DateTime<Utc>,
-    /// What is changed after this instant is left to a later read; none if the source has no clock.
+    /// Instant after which changes are left to a later read; `None` if the source has no clock.
     pub horizon: Option<DateTime<Utc>>,
-    /// The records, those already seen in this window left out.
+    /// Records, without those already delivered for this window.
     pub records: Vec<Record>,
-    /// What should have been records.
+    /// Records that were set aside.
     pub rejects: Vec<Reject>,
 }
 
 /// A record that the source no longer has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deletion {
-    /// Its id.
+    /// Id of the record.
     pub id: String,
-    /// When it was deleted, as far as that is known.
+    /// Instant of the deletion, as far as it is known.
     pub at: DateTime<Utc>,
-    /// What the source says of it, JSON, if it says anything.
+    /// JSON text that the source returned about the deletion, if any.
     pub stub: Option<String>,
 }
 
-/// A record that cannot be had, or not be stored: it is set aside with its reason, and everything
-/// around it goes on.
+/// A record that could not be fetched or stored. It is set aside with the reason, and all other records
+/// are processed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
-    /// Its id, where that much is known.
+    /// Id of the record, if known.
     pub id: Option<String>,
-    /// A second inside of its window: when it was changed, or that of a neighbour.
+    /// A second inside its window: its time of change, or that of a neighbour.
     pub at: DateTime<Utc>,
-    /// What is wrong.
+    /// Reason.
     pub error: String,
     /// Intuit's id of the answer that failed.
     pub intuit_tid: Option<String>,
-    /// Its text, where it was received.
+    /// Text of the record, if it was received.
     pub payload: Option<String>,
 }
 
 impl Reject {
-    /// A record that was received and cannot be stored.
+    /// Creates a reject of a record that was received and cannot be stored.
     pub fn unstorable(record: &Record, error: impl Into<String>) -> Self {
         Self {
             id: Some(record.id.clone()),
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_known_by_id_by_properties_or_by_what_is_inside() {
+    fn records_are_identified_by_id_properties_or_a_wrapped_object() {
         let rate = r#"{"SourceCurrencyCode":"EUR","TargetCurrencyCode":"USD","AsOfDate":"2024-01-03","Rate":1.08,
             "MetaData":{"LastUpdatedTime":"2024-01-03T01:00:00-08:00"}}"#;
         let by_properties =

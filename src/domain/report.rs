@@ -1,23 +1,23 @@
-//! What a run did. Serialised, it is the `--json` object of the command line.
+//! The report of a run. Serialised, it is the `--json` object of the command line.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::domain::Window;
 
-/// How a window ended.
+/// Outcome of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WindowStatus {
     /// Read, stored and committed.
     Done,
-    /// Nothing of it was committed.
+    /// Failed; nothing was committed.
     Failed,
-    /// Not read: an earlier run committed it, it lies in the future, or this is a dry run.
+    /// Not read: an earlier run has committed it, it is in the future, or this is a dry run.
     Skipped,
 }
 
-/// How a run of one entity ended.
+/// Outcome of one entity's run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
@@ -25,12 +25,12 @@ pub enum RunStatus {
     Ok,
     /// Some windows failed; the others are committed.
     Partial,
-    /// Every window that was tried failed.
+    /// Every window that was read failed.
     Failed,
 }
 
 impl RunStatus {
-    /// Its word in reports and tables.
+    /// Returns its name in reports and tables.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -40,31 +40,31 @@ impl RunStatus {
     }
 }
 
-/// What a sink did with the records of one window. The four add up to `rows`.
+/// Counts of what a sink did with the records of one window. The other four add up to `rows`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LoadCounts {
-    /// Distinct records handed over.
+    /// Distinct records that were written.
     pub rows: u64,
-    /// New in the table.
+    /// Records that were new in the table.
     pub inserted: u64,
-    /// Replaced an older version.
+    /// Records that replaced an older version.
     pub updated: u64,
-    /// Already there, or older than what is there.
+    /// Records that the table already had in this or a newer version.
     pub unchanged: u64,
-    /// Could not be stored.
+    /// Records that could not be stored.
     pub rejected: u64,
 }
 
-/// One window's outcome.
+/// Report of one window.
 #[derive(Debug, Clone, Serialize)]
 pub struct WindowReport {
-    /// First instant inside.
+    /// First instant of the window.
     pub start: DateTime<Utc>,
-    /// First instant after.
+    /// First instant after the window.
     pub end: DateTime<Utc>,
-    /// How it ended.
+    /// Outcome.
     pub status: WindowStatus,
-    /// Pages with records of it, or asked for where it begins.
+    /// Number of pages that held its records or were requested at its start.
     pub pages: u32,
     /// Distinct records.
     pub rows: u64,
@@ -72,34 +72,34 @@ pub struct WindowReport {
     pub inserted: u64,
     /// Changed records.
     pub updated: u64,
-    /// Records already there.
+    /// Records that the table already had.
     pub unchanged: u64,
     /// Records that could not be stored.
     pub rejected: u64,
-    /// HTTP requests for data, retries included. One that serves several windows counts for the
-    /// first.
+    /// HTTP requests for data, retries included. A request that serves several windows counts for the
+    /// first one.
     pub requests: u64,
-    /// Of those, repetitions.
+    /// Number of those requests that were retries.
     pub retries: u64,
     /// Wall time, milliseconds.
     pub duration_ms: u64,
-    /// Why it failed, one line.
+    /// Reason of the failure, one line.
     pub error: Option<String>,
-    /// It reaches into the present and was read up to this instant only.
+    /// Instant up to which it was read, if it reaches into the present and was read only in part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_until: Option<DateTime<Utc>>,
-    /// The landing file, where there is one.
+    /// Path of the landing file, if one was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }
 
 impl WindowReport {
-    /// A report of a window that was not read.
+    /// Creates a report of a window that was not read.
     pub fn skipped(window: Window) -> Self {
         Self::empty(window, WindowStatus::Skipped)
     }
 
-    /// A report without any count.
+    /// Creates a report in which all counts are 0.
     pub fn empty(window: Window, status: WindowStatus) -> Self {
         Self {
             start: window.start,
@@ -120,7 +120,7 @@ impl WindowReport {
         }
     }
 
-    /// Takes over a sink's counts.
+    /// Sets the counts of a sink.
     #[must_use]
     pub fn with_counts(mut self, counts: LoadCounts) -> Self {
         self.rows = counts.rows;
@@ -131,7 +131,7 @@ impl WindowReport {
         self
     }
 
-    /// The window itself.
+    /// Returns the window.
     pub fn window(&self) -> Window {
         Window {
             start: self.start,
@@ -145,45 +145,45 @@ impl WindowReport {
 pub struct Totals {
     /// Windows of the plan, skipped ones included.
     pub windows: u64,
-    /// Sum of the windows' pages; one with records of several windows counts for each.
+    /// Sum of the windows' pages. A page with records of several windows counts for each of them.
     pub pages: u64,
-    /// Records, each counted once a window.
+    /// Records, each counted once per window.
     pub rows: u64,
     /// New records.
     pub inserted: u64,
     /// Changed records.
     pub updated: u64,
-    /// Records already there.
+    /// Records that the table already had.
     pub unchanged: u64,
     /// Records that could not be stored.
     pub rejected: u64,
     /// HTTP requests for data.
     pub requests: u64,
-    /// Of those, repetitions.
+    /// Number of those requests that were retries.
     pub retries: u64,
-    /// Wall time of the run, milliseconds: less than the sum of its windows, which overlap.
+    /// Wall time of the run, milliseconds. Less than the sum of the windows, which overlap.
     pub duration_ms: u64,
 }
 
-/// One entity's run.
+/// Report of one entity's run.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunReport {
-    /// Our name of the entity.
+    /// Name of the entity.
     pub entity: String,
-    /// The company.
+    /// Id of the company.
     pub realm_id: String,
-    /// Names this run in the ledger and the logs.
+    /// Id of this run in the ledger and the logs.
     pub run_id: String,
-    /// How it ended.
+    /// Outcome.
     pub status: RunStatus,
-    /// Its windows, oldest first.
+    /// Reports of the windows, oldest first.
     pub windows: Vec<WindowReport>,
-    /// Their sums.
+    /// Sums over the windows.
     pub totals: Totals,
 }
 
 impl RunReport {
-    /// Sums up `windows`, which it puts in order.
+    /// Creates a report; sorts `windows` and sums them up.
     pub fn new(
         entity: &str,
         realm_id: &str,
@@ -231,38 +231,38 @@ impl RunReport {
     }
 }
 
-/// Everything one call did: one run an entity.
+/// Report of one call: one run per entity.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
-    /// The runs, in the order of the entities asked for.
+    /// Runs in the order of the requested entities.
     pub runs: Vec<RunReport>,
-    /// How the connection to the company stands afterwards, where one was used.
+    /// State of the connection to the company after the call, if one was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<ConnectionReport>,
 }
 
-/// How the connection to a company stands.
+/// State of the connection to a company.
 #[derive(Debug, Clone, Serialize)]
 pub struct ConnectionReport {
-    /// The company.
+    /// Id of the company.
     pub realm_id: String,
-    /// When the refresh token ends if it is not used.
+    /// Instant at which the refresh token expires if it is not used.
     pub refresh_token_expires_at: Option<DateTime<Utc>>,
-    /// When the connection ends however it is used (qbo-facts 1.4).
+    /// Instant at which the connection ends even if it is used (qbo-facts 1.4).
     pub connection_expires_at: Option<DateTime<Utc>>,
-    /// Whole days to the first of the two.
+    /// Whole days until the earlier of the two.
     pub days_left: Option<i64>,
-    /// Successful reads of this calendar month, by all processes that share their limits.
+    /// Successful reads in this calendar month, by all processes that share the limits.
     pub monthly_reads: u64,
 }
 
 impl Report {
-    /// Whether a window failed.
+    /// Returns true if a window failed.
     pub fn has_failures(&self) -> bool {
         self.runs.iter().any(|run| run.status != RunStatus::Ok)
     }
 
-    /// Whether no window failed and no record was rejected.
+    /// Returns true if no window failed and no record was rejected.
     pub fn is_complete(&self) -> bool {
         self.runs
             .iter()
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn status_tells_some_failed_from_all_failed() {
+    fn status_distinguishes_some_failed_from_all_failed() {
         use WindowStatus::{Done, Failed, Skipped};
         let status = |all: &[WindowStatus]| {
             RunReport::new(

@@ -1,49 +1,48 @@
-//! What a sync did. Serialised, it is the `--json` object of `qbo-rs sync`.
+//! The report of a sync. Serialised, it is the `--json` object of `qbo-rs sync`.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::domain::RunReport;
 
-/// How the sync of a company ended.
+/// Outcome of a company's sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CompanyStatus {
-    /// Everything is in step.
+    /// All entities were synced.
     Ok,
     /// Some entities failed.
     Partial,
-    /// All of them did.
+    /// All entities failed.
     Failed,
-    /// A person must connect the company again; nothing was asked.
+    /// A person must connect the company again; no request was sent.
     NeedsReauth,
 }
 
-/// How an entity's changes were had.
+/// Method by which an entity's changes were fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SyncMethod {
-    /// One request for the changes and deletions of many entities.
+    /// One change data capture request for the changes and deletions of many entities.
     Changes,
-    /// Its first page came in one request with those of other entities; what is behind that, in
-    /// queries.
+    /// Its first page was fetched in one batch with those of other entities, later pages by queries.
     Batch,
-    /// Queries of its own.
+    /// Its own queries.
     Query,
 }
 
-/// One entity's sync.
+/// Report of one entity's sync.
 #[derive(Debug, Clone, Serialize)]
 pub struct EntitySync {
-    /// Our name of the entity.
+    /// Name of the entity.
     pub entity: String,
-    /// Why it failed; none: it did not.
+    /// Reason of the failure, if it failed.
     pub error: Option<String>,
-    /// How changes were had.
+    /// Method by which changes were fetched.
     pub via: SyncMethod,
-    /// Whether ids were compared to find deletions.
+    /// True if ids were compared to find deletions.
     pub reconciled: bool,
-    /// Everything changed before it is in the table.
+    /// Instant before which all changes are in the table.
     pub checkpoint: Option<DateTime<Utc>>,
     /// Records received.
     pub rows: u64,
@@ -51,16 +50,16 @@ pub struct EntitySync {
     pub inserted: u64,
     /// Changed records.
     pub updated: u64,
-    /// Records already there.
+    /// Records that the table already had.
     pub unchanged: u64,
     /// Records that could not be stored.
     pub rejected: u64,
-    /// Records newly found to be deleted.
+    /// Records newly marked as deleted.
     pub deleted: u64,
 }
 
 impl EntitySync {
-    /// From the run that stored the changes.
+    /// Creates a report from the run that stored the changes.
     pub fn new(run: &RunReport, via: SyncMethod) -> Self {
         let last = run.windows.last();
         let totals = &run.totals;
@@ -80,27 +79,28 @@ impl EntitySync {
     }
 }
 
-/// One company's sync.
+/// Report of one company's sync.
 #[derive(Debug, Clone, Serialize)]
 pub struct CompanySync {
-    /// The company.
+    /// Id of the company.
     pub realm_id: String,
-    /// Where its records are; empty: nowhere yet.
+    /// Schema of its records; empty if it has none yet.
     pub schema: String,
-    /// How it ended.
+    /// Outcome.
     pub status: CompanyStatus,
-    /// Why, where no entity says it.
+    /// Reason of a failure that no entity reports.
     pub error: Option<String>,
     /// HTTP requests for data.
     pub requests: u64,
     /// Wall time, milliseconds.
     pub duration_ms: u64,
-    /// Its entities.
+    /// Reports of its entities.
     pub entities: Vec<EntitySync>,
 }
 
 impl CompanySync {
-    /// Why the company is not in step: its own reason, else that of its first entity which failed.
+    /// Returns the reason why the company is not fully synced: its own error, or that of the first
+    /// entity that failed.
     pub fn first_error(&self) -> Option<&str> {
         let of_entities = || {
             self.entities
@@ -111,20 +111,20 @@ impl CompanySync {
     }
 }
 
-/// Everything a sync did.
+/// Report of a sync.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct SyncReport {
-    /// One entry a company.
+    /// One entry per company.
     pub accounts: Vec<CompanySync>,
 }
 
 impl SyncReport {
-    /// Whether every company is in step and no record was set aside.
+    /// Returns true if all companies are synced and no record was set aside.
     pub fn is_ok(&self) -> bool {
-        let is_whole =
-            |account: &CompanySync| account.entities.iter().all(|entity| entity.rejected == 0);
+        let has_no_rejects =
+            |company: &CompanySync| company.entities.iter().all(|entity| entity.rejected == 0);
         self.accounts
             .iter()
-            .all(|account| account.status == CompanyStatus::Ok && is_whole(account))
+            .all(|company| company.status == CompanyStatus::Ok && has_no_rejects(company))
     }
 }

@@ -1,5 +1,5 @@
-//! What a comparison of source and table has found. Serialised, it is the `--json` object of
-//! `qbo-rs verify`.
+//! The report of a comparison of source and table. Serialised, it is the `--json` object of `qbo-rs
+//! verify`.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use crate::domain::Window;
 
-/// A version of a record: what is compared.
+/// A version of a record, by which records are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordKey {
-    /// Its id.
+    /// Id of the record.
     pub id: String,
     /// `MetaData.LastUpdatedTime`.
     pub updated_at: DateTime<Utc>,
@@ -22,28 +22,28 @@ pub struct RecordKey {
 /// One window in which source and table differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WindowDifference {
-    /// First instant inside.
+    /// First instant of the window.
     pub start: DateTime<Utc>,
-    /// First instant after.
+    /// First instant after the window.
     pub end: DateTime<Utc>,
-    /// Records at the source.
+    /// Number of records at the source.
     pub source: u64,
-    /// Records in the table.
+    /// Number of records in the table.
     pub table: u64,
-    /// Ids that the table lacks.
+    /// Ids that are missing in the table.
     pub missing: Vec<String>,
-    /// Ids of which the table has an older version.
+    /// Ids whose version in the table is older.
     pub stale: Vec<String>,
-    /// Ids that the table has here and the source has not: changed since, or gone.
+    /// Ids that only the table has in this window: the record has since been changed or deleted.
     pub extra: Vec<String>,
 }
 
 impl WindowDifference {
-    /// Compares the versions of a window. `held` are the table's versions of the source's ids,
-    /// wherever they stand, and of all ids that it has in the window.
-    pub fn between(window: Window, source: &[RecordKey], held: &[RecordKey]) -> Self {
+    /// Compares the versions in a window. `in_table` holds the table's versions of the source's ids, in
+    /// any window, and of all ids that the table has in this window.
+    pub fn between(window: Window, source: &[RecordKey], in_table: &[RecordKey]) -> Self {
         let by_id: HashMap<&str, &RecordKey> =
-            held.iter().map(|key| (key.id.as_str(), key)).collect();
+            in_table.iter().map(|key| (key.id.as_str(), key)).collect();
         let at_source: HashMap<&str, &RecordKey> =
             source.iter().map(|key| (key.id.as_str(), key)).collect();
         let version = |key: &RecordKey| (key.updated_at, key.sync_token);
@@ -63,7 +63,7 @@ impl WindowDifference {
                 .get(key.id.as_str())
                 .is_some_and(|held| version(held) < version(key))
         });
-        let inside: Vec<&RecordKey> = held.iter().filter(is_inside).collect();
+        let inside: Vec<&RecordKey> = in_table.iter().filter(is_inside).collect();
         let extra = inside
             .iter()
             .copied()
@@ -80,12 +80,12 @@ impl WindowDifference {
         }
     }
 
-    /// Whether nothing differs after all.
-    pub fn is_none(&self) -> bool {
+    /// Returns true if there is no difference.
+    pub fn is_empty(&self) -> bool {
         self.missing.is_empty() && self.stale.is_empty() && self.extra.is_empty()
     }
 
-    /// The window itself.
+    /// Returns the window.
     pub fn window(&self) -> Window {
         Window {
             start: self.start,
@@ -94,66 +94,66 @@ impl WindowDifference {
     }
 }
 
-/// A record that was set aside and still is.
+/// A record that is set aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KnownReject {
-    /// Its id, where that much is known.
+    /// Id of the record, if known.
     pub id: Option<String>,
-    /// When it was changed, or a neighbour of it.
+    /// Time of its change, or of a neighbour's.
     pub changed_at: DateTime<Utc>,
-    /// What is wrong.
+    /// Reason.
     pub error: String,
     /// Intuit's id of the answer that failed.
     pub intuit_tid: Option<String>,
 }
 
-/// One entity compared.
+/// Comparison of one entity.
 #[derive(Debug, Clone, Serialize)]
 pub struct Verification {
-    /// Our name of the entity.
+    /// Name of the entity.
     pub entity: String,
-    /// The company.
+    /// Id of the company.
     pub realm_id: String,
     /// `ok` or `different`.
     pub status: VerificationStatus,
-    /// Windows compared.
+    /// Number of windows compared.
     pub windows: u64,
-    /// Records at the source.
+    /// Number of records at the source.
     pub source: u64,
-    /// Records in the table.
+    /// Number of records in the table.
     pub table: u64,
     /// The windows that differ.
     pub different: Vec<WindowDifference>,
-    /// Records set aside.
+    /// Records that are set aside.
     pub rejects: Vec<KnownReject>,
-    /// Windows that were read again.
+    /// Number of windows that were read again.
     pub repaired: u64,
-    /// Compared up to here, a little before the present.
+    /// Instant up to which was compared, if the range reaches into the present.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_until: Option<DateTime<Utc>>,
     /// HTTP requests for data.
     pub requests: u64,
 }
 
-/// How a comparison ended.
+/// Outcome of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VerificationStatus {
-    /// Nothing differs and nothing was set aside.
+    /// Nothing differs and no record is set aside.
     Ok,
-    /// Something does, or was.
+    /// Something differs, or a record is set aside.
     Different,
 }
 
-/// Everything one call compared.
+/// Report of one call.
 #[derive(Debug, Clone, Serialize)]
 pub struct VerificationReport {
-    /// The entities, in the order asked for.
+    /// Comparisons in the order of the requested entities.
     pub runs: Vec<Verification>,
 }
 
 impl VerificationReport {
-    /// Whether nothing differs anywhere.
+    /// Returns true if nothing differs in any entity.
     pub fn is_ok(&self) -> bool {
         self.runs
             .iter()
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn missing_stale_and_extra_records_are_told_apart() {
+    fn missing_stale_and_extra_records_are_distinguished() {
         let at = |second| DateTime::from_timestamp(second, 0).unwrap();
         let key = |id: &str, second, sync_token| RecordKey {
             id: id.into(),
@@ -183,17 +183,17 @@ mod tests {
             key("edited", 130, 1),
             key("moved", 140, 0),
         ];
-        let held = [
+        let in_table = [
             key("same", 110, 0),
             key("edited", 130, 0),
             key("moved", 50, 0),
             key("gone", 150, 0),
         ];
-        let difference = WindowDifference::between(window, &source, &held);
+        let difference = WindowDifference::between(window, &source, &in_table);
         assert_eq!((difference.source, difference.table), (4, 3));
         assert_eq!(difference.missing, ["new"]);
         assert_eq!(difference.stale, ["edited", "moved"]);
         assert_eq!(difference.extra, ["gone"]);
-        assert!(WindowDifference::between(window, &source[..1], &held[..1]).is_none());
+        assert!(WindowDifference::between(window, &source[..1], &in_table[..1]).is_empty());
     }
 }

@@ -1,27 +1,27 @@
-//! Events of webhooks: CloudEvents in an array, and the retired envelope (qbo-facts 5).
+//! Webhook events: an array of CloudEvents, or the older envelope (qbo-facts 5).
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::domain::ENTITIES;
 
-/// What happened to one record, as far as a webhook says.
+/// A webhook event about one record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WebhookEvent {
-    /// The same event has the same id, however often it comes.
+    /// Id of the event, the same for every delivery of it.
     pub id: String,
-    /// The company.
+    /// Id of the company.
     pub realm_id: String,
-    /// Our name of the entity; none if we have no such.
+    /// Name of the entity; `None` if it is not one of [`ENTITIES`].
     pub entity: Option<&'static str>,
-    /// The record.
+    /// Id of the record.
     pub entity_id: String,
-    /// `created`, `updated`, `deleted`, `merged`, `void` or `emailed`; of what is no record of
-    /// ours, the whole type.
+    /// `created`, `updated`, `deleted`, `merged`, `void` or `emailed`. For an event that is not about
+    /// a record, the complete type.
     pub operation: String,
-    /// As it came.
+    /// Time of the event, as received.
     pub occurred_at: String,
-    /// The event itself.
+    /// The complete event.
     pub event: Value,
 }
 
@@ -64,14 +64,14 @@ struct LegacyEvent {
     last_updated: String,
 }
 
-/// Reads a delivery. One event that cannot be understood fails all: a delivery that is not answered
-/// with success comes again.
+/// Parses a delivery. One unreadable event fails the whole delivery, since QuickBooks repeats a delivery
+/// that is not answered with success.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason, as text.
 pub fn read_webhook(body: &[u8]) -> Result<Vec<WebhookEvent>, String> {
     if memchr::memmem::find(body, br"\u0000").is_some() {
-        return Err("it holds a NUL, which no database keeps".to_owned());
+        return Err("it contains a NUL character, which a database cannot store".to_owned());
     }
     let body: Value = serde_json::from_slice(body).map_err(|e| e.to_string())?;
     match body {
@@ -93,8 +93,8 @@ pub fn read_webhook(body: &[u8]) -> Result<Vec<WebhookEvent>, String> {
 
 fn cloud_event(event: Value) -> Result<WebhookEvent, String> {
     let read: CloudEvent = serde_json::from_value(event.clone()).map_err(|e| e.to_string())?;
-    // As `qbo.customer.created.v1`. What is of another kind is kept beside the others: refused, all
-    // would come again.
+    // The type is like `qbo.customer.created.v1`. Events of other types are kept too: refusing one
+    // would make QuickBooks repeat the whole delivery.
     let mut parts = read.kind.split('.');
     let (entity, operation) = match (parts.next(), parts.next(), parts.next()) {
         (Some("qbo"), Some(name), Some(operation)) => (entity(name), operation.to_owned()),
@@ -114,7 +114,7 @@ fn cloud_event(event: Value) -> Result<WebhookEvent, String> {
 fn legacy_event(realm_id: &str, event: Value) -> Result<WebhookEvent, String> {
     let read: LegacyEvent = serde_json::from_value(event.clone()).map_err(|e| e.to_string())?;
     Ok(WebhookEvent {
-        // They have no id: what they say together stands for it.
+        // These events have no id, so their content is used instead.
         id: [
             realm_id,
             &read.name,
@@ -144,12 +144,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_shapes_are_read() {
+    fn both_formats_are_parsed() {
         let cloud = br#"[{"specversion":"1.0","id":"88cd","source":"intuit.x","type":"qbo.billpayment.void.v1",
             "time":"2025-09-10T21:31:25.179851517Z","intuitentityid":"1234","intuitaccountid":"310687","data":{}},
             {"id":"2","type":"qbo.changeorder.created.v1","intuitentityid":"1","intuitaccountid":"9"}]"#;
         let events = read_webhook(cloud).unwrap();
-        let told = |event: &WebhookEvent| {
+        let summary = |event: &WebhookEvent| {
             (
                 event.id.clone(),
                 event.realm_id.clone(),
@@ -158,7 +158,7 @@ mod tests {
             )
         };
         assert_eq!(
-            told(&events[0]),
+            summary(&events[0]),
             (
                 "88cd".into(),
                 "310687".into(),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_refused() {
+    fn unreadable_deliveries_are_refused() {
         for body in [
             "",
             "7",

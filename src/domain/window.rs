@@ -1,4 +1,4 @@
-//! Half-open windows of time, and how a range is cut into them.
+//! Half-open windows of time, and the division of a range into windows.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,17 +12,17 @@ use crate::error::{Error, Result};
 /// A half-open interval of UTC time: `start` is inside, `end` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Window {
-    /// First instant inside.
+    /// First instant of the window.
     pub start: DateTime<Utc>,
-    /// First instant after.
+    /// First instant after the window.
     pub end: DateTime<Utc>,
 }
 
 impl Window {
-    /// A window, if its end is after its start.
+    /// Creates a window.
     ///
     /// # Errors
-    /// [`Error::Config`] with both bounds.
+    /// [`Error::Config`] with both bounds, if the end is not after the start.
     pub fn new(start: DateTime<Utc>, end: DateTime<Utc>) -> Result<Self> {
         if end <= start {
             let (start, end) = (format_instant(start), format_instant(end));
@@ -34,8 +34,8 @@ impl Window {
         Ok(Self { start, end })
     }
 
-    /// What of `self` these windows, in any order and overlapping or not, leave uncovered, oldest
-    /// first.
+    /// Returns the parts of `self` that `windows` do not cover, oldest first. The windows may overlap
+    /// and be in any order.
     #[must_use]
     pub fn minus(&self, windows: &[Window]) -> Vec<Window> {
         let mut sorted: Vec<_> = windows
@@ -43,10 +43,10 @@ impl Window {
             .filter(|w| w.end > self.start && w.start < self.end)
             .collect();
         sorted.sort();
-        let (mut left, mut covered_to) = (Vec::new(), self.start);
+        let (mut uncovered, mut covered_to) = (Vec::new(), self.start);
         for window in sorted {
             if window.start > covered_to {
-                left.push(Window {
+                uncovered.push(Window {
                     start: covered_to,
                     end: window.start,
                 });
@@ -54,16 +54,16 @@ impl Window {
             covered_to = covered_to.max(window.end);
         }
         if covered_to < self.end {
-            left.push(Window {
+            uncovered.push(Window {
                 start: covered_to,
                 end: self.end,
             });
         }
-        left
+        uncovered
     }
 }
 
-/// The same time in as few windows as can be, oldest first.
+/// Merges overlapping and adjacent windows; returns as few windows as possible, oldest first.
 pub fn merged(windows: &[Window]) -> Vec<Window> {
     let mut sorted = windows.to_vec();
     sorted.sort();
@@ -102,16 +102,16 @@ impl fmt::Display for Window {
     }
 }
 
-/// The unit in which a range is cut into windows.
+/// Unit of the division of a range into windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chunk {
-    /// This many days of 24 hours.
+    /// A number of days of 24 hours.
     Days(u32),
-    /// This many calendar months, counted from the start of the range; month ends are clamped.
+    /// A number of calendar months, counted from the start of the range. Ends of months are clamped.
     Months(u32),
 }
 
-/// More days than this in one window is a slip of the pen.
+/// Maximum number of days in one window. A larger number is most likely a typing error.
 const MAX_DAYS: u32 = 36_500;
 
 impl FromStr for Chunk {
@@ -151,8 +151,8 @@ impl FromStr for Chunk {
 }
 
 impl Chunk {
-    /// The `index`-th boundary after `start`, counted from `start` itself: counting from the
-    /// previous boundary would make 31 January, 28 February, 28 March of what must be 31 January,
+    /// Returns the `index`-th boundary after `start`. Boundaries are counted from `start`: counting
+    /// from the previous boundary would give 31 January, 28 February, 28 March instead of 31 January,
     /// 28 February, 31 March.
     fn boundary(self, start: DateTime<Utc>, index: u32) -> Option<DateTime<Utc>> {
         match self {
@@ -166,8 +166,8 @@ impl Chunk {
     }
 }
 
-/// Cuts `range` into windows of one `chunk`, oldest first: half-open, adjacent, together exactly
-/// the range. The last may be shorter.
+/// Divides `range` into windows of one `chunk`, oldest first. They are adjacent and together exactly the
+/// range. The last one may be shorter.
 pub fn chunk_range(range: Window, chunk: Chunk) -> Vec<Window> {
     let mut windows = Vec::new();
     let mut start = range.start;
@@ -199,8 +199,9 @@ mod tests {
     }
 
     fn starts(range: Window, chunk: &str) -> Vec<String> {
-        let cut = chunk_range(range, chunk.parse().unwrap());
-        cut.iter()
+        let windows = chunk_range(range, chunk.parse().unwrap());
+        windows
+            .iter()
             .map(|w| format_instant(w.start)[..10].to_owned())
             .collect()
     }
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn every_unit_cuts_as_named() {
+    fn every_unit_gives_the_expected_number_of_windows() {
         let year = window("2025-01-01", "2026-01-01");
         for (chunk, count) in [
             ("day", 365),
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn coverage_sees_gaps_and_joins_overlaps() {
+    fn minus_finds_gaps_and_handles_overlaps() {
         let whole = window("2025-01-01", "2025-01-10");
         let parts = [
             window("2025-01-05", "2025-01-12"),
@@ -284,7 +285,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_left_and_what_is_covered_are_the_whole_and_meet_nowhere(
+        fn covered_and_uncovered_parts_are_disjoint_and_together_the_whole(
             whole in (0i64..40, 1i64..40),
             others in proptest::collection::vec((0i64..60, 1i64..20), 0..6),
         ) {
@@ -293,11 +294,11 @@ mod tests {
                 Window::new(at(start), at(start + length)).unwrap()
             };
             let (whole, others) = (window(whole), others.into_iter().map(window).collect::<Vec<_>>());
-            let left = whole.minus(&others);
-            let covered = whole.minus(&left);
+            let uncovered = whole.minus(&others);
+            let covered = whole.minus(&uncovered);
             let holds = |windows: &[Window], s: i64| windows.iter().any(|w| w.start.timestamp() <= s && s < w.end.timestamp());
             for second in -1..90 {
-                prop_assert_eq!(holds(&left, second), holds(&[whole], second) && !holds(&others, second));
+                prop_assert_eq!(holds(&uncovered, second), holds(&[whole], second) && !holds(&others, second));
                 prop_assert_eq!(holds(&covered, second), holds(&[whole], second) && holds(&others, second));
                 prop_assert_eq!(holds(&merged(&others), second), holds(&others, second));
             }

@@ -1,5 +1,5 @@
-//! Drives any source into any sink. Windows that follow each other are read in one go where the
-//! source allows it, and each is stored and committed by itself, whole or not at all; pages pass
+//! The pipeline from any source to any sink. Adjacent windows are read together where the source
+//! allows it. Each window is stored and committed by itself, completely or not at all. Pages pass
 //! through a bounded channel, so that memory stays flat.
 
 mod span;
@@ -20,9 +20,9 @@ use crate::error::Error;
 use crate::event::event_at;
 use crate::port::{Progress, RunContext, Sink, Source};
 
-/// Runs one entity's plan. Never fails as a whole: each window's outcome is in the report.
+/// Runs one entity's plan. Never fails as a whole: the report holds the outcome of each window.
 ///
-/// Log lines of the run are within a span that says the company and the entity.
+/// Log lines of the run are inside a tracing span with the company and the entity.
 pub async fn run<S: Source, K: Sink>(
     source: Arc<S>,
     sink: Arc<K>,
@@ -53,7 +53,7 @@ async fn run_plan<S: Source, K: Sink>(
     begin_run(&*source, &*sink, &plan, run_id).await;
     let mut reports: Vec<_> = plan.skipped.clone();
     let mut run = Run::new::<S>(&plan);
-    let (news, mut events) = mpsc::unbounded_channel();
+    let (event_sender, mut events) = mpsc::unbounded_channel();
     let task = SpanTask {
         source: source.clone(),
         sink: sink.clone(),
@@ -62,33 +62,34 @@ async fn run_plan<S: Source, K: Sink>(
         page_size: plan.page_size.get(),
         read_from: plan.read_from,
         progress: progress.clone(),
-        news,
+        events: event_sender,
         idle: run.idle.clone(),
     };
     loop {
         while run.stopped_by.is_none() && run.tasks.len() < run.concurrency {
-            let Some(windows) = run.waiting.pop_front() else {
+            let Some(windows) = run.queued.pop_front() else {
                 break;
             };
             let read = task.clone().run(windows).instrument(Span::current());
             run.tasks.spawn(read);
         }
-        run.tell_idle();
+        run.publish_idle();
         if run.tasks.is_empty() {
             break;
         }
         tokio::select! {
-            // What a task has said is heard before its end is noticed.
+            // Events of a task are handled before its end.
             biased;
-            Some(event) = events.recv() => run.hear::<K>(event, entity, &progress, &mut reports),
+            Some(event) = events.recv() => run.on_event::<K>(event, entity, &progress, &mut reports),
             Some(_) = run.tasks.join_next() => {}
         }
     }
     drop(task);
     while let Some(event) = events.recv().await {
-        run.hear::<K>(event, entity, &progress, &mut reports);
+        run.on_event::<K>(event, entity, &progress, &mut reports);
     }
-    // A task catches its panics; whatever else may end it must not make its windows disappear.
+    // Tasks catch their panics. If one ends in another way, its windows must not disappear from the
+    // report.
     let reason = match run.stopped_by {
         Some(reason) => format!("not attempted: {reason}"),
         None => Error::Cancelled.to_string(),
@@ -117,7 +118,7 @@ async fn run_plan<S: Source, K: Sink>(
     report
 }
 
-/// The record of runs is for people: without it a run goes on.
+/// Records the start of a run. The record is only for users, so the run goes on without it.
 async fn begin_run<S: Source, K: Sink>(source: &S, sink: &K, plan: &Plan, run_id: &str) {
     let all = || {
         plan.windows
@@ -165,21 +166,25 @@ fn log_start<S: Source, K: Sink>(plan: &Plan, context: &RunContext) {
     );
 }
 
-/// What a task has to say.
+/// An event that a task reports to its run.
 enum Event {
-    /// A window has ended; its error ends the whole run if the flag is set.
-    Window(WindowReport, bool),
-    /// Windows that somebody else may read.
-    Left(VecDeque<Window>),
+    /// A window ended.
+    WindowEnded(WindowReport),
+    /// A window failed with an error that ends the whole run.
+    RunStopped(WindowReport),
+    /// Remaining windows that another task may read.
+    WindowsShared(VecDeque<Window>),
 }
 
-/// Where a run stands.
+/// State of a run.
 struct Run {
-    waiting: VecDeque<VecDeque<Window>>,
+    /// Runs of adjacent windows that no task has started.
+    queued: VecDeque<VecDeque<Window>>,
     tasks: JoinSet<()>,
     concurrency: usize,
-    /// How many more tasks would find time to read, for those that read to give away windows.
+    /// Number of idle workers, for which reading tasks give away windows.
     idle: Arc<AtomicUsize>,
+    /// Windows without a report.
     outstanding: BTreeSet<Window>,
     stopped_by: Option<String>,
 }
@@ -188,7 +193,7 @@ impl Run {
     fn new<S: Source>(plan: &Plan) -> Self {
         let shares = S::SHARES_REQUESTS && !plan.strict_windows;
         Self {
-            waiting: if shares {
+            queued: if shares {
                 adjacent(&plan.windows)
             } else {
                 plan.windows.iter().map(|w| [*w].into()).collect()
@@ -201,9 +206,10 @@ impl Run {
         }
     }
 
-    fn tell_idle(&self) {
-        let is_over = self.stopped_by.is_some() || !self.waiting.is_empty();
-        let idle = if is_over {
+    /// Publishes the number of idle workers to the reading tasks.
+    fn publish_idle(&self) {
+        let is_sharing_pointless = self.stopped_by.is_some() || !self.queued.is_empty();
+        let idle = if is_sharing_pointless {
             0
         } else {
             self.concurrency - self.tasks.len()
@@ -211,7 +217,7 @@ impl Run {
         self.idle.store(idle, Ordering::Relaxed);
     }
 
-    fn hear<K: Sink>(
+    fn on_event<K: Sink>(
         &mut self,
         event: Event,
         entity: &str,
@@ -219,21 +225,34 @@ impl Run {
         reports: &mut Vec<WindowReport>,
     ) {
         match event {
-            Event::Left(windows) => self.waiting.push_back(windows),
-            Event::Window(report, ends_run) => {
-                if ends_run && self.stopped_by.is_none() {
+            Event::WindowsShared(windows) => self.queued.push_back(windows),
+            Event::RunStopped(report) => {
+                if self.stopped_by.is_none() {
                     self.stopped_by.clone_from(&report.error);
                 }
-                self.outstanding.remove(&report.window());
-                progress.window_finished(entity, &report);
-                log_window(K::PHASE, &report);
-                reports.push(report);
+                self.end_window::<K>(report, entity, progress, reports);
+            }
+            Event::WindowEnded(report) => {
+                self.end_window::<K>(report, entity, progress, reports);
             }
         }
     }
+
+    fn end_window<K: Sink>(
+        &mut self,
+        report: WindowReport,
+        entity: &str,
+        progress: &Arc<dyn Progress>,
+        reports: &mut Vec<WindowReport>,
+    ) {
+        self.outstanding.remove(&report.window());
+        progress.window_finished(entity, &report);
+        log_window(K::PHASE, &report);
+        reports.push(report);
+    }
 }
 
-/// What a plan begins with: the time of the windows that are read in its first go.
+/// Returns the time of the windows that a plan reads first, as one span; `None` for an empty plan.
 pub fn first_span(plan: &Plan) -> Option<Window> {
     let windows = adjacent(&plan.windows).pop_front()?;
     let start = windows.front()?.start;
@@ -243,7 +262,7 @@ pub fn first_span(plan: &Plan) -> Option<Window> {
     })
 }
 
-/// Runs of windows that follow each other without a gap.
+/// Groups windows into runs that follow each other without a gap.
 fn adjacent(windows: &[Window]) -> VecDeque<VecDeque<Window>> {
     let mut runs: VecDeque<VecDeque<Window>> = VecDeque::new();
     for window in windows {

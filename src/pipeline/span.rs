@@ -1,5 +1,20 @@
-//! Reading a span of windows: its pages are divided among the windows by time of change, and a
+//! Reads a span of adjacent windows. Its pages are divided among the windows by time of change, and a
 //! window is committed as soon as everything up to its end has been read.
+//!
+//! ```text
+//! time of change  ------------------------------------------------------------>
+//! windows         |    w1    |    w2    |    w3    |    w4    |    w5    |
+//! pages           |---- page 1 ----|---- page 2 ----|
+//!
+//! after page 1:   w1 is written and committed, the first half of w2 is written
+//! after page 2:   w2 is committed, a part of w3 is written: w3 is the open window
+//! idle worker:    w3 and w4 stay with this task | w5 goes to the idle worker
+//! ```
+//!
+//! The first remaining window is the open one. When a page arrives and a worker is idle, the task
+//! keeps the open window and half of the others, shortens its span to their end, and sends the rest
+//! back to the run, which starts another task for them. A window that fails is reported and skipped;
+//! one that fails because the sink is unavailable for a moment is read again after a wait.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -18,15 +33,16 @@ use crate::domain::instant::format_instant;
 use crate::domain::{EntitySpec, Page, Reject, Window, WindowReport, WindowStatus};
 use crate::error::{Error, Result};
 use crate::port::{
-    CommitSummary, Meter, Progress, ReadSummary, Sink, Source, Span, WindowContext, WindowWriter,
+    CommitSummary, Meter, Progress, ReadSummary, RequestCounts, Sink, Source, Span, WindowContext,
+    WindowWriter,
 };
 
-/// Pages read ahead of the sink: one being stored, one waiting.
+/// Number of pages read ahead of the sink: one is being stored, one waits.
 const PAGES_AHEAD: usize = 1;
-/// Rejects of a window that are logged one by one.
+/// Maximum number of rejects of a window that are logged one by one.
 const MAX_LOGGED_REJECTS: usize = 10;
 
-/// Everything that reading a span takes.
+/// A task that reads runs of adjacent windows.
 pub(super) struct SpanTask<S, K> {
     pub source: Arc<S>,
     pub sink: Arc<K>,
@@ -35,7 +51,7 @@ pub(super) struct SpanTask<S, K> {
     pub page_size: u32,
     pub read_from: Option<DateTime<Utc>>,
     pub progress: Arc<dyn Progress>,
-    pub news: mpsc::UnboundedSender<Event>,
+    pub events: mpsc::UnboundedSender<Event>,
     pub idle: Arc<AtomicUsize>,
 }
 
@@ -49,21 +65,23 @@ impl<S, K> Clone for SpanTask<S, K> {
             page_size: self.page_size,
             read_from: self.read_from,
             progress: self.progress.clone(),
-            news: self.news.clone(),
+            events: self.events.clone(),
             idle: self.idle.clone(),
         }
     }
 }
 
 impl<S: Source, K: Sink> SpanTask<S, K> {
-    /// Reads windows that follow each other. One that fails does not take the others with it,
-    /// unless its error ends the run.
+    /// Reads adjacent windows. A window that fails does not affect the others, unless its error ends
+    /// the run.
     pub async fn run(self, windows: VecDeque<Window>) {
-        let mut left = windows;
-        let mut tries = Tries::default();
-        // Requests and retries of a window that is read again.
-        let mut spent = (0, 0);
-        while let (Some(first), Some(last)) = (left.front().copied(), left.back().copied()) {
+        let mut remaining = windows;
+        let mut attempts = WindowAttempts::default();
+        // Cost so far of a window that is read again.
+        let mut spent = RequestCounts::default();
+        while let (Some(first), Some(last)) =
+            (remaining.front().copied(), remaining.back().copied())
+        {
             let start = self
                 .read_from
                 .map_or(first.start, |from| first.start.max(from));
@@ -72,21 +90,21 @@ impl<S: Source, K: Sink> SpanTask<S, K> {
                 end: last.end,
             });
             let meter = Meter::default();
-            let mut division = Division {
+            let mut divider = SpanDivider {
                 task: &self,
                 span: &span,
                 meter: &meter,
-                left,
-                current: Current::after(std::mem::take(&mut spent)),
-                counted: (0, 0),
+                remaining,
+                open: OpenWindow::new(std::mem::take(&mut spent)),
+                counted: RequestCounts::default(),
             };
-            let outcome = AssertUnwindSafe(division.read()).catch_unwind().await;
+            let outcome = AssertUnwindSafe(divider.read()).catch_unwind().await;
             let outcome = outcome.unwrap_or_else(|panic| Err(Error::from_panic(&*panic)));
             let Err(error) = outcome else { return };
             let ends_run = error.ends_run();
-            let begun = division.left.front().copied();
-            match begun
-                .and_then(|window| tries.next_wait(window))
+            let open = divider.remaining.front().copied();
+            match open
+                .and_then(|window| attempts.next_wait(window))
                 .filter(|_| self.sink.is_transient(&error))
             {
                 Some(wait) => {
@@ -97,16 +115,16 @@ impl<S: Source, K: Sink> SpanTask<S, K> {
                         "{error}; reading the window again in {:.1} s",
                         wait.as_secs_f64()
                     );
-                    left = std::mem::take(&mut division.left);
-                    spent = division.spent();
-                    // What is left of its transaction must not be kept for the length of the wait.
-                    drop(division);
+                    remaining = std::mem::take(&mut divider.remaining);
+                    spent = divider.spent();
+                    // Its transaction must not stay open during the wait.
+                    drop(divider);
                     sleep(wait).await;
                     continue;
                 }
-                None => division.fail(&error).await,
+                None => divider.fail_window(&error).await,
             }
-            left = std::mem::take(&mut division.left);
+            remaining = std::mem::take(&mut divider.remaining);
             if ends_run {
                 return;
             }
@@ -123,93 +141,92 @@ impl<S: Source, K: Sink> SpanTask<S, K> {
     }
 }
 
-/// How often the same window was tried because the sink stumbled.
+/// Number of times that one window was read because of transient failures of the sink.
 #[derive(Default)]
-struct Tries {
+struct WindowAttempts {
     window: Option<Window>,
-    made: u32,
+    count: u32,
 }
 
-/// A server that restarts is back by then: the waits add up to a minute and a half.
-const MAX_TRIES: u32 = 8;
+/// Maximum number of times that a window is read again. The waits add up to a minute and a half, by
+/// which time a database server that restarts is back.
+const MAX_WINDOW_RETRIES: u32 = 8;
 const INITIAL_WAIT: Duration = Duration::from_millis(500);
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-impl Tries {
-    /// How long to wait before the window is tried again; `None` when that was done often enough.
+impl WindowAttempts {
+    /// Returns the wait before the window is read again, or `None` if no retry remains.
     fn next_wait(&mut self, window: Window) -> Option<Duration> {
         if self.window != Some(window) {
             *self = Self {
                 window: Some(window),
-                made: 0,
+                count: 0,
             };
         }
-        self.made += 1;
-        (self.made <= MAX_TRIES).then(|| (INITIAL_WAIT * 2u32.pow(self.made - 1)).min(MAX_WAIT))
+        self.count += 1;
+        (self.count <= MAX_WINDOW_RETRIES)
+            .then(|| (INITIAL_WAIT * 2u32.pow(self.count - 1)).min(MAX_WAIT))
     }
 }
 
-/// One span's pages on their way to its windows.
-struct Division<'t, S: Source, K: Sink> {
+/// Divides the pages of one span among its windows.
+struct SpanDivider<'t, S: Source, K: Sink> {
     task: &'t SpanTask<S, K>,
     span: &'t Span,
     meter: &'t Meter,
-    /// Windows not yet done; the first is the one being read.
-    left: VecDeque<Window>,
-    current: Current<K::Writer>,
-    /// Requests and retries already put down to a window.
-    counted: (u64, u64),
+    /// Windows without a report; the first one is open.
+    remaining: VecDeque<Window>,
+    open: OpenWindow<K::Writer>,
+    /// Requests of the meter that have been assigned to a window.
+    counted: RequestCounts,
 }
 
-/// The window being read.
-struct Current<W> {
-    begin: Instant,
+/// The window that is being read.
+struct OpenWindow<W> {
+    started_at: Instant,
     writer: Option<W>,
-    /// The number of the last one written.
+    /// Number of the last page written.
     pages: u32,
     rejects: usize,
     request: Option<Arc<str>>,
     rows: u64,
     bytes: u64,
-    requests: u64,
-    retries: u64,
-    /// For pages.
-    waited: Duration,
-    /// The sink knows that it is under way.
-    is_begun: bool,
+    counts: RequestCounts,
+    /// Time spent waiting for pages.
+    page_wait: Duration,
+    /// The sink has been told that the window has started.
+    is_started: bool,
 }
 
-impl<W> Current<W> {
-    /// `spent`: requests and retries that it has cost before.
-    fn after(spent: (u64, u64)) -> Self {
-        let (requests, retries) = spent;
+impl<W> OpenWindow<W> {
+    /// `spent` is the cost of earlier attempts to read the window.
+    fn new(spent: RequestCounts) -> Self {
         Self {
-            begin: Instant::now(),
+            started_at: Instant::now(),
             writer: None,
             pages: 0,
             rejects: 0,
             request: None,
             rows: 0,
             bytes: 0,
-            requests,
-            retries,
-            waited: Duration::ZERO,
-            is_begun: false,
+            counts: spent,
+            page_wait: Duration::ZERO,
+            is_started: false,
         }
     }
 }
 
-impl<S: Source, K: Sink> Drop for Division<'_, S, K> {
+impl<S: Source, K: Sink> Drop for SpanDivider<'_, S, K> {
     fn drop(&mut self) {
-        if let Some(window) = self.left.front().filter(|_| self.current.is_begun) {
-            // Its transaction first: it holds a lock on what others will change.
-            drop(self.current.writer.take());
+        if let Some(window) = self.remaining.front().filter(|_| self.open.is_started) {
+            // Drop the transaction first: it holds a lock on rows that other windows will change.
+            drop(self.open.writer.take());
             self.task.sink.window_abandoned(self.task.context(*window));
         }
     }
 }
 
-impl<S: Source, K: Sink> Division<'_, S, K> {
+impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
     async fn read(&mut self) -> Result<()> {
         let SpanTask {
             source,
@@ -219,64 +236,66 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
         } = self.task;
         let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
         let (span, meter) = (self.span, self.meter);
-        if let Some(window) = self.left.front().copied() {
-            // Before it is read: reading it may be what kills the process.
-            self.begin(window).await?;
+        if let Some(window) = self.remaining.front().copied() {
+            // Recorded before the read, because the read may crash the process.
+            self.start_window(window).await?;
         }
         let read = source.read_span(entity, span, *page_size, meter, sender);
         let (read, stored) = tokio::join!(read, self.store(receiver));
-        // A sink that failed also stops the reader; its error is the cause.
+        // A failed sink also stops the reader, so its error is the cause.
         stored?;
         let read_until = read?;
-        self.finish(read_until).await
+        self.commit_remaining(read_until).await
     }
 
-    async fn begin(&mut self, window: Window) -> Result<()> {
-        if !self.current.is_begun {
+    /// Tells the sink once that the open window has started.
+    async fn start_window(&mut self, window: Window) -> Result<()> {
+        if !self.open.is_started {
             let context = self.task.context(window);
             let started = self.task.sink.window_started(&context);
             started.instrument(log_span(window)).await?;
-            self.current.is_begun = true;
+            self.open.is_started = true;
         }
         Ok(())
     }
 
     async fn store(&mut self, mut pages: mpsc::Receiver<Page>) -> Result<()> {
         loop {
-            let begin = Instant::now();
+            let wait_started_at = Instant::now();
             let Some(page) = pages.recv().await else {
                 return Ok(());
             };
-            self.current.waited += begin.elapsed();
+            self.open.page_wait += wait_started_at.elapsed();
             self.count_requests();
             self.task
                 .progress
                 .page_read(self.task.entity.name, page.records.len());
-            let is_more = page
+            let has_more = page
                 .horizon
                 .is_none_or(|horizon| page.covered_until < horizon);
-            self.divide(page).await?;
-            if is_more {
+            self.divide_page(page).await?;
+            if has_more {
                 self.share_remaining();
             }
         }
     }
 
-    /// A request counts for the window at which it began.
+    /// Assigns new requests to the open window. A request counts for the window at which it began.
     fn count_requests(&mut self) {
-        let (requests, retries) = (self.meter.requests(), self.meter.retries());
-        self.current.requests += requests - self.counted.0;
-        self.current.retries += retries - self.counted.1;
-        self.counted = (requests, retries);
+        let total = self.meter.counts();
+        self.open.counts.requests += total.requests - self.counted.requests;
+        self.open.counts.retries += total.retries - self.counted.retries;
+        self.counted = total;
     }
 
-    /// Requests and retries that the window being read has cost so far.
-    fn spent(&mut self) -> (u64, u64) {
+    /// Returns the cost of the open window so far.
+    fn spent(&mut self) -> RequestCounts {
         self.count_requests();
-        (self.current.requests, self.current.retries)
+        self.open.counts
     }
 
-    async fn divide(&mut self, page: Page) -> Result<()> {
+    /// Writes the shares of a page to their windows and commits the windows that it completes.
+    async fn divide_page(&mut self, page: Page) -> Result<()> {
         let Page {
             number,
             mut records,
@@ -289,11 +308,11 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
         } = page;
         rejects.sort_by_key(|reject| reject.at);
         let mut rejects = VecDeque::from(rejects);
-        // Most pages come in this order already.
+        // Most pages are in this order already.
         records.sort_by_key(|record| record.updated_at);
         let mut records = VecDeque::from(records);
         let mut is_first = true;
-        while let Some(window) = self.left.front().copied() {
+        while let Some(window) = self.remaining.front().copied() {
             let inside = records.partition_point(|record| record.updated_at < window.end);
             let rest = records.split_off(inside);
             let own = std::mem::replace(&mut records, rest);
@@ -326,30 +345,30 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
         Ok(())
     }
 
-    /// The request of a window, made when it is first asked for.
+    /// Returns the request to store with the open window; makes it once.
     fn request(&mut self, window: Window) -> Option<Arc<str>> {
-        if self.current.request.is_none() {
-            self.current.request =
+        if self.open.request.is_none() {
+            self.open.request =
                 self.task
                     .source
                     .request(&self.task.entity, window, self.task.page_size);
         }
-        self.current.request.clone()
+        self.open.request.clone()
     }
 
-    /// Writes a page's share of a window in pages of the window's own: what is stored of a window
-    /// does not tell with which others it was read.
+    /// Writes a window's share of a page, divided into pages that are counted within the window. So
+    /// the stored rows do not depend on which windows were read together.
     async fn write_share(&mut self, window: Window, mut share: Page) -> Result<()> {
         if !S::SHARES_REQUESTS {
             return self.write(window, share).await;
         }
         let full = u64::from(self.task.page_size);
         loop {
-            let room = full - self.current.rows % full;
+            let room = full - self.open.rows % full;
             let rest = share
                 .records
                 .split_off(share.records.len().min(room as usize));
-            let number = u32::try_from(self.current.rows / full + 1).unwrap_or(u32::MAX);
+            let number = u32::try_from(self.open.rows / full + 1).unwrap_or(u32::MAX);
             let (records, rejects) = (share.records, std::mem::take(&mut share.rejects));
             let (size, request) = (self.task.page_size, share.request.clone());
             let page = Page {
@@ -369,27 +388,27 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
     }
 
     async fn write(&mut self, window: Window, page: Page) -> Result<()> {
-        self.current.pages = page.number;
-        self.current.rows += page.records.len() as u64;
-        self.current.bytes += page
+        self.open.pages = page.number;
+        self.open.rows += page.records.len() as u64;
+        self.open.bytes += page
             .records
             .iter()
             .map(|record| record.payload.as_bytes().len() as u64)
             .sum::<u64>();
-        if self.current.writer.is_none() {
+        if self.open.writer.is_none() {
             if !page.records.is_empty() {
-                self.begin(window).await?;
+                self.start_window(window).await?;
             }
-            self.current.writer = Some(self.open(window).await?);
+            self.open.writer = Some(self.open_writer(window).await?);
         }
         self.log_rejects(window, &page.rejects);
-        match &mut self.current.writer {
+        match &mut self.open.writer {
             Some(writer) => writer.write(page).instrument(log_span(window)).await,
             None => Ok(()),
         }
     }
 
-    async fn open(&mut self, window: Window) -> Result<K::Writer> {
+    async fn open_writer(&mut self, window: Window) -> Result<K::Writer> {
         let opened = self.task.sink.open_window(self.task.context(window));
         opened.instrument(log_span(window)).await
     }
@@ -397,7 +416,7 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
     /// Logs a window's first rejects, one line each. The window's own line counts them all.
     fn log_rejects(&mut self, window: Window, rejects: &[Reject]) {
         let _in_window = log_span(window).entered();
-        let room = MAX_LOGGED_REJECTS.saturating_sub(self.current.rejects);
+        let room = MAX_LOGGED_REJECTS.saturating_sub(self.open.rejects);
         for reject in rejects.iter().take(room) {
             let id = reject.id.as_deref().unwrap_or("without an id");
             warn!(
@@ -408,29 +427,28 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
                 reject.error
             );
         }
-        self.current.rejects += rejects.len();
+        self.open.rejects += rejects.len();
     }
 
-    /// Commits the first window and goes on to the next.
+    /// Commits the open window and moves on to the next one.
     async fn commit(&mut self, window: Window, read_until: Option<DateTime<Utc>>) -> Result<()> {
-        let writer = match self.current.writer.take() {
+        let writer = match self.open.writer.take() {
             Some(writer) => writer,
-            None => self.open(window).await?,
+            None => self.open_writer(window).await?,
         };
-        let Current {
+        let OpenWindow {
             pages,
             rows,
             bytes,
-            requests,
-            retries,
-            waited,
+            counts,
+            page_wait,
             ..
-        } = self.current;
-        let extract_ms = waited.as_millis() as u64;
+        } = self.open;
+        let extract_ms = page_wait.as_millis() as u64;
         let summary = ReadSummary {
             pages,
-            requests,
-            retries,
+            requests: counts.requests,
+            retries: counts.retries,
             bytes,
             extract_ms,
             read_until,
@@ -439,29 +457,28 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
         log_span.in_scope(|| log_read(&summary, rows));
         let CommitSummary { counts, path } = writer.commit(summary).instrument(log_span).await?;
         let report = WindowReport::empty(window, WindowStatus::Done).with_counts(counts);
-        self.end(
-            WindowReport {
-                path,
-                read_until,
-                ..report
-            },
-            false,
-        );
+        let report = self.close_window(WindowReport {
+            path,
+            read_until,
+            ..report
+        });
+        self.send(Event::WindowEnded(report));
         Ok(())
     }
 
-    /// Ends what is left when the reader has come to its end: of a window that reaches beyond, only
-    /// the part before it is done; those that lie beyond are not read.
-    async fn finish(&mut self, read_until: Option<DateTime<Utc>>) -> Result<()> {
+    /// Ends the remaining windows when the reader has finished. If it stopped at `read_until`, a window
+    /// that contains that instant is done up to there, and later windows are skipped.
+    async fn commit_remaining(&mut self, read_until: Option<DateTime<Utc>>) -> Result<()> {
         self.count_requests();
-        while let Some(window) = self.left.front().copied() {
+        while let Some(window) = self.remaining.front().copied() {
             match read_until {
                 Some(instant) if instant <= window.start => {
                     let skipped = WindowReport {
                         read_until,
                         ..WindowReport::skipped(window)
                     };
-                    self.end(skipped, false);
+                    let report = self.close_window(skipped);
+                    self.send(Event::WindowEnded(report));
                 }
                 Some(instant) if instant < window.end => self.commit(window, read_until).await?,
                 _ => self.commit(window, None).await?,
@@ -470,56 +487,66 @@ impl<S: Source, K: Sink> Division<'_, S, K> {
         Ok(())
     }
 
-    async fn fail(&mut self, error: &Error) {
+    /// Reports the open window as failed.
+    async fn fail_window(&mut self, error: &Error) {
         self.count_requests();
-        if let Some(window) = self.left.front().copied() {
-            // Of its transaction nothing is left when others look.
-            drop(self.current.writer.take());
+        if let Some(window) = self.remaining.front().copied() {
+            // The transaction is gone before the sink records the failure.
+            drop(self.open.writer.take());
             let context = self.task.context(window);
-            let noted = self.task.sink.window_failed(&context, error);
-            noted.instrument(log_span(window)).await;
-            self.end(failed(window, error.to_string()), error.ends_run());
+            let recorded = self.task.sink.window_failed(&context, error);
+            recorded.instrument(log_span(window)).await;
+            let report = self.close_window(failed(window, error.to_string()));
+            self.send(match error.ends_run() {
+                true => Event::RunStopped(report),
+                false => Event::WindowEnded(report),
+            });
         }
     }
 
-    fn end(&mut self, report: WindowReport, ends_run: bool) {
-        let current = std::mem::replace(&mut self.current, Current::after((0, 0)));
-        let report = WindowReport {
-            pages: current.pages,
-            requests: current.requests,
-            retries: current.retries,
-            duration_ms: u64::try_from(current.begin.elapsed().as_millis()).unwrap_or(u64::MAX),
+    /// Completes the report of the open window and moves on to the next one.
+    fn close_window(&mut self, report: WindowReport) -> WindowReport {
+        let next = OpenWindow::new(RequestCounts::default());
+        let open = std::mem::replace(&mut self.open, next);
+        self.remaining.pop_front();
+        WindowReport {
+            pages: open.pages,
+            requests: open.counts.requests,
+            retries: open.counts.retries,
+            duration_ms: u64::try_from(open.started_at.elapsed().as_millis()).unwrap_or(u64::MAX),
             ..report
-        };
-        self.left.pop_front();
-        // The run listens until all tasks are gone.
-        let _ = self.task.news.send(Event::Window(report, ends_run));
+        }
     }
 
-    /// Gives half of the windows not yet begun to whoever has time, once it has turned out that
-    /// there is more than a page to read.
+    fn send(&self, event: Event) {
+        // The run listens until all tasks have ended.
+        let _ = self.task.events.send(event);
+    }
+
+    /// Gives half of the windows that are not open to an idle worker. Called after a page, so that a
+    /// span that fits into one page stays together.
     fn share_remaining(&mut self) {
-        let begun = 1;
-        let has_time = |idle: usize| idle.checked_sub(1);
-        if self.left.len() < begun + 1
+        let open = 1;
+        let claim_worker = |idle: usize| idle.checked_sub(1);
+        if self.remaining.len() < open + 1
             || self
                 .task
                 .idle
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_time)
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim_worker)
                 .is_err()
         {
             return;
         }
-        let kept = begun + (self.left.len() - begun) / 2;
-        let given = self.left.split_off(kept);
-        if let Some(last) = self.left.back() {
-            self.span.end_at(last.end);
+        let kept = open + (self.remaining.len() - open) / 2;
+        let shared = self.remaining.split_off(kept);
+        if let Some(last) = self.remaining.back() {
+            self.span.shorten_to(last.end);
         }
-        let _ = self.task.news.send(Event::Left(given));
+        self.send(Event::WindowsShared(shared));
     }
 }
 
-/// Returns a span that says which window the log lines of a step belong to.
+/// Returns a tracing span that adds the window to the log lines of a step.
 fn log_span(window: Window) -> LogSpan {
     let (start, end) = (format_instant(window.start), format_instant(window.end));
     info_span!(

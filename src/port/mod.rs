@@ -1,19 +1,19 @@
-//! The seams between the pipeline and the world: where records come from, where they go, where
-//! tokens live.
+//! Traits between the pipeline and the outside: sources, sinks, token stores, shared state, progress.
 //!
-//! Static dispatch: a pipeline is compiled for its source and sink. Every future is `Send`, so that
-//! windows can run on several threads.
+//! `Source` and `Sink` use static dispatch: a pipeline is compiled for its source and sink. All
+//! futures are `Send`, so that windows can run on several threads.
 
 mod secret;
 mod shared_state;
 mod tokens;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 pub use self::secret::Secret;
@@ -22,33 +22,33 @@ pub use self::tokens::{AccessGrant, Connection, TokenStore};
 use crate::domain::{EntitySpec, LoadCounts, Page, RecordKey, RunReport, Window, WindowReport};
 use crate::error::{Error, Result};
 
-/// Where records come from.
+/// A source of one company's records.
 pub trait Source: Send + Sync + 'static {
-    /// The company that the records belong to.
+    /// Id of the company that the records belong to.
     fn realm_id(&self) -> &str;
 
-    /// Makes sure that reading can begin: obtains a token, opens a directory.
+    /// Prepares for reading, for example by obtaining a token.
     ///
     /// # Errors
-    /// Whatever would stop every window; nothing has been read then.
+    /// Errors that would fail every window; nothing has been read then.
     fn prepare(&self) -> impl Future<Output = Result<()>> + Send;
 
-    /// Whether one read may serve several windows; otherwise each is read by itself.
+    /// True if adjacent windows can be read together; otherwise each is read on its own.
     const SHARES_REQUESTS: bool;
 
-    /// The request, as JSON text, that would bring the first page of a window by itself; none:
-    /// pages know their own. Records are stored with it however they were read, so that the same
-    /// records are stored with the same one each time.
+    /// Returns the request to store as `request_payload` for a window: JSON text of the request for
+    /// the window's first page, whichever request actually brought the records. Returns `None` if
+    /// the pages already carry their request.
     fn request(&self, _entity: &EntitySpec, _window: Window, _page_size: u32) -> Option<Arc<str>> {
         None
     }
 
-    /// Reads a span into `pages`, in the order of change. Each page says up to which instant
-    /// nothing is missing; returning `Ok` promises it for the whole span, or up to the instant
-    /// returned, if that is earlier: what lies beyond is left to a later read.
+    /// Reads a span into `pages`, in order of change. `covered_until` of each page is the instant
+    /// before which no record is missing. `Ok(None)` means that the whole span was read,
+    /// `Ok(Some(instant))` that it was read up to that instant; the rest is left to a later run.
     ///
     /// # Errors
-    /// Why what lies behind the last page cannot be complete.
+    /// The reason why records after the last page could not be read.
     fn read_span(
         &self,
         entity: &EntitySpec,
@@ -59,8 +59,8 @@ pub trait Source: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<DateTime<Utc>>>> + Send;
 }
 
-/// Time that is read in one go. Its end can be brought forward meanwhile, so that others can take
-/// over what is left.
+/// A stretch of time that is read together. Its end can be moved forward during the read, so that
+/// another task can take over the rest.
 #[derive(Debug, Clone)]
 pub struct Span {
     /// First instant inside.
@@ -69,7 +69,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// The time of a window.
+    /// Creates a span from the start to the end of `window`.
     pub fn new(window: Window) -> Self {
         Self {
             start: window.start,
@@ -77,21 +77,21 @@ impl Span {
         }
     }
 
-    /// First instant after it, as things stand.
+    /// Returns the first instant after the span, as of now.
     pub fn end(&self) -> DateTime<Utc> {
-        *self.end.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.end.lock()
     }
 
-    /// Brings the end forward; a later one changes nothing.
-    pub fn end_at(&self, end: DateTime<Utc>) {
-        let mut current = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Moves the end forward to `end`; a later instant changes nothing.
+    pub fn shorten_to(&self, end: DateTime<Utc>) {
+        let mut current = self.end.lock();
         *current = end.min(*current);
     }
 }
 
-/// What a side of a comparison holds.
+/// One side of a comparison: counts and versions of its records.
 pub trait RecordIndex: Send + Sync {
-    /// How many records were changed in each of these ranges.
+    /// Counts the records changed in each of the ranges; returns one count per range.
     ///
     /// # Errors
     /// If they cannot be counted.
@@ -102,7 +102,8 @@ pub trait RecordIndex: Send + Sync {
         meter: &Meter,
     ) -> impl Future<Output = Result<Vec<u64>>> + Send;
 
-    /// The versions of all records changed in a window, and of these ids wherever they stand.
+    /// Returns the versions of all records changed in a window, and of the records with these ids in
+    /// any window.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -115,16 +116,15 @@ pub trait RecordIndex: Send + Sync {
     ) -> impl Future<Output = Result<Vec<RecordKey>>> + Send;
 }
 
-/// Where records go.
+/// A destination of records.
 pub trait Sink: Send + Sync + 'static {
-    /// Takes the pages of one window.
+    /// Writer of one window.
     type Writer: WindowWriter;
 
-    /// What logs call the storing of a window here: `load`, or `extract` where records are only
-    /// landed.
+    /// The `phase` of log lines about this sink: `load`, or `extract` if it only lands records.
     const PHASE: &'static str;
 
-    /// Takes note that a run begins.
+    /// Records that a run has started.
     ///
     /// # Errors
     /// If the sink cannot be reached.
@@ -132,7 +132,7 @@ pub trait Sink: Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// Takes note of what a run came to.
+    /// Records the report of a finished run.
     ///
     /// # Errors
     /// If the sink cannot be reached.
@@ -140,33 +140,33 @@ pub trait Sink: Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// Takes note that a window begins, before anything of it is read.
+    /// Records that a window has started, before anything of it is read.
     ///
     /// # Errors
-    /// [`Error::Stuck`](crate::error::Error::Stuck) if it must not be tried again.
-    fn window_started(&self, _opening: &WindowContext) -> impl Future<Output = Result<()>> + Send {
+    /// [`Error::Stuck`](crate::error::Error::Stuck) if the window must not be read again.
+    fn window_started(&self, _context: &WindowContext) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
 
-    /// Takes note that a window has failed.
+    /// Records that a window has failed.
     fn window_failed(
         &self,
-        _opening: &WindowContext,
+        _context: &WindowContext,
         _error: &Error,
     ) -> impl Future<Output = ()> + Send {
         async {}
     }
 
-    /// The run was stopped in the middle of a window, which is no fault of the window's. Must not
-    /// block: what is to be done is done in the background, if there is time left for it.
-    fn window_abandoned(&self, _opening: WindowContext) {}
+    /// Records that the run was stopped in the middle of a window, which does not count as a failure
+    /// of the window. Must not block: it works in the background, if the process lives long enough.
+    fn window_abandoned(&self, _context: WindowContext) {}
 
-    /// Whether the same window may well be stored in a while.
+    /// Returns true if storing the same window is likely to succeed later.
     fn is_transient(&self, _error: &Error) -> bool {
         false
     }
 
-    /// Opens a window. Nothing is visible to anyone before [`WindowWriter::commit`].
+    /// Opens a window for writing. Nothing is visible to others before [`WindowWriter::commit`].
     ///
     /// # Errors
     /// If the sink cannot be reached.
@@ -176,74 +176,75 @@ pub trait Sink: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Writer>> + Send;
 }
 
-/// A run that begins.
+/// A run that starts.
 #[derive(Debug, Clone)]
 pub struct RunContext {
-    /// The run.
+    /// Id of the run.
     pub run_id: String,
-    /// The company.
+    /// Id of the company.
     pub realm_id: String,
     /// The record type.
     pub entity: EntitySpec,
-    /// From its first window to its last.
+    /// Time from its first window to its last.
     pub range: Window,
 }
 
-/// The window that a [`WindowWriter`] is for.
+/// A window in the context of its run.
 #[derive(Debug, Clone)]
 pub struct WindowContext {
-    /// The company.
+    /// Id of the company.
     pub realm_id: String,
     /// The record type.
     pub entity: EntitySpec,
     /// The window.
     pub window: Window,
-    /// The run.
+    /// Id of the run.
     pub run_id: String,
 }
 
-/// Takes one window's pages. Dropped without [`commit`](WindowWriter::commit), it leaves no trace.
+/// Writer of one window. If it is dropped without [`commit`](WindowWriter::commit), nothing is stored.
 pub trait WindowWriter: Send + 'static {
-    /// Takes a page.
+    /// Writes a page.
     ///
     /// # Errors
-    /// If it cannot be stored; the window has failed then.
+    /// If the page cannot be stored; the window has failed then.
     fn write(&mut self, page: Page) -> impl Future<Output = Result<()>> + Send;
 
-    /// Makes the window's records and its completion visible together.
+    /// Makes the window's records and its completion visible at once.
     ///
     /// # Errors
-    /// If that failed; nothing is visible then.
+    /// If that fails; nothing is visible then.
     fn commit(self, summary: ReadSummary) -> impl Future<Output = Result<CommitSummary>> + Send;
 }
 
-/// What was read of a window, for its ledger row.
+/// Counts of what was read for a window, for its ledger row.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ReadSummary {
-    /// Pages.
+    /// Number of pages.
     pub pages: u32,
-    /// HTTP requests.
+    /// Number of HTTP requests.
     pub requests: u64,
-    /// Of those, repetitions.
+    /// Number of those requests that were retries.
     pub retries: u64,
-    /// Bytes of payloads.
+    /// Total size of the payloads, bytes.
     pub bytes: u64,
-    /// Milliseconds spent waiting for pages.
+    /// Time spent waiting for pages, milliseconds.
     pub extract_ms: u64,
-    /// The window is complete only up to this instant, which lies inside of it; none: to its end.
+    /// The window is complete only up to this instant inside it; `None` if it is complete to its
+    /// end.
     pub read_until: Option<DateTime<Utc>>,
 }
 
-/// What a sink has made visible.
+/// Counts of a committed window.
 #[derive(Debug, Clone, Default)]
 pub struct CommitSummary {
-    /// What became of the records.
+    /// Counts of records.
     pub counts: LoadCounts,
-    /// The file, where there is one.
+    /// Path of the landing file, for a sink that writes one.
     pub path: Option<String>,
 }
 
-/// Counts one window's HTTP requests while they happen, so that a window that fails has counts too.
+/// Counter of HTTP requests, shared with the source, so that failed windows have counts too.
 #[derive(Debug, Default)]
 pub struct Meter {
     requests: AtomicU64,
@@ -251,25 +252,37 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// A request was sent; `is_retry` if it repeats one.
+    /// Counts a request; `is_retry` is true if it repeats an earlier one.
     pub fn count_request(&self, is_retry: bool) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.retries
             .fetch_add(u64::from(is_retry), Ordering::Relaxed);
     }
 
-    /// Requests so far.
+    /// Returns the number of requests so far, retries included.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Repetitions so far.
-    pub fn retries(&self) -> u64 {
-        self.retries.load(Ordering::Relaxed)
+    /// Returns both counts so far.
+    pub fn counts(&self) -> RequestCounts {
+        RequestCounts {
+            requests: self.requests(),
+            retries: self.retries.load(Ordering::Relaxed),
+        }
     }
 }
 
-/// What of QuickBooks a request is sent to.
+/// Number of HTTP requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RequestCounts {
+    /// All requests.
+    pub requests: u64,
+    /// Requests that repeated an earlier one.
+    pub retries: u64,
+}
+
+/// Endpoint of QuickBooks that a request is sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
     /// The API of a company.
@@ -278,22 +291,22 @@ pub enum Endpoint {
     Token,
 }
 
-/// Watches a run, and the requests that are sent for it. All methods may be called from several
-/// tasks at once.
+/// Observer of runs and of the requests sent for them. Methods may be called from several tasks at
+/// once.
 pub trait Progress: Send + Sync + 'static {
-    /// A run begins.
+    /// A run has started.
     fn run_started(&self, _entity: &str, _windows: usize) {}
-    /// A page was handed to the sink.
+    /// A page was passed to the sink.
     fn page_read(&self, _entity: &str, _rows: usize) {}
-    /// A window ended, well or not.
+    /// A window has ended, successfully or not.
     fn window_finished(&self, _entity: &str, _window: &WindowReport) {}
-    /// A run ended.
+    /// A run has ended.
     fn run_finished(&self, _entity: &str) {}
-    /// A request ended: with a status, or without an answer.
-    fn request_ended(&self, _endpoint: Endpoint, _status: Option<u16>, _took: Duration) {}
+    /// A request has ended, with a status or without an answer.
+    fn request_ended(&self, _endpoint: Endpoint, _status: Option<u16>, _elapsed: Duration) {}
 }
 
-/// Watches nothing.
+/// An observer that ignores everything.
 #[derive(Debug, Clone, Copy)]
 pub struct NoProgress;
 

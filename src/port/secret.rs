@@ -1,18 +1,18 @@
-//! Text that must never be shown.
+//! Secrets that must not be shown.
 
 use std::fmt;
 
-/// A secret: shown as `***` by `Debug`, absent from `Display` and serde.
+/// A secret text. `Debug` shows `***`; it has no `Display` and no serde.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the text, of any length and form: a token's prefix means nothing (qbo-facts 1.3).
+    /// Wraps a text of any length and form: the prefix of a token has no meaning (qbo-facts 1.3).
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text, for the wire only.
+    /// Returns the text. Only for sending it.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! A small document that processes share.
+//! A small document that several processes share.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,17 +7,17 @@ use chrono::{DateTime, Utc};
 
 use crate::error::Result;
 
-/// A change of the document: takes what is there, if anything, and the time by the home's own
-/// clock; returns what is to be there, or `None` to leave it.
+/// A change of the document: receives the present text, if any, and the time by the clock of the
+/// store; returns the new text, or `None` to leave the document as it is.
 pub type Change<'c> = Box<dyn FnOnce(Option<&str>, DateTime<Utc>) -> Option<String> + Send + 'c>;
 
-/// A small document, changed by one process at a time. Object-safe: there are few calls, each of
-/// which waits anyway.
+/// A small document that one process at a time changes. Object-safe, since calls are few and each one
+/// waits for input or output anyway.
 pub trait SharedState: Send + Sync + std::fmt::Debug {
-    /// Changes the document; nobody else sees or changes it meanwhile.
+    /// Changes the document. No other process reads or changes it in the meantime.
     ///
     /// # Errors
-    /// If its home cannot be reached; the document is unchanged then.
+    /// If the store cannot be reached; the document is unchanged then.
     fn update<'s>(
         &'s self,
         change: Change<'s>,

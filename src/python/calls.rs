@@ -10,7 +10,7 @@ use crate::app::{
     App, BackfillRequest, ExtractRequest, Landing, LoadRequest, SyncRequest, VerifyRequest,
 };
 use crate::config::Settings;
-use crate::domain::{PageSize, Window, parse_range};
+use crate::domain::{PageSize, RangeBound, Window, parse_range};
 use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingTarget};
 use crate::port::NoProgress;
@@ -142,7 +142,7 @@ fn app(overrides: &BTreeMap<String, String>) -> Result<App> {
 }
 
 fn window(start: &str, end: &str) -> Result<Window> {
-    parse_range(("start", start), ("end", end))
+    parse_range(RangeBound::new("start", start), RangeBound::new("end", end))
 }
 
 fn backfill(json: BackfillJson) -> Result<Call> {

@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use self::error::to_python;
 use crate::config::SETTINGS;
 use crate::domain::instant::format_instant;
-use crate::domain::{ENTITIES, chunk_range as cut, parse_range};
+use crate::domain::{ENTITIES, RangeBound, chunk_range as cut, parse_range};
 use crate::error::Error;
 
 /// The exit code of a process that panicked, as Rust has it.
@@ -33,8 +33,11 @@ fn chunk_range(
     start_name: &str,
     end_name: &str,
 ) -> PyResult<Vec<(String, String)>> {
-    let windows = parse_range((start_name, start), (end_name, end))
-        .and_then(|range| Ok(cut(range, chunk.parse()?)));
+    let windows = parse_range(
+        RangeBound::new(start_name, start),
+        RangeBound::new(end_name, end),
+    )
+    .and_then(|range| Ok(cut(range, chunk.parse()?)));
     let windows = windows.map_err(|error| to_python(py, &error))?;
     Ok(windows
         .into_iter()

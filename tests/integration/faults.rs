@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use qbo_rs::app::{App, ExtractRequest, Landing, LoadRequest, VerifyRequest};
-use qbo_rs::domain::{PageSize, Report, WindowStatus, chunk_range, parse_range};
+use qbo_rs::domain::{PageSize, RangeBound, Report, WindowStatus, chunk_range, parse_range};
 use qbo_rs::error::Error;
 use qbo_rs::landing::LandingTarget;
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
@@ -131,7 +131,11 @@ async fn verify(app: &App, schema: &str, arm: impl Fn() -> String) -> Result<Rep
     arm();
     let request = VerifyRequest {
         entities: vec!["items".to_owned()],
-        range: parse_range(("start", "2024-01-01"), ("end", "2026-01-01")).unwrap(),
+        range: parse_range(
+            RangeBound::new("start", "2024-01-01"),
+            RangeBound::new("end", "2026-01-01"),
+        )
+        .unwrap(),
         chunk: "quarter".parse().unwrap(),
         repair: false,
         deep: false,
@@ -150,7 +154,11 @@ async fn load(
     arm: impl Fn() -> String,
 ) -> Result<Report, Error> {
     arm();
-    let range = parse_range(("start", "2024-01-01"), ("end", "2026-01-01")).unwrap();
+    let range = parse_range(
+        RangeBound::new("start", "2024-01-01"),
+        RangeBound::new("end", "2026-01-01"),
+    )
+    .unwrap();
     let request = ExtractRequest {
         entities: vec!["items".to_owned()],
         windows: chunk_range(range, "quarter".parse().unwrap()),

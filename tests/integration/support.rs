@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{TimeDelta, Utc};
 use qbo_rs::app::{App, BackfillRequest, SyncRequest};
 use qbo_rs::config::Settings;
-use qbo_rs::domain::{PageSize, Report, parse_range};
+use qbo_rs::domain::{PageSize, RangeBound, Report, parse_range};
 use qbo_rs::port::NoProgress;
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::Value;
@@ -123,7 +123,7 @@ pub fn request(
 ) -> BackfillRequest {
     BackfillRequest {
         entities: entities.iter().map(|&name| name.to_owned()).collect(),
-        range: parse_range(("start", start), ("end", end)).unwrap(),
+        range: parse_range(RangeBound::new("start", start), RangeBound::new("end", end)).unwrap(),
         chunk: chunk.parse().unwrap(),
         page_size: PageSize::new(page_size).unwrap(),
         resume: false,

@@ -270,7 +270,11 @@ async fn a_sync_goes_on_from_a_backfill_and_finds_what_was_deleted_since() {
     // Deleted rows are no difference.
     let request = qbo_rs::app::VerifyRequest {
         entities: vec!["invoices".to_owned()],
-        range: qbo_rs::domain::parse_range(("start", "2020-01-01"), ("end", "2030-01-01")).unwrap(),
+        range: qbo_rs::domain::parse_range(
+            qbo_rs::domain::RangeBound::new("start", "2020-01-01"),
+            qbo_rs::domain::RangeBound::new("end", "2030-01-01"),
+        )
+        .unwrap(),
         chunk: "year".parse().unwrap(),
         repair: false,
         deep: true,
