@@ -100,7 +100,7 @@ impl App {
                     verify::compare_window(&**source, &**sink, &entity, window, &meter).await?;
                 findings
                     .different
-                    .extend(Some(difference).filter(|difference| !difference.is_none()));
+                    .extend(Some(difference).filter(|difference| !difference.is_empty()));
             }
         }
         let rejects = sink
