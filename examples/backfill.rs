@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use qbo_rs::app::{App, BackfillRequest};
 use qbo_rs::config::Settings;
-use qbo_rs::domain::{Chunk, PageSize, parse_range};
+use qbo_rs::domain::{Chunk, PageSize, RangeBound, parse_range};
 use qbo_rs::port::NoProgress;
 use qbo_sandbox::{Sandbox, SandboxOptions};
 
@@ -33,7 +33,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let report = app
         .backfill(&BackfillRequest {
             entities: vec!["customers".to_owned(), "invoices".to_owned()],
-            range: parse_range(("start", "2024-01-01"), ("end", "2026-01-01"))?,
+            range: parse_range(
+                RangeBound::new("start", "2024-01-01"),
+                RangeBound::new("end", "2026-01-01"),
+            )?,
             chunk: Chunk::Months(1),
             page_size: PageSize::default(),
             resume: true,
