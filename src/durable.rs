@@ -1,27 +1,27 @@
-//! Making a finished file appear under its own name, whole and for good; locks between processes.
+//! Durable files: a file appears under its final name only when complete; locks between processes.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A name beside `path`, unique, for the file while it is not complete. Hidden, and not like that
-/// of a finished one.
+/// Returns a unique hidden name in the same directory, for the file while it is incomplete.
 pub(crate) fn temporary_name(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     directory_of(path).join(format!(".{name}.{}.part", uuid::Uuid::new_v4().simple()))
 }
 
-/// Renames a complete file, whose contents are on disk already, over `path`. When it returns, that
-/// survives a crash: a rename is durable once the directory is.
+/// Renames a complete file, whose contents are already synced, to `path`, and syncs the directory,
+/// so that the rename survives a crash.
 ///
 /// # Errors
-/// The operating system's; `path` is as it was then, or already replaced.
+/// I/O errors; `path` is then unchanged or already replaced.
 pub(crate) fn replace(temporary: &Path, path: &Path) -> io::Result<()> {
     std::fs::rename(temporary, path)?;
     File::open(directory_of(path))?.sync_all()
 }
 
-/// The directory of a path. `parent()` of a bare name is the empty path, which cannot be opened.
+/// Returns the directory of a path. `parent()` of a bare name is the empty path, which cannot be
+/// opened.
 pub(crate) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(directory) if !directory.as_os_str().is_empty() => directory,
@@ -29,7 +29,7 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// `path` with an ending of its own: `tokens.json.lock`.
+/// Returns `path` with another extension appended: `tokens.json.lock`.
 pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.to_owned().into_os_string();
     name.push(".");
@@ -37,11 +37,11 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Waits for the lock of a file, which is made if it is not there. The lock ends when the file is
-/// dropped, and with the process. Blocks.
+/// Waits for the exclusive lock of a file and creates the file if it does not exist. The lock ends
+/// when the file is dropped or the process ends. Blocks.
 ///
 /// # Errors
-/// The operating system's.
+/// I/O errors.
 pub(crate) fn lock(path: &Path) -> io::Result<File> {
     let file = private()
         .create(true)
@@ -52,7 +52,7 @@ pub(crate) fn lock(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// How files are opened that are nobody else's business.
+/// Returns options that create files with mode 0600.
 pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
@@ -60,7 +60,7 @@ pub(crate) fn private() -> OpenOptions {
     options
 }
 
-/// Makes a directory, and those above it, for nobody else; one that is there is left as it is.
+/// Creates a directory and its parents with mode 0700. Leaves existing ones unchanged.
 #[cfg(unix)]
 pub(crate) fn make_private_directory(directory: &Path) -> io::Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
@@ -68,7 +68,7 @@ pub(crate) fn make_private_directory(directory: &Path) -> io::Result<()> {
         .create(directory)
 }
 
-/// Makes a directory, and those above it; one that is there is left as it is.
+/// Creates a directory and its parents. Leaves existing ones unchanged.
 #[cfg(not(unix))]
 pub(crate) fn make_private_directory(directory: &Path) -> io::Result<()> {
     std::fs::create_dir_all(directory)

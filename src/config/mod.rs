@@ -17,11 +17,11 @@ pub use self::registry::{SETTINGS, SettingSpec};
 use crate::error::{Error, Result};
 use crate::port::Secret;
 
-/// Values of settings, still text.
+/// Values of settings as text; each use case checks those it needs.
 #[derive(Clone, Default)]
 pub struct Settings(BTreeMap<&'static str, String>);
 
-/// Names only: values may be secret.
+/// Prints only the names, since values may be secret.
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
@@ -58,12 +58,12 @@ impl Settings {
         Ok(())
     }
 
-    /// A secret, if it is set.
+    /// Returns a secret, if it is set.
     pub fn secret(&self, name: &'static str) -> Option<Secret> {
         self.get(name).map(Secret::new)
     }
 
-    /// `QBO_LANDING_DIR`.
+    /// Returns `QBO_LANDING_DIR`.
     pub fn landing_dir(&self) -> PathBuf {
         PathBuf::from(self.text("QBO_LANDING_DIR"))
     }
@@ -98,7 +98,7 @@ impl Settings {
     fn url(&self, name: &'static str, default: &str) -> Result<Url> {
         let text = self.get(name).unwrap_or(default);
         match Url::parse(text) {
-            // Whoever meant Intuit did not mean to send tokens to it in clear.
+            // Plain HTTP to Intuit would send tokens unencrypted, so it must be a mistake.
             Ok(url)
                 if url.scheme() == "http"
                     && url

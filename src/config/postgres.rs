@@ -1,4 +1,4 @@
-//! Settings of the Postgres side.
+//! Postgres settings.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,26 +7,26 @@ use super::Settings;
 use crate::error::{Error, Result};
 use crate::port::Secret;
 
-/// How the connection to Postgres is protected, in libpq's words.
+/// TLS mode of the connection to Postgres, with the meaning and the names of libpq's `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SslMode {
     /// No TLS.
     Disable,
-    /// TLS if the server has it; certificates are not checked.
+    /// TLS if the server supports it; the certificate is not checked.
     Prefer,
-    /// TLS; certificates are not checked.
+    /// TLS; the certificate is not checked.
     Require,
-    /// TLS; the certificate must be by an authority that is trusted, for whatever host.
+    /// TLS; the certificate must be issued by a trusted authority, for any host.
     VerifyCa,
-    /// As `VerifyCa`, and for this host.
+    /// TLS; the certificate must be issued by a trusted authority for this host.
     VerifyFull,
 }
 
 impl SslMode {
-    /// Reads libpq's word for it. `setting` is where the word stands.
+    /// Parses a libpq `sslmode`. `setting` is the setting to name in an error.
     ///
     /// # Errors
-    /// [`Error::Config`] with the words there are.
+    /// [`Error::Config`] that lists the valid values.
     pub fn parse(setting: &str, text: &str) -> Result<Self> {
         Ok(match text.to_ascii_lowercase().as_str() {
             "disable" => Self::Disable,
@@ -44,38 +44,38 @@ impl SslMode {
     }
 }
 
-/// How to reach Postgres.
+/// Checked Postgres settings.
 #[derive(Debug, Clone)]
 pub struct PostgresConfig {
-    /// Where it is.
+    /// Address and credentials.
     pub address: PostgresAddress,
-    /// TLS.
+    /// TLS mode.
     pub ssl_mode: SslMode,
-    /// Authorities to trust instead of the system's.
+    /// File of the authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
-    /// How long statements may take.
+    /// Timeouts of statements.
     pub limits: TransactionLimits,
-    /// Attempts of a window that may end without a word; 0: any number.
+    /// Maximum number of times that a window may crash the process (0 = unlimited).
     pub max_attempts: u32,
 }
 
-/// How long statements may take, in the transactions that load; zero: as long as they like.
+/// Timeouts within the transactions that load; zero means unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TransactionLimits {
-    /// Waiting for a lock.
+    /// Maximum wait for a lock.
     pub lock_timeout: Duration,
-    /// A whole statement.
+    /// Maximum duration of a statement.
     pub statement_timeout: Duration,
 }
 
-/// A URL, or its parts.
+/// Address of the database: a URL, or its parts.
 #[derive(Debug, Clone)]
 pub enum PostgresAddress {
     /// `DATABASE_URL`.
     Url(Secret),
     /// `PG_HOST` and the others.
     Parts {
-        /// Host, or directory of the socket.
+        /// Host, or directory of the Unix socket.
         host: String,
         /// Port.
         port: u16,
@@ -83,13 +83,13 @@ pub enum PostgresAddress {
         database: String,
         /// User.
         user: String,
-        /// Password; none where the server trusts the user.
+        /// Password; `None` if the server trusts the user.
         password: Option<Secret>,
     },
 }
 
 impl Settings {
-    /// The settings of the Postgres side, checked. Nothing is connected to.
+    /// Returns the checked Postgres settings. Opens no connection.
     ///
     /// # Errors
     /// As for [`Self::qbo`].

@@ -1,4 +1,4 @@
-//! Settings of the QuickBooks side: app, company, tokens, limits.
+//! QuickBooks settings: app, company, tokens, limits.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::port::Secret;
 use crate::quickbooks::Limits;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// For the next part of an answer that has begun.
+/// Timeout for the next part of an answer that has begun.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The application's keys and the connection's first refresh token.
@@ -23,22 +23,22 @@ pub struct Credentials {
     pub client_id: String,
     /// `QBO_CLIENT_SECRET`.
     pub client_secret: Secret,
-    /// `QBO_REFRESH_TOKEN`: seeds the store, which is asked first.
+    /// `QBO_REFRESH_TOKEN`, which seeds the store; a stored token takes precedence.
     pub refresh_token: Option<Secret>,
 }
 
-/// Where rotated tokens are kept.
+/// Storage of rotated tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreLocation {
-    /// Nowhere: as long as the process lives.
+    /// In memory, until the process ends.
     Memory,
-    /// In a file.
+    /// In an encrypted file.
     File(PathBuf),
-    /// In the database that the other settings name.
+    /// In the database of the Postgres settings.
     Postgres,
 }
 
-/// The app and its endpoints at Intuit: what OAuth takes, whatever the company.
+/// OAuth settings of the app, the same for every company: keys, endpoints, storage.
 #[derive(Debug, Clone)]
 pub struct OAuthConfig {
     /// Token endpoint.
@@ -47,40 +47,40 @@ pub struct OAuthConfig {
     pub authorize_url: Url,
     /// Revocation endpoint.
     pub revoke_url: Url,
-    /// Keys and first refresh token.
+    /// Client id, client secret and initial refresh token.
     pub credentials: Credentials,
-    /// Where rotated tokens are kept.
+    /// Storage of rotated tokens.
     pub token_store: StoreLocation,
-    /// Their key, if not derived.
+    /// Key of the token store; `None` derives it from the client secret.
     pub token_key: Option<Secret>,
-    /// Time-outs.
+    /// Timeouts.
     pub timeouts: Timeouts,
     /// Retries.
     pub retry: RetryPolicy,
 }
 
-/// How to reach one QBO company.
+/// Checked QuickBooks settings for one company.
 #[derive(Debug, Clone)]
 pub struct QboConfig {
     /// Base URL of the API.
     pub api_url: Url,
-    /// Company.
+    /// Id of the company.
     pub realm_id: String,
-    /// App, tokens, time-outs, retries.
+    /// App, tokens, timeouts, retries.
     pub oauth: OAuthConfig,
-    /// Limits to keep.
+    /// Rate limits.
     pub limits: Limits,
-    /// Most requests of a call; 0: no cap.
+    /// Maximum data requests per call (0 = unlimited).
     pub max_requests: u64,
-    /// Reads a month that are warned about; 0: none.
+    /// Monthly quota of reads, for warnings (0 = no warning).
     pub monthly_quota: u64,
-    /// How far reads stay away from the server's present: fresh writes can become visible late
-    /// (qbo-facts 3.9).
+    /// Distance that reads keep from the server's current time, since fresh writes can become
+    /// visible late (qbo-facts 3.9).
     pub lag: TimeDelta,
 }
 
 impl Settings {
-    /// The settings of the app and its tokens, checked.
+    /// Returns the checked settings of the app and its tokens.
     ///
     /// # Errors
     /// As for [`Self::qbo`].
@@ -125,10 +125,10 @@ impl Settings {
         })
     }
 
-    /// The settings of the QBO side, checked.
+    /// Returns the checked QuickBooks settings.
     ///
     /// # Errors
-    /// [`Error::Config`] that names what is missing, all of it at once, or what cannot be used.
+    /// [`Error::Config`] that names all missing settings at once, or the first invalid one.
     pub fn qbo(&self) -> Result<QboConfig> {
         let mut required = vec![
             "QBO_CLIENT_ID",
@@ -143,7 +143,8 @@ impl Settings {
         self.qbo_of(&self.realm_id()?.unwrap_or_default())
     }
 
-    /// As [`Self::qbo`], for a company that need not be set, and without a token of its own.
+    /// Returns the settings for any company, like [`Self::qbo`] but without a company id or a
+    /// refresh token.
     ///
     /// # Errors
     /// As for [`Self::qbo`].
@@ -181,10 +182,10 @@ impl Settings {
         })
     }
 
-    /// `QBO_REALM_ID`, checked: it becomes part of URLs and of the names of landing directories.
+    /// Returns `QBO_REALM_ID`, checked, since it becomes part of URLs and directory names.
     ///
     /// # Errors
-    /// [`Error::Config`] if it cannot be one.
+    /// [`Error::Config`] if it has invalid characters.
     pub fn realm_id(&self) -> Result<Option<String>> {
         let Some(realm_id) = self.get("QBO_REALM_ID") else {
             return Ok(None);

@@ -5,11 +5,11 @@
 pub struct SettingSpec {
     /// The environment variable.
     pub name: &'static str,
-    /// What it is when nobody sets it.
+    /// The default value.
     pub default: Option<&'static str>,
-    /// Never shown, and no flag of the command line.
+    /// True for secrets: they are never shown and have no flag.
     pub is_secret: bool,
-    /// One line for people.
+    /// One line of help.
     pub help: &'static str,
 }
 
@@ -189,9 +189,8 @@ pub const SETTINGS: &[SettingSpec] = &[
     ),
 ];
 
-/// What `QBO_*` becomes as a Python keyword or a flag: its prefix is dropped.
 impl SettingSpec {
-    /// The Python keyword: `QBO_CLIENT_ID` is `client_id`, `PG_HOST` is `pg_host`.
+    /// Returns the Python keyword: `client_id` for `QBO_CLIENT_ID`, `pg_host` for `PG_HOST`.
     pub fn keyword(&self) -> String {
         self.name
             .strip_prefix("QBO_")

