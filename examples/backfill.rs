@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use qbo_rs::app::{App, BackfillRequest};
 use qbo_rs::config::Settings;
-use qbo_rs::domain::{Chunk, PageSize, RangeBound, parse_range};
+use qbo_rs::domain::{Chunk, Window};
 use qbo_rs::port::NoProgress;
 use qbo_sandbox::{Sandbox, SandboxOptions};
 
@@ -30,21 +30,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         settings,
         progress: Arc::new(NoProgress),
     };
-    let report = app
-        .backfill(&BackfillRequest {
-            entities: vec!["customers".to_owned(), "invoices".to_owned()],
-            range: parse_range(
-                RangeBound::new("start", "2024-01-01"),
-                RangeBound::new("end", "2026-01-01"),
-            )?,
-            chunk: Chunk::Months(1),
-            page_size: PageSize::default(),
-            resume: true,
-            dry_run: false,
-            schema: "raw".to_owned(),
-            strict_windows: false,
-        })
-        .await?;
+    let range = Window::parse("2024-01-01", "2026-01-01")?;
+    let request = BackfillRequest::new(["customers", "invoices"], range)
+        .chunk(Chunk::Months(1))
+        .resume(true);
+    let report = app.backfill(&request).await?;
     for run in &report.runs {
         println!(
             "{}: {} windows, {} rows, {} inserted, {} requests",

@@ -36,6 +36,15 @@ pub struct CompanyReport {
     pub traffic: Traffic,
 }
 
+/// The result of a change of the key.
+#[derive(Debug, Default, Serialize)]
+pub struct KeyChange {
+    /// The companies whose tokens have the new key.
+    pub changed: Vec<String>,
+    /// The companies whose tokens are sealed with some other key, and stay as they are.
+    pub not_opened: Vec<String>,
+}
+
 impl AuthReport {
     /// Whether no person is needed, now or within a fortnight.
     pub fn is_ok(&self) -> bool {
@@ -200,12 +209,11 @@ impl App {
     }
 
     /// Seals all stored tokens with another key: `QBO_NEW_TOKEN_KEY`, or the one derived from
-    /// `QBO_NEW_CLIENT_SECRET`. Answers the companies that were changed, and those that this key
-    /// does not open, which stay as they are.
+    /// `QBO_NEW_CLIENT_SECRET`. Tokens that the present key does not open stay as they are.
     ///
     /// # Errors
     /// Settings, and those of the store; what was changed before stays changed.
-    pub async fn change_key(&self) -> Result<(Vec<String>, Vec<String>)> {
+    pub async fn change_key(&self) -> Result<KeyChange> {
         let oauth = self.storing_oauth()?;
         let new = match (
             self.settings.secret("QBO_NEW_TOKEN_KEY"),
@@ -223,7 +231,7 @@ impl App {
         let old = key(&oauth)?;
         let home = Home::open(&self.settings, &oauth, CONNECTIONS).await?;
         let store = home.token_store("any", old.clone()).await?;
-        let (mut changed, mut closed) = (Vec::new(), Vec::new());
+        let mut keys = KeyChange::default();
         for account in store.accounts().await? {
             let (before, after) = (
                 store.for_connection(&account.realm_id, &old),
@@ -234,13 +242,13 @@ impl App {
             match before.load().await? {
                 Some(connection) => {
                     after.save(&lease, &connection).await?;
-                    changed.push(account.realm_id);
+                    keys.changed.push(account.realm_id);
                 }
-                None => closed.push(account.realm_id),
+                None => keys.not_opened.push(account.realm_id),
             }
             before.release(lease).await;
         }
-        Ok((changed, closed))
+        Ok(keys)
     }
 
     async fn authorizer(

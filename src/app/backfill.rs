@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use tracing::info;
 
 use super::App;
 use super::company::Company;
+use super::request::{default_schema, owned, setters};
 use super::run::{dry_run, plan};
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
@@ -15,28 +17,85 @@ use crate::domain::{
 use crate::error::Result;
 use crate::pipeline;
 use crate::port::Source;
+#[cfg(feature = "cli")]
+use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::PostgresSink;
 
-/// QBO into Postgres.
-#[derive(Debug, Clone)]
+/// A request to copy a range of records from QuickBooks into Postgres.
+///
+/// ```
+/// use qbo_rs::app::BackfillRequest;
+/// use qbo_rs::domain::Window;
+///
+/// # fn main() -> qbo_rs::Result<()> {
+/// let range = Window::parse("2025-01-01", "2026-01-01")?;
+/// let request = BackfillRequest::new(["customers", "invoices"], range)
+///     .chunk("month".parse::<qbo_rs::domain::Chunk>()?)
+///     .resume(true);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct BackfillRequest {
-    /// Names of entities.
+    /// customers, invoices, items or any other; `qbo-rs entities` lists them
+    #[cfg_attr(feature = "cli", arg(required = true, value_name = "ENTITY"))]
     pub entities: Vec<String>,
-    /// The range.
+    /// The range to copy.
+    #[cfg_attr(feature = "cli", command(flatten))]
     pub range: Window,
-    /// How it is cut.
+    /// Unit of a window: day, week, month, quarter, year or Nd
+    #[cfg_attr(feature = "cli", arg(long, default_value = "day"))]
+    #[serde(default)]
     pub chunk: Chunk,
-    /// Records in a page.
+    /// Records in a page, 1 to 1000
+    #[cfg_attr(feature = "cli", arg(long, default_value = "1000", value_name = "N"))]
+    #[serde(default)]
     pub page_size: PageSize,
-    /// Leave out what earlier runs committed.
-    pub resume: bool,
-    /// Only say what would be done; nothing is sent to QBO.
-    pub dry_run: bool,
-    /// Schema of the raw tables.
-    pub schema: String,
-    /// Give each window requests of its own.
+    /// Give each window requests of its own, even if it is empty
+    #[cfg_attr(feature = "cli", arg(long))]
+    #[serde(default)]
     pub strict_windows: bool,
+    /// Leave out the windows that earlier runs committed
+    #[cfg_attr(feature = "cli", arg(long))]
+    #[serde(default)]
+    pub resume: bool,
+    /// Show the windows, send nothing to QuickBooks
+    #[cfg_attr(feature = "cli", arg(long))]
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Schema of the raw tables; one company each
+    #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
+    #[serde(default = "default_schema")]
+    pub schema: String,
 }
+
+impl BackfillRequest {
+    /// Returns a request for entities and a range, with the defaults of the command line.
+    pub fn new(entities: impl IntoIterator<Item = impl Into<String>>, range: Window) -> Self {
+        Self {
+            entities: owned(entities),
+            range,
+            chunk: Chunk::default(),
+            page_size: PageSize::default(),
+            strict_windows: false,
+            resume: false,
+            dry_run: false,
+            schema: default_schema(),
+        }
+    }
+}
+
+setters!(BackfillRequest {
+    chunk: Chunk,
+    page_size: PageSize,
+    strict_windows: bool,
+    resume: bool,
+    dry_run: bool,
+    schema: String,
+});
 
 impl App {
     /// Copies a range from QBO into Postgres, one run an entity.

@@ -1,54 +1,122 @@
 //! Extract and load: QuickBooks into landing files, and landing files into Postgres.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use serde::Deserialize;
+use tempfile::TempDir;
 
 use super::App;
 use super::company::Company;
+use super::request::{default_schema, owned, setters};
 use super::run::plan;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{PageSize, Plan, Report, Window, WindowReport, select_entities};
 use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingSink, LandingSource, LandingTarget};
 use crate::port::Source;
+#[cfg(feature = "cli")]
+use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::PostgresSink;
 
-/// QBO into landing files.
-#[derive(Debug, Clone)]
+/// A request to copy windows of records from QuickBooks into landing files.
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ExtractRequest {
-    /// Names of entities.
+    /// customers, invoices, items or any other; `qbo-rs entities` lists them
+    #[cfg_attr(feature = "cli", arg(required = true, value_name = "ENTITY"))]
     pub entities: Vec<String>,
-    /// The windows.
+    /// The windows to copy.
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub windows: Vec<Window>,
-    /// Records in a page.
+    /// Records in a page, 1 to 1000
+    #[cfg_attr(feature = "cli", arg(long, default_value = "1000", value_name = "N"))]
+    #[serde(default)]
     pub page_size: PageSize,
-    /// Where to.
-    pub target: LandingTarget,
-    /// Leave out windows whose files are there already.
-    pub resume: bool,
-    /// Give each window requests of its own.
+    /// Give each window requests of its own, even if it is empty
+    #[cfg_attr(feature = "cli", arg(long))]
+    #[serde(default)]
     pub strict_windows: bool,
+    /// Leave out the windows whose files are there already
+    #[cfg_attr(feature = "cli", arg(long))]
+    #[serde(default)]
+    pub resume: bool,
+    /// Directory, or one file (.jsonl, .ndjson, .json, .txt, perhaps with .zst or .gz);
+    /// default: QBO_LANDING_DIR
+    #[cfg_attr(feature = "cli", arg(long, value_name = "PATH"))]
+    #[serde(default)]
+    pub out: Option<PathBuf>,
 }
 
-/// Landing files into Postgres.
-#[derive(Debug, Clone)]
+impl ExtractRequest {
+    /// Returns a request for entities and windows, with the defaults of the command line.
+    pub fn new(
+        entities: impl IntoIterator<Item = impl Into<String>>,
+        windows: impl Into<Vec<Window>>,
+    ) -> Self {
+        Self {
+            entities: owned(entities),
+            windows: windows.into(),
+            page_size: PageSize::default(),
+            strict_windows: false,
+            resume: false,
+            out: None,
+        }
+    }
+}
+
+setters!(ExtractRequest {
+    windows: Vec<Window>,
+    page_size: PageSize,
+    strict_windows: bool,
+    resume: bool,
+    out: Option<PathBuf>,
+});
+
+/// A request to load landing files into Postgres.
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct LoadRequest {
-    /// What to load.
-    pub landing: Landing,
-    /// Schema of the raw tables.
+    /// Directory or file; default: QBO_LANDING_DIR
+    #[serde(default)]
+    pub path: Option<PathBuf>,
+    /// The window files to load, instead of a path. Windows that were joined into one file all
+    /// name that file; some of them may have no records.
+    #[cfg_attr(feature = "cli", arg(skip))]
+    #[serde(default)]
+    pub files: Option<Vec<LandingFile>>,
+    /// Schema of the raw tables; one company each
+    #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
+    #[serde(default = "default_schema")]
     pub schema: String,
 }
 
-/// Landing files, known by where they are or one by one.
-#[derive(Debug, Clone)]
-pub enum Landing {
-    /// A directory with window files below it, or one file of any number of windows.
-    Path(std::path::PathBuf),
-    /// Window files.
-    Files(Vec<LandingFile>),
-    /// One file, and the windows that were joined in it, some perhaps without records.
-    Joined(std::path::PathBuf, Vec<LandingFile>),
+impl Default for LoadRequest {
+    fn default() -> Self {
+        Self {
+            path: None,
+            files: None,
+            schema: default_schema(),
+        }
+    }
 }
+
+impl LoadRequest {
+    /// Returns a request for a directory with window files below it, or for one file.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self::default().path(path.into())
+    }
+}
+
+setters!(LoadRequest {
+    path: Option<PathBuf>,
+    files: Option<Vec<LandingFile>>,
+    schema: String,
+});
 
 impl App {
     /// Copies windows from QBO into landing files.
@@ -59,7 +127,11 @@ impl App {
     pub async fn extract(&self, request: &ExtractRequest) -> Result<Report> {
         let entities = select_entities(&request.entities)?;
         let config = self.settings.qbo()?;
-        let sink = Arc::new(LandingSink::new(request.target.clone()));
+        let out = match &request.out {
+            Some(out) => LandingTarget::from_path(out)?,
+            None => LandingTarget::from_path(&self.settings.landing_dir())?,
+        };
+        let sink = Arc::new(LandingSink::new(out));
         sink.prepare()?;
         let (source, watch) = Company::open(&self.settings, &config, &self.progress)
             .await?
@@ -97,18 +169,12 @@ impl App {
     /// What is found before the first window: the landing, settings, tables. Later failures are in
     /// the report.
     pub async fn load(&self, request: &LoadRequest) -> Result<Report> {
-        let unpacked;
-        let source = match &request.landing {
-            Landing::Files(files) => LandingSource::new(files.clone())?,
-            Landing::Path(path) if path.is_dir() => LandingSource::open_directory(path)?,
-            Landing::Path(path) => {
-                unpacked = UnpackedLanding::new(path, &[])?;
-                LandingSource::open_directory(&unpacked.0)?
-            }
-            Landing::Joined(path, windows) => {
-                unpacked = UnpackedLanding::new(path, windows)?;
-                LandingSource::open_directory(&unpacked.0)?
-            }
+        let (source, _unpacked) = match &request.files {
+            Some(files) => open_files(files)?,
+            None => match &request.path {
+                Some(path) => open_path(path)?,
+                None => open_path(&self.settings.landing_dir())?,
+            },
         };
         let entities = select_entities(&source.entities())?;
         let sink = PostgresSink::connect(
@@ -129,39 +195,53 @@ impl App {
     }
 }
 
-/// A file of many windows, split into window files in a temporary directory, so that loading it is
-/// loading a directory.
-struct UnpackedLanding(std::path::PathBuf);
-
-impl UnpackedLanding {
-    /// Splits `path`; of `windows`, those without records get their files too.
-    fn new(path: &Path, windows: &[LandingFile]) -> Result<Self> {
-        let directory =
-            std::env::temp_dir().join(format!("qbo_rs-landing-{}", uuid::Uuid::new_v4().simple()));
-        let unpacked = Self(directory);
-        crate::landing::split(path, &unpacked.0)?;
-        for LandingFile {
-            realm_id,
-            entity,
-            window,
-            ..
-        } in windows
-        {
-            crate::landing::ensure_window(&unpacked.0, realm_id, entity, *window)?;
-        }
-        if !unpacked.0.exists() {
-            return Err(Error::config(
-                "landing",
-                format!("'{}' holds no records", path.display()),
-            ));
-        }
-        Ok(unpacked)
+/// Opens a directory, or a file that holds any number of windows. The temporary directory, if any,
+/// holds the files of the source.
+fn open_path(path: &Path) -> Result<(LandingSource, Option<TempDir>)> {
+    match path.is_dir() {
+        true => Ok((LandingSource::open_directory(path)?, None)),
+        false => unpack(path, &[]),
     }
 }
 
-impl Drop for UnpackedLanding {
-    fn drop(&mut self) {
-        // Nothing else can be done about a failure.
-        let _ = std::fs::remove_dir_all(&self.0);
+/// Opens window files. Windows that were joined into one file all name that file.
+fn open_files(files: &[LandingFile]) -> Result<(LandingSource, Option<TempDir>)> {
+    match files.first().map(|first| &first.path) {
+        Some(path)
+            if LandingFile::parse(path).is_none() && files.iter().all(|file| file.path == *path) =>
+        {
+            unpack(path, files)
+        }
+        _ => Ok((LandingSource::new(files.to_vec())?, None)),
     }
+}
+
+/// Splits a file into window files in a temporary directory. `windows` that have no records get
+/// empty files.
+fn unpack(path: &Path, windows: &[LandingFile]) -> Result<(LandingSource, Option<TempDir>)> {
+    let directory = TempDir::with_prefix("qbo_rs-landing-")
+        .map_err(|e| Error::landing(&std::env::temp_dir(), e))?;
+    crate::landing::split(path, directory.path())?;
+    for file in windows {
+        crate::landing::ensure_window(
+            directory.path(),
+            &file.realm_id,
+            &file.entity,
+            file.window,
+        )?;
+    }
+    let is_empty = std::fs::read_dir(directory.path())
+        .map_err(|e| Error::landing(directory.path(), e))?
+        .next()
+        .is_none();
+    if is_empty {
+        return Err(Error::config(
+            "landing",
+            format!("'{}' holds no records", path.display()),
+        ));
+    }
+    Ok((
+        LandingSource::open_directory(directory.path())?,
+        Some(directory),
+    ))
 }

@@ -5,6 +5,7 @@ mod auth;
 mod backfill;
 mod company;
 mod landing;
+mod request;
 mod run;
 mod service;
 mod status;
@@ -14,12 +15,13 @@ mod verify;
 
 use std::sync::Arc;
 
-pub use self::auth::{AuthReport, CompanyReport};
+pub use self::auth::{AuthReport, CompanyReport, KeyChange};
 pub use self::backfill::BackfillRequest;
-pub use self::landing::{ExtractRequest, Landing, LoadRequest};
-pub use self::service::{Coverage, RecordPage, RecordRequest, Service, SyncJob, seconds_since};
+pub use self::landing::{ExtractRequest, LoadRequest};
+pub use self::service::{Coverage, RecordPage, RecordRequest, Service, seconds_since};
 pub use self::status::{StatusReport, StatusRequest};
-pub use self::sync::SyncRequest;
+pub use self::sync::{SyncRequest, SyncScope};
+pub use self::tables::{ArchiveRequest, DdlRequest, MigrateRequest, PrepareRequest};
 pub use self::verify::VerifyRequest;
 use crate::config::Settings;
 use crate::domain::{ENTITIES, EntitySpec, select_entities};

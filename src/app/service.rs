@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tracing::warn;
 
 use super::sync::Syncer;
-use super::{App, CompanyReport, SyncRequest, select_or_all};
+use super::{App, CompanyReport, SyncRequest, SyncScope, select_or_all};
 use crate::domain::{
     CompanySync, PageSize, SyncReport, WebhookEvent, Window, merged, select_entities,
 };
@@ -26,18 +26,6 @@ const CONNECTIONS: usize = 4;
 const RETENTION: Duration = Duration::from_secs(30 * 86_400);
 /// How often a worker says that it is at work.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A sync as a job.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SyncJob {
-    /// Names of entities; empty: all that are kept in step.
-    #[serde(default)]
-    pub entities: Vec<String>,
-    /// Companies; empty: all.
-    #[serde(default)]
-    pub accounts: Vec<String>,
-}
 
 /// A page of records.
 #[derive(Debug, Serialize)]
@@ -110,10 +98,7 @@ impl Service {
         interval: Duration,
         show: &(dyn Fn(&SyncReport) -> Result<()> + Sync),
     ) -> Result<()> {
-        let request = SyncRequest {
-            entities: self.entities.clone(),
-            ..SyncRequest::default()
-        };
+        let request = SyncRequest::new().entities(self.entities.clone());
         self.syncer.sync_every(&request, interval, show).await
     }
 
@@ -130,11 +115,11 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Config`] if an entity is unknown; those of the database.
-    pub async fn enqueue_sync(&self, job: &SyncJob, key: Option<&str>) -> Result<Option<Job>> {
-        if !job.entities.is_empty() {
-            select_entities(&job.entities)?;
+    pub async fn enqueue_sync(&self, scope: &SyncScope, key: Option<&str>) -> Result<Option<Job>> {
+        if !scope.entities.is_empty() {
+            select_entities(&scope.entities)?;
         }
-        let request = serde_json::to_value(job).map_err(|e| Error::Internal(e.to_string()))?;
+        let request = serde_json::to_value(scope).map_err(|e| Error::Internal(e.to_string()))?;
         let job = self.sink.enqueue(&request, key).await?;
         Ok(job.filter(|job| job.request == request))
     }
@@ -387,21 +372,16 @@ impl Service {
     }
 
     async fn run(&self, job: &Job) -> Result<SyncReport> {
-        let asked: SyncJob = serde_json::from_value(job.request.clone())
+        let mut scope: SyncScope = serde_json::from_value(job.request.clone())
             .map_err(|e| Error::config("job", e.to_string()))?;
-        let SyncJob { entities, accounts } = asked;
-        let entities = if entities.is_empty() {
-            self.entities.clone()
-        } else {
-            entities
+        if scope.entities.is_empty() {
+            scope.entities.clone_from(&self.entities);
+        }
+        let request = SyncRequest {
+            scope,
+            page_size: PageSize::default(),
         };
-        self.syncer
-            .sync(&SyncRequest {
-                entities,
-                realms: accounts,
-                page_size: PageSize::default(),
-            })
-            .await
+        self.syncer.sync(&request).await
     }
 
     /// Says that the job is being worked on, until somebody says that it must not be.

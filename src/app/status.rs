@@ -2,33 +2,60 @@
 
 use serde::Serialize;
 
+use super::request::{default_schema, setters};
 use super::{App, CompanyReport, select_or_all};
 use crate::config::StoreLocation;
 use crate::domain::Window;
 use crate::error::Result;
+#[cfg(feature = "cli")]
+use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::{EntityStatus, PostgresSink};
 
-/// What is in the tables.
+/// A request for the state of a schema.
 #[derive(Debug, Clone)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[non_exhaustive]
 pub struct StatusRequest {
-    /// Names of entities; empty: all that the ledger knows.
+    /// Which entities; default: all that the ledger knows
+    #[cfg_attr(feature = "cli", arg(value_name = "ENTITY"))]
     pub entities: Vec<String>,
-    /// Where to look for gaps.
+    /// The range to look for gaps in; by default from the first committed instant on.
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub range: Option<Window>,
-    /// Run the checks of `docs/validation.sql`.
+    /// Check the tables with docs/validation.sql; exit 1 if anything is wrong
+    #[cfg_attr(feature = "cli", arg(long))]
     pub validate: bool,
-    /// Schema of the raw tables.
+    /// Schema of the raw tables
+    #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
     pub schema: String,
 }
 
-/// How a schema stands.
+impl Default for StatusRequest {
+    fn default() -> Self {
+        Self {
+            entities: Vec::new(),
+            range: None,
+            validate: false,
+            schema: default_schema(),
+        }
+    }
+}
+
+setters!(StatusRequest {
+    entities: Vec<String>,
+    range: Option<Window>,
+    validate: bool,
+    schema: String,
+});
+
+/// The state of a schema.
 #[derive(Debug, Serialize)]
 pub struct StatusReport {
     /// The schema.
     pub schema: String,
     /// Its entities.
     pub entities: Vec<EntityStatus>,
-    /// The stored connections, where a store is set.
+    /// The stored connections; empty if no token store is set.
     pub accounts: Vec<CompanyReport>,
 }
 

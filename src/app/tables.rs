@@ -1,67 +1,128 @@
 //! Work on the tables themselves: prepare, migrate, archive and print their SQL.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 
+use super::request::default_schema;
 use super::{App, select_or_all};
+#[cfg(feature = "cli")]
+use crate::domain::instant::parse_instant;
 use crate::domain::{ENTITIES, select_entities};
 use crate::error::{Error, Result};
 use crate::landing::LandingTarget;
+#[cfg(feature = "cli")]
+use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::{ArchiveSummary, PostgresSink, Upgrade, ddl};
 
+/// A request to check that a load can be done.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrepareRequest {
+    /// Names of entities.
+    pub entities: Vec<String>,
+    /// Schema of the raw tables; one company each.
+    #[serde(default = "default_schema")]
+    pub schema: String,
+}
+
+/// A request to move old records out of the tables.
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct ArchiveRequest {
+    /// customers, invoices, items or any other
+    #[cfg_attr(feature = "cli", arg(required = true, value_name = "ENTITY"))]
+    pub entities: Vec<String>,
+    /// First instant that stays, UTC
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "INSTANT", value_parser = |text: &str| parse_instant("before", text))
+    )]
+    pub before: DateTime<Utc>,
+    /// A new file, as archive.jsonl.zst
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
+    pub out: PathBuf,
+    /// Schema of the raw tables
+    #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
+    pub schema: String,
+}
+
+/// A request to upgrade tables in place.
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct MigrateRequest {
+    /// Only print the SQL
+    #[cfg_attr(feature = "cli", arg(long = "print"))]
+    pub dry_run: bool,
+    /// Schema of the raw tables
+    #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
+    pub schema: String,
+}
+
+/// A request for the SQL that creates tables.
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct DdlRequest {
+    /// Default: all
+    #[cfg_attr(feature = "cli", arg(value_name = "ENTITY"))]
+    pub entities: Vec<String>,
+    /// Schema of the raw tables
+    #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
+    pub schema: String,
+}
+
 impl App {
-    /// Makes sure that a load can be done: settings, database, tables, and that the schema is this
-    /// company's.
+    /// Checks that a load can be done: settings, database and tables, and that the schema belongs
+    /// to this company. Missing tables are created.
     ///
     /// # Errors
-    /// What would stop a load before its first window.
-    pub async fn prepare(&self, names: &[String], schema: &str) -> Result<()> {
-        let entities = select_entities(names)?;
+    /// Returns what would stop a load before its first window.
+    pub async fn prepare(&self, request: &PrepareRequest) -> Result<()> {
+        let entities = select_entities(&request.entities)?;
         let config = self.settings.qbo()?;
-        PostgresSink::connect(&self.settings.postgres()?, schema, 1)
+        PostgresSink::connect(&self.settings.postgres()?, &request.schema, 1)
             .await?
             .prepare(&config.realm_id, &entities)
             .await
     }
 
-    /// Upgrades the tables of a schema in place; `is_dry`: only says how.
+    /// Upgrades the tables of a schema in place, or only returns the SQL for it.
     ///
     /// # Errors
-    /// Settings; a table that cannot be upgraded. Nothing has been changed then.
-    pub async fn migrate(&self, schema: &str, is_dry: bool) -> Result<Upgrade> {
-        let sink = PostgresSink::connect(&self.settings.postgres()?, schema, 1).await?;
-        sink.migrate(ENTITIES, is_dry).await
+    /// Returns errors of the settings, and a table that cannot be upgraded; nothing has been
+    /// changed then.
+    pub async fn migrate(&self, request: &MigrateRequest) -> Result<Upgrade> {
+        let sink = PostgresSink::connect(&self.settings.postgres()?, &request.schema, 1).await?;
+        sink.migrate(ENTITIES, request.dry_run).await
     }
 
     /// Moves records that were last changed before an instant out of the tables and into a landing
     /// file.
     ///
     /// # Errors
-    /// Settings, the file, and those of the database. No row is in neither then.
-    pub async fn archive(
-        &self,
-        names: &[String],
-        before: DateTime<Utc>,
-        path: &Path,
-        schema: &str,
-    ) -> Result<Vec<ArchiveSummary>> {
-        let entities = select_entities(names)?;
-        let LandingTarget::SingleFile(path) = LandingTarget::from_path(path)? else {
+    /// Returns errors of the settings, the file and the database. Every row is then still in the
+    /// table, in the file or in both.
+    pub async fn archive(&self, request: &ArchiveRequest) -> Result<Vec<ArchiveSummary>> {
+        let entities = select_entities(&request.entities)?;
+        let LandingTarget::SingleFile(path) = LandingTarget::from_path(&request.out)? else {
             return Err(Error::config(
                 "out",
-                format!("'{}' is not one file, as archive.jsonl.zst", path.display()),
+                format!(
+                    "'{}' is not one file, as archive.jsonl.zst",
+                    request.out.display()
+                ),
             ));
         };
-        let sink = PostgresSink::connect(&self.settings.postgres()?, schema, 2).await?;
-        sink.archive(&entities, before, &path).await
+        let sink = PostgresSink::connect(&self.settings.postgres()?, &request.schema, 2).await?;
+        sink.archive(&entities, request.before, &path).await
     }
 
-    /// Returns the SQL that creates the raw tables of entities; all of them if none is named.
+    /// Returns the SQL that creates the raw tables of entities, or of all if none is named.
     ///
     /// # Errors
-    /// [`Error::Config`] if an entity is unknown or the schema's name is unusable.
-    pub fn ddl(&self, names: &[String], schema: &str) -> Result<String> {
-        ddl(schema, &select_or_all(names)?)
+    /// [`Error::Config`] if an entity is unknown or the schema's name cannot be used.
+    pub fn ddl(&self, request: &DdlRequest) -> Result<String> {
+        ddl(&request.schema, &select_or_all(&request.entities)?)
     }
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use tracing::{Instrument, info_span};
 
 use super::App;
 use super::company::{Company, Source as CompanySource};
+use super::request::{default_schema, owned, setters};
 use super::run::plan;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
@@ -14,25 +16,61 @@ use crate::domain::{
 };
 use crate::error::Result;
 use crate::port::{Meter, Source};
+#[cfg(feature = "cli")]
+use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::PostgresSink;
 use crate::verify;
 
-/// QBO against Postgres.
-#[derive(Debug, Clone)]
+/// A request to compare a range of QuickBooks with the tables.
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct VerifyRequest {
-    /// Names of entities.
+    /// customers, invoices, items or any other
+    #[cfg_attr(feature = "cli", arg(required = true, value_name = "ENTITY"))]
     pub entities: Vec<String>,
-    /// The range.
+    /// The range to compare.
+    #[cfg_attr(feature = "cli", command(flatten))]
     pub range: Window,
-    /// How it is cut.
+    /// Unit of a window: day, week, month, quarter, year or Nd
+    #[cfg_attr(feature = "cli", arg(long, default_value = "day"))]
+    #[serde(default)]
     pub chunk: Chunk,
-    /// Read windows that differ again.
+    /// Read windows that differ again
+    #[cfg_attr(feature = "cli", arg(long))]
+    #[serde(default)]
     pub repair: bool,
-    /// Compare the versions of all records, not only where counts differ.
+    /// Compare the versions of all records, not only where counts differ
+    #[cfg_attr(feature = "cli", arg(long))]
+    #[serde(default)]
     pub deep: bool,
-    /// Schema of the raw tables.
+    /// Schema of the raw tables; one company each
+    #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
+    #[serde(default = "default_schema")]
     pub schema: String,
 }
+
+impl VerifyRequest {
+    /// Returns a request for entities and a range, with the defaults of the command line.
+    pub fn new(entities: impl IntoIterator<Item = impl Into<String>>, range: Window) -> Self {
+        Self {
+            entities: owned(entities),
+            range,
+            chunk: Chunk::default(),
+            repair: false,
+            deep: false,
+            schema: default_schema(),
+        }
+    }
+}
+
+setters!(VerifyRequest {
+    chunk: Chunk,
+    repair: bool,
+    deep: bool,
+    schema: String,
+});
 
 impl App {
     /// Compares a range of the source with the tables.

@@ -1,4 +1,4 @@
-//! Flags and subcommands, as text: their meaning is checked where it is known.
+//! Flags and subcommands. The flags of a verb are the fields of its request.
 
 use std::path::PathBuf;
 
@@ -9,8 +9,12 @@ use super::sandbox::SandboxArguments;
 use super::serve::ServeArguments;
 use super::status::StatusArguments;
 use super::sync::SyncArguments;
+use crate::app::{
+    ArchiveRequest, BackfillRequest, DdlRequest, ExtractRequest, LoadRequest, MigrateRequest,
+    VerifyRequest,
+};
 use crate::config::{SETTINGS, SettingSpec};
-use crate::sink::postgres::DEFAULT_SCHEMA;
+use crate::domain::{Chunk, Window};
 
 /// QuickBooks Online records into Postgres: exact, fast and restartable.
 #[derive(Debug, Parser)]
@@ -60,77 +64,13 @@ pub(super) enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Copy a range of records from QuickBooks into Postgres
-    Backfill {
-        /// customers, invoices, items or any other; `qbo-rs entities` lists them
-        #[arg(required = true, value_name = "ENTITY")]
-        entities: Vec<String>,
-        #[command(flatten)]
-        range: RangeArguments,
-        /// Records in a page, 1 to 1000
-        #[arg(long, default_value = "1000", value_name = "N")]
-        page_size: String,
-        /// Give each window requests of its own, even if it is empty
-        #[arg(long)]
-        strict_windows: bool,
-        /// Leave out the windows that earlier runs committed
-        #[arg(long)]
-        resume: bool,
-        /// Show the windows, send nothing to QuickBooks
-        #[arg(long)]
-        dry_run: bool,
-        /// Schema of the raw tables; one company each
-        #[arg(long, default_value = DEFAULT_SCHEMA)]
-        schema: String,
-    },
+    Backfill(BackfillRequest),
     /// Copy a range of records from QuickBooks into landing files
-    Extract {
-        /// customers, invoices, items or any other; `qbo-rs entities` lists them
-        #[arg(required = true, value_name = "ENTITY")]
-        entities: Vec<String>,
-        #[command(flatten)]
-        range: RangeArguments,
-        /// Records in a page, 1 to 1000
-        #[arg(long, default_value = "1000", value_name = "N")]
-        page_size: String,
-        /// Give each window requests of its own, even if it is empty
-        #[arg(long)]
-        strict_windows: bool,
-        /// Leave out the windows whose files are there already
-        #[arg(long)]
-        resume: bool,
-        /// Directory, or one file (.jsonl, .ndjson, .json, .txt, perhaps with .zst or .gz);
-        /// default: QBO_LANDING_DIR
-        #[arg(long, value_name = "PATH")]
-        out: Option<PathBuf>,
-        /// Language of the closing lines
-        #[arg(long, value_enum, default_value = "en")]
-        lang: Language,
-    },
+    Extract(ExtractArguments),
     /// Load landing files into Postgres
-    Load {
-        /// Directory or file; default: QBO_LANDING_DIR
-        path: Option<PathBuf>,
-        /// Schema of the raw tables; one company each
-        #[arg(long, default_value = DEFAULT_SCHEMA)]
-        schema: String,
-    },
+    Load(LoadRequest),
     /// Compare QuickBooks with the tables; exit 1 on a difference
-    Verify {
-        /// customers, invoices, items or any other
-        #[arg(required = true, value_name = "ENTITY")]
-        entities: Vec<String>,
-        #[command(flatten)]
-        range: RangeArguments,
-        /// Read windows that differ again
-        #[arg(long)]
-        repair: bool,
-        /// Compare the versions of all records, not only where counts differ
-        #[arg(long)]
-        deep: bool,
-        /// Schema of the raw tables; one company each
-        #[arg(long, default_value = DEFAULT_SCHEMA)]
-        schema: String,
-    },
+    Verify(VerifyRequest),
     /// Bring companies into step with QuickBooks: what has changed since the last time, deletions
     /// included
     Sync(SyncArguments),
@@ -168,55 +108,29 @@ pub(super) enum MageCommand {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct RangeArguments {
-    /// First instant, UTC: 2025-01-01 or 2025-01-01T00:00:00Z
-    #[arg(long, alias = "fecha-inicio", value_name = "INSTANT")]
-    pub start: String,
-    /// First instant after the range, UTC
-    #[arg(long, alias = "fecha-fin", value_name = "INSTANT")]
-    pub end: String,
+pub(super) struct ExtractArguments {
+    #[command(flatten)]
+    pub request: ExtractRequest,
+    #[command(flatten)]
+    pub range: Window,
     /// Unit of a window: day, week, month, quarter, year or Nd
     #[arg(long, default_value = "day")]
-    pub chunk: String,
+    pub chunk: Chunk,
+    /// Language of the closing lines
+    #[arg(long, value_enum, default_value = "en")]
+    pub lang: Language,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DatabaseCommand {
     /// Move records that were last changed before an instant into a landing file; `qbo-rs load`
     /// brings them back
-    Archive {
-        /// customers, invoices, items or any other
-        #[arg(required = true, value_name = "ENTITY")]
-        entities: Vec<String>,
-        /// First instant that stays, UTC
-        #[arg(long, value_name = "INSTANT")]
-        before: String,
-        /// A new file, as archive.jsonl.zst
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-        /// Schema of the raw tables
-        #[arg(long, default_value = DEFAULT_SCHEMA)]
-        schema: String,
-    },
+    Archive(ArchiveRequest),
     /// Bring the schema qbo up to date, and tables made by hand into the right shape, keeping every
     /// row
-    Migrate {
-        /// Only print the SQL
-        #[arg(long)]
-        print: bool,
-        /// Schema of the raw tables
-        #[arg(long, default_value = DEFAULT_SCHEMA)]
-        schema: String,
-    },
+    Migrate(MigrateRequest),
     /// Print the SQL that creates the tables
-    Ddl {
-        /// Default: all
-        #[arg(value_name = "ENTITY")]
-        entities: Vec<String>,
-        /// Schema of the raw tables
-        #[arg(long, default_value = DEFAULT_SCHEMA)]
-        schema: String,
-    },
+    Ddl(DdlRequest),
 }
 
 #[derive(Debug, Args)]

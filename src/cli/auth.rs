@@ -9,7 +9,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 
-use super::{INCOMPLETE, OK, block_on, complain, output};
+use super::exit::{ExitCode, Outcome};
+use super::output::Printer;
+use super::print_error;
+use super::signals::block_on;
 use crate::app::{App, AuthReport, CompanyReport};
 use crate::domain::instant::format_instant;
 use crate::error::{Error, Result};
@@ -53,113 +56,106 @@ pub(super) enum AuthCommand {
     Rekey,
 }
 
-pub(super) fn run(app: &App, command: &AuthCommand, json: bool) -> Result<i32> {
+pub(super) fn run(app: &App, command: &AuthCommand, printer: Printer) -> Outcome {
     match command {
         AuthCommand::Login {
             redirect_uri,
             paste,
             no_browser,
-        } => login(app, redirect_uri, *paste, *no_browser, json),
-        AuthCommand::Status => done(block_on(app.auth_status())?, |report| status(&report, json)),
+        } => {
+            let consent = block_on(app.begin_login(redirect_uri))?;
+            let callback = match paste {
+                true => read_pasted(app, &consent)?,
+                false => wait_for_browser(app, &consent, *no_browser)?,
+            };
+            let connection = block_on(app.finish_login(&consent, &callback))?;
+            print_connection(&callback.realm_id, &connection, printer)
+        }
+        AuthCommand::Status => {
+            let report = block_on(app.auth_status())?;
+            printer.print(&report, || describe_all(&report))?;
+            Ok(ExitCode::of(report.is_ok()))
+        }
         AuthCommand::Import { file } => {
             let token = token_to_import(app, file.as_deref())?;
-            let imported = block_on(app.import_token(&token))?;
-            done(imported, |(realm_id, connection)| {
-                connected(&realm_id, &connection, json)
-            })
+            let (realm_id, connection) = block_on(app.import_token(&token))?;
+            print_connection(&realm_id, &connection, printer)
         }
-        AuthCommand::Revoke => done(block_on(app.revoke())?, |realm_id| {
-            match json {
-                true => {
-                    output::json(&serde_json::json!({"realm_id": realm_id, "state": "revoked"}))?
-                }
-                false => output::text(&format!(
-                    "company {realm_id} is disconnected, its tokens are forgotten\n"
-                )),
-            }
-            Ok(OK)
-        }),
-        AuthCommand::Rekey => done(block_on(app.change_key())?, |(changed, closed)| {
-            match json {
-                true => {
-                    output::json(&serde_json::json!({"changed": changed, "not_opened": closed}))?
-                }
-                false => output::text(&format!("{} connections have the new key\n", changed.len())),
-            }
-            for realm_id in &closed {
-                complain(&format!(
+        AuthCommand::Revoke => {
+            let realm_id = block_on(app.revoke())?;
+            let report = serde_json::json!({"realm_id": realm_id, "state": "revoked"});
+            printer.print(&report, || {
+                format!("company {realm_id} is disconnected, its tokens are forgotten\n")
+            })?;
+            Ok(ExitCode::Done)
+        }
+        AuthCommand::Rekey => {
+            let keys = block_on(app.change_key())?;
+            printer.print(&keys, || {
+                format!("{} connections have the new key\n", keys.changed.len())
+            })?;
+            for realm_id in &keys.not_opened {
+                print_error(&format!(
                     "company {realm_id}: its tokens are sealed with some other key, and stay as they are"
                 ));
             }
-            Ok(if closed.is_empty() { OK } else { INCOMPLETE })
-        }),
+            Ok(ExitCode::of(keys.not_opened.is_empty()))
+        }
     }
 }
 
-/// Goes on with an outcome; a call that was stopped has a code instead.
-fn done<T>(outcome: Result<T, i32>, show: impl FnOnce(T) -> Result<i32>) -> Result<i32> {
-    match outcome {
-        Ok(value) => show(value),
-        Err(code) => Ok(code),
-    }
+fn prompt(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-fn login(app: &App, redirect_uri: &str, paste: bool, no_browser: bool, json: bool) -> Result<i32> {
-    let consent = match block_on(app.begin_login(redirect_uri))? {
-        Ok(consent) => consent,
-        Err(code) => return Ok(code),
-    };
-    let tell = |text: &str| _ = writeln!(std::io::stderr(), "{text}");
-    let finish = |consent: &Consent, callback: &Callback| {
-        let connection = block_on(app.finish_login(consent, callback))?;
-        done(connection, |connection| {
-            connected(&callback.realm_id, &connection, json)
-        })
-    };
-    if paste {
-        tell(&format!(
-            "Open this page, choose the company and agree:\n\n  {}\n",
-            consent.url()
-        ));
-        tell(
-            "The browser then goes to an address that may show an error; paste that whole address here:",
-        );
-        let mut line = String::new();
-        std::io::stdin()
-            .lock()
-            .read_line(&mut line)
-            .map_err(|e| Error::config("stdin", e.to_string()))?;
-        return finish(&consent, &app.read_consent(&consent, &line)?);
-    }
-    let listener = callback::bind(consent.redirect_uri())?;
-    tell(&format!(
+fn prompt_for_consent(consent: &Consent) {
+    prompt(&format!(
         "Open this page, choose the company and agree:\n\n  {}\n",
         consent.url()
     ));
+}
+
+/// Reads the address that the browser ended at from stdin.
+fn read_pasted(app: &App, consent: &Consent) -> Result<Callback> {
+    prompt_for_consent(consent);
+    prompt(
+        "The browser then goes to an address that may show an error; paste that whole address here:",
+    );
+    let mut line = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .map_err(|e| Error::config("stdin", e.to_string()))?;
+    app.read_consent(consent, &line)
+}
+
+/// Waits until the browser comes back to this machine.
+fn wait_for_browser(app: &App, consent: &Consent, no_browser: bool) -> Outcome<Callback> {
+    let listener = callback::bind(consent.redirect_uri())?;
+    prompt_for_consent(consent);
     if !no_browser && std::io::stderr().is_terminal() {
-        // Where there is no browser, the address above is the way.
+        // Without a browser, the user opens the printed address elsewhere.
         let _ = open::that_detached(consent.url().as_str());
     }
-    tell(&format!(
+    prompt(&format!(
         "Waiting for the browser to come back to {} (--paste for a machine without one)",
         consent.redirect_uri()
     ));
     let path = consent.redirect_uri().path().to_owned();
-    let waited = block_on(async {
+    block_on(async {
         let read = |query: &str| {
             consent
                 .is_answered_by(query)
-                .then(|| app.read_consent(&consent, query))
+                .then(|| app.read_consent(consent, query))
         };
         match tokio::time::timeout(CONSENT_TIMEOUT, callback::wait(listener, &path, read)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Error::config(
                 "consent",
-                format!("nobody agreed within {} s", CONSENT_TIMEOUT.as_secs()),
+                format!("login timed out after {} s", CONSENT_TIMEOUT.as_secs()),
             )),
         }
-    })?;
-    done(waited, |callback| finish(&consent, &callback))
+    })
 }
 
 fn token_to_import(app: &App, file: Option<&str>) -> Result<Secret> {
@@ -190,39 +186,37 @@ fn token_to_import(app: &App, file: Option<&str>) -> Result<Secret> {
     }
 }
 
-fn connected(realm_id: &str, connection: &Connection, json: bool) -> Result<i32> {
+fn print_connection(realm_id: &str, connection: &Connection, printer: Printer) -> Outcome {
     let (token_end, end) = (
         connection.refresh_token_expires_at,
         connection.connection_expires_at,
     );
-    if json {
-        let report = serde_json::json!({
-            "realm_id": realm_id, "state": "active", "refresh_token_expires_at": token_end, "connection_expires_at": end,
-        });
-        return output::json(&report).map(|()| OK);
-    }
-    let mut text = format!("company {realm_id} is connected (QBO_REALM_ID={realm_id})\n");
-    if let Some(at) = token_end {
-        text.push_str(&format!(
-            "unused, the connection ends at {}; each refresh begins that anew\n",
-            format_instant(at)
-        ));
-    }
-    if let Some(at) = end {
-        text.push_str(&format!(
-            "whatever happens, it ends at {}\n",
-            format_instant(at)
-        ));
-    }
-    output::text(&text);
-    Ok(OK)
+    let report = serde_json::json!({
+        "realm_id": realm_id,
+        "state": "active",
+        "refresh_token_expires_at": token_end,
+        "connection_expires_at": end,
+    });
+    printer.print(&report, || {
+        let mut text = format!("company {realm_id} is connected (QBO_REALM_ID={realm_id})\n");
+        if let Some(at) = token_end {
+            text.push_str(&format!(
+                "unused, the connection ends at {}; each refresh begins that anew\n",
+                format_instant(at)
+            ));
+        }
+        if let Some(at) = end {
+            text.push_str(&format!(
+                "whatever happens, it ends at {}\n",
+                format_instant(at)
+            ));
+        }
+        text
+    })?;
+    Ok(ExitCode::Done)
 }
 
-fn status(report: &AuthReport, json: bool) -> Result<i32> {
-    let code = if report.is_ok() { OK } else { INCOMPLETE };
-    if json {
-        return output::json(report).map(|()| code);
-    }
+fn describe_all(report: &AuthReport) -> String {
     let mut text = match &report.store {
         None => "QBO_TOKEN_STORE is not set: tokens live as long as a process, and nothing is known of them here; those that \
                  `sync` and `serve` keep are shown with QBO_TOKEN_STORE=postgres\n"
@@ -232,12 +226,10 @@ fn status(report: &AuthReport, json: bool) -> Result<i32> {
         }
         Some(_) => String::new(),
     };
-    report
-        .accounts
-        .iter()
-        .for_each(|account| describe(account, &mut text));
-    output::text(&text);
-    Ok(code)
+    for company in &report.accounts {
+        describe(company, &mut text);
+    }
+    text
 }
 
 fn describe(report: &CompanyReport, text: &mut String) {

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::args::MageCommand;
-use super::{OK, output};
+use super::exit::{ExitCode, Outcome};
+use super::output::Printer;
 use crate::domain::find_entity;
 use crate::error::{Error, Result};
 
@@ -39,20 +40,13 @@ const CALLBACK: (&str, &str) = (
 );
 
 /// Runs the subcommand.
-pub(super) fn run(command: &MageCommand, json: bool) -> Result<i32> {
+pub(super) fn run(command: &MageCommand, printer: Printer) -> Outcome {
     let MageCommand::NewPipeline { entity, project } = command;
     let written = new_pipeline(find_entity(entity)?.name, project)?;
-    if json {
-        output::json(&written)?;
-    } else {
-        output::text(
-            &written
-                .iter()
-                .map(|file| format!("{file}\n"))
-                .collect::<String>(),
-        );
-    }
-    Ok(OK)
+    printer.print(&written, || {
+        written.iter().map(|file| format!("{file}\n")).collect()
+    })?;
+    Ok(ExitCode::Done)
 }
 
 /// Writes the pipeline of an entity; returns the files, relative to the project.

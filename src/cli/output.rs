@@ -1,15 +1,17 @@
-//! What the commands print on stdout.
+//! The texts that commands print on stdout.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 
+use super::exit::{ExitCode, Outcome};
 use crate::demo::Demo;
 use crate::domain::instant::format_instant;
 use crate::domain::{
-    ConnectionReport, Report, RunReport, Verification, VerificationReport, WindowStatus,
+    ConnectionReport, ENTITIES, Report, RunReport, Verification, VerificationReport, WindowStatus,
 };
 use crate::error::{Error, Result};
-use crate::sink::postgres::Upgrade;
+use crate::sink::postgres::{ArchiveSummary, Upgrade};
 use qbo_sandbox::Sandbox;
 
 /// Prints text as it is. A closed pipe, as of `| head`, is not an error worth a word.
@@ -18,11 +20,49 @@ pub(super) fn text(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Prints the report as one JSON object on one line.
-pub(super) fn json(value: &impl serde::Serialize) -> Result<()> {
-    let line = serde_json::to_string(value).map_err(|e| Error::Internal(format!("output: {e}")))?;
-    text(&format!("{line}\n"));
-    Ok(())
+/// Prints results on stdout: as JSON with `--json`, as text for people otherwise.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Printer {
+    pub json: bool,
+}
+
+impl Printer {
+    /// Prints a value as one line of JSON, or as its text.
+    pub(super) fn print(
+        self,
+        value: &impl serde::Serialize,
+        describe: impl FnOnce() -> String,
+    ) -> Result<()> {
+        if self.json {
+            let line = serde_json::to_string(value)
+                .map_err(|e| Error::Internal(format!("output: {e}")))?;
+            text(&format!("{line}\n"));
+        } else {
+            text(&describe());
+        }
+        Ok(())
+    }
+
+    /// Prints the report of runs and returns the exit code that it means.
+    pub(super) fn report(self, report: &Report) -> Outcome {
+        self.print(report, || table(report))?;
+        Ok(ExitCode::of(report.is_complete()))
+    }
+
+    /// Prints the names of all entities, with those of QuickBooks.
+    pub(super) fn entities(self) -> Outcome {
+        let names: std::collections::BTreeMap<_, _> = ENTITIES
+            .iter()
+            .map(|entity| (entity.name, entity.qbo_name))
+            .collect();
+        self.print(&names, || {
+            ENTITIES
+                .iter()
+                .map(|entity| format!("{:<24}{}\n", entity.name, entity.qbo_name))
+                .collect()
+        })?;
+        Ok(ExitCode::Done)
+    }
 }
 
 const HEADERS: [&str; 11] = [
@@ -39,8 +79,8 @@ const HEADERS: [&str; 11] = [
     "rows/s",
 ];
 
-/// Prints a table of the runs, then what failed.
-pub(super) fn table(report: &Report) {
+/// Returns a table of the runs, then what failed.
+fn table(report: &Report) -> String {
     let mut rows = vec![HEADERS.map(str::to_owned)];
     rows.extend(report.runs.iter().map(cells));
     let mut out = String::new();
@@ -70,12 +110,12 @@ pub(super) fn table(report: &Report) {
             "connection to company {realm_id}: {days} days left, {monthly_reads} reads this month"
         );
     }
-    text(&out);
+    out
 }
 
-/// Prints the closing lines that Spanish users know: a window each, then the total of each entity.
+/// Returns the closing lines for Spanish users: one for each window, then the total of each entity.
 /// Dates are those of the half-open range.
-pub(super) fn filas(report: &Report) {
+pub(super) fn filas(report: &Report) -> String {
     let mut out = String::new();
     for run in &report.runs {
         for window in &run.windows {
@@ -95,14 +135,14 @@ pub(super) fn filas(report: &Report) {
         }
         let _ = writeln!(out, "Total {} descargadas: {}", run.entity, run.totals.rows);
     }
-    text(&out);
+    out
 }
 
-/// Ids that are shown of many.
-const SHOWN: usize = 10;
+/// The most ids that are shown.
+const MAX_SHOWN: usize = 10;
 
-/// Prints what a comparison has found.
-pub(super) fn verification(report: &VerificationReport) {
+/// Describes the result of a comparison.
+pub(super) fn verification(report: &VerificationReport) -> String {
     let mut out = String::new();
     for run in &report.runs {
         let Verification {
@@ -145,11 +185,11 @@ pub(super) fn verification(report: &VerificationReport) {
                 if !ids.is_empty() {
                     let shown = ids
                         .iter()
-                        .take(SHOWN)
+                        .take(MAX_SHOWN)
                         .map(String::as_str)
                         .collect::<Vec<_>>()
                         .join(", ");
-                    let more = if ids.len() > SHOWN { ", ..." } else { "" };
+                    let more = if ids.len() > MAX_SHOWN { ", ..." } else { "" };
                     let _ = write!(out, "; {} {name}: {shown}{more}", ids.len());
                 }
             }
@@ -167,7 +207,7 @@ pub(super) fn verification(report: &VerificationReport) {
             );
         }
     }
-    text(&out);
+    out
 }
 
 fn cells(run: &RunReport) -> [String; 11] {
@@ -242,17 +282,22 @@ fn notes(run: &RunReport, out: &mut String) {
     }
 }
 
-/// Prints the statements that upgrade tables, or what has been upgraded.
-pub(super) fn upgrade(upgrade: &Upgrade, is_dry: bool) {
-    match (upgrade.tables.is_empty(), is_dry) {
-        (true, true) => text("-- nothing to do: every table has the right shape\n"),
-        (true, false) => text("every table has the right shape\n"),
-        (false, true) => text(&format!("BEGIN;\n{}COMMIT;\n", upgrade.sql)),
-        (false, false) => text(&format!(
-            "upgraded, every row kept: {}\n",
-            upgrade.tables.join(", ")
-        )),
+/// Returns the statements that upgrade tables, or the tables that were upgraded.
+pub(super) fn upgrade(upgrade: &Upgrade, dry_run: bool) -> String {
+    match (upgrade.tables.is_empty(), dry_run) {
+        (true, true) => "-- nothing to do: every table has the right shape\n".to_owned(),
+        (true, false) => "every table has the right shape\n".to_owned(),
+        (false, true) => format!("BEGIN;\n{}COMMIT;\n", upgrade.sql),
+        (false, false) => format!("upgraded, every row kept: {}\n", upgrade.tables.join(", ")),
     }
+}
+
+/// Returns a line for each entity with the number of records that were archived.
+pub(super) fn archived(archived: &[ArchiveSummary], file: &Path) -> String {
+    let line = |done: &ArchiveSummary| {
+        format!("{}: {} records into {}\n", done.entity, done.rows, file.display())
+    };
+    archived.iter().map(line).collect()
 }
 
 /// Prints what a client of the sandbox must be told, ready to paste into a shell.
@@ -284,8 +329,8 @@ pub(super) fn sandbox(sandbox: &Sandbox) {
     text(&out);
 }
 
-/// Prints how to look at what the demo has loaded, and how to end it.
-pub(super) fn demo(program: &str, demo: &Demo) {
+/// Explains how to query the records of the demo and how to stop it.
+pub(super) fn demo(program: &str, demo: &Demo) -> String {
     let psql = shell_quote(&demo.psql.display().to_string());
     let passfile = shell_quote(&demo.passfile.display().to_string());
     let url = &demo.url;
@@ -310,7 +355,7 @@ pub(super) fn demo(program: &str, demo: &Demo) {
         "Its data lives in {}; remove that directory to begin anew.",
         demo.directory.display()
     );
-    text(&out);
+    out
 }
 
 fn shell_quote(text: &str) -> String {

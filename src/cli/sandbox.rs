@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{OK, block_on, output};
+use super::exit::{ExitCode, Failure, Outcome};
+use super::output;
+use super::signals::block_on;
 use crate::error::{Error, Result};
 use qbo_sandbox::{
     Assumptions, CompanySize, Environment, FaultRule, OAuthOptions, Sandbox, SandboxOptions,
@@ -107,7 +109,7 @@ enum SandboxAction {
 }
 
 /// Serves until it is stopped, or runs one command.
-pub(super) fn run(arguments: &SandboxArguments) -> Result<i32> {
+pub(super) fn run(arguments: &SandboxArguments) -> Outcome {
     if let Some(SandboxAction::Control {
         command,
         arguments,
@@ -125,10 +127,13 @@ pub(super) fn run(arguments: &SandboxArguments) -> Result<i32> {
         output::sandbox(&sandbox);
         std::future::pending::<Result<()>>().await
     };
-    block_on(serving).map(|_| OK)
+    match block_on(serving) {
+        Ok(()) | Err(Failure::Stopped(_)) => Ok(ExitCode::Done),
+        Err(failure) => Err(failure),
+    }
 }
 
-fn control(command: &str, arguments: &[String], url: Option<String>) -> Result<i32> {
+fn control(command: &str, arguments: &[String], url: Option<String>) -> Outcome {
     let local = format!("http://127.0.0.1:{DEFAULT_PORT}");
     let url = url.unwrap_or_else(|| environment("QBO_API_URL", local));
     let mut members = serde_json::Map::new();
@@ -138,17 +143,13 @@ fn control(command: &str, arguments: &[String], url: Option<String>) -> Result<i
         members.insert(name.to_owned(), value);
     }
     let arguments = serde_json::Value::from(members).to_string();
-    match block_on(async {
+    let answer = block_on(async {
         control_remote(&url, command, arguments)
             .await
             .map_err(refused)
-    })? {
-        Ok(answer) => {
-            output::text(&format!("{answer}\n"));
-            Ok(OK)
-        }
-        Err(code) => Ok(code),
-    }
+    })?;
+    output::text(&format!("{answer}\n"));
+    Ok(ExitCode::Done)
 }
 
 impl SandboxArguments {

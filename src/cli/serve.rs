@@ -4,18 +4,19 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::Args;
 
-use super::sync::parse_interval;
-use super::{OK, output};
+use super::exit::{ExitCode, Outcome};
+use super::output;
+use super::signals::{run_to_end, stop_signal};
 use crate::app::App;
-use crate::error::Result;
+use crate::domain::Interval;
 use crate::server::{Server, ServerOptions};
 
-/// Beside the sandbox's.
+/// The port after those of the sandbox.
 const DEFAULT_PORT: u16 = 8912;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArguments {
-    /// Entities that are kept in step, whoever asks: customers, invoices, items or any other;
+    /// Entities to keep in step, regardless of what a request asks for: customers, invoices, items or any other;
     /// default: all
     #[arg(value_name = "ENTITY")]
     entities: Vec<String>,
@@ -30,11 +31,11 @@ pub(super) struct ServeArguments {
     workers: usize,
     /// Sync every company once in this time: 30s, 5m, 1h
     #[arg(long, value_name = "INTERVAL")]
-    every: Option<String>,
+    every: Option<Interval>,
 }
 
-/// Serves until it is asked to stop, which is its good end.
-pub(super) fn run(app: &App, arguments: &ServeArguments) -> Result<i32> {
+/// Serves until a signal stops it, which counts as success.
+pub(super) fn run(app: &App, arguments: ServeArguments) -> Outcome {
     let options = ServerOptions {
         address: SocketAddr::new(arguments.host, arguments.port),
         api_key: app
@@ -45,19 +46,20 @@ pub(super) fn run(app: &App, arguments: &ServeArguments) -> Result<i32> {
             .settings
             .secret("QBO_WEBHOOK_VERIFIER_TOKEN")
             .map(|token| token.expose().to_owned()),
-        entities: arguments.entities.clone(),
+        entities: arguments.entities,
         workers: arguments.workers,
-        every: arguments.every.as_deref().map(parse_interval).transpose()?,
+        every: arguments.every.map(Interval::get),
     };
     let serving = async {
         let server = Server::start(app.clone(), options).await?;
         output::text(&format!("listening on http://{}\n", server.address()?));
         server
             .run(async {
-                super::stop_signal().await;
+                stop_signal().await;
             })
             .await;
         Ok(())
     };
-    super::run_to_end(serving).map(|()| OK)
+    run_to_end(serving)?;
+    Ok(ExitCode::Done)
 }

@@ -7,18 +7,19 @@ use chrono_tz::Tz;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{INCOMPLETE, OK, block_on, output};
+use super::exit::{ExitCode, Outcome};
+use super::output::Printer;
+use super::signals::block_on;
 use crate::app::{App, StatusReport, StatusRequest};
 use crate::domain::instant::{format_instant, parse_instant};
-use crate::domain::{RangeBound, Window, parse_range};
+use crate::domain::Window;
 use crate::error::{Error, Result};
-use crate::sink::postgres::{DEFAULT_SCHEMA, EntityStatus};
+use crate::sink::postgres::EntityStatus;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
-    /// Which entities; default: all that the ledger knows
-    #[arg(value_name = "ENTITY")]
-    entities: Vec<String>,
+    #[command(flatten)]
+    request: StatusRequest,
     /// Where to look for gaps from; default: the first committed instant
     #[arg(long, alias = "fecha-inicio", value_name = "INSTANT", requires = "end")]
     start: Option<String>,
@@ -26,51 +27,28 @@ pub(super) struct StatusArguments {
     #[arg(long, alias = "fecha-fin", value_name = "INSTANT", requires = "start")]
     end: Option<String>,
     /// Show local time too, as America/Guayaquil
-    #[arg(long, value_name = "ZONE")]
-    tz: Option<String>,
-    /// Check the tables with docs/validation.sql; exit 1 if anything is wrong
-    #[arg(long)]
-    validate: bool,
-    /// Schema of the raw tables
-    #[arg(long, default_value = DEFAULT_SCHEMA)]
-    schema: String,
+    #[arg(long, value_name = "ZONE", value_parser = parse_zone)]
+    tz: Option<Tz>,
 }
 
-/// Stretches and failures that are shown of many.
-const SHOWN: usize = 10;
+/// The most windows and failures that are shown.
+const MAX_SHOWN: usize = 10;
 
-pub(super) fn run(app: &App, arguments: &StatusArguments, json: bool) -> Result<i32> {
-    let zone = arguments.tz.as_deref().map(parse_zone).transpose()?;
+pub(super) fn run(app: &App, arguments: StatusArguments, printer: Printer) -> Outcome {
+    let zone = arguments.tz;
     let range = match (&arguments.start, &arguments.end) {
-        (Some(start), Some(end)) => Some(parse_range(
-            RangeBound::new("start", start),
-            RangeBound::new("end", end),
-        )?),
+        (Some(start), Some(end)) => Some(Window::parse(start, end)?),
         _ => None,
     };
-    let request = StatusRequest {
-        entities: arguments.entities.clone(),
-        range,
-        validate: arguments.validate,
-        schema: arguments.schema.clone(),
-    };
-    let report = match block_on(app.status(&request))? {
-        Ok(report) => report,
-        Err(code) => return Ok(code),
-    };
-    match json {
-        true => output::json(&with_local_times(
-            serde_json::to_value(&report).unwrap_or_default(),
-            zone,
-        ))?,
-        false => output::text(&describe(&report, zone)),
-    }
+    let report = block_on(app.status(&arguments.request.range(range)))?;
+    let value = serde_json::to_value(&report).unwrap_or_default();
+    printer.print(&with_local_times(value, zone), || describe(&report, zone))?;
     let is_wrong = report
         .entities
         .iter()
         .flat_map(|entity| &entity.checks)
         .any(|check| check.wrong > 0);
-    Ok(if is_wrong { INCOMPLETE } else { OK })
+    Ok(ExitCode::of(!is_wrong))
 }
 
 fn parse_zone(name: &str) -> Result<Tz> {
@@ -147,7 +125,7 @@ fn describe_entity(entity: &EntityStatus, zone: Option<Tz>, out: &mut String) {
     stretches("committed", &entity.committed, zone, out);
     stretches("gaps", &entity.gaps, zone, out);
     stretches("days without records", &entity.empty_days, zone, out);
-    for window in entity.unfinished.iter().take(SHOWN) {
+    for window in entity.unfinished.iter().take(MAX_SHOWN) {
         let span = span(
             &Window {
                 start: window.start,
@@ -204,12 +182,12 @@ fn stretches(what: &str, windows: &[Window], zone: Option<Tz>, out: &mut String)
         count => {
             let shown = windows
                 .iter()
-                .take(SHOWN)
+                .take(MAX_SHOWN)
                 .map(|window| span(window, zone))
                 .collect::<Vec<_>>()
                 .join("\n    ");
-            let more = if count > SHOWN {
-                format!("\n    and {} more", count - SHOWN)
+            let more = if count > MAX_SHOWN {
+                format!("\n    and {} more", count - MAX_SHOWN)
             } else {
                 String::new()
             };

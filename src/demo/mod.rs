@@ -8,10 +8,9 @@ use std::sync::Arc;
 pub use self::postgres::{Durability, EmbeddedPostgres};
 use crate::app::{App, BackfillRequest};
 use crate::config::Settings;
-use crate::domain::{Chunk, PageSize, RangeBound, Report, parse_range};
+use crate::domain::{Chunk, Report, Window};
 use crate::error::{Error, Result};
 use crate::port::Progress;
-use crate::sink::postgres::DEFAULT_SCHEMA;
 use qbo_sandbox::{Sandbox, SandboxOptions};
 
 /// The entities and the range of the sample company.
@@ -53,19 +52,8 @@ impl Demo {
             settings.set(name, &value)?;
         }
         let app = App { settings, progress };
-        let request = BackfillRequest {
-            entities: ENTITIES.map(str::to_owned).into(),
-            range: parse_range(
-                RangeBound::new("start", RANGE.0),
-                RangeBound::new("end", RANGE.1),
-            )?,
-            chunk: CHUNK,
-            page_size: PageSize::default(),
-            resume: false,
-            dry_run: false,
-            schema: DEFAULT_SCHEMA.to_owned(),
-            strict_windows: false,
-        };
+        let range = Window::parse(RANGE.0, RANGE.1)?;
+        let request = BackfillRequest::new(ENTITIES, range).chunk(CHUNK);
         let report = app.backfill(&request).await?;
         Ok(Self {
             report,

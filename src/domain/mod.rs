@@ -5,6 +5,7 @@
 mod distinct;
 pub mod entity;
 pub mod instant;
+pub mod interval;
 pub mod plan;
 pub mod query;
 pub mod record;
@@ -18,6 +19,7 @@ pub(crate) use distinct::DistinctIds;
 pub use entity::{
     ENTITIES, EntityKind, EntitySpec, Identity, Ordering, find_entity, select_entities,
 };
+pub use interval::Interval;
 pub use plan::{PageSize, Plan, RangeBound, parse_range};
 pub use record::{Deletion, Page, Payload, Record, Reject};
 pub use report::{

@@ -1,13 +1,18 @@
 //! The plan of a run, with values that were checked when they were created.
 
+use std::str::FromStr;
+
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::domain::instant::parse_instant;
 use crate::domain::{EntitySpec, Window, WindowReport};
 use crate::error::{Error, Result};
 
 /// Number of records in one page: 1 to 1000 (qbo-facts 2.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "Value")]
 pub struct PageSize(u32);
 
 impl Default for PageSize {
@@ -37,6 +42,32 @@ impl PageSize {
     /// Returns the number of records.
     pub fn get(self) -> u32 {
         self.0
+    }
+}
+
+impl FromStr for PageSize {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.trim().parse() {
+            Ok(size) => Self::new(size),
+            Err(_) => Err(Error::config(
+                "page_size",
+                format!("'{text}' is not between 1 and {}", Self::MAX),
+            )),
+        }
+    }
+}
+
+/// Reads a number, or its text.
+impl TryFrom<Value> for PageSize {
+    type Error = Error;
+
+    fn try_from(value: Value) -> Result<Self> {
+        match value.as_str() {
+            Some(text) => text.parse(),
+            None => value.to_string().parse(),
+        }
     }
 }
 

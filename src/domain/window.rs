@@ -7,10 +7,12 @@ use chrono::{DateTime, Days, Months, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::instant::format_instant;
+use crate::domain::plan::{RangeBound, parse_range};
 use crate::error::{Error, Result};
 
 /// A half-open interval of UTC time: `start` is inside, `end` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Bounds")]
 pub struct Window {
     /// First instant of the window.
     pub start: DateTime<Utc>,
@@ -18,7 +20,37 @@ pub struct Window {
     pub end: DateTime<Utc>,
 }
 
+/// The bounds of a window as text, in any form that [`parse_range`] reads.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bounds {
+    start: String,
+    end: String,
+}
+
+impl TryFrom<Bounds> for Window {
+    type Error = Error;
+
+    fn try_from(bounds: Bounds) -> Result<Self> {
+        Self::parse(&bounds.start, &bounds.end)
+    }
+}
+
 impl Window {
+    /// Reads both bounds, in any form that [`parse_instant`](super::instant::parse_instant) reads.
+    ///
+    /// ```
+    /// let year = qbo_rs::domain::Window::parse("2025-01-01", "2026-01-01")?;
+    /// # Ok::<(), qbo_rs::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] about `start` or `end`, if it cannot be read or the end is not after the
+    /// start.
+    pub fn parse(start: &str, end: &str) -> Result<Self> {
+        parse_range(RangeBound::new("start", start), RangeBound::new("end", end))
+    }
+
     /// Creates a window.
     ///
     /// # Errors
@@ -102,8 +134,9 @@ impl fmt::Display for Window {
     }
 }
 
-/// Unit of the division of a range into windows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Unit of the division of a range into windows, a day by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Chunk {
     /// A number of days of 24 hours.
     Days(u32),
@@ -113,6 +146,20 @@ pub enum Chunk {
 
 /// Maximum number of days in one window. A larger number is most likely a typing error.
 const MAX_DAYS: u32 = 36_500;
+
+impl Default for Chunk {
+    fn default() -> Self {
+        Self::Days(1)
+    }
+}
+
+impl TryFrom<String> for Chunk {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
 
 impl FromStr for Chunk {
     type Err = Error;

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use serde::Deserialize;
 
 use crate::domain::Window;
 use crate::error::{Error, Result};
@@ -14,7 +15,7 @@ pub const WRITTEN_AFTER: TimeDelta = TimeDelta::seconds(30);
 const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
 /// One window's file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct LandingFile {
     /// Where it is.
     pub path: PathBuf,
@@ -23,6 +24,7 @@ pub struct LandingFile {
     /// Our name of the entity.
     pub entity: String,
     /// The window.
+    #[serde(flatten)]
     pub window: Window,
 }
 

@@ -12,6 +12,7 @@ use std::panic::catch_unwind;
 
 use pyo3::prelude::*;
 
+use self::calls::Call;
 use self::error::to_python;
 use crate::config::SETTINGS;
 use crate::domain::instant::format_instant;
@@ -73,19 +74,19 @@ fn secret_settings() -> Vec<&'static str> {
         .collect()
 }
 
-/// Runs a verb on a request in JSON; returns the report in JSON. Waits without the GIL.
+/// Runs a verb: takes a call in JSON and returns the report in JSON. Waits without the GIL.
 #[pyfunction]
-fn call(py: Python<'_>, verb: &str, request: &str) -> PyResult<String> {
+fn call(py: Python<'_>, call: &str) -> PyResult<String> {
     runtime::forward_logs(py);
-    let call = calls::parse(verb, request).map_err(|error| to_python(py, &error))?;
+    let call = Call::parse(call).map_err(|error| to_python(py, &error))?;
     runtime::block_on(py, call.run())
 }
 
-/// As `call`, for `await`.
+/// Runs a verb like `call`, and returns an awaitable.
 #[pyfunction]
-fn call_async<'py>(py: Python<'py>, verb: &str, request: &str) -> PyResult<Bound<'py, PyAny>> {
+fn call_async<'py>(py: Python<'py>, call: &str) -> PyResult<Bound<'py, PyAny>> {
     runtime::forward_logs(py);
-    let call = calls::parse(verb, request).map_err(|error| to_python(py, &error))?;
+    let call = Call::parse(call).map_err(|error| to_python(py, &error))?;
     runtime::into_awaitable(py, call.run())
 }
 

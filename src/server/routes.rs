@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{State, guard, metrics, page, webhooks};
-use crate::app::{RecordRequest, SyncJob};
+use crate::app::{RecordRequest, SyncScope};
 use crate::error::Error;
 
 const OPENAPI: &str = include_str!("openapi.json");
@@ -183,8 +183,8 @@ async fn accounts(Shared(state): App) -> Response {
 }
 
 async fn sync(Shared(state): App, headers: HeaderMap, body: Bytes) -> Response {
-    let asked: SyncJob = match body.is_empty() {
-        true => SyncJob::default(),
+    let asked: SyncScope = match body.is_empty() {
+        true => SyncScope::default(),
         false => match parsed(&body) {
             Ok(asked) => asked,
             Err(reason) => return failure(StatusCode::BAD_REQUEST, &reason),

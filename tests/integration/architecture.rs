@@ -131,7 +131,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 /// Crates that belong to one part alone.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("pyo3", &["python"]),
-    ("clap", &["cli"]),
+    ("clap", &["app", "cli"]),
     ("axum", &["cli", "server"]),
     ("hyper", &["server"]),
     ("tokio_postgres", &["postgres", "sink", "store", "demo"]),

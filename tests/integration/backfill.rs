@@ -498,10 +498,7 @@ async fn poisoned_and_unreadable_records_are_found_and_set_aside() {
     let mut app = app(&sandbox, &database);
     app.settings.set("QBO_THROTTLE_WAIT_S", "0").unwrap();
     for strict_windows in [false, true] {
-        let request = BackfillRequest {
-            strict_windows,
-            ..whole_range(&["invoices"], "quarter", 1000)
-        };
+        let request = whole_range(&["invoices"], "quarter", 1000).strict_windows(strict_windows);
         let before = sandbox.stats().data_requests;
         let report = app.backfill(&request).await.unwrap();
         let run = &report.runs[0];
@@ -693,10 +690,7 @@ async fn a_throttled_run_waits_and_loses_nothing() {
     let (sandbox, database) = (Sandbox::start(options).unwrap(), Database::create().await);
     let mut app = app(&sandbox, &database);
     app.settings.set("QBO_THROTTLE_WAIT_S", "1.1").unwrap();
-    let request = BackfillRequest {
-        strict_windows: true,
-        ..whole_range(&["customers"], "50d", 1000)
-    };
+    let request = whole_range(&["customers"], "50d", 1000).strict_windows(true);
     let report = app.backfill(&request).await.unwrap();
     assert_complete(&report);
     assert!(
@@ -806,14 +800,8 @@ async fn sparse_windows_cost_what_their_records_cost() {
         .batch_execute("DROP SCHEMA raw, qbo CASCADE")
         .await
         .unwrap();
-    let strict = BackfillRequest {
-        strict_windows: true,
-        ..request(&["invoices"], "2024-01-01", "2026-01-01", "week", 1000)
-    };
-    let shared_weeks = BackfillRequest {
-        strict_windows: false,
-        ..strict.clone()
-    };
+    let strict = request(&["invoices"], "2024-01-01", "2026-01-01", "week", 1000).strict_windows(true);
+    let shared_weeks = strict.clone().strict_windows(false);
     assert_complete(&app.backfill(&strict).await.unwrap());
     assert_eq!(sandbox.stats().data_requests - before, 105);
     let strictly = content(&database, "raw.qb_invoices").await;
@@ -972,10 +960,7 @@ async fn records_on_the_edges_of_windows_and_around_both_clock_changes_land_in_t
     for strict_windows in [false, true] {
         let days = request(&["items"], "2025-03-01", "2025-12-01", "day", 3);
         assert_complete(
-            &app.backfill(&BackfillRequest {
-                strict_windows,
-                ..days
-            })
+            &app.backfill(&days.strict_windows(strict_windows))
             .await
             .unwrap(),
         );

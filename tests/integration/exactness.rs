@@ -81,10 +81,7 @@ impl Schedule {
             chunk,
             page_size,
         );
-        BackfillRequest {
-            strict_windows: self.random.random_bool(0.2),
-            ..all
-        }
+        all.strict_windows(self.random.random_bool(0.2))
     }
 
     fn arm_faults(&mut self, sandbox: &Sandbox, page_size: u32) {

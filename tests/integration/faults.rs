@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use qbo_rs::app::{App, ExtractRequest, Landing, LoadRequest, VerifyRequest};
-use qbo_rs::domain::{PageSize, RangeBound, Report, WindowStatus, chunk_range, parse_range};
+use qbo_rs::domain::{PageSize, Report, Window, WindowStatus, chunk_range};
 use qbo_rs::error::Error;
 use qbo_rs::landing::LandingTarget;
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
@@ -129,18 +129,10 @@ async fn backfill(app: &App, schema: &str) -> Result<Report, Error> {
 async fn verify(app: &App, schema: &str, arm: impl Fn() -> String) -> Result<Report, Error> {
     let report = backfill(app, schema).await?;
     arm();
-    let request = VerifyRequest {
-        entities: vec!["items".to_owned()],
-        range: parse_range(
-            RangeBound::new("start", "2024-01-01"),
-            RangeBound::new("end", "2026-01-01"),
-        )
-        .unwrap(),
-        chunk: "quarter".parse().unwrap(),
-        repair: false,
-        deep: false,
-        schema: schema.to_owned(),
-    };
+    let range = Window::parse("2024-01-01", "2026-01-01").unwrap();
+    let request = VerifyRequest::new(["items"], range)
+        .chunk(Chunk::Months(3))
+        .schema(schema);
     let verified = app.verify(&request).await?;
     assert!(verified.is_ok(), "{verified:?}");
     Ok(report)
@@ -154,24 +146,12 @@ async fn load(
     arm: impl Fn() -> String,
 ) -> Result<Report, Error> {
     arm();
-    let range = parse_range(
-        RangeBound::new("start", "2024-01-01"),
-        RangeBound::new("end", "2026-01-01"),
-    )
-    .unwrap();
-    let request = ExtractRequest {
-        entities: vec!["items".to_owned()],
-        windows: chunk_range(range, "quarter".parse().unwrap()),
-        page_size: PageSize::new(PAGE).unwrap(),
-        target: LandingTarget::from_path(&directory.join("landing")).unwrap(),
-        resume: false,
-        strict_windows: false,
-    };
+    let range = Window::parse("2024-01-01", "2026-01-01").unwrap();
+    let request = ExtractRequest::new(["items"], chunk_range(range, Chunk::Months(3)))
+        .page_size(PageSize::new(PAGE).unwrap())
+        .out(directory.join("landing"));
     let extracted = app.extract(&request).await?;
-    let load = LoadRequest {
-        landing: Landing::Path(directory.join("landing")),
-        schema: schema.to_owned(),
-    };
+    let load = LoadRequest::new(directory.join("landing")).schema(schema);
     match extracted.is_complete() {
         true => app.load(&load).await,
         // What was extracted is loaded all the same.

@@ -1,11 +1,11 @@
 //! QBO into landing files, and those into Postgres.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use qbo_rs::app::{BackfillRequest, ExtractRequest, Landing, LoadRequest};
+use qbo_rs::app::{ExtractRequest, LoadRequest};
 use qbo_rs::domain::{PageSize, WindowStatus, chunk_range};
 use qbo_rs::error::Error;
-use qbo_rs::landing::{LandingTarget, find_files};
+use qbo_rs::landing::find_files;
 use qbo_sandbox::Blemish;
 
 use crate::support::{Database, app, assert_complete, small_sandbox, truth, whole_range};
@@ -15,21 +15,13 @@ const PAGE: i64 = 7;
 
 fn extract_request(entities: &[&str], chunk: &str, out: &Path) -> ExtractRequest {
     let range = whole_range(entities, chunk, PAGE);
-    ExtractRequest {
-        entities: range.entities,
-        windows: chunk_range(range.range, range.chunk),
-        page_size: PageSize::new(PAGE).unwrap(),
-        target: LandingTarget::from_path(out).unwrap(),
-        resume: false,
-        strict_windows: false,
-    }
+    ExtractRequest::new(range.entities, chunk_range(range.range, range.chunk))
+        .page_size(PageSize::new(PAGE).unwrap())
+        .out(out.to_owned())
 }
 
 fn load_request(path: &Path) -> LoadRequest {
-    LoadRequest {
-        landing: Landing::Path(path.to_owned()),
-        schema: "raw".to_owned(),
-    }
+    LoadRequest::new(path)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,10 +72,7 @@ async fn extract_and_load_give_the_same_tables_as_a_backfill() {
             .unwrap();
         // Windows that were read together, and by chance differently each time, are stored as if
         // each had been read alone.
-        let strict = BackfillRequest {
-            strict_windows: true,
-            ..whole_range(&["customers", "invoices"], "month", PAGE)
-        };
+        let strict = whole_range(&["customers", "invoices"], "month", PAGE).strict_windows(true);
         assert_complete(&app.backfill(&strict).await.unwrap());
         let backfilled: String = database
             .client
@@ -196,10 +185,7 @@ async fn a_resumed_extract_reads_only_the_windows_that_have_no_whole_file() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);
     let directory = tempfile::tempdir().unwrap();
-    let request = ExtractRequest {
-        resume: true,
-        ..extract_request(&["invoices"], "quarter", directory.path())
-    };
+    let request = extract_request(&["invoices"], "quarter", directory.path()).resume(true);
     let first = app.extract(&request).await.unwrap();
     assert_complete(&first);
     let paths: Vec<_> = first.runs[0]
@@ -237,10 +223,7 @@ async fn a_resumed_extract_reads_only_the_windows_that_have_no_whole_file() {
         (third.runs[0].totals.requests, third.runs[0].totals.rows),
         (0, first.runs[0].totals.rows)
     );
-    let one_file = ExtractRequest {
-        target: LandingTarget::from_path(Path::new("x.jsonl")).unwrap(),
-        ..request
-    };
+    let one_file = request.out(PathBuf::from("x.jsonl"));
     assert!(matches!(
         app.extract(&one_file).await,
         Err(Error::Config { .. })

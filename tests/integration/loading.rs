@@ -10,12 +10,7 @@ use qbo_sandbox::Sandbox;
 use crate::support::{Database, app, assert_complete, request, small_sandbox, truth, whole_range};
 
 fn status_request(validate: bool) -> StatusRequest {
-    StatusRequest {
-        entities: Vec::new(),
-        range: None,
-        validate,
-        schema: "raw".to_owned(),
-    }
+    StatusRequest::default().validate(validate)
 }
 
 fn failures(report: &Report) -> Vec<&str> {

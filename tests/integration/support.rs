@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{TimeDelta, Utc};
 use qbo_rs::app::{App, BackfillRequest, SyncRequest};
 use qbo_rs::config::Settings;
-use qbo_rs::domain::{PageSize, RangeBound, Report, parse_range};
+use qbo_rs::domain::{PageSize, Report, Window};
 use qbo_rs::port::NoProgress;
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::Value;
@@ -121,16 +121,10 @@ pub fn request(
     chunk: &str,
     page_size: i64,
 ) -> BackfillRequest {
-    BackfillRequest {
-        entities: entities.iter().map(|&name| name.to_owned()).collect(),
-        range: parse_range(RangeBound::new("start", start), RangeBound::new("end", end)).unwrap(),
-        chunk: chunk.parse().unwrap(),
-        page_size: PageSize::new(page_size).unwrap(),
-        resume: false,
-        dry_run: false,
-        schema: "raw".to_owned(),
-        strict_windows: false,
-    }
+    let range = Window::parse(start, end).unwrap();
+    BackfillRequest::new(entities.iter().copied(), range)
+        .chunk(chunk.parse::<Chunk>().unwrap())
+        .page_size(PageSize::new(page_size).unwrap())
 }
 
 /// Everything that the sample company holds.
@@ -158,11 +152,7 @@ pub fn assert_complete(report: &Report) {
 }
 
 pub fn everything(entities: &[&str]) -> SyncRequest {
-    SyncRequest {
-        entities: entities.iter().map(|&name| name.to_owned()).collect(),
-        realms: Vec::new(),
-        page_size: PageSize::default(),
-    }
+    SyncRequest::new().entities(entities.iter().copied())
 }
 
 pub fn syncing_app(sandbox: &Sandbox, database: &Database) -> App {

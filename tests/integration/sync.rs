@@ -268,18 +268,10 @@ async fn a_sync_goes_on_from_a_backfill_and_finds_what_was_deleted_since() {
     assert_eq!(living(&database, "raw.qb_invoices").await, expected);
     assert!(expected.iter().all(|(id, _)| *id != deleted["id"]));
     // Deleted rows are no difference.
-    let request = qbo_rs::app::VerifyRequest {
-        entities: vec!["invoices".to_owned()],
-        range: qbo_rs::domain::parse_range(
-            qbo_rs::domain::RangeBound::new("start", "2020-01-01"),
-            qbo_rs::domain::RangeBound::new("end", "2030-01-01"),
-        )
-        .unwrap(),
-        chunk: "year".parse().unwrap(),
-        repair: false,
-        deep: true,
-        schema: "raw".to_owned(),
-    };
+    let range = qbo_rs::domain::Window::parse("2020-01-01", "2030-01-01");
+    let request = qbo_rs::app::VerifyRequest::new(["invoices"], range.unwrap())
+        .chunk(qbo_rs::domain::Chunk::Months(12))
+        .deep(true);
     assert!(app.verify(&request).await.unwrap().is_ok());
     database.drop().await;
 }

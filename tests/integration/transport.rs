@@ -67,16 +67,9 @@ fn app_and_request(url: &str) -> (App, ExtractRequest, tempfile::TempDir) {
         progress: Arc::new(NoProgress),
     };
     let directory = tempfile::tempdir().unwrap();
-    let request = ExtractRequest {
-        entities: vec!["customers".to_owned()],
-        windows: vec![
-            crate::support::request(&["customers"], "2024-01-01", "2025-01-01", "year", 9).range,
-        ],
-        page_size: PageSize::default(),
-        target: LandingTarget::from_path(directory.path()).unwrap(),
-        resume: false,
-        strict_windows: false,
-    };
+    let year = crate::support::request(&["customers"], "2024-01-01", "2025-01-01", "year", 9);
+    let request =
+        ExtractRequest::new(["customers"], [year.range]).out(directory.path().to_owned());
     (app, request, directory)
 }
 

@@ -8,14 +8,7 @@ use crate::support::{Database, app, assert_complete, small_sandbox, whole_range}
 
 fn verify_request(entities: &[&str], chunk: &str) -> VerifyRequest {
     let range = whole_range(entities, chunk, 1000);
-    VerifyRequest {
-        entities: range.entities,
-        range: range.range,
-        chunk: range.chunk,
-        repair: false,
-        deep: false,
-        schema: "raw".to_owned(),
-    }
+    VerifyRequest::new(range.entities, range.range).chunk(range.chunk)
 }
 
 fn ids(
@@ -63,10 +56,7 @@ async fn what_was_just_read_does_not_differ_and_costs_little_to_compare() {
         sandbox.stats().data_requests - before,
         ENTITIES.len() as u64 + 1
     );
-    let deep = VerifyRequest {
-        deep: true,
-        ..verify_request(&["invoices"], "quarter")
-    };
+    let deep = verify_request(&["invoices"], "quarter").deep(true);
     assert!(app.verify(&deep).await.unwrap().is_ok());
     database.drop().await;
 }
@@ -110,10 +100,7 @@ async fn differences_are_found_named_and_repaired() {
         "{asked} requests for at most five windows that differ"
     );
     assert_eq!(asked, run.requests);
-    let repair = VerifyRequest {
-        repair: true,
-        ..request.clone()
-    };
+    let repair = request.clone().repair(true);
     let report = app.verify(&repair).await.unwrap();
     let run = &report.runs[0];
     assert!(run.repaired >= 3);

@@ -12,11 +12,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tracing::{Instrument, Level, info_span};
 
 use self::company::CompanySyncer;
 use super::company::{Company, ConnectionStatus, Home, Source};
+use super::request::{owned, setters};
 use super::{App, CompanyReport, select_or_all};
 use crate::config::StoreLocation;
 use crate::domain::{CompanyStatus, CompanySync, EntitySpec, EntitySync, PageSize, SyncReport};
@@ -35,16 +37,61 @@ const TOKEN_CONNECTIONS: usize = 8;
 /// How long a company that does not answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is to be brought into step.
-#[derive(Debug, Clone, Default)]
-pub struct SyncRequest {
-    /// Names of entities; empty: all.
+/// The entities and companies of a sync.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct SyncScope {
+    /// customers, invoices, items or any other; default: all
+    #[cfg_attr(feature = "cli", arg(value_name = "ENTITY"))]
     pub entities: Vec<String>,
-    /// Companies; empty: every one that is known.
-    pub realms: Vec<String>,
-    /// Records in a page.
+    /// Only this company; may be given several times
+    #[cfg_attr(feature = "cli", arg(long = "account", value_name = "REALM_ID"))]
+    pub accounts: Vec<String>,
+}
+
+/// A request to bring companies into step with QuickBooks.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct SyncRequest {
+    /// The entities and companies.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    #[serde(flatten)]
+    pub scope: SyncScope,
+    /// Records in a page, 1 to 1000
+    #[cfg_attr(feature = "cli", arg(long, default_value = "1000", value_name = "N"))]
+    #[serde(default)]
     pub page_size: PageSize,
 }
+
+impl SyncRequest {
+    /// Returns a request for all entities of all known companies, with the defaults of the command
+    /// line.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Limits the sync to these entities.
+    #[must_use]
+    pub fn entities(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.scope.entities = owned(names);
+        self
+    }
+
+    /// Limits the sync to the companies with these realm ids.
+    #[must_use]
+    pub fn accounts(mut self, realm_ids: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.scope.accounts = owned(realm_ids);
+        self
+    }
+}
+
+setters!(SyncRequest {
+    page_size: PageSize,
+});
 
 /// What syncs share: the database and the token store, opened once.
 #[derive(Debug)]
@@ -63,7 +110,7 @@ impl App {
     /// # Errors
     /// What is found before any request: settings, the database, no company.
     pub async fn sync(&self, request: &SyncRequest) -> Result<SyncReport> {
-        select_or_all(&request.entities)?;
+        select_or_all(&request.scope.entities)?;
         Syncer::open(self).await?.sync(request).await
     }
 
@@ -80,7 +127,7 @@ impl App {
         interval: Duration,
         show: &(dyn Fn(&SyncReport) -> Result<()> + Sync),
     ) -> Result<()> {
-        select_or_all(&request.entities)?;
+        select_or_all(&request.scope.entities)?;
         Arc::new(Syncer::open(self).await?)
             .sync_every(request, interval, show)
             .await
@@ -109,7 +156,7 @@ impl Syncer {
     }
 
     pub async fn sync(&self, request: &SyncRequest) -> Result<SyncReport> {
-        let entities = &select_or_all(&request.entities)?;
+        let entities = &select_or_all(&request.scope.entities)?;
         let realms = self.realms(request).await?;
         let syncs = stream::iter(realms).map(|realm_id| async move {
             self.account(&realm_id, entities, request.page_size).await
@@ -125,7 +172,7 @@ impl Syncer {
     /// The companies asked for, as of now: else those of the token store, and the one that the
     /// settings name.
     pub async fn realms(&self, request: &SyncRequest) -> Result<Vec<String>> {
-        let mut realms = request.realms.clone();
+        let mut realms = request.scope.accounts.clone();
         if realms.is_empty() {
             realms.extend(
                 self.accounts()

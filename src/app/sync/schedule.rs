@@ -25,7 +25,7 @@ impl Syncer {
         interval: Duration,
         show: &(dyn Fn(&SyncReport) -> Result<()> + Sync),
     ) -> Result<()> {
-        let entities: Arc<[EntitySpec]> = select_or_all(&request.entities)?.into();
+        let entities: Arc<[EntitySpec]> = select_or_all(&request.scope.entities)?.into();
         self.realms(request).await?;
         let mut running: JoinSet<CompanySync> = JoinSet::new();
         let mut busy = HashSet::new();

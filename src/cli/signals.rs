@@ -1,0 +1,76 @@
+//! Running a call until it ends or a signal stops the process.
+
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use super::exit::{ExitCode, Failure, Outcome};
+use super::print_error;
+use crate::error::{Error, Result};
+
+/// The time after a signal in which dropped calls give back their place among the requests and log
+/// that they were stopped.
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(200);
+/// The time that background tasks get to end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Runs a call until it ends or the process is asked to stop. A call that is stopped is dropped:
+/// uncommitted windows roll back, committed ones stay.
+pub(super) fn block_on<T>(call: impl Future<Output = Result<T>>) -> Outcome<T> {
+    let runtime = new_runtime()?;
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = call => outcome.map_err(Failure::Error),
+            code = stop_signal() => Err(Failure::Stopped(code)),
+        }
+    });
+    if matches!(outcome, Err(Failure::Stopped(_))) {
+        runtime.block_on(async { tokio::time::sleep(SHUTDOWN_GRACE).await });
+    }
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    outcome
+}
+
+/// Like [`block_on`], for a call that can be resumed; says so if it was stopped.
+pub(super) fn block_on_run<T>(call: impl Future<Output = Result<T>>) -> Outcome<T> {
+    block_on(call).inspect_err(|failure| {
+        if matches!(failure, Failure::Stopped(_)) {
+            print_error("stopped; committed windows stay, and --resume goes on after them");
+        }
+    })
+}
+
+/// Runs a call that listens for signals itself.
+pub(super) fn run_to_end<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = new_runtime()?;
+    let outcome = runtime.block_on(call);
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    outcome
+}
+
+fn new_runtime() -> Result<Runtime> {
+    Runtime::new().map_err(|e| Error::Internal(format!("no runtime: {e}")))
+}
+
+/// Waits for Ctrl-C or SIGTERM and returns the exit code that belongs to it.
+#[cfg(unix)]
+pub(super) async fn stop_signal() -> ExitCode {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut stream) => _ = stream.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => ExitCode::Interrupted,
+        () = terminated => ExitCode::Terminated,
+    }
+}
+
+/// Waits for Ctrl-C and returns the exit code that belongs to it.
+#[cfg(not(unix))]
+pub(super) async fn stop_signal() -> ExitCode {
+    let _ = tokio::signal::ctrl_c().await;
+    ExitCode::Interrupted
+}
