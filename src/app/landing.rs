@@ -208,7 +208,8 @@ fn open_path(path: &Path) -> Result<(LandingSource, Option<TempDir>)> {
 fn open_files(files: &[LandingFile]) -> Result<(LandingSource, Option<TempDir>)> {
     match files.first().map(|first| &first.path) {
         Some(path)
-            if LandingFile::parse(path).is_none() && files.iter().all(|file| file.path == *path) =>
+            if LandingFile::parse(path).is_none()
+                && files.iter().all(|file| file.path == *path) =>
         {
             unpack(path, files)
         }
@@ -223,12 +224,7 @@ fn unpack(path: &Path, windows: &[LandingFile]) -> Result<(LandingSource, Option
         .map_err(|e| Error::landing(&std::env::temp_dir(), e))?;
     crate::landing::split(path, directory.path())?;
     for file in windows {
-        crate::landing::ensure_window(
-            directory.path(),
-            &file.realm_id,
-            &file.entity,
-            file.window,
-        )?;
+        crate::landing::ensure_window(directory.path(), &file.realm_id, &file.entity, file.window)?;
     }
     let is_empty = std::fs::read_dir(directory.path())
         .map_err(|e| Error::landing(directory.path(), e))?

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::request::default_schema;
+use super::request::{default_schema, owned, setters};
 use super::{App, select_or_all};
 #[cfg(feature = "cli")]
 use crate::domain::instant::parse_instant;
@@ -19,6 +19,7 @@ use crate::sink::postgres::{ArchiveSummary, PostgresSink, Upgrade, ddl};
 /// A request to check that a load can be done.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct PrepareRequest {
     /// Names of entities.
     pub entities: Vec<String>,
@@ -27,9 +28,22 @@ pub struct PrepareRequest {
     pub schema: String,
 }
 
+impl PrepareRequest {
+    /// Returns a request for entities, with the defaults of the command line.
+    pub fn new(entities: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            entities: owned(entities),
+            schema: default_schema(),
+        }
+    }
+}
+
+setters!(PrepareRequest { schema: String });
+
 /// A request to move old records out of the tables.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
+#[non_exhaustive]
 pub struct ArchiveRequest {
     /// customers, invoices, items or any other
     #[cfg_attr(feature = "cli", arg(required = true, value_name = "ENTITY"))]
@@ -48,9 +62,28 @@ pub struct ArchiveRequest {
     pub schema: String,
 }
 
+impl ArchiveRequest {
+    /// Returns a request that moves records changed before an instant into a new file.
+    pub fn new(
+        entities: impl IntoIterator<Item = impl Into<String>>,
+        before: DateTime<Utc>,
+        out: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            entities: owned(entities),
+            before,
+            out: out.into(),
+            schema: default_schema(),
+        }
+    }
+}
+
+setters!(ArchiveRequest { schema: String });
+
 /// A request to upgrade tables in place.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
+#[non_exhaustive]
 pub struct MigrateRequest {
     /// Only print the SQL
     #[cfg_attr(feature = "cli", arg(long = "print"))]
@@ -60,9 +93,24 @@ pub struct MigrateRequest {
     pub schema: String,
 }
 
+impl Default for MigrateRequest {
+    fn default() -> Self {
+        Self {
+            dry_run: false,
+            schema: default_schema(),
+        }
+    }
+}
+
+setters!(MigrateRequest {
+    dry_run: bool,
+    schema: String,
+});
+
 /// A request for the SQL that creates tables.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
+#[non_exhaustive]
 pub struct DdlRequest {
     /// Default: all
     #[cfg_attr(feature = "cli", arg(value_name = "ENTITY"))]
@@ -71,6 +119,20 @@ pub struct DdlRequest {
     #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
     pub schema: String,
 }
+
+impl Default for DdlRequest {
+    fn default() -> Self {
+        Self {
+            entities: Vec::new(),
+            schema: default_schema(),
+        }
+    }
+}
+
+setters!(DdlRequest {
+    entities: Vec<String>,
+    schema: String,
+});
 
 impl App {
     /// Checks that a load can be done: settings, database and tables, and that the schema belongs

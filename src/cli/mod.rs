@@ -25,9 +25,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use self::args::{
-    Arguments, Command, DatabaseCommand, DemoArguments, ExtractArguments, Language,
-};
+use self::args::{Arguments, Command, DatabaseCommand, DemoArguments, ExtractArguments, Language};
 use self::exit::{ExitCode, Failure, Outcome};
 use self::output::Printer;
 use self::progress::Bars;
@@ -75,7 +73,10 @@ fn report_usage(error: &clap::Error) -> ExitCode {
         };
     }
     // A value that one of our types refuses: its own text names the setting and the value.
-    if let Some(cause) = error.source().and_then(|cause| cause.downcast_ref::<Error>()) {
+    if let Some(cause) = error
+        .source()
+        .and_then(|cause| cause.downcast_ref::<Error>())
+    {
         print_error(&cause.to_string());
         return ExitCode::Refused;
     }

@@ -295,7 +295,12 @@ pub(super) fn upgrade(upgrade: &Upgrade, dry_run: bool) -> String {
 /// Returns a line for each entity with the number of records that were archived.
 pub(super) fn archived(archived: &[ArchiveSummary], file: &Path) -> String {
     let line = |done: &ArchiveSummary| {
-        format!("{}: {} records into {}\n", done.entity, done.rows, file.display())
+        format!(
+            "{}: {} records into {}\n",
+            done.entity,
+            done.rows,
+            file.display()
+        )
     };
     archived.iter().map(line).collect()
 }

@@ -11,8 +11,8 @@ use super::exit::{ExitCode, Outcome};
 use super::output::Printer;
 use super::signals::block_on;
 use crate::app::{App, StatusReport, StatusRequest};
-use crate::domain::instant::{format_instant, parse_instant};
 use crate::domain::Window;
+use crate::domain::instant::{format_instant, parse_instant};
 use crate::error::{Error, Result};
 use crate::sink::postgres::EntityStatus;
 

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use qbo_rs::app::BackfillRequest;
 use qbo_rs::domain::{ENTITIES, RunStatus, WindowStatus};
 use qbo_sandbox::{Blemish, CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::Value;
@@ -800,7 +799,8 @@ async fn sparse_windows_cost_what_their_records_cost() {
         .batch_execute("DROP SCHEMA raw, qbo CASCADE")
         .await
         .unwrap();
-    let strict = request(&["invoices"], "2024-01-01", "2026-01-01", "week", 1000).strict_windows(true);
+    let strict =
+        request(&["invoices"], "2024-01-01", "2026-01-01", "week", 1000).strict_windows(true);
     let shared_weeks = strict.clone().strict_windows(false);
     assert_complete(&app.backfill(&strict).await.unwrap());
     assert_eq!(sandbox.stats().data_requests - before, 105);
@@ -961,8 +961,8 @@ async fn records_on_the_edges_of_windows_and_around_both_clock_changes_land_in_t
         let days = request(&["items"], "2025-03-01", "2025-12-01", "day", 3);
         assert_complete(
             &app.backfill(&days.strict_windows(strict_windows))
-            .await
-            .unwrap(),
+                .await
+                .unwrap(),
         );
         let query = "SELECT count(*) FROM raw.qb_items WHERE id = $1 AND extract_window_start_utc <= to_timestamp($2::bigint) \
                      AND extract_window_end_utc > to_timestamp($2::bigint) \

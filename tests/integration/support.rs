@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{TimeDelta, Utc};
 use qbo_rs::app::{App, BackfillRequest, SyncRequest};
 use qbo_rs::config::Settings;
-use qbo_rs::domain::{PageSize, Report, Window};
+use qbo_rs::domain::{Chunk, PageSize, Report, Window};
 use qbo_rs::port::NoProgress;
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::Value;

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use qbo_rs::app::{App, ExtractRequest};
 use qbo_rs::config::Settings;
-use qbo_rs::domain::{PageSize, Report};
-use qbo_rs::landing::LandingTarget;
+use qbo_rs::domain::Report;
 use qbo_rs::port::NoProgress;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -68,8 +67,7 @@ fn app_and_request(url: &str) -> (App, ExtractRequest, tempfile::TempDir) {
     };
     let directory = tempfile::tempdir().unwrap();
     let year = crate::support::request(&["customers"], "2024-01-01", "2025-01-01", "year", 9);
-    let request =
-        ExtractRequest::new(["customers"], [year.range]).out(directory.path().to_owned());
+    let request = ExtractRequest::new(["customers"], [year.range]).out(directory.path().to_owned());
     (app, request, directory)
 }
 
