@@ -1,21 +1,25 @@
-"""The verbs: arguments become one JSON request of the core, its answer becomes dataclasses."""
+"""The verbs: arguments become one JSON call of the core, its answer becomes dataclasses."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Union, cast
 
 from qbo_rs import _core
 from qbo_rs._types import Landing, Report, SyncReport, VerificationReport, Window, format_instant, parse_instant
-from qbo_rs.exceptions import ConfigError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from qbo_rs._settings import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 Instant = Union[str, date, datetime]
 AnyPath = Union[str, "os.PathLike[str]"]
@@ -29,95 +33,83 @@ def _instant(value: Instant) -> str:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def _page_size(value: object) -> int:
-    try:
-        return int(str(value))
-    except ValueError:
-        raise ConfigError(f"page_size: '{value}' is not between 1 and 1000") from None
+def _names(names: str | Iterable[str] | None) -> list[str]:
+    """Return one name, several, or none as a list."""
+    if names is None:
+        return []
+    return [names] if isinstance(names, str) else [str(name) for name in names]
 
 
-def _entities(entity: str | Iterable[str]) -> list[str]:
-    return [entity] if isinstance(entity, str) else [str(name) for name in entity]
+def _range(start: Instant, end: Instant) -> dict[str, str]:
+    return {"start": _instant(start), "end": _instant(end)}
 
 
 def _window(window: AnyWindow) -> dict[str, str]:
     if isinstance(window, Window):
         return window.to_dict()
     start, end = (window["start"], window["end"]) if isinstance(window, Mapping) else window
-    return {"start": _instant(start), "end": _instant(end)}
+    return _range(start, end)
 
 
-def _settings(settings: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in settings.items() if value is not None}
+class _Call(Generic[T]):
+    """A call of the core: its JSON, and how its answer is read."""
+
+    def __init__(self, read: Callable[[Any], T], verb: str, settings: Mapping[str, Any], **arguments: Any) -> None:
+        given = {name: str(value) for name, value in settings.items() if value is not None}
+        self.request = json.dumps({"verb": {verb: arguments}, "settings": given})
+        self._read = read
+
+    def read(self, answer: str) -> T:
+        """Turn the JSON of the core into a report."""
+        return self._read(json.loads(answer))
 
 
-def _backfill_request(
-    entity: str | Iterable[str],
-    start: Instant,
-    end: Instant,
-    chunk: str,
-    page_size: int,
-    *,
-    strict_windows: bool,
-    resume: bool,
-    dry_run: bool,
-    schema: str,
-    settings: Mapping[str, Any],
-) -> str:
-    request = {
-        "entities": _entities(entity),
-        "start": _instant(start),
-        "end": _instant(end),
-        "chunk": str(chunk),
-        "page_size": _page_size(page_size),
-        "strict_windows": strict_windows,
-        "resume": resume,
-        "dry_run": dry_run,
-        "schema": schema,
-        "settings": _settings(settings),
-    }
-    return json.dumps(request)
+def _verb(build: Callable[P, _Call[T]]) -> Callable[P, T]:
+    """Make a function that builds a call into one that runs it and blocks."""
+
+    @functools.wraps(build)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        call = build(*args, **kwargs)
+        return call.read(_core.call(call.request))
+
+    _set_returns(run, build)
+    return run
 
 
-def _extract_request(
-    entity: str,
-    windows: Iterable[AnyWindow],
-    page_size: int,
-    out: AnyPath | None,
-    settings: Mapping[str, Any],
-    *,
-    strict_windows: bool,
-    resume: bool,
-) -> str:
-    request = {
-        "entities": [entity],
-        "windows": [_window(window) for window in windows],
-        "page_size": _page_size(page_size),
-        "out": None if out is None else os.fspath(out),
-        "strict_windows": strict_windows,
-        "resume": resume,
-        "settings": _settings(settings),
-    }
-    return json.dumps(request)
+def _async_twin(verb: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Make the twin of a verb for ``await``: same arguments, same report, and it does not block the event loop."""
+    build = cast("Callable[P, _Call[T]]", inspect.unwrap(verb))
+
+    @functools.wraps(build)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        call = build(*args, **kwargs)
+        return call.read(await _core.call_async(call.request))
+
+    run.__name__ = f"{build.__name__}_async"
+    run.__qualname__ = run.__name__
+    run.__doc__ = (
+        f"Do what :func:`{build.__name__}` does, without blocking the event loop.\n\n"
+        "    Cancelling it rolls back what is not committed; committed windows stay.\n\n"
+        f"    {(build.__doc__ or '').replace(f'qbo_rs.{build.__name__}(', f'await qbo_rs.{run.__name__}(')}"
+    )
+    _set_returns(run, build)
+    return run
 
 
-def _upsert_request(landing: AnyLanding, schema: str, settings: Mapping[str, Any]) -> str:
-    request: dict[str, Any] = {"path": None, "files": [], "schema": schema, "settings": _settings(settings)}
-    if isinstance(landing, Landing):
-        request["files"] = landing.files()
-    elif isinstance(landing, Mapping):
-        request["files"] = Landing.from_dict(landing).files()
-    else:
-        request["path"] = os.fspath(landing)
-    return json.dumps(request)
+def _set_returns(run: Callable[..., Any], build: Callable[..., _Call[Any]]) -> None:
+    """Show the report, and not the call, as what a verb returns."""
+    signature = inspect.signature(build)
+    returns = str(signature.return_annotation).removeprefix("_Call[").removesuffix("]")
+    run.__annotations__ = {**build.__annotations__, "return": returns}
+    run.__signature__ = signature.replace(return_annotation=returns)  # type: ignore[attr-defined]
 
 
-def _report(answer: str) -> Report:
-    return Report.from_dict(json.loads(answer))
+def _landing(answer: dict[str, Any]) -> Landing:
+    return Landing.from_dict(answer["runs"][0])
 
 
-def _landing(answer: str) -> Landing:
-    return Landing.from_dict(json.loads(answer)["runs"][0])
+def _nothing(_answer: object) -> None:
+    return None
 
 
 def chunk_range(start: Instant, end: Instant, chunk: str = "day") -> list[Window]:
@@ -135,17 +127,29 @@ def chunk_range(start: Instant, end: Instant, chunk: str = "day") -> list[Window
     Raises:
         ConfigError: A bound cannot be read, the end is not after the start, or the chunk is unknown.
 
+    Example:
+        >>> windows = qbo_rs.chunk_range("2025-01-01", "2025-03-01", "month")
+        >>> print(windows[0].start)
+        2025-01-01 00:00:00+00:00
+
     """
     pairs = _core.chunk_range(_instant(start), _instant(end), str(chunk))
     return [Window(parse_instant(first), parse_instant(last)) for first, last in pairs]
 
 
 def entities() -> dict[str, str]:
-    """Return the entities that can be extracted: our name and QuickBooks's."""
+    """Return the entities that can be extracted: our name and that of QuickBooks.
+
+    Example:
+        >>> qbo_rs.entities()["customers"]
+        'Customer'
+
+    """
     return dict(_core.entities())
 
 
-def prepare(entity: str | Iterable[str], *, schema: str = "raw", **settings: Unpack[Settings]) -> None:
+@_verb
+def prepare(entity: str | Iterable[str], *, schema: str = "raw", **settings: Unpack[Settings]) -> _Call[None]:
     """Make sure that records can be loaded: settings, database, tables. Nothing is sent to QuickBooks.
 
     Args:
@@ -156,11 +160,14 @@ def prepare(entity: str | Iterable[str], *, schema: str = "raw", **settings: Unp
     Raises:
         ConfigError: A setting or a table is unusable, or the database cannot be reached.
 
+    Example:
+        >>> qbo_rs.prepare(["customers", "invoices"])
+
     """
-    request = {"entities": _entities(entity), "schema": schema, "settings": _settings(settings)}
-    _core.call("prepare", json.dumps(request))
+    return _Call(_nothing, "prepare", settings, entities=_names(entity), schema=schema)
 
 
+@_verb
 def extract(
     entity: str,
     windows: Iterable[AnyWindow],
@@ -170,7 +177,7 @@ def extract(
     strict_windows: bool = False,
     resume: bool = False,
     **settings: Unpack[Settings],
-) -> Landing:
+) -> _Call[Landing]:
     """Copy windows of an entity from QuickBooks into landing files.
 
     Blocks without the GIL; works in a forked child; Ctrl-C stops it within a second.
@@ -193,27 +200,30 @@ def extract(
         AuthError: The credentials were refused.
         RetriableError: The token endpoint gave no usable answer.
 
+    Example:
+        >>> windows = qbo_rs.chunk_range("2025-01-01", "2025-02-01")
+        >>> landing = qbo_rs.extract("customers", windows, out="landing")
+        >>> landing.raise_for_failures()
+
     """
-    request = _extract_request(entity, windows, page_size, out, settings, strict_windows=strict_windows, resume=resume)
-    return _landing(_core.call("extract", request))
+    return _Call(
+        _landing,
+        "extract",
+        settings,
+        entities=[entity],
+        windows=[_window(window) for window in windows],
+        page_size=str(page_size),
+        out=None if out is None else os.fspath(out),
+        strict_windows=strict_windows,
+        resume=resume,
+    )
 
 
-async def extract_async(
-    entity: str,
-    windows: Iterable[AnyWindow],
-    *,
-    page_size: int = 1000,
-    out: AnyPath | None = None,
-    strict_windows: bool = False,
-    resume: bool = False,
-    **settings: Unpack[Settings],
-) -> Landing:
-    """Do what :func:`extract` does, without blocking the event loop."""
-    request = _extract_request(entity, windows, page_size, out, settings, strict_windows=strict_windows, resume=resume)
-    return _landing(await _core.call_async("extract", request))
+extract_async = _async_twin(extract)
 
 
-def upsert(landing: AnyLanding, *, schema: str = "raw", **settings: Unpack[Settings]) -> Report:
+@_verb
+def upsert(landing: AnyLanding, *, schema: str = "raw", **settings: Unpack[Settings]) -> _Call[Report]:
     """Load landing files into Postgres, a transaction a window. Loading the same landing again changes nothing.
 
     Args:
@@ -229,15 +239,25 @@ def upsert(landing: AnyLanding, *, schema: str = "raw", **settings: Unpack[Setti
         LandingError: The landing cannot be read.
         DataError: A line of a file of several windows is wrong.
 
+    Example:
+        >>> report = qbo_rs.upsert("landing")
+        >>> report.raise_for_failures()
+
     """
-    return _report(_core.call("upsert", _upsert_request(landing, schema, settings)))
+    path, files = None, None
+    if isinstance(landing, Landing):
+        files = landing.files()
+    elif isinstance(landing, Mapping):
+        files = Landing.from_dict(landing).files()
+    else:
+        path = os.fspath(landing)
+    return _Call(Report.from_dict, "upsert", settings, path=path, files=files, schema=schema)
 
 
-async def upsert_async(landing: AnyLanding, *, schema: str = "raw", **settings: Unpack[Settings]) -> Report:
-    """Do what :func:`upsert` does, without blocking the event loop."""
-    return _report(await _core.call_async("upsert", _upsert_request(landing, schema, settings)))
+upsert_async = _async_twin(upsert)
 
 
+@_verb
 def backfill(
     entity: str | Iterable[str],
     start: Instant,
@@ -250,7 +270,7 @@ def backfill(
     dry_run: bool = False,
     schema: str = "raw",
     **settings: Unpack[Settings],
-) -> Report:
+) -> _Call[Report]:
     """Copy ``[start, end)`` of one or more entities from QuickBooks into Postgres.
 
     Blocks without the GIL; works in a forked child; Ctrl-C stops it within a second, and committed windows stay.
@@ -276,75 +296,30 @@ def backfill(
         AuthError: The credentials were refused.
         RetriableError: The token endpoint gave no usable answer.
 
+    Example:
+        >>> report = qbo_rs.backfill(["customers", "invoices"], "2025-01-01", "2026-01-01", chunk="month")
+        >>> report.raise_for_failures()
+
     """
-    request = _backfill_request(
-        entity,
-        start,
-        end,
-        chunk,
-        page_size,
+    return _Call(
+        Report.from_dict,
+        "backfill",
+        settings,
+        entities=_names(entity),
+        range=_range(start, end),
+        chunk=str(chunk),
+        page_size=str(page_size),
         strict_windows=strict_windows,
         resume=resume,
         dry_run=dry_run,
         schema=schema,
-        settings=settings,
     )
-    return _report(_core.call("backfill", request))
 
 
-async def backfill_async(
-    entity: str | Iterable[str],
-    start: Instant,
-    end: Instant,
-    chunk: str = "day",
-    page_size: int = 1000,
-    *,
-    strict_windows: bool = False,
-    resume: bool = False,
-    dry_run: bool = False,
-    schema: str = "raw",
-    **settings: Unpack[Settings],
-) -> Report:
-    """Do what :func:`backfill` does, without blocking the event loop. Cancelling it leaves committed windows."""
-    request = _backfill_request(
-        entity,
-        start,
-        end,
-        chunk,
-        page_size,
-        strict_windows=strict_windows,
-        resume=resume,
-        dry_run=dry_run,
-        schema=schema,
-        settings=settings,
-    )
-    return _report(await _core.call_async("backfill", request))
+backfill_async = _async_twin(backfill)
 
 
-def _verify_request(
-    entity: str | Iterable[str],
-    start: Instant,
-    end: Instant,
-    chunk: str,
-    *,
-    repair: bool,
-    deep: bool,
-    schema: str,
-    settings: Mapping[str, Any],
-) -> str:
-    request = {
-        "entities": _entities(entity),
-        "start": _instant(start),
-        "end": _instant(end),
-        "chunk": str(chunk),
-        "repair": repair,
-        "deep": deep,
-        "schema": schema,
-        "settings": _settings(settings),
-    }
-    return json.dumps(request)
-
-
+@_verb
 def verify(
     entity: str | Iterable[str],
     start: Instant,
@@ -355,7 +330,7 @@ def verify(
     deep: bool = False,
     schema: str = "raw",
     **settings: Unpack[Settings],
-) -> VerificationReport:
+) -> _Call[VerificationReport]:
     """Compare ``[start, end)`` of QuickBooks with the tables: counts first, versions only where counts differ.
 
     Args:
@@ -376,49 +351,35 @@ def verify(
         AuthError: The credentials were refused.
         QboError: Either side failed while it was compared.
 
+    Example:
+        >>> report = qbo_rs.verify("invoices", "2025-01-01", "2026-01-01", chunk="month", repair=True)
+        >>> report.ok
+
     """
-    request = _verify_request(entity, start, end, chunk, repair=repair, deep=deep, schema=schema, settings=settings)
-    return VerificationReport.from_dict(json.loads(_core.call("verify", request)))
+    return _Call(
+        VerificationReport.from_dict,
+        "verify",
+        settings,
+        entities=_names(entity),
+        range=_range(start, end),
+        chunk=str(chunk),
+        repair=repair,
+        deep=deep,
+        schema=schema,
+    )
 
 
-async def verify_async(
-    entity: str | Iterable[str],
-    start: Instant,
-    end: Instant,
-    chunk: str = "day",
-    *,
-    repair: bool = False,
-    deep: bool = False,
-    schema: str = "raw",
-    **settings: Unpack[Settings],
-) -> VerificationReport:
-    """Do what :func:`verify` does, without blocking the event loop."""
-    request = _verify_request(entity, start, end, chunk, repair=repair, deep=deep, schema=schema, settings=settings)
-    return VerificationReport.from_dict(json.loads(await _core.call_async("verify", request)))
+verify_async = _async_twin(verify)
 
 
-def _sync_request(
-    entity: str | Iterable[str] | None,
-    accounts: str | Iterable[str] | None,
-    page_size: int,
-    settings: Mapping[str, Any],
-) -> str:
-    request = {
-        "entities": [] if entity is None else _entities(entity),
-        "accounts": [] if accounts is None else _entities(accounts),
-        "page_size": _page_size(page_size),
-        "settings": _settings(settings),
-    }
-    return json.dumps(request)
-
-
+@_verb
 def sync(
     entity: str | Iterable[str] | None = None,
     *,
     accounts: str | Iterable[str] | None = None,
     page_size: int = 1000,
     **settings: Unpack[Settings],
-) -> SyncReport:
+) -> _Call[SyncReport]:
     """Bring companies into step with QuickBooks: first everything, later what has changed, and deletions.
 
     What one entity or company meets touches no other: look at ``status`` and ``error`` of each in the report.
@@ -435,18 +396,19 @@ def sync(
     Raises:
         ConfigError: An argument or setting is unusable, no company is known, or the database cannot be reached.
 
+    Example:
+        >>> report = qbo_rs.sync(["customers", "invoices"], token_store="postgres")
+        >>> [account.status for account in report.accounts]
+
     """
-    request = _sync_request(entity, accounts, page_size, settings)
-    return SyncReport.from_dict(json.loads(_core.call("sync", request)))
+    return _Call(
+        SyncReport.from_dict,
+        "sync",
+        settings,
+        entities=_names(entity),
+        accounts=_names(accounts),
+        page_size=str(page_size),
+    )
 
 
-async def sync_async(
-    entity: str | Iterable[str] | None = None,
-    *,
-    accounts: str | Iterable[str] | None = None,
-    page_size: int = 1000,
-    **settings: Unpack[Settings],
-) -> SyncReport:
-    """Do what :func:`sync` does, without blocking the event loop."""
-    request = _sync_request(entity, accounts, page_size, settings)
-    return SyncReport.from_dict(json.loads(await _core.call_async("sync", request)))
+sync_async = _async_twin(sync)

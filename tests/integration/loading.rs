@@ -283,7 +283,10 @@ async fn tables_made_by_hand_are_refused_by_name_upgraded_in_place_and_loaded() 
             "{name}: {error}"
         );
         assert_eq!(sandbox.stats().token_requests, 0);
-        let dry = app.migrate(&MigrateRequest::default().dry_run(true)).await.unwrap();
+        let dry = app
+            .migrate(&MigrateRequest::default().dry_run(true))
+            .await
+            .unwrap();
         assert_eq!(dry.tables, ["raw.qb_items"]);
         assert!(
             app.backfill(&request).await.is_err(),
@@ -292,7 +295,11 @@ async fn tables_made_by_hand_are_refused_by_name_upgraded_in_place_and_loaded() 
         let done = app.migrate(&MigrateRequest::default()).await.unwrap();
         assert_eq!(done.sql, dry.sql);
         assert!(
-            app.migrate(&MigrateRequest::default()).await.unwrap().tables.is_empty(),
+            app.migrate(&MigrateRequest::default())
+                .await
+                .unwrap()
+                .tables
+                .is_empty(),
             "{name}: the second time there is nothing to do"
         );
         let kept = "SELECT string_agg(concat_ws('|', id, payload ->> 'a', page_number, extract_window_start_utc AT TIME ZONE 'UTC'), ' ' \
@@ -377,7 +384,11 @@ async fn what_cannot_be_upgraded_is_named_and_nothing_is_changed() {
                   CREATE TABLE raw.qb_items (id varchar, payload jsonb); \
                   INSERT INTO raw.qb_items VALUES ('1', '{}'), ('1', '{}')";
     database.client.batch_execute(tables).await.unwrap();
-    let error = app.migrate(&MigrateRequest::default()).await.unwrap_err().to_string();
+    let error = app
+        .migrate(&MigrateRequest::default())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("HAVING count(*) > 1") && error.contains("nothing was changed"),
         "{error}"
@@ -389,7 +400,11 @@ async fn what_cannot_be_upgraded_is_named_and_nothing_is_changed() {
         .batch_execute("ALTER TABLE raw.qb_items ALTER payload TYPE bytea USING ''::bytea")
         .await
         .unwrap();
-    let error = app.migrate(&MigrateRequest::default().dry_run(true)).await.unwrap_err().to_string();
+    let error = app
+        .migrate(&MigrateRequest::default().dry_run(true))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("column payload is bytea, not jsonb"),
         "{error}"
