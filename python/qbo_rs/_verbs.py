@@ -87,10 +87,12 @@ def _async_twin(verb: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
 
     run.__name__ = f"{build.__name__}_async"
     run.__qualname__ = run.__name__
+    arguments = (inspect.getdoc(build) or "").partition("Args:")[2]
+    arguments = arguments.replace(f"qbo_rs.{build.__name__}(", f"await qbo_rs.{run.__name__}(")
     run.__doc__ = (
         f"Do what :func:`{build.__name__}` does, without blocking the event loop.\n\n"
-        "    Cancelling it rolls back what is not committed; committed windows stay.\n\n"
-        f"    {(build.__doc__ or '').replace(f'qbo_rs.{build.__name__}(', f'await qbo_rs.{run.__name__}(')}"
+        "Cancelling it rolls back what is not committed; committed windows stay.\n\n"
+        f"Args:{arguments}\n"
     )
     _set_returns(run, build)
     return run
