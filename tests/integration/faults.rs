@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use qbo_rs::app::{App, ExtractRequest, Landing, LoadRequest, VerifyRequest};
+use qbo_rs::app::{App, ExtractRequest, LoadRequest, VerifyRequest};
 use qbo_rs::domain::{Chunk, PageSize, Report, Window, WindowStatus, chunk_range};
 use qbo_rs::error::Error;
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
