@@ -4,13 +4,15 @@ use chrono::Utc;
 use serde::Serialize;
 
 use super::App;
-use super::company::{CONNECTIONS, Home, token_endpoint};
+use super::company::{CONNECTIONS, admission, token_endpoint};
 use crate::config::{OAuthConfig, QboConfig, StoreLocation};
+use crate::domain::ConnectionState;
 use crate::error::{Error, Result};
-use crate::port::{Connection, Secret, TokenStore};
+use crate::port::{Connection, Secret};
 use crate::quickbooks::Traffic;
 use crate::quickbooks::oauth::{Authorizer, Callback, Consent, EXPIRY_WARNING, Refusal};
-use crate::store::token_store::{ConfiguredTokenStore, ConnectionSummary, Key};
+use crate::store::StateBackend;
+use crate::store::token_store::{ConnectionSummary, Key};
 
 /// How the connections stand.
 #[derive(Debug, Serialize)]
@@ -28,7 +30,7 @@ pub struct CompanyReport {
     #[serde(flatten)]
     pub account: ConnectionSummary,
     /// `active`, `expires_soon` or `needs_reauth`.
-    pub state: &'static str,
+    pub state: ConnectionState,
     /// Whole days to the end of the connection, where that is known.
     pub days_left: Option<i64>,
     /// Of all processes that share the store.
@@ -50,50 +52,41 @@ impl AuthReport {
     pub fn is_ok(&self) -> bool {
         self.accounts
             .iter()
-            .all(|account| account.state == "active")
+            .all(|account| account.state == ConnectionState::Active)
     }
 }
 
-impl Home {
-    /// The connections that are stored here.
-    pub(super) async fn accounts(&self, config: &QboConfig) -> Result<Vec<ConnectionSummary>> {
-        self.token_store("any", key(&config.oauth)?)
-            .await?
-            .accounts()
-            .await
+/// Returns the report of the connections that are stored in `backend`.
+pub(super) async fn auth_report(backend: &StateBackend, config: &QboConfig) -> Result<AuthReport> {
+    let store = backend.token_store("any", key(&config.oauth)?).await?;
+    let mut accounts = Vec::new();
+    for account in backend.connections().await? {
+        let admission = admission(backend, config, &account.realm_id);
+        let traffic = admission.traffic().await;
+        let end = [
+            account.refresh_token_expires_at,
+            account.connection_expires_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min();
+        let remaining = end.map(|end| end - Utc::now());
+        let state = match (&account.needs_reauth, remaining) {
+            (Some(_), _) => ConnectionState::NeedsReauth,
+            (None, Some(remaining)) if remaining < EXPIRY_WARNING => ConnectionState::ExpiresSoon,
+            (None, _) => ConnectionState::Active,
+        };
+        accounts.push(CompanyReport {
+            state,
+            days_left: remaining.map(|remaining| remaining.num_days()),
+            traffic,
+            account,
+        });
     }
-
-    /// How they stand.
-    pub(super) async fn auth_report(&self, config: &QboConfig) -> Result<AuthReport> {
-        let store = self.token_store("any", key(&config.oauth)?).await?;
-        let mut accounts = Vec::new();
-        for account in store.accounts().await? {
-            let traffic = self.admission(config, &account.realm_id).traffic().await;
-            let end = [
-                account.refresh_token_expires_at,
-                account.connection_expires_at,
-            ]
-            .into_iter()
-            .flatten()
-            .min();
-            let left = end.map(|end| end - Utc::now());
-            let state = match (&account.needs_reauth, left) {
-                (Some(_), _) => "needs_reauth",
-                (None, Some(left)) if left < EXPIRY_WARNING => "expires_soon",
-                (None, _) => "active",
-            };
-            accounts.push(CompanyReport {
-                state,
-                days_left: left.map(|left| left.num_days()),
-                traffic,
-                account,
-            });
-        }
-        Ok(AuthReport {
-            store: store.place(),
-            accounts,
-        })
-    }
+    Ok(AuthReport {
+        store: store.place(),
+        accounts,
+    })
 }
 
 impl App {
@@ -103,10 +96,9 @@ impl App {
     /// Settings, and those of the store.
     pub async fn auth_status(&self) -> Result<AuthReport> {
         let config = self.settings.qbo_of("any")?;
-        Home::open(&self.settings, &config.oauth, CONNECTIONS)
-            .await?
-            .auth_report(&config)
-            .await
+        let location = &config.oauth.token_store;
+        let backend = StateBackend::open(&self.settings, location, CONNECTIONS).await?;
+        auth_report(&backend, &config).await
     }
 
     /// Begins a login. The browser comes back to `redirect_uri`, which the app must list.
@@ -115,13 +107,10 @@ impl App {
     /// Settings; nowhere to keep tokens: nobody shall consent in vain.
     pub async fn begin_login(&self, redirect_uri: &str) -> Result<Consent> {
         let oauth = self.storing_oauth()?;
-        let store = Home::open(&self.settings, &oauth, CONNECTIONS)
-            .await?
-            .token_store("login", key(&oauth)?)
-            .await?;
-        store.accounts().await?;
-        let lease = store.lock().await?;
-        store.release(lease).await;
+        let backend = StateBackend::open(&self.settings, &oauth.token_store, CONNECTIONS).await?;
+        let store = backend.token_store("login", key(&oauth)?).await?;
+        backend.connections().await?;
+        store.lock().await?.release().await;
         let redirect_uri = redirect_uri
             .parse()
             .map_err(|_| Error::config("redirect-uri", format!("'{redirect_uri}' is not a URL")))?;
@@ -229,35 +218,20 @@ impl App {
             }
         };
         let old = key(&oauth)?;
-        let home = Home::open(&self.settings, &oauth, CONNECTIONS).await?;
-        let store = home.token_store("any", old.clone()).await?;
+        let backend = StateBackend::open(&self.settings, &oauth.token_store, CONNECTIONS).await?;
         let mut keys = KeyChange::default();
-        for account in store.accounts().await? {
-            let (before, after) = (
-                store.for_connection(&account.realm_id, &old),
-                store.for_connection(&account.realm_id, &new),
-            );
-            // Whoever is refreshing would write with the old key.
-            let lease = before.lock().await?;
-            match before.load().await? {
-                Some(connection) => {
-                    after.save(&lease, &connection).await?;
-                    keys.changed.push(account.realm_id);
-                }
-                None => keys.not_opened.push(account.realm_id),
+        for account in backend.connections().await? {
+            match backend.change_key(&account.realm_id, &old, &new).await? {
+                true => keys.changed.push(account.realm_id),
+                false => keys.not_opened.push(account.realm_id),
             }
-            before.release(lease).await;
         }
         Ok(keys)
     }
 
-    async fn authorizer(
-        &self,
-        oauth: &OAuthConfig,
-        realm_id: &str,
-    ) -> Result<Authorizer<ConfiguredTokenStore>> {
-        let home = Home::open(&self.settings, oauth, CONNECTIONS).await?;
-        let store = home.token_store(realm_id, key(oauth)?).await?;
+    async fn authorizer(&self, oauth: &OAuthConfig, realm_id: &str) -> Result<Authorizer> {
+        let backend = StateBackend::open(&self.settings, &oauth.token_store, CONNECTIONS).await?;
+        let store = backend.token_store(realm_id, key(oauth)?).await?;
         Ok(Authorizer::new(
             token_endpoint(oauth, &self.progress)?,
             store,

@@ -6,97 +6,35 @@ use std::sync::Arc;
 use chrono::Utc;
 use ring::digest::{SHA256, digest};
 
-use crate::config::{OAuthConfig, QboConfig, Settings, StoreLocation};
+use crate::config::{OAuthConfig, QboConfig, Settings};
 use crate::domain::ConnectionReport;
 use crate::error::{Error, Result, Trace};
 use crate::http::Transport;
-use crate::port::{Endpoint, Progress, SharedState};
-use crate::postgres::open_pool;
+use crate::port::{Endpoint, Progress};
 use crate::quickbooks::AdmissionControl;
 use crate::quickbooks::oauth::{Authorizer, TokenEndpoint, expires_at};
 use crate::quickbooks::{Access, QboSource};
-use crate::store::shared_state::{FileState, MemoryState, PostgresState};
-use crate::store::token_store::{
-    ConfiguredTokenStore, FileTokenStore, Key, MemoryTokenStore, PostgresTokenStore,
-};
+use crate::store::StateBackend;
+use crate::store::token_store::Key;
 
-pub(super) type Issuer = Arc<Authorizer<ConfiguredTokenStore>>;
+pub(super) type Issuer = Arc<Authorizer>;
 pub(super) type Source = QboSource;
 
 /// Tokens need two connections, one of them for the lock; admission one.
 pub(super) const CONNECTIONS: usize = 3;
 
-/// Where what processes share lives, opened once.
-#[derive(Debug)]
-pub(super) enum Home {
-    Memory,
-    File(std::path::PathBuf),
-    Postgres(deadpool_postgres::Pool),
-}
-
-impl Home {
-    /// With so many connections, where it is Postgres.
-    pub async fn open(
-        settings: &Settings,
-        oauth: &OAuthConfig,
-        connections: usize,
-    ) -> Result<Self> {
-        Ok(match &oauth.token_store {
-            StoreLocation::Memory => Self::Memory,
-            StoreLocation::File(path) => Self::File(path.clone()),
-            StoreLocation::Postgres => {
-                Self::Postgres(open_pool(&settings.postgres()?, connections).await?)
-            }
-        })
-    }
-
-    pub async fn token_store(&self, realm_id: &str, key: Key) -> Result<ConfiguredTokenStore> {
-        Ok(match self {
-            Self::Memory => ConfiguredTokenStore::Memory(MemoryTokenStore::default()),
-            Self::File(path) => {
-                ConfiguredTokenStore::File(Box::new(FileTokenStore::new(path, realm_id, key)))
-            }
-            Self::Postgres(pool) => {
-                let store = PostgresTokenStore::open(pool.clone(), realm_id, key).await?;
-                ConfiguredTokenStore::Postgres(Box::new(store))
-            }
-        })
-    }
-
-    /// The state of a company's traffic. Without a store it is shared by the processes of this
-    /// machine.
-    fn shared_state(&self, config: &QboConfig, realm_id: &str) -> Box<dyn SharedState> {
-        let key = traffic_key(config, realm_id);
-        match self {
-            Self::Postgres(pool) => Box::new(PostgresState::new(pool.clone(), key)),
-            Self::File(path) => Box::new(FileState::new(crate::durable::beside(
-                path,
-                &format!("traffic-{key}.json"),
-            ))),
-            Self::Memory => match FileState::temporary(&format!("traffic-{key}.json")) {
-                Ok(state) => Box::new(state),
-                Err(error) => {
-                    tracing::warn!(
-                        phase = "extract",
-                        event = "limits_not_shared",
-                        "{error}; limits are kept in this process only"
-                    );
-                    Box::new(MemoryState::default())
-                }
-            },
-        }
-    }
-
-    pub fn admission(&self, config: &QboConfig, realm_id: &str) -> Arc<AdmissionControl> {
-        let shared = self.shared_state(config, realm_id);
-        let patience = config.oauth.retry.max_elapsed;
-        Arc::new(AdmissionControl::new(
-            config.limits,
-            patience,
-            shared,
-            config.monthly_quota,
-        ))
-    }
+/// Returns the admission control of a company, which shares its state through `backend`.
+pub(super) fn admission(
+    backend: &StateBackend,
+    config: &QboConfig,
+    realm_id: &str,
+) -> Arc<AdmissionControl> {
+    Arc::new(AdmissionControl::new(
+        config.limits,
+        config.oauth.retry.max_elapsed,
+        backend.traffic_state(&traffic_key(config, realm_id)),
+        config.monthly_quota,
+    ))
 }
 
 /// Names a company at an API for an app, since limits are of the three; not for people.
@@ -145,13 +83,14 @@ impl Company {
         config: &QboConfig,
         progress: &Arc<dyn Progress>,
     ) -> Result<Self> {
-        let home = Home::open(settings, &config.oauth, CONNECTIONS).await?;
-        Self::open_at(&home, config, progress).await
+        let location = &config.oauth.token_store;
+        let backend = StateBackend::open(settings, location, CONNECTIONS).await?;
+        Self::open_at(&backend, config, progress).await
     }
 
     /// As [`Self::open`], where what processes share is open already.
     pub async fn open_at(
-        home: &Home,
+        backend: &StateBackend,
         config: &QboConfig,
         progress: &Arc<dyn Progress>,
     ) -> Result<Self> {
@@ -159,7 +98,7 @@ impl Company {
         let oauth = &config.oauth;
         let transport = Transport::new(oauth.timeouts, Endpoint::Data, progress.clone())?;
         let key = Key::new(&oauth.credentials.client_secret, oauth.token_key.as_ref())?;
-        let store = home.token_store(&config.realm_id, key).await?;
+        let store = backend.token_store(&config.realm_id, key).await?;
         let endpoint = endpoint_over(transport.for_endpoint(Endpoint::Token), oauth);
         let configured = oauth.credentials.refresh_token.clone();
         let issuer = Arc::new(Authorizer::new(
@@ -168,7 +107,7 @@ impl Company {
             &config.realm_id,
             configured,
         ));
-        let admission = home.admission(config, &config.realm_id);
+        let admission = admission(backend, config, &config.realm_id);
         let access = Access {
             transport,
             admission: admission.clone(),

@@ -27,7 +27,7 @@ use crate::config::Settings;
 use crate::domain::{ENTITIES, EntitySpec, select_entities};
 use crate::error::Result;
 use crate::port::Progress;
-pub use crate::sink::postgres::{EntityState, Job};
+pub use crate::store::{EntityState, Job};
 
 /// The settings and listeners that all use cases share.
 #[derive(Clone)]

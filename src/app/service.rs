@@ -10,15 +10,17 @@ use tracing::warn;
 use super::sync::Syncer;
 use super::{App, CompanyReport, SyncRequest, SyncScope, select_or_all};
 use crate::domain::{
-    CompanySync, PageSize, SyncReport, WebhookEvent, Window, merged, select_entities,
+    CompanySync, JobStatus, PageSize, SyncReport, WebhookEvent, Window, merged, select_entities,
 };
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
+use crate::postgres::Db;
 use crate::quickbooks::Limits;
-use crate::sink::postgres::{
-    DEFAULT_SCHEMA, EntityState, EventAnswer, Job, Order, PostgresSink, StoredRecord,
-};
 use crate::store::token_store::ConnectionSummary;
+use crate::store::{
+    CommittedTime, EntityState, Job, JobOutcome, JobQueue, JobRules, PageQuery, Records, Schemas,
+    Signal, StoredRecord, WebhookInbox,
+};
 
 /// Connections for requests; jobs have their own.
 const CONNECTIONS: usize = 4;
@@ -65,7 +67,11 @@ pub struct RecordRequest {
 pub struct Service {
     app: App,
     syncer: Arc<Syncer>,
-    sink: PostgresSink,
+    jobs: JobQueue,
+    inbox: WebhookInbox,
+    records: Records,
+    schemas: Schemas,
+    committed: CommittedTime,
     /// Names of what is kept in step.
     entities: Vec<String>,
 }
@@ -79,12 +85,15 @@ impl Service {
     pub async fn start(app: App, entities: &[String]) -> Result<Self> {
         let kept = select_or_all(entities)?;
         let syncer = Arc::new(Syncer::open(&app).await?);
-        let sink =
-            PostgresSink::connect(&app.settings.postgres()?, DEFAULT_SCHEMA, CONNECTIONS).await?;
+        let db = Db::open(&app.settings.postgres()?, CONNECTIONS).await?;
         Ok(Self {
             app: syncer.app().clone(),
             syncer,
-            sink,
+            jobs: JobQueue::new(db.clone()),
+            inbox: WebhookInbox::new(db.clone()),
+            records: Records::new(db.clone()),
+            schemas: Schemas::new(db.clone()),
+            committed: CommittedTime::new(db),
             entities: kept.iter().map(|entity| entity.name.to_owned()).collect(),
         })
     }
@@ -107,7 +116,7 @@ impl Service {
     /// # Errors
     /// Why not.
     pub async fn ready(&self) -> Result<()> {
-        self.sink.job_counts().await.map(|_| ())
+        self.jobs.counts().await.map(|_| ())
     }
 
     /// Puts a sync into the queue. The same key names the same job; none is returned if it named
@@ -120,7 +129,7 @@ impl Service {
             select_entities(&scope.entities)?;
         }
         let request = serde_json::to_value(scope).map_err(|e| Error::Internal(e.to_string()))?;
-        let job = self.sink.enqueue(&request, key).await?;
+        let job = self.jobs.enqueue(&request, key).await?;
         Ok(job.filter(|job| job.request == request))
     }
 
@@ -129,7 +138,7 @@ impl Service {
     /// # Errors
     /// Those of the database.
     pub async fn job(&self, id: &str) -> Result<Option<Job>> {
-        self.sink.job(id).await
+        self.jobs.get(id).await
     }
 
     /// Asks for the end of a job. What it has committed stays.
@@ -137,15 +146,15 @@ impl Service {
     /// # Errors
     /// Those of the database.
     pub async fn cancel_job(&self, id: &str) -> Result<Option<Job>> {
-        self.sink.cancel_job(id).await
+        self.jobs.cancel(id).await
     }
 
     /// How many jobs there are, by status.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn job_counts(&self) -> Result<Vec<(String, i64)>> {
-        self.sink.job_counts().await
+    pub async fn job_counts(&self) -> Result<Vec<(JobStatus, u64)>> {
+        self.jobs.counts().await
     }
 
     /// Keeps events of webhooks; returns how many are new.
@@ -153,7 +162,7 @@ impl Service {
     /// # Errors
     /// Those of the database; none is kept then.
     pub async fn store_events(&self, events: &[WebhookEvent]) -> Result<u64> {
-        self.sink.store_events(events).await
+        self.inbox.store(events).await
     }
 
     /// Asks for syncs on account of events. They wait until a sync can see what they tell of.
@@ -177,12 +186,12 @@ impl Service {
         let (dead, mut living) = (names(dead), names(living));
         living.extend(self.app.settings.realm_id()?);
         let wait = config.lag.to_std().unwrap_or_default() + Duration::from_secs(1);
-        self.sink
-            .events_to_jobs(&EventAnswer {
-                living: &living,
-                dead: &dead,
+        self.inbox
+            .create_jobs(&JobRules {
+                connected: &living,
+                needs_reauth: &dead,
                 entities: &self.entities,
-                wait,
+                delay: wait,
             })
             .await
     }
@@ -193,7 +202,7 @@ impl Service {
     /// # Errors
     /// Those of the database.
     pub async fn replay_events(&self, since: DateTime<Utc>, realms: &[String]) -> Result<u64> {
-        self.sink.replay_events(since, realms).await
+        self.inbox.replay(since, realms).await
     }
 
     /// Deletes jobs that have ended and events that were answered, when they are old.
@@ -201,8 +210,8 @@ impl Service {
     /// # Errors
     /// Those of the database.
     pub async fn delete_expired(&self) -> Result<()> {
-        self.sink.delete_old_jobs(RETENTION).await?;
-        self.sink.delete_old_events(RETENTION).await
+        self.jobs.delete_older_than(RETENTION).await?;
+        self.inbox.delete_older_than(RETENTION).await
     }
 
     /// The connections.
@@ -218,7 +227,7 @@ impl Service {
     /// # Errors
     /// Those of the database.
     pub async fn entity_states(&self) -> Result<Vec<EntityState>> {
-        self.sink.entity_states().await
+        self.records.entity_states().await
     }
 
     /// How every entity stands, and which time since an instant is committed.
@@ -226,7 +235,7 @@ impl Service {
     /// # Errors
     /// Those of the database.
     pub async fn coverage(&self, since: DateTime<Utc>) -> Result<Vec<Coverage>> {
-        let mut committed = self.sink.coverage(since).await?;
+        let mut committed = self.committed.since(since).await?;
         let of = |state: EntityState| {
             let key = (
                 state.schema.clone(),
@@ -239,7 +248,7 @@ impl Service {
             }
         };
         Ok(self
-            .sink
+            .records
             .entity_states()
             .await?
             .into_iter()
@@ -252,7 +261,7 @@ impl Service {
     /// # Errors
     /// Those of the database.
     pub async fn recent_jobs(&self) -> Result<Vec<Job>> {
-        self.sink.recent_jobs(20).await
+        self.jobs.recent(20).await
     }
 
     /// The limits that every company's requests keep, and the reads of a month that are warned
@@ -278,16 +287,17 @@ impl Service {
             )
         };
         let schema = self
-            .sink
+            .schemas
             .bound_schema(&request.realm_id)
             .await?
             .ok_or_else(missing)?;
         let limit = i64::from(request.limit);
-        let sink = self.sink.for_sync(&schema)?;
-        let records = match sink
-            .page_of(&entities[0], &request.after, limit, request.with_deleted)
-            .await
-        {
+        let page = PageQuery {
+            after: &request.after,
+            max_records: limit,
+            with_deleted: request.with_deleted,
+        };
+        let records = match self.records.page(&schema, &entities[0], page).await {
             // Nothing of the entity was ever loaded.
             Err(Error::Database { sqlstate, .. }) if sqlstate.as_deref() == Some("42P01") => {
                 Vec::new()
@@ -324,7 +334,7 @@ impl Service {
     /// # Errors
     /// Those of the database.
     pub async fn claim_job(&self) -> Result<Option<Job>> {
-        self.sink.claim_job().await
+        self.jobs.claim().await
     }
 
     /// Does a job that was claimed; returns what it came to, if it came to anything. Stopped in the
@@ -341,14 +351,19 @@ impl Service {
             outcome = self.run(job) => Some(outcome),
             order = self.watch(job) => {
                 // Dropped: what was not committed rolls back.
-                if order == Order::Cancel {
-                    self.sink.end_job(job, "cancelled", None, None).await?;
+                if order == Signal::Cancel {
+                    let outcome = JobOutcome {
+                        status: JobStatus::Cancelled,
+                        report: None,
+                        error: None,
+                    };
+                    self.jobs.finish(job, outcome).await?;
                 }
                 None
             }
             // Dropped, too.
             () = stop => {
-                self.sink.release_job(job).await?;
+                self.jobs.release(job).await?;
                 None
             }
         };
@@ -356,15 +371,24 @@ impl Service {
             Some(Ok(report)) => {
                 let value =
                     serde_json::to_value(&report).map_err(|e| Error::Internal(e.to_string()))?;
-                let status = if report.is_ok() { "done" } else { "failed" };
-                let error = report.accounts.iter().find_map(CompanySync::first_error);
-                self.sink.end_job(job, status, Some(&value), error).await?;
+                let outcome = JobOutcome {
+                    status: match report.is_ok() {
+                        true => JobStatus::Done,
+                        false => JobStatus::Failed,
+                    },
+                    report: Some(&value),
+                    error: report.accounts.iter().find_map(CompanySync::first_error),
+                };
+                self.jobs.finish(job, outcome).await?;
                 Ok(Some(report))
             }
             Some(Err(error)) => {
-                self.sink
-                    .end_job(job, "failed", None, Some(&error.to_string()))
-                    .await?;
+                let outcome = JobOutcome {
+                    status: JobStatus::Failed,
+                    report: None,
+                    error: Some(&error.to_string()),
+                };
+                self.jobs.finish(job, outcome).await?;
                 Ok(None)
             }
             None => Ok(None),
@@ -385,11 +409,11 @@ impl Service {
     }
 
     /// Says that the job is being worked on, until somebody says that it must not be.
-    async fn watch(&self, job: &Job) -> Order {
+    async fn watch(&self, job: &Job) -> Signal {
         loop {
             tokio::time::sleep(HEARTBEAT_INTERVAL).await;
-            match self.sink.heartbeat(job).await {
-                Ok(Order::Continue) => {}
+            match self.jobs.heartbeat(job).await {
+                Ok(Signal::Continue) => {}
                 Ok(order) => return order,
                 Err(error) => warn!(phase = "load", event = "job_not_kept", "{error}"),
             }

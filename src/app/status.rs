@@ -7,9 +7,10 @@ use super::{App, CompanyReport, select_or_all};
 use crate::config::StoreLocation;
 use crate::domain::Window;
 use crate::error::Result;
+use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
-use crate::sink::postgres::{EntityStatus, PostgresSink};
+use crate::store::{EntityStatus, StatusReader};
 
 /// A request for the state of a schema.
 #[derive(Debug, Clone)]
@@ -67,8 +68,8 @@ impl App {
     /// Settings, and those of the database.
     pub async fn status(&self, request: &StatusRequest) -> Result<StatusReport> {
         let entities = select_or_all(&request.entities)?;
-        let sink = PostgresSink::connect(&self.settings.postgres()?, &request.schema, 2).await?;
-        let entities = sink
+        let db = Db::open(&self.settings.postgres()?, 2).await?;
+        let entities = StatusReader::new(db, &request.schema)
             .status(&entities, request.range, request.validate)
             .await?;
         let has_store = self

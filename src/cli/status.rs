@@ -14,7 +14,7 @@ use crate::app::{App, StatusReport, StatusRequest};
 use crate::domain::Window;
 use crate::domain::instant::{format_instant, parse_instant};
 use crate::error::{Error, Result};
-use crate::sink::postgres::EntityStatus;
+use crate::store::EntityStatus;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {

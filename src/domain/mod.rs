@@ -10,6 +10,7 @@ pub mod plan;
 pub mod query;
 pub mod record;
 pub mod report;
+pub mod status;
 pub mod sync_report;
 pub mod verification;
 pub mod webhook;
@@ -24,6 +25,9 @@ pub use plan::{PageSize, Plan, RangeBound, parse_range};
 pub use record::{Deletion, Page, Payload, Record, Reject};
 pub use report::{
     ConnectionReport, LoadCounts, Report, RunReport, RunStatus, WindowReport, WindowStatus,
+};
+pub use status::{
+    ConnectionState, EntitySyncStatus, JobStatus, LedgerRunStatus, LedgerWindowStatus,
 };
 pub use sync_report::{CompanyStatus, CompanySync, EntitySync, SyncMethod, SyncReport};
 pub use verification::{

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 pub use self::secret::Secret;
 pub use self::shared_state::{Change, SharedState};
-pub use self::tokens::{AccessGrant, Connection, TokenStore};
+pub use self::tokens::{AccessGrant, Connection, TokenLease, TokenStore};
 use crate::domain::{EntitySpec, LoadCounts, Page, RecordKey, RunReport, Window, WindowReport};
 use crate::error::{Error, Result};
 

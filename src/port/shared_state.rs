@@ -1,9 +1,7 @@
 //! A small document that several processes share.
 
-use std::future::Future;
-use std::pin::Pin;
-
 use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 
 use crate::error::Result;
 
@@ -18,8 +16,5 @@ pub trait SharedState: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// If the store cannot be reached; the document is unchanged then.
-    fn update<'s>(
-        &'s self,
-        change: Change<'s>,
-    ) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 's>>;
+    fn update<'s>(&'s self, change: Change<'s>) -> BoxFuture<'s, Result<()>>;
 }

@@ -1,30 +1,29 @@
-//! The tokens of a connection, and where they live between runs.
-
-use std::future::Future;
+//! The tokens of a connection, and the store that keeps them between runs.
 
 use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 
 use super::Secret;
 use crate::error::Result;
 
-/// What is known of one company's connection.
+/// One company's connection to QuickBooks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
     /// The newest refresh token.
     pub refresh_token: Secret,
-    /// The one before it: how long it still works nobody knows (qbo-facts 1.4).
+    /// The refresh token before it; how long it still works is undocumented (qbo-facts 1.4).
     pub previous_refresh_token: Option<Secret>,
     /// The newest access token.
     pub access: Option<AccessGrant>,
-    /// Fingerprint of the configured token when it was last seen: a changed one means that somebody
-    /// has connected again.
+    /// Fingerprint of the configured token when it was last used. A different one means that a
+    /// person has connected the company again.
     pub seed: Option<String>,
-    /// When the refresh token ends if it is not used.
+    /// When the refresh token expires unless it is used.
     pub refresh_token_expires_at: Option<DateTime<Utc>>,
-    /// When the connection ends however it is used: five years after consent (qbo-facts 1.4).
+    /// When the connection ends regardless of use: five years after consent (qbo-facts 1.4).
     pub connection_expires_at: Option<DateTime<Utc>>,
-    /// Set while a refresh is under way. Found set by the next, it says that one was cut off,
-    /// perhaps after QuickBooks had replaced the token.
+    /// Set while a refresh is in progress. If the next refresh finds it set, one was cut off, perhaps
+    /// after QuickBooks had replaced the token.
     pub refresh_begun_at: Option<DateTime<Utc>>,
     /// Why a person must connect the company again.
     pub needs_reauth: Option<String>,
@@ -37,12 +36,12 @@ pub struct AccessGrant {
     pub token: Secret,
     /// When it was issued.
     pub issued_at: DateTime<Utc>,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: DateTime<Utc>,
 }
 
 impl Connection {
-    /// A connection of which only a refresh token is known.
+    /// Returns a connection of which only the refresh token is known.
     pub fn from_token(refresh_token: Secret) -> Self {
         Self {
             refresh_token,
@@ -57,57 +56,60 @@ impl Connection {
     }
 }
 
-/// Where one connection's tokens live between runs, shared by all processes that use it.
-pub trait TokenStore: Send + Sync + 'static {
-    /// The right to change the connection. Ends with [`TokenStore::release`], when it is dropped,
-    /// and when its process dies.
-    type Lease: Send + Sync;
-
-    /// What is stored; `None` if nothing is, or nothing that can be read with this key.
+/// The stored tokens of one connection, shared by all processes that use it. Object-safe: there are
+/// few calls, each of which waits anyway.
+pub trait TokenStore: std::fmt::Debug + Send + Sync {
+    /// Returns the stored connection; `None` if nothing is stored, or nothing that this key opens.
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn load(&self) -> impl Future<Output = Result<Option<Connection>>> + Send;
+    fn load(&self) -> BoxFuture<'_, Result<Option<Connection>>>;
 
-    /// Waits until nobody else, in any process, may change the connection.
+    /// Waits until no other process may change the connection, and takes the right to change it.
     ///
     /// # Errors
     /// If the store cannot be reached.
-    fn lock(&self) -> impl Future<Output = Result<Self::Lease>> + Send;
+    fn lock(&self) -> BoxFuture<'_, Result<Box<dyn TokenLease>>>;
 
-    /// Makes a connection durable. Returns only when it would survive a crash: QBO may have
-    /// forgotten the previous token (qbo-facts 1.4).
+    /// Returns where the tokens are stored, for messages; `None` if they end with the process.
+    fn place(&self) -> Option<String>;
+}
+
+/// The right to change one stored connection. It ends with [`TokenLease::release`], when it is
+/// dropped, and when its process dies. It belongs to the store that gave it: only that store's
+/// connection can be changed with it.
+pub trait TokenLease: Send + Sync {
+    /// Returns the stored connection, as [`TokenStore::load`].
     ///
     /// # Errors
-    /// If it could not be made durable; an access token that came with it must not be used then.
-    fn save(
-        &self,
-        lease: &Self::Lease,
-        connection: &Connection,
-    ) -> impl Future<Output = Result<()>> + Send;
+    /// If the store cannot be read.
+    fn load(&self) -> BoxFuture<'_, Result<Option<Connection>>>;
 
-    /// Notes in the open, beside the sealed tokens, that a refresh is under way, or why a person
-    /// must connect again. Nothing to do where nothing is stored. The tokens are not touched, so
-    /// that ones that cannot be read now can be later.
+    /// Stores a connection. Returns only when it would survive a crash: QBO may have forgotten the
+    /// previous token (qbo-facts 1.4).
+    ///
+    /// # Errors
+    /// If it could not be made durable. An access token that came with it must not be used then.
+    fn save<'a>(&'a self, connection: &'a Connection) -> BoxFuture<'a, Result<()>>;
+
+    /// Records that a refresh is in progress, or why a person must connect again, unencrypted
+    /// beside the sealed tokens. Does nothing if no connection is stored. The tokens stay as they
+    /// are, so that tokens which this key does not open can be opened with another one later.
     ///
     /// # Errors
     /// If the store cannot be written.
-    fn annotate(
-        &self,
-        lease: &Self::Lease,
+    fn annotate<'a>(
+        &'a self,
         refresh_begun_at: Option<DateTime<Utc>>,
-        needs_reauth: Option<&str>,
-    ) -> impl Future<Output = Result<()>> + Send;
+        needs_reauth: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<()>>;
 
-    /// Forgets the connection.
+    /// Removes the connection from the store.
     ///
     /// # Errors
-    /// As for [`TokenStore::save`].
-    fn remove(&self, lease: &Self::Lease) -> impl Future<Output = Result<()>> + Send;
+    /// As for [`TokenLease::save`].
+    fn remove(&self) -> BoxFuture<'_, Result<()>>;
 
-    /// Lets others have it. The same as dropping the lease, in good order.
-    fn release(&self, lease: Self::Lease) -> impl Future<Output = ()> + Send;
-
-    /// Where it is, for messages; `None` if nothing outlives the process.
-    fn place(&self) -> Option<String>;
+    /// Ends the lease. Unlike a drop, it returns when others can take theirs.
+    fn release(self: Box<Self>) -> BoxFuture<'static, ()>;
 }

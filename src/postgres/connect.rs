@@ -1,4 +1,4 @@
-//! Connections to Postgres, and clear words when there is none.
+//! Connections to Postgres: pool, URL, TLS, and error messages that name the wrong setting.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Opens a pool and proves it with one connection.
+/// Opens a pool and tests it with one connection.
 pub(crate) async fn open_pool(config: &PostgresConfig, connections: usize) -> Result<Pool> {
     let (wire, tls) = wire_config(config)?;
     let manager_config = ManagerConfig {
@@ -86,29 +86,30 @@ fn wire_config(config: &PostgresConfig) -> Result<(tokio_postgres::Config, Tls)>
     Ok((wire, tls))
 }
 
-/// How a connection is protected.
+/// TLS settings of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Tls {
     mode: SslMode,
     ca_file: Option<PathBuf>,
 }
 
-/// Reads a URL; its `sslmode` and `sslrootcert` go before `PG_SSLMODE` and `PG_SSLROOTCERT`.
+/// Parses a URL. Its `sslmode` and `sslrootcert` take precedence over `PG_SSLMODE` and
+/// `PG_SSLROOTCERT`.
 fn from_url(url: &str, fallback: Tls) -> Result<(tokio_postgres::Config, Tls)> {
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    // libpq's words, of which the driver knows only some.
+    // Parameters of libpq, of which the driver knows only some values.
     let (ours, others): (Vec<&str>, Vec<&str>) =
         pairs.partition(|pair| pair.starts_with("sslmode=") || pair.starts_with("sslrootcert="));
-    let of_url = |name: &str| {
+    let in_url = |name: &str| {
         ours.iter()
             .rev()
             .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
     };
-    let mode = of_url("sslmode")
+    let mode = in_url("sslmode")
         .map(|mode| SslMode::parse("DATABASE_URL", mode))
         .transpose()?;
-    let ca_file = match of_url("sslrootcert") {
+    let ca_file = match in_url("sslrootcert") {
         Some(path) => {
             let path = percent_decode_str(path).decode_utf8_lossy();
             Some(PathBuf::from(path.into_owned()))
@@ -136,7 +137,7 @@ fn from_url(url: &str, fallback: Tls) -> Result<(tokio_postgres::Config, Tls)> {
     ))
 }
 
-/// Says which setting is to blame.
+/// Returns an error that names the setting which most likely is wrong.
 fn unreachable(config: &PostgresConfig, wire: &tokio_postgres::Config, error: PoolError) -> Error {
     let sqlstate = match &error {
         PoolError::Backend(error) => error.code().map(|code| code.code()),
@@ -201,7 +202,8 @@ fn tls_config(tls: &Tls) -> Result<ClientConfig> {
     })
 }
 
-/// Who decides about certificates: the authorities of the file, else those of the system.
+/// Returns the verifier of certificates: with the authorities of the CA file, otherwise with those of
+/// the system.
 fn authority(tls: &Tls, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>> {
     let Some(path) = &tls.ca_file else {
         let verifier = rustls_platform_verifier::Verifier::new(provider)
@@ -222,8 +224,8 @@ fn authority(tls: &Tls, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerC
     Ok(verifier.map_err(|e| refuse(e.to_string()))?)
 }
 
-/// Takes a certificate that an authority has signed, whichever host it is for: what libpq's
-/// `verify-ca` means.
+/// Accepts a certificate that an authority has signed, for any host, as libpq's `verify-ca` does.
+/// Written by hand because rustls has no such mode.
 #[derive(Debug)]
 struct AnyHost(Arc<dyn ServerCertVerifier>);
 
@@ -237,7 +239,7 @@ impl ServerCertVerifier for AnyHost {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
-        // Names are looked at last: whatever else is wrong is told before.
+        // The name is checked last, so any other problem has been reported before.
         match self
             .0
             .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
@@ -274,8 +276,8 @@ impl ServerCertVerifier for AnyHost {
     }
 }
 
-/// Encrypts without asking who answers: what libpq's `prefer` and `require` mean. Signatures are
-/// still checked.
+/// Encrypts without verifying the server's identity, as libpq's `prefer` and `require` do. Signatures
+/// are still checked.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);
 

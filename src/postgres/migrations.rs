@@ -1,14 +1,16 @@
-//! The schema `qbo`, as numbered steps. Each runs once, in order, in one transaction and under an
-//! advisory lock, and is recorded in `qbo.migrations`. A released step is never edited; what
-//! changes is the next number.
+//! Migrations of the schema `qbo`, as numbered steps. Each runs once, in order, in one transaction
+//! and under an advisory lock, and is recorded in `qbo.migrations`. A released step is never
+//! edited; a change gets the next number.
+//!
+//! Written by hand because migration libraries use session locks and prepared statements, which a
+//! transaction pooler breaks; this file is all that is needed.
 
-use tokio_postgres::types::Type;
-use tokio_postgres::{Client, GenericClient, Row};
+use tokio_postgres::{Client, GenericClient};
 
-use super::database_error;
+use super::{Columns, Query, database_error, params};
 use crate::error::{Error, Result};
 
-/// One step.
+/// One numbered step.
 #[derive(Debug)]
 pub(crate) struct Migration {
     number: i32,
@@ -57,11 +59,12 @@ CREATE TABLE IF NOT EXISTS qbo.migrations (
 );
 ";
 
-/// Serialises everything that changes tables, among processes: `IF NOT EXISTS` alone races. Any
-/// fixed number would do.
+/// Key of the advisory lock that serialises table changes of all processes, because `IF NOT EXISTS`
+/// alone races. The number is arbitrary.
 const ADVISORY_LOCK: i64 = 0x0071_626F_5F72_7301;
 
-/// All steps as SQL, for people who run them by hand; the record of them included.
+/// Returns all steps as SQL, including the rows of `qbo.migrations`, for people who run them by
+/// hand.
 pub(crate) fn sql() -> String {
     let mut text = CREATE.to_owned();
     for Migration { number, name, sql } in MIGRATIONS {
@@ -77,24 +80,16 @@ fn record(number: i32, name: &str) -> String {
     )
 }
 
-/// Takes the lock that table changes are made under, to the end of the transaction.
+/// Takes the lock of table changes until the end of the transaction.
 ///
 /// # Errors
 /// [`Error::Database`].
-pub(crate) async fn lock(client: &impl GenericClient) -> Result<()> {
-    let parameters = [(
-        &ADVISORY_LOCK as &(dyn tokio_postgres::types::ToSql + Sync),
-        Type::INT8,
-    )];
-    client
-        .query_typed("SELECT pg_advisory_xact_lock($1)", &parameters)
-        .await
-        .map(|_| ())
-        .map_err(database_error)
+pub(crate) async fn lock(client: &(impl GenericClient + Sync)) -> Result<()> {
+    let lock = "SELECT pg_advisory_xact_lock($1)";
+    client.rows(lock, params![ADVISORY_LOCK]).await.map(drop)
 }
 
-/// Brings the schema `qbo` up to date. A role without the right to create needs none where nothing
-/// is missing.
+/// Brings the schema `qbo` up to date. If nothing is missing, the role needs no right to create.
 ///
 /// # Errors
 /// [`Error::Database`]; [`Error::Config`] if the role may not create what is missing.
@@ -120,15 +115,14 @@ pub(crate) async fn apply(client: &mut Client) -> Result<()> {
     transaction.commit().await.map_err(database_error)
 }
 
-/// Steps that have not been taken.
-async fn pending(client: &impl GenericClient) -> Result<Vec<&'static Migration>> {
+/// Returns the steps that have not been applied.
+async fn pending(client: &(impl GenericClient + Sync)) -> Result<Vec<&'static Migration>> {
     let applied: Vec<i32> = match table_exists(client, "qbo", "migrations").await? {
         true => {
-            let rows = client
-                .query_typed("SELECT number FROM qbo.migrations", &[])
-                .await
-                .map_err(database_error)?;
-            rows.iter().map(|row: &Row| row.get(0)).collect()
+            let select = "SELECT number FROM qbo.migrations";
+            let rows = client.rows(select, params![]).await?;
+            let numbers = rows.iter().map(|row| row.column("number"));
+            numbers.collect::<Result<_>>()?
         }
         false => Vec::new(),
     };
@@ -153,24 +147,20 @@ fn not_allowed(error: tokio_postgres::Error) -> Error {
     }
 }
 
-/// Whether there is such a table.
+/// Returns whether there is such a table.
 ///
 /// # Errors
 /// [`Error::Database`].
 pub(crate) async fn table_exists(
-    client: &impl GenericClient,
+    client: &(impl GenericClient + Sync),
     schema: &str,
     table: &str,
 ) -> Result<bool> {
-    let query = "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE n.nspname = $1 AND c.relname = $2";
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-        [(&schema, Type::TEXT), (&table, Type::TEXT)];
-    client
-        .query_typed(query, &parameters)
-        .await
-        .map(|rows| !rows.is_empty())
-        .map_err(database_error)
+    let find = "
+        SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relname = $2";
+    let rows = client.rows(find, params![schema, table]).await?;
+    Ok(!rows.is_empty())
 }
 
 #[cfg(test)]

@@ -1,14 +1,19 @@
-//! What everything that talks to Postgres shares: connections, the words of its errors, and the
-//! schema `qbo` of operational tables with its numbered migrations.
+//! Access to Postgres: connections, typed queries, error texts, and the schema `qbo` of operational
+//! tables with its numbered migrations.
 
 mod connect;
 pub(crate) mod migrations;
+mod query;
+mod raw_table;
 
-pub(crate) use self::connect::{open_pool, take};
+pub use self::query::Db;
+pub(crate) use self::query::{Columns, Param, Query, bind, params};
+pub use self::raw_table::DEFAULT_SCHEMA;
+pub(crate) use self::raw_table::{live_rows, table_name};
 use crate::error::{Error, chain};
 
-/// The server's own words, in one line. Neither parameters nor the connection string are part of
-/// them.
+/// Returns an error with the server's message in one line. It contains neither parameters nor the
+/// connection string.
 pub(crate) fn database_error(error: tokio_postgres::Error) -> Error {
     let sqlstate = error.code().map(|code| code.code().to_owned());
     let reason = match error.as_db_error() {
@@ -21,7 +26,7 @@ pub(crate) fn database_error(error: tokio_postgres::Error) -> Error {
     Error::Database { reason, sqlstate }
 }
 
-/// `name` as an SQL identifier.
+/// Returns `name` as a quoted SQL identifier.
 pub(crate) fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

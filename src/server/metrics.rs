@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::app::{Service, seconds_since};
-use crate::domain::SyncReport;
+use crate::domain::{ConnectionState, SyncReport};
 use crate::error::{Error, Result};
 use crate::port::{Endpoint, Progress};
 
@@ -64,7 +64,7 @@ impl Progress for Counters {
             .observe(took.as_secs_f64());
         let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
         self.requests
-            .get_or_create(&[labels, vec![("status", status)]].concat())
+            .get_or_create(&[labels, vec![("status", status.to_string())]].concat())
             .inc();
     }
 }
@@ -149,7 +149,7 @@ pub(super) async fn text(service: &Service, counters: &Counters) -> Result<Strin
 async fn jobs(service: &Service, registry: &mut Registry) -> Result<()> {
     let jobs = gauges(registry, "qbo_jobs", "Jobs by status");
     for (status, count) in service.job_counts().await? {
-        jobs.get_or_create(&vec![("status", status)])
+        jobs.get_or_create(&vec![("status", status.to_string())])
             .set(count as f64);
     }
     Ok(())
@@ -209,8 +209,9 @@ async fn accounts(service: &Service, registry: &mut Registry) -> Result<()> {
         if let Some(left) = account.days_left {
             days.get_or_create(&labels).set(left as f64);
         }
-        dead.get_or_create(&labels)
-            .set(f64::from(u8::from(account.state == "needs_reauth")));
+        dead.get_or_create(&labels).set(f64::from(u8::from(
+            account.state == ConnectionState::NeedsReauth,
+        )));
         breakers
             .get_or_create(&labels)
             .set(f64::from(u8::from(account.traffic.breaker.is_open())));

@@ -13,7 +13,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::State;
 use super::routes::refused;
 use crate::app::{CompanyReport, Coverage, EntityState, Job, Service};
-use crate::domain::Window;
+use crate::domain::{ConnectionState, EntitySyncStatus, JobStatus, Window};
 use crate::error::Result;
 use crate::quickbooks::Limits;
 
@@ -79,12 +79,12 @@ async fn page(service: &Service) -> Result<Markup> {
                                 @for job in &jobs {
                                     tr {
                                         th scope="row" { code { (job.job_id[..8]) } }
-                                        td { span class=(format!("mark {}", job.status)) { (job.status) } }
+                                        td { span class=(format!("mark {}", job.status)) { (job.status.as_str()) } }
                                         td { (instant(job.created_at)) }
                                         td { @if let Some(begin) = job.started_at { (span(job.finished_at.unwrap_or(now) - begin)) } }
                                         td {
-                                            @if job.status == "running" { (progress(job, &coverage)) }
-                                            @else { (job.error.as_deref().unwrap_or(if job.status == "done" { "in step" } else { "" })) }
+                                            @if job.status == JobStatus::Running { (progress(job, &coverage)) }
+                                            @else { (job.error.as_deref().unwrap_or(if job.status == JobStatus::Done { "in step" } else { "" })) }
                                         }
                                     }
                                 }
@@ -108,7 +108,12 @@ fn progress(job: &Job, coverage: &[Coverage]) -> Markup {
     let ended = states
         .iter()
         .filter(begun)
-        .filter(|state| !matches!(state.status.as_str(), "pending" | "in_progress"))
+        .filter(|state| {
+            !matches!(
+                state.status,
+                EntitySyncStatus::Pending | EntitySyncStatus::InProgress
+            )
+        })
         .count();
     html! {
         @if total == 0 { "beginning" } @else {
@@ -132,7 +137,7 @@ fn companies(accounts: &[CompanyReport], coverage: &[Coverage], now: DateTime<Ut
                         @let oldest = coverage.iter().filter(|of| of.state.realm_id == *realm_id).filter_map(|of| of.state.checkpoint).min();
                         tr {
                             th scope="row" { (realm_id) }
-                            td { span class=(format!("mark {}", account.state)) { (account.state.replace('_', " ")) } }
+                            td { span class=(format!("mark {}", account.state)) { (account.state.as_str().replace('_', " ")) } }
                             td { @if let Some(oldest) = oldest { (span(now - oldest)) " ago" } @else { "none" } }
                             td { @if let Some(days) = account.days_left { (days) } @else { "unknown" } }
                         }
@@ -187,7 +192,7 @@ fn share(used: u64, most: u64, label: &str) -> Markup {
 fn troubles(accounts: &[CompanyReport], coverage: &[Coverage]) -> Markup {
     let dead: Vec<&CompanyReport> = accounts
         .iter()
-        .filter(|account| account.state == "needs_reauth")
+        .filter(|account| account.state == ConnectionState::NeedsReauth)
         .collect();
     // What one cause has done to many entities is told once.
     let mut failed: BTreeMap<(&str, &str), Vec<&EntityState>> = BTreeMap::new();
@@ -196,7 +201,9 @@ fn troubles(accounts: &[CompanyReport], coverage: &[Coverage]) -> Markup {
             .any(|account| account.account.realm_id == realm_id)
     };
     let states = coverage.iter().map(|of| &of.state);
-    for state in states.filter(|state| state.status == "failed" && !is_dead(&state.realm_id)) {
+    for state in
+        states.filter(|state| state.status == EntitySyncStatus::Failed && !is_dead(&state.realm_id))
+    {
         let message = state.message.as_deref().unwrap_or("failed");
         failed
             .entry((&state.realm_id, message))

@@ -63,14 +63,17 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("durable", &[]),
     ("logging", &[]),
     ("landing", &["domain", "durable", "error", "port"]),
-    ("postgres", &["config", "error"]),
+    ("postgres", &["config", "domain", "error"]),
     (
         "sink",
         &[
-            "config", "domain", "durable", "error", "landing", "port", "postgres",
+            "config", "domain", "durable", "error", "landing", "port", "postgres", "store",
         ],
     ),
-    ("store", &["domain", "durable", "error", "port", "postgres"]),
+    (
+        "store",
+        &["config", "domain", "durable", "error", "port", "postgres"],
+    ),
     ("pipeline", &["domain", "error", "event", "port"]),
     ("verify", &["domain", "error", "port"]),
     (
@@ -118,6 +121,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "quickbooks/oauth",
             "server",
             "sink",
+            "store",
         ],
     ),
     (

@@ -9,7 +9,7 @@ use qbo_rs::app::App;
 use qbo_rs::domain::{CompanyStatus, SyncReport};
 use qbo_rs::port::Secret;
 use qbo_rs::server::{Server, ServerOptions};
-use qbo_rs::sink::postgres::PostgresSink;
+use qbo_rs::store::{Db, Schemas, SyncSchedule};
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -468,16 +468,18 @@ async fn processes_share_the_schedule_and_failing_companies_come_less_often() {
     let database = Database::create().await;
     let (sandbox, app, realms) = companies(4, &database).await;
     let postgres = app.settings.postgres().unwrap();
-    let sinks = [
-        PostgresSink::connect(&postgres, "raw", 1).await.unwrap(),
-        PostgresSink::connect(&postgres, "raw", 1).await.unwrap(),
+    let databases = [
+        Db::open(&postgres, 1).await.unwrap(),
+        Db::open(&postgres, 1).await.unwrap(),
     ];
-    sinks[0].prepare_operations().await.unwrap();
+    let schemas = Schemas::new(databases[0].clone());
+    schemas.prepare_operations().await.unwrap();
+    let schedules = databases.map(SyncSchedule::new);
     let interval = Duration::from_secs(400);
     // New companies are spread over the interval: the first is due now.
     let (one, other) = tokio::join!(
-        sinks[0].claim_due(&realms, interval, 8),
-        sinks[1].claim_due(&realms, interval, 8)
+        schedules[0].claim_due(&realms, interval, 8),
+        schedules[1].claim_due(&realms, interval, 8)
     );
     let claimed = [one.unwrap(), other.unwrap()].concat();
     assert_eq!(claimed, [realms[0].clone()]);
@@ -487,14 +489,14 @@ async fn processes_share_the_schedule_and_failing_companies_come_less_often() {
     let overdue = "UPDATE qbo.sync_accounts SET next_sync_at_utc = now() - make_interval(secs => (realm_id::numeric % 100)::float8)";
     database.client.batch_execute(overdue).await.unwrap();
     let (one, other) = tokio::join!(
-        sinks[0].claim_due(&realms, interval, 8),
-        sinks[1].claim_due(&realms, interval, 8)
+        schedules[0].claim_due(&realms, interval, 8),
+        schedules[1].claim_due(&realms, interval, 8)
     );
     let mut claimed = [one.unwrap(), other.unwrap()].concat();
     claimed.sort();
     assert_eq!(claimed, realms);
     assert!(
-        sinks[0]
+        schedules[0]
             .claim_due(&realms, interval, 8)
             .await
             .unwrap()
@@ -507,15 +509,15 @@ async fn processes_share_the_schedule_and_failing_companies_come_less_often() {
     );
     let mut seen = Vec::new();
     for _ in 0..7 {
-        sinks[0]
-            .account_synced(&realms[1], Some("broken"), interval)
+        schedules[0]
+            .record_outcome(&realms[1], Some("broken"), interval)
             .await
             .unwrap();
         seen.push((database.number(&waits).await + 5) / 400);
     }
     assert_eq!(seen, [2, 4, 8, 16, 32, 32, 32]);
-    sinks[0]
-        .account_synced(&realms[1], None, interval)
+    schedules[0]
+        .record_outcome(&realms[1], None, interval)
         .await
         .unwrap();
     let failures = "SELECT max(consecutive_failures)::bigint FROM qbo.sync_accounts";

@@ -15,7 +15,8 @@ use crate::error::{Error, Result};
 use crate::pipeline;
 use crate::port::{Meter, Progress, RecordIndex, Source};
 use crate::quickbooks::{ChangesSource, EntityChanges};
-use crate::sink::postgres::{Deletions, PostgresSink, SyncOutcome, SyncState};
+use crate::sink::postgres::{Deletions, PostgresSink};
+use crate::store::{SyncOutcome, SyncState, SyncStates};
 
 /// Before any QuickBooks Online record.
 const EPOCH_YEAR: i32 = 2000;
@@ -31,6 +32,7 @@ pub(super) struct CompanySyncer<'a> {
     pub realm_id: &'a str,
     pub source: Arc<CompanySource>,
     pub sink: Arc<PostgresSink>,
+    pub states: SyncStates,
     pub page_size: PageSize,
     pub meter: Meter,
     pub progress: Arc<dyn Progress>,
@@ -195,7 +197,7 @@ impl CompanySyncer<'_> {
 
     /// Takes note that entities are being synced, for people.
     async fn begin(&self, entities: &[&str]) {
-        if let Err(error) = self.sink.sync_began(self.realm_id, entities).await {
+        if let Err(error) = self.states.mark_in_progress(entities).await {
             warn!(phase = "load", event = "sync_not_recorded", "{error}");
         }
     }
@@ -211,7 +213,7 @@ impl CompanySyncer<'_> {
     }
 
     pub async fn note(&self, entity: &str, outcome: &SyncOutcome) {
-        if let Err(error) = self.sink.sync_ended(self.realm_id, entity, outcome).await {
+        if let Err(error) = self.states.record_outcome(entity, outcome).await {
             warn!(
                 phase = "load",
                 event = "sync_not_recorded",
@@ -227,7 +229,7 @@ impl CompanySyncer<'_> {
         let windows = years(now)?;
         let committed = self.sink.committed(self.realm_id, entity).await?;
         let (left, _) = split_committed(&windows, &committed);
-        let state = self.sink.sync_state(self.realm_id, entity).await?;
+        let state = self.states.get(entity).await?;
         let since = match (&merged(&left)[..], windows.last()) {
             ([lacking], Some(present)) if lacking.end == present.end => Some(lacking.start),
             _ => None,

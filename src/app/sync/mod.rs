@@ -17,16 +17,19 @@ use tokio::sync::Mutex;
 use tracing::{Instrument, Level, info_span};
 
 use self::company::CompanySyncer;
-use super::company::{Company, ConnectionStatus, Home, Source};
+use super::auth::auth_report;
+use super::company::{Company, ConnectionStatus, Source};
 use super::request::{owned, setters};
 use super::{App, CompanyReport, select_or_all};
-use crate::config::StoreLocation;
+use crate::config::{PostgresConfig, StoreLocation};
 use crate::domain::{CompanyStatus, CompanySync, EntitySpec, EntitySync, PageSize, SyncReport};
 use crate::error::{Error, Result};
 use crate::event::event_at;
 use crate::port::{Meter, Source as _};
-use crate::sink::postgres::{DEFAULT_SCHEMA, PostgresSink, SyncOutcome};
+use crate::postgres::Db;
+use crate::sink::postgres::{PostgresSink, RunRecords};
 use crate::store::token_store::ConnectionSummary;
+use crate::store::{Schemas, StateBackend, SyncOutcome, SyncSchedule, SyncStates};
 
 /// Companies at a time. They wait for QuickBooks most of the time, one that does not answer all of
 /// it.
@@ -97,10 +100,13 @@ setters!(SyncRequest {
 #[derive(Debug)]
 pub(super) struct Syncer {
     app: App,
-    sink: PostgresSink,
-    home: Home,
+    db: Db,
+    postgres: PostgresConfig,
+    backend: StateBackend,
+    schemas: Schemas,
+    schedule: SyncSchedule,
     /// Held while a company is given its schema: two new ones must not be given the same.
-    schemas: Mutex<()>,
+    schema_choice: Mutex<()>,
 }
 
 impl App {
@@ -143,15 +149,20 @@ impl Syncer {
             app.settings.set("QBO_TOKEN_STORE", "postgres")?;
         }
         let config = app.settings.qbo_of("any")?;
-        let sink =
-            PostgresSink::connect(&app.settings.postgres()?, DEFAULT_SCHEMA, CONNECTIONS).await?;
-        sink.prepare_operations().await?;
-        let home = Home::open(&app.settings, &config.oauth, TOKEN_CONNECTIONS).await?;
+        let postgres = app.settings.postgres()?;
+        let db = Db::open(&postgres, CONNECTIONS).await?;
+        let schemas = Schemas::new(db.clone());
+        schemas.prepare_operations().await?;
+        let location = &config.oauth.token_store;
+        let backend = StateBackend::open(&app.settings, location, TOKEN_CONNECTIONS).await?;
         Ok(Self {
             app,
-            sink,
-            home,
-            schemas: Mutex::default(),
+            schedule: SyncSchedule::new(db.clone()),
+            db,
+            postgres,
+            backend,
+            schemas,
+            schema_choice: Mutex::default(),
         })
     }
 
@@ -200,14 +211,13 @@ impl Syncer {
 
     /// The connections that are stored.
     pub async fn accounts(&self) -> Result<Vec<ConnectionSummary>> {
-        self.home.accounts(&self.app.settings.qbo_of("any")?).await
+        self.backend.connections().await
     }
 
     /// How they stand.
     pub async fn company_reports(&self) -> Result<Vec<CompanyReport>> {
         let config = self.app.settings.qbo_of("any")?;
-        self.home
-            .auth_report(&config)
+        auth_report(&self.backend, &config)
             .await
             .map(|report| report.accounts)
     }
@@ -268,13 +278,14 @@ impl Syncer {
         // There will be a next sync soon: a company that does not answer is not waited for as long
         // as in a backfill.
         config.oauth.retry.max_elapsed = config.oauth.retry.max_elapsed.min(PATIENCE);
-        let _one_at_a_time = self.schemas.lock().await;
-        let (source, watch) = Company::open_at(&self.home, &config, &self.app.progress)
+        let _one_at_a_time = self.schema_choice.lock().await;
+        let (source, watch) = Company::open_at(&self.backend, &config, &self.app.progress)
             .await?
             .into_parts();
         watch.has_token().await?;
-        *schema = self.sink.schema_for(realm_id).await?;
-        let sink = self.sink.for_sync(schema)?;
+        *schema = self.schemas.schema_for(realm_id).await?;
+        let (db, postgres) = (self.db.clone(), &self.postgres);
+        let sink = PostgresSink::new(db, schema, postgres, RunRecords::Skip)?;
         sink.prepare(realm_id, entities).await?;
         Ok((source, watch, sink))
     }
@@ -295,12 +306,13 @@ impl Syncer {
         let account = CompanySyncer {
             realm_id,
             source,
+            states: SyncStates::new(self.db.clone(), sink.schema(), realm_id),
             sink,
             page_size,
             meter: Meter::default(),
             progress,
         };
-        account.sink.sync_waits(realm_id, entities).await?;
+        account.states.mark_pending(entities).await?;
         let outcome = match account.source.prepare().await {
             Ok(()) => account.sync(entities).await,
             Err(error) => Err(error),

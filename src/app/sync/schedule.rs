@@ -68,14 +68,14 @@ impl Syncer {
         // One whose sync takes longer than the interval is not begun once more meanwhile.
         realms.retain(|realm_id| !busy.contains(realm_id));
         let room = MAX_CONCURRENT_COMPANIES.saturating_sub(running.len());
-        for realm_id in self.sink.claim_due(&realms, interval, room).await? {
+        for realm_id in self.schedule.claim_due(&realms, interval, room).await? {
             let (syncer, entities, page_size) = (self.clone(), entities.clone(), request.page_size);
             busy.insert(realm_id.clone());
             running.spawn(async move {
                 let account = syncer.account(&realm_id, &entities, page_size).await;
                 if let Err(error) = syncer
-                    .sink
-                    .account_synced(&realm_id, account.first_error(), interval)
+                    .schedule
+                    .record_outcome(&realm_id, account.first_error(), interval)
                     .await
                 {
                     warn!(phase = "load", event = "sync_not_recorded", "{error}");
@@ -83,7 +83,7 @@ impl Syncer {
                 account
             });
         }
-        let next = self.sink.next_due(&realms).await?;
+        let next = self.schedule.next_due(&realms).await?;
         let wait = next
             .and_then(|next| (next - Utc::now()).to_std().ok())
             .unwrap_or(SHORTEST_WAIT);

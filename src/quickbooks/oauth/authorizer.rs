@@ -1,11 +1,12 @@
 //! Access tokens from a refresh token that rotates (qbo-facts 1.3 to 1.5): one refresh at a time
 //! among all processes, the new refresh token durable before anything else happens.
 
-use std::sync::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use ring::digest::{SHA256, digest};
 use tracing::{Instrument, info, info_span, warn};
 
@@ -13,7 +14,7 @@ use super::endpoint::{Refusal, TokenAnswer, TokenEndpoint};
 use crate::domain::instant::format_instant;
 use crate::error::{Error, Result, Trace};
 use crate::http::{AccessToken, TokenIssuer};
-use crate::port::{AccessGrant, Connection, Secret, TokenStore};
+use crate::port::{AccessGrant, Connection, Secret, TokenLease, TokenStore};
 
 /// Tokens are renewed this long before they expire, so that none dies on the way; short-lived ones
 /// in the last tenth of their lives, lest every request renew one.
@@ -30,9 +31,9 @@ const MAX_LIFETIME_S: u64 = 20 * 365 * 86_400;
 
 /// Issues access tokens for one company.
 #[derive(Debug)]
-pub struct Authorizer<S> {
+pub struct Authorizer {
     endpoint: TokenEndpoint,
-    store: S,
+    store: Arc<dyn TokenStore>,
     realm_id: String,
     /// `QBO_REFRESH_TOKEN`: seeds the store, and replaces a dead token there when it has changed.
     configured: Option<Secret>,
@@ -40,11 +41,11 @@ pub struct Authorizer<S> {
     unsaved: Mutex<Option<Connection>>,
 }
 
-impl<S: TokenStore> Authorizer<S> {
+impl Authorizer {
     /// Puts the parts together.
     pub fn new(
         endpoint: TokenEndpoint,
-        store: S,
+        store: Arc<dyn TokenStore>,
         realm_id: &str,
         configured: Option<Secret>,
     ) -> Self {
@@ -99,8 +100,8 @@ impl<S: TokenStore> Authorizer<S> {
     pub async fn adopt(&self, answer: &TokenAnswer) -> Result<Connection> {
         let lease = self.lock().await?;
         let connection = self.successor(None, answer, Utc::now());
-        let saved = self.save(&lease, &connection).await;
-        self.store.release(lease).await;
+        let saved = self.save(&*lease, &connection).await;
+        lease.release().await;
         saved.map(|()| connection)
     }
 
@@ -122,10 +123,10 @@ impl<S: TokenStore> Authorizer<S> {
                 Refusal::Final(error, _) => error,
             })?;
             let connection = self.successor(None, &answer, Utc::now());
-            self.save(&lease, &connection).await.map(|()| connection)
+            self.save(&*lease, &connection).await.map(|()| connection)
         };
         let outcome = imported.await;
-        self.store.release(lease).await;
+        lease.release().await;
         outcome
     }
 
@@ -137,8 +138,7 @@ impl<S: TokenStore> Authorizer<S> {
     pub async fn revoke(&self, revoke_url: &reqwest::Url) -> Result<()> {
         let lease = self.lock().await?;
         let revoked = async {
-            let stored = self
-                .store
+            let stored = lease
                 .load()
                 .await?
                 .map(|connection| connection.refresh_token);
@@ -146,14 +146,14 @@ impl<S: TokenStore> Authorizer<S> {
                 .or_else(|| self.configured.clone())
                 .ok_or_else(|| self.no_token())?;
             self.endpoint.revoke(revoke_url, &token).await?;
-            self.store.remove(&lease).await
+            lease.remove().await
         };
         let outcome = revoked.await;
-        self.store.release(lease).await;
+        lease.release().await;
         outcome
     }
 
-    async fn lock(&self) -> Result<S::Lease> {
+    async fn lock(&self) -> Result<Box<dyn TokenLease>> {
         let waited = tokio::time::timeout(LOCK_TIMEOUT, self.store.lock()).await;
         waited.unwrap_or_else(|_| {
             let place = self.store.place().unwrap_or_default();
@@ -174,8 +174,8 @@ impl<S: TokenStore> Authorizer<S> {
             Some(grant) => grant,
             None => {
                 let lease = self.lock().await?;
-                let outcome = self.refresh(&lease, refused).await;
-                self.store.release(lease).await;
+                let outcome = self.refresh(&*lease, refused).await;
+                lease.release().await;
                 outcome?
             }
         };
@@ -186,7 +186,11 @@ impl<S: TokenStore> Authorizer<S> {
         })
     }
 
-    async fn refresh(&self, lease: &S::Lease, refused: Option<&Secret>) -> Result<AccessGrant> {
+    async fn refresh(
+        &self,
+        lease: &dyn TokenLease,
+        refused: Option<&Secret>,
+    ) -> Result<AccessGrant> {
         let known = self.known(lease).await?;
         // Whoever held the lock before may have done it.
         if let Some(grant) = known.as_ref().and_then(|known| usable(known, refused)) {
@@ -203,7 +207,7 @@ impl<S: TokenStore> Authorizer<S> {
         // Shows that the store can be written before QuickBooks is asked to forget the token that
         // is in it.
         let begun_at = interrupted_at.unwrap_or_else(Utc::now);
-        self.store.annotate(lease, Some(begun_at), reauth).await?;
+        lease.annotate(Some(begun_at), reauth).await?;
         let mut tried: Vec<Secret> = Vec::new();
         let (mut refusal, mut is_lost) = (None, interrupted_at.is_some());
         while !candidates.is_empty() {
@@ -233,14 +237,14 @@ impl<S: TokenStore> Authorizer<S> {
                 Err(Refusal::Final(error, was_answer_lost)) => {
                     if !was_answer_lost {
                         // It only says that nothing was cut off here.
-                        let _ = self.store.annotate(lease, interrupted_at, reauth).await;
+                        let _ = lease.annotate(interrupted_at, reauth).await;
                     }
                     return Err(error);
                 }
             }
             // Somebody who does not know the lock may have stored a newer one meanwhile.
             if tried.len() == 1
-                && let Some(stored) = self.store.load().await?
+                && let Some(stored) = lease.load().await?
             {
                 candidates.insert(0, stored.refresh_token);
             }
@@ -253,14 +257,14 @@ impl<S: TokenStore> Authorizer<S> {
     }
 
     /// What is stored, or what could not be stored before.
-    async fn known(&self, lease: &S::Lease) -> Result<Option<Connection>> {
-        let unsaved = lock(&self.unsaved).take();
+    async fn known(&self, lease: &dyn TokenLease) -> Result<Option<Connection>> {
+        let unsaved = self.unsaved.lock().take();
         match unsaved {
             Some(connection) => self
                 .save(lease, &connection)
                 .await
                 .map(|()| Some(connection)),
-            None => self.store.load().await,
+            None => lease.load().await,
         }
     }
 
@@ -303,7 +307,7 @@ impl<S: TokenStore> Authorizer<S> {
 
     async fn accept(
         &self,
-        lease: &S::Lease,
+        lease: &dyn TokenLease,
         known: Option<&Connection>,
         used: &Secret,
         answer: &TokenAnswer,
@@ -362,14 +366,14 @@ impl<S: TokenStore> Authorizer<S> {
     }
 
     /// Stores with some patience; what cannot be stored is kept for the next try.
-    async fn save(&self, lease: &S::Lease, connection: &Connection) -> Result<()> {
+    async fn save(&self, lease: &dyn TokenLease, connection: &Connection) -> Result<()> {
         let mut wait = INITIAL_SAVE_WAIT;
         for attempt in 1.. {
-            let Err(error) = self.store.save(lease, connection).await else {
+            let Err(error) = lease.save(connection).await else {
                 return Ok(());
             };
             if attempt == SAVE_ATTEMPTS {
-                *lock(&self.unsaved) = Some(connection.clone());
+                *self.unsaved.lock() = Some(connection.clone());
                 return Err(error);
             }
             warn!(
@@ -385,7 +389,7 @@ impl<S: TokenStore> Authorizer<S> {
 
     async fn needs_reauth(
         &self,
-        lease: &S::Lease,
+        lease: &dyn TokenLease,
         interrupted_at: Option<DateTime<Utc>>,
         said: &str,
         trace: Trace,
@@ -404,7 +408,7 @@ impl<S: TokenStore> Authorizer<S> {
             "the token endpoint said {said}; {cause}; {}",
             remedy(&self.realm_id)
         );
-        if let Err(error) = self.store.annotate(lease, None, Some(&cause)).await {
+        if let Err(error) = lease.annotate(None, Some(&cause)).await {
             warn!(phase = "auth", event = "state_not_stored", "{error}");
         }
         Error::Unauthenticated { reason, trace }
@@ -424,7 +428,7 @@ impl<S: TokenStore> Authorizer<S> {
     }
 }
 
-impl<S: TokenStore + std::fmt::Debug> TokenIssuer for Authorizer<S> {
+impl TokenIssuer for Authorizer {
     fn issue<'a>(&'a self, refused: Option<&'a Secret>) -> BoxFuture<'a, Result<AccessToken>> {
         let span = info_span!("company", realm_id = self.realm_id.as_str());
         Box::pin(self.issue_token(refused).instrument(span))
@@ -479,11 +483,6 @@ fn fingerprint(token: &Secret) -> String {
         .collect()
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
 /// What helps a company whose connection is dead.
 fn remedy(realm_id: &str) -> String {
     format!(

@@ -1,4 +1,4 @@
-//! Old rows out of a table and into a landing file, from which `qbo-rs load` brings them back.
+//! Moves old rows into a landing file, from which `qbo-rs load` restores them.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -9,32 +9,34 @@ use futures_util::{StreamExt, pin_mut};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
-use tokio_postgres::types::{ToSql, Type};
 
 use super::PostgresSink;
 use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::landing::{LandingLine, LandingWriter};
-use crate::postgres::{database_error, quote_identifier};
+use crate::postgres::{Columns, bind, database_error, live_rows, table_name};
+use crate::store::Schemas;
 
-/// What was archived of an entity.
+/// Number of archived records of one entity.
 #[derive(Debug, Clone, Serialize)]
 pub struct ArchiveSummary {
-    /// Our name.
+    /// Name of the entity.
     pub entity: String,
-    /// Rows that are now in the file and no more in the table.
+    /// Rows that were moved from the table to the file.
     pub rows: u64,
 }
 
-const COLUMNS: &str = "id, payload::text, ingested_at_utc, extract_window_start_utc, extract_window_end_utc, page_number, \
-                       page_size, request_payload::text";
+const DELETE: &str = "
+DELETE FROM {table} WHERE id IN (SELECT id FROM ({live_rows}) AS live WHERE at < $1)
+RETURNING id, payload::text AS payload, ingested_at_utc, extract_window_start_utc,
+    extract_window_end_utc, page_number, page_size, request_payload::text AS request_payload";
 
 impl PostgresSink {
-    /// Moves the records that were last changed before `before` into a new file. The file is
-    /// durable before the rows are gone; whatever fails, no row is in neither.
+    /// Moves the records that were last changed before `before` into a new file. The file is on
+    /// disk before the rows are deleted, so that a failure loses no row.
     ///
     /// # Errors
-    /// [`Error::Config`] if the file is there already, or nothing has been loaded into the schema;
+    /// [`Error::Config`] if the file exists already, or nothing has been loaded into the schema;
     /// [`Error::Landing`], [`Error::Database`].
     pub async fn archive(
         &self,
@@ -43,43 +45,37 @@ impl PostgresSink {
         path: &Path,
     ) -> Result<Vec<ArchiveSummary>> {
         if path.exists() {
-            return Err(Error::config(
-                "out",
-                format!(
-                    "'{}' exists; an archive is not written over",
-                    path.display()
-                ),
-            ));
+            let reason = format!(
+                "'{}' exists; an archive is not written over",
+                path.display()
+            );
+            return Err(Error::config("out", reason));
         }
-        let mut connection = self.connection().await?;
-        let realm_id = self.bound_realm().await?;
+        let mut connection = self.db.connection().await?;
+        let realm_id = Schemas::new(self.db.clone())
+            .company_of(&self.schema)
+            .await?;
+        let realm_id = realm_id.ok_or_else(|| {
+            let reason = format!("nothing has been loaded into '{}'", self.schema);
+            Error::config("schema", reason)
+        })?;
         let transaction = connection.transaction().await.map_err(database_error)?;
         let mut writer = LandingWriter::create(path)?;
         let mut archived = Vec::new();
         for entity in entities {
-            let table = format!(
-                "{}.{}",
-                quote_identifier(&self.schema),
-                quote_identifier(&entity.table())
-            );
-            let statement = format!(
-                "DELETE FROM {table} WHERE id IN (SELECT id FROM ({}) AS held WHERE at < $1) RETURNING {COLUMNS}",
-                self.rows_of(entity)
-            );
-            let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&before, Type::TIMESTAMPTZ)];
+            let statement = DELETE
+                .replace("{table}", &table_name(&self.schema, entity))
+                .replace("{live_rows}", &live_rows(&self.schema, entity));
+            // Streamed: the rows need not fit into memory.
             let rows = transaction
-                .query_typed_raw(&statement, parameters)
+                .query_typed_raw(&statement, [bind(&before)])
                 .await
                 .map_err(database_error)?;
             pin_mut!(rows);
             let mut count = 0;
             while let Some(row) = rows.next().await {
-                write_line(
-                    &mut writer,
-                    &realm_id,
-                    entity,
-                    &row.map_err(database_error)?,
-                )?;
+                let row = row.map_err(database_error)?;
+                write_line(&mut writer, &realm_id, entity, &row)?;
                 count += 1;
             }
             archived.push(ArchiveSummary {
@@ -91,44 +87,29 @@ impl PostgresSink {
         transaction.commit().await.map_err(database_error)?;
         Ok(archived)
     }
-
-    async fn bound_realm(&self) -> Result<String> {
-        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&self.schema, Type::TEXT)];
-        let statement = "SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $1";
-        let rows = self
-            .connection()
-            .await?
-            .query_typed(statement, &parameters)
-            .await
-            .map_err(database_error)?;
-        let missing = || {
-            Error::config(
-                "schema",
-                format!("nothing has been loaded into '{}'", self.schema),
-            )
-        };
-        rows.first().map(|row| row.get(0)).ok_or_else(missing)
-    }
 }
 
 fn write_line(out: &mut impl Write, realm_id: &str, entity: &EntitySpec, row: &Row) -> Result<()> {
     let failed = |e: String| Error::decode("archive", e);
     let json = |column| -> Result<&RawValue> {
-        serde_json::from_str(row.get(column)).map_err(|e| failed(e.to_string()))
+        serde_json::from_str(row.column(column)?).map_err(|e| failed(e.to_string()))
     };
-    let unsigned = |column| u32::try_from(row.get::<_, i32>(column)).unwrap_or_default();
+    let unsigned = |column| {
+        row.column::<i32>(column)
+            .map(|value| u32::try_from(value).unwrap_or_default())
+    };
     let line = LandingLine {
         entity: Cow::Borrowed(entity.name),
         realm_id: Cow::Borrowed(realm_id),
-        id: Cow::Borrowed(row.get(0)),
-        ingested_at_utc: row.get(2),
-        extract_window_start_utc: row.get(3),
-        extract_window_end_utc: row.get(4),
+        id: Cow::Borrowed(row.column("id")?),
+        ingested_at_utc: row.column("ingested_at_utc")?,
+        extract_window_start_utc: row.column("extract_window_start_utc")?,
+        extract_window_end_utc: row.column("extract_window_end_utc")?,
         read_until_utc: None,
-        page_number: unsigned(5),
-        page_size: unsigned(6),
-        request_payload: json(7)?,
-        payload: Some(json(1)?),
+        page_number: unsigned("page_number")?,
+        page_size: unsigned("page_size")?,
+        request_payload: json("request_payload")?,
+        payload: Some(json("payload")?),
         rejected: None,
     };
     serde_json::to_writer(&mut *out, &line).map_err(|e| failed(e.to_string()))?;

@@ -1,18 +1,27 @@
 //! Rows of the staging table in Postgres's binary COPY format (PostgreSQL documentation, COPY,
 //! "Binary Format").
+//!
+//! Written by hand because `BinaryCopyInWriter` of the driver would parse and copy every payload;
+//! here the bytes of a payload are copied once, as they came.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 
 use crate::domain::{Page, Record};
 
-/// The staging table: what differs from row to row. What is the same for a whole page is joined in
-/// by the merge.
-pub(super) const CREATE_STAGING: &str = "CREATE TEMP TABLE qbo_staging (seq int NOT NULL, id text NOT NULL, \
-     updated_at timestamptz NOT NULL, sync_token bigint NOT NULL, page_number int NOT NULL, payload jsonb NOT NULL) \
-     ON COMMIT DROP";
+/// Creates the staging table of the values that differ from row to row. Values that are the same
+/// for a whole page are joined in by the merge.
+pub(super) const CREATE_STAGING: &str = "
+CREATE TEMP TABLE qbo_staging (
+    seq int NOT NULL,
+    id text NOT NULL,
+    updated_at timestamptz NOT NULL,
+    sync_token bigint NOT NULL,
+    page_number int NOT NULL,
+    payload jsonb NOT NULL
+) ON COMMIT DROP";
 
-/// Opens the stream of rows.
+/// Starts the stream of rows.
 pub(super) const COPY_STAGING: &str = "COPY qbo_staging FROM STDIN (FORMAT binary)";
 
 const FIELDS: i16 = 6;
@@ -22,7 +31,7 @@ const JSONB_VERSION: u8 = 1;
 /// Seconds from the Unix epoch to that of Postgres, 2000-01-01.
 const POSTGRES_EPOCH_S: i64 = 946_684_800;
 
-/// What comes before the first row.
+/// Returns the header, which comes before the first row.
 pub(super) fn header() -> Bytes {
     let mut out = BytesMut::with_capacity(SIGNATURE.len() + 8);
     out.put_slice(SIGNATURE);
@@ -31,12 +40,12 @@ pub(super) fn header() -> Bytes {
     out.freeze()
 }
 
-/// What comes after the last row.
+/// Returns the trailer, which comes after the last row.
 pub(super) fn trailer() -> Bytes {
     Bytes::from_static(&[0xff, 0xff])
 }
 
-/// The rows of a page, numbered from `first_seq`.
+/// Returns the rows of a page, numbered from `first_seq`.
 pub(super) fn encode(page: &Page, first_seq: i32) -> Bytes {
     const FIXED: usize = 96;
     let size = page

@@ -1,58 +1,75 @@
-//! Postgres as a sink: COPY into a staging table, one merge, and the ledger row, in one transaction
-//! a window.
+//! The Postgres sink. Each window is one transaction: COPY into a staging table, one merge, and
+//! the ledger row.
 
 mod archive;
-mod browse;
 mod copy_format;
 mod deletions;
-mod jobs;
 mod ledger;
 mod record_index;
 mod schema;
 mod shape;
-mod status;
 mod storable;
-mod sync_schedule;
-mod sync_state;
-mod webhooks;
 mod writer;
 
-use chrono::{DateTime, Utc};
-use deadpool_postgres::{Object, Pool};
-
 pub use self::archive::ArchiveSummary;
-pub use self::browse::{EntityState, StoredRecord};
 pub use self::deletions::Deletions;
-pub use self::jobs::{Job, Order};
-pub use self::ledger::Coverage;
 use self::ledger::Ledger;
 pub use self::schema::{Upgrade, ddl};
-pub use self::status::{Check, EntityStatus, LastRun, UnfinishedWindow};
-pub use self::sync_state::{SyncOutcome, SyncState};
-pub use self::webhooks::EventAnswer;
 use self::writer::PostgresWriter;
 use crate::config::{PostgresConfig, TransactionLimits};
 use crate::domain::{EntitySpec, RunReport, Window};
 use crate::error::{Error, Result};
 use crate::port::{RunContext, Sink, WindowContext};
-use crate::postgres::{migrations, open_pool, take};
+pub use crate::postgres::{DEFAULT_SCHEMA, Db};
+use crate::postgres::{migrations, params, table_name};
+use crate::store::CommittedTime;
 
-/// The schema of raw tables unless told otherwise.
-pub const DEFAULT_SCHEMA: &str = "raw";
+/// Decides whether runs get rows in `qbo.runs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunRecords {
+    /// Every run is recorded.
+    Write,
+    /// No run is recorded: syncs are too small and too frequent.
+    Skip,
+}
 
 /// One schema of raw tables in one database.
 #[derive(Debug, Clone)]
 pub struct PostgresSink {
-    pool: Pool,
+    db: Db,
     schema: String,
     ledger: Ledger,
     limits: TransactionLimits,
-    /// Whether runs are recorded.
-    keeps_runs: bool,
+    run_records: RunRecords,
 }
 
 impl PostgresSink {
-    /// Connects, with up to `connections` at a time.
+    /// Returns the sink of a schema, over the connections of `db`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the schema's name cannot be used.
+    pub fn new(
+        db: Db,
+        schema: &str,
+        config: &PostgresConfig,
+        run_records: RunRecords,
+    ) -> Result<Self> {
+        schema::check_name(schema)?;
+        let ledger = Ledger {
+            db: db.clone(),
+            schema: schema.to_owned(),
+            max_attempts: config.max_attempts,
+        };
+        Ok(Self {
+            db,
+            schema: schema.to_owned(),
+            ledger,
+            limits: config.limits,
+            run_records,
+        })
+    }
+
+    /// Connects, with up to `connections` at a time, to a schema whose runs are recorded.
     ///
     /// # Errors
     /// [`Error::Config`] if the settings are unusable or the database cannot be reached with them.
@@ -62,95 +79,60 @@ impl PostgresSink {
         connections: usize,
     ) -> Result<Self> {
         schema::check_name(schema)?;
-        let pool = open_pool(config, connections).await?;
-        let ledger = Ledger {
-            pool: pool.clone(),
-            schema: schema.to_owned(),
-            max_attempts: config.max_attempts,
-        };
-        Ok(Self {
-            pool,
-            schema: schema.to_owned(),
-            ledger,
-            limits: config.limits,
-            keeps_runs: true,
-        })
+        let db = Db::open(config, connections).await?;
+        Self::new(db, schema, config, RunRecords::Write)
     }
 
-    /// Another schema of the same database, over the same connections, for runs so small and
-    /// frequent that they are not recorded one by one.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if the schema's name cannot be used.
-    pub fn for_sync(&self, schema: &str) -> Result<Self> {
-        schema::check_name(schema)?;
-        let ledger = Ledger {
-            schema: schema.to_owned(),
-            ..self.ledger.clone()
-        };
-        Ok(Self {
-            schema: schema.to_owned(),
-            ledger,
-            keeps_runs: false,
-            ..self.clone()
-        })
-    }
-
-    /// The name of the schema.
+    /// Returns the name of the schema.
     pub fn schema(&self) -> &str {
         &self.schema
     }
 
-    /// Makes the schema `qbo` ready.
-    ///
-    /// # Errors
-    /// [`Error::Database`](crate::error::Error::Database).
-    pub async fn prepare_operations(&self) -> Result<()> {
-        migrations::apply(&mut *self.connection().await?).await
-    }
-
-    /// Makes the schema ready: creates what is missing, checks the shape of what is there, and
-    /// binds the schema to the company.
+    /// Prepares the schema for loading: creates missing tables, checks the shape of existing ones,
+    /// and binds the schema to the company.
     ///
     /// # Errors
     /// [`Error::Config`] if a table has another shape or the schema belongs to another company.
     pub async fn prepare(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<()> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.db.connection().await?;
         migrations::apply(&mut connection).await?;
         schema::prepare(&mut connection, &self.schema, realm_id, entities).await
     }
 
-    /// Brings the schema `qbo` up to date, and tables that were made by hand in another shape into
-    /// the right one, all of them or none. `is_dry`: only says how.
+    /// Upgrades the schema `qbo`, and tables that were made by hand in another shape, all of them
+    /// or none. With `dry_run`, only the statements are returned.
     ///
     /// # Errors
     /// [`Error::Config`] if a table cannot be upgraded; nothing has been changed then.
-    pub async fn migrate(&self, entities: &[EntitySpec], is_dry: bool) -> Result<Upgrade> {
-        let mut connection = self.connection().await?;
-        if !is_dry {
+    pub async fn migrate(&self, entities: &[EntitySpec], dry_run: bool) -> Result<Upgrade> {
+        let mut connection = self.db.connection().await?;
+        if !dry_run {
             migrations::apply(&mut connection).await?;
         }
-        schema::upgrade(&mut connection, &self.schema, entities, is_dry).await
+        schema::upgrade(&mut connection, &self.schema, entities, dry_run).await
     }
 
-    /// The time that earlier runs have committed, alone or together, in no order.
+    /// Returns the windows that earlier runs have committed, unsorted.
     ///
     /// # Errors
-    /// [`Error::Database`](crate::error::Error::Database).
+    /// [`Error::Database`].
     pub async fn committed(&self, realm_id: &str, entity: &EntitySpec) -> Result<Vec<Window>> {
-        self.ledger.committed(realm_id, entity).await
+        CommittedTime::new(self.db.clone())
+            .of_entity(&self.schema, realm_id, entity)
+            .await
     }
 
-    /// The time since an instant that is committed of every entity of every company.
+    /// Returns whether an entity's table has no row.
     ///
     /// # Errors
-    /// [`Error::Database`](crate::error::Error::Database).
-    pub async fn coverage(&self, since: DateTime<Utc>) -> Result<Coverage> {
-        self.ledger.coverage(since).await
-    }
-
-    async fn connection(&self) -> Result<Object> {
-        take(&self.pool).await
+    /// [`Error::Database`].
+    pub async fn is_empty(&self, entity: &EntitySpec) -> Result<bool> {
+        let table = table_name(&self.schema, entity);
+        let row = self
+            .db
+            .optional(&format!("SELECT 1 FROM {table} LIMIT 1"), params![])
+            .await?;
+        Ok(row.is_none())
     }
 }
 
@@ -160,18 +142,16 @@ impl Sink for PostgresSink {
     const PHASE: &'static str = "load";
 
     async fn run_started(&self, run: &RunContext) -> Result<()> {
-        if self.keeps_runs {
-            self.ledger.begin_run(run).await
-        } else {
-            Ok(())
+        match self.run_records {
+            RunRecords::Write => self.ledger.begin_run(run).await,
+            RunRecords::Skip => Ok(()),
         }
     }
 
     async fn run_finished(&self, report: &RunReport) -> Result<()> {
-        if self.keeps_runs {
-            self.ledger.end_run(report).await
-        } else {
-            Ok(())
+        match self.run_records {
+            RunRecords::Write => self.ledger.end_run(report).await,
+            RunRecords::Skip => Ok(()),
         }
     }
 
@@ -196,7 +176,7 @@ impl Sink for PostgresSink {
 
     async fn open_window(&self, context: WindowContext) -> Result<PostgresWriter> {
         Ok(PostgresWriter::new(
-            self.pool.clone(),
+            self.db.clone(),
             self.schema.clone(),
             self.limits,
             context,

@@ -1,19 +1,21 @@
-//! The tables: created where missing, checked and upgraded where present, bound to one company.
+//! Raw tables: created if missing, checked and upgraded if present, bound to one company.
 
 use deadpool_postgres::Object;
 use serde::Serialize;
 use tokio_postgres::GenericClient;
-use tokio_postgres::types::{ToSql, Type};
 
 use super::shape::{self, Shape};
 use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::postgres::migrations::{self, table_exists};
-use crate::postgres::{database_error, quote_identifier};
+use crate::postgres::{Columns, Query, database_error, params, quote_identifier, table_name};
 
-const RAW_TABLE: &str = include_str!("raw_table.sql");
+const RAW_TABLE: &str = include_str!("sql/raw_table.sql");
 
-/// The statements that create everything, for people who want to run them by hand.
+/// Returns the statements that create everything, for people who want to run them by hand.
+///
+/// # Errors
+/// [`Error::Config`] if the schema's name cannot be used.
 pub fn ddl(schema: &str, entities: &[EntitySpec]) -> Result<String> {
     check_name(schema)?;
     let mut text = format!(
@@ -27,7 +29,7 @@ pub fn ddl(schema: &str, entities: &[EntitySpec]) -> Result<String> {
     Ok(text)
 }
 
-/// Whether a schema's name can be used.
+/// Checks that a schema's name can be used.
 pub(super) fn check_name(schema: &str) -> Result<()> {
     let reason = match schema {
         "" => "empty",
@@ -45,7 +47,7 @@ fn raw_table(schema: &str, entity: &EntitySpec) -> String {
         .replace("{table}", &quote_identifier(&entity.table()))
 }
 
-/// Creates, checks and binds, in one transaction.
+/// Creates, checks and binds the tables of a schema, in one transaction.
 pub(super) async fn prepare(
     connection: &mut Object,
     schema: &str,
@@ -58,77 +60,67 @@ pub(super) async fn prepare(
     for entity in entities {
         check_shape(&*transaction, schema, &entity.table()).await?;
     }
-    bind_realm(&*transaction, schema, realm_id).await?;
+    bind_company(&*transaction, schema, realm_id).await?;
     transaction.commit().await.map_err(database_error)
 }
 
-/// Only what is missing: `IF NOT EXISTS` asks for the right to create even where there is nothing
-/// to create.
+/// Creates what is missing. `IF NOT EXISTS` would need the right to create even if nothing is
+/// missing.
 async fn create_missing(
-    client: &impl GenericClient,
+    client: &(impl GenericClient + Sync),
     schema: &str,
     entities: &[EntitySpec],
 ) -> Result<()> {
-    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&schema, Type::TEXT)];
-    let found = client
-        .query_typed("SELECT 1 FROM pg_namespace WHERE nspname = $1", &parameters)
-        .await;
-    if found.map_err(database_error)?.is_empty() {
-        execute(
-            client,
-            &format!("CREATE SCHEMA {}", quote_identifier(schema)),
-        )
-        .await?;
+    let find = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
+    if client.rows(find, params![schema]).await?.is_empty() {
+        let create = format!("CREATE SCHEMA {}", quote_identifier(schema));
+        client.batch(&create).await?;
     }
     for entity in entities {
         if !table_exists(client, schema, &entity.table()).await? {
-            execute(client, &raw_table(schema, entity)).await?;
+            client.batch(&raw_table(schema, entity)).await?;
         }
     }
     add_deletion_time(client, schema, entities).await
 }
 
-/// Tables made before deletions were known lack their column; adding it rewrites nothing.
+/// Tables that lack the column of deletions.
+const WITHOUT_DELETION_TIME: &str = "
+SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relname = ANY($2)
+  AND NOT EXISTS (
+      SELECT 1 FROM pg_attribute a
+      WHERE a.attrelid = c.oid AND a.attname = 'deleted_at_utc' AND NOT a.attisdropped)";
+
+/// Adds the column of deletions to tables of an earlier version, which rewrites nothing.
 async fn add_deletion_time(
-    client: &impl GenericClient,
+    client: &(impl GenericClient + Sync),
     schema: &str,
     entities: &[EntitySpec],
 ) -> Result<()> {
     let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
-        [(&schema, Type::TEXT), (&tables, Type::TEXT_ARRAY)];
-    let statement = "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                     WHERE n.nspname = $1 AND c.relname = ANY($2) AND NOT EXISTS (SELECT 1 FROM pg_attribute a \
-                     WHERE a.attrelid = c.oid AND a.attname = 'deleted_at_utc' AND NOT a.attisdropped)";
-    for row in client
-        .query_typed(statement, &parameters)
-        .await
-        .map_err(database_error)?
-    {
+    let rows = client
+        .rows(WITHOUT_DELETION_TIME, params![schema, tables])
+        .await?;
+    for row in rows {
         let table = format!(
             "{}.{}",
             quote_identifier(schema),
-            quote_identifier(row.get(0))
+            quote_identifier(row.column("relname")?)
         );
-        execute(
-            client,
-            &format!("ALTER TABLE {table} ADD COLUMN deleted_at_utc timestamptz"),
-        )
-        .await?;
+        let add = format!("ALTER TABLE {table} ADD COLUMN deleted_at_utc timestamptz");
+        client.batch(&add).await?;
     }
     Ok(())
 }
 
-async fn execute(client: &impl GenericClient, statement: &str) -> Result<()> {
-    client
-        .batch_execute(statement)
-        .await
-        .map_err(database_error)
-}
-
-/// Refuses a table that was made by hand in another shape: loading into it would fail halfway or
-/// mean something else.
-async fn check_shape(client: &impl GenericClient, schema: &str, table: &str) -> Result<()> {
+/// Refuses a table that was made by hand in another shape, because loading into it would fail
+/// halfway or store wrong values.
+async fn check_shape(
+    client: &(impl GenericClient + Sync),
+    schema: &str,
+    table: &str,
+) -> Result<()> {
     let Some(shape) = Shape::of(client, schema, table).await? else {
         return Ok(());
     };
@@ -155,7 +147,7 @@ async fn check_shape(client: &impl GenericClient, schema: &str, table: &str) -> 
     ))
 }
 
-/// What upgrading the tables of a schema takes, or took.
+/// An upgrade of the tables of a schema, done or planned.
 #[derive(Debug, Clone, Serialize)]
 pub struct Upgrade {
     /// Tables of another shape.
@@ -164,13 +156,13 @@ pub struct Upgrade {
     pub sql: String,
 }
 
-/// Upgrades tables that were made by hand in another shape, all of them or none. `is_dry`: only
-/// says how.
+/// Upgrades tables that were made by hand in another shape, all of them or none. With `dry_run`,
+/// only the statements are returned.
 pub(super) async fn upgrade(
     connection: &mut Object,
     schema: &str,
     entities: &[EntitySpec],
-    is_dry: bool,
+    dry_run: bool,
 ) -> Result<Upgrade> {
     let transaction = connection.transaction().await.map_err(database_error)?;
     migrations::lock(&*transaction).await?;
@@ -187,11 +179,7 @@ pub(super) async fn upgrade(
             continue;
         }
         let name = format!("{schema}.{}", entity.table());
-        let table = format!(
-            "{}.{}",
-            quote_identifier(schema),
-            quote_identifier(&entity.table())
-        );
+        let table = table_name(schema, entity);
         let sql = shape::upgrade(&table, &differences).map_err(|reason| {
             Error::config(
                 name.clone(),
@@ -206,7 +194,7 @@ pub(super) async fn upgrade(
     }
     // Text without an offset is UTC, as the columns' names say.
     done.sql = format!("SET LOCAL timezone = 'UTC';\n{}", done.sql);
-    if !is_dry {
+    if !dry_run {
         transaction
             .batch_execute(&done.sql)
             .await
@@ -232,55 +220,52 @@ fn upgrade_failed(error: tokio_postgres::Error) -> Error {
     }
 }
 
-/// Binds a schema anew of whose company nothing was ever committed: a realm id that was mistyped
-/// must not keep it. Commits look at the binding, and wait for this.
-async fn take_over(client: &impl GenericClient, schema: &str, realm_id: &str) -> Result<bool> {
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
-        [(&schema, Type::TEXT), (&realm_id, Type::TEXT)];
-    let committed =
-        "SELECT 1 FROM qbo.windows WHERE schema_name = $1 AND committed_at_utc IS NOT NULL LIMIT 1";
-    if !client
-        .query_typed(committed, &parameters[..1])
-        .await
-        .map_err(database_error)?
-        .is_empty()
-    {
+/// Rebinds a schema to another company as long as nothing was ever committed to it, so that a
+/// mistyped realm id does not keep the schema. Commits check the binding, and the table lock makes
+/// them wait for this.
+async fn rebind_if_empty(
+    client: &(impl GenericClient + Sync),
+    schema: &str,
+    realm_id: &str,
+) -> Result<bool> {
+    let committed = "
+        SELECT 1 FROM qbo.windows
+        WHERE schema_name = $1 AND committed_at_utc IS NOT NULL LIMIT 1";
+    if !client.rows(committed, params![schema]).await?.is_empty() {
         return Ok(false);
     }
-    execute(client, "LOCK TABLE qbo.windows IN SHARE ROW EXCLUSIVE MODE").await?;
-    let rebind = "UPDATE qbo.schema_realms SET realm_id = $2 WHERE schema_name = $1 AND NOT EXISTS (SELECT FROM qbo.windows \
-                  WHERE schema_name = $1 AND committed_at_utc IS NOT NULL) RETURNING 1";
-    let rebound = client
-        .query_typed(rebind, &parameters)
-        .await
-        .map_err(database_error)?;
-    Ok(!rebound.is_empty())
+    let lock = "LOCK TABLE qbo.windows IN SHARE ROW EXCLUSIVE MODE";
+    client.batch(lock).await?;
+    let rebind = "
+        UPDATE qbo.schema_realms SET realm_id = $2
+        WHERE schema_name = $1 AND NOT EXISTS (
+            SELECT FROM qbo.windows WHERE schema_name = $1 AND committed_at_utc IS NOT NULL)";
+    Ok(client.change(rebind, params![schema, realm_id]).await? > 0)
 }
 
-/// The first load binds a schema to its company; any other company is refused, since ids of two
-/// companies collide.
-async fn bind_realm(client: &impl GenericClient, schema: &str, realm_id: &str) -> Result<()> {
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
-        [(&schema, Type::TEXT), (&realm_id, Type::TEXT)];
-    let insert = "INSERT INTO qbo.schema_realms (schema_name, realm_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-    client
-        .query_typed(insert, &parameters)
-        .await
-        .map_err(database_error)?;
+/// Binds a schema to its company at the first load. Another company is refused, because the ids of
+/// two companies collide.
+async fn bind_company(
+    client: &(impl GenericClient + Sync),
+    schema: &str,
+    realm_id: &str,
+) -> Result<()> {
+    let insert = "
+        INSERT INTO qbo.schema_realms (schema_name, realm_id) VALUES ($1, $2)
+        ON CONFLICT DO NOTHING";
+    client.change(insert, params![schema, realm_id]).await?;
     let select = "SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $1";
-    let rows = client
-        .query_typed(select, &parameters[..1])
-        .await
-        .map_err(database_error)?;
-    let bound: String = rows
-        .first()
-        .map_or_else(|| realm_id.to_owned(), |row| row.get(0));
-    if bound == realm_id || take_over(client, schema, realm_id).await? {
+    let rows = client.rows(select, params![schema]).await?;
+    let bound: String = match rows.first() {
+        Some(row) => row.column("realm_id")?,
+        None => realm_id.to_owned(),
+    };
+    if bound == realm_id || rebind_if_empty(client, schema, realm_id).await? {
         return Ok(());
     }
     let reason = format!(
-        "'{schema}' holds company {bound}, not {realm_id}; ids of two companies collide, so load this one into a \
-         schema of its own (--schema raw_{realm_id})"
+        "'{schema}' holds company {bound}, not {realm_id}; ids of two companies collide, so load \
+         this one into a schema of its own (--schema raw_{realm_id})"
     );
     Err(Error::config("schema", reason))
 }

@@ -1,14 +1,13 @@
-//! The shape of raw tables: what a table made by hand lacks, and the statements that bring it there
-//! in place, keeping every row. Users' earlier projects made text windows, times without zone,
-//! `varchar` ids, and no `page_size` and `request_payload`.
+//! The shape of raw tables: differences of a table that was made by hand, and the statements that
+//! upgrade it in place and keep every row. Users' earlier projects made text windows, times without
+//! zone, `varchar` ids, and no `page_size` and `request_payload`.
 
-use tokio_postgres::GenericClient;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{GenericClient, Row};
 
 use crate::error::Result;
-use crate::postgres::{database_error, quote_identifier};
+use crate::postgres::{Columns, Query, params, quote_identifier};
 
-/// The columns that a raw table must have, and their types in the words of `format_type`.
+/// The columns that a raw table must have, with their types as `format_type` names them.
 const COLUMNS: [(&str, &str); 8] = [
     ("id", "text"),
     ("payload", "jsonb"),
@@ -21,7 +20,7 @@ const COLUMNS: [(&str, &str); 8] = [
 ];
 const TIMESTAMPTZ: &str = "timestamp with time zone";
 
-/// A column as it is.
+/// A column of an existing table.
 #[derive(Debug, Clone)]
 struct Column {
     name: String,
@@ -30,7 +29,7 @@ struct Column {
     has_default: bool,
 }
 
-/// A table as it is.
+/// The shape of an existing table.
 #[derive(Debug)]
 pub(super) struct Shape {
     columns: Vec<Column>,
@@ -39,63 +38,71 @@ pub(super) struct Shape {
     has_primary_key: bool,
 }
 
-/// Something that is not as it must be.
+/// A difference between a table and the required shape.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Difference {
-    /// For people.
+    /// Description for people.
     pub what: String,
-    /// What makes it right, if that can be done.
+    /// The change that removes it, if there is one.
     pub remedy: Option<Remedy>,
 }
 
-/// What makes a difference right.
+/// A change that removes a difference.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Remedy {
     /// An action of `ALTER TABLE`.
     Alter(String),
-    /// Statements that need more than one; `{table}` stands for the table.
+    /// Several statements; `{table}` stands for the table.
     Statements(String),
 }
 
+const SELECT_COLUMNS: &str = "
+SELECT a.attname::text, format_type(a.atttypid, NULL), a.attnotnull,
+    a.atthasdef OR a.attidentity <> ''
+FROM pg_attribute a
+    JOIN pg_class c ON c.oid = a.attrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum";
+
+/// Whether `id` alone is unique, and whether there is a primary key.
+const SELECT_KEYS: &str = "
+SELECT
+    coalesce(bool_or(i.indisunique AND i.indpred IS NULL AND i.indnkeyatts = 1
+        AND a.attname = 'id'), false),
+    coalesce(bool_or(i.indisprimary), false)
+FROM pg_index i
+    JOIN pg_class c ON c.oid = i.indrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+WHERE n.nspname = $1 AND c.relname = $2";
+
+fn column_of(row: &Row) -> Result<Column> {
+    Ok(Column {
+        name: row.column(0)?,
+        type_name: row.column(1)?,
+        is_not_null: row.column(2)?,
+        has_default: row.column(3)?,
+    })
+}
+
 impl Shape {
-    /// Looks at a table; `None` if there is none.
+    /// Reads the shape of a table; `None` if there is no such table.
     pub async fn of(
-        client: &impl GenericClient,
+        client: &(impl GenericClient + Sync),
         schema: &str,
         table: &str,
     ) -> Result<Option<Self>> {
-        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
-            [(&schema, Type::TEXT), (&table, Type::TEXT)];
-        let statement = "SELECT a.attname::text, format_type(a.atttypid, NULL), a.attnotnull, \
-             a.atthasdef OR a.attidentity <> '' FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
-             JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 \
-             AND NOT a.attisdropped ORDER BY a.attnum";
-        let rows = client
-            .query_typed(statement, &parameters)
-            .await
-            .map_err(database_error)?;
-        let column = |row: &tokio_postgres::Row| Column {
-            name: row.get(0),
-            type_name: row.get(1),
-            is_not_null: row.get(2),
-            has_default: row.get(3),
-        };
-        let columns: Vec<Column> = rows.iter().map(column).collect();
+        let rows = client.rows(SELECT_COLUMNS, params![schema, table]).await?;
+        let columns: Vec<Column> = rows.iter().map(column_of).collect::<Result<_>>()?;
         if columns.is_empty() {
             return Ok(None);
         }
-        let statement = "SELECT coalesce(bool_or(i.indisunique AND i.indpred IS NULL AND i.indnkeyatts = 1 \
-             AND a.attname = 'id'), false), coalesce(bool_or(i.indisprimary), false) FROM pg_index i \
-             JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
-             LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] \
-             WHERE n.nspname = $1 AND c.relname = $2";
-        let rows = client
-            .query_typed(statement, &parameters)
-            .await
-            .map_err(database_error)?;
-        let (has_unique_id, has_primary_key) = rows
-            .first()
-            .map_or((false, false), |row| (row.get(0), row.get(1)));
+        let rows = client.rows(SELECT_KEYS, params![schema, table]).await?;
+        let (has_unique_id, has_primary_key) = match rows.first() {
+            Some(row) => (row.column(0)?, row.column(1)?),
+            None => (false, false),
+        };
         Ok(Some(Self {
             columns,
             has_unique_id,
@@ -103,7 +110,7 @@ impl Shape {
         }))
     }
 
-    /// What is not as it must be. Columns that may merely be null are as good.
+    /// Returns the differences from the required shape. Columns that allow nulls are accepted.
     pub fn differences(&self) -> Vec<Difference> {
         let mut differences: Vec<Difference> = COLUMNS
             .iter()
@@ -154,7 +161,7 @@ impl Shape {
         }
         let drop_default = format!("ALTER COLUMN {name} DROP DEFAULT");
         let remedy = conversion(name, &found.type_name, wanted).map(|using| {
-            // A default of the old type would be in the way.
+            // A default of the old type would prevent the conversion.
             let change = format!("ALTER COLUMN {name} TYPE {wanted} USING {using}");
             Remedy::Alter(if found.has_default {
                 format!("{drop_default}, {change}")
@@ -169,8 +176,8 @@ impl Shape {
     }
 }
 
-/// A column that rows made earlier get too. What they were read with is not known any more: 0 and
-/// {} say so.
+/// Returns the statements that add a column. Existing rows get 0 or `{}` for values that are not known
+/// any more.
 fn addition(name: &str, wanted: &str) -> Option<Remedy> {
     let filled = |value: &str| {
         let add = format!("ALTER TABLE {{table}} ADD COLUMN {name} {wanted}");
@@ -201,8 +208,8 @@ fn addition(name: &str, wanted: &str) -> Option<Remedy> {
     }
 }
 
-/// The expression that makes the one type of the other. Times without zone are UTC, as their names
-/// say.
+/// Returns the expression that converts a column from one type to another. Times without zone are
+/// UTC, as their names say.
 fn conversion(name: &str, found: &str, wanted: &str) -> Option<String> {
     let is_text = matches!(found, "text" | "character varying" | "character");
     let is_number = matches!(found, "bigint" | "smallint" | "integer" | "numeric");
@@ -223,7 +230,10 @@ fn conversion(name: &str, found: &str, wanted: &str) -> Option<String> {
     }
 }
 
-/// The statements that bring a table there, each with its end; the reason if that cannot be done.
+/// Returns the statements that upgrade a table.
+///
+/// # Errors
+/// The differences that cannot be removed.
 pub(super) fn upgrade(table: &str, differences: &[Difference]) -> Result<String, String> {
     let cannot: Vec<&str> = differences
         .iter()
@@ -234,7 +244,7 @@ pub(super) fn upgrade(table: &str, differences: &[Difference]) -> Result<String,
         return Err(cannot.join("; "));
     }
     let mut sql = String::new();
-    // In one pass over the table.
+    // All actions in one statement, so that the table is rewritten once.
     let alter = differences.iter().filter_map(|found| match &found.remedy {
         Some(Remedy::Alter(action)) => Some(action.as_str()),
         _ => None,

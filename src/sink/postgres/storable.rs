@@ -1,8 +1,8 @@
-//! What Postgres refuses: in `jsonb` (PostgreSQL documentation, "JSON Types", "Numeric Types") the
-//! character U+0000 and halves of surrogate pairs, which valid JSON can spell as escapes, and
-//! numbers beyond the range of `numeric`; as a key, ids that do not fit on an index page.
+//! Checks for records that Postgres cannot store. `jsonb` refuses the character U+0000 and halves of
+//! surrogate pairs, which valid JSON can contain as escapes, and numbers beyond the range of `numeric`
+//! (PostgreSQL documentation, "JSON Types", "Numeric Types"). A key must fit on an index page.
 
-/// Why a record cannot be stored, if it cannot. The payload has to be valid JSON.
+/// Returns why a record cannot be stored, or `None` if it can. The payload must be valid JSON.
 pub(super) fn refusal(id: &str, payload: &[u8]) -> Option<&'static str> {
     if id.len() > MAX_ID {
         return Some("its id is longer than an index of Postgres can hold");
@@ -13,14 +13,16 @@ pub(super) fn refusal(id: &str, payload: &[u8]) -> Option<&'static str> {
     refused_escape(payload).or_else(|| refused_number(payload))
 }
 
-/// An entry of a B-tree is at most 2704 bytes; real ids have 19 digits at most (qbo-facts 9).
+/// Bytes of an id. An entry of a B-tree is at most 2704 bytes; real ids have 19 digits at most
+/// (qbo-facts 9).
 const MAX_ID: usize = 2000;
 const MAX_PAYLOAD: usize = 255 << 20;
-/// Digits before and after the point that `numeric` holds.
+/// Digits that `numeric` holds before the decimal point; below, after it.
 const MAX_DIGITS: i64 = 131_072;
 const MAX_DECIMALS: i64 = 16_383;
 
-/// A number beyond the range needs an exponent, or as many digits as `numeric` has decimals.
+/// Looks for numbers beyond the range. Such a number needs an exponent, or more digits than `numeric`
+/// has decimals, so most payloads are not parsed.
 fn refused_number(payload: &[u8]) -> Option<&'static str> {
     let has_exponent = memchr::memchr2_iter(b'e', b'E', payload).any(|at| {
         let after = payload.get(at + 1).copied().unwrap_or_default();
@@ -34,7 +36,7 @@ fn refused_number(payload: &[u8]) -> Option<&'static str> {
     is_refused.then_some("it holds a number beyond the range of numeric")
 }
 
-/// The numbers outside of strings.
+/// Returns the numbers outside of strings.
 fn numbers(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = payload;
     std::iter::from_fn(move || {
@@ -73,7 +75,7 @@ fn is_numeric(number: &[u8]) -> bool {
         return false;
     };
     let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    // What does not fit into 64 bits fits into nothing.
+    // An exponent that does not fit into 64 bits is out of range anyway.
     let Ok(exponent) = exponent.trim_start_matches('+').parse::<i64>() else {
         return false;
     };
@@ -90,7 +92,7 @@ fn refused_escape(payload: &[u8]) -> Option<&'static str> {
     while let Some(at) = memchr::memchr(b'\\', rest) {
         let escape = &rest[at + 1..];
         let Some(unit) = code_unit(escape) else {
-            // Two characters, the second perhaps a backslash itself.
+            // An escape of two characters; the second may be a backslash itself.
             rest = escape.get(1..).unwrap_or_default();
             continue;
         };
@@ -110,7 +112,7 @@ fn refused_escape(payload: &[u8]) -> Option<&'static str> {
 
 const LONE: &str = "it holds half of a surrogate pair, which is no character";
 
-/// The number of `uXXXX`.
+/// Returns the number of an escape `uXXXX`.
 fn code_unit(escape: &[u8]) -> Option<u16> {
     let digits = escape.strip_prefix(b"u")?.get(..4)?;
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()

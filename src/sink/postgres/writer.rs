@@ -1,28 +1,37 @@
-//! One window's transaction.
+//! The writer of one window: a transaction that ends with the ledger row.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::Object;
 use futures_util::SinkExt;
 use tokio_postgres::CopyInSink;
-use tokio_postgres::types::{Json, ToSql, Type};
+use tokio_postgres::types::Json;
 
 use super::{copy_format, storable};
 use crate::config::TransactionLimits;
-use crate::domain::DistinctIds;
-use crate::domain::{LoadCounts, Page, Reject};
+use crate::domain::{DistinctIds, LoadCounts, Page, Reject};
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
-use crate::postgres::{database_error, quote_identifier, take};
+use crate::postgres::{Columns, Db, Query, database_error, params, table_name};
+
+/// Keeps only the newest version of a record that was edited during the read.
+const KEEP_NEWEST_VERSION: &str = "
+DELETE FROM qbo_staging older USING qbo_staging newer
+WHERE older.id = newer.id
+  AND (older.updated_at, older.sync_token, older.seq)
+    < (newer.updated_at, newer.sync_token, newer.seq)";
+
+const MERGE: &str = include_str!("sql/merge.sql");
+const WRITE_LEDGER: &str = include_str!("sql/write_ledger.sql");
 
 /// Streams a window's pages into a staging table, then merges them, writes the ledger row and
 /// commits.
 #[derive(Debug)]
 pub struct PostgresWriter {
-    pool: Pool,
+    db: Db,
     schema: String,
     context: WindowContext,
     transaction: Option<Transaction>,
@@ -34,7 +43,7 @@ pub struct PostgresWriter {
     busy: Duration,
 }
 
-/// What was set aside, as arrays for `unnest`.
+/// Rejected records, as arrays for `unnest`.
 #[derive(Debug, Default)]
 struct RejectColumns {
     ids: Vec<Option<String>>,
@@ -51,7 +60,7 @@ impl RejectColumns {
         self.changed_at.push(reject.at);
         self.errors.push(reject.error);
         self.tids.push(reject.intuit_tid);
-        // Text cannot hold the character itself either; what was received as JSON has it escaped.
+        // `text` cannot hold U+0000 either. In records received as JSON it is escaped.
         self.payloads
             .push(reject.payload.map(|text| text.replace('\0', "\u{fffd}")));
         self.requests.push(request.to_owned());
@@ -62,7 +71,7 @@ impl RejectColumns {
     }
 }
 
-/// What the rows of a page have in common, as arrays for `unnest`.
+/// Values that the rows of a page share, as arrays for `unnest`.
 #[derive(Debug, Default)]
 struct PageColumns {
     numbers: Vec<i32>,
@@ -72,7 +81,7 @@ struct PageColumns {
 }
 
 impl PageColumns {
-    /// A page that comes in parts is one.
+    /// Adds a page; further parts of the last page are ignored.
     fn push(&mut self, page: &Page) -> Result<()> {
         if self.numbers.last() == Some(&(page.number as i32)) {
             return Ok(());
@@ -89,13 +98,13 @@ impl PageColumns {
 
 impl PostgresWriter {
     pub(super) fn new(
-        pool: Pool,
+        db: Db,
         schema: String,
         limits: TransactionLimits,
         context: WindowContext,
     ) -> Self {
         Self {
-            pool,
+            db,
             schema,
             context,
             transaction: None,
@@ -113,28 +122,23 @@ impl PostgresWriter {
             transaction.execute(KEEP_NEWEST_VERSION).await?;
         }
         let window = self.context.window;
-        let table = format!(
-            "{}.{}",
-            quote_identifier(&self.schema),
-            quote_identifier(&self.context.entity.table())
-        );
-        let row = transaction
-            .query_one(
-                &MERGE.replace("{table}", &table),
-                &[
-                    (&self.pages.numbers, Type::INT4_ARRAY),
-                    (&self.pages.sizes, Type::INT4_ARRAY),
-                    (&self.pages.ingested_at, Type::TIMESTAMPTZ_ARRAY),
-                    (&self.pages.requests, Type::JSONB_ARRAY),
-                    (&window.start, Type::TIMESTAMPTZ),
-                    (&window.end, Type::TIMESTAMPTZ),
-                ],
-            )
+        let table = table_name(&self.schema, &self.context.entity);
+        let params = params![
+            self.pages.numbers,
+            self.pages.sizes,
+            self.pages.ingested_at,
+            self.pages.requests,
+            window.start,
+            window.end,
+        ];
+        let rows = transaction
+            .connection()?
+            .rows(&MERGE.replace("{table}", &table), params)
             .await?;
-        let (inserted, updated) = (
-            row.get::<_, i64>(0).unsigned_abs(),
-            row.get::<_, i64>(1).unsigned_abs(),
-        );
+        let merged = rows
+            .first()
+            .ok_or_else(|| Error::Internal("the merge returned no row".into()))?;
+        let (inserted, updated) = (merged.count("inserted")?, merged.count("updated")?);
         let rows = self.distinct.count();
         let unchanged = rows.checked_sub(inserted + updated).ok_or_else(|| {
             Error::Internal(format!(
@@ -162,42 +166,49 @@ impl PostgresWriter {
             window,
             run_id,
         } = &self.context;
-        let number = |count: u64| count as i64;
-        let written = transaction
-            .query(
-                WRITE_LEDGER,
-                &[
-                    (&self.schema, Type::TEXT),
-                    (realm_id, Type::TEXT),
-                    (&entity.name, Type::TEXT),
-                    (&window.start, Type::TIMESTAMPTZ),
-                    (&window.end, Type::TIMESTAMPTZ),
-                    (run_id, Type::TEXT),
-                    (&summary.read_until, Type::TIMESTAMPTZ),
-                    (&(summary.pages as i32), Type::INT4),
-                    (&number(counts.rows), Type::INT8),
-                    (&number(counts.inserted), Type::INT8),
-                    (&number(counts.updated), Type::INT8),
-                    (&number(counts.unchanged), Type::INT8),
-                    (&number(counts.rejected), Type::INT8),
-                    (&number(summary.requests), Type::INT8),
-                    (&number(summary.retries), Type::INT8),
-                    (&number(summary.bytes), Type::INT8),
-                    (&number(summary.extract_ms), Type::INT8),
-                    (&(self.busy.as_millis() as i64), Type::INT8),
-                    (&self.rejects.ids, Type::TEXT_ARRAY),
-                    (&self.rejects.changed_at, Type::TIMESTAMPTZ_ARRAY),
-                    (&self.rejects.errors, Type::TEXT_ARRAY),
-                    (&self.rejects.tids, Type::TEXT_ARRAY),
-                    (&self.rejects.payloads, Type::TEXT_ARRAY),
-                    (&self.rejects.requests, Type::TEXT_ARRAY),
-                ],
-            )
-            .await?;
+        let busy_ms = self.busy.as_millis() as i64;
+        let (pages, bytes) = (summary.pages as i32, summary.bytes as i64);
+        let (requests, retries) = (summary.requests as i64, summary.retries as i64);
+        let extract_ms = summary.extract_ms as i64;
+        let [rows, inserted, updated, unchanged, rejected] = [
+            counts.rows,
+            counts.inserted,
+            counts.updated,
+            counts.unchanged,
+            counts.rejected,
+        ]
+        .map(|count| count as i64);
+        let params = params![
+            self.schema,
+            realm_id,
+            entity.name,
+            window.start,
+            window.end,
+            run_id,
+            summary.read_until,
+            pages,
+            rows,
+            inserted,
+            updated,
+            unchanged,
+            rejected,
+            requests,
+            retries,
+            bytes,
+            extract_ms,
+            busy_ms,
+            self.rejects.ids,
+            self.rejects.changed_at,
+            self.rejects.errors,
+            self.rejects.tids,
+            self.rejects.payloads,
+            self.rejects.requests,
+        ];
+        let written = transaction.connection()?.rows(WRITE_LEDGER, params).await?;
         match written.is_empty() {
             true => Err(Error::config(
                 "schema",
-                format!("'{}' was given to another company meanwhile", self.schema),
+                format!("'{}' now belongs to another company", self.schema),
             )),
             false => Ok(()),
         }
@@ -225,7 +236,7 @@ impl WindowWriter for PostgresWriter {
             None => {
                 // One statement is a transaction of its own: there can be thousands of empty
                 // windows.
-                transaction = Transaction::single_statement(&self.pool).await?;
+                transaction = Transaction::single_statement(&self.db).await?;
                 counts = LoadCounts::default();
             }
         }
@@ -262,7 +273,7 @@ impl PostgresWriter {
         self.next_seq += page.records.len() as i32;
         let transaction = match &mut self.transaction {
             Some(transaction) => transaction,
-            none => none.insert(Transaction::begin(&self.pool, self.limits).await?),
+            none => none.insert(Transaction::begin(&self.db, self.limits).await?),
         };
         transaction.copy(rows).await
     }
@@ -284,17 +295,15 @@ impl std::fmt::Debug for Transaction {
     }
 }
 
-type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
-
 impl Transaction {
-    async fn begin(pool: &Pool, limits: TransactionLimits) -> Result<Self> {
+    async fn begin(db: &Db, limits: TransactionLimits) -> Result<Self> {
         let mut transaction = Self {
-            connection: Some(take(pool).await?),
+            connection: Some(db.connection().await?),
             copy: None,
             is_open: true,
         };
-        // Within the transaction, so that nothing stays behind at a pooler that lends connections
-        // by transactions.
+        // Set within the transaction, so that nothing stays behind in a pooler that lends
+        // connections for single transactions.
         let TransactionLimits {
             lock_timeout,
             statement_timeout,
@@ -315,10 +324,10 @@ impl Transaction {
         Ok(transaction)
     }
 
-    /// For one statement, which commits by itself.
-    async fn single_statement(pool: &Pool) -> Result<Self> {
+    /// Returns a connection for one statement, which commits by itself.
+    async fn single_statement(db: &Db) -> Result<Self> {
         Ok(Self {
-            connection: Some(take(pool).await?),
+            connection: Some(db.connection().await?),
             copy: None,
             is_open: false,
         })
@@ -345,38 +354,14 @@ impl Transaction {
     }
 
     async fn execute(&self, statement: &str) -> Result<()> {
-        self.connection()?
-            .batch_execute(statement)
-            .await
-            .map_err(database_error)
-    }
-
-    async fn query(
-        &self,
-        statement: &str,
-        parameters: &[Parameter<'_>],
-    ) -> Result<Vec<tokio_postgres::Row>> {
-        self.connection()?
-            .query_typed(statement, parameters)
-            .await
-            .map_err(database_error)
-    }
-
-    async fn query_one(
-        &self,
-        statement: &str,
-        parameters: &[Parameter<'_>],
-    ) -> Result<tokio_postgres::Row> {
-        let mut rows = self.query(statement, parameters).await?;
-        rows.pop()
-            .ok_or_else(|| Error::Internal("a query that must answer did not".into()))
+        self.connection()?.batch(statement).await
     }
 
     async fn commit(mut self) -> Result<()> {
         if self.is_open {
             self.execute("COMMIT").await?;
         }
-        // Only now may the connection go back to the pool.
+        // The connection may return to the pool only after the commit.
         drop(self.connection.take());
         Ok(())
     }
@@ -395,70 +380,3 @@ impl Drop for Transaction {
         }
     }
 }
-
-/// Of a record that was edited during the read, only the newest version is merged.
-const KEEP_NEWEST_VERSION: &str = "DELETE FROM qbo_staging older USING qbo_staging newer WHERE older.id = newer.id \
-     AND (older.updated_at, older.sync_token, older.seq) < (newer.updated_at, newer.sync_token, newer.seq)";
-
-/// A row is replaced only by one that differs and is not older (qbo-facts 3.5). The time of what is
-/// there is read from its payload, guarded, since a table may hold what others have put in. Rows
-/// that are there already are left out before they are inserted: a conflict would lock each of
-/// them, which is written to disk like a change. They are looked up one by one: a join would put
-/// whole payloads into its hash table, and that onto disk. What was received after its deletion
-/// lives.
-const MERGE: &str = "
-WITH pages AS (
-    SELECT * FROM unnest($1::int[], $2::int[], $3::timestamptz[], $4::jsonb[])
-        AS page(page_number, page_size, ingested_at, request)
-), merged AS (
-    INSERT INTO {table} AS known (id, payload, ingested_at_utc, extract_window_start_utc, extract_window_end_utc,
-        page_number, page_size, request_payload)
-    SELECT staged.id, staged.payload, page.ingested_at, $5, $6, page.page_number, page.page_size, page.request
-    FROM qbo_staging staged JOIN pages page USING (page_number)
-    WHERE (SELECT there.payload = staged.payload
-        AND coalesce(there.deleted_at_utc >= page.ingested_at, true) FROM {table} there WHERE there.id = staged.id) IS NOT TRUE
-    ON CONFLICT (id) DO UPDATE SET
-        payload = EXCLUDED.payload, ingested_at_utc = EXCLUDED.ingested_at_utc,
-        extract_window_start_utc = EXCLUDED.extract_window_start_utc,
-        extract_window_end_utc = EXCLUDED.extract_window_end_utc, page_number = EXCLUDED.page_number,
-        page_size = EXCLUDED.page_size, request_payload = EXCLUDED.request_payload,
-        deleted_at_utc = CASE WHEN known.deleted_at_utc >= EXCLUDED.ingested_at_utc THEN known.deleted_at_utc END
-    WHERE (known.payload IS DISTINCT FROM EXCLUDED.payload OR known.deleted_at_utc < EXCLUDED.ingested_at_utc)
-      AND CASE
-        WHEN known.payload #>> '{MetaData,LastUpdatedTime}' !~ '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d' THEN true
-        ELSE coalesce((known.payload #>> '{MetaData,LastUpdatedTime}')::timestamptz
-                 < (EXCLUDED.payload #>> '{MetaData,LastUpdatedTime}')::timestamptz
-             OR (known.payload #>> '{MetaData,LastUpdatedTime}')::timestamptz
-                 = (EXCLUDED.payload #>> '{MetaData,LastUpdatedTime}')::timestamptz
-             AND coalesce(substring(known.payload ->> 'SyncToken' from '^\\d{1,18}$')::bigint, 0)
-                 <= coalesce(substring(EXCLUDED.payload ->> 'SyncToken' from '^\\d{1,18}$')::bigint, 0), true)
-      END
-    RETURNING (known.xmax = 0) AS is_new
-)
-SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM merged";
-
-/// The ledger row, and the window's rejects in place of earlier ones: one statement, so that an
-/// empty window costs one. None is written where the schema has become another company's meanwhile.
-const WRITE_LEDGER: &str = "
-WITH gone AS (
-    DELETE FROM qbo.rejects WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
-        AND changed_at_utc >= $4 AND changed_at_utc < $5
-), rejected AS (
-    INSERT INTO qbo.rejects (schema_name, realm_id, entity, window_start_utc, window_end_utc, run_id, id,
-        changed_at_utc, error, intuit_tid, payload, request_payload)
-    SELECT $1, $2, $3, $4, $5, $6, reject.id, reject.changed_at, reject.error, reject.tid, reject.payload,
-        reject.request::jsonb
-    FROM unnest($19::text[], $20::timestamptz[], $21::text[], $22::text[], $23::text[], $24::text[])
-        AS reject(id, changed_at, error, tid, payload, request)
-)
-INSERT INTO qbo.windows (schema_name, realm_id, entity, window_start_utc, window_end_utc, run_id, read_until_utc, pages,
-    rows, inserted, updated, unchanged, rejected, requests, retries, bytes, extract_ms, load_ms, status, committed_at_utc)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 'done', now()
-FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2
-ON CONFLICT (schema_name, realm_id, entity, window_start_utc, window_end_utc) DO UPDATE SET
-    run_id = EXCLUDED.run_id, read_until_utc = EXCLUDED.read_until_utc, pages = EXCLUDED.pages, rows = EXCLUDED.rows,
-    inserted = EXCLUDED.inserted, updated = EXCLUDED.updated, unchanged = EXCLUDED.unchanged,
-    rejected = EXCLUDED.rejected, requests = EXCLUDED.requests, retries = EXCLUDED.retries, bytes = EXCLUDED.bytes,
-    extract_ms = EXCLUDED.extract_ms, load_ms = EXCLUDED.load_ms, status = 'done', error = NULL,
-    committed_at_utc = now()
-RETURNING 1";

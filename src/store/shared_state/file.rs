@@ -2,37 +2,38 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 
 use chrono::Utc;
+use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::port::{Change, SharedState};
 
-/// A document in a file. Not synced: after a crash of the machine an older one does no harm.
+/// A document in a file. It is not synced to disk: an older version after a crash does no harm.
 #[derive(Debug)]
 pub struct FileState {
     path: PathBuf,
 }
 
 impl FileState {
-    /// The document in `path`, whose directory is there.
+    /// Returns the document in the file `path`, whose directory exists.
     pub fn new(path: PathBuf) -> Self {
         Self { path }
     }
 
-    /// The document `name` in a directory of this user's, below that of temporary files.
+    /// Returns the document `name` in a private directory of this user, below the directory of
+    /// temporary files.
     ///
     /// # Errors
-    /// [`Error::Config`] if the directory cannot be made, or is somebody else's.
+    /// [`Error::Config`] if the directory cannot be created or belongs to another user.
     pub fn temporary(name: &str) -> Result<Self> {
         let directory = std::env::temp_dir().join(format!("qbo_rs-{}", user()));
         let refuse =
             |reason: String| Error::config("TMPDIR", format!("{}: {reason}", directory.display()));
         durable::make_private_directory(&directory).map_err(|e| refuse(e.to_string()))?;
         if !is_ours(&directory) {
-            return Err(refuse("belongs to somebody else".to_owned()));
+            return Err(refuse("belongs to another user".to_owned()));
         }
         Ok(Self::new(directory.join(name)))
     }
@@ -45,7 +46,7 @@ fn change_file(path: &Path, change: Change<'_>) -> std::io::Result<()> {
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => None,
         Err(e) => return Err(e),
     };
-    // The clock is read under the lock: time passes while others hold it.
+    // Read under the lock, because time passes while others hold it.
     let Some(changed) = change(text.as_deref(), Utc::now()) else {
         return Ok(());
     };
@@ -55,14 +56,10 @@ fn change_file(path: &Path, change: Change<'_>) -> std::io::Result<()> {
 }
 
 impl SharedState for FileState {
-    fn update<'s>(
-        &'s self,
-        change: Change<'s>,
-    ) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 's>> {
-        // Held for microseconds, by whoever holds it: not worth a thread.
-        Box::pin(async move {
-            change_file(&self.path, change).map_err(|e| Error::landing(&self.path, e))
-        })
+    fn update<'s>(&'s self, change: Change<'s>) -> BoxFuture<'s, Result<()>> {
+        // Every holder keeps the lock for microseconds only, so that no thread is needed.
+        async move { change_file(&self.path, change).map_err(|e| Error::landing(&self.path, e)) }
+            .boxed()
     }
 }
 
@@ -84,7 +81,7 @@ fn is_ours(_directory: &Path) -> bool {
     true
 }
 
-/// The user's number where it can be had, else the name.
+/// Returns the user's number if the system tells it, otherwise the name.
 fn user() -> String {
     #[cfg(unix)]
     if let Ok(found) = std::fs::metadata("/proc/self") {

@@ -1,28 +1,25 @@
 //! A document of one process.
 
-use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
-
 use chrono::Utc;
+use futures_util::future::{BoxFuture, FutureExt};
+use parking_lot::Mutex;
 
 use crate::error::Result;
 use crate::port::{Change, SharedState};
 
-/// A document of one process.
+/// A document that only this process sees.
 #[derive(Debug, Default)]
 pub struct MemoryState(Mutex<Option<String>>);
 
 impl SharedState for MemoryState {
-    fn update<'s>(
-        &'s self,
-        change: Change<'s>,
-    ) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 's>> {
-        Box::pin(async move {
-            let mut text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn update<'s>(&'s self, change: Change<'s>) -> BoxFuture<'s, Result<()>> {
+        async move {
+            let mut text = self.0.lock();
             if let Some(changed) = change(text.as_deref(), Utc::now()) {
                 *text = Some(changed);
             }
             Ok(())
-        })
+        }
+        .boxed()
     }
 }

@@ -1,91 +1,75 @@
 //! A document in `qbo.admission`, for all processes that share a database.
 
-use std::pin::Pin;
-
 use chrono::{DateTime, Utc};
-use deadpool_postgres::{Object, Pool};
-use tokio_postgres::types::{ToSql, Type};
+use deadpool_postgres::Object;
+use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::error::Result;
 use crate::port::{Change, SharedState};
-use crate::postgres::{database_error, take};
+use crate::postgres::{Columns, Db, Query, params};
 
 /// A document in a row. Its clock is the server's.
 #[derive(Debug)]
 pub struct PostgresState {
-    pool: Pool,
+    db: Db,
     key: String,
 }
 
-/// Changes are worth nothing after a crash: nobody waits for the disk.
+/// Commits are not awaited on disk: changes are worthless after a crash.
 const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = off";
+const SELECT: &str = "
+SELECT state::text, clock_timestamp() FROM qbo.admission WHERE key = $1 FOR UPDATE";
+const INSERT: &str = "
+INSERT INTO qbo.admission (key, state) VALUES ($1, '{}') ON CONFLICT DO NOTHING";
+const UPDATE: &str = "
+UPDATE qbo.admission SET state = $2::text::jsonb, changed_at_utc = now() WHERE key = $1";
 
 impl PostgresState {
-    /// The document `key` in the database of `pool`, whose tables are there.
-    pub fn new(pool: Pool, key: String) -> Self {
-        Self { pool, key }
+    /// Returns the document `key` in a database whose tables exist.
+    pub fn new(db: Db, key: String) -> Self {
+        Self { db, key }
     }
 
     async fn change(&self, connection: &Object, change: Change<'_>) -> Result<()> {
-        let key: (&(dyn ToSql + Sync), Type) = (&self.key, Type::TEXT);
-        let take_row =
-            "SELECT state::text, clock_timestamp() FROM qbo.admission WHERE key = $1 FOR UPDATE";
+        let key = params![self.key];
         // Sent together, answered in order.
-        let (begun, rows) = tokio::join!(connection.batch_execute(BEGIN), async {
-            connection
-                .query_typed(take_row, std::slice::from_ref(&key))
-                .await
-        });
-        begun.map_err(database_error)?;
-        let mut rows = rows.map_err(database_error)?;
+        let (begun, rows) = tokio::join!(connection.batch(BEGIN), connection.rows(SELECT, key));
+        begun?;
+        let mut rows = rows?;
         if rows.is_empty() {
-            let insert =
-                "INSERT INTO qbo.admission (key, state) VALUES ($1, '{}') ON CONFLICT DO NOTHING";
-            connection
-                .query_typed(insert, std::slice::from_ref(&key))
-                .await
-                .map_err(database_error)?;
-            rows = connection
-                .query_typed(take_row, std::slice::from_ref(&key))
-                .await
-                .map_err(database_error)?;
+            connection.change(INSERT, key).await?;
+            rows = connection.rows(SELECT, key).await?;
         }
         let (text, now): (Option<String>, DateTime<Utc>) = match rows.first() {
-            Some(row) => (row.get(0), row.get(1)),
+            Some(row) => (row.column(0)?, row.column(1)?),
             None => (None, Utc::now()),
         };
-        let update = "UPDATE qbo.admission SET state = $2::text::jsonb, changed_at_utc = now() WHERE key = $1";
         if let Some(changed) = change(text.as_deref(), now) {
             connection
-                .query_typed(update, &[key, (&changed, Type::TEXT)])
-                .await
-                .map_err(database_error)?;
+                .change(UPDATE, params![self.key, changed])
+                .await?;
         }
-        connection
-            .batch_execute("COMMIT")
-            .await
-            .map_err(database_error)
+        connection.batch("COMMIT").await
     }
 }
 
 impl SharedState for PostgresState {
-    fn update<'s>(
-        &'s self,
-        change: Change<'s>,
-    ) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 's>> {
-        Box::pin(async move {
-            // Dropped in the middle, or after a failure, the connection must not go back to the
-            // pool.
-            let mut open = OpenTransaction(Some(take(&self.pool).await?));
+    fn update<'s>(&'s self, change: Change<'s>) -> BoxFuture<'s, Result<()>> {
+        async move {
+            let mut open = OpenTransaction(Some(self.db.connection().await?));
             if let OpenTransaction(Some(connection)) = &open {
                 self.change(connection, change).await?;
             }
+            // The transaction is over: the connection may return to the pool.
             drop(open.0.take());
             Ok(())
-        })
+        }
+        .boxed()
     }
 }
 
+/// Closes its connection if it is dropped before the transaction is over, so that the connection
+/// does not return to the pool in the middle of it.
 struct OpenTransaction(Option<Object>);
 
 impl Drop for OpenTransaction {

@@ -1,4 +1,5 @@
-//! Tokens of any number of companies in one file of mode 0600, written aside, synced and renamed.
+//! Tokens of any number of companies in one file of mode 0600. A new version is written to a
+//! temporary file, synced and renamed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -6,14 +7,15 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use futures_util::future::{BoxFuture, FutureExt};
 use serde::{Deserialize, Serialize};
 
 use super::{ConnectionSummary, Key, StoredConnection};
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::port::{Connection, TokenStore};
+use crate::port::{Connection, TokenLease, TokenStore};
 
-/// One connection in a file of them.
+/// The tokens of one connection in a file.
 #[derive(Debug, Clone)]
 pub struct FileTokenStore {
     path: PathBuf,
@@ -21,9 +23,11 @@ pub struct FileTokenStore {
     key: Key,
 }
 
-/// A lock of the operating system: it ends with its process.
-#[derive(Debug)]
-pub struct FileLease(#[allow(dead_code, reason = "held, not read")] File);
+/// A file lock of the operating system, which ends with its process.
+struct FileLease {
+    store: FileTokenStore,
+    _lock: File,
+}
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Contents {
@@ -33,8 +37,44 @@ struct Contents {
 
 const VERSION: u32 = 2;
 
+/// Returns what is known of every connection in the file `path`. Needs no key.
+///
+/// # Errors
+/// [`Error::Config`] if the file cannot be read.
+pub(in crate::store) fn summaries(path: &Path) -> Result<Vec<ConnectionSummary>> {
+    let connections = read(path)?.connections;
+    Ok(connections
+        .iter()
+        .map(|(realm_id, stored)| stored.summary(realm_id))
+        .collect())
+}
+
+fn read(path: &Path) -> Result<Contents> {
+    let empty = Contents {
+        version: VERSION,
+        ..Contents::default()
+    };
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(empty),
+        Err(e) => return Err(unusable(path, e)),
+    };
+    match serde_json::from_slice::<Contents>(&bytes) {
+        Ok(contents) if contents.version == VERSION => Ok(contents),
+        Ok(contents) => {
+            let reason = format!("is of version {}, not {VERSION}", contents.version);
+            Err(unusable(path, reason))
+        }
+        Err(e) => Err(unusable(path, format!("is not a token store: {e}"))),
+    }
+}
+
+fn unusable(path: &Path, reason: impl std::fmt::Display) -> Error {
+    Error::config("QBO_TOKEN_STORE", format!("{}: {reason}", path.display()))
+}
+
 impl FileTokenStore {
-    /// The connection of `realm_id` in the file `path`.
+    /// Returns the store of the company `realm_id` in the file `path`.
     pub fn new(path: &Path, realm_id: &str, key: Key) -> Self {
         Self {
             path: path.to_owned(),
@@ -43,57 +83,21 @@ impl FileTokenStore {
         }
     }
 
-    /// Another connection in the same file.
-    #[must_use]
-    pub fn for_connection(&self, realm_id: &str, key: &Key) -> Self {
-        Self::new(&self.path, realm_id, key.clone())
-    }
-
-    /// Every connection of the file.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if it cannot be read.
-    pub fn accounts(&self) -> Result<Vec<ConnectionSummary>> {
-        Ok(self
-            .read()?
-            .connections
-            .iter()
-            .map(|(realm_id, stored)| stored.account(realm_id))
-            .collect())
-    }
-
     fn read(&self) -> Result<Contents> {
-        let empty = Contents {
-            version: VERSION,
-            ..Contents::default()
-        };
-        match std::fs::read(&self.path) {
-            Ok(bytes) => match serde_json::from_slice::<Contents>(&bytes) {
-                Ok(contents) if contents.version == VERSION => Ok(contents),
-                Ok(contents) => {
-                    Err(self.unusable(format!("is of version {}, not {VERSION}", contents.version)))
-                }
-                Err(e) => Err(self.unusable(format!("is not a token store: {e}"))),
-            },
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(empty),
-            Err(e) => Err(self.unusable(e)),
-        }
+        read(&self.path)
     }
 
-    /// Makes the directory of the file, for nobody else, if it is not there.
-    fn make_place(&self) -> Result<()> {
+    /// Creates the parent directory with mode 0700 if it does not exist.
+    fn create_directory(&self) -> Result<()> {
         durable::make_private_directory(durable::directory_of(&self.path))
             .map_err(|e| self.unusable(e))
     }
 
     fn unusable(&self, reason: impl std::fmt::Display) -> Error {
-        Error::config(
-            "QBO_TOKEN_STORE",
-            format!("{}: {reason}", self.path.display()),
-        )
+        unusable(&self.path, reason)
     }
 
-    /// Changes the file; other processes that write other connections wait.
+    /// Changes the file. Other processes that change it, for whatever connection, wait.
     fn change(&self, change: impl FnOnce(&mut BTreeMap<String, StoredConnection>)) -> Result<()> {
         let _lock =
             durable::lock(&durable::beside(&self.path, "lock")).map_err(|e| self.unusable(e))?;
@@ -114,63 +118,108 @@ impl FileTokenStore {
             .and_then(|()| file.sync_all())
             .and_then(|()| durable::replace(&aside, &self.path));
         if written.is_err() {
-            // On a full disk it would take what is left.
+            // On a full disk it would take the remaining space.
             let _ = std::fs::remove_file(&aside);
         }
         written
     }
 }
 
-impl TokenStore for FileTokenStore {
-    type Lease = FileLease;
-
-    async fn load(&self) -> Result<Option<Connection>> {
+impl FileTokenStore {
+    fn load_stored(&self) -> Result<Option<Connection>> {
         let contents = self.read()?;
         let place = self.path.display().to_string();
         let stored = contents.connections.get(&self.realm_id);
         Ok(stored.and_then(|stored| stored.open_or_warn(&self.key, &self.realm_id, &place)))
     }
 
-    async fn lock(&self) -> Result<FileLease> {
+    async fn lease(&self) -> Result<FileLease> {
         let path = durable::beside(&self.path, &format!("{}.lock", self.realm_id));
-        self.make_place()?;
-        // The operating system has no other way to wait for it.
+        self.create_directory()?;
+        // Waiting for a file lock blocks, so it gets a thread of its own.
         let locked = tokio::task::spawn_blocking(move || durable::lock(&path)).await;
-        locked
-            .map_err(|e| Error::Internal(e.to_string()))?
-            .map(FileLease)
-            .map_err(|e| self.unusable(e))
-    }
-
-    async fn save(&self, _lease: &FileLease, connection: &Connection) -> Result<()> {
-        let stored = StoredConnection::seal(connection, &self.key, &self.realm_id)?;
-        self.change(|connections| _ = connections.insert(self.realm_id.clone(), stored))
-    }
-
-    async fn annotate(
-        &self,
-        _lease: &FileLease,
-        refresh_begun_at: Option<DateTime<Utc>>,
-        needs_reauth: Option<&str>,
-    ) -> Result<()> {
-        self.change(|connections| {
-            if let Some(stored) = connections.get_mut(&self.realm_id) {
-                stored.refresh_begun_at = refresh_begun_at;
-                stored.needs_reauth = needs_reauth.map(str::to_owned);
-            }
+        let locked = locked.map_err(|e| Error::Internal(e.to_string()))?;
+        Ok(FileLease {
+            store: self.clone(),
+            _lock: locked.map_err(|e| self.unusable(e))?,
         })
     }
 
-    async fn remove(&self, _lease: &FileLease) -> Result<()> {
-        self.change(|connections| _ = connections.remove(&self.realm_id))
+    /// Seals the stored tokens with another key. Returns false if this store's key does not open
+    /// them; they stay as they are then.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written.
+    pub async fn change_key(&self, new: &Key) -> Result<bool> {
+        // Locked, because a refresh in another process would write with the old key.
+        let lease = self.lease().await?;
+        let Some(connection) = self.load_stored()? else {
+            return Ok(false);
+        };
+        lease.save_sealed(&connection, new)?;
+        Ok(true)
+    }
+}
+
+impl TokenStore for FileTokenStore {
+    fn load(&self) -> BoxFuture<'_, Result<Option<Connection>>> {
+        async { self.load_stored() }.boxed()
     }
 
-    async fn release(&self, lease: FileLease) {
-        drop(lease);
+    fn lock(&self) -> BoxFuture<'_, Result<Box<dyn TokenLease>>> {
+        async { Ok(Box::new(self.lease().await?) as Box<dyn TokenLease>) }.boxed()
     }
 
     fn place(&self) -> Option<String> {
         Some(self.path.display().to_string())
+    }
+}
+
+impl FileLease {
+    fn save_sealed(&self, connection: &Connection, key: &Key) -> Result<()> {
+        let realm_id = &self.store.realm_id;
+        let stored = StoredConnection::seal(connection, key, realm_id)?;
+        self.store
+            .change(|connections| _ = connections.insert(realm_id.clone(), stored))
+    }
+}
+
+impl TokenLease for FileLease {
+    fn load(&self) -> BoxFuture<'_, Result<Option<Connection>>> {
+        async { self.store.load_stored() }.boxed()
+    }
+
+    fn save<'a>(&'a self, connection: &'a Connection) -> BoxFuture<'a, Result<()>> {
+        async { self.save_sealed(connection, &self.store.key) }.boxed()
+    }
+
+    fn annotate<'a>(
+        &'a self,
+        refresh_begun_at: Option<DateTime<Utc>>,
+        needs_reauth: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<()>> {
+        async move {
+            self.store.change(|connections| {
+                if let Some(stored) = connections.get_mut(&self.store.realm_id) {
+                    stored.refresh_begun_at = refresh_begun_at;
+                    stored.needs_reauth = needs_reauth.map(str::to_owned);
+                }
+            })
+        }
+        .boxed()
+    }
+
+    fn remove(&self) -> BoxFuture<'_, Result<()>> {
+        async {
+            let realm_id = &self.store.realm_id;
+            self.store
+                .change(|connections| _ = connections.remove(realm_id))
+        }
+        .boxed()
+    }
+
+    fn release(self: Box<Self>) -> BoxFuture<'static, ()> {
+        async move { drop(self) }.boxed()
     }
 }
 
@@ -186,8 +235,8 @@ mod tests {
 
     async fn save(store: &FileTokenStore, token: &str) {
         let lease = store.lock().await.unwrap();
-        store
-            .save(&lease, &Connection::from_token(Secret::new(token)))
+        lease
+            .save(&Connection::from_token(Secret::new(token)))
             .await
             .unwrap();
     }
@@ -208,7 +257,12 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!(loaded.refresh_token, Secret::new("RT1-token-of-1"));
-        assert_eq!(store(&directory, "1", "hush").accounts().unwrap().len(), 2);
+        assert_eq!(
+            summaries(&directory.path().join("tokens.json"))
+                .unwrap()
+                .len(),
+            2
+        );
         let text = std::fs::read_to_string(directory.path().join("tokens.json")).unwrap();
         assert!(!text.contains("RT1") && !text.contains("hush"), "{text}");
     }
@@ -248,8 +302,8 @@ mod tests {
         let other = store(&directory, "1", "renewed");
         assert_eq!(other.load().await.unwrap(), None);
         let lease = other.lock().await.unwrap();
-        other
-            .annotate(&lease, Some(Utc::now()), Some("dead"))
+        lease
+            .annotate(Some(Utc::now()), Some("dead"))
             .await
             .unwrap();
         let connection = store(&directory, "1", "hush")
@@ -276,7 +330,7 @@ mod tests {
                 .await
                 .is_err()
         );
-        store.release(lease).await;
+        lease.release().await;
         waiting.await.unwrap().unwrap();
     }
 
@@ -290,8 +344,8 @@ mod tests {
             let lease = store.lock().await.unwrap();
             assert!(store.load().await.is_err());
             assert!(
-                store
-                    .save(&lease, &Connection::from_token(Secret::new("t")))
+                lease
+                    .save(&Connection::from_token(Secret::new("t")))
                     .await
                     .is_err()
             );

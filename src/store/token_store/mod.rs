@@ -1,5 +1,5 @@
-//! Where the tokens of connections live between runs: in memory, in an encrypted file, or in
-//! Postgres.
+//! Token stores, which keep the tokens of connections between runs: in memory, in an encrypted
+//! file, or in Postgres.
 
 mod file;
 mod memory;
@@ -10,152 +10,33 @@ mod seal;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use self::file::{FileLease, FileTokenStore};
+pub use self::file::FileTokenStore;
+pub(super) use self::file::summaries as file_summaries;
 pub use self::memory::MemoryTokenStore;
 #[cfg(feature = "postgres")]
-pub use self::postgres::{PostgresLease, PostgresTokenStore};
+pub use self::postgres::PostgresTokenStore;
+#[cfg(feature = "postgres")]
+pub(super) use self::postgres::summaries as postgres_summaries;
 pub use self::seal::Key;
 use crate::error::Result;
-use crate::port::{AccessGrant, Connection, Secret, TokenStore};
+use crate::port::{AccessGrant, Connection, Secret};
 
-/// The store that the settings name.
-#[derive(Debug)]
-pub enum ConfiguredTokenStore {
-    /// No store: a rotated token lives as long as the process.
-    Memory(MemoryTokenStore),
-    /// `QBO_TOKEN_STORE` is a path.
-    File(Box<FileTokenStore>),
-    /// `QBO_TOKEN_STORE` is `postgres`.
-    #[cfg(feature = "postgres")]
-    Postgres(Box<PostgresTokenStore>),
-}
-
-/// A lease of the store that the settings name.
-#[derive(Debug)]
-pub enum ConfiguredLease {
-    /// Of memory.
-    Memory(tokio::sync::OwnedMutexGuard<()>),
-    /// Of a file.
-    File(FileLease),
-    /// Of Postgres.
-    #[cfg(feature = "postgres")]
-    Postgres(Box<PostgresLease>),
-}
-
-/// Calls a method of whichever store it is, with its own lease.
-macro_rules! of_each {
-    ($self:expr, $lease:expr, $store:ident, $own:ident => $call:expr) => {
-        match ($self, $lease) {
-            (Self::Memory($store), ConfiguredLease::Memory($own)) => $call,
-            (Self::File($store), ConfiguredLease::File($own)) => $call,
-            #[cfg(feature = "postgres")]
-            (Self::Postgres($store), ConfiguredLease::Postgres($own)) => $call,
-            _ => Err(crate::error::Error::Internal(
-                "a lease of another token store".into(),
-            )),
-        }
-    };
-}
-
-impl TokenStore for ConfiguredTokenStore {
-    type Lease = ConfiguredLease;
-
-    async fn load(&self) -> Result<Option<Connection>> {
-        match self {
-            Self::Memory(store) => store.load().await,
-            Self::File(store) => store.load().await,
-            #[cfg(feature = "postgres")]
-            Self::Postgres(store) => store.load().await,
-        }
-    }
-
-    async fn lock(&self) -> Result<ConfiguredLease> {
-        Ok(match self {
-            Self::Memory(store) => ConfiguredLease::Memory(store.lock().await?),
-            Self::File(store) => ConfiguredLease::File(store.lock().await?),
-            #[cfg(feature = "postgres")]
-            Self::Postgres(store) => ConfiguredLease::Postgres(Box::new(store.lock().await?)),
-        })
-    }
-
-    async fn save(&self, lease: &ConfiguredLease, connection: &Connection) -> Result<()> {
-        of_each!(self, lease, store, own => store.save(own, connection).await)
-    }
-
-    async fn annotate(
-        &self,
-        lease: &ConfiguredLease,
-        refresh_begun_at: Option<DateTime<Utc>>,
-        needs_reauth: Option<&str>,
-    ) -> Result<()> {
-        of_each!(self, lease, store, own => store.annotate(own, refresh_begun_at, needs_reauth).await)
-    }
-
-    async fn remove(&self, lease: &ConfiguredLease) -> Result<()> {
-        of_each!(self, lease, store, own => store.remove(own).await)
-    }
-
-    async fn release(&self, lease: ConfiguredLease) {
-        #[cfg(feature = "postgres")]
-        if let (Self::Postgres(store), ConfiguredLease::Postgres(lease)) = (self, lease) {
-            store.release(*lease).await;
-        }
-        #[cfg(not(feature = "postgres"))]
-        drop(lease);
-    }
-
-    fn place(&self) -> Option<String> {
-        match self {
-            Self::Memory(store) => store.place(),
-            Self::File(store) => store.place(),
-            #[cfg(feature = "postgres")]
-            Self::Postgres(store) => store.place(),
-        }
-    }
-}
-
-impl ConfiguredTokenStore {
-    /// What is known of every stored connection. Needs no key.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub async fn accounts(&self) -> Result<Vec<ConnectionSummary>> {
-        match self {
-            Self::Memory(_) => Ok(Vec::new()),
-            Self::File(store) => store.accounts(),
-            #[cfg(feature = "postgres")]
-            Self::Postgres(store) => store.accounts().await,
-        }
-    }
-
-    /// This store, of another company or with another key.
-    #[must_use]
-    pub fn for_connection(&self, realm_id: &str, key: &Key) -> Self {
-        match self {
-            Self::Memory(_) => Self::Memory(MemoryTokenStore::default()),
-            Self::File(store) => Self::File(Box::new(store.for_connection(realm_id, key))),
-            #[cfg(feature = "postgres")]
-            Self::Postgres(store) => Self::Postgres(Box::new(store.for_connection(realm_id, key))),
-        }
-    }
-}
-
-/// What may be known of a stored connection without its key.
+/// The part of a stored connection that can be read without its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConnectionSummary {
     /// The company.
     pub realm_id: String,
     /// Why a person must connect it again; `None` while it works.
     pub needs_reauth: Option<String>,
-    /// When the stored access token ends.
+    /// When the stored access token expires.
     pub access_token_expires_at: Option<DateTime<Utc>>,
-    /// When the refresh token ends if it is not used.
+    /// When the refresh token expires unless it is used.
     pub refresh_token_expires_at: Option<DateTime<Utc>>,
-    /// When the connection ends however it is used.
+    /// When the connection ends regardless of use.
     pub connection_expires_at: Option<DateTime<Utc>>,
 }
 
-/// A connection as it is stored: secrets sealed, the rest in the open.
+/// A connection as it is stored: secrets sealed, the rest unencrypted.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct StoredConnection {
     sealed_tokens: String,
@@ -171,7 +52,7 @@ struct StoredConnection {
     refresh_begun_at: Option<DateTime<Utc>>,
 }
 
-/// What is sealed, as JSON.
+/// The sealed secrets, as JSON.
 #[derive(Serialize, Deserialize)]
 struct SealedTokens {
     refresh_token: String,
@@ -213,7 +94,8 @@ impl StoredConnection {
         })
     }
 
-    /// `None` if it was sealed with another key, for another company, or is damaged.
+    /// Opens the secrets. Returns `None` if they were sealed with another key, for another company,
+    /// or are damaged.
     fn open(&self, key: &Key, realm_id: &str) -> Option<Connection> {
         let tokens: SealedTokens =
             serde_json::from_slice(&key.open(&self.sealed_tokens, realm_id)?).ok()?;
@@ -233,7 +115,7 @@ impl StoredConnection {
         })
     }
 
-    /// As [`Self::open`], saying so if it cannot be.
+    /// Opens the secrets as [`Self::open`], and logs a warning if they cannot be opened.
     fn open_or_warn(&self, key: &Key, realm_id: &str, place: &str) -> Option<Connection> {
         let connection = self.open(key, realm_id);
         if connection.is_none() {
@@ -247,7 +129,7 @@ impl StoredConnection {
         connection
     }
 
-    fn account(&self, realm_id: &str) -> ConnectionSummary {
+    fn summary(&self, realm_id: &str) -> ConnectionSummary {
         ConnectionSummary {
             realm_id: realm_id.to_owned(),
             needs_reauth: self.needs_reauth.clone(),

@@ -1,214 +1,229 @@
 //! Tokens in `qbo.accounts`, for machines that share a database.
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::Object;
+use futures_util::future::{BoxFuture, FutureExt};
 use tokio_postgres::Row;
-use tokio_postgres::types::{ToSql, Type};
 
 use super::{ConnectionSummary, Key, StoredConnection};
+use crate::domain::ConnectionState;
 use crate::error::Result;
-use crate::port::{Connection, TokenStore};
-use crate::postgres::{database_error, migrations, take};
+use crate::port::{Connection, TokenLease, TokenStore};
+use crate::postgres::{Columns, Db, Param, Query, database_error, migrations, params};
 
-/// One connection in the table of them.
+/// The tokens of one connection in the table.
 #[derive(Debug, Clone)]
 pub struct PostgresTokenStore {
-    pool: Pool,
+    db: Db,
     realm_id: String,
     key: Key,
 }
 
-/// An advisory lock for the length of a transaction, so that it also holds behind a pooler that
-/// lends connections by transactions. Dropped, it closes its connection, which ends both.
-#[derive(Debug)]
-pub struct PostgresLease(Option<Object>);
+/// An advisory lock until the end of a transaction, so that it also holds behind a pooler that lends
+/// connections for single transactions. A drop closes the connection, which ends both.
+struct PostgresLease {
+    store: PostgresTokenStore,
+    connection: Option<Object>,
+}
 
 impl Drop for PostgresLease {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
+        if let Some(connection) = self.connection.take() {
             drop(Object::take(connection));
         }
     }
 }
 
-const COLUMNS: &str = "sealed_tokens, reason, access_token_expires_at_utc, refresh_token_expires_at_utc, \
-                       connection_expires_at_utc, refresh_begun_at_utc, realm_id";
+const LOAD: &str = "SELECT * FROM qbo.accounts WHERE realm_id = $1";
+const LOAD_ALL: &str = "SELECT * FROM qbo.accounts ORDER BY realm_id";
 
-type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+/// Switches timeouts off: a refresh may take minutes, and so may those that wait for it.
+const BEGIN_LOCK: &str = "
+BEGIN;
+SET LOCAL idle_in_transaction_session_timeout = 0;
+SET LOCAL statement_timeout = 0;
+SET LOCAL lock_timeout = 0";
+const LOCK: &str = "
+SELECT pg_advisory_xact_lock(hashtextextended('qbo_rs tokens of ' || $1, 0))";
+
+const SAVE: &str = include_str!("../sql/save_tokens.sql");
+
+const ANNOTATE: &str = "
+UPDATE qbo.accounts SET state = $2, reason = $3, refresh_begun_at_utc = $4, changed_at_utc = now()
+WHERE realm_id = $1";
+
+/// Returns what is known of every connection in the table. Needs no key.
+///
+/// # Errors
+/// Those of the database.
+pub(in crate::store) async fn summaries(db: &Db) -> Result<Vec<ConnectionSummary>> {
+    migrations::apply(&mut *db.connection().await?).await?;
+    let rows = db.rows(LOAD_ALL, params![]).await?;
+    rows.iter()
+        .map(|row| Ok(stored(row)?.summary(row.column("realm_id")?)))
+        .collect()
+}
+
+fn stored(row: &Row) -> Result<StoredConnection> {
+    Ok(StoredConnection {
+        sealed_tokens: row.column("sealed_tokens")?,
+        needs_reauth: row.column("reason")?,
+        access_token_expires_at: row.column("access_token_expires_at_utc")?,
+        refresh_token_expires_at: row.column("refresh_token_expires_at_utc")?,
+        connection_expires_at: row.column("connection_expires_at_utc")?,
+        refresh_begun_at: row.column("refresh_begun_at_utc")?,
+    })
+}
+
+/// The state that a stored connection is given in the table.
+fn state_of(needs_reauth: Option<&str>) -> &'static str {
+    match needs_reauth {
+        Some(_) => ConnectionState::NeedsReauth.as_str(),
+        None => ConnectionState::Active.as_str(),
+    }
+}
 
 impl PostgresTokenStore {
-    /// The connection of `realm_id` in the database of `pool`, which gets the table if it has none.
+    /// Returns the store of the company `realm_id` in a database, and creates its table if it is
+    /// missing.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn open(pool: Pool, realm_id: &str, key: Key) -> Result<Self> {
-        migrations::apply(&mut **take(&pool).await?).await?;
+    pub async fn open(db: Db, realm_id: &str, key: Key) -> Result<Self> {
+        migrations::apply(&mut *db.connection().await?).await?;
         Ok(Self {
-            pool,
+            db,
             realm_id: realm_id.to_owned(),
             key,
         })
     }
 
-    /// Another connection in the same table.
-    #[must_use]
-    pub fn for_connection(&self, realm_id: &str, key: &Key) -> Self {
-        Self {
-            pool: self.pool.clone(),
-            realm_id: realm_id.to_owned(),
-            key: key.clone(),
-        }
+    async fn load_stored(&self) -> Result<Option<Connection>> {
+        let row = self.db.optional(LOAD, params![self.realm_id]).await?;
+        let stored = row.as_ref().map(stored).transpose()?;
+        Ok(
+            stored
+                .and_then(|stored| stored.open_or_warn(&self.key, &self.realm_id, "qbo.accounts")),
+        )
     }
 
-    /// Every connection of the table.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn accounts(&self) -> Result<Vec<ConnectionSummary>> {
-        let statement = format!("SELECT {COLUMNS} FROM qbo.accounts ORDER BY realm_id");
-        let rows = take(&self.pool)
-            .await?
-            .query_typed(&statement, &[])
-            .await
-            .map_err(database_error)?;
-        Ok(rows
-            .iter()
-            .map(|row| stored(row).account(row.get(6)))
-            .collect())
-    }
-
-    /// In a transaction that is on disk when this returns, whatever the server's default is.
-    async fn change(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<()> {
-        let mut connection = take(&self.pool).await?;
-        let transaction = connection.transaction().await.map_err(database_error)?;
-        transaction
-            .batch_execute("SET LOCAL synchronous_commit = on")
-            .await
-            .map_err(database_error)?;
-        (*transaction)
-            .query_typed(statement, parameters)
-            .await
-            .map_err(database_error)?;
-        transaction.commit().await.map_err(database_error)
-    }
-}
-
-fn stored(row: &Row) -> StoredConnection {
-    StoredConnection {
-        sealed_tokens: row.get(0),
-        needs_reauth: row.get(1),
-        access_token_expires_at: row.get(2),
-        refresh_token_expires_at: row.get(3),
-        connection_expires_at: row.get(4),
-        refresh_begun_at: row.get(5),
-    }
-}
-
-impl TokenStore for PostgresTokenStore {
-    type Lease = PostgresLease;
-
-    async fn load(&self) -> Result<Option<Connection>> {
-        let statement = format!("SELECT {COLUMNS} FROM qbo.accounts WHERE realm_id = $1");
-        let connection = take(&self.pool).await?;
-        let parameters: [Parameter<'_>; 1] = [(&self.realm_id, Type::TEXT)];
-        let rows = connection
-            .query_typed(&statement, &parameters)
-            .await
-            .map_err(database_error)?;
-        let found = rows.first().map(stored);
-        Ok(found.and_then(|stored| stored.open_or_warn(&self.key, &self.realm_id, "qbo.accounts")))
-    }
-
-    async fn lock(&self) -> Result<PostgresLease> {
-        let lease = PostgresLease(Some(take(&self.pool).await?));
-        if let PostgresLease(Some(connection)) = &lease {
-            // A refresh may wait for minutes, and so may those behind it.
-            let begin = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0; \
-                         SET LOCAL lock_timeout = 0";
-            connection
-                .batch_execute(begin)
-                .await
-                .map_err(database_error)?;
-            let statement =
-                "SELECT pg_advisory_xact_lock(hashtextextended('qbo_rs tokens of ' || $1, 0))";
-            let parameters: [Parameter<'_>; 1] = [(&self.realm_id, Type::TEXT)];
-            connection
-                .query_typed(statement, &parameters)
-                .await
-                .map_err(database_error)?;
+    async fn lease(&self) -> Result<PostgresLease> {
+        let lease = PostgresLease {
+            store: self.clone(),
+            connection: Some(self.db.connection().await?),
+        };
+        if let Some(connection) = &lease.connection {
+            connection.batch(BEGIN_LOCK).await?;
+            connection.rows(LOCK, params![self.realm_id]).await?;
         }
         Ok(lease)
     }
 
-    async fn save(&self, _lease: &PostgresLease, connection: &Connection) -> Result<()> {
-        let stored = StoredConnection::seal(connection, &self.key, &self.realm_id)?;
-        let state = if stored.needs_reauth.is_some() {
-            "needs_reauth"
-        } else {
-            "active"
+    /// Seals the stored tokens with another key. Returns false if this store's key does not open
+    /// them; they stay as they are then.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn change_key(&self, new: &Key) -> Result<bool> {
+        // Locked, because a refresh in another process would write with the old key.
+        let lease = self.lease().await?;
+        let connection = self.load_stored().await?;
+        let saved = match &connection {
+            Some(connection) => lease.save_sealed(connection, new).await,
+            None => Ok(()),
         };
-        let refreshed_at = connection.access.as_ref().map(|grant| grant.issued_at);
-        let statement = "INSERT INTO qbo.accounts AS account (realm_id, state, reason, sealed_tokens, \
-             access_token_expires_at_utc, refresh_token_expires_at_utc, connection_expires_at_utc, refreshed_at_utc, \
-             refresh_begun_at_utc) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (realm_id) DO UPDATE SET \
-             state = EXCLUDED.state, reason = EXCLUDED.reason, sealed_tokens = EXCLUDED.sealed_tokens, \
-             access_token_expires_at_utc = EXCLUDED.access_token_expires_at_utc, \
-             refresh_token_expires_at_utc = EXCLUDED.refresh_token_expires_at_utc, \
-             connection_expires_at_utc = EXCLUDED.connection_expires_at_utc, \
-             refreshed_at_utc = EXCLUDED.refreshed_at_utc, refresh_begun_at_utc = EXCLUDED.refresh_begun_at_utc, \
-             changed_at_utc = now()";
-        let parameters: [Parameter<'_>; 9] = [
-            (&self.realm_id, Type::TEXT),
-            (&state, Type::TEXT),
-            (&stored.needs_reauth, Type::TEXT),
-            (&stored.sealed_tokens, Type::TEXT),
-            (&stored.access_token_expires_at, Type::TIMESTAMPTZ),
-            (&stored.refresh_token_expires_at, Type::TIMESTAMPTZ),
-            (&stored.connection_expires_at, Type::TIMESTAMPTZ),
-            (&refreshed_at, Type::TIMESTAMPTZ),
-            (&stored.refresh_begun_at, Type::TIMESTAMPTZ),
-        ];
-        self.change(statement, &parameters).await
+        Box::new(lease).release().await;
+        saved.map(|()| connection.is_some())
     }
 
-    async fn annotate(
-        &self,
-        _lease: &PostgresLease,
-        refresh_begun_at: Option<DateTime<Utc>>,
-        needs_reauth: Option<&str>,
-    ) -> Result<()> {
-        let state = if needs_reauth.is_some() {
-            "needs_reauth"
-        } else {
-            "active"
-        };
-        let statement = "UPDATE qbo.accounts SET state = $2, reason = $3, refresh_begun_at_utc = $4, \
-                         changed_at_utc = now() WHERE realm_id = $1";
-        let parameters: [Parameter<'_>; 4] = [
-            (&self.realm_id, Type::TEXT),
-            (&state, Type::TEXT),
-            (&needs_reauth, Type::TEXT),
-            (&refresh_begun_at, Type::TIMESTAMPTZ),
-        ];
-        self.change(statement, &parameters).await
+    /// Changes the table in a transaction that is on disk when this returns, whatever the server's
+    /// default is.
+    async fn change(&self, statement: &str, params: &[Param<'_>]) -> Result<()> {
+        let mut connection = self.db.connection().await?;
+        let transaction = connection.transaction().await.map_err(database_error)?;
+        let sync = "SET LOCAL synchronous_commit = on";
+        transaction.batch(sync).await?;
+        transaction.change(statement, params).await?;
+        transaction.commit().await.map_err(database_error)
+    }
+}
+
+impl TokenStore for PostgresTokenStore {
+    fn load(&self) -> BoxFuture<'_, Result<Option<Connection>>> {
+        self.load_stored().boxed()
     }
 
-    async fn remove(&self, _lease: &PostgresLease) -> Result<()> {
-        let parameters: [Parameter<'_>; 1] = [(&self.realm_id, Type::TEXT)];
-        self.change("DELETE FROM qbo.accounts WHERE realm_id = $1", &parameters)
-            .await
-    }
-
-    async fn release(&self, mut lease: PostgresLease) {
-        if let Some(connection) = lease.0.take() {
-            // Back to the pool only out of its transaction.
-            if connection.batch_execute("COMMIT").await.is_err() {
-                drop(Object::take(connection));
-            }
-        }
+    fn lock(&self) -> BoxFuture<'_, Result<Box<dyn TokenLease>>> {
+        async { Ok(Box::new(self.lease().await?) as Box<dyn TokenLease>) }.boxed()
     }
 
     fn place(&self) -> Option<String> {
         Some("the table qbo.accounts".to_owned())
+    }
+}
+
+impl PostgresLease {
+    async fn save_sealed(&self, connection: &Connection, key: &Key) -> Result<()> {
+        let realm_id = &self.store.realm_id;
+        let stored = StoredConnection::seal(connection, key, realm_id)?;
+        let refreshed_at = connection.access.as_ref().map(|grant| grant.issued_at);
+        let state = state_of(stored.needs_reauth.as_deref());
+        let params = params![
+            realm_id,
+            state,
+            stored.needs_reauth,
+            stored.sealed_tokens,
+            stored.access_token_expires_at,
+            stored.refresh_token_expires_at,
+            stored.connection_expires_at,
+            refreshed_at,
+            stored.refresh_begun_at,
+        ];
+        self.store.change(SAVE, params).await
+    }
+}
+
+impl TokenLease for PostgresLease {
+    fn load(&self) -> BoxFuture<'_, Result<Option<Connection>>> {
+        self.store.load_stored().boxed()
+    }
+
+    fn save<'a>(&'a self, connection: &'a Connection) -> BoxFuture<'a, Result<()>> {
+        self.save_sealed(connection, &self.store.key).boxed()
+    }
+
+    fn annotate<'a>(
+        &'a self,
+        refresh_begun_at: Option<DateTime<Utc>>,
+        needs_reauth: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let state = state_of(needs_reauth);
+            let params = params![self.store.realm_id, state, needs_reauth, refresh_begun_at];
+            self.store.change(ANNOTATE, params).await
+        }
+        .boxed()
+    }
+
+    fn remove(&self) -> BoxFuture<'_, Result<()>> {
+        async {
+            let delete = "DELETE FROM qbo.accounts WHERE realm_id = $1";
+            self.store
+                .change(delete, params![self.store.realm_id])
+                .await
+        }
+        .boxed()
+    }
+
+    fn release(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        async move {
+            if let Some(connection) = self.connection.take() {
+                // Only a connection without a transaction may return to the pool.
+                if connection.batch_execute("COMMIT").await.is_err() {
+                    drop(Object::take(connection));
+                }
+            }
+        }
+        .boxed()
     }
 }

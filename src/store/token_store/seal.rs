@@ -1,4 +1,4 @@
-//! Authenticated encryption of what is stored: AES-256-GCM, bound to the company.
+//! Authenticated encryption of stored tokens: AES-256-GCM, bound to the company.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use crate::port::Secret;
 
 const KEY_LEN: usize = 32;
 
-/// What tokens are sealed with.
+/// The key that tokens are sealed with.
 #[derive(Clone)]
 pub struct Key(LessSafeKey);
 
@@ -22,11 +22,11 @@ impl std::fmt::Debug for Key {
 }
 
 impl Key {
-    /// The key is `token_key`, 32 bytes in base64, else derived from the client secret
+    /// Returns the key `token_key`, 32 bytes in base64; otherwise one derived from the client secret
     /// (HKDF-SHA256, RFC 5869), which is needed to use the tokens anyway.
     ///
     /// # Errors
-    /// [`Error::Config`] if the key is not what it must be.
+    /// [`Error::Config`] if `token_key` is not 32 bytes in base64.
     pub fn new(client_secret: &Secret, token_key: Option<&Secret>) -> Result<Self> {
         let mut bytes = [0; KEY_LEN];
         match token_key {
@@ -50,7 +50,7 @@ impl Key {
         Ok(Self(LessSafeKey::new(key)))
     }
 
-    /// Base64 of nonce, ciphertext and tag.
+    /// Encrypts `clear`, bound to a company; returns nonce, ciphertext and tag in base64.
     pub(super) fn seal(&self, clear: &[u8], bound_to: &str) -> Result<String> {
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new()
@@ -67,7 +67,8 @@ impl Key {
         Ok(STANDARD.encode([&nonce[..], &data].concat()))
     }
 
-    /// `None` if it was sealed with another key, bound to something else, or is damaged.
+    /// Decrypts sealed text. Returns `None` if it was sealed with another key, is bound to another
+    /// company, or is damaged.
     pub(super) fn open(&self, sealed: &str, bound_to: &str) -> Option<Vec<u8>> {
         let mut data = STANDARD.decode(sealed).ok()?;
         if data.len() < NONCE_LEN {

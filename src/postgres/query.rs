@@ -1,0 +1,250 @@
+//! Typed queries over a pool of connections.
+//!
+//! Every statement is sent unnamed, together with the types of its parameters, so nothing is
+//! prepared on the server. Statements therefore also work behind a pooler that lends connections
+//! for single transactions. `sqlx` would bring a second driver; all that is needed of it is here.
+
+use std::fmt::Debug;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{Object, Pool};
+use serde::Serialize;
+use tokio_postgres::row::RowIndex;
+use tokio_postgres::types::{FromSql, Json, ToSql, Type};
+use tokio_postgres::{GenericClient, Row};
+
+use super::connect::{open_pool, take};
+use super::database_error;
+use crate::config::PostgresConfig;
+use crate::domain::{EntitySyncStatus, JobStatus, LedgerRunStatus, LedgerWindowStatus};
+use crate::error::{Error, Result};
+
+/// A parameter with its Postgres type; made by [`params!`].
+pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// A Rust type with one Postgres type.
+pub(crate) trait Bind: ToSql + Sync {
+    /// The Postgres type that values are sent as.
+    const TYPE: Type;
+}
+
+/// A type that arrays can be made of.
+pub(crate) trait BindElement: Bind {
+    /// The type of such an array.
+    const ARRAY: Type;
+}
+
+/// Returns a parameter with the type that its Rust type stands for.
+pub(crate) fn bind<T: Bind>(value: &T) -> Param<'_> {
+    (value, T::TYPE)
+}
+
+/// Makes a list of parameters for `$1`, `$2` and so on.
+macro_rules! params {
+    ($($value:expr),* $(,)?) => {
+        &[$($crate::postgres::bind(&$value)),*]
+    };
+}
+pub(crate) use params;
+
+macro_rules! bind_as {
+    ($($rust:ty => $sql:ident, $array:ident;)+) => {
+        $(
+            impl Bind for $rust {
+                const TYPE: Type = Type::$sql;
+            }
+            impl BindElement for $rust {
+                const ARRAY: Type = Type::$array;
+            }
+        )+
+    };
+}
+
+bind_as! {
+    &str => TEXT, TEXT_ARRAY;
+    String => TEXT, TEXT_ARRAY;
+    bool => BOOL, BOOL_ARRAY;
+    i32 => INT4, INT4_ARRAY;
+    i64 => INT8, INT8_ARRAY;
+    f64 => FLOAT8, FLOAT8_ARRAY;
+    DateTime<Utc> => TIMESTAMPTZ, TIMESTAMPTZ_ARRAY;
+}
+
+impl<T: Serialize + Debug + Sync> Bind for Json<T> {
+    const TYPE: Type = Type::JSONB;
+}
+
+impl<T: Serialize + Debug + Sync> BindElement for Json<T> {
+    const ARRAY: Type = Type::JSONB_ARRAY;
+}
+
+impl<T: Bind> Bind for Option<T> {
+    const TYPE: Type = T::TYPE;
+}
+
+impl<T: BindElement> BindElement for Option<T> {
+    const ARRAY: Type = T::ARRAY;
+}
+
+impl<T: Bind> Bind for &T {
+    const TYPE: Type = T::TYPE;
+}
+
+impl<T: BindElement> Bind for &[T] {
+    const TYPE: Type = T::ARRAY;
+}
+
+impl<T: BindElement> Bind for Vec<T> {
+    const TYPE: Type = T::ARRAY;
+}
+
+/// Stores statuses as their texts.
+macro_rules! stored_as_text {
+    ($($status:ty),+) => {
+        $(
+            impl ToSql for $status {
+                fn to_sql(
+                    &self,
+                    kind: &Type,
+                    out: &mut bytes::BytesMut,
+                ) -> Result<tokio_postgres::types::IsNull, Box<dyn std::error::Error + Sync + Send>>
+                {
+                    self.as_str().to_sql(kind, out)
+                }
+
+                tokio_postgres::types::accepts!(TEXT);
+                tokio_postgres::types::to_sql_checked!();
+            }
+
+            impl<'a> FromSql<'a> for $status {
+                fn from_sql(
+                    kind: &Type,
+                    raw: &'a [u8],
+                ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+                    Ok(<&str>::from_sql(kind, raw)?.parse::<Self>()?)
+                }
+
+                tokio_postgres::types::accepts!(TEXT);
+            }
+
+            impl Bind for $status {
+                const TYPE: Type = Type::TEXT;
+            }
+        )+
+    };
+}
+
+stored_as_text!(
+    JobStatus,
+    EntitySyncStatus,
+    LedgerRunStatus,
+    LedgerWindowStatus
+);
+
+/// Typed queries on a connection or in a transaction.
+pub(crate) trait Query {
+    /// Returns the rows of a statement.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn rows(
+        &self,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> impl Future<Output = Result<Vec<Row>>> + Send;
+
+    /// Runs a statement; returns how many rows it changed.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn change(&self, sql: &str, params: &[Param<'_>]) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Runs statements without parameters, separated by semicolons.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn batch(&self, sql: &str) -> impl Future<Output = Result<()>> + Send;
+}
+
+impl<C: GenericClient + Sync> Query for C {
+    async fn rows(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>> {
+        self.query_typed(sql, params).await.map_err(database_error)
+    }
+
+    async fn change(&self, sql: &str, params: &[Param<'_>]) -> Result<u64> {
+        GenericClient::execute_typed(self, sql, params)
+            .await
+            .map_err(database_error)
+    }
+
+    async fn batch(&self, sql: &str) -> Result<()> {
+        self.batch_execute(sql).await.map_err(database_error)
+    }
+}
+
+/// A row whose columns are read without a panic.
+pub(crate) trait Columns {
+    /// Returns a column by its name or position.
+    ///
+    /// # Errors
+    /// [`Error::Database`] if there is no such column or its value has another type.
+    fn column<'r, T: FromSql<'r>>(&'r self, column: impl RowIndex + std::fmt::Display)
+    -> Result<T>;
+
+    /// Returns a count.
+    ///
+    /// # Errors
+    /// As for [`Columns::column`].
+    fn count(&self, column: impl RowIndex + std::fmt::Display) -> Result<u64> {
+        self.column::<i64>(column).map(i64::unsigned_abs)
+    }
+}
+
+impl Columns for Row {
+    fn column<'r, T: FromSql<'r>>(
+        &'r self,
+        column: impl RowIndex + std::fmt::Display,
+    ) -> Result<T> {
+        self.try_get(column).map_err(database_error)
+    }
+}
+
+/// A database: a handle of its pool of connections, cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Db(Pool);
+
+impl Db {
+    /// Connects, with up to `connections` at a time.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the settings are unusable or the database cannot be reached with them.
+    pub async fn open(config: &PostgresConfig, connections: usize) -> Result<Self> {
+        open_pool(config, connections).await.map(Self)
+    }
+
+    /// Takes a connection, waiting for one to be free.
+    pub(crate) async fn connection(&self) -> Result<Object> {
+        take(&self.0).await
+    }
+
+    /// Returns the rows of a statement.
+    pub(crate) async fn rows(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>> {
+        self.connection().await?.rows(sql, params).await
+    }
+
+    /// Returns the first row of a statement, if it has one.
+    pub(crate) async fn optional(&self, sql: &str, params: &[Param<'_>]) -> Result<Option<Row>> {
+        Ok(self.rows(sql, params).await?.into_iter().next())
+    }
+
+    /// Returns the first row of a statement that always has one.
+    pub(crate) async fn one(&self, sql: &str, params: &[Param<'_>]) -> Result<Row> {
+        let row = self.optional(sql, params).await?;
+        row.ok_or_else(|| Error::Internal("a query returned no row".to_owned()))
+    }
+
+    /// Runs a statement; returns how many rows it changed.
+    pub(crate) async fn execute(&self, sql: &str, params: &[Param<'_>]) -> Result<u64> {
+        self.connection().await?.change(sql, params).await
+    }
+}

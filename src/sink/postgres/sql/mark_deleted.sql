@@ -1,0 +1,21 @@
+-- Marks rows as deleted, adds rows of records that were never seen, and records up to when
+-- deletions are known. Returns how many deletions were new.
+WITH gone AS (
+    SELECT * FROM unnest($4::text[], $5::timestamptz[], $6::text[]) AS gone(id, at, stub)
+), marked AS (
+    UPDATE {table} known SET deleted_at_utc = gone.at FROM gone
+    WHERE known.id = gone.id AND known.deleted_at_utc IS NULL
+    RETURNING known.id
+), unseen AS (
+    INSERT INTO {table} (id, payload, ingested_at_utc, extract_window_start_utc,
+        extract_window_end_utc, page_number, page_size, request_payload, deleted_at_utc)
+    SELECT id, stub::jsonb, now(), at, at + interval '1 second', 1, 1, $9::text::jsonb, at
+    FROM gone WHERE stub IS NOT NULL
+    ON CONFLICT (id) DO NOTHING RETURNING id
+), recorded AS (
+    UPDATE qbo.sync_state SET
+        deletions_until_utc = coalesce($7, deletions_until_utc),
+        reconciled_at_utc = CASE WHEN $8 THEN now() ELSE reconciled_at_utc END
+    WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
+)
+SELECT (SELECT count(*) FROM marked) + (SELECT count(*) FROM unseen)

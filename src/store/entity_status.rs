@@ -1,0 +1,331 @@
+//! The status of entities according to the ledger and the tables, and the checks of a table.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use serde::Serialize;
+use tokio_postgres::Row;
+
+use super::committed::CommittedTime;
+use crate::domain::{EntitySpec, LedgerRunStatus, LedgerWindowStatus, Window, merged};
+use crate::error::Result;
+use crate::postgres::{Columns, Db, live_rows, migrations, params, table_name};
+
+const VALIDATION: &str = include_str!("../../docs/validation.sql");
+
+/// Status of one entity in one schema.
+#[derive(Debug, Clone, Serialize)]
+pub struct EntityStatus {
+    /// Name of the entity.
+    pub entity: String,
+    /// The company.
+    pub realm_id: String,
+    /// Rows in the table.
+    pub rows: i64,
+    /// Committed time, adjacent windows merged.
+    pub committed: Vec<Window>,
+    /// Time that is not committed, between the first and the last committed instant, or within the
+    /// requested range.
+    pub gaps: Vec<Window>,
+    /// Windows whose last attempt did not succeed.
+    pub unfinished: Vec<UnfinishedWindow>,
+    /// Committed days (UTC) in which no record was last changed.
+    pub empty_days: Vec<Window>,
+    /// Records that are set aside in `qbo.rejects`.
+    pub rejects: i64,
+    /// The last run.
+    pub last_run: Option<LastRun>,
+    /// Results of the checks of the table; empty unless requested.
+    pub checks: Vec<Check>,
+}
+
+/// A window whose last attempt did not succeed.
+#[derive(Debug, Clone, Serialize)]
+pub struct UnfinishedWindow {
+    /// First instant of the window.
+    pub start: DateTime<Utc>,
+    /// First instant after the window.
+    pub end: DateTime<Utc>,
+    /// `running` (now, or killed), `failed`, or `stuck`.
+    pub status: LedgerWindowStatus,
+    /// Attempts in a row that did not end.
+    pub attempts: i32,
+    /// Error of the last attempt.
+    pub error: Option<String>,
+    /// Whether an earlier attempt was committed.
+    pub is_committed: bool,
+}
+
+/// The last run of an entity.
+#[derive(Debug, Clone, Serialize)]
+pub struct LastRun {
+    /// Id of the run.
+    pub run_id: String,
+    /// `running` (now, or killed), `ok`, `partial` or `failed`.
+    pub status: LedgerRunStatus,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Its first failure.
+    pub error: Option<String>,
+}
+
+/// Result of a check from `docs/validation.sql`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// Name of the check.
+    pub name: String,
+    /// Number of violations; 0 if the table passes.
+    pub wrong: i64,
+}
+
+const COMPANY: &str = "
+SELECT realm_id FROM qbo.schema_realms
+WHERE schema_name = $1
+  AND EXISTS (SELECT FROM qbo.windows WHERE schema_name = $1 AND entity = $2)";
+
+const COUNTS: &str = "
+SELECT (SELECT count(*) FROM {table}) AS rows,
+    (SELECT count(*) FROM qbo.rejects WHERE schema_name = $1 AND entity = $2) AS rejects";
+
+const UNFINISHED: &str = "
+SELECT window_start_utc, window_end_utc, status, attempts, error,
+    committed_at_utc IS NOT NULL AS is_committed
+FROM qbo.windows WHERE schema_name = $1 AND entity = $2 AND status <> 'done'
+ORDER BY window_start_utc, window_end_utc";
+
+const LAST_RUN: &str = "
+SELECT run_id, status, started_at_utc, finished_at_utc, error FROM qbo.runs
+WHERE schema_name = $1 AND entity = $2 ORDER BY started_at_utc DESC LIMIT 1";
+
+/// Reads the status of the entities of one schema. All errors are
+/// [`Error::Database`](crate::error::Error).
+#[derive(Debug, Clone)]
+pub struct StatusReader {
+    db: Db,
+    schema: String,
+}
+
+impl StatusReader {
+    /// Returns a reader for a schema.
+    pub fn new(db: Db, schema: &str) -> Self {
+        Self {
+            db,
+            schema: schema.to_owned(),
+        }
+    }
+
+    /// Returns the status of those of `entities` that have a table and ledger rows.
+    ///
+    /// `range` is the time in which gaps are looked for; by default, all committed time. With
+    /// `validate`, the checks of `docs/validation.sql` are run, too.
+    pub async fn status(
+        &self,
+        entities: &[EntitySpec],
+        range: Option<Window>,
+        validate: bool,
+    ) -> Result<Vec<EntityStatus>> {
+        let mut found = Vec::new();
+        if !self.has_table("qbo", "runs").await? {
+            return Ok(found);
+        }
+        for entity in entities {
+            if self.has_table(&self.schema, &entity.table()).await? {
+                found.extend(self.entity_status(entity, range, validate).await?);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn has_table(&self, schema: &str, table: &str) -> Result<bool> {
+        migrations::table_exists(&**self.db.connection().await?, schema, table).await
+    }
+
+    async fn entity_status(
+        &self,
+        entity: &EntitySpec,
+        range: Option<Window>,
+        validate: bool,
+    ) -> Result<Option<EntityStatus>> {
+        let key = params![self.schema, entity.name];
+        let Some(company) = self.db.optional(COMPANY, key).await? else {
+            return Ok(None);
+        };
+        let realm_id: String = company.column("realm_id")?;
+        let committed = CommittedTime::new(self.db.clone())
+            .of_entity(&self.schema, &realm_id, entity)
+            .await?;
+        let committed = merged(&committed);
+        let days = self.days_with_records(entity).await?;
+        let counts = COUNTS.replace("{table}", &table_name(&self.schema, entity));
+        let counts = self.db.one(&counts, key).await?;
+        let unfinished = self.db.rows(UNFINISHED, key).await?;
+        let last_run = self.db.optional(LAST_RUN, key).await?;
+        Ok(Some(EntityStatus {
+            entity: entity.name.to_owned(),
+            realm_id,
+            rows: counts.column("rows")?,
+            gaps: gaps(&committed, range),
+            empty_days: empty_days(&committed, &days),
+            committed,
+            unfinished: unfinished
+                .iter()
+                .map(unfinished_window)
+                .collect::<Result<_>>()?,
+            rejects: counts.column("rejects")?,
+            last_run: last_run.as_ref().map(last_run_of).transpose()?,
+            checks: match validate {
+                true => self.validate(entity).await?,
+                false => Vec::new(),
+            },
+        }))
+    }
+
+    async fn days_with_records(&self, entity: &EntitySpec) -> Result<BTreeSet<NaiveDate>> {
+        let select = format!(
+            "SELECT DISTINCT (at AT TIME ZONE 'UTC')::date AS day FROM ({}) AS live
+             WHERE at IS NOT NULL",
+            live_rows(&self.schema, entity)
+        );
+        let rows = self.db.rows(&select, params![]).await?;
+        rows.iter().map(|row| row.column("day")).collect()
+    }
+
+    async fn validate(&self, entity: &EntitySpec) -> Result<Vec<Check>> {
+        let mut checks = Vec::new();
+        for (name, statement) in checks_of(VALIDATION) {
+            let statement = statement
+                .replace(":table", &table_name(&self.schema, entity))
+                .replace(":'schema'", &quote_literal(&self.schema))
+                .replace(":'entity'", &quote_literal(entity.name));
+            let row = self.db.optional(&statement, params![]).await?;
+            checks.push(Check {
+                name: name.to_owned(),
+                wrong: row.map_or(Ok(0), |row| row.column(0))?,
+            });
+        }
+        Ok(checks)
+    }
+}
+
+fn unfinished_window(row: &Row) -> Result<UnfinishedWindow> {
+    Ok(UnfinishedWindow {
+        start: row.column("window_start_utc")?,
+        end: row.column("window_end_utc")?,
+        status: row.column("status")?,
+        attempts: row.column("attempts")?,
+        error: row.column("error")?,
+        is_committed: row.column("is_committed")?,
+    })
+}
+
+fn last_run_of(row: &Row) -> Result<LastRun> {
+    Ok(LastRun {
+        run_id: row.column("run_id")?,
+        status: row.column("status")?,
+        started_at: row.column("started_at_utc")?,
+        finished_at: row.column("finished_at_utc")?,
+        error: row.column("error")?,
+    })
+}
+
+/// Returns the time that is not committed within `range`, or else between the first and the last
+/// committed instant.
+fn gaps(committed: &[Window], range: Option<Window>) -> Vec<Window> {
+    let whole = committed
+        .first()
+        .zip(committed.last())
+        .map(|(first, last)| Window {
+            start: first.start,
+            end: last.end,
+        });
+    range
+        .or(whole)
+        .map(|range| range.minus(committed))
+        .unwrap_or_default()
+}
+
+fn quote_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Returns name and statement of each check.
+fn checks_of(file: &str) -> impl Iterator<Item = (&str, &str)> {
+    let checks = file.split("\n-- show: ").next().unwrap_or_default();
+    checks
+        .split("\n-- check: ")
+        .skip(1)
+        .filter_map(|section| section.split_once('\n'))
+}
+
+/// Returns the whole days of `committed` without a record, adjacent days merged.
+fn empty_days(committed: &[Window], days: &BTreeSet<NaiveDate>) -> Vec<Window> {
+    let mut empty = Vec::new();
+    for window in committed {
+        let mut day = window.start.date_naive();
+        if day.and_time(NaiveTime::MIN).and_utc() < window.start {
+            day = day + Days::new(1);
+        }
+        while let Some(next) = day.checked_add_days(Days::new(1)) {
+            let (start, end) = (
+                day.and_time(NaiveTime::MIN).and_utc(),
+                next.and_time(NaiveTime::MIN).and_utc(),
+            );
+            if end > window.end {
+                break;
+            }
+            if !days.contains(&day) {
+                empty.push(Window { start, end });
+            }
+            day = next;
+        }
+    }
+    merged(&empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_check_is_found_and_counts() {
+        let checks: Vec<_> = checks_of(VALIDATION).collect();
+        assert_eq!(checks.len(), VALIDATION.matches("\n-- check: ").count());
+        assert!(checks.len() >= 10);
+        assert!(
+            checks
+                .iter()
+                .all(|(_, statement)| statement.contains("SELECT count(*)")),
+            "{checks:?}"
+        );
+    }
+
+    #[test]
+    fn only_whole_committed_days_are_empty() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let committed = [
+            Window {
+                start: at("2025-01-01T12:00:00Z"),
+                end: at("2025-01-05T00:00:00Z"),
+            },
+            Window {
+                start: at("2025-02-01T00:00:00Z"),
+                end: at("2025-02-02T23:00:00Z"),
+            },
+        ];
+        let days = BTreeSet::from([NaiveDate::from_ymd_opt(2025, 1, 3).unwrap()]);
+        let found: Vec<String> = empty_days(&committed, &days)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "[2025-01-02T00:00:00Z, 2025-01-03T00:00:00Z)",
+                "[2025-01-04T00:00:00Z, 2025-01-05T00:00:00Z)",
+                "[2025-02-01T00:00:00Z, 2025-02-02T00:00:00Z)"
+            ]
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! The state of incremental sync of each entity of a company.
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::EntitySpec;
+use crate::error::Result;
+use crate::postgres::{Columns, Db, params};
+
+/// State left by earlier syncs of an entity.
+#[derive(Debug, Clone, Default)]
+pub struct SyncState {
+    /// Deletions up to this instant are in the table; `None`: it was never synced.
+    pub deletions_until: Option<DateTime<Utc>>,
+    /// When ids were last compared.
+    pub reconciled_at: Option<DateTime<Utc>>,
+}
+
+/// Outcome of the sync of one entity.
+#[derive(Debug, Clone, Default)]
+pub struct SyncOutcome {
+    /// Everything changed before it is in the table.
+    pub checkpoint: Option<DateTime<Utc>>,
+    /// Why the sync failed.
+    pub error: Option<String>,
+}
+
+const GET: &str = "
+SELECT deletions_until_utc, reconciled_at_utc FROM qbo.sync_state
+WHERE schema_name = $1 AND realm_id = $2 AND entity = $3";
+
+const MARK_PENDING: &str = "
+INSERT INTO qbo.sync_state (schema_name, realm_id, entity, last_attempt_at_utc)
+SELECT $1, $2, name, now() FROM unnest($3::text[]) AS name
+ON CONFLICT (schema_name, realm_id, entity) DO UPDATE SET
+    status = 'pending', last_attempt_at_utc = now()";
+
+const MARK_IN_PROGRESS: &str = "
+UPDATE qbo.sync_state SET status = 'in_progress'
+WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3)";
+
+const RECORD: &str = "
+UPDATE qbo.sync_state SET
+    status = CASE WHEN $5::text IS NULL THEN 'success' ELSE 'failed' END,
+    last_success_at_utc = CASE WHEN $5 IS NULL THEN now() ELSE last_success_at_utc END,
+    consecutive_failures = CASE WHEN $5 IS NULL THEN 0 ELSE consecutive_failures + 1 END,
+    message = $5,
+    checkpoint_utc = coalesce($4, checkpoint_utc)
+WHERE schema_name = $1 AND realm_id = $2 AND entity = $3";
+
+/// The sync states of one company in one schema, in `qbo.sync_state`. All errors are
+/// [`Error::Database`](crate::error::Error).
+#[derive(Debug, Clone)]
+pub struct SyncStates {
+    db: Db,
+    schema: String,
+    realm_id: String,
+}
+
+impl SyncStates {
+    /// Returns the states of the company `realm_id` in `schema`.
+    pub fn new(db: Db, schema: &str, realm_id: &str) -> Self {
+        Self {
+            db,
+            schema: schema.to_owned(),
+            realm_id: realm_id.to_owned(),
+        }
+    }
+
+    /// Returns the state of an entity; the default if it was never synced.
+    pub async fn get(&self, entity: &EntitySpec) -> Result<SyncState> {
+        let params = params![self.schema, self.realm_id, entity.name];
+        match self.db.optional(GET, params).await? {
+            None => Ok(SyncState::default()),
+            Some(row) => Ok(SyncState {
+                deletions_until: row.column("deletions_until_utc")?,
+                reconciled_at: row.column("reconciled_at_utc")?,
+            }),
+        }
+    }
+
+    /// Records that entities are about to be synced.
+    pub async fn mark_pending(&self, entities: &[EntitySpec]) -> Result<()> {
+        let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
+        let params = params![self.schema, self.realm_id, names];
+        self.db.execute(MARK_PENDING, params).await.map(drop)
+    }
+
+    /// Records that entities are being synced now.
+    pub async fn mark_in_progress(&self, entities: &[&str]) -> Result<()> {
+        let params = params![self.schema, self.realm_id, entities];
+        self.db.execute(MARK_IN_PROGRESS, params).await.map(drop)
+    }
+
+    /// Records the outcome of an entity's sync.
+    pub async fn record_outcome(&self, entity: &str, outcome: &SyncOutcome) -> Result<()> {
+        let SyncOutcome { checkpoint, error } = outcome;
+        let params = params![self.schema, self.realm_id, entity, checkpoint, error];
+        self.db.execute(RECORD, params).await.map(drop)
+    }
+}

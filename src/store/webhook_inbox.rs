@@ -1,0 +1,91 @@
+//! The inbox of webhook events: stored before the webhook is answered, turned into sync jobs later.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::types::Json;
+
+use crate::domain::WebhookEvent;
+use crate::error::Result;
+use crate::postgres::{Columns, Db, params};
+
+/// Decides which events become sync jobs.
+#[derive(Debug)]
+pub struct JobRules<'a> {
+    /// Companies that can be read. Events of companies in neither list create no job.
+    pub connected: &'a [String],
+    /// Companies that a person must connect again; their events wait.
+    pub needs_reauth: &'a [String],
+    /// Names of entities that are synced; events of others create no job.
+    pub entities: &'a [String],
+    /// How long an event waits, so that the sync sees the change that it announces.
+    pub delay: Duration,
+}
+
+const STORE: &str = "
+INSERT INTO qbo.webhook_events
+    (event_id, realm_id, entity, entity_id, operation, occurred_at, event)
+SELECT * FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
+ON CONFLICT (event_id) DO NOTHING";
+
+const REPLAY: &str = "
+UPDATE qbo.webhook_events SET processed_at_utc = NULL
+WHERE received_at_utc >= $1 AND processed_at_utc IS NOT NULL
+  AND (realm_id = ANY($2) OR cardinality($2) = 0)";
+
+const DELETE: &str = "
+DELETE FROM qbo.webhook_events WHERE processed_at_utc < now() - make_interval(secs => $1)";
+
+const CREATE_JOBS: &str = include_str!("sql/create_sync_jobs.sql");
+
+/// The inbox, in `qbo.webhook_events`. All errors are [`Error::Database`](crate::error::Error).
+#[derive(Debug, Clone)]
+pub struct WebhookInbox(Db);
+
+impl WebhookInbox {
+    /// Returns the inbox of a database.
+    pub fn new(db: Db) -> Self {
+        Self(db)
+    }
+
+    /// Stores events, all of them or none. An event that is stored already is left as it is.
+    /// Returns how many are new.
+    pub async fn store(&self, events: &[WebhookEvent]) -> Result<u64> {
+        let column =
+            |read: fn(&WebhookEvent) -> &str| events.iter().map(read).collect::<Vec<&str>>();
+        let entities: Vec<Option<&str>> = events.iter().map(|event| event.entity).collect();
+        let texts: Vec<Json<&serde_json::Value>> =
+            events.iter().map(|event| Json(&event.event)).collect();
+        let (ids, realm_ids) = (column(|event| &event.id), column(|event| &event.realm_id));
+        let records = column(|event| &event.entity_id);
+        let operations = column(|event| &event.operation);
+        let times = column(|event| &event.occurred_at);
+        let params = params![ids, realm_ids, entities, records, operations, times, texts];
+        self.0.execute(STORE, params).await
+    }
+
+    /// Marks events as unprocessed again: those received since an instant, of the given companies,
+    /// or of all if none is given. Returns how many.
+    pub async fn replay(&self, since: DateTime<Utc>, realm_ids: &[String]) -> Result<u64> {
+        self.0.execute(REPLAY, params![since, realm_ids]).await
+    }
+
+    /// Deletes events that were processed longer ago than `age`.
+    pub async fn delete_older_than(&self, age: Duration) -> Result<()> {
+        let seconds = age.as_secs_f64();
+        self.0.execute(DELETE, params![seconds]).await.map(drop)
+    }
+
+    /// Turns events that have waited long enough into jobs, one per company, for the entities that
+    /// they name. Returns how many jobs were created.
+    ///
+    /// Events wait while their company has such a job, so that a burst of events is one sync. They
+    /// also wait while their entity has just failed, longer after each failure, and while a person
+    /// must connect their company again.
+    pub async fn create_jobs(&self, rules: &JobRules<'_>) -> Result<u64> {
+        let delay = rules.delay.as_secs_f64();
+        let params = params![rules.connected, delay, rules.entities, rules.needs_reauth];
+        self.0.one(CREATE_JOBS, params).await?.count(0)
+    }
+}
