@@ -1,12 +1,17 @@
-//! What can go wrong, and what the caller can do about it.
+//! The errors of the crate, and what a caller can do about each.
 //!
 //! A variant says *what happened*; [`Error::recovery`] says *what to do*. Texts are one line and
-//! never hold a secret: token material is scrubbed where answers are parsed (`http::scrub`).
+//! never hold a secret: token material is scrubbed where answers are parsed (`quickbooks::scrub`).
+//! They name settings by their variables; the command and the Python package add their own names
+//! for them.
 
 use std::time::Duration;
 
 /// The result of everything that can fail in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The error of a library behind one of ours.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a caller does about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,11 +84,12 @@ pub enum Error {
 
     /// The caller's own cap on requests has been reached.
     #[error(
-        "stopped after {most} requests, as --max-requests says; committed windows stay, and --resume goes on after them"
+        "stopped after {max} requests, the maximum that QBO_MAX_REQUESTS allows; committed windows \
+         stay, and a resumed run continues after them"
     )]
     RequestCap {
         /// The cap.
-        most: u64,
+        max: u64,
     },
 
     /// No usable answer: connection, time-out, cut body.
@@ -93,15 +99,21 @@ pub enum Error {
         reason: String,
         /// The request had been sent: it may have asked for too much.
         was_sent: bool,
+        /// The error of the HTTP library, if there was one.
+        source: Option<Cause>,
     },
 
     /// The API answered with a fault.
-    #[error("QuickBooks answered HTTP {status}, code {code}: {message}{}", trace_text(None, .intuit_tid.as_deref()))]
+    #[error(
+        "QuickBooks answered HTTP {status}, code {}: {message}{}",
+        .code.as_deref().unwrap_or("none"),
+        trace_text(None, .intuit_tid.as_deref())
+    )]
     Api {
         /// HTTP status.
         status: u16,
-        /// Intuit's fault code, or `none`.
-        code: String,
+        /// Intuit's fault code, if the answer had one.
+        code: Option<String>,
         /// Intuit's message and detail, scrubbed.
         message: String,
         /// Intuit's id of the request.
@@ -125,6 +137,7 @@ pub enum Error {
         /// Time from the first attempt to giving up.
         elapsed: Duration,
         /// The failure of the last attempt.
+        #[source]
         last: Box<Error>,
     },
 
@@ -135,12 +148,14 @@ pub enum Error {
         reason: String,
         /// The five-character SQLSTATE, when the server sent one.
         sqlstate: Option<String>,
+        /// The error of the database library, if there was one.
+        source: Option<Cause>,
     },
 
     /// A window has ended its process so often that it is not tried again.
     #[error(
-        "this window was begun {attempts} times and never ended, as if it killed its process; it is not tried again. Read it in \
-         smaller windows, or once more with --max-attempts 0"
+        "this window was begun {attempts} times and never ended, probably because it crashed the \
+         process; it is skipped. Read it in smaller windows, or once more with QBO_MAX_ATTEMPTS=0"
     )]
     Stuck {
         /// How often.
@@ -294,7 +309,7 @@ impl Error {
             Self::Unauthenticated { trace, .. }
             | Self::PermissionDenied { trace, .. }
             | Self::RateLimited { trace, .. } => trace.code.as_deref(),
-            Self::Api { code, .. } => Some(code),
+            Self::Api { code, .. } => code.as_deref(),
             Self::AfterAttempts { last, .. } => last.code(),
             _ => None,
         }

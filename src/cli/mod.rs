@@ -6,6 +6,7 @@
 mod args;
 mod auth;
 mod exit;
+mod hint;
 mod logging;
 mod mage;
 mod output;
@@ -53,7 +54,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     let code = execute(&program, arguments, bars).unwrap_or_else(|failure| match failure {
         Failure::Stopped(code) => code,
         Failure::Error(error) => {
-            print_error(&error.to_string());
+            print_error(&hint::with_flags(&error.to_string()));
             ExitCode::Refused
         }
     });

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use super::exit::{ExitCode, Outcome};
+use super::hint::with_flags;
 use crate::demo::Demo;
 use crate::domain::instant::format_instant;
 use crate::domain::{
@@ -277,7 +278,7 @@ fn notes(run: &RunReport, out: &mut String) {
         .filter(|w| w.status == WindowStatus::Failed)
     {
         let (start, end) = (format_instant(window.start), format_instant(window.end));
-        let reason = window.error.as_deref().unwrap_or("no reason given");
+        let reason = with_flags(window.error.as_deref().unwrap_or("no reason given"));
         let _ = writeln!(out, "{}: [{start}, {end}) failed: {reason}", run.entity);
     }
 }

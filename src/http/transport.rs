@@ -103,6 +103,7 @@ impl Transport {
             .map_err(|e| Error::Transport {
                 reason: format!("cannot set up HTTP: {}", chain(&e)),
                 was_sent: false,
+                source: Some(Box::new(e)),
             })
     }
 
@@ -137,9 +138,14 @@ impl Transport {
         if let Some(token) = bearer {
             builder = builder.bearer_auth(token.expose());
         }
-        let failed = |e: reqwest::Error| Error::Transport {
-            was_sent: !e.is_connect(),
-            reason: describe(&host, e),
+        let failed = |e: reqwest::Error| {
+            // Without the URL: its query string may hold data that does not belong in a log.
+            let e = e.without_url();
+            Error::Transport {
+                was_sent: !e.is_connect(),
+                reason: describe(&host, &e),
+                source: Some(Box::new(e)),
+            }
         };
         let mut response = builder.send().await.map_err(failed)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -168,6 +174,7 @@ impl Transport {
                     return Err(Error::Transport {
                         reason,
                         was_sent: true,
+                        source: None,
                     });
                 }
             }
@@ -181,7 +188,7 @@ fn host_of(url: &Url) -> String {
         .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-fn describe(host: &str, error: reqwest::Error) -> String {
+fn describe(host: &str, error: &reqwest::Error) -> String {
     let problem = if error.is_timeout() {
         "timed out waiting for"
     } else if error.is_connect() {
@@ -189,6 +196,5 @@ fn describe(host: &str, error: reqwest::Error) -> String {
     } else {
         "lost the answer of"
     };
-    // Without the URL: its query string may hold data that does not belong in a log.
-    format!("{problem} {host}: {}", chain(&error.without_url()))
+    format!("{problem} {host}: {}", chain(error))
 }

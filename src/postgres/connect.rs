@@ -50,6 +50,7 @@ pub(crate) async fn take(pool: &Pool) -> Result<Object> {
         other => Error::Database {
             reason: format!("no connection: {other}"),
             sqlstate: None,
+            source: Some(Box::new(other)),
         },
     })
 }

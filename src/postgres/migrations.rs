@@ -137,6 +137,7 @@ fn not_allowed(error: tokio_postgres::Error) -> Error {
         Error::Database {
             reason,
             sqlstate: Some(state),
+            ..
         } if state == "42501" => Error::config(
             "database",
             format!(

@@ -23,7 +23,11 @@ pub(crate) fn database_error(error: tokio_postgres::Error) -> Error {
         },
         None => chain(&error),
     };
-    Error::Database { reason, sqlstate }
+    Error::Database {
+        reason,
+        sqlstate,
+        source: Some(Box::new(error)),
+    }
 }
 
 /// Returns `name` as a quoted SQL identifier.

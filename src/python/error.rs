@@ -37,8 +37,19 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let attributes = PyDict::new(py);
     attributes.set_item("recovery", error.recovery().as_str())?;
     set_attributes(&attributes, error)?;
-    let exception = class.call((error.to_string(),), Some(&attributes))?;
+    let exception = class.call((text(error),), Some(&attributes))?;
     Ok(PyErr::from_value(exception))
+}
+
+/// Returns the text of an error, with the keywords that help.
+fn text(error: &Error) -> String {
+    match error.last() {
+        Error::RequestCap { .. } => {
+            format!("{error} (max_requests sets the maximum, resume=True continues)")
+        }
+        Error::Stuck { .. } => format!("{error} (max_attempts=0)"),
+        _ => error.to_string(),
+    }
 }
 
 fn set_attributes(attributes: &Bound<'_, PyDict>, error: &Error) -> PyResult<()> {
@@ -66,7 +77,7 @@ fn set_attributes(attributes: &Bound<'_, PyDict>, error: &Error) -> PyResult<()>
             ..
         } => {
             attributes.set_item("status", status)?;
-            attributes.set_item("code", code)?;
+            attributes.set_item("code", code.as_deref().unwrap_or("none"))?;
             attributes.set_item("intuit_tid", intuit_tid)
         }
         Error::Database { sqlstate, .. } => attributes.set_item("sqlstate", sqlstate),

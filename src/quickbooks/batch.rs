@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(outcomes[0].as_ref().unwrap().records[0].id, "1");
         assert!(outcomes[0].as_ref().unwrap().time.is_some());
         assert_eq!(outcomes[1].as_ref().unwrap().total_count, Some(7));
-        assert!(matches!(&outcomes[2], Err(Error::Api { code, .. }) if code == "4001"));
+        assert!(matches!(&outcomes[2], Err(Error::Api { code: Some(code), .. }) if code == "4001"));
         assert!(
             outcomes[3]
                 .as_ref()

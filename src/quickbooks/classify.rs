@@ -52,12 +52,8 @@ pub(super) fn classify_failure<T>(response: &Response, fault: Option<Fault>) -> 
             trace,
         }),
         _ => {
-            let code = if fault.code.is_empty() {
-                "none".to_owned()
-            } else {
-                fault.code.clone()
-            };
-            let is_transient = matches!(status, 408 | 500..) || code == "10000";
+            let code = trace.code;
+            let is_transient = matches!(status, 408 | 500..) || code.as_deref() == Some("10000");
             let error = Error::Api {
                 status,
                 code,

@@ -160,7 +160,7 @@ impl ApiClient {
             remaining.checked_sub(1)
         });
         taken.map(|_| ()).map_err(|_| Error::RequestCap {
-            most: self.max_requests,
+            max: self.max_requests,
         })
     }
 }
@@ -203,11 +203,7 @@ fn outcome<T>(verdict: &Verdict<T>, status: u16) -> Outcome {
     match verdict {
         Verdict::Done(_) => Outcome::Read,
         Verdict::Throttled(_) => Outcome::Unknown,
-        Verdict::Retry(error)
-            if status >= 500 && error.code().is_none_or(|code| code == "none") =>
-        {
-            Outcome::Failed
-        }
+        Verdict::Retry(error) if status >= 500 && error.code().is_none() => Outcome::Failed,
         Verdict::Retry(Error::Decode { .. }) => Outcome::Failed,
         Verdict::Retry(_) => Outcome::Faulted,
         Verdict::RefreshToken(_) | Verdict::Fatal(_) => Outcome::Answered,

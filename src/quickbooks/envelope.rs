@@ -230,7 +230,7 @@ mod tests {
             r#"{"QueryResponse":{"Fault":{"Error":[{"Message":"m","code":"4001"}]}},"time":"x"}"#,
         ] {
             assert!(
-                matches!(read(body), Verdict::Fatal(Error::Api { code, .. }) if code == "4001"),
+                matches!(read(body), Verdict::Fatal(Error::Api { code: Some(code), .. }) if code == "4001"),
                 "{body}"
             );
         }

@@ -23,9 +23,9 @@ pub(super) fn failure_cause(error: &Error) -> FailureCause {
         } => FailureCause::TooMuch,
         // An answer that was cut short, or is not JSON at all.
         Error::Decode { .. } => FailureCause::TooMuch,
-        Error::Api { code, .. } if matches!(code.as_str(), "4002" | "10000") => {
-            FailureCause::BadRecord
-        }
+        Error::Api {
+            code: Some(code), ..
+        } if matches!(code.as_str(), "4002" | "10000") => FailureCause::BadRecord,
         _ => FailureCause::Other,
     }
 }
@@ -53,7 +53,7 @@ mod tests {
     fn api(status: u16, code: &str) -> Error {
         Error::Api {
             status,
-            code: code.into(),
+            code: (!code.is_empty()).then(|| code.to_owned()),
             message: String::new(),
             intuit_tid: None,
         }
@@ -64,14 +64,15 @@ mod tests {
         let lost = |was_sent| Error::Transport {
             reason: String::new(),
             was_sent,
+            source: None,
         };
         for (error, expected) in [
             (lost(true), FailureCause::TooMuch),
             (lost(false), FailureCause::Other),
-            (api(413, "none"), FailureCause::TooMuch),
-            (api(502, "none"), FailureCause::TooMuch),
-            (api(503, "none"), FailureCause::Other),
-            (api(504, "none"), FailureCause::TooMuch),
+            (api(413, ""), FailureCause::TooMuch),
+            (api(502, ""), FailureCause::TooMuch),
+            (api(503, ""), FailureCause::Other),
+            (api(504, ""), FailureCause::TooMuch),
             (api(400, "4002"), FailureCause::BadRecord),
             (api(500, "10000"), FailureCause::BadRecord),
             (api(400, "4001"), FailureCause::Other),

@@ -141,7 +141,7 @@ impl<'s> SpanReader<'s> {
             // No row of the page says at which time the page ends.
             true => Err(Error::Api {
                 status: 200,
-                code: "4002".into(),
+                code: Some("4002".into()),
                 message: answer.unreadable[0].error.to_string(),
                 intuit_tid: None,
             }),

@@ -188,7 +188,7 @@ async fn a_window_that_ends_its_process_again_and_again_is_given_up_by_name() {
             "{:?}",
             failures(&report)
         );
-        assert!(failures(&report)[0].contains("--max-attempts 0"));
+        assert!(failures(&report)[0].contains("QBO_MAX_ATTEMPTS=0"));
         assert_eq!(
             database
                 .number("SELECT count(*) FROM qbo.windows WHERE status = 'stuck' AND attempts = 5")

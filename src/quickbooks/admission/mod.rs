@@ -342,6 +342,7 @@ mod tests {
                     return Err(Error::Database {
                         reason: "gone".into(),
                         sqlstate: None,
+                        source: None,
                     });
                 }
                 let now = DateTime::UNIX_EPOCH + self.started_at.elapsed();

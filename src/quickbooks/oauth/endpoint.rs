@@ -218,6 +218,7 @@ impl TokenEndpoint {
                 response.status
             ),
             was_sent: true,
+            source: None,
         }
     }
 }
