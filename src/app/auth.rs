@@ -159,13 +159,13 @@ impl App {
             .exchange(code, redirect_uri)
             .await;
         let answer = answer.map_err(|refusal| match refusal {
-            Refusal::InvalidGrant { said, trace, .. } => Error::Unauthenticated {
-                reason: format!("the token endpoint said {said} of the code, which is good for one use and a few minutes; begin again"),
+            Refusal::InvalidGrant { answer, trace, .. } => Error::Unauthenticated {
+                reason: format!("the token endpoint said {answer} of the code, which is good for one use and a few minutes; begin again"),
                 trace,
             },
-            Refusal::Final(error, _) => error,
+            Refusal::Final { error, .. } => error,
         })?;
-        authorizer.adopt(&answer).await
+        authorizer.store_tokens(&answer).await
     }
 
     /// Takes over a refresh token from elsewhere, as from Intuit's OAuth playground.

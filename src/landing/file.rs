@@ -1,4 +1,4 @@
-//! Writing landing files so that they are whole or not there, and reading them line by line.
+//! Writer and reader of landing files. A file is either complete or absent; it is read line by line.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -13,8 +13,8 @@ use crate::domain::Window;
 use crate::durable::{directory_of, replace, temporary_name};
 use crate::error::{Error, Result};
 
-/// Fast, and a third of the size of level 1's competitors on JSON; higher levels cost more than
-/// they save here.
+/// Compression level. Level 3 is fast and small enough on JSON; higher levels cost more time than they
+/// save.
 const ZSTD_LEVEL: i32 = 3;
 
 enum Encoder {
@@ -23,7 +23,7 @@ enum Encoder {
     Gzip(GzEncoder<BufWriter<File>>),
 }
 
-/// How a file is compressed, by its name.
+/// Compression of a file, which its name determines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Compression {
     None,
@@ -41,7 +41,7 @@ impl Compression {
     }
 }
 
-/// A landing file in the making. Dropped without [`finish`](Self::finish), it is removed.
+/// Writer of a landing file. If it is dropped without [`finish`](Self::finish), the file is removed.
 pub struct LandingWriter {
     path: PathBuf,
     temporary: PathBuf,
@@ -57,15 +57,15 @@ impl std::fmt::Debug for LandingWriter {
 }
 
 impl LandingWriter {
-    /// Begins a file, and its directory if need be.
+    /// Creates a file under a temporary name, and its directory if necessary.
     ///
     /// # Errors
-    /// [`Error::Landing`] with the operating system's words.
+    /// [`Error::Landing`] with the operating system's message.
     pub fn create(path: &Path) -> Result<Self> {
         let failed = |e| Error::landing(path, e);
         let directory = directory_of(path);
         std::fs::create_dir_all(directory).map_err(failed)?;
-        // Two runs may land the same window at the same time; the later one wins whole.
+        // Two runs may write the same window at the same time; the later one replaces the file.
         let temporary = temporary_name(path);
         let file = BufWriter::new(File::create(&temporary).map_err(failed)?);
         let encoder = match Compression::of(path) {
@@ -84,10 +84,10 @@ impl LandingWriter {
         })
     }
 
-    /// Makes the file durable under its own name, replacing an earlier one.
+    /// Makes the file durable under its final name, replacing an earlier file; returns the path.
     ///
     /// # Errors
-    /// [`Error::Landing`]; nothing has been replaced then.
+    /// [`Error::Landing`]; an earlier file is unchanged then.
     pub fn finish(mut self) -> Result<PathBuf> {
         let failed = |e| Error::landing(&self.path, e);
         let buffered = match self.encoder.take() {
@@ -129,13 +129,12 @@ impl Write for LandingWriter {
 
 impl Drop for LandingWriter {
     fn drop(&mut self) {
-        // After a rename there is nothing under the temporary name, and nothing else can be done
-        // about a failure.
+        // After a rename the temporary name no longer exists. A failure cannot be handled here.
         let _ = std::fs::remove_file(&self.temporary);
     }
 }
 
-/// Joins window files into one, in order.
+/// Concatenates window files into one, in order.
 ///
 /// # Errors
 /// [`Error::Landing`].
@@ -147,11 +146,10 @@ fn concatenate(parts: &[PathBuf], path: &Path) -> Result<()> {
     writer.finish().map(|_| ())
 }
 
-/// Makes sure that a file whose windows are to be replaced is one of landing lines, before anything
-/// is read for it.
+/// Checks that an existing file holds landing lines, before anything is read from the source for it.
 ///
 /// # Errors
-/// [`Error::Config`] if its first line is none; [`Error::Landing`] if it cannot be read.
+/// [`Error::Config`] if its first line is not a landing line; [`Error::Landing`] if it cannot be read.
 pub fn check(path: &Path) -> Result<()> {
     let mut reader = LandingReader::open(path)?;
     match reader.next_line()?.map(LandingLine::parse) {
@@ -166,24 +164,24 @@ pub fn check(path: &Path) -> Result<()> {
     }
 }
 
-/// Puts window files into one file of many windows: lines of earlier windows that lie inside of
-/// `done` go, all others stay, in the order of company, entity and window. What is there is
-/// replaced at once or not at all. `workshop` is an empty directory on the same disk.
+/// Merges window files into one file of many windows. Earlier windows in the file that the new ones
+/// cover are replaced; all others stay. Lines are in the order of company, entity and window. The file
+/// is replaced atomically. `scratch` is an empty directory on the same disk.
 ///
 /// # Errors
-/// [`Error::Landing`], [`Error::Decode`]; the file is as it was then.
-pub fn merge(parts: &[LandingFile], path: &Path, workshop: &Path) -> Result<()> {
+/// [`Error::Landing`], [`Error::Decode`]; the file is unchanged then.
+pub fn merge(parts: &[LandingFile], path: &Path, scratch: &Path) -> Result<()> {
     let mut files = Vec::new();
     if path.exists() {
-        split(path, workshop)?;
-        let of_same = |old: &LandingFile| -> Vec<Window> {
+        split(path, scratch)?;
+        let new_windows = |old: &LandingFile| -> Vec<Window> {
             let is_same =
                 |new: &&LandingFile| (&new.realm_id, &new.entity) == (&old.realm_id, &old.entity);
             parts.iter().filter(is_same).map(|new| new.window).collect()
         };
-        if workshop.exists() {
-            files = find_files(workshop)?;
-            files.retain(|old| !old.window.minus(&of_same(old)).is_empty());
+        if scratch.exists() {
+            files = find_files(scratch)?;
+            files.retain(|old| !old.window.minus(&new_windows(old)).is_empty());
         }
     }
     files.extend(parts.iter().cloned());
@@ -197,29 +195,29 @@ pub fn merge(parts: &[LandingFile], path: &Path, workshop: &Path) -> Result<()> 
 /// Splits a file of any number of windows, in any order, into window files below `directory`.
 ///
 /// # Errors
-/// [`Error::Landing`] if it cannot be read; [`Error::Decode`] with the line that is wrong.
+/// [`Error::Landing`] if it cannot be read; [`Error::Decode`] with the location of a wrong line.
 pub fn split(path: &Path, directory: &Path) -> Result<()> {
     let mut reader = LandingReader::open(path)?;
-    // One file is open at a time: there may be thousands of windows, and their lines usually stand
-    // together.
+    // Only one file is open at a time: there may be thousands of windows, and the lines of a window
+    // are usually adjacent.
     let mut open: Option<(PathBuf, BufWriter<File>)> = None;
     while let Some(line) = reader.next_line()? {
-        let place =
-            place_of(line, directory).map_err(|reason| Error::decode(reader.place(), reason))?;
-        let failed = |e| Error::landing(&place, e);
+        let target = target_of(line, directory)
+            .map_err(|reason| Error::decode(reader.location(), reason))?;
+        let failed = |e| Error::landing(&target, e);
         let out = match &mut open {
-            Some((current, out)) if *current == place => out,
+            Some((current, out)) if *current == target => out,
             _ => {
                 if let Some((_, mut finished)) = open.take() {
                     finished.flush().map_err(failed)?;
                 }
-                std::fs::create_dir_all(directory_of(&place)).map_err(failed)?;
+                std::fs::create_dir_all(directory_of(&target)).map_err(failed)?;
                 let file = File::options()
                     .create(true)
                     .append(true)
-                    .open(&place)
+                    .open(&target)
                     .map_err(failed)?;
-                &mut open.insert((place.clone(), BufWriter::new(file))).1
+                &mut open.insert((target.clone(), BufWriter::new(file))).1
             }
         };
         out.write_all(reader.line())
@@ -227,32 +225,33 @@ pub fn split(path: &Path, directory: &Path) -> Result<()> {
             .map_err(failed)?;
     }
     match open {
-        Some((place, mut out)) => out.flush().map_err(|e| Error::landing(&place, e)),
+        Some((target, mut out)) => out.flush().map_err(|e| Error::landing(&target, e)),
         None => Ok(()),
     }
 }
 
-/// Makes sure that a window has a file below a directory that [`split`] has filled; if not, it is
-/// one without records.
+/// Creates an empty file for a window below a directory that [`split`] has filled, unless the window has
+/// a file. An empty file means a window without records.
 ///
 /// # Errors
 /// [`Error::Landing`].
 pub fn ensure_window(directory: &Path, realm_id: &str, entity: &str, window: Window) -> Result<()> {
-    let place = unpacked_path(directory, realm_id, entity, window);
-    let failed = |e| Error::landing(&place, e);
-    std::fs::create_dir_all(directory_of(&place)).map_err(failed)?;
+    let path = uncompressed_path(directory, realm_id, entity, window);
+    let failed = |e| Error::landing(&path, e);
+    std::fs::create_dir_all(directory_of(&path)).map_err(failed)?;
     File::options()
         .create(true)
         .append(true)
-        .open(&place)
+        .open(&path)
         .map(|_| ())
         .map_err(failed)
 }
 
-fn place_of(line: &[u8], directory: &Path) -> Result<PathBuf, String> {
+/// Returns the path of the window file that a line belongs to.
+fn target_of(line: &[u8], directory: &Path) -> Result<PathBuf, String> {
     let line = LandingLine::parse(line).map_err(|e| e.to_string())?;
     let window = line.window().map_err(|e| e.to_string())?;
-    // The realm and the entity become names of directories.
+    // The company's id and the entity become names of directories.
     let is_name =
         |text: &str| !text.is_empty() && !text.starts_with('.') && !text.contains(['/', '\\']);
     if !is_name(&line.realm_id) || !is_name(&line.entity) {
@@ -261,7 +260,7 @@ fn place_of(line: &[u8], directory: &Path) -> Result<PathBuf, String> {
             line.realm_id, line.entity
         ));
     }
-    Ok(unpacked_path(
+    Ok(uncompressed_path(
         directory,
         &line.realm_id,
         &line.entity,
@@ -269,8 +268,8 @@ fn place_of(line: &[u8], directory: &Path) -> Result<PathBuf, String> {
     ))
 }
 
-/// A window file's path without compression: it is read once, soon.
-fn unpacked_path(directory: &Path, realm_id: &str, entity: &str, window: Window) -> PathBuf {
+/// Returns the path of a window file without compression, for files that are soon read once.
+fn uncompressed_path(directory: &Path, realm_id: &str, entity: &str, window: Window) -> PathBuf {
     LandingFile::below(directory, realm_id, entity, window)
         .path
         .with_extension("")
@@ -286,7 +285,7 @@ fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
     })
 }
 
-/// The lines of a landing file, with their numbers for error texts.
+/// Reader of a landing file's lines. Counts them for error texts.
 pub struct LandingReader {
     path: PathBuf,
     input: BufReader<Box<dyn Read + Send>>,
@@ -318,10 +317,10 @@ impl LandingReader {
         })
     }
 
-    /// The next line that is not blank, without its end. `None` after the last.
+    /// Returns the next line that is not blank, without its line break; `None` after the last one.
     ///
     /// # Errors
-    /// [`Error::Landing`] if the file cannot be read on, for example because it was cut.
+    /// [`Error::Landing`] if the file cannot be read, for example because it was cut short.
     pub fn next_line(&mut self) -> Result<Option<&[u8]>> {
         loop {
             self.line.clear();
@@ -339,13 +338,13 @@ impl LandingReader {
         }
     }
 
-    /// The line that [`next_line`](Self::next_line) returned last.
+    /// Returns the line that [`next_line`](Self::next_line) returned last.
     fn line(&self) -> &[u8] {
         self.line.trim_ascii()
     }
 
-    /// Where the last line is, for error texts.
-    pub fn place(&self) -> String {
+    /// Returns path and number of the last line, for error texts.
+    pub fn location(&self) -> String {
         format!("{} line {}", self.path.display(), self.number)
     }
 }
@@ -364,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_whole_or_not_there() {
+    fn a_file_is_complete_or_absent() {
         let directory = tempfile::tempdir().unwrap();
         for name in ["a.jsonl", "a.jsonl.zst", "a.txt.gz"] {
             let path = directory.path().join(name);
@@ -399,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_file_is_an_error_not_an_end() {
+    fn a_file_that_was_cut_short_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.jsonl.zst");
         let mut writer = LandingWriter::create(&path).unwrap();

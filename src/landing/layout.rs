@@ -1,5 +1,5 @@
-//! Names of landing files: `<directory>/<realm>/<entity>/<start>_<end>.jsonl.zst`. The path says
-//! what even an empty file is: a window without records.
+//! Names of landing files: `<directory>/<realm_id>/<entity>/<start>_<end>.jsonl.zst`. The path identifies
+//! the window even if the file is empty, which means a window without records.
 
 use std::path::{Path, PathBuf};
 
@@ -9,40 +9,40 @@ use serde::Deserialize;
 use crate::domain::Window;
 use crate::error::{Error, Result};
 
-/// A file's own time is at least this long after the instant up to which its window was read.
-pub const WRITTEN_AFTER: TimeDelta = TimeDelta::seconds(30);
+/// Minimum time between the instant up to which a window was read and its file's modification time.
+pub const WRITE_MARGIN: TimeDelta = TimeDelta::seconds(30);
 
 const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
-/// One window's file.
+/// File of one window.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct LandingFile {
-    /// Where it is.
+    /// Path of the file.
     pub path: PathBuf,
-    /// The company.
+    /// Id of the company.
     pub realm_id: String,
-    /// Our name of the entity.
+    /// Name of the entity.
     pub entity: String,
     /// The window.
     #[serde(flatten)]
     pub window: Window,
 }
 
-/// Where an extract goes.
+/// Target of an extract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LandingTarget {
-    /// A file a window below this directory.
+    /// One file per window below this directory.
     Directory(PathBuf),
-    /// All windows in this file.
+    /// One file with all windows.
     SingleFile(PathBuf),
 }
 
 impl LandingTarget {
-    /// A path that ends in `.jsonl`, `.ndjson`, `.json` or `.txt`, perhaps compressed as `.zst` or
-    /// `.gz`, is one file, any other a directory.
+    /// Chooses the target by the path. A path that ends in `.jsonl`, `.ndjson`, `.json` or `.txt`,
+    /// optionally followed by `.zst` or `.gz`, is one file; any other path is a directory.
     ///
     /// # Errors
-    /// [`Error::Config`] if the path exists as the other of the two.
+    /// [`Error::Config`] if the path exists as the other kind.
     pub fn from_path(path: &Path) -> Result<Self> {
         let refuse = |what| {
             Err(Error::config(
@@ -67,7 +67,7 @@ impl LandingTarget {
 }
 
 impl LandingFile {
-    /// The file of a window below `directory`.
+    /// Returns the file of a window below `directory`.
     pub fn below(directory: &Path, realm_id: &str, entity: &str, window: Window) -> Self {
         let stamp = |instant: DateTime<Utc>| instant.format(TIME_FORMAT);
         let name = format!("{}_{}.jsonl.zst", stamp(window.start), stamp(window.end));
@@ -79,7 +79,7 @@ impl LandingFile {
         }
     }
 
-    /// Reads a path written by [`Self::below`]. `None` if it is some other file.
+    /// Parses a path made by [`Self::below`]. Returns `None` for any other file.
     pub fn parse(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         let stem = name
@@ -121,8 +121,8 @@ fn is_landing_name(path: &Path) -> bool {
         .any(|ending| plain.ends_with(ending))
 }
 
-/// All window files below a directory, in the order of their paths. Temporary files of unfinished
-/// windows are not among them.
+/// Finds all window files below a directory, in the order of their paths. Temporary files of unfinished
+/// windows are ignored.
 ///
 /// # Errors
 /// [`Error::Landing`] if a directory cannot be read.
@@ -150,7 +150,7 @@ mod tests {
     use crate::domain::instant::parse_instant;
 
     #[test]
-    fn a_path_says_what_the_file_is() {
+    fn a_path_identifies_the_window() {
         let window = Window::new(
             parse_instant("s", "2025-01-01").unwrap(),
             parse_instant("e", "2025-01-02").unwrap(),

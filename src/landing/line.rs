@@ -1,4 +1,4 @@
-//! One line of a landing file.
+//! Lines of landing files.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -11,65 +11,65 @@ use serde_json::value::RawValue;
 use crate::domain::{Identity, Page, Payload, Record, Reject, Window};
 use crate::error::{Error, Result};
 
-/// A record with its metadata, in the names of the table's columns.
+/// A record with its metadata. The keys are the names of the raw tables' columns.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct LandingLine<'a> {
-    /// Our name of the entity.
+    /// Name of the entity.
     #[serde(borrow)]
     pub entity: Cow<'a, str>,
-    /// The company.
+    /// Id of the company.
     #[serde(borrow)]
     pub realm_id: Cow<'a, str>,
-    /// QBO's id; empty where it is not known.
+    /// QBO's id; empty if not known.
     #[serde(borrow)]
     pub id: Cow<'a, str>,
-    /// When the record was received.
+    /// Instant at which the record was received.
     pub ingested_at_utc: DateTime<Utc>,
     /// Start of its window.
     pub extract_window_start_utc: DateTime<Utc>,
     /// End of its window.
     pub extract_window_end_utc: DateTime<Utc>,
-    /// What was changed after this instant was left to a later extract.
+    /// Instant after which changes were left to a later extract.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_until_utc: Option<DateTime<Utc>>,
-    /// Page within the window.
+    /// Number of the page within the window.
     pub page_number: u32,
-    /// Rows asked for.
+    /// Number of rows requested.
     pub page_size: u32,
-    /// The request.
+    /// The request, as stored in the raw table.
     #[serde(borrow)]
     pub request_payload: &'a RawValue,
-    /// The record as QBO sent it; none for one that could not be had.
+    /// The record as QBO sent it; `None` for a reject.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<&'a RawValue>,
-    /// Why this is no record.
+    /// Details of a reject; `None` for a record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<RejectedLine>,
 }
 
-/// What is known of a record that was set aside.
+/// Details of a record that was set aside.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RejectedLine {
-    /// What is wrong.
+    /// Reason.
     pub error: String,
     /// Intuit's id of the answer that failed.
     pub intuit_tid: Option<String>,
-    /// A second inside of its window.
+    /// A second inside its window.
     pub at_utc: DateTime<Utc>,
-    /// Its text, where it was received.
+    /// Text of the record, if it was received.
     pub text: Option<String>,
 }
 
 impl<'a> LandingLine<'a> {
-    /// Reads a line without its end.
+    /// Parses a line without its line break.
     ///
     /// # Errors
-    /// What is wrong with it, for the caller to say where.
+    /// The parser's error; the caller adds the location.
     pub fn parse(line: &'a [u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(line)
     }
 
-    /// The window that the line belongs to.
+    /// Returns the window that the line belongs to.
     ///
     /// # Errors
     /// [`Error::Config`] if its end is not after its start.
@@ -77,10 +77,10 @@ impl<'a> LandingLine<'a> {
         Window::new(self.extract_window_start_utc, self.extract_window_end_utc)
     }
 
-    /// The record, its payload copied out of the line.
+    /// Returns the record; copies its payload out of the line.
     ///
     /// # Errors
-    /// [`Error::Decode`] if the payload is not that of a record.
+    /// [`Error::Decode`] if the payload is not a record.
     pub fn record(&self, identity: Identity) -> Result<Record> {
         let payload = self
             .payload
@@ -91,7 +91,7 @@ impl<'a> LandingLine<'a> {
         )
     }
 
-    /// What was set aside, if that is what the line says.
+    /// Returns the reject, if the line is one.
     pub fn reject(&self) -> Option<Reject> {
         self.rejected.as_ref().map(|rejected| Reject {
             id: (!self.id.is_empty()).then(|| self.id.clone().into_owned()),
@@ -103,16 +103,16 @@ impl<'a> LandingLine<'a> {
     }
 }
 
-/// Writes records of a page, a line each.
+/// Records of a page, to be written one per line.
 #[derive(Debug)]
 pub struct PageLines<'p> {
-    /// Our name of the entity.
+    /// Name of the entity.
     pub entity: &'p str,
-    /// The company.
+    /// Id of the company.
     pub realm_id: &'p str,
     /// The window.
     pub window: Window,
-    /// The page that they came on.
+    /// The page that holds the records.
     pub page: &'p Page,
 }
 
@@ -120,8 +120,8 @@ impl PageLines<'_> {
     /// Writes all records and rejects.
     ///
     /// # Errors
-    /// [`Error::Decode`] if a payload is not UTF-8 JSON, which a source never hands over, or with
-    /// the operating system's words.
+    /// [`Error::Decode`] if a payload is not UTF-8 JSON, which sources never deliver, or with the
+    /// operating system's message.
     pub fn write(&self, out: &mut impl Write) -> Result<()> {
         let request = raw(self.page.request.as_bytes())?;
         for record in &self.page.records {
@@ -185,8 +185,8 @@ fn raw(json: &[u8]) -> Result<Box<RawValue>> {
     RawValue::from_string(text.to_owned()).map_err(|e| Error::decode("payload", e))
 }
 
-/// Line breaks stand only between the tokens of valid JSON, never inside a string: as spaces they
-/// mean the same.
+/// Replaces line breaks by spaces. In valid JSON a line break occurs only between tokens, never inside a
+/// string, so the meaning does not change.
 fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
     if json.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
         json.iter()
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_payload_comes_back_byte_for_byte_on_one_line() {
+    fn a_payload_is_read_back_byte_for_byte_from_one_line() {
         let payload = "{ \"Id\":\"1\", \"Amount\":100.00,\n \"Note\":\"a\\nb é 🙂\",\"MetaData\":{\"LastUpdatedTime\":\"2025-01-01T00:00:00-08:00\"}}";
         let record =
             Record::read(Identity::Id, Payload::from_valid_json(Bytes::from(payload))).unwrap();

@@ -1,8 +1,8 @@
-//! Landing files: what an extract leaves for a later load.
+//! Landing files: the output of an extract and the input of a load.
 //!
-//! JSON Lines, one record a line with its metadata and the untouched payload; compressed with zstd
-//! when the name ends in `.zst`. A file is written under a temporary name and renamed when it is
-//! complete, so that a file under its own name is a whole window.
+//! They are JSON Lines, one record per line with its metadata and the untouched payload, compressed
+//! with zstd or gzip if the name ends in `.zst` or `.gz`. A file is written under a temporary name and
+//! renamed when it is complete, so a file under its final name always holds a complete window.
 
 mod file;
 mod layout;
@@ -11,7 +11,7 @@ mod sink;
 mod source;
 
 pub use file::{LandingReader, LandingWriter, check, ensure_window, merge, split};
-pub use layout::{LandingFile, LandingTarget, WRITTEN_AFTER, find_files};
+pub use layout::{LandingFile, LandingTarget, WRITE_MARGIN, find_files};
 pub use line::{LandingLine, PageLines, RejectedLine};
 pub use sink::{LandingSink, LandingWindow};
 pub use source::LandingSource;

@@ -1,4 +1,4 @@
-//! Landing files as a sink.
+//! The sink that writes landing files.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use crate::domain::DistinctIds;
 use crate::domain::{EntitySpec, LoadCounts, Page, Report, Window, WindowReport, WindowStatus};
 use crate::error::{Error, Result};
 use crate::landing::{
-    LandingFile, LandingLine, LandingReader, LandingTarget, LandingWriter, PageLines,
-    WRITTEN_AFTER, check, merge,
+    LandingFile, LandingLine, LandingReader, LandingTarget, LandingWriter, PageLines, WRITE_MARGIN,
+    check, merge,
 };
 use crate::port::{CommitSummary, ReadSummary, Sink, WindowContext, WindowWriter};
 
-/// Writes a file a window; joins them at the end where one file was asked for.
+/// A sink that writes one file per window, and merges them at the end if the target is one file.
 #[derive(Debug)]
 pub struct LandingSink {
     target: LandingTarget,
@@ -24,8 +24,8 @@ pub struct LandingSink {
 }
 
 impl LandingSink {
-    /// A sink below a directory, or into one file: its windows wait in a hidden directory beside
-    /// it.
+    /// Creates a sink. If the target is one file, its windows are collected in a hidden directory
+    /// beside it.
     pub fn new(target: LandingTarget) -> Self {
         let directory = match &target {
             LandingTarget::Directory(directory) => directory.clone(),
@@ -37,10 +37,10 @@ impl LandingSink {
         Self { target, directory }
     }
 
-    /// Looks at a file that is there already, in which windows are to be replaced.
+    /// Checks an existing target file, in which windows are to be replaced.
     ///
     /// # Errors
-    /// [`Error::Config`] if it is something else.
+    /// [`Error::Config`] if it does not hold landing lines.
     pub fn prepare(&self) -> Result<()> {
         match &self.target {
             LandingTarget::SingleFile(path) if path.exists() => check(path),
@@ -48,12 +48,12 @@ impl LandingSink {
         }
     }
 
-    /// Which of these windows an earlier extract has left whole below the directory, with their
-    /// counts. A file that cannot be read, and one of a window that reached into the present when
-    /// it was read, is not among them.
+    /// Returns reports of the windows that an earlier extract has completed in the directory. A file
+    /// that cannot be read is left out, as is one whose window reached into the present when it was
+    /// read.
     ///
     /// # Errors
-    /// [`Error::Config`] if all windows go into one file.
+    /// [`Error::Config`] if the target is one file.
     pub fn landed(
         &self,
         realm_id: &str,
@@ -73,13 +73,13 @@ impl LandingSink {
         Ok(files.filter_map(|file| report_of(&file)).collect())
     }
 
-    /// Ends an extract. Where one file was asked for, and no window failed, puts the windows into
-    /// it, each in place of what the file held of its time, and the file's path into the report. If
-    /// one failed, an earlier file stays as it is, and the windows that are done stay beside it in
-    /// a directory that can be loaded like any other.
+    /// Ends an extract. If the target is one file and no window failed, merges the windows into it,
+    /// replacing its earlier content of their time, and sets the file's path in the report. If a window
+    /// failed, an earlier file is unchanged, and the completed windows are kept beside it in a
+    /// directory that can be loaded like any other.
     ///
     /// # Errors
-    /// [`Error::Landing`]; an earlier file is untouched then.
+    /// [`Error::Landing`]; an earlier file is unchanged then.
     pub fn finish(&self, report: &mut Report) -> Result<()> {
         let LandingTarget::SingleFile(path) = &self.target else {
             return Ok(());
@@ -96,7 +96,7 @@ impl LandingSink {
             .filter_map(|window| LandingFile::parse(Path::new(window.path.as_deref()?)))
             .collect();
         if let Err(error) = merge(&parts, path, &self.directory.join("earlier")) {
-            // What was read is not thrown away.
+            // Keep the windows that were read.
             self.keep_parts(path, report)?;
             return Err(error);
         }
@@ -106,8 +106,8 @@ impl LandingSink {
         Ok(())
     }
 
-    /// Moves each window that is done into `<file>.parts`. What an earlier extract left there
-    /// stays, but for windows that are done anew.
+    /// Moves completed windows into `<file>.parts`. Windows of an earlier extract stay there unless
+    /// they are replaced.
     fn keep_parts(&self, path: &Path, report: &mut Report) -> Result<()> {
         let mut kept = path.as_os_str().to_owned();
         kept.push(".parts");
@@ -120,15 +120,15 @@ impl LandingSink {
             let below = part
                 .strip_prefix(&self.directory)
                 .map_err(|e| Error::landing(&part, e))?;
-            let place = kept.join(below);
-            move_file(&part, &place).map_err(|e| Error::landing(&place, e))?;
-            window.path = Some(place.display().to_string());
+            let target = kept.join(below);
+            move_file(&part, &target).map_err(|e| Error::landing(&target, e))?;
+            window.path = Some(target.display().to_string());
             moved += 1;
         }
         warn!(
             phase = "extract",
             event = "landing_incomplete",
-            "{} was not written, since windows failed; the {moved} that are done are in {}",
+            "{} was not written because windows failed; the {moved} completed windows are in {}",
             path.display(),
             kept.display()
         );
@@ -136,23 +136,23 @@ impl LandingSink {
     }
 }
 
-/// What a window's file holds, if it is there and whole.
+/// Returns the report of a window's file, or `None` if the file is absent, incomplete or unreadable.
 fn report_of(file: &LandingFile) -> Option<WindowReport> {
     let written = std::fs::metadata(&file.path)
         .and_then(|metadata| metadata.modified())
         .ok()?;
-    if DateTime::<Utc>::from(written) - WRITTEN_AFTER < file.window.end {
+    if DateTime::<Utc>::from(written) - WRITE_MARGIN < file.window.end {
         return None;
     }
     let path = file.path.to_str()?.to_owned();
-    let content = tally(&file.path).inspect_err(|error| {
+    let content = count_content(&file.path).inspect_err(|error| {
         warn!(
             phase = "extract",
             event = "landing_unreadable",
-            "{error}; its window is read again"
+            "{error}; reading its window again"
         );
     });
-    let (counts, pages) = content.ok()?;
+    let FileContent { counts, pages } = content.ok()?;
     let report = WindowReport {
         pages,
         path: Some(path),
@@ -161,8 +161,14 @@ fn report_of(file: &LandingFile) -> Option<WindowReport> {
     Some(report.with_counts(counts))
 }
 
-/// Distinct records, rejects, and pages of a file.
-fn tally(path: &Path) -> Result<(LoadCounts, u32)> {
+/// Counts of a landing file.
+struct FileContent {
+    counts: LoadCounts,
+    pages: u32,
+}
+
+/// Counts distinct records, rejects and pages of a file.
+fn count_content(path: &Path) -> Result<FileContent> {
     let mut reader = LandingReader::open(path)?;
     let (mut distinct, mut rejected, mut pages) = (DistinctIds::default(), 0, 1);
     while let Some(line) = reader.next_line()? {
@@ -175,14 +181,12 @@ fn tally(path: &Path) -> Result<(LoadCounts, u32)> {
         }
     }
     let rows = distinct.count() + rejected;
-    Ok((
-        LoadCounts {
-            rows,
-            rejected,
-            ..LoadCounts::default()
-        },
-        pages,
-    ))
+    let counts = LoadCounts {
+        rows,
+        rejected,
+        ..LoadCounts::default()
+    };
+    Ok(FileContent { counts, pages })
 }
 
 fn move_file(from: &Path, to: &Path) -> std::io::Result<()> {
@@ -193,7 +197,7 @@ fn move_file(from: &Path, to: &Path) -> std::io::Result<()> {
 impl Drop for LandingSink {
     fn drop(&mut self) {
         if matches!(self.target, LandingTarget::SingleFile(_)) {
-            // Nothing else can be done about a failure, and it may never have been made.
+            // The directory may never have been created, and a failure cannot be handled here.
             let _ = std::fs::remove_dir_all(&self.directory);
         }
     }
@@ -220,7 +224,7 @@ impl Sink for LandingSink {
     }
 }
 
-/// One window's file.
+/// Writer of one window's file.
 #[derive(Debug)]
 pub struct LandingWindow {
     writer: LandingWriter,
@@ -258,8 +262,8 @@ impl WindowWriter for LandingWindow {
         };
         let path = self.writer.finish()?;
         if let Some(read_until) = summary.read_until {
-            // A file without records has nothing but its time to say how far it was read.
-            let time = SystemTime::from(read_until + WRITTEN_AFTER);
+            // A file without records records how far it was read in its modification time.
+            let time = SystemTime::from(read_until + WRITE_MARGIN);
             let stamped = File::options()
                 .append(true)
                 .open(&path)

@@ -1,4 +1,4 @@
-//! Landing files as a source.
+//! The source that reads landing files.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,10 +8,10 @@ use tokio::sync::mpsc;
 
 use crate::domain::{EntitySpec, Identity, Page, Window};
 use crate::error::{Error, Result};
-use crate::landing::{LandingFile, LandingLine, LandingReader, WRITTEN_AFTER, find_files};
+use crate::landing::{LandingFile, LandingLine, LandingReader, WRITE_MARGIN, find_files};
 use crate::port::{Meter, Source, Span};
 
-/// The window files of one company.
+/// A source that reads the window files of one company.
 #[derive(Debug)]
 pub struct LandingSource {
     realm_id: String,
@@ -19,10 +19,10 @@ pub struct LandingSource {
 }
 
 impl LandingSource {
-    /// A source that reads these files.
+    /// Creates a source of these files.
     ///
     /// # Errors
-    /// [`Error::Config`] if there is none, or if they belong to several companies.
+    /// [`Error::Config`] if there are no files, or if they belong to several companies.
     pub fn new(files: Vec<LandingFile>) -> Result<Self> {
         let Some(realm_id) = files.first().map(|file| file.realm_id.clone()) else {
             return Err(Error::config("landing", "no window files"));
@@ -41,7 +41,7 @@ impl LandingSource {
         Ok(Self { realm_id, files })
     }
 
-    /// The window files below a directory.
+    /// Creates a source of the window files below a directory.
     ///
     /// # Errors
     /// [`Error::Landing`] if it cannot be read; [`Error::Config`] as for [`Self::new`].
@@ -54,7 +54,7 @@ impl LandingSource {
         Self::new(files)
     }
 
-    /// The entities that there are files of.
+    /// Returns the names of the entities that have files.
     pub fn entities(&self) -> Vec<&str> {
         let mut names: Vec<_> = self
             .files
@@ -66,7 +66,7 @@ impl LandingSource {
         names
     }
 
-    /// The windows of an entity, oldest first.
+    /// Returns the windows of an entity, oldest first.
     pub fn windows(&self, entity: &str) -> Vec<Window> {
         let mut windows: Vec<_> = self
             .files
@@ -110,7 +110,7 @@ impl Source for LandingSource {
             })?;
         let mut reader = LandingReader::open(&file.path)?;
         let mut page: Option<Page> = None;
-        while let Some(line) = next(&mut reader, file, entity.identity)? {
+        while let Some(line) = next_record(&mut reader, file, entity.identity)? {
             match &mut page {
                 Some(open) if open.number == line.number => {
                     open.records.extend(line.records);
@@ -131,18 +131,19 @@ impl Source for LandingSource {
     }
 }
 
-/// What stands for a window without records: it too was read up to some time, which its file bears.
+/// Makes the page of a window without records. The modification time of its file says up to which instant
+/// it was read.
 fn empty_page(file: &LandingFile) -> Page {
-    let written = std::fs::metadata(&file.path)
+    let modified = std::fs::metadata(&file.path)
         .and_then(|metadata| metadata.modified())
         .ok();
-    let written = written.map(DateTime::<Utc>::from);
-    let horizon = written.map(|written| written - WRITTEN_AFTER);
+    let modified = modified.map(DateTime::<Utc>::from);
+    let horizon = modified.map(|modified| modified - WRITE_MARGIN);
     Page {
         number: 1,
         size: 0,
         request: "{}".into(),
-        ingested_at: written.unwrap_or_default(),
+        ingested_at: modified.unwrap_or_default(),
         covered_until: file.window.end,
         horizon,
         records: Vec::new(),
@@ -150,8 +151,8 @@ fn empty_page(file: &LandingFile) -> Page {
     }
 }
 
-/// The next line as a page of one record.
-fn next(
+/// Reads the next line as a page of one record; `None` after the last line.
+fn next_record(
     reader: &mut LandingReader,
     file: &LandingFile,
     identity: Identity,
@@ -160,7 +161,7 @@ fn next(
         .next_line()?
         .map(|line| page_of_one(line, file, identity))
         .transpose();
-    outcome.map_err(|reason| Error::decode(reader.place(), reason))
+    outcome.map_err(|reason| Error::decode(reader.location(), reason))
 }
 
 fn page_of_one(line: &[u8], file: &LandingFile, identity: Identity) -> Result<Page, String> {
@@ -181,7 +182,7 @@ fn page_of_one(line: &[u8], file: &LandingFile, identity: Identity) -> Result<Pa
     };
     if let Some(record) = record.as_ref().filter(|record| record.id != line.id) {
         return Err(format!(
-            "id '{}' is not that of the payload, '{}'",
+            "id '{}' differs from the id '{}' of the payload",
             line.id, record.id
         ));
     }

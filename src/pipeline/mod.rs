@@ -3,6 +3,7 @@
 //! through a bounded channel, so that memory stays flat.
 
 mod span;
+mod task;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{Instrument, Level, Span, error, info_span, warn};
 
-use self::span::SpanTask;
+use self::task::SpanTask;
 use crate::domain::instant::format_instant;
 use crate::domain::{Plan, RunReport, Window, WindowReport, WindowStatus};
 use crate::error::Error;

@@ -17,24 +17,21 @@
 //! one that fails because the sink is unavailable for a moment is read again after a wait.
 
 use std::collections::VecDeque;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use futures_util::FutureExt;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
 use tracing::{Instrument, Span as LogSpan, debug, info_span, warn};
 
+use super::task::SpanTask;
 use super::{Event, failed};
 use crate::domain::instant::format_instant;
-use crate::domain::{EntitySpec, Page, Reject, Window, WindowReport, WindowStatus};
+use crate::domain::{Page, Reject, Window, WindowReport, WindowStatus};
 use crate::error::{Error, Result};
 use crate::port::{
-    CommitSummary, Meter, Progress, ReadSummary, RequestCounts, Sink, Source, Span, WindowContext,
-    WindowWriter,
+    CommitSummary, Meter, ReadSummary, RequestCounts, Sink, Source, Span, WindowWriter,
 };
 
 /// Number of pages read ahead of the sink: one is being stored, one waits.
@@ -42,140 +39,13 @@ const PAGES_AHEAD: usize = 1;
 /// Maximum number of rejects of a window that are logged one by one.
 const MAX_LOGGED_REJECTS: usize = 10;
 
-/// A task that reads runs of adjacent windows.
-pub(super) struct SpanTask<S, K> {
-    pub source: Arc<S>,
-    pub sink: Arc<K>,
-    pub entity: EntitySpec,
-    pub run_id: String,
-    pub page_size: u32,
-    pub read_from: Option<DateTime<Utc>>,
-    pub progress: Arc<dyn Progress>,
-    pub events: mpsc::UnboundedSender<Event>,
-    pub idle: Arc<AtomicUsize>,
-}
-
-impl<S, K> Clone for SpanTask<S, K> {
-    fn clone(&self) -> Self {
-        Self {
-            source: self.source.clone(),
-            sink: self.sink.clone(),
-            entity: self.entity,
-            run_id: self.run_id.clone(),
-            page_size: self.page_size,
-            read_from: self.read_from,
-            progress: self.progress.clone(),
-            events: self.events.clone(),
-            idle: self.idle.clone(),
-        }
-    }
-}
-
-impl<S: Source, K: Sink> SpanTask<S, K> {
-    /// Reads adjacent windows. A window that fails does not affect the others, unless its error ends
-    /// the run.
-    pub async fn run(self, windows: VecDeque<Window>) {
-        let mut remaining = windows;
-        let mut attempts = WindowAttempts::default();
-        // Cost so far of a window that is read again.
-        let mut spent = RequestCounts::default();
-        while let (Some(first), Some(last)) =
-            (remaining.front().copied(), remaining.back().copied())
-        {
-            let start = self
-                .read_from
-                .map_or(first.start, |from| first.start.max(from));
-            let span = Span::new(Window {
-                start,
-                end: last.end,
-            });
-            let meter = Meter::default();
-            let mut divider = SpanDivider {
-                task: &self,
-                span: &span,
-                meter: &meter,
-                remaining,
-                open: OpenWindow::new(std::mem::take(&mut spent)),
-                counted: RequestCounts::default(),
-            };
-            let outcome = AssertUnwindSafe(divider.read()).catch_unwind().await;
-            let outcome = outcome.unwrap_or_else(|panic| Err(Error::from_panic(&*panic)));
-            let Err(error) = outcome else { return };
-            let ends_run = error.ends_run();
-            let open = divider.remaining.front().copied();
-            match open
-                .and_then(|window| attempts.next_wait(window))
-                .filter(|_| self.sink.is_transient(&error))
-            {
-                Some(wait) => {
-                    warn!(
-                        phase = K::PHASE,
-                        event = "window_retried",
-                        wait_ms = wait.as_millis() as u64,
-                        "{error}; reading the window again in {:.1} s",
-                        wait.as_secs_f64()
-                    );
-                    remaining = std::mem::take(&mut divider.remaining);
-                    spent = divider.spent();
-                    // Its transaction must not stay open during the wait.
-                    drop(divider);
-                    sleep(wait).await;
-                    continue;
-                }
-                None => divider.fail_window(&error).await,
-            }
-            remaining = std::mem::take(&mut divider.remaining);
-            if ends_run {
-                return;
-            }
-        }
-    }
-
-    fn context(&self, window: Window) -> WindowContext {
-        WindowContext {
-            realm_id: self.source.realm_id().to_owned(),
-            entity: self.entity,
-            window,
-            run_id: self.run_id.clone(),
-        }
-    }
-}
-
-/// Number of times that one window was read because of transient failures of the sink.
-#[derive(Default)]
-struct WindowAttempts {
-    window: Option<Window>,
-    count: u32,
-}
-
-/// Maximum number of times that a window is read again. The waits add up to a minute and a half, by
-/// which time a database server that restarts is back.
-const MAX_WINDOW_RETRIES: u32 = 8;
-const INITIAL_WAIT: Duration = Duration::from_millis(500);
-const MAX_WAIT: Duration = Duration::from_secs(30);
-
-impl WindowAttempts {
-    /// Returns the wait before the window is read again, or `None` if no retry remains.
-    fn next_wait(&mut self, window: Window) -> Option<Duration> {
-        if self.window != Some(window) {
-            *self = Self {
-                window: Some(window),
-                count: 0,
-            };
-        }
-        self.count += 1;
-        (self.count <= MAX_WINDOW_RETRIES)
-            .then(|| (INITIAL_WAIT * 2u32.pow(self.count - 1)).min(MAX_WAIT))
-    }
-}
-
 /// Divides the pages of one span among its windows.
-struct SpanDivider<'t, S: Source, K: Sink> {
+pub(super) struct SpanDivider<'t, S: Source, K: Sink> {
     task: &'t SpanTask<S, K>,
     span: &'t Span,
     meter: &'t Meter,
     /// Windows without a report; the first one is open.
-    remaining: VecDeque<Window>,
+    pub remaining: VecDeque<Window>,
     open: OpenWindow<K::Writer>,
     /// Requests of the meter that have been assigned to a window.
     counted: RequestCounts,
@@ -226,8 +96,29 @@ impl<S: Source, K: Sink> Drop for SpanDivider<'_, S, K> {
     }
 }
 
+impl<'t, S: Source, K: Sink> SpanDivider<'t, S, K> {
+    /// Creates a divider; `spent` is the cost of earlier attempts to read the first window.
+    pub fn new(
+        task: &'t SpanTask<S, K>,
+        span: &'t Span,
+        meter: &'t Meter,
+        remaining: VecDeque<Window>,
+        spent: RequestCounts,
+    ) -> Self {
+        Self {
+            task,
+            span,
+            meter,
+            remaining,
+            open: OpenWindow::new(spent),
+            counted: RequestCounts::default(),
+        }
+    }
+}
+
 impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
-    async fn read(&mut self) -> Result<()> {
+    /// Reads the span and commits its windows.
+    pub async fn read(&mut self) -> Result<()> {
         let SpanTask {
             source,
             entity,
@@ -289,7 +180,7 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
     }
 
     /// Returns the cost of the open window so far.
-    fn spent(&mut self) -> RequestCounts {
+    pub fn spent(&mut self) -> RequestCounts {
         self.count_requests();
         self.open.counts
     }
@@ -488,7 +379,7 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
     }
 
     /// Reports the open window as failed.
-    async fn fail_window(&mut self, error: &Error) {
+    pub async fn fail_window(&mut self, error: &Error) {
         self.count_requests();
         if let Some(window) = self.remaining.front().copied() {
             // The transaction is gone before the sink records the failure.

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_holds() {
+    fn answers_are_classified_as_documented() {
         let rows = [
             (429, "", "throttled"),
             (403, "3001", "throttled"),

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_cut_short_or_foreign_are_asked_for_again() {
+    fn truncated_and_foreign_bodies_are_retried() {
         for body in [
             "",
             "<html>",

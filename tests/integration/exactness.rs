@@ -1,8 +1,7 @@
-//! Schedules of edits and faults, drawn at random, during backfills: at the end the table is the
-//! sandbox's truth, payload for payload. The same schedules make a client that pages by offset lose
-//! records.
+//! Random schedules of edits and faults during backfills. At the end the table equals the sandbox's
+//! books, payload for payload. The same schedules make a client that pages by offset lose records.
 //!
-//! `SCHEDULES` says how many are tried, `SEED` which is the first; each failure prints its own.
+//! `SCHEDULES` is the number of schedules, `SEED` the first seed; each failure prints its own seed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use serde_json::Value;
 
 use crate::support::{Database, app, request};
 
-/// What is edited is dated here: after the sample company, inside the range, far from the present.
+/// Time of the edits: after the sample company, inside the range, far from the present.
 const EDITS_FROM: i64 = 1_767_312_000;
 
 const SIDE_BY_SIDE: usize = 8;
@@ -73,7 +72,7 @@ impl Schedule {
         } else {
             page_size
         };
-        // Beyond the edits, so that nothing leaves the range.
+        // The range ends after the edits, so that no record leaves it.
         let all = request(
             &["customers", "items", "invoices"],
             "2024-01-01",
@@ -116,7 +115,7 @@ impl Schedule {
         }
     }
 
-    /// Changes the books after queries, as often as the schedule says; counts what it does.
+    /// Changes the books after queries, as often as the schedule says; counts the changes.
     fn mutate(&mut self, sandbox: &Sandbox, mutations: Arc<AtomicU64>) {
         let mut random = Pcg64Mcg::seed_from_u64(self.seed ^ 0xED17);
         let (often, mut left) = (self.pick(&[0.1, 0.5, 1.0]), self.random.random_range(0..60));
@@ -124,7 +123,7 @@ impl Schedule {
         sandbox.after_each_query(move |company, _| {
             while left > 0 && random.random_bool(often) {
                 left -= 1;
-                // Several in a second, and never back in time.
+                // Several changes per second, never back in time.
                 second += i64::from(random.random_bool(0.5));
                 mutations.fetch_add(
                     u64::from(change(company, &mut random, second)),
@@ -160,8 +159,8 @@ fn change(company: &mut Company, random: &mut Pcg64Mcg, second: i64) -> bool {
     .is_ok()
 }
 
-/// What the table holds beyond the truth must be records that were there and are gone: deleted, or
-/// merged into another.
+/// Checks the table. Records that only the table has must have existed once: they were deleted or merged
+/// into another record.
 fn assert_exact(
     seed: u64,
     entity: &str,
@@ -179,8 +178,7 @@ fn assert_exact(
     }
 }
 
-/// One backfill while the books change, and one when they have come to rest, as every incremental
-/// reader makes.
+/// Runs one backfill while the books change, and one afterwards, as every incremental reader does.
 async fn run(seed: u64, database: &Database, mutations: &Arc<AtomicU64>) {
     let mut schedule = Schedule::new(seed);
     let sandbox = schedule.sandbox();
@@ -203,8 +201,8 @@ async fn run(seed: u64, database: &Database, mutations: &Arc<AtomicU64>) {
         );
     };
     complete(&app.backfill(&request).await.unwrap());
-    // What is changed after the last page of an entity belongs to the next read, which begins where
-    // the edits do.
+    // Changes after the last page of an entity belong to the next read, which begins where the edits
+    // do.
     sandbox.after_each_query(|_, _| {});
     let rest = crate::support::request(
         &["customers", "items", "invoices"],
@@ -246,10 +244,10 @@ fn every_id(sandbox: &Sandbox) -> HashSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_edited_and_whatever_fails_the_table_is_the_truth() {
+async fn the_table_matches_the_source_after_any_edits_and_failures() {
     let (count, first) = (setting("SCHEDULES", 200), setting("SEED", 1));
     let (mutations, next) = (Arc::<AtomicU64>::default(), Arc::new(AtomicU64::new(first)));
-    // Most of the time is spent waiting before repetitions.
+    // Most of the time is spent waiting before retries.
     let workers = (0..SIDE_BY_SIDE).map(|_| {
         let (mutations, next) = (mutations.clone(), next.clone());
         tokio::spawn(async move {
@@ -279,7 +277,7 @@ async fn whatever_is_edited_and_whatever_fails_the_table_is_the_truth() {
     );
 }
 
-/// Reads as most extractors do: by offset, ordered by the time of change.
+/// Reads like most extractors: by offset, ordered by time of change.
 async fn read_by_offset(
     sandbox: &Sandbox,
     entity: &str,
@@ -327,7 +325,7 @@ async fn the_same_schedules_make_offset_paging_lose_records() {
         for entity in ["Customer", "Item", "Invoice"] {
             let found = read_by_offset(&sandbox, entity, page_size.max(5)).await;
             let unedited = sandbox.truth(None, entity, i64::MIN, EDITS_FROM).unwrap();
-            // What was edited would be found by the next read; what was not is lost.
+            // The next read would find edited records; missing records without an edit are lost.
             missing += unedited
                 .iter()
                 .filter(|(id, _)| !found.contains_key(id))

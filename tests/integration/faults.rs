@@ -1,5 +1,5 @@
-//! Every fault of the sandbox in every phase of a run, once and without end: each ends in the right
-//! table, or in a named failure with the other windows committed, and in time.
+//! Every fault of the sandbox in every phase of a run, once and endlessly. Each run ends in time, with
+//! the right table or with a named failure and all other windows committed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::support::{Database, app, truth, whole_range};
 
-/// A cell takes tries with back-off, perhaps an open circuit; never this long.
+/// Time limit of one cell, far longer than retries with backoff and an open circuit take.
 const LIMIT: Duration = Duration::from_secs(90);
 const SIDE_BY_SIDE: usize = 32;
 const PAGE: i64 = 10;
@@ -50,14 +50,14 @@ const PHASES: [&str; 6] = [
     "load",
 ];
 
-/// Which requests a phase strikes.
+/// Returns the rule that makes a fault strike the requests of a phase.
 fn rule(fault: &str, phase: &str, is_endless: bool) -> String {
     let place = match phase {
         "token" => r#""on":"token""#.to_owned(),
         "first page" => r#""on":"query""#.to_owned(),
         "middle page" => r#""on":"query","nth":3"#.to_owned(),
-        // 40 items in pages of ten: the fifth is the short one that says so, or the fourth with its
-        // boundary.
+        // 40 items in pages of ten: the last page is the fifth, which is short, or the fourth if it ends
+        // the window.
         "last page" => r#""on":"query","nth":5"#.to_owned(),
         "count" => r#""contains":"COUNT""#.to_owned(),
         _ => r#""on":"query","nth":1"#.to_owned(),
@@ -86,7 +86,7 @@ fn sandbox() -> Sandbox {
         throttle: ThrottleOptions::NONE,
         ..SandboxOptions::default()
     };
-    // The hardest reading: every refresh ends the token before it.
+    // The hardest assumption: every refresh ends the token before it.
     options.oauth.rotate_after = Duration::ZERO;
     options.threads = 1;
     Sandbox::start(options).unwrap()
@@ -124,7 +124,7 @@ async fn backfill(app: &App, schema: &str) -> Result<Report, Error> {
     app.backfill(&request).await
 }
 
-/// The table is loaded first; the fault meets the comparison.
+/// Loads the table first, so that the fault strikes the comparison.
 async fn verify(app: &App, schema: &str, arm: impl Fn() -> String) -> Result<Report, Error> {
     let report = backfill(app, schema).await?;
     arm();
@@ -137,7 +137,7 @@ async fn verify(app: &App, schema: &str, arm: impl Fn() -> String) -> Result<Rep
     Ok(report)
 }
 
-/// The fault meets the extract, of which what is whole is loaded.
+/// Lets the fault strike the extract, then loads its complete windows.
 async fn load(
     app: &App,
     schema: &str,
@@ -153,7 +153,7 @@ async fn load(
     let load = LoadRequest::new(directory.join("landing")).schema(schema);
     match extracted.is_complete() {
         true => app.load(&load).await,
-        // What was extracted is loaded all the same.
+        // Complete windows are loaded even after a failure.
         false => {
             let loaded = app.load(&load).await;
             loaded.map(|_| extracted)
@@ -161,7 +161,7 @@ async fn load(
     }
 }
 
-/// Whether what is in the table is right for what was said.
+/// Checks that the table is right for the reported outcome.
 async fn judge(
     app: &App,
     sandbox: &Sandbox,
@@ -215,7 +215,7 @@ async fn judge(
     if failed.is_empty() && rejected == 0 {
         return Err("incomplete without a reason".to_owned());
     }
-    // Once it has passed, the rest comes.
+    // After the fault is cleared, the next run completes the table.
     sandbox.control("clear-faults", "{}").unwrap();
     let token = sandbox.control("refresh-token", "{}").unwrap();
     let token: serde_json::Value = serde_json::from_str(&token).unwrap();

@@ -1,4 +1,4 @@
-//! QBO into landing files, and those into Postgres.
+//! Extracts from QBO into landing files, and loads of those files into Postgres.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use qbo_sandbox::Blemish;
 
 use crate::support::{Database, app, assert_complete, small_sandbox, truth, whole_range};
 
-/// A window has several.
+/// Small enough that a window has several pages.
 const PAGE: i64 = 7;
 
 fn extract_request(entities: &[&str], chunk: &str, out: &Path) -> ExtractRequest {
@@ -56,7 +56,7 @@ async fn extract_and_load_give_the_same_tables_as_a_backfill() {
             .await
             .unwrap()
             .get(0);
-        // Again: nothing changes.
+        // A second load changes nothing.
         let second = app.load(&load_request(&out)).await.unwrap();
         assert!(
             second
@@ -70,8 +70,8 @@ async fn extract_and_load_give_the_same_tables_as_a_backfill() {
             .batch_execute("DROP SCHEMA raw, qbo CASCADE")
             .await
             .unwrap();
-        // Windows that were read together, and by chance differently each time, are stored as if
-        // each had been read alone.
+        // Windows are stored as if each had been read alone, although they were read together in
+        // varying groups.
         let strict = whole_range(&["customers", "invoices"], "month", PAGE).strict_windows(true);
         assert_complete(&app.backfill(&strict).await.unwrap());
         let backfilled: String = database
@@ -91,7 +91,7 @@ async fn extract_and_load_give_the_same_tables_as_a_backfill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_extract_needs_no_database_and_leaves_only_whole_windows() {
+async fn an_extract_needs_no_database_and_leaves_only_complete_windows() {
     let sandbox = small_sandbox();
     let app = qbo_rs::app::App {
         settings: crate::support::settings(&sandbox),
@@ -105,7 +105,7 @@ async fn an_extract_needs_no_database_and_leaves_only_whole_windows() {
     let files = find_files(directory.path()).unwrap();
     assert_eq!(files.len(), 24);
     assert_eq!(report.runs[0].totals.rows, 40);
-    // Nothing but the window files is left.
+    // Only the window files remain.
     let left = std::fs::read_dir(files[0].path.parent().unwrap())
         .unwrap()
         .count();
@@ -166,7 +166,7 @@ async fn an_incomplete_extract_does_not_replace_a_whole_file_and_keeps_what_is_d
             .await
             .unwrap(),
     );
-    // Another incomplete extract, of which nothing is done, takes nothing of that away.
+    // Another incomplete extract without completed windows removes none of them.
     let mut nothing_done = request;
     nothing_done.windows.truncate(1);
     let report = app.extract(&nothing_done).await.unwrap();
@@ -193,7 +193,8 @@ async fn a_resumed_extract_reads_only_the_windows_that_have_no_whole_file() {
         .iter()
         .map(|w| w.path.clone().unwrap())
         .collect();
-    // One is gone, one is cut, and one was read while it still went on.
+    // One file is missing, one is cut short, and one window was read while it still reached into the
+    // present.
     std::fs::remove_file(&paths[1]).unwrap();
     let whole = std::fs::read(&paths[3]).unwrap();
     std::fs::write(&paths[3], &whole[..whole.len() / 2]).unwrap();
@@ -209,7 +210,7 @@ async fn a_resumed_extract_reads_only_the_windows_that_have_no_whole_file() {
         .filter(|n| second.runs[0].windows[*n].status == WindowStatus::Done)
         .collect();
     assert_eq!(read, [1, 3, 5]);
-    // What was left out is reported with its counts and file all the same.
+    // Skipped windows are reported with their counts and files.
     let counts = |report: &qbo_rs::domain::Report| -> Vec<_> {
         report.runs[0]
             .windows
@@ -232,11 +233,11 @@ async fn a_resumed_extract_reads_only_the_windows_that_have_no_whole_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_set_aside_travels_with_the_files() {
+async fn rejects_are_kept_in_landing_files() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);
     let directory = tempfile::tempdir().unwrap();
-    // One that cannot be read, one that only Postgres refuses, one that fails its pages.
+    // An unreadable record, one that only Postgres refuses, and one that fails its pages.
     for (id, blemish) in [
         ("3", Blemish::Time),
         ("4", Blemish::Nul),
@@ -312,7 +313,7 @@ async fn a_damaged_file_fails_its_window_and_names_the_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_landing_that_is_not_one_is_refused() {
+async fn a_file_without_landing_lines_is_refused() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Failures on the way, scripted: each connection gets the next answer of a list.
+//! Scripted failures of the transport: each connection gets the next answer of a list.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ fn http(status: u16, headers: &str, body: &str) -> String {
     )
 }
 
-/// Serves the answers in turn, the last for ever; returns the base URL.
+/// Serves the answers in turn and repeats the last one; returns the base URL.
 async fn serve(answers: Vec<String>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -46,7 +46,7 @@ async fn extract(answers: &[String]) -> Report {
     app.extract(&request).await.unwrap()
 }
 
-/// An app that asks this server, a request for one window, and the directory that it lands in.
+/// Returns an app that uses this server, a request for one window, and its landing directory.
 fn app_and_request(url: &str) -> (App, ExtractRequest, tempfile::TempDir) {
     let mut settings = Settings::default();
     for (name, value) in [
@@ -72,7 +72,7 @@ fn app_and_request(url: &str) -> (App, ExtractRequest, tempfile::TempDir) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_passes_is_tried_again() {
+async fn transient_failures_are_retried() {
     let throttled_xml = r#"<IntuitResponse xmlns="http://schema.intuit.com/finance/v3"><Fault type="SERVICE"><Error code="3001"><Message>ThrottleExceeded</Message></Error></Fault></IntuitResponse>"#;
     for (name, failure_cause) in [
         ("503", http(503, "", "")),
@@ -135,7 +135,7 @@ async fn a_401_renews_the_token_once_and_then_stops_without_showing_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_beyond_all_limits_ends_the_request_and_holds_nobody_back() {
+async fn a_wait_beyond_all_limits_ends_the_request_and_does_not_delay_others() {
     let token = TOKEN.replace("3600", &u64::MAX.to_string());
     for seconds in ["86400", "18446744073709551615"] {
         let throttled = http(429, &format!("Retry-After: {seconds}\r\n"), "");
@@ -146,8 +146,7 @@ async fn a_wait_beyond_all_limits_ends_the_request_and_holds_nobody_back() {
         ])
         .await;
         let (app, mut request, _directory) = app_and_request(&url);
-        // More windows than are read at a time: the last ones ask for their turns after the
-        // throttled answer.
+        // More windows than are read at a time: the last ones are admitted after the throttled answer.
         let range = crate::support::request(&["customers"], "2014-01-01", "2024-01-01", "year", 9);
         request.windows = qbo_rs::domain::chunk_range(range.range, range.chunk);
         let outcome =
@@ -166,7 +165,7 @@ async fn a_wait_beyond_all_limits_ends_the_request_and_holds_nobody_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_pass_is_not_tried_again() {
+async fn permanent_failures_are_not_retried() {
     let fault = r#"{"Fault":{"Error":[{"Message":"Invalid query","Detail":"QueryValidationError: x","code":"4001"}]}}"#;
     let report = extract(&[http(400, "", fault)]).await;
     let window = &report.runs[0].windows[0];

@@ -1,4 +1,4 @@
-//! Comparing QuickBooks with the tables.
+//! Comparisons of QuickBooks with the tables.
 
 use qbo_rs::app::VerifyRequest;
 use qbo_rs::domain::{ENTITIES, Verification};
@@ -25,7 +25,7 @@ fn ids(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_just_read_does_not_differ_and_costs_little_to_compare() {
+async fn a_fresh_copy_has_no_differences_and_is_cheap_to_compare() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);
     let names: Vec<&str> = ENTITIES.iter().map(|entity| entity.name).collect();
@@ -51,7 +51,7 @@ async fn what_was_just_read_does_not_differ_and_costs_little_to_compare() {
             .iter()
             .all(|run| run.source == run.table && run.windows == 731)
     );
-    // A batch of counts each, and one count for the server's clock.
+    // One batch of counts per entity, and one count for the server's clock.
     assert_eq!(
         sandbox.stats().data_requests - before,
         ENTITIES.len() as u64 + 1
@@ -70,7 +70,7 @@ async fn differences_are_found_named_and_repaired() {
             .await
             .unwrap(),
     );
-    // Lost from the table, edited at the source, deleted there.
+    // One record is lost from the table, one edited at the source, one deleted there.
     database
         .client
         .batch_execute("DELETE FROM raw.qb_invoices WHERE id IN ('10', '11')")
@@ -104,7 +104,7 @@ async fn differences_are_found_named_and_repaired() {
     let report = app.verify(&repair).await.unwrap();
     let run = &report.runs[0];
     assert!(run.repaired >= 3);
-    // What is gone at the source stays a difference.
+    // A record that was deleted at the source remains a difference.
     assert_eq!(
         (
             ids(run, |d| &d.missing).len() + ids(run, |d| &d.stale).len(),
@@ -122,7 +122,7 @@ async fn differences_are_found_named_and_repaired() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_set_aside_is_named_until_it_is_gone() {
+async fn rejects_are_reported_until_they_are_resolved() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);
     sandbox

@@ -228,10 +228,10 @@ def test_login_by_paste_refuses_an_unusable_callback(qbo, tmp_path):
         return finish(process)
 
     for change, words in [
-        (lambda address: address.replace("state=", "state=0"), "has not the state of this login"),
-        (lambda address: address.split("&realmId")[0], "paste it whole"),
+        (lambda address: address.replace("state=", "state=0"), "does not have the state of this login"),
+        (lambda address: address.split("&realmId")[0], "paste the complete address"),
         (lambda address: address.replace("code=", "error=access_denied&code="), "access_denied"),
-        (lambda _: "", "has not the state"),
+        (lambda _: "", "does not have the state"),
     ]:
         ended = login(change)
         assert ended.returncode == 2

@@ -493,7 +493,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_holds_everyone_back_also_in_other_processes_and_those_who_have_a_turn() {
+    async fn a_pause_holds_back_other_processes_and_requests_already_admitted() {
         let shared = shared();
         let (mine, other) = (
             control(Limits::default(), &shared),
@@ -526,7 +526,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn requests_in_flight_are_counted_over_processes_and_those_of_a_dead_one_end() {
+    async fn requests_in_flight_are_counted_over_processes_and_leases_of_a_dead_one_expire() {
         let shared = shared();
         let limits = Limits {
             in_flight: 2,
@@ -655,7 +655,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_its_home_a_process_keeps_the_limits_alone() {
+    async fn a_process_keeps_the_limits_alone_if_the_shared_state_is_unreachable() {
         let control = control(
             Limits::default(),
             &PausedState {

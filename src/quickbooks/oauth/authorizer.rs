@@ -1,5 +1,22 @@
-//! Access tokens from a refresh token that rotates (qbo-facts 1.3 to 1.5): one refresh at a time
-//! among all processes, the new refresh token durable before anything else happens.
+//! Issues access tokens from a refresh token that rotates (qbo-facts 1.3 to 1.5). Only one process at a
+//! time refreshes, and the new refresh token is durable before its access token is used.
+//!
+//! ```text
+//! issue(refused)
+//!   load the connection; return its access token if it is still usable
+//!   lock: wait for the lease of the connection (it ends if its process dies)
+//!     load again: the previous holder of the lease may have refreshed
+//!     annotate: mark the refresh as begun, which also proves that the store is writable
+//!     for each known refresh token, the most likely one first:
+//!       ask the token endpoint -- refused: try the next one
+//!                              -- new tokens: save them, then return the access token
+//!     no token left: mark the connection `needs_reauth`
+//!   release the lease
+//! ```
+//!
+//! A mark that a process finds at its start means that a refresh was interrupted, perhaps after
+//! QuickBooks had replaced the token. New tokens that cannot be saved are kept in memory and saved
+//! before the next refresh.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,26 +24,23 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use ring::digest::{SHA256, digest};
 use tracing::{Instrument, info, info_span, warn};
 
 use super::endpoint::{Refusal, TokenAnswer, TokenEndpoint};
+use super::lifetime::{fingerprint, reconnect_hint, renew_at, usable, warn_before_expiry};
 use crate::domain::instant::format_instant;
 use crate::error::{Error, Result, Trace};
 use crate::http::{AccessToken, TokenIssuer};
 use crate::port::{AccessGrant, Connection, Secret, TokenLease, TokenStore};
 
-/// Tokens are renewed this long before they expire, so that none dies on the way; short-lived ones
-/// in the last tenth of their lives, lest every request renew one.
-const RENEWAL_MARGIN: TimeDelta = TimeDelta::minutes(5);
-/// Another process may be in the middle of a refresh that waits for a throttled endpoint.
+/// Maximum wait for the lease. Another process may hold it during a refresh that waits for a throttled
+/// endpoint.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(660);
-/// A connection that ends within this time is warned about.
-pub const EXPIRY_WARNING: TimeDelta = TimeDelta::days(14);
-/// A token that QuickBooks has just replaced is worth some patience with a store that stumbles.
+/// Number of attempts to save new tokens. The old ones may no longer work, so a transient failure of the
+/// store must not lose the new ones.
 const SAVE_ATTEMPTS: u32 = 6;
 const INITIAL_SAVE_WAIT: Duration = Duration::from_millis(200);
-/// No clock overflows on what a server may say.
+/// Cap of lifetimes in answers, so that no date overflows.
 const MAX_LIFETIME_S: u64 = 20 * 365 * 86_400;
 
 /// Issues access tokens for one company.
@@ -37,12 +51,12 @@ pub struct Authorizer {
     realm_id: String,
     /// `QBO_REFRESH_TOKEN`: seeds the store, and replaces a dead token there when it has changed.
     configured: Option<Secret>,
-    /// Issued, but not stored: the store failed. Stored before anything else is asked for.
+    /// Tokens that were issued but could not be saved. Saved before the next refresh.
     unsaved: Mutex<Option<Connection>>,
 }
 
 impl Authorizer {
-    /// Puts the parts together.
+    /// Creates an authorizer of the company `realm_id`; `configured` is `QBO_REFRESH_TOKEN`.
     pub fn new(
         endpoint: TokenEndpoint,
         store: Arc<dyn TokenStore>,
@@ -58,7 +72,7 @@ impl Authorizer {
         }
     }
 
-    /// What is known of the connection. Nothing is asked for.
+    /// Returns the stored connection. Sends no request.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -66,10 +80,10 @@ impl Authorizer {
         self.store.load().await
     }
 
-    /// Whether there is any refresh token. Nothing is asked for.
+    /// Checks that there is a refresh token. Sends no request.
     ///
     /// # Errors
-    /// [`Error::Config`] that names what is missing; those of the store.
+    /// [`Error::Config`] with the missing setting; errors of the store.
     pub async fn has_token(&self) -> Result<()> {
         match self.store.load().await? {
             None if self.configured.is_none() => Err(self.no_token()),
@@ -77,8 +91,8 @@ impl Authorizer {
         }
     }
 
-    /// Why nothing can be had before a person has connected the company again, if that is so.
-    /// Nothing is asked for.
+    /// Returns the reason why a person must connect the company again, if that is necessary. Sends no
+    /// request.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -89,40 +103,39 @@ impl Authorizer {
             .await?
             .filter(|known| !self.has_new_token(known));
         let cause = known.and_then(|known| known.needs_reauth);
-        Ok(cause.map(|cause| format!("{cause}; {}", remedy(&self.realm_id))))
+        Ok(cause.map(|cause| format!("{cause}; {}", reconnect_hint(&self.realm_id))))
     }
 
-    /// Takes over the tokens of a connection that was made just now, in place of whatever is
-    /// stored.
+    /// Stores the tokens of a new connection in place of the stored ones.
     ///
     /// # Errors
     /// If they cannot be stored.
-    pub async fn adopt(&self, answer: &TokenAnswer) -> Result<Connection> {
+    pub async fn store_tokens(&self, answer: &TokenAnswer) -> Result<Connection> {
         let lease = self.lock().await?;
-        let connection = self.successor(None, answer, Utc::now());
+        let connection = self.build_connection(None, answer, Utc::now());
         let saved = self.save(&*lease, &connection).await;
         lease.release().await;
         saved.map(|()| connection)
     }
 
-    /// Takes over a refresh token that was obtained elsewhere: proves it with a refresh, and stores
-    /// what comes of it.
+    /// Imports a refresh token that was obtained elsewhere: checks it by a refresh and stores the new
+    /// tokens.
     ///
     /// # Errors
-    /// If it is refused, or cannot be stored.
+    /// If the token is refused or cannot be stored.
     pub async fn import(&self, token: &Secret) -> Result<Connection> {
         let lease = self.lock().await?;
         let imported = async {
             let answer = self.endpoint.refresh(token).await.map_err(|refusal| match refusal {
-                Refusal::InvalidGrant { said, trace, .. } => Error::Unauthenticated {
+                Refusal::InvalidGrant { answer, trace, .. } => Error::Unauthenticated {
                     reason: format!(
-                        "the token endpoint said {said} of the token to import; what is stored is unchanged"
+                        "the token endpoint answered {answer} to the token to import; what is stored is unchanged"
                     ),
                     trace,
                 },
-                Refusal::Final(error, _) => error,
+                Refusal::Final { error, .. } => error,
             })?;
-            let connection = self.successor(None, &answer, Utc::now());
+            let connection = self.build_connection(None, &answer, Utc::now());
             self.save(&*lease, &connection).await.map(|()| connection)
         };
         let outcome = imported.await;
@@ -130,8 +143,8 @@ impl Authorizer {
         outcome
     }
 
-    /// Ends the connection at Intuit and forgets it. Without a store, the configured token is
-    /// revoked.
+    /// Revokes the connection at Intuit and removes it from the store. Without a stored token, revokes
+    /// the configured one.
     ///
     /// # Errors
     /// If Intuit refuses, or the store fails.
@@ -192,7 +205,7 @@ impl Authorizer {
         refused: Option<&Secret>,
     ) -> Result<AccessGrant> {
         let known = self.known(lease).await?;
-        // Whoever held the lock before may have done it.
+        // The previous holder of the lease may have refreshed.
         if let Some(grant) = known.as_ref().and_then(|known| usable(known, refused)) {
             return Ok(grant);
         }
@@ -204,8 +217,7 @@ impl Authorizer {
         let reauth = known
             .as_ref()
             .and_then(|known| known.needs_reauth.as_deref());
-        // Shows that the store can be written before QuickBooks is asked to forget the token that
-        // is in it.
+        // Proves that the store is writable before QuickBooks replaces the token in it.
         let begun_at = interrupted_at.unwrap_or_else(Utc::now);
         lease.annotate(Some(begun_at), reauth).await?;
         let mut tried: Vec<Secret> = Vec::new();
@@ -216,7 +228,7 @@ impl Authorizer {
                 warn!(
                     phase = "auth",
                     event = "refresh_token_replaced",
-                    "refresh token refused, trying another one that is known"
+                    "refresh token refused, trying another known one"
                 );
             }
             tried.push(candidate.clone());
@@ -227,22 +239,25 @@ impl Authorizer {
                         .await;
                 }
                 Err(Refusal::InvalidGrant {
-                    said,
+                    answer,
                     trace,
                     was_answer_lost,
                 }) => {
                     is_lost |= was_answer_lost;
-                    refusal = Some((said, trace));
+                    refusal = Some((answer, trace));
                 }
-                Err(Refusal::Final(error, was_answer_lost)) => {
+                Err(Refusal::Final {
+                    error,
+                    was_answer_lost,
+                }) => {
                     if !was_answer_lost {
-                        // It only says that nothing was cut off here.
+                        // Removing the mark is optional: it only says that no answer was lost.
                         let _ = lease.annotate(interrupted_at, reauth).await;
                     }
                     return Err(error);
                 }
             }
-            // Somebody who does not know the lock may have stored a newer one meanwhile.
+            // A process that ignores the lease may have stored a newer token in the meantime.
             if tried.len() == 1
                 && let Some(stored) = lease.load().await?
             {
@@ -250,13 +265,13 @@ impl Authorizer {
             }
             candidates.retain(|candidate| !tried.contains(candidate));
         }
-        let (said, trace) = refusal.unwrap_or_default();
+        let (answer, trace) = refusal.unwrap_or_default();
         Err(self
-            .needs_reauth(lease, Some(begun_at).filter(|_| is_lost), &said, trace)
+            .needs_reauth(lease, Some(begun_at).filter(|_| is_lost), &answer, trace)
             .await)
     }
 
-    /// What is stored, or what could not be stored before.
+    /// Returns the stored connection, after saving tokens that could not be saved before.
     async fn known(&self, lease: &dyn TokenLease) -> Result<Option<Connection>> {
         let unsaved = self.unsaved.lock().take();
         match unsaved {
@@ -268,8 +283,8 @@ impl Authorizer {
         }
     }
 
-    /// Refresh tokens worth trying, best first. One that a person has set after the stored one died
-    /// goes before it.
+    /// Returns the refresh tokens to try, the most likely one first. A token that a person has set after
+    /// the stored one was refused comes before it.
     fn candidates(&self, known: Option<&Connection>) -> Vec<Secret> {
         let configured = self.configured.clone();
         let Some(known) = known else {
@@ -289,7 +304,7 @@ impl Authorizer {
             ],
         };
         let mut candidates: Vec<Secret> = Vec::new();
-        // The seed comes last: it has been replaced long ago, most likely.
+        // The configured token comes last: most likely it was replaced long ago.
         for candidate in order.into_iter().flatten().chain(self.configured.clone()) {
             if !candidates.contains(&candidate) {
                 candidates.push(candidate);
@@ -298,7 +313,7 @@ impl Authorizer {
         candidates
     }
 
-    /// Whether a token was configured that the stored connection does not stem from.
+    /// Returns true if the configured token is not the one that the stored connection began with.
     fn has_new_token(&self, known: &Connection) -> bool {
         self.configured
             .as_ref()
@@ -312,18 +327,18 @@ impl Authorizer {
         used: &Secret,
         answer: &TokenAnswer,
     ) -> Result<AccessGrant> {
-        let mut connection = self.successor(Some(used), answer, Utc::now());
+        let mut connection = self.build_connection(Some(used), answer, Utc::now());
         if connection.previous_refresh_token.is_none() {
             connection.previous_refresh_token =
                 known.and_then(|known| known.previous_refresh_token.clone());
         }
-        // Durable before the access token is used: QBO may already have forgotten the old one.
+        // Saved before the access token is used: QBO may no longer accept the old refresh token.
         self.save(lease, &connection).await?;
         info!(
             phase = "auth",
             event = "token_refreshed",
             expires_in_s = answer.expires_in,
-            "access token obtained, good for {} s",
+            "obtained an access token, valid for {} s",
             answer.expires_in
         );
         if self.store.place().is_none() && connection.refresh_token != *used {
@@ -340,8 +355,8 @@ impl Authorizer {
             .ok_or_else(|| Error::Internal("a grant without its token".into()))
     }
 
-    /// The connection that an answer makes, after `used` was the newest token.
-    fn successor(
+    /// Builds the connection of an answer; `used` is the refresh token that was sent.
+    fn build_connection(
         &self,
         used: Option<&Secret>,
         answer: &TokenAnswer,
@@ -365,7 +380,7 @@ impl Authorizer {
         }
     }
 
-    /// Stores with some patience; what cannot be stored is kept for the next try.
+    /// Saves a connection with several attempts. If all fail, keeps it for the next refresh.
     async fn save(&self, lease: &dyn TokenLease, connection: &Connection) -> Result<()> {
         let mut wait = INITIAL_SAVE_WAIT;
         for attempt in 1.. {
@@ -391,7 +406,7 @@ impl Authorizer {
         &self,
         lease: &dyn TokenLease,
         interrupted_at: Option<DateTime<Utc>>,
-        said: &str,
+        answer: &str,
         trace: Trace,
     ) -> Error {
         let cause = match interrupted_at {
@@ -405,8 +420,8 @@ impl Authorizer {
             }
         };
         let reason = format!(
-            "the token endpoint said {said}; {cause}; {}",
-            remedy(&self.realm_id)
+            "the token endpoint said {answer}; {cause}; {}",
+            reconnect_hint(&self.realm_id)
         );
         if let Err(error) = lease.annotate(None, Some(&cause)).await {
             warn!(phase = "auth", event = "state_not_stored", "{error}");
@@ -433,59 +448,4 @@ impl TokenIssuer for Authorizer {
         let span = info_span!("company", realm_id = self.realm_id.as_str());
         Box::pin(self.issue_token(refused).instrument(span))
     }
-}
-
-/// The access token of a connection, if it works for a while and is not the one that was refused.
-fn usable(connection: &Connection, refused: Option<&Secret>) -> Option<AccessGrant> {
-    let grant = connection.access.as_ref()?;
-    let is_good = refused != Some(&grant.token)
-        && Utc::now() < renew_at(grant)
-        && connection.needs_reauth.is_none();
-    is_good.then(|| grant.clone())
-}
-
-fn renew_at(grant: &AccessGrant) -> DateTime<Utc> {
-    grant.expires_at - RENEWAL_MARGIN.min((grant.expires_at - grant.issued_at) / 10)
-}
-
-/// When a connection ends, whichever of its two ends comes first.
-pub fn expires_at(connection: &Connection) -> Option<DateTime<Utc>> {
-    [
-        connection.refresh_token_expires_at,
-        connection.connection_expires_at,
-    ]
-    .into_iter()
-    .flatten()
-    .min()
-}
-
-fn warn_before_expiry(connection: &Connection, realm_id: &str) {
-    let now = Utc::now();
-    if let Some(end) = expires_at(connection).filter(|end| *end - now < EXPIRY_WARNING) {
-        let days = (end - now).num_days();
-        warn!(
-            phase = "auth",
-            event = "connection_ends_soon",
-            realm_id,
-            days_left = days,
-            "the connection to company {realm_id} ends in {days} days, at {}; connect it again before: qbo-rs auth login",
-            format_instant(end)
-        );
-    }
-}
-
-/// Names a token without telling it.
-fn fingerprint(token: &Secret) -> String {
-    digest(&SHA256, token.expose().as_bytes())
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-/// What helps a company whose connection is dead.
-fn remedy(realm_id: &str) -> String {
-    format!(
-        "connect the company again: run `qbo-rs auth login`, or set QBO_REFRESH_TOKEN to a new token of company {realm_id}"
-    )
 }

@@ -1,19 +1,20 @@
-//! The consent of a company's user (qbo-facts 1.2): where the browser is sent, and what it comes
-//! back with.
+//! The consent of a company's user (qbo-facts 1.2): the address to open in a browser, and the answer
+//! that the browser brings back.
 
 use std::collections::HashMap;
 
 use reqwest::Url;
 use ring::rand::{SecureRandom, SystemRandom};
+use subtle::ConstantTimeEq;
 
 use crate::error::{Error, Result};
 use crate::port::Secret;
 use crate::quickbooks::scrub::scrub;
 
-/// There is no narrower scope that reads (qbo-facts 1.1).
+/// The narrowest scope that can read; it can also write (qbo-facts 1.1).
 const SCOPE: &str = "com.intuit.quickbooks.accounting";
 
-/// One consent that has been asked for.
+/// A request for consent.
 #[derive(Debug)]
 pub struct Consent {
     redirect_uri: Url,
@@ -21,26 +22,26 @@ pub struct Consent {
     url: Url,
 }
 
-/// What the browser came back with.
+/// The answer that the browser brought back.
 #[derive(Debug)]
 pub struct Callback {
-    /// Good for one exchange.
+    /// Authorization code, valid for one exchange.
     pub code: Secret,
-    /// The company that the user has chosen: told nowhere else.
+    /// Id of the company that the user has chosen. No other answer contains it.
     pub realm_id: String,
 }
 
 impl Consent {
-    /// A consent for the app `client_id`. Intuit sends the browser back to `redirect_uri`, which
-    /// must be one of the app's.
+    /// Creates a request for consent to the app `client_id`. Intuit sends the browser back to
+    /// `redirect_uri`, which must be registered for the app.
     ///
     /// # Errors
-    /// [`Error::Internal`] without randomness.
+    /// [`Error::Internal`] if the system provides no random numbers.
     pub fn new(authorize_url: &Url, client_id: &str, redirect_uri: &Url) -> Result<Self> {
         let mut random = [0; 16];
         SystemRandom::new()
             .fill(&mut random)
-            .map_err(|_| Error::Internal("no randomness".into()))?;
+            .map_err(|_| Error::Internal("the system provides no random numbers".into()))?;
         let state: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut url = authorize_url.clone();
         url.query_pairs_mut()
@@ -56,35 +57,34 @@ impl Consent {
         })
     }
 
-    /// Where the user must go.
+    /// Returns the address that the user must open.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// Where the browser comes back to.
+    /// Returns the address that the browser is sent back to.
     pub fn redirect_uri(&self) -> &Url {
         &self.redirect_uri
     }
 
-    /// Whether an address, or its query alone, is an answer to this consent: its `state` is.
+    /// Returns true if an address, or its query alone, answers this request: it has the same `state`.
     pub fn is_answered_by(&self, address: &str) -> bool {
         let fields = fields(address);
         fields
             .get("state")
-            .is_some_and(|state| is_equal(state.as_bytes(), self.state.as_bytes()))
+            .is_some_and(|state| state.as_bytes().ct_eq(self.state.as_bytes()).into())
     }
 
-    /// Reads the address that the browser came back to, or its query alone. `realm_id`: the company
-    /// that must be meant.
+    /// Parses the address that the browser was sent back to, or its query alone. If `realm_id` is
+    /// given, the user must have chosen that company.
     ///
     /// # Errors
-    /// [`Error::Config`] that says what is wrong with it: another `state`, a denial, another
-    /// company.
+    /// [`Error::Config`] with the reason: another `state`, a denial, another company.
     pub fn read(&self, address: &str, realm_id: Option<&str>) -> Result<Callback> {
         let wrong = |reason: String| Error::config("consent", reason);
         if !self.is_answered_by(address) {
             return Err(wrong(
-                "the address has not the state of this login: it belongs to another, or is cut short".into(),
+                "the address does not have the state of this login: it belongs to another login or is incomplete".into(),
             ));
         }
         let fields = fields(address);
@@ -102,7 +102,7 @@ impl Consent {
         }
         let (Some(code), Some(found)) = (field("code"), field("realmId")) else {
             return Err(wrong(
-                "the address holds no code and realmId; paste it whole".into(),
+                "the address has no code and realmId; paste the complete address".into(),
             ));
         };
         if let Some(wanted) = realm_id.filter(|wanted| *wanted != found) {
@@ -134,11 +134,6 @@ fn fields(address: &str) -> HashMap<String, String> {
     url.query_pairs().into_owned().collect()
 }
 
-/// In the same time whatever the difference.
-fn is_equal(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_says_what_is_asked_for() {
+    fn the_address_contains_the_request() {
         let consent = consent();
         let fields: HashMap<String, String> = consent.url().query_pairs().into_owned().collect();
         assert_eq!(fields["scope"], SCOPE);

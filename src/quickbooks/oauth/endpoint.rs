@@ -1,9 +1,8 @@
-//! Intuit's token endpoint: what is sent, and what its answers mean (qbo-facts 1.2 to 1.5).
+//! Intuit's token endpoint: requests and the meaning of answers (qbo-facts 1.2 to 1.5).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
@@ -14,7 +13,7 @@ use crate::port::Secret;
 use crate::quickbooks::client::retry_after;
 use crate::quickbooks::scrub::scrub;
 
-/// Asks for and revokes tokens in the name of one app.
+/// Client of the token endpoint for one app.
 #[derive(Debug, Clone)]
 pub struct TokenEndpoint {
     transport: Transport,
@@ -24,27 +23,27 @@ pub struct TokenEndpoint {
     retry: RetryPolicy,
 }
 
-/// New tokens. Fields that are missing make the whole answer unusable: an error body must never
-/// pass for tokens (qbo-facts 10, "both tokens become empty").
+/// New tokens. An answer with missing fields is unusable as a whole, so that an error body is never
+/// taken for tokens (qbo-facts 10, "both tokens become empty").
 #[derive(Deserialize)]
 pub struct TokenAnswer {
     access_token: String,
     refresh_token: String,
-    /// Seconds that the access token works.
+    /// Lifetime of the access token, seconds.
     pub expires_in: u64,
-    /// Seconds that the refresh token works if it is not used.
+    /// Lifetime of the refresh token if it is not used, seconds.
     pub x_refresh_token_expires_in: Option<u64>,
-    /// Seconds to the end of the connection, if that is told.
+    /// Remaining lifetime of the connection, seconds, if the answer contains it.
     pub x_refresh_token_hard_expires_in: Option<u64>,
 }
 
 impl TokenAnswer {
-    /// The access token.
+    /// Returns the access token.
     pub fn access_token(&self) -> Secret {
         Secret::new(self.access_token.clone())
     }
 
-    /// The refresh token, the same as before or a new one.
+    /// Returns the refresh token, which may be the same as before.
     pub fn refresh_token(&self) -> Secret {
         Secret::new(self.refresh_token.clone())
     }
@@ -58,28 +57,33 @@ struct TokenFault {
     error_description: String,
 }
 
-/// Why there are no tokens.
+/// Reason why the endpoint did not issue tokens.
 #[derive(Debug)]
 pub enum Refusal {
-    /// This refresh token or code is dead; another may live.
+    /// This refresh token or code is no longer valid; another one may be.
     InvalidGrant {
-        /// Intuit's words.
-        said: String,
-        /// Which answer.
+        /// Intuit's answer, for error texts.
+        answer: String,
+        /// Code and id of the answer.
         trace: Trace,
-        /// An earlier try may have been carried out whose answer did not arrive.
+        /// An earlier attempt may have been carried out whose answer was lost.
         was_answer_lost: bool,
     },
-    /// Nothing else to try. If the flag is set, a request may have been carried out whose answer
-    /// did not arrive.
-    Final(Error, bool),
+    /// No other token would help.
+    Final {
+        /// The error to report.
+        error: Error,
+        /// An attempt may have been carried out whose answer was lost.
+        was_answer_lost: bool,
+    },
 }
 
-/// Asks for the time left of the five years (qbo-facts 1.3).
-const HARD_EXPIRY: HeaderName = HeaderName::from_static("x-include-refresh-token-hard-expires-in");
+/// Header that requests the remaining lifetime of the connection (qbo-facts 1.3).
+const INCLUDE_HARD_EXPIRY: HeaderName =
+    HeaderName::from_static("x-include-refresh-token-hard-expires-in");
 
 impl TokenEndpoint {
-    /// The endpoint at `token_url`, asked in the name of the app `client_id`.
+    /// Creates a client of the endpoint at `token_url` for the app `client_id`.
     pub fn new(
         transport: Transport,
         token_url: Url,
@@ -96,18 +100,19 @@ impl TokenEndpoint {
         }
     }
 
-    /// New tokens for a refresh token. Asked again while answers are missing or say that it will
-    /// pass.
+    /// Obtains new tokens for a refresh token. Retries lost answers and transient errors.
     ///
     /// # Errors
     /// A [`Refusal`].
     pub async fn refresh(&self, token: &Secret) -> Result<TokenAnswer, Refusal> {
-        let token = utf8_percent_encode(token.expose(), NON_ALPHANUMERIC);
-        self.ask(format!("grant_type=refresh_token&refresh_token={token}"))
-            .await
+        self.request_tokens(&[
+            ("grant_type", "refresh_token"),
+            ("refresh_token", token.expose()),
+        ])
+        .await
     }
 
-    /// The first tokens, for the code that consent has brought. A code is good for one use.
+    /// Obtains the first tokens for the code of a consent. A code can be used once.
     ///
     /// # Errors
     /// A [`Refusal`].
@@ -116,32 +121,32 @@ impl TokenEndpoint {
         code: &Secret,
         redirect_uri: &str,
     ) -> Result<TokenAnswer, Refusal> {
-        let code = utf8_percent_encode(code.expose(), NON_ALPHANUMERIC);
-        let redirect_uri = utf8_percent_encode(redirect_uri, NON_ALPHANUMERIC);
-        self.ask(format!(
-            "grant_type=authorization_code&code={code}&redirect_uri={redirect_uri}"
-        ))
+        self.request_tokens(&[
+            ("grant_type", "authorization_code"),
+            ("code", code.expose()),
+            ("redirect_uri", redirect_uri),
+        ])
         .await
     }
 
-    /// Ends the connection that a token belongs to. Answers have empty bodies (qbo-facts 1.2).
+    /// Revokes the connection that a token belongs to. Answers have empty bodies (qbo-facts 1.2).
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] if Intuit refuses; [`Error::Transport`] without an answer.
+    /// [`Error::Unauthenticated`] if Intuit refuses; [`Error::Transport`] if no answer arrives.
     pub async fn revoke(&self, revoke_url: &Url, token: &Secret) -> Result<()> {
         let mut request = self.request(revoke_url.clone(), "application/json");
         request.body = Bytes::from(serde_json::json!({"token": token.expose()}).to_string());
         let mut attempts = Attempts::new(self.retry, "auth");
         loop {
             attempts.start_next();
-            let (error, asked) = match self.transport.send(request.clone(), None).await {
+            let (error, requested_wait) = match self.transport.send(request.clone(), None).await {
                 Ok(response) if response.status == 200 => return Ok(()),
                 Ok(response) if is_transient(response.status) => {
                     (self.unusable(&response), retry_after(&response))
                 }
                 Ok(response) => {
                     let reason = format!(
-                        "the revocation endpoint said HTTP {}; the token is not known there, or the keys are not the app's",
+                        "the revocation endpoint answered HTTP {}; the token is unknown there, or the keys are not the app's",
                         response.status
                     );
                     return Err(Error::Unauthenticated {
@@ -151,21 +156,24 @@ impl TokenEndpoint {
                 }
                 Err(error) => (error, None),
             };
-            attempts.wait(error, asked).await?;
+            attempts.wait(error, requested_wait).await?;
         }
     }
 
-    async fn ask(&self, form: String) -> Result<TokenAnswer, Refusal> {
+    async fn request_tokens(&self, form: &[(&str, &str)]) -> Result<TokenAnswer, Refusal> {
         let mut request = self.request(self.token_url.clone(), "application/x-www-form-urlencoded");
         request
             .headers
-            .insert(HARD_EXPIRY, HeaderValue::from_static("true"));
+            .insert(INCLUDE_HARD_EXPIRY, HeaderValue::from_static("true"));
+        let form = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish();
         request.body = Bytes::from(form);
         let mut attempts = Attempts::new(self.retry, "auth");
         let mut was_answer_lost = false;
         loop {
             attempts.start_next();
-            let (error, asked) = match self.transport.send(request.clone(), None).await {
+            let (error, requested_wait) = match self.transport.send(request.clone(), None).await {
                 Ok(response) if response.status == 200 => match read_tokens(&response) {
                     Some(answer) => return Ok(answer),
                     None => {
@@ -183,9 +191,12 @@ impl TokenEndpoint {
                 }
             };
             attempts
-                .wait(error, asked)
+                .wait(error, requested_wait)
                 .await
-                .map_err(|error| Refusal::Final(error, was_answer_lost))?;
+                .map_err(|error| Refusal::Final {
+                    error,
+                    was_answer_lost,
+                })?;
         }
     }
 
@@ -235,7 +246,7 @@ fn read_tokens(response: &Response) -> Option<TokenAnswer> {
 
 fn refusal(response: &Response, was_answer_lost: bool) -> Refusal {
     let fault: TokenFault = serde_json::from_slice(&response.body).unwrap_or_default();
-    let said = match (fault.error.as_str(), fault.error_description.as_str()) {
+    let answer = match (fault.error.as_str(), fault.error_description.as_str()) {
         ("", _) => format!("HTTP {}", response.status),
         (error, "") => scrub(error),
         (error, description) => format!("{}: {}", scrub(error), scrub(description)),
@@ -246,17 +257,20 @@ fn refusal(response: &Response, was_answer_lost: bool) -> Refusal {
     );
     if trace.is_refused_grant() {
         return Refusal::InvalidGrant {
-            said,
+            answer,
             trace,
             was_answer_lost,
         };
     }
-    let step = match fault.error.as_str() {
+    let hint = match fault.error.as_str() {
         "invalid_client" => "check QBO_CLIENT_ID and QBO_CLIENT_SECRET",
         _ => "check QBO_TOKEN_URL and the credentials",
     };
-    let reason = format!("the token endpoint said {said}; {step}");
-    Refusal::Final(Error::Unauthenticated { reason, trace }, was_answer_lost)
+    let reason = format!("the token endpoint said {answer}; {hint}");
+    Refusal::Final {
+        error: Error::Unauthenticated { reason, trace },
+        was_answer_lost,
+    }
 }
 
 fn trace_of(response: &Response, code: Option<&str>) -> Trace {

@@ -1,9 +1,14 @@
-//! OAuth 2.0 as Intuit has it (qbo-facts 1): consent, tokens that rotate, revocation.
+//! OAuth 2.0 in Intuit's variant (qbo-facts 1): consent, rotating refresh tokens, revocation.
+//!
+//! By hand rather than by a crate, because the difficult part is specific: tokens rotate, several
+//! processes share them under a lease, and the answer of a refresh can be lost.
 
 mod authorizer;
 mod consent;
 mod endpoint;
+mod lifetime;
 
-pub use self::authorizer::{Authorizer, EXPIRY_WARNING, expires_at};
+pub use self::authorizer::Authorizer;
 pub use self::consent::{Callback, Consent};
 pub use self::endpoint::{Refusal, TokenAnswer, TokenEndpoint};
+pub use self::lifetime::{EXPIRY_WARNING, expires_at};
