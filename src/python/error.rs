@@ -1,12 +1,12 @@
-//! Errors as Python exceptions: classes by what to do about them, with attributes.
+//! Conversion of errors into Python exceptions, whose classes follow the action to take.
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::error::{Error, Trace};
 
-/// The exception of `qbo_rs.exceptions` for an error. A match without a rest: a new variant must be
-/// given one.
+/// Returns the exception class in `qbo_rs.exceptions` for an error. The match is exhaustive, so a
+/// new variant must be given a class.
 pub(super) fn class_name(error: &Error) -> &'static str {
     match error {
         Error::Config { .. } => "ConfigError",
@@ -27,7 +27,7 @@ pub(super) fn class_name(error: &Error) -> &'static str {
     }
 }
 
-/// The exception itself.
+/// Creates the exception.
 pub(super) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     build(py, error).unwrap_or_else(|failure| failure)
 }

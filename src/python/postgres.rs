@@ -9,7 +9,7 @@ use super::error::to_python;
 use super::runtime;
 use crate::demo::{Durability, EmbeddedPostgres as Running};
 
-/// A real Postgres with its data below one directory; unless asked for, not durable: for tests.
+/// A real Postgres with its data below one directory, for tests; not durable unless asked for.
 #[pyclass(module = "qbo_rs._core")]
 pub(super) struct EmbeddedPostgres {
     running: Running,
@@ -41,13 +41,13 @@ impl EmbeddedPostgres {
         })
     }
 
-    /// How to reach it, as environment variables.
+    /// Returns the connection settings as environment variables.
     #[getter]
     fn environment(&self) -> BTreeMap<&'static str, String> {
         self.running.environment().into_iter().collect()
     }
 
-    /// Stops the server; its data stays.
+    /// Stops the server and keeps its data.
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| self.running.stop())
             .map_err(|error| to_python(py, &error))

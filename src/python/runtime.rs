@@ -1,4 +1,4 @@
-//! Waiting from Python: without the GIL, stopped by Ctrl-C, alive in a forked child.
+//! Blocking and awaitable calls from Python: without the GIL, stopped by Ctrl-C, safe after a fork.
 //!
 //! A blocking call has a runtime of its own. Mage runs blocks in forked processes, where the
 //! threads of a runtime made before the fork do not exist, and a call that needed them would wait
@@ -17,15 +17,14 @@ use pyo3_log::{Caching, Logger};
 use super::error::to_python;
 use crate::error::{Error, Result};
 
-/// How often a waiting call looks for Ctrl-C.
+/// Interval at which a waiting call checks for Ctrl-C.
 const SIGNAL_CHECK: Duration = Duration::from_millis(100);
 const THREADS: usize = 4;
 
 /// Waits for `call` without the GIL.
 ///
-/// The call runs on the runtime's threads, never on this one: only the main thread is told of
-/// Ctrl-C, and were it to log meanwhile, the interrupt would be raised, and lost, within Python's
-/// `logging`.
+/// The call runs on the runtime's threads, never on this one. Only the main thread receives Ctrl-C;
+/// if it logged at that moment, the interrupt would be raised within Python's `logging` and lost.
 pub(super) fn block_on<T: Send + 'static>(
     py: Python<'_>,
     call: impl Future<Output = Result<T>> + Send + 'static,
@@ -69,7 +68,7 @@ enum Stop {
     Interrupt(PyErr),
 }
 
-/// The exception that a signal handler has raised, usually `KeyboardInterrupt`.
+/// Waits for a signal handler to raise an exception, usually `KeyboardInterrupt`, and returns it.
 async fn signal() -> PyErr {
     loop {
         tokio::time::sleep(SIGNAL_CHECK).await;
@@ -79,17 +78,18 @@ async fn signal() -> PyErr {
     }
 }
 
-/// A panic as an error: PyO3 would make it a `BaseException`, upon which Mage runs a block again
-/// for ever.
+/// Turns a panic of `call` into an error. PyO3 would raise a `BaseException`, upon which Mage
+/// repeats a block for ever.
 async fn without_panics<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
     let outcome = AssertUnwindSafe(call).catch_unwind().await;
     outcome.unwrap_or_else(|panic| Err(Error::from_panic(&*panic)))
 }
 
-/// The process in which the runtime of all awaitables lives.
+/// Id of the process that owns the runtime of all awaitables.
 static AWAITABLES_IN: OnceLock<u32> = OnceLock::new();
 
-/// `call` as an awaitable. Cancelling the awaitable drops the call: what is uncommitted rolls back.
+/// Returns `call` as an awaitable. Cancelling the awaitable drops the call, which rolls back
+/// uncommitted windows.
 pub(super) fn into_awaitable<'py>(
     py: Python<'py>,
     call: impl Future<Output = Result<String>> + Send + 'static,

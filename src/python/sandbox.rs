@@ -1,4 +1,4 @@
-//! The sandbox for Python, in process. Options and commands cross as JSON; their names for Python
+//! The simulator for Python, in process. Options and commands are passed as JSON; the Python names
 //! are in `python/qbo_rs/_sandbox.py`.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use qbo_sandbox::{
     ThrottleOptions,
 };
 
-/// What `qbo_rs.sandbox` takes.
+/// Options of `qbo_rs.sandbox`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Options {
@@ -130,7 +130,7 @@ impl Sandbox {
         Ok(self.running(py)?.environment().into_iter().collect())
     }
 
-    /// Realm ids and the refresh tokens that they began with.
+    /// Returns the companies' realm ids and initial refresh tokens.
     fn companies(&self, py: Python<'_>) -> PyResult<Vec<(String, String)>> {
         let running = self.running(py)?;
         let token = |realm_id: &str| running.refresh_token(realm_id).unwrap_or_default();
@@ -144,7 +144,7 @@ impl Sandbox {
         }))
     }
 
-    /// Ids and payloads, as text, that a correct extract of a range must hold.
+    /// Returns the ids and payloads, as text, that a correct extract of a range must contain.
     fn truth(
         &self,
         py: Python<'_>,
@@ -164,7 +164,7 @@ impl Sandbox {
             .map_err(|error| to_python(py, &Error::config("sandbox", error.to_string())))
     }
 
-    /// Runs a command of the control API; both sides are JSON.
+    /// Runs a command of the control API; arguments and result are JSON.
     fn control(&self, py: Python<'_>, command: &str, arguments: &str) -> PyResult<String> {
         let running = self.running(py)?;
         let outcome = py.detach(|| running.control(command, arguments));
