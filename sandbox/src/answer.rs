@@ -1,4 +1,6 @@
-//! Answers in the shapes that were recorded (qbo-facts 2.2, 6.1 and 7.1), as JSON or XML.
+//! Answers in the formats that were recorded (qbo-facts 2.2, 6.1 and 7.1), as JSON or XML.
+
+use std::io::Write;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Response, StatusCode, header};
@@ -6,17 +8,16 @@ use chrono::{DateTime, Utc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
-use std::io::Write;
 
-use super::company::Poison;
-use super::{pacific, xml};
+use crate::company::Poison;
+use crate::{pacific, xml};
 
-/// Bodies below this size are sent as they are.
-const MIN_GZIP: usize = 1024;
+/// Bodies of fewer bytes are not compressed.
+const MIN_GZIP_BYTES: usize = 1024;
 
 /// A fault of the accounting service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ServiceFault {
+pub(crate) struct ServiceFault {
     pub status: u16,
     pub message: &'static str,
     pub detail: String,
@@ -35,16 +36,16 @@ impl ServiceFault {
         }
     }
 
-    pub fn parse(detail: String) -> Self {
+    pub(crate) fn parse(detail: String) -> Self {
         Self::new("Error parsing query", detail, "4000")
     }
 
-    pub fn invalid(detail: String) -> Self {
+    pub(crate) fn invalid(detail: String) -> Self {
         Self::new("Invalid query", detail, "4001")
     }
 
-    /// What one corrupt record does to a page (qbo-facts 3.10).
-    pub fn poisoned(poison: Poison) -> Self {
+    /// Returns the fault of a page that holds a corrupt record (qbo-facts 3.10).
+    pub(crate) fn poisoned(poison: Poison) -> Self {
         match poison {
             Poison::Processing => {
                 let detail = "QueryProcessingError: To email address entered is invalid".to_owned();
@@ -54,7 +55,7 @@ impl ServiceFault {
         }
     }
 
-    pub fn application() -> Self {
+    pub(crate) fn application() -> Self {
         let detail = "Something you're trying to use has been made inactive.".to_owned();
         let message = "An application error has occurred while processing your request";
         Self {
@@ -63,7 +64,7 @@ impl ServiceFault {
         }
     }
 
-    pub fn unsupported(operation: &str) -> Self {
+    pub(crate) fn unsupported(operation: &str) -> Self {
         Self::new(
             "Unsupported Operation",
             format!("Operation {operation} is not supported."),
@@ -71,11 +72,11 @@ impl ServiceFault {
         )
     }
 
-    pub fn no_such_path(path: &str) -> Self {
+    pub(crate) fn no_such_path(path: &str) -> Self {
         Self::unsupported(&format!("Could not find resource for relative : {path}"))
     }
 
-    pub fn bad_id(id: &str) -> Self {
+    pub(crate) fn bad_id(id: &str) -> Self {
         let detail = format!("Id should be a valid number. Supplied value:{id}");
         Self {
             element: Some("Id"),
@@ -83,7 +84,7 @@ impl ServiceFault {
         }
     }
 
-    pub fn not_found() -> Self {
+    pub(crate) fn not_found() -> Self {
         let detail = "Object Not Found : Something you're trying to use has been made inactive. Check the fields with accounts, customers, items, vendors or employees.";
         Self {
             element: Some(""),
@@ -91,7 +92,7 @@ impl ServiceFault {
         }
     }
 
-    pub fn bad_request(detail: &str) -> Self {
+    pub(crate) fn bad_request(detail: &str) -> Self {
         Self::new(
             "Request has invalid or unsupported property",
             detail.to_owned(),
@@ -99,8 +100,8 @@ impl ServiceFault {
         )
     }
 
-    /// The value of `Fault`, its members in the recorded order.
-    pub fn value(&self) -> String {
+    /// Returns the JSON of `Fault`, with its members in the recorded order.
+    pub(crate) fn value(&self) -> String {
         let text = |text: &str| Value::from(text).to_string();
         let element = self
             .element
@@ -117,7 +118,8 @@ impl ServiceFault {
         )
     }
 
-    pub fn answer(&self, time: DateTime<Utc>) -> Answer {
+    /// Returns the fault as an answer.
+    pub(crate) fn answer(&self, time: DateTime<Utc>) -> Answer {
         let time = pacific::format_millis(time);
         Answer::service(
             self.status,
@@ -126,8 +128,9 @@ impl ServiceFault {
     }
 }
 
-/// What the gateway says before the service is reached: lower case, epoch milliseconds.
-pub(super) fn gateway_fault(
+/// Returns a fault of the gateway, which stands in front of the service. Unlike the service it has
+/// lower-case keys, and times in milliseconds since 1970.
+fn gateway_fault(
     status: u16,
     name: &str,
     code: &str,
@@ -152,8 +155,27 @@ pub(super) fn gateway_fault(
     Answer::json_text(status, body)
 }
 
-/// The throttle's answer in XML, which it is even where JSON was asked for.
-pub(super) fn throttled_xml(status: u16, time: DateTime<Utc>) -> Answer {
+/// Returns the gateway's answer to an access token that is not valid.
+pub(crate) fn unauthorized(detail: &str) -> Answer {
+    gateway_fault(
+        401,
+        "AuthenticationFailed",
+        "3200",
+        detail,
+        "AUTHENTICATION",
+        Utc::now(),
+    )
+}
+
+/// Returns the gateway's answer to a token of another company, or to the keys of one environment at
+/// the host of the other.
+pub(crate) fn forbidden() -> Answer {
+    let name = "ApplicationAuthorizationFailed";
+    gateway_fault(403, name, "3100", name, "AUTHORIZATION", Utc::now())
+}
+
+/// Returns the throttle's answer in XML, which Intuit sends even to a client that asked for JSON.
+pub(crate) fn throttled_xml(status: u16, time: DateTime<Utc>) -> Answer {
     let body = format!(
         "<IntuitResponse time=\"{}\" xmlns=\"http://schema.intuit.com/finance/v3\"><Fault type=\"SERVICE\">\
          <Error code=\"3001\"><Message>message=ThrottleExceeded; errorCode=003001; statusCode={status}</Message>\
@@ -166,8 +188,9 @@ pub(super) fn throttled_xml(status: u16, time: DateTime<Utc>) -> Answer {
     }
 }
 
-/// The throttle's answer in JSON. None was recorded; the gateway's shape is expected.
-pub(super) fn throttled_json(status: u16, time: DateTime<Utc>) -> Answer {
+/// Returns the throttle's answer in JSON. None was recorded; the format of other gateway faults is
+/// assumed.
+pub(crate) fn throttled_json(status: u16, time: DateTime<Utc>) -> Answer {
     let detail = "The request limit was reached.  Try again later";
     gateway_fault(status, "ThrottleExceeded", "3001", detail, "SERVICE", time)
 }
@@ -175,23 +198,23 @@ pub(super) fn throttled_json(status: u16, time: DateTime<Utc>) -> Answer {
 const JSON: &str = "application/json;charset=utf-8";
 const XML: &str = "application/xml;charset=utf-8";
 
-/// The part of an answer that differs.
+/// An answer before its format is negotiated.
 #[derive(Debug, Clone)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub content_type: &'static str,
     pub body: Vec<u8>,
     pub headers: Vec<(&'static str, String)>,
-    /// Written by the service, which answers in XML where JSON was not asked for.
+    /// Whether the accounting service answers. It sends XML unless JSON was asked for.
     is_service: bool,
 }
 
 impl Answer {
-    pub fn json(status: u16, body: &Value) -> Self {
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
         Self::json_text(status, body.to_string())
     }
 
-    pub fn json_text(status: u16, body: String) -> Self {
+    pub(crate) fn json_text(status: u16, body: String) -> Self {
         Self {
             status,
             content_type: JSON,
@@ -201,16 +224,16 @@ impl Answer {
         }
     }
 
-    /// An answer of the accounting service, given as JSON.
-    pub fn service(status: u16, body: String) -> Self {
+    /// Returns an answer of the accounting service, whose body is given as JSON.
+    pub(crate) fn service(status: u16, body: String) -> Self {
         Self {
             is_service: true,
             ..Self::json_text(status, body)
         }
     }
 
-    /// A page of some proxy.
-    pub fn html(status: u16, title: &str) -> Self {
+    /// Returns an HTML page like that of a proxy.
+    pub(crate) fn html(status: u16, title: &str) -> Self {
         let body = format!(
             "<html>\r\n<head><title>{status} {title}</title></head>\r\n<body>\r\n<center><h1>{status} {title}</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
         );
@@ -220,27 +243,27 @@ impl Answer {
         }
     }
 
-    pub fn empty(status: u16) -> Self {
+    pub(crate) fn empty(status: u16) -> Self {
         Self::json_text(status, String::new())
     }
 
-    pub fn with_header(mut self, name: &'static str, value: String) -> Self {
+    pub(crate) fn with_header(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// The service's answer in the format that the client takes: without `application/json` it is
-    /// XML (qbo-facts 2.1).
-    pub fn negotiated(mut self, request: &HeaderMap) -> Self {
+    /// Converts an answer of the service to XML unless the client accepts `application/json`
+    /// (qbo-facts 2.1).
+    pub(crate) fn negotiated(mut self, request: &HeaderMap) -> Self {
         let accepts = request
             .get_all(header::ACCEPT)
             .iter()
             .filter_map(|value| value.to_str().ok());
-        let takes_json = accepts
+        let accepts_json = accepts
             .into_iter()
             .any(|value| value.to_ascii_lowercase().contains("application/json"));
         if self.is_service
-            && !takes_json
+            && !accepts_json
             && let Some(body) = std::str::from_utf8(&self.body)
                 .ok()
                 .and_then(xml::from_json)
@@ -251,9 +274,9 @@ impl Answer {
         self
     }
 
-    /// Compressed where the client takes it.
-    pub fn encoded(mut self, request: &HeaderMap) -> Self {
-        let takes_gzip = request
+    /// Compresses a large body if the client accepts gzip.
+    pub(crate) fn encoded(mut self, request: &HeaderMap) -> Self {
+        let accepts_gzip = request
             .get(header::ACCEPT_ENCODING)
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| {
@@ -261,16 +284,16 @@ impl Answer {
                     .split(',')
                     .any(|coding| coding.trim().starts_with("gzip"))
             });
-        if takes_gzip && self.body.len() >= MIN_GZIP {
+        if accepts_gzip && self.body.len() >= MIN_GZIP_BYTES {
             self.body = gzip(&self.body);
             self.headers.push(("content-encoding", "gzip".to_owned()));
         }
         self
     }
 
-    /// With Intuit's headers. There are no rate-limit headers. The body comes apart, for faults to
-    /// play with.
-    pub fn into_parts(self, serial: u64) -> (Response<()>, Bytes) {
+    /// Returns the head with Intuit's headers, and the body. They are apart because a fault may
+    /// change the delivery of the body. As at Intuit, there are no rate-limit headers.
+    pub(crate) fn into_parts(self, serial: u64) -> (Response<()>, Bytes) {
         let tid = format!(
             "1-{:08x}-{:024x}",
             serial,
@@ -304,7 +327,7 @@ impl Answer {
 
 fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    // Writing to memory does not fail.
+    // Writing to memory never fails.
     let _ = encoder.write_all(body);
     encoder.finish().unwrap_or_default()
 }

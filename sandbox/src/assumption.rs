@@ -1,11 +1,11 @@
-//! What is not established about the real service, each as a choice between two behaviours. The one
-//! that is harder on clients holds unless the other is asked for.
+//! Assumptions about QuickBooks where no source is certain. Each is a choice between two behaviours;
+//! the one that is harder on clients is the default.
 
 use std::collections::HashSet;
 
-/// One question that no source settles.
+/// A question about QuickBooks that no source answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Doubt {
+pub(crate) enum Topic {
     PositionZero,
     TooManyResults,
     FilterZone,
@@ -26,29 +26,29 @@ pub(super) enum Doubt {
     GrantDescription,
 }
 
-/// A question and its two answers.
+/// A question about QuickBooks with its two possible answers.
 #[derive(Debug)]
 pub struct Assumption {
-    pub(super) doubt: Doubt,
-    /// Its name.
+    pub(crate) topic: Topic,
+    /// The assumption's name, as in `id-order`.
     pub name: &'static str,
-    /// The answer that is harder on clients; the default.
+    /// The answer that is harder on clients, which is the default.
     pub harder: &'static str,
-    /// The other one.
+    /// The other answer.
     pub milder: &'static str,
-    /// What is asked, and the fact it belongs to.
+    /// The question, with the number of its fact.
     pub question: &'static str,
 }
 
 const fn assumption(
-    doubt: Doubt,
+    topic: Topic,
     name: &'static str,
     harder: &'static str,
     milder: &'static str,
     question: &'static str,
 ) -> Assumption {
     Assumption {
-        doubt,
+        topic,
         name,
         harder,
         milder,
@@ -56,129 +56,129 @@ const fn assumption(
     }
 }
 
-/// Every such question.
+/// All assumptions.
 pub const ASSUMPTIONS: &[Assumption] = &[
     assumption(
-        Doubt::PositionZero,
+        Topic::PositionZero,
         "position-zero",
         "error",
         "first",
         "STARTPOSITION 0 (qbo-facts 2.3)",
     ),
     assumption(
-        Doubt::TooManyResults,
+        Topic::TooManyResults,
         "results-above-1000",
         "cut",
         "error",
         "MAXRESULTS above 1000 (qbo-facts 2.3)",
     ),
     assumption(
-        Doubt::FilterZone,
+        Topic::FilterZone,
         "filter-zone",
         "pacific",
         "utc",
         "zone of a filter without an offset (qbo-facts 2.4)",
     ),
     assumption(
-        Doubt::IdOrder,
+        Topic::IdOrder,
         "id-order",
         "text",
         "number",
         "how ORDERBY Id sorts (qbo-facts 2.3)",
     ),
     assumption(
-        Doubt::SecondOrderKey,
+        Topic::SecondOrderKey,
         "second-order-key",
         "ignored",
         "used",
         "ORDERBY with two keys (qbo-facts 2.3)",
     ),
     assumption(
-        Doubt::DefaultOrder,
+        Topic::DefaultOrder,
         "default-order",
         "shifts",
         "stays",
         "order between pages without ORDERBY (qbo-facts 3.7)",
     ),
     assumption(
-        Doubt::TaxAgencyOrder,
+        Topic::TaxAgencyOrder,
         "tax-agency-order",
         "ignored",
         "used",
         "ORDERBY on TaxAgency (qbo-facts 8)",
     ),
     assumption(
-        Doubt::InactiveTaxCodes,
+        Topic::InactiveTaxCodes,
         "inactive-tax-codes",
         "hidden",
         "shown",
         "inactive TaxCodes unasked (qbo-facts 3.1)",
     ),
     assumption(
-        Doubt::CdcCap,
+        Topic::CdcCap,
         "cdc-cap",
         "answer",
         "entity",
         "what the 1000 of CDC are counted over (qbo-facts 4)",
     ),
     assumption(
-        Doubt::CdcTimeActivity,
+        Topic::CdcTimeActivity,
         "cdc-time-activity",
         "unsupported",
         "supported",
         "CDC of TimeActivity (qbo-facts 4)",
     ),
     assumption(
-        Doubt::CdcUnknownEntity,
+        Topic::CdcUnknownEntity,
         "cdc-unknown-entity",
         "fault",
         "empty",
         "CDC of an entity without it (qbo-facts 4)",
     ),
     assumption(
-        Doubt::CdcFalseDeletes,
+        Topic::CdcFalseDeletes,
         "cdc-false-deletes",
         "sometimes",
         "never",
         "Deleted for a live list record (qbo-facts 4)",
     ),
     assumption(
-        Doubt::BatchCap,
+        Topic::BatchCap,
         "batch-cap",
         "1000",
         "none",
         "records in all of a batch's answers (qbo-facts 6.3)",
     ),
     assumption(
-        Doubt::BatchMetering,
+        Topic::BatchMetering,
         "batch-metering",
         "item",
         "call",
         "what a batch costs of the monthly quota (qbo-facts 6.2)",
     ),
     assumption(
-        Doubt::QuotaOnRefresh,
+        Topic::QuotaOnRefresh,
         "quota-on-refresh",
         "refused",
         "free",
         "refreshing with the quota used up (qbo-facts 1.5)",
     ),
     assumption(
-        Doubt::ThrottleBody,
+        Topic::ThrottleBody,
         "throttle-body",
         "xml",
         "json",
         "body of a 429 (qbo-facts 6.1)",
     ),
     assumption(
-        Doubt::RetryAfter,
+        Topic::RetryAfter,
         "retry-after",
         "never",
         "seconds",
         "Retry-After on a 429 (qbo-facts 6.1)",
     ),
     assumption(
-        Doubt::GrantDescription,
+        Topic::GrantDescription,
         "grant-description",
         "absent",
         "present",
@@ -186,21 +186,28 @@ pub const ASSUMPTIONS: &[Assumption] = &[
     ),
 ];
 
-/// The answers chosen.
+/// The chosen answer of every assumption. The default is the harder answer of each.
+///
+/// ```
+/// let mut assumptions = qbo_sandbox::Assumptions::default();
+/// assumptions.set("id-order", "number")?;
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Assumptions {
-    milder: HashSet<Doubt>,
+    milder: HashSet<Topic>,
 }
 
 impl Assumptions {
-    pub(super) fn is_harder(&self, doubt: Doubt) -> bool {
-        !self.milder.contains(&doubt)
+    /// Returns whether the harder answer is chosen.
+    pub(crate) fn is_harder(&self, topic: Topic) -> bool {
+        !self.milder.contains(&topic)
     }
 
-    /// Chooses an answer, both by name.
+    /// Chooses an answer. Both the assumption and the answer are given by name.
     ///
     /// # Errors
-    /// A line that lists what there is to choose from.
+    /// The reason, with a list of the valid names.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let Some(assumption) = ASSUMPTIONS
             .iter()
@@ -216,23 +223,25 @@ impl Assumptions {
             ));
         };
         let Assumption {
-            doubt,
+            topic,
             harder,
             milder,
             ..
         } = assumption;
         match value {
-            value if value == *harder => self.milder.remove(doubt),
-            value if value == *milder => self.milder.insert(*doubt),
-            _ => return Err(format!("{name} is {harder} or {milder}, not '{value}'")),
+            value if value == *harder => self.milder.remove(topic),
+            value if value == *milder => self.milder.insert(*topic),
+            _ => {
+                return Err(format!("{name} is {harder} or {milder}, not '{value}'"));
+            }
         };
         Ok(())
     }
 
-    /// The answer that holds for each question.
+    /// Returns every assumption with its chosen answer.
     pub fn chosen(&self) -> impl Iterator<Item = (&'static Assumption, &'static str)> {
         ASSUMPTIONS.iter().map(|assumption| {
-            let is_harder = self.is_harder(assumption.doubt);
+            let is_harder = self.is_harder(assumption.topic);
             (
                 assumption,
                 if is_harder {
@@ -253,11 +262,11 @@ mod tests {
     fn every_question_can_be_answered_either_way_and_nothing_else() {
         let mut assumptions = Assumptions::default();
         for assumption in ASSUMPTIONS {
-            assert!(assumptions.is_harder(assumption.doubt));
+            assert!(assumptions.is_harder(assumption.topic));
             assumptions.set(assumption.name, assumption.milder).unwrap();
-            assert!(!assumptions.is_harder(assumption.doubt));
+            assert!(!assumptions.is_harder(assumption.topic));
             assumptions.set(assumption.name, assumption.harder).unwrap();
-            assert!(assumptions.is_harder(assumption.doubt));
+            assert!(assumptions.is_harder(assumption.topic));
             assert!(
                 assumptions
                     .set(assumption.name, "x")

@@ -1,19 +1,57 @@
-//! A simulator of QuickBooks Online that is hard on clients in the ways the real one is.
+//! A simulator of QuickBooks Online for tests.
 //!
-//! Shares no code with the client: a fact that both misread in the same place would never be
-//! noticed. Everything is deterministic from a seed but the wall clock.
+//! A sandbox serves a sample company, or recorded records, over real HTTP. Where the behaviour of
+//! QuickBooks is known, the sandbox behaves the same way. Where it is uncertain, the sandbox takes
+//! the behaviour that is harder on clients ([`ASSUMPTIONS`]). On demand it fails ([`FaultRule`]).
+//! Everything but the wall clock is deterministic for a seed.
+//!
+//! The crate shares no code with the client of this project. Otherwise a fact that both misread in
+//! the same way would go unnoticed.
+//!
+//! # Example
+//!
+//! ```
+//! use qbo_sandbox::{Sandbox, SandboxOptions};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // The default address has port 0, so the sandbox takes a free port.
+//! let sandbox = Sandbox::start(SandboxOptions::default())?;
+//! println!("{}", sandbox.url());
+//!
+//! // Settings for a client, as environment variables.
+//! for (name, value) in sandbox.environment() {
+//!     println!("{name}={value}");
+//! }
+//!
+//! // The third query is throttled. An invoice changes now.
+//! sandbox.control("fault", r#"{"fault": "throttle", "on": "query", "nth": 3}"#)?;
+//! sandbox.control("edit", r#"{"entity": "Invoice", "id": "5"}"#)?;
+//!
+//! // The records that a correct extract must hold.
+//! let invoices = sandbox.truth(None, "Invoice", 0, i64::MAX)?;
+//! assert_eq!(invoices.len(), 5000);
+//! # Ok(())
+//! # }
+//! ```
+
+#![deny(unreachable_pub)]
 
 mod answer;
 mod assumption;
-pub mod company;
+mod company;
 mod control;
 mod entities;
 mod faults;
+mod hash;
 mod oauth;
+mod options;
 mod pacific;
+mod paths;
 mod query;
 mod remote;
 mod server;
+mod state;
+mod stats;
 #[cfg(test)]
 mod testing;
 mod throttle;
@@ -21,8 +59,8 @@ mod webhooks;
 mod xml;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockWriteGuard};
+use std::ops::DerefMut;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -34,82 +72,19 @@ pub use self::company::{Blemish, ChangeError, Company, CompanySize, RecordsError
 pub use self::control::ControlError;
 pub use self::faults::{FaultError, FaultRule};
 pub use self::oauth::OAuthOptions;
+pub use self::options::{Environment, SandboxOptions};
+use self::paths::{CONSENT_PATH, REVOKE_PATH, TOKEN_PATH};
 pub use self::remote::control as control_remote;
-pub use self::server::Stats;
+use self::state::State;
+pub use self::stats::Stats;
 pub use self::throttle::ThrottleOptions;
-pub use self::webhooks::WebhookOptions;
 use self::webhooks::Webhooks;
 
-/// What a sandbox is started with.
-#[derive(Debug, Clone)]
-pub struct SandboxOptions {
-    /// Where to listen; port 0 takes a free one.
-    pub address: SocketAddr,
-    /// The first company's id; further ones count on from it.
-    pub realm_id: String,
-    /// How many companies there are.
-    pub companies: u32,
-    /// Which of Intuit's hosts the keys are for.
-    pub environment: Environment,
-    /// Makes the sample company; the same seed makes the same one. Further companies have the
-    /// following seeds.
-    pub seed: u64,
-    /// How many records the sample company has.
-    pub size: CompanySize,
-    /// Files or directories of real answers or records, served instead of the sample company, as
-    /// one company.
-    pub records: Vec<PathBuf>,
-    /// Keys and tokens.
-    pub oauth: OAuthOptions,
-    /// Limits.
-    pub throttle: ThrottleOptions,
-    /// Faults armed from the start.
-    pub faults: Vec<FaultRule>,
-    /// What is assumed where facts are uncertain.
-    pub assumptions: Assumptions,
-    /// How long changes stay hidden from queries, at most (qbo-facts 3.9).
-    pub visibility_delay: Duration,
-    /// Added to every answer.
-    pub latency: Duration,
-    /// Threads that serve.
-    pub threads: usize,
-}
-
-impl Default for SandboxOptions {
-    fn default() -> Self {
-        Self {
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            realm_id: "9341450000000001".to_owned(),
-            companies: 1,
-            environment: Environment::Sandbox,
-            seed: 1,
-            size: CompanySize::default(),
-            records: Vec::new(),
-            oauth: OAuthOptions::default(),
-            throttle: ThrottleOptions::default(),
-            faults: Vec::new(),
-            assumptions: Assumptions::default(),
-            visibility_delay: Duration::ZERO,
-            latency: Duration::ZERO,
-            threads: 2,
-        }
-    }
-}
-
-/// Intuit's two hosts, each with keys of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Environment {
-    /// Development keys.
-    Sandbox,
-    /// Production keys.
-    Production,
-}
-
-/// A running sandbox, on threads of its own. Stops when dropped.
+/// A running sandbox, which serves requests on threads of its own. It stops when it is dropped.
 pub struct Sandbox {
     address: SocketAddr,
     options: SandboxOptions,
-    state: Arc<server::State>,
+    state: Arc<State>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -122,15 +97,15 @@ impl std::fmt::Debug for Sandbox {
     }
 }
 
-/// Why a sandbox did not start.
+/// The reason why a sandbox did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address is taken or not ours.
+    /// The address cannot be listened on.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// The operating system's words.
+        /// The operating system's reason.
         reason: std::io::Error,
     },
     /// The records cannot be served.
@@ -139,10 +114,10 @@ pub enum StartError {
 }
 
 impl Sandbox {
-    /// Makes or reads the company, and listens.
+    /// Generates or reads the companies, and starts to serve them.
     ///
     /// # Errors
-    /// [`StartError`].
+    /// [`StartError`] if the records cannot be read, or the address cannot be listened on.
     pub fn start(options: SandboxOptions) -> Result<Self, StartError> {
         let companies = companies(&options)?;
         let listen_failed = |reason| StartError::Listen {
@@ -155,12 +130,12 @@ impl Sandbox {
             .enable_all()
             .build()
             .map_err(listen_failed)?;
-        // Bound without the runtime: the caller may be on one of its own.
+        // The standard library binds the address, because the caller may be on a runtime of its own.
         let listener = std::net::TcpListener::bind(options.address).map_err(listen_failed)?;
         listener.set_nonblocking(true).map_err(listen_failed)?;
         let address = listener.local_addr().map_err(listen_failed)?;
         let webhooks = Webhooks::start(runtime.handle());
-        let state = Arc::new(server::State::new(&options, companies, webhooks));
+        let state = Arc::new(State::new(&options, companies, webhooks));
         let (stop, stopped) = oneshot::channel();
         let serving = state.clone();
         let thread = std::thread::spawn(move || {
@@ -184,28 +159,23 @@ impl Sandbox {
         })
     }
 
-    /// The base URL: the value of `QBO_API_URL`.
+    /// Returns the base URL, which is the value of `QBO_API_URL`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What a client must be told, as the environment variables of this project.
+    /// Returns the settings of a client for the first company, as names and values of this project's
+    /// environment variables.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let oauth = &self.options.oauth;
         vec![
             ("QBO_API_URL", self.url()),
-            (
-                "QBO_TOKEN_URL",
-                format!("{}{}", self.url(), server::TOKEN_PATH),
-            ),
+            ("QBO_TOKEN_URL", format!("{}{}", self.url(), TOKEN_PATH)),
             (
                 "QBO_AUTHORIZE_URL",
-                format!("{}{}", self.url(), server::CONSENT_PATH),
+                format!("{}{}", self.url(), CONSENT_PATH),
             ),
-            (
-                "QBO_REVOKE_URL",
-                format!("{}{}", self.url(), server::REVOKE_PATH),
-            ),
+            ("QBO_REVOKE_URL", format!("{}{}", self.url(), REVOKE_PATH)),
             (
                 "QBO_REALM_ID",
                 self.realm_ids().next().unwrap_or_default().to_owned(),
@@ -216,30 +186,40 @@ impl Sandbox {
         ]
     }
 
-    /// What the server has seen so far.
+    /// Returns counts of the requests so far.
     pub fn stats(&self) -> Stats {
-        self.state.stats()
+        self.state.stats.stats()
     }
 
-    /// The companies.
+    /// Returns the realm ids of all companies.
     pub fn realm_ids(&self) -> impl Iterator<Item = &str> {
-        self.state.realms.iter().map(|realm| realm.id.as_str())
+        self.state
+            .companies
+            .iter()
+            .map(|company| company.realm_id.as_str())
     }
 
-    /// The refresh token that a company began with.
+    /// Returns the first refresh token of a company.
     pub fn refresh_token(&self, realm_id: &str) -> Option<String> {
         let position = self.realm_ids().position(|known| known == realm_id)?;
-        Some(oauth::first_token(&self.options.oauth, position, realm_id))
+        Some(oauth::first_refresh_token(
+            &self.options.oauth,
+            position,
+            realm_id,
+        ))
     }
 
-    /// The first company's books, to look at or to edit while clients read.
-    pub fn company(&self) -> RwLockWriteGuard<'_, Company> {
-        // There always is one.
-        self.state.realms[0].write()
+    /// Locks the first company, to inspect or change it while clients read. Requests wait until the
+    /// returned value is dropped.
+    pub fn company(&self) -> impl DerefMut<Target = Company> + '_ {
+        // A sandbox has at least one company.
+        self.state.companies[0].write()
     }
 
-    /// What a correct extract of a company, by default the first, must hold of `[from, until)`, in
-    /// seconds since 1970: id and payload, by id.
+    /// Returns the records that a correct extract of an entity must hold: pairs of id and payload,
+    /// ordered by id. These are the records last changed in `[from, until)`, in seconds since 1970.
+    ///
+    /// Without a realm id, the first company is meant.
     ///
     /// # Errors
     /// [`ControlError`] if there is no such company or entity.
@@ -250,24 +230,24 @@ impl Sandbox {
         from: i64,
         until: i64,
     ) -> Result<Vec<(String, String)>, ControlError> {
-        let refuse = |reason| ControlError::Arguments {
+        let failed = |reason| ControlError::Arguments {
             command: "truth",
             reason,
         };
-        let realm = self
+        let company = self
             .state
-            .realm(realm_id)
-            .ok_or_else(|| refuse(format!("there is no company {realm_id:?}")))?;
+            .company(realm_id)
+            .ok_or_else(|| failed(format!("there is no company {realm_id:?}")))?;
         match entities::find(entity) {
-            Some(entity) => Ok(realm.read().truth(entity.name, from, until)),
-            None => Err(refuse(ChangeError::Entity(entity.to_owned()).to_string())),
+            Some(entity) => Ok(company.read().truth(entity.name, from, until)),
+            None => Err(failed(ChangeError::Entity(entity.to_owned()).to_string())),
         }
     }
 
-    /// Runs a command of the control API; `arguments` is a JSON object. Answers JSON.
+    /// Runs a command of the control API and returns its JSON. `arguments` is a JSON object.
     ///
     /// # Errors
-    /// [`ControlError`] if there is no such command, or it cannot be done.
+    /// [`ControlError`] if there is no such command, or it failed.
     pub fn control(&self, command: &str, arguments: &str) -> Result<String, ControlError> {
         let arguments =
             control::Arguments::parse(arguments).map_err(|reason| ControlError::Arguments {
@@ -277,17 +257,17 @@ impl Sandbox {
         control::run(&self.state, command, &arguments)
     }
 
-    /// Calls `hook` with the books and the number of the query after each answered query: to edit
-    /// between two pages.
+    /// Calls `hook` after each answered query, with the company and the number of the query. Tests
+    /// change records between two pages this way.
     pub fn after_each_query(&self, hook: impl FnMut(&mut Company, u64) + Send + 'static) {
-        self.state.set_hook(Box::new(hook));
+        self.state.set_query_hook(Box::new(hook));
     }
 }
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
-            // Gone already if the server ended by itself.
+            // The receiver is gone if the server ended by itself.
             let _ = stop.send(());
         }
         if let Some(thread) = self.thread.take() {
@@ -296,7 +276,7 @@ impl Drop for Sandbox {
     }
 }
 
-/// The books of every company, each with its id.
+/// Generates or reads the companies, each with its realm id.
 fn companies(options: &SandboxOptions) -> Result<Vec<(String, Company)>, RecordsError> {
     if !options.records.is_empty() {
         return Ok(vec![(
@@ -307,7 +287,7 @@ fn companies(options: &SandboxOptions) -> Result<Vec<(String, Company)>, Records
     let companies = (0..options.companies.max(1)).map(|position| {
         let realm_id = match options.realm_id.parse::<u64>() {
             Ok(first) => (first + u64::from(position)).to_string(),
-            // Not a number: companies are told apart all the same.
+            // The id is not a number, so the position makes it unique.
             Err(_) if position > 0 => format!("{}-{position}", options.realm_id),
             Err(_) => options.realm_id.clone(),
         };
@@ -317,9 +297,4 @@ fn companies(options: &SandboxOptions) -> Result<Vec<(String, Company)>, Records
         )
     });
     Ok(companies.collect())
-}
-
-/// A lock that a panicking holder leaves usable: the books are changed in single steps.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

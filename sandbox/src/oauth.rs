@@ -1,4 +1,4 @@
-//! The OAuth endpoints: consent, tokens, revocation (qbo-facts 1.1 to 1.5).
+//! OAuth: consent, tokens and revocation (qbo-facts 1.1 to 1.5).
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,28 +7,28 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::company::scatter;
+use crate::hash::hash;
 
-/// Keys, tokens and their lifetimes.
+/// The keys and tokens of a sandbox, and their lifetimes.
 #[derive(Debug, Clone)]
 pub struct OAuthOptions {
-    /// The app's id.
+    /// The app's client id.
     pub client_id: String,
-    /// The app's secret.
+    /// The app's client secret.
     pub client_secret: String,
-    /// The first connection's first refresh token; those of further companies end with their realm
-    /// ids.
+    /// The first refresh token of the first company. Those of the other companies are followed by
+    /// their realm ids.
     pub refresh_token: String,
-    /// How long an access token works.
+    /// Lifetime of an access token.
     pub access_lifetime: Duration,
-    /// A refresh returns a new refresh token when the current one is this old; zero: every time.
+    /// Age at which a refresh replaces the refresh token. Zero replaces it every time.
     pub rotate_after: Duration,
-    /// How long a replaced refresh token still works. Sources contradict each other; zero is the
-    /// harder answer.
+    /// Time for which a replaced refresh token still works. Sources contradict each other; zero is
+    /// the answer that is harder on clients.
     pub grace: Duration,
-    /// How long a refresh token works that is not used; each refresh begins this anew.
+    /// Lifetime of a refresh token that is not used. Each refresh starts it again.
     pub refresh_lifetime: Duration,
-    /// How long a connection works at all.
+    /// Lifetime of a connection, however often it is used.
     pub hard_lifetime: Duration,
 }
 
@@ -51,58 +51,60 @@ impl Default for OAuthOptions {
 #[derive(Debug)]
 struct Connection {
     realm_id: String,
-    /// None while nobody has consented, or after revocation.
+    /// The refresh token. `None` after revocation.
     current: Option<String>,
-    /// When the value of the refresh token last changed.
+    /// The instant at which the refresh token was last replaced.
     rotated_at: Instant,
     refreshed_at: Instant,
     consented_at: Instant,
+    /// The replaced refresh tokens, each with the instant of its replacement.
     replaced: HashMap<String, Instant>,
 }
 
-/// Everything about keys and tokens.
+/// The connections of all companies, and the tokens issued so far.
 #[derive(Debug)]
-pub(super) struct OAuth {
+pub(crate) struct OAuth {
     options: OAuthOptions,
     connections: Vec<Connection>,
-    /// Realm and expiry of every access token.
+    /// Realm id and expiry of every access token.
     access: HashMap<String, (String, Instant)>,
-    /// Realm and redirect of every authorization code, each good for one use.
+    /// Realm id and redirect URI of every authorization code that was not used yet.
     codes: HashMap<String, (String, String)>,
     serial: u64,
 }
 
-/// An answer of the token endpoint: status and JSON body.
-pub(super) type TokenAnswer = (u16, Value);
+/// An answer of the token endpoint: its status and JSON body.
+pub(crate) type TokenAnswer = (u16, Value);
 
-/// How an access token stands to a company.
+/// The validity of an access token for a company.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum AccessCheck {
+pub(crate) enum AccessCheck {
     Valid,
     Expired,
     Unknown,
-    OtherRealm,
+    OtherCompany,
 }
 
-/// What a request for tokens may ask for beside them.
+/// The optional parts of the token endpoint's answers.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct TokenExtras {
-    /// The client asks for the time left of the connection (qbo-facts 1.3).
+pub(crate) struct TokenExtras {
+    /// Whether tokens come with the remaining lifetime of the connection (qbo-facts 1.3).
     pub hard_expiry: bool,
-    /// `invalid_grant` carries a description.
+    /// Whether `invalid_grant` has a description.
     pub description: bool,
 }
 
 const SCOPE: &str = "com.intuit.quickbooks.accounting";
 
 impl OAuth {
-    pub fn new(options: OAuthOptions, realms: &[String], now: Instant) -> Self {
+    /// Connects every company.
+    pub(crate) fn new(options: OAuthOptions, realms: &[String], now: Instant) -> Self {
         let connections = realms
             .iter()
             .enumerate()
             .map(|(position, realm_id)| Connection {
                 realm_id: realm_id.clone(),
-                current: Some(first_token(&options, position, realm_id)),
+                current: Some(first_refresh_token(&options, position, realm_id)),
                 rotated_at: now,
                 refreshed_at: now,
                 consented_at: now,
@@ -118,8 +120,8 @@ impl OAuth {
         }
     }
 
-    /// The refresh token that works now.
-    pub fn refresh_token(&self, realm_id: &str) -> Option<String> {
+    /// Returns the refresh token of a company that works now.
+    pub(crate) fn refresh_token(&self, realm_id: &str) -> Option<String> {
         self.connections
             .iter()
             .find(|connection| connection.realm_id == realm_id)?
@@ -127,26 +129,28 @@ impl OAuth {
             .clone()
     }
 
-    /// Whether an access token works for a company, and if not, whether it once did.
-    pub fn check_access(&self, token: &str, realm_id: &str, now: Instant) -> AccessCheck {
+    /// Checks an access token for a company.
+    pub(crate) fn check_access(&self, token: &str, realm_id: &str, now: Instant) -> AccessCheck {
         match self.access.get(token) {
             Some((_, expires)) if now >= *expires => AccessCheck::Expired,
             Some((realm, _)) if realm == realm_id => AccessCheck::Valid,
-            Some(_) => AccessCheck::OtherRealm,
+            Some(_) => AccessCheck::OtherCompany,
             None => AccessCheck::Unknown,
         }
     }
 
-    /// Ends every access token now.
-    pub fn expire_access(&mut self, now: Instant) {
+    /// Expires every access token now.
+    pub(crate) fn expire_access(&mut self, now: Instant) {
         self.access
             .values_mut()
             .for_each(|(_, expires)| *expires = now);
     }
 
-    /// The consent page, at which everybody consents at once: where the browser is sent, or why
-    /// nowhere.
-    pub fn authorize(
+    /// Grants consent, and returns the URL to which the browser is redirected.
+    ///
+    /// # Errors
+    /// The reason, if the client or its redirect URI is not valid.
+    pub(crate) fn authorize(
         &mut self,
         query: &HashMap<String, String>,
         realm_id: &str,
@@ -172,17 +176,17 @@ impl OAuth {
             ));
         }
         self.serial += 1;
-        let code = format!("XAB{:020x}", scatter(self.serial ^ 0xC0DE));
+        let code = format!("XAB{:020x}", hash(self.serial ^ 0xC0DE));
         self.codes
             .insert(code.clone(), (realm_id.to_owned(), redirect.to_owned()));
-        // The only place where a client learns the company's id (qbo-facts 1.2).
+        // A client learns the company's realm id here and nowhere else (qbo-facts 1.2).
         Ok(format!(
             "{redirect}{separator}code={code}&state={state}&realmId={realm_id}"
         ))
     }
 
     /// Answers a request for tokens.
-    pub fn token(
+    pub(crate) fn token(
         &mut self,
         authorization: Option<&str>,
         form: &HashMap<String, String>,
@@ -194,9 +198,9 @@ impl OAuth {
         }
         let field = |name: &str| form.get(name).map(String::as_str);
         let realm_id = match (field("grant_type"), field("refresh_token"), field("code")) {
-            (Some("refresh_token"), Some(token), _) => self.holder_of(token, now),
+            (Some("refresh_token"), Some(token), _) => self.realm_of_refresh_token(token, now),
             (Some("authorization_code"), _, Some(code)) => {
-                self.redeem(code, field("redirect_uri"), now)
+                self.exchange_code(code, field("redirect_uri"), now)
             }
             (Some("refresh_token" | "authorization_code"), ..) => {
                 return (400, json!({"error": "invalid_request"}));
@@ -208,7 +212,7 @@ impl OAuth {
                 );
             }
         };
-        match realm_id.and_then(|realm_id| self.issue(&realm_id, extras, now)) {
+        match realm_id.and_then(|realm_id| self.issue_tokens(&realm_id, extras, now)) {
             Some(tokens) => (200, tokens),
             None if extras.description => (
                 400,
@@ -218,8 +222,9 @@ impl OAuth {
         }
     }
 
-    /// Ends the connection that a token belongs to: 200, or why not. Bodies are empty.
-    pub fn revoke(&mut self, authorization: Option<&str>, token: &str, now: Instant) -> u16 {
+    /// Ends the connection that a token belongs to. Returns the status of the answer, whose body is
+    /// empty.
+    pub(crate) fn revoke(&mut self, authorization: Option<&str>, token: &str, now: Instant) -> u16 {
         if !self.is_client(authorization, &HashMap::new()) {
             return 401;
         }
@@ -227,14 +232,14 @@ impl OAuth {
             .access
             .get(token)
             .map(|(realm, _)| realm.clone())
-            .or_else(|| self.holder_of(token, now));
+            .or_else(|| self.realm_of_refresh_token(token, now));
         let Some(realm) = realm else { return 400 };
         self.disconnect(&realm);
         200
     }
 
-    /// Ends a connection, as its user can at any time.
-    pub fn disconnect(&mut self, realm_id: &str) {
+    /// Ends a company's connection, as its user can at any time.
+    pub(crate) fn disconnect(&mut self, realm_id: &str) {
         if let Some(connection) = self
             .connections
             .iter_mut()
@@ -246,7 +251,8 @@ impl OAuth {
         self.access.retain(|_, (realm, _)| realm != realm_id);
     }
 
-    /// HTTP Basic, or the keys in the form: both are advertised.
+    /// Returns whether the client's keys are right. They come as HTTP Basic or in the form; the
+    /// discovery document offers both.
     fn is_client(&self, authorization: Option<&str>, form: &HashMap<String, String>) -> bool {
         let wanted = (
             self.options.client_id.as_str(),
@@ -263,27 +269,33 @@ impl OAuth {
         (field("client_id"), field("client_secret")) == wanted
     }
 
-    /// The company whose refresh token this is, if it works.
-    fn holder_of(&self, token: &str, now: Instant) -> Option<String> {
-        let is_held = |connection: &&Connection| {
+    /// Returns the realm id of a refresh token that works.
+    fn realm_of_refresh_token(&self, token: &str, now: Instant) -> Option<String> {
+        let is_of_connection = |connection: &&Connection| {
             let is_current = connection.current.as_deref() == Some(token);
             let replaced_at = connection.replaced.get(token);
             is_current
                 || replaced_at.is_some_and(|&replaced_at| now < replaced_at + self.options.grace)
         };
-        let connection = self.connections.iter().find(is_held)?;
+        let connection = self.connections.iter().find(is_of_connection)?;
         let is_alive = now < connection.refreshed_at + self.options.refresh_lifetime
             && now < connection.consented_at + self.options.hard_lifetime;
         is_alive.then(|| connection.realm_id.clone())
     }
 
-    fn redeem(&mut self, code: &str, redirect_uri: Option<&str>, now: Instant) -> Option<String> {
+    /// Exchanges an authorization code for a new connection. Returns its realm id.
+    fn exchange_code(
+        &mut self,
+        code: &str,
+        redirect_uri: Option<&str>,
+        now: Instant,
+    ) -> Option<String> {
         let (realm_id, redirect) = self.codes.remove(code)?;
         if redirect_uri != Some(redirect.as_str()) {
             return None;
         }
         self.serial += 1;
-        let token = token_text(self.serial);
+        let token = new_refresh_token(self.serial);
         let connection = self
             .connections
             .iter_mut()
@@ -294,23 +306,25 @@ impl OAuth {
         Some(realm_id)
     }
 
-    fn issue(&mut self, realm_id: &str, extras: TokenExtras, now: Instant) -> Option<Value> {
+    /// Issues an access token, and a new refresh token if the current one is old enough.
+    fn issue_tokens(&mut self, realm_id: &str, extras: TokenExtras, now: Instant) -> Option<Value> {
         self.serial += 1;
         let connection = self
             .connections
             .iter_mut()
             .find(|connection| connection.realm_id == realm_id)?;
         if now >= connection.rotated_at + self.options.rotate_after {
-            if let Some(previous) = connection.current.replace(token_text(self.serial)) {
+            if let Some(previous) = connection.current.replace(new_refresh_token(self.serial)) {
                 connection.replaced.insert(previous, now);
             }
             connection.rotated_at = now;
         }
         connection.refreshed_at = now;
-        // Two dots in a row, as in the compact form of an encrypted token whose key is direct.
+        // The two dots in a row are those of an encrypted token without an encrypted key, which is
+        // the form of Intuit's tokens.
         let access = format!(
             "eyJlbmMiOiJBMTI4Q0JDLUhTMjU2IiwiYWxnIjoiZGlyIn0..sandbox.{:016x}.{}",
-            scatter(self.serial),
+            hash(self.serial),
             "t".repeat(600)
         );
         self.access.insert(
@@ -325,27 +339,29 @@ impl OAuth {
             "x_refresh_token_expires_in": self.options.refresh_lifetime.as_secs(),
         });
         if extras.hard_expiry {
-            let left = (connection.consented_at + self.options.hard_lifetime)
+            let remaining = (connection.consented_at + self.options.hard_lifetime)
                 .saturating_duration_since(now);
-            tokens["x_refresh_token_hard_expires_in"] = left.as_secs().into();
+            tokens["x_refresh_token_hard_expires_in"] = remaining.as_secs().into();
         }
         Some(tokens)
     }
 }
 
-/// The refresh token that a company begins with.
-pub(super) fn first_token(options: &OAuthOptions, position: usize, realm_id: &str) -> String {
+/// Returns the first refresh token of a company.
+pub(crate) fn first_refresh_token(
+    options: &OAuthOptions,
+    position: usize,
+    realm_id: &str,
+) -> String {
     match position {
         0 => options.refresh_token.clone(),
         _ => format!("{}-{realm_id}", options.refresh_token),
     }
 }
 
-fn token_text(serial: u64) -> String {
-    format!(
-        "RT1-{serial:02}-H0-sandbox{:016x}",
-        scatter(serial ^ 0x5EED)
-    )
+/// Returns the value of a new refresh token.
+fn new_refresh_token(serial: u64) -> String {
+    format!("RT1-{serial:02}-H0-sandbox{:016x}", hash(serial ^ 0x5EED))
 }
 
 #[cfg(test)]
@@ -458,7 +474,7 @@ mod tests {
         let options = OAuthOptions::default();
         let begin = Instant::now();
         let mut oauth = OAuth::new(options.clone(), &realms(), begin);
-        let second = first_token(&options, 1, "10");
+        let second = first_refresh_token(&options, 1, "10");
         let body = oauth
             .token(
                 Some(&basic(&options)),
@@ -471,7 +487,7 @@ mod tests {
         assert_eq!(oauth.check_access(access, "10", begin), AccessCheck::Valid);
         assert_eq!(
             oauth.check_access(access, "9", begin),
-            AccessCheck::OtherRealm
+            AccessCheck::OtherCompany
         );
         assert_eq!(oauth.revoke(Some("Bearer x"), access, begin), 401);
         assert_eq!(oauth.revoke(Some(&basic(&options)), access, begin), 200);

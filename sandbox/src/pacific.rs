@@ -1,27 +1,28 @@
-//! QBO's clock: US Pacific time, each value with the offset of its own date (qbo-facts 2.4).
+//! US Pacific time, in which QuickBooks writes times. Each time has the offset of its own date
+//! (qbo-facts 2.4).
 
 use std::cell::RefCell;
 
 use chrono::{DateTime, LocalResult, NaiveDateTime, SecondsFormat, TimeZone, Utc};
 use chrono_tz::America::Los_Angeles;
 
-/// A record's time: whole seconds.
-pub(super) fn format(instant: i64) -> String {
+/// Formats a record's time, in whole seconds.
+pub(crate) fn format(instant: i64) -> String {
     at(instant)
         .with_timezone(&Los_Angeles)
         .to_rfc3339_opts(SecondsFormat::Secs, false)
 }
 
-/// Appends a record's time. The text of an hour but for its minutes and seconds is made once: pages
-/// hold thousands of times, and offsets change on the hour.
-pub(super) fn write(instant: i64, out: &mut String) {
+/// Appends a record's time. The text of each hour is formatted once and kept, without its minutes and
+/// seconds, because pages hold thousands of times and offsets change on the hour only.
+pub(crate) fn write(instant: i64, out: &mut String) {
     const HOURS: usize = 1024;
     type Hour = (i64, [u8; 25]);
     thread_local! {
         static CACHE: RefCell<Vec<Hour>> = const { RefCell::new(Vec::new()) };
     }
     if instant < 0 {
-        // Before standard time, offsets had odd minutes.
+        // Long before 1970, offsets did not change on the hour.
         return out.push_str(&format(instant));
     }
     let (hour, rest) = (instant.div_euclid(3600), instant.rem_euclid(3600));
@@ -32,7 +33,7 @@ pub(super) fn write(instant: i64, out: &mut String) {
             let text = format(hour * 3600);
             match text.as_bytes().try_into() {
                 Ok(bytes) => *slot = (hour, bytes),
-                // Not in years of four digits.
+                // The year has more than four digits.
                 Err(_) => return out.push_str(&format(instant)),
             }
         }
@@ -45,37 +46,38 @@ pub(super) fn write(instant: i64, out: &mut String) {
     });
 }
 
-/// Appends the date of an instant, where the company keeps its books.
-pub(super) fn write_date(instant: i64, out: &mut String) {
+/// Appends the Pacific date of an instant.
+pub(crate) fn write_date(instant: i64, out: &mut String) {
     let start = out.len();
     write(instant, out);
     out.truncate(start + "2024-01-01".len());
 }
 
-/// An answer's `time`: milliseconds.
-pub(super) fn format_millis(instant: DateTime<Utc>) -> String {
+/// Formats the `time` of an answer, in milliseconds.
+pub(crate) fn format_millis(instant: DateTime<Utc>) -> String {
     instant
         .with_timezone(&Los_Angeles)
         .to_rfc3339_opts(SecondsFormat::Millis, false)
 }
 
-/// The date of an instant, where the company keeps its books.
-pub(super) fn date(instant: i64) -> String {
+/// Returns the Pacific date of an instant.
+pub(crate) fn date(instant: i64) -> String {
     at(instant)
         .with_timezone(&Los_Angeles)
         .format("%Y-%m-%d")
         .to_string()
 }
 
-/// The zone of a time that names none.
+/// The time zone of a time without an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Zone {
+pub(crate) enum Zone {
     Pacific,
     Utc,
 }
 
-/// Reads a time out of a request: with an offset, or in the zone that is assumed.
-pub(super) fn parse(text: &str, zone: Zone) -> Option<DateTime<Utc>> {
+/// Parses a time of a request. A time without an offset is in the given zone. A date is its midnight.
+/// Returns `None` if the text is not a time, or there is no such local time.
+pub(crate) fn parse(text: &str, zone: Zone) -> Option<DateTime<Utc>> {
     if let Ok(with_offset) = DateTime::parse_from_rfc3339(text) {
         return Some(with_offset.to_utc());
     }

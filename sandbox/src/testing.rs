@@ -1,4 +1,4 @@
-//! Settings that the property tests of this crate share.
+//! Settings of this crate's property tests.
 
 use proptest::test_runner::Config;
 

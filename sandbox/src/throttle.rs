@@ -1,21 +1,27 @@
-//! QBO's limits as the server enforces them (qbo-facts 6.1 and 6.2): exact sliding windows.
+//! QuickBooks' rate limits (qbo-facts 6.1 and 6.2), enforced with exact sliding windows.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The limits of one company. 0 means none.
+use chrono::Utc;
+
+use crate::answer::{Answer, throttled_json, throttled_xml};
+use crate::assumption::{Assumptions, Topic};
+
+/// The rate limits of each company. 0 means no limit. The default is Intuit's limits, without a
+/// monthly quota.
 #[derive(Debug, Clone, Copy)]
 pub struct ThrottleOptions {
-    /// Requests in any 60 s.
+    /// Requests within any 60 seconds.
     pub per_minute: usize,
-    /// Requests in any second.
+    /// Requests within any second.
     pub per_second: usize,
-    /// Requests at the same time.
+    /// Requests in flight at the same time.
     pub in_flight: usize,
-    /// Batches in any 60 s.
+    /// Batches within any 60 seconds.
     pub batches_per_minute: usize,
-    /// Successful reads in all, as of a month with the Builder tier; Intuit's own sandboxes are
-    /// free.
+    /// Successful reads per month, as with Intuit's Builder tier. Intuit's own sandboxes have no
+    /// such quota.
     pub monthly_reads: u64,
 }
 
@@ -42,9 +48,9 @@ impl ThrottleOptions {
     };
 }
 
-/// Which requests of a company were let in, and how many are being answered.
+/// The admitted requests of one company, and the number of those in flight.
 #[derive(Debug)]
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
     pub options: ThrottleOptions,
     admitted: VecDeque<Instant>,
     batches: VecDeque<Instant>,
@@ -55,7 +61,7 @@ pub(super) struct Throttle {
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Throttle {
-    pub fn new(options: ThrottleOptions) -> Self {
+    pub(crate) fn new(options: ThrottleOptions) -> Self {
         Self {
             options,
             admitted: VecDeque::new(),
@@ -65,8 +71,8 @@ impl Throttle {
         }
     }
 
-    /// Whether a request may be answered. If so, [`Self::leave`] must follow.
-    pub fn enter(&mut self, is_batch: bool, now: Instant) -> bool {
+    /// Admits a request if no limit is reached. [`Self::release`] must follow if this returns true.
+    pub(crate) fn try_admit(&mut self, is_batch: bool, now: Instant) -> bool {
         for times in [&mut self.admitted, &mut self.batches] {
             while times.front().is_some_and(|&oldest| now - oldest >= MINUTE) {
                 times.pop_front();
@@ -86,12 +92,12 @@ impl Throttle {
             batches_per_minute,
             ..
         } = self.options;
-        let is_free = below(self.admitted.len(), per_minute)
+        let is_admitted = below(self.admitted.len(), per_minute)
             && below(second, per_second)
             && below(self.in_flight, in_flight)
             && (!is_batch || below(self.batches.len(), batches_per_minute))
-            && !self.is_used_up();
-        if !is_free {
+            && !self.is_quota_used_up();
+        if !is_admitted {
             return false;
         }
         self.admitted.push_back(now);
@@ -102,27 +108,41 @@ impl Throttle {
         true
     }
 
-    pub fn leave(&mut self) {
+    /// Ends a request that was admitted.
+    pub(crate) fn release(&mut self) {
         self.in_flight -= 1;
     }
 
-    /// Whether the month's reads are gone.
-    pub fn is_used_up(&self) -> bool {
+    /// Returns whether the monthly quota is used up.
+    pub(crate) fn is_quota_used_up(&self) -> bool {
         self.options.monthly_reads > 0 && self.reads >= self.options.monthly_reads
     }
 
-    /// Counts successful reads; failed ones are free.
-    pub fn meter(&mut self, reads: u64) {
+    /// Counts successful reads against the monthly quota. Failed reads are free.
+    pub(crate) fn count_reads(&mut self, reads: u64) {
         self.reads += reads;
     }
 
-    pub fn reads(&self) -> u64 {
+    /// Returns the reads counted this month.
+    pub(crate) fn reads(&self) -> u64 {
         self.reads
     }
 
-    /// Begins a new month.
-    pub fn renew(&mut self) {
+    /// Starts a new month, with no reads counted.
+    pub(crate) fn start_month(&mut self) {
         self.reads = 0;
+    }
+}
+
+/// Returns the answer to a request that is not admitted, in the form that is assumed.
+pub(crate) fn throttled_answer(assumptions: &Assumptions) -> Answer {
+    let answer = match assumptions.is_harder(Topic::ThrottleBody) {
+        true => throttled_xml(429, Utc::now()),
+        false => throttled_json(429, Utc::now()),
+    };
+    match assumptions.is_harder(Topic::RetryAfter) {
+        true => answer,
+        false => answer.with_header("retry-after", "60".to_owned()),
     }
 }
 
@@ -137,9 +157,9 @@ mod tests {
             ..ThrottleOptions::default()
         });
         let begin = Instant::now();
-        assert!((0..10).all(|_| throttle.enter(false, begin)));
-        assert!(!throttle.enter(false, begin + Duration::from_millis(999)));
-        assert!(throttle.enter(false, begin + Duration::from_secs(1)));
+        assert!((0..10).all(|_| throttle.try_admit(false, begin)));
+        assert!(!throttle.try_admit(false, begin + Duration::from_millis(999)));
+        assert!(throttle.try_admit(false, begin + Duration::from_secs(1)));
     }
 
     #[test]
@@ -149,9 +169,9 @@ mod tests {
             ..ThrottleOptions::NONE
         });
         let begin = Instant::now();
-        assert!((0..500).all(|_| throttle.enter(false, begin)));
-        assert!(!throttle.enter(false, begin + Duration::from_secs(59)));
-        assert!(throttle.enter(false, begin + Duration::from_secs(60)));
+        assert!((0..500).all(|_| throttle.try_admit(false, begin)));
+        assert!(!throttle.try_admit(false, begin + Duration::from_secs(59)));
+        assert!(throttle.try_admit(false, begin + Duration::from_secs(60)));
     }
 
     #[test]
@@ -161,9 +181,9 @@ mod tests {
             ..ThrottleOptions::NONE
         });
         let now = Instant::now();
-        assert!(throttle.enter(false, now) && !throttle.enter(false, now));
-        throttle.leave();
-        assert!(throttle.enter(false, now));
+        assert!(throttle.try_admit(false, now) && !throttle.try_admit(false, now));
+        throttle.release();
+        assert!(throttle.try_admit(false, now));
     }
 
     #[test]
@@ -173,8 +193,8 @@ mod tests {
             ..ThrottleOptions::NONE
         });
         let now = Instant::now();
-        assert!((0..40).all(|_| throttle.enter(true, now)));
-        assert!(!throttle.enter(true, now) && throttle.enter(false, now));
+        assert!((0..40).all(|_| throttle.try_admit(true, now)));
+        assert!(!throttle.try_admit(true, now) && throttle.try_admit(false, now));
     }
 
     #[test]
@@ -184,11 +204,11 @@ mod tests {
             ..ThrottleOptions::NONE
         });
         let now = Instant::now();
-        throttle.meter(2);
-        assert!(throttle.enter(false, now));
-        throttle.meter(1);
-        assert!(!throttle.enter(false, now) && throttle.is_used_up());
-        throttle.renew();
-        assert!(throttle.enter(false, now));
+        throttle.count_reads(2);
+        assert!(throttle.try_admit(false, now));
+        throttle.count_reads(1);
+        assert!(!throttle.try_admit(false, now) && throttle.is_quota_used_up());
+        throttle.start_month();
+        assert!(throttle.try_admit(false, now));
     }
 }

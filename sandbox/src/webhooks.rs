@@ -1,41 +1,43 @@
-//! Webhooks of changes, sent as Intuit sends them (qbo-facts 5): signed, in arrays, sometimes twice
-//! and out of order.
+//! Webhooks of changes, sent as Intuit sends them (qbo-facts 5): signed, several events at a time,
+//! sometimes twice and out of order.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, Utc};
+use parking_lot::Mutex;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use super::company::{Event, Operation, scatter};
-use super::{lock, remote};
+use crate::company::{Event, Operation};
+use crate::hash::hash;
+use crate::remote;
 
-/// Where webhooks go and how unkind they are.
+/// The address of webhooks, and the irregularities of their delivery.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct WebhookOptions {
-    /// The only address that they are sent to; empty: none.
+pub(crate) struct WebhookOptions {
+    /// The address that webhooks are sent to. If it is empty, none are sent.
     pub url: String,
-    /// Key of the signature.
+    /// The key of the signature.
     pub verifier_token: String,
-    /// The retired shape instead of CloudEvents.
+    /// Whether to use the retired format instead of CloudEvents.
     pub legacy: bool,
-    /// Every so manieth delivery is sent twice; 0: none.
+    /// Every n-th delivery is sent twice. 0 means none.
     pub duplicate_every: u64,
-    /// Events of a delivery change places, and deliveries too.
+    /// Whether the events of a delivery, and deliveries themselves, change their order.
     pub shuffle: bool,
-    /// Every so manieth delivery has a wrong signature; 0: none.
+    /// Every n-th delivery has a wrong signature. 0 means none.
     pub wrong_signature_every: u64,
-    /// Each delivery also has an event of this other company.
+    /// A realm id for which each delivery gets an extra event.
     pub mix_realm: Option<String>,
-    /// Events are gathered for so long.
+    /// Milliseconds for which events are collected into one delivery.
     pub gather_ms: u64,
-    /// Seconds until each further attempt.
+    /// Seconds before each retry.
     pub retry_s: Vec<f64>,
 }
 
@@ -50,40 +52,40 @@ impl Default for WebhookOptions {
             wrong_signature_every: 0,
             mix_realm: None,
             gather_ms: 200,
-            // Intuit's ladder of February 2026, but for its endless six hours.
+            // Intuit's retry intervals of February 2026. Intuit repeats the last one without end.
             retry_s: vec![10.0, 20.0, 30.0, 300.0, 1200.0, 7200.0, 14_400.0, 21_600.0],
         }
     }
 }
 
-/// Most events of one delivery.
+/// The highest number of events in one delivery.
 const MAX_EVENTS: usize = 100;
-/// An answer has to come within this time.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// The time within which a receiver must answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// One delivery and what became of it.
+/// One delivery and its attempts.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Delivery {
+pub(crate) struct Delivery {
     number: u64,
     events: usize,
-    /// The status of each attempt; 0: no answer.
+    /// The status of each attempt. 0 means no answer.
     attempts: Vec<u16>,
-    /// The body, as it was signed.
+    /// The body that was signed.
     body: String,
 }
 
-/// One event and its company.
+/// One event with its company's realm id.
 #[derive(Debug, Clone)]
-struct Sent {
+struct CompanyEvent {
     realm_id: String,
     event: Event,
 }
 
-/// The sender, which works on the sandbox's runtime.
+/// The sender of webhooks, which runs on the sandbox's runtime. Clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct Webhooks {
+pub(crate) struct Webhooks {
     shared: Arc<Shared>,
-    queue: UnboundedSender<Sent>,
+    queue: UnboundedSender<CompanyEvent>,
     runtime: tokio::runtime::Handle,
 }
 
@@ -94,7 +96,8 @@ struct Shared {
 }
 
 impl Webhooks {
-    pub fn start(runtime: &tokio::runtime::Handle) -> Self {
+    /// Starts a sender. It sends nothing until [`Self::configure`] gives it an address.
+    pub(crate) fn start(runtime: &tokio::runtime::Handle) -> Self {
         let (queue, arriving) = mpsc::unbounded_channel();
         let shared = Arc::<Shared>::default();
         runtime.spawn(run(shared.clone(), arriving));
@@ -105,13 +108,13 @@ impl Webhooks {
         }
     }
 
-    /// Where a company's changes are to be told.
-    pub fn listener(&self, realm_id: &str) -> UnboundedSender<Event> {
+    /// Returns the channel for the events of one company.
+    pub(crate) fn listener(&self, realm_id: &str) -> UnboundedSender<Event> {
         let (listener, mut events) = mpsc::unbounded_channel();
         let (queue, realm_id) = (self.queue.clone(), realm_id.to_owned());
         self.runtime.spawn(async move {
             while let Some(event) = events.recv().await {
-                let _ = queue.send(Sent {
+                let _ = queue.send(CompanyEvent {
                     realm_id: realm_id.clone(),
                     event,
                 });
@@ -120,8 +123,11 @@ impl Webhooks {
         listener
     }
 
-    /// Sends from now on as these options say.
-    pub fn configure(&self, options: WebhookOptions) -> Result<(), String> {
+    /// Sets the options of all deliveries from now on.
+    ///
+    /// # Errors
+    /// The reason, if an option is not valid.
+    pub(crate) fn configure(&self, options: WebhookOptions) -> Result<(), String> {
         let is_address = options.url.starts_with("http://") || options.url.starts_with("https://");
         if !options.url.is_empty() && !is_address {
             return Err(format!("'{}' is not an http or https URL", options.url));
@@ -131,24 +137,26 @@ impl Webhooks {
             .iter()
             .all(|seconds| (0.0..1e6).contains(seconds))
         {
-            return Err("retry_s are seconds".to_owned());
+            return Err("retry_s must be seconds, at least 0".to_owned());
         }
-        *lock(&self.shared.options) = options;
+        *self.shared.options.lock() = options;
         Ok(())
     }
 
-    pub fn deliveries(&self) -> Vec<Delivery> {
-        lock(&self.shared.deliveries).clone()
+    /// Returns all deliveries so far.
+    pub(crate) fn deliveries(&self) -> Vec<Delivery> {
+        self.shared.deliveries.lock().clone()
     }
 }
 
-async fn run(shared: Arc<Shared>, mut arriving: UnboundedReceiver<Sent>) {
-    let Ok(client) = remote::client(PATIENCE) else {
+/// Collects events into deliveries and sends them, until the sandbox is stopped.
+async fn run(shared: Arc<Shared>, mut arriving: UnboundedReceiver<CompanyEvent>) {
+    let Ok(client) = remote::client(ANSWER_TIMEOUT) else {
         return;
     };
     let mut number = 0;
     while let Some(first) = arriving.recv().await {
-        let options = lock(&shared.options).clone();
+        let options = shared.options.lock().clone();
         if options.url.is_empty() {
             continue;
         }
@@ -161,7 +169,7 @@ async fn run(shared: Arc<Shared>, mut arriving: UnboundedReceiver<Sent>) {
         }
         number += 1;
         let body = body(&mut events, number, &options);
-        lock(&shared.deliveries).push(Delivery {
+        shared.deliveries.lock().push(Delivery {
             number,
             events: events.len(),
             attempts: Vec::new(),
@@ -178,13 +186,13 @@ async fn run(shared: Arc<Shared>, mut arriving: UnboundedReceiver<Sent>) {
                 body.clone(),
                 copy,
             );
-            // Deliveries do not wait for each other, so that a slow one is overtaken.
+            // Deliveries do not wait for each other, so a slow one can be overtaken.
             tokio::spawn(delivery);
         }
     }
 }
 
-/// Tries until somebody says 200, or the ladder ends.
+/// Sends one delivery, and retries until the receiver answers 200 or no retries remain.
 async fn deliver(
     shared: Arc<Shared>,
     client: reqwest::Client,
@@ -194,7 +202,7 @@ async fn deliver(
     copy: u64,
 ) {
     if options.shuffle {
-        tokio::time::sleep(Duration::from_millis(scatter(number + copy) % 300)).await;
+        tokio::time::sleep(Duration::from_millis(hash(number + copy) % 300)).await;
     }
     let is_wrong =
         options.wrong_signature_every > 0 && number.is_multiple_of(options.wrong_signature_every);
@@ -222,7 +230,9 @@ async fn deliver(
             .send()
             .await
             .map_or(0, |response| response.status().as_u16());
-        if let Some(delivery) = lock(&shared.deliveries)
+        if let Some(delivery) = shared
+            .deliveries
+            .lock()
             .iter_mut()
             .find(|delivery| delivery.number == number)
         {
@@ -234,26 +244,25 @@ async fn deliver(
     }
 }
 
-/// Base64 of HMAC-SHA256 over the raw body.
+/// Returns the signature: HMAC-SHA256 over the raw body, in base64.
 fn signature(verifier_token: &str, body: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, verifier_token.as_bytes());
     STANDARD.encode(hmac::sign(&key, body))
 }
 
-fn body(events: &mut Vec<Sent>, number: u64, options: &WebhookOptions) -> String {
+/// Returns the body of a delivery.
+fn body(events: &mut Vec<CompanyEvent>, number: u64, options: &WebhookOptions) -> String {
     if let Some(other) = &options.mix_realm
         && let Some(first) = events.first()
     {
-        let stranger = Sent {
+        let other_company = CompanyEvent {
             realm_id: other.clone(),
             event: first.event.clone(),
         };
-        events.push(stranger);
+        events.push(other_company);
     }
     if options.shuffle {
-        events.sort_by_key(|sent| {
-            scatter(number ^ sent.event.id.bytes().map(u64::from).sum::<u64>())
-        });
+        events.sort_by_key(|sent| hash(number ^ sent.event.id.bytes().map(u64::from).sum::<u64>()));
     }
     match options.legacy {
         true => legacy(events).to_string(),
@@ -266,17 +275,18 @@ fn body(events: &mut Vec<Sent>, number: u64, options: &WebhookOptions) -> String
     }
 }
 
-fn cloud_event(sent: &Sent, delivery: u64, position: u64) -> Value {
-    let Sent { realm_id, event } = sent;
+/// Returns an event in the CloudEvents format.
+fn cloud_event(sent: &CompanyEvent, delivery: u64, position: u64) -> Value {
+    let CompanyEvent { realm_id, event } = sent;
     let operation = match event.operation {
         Operation::Created => "created",
         Operation::Updated => "updated",
         Operation::Deleted => "deleted",
         Operation::Merged => "merged",
-        // Not "voided".
+        // Intuit's word for it, although the others are past participles.
         Operation::Void => "void",
     };
-    let id = (scatter(delivery), scatter(position ^ delivery << 32));
+    let id = (hash(delivery), hash(position ^ delivery << 32));
     let data = event
         .deleted_id
         .as_ref()
@@ -294,16 +304,18 @@ fn cloud_event(sent: &Sent, delivery: u64, position: u64) -> Value {
     })
 }
 
+/// Formats a time with nanoseconds.
 fn nine_digits(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Nanos, true)
 }
 
-fn legacy(events: &[Sent]) -> Value {
+/// Returns the events in the retired format, grouped by company.
+fn legacy(events: &[CompanyEvent]) -> Value {
     let mut realms: Vec<&str> = events.iter().map(|sent| sent.realm_id.as_str()).collect();
     realms.sort_unstable();
     realms.dedup();
     let notifications = realms.into_iter().map(|realm_id| {
-        let entities = events.iter().filter(|sent| sent.realm_id == realm_id).map(|Sent { event, .. }| {
+        let entities = events.iter().filter(|sent| sent.realm_id == realm_id).map(|CompanyEvent { event, .. }| {
             let operation = match event.operation {
                 Operation::Created => "Create",
                 Operation::Updated => "Update",
@@ -329,13 +341,13 @@ mod tests {
     use super::*;
     use crate::entities;
 
-    fn event(operation: Operation) -> Sent {
+    fn event(operation: Operation) -> CompanyEvent {
         let (entity, at) = (
             entities::find("Customer").unwrap(),
             DateTime::from_timestamp(1_800_000_000, 179_851_517).unwrap(),
         );
         let deleted_id = (operation == Operation::Merged).then(|| "8".to_owned());
-        Sent {
+        CompanyEvent {
             realm_id: "9".to_owned(),
             event: Event {
                 entity,
@@ -371,7 +383,7 @@ mod tests {
 
     #[test]
     fn events_of_a_delivery_can_change_places() {
-        let events = || -> Vec<Sent> {
+        let events = || -> Vec<CompanyEvent> {
             let numbered = |id: u32| {
                 let mut sent = event(Operation::Updated);
                 sent.event.id = id.to_string();

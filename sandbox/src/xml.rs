@@ -1,13 +1,12 @@
-//! The service's answers as XML, which is what a client gets that does not ask for JSON (qbo-facts
-//! 2.1 and 7.1).
+//! The service's answers as XML, for clients that do not ask for JSON (qbo-facts 2.1 and 7.1).
 
 use std::fmt::Write as _;
 
 use serde_json::value::RawValue;
 
-use super::company::Fields;
+use crate::company::Fields;
 
-/// Members that XML has as attributes.
+/// The members that become attributes in XML.
 const ATTRIBUTES: [&str; 11] = [
     "domain",
     "sparse",
@@ -22,8 +21,9 @@ const ATTRIBUTES: [&str; 11] = [
     "bId",
 ];
 
-/// An answer, or `None` if the text is not a JSON object. Numbers stay as they are written.
-pub(super) fn from_json(json: &str) -> Option<String> {
+/// Converts an answer to XML. Numbers stay as they are written. Returns `None` if the text is not a
+/// JSON object.
+pub(crate) fn from_json(json: &str) -> Option<String> {
     let answer = Fields::parse(json)?;
     let mut out = "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>".to_owned();
     out.push_str("<IntuitResponse xmlns=\"http://schema.intuit.com/finance/v3\"");
@@ -32,7 +32,7 @@ pub(super) fn from_json(json: &str) -> Option<String> {
     Some(out)
 }
 
-/// The attributes, the end of the start tag, and what is inside.
+/// Writes an object: its attributes, the end of its start tag, and its content.
 fn content(object: &Fields, out: &mut String) {
     let is_attribute =
         |name: &str, json: &str| ATTRIBUTES.contains(&name) && !json.starts_with(['{', '[']);
@@ -51,6 +51,7 @@ fn content(object: &Fields, out: &mut String) {
     }
 }
 
+/// Writes a member as an element, or as one element for each item of an array.
 fn elements(name: &str, json: &str, out: &mut String) {
     if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(json) {
         return items
@@ -69,7 +70,7 @@ fn elements(name: &str, json: &str, out: &mut String) {
             .iter()
             .all(|(name, _)| matches!(name, "value" | "name" | "type"));
     if is_reference {
-        // The number is the text, the name an attribute.
+        // The id is the text of the element, and the name an attribute.
         for attribute in ["type", "name"] {
             if let Some(text) = object.text(attribute) {
                 let _ = write!(out, " {attribute}=\"{}\"", escaped(&text));
@@ -86,11 +87,12 @@ fn elements(name: &str, json: &str, out: &mut String) {
     }
 }
 
+/// Returns the text of a JSON string, number or boolean.
 fn scalar(json: &str) -> String {
     serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned())
 }
 
-/// Markup and quotes as entities. XML has no way to say most control characters.
+/// Escapes a text for XML. XML cannot express most control characters, so these are replaced.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -631,7 +631,7 @@ async fn the_control_api_lists_what_it_can_do_and_refuses_the_rest() {
             "/edit",
             r#"{"entity":"Invoice","id":"1","when":"now"}"#,
             400,
-            "'when' means nothing here",
+            "'when' is not an argument",
         ),
         (
             "/edit",
@@ -663,7 +663,7 @@ async fn the_control_api_lists_what_it_can_do_and_refuses_the_rest() {
             "/stats",
             r#"{"realm":"7"}"#,
             400,
-            "'realm' means nothing here",
+            "'realm' is not an argument",
         ),
         (
             "/entities",

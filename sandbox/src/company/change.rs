@@ -1,93 +1,65 @@
-//! What users of QuickBooks do to records, with its side effects (qbo-facts 3.2 to 3.5).
+//! The changes that users of QuickBooks make to records, with their side effects (qbo-facts 3.2 to
+//! 3.5).
 
 use chrono::{DateTime, Utc};
 
 use super::collection::{self, Stored};
+use super::event::{Event, Operation};
 use super::fields::Fields;
-use super::{Company, Written};
+use super::records::{Change, Company, Poison};
 use crate::entities::{self, Entity, Kind};
 use crate::pacific;
 
-/// Why books were not changed.
+/// The reason why a company was not changed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ChangeError {
-    /// No such record type.
+    /// There is no such entity.
     #[error("there is no entity '{0}'")]
     Entity(String),
-    /// No such record.
+    /// There is no such record.
     #[error("there is no {entity} {id}")]
     Record {
-        /// The record type.
+        /// The entity.
         entity: &'static str,
-        /// The record.
+        /// The record's id.
         id: String,
     },
-    /// The text is not a record.
+    /// The text is not a record of the entity.
     #[error("this is not a record of {0} with its keys and a MetaData.LastUpdatedTime")]
     Payload(&'static str),
-    /// QuickBooks has no such operation for this record type.
+    /// QuickBooks has no such operation for this entity.
     #[error("a {entity} cannot be {operation}")]
     Operation {
-        /// The record type.
+        /// The entity.
         entity: &'static str,
-        /// What was asked for.
+        /// The requested operation, as a past participle.
         operation: &'static str,
     },
 }
 
-/// What was done, in the words of webhooks (qbo-facts 5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Operation {
-    Created,
-    Updated,
-    Deleted,
-    Merged,
-    Void,
-}
-
-/// One change, for whoever listens.
-#[derive(Debug, Clone)]
-pub(crate) struct Event {
-    pub entity: &'static Entity,
-    pub id: String,
-    pub operation: Operation,
-    pub at: DateTime<Utc>,
-    /// The loser of a merge.
-    pub deleted_id: Option<String>,
-}
-
-/// A record that fails any page that holds it (qbo-facts 3.10).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Poison {
-    /// HTTP 400, code 4002.
-    Processing,
-    /// HTTP 500, code 10000.
-    Application,
-}
-
-/// What can be wrong with a record.
+/// A defect of a record, for [`Company::corrupt`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Blemish {
-    /// Pages that hold it fail with 4002.
+    /// Pages that hold the record fail with code 4002.
     Processing,
-    /// Pages that hold it fail with 10000.
+    /// Pages that hold the record fail with code 10000.
     Application,
-    /// Pages that hold it are fine again.
+    /// Pages that hold the record succeed again.
     Healed,
-    /// Its note holds the character U+0000.
+    /// The record's note holds the character U+0000.
     Nul,
-    /// Its note holds half of a surrogate pair.
+    /// The record's note holds half of a surrogate pair.
     Surrogate,
-    /// Its note has two million characters.
+    /// The record's note has two million characters.
     Huge,
-    /// Its `LastUpdatedTime` cannot be read.
+    /// The record's `LastUpdatedTime` cannot be parsed.
     Time,
-    /// Members that nobody knows, with numbers beyond what a float holds.
+    /// The record has an unknown member with numbers that no float can hold.
     Unknown,
-    /// Its token and its creation time are missing.
+    /// The record has neither `SyncToken` nor `CreateTime`.
     Bare,
-    /// It says `sparse`: not all of it is there.
+    /// The record is marked `sparse`, which means that members are missing.
     Sparse,
 }
 
@@ -97,11 +69,11 @@ impl Company {
     /// Adds a record, or replaces the one of the same id.
     ///
     /// # Errors
-    /// If the entity is unknown or the text is not a record of it.
+    /// [`ChangeError`] if the entity is unknown or the text is not a record of it.
     pub fn put(&mut self, entity: &str, payload: &str) -> Outcome {
-        let entity = known(entity)?;
+        let entity = find_entity(entity)?;
         let row = collection::read(entity, payload).ok_or(ChangeError::Payload(entity.name))?;
-        let operation = match self.latest(entity, &row.id) {
+        let operation = match self.newest_version(entity, &row.id) {
             Some(_) => Operation::Updated,
             None => Operation::Created,
         };
@@ -109,22 +81,22 @@ impl Company {
         Ok(())
     }
 
-    /// Adds an invented record, created at `second`; returns its id.
+    /// Adds a generated record that was created at `second`, in seconds since 1970. Returns its id.
     ///
     /// # Errors
-    /// If the entity is unknown, or the books are not a sample company's.
+    /// [`ChangeError`] if the entity is unknown, or the company is not a sample company.
     pub fn insert(&mut self, entity: &str, second: i64) -> Outcome<String> {
-        let entity = known(entity)?;
-        let number = *self.invented.get(entity.name).unwrap_or(&0);
+        let entity = find_entity(entity)?;
+        let number = *self.generated.get(entity.name).unwrap_or(&0);
         let draft = self
             .collection(entity.name)
-            .and_then(|collection| collection.invent(number));
+            .and_then(|collection| collection.generate(number));
         let draft = draft.ok_or(ChangeError::Operation {
             entity: entity.name,
-            operation: "invented here",
+            operation: "generated here",
         })?;
-        self.invented.insert(entity.name, number + 1);
-        let row = rewritten(entity, &draft, |record| {
+        self.generated.insert(entity.name, number + 1);
+        let row = with_changes(entity, &draft, |record| {
             record.set_text_in("MetaData", "CreateTime", &pacific::format(second));
             record.set_text_in("MetaData", "LastUpdatedTime", &pacific::format(second));
             if record.get("SyncToken").is_some() {
@@ -133,56 +105,56 @@ impl Company {
         })?;
         let (id, payload) = (row.id.to_string(), row.payload.to_string());
         self.save(entity, row, Operation::Created);
-        self.bump_related(entity, "", &payload, second);
+        self.update_related(entity, "", &payload, second);
         Ok(id)
     }
 
-    /// Saves a record again at `second`: a higher `SyncToken`, a new `LastUpdatedTime`.
+    /// Saves a record again at `second`, with a higher `SyncToken` and a new `LastUpdatedTime`.
     ///
     /// # Errors
-    /// If there is none.
+    /// [`ChangeError`] if there is no such record.
     pub fn edit(&mut self, entity: &str, id: &str, second: i64) -> Outcome {
-        self.resave(entity, id, second, Operation::Updated, |_| {})
+        self.save_again(entity, id, second, Operation::Updated, |_| {})
     }
 
-    /// Moves a record's `LastUpdatedTime` and nothing else, as a change of something related does.
+    /// Moves a record's `LastUpdatedTime` and nothing else, as the change of a related record does.
     ///
     /// # Errors
-    /// If there is none.
+    /// [`ChangeError`] if there is no such record.
     pub fn touch(&mut self, entity: &str, id: &str, second: i64) -> Outcome {
-        let (entity, payload) = self.found(entity, id)?;
-        let row = rewritten(entity, &payload, |record| {
+        let (entity, payload) = self.find_record(entity, id)?;
+        let row = with_changes(entity, &payload, |record| {
             record.set_text_in("MetaData", "LastUpdatedTime", &pacific::format(second));
         })?;
-        self.write(entity, id, Written::Saved(row));
+        self.write(entity, id, Change::Saved(row));
         Ok(())
     }
 
-    /// Removes a record for good, as transactions are.
+    /// Deletes a record for good, as QuickBooks deletes transactions.
     ///
     /// # Errors
-    /// If there is none.
+    /// [`ChangeError`] if there is no such record.
     pub fn delete(&mut self, entity: &str, id: &str, second: i64) -> Outcome {
-        let (entity, payload) = self.found(entity, id)?;
-        self.write(entity, id, Written::Removed { at: second });
-        self.tell(entity, id, Operation::Deleted, None);
-        self.bump_related(entity, &payload, "", second);
+        let (entity, payload) = self.find_record(entity, id)?;
+        self.write(entity, id, Change::Removed { at: second });
+        self.notify_listener(entity, id, Operation::Deleted, None);
+        self.update_related(entity, &payload, "", second);
         Ok(())
     }
 
-    /// Voids a transaction: an edit that makes every amount zero (qbo-facts 3.4).
+    /// Voids a transaction. This is an edit that makes every amount zero (qbo-facts 3.4).
     ///
     /// # Errors
-    /// If there is none, or it cannot be voided.
+    /// [`ChangeError`] if there is no such record, or it cannot be voided.
     pub fn void(&mut self, entity: &str, id: &str, second: i64) -> Outcome {
-        let known = known(entity)?;
-        if !known.is_voidable {
+        let entity_type = find_entity(entity)?;
+        if !entity_type.is_voidable {
             return Err(ChangeError::Operation {
-                entity: known.name,
+                entity: entity_type.name,
                 operation: "voided",
             });
         }
-        self.resave(entity, id, second, Operation::Void, |record| {
+        self.save_again(entity, id, second, Operation::Void, |record| {
             for name in ["TotalAmt", "Balance"] {
                 if record.get(name).is_some() {
                     record.set(name, "0");
@@ -203,19 +175,19 @@ impl Company {
         })
     }
 
-    /// Makes a record of a list inactive: its names get a suffix (qbo-facts 3.2).
+    /// Makes a list record inactive and appends a suffix to its names (qbo-facts 3.2).
     ///
     /// # Errors
-    /// If there is none, or it is not of a list.
+    /// [`ChangeError`] if there is no such record, or its entity is not a list.
     pub fn deactivate(&mut self, entity: &str, id: &str, second: i64) -> Outcome {
-        let known = known(entity)?;
-        if known.kind != Kind::List {
+        let entity_type = find_entity(entity)?;
+        if entity_type.kind != Kind::List {
             return Err(ChangeError::Operation {
-                entity: known.name,
+                entity: entity_type.name,
                 operation: "deactivated",
             });
         }
-        self.resave(entity, id, second, Operation::Updated, |record| {
+        self.save_again(entity, id, second, Operation::Updated, |record| {
             if record.get("Active") == Some("false") {
                 return;
             }
@@ -228,34 +200,39 @@ impl Company {
         })
     }
 
-    /// Merges one record of a list into another: the loser is gone. What refers to it stays as it
-    /// is; whether real references move is not established.
+    /// Merges one list record into another, and deletes the loser. References to the loser stay as
+    /// they are; it is not known whether QuickBooks moves them.
     ///
     /// # Errors
-    /// If one of them is missing, they are the same, or records of this type cannot be merged.
+    /// [`ChangeError`] if a record is missing, both are the same, or the entity cannot be merged.
     pub fn merge(&mut self, entity: &str, loser: &str, winner: &str, second: i64) -> Outcome {
-        let known = known(entity)?;
-        if !known.is_mergeable || loser == winner {
+        let entity_type = find_entity(entity)?;
+        if !entity_type.is_mergeable || loser == winner {
             return Err(ChangeError::Operation {
-                entity: known.name,
+                entity: entity_type.name,
                 operation: "merged",
             });
         }
-        let (known, _) = self.found(entity, loser)?;
-        let (_, payload) = self.found(entity, winner)?;
-        let row = saved_again(known, &payload, second, |_| {})?;
-        self.write(known, winner, Written::Saved(row));
-        self.write(known, loser, Written::Removed { at: second });
-        self.tell(known, winner, Operation::Merged, Some(loser.to_owned()));
+        let (entity_type, _) = self.find_record(entity, loser)?;
+        let (_, payload) = self.find_record(entity, winner)?;
+        let row = next_version(entity_type, &payload, second, |_| {})?;
+        self.write(entity_type, winner, Change::Saved(row));
+        self.write(entity_type, loser, Change::Removed { at: second });
+        self.notify_listener(
+            entity_type,
+            winner,
+            Operation::Merged,
+            Some(loser.to_owned()),
+        );
         Ok(())
     }
 
-    /// Makes something of a record wrong, where it stands.
+    /// Gives a record a defect. Its position among the other records stays the same.
     ///
     /// # Errors
-    /// If there is none.
+    /// [`ChangeError`] if there is no such record.
     pub fn corrupt(&mut self, entity: &str, id: &str, blemish: Blemish) -> Outcome {
-        let (entity, payload) = self.found(entity, id)?;
+        let (entity, payload) = self.find_record(entity, id)?;
         let note = if entity.kind == Kind::List {
             "Notes"
         } else {
@@ -269,10 +246,10 @@ impl Company {
             Blemish::Time => {
                 let name = "\"LastUpdatedTime\":\"";
                 let payload = payload.replace(name, &format!("{name}?"));
-                self.keep_place(entity, id, payload);
+                self.replace_payload(entity, id, payload);
             }
             _ => {
-                let row = rewritten(entity, &payload, |record| match blemish {
+                let row = with_changes(entity, &payload, |record| match blemish {
                     Blemish::Nul => record.set(note, r#""before\u0000after""#),
                     Blemish::Surrogate => record.set(note, r#""before\ud800after""#),
                     Blemish::Huge => {
@@ -293,13 +270,14 @@ impl Company {
                         }
                     }
                 })?;
-                self.write(entity, id, Written::Saved(row));
+                self.write(entity, id, Change::Saved(row));
             }
         }
         Ok(())
     }
 
-    fn keep_place(&mut self, entity: &'static Entity, id: &str, payload: String) {
+    /// Replaces a record's payload without a change of its keys, which may no longer be readable.
+    fn replace_payload(&mut self, entity: &'static Entity, id: &str, payload: String) {
         let row = self.collection(entity.name).and_then(|collection| {
             let row = collection.get(id)?;
             let (id, updated, created, is_active) =
@@ -313,11 +291,12 @@ impl Company {
             })
         });
         if let Some(row) = row {
-            self.show(entity, id, Written::Saved(row));
+            self.apply(entity, id, Change::Saved(row));
         }
     }
 
-    fn resave(
+    /// Saves a record again with a change of its members.
+    fn save_again(
         &mut self,
         entity: &str,
         id: &str,
@@ -325,17 +304,18 @@ impl Company {
         operation: Operation,
         change: impl FnOnce(&mut Fields),
     ) -> Outcome {
-        let (entity, before) = self.found(entity, id)?;
-        let row = saved_again(entity, &before, second, change)?;
+        let (entity, before) = self.find_record(entity, id)?;
+        let row = next_version(entity, &before, second, change)?;
         let after = row.payload.to_string();
         self.save(entity, row, operation);
-        self.bump_related(entity, &before, &after, second);
+        self.update_related(entity, &before, &after, second);
         Ok(())
     }
 
-    /// Saving or deleting a sale moves the time, not the token, of its customer, items and account,
-    /// and its customer's balance (qbo-facts 3.5). What is not in the books is passed over.
-    fn bump_related(&mut self, entity: &'static Entity, before: &str, after: &str, second: i64) {
+    /// Applies the side effects of a saved or deleted transaction (qbo-facts 3.5): its customer,
+    /// vendor, items and account get a new time but keep their token, and the balance of its
+    /// customer or vendor changes. Records that the company does not have are skipped.
+    fn update_related(&mut self, entity: &'static Entity, before: &str, after: &str, second: i64) {
         if entity.kind != Kind::Transaction {
             return;
         }
@@ -345,8 +325,8 @@ impl Company {
         };
         let reference = |record: &Fields, name: &str| record.object(name)?.text("value");
         if entity.name == "Invoice" {
-            // The company's one account of what customers owe.
-            self.bump("Account", "1", second, |_| {});
+            // The accounts receivable account, of which a company has one.
+            self.update_silently("Account", "1", second, |_| {});
         }
         let lines = record
             .get("Line")
@@ -356,7 +336,7 @@ impl Company {
                 .object("SalesItemLineDetail")
                 .and_then(|detail| reference(&detail, "ItemRef"));
             if let Some(item) = item {
-                self.bump("Item", &item, second, |_| {});
+                self.update_silently("Item", &item, second, |_| {});
             }
         }
         let balance = |record: &Option<Fields>| {
@@ -368,7 +348,7 @@ impl Company {
         let difference = balance(&after) - balance(&before);
         for (list, name) in [("Customer", "CustomerRef"), ("Vendor", "VendorRef")] {
             if let Some(id) = reference(record, name) {
-                self.bump(list, &id, second, |record| {
+                self.update_silently(list, &id, second, |record| {
                     for name in ["Balance", "BalanceWithJobs"] {
                         if let Some(balance) = record.get(name).and_then(cents) {
                             record.set(name, &decimal(balance + difference));
@@ -379,13 +359,19 @@ impl Company {
         }
     }
 
-    /// Changes a record on account of another. Its time does not go back, though the other may have
-    /// been given an earlier one.
-    fn bump(&mut self, list: &str, id: &str, second: i64, change: impl FnOnce(&mut Fields)) {
-        let Ok((entity, payload)) = self.found(list, id) else {
+    /// Changes a record as a side effect. Its time never moves back, even if the change that caused
+    /// this was given an earlier time.
+    fn update_silently(
+        &mut self,
+        list: &str,
+        id: &str,
+        second: i64,
+        change: impl FnOnce(&mut Fields),
+    ) {
+        let Ok((entity, payload)) = self.find_record(list, id) else {
             return;
         };
-        let row = rewritten(entity, &payload, |record| {
+        let row = with_changes(entity, &payload, |record| {
             let known = record
                 .object("MetaData")
                 .and_then(|meta| meta.text("LastUpdatedTime"));
@@ -395,13 +381,13 @@ impl Company {
             change(record);
         });
         if let Ok(row) = row {
-            self.write(entity, id, Written::Saved(row));
+            self.write(entity, id, Change::Saved(row));
         }
     }
 
-    fn found(&self, entity: &str, id: &str) -> Outcome<(&'static Entity, String)> {
-        let entity = known(entity)?;
-        match self.latest(entity, id) {
+    fn find_record(&self, entity: &str, id: &str) -> Outcome<(&'static Entity, String)> {
+        let entity = find_entity(entity)?;
+        match self.newest_version(entity, id) {
             Some(payload) => Ok((entity, payload)),
             None => Err(ChangeError::Record {
                 entity: entity.name,
@@ -412,11 +398,11 @@ impl Company {
 
     fn save(&mut self, entity: &'static Entity, row: Stored, operation: Operation) {
         let id = row.id.to_string();
-        self.write(entity, &id, Written::Saved(row));
-        self.tell(entity, &id, operation, None);
+        self.write(entity, &id, Change::Saved(row));
+        self.notify_listener(entity, &id, operation, None);
     }
 
-    fn tell(
+    fn notify_listener(
         &mut self,
         entity: &'static Entity,
         id: &str,
@@ -431,23 +417,24 @@ impl Company {
             deleted_id,
         };
         if let Some(listener) = self.listener.as_ref().filter(|_| entity.webhook) {
-            // Nobody listens any more when the sandbox is being stopped.
+            // The receiver is gone while the sandbox is being stopped.
             let _ = listener.send(event());
         }
     }
 }
 
-fn known(entity: &str) -> Outcome<&'static Entity> {
+fn find_entity(entity: &str) -> Outcome<&'static Entity> {
     entities::find(entity).ok_or_else(|| ChangeError::Entity(entity.to_owned()))
 }
 
-fn saved_again(
+/// Returns the version of a record that follows from saving it again.
+fn next_version(
     entity: &'static Entity,
     payload: &str,
     second: i64,
     change: impl FnOnce(&mut Fields),
 ) -> Outcome<Stored> {
-    rewritten(entity, payload, |record| {
+    with_changes(entity, payload, |record| {
         if let Some(token) = record
             .text("SyncToken")
             .and_then(|token| token.parse::<u64>().ok())
@@ -459,15 +446,16 @@ fn saved_again(
     })
 }
 
-/// A record with some of its members changed; in a wrapped one those of the object inside.
-fn rewritten(
+/// Returns a record with some members changed. In a wrapped record these are the members of the
+/// object inside.
+fn with_changes(
     entity: &'static Entity,
     payload: &str,
     change: impl FnOnce(&mut Fields),
 ) -> Outcome<Stored> {
-    let broken = || ChangeError::Payload(entity.name);
-    let mut outer = Fields::parse(payload).ok_or_else(broken)?;
-    let mut record = collection::inner(entity, &outer).ok_or_else(broken)?;
+    let invalid = || ChangeError::Payload(entity.name);
+    let mut outer = Fields::parse(payload).ok_or_else(invalid)?;
+    let mut record = collection::inner(entity, &outer).ok_or_else(invalid)?;
     change(&mut record);
     let text = match entity.identity {
         entities::Identity::Wrapped => {
@@ -475,21 +463,23 @@ fn rewritten(
                 .iter()
                 .next()
                 .map(|(name, _)| name.to_owned())
-                .ok_or_else(broken)?;
+                .ok_or_else(invalid)?;
             outer.set(&wrapper, &record.to_string());
             outer.to_string()
         }
         _ => record.to_string(),
     };
-    collection::read(entity, &text).ok_or_else(broken)
+    collection::read(entity, &text).ok_or_else(invalid)
 }
 
+/// Parses a decimal amount into cents.
 fn cents(decimal: &str) -> Option<i64> {
     let (whole, rest) = decimal.split_once('.').unwrap_or((decimal, "00"));
     let digits = format!("{whole}{rest:0<2.2}");
     digits.parse().ok()
 }
 
+/// Formats cents as QuickBooks does: with two decimals, or as a bare zero.
 fn decimal(cents: i64) -> String {
     let sign = if cents < 0 { "-" } else { "" };
     match cents.unsigned_abs() {
@@ -501,7 +491,7 @@ fn decimal(cents: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::company::CompanySize;
+    use crate::company::size::CompanySize;
     use std::time::{Duration, Instant};
 
     const LATER: i64 = 1_800_000_000;
@@ -646,7 +636,7 @@ mod tests {
     #[test]
     fn a_fresh_change_stays_hidden_for_a_while_but_is_true_at_once() {
         let mut company = company();
-        company.visibility_delay = Duration::from_secs(30);
+        company.set_visibility_delay(Duration::from_secs(30));
         let id = company.insert("Invoice", LATER).unwrap();
         company.edit("Invoice", &id, LATER + 1).unwrap();
         company.delete("Invoice", "5", LATER).unwrap();
@@ -663,12 +653,12 @@ mod tests {
         );
         let truth = company.truth("Invoice", LATER, LATER + 9);
         assert!(truth.len() == 1 && truth[0].1.contains(&pacific::format(LATER + 1)));
-        company.settle(Instant::now() + Duration::from_secs(30));
+        company.apply_visible_changes(Instant::now() + Duration::from_secs(30));
         assert_eq!(
             (visible(&company, &id), visible(&company, "5")),
             (Some(LATER + 1), None)
         );
-        assert!(!company.has_pending());
+        assert!(!company.has_pending_changes());
     }
 
     #[test]

@@ -1,17 +1,18 @@
-//! The records of one entity as queries see them: the sample by index, and over it what was edited
-//! or given.
+//! The records of one entity as queries see them: sample records, which are generated on demand,
+//! and stored records, which were edited or given.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::iter::Peekable;
 
-use super::fields::Fields;
-use super::sample::Sample;
-use super::tie;
-use crate::entities::{Entity, Identity, Kind};
 use chrono::DateTime;
 
-/// One record that is kept as text.
+use super::fields::Fields;
+use super::sample::Sample;
+use crate::entities::{Entity, Identity, Kind};
+use crate::hash::hash_id;
+
+/// A record that is kept as text. Times are seconds since 1970.
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub id: Box<str>,
@@ -21,68 +22,68 @@ pub(crate) struct Stored {
     pub payload: Box<str>,
 }
 
-/// Where a sample record stands: oldest change first, records of one second in an order that is
-/// arbitrary but the same every time.
-type Place = (i64, u32, u32);
+/// The position of a sample record among the others: its last change, its tie-breaker and its
+/// index. Records of one second are in an order that is arbitrary but always the same.
+type Position = (i64, u32, u32);
 
-/// One record. Times are seconds since 1970.
+/// One record, generated or stored. Times are seconds since 1970.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Row<'c> {
-    Sample(&'c Sample, Place),
+    Sample(&'c Sample, Position),
     Stored(&'c Stored),
 }
 
 impl<'c> Row<'c> {
-    /// `Id`, or the properties that stand in for it.
-    pub fn id(&self) -> Cow<'c, str> {
+    /// Returns `Id`, or the properties that stand in for it.
+    pub(crate) fn id(&self) -> Cow<'c, str> {
         match self {
             Self::Sample(sample, (.., index)) => sample.id(*index),
             Self::Stored(stored) => Cow::Borrowed(&stored.id),
         }
     }
 
-    /// `MetaData.LastUpdatedTime`.
-    pub fn updated(&self) -> i64 {
+    /// Returns `MetaData.LastUpdatedTime`.
+    pub(crate) fn updated(&self) -> i64 {
         match self {
             Self::Sample(_, (updated, ..)) => *updated,
             Self::Stored(stored) => stored.updated,
         }
     }
 
-    /// `MetaData.CreateTime`.
-    pub fn created(&self) -> i64 {
+    /// Returns `MetaData.CreateTime`.
+    pub(crate) fn created(&self) -> i64 {
         match self {
             Self::Sample(sample, (.., index)) => sample.times(*index).created,
             Self::Stored(stored) => stored.created,
         }
     }
 
-    /// `Active`; true for records without it.
-    pub fn is_active(&self) -> bool {
+    /// Returns `Active`, or true if the record has none.
+    pub(crate) fn is_active(&self) -> bool {
         match self {
             Self::Sample(sample, (.., index)) => sample.is_active(*index),
             Self::Stored(stored) => stored.is_active,
         }
     }
 
-    /// Orders records of one second.
-    pub fn tie(&self) -> u32 {
+    /// Returns the number that orders records of one second.
+    pub(crate) fn tie_breaker(&self) -> u32 {
         match self {
-            Self::Sample(_, (_, tie, _)) => *tie,
-            Self::Stored(stored) => tie(&stored.id),
+            Self::Sample(_, (_, tie_breaker, _)) => *tie_breaker,
+            Self::Stored(stored) => hash_id(&stored.id),
         }
     }
 
     /// Appends the record's JSON.
-    pub fn write_payload(&self, out: &mut String) {
+    pub(crate) fn write_payload(&self, out: &mut String) {
         match self {
             Self::Sample(sample, (.., index)) => sample.write_payload(*index, out),
             Self::Stored(stored) => out.push_str(&stored.payload),
         }
     }
 
-    /// The record's JSON.
-    pub fn payload(&self) -> Cow<'c, str> {
+    /// Returns the record's JSON.
+    pub(crate) fn payload(&self) -> Cow<'c, str> {
         match self {
             Self::Sample(sample, (.., index)) => {
                 let mut text = String::new();
@@ -94,7 +95,7 @@ impl<'c> Row<'c> {
     }
 }
 
-/// What is left of a deleted record.
+/// The remainder of a deleted record, which change data capture reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stub {
     pub id: String,
@@ -105,9 +106,9 @@ pub(crate) struct Stub {
 #[derive(Debug, Default)]
 pub(crate) struct Collection {
     sample: Option<Sample>,
-    /// Sample records in their order.
-    places: Vec<Place>,
-    /// Sample records that were edited or deleted since.
+    /// Sample records, oldest change first.
+    positions: Vec<Position>,
+    /// Indexes of the sample records that were edited or deleted.
     replaced: HashSet<u32>,
     stored: HashMap<Box<str>, Stored>,
     by_update: BTreeSet<(i64, u32, Box<str>)>,
@@ -115,33 +116,41 @@ pub(crate) struct Collection {
 }
 
 impl Collection {
-    pub fn of_sample(sample: Sample) -> Self {
-        let place = |index| (sample.times(index).updated, sample.tie(index), index);
-        let mut places: Vec<Place> = (0..sample.count()).map(place).collect();
-        places.sort_unstable();
+    pub(crate) fn from_sample(sample: Sample) -> Self {
+        let position = |index| {
+            (
+                sample.times(index).updated,
+                sample.tie_breaker(index),
+                index,
+            )
+        };
+        let mut positions: Vec<Position> = (0..sample.count()).map(position).collect();
+        positions.sort_unstable();
         Self {
-            places,
+            positions,
             sample: Some(sample),
             ..Self::default()
         }
     }
 
-    pub fn len(&self) -> usize {
-        self.places.len() - self.replaced.len() + self.stored.len()
+    pub(crate) fn len(&self) -> usize {
+        self.positions.len() - self.replaced.len() + self.stored.len()
     }
 
-    /// The live rows, oldest change first.
-    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+    /// Returns the live rows, oldest change first.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         self.updated_between(i64::MIN, i64::MAX)
     }
 
-    /// The live rows changed in `[from, until)`, oldest first.
-    pub fn updated_between(&self, from: i64, until: i64) -> impl Iterator<Item = Row<'_>> {
+    /// Returns the live rows that changed in `[from, until)`, oldest first.
+    pub(crate) fn updated_between(&self, from: i64, until: i64) -> impl Iterator<Item = Row<'_>> {
         let until = until.max(from);
-        let start = self.places.partition_point(|place| place.0 < from);
-        let end = self.places.partition_point(|place| place.0 < until);
+        let start = self.positions.partition_point(|position| position.0 < from);
+        let end = self
+            .positions
+            .partition_point(|position| position.0 < until);
         let sample = SampleRows {
-            places: self.places[start..end].iter(),
+            positions: self.positions[start..end].iter(),
             collection: self,
         };
         let range = (from, 0, Box::default())..(until, 0, Box::default());
@@ -155,7 +164,7 @@ impl Collection {
         }
     }
 
-    pub fn get(&self, id: &str) -> Option<Row<'_>> {
+    pub(crate) fn get(&self, id: &str) -> Option<Row<'_>> {
         if let Some(stored) = self.stored.get(id) {
             return Some(Row::Stored(stored));
         }
@@ -165,46 +174,53 @@ impl Collection {
             .filter(|index| !self.replaced.contains(index))?;
         Some(Row::Sample(
             sample,
-            (sample.times(index).updated, sample.tie(index), index),
+            (
+                sample.times(index).updated,
+                sample.tie_breaker(index),
+                index,
+            ),
         ))
     }
 
-    /// What was removed, in the order of removal.
-    pub fn deleted(&self) -> &[Stub] {
+    /// Returns the deleted records, in the order of their deletion.
+    pub(crate) fn deleted(&self) -> &[Stub] {
         &self.deleted
     }
 
-    pub fn put(&mut self, row: Stored) {
-        self.take(&row.id);
+    pub(crate) fn put(&mut self, row: Stored) {
+        self.forget(&row.id);
         self.deleted.retain(|stub| *stub.id != *row.id);
         self.by_update
-            .insert((row.updated, tie(&row.id), row.id.clone()));
+            .insert((row.updated, hash_id(&row.id), row.id.clone()));
         self.stored.insert(row.id.clone(), row);
     }
 
-    /// Removes a record and leaves its stub; `false` if there is none.
-    pub fn remove(&mut self, id: &str, at: i64) -> bool {
-        let was_there = self.take(id);
-        if was_there {
+    /// Deletes a record and keeps its stub. Returns `false` if there is no such record.
+    pub(crate) fn remove(&mut self, id: &str, at: i64) -> bool {
+        let existed = self.forget(id);
+        if existed {
             self.deleted.push(Stub {
                 id: id.to_owned(),
                 deleted_at: at,
             });
         }
-        was_there
+        existed
     }
 
-    fn take(&mut self, id: &str) -> bool {
+    /// Removes a record without a stub. Returns whether there was one.
+    fn forget(&mut self, id: &str) -> bool {
         if let Some(old) = self.stored.remove(id) {
-            return self.by_update.remove(&(old.updated, tie(&old.id), old.id));
+            return self
+                .by_update
+                .remove(&(old.updated, hash_id(&old.id), old.id));
         }
         let index = self.sample.as_ref().and_then(|sample| sample.index_of(id));
         index.is_some_and(|index| self.replaced.insert(index))
     }
 
-    /// A record that has never been, made like those of the sample; `number` counts such records
-    /// from 0.
-    pub fn invent(&self, number: u32) -> Option<String> {
+    /// Generates a new record like those of the sample; `number` counts such records from 0.
+    /// Returns `None` if the entity has no sample.
+    pub(crate) fn generate(&self, number: u32) -> Option<String> {
         let sample = self.sample.as_ref()?;
         let mut payload = String::new();
         sample.write_payload(sample.count() + number, &mut payload);
@@ -212,8 +228,8 @@ impl Collection {
     }
 }
 
-/// The keys of a record. `None` if the text is not one of this entity, or the stub of a deleted
-/// one.
+/// Reads a record with its keys. Returns `None` if the text is not a record of this entity, or is
+/// the stub of a deleted one.
 pub(super) fn read(entity: &Entity, payload: &str) -> Option<Stored> {
     let outer = Fields::parse(payload)?;
     let fields = inner(entity, &outer)?;
@@ -246,7 +262,8 @@ pub(super) fn read(entity: &Entity, payload: &str) -> Option<Stored> {
     })
 }
 
-/// The object that has `Id` and `MetaData`: the record itself, or the one inside.
+/// Returns the object that holds `Id` and `MetaData`: the record itself, or the object that it
+/// wraps.
 pub(super) fn inner(entity: &Entity, record: &Fields) -> Option<Fields> {
     match entity.identity {
         Identity::Wrapped => record
@@ -257,9 +274,9 @@ pub(super) fn inner(entity: &Entity, record: &Fields) -> Option<Fields> {
     }
 }
 
-/// Sample rows that were not edited since.
+/// The sample rows of a range that were neither edited nor deleted.
 struct SampleRows<'c> {
-    places: std::slice::Iter<'c, Place>,
+    positions: std::slice::Iter<'c, Position>,
     collection: &'c Collection,
 }
 
@@ -270,18 +287,19 @@ impl<'c> Iterator for SampleRows<'c> {
         let Collection {
             sample, replaced, ..
         } = self.collection;
-        let place = self
-            .places
+        let position = self
+            .positions
             .find(|(.., index)| replaced.is_empty() || !replaced.contains(index))?;
-        Some(Row::Sample(sample.as_ref()?, *place))
+        Some(Row::Sample(sample.as_ref()?, *position))
     }
 
-    /// A page deep in a large company is reached in one step while nothing was edited.
+    /// Skips rows in one step while no sample record was edited, so that a page deep in a large
+    /// company is reached fast.
     fn nth(&mut self, n: usize) -> Option<Row<'c>> {
         match self.collection.replaced.is_empty() {
             true => Some(Row::Sample(
                 self.collection.sample.as_ref()?,
-                *self.places.nth(n)?,
+                *self.positions.nth(n)?,
             )),
             false => (0..n)
                 .try_for_each(|_| self.next().map(|_| ()))
@@ -290,7 +308,7 @@ impl<'c> Iterator for SampleRows<'c> {
     }
 }
 
-/// Two ordered runs of rows as one.
+/// Two ordered iterators of rows, merged into one.
 struct Merge<L: Iterator, R: Iterator> {
     left: Peekable<L>,
     right: Peekable<R>,
@@ -300,7 +318,7 @@ impl<'c, L: Iterator<Item = Row<'c>>, R: Iterator<Item = Row<'c>>> Iterator for 
     type Item = Row<'c>;
 
     fn next(&mut self) -> Option<Row<'c>> {
-        let key = |row: &Row<'c>| (row.updated(), row.tie());
+        let key = |row: &Row<'c>| (row.updated(), row.tie_breaker());
         match (self.left.peek(), self.right.peek()) {
             (Some(left), Some(right)) if key(right) < key(left) => self.right.next(),
             (None, _) => self.right.next(),

@@ -1,45 +1,46 @@
-//! A JSON object whose members keep their order and their text, so that an edit leaves every number
-//! as it was written.
+//! A JSON object whose members keep their order and their text. An edit of one member leaves the
+//! numbers of all others as they were written.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// The members of a JSON object in their order, each with its JSON text.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fields(Vec<(String, Box<RawValue>)>);
 
 impl Fields {
-    /// `None` if the text is not an object.
-    pub fn parse(text: &str) -> Option<Self> {
+    /// Parses an object. Returns `None` if the text is not one.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
             .map(|(name, value)| (name.as_str(), value.get()))
     }
 
-    /// A member's JSON.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    /// Returns a member's JSON.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.iter()
             .find(|(known, _)| *known == name)
             .map(|(_, value)| value)
     }
 
-    /// A member that is a text.
-    pub fn text(&self, name: &str) -> Option<String> {
+    /// Returns a member that is a string, without its quotes and escapes.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
         serde_json::from_str(self.get(name)?).ok()
     }
 
-    /// A member that is an object.
-    pub fn object(&self, name: &str) -> Option<Self> {
+    /// Returns a member that is an object.
+    pub(crate) fn object(&self, name: &str) -> Option<Self> {
         Self::parse(self.get(name)?)
     }
 
     /// Replaces a member's JSON, or adds the member. Text that is not JSON changes nothing.
-    pub fn set(&mut self, name: &str, json: &str) {
+    pub(crate) fn set(&mut self, name: &str, json: &str) {
         let Ok(value) = RawValue::from_string(json.to_owned()) else {
             return;
         };
@@ -49,17 +50,17 @@ impl Fields {
         }
     }
 
-    pub fn remove(&mut self, name: &str) {
+    pub(crate) fn remove(&mut self, name: &str) {
         self.0.retain(|(known, _)| known != name);
     }
 
-    /// As [`Self::set`], a text.
-    pub fn set_text(&mut self, name: &str, text: &str) {
+    /// Replaces a member by a string, or adds the member.
+    pub(crate) fn set_text(&mut self, name: &str, text: &str) {
         self.set(name, &serde_json::Value::from(text).to_string());
     }
 
-    /// Changes one text within an object, if both are there.
-    pub fn set_text_in(&mut self, object: &str, name: &str, text: &str) {
+    /// Sets a string member of an inner object. Does nothing if there is no such object.
+    pub(crate) fn set_text_in(&mut self, object: &str, name: &str, text: &str) {
         if let Some(mut inner) = self.object(object) {
             inner.set_text(name, text);
             self.set(object, &inner.to_string());

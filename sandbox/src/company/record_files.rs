@@ -1,4 +1,4 @@
-//! Records out of files: recorded answers of the API, single records, or one a line.
+//! Records from files: recorded answers of the API, single records, or one record per line.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use serde_json::value::RawValue;
 
 use super::collection::{self, Stored};
-use super::{Company, Fields, entities};
-use crate::entities::Entity;
+use super::fields::Fields;
+use super::records::Company;
+use crate::entities::{self, Entity};
 
-/// Why records cannot be served.
+/// The reason why records cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {
     /// A path cannot be read.
@@ -17,37 +18,44 @@ pub enum RecordsError {
     Read {
         /// The path.
         path: String,
-        /// The operating system's words.
+        /// The operating system's reason.
         reason: std::io::Error,
     },
-    /// A file is not what it must be.
+    /// A file is not JSON.
     #[error("--records: {path} is not JSON: {reason}")]
     Parse {
         /// The file.
         path: String,
-        /// The parser's words.
+        /// The parser's reason.
         reason: String,
     },
-    /// Nothing to serve.
+    /// The paths hold no record.
     #[error("--records: no record with an Id and a MetaData.LastUpdatedTime in {0}")]
     Empty(String),
 }
 
-/// Reads every `.json` and `.jsonl` file that the paths name or contain.
-pub(super) fn read_into(company: &mut Company, paths: &[PathBuf]) -> Result<(), RecordsError> {
-    for path in paths {
-        for file in files(path)? {
-            read_file(company, &file)?;
+impl Company {
+    /// Reads a company from files and directories of JSON answers or records. All `.json` and
+    /// `.jsonl` files of a directory are read. The newest version of each record is kept.
+    ///
+    /// # Errors
+    /// [`RecordsError`] if a path cannot be read, a file is not JSON, or no record is found.
+    pub fn read(paths: &[PathBuf]) -> Result<Self, RecordsError> {
+        let mut company = Self::default();
+        for path in paths {
+            for file in files(path)? {
+                read_file(&mut company, &file)?;
+            }
         }
+        if company.collections.is_empty() {
+            let names: Vec<_> = paths
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            return Err(RecordsError::Empty(names.join(", ")));
+        }
+        Ok(company)
     }
-    if company.collections.is_empty() {
-        let names: Vec<_> = paths
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
-        return Err(RecordsError::Empty(names.join(", ")));
-    }
-    Ok(())
 }
 
 fn files(path: &Path) -> Result<Vec<PathBuf>, RecordsError> {
@@ -78,7 +86,8 @@ fn read_file(company: &mut Company, path: &Path) -> Result<(), RecordsError> {
         path: name(),
         reason,
     })?;
-    // "Customer.json", "customers.jsonl": what bare records in it are.
+    // Records without an entity key take their entity from the file name, as in "Customer.json"
+    // or "customers.jsonl".
     let stem = path
         .file_stem()
         .and_then(|stem| stem.to_str())
@@ -94,8 +103,8 @@ fn read_file(company: &mut Company, path: &Path) -> Result<(), RecordsError> {
     Ok(())
 }
 
-/// Finds records at any depth of an answer. What holds none, such as a fault or a report, is passed
-/// over.
+/// Collects the records at any depth of an answer. Faults, reports and other JSON without records
+/// are skipped.
 fn collect(company: &mut Company, json: &RawValue, hint: Option<&'static Entity>) {
     if let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(json.get()) {
         return elements
@@ -112,13 +121,13 @@ fn collect(company: &mut Company, json: &RawValue, hint: Option<&'static Entity>
     for (key, member) in members {
         match (
             key.as_str(),
-            entities::of_answer_key(&key).or_else(|| entities::find(&key)),
+            entities::find_by_answer_key(&key).or_else(|| entities::find(&key)),
         ) {
             (_, Some(entity)) => collect(company, member, Some(entity)),
             ("QueryResponse" | "CDCResponse" | "BatchItemResponse", None) => {
                 collect(company, member, None)
             }
-            // A landing line of ours.
+            // One line of a landing file of this project.
             ("payload", None) => collect(company, member, hint),
             _ => {}
         }
@@ -192,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_versions_the_newest_is_served() {
+    fn the_newest_of_several_versions_is_served() {
         let (old, new) = ("2024-01-01T00:00:00-08:00", "2024-01-02T00:00:00-08:00");
         let company = read(&[(
             "customers.json",
@@ -211,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_serve_is_an_error_and_so_is_broken_json() {
+    fn paths_without_records_and_broken_json_are_errors() {
         assert!(matches!(
             read(&[("fault.json", "{}".to_owned())]),
             Err(RecordsError::Empty(_))

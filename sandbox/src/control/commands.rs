@@ -1,292 +1,266 @@
-//! Every command.
+//! The table of all commands.
 
-use std::sync::RwLockWriteGuard;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use parking_lot::RwLockWriteGuard;
 use rand::RngExt as _;
 use serde_json::{Value, json};
 
-use super::{Arguments, Command};
+use super::arguments::Arguments;
+use super::command::{Command, CommandResult};
 use crate::company::{Blemish, ChangeError, Company};
+use crate::entities;
 use crate::faults::FaultRule;
-use crate::server::{Realm, State};
+use crate::state::{CompanyState, State};
 use crate::webhooks::WebhookOptions;
-use crate::{entities, lock};
 
-type Outcome = Result<String, String>;
-
-const fn reads(
-    name: &'static str,
-    arguments: &'static str,
-    what: &'static str,
-    run: fn(&State, &Arguments) -> Outcome,
-) -> Command {
-    Command {
-        name,
-        arguments,
-        what,
-        only_reads: true,
-        run,
-    }
-}
-
-const fn changes(
-    name: &'static str,
-    arguments: &'static str,
-    what: &'static str,
-    run: fn(&State, &Arguments) -> Outcome,
-) -> Command {
-    Command {
-        name,
-        arguments,
-        what,
-        only_reads: false,
-        run,
-    }
-}
-
-/// Each inserted record is kept as text.
+/// Highest number of records in one `insert`, because each inserted record is kept as text.
 const MAX_INSERTED: u32 = 100_000;
 
 pub(super) const COMMANDS: &[Command] = &[
-    reads("stats", "", "what the server has seen", |state, _| {
-        to_json(&state.stats())
+    Command::context("stats", "", "counts of the requests so far", |state, _| {
+        to_json(&state.stats.stats())
     }),
-    changes("reset-stats", "", "begin to count anew", |state, _| {
-        state.reset_stats();
+    Command::changing("reset-stats", "", "set all counts to zero", |state, _| {
+        state.stats.reset();
         done()
     }),
-    reads(
+    Command::context(
         "entities",
         "[realm]",
-        "how many records of each entity there are",
+        "the number of records of each entity",
         entity_counts,
     ),
-    reads(
+    Command::context(
         "truth",
         "entity [start] [end] [realm]",
         "ids and payloads that a correct extract of a range must hold",
         truth,
     ),
-    changes(
+    Command::changing(
         "put",
         "entity record [realm]",
-        "add a record, or replace the one of its id",
-        |state, given| {
-            let record = given.json("record").unwrap_or_default();
-            change(state, given, |books, entity, _| {
-                books.put(entity, record).map(|()| Value::Null)
+        "add a record, or replace the record with its id",
+        |state, arguments| {
+            let record = arguments.json("record").unwrap_or_default();
+            change(state, arguments, |company, entity, _| {
+                company.put(entity, record).map(|()| Value::Null)
             })
         },
     ),
-    changes(
+    Command::changing(
         "insert",
         "entity [count] [at] [realm]",
-        "add invented records; answers their ids",
-        |state, given| {
-            let count: u32 = given.number("count")?.unwrap_or(1);
+        "add generated records; answers their ids",
+        |state, arguments| {
+            let count: u32 = arguments.number("count")?.unwrap_or(1);
             if count > MAX_INSERTED {
                 return Err(format!("count is at most {MAX_INSERTED}"));
             }
-            change(state, given, |books, entity, at| {
+            change(state, arguments, |company, entity, at| {
                 (0..count)
-                    .map(|_| books.insert(entity, at).map(Value::from))
+                    .map(|_| company.insert(entity, at).map(Value::from))
                     .collect()
             })
         },
     ),
-    changes(
+    Command::changing(
         "edit",
         "entity id [at] [realm]",
         "save a record again",
-        |state, given| {
-            change_one(state, given, |books, entity, id, at| {
-                books.edit(entity, id, at)
+        |state, arguments| {
+            change_one(state, arguments, |company, entity, id, at| {
+                company.edit(entity, id, at)
             })
         },
     ),
-    changes(
+    Command::changing(
         "touch",
         "entity id [at] [realm]",
         "move a record's LastUpdatedTime and nothing else",
-        |state, given| {
-            change_one(state, given, |books, entity, id, at| {
-                books.touch(entity, id, at)
+        |state, arguments| {
+            change_one(state, arguments, |company, entity, id, at| {
+                company.touch(entity, id, at)
             })
         },
     ),
-    changes(
+    Command::changing(
         "delete",
         "entity id [at] [realm]",
-        "remove a record for good",
-        |state, given| {
-            change_one(state, given, |books, entity, id, at| {
-                books.delete(entity, id, at)
+        "delete a record for good",
+        |state, arguments| {
+            change_one(state, arguments, |company, entity, id, at| {
+                company.delete(entity, id, at)
             })
         },
     ),
-    changes(
+    Command::changing(
         "void",
         "entity id [at] [realm]",
         "void a transaction",
-        |state, given| {
-            change_one(state, given, |books, entity, id, at| {
-                books.void(entity, id, at)
+        |state, arguments| {
+            change_one(state, arguments, |company, entity, id, at| {
+                company.void(entity, id, at)
             })
         },
     ),
-    changes(
+    Command::changing(
         "deactivate",
         "entity id [at] [realm]",
-        "make a record of a list inactive",
-        |state, given| {
-            change_one(state, given, |books, entity, id, at| {
-                books.deactivate(entity, id, at)
+        "make a list record inactive",
+        |state, arguments| {
+            change_one(state, arguments, |company, entity, id, at| {
+                company.deactivate(entity, id, at)
             })
         },
     ),
-    changes(
+    Command::changing(
         "merge",
         "entity loser winner [at] [realm]",
-        "merge one record of a list into another",
-        |state, given| {
-            let (loser, winner) = (given.required("loser")?, given.required("winner")?);
-            change(state, given, |books, entity, at| {
-                books
+        "merge one list record into another",
+        |state, arguments| {
+            let (loser, winner) = (arguments.required("loser")?, arguments.required("winner")?);
+            change(state, arguments, |company, entity, at| {
+                company
                     .merge(entity, &loser, &winner, at)
                     .map(|()| Value::Null)
             })
         },
     ),
-    changes(
+    Command::changing(
         "corrupt",
         "entity id blemish [realm]",
-        "make something of a record wrong: processing (pages fail with 4002), application (10000), healed, nul, surrogate, huge, time, unknown, bare, sparse",
-        |state, given| {
-            let blemish: Blemish = parsed(given.json("blemish").unwrap_or_default())?;
-            change_one(state, given, |books, entity, id, _| {
-                books.corrupt(entity, id, blemish)
+        "give a record a defect: processing (pages fail with 4002), application (10000), healed, nul, surrogate, huge, time, unknown, bare, sparse",
+        |state, arguments| {
+            let blemish: Blemish = parsed(arguments.json("blemish").unwrap_or_default())?;
+            change_one(state, arguments, |company, entity, id, _| {
+                company.corrupt(entity, id, blemish)
             })
         },
     ),
-    changes(
+    Command::changing(
         "fault",
         "fault ...",
         "arm a fault; GET /sandbox lists faults",
-        |state, given| {
-            lock(&state.faults)
-                .arm(FaultRule::parse(&given.all()).map_err(|error| error.to_string())?);
+        |state, arguments| {
+            let rule = FaultRule::parse(&arguments.all()).map_err(|error| error.to_string())?;
+            state.faults.lock().arm(rule);
             done()
         },
     ),
-    reads(
+    Command::context(
         "faults",
         "",
-        "the armed faults, and how often each has struck",
-        |state, _| to_json(&lock(&state.faults).list()),
+        "the armed faults, and how many requests each has affected",
+        |state, _| to_json(&state.faults.lock().list()),
     ),
-    changes("clear-faults", "", "disarm all faults", |state, _| {
-        lock(&state.faults).clear();
+    Command::changing("clear-faults", "", "disarm all faults", |state, _| {
+        state.faults.lock().clear();
         done()
     }),
-    reads(
+    Command::context(
         "assumptions",
         "",
-        "what is assumed where facts are uncertain",
+        "the assumed behaviour where facts are uncertain",
         assumptions,
     ),
-    changes(
+    Command::changing(
         "assume",
         "name value",
-        "assume something else",
-        |state, given| {
-            let (name, value) = (given.required("name")?, given.required("value")?);
-            state
-                .assumptions
-                .write()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .set(&name, &value)?;
+        "choose another behaviour",
+        |state, arguments| {
+            let (name, value) = (arguments.required("name")?, arguments.required("value")?);
+            state.assumptions.write().set(&name, &value)?;
             done()
         },
     ),
-    changes(
+    Command::changing(
         "visibility-delay",
         "seconds [realm]",
-        "how long changes stay hidden from queries, at most",
-        |state, given| {
-            let seconds: f64 = given.number("seconds")?.unwrap_or(0.0);
+        "longest time that changes stay hidden from queries",
+        |state, arguments| {
+            let seconds: f64 = arguments.number("seconds")?.unwrap_or(0.0);
             let delay = Duration::try_from_secs_f64(seconds)
                 .map_err(|_| format!("{seconds} is not a number of seconds"))?;
-            books(state, given)?.visibility_delay = delay;
+            company(state, arguments)?.set_visibility_delay(delay);
             done()
         },
     ),
-    changes(
+    Command::changing(
         "limits",
         "[per_minute] [per_second] [in_flight] [batches_per_minute] [monthly_reads] [realm]",
-        "change limits; 0 means none",
+        "change limits; 0 means no limit",
         limits,
     ),
-    changes(
+    Command::changing(
         "new-month",
         "[realm]",
-        "begin to count the month's reads anew",
-        |state, given| {
-            lock(&realm(state, given)?.throttle).renew();
+        "start a new month, with no reads counted",
+        |state, arguments| {
+            company_state(state, arguments)?
+                .throttle
+                .lock()
+                .start_month();
             done()
         },
     ),
-    reads(
+    Command::context(
         "refresh-token",
         "[realm]",
         "the refresh token that works now",
-        |state, given| {
-            let token = lock(&state.oauth).refresh_token(&realm(state, given)?.id);
+        |state, arguments| {
+            let token = state
+                .oauth
+                .lock()
+                .refresh_token(&company_state(state, arguments)?.realm_id);
             to_json(&json!({"refresh_token": token}))
         },
     ),
-    changes(
+    Command::changing(
         "expire-tokens",
         "",
-        "let every access token expire now",
+        "expire every access token now",
         |state, _| {
-            lock(&state.oauth).expire_access(Instant::now());
+            state.oauth.lock().expire_access(Instant::now());
             done()
         },
     ),
-    changes(
+    Command::changing(
         "disconnect",
         "[realm]",
         "end a company's connection, as its user can",
-        |state, given| {
-            lock(&state.oauth).disconnect(&realm(state, given)?.id);
+        |state, arguments| {
+            state
+                .oauth
+                .lock()
+                .disconnect(&company_state(state, arguments)?.realm_id);
             done()
         },
     ),
-    changes(
+    Command::changing(
         "webhooks",
         "url [verifier_token] [legacy] [duplicate_every] [shuffle] [wrong_signature_every] [mix_realm] [gather_ms] [retry_s]",
-        "send webhooks of changes from now on; an empty url ends it",
-        |state, given| {
-            let options: WebhookOptions = parsed(&given.all())?;
+        "send webhooks of changes from now on; an empty url stops them",
+        |state, arguments| {
+            let options: WebhookOptions = parsed(&arguments.all())?;
             state.webhooks.configure(options)?;
             done()
         },
     ),
-    reads(
+    Command::context(
         "deliveries",
         "",
-        "webhooks sent so far, with the answers to them",
+        "the webhooks sent so far, with the status of each attempt",
         |state, _| to_json(&state.webhooks.deliveries()),
     ),
 ];
 
-fn done() -> Outcome {
+fn done() -> CommandResult {
     Ok("{}".to_owned())
 }
 
-fn to_json(value: &impl serde::Serialize) -> Outcome {
+fn to_json(value: &impl serde::Serialize) -> CommandResult {
     serde_json::to_string(value).map_err(|error| error.to_string())
 }
 
@@ -294,26 +268,30 @@ fn parsed<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, String> {
     serde_json::from_str(json).map_err(|error| error.to_string())
 }
 
-fn realm<'s>(state: &'s State, given: &Arguments) -> Result<&'s Realm, String> {
-    let id = given.text("realm");
+/// Returns the company that the argument `realm` names, or the first company.
+fn company_state<'s>(state: &'s State, arguments: &Arguments) -> Result<&'s CompanyState, String> {
+    let id = arguments.text("realm");
     state
-        .realm(id.as_deref())
+        .company(id.as_deref())
         .ok_or_else(|| format!("there is no company {}", id.unwrap_or_default()))
 }
 
-fn books<'s>(state: &'s State, given: &Arguments) -> Result<RwLockWriteGuard<'s, Company>, String> {
-    Ok(realm(state, given)?.write())
+fn company<'s>(
+    state: &'s State,
+    arguments: &Arguments,
+) -> Result<RwLockWriteGuard<'s, Company>, String> {
+    Ok(company_state(state, arguments)?.write())
 }
 
-/// A change of one entity; answers what it returns.
+/// Makes a change of an entity's records. Answers the ids that the change returns.
 fn change(
     state: &State,
-    given: &Arguments,
+    arguments: &Arguments,
     change: impl FnOnce(&mut Company, &str, i64) -> Result<Value, ChangeError>,
-) -> Outcome {
-    let (entity, at) = (given.required("entity")?, given.at()?);
-    let mut books = books(state, given)?;
-    let outcome = change(&mut books, &entity, at).map_err(|error| error.to_string())?;
+) -> CommandResult {
+    let (entity, at) = (arguments.required("entity")?, arguments.at()?);
+    let mut company = company(state, arguments)?;
+    let outcome = change(&mut company, &entity, at).map_err(|error| error.to_string())?;
     to_json(&if outcome.is_null() {
         json!({})
     } else {
@@ -321,26 +299,28 @@ fn change(
     })
 }
 
-/// A change of one record, named by its id or as the `oldest`, the `newest` or a `random` one;
-/// answers its id.
+/// Makes a change of one record, which is named by its id or as `oldest`, `newest` or `random`.
+/// Answers its id.
 fn change_one(
     state: &State,
-    given: &Arguments,
+    arguments: &Arguments,
     change: impl FnOnce(&mut Company, &str, &str, i64) -> Result<(), ChangeError>,
-) -> Outcome {
+) -> CommandResult {
     let (entity, id, at) = (
-        given.required("entity")?,
-        given.required("id")?,
-        given.at()?,
+        arguments.required("entity")?,
+        arguments.required("id")?,
+        arguments.at()?,
     );
-    let mut books = books(state, given)?;
-    let id = pick(&books, &entity, &id).unwrap_or(id);
-    change(&mut books, &entity, &id, at).map_err(|error| error.to_string())?;
+    let mut company = company(state, arguments)?;
+    let id = pick(&company, &entity, &id).unwrap_or(id);
+    change(&mut company, &entity, &id, at).map_err(|error| error.to_string())?;
     to_json(&json!({"id": id}))
 }
 
-fn pick(books: &Company, entity: &str, which: &str) -> Option<String> {
-    let collection = books.collection(entities::find(entity)?.name)?;
+/// Returns the id of the oldest, the newest or a random record. Returns `None` if `which` is none of
+/// these words, or there are no records.
+fn pick(company: &Company, entity: &str, which: &str) -> Option<String> {
+    let collection = company.collection(entities::find(entity)?.name)?;
     let row = match which {
         "oldest" => collection.rows().next(),
         "newest" => collection.rows().last(),
@@ -352,8 +332,8 @@ fn pick(books: &Company, entity: &str, which: &str) -> Option<String> {
     row.map(|row| row.id().into_owned())
 }
 
-fn entity_counts(state: &State, given: &Arguments) -> Outcome {
-    let counts = realm(state, given)?.read().counts();
+fn entity_counts(state: &State, arguments: &Arguments) -> CommandResult {
+    let counts = company_state(state, arguments)?.read().counts();
     let counts = entities::all().map(|entity| {
         let count = counts
             .iter()
@@ -364,15 +344,18 @@ fn entity_counts(state: &State, given: &Arguments) -> Outcome {
     to_json(&counts.collect::<Value>())
 }
 
-/// Payloads are the text that queries answer, number for number.
-fn truth(state: &State, given: &Arguments) -> Outcome {
-    let name = given.required("entity")?;
+/// Answers the records that a correct extract must hold. Payloads are the exact text that queries
+/// answer.
+fn truth(state: &State, arguments: &Arguments) -> CommandResult {
+    let name = arguments.required("entity")?;
     let entity = entities::find(&name).ok_or_else(|| ChangeError::Entity(name).to_string())?;
     let (from, until) = (
-        given.instant("start")?.unwrap_or(i64::MIN),
-        given.instant("end")?.unwrap_or(i64::MAX),
+        arguments.instant("start")?.unwrap_or(i64::MIN),
+        arguments.instant("end")?.unwrap_or(i64::MAX),
     );
-    let truth = realm(state, given)?.read().truth(entity.name, from, until);
+    let truth = company_state(state, arguments)?
+        .read()
+        .truth(entity.name, from, until);
     let mut out = format!(
         r#"{{"entity":"{}","count":{},"records":["#,
         entity.name,
@@ -389,7 +372,7 @@ fn truth(state: &State, given: &Arguments) -> Outcome {
     Ok(out)
 }
 
-fn assumptions(state: &State, _: &Arguments) -> Outcome {
+fn assumptions(state: &State, _: &Arguments) -> CommandResult {
     let assumptions = state.assumptions();
     let chosen = assumptions.chosen().map(|(assumption, value)| {
         let choices = [assumption.harder, assumption.milder];
@@ -398,18 +381,20 @@ fn assumptions(state: &State, _: &Arguments) -> Outcome {
     to_json(&chosen.collect::<Value>())
 }
 
-fn limits(state: &State, given: &Arguments) -> Outcome {
-    let mut throttle = lock(&realm(state, given)?.throttle);
+fn limits(state: &State, arguments: &Arguments) -> CommandResult {
+    let mut throttle = company_state(state, arguments)?.throttle.lock();
     let old = throttle.options;
     let count = |name: &str, old: usize| -> Result<usize, String> {
-        Ok(given.number(name)?.unwrap_or(old))
+        Ok(arguments.number(name)?.unwrap_or(old))
     };
     let limits = &mut throttle.options;
     limits.per_minute = count("per_minute", old.per_minute)?;
     limits.per_second = count("per_second", old.per_second)?;
     limits.in_flight = count("in_flight", old.in_flight)?;
     limits.batches_per_minute = count("batches_per_minute", old.batches_per_minute)?;
-    limits.monthly_reads = given.number("monthly_reads")?.unwrap_or(old.monthly_reads);
+    limits.monthly_reads = arguments
+        .number("monthly_reads")?
+        .unwrap_or(old.monthly_reads);
     let reads = throttle.reads();
     to_json(&json!({"monthly_reads_used": reads}))
 }

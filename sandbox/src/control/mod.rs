@@ -1,7 +1,8 @@
-//! The control API: what tests ask the sandbox to do and to tell, under one prefix beside Intuit's
-//! paths, from Python and from the command line.
+//! The control API, with which tests change and inspect a sandbox. It has a path prefix of its own
+//! beside Intuit's paths, and is also used from Python and the command line.
 
 mod arguments;
+mod command;
 mod commands;
 
 use std::collections::HashMap;
@@ -11,42 +12,30 @@ use axum::http::Method;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-pub(super) use self::arguments::Arguments;
+pub(crate) use self::arguments::Arguments;
 use self::commands::COMMANDS;
-use super::answer::Answer;
-use super::server::State;
+use crate::answer::Answer;
+use crate::faults::FAULTS;
+use crate::paths::CONTROL_PREFIX;
+use crate::state::State;
 
-/// Everything below it is ours.
-pub(super) const PREFIX: &str = "/sandbox";
-
-/// Why a command did nothing.
+/// The reason why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
     /// There is no such command.
-    #[error("there is no command '{0}'; there are {names}", names = names())]
+    #[error("there is no command '{0}'; there are {names}", names = command_names())]
     Command(String),
-    /// It cannot be done as it was asked.
+    /// The command failed, or its arguments are not valid.
     #[error("{command}: {reason}")]
     Arguments {
-        /// The command.
+        /// The command's name.
         command: &'static str,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
 }
 
-/// One command.
-struct Command {
-    name: &'static str,
-    /// Names of its arguments; optional ones in brackets.
-    arguments: &'static str,
-    what: &'static str,
-    /// It changes nothing, so a GET may ask for it.
-    only_reads: bool,
-    run: fn(&State, &Arguments) -> Result<String, String>,
-}
-
-fn names() -> String {
+fn command_names() -> String {
     COMMANDS
         .iter()
         .map(|command| command.name)
@@ -54,10 +43,10 @@ fn names() -> String {
         .join(", ")
 }
 
-/// Runs a command; answers JSON.
+/// Runs a command and returns its JSON.
 ///
 /// # Errors
-/// [`ControlError`].
+/// [`ControlError`] if there is no such command, or it failed.
 pub(super) fn run(
     state: &State,
     name: &str,
@@ -65,37 +54,38 @@ pub(super) fn run(
 ) -> Result<String, ControlError> {
     let command = COMMANDS.iter().find(|command| command.name == name);
     let command = command.ok_or_else(|| ControlError::Command(name.to_owned()))?;
-    let refuse = |reason| ControlError::Arguments {
+    let failed = |reason| ControlError::Arguments {
         command: command.name,
         reason,
     };
-    arguments.check(command.arguments).map_err(refuse)?;
-    (command.run)(state, arguments).map_err(refuse)
+    arguments.check(command.arguments).map_err(failed)?;
+    (command.run)(state, arguments).map_err(failed)
 }
 
-/// Runs what a fault has in store; what cannot be done is logged and passed over.
-pub(super) fn apply(state: &State, changes: &[Box<RawValue>]) {
+/// Runs the commands of a `change` fault. A command that fails is logged and skipped.
+pub(super) fn run_changes(state: &State, changes: &[Box<RawValue>]) {
     for change in changes {
         let outcome = Arguments::parse(change.get()).and_then(|mut arguments| {
             let name = arguments.take("command").ok_or("a command is missing")?;
             run(state, &name, &arguments).map_err(|error| error.to_string())
         });
         if let Err(reason) = outcome {
-            log::warn!("sandbox: a change was not made: {reason}");
+            log::warn!("sandbox: a command of a change fault failed: {reason}");
         }
     }
 }
 
-/// The name of the command that a path asks for, if it is below the prefix. Nothing but the prefix
-/// asks for help.
-pub(super) fn command(path: &str) -> Option<&str> {
-    match path.strip_prefix(PREFIX)?.strip_prefix('/') {
+/// Returns the name of the command in a path below the control prefix. The prefix alone has an empty
+/// name, which asks for help.
+pub(super) fn command_in_path(path: &str) -> Option<&str> {
+    match path.strip_prefix(CONTROL_PREFIX)?.strip_prefix('/') {
         Some(name) => Some(name.trim_end_matches('/')),
-        None => (path == PREFIX).then_some(""),
+        None => (path == CONTROL_PREFIX).then_some(""),
     }
 }
 
-/// Arguments out of a request: the members of its JSON body, or the fields of its query.
+/// Returns the arguments of a request: the members of its JSON body, or else the fields of its query
+/// string.
 pub(super) fn arguments(
     body: &Bytes,
     query: &HashMap<String, String>,
@@ -110,7 +100,7 @@ pub(super) fn arguments(
     }
 }
 
-/// The command's outcome over HTTP.
+/// Runs a command and returns its HTTP answer.
 pub(super) fn answer(
     state: &State,
     method: &Method,
@@ -120,16 +110,16 @@ pub(super) fn answer(
     if name.is_empty() || name == "help" {
         return Answer::json(
             200,
-            &json!({"prefix": PREFIX, "commands": help(), "faults": faults()}),
+            &json!({"prefix": CONTROL_PREFIX, "commands": help(), "faults": faults()}),
         );
     }
-    let only_reads = COMMANDS
+    let is_read_only = COMMANDS
         .iter()
-        .any(|command| command.name == name && command.only_reads);
-    if method != Method::POST && !(only_reads && method == Method::GET) {
+        .any(|command| command.name == name && command.is_read_only);
+    if method != Method::POST && !(is_read_only && method == Method::GET) {
         let known = COMMANDS.iter().any(|command| command.name == name);
         if known {
-            return refusal(405, &format!("{name} changes something: it is a POST"));
+            return refusal(405, &format!("{name} changes something and needs a POST"));
         }
     }
     match arguments
@@ -141,7 +131,7 @@ pub(super) fn answer(
 }
 
 fn refusal(status: u16, reason: &str) -> Answer {
-    // The error first, where people look.
+    // The error comes first, where people look for it.
     let reason = serde_json::Value::from(reason);
     Answer::json_text(
         status,
@@ -149,16 +139,18 @@ fn refusal(status: u16, reason: &str) -> Answer {
     )
 }
 
+/// Returns the description of every command as JSON.
 fn help() -> serde_json::Value {
     let commands = COMMANDS.iter().map(|command| {
-        json!({"command": command.name, "arguments": command.arguments, "what": command.what, "reads": command.only_reads})
+        json!({"command": command.name, "arguments": command.arguments, "what": command.description, "reads": command.is_read_only})
     });
     commands.collect()
 }
 
+/// Returns the description of every fault as JSON.
 fn faults() -> serde_json::Value {
-    super::faults::FAULTS
+    FAULTS
         .iter()
-        .map(|(name, what)| json!({"fault": name, "what": what}))
+        .map(|(name, description)| json!({"fault": name, "what": description}))
         .collect()
 }

@@ -1,6 +1,6 @@
-//! Name lists.
+//! The list entities.
 
-use super::{Entity, Field, HEAD, Identity, Kind, USD, Value, Words, field, optional};
+use super::schema::{Entity, Field, HEAD, Identity, Kind, USD, Value, Words, field, optional};
 
 const fn list(name: &'static str, sample: u32, fields: &'static [Field]) -> Entity {
     Entity {
@@ -29,10 +29,10 @@ const PERSON: &[&str] = &[
 
 const ACTIVE: Field = field("Active", Value::Active);
 
-/// A list of names and little more.
+/// The fields of a list that has little more than names.
 const NAMED: &[Field] = &[field("Name", Value::Name(Words::Goods)), ACTIVE, HEAD];
 
-/// A list of names in a hierarchy.
+/// The fields of a list whose names are a hierarchy.
 const QUALIFIED: &[Field] = &[
     field("Name", Value::Name(Words::Trade)),
     field("SubClass", Value::Json("false")),

@@ -1,6 +1,6 @@
-//! Neither lists nor transactions.
+//! The entities that are neither lists nor transactions.
 
-use super::{Entity, Field, HEAD, Identity, Kind, Value, Words, field};
+use super::schema::{Entity, Field, HEAD, Identity, Kind, Value, Words, field};
 
 const fn supporting(name: &'static str, sample: u32, fields: &'static [Field]) -> Entity {
     Entity {

@@ -1,6 +1,6 @@
-//! Transactions.
+//! The transaction entities.
 
-use super::{Entity, Field, HEAD, Identity, Kind, USD, Value, Words, field, optional};
+use super::schema::{Entity, Field, HEAD, Identity, Kind, USD, Value, Words, field, optional};
 
 const fn transaction(name: &'static str, sample: u32, fields: &'static [Field]) -> Entity {
     Entity {
@@ -26,7 +26,7 @@ const CUSTOMER: Field = field("CustomerRef", Value::Ref(500));
 const VENDOR: Field = field("VendorRef", Value::Ref(120));
 const LINKED: Field = field("LinkedTxn", Value::Json("[]"));
 
-/// What customers are sent.
+/// The fields of a document for a customer.
 const SALE: &[Field] = &[
     HEAD,
     field(
@@ -52,7 +52,7 @@ const SALE: &[Field] = &[
     field("Balance", Value::Money),
 ];
 
-/// What vendors send.
+/// The fields of a document from a vendor.
 const PURCHASE: &[Field] = &[
     HEAD,
     DOC_NUMBER,
@@ -112,7 +112,7 @@ pub(super) const TRANSACTIONS: &[Entity] = &[
             ],
         )
     },
-    // The path says creditcardpayment, the answer this (qbo-facts 8).
+    // The entity's path is creditcardpayment, but its rows have this key (qbo-facts 8).
     Entity {
         answer_key: "CreditCardPaymentTxn",
         webhook: false,
@@ -192,7 +192,7 @@ pub(super) const TRANSACTIONS: &[Entity] = &[
                 TXN_DATE,
                 USD,
                 NOTE,
-                // The service's own Java shows through (qbo-facts 9).
+                // Real answers show these Java class names (qbo-facts 9).
                 field(
                     "Line",
                     Value::Json(
@@ -277,7 +277,7 @@ pub(super) const TRANSACTIONS: &[Entity] = &[
         ..transaction(
             "TaxPayment",
             8,
-            // A boolean as text (qbo-facts 9).
+            // A boolean that is written as text (qbo-facts 9).
             &[
                 field("PaymentDate", Value::Date),
                 field("PaymentAccountRef", Value::Ref(90)),

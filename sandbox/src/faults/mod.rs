@@ -1,51 +1,57 @@
-//! Faults on demand: which requests they strike, and what they do to them.
+//! Faults on demand: rules that pick requests, and the effects on these requests.
 
+mod effects;
 mod rule;
-mod strike;
 
 use std::time::Instant;
 
+pub(crate) use self::effects::{Delivery, Effects, Replacement};
 use self::rule::Armed;
-pub(super) use self::rule::FAULTS;
+pub(crate) use self::rule::FAULTS;
 pub use self::rule::{FaultError, FaultRule};
-pub(super) use self::strike::{Delivery, Strike};
 
-/// The faults that wait for requests.
+/// The armed faults.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     armed: Vec<Armed>,
 }
 
 impl Faults {
-    pub fn new(rules: Vec<FaultRule>) -> Self {
+    pub(crate) fn new(rules: Vec<FaultRule>) -> Self {
         let mut faults = Self::default();
         rules.into_iter().for_each(|rule| faults.arm(rule));
         faults
     }
 
-    pub fn arm(&mut self, rule: FaultRule) {
+    pub(crate) fn arm(&mut self, rule: FaultRule) {
         self.armed.push(Armed::new(rule, Instant::now()));
     }
 
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.armed.clear();
     }
 
-    /// Every fault with how many requests it has matched and struck.
-    pub fn list(&self) -> Vec<serde_json::Value> {
+    /// Returns every armed fault as JSON, with the numbers of matched and affected requests.
+    pub(crate) fn list(&self) -> Vec<serde_json::Value> {
         self.armed.iter().map(Armed::report).collect()
     }
 
-    /// What happens to a request. Of several faults that break it the first wins; changes of the
-    /// books add up.
-    pub fn strike(&mut self, kind: &str, path: &str, text: &str, now: Instant) -> Strike {
-        let mut strike = Strike::default();
+    /// Returns the effects of all armed faults on a request. If several faults would break it, the
+    /// first one applies; changes of the company add up.
+    pub(crate) fn effects_on(
+        &mut self,
+        kind: &str,
+        path: &str,
+        text: &str,
+        now: Instant,
+    ) -> Effects {
+        let mut effects = Effects::default();
         for armed in &mut self.armed {
-            if (strike.is_free() || armed.is_change()) && armed.strikes(kind, path, text, now) {
-                strike.add(armed.rule());
+            if (effects.is_intact() || armed.is_change()) && armed.affects(kind, path, text, now) {
+                effects.add(armed.rule());
             }
         }
-        strike
+        effects
     }
 }
 
@@ -64,34 +70,34 @@ mod tests {
         )
     }
 
-    /// Which of so many queries are struck, counted from 1.
-    fn struck(faults: &mut Faults, count: usize) -> Vec<usize> {
+    /// Returns which of `count` queries are affected, counted from 1.
+    fn affected(faults: &mut Faults, count: usize) -> Vec<usize> {
         let now = Instant::now();
         (1..=count)
             .filter(|_| {
                 !faults
-                    .strike("query", "/v3/company/9/query", "FROM Invoice", now)
-                    .is_free()
+                    .effects_on("query", "/v3/company/9/query", "FROM Invoice", now)
+                    .is_intact()
             })
             .collect()
     }
 
     #[test]
-    fn a_rule_strikes_once_unless_told_otherwise() {
-        assert_eq!(struck(&mut faults(&[json!({"fault": "reset"})]), 5), [1]);
+    fn a_rule_affects_one_request_unless_it_says_otherwise() {
+        assert_eq!(affected(&mut faults(&[json!({"fault": "reset"})]), 5), [1]);
         assert_eq!(
-            struck(&mut faults(&[json!({"fault": "reset", "nth": 3})]), 5),
+            affected(&mut faults(&[json!({"fault": "reset", "nth": 3})]), 5),
             [3]
         );
         assert_eq!(
-            struck(
+            affected(
                 &mut faults(&[json!({"fault": "reset", "nth": 3, "times": 2})]),
                 6
             ),
             [3, 4]
         );
         assert_eq!(
-            struck(
+            affected(
                 &mut faults(&[json!({"fault": "unauthorized", "times": 0})]),
                 4
             ),
@@ -100,24 +106,24 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_can_ask_for_kind_path_and_text() {
+    fn a_rule_can_select_requests_by_kind_path_and_text() {
         let now = Instant::now();
         let mut armed = faults(&[
             json!({"fault": "hang", "on": "query", "path": "/9/", "contains": "Invoice", "times": 0}),
         ]);
-        let mut free = |kind, path, text| armed.strike(kind, path, text, now).is_free();
-        assert!(!free("query", "/v3/company/9/query", "FROM Invoice"));
-        assert!(free("token", "/v3/company/9/query", "FROM Invoice"));
-        assert!(free("query", "/v3/company/8/query", "FROM Invoice"));
-        assert!(free("query", "/v3/company/9/query", "FROM Item"));
+        let mut is_intact = |kind, path, text| armed.effects_on(kind, path, text, now).is_intact();
+        assert!(!is_intact("query", "/v3/company/9/query", "FROM Invoice"));
+        assert!(is_intact("token", "/v3/company/9/query", "FROM Invoice"));
+        assert!(is_intact("query", "/v3/company/8/query", "FROM Invoice"));
+        assert!(is_intact("query", "/v3/company/9/query", "FROM Item"));
     }
 
     #[test]
     fn a_probability_has_a_seed() {
         let rule = |seed| [json!({"fault": "reset", "probability": 0.25, "seed": seed})];
-        let first = struck(&mut faults(&rule(1)), 400);
-        assert_eq!(first, struck(&mut faults(&rule(1)), 400));
-        assert_ne!(first, struck(&mut faults(&rule(2)), 400));
+        let first = affected(&mut faults(&rule(1)), 400);
+        assert_eq!(first, affected(&mut faults(&rule(1)), 400));
+        assert_ne!(first, affected(&mut faults(&rule(2)), 400));
         assert!((60..140).contains(&first.len()), "{}", first.len());
     }
 
@@ -125,12 +131,12 @@ mod tests {
     fn a_rule_can_last_for_a_while() {
         let mut armed = faults(&[json!({"fault": "unavailable", "after_s": 10, "for_s": 5})]);
         let begin = Instant::now();
-        let mut free = |after| {
+        let mut is_intact = |after| {
             armed
-                .strike("query", "", "", begin + Duration::from_secs(after))
-                .is_free()
+                .effects_on("query", "", "", begin + Duration::from_secs(after))
+                .is_intact()
         };
-        assert!(free(9) && !free(11) && !free(14) && free(16));
+        assert!(is_intact(9) && !is_intact(11) && !is_intact(14) && is_intact(16));
     }
 
     #[test]
@@ -143,13 +149,13 @@ mod tests {
             json!({"fault": "hang"}),
             change,
         ]);
-        let strike = armed.strike("query", "", "", Instant::now());
-        assert_eq!((strike.is_free(), strike.changes.len()), (false, 2));
-        assert_eq!(struck(&mut armed, 2), [1]);
+        let effects = armed.effects_on("query", "", "", Instant::now());
+        assert_eq!((effects.is_intact(), effects.changes.len()), (false, 2));
+        assert_eq!(affected(&mut armed, 2), [1]);
     }
 
     #[test]
-    fn what_a_rule_cannot_mean_is_refused_with_what_it_can() {
+    fn an_invalid_rule_is_refused_with_the_reason() {
         for (rule, words) in [
             (json!({"fault": "explode"}), "unauthorized"),
             (json!({"fault": "reset", "on": "page"}), "'page'"),

@@ -1,4 +1,4 @@
-//! Which requests a fault strikes.
+//! The rules that say which fault affects which requests.
 
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::server::KINDS;
+/// The kinds of requests that faults and statistics distinguish.
+pub(crate) const REQUEST_KINDS: [&str; 9] = [
+    "token",
+    "revoke",
+    "consent",
+    "discovery",
+    "query",
+    "cdc",
+    "batch",
+    "read",
+    "unknown",
+];
 
-/// What a fault does.
+/// The kind of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum FaultKind {
@@ -35,29 +46,29 @@ pub(crate) enum FaultKind {
     FaultInSuccess,
     /// 200 with a fault inside of `QueryResponse`.
     FaultInResponse,
-    /// 200 with what is not an answer.
+    /// 200 with an HTML page.
     Garbage,
     /// The token endpoint's `invalid_grant`.
     InvalidGrant,
     /// The token endpoint's `invalid_client`.
     InvalidClient,
-    /// The connection breaks before anything is done.
+    /// The connection is reset before the request has any effect.
     Reset,
-    /// What was asked is done, and the answer lost: of a refresh, the rotated token.
+    /// The request takes effect, but its answer is lost. A refresh loses the rotated token.
     LostAnswer,
-    /// Half of the body, then the connection breaks.
+    /// The connection is reset after half of the body.
     Truncate,
-    /// The body in drops.
+    /// The body arrives slowly.
     Trickle,
-    /// No answer, until the client gives up.
+    /// No answer arrives until the client gives up.
     Hang,
-    /// The answer comes later.
+    /// The answer arrives late.
     Slow,
-    /// The answer is fine, and then the books change.
+    /// The answer is normal, and the company changes after it.
     Change,
 }
 
-/// Every fault with what it does and the settings of its own, for people.
+/// The name of every fault and its description, which lists the settings of that fault.
 pub(crate) const FAULTS: &[(&str, &str)] = &[
     (
         "throttle",
@@ -74,84 +85,87 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
         "fault-in-success",
         "200 with a Fault in place of the answer",
     ),
-    (
-        "fault-in-response",
-        "200 with a Fault inside of QueryResponse",
-    ),
-    ("garbage", "200 with what is not an answer"),
+    ("fault-in-response", "200 with a Fault inside QueryResponse"),
+    ("garbage", "200 with an HTML page in place of the answer"),
     ("invalid-grant", "400 invalid_grant; for the token endpoint"),
     (
         "invalid-client",
         "401 invalid_client; for the token endpoint",
     ),
-    ("reset", "the connection breaks before anything is done"),
+    (
+        "reset",
+        "the connection is reset before the request has any effect",
+    ),
     (
         "lost-answer",
-        "what was asked is done and the answer lost: of a refresh, the rotated token",
+        "the request takes effect but its answer is lost; a refresh loses the rotated token",
     ),
-    ("truncate", "half of the body, then the connection breaks"),
-    ("trickle", "the body at bytes_per_s"),
-    ("hang", "no answer until the client gives up"),
-    ("slow", "the answer comes ms later"),
+    ("truncate", "the connection is reset after half of the body"),
+    ("trickle", "the body arrives at bytes_per_s"),
+    ("hang", "no answer arrives until the client gives up"),
+    ("slow", "the answer arrives ms later"),
     (
         "change",
-        "the answer is fine, and then the commands in do change the books",
+        "the answer is normal, and then the commands in do change the company",
     ),
 ];
 
-/// A fault and the requests that it strikes.
+/// A fault and the requests that it affects.
+///
+/// [`FaultRule::parse`] reads one from text; `docs/sandbox.md` describes all settings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultRule {
     pub(super) fault: FaultKind,
-    /// Only requests of this kind.
+    /// Affects only requests of this kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     on: Option<String>,
-    /// Only paths that contain this.
+    /// Affects only paths that contain this text.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
-    /// Only requests whose query or body contains this.
+    /// Affects only requests whose query string or body contains this text.
     #[serde(skip_serializing_if = "Option::is_none")]
     contains: Option<String>,
-    /// Not before the n-th of these.
+    /// Number of the first matching request that is affected, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     nth: Option<u64>,
-    /// At most so often; 0: without end. Once, unless a probability or a duration is given.
+    /// Highest number of affected requests; 0 means no limit. The default is one, or no limit if
+    /// a probability or a duration is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     times: Option<u64>,
-    /// Each with this probability.
+    /// Probability with which each matching request is affected.
     #[serde(skip_serializing_if = "Option::is_none")]
     probability: Option<f64>,
-    /// Seed of the probability.
+    /// Seed of the probability's random generator.
     #[serde(default)]
     seed: u64,
-    /// Not before so many seconds from now.
+    /// Seconds after which the fault begins.
     #[serde(default)]
     after_s: f64,
-    /// For so many seconds.
+    /// Seconds for which the fault lasts.
     #[serde(skip_serializing_if = "Option::is_none")]
     for_s: Option<f64>,
-    /// Status of `throttle`.
+    /// Status of `throttle`, by default 429.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) status: Option<u16>,
-    /// Body of `throttle`.
+    /// Format of the body of `throttle`, by default XML.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) format: Option<Format>,
-    /// The header, as it will be sent: seconds or a date.
+    /// Value of the `Retry-After` header: seconds or a date.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) retry_after: Option<Value>,
-    /// Delay of `slow`.
+    /// Delay of `slow` in milliseconds.
     #[serde(default)]
     pub(super) ms: u64,
-    /// Speed of `trickle`.
-    #[serde(default = "default_trickle")]
+    /// Speed of `trickle` in bytes per second.
+    #[serde(default = "default_bytes_per_s")]
     pub(super) bytes_per_s: u64,
-    /// Commands of `change`.
+    /// Control commands of `change`.
     #[serde(rename = "do", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) changes: Vec<Box<RawValue>>,
 }
 
-/// The shape of a throttle's body.
+/// The format of a throttle's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Format {
@@ -161,20 +175,25 @@ pub(super) enum Format {
     Empty,
 }
 
-fn default_trickle() -> u64 {
+fn default_bytes_per_s() -> u64 {
     1024
 }
 
-/// What is wrong with a rule.
+/// The reason why a rule is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct FaultError(String);
 
 impl FaultRule {
-    /// Reads a rule: a JSON object, or `fault,name=value,...`.
+    /// Parses a rule from a JSON object, or from the short form `fault,name=value,...`.
+    ///
+    /// ```
+    /// let rule = qbo_sandbox::FaultRule::parse("throttle,on=query,nth=3,format=json");
+    /// # assert!(rule.is_ok());
+    /// ```
     ///
     /// # Errors
-    /// [`FaultError`] that says what is wrong, and what the faults are if that is it.
+    /// [`FaultError`] with the reason. For an unknown fault it lists the known ones.
     pub fn parse(text: &str) -> Result<Self, FaultError> {
         let text = text.trim();
         let json = if text.starts_with('{') {
@@ -190,43 +209,49 @@ impl FaultRule {
 
     fn check(&self) -> Result<(), FaultError> {
         let refuse = |reason: String| Err(FaultError(reason));
-        if let Some(kind) = self.on.as_deref().filter(|kind| !KINDS.contains(kind)) {
+        if let Some(kind) = self
+            .on
+            .as_deref()
+            .filter(|kind| !REQUEST_KINDS.contains(kind))
+        {
             return refuse(format!(
-                "'{kind}' is not a kind of request; there are {}",
-                KINDS.join(", ")
+                "'{kind}' is not a kind of request; the kinds are {}",
+                REQUEST_KINDS.join(", ")
             ));
         }
         if self.nth == Some(0) {
             return refuse("nth counts from 1".to_owned());
         }
         if self.probability.is_some_and(|p| !(0.0..=1.0).contains(&p)) {
-            return refuse("probability is between 0 and 1".to_owned());
+            return refuse("probability must be between 0 and 1".to_owned());
         }
         if !self.after_s.is_finite()
             || self.after_s < 0.0
             || self.for_s.is_some_and(|s| !s.is_finite() || s < 0.0)
         {
-            return refuse("after_s and for_s are seconds".to_owned());
+            return refuse("after_s and for_s must be seconds, at least 0".to_owned());
         }
         if (self.fault == FaultKind::Change) == self.changes.is_empty() {
-            return refuse("the fault 'change', and only it, has commands in do".to_owned());
+            return refuse(
+                "the fault 'change' needs commands in do, and no other fault takes them".to_owned(),
+            );
         }
         let is_header =
             |value: &Value| HeaderValue::from_str(value.as_str().unwrap_or("0")).is_ok();
         if !self.retry_after.as_ref().is_none_or(is_header) {
-            return refuse("retry_after is what a header can hold".to_owned());
+            return refuse("retry_after cannot be sent as a header".to_owned());
         }
         if self
             .status
             .is_some_and(|status| !(400..600).contains(&status))
         {
-            return refuse("status is between 400 and 599".to_owned());
+            return refuse("status must be between 400 and 599".to_owned());
         }
         Ok(())
     }
 
-    /// How often it strikes at most.
-    fn limit(&self) -> u64 {
+    /// Returns the highest number of requests that the fault affects.
+    fn max_struck(&self) -> u64 {
         match self.times {
             Some(0) => u64::MAX,
             Some(times) => times,
@@ -236,7 +261,8 @@ impl FaultRule {
     }
 }
 
-/// `throttle,nth=3,format=json` as JSON. Values are JSON where they can be, else text.
+/// Converts the short form, as in `throttle,nth=3,format=json`, to JSON. Values that are not JSON are
+/// taken as text.
 fn from_pairs(text: &str) -> Result<String, FaultError> {
     let mut members = serde_json::Map::new();
     for (position, part) in text.split(',').map(str::trim).enumerate() {
@@ -251,7 +277,7 @@ fn from_pairs(text: &str) -> Result<String, FaultError> {
     Ok(Value::from(members).to_string())
 }
 
-/// A rule at work.
+/// A rule that is waiting for requests.
 #[derive(Debug)]
 pub(super) struct Armed {
     rule: FaultRule,
@@ -262,7 +288,7 @@ pub(super) struct Armed {
 }
 
 impl Armed {
-    pub fn new(rule: FaultRule, now: Instant) -> Self {
+    pub(super) fn new(rule: FaultRule, now: Instant) -> Self {
         let random = Pcg64Mcg::seed_from_u64(rule.seed);
         Self {
             rule,
@@ -273,20 +299,21 @@ impl Armed {
         }
     }
 
-    pub fn rule(&self) -> &FaultRule {
+    pub(super) fn rule(&self) -> &FaultRule {
         &self.rule
     }
 
-    pub fn is_change(&self) -> bool {
+    pub(super) fn is_change(&self) -> bool {
         self.rule.fault == FaultKind::Change
     }
 
-    pub fn strikes(&mut self, kind: &str, path: &str, text: &str, now: Instant) -> bool {
+    /// Counts a request if it matches, and returns whether the fault affects it.
+    pub(super) fn affects(&mut self, kind: &str, path: &str, text: &str, now: Instant) -> bool {
         let rule = &self.rule;
         let is_within = |wanted: &Option<String>, found: &str| {
             wanted.as_ref().is_none_or(|wanted| found.contains(wanted))
         };
-        let is_meant = rule.on.as_ref().is_none_or(|on| on == kind)
+        let is_match = rule.on.as_ref().is_none_or(|on| on == kind)
             && is_within(&rule.path, path)
             && is_within(&rule.contains, text);
         let age = now.saturating_duration_since(self.begin);
@@ -295,17 +322,18 @@ impl Armed {
             && rule
                 .for_s
                 .is_none_or(|s| age < start + Duration::from_secs_f64(s));
-        if !is_meant || !is_time {
+        if !is_match || !is_time {
             return false;
         }
         self.matched += 1;
-        let is_due = self.matched >= rule.nth.unwrap_or(1) && self.struck < rule.limit();
+        let is_due = self.matched >= rule.nth.unwrap_or(1) && self.struck < rule.max_struck();
         let is_drawn = rule.probability.is_none_or(|p| self.random.random_bool(p));
         self.struck += u64::from(is_due && is_drawn);
         is_due && is_drawn
     }
 
-    pub fn report(&self) -> Value {
+    /// Returns the rule as JSON, with the numbers of matched and affected requests.
+    pub(super) fn report(&self) -> Value {
         let mut report = serde_json::to_value(&self.rule).unwrap_or_default();
         report["matched"] = self.matched.into();
         report["struck"] = self.struck.into();
@@ -318,7 +346,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_short_form_is_the_long_one() {
+    fn the_short_form_means_the_same_as_json() {
         let rule = FaultRule::parse("throttle, nth=3,format=json,retry_after=2,on=query").unwrap();
         let json = r#"{"fault":"throttle","nth":3,"format":"json","retry_after":2,"on":"query"}"#;
         let long = FaultRule::parse(json).unwrap();

@@ -1,40 +1,30 @@
-//! Runs a statement over the books.
+//! The evaluation of a statement over a company's records.
 
 use std::fmt::Write as _;
 
 use super::filter::Filter;
 use super::order;
 use super::parser::Statement;
+use super::property::{QueryContext, UPDATED, resolve};
 use crate::answer::ServiceFault;
-use crate::assumption::{Assumptions, Doubt};
+use crate::assumption::{Assumptions, Topic};
 use crate::company::{Company, Row};
 use crate::entities::{self, Entity, Kind};
 use crate::pacific::Zone;
 
+/// The page size of a statement without MAXRESULTS.
 const DEFAULT_PAGE: i64 = 100;
-pub(super) const MAX_PAGE: i64 = 1000;
-pub(super) const UPDATED: &str = "MetaData.LastUpdatedTime";
-pub(super) const CREATED: &str = "MetaData.CreateTime";
+const MAX_PAGE: i64 = 1000;
 
-/// How a statement is to be read.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Reading<'a> {
-    pub assumptions: &'a Assumptions,
-    /// Counts the queries.
-    pub number: u64,
-    /// Most rows, whatever the statement asks for.
-    pub max_rows: usize,
-}
-
-/// Appends the value of `QueryResponse`, and returns how many rows are in it.
+/// Appends the value of `QueryResponse`, and returns its number of rows.
 ///
 /// # Errors
-/// 4001 if the statement asks for something that QBO does not have or does not allow; what a record
-/// on the page causes. Nothing is appended then.
+/// 4001 if QuickBooks does not have, or does not allow, something in the statement. 4002 or 10000 if
+/// the page holds a corrupt record. Nothing is appended in these cases.
 pub(crate) fn answer(
     company: &Company,
     statement: &Statement,
-    reading: &Reading<'_>,
+    context: &QueryContext<'_>,
     out: &mut String,
 ) -> Result<usize, ServiceFault> {
     let entity = entities::find(&statement.entity).ok_or_else(|| {
@@ -43,31 +33,31 @@ pub(crate) fn answer(
             statement.entity
         ))
     })?;
-    let filters = filters(entity, statement, reading.assumptions)?;
+    let filters = filters(entity, statement, context.assumptions)?;
     let keys = statement
         .order
         .iter()
         .map(|key| Ok((resolve(entity, &key.property)?, key.is_descending)));
     let keys: Vec<order::Key> = keys.collect::<Result<_, _>>()?;
-    let (first, most) = page(statement, reading)?;
+    let (first, max_rows) = page(statement, context)?;
     if statement.is_count {
         let count = matching(company, entity, &filters).count();
         let _ = write!(out, r#"{{"totalCount":{count}}}"#);
         return Ok(0);
     }
     let page: Vec<Row<'_>> = match &keys[..] {
-        // What extractors ask for: the books keep this order.
+        // The usual order of extracts. Rows already come in it.
         [(UPDATED, false)] if entity.name != "TaxAgency" => matching(company, entity, &filters)
             .skip(first - 1)
-            .take(most)
+            .take(max_rows)
             .collect(),
         keys => {
             let mut rows: Vec<Row<'_>> = matching(company, entity, &filters).collect();
-            order::sort(&mut rows, entity, keys, reading);
-            if keys.is_empty() && first > 1 && reading.assumptions.is_harder(Doubt::DefaultOrder) {
-                order::shift(&mut rows, reading.number);
+            order::sort(&mut rows, entity, keys, context);
+            if keys.is_empty() && first > 1 && context.assumptions.is_harder(Topic::DefaultOrder) {
+                order::shuffle(&mut rows, context.number);
             }
-            rows.into_iter().skip(first - 1).take(most).collect()
+            rows.into_iter().skip(first - 1).take(max_rows).collect()
         }
     };
     for row in &page {
@@ -79,9 +69,10 @@ pub(crate) fn answer(
     Ok(page.len())
 }
 
+/// Appends a page of rows.
 fn write_page(entity: &Entity, page: &[Row<'_>], first: usize, out: &mut String) {
     if page.is_empty() {
-        // Neither rows nor counters (qbo-facts 2.2).
+        // An empty page has neither rows nor counters (qbo-facts 2.2).
         return out.push_str("{}");
     }
     let _ = write!(out, r#"{{"{}":["#, entity.answer_key);
@@ -98,12 +89,13 @@ fn write_page(entity: &Entity, page: &[Row<'_>], first: usize, out: &mut String)
     );
 }
 
+/// Returns the filters of a statement, and the one that hides inactive records.
 fn filters<'s>(
     entity: &Entity,
     statement: &'s Statement,
     assumptions: &Assumptions,
 ) -> Result<Vec<Filter<'s>>, ServiceFault> {
-    let zone = if assumptions.is_harder(Doubt::FilterZone) {
+    let zone = if assumptions.is_harder(Topic::FilterZone) {
         Zone::Pacific
     } else {
         Zone::Utc
@@ -117,14 +109,14 @@ fn filters<'s>(
         .conditions
         .iter()
         .any(|c| c.property.eq_ignore_ascii_case("Active"));
-    let hides_inactive = entity.name != "TaxCode" || assumptions.is_harder(Doubt::InactiveTaxCodes);
+    let hides_inactive = entity.name != "TaxCode" || assumptions.is_harder(Topic::InactiveTaxCodes);
     if entity.kind == Kind::List && !asks_for_active && hides_inactive {
         filters.push(Filter::active_only());
     }
     Ok(filters)
 }
 
-/// The rows that pass, oldest change first.
+/// Returns the rows that meet all conditions, oldest change first.
 fn matching<'c>(
     company: &'c Company,
     entity: &'static Entity,
@@ -140,7 +132,7 @@ fn matching<'c>(
             .filter_map(|id| collection.get(id))
             .filter(passes)
             .collect();
-        rows.sort_by_key(|row| (row.updated(), row.tie()));
+        rows.sort_by_key(|row| (row.updated(), row.tie_breaker()));
         rows.dedup_by(|a, b| a.id() == b.id());
         return Box::new(rows.into_iter());
     }
@@ -155,14 +147,14 @@ fn matching<'c>(
     }
 }
 
-/// First position, counted from 1, and most rows.
-fn page(statement: &Statement, reading: &Reading<'_>) -> Result<(usize, usize), ServiceFault> {
-    let outside = |value: i64, words: &str| {
-        let detail = format!("QueryValidationError: value {value} is too {words}");
+/// Returns the position of the first row, counted from 1, and the highest number of rows.
+fn page(statement: &Statement, context: &QueryContext<'_>) -> Result<(usize, usize), ServiceFault> {
+    let outside = |value: i64, reason: &str| {
+        let detail = format!("QueryValidationError: value {value} is too {reason}");
         Err(ServiceFault::invalid(detail))
     };
-    let least_position = i64::from(reading.assumptions.is_harder(Doubt::PositionZero));
-    let max_results = match reading.assumptions.is_harder(Doubt::TooManyResults) {
+    let min_position = i64::from(context.assumptions.is_harder(Topic::PositionZero));
+    let max_results = match context.assumptions.is_harder(Topic::TooManyResults) {
         true => i64::MAX,
         false => MAX_PAGE,
     };
@@ -170,25 +162,17 @@ fn page(statement: &Statement, reading: &Reading<'_>) -> Result<(usize, usize), 
         statement.start_position.unwrap_or(1),
         statement.max_results.unwrap_or(DEFAULT_PAGE),
     ) {
-        (first, _) if first < least_position => outside(first, "small. Min allowed value is 1"),
-        (_, most) if most < 1 => outside(most, "small. Min allowed value is 1"),
-        (_, most) if most > max_results => outside(most, "large. Max allowed value is 1000"),
-        (first, most) => {
-            let most = usize::try_from(most.min(MAX_PAGE)).unwrap_or(0);
+        (first, _) if first < min_position => outside(first, "small. Min allowed value is 1"),
+        (_, max) if max < 1 => outside(max, "small. Min allowed value is 1"),
+        (_, max) if max > max_results => outside(max, "large. Max allowed value is 1000"),
+        (first, max) => {
+            let max = usize::try_from(max.min(MAX_PAGE)).unwrap_or(0);
             Ok((
                 usize::try_from(first.max(1)).unwrap_or(usize::MAX),
-                most.min(reading.max_rows),
+                max.min(context.max_rows),
             ))
         }
     }
-}
-
-pub(super) fn resolve(entity: &Entity, property: &str) -> Result<&'static str, ServiceFault> {
-    entity.filterable(property).ok_or_else(|| {
-        ServiceFault::invalid(format!(
-            "QueryValidationError: property '{property}' is not queryable"
-        ))
-    })
 }
 
 #[cfg(test)]
@@ -216,13 +200,13 @@ mod tests {
         statement: &str,
         assumptions: &Assumptions,
     ) -> Result<Json, ServiceFault> {
-        let reading = Reading {
+        let context = QueryContext {
             assumptions,
             number: 3,
             max_rows: usize::MAX,
         };
         let mut out = String::new();
-        answer(company, &parse(statement)?, &reading, &mut out)?;
+        answer(company, &parse(statement)?, &context, &mut out)?;
         Ok(serde_json::from_str(&out).unwrap())
     }
 

@@ -1,23 +1,24 @@
-//! Conditions of a statement, ready to be applied.
+//! Filters, made from the conditions of a statement.
 
 use std::cmp::Ordering;
 
 use serde_json::Value as Json;
 
-use super::evaluate::{CREATED, UPDATED, resolve};
 use super::parser::{Condition, Operator, Value};
+use super::property::{CREATED, UPDATED, resolve};
 use crate::answer::ServiceFault;
 use crate::company::Row;
 use crate::entities::Entity;
 use crate::pacific::{self, Zone};
 
+/// A condition that can be applied to rows.
 pub(super) struct Filter<'a> {
     property: &'static str,
     operator: Operator,
     values: Vec<Comparable<'a>>,
 }
 
-/// A value, read once a statement.
+/// A value of a condition. Times are parsed once per statement.
 enum Comparable<'a> {
     Instant(i64),
     Text(&'a str),
@@ -25,7 +26,11 @@ enum Comparable<'a> {
 }
 
 impl<'a> Filter<'a> {
-    pub fn new(
+    /// Builds a filter from a condition. Times without an offset are in `zone`.
+    ///
+    /// # Errors
+    /// 4001 if QuickBooks does not support the property, the operator or the value.
+    pub(super) fn new(
         entity: &Entity,
         condition: &'a Condition,
         zone: Zone,
@@ -54,7 +59,8 @@ impl<'a> Filter<'a> {
         })
     }
 
-    pub fn active_only() -> Self {
+    /// Returns a filter for active records.
+    pub(super) fn active_only() -> Self {
         Self {
             property: "Active",
             operator: Operator::Equal,
@@ -62,17 +68,14 @@ impl<'a> Filter<'a> {
         }
     }
 
-    pub fn accepts(&self, row: &Row<'_>) -> bool {
+    /// Returns whether a row meets the condition.
+    pub(super) fn accepts(&self, row: &Row<'_>) -> bool {
         self.values
             .iter()
             .any(|value| match (self.property, value) {
-                (UPDATED, Comparable::Instant(instant)) => {
-                    self.compares(row.updated().cmp(instant))
-                }
-                (CREATED, Comparable::Instant(instant)) => {
-                    self.compares(row.created().cmp(instant))
-                }
-                ("Active", Comparable::Boolean(flag)) => self.compares(row.is_active().cmp(flag)),
+                (UPDATED, Comparable::Instant(instant)) => self.holds(row.updated().cmp(instant)),
+                (CREATED, Comparable::Instant(instant)) => self.holds(row.created().cmp(instant)),
+                ("Active", Comparable::Boolean(flag)) => self.holds(row.is_active().cmp(flag)),
                 ("Id", Comparable::Text(id)) => row.id() == *id,
                 (property, value) => {
                     self.accepts_text(text_of(&row.payload(), property).as_deref(), value)
@@ -80,7 +83,8 @@ impl<'a> Filter<'a> {
             })
     }
 
-    /// What is missing compares as one space: that is how the language spells null.
+    /// Compares a property as text. A missing property equals one space, which stands for null in
+    /// the query language.
     fn accepts_text(&self, found: Option<&str>, value: &Comparable<'_>) -> bool {
         let found = match (found, value) {
             (Some(found), _) => found,
@@ -89,15 +93,16 @@ impl<'a> Filter<'a> {
         };
         match value {
             Comparable::Boolean(flag) => {
-                self.compares(found.cmp(if *flag { "true" } else { "false" }))
+                self.holds(found.cmp(if *flag { "true" } else { "false" }))
             }
             Comparable::Text(pattern) if self.operator == Operator::Like => is_like(found, pattern),
-            Comparable::Text(wanted) => self.compares(compare(found, wanted)),
+            Comparable::Text(wanted) => self.holds(compare(found, wanted)),
             Comparable::Instant(_) => false,
         }
     }
 
-    fn compares(&self, ordering: Ordering) -> bool {
+    /// Returns whether the operator holds for this ordering.
+    fn holds(&self, ordering: Ordering) -> bool {
         match self.operator {
             Operator::Equal | Operator::In | Operator::Like => ordering.is_eq(),
             Operator::Less => ordering.is_lt(),
@@ -107,8 +112,8 @@ impl<'a> Filter<'a> {
         }
     }
 
-    /// The ids that it asks for, if that is what it does.
-    pub fn ids(&self) -> Option<Vec<&'a str>> {
+    /// Returns the ids of the condition, if it is one on `Id`.
+    pub(super) fn ids(&self) -> Option<Vec<&'a str>> {
         let ids = self.values.iter().map(|value| match value {
             Comparable::Text(id) => Some(*id),
             _ => None,
@@ -120,8 +125,9 @@ impl<'a> Filter<'a> {
         }
     }
 
-    /// Whether it leaves nothing out that [`Self::narrow`] does not leave out.
-    pub fn is_range(&self) -> bool {
+    /// Returns whether [`Self::narrow`] expresses the whole condition, so that rows in the narrowed
+    /// range need no further check.
+    pub(super) fn is_range(&self) -> bool {
         let one_bound = !matches!(
             self.operator,
             Operator::Equal | Operator::In | Operator::Like
@@ -137,8 +143,8 @@ impl<'a> Filter<'a> {
         }
     }
 
-    /// Narrows a range of times of change to what it leaves of it.
-    pub fn narrow(&self, (from, until): (i64, i64)) -> (i64, i64) {
+    /// Narrows a range of `LastUpdatedTime` to the part that can meet the condition.
+    pub(super) fn narrow(&self, (from, until): (i64, i64)) -> (i64, i64) {
         match (self.property, &self.values[..], self.operator) {
             (UPDATED, [Comparable::Instant(t)], Operator::GreaterOrEqual) => (from.max(*t), until),
             (UPDATED, [Comparable::Instant(t)], Operator::Greater) => {
@@ -153,7 +159,7 @@ impl<'a> Filter<'a> {
     }
 }
 
-/// A property of a record as text. A reference is its `value`.
+/// Returns a property of a record as text. The text of a reference is its `value`.
 pub(super) fn text_of(payload: &str, property: &str) -> Option<String> {
     let record: Json = serde_json::from_str(payload).ok()?;
     let mut found = &record;
@@ -167,7 +173,7 @@ pub(super) fn text_of(payload: &str, property: &str) -> Option<String> {
     }
 }
 
-/// Numbers as numbers, all else as text in any case.
+/// Compares two values: as numbers if both are, else as text without regard to case.
 pub(super) fn compare(found: &str, wanted: &str) -> Ordering {
     match (found.parse::<f64>(), wanted.parse::<f64>()) {
         (Ok(found), Ok(wanted)) => found.total_cmp(&wanted),
@@ -175,7 +181,7 @@ pub(super) fn compare(found: &str, wanted: &str) -> Ordering {
     }
 }
 
-/// `%` stands for any text.
+/// Returns whether a text matches a LIKE pattern, in which `%` stands for any text.
 fn is_like(found: &str, pattern: &str) -> bool {
     let (found, pattern) = (found.to_lowercase(), pattern.to_lowercase());
     let parts: Vec<&str> = pattern.split('%').collect();

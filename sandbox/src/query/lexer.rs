@@ -1,4 +1,4 @@
-//! Cuts a statement into tokens, each with its place.
+//! The lexer: it splits a statement into tokens, each with its position.
 
 use crate::answer::ServiceFault;
 
@@ -11,6 +11,7 @@ pub(super) enum TokenKind {
     End,
 }
 
+/// A token with the position of its first character, counted from 1.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Token {
     pub kind: TokenKind,
@@ -20,10 +21,10 @@ pub(super) struct Token {
 
 const SYMBOLS: [&str; 10] = ["<=", ">=", "!=", "<", ">", "=", "(", ")", ",", "*"];
 
-/// All tokens, the end included.
+/// Returns all tokens of a statement, the end included.
 ///
 /// # Errors
-/// A parse fault that names the character and its place.
+/// A parse fault that names the character and its position.
 pub(super) fn tokenize(statement: &str) -> Result<Vec<Token>, ServiceFault> {
     let mut lexer = Lexer {
         rest: statement,
@@ -50,6 +51,7 @@ struct Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
+    /// Takes text from the front of the rest, and moves the position.
     fn take(&mut self, length: usize) -> &'a str {
         let (taken, rest) = self.rest.split_at(length);
         self.rest = rest;
@@ -98,7 +100,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Between single quotes; a backslash escapes the next character.
+    /// Reads a text in single quotes. A backslash escapes the next character.
     fn text(&mut self) -> Result<TokenKind, ServiceFault> {
         let mut text = String::new();
         let mut escaped = false;

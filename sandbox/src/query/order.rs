@@ -2,21 +2,27 @@
 
 use std::cmp::Ordering;
 
-use super::evaluate::{CREATED, Reading, UPDATED};
 use super::filter::{compare, text_of};
-use crate::assumption::Doubt;
-use crate::company::{Row, scatter};
+use super::property::{CREATED, QueryContext, UPDATED};
+use crate::assumption::Topic;
+use crate::company::Row;
 use crate::entities::{Entity, Kind};
+use crate::hash::hash;
 
-/// A property to sort by, and whether it descends.
+/// A property to sort by, and whether the order descends.
 pub(super) type Key = (&'static str, bool);
 
-/// Puts rows, which come oldest change first, into the order asked for.
-pub(super) fn sort(rows: &mut [Row<'_>], entity: &Entity, keys: &[Key], reading: &Reading<'_>) {
-    let assumptions = reading.assumptions;
+/// Sorts rows by the requested keys. They must come in the order of their last change.
+pub(super) fn sort(
+    rows: &mut [Row<'_>],
+    entity: &Entity,
+    keys: &[Key],
+    context: &QueryContext<'_>,
+) {
+    let assumptions = context.assumptions;
     let keys = match keys {
-        _ if entity.name == "TaxAgency" && assumptions.is_harder(Doubt::TaxAgencyOrder) => &[],
-        [first, _, ..] if assumptions.is_harder(Doubt::SecondOrderKey) => {
+        _ if entity.name == "TaxAgency" && assumptions.is_harder(Topic::TaxAgencyOrder) => &[],
+        [first, _, ..] if assumptions.is_harder(Topic::SecondOrderKey) => {
             std::slice::from_ref(first)
         }
         keys => keys,
@@ -25,7 +31,7 @@ pub(super) fn sort(rows: &mut [Row<'_>], entity: &Entity, keys: &[Key], reading:
         [] => default_order(rows, entity.kind),
         [(UPDATED, false)] => {}
         [("Id", is_descending)] => {
-            let is_text = assumptions.is_harder(Doubt::IdOrder);
+            let is_text = assumptions.is_harder(Topic::IdOrder);
             rows.sort_by_cached_key(|row| {
                 let id = row.id();
                 (if is_text { 0 } else { id.len() }, id.into_owned())
@@ -34,12 +40,15 @@ pub(super) fn sort(rows: &mut [Row<'_>], entity: &Entity, keys: &[Key], reading:
                 rows.reverse();
             }
         }
-        keys => rows.sort_by(|a, b| compare_by(keys, a, b).then_with(|| a.tie().cmp(&b.tie()))),
+        keys => rows.sort_by(|a, b| {
+            compare_by(keys, a, b).then_with(|| a.tie_breaker().cmp(&b.tie_breaker()))
+        }),
     }
 }
 
-/// Without ORDERBY: lists by name in byte order, transactions by change, newest first (qbo-facts
-/// 3.7). Never by Id, so that a client which relies on that is caught out.
+/// Sorts rows of a statement without ORDERBY: lists by name in byte order, transactions by change,
+/// newest first (qbo-facts 3.7). The order is never that of ids, so that a client which relies on
+/// that fails.
 fn default_order(rows: &mut [Row<'_>], kind: Kind) {
     match kind {
         Kind::List => rows.sort_by_cached_key(|row| {
@@ -53,13 +62,15 @@ fn default_order(rows: &mut [Row<'_>], kind: Kind) {
     }
 }
 
-/// Without ORDERBY nothing promises that two pages are cut from the same order: each page but the
-/// first is cut from one in which some rows have changed places with a neighbour half a page away.
-pub(super) fn shift(rows: &mut [Row<'_>], query_number: u64) {
-    const APART: usize = 50;
-    for position in APART..rows.len() {
-        if scatter(query_number ^ u64::from(rows[position].tie())).is_multiple_of(8) {
-            rows.swap(position, position - APART);
+/// Changes the order of rows for the second and later pages of a statement without ORDERBY.
+///
+/// Nothing guarantees that two pages of such a statement are taken from the same order. So some rows
+/// are swapped with a row half a page away, differently for each query.
+pub(super) fn shuffle(rows: &mut [Row<'_>], query_number: u64) {
+    const DISTANCE: usize = 50;
+    for position in DISTANCE..rows.len() {
+        if hash(query_number ^ u64::from(rows[position].tie_breaker())).is_multiple_of(8) {
+            rows.swap(position, position - DISTANCE);
         }
     }
 }

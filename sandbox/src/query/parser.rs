@@ -1,8 +1,9 @@
-//! From tokens to a statement.
+//! The parser: it reads a statement from its tokens.
 
 use super::lexer::{Token, TokenKind, tokenize};
 use crate::answer::ServiceFault;
 
+/// A parsed `SELECT` statement.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Statement {
     pub is_count: bool,
@@ -17,7 +18,7 @@ pub(crate) struct Statement {
 pub(crate) struct Condition {
     pub property: String,
     pub operator: Operator,
-    /// One value, or those of `IN`.
+    /// One value, or several values of `IN`.
     pub values: Vec<Value>,
 }
 
@@ -45,10 +46,10 @@ pub(crate) struct OrderKey {
     pub is_descending: bool,
 }
 
-/// Reads a statement.
+/// Parses a statement.
 ///
 /// # Errors
-/// 4000, with line and column and what was expected there.
+/// 4000, with the line, the column and the expected tokens.
 pub(crate) fn parse(statement: &str) -> Result<Statement, ServiceFault> {
     if statement.trim().is_empty() {
         return Err(ServiceFault::parse(
@@ -80,7 +81,7 @@ struct Parser {
 
 impl Parser {
     fn peek(&self) -> &Token {
-        // The last token is the end, and nothing moves past it.
+        // The last token is the end, and `advance` never moves past it.
         &self.tokens[self.next.min(self.tokens.len() - 1)]
     }
 
@@ -112,7 +113,7 @@ impl Parser {
         })
     }
 
-    /// `*`, `*, Sku` or `COUNT(*)`.
+    /// Parses `*`, `*, Sku` or `COUNT(*)`. Returns whether rows are counted.
     fn projection(&mut self) -> Result<bool, ServiceFault> {
         if self.accept_word("count") {
             for symbol in ["(", "*", ")"] {
@@ -214,7 +215,7 @@ impl Parser {
         }
     }
 
-    /// `STARTPOSITION` and `MAXRESULTS`, in either order.
+    /// Parses `STARTPOSITION` and `MAXRESULTS`, in either order.
     fn paging(&mut self) -> Result<(Option<i64>, Option<i64>), ServiceFault> {
         let (mut start_position, mut max_results) = (None, None);
         loop {

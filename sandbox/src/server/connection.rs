@@ -1,4 +1,4 @@
-//! Connections that can be broken on purpose.
+//! Connections that faults can break.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::faults::Delivery;
 
-/// Accepts connections, each with a way to break it.
+/// A listener whose connections can be broken.
 pub(super) struct Listener(pub TcpListener);
 
 impl axum::serve::Listener for Listener {
@@ -29,17 +29,17 @@ impl axum::serve::Listener for Listener {
         loop {
             match self.0.accept().await {
                 Ok((stream, address)) => {
-                    // Without it small answers wait for the client's acknowledgement.
+                    // Otherwise small answers would wait for the client's acknowledgement.
                     let _ = stream.set_nodelay(true);
                     return (
                         Connection {
                             stream,
-                            peer: Peer::default(),
+                            handle: ConnectionHandle::default(),
                         },
                         address,
                     );
                 }
-                // Out of files, most likely: it will pass.
+                // Most likely the process has too many open files, which passes.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
@@ -50,57 +50,58 @@ impl axum::serve::Listener for Listener {
     }
 }
 
-/// A handle on one connection.
+/// A handle that can break one connection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Peer {
+pub(super) struct ConnectionHandle {
     is_reset: Arc<AtomicBool>,
 }
 
-impl Connected<IncomingStream<'_, Listener>> for Peer {
+impl Connected<IncomingStream<'_, Listener>> for ConnectionHandle {
     fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
-        stream.io().peer.clone()
+        stream.io().handle.clone()
     }
 }
 
-/// Bytes between two pauses of a trickle.
-const DRIP: usize = 64;
+/// The number of bytes between two pauses of a slow delivery.
+const TRICKLE_BYTES: usize = 64;
 
-impl Peer {
-    /// Lets the next write fail, and the client see a reset.
-    pub fn reset(&self) {
+impl ConnectionHandle {
+    /// Resets the connection on its next write.
+    pub(super) fn reset(&self) {
         self.is_reset.store(true, Ordering::Relaxed);
     }
 
-    /// Sends an answer that does not arrive as it should.
-    pub fn deliver(&self, head: Response<()>, body: Bytes, delivery: Delivery) -> Response {
+    /// Returns a response whose body is delivered with a fault.
+    pub(super) fn deliver(&self, head: Response<()>, body: Bytes, delivery: Delivery) -> Response {
         let length = body.len();
         let body = match delivery {
             Delivery::Whole => Body::from(body),
             Delivery::Truncated => {
                 let part = body.slice(..length / 2);
                 let end = stream::once(async {
-                    // Not before the half has left: with an error at once nothing would be sent at
-                    // all.
+                    // The first half must be sent before the error; an immediate error would send
+                    // nothing at all.
                     tokio::task::yield_now().await;
                     Err(io::Error::from(io::ErrorKind::ConnectionReset))
                 });
                 Body::from_stream(stream::iter([Ok(part)]).chain(end))
             }
             Delivery::Trickling { bytes_per_s } => {
-                let pause = Duration::from_secs_f64(DRIP as f64 / bytes_per_s.max(1) as f64);
-                let drops = stream::unfold(body, move |mut rest| async move {
+                let pause =
+                    Duration::from_secs_f64(TRICKLE_BYTES as f64 / bytes_per_s.max(1) as f64);
+                let chunks = stream::unfold(body, move |mut rest| async move {
                     if rest.is_empty() {
                         return None;
                     }
                     tokio::time::sleep(pause).await;
-                    let drop = rest.split_to(DRIP.min(rest.len()));
-                    Some((Ok::<_, io::Error>(drop), rest))
+                    let chunk = rest.split_to(TRICKLE_BYTES.min(rest.len()));
+                    Some((Ok::<_, io::Error>(chunk), rest))
                 });
-                Body::from_stream(drops)
+                Body::from_stream(chunks)
             }
         };
         let mut response = head.map(|()| body);
-        // Said, though not all of it will come: that is how the client notices.
+        // The length of the whole body, so that the client notices a part of it.
         response
             .headers_mut()
             .insert("content-length", length.into());
@@ -108,18 +109,19 @@ impl Peer {
     }
 }
 
-/// One connection.
+/// A TCP connection that its handle can break.
 pub(super) struct Connection {
     stream: TcpStream,
-    peer: Peer,
+    handle: ConnectionHandle,
 }
 
 impl Connection {
-    fn check(&self) -> io::Result<()> {
-        if !self.peer.is_reset.load(Ordering::Relaxed) {
+    /// Closes the connection if its handle was told to reset it.
+    fn check_reset(&self) -> io::Result<()> {
+        if !self.handle.is_reset.load(Ordering::Relaxed) {
             return Ok(());
         }
-        // Closed at once, without the usual goodbye.
+        // Without lingering, the client sees a reset and not an orderly end.
         let _ = self.stream.set_zero_linger();
         Err(io::ErrorKind::ConnectionReset.into())
     }
@@ -141,7 +143,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.check()?;
+        self.check_reset()?;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -150,7 +152,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.check()?;
+        self.check_reset()?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 

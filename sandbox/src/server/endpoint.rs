@@ -1,13 +1,10 @@
-//! Which of Intuit's endpoints a request is for.
+//! Intuit's endpoints, and the request for each.
 
 use axum::http::Method;
 
-/// The token endpoint's path, as at Intuit.
-pub(crate) const TOKEN_PATH: &str = "/oauth2/v1/tokens/bearer";
-pub(crate) const REVOKE_PATH: &str = "/v2/oauth2/tokens/revoke";
-pub(crate) const CONSENT_PATH: &str = "/connect/oauth2";
+use crate::paths::{CONSENT_PATH, REVOKE_PATH, TOKEN_PATH};
 
-/// One endpoint. Those of a company carry its id.
+/// The endpoint of a request. The endpoints of a company hold its realm id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Endpoint<'p> {
     Token,
@@ -15,17 +12,17 @@ pub(super) enum Endpoint<'p> {
     Consent,
     Discovery,
     Query {
-        realm: &'p str,
+        realm_id: &'p str,
     },
     Cdc {
-        realm: &'p str,
+        realm_id: &'p str,
     },
     Batch {
-        realm: &'p str,
+        realm_id: &'p str,
     },
-    /// One record, or one of the singletons.
+    /// One record by its id, or the only record of an entity.
     Read {
-        realm: &'p str,
+        realm_id: &'p str,
         entity: &'p str,
         id: Option<&'p str>,
     },
@@ -33,7 +30,8 @@ pub(super) enum Endpoint<'p> {
 }
 
 impl<'p> Endpoint<'p> {
-    pub fn of(method: &Method, path: &'p str) -> Self {
+    /// Returns the endpoint that serves a method and a path.
+    pub(super) fn of(method: &Method, path: &'p str) -> Self {
         let (is_get, is_post) = (method == Method::GET, method == Method::POST);
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         match (path, &parts[..]) {
@@ -41,16 +39,18 @@ impl<'p> Endpoint<'p> {
             (REVOKE_PATH, _) if is_post => Self::Revoke,
             (CONSENT_PATH, _) if is_get => Self::Consent,
             (_, [".well-known", document]) if is_get && is_discovery(document) => Self::Discovery,
-            (_, ["v3", "company", realm, "query"]) if is_get || is_post => Self::Query { realm },
-            (_, ["v3", "company", realm, "cdc"]) if is_get => Self::Cdc { realm },
-            (_, ["v3", "company", realm, "batch"]) if is_post => Self::Batch { realm },
-            (_, ["v3", "company", realm, entity]) if is_get => Self::Read {
-                realm,
+            (_, ["v3", "company", realm_id, "query"]) if is_get || is_post => {
+                Self::Query { realm_id }
+            }
+            (_, ["v3", "company", realm_id, "cdc"]) if is_get => Self::Cdc { realm_id },
+            (_, ["v3", "company", realm_id, "batch"]) if is_post => Self::Batch { realm_id },
+            (_, ["v3", "company", realm_id, entity]) if is_get => Self::Read {
+                realm_id,
                 entity,
                 id: None,
             },
-            (_, ["v3", "company", realm, entity, id]) if is_get => Self::Read {
-                realm,
+            (_, ["v3", "company", realm_id, entity, id]) if is_get => Self::Read {
+                realm_id,
                 entity,
                 id: Some(id),
             },
@@ -58,8 +58,8 @@ impl<'p> Endpoint<'p> {
         }
     }
 
-    /// The word of statistics and faults.
-    pub fn kind(&self) -> &'static str {
+    /// Returns the kind of request, one of [`REQUEST_KINDS`](crate::faults::REQUEST_KINDS).
+    pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Token => "token",
             Self::Revoke => "revoke",
@@ -73,19 +73,19 @@ impl<'p> Endpoint<'p> {
         }
     }
 
-    /// The company, for endpoints that ask for an access token.
-    pub fn realm(&self) -> Option<&'p str> {
+    /// Returns the realm id, for endpoints that need an access token.
+    pub(super) fn realm_id(&self) -> Option<&'p str> {
         match self {
-            Self::Query { realm }
-            | Self::Cdc { realm }
-            | Self::Batch { realm }
-            | Self::Read { realm, .. } => Some(realm),
+            Self::Query { realm_id }
+            | Self::Cdc { realm_id }
+            | Self::Batch { realm_id }
+            | Self::Read { realm_id, .. } => Some(realm_id),
             _ => None,
         }
     }
 }
 
-/// The documents of production and sandbox, in both spellings.
+/// Returns whether this is a discovery document, of production or sandbox, in either spelling.
 fn is_discovery(document: &str) -> bool {
     matches!(
         document.replace('-', "_").as_str(),
@@ -93,25 +93,12 @@ fn is_discovery(document: &str) -> bool {
     )
 }
 
-/// What a fault or a statistic can be about.
-pub(crate) const KINDS: [&str; 9] = [
-    "token",
-    "revoke",
-    "consent",
-    "discovery",
-    "query",
-    "cdc",
-    "batch",
-    "read",
-    "unknown",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_intuits() {
+    fn endpoints_have_the_paths_of_intuit() {
         let get = |path: &'static str| Endpoint::of(&Method::GET, path).kind();
         assert_eq!(get("/v3/company/9/query"), "query");
         assert_eq!(get("/v3/company/9/customer/1"), "read");
@@ -130,7 +117,7 @@ mod tests {
             Endpoint::Unknown
         );
         assert_eq!(
-            Endpoint::of(&Method::POST, "/v3/company/9/batch").realm(),
+            Endpoint::of(&Method::POST, "/v3/company/9/batch").realm_id(),
             Some("9")
         );
     }

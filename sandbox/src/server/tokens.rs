@@ -1,67 +1,73 @@
-//! The OAuth endpoints over HTTP.
+//! The OAuth endpoints: token, revocation, consent and discovery.
 
 use std::time::Instant;
 
 use serde_json::json;
 
-use super::endpoint::{CONSENT_PATH, REVOKE_PATH, TOKEN_PATH};
-use super::{Call, State, gate};
+use super::request::ReceivedRequest;
 use crate::answer::Answer;
-use crate::assumption::{Assumptions, Doubt};
-use crate::lock;
+use crate::assumption::{Assumptions, Topic};
 use crate::oauth::TokenExtras;
+use crate::paths::{CONSENT_PATH, REVOKE_PATH, TOKEN_PATH};
+use crate::state::State;
+use crate::throttle::throttled_answer;
 
-pub(super) fn token(state: &State, call: &Call, assumptions: &Assumptions) -> Answer {
-    let is_used_up = state
-        .realms
+/// Answers a request for tokens.
+pub(super) fn token(state: &State, request: &ReceivedRequest, assumptions: &Assumptions) -> Answer {
+    let is_quota_used_up = state
+        .companies
         .iter()
-        .any(|realm| lock(&realm.throttle).is_used_up());
-    if is_used_up && assumptions.is_harder(Doubt::QuotaOnRefresh) {
-        return gate::throttled(assumptions);
+        .any(|company| company.throttle.lock().is_quota_used_up());
+    if is_quota_used_up && assumptions.is_harder(Topic::QuotaOnRefresh) {
+        return throttled_answer(assumptions);
     }
     let extras = TokenExtras {
-        hard_expiry: call.header("x-include-refresh-token-hard-expires-in") == Some("true"),
-        description: !assumptions.is_harder(Doubt::GrantDescription),
+        hard_expiry: request.header("x-include-refresh-token-hard-expires-in") == Some("true"),
+        description: !assumptions.is_harder(Topic::GrantDescription),
     };
-    let (status, body) = lock(&state.oauth).token(
-        call.header("authorization"),
-        &call.form(),
+    let (status, body) = state.oauth.lock().token(
+        request.header("authorization"),
+        &request.form(),
         extras,
         Instant::now(),
     );
     if status == 200 {
-        lock(&state.counts).refreshed();
+        state.stats.count_refresh();
     }
     Answer::json(status, &body)
 }
 
-/// Every answer has an empty body (qbo-facts 1.2).
-pub(super) fn revoke(state: &State, call: &Call) -> Answer {
-    let body: Option<serde_json::Value> = serde_json::from_slice(&call.body).ok();
+/// Revokes a token. Every answer has an empty body (qbo-facts 1.2).
+pub(super) fn revoke(state: &State, request: &ReceivedRequest) -> Answer {
+    let body: Option<serde_json::Value> = serde_json::from_slice(&request.body).ok();
     let token = body.as_ref().and_then(|body| body["token"].as_str());
     Answer::empty(match token {
         Some(token) => {
-            lock(&state.oauth).revoke(call.header("authorization"), token, Instant::now())
+            state
+                .oauth
+                .lock()
+                .revoke(request.header("authorization"), token, Instant::now())
         }
         None => 400,
     })
 }
 
-/// Everybody consents at once. `realm_id` in the query chooses the company; at Intuit that is the
-/// user's choice.
-pub(super) fn consent(state: &State, call: &Call) -> Answer {
-    let query = call.query();
-    let Some(realm) = state.realm(query.get("realm_id").map(String::as_str)) else {
+/// Grants consent at once, without a page. `realm_id` in the query string chooses the company; at
+/// Intuit the user chooses it.
+pub(super) fn consent(state: &State, request: &ReceivedRequest) -> Answer {
+    let query = request.query();
+    let Some(company) = state.company(query.get("realm_id").map(String::as_str)) else {
         return Answer::html(400, "There is no such company");
     };
-    match lock(&state.oauth).authorize(&query, &realm.id) {
+    match state.oauth.lock().authorize(&query, &company.realm_id) {
         Ok(target) => Answer::empty(302).with_header("location", target),
         Err(reason) => Answer::html(400, reason),
     }
 }
 
-pub(super) fn discovery(call: &Call) -> Answer {
-    let base = format!("http://{}", call.header("host").unwrap_or("localhost"));
+/// Answers the discovery document.
+pub(super) fn discovery(request: &ReceivedRequest) -> Answer {
+    let base = format!("http://{}", request.header("host").unwrap_or("localhost"));
     let body = json!({
         "issuer": format!("{base}/op/v1"),
         "authorization_endpoint": format!("{base}{CONSENT_PATH}"),

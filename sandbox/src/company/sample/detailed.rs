@@ -1,12 +1,12 @@
-//! The three entities that everybody extracts, in more detail than a list of fields can give.
+//! Drafts of customers, items and invoices, in more detail than a list of fields can give.
 
 use std::fmt::Write as _;
 
 use rand::RngExt;
 
 use super::draft::{Draft, money, quoted};
-use super::is_job;
-use super::template::Gap;
+use super::numbering::is_job;
+use super::template::Placeholder;
 use crate::entities::Words;
 
 impl Draft {
@@ -26,9 +26,9 @@ impl Draft {
             r#"{{"Taxable":{is_taxable},"Job":{is_job},"BillWithParent":{is_job}"#
         );
         if is_job {
-            // No name: the reference alone must do.
+            // Real references to a parent have no name either.
             self.push(r#","ParentRef":{"value":""#);
-            self.gap(Gap::ParentId);
+            self.placeholder(Placeholder::ParentId);
             self.push(r#""},"Level":1"#);
         }
         if !self.one_in(5) {
@@ -40,7 +40,7 @@ impl Draft {
             self.out,
             r#","Balance":{balance},"BalanceWithJobs":{balance},"CurrencyRef":{{"value":"USD","name":"United States Dollar"}},"PreferredDeliveryMethod":"Print","IsProject":false,"ClientEntityId":"0","#
         );
-        self.head();
+        self.common_members();
         let (given, last) = (quoted(given), quoted(family));
         let _ = write!(
             self.out,
@@ -48,16 +48,16 @@ impl Draft {
         );
         if is_job {
             self.push("Parent ");
-            self.gap(Gap::ParentNumber);
+            self.placeholder(Placeholder::ParentNumber);
             self.push(":");
         }
-        self.own_name(&company);
+        self.unique_name(&company);
         let _ = write!(self.out, r#","CompanyName":{company},"DisplayName":""#);
-        self.own_name(&company);
+        self.unique_name(&company);
         self.push(r#","PrintOnCheckName":""#);
-        self.own_name(&company);
+        self.unique_name(&company);
         self.push(r#","Active":"#);
-        self.gap(Gap::Active);
+        self.placeholder(Placeholder::Active);
         let _ = write!(
             self.out,
             r#","V4IDPseudonym":"{:032x}""#,
@@ -72,7 +72,7 @@ impl Draft {
         }
         if !self.one_in(4) {
             self.push(r#","PrimaryEmailAddr":{"Address":"contact"#);
-            self.gap(Gap::Number);
+            self.placeholder(Placeholder::Number);
             self.push(r#"@example.com"}"#);
         }
         if let Some(note) = self.note() {
@@ -85,17 +85,17 @@ impl Draft {
         let good = quoted(self.word(Words::Goods));
         let kind = ["Service", "Inventory", "NonInventory", "Category"][self.number as usize % 4];
         self.push(r#"{"Name":""#);
-        self.own_name(&good);
+        self.unique_name(&good);
         self.push(r#","Active":"#);
-        self.gap(Gap::Active);
+        self.placeholder(Placeholder::Active);
         self.push(r#","FullyQualifiedName":""#);
-        self.own_name(&good);
+        self.unique_name(&good);
         let _ = write!(self.out, r#","Taxable":{}"#, self.number.is_multiple_of(3));
         if let Some(description) = self.note() {
             let _ = write!(self.out, r#","Description":{}"#, quoted(&description));
         }
         if kind != "Category" {
-            // A category has neither price nor account.
+            // Categories have neither a price nor an account.
             let price = money(self.rng.random_range(0..500_000));
             let _ = write!(
                 self.out,
@@ -114,24 +114,24 @@ impl Draft {
                 self.out,
                 r#","QtyOnHand":{whole}.{rest:07},"InvStartDate":"#
             );
-            self.in_quotes(Gap::CreatedDate);
+            self.quoted_placeholder(Placeholder::CreatedDate);
             self.push(r#","Sku":"SKU-"#);
-            self.gap(Gap::Number);
+            self.placeholder(Placeholder::Number);
             self.push("\"");
         }
         self.push(",");
-        self.head();
+        self.common_members();
         self.push("}");
     }
 
     pub(super) fn invoice(&mut self) {
         let is_void = self.number % 60 == 37;
         self.push(r#"{"AllowIPNPayment":false,"AllowOnlinePayment":false,"AllowOnlineCreditCardPayment":false,"AllowOnlineACHPayment":false,"#);
-        self.head();
+        self.common_members();
         self.push(r#","CustomField":[{"DefinitionId":"1","Name":"Crew #","Type":"StringType"}],"DocNumber":"#);
-        self.in_quotes(Gap::DocNumber);
+        self.quoted_placeholder(Placeholder::DocNumber);
         self.push(r#","TxnDate":"#);
-        self.in_quotes(Gap::CreatedDate);
+        self.quoted_placeholder(Placeholder::CreatedDate);
         self.push(r#","CurrencyRef":{"value":"USD","name":"United States Dollar"},"LinkedTxn":[],"Line":["#);
         let total = self.invoice_lines(is_void);
         let tax = if is_void { 0 } else { total * 8 / 100 };
@@ -140,7 +140,7 @@ impl Draft {
             r#"],"TxnTaxDetail":{{"TotalTax":{}}},"CustomerRef":{{"value":"#,
             money(tax)
         );
-        self.in_quotes(Gap::CustomerId);
+        self.quoted_placeholder(Placeholder::CustomerId);
         let name = quoted(self.word(Words::Family));
         let _ = write!(
             self.out,
@@ -152,7 +152,7 @@ impl Draft {
             self.address(true);
         }
         self.push(r#","SalesTermRef":{"value":"3"},"DueDate":"#);
-        self.in_quotes(Gap::DueDate);
+        self.quoted_placeholder(Placeholder::DueDate);
         let total = money(total + tax);
         let balance = if self.one_in(2) { "0" } else { &total };
         let _ = write!(
@@ -170,8 +170,8 @@ impl Draft {
         self.push("}");
     }
 
-    /// One to three sales lines and their subtotal, which has neither id nor number. Returns the
-    /// sum in cents.
+    /// Writes one to three sales lines and their subtotal, which has neither id nor number. Returns
+    /// the sum in cents.
     fn invoice_lines(&mut self, is_void: bool) -> u64 {
         let mut sum = 0;
         let count = self.rng.random_range(1..4u32);

@@ -1,17 +1,17 @@
-//! Writing one draft of a record.
+//! The drafts of an entity's records.
 
 use std::fmt::Write as _;
 
 use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
 
-use super::template::{Gap, Template};
-use super::words::words;
+use super::template::{Placeholder, Template};
+use super::words;
 use crate::entities::{Entity, Field, Identity, Value, Words};
 
-/// Draft number `number` of an entity. What depends on a record's index depends on the number in
-/// the same way.
-pub(super) fn draft(entity: &'static Entity, rng: Pcg64Mcg, number: u32) -> Template {
+/// Writes draft `number` of an entity. Properties that depend on a record's index depend on the
+/// draft's number in the same way.
+pub(super) fn write(entity: &'static Entity, rng: Pcg64Mcg, number: u32) -> Template {
     let mut draft = Draft {
         rng,
         number,
@@ -28,20 +28,22 @@ pub(super) fn draft(entity: &'static Entity, rng: Pcg64Mcg, number: u32) -> Temp
         }
         _ => draft.object(entity.fields),
     }
-    Template::cut(&draft.out)
+    Template::split(&draft.out)
 }
 
+/// A draft that is being written.
 pub(super) struct Draft {
     pub rng: Pcg64Mcg,
     pub number: u32,
     pub out: String,
 }
 
+/// Returns a text as a JSON string.
 pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Cents as QBO writes them: two decimals, but a bare zero.
+/// Formats cents as QuickBooks does: with two decimals, or as a bare zero.
 pub(super) fn money(cents: u64) -> String {
     if cents == 0 {
         "0".to_owned()
@@ -51,23 +53,26 @@ pub(super) fn money(cents: u64) -> String {
 }
 
 impl Draft {
-    pub fn push(&mut self, text: &str) {
+    pub(super) fn push(&mut self, text: &str) {
         self.out.push_str(text);
     }
 
-    pub fn gap(&mut self, gap: Gap) {
-        self.out.push(gap.mark());
+    pub(super) fn placeholder(&mut self, placeholder: Placeholder) {
+        self.out.push(placeholder.mark());
     }
 
-    pub fn word(&mut self, kind: Words) -> &'static str {
-        let words = words(kind);
+    /// Returns a random word of a kind.
+    pub(super) fn word(&mut self, kind: Words) -> &'static str {
+        let words = words::of_kind(kind);
         words[self.rng.random_range(0..words.len())]
     }
 
-    pub fn one_in(&mut self, count: u32) -> bool {
+    /// Returns true with a probability of one in `count`.
+    pub(super) fn one_in(&mut self, count: u32) -> bool {
         self.rng.random_range(0..count) == 0
     }
 
+    /// Writes an object with these fields.
     fn object(&mut self, fields: &[Field]) {
         self.push("{");
         let mut is_first = true;
@@ -86,6 +91,7 @@ impl Draft {
         self.push("}");
     }
 
+    /// Writes the value of a field.
     fn value(&mut self, value: &Value) {
         match value {
             Value::Json(json) => self.push(json),
@@ -96,7 +102,7 @@ impl Draft {
             Value::Name(kind) => {
                 let word = quoted(self.word(*kind));
                 self.push("\"");
-                self.own_name(&word);
+                self.unique_name(&word);
             }
             Value::Word(kind) => {
                 let text = quoted(self.word(*kind));
@@ -121,17 +127,17 @@ impl Draft {
                 let flag = self.one_in(2).to_string();
                 self.push(&flag);
             }
-            Value::Active => self.gap(Gap::Active),
-            Value::DocNumber => self.in_quotes(Gap::DocNumber),
-            Value::Date => self.in_quotes(Gap::CreatedDate),
-            Value::DueDate => self.in_quotes(Gap::DueDate),
+            Value::Active => self.placeholder(Placeholder::Active),
+            Value::DocNumber => self.quoted_placeholder(Placeholder::DocNumber),
+            Value::Date => self.quoted_placeholder(Placeholder::CreatedDate),
+            Value::DueDate => self.quoted_placeholder(Placeholder::DueDate),
             Value::Phone => {
                 let number = self.rng.random_range(1_000_000..9_999_999);
                 let _ = write!(self.out, r#"{{"FreeFormNumber":"(593) {number}"}}"#);
             }
             Value::Email => {
                 self.push(r#"{"Address":"contact"#);
-                self.gap(Gap::Number);
+                self.placeholder(Placeholder::Number);
                 self.push(r#"@example.com"}"#);
             }
             Value::Address => self.address(true),
@@ -153,45 +159,49 @@ impl Draft {
                 let _ = write!(self.out, r#"{{"value":"{id}"}}"#);
             }
             Value::Lines(detail) => self.lines(detail),
-            Value::Head => self.head(),
+            Value::Head => self.common_members(),
             Value::HeadWithoutId => {
                 self.push(r#""domain":"QBO","sparse":false,"MetaData":{"LastUpdatedTime":""#);
-                self.gap(Gap::Updated);
+                self.placeholder(Placeholder::Updated);
                 self.push("\"}");
             }
-            Value::RateDate => self.in_quotes(Gap::RateDate),
-            Value::RateSource => self.in_quotes(Gap::RateSource),
+            Value::RateDate => self.quoted_placeholder(Placeholder::RateDate),
+            Value::RateSource => self.quoted_placeholder(Placeholder::RateSource),
         }
     }
 
-    pub fn in_quotes(&mut self, gap: Gap) {
+    /// Writes a placeholder as a JSON string.
+    pub(super) fn quoted_placeholder(&mut self, placeholder: Placeholder) {
         self.push("\"");
-        self.gap(gap);
+        self.placeholder(placeholder);
         self.push("\"");
     }
 
-    /// The rest of a text in quotes: a name, itself in quotes, that no other record has.
-    pub fn own_name(&mut self, name: &str) {
+    /// Writes the rest of a JSON string, its closing quote included: a name that no other record
+    /// has. `name` is a JSON string with its quotes.
+    pub(super) fn unique_name(&mut self, name: &str) {
         self.push(&name[1..name.len() - 1]);
         self.push(" ");
-        self.gap(Gap::Number);
-        self.gap(Gap::Suffix);
+        self.placeholder(Placeholder::Number);
+        self.placeholder(Placeholder::Suffix);
         self.push("\"");
     }
 
-    pub fn head(&mut self) {
+    /// Writes the members that all records have, `Id` and `MetaData` among them.
+    pub(super) fn common_members(&mut self) {
         self.push(r#""domain":"QBO","sparse":false,"Id":""#);
-        self.gap(Gap::Id);
+        self.placeholder(Placeholder::Id);
         self.push(r#"","SyncToken":""#);
-        self.gap(Gap::SyncToken);
+        self.placeholder(Placeholder::SyncToken);
         self.push(r#"","MetaData":{"CreateTime":""#);
-        self.gap(Gap::Created);
+        self.placeholder(Placeholder::Created);
         self.push(r#"","LastUpdatedTime":""#);
-        self.gap(Gap::Updated);
+        self.placeholder(Placeholder::Updated);
         self.push("\"}");
     }
 
-    pub fn address(&mut self, is_full: bool) {
+    /// Writes an address: all its members, or only its id.
+    pub(super) fn address(&mut self, is_full: bool) {
         let number = self.rng.random_range(1..9999);
         let _ = write!(self.out, r#"{{"Id":"{}""#, number + 10_000);
         if is_full {
@@ -206,8 +216,8 @@ impl Draft {
         self.push("}");
     }
 
-    /// Long, odd or absent, as people write them.
-    pub fn note(&mut self) -> Option<String> {
+    /// Returns a note as people write them: long, odd or absent.
+    pub(super) fn note(&mut self) -> Option<String> {
         match self.number {
             0 => Some("Lorem \"quoted\" ipsum, 50% off; ".repeat(125)),
             61 => Some("line one\r\nline two\ttabbed".to_owned()),
@@ -221,7 +231,7 @@ impl Draft {
         }
     }
 
-    /// A line or two of a detail type.
+    /// Writes one or two lines of a detail type.
     fn lines(&mut self, detail: &str) {
         self.push("[");
         for line in 1..=self.rng.random_range(1..3u32) {

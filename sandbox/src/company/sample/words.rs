@@ -1,4 +1,4 @@
-//! Names of people, trades, goods and places, with the characters that break clients.
+//! Names of people, trades, goods and cities. Some hold characters that break careless clients.
 
 use crate::entities::Words;
 
@@ -65,8 +65,8 @@ const CITIES: [&str; 6] = [
     "Half Moon Bay",
 ];
 
-/// The words of a kind.
-pub(super) fn words(kind: Words) -> &'static [&'static str] {
+/// Returns the words of a kind.
+pub(super) fn of_kind(kind: Words) -> &'static [&'static str] {
     match kind {
         Words::Given => &GIVEN,
         Words::Family => &FAMILY,

@@ -1,14 +1,15 @@
-//! Several queries in one call (qbo-facts 6.3).
+//! Batches of queries in one request (qbo-facts 6.3).
+
+use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use std::fmt::Write as _;
 
 use crate::answer::ServiceFault;
-use crate::assumption::Doubt;
+use crate::assumption::Topic;
 use crate::company::Company;
 use crate::pacific;
-use crate::query::{self, Reading};
+use crate::query::{self, QueryContext};
 
 const MAX_ITEMS: usize = 30;
 const MAX_OBJECTS: usize = 1000;
@@ -27,19 +28,19 @@ struct Item {
     query: Option<String>,
 }
 
-/// How many queries a batch holds.
-pub(super) fn items(body: &[u8]) -> u64 {
+/// Returns the number of queries in a batch.
+pub(super) fn item_count(body: &[u8]) -> u64 {
     serde_json::from_slice::<Request>(body).map_or(1, |request| request.items.len() as u64)
 }
 
-/// The body of an answer. Items fail one by one; the call succeeds.
+/// Returns the body of an answer. Each item can fail on its own, and the request still succeeds.
 ///
 /// # Errors
-/// If the body is not a batch, or holds too many items.
+/// A fault if the body is not a batch, or has too many items.
 pub(super) fn answer(
-    books: &Company,
+    company: &Company,
     body: &[u8],
-    reading: &Reading<'_>,
+    context: &QueryContext<'_>,
     time: DateTime<Utc>,
 ) -> Result<String, ServiceFault> {
     let request: Request =
@@ -51,19 +52,19 @@ pub(super) fn answer(
         );
         return Err(ServiceFault::bad_request(&detail));
     }
-    let is_capped = reading.assumptions.is_harder(Doubt::BatchCap);
-    let mut left = if is_capped { MAX_OBJECTS } else { usize::MAX };
+    let is_capped = context.assumptions.is_harder(Topic::BatchCap);
+    let mut remaining = if is_capped { MAX_OBJECTS } else { usize::MAX };
     let mut out = r#"{"BatchItemResponse":["#.to_owned();
     for (position, item) in request.items.iter().enumerate() {
         out.push_str(if position > 0 { "," } else { "" });
         let written = out.len();
         out.push_str(r#"{"QueryResponse":"#);
-        let reading = Reading {
-            max_rows: left,
-            ..*reading
+        let context = QueryContext {
+            max_rows: remaining,
+            ..*context
         };
-        match run(books, item, &reading, &mut out) {
-            Ok(rows) => left -= rows.min(left),
+        match run(company, item, &context, &mut out) {
+            Ok(rows) => remaining -= rows.min(remaining),
             Err(fault) => {
                 out.truncate(written);
                 let _ = write!(out, r#"{{"Fault":{}"#, fault.value());
@@ -79,14 +80,15 @@ pub(super) fn answer(
     Ok(out)
 }
 
+/// Runs one item, appends its answer and returns its number of rows.
 fn run(
-    books: &Company,
+    company: &Company,
     item: &Item,
-    reading: &Reading<'_>,
+    context: &QueryContext<'_>,
     out: &mut String,
 ) -> Result<usize, ServiceFault> {
     match &item.query {
-        Some(statement) => query::answer(books, &query::parse(statement)?, reading, out),
+        Some(statement) => query::answer(company, &query::parse(statement)?, context, out),
         None => Err(ServiceFault::unsupported(
             "other than Query: this sandbox is read-only",
         )),
@@ -101,7 +103,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn ask(queries: &[&str], assumptions: &Assumptions) -> Result<Value, ServiceFault> {
-        let books = Company::generate(
+        let company = Company::generate(
             5,
             CompanySize {
                 customers: 700,
@@ -115,13 +117,13 @@ mod tests {
             .enumerate()
             .map(|(n, query)| json!({"bId": format!("b{n}"), "Query": query}))
             .collect();
-        let reading = Reading {
+        let context = QueryContext {
             assumptions,
             number: 0,
             max_rows: usize::MAX,
         };
         let body = json!({"BatchItemRequest": items}).to_string();
-        answer(&books, body.as_bytes(), &reading, Utc::now())
+        answer(&company, body.as_bytes(), &context, Utc::now())
             .map(|body| serde_json::from_str(&body).unwrap())
     }
 
@@ -172,14 +174,14 @@ mod tests {
                 .code,
             "2010"
         );
-        let reading = Reading {
+        let context = QueryContext {
             assumptions: &Assumptions::default(),
             number: 0,
             max_rows: 1,
         };
-        assert!(answer(&Company::default(), b"[]", &reading, Utc::now()).is_err());
+        assert!(answer(&Company::default(), b"[]", &context, Utc::now()).is_err());
         let write = br#"{"BatchItemRequest":[{"bId":"w","operation":"create","Vendor":{}}]}"#;
-        let body = answer(&Company::default(), write, &reading, Utc::now()).unwrap();
+        let body = answer(&Company::default(), write, &context, Utc::now()).unwrap();
         assert!(
             body.contains(r#""code":"500""#) && body.contains(r#""bId":"w""#),
             "{body}"

@@ -6,23 +6,24 @@ use std::fmt::Write as _;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::answer::ServiceFault;
-use crate::assumption::{Assumptions, Doubt};
-use crate::company::{Company, Row, scatter};
+use crate::assumption::{Assumptions, Topic};
+use crate::company::{Company, Row};
 use crate::entities::{self, Entity, Kind};
+use crate::hash::hash;
 use crate::pacific::{self, Zone};
 
 const LOOK_BACK: TimeDelta = TimeDelta::days(30);
 const MAX_OBJECTS: usize = 1000;
-/// One in so many live records of a list is called deleted although it was only updated.
+/// One in this many list records is reported as deleted although it was only updated.
 const FALSE_DELETE_EVERY: u64 = 16;
 
-/// The body of an answer: one element for each entity asked for, in that order.
+/// Returns the body of an answer: one element for each requested entity, in the same order.
 ///
 /// # Errors
-/// If a parameter is missing or wrong, an entity has no change data capture, or the date is too
-/// old.
+/// A fault if a parameter is missing or wrong, an entity has no change data capture, or the date is
+/// too old.
 pub(super) fn answer(
-    books: &Company,
+    company: &Company,
     parameters: &HashMap<String, String>,
     assumptions: &Assumptions,
     time: DateTime<Utc>,
@@ -37,7 +38,7 @@ pub(super) fn answer(
         .ok_or_else(|| ServiceFault::bad_request("The parameter entities is required"))?;
     let since = parameter("changedSince")
         .ok_or_else(|| ServiceFault::bad_request("The parameter changedSince is required"))?;
-    let zone = if assumptions.is_harder(Doubt::FilterZone) {
+    let zone = if assumptions.is_harder(Topic::FilterZone) {
         Zone::Pacific
     } else {
         Zone::Utc
@@ -54,31 +55,31 @@ pub(super) fn answer(
     }
     let entities = names
         .split(',')
-        .map(|name| captured(name.trim(), assumptions));
+        .map(|name| find_captured(name.trim(), assumptions));
     let entities: Vec<Option<&Entity>> = entities.collect::<Result<_, _>>()?;
-    let mut left = MAX_OBJECTS;
+    let mut remaining = MAX_OBJECTS;
     let mut body = r#"{"CDCResponse":[{"QueryResponse":["#.to_owned();
     for (position, entity) in entities.into_iter().enumerate() {
         if position > 0 {
             body.push(',');
         }
-        let most = if assumptions.is_harder(Doubt::CdcCap) {
-            left
+        let max_objects = if assumptions.is_harder(Topic::CdcCap) {
+            remaining
         } else {
             MAX_OBJECTS
         };
         let written = entity.map(|entity| {
             changes(
-                books,
+                company,
                 entity,
                 instant.timestamp(),
-                most,
+                max_objects,
                 assumptions,
                 &mut body,
             )
         });
         match written.transpose()? {
-            Some(written) => left -= written.min(left),
+            Some(written) => remaining -= written.min(remaining),
             None => body.push_str("{}"),
         }
     }
@@ -86,49 +87,55 @@ pub(super) fn answer(
     Ok(body)
 }
 
-/// An entity that has change data capture; `None` where one without is answered as if nothing had
-/// changed.
-fn captured(
+/// Finds an entity that has change data capture. Returns `None` for an entity that is answered as if
+/// nothing had changed.
+fn find_captured(
     name: &str,
     assumptions: &Assumptions,
 ) -> Result<Option<&'static Entity>, ServiceFault> {
     let entity = entities::find(name).filter(|entity| match entity.name {
-        "TimeActivity" => !assumptions.is_harder(Doubt::CdcTimeActivity),
+        "TimeActivity" => !assumptions.is_harder(Topic::CdcTimeActivity),
         _ => entity.has_cdc,
     });
     match entity {
-        None if assumptions.is_harder(Doubt::CdcUnknownEntity) => Err(ServiceFault::unsupported(
+        None if assumptions.is_harder(Topic::CdcUnknownEntity) => Err(ServiceFault::unsupported(
             &format!("cdc with entity {name}"),
         )),
         found => Ok(found),
     }
 }
 
-/// Appends the changes of one entity: live records first, oldest change first, then stubs of
-/// deleted ones. Beyond `most` they are cut, deletions first. Returns how many were written.
+/// Appends the changes of one entity and returns their number. Live records come first, oldest change
+/// first, then the stubs of deleted records. Above `max_objects` they are cut, deletions first.
 fn changes(
-    books: &Company,
+    company: &Company,
     entity: &'static Entity,
     since: i64,
-    most: usize,
+    max_objects: usize,
     assumptions: &Assumptions,
     body: &mut String,
 ) -> Result<usize, ServiceFault> {
-    let collection = books.collection(entity.name);
+    let collection = company.collection(entity.name);
     let live: Vec<Row<'_>> = collection
-        .map(|rows| rows.updated_between(since, i64::MAX).take(most).collect())
+        .map(|rows| {
+            rows.updated_between(since, i64::MAX)
+                .take(max_objects)
+                .collect()
+        })
         .unwrap_or_default();
     if let Some(poison) = live
         .iter()
-        .find_map(|row| books.poison(entity.name, &row.id()))
+        .find_map(|row| company.poison(entity.name, &row.id()))
     {
         return Err(ServiceFault::poisoned(poison));
     }
-    let may_lie = entity.kind == Kind::List && assumptions.is_harder(Doubt::CdcFalseDeletes);
-    let is_false =
-        |row: &Row<'_>| may_lie && scatter(u64::from(row.tie())).is_multiple_of(FALSE_DELETE_EVERY);
-    let (called_deleted, live): (Vec<_>, Vec<_>) = live.into_iter().partition(is_false);
-    let called_deleted = called_deleted
+    let has_false_deletes =
+        entity.kind == Kind::List && assumptions.is_harder(Topic::CdcFalseDeletes);
+    let is_false_delete = |row: &Row<'_>| {
+        has_false_deletes && hash(u64::from(row.tie_breaker())).is_multiple_of(FALSE_DELETE_EVERY)
+    };
+    let (false_deletes, live): (Vec<_>, Vec<_>) = live.into_iter().partition(is_false_delete);
+    let false_deletes = false_deletes
         .iter()
         .map(|row| (row.id().into_owned(), row.updated()));
     let deleted = collection.map(|rows| rows.deleted()).unwrap_or_default();
@@ -136,9 +143,9 @@ fn changes(
         .iter()
         .filter(|stub| stub.deleted_at >= since)
         .map(|stub| (stub.id.clone(), stub.deleted_at));
-    let mut stubs: Vec<(String, i64)> = called_deleted.chain(deleted).collect();
+    let mut stubs: Vec<(String, i64)> = false_deletes.chain(deleted).collect();
     stubs.sort_by_key(|(_, at)| *at);
-    stubs.truncate(most - live.len());
+    stubs.truncate(max_objects - live.len());
     let count = live.len() + stubs.len();
     if count == 0 {
         body.push_str("{}");
@@ -157,8 +164,8 @@ fn changes(
             r#"{comma}{{"domain":"QBO","status":"Deleted","Id":"{id}","MetaData":{{"LastUpdatedTime":"{at}"}}}}"#
         );
     }
-    // Where there are only deletions the position is missing; the total is there when anything was
-    // deleted.
+    // QuickBooks leaves out the position if there are only deletions, and adds the total if anything
+    // was deleted.
     let start = if live.is_empty() {
         ""
     } else {
@@ -181,7 +188,7 @@ mod tests {
 
     const NOW: i64 = 1_800_000_000;
 
-    fn books() -> Company {
+    fn company() -> Company {
         Company::generate(
             5,
             CompanySize {
@@ -194,7 +201,7 @@ mod tests {
     }
 
     fn ask(
-        books: &Company,
+        company: &Company,
         entities: &str,
         since: i64,
         choices: &[(&str, &str)],
@@ -210,7 +217,7 @@ mod tests {
             assumptions.set(name, value).unwrap();
         }
         let body = answer(
-            books,
+            company,
             &parameters.into(),
             &assumptions,
             DateTime::from_timestamp(NOW, 0).unwrap(),
@@ -223,11 +230,11 @@ mod tests {
 
     #[test]
     fn groups_stand_in_the_order_asked_for_and_stubs_come_last() {
-        let mut books = books();
-        books.edit("Estimate", "5", NOW - 60).unwrap();
-        books.delete("Estimate", "6", NOW - 90).unwrap();
-        books.delete("Transfer", "7", NOW - 90).unwrap();
-        let groups = ask(&books, "Bill,Estimate,Transfer", NOW - 3600, &[HONEST]).unwrap();
+        let mut company = company();
+        company.edit("Estimate", "5", NOW - 60).unwrap();
+        company.delete("Estimate", "6", NOW - 90).unwrap();
+        company.delete("Transfer", "7", NOW - 90).unwrap();
+        let groups = ask(&company, "Bill,Estimate,Transfer", NOW - 3600, &[HONEST]).unwrap();
         assert_eq!(groups[0], json!({}));
         let estimates = groups[1]["Estimate"].as_array().unwrap();
         assert_eq!(
@@ -249,8 +256,8 @@ mod tests {
 
     #[test]
     fn thirty_days_are_the_limit_and_the_date_is_named() {
-        assert!(ask(&books(), "Invoice", NOW - 29 * 86_400, &[]).is_ok());
-        let fault = ask(&books(), "Invoice", NOW - 31 * 86_400, &[]).unwrap_err();
+        assert!(ask(&company(), "Invoice", NOW - 29 * 86_400, &[]).is_ok());
+        let fault = ask(&company(), "Invoice", NOW - 31 * 86_400, &[]).unwrap_err();
         assert_eq!((fault.status, fault.code), (400, "500"));
         assert!(
             fault
@@ -270,19 +277,19 @@ mod tests {
 
     #[test]
     fn more_than_a_thousand_objects_are_cut_and_deletions_go_first() {
-        let mut books = books();
-        let ids: Vec<String> = books
+        let mut company = company();
+        let ids: Vec<String> = company
             .truth("Invoice", i64::MIN, i64::MAX)
             .into_iter()
             .map(|(id, _)| id)
             .collect();
         for id in &ids[..1000] {
-            books.edit("Invoice", id, NOW - 60).unwrap();
+            company.edit("Invoice", id, NOW - 60).unwrap();
         }
-        books.delete("Invoice", &ids[1200], NOW - 30).unwrap();
-        books.edit("Estimate", "5", NOW - 60).unwrap();
+        company.delete("Invoice", &ids[1200], NOW - 30).unwrap();
+        company.edit("Estimate", "5", NOW - 60).unwrap();
         let counts = |choices: &[(&str, &str)]| {
-            let groups = ask(&books, "Invoice,Estimate", NOW - 3600, choices).unwrap();
+            let groups = ask(&company, "Invoice,Estimate", NOW - 3600, choices).unwrap();
             let count =
                 |position: usize, name: &str| groups[position][name].as_array().map_or(0, Vec::len);
             let has_stub = groups[0].to_string().contains("Deleted");
@@ -295,7 +302,7 @@ mod tests {
     #[test]
     fn an_entity_without_it_fails_the_whole_call() {
         let code = |entities: &str, choices: &[(&str, &str)]| {
-            ask(&books(), entities, NOW - 60, choices).map_err(|f| f.code)
+            ask(&company(), entities, NOW - 60, choices).map_err(|f| f.code)
         };
         for entity in ["TaxCode", "TimeActivity", "Nonsense"] {
             assert_eq!(code(&format!("Invoice,{entity}"), &[]), Err("500"));
@@ -313,12 +320,12 @@ mod tests {
 
     #[test]
     fn a_live_customer_is_called_deleted_now_and_then() {
-        let mut books = books();
-        for (id, _) in books.truth("Customer", i64::MIN, i64::MAX) {
-            books.touch("Customer", &id, NOW - 60).unwrap();
+        let mut company = company();
+        for (id, _) in company.truth("Customer", i64::MIN, i64::MAX) {
+            company.touch("Customer", &id, NOW - 60).unwrap();
         }
         let stubs = |choices: &[(&str, &str)]| {
-            let groups = ask(&books, "Customer", NOW - 3600, choices).unwrap();
+            let groups = ask(&company, "Customer", NOW - 3600, choices).unwrap();
             groups[0]["Customer"]
                 .as_array()
                 .unwrap()

@@ -1,4 +1,4 @@
-//! Single records: by id, the singletons, and an exchange rate by its key.
+//! Single records: by id, the only record of an entity, or an exchange rate by its key.
 
 use std::collections::HashMap;
 
@@ -9,12 +9,12 @@ use crate::company::Company;
 use crate::entities::{self, Identity};
 use crate::pacific;
 
-/// The body of an answer.
+/// Returns the body of an answer.
 ///
 /// # Errors
-/// If there is no such path, id or record.
+/// A fault if there is no such path, id or record.
 pub(super) fn answer(
-    books: &Company,
+    company: &Company,
     path: &str,
     id: Option<&str>,
     parameters: &HashMap<String, String>,
@@ -22,18 +22,18 @@ pub(super) fn answer(
 ) -> Result<String, ServiceFault> {
     let entity = entities::find(path).ok_or_else(|| ServiceFault::no_such_path(path))?;
     let id = match (entity.identity, id) {
-        // Company info is asked for by the company's id.
+        // Clients request company info with the realm id.
         (Identity::Single, _) => "1".to_owned(),
         (Identity::Properties(_), None) => rate_id(parameters, time)?,
         (Identity::Id | Identity::Wrapped, Some(id)) if id.parse::<u64>().is_ok() => id.to_owned(),
         (_, Some(id)) => return Err(ServiceFault::bad_id(id)),
         (_, None) => return Err(ServiceFault::no_such_path(path)),
     };
-    let row = books
+    let row = company
         .collection(entity.name)
         .and_then(|collection| collection.get(&id));
     let row = row.ok_or_else(ServiceFault::not_found)?;
-    match books.poison(entity.name, &id) {
+    match company.poison(entity.name, &id) {
         Some(poison) => Err(ServiceFault::poisoned(poison)),
         None => {
             let (key, time) = (entity.answer_key, pacific::format_millis(time));
@@ -42,7 +42,8 @@ pub(super) fn answer(
     }
 }
 
-/// `sourcecurrencycode` and `asofdate`, which is today if it is missing.
+/// Returns the id of an exchange rate from the parameters `sourcecurrencycode` and `asofdate`, which
+/// is today by default.
 fn rate_id(
     parameters: &HashMap<String, String>,
     time: DateTime<Utc>,
@@ -69,7 +70,7 @@ mod tests {
         id: Option<&str>,
         parameters: &[(&str, &str)],
     ) -> Result<serde_json::Value, &'static str> {
-        let books = Company::generate(
+        let company = Company::generate(
             5,
             CompanySize {
                 customers: 20,
@@ -82,7 +83,8 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let body = answer(&books, path, id, &parameters, Utc::now()).map_err(|fault| fault.code)?;
+        let body =
+            answer(&company, path, id, &parameters, Utc::now()).map_err(|fault| fault.code)?;
         Ok(serde_json::from_str(&body).unwrap())
     }
 

@@ -1,4 +1,4 @@
-//! What a fault does to a request and its answer.
+//! The effects of faults on a request and its answer.
 
 use std::time::Duration;
 
@@ -7,14 +7,13 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::rule::{FaultKind, FaultRule, Format};
-use crate::answer::{Answer, ServiceFault, gateway_fault, throttled_json, throttled_xml};
+use crate::answer::{Answer, ServiceFault, forbidden, throttled_json, throttled_xml, unauthorized};
 use crate::pacific;
-use crate::server::forbidden;
 
-/// Longer than any client waits.
-const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
+/// The duration of a hang, which is longer than any client waits.
+const HANG: Duration = Duration::from_secs(24 * 3600);
 
-/// How an answer reaches the client.
+/// The way in which an answer reaches the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {
     Whole,
@@ -22,21 +21,33 @@ pub(crate) enum Delivery {
     Trickling { bytes_per_s: u64 },
 }
 
-/// Everything that happens to one request.
+/// An answer that a fault gives in place of the normal one.
+#[derive(Debug)]
+pub(crate) enum Replacement {
+    /// The request is answered as usual.
+    None,
+    /// The request has no effect and gets this answer.
+    Answer(Answer),
+    /// The request has no effect and the connection is reset.
+    Reset,
+}
+
+/// The effects of all faults on one request.
 #[derive(Debug, Default)]
-pub(crate) struct Strike {
+pub(crate) struct Effects {
     rule: Option<FaultRule>,
-    /// Commands that change the books after the answer.
+    /// Control commands that change the company after the answer.
     pub changes: Vec<Box<RawValue>>,
 }
 
-impl Strike {
-    /// Whether nothing breaks the request so far.
-    pub fn is_free(&self) -> bool {
+impl Effects {
+    /// Returns whether no fault has changed the request or its answer so far.
+    pub(crate) fn is_intact(&self) -> bool {
         self.rule.is_none()
     }
 
-    pub fn add(&mut self, rule: &FaultRule) {
+    /// Adds the effects of a rule.
+    pub(crate) fn add(&mut self, rule: &FaultRule) {
         match rule.fault {
             FaultKind::Change => self.changes.extend(rule.changes.iter().cloned()),
             _ => self.rule = Some(rule.clone()),
@@ -47,40 +58,31 @@ impl Strike {
         self.rule.as_ref().map(|rule| rule.fault)
     }
 
-    /// Waits as long as the fault says.
-    pub async fn wait(&self) {
+    /// Waits for the duration of a `slow` or `hang` fault.
+    pub(crate) async fn wait(&self) {
         match &self.rule {
             Some(rule) if rule.fault == FaultKind::Slow => {
                 tokio::time::sleep(Duration::from_millis(rule.ms)).await
             }
-            Some(rule) if rule.fault == FaultKind::Hang => tokio::time::sleep(FOR_EVER).await,
+            Some(rule) if rule.fault == FaultKind::Hang => tokio::time::sleep(HANG).await,
             _ => {}
         }
     }
 
-    /// What is answered without doing what was asked: `None` if that is done, `Some(None)` if
-    /// nothing is answered.
-    pub fn instead(&self, time: DateTime<Utc>) -> Option<Option<Answer>> {
-        let rule = self.rule.as_ref()?;
-        Some(Some(match rule.fault {
-            FaultKind::Reset | FaultKind::Hang => return Some(None),
+    /// Returns what replaces the normal answer.
+    pub(crate) fn replacement(&self, time: DateTime<Utc>) -> Replacement {
+        let Some(rule) = &self.rule else {
+            return Replacement::None;
+        };
+        Replacement::Answer(match rule.fault {
+            FaultKind::Reset | FaultKind::Hang => return Replacement::Reset,
             FaultKind::Throttle => rule.with_retry_after(rule.throttled(time)),
             FaultKind::Error => ServiceFault::application().answer(time),
             FaultKind::BadGateway => Answer::html(502, "Bad Gateway"),
             FaultKind::Unavailable => rule.with_retry_after(Answer::empty(503)),
             FaultKind::GatewayTimeout => Answer::html(504, "Gateway Time-out"),
             FaultKind::TooLarge => Answer::empty(413),
-            FaultKind::Unauthorized => {
-                let detail = "Token expired: AB0160139-not-a-token";
-                gateway_fault(
-                    401,
-                    "AuthenticationFailed",
-                    "3200",
-                    detail,
-                    "AUTHENTICATION",
-                    time,
-                )
-            }
+            FaultKind::Unauthorized => unauthorized("Token expired: AB0160139-not-a-token"),
             FaultKind::Forbidden => forbidden(),
             FaultKind::FaultInSuccess => ServiceFault {
                 status: 200,
@@ -105,17 +107,18 @@ impl Strike {
             | FaultKind::Trickle
             | FaultKind::Slow
             | FaultKind::Change => {
-                return None;
+                return Replacement::None;
             }
-        }))
+        })
     }
 
-    /// Whether what was asked is done and the answer thrown away.
-    pub fn loses_answer(&self) -> bool {
+    /// Returns whether the request takes effect but its answer is lost.
+    pub(crate) fn loses_answer(&self) -> bool {
         self.fault() == Some(FaultKind::LostAnswer)
     }
 
-    pub fn delivery(&self) -> Delivery {
+    /// Returns the way in which the answer reaches the client.
+    pub(crate) fn delivery(&self) -> Delivery {
         match &self.rule {
             Some(rule) if rule.fault == FaultKind::Truncate => Delivery::Truncated,
             Some(rule) if rule.fault == FaultKind::Trickle => Delivery::Trickling {

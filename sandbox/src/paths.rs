@@ -1,0 +1,13 @@
+//! The fixed URL paths that the sandbox serves.
+
+/// Prefix of the control API. Intuit has no path below it.
+pub(crate) const CONTROL_PREFIX: &str = "/sandbox";
+
+/// The token endpoint, as at Intuit.
+pub(crate) const TOKEN_PATH: &str = "/oauth2/v1/tokens/bearer";
+
+/// The revocation endpoint, as at Intuit.
+pub(crate) const REVOKE_PATH: &str = "/v2/oauth2/tokens/revoke";
+
+/// The consent page, as at Intuit.
+pub(crate) const CONSENT_PATH: &str = "/connect/oauth2";

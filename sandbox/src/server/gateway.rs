@@ -1,0 +1,92 @@
+//! The gateway in front of the accounting service: it checks tokens, companies and limits.
+
+use std::time::Instant;
+
+use axum::http::header;
+use chrono::Utc;
+
+use super::endpoint::Endpoint;
+use super::request::ReceivedRequest;
+use super::{service, tokens};
+use crate::answer::{Answer, ServiceFault, forbidden, unauthorized};
+use crate::oauth::AccessCheck;
+use crate::state::{CompanyState, State};
+use crate::throttle::throttled_answer;
+
+/// Answers a request that no fault has replaced.
+pub(super) async fn answer(
+    state: &State,
+    request: &ReceivedRequest,
+    endpoint: &Endpoint<'_>,
+) -> Answer {
+    let assumptions = state.assumptions();
+    let Some(realm_id) = endpoint.realm_id() else {
+        tokio::time::sleep(state.latency).await;
+        return match endpoint {
+            Endpoint::Token => tokens::token(state, request, &assumptions),
+            Endpoint::Revoke => tokens::revoke(state, request),
+            Endpoint::Consent => tokens::consent(state, request),
+            Endpoint::Discovery => tokens::discovery(request),
+            _ => ServiceFault::no_such_path(&format!("{} {}", request.method, request.path()))
+                .answer(Utc::now()),
+        };
+    };
+    let company = match authorize(state, request, realm_id) {
+        Ok(company) => company,
+        Err(refusal) => return refusal,
+    };
+    let is_batch = matches!(endpoint, Endpoint::Batch { .. });
+    if !company.throttle.lock().try_admit(is_batch, Instant::now()) {
+        state.stats.count_throttled();
+        return throttled_answer(&assumptions);
+    }
+    let _slot = ThrottleSlot(company);
+    tokio::time::sleep(state.latency).await;
+    let answer = service::answer(state, company, request, endpoint, &assumptions);
+    if answer.status == 200 {
+        let reads = service::reads_used(request, endpoint, &assumptions);
+        company.throttle.lock().count_reads(reads);
+    }
+    answer
+}
+
+/// Returns the requested company if the access token is valid for it and for the request's host.
+fn authorize<'s>(
+    state: &'s State,
+    request: &ReceivedRequest,
+    realm_id: &str,
+) -> Result<&'s CompanyState, Answer> {
+    let token = request
+        .header(header::AUTHORIZATION.as_str())
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .unwrap_or_default();
+    let check = state
+        .oauth
+        .lock()
+        .check_access(token, realm_id, Instant::now());
+    match check {
+        AccessCheck::Valid => {
+            let host = request.header("host").unwrap_or_default();
+            let company = state.company(Some(realm_id));
+            company
+                .filter(|_| state.environment.is_valid_at(host))
+                .ok_or_else(forbidden)
+        }
+        AccessCheck::OtherCompany => Err(forbidden()),
+        // Intuit echoes the token too, so clients must not log this.
+        AccessCheck::Expired => Err(unauthorized(&format!("Token expired: {token}"))),
+        AccessCheck::Unknown => Err(unauthorized(
+            "Malformed bearer token: too short or too long",
+        )),
+    }
+}
+
+/// A place among a company's requests in flight. It is given back when the answer is ready or the
+/// client has closed the connection.
+struct ThrottleSlot<'s>(&'s CompanyState);
+
+impl Drop for ThrottleSlot<'_> {
+    fn drop(&mut self) {
+        self.0.throttle.lock().release();
+    }
+}
