@@ -1,5 +1,5 @@
-//! Assumptions about QuickBooks where no source is certain. Each is a choice between two behaviours;
-//! the one that is harder on clients is the default.
+//! Assumptions about QuickBooks where no source is certain. Each is a choice between two
+//! behaviours; the one that is harder on clients is the default.
 
 use std::collections::HashSet;
 

@@ -130,7 +130,8 @@ impl Sandbox {
             .enable_all()
             .build()
             .map_err(listen_failed)?;
-        // The standard library binds the address, because the caller may be on a runtime of its own.
+        // The standard library binds the address, because the caller may be on a runtime of its
+        // own.
         let listener = std::net::TcpListener::bind(options.address).map_err(listen_failed)?;
         listener.set_nonblocking(true).map_err(listen_failed)?;
         let address = listener.local_addr().map_err(listen_failed)?;
@@ -164,8 +165,8 @@ impl Sandbox {
         format!("http://{}", self.address)
     }
 
-    /// Returns the settings of a client for the first company, as names and values of this project's
-    /// environment variables.
+    /// Returns the settings of a client for the first company, as names and values of this
+    /// project's environment variables.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let oauth = &self.options.oauth;
         vec![

@@ -13,8 +13,8 @@ pub(crate) fn format(instant: i64) -> String {
         .to_rfc3339_opts(SecondsFormat::Secs, false)
 }
 
-/// Appends a record's time. The text of each hour is formatted once and kept, without its minutes and
-/// seconds, because pages hold thousands of times and offsets change on the hour only.
+/// Appends a record's time. The text of each hour is formatted once and kept, without its minutes
+/// and seconds, because pages hold thousands of times and offsets change on the hour only.
 pub(crate) fn write(instant: i64, out: &mut String) {
     const HOURS: usize = 1024;
     type Hour = (i64, [u8; 25]);
@@ -75,8 +75,8 @@ pub(crate) enum Zone {
     Utc,
 }
 
-/// Parses a time of a request. A time without an offset is in the given zone. A date is its midnight.
-/// Returns `None` if the text is not a time, or there is no such local time.
+/// Parses a time of a request. A time without an offset is in the given zone. A date is its
+/// midnight. Returns `None` if the text is not a time, or there is no such local time.
 pub(crate) fn parse(text: &str, zone: Zone) -> Option<DateTime<Utc>> {
     if let Ok(with_offset) = DateTime::parse_from_rfc3339(text) {
         return Some(with_offset.to_utc());

@@ -11,7 +11,8 @@ pub(crate) fn client(request_timeout: Duration) -> reqwest::Result<reqwest::Clie
     reqwest::Client::builder().timeout(request_timeout).build()
 }
 
-/// Runs a control command of the sandbox at `url` and returns its JSON. `arguments` is a JSON object.
+/// Runs a control command of the sandbox at `url` and returns its JSON. `arguments` is a JSON
+/// object.
 ///
 /// # Errors
 /// The sandbox's own reason, or the reason why it cannot be reached.

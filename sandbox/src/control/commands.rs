@@ -317,8 +317,8 @@ fn change_one(
     to_json(&json!({"id": id}))
 }
 
-/// Returns the id of the oldest, the newest or a random record. Returns `None` if `which` is none of
-/// these words, or there are no records.
+/// Returns the id of the oldest, the newest or a random record. Returns `None` if `which` is none
+/// of these words, or there are no records.
 fn pick(company: &Company, entity: &str, which: &str) -> Option<String> {
     let collection = company.collection(entities::find(entity)?.name)?;
     let row = match which {

@@ -75,8 +75,8 @@ pub(super) fn run_changes(state: &State, changes: &[Box<RawValue>]) {
     }
 }
 
-/// Returns the name of the command in a path below the control prefix. The prefix alone has an empty
-/// name, which asks for help.
+/// Returns the name of the command in a path below the control prefix. The prefix alone has an
+/// empty name, which asks for help.
 pub(super) fn command_in_path(path: &str) -> Option<&str> {
     match path.strip_prefix(CONTROL_PREFIX)?.strip_prefix('/') {
         Some(name) => Some(name.trim_end_matches('/')),
@@ -84,8 +84,8 @@ pub(super) fn command_in_path(path: &str) -> Option<&str> {
     }
 }
 
-/// Returns the arguments of a request: the members of its JSON body, or else the fields of its query
-/// string.
+/// Returns the arguments of a request: the members of its JSON body, or else the fields of its
+/// query string.
 pub(super) fn arguments(
     body: &Bytes,
     query: &HashMap<String, String>,

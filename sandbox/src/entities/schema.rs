@@ -147,8 +147,8 @@ const OF_LISTS: [&str; 3] = ["Active", "Name", "FullyQualifiedName"];
 const OF_TRANSACTIONS: [&str; 3] = ["TxnDate", "DocNumber", "TotalAmt"];
 
 impl Entity {
-    /// Returns the canonical spelling of a property that this entity can be filtered and ordered by.
-    /// Returns `None` for all others, which QuickBooks refuses with 4001.
+    /// Returns the canonical spelling of a property that this entity can be filtered and ordered
+    /// by. Returns `None` for all others, which QuickBooks refuses with 4001.
     pub(crate) fn filterable(&self, property: &str) -> Option<&'static str> {
         let by_kind: &[&str] = match self.kind {
             Kind::List => &OF_LISTS,

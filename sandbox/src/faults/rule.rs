@@ -261,8 +261,8 @@ impl FaultRule {
     }
 }
 
-/// Converts the short form, as in `throttle,nth=3,format=json`, to JSON. Values that are not JSON are
-/// taken as text.
+/// Converts the short form, as in `throttle,nth=3,format=json`, to JSON. Values that are not JSON
+/// are taken as text.
 fn from_pairs(text: &str) -> Result<String, FaultError> {
     let mut members = serde_json::Map::new();
     for (position, part) in text.split(',').map(str::trim).enumerate() {

@@ -64,8 +64,8 @@ fn default_order(rows: &mut [Row<'_>], kind: Kind) {
 
 /// Changes the order of rows for the second and later pages of a statement without ORDERBY.
 ///
-/// Nothing guarantees that two pages of such a statement are taken from the same order. So some rows
-/// are swapped with a row half a page away, differently for each query.
+/// Nothing guarantees that two pages of such a statement are taken from the same order. So some
+/// rows are swapped with a row half a page away, differently for each query.
 pub(super) fn shuffle(rows: &mut [Row<'_>], query_number: u64) {
     const DISTANCE: usize = 50;
     for position in DISTANCE..rows.len() {

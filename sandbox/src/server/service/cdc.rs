@@ -87,8 +87,8 @@ pub(super) fn answer(
     Ok(body)
 }
 
-/// Finds an entity that has change data capture. Returns `None` for an entity that is answered as if
-/// nothing had changed.
+/// Finds an entity that has change data capture. Returns `None` for an entity that is answered as
+/// if nothing had changed.
 fn find_captured(
     name: &str,
     assumptions: &Assumptions,
@@ -105,8 +105,9 @@ fn find_captured(
     }
 }
 
-/// Appends the changes of one entity and returns their number. Live records come first, oldest change
-/// first, then the stubs of deleted records. Above `max_objects` they are cut, deletions first.
+/// Appends the changes of one entity and returns their number. Live records come first, oldest
+/// change first, then the stubs of deleted records. Above `max_objects` they are cut, deletions
+/// first.
 fn changes(
     company: &Company,
     entity: &'static Entity,
@@ -164,8 +165,8 @@ fn changes(
             r#"{comma}{{"domain":"QBO","status":"Deleted","Id":"{id}","MetaData":{{"LastUpdatedTime":"{at}"}}}}"#
         );
     }
-    // QuickBooks leaves out the position if there are only deletions, and adds the total if anything
-    // was deleted.
+    // QuickBooks leaves out the position if there are only deletions, and adds the total if
+    // anything was deleted.
     let start = if live.is_empty() {
         ""
     } else {

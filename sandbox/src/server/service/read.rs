@@ -42,8 +42,8 @@ pub(super) fn answer(
     }
 }
 
-/// Returns the id of an exchange rate from the parameters `sourcecurrencycode` and `asofdate`, which
-/// is today by default.
+/// Returns the id of an exchange rate from the parameters `sourcecurrencycode` and `asofdate`,
+/// which is today by default.
 fn rate_id(
     parameters: &HashMap<String, String>,
     time: DateTime<Utc>,
