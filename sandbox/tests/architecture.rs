@@ -1,4 +1,5 @@
 //! Checks that the files of this crate do not import each other in a circle.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

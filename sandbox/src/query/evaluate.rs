@@ -18,8 +18,9 @@ const MAX_PAGE: i64 = 1000;
 
 /// Appends the value of `QueryResponse`, and returns its number of rows.
 ///
-/// # Errors 4001 if QuickBooks does not have, or does not allow, something in the statement. 4002
-/// or 10000 if the page holds a corrupt record. Nothing is appended in these cases.
+/// # Errors
+/// 4001 if QuickBooks does not have, or does not allow, something in the statement. 4002 or 10000
+/// if the page holds a corrupt record. Nothing is appended in these cases.
 pub(crate) fn answer(
     company: &Company,
     statement: &Statement,
