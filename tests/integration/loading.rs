@@ -1,5 +1,4 @@
-//! The table is what it says it is: the ledger, idle re-runs, tables made by hand, databases that
-//! stumble.
+//! Loading: the ledger, repeated runs, tables made by hand, and databases that fail.
 
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ async fn setting(app: &App, name: &str, value: &str) -> App {
     app
 }
 
-/// A sandbox, a database, an app between them.
+/// Returns a sandbox, a database, and an app that connects them.
 async fn parts() -> (Sandbox, Database, App) {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);
@@ -36,7 +35,7 @@ async fn parts() -> (Sandbox, Database, App) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resume_takes_what_is_committed_out_of_the_range_whatever_the_chunk() {
+async fn a_resume_subtracts_committed_time_from_the_range_for_any_chunk() {
     let (sandbox, database, app) = parts().await;
     // Ten days in January, the whole of March.
     for (start, end) in [("2024-01-01", "2024-01-11"), ("2024-03-01", "2024-04-01")] {
@@ -152,7 +151,7 @@ async fn runs_attempts_and_failures_are_in_the_ledger() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_window_that_ends_its_process_again_and_again_is_given_up_by_name() {
+async fn a_window_that_keeps_crashing_its_process_is_given_up_and_named() {
     let (sandbox, database, app) = parts().await;
     let request = request(&["items"], "2024-01-01", "2024-04-01", "month", 1000);
     assert_complete(&app.backfill(&request).await.unwrap());
@@ -220,7 +219,7 @@ async fn a_window_that_ends_its_process_again_and_again_is_given_up_by_name() {
     database.drop().await;
 }
 
-/// The shapes that users' earlier projects made.
+/// Tables in the shapes that earlier projects of users made.
 const HAND_MADE: [(&str, &str); 4] = [
     (
         "text windows",
@@ -331,7 +330,7 @@ async fn tables_made_by_hand_are_refused_by_name_upgraded_in_place_and_loaded() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn steps_are_taken_once_whoever_comes_first_and_over_tables_of_before() {
+async fn migrations_run_once_with_several_processes_and_over_older_tables() {
     let (sandbox, database, app) = parts().await;
     let steps = std::fs::read_dir(concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -378,7 +377,7 @@ async fn steps_are_taken_once_whoever_comes_first_and_over_tables_of_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_upgraded_is_named_and_nothing_is_changed() {
+async fn a_table_that_cannot_be_upgraded_is_named_and_left_unchanged() {
     let (_sandbox, database, app) = parts().await;
     let tables = "CREATE SCHEMA raw; CREATE TABLE raw.qb_customers (id varchar, payload jsonb); \
                   CREATE TABLE raw.qb_items (id varchar, payload jsonb); \
@@ -413,7 +412,7 @@ async fn what_cannot_be_upgraded_is_named_and_nothing_is_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn columns_that_may_be_null_and_more_columns_are_taken_as_they_are() {
+async fn nullable_and_additional_columns_are_accepted() {
     let (sandbox, database, app) = parts().await;
     let table = "CREATE SCHEMA raw; CREATE TABLE raw.qb_items (id text UNIQUE, payload jsonb, ingested_at_utc timestamptz, \
                  extract_window_start_utc timestamptz, extract_window_end_utc timestamptz, page_number int, page_size int, \
@@ -435,7 +434,7 @@ async fn columns_that_may_be_null_and_more_columns_are_taken_as_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_numeric_and_an_index_cannot_hold_is_set_aside_as_postgres_would() {
+async fn records_that_numeric_or_an_index_cannot_hold_become_rejects() {
     let (sandbox, database, app) = parts().await;
     let time = r#""MetaData":{"LastUpdatedTime":"2024-05-05T00:00:00-07:00"}"#;
     let record = |id: &str, value: &str| {
@@ -485,7 +484,7 @@ async fn what_numeric_and_an_index_cannot_hold_is_set_aside_as_postgres_would() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_are_cut_and_transactions_in_the_way_cost_time_and_nothing_else() {
+async fn lost_connections_and_blocking_transactions_only_cost_time() {
     let (sandbox, database, app) = parts().await;
     // Serializable, so that windows side by side fail each other.
     let name: String = database
@@ -542,7 +541,7 @@ async fn connections_that_are_cut_and_transactions_in_the_way_cost_time_and_noth
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lock_that_others_hold_is_waited_for_and_then_tried_again() {
+async fn a_lock_held_by_others_is_waited_for_and_retried() {
     let (sandbox, mut database, app) = parts().await;
     let request = whole_range(&["items"], "900d", 1000);
     assert_complete(&app.backfill(&request).await.unwrap());
@@ -568,7 +567,7 @@ async fn a_lock_that_others_hold_is_waited_for_and_then_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_only_reads_and_a_statement_too_long_fail_in_the_servers_words() {
+async fn a_read_only_server_and_a_statement_timeout_fail_with_the_servers_message() {
     let (_sandbox, database, app) = parts().await;
     let request = whole_range(&["items"], "900d", 1000);
     assert_complete(&app.backfill(&request).await.unwrap());
