@@ -13,14 +13,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The error of a library behind one of ours.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a caller does about an error.
+/// The step that helps against an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recovery {
     /// The same call may succeed later, unchanged.
     Retry,
     /// A person must authorise the connection again.
     Reauthorise,
-    /// Nothing but a change of input, settings or data helps.
+    /// Only a change of input, settings or data helps.
     Abort,
 }
 
@@ -44,7 +44,7 @@ pub enum Error {
     Config {
         /// The setting, flag or argument as the user wrote it.
         setting: String,
-        /// What is wrong with it, and the value where it is no secret.
+        /// The problem, and the value if it is not secret.
         reason: String,
     },
 
@@ -53,7 +53,7 @@ pub enum Error {
     Unauthenticated {
         /// Intuit's words, and the step to take.
         reason: String,
-        /// Which answer said so.
+        /// The answer that said so.
         trace: Trace,
     },
 
@@ -62,7 +62,7 @@ pub enum Error {
     PermissionDenied {
         /// Intuit's words, and the usual cause.
         reason: String,
-        /// Which answer said so.
+        /// The answer that said so.
         trace: Trace,
     },
 
@@ -71,7 +71,7 @@ pub enum Error {
     RateLimited {
         /// How long the server asked to wait, if it said so.
         retry_after: Option<Duration>,
-        /// Which answer said so.
+        /// The answer that said so.
         trace: Trace,
     },
 
@@ -158,7 +158,7 @@ pub enum Error {
          process; it is skipped. Read it in smaller windows, or once more with QBO_MAX_ATTEMPTS=0"
     )]
     Stuck {
-        /// How often.
+        /// Number of times that the window was begun.
         attempts: u32,
     },
 
@@ -194,7 +194,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What names an answer to Intuit's support.
+/// The ids of an answer that Intuit's support asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trace {
     /// The fault's code.
@@ -212,7 +212,7 @@ impl Trace {
         }
     }
 
-    /// Whether that is what the answer says.
+    /// Returns true if the answer says that the refresh token is dead.
     pub fn is_refused_grant(&self) -> bool {
         self.code.as_deref() == Some(REFUSED_GRANT)
     }
@@ -315,7 +315,7 @@ impl Error {
         }
     }
 
-    /// What to do about it.
+    /// Returns the step that helps.
     pub fn recovery(&self) -> Recovery {
         match self {
             Self::RateLimited { .. }
@@ -368,7 +368,7 @@ impl Error {
         }
     }
 
-    /// Whether every other window would fail in the same way, so that the run should stop asking.
+    /// Returns true if every other window would fail in the same way, so that the run should stop.
     pub fn ends_run(&self) -> bool {
         match self {
             Self::AfterAttempts { last, .. } => last.ends_run(),

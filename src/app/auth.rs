@@ -1,4 +1,4 @@
-//! Connections: made, looked at, ended; the key of their tokens changed.
+//! Logins, the state of stored connections, their end, and the change of their key.
 
 use chrono::Utc;
 use serde::Serialize;
@@ -14,26 +14,26 @@ use crate::quickbooks::oauth::{Authorizer, Callback, Consent, EXPIRY_WARNING, Re
 use crate::store::StateBackend;
 use crate::store::token_store::{ConnectionSummary, Key};
 
-/// How the connections stand.
+/// The state of all stored connections.
 #[derive(Debug, Serialize)]
 pub struct AuthReport {
-    /// Where tokens are kept; none: nowhere.
+    /// Place of the token store; `None` if tokens are not stored.
     pub store: Option<String>,
-    /// Those that are stored.
+    /// The stored connections.
     pub accounts: Vec<CompanyReport>,
 }
 
-/// How one connection stands.
+/// The state of one connection.
 #[derive(Debug, Serialize)]
 pub struct CompanyReport {
-    /// What is stored in the open.
+    /// The part of the connection that is stored unencrypted.
     #[serde(flatten)]
     pub account: ConnectionSummary,
     /// `active`, `expires_soon` or `needs_reauth`.
     pub state: ConnectionState,
-    /// Whole days to the end of the connection, where that is known.
+    /// Whole days to the end of the connection, if it is known.
     pub days_left: Option<i64>,
-    /// Of all processes that share the store.
+    /// Requests and limits of all processes that share the store.
     #[serde(flatten)]
     pub traffic: Traffic,
 }
@@ -48,7 +48,7 @@ pub struct KeyChange {
 }
 
 impl AuthReport {
-    /// Whether no person is needed, now or within a fortnight.
+    /// Returns true if no person is needed, now or within a fortnight.
     pub fn is_ok(&self) -> bool {
         self.accounts
             .iter()
@@ -90,7 +90,7 @@ pub(super) async fn auth_report(backend: &StateBackend, config: &QboConfig) -> R
 }
 
 impl App {
-    /// How the stored connections stand. Asks nobody but the store.
+    /// Returns the state of the stored connections. Only the store is asked.
     ///
     /// # Errors
     /// Settings, and those of the store.
@@ -104,7 +104,7 @@ impl App {
     /// Begins a login. The browser comes back to `redirect_uri`, which the app must list.
     ///
     /// # Errors
-    /// Settings; nowhere to keep tokens: nobody shall consent in vain.
+    /// Fails before the consent page is opened if settings are invalid or there is no token store.
     pub async fn begin_login(&self, redirect_uri: &str) -> Result<Consent> {
         let oauth = self.storing_oauth()?;
         let backend = StateBackend::open(&self.settings, &oauth.token_store, CONNECTIONS).await?;
@@ -121,7 +121,7 @@ impl App {
         )
     }
 
-    /// Reads the address that the browser came back to.
+    /// Reads the address that the browser was sent back to.
     ///
     /// # Errors
     /// [`Error::Config`] that says what is wrong with it.

@@ -98,11 +98,11 @@ setters!(BackfillRequest {
 });
 
 impl App {
-    /// Copies a range from QBO into Postgres, one run an entity.
+    /// Copies a range from QuickBooks into Postgres, one run per entity.
     ///
     /// # Errors
-    /// What is found before any data request: settings, tables, credentials. Later failures are in
-    /// the report.
+    /// Returns problems found before any data request: settings, tables, credentials. Later
+    /// failures are in the report.
     pub async fn backfill(&self, request: &BackfillRequest) -> Result<Report> {
         let entities = select_entities(&request.entities)?;
         let config = self.settings.qbo()?;
@@ -147,7 +147,7 @@ impl App {
         let (source, watch) = Company::open(&self.settings, &config, &self.progress)
             .await?
             .into_parts();
-        // Without a window left there is nothing that a token is needed for.
+        // A token is only needed if windows remain.
         if plans.iter().any(|plan| !plan.windows.is_empty()) {
             source.prepare().await?;
         }
@@ -165,7 +165,7 @@ impl App {
     }
 }
 
-/// Stretches of time that are named one by one.
+/// The maximum number of skipped time ranges that a log line lists.
 const MAX_NAMED: usize = 5;
 
 fn log_skipped(entity: &str, left: &[Window], skipped: &[Window]) {

@@ -1,4 +1,4 @@
-//! One company, put together from settings: where its tokens live, who issues them, what admits its
+//! One company, built from settings: its token store, its token issuer and the admission of its
 //! requests.
 
 use std::sync::Arc;
@@ -37,7 +37,8 @@ pub(super) fn admission(
     ))
 }
 
-/// Names a company at an API for an app, since limits are of the three; not for people.
+/// Returns the key of the shared rate-limit state. Limits apply per API host, app and company; the
+/// key is a hash and not meant to be read.
 fn traffic_key(config: &QboConfig, realm_id: &str) -> String {
     let name = format!(
         "{}\n{}\n{realm_id}",
@@ -51,7 +52,7 @@ fn traffic_key(config: &QboConfig, realm_id: &str) -> String {
         .collect()
 }
 
-/// The token endpoint that the settings name.
+/// Returns the token endpoint that the settings name.
 pub(super) fn token_endpoint(
     oauth: &OAuthConfig,
     progress: &Arc<dyn Progress>,
@@ -69,7 +70,7 @@ fn endpoint_over(transport: Transport, oauth: &OAuthConfig) -> TokenEndpoint {
     TokenEndpoint::new(transport, oauth.token_url.clone(), id, secret, oauth.retry)
 }
 
-/// A company that can be read.
+/// A company that is ready to be read.
 pub(super) struct Company {
     pub source: Source,
     issuer: Issuer,
@@ -88,7 +89,7 @@ impl Company {
         Self::open_at(&backend, config, progress).await
     }
 
-    /// As [`Self::open`], where what processes share is open already.
+    /// Opens a company like [`Self::open`], with shared state that is already open.
     pub async fn open_at(
         backend: &StateBackend,
         config: &QboConfig,
@@ -125,7 +126,7 @@ impl Company {
         })
     }
 
-    /// What a report says of the connection.
+    /// Returns the source, and the status of the connection for reports.
     pub fn into_parts(self) -> (Arc<Source>, ConnectionStatus) {
         let Self {
             source,
@@ -144,7 +145,7 @@ impl Company {
     }
 }
 
-/// Looks at a company's connection after a run.
+/// Reads the state of a company's connection after a run.
 pub(super) struct ConnectionStatus {
     issuer: Issuer,
     admission: Arc<AdmissionControl>,
@@ -152,7 +153,7 @@ pub(super) struct ConnectionStatus {
 }
 
 impl ConnectionStatus {
-    /// Why a person must connect the company again, if so.
+    /// Returns the reason if a person must connect the company again.
     pub async fn needs_reauth(&self) -> Result<Option<Error>> {
         let reason = self.issuer.reauth_reason().await?;
         Ok(reason.map(|reason| Error::Unauthenticated {
@@ -161,10 +162,10 @@ impl ConnectionStatus {
         }))
     }
 
-    /// Whether there is any token for the company.
+    /// Checks that there is a token for the company.
     ///
     /// # Errors
-    /// What is missing, if not.
+    /// Returns which setting or stored token is missing.
     pub async fn has_token(&self) -> Result<()> {
         self.issuer.has_token().await
     }

@@ -119,11 +119,11 @@ setters!(LoadRequest {
 });
 
 impl App {
-    /// Copies windows from QBO into landing files.
+    /// Copies windows from QuickBooks into landing files.
     ///
     /// # Errors
-    /// As for [`Self::backfill`], and [`Error::Landing`] if the files of the windows cannot be
-    /// joined.
+    /// The same as for [`Self::backfill`], and [`Error::Landing`] if the files of the windows
+    /// cannot be joined.
     pub async fn extract(&self, request: &ExtractRequest) -> Result<Report> {
         let entities = select_entities(&request.entities)?;
         let config = self.settings.qbo()?;
@@ -166,8 +166,8 @@ impl App {
     /// Copies landing files into Postgres.
     ///
     /// # Errors
-    /// What is found before the first window: the landing, settings, tables. Later failures are in
-    /// the report.
+    /// Returns problems found before the first window: the landing, settings, tables. Later
+    /// failures are in the report.
     pub async fn load(&self, request: &LoadRequest) -> Result<Report> {
         let (source, _unpacked) = match &request.files {
             Some(files) => open_files(files)?,

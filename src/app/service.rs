@@ -1,4 +1,4 @@
-//! What a service does for its callers: jobs, accounts, records.
+//! The use cases of the HTTP service: jobs, companies, webhooks and records.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::store::{
 const CONNECTIONS: usize = 4;
 /// Jobs and events are kept for people, and for replays, as long as change data capture looks back.
 const RETENTION: Duration = Duration::from_secs(30 * 86_400);
-/// How often a worker says that it is at work.
+/// The time between two heartbeats of a worker.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A page of records.
@@ -34,31 +34,31 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 pub struct RecordPage {
     /// The records, in the order of their ids.
     pub records: Vec<StoredRecord>,
-    /// Where the next page begins; none: there is none.
+    /// Start of the next page; `None` on the last page.
     pub next: Option<String>,
 }
 
-/// How an entity of a company stands, and which time is committed.
+/// The state of an entity of a company, and its committed time.
 #[derive(Debug, Serialize)]
 pub struct Coverage {
-    /// How it stands.
+    /// The state of the entity.
     pub state: EntityState,
-    /// The time that is committed.
+    /// The committed time.
     pub committed: Vec<Window>,
 }
 
-/// What callers want to see of records.
+/// A request for a page of records.
 #[derive(Debug, Clone)]
 pub struct RecordRequest {
     /// Name of the entity.
     pub entity: String,
     /// The company.
     pub realm_id: String,
-    /// Behind this id.
+    /// The page begins after this id.
     pub after: String,
     /// Records in the page.
     pub limit: u16,
-    /// Deleted ones, too.
+    /// Include deleted records.
     pub with_deleted: bool,
 }
 
@@ -72,7 +72,7 @@ pub struct Service {
     records: Records,
     schemas: Schemas,
     committed: CommittedTime,
-    /// Names of what is kept in step.
+    /// Names of the entities to keep in step.
     entities: Vec<String>,
 }
 
@@ -101,7 +101,7 @@ impl Service {
     /// Syncs each company once in an interval, until it is stopped ([`App::sync_every`]).
     ///
     /// # Errors
-    /// As there.
+    /// The same as for [`App::sync_every`].
     pub async fn sync_every(
         &self,
         interval: Duration,
@@ -111,10 +111,10 @@ impl Service {
         self.syncer.sync_every(&request, interval, show).await
     }
 
-    /// Whether the database answers.
+    /// Checks that the database answers.
     ///
     /// # Errors
-    /// Why not.
+    /// Returns the error of the database.
     pub async fn ready(&self) -> Result<()> {
         self.jobs.counts().await.map(|_| ())
     }
@@ -133,10 +133,10 @@ impl Service {
         Ok(job.filter(|job| job.request == request))
     }
 
-    /// A job.
+    /// Returns a job.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn job(&self, id: &str) -> Result<Option<Job>> {
         self.jobs.get(id).await
     }
@@ -144,15 +144,15 @@ impl Service {
     /// Asks for the end of a job. What it has committed stays.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn cancel_job(&self, id: &str) -> Result<Option<Job>> {
         self.jobs.cancel(id).await
     }
 
-    /// How many jobs there are, by status.
+    /// Returns the number of jobs by status.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn job_counts(&self) -> Result<Vec<(JobStatus, u64)>> {
         self.jobs.counts().await
     }
@@ -160,7 +160,7 @@ impl Service {
     /// Keeps events of webhooks; returns how many are new.
     ///
     /// # Errors
-    /// Those of the database; none is kept then.
+    /// Returns errors of the database; no event is stored then.
     pub async fn store_events(&self, events: &[WebhookEvent]) -> Result<u64> {
         self.inbox.store(events).await
     }
@@ -168,7 +168,7 @@ impl Service {
     /// Asks for syncs on account of events. They wait until a sync can see what they tell of.
     ///
     /// # Errors
-    /// Those of the database, and of the token store.
+    /// Returns errors of the database and of the token store.
     pub async fn answer_events(&self) -> Result<u64> {
         let config = self.app.settings.qbo_of("any")?;
         let (dead, living): (Vec<_>, Vec<_>) = self
@@ -200,7 +200,7 @@ impl Service {
     /// companies; none named: of all. Returns how many they are.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn replay_events(&self, since: DateTime<Utc>, realms: &[String]) -> Result<u64> {
         self.inbox.replay(since, realms).await
     }
@@ -208,32 +208,32 @@ impl Service {
     /// Deletes jobs that have ended and events that were answered, when they are old.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn delete_expired(&self) -> Result<()> {
         self.jobs.delete_older_than(RETENTION).await?;
         self.inbox.delete_older_than(RETENTION).await
     }
 
-    /// The connections.
+    /// Returns the connections.
     ///
     /// # Errors
-    /// Those of the token store.
+    /// Returns errors of the token store.
     pub async fn accounts(&self) -> Result<Vec<CompanyReport>> {
         self.syncer.company_reports().await
     }
 
-    /// How every entity of every company stands.
+    /// Returns the state of every entity of every company.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn entity_states(&self) -> Result<Vec<EntityState>> {
         self.records.entity_states().await
     }
 
-    /// How every entity stands, and which time since an instant is committed.
+    /// Returns the state of every entity, and its committed time since an instant.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn coverage(&self, since: DateTime<Utc>) -> Result<Vec<Coverage>> {
         let mut committed = self.committed.since(since).await?;
         let of = |state: EntityState| {
@@ -256,10 +256,10 @@ impl Service {
             .collect())
     }
 
-    /// The latest jobs, newest first.
+    /// Returns the latest jobs, newest first.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn recent_jobs(&self) -> Result<Vec<Job>> {
         self.jobs.recent(20).await
     }
@@ -274,7 +274,7 @@ impl Service {
         Ok((config.limits, config.monthly_quota))
     }
 
-    /// Records of a company.
+    /// Returns a page of the records of a company.
     ///
     /// # Errors
     /// [`Error::Config`] if the entity is unknown or the company has no records here.
@@ -298,7 +298,7 @@ impl Service {
             with_deleted: request.with_deleted,
         };
         let records = match self.records.page(&schema, &entities[0], page).await {
-            // Nothing of the entity was ever loaded.
+            // No record of the entity was ever loaded.
             Err(Error::Database { sqlstate, .. }) if sqlstate.as_deref() == Some("42P01") => {
                 Vec::new()
             }
@@ -332,7 +332,7 @@ impl Service {
     /// Takes the next job, if there is one that may be worked on.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn claim_job(&self) -> Result<Option<Job>> {
         self.jobs.claim().await
     }
@@ -341,7 +341,7 @@ impl Service {
     /// middle, it leaves the job to others.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns errors of the database.
     pub async fn run_job(
         &self,
         job: &Job,
@@ -408,7 +408,7 @@ impl Service {
         self.syncer.sync(&request).await
     }
 
-    /// Says that the job is being worked on, until somebody says that it must not be.
+    /// Sends heartbeats for the job until the job must stop.
     async fn watch(&self, job: &Job) -> Signal {
         loop {
             tokio::time::sleep(HEARTBEAT_INTERVAL).await;
@@ -421,7 +421,7 @@ impl Service {
     }
 }
 
-/// When something is, for metrics: seconds from now.
+/// Returns the seconds since an instant, for metrics.
 pub fn seconds_since(instant: DateTime<Utc>) -> f64 {
     (Utc::now() - instant).as_seconds_f64()
 }

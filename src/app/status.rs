@@ -61,11 +61,10 @@ pub struct StatusReport {
 }
 
 impl App {
-    /// How a schema stands: what is committed, what is missing, what failed. Asks the database
-    /// alone.
+    /// Returns what is committed, missing and failed in a schema. Only the database is asked.
     ///
     /// # Errors
-    /// Settings, and those of the database.
+    /// Returns errors of the settings and of the database.
     pub async fn status(&self, request: &StatusRequest) -> Result<StatusReport> {
         let entities = select_or_all(&request.entities)?;
         let db = Db::open(&self.settings.postgres()?, 2).await?;

@@ -76,7 +76,7 @@ impl App {
     /// Compares a range of the source with the tables.
     ///
     /// # Errors
-    /// Settings, tables, credentials, and failures of either side.
+    /// Returns errors of settings, tables and credentials, and failures of either side.
     pub async fn verify(&self, request: &VerifyRequest) -> Result<VerificationReport> {
         let entities = select_entities(&request.entities)?;
         let config = self.settings.qbo()?;
@@ -114,7 +114,7 @@ impl App {
         let end = read_until.unwrap_or(request.range.end);
         let windows = match Window::new(request.range.start, end) {
             Ok(range) => chunk_range(range, request.chunk),
-            // All of it lies in the future.
+            // The whole range lies in the future.
             Err(_) => Vec::new(),
         };
         let mut findings =

@@ -1,4 +1,4 @@
-//! `qbo-rs auth`: connections made, looked at, ended.
+//! `qbo-rs auth`: logins, the state of connections, and their end.
 
 mod callback;
 
@@ -20,7 +20,7 @@ use crate::port::{Connection, Secret};
 use crate::quickbooks::BreakerStatus;
 use crate::quickbooks::oauth::{Callback, Consent};
 
-/// How long a person may take at the consent page.
+/// The time that a person has at the consent page.
 const CONSENT_TIMEOUT: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Subcommand)]

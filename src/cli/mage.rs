@@ -33,7 +33,7 @@ const PIPELINE: [(&str, &str); 5] = [
     ),
 ];
 const TEMPLATE_ENTITY: &str = "customers";
-/// What all pipelines share; one that is there already stays as it is.
+/// The callback that all pipelines share; an existing one is left unchanged.
 const CALLBACK: (&str, &str) = (
     "callbacks/disable_once_trigger.py",
     include_str!("../../mage_project/callbacks/disable_once_trigger.py"),

@@ -31,7 +31,7 @@ impl Bars {
         }
     }
 
-    /// Does something to the terminal while the bars stand aside.
+    /// Hides the bars while `act` writes to the terminal.
     pub fn suspend<T>(&self, act: impl FnOnce() -> T) -> T {
         self.all.suspend(act)
     }

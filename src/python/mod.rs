@@ -46,7 +46,7 @@ fn chunk_range(
         .collect())
 }
 
-/// Our names of the entities, with QBO's.
+/// Returns our names of the entities with those of QuickBooks.
 #[pyfunction]
 fn entities() -> Vec<(&'static str, &'static str)> {
     ENTITIES
@@ -96,7 +96,7 @@ fn main(py: Python<'_>, args: Vec<OsString>) -> i32 {
     py.detach(|| catch_unwind(|| crate::cli::run(args)).unwrap_or(PANICKED))
 }
 
-/// Whether this module was compiled without optimisation.
+/// Returns true if this module was compiled without optimisation.
 #[pyfunction]
 fn is_debug_build() -> bool {
     cfg!(debug_assertions)

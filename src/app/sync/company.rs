@@ -1,4 +1,4 @@
-//! One company while it is synced: what each entity lacks, how that is had, and what was deleted.
+//! The sync of one company: the time that each entity lacks, the method to fetch it, and deletions.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ const EPOCH_YEAR: i32 = 2000;
 const CHANGES_LOOK_BACK: TimeDelta = TimeDelta::days(29);
 /// A deletion may become known late, too (qbo-facts 3.9).
 const DELETIONS_LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
-/// Entities whose deletions nobody tells are compared so often.
+/// The interval of the comparison of ids, for entities whose deletions QuickBooks does not report.
 const SWEEP_EVERY: TimeDelta = TimeDelta::hours(24);
 
 /// One company while it is synced.
@@ -41,10 +41,10 @@ pub(super) struct CompanySyncer<'a> {
 /// One entity while it is synced.
 struct Poll {
     plan: Plan,
-    /// Where it stands; none: far behind, or with gaps.
+    /// End of the committed time; `None` if the entity is far behind or has gaps.
     since: Option<DateTime<Utc>>,
     state: SyncState,
-    /// Nothing of it is there, by whomever.
+    /// No row of this entity exists yet, from any source.
     is_new: bool,
 }
 
@@ -55,10 +55,10 @@ impl Poll {
 }
 
 impl CompanySyncer<'_> {
-    /// Brings entities into step, each by the cheapest way to the truth.
+    /// Syncs entities, each with the cheapest method that finds every change.
     ///
     /// # Errors
-    /// What would meet every entity.
+    /// Returns an error only if it would affect every entity.
     pub async fn sync(&self, entities: &[EntitySpec]) -> Result<Vec<EntitySync>> {
         let now = Utc::now();
         let mut polls = Vec::with_capacity(entities.len());
@@ -80,7 +80,7 @@ impl CompanySyncer<'_> {
         Ok(reports)
     }
 
-    /// One request for all, where they are near enough. Returns what has to be had otherwise.
+    /// Syncs recently synced entities with one CDC request. Returns those that need another method.
     async fn sync_by_changes(
         &self,
         polls: Vec<Poll>,
@@ -167,7 +167,7 @@ impl CompanySyncer<'_> {
                 let is_unknown = state.deletions_until.is_none() || entity.supports_cdc();
                 let is_due = state.reconciled_at.is_none_or(|at| at < now - SWEEP_EVERY);
                 let buried = match () {
-                    // Nothing that was there before can be missing.
+                    // A new entity has no older rows that could be missing.
                     () if is_new => self.mark_deleted(&entity, &[], true).await,
                     () if is_unknown || is_due => {
                         report.reconciled = true;
@@ -195,14 +195,14 @@ impl CompanySyncer<'_> {
         EntitySync::new(&run, way)
     }
 
-    /// Takes note that entities are being synced, for people.
+    /// Records that entities are being synced, for the status page.
     async fn begin(&self, entities: &[&str]) {
         if let Err(error) = self.states.mark_in_progress(entities).await {
             warn!(phase = "load", event = "sync_not_recorded", "{error}");
         }
     }
 
-    /// Takes note of what became of an entity, for people.
+    /// Records the outcome of an entity, for the status page.
     async fn end(&self, report: EntitySync, reports: &mut Vec<EntitySync>) {
         let outcome = SyncOutcome {
             checkpoint: report.checkpoint,
@@ -341,7 +341,7 @@ fn record_deletions(report: &mut EntitySync, buried: Result<u64>) {
     }
 }
 
-/// The years up to the present one: the windows of a sync.
+/// Returns the years up to the present one: the windows of a sync.
 fn years(now: DateTime<Utc>) -> Result<Vec<Window>> {
     let new_year = |year| {
         let instant = Utc.with_ymd_and_hms(year, 1, 1, 0, 0, 0).single();

@@ -34,10 +34,10 @@ use crate::store::{Schemas, StateBackend, SyncOutcome, SyncSchedule, SyncStates}
 /// Companies at a time. They wait for QuickBooks most of the time, one that does not answer all of
 /// it.
 const MAX_CONCURRENT_COMPANIES: usize = 32;
-/// Of all of them together.
+/// Database connections of all companies together.
 const CONNECTIONS: usize = 12;
 const TOKEN_CONNECTIONS: usize = 8;
-/// How long a company that does not answer is waited for.
+/// The time for which requests to a company that does not answer are retried.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The entities and companies of a sync.
@@ -96,7 +96,7 @@ setters!(SyncRequest {
     page_size: PageSize,
 });
 
-/// What syncs share: the database and the token store, opened once.
+/// The database and the token store that all syncs share, opened once.
 #[derive(Debug)]
 pub(super) struct Syncer {
     app: App,
@@ -114,7 +114,7 @@ impl App {
     /// deletions. What one entity or company meets touches no other.
     ///
     /// # Errors
-    /// What is found before any request: settings, the database, no company.
+    /// Returns problems found before any request: settings, the database, no company.
     pub async fn sync(&self, request: &SyncRequest) -> Result<SyncReport> {
         select_or_all(&request.scope.entities)?;
         Syncer::open(self).await?.sync(request).await
@@ -204,17 +204,17 @@ impl Syncer {
         }
     }
 
-    /// The app, with a place for tokens.
+    /// Returns the app, with a token store in its settings.
     pub fn app(&self) -> &App {
         &self.app
     }
 
-    /// The connections that are stored.
+    /// Returns the stored connections.
     pub async fn accounts(&self) -> Result<Vec<ConnectionSummary>> {
         self.backend.connections().await
     }
 
-    /// How they stand.
+    /// Returns the state of the stored connections.
     pub async fn company_reports(&self) -> Result<Vec<CompanyReport>> {
         let config = self.app.settings.qbo_of("any")?;
         auth_report(&self.backend, &config)
@@ -222,7 +222,7 @@ impl Syncer {
             .map(|report| report.accounts)
     }
 
-    /// One company, whatever it meets.
+    /// Syncs one company and reports any failure.
     pub async fn account(
         &self,
         realm_id: &str,
@@ -271,7 +271,7 @@ impl Syncer {
     ) -> Result<(Arc<Source>, ConnectionStatus, PostgresSink)> {
         let mut settings = self.app.settings.clone();
         if settings.realm_id()?.as_deref() != Some(realm_id) {
-            // That token is another company's.
+            // The refresh token in the settings belongs to another company.
             settings.set("QBO_REFRESH_TOKEN", "")?;
         }
         let mut config = settings.qbo_of(realm_id)?;
@@ -299,7 +299,7 @@ impl Syncer {
     ) -> Result<(u64, Vec<EntitySync>)> {
         let (source, watch, sink) = self.open_account(realm_id, entities, schema).await?;
         if let Some(error) = watch.needs_reauth().await? {
-            // Whoever is asked would say no again.
+            // QuickBooks would refuse the token again.
             return Err(error);
         }
         let (sink, progress) = (Arc::new(sink), self.app.progress.clone());

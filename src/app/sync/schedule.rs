@@ -1,4 +1,4 @@
-//! Syncing for ever, each company at its own time.
+//! Continuous syncing, each company at its own time.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use crate::app::select_or_all;
 use crate::domain::{CompanySync, EntitySpec, SyncReport};
 use crate::error::Result;
 
-/// Between looks at the schedule.
+/// The shortest wait between two reads of the schedule.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
 impl Syncer {
-    /// As `App::sync_every`.
+    /// Implements `App::sync_every`.
     pub async fn sync_every(
         self: &Arc<Self>,
         request: &SyncRequest,
