@@ -215,7 +215,7 @@ async fn a_company_that_the_token_is_not_for_is_explained_and_not_asked_again_an
         .collect();
     assert_eq!(errors.len(), 105);
     assert!(
-        errors[0].contains("sandbox keys against the production host"),
+        errors[0].contains("sandbox keys used against the production host"),
         "{}",
         errors[0]
     );
