@@ -41,7 +41,7 @@ const VERSION: u32 = 2;
 ///
 /// # Errors
 /// [`Error::Config`] if the file cannot be read.
-pub(in crate::store) fn summaries(path: &Path) -> Result<Vec<ConnectionSummary>> {
+pub fn summaries(path: &Path) -> Result<Vec<ConnectionSummary>> {
     let connections = read(path)?.connections;
     Ok(connections
         .iter()

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::file::FileTokenStore;
-pub(super) use self::file::summaries as file_summaries;
+pub use self::file::summaries as file_summaries;
 pub use self::memory::MemoryTokenStore;
 #[cfg(feature = "postgres")]
 pub use self::postgres::PostgresTokenStore;
