@@ -1,5 +1,6 @@
 //! The demo: starts a real Postgres and the simulator, and runs three backfills.
 
+mod account;
 mod postgres;
 
 use std::path::{Path, PathBuf};
@@ -101,7 +102,7 @@ pub fn default_directory() -> PathBuf {
         .map(PathBuf::from)
         .filter(|path| path.is_absolute());
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share"));
-    let base = if postgres::is_root() {
+    let base = if account::is_root() {
         Some("/var/lib".into())
     } else {
         base.or_else(home)
