@@ -2,6 +2,8 @@
 //! allows it. Each window is stored and committed by itself, completely or not at all. Pages pass
 //! through a bounded channel, so that memory stays flat.
 
+mod log;
+mod read;
 mod span;
 mod task;
 
@@ -12,13 +14,13 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{Instrument, Level, Span, error, info_span, warn};
+use tracing::{Instrument, Span, info_span, warn};
 
+use self::log::{level_of_run, log_run, log_start, log_window};
+use self::read::read_windows;
 use self::task::SpanTask;
-use crate::domain::instant::format_instant;
 use crate::domain::{Plan, RunReport, Window, WindowReport, WindowStatus};
 use crate::error::Error;
-use crate::event::event_at;
 use crate::port::{Progress, RunContext, Sink, Source};
 
 /// Runs one entity's plan. Never fails as a whole: the report holds the outcome of each window.
@@ -71,7 +73,7 @@ async fn run_plan<S: Source, K: Sink>(
             let Some(windows) = run.queued.pop_front() else {
                 break;
             };
-            let read = task.clone().run(windows).instrument(Span::current());
+            let read = read_windows(task.clone(), windows).instrument(Span::current());
             run.tasks.spawn(read);
         }
         run.publish_idle();
@@ -141,30 +143,6 @@ async fn begin_run<S: Source, K: Sink>(source: &S, sink: &K, plan: &Plan, run_id
     if let Err(error) = sink.run_started(&context).await {
         warn!(phase = K::PHASE, event = "run_not_recorded", "{error}");
     }
-}
-
-/// Logs what a run is about to read, so that a reader of the log knows the range.
-fn log_start<S: Source, K: Sink>(plan: &Plan, context: &RunContext) {
-    let (read, windows) = (plan.windows.len(), plan.windows.len() + plan.skipped.len());
-    // Landing files are read by the phase that loads them.
-    let phase = if S::SHARES_REQUESTS {
-        "extract"
-    } else {
-        K::PHASE
-    };
-    event_at!(
-        if plan.is_quiet {
-            Level::DEBUG
-        } else {
-            Level::INFO
-        },
-        phase,
-        event = "run_started",
-        run_id = context.run_id.as_str(),
-        windows,
-        "reading {read} of {windows} windows in {}",
-        context.range
-    );
 }
 
 /// An event that a task reports to its run.
@@ -282,97 +260,4 @@ fn failed(window: Window, error: String) -> WindowReport {
         error: Some(error),
         ..WindowReport::empty(window, WindowStatus::Failed)
     }
-}
-
-/// Returns the level of a run's closing line. A sync looks at the same time again and again, so a
-/// run of a sync that finds nothing is of no interest.
-fn level_of_run(is_quiet: bool, rows: u64) -> Level {
-    match is_quiet && rows == 0 {
-        true => Level::DEBUG,
-        false => Level::INFO,
-    }
-}
-
-/// Returns the level of a finished window's line. A window that changed nothing is only counted in
-/// the run's closing line, so that a second backfill does not repeat itself once per window.
-fn level_of_window(window: &WindowReport) -> Level {
-    let landed = if window.path.is_some() {
-        window.rows
-    } else {
-        0
-    };
-    match window.inserted + window.updated + window.rejected + landed {
-        0 => Level::DEBUG,
-        _ => Level::INFO,
-    }
-}
-
-fn log_window(phase: &str, window: &WindowReport) {
-    let (start, end) = (format_instant(window.start), format_instant(window.end));
-    if let Some(reason) = &window.error {
-        error!(
-            phase,
-            event = "window_failed",
-            window_start = start.as_str(),
-            window_end = end.as_str(),
-            pages = window.pages,
-            requests = window.requests,
-            retries = window.retries,
-            duration_ms = window.duration_ms,
-            "failed: {reason}"
-        );
-    } else {
-        let outcome = match window.path {
-            Some(_) => format!("landed: {} rows", window.rows),
-            None => format!(
-                "done: {} rows, {} inserted, {} updated, {} unchanged",
-                window.rows, window.inserted, window.updated, window.unchanged
-            ),
-        };
-        event_at!(
-            level_of_window(window),
-            phase,
-            event = "window_done",
-            window_start = start.as_str(),
-            window_end = end.as_str(),
-            pages = window.pages,
-            rows = window.rows,
-            inserted = window.inserted,
-            updated = window.updated,
-            unchanged = window.unchanged,
-            rejected = window.rejected,
-            requests = window.requests,
-            retries = window.retries,
-            duration_ms = window.duration_ms,
-            "{outcome}"
-        );
-    }
-}
-
-fn log_run(phase: &str, run: &RunReport, level: Level) {
-    let totals = &run.totals;
-    event_at!(
-        level,
-        phase,
-        event = "run_finished",
-        run_id = run.run_id.as_str(),
-        windows = totals.windows,
-        pages = totals.pages,
-        rows = totals.rows,
-        inserted = totals.inserted,
-        updated = totals.updated,
-        unchanged = totals.unchanged,
-        rejected = totals.rejected,
-        requests = totals.requests,
-        retries = totals.retries,
-        duration_ms = totals.duration_ms,
-        "{} windows, {} rows, {} inserted, {} updated, {} unchanged, {} requests, {} ms",
-        totals.windows,
-        totals.rows,
-        totals.inserted,
-        totals.updated,
-        totals.unchanged,
-        totals.requests,
-        totals.duration_ms
-    );
 }

@@ -23,11 +23,11 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
-use tracing::{Instrument, Span as LogSpan, debug, info_span, warn};
+use tracing::Instrument;
 
+use super::log::{log_read, log_rejects, log_span};
 use super::task::SpanTask;
 use super::{Event, failed};
-use crate::domain::instant::format_instant;
 use crate::domain::{Page, Reject, Window, WindowReport, WindowStatus};
 use crate::error::{Error, Result};
 use crate::port::{
@@ -306,18 +306,8 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
 
     /// Logs a window's first rejects, one line each. The window's own line counts them all.
     fn log_rejects(&mut self, window: Window, rejects: &[Reject]) {
-        let _in_window = log_span(window).entered();
         let room = MAX_LOGGED_REJECTS.saturating_sub(self.open.rejects);
-        for reject in rejects.iter().take(room) {
-            let id = reject.id.as_deref().unwrap_or("without an id");
-            warn!(
-                phase = K::PHASE,
-                event = "record_rejected",
-                id,
-                "record {id} is set aside: {}",
-                reject.error
-            );
-        }
+        log_rejects(K::PHASE, window, rejects.iter().take(room));
         self.open.rejects += rejects.len();
     }
 
@@ -435,28 +425,4 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
         }
         self.send(Event::WindowsShared(shared));
     }
-}
-
-/// Returns a tracing span that adds the window to the log lines of a step.
-fn log_span(window: Window) -> LogSpan {
-    let (start, end) = (format_instant(window.start), format_instant(window.end));
-    info_span!(
-        "window",
-        window_start = start.as_str(),
-        window_end = end.as_str()
-    )
-}
-
-fn log_read(summary: &ReadSummary, rows: u64) {
-    debug!(
-        phase = "extract",
-        event = "window_read",
-        pages = summary.pages,
-        rows,
-        requests = summary.requests,
-        retries = summary.retries,
-        "read: {} pages, {rows} rows, {} requests",
-        summary.pages,
-        summary.requests
-    );
 }
