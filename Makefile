@@ -12,7 +12,7 @@ CLIENTS := $(foreach client,python-quickbooks tap-quickbooks schemathesis,.venv/
 # Mage needs 1.4 GB of packages and several minutes. SKIP_MAGE=1 leaves its tests out of `make test`.
 MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 
-.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-python test-mage soak bench bench-growth bench-mage bench-companies house-metrics clean
+.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust openapi test-python test-mage soak bench bench-growth bench-mage bench-companies house-metrics clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -46,6 +46,9 @@ lint: .venv/.dev .venv/.wheel ## Check formatting, lints, types and stubs
 
 test-rust: .venv/.dev .venv/.wheel ## Run the Rust tests on a throw-away Postgres
 	$(BIN)/python tests/with_postgres.py cargo test --workspace $(CARGO_FLAGS)
+
+openapi: ## Generate src/server/openapi.json from the handlers
+	UPDATE_OPENAPI=1 cargo test --lib server::openapi
 
 test-python: .venv/.dev .venv/.wheel $(CLIENTS) .venv/.debian .venv/.chromium ## Run the Python tests of the installed wheel on a throw-away Postgres
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2

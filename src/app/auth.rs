@@ -25,6 +25,7 @@ pub struct AuthReport {
 
 /// The state of one connection.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct CompanyReport {
     /// The part of the connection that is stored unencrypted.
     #[serde(flatten)]

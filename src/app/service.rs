@@ -31,10 +31,12 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A page of records.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct RecordPage {
     /// The records, in the order of their ids.
     pub records: Vec<StoredRecord>,
     /// Start of the next page; `None` on the last page.
+    #[cfg_attr(test, schema(required = true))]
     pub next: Option<String>,
 }
 

@@ -16,6 +16,7 @@ macro_rules! status {
     ) => {
         $(#[$about])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+        #[cfg_attr(test, derive(utoipa::ToSchema))]
         pub enum $name {
             $($(#[$about_value])* #[serde(rename = $text)] $value,)+
         }

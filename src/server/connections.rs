@@ -1,5 +1,6 @@
-//! Connections: so many at a time, each with a time by which it must have asked, all ended when the
-//! service is.
+//! Connections: a maximum number at a time, a time limit for the head of each request, and a
+//! graceful end. By hand, because neither `axum::serve` nor a tower layer can limit how long a
+//! client takes to send its head.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,30 +14,30 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-/// For the head of a request, and between two.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Open at a time; others wait to be accepted.
+/// The time limit for the head of a request, and for the pause between two requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections open at a time; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 1024;
-/// After an accept that failed, as for want of file descriptors.
+/// The pause after a failed accept, for example if file descriptors ran out.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
-/// For answers under way when the service ends.
+/// The time that requests under way get when the service stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Serves until `stop` ends, and then what is under way.
+/// Serves until `stop` completes, then finishes the requests under way.
 pub(super) async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()>) {
     let mut server = http1::Builder::new();
     server
         .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE);
+        .header_read_timeout(HEAD_TIMEOUT);
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &permits) => accepted,
             () = &mut stop => break,
         };
-        let (stream, place) = match accepted {
+        let (stream, permit) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 warn!(
@@ -52,9 +53,9 @@ pub(super) async fn serve(listener: TcpListener, app: Router, stop: impl Future<
             server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            // One that breaks off concerns nobody else.
+            // A broken connection affects no other.
             let _ = connection.await;
-            drop(place);
+            drop(permit);
         });
     }
     drop(listener);
@@ -63,15 +64,15 @@ pub(super) async fn serve(listener: TcpListener, app: Router, stop: impl Future<
 
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
 ) -> std::io::Result<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places
+    let permit = permits
         .clone()
         .acquire_owned()
         .await
         .map_err(std::io::Error::other)?;
     let (stream, _) = listener.accept().await?;
-    // Answers are small and whole.
+    // Answers are small and written at once.
     let _ = stream.set_nodelay(true);
-    Ok((stream, place))
+    Ok((stream, permit))
 }

@@ -1,53 +1,106 @@
-//! Who may come in, how many at a time, and for how long.
+//! Access control and limits: the API key, cross-site requests, concurrency and time.
 
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::{Request, State as Shared};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::BoxError;
+use axum::extract::{Request, State};
+use axum::http::header::{self, HeaderName};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::digest::{SHA256, digest};
-use tokio::sync::Semaphore;
+use tower::timeout::error::Elapsed;
 
-use super::State;
-use super::routes::failure;
+use super::reply::{ApiError, Reply};
+use super::state::Shared;
 
-/// Requests answered at a time.
-const MAX_CONCURRENT: usize = 64;
-/// Seconds that an answer may take.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// Requests answered at a time; further ones get a 503.
+pub(super) const MAX_CONCURRENT: usize = 64;
+/// The time that an answer may take; after that the caller gets a 504.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-static PLACES: Semaphore = Semaphore::const_new(MAX_CONCURRENT);
+/// Counts the answers of the API by status.
+pub(super) async fn count_answers(State(state): Shared, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    state.counters.count_answer(response.status().as_u16());
+    response
+}
 
-/// The key that callers must send, as its hash: comparing hashes takes the same time whatever is
-/// sent.
-#[derive(Debug)]
-pub(super) struct ApiKey([u8; 32]);
-
-impl ApiKey {
-    pub fn new(key: &str) -> Self {
-        Self(hash(key))
-    }
-
-    fn is(&self, sent: &str) -> bool {
-        let difference = self
-            .0
-            .iter()
-            .zip(hash(sent))
-            .fold(0, |sum, (a, b)| sum | (a ^ b));
-        difference == 0
+/// Turns the errors of the limiting layers into replies: 504 for the timeout, 503 for too many
+/// requests at a time.
+pub(super) async fn limit_exceeded(error: BoxError) -> Response {
+    if error.is::<Elapsed>() {
+        ApiError::new(StatusCode::GATEWAY_TIMEOUT, "the request took too long").into_response()
+    } else {
+        ApiError::unavailable("too many requests at a time; come back in a second").retry_soon()
     }
 }
 
-/// The key in a header: after `Bearer`, or, for the page, as the password of any user, which is
-/// what a browser can send. Only for the page: what a browser remembers it also sends on behalf of
-/// other sites.
-fn key_of(header: &str, is_page: bool) -> Option<String> {
-    // The scheme in any case (RFC 9110, 11.1).
+/// Refuses requests that another site makes a browser send. Without an API key, it also refuses
+/// every `Host` but this machine's own names: a foreign domain that resolves to this machine (DNS
+/// rebinding) would count as the same site for the browser.
+pub(super) async fn same_site(
+    State(state): Shared,
+    request: Request,
+    next: Next,
+) -> Reply<Response> {
+    let headers = request.headers();
+    if is_same_origin(headers) && (state.api_key.is_some() || is_loopback_host(headers)) {
+        Ok(next.run(request).await)
+    } else {
+        Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "another site may not ask for this; behind a proxy, set QBO_API_KEY",
+        ))
+    }
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Returns whether `Host` is `localhost` or a loopback address, with or without a port.
+fn is_loopback_host(headers: &HeaderMap) -> bool {
+    let host = text(headers, header::HOST).unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// Returns whether `Origin`, which browsers send, names the same host as `Host`.
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    match (text(headers, header::ORIGIN), text(headers, header::HOST)) {
+        (None, _) => true,
+        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, own)| own == host),
+        (Some(_), None) => false,
+    }
+}
+
+/// Requires the API key, if one is set.
+pub(super) async fn authenticate(State(state): Shared, request: Request, next: Next) -> Response {
+    let Some(key) = &state.api_key else {
+        return next.run(request).await;
+    };
+    let is_page = request.uri().path() == "/";
+    let sent =
+        text(request.headers(), header::AUTHORIZATION).and_then(|header| sent_key(header, is_page));
+    if sent.is_some_and(|sent| key.matches(&sent)) {
+        return next.run(request).await;
+    }
+    unauthorized(is_page)
+}
+
+/// Returns the key in an `Authorization` header: the token after `Bearer`, or the password of
+/// `Basic` with any user name. `Basic` is accepted for the page only, because a browser also
+/// sends remembered passwords with requests that other sites cause.
+fn sent_key(header: &str, is_page: bool) -> Option<String> {
+    // The scheme is case-insensitive (RFC 9110, 11.1).
     let (scheme, sent) = header.split_once(' ')?;
     match scheme.to_ascii_lowercase().as_str() {
         "bearer" => Some(sent.to_owned()),
@@ -59,115 +112,15 @@ fn key_of(header: &str, is_page: bool) -> Option<String> {
     }
 }
 
-/// Keeps out what another site makes a browser send. Without a key that includes whatever names
-/// this machine otherwise than by its own name: a site whose name was made to lead here would be
-/// the same site to the browser.
-pub(super) async fn same_site(
-    Shared(state): Shared<Arc<State>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let headers = request.headers();
-    if is_own_site(headers) && (state.key.is_some() || names_this_machine(headers)) {
-        next.run(request).await
-    } else {
-        failure(
-            StatusCode::FORBIDDEN,
-            "another site may not ask for this; behind a proxy, set QBO_API_KEY",
-        )
-    }
-}
-
-fn names_this_machine(headers: &HeaderMap) -> bool {
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || address
-            .parse()
-            .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-}
-
-fn is_own_site(headers: &HeaderMap) -> bool {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &HeaderValue| value.to_str().ok())
-    };
-    match (text(header::ORIGIN), text(header::HOST)) {
-        (None, _) => true,
-        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, own)| own == host),
-        (Some(_), None) => false,
-    }
-}
-
-fn hash(text: &str) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
-    hash
-}
-
-/// Lets in who has the key.
-pub(super) async fn authenticate(
-    Shared(state): Shared<Arc<State>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let Some(key) = &state.key else {
-        return next.run(request).await;
-    };
-    let sent = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    let is_page = request.uri().path() == "/";
-    if sent
-        .and_then(|sent| key_of(sent, is_page))
-        .is_some_and(|sent| key.is(&sent))
-    {
-        return next.run(request).await;
-    }
-    // A browser asks its user, for the page.
+/// The 401. For the page it makes the browser ask its user for the key.
+fn unauthorized(is_page: bool) -> Response {
     let scheme = if is_page {
         "Basic realm=\"qbo_rs, the key as password\""
     } else {
         "Bearer"
     };
-    let mut refused = failure(
-        StatusCode::UNAUTHORIZED,
-        "send the key as `Authorization: Bearer ...`",
-    );
-    refused
-        .headers_mut()
-        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
-    refused
-}
-
-/// Answers at most so many at a time, each within its time, and counts the answers.
-pub(super) async fn limit(
-    Shared(state): Shared<Arc<State>>,
-    request: Request<Body>,
-    next: Next,
-) -> Response {
-    let response = match PLACES.try_acquire() {
-        Ok(_place) => match tokio::time::timeout(TIME_LIMIT, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => failure(StatusCode::GATEWAY_TIMEOUT, "it took too long"),
-        },
-        Err(_) => {
-            let busy = failure(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too many requests at a time; come back in a second",
-            );
-            ([(header::RETRY_AFTER, "1")], busy).into_response()
-        }
-    };
-    state.counters.count_answer(response.status().as_u16());
-    response
+    let scheme = HeaderValue::from_static(scheme);
+    let reason = "send the key as `Authorization: Bearer ...`";
+    let refusal = ApiError::new(StatusCode::UNAUTHORIZED, reason);
+    ([(header::WWW_AUTHENTICATE, scheme)], refusal).into_response()
 }

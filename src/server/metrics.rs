@@ -1,5 +1,5 @@
-//! Metrics for Prometheus. What is in the database is asked for when it is scraped, so that every
-//! process tells the same; what only a process knows it counts.
+//! Metrics for Prometheus. Gauges are read from the database at each scrape and are the same in
+//! every process; counters and histograms belong to one process.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -21,14 +21,14 @@ pub(super) use prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
 type Labels = Vec<(&'static str, String)>;
 type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
 
-/// From a quick answer to the longest that is waited for, in seconds.
-const STEPS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+/// The upper bounds of the histograms, in seconds, up to the longest request timeout.
+const BUCKETS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 
 fn durations() -> Histogram {
-    Histogram::new(STEPS)
+    Histogram::new(BUCKETS)
 }
 
-/// What this process has done.
+/// The counters and histograms of this process.
 #[derive(Debug)]
 pub(super) struct Counters {
     answers: Family<Labels, Counter>,
@@ -70,18 +70,20 @@ impl Progress for Counters {
 }
 
 impl Counters {
-    pub fn count_answer(&self, status: u16) {
+    /// Counts an answer of the HTTP API.
+    pub(super) fn count_answer(&self, status: u16) {
         self.answers
             .get_or_create(&vec![("status", status.to_string())])
             .inc();
     }
 
-    /// A webhook without a good signature: it leaves no other trace.
-    pub fn count_unsigned(&self) {
+    /// Counts a webhook with a missing or wrong signature. It leaves no other trace.
+    pub(super) fn count_unsigned(&self) {
         self.unsigned.inc();
     }
 
-    pub fn count_sync(&self, report: &SyncReport) {
+    /// Adds the rows and durations of a finished sync.
+    pub(super) fn count_sync(&self, report: &SyncReport) {
         let add = |outcome: &str, count| {
             self.rows
                 .get_or_create(&vec![("outcome", outcome.to_owned())])
@@ -103,38 +105,38 @@ impl Counters {
     fn register(&self, registry: &mut Registry) {
         registry.register(
             "qbo_http_answers",
-            "Answers of this process by status",
+            "HTTP answers of this process by status",
             self.answers.clone(),
         );
         registry.register(
             "qbo_requests",
-            "Requests of this process to QuickBooks by status; none: no answer came",
+            "Requests of this process to QuickBooks by status; none means no answer",
             self.requests.clone(),
         );
         registry.register(
             "qbo_request_seconds",
-            "How long requests of this process to QuickBooks took",
+            "Duration of this process' requests to QuickBooks",
             self.request_seconds.clone(),
         );
         registry.register(
             "qbo_sync_rows",
-            "Records that syncs of this process met, by what became of them",
+            "Records handled by syncs of this process, by outcome",
             self.rows.clone(),
         );
         registry.register(
             "qbo_sync_seconds",
-            "How long this process took over a company each time",
+            "Duration of one sync of one company in this process",
             self.sync_seconds.clone(),
         );
         registry.register(
             "qbo_webhooks_unsigned",
-            "Webhooks refused for their signature by this process",
+            "Webhooks that this process refused for a missing or wrong signature",
             self.unsigned.clone(),
         );
     }
 }
 
-/// Everything, as text.
+/// Renders all metrics in the text format of Prometheus.
 pub(super) async fn text(service: &Service, counters: &Counters) -> Result<String> {
     let mut registry = Registry::default();
     counters.register(&mut registry);
@@ -147,7 +149,7 @@ pub(super) async fn text(service: &Service, counters: &Counters) -> Result<Strin
 }
 
 async fn jobs(service: &Service, registry: &mut Registry) -> Result<()> {
-    let jobs = gauges(registry, "qbo_jobs", "Jobs by status");
+    let jobs = gauges(registry, "qbo_jobs", "Jobs of the last 30 days by status");
     for (status, count) in service.job_counts().await? {
         jobs.get_or_create(&vec![("status", status.to_string())])
             .set(count as f64);
@@ -159,12 +161,12 @@ async fn entities(service: &Service, registry: &mut Registry) -> Result<()> {
     let ages = gauges(
         registry,
         "qbo_checkpoint_age_seconds",
-        "How far behind QuickBooks an entity is",
+        "Seconds since the checkpoint of an entity",
     );
     let failures = gauges(
         registry,
         "qbo_sync_consecutive_failures",
-        "Failures of an entity since it last went well",
+        "Consecutive failures of an entity",
     );
     for state in service.entity_states().await? {
         let labels = vec![("realm_id", state.realm_id), ("entity", state.entity)];
@@ -182,27 +184,27 @@ async fn accounts(service: &Service, registry: &mut Registry) -> Result<()> {
     let days = gauges(
         registry,
         "qbo_token_days_left",
-        "Whole days until a connection ends; none where it is not known",
+        "Whole days until a connection expires; absent if unknown",
     );
     let dead = gauges(
         registry,
         "qbo_needs_reauth",
-        "Whether a person must connect the company again",
+        "1 if a person must connect the company again",
     );
     let breakers = gauges(
         registry,
         "qbo_breaker_open",
-        "Whether requests are held back, since the API is silent",
+        "1 if the circuit breaker is open because the API does not answer",
     );
     let reads = gauges(
         registry,
         "qbo_monthly_reads",
-        "Reads of this month, by all processes",
+        "Successful reads of this month by all processes",
     );
     let pace = gauges(
         registry,
         "qbo_requests_last_minute",
-        "Requests of the last 60 s, by all processes",
+        "Requests of the last 60 s by all processes",
     );
     for account in service.accounts().await? {
         let labels = vec![("realm_id", account.account.realm_id.clone())];

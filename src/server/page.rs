@@ -1,48 +1,45 @@
-//! The status page: made on the server, whole without JavaScript, renewed every few seconds with
-//! it.
+//! The status page. It is rendered on the server and complete without JavaScript, which only
+//! refreshes it every few seconds.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use axum::extract::State as Shared;
-use axum::http::header;
-use axum::response::{Html, IntoResponse, Response};
+use axum::extract::State;
+use axum::http::header::{self, HeaderName};
+use axum::response::Html;
 use chrono::{DateTime, Datelike, Duration, NaiveDate, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::State;
-use super::routes::refused;
+use super::reply::Reply;
+use super::state::Shared;
 use crate::app::{CompanyReport, Coverage, EntityState, Job, Service};
 use crate::domain::{ConnectionState, EntitySyncStatus, JobStatus, Window};
 use crate::error::Result;
 use crate::quickbooks::Limits;
 
 const STYLE: &str = include_str!("page.css");
-/// Takes the place of what is shown when there is something newer, and leaves what is open and
-/// where the keyboard is as they were; without it the page is as it was loaded.
+/// Replaces the content with that of a fresh page every 5 s while the page is visible. Open
+/// calendars stay open, and the keyboard focus stays where it was.
 const SCRIPT: &str = "setInterval(async()=>{try{if(document.hidden)return;const a=await fetch(location.href);if(!a.ok)return;\
     const d=new DOMParser().parseFromString(await a.text(),'text/html');\
     for(const o of document.querySelectorAll('details')){const n=d.getElementById(o.id);if(n)n.open=o.open}\
     const f=document.activeElement.closest('details');\
     document.querySelector('main').replaceWith(d.querySelector('main'));\
     if(f)document.getElementById(f.id)?.querySelector('summary').focus()}catch{}},5000)";
-/// Companies whose calendar is open from the beginning.
+/// Calendars start open if there are at most this many companies.
 const OPEN_CALENDARS: usize = 3;
-/// Months that the calendar shows.
+/// The months in a calendar.
 const MONTHS: u32 = 24;
 
-pub(super) async fn show(Shared(state): Shared<Arc<State>>) -> Response {
-    match page(&state.service).await {
-        Ok(page) => {
-            let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
-            (
-                [(header::CONTENT_SECURITY_POLICY, policy)],
-                Html(page.into_string()),
-            )
-                .into_response()
-        }
-        Err(error) => refused(&error),
-    }
+const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
+     script-src 'unsafe-inline'; connect-src 'self'";
+
+/// Renders the page for `GET /`.
+pub(super) async fn show(
+    State(state): Shared,
+) -> Reply<([(HeaderName, &'static str); 1], Html<String>)> {
+    let page = page(&state.service).await?;
+    let policy = (header::CONTENT_SECURITY_POLICY, CONTENT_POLICY);
+    Ok(([policy], Html(page.into_string())))
 }
 
 async fn page(service: &Service) -> Result<Markup> {
@@ -61,20 +58,20 @@ async fn page(service: &Service) -> Result<Markup> {
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                a.skip href="#content" { "To the content" }
+                a.skip href="#content" { "Skip to content" }
                 header { h1 { "QuickBooks in Postgres" } }
                 main #content {
                     p.time { "As of " (instant(now)) }
                     h2 { "Companies" }
                     (companies(&accounts, &coverage, now))
                     (traffic(&accounts, limits, quota))
-                    (troubles(&accounts, &coverage))
+                    (actions(&accounts, &coverage))
                     h2 { "Jobs" }
-                    @if jobs.is_empty() { p { "None was asked for yet." } } @else {
+                    @if jobs.is_empty() { p { "No jobs yet." } } @else {
                         table {
-                            caption { "The latest jobs" }
-                            thead { tr { th scope="col" { "Job" } th scope="col" { "Status" } th scope="col" { "Asked for" }
-                                th scope="col" { "Took" } th scope="col" { "Outcome" } } }
+                            caption { "Latest jobs" }
+                            thead { tr { th scope="col" { "Job" } th scope="col" { "Status" } th scope="col" { "Queued" }
+                                th scope="col" { "Duration" } th scope="col" { "Outcome" } } }
                             tbody {
                                 @for job in &jobs {
                                     tr {
@@ -84,7 +81,7 @@ async fn page(service: &Service) -> Result<Markup> {
                                         td { @if let Some(begin) = job.started_at { (span(job.finished_at.unwrap_or(now) - begin)) } }
                                         td {
                                             @if job.status == JobStatus::Running { (progress(job, &coverage)) }
-                                            @else { (job.error.as_deref().unwrap_or(if job.status == JobStatus::Done { "in step" } else { "" })) }
+                                            @else { (job.error.as_deref().unwrap_or(if job.status == JobStatus::Done { "in sync" } else { "" })) }
                                         }
                                     }
                                 }
@@ -92,7 +89,7 @@ async fn page(service: &Service) -> Result<Markup> {
                         }
                     }
                     h2 { "Coverage" }
-                    @if coverage.is_empty() { p { "Nothing was synced yet." } } @else { (calendars(&coverage, now)) }
+                    @if coverage.is_empty() { p { "No entity has been synced yet." } } @else { (calendars(&coverage, now)) }
                 }
                 script { (PreEscaped(SCRIPT)) }
             }
@@ -100,14 +97,14 @@ async fn page(service: &Service) -> Result<Markup> {
     })
 }
 
-/// How many of the entities that a running job has begun are through.
+/// Renders how many of the entities that a running job has started are finished.
 fn progress(job: &Job, coverage: &[Coverage]) -> Markup {
     let states: Vec<&EntityState> = coverage.iter().map(|of| &of.state).collect();
-    let begun = |state: &&&EntityState| state.last_attempt_at >= job.started_at;
-    let total = states.iter().filter(begun).count();
+    let started = |state: &&&EntityState| state.last_attempt_at >= job.started_at;
+    let total = states.iter().filter(started).count();
     let ended = states
         .iter()
-        .filter(begun)
+        .filter(started)
         .filter(|state| {
             !matches!(
                 state.status,
@@ -116,7 +113,7 @@ fn progress(job: &Job, coverage: &[Coverage]) -> Markup {
         })
         .count();
     html! {
-        @if total == 0 { "beginning" } @else {
+        @if total == 0 { "starting" } @else {
             (ended) " of " (total) " entities " progress max=(total) value=(ended) aria-label="Progress" { }
         }
     }
@@ -125,7 +122,7 @@ fn progress(job: &Job, coverage: &[Coverage]) -> Markup {
 fn companies(accounts: &[CompanyReport], coverage: &[Coverage], now: DateTime<Utc>) -> Markup {
     html! {
         @if accounts.is_empty() {
-            p { "No company is connected yet: " code { "qbo-rs auth login" } ", or the call " code { "/api/qbo/authorize/" } "." }
+            p { "No company is connected yet. Connect one with " code { "qbo-rs auth login" } " or " code { "POST /api/qbo/authorize/" } "." }
         } @else {
             table {
                 caption { "Connections" }
@@ -148,24 +145,24 @@ fn companies(accounts: &[CompanyReport], coverage: &[Coverage], now: DateTime<Ut
     }
 }
 
-/// What is asked of QuickBooks, beside what may be.
+/// Renders the requests to QuickBooks next to their limits.
 fn traffic(accounts: &[CompanyReport], limits: Limits, quota: u64) -> Markup {
     html! {
         @if !accounts.is_empty() {
             table {
-                caption { "Requests to QuickBooks, of all processes" }
-                thead { tr { th scope="col" { "Company" } th scope="col" { "In the last minute" } th scope="col" { "Without an answer yet" }
-                    th scope="col" { "Reads this month" } th scope="col" { "Held back" } } }
+                caption { "Requests to QuickBooks by all processes" }
+                thead { tr { th scope="col" { "Company" } th scope="col" { "Last minute" } th scope="col" { "In flight" }
+                    th scope="col" { "Reads this month" } th scope="col" { "Paused" } } }
                 tbody {
                     @for account in accounts {
                         @let traffic = &account.traffic;
                         tr {
                             th scope="row" { (account.account.realm_id) }
-                            td { (share(traffic.requests_last_minute.into(), limits.per_minute.into(), "Share of the requests of a minute")) }
-                            td { (share(traffic.in_flight as u64, limits.in_flight.into(), "Share of the requests in flight")) }
-                            td { (share(traffic.monthly_reads, quota, "Share of the reads of a month")) }
+                            td { (usage(traffic.requests_last_minute.into(), limits.per_minute.into(), "Requests of the last minute and their limit")) }
+                            td { (usage(traffic.in_flight as u64, limits.in_flight.into(), "Requests in flight and their limit")) }
+                            td { (usage(traffic.monthly_reads, quota, "Reads of this month and the quota")) }
                             td {
-                                @if traffic.breaker.is_open() { span class="mark failed" { "its API is silent" } }
+                                @if traffic.breaker.is_open() { span class="mark failed" { "the API does not answer" } }
                                 @else if let Some(until) = traffic.paused_until { span class="mark running" { "throttled until " (instant(until)) } }
                                 @else { "no" }
                             }
@@ -177,24 +174,24 @@ fn traffic(accounts: &[CompanyReport], limits: Limits, quota: u64) -> Markup {
     }
 }
 
-/// So many of so many; of 0 where there is no limit.
-fn share(used: u64, most: u64, label: &str) -> Markup {
+/// Renders `used of max`; a `max` of 0 means unlimited.
+fn usage(used: u64, max: u64, label: &str) -> Markup {
     html! {
         (used)
-        @if most > 0 {
-            " of " (most) " "
-            meter aria-label=(label) min="0" max=(most) value=(used) high=(most.saturating_mul(8) / 10) { }
+        @if max > 0 {
+            " of " (max) " "
+            meter aria-label=(label) min="0" max=(max) value=(used) high=(max.saturating_mul(8) / 10) { }
         }
     }
 }
 
-/// What is wrong, each with what helps.
-fn troubles(accounts: &[CompanyReport], coverage: &[Coverage]) -> Markup {
+/// Renders the problems that a person must solve, each with its remedy.
+fn actions(accounts: &[CompanyReport], coverage: &[Coverage]) -> Markup {
     let dead: Vec<&CompanyReport> = accounts
         .iter()
         .filter(|account| account.state == ConnectionState::NeedsReauth)
         .collect();
-    // What one cause has done to many entities is told once.
+    // Entities that failed with the same message share one line.
     let mut failed: BTreeMap<(&str, &str), Vec<&EntityState>> = BTreeMap::new();
     let is_dead = |realm_id: &str| {
         dead.iter()
@@ -212,8 +209,8 @@ fn troubles(accounts: &[CompanyReport], coverage: &[Coverage]) -> Markup {
     }
     html! {
         @if !failed.is_empty() || !dead.is_empty() {
-            section aria-labelledby="troubles" {
-                h2 #troubles { "What needs somebody" }
+            section aria-labelledby="actions" {
+                h2 #actions { "Action required" }
                 ul {
                     @for account in dead {
                         li { strong { "Company " (account.account.realm_id) } " must be connected again: "
@@ -221,9 +218,9 @@ fn troubles(accounts: &[CompanyReport], coverage: &[Coverage]) -> Markup {
                             (account.account.needs_reauth.as_deref().unwrap_or_default()) }
                     }
                     @for ((realm_id, message), states) in failed {
-                        li { strong { (names(&states)) " of " (realm_id) } ": " (message) ". Failures in a row: "
+                        li { strong { (names(&states)) " of " (realm_id) } ": " (message) ". Consecutive failures: "
                             (states.iter().map(|state| state.consecutive_failures).max().unwrap_or_default())
-                            ". It is tried again at the next sync; " code { "qbo-rs verify" } " compares." }
+                            ". The next sync tries again; " code { "qbo-rs verify" } " compares QuickBooks with Postgres." }
                     }
                 }
             }
@@ -231,7 +228,7 @@ fn troubles(accounts: &[CompanyReport], coverage: &[Coverage]) -> Markup {
     }
 }
 
-/// Entities as one would name them.
+/// Lists the names of the entities, shortened beyond four.
 fn names(states: &[&EntityState]) -> String {
     match states {
         [first, .., _] if states.len() > 4 => {
@@ -245,7 +242,7 @@ fn names(states: &[&EntityState]) -> String {
     }
 }
 
-/// One calendar a company, to be opened where there are many.
+/// Renders one calendar per company, closed if there are many.
 fn calendars(coverage: &[Coverage], now: DateTime<Utc>) -> Markup {
     let mut companies: BTreeMap<&str, Vec<&Coverage>> = BTreeMap::new();
     for of in coverage {
@@ -253,7 +250,7 @@ fn calendars(coverage: &[Coverage], now: DateTime<Utc>) -> Markup {
     }
     let is_open = companies.len() <= OPEN_CALENDARS;
     html! {
-        p { "The last " (MONTHS) " months; a full square is wholly committed." }
+        p { "The last " (MONTHS) " months. A filled square is a month whose records are all in Postgres." }
         @for (realm_id, coverage) in companies {
             details id=(format!("calendar-{realm_id}")) open[is_open] {
                 summary { "Company " (realm_id) }
@@ -286,7 +283,7 @@ fn calendar(realm_id: &str, coverage: &[&Coverage], now: DateTime<Utc>) -> Marku
     }
 }
 
-/// The last months, oldest first.
+/// Returns the last [`MONTHS`] months, oldest first.
 fn months(now: DateTime<Utc>) -> Vec<Window> {
     let number = now.year() * 12 + now.month0() as i32;
     let first = |number: i32| {
@@ -304,19 +301,19 @@ fn months(now: DateTime<Utc>) -> Vec<Window> {
         .collect()
 }
 
-/// How much of a month, as far as it has passed, is committed.
+/// Returns how much of the elapsed part of a month is committed, as CSS class and word.
 fn extent(month: Window, committed: &[Window], now: DateTime<Utc>) -> (&'static str, &'static str) {
-    // Reads stay a little behind the present.
+    // Syncs stay up to an hour behind the present.
     let end = month
         .end
         .min(now - Duration::hours(1))
         .max(month.start + Duration::seconds(1));
-    let left = Window {
+    let missing = Window {
         start: month.start,
         end,
     }
     .minus(committed);
-    match &left[..] {
+    match &missing[..] {
         [] => ("whole", "complete"),
         [one]
             if *one

@@ -1,354 +1,153 @@
-//! The paths, and what each answers.
+//! The table of all paths, and the layers around them.
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, State as Shared};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::error_handling::HandleErrorLayer;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::HeaderName;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{from_fn_with_state, map_response};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use chrono::{DateTime, Utc};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Json, Router};
+use serde::Serialize;
+use tower::ServiceBuilder;
+use tower::limit::GlobalConcurrencyLimitLayer;
 
-use super::{State, guard, metrics, page, webhooks};
-use crate::app::{RecordRequest, SyncScope};
-use crate::error::Error;
+#[cfg(test)]
+use super::openapi::{Denied, Failure, Unavailable};
+use super::reply::{ApiError, Reply, refusals_as_json};
+use super::state::{AppState, Shared};
+use super::{api, guard, metrics, openapi, page, webhooks};
 
-const OPENAPI: &str = include_str!("openapi.json");
-/// No request has more to say.
+/// The largest body, in bytes, of every path but that of webhooks.
 const MAX_BODY: usize = 64 * 1024;
-const MAX_KEY: usize = 200;
 
-type App = Shared<Arc<State>>;
+/// Declares the documented paths, one a line. The router is made of them, and, in tests, the
+/// OpenAPI document.
+macro_rules! endpoints {
+    ($(fn $name:ident { $($method:ident $path:literal => $handler:path;)* })*) => {
+        $(
+            fn $name() -> Router<Arc<AppState>> {
+                Router::new()$(.merge(endpoint($path, $method($handler))))*
+            }
+        )*
 
-/// Everything that is answered. What tells nothing of a company needs no key.
-pub(super) fn router(state: Arc<State>) -> Router {
-    let calls = [
-        ("/api/qbo/authorize/", post(authorise)),
-        ("/api/qbo/accounts/", get(accounts)),
-        ("/api/qbo/sync/", post(sync)),
-        ("/api/qbo/sync/status/", get(sync_status)),
-        ("/api/qbo/jobs/{id}", get(job)),
-        ("/api/qbo/jobs/{id}/cancel/", post(cancel)),
-        ("/api/qbo/webhooks/replay/", post(replay)),
-        ("/api/qbo/{entity}/", get(records)),
-    ];
-    let api = calls
-        .into_iter()
-        .fold(Router::new(), |router, (path, call)| {
-            let bare = path.trim_end_matches('/');
-            // With and without the slash at the end.
-            router
-                .route(bare, call.clone())
-                .route(&format!("{bare}/"), call)
-        });
-    let api = api
-        .route("/metrics", get(show_metrics))
+        /// The document without its schemas of errors and keys.
+        #[cfg(test)]
+        #[derive(utoipa::OpenApi)]
+        #[openapi(paths($($($handler),*),*))]
+        pub(super) struct Endpoints;
+
+        #[cfg(test)]
+        pub(super) const ENDPOINTS: &[(&str, &str)] = &[
+            $($((stringify!($method), $path),)*)*
+        ];
+    };
+}
+
+endpoints! {
+    fn public {
+        get "/healthz" => health;
+        get "/readyz" => ready;
+    }
+    fn protected {
+        get "/metrics" => show_metrics;
+        post "/api/qbo/authorize/" => api::authorize;
+        get "/api/qbo/accounts/" => api::accounts;
+        post "/api/qbo/sync/" => api::sync;
+        get "/api/qbo/sync/status/" => api::sync_status;
+        get "/api/qbo/jobs/{id}" => api::job;
+        post "/api/qbo/jobs/{id}/cancel/" => api::cancel;
+        post "/api/qbo/webhooks/replay/" => api::replay;
+        get "/api/qbo/{entity}/" => api::records;
+    }
+    fn signed {
+        post "/webhooks/qbo" => webhooks::receive;
+    }
+}
+
+/// Routes a path of the API with and without the final slash. tower-http's `NormalizePath` would
+/// do so for every path, those outside the API included.
+fn endpoint(path: &str, methods: MethodRouter<Arc<AppState>>) -> Router<Arc<AppState>> {
+    let bare = path.trim_end_matches('/');
+    let router = Router::new().route(bare, methods.clone());
+    if bare.starts_with("/api/") {
+        router.route(&format!("{bare}/"), methods)
+    } else {
+        router
+    }
+}
+
+/// Builds the router. Paths that reveal nothing about a company need no API key.
+pub(super) fn router(state: Arc<AppState>) -> Router {
+    let protected = protected()
         .route("/", get(page::show))
         .route_layer(from_fn_with_state(state.clone(), guard::authenticate))
         .route_layer(from_fn_with_state(state.clone(), guard::same_site));
-    Router::new()
-        .route(
-            "/healthz",
-            get(|| async { answer(StatusCode::OK, &json!({"status": "ok"})) }),
-        )
-        .route("/readyz", get(ready))
-        .route(
-            "/openapi.json",
-            get(|| async { ([(header::CONTENT_TYPE, "application/json")], OPENAPI) }),
-        )
-        .route(
-            "/webhooks/qbo",
-            post(webhooks::receive)
-                .layer(DefaultBodyLimit::max(webhooks::MAX_DELIVERY))
-                .route_layer(from_fn_with_state(state.clone(), webhooks::limit)),
-        )
-        .merge(api)
-        .fallback(|| async {
-            failure(
-                StatusCode::NOT_FOUND,
-                "there is nothing here; /openapi.json lists what there is",
-            )
-        })
-        .layer(map_response(as_json))
+    let signed = signed()
+        .layer(DefaultBodyLimit::max(webhooks::MAX_DELIVERY))
+        .route_layer(from_fn_with_state(state.clone(), webhooks::limit_rate));
+    let limits = ServiceBuilder::new()
+        .layer(HandleErrorLayer::new(guard::limit_exceeded))
+        .load_shed()
+        .layer(GlobalConcurrencyLimitLayer::new(guard::MAX_CONCURRENT))
+        .timeout(guard::REQUEST_TIMEOUT);
+    public()
+        .route("/openapi.json", get(document))
+        .merge(signed)
+        .merge(protected)
+        .fallback(not_found)
+        .layer(map_response(refusals_as_json))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(from_fn_with_state(state.clone(), guard::limit))
+        .layer(limits)
+        .layer(from_fn_with_state(state.clone(), guard::count_answers))
         .with_state(state)
 }
 
-/// Refusals of the framework, which are plain text, in the form of ours.
-async fn as_json(response: Response) -> Response {
-    let is_json = response.headers().contains_key(header::CONTENT_TYPE)
-        && response
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|kind| kind != "text/plain; charset=utf-8");
-    let status = response.status();
-    if is_json || !(status.is_client_error() || status.is_server_error()) {
-        return response;
-    }
-    let allow = response.headers().get(header::ALLOW).cloned();
-    let mut told = failure(status, status.canonical_reason().unwrap_or("refused"));
-    if let Some(allow) = allow {
-        told.headers_mut().insert(header::ALLOW, allow);
-    }
-    told
+async fn document() -> ([(HeaderName, &'static str); 1], &'static str) {
+    ([(CONTENT_TYPE, "application/json")], openapi::DOCUMENT)
 }
 
-pub(super) fn answer(status: StatusCode, body: &impl Serialize) -> Response {
-    match serde_json::to_string(body) {
-        Ok(text) => (status, [(header::CONTENT_TYPE, "application/json")], text).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+async fn not_found() -> ApiError {
+    ApiError::not_found("unknown path; /openapi.json lists all paths")
 }
 
-pub(super) fn failure(status: StatusCode, reason: &str) -> Response {
-    answer(status, &json!({"error": reason}))
+/// The state of the process.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+struct Status {
+    status: &'static str,
 }
 
-pub(super) fn refused(error: &Error) -> Response {
-    let status = match error {
-        Error::Config { .. } => StatusCode::BAD_REQUEST,
-        // A code that was used, has expired, or never was.
-        Error::Unauthenticated { .. } => StatusCode::CONFLICT,
-        Error::Database { .. } | Error::Transport { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    failure(status, &error.to_string())
+/// Show that the process runs
+#[cfg_attr(test, utoipa::path(
+    get, path = "/healthz", operation_id = "health", security(),
+    responses((status = 200, description = "The process runs", body = Status), Unavailable),
+))]
+async fn health() -> Json<Status> {
+    Json(Status { status: "ok" })
 }
 
-fn parsed<T: DeserializeOwned>(body: &Bytes) -> Result<T, String> {
-    // Taken at its word, an empty array would be an object without members.
-    let object: serde_json::Map<String, Value> =
-        serde_json::from_slice(body).map_err(|e| format!("the body: {e}"))?;
-    serde_json::from_value(Value::Object(object)).map_err(|e| format!("the body: {e}"))
+/// Show whether the database answers
+#[cfg_attr(test, utoipa::path(
+    get, path = "/readyz", operation_id = "ready", security(),
+    responses((status = 200, description = "The database answers", body = Status), Unavailable),
+))]
+async fn ready(State(state): Shared) -> Reply<Json<Status>> {
+    let ready = state.service.ready().await;
+    ready.map_err(|error| ApiError::unavailable(error.to_string()))?;
+    Ok(Json(Status { status: "ready" }))
 }
 
-async fn ready(Shared(state): App) -> Response {
-    match state.service.ready().await {
-        Ok(()) => answer(StatusCode::OK, &json!({"status": "ready"})),
-        Err(error) => failure(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
-    }
-}
-
-async fn show_metrics(Shared(state): App) -> Response {
-    match metrics::text(&state.service, &state.counters).await {
-        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
-        Err(error) => refused(&error),
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Authorisation {
-    code: String,
-    realm_id: String,
-    redirect_uri: String,
-}
-
-async fn authorise(Shared(state): App, body: Bytes) -> Response {
-    let asked: Authorisation = match parsed(&body) {
-        Ok(asked) => asked,
-        Err(reason) => return failure(StatusCode::BAD_REQUEST, &reason),
-    };
-    if asked.code.is_empty() || asked.redirect_uri.is_empty() || !is_realm_id(&asked.realm_id) {
-        return failure(
-            StatusCode::BAD_REQUEST,
-            "code, realm_id, which is digits, and redirect_uri are needed",
-        );
-    }
-    match state
-        .service
-        .authorise(&asked.realm_id, &asked.code, &asked.redirect_uri)
-        .await
-    {
-        Ok(connection) => answer(
-            StatusCode::OK,
-            &json!({"realm_id": asked.realm_id, "refresh_token_expires_at": connection.refresh_token_expires_at}),
-        ),
-        Err(error) => refused(&error),
-    }
-}
-
-async fn accounts(Shared(state): App) -> Response {
-    match state.service.accounts().await {
-        Ok(accounts) => answer(StatusCode::OK, &json!({"accounts": accounts})),
-        Err(error) => refused(&error),
-    }
-}
-
-async fn sync(Shared(state): App, headers: HeaderMap, body: Bytes) -> Response {
-    let asked: SyncScope = match body.is_empty() {
-        true => SyncScope::default(),
-        false => match parsed(&body) {
-            Ok(asked) => asked,
-            Err(reason) => return failure(StatusCode::BAD_REQUEST, &reason),
-        },
-    };
-    let key = match headers.get("idempotency-key").map(|key| key.to_str()) {
-        None => None,
-        Some(Ok(key)) if is_key(key) => Some(key),
-        Some(_) => {
-            return failure(
-                StatusCode::BAD_REQUEST,
-                "Idempotency-Key: 1 to 200 visible characters, no blanks",
-            );
-        }
-    };
-    if !asked.accounts.iter().all(|account| is_realm_id(account)) {
-        return failure(
-            StatusCode::BAD_REQUEST,
-            "accounts: realm ids, which are digits",
-        );
-    }
-    match state.service.enqueue_sync(&asked, key).await {
-        Ok(None) => failure(
-            StatusCode::CONFLICT,
-            "Idempotency-Key: it was used before, for something else",
-        ),
-        Ok(Some(job)) => {
-            let place = format!("/api/qbo/jobs/{}", job.job_id);
-            (
-                [(header::LOCATION, place)],
-                answer(StatusCode::ACCEPTED, &job),
-            )
-                .into_response()
-        }
-        Err(error) => refused(&error),
-    }
-}
-
-fn is_key(text: &str) -> bool {
-    (1..=MAX_KEY).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn is_realm_id(text: &str) -> bool {
-    (1..=30).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-async fn sync_status(Shared(state): App) -> Response {
-    match state.service.entity_states().await {
-        Ok(states) => answer(StatusCode::OK, &json!({"entities": states})),
-        Err(error) => refused(&error),
-    }
-}
-
-/// Ids are those that we gave out; others need not be looked up.
-fn is_job_id(id: &str) -> bool {
-    uuid::Uuid::try_parse(id).is_ok()
-}
-
-async fn job(Shared(state): App, Path(id): Path<String>) -> Response {
-    if !is_job_id(&id) {
-        return failure(StatusCode::NOT_FOUND, "there is no such job");
-    }
-    match state.service.job(&id).await {
-        Ok(Some(job)) => answer(StatusCode::OK, &job),
-        Ok(None) => failure(StatusCode::NOT_FOUND, "there is no such job"),
-        Err(error) => refused(&error),
-    }
-}
-
-async fn cancel(Shared(state): App, Path(id): Path<String>) -> Response {
-    if !is_job_id(&id) {
-        return failure(StatusCode::NOT_FOUND, "there is no such job");
-    }
-    match state.service.cancel_job(&id).await {
-        Ok(Some(job)) => answer(StatusCode::ACCEPTED, &job),
-        Ok(None) => failure(StatusCode::NOT_FOUND, "there is no such job"),
-        Err(error) => refused(&error),
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Replay {
-    since: DateTime<Utc>,
-    #[serde(default)]
-    accounts: Vec<String>,
-}
-
-async fn replay(Shared(state): App, body: Bytes) -> Response {
-    let asked: Replay = match parsed(&body) {
-        Ok(asked) => asked,
-        Err(reason) => return failure(StatusCode::BAD_REQUEST, &reason),
-    };
-    if !asked.accounts.iter().all(|account| is_realm_id(account)) {
-        return failure(
-            StatusCode::BAD_REQUEST,
-            "accounts: realm ids, which are digits",
-        );
-    }
-    match state
-        .service
-        .replay_events(asked.since, &asked.accounts)
-        .await
-    {
-        Ok(events) => answer(StatusCode::ACCEPTED, &json!({"events": events})),
-        Err(error) => refused(&error),
-    }
-}
-
-#[derive(Deserialize)]
-struct Listing {
-    realm_id: Option<String>,
-    #[serde(default)]
-    after: String,
-    limit: Option<u16>,
-    #[serde(default)]
-    deleted: bool,
-}
-
-const MAX_RECORDS: u16 = 1000;
-
-type Asked<T> = Result<Query<T>, QueryRejection>;
-
-async fn records(
-    Shared(state): App,
-    Path(entity): Path<String>,
-    listing: Asked<Listing>,
-) -> Response {
-    let Listing {
-        realm_id,
-        after,
-        limit,
-        deleted,
-    } = match listing {
-        Ok(Query(listing)) => listing,
-        Err(rejection) => return failure(StatusCode::BAD_REQUEST, &rejection.body_text()),
-    };
-    let limit = limit.unwrap_or(100);
-    if !(1..=MAX_RECORDS).contains(&limit) {
-        return failure(StatusCode::BAD_REQUEST, "limit: 1 to 1000");
-    }
-    let Some(realm_id) = realm_id.filter(|realm_id| is_realm_id(realm_id)) else {
-        return failure(
-            StatusCode::BAD_REQUEST,
-            "realm_id, which is digits, is needed",
-        );
-    };
-    if after.contains('\0') {
-        return failure(StatusCode::BAD_REQUEST, "after holds a NUL");
-    }
-    let request = RecordRequest {
-        entity,
-        realm_id,
-        after,
-        limit,
-        with_deleted: deleted,
-    };
-    match state.service.records(&request).await {
-        Ok(page) => answer(StatusCode::OK, &page),
-        Err(Error::Config { setting, .. }) if setting == "entity" => failure(
-            StatusCode::NOT_FOUND,
-            "there is no such entity; `qbo-rs entities` lists them",
-        ),
-        Err(error @ Error::Config { .. }) => failure(StatusCode::NOT_FOUND, &error.to_string()),
-        Err(error) => refused(&error),
-    }
+/// Metrics in the text format of Prometheus
+#[cfg_attr(test, utoipa::path(
+    get, path = "/metrics", operation_id = "metrics",
+    responses(
+        (status = 200, description = "The metrics", body = String, content_type = "text/plain"),
+        Denied, Failure,
+    ),
+))]
+async fn show_metrics(State(state): Shared) -> Reply<([(HeaderName, &'static str); 1], String)> {
+    let text = metrics::text(&state.service, &state.counters).await?;
+    Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }

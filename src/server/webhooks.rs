@@ -1,97 +1,90 @@
-//! `POST /webhooks/qbo`: signed by Intuit, kept before it is answered (qbo-facts 5).
+//! `POST /webhooks/qbo`: deliveries signed by Intuit, stored before they are answered (qbo-facts
+//! 5).
 
-use std::sync::Arc;
-
+use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Request, State as Shared};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use axum::response::Response;
 use chrono::Utc;
-use ring::hmac;
-use serde_json::json;
+use serde::Serialize;
 
-use super::State;
-use super::routes::{answer, failure, refused};
+#[cfg(test)]
+use super::openapi::{BadRequest, Failure, TooLarge};
+#[cfg(test)]
+use super::reply::ErrorBody;
+use super::reply::{ApiError, Reply};
+use super::state::Shared;
 use crate::domain::webhook::read_webhook;
 
-/// A delivery has at most a hundred events and about a megabyte.
+/// The largest delivery, in bytes. Intuit sends at most 100 events and about 1 MB.
 pub(super) const MAX_DELIVERY: usize = 2 * 1024 * 1024;
 const MAX_EVENTS: usize = 1000;
 
-/// Deliveries. Intuit gathers events, and comes again with what is turned away (qbo-facts 5).
+/// The rate limit of deliveries. Intuit batches events and repeats refused deliveries (qbo-facts
+/// 5).
 pub(super) const MAX_PER_MINUTE: u32 = 6000;
 
-/// The key of signatures. Comparing with it takes the same time whatever is sent.
-pub(super) struct VerifierToken(hmac::Key);
-
-impl std::fmt::Debug for VerifierToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
+/// The answer to a delivery.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(super) struct DeliveryReceipt {
+    /// Events in the delivery.
+    events: usize,
+    /// Events that were not stored before.
+    new: u64,
 }
 
-impl VerifierToken {
-    pub fn new(token: &str) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes()))
-    }
-
-    fn has_signed(&self, body: &[u8], signature: &str) -> bool {
-        STANDARD
-            .decode(signature)
-            .is_ok_and(|signature| hmac::verify(&self.0, body, &signature).is_ok())
-    }
-}
-
-/// Turns away what comes too fast, before it is read.
-pub(super) async fn limit(
-    Shared(state): Shared<Arc<State>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    if state.webhooks.admits(Utc::now()) {
+/// Refuses deliveries above the rate limit before their body is read.
+pub(super) async fn limit_rate(State(state): Shared, request: Request, next: Next) -> Response {
+    if state.webhook_rate.admits(Utc::now()) {
         return next.run(request).await;
     }
-    (
-        [(header::RETRY_AFTER, "1")],
-        failure(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too many deliveries; come back in a second",
-        ),
-    )
-        .into_response()
+    let reason = "too many deliveries; come back in a second";
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, reason).retry_soon()
 }
 
+/// Store the events of a webhook delivery
+///
+/// Intuit signs the raw body in the header `intuit-signature`.
+#[cfg_attr(test, utoipa::path(
+    post, path = "/webhooks/qbo", operation_id = "webhook", security(),
+    request_body = serde_json::Value,
+    responses(
+        (status = 200, description = "The events are stored", body = DeliveryReceipt),
+        (status = 401, description = "The signature is missing or wrong", body = ErrorBody),
+        (status = 404, description = "Webhooks are not set up", body = ErrorBody),
+        (status = 429, description = "More than 100 deliveries a second", body = ErrorBody),
+        BadRequest, TooLarge, Failure,
+    ),
+))]
 pub(super) async fn receive(
-    Shared(state): Shared<Arc<State>>,
+    State(state): Shared,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
-    let Some(token) = &state.verifier else {
-        return failure(
-            StatusCode::NOT_FOUND,
+) -> Reply<Json<DeliveryReceipt>> {
+    let Some(token) = &state.verifier_token else {
+        return Err(ApiError::not_found(
             "webhooks are not set up: QBO_WEBHOOK_VERIFIER_TOKEN is not set",
-        );
+        ));
     };
     let signature = headers
         .get("intuit-signature")
         .and_then(|value| value.to_str().ok());
     if !signature.is_some_and(|signature| token.has_signed(&body, signature)) {
         state.counters.count_unsigned();
-        return failure(
-            StatusCode::UNAUTHORIZED,
-            "the signature is missing or wrong",
-        );
+        let reason = "the signature is missing or wrong";
+        return Err(ApiError::new(StatusCode::UNAUTHORIZED, reason));
     }
-    let events = match read_webhook(&body) {
-        Ok(events) if events.len() <= MAX_EVENTS => events,
-        Ok(_) => return failure(StatusCode::PAYLOAD_TOO_LARGE, "too many events"),
-        Err(reason) => return failure(StatusCode::BAD_REQUEST, &reason),
-    };
-    match state.service.store_events(&events).await {
-        Ok(new) => answer(StatusCode::OK, &json!({"events": events.len(), "new": new})),
-        Err(error) => refused(&error),
+    let events = read_webhook(&body).map_err(ApiError::bad_request)?;
+    if events.len() > MAX_EVENTS {
+        let reason = "too many events";
+        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, reason));
     }
+    let new = state.service.store_events(&events).await?;
+    Ok(Json(DeliveryReceipt {
+        events: events.len(),
+        new,
+    }))
 }

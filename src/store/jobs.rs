@@ -55,12 +55,14 @@ RETURNING *";
 
 /// A job and its outcome so far.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Job {
     /// Id of the job.
     pub job_id: String,
     /// `queued`, `running`, `done`, `failed` or `cancelled`.
     pub status: JobStatus,
     /// The request, as JSON.
+    #[cfg_attr(test, schema(value_type = Object))]
     pub request: Value,
     /// How often a worker has started it.
     pub attempts: i32,
@@ -71,6 +73,7 @@ pub struct Job {
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
     /// The report of its sync.
+    #[cfg_attr(test, schema(value_type = Option<Object>))]
     pub report: Option<Value>,
     /// Why it failed.
     pub error: Option<String>,

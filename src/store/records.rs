@@ -12,10 +12,12 @@ use crate::postgres::{Columns, Db, params, table_name};
 
 /// A record as it is stored.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct StoredRecord {
     /// The record's id at QuickBooks.
     pub id: String,
     /// The complete record, with its numbers as QuickBooks sent them.
+    #[cfg_attr(test, schema(value_type = Object))]
     pub payload: Box<RawValue>,
     /// When it was received.
     pub ingested_at: DateTime<Utc>,
@@ -25,6 +27,7 @@ pub struct StoredRecord {
 
 /// The sync state of one entity of a company.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct EntityState {
     /// The company.
     pub realm_id: String,

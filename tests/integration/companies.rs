@@ -1,5 +1,5 @@
-//! Many companies at once: schemas of their own, failures that touch no other, a schedule that
-//! processes share.
+//! Tests of many companies: their own schemas, isolated failures, and the schedule that processes
+//! share.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -18,7 +18,7 @@ use crate::support::{
     Database, change, everything, let_time_pass, living, seconds_ago, syncing_app,
 };
 
-/// Companies with small books, all of them connected.
+/// Starts a sandbox with small companies and connects all of them.
 async fn companies(count: u32, database: &Database) -> (Sandbox, App, Vec<String>) {
     let size = CompanySize {
         customers: 20,
@@ -65,7 +65,7 @@ fn truth_of(sandbox: &Sandbox, realm_id: &str, entity: &str) -> Vec<(String, Val
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_company_has_a_schema_and_a_dead_or_broken_one_touches_no_other() {
+async fn each_company_has_its_own_schema_and_failures_stay_isolated() {
     let database = Database::create().await;
     let (sandbox, mut app, realms) = companies(4, &database).await;
     app.settings.set("QBO_RETRY_FOR_S", "1").unwrap();
@@ -102,8 +102,8 @@ async fn each_company_has_a_schema_and_a_dead_or_broken_one_touches_no_other() {
         realms[2]
     );
     assert_eq!(database.number(&failures).await, 2);
-    // Mended, it catches up as soon as its circuit closes; the dead one waits for a person, and is
-    // not even asked about.
+    // Once the fault is cleared, the failing company catches up as soon as its circuit breaker
+    // closes. The disconnected one waits for a person and gets no requests.
     change(&sandbox, "clear-faults", json!({}));
     app.settings.set("QBO_RETRY_FOR_S", "60").unwrap();
     let refused = || change(&sandbox, "stats", json!({}))["requests"]["token"]["400"].as_u64();
@@ -135,7 +135,7 @@ const SYNCED: [(&str, &str); 7] = [
     ("time_activities", "TimeActivity"),
 ];
 
-/// A service that keeps the companies in step, until it is stopped.
+/// A running service that syncs the companies.
 struct Running {
     url: String,
     stop: tokio::sync::oneshot::Sender<()>,
@@ -170,20 +170,20 @@ impl Running {
     }
 }
 
-/// The companies' books, and what has become of them.
+/// The companies and the records deleted in them.
 struct Books<'a> {
     sandbox: &'a Sandbox,
     random: rand_pcg::Pcg64,
     seed: u64,
-    /// Ids by company and entity.
+    /// Ids of deleted records by company and entity.
     deleted: BTreeMap<(String, &'static str), BTreeSet<String>>,
-    /// Of those, records that were in the tables before.
+    /// The deleted records that the tables held before.
     missed: BTreeMap<(String, &'static str), BTreeSet<String>>,
 }
 
 impl Books<'_> {
-    /// Changes a company's books at random.
-    fn mutate(&mut self, realm_id: &str, held: &Held) {
+    /// Changes records of a company at random.
+    fn change_at_random(&mut self, realm_id: &str, held: &Held) {
         for _ in 0..self.random.random_range(0..8) {
             let (name, entity) = SYNCED[self.random.random_range(0..SYNCED.len())];
             let ids = truth_of(self.sandbox, realm_id, entity);
@@ -206,7 +206,7 @@ impl Books<'_> {
                 3 => ("touch", common),
                 _ => ("edit", common),
             };
-            // A record that is voided or inactive already refuses some of these.
+            // Some changes fail because the record is voided or inactive already.
             let _ = self.sandbox.control(command, &arguments.to_string());
         }
     }
@@ -241,7 +241,7 @@ impl Books<'_> {
         self.deleted.entry(key).or_default().insert(id.to_owned());
     }
 
-    /// What is not as it must be in the tables of these companies; none: all is.
+    /// Returns the first difference between the tables and the sandbox, if any.
     async fn difference(&self, database: &Database, realms: &[String]) -> Option<String> {
         for realm_id in realms {
             let Some(schema) = schema_of(database, realm_id).await else {
@@ -278,7 +278,7 @@ impl Books<'_> {
                         self.seed
                     ));
                 }
-                // The last that was known of a record stays.
+                // The last known payload of a deleted record stays.
                 if let Some(id) = must
                     .iter()
                     .find(|id| tombstones[*id]["SyncToken"].is_null())
@@ -297,7 +297,7 @@ impl Books<'_> {
         let end = Instant::now() + Duration::from_secs(90);
         while let Some(difference) = self.difference(database, realms).await {
             assert!(Instant::now() < end, "{difference}");
-            // What is compared once a day is due: a day has passed.
+            // Make the daily comparison due.
             database.client.batch_execute(A_DAY_LATER).await.unwrap();
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -307,7 +307,7 @@ impl Books<'_> {
 const A_DAY_LATER: &str = "UPDATE qbo.sync_state SET reconciled_at_utc = reconciled_at_utc - interval '1 day' \
      WHERE entity = 'time_activities'";
 
-/// Ids of the rows that live, by company and entity.
+/// Ids of the rows that are not deleted, by company and entity.
 type Held = BTreeMap<(String, &'static str), BTreeSet<String>>;
 
 async fn held(database: &Database, realms: &[String]) -> Held {
@@ -327,7 +327,7 @@ async fn held(database: &Database, realms: &[String]) -> Held {
 
 async fn schema_of(database: &Database, realm_id: &str) -> Option<String> {
     let statement = "SELECT schema_name FROM qbo.schema_realms WHERE realm_id = $1";
-    // Before the service has made its tables there are none.
+    // The table does not exist before the service has started.
     database
         .client
         .query_opt(statement, &[&realm_id])
@@ -349,7 +349,7 @@ async fn tombstones(database: &Database, table: &str) -> BTreeMap<String, Value>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_companies_are_kept_in_step_whatever_happens() {
+async fn twenty_companies_stay_in_sync_under_faults() {
     let setting = |name, default| {
         std::env::var(name)
             .ok()
@@ -391,18 +391,18 @@ async fn twenty_companies_are_kept_in_step_whatever_happens() {
         json!({"fault": "error", "path": broken, "times": 0}),
     );
 
-    // One company writes more payments than an answer of change data capture holds, and takes them
-    // all back later.
+    // One company creates more payments than a change-data-capture answer holds, and deletes them
+    // later.
     let busy = healthy[books.random.random_range(0..healthy.len())].clone();
     for round in 0..rounds {
-        // Doubled, out of order, for strange companies; one in three comes to nothing, since its
-        // signature is wrong.
+        // Deliveries are duplicated, out of order and for unknown companies; one in three is refused
+        // because its signature is wrong.
         let hooks = json!({"url": service.url, "verifier_token": "verifier", "gather_ms": 50, "retry_s": [0.2],
             "duplicate_every": 2, "wrong_signature_every": 3, "shuffle": true, "mix_realm": "1", "legacy": round % 2 == 1});
         change(&sandbox, "webhooks", hooks);
         let known = held(&database, &healthy).await;
         for realm_id in &realms {
-            books.mutate(realm_id, &known);
+            books.change_at_random(realm_id, &known);
         }
         match round % 4 {
             0 => drop(change(
@@ -416,8 +416,8 @@ async fn twenty_companies_are_kept_in_step_whatever_happens() {
                     books.delete(&busy, "payments", id, None, &known);
                 }
             }
-            // Nobody has looked at some companies for forty days, and what happened 35 days ago no
-            // change data capture tells.
+            // Some companies were not synced for forty days, and change data capture does not
+            // report changes of 35 days ago.
             _ => {
                 service.stop().await;
                 let known = held(&database, &healthy).await;
@@ -464,7 +464,7 @@ async fn twenty_companies_are_kept_in_step_whatever_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn processes_share_the_schedule_and_failing_companies_come_less_often() {
+async fn processes_share_the_schedule_and_failing_companies_back_off() {
     let database = Database::create().await;
     let (sandbox, app, realms) = companies(4, &database).await;
     let postgres = app.settings.postgres().unwrap();
@@ -476,7 +476,7 @@ async fn processes_share_the_schedule_and_failing_companies_come_less_often() {
     schemas.prepare_operations().await.unwrap();
     let schedules = databases.map(SyncSchedule::new);
     let interval = Duration::from_secs(400);
-    // New companies are spread over the interval: the first is due now.
+    // New companies are spread over the interval; the first is due now.
     let (one, other) = tokio::join!(
         schedules[0].claim_due(&realms, interval, 8),
         schedules[1].claim_due(&realms, interval, 8)
@@ -485,7 +485,7 @@ async fn processes_share_the_schedule_and_failing_companies_come_less_often() {
     assert_eq!(claimed, [realms[0].clone()]);
     let gaps = "SELECT count(*) FROM qbo.sync_accounts WHERE next_sync_at_utc BETWEEN now() + interval '90 s' AND now() + interval '301 s'";
     assert_eq!(database.number(gaps).await, 3);
-    // All are overdue, the last the longest: each is claimed once, by one of the two.
+    // All are overdue, the last one longest. Each is claimed by exactly one of the two.
     let overdue = "UPDATE qbo.sync_accounts SET next_sync_at_utc = now() - make_interval(secs => (realm_id::numeric % 100)::float8)";
     database.client.batch_execute(overdue).await.unwrap();
     let (one, other) = tokio::join!(
@@ -502,7 +502,7 @@ async fn processes_share_the_schedule_and_failing_companies_come_less_often() {
             .unwrap()
             .is_empty()
     );
-    // One that fails waits longer each time, one that does not is not kept waiting.
+    // A failing company waits longer each time; the others are not delayed.
     let waits = format!(
         "SELECT extract(epoch FROM next_sync_at_utc - now())::bigint FROM qbo.sync_accounts WHERE realm_id = '{}'",
         realms[1]
@@ -523,7 +523,7 @@ async fn processes_share_the_schedule_and_failing_companies_come_less_often() {
     let failures = "SELECT max(consecutive_failures)::bigint FROM qbo.sync_accounts";
     assert_eq!(database.number(failures).await, 0);
 
-    // The loop itself: every company once, then it waits.
+    // The loop syncs every company once, then waits.
     database
         .client
         .batch_execute("UPDATE qbo.sync_accounts SET next_sync_at_utc = now()")

@@ -1,4 +1,4 @@
-//! Staying in step with one company: checkpoints, ways, deletions.
+//! Tests of syncs of one company: checkpoints, methods, deletions.
 
 use qbo_rs::domain::{CompanyStatus, CompanySync, ENTITIES, EntitySync, SyncMethod, SyncReport};
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
@@ -13,7 +13,7 @@ fn realm_of(sandbox: &Sandbox) -> String {
     sandbox.realm_ids().next().unwrap().to_owned()
 }
 
-fn the_one(report: &SyncReport) -> &CompanySync {
+fn only_company(report: &SyncReport) -> &CompanySync {
     let [account] = &report.accounts[..] else {
         panic!("{} accounts", report.accounts.len())
     };
@@ -43,11 +43,11 @@ async fn assert_in_step(sandbox: &Sandbox, database: &Database) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn first_everything_then_what_has_changed_in_one_request_deletions_included() {
+async fn the_first_sync_reads_everything_and_later_ones_only_changes_and_deletions() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = syncing_app(&sandbox, &database);
     let first = app.sync(&everything(&[])).await.unwrap();
-    let rows: u64 = the_one(&first)
+    let rows: u64 = only_company(&first)
         .entities
         .iter()
         .map(|entity| entity.inserted)
@@ -83,7 +83,7 @@ async fn first_everything_then_what_has_changed_in_one_request_deletions_include
         json!({"entity": "Bill", "id": "oldest", "at": at}),
     )["id"]
         .clone();
-    // Made and deleted between two syncs.
+    // Created and deleted between two syncs.
     let unseen = change(
         &sandbox,
         "insert",
@@ -103,7 +103,7 @@ async fn first_everything_then_what_has_changed_in_one_request_deletions_include
     );
 
     let second = app.sync(&everything(&[])).await.unwrap();
-    let account = the_one(&second);
+    let account = only_company(&second);
     assert_in_step(&sandbox, &database).await;
     assert_eq!(entity(account, "invoices").via, SyncMethod::Changes);
     assert!(entity(account, "customers").inserted == 3 && entity(account, "bills").deleted == 1);
@@ -122,7 +122,7 @@ async fn first_everything_then_what_has_changed_in_one_request_deletions_include
     );
     assert_eq!(database.number(&void.replace('"', "'")).await, 1);
 
-    // Nothing new: next to nothing is asked, and the ledger does not grow.
+    // Without changes a sync costs at most two requests, and the ledger does not grow.
     let ledger = "SELECT count(*) FROM qbo.windows";
     let before = database.number(ledger).await;
     let third = app
@@ -136,11 +136,11 @@ async fn first_everything_then_what_has_changed_in_one_request_deletions_include
         .await
         .unwrap();
     assert!(
-        the_one(&third).requests <= 2,
+        only_company(&third).requests <= 2,
         "{}",
-        the_one(&third).requests
+        only_company(&third).requests
     );
-    let changed: u64 = the_one(&third)
+    let changed: u64 = only_company(&third)
         .entities
         .iter()
         .map(|e| e.inserted + e.updated + e.deleted)
@@ -152,7 +152,7 @@ async fn first_everything_then_what_has_changed_in_one_request_deletions_include
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_changes_than_an_answer_holds_and_more_time_than_it_looks_back_are_made_up_for() {
+async fn syncs_recover_from_full_change_answers_and_gaps_beyond_the_lookback() {
     let size = CompanySize {
         customers: 30,
         items: 10,
@@ -166,10 +166,10 @@ async fn more_changes_than_an_answer_holds_and_more_time_than_it_looks_back_are_
     };
     let (sandbox, database) = (Sandbox::start(options).unwrap(), Database::create().await);
     let app = syncing_app(&sandbox, &database);
-    the_one(&app.sync(&everything(&[])).await.unwrap());
+    only_company(&app.sync(&everything(&[])).await.unwrap());
 
-    // Nobody has looked for forty days, and what was deleted 35 days ago no change data capture
-    // tells any more.
+    // The last sync was forty days ago. Change data capture no longer reports the deletion of 35
+    // days ago.
     let_time_pass(&database, &realm_of(&sandbox), 40).await;
     let at = seconds_ago(35 * 86_400);
     change(
@@ -185,13 +185,17 @@ async fn more_changes_than_an_answer_holds_and_more_time_than_it_looks_back_are_
     let asked = || change(&sandbox, "stats", json!({}))["requests"]["cdc"]["200"].as_u64();
     let before = asked();
     let report = app.sync(&everything(&[])).await.unwrap();
-    let invoices_then = entity(the_one(&report), "invoices");
+    let invoices_then = entity(only_company(&report), "invoices");
     assert!(
         invoices_then.reconciled
             && invoices_then.deleted == 1
             && invoices_then.via == SyncMethod::Query
     );
-    assert_eq!(asked(), before, "nobody is asked who cannot know");
+    assert_eq!(
+        asked(),
+        before,
+        "change data capture is not used beyond its lookback"
+    );
     assert_in_step(&sandbox, &database).await;
 
     let invoices: Vec<String> = truth(&sandbox, "Invoice")
@@ -206,7 +210,7 @@ async fn more_changes_than_an_answer_holds_and_more_time_than_it_looks_back_are_
         );
     }
     let report = app.sync(&everything(&[])).await.unwrap();
-    let account = the_one(&report);
+    let account = only_company(&report);
     let invoices_then = entity(account, "invoices");
     assert!(
         invoices_then.reconciled && invoices_then.deleted == 1200,
@@ -221,11 +225,11 @@ async fn more_changes_than_an_answer_holds_and_more_time_than_it_looks_back_are_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn entities_whose_deletions_nobody_tells_are_swept_once_a_day() {
+async fn entities_without_change_data_capture_are_compared_once_a_day() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = syncing_app(&sandbox, &database);
     let request = everything(&["time_activities"]);
-    the_one(&app.sync(&request).await.unwrap());
+    only_company(&app.sync(&request).await.unwrap());
     change(
         &sandbox,
         "delete",
@@ -233,7 +237,7 @@ async fn entities_whose_deletions_nobody_tells_are_swept_once_a_day() {
     );
     assert_eq!(
         entity(
-            the_one(&app.sync(&request).await.unwrap()),
+            only_company(&app.sync(&request).await.unwrap()),
             "time_activities"
         )
         .deleted,
@@ -241,12 +245,12 @@ async fn entities_whose_deletions_nobody_tells_are_swept_once_a_day() {
     );
     let_time_pass(&database, &realm_of(&sandbox), 1).await;
     let report = app.sync(&request).await.unwrap();
-    assert_eq!(entity(the_one(&report), "time_activities").deleted, 1);
+    assert_eq!(entity(only_company(&report), "time_activities").deleted, 1);
     database.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sync_goes_on_from_a_backfill_and_finds_what_was_deleted_since() {
+async fn a_sync_continues_a_backfill_and_finds_later_deletions() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = syncing_app(&sandbox, &database);
     app.backfill(&whole_range(&["invoices"], "month", 1000))
@@ -258,7 +262,7 @@ async fn a_sync_goes_on_from_a_backfill_and_finds_what_was_deleted_since() {
         json!({"entity": "Invoice", "id": "oldest", "at": a_minute_ago()}),
     );
     let report = app.sync(&everything(&["invoices"])).await.unwrap();
-    let synced = entity(the_one(&report), "invoices");
+    let synced = entity(only_company(&report), "invoices");
     assert!(
         synced.reconciled && synced.deleted == 1 && synced.inserted == 0,
         "{synced:?}"
@@ -267,7 +271,7 @@ async fn a_sync_goes_on_from_a_backfill_and_finds_what_was_deleted_since() {
     expected.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(living(&database, "raw.qb_invoices").await, expected);
     assert!(expected.iter().all(|(id, _)| *id != deleted["id"]));
-    // Deleted rows are no difference.
+    // Verification ignores deleted rows.
     let range = qbo_rs::domain::Window::parse("2020-01-01", "2030-01-01");
     let request = qbo_rs::app::VerifyRequest::new(["invoices"], range.unwrap())
         .chunk(qbo_rs::domain::Chunk::Months(12))
@@ -277,18 +281,18 @@ async fn a_sync_goes_on_from_a_backfill_and_finds_what_was_deleted_since() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_that_no_ledger_knows_of_are_compared_too() {
+async fn rows_missing_from_the_ledger_are_compared_too() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = syncing_app(&sandbox, &database);
     app.backfill(&whole_range(&["items"], "year", 1000))
         .await
         .unwrap();
-    // As a table that was filled by other means, and not looked at for long.
+    // A table that was filled by other means.
     let statement = "DELETE FROM qbo.windows; UPDATE raw.qb_items SET id = 'gone' WHERE id = \
                      (SELECT min(id) FROM raw.qb_items)";
     database.client.batch_execute(statement).await.unwrap();
     let report = app.sync(&everything(&["items"])).await.unwrap();
-    let items = entity(the_one(&report), "items");
+    let items = entity(only_company(&report), "items");
     assert!(
         items.reconciled && items.deleted == 1 && items.inserted == 1,
         "{items:?}"
@@ -299,13 +303,13 @@ async fn rows_that_no_ledger_knows_of_are_compared_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_called_deleted_but_is_there_is_a_change_and_what_comes_back_lives() {
+async fn false_deletions_are_changes_and_reappearing_records_are_restored() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = syncing_app(&sandbox, &database);
     let request = everything(&["customers"]);
-    the_one(&app.sync(&request).await.unwrap());
+    only_company(&app.sync(&request).await.unwrap());
     let customers = truth(&sandbox, "Customer");
-    // Change data capture calls some of them deleted.
+    // Change data capture reports some of them as deleted.
     for (id, _) in &customers {
         change(
             &sandbox,
@@ -314,18 +318,18 @@ async fn what_is_called_deleted_but_is_there_is_a_change_and_what_comes_back_liv
         );
     }
     let report = app.sync(&request).await.unwrap();
-    let synced = entity(the_one(&report), "customers");
+    let synced = entity(only_company(&report), "customers");
     assert_eq!(
         (synced.via, synced.updated, synced.deleted),
         (SyncMethod::Changes, customers.len() as u64, 0)
     );
-    // A tombstone that was wrong is taken back by the next answer that holds the record.
+    // The next answer that holds the record clears a wrong deletion.
     database
         .client
         .batch_execute("UPDATE raw.qb_customers SET deleted_at_utc = now() - interval '1 hour'")
         .await
         .unwrap();
-    the_one(&app.sync(&request).await.unwrap());
+    only_company(&app.sync(&request).await.unwrap());
     let mut expected = truth(&sandbox, "Customer");
     expected.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(living(&database, "raw.qb_customers").await, expected);
@@ -333,14 +337,14 @@ async fn what_is_called_deleted_but_is_there_is_a_change_and_what_comes_back_liv
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_secret_is_a_failure_of_every_entity_but_no_dead_connection() {
+async fn a_wrong_client_secret_fails_every_entity_but_keeps_the_connection() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let mut app = syncing_app(&sandbox, &database);
     app.settings
         .set("QBO_TOKEN_KEY", &format!("{}=", "A".repeat(43)))
         .unwrap();
     let request = everything(&["customers", "items"]);
-    the_one(&app.sync(&request).await.unwrap());
+    only_company(&app.sync(&request).await.unwrap());
     change(&sandbox, "expire-tokens", json!({}));
     let secret = app.settings.secret("QBO_CLIENT_SECRET").unwrap();
     app.settings.set("QBO_CLIENT_SECRET", "wrong").unwrap();
@@ -355,25 +359,25 @@ async fn a_wrong_secret_is_a_failure_of_every_entity_but_no_dead_connection() {
     app.settings
         .set("QBO_CLIENT_SECRET", secret.expose())
         .unwrap();
-    the_one(&app.sync(&request).await.unwrap());
+    only_company(&app.sync(&request).await.unwrap());
     assert_eq!(database.number(failed).await, 0);
     database.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_only_some_captures_tell_by_id_is_compared_once_a_day() {
+async fn entities_without_ids_in_change_data_capture_are_compared_once_a_day() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = syncing_app(&sandbox, &database);
-    // Neither has an Id that change data capture would tell of.
+    // Change data capture does not report the first three by id.
     let request = everything(&[
         "exchange_rates",
         "recurring_transactions",
         "time_activities",
         "customers",
     ]);
-    the_one(&app.sync(&request).await.unwrap());
+    only_company(&app.sync(&request).await.unwrap());
     let ways = |report: &SyncReport| -> Vec<(String, SyncMethod, bool)> {
-        let entities = the_one(report).entities.iter();
+        let entities = only_company(report).entities.iter();
         entities
             .map(|entity| (entity.entity.clone(), entity.via, entity.reconciled))
             .collect()

@@ -1,4 +1,4 @@
-"""Jobs: they outlive their process, are done by one at a time, and do not wait for a company that does not answer."""
+"""Tests of jobs: they outlive their process, run once, and do not wait for an unresponsive company."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def status_of(server: Server, job_id: str) -> str:
     return server.call("GET", f"/api/qbo/jobs/{job_id}")[1]["status"]
 
 
-def test_a_job_whose_process_is_killed_is_finished_by_another_once(serve, slow_qbo, database):
+def test_a_job_of_a_killed_process_is_finished_once_by_another(serve, slow_qbo, database):
     first = serve(**slow_qbo.environment)
     _, job = first.call("POST", "/api/qbo/sync/", {"entities": ["invoices"]})
     job_id = job["job_id"]
     wait_until(lambda: reads(slow_qbo) >= 2)
     first.process.kill()
-    # Two others: one of them takes it over when it has been silent long enough.
+    # One of two other processes takes the job over once its heartbeat is old enough.
     others = [serve(**slow_qbo.environment), serve(**slow_qbo.environment)]
     job = others[0].ended(job_id)
     assert (job["status"], job["attempts"]) == ("done", 2)
@@ -40,7 +40,7 @@ def test_a_job_whose_process_is_killed_is_finished_by_another_once(serve, slow_q
     assert database.query("SELECT count(*) FROM qbo.jobs") == [(1,)]
 
 
-def test_a_job_that_is_cancelled_ends_and_leaves_what_is_committed(serve, slow_qbo, database):
+def test_a_cancelled_job_ends_and_keeps_committed_rows(serve, slow_qbo, database):
     slow_qbo.fault("slow", on="query", ms=8000, times=0)
     server = serve("--workers", "1", **slow_qbo.environment)
     first = server.call("POST", "/api/qbo/sync/", {"entities": ["invoices"]})[1]["job_id"]
@@ -52,13 +52,13 @@ def test_a_job_that_is_cancelled_ends_and_leaves_what_is_committed(serve, slow_q
     assert database.query("SELECT status, count(*) FROM qbo.jobs GROUP BY 1") == [("cancelled", 2)]
 
 
-def test_an_entity_is_pending_until_its_turn_comes(serve, qbo):
+def test_an_entity_is_pending_until_its_sync_starts(serve, qbo):
     server = serve("customers", "items")
 
     def statuses() -> set[str]:
         return {state["status"] for state in server.call("GET", "/api/qbo/sync/status/")[1]["entities"]}
 
-    # The first sync begins with a batch; the next one is a request for the changes of both.
+    # The first sync starts with a batch request; the next one requests the changes of both.
     for slow, status in (("batch", "pending"), ("cdc", "in_progress")):
         qbo.fault("slow", on=slow, ms=2000, times=1)
         job_id = server.call("POST", "/api/qbo/sync/")[1]["job_id"]
@@ -67,7 +67,7 @@ def test_an_entity_is_pending_until_its_turn_comes(serve, qbo):
         assert statuses() == {"success"}
 
 
-def test_a_process_that_wakes_up_after_its_job_was_taken_over_lets_it_go(serve, slow_qbo, database):
+def test_a_process_that_resumes_after_losing_its_job_drops_it(serve, slow_qbo, database):
     sleeper = serve("--workers", "1", **slow_qbo.environment)
     job_id = sleeper.call("POST", "/api/qbo/sync/", {"entities": ["invoices"]})[1]["job_id"]
     wait_until(lambda: reads(slow_qbo) >= 1)
@@ -77,14 +77,14 @@ def test_a_process_that_wakes_up_after_its_job_was_taken_over_lets_it_go(serve, 
     assert (done["status"], done["attempts"]) == ("done", 2)
     other.stop()
     sleeper.process.send_signal(signal.SIGCONT)
-    # It has one worker, which is free again.
+    # Its only worker is free again.
     following = sleeper.call("POST", "/api/qbo/sync/", {"entities": ["items"]})[1]["job_id"]
     assert sleeper.ended(following)["status"] == "done"
     assert sleeper.call("GET", f"/api/qbo/jobs/{job_id}")[1] == done
     assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(3000,)]
 
 
-def test_a_service_that_is_stopped_gives_its_job_back_at_once(serve, slow_qbo, database):
+def test_a_stopped_service_returns_its_job_to_the_queue_at_once(serve, slow_qbo, database):
     first = serve(**slow_qbo.environment)
     job_id = first.call("POST", "/api/qbo/sync/", {"entities": ["invoices"]})[1]["job_id"]
     wait_until(lambda: reads(slow_qbo) >= 2)
@@ -96,7 +96,7 @@ def test_a_service_that_is_stopped_gives_its_job_back_at_once(serve, slow_qbo, d
     assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(3000,)]
 
 
-def test_the_jobs_of_a_company_that_does_not_answer_keep_one_worker_busy(serve, environment):
+def test_jobs_of_an_unresponsive_company_occupy_one_worker(serve, environment):
     with qbo_rs.sandbox(companies=2, customers=20, items=20, invoices=20, others=0, limits=False) as sandbox:
         for realm_id, token in sandbox.companies.items():
             connection = environment | sandbox.environment | {"QBO_REALM_ID": realm_id, "QBO_REFRESH_TOKEN": ""}

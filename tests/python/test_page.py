@@ -1,4 +1,4 @@
-"""The status page, in a real Chromium. Screenshots are left in ``target/screenshots``."""
+"""Tests of the status page in Chromium. Screenshots are saved in ``target/screenshots``."""
 
 from __future__ import annotations
 
@@ -36,48 +36,48 @@ def sync(server, *entities: str) -> None:
     server.ended(server.call("POST", "/api/qbo/sync/", {"entities": list(entities)})[1]["job_id"])
 
 
-def test_the_page_shows_how_things_stand(server, qbo, browser):
+def test_the_page_shows_companies_jobs_and_required_actions(server, qbo, browser):
     credentials = {"username": "any", "password": "key"}
     page = browser.new_page(http_credentials=credentials, viewport={"width": 1200, "height": 900})
     page.goto(server.url)
-    expect(page.get_by_text("Nothing was synced yet.")).to_be_visible()
+    expect(page.get_by_text("No entity has been synced yet.")).to_be_visible()
     sync(server, "customers", "invoices", "items")
-    # It renews itself.
+    # The page refreshes itself.
     expect(page.get_by_role("rowheader", name="invoices")).to_be_visible(timeout=15_000)
     realm = qbo.environment["QBO_REALM_ID"]
     expect(page.get_by_role("row", name=realm).first).to_contain_text("active")
-    expect(page.get_by_role("table", name="The latest jobs")).to_contain_text("in step")
+    expect(page.get_by_role("table", name="Latest jobs")).to_contain_text("in sync")
     requests = page.get_by_role("table", name="Requests to QuickBooks")
     expect(requests.get_by_role("row", name=realm)).to_contain_text("of 300")
-    assert requests.get_by_label("Share of the requests of a minute").get_attribute("max") == "300"
+    assert requests.get_by_label("Requests of the last minute and their limit").get_attribute("max") == "300"
     assert page.locator(".cell.whole").count() >= 3 * 23
     page.screenshot(path=PICTURES / "status-light.png", full_page=True)
 
-    # A job at work shows how far it is.
+    # A running job shows its progress.
     qbo.fault("slow", ms=8000, times=1)
     slow = server.call("POST", "/api/qbo/sync/", {"entities": ["time_activities", "tax_codes"]})[1]["job_id"]
     expect(page.get_by_label("Progress")).to_be_visible(timeout=15_000)
     server.ended(slow)
     qbo.clear_faults()
 
-    # A user ends the connection: the page says what helps.
+    # A user ends the connection: the page names the remedy.
     qbo.control("disconnect")
     qbo.control("expire-tokens")
     sync(server, "items")
-    expect(page.get_by_role("heading", name="What needs somebody")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("heading", name="Action required")).to_be_visible(timeout=15_000)
     expect(page.get_by_text("must be connected again")).to_be_visible()
     page.emulate_media(color_scheme="dark")
     page.screenshot(path=PICTURES / "status-dark.png", full_page=True)
-    # What was closed stays closed when the page renews itself, and the keyboard stays where it was.
+    # A refresh keeps closed calendars closed and the keyboard focus in place.
     page.locator("summary").click()
     before = page.locator(".time").inner_text()
     expect(page.locator(".time")).not_to_have_text(before, timeout=15_000)
     expect(page.get_by_role("rowheader", name="invoices")).not_to_be_visible()
     assert page.evaluate("document.activeElement.textContent") == f"Company {realm}"
     page.reload()
-    # The keyboard finds the way to the content.
+    # The first tab stop is the link to the content.
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "To the content"
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
 
     plain = browser.new_context(java_script_enabled=False, http_credentials=credentials).new_page()
     plain.goto(server.url)
@@ -86,7 +86,7 @@ def test_the_page_shows_how_things_stand(server, qbo, browser):
     assert server.call("GET", "/")[0] == 401
 
 
-def test_what_others_have_written_is_shown_as_text(server, database, browser):
+def test_text_from_elsewhere_is_escaped(server, database, browser):
     sync(server, "items")
     database.execute(
         "UPDATE qbo.sync_state SET status = 'failed', message = '<script>document.title = ''taken''</script>'"

@@ -1,4 +1,4 @@
-"""Nothing secret in anything that is written: output, logs, files, tables, exceptions, whatever fails."""
+"""Tests that no secret appears in output, logs, files, tables or exceptions, whatever fails."""
 
 import base64
 import json
@@ -35,7 +35,7 @@ def secrets_of(qbo, database):
     return {
         "client secret": client["QBO_CLIENT_SECRET"],
         "basic authorization": base64.b64encode(pair.encode()).decode(),
-        # Every token of the sandbox begins so, as do its codes.
+        # Prefixes of the simulator's tokens and codes.
         "refresh token": "RT1-",
         "access token": "eyJlbmMi",
         "authorization code": "XAB00",
@@ -54,7 +54,7 @@ def tables(database):
 
 
 def echo(settings, arguments, cwd):
-    """Return a run whose access tokens are dead when they arrive, which the gateway's answers echo."""
+    """Return a run whose access tokens have expired on arrival, which makes the gateway echo them."""
     with qbo_rs.sandbox(customers=1, items=1, invoices=1, others=0, limits=False, access_token_s=0) as qbo:
         line = ("backfill", "items", "--schema", "raw_echo", *arguments)
         echoed = run(line, environment_of(qbo, settings), cwd)
@@ -85,7 +85,7 @@ def test_no_secret_is_written_anywhere(home, database, tmp_path):
         window = ("--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "quarter")
         logs = [("--log-level", "trace", "--log-format", form) for form in ("json", "human")]
         for number, fault in enumerate(FAULTS):
-            # Once where tokens are asked for, then where data is.
+            # Once at the token endpoint, then at the data endpoint.
             for on in ("token", "query"):
                 qbo.clear_faults()
                 qbo.control("expire-tokens")

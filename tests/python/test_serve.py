@@ -1,4 +1,4 @@
-"""The HTTP API: a real server, real HTTP, jobs that outlive their process."""
+"""Tests of the HTTP API, over HTTP against a real server."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - what the test is about
 SCHEMATHESIS = ROOT / ".venv" / "clients" / "schemathesis" / "bin" / "st"
 
 
-def test_a_sync_is_asked_for_watched_and_its_records_are_read(serve, qbo):
+def test_a_sync_is_queued_watched_and_its_records_are_read(serve, qbo):
     server = serve()
     assert server.call("GET", "/healthz") == (200, {"status": "ok"})
     assert server.call("GET", "/readyz") == (200, {"status": "ready"})
     asked = {"entities": ["customers", "items"]}
     status, job = server.call("POST", "/api/qbo/sync/", asked, Idempotency_Key="monday")
     assert status == 202
-    # The same key names the same job.
+    # The same key returns the same job.
     assert server.call("POST", "/api/qbo/sync/", asked, Idempotency_Key="monday")[1]["job_id"] == job["job_id"]
     job = server.ended(job["job_id"])
     assert (job["status"], job["error"], job["attempts"]) == ("done", None, 1)
@@ -59,17 +59,17 @@ def test_a_sync_is_asked_for_watched_and_its_records_are_read(serve, qbo):
     assert server.call("GET", "/api/qbo/jobs/none")[0] == 404
     assert server.call("DELETE", "/api/qbo/accounts/")[0] == 405
     assert server.call("GET", "/api/qbo/sync/status")[1]["entities"] == states
-    # Asked to stop, it does.
+    # SIGTERM stops the server.
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(10) == 0
 
 
-def test_metrics_are_those_of_what_was_done(serve, qbo):
+def test_metrics_match_the_requests_that_quickbooks_saw(serve, qbo):
     server = serve("items", "customers")
     qbo.fault("throttle", on="batch", times=1, retry_after=1)
     asked = [server.call("POST", "/api/qbo/sync/")[1]["job_id"], server.call("POST", "/api/qbo/sync/")[1]["job_id"]]
     assert [server.ended(job_id)["status"] for job_id in asked] == ["done", "done"]
-    # As Prometheus reads them.
+    # Parsed by Prometheus' own parser.
     families = text_string_to_metric_families(server.call("GET", "/metrics")[1]["text"])
     values = {}
     for sample in (sample for family in families for sample in family.samples):
@@ -81,7 +81,7 @@ def test_metrics_are_those_of_what_was_done(serve, qbo):
     assert values["qbo_jobs", "done"] == 2
     assert values["qbo_breaker_open", realm] == values["qbo_needs_reauth", realm] == 0
     assert values["qbo_sync_seconds_count",] == 2
-    # What the server has seen, to the number.
+    # The metrics equal the counts of the simulator.
     seen = qbo.stats()["requests"]
     token = seen.pop("token")
     total = {status: sum(answers.get(status, 0) for answers in seen.values()) for status in ("200", "429")}
@@ -93,7 +93,7 @@ def test_metrics_are_those_of_what_was_done(serve, qbo):
     assert values["qbo_requests_last_minute", realm] >= sum(total.values()) - 1
 
 
-def test_a_key_names_one_request_and_a_company_that_there_is_not_leaves_nothing(serve, database):
+def test_an_idempotency_key_belongs_to_one_request_and_an_unknown_company_leaves_no_rows(serve, database):
     server = serve("items")
     first = server.call("POST", "/api/qbo/sync/", {"entities": ["items"]}, Idempotency_Key="a")[1]["job_id"]
     status, refused = server.call("POST", "/api/qbo/sync/", {"entities": ["customers"]}, Idempotency_Key="a")
@@ -106,12 +106,12 @@ def test_a_key_names_one_request_and_a_company_that_there_is_not_leaves_nothing(
     assert database.query("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'raw%'") == [(1,)]
 
 
-def test_without_a_key_only_this_machine_is_answered_by_its_own_name(serve):
+def test_without_an_api_key_only_loopback_host_names_are_accepted(serve):
     server = serve("--workers", "0")
     port = server.url.rsplit(":", 1)[1]
     for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}", "LOCALHOST"):
         assert server.call("GET", "/api/qbo/sync/status/", Host=host)[0] == 200
-    # A name that its owner has made to lead to this machine.
+    # A foreign domain that resolves to this machine (DNS rebinding).
     for host in (f"elsewhere.example:{port}", f"127.0.0.1.elsewhere.example:{port}", "localhost.example", ""):
         assert server.call("GET", "/api/qbo/sync/status/", Host=host)[0] == 403
     behind_a_proxy = serve("--workers", "0", QBO_API_KEY="key")
@@ -119,13 +119,13 @@ def test_without_a_key_only_this_machine_is_answered_by_its_own_name(serve):
     assert behind_a_proxy.call("GET", "/api/qbo/sync/status/", Host="qbo.example")[0] == 200
 
 
-def test_who_asks_for_nothing_is_let_go(serve):
+def test_idle_connections_are_closed(serve):
     server = serve("--workers", "0")
     host, port = server.url.removeprefix("http://").split(":")
     for beginning in (b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"):
         with socket.create_connection((host, int(port)), timeout=20) as connection:
             connection.sendall(beginning)
-            # Whatever it is told, it is over before anybody's patience ends.
+            # The server closes the connection before the timeout.
             while connection.recv(1000):
                 pass
 
@@ -134,7 +134,7 @@ REDIRECT = "http://127.0.0.1:1/callback"
 
 
 def consent(qbo) -> dict[str, str]:
-    """Consent as a user does; return what the browser is sent back with."""
+    """Consent as a user does; return the query parameters of the redirect."""
     query = {"client_id": qbo.environment["QBO_CLIENT_ID"], "redirect_uri": REDIRECT, "state": "s"}
     query |= {"response_type": "code", "scope": "com.intuit.quickbooks.accounting"}
 
@@ -150,20 +150,20 @@ def consent(qbo) -> dict[str, str]:
     return {name: values[0] for name, values in urllib.parse.parse_qs(address.query).items()}
 
 
-def test_a_company_is_connected_by_the_code_of_its_consent(serve, qbo):
+def test_a_company_is_connected_with_an_authorization_code(serve, qbo):
     server = serve(QBO_REFRESH_TOKEN="", QBO_REALM_ID="")
     answer = consent(qbo)
     body = {"code": answer["code"], "realm_id": answer["realmId"], "redirect_uri": REDIRECT}
     status, connected = server.call("POST", "/api/qbo/authorize/", body)
     assert (status, connected["realm_id"]) == (200, answer["realmId"])
-    # A code is good once.
+    # A code can be used once.
     status, refused = server.call("POST", "/api/qbo/authorize/", body)
     assert (status, "invalid_grant" in refused["error"]) == (409, True)
     job = server.ended(server.call("POST", "/api/qbo/sync/", {"entities": ["items"]})[1]["job_id"])
     assert (job["status"], job["error"]) == ("done", None)
 
 
-def test_who_has_no_key_stays_out(serve, environment):
+def test_callers_without_the_key_are_refused(serve, environment):
     line = [COMMAND, "serve", "--host", EVERYWHERE, "--port", "0"]
     refused = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=30, check=False)
     assert refused.returncode == 2
@@ -175,7 +175,7 @@ def test_who_has_no_key_stays_out(serve, environment):
         for path in ("/api/qbo/accounts/", "/metrics", "/api/qbo/sync/status/"):
             assert server.call("GET", path)[0] == 401
         assert server.call("POST", "/api/qbo/sync/", {})[0] == 401
-    # What a browser would send of itself is good for the page alone.
+    # Basic authentication, which browsers send by themselves, opens the page only.
     server.key = None
     basic = "Basic " + base64.b64encode(b"any:a long and secret key").decode()
     assert server.call("POST", "/api/qbo/sync/", {}, Authorization=basic)[0] == 401
@@ -186,7 +186,7 @@ def test_who_has_no_key_stays_out(serve, environment):
     assert server.call("POST", "/api/qbo/sync/", {}, Origin="https://elsewhere.example")[0] == 403
 
 
-def test_the_api_keeps_to_its_document(serve, tmp_path):
+def test_the_api_conforms_to_its_openapi_document(serve, tmp_path):
     if not SCHEMATHESIS.exists():
         pytest.skip("no schemathesis: run make test-python")
     server = serve("--workers", "0", QBO_API_KEY="key")
@@ -196,7 +196,7 @@ def test_the_api_keeps_to_its_document(serve, tmp_path):
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
 
 
-def test_the_calls_of_the_document_work(serve, qbo, environment, tmp_path):
+def test_the_commands_in_service_md_work(serve, qbo, environment, tmp_path):
     server = serve(QBO_REFRESH_TOKEN="", QBO_REALM_ID="", QBO_API_KEY="key")
     answer = consent(qbo)
     variables = {"SERVICE": server.url, "QBO_API_KEY": "key", "CODE": answer["code"], "REALM_ID": answer["realmId"]}

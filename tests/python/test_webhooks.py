@@ -1,4 +1,4 @@
-"""Webhooks: signed, kept before they are answered, answered by a sync of what they name."""
+"""Tests of webhooks: signatures, storage, and the syncs of the entities that they name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def signature(body: bytes) -> str:
     return base64.b64encode(hmac.new(TOKEN.encode(), body, "sha256").digest()).decode()
 
 
-def test_webhooks_ask_for_what_they_name_and_doubles_and_disorder_change_nothing(serve, qbo, database):
+def test_webhooks_sync_the_entities_they_name_despite_duplicates_and_disorder(serve, qbo, database):
     server = serve(QBO_WEBHOOK_VERIFIER_TOKEN=TOKEN, QBO_LAG_S="0")
     assert server.ended(server.call("POST", "/api/qbo/sync/", {"entities": ["customers", "invoices"]})[1]["job_id"])
     hooks = {"url": f"{server.url}/webhooks/qbo", "verifier_token": TOKEN, "gather_ms": 50, "retry_s": [0.2, 0.5, 1]}
@@ -33,10 +33,10 @@ def test_webhooks_ask_for_what_they_name_and_doubles_and_disorder_change_nothing
     while dict(database.query("SELECT id, payload FROM raw.qb_customers")) != truth:
         assert time.monotonic() < end, edited
         time.sleep(0.1)
-    # A company that is not connected here asks for nothing.
+    # Events of a company that is not connected create no job.
     assert database.query("SELECT count(*) FROM qbo.webhook_events WHERE realm_id = '1'")[0][0] > 0
     assert database.query("SELECT count(*) FROM qbo.jobs WHERE request -> 'accounts' ? '1'") == [(0,)]
-    # The retired shape, too, and as often as one likes: an event is kept once.
+    # The retired format is accepted, too, and a repeated event is stored once.
     event = {"name": "Item", "id": "7", "operation": "Update", "lastUpdated": "2026-01-01T00:00:00Z"}
     body = {
         "eventNotifications": [{"realmId": qbo.environment["QBO_REALM_ID"], "dataChangeEvent": {"entities": [event]}}]
@@ -46,7 +46,7 @@ def test_webhooks_ask_for_what_they_name_and_doubles_and_disorder_change_nothing
     assert server.call("POST", "/webhooks/qbo", body, intuit_signature=signed) == (200, {"events": 1, "new": 0})
 
 
-def test_a_webhook_without_a_good_signature_leaves_a_count_and_no_other_trace(serve, database):
+def test_an_unsigned_webhook_is_counted_and_not_stored(serve, database):
     server = serve("--workers", "0", QBO_WEBHOOK_VERIFIER_TOKEN=TOKEN)
     event = {"id": "1", "type": "qbo.customer.updated.v1", "intuitentityid": "1", "intuitaccountid": "9"}
     body = json.dumps([event]).encode()
@@ -60,7 +60,7 @@ def test_a_webhook_without_a_good_signature_leaves_a_count_and_no_other_trace(se
     assert database.query("SELECT entity, operation FROM qbo.webhook_events") == [("customers", "updated")]
     large = "x" * 3_000_000
     assert server.call("POST", "/webhooks/qbo", large, intuit_signature=signature(json.dumps(large).encode()))[0] == 413
-    # A storm of deliveries: those that are taken are answered in milliseconds, and what comes too fast comes again.
+    # A storm of deliveries: accepted ones are answered in milliseconds, the others are refused and repeated.
     times, turned_away = [], 0
     for number in range(300):
         one = [event | {"id": f"storm {number}"}]
@@ -79,7 +79,7 @@ def test_a_webhook_without_a_good_signature_leaves_a_count_and_no_other_trace(se
 
 
 def deliver(server: Server, *events: dict) -> tuple[int, dict]:
-    """Deliver until it is taken, as Intuit does."""
+    """Deliver until accepted, as Intuit does."""
     body = json.dumps(events).encode()
     while (answer := server.call("POST", "/webhooks/qbo", events, intuit_signature=signature(body)))[0] == 429:
         time.sleep(0.02)
@@ -91,13 +91,13 @@ def event(number: int, realm_id: str, entity: str) -> dict:
     return {"id": f"event {number}", "type": kind, "intuitentityid": "1", "intuitaccountid": realm_id}
 
 
-def test_events_are_answered_again_when_somebody_asks_for_it(serve, qbo, database):
+def test_events_are_replayed_on_request(serve, qbo, database):
     server = serve("customers", QBO_WEBHOOK_VERIFIER_TOKEN=TOKEN, QBO_LAG_S="0")
     realm = qbo.environment["QBO_REALM_ID"]
     assert deliver(server, event(1, realm, "customer"), event(2, realm, "invoice"), event(3, "9", "customer"))[0] == 200
     done = "SELECT count(*) FROM qbo.jobs WHERE status = 'done'"
     wait_until(lambda: database.query(done) == [(1,)])
-    # Others than what is kept in step ask for nothing.
+    # Events of entities that the service does not sync create no job.
     assert database.query("SELECT request FROM qbo.jobs") == [({"accounts": [realm], "entities": ["customers"]},)]
     an_hour_ago = (datetime.now(timezone.utc) - timedelta(hours=1)).isoformat()
     replay = "/api/qbo/webhooks/replay/"
@@ -112,7 +112,7 @@ def test_events_are_answered_again_when_somebody_asks_for_it(serve, qbo, databas
         {"since": an_hour_ago, "x": 1},
     ):
         assert server.call("POST", replay, wrong)[0] == 400
-    # What is old is let go when a service begins, and once an hour.
+    # Expired rows are deleted when a service starts, and once an hour.
     database.execute("UPDATE qbo.jobs SET finished_at_utc = now() - interval '31 days'")
     database.execute("UPDATE qbo.webhook_events SET processed_at_utc = now() - interval '31 days'")
     serve("--workers", "1")

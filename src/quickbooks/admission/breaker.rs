@@ -25,6 +25,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Status of a company's circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum BreakerStatus {
     /// Requests are sent.

@@ -47,6 +47,7 @@ const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Present traffic of a company.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Traffic {
     /// The circuit breaker.
     pub breaker: BreakerStatus,

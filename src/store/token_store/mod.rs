@@ -23,6 +23,7 @@ use crate::port::{AccessGrant, Connection, Secret};
 
 /// The part of a stored connection that can be read without its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct ConnectionSummary {
     /// The company.
     pub realm_id: String,

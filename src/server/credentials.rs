@@ -1,0 +1,53 @@
+//! The two secrets that callers prove they know: the API key and the webhook verifier token.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest::{SHA256, digest};
+use ring::hmac;
+use subtle::ConstantTimeEq as _;
+
+/// The API key, kept as its SHA-256 hash. Hashes have one length, so that comparing them in
+/// constant time does not reveal the length of the key either.
+#[derive(Debug)]
+pub(super) struct ApiKey([u8; 32]);
+
+impl ApiKey {
+    /// Hashes the key.
+    pub(super) fn new(key: &str) -> Self {
+        Self(sha256(key))
+    }
+
+    /// Returns whether a caller sent this key.
+    pub(super) fn matches(&self, sent: &str) -> bool {
+        self.0.ct_eq(&sha256(sent)).into()
+    }
+}
+
+fn sha256(text: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    hash
+}
+
+/// The verifier token of the Intuit app, with which Intuit signs webhooks (qbo-facts 5).
+pub(super) struct VerifierToken(hmac::Key);
+
+impl std::fmt::Debug for VerifierToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl VerifierToken {
+    /// Prepares the token for HMAC-SHA256.
+    pub(super) fn new(token: &str) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes()))
+    }
+
+    /// Returns whether `signature`, in base64, is that of `body`. Compares in constant time.
+    pub(super) fn has_signed(&self, body: &[u8], signature: &str) -> bool {
+        STANDARD
+            .decode(signature)
+            .is_ok_and(|signature| hmac::verify(&self.0, body, &signature).is_ok())
+    }
+}

@@ -1,0 +1,26 @@
+//! The state that all handlers share.
+
+use std::sync::Arc;
+
+use super::credentials::{ApiKey, VerifierToken};
+use super::metrics::Counters;
+use crate::app::Service;
+use crate::quickbooks::Pace;
+
+/// The shared state, as handlers take it.
+pub(super) type Shared = axum::extract::State<Arc<AppState>>;
+
+/// The state of one server.
+#[derive(Debug)]
+pub(super) struct AppState {
+    /// Jobs, companies and records.
+    pub(super) service: Service,
+    /// The key that callers must send; `None` admits only this machine.
+    pub(super) api_key: Option<ApiKey>,
+    /// The token that webhooks are signed with; `None` refuses webhooks.
+    pub(super) verifier_token: Option<VerifierToken>,
+    /// The metrics that this process counts.
+    pub(super) counters: Arc<Counters>,
+    /// The rate limit of webhook deliveries.
+    pub(super) webhook_rate: Pace,
+}
