@@ -67,7 +67,7 @@ pub enum Error {
     },
 
     /// Still throttled when tries or time ran out.
-    #[error("rate limited{trace}")]
+    #[error("rate limited by QuickBooks{trace}")]
     RateLimited {
         /// How long the server asked to wait, if it said so.
         retry_after: Option<Duration>,
@@ -105,8 +105,8 @@ pub enum Error {
 
     /// The API answered with a fault.
     #[error(
-        "QuickBooks answered HTTP {status}, code {}: {message}{}",
-        .code.as_deref().unwrap_or("none"),
+        "QuickBooks answered HTTP {status}{}: {message}{}",
+        .code.as_ref().map(|code| format!(", code {code}")).unwrap_or_default(),
         trace_text(None, .intuit_tid.as_deref())
     )]
     Api {

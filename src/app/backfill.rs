@@ -40,33 +40,34 @@ use crate::sink::postgres::PostgresSink;
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct BackfillRequest {
-    /// customers, invoices, items or any other; `qbo-rs entities` lists them
+    /// Entities, such as customers, invoices or items; `qbo-rs entities` lists all
     #[cfg_attr(feature = "cli", arg(required = true, value_name = "ENTITY"))]
     pub entities: Vec<String>,
     /// The range to copy.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub range: Window,
-    /// Unit of a window: day, week, month, quarter, year or Nd
+    /// Length of a window: day, week, month, quarter, year, or Nd for N days
     #[cfg_attr(feature = "cli", arg(long, default_value = "day"))]
     #[serde(default)]
     pub chunk: Chunk,
-    /// Records in a page, 1 to 1000
+    /// Records per page, 1 to 1000
     #[cfg_attr(feature = "cli", arg(long, default_value = "1000", value_name = "N"))]
     #[serde(default)]
     pub page_size: PageSize,
-    /// Give each window requests of its own, even if it is empty
+    /// Read each window, even an empty one, with requests of its own, instead of adjacent windows
+    /// together
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub strict_windows: bool,
-    /// Leave out the windows that earlier runs committed
+    /// Skip the windows that earlier runs committed
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub resume: bool,
-    /// Show the windows, send nothing to QuickBooks
+    /// Show the windows without sending anything to QuickBooks
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub dry_run: bool,
-    /// Schema of the raw tables; one company each
+    /// Schema of the raw tables; each schema holds one company
     #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
     #[serde(default = "default_schema")]
     pub schema: String,

@@ -25,25 +25,26 @@ use crate::sink::postgres::PostgresSink;
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ExtractRequest {
-    /// customers, invoices, items or any other; `qbo-rs entities` lists them
+    /// Entities, such as customers, invoices or items; `qbo-rs entities` lists all
     #[cfg_attr(feature = "cli", arg(required = true, value_name = "ENTITY"))]
     pub entities: Vec<String>,
     /// The windows to copy.
     #[cfg_attr(feature = "cli", arg(skip))]
     pub windows: Vec<Window>,
-    /// Records in a page, 1 to 1000
+    /// Records per page, 1 to 1000
     #[cfg_attr(feature = "cli", arg(long, default_value = "1000", value_name = "N"))]
     #[serde(default)]
     pub page_size: PageSize,
-    /// Give each window requests of its own, even if it is empty
+    /// Read each window, even an empty one, with requests of its own, instead of adjacent windows
+    /// together
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub strict_windows: bool,
-    /// Leave out the windows whose files are there already
+    /// Skip the windows whose files exist already
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub resume: bool,
-    /// Directory, or one file (.jsonl, .ndjson, .json, .txt, perhaps with .zst or .gz);
+    /// Directory, or one file (.jsonl, .ndjson, .json or .txt, optionally with .zst or .gz);
     /// default: QBO_LANDING_DIR
     #[cfg_attr(feature = "cli", arg(long, value_name = "PATH"))]
     #[serde(default)]
@@ -81,7 +82,7 @@ setters!(ExtractRequest {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct LoadRequest {
-    /// Directory or file; default: QBO_LANDING_DIR
+    /// Landing directory or file; default: QBO_LANDING_DIR
     #[serde(default)]
     pub path: Option<PathBuf>,
     /// The window files to load, instead of a path. Windows that were joined into one file all
@@ -89,7 +90,7 @@ pub struct LoadRequest {
     #[cfg_attr(feature = "cli", arg(skip))]
     #[serde(default)]
     pub files: Option<Vec<LandingFile>>,
-    /// Schema of the raw tables; one company each
+    /// Schema of the raw tables; each schema holds one company
     #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
     #[serde(default = "default_schema")]
     pub schema: String,

@@ -17,13 +17,13 @@ use crate::store::{EntityStatus, StatusReader};
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[non_exhaustive]
 pub struct StatusRequest {
-    /// Which entities; default: all that the ledger knows
+    /// Entities; default: all in the ledger
     #[cfg_attr(feature = "cli", arg(value_name = "ENTITY"))]
     pub entities: Vec<String>,
     /// The range to look for gaps in; by default from the first committed instant on.
     #[cfg_attr(feature = "cli", arg(skip))]
     pub range: Option<Window>,
-    /// Check the tables with docs/validation.sql; exit 1 if anything is wrong
+    /// Check the tables with docs/validation.sql; the exit code is 1 if anything is wrong
     #[cfg_attr(feature = "cli", arg(long))]
     pub validate: bool,
     /// Schema of the raw tables

@@ -45,16 +45,16 @@ setters!(PrepareRequest { schema: String });
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[non_exhaustive]
 pub struct ArchiveRequest {
-    /// customers, invoices, items or any other
+    /// Entities, such as customers, invoices or items; `qbo-rs entities` lists all
     #[cfg_attr(feature = "cli", arg(required = true, value_name = "ENTITY"))]
     pub entities: Vec<String>,
-    /// First instant that stays, UTC
+    /// Move the records that were last changed before this instant, UTC
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "INSTANT", value_parser = |text: &str| parse_instant("before", text))
     )]
     pub before: DateTime<Utc>,
-    /// A new file, as archive.jsonl.zst
+    /// File to create, such as archive.jsonl.zst
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub out: PathBuf,
     /// Schema of the raw tables
@@ -85,7 +85,7 @@ setters!(ArchiveRequest { schema: String });
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[non_exhaustive]
 pub struct MigrateRequest {
-    /// Only print the SQL
+    /// Print the SQL without running it
     #[cfg_attr(feature = "cli", arg(long = "print"))]
     pub dry_run: bool,
     /// Schema of the raw tables
@@ -112,7 +112,7 @@ setters!(MigrateRequest {
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[non_exhaustive]
 pub struct DdlRequest {
-    /// Default: all
+    /// Entities; default: all
     #[cfg_attr(feature = "cli", arg(value_name = "ENTITY"))]
     pub entities: Vec<String>,
     /// Schema of the raw tables

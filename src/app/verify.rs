@@ -27,25 +27,25 @@ use crate::verify;
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct VerifyRequest {
-    /// customers, invoices, items or any other
+    /// Entities, such as customers, invoices or items; `qbo-rs entities` lists all
     #[cfg_attr(feature = "cli", arg(required = true, value_name = "ENTITY"))]
     pub entities: Vec<String>,
     /// The range to compare.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub range: Window,
-    /// Unit of a window: day, week, month, quarter, year or Nd
+    /// Length of a window: day, week, month, quarter, year, or Nd for N days
     #[cfg_attr(feature = "cli", arg(long, default_value = "day"))]
     #[serde(default)]
     pub chunk: Chunk,
-    /// Read windows that differ again
+    /// Copy the windows that differ from QuickBooks into Postgres again
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub repair: bool,
-    /// Compare the versions of all records, not only where counts differ
+    /// Compare the version of every record, not only in windows whose counts differ
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub deep: bool,
-    /// Schema of the raw tables; one company each
+    /// Schema of the raw tables; each schema holds one company
     #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
     #[serde(default = "default_schema")]
     pub schema: String,

@@ -16,7 +16,7 @@ use crate::app::{
 use crate::config::{SETTINGS, SettingSpec};
 use crate::domain::{Chunk, Window};
 
-/// QuickBooks Online records into Postgres: exact, fast and restartable.
+/// Replicates QuickBooks Online into Postgres: exact, fast and restartable.
 #[derive(Debug, Parser)]
 #[command(name = "qbo-rs", version, max_term_width = 100)]
 pub(super) struct Arguments {
@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// How logs on stderr look
+    /// Format of the logs on stderr
     #[arg(
         long,
         global = true,
@@ -40,24 +40,25 @@ pub(super) struct Arguments {
     )]
     pub log_format: LogFormat,
 
-    /// Least level of logs; by default info, but warn beside a progress bar
+    /// Lowest level that is logged: off, error, warn, info, debug or trace; default: info, or warn
+    /// while a progress bar is shown
     #[arg(long, global = true, value_name = "LEVEL", help_heading = "Logs")]
     pub log_level: Option<log::LevelFilter>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Language {
-    /// A table
+    /// Table, in English
     En,
-    /// Rango ... -> N filas, and the total of each entity
+    /// Lines `Rango ... -> N filas` and a total per entity, in Spanish
     Es,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
-    /// For people
+    /// Text for people
     Human,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
@@ -69,28 +70,27 @@ pub(super) enum Command {
     Extract(ExtractArguments),
     /// Load landing files into Postgres
     Load(LoadRequest),
-    /// Compare QuickBooks with the tables; exit 1 on a difference
+    /// Compare QuickBooks with the tables; the exit code is 1 if they differ
     Verify(VerifyRequest),
-    /// Bring companies into step with QuickBooks: what has changed since the last time, deletions
-    /// included
+    /// Copy every change since the last sync, deletions included, from QuickBooks into Postgres
     Sync(SyncArguments),
-    /// Serve the HTTP API, and work on the jobs that it takes
+    /// Serve the HTTP API and run the jobs that it queues
     Serve(ServeArguments),
-    /// Show what is committed, what is missing and what failed
+    /// Show the ranges that are committed, missing or failed
     Status(StatusArguments),
-    /// Connections to companies: login, status, import, revoke, rekey
+    /// Manage connections to companies: login, status, import, revoke, rekey
     #[command(subcommand)]
     Auth(AuthCommand),
     /// List the entities that can be extracted
     Entities,
-    /// Simulate QuickBooks Online on this machine, or command a sandbox that runs
+    /// Run a simulator of QuickBooks Online, or send a command to a running one
     Sandbox(Box<SandboxArguments>),
-    /// Real Postgres, sandbox and three backfills in one go
+    /// Start Postgres and a simulated company, and run three backfills
     Demo(DemoArguments),
-    /// The database's tables
+    /// Manage the database's tables
     #[command(subcommand)]
     Db(DatabaseCommand),
-    /// Pipelines for a Mage project
+    /// Create pipelines for a Mage project
     #[command(subcommand)]
     Mage(MageCommand),
 }
@@ -99,9 +99,9 @@ pub(super) enum Command {
 pub(super) enum MageCommand {
     /// Write the pipeline `qb_<entity>_backfill` and its three blocks
     NewPipeline {
-        /// vendors, bills or any other; `qbo-rs entities` lists them
+        /// Entity, such as vendors or bills; `qbo-rs entities` lists all
         entity: String,
-        /// The Mage project
+        /// Directory of the Mage project
         #[arg(long, default_value = ".", value_name = "DIR")]
         project: PathBuf,
     },
@@ -113,21 +113,19 @@ pub(super) struct ExtractArguments {
     pub request: ExtractRequest,
     #[command(flatten)]
     pub range: Window,
-    /// Unit of a window: day, week, month, quarter, year or Nd
+    /// Length of a window: day, week, month, quarter, year, or Nd for N days
     #[arg(long, default_value = "day")]
     pub chunk: Chunk,
-    /// Language of the closing lines
+    /// Language of the summary; Spanish has another layout
     #[arg(long, value_enum, default_value = "en")]
     pub lang: Language,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DatabaseCommand {
-    /// Move records that were last changed before an instant into a landing file; `qbo-rs load`
-    /// brings them back
+    /// Move old records out of the tables into a landing file; `qbo-rs load` brings them back
     Archive(ArchiveRequest),
-    /// Bring the schema qbo up to date, and tables made by hand into the right shape, keeping every
-    /// row
+    /// Upgrade the schema qbo and convert tables that were made by hand; every row is kept
     Migrate(MigrateRequest),
     /// Print the SQL that creates the tables
     Ddl(DdlRequest),
@@ -135,13 +133,16 @@ pub(super) enum DatabaseCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArguments {
-    /// Where Postgres keeps its data
+    /// Directory of the demo's data; default: qbo-rs-demo in the user's data directory
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Stop the demo's Postgres; its data stays
+    /// Stop the demo's Postgres; its data is kept
     #[arg(long)]
     pub stop: bool,
 }
+
+/// Heading of the flags for settings.
+pub(super) const SETTINGS_HEADING: &str = "Settings (they replace environment variables)";
 
 /// A flag for every setting that is not secret, made from the registry: secrets in flags could be
 /// read by every user of the machine.
@@ -165,7 +166,7 @@ impl Args for SettingFlags {
                     .value_name("VALUE")
                     .global(true)
                     .help(format!("{}; {}{default}", spec.help, spec.name))
-                    .help_heading("Settings, before the environment"),
+                    .help_heading(SETTINGS_HEADING),
             )
         })
     }

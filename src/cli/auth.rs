@@ -25,33 +25,34 @@ const CONSENT_TIMEOUT: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuthCommand {
-    /// Connect a company: consent in a browser, tokens into QBO_TOKEN_STORE
+    /// Connect a company: open Intuit's consent page and store the tokens in QBO_TOKEN_STORE
     Login {
-        /// Where Intuit sends the browser back to; one of the app's redirect URIs
+        /// Address to which Intuit sends the browser back; one of the app's redirect URIs
         #[arg(
             long,
             value_name = "URL",
             default_value = "http://localhost:8484/callback"
         )]
         redirect_uri: String,
-        /// Listen for nothing; read the address that the browser ends at from stdin
+        /// Do not listen for the browser; read the address that it ends at from stdin
         #[arg(long)]
         paste: bool,
-        /// Only print the address of the consent page
+        /// Print the address of the consent page without opening a browser
         #[arg(long)]
         no_browser: bool,
     },
-    /// Show the stored connections: state, days left, requests; exit 1 if one needs a person
+    /// Show the stored connections: state, days left, requests; the exit code is 1 if a
+    /// person has to act
     Status,
-    /// Take over a refresh token, as from Intuit's OAuth playground
+    /// Store a refresh token from elsewhere, such as Intuit's OAuth playground
     Import {
-        /// File with the token, - for stdin; default: QBO_REFRESH_TOKEN
+        /// File that holds the token, or - for stdin; default: the value of QBO_REFRESH_TOKEN
         #[arg(value_name = "FILE")]
         file: Option<String>,
     },
-    /// End the connection of QBO_REALM_ID at Intuit, and forget its tokens
+    /// Revoke the connection of QBO_REALM_ID at Intuit and delete its tokens
     Revoke,
-    /// Seal the stored tokens with QBO_NEW_TOKEN_KEY, or with the key derived from
+    /// Re-encrypt the stored tokens with QBO_NEW_TOKEN_KEY, or with the key derived from
     /// QBO_NEW_CLIENT_SECRET
     Rekey,
 }

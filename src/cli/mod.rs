@@ -183,3 +183,8 @@ fn run_demo(
     }
     Ok(code)
 }
+
+#[cfg(test)]
+mod error_snapshots;
+#[cfg(test)]
+mod help_snapshots;

@@ -7,10 +7,10 @@ use crate::domain::Window;
 
 #[derive(Debug, Args)]
 struct RangeFlags {
-    /// First instant, UTC: 2025-01-01 or 2025-01-01T00:00:00Z
+    /// Start of the range, inclusive, UTC: 2025-01-01 or 2025-01-01T00:00:00Z
     #[arg(long, alias = "fecha-inicio", value_name = "INSTANT")]
     start: String,
-    /// First instant after the range, UTC
+    /// End of the range, exclusive, UTC
     #[arg(long, alias = "fecha-fin", value_name = "INSTANT")]
     end: String,
 }

@@ -24,85 +24,87 @@ const DEFAULT_PORT: u16 = 8911;
 pub(super) struct SandboxArguments {
     #[command(subcommand)]
     action: Option<SandboxAction>,
-    /// Port; 0 takes a free one
+    /// Port to listen on; 0 picks a free one
     #[arg(long, default_value_t = DEFAULT_PORT)]
     port: u16,
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     host: IpAddr,
-    /// Companies; the first has QBO_REALM_ID, the others the numbers after it
+    /// Number of companies; the first has the id QBO_REALM_ID, the others the numbers after it
     #[arg(long, default_value_t = 1)]
     companies: u32,
-    /// Makes the sample company
+    /// Seed of the sample company's records
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Customers of the sample company
+    /// Number of customers of the sample company
     #[arg(long, default_value_t = CompanySize::default().customers)]
     customers: u32,
-    /// Items of the sample company
+    /// Number of items of the sample company
     #[arg(long, default_value_t = CompanySize::default().items)]
     items: u32,
-    /// Invoices of the sample company
+    /// Number of invoices of the sample company
     #[arg(long, default_value_t = CompanySize::default().invoices)]
     invoices: u32,
-    /// Records of each other entity [default: a plausible number each]
+    /// Number of records of every other entity [default: a plausible number for each]
     #[arg(long)]
     others: Option<u32>,
-    /// Serve the records in this file or directory of QBO JSON instead; repeatable
+    /// File or directory of QBO JSON to serve instead of the sample company; repeatable
     #[arg(long, value_name = "PATH")]
     records: Vec<PathBuf>,
-    /// Enforce no limits on requests
+    /// Disable the limits on requests
     #[arg(long)]
     no_limits: bool,
-    /// Successful reads until everything is refused, as of a month with the Builder tier; 0: no
-    /// limit
+    /// Number of successful reads after which every request is refused, like the monthly quota of
+    /// the Builder tier (0 = unlimited)
     #[arg(long, default_value_t = 0, value_name = "N")]
     monthly_reads: u64,
-    /// Fault to arm, as `throttle,nth=3,format=json` or JSON; repeatable. GET /sandbox lists them
+    /// Fault to inject, such as `throttle,nth=3,format=json`, or as JSON; repeatable. `GET /sandbox`
+    /// lists all
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<String>,
-    /// Answer to an uncertain fact, as `id-order=number`; repeatable. docs/sandbox.md lists them
+    /// Behaviour to assume where that of the real API is uncertain, such as `id-order=number`;
+    /// repeatable. docs/sandbox.md lists all
     #[arg(long = "assume", value_name = "NAME=VALUE")]
     assumptions: Vec<String>,
-    /// Seconds that changes stay hidden from queries, at most
+    /// Maximum time for which changes stay hidden from queries, in seconds
     #[arg(long, default_value_t = 0.0, value_name = "S")]
     visibility_delay_s: f64,
-    /// The keys are production keys
+    /// Act as if the keys were production keys
     #[arg(long)]
     production: bool,
-    /// Milliseconds added to every answer
+    /// Delay added to every answer, in milliseconds
     #[arg(long, default_value_t = 0, value_name = "MS")]
     latency_ms: u64,
-    /// Seconds that an access token works
+    /// Lifetime of an access token, in seconds
     #[arg(long, default_value_t = 3600, value_name = "S")]
     access_token_s: u64,
-    /// Age in seconds at which a refresh returns a new refresh token; 0: each time
+    /// Age of a refresh token from which a refresh returns a new one, in seconds (0 = always)
     #[arg(long, default_value_t = 86_400, value_name = "S")]
     rotate_after_s: u64,
-    /// Seconds that a replaced refresh token still works
+    /// Time for which a replaced refresh token still works, in seconds
     #[arg(long, default_value_t = 0, value_name = "S")]
     grace_s: u64,
-    /// Seconds that a refresh token works that is not used
+    /// Time after which an unused refresh token expires, in seconds
     #[arg(long, default_value_t = 8_726_400, value_name = "S")]
     refresh_token_s: u64,
-    /// Seconds that a connection works however it is used
+    /// Time after which a connection expires even if it is used, in seconds
     #[arg(long, default_value_t = 157_680_000, value_name = "S")]
     connection_s: u64,
-    /// Threads that serve
+    /// Number of server threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
 
 #[derive(Debug, Subcommand)]
 enum SandboxAction {
-    /// Run a command of a sandbox that runs; without one list them
+    /// Send a command to a running sandbox; without a command, list all
     Control {
-        /// The command, as `edit`
+        /// Name of the command, such as `edit`
         command: Option<String>,
-        /// Its arguments, as entity=Invoice id=5
+        /// Arguments of the command, such as `entity=Invoice id=5`
         #[arg(value_name = "NAME=VALUE")]
         arguments: Vec<String>,
-        /// Where the sandbox is [default: QBO_API_URL, or port 8911 of this machine]
+        /// URL of the sandbox [default: QBO_API_URL, or port 8911 of this machine]
         #[arg(long)]
         url: Option<String>,
     },
@@ -120,8 +122,8 @@ pub(super) fn run(arguments: &SandboxArguments) -> Outcome {
     }
     let sandbox =
         Sandbox::start(arguments.options()?).map_err(|error| refused(error.to_string()))?;
-    // A sandbox is stopped by a signal, and that is its good end; what it prints says that it is
-    // ready for one.
+    // A signal is the normal end of a sandbox. The sandbox prints its addresses only when a signal
+    // would stop it cleanly.
     let serving = async {
         tokio::task::yield_now().await;
         output::sandbox(&sandbox);

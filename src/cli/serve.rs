@@ -11,25 +11,25 @@ use crate::app::App;
 use crate::domain::Interval;
 use crate::server::{Server, ServerOptions};
 
-/// The port after those of the sandbox.
+/// Default port; the sandbox has the one before.
 const DEFAULT_PORT: u16 = 8912;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArguments {
-    /// Entities to keep in step, regardless of what a request asks for: customers, invoices, items or any other;
-    /// default: all
+    /// Entities to keep in sync, regardless of what requests ask for, such as customers, invoices or
+    /// items; default: all
     #[arg(value_name = "ENTITY")]
     entities: Vec<String>,
-    /// Address to listen on; others than this machine's need QBO_API_KEY
+    /// Address to listen on; any other than a loopback address requires QBO_API_KEY
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
     host: IpAddr,
-    /// Port; 0 takes a free one
+    /// Port to listen on; 0 picks a free one
     #[arg(long, default_value_t = DEFAULT_PORT)]
     port: u16,
-    /// Jobs worked on at a time; they wait for QuickBooks most of the time
+    /// Number of jobs that run at the same time; a job mostly waits for QuickBooks
     #[arg(long, default_value_t = 8, value_name = "N")]
     workers: usize,
-    /// Sync every company once in this time: 30s, 5m, 1h
+    /// Sync every company once per interval, such as 30s, 5m or 1h
     #[arg(long, value_name = "INTERVAL")]
     every: Option<Interval>,
 }

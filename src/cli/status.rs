@@ -20,13 +20,13 @@ use crate::store::EntityStatus;
 pub(super) struct StatusArguments {
     #[command(flatten)]
     request: StatusRequest,
-    /// Where to look for gaps from; default: the first committed instant
+    /// Start of the range to search for gaps, UTC; default: the first committed instant
     #[arg(long, alias = "fecha-inicio", value_name = "INSTANT", requires = "end")]
     start: Option<String>,
-    /// And to
+    /// End of the range to search for gaps, UTC
     #[arg(long, alias = "fecha-fin", value_name = "INSTANT", requires = "start")]
     end: Option<String>,
-    /// Show local time too, as America/Guayaquil
+    /// Show local times too, in a zone such as America/Guayaquil
     #[arg(long, value_name = "ZONE", value_parser = parse_zone)]
     tz: Option<Tz>,
 }

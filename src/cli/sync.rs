@@ -14,7 +14,7 @@ use crate::domain::{CompanyStatus, Interval, SyncMethod, SyncReport};
 pub(super) struct SyncArguments {
     #[command(flatten)]
     request: SyncRequest,
-    /// Go on for ever, each company once in this time: 30s, 5m, 1h
+    /// Repeat for ever, each company once per interval, such as 30s, 5m or 1h
     #[arg(long, value_name = "INTERVAL")]
     every: Option<Interval>,
 }

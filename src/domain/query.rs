@@ -173,6 +173,31 @@ mod tests {
         );
     }
 
+    /// Returns every query of an entity, one a line.
+    fn queries(name: &str) -> String {
+        let entity = find_entity(name).unwrap();
+        let count = CountQuery {
+            entity,
+            from: parse_instant("from", "2025-01-01").unwrap(),
+            until: parse_instant("until", "2025-02-01").unwrap(),
+        };
+        let ids = ["7".to_owned(), "12".to_owned()];
+        format!(
+            "page: {}\npage within a second: {}\ncount: {count}\nids: {}\n",
+            page(name, Order::LastUpdated),
+            page(name, Order::WithinSecond),
+            IdQuery { entity, ids: &ids }
+        )
+    }
+
+    #[test]
+    fn the_queries_of_a_list_and_of_a_transaction_are_as_recorded() {
+        insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true}, {
+            insta::assert_snapshot!("queries_of_customers", queries("customers"));
+            insta::assert_snapshot!("queries_of_invoices", queries("invoices"));
+        });
+    }
+
     #[test]
     fn quotes_and_backslashes_are_escaped() {
         assert_eq!(Quoted("Amy's \\ Birds").to_string(), r"'Amy\'s \\ Birds'");

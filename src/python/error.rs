@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::hint::with_keywords;
 use crate::error::{Error, Trace};
 
 /// Returns the exception class in `qbo_rs.exceptions` for an error. The match is exhaustive, so a
@@ -37,19 +38,8 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let attributes = PyDict::new(py);
     attributes.set_item("recovery", error.recovery().as_str())?;
     set_attributes(&attributes, error)?;
-    let exception = class.call((text(error),), Some(&attributes))?;
+    let exception = class.call((with_keywords(error),), Some(&attributes))?;
     Ok(PyErr::from_value(exception))
-}
-
-/// Returns the text of an error, with the keywords that help.
-fn text(error: &Error) -> String {
-    match error.last() {
-        Error::RequestCap { .. } => {
-            format!("{error} (max_requests sets the maximum, resume=True continues)")
-        }
-        Error::Stuck { .. } => format!("{error} (max_attempts=0)"),
-        _ => error.to_string(),
-    }
 }
 
 fn set_attributes(attributes: &Bound<'_, PyDict>, error: &Error) -> PyResult<()> {

@@ -3,6 +3,7 @@
 
 mod calls;
 mod error;
+mod hint;
 mod postgres;
 mod runtime;
 mod sandbox;

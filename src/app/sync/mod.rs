@@ -46,10 +46,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct SyncScope {
-    /// customers, invoices, items or any other; default: all
+    /// Entities, such as customers, invoices or items; default: all
     #[cfg_attr(feature = "cli", arg(value_name = "ENTITY"))]
     pub entities: Vec<String>,
-    /// Only this company; may be given several times
+    /// Sync only this company; repeatable
     #[cfg_attr(feature = "cli", arg(long = "account", value_name = "REALM_ID"))]
     pub accounts: Vec<String>,
 }
@@ -64,7 +64,7 @@ pub struct SyncRequest {
     #[cfg_attr(feature = "cli", command(flatten))]
     #[serde(flatten)]
     pub scope: SyncScope,
-    /// Records in a page, 1 to 1000
+    /// Records per page, 1 to 1000
     #[cfg_attr(feature = "cli", arg(long, default_value = "1000", value_name = "N"))]
     #[serde(default)]
     pub page_size: PageSize,

@@ -183,3 +183,6 @@ impl Sink for PostgresSink {
         ))
     }
 }
+
+#[cfg(test)]
+mod sql_snapshots;

@@ -27,6 +27,11 @@ WHERE older.id = newer.id
 const MERGE: &str = include_str!("sql/merge.sql");
 const WRITE_LEDGER: &str = include_str!("sql/write_ledger.sql");
 
+/// Returns the statement that merges the staging table into a raw table.
+pub(super) fn merge_statement(table: &str) -> String {
+    MERGE.replace("{table}", table)
+}
+
 /// Streams a window's pages into a staging table, then merges them, writes the ledger row and
 /// commits.
 #[derive(Debug)]
@@ -133,7 +138,7 @@ impl PostgresWriter {
         ];
         let rows = transaction
             .connection()?
-            .rows(&MERGE.replace("{table}", &table), params)
+            .rows(&merge_statement(&table), params)
             .await?;
         let merged = rows
             .first()
