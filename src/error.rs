@@ -5,7 +5,10 @@
 //! They name settings by their variables; the command and the Python package add their own names
 //! for them.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 /// The result of everything that can fail in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -274,8 +277,8 @@ impl Error {
         }
     }
 
-    /// An [`Error::Internal`] for what a panic left behind.
-    pub fn from_panic(panic: &(dyn std::any::Any + Send)) -> Self {
+    /// An [`Error::Internal`] with the text of a panic, as `catch_unwind` returns it.
+    pub(crate) fn from_panic(panic: &(dyn std::any::Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         Self::Internal(
             text.or_else(|| panic.downcast_ref().cloned())
@@ -381,5 +384,43 @@ impl Error {
             | Self::Internal(_) => true,
             _ => false,
         }
+    }
+}
+
+/// Waits for `call` and turns a panic of it into an [`Error::Internal`], so that a defect fails one
+/// window or one call and not the process.
+pub(crate) async fn without_panics<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    let outcome = AssertUnwindSafe(call).catch_unwind().await;
+    outcome.unwrap_or_else(|panic| Err(Error::from_panic(&*panic)))
+}
+
+#[cfg(test)]
+#[allow(clippy::panic, reason = "what is tested")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_error_with_its_text() {
+        let fixed = async { panic!("no digits") };
+        let formatted = async { panic!("{} digits", 7) };
+        let without_text = async { std::panic::panic_any(7) };
+        for (outcome, text) in [
+            (without_panics::<()>(fixed).await, "no digits"),
+            (without_panics::<()>(formatted).await, "7 digits"),
+            (without_panics::<()>(without_text).await, "panic"),
+        ] {
+            assert!(matches!(outcome, Err(Error::Internal(said)) if said == text));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_after_a_pause_is_an_internal_error() {
+        let call = async {
+            tokio::task::yield_now().await;
+            panic!("late")
+        };
+        assert!(
+            matches!(without_panics::<()>(call).await, Err(Error::Internal(text)) if text == "late")
+        );
     }
 }

@@ -1,17 +1,15 @@
 //! The task that reads a run of adjacent windows, with the retries of a window whose sink failed.
 
 use std::collections::VecDeque;
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::time::sleep;
 use tracing::warn;
 
 use super::span::SpanDivider;
 use super::task::SpanTask;
 use crate::domain::Window;
-use crate::error::Error;
+use crate::error::without_panics;
 use crate::port::{Meter, RequestCounts, Sink, Source, Span};
 
 /// Reads adjacent windows. A window that fails does not affect the others, unless its error ends
@@ -35,8 +33,7 @@ pub(super) async fn read_windows<S: Source, K: Sink>(
         let meter = Meter::default();
         let spent_before = std::mem::take(&mut spent);
         let mut divider = SpanDivider::new(&task, &span, &meter, remaining, spent_before);
-        let outcome = AssertUnwindSafe(divider.read()).catch_unwind().await;
-        let outcome = outcome.unwrap_or_else(|panic| Err(Error::from_panic(&*panic)));
+        let outcome = without_panics(divider.read()).await;
         let Err(error) = outcome else { return };
         let ends_run = error.ends_run();
         let open = divider.remaining.front().copied();

@@ -4,24 +4,24 @@
 //! threads of a runtime made before the fork do not exist, and a call that needed them would wait
 //! for ever.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use log::LevelFilter;
 use pyo3::prelude::*;
 use pyo3::sync::OnceExt;
 use pyo3_log::{Caching, Logger};
 
 use super::error::to_python;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, without_panics};
 
 /// Interval at which a waiting call checks for Ctrl-C.
 const SIGNAL_CHECK: Duration = Duration::from_millis(100);
 const THREADS: usize = 4;
 
-/// Waits for `call` without the GIL.
+/// Waits for `call` without the GIL. A panic is an error like others: PyO3 would raise a
+/// `BaseException`, upon which Mage repeats a block for ever.
 ///
 /// The call runs on the runtime's threads, never on this one. Only the main thread receives Ctrl-C;
 /// if it logged at that moment, the interrupt would be raised within Python's `logging` and lost.
@@ -30,37 +30,44 @@ pub(super) fn block_on<T: Send + 'static>(
     call: impl Future<Output = Result<T>> + Send + 'static,
 ) -> PyResult<T> {
     let outcome = py.detach(|| {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .enable_all()
-            .build();
-        let runtime =
-            runtime.map_err(|e| Stop::Error(Error::Internal(format!("no runtime: {e}"))))?;
-        let running = runtime.spawn(without_panics(call));
-        let outcome = runtime.block_on(async {
-            let abort = running.abort_handle();
-            tokio::select! {
-                joined = running => joined.unwrap_or(Err(Error::Cancelled)).map_err(Stop::Error),
-                interrupt = signal() => {
-                    abort.abort();
-                    Err(Stop::Interrupt(interrupt))
-                }
-            }
-        });
-        if matches!(outcome, Err(Stop::Interrupt(_))) {
-            // For what was dropped to give back its place among the requests and to say that it was
-            // stopped.
-            runtime.block_on(async { tokio::time::sleep(Duration::from_millis(200)).await });
-        }
-        // Drops what still runs: uncommitted windows roll back. Here, still without the GIL, which
-        // its threads may be waiting for to log.
-        runtime.shutdown_timeout(Duration::from_millis(500));
-        outcome
+        catch_unwind(AssertUnwindSafe(|| run_to_end(call)))
+            .unwrap_or_else(|panic| Err(Stop::Error(Error::from_panic(&*panic))))
     });
     outcome.map_err(|stop| match stop {
         Stop::Error(error) => to_python(py, &error),
         Stop::Interrupt(interrupt) => interrupt,
     })
+}
+
+/// Runs `call` on a runtime of its own. A runtime that cannot start its threads panics.
+fn run_to_end<T: Send + 'static>(
+    call: impl Future<Output = Result<T>> + Send + 'static,
+) -> std::result::Result<T, Stop> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|e| Stop::Error(Error::Internal(format!("no runtime: {e}"))))?;
+    let running = runtime.spawn(without_panics(call));
+    let outcome = runtime.block_on(async {
+        let abort = running.abort_handle();
+        tokio::select! {
+            joined = running => joined.unwrap_or(Err(Error::Cancelled)).map_err(Stop::Error),
+            interrupt = signal() => {
+                abort.abort();
+                Err(Stop::Interrupt(interrupt))
+            }
+        }
+    });
+    if matches!(outcome, Err(Stop::Interrupt(_))) {
+        // For what was dropped to give back its place among the requests and to say that it was
+        // stopped.
+        runtime.block_on(async { tokio::time::sleep(Duration::from_millis(200)).await });
+    }
+    // Drops what still runs: uncommitted windows roll back. Here, still without the GIL, which
+    // its threads may be waiting for to log.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    outcome
 }
 
 enum Stop {
@@ -78,13 +85,6 @@ async fn signal() -> PyErr {
     }
 }
 
-/// Turns a panic of `call` into an error. PyO3 would raise a `BaseException`, upon which Mage
-/// repeats a block for ever.
-async fn without_panics<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
-    let outcome = AssertUnwindSafe(call).catch_unwind().await;
-    outcome.unwrap_or_else(|panic| Err(Error::from_panic(&*panic)))
-}
-
 /// Id of the process that owns the runtime of all awaitables.
 static AWAITABLES_IN: OnceLock<u32> = OnceLock::new();
 
@@ -100,11 +100,15 @@ pub(super) fn into_awaitable<'py>(
                       call the blocking ones there";
         return Err(to_python(py, &Error::config("async", reason)));
     }
-    pyo3_async_runtimes::tokio::future_into_py(py, async move {
+    let call = async move {
         without_panics(call)
             .await
             .map_err(|error| Python::attach(|py| to_python(py, &error)))
-    })
+    };
+    // The first call starts the runtime, which panics if it cannot start its threads.
+    let future_into_py = || pyo3_async_runtimes::tokio::future_into_py(py, call);
+    catch_unwind(AssertUnwindSafe(future_into_py))
+        .unwrap_or_else(|panic| Err(to_python(py, &Error::from_panic(&*panic))))
 }
 
 /// Forwards log records to Python's `logging`, unless another logger is installed. Runs at the
