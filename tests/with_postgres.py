@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-from qbo_rs import _core
+from postgres_server import EmbeddedPostgres
+
 from qbo_rs.__main__ import find_postgres
 
 
@@ -31,7 +32,7 @@ def throw_away_postgres() -> Iterator[dict[str, str]]:
     # A server started by root runs as the user nobody, who must be able to enter the directory.
     directory.chmod(0o711)
     try:
-        server = _core.EmbeddedPostgres(binaries, directory)
+        server = EmbeddedPostgres(binaries, directory)
         try:
             yield server.environment
         finally:

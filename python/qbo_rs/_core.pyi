@@ -1,11 +1,9 @@
 from collections.abc import Awaitable
-from os import PathLike
 from typing import final
 
 from typing_extensions import Self
 
 __all__ = [
-    "EmbeddedPostgres",
     "Sandbox",
     "__version__",
     "call",
@@ -14,7 +12,6 @@ __all__ = [
     "entities",
     "is_debug_build",
     "main",
-    "panic_for_test",
     "secret_settings",
     "settings",
 ]
@@ -31,18 +28,6 @@ def call(call: str) -> str: ...
 def call_async(call: str) -> Awaitable[str]: ...
 def main(args: list[str]) -> int: ...
 def is_debug_build() -> bool: ...
-def panic_for_test() -> str: ...
-
-@final
-class EmbeddedPostgres:
-    def __new__(
-        cls, binaries: str | PathLike[str], directory: str | PathLike[str], *, durable: bool = False
-    ) -> Self: ...
-    @staticmethod
-    def start_only(binaries: str | PathLike[str], directory: str | PathLike[str]) -> EmbeddedPostgres: ...
-    @property
-    def environment(self) -> dict[str, str]: ...
-    def stop(self) -> None: ...
 
 @final
 class Sandbox:

@@ -6,7 +6,7 @@ mod postgres;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use self::postgres::{Durability, EmbeddedPostgres};
+use self::postgres::EmbeddedPostgres;
 use crate::app::{App, BackfillRequest};
 use crate::config::Settings;
 use crate::domain::{Chunk, Report, Window};
@@ -77,8 +77,7 @@ impl Demo {
 
 /// Starts Postgres on a blocking thread, since it waits for processes for seconds.
 async fn start_postgres(directory: PathBuf) -> Result<EmbeddedPostgres> {
-    let start =
-        move || EmbeddedPostgres::start(&postgres::find_binaries()?, &directory, Durability::Full);
+    let start = move || EmbeddedPostgres::start(&postgres::find_binaries()?, &directory);
     tokio::task::spawn_blocking(start)
         .await
         .map_err(|e| Error::Internal(e.to_string()))?

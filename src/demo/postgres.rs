@@ -24,18 +24,9 @@ const NOT_RUNNING: i32 = 3;
 /// Environment variable with the directory of `postgres`, `initdb` and `pg_ctl`.
 pub(super) const BINARIES_VARIABLE: &str = "QBO_POSTGRES_BIN";
 
-/// Durability of committed data after a crash of the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// Full durability, as by default in Postgres.
-    Full,
-    /// No syncing to disk: faster, for data of tests that may be lost.
-    None,
-}
-
 /// A running server.
-#[derive(Debug, Clone)]
-pub struct EmbeddedPostgres {
+#[derive(Debug)]
+pub(super) struct EmbeddedPostgres {
     binaries: PathBuf,
     directory: PathBuf,
     account: Option<OsUser>,
@@ -95,7 +86,7 @@ impl EmbeddedPostgres {
     ///
     /// # Errors
     /// [`Error::Config`] with the message of Postgres.
-    pub fn start(binaries: &Path, directory: &Path, durability: Durability) -> Result<Self> {
+    pub(super) fn start(binaries: &Path, directory: &Path) -> Result<Self> {
         let directory = std::path::absolute(directory).map_err(|e| failed(directory, e))?;
         std::fs::create_dir_all(&directory).map_err(|e| failed(&directory, e))?;
         // Two concurrent demos must not both initialise or start it.
@@ -111,7 +102,7 @@ impl EmbeddedPostgres {
             port: 0,
         };
         if !server.data().join("PG_VERSION").exists() {
-            server.initialise(durability)?;
+            server.initialise()?;
         }
         server.check_version()?;
         match server.running_port()? {
@@ -125,7 +116,7 @@ impl EmbeddedPostgres {
     ///
     /// # Errors
     /// [`Error::Config`] if its state cannot be determined.
-    pub fn find(binaries: &Path, directory: &Path) -> Result<Option<Self>> {
+    pub(super) fn find(binaries: &Path, directory: &Path) -> Result<Option<Self>> {
         if !directory.join("data/PG_VERSION").exists() {
             return Ok(None);
         }
@@ -145,7 +136,7 @@ impl EmbeddedPostgres {
     ///
     /// # Errors
     /// [`Error::Config`] if it does not stop.
-    pub fn stop(&self) -> Result<()> {
+    pub(super) fn stop(&self) -> Result<()> {
         self.pg_ctl(&["-m", "fast", "-w", "stop"]).map(|_| ())
     }
 
@@ -153,7 +144,7 @@ impl EmbeddedPostgres {
     ///
     /// # Errors
     /// [`Error::Config`] if the server refuses the connection.
-    pub async fn create_database(&self) -> Result<()> {
+    pub(super) async fn create_database(&self) -> Result<()> {
         let failed = |e: tokio_postgres::Error| {
             Error::config("demo", format!("Postgres at {}: {e}", self.url()))
         };
@@ -186,7 +177,7 @@ impl EmbeddedPostgres {
     }
 
     /// Returns the connection settings as environment variables.
-    pub fn environment(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("PG_HOST", HOST.to_owned()),
             ("PG_PORT", self.port.to_string()),
@@ -198,17 +189,17 @@ impl EmbeddedPostgres {
     }
 
     /// Returns the URL of the database, without the password.
-    pub fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("postgresql://{USER}@{HOST}:{}/{DATABASE}", self.port)
     }
 
     /// Returns the path of its libpq password file.
-    pub fn passfile(&self) -> PathBuf {
+    pub(super) fn passfile(&self) -> PathBuf {
         self.directory.join("pgpass")
     }
 
     /// Returns the path of `psql`.
-    pub fn psql(&self) -> PathBuf {
+    pub(super) fn psql(&self) -> PathBuf {
         self.binaries.join("psql")
     }
 
@@ -229,7 +220,7 @@ impl EmbeddedPostgres {
 
     /// Initialises a temporary directory and renames it, so that an interrupted initialisation
     /// starts again.
-    fn initialise(&self, durability: Durability) -> Result<()> {
+    fn initialise(&self) -> Result<()> {
         let aside = self.directory.join("data.new");
         let io_failed = |e| failed(&aside, e);
         if aside.exists() {
@@ -257,16 +248,10 @@ impl EmbeddedPostgres {
             .append(true)
             .open(aside.join("postgresql.conf"))
             .map_err(io_failed)?;
-        // Tests use many connections at once.
-        let (durable, connections) = if durability == Durability::Full {
-            ("on", 100)
-        } else {
-            ("off", 400)
-        };
         writeln!(
             settings,
-            "listen_addresses = '{HOST}'\nunix_socket_directories = ''\nfsync = {durable}\nsynchronous_commit = {durable}\n\
-             full_page_writes = {durable}\nmax_connections = {connections}\ninclude_if_exists = 'port.conf'"
+            "listen_addresses = '{HOST}'\nunix_socket_directories = ''\n\
+             include_if_exists = 'port.conf'"
         )
         .map_err(io_failed)?;
         std::fs::rename(&aside, self.data()).map_err(io_failed)

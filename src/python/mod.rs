@@ -4,7 +4,6 @@
 mod calls;
 mod error;
 mod hint;
-mod postgres;
 mod runtime;
 mod sandbox;
 
@@ -18,7 +17,6 @@ use self::error::to_python;
 use crate::config::SETTINGS;
 use crate::domain::instant::format_instant;
 use crate::domain::{ENTITIES, RangeBound, chunk_range as cut, parse_range};
-use crate::error::Error;
 
 /// The exit code of a process that panicked, as Rust has it.
 const PANICKED: i32 = 101;
@@ -103,21 +101,9 @@ fn is_debug_build() -> bool {
     cfg!(debug_assertions)
 }
 
-/// Panics inside a call, to prove that a panic is an ordinary exception.
-#[pyfunction]
-fn panic_for_test(py: Python<'_>) -> PyResult<String> {
-    runtime::block_on(py, async { Err(Error::Internal(panic_now().await)) })
-}
-
-#[allow(clippy::panic, reason = "its purpose")]
-async fn panic_now() -> String {
-    panic!("asked to")
-}
-
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    module.add_class::<postgres::EmbeddedPostgres>()?;
     module.add_class::<sandbox::Sandbox>()?;
     module.add_function(wrap_pyfunction!(chunk_range, module)?)?;
     module.add_function(wrap_pyfunction!(entities, module)?)?;
@@ -126,6 +112,5 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(call, module)?)?;
     module.add_function(wrap_pyfunction!(call_async, module)?)?;
     module.add_function(wrap_pyfunction!(main, module)?)?;
-    module.add_function(wrap_pyfunction!(is_debug_build, module)?)?;
-    module.add_function(wrap_pyfunction!(panic_for_test, module)?)
+    module.add_function(wrap_pyfunction!(is_debug_build, module)?)
 }

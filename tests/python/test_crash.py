@@ -9,10 +9,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from conftest import Database, report_of
+from postgres_server import EmbeddedPostgres
 from test_tokens import environment_of, finish, run, start
 
 import qbo_rs
-from qbo_rs import _core
 from qbo_rs.__main__ import find_postgres
 
 KILLS = int(os.environ.get("CRASHES", "20"))
@@ -134,7 +134,7 @@ class Server:
 
     def start(self) -> None:
         # Durable, since committed rows must survive the stop.
-        self.running = _core.EmbeddedPostgres(find_postgres(), self.directory, durable=True)
+        self.running = EmbeddedPostgres(find_postgres(), self.directory, durable=True)
 
     def stop_at_once(self) -> None:
         pid = int((self.directory / "data" / "postmaster.pid").read_text().split()[0])

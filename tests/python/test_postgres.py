@@ -9,11 +9,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from conftest import Database, report_of
+from postgres_server import EmbeddedPostgres
 from test_crash import wait_for
 from test_tokens import environment_of, finish, free_port, run, start
 
 import qbo_rs
-from qbo_rs import _core
 
 DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
 NEEDS_DEBIAN = pytest.mark.skipif(not DEBIAN, reason="needs Debian's postgresql: `make test` as root installs it")
@@ -61,7 +61,7 @@ def tls_server(tmp_path_factory):
     open_to_nobody(directory)
     ours, other = authority(certificates, "ours"), authority(certificates, "other")
     certificate, key = certificate_for(certificates, "localhost", ours)
-    server = _core.EmbeddedPostgres(DEBIAN[-1].parent, directory)
+    server = EmbeddedPostgres(DEBIAN[-1].parent, directory)
     data = directory / "data"
     for source, name in ((certificate, "server.crt"), (key, "server.key")):
         shutil.copy(source, data / name)
@@ -71,7 +71,7 @@ def tls_server(tmp_path_factory):
     with (data / "postgresql.auto.conf").open("a") as settings:
         settings.write("ssl = on\n")
     server.stop()
-    server = _core.EmbeddedPostgres.start_only(DEBIAN[-1].parent, directory)
+    server = EmbeddedPostgres(DEBIAN[-1].parent, directory)
     yield server, ours[0], other[0]
     server.stop()
 
