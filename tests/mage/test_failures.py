@@ -73,10 +73,14 @@ def test_a_killed_mage_finishes_the_run_after_its_restart(mage, database):
 # No thread can have a stack of this size, and a Rust runtime that cannot start its threads panics.
 PANICS = """
 import os
-from qbo_rs.mage import extract_qbo
+import qbo_rs
+from qbo_rs.mage import guarded
 
-os.environ["RUST_MIN_STACK"] = str(1 << 60)
-extract_qbo_customers = data_loader(extract_qbo('customers'))
+def panic(*args, **kwargs):
+    os.environ["RUST_MIN_STACK"] = str(1 << 60)
+    return qbo_rs.upsert("/no/such", pg_host="127.0.0.1", pg_port=1, pg_db="d", pg_user="u")
+
+extract_qbo_customers = data_loader(guarded(panic))
 """
 EXITS = """
 import sys
