@@ -38,17 +38,17 @@ test: lint test-rust test-python $(MAGE_TESTS) ## Run all checks and tests; SKIP
 lint: .venv/.dev .venv/.wheel ## Check formatting, lints, types and stubs
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets --features python -- -D warnings
-	cargo check $(CARGO_FLAGS) --no-default-features
+	cargo check $(CARGO_FLAGS)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy python/qbo_rs tools examples/backfill.py
 	$(BIN)/python -m mypy.stubtest qbo_rs._core
 
 test-rust: .venv/.dev .venv/.wheel ## Run the Rust tests on a throw-away Postgres
-	$(BIN)/python tests/with_postgres.py cargo test --workspace $(CARGO_FLAGS)
+	$(BIN)/python tests/with_postgres.py cargo test --workspace --features cli $(CARGO_FLAGS)
 
 openapi: ## Generate src/server/openapi.json from the handlers
-	UPDATE_OPENAPI=1 cargo test --lib server::openapi
+	UPDATE_OPENAPI=1 cargo test --features cli --lib server::openapi
 
 test-python: .venv/.dev .venv/.wheel $(CLIENTS) .venv/.debian .venv/.chromium ## Run the Python tests of the installed wheel on a throw-away Postgres
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2
@@ -59,7 +59,7 @@ test-mage: .venv/.dev .venv/mage/.wheel .venv/.chromium .venv/compose-spec/.inst
 soak: .venv/.dev .venv/.wheel .venv/.debian ## Run the randomised tests for longer; set by SCHEDULES, PROPTEST_CASES, ROUNDS, KILLS, CRASHES, RESTARTS, LIMIT_SECONDS
 	KILLS=$${KILLS:-200} CRASHES=$${CRASHES:-100} RESTARTS=$${RESTARTS:-20} LIMIT_SECONDS=$${LIMIT_SECONDS:-180} $(BIN)/python tests/with_postgres.py \
 		$(BIN)/python -m pytest -s --timeout 1800 tests/python/test_tokens.py tests/python/test_crash.py
-	SCHEDULES=$${SCHEDULES:-5000} PROPTEST_CASES=$${PROPTEST_CASES:-200000} ROUNDS=$${ROUNDS:-100} $(BIN)/python tests/with_postgres.py cargo test --workspace $(CARGO_FLAGS) --release
+	SCHEDULES=$${SCHEDULES:-5000} PROPTEST_CASES=$${PROPTEST_CASES:-200000} ROUNDS=$${ROUNDS:-100} $(BIN)/python tests/with_postgres.py cargo test --workspace --features cli $(CARGO_FLAGS) --release
 
 bench: .venv/.dev .venv/.wheel ## Measure rows a second against a hand-written COPY, and pages a second of the sandbox
 	$(BIN)/python benches/backfill.py

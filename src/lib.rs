@@ -1,54 +1,92 @@
-//! Copies a company's QuickBooks Online records into Postgres: exact, fast and restartable.
+//! Replicates QuickBooks Online into Postgres: complete, exact and restartable.
 //!
-//! Comments such as "qbo-facts 2.3" point to `docs/qbo-facts.md`.
+//! An [`App`](app::App) holds the settings; each of its methods is a use case: `backfill`,
+//! `extract`, `load`, `verify`, `status`, `sync`. A method returns an error for what is wrong
+//! before any data request. Later failures are in the report, so that one window's failure does
+//! not hide the others' success.
 //!
-//! # Layout
+//! # Example
 //!
-//! Arrows point down only; `tests/integration/architecture.rs` holds them.
+//! Lists the windows of a backfill without sending anything:
 //!
-//! ```text
-//! cli  python  demo          edges: parse, convert, print
-//!          app               composition: settings and a request -> source, sink, run
-//!    pipeline  |  verify     any source into any sink; any source against any table
-//!    source  |  sink         QBO, landing files | Postgres, landing files; they do not know each other
-//!  landing  token_store  shared_state    what outlives a process: in files made durable by `durable`, or in `postgres`
-//!     oauth  |  config       tokens that rotate; settings
-//!          http              limits, retries, tokens; knows no entity
-//!          port              the seams: Source, Sink, Census, TokenStore, Progress
-//!      domain, error         entities, windows, queries, records, reports; pure
-//!
-//! (`server` is an edge like `cli`)
-//! sandbox                    the QBO simulator: shares no code with the client, so that no mistake is made twice
 //! ```
+//! use qbo_rs::app::{App, BackfillRequest};
+//! use qbo_rs::config::Settings;
+//! use qbo_rs::domain::{Chunk, RangeBound, parse_range};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> qbo_rs::Result<()> {
+//! let mut settings = Settings::from_env();
+//! for (name, value) in [
+//!     ("QBO_CLIENT_ID", "id"),
+//!     ("QBO_CLIENT_SECRET", "secret"),
+//!     ("QBO_REFRESH_TOKEN", "token"),
+//!     ("QBO_REALM_ID", "9130357"),
+//!     ("DATABASE_URL", "postgresql://user:password@localhost/books"),
+//! ] {
+//!     settings.set(name, value)?;
+//! }
+//! let (start, end) = (RangeBound::new("start", "2025-01-01"), RangeBound::new("end", "2025-03-01"));
+//! let range = parse_range(start, end)?;
+//! let request = BackfillRequest::new(["invoices"], range)
+//!     .chunk(Chunk::Months(1))
+//!     .dry_run(true);
+//! let report = App::new(settings).backfill(&request).await?;
+//! assert_eq!(report.runs[0].windows.len(), 2);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Progress and logs: implement [`Progress`](port::Progress), and install a `tracing` subscriber
+//! (or a logger of the `log` facade). Every event is inside spans that say which company, entity
+//! and window it is about.
+//!
+//! # Features
+//!
+//! | feature | brings | default |
+//! | --- | --- | --- |
+//! | `cli` | the command `qbo-rs`, its HTTP service, the simulator | no |
+//! | `sandbox` | the simulator, for `cli` | no |
+//! | `python` | the Python module | no |
+//!
+//! Comments such as "qbo-facts 2.3" point to `docs/qbo-facts.md`; `ARCHITECTURE.md` says where
+//! everything is.
 
-#[cfg(feature = "postgres")]
 pub mod app;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 pub mod config;
 #[cfg(feature = "cli")]
-pub mod demo;
+mod demo;
 pub mod domain;
 mod durable;
 pub mod error;
 mod event;
-pub mod http;
+mod http;
 pub mod landing;
 #[cfg(feature = "cli")]
 mod logging;
-pub mod pipeline;
+mod pipeline;
 pub mod port;
-#[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "python")]
 mod python;
-pub mod quickbooks;
+mod quickbooks;
 #[cfg(feature = "cli")]
 pub mod server;
-pub mod sink;
-pub mod store;
+mod sink;
+mod store;
 #[cfg(test)]
 mod testing;
-pub mod verify;
+mod verify;
 
 pub use error::{Error, Result};
+
+/// Parts that the integration tests drive on their own. Not part of the public interface.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::postgres::Db;
+    pub use crate::sink::postgres::ddl;
+    pub use crate::store::{Schemas, SyncSchedule};
+}

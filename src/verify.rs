@@ -11,7 +11,7 @@ const PARTS_PER_SPLIT: usize = 30;
 
 /// Result of a comparison.
 #[derive(Debug, Default)]
-pub struct Comparison {
+pub(crate) struct Comparison {
     /// Number of records at the source.
     pub source: u64,
     /// Number of records in the table.
@@ -25,7 +25,7 @@ pub struct Comparison {
 ///
 /// # Errors
 /// Errors of either side.
-pub async fn compare(
+pub(crate) async fn compare(
     source: &impl RecordIndex,
     table: &impl RecordIndex,
     entity: &EntitySpec,
@@ -76,7 +76,7 @@ pub async fn compare(
 ///
 /// # Errors
 /// Errors of either side.
-pub async fn compare_window(
+pub(crate) async fn compare_window(
     source: &impl RecordIndex,
     table: &impl RecordIndex,
     entity: &EntitySpec,

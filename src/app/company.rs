@@ -79,7 +79,7 @@ pub(super) struct Company {
 }
 
 impl Company {
-    pub async fn open(
+    pub(super) async fn open(
         settings: &Settings,
         config: &QboConfig,
         progress: &Arc<dyn Progress>,
@@ -90,7 +90,7 @@ impl Company {
     }
 
     /// Opens a company like [`Self::open`], with shared state that is already open.
-    pub async fn open_at(
+    pub(super) async fn open_at(
         backend: &StateBackend,
         config: &QboConfig,
         progress: &Arc<dyn Progress>,
@@ -127,7 +127,7 @@ impl Company {
     }
 
     /// Returns the source, and the status of the connection for reports.
-    pub fn into_parts(self) -> (Arc<Source>, ConnectionStatus) {
+    pub(super) fn into_parts(self) -> (Arc<Source>, ConnectionStatus) {
         let Self {
             source,
             issuer,
@@ -154,7 +154,7 @@ pub(super) struct ConnectionStatus {
 
 impl ConnectionStatus {
     /// Returns the reason if a person must connect the company again.
-    pub async fn needs_reauth(&self) -> Result<Option<Error>> {
+    pub(super) async fn needs_reauth(&self) -> Result<Option<Error>> {
         let reason = self.issuer.reauth_reason().await?;
         Ok(reason.map(|reason| Error::Unauthenticated {
             reason,
@@ -166,11 +166,11 @@ impl ConnectionStatus {
     ///
     /// # Errors
     /// Returns which setting or stored token is missing.
-    pub async fn has_token(&self) -> Result<()> {
+    pub(super) async fn has_token(&self) -> Result<()> {
         self.issuer.has_token().await
     }
 
-    pub async fn report(&self) -> Option<ConnectionReport> {
+    pub(super) async fn report(&self) -> Option<ConnectionReport> {
         let connection = self.issuer.connection().await.ok().flatten()?;
         Some(ConnectionReport {
             realm_id: self.realm_id.clone(),

@@ -26,8 +26,13 @@ pub use self::verify::VerifyRequest;
 use crate::config::Settings;
 use crate::domain::{ENTITIES, EntitySpec, select_entities};
 use crate::error::Result;
-use crate::port::Progress;
-pub use crate::store::{EntityState, Job};
+use crate::port::{NoProgress, Progress};
+pub use crate::quickbooks::oauth::{Callback, Consent};
+pub use crate::quickbooks::{BreakerStatus, Limits, Traffic};
+pub use crate::sink::postgres::{ArchiveSummary, Upgrade};
+pub use crate::store::{
+    Check, EntityState, EntityStatus, Job, LastRun, StoredRecord, UnfinishedWindow,
+};
 
 /// The settings and listeners that all use cases share.
 #[derive(Clone)]
@@ -36,6 +41,16 @@ pub struct App {
     pub settings: Settings,
     /// Receives progress events.
     pub progress: Arc<dyn Progress>,
+}
+
+impl App {
+    /// Returns an app with these settings, whose progress nobody follows.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            progress: Arc::new(NoProgress),
+        }
+    }
 }
 
 impl std::fmt::Debug for App {

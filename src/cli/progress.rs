@@ -24,7 +24,7 @@ struct Run {
 }
 
 impl Bars {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             all: MultiProgress::new(),
             runs: Arc::default(),
@@ -32,7 +32,7 @@ impl Bars {
     }
 
     /// Hides the bars while `act` writes to the terminal.
-    pub fn suspend<T>(&self, act: impl FnOnce() -> T) -> T {
+    pub(super) fn suspend<T>(&self, act: impl FnOnce() -> T) -> T {
         self.all.suspend(act)
     }
 

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 /// Account that the server runs as if this process is root, as which Postgres refuses to run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OsUser {
-    pub uid: u32,
-    pub gid: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 /// Returns whether this process is root: the owner of `/proc/self` is its effective user.

@@ -21,17 +21,17 @@ const CHUNK: Chunk = Chunk::Months(1);
 
 /// Result of a finished demo, whose Postgres is still running.
 #[derive(Debug)]
-pub struct Demo {
+pub(crate) struct Demo {
     /// Report of the backfills.
-    pub report: Report,
+    pub(crate) report: Report,
     /// URL of the database, without the password.
-    pub url: String,
+    pub(crate) url: String,
     /// A libpq password file.
-    pub passfile: PathBuf,
+    pub(crate) passfile: PathBuf,
     /// Path of `psql`.
-    pub psql: PathBuf,
+    pub(crate) psql: PathBuf,
     /// Directory of all files of the demo.
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
 }
 
 impl Demo {
@@ -40,7 +40,7 @@ impl Demo {
     /// # Errors
     /// If there are no Postgres binaries, or Postgres or the sandbox cannot start. Windows that
     /// fail are in the report.
-    pub async fn run(directory: &Path, progress: Arc<dyn Progress>) -> Result<Self> {
+    pub(crate) async fn run(directory: &Path, progress: Arc<dyn Progress>) -> Result<Self> {
         let postgres = start_postgres(directory.to_owned()).await?;
         postgres.create_database().await?;
         let sandbox = Sandbox::start(SandboxOptions::default())
@@ -67,7 +67,7 @@ impl Demo {
 
     /// Returns the flag with which other demo commands find this one; empty for the default
     /// directory.
-    pub fn directory_flag(&self) -> String {
+    pub(crate) fn directory_flag(&self) -> String {
         match self.directory == default_directory() {
             true => String::new(),
             false => format!(" --data-dir '{}'", self.directory.display()),
@@ -87,7 +87,7 @@ async fn start_postgres(directory: PathBuf) -> Result<EmbeddedPostgres> {
 ///
 /// # Errors
 /// If it cannot be stopped.
-pub fn stop(directory: &Path) -> Result<bool> {
+pub(crate) fn stop(directory: &Path) -> Result<bool> {
     match EmbeddedPostgres::find(&postgres::find_binaries()?, directory)? {
         Some(postgres) => postgres.stop().map(|()| true),
         None => Ok(false),
@@ -96,7 +96,7 @@ pub fn stop(directory: &Path) -> Result<bool> {
 
 /// Returns the default directory: the user's data directory, or `/var/lib` for root. The server
 /// does not run as root and could not enter root's own directory.
-pub fn default_directory() -> PathBuf {
+pub(crate) fn default_directory() -> PathBuf {
     let base = std::env::var_os("XDG_DATA_HOME")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute());

@@ -30,25 +30,24 @@ impl IdKey {
 
 impl DistinctIds {
     /// Adds the records of a page.
-    pub fn add(&mut self, page: &Page) {
+    pub(crate) fn add(&mut self, page: &Page) {
         for record in &page.records {
             self.insert(&record.id);
         }
     }
 
     /// Adds a record.
-    pub fn insert(&mut self, id: &str) {
+    pub(crate) fn insert(&mut self, id: &str) {
         self.has_repeats |= !self.ids.insert(IdKey::new(id));
     }
 
     /// Returns the number of distinct records.
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.ids.len() as u64
     }
 
     /// Returns true if a record was added more than once.
-    #[cfg(feature = "postgres")]
-    pub fn has_repeats(&self) -> bool {
+    pub(crate) fn has_repeats(&self) -> bool {
         self.has_repeats
     }
 }

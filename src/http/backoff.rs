@@ -66,7 +66,7 @@ impl RetryPolicy {
 
 /// The attempts made so far for one logical request, under a policy.
 #[derive(Debug)]
-pub struct Attempts {
+pub(crate) struct Attempts {
     policy: RetryPolicy,
     phase: &'static str,
     started_at: Instant,
@@ -76,7 +76,7 @@ pub struct Attempts {
 impl Attempts {
     /// Starts the clock; no attempt has been made yet. `phase` is the `phase` field of log lines
     /// about retries.
-    pub fn new(policy: RetryPolicy, phase: &'static str) -> Self {
+    pub(crate) fn new(policy: RetryPolicy, phase: &'static str) -> Self {
         Self {
             policy,
             phase,
@@ -86,7 +86,7 @@ impl Attempts {
     }
 
     /// Counts one more attempt and returns its number, from 1.
-    pub fn start_next(&mut self) -> u32 {
+    pub(crate) fn start_next(&mut self) -> u32 {
         self.made += 1;
         self.made
     }
@@ -95,7 +95,7 @@ impl Attempts {
     ///
     /// # Errors
     /// `error`, with the number of attempts and the elapsed time, when either has run out.
-    pub async fn wait(&self, error: Error, requested: Option<Duration>) -> Result<()> {
+    pub(crate) async fn wait(&self, error: Error, requested: Option<Duration>) -> Result<()> {
         match self.policy.next_wait(
             self.made,
             self.started_at.elapsed(),
@@ -120,7 +120,7 @@ impl Attempts {
     }
 
     /// Wraps the last error with the number of attempts and the elapsed time.
-    pub fn give_up(&self, last: Error) -> Error {
+    pub(crate) fn give_up(&self, last: Error) -> Error {
         Error::AfterAttempts {
             attempts: self.made,
             elapsed: self.started_at.elapsed(),

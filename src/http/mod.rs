@@ -5,7 +5,6 @@ mod backoff;
 mod token;
 mod transport;
 
-pub(crate) use backoff::parse_retry_after;
-pub use backoff::{Attempts, RetryPolicy};
-pub use token::{AccessToken, CachedToken, TokenCache, TokenIssuer};
-pub use transport::{Request, Response, Timeouts, Transport};
+pub(crate) use backoff::{Attempts, RetryPolicy, parse_retry_after};
+pub(crate) use token::{AccessToken, TokenCache, TokenIssuer};
+pub(crate) use transport::{Request, Response, Timeouts, Transport};

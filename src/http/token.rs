@@ -14,7 +14,7 @@ use crate::port::Secret;
 
 /// A new access token and its useful life.
 #[derive(Debug, Clone)]
-pub struct AccessToken {
+pub(crate) struct AccessToken {
     /// The token.
     pub token: Secret,
     /// Time until the next one must be obtained. Shorter than the token's life, so that no token
@@ -23,7 +23,7 @@ pub struct AccessToken {
 }
 
 /// Obtains access tokens, for example with a refresh token.
-pub trait TokenIssuer: fmt::Debug + Send + Sync {
+pub(crate) trait TokenIssuer: fmt::Debug + Send + Sync {
     /// Obtains an access token other than `refused`, which the server no longer accepts. State that
     /// must survive the process is stored before this returns.
     ///
@@ -34,7 +34,7 @@ pub trait TokenIssuer: fmt::Debug + Send + Sync {
 
 /// A cache that holds the current access token and obtains the next one.
 #[derive(Debug)]
-pub struct TokenCache {
+pub(crate) struct TokenCache {
     issuer: Arc<dyn TokenIssuer>,
     // Held during a refresh on purpose: other callers wait and then find the new token.
     state: Mutex<CacheState>,
@@ -42,7 +42,7 @@ pub struct TokenCache {
 
 /// A token of the cache.
 #[derive(Debug, Clone)]
-pub struct CachedToken {
+pub(crate) struct CachedToken {
     /// The token.
     pub token: Secret,
     /// Counts the tokens of this cache from 1; identifies this one for [`TokenCache::invalidate`].
@@ -59,7 +59,7 @@ struct CacheState {
 
 impl TokenCache {
     /// An empty cache.
-    pub fn new(issuer: Arc<dyn TokenIssuer>) -> Self {
+    pub(crate) fn new(issuer: Arc<dyn TokenIssuer>) -> Self {
         Self {
             issuer,
             state: Mutex::default(),
@@ -70,7 +70,7 @@ impl TokenCache {
     ///
     /// # Errors
     /// The issuer's errors.
-    pub async fn get(&self) -> Result<CachedToken> {
+    pub(crate) async fn get(&self) -> Result<CachedToken> {
         let mut state = self.state.lock().await;
         if let Some(cached) = &state.current
             && Instant::now() < cached.renew_at
@@ -91,7 +91,7 @@ impl TokenCache {
     /// Discards the token of this generation, which the server has refused. Several callers may
     /// have seen the same refusal: only the first one discards the token, the others get its
     /// successor.
-    pub async fn invalidate(&self, generation: u64) {
+    pub(crate) async fn invalidate(&self, generation: u64) {
         let mut state = self.state.lock().await;
         if state.generation == generation {
             state.refused = state.current.take().map(|cached| cached.token);

@@ -13,7 +13,7 @@ use crate::port::{Endpoint, Progress, Secret};
 
 /// A request without its `Authorization` header. Cheap to clone, so that it can be sent again.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub(crate) struct Request {
     /// GET or POST.
     pub method: Method,
     /// Full URL.
@@ -26,7 +26,7 @@ pub struct Request {
 
 /// A complete answer, decompressed.
 #[derive(Debug, Clone)]
-pub struct Response {
+pub(crate) struct Response {
     /// HTTP status.
     pub status: u16,
     /// Headers.
@@ -37,7 +37,7 @@ pub struct Response {
 
 impl Response {
     /// Returns a header as text, or `None` if it is absent or not readable as text.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 }
@@ -55,7 +55,7 @@ pub struct Timeouts {
 
 /// An HTTP client that keeps connections alive between requests. Clones share the connections.
 #[derive(Clone)]
-pub struct Transport {
+pub(crate) struct Transport {
     client: reqwest::Client,
     read_timeout: Duration,
     endpoint: Endpoint,
@@ -79,7 +79,7 @@ impl Transport {
     ///
     /// # Errors
     /// If TLS cannot be set up on this machine.
-    pub fn new(
+    pub(crate) fn new(
         timeouts: Timeouts,
         endpoint: Endpoint,
         progress: Arc<dyn Progress>,
@@ -108,7 +108,7 @@ impl Transport {
     }
 
     /// Returns a transport over the same connections that reports its requests as `endpoint`'s.
-    pub fn for_endpoint(&self, endpoint: Endpoint) -> Self {
+    pub(crate) fn for_endpoint(&self, endpoint: Endpoint) -> Self {
         Self {
             endpoint,
             ..self.clone()
@@ -119,7 +119,7 @@ impl Transport {
     ///
     /// # Errors
     /// [`Error::Transport`] if no complete answer arrived.
-    pub async fn send(&self, request: Request, bearer: Option<&Secret>) -> Result<Response> {
+    pub(crate) async fn send(&self, request: Request, bearer: Option<&Secret>) -> Result<Response> {
         let started_at = Instant::now();
         let outcome = self.exchange(request, bearer).await;
         let status = outcome.as_ref().ok().map(|response| response.status);

@@ -26,7 +26,7 @@ use crate::port::{Progress, RunContext, Sink, Source};
 /// Runs one entity's plan. Never fails as a whole: the report holds the outcome of each window.
 ///
 /// Log lines of the run are inside a tracing span with the company and the entity.
-pub async fn run<S: Source, K: Sink>(
+pub(crate) async fn run<S: Source, K: Sink>(
     source: Arc<S>,
     sink: Arc<K>,
     plan: Plan,
@@ -232,7 +232,7 @@ impl Run {
 }
 
 /// Returns the time of the windows that a plan reads first, as one span; `None` for an empty plan.
-pub fn first_span(plan: &Plan) -> Option<Window> {
+pub(crate) fn first_span(plan: &Plan) -> Option<Window> {
     let windows = adjacent(&plan.windows).pop_front()?;
     let start = windows.front()?.start;
     Some(Window {

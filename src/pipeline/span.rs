@@ -98,7 +98,7 @@ impl<S: Source, K: Sink> Drop for SpanDivider<'_, S, K> {
 
 impl<'t, S: Source, K: Sink> SpanDivider<'t, S, K> {
     /// Creates a divider; `spent` is the cost of earlier attempts to read the first window.
-    pub fn new(
+    pub(super) fn new(
         task: &'t SpanTask<S, K>,
         span: &'t Span,
         meter: &'t Meter,
@@ -118,7 +118,7 @@ impl<'t, S: Source, K: Sink> SpanDivider<'t, S, K> {
 
 impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
     /// Reads the span and commits its windows.
-    pub async fn read(&mut self) -> Result<()> {
+    pub(super) async fn read(&mut self) -> Result<()> {
         let SpanTask {
             source,
             entity,
@@ -180,7 +180,7 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
     }
 
     /// Returns the cost of the open window so far.
-    pub fn spent(&mut self) -> RequestCounts {
+    pub(super) fn spent(&mut self) -> RequestCounts {
         self.count_requests();
         self.open.counts
     }
@@ -369,7 +369,7 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
     }
 
     /// Reports the open window as failed.
-    pub async fn fail_window(&mut self, error: &Error) {
+    pub(super) async fn fail_window(&mut self, error: &Error) {
         self.count_requests();
         if let Some(window) = self.remaining.front().copied() {
             // The transaction is gone before the sink records the failure.

@@ -40,7 +40,7 @@ impl<S, K> Clone for SpanTask<S, K> {
 }
 
 impl<S: Source, K: Sink> SpanTask<S, K> {
-    pub fn context(&self, window: Window) -> WindowContext {
+    pub(super) fn context(&self, window: Window) -> WindowContext {
         WindowContext {
             realm_id: self.source.realm_id().to_owned(),
             entity: self.entity,

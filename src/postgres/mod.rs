@@ -8,7 +8,7 @@ mod raw_table;
 
 pub use self::query::Db;
 pub(crate) use self::query::{Columns, Param, Query, bind, params};
-pub use self::raw_table::DEFAULT_SCHEMA;
+pub(crate) use self::raw_table::DEFAULT_SCHEMA;
 pub(crate) use self::raw_table::{live_rows, table_name};
 use crate::error::{Error, chain};
 

@@ -4,7 +4,7 @@ use super::quote_identifier;
 use crate::domain::EntitySpec;
 
 /// The schema of raw tables unless another one is named.
-pub const DEFAULT_SCHEMA: &str = "raw";
+pub(crate) const DEFAULT_SCHEMA: &str = "raw";
 
 /// The rows that are not deleted. The time of change is read from the payload, guarded by a
 /// pattern, because a table may hold rows that others have inserted. A record inside a wrapper has

@@ -31,7 +31,7 @@ const MAX_IDS: usize = 100;
 
 /// Changes of one entity's records.
 #[derive(Debug, Clone)]
-pub struct EntityChanges {
+pub(crate) struct EntityChanges {
     /// The record type.
     pub entity: EntitySpec,
     /// The changed records, complete.
@@ -42,7 +42,7 @@ pub struct EntityChanges {
 
 /// The changes of several entities.
 #[derive(Debug, Default)]
-pub struct Changes {
+pub(crate) struct Changes {
     /// Entities whose changes are completely known.
     pub complete: Vec<EntityChanges>,
     /// Entities whose changes are not: the answer was cut short, unreadable or refused.
@@ -64,7 +64,7 @@ impl QboSource {
     /// # Errors
     /// Errors that would affect any request. Entities whose changes cannot be fetched this way are
     /// in [`Changes::incomplete`].
-    pub async fn changes(
+    pub(crate) async fn changes(
         &self,
         entities: &[EntitySpec],
         since: DateTime<Utc>,
@@ -98,7 +98,7 @@ impl QboSource {
     ///
     /// # Errors
     /// Errors of the API; [`Error::Decode`] if a record cannot be read.
-    pub async fn records(
+    pub(crate) async fn records(
         &self,
         entity: &EntitySpec,
         ids: &[String],
@@ -143,7 +143,7 @@ impl QboSource {
 
 /// A source that hands out the records of fetched changes, as if it read them now.
 #[derive(Debug)]
-pub struct ChangesSource {
+pub(crate) struct ChangesSource {
     source: Arc<QboSource>,
     records: HashMap<&'static str, Vec<Record>>,
     received_at: DateTime<Utc>,
@@ -151,7 +151,7 @@ pub struct ChangesSource {
 
 impl ChangesSource {
     /// Creates a source from changes that were received just now.
-    pub fn new(source: Arc<QboSource>, changes: &[EntityChanges]) -> Self {
+    pub(crate) fn new(source: Arc<QboSource>, changes: &[EntityChanges]) -> Self {
         let records = changes
             .iter()
             .map(|changes| (changes.entity.name, changes.records.clone()))

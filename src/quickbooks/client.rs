@@ -16,7 +16,7 @@ use crate::port::Meter;
 /// Meaning of an answer for the request that it answers. A pure function reads the answer and
 /// returns this, so that an unreadable answer is retried like one that did not arrive.
 #[derive(Debug)]
-pub enum Verdict<T> {
+pub(crate) enum Verdict<T> {
     /// Success: the parsed answer.
     Done(T),
     /// Transient: send the request again later. The error is returned if no attempt remains.
@@ -32,7 +32,7 @@ pub enum Verdict<T> {
 
 /// Retry behaviour of one request.
 #[derive(Debug, Clone, Copy)]
-pub struct RetryBehavior {
+pub(crate) struct RetryBehavior {
     /// Returns true if the error should be returned to the caller instead of retried, for example
     /// to request a smaller page. Arguments: the error and the number of the attempt.
     pub returns_early: fn(&Error, u32) -> bool,
@@ -42,7 +42,7 @@ pub struct RetryBehavior {
 
 impl RetryBehavior {
     /// Retries as long as the policy allows.
-    pub const FULL: Self = Self {
+    pub(crate) const FULL: Self = Self {
         returns_early: |_, _| false,
         is_retry: false,
     };
@@ -50,7 +50,7 @@ impl RetryBehavior {
 
 /// Client of one company's API. Sends only requests that read.
 #[derive(Debug)]
-pub struct ApiClient {
+pub(crate) struct ApiClient {
     transport: Transport,
     admission: Arc<AdmissionControl>,
     tokens: TokenCache,
@@ -65,7 +65,7 @@ pub struct ApiClient {
 impl ApiClient {
     /// Creates a client. `read_kind` returns `None` for a request that does not only read;
     /// `max_requests` caps the number of requests, 0 means no cap.
-    pub fn new(
+    pub(crate) fn new(
         transport: Transport,
         admission: Arc<AdmissionControl>,
         tokens: TokenCache,
@@ -89,7 +89,7 @@ impl ApiClient {
     ///
     /// # Errors
     /// Errors of the token endpoint.
-    pub async fn authorise(&self) -> Result<()> {
+    pub(crate) async fn authorise(&self) -> Result<()> {
         self.tokens.get().await.map(|_| ())
     }
 
@@ -98,7 +98,7 @@ impl ApiClient {
     ///
     /// # Errors
     /// The last failure, with the number of attempts and the elapsed time.
-    pub async fn send<T>(
+    pub(crate) async fn send<T>(
         &self,
         request: &Request,
         meter: &Meter,
@@ -211,6 +211,6 @@ fn outcome<T>(verdict: &Verdict<T>, status: u16) -> Outcome {
 }
 
 /// Returns the wait that the `Retry-After` header asks for.
-pub fn retry_after(response: &Response) -> Option<Duration> {
+pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
     parse_retry_after(response.header("retry-after")?, Utc::now())
 }

@@ -30,7 +30,7 @@ impl Endpoints {
     ///
     /// # Errors
     /// [`Error::Config`] if the URL cannot carry a path.
-    pub fn new(api_url: &Url, realm_id: &str) -> Result<Self> {
+    pub(super) fn new(api_url: &Url, realm_id: &str) -> Result<Self> {
         let endpoint = |name| {
             let mut url = api_url.clone();
             url.path_segments_mut()
@@ -52,7 +52,7 @@ impl Endpoints {
 
     /// Makes the request for one statement. It uses POST because a body needs no URL encoding and
     /// has no length limit (qbo-facts 2.1).
-    pub fn query(&self, statement: &str) -> Request {
+    pub(super) fn query(&self, statement: &str) -> Request {
         post(
             &self.query,
             "application/text",
@@ -61,13 +61,13 @@ impl Endpoints {
     }
 
     /// Returns the path of the query endpoint, for `request_payload`.
-    pub fn query_path(&self) -> &str {
+    pub(super) fn query_path(&self) -> &str {
         self.query.path()
     }
 
     /// Makes the request for changes and deletions of several entities since an instant (qbo-facts
     /// 4).
-    pub fn changes<'n>(
+    pub(super) fn changes<'n>(
         &self,
         names: impl Iterator<Item = &'n str>,
         since: DateTime<Utc>,
@@ -82,7 +82,7 @@ impl Endpoints {
 
     /// Makes the request for several statements; each answer carries its statement's number
     /// (qbo-facts 6.3).
-    pub fn batch<'s>(&self, statements: impl Iterator<Item = &'s str>) -> Request {
+    pub(super) fn batch<'s>(&self, statements: impl Iterator<Item = &'s str>) -> Request {
         let items: Vec<_> = statements
             .enumerate()
             .map(|(number, statement)| json!({"bId": number.to_string(), "Query": statement}))

@@ -20,7 +20,7 @@ pub(super) struct Fault {
 
 impl Fault {
     /// Finds the fault in a body. Returns `None` if no fault can be recognised.
-    pub fn parse(body: &[u8]) -> Option<Self> {
+    pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(body).ok()?.trim_start();
         if text.starts_with('<') {
             Self::from_xml(text)
@@ -30,7 +30,7 @@ impl Fault {
     }
 
     /// Finds the fault in parsed JSON: `{"Fault": ...}`, `{"fault": ...}`, or the object below that key.
-    pub fn from_json(value: &Value) -> Option<Self> {
+    pub(super) fn from_json(value: &Value) -> Option<Self> {
         let fault = get(value, "fault").unwrap_or(value);
         let error = get(fault, "error")?.get(0)?;
         let text = |key| match get(error, key) {
@@ -70,7 +70,7 @@ impl Fault {
     }
 
     /// Returns message and detail as one line.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let joined = match (self.message.is_empty(), self.detail.is_empty()) {
             (_, true) => self.message.clone(),
             (true, _) => self.detail.clone(),

@@ -10,7 +10,7 @@ mod endpoint;
 mod envelope;
 mod failure_cause;
 mod fault;
-pub mod oauth;
+pub(crate) mod oauth;
 mod paging;
 mod prefetch;
 mod reader;
@@ -25,15 +25,17 @@ use reqwest::Url;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-pub use self::admission::{AdmissionControl, BreakerStatus, Limits, Pace, RequestKind, Traffic};
-pub use self::changes::{Changes, ChangesSource, EntityChanges};
-pub use self::client::{ApiClient, RetryBehavior, Verdict, retry_after};
+pub(crate) use self::admission::AdmissionControl;
+#[cfg(feature = "cli")]
+pub(crate) use self::admission::Pace;
+pub use self::admission::{BreakerStatus, Limits, Traffic};
+pub(crate) use self::changes::{ChangesSource, EntityChanges};
+pub(crate) use self::client::{ApiClient, RetryBehavior};
 use self::endpoint::{Endpoints, MINOR_VERSION};
 use self::envelope::{QueryAnswer, read_query_answer};
 use self::paging::Cursor;
 use self::prefetch::{FirstPages, statement};
 use self::reader::SpanReader;
-pub use self::scrub::scrub;
 use crate::domain::query::CountQuery;
 use crate::domain::{EntitySpec, Page, Window};
 use crate::error::{Error, Result};
@@ -42,7 +44,7 @@ use crate::port::{Meter, Source, Span};
 
 /// Everything that is needed to reach a company's API.
 #[derive(Debug)]
-pub struct Access<'a> {
+pub(crate) struct Access<'a> {
     /// HTTP client.
     pub transport: Transport,
     /// Rate limits and circuit breaker of the company.
@@ -59,7 +61,7 @@ pub struct Access<'a> {
 
 /// A source that reads one company through the query endpoint.
 #[derive(Debug)]
-pub struct QboSource {
+pub(crate) struct QboSource {
     client: ApiClient,
     endpoints: Endpoints,
     realm_id: String,
@@ -78,7 +80,7 @@ impl QboSource {
     ///
     /// # Errors
     /// [`Error::Config`] if the URL cannot carry a path.
-    pub fn new(access: Access<'_>, lag: TimeDelta, max_requests: u64) -> Result<Self> {
+    pub(crate) fn new(access: Access<'_>, lag: TimeDelta, max_requests: u64) -> Result<Self> {
         let Access {
             transport,
             admission,
@@ -132,7 +134,7 @@ impl QboSource {
     ///
     /// # Errors
     /// Errors of the API; [`Error::Decode`] if the answer has no count.
-    pub async fn count(
+    pub(crate) async fn count(
         &self,
         entity: &EntitySpec,
         from: DateTime<Utc>,

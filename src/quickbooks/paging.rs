@@ -65,7 +65,7 @@ const MIN_OVERLAPPING_PAGE: u32 = 2;
 const MAX_FRUITLESS_RESTARTS: u32 = 20;
 
 impl Cursor {
-    pub fn new(from: DateTime<Utc>, page_size: u32, ordering: Ordering) -> Self {
+    pub(super) fn new(from: DateTime<Utc>, page_size: u32, ordering: Ordering) -> Self {
         let mode = match ordering {
             Ordering::By(_) => Mode::ByTime,
             Ordering::Unreliable => Mode::Halving {
@@ -83,17 +83,17 @@ impl Cursor {
     }
 
     /// Returns the instant before which all changes have been returned.
-    pub fn covered_until(&self) -> DateTime<Utc> {
+    pub(super) fn covered_until(&self) -> DateTime<Utc> {
         self.from
     }
 
     /// Returns the current page size.
-    pub fn size(&self) -> u32 {
+    pub(super) fn size(&self) -> u32 {
         self.page_size
     }
 
     /// Sets the size of the pages from now on, at least 1.
-    pub fn set_size(&mut self, size: u32) {
+    pub(super) fn set_size(&mut self, size: u32) {
         self.page_size = size.max(1);
         if let Mode::Halving { size, .. } = &mut self.mode {
             *size = self.page_size;
@@ -102,7 +102,11 @@ impl Cursor {
 
     /// Accepts all rows of a second that was read by other means and continues after it; returns the
     /// rows not seen before.
-    pub fn accept_second(&mut self, second: DateTime<Utc>, rows: Vec<Record>) -> Vec<Record> {
+    pub(super) fn accept_second(
+        &mut self,
+        second: DateTime<Utc>,
+        rows: Vec<Record>,
+    ) -> Vec<Record> {
         let fresh = if second == self.from {
             self.keep_unseen(rows)
         } else {
@@ -117,7 +121,7 @@ impl Cursor {
 
     /// Returns the next query of a span that currently ends at `end`, or `None` if the span has been
     /// read.
-    pub fn next_step(&self, end: DateTime<Utc>) -> Option<Step> {
+    pub(super) fn next_step(&self, end: DateTime<Utc>) -> Option<Step> {
         if self.from >= end {
             return None;
         }
@@ -150,7 +154,12 @@ impl Cursor {
     ///
     /// # Errors
     /// [`Error::Decode`] if the rows are not those requested: continuing could lose records.
-    pub fn accept(&mut self, step: &Step, rows: Vec<Record>, count: usize) -> Result<Vec<Record>> {
+    pub(super) fn accept(
+        &mut self,
+        step: &Step,
+        rows: Vec<Record>,
+        count: usize,
+    ) -> Result<Vec<Record>> {
         check_rows(step, &rows, !matches!(self.mode, Mode::Halving { .. }))?;
         let is_full = count >= step.max_results as usize;
         match std::mem::replace(&mut self.mode, Mode::ByTime) {

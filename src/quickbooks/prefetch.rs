@@ -31,7 +31,7 @@ impl QboSource {
     /// Fetches the first page of each span with one batch; returns the names of the entities whose
     /// page arrived. The other pages are fetched when they are needed, so a failure here costs one
     /// request at most, and faults of items are handled there.
-    pub async fn prefetch(
+    pub(crate) async fn prefetch(
         &self,
         spans: &[(EntitySpec, Window)],
         page_size: PageSize,

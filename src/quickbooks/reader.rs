@@ -63,7 +63,7 @@ struct RowRange {
 }
 
 impl<'s> SpanReader<'s> {
-    pub fn new(
+    pub(super) fn new(
         source: &'s QboSource,
         entity: &'s EntitySpec,
         span: &'s Span,
@@ -89,7 +89,7 @@ impl<'s> SpanReader<'s> {
     }
 
     /// Reads to the end of the span. If the horizon comes first, stops there and returns it.
-    pub async fn read(mut self) -> Result<Option<DateTime<Utc>>> {
+    pub(super) async fn read(mut self) -> Result<Option<DateTime<Utc>>> {
         if let Some(page) = self.source.take_first_page(self.entity, self.span.start)
             && page.step.until <= self.span.end()
         {

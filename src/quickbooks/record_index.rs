@@ -16,7 +16,7 @@ impl QboSource {
     ///
     /// # Errors
     /// Errors of the API.
-    pub async fn horizon(
+    pub(crate) async fn horizon(
         &self,
         entity: &EntitySpec,
         window: Window,

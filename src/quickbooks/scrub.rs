@@ -6,7 +6,7 @@
 const MAX_HARMLESS_WORD: usize = 23;
 
 /// Replaces everything that could be a token by `***`.
-pub fn scrub(text: &str) -> String {
+pub(crate) fn scrub(text: &str) -> String {
     let is_token_char =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '=');
     let mut scrubbed = String::with_capacity(text.len());

@@ -1,4 +1,3 @@
 //! Where records go. Sinks do not know sources.
 
-#[cfg(feature = "postgres")]
-pub mod postgres;
+pub(crate) mod postgres;

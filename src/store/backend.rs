@@ -18,7 +18,7 @@ use crate::postgres::Db;
 
 /// Where processes keep what they share: tokens, and the state of each company's rate limits.
 #[derive(Debug)]
-pub enum StateBackend {
+pub(crate) enum StateBackend {
     /// No token store is set: tokens live as long as the process.
     Memory,
     /// `QBO_TOKEN_STORE` is a path: a file, for the processes of one machine.
@@ -32,7 +32,7 @@ impl StateBackend {
     ///
     /// # Errors
     /// Unusable settings of the database, or one that cannot be reached.
-    pub async fn open(
+    pub(crate) async fn open(
         settings: &Settings,
         location: &StoreLocation,
         connections: usize,
@@ -50,7 +50,11 @@ impl StateBackend {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn token_store(&self, realm_id: &str, key: Key) -> Result<Arc<dyn TokenStore>> {
+    pub(crate) async fn token_store(
+        &self,
+        realm_id: &str,
+        key: Key,
+    ) -> Result<Arc<dyn TokenStore>> {
         Ok(match self {
             Self::Memory => Arc::new(MemoryTokenStore::default()),
             Self::File(path) => Arc::new(FileTokenStore::new(path, realm_id, key)),
@@ -64,7 +68,7 @@ impl StateBackend {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub async fn connections(&self) -> Result<Vec<ConnectionSummary>> {
+    pub(crate) async fn connections(&self) -> Result<Vec<ConnectionSummary>> {
         match self {
             Self::Memory => Ok(Vec::new()),
             Self::File(path) => file_summaries(path),
@@ -77,7 +81,7 @@ impl StateBackend {
     ///
     /// # Errors
     /// If the store cannot be read or written.
-    pub async fn change_key(&self, realm_id: &str, old: &Key, new: &Key) -> Result<bool> {
+    pub(crate) async fn change_key(&self, realm_id: &str, old: &Key, new: &Key) -> Result<bool> {
         match self {
             Self::Memory => Ok(false),
             Self::File(path) => {
@@ -93,7 +97,7 @@ impl StateBackend {
 
     /// Returns the shared document `traffic-{key}`. Without a token store it is shared by the
     /// processes of this machine.
-    pub fn traffic_state(&self, key: &str) -> Box<dyn SharedState> {
+    pub(crate) fn traffic_state(&self, key: &str) -> Box<dyn SharedState> {
         let name = format!("traffic-{key}.json");
         match self {
             Self::Postgres(db) => Box::new(PostgresState::new(db.clone(), key.to_owned())),

@@ -14,7 +14,7 @@ use crate::postgres::{Columns, Db, Query, migrations, params};
 const LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
 
 /// Committed windows, unsorted, by schema, company and entity.
-pub type Coverage = HashMap<(String, String, String), Vec<Window>>;
+pub(crate) type Coverage = HashMap<(String, String, String), Vec<Window>>;
 
 const OF_ENTITY: &str = "
 SELECT window_start_utc, window_end_utc, read_until_utc FROM qbo.windows
@@ -28,16 +28,16 @@ WHERE committed_at_utc IS NOT NULL AND window_end_utc > $1";
 /// Reads committed time from the ledger, `qbo.windows`. All errors are
 /// [`Error::Database`](crate::error::Error).
 #[derive(Debug, Clone)]
-pub struct CommittedTime(Db);
+pub(crate) struct CommittedTime(Db);
 
 impl CommittedTime {
     /// Returns the committed time of a database.
-    pub fn new(db: Db) -> Self {
+    pub(crate) fn new(db: Db) -> Self {
         Self(db)
     }
 
     /// Returns the committed windows of an entity, unsorted; none if there is no ledger yet.
-    pub async fn of_entity(
+    pub(crate) async fn of_entity(
         &self,
         schema: &str,
         realm_id: &str,
@@ -56,7 +56,7 @@ impl CommittedTime {
     }
 
     /// Returns the committed windows that end after an instant, of every entity of every company.
-    pub async fn since(&self, instant: DateTime<Utc>) -> Result<Coverage> {
+    pub(crate) async fn since(&self, instant: DateTime<Utc>) -> Result<Coverage> {
         let mut coverage = Coverage::new();
         for row in self.0.rows(SINCE, params![instant]).await? {
             let key = (

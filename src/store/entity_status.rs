@@ -102,14 +102,14 @@ WHERE schema_name = $1 AND entity = $2 ORDER BY started_at_utc DESC LIMIT 1";
 /// Reads the status of the entities of one schema. All errors are
 /// [`Error::Database`](crate::error::Error).
 #[derive(Debug, Clone)]
-pub struct StatusReader {
+pub(crate) struct StatusReader {
     db: Db,
     schema: String,
 }
 
 impl StatusReader {
     /// Returns a reader for a schema.
-    pub fn new(db: Db, schema: &str) -> Self {
+    pub(crate) fn new(db: Db, schema: &str) -> Self {
         Self {
             db,
             schema: schema.to_owned(),
@@ -120,7 +120,7 @@ impl StatusReader {
     ///
     /// `range` is the time in which gaps are looked for; by default, all committed time. With
     /// `validate`, the checks of `docs/validation.sql` are run, too.
-    pub async fn status(
+    pub(crate) async fn status(
         &self,
         entities: &[EntitySpec],
         range: Option<Window>,

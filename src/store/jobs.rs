@@ -99,7 +99,7 @@ impl Job {
 
 /// The answer to a worker's heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
+pub(crate) enum Signal {
     /// Continue.
     Continue,
     /// The job's end was requested.
@@ -110,7 +110,7 @@ pub enum Signal {
 
 /// The outcome of a job.
 #[derive(Debug, Clone, Copy)]
-pub struct JobOutcome<'a> {
+pub(crate) struct JobOutcome<'a> {
     /// The status that it ends with.
     pub status: JobStatus,
     /// The report of its sync.
@@ -121,16 +121,16 @@ pub struct JobOutcome<'a> {
 
 /// The queue of jobs, in `qbo.jobs`. All errors are [`Error::Database`](crate::error::Error).
 #[derive(Debug, Clone)]
-pub struct JobQueue(Db);
+pub(crate) struct JobQueue(Db);
 
 impl JobQueue {
     /// Returns the queue of a database.
-    pub fn new(db: Db) -> Self {
+    pub(crate) fn new(db: Db) -> Self {
         Self(db)
     }
 
     /// Queues a job. If there is one with the same key, that one is returned instead.
-    pub async fn enqueue(&self, request: &Value, key: Option<&str>) -> Result<Option<Job>> {
+    pub(crate) async fn enqueue(&self, request: &Value, key: Option<&str>) -> Result<Option<Job>> {
         let id = uuid::Uuid::new_v4().to_string();
         let insert = "
             INSERT INTO qbo.jobs (job_id, idempotency_key, request) VALUES ($1, $2, $3)
@@ -152,7 +152,7 @@ impl JobQueue {
     /// Claims the job that has waited longest, or one whose worker has stopped sending heartbeats.
     /// A job is skipped while another job of the same companies is running, so that a company that
     /// does not answer cannot occupy all workers.
-    pub async fn claim(&self) -> Result<Option<Job>> {
+    pub(crate) async fn claim(&self) -> Result<Option<Job>> {
         let mut connection = self.0.connection().await?;
         let transaction = connection.transaction().await.map_err(database_error)?;
         transaction.batch(LOCK_CLAIMS).await?;
@@ -165,7 +165,7 @@ impl JobQueue {
     }
 
     /// Records that a job is being worked on.
-    pub async fn heartbeat(&self, job: &Job) -> Result<Signal> {
+    pub(crate) async fn heartbeat(&self, job: &Job) -> Result<Signal> {
         let params = params![job.job_id, job.attempts];
         let row = self.0.optional(HEARTBEAT, params).await?;
         let is_cancelled = row.map(|row| row.column("cancel_requested")).transpose()?;
@@ -177,7 +177,7 @@ impl JobQueue {
     }
 
     /// Returns an unfinished job to the queue.
-    pub async fn release(&self, job: &Job) -> Result<()> {
+    pub(crate) async fn release(&self, job: &Job) -> Result<()> {
         let release = "
             UPDATE qbo.jobs SET status = 'queued'
             WHERE job_id = $1 AND attempts = $2 AND status = 'running'";
@@ -186,7 +186,7 @@ impl JobQueue {
     }
 
     /// Ends a job, unless another worker has taken it over.
-    pub async fn finish(&self, job: &Job, outcome: JobOutcome<'_>) -> Result<()> {
+    pub(crate) async fn finish(&self, job: &Job, outcome: JobOutcome<'_>) -> Result<()> {
         let JobOutcome {
             status,
             report,
@@ -198,27 +198,27 @@ impl JobQueue {
     }
 
     /// Requests the end of a job and returns the job. A queued job ends at once.
-    pub async fn cancel(&self, id: &str) -> Result<Option<Job>> {
+    pub(crate) async fn cancel(&self, id: &str) -> Result<Option<Job>> {
         let row = self.0.optional(CANCEL, params![id]).await?;
         row.as_ref().map(Job::from_row).transpose()
     }
 
     /// Returns a job.
-    pub async fn get(&self, id: &str) -> Result<Option<Job>> {
+    pub(crate) async fn get(&self, id: &str) -> Result<Option<Job>> {
         let select = "SELECT * FROM qbo.jobs WHERE job_id = $1";
         let row = self.0.optional(select, params![id]).await?;
         row.as_ref().map(Job::from_row).transpose()
     }
 
     /// Returns the latest jobs, newest first.
-    pub async fn recent(&self, max_jobs: i64) -> Result<Vec<Job>> {
+    pub(crate) async fn recent(&self, max_jobs: i64) -> Result<Vec<Job>> {
         let select = "SELECT * FROM qbo.jobs ORDER BY created_at_utc DESC LIMIT $1";
         let rows = self.0.rows(select, params![max_jobs]).await?;
         rows.iter().map(Job::from_row).collect()
     }
 
     /// Returns the number of jobs by status.
-    pub async fn counts(&self) -> Result<Vec<(JobStatus, u64)>> {
+    pub(crate) async fn counts(&self) -> Result<Vec<(JobStatus, u64)>> {
         let select = "SELECT status, count(*) FROM qbo.jobs GROUP BY status ORDER BY status";
         let rows = self.0.rows(select, params![]).await?;
         rows.iter()
@@ -227,7 +227,7 @@ impl JobQueue {
     }
 
     /// Deletes jobs that ended longer ago than `age`.
-    pub async fn delete_older_than(&self, age: Duration) -> Result<()> {
+    pub(crate) async fn delete_older_than(&self, age: Duration) -> Result<()> {
         let delete =
             "DELETE FROM qbo.jobs WHERE finished_at_utc < now() - make_interval(secs => $1)";
         self.0

@@ -51,7 +51,7 @@ pub struct EntityState {
 
 /// A page of records to read.
 #[derive(Debug, Clone, Copy)]
-pub struct PageQuery<'a> {
+pub(crate) struct PageQuery<'a> {
     /// Only records whose id sorts after this one.
     pub after: &'a str,
     /// Records in the page.
@@ -69,11 +69,11 @@ const STATES: &str = "SELECT * FROM qbo.sync_state ORDER BY realm_id, schema_nam
 
 /// Reads what is stored, of any schema.
 #[derive(Debug, Clone)]
-pub struct Records(Db);
+pub(crate) struct Records(Db);
 
 impl Records {
     /// Returns the records of a database.
-    pub fn new(db: Db) -> Self {
+    pub(crate) fn new(db: Db) -> Self {
         Self(db)
     }
 
@@ -81,7 +81,7 @@ impl Records {
     ///
     /// # Errors
     /// [`Error::Database`], with SQLSTATE 42P01 if the entity was never loaded.
-    pub async fn page(
+    pub(crate) async fn page(
         &self,
         schema: &str,
         entity: &EntitySpec,
@@ -97,7 +97,7 @@ impl Records {
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub async fn entity_states(&self) -> Result<Vec<EntityState>> {
+    pub(crate) async fn entity_states(&self) -> Result<Vec<EntityState>> {
         let rows = self.0.rows(STATES, params![]).await?;
         rows.iter().map(entity_state).collect()
     }

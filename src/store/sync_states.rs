@@ -8,7 +8,7 @@ use crate::postgres::{Columns, Db, params};
 
 /// State left by earlier syncs of an entity.
 #[derive(Debug, Clone, Default)]
-pub struct SyncState {
+pub(crate) struct SyncState {
     /// Deletions up to this instant are in the table; `None`: it was never synced.
     pub deletions_until: Option<DateTime<Utc>>,
     /// When ids were last compared.
@@ -17,7 +17,7 @@ pub struct SyncState {
 
 /// Outcome of the sync of one entity.
 #[derive(Debug, Clone, Default)]
-pub struct SyncOutcome {
+pub(crate) struct SyncOutcome {
     /// Everything changed before it is in the table.
     pub checkpoint: Option<DateTime<Utc>>,
     /// Why the sync failed.
@@ -50,7 +50,7 @@ WHERE schema_name = $1 AND realm_id = $2 AND entity = $3";
 /// The sync states of one company in one schema, in `qbo.sync_state`. All errors are
 /// [`Error::Database`](crate::error::Error).
 #[derive(Debug, Clone)]
-pub struct SyncStates {
+pub(crate) struct SyncStates {
     db: Db,
     schema: String,
     realm_id: String,
@@ -58,7 +58,7 @@ pub struct SyncStates {
 
 impl SyncStates {
     /// Returns the states of the company `realm_id` in `schema`.
-    pub fn new(db: Db, schema: &str, realm_id: &str) -> Self {
+    pub(crate) fn new(db: Db, schema: &str, realm_id: &str) -> Self {
         Self {
             db,
             schema: schema.to_owned(),
@@ -67,7 +67,7 @@ impl SyncStates {
     }
 
     /// Returns the state of an entity; the default if it was never synced.
-    pub async fn get(&self, entity: &EntitySpec) -> Result<SyncState> {
+    pub(crate) async fn get(&self, entity: &EntitySpec) -> Result<SyncState> {
         let params = params![self.schema, self.realm_id, entity.name];
         match self.db.optional(GET, params).await? {
             None => Ok(SyncState::default()),
@@ -79,20 +79,20 @@ impl SyncStates {
     }
 
     /// Records that entities are about to be synced.
-    pub async fn mark_pending(&self, entities: &[EntitySpec]) -> Result<()> {
+    pub(crate) async fn mark_pending(&self, entities: &[EntitySpec]) -> Result<()> {
         let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
         let params = params![self.schema, self.realm_id, names];
         self.db.execute(MARK_PENDING, params).await.map(drop)
     }
 
     /// Records that entities are being synced now.
-    pub async fn mark_in_progress(&self, entities: &[&str]) -> Result<()> {
+    pub(crate) async fn mark_in_progress(&self, entities: &[&str]) -> Result<()> {
         let params = params![self.schema, self.realm_id, entities];
         self.db.execute(MARK_IN_PROGRESS, params).await.map(drop)
     }
 
     /// Records the outcome of an entity's sync.
-    pub async fn record_outcome(&self, entity: &str, outcome: &SyncOutcome) -> Result<()> {
+    pub(crate) async fn record_outcome(&self, entity: &str, outcome: &SyncOutcome) -> Result<()> {
         let SyncOutcome { checkpoint, error } = outcome;
         let params = params![self.schema, self.realm_id, entity, checkpoint, error];
         self.db.execute(RECORD, params).await.map(drop)

@@ -11,7 +11,7 @@ use crate::postgres::{Columns, Db, params};
 
 /// Decides which events become sync jobs.
 #[derive(Debug)]
-pub struct JobRules<'a> {
+pub(crate) struct JobRules<'a> {
     /// Companies that can be read. Events of companies in neither list create no job.
     pub connected: &'a [String],
     /// Companies that a person must connect again; their events wait.
@@ -41,17 +41,17 @@ const CREATE_JOBS: &str = include_str!("sql/create_sync_jobs.sql");
 
 /// The inbox, in `qbo.webhook_events`. All errors are [`Error::Database`](crate::error::Error).
 #[derive(Debug, Clone)]
-pub struct WebhookInbox(Db);
+pub(crate) struct WebhookInbox(Db);
 
 impl WebhookInbox {
     /// Returns the inbox of a database.
-    pub fn new(db: Db) -> Self {
+    pub(crate) fn new(db: Db) -> Self {
         Self(db)
     }
 
     /// Stores events, all of them or none. An event that is stored already is left as it is.
     /// Returns how many are new.
-    pub async fn store(&self, events: &[WebhookEvent]) -> Result<u64> {
+    pub(crate) async fn store(&self, events: &[WebhookEvent]) -> Result<u64> {
         let column =
             |read: fn(&WebhookEvent) -> &str| events.iter().map(read).collect::<Vec<&str>>();
         let entities: Vec<Option<&str>> = events.iter().map(|event| event.entity).collect();
@@ -67,12 +67,12 @@ impl WebhookInbox {
 
     /// Marks events as unprocessed again: those received since an instant, of the given companies,
     /// or of all if none is given. Returns how many.
-    pub async fn replay(&self, since: DateTime<Utc>, realm_ids: &[String]) -> Result<u64> {
+    pub(crate) async fn replay(&self, since: DateTime<Utc>, realm_ids: &[String]) -> Result<u64> {
         self.0.execute(REPLAY, params![since, realm_ids]).await
     }
 
     /// Deletes events that were processed longer ago than `age`.
-    pub async fn delete_older_than(&self, age: Duration) -> Result<()> {
+    pub(crate) async fn delete_older_than(&self, age: Duration) -> Result<()> {
         let seconds = age.as_secs_f64();
         self.0.execute(DELETE, params![seconds]).await.map(drop)
     }
@@ -83,7 +83,7 @@ impl WebhookInbox {
     /// Events wait while their company has such a job, so that a burst of events is one sync. They
     /// also wait while their entity has just failed, longer after each failure, and while a person
     /// must connect their company again.
-    pub async fn create_jobs(&self, rules: &JobRules<'_>) -> Result<u64> {
+    pub(crate) async fn create_jobs(&self, rules: &JobRules<'_>) -> Result<u64> {
         let delay = rules.delay.as_secs_f64();
         let params = params![rules.connected, delay, rules.entities, rules.needs_reauth];
         self.0.one(CREATE_JOBS, params).await?.count(0)

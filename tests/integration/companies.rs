@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use qbo_rs::app::App;
 use qbo_rs::domain::{CompanyStatus, SyncReport};
+use qbo_rs::internals::{Db, Schemas, SyncSchedule};
 use qbo_rs::port::Secret;
 use qbo_rs::server::{Server, ServerOptions};
-use qbo_rs::store::{Db, Schemas, SyncSchedule};
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};

@@ -359,7 +359,7 @@ async fn migrations_run_once_with_several_processes_and_over_older_tables() {
     let kept = "SELECT count(*) FROM qbo.windows WHERE status = 'done' AND committed_at_utc IS NOT NULL AND rows = 2";
     assert_eq!(database.number(kept).await, 1);
     // By hand as well, and twice.
-    let ddl = qbo_rs::sink::postgres::ddl("raw", qbo_rs::domain::ENTITIES).unwrap();
+    let ddl = qbo_rs::internals::ddl("raw", qbo_rs::domain::ENTITIES).unwrap();
     for _ in 0..2 {
         database.client.batch_execute(&ddl).await.unwrap();
     }
@@ -607,7 +607,7 @@ async fn a_role_with_the_documented_rights_can_load_and_no_more() {
         .next()
         .unwrap();
     // The owner makes the tables, once.
-    let ddl = qbo_rs::sink::postgres::ddl("raw", qbo_rs::domain::ENTITIES).unwrap();
+    let ddl = qbo_rs::internals::ddl("raw", qbo_rs::domain::ENTITIES).unwrap();
     database.client.batch_execute(&ddl).await.unwrap();
     let role = format!("loader_{}", uuid::Uuid::new_v4().simple());
     let name: String = database

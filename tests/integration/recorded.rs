@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::support::{Database, app, assert_complete, request};
 
-pub fn recordings() -> Option<PathBuf> {
+pub(crate) fn recordings() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/qbo-samples/responses");
     folder.is_dir().then_some(folder)
 }

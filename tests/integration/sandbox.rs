@@ -8,27 +8,27 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// An answer, read to its end.
-pub struct Answer {
+pub(crate) struct Answer {
     status: u16,
     headers: BTreeMap<String, String>,
     text: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
     }
 }
 
 /// A client that asks one thing after another.
-pub struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     environment: BTreeMap<&'static str, String>,
     access: String,
 }
 
 impl Client {
-    pub async fn of(sandbox: &Sandbox) -> Self {
+    pub(crate) async fn of(sandbox: &Sandbox) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(20))
@@ -90,7 +90,7 @@ impl Client {
         send(self.get_request(path)).await.unwrap()
     }
 
-    pub async fn query(&self, statement: &str) -> Answer {
+    pub(crate) async fn query(&self, statement: &str) -> Answer {
         send(self.query_request(statement)).await.unwrap()
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
 
 /// A small company without limits.
-pub fn small_sandbox() -> Sandbox {
+pub(crate) fn small_sandbox() -> Sandbox {
     let size = CompanySize {
         customers: 60,
         items: 40,
@@ -28,7 +28,7 @@ pub fn small_sandbox() -> Sandbox {
 }
 
 /// Settings for a sandbox, without a database and without the process's environment.
-pub fn settings(sandbox: &Sandbox) -> Settings {
+pub(crate) fn settings(sandbox: &Sandbox) -> Settings {
     let mut settings = Settings::default();
     for (name, value) in sandbox.environment() {
         settings.set(name, &value).unwrap();
@@ -44,7 +44,7 @@ pub fn settings(sandbox: &Sandbox) -> Settings {
 }
 
 /// A database of a test's own, dropped at its end.
-pub struct Database {
+pub(crate) struct Database {
     pub url: String,
     pub client: Client,
     server_url: String,
@@ -52,7 +52,7 @@ pub struct Database {
 }
 
 impl Database {
-    pub async fn create() -> Self {
+    pub(crate) async fn create() -> Self {
         let server_url = std::env::var("TEST_DATABASE_URL")
             .expect("TEST_DATABASE_URL is not set: run make test-rust");
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
@@ -71,7 +71,7 @@ impl Database {
         }
     }
 
-    pub async fn drop(self) {
+    pub(crate) async fn drop(self) {
         drop(self.client);
         let statement = format!("DROP DATABASE {} WITH (FORCE)", self.name);
         connect(&self.server_url)
@@ -82,7 +82,7 @@ impl Database {
     }
 
     /// Id and payload of every row, by id.
-    pub async fn rows(&self, table: &str) -> Vec<(String, serde_json::Value)> {
+    pub(crate) async fn rows(&self, table: &str) -> Vec<(String, serde_json::Value)> {
         let query = format!("SELECT id, payload FROM {table} ORDER BY id COLLATE \"C\"");
         self.client
             .query(&query, &[])
@@ -93,7 +93,7 @@ impl Database {
             .collect()
     }
 
-    pub async fn number(&self, query: &str) -> i64 {
+    pub(crate) async fn number(&self, query: &str) -> i64 {
         self.client.query_one(query, &[]).await.unwrap().get(0)
     }
 }
@@ -105,7 +105,7 @@ async fn connect(url: &str) -> Client {
 }
 
 /// An app between a sandbox and a database.
-pub fn app(sandbox: &Sandbox, database: &Database) -> App {
+pub(crate) fn app(sandbox: &Sandbox, database: &Database) -> App {
     let mut settings = settings(sandbox);
     settings.set("DATABASE_URL", &database.url).unwrap();
     App {
@@ -114,7 +114,7 @@ pub fn app(sandbox: &Sandbox, database: &Database) -> App {
     }
 }
 
-pub fn request(
+pub(crate) fn request(
     entities: &[&str],
     start: &str,
     end: &str,
@@ -128,12 +128,12 @@ pub fn request(
 }
 
 /// Everything that the sample company holds.
-pub fn whole_range(entities: &[&str], chunk: &str, page_size: i64) -> BackfillRequest {
+pub(crate) fn whole_range(entities: &[&str], chunk: &str, page_size: i64) -> BackfillRequest {
     request(entities, "2024-01-01", "2026-01-01", chunk, page_size)
 }
 
 /// What must be in a table: the sandbox's truth, parsed.
-pub fn truth(sandbox: &Sandbox, entity: &str) -> Vec<(String, serde_json::Value)> {
+pub(crate) fn truth(sandbox: &Sandbox, entity: &str) -> Vec<(String, serde_json::Value)> {
     let truth = sandbox.company().truth(entity, i64::MIN, i64::MAX);
     truth
         .into_iter()
@@ -141,7 +141,7 @@ pub fn truth(sandbox: &Sandbox, entity: &str) -> Vec<(String, serde_json::Value)
         .collect()
 }
 
-pub fn assert_complete(report: &Report) {
+pub(crate) fn assert_complete(report: &Report) {
     let errors: Vec<_> = report
         .runs
         .iter()
@@ -151,31 +151,31 @@ pub fn assert_complete(report: &Report) {
     assert!(report.is_complete(), "{errors:?}");
 }
 
-pub fn everything(entities: &[&str]) -> SyncRequest {
+pub(crate) fn everything(entities: &[&str]) -> SyncRequest {
     SyncRequest::new().entities(entities.iter().copied())
 }
 
-pub fn syncing_app(sandbox: &Sandbox, database: &Database) -> App {
+pub(crate) fn syncing_app(sandbox: &Sandbox, database: &Database) -> App {
     let mut app = app(sandbox, database);
     app.settings.set("QBO_TOKEN_STORE", "postgres").unwrap();
     app
 }
 
 /// A minute ago: long enough for the lag, and within what every sync looks back.
-pub fn a_minute_ago() -> String {
+pub(crate) fn a_minute_ago() -> String {
     seconds_ago(60)
 }
 
-pub fn seconds_ago(seconds: i64) -> String {
+pub(crate) fn seconds_ago(seconds: i64) -> String {
     (Utc::now() - TimeDelta::seconds(seconds)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
-pub fn change(sandbox: &Sandbox, command: &str, arguments: Value) -> Value {
+pub(crate) fn change(sandbox: &Sandbox, command: &str, arguments: Value) -> Value {
     serde_json::from_str(&sandbox.control(command, &arguments.to_string()).unwrap()).unwrap()
 }
 
 /// Id and payload of the rows that are not deleted.
-pub async fn living(database: &Database, table: &str) -> Vec<(String, Value)> {
+pub(crate) async fn living(database: &Database, table: &str) -> Vec<(String, Value)> {
     let query = format!(
         "SELECT id, payload FROM {table} WHERE deleted_at_utc IS NULL ORDER BY id COLLATE \"C\""
     );
@@ -190,7 +190,7 @@ pub async fn living(database: &Database, table: &str) -> Vec<(String, Value)> {
 }
 
 /// Lets what the ledger and the state say of a company have happened earlier.
-pub async fn let_time_pass(database: &Database, realm_id: &str, days: i64) {
+pub(crate) async fn let_time_pass(database: &Database, realm_id: &str, days: i64) {
     let statement = format!(
         "UPDATE qbo.windows SET read_until_utc = read_until_utc - interval '{days} days' WHERE realm_id = '{realm_id}'; \
          UPDATE qbo.sync_state SET deletions_until_utc = deletions_until_utc - interval '{days} days', \

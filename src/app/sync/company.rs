@@ -59,7 +59,7 @@ impl CompanySyncer<'_> {
     ///
     /// # Errors
     /// Returns an error only if it would affect every entity.
-    pub async fn sync(&self, entities: &[EntitySpec]) -> Result<Vec<EntitySync>> {
+    pub(super) async fn sync(&self, entities: &[EntitySpec]) -> Result<Vec<EntitySync>> {
         let now = Utc::now();
         let mut polls = Vec::with_capacity(entities.len());
         for entity in entities {
@@ -212,7 +212,7 @@ impl CompanySyncer<'_> {
         reports.push(report);
     }
 
-    pub async fn note(&self, entity: &str, outcome: &SyncOutcome) {
+    pub(super) async fn note(&self, entity: &str, outcome: &SyncOutcome) {
         if let Err(error) = self.states.record_outcome(entity, outcome).await {
             warn!(
                 phase = "load",

@@ -143,7 +143,7 @@ impl App {
 impl Syncer {
     /// Where the settings name no place for tokens they live in the database, which is there: what
     /// runs for days must not lose one that was replaced.
-    pub async fn open(app: &App) -> Result<Self> {
+    pub(super) async fn open(app: &App) -> Result<Self> {
         let mut app = app.clone();
         if app.settings.oauth()?.token_store == StoreLocation::Memory {
             app.settings.set("QBO_TOKEN_STORE", "postgres")?;
@@ -166,7 +166,7 @@ impl Syncer {
         })
     }
 
-    pub async fn sync(&self, request: &SyncRequest) -> Result<SyncReport> {
+    pub(super) async fn sync(&self, request: &SyncRequest) -> Result<SyncReport> {
         let entities = &select_or_all(&request.scope.entities)?;
         let realms = self.realms(request).await?;
         let syncs = stream::iter(realms).map(|realm_id| async move {
@@ -182,7 +182,7 @@ impl Syncer {
 
     /// The companies asked for, as of now: else those of the token store, and the one that the
     /// settings name.
-    pub async fn realms(&self, request: &SyncRequest) -> Result<Vec<String>> {
+    pub(super) async fn realms(&self, request: &SyncRequest) -> Result<Vec<String>> {
         let mut realms = request.scope.accounts.clone();
         if realms.is_empty() {
             realms.extend(
@@ -205,17 +205,17 @@ impl Syncer {
     }
 
     /// Returns the app, with a token store in its settings.
-    pub fn app(&self) -> &App {
+    pub(super) fn app(&self) -> &App {
         &self.app
     }
 
     /// Returns the stored connections.
-    pub async fn accounts(&self) -> Result<Vec<ConnectionSummary>> {
+    pub(super) async fn accounts(&self) -> Result<Vec<ConnectionSummary>> {
         self.backend.connections().await
     }
 
     /// Returns the state of the stored connections.
-    pub async fn company_reports(&self) -> Result<Vec<CompanyReport>> {
+    pub(super) async fn company_reports(&self) -> Result<Vec<CompanyReport>> {
         let config = self.app.settings.qbo_of("any")?;
         auth_report(&self.backend, &config)
             .await
@@ -223,7 +223,7 @@ impl Syncer {
     }
 
     /// Syncs one company and reports any failure.
-    pub async fn account(
+    pub(super) async fn account(
         &self,
         realm_id: &str,
         entities: &[EntitySpec],

@@ -19,7 +19,7 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 
 impl Syncer {
     /// Implements `App::sync_every`.
-    pub async fn sync_every(
+    pub(crate) async fn sync_every(
         self: &Arc<Self>,
         request: &SyncRequest,
         interval: Duration,

@@ -79,7 +79,7 @@ pub(super) enum BreakerDecision {
 }
 
 impl Breaker {
-    pub fn status(&self) -> BreakerStatus {
+    pub(super) fn status(&self) -> BreakerStatus {
         match (self.since, self.retry_at) {
             (Some(since), Some(retry_at)) => BreakerStatus::Open {
                 since,
@@ -93,7 +93,7 @@ impl Breaker {
     /// Decides about the request `lease` of a process that sent its first request at
     /// `first_request_at`. The first request after the wait is the probe. A request is refused if the
     /// API has been silent for `circuit_timeout`.
-    pub fn admit(
+    pub(super) fn admit(
         &mut self,
         lease: &str,
         now: DateTime<Utc>,
@@ -131,7 +131,7 @@ impl Breaker {
     }
 
     /// Records the outcome of a request; returns the new status if it has changed.
-    pub fn record(
+    pub(super) fn record(
         &mut self,
         lease: &str,
         health: Option<Health>,

@@ -4,6 +4,7 @@
 //! rate limiter of a crate offers.
 
 use chrono::{DateTime, TimeDelta, Utc};
+#[cfg(any(feature = "cli", test))]
 use parking_lot::Mutex;
 
 /// A maximum number of requests in any period, some of which may come in a burst.
@@ -18,7 +19,7 @@ const MARGIN_MS: f64 = 50.0;
 
 impl Rate {
     /// Allows `max` requests in any `seconds`, a fiftieth of them at once; `None` if `max` is 0.
-    pub fn bursty(max: u32, seconds: f64) -> Option<Self> {
+    pub(super) fn bursty(max: u32, seconds: f64) -> Option<Self> {
         let burst = (max / 50).max(1);
         // Any period can hold the burst and the evenly spaced requests after it: together `max`.
         let evenly = f64::from(max.saturating_sub(burst).max(1));
@@ -27,7 +28,7 @@ impl Rate {
 
     /// Allows `max` requests in any `seconds`, spread evenly and a tenth further apart than
     /// necessary, for the seam between two runs. `None` if `max` is 0.
-    pub fn even(max: u32, seconds: f64) -> Option<Self> {
+    pub(super) fn even(max: u32, seconds: f64) -> Option<Self> {
         (max > 0).then(|| Self::new(seconds * 1000.0 * 1.1 / f64::from(max), 1))
     }
 
@@ -40,12 +41,16 @@ impl Rate {
     }
 
     /// Returns the earliest instant that the bucket allows.
-    pub fn earliest(&self, full_until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
+    pub(super) fn earliest(
+        &self,
+        full_until: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> DateTime<Utc> {
         full_until.map_or(now, |full_until| (full_until - self.tolerance).max(now))
     }
 
     /// Returns the bucket after a request at `at`.
-    pub fn after_request(
+    pub(super) fn after_request(
         &self,
         full_until: Option<DateTime<Utc>>,
         at: DateTime<Utc>,
@@ -55,15 +60,17 @@ impl Rate {
 }
 
 /// A rate limit that one process applies to requests that it receives.
+#[cfg(any(feature = "cli", test))]
 #[derive(Debug)]
-pub struct Pace {
+pub(crate) struct Pace {
     rate: Option<Rate>,
     full_until: Mutex<Option<DateTime<Utc>>>,
 }
 
+#[cfg(any(feature = "cli", test))]
 impl Pace {
     /// Allows `max` requests in any 60 s, a fiftieth of them at once; 0 means no limit.
-    pub fn per_minute(max: u32) -> Self {
+    pub(crate) fn per_minute(max: u32) -> Self {
         Self {
             rate: Rate::bursty(max, 60.0),
             full_until: Mutex::default(),
@@ -71,7 +78,7 @@ impl Pace {
     }
 
     /// Returns true if one more request is allowed now. A refused request does not count.
-    pub fn admits(&self, now: DateTime<Utc>) -> bool {
+    pub(crate) fn admits(&self, now: DateTime<Utc>) -> bool {
         let Some(rate) = &self.rate else { return true };
         let mut full_until = self.full_until.lock();
         let is_allowed = rate.earliest(*full_until, now) <= now;

@@ -34,9 +34,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 pub use self::breaker::BreakerStatus;
-pub use self::bucket::Pace;
+#[cfg(feature = "cli")]
+pub(crate) use self::bucket::Pace;
+pub use self::state::Limits;
 use self::state::{Decision, Request, State};
-pub use self::state::{Limits, Outcome, RequestKind};
+pub(super) use self::state::{Outcome, RequestKind};
 use crate::error::{Error, Result};
 use crate::port::{Change, SharedState};
 
@@ -63,7 +65,7 @@ pub struct Traffic {
 
 /// Admission control of one company. Shared by cloning its `Arc`.
 #[derive(Debug)]
-pub struct AdmissionControl {
+pub(crate) struct AdmissionControl {
     limits: Limits,
     /// Time that requests wait for an open circuit.
     circuit_timeout: Duration,
@@ -84,7 +86,7 @@ pub struct AdmissionControl {
 /// The right to send one request. Ends with [`complete`](Permit::complete); if it is dropped instead,
 /// the request ends without an outcome.
 #[derive(Debug)]
-pub struct Permit {
+pub(crate) struct Permit {
     control: Arc<AdmissionControl>,
     lease: Option<String>,
     _turn: Option<OwnedSemaphorePermit>,
@@ -94,7 +96,7 @@ impl AdmissionControl {
     /// Creates the control. `limits` apply to all processes that share `shared`. Requests wait up to
     /// `circuit_timeout` for an open circuit. A warning is logged when the reads of a month come near
     /// `monthly_quota`, unless that is 0.
-    pub fn new(
+    pub(crate) fn new(
         limits: Limits,
         circuit_timeout: Duration,
         shared: Box<dyn SharedState>,
@@ -119,7 +121,7 @@ impl AdmissionControl {
     ///
     /// # Errors
     /// [`Error::CircuitOpen`] if the API has not answered for longer than requests wait.
-    pub async fn admit(self: &Arc<Self>, kind: RequestKind) -> Result<Permit> {
+    pub(crate) async fn admit(self: &Arc<Self>, kind: RequestKind) -> Result<Permit> {
         let turn = match &self.turns {
             // The semaphore is never closed.
             Some(turns) => turns.clone().acquire_owned().await.ok(),
@@ -174,7 +176,7 @@ impl AdmissionControl {
 
     /// Holds all requests of the company back for a while, because the server has said that the
     /// company is over its limit.
-    pub async fn pause(&self, wait: Duration) {
+    pub(crate) async fn pause(&self, wait: Duration) {
         let until = Instant::now() + wait;
         {
             let mut paused_until = self.paused_until.lock();
@@ -184,7 +186,7 @@ impl AdmissionControl {
     }
 
     /// Returns the present traffic of the company.
-    pub async fn traffic(&self) -> Traffic {
+    pub(crate) async fn traffic(&self) -> Traffic {
         self.change(|state, now| state.traffic(now)).await
     }
 
@@ -281,7 +283,7 @@ impl AdmissionControl {
 
 impl Permit {
     /// Runs the request and renews its place among those in flight until it ends.
-    pub async fn run<T>(&self, request: impl Future<Output = T>) -> T {
+    pub(crate) async fn run<T>(&self, request: impl Future<Output = T>) -> T {
         let renew = async {
             loop {
                 sleep(RENEWAL_INTERVAL).await;
@@ -302,7 +304,7 @@ impl Permit {
     }
 
     /// Ends the request with its outcome and frees its place.
-    pub async fn complete(mut self, outcome: Outcome) {
+    pub(crate) async fn complete(mut self, outcome: Outcome) {
         if let Some(lease) = self.lease.take() {
             self.control.complete(&lease, outcome).await;
         }

@@ -36,7 +36,7 @@ impl Default for Limits {
 
 /// Outcome of a request, as far as other requests are affected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// An answer that counts as a read (qbo-facts 6.2).
     Read,
     /// Any other answer: the API is available.
@@ -51,7 +51,7 @@ pub enum Outcome {
 
 /// Kind of a request, which determines its rate limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestKind {
+pub(crate) enum RequestKind {
     /// One read.
     Single,
     /// Several statements in one request; batches have an additional limit.
@@ -139,18 +139,18 @@ const MAX_FUTURE: TimeDelta = TimeDelta::hours(1);
 
 impl State {
     /// Parses the document. An unreadable one counts as empty: at worst a request is throttled.
-    pub fn parse(text: Option<&str>) -> Self {
+    pub(super) fn parse(text: Option<&str>) -> Self {
         text.and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_default()
     }
 
-    pub fn to_text(&self) -> String {
+    pub(super) fn to_text(&self) -> String {
         // Serialising it cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 
     /// Decides about a request and, if it is admitted, reserves its place in the limits.
-    pub fn admit(
+    pub(super) fn admit(
         &mut self,
         now: DateTime<Utc>,
         limits: &Limits,
@@ -206,7 +206,7 @@ impl State {
     }
 
     /// Extends the lease of a request that is still in flight.
-    pub fn renew(&mut self, lease: &str, until: DateTime<Utc>) {
+    pub(super) fn renew(&mut self, lease: &str, until: DateTime<Utc>) {
         if let Some((_, end)) = self.in_flight.iter_mut().find(|(known, _)| known == lease) {
             *end = until;
         }
@@ -214,7 +214,7 @@ impl State {
 
     /// Ends the lease of a request and records its outcome; returns the breaker's new status if it
     /// has changed.
-    pub fn complete(
+    pub(super) fn complete(
         &mut self,
         lease: &str,
         outcome: Outcome,
@@ -233,12 +233,12 @@ impl State {
     }
 
     /// Holds all requests back until an instant.
-    pub fn pause(&mut self, until: DateTime<Utc>) {
+    pub(super) fn pause(&mut self, until: DateTime<Utc>) {
         self.paused_until = self.paused_until.max(Some(until));
     }
 
     /// Returns the present traffic.
-    pub fn traffic(&mut self, now: DateTime<Utc>) -> Traffic {
+    pub(super) fn traffic(&mut self, now: DateTime<Utc>) -> Traffic {
         self.expire(now);
         Traffic {
             breaker: self.breaker.status(),

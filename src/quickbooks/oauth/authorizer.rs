@@ -45,7 +45,7 @@ const MAX_LIFETIME_S: u64 = 20 * 365 * 86_400;
 
 /// Issues access tokens for one company.
 #[derive(Debug)]
-pub struct Authorizer {
+pub(crate) struct Authorizer {
     endpoint: TokenEndpoint,
     store: Arc<dyn TokenStore>,
     realm_id: String,
@@ -57,7 +57,7 @@ pub struct Authorizer {
 
 impl Authorizer {
     /// Creates an authorizer of the company `realm_id`; `configured` is `QBO_REFRESH_TOKEN`.
-    pub fn new(
+    pub(crate) fn new(
         endpoint: TokenEndpoint,
         store: Arc<dyn TokenStore>,
         realm_id: &str,
@@ -76,7 +76,7 @@ impl Authorizer {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub async fn connection(&self) -> Result<Option<Connection>> {
+    pub(crate) async fn connection(&self) -> Result<Option<Connection>> {
         self.store.load().await
     }
 
@@ -84,7 +84,7 @@ impl Authorizer {
     ///
     /// # Errors
     /// [`Error::Config`] with the missing setting; errors of the store.
-    pub async fn has_token(&self) -> Result<()> {
+    pub(crate) async fn has_token(&self) -> Result<()> {
         match self.store.load().await? {
             None if self.configured.is_none() => Err(self.no_token()),
             _ => Ok(()),
@@ -96,7 +96,7 @@ impl Authorizer {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub async fn reauth_reason(&self) -> Result<Option<String>> {
+    pub(crate) async fn reauth_reason(&self) -> Result<Option<String>> {
         let known = self
             .store
             .load()
@@ -110,7 +110,7 @@ impl Authorizer {
     ///
     /// # Errors
     /// If they cannot be stored.
-    pub async fn store_tokens(&self, answer: &TokenAnswer) -> Result<Connection> {
+    pub(crate) async fn store_tokens(&self, answer: &TokenAnswer) -> Result<Connection> {
         let lease = self.lock().await?;
         let connection = self.build_connection(None, answer, Utc::now());
         let saved = self.save(&*lease, &connection).await;
@@ -123,7 +123,7 @@ impl Authorizer {
     ///
     /// # Errors
     /// If the token is refused or cannot be stored.
-    pub async fn import(&self, token: &Secret) -> Result<Connection> {
+    pub(crate) async fn import(&self, token: &Secret) -> Result<Connection> {
         let lease = self.lock().await?;
         let imported = async {
             let answer = self.endpoint.refresh(token).await.map_err(|refusal| match refusal {
@@ -148,7 +148,7 @@ impl Authorizer {
     ///
     /// # Errors
     /// If Intuit refuses, or the store fails.
-    pub async fn revoke(&self, revoke_url: &reqwest::Url) -> Result<()> {
+    pub(crate) async fn revoke(&self, revoke_url: &reqwest::Url) -> Result<()> {
         let lease = self.lock().await?;
         let revoked = async {
             let stored = lease

@@ -15,7 +15,7 @@ use crate::quickbooks::scrub::scrub;
 
 /// Client of the token endpoint for one app.
 #[derive(Debug, Clone)]
-pub struct TokenEndpoint {
+pub(crate) struct TokenEndpoint {
     transport: Transport,
     token_url: Url,
     client_id: String,
@@ -26,7 +26,7 @@ pub struct TokenEndpoint {
 /// New tokens. An answer with missing fields is unusable as a whole, so that an error body is never
 /// taken for tokens (qbo-facts 10, "both tokens become empty").
 #[derive(Deserialize)]
-pub struct TokenAnswer {
+pub(crate) struct TokenAnswer {
     access_token: String,
     refresh_token: String,
     /// Lifetime of the access token, seconds.
@@ -39,12 +39,12 @@ pub struct TokenAnswer {
 
 impl TokenAnswer {
     /// Returns the access token.
-    pub fn access_token(&self) -> Secret {
+    pub(crate) fn access_token(&self) -> Secret {
         Secret::new(self.access_token.clone())
     }
 
     /// Returns the refresh token, which may be the same as before.
-    pub fn refresh_token(&self) -> Secret {
+    pub(crate) fn refresh_token(&self) -> Secret {
         Secret::new(self.refresh_token.clone())
     }
 }
@@ -59,7 +59,7 @@ struct TokenFault {
 
 /// Reason why the endpoint did not issue tokens.
 #[derive(Debug)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// This refresh token or code is no longer valid; another one may be.
     InvalidGrant {
         /// Intuit's answer, for error texts.
@@ -84,7 +84,7 @@ const INCLUDE_HARD_EXPIRY: HeaderName =
 
 impl TokenEndpoint {
     /// Creates a client of the endpoint at `token_url` for the app `client_id`.
-    pub fn new(
+    pub(crate) fn new(
         transport: Transport,
         token_url: Url,
         client_id: String,
@@ -104,7 +104,7 @@ impl TokenEndpoint {
     ///
     /// # Errors
     /// A [`Refusal`].
-    pub async fn refresh(&self, token: &Secret) -> Result<TokenAnswer, Refusal> {
+    pub(crate) async fn refresh(&self, token: &Secret) -> Result<TokenAnswer, Refusal> {
         self.request_tokens(&[
             ("grant_type", "refresh_token"),
             ("refresh_token", token.expose()),
@@ -116,7 +116,7 @@ impl TokenEndpoint {
     ///
     /// # Errors
     /// A [`Refusal`].
-    pub async fn exchange(
+    pub(crate) async fn exchange(
         &self,
         code: &Secret,
         redirect_uri: &str,
@@ -133,7 +133,7 @@ impl TokenEndpoint {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] if Intuit refuses; [`Error::Transport`] if no answer arrives.
-    pub async fn revoke(&self, revoke_url: &Url, token: &Secret) -> Result<()> {
+    pub(crate) async fn revoke(&self, revoke_url: &Url, token: &Secret) -> Result<()> {
         let mut request = self.request(revoke_url.clone(), "application/json");
         request.body = Bytes::from(serde_json::json!({"token": token.expose()}).to_string());
         let mut attempts = Attempts::new(self.retry, "auth");

@@ -11,7 +11,7 @@ use crate::port::{AccessGrant, Connection, Secret};
 /// tokens are renewed in the last tenth of their life, so that not every request renews one.
 const RENEWAL_MARGIN: TimeDelta = TimeDelta::minutes(5);
 /// Remaining lifetime of a connection below which a warning is logged.
-pub const EXPIRY_WARNING: TimeDelta = TimeDelta::days(14);
+pub(crate) const EXPIRY_WARNING: TimeDelta = TimeDelta::days(14);
 
 /// Returns the access token of a connection, unless it is about to expire or was refused.
 pub(super) fn usable(connection: &Connection, refused: Option<&Secret>) -> Option<AccessGrant> {
@@ -27,7 +27,7 @@ pub(super) fn renew_at(grant: &AccessGrant) -> DateTime<Utc> {
 }
 
 /// Returns the instant at which a connection ends: the earlier of its two ends.
-pub fn expires_at(connection: &Connection) -> Option<DateTime<Utc>> {
+pub(crate) fn expires_at(connection: &Connection) -> Option<DateTime<Utc>> {
     [
         connection.refresh_token_expires_at,
         connection.connection_expires_at,

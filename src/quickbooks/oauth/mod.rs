@@ -8,7 +8,7 @@ mod consent;
 mod endpoint;
 mod lifetime;
 
-pub use self::authorizer::Authorizer;
+pub(crate) use self::authorizer::Authorizer;
 pub use self::consent::{Callback, Consent};
-pub use self::endpoint::{Refusal, TokenAnswer, TokenEndpoint};
-pub use self::lifetime::{EXPIRY_WARNING, expires_at};
+pub(crate) use self::endpoint::{Refusal, TokenEndpoint};
+pub(crate) use self::lifetime::{EXPIRY_WARNING, expires_at};

@@ -38,7 +38,7 @@ impl PostgresSink {
     /// # Errors
     /// [`Error::Config`] if the file exists already, or nothing has been loaded into the schema;
     /// [`Error::Landing`], [`Error::Database`].
-    pub async fn archive(
+    pub(crate) async fn archive(
         &self,
         entities: &[EntitySpec],
         before: DateTime<Utc>,

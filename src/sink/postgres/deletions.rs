@@ -9,7 +9,7 @@ use crate::postgres::{Columns, params, table_name};
 
 /// Deletions of one entity, from a comparison of ids or from change data capture.
 #[derive(Debug)]
-pub struct Deletions<'a> {
+pub(crate) struct Deletions<'a> {
     /// The company.
     pub realm_id: &'a str,
     /// The entity.
@@ -33,7 +33,7 @@ impl PostgresSink {
     ///
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database); nothing is written then.
-    pub async fn mark_deleted(&self, deleted: &Deletions<'_>) -> Result<u64> {
+    pub(crate) async fn mark_deleted(&self, deleted: &Deletions<'_>) -> Result<u64> {
         let deletions = deleted.deletions;
         let ids: Vec<&str> = deletions.iter().map(|found| found.id.as_str()).collect();
         let times: Vec<DateTime<Utc>> = deletions.iter().map(|found| found.at).collect();

@@ -45,7 +45,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Error::Stuck`] if the window has crashed its process too often; [`Error::Database`].
-    pub async fn begin(&self, context: &WindowContext) -> Result<()> {
+    pub(super) async fn begin(&self, context: &WindowContext) -> Result<()> {
         let max_attempts = i32::try_from(self.max_attempts).unwrap_or(i32::MAX);
         let params = params![
             self.schema,
@@ -68,7 +68,7 @@ impl Ledger {
     }
 
     /// Records that a window has failed. What an earlier run committed of it stays.
-    pub async fn fail(&self, context: &WindowContext, error: &Error) {
+    pub(super) async fn fail(&self, context: &WindowContext, error: &Error) {
         if matches!(error, Error::Stuck { .. }) {
             return;
         }
@@ -104,7 +104,7 @@ impl Ledger {
     }
 
     /// Records that a run has begun.
-    pub async fn begin_run(&self, run: &RunContext) -> Result<()> {
+    pub(super) async fn begin_run(&self, run: &RunContext) -> Result<()> {
         let params = params![
             run.run_id,
             self.schema,
@@ -117,7 +117,7 @@ impl Ledger {
     }
 
     /// Records the outcome of a run.
-    pub async fn end_run(&self, report: &RunReport) -> Result<()> {
+    pub(super) async fn end_run(&self, report: &RunReport) -> Result<()> {
         let totals = &report.totals;
         let failed = report
             .windows

@@ -12,7 +12,7 @@ mod storable;
 mod writer;
 
 pub use self::archive::ArchiveSummary;
-pub use self::deletions::Deletions;
+pub(crate) use self::deletions::Deletions;
 use self::ledger::Ledger;
 pub use self::schema::{Upgrade, ddl};
 use self::writer::PostgresWriter;
@@ -20,13 +20,13 @@ use crate::config::{PostgresConfig, TransactionLimits};
 use crate::domain::{EntitySpec, RunReport, Window};
 use crate::error::{Error, Result};
 use crate::port::{RunContext, Sink, WindowContext};
-pub use crate::postgres::{DEFAULT_SCHEMA, Db};
+pub(crate) use crate::postgres::{DEFAULT_SCHEMA, Db};
 use crate::postgres::{migrations, params, table_name};
 use crate::store::CommittedTime;
 
 /// Decides whether runs get rows in `qbo.runs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RunRecords {
+pub(crate) enum RunRecords {
     /// Every run is recorded.
     Write,
     /// No run is recorded: syncs are too small and too frequent.
@@ -35,7 +35,7 @@ pub enum RunRecords {
 
 /// One schema of raw tables in one database.
 #[derive(Debug, Clone)]
-pub struct PostgresSink {
+pub(crate) struct PostgresSink {
     db: Db,
     schema: String,
     ledger: Ledger,
@@ -48,7 +48,7 @@ impl PostgresSink {
     ///
     /// # Errors
     /// [`Error::Config`] if the schema's name cannot be used.
-    pub fn new(
+    pub(crate) fn new(
         db: Db,
         schema: &str,
         config: &PostgresConfig,
@@ -73,7 +73,7 @@ impl PostgresSink {
     ///
     /// # Errors
     /// [`Error::Config`] if the settings are unusable or the database cannot be reached with them.
-    pub async fn connect(
+    pub(crate) async fn connect(
         config: &PostgresConfig,
         schema: &str,
         connections: usize,
@@ -84,7 +84,7 @@ impl PostgresSink {
     }
 
     /// Returns the name of the schema.
-    pub fn schema(&self) -> &str {
+    pub(crate) fn schema(&self) -> &str {
         &self.schema
     }
 
@@ -93,7 +93,7 @@ impl PostgresSink {
     ///
     /// # Errors
     /// [`Error::Config`] if a table has another shape or the schema belongs to another company.
-    pub async fn prepare(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<()> {
+    pub(crate) async fn prepare(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<()> {
         let mut connection = self.db.connection().await?;
         migrations::apply(&mut connection).await?;
         schema::prepare(&mut connection, &self.schema, realm_id, entities).await
@@ -104,7 +104,7 @@ impl PostgresSink {
     ///
     /// # Errors
     /// [`Error::Config`] if a table cannot be upgraded; nothing has been changed then.
-    pub async fn migrate(&self, entities: &[EntitySpec], dry_run: bool) -> Result<Upgrade> {
+    pub(crate) async fn migrate(&self, entities: &[EntitySpec], dry_run: bool) -> Result<Upgrade> {
         let mut connection = self.db.connection().await?;
         if !dry_run {
             migrations::apply(&mut connection).await?;
@@ -116,7 +116,11 @@ impl PostgresSink {
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub async fn committed(&self, realm_id: &str, entity: &EntitySpec) -> Result<Vec<Window>> {
+    pub(crate) async fn committed(
+        &self,
+        realm_id: &str,
+        entity: &EntitySpec,
+    ) -> Result<Vec<Window>> {
         CommittedTime::new(self.db.clone())
             .of_entity(&self.schema, realm_id, entity)
             .await
@@ -126,7 +130,7 @@ impl PostgresSink {
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub async fn is_empty(&self, entity: &EntitySpec) -> Result<bool> {
+    pub(crate) async fn is_empty(&self, entity: &EntitySpec) -> Result<bool> {
         let table = table_name(&self.schema, entity);
         let row = self
             .db

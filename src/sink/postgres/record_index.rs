@@ -38,7 +38,7 @@ impl PostgresSink {
     ///
     /// # Errors
     /// [`Error::Database`](crate::error::Error::Database).
-    pub async fn rejects(
+    pub(crate) async fn rejects(
         &self,
         realm_id: &str,
         entity: &EntitySpec,

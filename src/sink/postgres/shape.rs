@@ -88,7 +88,7 @@ fn column_of(row: &Row) -> Result<Column> {
 
 impl Shape {
     /// Reads the shape of a table; `None` if there is no such table.
-    pub async fn of(
+    pub(super) async fn of(
         client: &(impl GenericClient + Sync),
         schema: &str,
         table: &str,
@@ -111,7 +111,7 @@ impl Shape {
     }
 
     /// Returns the differences from the required shape. Columns that allow nulls are accepted.
-    pub fn differences(&self) -> Vec<Difference> {
+    pub(super) fn differences(&self) -> Vec<Difference> {
         let mut differences: Vec<Difference> = COLUMNS
             .iter()
             .filter_map(|(name, wanted)| self.column(name, wanted))

@@ -35,7 +35,7 @@ pub(super) fn merge_statement(table: &str) -> String {
 /// Streams a window's pages into a staging table, then merges them, writes the ledger row and
 /// commits.
 #[derive(Debug)]
-pub struct PostgresWriter {
+pub(crate) struct PostgresWriter {
     db: Db,
     schema: String,
     context: WindowContext,

@@ -12,13 +12,13 @@ use crate::port::{Change, SharedState};
 
 /// A document in a file. It is not synced to disk: an older version after a crash does no harm.
 #[derive(Debug)]
-pub struct FileState {
+pub(crate) struct FileState {
     path: PathBuf,
 }
 
 impl FileState {
     /// Returns the document in the file `path`, whose directory exists.
-    pub fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         Self { path }
     }
 
@@ -27,7 +27,7 @@ impl FileState {
     ///
     /// # Errors
     /// [`Error::Config`] if the directory cannot be created or belongs to another user.
-    pub fn temporary(name: &str) -> Result<Self> {
+    pub(crate) fn temporary(name: &str) -> Result<Self> {
         let directory = std::env::temp_dir().join(format!("qbo_rs-{}", user()));
         let refuse =
             |reason: String| Error::config("TMPDIR", format!("{}: {reason}", directory.display()));

@@ -9,7 +9,7 @@ use crate::port::{Change, SharedState};
 
 /// A document that only this process sees.
 #[derive(Debug, Default)]
-pub struct MemoryState(Mutex<Option<String>>);
+pub(crate) struct MemoryState(Mutex<Option<String>>);
 
 impl SharedState for MemoryState {
     fn update<'s>(&'s self, change: Change<'s>) -> BoxFuture<'s, Result<()>> {

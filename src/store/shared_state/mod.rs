@@ -3,10 +3,8 @@
 
 mod file;
 mod memory;
-#[cfg(feature = "postgres")]
 mod postgres;
 
-pub use self::file::FileState;
-pub use self::memory::MemoryState;
-#[cfg(feature = "postgres")]
-pub use self::postgres::PostgresState;
+pub(crate) use self::file::FileState;
+pub(crate) use self::memory::MemoryState;
+pub(crate) use self::postgres::PostgresState;

@@ -10,7 +10,7 @@ use crate::postgres::{Columns, Db, Query, params};
 
 /// A document in a row. Its clock is the server's.
 #[derive(Debug)]
-pub struct PostgresState {
+pub(crate) struct PostgresState {
     db: Db,
     key: String,
 }
@@ -26,7 +26,7 @@ UPDATE qbo.admission SET state = $2::text::jsonb, changed_at_utc = now() WHERE k
 
 impl PostgresState {
     /// Returns the document `key` in a database whose tables exist.
-    pub fn new(db: Db, key: String) -> Self {
+    pub(crate) fn new(db: Db, key: String) -> Self {
         Self { db, key }
     }
 

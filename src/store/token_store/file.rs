@@ -17,7 +17,7 @@ use crate::port::{Connection, TokenLease, TokenStore};
 
 /// The tokens of one connection in a file.
 #[derive(Debug, Clone)]
-pub struct FileTokenStore {
+pub(crate) struct FileTokenStore {
     path: PathBuf,
     realm_id: String,
     key: Key,
@@ -41,7 +41,7 @@ const VERSION: u32 = 2;
 ///
 /// # Errors
 /// [`Error::Config`] if the file cannot be read.
-pub fn summaries(path: &Path) -> Result<Vec<ConnectionSummary>> {
+pub(crate) fn summaries(path: &Path) -> Result<Vec<ConnectionSummary>> {
     let connections = read(path)?.connections;
     Ok(connections
         .iter()
@@ -75,7 +75,7 @@ fn unusable(path: &Path, reason: impl std::fmt::Display) -> Error {
 
 impl FileTokenStore {
     /// Returns the store of the company `realm_id` in the file `path`.
-    pub fn new(path: &Path, realm_id: &str, key: Key) -> Self {
+    pub(crate) fn new(path: &Path, realm_id: &str, key: Key) -> Self {
         Self {
             path: path.to_owned(),
             realm_id: realm_id.to_owned(),
@@ -150,7 +150,7 @@ impl FileTokenStore {
     ///
     /// # Errors
     /// If the store cannot be read or written.
-    pub async fn change_key(&self, new: &Key) -> Result<bool> {
+    pub(crate) async fn change_key(&self, new: &Key) -> Result<bool> {
         // Locked, because a refresh in another process would write with the old key.
         let lease = self.lease().await?;
         let Some(connection) = self.load_stored()? else {

@@ -12,7 +12,7 @@ use crate::port::{Connection, TokenLease, TokenStore};
 
 /// Keeps a connection's tokens as long as the process lives.
 #[derive(Debug, Default)]
-pub struct MemoryTokenStore {
+pub(crate) struct MemoryTokenStore {
     stored: Arc<Mutex<Option<Connection>>>,
     lock: Arc<tokio::sync::Mutex<()>>,
 }

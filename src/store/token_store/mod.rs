@@ -3,21 +3,18 @@
 
 mod file;
 mod memory;
-#[cfg(feature = "postgres")]
 mod postgres;
 mod seal;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use self::file::FileTokenStore;
-pub use self::file::summaries as file_summaries;
-pub use self::memory::MemoryTokenStore;
-#[cfg(feature = "postgres")]
-pub use self::postgres::PostgresTokenStore;
-#[cfg(feature = "postgres")]
+pub(crate) use self::file::FileTokenStore;
+pub(crate) use self::file::summaries as file_summaries;
+pub(crate) use self::memory::MemoryTokenStore;
+pub(crate) use self::postgres::PostgresTokenStore;
 pub(super) use self::postgres::summaries as postgres_summaries;
-pub use self::seal::Key;
+pub(crate) use self::seal::Key;
 use crate::error::Result;
 use crate::port::{AccessGrant, Connection, Secret};
 

@@ -13,7 +13,7 @@ use crate::postgres::{Columns, Db, Param, Query, database_error, migrations, par
 
 /// The tokens of one connection in the table.
 #[derive(Debug, Clone)]
-pub struct PostgresTokenStore {
+pub(crate) struct PostgresTokenStore {
     db: Db,
     realm_id: String,
     key: Key,
@@ -89,7 +89,7 @@ impl PostgresTokenStore {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn open(db: Db, realm_id: &str, key: Key) -> Result<Self> {
+    pub(crate) async fn open(db: Db, realm_id: &str, key: Key) -> Result<Self> {
         migrations::apply(&mut *db.connection().await?).await?;
         Ok(Self {
             db,
@@ -124,7 +124,7 @@ impl PostgresTokenStore {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn change_key(&self, new: &Key) -> Result<bool> {
+    pub(crate) async fn change_key(&self, new: &Key) -> Result<bool> {
         // Locked, because a refresh in another process would write with the old key.
         let lease = self.lease().await?;
         let connection = self.load_stored().await?;

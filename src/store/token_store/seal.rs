@@ -13,7 +13,7 @@ const KEY_LEN: usize = 32;
 
 /// The key that tokens are sealed with.
 #[derive(Clone)]
-pub struct Key(LessSafeKey);
+pub(crate) struct Key(LessSafeKey);
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -27,7 +27,7 @@ impl Key {
     ///
     /// # Errors
     /// [`Error::Config`] if `token_key` is not 32 bytes in base64.
-    pub fn new(client_secret: &Secret, token_key: Option<&Secret>) -> Result<Self> {
+    pub(crate) fn new(client_secret: &Secret, token_key: Option<&Secret>) -> Result<Self> {
         let mut bytes = [0; KEY_LEN];
         match token_key {
             Some(text) => {
