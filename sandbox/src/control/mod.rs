@@ -154,3 +154,26 @@ fn faults() -> serde_json::Value {
         .map(|(name, description)| json!({"fault": name, "what": description}))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_of_commands_and_faults_is_as_recorded() {
+        let commands = COMMANDS.iter().map(|command| {
+            let call = format!("{} {}", command.name, command.arguments);
+            format!("{}\n    {}\n", call.trim_end(), command.description)
+        });
+        let faults = FAULTS
+            .iter()
+            .map(|(name, description)| format!("{name}\n    {description}\n"));
+        let help: String = commands
+            .chain(["\nFaults:\n\n".to_owned()])
+            .chain(faults)
+            .collect();
+        insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true}, {
+            insta::assert_snapshot!("help", help);
+        });
+    }
+}
