@@ -21,13 +21,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tracing::{Instrument, info, info_span, warn};
 
 use super::endpoint::{Refusal, TokenAnswer, TokenEndpoint};
-use super::lifetime::{fingerprint, reconnect_hint, renew_at, usable, warn_before_expiry};
+use super::lifetime::{
+    end_of_lifetime, fingerprint, reconnect_hint, renew_at, usable, warn_before_expiry,
+};
 use crate::domain::instant::format_instant;
 use crate::error::{Error, Result, Trace};
 use crate::http::{AccessToken, TokenIssuer};
@@ -40,8 +42,6 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(660);
 /// store must not lose the new ones.
 const SAVE_ATTEMPTS: u32 = 6;
 const INITIAL_SAVE_WAIT: Duration = Duration::from_millis(200);
-/// Cap of lifetimes in answers, so that no date overflows.
-const MAX_LIFETIME_S: u64 = 20 * 365 * 86_400;
 
 /// Issues access tokens for one company.
 #[derive(Debug)]
@@ -362,7 +362,7 @@ impl Authorizer {
         answer: &TokenAnswer,
         now: DateTime<Utc>,
     ) -> Connection {
-        let after = |seconds: u64| now + TimeDelta::seconds(seconds.min(MAX_LIFETIME_S) as i64);
+        let after = |seconds| end_of_lifetime(now, seconds);
         let refresh_token = answer.refresh_token();
         Connection {
             previous_refresh_token: used.filter(|used| **used != refresh_token).cloned(),

@@ -1,6 +1,6 @@
 //! Lifetimes of access tokens and connections, and the texts about them.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use ring::digest::{SHA256, digest};
 use tracing::warn;
 
@@ -12,6 +12,15 @@ use crate::port::{AccessGrant, Connection, Secret};
 const RENEWAL_MARGIN: TimeDelta = TimeDelta::minutes(5);
 /// Remaining lifetime of a connection below which a warning is logged.
 pub(crate) const EXPIRY_WARNING: TimeDelta = TimeDelta::days(14);
+
+/// Cap of lifetimes in answers, so that no date overflows.
+const MAX_LIFETIME_S: u64 = 20 * 365 * 86_400;
+
+/// Returns when a lifetime of `seconds` from `now` ends, to the second: Postgres and Python keep less
+/// than nanoseconds.
+pub(super) fn end_of_lifetime(now: DateTime<Utc>, seconds: u64) -> DateTime<Utc> {
+    now.trunc_subsecs(0) + TimeDelta::seconds(seconds.min(MAX_LIFETIME_S) as i64)
+}
 
 /// Returns the access token of a connection, unless it is about to expire or was refused.
 pub(super) fn usable(connection: &Connection, refused: Option<&Secret>) -> Option<AccessGrant> {
