@@ -28,9 +28,9 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::endpoint::{Refusal, TokenAnswer, TokenEndpoint};
 use super::lifetime::{
-    end_of_lifetime, fingerprint, reconnect_hint, renew_at, usable, warn_before_expiry,
+    cause_of_end, end_of_lifetime, fingerprint, reconnect_hint, renew_at, usable,
+    warn_before_expiry,
 };
-use crate::domain::instant::format_instant;
 use crate::error::{Error, Result, Trace};
 use crate::http::{AccessToken, TokenIssuer};
 use crate::port::{AccessGrant, Connection, Secret, TokenLease, TokenStore};
@@ -409,16 +409,7 @@ impl Authorizer {
         answer: &str,
         trace: Trace,
     ) -> Error {
-        let cause = match interrupted_at {
-            Some(at) => format!(
-                "a refresh begun at {} was cut off before its answer could be stored, and QuickBooks may have replaced the \
-                 refresh token then",
-                format_instant(at)
-            ),
-            None => {
-                "the refresh token is expired, revoked or was replaced by a newer one".to_owned()
-            }
-        };
+        let cause = cause_of_end(interrupted_at);
         let reason = format!(
             "the token endpoint said {answer}; {cause}; {}",
             reconnect_hint(&self.realm_id)

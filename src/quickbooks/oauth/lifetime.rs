@@ -70,6 +70,19 @@ pub(super) fn fingerprint(token: &Secret) -> String {
         .collect()
 }
 
+/// Returns why a refresh token no longer works; `interrupted_at` is when a refresh began that did not
+/// end.
+pub(super) fn cause_of_end(interrupted_at: Option<DateTime<Utc>>) -> String {
+    match interrupted_at {
+        Some(at) => format!(
+            "a refresh begun at {} was cut off before its answer could be stored, and QuickBooks may \
+             have replaced the refresh token then",
+            format_instant(at)
+        ),
+        None => "the refresh token is expired, revoked or was replaced by a newer one".to_owned(),
+    }
+}
+
 /// Returns instructions for a company whose connection has ended.
 pub(super) fn reconnect_hint(realm_id: &str) -> String {
     format!(
