@@ -16,12 +16,16 @@ macro_rules! status {
     ) => {
         $(#[$about])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+        #[serde(rename_all = "snake_case")]
         #[cfg_attr(test, derive(utoipa::ToSchema))]
         pub enum $name {
-            $($(#[$about_value])* #[serde(rename = $text)] $value,)+
+            $($(#[$about_value])* $value,)+
         }
 
         impl $name {
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$value,)+];
+
             /// Returns the text in tables and reports.
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -125,11 +129,16 @@ mod tests {
 
     #[test]
     fn a_status_has_one_text_for_tables_and_json() {
-        for status in [ConnectionState::Active, ConnectionState::NeedsReauth] {
-            let json = serde_json::to_string(&status).unwrap();
-            assert_eq!(json, format!("\"{status}\""));
-            assert_eq!(status.as_str().parse::<ConnectionState>().unwrap(), status);
+        macro_rules! check {
+            ($($name:ident)+) => {$(
+                for status in $name::ALL {
+                    let json = serde_json::to_string(status).unwrap();
+                    assert_eq!(json, format!("\"{status}\""));
+                    assert_eq!(status.as_str().parse::<$name>().unwrap(), *status);
+                }
+            )+};
         }
+        check!(JobStatus EntitySyncStatus ConnectionState LedgerRunStatus LedgerWindowStatus);
         assert!("gone".parse::<JobStatus>().is_err());
     }
 }

@@ -184,7 +184,7 @@ def test_a_restart_of_postgres_in_mid_run_loses_nothing(qbo, server, tmp_path):
     ended = finish(process, timeout=200)
     assert stops > 0
     assert ended.returncode == 0, ended.stderr
-    assert "the window is read again" in ended.stderr
+    assert "reading the window again" in ended.stderr
     assert {window["status"] for window in report_of(ended)["runs"][0]["windows"]} == {"done"}
     assert table(database) == expected
     print(f"{stops} restarts in mid-run")

@@ -164,7 +164,7 @@ def test_failed_windows_are_in_the_report_and_raise_on_request(database, setting
     report = qbo_rs.backfill("items", *RANGE, "year", **settings | {"realm_id": "123"})
     assert not report.ok
     assert report.runs[0].status == "failed"
-    with pytest.raises(qbo_rs.IncompleteError, match="sandbox keys against the production host") as raised:
+    with pytest.raises(qbo_rs.IncompleteError, match="sandbox keys used against the production host") as raised:
         report.raise_for_failures()
     assert raised.value.report is report.runs[0]
     assert database.query("SELECT count(*) FROM raw.qb_items") == [(0,)]
