@@ -96,7 +96,7 @@ impl App {
     /// # Errors
     /// Settings, and those of the store.
     pub async fn auth_status(&self) -> Result<AuthReport> {
-        let config = self.settings.qbo_of("any")?;
+        let config = self.settings.qbo_app()?;
         let location = &config.oauth.token_store;
         let backend = StateBackend::open(&self.settings, location, CONNECTIONS).await?;
         auth_report(&backend, &config).await

@@ -121,17 +121,17 @@ impl App {
         }
         let mut plans = Vec::new();
         for entity in entities {
-            let (left, skipped) = match request.resume {
+            let (remaining, skipped) = match request.resume {
                 true => {
                     split_committed(&windows, &sink.committed(&config.realm_id, &entity).await?)
                 }
                 false => (windows.clone(), Vec::new()),
             };
             if request.resume {
-                log_skipped(entity.name, &left, &skipped);
+                log_skipped(entity.name, &remaining, &skipped);
             }
             let skipped = skipped.into_iter().map(WindowReport::skipped).collect();
-            let plan = plan(entity, left, skipped, request.page_size);
+            let plan = plan(entity, remaining, skipped, request.page_size);
             plans.push(Plan {
                 strict_windows: request.strict_windows,
                 ..plan
@@ -145,7 +145,7 @@ impl App {
                     .map(|plan| (&plan.entity, plan.windows.clone())),
             ));
         }
-        let (source, watch) = Company::open(&self.settings, &config, &self.progress)
+        let (source, connection) = Company::open(&self.settings, &config, &self.progress)
             .await?
             .into_parts();
         // A token is only needed if windows remain.
@@ -161,7 +161,7 @@ impl App {
                 .await;
         }
         let mut report = self.run(source, Arc::new(sink), plans).await;
-        report.connection = watch.report().await;
+        report.connection = connection.report().await;
         Ok(report)
     }
 }
@@ -169,7 +169,7 @@ impl App {
 /// The maximum number of skipped time ranges that a log line lists.
 const MAX_NAMED: usize = 5;
 
-fn log_skipped(entity: &str, left: &[Window], skipped: &[Window]) {
+fn log_skipped(entity: &str, remaining: &[Window], skipped: &[Window]) {
     let stretches = merged(skipped);
     let named = stretches
         .iter()
@@ -186,7 +186,7 @@ fn log_skipped(entity: &str, left: &[Window], skipped: &[Window]) {
         0 => "skips nothing".to_owned(),
         count => format!("skips {count} windows that are committed: {named}{more}"),
     };
-    let next = left.first().map_or_else(
+    let next = remaining.first().map_or_else(
         || "nothing is left".to_owned(),
         |window| format!("begins with {window}"),
     );
@@ -195,7 +195,7 @@ fn log_skipped(entity: &str, left: &[Window], skipped: &[Window]) {
         event = "run_resumed",
         entity,
         skipped = skipped.len(),
-        left = left.len(),
+        left = remaining.len(),
         "{entity}: resume {skips}; {next}"
     );
 }

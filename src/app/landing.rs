@@ -134,7 +134,7 @@ impl App {
         };
         let sink = Arc::new(LandingSink::new(out));
         sink.prepare()?;
-        let (source, watch) = Company::open(&self.settings, &config, &self.progress)
+        let (source, connection) = Company::open(&self.settings, &config, &self.progress)
             .await?
             .into_parts();
         let mut plans = Vec::with_capacity(entities.len());
@@ -144,7 +144,7 @@ impl App {
                 false => Vec::new(),
             };
             let done: Vec<Window> = landed.iter().map(WindowReport::window).collect();
-            let left = request
+            let remaining = request
                 .windows
                 .iter()
                 .copied()
@@ -152,14 +152,14 @@ impl App {
                 .collect();
             plans.push(Plan {
                 strict_windows: request.strict_windows,
-                ..plan(entity, left, landed, request.page_size)
+                ..plan(entity, remaining, landed, request.page_size)
             });
         }
         if plans.iter().any(|plan| !plan.windows.is_empty()) {
             source.prepare().await?;
         }
         let mut report = self.run(source, sink.clone(), plans).await;
-        report.connection = watch.report().await;
+        report.connection = connection.report().await;
         sink.finish(&mut report)?;
         Ok(report)
     }

@@ -167,22 +167,23 @@ impl Service {
         self.inbox.store(events).await
     }
 
-    /// Asks for syncs on account of events. They wait until a sync can see what they tell of.
+    /// Queues syncs of the companies that have new webhook events, delayed until a read can see the
+    /// changes.
     ///
     /// # Errors
     /// Returns errors of the database and of the token store.
-    pub async fn answer_events(&self) -> Result<u64> {
-        let config = self.app.settings.qbo_of("any")?;
+    pub async fn dispatch_events(&self) -> Result<u64> {
+        let config = self.app.settings.qbo_app()?;
         let (dead, living): (Vec<_>, Vec<_>) = self
             .syncer
-            .accounts()
+            .connections()
             .await?
             .into_iter()
-            .partition(|account| account.needs_reauth.is_some());
-        let names = |accounts: Vec<ConnectionSummary>| {
-            accounts
+            .partition(|connection| connection.needs_reauth.is_some());
+        let names = |connections: Vec<ConnectionSummary>| {
+            connections
                 .into_iter()
-                .map(|account| account.realm_id)
+                .map(|connection| connection.realm_id)
                 .collect::<Vec<_>>()
         };
         let (dead, mut living) = (names(dead), names(living));
@@ -272,7 +273,7 @@ impl Service {
     /// # Errors
     /// Settings.
     pub fn limits(&self) -> Result<(Limits, u64)> {
-        let config = self.app.settings.qbo_of("any")?;
+        let config = self.app.settings.qbo_app()?;
         Ok((config.limits, config.monthly_quota))
     }
 

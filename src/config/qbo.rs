@@ -143,6 +143,16 @@ impl Settings {
         self.qbo_of(&self.realm_id()?.unwrap_or_default())
     }
 
+    /// Returns the settings of the app alone: those that hold for every company.
+    ///
+    /// The `realm_id` is empty.
+    ///
+    /// # Errors
+    /// Returns the same errors as [`Self::qbo`].
+    pub fn qbo_app(&self) -> Result<QboConfig> {
+        self.qbo_of("")
+    }
+
     /// Returns the settings for any company, like [`Self::qbo`] but without a company id or a
     /// refresh token.
     ///

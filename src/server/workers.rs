@@ -79,7 +79,7 @@ async fn run_job(state: Arc<AppState>, job: Job, mut stopped: Stopped) {
 /// Turns stored webhook events into jobs until stopped.
 pub(super) async fn dispatch_events(state: Arc<AppState>, mut stopped: Stopped) {
     loop {
-        let pause = match state.service.answer_events().await {
+        let pause = match state.service.dispatch_events().await {
             Ok(_) => POLL_INTERVAL,
             Err(error) => {
                 warn!(phase = "sync", event = "events_wait", "{error}");

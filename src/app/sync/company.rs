@@ -73,8 +73,8 @@ impl CompanySyncer<'_> {
             .into_iter()
             .partition(|poll| is_near(poll) && poll.state.deletions_until.is_some());
         let mut reports = Vec::with_capacity(entities.len());
-        let left = self.sync_by_changes(near, &mut reports).await?;
-        let far = far.into_iter().chain(left).collect();
+        let remaining = self.sync_by_changes(near, &mut reports).await?;
+        let far = far.into_iter().chain(remaining).collect();
         self.sync_by_queries(far, now, &mut reports).await;
         reports.sort_by(|a, b| a.entity.cmp(&b.entity));
         Ok(reports)
@@ -107,17 +107,17 @@ impl CompanySyncer<'_> {
         .await;
         let mut changes = self.source.changes(&entities, since, &self.meter).await?;
         for of in &mut changes.complete {
-            self.confirm(of).await?;
+            self.confirm_deletions(of).await?;
         }
         let feed = Arc::new(ChangesSource::new(self.source.clone(), &changes.complete));
-        let mut left = Vec::new();
+        let mut remaining = Vec::new();
         for poll in polls {
             let Some(known) = changes
                 .complete
                 .iter()
                 .find(|of| of.entity == *poll.entity())
             else {
-                left.push(poll);
+                remaining.push(poll);
                 continue;
             };
             let entity = *poll.entity();
@@ -125,12 +125,12 @@ impl CompanySyncer<'_> {
                 .run_poll(feed.clone(), poll.plan, SyncMethod::Changes)
                 .await;
             if report.error.is_none() {
-                let buried = self.mark_deleted(&entity, &known.deletions, false).await;
-                record_deletions(&mut report, buried);
+                let marked = self.mark_deleted(&entity, &known.deletions, false).await;
+                record_deletions(&mut report, marked);
             }
             self.end(report, reports).await;
         }
-        Ok(left)
+        Ok(remaining)
     }
 
     async fn sync_by_queries(
@@ -142,7 +142,7 @@ impl CompanySyncer<'_> {
         let spans = polls
             .iter()
             .filter_map(|poll| Some((*poll.entity(), pipeline::first_span(&poll.plan)?)));
-        let had = self
+        let prefetched = self
             .source
             .prefetch(&spans.collect::<Vec<_>>(), self.page_size)
             .await;
@@ -155,18 +155,18 @@ impl CompanySyncer<'_> {
         {
             let entity = plan.entity;
             self.begin(&[entity.name]).await;
-            let way = if had.contains(&entity.name) {
+            let method = if prefetched.contains(&entity.name) {
                 SyncMethod::Batch
             } else {
                 SyncMethod::Query
             };
-            let mut report = self.run_poll(self.source.clone(), plan, way).await;
+            let mut report = self.run_poll(self.source.clone(), plan, method).await;
             if report.error.is_none() {
                 // What a backfill, or a sync that was cut off, left behind may have been deleted
                 // since.
                 let is_unknown = state.deletions_until.is_none() || entity.supports_cdc();
                 let is_due = state.reconciled_at.is_none_or(|at| at < now - SWEEP_EVERY);
-                let buried = match () {
+                let marked = match () {
                     // A new entity has no older rows that could be missing.
                     () if is_new => self.mark_deleted(&entity, &[], true).await,
                     () if is_unknown || is_due => {
@@ -175,13 +175,18 @@ impl CompanySyncer<'_> {
                     }
                     () => Ok(0),
                 };
-                record_deletions(&mut report, buried);
+                record_deletions(&mut report, marked);
             }
             self.end(report, reports).await;
         }
     }
 
-    async fn run_poll<S: Source>(&self, source: Arc<S>, plan: Plan, way: SyncMethod) -> EntitySync {
+    async fn run_poll<S: Source>(
+        &self,
+        source: Arc<S>,
+        plan: Plan,
+        method: SyncMethod,
+    ) -> EntitySync {
         let run_id = uuid::Uuid::new_v4().to_string();
         let run = pipeline::run(
             source,
@@ -192,7 +197,7 @@ impl CompanySyncer<'_> {
         )
         .await;
         (0..run.totals.requests).for_each(|_| self.meter.count_request(false));
-        EntitySync::new(&run, way)
+        EntitySync::new(&run, method)
     }
 
     /// Records that entities are being synced, for the status page.
@@ -208,11 +213,11 @@ impl CompanySyncer<'_> {
             checkpoint: report.checkpoint,
             error: report.error.clone(),
         };
-        self.note(&report.entity, &outcome).await;
+        self.record_outcome(&report.entity, &outcome).await;
         reports.push(report);
     }
 
-    pub(super) async fn note(&self, entity: &str, outcome: &SyncOutcome) {
+    pub(super) async fn record_outcome(&self, entity: &str, outcome: &SyncOutcome) {
         if let Err(error) = self.states.record_outcome(entity, outcome).await {
             warn!(
                 phase = "load",
@@ -228,9 +233,9 @@ impl CompanySyncer<'_> {
     async fn poll(&self, entity: &EntitySpec, now: DateTime<Utc>) -> Result<Poll> {
         let windows = years(now)?;
         let committed = self.sink.committed(self.realm_id, entity).await?;
-        let (left, _) = split_committed(&windows, &committed);
+        let (remaining, _) = split_committed(&windows, &committed);
         let state = self.states.get(entity).await?;
-        let since = match (&merged(&left)[..], windows.last()) {
+        let since = match (&merged(&remaining)[..], windows.last()) {
             ([lacking], Some(present)) if lacking.end == present.end => Some(lacking.start),
             _ => None,
         };
@@ -239,7 +244,7 @@ impl CompanySyncer<'_> {
                 .into_iter()
                 .filter(|window| window.end > since)
                 .collect(),
-            None => left,
+            None => remaining,
         };
         let plan = plan(*entity, windows, Vec::new(), self.page_size);
         let is_new = committed.is_empty() && self.sink.is_empty(entity).await?;
@@ -257,7 +262,7 @@ impl CompanySyncer<'_> {
 
     /// Of a list, what is called deleted may only have been changed (qbo-facts 4): what is still
     /// there is a change.
-    async fn confirm(&self, changes: &mut EntityChanges) -> Result<()> {
+    async fn confirm_deletions(&self, changes: &mut EntityChanges) -> Result<()> {
         if changes.entity.kind == EntityKind::Transaction || changes.deletions.is_empty() {
             return Ok(());
         }
@@ -334,8 +339,8 @@ impl CompanySyncer<'_> {
     }
 }
 
-fn record_deletions(report: &mut EntitySync, buried: Result<u64>) {
-    match buried {
+fn record_deletions(report: &mut EntitySync, marked: Result<u64>) {
+    match marked {
         Ok(deleted) => report.deleted = deleted,
         Err(error) => report.error = Some(format!("deletions: {error}")),
     }

@@ -148,7 +148,7 @@ impl Syncer {
         if app.settings.oauth()?.token_store == StoreLocation::Memory {
             app.settings.set("QBO_TOKEN_STORE", "postgres")?;
         }
-        let config = app.settings.qbo_of("any")?;
+        let config = app.settings.qbo_app()?;
         let postgres = app.settings.postgres()?;
         let db = Db::open(&postgres, CONNECTIONS).await?;
         let schemas = Schemas::new(db.clone());
@@ -168,9 +168,10 @@ impl Syncer {
 
     pub(super) async fn sync(&self, request: &SyncRequest) -> Result<SyncReport> {
         let entities = &select_or_all(&request.scope.entities)?;
-        let realms = self.realms(request).await?;
-        let syncs = stream::iter(realms).map(|realm_id| async move {
-            self.account(&realm_id, entities, request.page_size).await
+        let realm_ids = self.realms(request).await?;
+        let syncs = stream::iter(realm_ids).map(|realm_id| async move {
+            self.sync_company(&realm_id, entities, request.page_size)
+                .await
         });
         let mut accounts: Vec<CompanySync> = syncs
             .buffer_unordered(MAX_CONCURRENT_COMPANIES)
@@ -183,24 +184,24 @@ impl Syncer {
     /// The companies asked for, as of now: else those of the token store, and the one that the
     /// settings name.
     pub(super) async fn realms(&self, request: &SyncRequest) -> Result<Vec<String>> {
-        let mut realms = request.scope.accounts.clone();
-        if realms.is_empty() {
-            realms.extend(
-                self.accounts()
+        let mut realm_ids = request.scope.accounts.clone();
+        if realm_ids.is_empty() {
+            realm_ids.extend(
+                self.connections()
                     .await?
                     .into_iter()
-                    .map(|account| account.realm_id),
+                    .map(|company| company.realm_id),
             );
-            realms.extend(self.app.settings.realm_id()?);
+            realm_ids.extend(self.app.settings.realm_id()?);
         }
-        realms.sort();
-        realms.dedup();
-        match realms.is_empty() {
+        realm_ids.sort();
+        realm_ids.dedup();
+        match realm_ids.is_empty() {
             true => Err(Error::config(
                 "QBO_REALM_ID",
                 "not set, and the token store has no company",
             )),
-            false => Ok(realms),
+            false => Ok(realm_ids),
         }
     }
 
@@ -210,20 +211,20 @@ impl Syncer {
     }
 
     /// Returns the stored connections.
-    pub(super) async fn accounts(&self) -> Result<Vec<ConnectionSummary>> {
+    pub(super) async fn connections(&self) -> Result<Vec<ConnectionSummary>> {
         self.backend.connections().await
     }
 
     /// Returns the state of the stored connections.
     pub(super) async fn company_reports(&self) -> Result<Vec<CompanyReport>> {
-        let config = self.app.settings.qbo_of("any")?;
+        let config = self.app.settings.qbo_app()?;
         auth_report(&self.backend, &config)
             .await
             .map(|report| report.accounts)
     }
 
     /// Syncs one company and reports any failure.
-    pub(super) async fn account(
+    pub(super) async fn sync_company(
         &self,
         realm_id: &str,
         entities: &[EntitySpec],
@@ -232,7 +233,7 @@ impl Syncer {
         let begin = Instant::now();
         let mut schema = String::new();
         let outcome = self
-            .try_account(realm_id, entities, page_size, &mut schema)
+            .try_company(realm_id, entities, page_size, &mut schema)
             .instrument(info_span!("company", realm_id))
             .await;
         let (status, error, requests, entities) = match outcome {
@@ -248,7 +249,7 @@ impl Syncer {
             }
         };
         let duration_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let account = CompanySync {
+        let company = CompanySync {
             realm_id: realm_id.to_owned(),
             schema,
             status,
@@ -257,13 +258,13 @@ impl Syncer {
             duration_ms,
             entities,
         };
-        tell(&account);
-        account
+        log_sync(&company);
+        company
     }
 
     /// The company, and where its records go. Where there is not even a token for it, it is given
     /// no schema: there may be no such company.
-    async fn open_account(
+    async fn open_company(
         &self,
         realm_id: &str,
         entities: &[EntitySpec],
@@ -279,31 +280,31 @@ impl Syncer {
         // as in a backfill.
         config.oauth.retry.max_elapsed = config.oauth.retry.max_elapsed.min(PATIENCE);
         let _one_at_a_time = self.schema_choice.lock().await;
-        let (source, watch) = Company::open_at(&self.backend, &config, &self.app.progress)
+        let (source, connection) = Company::open_at(&self.backend, &config, &self.app.progress)
             .await?
             .into_parts();
-        watch.has_token().await?;
+        connection.has_token().await?;
         *schema = self.schemas.schema_for(realm_id).await?;
         let (db, postgres) = (self.db.clone(), &self.postgres);
         let sink = PostgresSink::new(db, schema, postgres, RunRecords::Skip)?;
         sink.prepare(realm_id, entities).await?;
-        Ok((source, watch, sink))
+        Ok((source, connection, sink))
     }
 
-    async fn try_account(
+    async fn try_company(
         &self,
         realm_id: &str,
         entities: &[EntitySpec],
         page_size: PageSize,
         schema: &mut String,
     ) -> Result<(u64, Vec<EntitySync>)> {
-        let (source, watch, sink) = self.open_account(realm_id, entities, schema).await?;
-        if let Some(error) = watch.needs_reauth().await? {
+        let (source, connection, sink) = self.open_company(realm_id, entities, schema).await?;
+        if let Some(error) = connection.needs_reauth().await? {
             // QuickBooks would refuse the token again.
             return Err(error);
         }
         let (sink, progress) = (Arc::new(sink), self.app.progress.clone());
-        let account = CompanySyncer {
+        let company = CompanySyncer {
             realm_id,
             source,
             states: SyncStates::new(self.db.clone(), sink.schema(), realm_id),
@@ -312,9 +313,9 @@ impl Syncer {
             meter: Meter::default(),
             progress,
         };
-        account.states.mark_pending(entities).await?;
-        let outcome = match account.source.prepare().await {
-            Ok(()) => account.sync(entities).await,
+        company.states.mark_pending(entities).await?;
+        let outcome = match company.source.prepare().await {
+            Ok(()) => company.sync(entities).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &outcome {
@@ -323,12 +324,12 @@ impl Syncer {
                 error: Some(error.to_string()),
             };
             for entity in entities {
-                account.note(entity.name, &outcome).await;
+                company.record_outcome(entity.name, &outcome).await;
             }
         }
         // It may have come out with the first request only, for which an old access token was still
         // thought to be good.
-        match watch.needs_reauth().await? {
+        match connection.needs_reauth().await? {
             Some(error)
                 if outcome.as_ref().map_or(true, |entities| {
                     status_of(entities) == CompanyStatus::Failed
@@ -336,30 +337,30 @@ impl Syncer {
             {
                 Err(error)
             }
-            _ => outcome.map(|entities| (account.meter.requests(), entities)),
+            _ => outcome.map(|entities| (company.meter.requests(), entities)),
         }
     }
 }
 
-fn tell(account: &CompanySync) {
+fn log_sync(company: &CompanySync) {
     let CompanySync {
         realm_id,
         requests,
         duration_ms,
         ..
-    } = account;
-    let sum = |of: fn(&EntitySync) -> u64| account.entities.iter().map(of).sum::<u64>();
+    } = company;
+    let sum = |of: fn(&EntitySync) -> u64| company.entities.iter().map(of).sum::<u64>();
     let (changed, deleted) = (
         sum(|entity| entity.inserted + entity.updated),
         sum(|entity| entity.deleted),
     );
-    let (level, status) = match account.status {
+    let (level, status) = match company.status {
         CompanyStatus::Ok => (Level::INFO, "ok"),
         CompanyStatus::Partial => (Level::ERROR, "partial"),
         CompanyStatus::Failed => (Level::ERROR, "failed"),
         CompanyStatus::NeedsReauth => (Level::ERROR, "needs_reauth"),
     };
-    let error = account
+    let error = company
         .error
         .as_deref()
         .map(|error| format!(": {error}"))

@@ -72,15 +72,15 @@ impl Syncer {
             let (syncer, entities, page_size) = (self.clone(), entities.clone(), request.page_size);
             busy.insert(realm_id.clone());
             running.spawn(async move {
-                let account = syncer.account(&realm_id, &entities, page_size).await;
+                let company = syncer.sync_company(&realm_id, &entities, page_size).await;
                 if let Err(error) = syncer
                     .schedule
-                    .record_outcome(&realm_id, account.first_error(), interval)
+                    .record_outcome(&realm_id, company.first_error(), interval)
                     .await
                 {
                     warn!(phase = "load", event = "sync_not_recorded", "{error}");
                 }
-                account
+                company
             });
         }
         let next = self.schedule.next_due(&realms).await?;
