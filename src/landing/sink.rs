@@ -7,8 +7,9 @@ use std::time::SystemTime;
 use chrono::{DateTime, Utc};
 use tracing::warn;
 
-use crate::domain::DistinctIds;
-use crate::domain::{EntitySpec, LoadCounts, Page, Report, Window, WindowReport, WindowStatus};
+use crate::domain::{
+    DistinctIds, EntitySpec, LoadCounts, Page, Report, Window, WindowReport, WindowStatus,
+};
 use crate::error::{Error, Result};
 use crate::landing::{
     LandingFile, LandingLine, LandingReader, LandingTarget, LandingWriter, PageLines, WRITE_MARGIN,

@@ -156,12 +156,13 @@ pub(super) fn log_rejects<'r>(
 ) {
     let _in_window = log_span(window).entered();
     for reject in rejects {
-        let id = reject.id.as_deref().unwrap_or("without an id");
+        let id = reject.id.as_deref();
         warn!(
             phase,
             event = "record_rejected",
             id,
-            "record {id} is set aside: {}",
+            "record {} is set aside: {}",
+            id.unwrap_or("without an id"),
             reject.error
         );
     }

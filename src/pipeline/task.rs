@@ -1,4 +1,4 @@
-//! What a task needs to read windows.
+//! The context in which a task reads windows.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -10,7 +10,7 @@ use super::Event;
 use crate::domain::{EntitySpec, Window};
 use crate::port::{Progress, Sink, Source, WindowContext};
 
-/// What a task needs to read windows: both ends, the run, and where to report.
+/// Context of a task that reads windows: source, sink, the run, and the channel for its events.
 pub(super) struct SpanTask<S, K> {
     pub source: Arc<S>,
     pub sink: Arc<K>,

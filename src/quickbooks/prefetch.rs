@@ -64,12 +64,14 @@ impl QboSource {
         let answers = match self.batch(&statements, &meter, behavior).await {
             Ok(answers) => answers,
             Err(error) => {
-                debug!("the first pages were not fetched in one batch: {error}");
+                debug!(
+                    phase = "extract",
+                    "the first pages were not fetched in one batch: {error}"
+                );
                 return fetched;
             }
         };
         let mut requests = meter.requests();
-        let mut pages = self.first_pages.lock();
         for ((entity, step), answer) in steps.into_iter().zip(answers) {
             match answer {
                 Ok(answer) if answer.unreadable.is_empty() => {
@@ -79,13 +81,19 @@ impl QboSource {
                         answer,
                         requests: std::mem::take(&mut requests),
                     };
-                    pages.insert((entity.name, step.from), page);
+                    let key = (entity.name, step.from);
+                    self.first_pages.lock().insert(key, page);
                     fetched.push(entity.name);
                 }
-                Ok(_) => debug!("{}: fetching the first page on its own", entity.name),
+                Ok(_) => debug!(
+                    phase = "extract",
+                    entity = entity.name,
+                    "fetching the first page on its own"
+                ),
                 Err(error) => debug!(
-                    "{}: fetching the first page on its own: {error}",
-                    entity.name
+                    phase = "extract",
+                    entity = entity.name,
+                    "fetching the first page on its own: {error}"
                 ),
             }
         }

@@ -55,7 +55,7 @@ pub(super) fn warn_before_expiry(connection: &Connection, realm_id: &str) {
             event = "connection_ends_soon",
             realm_id,
             days_left = days,
-            "the connection to company {realm_id} ends in {days} days, at {}; connect it again before that: qbo-rs auth login",
+            "the connection ends in {days} days, at {}; connect the company again before that: qbo-rs auth login",
             format_instant(end)
         );
     }
