@@ -259,6 +259,10 @@ impl App {
     }
 }
 
-fn key(oauth: &OAuthConfig) -> Result<Key> {
+/// Returns the key of the token store that the settings name.
+///
+/// # Errors
+/// [`Error::Config`] if `QBO_TOKEN_KEY` cannot be used.
+pub(super) fn key(oauth: &OAuthConfig) -> Result<Key> {
     Key::new(&oauth.credentials.client_secret, oauth.token_key.as_ref())
 }

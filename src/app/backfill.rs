@@ -128,7 +128,7 @@ impl App {
                 false => (windows.clone(), Vec::new()),
             };
             if request.resume {
-                log_skipped(entity.name, &remaining, &skipped);
+                log_skipped(&config.realm_id, entity.name, &remaining, &skipped);
             }
             let skipped = skipped.into_iter().map(WindowReport::skipped).collect();
             let plan = plan(entity, remaining, skipped, request.page_size);
@@ -169,7 +169,7 @@ impl App {
 /// The maximum number of skipped time ranges that a log line lists.
 const MAX_NAMED: usize = 5;
 
-fn log_skipped(entity: &str, remaining: &[Window], skipped: &[Window]) {
+fn log_skipped(realm_id: &str, entity: &str, remaining: &[Window], skipped: &[Window]) {
     let stretches = merged(skipped);
     let named = stretches
         .iter()
@@ -193,9 +193,10 @@ fn log_skipped(entity: &str, remaining: &[Window], skipped: &[Window]) {
     info!(
         phase = "extract",
         event = "run_resumed",
+        realm_id,
         entity,
         skipped = skipped.len(),
         left = remaining.len(),
-        "{entity}: resume {skips}; {next}"
+        "resume {skips}; {next}"
     );
 }

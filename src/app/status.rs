@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
+use crate::sink::postgres::check_name;
 use crate::store::{EntityStatus, StatusReader};
 
 /// A request for the state of a schema.
@@ -67,7 +68,9 @@ impl App {
     /// Returns errors of the settings and of the database.
     pub async fn status(&self, request: &StatusRequest) -> Result<StatusReport> {
         let entities = select_or_all(&request.entities)?;
-        let db = Db::open(&self.settings.postgres()?, 2).await?;
+        let postgres = self.settings.postgres()?;
+        check_name(&request.schema)?;
+        let db = Db::open(&postgres, 2).await?;
         let entities = StatusReader::new(db, &request.schema)
             .status(&entities, request.range, request.validate)
             .await?;

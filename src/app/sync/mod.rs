@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use tracing::{Instrument, Level, info_span};
 
 use self::company::CompanySyncer;
-use super::auth::auth_report;
+use super::auth::{auth_report, key};
 use super::company::{Company, ConnectionStatus, Source};
 use super::request::{owned, setters};
 use super::{App, CompanyReport, select_or_all};
@@ -211,7 +211,13 @@ impl Syncer {
     }
 
     /// Returns the stored connections.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the key of the token store cannot be used, although the list does not
+    /// need it: an unusable setting ends the sync instead of failing each company. Errors of the
+    /// store.
     pub(super) async fn connections(&self) -> Result<Vec<ConnectionSummary>> {
+        key(&self.app.settings.oauth()?)?;
         self.backend.connections().await
     }
 

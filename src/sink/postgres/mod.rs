@@ -14,6 +14,7 @@ mod writer;
 pub use self::archive::ArchiveSummary;
 pub(crate) use self::deletions::Deletions;
 use self::ledger::Ledger;
+pub(crate) use self::schema::check_name;
 pub use self::schema::{Upgrade, ddl};
 use self::writer::PostgresWriter;
 use crate::config::{PostgresConfig, TransactionLimits};

@@ -30,7 +30,10 @@ pub fn ddl(schema: &str, entities: &[EntitySpec]) -> Result<String> {
 }
 
 /// Checks that a schema's name can be used.
-pub(super) fn check_name(schema: &str) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Config`] that says why not.
+pub(crate) fn check_name(schema: &str) -> Result<()> {
     let reason = match schema {
         "" => "empty",
         "qbo" => "'qbo' is taken by the ledger",
