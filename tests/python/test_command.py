@@ -114,6 +114,21 @@ def test_bad_input_is_one_line_exit_2_and_no_request(run, qbo, arguments, enviro
     assert (qbo.stats()["token_requests"], qbo.stats()["data_requests"]) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (["sync"], {"QBO_TOKEN_KEY": "short"}, "QBO_TOKEN_KEY: is not 32 bytes in base64"),
+        (["status", "--schema", "qbo"], {}, "schema: 'qbo' is taken by the ledger"),
+    ],
+    ids=["sync", "status"],
+)
+def test_unusable_settings_of_sync_and_status_are_exit_2_and_no_request(run, qbo, arguments, environment, words):
+    process = run(*arguments, **environment)
+    assert process.returncode == 2
+    assert words in process.stderr
+    assert qbo.stats()["token_requests"] == 0
+
+
 def test_unknown_entities_are_listed(run, qbo):
     process = run("backfill", "custmers", *RANGE)
     assert process.stderr.startswith("error: entity: unknown entity 'custmers'; known: accounts, attachables, ")
