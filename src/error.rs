@@ -351,9 +351,9 @@ impl Error {
         }
     }
 
-    /// Whether the database will take the same window in a while: it restarts, or another
-    /// transaction was in the way. A full disk is none of that, and a statement that took too long
-    /// would again.
+    /// Returns true if the database is likely to accept the same window soon: it is restarting, or
+    /// another transaction was in the way. False for a full disk, and for a statement timeout,
+    /// which would recur.
     pub fn is_passing_in_database(&self) -> bool {
         match self {
             Self::Database { sqlstate: None, .. } => true,

@@ -169,7 +169,7 @@ impl App {
         authorizer.store_tokens(&answer).await
     }
 
-    /// Takes over a refresh token from elsewhere, as from Intuit's OAuth playground.
+    /// Stores a refresh token that another tool obtained, such as Intuit's OAuth playground.
     ///
     /// # Errors
     /// Settings; a refused token; those of the store.
@@ -184,7 +184,7 @@ impl App {
         Ok((realm_id, connection))
     }
 
-    /// Ends the connection at Intuit, and forgets its tokens.
+    /// Ends the connection at Intuit and deletes its tokens.
     ///
     /// # Errors
     /// Settings; Intuit's refusal; those of the store.

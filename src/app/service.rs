@@ -79,11 +79,11 @@ pub struct Service {
 }
 
 impl Service {
-    /// Connects, and makes the operational tables ready. `entities` are what is kept in step; none
-    /// named: all.
+    /// Connects, and creates or upgrades the operational tables. `entities` are the names of the
+    /// entities to keep in step; if there are none, all are.
     ///
     /// # Errors
-    /// Settings, and those of the database.
+    /// Returns errors of the settings and of the database.
     pub async fn start(app: App, entities: &[String]) -> Result<Self> {
         let kept = select_or_all(entities)?;
         let syncer = Arc::new(Syncer::open(&app).await?);
@@ -121,8 +121,8 @@ impl Service {
         self.jobs.counts().await.map(|_| ())
     }
 
-    /// Puts a sync into the queue. The same key names the same job; none is returned if it named
-    /// another one before.
+    /// Puts a sync into the queue. If `key` was used before, returns the job of that time, or
+    /// `None` if that job had another scope.
     ///
     /// # Errors
     /// [`Error::Config`] if an entity is unknown; those of the database.
@@ -159,7 +159,7 @@ impl Service {
         self.jobs.counts().await
     }
 
-    /// Keeps events of webhooks; returns how many are new.
+    /// Stores events of webhooks; returns how many are new.
     ///
     /// # Errors
     /// Returns errors of the database; no event is stored then.
@@ -174,7 +174,7 @@ impl Service {
     /// Returns errors of the database and of the token store.
     pub async fn dispatch_events(&self) -> Result<u64> {
         let config = self.app.settings.qbo_app()?;
-        let (dead, living): (Vec<_>, Vec<_>) = self
+        let (needs_reauth, connected): (Vec<_>, Vec<_>) = self
             .syncer
             .connections()
             .await?
@@ -186,21 +186,21 @@ impl Service {
                 .map(|connection| connection.realm_id)
                 .collect::<Vec<_>>()
         };
-        let (dead, mut living) = (names(dead), names(living));
-        living.extend(self.app.settings.realm_id()?);
-        let wait = config.lag.to_std().unwrap_or_default() + Duration::from_secs(1);
+        let (needs_reauth, mut connected) = (names(needs_reauth), names(connected));
+        connected.extend(self.app.settings.realm_id()?);
+        let delay = config.lag.to_std().unwrap_or_default() + Duration::from_secs(1);
         self.inbox
             .create_jobs(&JobRules {
-                connected: &living,
-                needs_reauth: &dead,
+                connected: &connected,
+                needs_reauth: &needs_reauth,
                 entities: &self.entities,
-                delay: wait,
+                delay,
             })
             .await
     }
 
-    /// Has events that were answered answered again: those received since an instant, of these
-    /// companies; none named: of all. Returns how many they are.
+    /// Marks events as unprocessed, so that they become jobs again: those received since an
+    /// instant, of the given companies, or of all if none is given. Returns how many.
     ///
     /// # Errors
     /// Returns errors of the database.
@@ -208,7 +208,7 @@ impl Service {
         self.inbox.replay(since, realms).await
     }
 
-    /// Deletes jobs that have ended and events that were answered, when they are old.
+    /// Deletes ended jobs and processed events that are older than 30 days.
     ///
     /// # Errors
     /// Returns errors of the database.
@@ -267,8 +267,8 @@ impl Service {
         self.jobs.recent(20).await
     }
 
-    /// The limits that every company's requests keep, and the reads of a month that are warned
-    /// about, unless that is 0.
+    /// Returns the rate limits of each company, and the monthly quota of reads; 0 means that there
+    /// is no warning about it.
     ///
     /// # Errors
     /// Settings.
@@ -332,7 +332,7 @@ impl Service {
             .await
     }
 
-    /// Takes the next job, if there is one that may be worked on.
+    /// Claims the next job, if there is one that may be started.
     ///
     /// # Errors
     /// Returns errors of the database.
@@ -340,8 +340,8 @@ impl Service {
         self.jobs.claim().await
     }
 
-    /// Does a job that was claimed; returns what it came to, if it came to anything. Stopped in the
-    /// middle, it leaves the job to others.
+    /// Runs a claimed job; returns its report if its sync was done. If `stop` ends first, the job
+    /// returns to the queue.
     ///
     /// # Errors
     /// Returns errors of the database.
@@ -352,9 +352,9 @@ impl Service {
     ) -> Result<Option<SyncReport>> {
         let outcome = tokio::select! {
             outcome = self.run(job) => Some(outcome),
-            order = self.watch(job) => {
-                // Dropped: what was not committed rolls back.
-                if order == Signal::Cancel {
+            signal = self.watch(job) => {
+                // The sync is dropped: windows that are not committed roll back.
+                if signal == Signal::Cancel {
                     let outcome = JobOutcome {
                         status: JobStatus::Cancelled,
                         report: None,
@@ -364,7 +364,7 @@ impl Service {
                 }
                 None
             }
-            // Dropped, too.
+            // The sync is dropped here, too.
             () = stop => {
                 self.jobs.release(job).await?;
                 None
@@ -417,7 +417,7 @@ impl Service {
             tokio::time::sleep(HEARTBEAT_INTERVAL).await;
             match self.jobs.heartbeat(job).await {
                 Ok(Signal::Continue) => {}
-                Ok(order) => return order,
+                Ok(signal) => return signal,
                 Err(error) => warn!(phase = "load", event = "job_not_kept", "{error}"),
             }
         }

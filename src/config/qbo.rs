@@ -179,7 +179,7 @@ impl Settings {
                 per_minute,
                 per_second: self.number("QBO_REQUESTS_PER_SECOND")?,
                 in_flight: self.number("QBO_MAX_IN_FLIGHT")?,
-                // It has no setting of its own: who has no limit a minute has none of batches.
+                // There is no setting for it; without a limit per minute, batches have none either.
                 batches_per_minute: Limits::default().batches_per_minute.min(per_minute),
             },
             max_requests: self.number("QBO_MAX_REQUESTS")?,

@@ -203,8 +203,8 @@ fn tls_config(tls: &Tls) -> Result<ClientConfig> {
     })
 }
 
-/// Returns the verifier of certificates: with the authorities of the CA file, otherwise with those of
-/// the system.
+/// Returns the verifier of certificates: with the authorities of the CA file, otherwise with those
+/// of the system.
 fn authority(tls: &Tls, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>> {
     let Some(path) = &tls.ca_file else {
         let verifier = rustls_platform_verifier::Verifier::new(provider)
@@ -277,8 +277,8 @@ impl ServerCertVerifier for AnyHost {
     }
 }
 
-/// Encrypts without verifying the server's identity, as libpq's `prefer` and `require` do. Signatures
-/// are still checked.
+/// Encrypts without verifying the server's identity, as libpq's `prefer` and `require` do.
+/// Signatures are still checked.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);
 

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::port::{SharedState, TokenStore};
 use crate::postgres::Db;
 
-/// Where processes keep what they share: tokens, and the state of each company's rate limits.
+/// The place of the state that processes share: tokens, and the rate limits of each company.
 #[derive(Debug)]
 pub(crate) enum StateBackend {
     /// No token store is set: tokens live as long as the process.

@@ -9,8 +9,8 @@ use crate::domain::{EntitySpec, Window};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, Query, migrations, params};
 
-/// How far a resumed read goes back behind the instant at which the last one stopped: fresh writes
-/// can become visible late (qbo-facts 3.9).
+/// The time by which a resumed read begins before the instant at which the last one stopped: fresh
+/// writes can become visible late (qbo-facts 3.9).
 const LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
 
 /// Committed windows, unsorted, by schema, company and entity.

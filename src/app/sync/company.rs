@@ -106,8 +106,8 @@ impl CompanySyncer<'_> {
         )
         .await;
         let mut changes = self.source.changes(&entities, since, &self.meter).await?;
-        for of in &mut changes.complete {
-            self.confirm_deletions(of).await?;
+        for found in &mut changes.complete {
+            self.confirm_deletions(found).await?;
         }
         let feed = Arc::new(ChangesSource::new(self.source.clone(), &changes.complete));
         let mut remaining = Vec::new();
@@ -115,7 +115,7 @@ impl CompanySyncer<'_> {
             let Some(known) = changes
                 .complete
                 .iter()
-                .find(|of| of.entity == *poll.entity())
+                .find(|found| found.entity == *poll.entity())
             else {
                 remaining.push(poll);
                 continue;
@@ -162,8 +162,8 @@ impl CompanySyncer<'_> {
             };
             let mut report = self.run_poll(self.source.clone(), plan, method).await;
             if report.error.is_none() {
-                // What a backfill, or a sync that was cut off, left behind may have been deleted
-                // since.
+                // Rows of a backfill, or of a sync that was interrupted, may have been deleted at
+                // QuickBooks since.
                 let is_unknown = state.deletions_until.is_none() || entity.supports_cdc();
                 let is_due = state.reconciled_at.is_none_or(|at| at < now - SWEEP_EVERY);
                 let marked = match () {
@@ -228,8 +228,9 @@ impl CompanySyncer<'_> {
         }
     }
 
-    /// What an entity lacks. One that lacks nothing but the latest is read on from where it stands,
-    /// and the windows of that time are committed as a whole.
+    /// Determines the time that an entity lacks. If only the latest time is missing, the entity is
+    /// read from the end of its committed time, and the windows of that time are committed as a
+    /// whole.
     async fn poll(&self, entity: &EntitySpec, now: DateTime<Utc>) -> Result<Poll> {
         let windows = years(now)?;
         let committed = self.sink.committed(self.realm_id, entity).await?;
@@ -260,8 +261,8 @@ impl CompanySyncer<'_> {
         })
     }
 
-    /// Of a list, what is called deleted may only have been changed (qbo-facts 4): what is still
-    /// there is a change.
+    /// Turns deletions of records that still exist into changes: CDC can report a changed list
+    /// record as deleted (qbo-facts 4).
     async fn confirm_deletions(&self, changes: &mut EntityChanges) -> Result<()> {
         if changes.entity.kind == EntityKind::Transaction || changes.deletions.is_empty() {
             return Ok(());
@@ -297,7 +298,7 @@ impl CompanySyncer<'_> {
     ) -> Result<u64> {
         let until = self.horizon(entity).await?;
         let request = r#"{"method": "GET", "path": "cdc"}"#;
-        let burial = Deletions {
+        let deleted = Deletions {
             realm_id: self.realm_id,
             entity,
             deletions,
@@ -305,11 +306,11 @@ impl CompanySyncer<'_> {
             is_reconciled,
             request,
         };
-        self.sink.mark_deleted(&burial).await
+        self.sink.mark_deleted(&deleted).await
     }
 
-    /// Compares the ids of the table with those of QuickBooks. What is only in the table is looked
-    /// for once more by its id before it is called deleted.
+    /// Compares the ids of the table with those of QuickBooks. A record that is only in the table
+    /// is requested by its id before it counts as deleted.
     async fn reconcile(&self, entity: &EntitySpec) -> Result<u64> {
         let now = Utc::now();
         let windows = years(now)?;
@@ -317,15 +318,16 @@ impl CompanySyncer<'_> {
             start: windows[0].start,
             end: windows[windows.len() - 1].end,
         };
-        // The table first: what is loaded meanwhile is not missing from an older answer.
-        let held = self.sink.keys(entity, whole, &[], &self.meter).await?;
-        let there = self.source.keys(entity, whole, &[], &self.meter).await?;
-        let there: std::collections::HashSet<&str> =
-            there.iter().map(|key| key.id.as_str()).collect();
-        let missing: Vec<String> = held
+        // The table first, so that a record that is loaded meanwhile does not seem to be missing
+        // from an older answer.
+        let stored = self.sink.keys(entity, whole, &[], &self.meter).await?;
+        let found = self.source.keys(entity, whole, &[], &self.meter).await?;
+        let found: std::collections::HashSet<&str> =
+            found.iter().map(|key| key.id.as_str()).collect();
+        let missing: Vec<String> = stored
             .into_iter()
             .map(|key| key.id)
-            .filter(|id| !there.contains(id.as_str()))
+            .filter(|id| !found.contains(id.as_str()))
             .collect();
         let living = self.source.records(entity, &missing, &self.meter).await?;
         let is_gone = |id: &String| living.iter().all(|record| record.id != *id);

@@ -1,9 +1,8 @@
-//! Staying in step: every entity of every company, from where it stands to the present, deletions
-//! included.
+//! Sync: copies the changes and deletions of every entity of every company since its last sync.
 //!
-//! The checkpoint is the ledger's: what it has as committed, in one piece up to the present window.
-//! A sync reads on from there and commits that window again, so that a company costs one ledger row
-//! a year and entity, however often it is synced.
+//! The checkpoint is the end of the time that the ledger has as committed without a gap. A sync
+//! reads from there on and commits the window of the present year again, so that each entity of a
+//! company has one ledger row per year, however often it is synced.
 
 mod company;
 mod schedule;
@@ -31,14 +30,13 @@ use crate::sink::postgres::{PostgresSink, RunRecords};
 use crate::store::token_store::ConnectionSummary;
 use crate::store::{Schemas, StateBackend, SyncOutcome, SyncSchedule, SyncStates};
 
-/// Companies at a time. They wait for QuickBooks most of the time, one that does not answer all of
-/// it.
+/// Companies at a time. Most of the time they wait for QuickBooks, so that many fit.
 const MAX_CONCURRENT_COMPANIES: usize = 32;
 /// Database connections of all companies together.
 const CONNECTIONS: usize = 12;
 const TOKEN_CONNECTIONS: usize = 8;
 /// The time for which requests to a company that does not answer are retried.
-const PATIENCE: Duration = Duration::from_secs(30);
+const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The entities and companies of a sync.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -110,8 +108,8 @@ pub(super) struct Syncer {
 }
 
 impl App {
-    /// Brings companies into step with QuickBooks: first everything, later what has changed, and
-    /// deletions. What one entity or company meets touches no other.
+    /// Brings companies into step with QuickBooks. The first sync copies everything, later ones
+    /// copy changes and deletions. A failure of one entity or company does not affect the others.
     ///
     /// # Errors
     /// Returns problems found before any request: settings, the database, no company.
@@ -120,13 +118,13 @@ impl App {
         Syncer::open(self).await?.sync(request).await
     }
 
-    /// Syncs each company once in an interval, until it is stopped: new ones spread over the
-    /// interval, overdue ones first, failing ones less and less often. None waits for another, and
-    /// several processes share the work.
+    /// Syncs each company once per interval, until it is stopped. New companies are spread over the
+    /// interval, overdue ones come first, and failing ones are synced less and less often. No
+    /// company waits for another, and several processes can share the work.
     ///
     /// # Errors
-    /// What is found before the first request, and those of `show`. Later a database that is away
-    /// is waited for.
+    /// Returns problems found before the first request, and errors of `show`. After that, it waits
+    /// for a database that cannot be reached.
     pub async fn sync_every(
         &self,
         request: &SyncRequest,
@@ -141,8 +139,9 @@ impl App {
 }
 
 impl Syncer {
-    /// Where the settings name no place for tokens they live in the database, which is there: what
-    /// runs for days must not lose one that was replaced.
+    /// Opens the database and the token store. If the settings name no token store, tokens are
+    /// stored in the database: a process that runs for days must not lose a token that was
+    /// replaced.
     pub(super) async fn open(app: &App) -> Result<Self> {
         let mut app = app.clone();
         if app.settings.oauth()?.token_store == StoreLocation::Memory {
@@ -181,8 +180,8 @@ impl Syncer {
         Ok(SyncReport { accounts })
     }
 
-    /// The companies asked for, as of now: else those of the token store, and the one that the
-    /// settings name.
+    /// Returns the companies of the request; if it names none, the current ones of the token store
+    /// and the one of the settings.
     pub(super) async fn realms(&self, request: &SyncRequest) -> Result<Vec<String>> {
         let mut realm_ids = request.scope.accounts.clone();
         if realm_ids.is_empty() {
@@ -245,8 +244,8 @@ impl Syncer {
         let (status, error, requests, entities) = match outcome {
             Ok((requests, entities)) => (status_of(&entities), None, requests, entities),
             Err(error) => {
-                let is_dead = matches!(&error, Error::Unauthenticated { trace, .. } if trace.is_refused_grant());
-                let status = if is_dead {
+                let is_refused = matches!(&error, Error::Unauthenticated { trace, .. } if trace.is_refused_grant());
+                let status = if is_refused {
                     CompanyStatus::NeedsReauth
                 } else {
                     CompanyStatus::Failed
@@ -268,8 +267,8 @@ impl Syncer {
         company
     }
 
-    /// The company, and where its records go. Where there is not even a token for it, it is given
-    /// no schema: there may be no such company.
+    /// Opens the company and its sink. A company without a token gets no schema, because it may not
+    /// exist.
     async fn open_company(
         &self,
         realm_id: &str,
@@ -282,9 +281,8 @@ impl Syncer {
             settings.set("QBO_REFRESH_TOKEN", "")?;
         }
         let mut config = settings.qbo_of(realm_id)?;
-        // There will be a next sync soon: a company that does not answer is not waited for as long
-        // as in a backfill.
-        config.oauth.retry.max_elapsed = config.oauth.retry.max_elapsed.min(PATIENCE);
+        // Shorter than for a backfill, because the next sync comes soon.
+        config.oauth.retry.max_elapsed = config.oauth.retry.max_elapsed.min(RETRY_TIMEOUT);
         let _one_at_a_time = self.schema_choice.lock().await;
         let (source, connection) = Company::open_at(&self.backend, &config, &self.app.progress)
             .await?
@@ -333,8 +331,8 @@ impl Syncer {
                 company.record_outcome(entity.name, &outcome).await;
             }
         }
-        // It may have come out with the first request only, for which an old access token was still
-        // thought to be good.
+        // The need may show only at the first request, if the stored access token had seemed valid
+        // until then.
         match connection.needs_reauth().await? {
             Some(error)
                 if outcome.as_ref().map_or(true, |entities| {

@@ -13,8 +13,8 @@ use crate::app::select_or_all;
 use crate::domain::{CompanySync, EntitySpec, SyncReport};
 use crate::error::Result;
 
-/// The shortest wait between two reads of the schedule.
-const SHORTEST_WAIT: Duration = Duration::from_millis(200);
+/// The minimum and the maximum wait between two reads of the schedule.
+const MIN_WAIT: Duration = Duration::from_millis(200);
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
 impl Syncer {
@@ -54,8 +54,8 @@ impl Syncer {
         }
     }
 
-    /// Starts the companies that are due, as many as have room; returns how long the next one has
-    /// time.
+    /// Starts the companies that are due, up to the maximum of concurrent ones. Returns how long to
+    /// wait for the next one.
     async fn start_due(
         self: &Arc<Self>,
         request: &SyncRequest,
@@ -65,7 +65,7 @@ impl Syncer {
         busy: &mut HashSet<String>,
     ) -> Result<Duration> {
         let mut realms = self.realms(request).await?;
-        // One whose sync takes longer than the interval is not begun once more meanwhile.
+        // A company whose sync takes longer than the interval is not started a second time.
         realms.retain(|realm_id| !busy.contains(realm_id));
         let room = MAX_CONCURRENT_COMPANIES.saturating_sub(running.len());
         for realm_id in self.schedule.claim_due(&realms, interval, room).await? {
@@ -86,8 +86,8 @@ impl Syncer {
         let next = self.schedule.next_due(&realms).await?;
         let wait = next
             .and_then(|next| (next - Utc::now()).to_std().ok())
-            .unwrap_or(SHORTEST_WAIT);
-        // Companies that are connected meanwhile are not made to wait for the others.
-        Ok(wait.clamp(SHORTEST_WAIT, MAX_WAIT))
+            .unwrap_or(MIN_WAIT);
+        // The maximum lets companies that are connected meanwhile start soon.
+        Ok(wait.clamp(MIN_WAIT, MAX_WAIT))
     }
 }

@@ -13,13 +13,14 @@ use crate::postgres::{Db, params};
 pub(super) struct Ledger {
     pub db: Db,
     pub schema: String,
-    /// How many times in a row a window may crash its process; 0: unlimited.
+    /// The maximum number of attempts in a row that crash their process; 0: unlimited.
     pub max_attempts: u32,
 }
 
 const BEGIN_WINDOW: &str = include_str!("sql/begin_window.sql");
 
-/// As all statements here, not awaited on disk: the row says what is going on, not what is done.
+/// The commit is not awaited on disk, as for the beginning of a window and of a run: these rows say
+/// what is going on, not what is done.
 const END_WINDOW: &str = "
 UPDATE qbo.windows SET status = $7, error = $8, run_id = $6
 FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unsynced

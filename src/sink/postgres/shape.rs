@@ -176,8 +176,8 @@ impl Shape {
     }
 }
 
-/// Returns the statements that add a column. Existing rows get 0 or `{}` for values that are not known
-/// any more.
+/// Returns the statements that add a column. Existing rows get 0 or `{}` for values that are not
+/// known any more.
 fn addition(name: &str, wanted: &str) -> Option<Remedy> {
     let filled = |value: &str| {
         let add = format!("ALTER TABLE {{table}} ADD COLUMN {name} {wanted}");

@@ -1,6 +1,7 @@
-//! Checks for records that Postgres cannot store. `jsonb` refuses the character U+0000 and halves of
-//! surrogate pairs, which valid JSON can contain as escapes, and numbers beyond the range of `numeric`
-//! (PostgreSQL documentation, "JSON Types", "Numeric Types"). A key must fit on an index page.
+//! Checks for records that Postgres cannot store. `jsonb` refuses the character U+0000 and halves
+//! of surrogate pairs, which valid JSON can contain as escapes, and numbers beyond the range of
+//! `numeric` (PostgreSQL documentation, "JSON Types", "Numeric Types"). A key must fit on an index
+//! page.
 
 /// Returns why a record cannot be stored, or `None` if it can. The payload must be valid JSON.
 pub(super) fn refusal(id: &str, payload: &[u8]) -> Option<&'static str> {
@@ -21,8 +22,8 @@ const MAX_PAYLOAD: usize = 255 << 20;
 const MAX_DIGITS: i64 = 131_072;
 const MAX_DECIMALS: i64 = 16_383;
 
-/// Looks for numbers beyond the range. Such a number needs an exponent, or more digits than `numeric`
-/// has decimals, so most payloads are not parsed.
+/// Looks for numbers beyond the range. Such a number needs an exponent, or more digits than
+/// `numeric` has decimals, so most payloads are not parsed.
 fn refused_number(payload: &[u8]) -> Option<&'static str> {
     let has_exponent = memchr::memchr2_iter(b'e', b'E', payload).any(|at| {
         let after = payload.get(at + 1).copied().unwrap_or_default();

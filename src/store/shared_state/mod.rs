@@ -1,5 +1,5 @@
-//! Documents that processes share: in memory for one process, in a file for those of one machine, in
-//! Postgres for all.
+//! Documents that processes share: in memory for one process, in a file for those of one machine,
+//! in Postgres for all.
 
 mod file;
 mod memory;

@@ -19,8 +19,8 @@ pub(crate) struct PostgresTokenStore {
     key: Key,
 }
 
-/// An advisory lock until the end of a transaction, so that it also holds behind a pooler that lends
-/// connections for single transactions. A drop closes the connection, which ends both.
+/// An advisory lock until the end of a transaction, so that it also holds behind a pooler that
+/// lends connections for single transactions. A drop closes the connection, which ends both.
 struct PostgresLease {
     store: PostgresTokenStore,
     connection: Option<Object>,

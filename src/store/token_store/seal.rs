@@ -22,8 +22,8 @@ impl std::fmt::Debug for Key {
 }
 
 impl Key {
-    /// Returns the key `token_key`, 32 bytes in base64; otherwise one derived from the client secret
-    /// (HKDF-SHA256, RFC 5869), which is needed to use the tokens anyway.
+    /// Returns the key `token_key`, 32 bytes in base64; otherwise one derived from the client
+    /// secret (HKDF-SHA256, RFC 5869), which is needed to use the tokens anyway.
     ///
     /// # Errors
     /// [`Error::Config`] if `token_key` is not 32 bytes in base64.
