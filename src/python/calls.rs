@@ -1,7 +1,6 @@
 //! The verbs as JSON: a request, and the settings that it overrides.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -10,12 +9,17 @@ use crate::app::{
 };
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::port::NoProgress;
 
-/// A call of a verb: `{"verb": {"backfill": {...}}, "settings": {...}}`.
+/// A call of a verb, ready to run.
+pub(super) struct Call {
+    verb: Verb,
+    app: App,
+}
+
+/// A call as Python writes it: `{"verb": {"backfill": {...}}, "settings": {...}}`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Call {
+struct CallJson {
     verb: Verb,
     settings: BTreeMap<String, String>,
 }
@@ -32,28 +36,30 @@ enum Verb {
 }
 
 impl Call {
-    /// Reads a call.
+    /// Reads a call and the environment. The caller holds the GIL, so that Python cannot change the
+    /// environment meanwhile.
     ///
     /// # Errors
-    /// [`Error::Config`] about the argument that is wrong.
+    /// [`Error::Config`] about the argument or setting that is wrong.
     pub(super) fn parse(text: &str) -> Result<Self> {
         // Read in two steps, since only errors about text have a line and a column in them.
-        serde_json::from_str(text)
+        let call: CallJson = serde_json::from_str(text)
             .and_then(|value: serde_json::Value| serde_json::from_value(value))
-            .map_err(|error| argument_error(&error.to_string()))
+            .map_err(|error| argument_error(&error.to_string()))?;
+        let mut settings = Settings::from_env();
+        for (name, value) in &call.settings {
+            settings.set(name, value)?;
+        }
+        Ok(Self {
+            verb: call.verb,
+            app: App::new(settings),
+        })
     }
 
     /// Runs the verb and returns its report in JSON.
     pub(super) async fn run(self) -> Result<String> {
-        let mut settings = Settings::from_env();
-        for (name, value) in &self.settings {
-            settings.set(name, value)?;
-        }
-        let app = App {
-            settings,
-            progress: Arc::new(NoProgress),
-        };
-        match &self.verb {
+        let Self { verb, app } = self;
+        match &verb {
             Verb::Backfill(request) => to_json(&app.backfill(request).await?),
             Verb::Extract(request) => to_json(&app.extract(request).await?),
             Verb::Upsert(request) => to_json(&app.load(request).await?),
