@@ -229,7 +229,7 @@ def upsert(landing: AnyLanding, *, schema: str = "raw", **settings: Unpack[Setti
     """Load landing files into Postgres, a transaction a window. Loading the same landing again changes nothing.
 
     Args:
-        landing: What :func:`extract` returned, that as a dict, or the path of a directory or file.
+        landing: Result of :func:`extract`, the same as a dict, or the path of a directory or file.
         schema: Schema of the raw tables; it holds one company.
         **settings: Override the environment.
 
@@ -384,7 +384,7 @@ def sync(
 ) -> _Call[SyncReport]:
     """Bring companies into step with QuickBooks: first everything, later what has changed, and deletions.
 
-    What one entity or company meets touches no other: look at ``status`` and ``error`` of each in the report.
+    A failure of one entity or company does not affect the others: see ``status`` and ``error`` of each in the report.
 
     Args:
         entity: A name from :func:`entities`, or several; None: all.

@@ -202,15 +202,12 @@ fn print_connection(realm_id: &str, connection: &Connection, printer: Printer) -
         let mut text = format!("company {realm_id} is connected (QBO_REALM_ID={realm_id})\n");
         if let Some(at) = token_end {
             text.push_str(&format!(
-                "unused, the connection ends at {}; each refresh begins that anew\n",
+                "if it is not used, the connection ends at {}; each refresh restarts that time\n",
                 format_instant(at)
             ));
         }
         if let Some(at) = end {
-            text.push_str(&format!(
-                "whatever happens, it ends at {}\n",
-                format_instant(at)
-            ));
+            text.push_str(&format!("in any case, it ends at {}\n", format_instant(at)));
         }
         text
     })?;

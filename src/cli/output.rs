@@ -306,7 +306,7 @@ pub(super) fn archived(archived: &[ArchiveSummary], file: &Path) -> String {
     archived.iter().map(line).collect()
 }
 
-/// Prints what a client of the sandbox must be told, ready to paste into a shell.
+/// Prints the settings that a client of the sandbox needs, ready to paste into a shell.
 pub(super) fn sandbox(sandbox: &Sandbox) {
     let mut out = String::new();
     for (name, value) in sandbox.environment() {
@@ -358,7 +358,7 @@ pub(super) fn demo(program: &str, demo: &Demo) -> String {
     );
     let _ = writeln!(
         out,
-        "Its data lives in {}; remove that directory to begin anew.",
+        "Its data lives in {}; remove that directory to start from scratch.",
         demo.directory.display()
     );
     out

@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::domain::WindowReport;
 use crate::port::Progress;
 
-/// A bar a run: windows done, rows, rows a second, time left.
+/// A bar per run: windows done, rows, rows a second, time left.
 #[derive(Debug, Clone)]
 pub(super) struct Bars {
     all: MultiProgress,

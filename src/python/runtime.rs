@@ -60,8 +60,8 @@ fn run_to_end<T: Send + 'static>(
         }
     });
     if matches!(outcome, Err(Stop::Interrupt(_))) {
-        // For what was dropped to give back its place among the requests and to say that it was
-        // stopped.
+        // Time for dropped calls to give back their place among the requests and to log that they
+        // were stopped.
         runtime.block_on(async { tokio::time::sleep(Duration::from_millis(200)).await });
     }
     // Drops what still runs: uncommitted windows roll back. Here, still without the GIL, which
