@@ -354,7 +354,7 @@ impl Error {
     /// Returns true if the database is likely to accept the same window soon: it is restarting, or
     /// another transaction was in the way. False for a full disk, and for a statement timeout,
     /// which would recur.
-    pub fn is_passing_in_database(&self) -> bool {
+    pub fn is_transient_in_database(&self) -> bool {
         match self {
             Self::Database { sqlstate: None, .. } => true,
             // 40: rolled back, as in a deadlock; 55P03: a lock that others hold.

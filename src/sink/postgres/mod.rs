@@ -176,7 +176,7 @@ impl Sink for PostgresSink {
     }
 
     fn is_transient(&self, error: &Error) -> bool {
-        error.is_passing_in_database()
+        error.is_transient_in_database()
     }
 
     async fn open_window(&self, context: WindowContext) -> Result<PostgresWriter> {

@@ -9,6 +9,7 @@ use deadpool_postgres::Object;
 use futures_util::SinkExt;
 use tokio_postgres::CopyInSink;
 use tokio_postgres::types::Json;
+use tracing::warn;
 
 use super::{copy_format, storable};
 use crate::config::TransactionLimits;
@@ -16,6 +17,9 @@ use crate::domain::{DistinctIds, LoadCounts, Page, Reject};
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
 use crate::postgres::{Columns, Db, Query, database_error, params, table_name};
+
+/// Records of a window that are logged one by one when Postgres cannot store them.
+const MAX_LOGGED_REJECTS: u64 = 10;
 
 /// Keeps only the newest version of a record that was edited during the read.
 const KEEP_NEWEST_VERSION: &str = "
@@ -262,6 +266,15 @@ impl PostgresWriter {
         page.records.retain(|record| {
             match storable::refusal(&record.id, record.payload.as_bytes()) {
                 Some(reason) => {
+                    if self.rejects.count() < MAX_LOGGED_REJECTS {
+                        let id = record.id.as_str();
+                        warn!(
+                            phase = "load",
+                            event = "record_rejected",
+                            id,
+                            "record {id} is set aside: {reason}"
+                        );
+                    }
                     self.rejects
                         .push(Reject::unstorable(record, reason), &page.request);
                     false
