@@ -16,10 +16,10 @@ pub(crate) const EXPIRY_WARNING: TimeDelta = TimeDelta::days(14);
 /// Cap of lifetimes in answers, so that no date overflows.
 const MAX_LIFETIME_S: u64 = 20 * 365 * 86_400;
 
-/// Returns when a lifetime of `seconds` from `now` ends, to the second: Postgres and Python keep less
-/// than nanoseconds.
+/// Returns when a lifetime of `seconds` from `now` ends, to the microsecond: Postgres and Python do
+/// not keep nanoseconds.
 pub(super) fn end_of_lifetime(now: DateTime<Utc>, seconds: u64) -> DateTime<Utc> {
-    now.trunc_subsecs(0) + TimeDelta::seconds(seconds.min(MAX_LIFETIME_S) as i64)
+    now.trunc_subsecs(6) + TimeDelta::seconds(seconds.min(MAX_LIFETIME_S) as i64)
 }
 
 /// Returns the access token of a connection, unless it is about to expire or was refused.
