@@ -69,6 +69,26 @@ pub enum Error {
         trace: Trace,
     },
 
+    /// The company's plan or country does not have this entity (qbo-facts 13, last list). It says
+    /// nothing about other entities, and may change with the plan.
+    #[error("not available in this company: {reason}{trace}")]
+    Unavailable {
+        /// Intuit's words.
+        reason: String,
+        /// The answer that said so.
+        trace: Trace,
+    },
+
+    /// The company answers no request: its subscription has ended, or it was deleted or suspended
+    /// (QBO fault 6190).
+    #[error("the company cannot be read: {reason}{trace}")]
+    CompanyClosed {
+        /// Intuit's words, and the step to take.
+        reason: String,
+        /// The answer that said so.
+        trace: Trace,
+    },
+
     /// Still throttled when tries or time ran out.
     #[error("rate limited by QuickBooks{trace}")]
     RateLimited {
@@ -299,6 +319,8 @@ impl Error {
         match self {
             Self::Unauthenticated { trace, .. }
             | Self::PermissionDenied { trace, .. }
+            | Self::Unavailable { trace, .. }
+            | Self::CompanyClosed { trace, .. }
             | Self::RateLimited { trace, .. } => trace.intuit_tid.as_deref(),
             Self::Api { intuit_tid, .. } => intuit_tid.as_deref(),
             Self::AfterAttempts { last, .. } => last.trace_id(),
@@ -311,6 +333,8 @@ impl Error {
         match self {
             Self::Unauthenticated { trace, .. }
             | Self::PermissionDenied { trace, .. }
+            | Self::Unavailable { trace, .. }
+            | Self::CompanyClosed { trace, .. }
             | Self::RateLimited { trace, .. } => trace.code.as_deref(),
             Self::Api { code, .. } => code.as_deref(),
             Self::AfterAttempts { last, .. } => last.code(),
@@ -343,6 +367,8 @@ impl Error {
             },
             Self::Config { .. }
             | Self::PermissionDenied { .. }
+            | Self::Unavailable { .. }
+            | Self::CompanyClosed { .. }
             | Self::Api { .. }
             | Self::Decode { .. }
             | Self::Landing { .. }
@@ -371,13 +397,34 @@ impl Error {
         }
     }
 
-    /// Returns true if every other window would fail in the same way, so that the run should stop.
+    /// Returns true if the company does not have the entity that was asked for. Every other window
+    /// of this entity would fail in the same way, and no window of another entity.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self.last(), Self::Unavailable { .. })
+    }
+
+    /// Returns true if every other request to the company would fail in the same way, so that no
+    /// other entity should be tried either.
+    pub fn ends_company(&self) -> bool {
+        matches!(
+            self.last(),
+            Self::Unauthenticated { .. }
+                | Self::PermissionDenied { .. }
+                | Self::CompanyClosed { .. }
+                | Self::RequestCap { .. }
+                | Self::Cancelled
+        )
+    }
+
+    /// Returns true if every other window would fail in the same way, whatever its entity, so that
+    /// the run should stop. False for [`Error::Unavailable`], which ends the run of one entity only.
     pub fn ends_run(&self) -> bool {
         match self {
             Self::AfterAttempts { last, .. } => last.ends_run(),
             Self::Config { .. }
             | Self::Unauthenticated { .. }
             | Self::PermissionDenied { .. }
+            | Self::CompanyClosed { .. }
             | Self::CircuitOpen { .. }
             | Self::RequestCap { .. }
             | Self::Cancelled

@@ -85,6 +85,7 @@ from qbo_rs.exceptions import (
     ApiError,
     AuthError,
     CircuitOpenError,
+    CompanyClosedError,
     ConfigError,
     DatabaseError,
     DataError,
@@ -99,6 +100,7 @@ from qbo_rs.exceptions import (
     StoppedError,
     StuckError,
     TransportError,
+    UnavailableError,
 )
 
 __all__ = [
@@ -106,6 +108,7 @@ __all__ = [
     "ApiError",
     "AuthError",
     "CircuitOpenError",
+    "CompanyClosedError",
     "ConfigError",
     "Connection",
     "DataError",
@@ -131,6 +134,7 @@ __all__ = [
     "SyncReport",
     "Totals",
     "TransportError",
+    "UnavailableError",
     "Verification",
     "VerificationReport",
     "Window",

@@ -27,6 +27,7 @@ __all__ = [
     "ApiError",
     "AuthError",
     "CircuitOpenError",
+    "CompanyClosedError",
     "ConfigError",
     "DataError",
     "DatabaseError",
@@ -41,6 +42,7 @@ __all__ = [
     "StoppedError",
     "StuckError",
     "TransportError",
+    "UnavailableError",
 ]
 
 Recovery = Literal["retry", "reauthorise", "abort"]
@@ -98,6 +100,14 @@ class AuthError(QboError):
 
 class PermissionDeniedError(AuthError):
     """The token is valid, but not for this company or host (fault 3100)."""
+
+
+class UnavailableError(QboError):
+    """The company's plan or country does not have this entity; other entities are not affected."""
+
+
+class CompanyClosedError(QboError):
+    """The company answers no request: its subscription has ended, or it was suspended (fault 6190)."""
 
 
 class RetriableError(QboError):

@@ -71,6 +71,14 @@ samples! {
         reason: "Application Authorization Failed".to_owned(),
         trace: trace("3100"),
     }],
+    Unavailable: [Error::Unavailable {
+        reason: "Feature Not Supported".to_owned(),
+        trace: trace("5030"),
+    }],
+    CompanyClosed: [Error::CompanyClosed {
+        reason: "Invalid Company Status".to_owned(),
+        trace: trace("6190"),
+    }],
     RateLimited: [Error::RateLimited {
         retry_after: Some(Duration::from_secs(30)),
         trace: trace("3001"),

@@ -13,6 +13,8 @@ pub(super) fn class_name(error: &Error) -> &'static str {
         Error::Config { .. } => "ConfigError",
         Error::Unauthenticated { .. } => "AuthError",
         Error::PermissionDenied { .. } => "PermissionDeniedError",
+        Error::Unavailable { .. } => "UnavailableError",
+        Error::CompanyClosed { .. } => "CompanyClosedError",
         Error::RateLimited { .. } => "RateLimitedError",
         Error::CircuitOpen { .. } => "CircuitOpenError",
         Error::RequestCap { .. } => "RequestCapError",
@@ -53,9 +55,10 @@ fn set_attributes(attributes: &Bound<'_, PyDict>, error: &Error) -> PyResult<()>
             attributes.set_item("attempts", attempts)?;
             attributes.set_item("elapsed", *elapsed)
         }
-        Error::Unauthenticated { trace, .. } | Error::PermissionDenied { trace, .. } => {
-            set_trace(attributes, trace)
-        }
+        Error::Unauthenticated { trace, .. }
+        | Error::PermissionDenied { trace, .. }
+        | Error::Unavailable { trace, .. }
+        | Error::CompanyClosed { trace, .. } => set_trace(attributes, trace),
         Error::RateLimited { retry_after, trace } => {
             attributes.set_item("retry_after", *retry_after)?;
             set_trace(attributes, trace)

@@ -81,9 +81,7 @@ impl QboSource {
             }
             match self.request_changes(&entities, since, meter).await {
                 Ok(Some(known)) => changes.complete.extend(known),
-                Err(error) if error.ends_run() || !matches!(error.last(), Error::Api { .. }) => {
-                    return Err(error);
-                }
+                Err(error) if !may_depend_on_entities(&error) => return Err(error),
                 Ok(None) | Err(_) if entities.len() == 1 => changes.incomplete.extend(entities),
                 Ok(None) | Err(_) => {
                     pending.push(entities.split_off(entities.len() / 2));
@@ -139,6 +137,11 @@ impl QboSource {
         self.set_horizon(answer.time);
         Ok(answer.changes)
     }
+}
+
+/// Returns true if the request may have failed because of one of the entities that it names.
+fn may_depend_on_entities(error: &Error) -> bool {
+    matches!(error.last(), Error::Api { .. } | Error::Unavailable { .. })
 }
 
 /// A source that hands out the records of fetched changes, as if it read them now.

@@ -1,6 +1,7 @@
 //! The meaning of statuses and faults: the table of qbo-facts 7.2 as one pure function.
 
 use super::fault::Fault;
+use super::fault_meaning::{FaultMeaning, fault_meaning};
 use crate::error::{Error, Trace};
 use crate::http::Response;
 use crate::quickbooks::client::Verdict;
@@ -10,61 +11,70 @@ use crate::quickbooks::client::Verdict;
 /// | status, code | verdict |
 /// | --- | --- |
 /// | 429, or code 3001 with any status | throttled |
-/// | 401; code 3200 | renew the token once |
+/// | codes 5020 and 5030; an operation or a name that the company does not know | this entity does not exist in the company: fatal for the entity |
+/// | codes 6190, 140, 7001 | the company is closed: fatal |
+/// | codes 130, 150 | the company cannot be read at the moment: retry, then fatal |
+/// | codes 120 and 3100 of a server that failed inside | retry |
 /// | code 120 | the connecting user lost access: fatal |
-/// | 403; code 3100 | wrong company or host: fatal |
+/// | 401; codes 3200, 100, 110 | renew the token once |
+/// | 403; codes 3100, 3201, 3202; 404 and the like without a fault | wrong company or host: fatal |
 /// | 408, 5xx; code 10000 | retry |
 /// | anything else | fatal |
 pub(super) fn classify_failure<T>(response: &Response, fault: Option<Fault>) -> Verdict<T> {
     let intuit_tid = response.header("intuit_tid").map(str::to_owned);
     let fault = fault.unwrap_or_default();
     let status = response.status;
-    let code = Some(fault.code.clone()).filter(|code| !code.is_empty());
     let trace = Trace {
-        code,
-        intuit_tid: intuit_tid.clone(),
+        code: Some(fault.code.clone()).filter(|code| !code.is_empty()),
+        intuit_tid,
     };
-    match (status, fault.code.as_str()) {
-        (429, _) | (_, "3001") => {
+    let text = text_or_status(&fault, status);
+    match fault_meaning(status, &fault) {
+        FaultMeaning::Throttled => {
             let retry_after = crate::quickbooks::client::retry_after(response);
             Verdict::Throttled(Error::RateLimited { retry_after, trace })
         }
-        (_, "120") => Verdict::Fatal(Error::Unauthenticated {
+        FaultMeaning::NoSuchEntity => Verdict::Fatal(Error::Unavailable {
+            reason: text,
+            trace,
+        }),
+        FaultMeaning::CompanyClosed => Verdict::Fatal(Error::CompanyClosed {
             reason: format!(
-                "{}; an administrator of the company must connect it again",
-                fault.text()
+                "{text}. Its owner has to renew the subscription or reopen it in QuickBooks; until then every \
+                 request is refused"
             ),
             trace,
         }),
-        (401, _) | (_, "3200") => Verdict::RefreshToken(Error::Unauthenticated {
+        FaultMeaning::CompanyBusy => Verdict::Retry(Error::CompanyClosed {
+            reason: format!("{text}. It is closed for the moment"),
+            trace,
+        }),
+        FaultMeaning::AccessLost => Verdict::Fatal(Error::Unauthenticated {
+            reason: format!("{text}; an administrator of the company must connect it again"),
+            trace,
+        }),
+        FaultMeaning::TokenRefused => Verdict::RefreshToken(Error::Unauthenticated {
+            reason: format!("a fresh access token was refused ({text})"),
+            trace,
+        }),
+        FaultMeaning::WrongCompany => Verdict::Fatal(Error::PermissionDenied {
             reason: format!(
-                "a fresh access token was refused ({})",
-                text_or_status(&fault, status)
+                "{text}. The usual causes are sandbox keys used against the production host or the reverse, or a \
+                 QBO_REALM_ID that the token was not issued for: check QBO_ENVIRONMENT (or QBO_API_URL) and QBO_REALM_ID"
             ),
             trace,
         }),
-        (403, _) | (_, "3100") => Verdict::Fatal(Error::PermissionDenied {
-            reason: format!(
-                "{}. The usual causes are sandbox keys used against the production host or the reverse, or a \
-                 QBO_REALM_ID that the token was not issued for: check QBO_ENVIRONMENT (or QBO_API_URL) and QBO_REALM_ID",
-                text_or_status(&fault, status)
-            ),
-            trace,
-        }),
-        _ => {
-            let code = trace.code;
-            let is_transient = matches!(status, 408 | 500..) || code.as_deref() == Some("10000");
-            let error = Error::Api {
-                status,
-                code,
-                message: text_or_status(&fault, status),
-                intuit_tid,
-            };
-            match is_transient {
-                true => Verdict::Retry(error),
-                false => Verdict::Fatal(error),
-            }
-        }
+        FaultMeaning::Passing => Verdict::Retry(api(status, text, trace)),
+        FaultMeaning::Other => Verdict::Fatal(api(status, text, trace)),
+    }
+}
+
+fn api(status: u16, message: String, trace: Trace) -> Error {
+    Error::Api {
+        status,
+        code: trace.code,
+        message,
+        intuit_tid: trace.intuit_tid,
     }
 }
 
@@ -83,14 +93,16 @@ mod tests {
     use bytes::Bytes;
     use reqwest::header::HeaderMap;
 
-    fn verdict(status: u16, code: &str) -> &'static str {
+    fn verdict(status: u16, code: &str, message: &str, detail: &str) -> &'static str {
         let response = Response {
             status,
             headers: HeaderMap::new(),
             body: Bytes::new(),
         };
-        let fault = (!code.is_empty()).then(|| Fault {
+        let fault = (!code.is_empty() || !message.is_empty()).then(|| Fault {
             code: code.into(),
+            message: message.into(),
+            detail: detail.into(),
             ..Fault::default()
         });
         match classify_failure::<()>(&response, fault) {
@@ -98,6 +110,9 @@ mod tests {
             Verdict::Retry(_) => "retry",
             Verdict::Throttled(_) => "throttled",
             Verdict::RefreshToken(_) => "refresh",
+            Verdict::Fatal(Error::Unavailable { .. }) => "unavailable",
+            Verdict::Fatal(Error::CompanyClosed { .. }) => "closed",
+            Verdict::Fatal(error) if error.ends_company() => "access",
             Verdict::Fatal(_) => "fatal",
         }
     }
@@ -106,17 +121,35 @@ mod tests {
     fn answers_are_classified_as_documented() {
         let rows = [
             (429, "", "throttled"),
+            (429, "5020", "throttled"),
             (403, "3001", "throttled"),
             (200, "3001", "throttled"),
             (401, "", "refresh"),
             (401, "3200", "refresh"),
-            (401, "120", "fatal"),
-            (400, "120", "fatal"),
-            (403, "3100", "fatal"),
-            (403, "", "fatal"),
+            (400, "3200", "refresh"),
+            (400, "100", "refresh"),
+            (401, "120", "access"),
+            (400, "120", "access"),
+            (403, "3100", "access"),
+            (403, "", "access"),
+            (404, "", "access"),
+            (402, "", "access"),
+            (400, "3202", "access"),
+            (400, "6190", "closed"),
+            (200, "6190", "closed"),
+            (500, "6190", "closed"),
+            (403, "140", "closed"),
+            (400, "007001", "closed"),
+            (503, "150", "retry"),
+            (400, "130", "retry"),
+            (400, "5020", "unavailable"),
+            (403, "5020", "unavailable"),
+            (500, "5030", "unavailable"),
+            (200, "5030", "unavailable"),
             (400, "4000", "fatal"),
             (400, "4001", "fatal"),
-            (404, "", "fatal"),
+            (400, "610", "fatal"),
+            (404, "610", "fatal"),
             (413, "", "fatal"),
             (408, "", "retry"),
             (500, "10000", "retry"),
@@ -127,7 +160,45 @@ mod tests {
             (504, "", "retry"),
         ];
         for (status, code, expected) in rows {
-            assert_eq!(verdict(status, code), expected, "{status} {code}");
+            assert_eq!(verdict(status, code, "", ""), expected, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn an_entity_that_a_company_lacks_is_told_from_a_wrong_request() {
+        let lacks =
+            |entity: &str| format!("QueryValidationError: Metadata not found for Entity: {entity}");
+        let context =
+            |entity: &str| format!("QueryValidationError: invalid context declaration: {entity}");
+        let rows = [
+            (400, "4001", "Invalid query", lacks("JournalCode"), "unavailable"),
+            (500, "4001", "Invalid query", lacks("journalcode"), "unavailable"),
+            (400, "4001", "Invalid query", context("TaxPayment"), "unavailable"),
+            (400, "", "QueryValidationError: invalid context declaration: Budget", String::new(), "unavailable"),
+            // Not a name of ours: a misspelt statement.
+            (400, "4001", "Invalid query", context("Custmoer"), "fatal"),
+            (400, "4001", "Invalid query", "QueryValidationError: property 'Active' is not queryable".into(), "fatal"),
+            (400, "500", "Unsupported Operation", "Operation query is not supported.".into(), "unavailable"),
+            (500, "500", "Unsupported Operation", String::new(), "unavailable"),
+            (403, "", "unsupported operation", String::new(), "unavailable"),
+            (400, "2000", "Invalid or unsupported object name", "Object Name: Budget".into(), "unavailable"),
+            (400, "6000", "Business Validation Error", "Multi Currency should be enabled to perform this operation".into(), "unavailable"),
+            // A change date that is too old, a path that a failing server does not know, and a
+            // request that is not UTF-8 are unsupported operations, too.
+            (400, "500", "Unsupported Operation", "Operation cdc with changedSince date 2020-01-01 which is older than fixed days is not supported.".into(), "fatal"),
+            (400, "500", "Unsupported Operation", "Operation Could not find resource for relative : /v3/company/1/query is not supported.".into(), "fatal"),
+            (400, "500", "Unsupported Operation", "Operation MalformedByteSequenceException: Invalid byte 1 is not supported.".into(), "fatal"),
+            // Gateways that fail inside use the codes of lost access.
+            (500, "3100", "message=InternalServerError; errorCode=003100; statusCode=500", String::new(), "retry"),
+            (500, "120", "Authorization Failure", "AuthorizationFailure: Unknown Error during Authentication, statusCode: 500".into(), "retry"),
+            (400, "7001", "message=Subscription for company has lapsed; errorCode=007001", String::new(), "closed"),
+        ];
+        for (status, code, message, detail, expected) in rows {
+            assert_eq!(
+                verdict(status, code, message, &detail),
+                expected,
+                "{status} {code} {message} {detail}"
+            );
         }
     }
 }

@@ -10,6 +10,7 @@ mod endpoint;
 mod envelope;
 mod failure_cause;
 mod fault;
+mod fault_meaning;
 pub(crate) mod oauth;
 mod paging;
 mod prefetch;
