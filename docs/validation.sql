@@ -14,8 +14,14 @@ SELECT count(*) FROM (SELECT id FROM :table GROUP BY id HAVING count(*) > 1) AS 
 SELECT count(*) FROM :table WHERE payload IS NULL OR payload = 'null'::jsonb;
 
 -- check: wrong_ids
--- Rows whose id is not that of their record. Rates of exchange have none, and wrapped records have it a level deeper.
-SELECT count(*) FROM :table WHERE payload ? 'Id' AND payload ->> 'Id' IS DISTINCT FROM id;
+-- Rows whose id is not that of their record. Rates of exchange have no Id but three properties, and recurring transactions have
+-- it a level deeper.
+SELECT count(*) FROM :table WHERE id <> CASE :'entity'
+    WHEN 'exchange_rates' THEN
+        (payload ->> 'AsOfDate') || ':' || (payload ->> 'SourceCurrencyCode') || ':' || (payload ->> 'TargetCurrencyCode')
+    WHEN 'recurring_transactions' THEN
+        jsonb_path_query_first(payload, 'strict $.* ? (exists (@.Id))', '{}', true) ->> 'Id'
+    ELSE payload ->> 'Id' END;
 
 -- check: incomplete_metadata
 -- Rows that do not say when, by which window, page and request they came. Rows of before `qbo-rs db migrate` have page 0.
@@ -28,10 +34,13 @@ SELECT count(*) FROM :table WHERE extract_window_end_utc <= extract_window_start
 
 -- check: outside_their_window
 -- Rows whose record was changed at another time than that of the window it came by.
-SELECT count(*) FROM :table
-WHERE payload #>> '{MetaData,LastUpdatedTime}' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d'
-  AND NOT ((payload #>> '{MetaData,LastUpdatedTime}')::timestamptz >= extract_window_start_utc
-           AND (payload #>> '{MetaData,LastUpdatedTime}')::timestamptz < extract_window_end_utc);
+SELECT count(*) FROM (
+    SELECT extract_window_start_utc, extract_window_end_utc, CASE :'entity'
+        WHEN 'recurring_transactions' THEN jsonb_path_query_first(payload, 'strict $.* ? (exists (@.Id))', '{}', true)
+        ELSE payload END #>> '{MetaData,LastUpdatedTime}' AS changed
+    FROM :table) AS raw
+WHERE CASE WHEN changed ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d'
+    THEN changed::timestamptz < extract_window_start_utc OR changed::timestamptz >= extract_window_end_utc END;
 
 -- check: unknown_windows
 -- Rows by a window that the ledger does not know as committed. Above 0 for rows of before qbo-rs.

@@ -19,9 +19,12 @@ pub enum EntityKind {
 pub enum Identity {
     /// The property `Id`.
     Id,
+    /// There is one record per company. Not every answer gives it an `Id`; without one it is "1".
+    Single,
     /// These properties together, joined by colons. The record has no `Id`.
     Properties(&'static [&'static str]),
-    /// The `Id` of the single object inside the row. The object's key is the type of the template.
+    /// The `Id` of the single object with an `Id` inside the row. The object's key is the type of
+    /// the template.
     Wrapped,
 }
 
@@ -78,6 +81,13 @@ const fn supporting(name: &'static str, qbo_name: &'static str) -> EntitySpec {
     entity(name, qbo_name, EntityKind::Supporting)
 }
 
+const fn single(name: &'static str, qbo_name: &'static str) -> EntitySpec {
+    EntitySpec {
+        identity: Identity::Single,
+        ..supporting(name, qbo_name)
+    }
+}
+
 const fn without_cdc(mut spec: EntitySpec) -> EntitySpec {
     spec.has_cdc = false;
     spec
@@ -92,7 +102,7 @@ pub const ENTITIES: &[EntitySpec] = &[
     list("budgets", "Budget"),
     list("classes", "Class"),
     list("company_currencies", "CompanyCurrency"),
-    supporting("company_info", "CompanyInfo"),
+    single("company_info", "CompanyInfo"),
     // The key in answers differs from the name in queries.
     EntitySpec {
         answer_key: "CreditCardPaymentTxn",
@@ -116,7 +126,7 @@ pub const ENTITIES: &[EntitySpec] = &[
     transaction("journal_entries", "JournalEntry"),
     list("payment_methods", "PaymentMethod"),
     transaction("payments", "Payment"),
-    supporting("preferences", "Preferences"),
+    single("preferences", "Preferences"),
     transaction("purchase_orders", "PurchaseOrder"),
     transaction("purchases", "Purchase"),
     EntitySpec {

@@ -98,6 +98,57 @@ impl fmt::Display for IdQuery<'_> {
     }
 }
 
+/// A query for the only record of an entity.
+#[derive(Debug, Clone)]
+pub struct SingleQuery<'a> {
+    /// The record type.
+    pub entity: &'a EntitySpec,
+}
+
+impl fmt::Display for SingleQuery<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Preferences can be filtered by nothing but times (facts/properties.tsv).
+        let name = self.entity.qbo_name;
+        write!(f, "SELECT * FROM {name} STARTPOSITION 1 MAXRESULTS 1")
+    }
+}
+
+/// A query for records without an `Id`, by the properties of their identity.
+#[derive(Debug, Clone)]
+pub struct KeyQuery<'a> {
+    /// The record type.
+    pub entity: &'a EntitySpec,
+    /// The first property of the identity, and its value.
+    pub first: (&'a str, &'a str),
+    /// The second property of the identity, and values that it may have.
+    pub second: (&'a str, &'a [&'a str]),
+    /// Maximum number of rows in the answer.
+    pub max_results: u32,
+}
+
+impl fmt::Display for KeyQuery<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, value) = self.first;
+        let from = self.entity.qbo_name;
+        write!(
+            f,
+            "SELECT * FROM {from} WHERE {name} = {} AND ",
+            Quoted(value)
+        )?;
+        let (name, values) = self.second;
+        write!(f, "{name} IN (")?;
+        for (position, value) in values.iter().enumerate() {
+            write!(
+                f,
+                "{}{}",
+                if position > 0 { ", " } else { "" },
+                Quoted(value)
+            )?;
+        }
+        write!(f, ") STARTPOSITION 1 MAXRESULTS {}", self.max_results)
+    }
+}
+
 /// Writes the condition that page and count queries share.
 fn write_range(
     f: &mut fmt::Formatter<'_>,

@@ -61,13 +61,35 @@ struct MetaData<'a> {
     last_updated_time: Cow<'a, str>,
 }
 
-/// A row with its record one level deeper.
-type Wrapper<'a> = BTreeMap<Cow<'a, str>, RecordHead<'a>>;
+/// The `Id` of the only record of an entity, in answers that leave it out (qbo-facts 8).
+const SINGLE_ID: &str = "1";
+
+type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+
+fn members(payload: &Payload) -> Result<Members<'_>> {
+    serde_json::from_slice(payload.as_bytes()).map_err(|e| Error::decode("record", e))
+}
+
+/// Returns the one object with an `Id` inside a row. Other members do not matter, as long as the
+/// record is unmistakable.
+fn wrapped_object(payload: &Payload) -> Result<&RawValue> {
+    #[derive(Deserialize)]
+    struct Identified<'a> {
+        #[serde(rename = "Id", borrow)]
+        _id: &'a RawValue,
+    }
+    let has_id = |member: &&RawValue| serde_json::from_str::<Identified<'_>>(member.get()).is_ok();
+    let mut objects = members(payload)?.into_values().filter(has_id);
+    match (objects.next(), objects.next()) {
+        (Some(object), None) => Ok(object),
+        (None, _) => Err(Error::decode("record", "no object with an `Id` is inside")),
+        (Some(_), Some(_)) => Err(Error::decode("record", "several records are inside")),
+    }
+}
 
 /// Joins text properties of a record by colons.
 fn join_properties(names: &[&str], payload: &Payload) -> Result<String> {
-    let members: BTreeMap<Cow<'_, str>, &RawValue> =
-        serde_json::from_slice(payload.as_bytes()).map_err(|e| Error::decode("record", e))?;
+    let members = members(payload)?;
     let texts = names.iter().map(|name| {
         let member = members
             .get(*name)
@@ -87,18 +109,16 @@ impl Record {
         let unreadable = |e| Error::decode("record", e);
         let head: RecordHead<'_> = match identity {
             Identity::Wrapped => {
-                let wrapper: Wrapper<'_> =
-                    serde_json::from_slice(payload.as_bytes()).map_err(unreadable)?;
-                wrapper
-                    .into_values()
-                    .next()
-                    .ok_or_else(|| Error::decode("record", "it is an empty object"))?
+                serde_json::from_str(wrapped_object(&payload)?.get()).map_err(unreadable)?
             }
             _ => serde_json::from_slice(payload.as_bytes()).map_err(unreadable)?,
         };
         let id = match identity {
             Identity::Properties(names) => join_properties(names, &payload)?,
-            _ => head
+            Identity::Single => head
+                .id
+                .map_or_else(|| SINGLE_ID.to_owned(), Cow::into_owned),
+            Identity::Id | Identity::Wrapped => head
                 .id
                 .ok_or_else(|| Error::decode("record", "missing field `Id`"))?
                 .into_owned(),
@@ -217,5 +237,22 @@ mod tests {
             r#"{"Bill":{"Id":"7","MetaData":{"LastUpdatedTime":"2024-01-03T01:00:00-08:00"}}}"#;
         assert_eq!(id(Identity::Wrapped, template).unwrap(), "7");
         assert!(id(Identity::Wrapped, "{}").is_err());
+        // What stands beside the record does not hide it, but two records are never one.
+        let beside = r#"{"domain":"QBO","Active":true,"Aside":{"Line":[]},
+            "Bill":{"Id":"7","MetaData":{"LastUpdatedTime":"2024-01-03T01:00:00-08:00"}}}"#;
+        assert_eq!(id(Identity::Wrapped, beside).unwrap(), "7");
+        let two = r#"{"Bill":{"Id":"7","MetaData":{"LastUpdatedTime":"2024-01-03T01:00:00-08:00"}},
+            "Purchase":{"Id":"8","MetaData":{"LastUpdatedTime":"2024-01-03T01:00:00-08:00"}}}"#;
+        assert!(id(Identity::Wrapped, two).is_err());
+        let untimed = id(Identity::Wrapped, r#"{"Bill":{"Id":"7"}}"#).unwrap_err();
+        assert!(untimed.to_string().contains("MetaData"), "{untimed}");
+    }
+
+    #[test]
+    fn the_only_record_of_an_entity_needs_no_id() {
+        let without = r#"{"MetaData":{"LastUpdatedTime":"2024-01-03T01:00:00-08:00"}}"#;
+        assert_eq!(id(Identity::Single, without).unwrap(), "1");
+        let with = r#"{"Id":"1","MetaData":{"LastUpdatedTime":"2024-01-03T01:00:00-08:00"}}"#;
+        assert_eq!(id(Identity::Single, with).unwrap(), "1");
     }
 }

@@ -9,7 +9,7 @@ mod raw_table;
 pub use self::query::Db;
 pub(crate) use self::query::{Columns, Param, Query, bind, params};
 pub(crate) use self::raw_table::DEFAULT_SCHEMA;
-pub(crate) use self::raw_table::{live_rows, table_name};
+pub(crate) use self::raw_table::{id_of, live_rows, record_of, table_name};
 use crate::error::{Error, chain};
 
 /// Returns an error with the server's message in one line. It contains neither parameters nor the

@@ -15,7 +15,6 @@ use super::classify::classify_failure;
 use super::failure_cause::is_repeated_bad_record;
 use super::fault::Fault;
 use crate::domain::instant::parse_record_time;
-use crate::domain::query::IdQuery;
 use crate::domain::{Deletion, EntitySpec, Identity, Page, Payload, Record, Window};
 use crate::error::{Error, Result};
 use crate::http::Response;
@@ -25,9 +24,6 @@ use crate::quickbooks::client::{RetryBehavior, Verdict};
 /// Maximum number of objects in one answer. An answer that holds this many may have been cut short,
 /// deletions first.
 const MAX_OBJECTS: usize = 1000;
-
-/// Maximum number of ids in one statement.
-const MAX_IDS: usize = 100;
 
 /// Changes of one entity's records.
 #[derive(Debug, Clone)]
@@ -52,7 +48,7 @@ pub(crate) struct Changes {
 impl EntitySpec {
     /// Returns true if change data capture covers this entity. It identifies records by `Id`.
     pub fn supports_cdc(&self) -> bool {
-        self.has_cdc && self.identity == Identity::Id
+        self.has_cdc && matches!(self.identity, Identity::Id | Identity::Single)
     }
 }
 
@@ -90,30 +86,6 @@ impl QboSource {
             }
         }
         Ok(changes)
-    }
-
-    /// Fetches records by id, as they are now. Records that no longer exist are absent.
-    ///
-    /// # Errors
-    /// Errors of the API; [`Error::Decode`] if a record cannot be read.
-    pub(crate) async fn records(
-        &self,
-        entity: &EntitySpec,
-        ids: &[String],
-        meter: &Meter,
-    ) -> Result<Vec<Record>> {
-        let mut records = Vec::new();
-        for ids in ids.chunks(MAX_IDS) {
-            let statement = IdQuery { entity, ids }.to_string();
-            let answer = self
-                .query(entity, &statement, meter, RetryBehavior::FULL)
-                .await?;
-            if let Some(row) = answer.unreadable.into_iter().next() {
-                return Err(row.error);
-            }
-            records.extend(answer.records);
-        }
-        Ok(records)
     }
 
     /// Sends one request. Returns `None` if the answer may have been cut short or holds a record

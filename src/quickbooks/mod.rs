@@ -11,6 +11,7 @@ mod envelope;
 mod failure_cause;
 mod fault;
 mod fault_meaning;
+mod lookup;
 pub(crate) mod oauth;
 mod paging;
 mod prefetch;

@@ -14,6 +14,7 @@ mod bad_input;
 mod companies;
 mod exactness;
 mod faults;
+mod irregular;
 mod landing;
 mod loading;
 mod recorded;

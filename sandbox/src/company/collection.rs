@@ -242,7 +242,9 @@ pub(super) fn read(entity: &Entity, payload: &str) -> Option<Stored> {
             .map(|name| fields.text(name))
             .collect::<Option<Vec<_>>>()?
             .join(":"),
-        _ => fields.text("Id")?,
+        // Intuit's description of Preferences has no `Id`.
+        Identity::Single => fields.text("Id").unwrap_or_else(|| "1".to_owned()),
+        Identity::Id | Identity::Wrapped => fields.text("Id")?,
     };
     let meta = fields.object("MetaData")?;
     let second = |name| {

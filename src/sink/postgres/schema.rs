@@ -183,7 +183,7 @@ pub(super) async fn upgrade(
         }
         let name = format!("{schema}.{}", entity.table());
         let table = table_name(schema, entity);
-        let sql = shape::upgrade(&table, &differences).map_err(|reason| {
+        let sql = shape::upgrade(&table, entity, &differences).map_err(|reason| {
             Error::config(
                 name.clone(),
                 format!("cannot be upgraded: {reason}; nothing was changed"),

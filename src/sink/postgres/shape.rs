@@ -4,8 +4,9 @@
 
 use tokio_postgres::{GenericClient, Row};
 
+use crate::domain::EntitySpec;
 use crate::error::Result;
-use crate::postgres::{Columns, Query, params, quote_identifier};
+use crate::postgres::{Columns, Query, id_of, params, quote_identifier, record_of};
 
 /// The columns that a raw table must have, with their types as `format_type` names them.
 const COLUMNS: [(&str, &str); 8] = [
@@ -176,7 +177,8 @@ impl Shape {
     }
 }
 
-/// Returns the statements that add a column. Existing rows get 0 or `{}` for values that are not
+/// Returns the statements that add a column. `{table}`, `{id}` and `{record}` stand for the table,
+/// the id of a payload, and the object that holds its time. Existing rows get 0 or `{}` for values that are not
 /// known any more.
 fn addition(name: &str, wanted: &str) -> Option<Remedy> {
     let filled = |value: &str| {
@@ -196,13 +198,13 @@ fn addition(name: &str, wanted: &str) -> Option<Remedy> {
         "page_number" | "page_size" => constant("0"),
         "request_payload" => constant("'{}'"),
         "ingested_at_utc" => constant("now()"),
-        "id" => filled("payload ->> 'Id'"),
+        "id" => filled("{id}"),
         // The second in which the record was changed: the narrowest window that holds it.
         "extract_window_start_utc" => filled(
-            "coalesce((payload #>> '{MetaData,LastUpdatedTime}')::timestamptz, ingested_at_utc)",
+            "coalesce(({record} #>> '{MetaData,LastUpdatedTime}')::timestamptz, ingested_at_utc)",
         ),
         "extract_window_end_utc" => filled(
-            "coalesce((payload #>> '{MetaData,LastUpdatedTime}')::timestamptz, ingested_at_utc) + interval '1 second'",
+            "coalesce(({record} #>> '{MetaData,LastUpdatedTime}')::timestamptz, ingested_at_utc) + interval '1 second'",
         ),
         _ => None,
     }
@@ -230,11 +232,15 @@ fn conversion(name: &str, found: &str, wanted: &str) -> Option<String> {
     }
 }
 
-/// Returns the statements that upgrade a table.
+/// Returns the statements that upgrade the table of an entity.
 ///
 /// # Errors
 /// The differences that cannot be removed.
-pub(super) fn upgrade(table: &str, differences: &[Difference]) -> Result<String, String> {
+pub(super) fn upgrade(
+    table: &str,
+    entity: &EntitySpec,
+    differences: &[Difference],
+) -> Result<String, String> {
     let cannot: Vec<&str> = differences
         .iter()
         .filter(|found| found.remedy.is_none())
@@ -258,7 +264,11 @@ pub(super) fn upgrade(table: &str, differences: &[Difference]) -> Result<String,
     }
     for found in differences {
         if let Some(Remedy::Statements(statements)) = &found.remedy {
-            sql.push_str(&format!("{};\n", statements.replace("{table}", table)));
+            let statements = statements
+                .replace("{table}", table)
+                .replace("{id}", &id_of(entity, "payload"))
+                .replace("{record}", &record_of(entity, "payload"));
+            sql.push_str(&format!("{statements};\n"));
         }
     }
     Ok(sql)
@@ -267,6 +277,7 @@ pub(super) fn upgrade(table: &str, differences: &[Difference]) -> Result<String,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ENTITIES;
 
     fn column(name: &str, type_name: &str) -> Column {
         Column {
@@ -309,11 +320,11 @@ mod tests {
         let differences = shape.differences();
         assert_eq!(differences.len(), 3);
         assert_eq!(
-            upgrade("t", &differences).unwrap_err(),
+            upgrade("t", &ENTITIES[0], &differences).unwrap_err(),
             "column payload is bytea, not jsonb; column page_number is jsonb, not integer"
         );
         assert_eq!(
-            upgrade("t", &differences[2..]).unwrap(),
+            upgrade("t", &ENTITIES[0], &differences[2..]).unwrap(),
             "ALTER TABLE t ADD UNIQUE (id);\n"
         );
     }

@@ -13,10 +13,10 @@ use tracing::warn;
 
 use super::{copy_format, storable};
 use crate::config::TransactionLimits;
-use crate::domain::{DistinctIds, LoadCounts, Page, Reject};
+use crate::domain::{DistinctIds, EntitySpec, LoadCounts, Page, Reject};
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
-use crate::postgres::{Columns, Db, Query, database_error, params, table_name};
+use crate::postgres::{Columns, Db, Query, database_error, params, record_of, table_name};
 
 /// Records of a window that are logged one by one when Postgres cannot store them.
 const MAX_LOGGED_REJECTS: u64 = 10;
@@ -31,9 +31,12 @@ WHERE older.id = newer.id
 const MERGE: &str = include_str!("sql/merge.sql");
 const WRITE_LEDGER: &str = include_str!("sql/write_ledger.sql");
 
-/// Returns the statement that merges the staging table into a raw table.
-pub(super) fn merge_statement(table: &str) -> String {
-    MERGE.replace("{table}", table)
+/// Returns the statement that merges the staging table into the raw table of an entity.
+pub(super) fn merge_statement(schema: &str, entity: &EntitySpec) -> String {
+    MERGE
+        .replace("{table}", &table_name(schema, entity))
+        .replace("{known}", &record_of(entity, "known.payload"))
+        .replace("{new}", &record_of(entity, "EXCLUDED.payload"))
 }
 
 /// Streams a window's pages into a staging table, then merges them, writes the ledger row and
@@ -131,7 +134,6 @@ impl PostgresWriter {
             transaction.execute(KEEP_NEWEST_VERSION).await?;
         }
         let window = self.context.window;
-        let table = table_name(&self.schema, &self.context.entity);
         let params = params![
             self.pages.numbers,
             self.pages.sizes,
@@ -142,7 +144,7 @@ impl PostgresWriter {
         ];
         let rows = transaction
             .connection()?
-            .rows(&merge_statement(&table), params)
+            .rows(&merge_statement(&self.schema, &self.context.entity), params)
             .await?;
         let merged = rows
             .first()

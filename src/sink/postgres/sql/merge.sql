@@ -1,6 +1,7 @@
 -- Merges the staging table into the raw table. A row is replaced only by one that differs and is
 -- not older (qbo-facts 3.5). The time of the existing row is read from its payload, guarded by a
--- pattern, because a table may hold rows that others have inserted.
+-- pattern, because a table may hold rows that others have inserted. {known} and {new} are the
+-- objects that hold the time: the payloads, or the objects inside them.
 --
 -- Rows that exist already are left out before they are inserted: a conflict would lock each of
 -- them, which is written to disk like a change. They are looked up one by one: a join would put
@@ -29,15 +30,15 @@ WITH pages AS (
     WHERE (known.payload IS DISTINCT FROM EXCLUDED.payload
         OR known.deleted_at_utc < EXCLUDED.ingested_at_utc)
       AND CASE
-        WHEN known.payload #>> '{MetaData,LastUpdatedTime}'
+        WHEN {known} #>> '{MetaData,LastUpdatedTime}'
             !~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d' THEN true
-        ELSE coalesce((known.payload #>> '{MetaData,LastUpdatedTime}')::timestamptz
-                 < (EXCLUDED.payload #>> '{MetaData,LastUpdatedTime}')::timestamptz
-             OR (known.payload #>> '{MetaData,LastUpdatedTime}')::timestamptz
-                 = (EXCLUDED.payload #>> '{MetaData,LastUpdatedTime}')::timestamptz
-             AND coalesce(substring(known.payload ->> 'SyncToken' from '^\d{1,18}$')::bigint, 0)
+        ELSE coalesce(({known} #>> '{MetaData,LastUpdatedTime}')::timestamptz
+                 < ({new} #>> '{MetaData,LastUpdatedTime}')::timestamptz
+             OR ({known} #>> '{MetaData,LastUpdatedTime}')::timestamptz
+                 = ({new} #>> '{MetaData,LastUpdatedTime}')::timestamptz
+             AND coalesce(substring({known} ->> 'SyncToken' from '^\d{1,18}$')::bigint, 0)
                  <= coalesce(
-                     substring(EXCLUDED.payload ->> 'SyncToken' from '^\d{1,18}$')::bigint, 0),
+                     substring({new} ->> 'SyncToken' from '^\d{1,18}$')::bigint, 0),
              true)
       END
     RETURNING (known.xmax = 0) AS is_new

@@ -1,0 +1,317 @@
+//! Promises that hold for every entity, whatever its records look like: wrapped in another object,
+//! without an id, or the only one of their company.
+
+use std::path::Path;
+
+use chrono::DateTime;
+use qbo_rs::app::{
+    App, ArchiveRequest, ExtractRequest, LoadRequest, MigrateRequest, StatusRequest, VerifyRequest,
+};
+use qbo_rs::domain::{Chunk, ENTITIES, EntitySync, SyncReport, Window, chunk_range};
+use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
+use serde_json::{Value, json};
+
+use crate::support::{
+    Database, app, assert_complete, change, everything, let_time_pass, living, seconds_ago,
+    syncing_app, truth, whole_range,
+};
+
+/// A time of change in the range of the sample company, later than that of its records.
+const EDITED_AT: &str = "2025-12-30T12:00:00-08:00";
+
+fn tiny_sandbox() -> Sandbox {
+    let size = CompanySize {
+        customers: 12,
+        items: 8,
+        invoices: 20,
+        others: Some(12),
+    };
+    Sandbox::start(SandboxOptions {
+        size,
+        throttle: ThrottleOptions::NONE,
+        ..SandboxOptions::default()
+    })
+    .unwrap()
+}
+
+fn seconds(time: &str) -> i64 {
+    DateTime::parse_from_rfc3339(time).unwrap().timestamp()
+}
+
+fn put(sandbox: &Sandbox, entity: &str, record: &Value) {
+    sandbox.company().put(entity, &record.to_string()).unwrap();
+}
+
+fn template(id: &str, token: &str, amount: u32) -> Value {
+    json!({"Estimate": {"Id": id, "SyncToken": token, "TotalAmt": amount,
+        "RecurringInfo": {"Name": "Garden care", "Active": true},
+        "MetaData": {"CreateTime": "2025-03-01T08:00:00-08:00", "LastUpdatedTime": EDITED_AT}}})
+}
+
+fn rate(day: &str, currency: &str, rate: f64) -> Value {
+    json!({"AsOfDate": day, "SourceCurrencyCode": currency, "TargetCurrencyCode": "USD", "Rate": rate,
+        "MetaData": {"LastUpdatedTime": format!("{day}T06:00:00-08:00")}})
+}
+
+fn names() -> Vec<&'static str> {
+    ENTITIES.iter().map(|entity| entity.name).collect()
+}
+
+async fn extract(app: &App, entities: &[&str], out: &Path) {
+    let range = whole_range(entities, "year", 1000);
+    let request = ExtractRequest::new(range.entities, chunk_range(range.range, range.chunk))
+        .out(out.to_owned());
+    assert_complete(&app.extract(&request).await.unwrap());
+}
+
+async fn assert_table_is_truth(sandbox: &Sandbox, database: &Database, when: &str) {
+    for entity in ENTITIES {
+        let mut expected = truth(sandbox, entity.qbo_name);
+        expected.sort_by(|a, b| a.0.cmp(&b.0));
+        let held = living(database, &format!("raw.{}", entity.table())).await;
+        assert_eq!(held, expected, "{} {when}", entity.name);
+    }
+}
+
+fn entities_of(report: &SyncReport) -> &[EntitySync] {
+    assert!(
+        report.is_ok(),
+        "{}",
+        serde_json::to_string_pretty(report).unwrap()
+    );
+    &report.accounts[0].entities
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_version_never_replaces_a_newer_one_of_any_entity() {
+    let (sandbox, database) = (tiny_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("older");
+    extract(&app, &names(), &out).await;
+    for entity in ENTITIES {
+        let id = truth(&sandbox, entity.qbo_name)[0].0.clone();
+        sandbox
+            .company()
+            .edit(entity.qbo_name, &id, seconds(EDITED_AT))
+            .unwrap();
+    }
+    assert_complete(
+        &app.backfill(&whole_range(&names(), "year", 1000))
+            .await
+            .unwrap(),
+    );
+    assert_table_is_truth(&sandbox, &database, "after the backfill").await;
+    assert_complete(&app.load(&LoadRequest::new(&out)).await.unwrap());
+    assert_table_is_truth(&sandbox, &database, "after the older files").await;
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_templates_of_one_second_the_higher_token_stays() {
+    let (sandbox, database) = (tiny_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("older");
+    let entities = ["recurring_transactions"];
+    put(&sandbox, "RecurringTransaction", &template("900", "9", 70));
+    extract(&app, &entities, &out).await;
+    put(&sandbox, "RecurringTransaction", &template("900", "10", 80));
+    assert_complete(
+        &app.backfill(&whole_range(&entities, "year", 1000))
+            .await
+            .unwrap(),
+    );
+    assert_complete(&app.load(&LoadRequest::new(&out)).await.unwrap());
+    let amount = "SELECT (payload #>> '{Estimate,TotalAmt}')::bigint FROM raw.qb_recurring_transactions WHERE id = '900'";
+    assert_eq!(database.number(amount).await, 80);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_is_marked_in_every_entity_and_the_next_sync_changes_nothing() {
+    let (sandbox, database) = (tiny_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let realm_id = sandbox.realm_ids().next().unwrap().to_owned();
+    entities_of(&app.sync(&everything(&[])).await.unwrap());
+    // The preferences of some companies have no `Id`.
+    let mut preferences = truth(&sandbox, "Preferences")[0].1.clone();
+    preferences.as_object_mut().unwrap().remove("Id");
+    preferences["MetaData"]["LastUpdatedTime"] = seconds_ago(90).into();
+    put(&sandbox, "Preferences", &preferences);
+    let_time_pass(&database, &realm_id, 2).await;
+    entities_of(&app.sync(&everything(&[])).await.unwrap());
+    assert_table_is_truth(&sandbox, &database, "after the second sync").await;
+
+    let at = seconds_ago(60);
+    for entity in ENTITIES {
+        let id = truth(&sandbox, entity.qbo_name).last().unwrap().0.clone();
+        change(
+            &sandbox,
+            "delete",
+            json!({"entity": entity.qbo_name, "id": id, "at": at}),
+        );
+    }
+    let_time_pass(&database, &realm_id, 2).await;
+    let third = app.sync(&everything(&[])).await.unwrap();
+    for entity in entities_of(&third) {
+        assert_eq!(entity.deleted, 1, "{}", entity.entity);
+    }
+    assert_table_is_truth(&sandbox, &database, "after the deletions").await;
+
+    let_time_pass(&database, &realm_id, 2).await;
+    for entity in entities_of(&app.sync(&everything(&[])).await.unwrap()) {
+        let changed = (entity.inserted, entity.updated, entity.deleted);
+        assert_eq!(changed, (0, 0, 0), "{}", entity.entity);
+    }
+    let range = Window::parse("2024-01-01", "2027-01-01").unwrap();
+    let request = VerifyRequest::new(names(), range)
+        .chunk("year".parse::<Chunk>().unwrap())
+        .deep(true);
+    let report = app.verify(&request).await.unwrap();
+    assert!(report.is_ok(), "{report:?}");
+    let checked = app
+        .status(&StatusRequest::default().validate(true))
+        .await
+        .unwrap();
+    for entity in checked.entities {
+        for check in entity.checks {
+            assert_eq!(check.wrong, 0, "{} {check:?}", entity.entity);
+        }
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rates_are_confirmed_by_day_and_currency_before_they_count_as_gone() {
+    let (sandbox, database) = (tiny_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let realm_id = sandbox.realm_ids().next().unwrap().to_owned();
+    let rates = || everything(&["exchange_rates"]);
+    for currency in ["CLP", "PEN", "UYU"] {
+        for day in 10..20 {
+            let record = rate(&format!("2025-10-{day}"), currency, 0.25);
+            put(&sandbox, "ExchangeRate", &record);
+        }
+    }
+    entities_of(&app.sync(&rates()).await.unwrap());
+    // The rates of ten days are gone, in all currencies but one.
+    for currency in ["CLP", "UYU"] {
+        for day in 10..20 {
+            let id = format!("2025-10-{day}:{currency}:USD");
+            change(
+                &sandbox,
+                "delete",
+                json!({"entity": "ExchangeRate", "id": id, "at": seconds_ago(60)}),
+            );
+        }
+    }
+    for expected in [20, 0] {
+        let_time_pass(&database, &realm_id, 2).await;
+        let before = sandbox.stats().data_requests;
+        let report = app.sync(&rates()).await.unwrap();
+        let entity = &entities_of(&report)[0];
+        assert_eq!((entity.deleted, entity.reconciled), (expected, true));
+        let requests = sandbox.stats().data_requests - before;
+        assert!(requests <= 4, "{requests} requests");
+    }
+    let marked = "SELECT count(*) FROM raw.qb_exchange_rates WHERE deleted_at_utc IS NOT NULL AND id NOT LIKE '%:PEN:%'";
+    assert_eq!(database.number(marked).await, 20);
+    // A rate that comes back is there again.
+    put(&sandbox, "ExchangeRate", &rate("2025-10-12", "UYU", 0.5));
+    let request = whole_range(&["exchange_rates"], "year", 1000);
+    assert_complete(&app.backfill(&request).await.unwrap());
+    assert_eq!(database.number(marked).await, 19);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn irregular_records_are_archived_by_their_own_time_and_come_back() {
+    let (sandbox, database) = (tiny_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let entities = ["recurring_transactions", "exchange_rates", "preferences"];
+    put(&sandbox, "RecurringTransaction", &template("900", "0", 70));
+    let request = whole_range(&entities, "year", 1000);
+    assert_complete(&app.backfill(&request).await.unwrap());
+    let before = database.rows("raw.qb_recurring_transactions").await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("archive.jsonl");
+    let edge = DateTime::parse_from_rfc3339(EDITED_AT).unwrap().to_utc();
+    let archived = app
+        .archive(&ArchiveRequest::new(entities, edge, &file))
+        .await
+        .unwrap();
+    assert_eq!(archived[0].rows, before.len() as u64 - 1);
+    assert_eq!(
+        database.rows("raw.qb_recurring_transactions").await,
+        [("900".to_owned(), template("900", "0", 70))]
+    );
+    assert_complete(&app.load(&LoadRequest::new(&file)).await.unwrap());
+    assert_eq!(database.rows("raw.qb_recurring_transactions").await, before);
+    assert_eq!(
+        database.rows("raw.qb_exchange_rates").await,
+        truth(&sandbox, "ExchangeRate")
+    );
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_checks_of_a_table_know_where_irregular_records_have_id_and_time() {
+    let (sandbox, database) = (tiny_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let request = whole_range(&["recurring_transactions", "exchange_rates"], "year", 1000);
+    assert_complete(&app.backfill(&request).await.unwrap());
+    let spoil = "
+        UPDATE raw.qb_recurring_transactions SET id = 'x' || id WHERE id = (SELECT min(id) FROM raw.qb_recurring_transactions);
+        UPDATE raw.qb_exchange_rates SET id = 'x' || id WHERE id = (SELECT min(id) FROM raw.qb_exchange_rates);
+        UPDATE raw.qb_recurring_transactions SET extract_window_start_utc = '2001-01-01', extract_window_end_utc = '2002-01-01'
+        WHERE id = (SELECT max(id) FROM raw.qb_recurring_transactions WHERE id NOT LIKE 'x%')";
+    for spoiled in [false, true] {
+        if spoiled {
+            database.client.batch_execute(spoil).await.unwrap();
+        }
+        let report = app
+            .status(&StatusRequest::default().validate(true))
+            .await
+            .unwrap();
+        for entity in &report.entities {
+            let wrong = |name: &str| {
+                let found = entity.checks.iter().find(|check| check.name == name);
+                found.unwrap().wrong
+            };
+            let is_template = entity.entity == "recurring_transactions";
+            let found = (wrong("wrong_ids"), wrong("outside_their_window"));
+            let expected = (i64::from(spoiled), i64::from(spoiled && is_template));
+            assert_eq!(found, expected, "{}", entity.entity);
+        }
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_without_ids_gets_those_of_the_records_inside() {
+    let (sandbox, database) = (tiny_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let (template, rate) = (template("900", "0", 70), rate("2025-10-10", "PEN", 0.25));
+    let statement = format!(
+        "CREATE SCHEMA raw; CREATE TABLE raw.qb_recurring_transactions (payload jsonb NOT NULL);
+         CREATE TABLE raw.qb_exchange_rates (payload jsonb NOT NULL);
+         INSERT INTO raw.qb_recurring_transactions VALUES ('{template}'); INSERT INTO raw.qb_exchange_rates VALUES ('{rate}')"
+    );
+    database.client.batch_execute(&statement).await.unwrap();
+    app.migrate(&MigrateRequest::default()).await.unwrap();
+    for (table, id, at) in [
+        ("raw.qb_recurring_transactions", "900", EDITED_AT),
+        (
+            "raw.qb_exchange_rates",
+            "2025-10-10:PEN:USD",
+            "2025-10-10T06:00:00-08:00",
+        ),
+    ] {
+        let found = format!(
+            "SELECT count(*) FROM {table} WHERE id = '{id}' AND extract_window_start_utc = '{at}'"
+        );
+        assert_eq!(database.number(&found).await, 1, "{table}");
+    }
+    database.drop().await;
+}
