@@ -20,7 +20,24 @@ Json = Any
 """A JSON value."""
 
 Blemish = Literal[
-    "processing", "application", "healed", "nul", "surrogate", "huge", "time", "unknown", "bare", "sparse"
+    "processing",
+    "application",
+    "healed",
+    "nul",
+    "surrogate",
+    "huge",
+    "time",
+    "earlier",
+    "later",
+    "fraction",
+    "offset",
+    "minus",
+    "numbers",
+    "nul-id",
+    "deep",
+    "unknown",
+    "bare",
+    "sparse",
 ]
 """The kinds of damage that :meth:`Sandbox.corrupt` does to a record."""
 
@@ -138,7 +155,10 @@ class Sandbox:
             blemish: Kind of damage. ``processing`` and ``application``: every page with the record fails, with fault
                 4002 or 10000, until ``healed``. ``nul``, ``surrogate`` and ``huge``: its note holds the character
                 U+0000, half of a surrogate pair, or two million characters. ``time``: its ``LastUpdatedTime`` cannot be
-                read. ``unknown``: it has unknown members, with numbers too large for a float. ``bare``: its
+                read. ``earlier``, ``later``: it is an hour off the time by which queries find the record. ``fraction``,
+                ``offset``, ``minus``: it has a fraction of a second, the offset +23:00 or a Unicode minus. ``numbers``,
+                ``nul-id``: its ``Id`` and ``SyncToken`` are numbers, or its ``Id`` holds U+0000. ``deep``: it is nested
+                100,000 deep. ``unknown``: it has unknown members, with numbers too large for a float. ``bare``: its
                 ``SyncToken`` and creation time are missing. ``sparse``: it is marked as not complete.
             realm: Company id; by default the first company.
 

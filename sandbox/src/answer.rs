@@ -64,6 +64,12 @@ impl ServiceFault {
         }
     }
 
+    /// Returns a fault whose text Postgres and terminals cannot take as it is.
+    pub(crate) fn odd() -> Self {
+        let detail = "The name \u{0}Line\u{7} \u{1b}[31mis\u{1b}[0m\r\n not\u{7f} valid\u{2028}.";
+        Self::new("Business\u{0} Validation Error", detail.to_owned(), "6000")
+    }
+
     pub(crate) fn unsupported(operation: &str) -> Self {
         Self::new(
             "Unsupported Operation",
@@ -172,6 +178,34 @@ pub(crate) fn unauthorized(detail: &str) -> Answer {
 pub(crate) fn forbidden() -> Answer {
     let name = "ApplicationAuthorizationFailed";
     gateway_fault(403, name, "3100", name, "AUTHORIZATION", Utc::now())
+}
+
+/// Returns the gateway's answer to a token that was granted without the scope of the request
+/// (qbo-facts 13.9).
+pub(crate) fn out_of_scope() -> Answer {
+    let detail = "The access token does not have sufficient scope";
+    gateway_fault(
+        403,
+        "AuthorizationFailed",
+        "3100",
+        detail,
+        "SERVICE",
+        Utc::now(),
+    )
+}
+
+/// Returns a fault of the service in XML, with the status of a success.
+pub(crate) fn fault_in_xml(time: DateTime<Utc>) -> Answer {
+    let body = format!(
+        "<IntuitResponse time=\"{}\" xmlns=\"http://schema.intuit.com/finance/v3\"><Fault type=\"SystemFault\">\
+         <Error code=\"10000\"><Message>An application error has occurred while processing your request</Message>\
+         <Detail>System Failure Error</Detail></Error></Fault></IntuitResponse>",
+        pacific::format_millis(time)
+    );
+    Answer {
+        content_type: XML,
+        ..Answer::json_text(200, body)
+    }
 }
 
 /// Returns the throttle's answer in XML, which Intuit sends even to a client that asked for JSON.

@@ -1,7 +1,7 @@
-//! Assumptions about QuickBooks where no source is certain. Each is a choice between two
-//! behaviours; the one that is harder on clients is the default.
+//! Assumptions about QuickBooks where no source is certain. Each is a choice between behaviours; the
+//! one that is hardest on clients is the default.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// A question about QuickBooks that no source answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,6 +14,7 @@ pub(crate) enum Topic {
     DefaultOrder,
     TaxAgencyOrder,
     InactiveTaxCodes,
+    CdcOrder,
     CdcCap,
     CdcTimeActivity,
     CdcUnknownEntity,
@@ -26,16 +27,14 @@ pub(crate) enum Topic {
     GrantDescription,
 }
 
-/// A question about QuickBooks with its two possible answers.
+/// A question about QuickBooks with its possible answers.
 #[derive(Debug)]
 pub struct Assumption {
     pub(crate) topic: Topic,
     /// The assumption's name, as in `id-order`.
     pub name: &'static str,
-    /// The answer that is harder on clients, which is the default.
-    pub harder: &'static str,
-    /// The other answer.
-    pub milder: &'static str,
+    /// The possible answers. The first one is the default.
+    pub answers: &'static [&'static str],
     /// The question, with the number of its fact.
     pub question: &'static str,
 }
@@ -43,16 +42,21 @@ pub struct Assumption {
 const fn assumption(
     topic: Topic,
     name: &'static str,
-    harder: &'static str,
-    milder: &'static str,
+    answers: &'static [&'static str],
     question: &'static str,
 ) -> Assumption {
     Assumption {
         topic,
         name,
-        harder,
-        milder,
+        answers,
         question,
+    }
+}
+
+impl Assumption {
+    /// Returns the default answer, which is the hardest on clients.
+    pub fn default_answer(&self) -> &'static str {
+        self.answers.first().copied().unwrap_or_default()
     }
 }
 
@@ -61,132 +65,120 @@ pub const ASSUMPTIONS: &[Assumption] = &[
     assumption(
         Topic::PositionZero,
         "position-zero",
-        "error",
-        "first",
+        &["error", "first"],
         "STARTPOSITION 0 (qbo-facts 2.3)",
     ),
     assumption(
         Topic::TooManyResults,
         "results-above-1000",
-        "cut",
-        "error",
+        &["cut", "error"],
         "MAXRESULTS above 1000 (qbo-facts 2.3)",
     ),
     assumption(
         Topic::FilterZone,
         "filter-zone",
-        "pacific",
-        "utc",
+        &["pacific", "utc"],
         "zone of a filter without an offset (qbo-facts 2.4)",
     ),
     assumption(
         Topic::IdOrder,
         "id-order",
-        "text",
-        "number",
-        "how ORDERBY Id sorts (qbo-facts 2.3)",
+        &["text", "number", "ignored", "refused"],
+        "ORDERBY Id (qbo-facts 13, row 1)",
     ),
     assumption(
         Topic::SecondOrderKey,
         "second-order-key",
-        "ignored",
-        "used",
+        &["ignored", "used"],
         "ORDERBY with two keys (qbo-facts 2.3)",
     ),
     assumption(
         Topic::DefaultOrder,
         "default-order",
-        "shifts",
-        "stays",
+        &["shifts", "stays"],
         "order between pages without ORDERBY (qbo-facts 3.7)",
     ),
     assumption(
         Topic::TaxAgencyOrder,
         "tax-agency-order",
-        "ignored",
-        "used",
+        &["ignored", "used"],
         "ORDERBY on TaxAgency (qbo-facts 8)",
     ),
     assumption(
         Topic::InactiveTaxCodes,
         "inactive-tax-codes",
-        "hidden",
-        "shown",
+        &["hidden", "shown"],
         "inactive TaxCodes unasked (qbo-facts 3.1)",
+    ),
+    assumption(
+        Topic::CdcOrder,
+        "cdc-order",
+        &["asked", "any"],
+        "order of the groups of CDC (qbo-facts 13.8)",
     ),
     assumption(
         Topic::CdcCap,
         "cdc-cap",
-        "answer",
-        "entity",
+        &["answer", "entity"],
         "what the 1000 of CDC are counted over (qbo-facts 4)",
     ),
     assumption(
         Topic::CdcTimeActivity,
         "cdc-time-activity",
-        "unsupported",
-        "supported",
+        &["unsupported", "supported"],
         "CDC of TimeActivity (qbo-facts 4)",
     ),
     assumption(
         Topic::CdcUnknownEntity,
         "cdc-unknown-entity",
-        "fault",
-        "empty",
+        &["fault", "empty"],
         "CDC of an entity without it (qbo-facts 4)",
     ),
     assumption(
         Topic::CdcFalseDeletes,
         "cdc-false-deletes",
-        "sometimes",
-        "never",
+        &["sometimes", "never"],
         "Deleted for a live list record (qbo-facts 4)",
     ),
     assumption(
         Topic::BatchCap,
         "batch-cap",
-        "1000",
-        "none",
+        &["1000", "none"],
         "records in all of a batch's answers (qbo-facts 6.3)",
     ),
     assumption(
         Topic::BatchMetering,
         "batch-metering",
-        "item",
-        "call",
+        &["item", "call"],
         "what a batch costs of the monthly quota (qbo-facts 6.2)",
     ),
     assumption(
         Topic::QuotaOnRefresh,
         "quota-on-refresh",
-        "refused",
-        "free",
+        &["refused", "free"],
         "refreshing with the quota used up (qbo-facts 1.5)",
     ),
     assumption(
         Topic::ThrottleBody,
         "throttle-body",
-        "xml",
-        "json",
+        &["xml", "json"],
         "body of a 429 (qbo-facts 6.1)",
     ),
     assumption(
         Topic::RetryAfter,
         "retry-after",
-        "never",
-        "seconds",
+        &["never", "seconds"],
         "Retry-After on a 429 (qbo-facts 6.1)",
     ),
     assumption(
         Topic::GrantDescription,
         "grant-description",
-        "absent",
-        "present",
+        &["absent", "present"],
         "description of invalid_grant (qbo-facts 1.5)",
     ),
 ];
 
-/// The chosen answer of every assumption. The default is the harder answer of each.
+/// The chosen answer of every assumption. The default is the first answer of each.
 ///
 /// ```
 /// let mut assumptions = qbo_sandbox::Assumptions::default();
@@ -195,13 +187,24 @@ pub const ASSUMPTIONS: &[Assumption] = &[
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Assumptions {
-    milder: HashSet<Topic>,
+    /// The answers that are not the default.
+    chosen: HashMap<Topic, &'static str>,
 }
 
 impl Assumptions {
-    /// Returns whether the harder answer is chosen.
+    /// Returns whether the hardest answer is chosen, which is the default.
     pub(crate) fn is_harder(&self, topic: Topic) -> bool {
-        !self.milder.contains(&topic)
+        !self.chosen.contains_key(&topic)
+    }
+
+    /// Returns the chosen answer of a question.
+    pub(crate) fn answer(&self, topic: Topic) -> &'static str {
+        let of_topic = |assumption: &&Assumption| assumption.topic == topic;
+        let default = ASSUMPTIONS.iter().find(of_topic);
+        match self.chosen.get(&topic) {
+            Some(answer) => answer,
+            None => default.map(Assumption::default_answer).unwrap_or_default(),
+        }
     }
 
     /// Chooses an answer. Both the assumption and the answer are given by name.
@@ -222,35 +225,25 @@ impl Assumptions {
                 names.join(", ")
             ));
         };
-        let Assumption {
-            topic,
-            harder,
-            milder,
-            ..
-        } = assumption;
-        match value {
-            value if value == *harder => self.milder.remove(topic),
-            value if value == *milder => self.milder.insert(*topic),
-            _ => {
-                return Err(format!("{name} is {harder} or {milder}, not '{value}'"));
+        let topic = assumption.topic;
+        match assumption.answers.iter().find(|answer| **answer == value) {
+            Some(answer) if *answer == assumption.default_answer() => {
+                _ = self.chosen.remove(&topic)
             }
-        };
+            Some(answer) => _ = self.chosen.insert(topic, answer),
+            None => {
+                let answers = assumption.answers.join(", ");
+                return Err(format!("{name} is one of {answers}, not '{value}'"));
+            }
+        }
         Ok(())
     }
 
     /// Returns every assumption with its chosen answer.
     pub fn chosen(&self) -> impl Iterator<Item = (&'static Assumption, &'static str)> {
-        ASSUMPTIONS.iter().map(|assumption| {
-            let is_harder = self.is_harder(assumption.topic);
-            (
-                assumption,
-                if is_harder {
-                    assumption.harder
-                } else {
-                    assumption.milder
-                },
-            )
-        })
+        ASSUMPTIONS
+            .iter()
+            .map(|assumption| (assumption, self.answer(assumption.topic)))
     }
 }
 
@@ -259,20 +252,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_question_can_be_answered_either_way_and_nothing_else() {
+    fn every_question_has_each_of_its_answers_and_no_other() {
         let mut assumptions = Assumptions::default();
         for assumption in ASSUMPTIONS {
-            assert!(assumptions.is_harder(assumption.topic));
-            assumptions.set(assumption.name, assumption.milder).unwrap();
-            assert!(!assumptions.is_harder(assumption.topic));
-            assumptions.set(assumption.name, assumption.harder).unwrap();
-            assert!(assumptions.is_harder(assumption.topic));
-            assert!(
-                assumptions
-                    .set(assumption.name, "x")
-                    .unwrap_err()
-                    .contains(assumption.milder)
-            );
+            let topic = assumption.topic;
+            assert!(assumptions.is_harder(topic) && assumption.answers.len() > 1);
+            for answer in assumption.answers.iter().rev() {
+                assumptions.set(assumption.name, answer).unwrap();
+                assert_eq!(assumptions.answer(topic), *answer);
+                let is_default = *answer == assumption.answers[0];
+                assert_eq!(assumptions.is_harder(topic), is_default);
+            }
+            let refusal = assumptions.set(assumption.name, "x").unwrap_err();
+            let last = assumption.answers[assumption.answers.len() - 1];
+            assert!(refusal.contains(last), "{refusal}");
         }
         assert!(
             assumptions

@@ -41,6 +41,7 @@ mod assumption;
 mod company;
 mod control;
 mod entities;
+mod facts;
 mod faults;
 mod hash;
 mod oauth;

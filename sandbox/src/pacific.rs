@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use chrono::{DateTime, LocalResult, NaiveDateTime, SecondsFormat, TimeZone, Utc};
+use chrono::{DateTime, FixedOffset, LocalResult, NaiveDateTime, SecondsFormat, TimeZone, Utc};
 use chrono_tz::America::Los_Angeles;
 
 /// Formats a record's time, in whole seconds.
@@ -11,6 +11,16 @@ pub(crate) fn format(instant: i64) -> String {
     at(instant)
         .with_timezone(&Los_Angeles)
         .to_rfc3339_opts(SecondsFormat::Secs, false)
+}
+
+/// Formats a record's time with another offset than that of its date, in seconds.
+pub(crate) fn format_at_offset(instant: i64, offset: i32) -> String {
+    match FixedOffset::east_opt(offset) {
+        Some(offset) => at(instant)
+            .with_timezone(&offset)
+            .to_rfc3339_opts(SecondsFormat::Secs, false),
+        None => format(instant),
+    }
 }
 
 /// Appends a record's time. The text of each hour is formatted once and kept, without its minutes

@@ -18,7 +18,7 @@ from quickbooks.objects.creditcardpayment_entity import CreditCardPayment
 def paged(kind, qb, size=100):
     """Return all records of a type, by offset, ordered."""
     found = []
-    while page := kind.where("", order_by="Id", start_position=len(found) + 1, max_results=size, qb=qb):
+    while page := kind.where("", order_by="MetaData.CreateTime", start_position=len(found) + 1, max_results=size, qb=qb):
         found += page
     return found
 
@@ -50,7 +50,7 @@ def main():
     items = {item["bId"]: item for item in qb.batch_operation(json.dumps(batch))["BatchItemResponse"]}
     changes = change_data_capture([Estimate, Invoice, Vendor], os.environ["CHANGED_SINCE"], qb=qb)
     try:
-        Customer.where("PrimaryEmailAddr = 'x'", qb=qb)
+        Customer.where("Notes = 'x'", qb=qb)
         refused = None
     except QuickbooksException as error:
         refused = [error.error_code, error.detail]

@@ -461,6 +461,51 @@ async fn faults_that_answer_answer_as_described() {
             "{\"QueryResponse\":{\"Fault\":",
         ),
         (json!({"fault": "garbage"}), 200, "<html>"),
+        (
+            json!({"fault": "fault-in-xml"}),
+            200,
+            "<Error code=\"10000\">",
+        ),
+        (json!({"fault": "empty"}), 200, ""),
+        (
+            json!({"fault": "null-response"}),
+            200,
+            "{\"QueryResponse\":null,",
+        ),
+        (json!({"fault": "no-response"}), 200, "{\"time\":"),
+        (
+            json!({"fault": "other-key"}),
+            200,
+            "{\"QueryResponse\":{\"Record\":[",
+        ),
+        (
+            json!({"fault": "lost-rows"}),
+            200,
+            "{\"QueryResponse\":{\"startPosition\":1,\"maxResults\":1}",
+        ),
+        (
+            json!({"fault": "fewer-rows"}),
+            200,
+            "{\"Customer\":[],\"startPosition\":1,\"maxResults\":1}",
+        ),
+        (json!({"fault": "more-rows"}), 200, "\"maxResults\":0}"),
+        (json!({"fault": "odd-fault"}), 400, "\\u0000Line\\u0007"),
+        (json!({"fault": "odd-fault", "status": 500}), 500, "\\u0000"),
+        (
+            json!({"fault": "scope"}),
+            403,
+            "The access token does not have sufficient scope",
+        ),
+        (
+            json!({"fault": "firewall"}),
+            403,
+            "<h1>403 Request blocked</h1>",
+        ),
+        (
+            json!({"fault": "proxy-auth"}),
+            407,
+            "<h1>407 Proxy Authentication Required</h1>",
+        ),
     ] {
         control(&sandbox, "fault", fault.clone());
         let answer = client.query(ONE).await;
@@ -493,6 +538,90 @@ async fn faults_that_answer_answer_as_described() {
         assert_eq!(client.query(ONE).await.status, 200);
         assert!(client.refresh().await.text.contains(words));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_query_of_a_month_can_fail_and_no_other() {
+    let (sandbox, client) = start(options()).await;
+    let rule = json!({"fault": "error", "on": "query", "contains": "2024-03-", "times": 0});
+    control(&sandbox, "fault", rule);
+    let status = async |from: &str, until: &str| {
+        let time = "MetaData.LastUpdatedTime";
+        let statement =
+            format!("SELECT * FROM Invoice WHERE {time} >= '{from}' AND {time} < '{until}'");
+        client.query(&statement).await.status
+    };
+    assert_eq!(
+        status("2024-02-01T00:00:00Z", "2024-02-29T00:00:00Z").await,
+        200
+    );
+    for _ in 0..3 {
+        assert_eq!(
+            status("2024-03-01T00:00:00Z", "2024-04-01T00:00:00Z").await,
+            500
+        );
+    }
+    assert_eq!(
+        status("2024-03-31T23:00:00Z", "2024-03-31T23:30:00Z").await,
+        500
+    );
+    assert_eq!(
+        status("2024-04-01T00:00:00Z", "2024-05-01T00:00:00Z").await,
+        200
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_answers_of_tokens_and_change_data_capture_strike_no_query() {
+    let (sandbox, client) = start(options()).await;
+    let since = chrono::Utc::now() - chrono::TimeDelta::days(1);
+    let since = since.format("%Y-%m-%dT%H:%M:%SZ");
+    let path = format!("cdc?entities=Estimate,Invoice&changedSince={since}");
+    control(&sandbox, "edit", json!({"entity": "Invoice", "id": "5"}));
+    control(&sandbox, "edit", json!({"entity": "Estimate", "id": "5"}));
+    for fault in ["cdc-fault", "cdc-missing", "cdc-merged", "cdc-reversed"] {
+        let rule = json!({"fault": fault, "entity": "Invoice"});
+        control(&sandbox, "fault", rule);
+        assert!(client.query(ONE).await.json()["QueryResponse"]["Customer"].is_array());
+        let groups = &client.get(&path).await.json()["CDCResponse"][0]["QueryResponse"];
+        let found = match fault {
+            "cdc-fault" => groups[1]["Fault"].is_object(),
+            "cdc-missing" => groups.as_array().unwrap().len() == 1,
+            "cdc-merged" => groups[0]["Estimate"].is_array() && groups[0]["Invoice"].is_array(),
+            _ => groups[0]["Invoice"].is_array() && groups[1]["Estimate"].is_array(),
+        };
+        assert!(found, "{fault}: {groups}");
+    }
+    control(
+        &sandbox,
+        "fault",
+        json!({"fault": "lifetimes", "value": "3600"}),
+    );
+    assert_eq!(client.query(ONE).await.status, 200);
+    assert_eq!(client.refresh().await.json()["expires_in"], "3600");
+    assert_eq!(client.refresh().await.json()["expires_in"], 3600);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_raw_record_comes_at_its_own_time_among_the_others() {
+    let (sandbox, client) = start(options()).await;
+    let text = r#"{"Id":77,"MetaData":{"LastUpdatedTime":"1999-01-01T00:00:00+23:00"}}"#;
+    for (id, record) in [("a", json!(text)), ("b", json!({"Id": [1]}))] {
+        let at = "2026-01-05T00:00:00Z";
+        let raw = json!({"entity": "Term", "id": id, "record": record, "at": at});
+        control(&sandbox, "put-raw", raw);
+    }
+    let statement = "SELECT * FROM Term WHERE MetaData.LastUpdatedTime >= '2026-01-05T00:00:00Z'";
+    let found = client.query(statement).await.text;
+    assert!(
+        found.contains(text) && found.contains(r#"{"Id":[1]}"#),
+        "{found}"
+    );
+    let by_id = client.query("SELECT * FROM Term WHERE Id = 'a'").await.text;
+    assert!(
+        by_id.contains(text) && by_id.contains(r#""maxResults":1"#),
+        "{by_id}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -617,7 +746,7 @@ async fn the_control_api_lists_what_it_can_do_and_refuses_the_rest() {
         .iter()
         .map(|c| c["command"].as_str().unwrap())
         .collect();
-    assert!(names.contains(&"truth") && help["faults"].as_array().unwrap().len() == 20);
+    assert!(names.contains(&"truth") && help["faults"].as_array().unwrap().len() == 38);
     for (path, body, status, words) in [
         ("/nonsense", "{}", 400, "there is no command 'nonsense'"),
         ("/edit", "{}", 400, "entity, id is missing"),
@@ -650,7 +779,7 @@ async fn the_control_api_lists_what_it_can_do_and_refuses_the_rest() {
             "/assume",
             r#"{"name":"id-order","value":"x"}"#,
             400,
-            "text or number",
+            "id-order is one of",
         ),
         (
             "/webhooks",

@@ -63,7 +63,7 @@ def test_python_quickbooks_reads_the_right_records(client, qbo):
     assert (answer["deleted"], answer["vendors_changed"]) == ([deleted], False)
     assert answer["batch"] == {"c": 5, "bad": "4001", "n": sum(item["Active"] for item in items.values())}
     assert answer["writes"] == ["500"]
-    assert answer["refused"] == [4001, "QueryValidationError: property 'PrimaryEmailAddr' is not queryable"]
+    assert answer["refused"] == [4001, "QueryValidationError: property 'Notes' is not queryable"]
     assert answer["hard_expiry"] > 0
     assert answer["revoked"] is True
 

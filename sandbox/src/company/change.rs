@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::collection::{self, Stored};
 use super::event::{Event, Operation};
 use super::fields::Fields;
-use super::records::{Change, Company, Poison};
+use super::records::{Change, Company};
 use crate::entities::{self, Entity, Kind};
 use crate::pacific;
 
@@ -37,33 +37,7 @@ pub enum ChangeError {
     },
 }
 
-/// A defect of a record, for [`Company::corrupt`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Blemish {
-    /// Pages that hold the record fail with code 4002.
-    Processing,
-    /// Pages that hold the record fail with code 10000.
-    Application,
-    /// Pages that hold the record succeed again.
-    Healed,
-    /// The record's note holds the character U+0000.
-    Nul,
-    /// The record's note holds half of a surrogate pair.
-    Surrogate,
-    /// The record's note has two million characters.
-    Huge,
-    /// The record's `LastUpdatedTime` cannot be parsed.
-    Time,
-    /// The record has an unknown member with numbers that no float can hold.
-    Unknown,
-    /// The record has neither `SyncToken` nor `CreateTime`.
-    Bare,
-    /// The record is marked `sparse`, which means that members are missing.
-    Sparse,
-}
-
-type Outcome<T = ()> = Result<T, ChangeError>;
+pub(super) type Outcome<T = ()> = Result<T, ChangeError>;
 
 impl Company {
     /// Adds a record, or replaces the one of the same id.
@@ -227,74 +201,6 @@ impl Company {
         Ok(())
     }
 
-    /// Gives a record a defect. Its position among the other records stays the same.
-    ///
-    /// # Errors
-    /// [`ChangeError`] if there is no such record.
-    pub fn corrupt(&mut self, entity: &str, id: &str, blemish: Blemish) -> Outcome {
-        let (entity, payload) = self.find_record(entity, id)?;
-        let note = if entity.kind == Kind::List {
-            "Notes"
-        } else {
-            "PrivateNote"
-        };
-        let key = (entity.name, id.to_owned());
-        match blemish {
-            Blemish::Processing => _ = self.poison.insert(key, Poison::Processing),
-            Blemish::Application => _ = self.poison.insert(key, Poison::Application),
-            Blemish::Healed => _ = self.poison.remove(&key),
-            Blemish::Time => {
-                let name = "\"LastUpdatedTime\":\"";
-                let payload = payload.replace(name, &format!("{name}?"));
-                self.replace_payload(entity, id, payload);
-            }
-            _ => {
-                let row = with_changes(entity, &payload, |record| match blemish {
-                    Blemish::Nul => record.set(note, r#""before\u0000after""#),
-                    Blemish::Surrogate => record.set(note, r#""before\ud800after""#),
-                    Blemish::Huge => {
-                        record.set_text(note, &"0123456789 <&> ".repeat(2_000_000 / 15))
-                    }
-                    Blemish::Unknown => record.set(
-                        "FieldOfNextYear",
-                        r#"{"Deep":[1e400,0.10,12345678901234567890123]}"#,
-                    ),
-                    Blemish::Sparse => record.set("sparse", "true"),
-                    _ => {
-                        record.remove("SyncToken");
-                        if let Some(time) = record
-                            .object("MetaData")
-                            .and_then(|meta| meta.text("LastUpdatedTime"))
-                        {
-                            record.set("MetaData", &format!(r#"{{"LastUpdatedTime":"{time}"}}"#));
-                        }
-                    }
-                })?;
-                self.write(entity, id, Change::Saved(row));
-            }
-        }
-        Ok(())
-    }
-
-    /// Replaces a record's payload without a change of its keys, which may no longer be readable.
-    fn replace_payload(&mut self, entity: &'static Entity, id: &str, payload: String) {
-        let row = self.collection(entity.name).and_then(|collection| {
-            let row = collection.get(id)?;
-            let (id, updated, created, is_active) =
-                (id.into(), row.updated(), row.created(), row.is_active());
-            Some(Stored {
-                id,
-                updated,
-                created,
-                is_active,
-                payload: payload.into(),
-            })
-        });
-        if let Some(row) = row {
-            self.apply(entity, id, Change::Saved(row));
-        }
-    }
-
     /// Saves a record again with a change of its members.
     fn save_again(
         &mut self,
@@ -385,7 +291,7 @@ impl Company {
         }
     }
 
-    fn find_record(&self, entity: &str, id: &str) -> Outcome<(&'static Entity, String)> {
+    pub(super) fn find_record(&self, entity: &str, id: &str) -> Outcome<(&'static Entity, String)> {
         let entity = find_entity(entity)?;
         match self.newest_version(entity, id) {
             Some(payload) => Ok((entity, payload)),
@@ -396,7 +302,7 @@ impl Company {
         }
     }
 
-    fn save(&mut self, entity: &'static Entity, row: Stored, operation: Operation) {
+    pub(super) fn save(&mut self, entity: &'static Entity, row: Stored, operation: Operation) {
         let id = row.id.to_string();
         self.write(entity, &id, Change::Saved(row));
         self.notify_listener(entity, &id, operation, None);
@@ -423,7 +329,7 @@ impl Company {
     }
 }
 
-fn find_entity(entity: &str) -> Outcome<&'static Entity> {
+pub(super) fn find_entity(entity: &str) -> Outcome<&'static Entity> {
     entities::find(entity).ok_or_else(|| ChangeError::Entity(entity.to_owned()))
 }
 
@@ -446,30 +352,33 @@ fn next_version(
     })
 }
 
-/// Returns a record with some members changed. In a wrapped record these are the members of the
-/// object inside.
-fn with_changes(
+/// Returns a record with some members changed.
+pub(super) fn with_changes(
     entity: &'static Entity,
     payload: &str,
     change: impl FnOnce(&mut Fields),
 ) -> Outcome<Stored> {
+    let text = changed_text(entity, payload, change)?;
+    collection::read(entity, &text).ok_or(ChangeError::Payload(entity.name))
+}
+
+/// Returns the text of a record with some members changed, which need not be a record any more. In
+/// a wrapped record these are the members of the object inside.
+pub(super) fn changed_text(
+    entity: &'static Entity,
+    payload: &str,
+    change: impl FnOnce(&mut Fields),
+) -> Outcome<String> {
     let invalid = || ChangeError::Payload(entity.name);
     let mut outer = Fields::parse(payload).ok_or_else(invalid)?;
     let mut record = collection::inner(entity, &outer).ok_or_else(invalid)?;
     change(&mut record);
-    let text = match entity.identity {
-        entities::Identity::Wrapped => {
-            let wrapper = outer
-                .iter()
-                .next()
-                .map(|(name, _)| name.to_owned())
-                .ok_or_else(invalid)?;
-            outer.set(&wrapper, &record.to_string());
-            outer.to_string()
-        }
-        _ => record.to_string(),
-    };
-    collection::read(entity, &text).ok_or_else(invalid)
+    if entity.identity != entities::Identity::Wrapped {
+        return Ok(record.to_string());
+    }
+    let wrapper = outer.iter().next().map(|(name, _)| name.to_owned());
+    outer.set(&wrapper.ok_or_else(invalid)?, &record.to_string());
+    Ok(outer.to_string())
 }
 
 /// Parses a decimal amount into cents.

@@ -2,6 +2,7 @@
 
 mod change;
 mod collection;
+mod defect;
 mod event;
 mod fields;
 mod record_files;
@@ -9,8 +10,9 @@ mod records;
 mod sample;
 mod size;
 
-pub use self::change::{Blemish, ChangeError};
+pub use self::change::ChangeError;
 pub(crate) use self::collection::Row;
+pub use self::defect::Blemish;
 pub(crate) use self::event::{Event, Operation};
 pub(crate) use self::fields::Fields;
 pub use self::record_files::RecordsError;

@@ -50,6 +50,19 @@ pub(super) const COMMANDS: &[Command] = &[
         },
     ),
     Command::changing(
+        "put-raw",
+        "entity id record at [realm]",
+        "add a record whose text queries answer as it is; they find and order it by id and at. A record that is not JSON is given as text",
+        |state, arguments| {
+            let (id, record) = (arguments.required("id")?, arguments.required("record")?);
+            change(state, arguments, |company, entity, at| {
+                company
+                    .put_raw(entity, &id, &record, at)
+                    .map(|()| Value::Null)
+            })
+        },
+    ),
+    Command::changing(
         "insert",
         "entity [count] [at] [realm]",
         "add generated records; answers their ids",
@@ -131,7 +144,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::changing(
         "corrupt",
         "entity id blemish [realm]",
-        "give a record a defect: processing (pages fail with 4002), application (10000), healed, nul, surrogate, huge, time, unknown, bare, sparse",
+        "give a record a defect: processing (pages fail with 4002), application (10000), healed, nul, surrogate, huge, time, earlier, later, fraction, offset, minus, numbers, nul-id, deep, unknown, bare, sparse",
         |state, arguments| {
             let blemish: Blemish = parsed(arguments.json("blemish").unwrap_or_default())?;
             change_one(state, arguments, |company, entity, id, _| {
@@ -375,8 +388,7 @@ fn truth(state: &State, arguments: &Arguments) -> CommandResult {
 fn assumptions(state: &State, _: &Arguments) -> CommandResult {
     let assumptions = state.assumptions();
     let chosen = assumptions.chosen().map(|(assumption, value)| {
-        let choices = [assumption.harder, assumption.milder];
-        json!({"name": assumption.name, "value": value, "choices": choices, "question": assumption.question})
+        json!({"name": assumption.name, "value": value, "choices": assumption.answers, "question": assumption.question})
     });
     to_json(&chosen.collect::<Value>())
 }

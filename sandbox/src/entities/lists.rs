@@ -8,8 +8,6 @@ const fn list(name: &'static str, sample: u32, fields: &'static [Field]) -> Enti
         answer_key: name,
         kind: Kind::List,
         identity: Identity::Id,
-        filterable: &[],
-        has_cdc: true,
         is_voidable: false,
         is_mergeable: false,
         webhook: true,
@@ -17,15 +15,6 @@ const fn list(name: &'static str, sample: u32, fields: &'static [Field]) -> Enti
         fields,
     }
 }
-
-const PERSON: &[&str] = &[
-    "DisplayName",
-    "GivenName",
-    "FamilyName",
-    "CompanyName",
-    "PrintOnCheckName",
-    "Balance",
-];
 
 const ACTIVE: Field = field("Active", Value::Active);
 
@@ -43,7 +32,6 @@ const QUALIFIED: &[Field] = &[
 
 pub(super) const LISTS: &[Entity] = &[
     Entity {
-        filterable: &["AccountType", "AccountSubType", "Classification"],
         is_mergeable: true,
         ..list(
             "Account",
@@ -105,7 +93,6 @@ pub(super) const LISTS: &[Entity] = &[
         ],
     ),
     Entity {
-        filterable: PERSON,
         is_mergeable: true,
         ..list("Customer", 500, &[])
     },
@@ -118,7 +105,6 @@ pub(super) const LISTS: &[Entity] = &[
         ..list("Department", 10, QUALIFIED)
     },
     Entity {
-        filterable: PERSON,
         is_mergeable: true,
         ..list(
             "Employee",
@@ -137,12 +123,10 @@ pub(super) const LISTS: &[Entity] = &[
         )
     },
     Entity {
-        filterable: &["Type", "Sku", "Taxable", "SubItem"],
         is_mergeable: true,
         ..list("Item", 300, &[])
     },
     Entity {
-        has_cdc: false,
         ..list(
             "JournalCode",
             6,
@@ -168,7 +152,6 @@ pub(super) const LISTS: &[Entity] = &[
         )
     },
     Entity {
-        has_cdc: false,
         webhook: false,
         ..list(
             "TaxCode",
@@ -194,7 +177,6 @@ pub(super) const LISTS: &[Entity] = &[
         )
     },
     Entity {
-        has_cdc: false,
         webhook: false,
         ..list(
             "TaxRate",
@@ -223,7 +205,6 @@ pub(super) const LISTS: &[Entity] = &[
         ],
     ),
     Entity {
-        filterable: PERSON,
         is_mergeable: true,
         ..list(
             "Vendor",

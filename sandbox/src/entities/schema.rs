@@ -1,5 +1,7 @@
 //! The description of an entity, and of the fields of its sample records.
 
+use crate::facts::{self, EntityFacts, Property};
+
 /// The kind of an entity, which decides how its records end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -33,10 +35,6 @@ pub(crate) struct Entity {
     pub answer_key: &'static str,
     pub kind: Kind,
     pub identity: Identity,
-    /// Properties to filter and order by, beside those that all entities of this kind have.
-    pub filterable: &'static [&'static str],
-    /// Whether change data capture reports the entity.
-    pub has_cdc: bool,
     /// Whether records can be voided.
     pub is_voidable: bool,
     /// Whether one record can be merged into another.
@@ -139,28 +137,29 @@ pub(super) const USD: Field = field(
     Value::Json(r#"{"value":"USD","name":"United States Dollar"}"#),
 );
 
-/// The properties that every entity can be filtered by.
-const COMMON: [&str; 3] = ["Id", "MetaData.CreateTime", "MetaData.LastUpdatedTime"];
-/// The properties that every list can be filtered by.
-const OF_LISTS: [&str; 3] = ["Active", "Name", "FullyQualifiedName"];
-/// The properties that every transaction can be filtered by.
-const OF_TRANSACTIONS: [&str; 3] = ["TxnDate", "DocNumber", "TotalAmt"];
-
 impl Entity {
-    /// Returns the canonical spelling of a property that this entity can be filtered and ordered
-    /// by. Returns `None` for all others, which QuickBooks refuses with 4001.
-    pub(crate) fn filterable(&self, property: &str) -> Option<&'static str> {
-        let by_kind: &[&str] = match self.kind {
-            Kind::List => &OF_LISTS,
-            Kind::Transaction => &OF_TRANSACTIONS,
-            Kind::Other => &[],
-        };
-        let has_id = !matches!(self.identity, Identity::Properties(_));
-        let common = COMMON.iter().filter(|known| has_id || **known != "Id");
-        common
-            .chain(by_kind)
-            .chain(self.filterable)
-            .copied()
-            .find(|known| known.eq_ignore_ascii_case(property))
+    /// Returns what Intuit says about the entity.
+    pub(crate) fn facts(&self) -> Option<&'static EntityFacts> {
+        facts::of_entity(self.name)
+    }
+
+    /// Returns whether queries can ask for the entity.
+    pub(crate) fn has_query(&self) -> bool {
+        self.facts().is_some_and(|facts| facts.has_query)
+    }
+
+    /// Returns whether its records have `Active`.
+    pub(crate) fn has_active(&self) -> bool {
+        self.facts().is_some_and(|facts| facts.has_active)
+    }
+
+    /// Returns whether change data capture reports the entity.
+    pub(crate) fn has_cdc(&self) -> bool {
+        self.facts().is_some_and(|facts| facts.has_cdc)
+    }
+
+    /// Returns a property that queries can filter or sort by.
+    pub(crate) fn property(&self, name: &str) -> Option<&'static Property> {
+        self.facts()?.property(name)
     }
 }

@@ -8,8 +8,6 @@ const fn supporting(name: &'static str, sample: u32, fields: &'static [Field]) -
         answer_key: name,
         kind: Kind::Other,
         identity: Identity::Id,
-        filterable: &[],
-        has_cdc: true,
         is_voidable: false,
         is_mergeable: false,
         webhook: false,
@@ -20,7 +18,6 @@ const fn supporting(name: &'static str, sample: u32, fields: &'static [Field]) -
 
 pub(super) const SUPPORTING: &[Entity] = &[
     Entity {
-        filterable: &["FileName"],
         ..supporting(
             "Attachable",
             40,
@@ -82,7 +79,6 @@ pub(super) const SUPPORTING: &[Entity] = &[
     },
     Entity {
         identity: Identity::Properties(&["AsOfDate", "SourceCurrencyCode", "TargetCurrencyCode"]),
-        filterable: &["AsOfDate", "SourceCurrencyCode", "TargetCurrencyCode"],
         ..supporting(
             "ExchangeRate",
             120,
@@ -129,7 +125,6 @@ pub(super) const SUPPORTING: &[Entity] = &[
         )
     },
     Entity {
-        has_cdc: false,
         webhook: true,
         ..supporting(
             "TaxAgency",

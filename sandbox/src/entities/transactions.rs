@@ -8,8 +8,6 @@ const fn transaction(name: &'static str, sample: u32, fields: &'static [Field]) 
         answer_key: name,
         kind: Kind::Transaction,
         identity: Identity::Id,
-        filterable: &[],
-        has_cdc: true,
         is_voidable: false,
         is_mergeable: false,
         webhook: true,
@@ -70,7 +68,6 @@ const PURCHASE: &[Field] = &[
 
 pub(super) const TRANSACTIONS: &[Entity] = &[
     Entity {
-        filterable: &["DueDate", "VendorRef", "Balance"],
         ..transaction(
             "Bill",
             400,
@@ -131,7 +128,6 @@ pub(super) const TRANSACTIONS: &[Entity] = &[
     },
     Entity {
         is_voidable: true,
-        filterable: &["CustomerRef", "Balance"],
         ..transaction("CreditMemo", 60, SALE)
     },
     transaction(
@@ -148,17 +144,9 @@ pub(super) const TRANSACTIONS: &[Entity] = &[
         ],
     ),
     Entity {
-        filterable: &["CustomerRef", "TxnStatus"],
         ..transaction("Estimate", 150, SALE)
     },
     Entity {
-        filterable: &[
-            "DueDate",
-            "CustomerRef",
-            "SalesTermRef",
-            "Balance",
-            "ProjectRef",
-        ],
         is_voidable: true,
         ..transaction("Invoice", 5000, &[])
     },
@@ -178,7 +166,6 @@ pub(super) const TRANSACTIONS: &[Entity] = &[
     ),
     Entity {
         is_voidable: true,
-        filterable: &["CustomerRef"],
         ..transaction(
             "Payment",
             600,
@@ -227,7 +214,6 @@ pub(super) const TRANSACTIONS: &[Entity] = &[
     transaction("PurchaseOrder", 50, PURCHASE),
     Entity {
         identity: Identity::Wrapped,
-        filterable: &["Name", "Type"],
         webhook: false,
         ..transaction(
             "RecurringTransaction",
@@ -289,7 +275,6 @@ pub(super) const TRANSACTIONS: &[Entity] = &[
         )
     },
     Entity {
-        has_cdc: false,
         ..transaction(
             "TimeActivity",
             200,

@@ -6,8 +6,13 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::rule::{FaultKind, FaultRule, Format};
-use crate::answer::{Answer, ServiceFault, forbidden, throttled_json, throttled_xml, unauthorized};
+use super::kind::FaultKind;
+use super::malformed;
+use super::rule::{FaultRule, Format};
+use crate::answer::{
+    Answer, ServiceFault, fault_in_xml, forbidden, out_of_scope, throttled_json, throttled_xml,
+    unauthorized,
+};
 use crate::pacific;
 
 /// The duration of a hang, which is longer than any client waits.
@@ -100,16 +105,47 @@ impl Effects {
                 )
             }
             FaultKind::Garbage => Answer::html(200, "Welcome"),
+            FaultKind::FaultInXml => fault_in_xml(time),
+            FaultKind::Empty => Answer::empty(200),
+            FaultKind::OddFault => ServiceFault {
+                status: rule.status.unwrap_or(400),
+                ..ServiceFault::odd()
+            }
+            .answer(time),
+            FaultKind::Scope => out_of_scope(),
+            FaultKind::Firewall => Answer::html(403, "Request blocked"),
+            FaultKind::ProxyAuth => Answer::html(407, "Proxy Authentication Required")
+                .with_header("proxy-authenticate", "Basic realm=\"proxy\"".to_owned()),
             FaultKind::InvalidGrant => Answer::json(400, &json!({"error": "invalid_grant"})),
             FaultKind::InvalidClient => Answer::json(401, &json!({"error": "invalid_client"})),
             FaultKind::LostAnswer
             | FaultKind::Truncate
             | FaultKind::Trickle
             | FaultKind::Slow
+            | FaultKind::NullResponse
+            | FaultKind::NoResponse
+            | FaultKind::EmptyResponse
+            | FaultKind::OtherKey
+            | FaultKind::LostRows
+            | FaultKind::FewerRows
+            | FaultKind::MoreRows
+            | FaultKind::CdcReversed
+            | FaultKind::CdcFault
+            | FaultKind::CdcMissing
+            | FaultKind::CdcMerged
+            | FaultKind::Lifetimes
             | FaultKind::Change => {
                 return Replacement::None;
             }
         })
+    }
+
+    /// Returns the normal answer, malformed if a fault says so.
+    pub(crate) fn malform(&self, answer: Answer) -> Answer {
+        match &self.rule {
+            Some(rule) if answer.status == 200 => malformed::apply(rule, answer),
+            _ => answer,
+        }
     }
 
     /// Returns whether the request takes effect but its answer is lost.

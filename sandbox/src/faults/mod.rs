@@ -1,13 +1,15 @@
 //! Faults on demand: rules that pick requests, and the effects on these requests.
 
 mod effects;
+mod kind;
+mod malformed;
 mod rule;
 
 use std::time::Instant;
 
 pub(crate) use self::effects::{Delivery, Effects, Replacement};
+pub(crate) use self::kind::FAULTS;
 use self::rule::Armed;
-pub(crate) use self::rule::FAULTS;
 pub use self::rule::{FaultError, FaultRule};
 
 /// The armed faults.

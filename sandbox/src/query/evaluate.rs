@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use super::filter::Filter;
 use super::order;
 use super::parser::Statement;
-use super::property::{QueryContext, UPDATED, resolve};
+use super::property::{QueryContext, sortable};
 use crate::answer::ServiceFault;
 use crate::assumption::{Assumptions, Topic};
 use crate::company::{Company, Row};
-use crate::entities::{self, Entity, Kind};
+use crate::entities::{self, Entity};
 use crate::pacific::Zone;
 
 /// The page size of a statement without MAXRESULTS.
@@ -27,17 +27,14 @@ pub(crate) fn answer(
     context: &QueryContext<'_>,
     out: &mut String,
 ) -> Result<usize, ServiceFault> {
-    let entity = entities::find(&statement.entity).ok_or_else(|| {
-        ServiceFault::invalid(format!(
-            "QueryValidationError: invalid context declaration: {}",
-            statement.entity
-        ))
-    })?;
+    let entity = queried_entity(&statement.entity)?;
     let filters = filters(entity, statement, context.assumptions)?;
-    let keys = statement
-        .order
-        .iter()
-        .map(|key| Ok((resolve(entity, &key.property)?, key.is_descending)));
+    let keys = statement.order.iter().map(|key| {
+        Ok(order::Key {
+            property: sortable(entity, &key.property, context.assumptions)?,
+            is_descending: key.is_descending,
+        })
+    });
     let keys: Vec<order::Key> = keys.collect::<Result<_, _>>()?;
     let (first, max_rows) = page(statement, context)?;
     if statement.is_count {
@@ -47,14 +44,17 @@ pub(crate) fn answer(
     }
     let page: Vec<Row<'_>> = match &keys[..] {
         // The usual order of extracts. Rows already come in it.
-        [(UPDATED, false)] if entity.name != "TaxAgency" => matching(company, entity, &filters)
-            .skip(first - 1)
-            .take(max_rows)
-            .collect(),
+        [key] if key.is_by_change() && entity.name != "TaxAgency" => {
+            matching(company, entity, &filters)
+                .skip(first - 1)
+                .take(max_rows)
+                .collect()
+        }
         keys => {
             let mut rows: Vec<Row<'_>> = matching(company, entity, &filters).collect();
             order::sort(&mut rows, entity, keys, context);
-            if keys.is_empty() && first > 1 && context.assumptions.is_harder(Topic::DefaultOrder) {
+            let is_unordered = keys.is_empty() || order::is_ignored(keys, context);
+            if is_unordered && first > 1 && context.assumptions.is_harder(Topic::DefaultOrder) {
                 order::shuffle(&mut rows, context.number);
             }
             rows.into_iter().skip(first - 1).take(max_rows).collect()
@@ -67,6 +67,20 @@ pub(crate) fn answer(
     }
     write_page(entity, &page, first, out);
     Ok(page.len())
+}
+
+/// Returns the entity of a statement.
+///
+/// # Errors
+/// 4001 if QuickBooks has no such entity, or has no queries of it.
+fn queried_entity(name: &str) -> Result<&'static Entity, ServiceFault> {
+    let refused =
+        |words: &str| ServiceFault::invalid(format!("QueryValidationError: {words}: {name}"));
+    match entities::find(name) {
+        Some(entity) if entity.has_query() => Ok(entity),
+        Some(_) => Err(refused("Metadata not found for Entity")),
+        None => Err(refused("invalid context declaration")),
+    }
 }
 
 /// Appends a page of rows.
@@ -110,7 +124,7 @@ fn filters<'s>(
         .iter()
         .any(|c| c.property.eq_ignore_ascii_case("Active"));
     let hides_inactive = entity.name != "TaxCode" || assumptions.is_harder(Topic::InactiveTaxCodes);
-    if entity.kind == Kind::List && !asks_for_active && hides_inactive {
+    if entity.has_active() && !asks_for_active && hides_inactive {
         filters.push(Filter::active_only());
     }
     Ok(filters)
@@ -371,25 +385,45 @@ mod tests {
                 .len()
         };
         assert!(all("") < 300);
-        assert_eq!(all("ORDERBY Id"), 300);
+        assert_eq!(all("ORDERBY MetaData.CreateTime"), 300);
         assert_eq!(all("ORDERBY MetaData.LastUpdatedTime DESC"), 300);
     }
 
     #[test]
-    fn ids_sort_as_text_and_second_keys_count_for_nothing_unless_told_otherwise() {
+    fn an_order_by_id_is_refused_ignored_or_kept_as_assumed() {
         let company = company();
-        let by_text = ids(&rows(
-            &company,
-            "SELECT * FROM Invoice ORDERBY Id MAXRESULTS 3",
-        ));
-        assert_eq!(by_text, ["1", "10", "100"]);
-        let by_number = ask_as(
-            &company,
-            "SELECT * FROM Invoice ORDERBY Id MAXRESULTS 3",
-            &milder("id-order", "number"),
-        );
-        assert_eq!(ids(&rows_in(&by_number.unwrap())), ["1", "2", "3"]);
-        let two = "SELECT * FROM Item ORDERBY Type, Id DESC MAXRESULTS 40";
+        let by_id = |answer: &str| {
+            let statement = "SELECT * FROM Invoice ORDERBY Id MAXRESULTS 3";
+            ask_as(&company, statement, &milder("id-order", answer))
+        };
+        let refused = by_id("refused").unwrap_err();
+        assert_eq!((refused.status, refused.code), (400, "4001"));
+        let words = "QueryValidationError: property 'Id' is not sortable";
+        assert_eq!(refused.detail, words);
+        let found = |answer: &str| ids(&rows_in(&by_id(answer).unwrap()));
+        assert_eq!(found("text"), ["1", "10", "100"]);
+        assert_eq!(found("number"), ["1", "2", "3"]);
+        let unordered = ids(&rows(&company, "SELECT * FROM Invoice MAXRESULTS 3"));
+        assert_eq!(found("ignored"), unordered);
+    }
+
+    #[test]
+    fn pages_by_an_ignored_order_overlap_and_miss() {
+        let company = company();
+        let page = |first| {
+            let statement = format!("SELECT * FROM Invoice ORDERBY Id STARTPOSITION {first}");
+            ids(&rows_in(
+                &ask_as(&company, &statement, &milder("id-order", "ignored")).unwrap(),
+            ))
+        };
+        let pages = [1, 101, 201].into_iter().flat_map(page);
+        assert!(pages.collect::<std::collections::HashSet<_>>().len() < 300);
+    }
+
+    #[test]
+    fn a_second_key_counts_for_nothing_unless_told_otherwise() {
+        let company = company();
+        let two = "SELECT * FROM Item ORDERBY Type, Name DESC MAXRESULTS 40";
         let used = rows_in(&ask_as(&company, two, &milder("second-order-key", "used")).unwrap());
         assert_ne!(ids(&used), ids(&rows(&company, two)));
     }
@@ -471,8 +505,32 @@ mod tests {
                 "invalid context declaration: Custmoer",
             ),
             (
-                "SELECT * FROM Customer WHERE PrimaryEmailAddr = 'x'",
-                "property 'PrimaryEmailAddr' is not queryable",
+                "SELECT * FROM Customer WHERE Notes = 'x'",
+                "property 'Notes' is not queryable",
+            ),
+            (
+                "SELECT * FROM Invoice WHERE TotalAmt > '5'",
+                "property 'TotalAmt' is not queryable",
+            ),
+            (
+                "SELECT * FROM Invoice WHERE Line.Amount > '5'",
+                "property 'Line.Amount' is not queryable",
+            ),
+            (
+                "SELECT * FROM Class WHERE Name = 'x'",
+                "property 'Name' is not queryable",
+            ),
+            (
+                "SELECT * FROM Customer WHERE BalanceWithJobs > '5'",
+                "property 'BalanceWithJobs' is not queryable",
+            ),
+            (
+                "SELECT * FROM Customer ORDERBY PrimaryEmailAddr",
+                "property 'PrimaryEmailAddr' is not sortable",
+            ),
+            (
+                "SELECT * FROM Invoice ORDERBY CustomerRef",
+                "property 'CustomerRef' is not sortable",
             ),
             (
                 "SELECT * FROM Invoice WHERE Active IN (true, false)",
@@ -500,11 +558,11 @@ mod tests {
         let all = count(&company, "SELECT COUNT(*) FROM Invoice");
         let dear = count(
             &company,
-            "SELECT COUNT(*) FROM Invoice WHERE TotalAmt > '1000'",
+            "SELECT COUNT(*) FROM Invoice WHERE Balance > '1000'",
         );
         let cheap = count(
             &company,
-            "SELECT COUNT(*) FROM Invoice WHERE TotalAmt <= 1000",
+            "SELECT COUNT(*) FROM Invoice WHERE Balance <= 1000",
         );
         assert!(dear > 0 && cheap > 0);
         assert_eq!(dear + cheap, all);

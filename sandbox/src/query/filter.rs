@@ -5,15 +5,17 @@ use std::cmp::Ordering;
 use serde_json::Value as Json;
 
 use super::parser::{Condition, Operator, Value};
-use super::property::{CREATED, UPDATED, resolve};
+use super::property::{CREATED, UPDATED, filterable};
 use crate::answer::ServiceFault;
 use crate::company::Row;
 use crate::entities::Entity;
+use crate::facts::Property;
 use crate::pacific::{self, Zone};
 
 /// A condition that can be applied to rows.
 pub(super) struct Filter<'a> {
     property: &'static str,
+    is_number: bool,
     operator: Operator,
     values: Vec<Comparable<'a>>,
 }
@@ -35,7 +37,11 @@ impl<'a> Filter<'a> {
         condition: &'a Condition,
         zone: Zone,
     ) -> Result<Self, ServiceFault> {
-        let property = resolve(entity, &condition.property)?;
+        let &Property {
+            name: property,
+            is_number,
+            ..
+        } = filterable(entity, &condition.property)?;
         let operator = condition.operator;
         if property == "Id" && !matches!(operator, Operator::Equal | Operator::In) {
             let detail =
@@ -54,6 +60,7 @@ impl<'a> Filter<'a> {
         });
         Ok(Self {
             property,
+            is_number,
             operator,
             values: values.collect::<Result<_, _>>()?,
         })
@@ -63,6 +70,7 @@ impl<'a> Filter<'a> {
     pub(super) fn active_only() -> Self {
         Self {
             property: "Active",
+            is_number: false,
             operator: Operator::Equal,
             values: vec![Comparable::Boolean(true)],
         }
@@ -96,7 +104,7 @@ impl<'a> Filter<'a> {
                 self.holds(found.cmp(if *flag { "true" } else { "false" }))
             }
             Comparable::Text(pattern) if self.operator == Operator::Like => is_like(found, pattern),
-            Comparable::Text(wanted) => self.holds(compare(found, wanted)),
+            Comparable::Text(wanted) => self.holds(compare(found, wanted, self.is_number)),
             Comparable::Instant(_) => false,
         }
     }
@@ -173,10 +181,10 @@ pub(super) fn text_of(payload: &str, property: &str) -> Option<String> {
     }
 }
 
-/// Compares two values: as numbers if both are, else as text without regard to case.
-pub(super) fn compare(found: &str, wanted: &str) -> Ordering {
+/// Compares two values of a property: as numbers, or as text without regard to case.
+pub(super) fn compare(found: &str, wanted: &str, is_number: bool) -> Ordering {
     match (found.parse::<f64>(), wanted.parse::<f64>()) {
-        (Ok(found), Ok(wanted)) => found.total_cmp(&wanted),
+        (Ok(found), Ok(wanted)) if is_number => found.total_cmp(&wanted),
         _ => found.to_lowercase().cmp(&wanted.to_lowercase()),
     }
 }

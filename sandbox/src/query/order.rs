@@ -7,10 +7,22 @@ use super::property::{CREATED, QueryContext, UPDATED};
 use crate::assumption::Topic;
 use crate::company::Row;
 use crate::entities::{Entity, Kind};
+use crate::facts::Property;
 use crate::hash::hash;
 
-/// A property to sort by, and whether the order descends.
-pub(super) type Key = (&'static str, bool);
+/// A property to sort by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    pub(super) property: &'static Property,
+    pub(super) is_descending: bool,
+}
+
+impl Key {
+    /// Returns whether this is the order in which rows already come.
+    pub(super) fn is_by_change(&self) -> bool {
+        self.property.name == UPDATED && !self.is_descending
+    }
+}
 
 /// Sorts rows by the requested keys. They must come in the order of their last change.
 pub(super) fn sort(
@@ -29,20 +41,31 @@ pub(super) fn sort(
     };
     match keys {
         [] => default_order(rows, entity.kind),
-        [(UPDATED, false)] => {}
-        [("Id", is_descending)] => {
-            let is_text = assumptions.is_harder(Topic::IdOrder);
-            rows.sort_by_cached_key(|row| {
-                let id = row.id();
-                (if is_text { 0 } else { id.len() }, id.into_owned())
-            });
-            if *is_descending {
-                rows.reverse();
-            }
-        }
+        [key] if key.is_by_change() => {}
+        [key] if key.property.name == "Id" => match assumptions.answer(Topic::IdOrder) {
+            "ignored" => default_order(rows, entity.kind),
+            answer => sort_by_id(rows, answer == "number", key.is_descending),
+        },
         keys => rows.sort_by(|a, b| {
             compare_by(keys, a, b).then_with(|| a.tie_breaker().cmp(&b.tie_breaker()))
         }),
+    }
+}
+
+/// Returns whether the only key is one that QuickBooks is assumed to ignore.
+pub(super) fn is_ignored(keys: &[Key], context: &QueryContext<'_>) -> bool {
+    let is_id = matches!(keys, [key] if key.property.name == "Id");
+    is_id && context.assumptions.answer(Topic::IdOrder) == "ignored"
+}
+
+/// Sorts rows by their ids, as numbers or as text.
+fn sort_by_id(rows: &mut [Row<'_>], is_number: bool, is_descending: bool) {
+    rows.sort_by_cached_key(|row| {
+        let id = row.id();
+        (if is_number { id.len() } else { 0 }, id.into_owned())
+    });
+    if is_descending {
+        rows.reverse();
     }
 }
 
@@ -76,19 +99,19 @@ pub(super) fn shuffle(rows: &mut [Row<'_>], query_number: u64) {
 }
 
 fn compare_by(keys: &[Key], a: &Row<'_>, b: &Row<'_>) -> Ordering {
-    for (property, is_descending) in keys {
-        let ordering = match *property {
+    for key in keys {
+        let ordering = match key.property.name {
             UPDATED => a.updated().cmp(&b.updated()),
             CREATED => a.created().cmp(&b.created()),
             "Active" => a.is_active().cmp(&b.is_active()),
             "Id" => a.id().cmp(&b.id()),
             other => {
                 let text = |row: &Row<'_>| text_of(&row.payload(), other).unwrap_or_default();
-                compare(&text(a), &text(b))
+                compare(&text(a), &text(b), key.property.is_number)
             }
         };
         if ordering.is_ne() {
-            return if *is_descending {
+            return if key.is_descending {
                 ordering.reverse()
             } else {
                 ordering

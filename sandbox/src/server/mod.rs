@@ -97,7 +97,7 @@ async fn answer(
     if effects.loses_answer() {
         None
     } else {
-        Some(answer)
+        Some(effects.malform(answer))
     }
 }
 

@@ -17,7 +17,7 @@ const MAX_OBJECTS: usize = 1000;
 /// One in this many list records is reported as deleted although it was only updated.
 const FALSE_DELETE_EVERY: u64 = 16;
 
-/// Returns the body of an answer: one element for each requested entity, in the same order.
+/// Returns the body of an answer: one element for each requested entity, in the assumed order.
 ///
 /// # Errors
 /// A fault if a parameter is missing or wrong, an entity has no change data capture, or the date is
@@ -58,16 +58,14 @@ pub(super) fn answer(
         .map(|name| find_captured(name.trim(), assumptions));
     let entities: Vec<Option<&Entity>> = entities.collect::<Result<_, _>>()?;
     let mut remaining = MAX_OBJECTS;
-    let mut body = r#"{"CDCResponse":[{"QueryResponse":["#.to_owned();
-    for (position, entity) in entities.into_iter().enumerate() {
-        if position > 0 {
-            body.push(',');
-        }
+    let mut groups = Vec::with_capacity(entities.len());
+    for entity in entities {
         let max_objects = if assumptions.is_harder(Topic::CdcCap) {
             remaining
         } else {
             MAX_OBJECTS
         };
+        let mut group = String::new();
         let written = entity.map(|entity| {
             changes(
                 company,
@@ -75,16 +73,23 @@ pub(super) fn answer(
                 instant.timestamp(),
                 max_objects,
                 assumptions,
-                &mut body,
+                &mut group,
             )
         });
         match written.transpose()? {
             Some(written) => remaining -= written.min(remaining),
-            None => body.push_str("{}"),
+            None => group.push_str("{}"),
         }
+        groups.push(group);
     }
-    let _ = write!(body, r#"]}}],"time":"{}"}}"#, pacific::format_millis(time));
-    Ok(body)
+    if assumptions.answer(Topic::CdcOrder) == "any" && !groups.is_empty() {
+        // No group stays in its place.
+        groups.rotate_left(1);
+    }
+    let (groups, time) = (groups.join(","), pacific::format_millis(time));
+    Ok(format!(
+        r#"{{"CDCResponse":[{{"QueryResponse":[{groups}]}}],"time":"{time}"}}"#
+    ))
 }
 
 /// Finds an entity that has change data capture. Returns `None` for an entity that is answered as
@@ -95,7 +100,7 @@ fn find_captured(
 ) -> Result<Option<&'static Entity>, ServiceFault> {
     let entity = entities::find(name).filter(|entity| match entity.name {
         "TimeActivity" => !assumptions.is_harder(Topic::CdcTimeActivity),
-        _ => entity.has_cdc,
+        _ => entity.has_cdc(),
     });
     match entity {
         None if assumptions.is_harder(Topic::CdcUnknownEntity) => Err(ServiceFault::unsupported(
@@ -228,6 +233,7 @@ mod tests {
     }
 
     const HONEST: (&str, &str) = ("cdc-false-deletes", "never");
+    const ASKED: (&str, &str) = ("cdc-order", "asked");
 
     #[test]
     fn groups_stand_in_the_order_asked_for_and_stubs_come_last() {
@@ -235,7 +241,8 @@ mod tests {
         company.edit("Estimate", "5", NOW - 60).unwrap();
         company.delete("Estimate", "6", NOW - 90).unwrap();
         company.delete("Transfer", "7", NOW - 90).unwrap();
-        let groups = ask(&company, "Bill,Estimate,Transfer", NOW - 3600, &[HONEST]).unwrap();
+        let choices = [HONEST, ASKED];
+        let groups = ask(&company, "Bill,Estimate,Transfer", NOW - 3600, &choices).unwrap();
         assert_eq!(groups[0], json!({}));
         let estimates = groups[1]["Estimate"].as_array().unwrap();
         assert_eq!(
@@ -253,6 +260,16 @@ mod tests {
             (&groups[2]["startPosition"], &groups[2]["maxResults"]),
             (&Value::Null, &json!(1))
         );
+    }
+
+    #[test]
+    fn groups_can_stand_in_another_order_than_the_one_asked_for() {
+        let mut company = company();
+        company.edit("Estimate", "5", NOW - 60).unwrap();
+        let choices = [HONEST, ("cdc-order", "any")];
+        let groups = ask(&company, "Bill,Estimate,Transfer", NOW - 3600, &choices).unwrap();
+        assert_eq!(groups[0]["Estimate"][0]["Id"], "5");
+        assert_eq!((&groups[1], &groups[2]), (&json!({}), &json!({})));
     }
 
     #[test]
@@ -290,7 +307,8 @@ mod tests {
         company.delete("Invoice", &ids[1200], NOW - 30).unwrap();
         company.edit("Estimate", "5", NOW - 60).unwrap();
         let counts = |choices: &[(&str, &str)]| {
-            let groups = ask(&company, "Invoice,Estimate", NOW - 3600, choices).unwrap();
+            let choices = [choices, &[ASKED]].concat();
+            let groups = ask(&company, "Invoice,Estimate", NOW - 3600, &choices).unwrap();
             let count =
                 |position: usize, name: &str| groups[position][name].as_array().map_or(0, Vec::len);
             let has_stub = groups[0].to_string().contains("Deleted");

@@ -1,0 +1,220 @@
+//! The kinds of faults.
+
+use serde::{Deserialize, Serialize};
+
+/// The kind of a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum FaultKind {
+    /// 429, or another status, in XML, JSON, HTML or empty, with or without Retry-After.
+    Throttle,
+    /// 500 with code 10000.
+    Error,
+    /// 502 HTML.
+    BadGateway,
+    /// 503, empty.
+    Unavailable,
+    /// 504 HTML.
+    GatewayTimeout,
+    /// 413, empty.
+    TooLarge,
+    /// 401 of the gateway.
+    Unauthorized,
+    /// 403 with code 3100.
+    Forbidden,
+    /// 200 with a fault in place of the answer.
+    FaultInSuccess,
+    /// 200 with a fault inside of `QueryResponse`.
+    FaultInResponse,
+    /// 200 with an HTML page.
+    Garbage,
+    /// The token endpoint's `invalid_grant`.
+    InvalidGrant,
+    /// The token endpoint's `invalid_client`.
+    InvalidClient,
+    /// The connection is reset before the request has any effect.
+    Reset,
+    /// The request takes effect, but its answer is lost. A refresh loses the rotated token.
+    LostAnswer,
+    /// The connection is reset after half of the body.
+    Truncate,
+    /// The body arrives slowly.
+    Trickle,
+    /// No answer arrives until the client gives up.
+    Hang,
+    /// The answer arrives late.
+    Slow,
+    /// 200 with a fault in XML.
+    FaultInXml,
+    /// 200 without a body.
+    Empty,
+    /// The object of the answer is null.
+    NullResponse,
+    /// The object of the answer is missing.
+    NoResponse,
+    /// The object of the answer is empty: no rows, no counters, no total.
+    EmptyResponse,
+    /// Rows come under another key.
+    OtherKey,
+    /// The counters of a page come without its rows.
+    LostRows,
+    /// The last row of a page is missing, but its counters count it.
+    FewerRows,
+    /// The counters of a page leave out its last row.
+    MoreRows,
+    /// A fault whose text holds NUL and control characters.
+    OddFault,
+    /// 403 of the gateway for a token without the scope.
+    Scope,
+    /// 403 of a firewall, as an HTML page.
+    Firewall,
+    /// 407 of a proxy, as an HTML page.
+    ProxyAuth,
+    /// Groups of change data capture come in reverse order.
+    CdcReversed,
+    /// One group of change data capture is a fault.
+    CdcFault,
+    /// One group of change data capture is missing.
+    CdcMissing,
+    /// All groups of change data capture are one object.
+    CdcMerged,
+    /// The lifetimes of a token answer have another form.
+    Lifetimes,
+    /// The answer is normal, and the company changes after it.
+    Change,
+}
+
+impl FaultKind {
+    /// Returns the only kind of request that the fault can affect, if there is one.
+    pub(super) fn only_on(self) -> Option<&'static str> {
+        match self {
+            Self::CdcReversed | Self::CdcFault | Self::CdcMissing | Self::CdcMerged => Some("cdc"),
+            Self::Lifetimes => Some("token"),
+            _ => None,
+        }
+    }
+}
+
+/// The name of every fault and its description, which lists the settings of that fault.
+pub(crate) const FAULTS: &[(&str, &str)] = &[
+    (
+        "throttle",
+        "429 (or status) with the throttle's body in format xml, json, html or empty; retry_after",
+    ),
+    ("error", "500 with code 10000"),
+    ("bad-gateway", "502 with an HTML page"),
+    ("unavailable", "503 without a body; retry_after"),
+    ("gateway-timeout", "504 with an HTML page"),
+    ("too-large", "413 without a body"),
+    ("unauthorized", "401 of the gateway"),
+    ("forbidden", "403 with code 3100"),
+    (
+        "fault-in-success",
+        "200 with a Fault in place of the answer",
+    ),
+    ("fault-in-response", "200 with a Fault inside QueryResponse"),
+    ("garbage", "200 with an HTML page in place of the answer"),
+    ("invalid-grant", "400 invalid_grant; for the token endpoint"),
+    (
+        "invalid-client",
+        "401 invalid_client; for the token endpoint",
+    ),
+    (
+        "reset",
+        "the connection is reset before the request has any effect",
+    ),
+    (
+        "lost-answer",
+        "the request takes effect but its answer is lost; a refresh loses the rotated token",
+    ),
+    ("truncate", "the connection is reset after half of the body"),
+    ("trickle", "the body arrives at bytes_per_s"),
+    ("hang", "no answer arrives until the client gives up"),
+    ("slow", "the answer arrives ms later"),
+    ("fault-in-xml", "200 with a Fault in XML"),
+    ("empty", "200 without a body"),
+    (
+        "null-response",
+        "200 whose QueryResponse, CDCResponse or BatchItemResponse is null",
+    ),
+    (
+        "no-response",
+        "200 without QueryResponse, CDCResponse or BatchItemResponse",
+    ),
+    (
+        "empty-response",
+        "200 with a QueryResponse that has neither rows nor totalCount",
+    ),
+    (
+        "other-key",
+        "the rows come under key, by default Record, and not under their entity",
+    ),
+    (
+        "lost-rows",
+        "startPosition and maxResults come without the rows that they count",
+    ),
+    (
+        "fewer-rows",
+        "the last row is missing, but maxResults counts it",
+    ),
+    ("more-rows", "maxResults does not count the last row"),
+    (
+        "odd-fault",
+        "400 (or status) with a Fault whose text holds NUL and control characters",
+    ),
+    (
+        "scope",
+        "403 of the gateway: the access token does not have sufficient scope",
+    ),
+    ("firewall", "403 with an HTML page"),
+    ("proxy-auth", "407 with an HTML page"),
+    (
+        "cdc-reversed",
+        "the groups of change data capture come in reverse order",
+    ),
+    (
+        "cdc-fault",
+        "the group of entity, by default the first one, is a Fault",
+    ),
+    (
+        "cdc-missing",
+        "the group of entity, by default the first one, is missing",
+    ),
+    (
+        "cdc-merged",
+        "all groups of change data capture are one object",
+    ),
+    (
+        "lifetimes",
+        "the lifetimes in a token answer are value, such as \"3600\", -1 or 0.5; without value they are missing",
+    ),
+    (
+        "change",
+        "the answer is normal, and then the commands in do change the company",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faults::FaultRule;
+
+    #[test]
+    fn every_fault_is_explained() {
+        for (name, _) in FAULTS {
+            let rest = if *name == "change" {
+                r#","do":[{}]"#
+            } else {
+                ""
+            };
+            FaultRule::parse(&format!(r#"{{"fault":"{name}"{rest}}}"#)).unwrap();
+        }
+        let unknown = FaultRule::parse("x").unwrap_err().to_string();
+        assert!(
+            FAULTS
+                .iter()
+                .all(|(name, _)| unknown.contains(&format!("`{name}`"))),
+            "{unknown}"
+        );
+    }
+}

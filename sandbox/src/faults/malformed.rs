@@ -1,0 +1,277 @@
+//! Faults that change the body of a normal answer into one that a client must not trust.
+
+use serde_json::value::RawValue;
+
+use super::kind::FaultKind;
+use super::rule::FaultRule;
+use crate::answer::{Answer, ServiceFault};
+use crate::company::Fields;
+use crate::entities;
+
+/// The members that hold what was asked for, one for each kind of request.
+const RESPONSES: [&str; 3] = ["QueryResponse", "CDCResponse", "BatchItemResponse"];
+const COUNTERS: [&str; 3] = ["startPosition", "maxResults", "totalCount"];
+
+/// Returns an answer with the fault of a rule. Answers that the fault cannot change stay as they
+/// are.
+pub(super) fn apply(rule: &FaultRule, mut answer: Answer) -> Answer {
+    let body = std::str::from_utf8(&answer.body).ok();
+    if let Some(body) = body.and_then(|body| changed(rule, Fields::parse(body)?)) {
+        answer.body = body.to_string().into_bytes();
+    }
+    answer
+}
+
+/// Returns the changed body, or `None` for a fault that changes no bodies.
+fn changed(rule: &FaultRule, mut body: Fields) -> Option<Fields> {
+    match rule.fault {
+        FaultKind::NullResponse => set_response(&mut body, |body, name| body.set(name, "null")),
+        FaultKind::NoResponse => set_response(&mut body, Fields::remove),
+        FaultKind::EmptyResponse => change_pages(&mut body, &|page| *page = Fields::default()),
+        FaultKind::OtherKey => {
+            let key = rule.key.as_deref().unwrap_or("Record");
+            change_pages(&mut body, &|page| rename_rows(page, key));
+        }
+        FaultKind::LostRows => change_pages(&mut body, &|page| {
+            if let Some((key, _)) = rows_of(page) {
+                page.remove(&key);
+            }
+        }),
+        FaultKind::FewerRows => change_pages(&mut body, &drop_last_row),
+        FaultKind::MoreRows => change_pages(&mut body, &leave_out_last_row),
+        FaultKind::CdcReversed => change_groups(&mut body, |groups| groups.reverse()),
+        FaultKind::CdcFault => change_groups(&mut body, |groups| {
+            let at = position_of(groups, rule.entity.as_deref());
+            if let Some(group) = groups.get_mut(at) {
+                let fault = ServiceFault::application().value();
+                *group = Fields::default();
+                group.set("Fault", &fault);
+            }
+        }),
+        FaultKind::CdcMissing => change_groups(&mut body, |groups| {
+            let at = position_of(groups, rule.entity.as_deref());
+            if at < groups.len() {
+                groups.remove(at);
+            }
+        }),
+        FaultKind::CdcMerged => change_groups(&mut body, |groups| *groups = vec![merged(groups)]),
+        FaultKind::Lifetimes => set_lifetimes(&mut body, rule.value.as_ref()),
+        _ => return None,
+    }
+    Some(body)
+}
+
+fn set_response(body: &mut Fields, change: impl Fn(&mut Fields, &str)) {
+    for name in RESPONSES {
+        if body.get(name).is_some() {
+            change(body, name);
+        }
+    }
+}
+
+/// Changes every page of an answer: the one of a query, those of a batch, or the groups of change
+/// data capture.
+fn change_pages(body: &mut Fields, change: &dyn Fn(&mut Fields)) {
+    if let Some(mut page) = body.object("QueryResponse") {
+        change(&mut page);
+        body.set("QueryResponse", &page.to_string());
+    }
+    if let Some(mut items) = body.get("BatchItemResponse").and_then(list) {
+        for item in &mut items {
+            change_pages(item, change);
+        }
+        body.set("BatchItemResponse", &array(&items));
+    }
+    change_groups(body, |groups| groups.iter_mut().for_each(change));
+}
+
+/// Changes the groups of an answer of change data capture.
+fn change_groups(body: &mut Fields, change: impl FnOnce(&mut Vec<Fields>)) {
+    let Some(mut outer) = body.get("CDCResponse").and_then(list) else {
+        return;
+    };
+    let first = outer.first_mut();
+    let groups = first.as_ref().and_then(|o| o.get("QueryResponse"));
+    if let (Some(mut groups), Some(first)) = (groups.and_then(list), first) {
+        change(&mut groups);
+        first.set("QueryResponse", &array(&groups));
+    }
+    body.set("CDCResponse", &array(&outer));
+}
+
+/// Returns the key of a page's rows and the rows.
+fn rows_of(page: &Fields) -> Option<(String, Vec<Box<RawValue>>)> {
+    page.iter().find_map(|(key, value)| {
+        let rows = serde_json::from_str(value).ok()?;
+        Some((key.to_owned(), rows))
+    })
+}
+
+fn rename_rows(page: &mut Fields, key: &str) {
+    let mut renamed = Fields::default();
+    for (name, value) in page.iter() {
+        let is_counter = COUNTERS.contains(&name);
+        renamed.set(if is_counter { name } else { key }, value);
+    }
+    *page = renamed;
+}
+
+fn drop_last_row(page: &mut Fields) {
+    if let Some((key, mut rows)) = rows_of(page) {
+        rows.pop();
+        let rows: Vec<&str> = rows.iter().map(|row| row.get()).collect();
+        page.set(&key, &format!("[{}]", rows.join(",")));
+    }
+}
+
+fn leave_out_last_row(page: &mut Fields) {
+    if let Some((_, rows)) = rows_of(page) {
+        page.set("maxResults", &rows.len().saturating_sub(1).to_string());
+    }
+}
+
+/// Returns the position of an entity's group. A group without changes has no key, so the first
+/// such group stands for an entity that has none with its key.
+fn position_of(groups: &[Fields], entity: Option<&str>) -> usize {
+    let Some(entity) = entity.and_then(entities::find) else {
+        return 0;
+    };
+    let has_key = |group: &Fields| group.get(entity.answer_key).is_some();
+    let is_empty = |group: &Fields| group.iter().next().is_none();
+    let position = groups.iter().position(has_key);
+    position
+        .or_else(|| groups.iter().position(is_empty))
+        .unwrap_or(groups.len())
+}
+
+/// Returns one object with the rows of all groups.
+fn merged(groups: &[Fields]) -> Fields {
+    let mut merged = Fields::default();
+    let mut count = 0;
+    for group in groups {
+        if let Some((key, rows)) = rows_of(group) {
+            count += rows.len();
+            merged.set(&key, group.get(&key).unwrap_or("[]"));
+        }
+    }
+    if count > 0 {
+        merged.set("startPosition", "1");
+        merged.set("maxResults", &count.to_string());
+    }
+    merged
+}
+
+/// Gives every lifetime of a token answer another value, or removes it.
+fn set_lifetimes(body: &mut Fields, value: Option<&serde_json::Value>) {
+    let is_lifetime = |(name, _): &(&str, &str)| name.ends_with("expires_in");
+    let names = body.iter().filter(is_lifetime);
+    let names: Vec<String> = names.map(|(name, _)| name.to_owned()).collect();
+    for name in names {
+        match value {
+            Some(value) => body.set(&name, &value.to_string()),
+            None => body.remove(&name),
+        }
+    }
+}
+
+fn list(json: &str) -> Option<Vec<Fields>> {
+    serde_json::from_str(json).ok()
+}
+
+fn array(elements: &[Fields]) -> String {
+    let elements: Vec<String> = elements.iter().map(Fields::to_string).collect();
+    format!("[{}]", elements.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUERY: &str = r#"{"QueryResponse":{"Bill":[{"Id":"1","A":1.00},{"Id":"2"}],"startPosition":1,"maxResults":2},"time":"t"}"#;
+    const CDC: &str = r#"{"CDCResponse":[{"QueryResponse":[{},{"Bill":[{"Id":"1"}],"startPosition":1,"maxResults":1},{"Item":[{"Id":"2"}],"startPosition":1,"maxResults":1}]}],"time":"t"}"#;
+    const TOKEN: &str =
+        r#"{"expires_in":3600,"access_token":"a","x_refresh_token_expires_in":8726400}"#;
+
+    fn body(rule: &str, body: &str) -> String {
+        let rule = FaultRule::parse(rule).unwrap();
+        let answer = apply(&rule, Answer::json_text(200, body.to_owned()));
+        String::from_utf8(answer.body).unwrap()
+    }
+
+    #[test]
+    fn pages_lose_their_key_rows_or_counters() {
+        for (rule, page) in [
+            ("null-response", r#"{"QueryResponse":null,"time":"t"}"#),
+            ("no-response", r#"{"time":"t"}"#),
+            ("empty-response", r#"{"QueryResponse":{},"time":"t"}"#),
+            (
+                "other-key,key=Bills",
+                r#"{"QueryResponse":{"Bills":[{"Id":"1","A":1.00},{"Id":"2"}],"startPosition":1,"maxResults":2},"time":"t"}"#,
+            ),
+            (
+                "lost-rows",
+                r#"{"QueryResponse":{"startPosition":1,"maxResults":2},"time":"t"}"#,
+            ),
+            (
+                "fewer-rows",
+                r#"{"QueryResponse":{"Bill":[{"Id":"1","A":1.00}],"startPosition":1,"maxResults":2},"time":"t"}"#,
+            ),
+            (
+                "more-rows",
+                r#"{"QueryResponse":{"Bill":[{"Id":"1","A":1.00},{"Id":"2"}],"startPosition":1,"maxResults":1},"time":"t"}"#,
+            ),
+        ] {
+            assert_eq!(body(rule, QUERY), page, "{rule}");
+        }
+        let count = r#"{"QueryResponse":{"totalCount":41},"time":"t"}"#;
+        assert_eq!(body("lost-rows", count), count);
+        assert_eq!(
+            body("empty-response", count),
+            r#"{"QueryResponse":{},"time":"t"}"#
+        );
+        let batch = format!(r#"{{"BatchItemResponse":[{{"bId":"b",{}]}}"#, &QUERY[1..]);
+        assert!(body("other-key", &batch).contains(r#""Record":[{"Id":"1","A":1.00}"#));
+    }
+
+    #[test]
+    fn groups_of_change_data_capture_change_places_fail_vanish_or_become_one() {
+        let groups = |rule: &str| -> Vec<String> {
+            let body: serde_json::Value = serde_json::from_str(&body(rule, CDC)).unwrap();
+            let groups = body["CDCResponse"][0]["QueryResponse"].as_array().unwrap();
+            let keys = groups.iter().map(|group| {
+                let group = group.as_object().unwrap();
+                group.keys().cloned().collect::<Vec<_>>().join(" ")
+            });
+            keys.collect()
+        };
+        let (bill, item) = (
+            "Bill maxResults startPosition",
+            "Item maxResults startPosition",
+        );
+        assert_eq!(groups("cdc-reversed"), [item, bill, ""]);
+        assert_eq!(groups("cdc-fault"), ["Fault", bill, item]);
+        assert_eq!(groups("cdc-fault,entity=Item"), ["", bill, "Fault"]);
+        assert_eq!(groups("cdc-missing,entity=Bill"), ["", item]);
+        assert_eq!(groups("cdc-missing,entity=Vendor"), [bill, item]);
+        assert_eq!(groups("cdc-merged"), ["Bill Item maxResults startPosition"]);
+        assert!(body("cdc-merged", CDC).contains(r#""maxResults":2"#));
+    }
+
+    #[test]
+    fn lifetimes_have_any_form_or_none() {
+        for (rule, lifetime) in [
+            (
+                r#"{"fault":"lifetimes","value":"3600"}"#,
+                r#""expires_in":"3600","#,
+            ),
+            ("lifetimes,value=-1", r#""expires_in":-1,"#),
+            ("lifetimes,value=0.5", r#""x_refresh_token_expires_in":0.5"#),
+            ("lifetimes", r#"{"access_token":"a"}"#),
+        ] {
+            let answer = body(rule, TOKEN);
+            assert!(answer.contains(lifetime), "{rule}: {answer}");
+        }
+        let rule = FaultRule::parse("lifetimes").unwrap();
+        assert_eq!(rule.fault.only_on(), Some("token"));
+    }
+}
