@@ -18,10 +18,12 @@ pub(crate) struct Comparison {
     pub table: u64,
     /// Windows that differ.
     pub different: Vec<WindowDifference>,
+    /// Number of records that differ by names in references alone.
+    pub renamed_references: u64,
 }
 
 /// Compares adjacent windows. If the counts of a part are equal, its records are assumed to be equal,
-/// unless `deep` is set: then the versions of every window are compared.
+/// unless `deep` is set: then the versions and contents of every window are compared.
 ///
 /// # Errors
 /// Errors of either side.
@@ -64,7 +66,8 @@ pub(crate) async fn compare(
     }
     suspects.sort_unstable();
     for index in suspects {
-        let difference = compare_window(source, table, entity, windows[index], meter).await?;
+        let difference = compare_window(source, table, entity, windows[index], deep, meter).await?;
+        comparison.renamed_references += difference.renamed_references;
         comparison
             .different
             .extend(Some(difference).filter(|difference| !difference.is_empty()));
@@ -72,7 +75,7 @@ pub(crate) async fn compare(
     Ok(comparison)
 }
 
-/// Compares the versions of the records in one window.
+/// Compares the versions of the records in one window and, if `deep` is set, their contents.
 ///
 /// # Errors
 /// Errors of either side.
@@ -81,11 +84,18 @@ pub(crate) async fn compare_window(
     table: &impl RecordIndex,
     entity: &EntitySpec,
     window: Window,
+    deep: bool,
     meter: &Meter,
 ) -> Result<WindowDifference> {
-    let at_source = source.keys(entity, window, &[], meter).await?;
+    let at_source = match deep {
+        true => source.keys_with_content(entity, window, &[], meter).await?,
+        false => source.keys(entity, window, &[], meter).await?,
+    };
     let ids: Vec<String> = at_source.iter().map(|key| key.id.clone()).collect();
-    let in_table = table.keys(entity, window, &ids, meter).await?;
+    let in_table = match deep {
+        true => table.keys_with_content(entity, window, &ids, meter).await?,
+        false => table.keys(entity, window, &ids, meter).await?,
+    };
     Ok(WindowDifference::between(window, &at_source, &in_table))
 }
 

@@ -59,6 +59,11 @@ def _jsonable(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return {name: format_instant(value) if isinstance(value, datetime) else value for name, value in fields}
 
 
+def _verified(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Leave out the count that the core leaves out if it is zero."""
+    return {name: value for name, value in _jsonable(fields).items() if name != "renamed_references" or value}
+
+
 def _with_instants(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {**given, **{name: parse_instant(given[name]) for name in names if given.get(name) is not None}}
 
@@ -379,6 +384,8 @@ class Verification:
     """HTTP requests for data."""
     read_until: datetime | None = None
     """End of the comparison if the range reaches into the present, UTC."""
+    renamed_references: int = 0
+    """Records that differ only by names inside references, which is no difference; known if ``deep`` was set."""
 
     @classmethod
     def from_dict(cls, run: Mapping[str, Any]) -> Verification:
@@ -412,7 +419,7 @@ class VerificationReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-able data."""
-        return asdict(self, dict_factory=_jsonable)
+        return asdict(self, dict_factory=_verified)
 
     @property
     def ok(self) -> bool:

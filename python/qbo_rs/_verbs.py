@@ -341,7 +341,7 @@ def verify(
         end: First instant after the range.
         chunk: Unit of a window, see :func:`chunk_range`.
         repair: Read windows that differ again.
-        deep: Compare the versions of all records, not only where counts differ.
+        deep: Compare versions and contents of all records, not only versions where counts differ.
         schema: Schema of the raw tables.
         **settings: Override the environment.
 

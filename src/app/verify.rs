@@ -41,7 +41,7 @@ pub struct VerifyRequest {
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub repair: bool,
-    /// Compare the version of every record, not only in windows whose counts differ
+    /// Compare version and content of every record, not only versions where counts differ
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub deep: bool,
@@ -132,10 +132,15 @@ impl App {
                 ..plan(entity, broken.clone(), Vec::new(), PageSize::default())
             };
             self.run(source.clone(), sink.clone(), vec![plan]).await;
-            findings.different.clear();
+            let before = findings.different.drain(..);
+            findings.renamed_references -=
+                before.map(|found| found.renamed_references).sum::<u64>();
             for window in broken {
+                let (source, sink) = (&**source, &**sink);
                 let difference =
-                    verify::compare_window(&**source, &**sink, &entity, window, &meter).await?;
+                    verify::compare_window(source, sink, &entity, window, request.deep, &meter)
+                        .await?;
+                findings.renamed_references += difference.renamed_references;
                 findings
                     .different
                     .extend(Some(difference).filter(|difference| !difference.is_empty()));
@@ -159,6 +164,7 @@ impl App {
             different: findings.different,
             rejects,
             repaired,
+            renamed_references: findings.renamed_references,
             read_until,
             requests: meter.requests(),
         })

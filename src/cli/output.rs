@@ -154,6 +154,7 @@ pub(super) fn verification(report: &VerificationReport) -> String {
             different,
             rejects,
             repaired,
+            renamed_references,
             requests,
             ..
         } = run;
@@ -168,6 +169,12 @@ pub(super) fn verification(report: &VerificationReport) -> String {
             out,
             "{entity}: {source} in QuickBooks, {table} in the table, {windows} windows, {requests} requests: {verdict}"
         );
+        if *renamed_references > 0 {
+            let _ = writeln!(
+                out,
+                "  {renamed_references} records differ only by names inside references, which is not counted as a difference"
+            );
+        }
         for difference in different {
             let (start, end) = (
                 format_instant(difference.start),

@@ -2,6 +2,7 @@
 //!
 //! This module is pure: no input or output, no clock, nothing asynchronous.
 
+mod content;
 mod distinct;
 pub mod entity;
 pub mod instant;
@@ -16,6 +17,7 @@ pub mod verification;
 pub mod webhook;
 pub mod window;
 
+pub use content::Content;
 pub(crate) use distinct::DistinctIds;
 pub use entity::{
     ENTITIES, EntityKind, EntitySpec, Identity, Ordering, find_entity, select_entities,

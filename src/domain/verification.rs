@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::domain::Window;
+use crate::domain::{Content, Window};
 
 /// A version of a record, by which records are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,30 @@ pub struct RecordKey {
     pub updated_at: DateTime<Utc>,
     /// `SyncToken`.
     pub sync_token: i64,
+    /// What the record says, if that is compared too.
+    pub content: Option<Content>,
+}
+
+impl RecordKey {
+    /// Returns whether `held` is an older version than this one, or has the same version and says
+    /// something else.
+    fn supersedes(&self, held: &Self) -> bool {
+        let version = |key: &Self| (key.updated_at, key.sync_token);
+        version(held) < version(self)
+            || self.compare_content(held, |ours, theirs| ours.differs(theirs))
+    }
+
+    /// Returns whether `held` has the same version and differs by names in references alone.
+    fn renames(&self, held: &Self) -> bool {
+        self.compare_content(held, |ours, theirs| ours.is_renamed(theirs))
+    }
+
+    fn compare_content(&self, held: &Self, compare: fn(&Content, &Content) -> bool) -> bool {
+        let is_same_version =
+            (held.updated_at, held.sync_token) == (self.updated_at, self.sync_token);
+        let contents = self.content.as_ref().zip(held.content.as_ref());
+        is_same_version && contents.is_some_and(|(ours, theirs)| compare(ours, theirs))
+    }
 }
 
 /// One window in which source and table differ.
@@ -32,10 +56,14 @@ pub struct WindowDifference {
     pub table: u64,
     /// Ids that are missing in the table.
     pub missing: Vec<String>,
-    /// Ids whose version in the table is older.
+    /// Ids whose version in the table is older. If contents are compared, also ids of records that
+    /// say something else in the table although their versions are equal.
     pub stale: Vec<String>,
     /// Ids that only the table has in this window: the record has since been changed or deleted.
     pub extra: Vec<String>,
+    /// Number of records that differ by names in references alone, which is no difference.
+    #[serde(skip)]
+    pub renamed_references: u64,
 }
 
 impl WindowDifference {
@@ -46,7 +74,7 @@ impl WindowDifference {
             in_table.iter().map(|key| (key.id.as_str(), key)).collect();
         let at_source: HashMap<&str, &RecordKey> =
             source.iter().map(|key| (key.id.as_str(), key)).collect();
-        let version = |key: &RecordKey| (key.updated_at, key.sync_token);
+        let held = |key: &RecordKey| by_id.get(key.id.as_str()).copied();
         let is_inside =
             |key: &&RecordKey| key.updated_at >= window.start && key.updated_at < window.end;
         let ids = |keys: Vec<&RecordKey>| {
@@ -54,15 +82,13 @@ impl WindowDifference {
                 .map(|key| key.id.clone())
                 .collect::<Vec<_>>()
         };
-        let missing = source
+        let missing = source.iter().filter(|key| held(key).is_none()).collect();
+        let stale = source
             .iter()
-            .filter(|key| !by_id.contains_key(key.id.as_str()))
-            .collect();
-        let stale = source.iter().filter(|key| {
-            by_id
-                .get(key.id.as_str())
-                .is_some_and(|held| version(held) < version(key))
-        });
+            .filter(|key| held(key).is_some_and(|held| key.supersedes(held)));
+        let renamed = source
+            .iter()
+            .filter(|key| held(key).is_some_and(|held| key.renames(held)));
         let inside: Vec<&RecordKey> = in_table.iter().filter(is_inside).collect();
         let extra = inside
             .iter()
@@ -77,6 +103,7 @@ impl WindowDifference {
             missing: ids(missing),
             stale: ids(stale.collect()),
             extra: ids(extra),
+            renamed_references: renamed.count() as u64,
         }
     }
 
@@ -128,11 +155,19 @@ pub struct Verification {
     pub rejects: Vec<KnownReject>,
     /// Number of windows that were read again.
     pub repaired: u64,
+    /// Number of records that differ from QuickBooks by names in references alone, which is no
+    /// difference; known only if contents were compared.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub renamed_references: u64,
     /// Instant up to which was compared, if the range reaches into the present.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_until: Option<DateTime<Utc>>,
     /// HTTP requests for data.
     pub requests: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Outcome of a comparison.
@@ -172,6 +207,7 @@ mod tests {
             id: id.into(),
             updated_at: at(second),
             sync_token,
+            content: None,
         };
         let window = Window {
             start: at(100),
@@ -195,5 +231,36 @@ mod tests {
         assert_eq!(difference.stale, ["edited", "moved"]);
         assert_eq!(difference.extra, ["gone"]);
         assert!(WindowDifference::between(window, &source[..1], &in_table[..1]).is_empty());
+    }
+
+    #[test]
+    fn records_of_one_version_are_compared_by_what_they_say() {
+        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+        let key = |id: &str, second, payload: &str| RecordKey {
+            id: id.into(),
+            updated_at: at(second),
+            sync_token: 0,
+            content: Some(Content::of(payload)),
+        };
+        let window = Window {
+            start: at(100),
+            end: at(200),
+        };
+        let reference = |name: &str| format!(r#"{{"ClassRef":{{"value":"1","name":"{name}"}}}}"#);
+        let source = [
+            key("same", 110, "{}"),
+            key("edited", 120, r#"{"Note":"b"}"#),
+            key("renamed", 130, &reference("North:Quito")),
+            key("newer in the table", 140, r#"{"Note":"a"}"#),
+        ];
+        let in_table = [
+            key("same", 110, " { } "),
+            key("edited", 120, r#"{"Note":"a"}"#),
+            key("renamed", 130, &reference("Quito")),
+            key("newer in the table", 150, r#"{"Note":"b"}"#),
+        ];
+        let difference = WindowDifference::between(window, &source, &in_table);
+        assert_eq!(difference.stale, ["edited"]);
+        assert_eq!(difference.renamed_references, 1);
     }
 }

@@ -114,6 +114,18 @@ pub trait RecordIndex: Send + Sync {
         ids: &[String],
         meter: &Meter,
     ) -> impl Future<Output = Result<Vec<RecordKey>>> + Send;
+
+    /// Like [`keys`](Self::keys), with the content of every record.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn keys_with_content(
+        &self,
+        entity: &EntitySpec,
+        window: Window,
+        ids: &[String],
+        meter: &Meter,
+    ) -> impl Future<Output = Result<Vec<RecordKey>>> + Send;
 }
 
 /// A destination of records.

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use super::batch::MAX_ITEMS;
 use super::{QboSource, SpanReader};
 use crate::domain::query::CountQuery;
-use crate::domain::{EntitySpec, PageSize, RecordKey, Window};
+use crate::domain::{Content, EntitySpec, PageSize, Record, RecordKey, Window};
 use crate::error::{Error, Result};
 use crate::port::{Meter, RecordIndex, Span};
 use crate::quickbooks::client::RetryBehavior;
@@ -26,6 +26,52 @@ impl QboSource {
             self.count(entity, window.start, window.end, meter).await?;
         }
         Ok(self.horizon.get().copied())
+    }
+
+    async fn read_keys(
+        &self,
+        entity: &EntitySpec,
+        window: Window,
+        key: fn(Record) -> RecordKey,
+        meter: &Meter,
+    ) -> Result<Vec<RecordKey>> {
+        let (span, (sender, mut pages)) = (Span::new(window), mpsc::channel(1));
+        let read = SpanReader::new(self, entity, &span, PageSize::MAX, meter, sender).read();
+        let collect = async {
+            let mut keys = Vec::new();
+            while let Some(page) = pages.recv().await {
+                keys.extend(page.records.into_iter().map(key));
+            }
+            keys
+        };
+        let (read, mut keys) = tokio::join!(read, collect);
+        read?;
+        // A record that was edited during the read arrived twice; the later version counts.
+        keys.sort_by(|a, b| {
+            (&a.id, a.updated_at, a.sync_token)
+                .cmp(&(&b.id, b.updated_at, b.sync_token))
+                .reverse()
+        });
+        keys.dedup_by(|later, earlier| later.id == earlier.id);
+        Ok(keys)
+    }
+}
+
+/// Returns the key of a record, without its content.
+fn key(record: Record) -> RecordKey {
+    RecordKey {
+        id: record.id,
+        updated_at: record.updated_at,
+        sync_token: record.sync_token,
+        content: None,
+    }
+}
+
+fn key_with_content(record: Record) -> RecordKey {
+    let content = std::str::from_utf8(record.payload.as_bytes()).map(Content::of);
+    RecordKey {
+        content: content.ok(),
+        ..key(record)
     }
 }
 
@@ -76,28 +122,17 @@ impl RecordIndex for QboSource {
         _ids: &[String],
         meter: &Meter,
     ) -> Result<Vec<RecordKey>> {
-        let (span, (sender, mut pages)) = (Span::new(window), mpsc::channel(1));
-        let read = SpanReader::new(self, entity, &span, PageSize::MAX, meter, sender).read();
-        let collect = async {
-            let mut keys = Vec::new();
-            while let Some(page) = pages.recv().await {
-                keys.extend(page.records.into_iter().map(|record| RecordKey {
-                    id: record.id,
-                    updated_at: record.updated_at,
-                    sync_token: record.sync_token,
-                }));
-            }
-            keys
-        };
-        let (read, mut keys) = tokio::join!(read, collect);
-        read?;
-        // A record that was edited during the read arrived twice; the later version counts.
-        keys.sort_by(|a, b| {
-            (&a.id, a.updated_at, a.sync_token)
-                .cmp(&(&b.id, b.updated_at, b.sync_token))
-                .reverse()
-        });
-        keys.dedup_by(|later, earlier| later.id == earlier.id);
-        Ok(keys)
+        self.read_keys(entity, window, key, meter).await
+    }
+
+    async fn keys_with_content(
+        &self,
+        entity: &EntitySpec,
+        window: Window,
+        _ids: &[String],
+        meter: &Meter,
+    ) -> Result<Vec<RecordKey>> {
+        self.read_keys(entity, window, key_with_content, meter)
+            .await
     }
 }

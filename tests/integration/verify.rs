@@ -2,9 +2,10 @@
 
 use qbo_rs::app::VerifyRequest;
 use qbo_rs::domain::{ENTITIES, Verification};
-use qbo_sandbox::Blemish;
+use qbo_sandbox::{Blemish, Sandbox};
+use serde_json::Value;
 
-use crate::support::{Database, app, assert_complete, small_sandbox, whole_range};
+use crate::support::{Database, app, assert_complete, small_sandbox, truth, whole_range};
 
 fn verify_request(entities: &[&str], chunk: &str) -> VerifyRequest {
     let range = whole_range(entities, chunk, 1000);
@@ -151,5 +152,106 @@ async fn rejects_are_reported_until_they_are_resolved() {
             .unwrap(),
     );
     assert!(app.verify(&request).await.unwrap().is_ok());
+    database.drop().await;
+}
+
+/// Saves a record with other contents and the same version.
+fn put_silently(sandbox: &Sandbox, entity: &str, id: &str, change: impl Fn(&mut Value)) {
+    let (_, mut record) = truth(sandbox, entity)
+        .into_iter()
+        .find(|(found, _)| found == id)
+        .unwrap();
+    change(&mut record);
+    sandbox.company().put(entity, &record.to_string()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_that_move_no_time_are_found_by_content_and_repaired() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let entities = ["invoices", "recurring_transactions", "exchange_rates"];
+    let range = whole_range(&entities, "quarter", 1000);
+    assert_complete(&app.backfill(&range).await.unwrap());
+    let rate = truth(&sandbox, "ExchangeRate")[3].0.clone();
+    let template = truth(&sandbox, "RecurringTransaction")[2].0.clone();
+    put_silently(&sandbox, "Invoice", "40", |record| {
+        record["TotalAmt"] = 7.25.into()
+    });
+    put_silently(&sandbox, "ExchangeRate", &rate, |record| {
+        record["Rate"] = 1.5.into()
+    });
+    put_silently(&sandbox, "RecurringTransaction", &template, |record| {
+        let inner = record.as_object_mut().unwrap().values_mut().next().unwrap();
+        inner["RecurringInfo"]["Name"] = "Yearly".into();
+    });
+    let request = verify_request(&entities, "quarter");
+    assert!(
+        app.verify(&request).await.unwrap().is_ok(),
+        "counts are equal"
+    );
+    let deep = request.deep(true);
+    let report = app.verify(&deep).await.unwrap();
+    let stale: Vec<_> = report
+        .runs
+        .iter()
+        .map(|run| ids(run, |d| &d.stale))
+        .collect();
+    assert_eq!(stale, [vec!["40".to_owned()], vec![template], vec![rate]]);
+    let repaired = app.verify(&deep.clone().repair(true)).await.unwrap();
+    assert!(repaired.is_ok(), "{repaired:?}");
+    assert!(app.verify(&deep).await.unwrap().is_ok());
+    for (entity, table) in [
+        ("Invoice", "raw.qb_invoices"),
+        ("ExchangeRate", "raw.qb_exchange_rates"),
+        ("RecurringTransaction", "raw.qb_recurring_transactions"),
+    ] {
+        assert_eq!(database.rows(table).await, truth(&sandbox, entity));
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_names_in_references_are_counted_and_no_difference() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let range = whole_range(&["bills", "invoices"], "quarter", 1000);
+    assert_complete(&app.backfill(&range).await.unwrap());
+    let rename = |record: &mut Value| {
+        let reference = &mut record["CustomerRef"];
+        let name = reference["name"].as_str().unwrap_or("nobody").to_owned();
+        reference["name"] = format!("Pacific coast:{name}").into();
+    };
+    for id in ["10", "11", "12"] {
+        put_silently(&sandbox, "Invoice", id, rename);
+    }
+    // This one is renamed and edited, so it differs.
+    put_silently(&sandbox, "Invoice", "13", |record| {
+        rename(record);
+        record["PrivateNote"] = "call back".into();
+    });
+    let deep = verify_request(&["bills", "invoices"], "quarter").deep(true);
+    let report = app.verify(&deep).await.unwrap();
+    let renamed: Vec<u64> = report
+        .runs
+        .iter()
+        .map(|run| run.renamed_references)
+        .collect();
+    assert_eq!(renamed, [0, 3]);
+    assert_eq!(ids(&report.runs[1], |d| &d.stale), ["13"]);
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["runs"][1]["renamed_references"], 3);
+    assert_eq!(json["runs"][0].get("renamed_references"), None);
+    // The repaired window gets its names, too.
+    let report = app.verify(&deep.clone().repair(true)).await.unwrap();
+    assert!(report.is_ok() && report.runs[1].repaired == 1, "{report:?}");
+    let left = app.verify(&deep).await.unwrap().runs[1].renamed_references;
+    assert_eq!(report.runs[1].renamed_references, left);
+    assert!(app.verify(&deep).await.unwrap().is_ok() && left < 3);
+    let whole = whole_range(&["invoices"], "quarter", 1000);
+    assert_complete(&app.backfill(&whole).await.unwrap());
+    assert_eq!(
+        app.verify(&deep).await.unwrap().runs[1].renamed_references,
+        0
+    );
     database.drop().await;
 }

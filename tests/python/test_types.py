@@ -40,7 +40,7 @@ ACCOUNT = {"realm_id": "9341", "schema": "raw", "status": "ok", "error": None, "
 REPORTS = [
     (qbo_rs.Report, {"runs": [RUN], "connection": CONNECTION}),
     (qbo_rs.Landing, RUN),
-    (qbo_rs.VerificationReport, {"runs": [VERIFICATION]}),
+    (qbo_rs.VerificationReport, {"runs": [VERIFICATION, VERIFICATION | {"renamed_references": 2}]}),
     (qbo_rs.SyncReport, {"accounts": [ACCOUNT | {"entities": [ENTITY, ENTITY | {"checkpoint": None}]}]}),
 ]
 
@@ -69,7 +69,7 @@ def test_instants_of_reports_are_datetimes_in_utc():
     assert window.window == qbo_rs.Window(january, february)
     assert report.connection.refresh_token_expires_at == datetime(2025, 5, 12, 10, 0, 0, 250_000, tzinfo=timezone.utc)
     assert report.connection.connection_expires_at is None
-    [verification] = qbo_rs.VerificationReport.from_dict(REPORTS[2][1]).runs
+    [verification, _] = qbo_rs.VerificationReport.from_dict(REPORTS[2][1]).runs
     assert verification.read_until == before_february
     assert verification.different[0].window == window.window
     assert verification.rejects[0].changed_at == datetime(2025, 1, 2, 3, 4, 5, tzinfo=timezone.utc)

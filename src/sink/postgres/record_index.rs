@@ -1,13 +1,14 @@
 //! Counts and keys of stored records, for comparison with a source.
 
 use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, pin_mut};
 use tokio_postgres::Row;
 
 use super::PostgresSink;
-use crate::domain::{EntitySpec, KnownReject, RecordKey, Window};
+use crate::domain::{Content, EntitySpec, KnownReject, RecordKey, Window};
 use crate::error::Result;
 use crate::port::{Meter, RecordIndex};
-use crate::postgres::{Columns, live_rows, params};
+use crate::postgres::{Columns, bind, database_error, live_rows, params, table_name};
 
 const REJECTS: &str = "
 SELECT id, changed_at_utc, error, intuit_tid FROM qbo.rejects
@@ -31,6 +32,12 @@ GROUP BY ranges.number ORDER BY ranges.number";
 
 const KEYS: &str = "
 SELECT id, at, token FROM ({live_rows}) AS live
+WHERE at >= $1 AND at < $2 OR id = ANY($3)";
+
+/// The same with the payloads, which are looked up by id: `live_rows` reads all rows.
+const KEYS_WITH_CONTENT: &str = "
+SELECT id, at, token, known.payload::text FROM ({live_rows}) AS live
+JOIN {table} AS known USING (id)
 WHERE at >= $1 AND at < $2 OR id = ANY($3)";
 
 impl PostgresSink {
@@ -66,6 +73,7 @@ fn record_key(row: &Row) -> Result<RecordKey> {
         id: row.column(0)?,
         updated_at: updated_at.unwrap_or(DateTime::UNIX_EPOCH),
         sync_token: row.column(2)?,
+        content: None,
     })
 }
 
@@ -94,5 +102,37 @@ impl RecordIndex for PostgresSink {
         let params = params![window.start, window.end, ids];
         let rows = self.db.rows(&statement, params).await?;
         rows.iter().map(record_key).collect()
+    }
+
+    async fn keys_with_content(
+        &self,
+        entity: &EntitySpec,
+        window: Window,
+        ids: &[String],
+        _meter: &Meter,
+    ) -> Result<Vec<RecordKey>> {
+        let statement = KEYS_WITH_CONTENT
+            .replace("{table}", &table_name(&self.schema, entity))
+            .replace("{live_rows}", &live_rows(&self.schema, entity));
+        let connection = self.db.connection().await?;
+        // Streamed: the payloads of a window need not fit into memory.
+        let rows = connection
+            .query_typed_raw(
+                &statement,
+                [bind(&window.start), bind(&window.end), bind(&ids)],
+            )
+            .await
+            .map_err(database_error)?;
+        pin_mut!(rows);
+        let mut keys = Vec::new();
+        while let Some(row) = rows.next().await {
+            let row = row.map_err(database_error)?;
+            let content = Some(Content::of(row.column(3)?));
+            keys.push(RecordKey {
+                content,
+                ..record_key(&row)?
+            });
+        }
+        Ok(keys)
     }
 }
