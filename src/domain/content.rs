@@ -39,7 +39,7 @@ impl Content {
     }
 
     /// Returns true if the two differ by more than names in references. QuickBooks changed such names
-    /// in all records without moving their times (qbo-facts 13 row 3).
+    /// in all records without moving their times (qbo-facts 13.3).
     pub fn differs(&self, other: &Self) -> bool {
         self.nameless != other.nameless
     }
