@@ -200,6 +200,7 @@ def sandbox(
     monthly_reads: int = 0,
     faults: Iterable[str | Mapping[str, Json]] = (),
     assume: Mapping[str, str] | None = None,
+    unavailable: Mapping[str, str] | None = None,
     visibility_delay_s: float = 0,
     latency_ms: int = 0,
     access_token_s: int = 3600,
@@ -226,6 +227,7 @@ def sandbox(
         faults: Faults armed from the start, each as text such as ``"throttle,nth=3"``, or as a dict with the arguments
             of :meth:`Sandbox.fault`.
         assume: Choices where QuickBooks's behaviour is uncertain, by name; ``docs/sandbox.md`` lists them.
+        unavailable: Entities that the companies do not have, each with the code of the answer: 5020, 5030, 500 or 4001.
         visibility_delay_s: Maximum seconds for which changes stay hidden from queries.
         latency_ms: Milliseconds added to every response.
         access_token_s: Life of an access token in seconds.
@@ -262,6 +264,7 @@ def sandbox(
             "monthly_reads": monthly_reads,
             "faults": list(faults),
             "assume": dict(assume or {}),
+            "unavailable": dict(unavailable or {}),
             "visibility_delay_s": visibility_delay_s,
             "latency_ms": latency_ms,
             "access_token_s": access_token_s,

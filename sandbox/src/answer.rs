@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
-use crate::company::Poison;
+use crate::company::{Closure, Poison, Refusal};
 use crate::{pacific, xml};
 
 /// Bodies of fewer bytes are not compressed.
@@ -53,6 +53,31 @@ impl ServiceFault {
             }
             Poison::Application => Self::application(),
         }
+    }
+
+    /// Returns the fault of an entity that the company does not have (qbo-facts 13.7).
+    pub(crate) fn unavailable(refusal: Refusal, entity: &str) -> Self {
+        match refusal {
+            Refusal::Permission => Self::new(
+                "Permission Denied Error",
+                "You do not have permission to access this feature.".to_owned(),
+                "5020",
+            ),
+            Refusal::Feature => Self::new(
+                "Feature Not Supported Error",
+                format!("The feature {entity} is not supported for this company."),
+                "5030",
+            ),
+            Refusal::Operation => Self::unsupported(&format!("query of {entity}")),
+            Refusal::Metadata => Self::no_metadata(entity),
+        }
+    }
+
+    /// Returns the fault of a query for an entity that has no queries (qbo-facts 13.2).
+    pub(crate) fn no_metadata(entity: &str) -> Self {
+        Self::invalid(format!(
+            "QueryValidationError: Metadata not found for Entity: {entity}"
+        ))
     }
 
     pub(crate) fn application() -> Self {
@@ -178,6 +203,27 @@ pub(crate) fn unauthorized(detail: &str) -> Answer {
 pub(crate) fn forbidden() -> Answer {
     let name = "ApplicationAuthorizationFailed";
     gateway_fault(403, name, "3100", name, "AUTHORIZATION", Utc::now())
+}
+
+/// Returns the answer of a closed company.
+pub(crate) fn closed(closure: &Closure, time: DateTime<Utc>) -> Answer {
+    let Closure {
+        status,
+        code,
+        message,
+        detail,
+    } = closure;
+    if closure.is_of_gateway() {
+        return gateway_fault(*status, message, code, detail, "AUTHORIZATION", time);
+    }
+    let body = serde_json::json!({
+        "Fault": {
+            "Error": [{"Message": message, "Detail": detail, "code": code, "element": ""}],
+            "type": if code == "120" { "AuthorizationFault" } else { "ValidationFault" },
+        },
+        "time": pacific::format_millis(time),
+    });
+    Answer::service(*status, body.to_string())
 }
 
 /// Returns the gateway's answer to a token that was granted without the scope of the request

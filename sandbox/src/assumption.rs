@@ -15,6 +15,7 @@ pub(crate) enum Topic {
     TaxAgencyOrder,
     InactiveTaxCodes,
     CdcOrder,
+    CdcUnavailable,
     CdcCap,
     CdcTimeActivity,
     CdcUnknownEntity,
@@ -115,6 +116,12 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         "cdc-order",
         &["asked", "any"],
         "order of the groups of CDC (qbo-facts 13.8)",
+    ),
+    assumption(
+        Topic::CdcUnavailable,
+        "cdc-unavailable",
+        &["fails", "group"],
+        "CDC with an entity that the company does not have (qbo-facts 13.7)",
     ),
     assumption(
         Topic::CdcCap,

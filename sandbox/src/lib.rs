@@ -69,7 +69,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use self::assumption::{ASSUMPTIONS, Assumption, Assumptions};
-pub use self::company::{Blemish, ChangeError, Company, CompanySize, RecordsError};
+pub use self::company::{Blemish, ChangeError, Company, CompanySize, RecordsError, Refusal};
 pub use self::control::ControlError;
 pub use self::faults::{FaultError, FaultRule};
 pub use self::oauth::OAuthOptions;
@@ -109,6 +109,9 @@ pub enum StartError {
         /// The operating system's reason.
         reason: std::io::Error,
     },
+    /// An entity that the companies do not have is unknown.
+    #[error(transparent)]
+    Entity(#[from] ChangeError),
     /// The records cannot be served.
     #[error(transparent)]
     Records(#[from] RecordsError),
@@ -120,7 +123,12 @@ impl Sandbox {
     /// # Errors
     /// [`StartError`] if the records cannot be read, or the address cannot be listened on.
     pub fn start(options: SandboxOptions) -> Result<Self, StartError> {
-        let companies = companies(&options)?;
+        let mut companies = companies(&options)?;
+        for (_, company) in &mut companies {
+            for (entity, refusal) in &options.unavailable {
+                company.set_refusal(entity, Some(*refusal))?;
+            }
+        }
         let listen_failed = |reason| StartError::Listen {
             address: options.address,
             reason,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::assumption::Assumptions;
-use crate::company::CompanySize;
+use crate::company::{CompanySize, Refusal};
 use crate::faults::FaultRule;
 use crate::oauth::OAuthOptions;
 use crate::throttle::ThrottleOptions;
@@ -50,6 +50,8 @@ pub struct SandboxOptions {
     pub faults: Vec<FaultRule>,
     /// Chosen behaviour where the facts about QuickBooks are uncertain.
     pub assumptions: Assumptions,
+    /// Entities that the companies do not have, each with the answer to requests for it.
+    pub unavailable: Vec<(String, Refusal)>,
     /// Longest time that a change stays hidden from queries (qbo-facts 3.9).
     pub visibility_delay: Duration,
     /// Time added to every answer.
@@ -72,6 +74,7 @@ impl Default for SandboxOptions {
             throttle: ThrottleOptions::default(),
             faults: Vec::new(),
             assumptions: Assumptions::default(),
+            unavailable: Vec::new(),
             visibility_delay: Duration::ZERO,
             latency: Duration::ZERO,
             threads: 2,

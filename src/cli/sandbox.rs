@@ -11,8 +11,8 @@ use super::output;
 use super::signals::block_on;
 use crate::error::{Error, Result};
 use qbo_sandbox::{
-    Assumptions, CompanySize, Environment, FaultRule, OAuthOptions, Sandbox, SandboxOptions,
-    ThrottleOptions, control_remote,
+    Assumptions, CompanySize, Environment, FaultRule, OAuthOptions, Refusal, Sandbox,
+    SandboxOptions, ThrottleOptions, control_remote,
 };
 
 const DEFAULT_PORT: u16 = 8911;
@@ -66,6 +66,10 @@ pub(super) struct SandboxArguments {
     /// repeatable. docs/sandbox.md lists all
     #[arg(long = "assume", value_name = "NAME=VALUE")]
     assumptions: Vec<String>,
+    /// Entity that the companies do not have, with the code of the answer: 5020, 5030, 500 or 4001;
+    /// repeatable
+    #[arg(long, value_name = "ENTITY=CODE")]
+    unavailable: Vec<String>,
     /// Maximum time for which changes stay hidden from queries, in seconds
     #[arg(long, default_value_t = 0.0, value_name = "S")]
     visibility_delay_s: f64,
@@ -166,6 +170,11 @@ impl SandboxArguments {
             .faults
             .iter()
             .map(|fault| FaultRule::parse(fault).map_err(|error| refused(error.to_string())));
+        let unavailable = self.unavailable.iter().map(|text| {
+            let (entity, code) = pair(text)?;
+            let refusal = Refusal::of_code(code).map_err(refused)?;
+            Ok((entity.to_owned(), refusal))
+        });
         let limits = if self.no_limits {
             ThrottleOptions::NONE
         } else {
@@ -205,6 +214,7 @@ impl SandboxArguments {
             },
             faults: faults.collect::<Result<_>>()?,
             assumptions,
+            unavailable: unavailable.collect::<Result<_>>()?,
             visibility_delay: delay.map_err(|_| {
                 refused("--visibility-delay-s is not a number of seconds".to_owned())
             })?,

@@ -12,7 +12,7 @@ use super::error::to_python;
 use crate::domain::instant::parse_instant;
 use crate::error::Error;
 use qbo_sandbox::{
-    Assumptions, CompanySize, FaultRule, OAuthOptions, Sandbox as Running, SandboxOptions,
+    Assumptions, CompanySize, FaultRule, OAuthOptions, Refusal, Sandbox as Running, SandboxOptions,
     ThrottleOptions,
 };
 
@@ -32,6 +32,7 @@ struct Options {
     monthly_reads: u64,
     faults: Vec<serde_json::Value>,
     assume: BTreeMap<String, String>,
+    unavailable: BTreeMap<String, String>,
     visibility_delay_s: f64,
     latency_ms: u64,
     access_token_s: u64,
@@ -55,6 +56,10 @@ impl Options {
                 .as_str()
                 .map_or_else(|| fault.to_string(), str::to_owned);
             FaultRule::parse(&text).map_err(|error| error.to_string())
+        });
+        let unavailable = given.unavailable.into_iter().map(|(entity, code)| {
+            let refusal = Refusal::of_code(&code)?;
+            Ok((entity, refusal))
         });
         let limits = if given.limits {
             ThrottleOptions::default()
@@ -89,6 +94,7 @@ impl Options {
             },
             faults: faults.collect::<Result<_, _>>()?,
             assumptions,
+            unavailable: unavailable.collect::<Result<_, String>>()?,
             visibility_delay: delay,
             latency: Duration::from_millis(given.latency_ms),
             ..defaults

@@ -420,6 +420,64 @@ async fn limits_are_enforced_for_queries_batches_and_months() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_closed_company_refuses_every_request_until_it_is_open() {
+    let (sandbox, client) = start(options()).await;
+    let since = chrono::Utc::now() - chrono::TimeDelta::days(1);
+    let cdc = format!(
+        "cdc?entities=Invoice&changedSince={}",
+        since.format("%Y-%m-%dT%H:%M:%SZ")
+    );
+    for (close, status, words) in [
+        (
+            json!({"code": "6190"}),
+            400,
+            "Subscription period has ended",
+        ),
+        (json!({"code": "120"}), 401, "\"code\":\"120\""),
+        (json!({"code": 3100}), 403, "errorCode=003100"),
+        (
+            json!({"code": "140", "status": 403, "message": "Being moved"}),
+            403,
+            "Being moved",
+        ),
+    ] {
+        control(&sandbox, "close", close);
+        for answer in [
+            client.query(ONE).await,
+            client.get(&cdc).await,
+            client.get("companyinfo/1").await,
+        ] {
+            assert_eq!(answer.status, status);
+            assert!(answer.text.contains(words), "{}", answer.text);
+        }
+        assert_eq!(client.refresh().await.status, 200);
+    }
+    control(&sandbox, "open", json!({}));
+    assert_eq!(client.query(ONE).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_entity_is_refused_by_name_and_the_others_are_served() {
+    let unavailable = vec![(
+        "JournalCode".to_owned(),
+        qbo_sandbox::Refusal::of_code("4001").unwrap(),
+    )];
+    let (sandbox, client) = start(SandboxOptions {
+        unavailable,
+        ..options()
+    })
+    .await;
+    let refused = client.query("SELECT * FROM JournalCode").await;
+    assert_eq!(refused.status, 400);
+    let words = "Metadata not found for Entity: JournalCode";
+    assert!(refused.text.contains(words), "{}", refused.text);
+    assert_eq!(client.get("journalcode/1").await.status, 400);
+    assert_eq!(client.query(ONE).await.status, 200);
+    control(&sandbox, "available", json!({"entity": "JournalCode"}));
+    assert_eq!(client.query("SELECT * FROM JournalCode").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn faults_that_answer_answer_as_described() {
     let (sandbox, client) = start(options()).await;
     for (fault, status, words) in [

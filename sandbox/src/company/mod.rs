@@ -1,10 +1,12 @@
 //! A company: its records, and the changes that users of QuickBooks make to them.
 
+mod availability;
 mod change;
 mod collection;
 mod defect;
 mod event;
 mod fields;
+mod plan;
 mod record_files;
 mod records;
 mod sample;
@@ -15,6 +17,8 @@ pub(crate) use self::collection::Row;
 pub use self::defect::Blemish;
 pub(crate) use self::event::{Event, Operation};
 pub(crate) use self::fields::Fields;
+pub(crate) use self::plan::Closure;
+pub use self::plan::Refusal;
 pub use self::record_files::RecordsError;
 pub use self::records::Company;
 pub(crate) use self::records::Poison;

@@ -7,6 +7,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::collection::{Collection, Stored};
 use super::event::Event;
+use super::plan::Plan;
 use super::sample::Sample;
 use super::size::CompanySize;
 use crate::entities::{self, Entity};
@@ -28,6 +29,7 @@ pub struct Company {
     pub(super) poison: HashMap<(&'static str, String), Poison>,
     /// Number of records generated after the start, by entity.
     pub(super) generated: HashMap<&'static str, u32>,
+    pub(super) plan: Plan,
     pub(super) listener: Option<UnboundedSender<Event>>,
     visibility_delay: Duration,
     /// Ordered by the instant at which they become visible.

@@ -1,7 +1,10 @@
 //! The commands of the control API: how one is described and run.
 
+use parking_lot::RwLockWriteGuard;
+
 use super::arguments::Arguments;
-use crate::state::State;
+use crate::company::Company;
+use crate::state::{CompanyState, State};
 
 /// The outcome of a command: JSON, or the reason why it failed.
 pub(super) type CommandResult = Result<String, String>;
@@ -49,4 +52,34 @@ impl Command {
             run,
         }
     }
+}
+
+pub(super) fn done() -> CommandResult {
+    Ok("{}".to_owned())
+}
+
+pub(super) fn to_json(value: &impl serde::Serialize) -> CommandResult {
+    serde_json::to_string(value).map_err(|error| error.to_string())
+}
+
+pub(super) fn parsed<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, String> {
+    serde_json::from_str(json).map_err(|error| error.to_string())
+}
+
+/// Returns the company that the argument `realm` names, or the first company.
+pub(super) fn company_state<'s>(
+    state: &'s State,
+    arguments: &Arguments,
+) -> Result<&'s CompanyState, String> {
+    let id = arguments.text("realm");
+    state
+        .company(id.as_deref())
+        .ok_or_else(|| format!("there is no company {}", id.unwrap_or_default()))
+}
+
+pub(super) fn company<'s>(
+    state: &'s State,
+    arguments: &Arguments,
+) -> Result<RwLockWriteGuard<'s, Company>, String> {
+    Ok(company_state(state, arguments)?.write())
 }

@@ -3,16 +3,16 @@
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use parking_lot::RwLockWriteGuard;
 use rand::RngExt as _;
 use serde_json::{Value, json};
 
 use super::arguments::Arguments;
-use super::command::{Command, CommandResult};
-use crate::company::{Blemish, ChangeError, Company};
+use super::command::{Command, CommandResult, company, company_state, done, parsed, to_json};
+use super::plan;
+use crate::company::{Blemish, ChangeError, Company, Refusal};
 use crate::entities;
 use crate::faults::FaultRule;
-use crate::state::{CompanyState, State};
+use crate::state::State;
 use crate::webhooks::WebhookOptions;
 
 /// Highest number of records in one `insert`, because each inserted record is kept as text.
@@ -201,6 +201,36 @@ pub(super) const COMMANDS: &[Command] = &[
         },
     ),
     Command::changing(
+        "unavailable",
+        "entity code [realm]",
+        "take an entity away from the company; requests for it get code 5020, 5030, 500 or 4001",
+        |state, arguments| {
+            let refusal = Refusal::of_code(&arguments.required("code")?)?;
+            plan::refuse(state, arguments, Some(refusal))
+        },
+    ),
+    Command::changing(
+        "available",
+        "entity [realm]",
+        "give an entity back to the company",
+        |state, arguments| plan::refuse(state, arguments, None),
+    ),
+    Command::changing(
+        "close",
+        "code [status] [message] [detail] [realm]",
+        "close the company; every request gets the code, such as 6190, 120 or 3100",
+        plan::close,
+    ),
+    Command::changing(
+        "open",
+        "[realm]",
+        "open the company again",
+        |state, arguments| {
+            company(state, arguments)?.set_closure(None);
+            done()
+        },
+    ),
+    Command::changing(
         "limits",
         "[per_minute] [per_second] [in_flight] [batches_per_minute] [monthly_reads] [realm]",
         "change limits; 0 means no limit",
@@ -268,33 +298,6 @@ pub(super) const COMMANDS: &[Command] = &[
         |state, _| to_json(&state.webhooks.deliveries()),
     ),
 ];
-
-fn done() -> CommandResult {
-    Ok("{}".to_owned())
-}
-
-fn to_json(value: &impl serde::Serialize) -> CommandResult {
-    serde_json::to_string(value).map_err(|error| error.to_string())
-}
-
-fn parsed<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, String> {
-    serde_json::from_str(json).map_err(|error| error.to_string())
-}
-
-/// Returns the company that the argument `realm` names, or the first company.
-fn company_state<'s>(state: &'s State, arguments: &Arguments) -> Result<&'s CompanyState, String> {
-    let id = arguments.text("realm");
-    state
-        .company(id.as_deref())
-        .ok_or_else(|| format!("there is no company {}", id.unwrap_or_default()))
-}
-
-fn company<'s>(
-    state: &'s State,
-    arguments: &Arguments,
-) -> Result<RwLockWriteGuard<'s, Company>, String> {
-    Ok(company_state(state, arguments)?.write())
-}
 
 /// Makes a change of an entity's records. Answers the ids that the change returns.
 fn change(

@@ -4,6 +4,7 @@
 mod arguments;
 mod command;
 mod commands;
+mod plan;
 
 use std::collections::HashMap;
 

@@ -27,7 +27,7 @@ pub(crate) fn answer(
     context: &QueryContext<'_>,
     out: &mut String,
 ) -> Result<usize, ServiceFault> {
-    let entity = queried_entity(&statement.entity)?;
+    let entity = queried_entity(company, &statement.entity)?;
     let filters = filters(entity, statement, context.assumptions)?;
     let keys = statement.order.iter().map(|key| {
         Ok(order::Key {
@@ -72,14 +72,17 @@ pub(crate) fn answer(
 /// Returns the entity of a statement.
 ///
 /// # Errors
-/// 4001 if QuickBooks has no such entity, or has no queries of it.
-fn queried_entity(name: &str) -> Result<&'static Entity, ServiceFault> {
-    let refused =
-        |words: &str| ServiceFault::invalid(format!("QueryValidationError: {words}: {name}"));
-    match entities::find(name) {
-        Some(entity) if entity.has_query() => Ok(entity),
-        Some(_) => Err(refused("Metadata not found for Entity")),
-        None => Err(refused("invalid context declaration")),
+/// 4001 if QuickBooks has no such entity, or has no queries of it; another code if the company does
+/// not have the entity.
+fn queried_entity(company: &Company, name: &str) -> Result<&'static Entity, ServiceFault> {
+    let Some(entity) = entities::find(name) else {
+        let detail = format!("QueryValidationError: invalid context declaration: {name}");
+        return Err(ServiceFault::invalid(detail));
+    };
+    match company.refusal(entity.name) {
+        Some(refusal) => Err(ServiceFault::unavailable(refusal, entity.name)),
+        None if entity.has_query() => Ok(entity),
+        None => Err(ServiceFault::no_metadata(entity.name)),
     }
 }
 

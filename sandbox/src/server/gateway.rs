@@ -8,7 +8,7 @@ use chrono::Utc;
 use super::endpoint::Endpoint;
 use super::request::ReceivedRequest;
 use super::{service, tokens};
-use crate::answer::{Answer, ServiceFault, forbidden, unauthorized};
+use crate::answer::{Answer, ServiceFault, closed, forbidden, unauthorized};
 use crate::oauth::AccessCheck;
 use crate::state::{CompanyState, State};
 use crate::throttle::throttled_answer;
@@ -42,7 +42,9 @@ pub(super) async fn answer(
     }
     let _slot = ThrottleSlot(company);
     tokio::time::sleep(state.latency).await;
-    let answer = service::answer(state, company, request, endpoint, &assumptions);
+    let closed = company.read().closure().map(|c| closed(c, Utc::now()));
+    let answer =
+        closed.unwrap_or_else(|| service::answer(state, company, request, endpoint, &assumptions));
     if answer.status == 200 {
         let reads = service::reads_used(request, endpoint, &assumptions);
         company.throttle.lock().count_reads(reads);

@@ -99,7 +99,7 @@ fn run(
 mod tests {
     use super::*;
     use crate::assumption::Assumptions;
-    use crate::company::CompanySize;
+    use crate::company::{CompanySize, Refusal};
     use serde_json::{Value, json};
 
     fn ask(queries: &[&str], assumptions: &Assumptions) -> Result<Value, ServiceFault> {
@@ -145,6 +145,30 @@ mod tests {
             (&json!("b1"), &json!("4001"))
         );
         assert_eq!(items[2]["QueryResponse"]["totalCount"], 800);
+    }
+
+    #[test]
+    fn an_entity_that_the_company_lacks_fails_its_item() {
+        let mut company = Company::default();
+        let assumptions = Assumptions::default();
+        let context = QueryContext {
+            assumptions: &assumptions,
+            number: 0,
+            max_rows: 9,
+        };
+        let body = br#"{"BatchItemRequest":[{"bId":"a","Query":"SELECT COUNT(*) FROM Budget"},{"bId":"b","Query":"SELECT COUNT(*) FROM Bill"}]}"#;
+        for (refusal, code) in [
+            (Refusal::Permission, "5020"),
+            (Refusal::Operation, "500"),
+            (Refusal::Metadata, "4001"),
+        ] {
+            company.set_refusal("Budget", Some(refusal)).unwrap();
+            let body = answer(&company, body, &context, Utc::now()).unwrap();
+            let body: Value = serde_json::from_str(&body).unwrap();
+            let items = &body["BatchItemResponse"];
+            assert_eq!(items[0]["Fault"]["Error"][0]["code"], code);
+            assert_eq!(items[1]["QueryResponse"]["totalCount"], 0);
+        }
     }
 
     #[test]

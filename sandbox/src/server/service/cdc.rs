@@ -66,7 +66,15 @@ pub(super) fn answer(
             MAX_OBJECTS
         };
         let mut group = String::new();
-        let written = entity.map(|entity| {
+        let refusal = entity.and_then(|entity| Some((company.refusal(entity.name)?, entity.name)));
+        let refused = refusal.map(|(refusal, name)| ServiceFault::unavailable(refusal, name));
+        if let Some(fault) = &refused
+            && assumptions.is_harder(Topic::CdcUnavailable)
+        {
+            return Err(fault.clone());
+        }
+        let available = entity.filter(|_| refused.is_none());
+        let written = available.map(|entity| {
             changes(
                 company,
                 entity,
@@ -76,9 +84,10 @@ pub(super) fn answer(
                 &mut group,
             )
         });
-        match written.transpose()? {
-            Some(written) => remaining -= written.min(remaining),
-            None => group.push_str("{}"),
+        match (written.transpose()?, refused) {
+            (Some(written), _) => remaining -= written.min(remaining),
+            (None, Some(fault)) => _ = write!(group, r#"{{"Fault":{}}}"#, fault.value()),
+            (None, None) => group.push_str("{}"),
         }
         groups.push(group);
     }
@@ -189,7 +198,7 @@ fn changes(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::company::CompanySize;
+    use crate::company::{CompanySize, Refusal};
     use serde_json::{Value, json};
 
     const NOW: i64 = 1_800_000_000;
@@ -270,6 +279,22 @@ mod tests {
         let groups = ask(&company, "Bill,Estimate,Transfer", NOW - 3600, &choices).unwrap();
         assert_eq!(groups[0]["Estimate"][0]["Id"], "5");
         assert_eq!((&groups[1], &groups[2]), (&json!({}), &json!({})));
+    }
+
+    #[test]
+    fn an_entity_that_the_company_lacks_fails_the_call_or_its_group() {
+        let mut company = company();
+        company.edit("Estimate", "5", NOW - 60).unwrap();
+        company.set_refusal("Bill", Some(Refusal::Feature)).unwrap();
+        let ask_for = |entities: &str, answer: &'static str| {
+            let choices = [HONEST, ASKED, ("cdc-unavailable", answer)];
+            ask(&company, entities, NOW - 3600, &choices)
+        };
+        assert_eq!(ask_for("Bill,Estimate", "fails").unwrap_err().code, "5030");
+        assert!(ask_for("Estimate", "fails").is_ok());
+        let groups = ask_for("Bill,Estimate", "group").unwrap();
+        assert_eq!(groups[0]["Fault"]["Error"][0]["code"], "5030");
+        assert_eq!(groups[1]["Estimate"][0]["Id"], "5");
     }
 
     #[test]

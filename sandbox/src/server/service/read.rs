@@ -21,6 +21,9 @@ pub(super) fn answer(
     time: DateTime<Utc>,
 ) -> Result<String, ServiceFault> {
     let entity = entities::find(path).ok_or_else(|| ServiceFault::no_such_path(path))?;
+    if let Some(refusal) = company.refusal(entity.name) {
+        return Err(ServiceFault::unavailable(refusal, entity.name));
+    }
     let id = match (entity.identity, id) {
         // Clients request company info with the realm id.
         (Identity::Single, _) => "1".to_owned(),

@@ -1,0 +1,54 @@
+//! Changes of what a company can use of QuickBooks.
+
+use super::change::{Outcome, find_entity};
+use super::plan::{Closure, Refusal};
+use super::records::Company;
+
+impl Company {
+    /// Takes an entity away from the company, or gives it back if there is no refusal.
+    ///
+    /// # Errors
+    /// [`ChangeError`](super::ChangeError) if the entity is unknown.
+    pub fn set_refusal(&mut self, entity: &str, refusal: Option<Refusal>) -> Outcome {
+        let entity = find_entity(entity)?;
+        match refusal {
+            Some(refusal) => self.plan.refused.insert(entity.name, refusal),
+            None => self.plan.refused.remove(entity.name),
+        };
+        Ok(())
+    }
+
+    /// Returns the answer to requests for an entity, if the company does not have it.
+    pub(crate) fn refusal(&self, entity: &str) -> Option<Refusal> {
+        self.plan.refused.get(entity).copied()
+    }
+
+    /// Closes the company, or opens it again if there is no answer.
+    pub(crate) fn set_closure(&mut self, closure: Option<Closure>) {
+        self.plan.closure = closure;
+    }
+
+    /// Returns the answer to every request, if the company is closed.
+    pub(crate) fn closure(&self) -> Option<&Closure> {
+        self.plan.closure.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entity_can_be_taken_away_and_given_back() {
+        let mut company = Company::default();
+        let refusal = Refusal::of_code("5030").unwrap();
+        company.set_refusal("journalcode", Some(refusal)).unwrap();
+        assert_eq!(company.refusal("JournalCode"), Some(Refusal::Feature));
+        assert_eq!(company.refusal("Invoice"), None);
+        company.set_refusal("JournalCode", None).unwrap();
+        assert_eq!(company.refusal("JournalCode"), None);
+        assert!(company.set_refusal("Nonsense", None).is_err());
+        let words = Refusal::of_code("1").unwrap_err();
+        assert!(words.contains("5020, 5030, 500, 4001"), "{words}");
+    }
+}
