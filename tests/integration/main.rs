@@ -17,6 +17,7 @@ mod faults;
 mod irregular;
 mod landing;
 mod loading;
+mod merge;
 mod recorded;
 mod sandbox;
 mod support;

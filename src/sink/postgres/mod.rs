@@ -5,6 +5,7 @@ mod archive;
 mod copy_format;
 mod deletions;
 mod ledger;
+mod merge;
 mod record_index;
 mod schema;
 mod shape;

@@ -11,33 +11,18 @@ use tokio_postgres::CopyInSink;
 use tokio_postgres::types::Json;
 use tracing::warn;
 
+use super::merge::{self, Merge, PageColumns, TableTraits};
 use super::{copy_format, storable};
 use crate::config::TransactionLimits;
-use crate::domain::{DistinctIds, EntitySpec, LoadCounts, Page, Reject};
+use crate::domain::{DistinctIds, LoadCounts, Page, Reject};
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
-use crate::postgres::{Columns, Db, Query, database_error, params, record_of, table_name};
+use crate::postgres::{Db, Query, database_error, params};
 
 /// Records of a window that are logged one by one when Postgres cannot store them.
 const MAX_LOGGED_REJECTS: u64 = 10;
 
-/// Keeps only the newest version of a record that was edited during the read.
-const KEEP_NEWEST_VERSION: &str = "
-DELETE FROM qbo_staging older USING qbo_staging newer
-WHERE older.id = newer.id
-  AND (older.updated_at, older.sync_token, older.seq)
-    < (newer.updated_at, newer.sync_token, newer.seq)";
-
-const MERGE: &str = include_str!("sql/merge.sql");
 const WRITE_LEDGER: &str = include_str!("sql/write_ledger.sql");
-
-/// Returns the statement that merges the staging table into the raw table of an entity.
-pub(super) fn merge_statement(schema: &str, entity: &EntitySpec) -> String {
-    MERGE
-        .replace("{table}", &table_name(schema, entity))
-        .replace("{known}", &record_of(entity, "known.payload"))
-        .replace("{new}", &record_of(entity, "EXCLUDED.payload"))
-}
 
 /// Streams a window's pages into a staging table, then merges them, writes the ledger row and
 /// commits.
@@ -83,15 +68,6 @@ impl RejectColumns {
     }
 }
 
-/// Values that the rows of a page share, as arrays for `unnest`.
-#[derive(Debug, Default)]
-struct PageColumns {
-    numbers: Vec<i32>,
-    sizes: Vec<i32>,
-    ingested_at: Vec<DateTime<Utc>>,
-    requests: Vec<Json<serde_json::Value>>,
-}
-
 impl PageColumns {
     /// Adds a page; further parts of the last page are ignored.
     fn push(&mut self, page: &Page) -> Result<()> {
@@ -130,39 +106,16 @@ impl PostgresWriter {
     }
 
     async fn merge(&self, transaction: &Transaction) -> Result<LoadCounts> {
-        if self.distinct.has_repeats() {
-            transaction.execute(KEEP_NEWEST_VERSION).await?;
-        }
-        let window = self.context.window;
-        let params = params![
-            self.pages.numbers,
-            self.pages.sizes,
-            self.pages.ingested_at,
-            self.pages.requests,
-            window.start,
-            window.end,
-        ];
-        let rows = transaction
-            .connection()?
-            .rows(&merge_statement(&self.schema, &self.context.entity), params)
-            .await?;
-        let merged = rows
-            .first()
-            .ok_or_else(|| Error::Internal("the merge returned no row".into()))?;
-        let (inserted, updated) = (merged.count("inserted")?, merged.count("updated")?);
-        let rows = self.distinct.count();
-        let unchanged = rows.checked_sub(inserted + updated).ok_or_else(|| {
-            Error::Internal(format!(
-                "{rows} rows were merged as {inserted} inserted and {updated} updated"
-            ))
-        })?;
-        Ok(LoadCounts {
-            rows,
-            inserted,
-            updated,
-            unchanged,
-            rejected: 0,
-        })
+        let merge = Merge {
+            schema: &self.schema,
+            entity: &self.context.entity,
+            window: self.context.window,
+            traits: transaction.traits,
+            pages: &self.pages,
+            distinct: self.distinct.count(),
+            has_repeats: self.distinct.has_repeats(),
+        };
+        merge.run(transaction.connection()?).await
     }
 
     async fn write_ledger(
@@ -293,7 +246,10 @@ impl PostgresWriter {
         self.next_seq += page.records.len() as i32;
         let transaction = match &mut self.transaction {
             Some(transaction) => transaction,
-            none => none.insert(Transaction::begin(&self.db, self.limits).await?),
+            none => {
+                let traits = merge::select_traits(&self.schema, &self.context.entity);
+                none.insert(Transaction::begin(&self.db, self.limits, &traits).await?)
+            }
         };
         transaction.copy(rows).await
     }
@@ -305,6 +261,7 @@ struct Transaction {
     connection: Option<Object>,
     copy: Option<Pin<Box<CopyInSink<Bytes>>>>,
     is_open: bool,
+    traits: TableTraits,
 }
 
 impl std::fmt::Debug for Transaction {
@@ -316,11 +273,12 @@ impl std::fmt::Debug for Transaction {
 }
 
 impl Transaction {
-    async fn begin(db: &Db, limits: TransactionLimits) -> Result<Self> {
+    async fn begin(db: &Db, limits: TransactionLimits, select_traits: &str) -> Result<Self> {
         let mut transaction = Self {
             connection: Some(db.connection().await?),
             copy: None,
             is_open: true,
+            traits: TableTraits::default(),
         };
         // Set within the transaction, so that nothing stays behind in a pooler that lends
         // connections for single transactions.
@@ -331,9 +289,15 @@ impl Transaction {
         let (lock, statement) = (lock_timeout.as_millis(), statement_timeout.as_millis());
         let set =
             format!("SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}");
-        transaction
-            .execute(&format!("BEGIN; {set}; {}", copy_format::CREATE_STAGING))
-            .await?;
+        let statements = [
+            "BEGIN",
+            &set,
+            merge::PLANNER_SETTINGS,
+            copy_format::CREATE_STAGING,
+            select_traits,
+        ];
+        let answer = merge::simple_query(transaction.connection()?, &statements.join("; ")).await?;
+        transaction.traits = TableTraits::of(&answer);
         let sink = transaction
             .connection()?
             .copy_in(copy_format::COPY_STAGING)
@@ -350,6 +314,7 @@ impl Transaction {
             connection: Some(db.connection().await?),
             copy: None,
             is_open: false,
+            traits: TableTraits::default(),
         })
     }
 

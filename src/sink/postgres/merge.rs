@@ -1,0 +1,290 @@
+//! The merge of a window's staging table into a raw table, in a plan that does not depend on the
+//! statistics of either, and the counts of what became of each record.
+
+use tokio_postgres::types::Json;
+use tokio_postgres::{Client, Row, SimpleQueryMessage};
+use tracing::warn;
+
+use crate::domain::{EntitySpec, LoadCounts, Window};
+use crate::error::{Error, Result};
+use crate::postgres::{Columns, Query, database_error, params, record_of, table_name};
+
+/// Settings of a transaction that merges. The planner would read a table that its statistics call
+/// empty from its beginning to its end, once for every staged row, while this and other windows
+/// fill it: a table that was emptied and then analysed, as autovacuum does by itself. Rows are found
+/// by the key whatever the statistics say, and pages are joined by a hash of the few pages. Before
+/// version 18 the planner adds a huge cost for what is turned off, so that any merge would be worth
+/// compiling.
+pub(super) const PLANNER_SETTINGS: &str = "\
+SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = on; SET LOCAL enable_nestloop = off; \
+SET LOCAL enable_mergejoin = off; SET LOCAL enable_hashjoin = on; SET LOCAL jit = off";
+
+/// Keeps only the newest version of a record that was edited during the read.
+const KEEP_NEWEST_VERSION: &str = "
+DELETE FROM qbo_staging WHERE seq IN (
+    SELECT seq FROM (
+        SELECT seq, row_number() OVER (
+            PARTITION BY id ORDER BY updated_at DESC, sync_token DESC, seq DESC) AS age
+        FROM qbo_staging
+    ) AS version WHERE age > 1)";
+
+const MERGE: &str = include_str!("sql/merge.sql");
+const RECOUNT: &str = include_str!("sql/recount.sql");
+
+/// Names of the row triggers of a table and of its partitions.
+const TRIGGERS: &str = "
+SELECT DISTINCT tgname::text FROM pg_trigger
+WHERE NOT tgisinternal AND tgenabled <> 'D' AND tgrelid IN (
+    SELECT to_regclass($1)::oid UNION ALL SELECT relid::oid FROM pg_partition_tree(to_regclass($1)))
+ORDER BY 1";
+
+/// Times that a cast to `timestamptz` takes, so that an impossible time in a row of others does not
+/// fail every window that meets the row.
+const READABLE_TIME: &str = concat!(
+    r"^(?:[1-9]\d{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)",
+    r"|02-(?:0[1-9]|1\d|2[0-8]))",
+    // 29 February of leap years.
+    r"|(?:[1-9]\d(?:0[48]|[2468][048]|[13579][26])|(?:[2468][048]|[13579][26])00)-02-29)",
+    r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,20})?(?:Z|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?$"
+);
+
+/// Returns the expression of a record's time of change, null if it cannot be read.
+fn changed_at(record: &str) -> String {
+    let text = format!("{record} #>> '{{MetaData,LastUpdatedTime}}'");
+    format!("CASE WHEN {text} ~ '{READABLE_TIME}' THEN ({text})::timestamptz END")
+}
+
+fn sync_token(record: &str) -> String {
+    format!(r"coalesce(substring({record} ->> 'SyncToken' from '^\d{{1,18}}$')::bigint, 0)")
+}
+
+/// Returns the condition that a payload is newer than another one (qbo-facts 3.5). A time that
+/// cannot be read is older than any.
+fn is_newer(entity: &EntitySpec, payload: &str, other: &str) -> String {
+    let (record, other) = (record_of(entity, payload), record_of(entity, other));
+    format!(
+        "coalesce(({}, {}) > ({}, {}), false)",
+        changed_at(&record),
+        sync_token(&record),
+        changed_at(&other),
+        sync_token(&other)
+    )
+}
+
+/// Returns the statement that merges the staging table. In a partitioned table the system columns
+/// of a written row cannot be read, so every written row counts as inserted there until the recount.
+pub(super) fn merge_statement(schema: &str, entity: &EntitySpec, is_partitioned: bool) -> String {
+    let is_new = match is_partitioned {
+        true => "true",
+        false => "(known.xmax = 0)",
+    };
+    let there = is_newer(entity, "there.payload", "staged.payload");
+    let known = is_newer(entity, "known.payload", "EXCLUDED.payload");
+    MERGE
+        .replace("{there_is_newer}", &there)
+        .replace("{known_is_newer}", &known)
+        .replace("{is_new}", is_new)
+        .replace("{table}", &table_name(schema, entity))
+}
+
+fn recount_statement(schema: &str, entity: &EntitySpec) -> String {
+    let there = is_newer(entity, "there.payload", "staged.payload");
+    RECOUNT
+        .replace("{there_is_newer}", &there)
+        .replace("{table}", &table_name(schema, entity))
+}
+
+/// Properties of a raw table on which the counting depends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct TableTraits {
+    is_partitioned: bool,
+    has_triggers: bool,
+}
+
+/// Returns the query of a table's traits, without parameters, so that it can be sent together with
+/// other statements.
+pub(super) fn select_traits(schema: &str, entity: &EntitySpec) -> String {
+    let table = table_name(schema, entity).replace('\'', "''");
+    format!(
+        "SELECT relkind = 'p', relhastriggers FROM pg_class WHERE oid = to_regclass(E'{}')",
+        table.replace('\\', r"\\")
+    )
+}
+
+impl TableTraits {
+    /// Reads the answer to [`select_traits`]. A table that is gone has none; the merge says so.
+    pub(super) fn of(answer: &[SimpleQueryMessage]) -> Self {
+        let row = answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let is_set = |column: usize| row.and_then(|row| row.get(column)) == Some("t");
+        Self {
+            is_partitioned: is_set(0),
+            has_triggers: is_set(1),
+        }
+    }
+}
+
+/// Values that the rows of a page share, as arrays for `unnest`.
+#[derive(Debug, Default)]
+pub(super) struct PageColumns {
+    pub numbers: Vec<i32>,
+    pub sizes: Vec<i32>,
+    pub ingested_at: Vec<chrono::DateTime<chrono::Utc>>,
+    pub requests: Vec<Json<serde_json::Value>>,
+}
+
+/// One merge.
+#[derive(Debug)]
+pub(super) struct Merge<'a> {
+    pub schema: &'a str,
+    pub entity: &'a EntitySpec,
+    pub window: Window,
+    pub traits: TableTraits,
+    pub pages: &'a PageColumns,
+    /// Distinct records in the staging table.
+    pub distinct: u64,
+    /// Whether some are there more than once.
+    pub has_repeats: bool,
+}
+
+impl Merge<'_> {
+    /// Merges the staging table and returns what became of its records, each number counted by the
+    /// server.
+    ///
+    /// # Errors
+    /// [`Error::Database`]; [`Error::Decode`] if the table does not hold every record afterwards.
+    pub(super) async fn run(&self, client: &Client) -> Result<LoadCounts> {
+        if self.has_repeats {
+            client.batch(KEEP_NEWEST_VERSION).await?;
+        }
+        let pages = self.pages;
+        let params = params![
+            pages.numbers,
+            pages.sizes,
+            pages.ingested_at,
+            pages.requests,
+            self.window.start,
+            self.window.end,
+        ];
+        let statement = merge_statement(self.schema, self.entity, self.traits.is_partitioned);
+        let merged = client.rows(&statement, params).await;
+        let merged = self.counts(&first(merged.map_err(|error| self.explained(error))?)?)?;
+        let has_written = merged.inserted + merged.updated > 0;
+        let is_certain = !(self.traits.is_partitioned || self.traits.has_triggers) || !has_written;
+        if is_certain && self.is_complete(&merged) {
+            return Ok(merged);
+        }
+        self.recount(client).await
+    }
+
+    /// Counts by looking at the rows: in a partitioned table, where triggers may have changed what
+    /// was written, and where the numbers do not add up, since others have committed a newer version
+    /// meanwhile or since rows were dropped.
+    async fn recount(&self, client: &Client) -> Result<LoadCounts> {
+        let statement = recount_statement(self.schema, self.entity);
+        let found = first(client.rows(&statement, params![]).await?)?;
+        let (dropped, rewritten) = (found.count("dropped")?, found.count("rewritten")?);
+        let table = format!("{}.{}", self.schema, self.entity.table());
+        if dropped > 0 {
+            let ids: Vec<String> = found.column("dropped_ids")?;
+            let reason = format!(
+                "{dropped} of {} records are not in the table after the merge (ids {}{}); {}; the \
+                 window is not committed",
+                self.distinct,
+                ids.join(", "),
+                if ids.len() as u64 == dropped {
+                    ""
+                } else {
+                    ", ..."
+                },
+                self.suspects(client).await?,
+            );
+            return Err(Error::decode(table, reason));
+        }
+        if rewritten > 0 {
+            let suspects = self.suspects(client).await?;
+            warn!(
+                phase = "load",
+                event = "payload_rewritten",
+                rows = rewritten,
+                "{table}: {rewritten} payloads were not stored as QuickBooks sent them; {suspects}; \
+                 each later run replaces them again"
+            );
+        }
+        let counts = self.counts(&found)?;
+        match self.is_complete(&counts) {
+            true => Ok(counts),
+            false => Err(Error::Internal(format!(
+                "{} records were merged into {table} as {} inserted, {} updated and {} unchanged",
+                self.distinct, counts.inserted, counts.updated, counts.unchanged
+            ))),
+        }
+    }
+
+    /// Names rules, of which Postgres says only that they make the statement impossible.
+    fn explained(&self, error: Error) -> Error {
+        match error {
+            Error::Database {
+                reason,
+                sqlstate: Some(state),
+                source,
+            } if state == "0A000" => Error::Database {
+                reason: format!(
+                    "{reason}; {}.{} must have no rules (CREATE RULE) on INSERT or UPDATE, which \
+                     could take its rows away",
+                    self.schema,
+                    self.entity.table()
+                ),
+                sqlstate: Some(state),
+                source,
+            },
+            other => other,
+        }
+    }
+
+    fn counts(&self, row: &Row) -> Result<LoadCounts> {
+        Ok(LoadCounts {
+            rows: self.distinct,
+            inserted: row.count("inserted")?,
+            updated: row.count("updated")?,
+            unchanged: row.count("unchanged")?,
+            rejected: 0,
+        })
+    }
+
+    fn is_complete(&self, counts: &LoadCounts) -> bool {
+        counts.inserted + counts.updated + counts.unchanged == self.distinct
+    }
+
+    /// Names what can have changed or dropped rows.
+    async fn suspects(&self, client: &Client) -> Result<String> {
+        let table = table_name(self.schema, self.entity);
+        let rows = client.rows(TRIGGERS, params![table]).await?;
+        let names: Vec<String> = rows
+            .iter()
+            .map(|row| row.column(0))
+            .collect::<Result<_>>()?;
+        Ok(match names.is_empty() {
+            true => "the table has no trigger, so look for rules and policies".to_owned(),
+            false => format!("triggers of the table: {}", names.join(", ")),
+        })
+    }
+}
+
+fn first(rows: Vec<Row>) -> Result<Row> {
+    let row = rows.into_iter().next();
+    row.ok_or_else(|| Error::Internal("the merge returned no row".into()))
+}
+
+/// Runs statements without parameters, of which the last one is a query, and returns its answer.
+pub(super) async fn simple_query(
+    client: &Client,
+    statements: &str,
+) -> Result<Vec<SimpleQueryMessage>> {
+    client
+        .simple_query(statements)
+        .await
+        .map_err(database_error)
+}
