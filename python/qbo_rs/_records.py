@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qbo_rs import _tables
 from qbo_rs._verbs import chunk_range, extract
 
 if TYPE_CHECKING:
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
     from qbo_rs._settings import Settings
     from qbo_rs._verbs import Instant
+
+
+#: Digits of a number that is read as an integer.
+MAX_WHOLE = 4000
 
 
 class Records:
@@ -44,53 +50,67 @@ class Records:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield each record once, in its last version, in the order of change."""
+        return self._records(self._parse_float)
+
+    def _records(self, parse_float: Callable[[str], Any]) -> Iterator[dict[str, Any]]:
         with tempfile.TemporaryDirectory(prefix="qbo_rs-") as directory:
             path = Path(directory) / "records.jsonl.gz"
             self._read(path)
             # A record that was edited during the read is in the file twice, its newer version last.
-            latest = {line["id"]: number for number, line in enumerate(self._lines(path))}
-            for number, line in enumerate(self._lines(path)):
+            latest = {line["id"]: number for number, line in enumerate(_lines(path, parse_float))}
+            for number, line in enumerate(_lines(path, parse_float)):
                 if latest[line["id"]] == number:
                     yield line["payload"]
 
-    def _lines(self, path: Path) -> Iterator[dict[str, Any]]:
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                yield json.loads(line, parse_float=self._parse_float)
+    def _exact(self) -> Iterator[dict[str, Any]]:
+        """Yield the records with decimals in place of floats."""
+        return self._records(Decimal if self._parse_float is float else self._parse_float)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return a pandas DataFrame with one row per record and one column per member.
+        """Return a pandas DataFrame with one row per record and one column per member of any record.
+
+        Whole numbers become ``Int64``, which knows missing values. Numbers with a fraction are what ``parse_float``
+        makes of them: floats, unless :func:`records` was told otherwise.
 
         Raises:
             ImportError: pandas is not installed.
 
         """
-        import pandas as pd  # noqa: PLC0415 - only this method needs it
-
-        return pd.DataFrame(list(self))
+        return _tables.to_pandas(self)
 
     def to_arrow(self) -> pa.Table:
-        """Return an Arrow Table; objects become structs, arrays become lists.
+        """Return an Arrow Table with one row per record and one column per member of any record.
+
+        A column's type holds the values of all records. Whole numbers become ``int64``; columns with fractions become
+        ``decimal128(38)`` with as many decimals as the longest needs, so that amounts keep every digit. Objects become
+        structs with the members of all of them, arrays become lists. Values of different kinds become text: text as it
+        is, everything else as JSON.
 
         Raises:
             ImportError: pyarrow is not installed.
 
         """
-        import pyarrow as pa  # noqa: PLC0415 - only this method needs it
-
-        return pa.Table.from_pylist(list(self))
+        return _tables.to_arrow(self._exact())
 
     def to_polars(self) -> pl.DataFrame:
-        """Return a polars DataFrame; objects become structs, arrays become lists.
+        """Return a polars DataFrame, with the columns and types of :meth:`to_arrow`.
 
         Raises:
             ImportError: polars is not installed.
 
         """
-        import polars as pl  # noqa: PLC0415 - only this method needs it
+        return _tables.to_polars(self._exact())
 
-        # The schema is inferred from every record, since some members occur in late records only.
-        return pl.DataFrame(list(self), infer_schema_length=None)
+
+def _lines(path: Path, parse_float: Callable[[str], Any]) -> Iterator[dict[str, Any]]:
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line, parse_float=parse_float, parse_int=_whole)
+
+
+def _whole(text: str) -> Any:
+    """Return a whole number. Python does not read integers of more than 4300 digits."""
+    return int(text) if len(text) <= MAX_WHOLE else Decimal(text)
 
 
 def records(
@@ -112,7 +132,8 @@ def records(
         start: First instant, UTC: a date, a datetime, or text such as ``2025-01-31`` or ``2025-01-31T00:00:00Z``.
         end: First instant after the range.
         page_size: Records per page, 1 to 1000.
-        parse_float: Parses the text of a number with a fraction; :class:`decimal.Decimal` keeps every digit.
+        parse_float: Parses the text of a number with a fraction; :class:`decimal.Decimal` keeps every digit. In tables
+            of Arrow and polars such numbers are decimals unless this makes something else of them.
         **settings: Settings that take precedence over the environment.
 
     Returns:
