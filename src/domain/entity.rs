@@ -31,8 +31,8 @@ pub enum Identity {
 /// Reliability of `ORDERBY` for an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ordering {
-    /// `ORDERBY` is obeyed. Ordering by this property separates records of the same second.
-    By(&'static str),
+    /// `ORDERBY MetaData.LastUpdatedTime` is obeyed.
+    Reliable,
     /// `ORDERBY` is ignored.
     Unreliable,
 }
@@ -57,7 +57,7 @@ pub struct EntitySpec {
 }
 
 const fn entity(name: &'static str, qbo_name: &'static str, kind: EntityKind) -> EntitySpec {
-    let (identity, ordering) = (Identity::Id, Ordering::By("Id"));
+    let (identity, ordering) = (Identity::Id, Ordering::Reliable);
     EntitySpec {
         name,
         qbo_name,
@@ -117,7 +117,6 @@ pub const ENTITIES: &[EntitySpec] = &[
     transaction("estimates", "Estimate"),
     EntitySpec {
         identity: Identity::Properties(&["AsOfDate", "SourceCurrencyCode", "TargetCurrencyCode"]),
-        ordering: Ordering::By("AsOfDate"),
         ..supporting("exchange_rates", "ExchangeRate")
     },
     transaction("invoices", "Invoice"),

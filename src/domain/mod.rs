@@ -4,6 +4,7 @@
 
 mod content;
 mod distinct;
+mod division;
 pub mod entity;
 pub mod instant;
 pub mod interval;
@@ -19,6 +20,7 @@ pub mod window;
 
 pub use content::Content;
 pub(crate) use distinct::DistinctIds;
+pub(crate) use division::Divider;
 pub use entity::{
     ENTITIES, EntityKind, EntitySpec, Identity, Ordering, find_entity, select_entities,
 };

@@ -28,6 +28,23 @@ impl Payload {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// Returns the text at a path such as `MetaData.CreateTime`, if there is one. A record that is
+    /// wrapped in an object of one member is looked into.
+    pub(crate) fn text_at(&self, path: &str) -> Option<String> {
+        type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+        let mut members: Members<'_> = serde_json::from_slice(&self.0).ok()?;
+        let (parents, name) = path.rsplit_once('.').unwrap_or(("", path));
+        let first = parents.split('.').next().filter(|first| !first.is_empty());
+        if members.len() == 1 && !members.contains_key(first.unwrap_or(name)) {
+            let wrapped = members.into_values().next()?;
+            members = serde_json::from_str(wrapped.get()).ok()?;
+        }
+        for parent in parents.split('.').filter(|parent| !parent.is_empty()) {
+            members = serde_json::from_str(members.get(parent)?.get()).ok()?;
+        }
+        serde_json::from_str(members.get(name)?.get()).ok()
+    }
 }
 
 /// One record, with the three fields that are read from it.

@@ -6,6 +6,7 @@ mod batch;
 mod changes;
 mod classify;
 mod client;
+mod crowded_second;
 mod endpoint;
 mod envelope;
 mod failure_cause;
@@ -132,25 +133,13 @@ impl QboSource {
             .await
     }
 
-    /// Counts the records that were changed in `[from, until)`.
+    /// Returns the number of records that a query counts.
     ///
     /// # Errors
     /// Errors of the API; [`Error::Decode`] if the answer has no count.
-    pub(crate) async fn count(
-        &self,
-        entity: &EntitySpec,
-        from: DateTime<Utc>,
-        until: DateTime<Utc>,
-        meter: &Meter,
-    ) -> Result<u64> {
-        let statement = CountQuery {
-            entity,
-            from,
-            until,
-        }
-        .to_string();
+    pub(crate) async fn count(&self, query: &CountQuery<'_>, meter: &Meter) -> Result<u64> {
         let answer = self
-            .query(entity, &statement, meter, RetryBehavior::FULL)
+            .query(query.entity, &query.to_string(), meter, RetryBehavior::FULL)
             .await?;
         self.set_horizon(answer.time);
         answer
@@ -171,7 +160,7 @@ impl Source for QboSource {
     const SHARES_REQUESTS: bool = true;
 
     fn request(&self, entity: &EntitySpec, window: Window, page_size: u32) -> Option<Arc<str>> {
-        let step = Cursor::new(window.start, page_size, entity.ordering).next_step(window.end)?;
+        let step = Cursor::new(window.start, page_size, entity).next_step(window.end)?;
         let request = json!({
             "method": "POST",
             "path": self.endpoints.query_path(),

@@ -47,7 +47,7 @@ impl QboSource {
             .filter_map(|(entity, span)| {
                 Some((
                     entity,
-                    Cursor::new(span.start, size, entity.ordering).next_step(span.end)?,
+                    Cursor::new(span.start, size, entity).next_step(span.end)?,
                 ))
             })
             .collect();
@@ -77,7 +77,7 @@ impl QboSource {
                 Ok(answer) if answer.unreadable.is_empty() => {
                     self.set_horizon(answer.time);
                     let page = FirstPage {
-                        step,
+                        step: step.clone(),
                         answer,
                         requests: std::mem::take(&mut requests),
                     };
@@ -110,22 +110,15 @@ impl QboSource {
     }
 }
 
-/// Returns the query statement of a step.
+/// Returns the query statement of a step that asks for rows.
 pub(super) fn statement(entity: &EntitySpec, step: &Step) -> String {
-    let Step {
-        from,
-        until,
-        order,
-        start_position,
-        max_results,
-    } = *step;
     PageQuery {
         entity,
-        from,
-        until,
-        order,
-        start_position,
-        max_results,
+        from: step.from,
+        until: step.until,
+        conditions: &step.conditions,
+        start_position: step.start_position,
+        max_results: step.max_results,
     }
     .to_string()
 }

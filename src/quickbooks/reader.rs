@@ -17,7 +17,7 @@ use super::failure_cause::{
 };
 use super::paging::{Cursor, Step};
 use super::prefetch::{FirstPage, statement};
-use crate::domain::query::Order;
+use crate::domain::query::CountQuery;
 use crate::domain::{EntitySpec, Page, PageSize, Record, Reject};
 use crate::error::{Error, Result};
 use crate::port::{Meter, Span};
@@ -71,7 +71,7 @@ impl<'s> SpanReader<'s> {
         meter: &'s Meter,
         pages: mpsc::Sender<Page>,
     ) -> Self {
-        let cursor = Cursor::new(span.start, page_size, entity.ordering);
+        let cursor = Cursor::new(span.start, page_size, entity);
         let sent_rejects = HashSet::new();
         Self {
             source,
@@ -108,11 +108,26 @@ impl<'s> SpanReader<'s> {
             let Some(step) = self.cursor.next_step(end) else {
                 return Ok(horizon.filter(|horizon| *horizon < self.span.end()));
             };
+            if step.is_count {
+                let count = self.count(&step).await?;
+                self.cursor.accept_count(count)?;
+                continue;
+            }
             match self.query_page(&step).await {
                 Ok(answer) => self.accept(&step, answer).await?,
                 Err(error) => self.handle_failure(&step, error).await?,
             }
         }
+    }
+
+    async fn count(&self, step: &Step) -> Result<u64> {
+        let query = CountQuery {
+            entity: self.entity,
+            from: step.from,
+            until: step.until,
+            conditions: &step.conditions,
+        };
+        self.source.count(&query, self.meter).await
     }
 
     async fn query_once(&mut self, step: &Step) -> Result<QueryAnswer> {
@@ -193,19 +208,21 @@ impl<'s> SpanReader<'s> {
             return Err(error);
         }
         self.is_retry = true;
-        if step.max_results > smallest && self.cursor.size() > smallest {
-            let size = (step.max_results / 2).max(smallest);
+        // A crowded second is divided by values, not by position: the rows that fail are found in
+        // it as in any other second.
+        let is_crowded = self.cursor.is_crowded();
+        let is_bad_second = is_crowded && kind == FailureCause::BadRecord;
+        if !is_bad_second && self.cursor.shrink(step, smallest) {
             debug!(
                 phase = "extract",
                 event = "page_shrunk",
-                page_size = size,
-                "a page of {} failed ({error}); asking for {size}",
+                page_size = (step.max_results / 2).max(smallest),
+                "a page of {} failed ({error}); asking for fewer rows",
                 step.max_results
             );
             if kind == FailureCause::BadRecord {
                 self.suspect_rows = Some(step.max_results);
             }
-            self.cursor.set_size(size);
             return Ok(());
         }
         match kind {
@@ -220,13 +237,7 @@ impl<'s> SpanReader<'s> {
         let (mut from, mut until) = (step.from, step.until);
         while (until - from).num_seconds() > 1 {
             let middle = from + TimeDelta::seconds((until - from).num_seconds() / 2);
-            let first = Step {
-                from,
-                until: middle,
-                order: Order::LastUpdated,
-                start_position: 1,
-                max_results: 1,
-            };
+            let first = Step::rows(from, middle, 1);
             self.is_retry = true;
             match self.query_page(&first).await {
                 Ok(answer) if answer.records.is_empty() => from = middle,
@@ -240,18 +251,12 @@ impl<'s> SpanReader<'s> {
     }
 
     async fn read_second(&mut self, second: DateTime<Utc>, error: Error) -> Result<()> {
-        let next = second + TimeDelta::seconds(1);
+        let all = Step::rows(second, second + TimeDelta::seconds(1), 1);
         for _ in 0..MAX_SECOND_READS {
             // The count has to succeed: if even that fails, the service is at fault, not a record.
-            let before = self
-                .source
-                .count(self.entity, second, next, self.meter)
-                .await?;
+            let before = self.count(&all).await?;
             let Rows { records, rejects } = self.read_rows(second, before).await?;
-            let after = self
-                .source
-                .count(self.entity, second, next, self.meter)
-                .await?;
+            let after = self.count(&all).await?;
             if before == after && (records.len() + rejects.len()) as u64 == after {
                 let records = self.cursor.accept_second(second, records);
                 (self.suspect_rows, self.is_retry) = (None, false);
@@ -263,8 +268,9 @@ impl<'s> SpanReader<'s> {
         Err(error)
     }
 
-    /// Reads the `count` rows of a second. Halves a range of rows that fails until the bad ones are
-    /// alone.
+    /// Reads the `count` rows of a second by position. Halves a range of rows that fails until the bad
+    /// ones are alone. No order separates these rows, so a position can bring another row at the next
+    /// request; the caller compares the distinct records that arrived with the count.
     async fn read_rows(&mut self, second: DateTime<Utc>, count: u64) -> Result<Rows> {
         let until = second + TimeDelta::seconds(1);
         let (mut records, mut rejects) = (Vec::<Record>::new(), Vec::new());
@@ -276,11 +282,8 @@ impl<'s> SpanReader<'s> {
         }
         while let Some(RowRange { first, rows }) = pending.pop() {
             let step = Step {
-                from: second,
-                until,
-                order: Order::WithinSecond,
                 start_position: first,
-                max_results: rows,
+                ..Step::rows(second, until, rows)
             };
             self.is_retry = true;
             match self.query_once(&step).await {

@@ -23,7 +23,7 @@ impl QboSource {
         meter: &Meter,
     ) -> Result<Option<DateTime<Utc>>> {
         if self.horizon.get().is_none() {
-            self.count(entity, window.start, window.end, meter).await?;
+            self.count(&count_query(entity, &window), meter).await?;
         }
         Ok(self.horizon.get().copied())
     }
@@ -83,25 +83,13 @@ impl RecordIndex for QboSource {
         meter: &Meter,
     ) -> Result<Vec<u64>> {
         if let [range] = ranges {
-            return Ok(vec![
-                self.count(entity, range.start, range.end, meter).await?,
-            ]);
+            return Ok(vec![self.count(&count_query(entity, range), meter).await?]);
         }
         let mut counts = Vec::with_capacity(ranges.len());
         for ranges in ranges.chunks(MAX_ITEMS) {
             let statements: Vec<_> = ranges
                 .iter()
-                .map(|range| {
-                    (
-                        entity,
-                        CountQuery {
-                            entity,
-                            from: range.start,
-                            until: range.end,
-                        }
-                        .to_string(),
-                    )
-                })
+                .map(|range| (entity, count_query(entity, range).to_string()))
                 .collect();
             for answer in self.batch(&statements, meter, RetryBehavior::FULL).await? {
                 let count = answer?
@@ -134,5 +122,14 @@ impl RecordIndex for QboSource {
     ) -> Result<Vec<RecordKey>> {
         self.read_keys(entity, window, key_with_content, meter)
             .await
+    }
+}
+
+fn count_query<'a>(entity: &'a EntitySpec, range: &Window) -> CountQuery<'a> {
+    CountQuery {
+        entity,
+        from: range.start,
+        until: range.end,
+        conditions: &[],
     }
 }
