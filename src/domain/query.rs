@@ -214,7 +214,7 @@ impl fmt::Display for Quoted<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::entity::{ENTITIES, find_entity};
+    use crate::domain::entity::{ENTITIES, Identity, find_entity};
     use crate::domain::instant::parse_instant;
 
     fn page(entity: &str, conditions: &[Condition]) -> String {
@@ -387,9 +387,27 @@ mod tests {
                 facts.check(entity, &count.to_string());
                 checked += 2;
             }
-            if facts.allows(entity.qbo_name, "Id", 3) {
-                let ids = ["7".to_owned()];
-                facts.check(entity, &IdQuery { entity, ids: &ids }.to_string());
+            let ids = ["7".to_owned()];
+            match entity.identity {
+                Identity::Id | Identity::Wrapped => {
+                    facts.check(entity, &IdQuery { entity, ids: &ids }.to_string());
+                }
+                Identity::Properties(names) => {
+                    let query = KeyQuery {
+                        entity,
+                        first: (names[0], "7"),
+                        second: (names[1], &["7"]),
+                        max_results: 1000,
+                    };
+                    facts.check(entity, &query.to_string());
+                }
+                Identity::Single => {
+                    let query = SingleQuery { entity }.to_string();
+                    assert!(
+                        !query.contains("WHERE") && !query.contains("ORDERBY"),
+                        "{query}"
+                    );
+                }
             }
             assert_eq!(
                 entity.has_cdc,

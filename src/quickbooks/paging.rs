@@ -399,7 +399,7 @@ mod tests {
     fn value(id: u32, property: &str) -> Option<String> {
         match property {
             "MetaData.CreateTime" => Some(format_instant(at(i64::from(id % 3) - 1000))),
-            "DisplayName" => (id % 4 > 0).then(|| format!("name {}", id % 7)),
+            "DisplayName" => (!id.is_multiple_of(4)).then(|| format!("name {}", id % 7)),
             "FullyQualifiedName" => Some(id.to_string()),
             _ => None,
         }
