@@ -248,10 +248,7 @@ pub(crate) fn fault_in_xml(time: DateTime<Utc>) -> Answer {
          <Detail>System Failure Error</Detail></Error></Fault></IntuitResponse>",
         pacific::format_millis(time)
     );
-    Answer {
-        content_type: XML,
-        ..Answer::json_text(200, body)
-    }
+    Answer::xml(200, body)
 }
 
 /// Returns the throttle's answer in XML, which Intuit sends even to a client that asked for JSON.
@@ -262,10 +259,7 @@ pub(crate) fn throttled_xml(status: u16, time: DateTime<Utc>) -> Answer {
          <Detail>The request limit was reached.  Try again later</Detail></Error></Fault></IntuitResponse>",
         pacific::format_millis(time)
     );
-    Answer {
-        content_type: XML,
-        ..Answer::json_text(status, body)
-    }
+    Answer::xml(status, body)
 }
 
 /// Returns the throttle's answer in JSON. None was recorded; the format of other gateway faults is
@@ -308,6 +302,14 @@ impl Answer {
     pub(crate) fn service(status: u16, body: String) -> Self {
         Self {
             is_service: true,
+            ..Self::json_text(status, body)
+        }
+    }
+
+    /// Returns an answer that is XML whatever the client accepts.
+    pub(crate) fn xml(status: u16, body: String) -> Self {
+        Self {
+            content_type: XML,
             ..Self::json_text(status, body)
         }
     }

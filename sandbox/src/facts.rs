@@ -44,6 +44,12 @@ pub(crate) fn of_entity(name: &str) -> Option<&'static EntityFacts> {
     TABLES.get(name)
 }
 
+/// Returns the spelling of an entity's name.
+pub(crate) fn name_of(name: &str) -> Option<&'static str> {
+    let mut names = TABLES.keys().copied();
+    names.find(|known| known.eq_ignore_ascii_case(name))
+}
+
 fn read() -> HashMap<&'static str, EntityFacts> {
     let is_yes = |cell: &str| cell == "yes";
     let mut tables: HashMap<_, _> = rows(ENTITIES)

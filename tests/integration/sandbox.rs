@@ -478,6 +478,181 @@ async fn a_missing_entity_is_refused_by_name_and_the_others_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn entities_without_queries_are_read_by_id_and_captured() {
+    let (sandbox, client) = start(options()).await;
+    for (entity, path) in [
+        ("ChangeOrder", "changeorder"),
+        ("InventoryAdjustment", "inventoryadjustment"),
+    ] {
+        assert_eq!(
+            client
+                .query(&format!("SELECT * FROM {entity}"))
+                .await
+                .status,
+            400
+        );
+        let record = client.get(&format!("{path}/5")).await.json();
+        assert_eq!(record[entity]["Id"], "5");
+        control(&sandbox, "edit", json!({"entity": entity, "id": "5"}));
+        control(&sandbox, "delete", json!({"entity": entity, "id": "6"}));
+        let since = chrono::Utc::now() - chrono::TimeDelta::days(1);
+        let since = since.format("%Y-%m-%dT%H:%M:%SZ");
+        let changes = format!("cdc?entities={entity}&changedSince={since}");
+        let changes = client.get(&changes).await.json();
+        let changes = &changes["CDCResponse"][0]["QueryResponse"][0][entity];
+        assert_eq!(changes[0]["Id"], "5");
+        assert_eq!(
+            (&changes[1]["Id"], &changes[1]["status"]),
+            (&json!("6"), &json!("Deleted"))
+        );
+        assert_eq!(
+            client.get(&format!("{path}/6")).await.json()["Fault"]["Error"][0]["code"],
+            "610"
+        );
+    }
+    let all = client.get("taxclassification").await.json();
+    let first = all["TaxClassification"][0]["Id"].as_str().unwrap();
+    let one = client
+        .get(&format!("taxclassification/{first}"))
+        .await
+        .json();
+    assert_eq!(one["TaxClassification"]["Id"], first);
+    let report = client.get("reports/BalanceSheet").await;
+    assert_eq!(report.status, 400);
+    assert!(
+        report.text.contains("has no reports yet"),
+        "{}",
+        report.text
+    );
+    let url = format!(
+        "{}/manage/entitlements/v3/{}",
+        client.environment["QBO_API_URL"], client.environment["QBO_REALM_ID"]
+    );
+    let entitlements = |accept: &'static str| {
+        let request = client.http.get(&url).bearer_auth(&client.access);
+        send(request.header("accept", accept))
+    };
+    let xml = entitlements("application/xml").await.unwrap();
+    assert!(xml.text.contains("<PlanName>"), "{}", xml.text);
+    assert_eq!(entitlements("application/json").await.unwrap().status, 406);
+}
+
+/// Returns an invoice with five custom fields and a link.
+fn rich_invoice() -> Value {
+    let fields: Vec<Value> = (1..=5)
+        .map(|id| json!({"DefinitionId": id.to_string(), "Type": "StringType", "StringValue": "x"}))
+        .collect();
+    json!({
+        "Id": "77777",
+        "CustomField": fields,
+        "InvoiceLink": "https://example.com/rich",
+        "MetaData": {"LastUpdatedTime": chrono::Utc::now().to_rfc3339()},
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn include_is_served_refused_or_ignored_as_the_company_does() {
+    let (sandbox, client) = start(options()).await;
+    control(
+        &sandbox,
+        "put",
+        json!({"entity": "Invoice", "record": rich_invoice()}),
+    );
+    // Returns the status, the number of custom fields, and whether there is a link.
+    let ask = async |include: &str| {
+        let url = client.url(&format!("query?minorversion=75{include}"));
+        let request = client.http.post(url).bearer_auth(&client.access);
+        let request = request.header("accept", "application/json");
+        let statement = "SELECT * FROM Invoice WHERE Id = '77777'";
+        let answer = send(request.body(statement)).await.unwrap();
+        let record = &answer.json()["QueryResponse"]["Invoice"][0];
+        let fields = record["CustomField"].as_array().map_or(0, Vec::len);
+        (answer.status, fields, record["InvoiceLink"].is_string())
+    };
+    let (custom, link) = ("enhancedAllCustomFields", "invoiceLink");
+    assert_eq!(ask("").await, (200, 3, false));
+    assert_eq!(ask(&format!("&include={custom}")).await, (200, 5, false));
+    assert_eq!(
+        ask(&format!("&include={custom},{link}")).await,
+        (200, 5, true)
+    );
+    assert_eq!(
+        ask(&format!("&include={custom}&include={link}")).await,
+        (200, 5, false)
+    );
+    assert_eq!(ask("&include=nonsense").await, (200, 3, false));
+    control(
+        &sandbox,
+        "assume",
+        json!({"name": "include-form", "value": "repeated"}),
+    );
+    assert_eq!(
+        ask(&format!("&include={custom}&include={link}")).await,
+        (200, 5, true)
+    );
+    assert_eq!(
+        ask(&format!("&include={custom},{link}")).await,
+        (200, 3, false)
+    );
+    let read = client.get(&format!("invoice/77777?include={link}")).await;
+    assert!(read.json()["Invoice"]["InvoiceLink"].is_string());
+    control(
+        &sandbox,
+        "include",
+        json!({"name": custom, "answer": "refused"}),
+    );
+    assert_eq!(ask(&format!("&include={custom}")).await, (400, 0, false));
+    assert_eq!(ask(&format!("&include={link}")).await, (200, 3, true));
+    let truth = sandbox
+        .truth(None, "Invoice", 1_767_225_600, i64::MAX)
+        .unwrap();
+    let truth: Value = serde_json::from_str(&truth[0].1).unwrap();
+    assert_eq!(truth["CustomField"].as_array().unwrap().len(), 3);
+    control(
+        &sandbox,
+        "include",
+        json!({"name": custom, "answer": "ignored"}),
+    );
+    assert_eq!(ask(&format!("&include={custom}")).await, (200, 3, false));
+    control(
+        &sandbox,
+        "include",
+        json!({"name": custom, "answer": "served"}),
+    );
+    let since = chrono::Utc::now() - chrono::TimeDelta::days(1);
+    let path = format!(
+        "cdc?entities=Invoice&changedSince={}&include={custom}",
+        since.format("%Y-%m-%dT%H:%M:%SZ")
+    );
+    for (answer, count) in [("ignored", 3), ("served", 5)] {
+        control(
+            &sandbox,
+            "assume",
+            json!({"name": "cdc-include", "value": answer}),
+        );
+        let group = client.get(&path).await.json()["CDCResponse"][0]["QueryResponse"][0].clone();
+        let fields = &group["Invoice"][0]["CustomField"];
+        assert_eq!(fields.as_array().unwrap().len(), count);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_accounts_change_and_no_time_moves() {
+    let (sandbox, client) = start(options()).await;
+    let statement = "SELECT * FROM Purchase WHERE Id = '5'";
+    let ask = async || client.query(statement).await.json()["QueryResponse"]["Purchase"][0].clone();
+    let full = ask().await;
+    control(&sandbox, "account-names", json!({"form": "short"}));
+    let short = ask().await;
+    assert_eq!(full["MetaData"], short["MetaData"]);
+    let name = full["AccountRef"]["name"].as_str().unwrap();
+    let (_, last) = name.rsplit_once(':').unwrap();
+    assert_eq!(short["AccountRef"]["name"], last);
+    control(&sandbox, "account-names", json!({"form": "full"}));
+    assert_eq!(ask().await, full);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn faults_that_answer_answer_as_described() {
     let (sandbox, client) = start(options()).await;
     for (fault, status, words) in [

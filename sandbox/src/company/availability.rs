@@ -3,6 +3,7 @@
 use super::change::{Outcome, find_entity};
 use super::plan::{Closure, Refusal};
 use super::records::Company;
+use super::view::{Include, IncludeAnswer, View};
 
 impl Company {
     /// Takes an entity away from the company, or gives it back if there is no refusal.
@@ -26,6 +27,39 @@ impl Company {
     /// Closes the company, or opens it again if there is no answer.
     pub(crate) fn set_closure(&mut self, closure: Option<Closure>) {
         self.plan.closure = closure;
+    }
+
+    /// Sets the answer to requests that ask for more than QuickBooks answers unasked.
+    pub(crate) fn set_include(&mut self, include: Include, answer: IncludeAnswer) {
+        match include {
+            Include::CustomFields => self.display.custom_fields = answer,
+            Include::InvoiceLink => self.display.invoice_link = answer,
+        }
+    }
+
+    /// Returns the view of a request with these values of `include`. Unknown values do not count.
+    ///
+    /// # Errors
+    /// The value that the company refuses.
+    pub(crate) fn view(&self, includes: &[&str]) -> Result<View, Include> {
+        let mut view = View::default();
+        for include in includes.iter().filter_map(|name| Include::find(name)) {
+            let answer = match include {
+                Include::CustomFields => self.display.custom_fields,
+                Include::InvoiceLink => self.display.invoice_link,
+            };
+            match answer {
+                IncludeAnswer::Served => view.add(include),
+                IncludeAnswer::Refused => return Err(include),
+                IncludeAnswer::Ignored => {}
+            }
+        }
+        Ok(view)
+    }
+
+    /// Sets whether references show the short names of accounts. No `LastUpdatedTime` moves.
+    pub(crate) fn set_short_account_names(&mut self, is_short: bool) {
+        self.display.has_short_account_names = is_short;
     }
 
     /// Returns the answer to every request, if the company is closed.

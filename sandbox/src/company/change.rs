@@ -362,23 +362,13 @@ pub(super) fn with_changes(
     collection::read(entity, &text).ok_or(ChangeError::Payload(entity.name))
 }
 
-/// Returns the text of a record with some members changed, which need not be a record any more. In
-/// a wrapped record these are the members of the object inside.
+/// Returns the text of a record with some members changed, which need not be a record any more.
 pub(super) fn changed_text(
     entity: &'static Entity,
     payload: &str,
     change: impl FnOnce(&mut Fields),
 ) -> Outcome<String> {
-    let invalid = || ChangeError::Payload(entity.name);
-    let mut outer = Fields::parse(payload).ok_or_else(invalid)?;
-    let mut record = collection::inner(entity, &outer).ok_or_else(invalid)?;
-    change(&mut record);
-    if entity.identity != entities::Identity::Wrapped {
-        return Ok(record.to_string());
-    }
-    let wrapper = outer.iter().next().map(|(name, _)| name.to_owned());
-    outer.set(&wrapper.ok_or_else(invalid)?, &record.to_string());
-    Ok(outer.to_string())
+    collection::change_text(entity, payload, change).ok_or(ChangeError::Payload(entity.name))
 }
 
 /// Parses a decimal amount into cents.

@@ -276,6 +276,24 @@ pub(super) fn inner(entity: &Entity, record: &Fields) -> Option<Fields> {
     }
 }
 
+/// Returns the text of a record with some members changed. In a wrapped record these are the
+/// members of the object inside.
+pub(super) fn change_text(
+    entity: &Entity,
+    payload: &str,
+    change: impl FnOnce(&mut Fields),
+) -> Option<String> {
+    let mut outer = Fields::parse(payload)?;
+    let mut record = inner(entity, &outer)?;
+    change(&mut record);
+    if entity.identity != Identity::Wrapped {
+        return Some(record.to_string());
+    }
+    let wrapper = outer.iter().next().map(|(name, _)| name.to_owned())?;
+    outer.set(&wrapper, &record.to_string());
+    Some(outer.to_string())
+}
+
 /// The sample rows of a range that were neither edited nor deleted.
 struct SampleRows<'c> {
     positions: std::slice::Iter<'c, Position>,

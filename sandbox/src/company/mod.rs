@@ -11,6 +11,7 @@ mod record_files;
 mod records;
 mod sample;
 mod size;
+mod view;
 
 pub use self::change::ChangeError;
 pub(crate) use self::collection::Row;
@@ -23,3 +24,4 @@ pub use self::record_files::RecordsError;
 pub use self::records::Company;
 pub(crate) use self::records::Poison;
 pub use self::size::CompanySize;
+pub(crate) use self::view::{Include, IncludeAnswer, View};

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::collection::{Collection, Stored};
+use super::collection::{Collection, Row, Stored};
 use super::event::Event;
 use super::plan::Plan;
 use super::sample::Sample;
 use super::size::CompanySize;
+use super::view::{Display, View};
 use crate::entities::{self, Entity};
 use crate::hash::hash_id;
 
@@ -30,6 +31,7 @@ pub struct Company {
     /// Number of records generated after the start, by entity.
     pub(super) generated: HashMap<&'static str, u32>,
     pub(super) plan: Plan,
+    pub(super) display: Display,
     pub(super) listener: Option<UnboundedSender<Event>>,
     visibility_delay: Duration,
     /// Ordered by the instant at which they become visible.
@@ -92,17 +94,24 @@ impl Company {
     /// Returns the records that a correct extract of an entity must hold: pairs of id and payload,
     /// ordered by id.
     ///
+    /// Payloads are those of a request that includes all that the company serves on request.
+    ///
     /// These are the records last changed in `[from, until)`, in seconds since 1970. Changes that
     /// queries do not see yet count. An unknown entity has no records.
     pub fn truth(&self, entity: &str, from: i64, until: i64) -> Vec<(String, String)> {
-        let Some(collection) =
-            entities::find(entity).and_then(|entity| self.collection(entity.name))
-        else {
+        let found = entities::find(entity);
+        let found = found.and_then(|entity| Some((entity, self.collection(entity.name)?)));
+        let Some((entity_type, collection)) = found else {
             return Vec::new();
         };
+        let view = self.display.widest_view();
         let rows = collection.updated_between(from, until);
         let mut truth: BTreeMap<String, String> = rows
-            .map(|row| (row.id().into_owned(), row.payload().into_owned()))
+            .map(|row| {
+                let mut payload = String::new();
+                self.write_row(entity_type, &row, view, &mut payload);
+                (row.id().into_owned(), payload)
+            })
             .collect();
         for pending in self
             .pending
@@ -113,10 +122,19 @@ impl Company {
             if let Change::Saved(row) = &pending.change
                 && (from..until).contains(&row.updated)
             {
-                truth.insert(pending.id.clone(), row.payload.to_string());
+                let mut payload = String::new();
+                self.write_row(entity_type, &Row::Stored(row), view, &mut payload);
+                truth.insert(pending.id.clone(), payload);
             }
         }
         truth.into_iter().collect()
+    }
+
+    /// Appends a record's JSON as a view shows it.
+    pub(crate) fn write_row(&self, entity: &Entity, row: &Row<'_>, view: View, out: &mut String) {
+        let start = out.len();
+        row.write_payload(out);
+        self.display.restrict(entity, view, out, start);
     }
 
     /// Sets the longest time that a change stays hidden from queries (qbo-facts 3.9).

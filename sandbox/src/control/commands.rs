@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::arguments::Arguments;
 use super::command::{Command, CommandResult, company, company_state, done, parsed, to_json};
 use super::plan;
-use crate::company::{Blemish, ChangeError, Company, Refusal};
+use crate::company::{Blemish, ChangeError, Company, Include, IncludeAnswer, Refusal};
 use crate::entities;
 use crate::faults::FaultRule;
 use crate::state::State;
@@ -227,6 +227,33 @@ pub(super) const COMMANDS: &[Command] = &[
         "open the company again",
         |state, arguments| {
             company(state, arguments)?.set_closure(None);
+            done()
+        },
+    ),
+    Command::changing(
+        "include",
+        "name answer [realm]",
+        "how the company answers include=name, with enhancedAllCustomFields or invoiceLink: served, refused or ignored",
+        |state, arguments| {
+            let name = arguments.required("name")?;
+            let include = Include::find(&name)
+                .ok_or_else(|| format!("'{name}' is not a value of include"))?;
+            let answer: IncludeAnswer = parsed(arguments.json("answer").unwrap_or_default())?;
+            company(state, arguments)?.set_include(include, answer);
+            done()
+        },
+    ),
+    Command::changing(
+        "account-names",
+        "form [realm]",
+        "full or short: the names in references to accounts; no LastUpdatedTime moves",
+        |state, arguments| {
+            let is_short = match arguments.required("form")?.as_str() {
+                "full" => false,
+                "short" => true,
+                other => return Err(format!("form is full or short, not '{other}'")),
+            };
+            company(state, arguments)?.set_short_account_names(is_short);
             done()
         },
     ),

@@ -87,6 +87,8 @@ pub(crate) enum Value {
     Note,
     /// A reference with a name, to one of this many records.
     Ref(u32),
+    /// A reference to one of this many accounts, with its full name.
+    AccountRef(u32),
     /// A reference without a name, to one of this many records.
     BareRef(u32),
     /// One or two lines of this detail type.

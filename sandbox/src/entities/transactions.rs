@@ -109,6 +109,31 @@ pub(super) const TRANSACTIONS: &[Entity] = &[
             ],
         )
     },
+    // It has no queries: change data capture names its changes, and a read gives a record.
+    transaction(
+        "ChangeOrder",
+        12,
+        &[
+            HEAD,
+            DOC_NUMBER,
+            TXN_DATE,
+            USD,
+            field(
+                "LinkedTxn",
+                Value::Json(r#"[{"TxnId":"7","TxnType":"Estimate"}]"#),
+            ),
+            field("Line", Value::Lines("SalesItemLineDetail")),
+            field("ProjectRef", Value::BareRef(9)),
+            CUSTOMER,
+            TOTAL,
+            field("TotalCostAmount", Value::Money),
+            field(
+                "TxnStatus",
+                Value::OneOf(&["Pending", "Accepted", "Closed"]),
+            ),
+            field("EmailStatus", Value::OneOf(&["NotSet", "EmailSent"])),
+        ],
+    ),
     // The entity's path is creditcardpayment, but its rows have this key (qbo-facts 8).
     Entity {
         answer_key: "CreditCardPaymentTxn",
@@ -119,8 +144,8 @@ pub(super) const TRANSACTIONS: &[Entity] = &[
             &[
                 TXN_DATE,
                 field("Amount", Value::Money),
-                field("BankAccountRef", Value::Ref(90)),
-                field("CreditCardAccountRef", Value::Ref(90)),
+                field("BankAccountRef", Value::AccountRef(90)),
+                field("CreditCardAccountRef", Value::AccountRef(90)),
                 NOTE,
                 HEAD,
             ],
@@ -134,7 +159,7 @@ pub(super) const TRANSACTIONS: &[Entity] = &[
         "Deposit",
         80,
         &[
-            field("DepositToAccountRef", Value::Ref(90)),
+            field("DepositToAccountRef", Value::AccountRef(90)),
             TOTAL,
             HEAD,
             TXN_DATE,
@@ -149,6 +174,30 @@ pub(super) const TRANSACTIONS: &[Entity] = &[
     Entity {
         is_voidable: true,
         ..transaction("Invoice", 5000, &[])
+    },
+    // It has no queries either.
+    Entity {
+        webhook: false,
+        ..transaction(
+            "InventoryAdjustment",
+            15,
+            &[
+                HEAD,
+                DOC_NUMBER,
+                TXN_DATE,
+                NOTE,
+                field(
+                    "AdjustAccountRef",
+                    Value::Json(r#"{"value":"81","name":"Cost:Inventory Shrinkage"}"#),
+                ),
+                field(
+                    "Line",
+                    Value::Json(
+                        r#"[{"Id":1,"DetailType":"ItemAdjustmentLineDetail","ItemAdjustmentLineDetail":{"ItemRef":{"value":"3"},"QtyDiff":-2.5}}]"#,
+                    ),
+                ),
+            ],
+        )
     },
     transaction(
         "JournalEntry",
@@ -195,7 +244,7 @@ pub(super) const TRANSACTIONS: &[Entity] = &[
             "Purchase",
             300,
             &[
-                field("AccountRef", Value::Ref(90)),
+                field("AccountRef", Value::AccountRef(90)),
                 field(
                     "PaymentType",
                     Value::OneOf(&["Cash", "Check", "CreditCard"]),
@@ -266,7 +315,7 @@ pub(super) const TRANSACTIONS: &[Entity] = &[
             // A boolean that is written as text (qbo-facts 9).
             &[
                 field("PaymentDate", Value::Date),
-                field("PaymentAccountRef", Value::Ref(90)),
+                field("PaymentAccountRef", Value::AccountRef(90)),
                 field("PaymentAmount", Value::Money),
                 field("Refund", Value::Json("\"false\"")),
                 optional("Description", Value::Note),
@@ -300,8 +349,8 @@ pub(super) const TRANSACTIONS: &[Entity] = &[
         "Transfer",
         40,
         &[
-            field("FromAccountRef", Value::Ref(90)),
-            field("ToAccountRef", Value::Ref(90)),
+            field("FromAccountRef", Value::AccountRef(90)),
+            field("ToAccountRef", Value::AccountRef(90)),
             field("Amount", Value::Money),
             HEAD,
             TXN_DATE,

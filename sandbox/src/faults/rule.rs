@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::kind::FaultKind;
 
 /// The kinds of requests that faults and statistics distinguish.
-pub(crate) const REQUEST_KINDS: [&str; 9] = [
+pub(crate) const REQUEST_KINDS: [&str; 10] = [
     "token",
     "revoke",
     "consent",
@@ -21,6 +21,7 @@ pub(crate) const REQUEST_KINDS: [&str; 9] = [
     "cdc",
     "batch",
     "read",
+    "report",
     "unknown",
 ];
 

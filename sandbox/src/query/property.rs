@@ -2,6 +2,7 @@
 
 use crate::answer::ServiceFault;
 use crate::assumption::{Assumptions, Topic};
+use crate::company::View;
 use crate::entities::Entity;
 use crate::facts::Property;
 
@@ -14,6 +15,8 @@ pub(crate) struct QueryContext<'a> {
     pub(crate) assumptions: &'a Assumptions,
     /// Number of the query, counted from the start of the sandbox.
     pub(crate) number: u64,
+    /// The parts of records that the request asks for.
+    pub(crate) view: View,
     /// Highest number of rows, whatever the statement asks for.
     pub(crate) max_rows: usize,
 }

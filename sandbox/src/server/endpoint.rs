@@ -26,6 +26,20 @@ pub(super) enum Endpoint<'p> {
         entity: &'p str,
         id: Option<&'p str>,
     },
+    /// The tax classifications: all, one by its id, or those below it.
+    Classification {
+        realm_id: &'p str,
+        id: Option<&'p str>,
+        of_children: bool,
+    },
+    Report {
+        realm_id: &'p str,
+        name: &'p str,
+    },
+    /// What the plan of a company holds.
+    Entitlements {
+        realm_id: &'p str,
+    },
     Unknown,
 }
 
@@ -44,6 +58,15 @@ impl<'p> Endpoint<'p> {
             }
             (_, ["v3", "company", realm_id, "cdc"]) if is_get => Self::Cdc { realm_id },
             (_, ["v3", "company", realm_id, "batch"]) if is_post => Self::Batch { realm_id },
+            (_, ["manage", "entitlements", "v3", realm_id]) if is_get => {
+                Self::Entitlements { realm_id }
+            }
+            (_, ["v3", "company", realm_id, "reports", name]) if is_get => {
+                Self::Report { realm_id, name }
+            }
+            (_, ["v3", "company", realm_id, "taxclassification", rest @ ..]) if is_get => {
+                Self::classification(realm_id, rest)
+            }
             (_, ["v3", "company", realm_id, entity]) if is_get => Self::Read {
                 realm_id,
                 entity,
@@ -58,6 +81,20 @@ impl<'p> Endpoint<'p> {
         }
     }
 
+    fn classification(realm_id: &'p str, rest: &[&'p str]) -> Self {
+        let (id, of_children) = match rest {
+            [] => (None, false),
+            [id] => (Some(*id), false),
+            [id, "children"] => (Some(*id), true),
+            _ => return Self::Unknown,
+        };
+        Self::Classification {
+            realm_id,
+            id,
+            of_children,
+        }
+    }
+
     /// Returns the kind of request, one of [`REQUEST_KINDS`](crate::faults::REQUEST_KINDS).
     pub(super) fn kind(&self) -> &'static str {
         match self {
@@ -68,7 +105,8 @@ impl<'p> Endpoint<'p> {
             Self::Query { .. } => "query",
             Self::Cdc { .. } => "cdc",
             Self::Batch { .. } => "batch",
-            Self::Read { .. } => "read",
+            Self::Read { .. } | Self::Classification { .. } | Self::Entitlements { .. } => "read",
+            Self::Report { .. } => "report",
             Self::Unknown => "unknown",
         }
     }
@@ -79,7 +117,10 @@ impl<'p> Endpoint<'p> {
             Self::Query { realm_id }
             | Self::Cdc { realm_id }
             | Self::Batch { realm_id }
-            | Self::Read { realm_id, .. } => Some(realm_id),
+            | Self::Read { realm_id, .. }
+            | Self::Classification { realm_id, .. }
+            | Self::Report { realm_id, .. }
+            | Self::Entitlements { realm_id } => Some(realm_id),
             _ => None,
         }
     }
@@ -103,6 +144,10 @@ mod tests {
         assert_eq!(get("/v3/company/9/query"), "query");
         assert_eq!(get("/v3/company/9/customer/1"), "read");
         assert_eq!(get("/v3/company/9/customer/1/5"), "unknown");
+        assert_eq!(get("/v3/company/9/taxclassification/1/children"), "read");
+        assert_eq!(get("/v3/company/9/taxclassification/1/5"), "unknown");
+        assert_eq!(get("/v3/company/9/reports/BalanceSheet"), "report");
+        assert_eq!(get("/manage/entitlements/v3/9"), "read");
         assert_eq!(
             get("/.well-known/openid_sandbox_configuration/"),
             "discovery"

@@ -27,6 +27,15 @@ impl ReceivedRequest {
         form_fields(self.uri.query().unwrap_or_default())
     }
 
+    /// Returns all values of one field of the query string.
+    pub(super) fn parameters(&self, name: &str) -> Vec<String> {
+        let pairs = form_pairs(self.uri.query().unwrap_or_default());
+        pairs
+            .filter(|(found, _)| found == name)
+            .map(|(_, value)| value)
+            .collect()
+    }
+
     /// Returns the fields of the body, which is a form.
     pub(super) fn form(&self) -> HashMap<String, String> {
         form_fields(&String::from_utf8_lossy(&self.body))
@@ -46,8 +55,12 @@ impl ReceivedRequest {
     }
 }
 
-/// Parses the fields of a form or a query string. A `+` is a space, as at Intuit (qbo-facts 2.4).
 fn form_fields(text: &str) -> HashMap<String, String> {
+    form_pairs(text).collect()
+}
+
+/// Parses the fields of a form or a query string. A `+` is a space, as at Intuit (qbo-facts 2.4).
+fn form_pairs(text: &str) -> impl Iterator<Item = (String, String)> {
     let decode = |part: &str| {
         let spaced = part.replace('+', " ");
         percent_encoding::percent_decode_str(&spaced)
@@ -55,7 +68,5 @@ fn form_fields(text: &str) -> HashMap<String, String> {
             .into_owned()
     };
     let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
-    pairs
-        .map(|(name, value)| (decode(name), decode(value)))
-        .collect()
+    pairs.map(move |(name, value)| (decode(name), decode(value)))
 }

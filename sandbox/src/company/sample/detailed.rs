@@ -99,7 +99,7 @@ impl Draft {
             let price = money(self.rng.random_range(0..500_000));
             let _ = write!(
                 self.out,
-                r#","UnitPrice":{price},"PurchaseCost":0,"IncomeAccountRef":{{"value":"79","name":"Sales of Product Income"}}"#
+                r#","UnitPrice":{price},"PurchaseCost":0,"IncomeAccountRef":{{"value":"79","name":"Sales:Sales of Product Income"}}"#
             );
         }
         let _ = write!(

@@ -154,6 +154,12 @@ impl Draft {
                 );
                 let _ = write!(self.out, r#"{{"value":"{id}","name":{name}}}"#);
             }
+            Value::AccountRef(count) => {
+                let id = self.rng.random_range(1..=*count);
+                let (parent, name) = (self.word(Words::Trade), self.word(Words::Goods));
+                let name = quoted(&format!("{parent}:{name}"));
+                let _ = write!(self.out, r#"{{"value":"{id}","name":{name}}}"#);
+            }
             Value::BareRef(count) => {
                 let id = self.rng.random_range(1..=*count);
                 let _ = write!(self.out, r#"{{"value":"{id}"}}"#);

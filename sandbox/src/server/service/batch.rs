@@ -99,7 +99,7 @@ fn run(
 mod tests {
     use super::*;
     use crate::assumption::Assumptions;
-    use crate::company::{CompanySize, Refusal};
+    use crate::company::{CompanySize, Refusal, View};
     use serde_json::{Value, json};
 
     fn ask(queries: &[&str], assumptions: &Assumptions) -> Result<Value, ServiceFault> {
@@ -120,6 +120,7 @@ mod tests {
         let context = QueryContext {
             assumptions,
             number: 0,
+            view: View::default(),
             max_rows: usize::MAX,
         };
         let body = json!({"BatchItemRequest": items}).to_string();
@@ -154,6 +155,7 @@ mod tests {
         let context = QueryContext {
             assumptions: &assumptions,
             number: 0,
+            view: View::default(),
             max_rows: 9,
         };
         let body = br#"{"BatchItemRequest":[{"bId":"a","Query":"SELECT COUNT(*) FROM Budget"},{"bId":"b","Query":"SELECT COUNT(*) FROM Bill"}]}"#;
@@ -201,6 +203,7 @@ mod tests {
         let context = QueryContext {
             assumptions: &Assumptions::default(),
             number: 0,
+            view: View::default(),
             max_rows: 1,
         };
         assert!(answer(&Company::default(), b"[]", &context, Utc::now()).is_err());

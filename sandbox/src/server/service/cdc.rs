@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::answer::ServiceFault;
 use crate::assumption::{Assumptions, Topic};
-use crate::company::{Company, Row};
+use crate::company::{Company, Row, View};
 use crate::entities::{self, Entity, Kind};
 use crate::hash::hash;
 use crate::pacific::{self, Zone};
@@ -25,6 +25,7 @@ const FALSE_DELETE_EVERY: u64 = 16;
 pub(super) fn answer(
     company: &Company,
     parameters: &HashMap<String, String>,
+    view: View,
     assumptions: &Assumptions,
     time: DateTime<Utc>,
 ) -> Result<String, ServiceFault> {
@@ -79,7 +80,7 @@ pub(super) fn answer(
                 company,
                 entity,
                 instant.timestamp(),
-                max_objects,
+                (max_objects, view),
                 assumptions,
                 &mut group,
             )
@@ -126,7 +127,7 @@ fn changes(
     company: &Company,
     entity: &'static Entity,
     since: i64,
-    max_objects: usize,
+    (max_objects, view): (usize, View),
     assumptions: &Assumptions,
     body: &mut String,
 ) -> Result<usize, ServiceFault> {
@@ -169,7 +170,7 @@ fn changes(
     let _ = write!(body, r#"{{"{}":["#, entity.answer_key);
     for (position, row) in live.iter().enumerate() {
         body.push_str(if position > 0 { "," } else { "" });
-        row.write_payload(body);
+        company.write_row(entity, row, view, body);
     }
     for (position, (id, at)) in stubs.iter().enumerate() {
         let comma = if position + live.len() > 0 { "," } else { "" };
@@ -234,6 +235,7 @@ mod tests {
         let body = answer(
             company,
             &parameters.into(),
+            View::default(),
             &assumptions,
             DateTime::from_timestamp(NOW, 0).unwrap(),
         )?;

@@ -2,6 +2,8 @@
 
 mod batch;
 mod cdc;
+mod classification;
+mod entitlements;
 mod read;
 
 use chrono::{DateTime, Utc};
@@ -10,7 +12,7 @@ use super::endpoint::Endpoint;
 use super::request::ReceivedRequest;
 use crate::answer::{Answer, ServiceFault};
 use crate::assumption::{Assumptions, Topic};
-use crate::company::Company;
+use crate::company::{Company, View};
 use crate::query::{self, QueryContext};
 use crate::state::{CompanyState, State};
 use crate::{entities, pacific};
@@ -25,23 +27,36 @@ pub(super) fn answer(
 ) -> Answer {
     // An answer's time is the start of its processing (qbo-facts 2.2).
     let time = Utc::now();
+    if let Endpoint::Entitlements { .. } = endpoint {
+        return entitlements::answer(request);
+    }
     let is_query = matches!(endpoint, Endpoint::Query { .. });
     let number = state.count_queries(u64::from(is_query));
-    let context = QueryContext {
-        assumptions,
-        number,
-        max_rows: usize::MAX,
-    };
     let company = company_state.read_visible();
-    let outcome = match endpoint {
-        Endpoint::Query { .. } => query(&company, &statement(request), &context, time),
-        Endpoint::Cdc { .. } => cdc::answer(&company, &request.query(), assumptions, time),
-        Endpoint::Batch { .. } => batch::answer(&company, &request.body, &context, time),
-        Endpoint::Read { entity, id, .. } => {
-            read::answer(&company, entity, *id, &request.query(), time)
+    let outcome = view(&company, request, endpoint, assumptions).and_then(|view| {
+        let context = QueryContext {
+            assumptions,
+            number,
+            view,
+            max_rows: usize::MAX,
+        };
+        let parameters = request.query();
+        match endpoint {
+            Endpoint::Query { .. } => query(&company, &statement(request), &context, time),
+            Endpoint::Cdc { .. } => cdc::answer(&company, &parameters, view, assumptions, time),
+            Endpoint::Batch { .. } => batch::answer(&company, &request.body, &context, time),
+            Endpoint::Read { entity, id, .. } => {
+                read::answer(&company, entity, *id, &parameters, view, time)
+            }
+            Endpoint::Classification {
+                id, of_children, ..
+            } => classification::answer(*id, *of_children, &parameters, assumptions, time),
+            Endpoint::Report { name, .. } => Err(ServiceFault::unsupported(&format!(
+                "report {name}: this sandbox has no reports yet. It"
+            ))),
+            _ => Err(ServiceFault::no_such_path(request.path())),
         }
-        _ => Err(ServiceFault::no_such_path(request.path())),
-    };
+    });
     // The hook locks the company for writing.
     drop(company);
     if is_query {
@@ -51,6 +66,34 @@ pub(super) fn answer(
         Ok(body) => Answer::service(200, body),
         Err(fault) => fault.answer(time),
     }
+}
+
+/// Returns the parts of records that a request asks for.
+///
+/// # Errors
+/// A fault if the company refuses one of them.
+fn view(
+    company: &Company,
+    request: &ReceivedRequest,
+    endpoint: &Endpoint<'_>,
+    assumptions: &Assumptions,
+) -> Result<View, ServiceFault> {
+    if matches!(endpoint, Endpoint::Cdc { .. }) && assumptions.is_harder(Topic::CdcInclude) {
+        return Ok(View::default());
+    }
+    let values = request.parameters("include");
+    let form = assumptions.answer(Topic::IncludeForm);
+    let first_value = values.first().map(String::as_str);
+    let includes: Vec<&str> = match form {
+        "comma" => first_value.unwrap_or_default().split(',').collect(),
+        "repeated" => values.iter().map(String::as_str).collect(),
+        _ => values.iter().flat_map(|value| value.split(',')).collect(),
+    };
+    let includes: Vec<&str> = includes.into_iter().map(str::trim).collect();
+    company.view(&includes).map_err(|refused| {
+        let name = refused.name();
+        ServiceFault::bad_request(&format!("The value {name} of include is not supported"))
+    })
 }
 
 /// Returns the number of reads that a successful request takes from the monthly quota.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 
 use crate::answer::ServiceFault;
-use crate::company::Company;
+use crate::company::{Company, View};
 use crate::entities::{self, Identity};
 use crate::pacific;
 
@@ -18,6 +18,7 @@ pub(super) fn answer(
     path: &str,
     id: Option<&str>,
     parameters: &HashMap<String, String>,
+    view: View,
     time: DateTime<Utc>,
 ) -> Result<String, ServiceFault> {
     let entity = entities::find(path).ok_or_else(|| ServiceFault::no_such_path(path))?;
@@ -40,7 +41,10 @@ pub(super) fn answer(
         Some(poison) => Err(ServiceFault::poisoned(poison)),
         None => {
             let (key, time) = (entity.answer_key, pacific::format_millis(time));
-            Ok(format!(r#"{{"{key}":{},"time":"{time}"}}"#, row.payload()))
+            let mut body = format!(r#"{{"{key}":"#);
+            company.write_row(entity, &row, view, &mut body);
+            body.push_str(&format!(r#","time":"{time}"}}"#));
+            Ok(body)
         }
     }
 }
@@ -86,8 +90,8 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let body =
-            answer(&company, path, id, &parameters, Utc::now()).map_err(|fault| fault.code)?;
+        let body = answer(&company, path, id, &parameters, View::default(), Utc::now())
+            .map_err(|fault| fault.code)?;
         Ok(serde_json::from_str(&body).unwrap())
     }
 
