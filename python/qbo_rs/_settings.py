@@ -191,7 +191,7 @@ class Settings(TypedDict, total=False):
     """
 
     pg_password: str
-    """Postgres password.
+    """Postgres password, also for a ``DATABASE_URL`` that has none.
 
     Default: none. Variable: ``PG_PASSWORD``.
     """

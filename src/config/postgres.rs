@@ -47,8 +47,10 @@ impl SslMode {
 /// Checked Postgres settings.
 #[derive(Debug, Clone)]
 pub struct PostgresConfig {
-    /// Address and credentials.
+    /// Address.
     pub address: PostgresAddress,
+    /// `PG_PASSWORD`, unless a URL has a password; `None` if the server trusts the user.
+    pub password: Option<Secret>,
     /// TLS mode.
     pub ssl_mode: SslMode,
     /// File of the authorities to trust instead of the system's.
@@ -83,8 +85,6 @@ pub enum PostgresAddress {
         database: String,
         /// User.
         user: String,
-        /// Password; `None` if the server trusts the user.
-        password: Option<Secret>,
     },
 }
 
@@ -97,6 +97,7 @@ impl Settings {
         let config = |address| {
             Ok(PostgresConfig {
                 address,
+                password: self.get("PG_PASSWORD").map(Secret::new),
                 ssl_mode: SslMode::parse("PG_SSLMODE", &self.text("PG_SSLMODE"))?,
                 ca_file: self.get("PG_SSLROOTCERT").map(PathBuf::from),
                 limits: TransactionLimits {
@@ -121,8 +122,45 @@ impl Settings {
             port: self.number("PG_PORT")?,
             database: self.text("PG_DB"),
             user: self.text("PG_USER"),
-            password: self.get("PG_PASSWORD").map(Secret::new),
         };
+        self.refuse_urls_in_parts()?;
         config(address)
     }
+
+    /// Refuses a part that holds more than its own value, without quoting it: a URL or a user with
+    /// the password would be shown in messages.
+    fn refuse_urls_in_parts(&self) -> Result<()> {
+        let holds = |name, signs: &[&str]| {
+            let text = self.text(name);
+            signs.iter().any(|sign| text.contains(sign))
+        };
+        let (setting, what) = if holds("PG_HOST", &["://", "@", "=", " "]) {
+            (
+                "PG_HOST",
+                "more than the name of a host; a whole URL belongs into DATABASE_URL",
+            )
+        } else if holds("PG_HOST", &[":"]) && !is_ip_address(&self.text("PG_HOST")) {
+            (
+                "PG_HOST",
+                "more than the name of a host; the port belongs into PG_PORT",
+            )
+        } else if holds("PG_DB", &["://", "password="]) {
+            (
+                "PG_DB",
+                "more than the name of a database; a whole URL belongs into DATABASE_URL",
+            )
+        } else if self.get("PG_PASSWORD").is_none() && holds("PG_USER", &[":"]) {
+            (
+                "PG_USER",
+                "more than the name of a user; the password belongs into PG_PASSWORD",
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Error::config(setting, format!("holds {what}")))
+    }
+}
+
+fn is_ip_address(text: &str) -> bool {
+    text.parse::<std::net::IpAddr>().is_ok()
 }

@@ -147,7 +147,10 @@ pub const SETTINGS: &[SettingSpec] = &[
     setting("PG_PORT", Some("5432"), "Postgres port"),
     setting("PG_DB", None, "Postgres database"),
     setting("PG_USER", None, "Postgres user"),
-    secret("PG_PASSWORD", "Postgres password"),
+    secret(
+        "PG_PASSWORD",
+        "Postgres password, also for a `DATABASE_URL` that has none",
+    ),
     setting(
         "PG_SSLMODE",
         Some("prefer"),

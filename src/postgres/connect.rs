@@ -1,4 +1,4 @@
-//! Connections to Postgres: pool, URL, TLS, and error messages that name the wrong setting.
+//! Connections to Postgres: pool, TLS, and error messages that name the wrong setting.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +7,6 @@ use std::time::Duration;
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
-use percent_encoding::percent_decode_str;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -16,7 +15,9 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres::config::{Host, SslMode as WireSslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::warn;
 
+use super::address::{Address, ESCAPES};
 use super::database_error;
 use crate::config::{PostgresAddress, PostgresConfig, SslMode};
 use crate::error::{Error, Result};
@@ -56,35 +57,53 @@ pub(crate) async fn take(pool: &Pool) -> Result<Object> {
 }
 
 fn wire_config(config: &PostgresConfig) -> Result<(tokio_postgres::Config, Tls)> {
-    let fallback = Tls {
+    let mut tls = Tls {
         mode: config.ssl_mode,
         ca_file: config.ca_file.clone(),
     };
-    let (mut wire, tls) = match &config.address {
-        PostgresAddress::Url(url) => from_url(url.expose(), fallback)?,
+    let mut wire = match &config.address {
+        PostgresAddress::Url(url) => from_url(url.expose(), &mut tls)?,
         PostgresAddress::Parts {
             host,
             port,
             database,
             user,
-            password,
         } => {
             let mut wire = tokio_postgres::Config::new();
             wire.host(host).port(*port).dbname(database).user(user);
-            if let Some(password) = password {
-                wire.password(password.expose());
-            }
-            (wire, fallback)
+            wire
         }
     };
+    if let (None, Some(password)) = (wire.get_password(), &config.password) {
+        wire.password(password.expose());
+    }
     wire.ssl_mode(match tls.mode {
         SslMode::Disable => WireSslMode::Disable,
         SslMode::Prefer => WireSslMode::Prefer,
         SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => WireSslMode::Require,
     });
-    wire.connect_timeout(CONNECT_TIMEOUT)
-        .application_name("qbo_rs");
+    wire.connect_timeout(CONNECT_TIMEOUT);
+    if wire.get_application_name().is_none() {
+        wire.application_name("qbo_rs");
+    }
     Ok((wire, tls))
+}
+
+/// Parses a URL. Its `sslmode` and `sslrootcert` take precedence over `PG_SSLMODE` and
+/// `PG_SSLROOTCERT`.
+fn from_url(url: &str, tls: &mut Tls) -> Result<tokio_postgres::Config> {
+    let address = Address::parse(url)?;
+    for name in address.ignored {
+        warn!(
+            phase = "load",
+            event = "url_parameter_ignored",
+            "DATABASE_URL: its parameter {name} is ignored; --schema (keyword schema) names the \
+             schema of the tables"
+        );
+    }
+    tls.mode = address.ssl_mode.unwrap_or(tls.mode);
+    tls.ca_file = address.ca_file.or(tls.ca_file.take());
+    Ok(address.wire)
 }
 
 /// TLS settings of a connection.
@@ -94,63 +113,21 @@ struct Tls {
     ca_file: Option<PathBuf>,
 }
 
-/// Parses a URL. Its `sslmode` and `sslrootcert` take precedence over `PG_SSLMODE` and
-/// `PG_SSLROOTCERT`.
-fn from_url(url: &str, fallback: Tls) -> Result<(tokio_postgres::Config, Tls)> {
-    let (base, query) = url.split_once('?').unwrap_or((url, ""));
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    // Parameters of libpq, of which the driver knows only some values.
-    let (ours, others): (Vec<&str>, Vec<&str>) =
-        pairs.partition(|pair| pair.starts_with("sslmode=") || pair.starts_with("sslrootcert="));
-    let in_url = |name: &str| {
-        ours.iter()
-            .rev()
-            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-    };
-    let mode = in_url("sslmode")
-        .map(|mode| SslMode::parse("DATABASE_URL", mode))
-        .transpose()?;
-    let ca_file = match in_url("sslrootcert") {
-        Some(path) => {
-            let path = percent_decode_str(path).decode_utf8_lossy();
-            Some(PathBuf::from(path.into_owned()))
-        }
-        None => None,
-    };
-    let rest = if others.is_empty() {
-        base.to_owned()
-    } else {
-        format!("{base}?{}", others.join("&"))
-    };
-    // The driver's error may quote the URL, which holds the password.
-    let wire: tokio_postgres::Config = rest.parse().map_err(|_| {
-        Error::config(
-            "DATABASE_URL",
-            "cannot be read; write postgresql://user:password@host:5432/database",
-        )
-    })?;
-    Ok((
-        wire,
-        Tls {
-            mode: mode.unwrap_or(fallback.mode),
-            ca_file: ca_file.or(fallback.ca_file),
-        },
-    ))
-}
-
 /// Returns an error that names the setting which most likely is wrong.
 fn unreachable(config: &PostgresConfig, wire: &tokio_postgres::Config, error: PoolError) -> Error {
     let sqlstate = match &error {
         PoolError::Backend(error) => error.code().map(|code| code.code()),
         _ => None,
     };
-    let setting = match (&config.address, sqlstate) {
-        (PostgresAddress::Url(_), _) => "DATABASE_URL",
-        (_, Some("28P01")) => "PG_PASSWORD",
-        (_, Some("28000")) => "PG_USER",
-        (_, Some("3D000")) => "PG_DB",
+    let is_url = matches!(config.address, PostgresAddress::Url(_));
+    let setting = match sqlstate {
+        _ if is_url => "DATABASE_URL",
+        Some("28P01") => "PG_PASSWORD",
+        Some("28000") => "PG_USER",
+        Some("3D000") => "PG_DB",
         _ => "PG_HOST",
     };
+    let is_wrong_password = sqlstate == Some("28P01");
     let reason = match error {
         PoolError::Backend(error) => match database_error(error) {
             Error::Database { reason, .. } => reason,
@@ -159,18 +136,50 @@ fn unreachable(config: &PostgresConfig, wire: &tokio_postgres::Config, error: Po
         PoolError::Timeout(_) => format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
         other => other.to_string(),
     };
+    if reason.contains(NO_PASSWORD) {
+        return no_password(is_url, wire);
+    }
+    // The name of a host that does not exist may be the end of a password that was not escaped.
+    let place = match is_url && reason.contains(NO_SUCH_HOST) {
+        true => "the host of this URL".to_owned(),
+        false => describe(wire),
+    };
+    let hint = match is_url && is_wrong_password {
+        true => format!("; {ESCAPES}"),
+        false => String::new(),
+    };
     Error::config(
         setting,
-        format!("cannot connect to Postgres at {}: {reason}", describe(wire)),
+        format!("cannot connect to Postgres at {place}: {reason}{hint}"),
     )
 }
 
-fn describe(wire: &tokio_postgres::Config) -> String {
+/// The driver's words if the server asks for a password and none is set.
+const NO_PASSWORD: &str = "password missing";
+/// The words of the standard library if the name of a host cannot be resolved.
+const NO_SUCH_HOST: &str = "failed to lookup address";
+
+fn no_password(is_url: bool, wire: &tokio_postgres::Config) -> Error {
+    let place = describe(wire);
+    let reason = format!("not set, and Postgres at {place} asks for a password");
+    Error::config(
+        "PG_PASSWORD",
+        match is_url {
+            true => format!("{reason}, which DATABASE_URL does not have either"),
+            false => format!("{reason} (PGPASSWORD is not read)"),
+        },
+    )
+}
+
+pub(super) fn describe(wire: &tokio_postgres::Config) -> String {
     let host = match wire.get_hosts().first() {
         Some(Host::Tcp(host)) => host.clone(),
         #[cfg(unix)]
         Some(Host::Unix(path)) => path.display().to_string(),
-        None => "?".to_owned(),
+        None => match wire.get_hostaddrs().first() {
+            Some(address) => address.to_string(),
+            None => "?".to_owned(),
+        },
     };
     let port = wire.get_ports().first().copied().unwrap_or(5432);
     let (user, database) = (
@@ -331,58 +340,33 @@ impl ServerCertVerifier for Unverified {
 mod tests {
     use super::*;
 
-    fn tls(mode: SslMode) -> Tls {
-        Tls {
+    fn parsed(url: &str, mode: SslMode) -> (tokio_postgres::Config, Tls) {
+        let mut tls = Tls {
             mode,
             ca_file: None,
-        }
-    }
-
-    #[test]
-    fn passwords_with_any_character_survive_a_url() {
-        let (wire, _) = from_url(
-            "postgresql://u:p%40s%3As%2F%3F%23@h:6000/d?sslmode=disable",
-            tls(SslMode::Prefer),
-        )
-        .unwrap();
-        assert_eq!(wire.get_password(), Some(&b"p@s:s/?#"[..]));
-        assert_eq!(wire.get_ports(), [6000]);
+        };
+        let wire = from_url(url, &mut tls).unwrap();
+        (wire, tls)
     }
 
     #[test]
     fn the_mode_in_a_url_goes_first_and_other_parameters_stay() {
         let url = "postgresql://u@h/d?application_name=x&sslmode=verify-full";
-        let (wire, found) = from_url(url, tls(SslMode::Disable)).unwrap();
+        let (wire, found) = parsed(url, SslMode::Disable);
         assert_eq!(
             (found.mode, wire.get_application_name()),
             (SslMode::VerifyFull, Some("x"))
         );
-        assert_eq!(
-            from_url("postgresql://u@h/d", tls(SslMode::Require))
-                .unwrap()
-                .1,
-            tls(SslMode::Require)
-        );
+        let found = parsed("postgresql://u@h/d", SslMode::Require).1;
+        assert_eq!(found.mode, SslMode::Require);
         let url = "postgresql://u@h/d?sslmode=verify-ca&sslrootcert=/etc/my%20ca.pem";
-        let found = from_url(url, tls(SslMode::Disable)).unwrap().1;
+        let found = parsed(url, SslMode::Disable).1;
         assert_eq!(
             found,
             Tls {
                 mode: SslMode::VerifyCa,
                 ca_file: Some("/etc/my ca.pem".into())
             }
-        );
-        assert!(from_url("postgresql://u@h/d?sslmode=on", tls(SslMode::Disable)).is_err());
-    }
-
-    #[test]
-    fn an_unreadable_url_is_not_quoted() {
-        let error = from_url("postgresql://u:hush@h:port/d", tls(SslMode::Prefer))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.starts_with("DATABASE_URL: ") && !error.contains("hush"),
-            "{error}"
         );
     }
 }

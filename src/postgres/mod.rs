@@ -1,6 +1,8 @@
 //! Access to Postgres: connections, typed queries, error texts, and the schema `qbo` of operational
 //! tables with its numbered migrations.
 
+mod address;
+mod address_parameters;
 mod connect;
 pub(crate) mod migrations;
 mod query;
