@@ -290,14 +290,20 @@ fn notes(run: &RunReport, out: &mut String) {
     }
 }
 
-/// Returns the statements that upgrade tables, or the tables that were upgraded.
+/// Returns the statements that create and upgrade tables, or the tables that were.
 pub(super) fn upgrade(upgrade: &Upgrade, dry_run: bool) -> String {
-    match (upgrade.tables.is_empty(), dry_run) {
-        (true, true) => "-- nothing to do: every table has the right shape\n".to_owned(),
-        (true, false) => "every table has the right shape\n".to_owned(),
-        (false, true) => format!("BEGIN;\n{}COMMIT;\n", upgrade.sql),
-        (false, false) => format!("upgraded, every row kept: {}\n", upgrade.tables.join(", ")),
+    match (upgrade.sql.is_empty(), dry_run) {
+        (true, true) => return "-- nothing to do: every table has the right shape\n".to_owned(),
+        (true, false) => return "every table has the right shape\n".to_owned(),
+        (false, true) => return format!("BEGIN;\n{}COMMIT;\n", upgrade.sql),
+        (false, false) => {}
     }
+    let line = |what: &str, tables: &[String]| match tables.is_empty() {
+        true => String::new(),
+        false => format!("{what}: {}\n", tables.join(", ")),
+    };
+    let created = line("created", &upgrade.created);
+    created + &line("upgraded, every row kept", &upgrade.tables)
 }
 
 /// Returns a line for each entity with the number of records that were archived.

@@ -3,11 +3,14 @@
 
 mod address;
 mod address_parameters;
+mod cleaned;
 mod connect;
 pub(crate) mod migrations;
 mod query;
 mod raw_table;
+pub(crate) mod server;
 
+pub(crate) use self::cleaned::cleaned_json;
 pub use self::query::Db;
 pub(crate) use self::query::{Columns, Param, Query, bind, params};
 pub(crate) use self::raw_table::DEFAULT_SCHEMA;

@@ -13,6 +13,7 @@ use tokio_postgres::row::RowIndex;
 use tokio_postgres::types::{FromSql, Json, ToSql, Type};
 use tokio_postgres::{GenericClient, Row};
 
+use super::cleaned::{borrowed, cleaned};
 use super::connect::{open_pool, take};
 use super::database_error;
 use crate::config::PostgresConfig;
@@ -141,7 +142,8 @@ stored_as_text!(
     LedgerWindowStatus
 );
 
-/// Typed queries on a connection or in a transaction.
+/// Typed queries on a connection or in a transaction. Texts among the parameters are stored without
+/// the character U+0000.
 pub(crate) trait Query {
     /// Returns the rows of a statement.
     ///
@@ -168,11 +170,15 @@ pub(crate) trait Query {
 
 impl<C: GenericClient + Sync> Query for C {
     async fn rows(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>> {
-        self.query_typed(sql, params).await.map_err(database_error)
+        let params = cleaned(params);
+        self.query_typed(sql, &borrowed(&params))
+            .await
+            .map_err(database_error)
     }
 
     async fn change(&self, sql: &str, params: &[Param<'_>]) -> Result<u64> {
-        GenericClient::execute_typed(self, sql, params)
+        let params = cleaned(params);
+        GenericClient::execute_typed(self, sql, &borrowed(&params))
             .await
             .map_err(database_error)
     }

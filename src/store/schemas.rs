@@ -1,7 +1,7 @@
 //! Schemas of raw tables, and the company that each belongs to.
 
 use crate::error::Result;
-use crate::postgres::{Columns, DEFAULT_SCHEMA, Db, migrations, params};
+use crate::postgres::{Columns, DEFAULT_SCHEMA, Db, migrations, params, server};
 
 /// The binding of schemas to companies, in `qbo.schema_realms`. All errors are
 /// [`Error::Database`](crate::error::Error).
@@ -16,7 +16,9 @@ impl Schemas {
 
     /// Creates or upgrades the schema `qbo` of operational tables.
     pub async fn prepare_operations(&self) -> Result<()> {
-        migrations::apply(&mut **self.0.connection().await?).await
+        let mut connection = self.0.connection().await?;
+        server::check(&**connection).await?;
+        migrations::apply(&mut connection).await
     }
 
     /// Returns the schema for a company's records: the one that is bound to it; otherwise `raw` if

@@ -14,7 +14,7 @@ use super::PostgresSink;
 use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::landing::{LandingLine, LandingWriter};
-use crate::postgres::{Columns, bind, database_error, live_rows, table_name};
+use crate::postgres::{Columns, Query, bind, database_error, live_rows, server, table_name};
 use crate::store::Schemas;
 
 /// Number of archived records of one entity.
@@ -60,6 +60,7 @@ impl PostgresSink {
             Error::config("schema", reason)
         })?;
         let transaction = connection.transaction().await.map_err(database_error)?;
+        transaction.batch(server::END_WITH_CLIENT).await?;
         let mut writer = LandingWriter::create(path)?;
         let mut archived = Vec::new();
         for entity in entities {

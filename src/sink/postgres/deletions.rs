@@ -1,11 +1,12 @@
 //! Soft deletes: a deleted record keeps its last payload and gets the time of its deletion.
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
-use super::PostgresSink;
+use super::{PostgresSink, storable};
 use crate::domain::{Deletion, EntitySpec};
 use crate::error::Result;
-use crate::postgres::{Columns, params, table_name};
+use crate::postgres::{Columns, cleaned_json, params, table_name};
 
 /// Deletions of one entity, from a comparison of ids or from change data capture.
 #[derive(Debug)]
@@ -37,10 +38,7 @@ impl PostgresSink {
         let deletions = deleted.deletions;
         let ids: Vec<&str> = deletions.iter().map(|found| found.id.as_str()).collect();
         let times: Vec<DateTime<Utc>> = deletions.iter().map(|found| found.at).collect();
-        let stubs: Vec<Option<&str>> = deletions
-            .iter()
-            .map(|found| found.stub.as_deref())
-            .collect();
+        let stubs: Vec<Option<String>> = deletions.iter().map(storable_stub).collect();
         let table = table_name(&self.schema, deleted.entity);
         let params = params![
             self.schema,
@@ -56,4 +54,17 @@ impl PostgresSink {
         let statement = MARK_DELETED.replace("{table}", &table);
         self.db.one(&statement, params).await?.count(0)
     }
+}
+
+/// Returns the fields that a deletion carries, or its id alone if Postgres cannot store them: the
+/// deletion matters, and it must not keep others from being written.
+fn storable_stub(found: &Deletion) -> Option<String> {
+    let stub = found.stub.as_deref()?;
+    Some(match storable::refusal(&found.id, stub.as_bytes()) {
+        None => stub.to_owned(),
+        Some(_) => {
+            let id = json!({ "Id": found.id, "status": "Deleted" });
+            cleaned_json(&id.to_string())
+        }
+    })
 }

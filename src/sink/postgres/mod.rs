@@ -6,6 +6,7 @@ mod copy_format;
 mod deletions;
 mod ledger;
 mod merge;
+mod obstacles;
 mod record_index;
 mod schema;
 mod shape;
@@ -23,7 +24,7 @@ use crate::domain::{EntitySpec, RunReport, Window};
 use crate::error::{Error, Result};
 use crate::port::{RunContext, Sink, WindowContext};
 pub(crate) use crate::postgres::{DEFAULT_SCHEMA, Db};
-use crate::postgres::{migrations, params, table_name};
+use crate::postgres::{migrations, params, server, table_name};
 use crate::store::CommittedTime;
 
 /// Decides whether runs get rows in `qbo.runs`.
@@ -97,6 +98,7 @@ impl PostgresSink {
     /// [`Error::Config`] if a table has another shape or the schema belongs to another company.
     pub(crate) async fn prepare(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<()> {
         let mut connection = self.db.connection().await?;
+        server::check(&**connection).await?;
         migrations::apply(&mut connection).await?;
         schema::prepare(&mut connection, &self.schema, realm_id, entities).await
     }
@@ -108,6 +110,7 @@ impl PostgresSink {
     /// [`Error::Config`] if a table cannot be upgraded; nothing has been changed then.
     pub(crate) async fn migrate(&self, entities: &[EntitySpec], dry_run: bool) -> Result<Upgrade> {
         let mut connection = self.db.connection().await?;
+        server::check(&**connection).await?;
         if !dry_run {
             migrations::apply(&mut connection).await?;
         }

@@ -4,11 +4,14 @@ use deadpool_postgres::Object;
 use serde::Serialize;
 use tokio_postgres::GenericClient;
 
+use super::obstacles;
 use super::shape::{self, Shape};
 use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
-use crate::postgres::migrations::{self, table_exists};
-use crate::postgres::{Columns, Query, database_error, params, quote_identifier, table_name};
+use crate::postgres::migrations;
+use crate::postgres::{
+    Columns, Query, database_error, params, quote_identifier, server, table_name,
+};
 
 const RAW_TABLE: &str = include_str!("sql/raw_table.sql");
 
@@ -39,6 +42,9 @@ pub(crate) fn check_name(schema: &str) -> Result<()> {
         "qbo" => "'qbo' is taken by the ledger",
         name if name.len() > 63 => "longer than the 63 bytes that Postgres keeps",
         name if name.contains('\0') => "holds a NUL",
+        name if name.starts_with("pg_") || name == "information_schema" => {
+            "names that begin with pg_ and information_schema belong to Postgres"
+        }
         _ => return Ok(()),
     };
     Err(Error::config("schema", reason))
@@ -57,51 +63,96 @@ pub(super) async fn prepare(
     realm_id: &str,
     entities: &[EntitySpec],
 ) -> Result<()> {
+    let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
     let transaction = connection.transaction().await.map_err(database_error)?;
     migrations::lock(&*transaction).await?;
-    create_missing(&*transaction, schema, entities).await?;
-    for entity in entities {
-        check_shape(&*transaction, schema, &entity.table()).await?;
+    obstacles::check_temporary(&*transaction).await?;
+    obstacles::check_schema(&*transaction, schema).await?;
+    transaction
+        .batch(&missing(&*transaction, schema, entities).await?.sql)
+        .await
+        .map_err(may_not_create)?;
+    obstacles::check(&*transaction, schema, &tables).await?;
+    add_deletion_time(&*transaction, schema, &tables).await?;
+    for table in &tables {
+        check_shape(&*transaction, schema, table).await?;
     }
     bind_company(&*transaction, schema, realm_id).await?;
     transaction.commit().await.map_err(database_error)
 }
 
-/// Creates what is missing. `IF NOT EXISTS` would need the right to create even if nothing is
-/// missing.
-async fn create_missing(
+/// What a schema lacks.
+#[derive(Debug, Default)]
+struct Missing {
+    /// Names of tables.
+    tables: Vec<String>,
+    /// The statements that create them, and the schema.
+    sql: String,
+}
+
+/// Returns what is missing. `IF NOT EXISTS` alone would need the right to create even if nothing
+/// is.
+async fn missing(
     client: &(impl GenericClient + Sync),
     schema: &str,
     entities: &[EntitySpec],
-) -> Result<()> {
+) -> Result<Missing> {
+    let mut missing = Missing::default();
     let find = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
     if client.rows(find, params![schema]).await?.is_empty() {
-        let create = format!("CREATE SCHEMA {}", quote_identifier(schema));
-        client.batch(&create).await?;
+        missing.sql = format!("CREATE SCHEMA {};\n", quote_identifier(schema));
     }
+    let find = "
+        SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1";
+    let rows = client.rows(find, params![schema]).await?;
+    let present: Vec<String> = rows
+        .iter()
+        .map(|row| row.column(0))
+        .collect::<Result<_>>()?;
     for entity in entities {
-        if !table_exists(client, schema, &entity.table()).await? {
-            client.batch(&raw_table(schema, entity)).await?;
+        let table = entity.table();
+        if !present.contains(&table) {
+            missing.sql.push_str(&raw_table(schema, entity));
+            missing.tables.push(format!("{schema}.{table}"));
         }
     }
-    add_deletion_time(client, schema, entities).await
+    Ok(missing)
 }
 
-/// Tables that lack the column of deletions.
+/// Says who can create what is missing.
+fn may_not_create(error: Error) -> Error {
+    match error {
+        Error::Database {
+            reason,
+            sqlstate: Some(state),
+            ..
+        } if state == "42501" => Error::config(
+            "schema",
+            format!(
+                "{reason}: this role may not create the tables that are missing; let their owner \
+                 run `qbo-rs db migrate`"
+            ),
+        ),
+        other => other,
+    }
+}
+
+/// Tables that lack the column of deletions and that the role may change.
 const WITHOUT_DELETION_TIME: &str = "
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = $1 AND c.relname = ANY($2)
+WHERE n.nspname = $1 AND c.relname = ANY($2) AND pg_has_role(c.relowner, 'USAGE')
   AND NOT EXISTS (
       SELECT 1 FROM pg_attribute a
       WHERE a.attrelid = c.oid AND a.attname = 'deleted_at_utc' AND NOT a.attisdropped)";
 
-/// Adds the column of deletions to tables of an earlier version, which rewrites nothing.
+/// Adds the column of deletions to tables of an earlier version, which rewrites nothing. For a role
+/// that does not own them, `db migrate` of the owner does it.
 async fn add_deletion_time(
     client: &(impl GenericClient + Sync),
     schema: &str,
-    entities: &[EntitySpec],
+    tables: &[String],
 ) -> Result<()> {
-    let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
     let rows = client
         .rows(WITHOUT_DELETION_TIME, params![schema, tables])
         .await?;
@@ -155,12 +206,14 @@ async fn check_shape(
 pub struct Upgrade {
     /// Tables of another shape.
     pub tables: Vec<String>,
+    /// Tables that were missing.
+    pub created: Vec<String>,
     /// The statements, in one transaction.
     pub sql: String,
 }
 
-/// Upgrades tables that were made by hand in another shape, all of them or none. With `dry_run`,
-/// only the statements are returned.
+/// Creates missing tables, and upgrades those that were made by hand in another shape, all of them
+/// or none. With `dry_run`, only the statements are returned.
 pub(super) async fn upgrade(
     connection: &mut Object,
     schema: &str,
@@ -169,9 +222,13 @@ pub(super) async fn upgrade(
 ) -> Result<Upgrade> {
     let transaction = connection.transaction().await.map_err(database_error)?;
     migrations::lock(&*transaction).await?;
+    let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
+    obstacles::check_kinds(&*transaction, schema, &tables).await?;
+    let missing = missing(&*transaction, schema, entities).await?;
     let mut done = Upgrade {
         tables: Vec::new(),
-        sql: String::new(),
+        created: missing.tables,
+        sql: missing.sql,
     };
     for entity in entities {
         let Some(shape) = Shape::of(&*transaction, schema, &entity.table()).await? else {
@@ -183,21 +240,32 @@ pub(super) async fn upgrade(
         }
         let name = format!("{schema}.{}", entity.table());
         let table = table_name(schema, entity);
-        let sql = shape::upgrade(&table, entity, &differences).map_err(|reason| {
+        let refused = |reason: String| {
             Error::config(
                 name.clone(),
                 format!("cannot be upgraded: {reason}; nothing was changed"),
             )
-        })?;
+        };
+        let retyped = shape.retyped();
+        if let Some(views) = obstacles::dependent_views(&*transaction, &table, &retyped).await? {
+            return Err(refused(format!(
+                "views read columns whose type has to change ({}): {views}; keep their definitions \
+                 (SELECT pg_get_viewdef('...'::regclass)), drop them in this order, upgrade, and \
+                 create them again",
+                retyped.join(", ")
+            )));
+        }
+        let sql = shape::upgrade(&table, entity, &differences).map_err(refused)?;
         done.sql.push_str(&sql);
         done.tables.push(name);
     }
-    if done.tables.is_empty() {
+    if done.sql.is_empty() {
         return Ok(done);
     }
     // Text without an offset is UTC, as the columns' names say.
     done.sql = format!("SET LOCAL timezone = 'UTC';\n{}", done.sql);
     if !dry_run {
+        transaction.batch(server::END_WITH_CLIENT).await?;
         transaction
             .batch_execute(&done.sql)
             .await

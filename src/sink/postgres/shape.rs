@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::postgres::{Columns, Query, id_of, params, quote_identifier, record_of};
 
 /// The columns that a raw table must have, with their types as `format_type` names them.
-const COLUMNS: [(&str, &str); 8] = [
+const COLUMNS: [(&str, &str); 9] = [
     ("id", "text"),
     ("payload", "jsonb"),
     ("ingested_at_utc", TIMESTAMPTZ),
@@ -18,7 +18,10 @@ const COLUMNS: [(&str, &str); 8] = [
     ("page_number", "integer"),
     ("page_size", "integer"),
     ("request_payload", "jsonb"),
+    (DELETION_TIME, TIMESTAMPTZ),
 ];
+/// The column of deletions, which tables of an earlier version lack.
+pub(super) const DELETION_TIME: &str = "deleted_at_utc";
 const TIMESTAMPTZ: &str = "timestamp with time zone";
 
 /// A column of an existing table.
@@ -28,6 +31,23 @@ struct Column {
     type_name: String,
     is_not_null: bool,
     has_default: bool,
+    computed: Option<Computed>,
+}
+
+/// How the server fills a column, so that no value can be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Computed {
+    /// `GENERATED ALWAYS AS IDENTITY`, or `BY DEFAULT`.
+    Identity { always: bool },
+    /// `GENERATED ALWAYS AS (...) STORED`.
+    Stored,
+    /// `GENERATED ALWAYS AS (...) VIRTUAL`, since Postgres 18.
+    Virtual,
+}
+
+/// Returns the names of our columns.
+pub(super) fn column_names() -> Vec<&'static str> {
+    COLUMNS.iter().map(|(name, _)| *name).collect()
 }
 
 /// The shape of an existing table.
@@ -51,6 +71,8 @@ pub(super) struct Difference {
 /// A change that removes a difference.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Remedy {
+    /// An action of `ALTER TABLE` that has to be done before the others.
+    AlterFirst(String),
     /// An action of `ALTER TABLE`.
     Alter(String),
     /// Several statements; `{table}` stands for the table.
@@ -59,18 +81,19 @@ pub(super) enum Remedy {
 
 const SELECT_COLUMNS: &str = "
 SELECT a.attname::text, format_type(a.atttypid, NULL), a.attnotnull,
-    a.atthasdef OR a.attidentity <> ''
+    a.atthasdef OR a.attidentity <> '', concat(a.attidentity, a.attgenerated)
 FROM pg_attribute a
     JOIN pg_class c ON c.oid = a.attrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum";
 
-/// Whether `id` alone is unique, and whether there is a primary key.
+/// Whether `id` alone is unique, and whether there is a primary key. A merge cannot use an index
+/// that is checked at the end of the transaction.
 const SELECT_KEYS: &str = "
 SELECT
-    coalesce(bool_or(i.indisunique AND i.indpred IS NULL AND i.indnkeyatts = 1
-        AND a.attname = 'id'), false),
+    coalesce(bool_or(i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
+        AND i.indnkeyatts = 1 AND a.attname = 'id'), false),
     coalesce(bool_or(i.indisprimary), false)
 FROM pg_index i
     JOIN pg_class c ON c.oid = i.indrelid
@@ -84,6 +107,13 @@ fn column_of(row: &Row) -> Result<Column> {
         type_name: row.column(1)?,
         is_not_null: row.column(2)?,
         has_default: row.column(3)?,
+        computed: match row.column(4)? {
+            "a" => Some(Computed::Identity { always: true }),
+            "d" => Some(Computed::Identity { always: false }),
+            "s" => Some(Computed::Stored),
+            "v" => Some(Computed::Virtual),
+            _ => None,
+        },
     })
 }
 
@@ -115,7 +145,7 @@ impl Shape {
     pub(super) fn differences(&self) -> Vec<Difference> {
         let mut differences: Vec<Difference> = COLUMNS
             .iter()
-            .filter_map(|(name, wanted)| self.column(name, wanted))
+            .flat_map(|(name, wanted)| self.column(name, wanted))
             .collect();
         if !self.has_unique_id {
             let what = match self.has_primary_key {
@@ -150,31 +180,60 @@ impl Shape {
         differences
     }
 
-    fn column(&self, name: &str, wanted: &str) -> Option<Difference> {
+    /// Returns the differences of a column.
+    fn column(&self, name: &str, wanted: &str) -> Vec<Difference> {
         let Some(found) = self.columns.iter().find(|column| column.name == name) else {
-            return Some(Difference {
+            return vec![Difference {
                 what: format!("column {name} is missing"),
                 remedy: addition(name, wanted),
-            });
+            }];
         };
-        if found.type_name == wanted {
-            return None;
+        let is_other_type = found.type_name != wanted;
+        let mut differences: Vec<Difference> = computed(found, is_other_type).into_iter().collect();
+        if !is_other_type {
+            return differences;
         }
-        let drop_default = format!("ALTER COLUMN {name} DROP DEFAULT");
         let remedy = conversion(name, &found.type_name, wanted).map(|using| {
             // A default of the old type would prevent the conversion.
             let change = format!("ALTER COLUMN {name} TYPE {wanted} USING {using}");
-            Remedy::Alter(if found.has_default {
-                format!("{drop_default}, {change}")
-            } else {
-                change
+            Remedy::Alter(match found.has_default && found.computed.is_none() {
+                true => format!("ALTER COLUMN {name} DROP DEFAULT, {change}"),
+                false => change,
             })
         });
-        Some(Difference {
+        differences.push(Difference {
             what: format!("column {name} is {}, not {wanted}", found.type_name),
             remedy,
-        })
+        });
+        differences
     }
+
+    /// Returns the columns whose type is to be changed.
+    pub(super) fn retyped(&self) -> Vec<String> {
+        let is_retyped = |column: &&Column| {
+            COLUMNS
+                .iter()
+                .any(|(name, wanted)| *name == column.name && *wanted != column.type_name)
+        };
+        let columns = self.columns.iter().filter(is_retyped);
+        columns.map(|column| column.name.clone()).collect()
+    }
+}
+
+/// Returns the difference of a column that the server fills by itself. An identity that takes given
+/// values is one only if the column's type has to change.
+fn computed(column: &Column, is_other_type: bool) -> Option<Difference> {
+    let Column { name, computed, .. } = column;
+    let (what, remedy) = match (*computed)? {
+        Computed::Identity { always: false } if !is_other_type => return None,
+        Computed::Identity { .. } => ("an identity", Some("DROP IDENTITY")),
+        Computed::Stored => ("generated", Some("DROP EXPRESSION")),
+        Computed::Virtual => ("generated", None),
+    };
+    Some(Difference {
+        what: format!("column {name} is {what}, so that no value can be stored in it"),
+        remedy: remedy.map(|drop| Remedy::AlterFirst(format!("ALTER COLUMN {name} {drop}"))),
+    })
 }
 
 /// Returns the statements that add a column. `{table}`, `{id}` and `{record}` stand for the table,
@@ -195,6 +254,7 @@ fn addition(name: &str, wanted: &str) -> Option<Remedy> {
         )))
     };
     match name {
+        DELETION_TIME => Some(Remedy::Alter(format!("ADD COLUMN {name} {wanted}"))),
         "page_number" | "page_size" => constant("0"),
         "request_payload" => constant("'{}'"),
         "ingested_at_utc" => constant("now()"),
@@ -250,6 +310,11 @@ pub(super) fn upgrade(
         return Err(cannot.join("; "));
     }
     let mut sql = String::new();
+    for found in differences {
+        if let Some(Remedy::AlterFirst(action)) = &found.remedy {
+            sql.push_str(&format!("ALTER TABLE {table} {action};\n"));
+        }
+    }
     // All actions in one statement, so that the table is rewritten once.
     let alter = differences.iter().filter_map(|found| match &found.remedy {
         Some(Remedy::Alter(action)) => Some(action.as_str()),
@@ -285,6 +350,7 @@ mod tests {
             type_name: type_name.into(),
             is_not_null: false,
             has_default: false,
+            computed: None,
         }
     }
 

@@ -17,7 +17,8 @@ use crate::config::TransactionLimits;
 use crate::domain::{DistinctIds, LoadCounts, Page, Reject};
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
-use crate::postgres::{Db, Query, database_error, params};
+use crate::postgres::server::END_WITH_CLIENT;
+use crate::postgres::{Db, Query, cleaned_json, database_error, params};
 
 /// Records of a window that are logged one by one when Postgres cannot store them.
 const MAX_LOGGED_REJECTS: u64 = 10;
@@ -60,7 +61,7 @@ impl RejectColumns {
         // `text` cannot hold U+0000 either. In records received as JSON it is escaped.
         self.payloads
             .push(reject.payload.map(|text| text.replace('\0', "\u{fffd}")));
-        self.requests.push(request.to_owned());
+        self.requests.push(cleaned_json(request));
     }
 
     fn count(&self) -> u64 {
@@ -292,6 +293,7 @@ impl Transaction {
         let statements = [
             "BEGIN",
             &set,
+            END_WITH_CLIENT,
             merge::PLANNER_SETTINGS,
             copy_format::CREATE_STAGING,
             select_traits,
