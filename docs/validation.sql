@@ -39,7 +39,8 @@ SELECT count(*) FROM (
         WHEN 'recurring_transactions' THEN jsonb_path_query_first(payload, 'strict $.* ? (exists (@.Id))', '{}', true)
         ELSE payload END #>> '{MetaData,LastUpdatedTime}' AS changed
     FROM :table) AS raw
-WHERE CASE WHEN changed ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d'
+WHERE CASE WHEN changed ~
+    '^(?:[1-9]\d{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|1\d|2[0-8]))|(?:[1-9]\d(?:0[48]|[2468][048]|[13579][26])|(?:[2468][048]|[13579][26])00)-02-29)T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,20})?(?:Z|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?$'
     THEN changed::timestamptz < extract_window_start_utc OR changed::timestamptz >= extract_window_end_utc END;
 
 -- check: unknown_windows
@@ -57,6 +58,11 @@ SELECT count(*) FROM qbo.windows WHERE schema_name = :'schema' AND entity = :'en
 -- check: unfinished_windows
 -- Windows whose last attempt has not ended well: running now, killed, failed or stuck.
 SELECT count(*) FROM qbo.windows WHERE schema_name = :'schema' AND entity = :'entity' AND status <> 'done';
+
+-- check: empty_table
+-- Windows that brought records, while the table has no row: it was emptied, by TRUNCATE or by `qbo-rs db archive` of every row.
+SELECT count(*) FROM qbo.windows WHERE schema_name = :'schema' AND entity = :'entity' AND committed_at_utc IS NOT NULL
+    AND rows > rejected AND NOT EXISTS (SELECT FROM :table);
 
 -- check: rejects
 -- Records that were set aside and still are; qbo.rejects has the reasons.

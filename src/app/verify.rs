@@ -15,7 +15,7 @@ use crate::domain::{
     Window, WindowDifference, chunk_range, select_entities,
 };
 use crate::error::Result;
-use crate::port::{Meter, Source};
+use crate::port::{Meter, RecordIndex, Source};
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::PostgresSink;
@@ -146,10 +146,21 @@ impl App {
                     .extend(Some(difference).filter(|difference| !difference.is_empty()));
             }
         }
+        // The counts are those of the beginning; what has changed since must not contradict them.
+        if repaired > 0 || findings.different.is_empty() && findings.source != findings.table {
+            let range = Window {
+                start: request.range.start,
+                end,
+            };
+            findings.source = total(&**source, &entity, range, &meter).await?;
+            findings.table = total(&**sink, &entity, range, &meter).await?;
+        }
         let rejects = sink
             .rejects(source.realm_id(), &entity, request.range)
             .await?;
-        let is_ok = findings.different.is_empty() && rejects.is_empty();
+        let is_ok = findings.different.is_empty()
+            && rejects.is_empty()
+            && findings.source == findings.table;
         Ok(Verification {
             entity: entity.name.to_owned(),
             realm_id: source.realm_id().to_owned(),
@@ -169,4 +180,14 @@ impl App {
             requests: meter.requests(),
         })
     }
+}
+
+async fn total(
+    side: &impl RecordIndex,
+    entity: &EntitySpec,
+    range: Window,
+    meter: &Meter,
+) -> Result<u64> {
+    let counts = side.counts(entity, &[range], meter).await?;
+    Ok(counts.iter().sum())
 }

@@ -107,9 +107,13 @@ impl WindowDifference {
         }
     }
 
-    /// Returns true if there is no difference.
+    /// Returns true if there is no difference: neither in the records nor in their numbers, which
+    /// differ if the table has a record under a later time than its source.
     pub fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.stale.is_empty() && self.extra.is_empty()
+        self.source == self.table
+            && self.missing.is_empty()
+            && self.stale.is_empty()
+            && self.extra.is_empty()
     }
 
     /// Returns the window.

@@ -6,11 +6,21 @@ use crate::domain::{EntitySpec, Identity};
 /// The schema of raw tables unless another one is named.
 pub(crate) const DEFAULT_SCHEMA: &str = "raw";
 
-/// The rows that are not deleted. The time of change is read from the payload, guarded by a
-/// pattern, because a table may hold rows that others have inserted.
+/// Matches exactly those times that a cast to `timestamptz` takes: days that exist, in years of four
+/// digits, with an offset of less than 15 hours. A table may hold rows that others have inserted,
+/// and a cast that fails would fail every statement that reads the table.
+pub(crate) const TIME_PATTERN: &str = concat!(
+    r"^(?:[1-9]\d{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)",
+    r"|02-(?:0[1-9]|1\d|2[0-8]))",
+    // 29 February of leap years.
+    r"|(?:[1-9]\d(?:0[48]|[2468][048]|[13579][26])|(?:[2468][048]|[13579][26])00)-02-29)",
+    r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,20})?(?:Z|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?$",
+);
+
+/// The rows that are not deleted. The time of change is read from the payload.
 const LIVE_ROWS: &str = r"
 SELECT id,
-    CASE WHEN updated ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d' THEN updated::timestamptz END AS at,
+    CASE WHEN updated ~ '{time}' THEN updated::timestamptz END AS at,
     token
 FROM (
     SELECT id,
@@ -31,6 +41,7 @@ pub(crate) fn table_name(schema: &str, entity: &EntitySpec) -> String {
 /// Returns a query for the live rows of a table: `id`, `at` (time of change) and `token`.
 pub(crate) fn live_rows(schema: &str, entity: &EntitySpec) -> String {
     LIVE_ROWS
+        .replace("{time}", TIME_PATTERN)
         .replace("{table}", &table_name(schema, entity))
         .replace("{record}", &record_of(entity, "payload"))
 }
@@ -60,5 +71,25 @@ pub(crate) fn id_of(entity: &EntitySpec, payload: &str) -> String {
                 .collect();
             texts.join(" || ':' || ")
         }
+    }
+}
+
+/// Returns the SQL of a time that fits into the types of this program, whatever others have stored:
+/// `infinity` and years before 1 or after 9999 become the nearest time that does.
+pub(crate) fn bounded_time(column: &str) -> String {
+    format!(
+        "CASE WHEN {column} IS NOT NULL THEN greatest(timestamptz '0001-01-01Z', \
+         least({column}, timestamptz '9999-12-31Z')) END"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TIME_PATTERN;
+
+    #[test]
+    fn the_checks_for_people_read_times_by_the_same_pattern() {
+        let checks = include_str!("../../docs/validation.sql");
+        assert!(checks.contains(&format!("changed ~\n    '{TIME_PATTERN}'")));
     }
 }

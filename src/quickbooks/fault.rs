@@ -43,7 +43,7 @@ impl Fault {
                 .and_then(Value::as_str)
                 .unwrap_or_default()
                 .to_owned(),
-            code: text("code"),
+            code: scrub(&text("code")),
             message: scrub(&text("message")),
             detail: scrub(&text("detail")),
         })
@@ -60,10 +60,7 @@ impl Fault {
         let fault = find("Fault")?;
         Some(Self {
             kind: fault.attribute("type").unwrap_or_default().to_owned(),
-            code: find("Error")?
-                .attribute("code")
-                .unwrap_or_default()
-                .to_owned(),
+            code: scrub(find("Error")?.attribute("code").unwrap_or_default()),
             message: scrub(text("Message")),
             detail: scrub(text("Detail")),
         })

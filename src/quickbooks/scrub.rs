@@ -5,8 +5,11 @@
 /// shorter; tokens, which 401 bodies echo, are longer.
 const MAX_HARMLESS_WORD: usize = 23;
 
-/// Replaces everything that could be a token by `***`.
+/// Replaces everything that could be a token by `***`, and control characters, which would change
+/// what a terminal shows, by U+FFFD.
 pub(crate) fn scrub(text: &str) -> String {
+    let text = text.replace(is_unprintable, "\u{fffd}");
+    let text = text.as_str();
     let is_token_char =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '=');
     let mut scrubbed = String::with_capacity(text.len());
@@ -28,6 +31,10 @@ pub(crate) fn scrub(text: &str) -> String {
     scrubbed
 }
 
+fn is_unprintable(character: char) -> bool {
+    character.is_control() && !character.is_whitespace()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +48,10 @@ mod tests {
         assert_eq!(
             scrub("eyJlbmMiOiJBMTI4Q0JDLUhTMjU2In0..abc-def_1234567890 é"),
             "*** é"
+        );
+        assert_eq!(
+            scrub("a\0b\u{1b}[31m c\n\u{7f}"),
+            "a\u{fffd}b\u{fffd}[31m c\n\u{fffd}"
         );
         for words in [
             "QueryValidationError: invalid context declaration: Custmoer",

@@ -116,7 +116,7 @@ impl StatusReader {
         }
     }
 
-    /// Returns the status of those of `entities` that have a table and ledger rows.
+    /// Returns the status of those of `entities` that have ledger rows.
     ///
     /// `range` is the time in which gaps are looked for; by default, all committed time. With
     /// `validate`, the checks of `docs/validation.sql` are run, too.
@@ -131,9 +131,12 @@ impl StatusReader {
             return Ok(found);
         }
         for entity in entities {
-            if self.has_table(&self.schema, &entity.table()).await? {
-                found.extend(self.entity_status(entity, range, validate).await?);
-            }
+            let has_table = self.has_table(&self.schema, &entity.table()).await?;
+            let status = match has_table {
+                true => self.entity_status(entity, range, validate).await?,
+                false => self.status_without_table(entity, range, validate).await?,
+            };
+            found.extend(status);
         }
         Ok(found)
     }
@@ -179,6 +182,44 @@ impl StatusReader {
                 true => self.validate(entity).await?,
                 false => Vec::new(),
             },
+        }))
+    }
+
+    /// Returns the status of an entity that is in the ledger and whose table is gone. Without it,
+    /// nothing would say that its records are missing.
+    async fn status_without_table(
+        &self,
+        entity: &EntitySpec,
+        range: Option<Window>,
+        validate: bool,
+    ) -> Result<Option<EntityStatus>> {
+        let key = params![self.schema, entity.name];
+        let Some(company) = self.db.optional(COMPANY, key).await? else {
+            return Ok(None);
+        };
+        let realm_id: String = company.column("realm_id")?;
+        let committed = CommittedTime::new(self.db.clone())
+            .of_entity(&self.schema, &realm_id, entity)
+            .await?;
+        let committed = merged(&committed);
+        let last_run = self.db.optional(LAST_RUN, key).await?;
+        Ok(Some(EntityStatus {
+            entity: entity.name.to_owned(),
+            realm_id,
+            rows: 0,
+            gaps: gaps(&committed, range),
+            empty_days: Vec::new(),
+            committed,
+            unfinished: Vec::new(),
+            rejects: 0,
+            last_run: last_run.as_ref().map(last_run_of).transpose()?,
+            checks: validate
+                .then(|| Check {
+                    name: "missing_table".to_owned(),
+                    wrong: 1,
+                })
+                .into_iter()
+                .collect(),
         }))
     }
 

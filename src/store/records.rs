@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 
 use crate::domain::{EntitySpec, EntitySyncStatus};
 use crate::error::{Error, Result};
-use crate::postgres::{Columns, Db, params, table_name};
+use crate::postgres::{Columns, Db, bounded_time, params, table_name};
 
 /// A record as it is stored.
 #[derive(Debug, Serialize)]
@@ -19,8 +19,8 @@ pub struct StoredRecord {
     /// The complete record, with its numbers as QuickBooks sent them.
     #[cfg_attr(test, schema(value_type = Object))]
     pub payload: Box<RawValue>,
-    /// When it was received.
-    pub ingested_at: DateTime<Utc>,
+    /// When it was received; `None` for a row of others that does not say so.
+    pub ingested_at: Option<DateTime<Utc>>,
     /// When it was deleted at QuickBooks; `None` while it exists.
     pub deleted_at: Option<DateTime<Utc>>,
 }
@@ -60,8 +60,11 @@ pub(crate) struct PageQuery<'a> {
     pub with_deleted: bool,
 }
 
+/// Rows that others have put into the table may lack what ours have, or hold impossible times.
 const PAGE: &str = "
-SELECT id, payload::text AS payload, ingested_at_utc, deleted_at_utc FROM {table}
+SELECT id, coalesce(payload, 'null')::text AS payload, {ingested_at_utc} AS ingested_at_utc,
+    {deleted_at_utc} AS deleted_at_utc
+FROM {table}
 WHERE id > $1 AND ($3 OR deleted_at_utc IS NULL)
 ORDER BY id LIMIT $2";
 
@@ -87,7 +90,10 @@ impl Records {
         entity: &EntitySpec,
         page: PageQuery<'_>,
     ) -> Result<Vec<StoredRecord>> {
-        let select = PAGE.replace("{table}", &table_name(schema, entity));
+        let select = PAGE
+            .replace("{ingested_at_utc}", &bounded_time("ingested_at_utc"))
+            .replace("{deleted_at_utc}", &bounded_time("deleted_at_utc"))
+            .replace("{table}", &table_name(schema, entity));
         let params = params![page.after, page.max_records, page.with_deleted];
         let rows = self.0.rows(&select, params).await?;
         rows.iter().map(stored_record).collect()

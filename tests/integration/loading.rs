@@ -567,8 +567,8 @@ async fn a_lock_held_by_others_is_waited_for_and_retried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_only_server_and_a_statement_timeout_fail_with_the_servers_message() {
-    let (_sandbox, database, app) = parts().await;
+async fn a_statement_timeout_fails_with_the_servers_message_and_a_read_only_server_is_refused() {
+    let (sandbox, database, app) = parts().await;
     let request = whole_range(&["items"], "900d", 1000);
     assert_complete(&app.backfill(&request).await.unwrap());
     let name: String = database
@@ -577,9 +577,11 @@ async fn a_read_only_server_and_a_statement_timeout_fail_with_the_servers_messag
         .await
         .unwrap()
         .get(0);
-    let trigger = "CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(5); RETURN NEW; END'; \
-                   TRUNCATE raw.qb_items; CREATE TRIGGER slow BEFORE INSERT ON raw.qb_items FOR EACH ROW EXECUTE FUNCTION public.slow()";
-    database.client.batch_execute(trigger).await.unwrap();
+    // Slow for every row; a trigger would be refused.
+    let slow = "CREATE FUNCTION public.slow(text) RETURNS bool LANGUAGE plpgsql AS \
+                'BEGIN PERFORM pg_sleep(5); RETURN true; END'; \
+                TRUNCATE raw.qb_items; ALTER TABLE raw.qb_items ADD CHECK (public.slow(id))";
+    database.client.batch_execute(slow).await.unwrap();
     let hasty = setting(&app, "PG_STATEMENT_TIMEOUT_S", "0.2").await;
     let report = hasty.backfill(&request).await.unwrap();
     assert!(
@@ -589,8 +591,13 @@ async fn a_read_only_server_and_a_statement_timeout_fail_with_the_servers_messag
     );
     let read_only = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
     database.client.batch_execute(&read_only).await.unwrap();
+    let requests = sandbox.stats().data_requests;
     let error = app.backfill(&request).await.unwrap_err().to_string();
-    assert!(error.contains("in a read-only transaction"), "{error}");
+    assert!(
+        error.starts_with("database: ") && error.contains("read-only transaction"),
+        "{error}"
+    );
+    assert_eq!(sandbox.stats().data_requests, requests);
     database.drop().await;
 }
 

@@ -53,12 +53,17 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) async fn create() -> Self {
+        Self::create_with("").await
+    }
+
+    /// Creates a database with options of `CREATE DATABASE`.
+    pub(crate) async fn create_with(options: &str) -> Self {
         let server_url = std::env::var("TEST_DATABASE_URL")
             .expect("TEST_DATABASE_URL is not set: run make test-rust");
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
         connect(&server_url)
             .await
-            .batch_execute(&format!("CREATE DATABASE {name}"))
+            .batch_execute(&format!("CREATE DATABASE {name} {options}"))
             .await
             .unwrap();
         let (base, _) = server_url.rsplit_once('/').unwrap();
@@ -69,6 +74,30 @@ impl Database {
             server_url,
             name,
         }
+    }
+
+    /// The URL with another user and password, which must be escaped.
+    pub(crate) fn url_as(&self, credentials: &str) -> String {
+        let (scheme, rest) = self.url.split_once("://").unwrap();
+        let (_, place) = rest.split_once('@').unwrap();
+        format!("{scheme}://{credentials}@{place}")
+    }
+
+    /// Runs statements in which `{role}` is a new role with the password `x`, and `{database}` this
+    /// database. Returns the role.
+    pub(crate) async fn with_role(&self, statements: &str) -> String {
+        let role = format!("role_{}", uuid::Uuid::new_v4().simple());
+        let statements = format!("CREATE ROLE {{role}} LOGIN PASSWORD 'x'; {statements}")
+            .replace("{role}", &role)
+            .replace("{database}", &self.name);
+        self.client.batch_execute(&statements).await.unwrap();
+        role
+    }
+
+    /// Drops a role with everything that it was granted.
+    pub(crate) async fn drop_role(&self, role: &str) {
+        let statements = format!("DROP OWNED BY {role}; DROP ROLE {role}");
+        self.client.batch_execute(&statements).await.unwrap();
     }
 
     pub(crate) async fn drop(self) {

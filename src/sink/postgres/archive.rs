@@ -26,8 +26,14 @@ pub struct ArchiveSummary {
     pub rows: u64,
 }
 
+/// Rows that others have put into the table may lack what a line needs, or hold impossible times.
+/// They stay where they are.
 const DELETE: &str = "
 DELETE FROM {table} WHERE id IN (SELECT id FROM ({live_rows}) AS live WHERE at < $1)
+    AND ingested_at_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
+    AND extract_window_start_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
+    AND extract_window_end_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
+    AND page_number IS NOT NULL AND page_size IS NOT NULL AND request_payload IS NOT NULL
 RETURNING id, payload::text AS payload, ingested_at_utc, extract_window_start_utc,
     extract_window_end_utc, page_number, page_size, request_payload::text AS request_payload";
 

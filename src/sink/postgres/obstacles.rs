@@ -78,8 +78,8 @@ fn obstacles(row: &Row, schema: &str, table: &str) -> Result<Vec<String>> {
     }
     if let Some(indexes) = names("unique_indexes")? {
         found.push(format!(
-            "a unique index or constraint beyond id would refuse records that QuickBooks has: \
-             {indexes}; drop it"
+            "a unique index or constraint beyond id would refuse records that QuickBooks has, or is \
+             deferrable, so that nothing can be merged: {indexes}; drop it"
         ));
     }
     let role: String = row.column("role")?;

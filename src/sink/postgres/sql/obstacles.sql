@@ -29,19 +29,24 @@ SELECT c.relname::text AS table_name,
      FROM pg_rewrite r
      WHERE r.ev_class = c.relation AND r.ev_type IN ('2', '3') AND r.ev_enabled IN ('O', 'A')
     ) AS rules,
+    -- No merge works beside an index that is checked at the end of the transaction.
     (SELECT string_agg(DISTINCT x.relname::text, ', ')
      FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
         CROSS JOIN LATERAL (
             SELECT (i.indkey::int2[])[0:i.indnkeyatts - 1] AS numbers
         ) AS key
      WHERE i.indrelid = c.relation AND (i.indisunique OR i.indisexclusion)
-        AND NOT EXISTS (
-            SELECT FROM pg_attribute a
-            WHERE a.attrelid = c.relation AND a.attname = 'id' AND a.attnum = ANY(key.numbers))
-        AND pg_get_expr(i.indexprs, i.indrelid) IS DISTINCT FROM '(payload ->> ''Id''::text)'
-        AND (0 = ANY(key.numbers) OR EXISTS (
-            SELECT FROM pg_attribute a
-            WHERE a.attrelid = c.relation AND a.attname = ANY($3) AND a.attnum = ANY(key.numbers)))
+        AND (NOT i.indimmediate OR (
+            NOT EXISTS (
+                SELECT FROM pg_attribute a
+                WHERE a.attrelid = c.relation AND a.attname = 'id'
+                    AND a.attnum = ANY(key.numbers))
+            AND pg_get_expr(i.indexprs, i.indrelid)
+                IS DISTINCT FROM '(payload ->> ''Id''::text)'
+            AND (0 = ANY(key.numbers) OR EXISTS (
+                SELECT FROM pg_attribute a
+                WHERE a.attrelid = c.relation AND a.attname = ANY($3)
+                    AND a.attnum = ANY(key.numbers)))))
     ) AS unique_indexes,
     -- A policy that lets the role see and write everything does no harm.
     row_security_active(c.relation) AND NOT (

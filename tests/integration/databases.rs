@@ -1,0 +1,389 @@
+//! Databases, tables and roles as people have them: each is loaded exactly, or refused before the
+//! first request with words that help.
+
+use qbo_rs::Error;
+use qbo_rs::app::{App, MigrateRequest, StatusRequest};
+use qbo_sandbox::Sandbox;
+
+use crate::support::{
+    Database, app, assert_complete, everything, small_sandbox, syncing_app, truth, whole_range,
+};
+
+/// The columns of a table that is right.
+const COLUMNS: &str = "id text PRIMARY KEY, payload jsonb NOT NULL, ingested_at_utc timestamptz, \
+    extract_window_start_utc timestamptz, extract_window_end_utc timestamptz, page_number int, \
+    page_size int, request_payload jsonb, deleted_at_utc timestamptz";
+
+async fn parts() -> (Sandbox, Database, App) {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    (sandbox, database, app)
+}
+
+fn with(app: &App, name: &str, value: &str) -> App {
+    let mut app = app.clone();
+    app.settings.set(name, value).unwrap();
+    app
+}
+
+/// Asserts that loading is refused, as bad settings are, before anything was asked of QuickBooks.
+async fn refused(sandbox: &Sandbox, app: &App, entity: &str) -> String {
+    let request = whole_range(&[entity], "year", 1000);
+    let before = sandbox.stats();
+    let error = match app.backfill(&request).await {
+        Ok(report) => panic!("loaded: {:?}", report.runs[0].totals),
+        Err(error) => error,
+    };
+    let after = sandbox.stats();
+    assert_eq!(
+        (after.token_requests, after.data_requests),
+        (before.token_requests, before.data_requests)
+    );
+    assert!(matches!(error, Error::Config { .. }), "{error:?}");
+    error.to_string()
+}
+
+async fn is_loaded(sandbox: &Sandbox, database: &Database, app: &App) {
+    assert_complete(
+        &app.backfill(&whole_range(&["items"], "year", 1000))
+            .await
+            .unwrap(),
+    );
+    assert_eq!(database.rows("raw.qb_items").await, truth(sandbox, "Item"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_in_the_wrong_place_is_shown_by_no_verb() {
+    let (sandbox, database, app) = parts().await;
+    let password = "Hidden@Word/Of?Mine#One%2";
+    for setting in [
+        "postgresql://etl:{}@127.0.0.1:1/d",
+        "postgresql+psycopg2://etl:{}@127.0.0.1:1/d?password={}",
+        "postgresql://127.0.0.1:1/d?user=etl&password={}",
+        "postgresql://etl:{}@[::1]:1/d",
+        "host=127.0.0.1 port=1 user=etl dbname=d password={}",
+        "etl:{}@127.0.0.1/d",
+        "postgresql://etl:{}",
+    ] {
+        let app = with(&app, "DATABASE_URL", &setting.replace("{}", password));
+        let shown = [
+            refused(&sandbox, &app, "items").await,
+            app.status(&StatusRequest::default())
+                .await
+                .unwrap_err()
+                .to_string(),
+            format!("{:?}", app.sync(&everything(&["items"])).await.unwrap_err()),
+            format!("{:?} {:?}", app.settings, app.settings.postgres().unwrap()),
+        ];
+        for text in shown {
+            for part in ["Hidden", "Word", "Mine", "One"] {
+                assert!(!text.contains(part), "{setting}: {text}");
+            }
+        }
+    }
+    for (name, value, part) in [
+        (
+            "PG_HOST",
+            "postgresql://etl:Hidden@127.0.0.1/d",
+            "DATABASE_URL",
+        ),
+        ("PG_HOST", "127.0.0.1:5432", "PG_PORT"),
+        (
+            "PG_DB",
+            "postgresql://etl:Hidden@127.0.0.1/d",
+            "DATABASE_URL",
+        ),
+        ("PG_USER", "etl:Hidden", "PG_PASSWORD"),
+    ] {
+        let mut app = with(&app, "DATABASE_URL", "");
+        for (name, value) in [("PG_HOST", "127.0.0.1"), ("PG_DB", "d"), ("PG_USER", "etl")] {
+            app.settings.set(name, value).unwrap();
+        }
+        let said = refused(&sandbox, &with(&app, name, value), "items").await;
+        assert!(said.starts_with(&format!("{name}: ")), "{said}");
+        assert!(said.contains(part) && !said.contains("Hidden"), "{said}");
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_password_is_named_and_completes_a_url_from_its_setting() {
+    let (sandbox, database, app) = parts().await;
+    let role = database
+        .with_role("GRANT CREATE ON DATABASE {database} TO {role}")
+        .await;
+    let without = with(&app, "DATABASE_URL", &database.url_as(&role));
+    let said = refused(&sandbox, &without, "items").await;
+    assert!(said.starts_with("PG_PASSWORD: not set"), "{said}");
+    let wrong = with(
+        &app,
+        "DATABASE_URL",
+        &database.url_as(&format!("{role}:secret")),
+    );
+    let said = refused(&sandbox, &wrong, "items").await;
+    assert!(said.contains("%40") && !said.contains("secret"), "{said}");
+    is_loaded(&sandbox, &database, &with(&without, "PG_PASSWORD", "x")).await;
+    // The URL of an ORM behind a pooler.
+    let url = format!(
+        "{}?pgbouncer=true&connection_limit=1&schema=books",
+        database.url
+    );
+    let url = url.replace("postgresql://", "postgresql+asyncpg://");
+    is_loaded(&sandbox, &database, &with(&app, "DATABASE_URL", &url)).await;
+    database
+        .client
+        .batch_execute(&format!("REASSIGN OWNED BY {role} TO CURRENT_USER"))
+        .await
+        .unwrap();
+    database.drop_role(&role).await;
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_lacks_letters_or_cannot_be_written_is_refused_before_any_request() {
+    let sandbox = small_sandbox();
+    for encoding in ["LATIN1", "SQL_ASCII", "WIN1252", "EUC_JP"] {
+        let options =
+            format!("ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+        let database = Database::create_with(&options).await;
+        let app = app(&sandbox, &database);
+        let said = refused(&sandbox, &app, "items").await;
+        assert!(said.contains(encoding) && said.contains("UTF8"), "{said}");
+        let report = syncing_app(&sandbox, &database)
+            .sync(&everything(&["items"]))
+            .await;
+        assert!(report.is_err_and(|error| error.to_string().contains(encoding)));
+        assert!(app.migrate(&MigrateRequest::default()).await.is_err());
+        let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname IN ('raw', 'qbo')";
+        assert_eq!(database.number(schemas).await, 0);
+        database.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_table_is_named_and_left_alone() {
+    let (sandbox, database, app) = parts().await;
+    for (kind, create, drop) in [
+        (
+            "a view",
+            "VIEW raw.qb_items AS SELECT '1'::text AS id",
+            "VIEW",
+        ),
+        (
+            "a materialised view",
+            "MATERIALIZED VIEW raw.qb_items AS SELECT '1'::text AS id",
+            "MATERIALIZED VIEW",
+        ),
+        (
+            "a foreign table",
+            "FOREIGN TABLE raw.qb_items (id text) SERVER afar",
+            "FOREIGN TABLE",
+        ),
+        ("a sequence", "SEQUENCE raw.qb_items", "SEQUENCE"),
+        ("a composite type", "TYPE raw.qb_items AS (id text)", "TYPE"),
+    ] {
+        let statements = format!(
+            "CREATE SCHEMA IF NOT EXISTS raw; DROP SERVER IF EXISTS afar; \
+             DROP FOREIGN DATA WRAPPER IF EXISTS afar; CREATE FOREIGN DATA WRAPPER afar; \
+             CREATE SERVER afar FOREIGN DATA WRAPPER afar; CREATE {create}"
+        );
+        database.client.batch_execute(&statements).await.unwrap();
+        let said = refused(&sandbox, &app, "items").await;
+        assert!(
+            said.starts_with(&format!("raw.qb_items: is {kind}, not a table")),
+            "{said}"
+        );
+        let error = app.migrate(&MigrateRequest::default()).await.unwrap_err();
+        assert!(error.to_string().contains(kind), "{error}");
+        let drop = format!("DROP {drop} raw.qb_items");
+        database.client.batch_execute(&drop).await.unwrap();
+    }
+    is_loaded(&sandbox, &database, &app).await;
+    database.drop().await;
+}
+
+const FUNCTION: &str = "CREATE FUNCTION public.mine() RETURNS trigger LANGUAGE plpgsql AS \
+    'BEGIN IF NEW.id = ''7'' THEN RETURN NULL; END IF; RETURN NEW; END'";
+
+/// Statements that make a table into which records cannot be loaded exactly, with the words that
+/// name it. `{role}` is the role that loads.
+const OBSTACLES: [(&str, &str); 11] = [
+    (
+        "ALTER TABLE raw.qb_items ADD CONSTRAINT later UNIQUE (id) DEFERRABLE",
+        "later",
+    ),
+    (
+        "CREATE TRIGGER eater BEFORE INSERT ON raw.qb_items FOR EACH ROW EXECUTE FUNCTION public.mine()",
+        "eater",
+    ),
+    (
+        "CREATE TRIGGER eater BEFORE UPDATE ON raw.qb_items FOR EACH ROW EXECUTE FUNCTION public.mine()",
+        "eater",
+    ),
+    (
+        "CREATE RULE eater AS ON INSERT TO raw.qb_items WHERE NEW.id = '7' DO INSTEAD NOTHING",
+        "eater",
+    ),
+    (
+        "ALTER TABLE raw.qb_items ENABLE ROW LEVEL SECURITY; \
+         CREATE POLICY a_part ON raw.qb_items TO {role} USING (id <> '7')",
+        "row-level security",
+    ),
+    (
+        "CREATE UNIQUE INDEX names ON raw.qb_items ((payload ->> 'Name'))",
+        "names",
+    ),
+    (
+        "CREATE UNIQUE INDEX starts ON raw.qb_items (extract_window_start_utc)",
+        "starts",
+    ),
+    ("ALTER TABLE raw.qb_items SET UNLOGGED", "UNLOGGED"),
+    (
+        "CREATE TABLE raw.more () INHERITS (raw.qb_items)",
+        "inheritance",
+    ),
+    (
+        "REVOKE UPDATE ON raw.qb_items FROM {role}",
+        "may not UPDATE",
+    ),
+    ("REVOKE USAGE ON SCHEMA raw FROM {role}", "USAGE"),
+];
+
+/// Statements that make the table unusual and harmless.
+const HARMLESS: [&str; 8] = [
+    "CREATE TRIGGER watcher AFTER INSERT OR UPDATE ON raw.qb_items FOR EACH ROW EXECUTE FUNCTION public.mine()",
+    "CREATE TRIGGER off BEFORE INSERT ON raw.qb_items FOR EACH ROW EXECUTE FUNCTION public.mine(); \
+     ALTER TABLE raw.qb_items DISABLE TRIGGER off",
+    "CREATE UNIQUE INDEX same ON raw.qb_items ((payload ->> 'Id'))",
+    "CREATE UNIQUE INDEX pairs ON raw.qb_items (id, page_number)",
+    "ALTER TABLE raw.qb_items ADD row_id bigint GENERATED ALWAYS AS IDENTITY UNIQUE",
+    "ALTER TABLE raw.qb_items ADD name text GENERATED ALWAYS AS (payload ->> 'Name') STORED",
+    "ALTER TABLE raw.qb_items ENABLE ROW LEVEL SECURITY; \
+     CREATE POLICY all_of_it ON raw.qb_items TO {role} USING (true)",
+    "CREATE INDEX fresh ON raw.qb_items (ingested_at_utc)",
+];
+
+/// The rights of `docs/loading.md`.
+const RIGHTS: &str = "GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role}; \
+    GRANT USAGE ON SCHEMA raw, qbo TO {role}; \
+    GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA raw TO {role}; \
+    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA qbo TO {role}";
+
+async fn with_table(statements: &str) -> (Sandbox, Database, App, String) {
+    let (sandbox, database, app) = parts().await;
+    app.migrate(&MigrateRequest::default()).await.unwrap();
+    let statements = format!(
+        "DROP TABLE raw.qb_items; CREATE TABLE raw.qb_items ({COLUMNS}); {FUNCTION}; {RIGHTS}; \
+         {statements}"
+    );
+    let role = database.with_role(&statements).await;
+    let app = with(&app, "DATABASE_URL", &database.url_as(&format!("{role}:x")));
+    (sandbox, database, app, role)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_change_hide_or_lose_records_is_refused_by_name() {
+    for (statements, words) in OBSTACLES {
+        let (sandbox, database, app, role) = with_table(statements).await;
+        let said = refused(&sandbox, &app, "items").await;
+        assert!(said.contains(words), "{statements}: {said}");
+        database.drop_role(&role).await;
+        database.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unusual_and_harmless_is_loaded_exactly() {
+    for statements in HARMLESS {
+        let (sandbox, database, app, role) = with_table(statements).await;
+        is_loaded(&sandbox, &database, &app).await;
+        database.drop_role(&role).await;
+        database.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_without_a_right_of_the_database_is_told_which() {
+    let (sandbox, database, app) = parts().await;
+    app.migrate(&MigrateRequest::default()).await.unwrap();
+    let public = "REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC";
+    let role = database
+        .with_role(&format!(
+            "{RIGHTS}; {public}; REVOKE TEMPORARY ON DATABASE {{database}} FROM {{role}}"
+        ))
+        .await;
+    let mine = with(&app, "DATABASE_URL", &database.url_as(&format!("{role}:x")));
+    let said = refused(&sandbox, &mine, "items").await;
+    assert!(said.contains("GRANT TEMPORARY ON DATABASE"), "{said}");
+    let drop = "DROP TABLE raw.qb_items; GRANT TEMPORARY ON DATABASE {database} TO PUBLIC";
+    let other = database.with_role(drop).await;
+    let said = refused(&sandbox, &mine, "items").await;
+    assert!(said.contains("`qbo-rs db migrate`"), "{said}");
+    let mut request = whole_range(&["items"], "year", 1000);
+    request.schema = "elsewhere".to_owned();
+    let error = mine.backfill(&request).await.unwrap_err();
+    assert!(matches!(error, Error::Config { .. }), "{error}");
+    request.schema = "pg_mine".to_owned();
+    assert!(
+        app.backfill(&request)
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("pg_")
+    );
+    for role in [role, other] {
+        database.drop_role(&role).await;
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_the_server_fills_are_upgraded_and_loaded() {
+    for columns in [
+        "id text GENERATED ALWAYS AS (payload ->> 'Id') STORED PRIMARY KEY, payload jsonb",
+        "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, payload jsonb, page_number int \
+         GENERATED ALWAYS AS IDENTITY",
+        "id text PRIMARY KEY, payload jsonb, deleted_at_utc text",
+    ] {
+        let (sandbox, database, app) = parts().await;
+        let create = format!("CREATE SCHEMA raw; CREATE TABLE raw.qb_items ({columns})");
+        database.client.batch_execute(&create).await.unwrap();
+        let said = refused(&sandbox, &app, "items").await;
+        assert!(said.contains("`qbo-rs db migrate`"), "{columns}: {said}");
+        app.migrate(&MigrateRequest::default()).await.unwrap();
+        is_loaded(&sandbox, &database, &app).await;
+        database.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn views_that_prevent_an_upgrade_are_named_in_the_order_to_drop_them() {
+    let (sandbox, database, app) = parts().await;
+    let create = "CREATE SCHEMA raw; CREATE SCHEMA books; \
+        CREATE TABLE raw.qb_items (id varchar PRIMARY KEY, payload jsonb, note text); \
+        INSERT INTO raw.qb_items VALUES ('a', '{\"Id\":\"a\"}'); \
+        CREATE VIEW books.items AS SELECT id, payload FROM raw.qb_items; \
+        CREATE MATERIALIZED VIEW books.names AS SELECT id FROM books.items; \
+        CREATE VIEW books.notes AS SELECT note FROM raw.qb_items";
+    database.client.batch_execute(create).await.unwrap();
+    for dry_run in [true, false] {
+        let request = MigrateRequest::default().dry_run(dry_run);
+        let said = app.migrate(&request).await.unwrap_err().to_string();
+        assert!(said.contains("books.names, books.items; "), "{said}");
+        assert!(!said.contains("books.notes"), "{said}");
+    }
+    let drop = "DROP MATERIALIZED VIEW books.names; DROP VIEW books.items";
+    database.client.batch_execute(drop).await.unwrap();
+    app.migrate(&MigrateRequest::default()).await.unwrap();
+    assert_eq!(
+        database.number("SELECT count(*) FROM raw.qb_items").await,
+        1
+    );
+    database
+        .client
+        .batch_execute("DELETE FROM raw.qb_items")
+        .await
+        .unwrap();
+    is_loaded(&sandbox, &database, &app).await;
+    database.drop().await;
+}
