@@ -215,3 +215,29 @@ def test_reading_an_unchanged_range_again_writes_no_row_and_almost_no_wal(qbo, s
     assert versions() == (400, 0, 0)
     print(f"{first} bytes of write-ahead log for 400 invoices, {second} for reading them again")
     assert second * 10 < first
+
+
+def test_the_server_ends_the_merge_of_a_killed_process(qbo, server, tmp_path):
+    database = server.database()
+    if database.query("SELECT current_setting('server_version_num')::int")[0][0] < 140000:
+        pytest.skip("Postgres looks at its connections while it works since version 14")
+    # Otherwise the wait for the lock would end the merge.
+    environment = environment_of(qbo, database.environment, {"PG_LOCK_TIMEOUT_S": "0"})
+    line = ("backfill", "invoices", "--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "900d")
+    assert run(line, environment, tmp_path).returncode == 0
+    database.execute("TRUNCATE raw.qb_invoices")
+
+    def merging():
+        ours = "datname = current_database() AND application_name = 'qbo_rs' AND wait_event_type = 'Lock'"
+        return database.query(f"SELECT count(*) FROM pg_stat_activity WHERE {ours}")[0][0]
+
+    with psycopg.connect(database.url) as blocker:
+        blocker.execute("LOCK TABLE raw.qb_invoices IN SHARE MODE")
+        process = start(line, environment, tmp_path)
+        wait_for(merging)
+        process.kill()
+        process.communicate(timeout=20)
+        wait_for(lambda: not merging())
+    assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(0,)]
+    assert run(line, environment, tmp_path).returncode == 0
+    assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(400,)]

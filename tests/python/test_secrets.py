@@ -133,3 +133,27 @@ def test_no_secret_is_written_anywhere(home, database, tmp_path):
     assert "invalid_grant" in everything
     found = {name for name, secret in secrets.items() if secret in everything}
     assert found == set()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://etl:{}@127.0.0.1:1/books",
+        "postgresql+psycopg2://etl:{}@[::1]:1/books?password={}",
+        "postgresql://127.0.0.1:1/books?user=etl&password={}",
+        "host=127.0.0.1 port=1 user=etl dbname=books password={}",
+        "etl:{}@127.0.0.1/books",
+        "postgresql://etl:{}",
+    ],
+)
+def test_no_part_of_a_password_that_was_not_escaped_is_shown(qbo, tmp_path, url):
+    parts = ("Hidden", "Word", "Mine", "One")
+    url = url.replace("{}", "Hidden@Word/Of?Mine#One%2")
+    ended = run(("status",), environment_of(qbo, {"DATABASE_URL": url}), tmp_path)
+    assert ended.returncode == 2, ended.stderr
+    with pytest.raises(qbo_rs.ConfigError) as caught:
+        qbo_rs.backfill("items", "2024-01-01", "2025-01-01", **keywords(qbo), database_url=url)
+    raised = "".join(traceback.format_exception(caught.value, chain=True))
+    # A traceback quotes the lines of this file, which hold no part of the password.
+    for shown in (ended.stderr, ended.stdout, str(caught.value), repr(caught.value), raised.split("ConfigError")[-1]):
+        assert not [part for part in parts if part in shown], shown
