@@ -12,13 +12,11 @@ use std::path::PathBuf;
 use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
 
-use super::address_parameters::{self, Effect};
+use super::address_parameters::{self, Effect, SETTING};
 use crate::config::SslMode;
 use crate::error::{Error, Result};
 
-pub(super) const SETTING: &str = "DATABASE_URL";
-
-/// How the characters are written that separate the parts of a URL.
+/// The escapes of the characters that separate the parts of a URL.
 pub(super) const ESCAPES: &str = "in a URL the characters @ / : ? # % of a user or a password are \
     written as %40 %2F %3A %3F %23 %25";
 

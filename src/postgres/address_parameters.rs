@@ -10,11 +10,13 @@ use tokio_postgres::config::{
     ChannelBinding, LoadBalanceHosts, SslNegotiation, TargetSessionAttrs,
 };
 
-use super::address::SETTING;
 use crate::config::SslMode;
 use crate::error::{Error, Result};
 
-/// What a parameter does beyond the driver's configuration.
+/// The setting that every error is about.
+pub(super) const SETTING: &str = "DATABASE_URL";
+
+/// The effect of a parameter beyond the driver's configuration.
 #[derive(Debug)]
 pub(super) enum Effect {
     /// Everything is done.

@@ -11,7 +11,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use super::Param;
 
-/// What stands for the character U+0000.
+/// The character that replaces U+0000.
 const REPLACEMENT: &str = "\u{fffd}";
 const ESCAPED_NUL: &[u8] = b"\\u0000";
 const ESCAPED_REPLACEMENT: &[u8] = b"\\ufffd";
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use crate::postgres::bind;
 
-    /// What the server receives for a parameter.
+    /// Returns the bytes that the server receives for a parameter.
     fn sent(param: Param<'_>) -> BytesMut {
         let params = cleaned(&[param]);
         let mut out = BytesMut::from(&b"before"[..]);

@@ -14,7 +14,9 @@ pub(crate) use self::cleaned::cleaned_json;
 pub use self::query::Db;
 pub(crate) use self::query::{Columns, Param, Query, bind, params};
 pub(crate) use self::raw_table::DEFAULT_SCHEMA;
-pub(crate) use self::raw_table::{bounded_time, id_of, live_rows, record_of, table_name};
+pub(crate) use self::raw_table::{
+    TIME_PATTERN, bounded_time, id_of, live_rows, record_of, table_name,
+};
 use crate::error::{Error, chain};
 
 /// Returns an error with the server's message in one line. It contains neither parameters nor the

@@ -125,7 +125,9 @@ async fn a_comparison_is_never_ok_while_the_counts_that_it_shows_differ() {
             run.source == run.table,
             "{meddle}: {run:?}"
         );
-        assert_eq!(repaired.is_ok(), meddle.starts_with("DELETE"), "{meddle}");
+        // A row that is lost or wrongly marked comes back; what others added stays.
+        let comes_back = meddle.starts_with("DELETE") || meddle.contains("SET deleted_at_utc");
+        assert_eq!(repaired.is_ok(), comes_back, "{meddle}");
         database.drop().await;
     }
 }

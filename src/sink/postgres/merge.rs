@@ -7,7 +7,9 @@ use tracing::warn;
 
 use crate::domain::{EntitySpec, LoadCounts, Window};
 use crate::error::{Error, Result};
-use crate::postgres::{Columns, Query, database_error, params, record_of, table_name};
+use crate::postgres::{
+    Columns, Query, TIME_PATTERN, database_error, params, record_of, table_name,
+};
 
 /// Settings of a transaction that merges. The planner would read a table that its statistics call
 /// empty from its beginning to its end, once for every staged row, while this and other windows
@@ -38,20 +40,10 @@ WHERE NOT tgisinternal AND tgenabled <> 'D' AND tgrelid IN (
     SELECT to_regclass($1)::oid UNION ALL SELECT relid::oid FROM pg_partition_tree(to_regclass($1)))
 ORDER BY 1";
 
-/// Times that a cast to `timestamptz` takes, so that an impossible time in a row of others does not
-/// fail every window that meets the row.
-const READABLE_TIME: &str = concat!(
-    r"^(?:[1-9]\d{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)",
-    r"|02-(?:0[1-9]|1\d|2[0-8]))",
-    // 29 February of leap years.
-    r"|(?:[1-9]\d(?:0[48]|[2468][048]|[13579][26])|(?:[2468][048]|[13579][26])00)-02-29)",
-    r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,20})?(?:Z|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?$"
-);
-
 /// Returns the expression of a record's time of change, null if it cannot be read.
 fn changed_at(record: &str) -> String {
     let text = format!("{record} #>> '{{MetaData,LastUpdatedTime}}'");
-    format!("CASE WHEN {text} ~ '{READABLE_TIME}' THEN ({text})::timestamptz END")
+    format!("CASE WHEN {text} ~ '{TIME_PATTERN}' THEN ({text})::timestamptz END")
 }
 
 fn sync_token(record: &str) -> String {

@@ -1,4 +1,4 @@
-//! What stands in the way of loading into a table, although its columns are right. Each would lose
+//! Obstacles to loading into a table, although its columns are right. Each would lose
 //! records, hide some from counts, or fail windows again and again, so that loading is refused
 //! before the first request.
 

@@ -81,7 +81,7 @@ pub(super) async fn prepare(
     transaction.commit().await.map_err(database_error)
 }
 
-/// What a schema lacks.
+/// Tables that a schema lacks.
 #[derive(Debug, Default)]
 struct Missing {
     /// Names of tables.

@@ -34,7 +34,7 @@ struct Column {
     computed: Option<Computed>,
 }
 
-/// How the server fills a column, so that no value can be given.
+/// The way in which the server fills a column, so that no value can be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Computed {
     /// `GENERATED ALWAYS AS IDENTITY`, or `BY DEFAULT`.
