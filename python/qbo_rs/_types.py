@@ -34,6 +34,9 @@ VerificationStatus = Literal["ok", "different"]
 AccountStatus = Literal["ok", "partial", "failed", "needs_reauth"]
 """The outcome of a company's sync; for ``needs_reauth`` a person must connect the company again."""
 
+EntityOutcome = Literal["ok", "failed", "unavailable"]
+"""The outcome of an entity's sync; ``unavailable``: the company's plan or country does not have it, no failure."""
+
 SyncMethod = Literal["changes", "batch", "query"]
 """The kind of request that read an entity's changes."""
 
@@ -137,7 +140,7 @@ class WindowReport:
     duration_ms: int
     """Wall time in milliseconds."""
     error: str | None
-    """Reason of the failure, one line."""
+    """Reason of the failure, one line; for a skipped window, that the company does not have the entity."""
     read_until: datetime | None = None
     """End of the read if the window reaches into the present, UTC."""
     path: str | None = None
@@ -367,7 +370,7 @@ class Verification:
     realm_id: str
     """Company id."""
     status: VerificationStatus
-    """``ok``: nothing differs and nothing was set aside; else ``different``."""
+    """``ok``: nothing differs and nothing was set aside; else ``different``, also if only the table has the entity."""
     windows: int
     """Number of windows compared."""
     source: int
@@ -382,6 +385,8 @@ class Verification:
     """Number of windows that were read again."""
     requests: int
     """HTTP requests for data."""
+    unavailable: str | None
+    """Why nothing could be compared, if the company does not have the entity."""
     read_until: datetime | None = None
     """End of the comparison if the range reaches into the present, UTC."""
     renamed_references: int = 0
@@ -433,8 +438,12 @@ class EntitySync:
 
     entity: str
     """Name of the entity, one of :func:`qbo_rs.entities`."""
+    status: EntityOutcome
+    """``ok``; ``failed``; or ``unavailable``: the company's plan or country does not have the entity, no failure."""
     error: str | None
     """Reason of the failure, one line; None if the entity did not fail."""
+    unavailable: str | None
+    """Why the company does not have the entity; None unless it is unavailable."""
     via: SyncMethod
     """``changes`` and ``batch``: one request for many entities; ``query``: requests of its own."""
     reconciled: bool
@@ -469,9 +478,9 @@ class AccountSync:
     schema: str
     """Schema of the company's tables; empty if it has none yet."""
     status: AccountStatus
-    """``ok``: all entities are in step; ``partial``: some failed; ``failed``: all failed; or ``needs_reauth``."""
+    """``ok``: all entities that it has are in step; ``partial``: some failed; ``failed``: all failed; ``needs_reauth``."""
     error: str | None
-    """Reason of the failure, one line, if it is not an entity's."""
+    """Reason of the failure that ended the sync of the whole company, one line."""
     requests: int
     """HTTP requests for data."""
     duration_ms: int

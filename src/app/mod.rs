@@ -31,7 +31,8 @@ pub use crate::quickbooks::oauth::{Callback, Consent};
 pub use crate::quickbooks::{BreakerStatus, Limits, Traffic};
 pub use crate::sink::postgres::{ArchiveSummary, Upgrade};
 pub use crate::store::{
-    Check, EntityState, EntityStatus, Job, LastRun, StoredRecord, UnfinishedWindow,
+    Check, EntityState, EntityStatus, Job, LastRun, StoredRecord, UnavailableEntity,
+    UnfinishedWindow,
 };
 
 /// The settings and listeners that all use cases share.

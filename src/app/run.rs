@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use super::App;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
-use crate::domain::{EntitySpec, PageSize, Plan, Report, RunReport, Window, WindowReport};
+use crate::domain::{EntitySpec, PageSize, Plan, Report, RunEnd, RunReport, Window, WindowReport};
 use crate::pipeline;
 use crate::port::{Sink, Source};
 
 impl App {
+    /// Runs the plans one after the other. Once no request to the company would succeed, the
+    /// remaining ones are only reported.
     pub(super) async fn run<S: Source, K: Sink>(
         &self,
         source: Arc<S>,
@@ -16,24 +18,39 @@ impl App {
         plans: Vec<Plan>,
     ) -> Report {
         let mut runs = Vec::with_capacity(plans.len());
+        let mut lost: Option<String> = None;
         for plan in plans {
             let run_id = uuid::Uuid::new_v4().to_string();
-            runs.push(
-                pipeline::run(
-                    source.clone(),
-                    sink.clone(),
-                    plan,
-                    &run_id,
-                    self.progress.clone(),
-                )
-                .await,
-            );
+            if let Some(reason) = &lost {
+                runs.push(not_attempted(&plan, source.realm_id(), &run_id, reason));
+                continue;
+            }
+            let run = pipeline::run(
+                source.clone(),
+                sink.clone(),
+                plan,
+                &run_id,
+                self.progress.clone(),
+            )
+            .await;
+            if let Some(RunEnd::CompanyLost(reason)) = &run.ended_by {
+                lost = Some(reason.clone());
+            }
+            runs.push(run);
         }
         Report {
             runs,
             connection: None,
         }
     }
+}
+
+/// A report of a run of which no window was tried.
+fn not_attempted(plan: &Plan, realm_id: &str, run_id: &str, reason: &str) -> RunReport {
+    let failed = |window: &Window| WindowReport::not_attempted(*window, reason);
+    let mut windows: Vec<WindowReport> = plan.windows.iter().map(failed).collect();
+    windows.extend(plan.skipped.iter().cloned());
+    RunReport::new(plan.entity.name, realm_id, run_id, windows, 0)
 }
 
 pub(super) fn plan(

@@ -11,7 +11,7 @@ use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::check_name;
-use crate::store::{EntityStatus, StatusReader};
+use crate::store::{EntityStatus, StatusReader, UnavailableEntity};
 
 /// A request for the state of a schema.
 #[derive(Debug, Clone)]
@@ -57,6 +57,8 @@ pub struct StatusReport {
     pub schema: String,
     /// Its entities.
     pub entities: Vec<EntityStatus>,
+    /// Entities that the company does not have, as far as syncs have found out.
+    pub unavailable: Vec<UnavailableEntity>,
     /// The stored connections; empty if no token store is set.
     pub accounts: Vec<CompanyReport>,
 }
@@ -71,7 +73,9 @@ impl App {
         let postgres = self.settings.postgres()?;
         check_name(&request.schema)?;
         let db = Db::open(&postgres, 2).await?;
-        let entities = StatusReader::new(db, &request.schema)
+        let reader = StatusReader::new(db, &request.schema);
+        let unavailable = reader.unavailable(&entities).await?;
+        let entities = reader
             .status(&entities, request.range, request.validate)
             .await?;
         let has_store = self
@@ -86,6 +90,7 @@ impl App {
         Ok(StatusReport {
             schema: request.schema.clone(),
             entities,
+            unavailable,
             accounts,
         })
     }

@@ -109,7 +109,31 @@ impl App {
         sink: &Arc<PostgresSink>,
     ) -> Result<Verification> {
         let meter = Meter::default();
-        let horizon = source.horizon(&entity, request.range, &meter).await?;
+        match self.compare(request, entity, source, sink, &meter).await {
+            Err(error) if error.is_unavailable() => {
+                let reason = error.to_string();
+                let table = total(&**sink, &entity, request.range, &meter).await?;
+                Ok(unavailable(
+                    entity,
+                    source.realm_id(),
+                    table,
+                    reason,
+                    &meter,
+                ))
+            }
+            compared => compared,
+        }
+    }
+
+    async fn compare(
+        &self,
+        request: &VerifyRequest,
+        entity: EntitySpec,
+        source: &Arc<CompanySource>,
+        sink: &Arc<PostgresSink>,
+        meter: &Meter,
+    ) -> Result<Verification> {
+        let horizon = source.horizon(&entity, request.range, meter).await?;
         let read_until = horizon.filter(|horizon| *horizon < request.range.end);
         let end = read_until.unwrap_or(request.range.end);
         let windows = match Window::new(request.range.start, end) {
@@ -118,7 +142,7 @@ impl App {
             Err(_) => Vec::new(),
         };
         let mut findings =
-            verify::compare(&**source, &**sink, &entity, &windows, request.deep, &meter).await?;
+            verify::compare(&**source, &**sink, &entity, &windows, request.deep, meter).await?;
         let mut repaired = 0;
         if request.repair && !findings.different.is_empty() {
             let broken: Vec<Window> = findings
@@ -138,7 +162,7 @@ impl App {
             for window in broken {
                 let (source, sink) = (&**source, &**sink);
                 let difference =
-                    verify::compare_window(source, sink, &entity, window, request.deep, &meter)
+                    verify::compare_window(source, sink, &entity, window, request.deep, meter)
                         .await?;
                 findings.renamed_references += difference.renamed_references;
                 findings
@@ -152,8 +176,8 @@ impl App {
                 start: request.range.start,
                 end,
             };
-            findings.source = total(&**source, &entity, range, &meter).await?;
-            findings.table = total(&**sink, &entity, range, &meter).await?;
+            findings.source = total(&**source, &entity, range, meter).await?;
+            findings.table = total(&**sink, &entity, range, meter).await?;
         }
         let rejects = sink
             .rejects(source.realm_id(), &entity, request.range)
@@ -178,6 +202,7 @@ impl App {
             renamed_references: findings.renamed_references,
             read_until,
             requests: meter.requests(),
+            unavailable: None,
         })
     }
 }
@@ -190,4 +215,33 @@ async fn total(
 ) -> Result<u64> {
     let counts = side.counts(entity, &[range], meter).await?;
     Ok(counts.iter().sum())
+}
+
+/// Returns the comparison of an entity that the company does not have. Records in the table are
+/// from a time when it had the entity, and nothing says whether they are still as they were.
+fn unavailable(
+    entity: EntitySpec,
+    realm_id: &str,
+    table: u64,
+    reason: String,
+    meter: &Meter,
+) -> Verification {
+    Verification {
+        entity: entity.name.to_owned(),
+        realm_id: realm_id.to_owned(),
+        status: match table {
+            0 => VerificationStatus::Ok,
+            _ => VerificationStatus::Different,
+        },
+        windows: 0,
+        source: 0,
+        table,
+        different: Vec::new(),
+        rejects: Vec::new(),
+        repaired: 0,
+        renamed_references: 0,
+        read_until: None,
+        requests: meter.requests(),
+        unavailable: Some(reason),
+    }
 }

@@ -6,10 +6,13 @@ use std::path::Path;
 
 use super::exit::{ExitCode, Outcome};
 use super::hint::with_flags;
+use chrono::{DateTime, Utc};
+
 use crate::demo::Demo;
 use crate::domain::instant::format_instant;
 use crate::domain::{
-    ConnectionReport, ENTITIES, Report, RunReport, Verification, VerificationReport, WindowStatus,
+    ConnectionReport, ENTITIES, Report, RunReport, Verification, VerificationReport, WindowReport,
+    WindowStatus,
 };
 use crate::error::{Error, Result};
 use crate::sink::postgres::{ArchiveSummary, Upgrade};
@@ -125,6 +128,7 @@ pub(super) fn filas(report: &Report) -> String {
                 window.end.format("%Y-%m-%d"),
             );
             let _ = match window.status {
+                WindowStatus::Failed if window.is_not_attempted() => Ok(()),
                 WindowStatus::Failed => {
                     let reason = window.error.as_deref().unwrap_or_default();
                     writeln!(out, "Rango {start} a {end} -> error: {reason}")
@@ -133,6 +137,20 @@ pub(super) fn filas(report: &Report) -> String {
                     writeln!(out, "Rango {start} a {end} -> {} filas", window.rows)
                 }
             };
+        }
+        if let Some(untried) = untried(run) {
+            let (start, end) = (
+                untried.start.format("%Y-%m-%d"),
+                untried.end.format("%Y-%m-%d"),
+            );
+            let (windows, reason) = (untried.windows, untried.reason);
+            let _ = writeln!(
+                out,
+                "Rango {start} a {end} -> error en {windows} tramos: {reason}"
+            );
+        }
+        if let Some(reason) = run.unavailable() {
+            let _ = writeln!(out, "{}: {reason}", run.entity);
         }
         let _ = writeln!(out, "Total {} descargadas: {}", run.entity, run.totals.rows);
     }
@@ -156,8 +174,20 @@ pub(super) fn verification(report: &VerificationReport) -> String {
             repaired,
             renamed_references,
             requests,
+            unavailable,
             ..
         } = run;
+        if let Some(reason) = unavailable {
+            let rows = match table {
+                0 => "the table is empty, too".to_owned(),
+                rows => format!(
+                    "the table has {rows} records from a time when the company had it, which cannot be \
+                     compared any more"
+                ),
+            };
+            let _ = writeln!(out, "{entity}: {reason}; {rows}");
+            continue;
+        }
         let verdict = match (different.len(), *repaired) {
             (0, 0) => "no difference".to_owned(),
             (0, repaired) => {
@@ -248,9 +278,12 @@ fn notes(run: &RunReport, out: &mut String) {
         .filter(|w| w.status == WindowStatus::Skipped)
         .count();
     if skipped > 0 {
+        let reason = run
+            .unavailable()
+            .map_or_else(String::new, |reason| format!(": {reason}"));
         let _ = writeln!(
             out,
-            "{}: {skipped} of {} windows skipped",
+            "{}: {skipped} of {} windows skipped{reason}",
             run.entity, run.totals.windows
         );
     }
@@ -282,12 +315,54 @@ fn notes(run: &RunReport, out: &mut String) {
     for window in run
         .windows
         .iter()
-        .filter(|w| w.status == WindowStatus::Failed)
+        .filter(|w| w.status == WindowStatus::Failed && !w.is_not_attempted())
     {
         let (start, end) = (format_instant(window.start), format_instant(window.end));
         let reason = with_flags(window.error.as_deref().unwrap_or("no reason given"));
         let _ = writeln!(out, "{}: [{start}, {end}) failed: {reason}", run.entity);
     }
+    if let Some(Untried {
+        windows,
+        start,
+        end,
+        reason,
+    }) = untried(run)
+    {
+        let (start, end) = (format_instant(start), format_instant(end));
+        let count = if windows == 1 {
+            "1 window".to_owned()
+        } else {
+            format!("{windows} windows")
+        };
+        let _ = writeln!(
+            out,
+            "{}: {count} of [{start}, {end}) failed, {}",
+            run.entity,
+            with_flags(reason)
+        );
+    }
+}
+
+/// The windows of a run that failed before anything of them was tried, all for the same reason.
+struct Untried<'r> {
+    windows: usize,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+    reason: &'r str,
+}
+
+fn untried(run: &RunReport) -> Option<Untried<'_>> {
+    let windows: Vec<&WindowReport> = run
+        .windows
+        .iter()
+        .filter(|window| window.is_not_attempted())
+        .collect();
+    Some(Untried {
+        windows: windows.len(),
+        start: windows.first()?.start,
+        end: windows.last()?.end,
+        reason: windows.first()?.error.as_deref()?,
+    })
 }
 
 /// Returns the statements that create and upgrade tables, or the tables that were.

@@ -112,6 +112,13 @@ fn describe(report: &StatusReport, zone: Option<Tz>) -> String {
     for entity in &report.entities {
         describe_entity(entity, zone, &mut out);
     }
+    for absent in &report.unavailable {
+        let looked_at = absent.looked_at.map_or_else(String::new, |at| {
+            format!(" (last looked at {})", instant(at, zone))
+        });
+        let reason = absent.reason.as_deref().unwrap_or("not available");
+        let _ = writeln!(out, "{}: {reason}{looked_at}", absent.entity);
+    }
     out
 }
 

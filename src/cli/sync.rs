@@ -8,7 +8,7 @@ use super::exit::{ExitCode, Outcome};
 use super::output::Printer;
 use super::signals::block_on;
 use crate::app::{App, SyncRequest};
-use crate::domain::{CompanyStatus, Interval, SyncMethod, SyncReport};
+use crate::domain::{CompanyStatus, EntityOutcome, EntitySync, Interval, SyncMethod, SyncReport};
 
 #[derive(Debug, Args)]
 pub(super) struct SyncArguments {
@@ -54,7 +54,13 @@ fn table(report: &SyncReport) -> String {
         if let Some(error) = &account.error {
             let _ = writeln!(out, "  {error}");
         }
-        for entity in &account.entities {
+        let entities = account.entities.iter();
+        let is_told = |entity: &&EntitySync| {
+            // The line of the company says why these were not tried.
+            !(account.error.is_some() && entity.is_not_attempted())
+                && entity.status != EntityOutcome::Unavailable
+        };
+        for entity in entities.filter(is_told) {
             let changed = entity.inserted + entity.updated + entity.deleted + entity.rejected;
             if changed == 0 && entity.error.is_none() {
                 continue;
@@ -77,6 +83,19 @@ fn table(report: &SyncReport) -> String {
             if let Some(error) = &entity.error {
                 let _ = writeln!(out, "    failed: {error}");
             }
+        }
+        let absent: Vec<&str> = account
+            .entities
+            .iter()
+            .filter(|entity| entity.status == EntityOutcome::Unavailable)
+            .map(|entity| entity.entity.as_str())
+            .collect();
+        if !absent.is_empty() {
+            let _ = writeln!(
+                out,
+                "  not available in this company: {}",
+                absent.join(", ")
+            );
         }
     }
     out

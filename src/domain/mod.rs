@@ -28,12 +28,15 @@ pub use interval::Interval;
 pub use plan::{PageSize, Plan, RangeBound, parse_range};
 pub use record::{Deletion, Page, Payload, Record, Reject};
 pub use report::{
-    ConnectionReport, LoadCounts, Report, RunReport, RunStatus, WindowReport, WindowStatus,
+    ConnectionReport, LoadCounts, NOT_ATTEMPTED, Report, RunEnd, RunReport, RunStatus,
+    WindowReport, WindowStatus,
 };
 pub use status::{
     ConnectionState, EntitySyncStatus, JobStatus, LedgerRunStatus, LedgerWindowStatus,
 };
-pub use sync_report::{CompanyStatus, CompanySync, EntitySync, SyncMethod, SyncReport};
+pub use sync_report::{
+    CompanyStatus, CompanySync, EntityOutcome, EntitySync, SyncMethod, SyncReport,
+};
 pub use verification::{
     KnownReject, RecordKey, Verification, VerificationReport, VerificationStatus, WindowDifference,
 };

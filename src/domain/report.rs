@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::domain::Window;
+use crate::error::Error;
 
 /// Outcome of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -13,7 +14,8 @@ pub enum WindowStatus {
     Done,
     /// Failed; nothing was committed.
     Failed,
-    /// Not read: an earlier run has committed it, it is in the future, or this is a dry run.
+    /// Not read: an earlier run has committed it, it is in the future, the company does not have
+    /// the entity, or this is a dry run.
     Skipped,
 }
 
@@ -39,6 +41,46 @@ impl RunStatus {
         }
     }
 }
+
+/// Why a run ended before all of its windows were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunEnd {
+    /// The company does not have the entity.
+    Unavailable(String),
+    /// No request to the company would succeed, whatever the entity.
+    CompanyLost(String),
+    /// Every other window of the run would fail in the same way.
+    Failure(String),
+}
+
+impl RunEnd {
+    /// Returns the end of the run that an error causes; `None` if only its window has failed.
+    pub fn of(error: &Error) -> Option<Self> {
+        let reason = || error.to_string();
+        match () {
+            () if error.is_unavailable() => Some(Self::Unavailable(reason())),
+            () if error.ends_company() => Some(Self::CompanyLost(reason())),
+            () if error.ends_run() => Some(Self::Failure(reason())),
+            () => None,
+        }
+    }
+
+    /// Returns the report of a window that was not read because the run had ended.
+    pub fn report(&self, window: Window) -> WindowReport {
+        match self {
+            Self::Unavailable(reason) => WindowReport {
+                error: Some(reason.clone()),
+                ..WindowReport::skipped(window)
+            },
+            Self::CompanyLost(reason) | Self::Failure(reason) => {
+                WindowReport::not_attempted(window, reason)
+            }
+        }
+    }
+}
+
+/// Begins the reason of a failure for which nothing was tried.
+pub const NOT_ATTEMPTED: &str = "not attempted: ";
 
 /// Counts of what a sink did with the records of one window. The other four add up to `rows`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -83,7 +125,8 @@ pub struct WindowReport {
     pub retries: u64,
     /// Wall time, milliseconds.
     pub duration_ms: u64,
-    /// Reason of the failure, one line.
+    /// Reason of the failure, one line; for a skipped window, that the company does not have the
+    /// entity.
     pub error: Option<String>,
     /// Instant up to which it was read, if it reaches into the present and was read only in part.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +140,20 @@ impl WindowReport {
     /// Creates a report of a window that was not read.
     pub fn skipped(window: Window) -> Self {
         Self::empty(window, WindowStatus::Skipped)
+    }
+
+    /// Creates a report of a window that failed before anything of it was tried.
+    pub fn not_attempted(window: Window, reason: &str) -> Self {
+        Self {
+            error: Some(format!("{NOT_ATTEMPTED}{reason}")),
+            ..Self::empty(window, WindowStatus::Failed)
+        }
+    }
+
+    /// Returns true if the window failed before anything of it was tried.
+    pub fn is_not_attempted(&self) -> bool {
+        let error = self.error.as_deref();
+        self.status == WindowStatus::Failed && error.is_some_and(|e| e.starts_with(NOT_ATTEMPTED))
     }
 
     /// Creates a report in which all counts are 0.
@@ -180,6 +237,9 @@ pub struct RunReport {
     pub windows: Vec<WindowReport>,
     /// Sums over the windows.
     pub totals: Totals,
+    /// Why the run ended before all windows were read, if it did.
+    #[serde(skip)]
+    pub ended_by: Option<RunEnd>,
 }
 
 impl RunReport {
@@ -227,6 +287,15 @@ impl RunReport {
             status,
             windows,
             totals,
+            ended_by: None,
+        }
+    }
+
+    /// Returns the reason if the company does not have the entity.
+    pub fn unavailable(&self) -> Option<&str> {
+        match &self.ended_by {
+            Some(RunEnd::Unavailable(reason)) => Some(reason),
+            _ => None,
         }
     }
 }

@@ -80,6 +80,8 @@ status! {
         Success = "success",
         /// Its last sync failed.
         Failed = "failed",
+        /// The company's plan or country does not have it.
+        Unavailable = "unavailable",
     }
 }
 

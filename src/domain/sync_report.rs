@@ -3,13 +3,13 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::domain::RunReport;
+use crate::domain::{NOT_ATTEMPTED, RunReport, WindowStatus};
 
 /// Outcome of a company's sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CompanyStatus {
-    /// All entities were synced.
+    /// All entities that the company has were synced.
     Ok,
     /// Some entities failed.
     Partial,
@@ -17,6 +17,18 @@ pub enum CompanyStatus {
     Failed,
     /// A person must connect the company again; no request was sent.
     NeedsReauth,
+}
+
+/// Outcome of an entity's sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntityOutcome {
+    /// It is in step.
+    Ok,
+    /// It is not in step.
+    Failed,
+    /// The company's plan or country does not have it. That is not a failure.
+    Unavailable,
 }
 
 /// Method by which an entity's changes were fetched.
@@ -36,8 +48,12 @@ pub enum SyncMethod {
 pub struct EntitySync {
     /// Name of the entity.
     pub entity: String,
+    /// Outcome.
+    pub status: EntityOutcome,
     /// Reason of the failure, if it failed.
     pub error: Option<String>,
+    /// Why the company does not have it, if it is unavailable.
+    pub unavailable: Option<String>,
     /// Method by which changes were fetched.
     pub via: SyncMethod,
     /// True if ids were compared to find deletions.
@@ -61,21 +77,79 @@ pub struct EntitySync {
 impl EntitySync {
     /// Creates a report from the run that stored the changes.
     pub fn new(run: &RunReport, via: SyncMethod) -> Self {
+        let mut failed = run
+            .windows
+            .iter()
+            .filter(|window| window.status == WindowStatus::Failed);
         let last = run.windows.last();
         let totals = &run.totals;
-        Self {
-            entity: run.entity.clone(),
-            error: run.windows.iter().find_map(|window| window.error.clone()),
+        let synced = Self {
             via,
-            reconciled: false,
             checkpoint: last.map(|window| window.read_until.unwrap_or(window.end)),
             rows: totals.rows,
             inserted: totals.inserted,
             updated: totals.updated,
             unchanged: totals.unchanged,
             rejected: totals.rejected,
+            ..Self::empty(&run.entity)
+        };
+        match (
+            run.unavailable(),
+            failed.find_map(|window| window.error.clone()),
+        ) {
+            (Some(reason), _) => Self::unavailable(&run.entity, reason),
+            (None, Some(error)) => synced.failed(error),
+            (None, None) => synced,
+        }
+    }
+
+    fn empty(entity: &str) -> Self {
+        Self {
+            entity: entity.to_owned(),
+            status: EntityOutcome::Ok,
+            error: None,
+            unavailable: None,
+            via: SyncMethod::Query,
+            reconciled: false,
+            checkpoint: None,
+            rows: 0,
+            inserted: 0,
+            updated: 0,
+            unchanged: 0,
+            rejected: 0,
             deleted: 0,
         }
+    }
+
+    /// Creates the report of an entity that the company does not have.
+    pub fn unavailable(entity: &str, reason: &str) -> Self {
+        Self {
+            status: EntityOutcome::Unavailable,
+            unavailable: Some(reason.to_owned()),
+            ..Self::empty(entity)
+        }
+    }
+
+    /// Creates the report of an entity that was not tried, because no request to the company would
+    /// succeed.
+    pub fn not_attempted(entity: &str, reason: &str) -> Self {
+        Self::empty(entity).failed(format!("{NOT_ATTEMPTED}{reason}"))
+    }
+
+    /// Returns the report with a failure.
+    #[must_use]
+    pub fn failed(self, error: String) -> Self {
+        Self {
+            status: EntityOutcome::Failed,
+            error: Some(error),
+            ..self
+        }
+    }
+
+    /// Returns true if nothing was tried because no request to the company would succeed.
+    pub fn is_not_attempted(&self) -> bool {
+        let error = self.error.as_deref();
+        error.is_some_and(|error| error.starts_with(NOT_ATTEMPTED))
     }
 }
 
@@ -88,7 +162,7 @@ pub struct CompanySync {
     pub schema: String,
     /// Outcome.
     pub status: CompanyStatus,
-    /// Reason of a failure that no entity reports.
+    /// Reason of a failure that ended the sync of the whole company.
     pub error: Option<String>,
     /// HTTP requests for data.
     pub requests: u64,

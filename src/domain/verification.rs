@@ -168,6 +168,8 @@ pub struct Verification {
     pub read_until: Option<DateTime<Utc>>,
     /// HTTP requests for data.
     pub requests: u64,
+    /// Why nothing could be compared, if the company does not have the entity.
+    pub unavailable: Option<String>,
 }
 
 fn is_zero(count: &u64) -> bool {
@@ -180,7 +182,8 @@ fn is_zero(count: &u64) -> bool {
 pub enum VerificationStatus {
     /// Nothing differs and no record is set aside.
     Ok,
-    /// Something differs, or a record is set aside.
+    /// Something differs, or a record is set aside. Also if the table has records of an entity that
+    /// the company does not have any more.
     Different,
 }
 

@@ -3,7 +3,7 @@
 use tracing::{Level, Span as LogSpan, debug, error, info_span, warn};
 
 use crate::domain::instant::format_instant;
-use crate::domain::{Plan, Reject, RunReport, Window, WindowReport};
+use crate::domain::{Plan, Reject, RunEnd, RunReport, Window, WindowReport, WindowStatus};
 use crate::event::event_at;
 use crate::port::{ReadSummary, RunContext, Sink, Source};
 
@@ -54,9 +54,18 @@ fn level_of_window(window: &WindowReport) -> Level {
     }
 }
 
+/// Logs that the company does not have the entity of the run.
+pub(super) fn log_unavailable(end: &RunEnd) {
+    if let RunEnd::Unavailable(reason) = end {
+        warn!(phase = "extract", event = "entity_unavailable", "{reason}");
+    }
+}
+
 pub(super) fn log_window(phase: &str, window: &WindowReport) {
     let (start, end) = (format_instant(window.start), format_instant(window.end));
-    if let Some(reason) = &window.error {
+    if window.status == WindowStatus::Skipped && window.error.is_some() {
+        // Its run has one line for all windows that it skips.
+    } else if let Some(reason) = &window.error {
         error!(
             phase,
             event = "window_failed",

@@ -16,10 +16,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{Instrument, Span, info_span, warn};
 
-use self::log::{level_of_run, log_run, log_start, log_window};
+use self::log::{level_of_run, log_run, log_start, log_unavailable, log_window};
 use self::read::read_windows;
 use self::task::SpanTask;
-use crate::domain::{Plan, RunReport, Window, WindowReport, WindowStatus};
+use crate::domain::{Plan, RunEnd, RunReport, Window, WindowReport, WindowStatus};
 use crate::error::Error;
 use crate::port::{Progress, RunContext, Sink, Source};
 
@@ -69,7 +69,7 @@ async fn run_plan<S: Source, K: Sink>(
         idle: run.idle.clone(),
     };
     loop {
-        while run.stopped_by.is_none() && run.tasks.len() < run.concurrency {
+        while run.ended_by.is_none() && run.tasks.len() < run.max_tasks() {
             let Some(windows) = run.queued.pop_front() else {
                 break;
             };
@@ -93,18 +93,17 @@ async fn run_plan<S: Source, K: Sink>(
     }
     // Tasks catch their panics. If one ends in another way, its windows must not disappear from the
     // report.
-    let reason = match run.stopped_by {
-        Some(reason) => format!("not attempted: {reason}"),
-        None => Error::Cancelled.to_string(),
-    };
-    reports.extend(
-        run.outstanding
-            .into_iter()
-            .map(|window| failed(window, reason.clone())),
-    );
+    let outstanding = run.outstanding.into_iter();
+    reports.extend(outstanding.map(|window| match &run.ended_by {
+        Some(end) => end.report(window),
+        None => failed(window, Error::Cancelled.to_string()),
+    }));
     progress.run_finished(entity);
     let millis = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let report = RunReport::new(entity, source.realm_id(), run_id, reports, millis);
+    let report = RunReport {
+        ended_by: run.ended_by,
+        ..RunReport::new(entity, source.realm_id(), run_id, reports, millis)
+    };
     log_run(
         K::PHASE,
         &report,
@@ -147,10 +146,12 @@ async fn begin_run<S: Source, K: Sink>(source: &S, sink: &K, plan: &Plan, run_id
 
 /// An event that a task reports to its run.
 enum Event {
+    /// A task received its first page.
+    Answered,
     /// A window ended.
     WindowEnded(WindowReport),
     /// A window failed with an error that ends the whole run.
-    RunStopped(WindowReport),
+    RunStopped(WindowReport, RunEnd),
     /// Remaining windows that another task may read.
     WindowsShared(VecDeque<Window>),
 }
@@ -165,7 +166,10 @@ struct Run {
     idle: Arc<AtomicUsize>,
     /// Windows without a report.
     outstanding: BTreeSet<Window>,
-    stopped_by: Option<String>,
+    /// The source has delivered something. Until then one task reads, so that an error that ends
+    /// the run costs one request, not one per task.
+    is_answered: bool,
+    ended_by: Option<RunEnd>,
 }
 
 impl Run {
@@ -181,13 +185,22 @@ impl Run {
             concurrency: plan.concurrency.max(1),
             idle: Arc::default(),
             outstanding: plan.windows.iter().copied().collect(),
-            stopped_by: None,
+            is_answered: false,
+            ended_by: None,
+        }
+    }
+
+    /// Returns the number of tasks that may read at the same time.
+    fn max_tasks(&self) -> usize {
+        match self.is_answered {
+            true => self.concurrency,
+            false => 1,
         }
     }
 
     /// Publishes the number of idle workers to the reading tasks.
     fn publish_idle(&self) {
-        let is_sharing_pointless = self.stopped_by.is_some() || !self.queued.is_empty();
+        let is_sharing_pointless = self.ended_by.is_some() || !self.queued.is_empty();
         let idle = if is_sharing_pointless {
             0
         } else {
@@ -204,14 +217,17 @@ impl Run {
         reports: &mut Vec<WindowReport>,
     ) {
         match event {
+            Event::Answered => self.is_answered = true,
             Event::WindowsShared(windows) => self.queued.push_back(windows),
-            Event::RunStopped(report) => {
-                if self.stopped_by.is_none() {
-                    self.stopped_by.clone_from(&report.error);
+            Event::RunStopped(report, end) => {
+                if self.ended_by.is_none() {
+                    log_unavailable(&end);
+                    self.ended_by = Some(end);
                 }
                 self.end_window::<K>(report, entity, progress, reports);
             }
             Event::WindowEnded(report) => {
+                self.is_answered = true;
                 self.end_window::<K>(report, entity, progress, reports);
             }
         }

@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::span::SpanDivider;
 use super::task::SpanTask;
-use crate::domain::Window;
+use crate::domain::{RunEnd, Window};
 use crate::error::without_panics;
 use crate::port::{Meter, RequestCounts, Sink, Source, Span};
 
@@ -35,7 +35,7 @@ pub(super) async fn read_windows<S: Source, K: Sink>(
         let mut divider = SpanDivider::new(&task, &span, &meter, remaining, spent_before);
         let outcome = without_panics(divider.read()).await;
         let Err(error) = outcome else { return };
-        let ends_run = error.ends_run();
+        let ends_run = RunEnd::of(&error).is_some();
         let open = divider.remaining.front().copied();
         match open
             .and_then(|window| attempts.next_wait(window))

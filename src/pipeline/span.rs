@@ -28,7 +28,7 @@ use tracing::Instrument;
 use super::log::{log_read, log_rejects, log_span};
 use super::task::SpanTask;
 use super::{Event, failed};
-use crate::domain::{Page, Reject, Window, WindowReport, WindowStatus};
+use crate::domain::{Page, Reject, RunEnd, Window, WindowReport, WindowStatus};
 use crate::error::{Error, Result};
 use crate::port::{
     CommitSummary, Meter, ReadSummary, RequestCounts, Sink, Source, Span, WindowWriter,
@@ -151,11 +151,15 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
     }
 
     async fn store(&mut self, mut pages: mpsc::Receiver<Page>) -> Result<()> {
+        let mut is_first = true;
         loop {
             let wait_started_at = Instant::now();
             let Some(page) = pages.recv().await else {
                 return Ok(());
             };
+            if std::mem::take(&mut is_first) {
+                self.send(Event::Answered);
+            }
             self.open.page_wait += wait_started_at.elapsed();
             self.count_requests();
             self.task
@@ -354,6 +358,7 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
         while let Some(window) = self.remaining.front().copied() {
             match read_until {
                 Some(instant) if instant <= window.start => {
+                    self.release_window(window).await;
                     let skipped = WindowReport {
                         read_until,
                         ..WindowReport::skipped(window)
@@ -368,20 +373,42 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
         Ok(())
     }
 
-    /// Reports the open window as failed.
+    /// Reports the open window as failed, or as skipped if the company does not have the entity.
     pub(super) async fn fail_window(&mut self, error: &Error) {
         self.count_requests();
-        if let Some(window) = self.remaining.front().copied() {
-            // The transaction is gone before the sink records the failure.
-            drop(self.open.writer.take());
+        let Some(window) = self.remaining.front().copied() else {
+            return;
+        };
+        let end = RunEnd::of(error);
+        let report = match &end {
+            Some(end @ RunEnd::Unavailable(_)) => {
+                self.release_window(window).await;
+                end.report(window)
+            }
+            _ => {
+                // The transaction is gone before the sink records the failure.
+                drop(self.open.writer.take());
+                let context = self.task.context(window);
+                let recorded = self.task.sink.window_failed(&context, error);
+                recorded.instrument(log_span(window)).await;
+                failed(window, error.to_string())
+            }
+        };
+        let report = self.close_window(report);
+        self.send(match end {
+            Some(end) => Event::RunStopped(report, end),
+            None => Event::WindowEnded(report),
+        });
+    }
+
+    /// Tells the sink that the open window is left as it was before the run.
+    async fn release_window(&mut self, window: Window) {
+        // The transaction is gone before the sink is told.
+        drop(self.open.writer.take());
+        if std::mem::take(&mut self.open.is_started) {
             let context = self.task.context(window);
-            let recorded = self.task.sink.window_failed(&context, error);
-            recorded.instrument(log_span(window)).await;
-            let report = self.close_window(failed(window, error.to_string()));
-            self.send(match error.ends_run() {
-                true => Event::RunStopped(report),
-                false => Event::WindowEnded(report),
-            });
+            let released = self.task.sink.window_released(&context);
+            released.instrument(log_span(window)).await;
         }
     }
 

@@ -169,6 +169,12 @@ pub trait Sink: Send + Sync + 'static {
         async {}
     }
 
+    /// Records that a window is left as it was before the run: it lies in the future, or the company
+    /// does not have its entity. That is neither a success nor a failure of the window.
+    fn window_released(&self, _context: &WindowContext) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// Records that the run was stopped in the middle of a window, which does not count as a failure
     /// of the window. Must not block: it works in the background, if the process lives long enough.
     fn window_abandoned(&self, _context: WindowContext) {}

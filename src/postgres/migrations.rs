@@ -49,6 +49,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "webhooks",
         sql: include_str!("migrations/0006_webhooks.sql"),
     },
+    Migration {
+        number: 7,
+        name: "unavailable",
+        sql: include_str!("migrations/0007_unavailable.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

@@ -30,6 +30,18 @@ pub(crate) enum Verdict<T> {
     Fatal(Error),
 }
 
+impl<T> Verdict<T> {
+    fn error(&self) -> Option<&Error> {
+        match self {
+            Self::Done(_) => None,
+            Self::Retry(error)
+            | Self::Throttled(error)
+            | Self::RefreshToken(error)
+            | Self::Fatal(error) => Some(error),
+        }
+    }
+}
+
 /// Retry behaviour of one request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RetryBehavior {
@@ -181,14 +193,15 @@ async fn exchange<T>(
     match permit.run(sent).await {
         Ok(response) => {
             let verdict = read(&response);
-            permit.complete(outcome(&verdict, response.status)).await;
+            let outcome = outcome(&verdict, response.status);
+            permit.complete(outcome, verdict.error()).await;
             Exchange {
                 verdict,
                 retry_after: retry_after(&response),
             }
         }
         Err(error) => {
-            permit.complete(Outcome::Failed).await;
+            permit.complete(Outcome::Failed, Some(&error)).await;
             Exchange {
                 verdict: Verdict::Retry(error),
                 retry_after: None,

@@ -12,11 +12,12 @@ use super::envelope::QueryAnswer;
 use super::paging::{Cursor, Step};
 use crate::domain::query::PageQuery;
 use crate::domain::{EntitySpec, PageSize, Window};
+use crate::error::Error;
 use crate::port::Meter;
 use crate::quickbooks::client::RetryBehavior;
 
-/// First pages by entity and start of the span.
-pub(super) type FirstPages = HashMap<(&'static str, DateTime<Utc>), FirstPage>;
+/// First pages by entity and start of the span, or the failures that would meet any other page.
+pub(super) type FirstPages = HashMap<(&'static str, DateTime<Utc>), Result<FirstPage, FailedPage>>;
 
 /// A first page that was fetched ahead.
 #[derive(Debug)]
@@ -25,6 +26,26 @@ pub(super) struct FirstPage {
     pub answer: QueryAnswer,
     /// Requests that it cost: the first page of a batch carries the cost of the batch.
     pub requests: u64,
+}
+
+/// A first page that cannot be fetched in any other way either.
+#[derive(Debug)]
+pub(super) struct FailedPage {
+    pub error: Error,
+    /// Requests that it cost.
+    pub requests: u64,
+}
+
+impl FailedPage {
+    /// Returns true if asking again, for one entity alone, would fail in the same way.
+    fn is_certain(error: &Error) -> bool {
+        matches!(
+            error.last(),
+            Error::Unavailable { .. }
+                | Error::CompanyClosed { .. }
+                | Error::PermissionDenied { .. }
+        )
+    }
 }
 
 impl QboSource {
@@ -68,6 +89,12 @@ impl QboSource {
                     phase = "extract",
                     "the first pages were not fetched in one batch: {error}"
                 );
+                // The first reader reports it, and its run ends the others.
+                if error.ends_company()
+                    && let Some((entity, step)) = steps.first()
+                {
+                    self.keep_failure(entity, step, error, meter.requests());
+                }
                 return fetched;
             }
         };
@@ -82,8 +109,11 @@ impl QboSource {
                         requests: std::mem::take(&mut requests),
                     };
                     let key = (entity.name, step.from);
-                    self.first_pages.lock().insert(key, page);
+                    self.first_pages.lock().insert(key, Ok(page));
                     fetched.push(entity.name);
+                }
+                Err(error) if FailedPage::is_certain(&error) => {
+                    self.keep_failure(entity, &step, error, std::mem::take(&mut requests));
                 }
                 Ok(_) => debug!(
                     phase = "extract",
@@ -100,12 +130,18 @@ impl QboSource {
         fetched
     }
 
-    /// Removes and returns the first page of a span, if it was fetched ahead.
+    fn keep_failure(&self, entity: &EntitySpec, step: &Step, error: Error, requests: u64) {
+        let key = (entity.name, step.from);
+        let failed = FailedPage { error, requests };
+        self.first_pages.lock().insert(key, Err(failed));
+    }
+
+    /// Removes and returns the first page of a span, or its failure, if it was asked for ahead.
     pub(super) fn take_first_page(
         &self,
         entity: &EntitySpec,
         start: DateTime<Utc>,
-    ) -> Option<FirstPage> {
+    ) -> Option<Result<FirstPage, FailedPage>> {
         self.first_pages.lock().remove(&(entity.name, start))
     }
 }

@@ -90,17 +90,22 @@ impl<'s> SpanReader<'s> {
 
     /// Reads to the end of the span. If the horizon comes first, stops there and returns it.
     pub(super) async fn read(mut self) -> Result<Option<DateTime<Utc>>> {
-        if let Some(page) = self.source.take_first_page(self.entity, self.span.start)
-            && page.step.until <= self.span.end()
-        {
-            let FirstPage {
-                step,
-                answer,
-                requests,
-            } = page;
-            (0..requests).for_each(|_| self.meter.count_request(false));
-            self.cursor.set_size(step.max_results);
-            self.accept(&step, answer).await?;
+        match self.source.take_first_page(self.entity, self.span.start) {
+            Some(Ok(page)) if page.step.until <= self.span.end() => {
+                let FirstPage {
+                    step,
+                    answer,
+                    requests,
+                } = page;
+                self.count_requests(requests);
+                self.cursor.set_size(step.max_results);
+                self.accept(&step, answer).await?;
+            }
+            Some(Err(failed)) => {
+                self.count_requests(failed.requests);
+                return Err(failed.error);
+            }
+            _ => {}
         }
         loop {
             let horizon = self.source.horizon.get().copied();
@@ -128,6 +133,11 @@ impl<'s> SpanReader<'s> {
             conditions: &step.conditions,
         };
         self.source.count(&query, self.meter).await
+    }
+
+    /// Counts requests that were sent before the reader began.
+    fn count_requests(&self, requests: u64) {
+        (0..requests).for_each(|_| self.meter.count_request(false));
     }
 
     async fn query_once(&mut self, step: &Step) -> Result<QueryAnswer> {

@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::app::{Service, seconds_since};
-use crate::domain::{ConnectionState, SyncReport};
+use crate::domain::{ConnectionState, EntitySyncStatus, SyncReport};
 use crate::error::{Error, Result};
 use crate::port::{Endpoint, Progress};
 
@@ -168,9 +168,19 @@ async fn entities(service: &Service, registry: &mut Registry) -> Result<()> {
         "qbo_sync_consecutive_failures",
         "Consecutive failures of an entity",
     );
+    let absent = gauges(
+        registry,
+        "qbo_entity_unavailable",
+        "1 if the company's plan or country does not have an entity",
+    );
     for state in service.entity_states().await? {
+        let is_unavailable = state.status == EntitySyncStatus::Unavailable;
         let labels = vec![("realm_id", state.realm_id), ("entity", state.entity)];
-        if let Some(checkpoint) = state.checkpoint {
+        absent
+            .get_or_create(&labels)
+            .set(f64::from(u8::from(is_unavailable)));
+        // The age of an entity that cannot be read would only grow.
+        if let Some(checkpoint) = state.checkpoint.filter(|_| !is_unavailable) {
             ages.get_or_create(&labels).set(seconds_since(checkpoint));
         }
         failures

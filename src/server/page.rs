@@ -131,7 +131,7 @@ fn companies(accounts: &[CompanyReport], coverage: &[Coverage], now: DateTime<Ut
                 tbody {
                     @for account in accounts {
                         @let realm_id = &account.account.realm_id;
-                        @let oldest = coverage.iter().filter(|of| of.state.realm_id == *realm_id).filter_map(|of| of.state.checkpoint).min();
+                        @let oldest = coverage.iter().filter(|of| of.state.realm_id == *realm_id && of.state.status != EntitySyncStatus::Unavailable).filter_map(|of| of.state.checkpoint).min();
                         tr {
                             th scope="row" { (realm_id) }
                             td { span class=(format!("mark {}", account.state)) { (account.state.as_str().replace('_', " ")) } }
@@ -245,8 +245,14 @@ fn names(states: &[&EntityState]) -> String {
 /// Renders one calendar per company, closed if there are many.
 fn calendars(coverage: &[Coverage], now: DateTime<Utc>) -> Markup {
     let mut companies: BTreeMap<&str, Vec<&Coverage>> = BTreeMap::new();
+    let mut absent: BTreeMap<&str, Vec<&EntityState>> = BTreeMap::new();
     for of in coverage {
-        companies.entry(&of.state.realm_id).or_default().push(of);
+        let state = &of.state;
+        let covered = companies.entry(&state.realm_id).or_default();
+        match state.status {
+            EntitySyncStatus::Unavailable => absent.entry(&state.realm_id).or_default().push(state),
+            _ => covered.push(of),
+        }
     }
     let is_open = companies.len() <= OPEN_CALENDARS;
     html! {
@@ -255,6 +261,14 @@ fn calendars(coverage: &[Coverage], now: DateTime<Utc>) -> Markup {
             details id=(format!("calendar-{realm_id}")) open[is_open] {
                 summary { "Company " (realm_id) }
                 (calendar(realm_id, &coverage, now))
+                @if let Some(states) = absent.get(realm_id) {
+                    p { "Not available in this company: "
+                        @for (number, state) in states.iter().enumerate() {
+                            @if number > 0 { ", " }
+                            span title=(state.message.as_deref().unwrap_or_default()) { (state.entity) }
+                        }
+                        ". QuickBooks is asked again once a day." }
+                }
             }
         }
     }

@@ -39,6 +39,19 @@ pub struct EntityStatus {
     pub checks: Vec<Check>,
 }
 
+/// An entity that a company does not have.
+#[derive(Debug, Clone, Serialize)]
+pub struct UnavailableEntity {
+    /// Name of the entity.
+    pub entity: String,
+    /// The company.
+    pub realm_id: String,
+    /// The words of QuickBooks.
+    pub reason: Option<String>,
+    /// When QuickBooks was last asked. A sync asks again a day later.
+    pub looked_at: Option<DateTime<Utc>>,
+}
+
 /// A window whose last attempt did not succeed.
 #[derive(Debug, Clone, Serialize)]
 pub struct UnfinishedWindow {
@@ -99,6 +112,11 @@ const LAST_RUN: &str = "
 SELECT run_id, status, started_at_utc, finished_at_utc, error FROM qbo.runs
 WHERE schema_name = $1 AND entity = $2 ORDER BY started_at_utc DESC LIMIT 1";
 
+const UNAVAILABLE: &str = "
+SELECT entity, realm_id, message, last_attempt_at_utc FROM qbo.sync_state
+WHERE schema_name = $1 AND entity = ANY($2) AND status = 'unavailable'
+ORDER BY realm_id, entity";
+
 /// Reads the status of the entities of one schema. All errors are
 /// [`Error::Database`](crate::error::Error).
 #[derive(Debug, Clone)]
@@ -139,6 +157,22 @@ impl StatusReader {
             found.extend(status);
         }
         Ok(found)
+    }
+
+    /// Returns those of `entities` that syncs have found the company not to have.
+    pub(crate) async fn unavailable(
+        &self,
+        entities: &[EntitySpec],
+    ) -> Result<Vec<UnavailableEntity>> {
+        if !self.has_table("qbo", "sync_state").await? {
+            return Ok(Vec::new());
+        }
+        let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
+        let rows = self
+            .db
+            .rows(UNAVAILABLE, params![self.schema, names])
+            .await?;
+        rows.iter().map(unavailable_entity).collect()
     }
 
     async fn has_table(&self, schema: &str, table: &str) -> Result<bool> {
@@ -248,6 +282,15 @@ impl StatusReader {
         }
         Ok(checks)
     }
+}
+
+fn unavailable_entity(row: &Row) -> Result<UnavailableEntity> {
+    Ok(UnavailableEntity {
+        entity: row.column("entity")?,
+        realm_id: row.column("realm_id")?,
+        reason: row.column("message")?,
+        looked_at: row.column("last_attempt_at_utc")?,
+    })
 }
 
 fn unfinished_window(row: &Row) -> Result<UnfinishedWindow> {

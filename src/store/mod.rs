@@ -23,7 +23,7 @@ pub(crate) use self::{
     webhook_inbox::{JobRules, WebhookInbox},
 };
 pub use self::{
-    entity_status::{Check, EntityStatus, LastRun, UnfinishedWindow},
+    entity_status::{Check, EntityStatus, LastRun, UnavailableEntity, UnfinishedWindow},
     jobs::Job,
     records::{EntityState, StoredRecord},
     schemas::Schemas,

@@ -35,7 +35,8 @@ pub struct EntityState {
     pub schema: String,
     /// Name of the entity.
     pub entity: String,
-    /// `pending`, `in_progress`, `success` or `failed`.
+    /// `pending`, `in_progress`, `success`, `failed`, or `unavailable` if the company's plan or
+    /// country does not have the entity.
     pub status: EntitySyncStatus,
     /// When a sync was last started.
     pub last_attempt_at: Option<DateTime<Utc>>,
@@ -45,7 +46,7 @@ pub struct EntityState {
     pub checkpoint: Option<DateTime<Utc>>,
     /// Failures since the last success.
     pub consecutive_failures: i32,
-    /// Error of the last failure.
+    /// Error of the last failure, or why the entity is not available.
     pub message: Option<String>,
 }
 

@@ -1,8 +1,11 @@
 //! The state of incremental sync of each entity of a company.
 
-use chrono::{DateTime, Utc};
+use std::collections::HashMap;
 
-use crate::domain::EntitySpec;
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+
+use crate::domain::{EntityOutcome, EntitySpec, EntitySync, EntitySyncStatus};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, params};
 
@@ -16,12 +19,42 @@ pub(crate) struct SyncState {
 }
 
 /// Outcome of the sync of one entity.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct SyncOutcome {
+    /// `success`, `failed` or `unavailable`.
+    pub status: EntitySyncStatus,
     /// Everything changed before it is in the table.
     pub checkpoint: Option<DateTime<Utc>>,
-    /// Why the sync failed.
-    pub error: Option<String>,
+    /// Why the sync failed, or why the company does not have the entity.
+    pub message: Option<String>,
+}
+
+impl SyncOutcome {
+    /// Returns the outcome of a sync that failed before it began.
+    pub(crate) fn failed(error: String) -> Self {
+        Self {
+            status: EntitySyncStatus::Failed,
+            checkpoint: None,
+            message: Some(error),
+        }
+    }
+}
+
+impl From<&EntitySync> for SyncOutcome {
+    fn from(report: &EntitySync) -> Self {
+        let (status, message) = match report.status {
+            EntityOutcome::Ok => (EntitySyncStatus::Success, None),
+            EntityOutcome::Failed => (EntitySyncStatus::Failed, report.error.clone()),
+            EntityOutcome::Unavailable => {
+                (EntitySyncStatus::Unavailable, report.unavailable.clone())
+            }
+        };
+        Self {
+            status,
+            checkpoint: report.checkpoint,
+            message,
+        }
+    }
 }
 
 const GET: &str = "
@@ -40,12 +73,18 @@ WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3)";
 
 const RECORD: &str = "
 UPDATE qbo.sync_state SET
-    status = CASE WHEN $5::text IS NULL THEN 'success' ELSE 'failed' END,
-    last_success_at_utc = CASE WHEN $5 IS NULL THEN now() ELSE last_success_at_utc END,
-    consecutive_failures = CASE WHEN $5 IS NULL THEN 0 ELSE consecutive_failures + 1 END,
-    message = $5,
+    status = $5::text,
+    last_success_at_utc = CASE WHEN $5 = 'success' THEN now() ELSE last_success_at_utc END,
+    consecutive_failures = CASE WHEN $5 = 'failed' THEN consecutive_failures + 1 ELSE 0 END,
+    message = $6,
     checkpoint_utc = coalesce($4, checkpoint_utc)
 WHERE schema_name = $1 AND realm_id = $2 AND entity = $3";
+
+/// Entities that the company was found not to have within the last day, by the database's clock.
+const UNAVAILABLE: &str = "
+SELECT entity, message FROM qbo.sync_state
+WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3) AND status = 'unavailable'
+  AND last_attempt_at_utc > now() - interval '1 day'";
 
 /// The sync states of one company in one schema, in `qbo.sync_state`. All errors are
 /// [`Error::Database`](crate::error::Error).
@@ -78,6 +117,22 @@ impl SyncStates {
         }
     }
 
+    /// Returns those of the entities that need not be asked for today, because the company does not
+    /// have them, with the reasons.
+    pub(crate) async fn unavailable(
+        &self,
+        entities: &[EntitySpec],
+    ) -> Result<HashMap<String, String>> {
+        let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
+        let params = params![self.schema, self.realm_id, names];
+        let rows = self.db.rows(UNAVAILABLE, params).await?;
+        let entry = |row: &Row| {
+            let reason: Option<String> = row.column("message")?;
+            Ok((row.column("entity")?, reason.unwrap_or_default()))
+        };
+        rows.iter().map(entry).collect()
+    }
+
     /// Records that entities are about to be synced.
     pub(crate) async fn mark_pending(&self, entities: &[EntitySpec]) -> Result<()> {
         let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
@@ -93,8 +148,19 @@ impl SyncStates {
 
     /// Records the outcome of an entity's sync.
     pub(crate) async fn record_outcome(&self, entity: &str, outcome: &SyncOutcome) -> Result<()> {
-        let SyncOutcome { checkpoint, error } = outcome;
-        let params = params![self.schema, self.realm_id, entity, checkpoint, error];
+        let SyncOutcome {
+            status,
+            checkpoint,
+            message,
+        } = outcome;
+        let params = params![
+            self.schema,
+            self.realm_id,
+            entity,
+            checkpoint,
+            status,
+            message
+        ];
         self.db.execute(RECORD, params).await.map(drop)
     }
 }

@@ -32,8 +32,10 @@ CONNECTION = {
 DIFFERENCE = {"start": START, "end": END, "source": 2, "table": 1, "missing": ["7"], "stale": [], "extra": []}
 REJECT = {"id": None, "changed_at": "2025-01-02T03:04:05Z", "error": "4002", "intuit_tid": "1-a"}
 VERIFICATION = {**NAMES, "status": "different", "windows": 1, "source": 2, "table": 1, "different": [DIFFERENCE]}
-VERIFICATION |= {"rejects": [REJECT], "repaired": 0, "requests": 3, "read_until": "2025-01-31T23:59:30Z"}
-ENTITY = {"entity": "items", "error": None, "via": "changes", "reconciled": True, "checkpoint": END, "deleted": 1}
+VERIFICATION |= {"rejects": [REJECT], "repaired": 0, "requests": 3, "unavailable": None}
+VERIFICATION |= {"read_until": "2025-01-31T23:59:30Z"}
+ENTITY = {"entity": "items", "status": "ok", "error": None, "unavailable": None, "via": "changes", "reconciled": True}
+ENTITY |= {"checkpoint": END, "deleted": 1}
 ENTITY |= {name: COUNTS[name] for name in ("rows", "inserted", "updated", "unchanged", "rejected")}
 ACCOUNT = {"realm_id": "9341", "schema": "raw", "status": "ok", "error": None, "requests": 2, "duration_ms": 5}
 
@@ -114,6 +116,7 @@ def words_of(enumeration: str, path: str) -> set[str]:
         (_types.RunStatus, "RunStatus", "src/domain/report.rs"),
         (_types.VerificationStatus, "VerificationStatus", "src/domain/verification.rs"),
         (_types.AccountStatus, "CompanyStatus", "src/domain/sync_report.rs"),
+        (_types.EntityOutcome, "EntityOutcome", "src/domain/sync_report.rs"),
         (_types.SyncMethod, "SyncMethod", "src/domain/sync_report.rs"),
         (_sandbox.Blemish, "Blemish", "sandbox/src/company/change.rs"),
     ],

@@ -74,7 +74,7 @@ def load_table(runs: Sequence[RunReport]) -> Any:
 
 def sync_table(report: SyncReport) -> Any:
     """Make the table of a sync, with one row per company and entity."""
-    names = ("entity", "via", "rows", "inserted", "updated", "unchanged", "rejected", "deleted", "checkpoint")
+    names = ("entity", "status", "via", "rows", "inserted", "updated", "unchanged", "rejected", "deleted", "checkpoint")
     rows = [
         {"realm_id": account["realm_id"], "schema": account["schema"]} | _columns(entity, names)
         for account in report.to_dict()["accounts"]

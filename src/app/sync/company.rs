@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::app::company::Source as CompanySource;
 use crate::app::run::plan;
 use crate::domain::{
-    Chunk, Deletion, EntityKind, EntitySpec, EntitySync, PageSize, Plan, SyncMethod, Window,
-    chunk_range, merged, split_committed,
+    Chunk, Deletion, EntityKind, EntityOutcome, EntitySpec, EntitySync, PageSize, Plan, RunEnd,
+    RunReport, SyncMethod, Window, chunk_range, merged, split_committed,
 };
 use crate::error::{Error, Result};
 use crate::pipeline;
@@ -34,8 +34,17 @@ pub(super) struct CompanySyncer<'a> {
     pub sink: Arc<PostgresSink>,
     pub states: SyncStates,
     pub page_size: PageSize,
-    pub meter: Meter,
+    pub meter: &'a Meter,
     pub progress: Arc<dyn Progress>,
+}
+
+/// Result of the sync of one company.
+#[derive(Debug, Default)]
+pub(super) struct Synced {
+    /// Reports of all its entities.
+    pub entities: Vec<EntitySync>,
+    /// Why no further request was sent, if an answer said that none would succeed.
+    pub lost: Option<String>,
 }
 
 /// One entity while it is synced.
@@ -55,11 +64,20 @@ impl Poll {
 }
 
 impl CompanySyncer<'_> {
-    /// Syncs entities, each with the cheapest method that finds every change.
+    /// Obtains a token, if anything is to be asked for.
+    pub(super) async fn prepare(&self, entities: &[EntitySpec]) -> Result<()> {
+        match entities.is_empty() {
+            true => Ok(()),
+            false => self.source.prepare().await,
+        }
+    }
+
+    /// Syncs entities, each with the cheapest method that finds every change. Ends at the first
+    /// answer that says that no request to the company would succeed.
     ///
     /// # Errors
     /// Returns an error only if it would affect every entity.
-    pub(super) async fn sync(&self, entities: &[EntitySpec]) -> Result<Vec<EntitySync>> {
+    pub(super) async fn sync(&self, entities: &[EntitySpec]) -> Result<Synced> {
         let now = Utc::now();
         let mut polls = Vec::with_capacity(entities.len());
         for entity in entities {
@@ -72,12 +90,36 @@ impl CompanySyncer<'_> {
         let (near, far): (Vec<_>, Vec<_>) = polls
             .into_iter()
             .partition(|poll| is_near(poll) && poll.state.deletions_until.is_some());
-        let mut reports = Vec::with_capacity(entities.len());
-        let remaining = self.sync_by_changes(near, &mut reports).await?;
-        let far = far.into_iter().chain(remaining).collect();
-        self.sync_by_queries(far, now, &mut reports).await;
-        reports.sort_by(|a, b| a.entity.cmp(&b.entity));
-        Ok(reports)
+        let mut synced = Synced::default();
+        match self.sync_by_changes(near, &mut synced.entities).await {
+            Ok(remaining) => {
+                let far = far.into_iter().chain(remaining).collect();
+                self.sync_by_queries(far, now, &mut synced).await;
+            }
+            Err(error) if error.ends_company() => synced.lost = Some(error.to_string()),
+            Err(error) => return Err(error),
+        }
+        if let Some(reason) = synced.lost.clone() {
+            self.report_not_attempted(entities, &reason, &mut synced.entities)
+                .await;
+        }
+        synced.entities.sort_by(|a, b| a.entity.cmp(&b.entity));
+        Ok(synced)
+    }
+
+    /// Reports the entities that have no report, because the company cannot be read any more.
+    async fn report_not_attempted(
+        &self,
+        entities: &[EntitySpec],
+        reason: &str,
+        reports: &mut Vec<EntitySync>,
+    ) {
+        for entity in entities {
+            if reports.iter().all(|report| report.entity != entity.name) {
+                let report = EntitySync::not_attempted(entity.name, reason);
+                self.end(report, reports).await;
+            }
+        }
     }
 
     /// Syncs recently synced entities with one CDC request. Returns those that need another method.
@@ -105,10 +147,8 @@ impl CompanySyncer<'_> {
                 .collect::<Vec<_>>(),
         )
         .await;
-        let mut changes = self.source.changes(&entities, since, &self.meter).await?;
-        for found in &mut changes.complete {
-            self.confirm_deletions(found).await?;
-        }
+        let mut changes = self.source.changes(&entities, since, self.meter).await?;
+        changes.complete = self.confirmed(changes.complete).await?;
         let feed = Arc::new(ChangesSource::new(self.source.clone(), &changes.complete));
         let mut remaining = Vec::new();
         for poll in polls {
@@ -121,24 +161,19 @@ impl CompanySyncer<'_> {
                 continue;
             };
             let entity = *poll.entity();
-            let mut report = self
-                .run_poll(feed.clone(), poll.plan, SyncMethod::Changes)
-                .await;
-            if report.error.is_none() {
+            let run = self.run_poll(feed.clone(), poll.plan).await;
+            let mut report = EntitySync::new(&run, SyncMethod::Changes);
+            if report.status == EntityOutcome::Ok {
                 let marked = self.mark_deleted(&entity, &known.deletions, false).await;
-                record_deletions(&mut report, marked);
+                report = with_deletions(report, marked);
             }
             self.end(report, reports).await;
         }
         Ok(remaining)
     }
 
-    async fn sync_by_queries(
-        &self,
-        polls: Vec<Poll>,
-        now: DateTime<Utc>,
-        reports: &mut Vec<EntitySync>,
-    ) {
+    /// Reads entities by queries, until an answer says that no request would succeed.
+    async fn sync_by_queries(&self, polls: Vec<Poll>, now: DateTime<Utc>, synced: &mut Synced) {
         let spans = polls
             .iter()
             .filter_map(|poll| Some((*poll.entity(), pipeline::first_span(&poll.plan)?)));
@@ -160,8 +195,9 @@ impl CompanySyncer<'_> {
             } else {
                 SyncMethod::Query
             };
-            let mut report = self.run_poll(self.source.clone(), plan, method).await;
-            if report.error.is_none() {
+            let run = self.run_poll(self.source.clone(), plan).await;
+            let mut report = EntitySync::new(&run, method);
+            if report.status == EntityOutcome::Ok {
                 // Rows of a backfill, or of a sync that was interrupted, may have been deleted at
                 // QuickBooks since.
                 let is_unknown = state.deletions_until.is_none() || entity.supports_cdc();
@@ -175,18 +211,17 @@ impl CompanySyncer<'_> {
                     }
                     () => Ok(0),
                 };
-                record_deletions(&mut report, marked);
+                report = with_deletions(report, marked);
             }
-            self.end(report, reports).await;
+            self.end(report, &mut synced.entities).await;
+            if let Some(RunEnd::CompanyLost(reason)) = run.ended_by {
+                synced.lost = Some(reason);
+                return;
+            }
         }
     }
 
-    async fn run_poll<S: Source>(
-        &self,
-        source: Arc<S>,
-        plan: Plan,
-        method: SyncMethod,
-    ) -> EntitySync {
+    async fn run_poll<S: Source>(&self, source: Arc<S>, plan: Plan) -> RunReport {
         let run_id = uuid::Uuid::new_v4().to_string();
         let run = pipeline::run(
             source,
@@ -197,7 +232,7 @@ impl CompanySyncer<'_> {
         )
         .await;
         (0..run.totals.requests).for_each(|_| self.meter.count_request(false));
-        EntitySync::new(&run, method)
+        run
     }
 
     /// Records that entities are being synced, for the status page.
@@ -209,10 +244,7 @@ impl CompanySyncer<'_> {
 
     /// Records the outcome of an entity, for the status page.
     async fn end(&self, report: EntitySync, reports: &mut Vec<EntitySync>) {
-        let outcome = SyncOutcome {
-            checkpoint: report.checkpoint,
-            error: report.error.clone(),
-        };
+        let outcome = SyncOutcome::from(&report);
         self.record_outcome(&report.entity, &outcome).await;
         reports.push(report);
     }
@@ -261,6 +293,27 @@ impl CompanySyncer<'_> {
         })
     }
 
+    /// Returns the changes whose deletions could be confirmed. The other entities are read by
+    /// queries.
+    ///
+    /// # Errors
+    /// Returns an error only if it would affect every entity.
+    async fn confirmed(&self, complete: Vec<EntityChanges>) -> Result<Vec<EntityChanges>> {
+        let mut confirmed = Vec::with_capacity(complete.len());
+        for mut changes in complete {
+            match self.confirm_deletions(&mut changes).await {
+                Ok(()) => confirmed.push(changes),
+                Err(error) if error.ends_run() => return Err(error),
+                Err(error) => debug!(
+                    phase = "extract",
+                    entity = changes.entity.name,
+                    "deletions cannot be confirmed, reading by queries: {error}"
+                ),
+            }
+        }
+        Ok(confirmed)
+    }
+
     /// Turns deletions of records that still exist into changes: CDC can report a changed list
     /// record as deleted (qbo-facts 4).
     async fn confirm_deletions(&self, changes: &mut EntityChanges) -> Result<()> {
@@ -274,7 +327,7 @@ impl CompanySyncer<'_> {
             .collect();
         let living = self
             .source
-            .records(&changes.entity, &ids, &self.meter)
+            .records(&changes.entity, &ids, self.meter)
             .await?;
         changes
             .deletions
@@ -286,7 +339,7 @@ impl CompanySyncer<'_> {
     async fn horizon(&self, entity: &EntitySpec) -> Result<Option<DateTime<Utc>>> {
         let whole = years(Utc::now())?;
         self.source
-            .horizon(entity, whole[whole.len() - 1], &self.meter)
+            .horizon(entity, whole[whole.len() - 1], self.meter)
             .await
     }
 
@@ -320,8 +373,8 @@ impl CompanySyncer<'_> {
         };
         // The table first, so that a record that is loaded meanwhile does not seem to be missing
         // from an older answer.
-        let stored = self.sink.keys(entity, whole, &[], &self.meter).await?;
-        let found = self.source.keys(entity, whole, &[], &self.meter).await?;
+        let stored = self.sink.keys(entity, whole, &[], self.meter).await?;
+        let found = self.source.keys(entity, whole, &[], self.meter).await?;
         let found: std::collections::HashSet<&str> =
             found.iter().map(|key| key.id.as_str()).collect();
         let missing: Vec<String> = stored
@@ -329,7 +382,7 @@ impl CompanySyncer<'_> {
             .map(|key| key.id)
             .filter(|id| !found.contains(id.as_str()))
             .collect();
-        let living = self.source.records(entity, &missing, &self.meter).await?;
+        let living = self.source.records(entity, &missing, self.meter).await?;
         let is_gone = |id: &String| living.iter().all(|record| record.id != *id);
         let gone = missing.into_iter().filter(is_gone).map(|id| Deletion {
             id,
@@ -341,10 +394,11 @@ impl CompanySyncer<'_> {
     }
 }
 
-fn record_deletions(report: &mut EntitySync, marked: Result<u64>) {
+/// Returns the report with the number of deletions, or with the reason why they are unknown.
+fn with_deletions(report: EntitySync, marked: Result<u64>) -> EntitySync {
     match marked {
-        Ok(deleted) => report.deleted = deleted,
-        Err(error) => report.error = Some(format!("deletions: {error}")),
+        Ok(deleted) => EntitySync { deleted, ..report },
+        Err(error) => report.failed(format!("deletions: {error}")),
     }
 }
 

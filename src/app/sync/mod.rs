@@ -7,6 +7,7 @@
 mod company;
 mod schedule;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,16 +16,18 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tracing::{Instrument, Level, info_span};
 
-use self::company::CompanySyncer;
+use self::company::{CompanySyncer, Synced};
 use super::auth::{auth_report, key};
 use super::company::{Company, ConnectionStatus, Source};
 use super::request::{owned, setters};
 use super::{App, CompanyReport, select_or_all};
 use crate::config::{PostgresConfig, StoreLocation};
-use crate::domain::{CompanyStatus, CompanySync, EntitySpec, EntitySync, PageSize, SyncReport};
+use crate::domain::{
+    CompanyStatus, CompanySync, EntityOutcome, EntitySpec, EntitySync, PageSize, SyncReport,
+};
 use crate::error::{Error, Result};
 use crate::event::event_at;
-use crate::port::{Meter, Source as _};
+use crate::port::Meter;
 use crate::postgres::Db;
 use crate::sink::postgres::{PostgresSink, RunRecords};
 use crate::store::token_store::ConnectionSummary;
@@ -50,6 +53,15 @@ pub struct SyncScope {
     /// Sync only this company; repeatable
     #[cfg_attr(feature = "cli", arg(long = "account", value_name = "REALM_ID"))]
     pub accounts: Vec<String>,
+}
+
+/// When entities that a company was found not to have are looked at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recheck {
+    /// A day after the last look.
+    Daily,
+    /// At once, if all entities of the sync are such: its user wants to know.
+    IfOnlyThose,
 }
 
 /// A request to bring companies into step with QuickBooks.
@@ -93,6 +105,15 @@ impl SyncRequest {
 setters!(SyncRequest {
     page_size: PageSize,
 });
+
+/// What is to be synced of one company.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CompanyScope<'a> {
+    pub realm_id: &'a str,
+    pub entities: &'a [EntitySpec],
+    pub page_size: PageSize,
+    pub recheck: Recheck,
+}
 
 /// The database and the token store that all syncs share, opened once.
 #[derive(Debug)]
@@ -169,8 +190,13 @@ impl Syncer {
         let entities = &select_or_all(&request.scope.entities)?;
         let realm_ids = self.realms(request).await?;
         let syncs = stream::iter(realm_ids).map(|realm_id| async move {
-            self.sync_company(&realm_id, entities, request.page_size)
-                .await
+            let scope = CompanyScope {
+                realm_id: &realm_id,
+                entities,
+                page_size: request.page_size,
+                recheck: Recheck::IfOnlyThose,
+            };
+            self.sync_company(scope).await
         });
         let mut accounts: Vec<CompanySync> = syncs
             .buffer_unordered(MAX_CONCURRENT_COMPANIES)
@@ -229,20 +255,16 @@ impl Syncer {
     }
 
     /// Syncs one company and reports any failure.
-    pub(super) async fn sync_company(
-        &self,
-        realm_id: &str,
-        entities: &[EntitySpec],
-        page_size: PageSize,
-    ) -> CompanySync {
-        let begin = Instant::now();
+    pub(super) async fn sync_company(&self, scope: CompanyScope<'_>) -> CompanySync {
+        let realm_id = scope.realm_id;
+        let (begin, meter) = (Instant::now(), Meter::default());
         let mut schema = String::new();
         let outcome = self
-            .try_company(realm_id, entities, page_size, &mut schema)
+            .try_company(scope, &meter, &mut schema)
             .instrument(info_span!("company", realm_id))
             .await;
-        let (status, error, requests, entities) = match outcome {
-            Ok((requests, entities)) => (status_of(&entities), None, requests, entities),
+        let (status, error, entities) = match outcome {
+            Ok(Synced { entities, lost }) => (status_of(&entities), lost, entities),
             Err(error) => {
                 let is_refused = matches!(&error, Error::Unauthenticated { trace, .. } if trace.is_refused_grant());
                 let status = if is_refused {
@@ -250,7 +272,7 @@ impl Syncer {
                 } else {
                     CompanyStatus::Failed
                 };
-                (status, Some(error.to_string()), 0, Vec::new())
+                (status, Some(error.to_string()), Vec::new())
             }
         };
         let duration_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -259,7 +281,7 @@ impl Syncer {
             schema,
             status,
             error,
-            requests,
+            requests: meter.requests(),
             duration_ms,
             entities,
         };
@@ -297,11 +319,16 @@ impl Syncer {
 
     async fn try_company(
         &self,
-        realm_id: &str,
-        entities: &[EntitySpec],
-        page_size: PageSize,
+        scope: CompanyScope<'_>,
+        meter: &Meter,
         schema: &mut String,
-    ) -> Result<(u64, Vec<EntitySync>)> {
+    ) -> Result<Synced> {
+        let CompanyScope {
+            realm_id,
+            entities,
+            page_size,
+            recheck,
+        } = scope;
         let (source, connection, sink) = self.open_company(realm_id, entities, schema).await?;
         if let Some(error) = connection.needs_reauth().await? {
             // QuickBooks would refuse the token again.
@@ -314,19 +341,24 @@ impl Syncer {
             states: SyncStates::new(self.db.clone(), sink.schema(), realm_id),
             sink,
             page_size,
-            meter: Meter::default(),
+            meter,
             progress,
         };
+        let mut unavailable = company.states.unavailable(entities).await?;
+        if recheck == Recheck::IfOnlyThose && unavailable.len() == entities.len() {
+            unavailable.clear();
+        }
+        let (absent, entities): (Vec<EntitySpec>, Vec<EntitySpec>) = entities
+            .iter()
+            .partition(|entity| unavailable.contains_key(entity.name));
+        let entities = &entities[..];
         company.states.mark_pending(entities).await?;
-        let outcome = match company.source.prepare().await {
+        let outcome = match company.prepare(entities).await {
             Ok(()) => company.sync(entities).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &outcome {
-            let outcome = SyncOutcome {
-                checkpoint: None,
-                error: Some(error.to_string()),
-            };
+            let outcome = SyncOutcome::failed(error.to_string());
             for entity in entities {
                 company.record_outcome(entity.name, &outcome).await;
             }
@@ -335,13 +367,13 @@ impl Syncer {
         // until then.
         match connection.needs_reauth().await? {
             Some(error)
-                if outcome.as_ref().map_or(true, |entities| {
-                    status_of(entities) == CompanyStatus::Failed
+                if outcome.as_ref().map_or(true, |synced| {
+                    status_of(&synced.entities) == CompanyStatus::Failed
                 }) =>
             {
                 Err(error)
             }
-            _ => outcome.map(|entities| (company.meter.requests(), entities)),
+            _ => outcome.map(|synced| with_unavailable(synced, &absent, &unavailable)),
         }
     }
 }
@@ -383,14 +415,30 @@ fn log_sync(company: &CompanySync) {
     );
 }
 
+/// Returns the status of a company. Entities that it does not have do not count.
 fn status_of(entities: &[EntitySync]) -> CompanyStatus {
-    match entities
-        .iter()
-        .filter(|entity| entity.error.is_some())
-        .count()
-    {
-        0 => CompanyStatus::Ok,
-        failed if failed == entities.len() => CompanyStatus::Failed,
+    let count = |status| {
+        let matching = entities.iter().filter(|entity| entity.status == status);
+        matching.count()
+    };
+    match (count(EntityOutcome::Failed), count(EntityOutcome::Ok)) {
+        (0, _) => CompanyStatus::Ok,
+        (_, 0) => CompanyStatus::Failed,
         _ => CompanyStatus::Partial,
     }
+}
+
+/// Adds the entities that were not asked for, because the company does not have them.
+fn with_unavailable(
+    mut synced: Synced,
+    absent: &[EntitySpec],
+    reasons: &HashMap<String, String>,
+) -> Synced {
+    let report = |entity: &EntitySpec| {
+        let reason = reasons.get(entity.name).map_or("", String::as_str);
+        EntitySync::unavailable(entity.name, reason)
+    };
+    synced.entities.extend(absent.iter().map(report));
+    synced.entities.sort_by(|a, b| a.entity.cmp(&b.entity));
+    synced
 }

@@ -8,7 +8,7 @@ use chrono::Utc;
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use super::{MAX_CONCURRENT_COMPANIES, SyncRequest, Syncer};
+use super::{CompanyScope, MAX_CONCURRENT_COMPANIES, Recheck, SyncRequest, Syncer};
 use crate::app::select_or_all;
 use crate::domain::{CompanySync, EntitySpec, SyncReport};
 use crate::error::Result;
@@ -72,7 +72,13 @@ impl Syncer {
             let (syncer, entities, page_size) = (self.clone(), entities.clone(), request.page_size);
             busy.insert(realm_id.clone());
             running.spawn(async move {
-                let company = syncer.sync_company(&realm_id, &entities, page_size).await;
+                let scope = CompanyScope {
+                    realm_id: &realm_id,
+                    entities: &entities,
+                    page_size,
+                    recheck: Recheck::Daily,
+                };
+                let company = syncer.sync_company(scope).await;
                 if let Err(error) = syncer
                     .schedule
                     .record_outcome(&realm_id, company.first_error(), interval)

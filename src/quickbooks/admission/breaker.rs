@@ -57,7 +57,12 @@ pub(super) struct Breaker {
     since: Option<DateTime<Utc>>,
     retry_at: Option<DateTime<Utc>>,
     probe: Option<(String, DateTime<Utc>)>,
+    /// Text of the last failure, so that the error of an open circuit can quote it.
+    last_error: Option<String>,
 }
+
+/// Length of the text of a failure that is kept, in characters.
+const MAX_ERROR_LENGTH: usize = 300;
 
 /// Health of the API according to one outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,8 +114,13 @@ impl Breaker {
             .to_std()
             .unwrap_or_default();
         if silence >= circuit_timeout && retry_at > now {
+            let last_error = self.last_error.as_deref().unwrap_or_default();
+            let quoted = match last_error {
+                "" => String::new(),
+                text => format!("; the last failure was: {text}"),
+            };
             return BreakerDecision::Refuse(format!(
-                "the API has not answered since {} ({} failures in a row); nothing is sent before {}",
+                "the API has not answered since {} ({} failures in a row); nothing is sent before {}{quoted}",
                 format_instant(since),
                 self.failures,
                 format_instant(retry_at)
@@ -130,11 +140,13 @@ impl Breaker {
         }
     }
 
-    /// Records the outcome of a request; returns the new status if it has changed.
+    /// Records the outcome of a request, with the text of its failure; returns the new status if it
+    /// has changed.
     pub(super) fn record(
         &mut self,
         lease: &str,
         health: Option<Health>,
+        error: Option<&str>,
         now: DateTime<Utc>,
     ) -> Option<BreakerStatus> {
         if self.probe.as_ref().is_some_and(|(probe, _)| probe == lease) {
@@ -149,6 +161,9 @@ impl Breaker {
             }
             Some(Health::Faulty | Health::Dead) => {
                 self.failures = self.failures.saturating_add(1);
+                if let Some(error) = error {
+                    self.last_error = Some(error.chars().take(MAX_ERROR_LENGTH).collect());
+                }
                 self.weight = self.weight.saturating_add(if health == Some(Health::Dead) {
                     FAILURE_WEIGHT
                 } else {

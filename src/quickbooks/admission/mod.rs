@@ -191,9 +191,9 @@ impl AdmissionControl {
     }
 
     /// Ends a request and logs a change of the circuit breaker.
-    async fn complete(&self, lease: &str, outcome: Outcome) {
+    async fn complete(&self, lease: &str, outcome: Outcome, error: Option<&str>) {
         if let Some(status) = self
-            .change(|state, now| state.complete(lease, outcome, now))
+            .change(|state, now| state.complete(lease, outcome, error, now))
             .await
         {
             match status {
@@ -303,10 +303,13 @@ impl Permit {
         }
     }
 
-    /// Ends the request with its outcome and frees its place.
-    pub(crate) async fn complete(mut self, outcome: Outcome) {
+    /// Ends the request with its outcome, and with its error if it failed, and frees its place.
+    pub(crate) async fn complete(mut self, outcome: Outcome, error: Option<&Error>) {
         if let Some(lease) = self.lease.take() {
-            self.control.complete(&lease, outcome).await;
+            let text = error.map(Error::to_string);
+            self.control
+                .complete(&lease, outcome, text.as_deref())
+                .await;
         }
     }
 }
@@ -317,7 +320,7 @@ impl Drop for Permit {
             (self.lease.take(), tokio::runtime::Handle::try_current())
         {
             let control = self.control.clone();
-            runtime.spawn(async move { control.complete(&lease, Outcome::Unknown).await });
+            runtime.spawn(async move { control.complete(&lease, Outcome::Unknown, None).await });
         }
     }
 }
@@ -387,7 +390,7 @@ mod tests {
         for _ in 0..count {
             let permit = control.admit(RequestKind::Single).await.unwrap();
             sent.push(Instant::now());
-            permit.complete(Outcome::Answered).await;
+            permit.complete(Outcome::Answered, None).await;
         }
         sent
     }
@@ -483,7 +486,7 @@ mod tests {
                 .admit(RequestKind::Batch)
                 .await
                 .unwrap()
-                .complete(Outcome::Answered)
+                .complete(Outcome::Answered, None)
                 .await;
             sent.push(Instant::now());
         }
@@ -549,9 +552,9 @@ mod tests {
             .await
             .unwrap()
             .unwrap()
-            .complete(Outcome::Answered)
+            .complete(Outcome::Answered, None)
             .await;
-        first.complete(Outcome::Answered).await;
+        first.complete(Outcome::Answered, None).await;
     }
 
     #[tokio::test(start_paused = true)]
@@ -566,7 +569,7 @@ mod tests {
         let late = tokio::spawn(async move { send(&other, 1).await });
         permit.run(sleep(Duration::from_secs(60))).await;
         assert!(!late.is_finished());
-        permit.complete(Outcome::Answered).await;
+        permit.complete(Outcome::Answered, None).await;
         late.await.unwrap();
     }
 
@@ -579,7 +582,7 @@ mod tests {
             mine.admit(RequestKind::Single)
                 .await
                 .unwrap()
-                .complete(Outcome::Failed)
+                .complete(Outcome::Failed, None)
                 .await;
         }
         assert!(matches!(
@@ -599,7 +602,7 @@ mod tests {
                 .await
                 .is_err()
         );
-        probe.complete(Outcome::Answered).await;
+        probe.complete(Outcome::Answered, None).await;
         assert!(matches!(
             mine.traffic().await.breaker,
             BreakerStatus::Closed
@@ -608,18 +611,25 @@ mod tests {
             mine.admit(RequestKind::Single)
                 .await
                 .unwrap()
-                .complete(Outcome::Failed)
+                .complete(Outcome::Failed, None)
                 .await;
         }
         let begin = Instant::now();
         let error = loop {
             match mine.admit(RequestKind::Single).await {
-                Ok(probe) => probe.complete(Outcome::Failed).await,
+                Ok(probe) => {
+                    let cause = Error::decode("answer of QuickBooks", "it is HTML");
+                    probe.complete(Outcome::Failed, Some(&cause)).await;
+                }
                 Err(error) => break error,
             }
         };
         assert!(
-            error.ends_run() && error.to_string().contains("has not answered since"),
+            error.ends_run()
+                && error.to_string().contains("has not answered since")
+                && error
+                    .to_string()
+                    .contains("the last failure was: answer of QuickBooks: it is HTML"),
             "{error}"
         );
         assert!(
@@ -632,14 +642,14 @@ mod tests {
             .admit(RequestKind::Single)
             .await
             .unwrap()
-            .complete(Outcome::Answered)
+            .complete(Outcome::Answered, None)
             .await;
         // Faults of the service open the circuit more slowly.
         for _ in 0..79 {
             mine.admit(RequestKind::Single)
                 .await
                 .unwrap()
-                .complete(Outcome::Faulted)
+                .complete(Outcome::Faulted, None)
                 .await;
         }
         assert!(matches!(
@@ -649,7 +659,7 @@ mod tests {
         mine.admit(RequestKind::Single)
             .await
             .unwrap()
-            .complete(Outcome::Faulted)
+            .complete(Outcome::Faulted, None)
             .await;
         assert!(matches!(
             mine.traffic().await.breaker,
@@ -686,7 +696,7 @@ mod tests {
                 .admit(RequestKind::Single)
                 .await
                 .unwrap()
-                .complete(outcome)
+                .complete(outcome, None)
                 .await;
         }
         assert_eq!(control.traffic().await.monthly_reads, 2);

@@ -212,12 +212,13 @@ impl State {
         }
     }
 
-    /// Ends the lease of a request and records its outcome; returns the breaker's new status if it
-    /// has changed.
+    /// Ends the lease of a request and records its outcome, with the text of its failure; returns the
+    /// breaker's new status if it has changed.
     pub(super) fn complete(
         &mut self,
         lease: &str,
         outcome: Outcome,
+        error: Option<&str>,
         now: DateTime<Utc>,
     ) -> Option<BreakerStatus> {
         self.expire(now);
@@ -229,7 +230,7 @@ impl State {
             Outcome::Failed => Some(Health::Dead),
             Outcome::Unknown => None,
         };
-        self.breaker.record(lease, health, now)
+        self.breaker.record(lease, health, error, now)
     }
 
     /// Holds all requests back until an instant.

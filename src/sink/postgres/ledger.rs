@@ -27,6 +27,21 @@ FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unsynced
 WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
   AND window_start_utc = $4 AND window_end_utc = $5";
 
+/// Takes the attempt of a run back. What an earlier run committed of the window stays committed.
+const RELEASE_WINDOW: &str = "
+WITH unsynced AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true)
+), begun AS (
+    DELETE FROM qbo.windows USING unsynced
+    WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
+      AND window_start_utc = $4 AND window_end_utc = $5
+      AND run_id = $6 AND status = 'running' AND committed_at_utc IS NULL
+)
+UPDATE qbo.windows SET status = 'done'
+WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
+  AND window_start_utc = $4 AND window_end_utc = $5
+  AND run_id = $6 AND status = 'running' AND committed_at_utc IS NOT NULL";
+
 const BEGIN_RUN: &str = "
 INSERT INTO qbo.runs
     (run_id, schema_name, realm_id, entity, range_start_utc, range_end_utc, status)
@@ -39,6 +54,17 @@ UPDATE qbo.runs SET status = $2, error = $3, finished_at_utc = now(), windows = 
     failed_windows = $5, pages = $6, rows = $7, inserted = $8, updated = $9, unchanged = $10,
     rejected = $11, requests = $12, retries = $13, duration_ms = $14
 WHERE run_id = $1";
+
+fn warn_unless_recorded(context: &WindowContext, outcome: Result<()>) {
+    if let Err(error) = outcome {
+        warn!(
+            phase = "load",
+            event = "failure_not_recorded",
+            entity = context.entity.name,
+            "{error}"
+        );
+    }
+}
 
 impl Ledger {
     /// Records the attempt at a window before anything of it is read or stored, so that an attempt
@@ -75,14 +101,21 @@ impl Ledger {
         }
         let text = error.to_string();
         let ended = self.end(context, LedgerWindowStatus::Failed, &text).await;
-        if let Err(error) = ended {
-            warn!(
-                phase = "load",
-                event = "failure_not_recorded",
-                entity = context.entity.name,
-                "{error}"
-            );
-        }
+        warn_unless_recorded(context, ended);
+    }
+
+    /// Records that a run has begun a window and left it as it was.
+    pub(super) async fn release(&self, context: &WindowContext) {
+        let params = params![
+            self.schema,
+            context.realm_id,
+            context.entity.name,
+            context.window.start,
+            context.window.end,
+            context.run_id,
+        ];
+        let released = self.db.execute(RELEASE_WINDOW, params).await;
+        warn_unless_recorded(context, released.map(drop));
     }
 
     async fn end(

@@ -172,6 +172,10 @@ impl Sink for PostgresSink {
         self.ledger.fail(context, error).await;
     }
 
+    async fn window_released(&self, context: &WindowContext) {
+        self.ledger.release(context).await;
+    }
+
     fn window_abandoned(&self, context: WindowContext) {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let ledger = self.ledger.clone();
