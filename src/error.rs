@@ -69,7 +69,7 @@ pub enum Error {
         trace: Trace,
     },
 
-    /// The company's plan or country does not have this entity (qbo-facts 13, last list). It says
+    /// The company's plan or country does not have this entity (qbo-facts 13.7). It says
     /// nothing about other entities, and may change with the plan.
     #[error("not available in this company: {reason}{trace}")]
     Unavailable {

@@ -26,7 +26,7 @@ pub(super) enum FaultMeaning {
     Other,
 }
 
-/// Returns the meaning of a fault. The codes are those of Intuit's error list (qbo-facts 7.2 and 13).
+/// Returns the meaning of a fault. The codes are those of Intuit's error list (qbo-facts 7.2, 13.7 and 13.17).
 pub(super) fn fault_meaning(status: u16, fault: &Fault) -> FaultMeaning {
     let text = fault.text().to_ascii_lowercase();
     // The gateway writes 003200 for 3200.
@@ -49,7 +49,7 @@ pub(super) fn fault_meaning(status: u16, fault: &Fault) -> FaultMeaning {
     }
 }
 
-/// Words of a gateway that fails inside and answers with a code of lost access (qbo-facts 13).
+/// Words of a gateway that fails inside and answers with a code of lost access (qbo-facts 13.17).
 fn is_server_failure(text: &str) -> bool {
     ["internalservererror", "unknown error during authentication"]
         .iter()
@@ -72,7 +72,7 @@ const UNKNOWN_NAME: [&str; 3] = [
 ];
 
 /// Words of an unsupported operation that is not about an entity: a change date that is too old, a
-/// server that does not know its own paths, a body that it cannot read (qbo-facts 4 and 13).
+/// server that does not know its own paths, a body that it cannot read (qbo-facts 4 and 13.18).
 const OTHER_OPERATION: [&str; 4] = [
     "changedsince",
     "older than",

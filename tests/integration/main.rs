@@ -20,6 +20,7 @@ mod irregular;
 mod landing;
 mod loading;
 mod merge;
+mod outcomes;
 mod recorded;
 mod sandbox;
 mod support;

@@ -20,8 +20,9 @@ def sync_qbo() -> Block:
     Its runtime variables are ``entities`` (names) and ``accounts`` (company ids), separated by commas; empty: all.
 
     Returns:
-        A function for ``@data_loader``. It returns a DataFrame with one row per company and entity. If a company or an
-        entity failed, it raises :class:`~qbo_rs.RetriableError` after all others are in step.
+        A function for ``@data_loader``. It returns a DataFrame with one row per company and entity; its ``status`` is
+        ``unavailable`` for an entity that the company's plan or country does not have. If a company or an entity
+        failed, it raises :class:`~qbo_rs.RetriableError` after all others are in step.
 
     Example:
         ::
@@ -38,10 +39,9 @@ def sync_qbo() -> Block:
         )
         failures = []
         for account in report.accounts:
-            errors = [
-                account.error,
-                *(f"{entity.entity}: {entity.error}" for entity in account.entities if entity.error),
-            ]
+            # What was not attempted failed for the reason that the company gives.
+            failed = [e for e in account.entities if e.error and not e.error.startswith("not attempted: ")]
+            errors = [account.error, *(f"{entity.entity}: {entity.error}" for entity in failed)]
             failures += [f"{account.realm_id}: {error}" for error in errors if error]
         if failures:
             raise RetriableError(f"{len(failures)} not in step: " + "; ".join(failures[:5]))

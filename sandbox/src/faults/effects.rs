@@ -89,6 +89,7 @@ impl Effects {
             FaultKind::TooLarge => Answer::empty(413),
             FaultKind::Unauthorized => unauthorized("Token expired: AB0160139-not-a-token"),
             FaultKind::Forbidden => forbidden(),
+            FaultKind::Refused => rule.refused(time),
             FaultKind::FaultInSuccess => ServiceFault {
                 status: 200,
                 ..ServiceFault::application()
@@ -166,6 +167,19 @@ impl Effects {
 }
 
 impl FaultRule {
+    fn refused(&self, time: DateTime<Utc>) -> Answer {
+        let code = match &self.code {
+            Some(Value::String(code)) => code.clone(),
+            Some(code) => code.to_string(),
+            None => String::new(),
+        };
+        let fault = json!({"Fault": {
+            "Error": [{"Message": self.message, "Detail": self.detail, "code": code}],
+            "type": "ValidationFault",
+        }, "time": pacific::format_millis(time)});
+        Answer::service(self.status.unwrap_or(400), fault.to_string())
+    }
+
     fn throttled(&self, time: DateTime<Utc>) -> Answer {
         let status = self.status.unwrap_or(429);
         match self.format.unwrap_or(Format::Xml) {

@@ -22,6 +22,8 @@ pub(crate) enum FaultKind {
     Unauthorized,
     /// 403 with code 3100.
     Forbidden,
+    /// A fault of the accounting service with any status, code and texts.
+    Refused,
     /// 200 with a fault in place of the answer.
     FaultInSuccess,
     /// 200 with a fault inside of `QueryResponse`.
@@ -108,6 +110,10 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
     ("too-large", "413 without a body"),
     ("unauthorized", "401 of the gateway"),
     ("forbidden", "403 with code 3100"),
+    (
+        "refused",
+        "400 (or status) with a Fault that has code, message and detail, such as code 6190 of a closed company",
+    ),
     (
         "fault-in-success",
         "200 with a Fault in place of the answer",

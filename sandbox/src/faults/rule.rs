@@ -60,9 +60,18 @@ pub struct FaultRule {
     /// Seconds for which the fault lasts.
     #[serde(skip_serializing_if = "Option::is_none")]
     for_s: Option<f64>,
-    /// Status of `throttle`, by default 429, or of `odd-fault`, by default 400.
+    /// Status of `throttle`, by default 429, or of `odd-fault` and `refused`, by default 400.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) status: Option<u16>,
+    /// Code of `refused`: text or a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) code: Option<Value>,
+    /// Message of `refused`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) message: String,
+    /// Detail of `refused`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) detail: String,
     /// Format of the body of `throttle`, by default XML.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) format: Option<Format>,
