@@ -62,9 +62,10 @@ def _jsonable(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return {name: format_instant(value) if isinstance(value, datetime) else value for name, value in fields}
 
 
-def _verified(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Leave out the count that the core leaves out if it is zero."""
-    return {name: value for name, value in _jsonable(fields).items() if name != "renamed_references" or value}
+def _without_blanks(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Leave out what the core leaves out if there is nothing to say."""
+    rare = ("renamed_references", "unavailable")
+    return {name: value for name, value in _jsonable(fields).items() if name not in rare or value}
 
 
 def _with_instants(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -385,12 +386,12 @@ class Verification:
     """Number of windows that were read again."""
     requests: int
     """HTTP requests for data."""
-    unavailable: str | None
-    """Why nothing could be compared, if the company does not have the entity."""
     read_until: datetime | None = None
     """End of the comparison if the range reaches into the present, UTC."""
     renamed_references: int = 0
     """Records that differ only by names inside references, which is no difference; known if ``deep`` was set."""
+    unavailable: str | None = None
+    """Why nothing could be compared, if the company does not have the entity."""
 
     @classmethod
     def from_dict(cls, run: Mapping[str, Any]) -> Verification:
@@ -424,7 +425,7 @@ class VerificationReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-able data."""
-        return asdict(self, dict_factory=_verified)
+        return asdict(self, dict_factory=_without_blanks)
 
     @property
     def ok(self) -> bool:
@@ -442,8 +443,6 @@ class EntitySync:
     """``ok``; ``failed``; or ``unavailable``: the company's plan or country does not have the entity, no failure."""
     error: str | None
     """Reason of the failure, one line; None if the entity did not fail."""
-    unavailable: str | None
-    """Why the company does not have the entity; None unless it is unavailable."""
     via: SyncMethod
     """``changes`` and ``batch``: one request for many entities; ``query``: requests of its own."""
     reconciled: bool
@@ -462,6 +461,8 @@ class EntitySync:
     """Records that could not be stored and were set aside."""
     deleted: int
     """Records that were newly found to be deleted."""
+    unavailable: str | None = None
+    """Why the company does not have the entity; None unless it is unavailable."""
 
     @classmethod
     def from_dict(cls, entity: Mapping[str, Any]) -> EntitySync:
@@ -478,7 +479,7 @@ class AccountSync:
     schema: str
     """Schema of the company's tables; empty if it has none yet."""
     status: AccountStatus
-    """``ok``: all entities that it has are in step; ``partial``: some failed; ``failed``: all failed; ``needs_reauth``."""
+    """``ok``: all that it has is in step; ``partial``: some entities failed; ``failed``: all; or ``needs_reauth``."""
     error: str | None
     """Reason of the failure that ended the sync of the whole company, one line."""
     requests: int
@@ -518,7 +519,7 @@ class SyncReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-able data."""
-        return asdict(self, dict_factory=_jsonable)
+        return asdict(self, dict_factory=_without_blanks)
 
     @property
     def ok(self) -> bool:

@@ -53,6 +53,7 @@ pub struct EntitySync {
     /// Reason of the failure, if it failed.
     pub error: Option<String>,
     /// Why the company does not have it, if it is unavailable.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
     /// Method by which changes were fetched.
     pub via: SyncMethod,

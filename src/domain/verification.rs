@@ -169,6 +169,7 @@ pub struct Verification {
     /// HTTP requests for data.
     pub requests: u64,
     /// Why nothing could be compared, if the company does not have the entity.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
 }
 

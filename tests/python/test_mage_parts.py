@@ -125,7 +125,7 @@ def test_tables_pass_windows_from_block_to_block_as_text():
 
 def test_the_table_of_a_sync_has_its_checkpoints_as_text():
     counts = dict.fromkeys(("rows", "inserted", "updated", "unchanged", "rejected", "deleted"), 0)
-    entity = {"entity": "items", "status": "ok", "error": None, "unavailable": None, "via": "query", **counts}
+    entity = {"entity": "items", "status": "ok", "error": None, "via": "query", **counts}
     entity |= {"reconciled": False}
     entities = [entity | {"checkpoint": "2025-01-01T00:00:00Z"}, entity | {"checkpoint": "2025-01-02T00:00:00Z"}]
     account = {"realm_id": "9341", "schema": "raw", "status": "ok", "error": None, "requests": 1, "duration_ms": 5}

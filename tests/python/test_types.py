@@ -32,18 +32,19 @@ CONNECTION = {
 DIFFERENCE = {"start": START, "end": END, "source": 2, "table": 1, "missing": ["7"], "stale": [], "extra": []}
 REJECT = {"id": None, "changed_at": "2025-01-02T03:04:05Z", "error": "4002", "intuit_tid": "1-a"}
 VERIFICATION = {**NAMES, "status": "different", "windows": 1, "source": 2, "table": 1, "different": [DIFFERENCE]}
-VERIFICATION |= {"rejects": [REJECT], "repaired": 0, "requests": 3, "unavailable": None}
+VERIFICATION |= {"rejects": [REJECT], "repaired": 0, "requests": 3}
 VERIFICATION |= {"read_until": "2025-01-31T23:59:30Z"}
-ENTITY = {"entity": "items", "status": "ok", "error": None, "unavailable": None, "via": "changes", "reconciled": True}
+ENTITY = {"entity": "items", "status": "ok", "error": None, "via": "changes", "reconciled": True}
 ENTITY |= {"checkpoint": END, "deleted": 1}
 ENTITY |= {name: COUNTS[name] for name in ("rows", "inserted", "updated", "unchanged", "rejected")}
+ABSENT = ENTITY | {"status": "unavailable", "unavailable": "Feature Not Supported", "checkpoint": None}
 ACCOUNT = {"realm_id": "9341", "schema": "raw", "status": "ok", "error": None, "requests": 2, "duration_ms": 5}
 
 REPORTS = [
     (qbo_rs.Report, {"runs": [RUN], "connection": CONNECTION}),
     (qbo_rs.Landing, RUN),
     (qbo_rs.VerificationReport, {"runs": [VERIFICATION, VERIFICATION | {"renamed_references": 2}]}),
-    (qbo_rs.SyncReport, {"accounts": [ACCOUNT | {"entities": [ENTITY, ENTITY | {"checkpoint": None}]}]}),
+    (qbo_rs.SyncReport, {"accounts": [ACCOUNT | {"entities": [ENTITY, ABSENT]}]}),
 ]
 
 
