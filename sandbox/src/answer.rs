@@ -1,5 +1,6 @@
 //! Answers in the formats that were recorded (qbo-facts 2.2, 6.1 and 7.1), as JSON or XML.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use axum::body::Bytes;
@@ -276,7 +277,7 @@ const XML: &str = "application/xml;charset=utf-8";
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub status: u16,
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
     pub body: Vec<u8>,
     pub headers: Vec<(&'static str, String)>,
     /// Whether the accounting service answers. It sends XML unless JSON was asked for.
@@ -291,7 +292,7 @@ impl Answer {
     pub(crate) fn json_text(status: u16, body: String) -> Self {
         Self {
             status,
-            content_type: JSON,
+            content_type: JSON.into(),
             body: body.into_bytes(),
             headers: Vec::new(),
             is_service: false,
@@ -309,7 +310,7 @@ impl Answer {
     /// Returns an answer that is XML whatever the client accepts.
     pub(crate) fn xml(status: u16, body: String) -> Self {
         Self {
-            content_type: XML,
+            content_type: XML.into(),
             ..Self::json_text(status, body)
         }
     }
@@ -320,7 +321,7 @@ impl Answer {
             "<html>\r\n<head><title>{status} {title}</title></head>\r\n<body>\r\n<center><h1>{status} {title}</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
         );
         Self {
-            content_type: "text/html",
+            content_type: "text/html".into(),
             ..Self::json_text(status, body)
         }
     }
@@ -351,7 +352,7 @@ impl Answer {
                 .and_then(xml::from_json)
         {
             self.body = body.into_bytes();
-            self.content_type = XML;
+            self.content_type = XML.into();
         }
         self
     }
@@ -392,7 +393,7 @@ impl Answer {
             .header("x-amzn-trace-id", format!("Root={tid}"))
             .header("qbo-version", "sandbox");
         if !self.body.is_empty() {
-            builder = builder.header(header::CONTENT_TYPE, self.content_type);
+            builder = builder.header(header::CONTENT_TYPE, self.content_type.as_ref());
         }
         if self.status == 401 && self.content_type == JSON {
             builder = builder.header(

@@ -135,6 +135,7 @@ impl Effects {
             | FaultKind::CdcMissing
             | FaultKind::CdcMerged
             | FaultKind::Lifetimes
+            | FaultKind::Rewrite
             | FaultKind::Change => {
                 return Replacement::None;
             }
@@ -144,6 +145,7 @@ impl Effects {
     /// Returns the normal answer, malformed if a fault says so.
     pub(crate) fn malform(&self, answer: Answer) -> Answer {
         match &self.rule {
+            Some(rule) if rule.fault == FaultKind::Rewrite => malformed::rewrite(rule, answer),
             Some(rule) if answer.status == 200 => malformed::apply(rule, answer),
             _ => answer,
         }

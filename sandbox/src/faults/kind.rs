@@ -82,6 +82,8 @@ pub(crate) enum FaultKind {
     CdcMerged,
     /// The lifetimes of a token answer have another form.
     Lifetimes,
+    /// The answer is normal, except that a text in its body is replaced.
+    Rewrite,
     /// The answer is normal, and the company changes after it.
     Change,
 }
@@ -193,6 +195,10 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
     (
         "lifetimes",
         "the lifetimes in a token answer are value, such as \"3600\", -1 or 0.5; without value they are missing",
+    ),
+    (
+        "rewrite",
+        "the answer is normal, except that the text find in its body is put; status, content_type",
     ),
     (
         "change",

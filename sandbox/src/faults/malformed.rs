@@ -22,6 +22,19 @@ pub(super) fn apply(rule: &FaultRule, mut answer: Answer) -> Answer {
     answer
 }
 
+/// Returns an answer with the changes of a `rewrite` rule.
+pub(super) fn rewrite(rule: &FaultRule, mut answer: Answer) -> Answer {
+    if !rule.find.is_empty() {
+        let body = String::from_utf8_lossy(&answer.body);
+        answer.body = body.replace(&rule.find, &rule.put).into_bytes();
+    }
+    answer.status = rule.status.unwrap_or(answer.status);
+    if let Some(content_type) = &rule.content_type {
+        answer.content_type = content_type.clone().into();
+    }
+    answer
+}
+
 /// Returns the changed body, or `None` for a fault that changes no bodies.
 fn changed(rule: &FaultRule, mut body: Fields) -> Option<Fields> {
     match rule.fault {

@@ -60,7 +60,8 @@ pub struct FaultRule {
     /// Seconds for which the fault lasts.
     #[serde(skip_serializing_if = "Option::is_none")]
     for_s: Option<f64>,
-    /// Status of `throttle`, by default 429, or of `odd-fault` and `refused`, by default 400.
+    /// Status of `throttle`, by default 429, of `odd-fault` and `refused`, by default 400, or of
+    /// `rewrite`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) status: Option<u16>,
     /// Code of `refused`: text or a number.
@@ -93,6 +94,15 @@ pub struct FaultRule {
     /// Value of `lifetimes`. Without it the lifetimes are missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) value: Option<Value>,
+    /// Text that `rewrite` replaces.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) find: String,
+    /// Text that `rewrite` puts in its place.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) put: String,
+    /// Content type of `rewrite`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) content_type: Option<String>,
     /// Control commands of `change`.
     #[serde(rename = "do", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) changes: Vec<Box<RawValue>>,
@@ -174,11 +184,19 @@ impl FaultRule {
         if !self.retry_after.as_ref().is_none_or(is_header) {
             return refuse("retry_after cannot be sent as a header".to_owned());
         }
+        let lowest_status = match self.fault {
+            FaultKind::Rewrite => 200,
+            _ => 400,
+        };
         if self
             .status
-            .is_some_and(|status| !(400..600).contains(&status))
+            .is_some_and(|status| !(lowest_status..600).contains(&status))
         {
-            return refuse("status must be between 400 and 599".to_owned());
+            return refuse(format!("status must be between {lowest_status} and 599"));
+        }
+        let content_type = self.content_type.as_deref().unwrap_or_default();
+        if HeaderValue::from_str(content_type).is_err() {
+            return refuse("content_type cannot be sent as a header".to_owned());
         }
         Ok(())
     }
