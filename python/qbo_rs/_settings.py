@@ -43,6 +43,13 @@ class Settings(TypedDict, total=False):
     QuickBooks calls it the realm id.
     """
 
+    app_id: str
+    """App id of the Intuit app, which is not the client id; completes the address at which a company is connected
+    again.
+
+    Default: none. Variable: ``QBO_APP_ID``.
+    """
+
     environment: Environment
     """Intuit's API host: ``sandbox`` or ``production``.
 
@@ -62,10 +69,10 @@ class Settings(TypedDict, total=False):
     """
 
     token_store: str
-    """Place of the rotated tokens, encrypted (AES-256-GCM): a file path, or ``postgres``, which ``sync`` and ``serve``
-    use if it is not set.
+    """Place of the rotated tokens, encrypted (AES-256-GCM): a file path, or ``postgres``.
 
-    Default: none. Variable: ``QBO_TOKEN_STORE``.
+    Default: the database if one is configured, else ``qbo_rs/tokens.json`` in the user's state directory. Variable:
+    ``QBO_TOKEN_STORE``.
     """
 
     token_key: str

@@ -250,6 +250,8 @@ class Connection:
     """Whole days until the earlier of the two ends; None if unknown."""
     monthly_reads: int
     """Successful reads of this calendar month, by all processes that share their limits."""
+    warning: str | None = None
+    """What a person has to do, if the connection ends within 30 days."""
 
     @classmethod
     def from_dict(cls, connection: Mapping[str, Any]) -> Connection:

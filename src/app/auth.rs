@@ -4,23 +4,29 @@ use chrono::Utc;
 use serde::Serialize;
 
 use super::App;
-use super::company::{CONNECTIONS, admission, token_endpoint};
-use crate::config::{OAuthConfig, QboConfig, StoreLocation};
+use super::company::{CONNECTIONS, admission, authorizer, key, reconnect, token_endpoint};
+use crate::config::{OAuthConfig, QboConfig};
 use crate::domain::ConnectionState;
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
 use crate::quickbooks::Traffic;
-use crate::quickbooks::oauth::{Authorizer, Callback, Consent, EXPIRY_WARNING, Refusal};
+use crate::quickbooks::oauth::{
+    Authorizer, Callback, Consent, EXPIRY_WARNING, Refusal, earlier_end, expiry_warning,
+};
 use crate::store::StateBackend;
 use crate::store::token_store::{ConnectionSummary, Key};
 
 /// The state of all stored connections.
 #[derive(Debug, Serialize)]
 pub struct AuthReport {
-    /// Place of the token store; `None` if tokens are not stored.
-    pub store: Option<String>,
+    /// Place of the token store.
+    pub store: String,
     /// The stored connections.
     pub accounts: Vec<CompanyReport>,
+    /// The company of the settings, or any if they name none, has neither a stored connection nor a
+    /// refresh token in the settings.
+    #[serde(skip)]
+    pub is_login_needed: bool,
 }
 
 /// The state of one connection.
@@ -34,6 +40,12 @@ pub struct CompanyReport {
     pub state: ConnectionState,
     /// Whole days to the end of the connection, if it is known.
     pub days_left: Option<i64>,
+    /// What a person has to do, if the connection ends within 30 days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+    /// Intuit's address at which the company is connected again, if a person has to do that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconnect_url: Option<String>,
     /// Requests and limits of all processes that share the store.
     #[serde(flatten)]
     pub traffic: Traffic,
@@ -49,45 +61,62 @@ pub struct KeyChange {
 }
 
 impl AuthReport {
-    /// Returns true if no person is needed, now or within a fortnight.
+    /// Returns true if no person is needed for any company, now or within 30 days.
     pub fn is_ok(&self) -> bool {
-        self.accounts
-            .iter()
-            .all(|account| account.state == ConnectionState::Active)
+        let is_active = |account: &CompanyReport| account.state == ConnectionState::Active;
+        !self.is_login_needed && self.accounts.iter().all(is_active)
     }
 }
 
 /// Returns the report of the connections that are stored in `backend`.
 pub(super) async fn auth_report(backend: &StateBackend, config: &QboConfig) -> Result<AuthReport> {
-    let store = backend.token_store("any", key(&config.oauth)?).await?;
+    // An unusable key is an error here, although the stored connections are listed without it.
+    key(&config.oauth)?;
     let mut accounts = Vec::new();
     for account in backend.connections().await? {
-        let admission = admission(backend, config, &account.realm_id);
-        let traffic = admission.traffic().await;
-        let end = [
-            account.refresh_token_expires_at,
-            account.connection_expires_at,
-        ]
-        .into_iter()
-        .flatten()
-        .min();
-        let remaining = end.map(|end| end - Utc::now());
-        let state = match (&account.needs_reauth, remaining) {
-            (Some(_), _) => ConnectionState::NeedsReauth,
-            (None, Some(remaining)) if remaining < EXPIRY_WARNING => ConnectionState::ExpiresSoon,
-            (None, _) => ConnectionState::Active,
-        };
-        accounts.push(CompanyReport {
-            state,
-            days_left: remaining.map(|remaining| remaining.num_days()),
-            traffic,
-            account,
-        });
+        let traffic = admission(backend, config, &account.realm_id)
+            .traffic()
+            .await;
+        accounts.push(company_report(account, traffic, &config.oauth));
     }
+    let is_connected = accounts
+        .iter()
+        .any(|known| config.realm_id.is_empty() || known.account.realm_id == config.realm_id);
     Ok(AuthReport {
-        store: store.place(),
+        store: backend.place(),
         accounts,
+        is_login_needed: !is_connected && config.oauth.credentials.refresh_token.is_none(),
     })
+}
+
+fn company_report(
+    account: ConnectionSummary,
+    traffic: Traffic,
+    oauth: &OAuthConfig,
+) -> CompanyReport {
+    let now = Utc::now();
+    let end = earlier_end(
+        account.refresh_token_expires_at,
+        account.connection_expires_at,
+    );
+    let state = match (&account.needs_reauth, end) {
+        (Some(_), _) => ConnectionState::NeedsReauth,
+        (None, Some(end)) if end <= now => ConnectionState::NeedsReauth,
+        (None, Some(end)) if end - now <= EXPIRY_WARNING => ConnectionState::ExpiresSoon,
+        (None, _) => ConnectionState::Active,
+    };
+    let reconnect = reconnect(oauth, &account.realm_id);
+    CompanyReport {
+        state,
+        days_left: end.map(|end| (end - now).num_days()),
+        warning: match account.needs_reauth {
+            Some(_) => None,
+            None => expiry_warning(end, now, &reconnect),
+        },
+        reconnect_url: (state != ConnectionState::Active).then(|| reconnect.url()),
+        traffic,
+        account,
+    }
 }
 
 impl App {
@@ -96,7 +125,8 @@ impl App {
     /// # Errors
     /// Settings, and those of the store.
     pub async fn auth_status(&self) -> Result<AuthReport> {
-        let config = self.settings.qbo_app()?;
+        let realm_id = self.settings.realm_id()?.unwrap_or_default();
+        let config = self.settings.qbo_of(&realm_id)?;
         let location = &config.oauth.token_store;
         let backend = StateBackend::open(&self.settings, location, CONNECTIONS).await?;
         auth_report(&backend, &config).await
@@ -105,9 +135,9 @@ impl App {
     /// Begins a login. The browser comes back to `redirect_uri`, which the app must list.
     ///
     /// # Errors
-    /// Fails before the consent page is opened if settings are invalid or there is no token store.
+    /// Fails before the consent page is opened if settings are invalid or the token store is unusable.
     pub async fn begin_login(&self, redirect_uri: &str) -> Result<Consent> {
-        let oauth = self.storing_oauth()?;
+        let oauth = self.settings.oauth()?;
         let backend = StateBackend::open(&self.settings, &oauth.token_store, CONNECTIONS).await?;
         let store = backend.token_store("login", key(&oauth)?).await?;
         backend.connections().await?;
@@ -154,7 +184,7 @@ impl App {
         code: &Secret,
         redirect_uri: &str,
     ) -> Result<Connection> {
-        let oauth = self.storing_oauth()?;
+        let oauth = self.settings.oauth()?;
         let authorizer = self.authorizer(&oauth, realm_id).await?;
         let answer = token_endpoint(&oauth, &self.progress)?
             .exchange(code, redirect_uri)
@@ -174,7 +204,7 @@ impl App {
     /// # Errors
     /// Settings; a refused token; those of the store.
     pub async fn import_token(&self, token: &Secret) -> Result<(String, Connection)> {
-        let oauth = self.storing_oauth()?;
+        let oauth = self.settings.oauth()?;
         let realm_id = self.required_realm()?;
         let connection = self
             .authorizer(&oauth, &realm_id)
@@ -204,7 +234,7 @@ impl App {
     /// # Errors
     /// Settings, and those of the store; what was changed before stays changed.
     pub async fn change_key(&self) -> Result<KeyChange> {
-        let oauth = self.storing_oauth()?;
+        let oauth = self.settings.oauth()?;
         let new = match (
             self.settings.secret("QBO_NEW_TOKEN_KEY"),
             self.settings.secret("QBO_NEW_CLIENT_SECRET"),
@@ -232,24 +262,8 @@ impl App {
 
     async fn authorizer(&self, oauth: &OAuthConfig, realm_id: &str) -> Result<Authorizer> {
         let backend = StateBackend::open(&self.settings, &oauth.token_store, CONNECTIONS).await?;
-        let store = backend.token_store(realm_id, key(oauth)?).await?;
-        Ok(Authorizer::new(
-            token_endpoint(oauth, &self.progress)?,
-            store,
-            realm_id,
-            oauth.credentials.refresh_token.clone(),
-        ))
-    }
-
-    fn storing_oauth(&self) -> Result<OAuthConfig> {
-        let oauth = self.settings.oauth()?;
-        match oauth.token_store {
-            StoreLocation::Memory => Err(Error::config(
-                "QBO_TOKEN_STORE",
-                "not set: there is nowhere to keep tokens; name a file, or 'postgres'",
-            )),
-            StoreLocation::File(_) | StoreLocation::Postgres => Ok(oauth),
-        }
+        let endpoint = token_endpoint(oauth, &self.progress)?;
+        authorizer(&backend, oauth, realm_id, endpoint).await
     }
 
     fn required_realm(&self) -> Result<String> {
@@ -257,12 +271,4 @@ impl App {
             .realm_id()?
             .ok_or_else(|| Error::config("QBO_REALM_ID", "not set"))
     }
-}
-
-/// Returns the key of the token store that the settings name.
-///
-/// # Errors
-/// [`Error::Config`] if `QBO_TOKEN_KEY` cannot be used.
-pub(super) fn key(oauth: &OAuthConfig) -> Result<Key> {
-    Key::new(&oauth.credentials.client_secret, oauth.token_key.as_ref())
 }

@@ -12,10 +12,10 @@ use crate::error::{Error, Result, Trace};
 use crate::http::Transport;
 use crate::port::{Endpoint, Progress};
 use crate::quickbooks::AdmissionControl;
-use crate::quickbooks::oauth::{Authorizer, TokenEndpoint, expires_at};
+use crate::quickbooks::oauth::{Authorizer, Reconnect, TokenEndpoint, expires_at, expiry_warning};
 use crate::quickbooks::{Access, QboSource};
-use crate::store::StateBackend;
 use crate::store::token_store::Key;
+use crate::store::{StateBackend, rescue_stores};
 
 pub(super) type Issuer = Arc<Authorizer>;
 pub(super) type Source = QboSource;
@@ -70,12 +70,45 @@ fn endpoint_over(transport: Transport, oauth: &OAuthConfig) -> TokenEndpoint {
     TokenEndpoint::new(transport, oauth.token_url.clone(), id, secret, oauth.retry)
 }
 
+/// Returns the key of the token store that the settings name.
+///
+/// # Errors
+/// [`Error::Config`] if `QBO_TOKEN_KEY` cannot be used.
+pub(super) fn key(oauth: &OAuthConfig) -> Result<Key> {
+    Key::new(&oauth.credentials.client_secret, oauth.token_key.as_ref())
+}
+
+/// Returns how a person connects a company again.
+pub(super) fn reconnect(oauth: &OAuthConfig, realm_id: &str) -> Reconnect {
+    Reconnect::new(realm_id, oauth.credentials.app_id.as_deref())
+}
+
+/// Returns the authorizer of a company whose tokens are in `backend`.
+///
+/// # Errors
+/// [`Error::Config`] if `QBO_TOKEN_KEY` cannot be used; errors of the store.
+pub(super) async fn authorizer(
+    backend: &StateBackend,
+    oauth: &OAuthConfig,
+    realm_id: &str,
+    endpoint: TokenEndpoint,
+) -> Result<Authorizer> {
+    let key = key(oauth)?;
+    let rescues = rescue_stores(oauth.rescue_file.as_deref(), realm_id, &key);
+    let store = backend.token_store(realm_id, key).await?;
+    let configured = oauth.credentials.refresh_token.clone();
+    let reconnect = reconnect(oauth, realm_id);
+    Ok(Authorizer::new(
+        endpoint, store, rescues, reconnect, configured,
+    ))
+}
+
 /// A company that is ready to be read.
 pub(super) struct Company {
     pub source: Source,
     issuer: Issuer,
     admission: Arc<AdmissionControl>,
-    realm_id: String,
+    reconnect: Reconnect,
 }
 
 impl Company {
@@ -98,16 +131,8 @@ impl Company {
         warn_of_clear_text(config);
         let oauth = &config.oauth;
         let transport = Transport::new(oauth.timeouts, Endpoint::Data, progress.clone())?;
-        let key = Key::new(&oauth.credentials.client_secret, oauth.token_key.as_ref())?;
-        let store = backend.token_store(&config.realm_id, key).await?;
         let endpoint = endpoint_over(transport.for_endpoint(Endpoint::Token), oauth);
-        let configured = oauth.credentials.refresh_token.clone();
-        let issuer = Arc::new(Authorizer::new(
-            endpoint,
-            store,
-            &config.realm_id,
-            configured,
-        ));
+        let issuer = Arc::new(authorizer(backend, oauth, &config.realm_id, endpoint).await?);
         let admission = admission(backend, config, &config.realm_id);
         let access = Access {
             transport,
@@ -122,7 +147,7 @@ impl Company {
             source,
             issuer,
             admission,
-            realm_id: config.realm_id.clone(),
+            reconnect: reconnect(oauth, &config.realm_id),
         })
     }
 
@@ -132,14 +157,14 @@ impl Company {
             source,
             issuer,
             admission,
-            realm_id,
+            reconnect,
         } = self;
         (
             Arc::new(source),
             ConnectionStatus {
                 issuer,
                 admission,
-                realm_id,
+                reconnect,
             },
         )
     }
@@ -149,7 +174,7 @@ impl Company {
 pub(super) struct ConnectionStatus {
     issuer: Issuer,
     admission: Arc<AdmissionControl>,
-    realm_id: String,
+    reconnect: Reconnect,
 }
 
 impl ConnectionStatus {
@@ -172,12 +197,14 @@ impl ConnectionStatus {
 
     pub(super) async fn report(&self) -> Option<ConnectionReport> {
         let connection = self.issuer.connection().await.ok().flatten()?;
+        let (now, end) = (Utc::now(), expires_at(&connection));
         Some(ConnectionReport {
-            realm_id: self.realm_id.clone(),
+            realm_id: self.reconnect.realm_id().to_owned(),
             refresh_token_expires_at: connection.refresh_token_expires_at,
             connection_expires_at: connection.connection_expires_at,
-            days_left: expires_at(&connection).map(|end| (end - Utc::now()).num_days()),
+            days_left: end.map(|end| (end - now).num_days()),
             monthly_reads: self.admission.traffic().await.monthly_reads,
+            warning: expiry_warning(end, now, &self.reconnect),
         })
     }
 }

@@ -5,6 +5,7 @@ mod auth;
 mod backfill;
 mod company;
 mod landing;
+mod rejects;
 mod request;
 mod run;
 mod service;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 pub use self::auth::{AuthReport, CompanyReport, KeyChange};
 pub use self::backfill::BackfillRequest;
 pub use self::landing::{ExtractRequest, LoadRequest};
+pub use self::rejects::{RejectsRequest, SetAside, set_aside_in_landing};
 pub use self::service::{Coverage, RecordPage, RecordRequest, Service, seconds_since};
 pub use self::status::{StatusReport, StatusRequest};
 pub use self::sync::{SyncRequest, SyncScope};
@@ -31,7 +33,7 @@ pub use crate::quickbooks::oauth::{Callback, Consent};
 pub use crate::quickbooks::{BreakerStatus, Limits, Traffic};
 pub use crate::sink::postgres::{ArchiveSummary, Upgrade};
 pub use crate::store::{
-    Check, EntityState, EntityStatus, Job, LastRun, StoredRecord, UnavailableEntity,
+    Check, EntityState, EntityStatus, Job, LastRun, StoredRecord, StoredReject, UnavailableEntity,
     UnfinishedWindow,
 };
 

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::request::{default_schema, setters};
 use super::{App, CompanyReport, select_or_all};
-use crate::config::StoreLocation;
 use crate::domain::Window;
 use crate::error::Result;
 use crate::postgres::Db;
@@ -59,7 +58,7 @@ pub struct StatusReport {
     pub entities: Vec<EntityStatus>,
     /// Entities that the company does not have, as far as syncs have found out.
     pub unavailable: Vec<UnavailableEntity>,
-    /// The stored connections; empty if no token store is set.
+    /// The stored connections; empty without settings of an app.
     pub accounts: Vec<CompanyReport>,
 }
 
@@ -78,14 +77,10 @@ impl App {
         let entities = reader
             .status(&entities, request.range, request.validate)
             .await?;
-        let has_store = self
-            .settings
-            .oauth()
-            .is_ok_and(|oauth| oauth.token_store != StoreLocation::Memory);
-        let accounts = if has_store {
-            self.auth_status().await?.accounts
-        } else {
-            Vec::new()
+        // The state of the tables needs no settings of an app.
+        let accounts = match self.settings.oauth() {
+            Ok(_) => self.auth_status().await?.accounts,
+            Err(_) => Vec::new(),
         };
         Ok(StatusReport {
             schema: request.schema.clone(),

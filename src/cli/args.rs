@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::auth::AuthCommand;
+use super::rejects::RejectsArguments;
 use super::sandbox::SandboxArguments;
 use super::serve::ServeArguments;
 use super::status::StatusArguments;
@@ -78,6 +79,8 @@ pub(super) enum Command {
     Serve(ServeArguments),
     /// Show the ranges that are committed, missing or failed
     Status(StatusArguments),
+    /// List the records that could not be read or stored and were set aside
+    Rejects(RejectsArguments),
     /// Manage connections to companies: login, status, import, revoke, rekey
     #[command(subcommand)]
     Auth(AuthCommand),

@@ -215,14 +215,18 @@ fn print_connection(realm_id: &str, connection: &Connection, printer: Printer) -
 }
 
 fn describe_all(report: &AuthReport) -> String {
-    let mut text = match &report.store {
-        None => "QBO_TOKEN_STORE is not set: tokens live as long as a process, and nothing is known of them here; those that \
-                 `sync` and `serve` keep are shown with QBO_TOKEN_STORE=postgres\n"
-            .to_owned(),
-        Some(place) if report.accounts.is_empty() => {
-            format!("{place} holds no connection; `qbo-rs auth login` makes one\n")
+    let store = &report.store;
+    let mut text = match (report.accounts.is_empty(), report.is_login_needed) {
+        (true, true) => format!("{store} holds no connection; `qbo-rs auth login` makes one\n"),
+        (true, false) => {
+            format!(
+                "{store} holds no connection yet; the first call stores that of QBO_REFRESH_TOKEN\n"
+            )
         }
-        Some(_) => String::new(),
+        (false, true) => format!(
+            "{store} holds no connection of the company of QBO_REALM_ID; `qbo-rs auth login` makes one\n"
+        ),
+        (false, false) => String::new(),
     };
     for company in &report.accounts {
         describe(company, &mut text);
@@ -235,6 +239,8 @@ fn describe(report: &CompanyReport, text: &mut String) {
         account,
         state,
         days_left,
+        warning,
+        reconnect_url,
         traffic,
     } = report;
     let days = days_left.map_or_else(
@@ -259,9 +265,12 @@ fn describe(report: &CompanyReport, text: &mut String) {
         "connection, used or not, until",
         account.connection_expires_at,
     );
-    if let Some(reason) = &account.needs_reauth {
+    if let Some(warning) = warning {
+        text.push_str(&format!("  {warning}\n"));
+    } else if let Some(url) = reconnect_url {
+        let reason = account.needs_reauth.as_deref().unwrap_or_default();
         text.push_str(&format!(
-            "  {reason}\n  connect it again: qbo-rs auth login\n"
+            "  {reason}\n  connect it again: qbo-rs auth login, or {url}\n"
         ));
     }
     if let BreakerStatus::Open {

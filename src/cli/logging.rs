@@ -1,6 +1,7 @@
 //! Logs on stderr: lines for people, or one JSON object each.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{SecondsFormat, Utc};
 use env_logger::{Builder, Target};
@@ -10,6 +11,16 @@ use serde_json::{Map, Value as Json};
 
 use super::args::LogFormat;
 use super::progress::Bars;
+
+/// Target of the last lines of a command, which say why it failed. They are printed at every level.
+pub(super) const LAST_LINES: &str = "qbo_rs::last_lines";
+
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Returns true if the logs of this process are JSON.
+pub(super) fn is_json() -> bool {
+    IS_JSON.load(Ordering::Relaxed)
+}
 
 /// Installs the logger. A second call in one process changes nothing.
 pub(super) fn start(format: LogFormat, level: Option<LevelFilter>, bars: Option<&Bars>) {
@@ -23,8 +34,10 @@ pub(super) fn start(format: LogFormat, level: Option<LevelFilter>, bars: Option<
     builder
         .filter_level(level.min(LevelFilter::Warn))
         .filter_module("qbo_rs", level);
+    builder.filter_module(LAST_LINES, LevelFilter::Error.max(level));
     // It logs what it also returns, and the error that we print holds it.
     builder.filter_module("rustls_platform_verifier", LevelFilter::Off);
+    IS_JSON.store(format == LogFormat::Json, Ordering::Relaxed);
     match format {
         LogFormat::Human => builder.format(|out, record| writeln!(out, "{}", human(record))),
         LogFormat::Json => builder.format(|out, record| writeln!(out, "{}", json(record))),
@@ -42,6 +55,9 @@ fn timestamp() -> String {
 }
 
 fn human(record: &Record<'_>) -> String {
+    if record.target() == LAST_LINES {
+        return format!("error: {}", record.args());
+    }
     format!("{} {:5} {}", timestamp(), record.level(), record.args())
 }
 

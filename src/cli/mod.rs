@@ -12,8 +12,10 @@ mod mage;
 mod output;
 mod progress;
 mod range;
+mod rejects;
 mod sandbox;
 mod serve;
+mod shortfall;
 mod signals;
 mod status;
 mod sync;
@@ -30,11 +32,12 @@ use self::args::{Arguments, Command, DatabaseCommand, DemoArguments, ExtractArgu
 use self::exit::{ExitCode, Failure, Outcome};
 use self::output::Printer;
 use self::progress::Bars;
+use self::shortfall::Place;
 use self::signals::{block_on, block_on_run};
 use crate::app::App;
 use crate::config::Settings;
 use crate::demo::{self, Demo};
-use crate::domain::chunk_range;
+use crate::domain::{Report, chunk_range};
 use crate::error::Error;
 use crate::port::{NoProgress, Progress};
 
@@ -91,8 +94,18 @@ fn report_usage(error: &clap::Error) -> ExitCode {
     ExitCode::Refused
 }
 
+/// Prints an error: a line for people, or a JSON object if the logs are in JSON.
 fn print_error(text: &str) {
-    let _ = writeln!(std::io::stderr(), "error: {text}");
+    if logging::is_json() {
+        tracing::error!(
+            target: logging::LAST_LINES,
+            phase = "command",
+            event = "command_failed",
+            "{text}"
+        );
+    } else {
+        let _ = writeln!(std::io::stderr(), "error: {text}");
+    }
 }
 
 fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Outcome {
@@ -109,17 +122,27 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Outcome {
         json: arguments.json,
     };
     match arguments.command {
-        Command::Backfill(request) => printer.report(&block_on_run(app.backfill(&request))?),
+        Command::Backfill(request) => {
+            let report = block_on_run(app.backfill(&request))?;
+            finish(&app, &report, Place::Schema(&request.schema), printer)
+        }
         Command::Extract(arguments) => extract(&app, arguments, printer),
-        Command::Load(request) => printer.report(&block_on_run(app.load(&request))?),
+        Command::Load(request) => {
+            let report = block_on_run(app.load(&request))?;
+            finish(&app, &report, Place::Schema(&request.schema), printer)
+        }
         Command::Verify(request) => {
             let report = block_on(app.verify(&request))?;
             printer.print(&report, || output::verification(&report))?;
+            if !report.is_ok() {
+                shortfall::explain_verification(&report);
+            }
             Ok(ExitCode::of(report.is_ok()))
         }
         Command::Serve(arguments) => serve::run(&app, arguments),
         Command::Sync(arguments) => sync::run(&app, &arguments, printer),
         Command::Status(arguments) => status::run(&app, arguments, printer),
+        Command::Rejects(arguments) => rejects::run(&app, arguments, printer),
         Command::Auth(command) => auth::run(&app, &command, printer),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Mage(command) => mage::run(&command, printer),
@@ -135,9 +158,23 @@ fn extract(app: &App, arguments: ExtractArguments, printer: Printer) -> Outcome 
     let report = block_on_run(app.extract(&request))?;
     if arguments.lang == Language::Es && !printer.json {
         output::text(&output::filas(&report));
-        return Ok(ExitCode::of(report.is_complete()));
+    } else {
+        printer.report(&report)?;
     }
-    printer.report(&report)
+    Ok(explained(app, &report, Place::Landing))
+}
+
+/// Prints the report of runs and, if it is not complete, the reasons.
+fn finish(app: &App, report: &Report, place: Place<'_>, printer: Printer) -> Outcome {
+    printer.report(report)?;
+    Ok(explained(app, report, place))
+}
+
+fn explained(app: &App, report: &Report, place: Place<'_>) -> ExitCode {
+    if !report.is_complete() {
+        shortfall::explain_runs(app, report, place);
+    }
+    ExitCode::of(report.is_complete())
 }
 
 fn run_database(app: &App, command: DatabaseCommand, printer: Printer) -> Outcome {

@@ -106,6 +106,7 @@ fn table(report: &Report) -> String {
         realm_id,
         days_left: Some(days),
         monthly_reads,
+        warning,
         ..
     }) = &report.connection
     {
@@ -113,6 +114,9 @@ fn table(report: &Report) -> String {
             out,
             "connection to company {realm_id}: {days} days left, {monthly_reads} reads this month"
         );
+        if let Some(warning) = warning {
+            let _ = writeln!(out, "{warning}");
+        }
     }
     out
 }

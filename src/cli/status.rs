@@ -101,6 +101,11 @@ fn describe(report: &StatusReport, zone: Option<Tz>) -> String {
             "company {}: {}, {days}",
             account.account.realm_id, account.state
         );
+        if let Some(warning) = &account.warning {
+            let _ = writeln!(out, "  {warning}");
+        } else if let Some(url) = &account.reconnect_url {
+            let _ = writeln!(out, "  connect it again: qbo-rs auth login, or {url}");
+        }
     }
     if report.entities.is_empty() {
         let _ = writeln!(

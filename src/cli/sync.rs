@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::exit::{ExitCode, Outcome};
 use super::output::Printer;
+use super::shortfall::explain_sync;
 use super::signals::block_on;
 use crate::app::{App, SyncRequest};
 use crate::domain::{CompanyStatus, EntityOutcome, EntitySync, Interval, SyncMethod, SyncReport};
@@ -29,6 +30,9 @@ pub(super) fn run(app: &App, arguments: &SyncArguments, printer: Printer) -> Out
     }
     let report = block_on(app.sync(request))?;
     printer.print(&report, || table(&report))?;
+    if !report.is_ok() {
+        explain_sync(app, &report);
+    }
     Ok(ExitCode::of(report.is_ok()))
 }
 

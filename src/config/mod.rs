@@ -19,22 +19,30 @@ use crate::port::Secret;
 
 /// Values of settings as text; each use case checks those it needs.
 #[derive(Clone, Default)]
-pub struct Settings(BTreeMap<&'static str, String>);
+pub struct Settings {
+    values: BTreeMap<&'static str, String>,
+    /// The user's directory of state that outlives a process, if there is one.
+    state_directory: Option<PathBuf>,
+}
 
 /// Prints only the names, since values may be secret.
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.values.keys()).finish()
     }
 }
 
 impl Settings {
-    /// Reads every setting through `lookup`, usually the environment. Empty values count as unset.
+    /// Reads every setting through `lookup`, usually the environment, and the place of the user's
+    /// state directory. Empty values count as unset.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let found = SETTINGS
             .iter()
             .filter_map(|spec| Some((spec.name, non_empty(&lookup(spec.name)?)?)));
-        Self(found.collect())
+        Self {
+            values: found.collect(),
+            state_directory: state_directory(&lookup),
+        }
     }
 
     /// Reads the process's environment.
@@ -52,8 +60,8 @@ impl Settings {
             .find(|spec| spec.name == name || spec.keyword() == name)
             .ok_or_else(|| Error::config(name, "no such setting"))?;
         match non_empty(value) {
-            Some(value) => self.0.insert(spec.name, value),
-            None => self.0.remove(spec.name),
+            Some(value) => self.values.insert(spec.name, value),
+            None => self.values.remove(spec.name),
         };
         Ok(())
     }
@@ -75,7 +83,7 @@ impl Settings {
                 .find(|spec| spec.name == name)
                 .and_then(|spec| spec.default)
         };
-        self.0.get(name).map(String::as_str).or_else(default)
+        self.values.get(name).map(String::as_str).or_else(default)
     }
 
     fn text(&self, name: &'static str) -> String {
@@ -146,6 +154,18 @@ impl Settings {
     }
 }
 
+/// Returns the directory `qbo_rs` in the user's state directory (XDG Base Directory Specification).
+fn state_directory(lookup: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let absolute = |name: &str| {
+        let path = PathBuf::from(non_empty(&lookup(name)?)?);
+        path.is_absolute().then_some(path)
+    };
+    let base = absolute("XDG_STATE_HOME")
+        .or_else(|| Some(absolute("HOME")?.join(".local/state")))
+        .or_else(|| absolute("LOCALAPPDATA"))?;
+    Some(base.join("qbo_rs"))
+}
+
 fn non_empty(value: &str) -> Option<String> {
     let trimmed = value.trim();
     (!trimmed.is_empty()).then(|| trimmed.to_owned())
@@ -165,7 +185,8 @@ mod tests {
         })
     }
 
-    const CONNECTION: [(&str, &str); 4] = [
+    const CONNECTION: [(&str, &str); 5] = [
+        ("HOME", "/home/u"),
         ("QBO_CLIENT_ID", "id"),
         ("QBO_CLIENT_SECRET", "hush"),
         ("QBO_REFRESH_TOKEN", "hush"),
@@ -179,7 +200,7 @@ mod tests {
             .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "QBO_CLIENT_SECRET, QBO_REFRESH_TOKEN, QBO_REALM_ID: not set"
+            "QBO_CLIENT_SECRET, QBO_REALM_ID: not set"
         );
     }
 
@@ -209,6 +230,38 @@ mod tests {
             all.set(name, value).unwrap();
             let error = all.qbo().unwrap_err().to_string();
             assert!(error.starts_with(&format!("{name}: '{value}'")), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_token_store_is_the_setting_else_the_database_else_a_file_of_the_user() {
+        let location = |others: &[(&str, &str)]| {
+            let app = [("QBO_CLIENT_ID", "id"), ("QBO_CLIENT_SECRET", "hush")];
+            settings(&[&app, others].concat())
+                .oauth()
+                .map(|oauth| oauth.token_store)
+        };
+        let file = |path: &str| StoreLocation::File(path.into());
+        let (home, state) = (("HOME", "/home/u"), ("XDG_STATE_HOME", "/state"));
+        let url = ("DATABASE_URL", "postgresql://u@h/d");
+        let host = ("PG_HOST", "h");
+        for (others, expected) in [
+            (&[home][..], file("/home/u/.local/state/qbo_rs/tokens.json")),
+            (&[home, state], file("/state/qbo_rs/tokens.json")),
+            (
+                &[home, ("XDG_STATE_HOME", "state")],
+                file("/home/u/.local/state/qbo_rs/tokens.json"),
+            ),
+            (&[state, url], StoreLocation::Postgres),
+            (&[host], StoreLocation::Postgres),
+            (&[host, home, ("QBO_TOKEN_STORE", "t.json")], file("t.json")),
+            (&[("QBO_TOKEN_STORE", "postgres")], StoreLocation::Postgres),
+        ] {
+            assert_eq!(location(others).unwrap(), expected, "{others:?}");
+        }
+        for others in [&[][..], &[("HOME", "relative")], &[("HOME", " ")]] {
+            let error = location(others).unwrap_err().to_string();
+            assert!(error.starts_with("QBO_TOKEN_STORE: not set"), "{error}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use reqwest::Url;
+use ring::digest::{SHA256, digest};
 
 use super::Settings;
 use crate::error::{Error, Result};
@@ -25,13 +26,14 @@ pub struct Credentials {
     pub client_secret: Secret,
     /// `QBO_REFRESH_TOKEN`, which seeds the store; a stored token takes precedence.
     pub refresh_token: Option<Secret>,
+    /// `QBO_APP_ID`, for the address at which a company is connected again.
+    pub app_id: Option<String>,
 }
 
-/// Storage of rotated tokens.
+/// Storage of rotated tokens. There is always one: a rotated token that is not stored ends the
+/// connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreLocation {
-    /// In memory, until the process ends.
-    Memory,
     /// In an encrypted file.
     File(PathBuf),
     /// In the database of the Postgres settings.
@@ -51,6 +53,8 @@ pub struct OAuthConfig {
     pub credentials: Credentials,
     /// Storage of rotated tokens.
     pub token_store: StoreLocation,
+    /// File for tokens that the storage cannot take, if the user has a state directory.
+    pub rescue_file: Option<PathBuf>,
     /// Key of the token store; `None` derives it from the client secret.
     pub token_key: Option<Secret>,
     /// Timeouts.
@@ -86,11 +90,7 @@ impl Settings {
     /// As for [`Self::qbo`].
     pub fn oauth(&self) -> Result<OAuthConfig> {
         self.require(&["QBO_CLIENT_ID", "QBO_CLIENT_SECRET"])?;
-        let token_store = match self.get("QBO_TOKEN_STORE") {
-            None => StoreLocation::Memory,
-            Some("postgres") => StoreLocation::Postgres,
-            Some(path) => StoreLocation::File(PathBuf::from(path)),
-        };
+        let token_store = self.token_store()?;
         let request = self.request_timeout()?;
         Ok(OAuthConfig {
             token_url: self.url(
@@ -109,7 +109,9 @@ impl Settings {
                 client_id: self.text("QBO_CLIENT_ID"),
                 client_secret: Secret::new(self.text("QBO_CLIENT_SECRET")),
                 refresh_token: self.get("QBO_REFRESH_TOKEN").map(Secret::new),
+                app_id: self.get("QBO_APP_ID").map(str::to_owned),
             },
+            rescue_file: self.rescue_file(&token_store),
             token_store,
             token_key: self.get("QBO_TOKEN_KEY").map(Secret::new),
             timeouts: Timeouts {
@@ -125,21 +127,56 @@ impl Settings {
         })
     }
 
+    /// Returns the token store that every verb uses: the one of `QBO_TOKEN_STORE`; else the database
+    /// that is configured; else a file in the user's state directory.
+    fn token_store(&self) -> Result<StoreLocation> {
+        match self.get("QBO_TOKEN_STORE") {
+            Some("postgres") => return Ok(StoreLocation::Postgres),
+            Some(path) => return Ok(StoreLocation::File(PathBuf::from(path))),
+            None if self.has_database() => return Ok(StoreLocation::Postgres),
+            None => {}
+        }
+        let directory = self.state_directory.as_ref().ok_or_else(|| {
+            Error::config(
+                "QBO_TOKEN_STORE",
+                "not set, and there is neither a database nor a home directory (HOME, XDG_STATE_HOME) in which rotated \
+                 tokens could be kept; name a file, or 'postgres'",
+            )
+        })?;
+        Ok(StoreLocation::File(directory.join("tokens.json")))
+    }
+
+    /// Returns the file for tokens that the token store cannot take. Each store has its own.
+    fn rescue_file(&self, token_store: &StoreLocation) -> Option<PathBuf> {
+        let place = match token_store {
+            StoreLocation::File(path) => path.display().to_string(),
+            StoreLocation::Postgres => match self.get("DATABASE_URL") {
+                // Without user and password.
+                Some(url) => url.rsplit('@').next().unwrap_or_default().to_owned(),
+                None => ["PG_HOST", "PG_PORT", "PG_DB"]
+                    .map(|name| self.text(name))
+                    .join(" "),
+            },
+        };
+        let name = format!("{place}\n{}", self.text("QBO_TOKEN_URL"));
+        let hash = digest(&SHA256, name.as_bytes());
+        let hash: String = hash
+            .as_ref()
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let directory = self.state_directory.as_ref()?;
+        Some(directory.join(format!("rescued-tokens-{hash}.json")))
+    }
+
     /// Returns the checked QuickBooks settings.
     ///
     /// # Errors
     /// [`Error::Config`] that names all missing settings at once, or the first invalid one.
     pub fn qbo(&self) -> Result<QboConfig> {
-        let mut required = vec![
-            "QBO_CLIENT_ID",
-            "QBO_CLIENT_SECRET",
-            "QBO_REFRESH_TOKEN",
-            "QBO_REALM_ID",
-        ];
-        // A store may hold a token of its own.
-        required
-            .retain(|name| *name != "QBO_REFRESH_TOKEN" || self.get("QBO_TOKEN_STORE").is_none());
-        self.require(&required)?;
+        // The token store may hold a refresh token.
+        self.require(&["QBO_CLIENT_ID", "QBO_CLIENT_SECRET", "QBO_REALM_ID"])?;
         self.qbo_of(&self.realm_id()?.unwrap_or_default())
     }
 

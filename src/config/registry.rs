@@ -46,6 +46,12 @@ pub const SETTINGS: &[SettingSpec] = &[
     ),
     setting("QBO_REALM_ID", None, "Id of the company"),
     setting(
+        "QBO_APP_ID",
+        None,
+        "App id of the Intuit app, which is not the client id; completes the address at which a \
+         company is connected again",
+    ),
+    setting(
         "QBO_ENVIRONMENT",
         Some("production"),
         "Intuit's API host: `sandbox` or `production`",
@@ -63,8 +69,8 @@ pub const SETTINGS: &[SettingSpec] = &[
     setting(
         "QBO_TOKEN_STORE",
         None,
-        "Place of the rotated tokens, encrypted (AES-256-GCM): a file path, or `postgres`, \
-         which `sync` and `serve` use if it is not set",
+        "Place of the rotated tokens, encrypted (AES-256-GCM): a file path, or `postgres`; default: \
+         the database if one is configured, else `qbo_rs/tokens.json` in the user's state directory",
     ),
     secret(
         "QBO_TOKEN_KEY",

@@ -52,6 +52,10 @@ impl Demo {
         for (name, value) in postgres.environment() {
             settings.set(name, &value)?;
         }
+        // The simulated company ends with this process, and so do its tokens.
+        let tokens = tempfile::tempdir().map_err(|e| Error::config("TMPDIR", e.to_string()))?;
+        let store = tokens.path().join("tokens.json").display().to_string();
+        settings.set("QBO_TOKEN_STORE", &store)?;
         let app = App { settings, progress };
         let range = Window::parse(RANGE.0, RANGE.1)?;
         let request = BackfillRequest::new(ENTITIES, range).chunk(CHUNK);

@@ -90,7 +90,7 @@ status! {
     ConnectionState {
         /// Works.
         Active = "active",
-        /// Works, and ends within a fortnight.
+        /// Works, and ends within 30 days.
         ExpiresSoon = "expires_soon",
         /// A person must connect the company again.
         NeedsReauth = "needs_reauth",

@@ -2,9 +2,11 @@
 //! nor the service behind the API.
 
 mod backoff;
+mod failure;
+mod proxy;
 mod token;
 mod transport;
 
 pub(crate) use backoff::{Attempts, RetryPolicy, parse_retry_after};
 pub(crate) use token::{AccessToken, TokenCache, TokenIssuer};
-pub(crate) use transport::{Request, Response, Timeouts, Transport};
+pub(crate) use transport::{Broken, Request, Response, Timeouts, Transport};

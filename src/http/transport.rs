@@ -8,7 +8,9 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 use tokio::time::timeout;
 
-use crate::error::{Error, Result, chain};
+use super::failure::{Destination, not_set_up};
+use super::proxy::Proxies;
+use crate::error::{Error, Result};
 use crate::port::{Endpoint, Progress, Secret};
 
 /// A request without its `Authorization` header. Cheap to clone, so that it can be sent again.
@@ -42,6 +44,15 @@ impl Response {
     }
 }
 
+/// A request without a complete answer.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    /// The failure.
+    pub error: Error,
+    /// The part of the answer's body that arrived.
+    pub received: Bytes,
+}
+
 /// Time limits of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
@@ -57,6 +68,7 @@ pub struct Timeouts {
 #[derive(Clone)]
 pub(crate) struct Transport {
     client: reqwest::Client,
+    proxies: Arc<Proxies>,
     read_timeout: Duration,
     endpoint: Endpoint,
     progress: Arc<dyn Progress>,
@@ -96,15 +108,12 @@ impl Transport {
             .build()
             .map(|client| Self {
                 client,
+                proxies: Arc::new(Proxies::from_env()),
                 read_timeout: timeouts.read,
                 endpoint,
                 progress,
             })
-            .map_err(|e| Error::Transport {
-                reason: format!("cannot set up HTTP: {}", chain(&e)),
-                was_sent: false,
-                source: Some(Box::new(e)),
-            })
+            .map_err(not_set_up)
     }
 
     /// Returns a transport over the same connections that reports its requests as `endpoint`'s.
@@ -118,18 +127,51 @@ impl Transport {
     /// Sends one request and reads the complete answer, whatever its status.
     ///
     /// # Errors
-    /// [`Error::Transport`] if no complete answer arrived.
+    /// [`Error::Transport`] if no complete answer arrived; [`Error::Config`] if the proxy or TLS
+    /// refuses every connection.
     pub(crate) async fn send(&self, request: Request, bearer: Option<&Secret>) -> Result<Response> {
+        self.exchange(request, bearer)
+            .await
+            .map_err(|broken| broken.error)
+    }
+
+    /// Like [`Self::send`] without a bearer token; an error comes with the part of the answer that
+    /// arrived.
+    ///
+    /// # Errors
+    /// As for [`Self::send`].
+    pub(crate) async fn send_or_part(&self, request: Request) -> Result<Response, Broken> {
+        self.exchange(request, None).await
+    }
+
+    async fn exchange(
+        &self,
+        request: Request,
+        bearer: Option<&Secret>,
+    ) -> Result<Response, Broken> {
         let started_at = Instant::now();
-        let outcome = self.exchange(request, bearer).await;
+        let destination = Destination::new(&request.url, self.proxies.of(&request.url));
+        let mut body = BytesMut::new();
+        let outcome = self
+            .receive(request, bearer, &destination, &mut body)
+            .await
+            .map_err(|error| Broken {
+                error,
+                received: body.freeze(),
+            });
         let status = outcome.as_ref().ok().map(|response| response.status);
         self.progress
             .request_ended(self.endpoint, status, started_at.elapsed());
         outcome
     }
 
-    async fn exchange(&self, request: Request, bearer: Option<&Secret>) -> Result<Response> {
-        let host = host_of(&request.url);
+    async fn receive(
+        &self,
+        request: Request,
+        bearer: Option<&Secret>,
+        destination: &Destination,
+        body: &mut BytesMut,
+    ) -> Result<Response> {
         let mut builder = self
             .client
             .request(request.method, request.url)
@@ -138,23 +180,14 @@ impl Transport {
         if let Some(token) = bearer {
             builder = builder.bearer_auth(token.expose());
         }
-        let failed = |e: reqwest::Error| {
-            // Without the URL: its query string may hold data that does not belong in a log.
-            let e = e.without_url();
-            Error::Transport {
-                was_sent: !e.is_connect(),
-                reason: describe(&host, &e),
-                source: Some(Box::new(e)),
-            }
-        };
+        let failed = |error| destination.error(error);
         let mut response = builder.send().await.map_err(failed)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let mut body = BytesMut::with_capacity(
-            response
-                .content_length()
-                .unwrap_or(0)
-                .min(MAX_INITIAL_BUFFER) as usize,
-        );
+        if let Some(error) = destination.refused_by_proxy(status) {
+            return Err(error);
+        }
+        let length = response.content_length().unwrap_or(0);
+        body.reserve(length.min(MAX_INITIAL_BUFFER) as usize);
         loop {
             match timeout(self.read_timeout, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
@@ -162,39 +195,12 @@ impl Transport {
                     return Ok(Response {
                         status,
                         headers,
-                        body: body.freeze(),
+                        body: std::mem::take(body).freeze(),
                     });
                 }
                 Ok(Err(error)) => return Err(failed(error)),
-                Err(_) => {
-                    let seconds = self.read_timeout.as_secs_f64();
-                    let reason = format!(
-                        "the answer of {host} stopped in the middle: nothing arrived for {seconds} s"
-                    );
-                    return Err(Error::Transport {
-                        reason,
-                        was_sent: true,
-                        source: None,
-                    });
-                }
+                Err(_) => return Err(destination.stalled(self.read_timeout.as_secs_f64())),
             }
         }
     }
-}
-
-fn host_of(url: &Url) -> String {
-    let host = url.host_str().unwrap_or("?");
-    url.port()
-        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-fn describe(host: &str, error: &reqwest::Error) -> String {
-    let problem = if error.is_timeout() {
-        "timed out waiting for"
-    } else if error.is_connect() {
-        "cannot connect to"
-    } else {
-        "lost the answer of"
-    };
-    format!("{problem} {host}: {}", chain(error))
 }

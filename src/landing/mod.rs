@@ -7,11 +7,13 @@
 mod file;
 mod layout;
 mod line;
+mod rejects;
 mod sink;
 mod source;
 
 pub use file::{LandingReader, LandingWriter, check, ensure_window, merge, split};
 pub use layout::{LandingFile, LandingTarget, WRITE_MARGIN, find_files};
 pub use line::{LandingLine, PageLines, RejectedLine};
+pub use rejects::{LandedReject, landed_rejects};
 pub use sink::{LandingSink, LandingWindow};
 pub use source::LandingSource;

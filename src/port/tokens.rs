@@ -71,8 +71,8 @@ pub trait TokenStore: std::fmt::Debug + Send + Sync {
     /// If the store cannot be reached.
     fn lock(&self) -> BoxFuture<'_, Result<Box<dyn TokenLease>>>;
 
-    /// Returns where the tokens are stored, for messages; `None` if they end with the process.
-    fn place(&self) -> Option<String>;
+    /// Returns where the tokens are stored, for messages.
+    fn place(&self) -> String;
 }
 
 /// The right to change one stored connection. It ends with [`TokenLease::release`], when it is

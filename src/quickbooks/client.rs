@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::Utc;
 
 use super::admission::{AdmissionControl, Outcome, Permit, RequestKind};
-use crate::error::{Error, Result};
+use crate::error::{Error, Recovery, Result};
 use crate::http::{
     Attempts, Request, Response, RetryPolicy, TokenCache, Transport, parse_retry_after,
 };
@@ -203,7 +203,11 @@ async fn exchange<T>(
         Err(error) => {
             permit.complete(Outcome::Failed, Some(&error)).await;
             Exchange {
-                verdict: Verdict::Retry(error),
+                verdict: match error.recovery() {
+                    Recovery::Retry => Verdict::Retry(error),
+                    // A proxy or a certificate that refuses every request.
+                    Recovery::Reauthorise | Recovery::Abort => Verdict::Fatal(error),
+                },
                 retry_after: None,
             }
         }

@@ -1,13 +1,11 @@
 //! The backend of tokens and shared state that the settings name, opened once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tracing::warn;
-
-use super::shared_state::{FileState, MemoryState, PostgresState};
+use super::shared_state::{FileState, PostgresState};
 use super::token_store::{
-    ConnectionSummary, FileTokenStore, Key, MemoryTokenStore, PostgresTokenStore, file_summaries,
+    ConnectionSummary, FileTokenStore, Key, POSTGRES_PLACE, PostgresTokenStore, file_summaries,
     postgres_summaries,
 };
 use crate::config::{Settings, StoreLocation};
@@ -19,11 +17,9 @@ use crate::postgres::Db;
 /// The place of the state that processes share: tokens, and the rate limits of each company.
 #[derive(Debug)]
 pub(crate) enum StateBackend {
-    /// No token store is set: tokens live as long as the process.
-    Memory,
-    /// `QBO_TOKEN_STORE` is a path: a file, for the processes of one machine.
+    /// A file, for the processes of one machine.
     File(PathBuf),
-    /// `QBO_TOKEN_STORE` is `postgres`: tables, for all processes that share the database.
+    /// Tables, for all processes that share the database.
     Postgres(Db),
 }
 
@@ -38,7 +34,6 @@ impl StateBackend {
         connections: usize,
     ) -> Result<Self> {
         Ok(match location {
-            StoreLocation::Memory => Self::Memory,
             StoreLocation::File(path) => Self::File(path.clone()),
             StoreLocation::Postgres => {
                 Self::Postgres(Db::open(&settings.postgres()?, connections).await?)
@@ -56,7 +51,6 @@ impl StateBackend {
         key: Key,
     ) -> Result<Arc<dyn TokenStore>> {
         Ok(match self {
-            Self::Memory => Arc::new(MemoryTokenStore::default()),
             Self::File(path) => Arc::new(FileTokenStore::new(path, realm_id, key)),
             Self::Postgres(db) => {
                 Arc::new(PostgresTokenStore::open(db.clone(), realm_id, key).await?)
@@ -70,7 +64,6 @@ impl StateBackend {
     /// If the store cannot be read.
     pub(crate) async fn connections(&self) -> Result<Vec<ConnectionSummary>> {
         match self {
-            Self::Memory => Ok(Vec::new()),
             Self::File(path) => file_summaries(path),
             Self::Postgres(db) => postgres_summaries(db).await,
         }
@@ -83,7 +76,6 @@ impl StateBackend {
     /// If the store cannot be read or written.
     pub(crate) async fn change_key(&self, realm_id: &str, old: &Key, new: &Key) -> Result<bool> {
         match self {
-            Self::Memory => Ok(false),
             Self::File(path) => {
                 let store = FileTokenStore::new(path, realm_id, old.clone());
                 store.change_key(new).await
@@ -95,24 +87,42 @@ impl StateBackend {
         }
     }
 
-    /// Returns the shared document `traffic-{key}`. Without a token store it is shared by the
-    /// processes of this machine.
-    pub(crate) fn traffic_state(&self, key: &str) -> Box<dyn SharedState> {
-        let name = format!("traffic-{key}.json");
+    /// Returns where the tokens are, for messages.
+    pub(crate) fn place(&self) -> String {
         match self {
-            Self::Postgres(db) => Box::new(PostgresState::new(db.clone(), key.to_owned())),
-            Self::File(path) => Box::new(FileState::new(durable::beside(path, &name))),
-            Self::Memory => match FileState::temporary(&name) {
-                Ok(state) => Box::new(state),
-                Err(error) => {
-                    warn!(
-                        phase = "extract",
-                        event = "limits_not_shared",
-                        "{error}; limits are kept in this process only"
-                    );
-                    Box::new(MemoryState::default())
-                }
-            },
+            Self::File(path) => path.display().to_string(),
+            Self::Postgres(_) => POSTGRES_PLACE.to_owned(),
         }
     }
+
+    /// Returns the shared document `traffic-{key}`.
+    pub(crate) fn traffic_state(&self, key: &str) -> Box<dyn SharedState> {
+        match self {
+            Self::Postgres(db) => Box::new(PostgresState::new(db.clone(), key.to_owned())),
+            Self::File(path) => {
+                let name = format!("traffic-{key}.json");
+                Box::new(FileState::new(durable::beside(path, &name)))
+            }
+        }
+    }
+}
+
+/// Returns the stores for tokens of a company that its token store cannot take: `file`, then a file
+/// of the same name in a private directory for temporary files, since the same disk may be full.
+pub(crate) fn rescue_stores(
+    file: Option<&Path>,
+    realm_id: &str,
+    key: &Key,
+) -> Vec<Arc<dyn TokenStore>> {
+    let Some(file) = file else { return Vec::new() };
+    let temporary = FileState::temporary_directory()
+        .and_then(|directory| Some(directory.join(file.file_name()?)));
+    let store = |path: &Path| -> Arc<dyn TokenStore> {
+        Arc::new(FileTokenStore::new(path, realm_id, key.clone()))
+    };
+    [Some(file), temporary.as_deref()]
+        .into_iter()
+        .flatten()
+        .map(store)
+        .collect()
 }

@@ -6,6 +6,7 @@ mod committed;
 mod entity_status;
 mod jobs;
 mod records;
+mod rejects;
 mod schemas;
 pub(crate) mod shared_state;
 mod sync_schedule;
@@ -14,11 +15,12 @@ pub(crate) mod token_store;
 mod webhook_inbox;
 
 pub(crate) use self::{
-    backend::StateBackend,
+    backend::{StateBackend, rescue_stores},
     committed::CommittedTime,
     entity_status::StatusReader,
     jobs::{JobOutcome, JobQueue, Signal},
     records::{PageQuery, Records},
+    rejects::{RejectFilter, rejects},
     sync_states::{SyncOutcome, SyncState, SyncStates},
     webhook_inbox::{JobRules, WebhookInbox},
 };
@@ -26,6 +28,7 @@ pub use self::{
     entity_status::{Check, EntityStatus, LastRun, UnavailableEntity, UnfinishedWindow},
     jobs::Job,
     records::{EntityState, StoredRecord},
+    rejects::StoredReject,
     schemas::Schemas,
     sync_schedule::SyncSchedule,
 };

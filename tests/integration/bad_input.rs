@@ -45,7 +45,7 @@ async fn missing_settings_are_named_before_anything_is_sent() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "QBO_CLIENT_ID, QBO_CLIENT_SECRET, QBO_REFRESH_TOKEN, QBO_REALM_ID: not set"
+        "QBO_CLIENT_ID, QBO_CLIENT_SECRET, QBO_REALM_ID: not set"
     );
 }
 

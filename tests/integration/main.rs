@@ -25,5 +25,6 @@ mod recorded;
 mod sandbox;
 mod support;
 mod sync;
+mod tokens;
 mod transport;
 mod verify;

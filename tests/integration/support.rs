@@ -1,6 +1,7 @@
 //! What the tests share: a sandbox, a database of their own, an app between the two.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use chrono::{TimeDelta, Utc};
 use qbo_rs::app::{App, BackfillRequest, SyncRequest};
@@ -27,9 +28,10 @@ pub(crate) fn small_sandbox() -> Sandbox {
     .unwrap()
 }
 
-/// Settings for a sandbox, without a database and without the process's environment.
+/// Settings for a sandbox, without a database and without the process's environment. Tokens go to a
+/// state directory of the test's own.
 pub(crate) fn settings(sandbox: &Sandbox) -> Settings {
-    let mut settings = Settings::default();
+    let mut settings = with_state_directory(&own_directory());
     for (name, value) in sandbox.environment() {
         settings.set(name, &value).unwrap();
     }
@@ -41,6 +43,24 @@ pub(crate) fn settings(sandbox: &Sandbox) -> Settings {
         settings.set(unlimited, "0").unwrap();
     }
     settings
+}
+
+/// Settings in which the user's state directory is below `directory`, and nothing else.
+pub(crate) fn with_state_directory(directory: &Path) -> Settings {
+    let state = directory.join("state").display().to_string();
+    Settings::from_lookup(|name| (name == "XDG_STATE_HOME").then(|| state.clone()))
+}
+
+/// Returns a directory of a test's own, below one that the next run of the tests removes.
+fn own_directory() -> PathBuf {
+    static ALL: OnceLock<PathBuf> = OnceLock::new();
+    let all = ALL.get_or_init(|| {
+        // Of the target directory: nothing runs at the end of a test process that could remove it.
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("state");
+        let _ = std::fs::remove_dir_all(&all);
+        all
+    });
+    all.join(uuid::Uuid::new_v4().simple().to_string())
 }
 
 /// A database of a test's own, dropped at its end.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use qbo_rs::app::{App, ExtractRequest};
-use qbo_rs::config::Settings;
 use qbo_rs::domain::Report;
 use qbo_rs::port::NoProgress;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -48,7 +47,8 @@ async fn extract(answers: &[String]) -> Report {
 
 /// Returns an app that uses this server, a request for one window, and its landing directory.
 fn app_and_request(url: &str) -> (App, ExtractRequest, tempfile::TempDir) {
-    let mut settings = Settings::default();
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = crate::support::with_state_directory(directory.path());
     for (name, value) in [
         ("QBO_API_URL", url),
         ("QBO_TOKEN_URL", &format!("{url}/token")),
@@ -65,9 +65,9 @@ fn app_and_request(url: &str) -> (App, ExtractRequest, tempfile::TempDir) {
         settings,
         progress: Arc::new(NoProgress),
     };
-    let directory = tempfile::tempdir().unwrap();
     let year = crate::support::request(&["customers"], "2024-01-01", "2025-01-01", "year", 9);
-    let request = ExtractRequest::new(["customers"], [year.range]).out(directory.path().to_owned());
+    let request =
+        ExtractRequest::new(["customers"], [year.range]).out(directory.path().join("landing"));
     (app, request, directory)
 }
 
@@ -176,5 +176,36 @@ async fn permanent_failures_are_not_retried() {
             .as_ref()
             .unwrap()
             .contains("HTTP 400, code 4001: Invalid query: QueryValidationError: x")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_in_a_cut_answer_is_stored_and_used() {
+    // Intuit's order of the fields: the connection breaks inside the access token.
+    let cut =
+        r#"{"x_refresh_token_expires_in":8726400,"refresh_token":"r-new","access_token":"a..t"#;
+    let cut = http(200, "", &format!("{cut}{}", "t".repeat(99))).replace(&"t".repeat(99), "");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let requests = tokio::spawn(async move {
+        let mut requests = Vec::new();
+        for answer in [cut, http(200, "", TOKEN), http(200, "", CUSTOMER)] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 65536];
+            let length = stream.read(&mut request).await.unwrap();
+            requests.push(String::from_utf8_lossy(&request[..length]).into_owned());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        requests
+    });
+    let (app, request, _directory) = app_and_request(&url);
+    let report = app.extract(&request).await.unwrap();
+    assert_eq!(report.runs[0].windows[0].rows, 1);
+    let requests = requests.await.unwrap();
+    assert!(requests[0].ends_with("refresh_token=r"), "{}", requests[0]);
+    assert!(
+        requests[1].ends_with("refresh_token=r-new"),
+        "{}",
+        requests[1]
     );
 }

@@ -46,6 +46,14 @@ class Database:
             connection.execute(statement)
 
 
+@pytest.fixture(autouse=True)
+def state_home(tmp_path_factory, monkeypatch):
+    """Give each test a state directory of its own, where tokens are kept without a database."""
+    home = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(home))
+    return home
+
+
 @pytest.fixture
 def database():
     server = os.environ.get("TEST_DATABASE_URL")

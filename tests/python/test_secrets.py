@@ -63,12 +63,12 @@ def echo(settings, arguments, cwd):
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("home", ["file", "postgres", "none"])
+@pytest.mark.parametrize("home", ["file", "postgres", "default"])
 def test_no_secret_is_written_anywhere(home, database, tmp_path):
     homes = {
         "file": {"QBO_TOKEN_STORE": str(tmp_path / "tokens.json"), "QBO_TOKEN_KEY": KEY},
         "postgres": {"QBO_TOKEN_STORE": "postgres"},
-        "none": {},
+        "default": {},
     }
     quick = {"QBO_THROTTLE_WAIT_S": "0.1", "QBO_RETRY_FOR_S": "3", "QBO_TIMEOUT_S": "2"}
     written = []
@@ -106,11 +106,10 @@ def test_no_secret_is_written_anywhere(home, database, tmp_path):
         ]:
             renew()
             told(run((*arguments, *logs[0]), environment, tmp_path))
-        if home != "none":
-            login = start(("auth", "login", "--paste", *logs[1]), environment, tmp_path)
-            login.stdin.write(redirect_of(consent(login)) + "\n")
-            login.stdin.flush()
-            told(finish(login))
+        login = start(("auth", "login", "--paste", *logs[1]), environment, tmp_path)
+        login.stdin.write(redirect_of(consent(login)) + "\n")
+        login.stdin.flush()
+        told(finish(login))
         told(run(("backfill", "items", *window), environment | {"QBO_CLIENT_SECRET": "wrong"}, tmp_path))
         told(run(("backfill", "items", *window), environment | {"PG_PASSWORD": "wrong"}, tmp_path))
         renew()

@@ -36,7 +36,7 @@ def test_the_command_syncs_changes_and_deletions(run, qbo, database, tmp_path):
     assert (nobody.returncode, "QBO_REALM_ID" in nobody.stderr) == (2, True)
 
 
-def test_a_rotated_token_is_stored_even_if_no_token_store_is_set(run, database):
+def test_a_sync_keeps_a_rotated_token_in_the_database(run, database):
     with qbo_rs.sandbox(customers=5, items=5, invoices=5, others=0, rotate_after_s=0) as sandbox:
         environment = sandbox.environment
         assert run("sync", "items", QBO_TOKEN_STORE=None, **environment).returncode == 0

@@ -67,6 +67,77 @@ def account(environment, cwd):
     return account
 
 
+ONE_RANGE = ("--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "900d")
+RECORDS = f"""
+import qbo_rs
+assert len(list(qbo_rs.records("items", "2024-01-01", "2026-01-01"))) == 30
+"""
+
+
+def verbs(out, is_database_there):
+    """Return the verbs that work with or without a database; the first one is the one that seeds the store."""
+    alone = [
+        (COMMAND, "extract", "items", *ONE_RANGE, "--out", out),
+        (sys.executable, "-c", RECORDS),
+        (COMMAND, "auth", "status"),
+    ]
+    loading = [
+        (COMMAND, "backfill", "items", *ONE_RANGE),
+        (COMMAND, "verify", "items", *ONE_RANGE),
+        (COMMAND, "sync", "items"),
+        (COMMAND, "status"),
+    ]
+    return alone + loading if is_database_there else alone
+
+
+@pytest.mark.parametrize("is_database_there", [True, False])
+def test_every_verb_keeps_a_rotated_token(is_database_there, qbo, tmp_path, database, state_home):
+    # Each refresh ends the token before it, and the environment has the first one until the end. A verb that kept
+    # its tokens elsewhere, or nowhere, would be refused at its turn or make the next one be refused.
+    environment = environment_of(qbo, database.environment if is_database_there else {})
+    for line in verbs(str(tmp_path / "landing"), is_database_there) * 2:
+        qbo.control("expire-tokens")
+        ended = subprocess.run(line, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert ended.returncode == 0, (line, ended.stderr)
+    assert set(qbo.stats()["requests"]["token"]) == {"200"}
+    file = state_home / "qbo_rs" / "tokens.json"
+    if is_database_there:
+        assert database.query("SELECT state FROM qbo.accounts") == [("active",)]
+        assert not file.exists()
+    else:
+        assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+        assert "RT1" not in file.read_text()
+
+
+def test_a_login_serves_every_verb_without_a_setting_for_tokens(qbo, tmp_path, database):
+    for settings in ({}, database.environment):
+        environment = environment_of(qbo, settings, {"QBO_REFRESH_TOKEN": None})
+        assert run(("auth", "status"), environment, tmp_path).returncode == 1
+        login = start(("auth", "login", "--paste", "--redirect-uri", "https://example.test/cb"), environment, tmp_path)
+        login.stdin.write(redirect_of(consent(login)) + "\n")
+        login.stdin.flush()
+        assert finish(login).returncode == 0
+        assert run(("auth", "status"), environment, tmp_path).returncode == 0
+        for line in verbs(str(tmp_path / "landing"), bool(settings)):
+            assert subprocess.run(line, env=environment, cwd=tmp_path, timeout=60, check=False).returncode == 0, line
+
+
+def test_auth_status_needs_a_person_for_any_company(qbo, store, tmp_path):
+    environment = environment_of(qbo, store)
+    other = {"QBO_REALM_ID": "9999", "QBO_REFRESH_TOKEN": None}
+    assert run((*EXTRACT, "--out", str(tmp_path / "landing")), environment, tmp_path).returncode == 0
+    assert run(("auth", "status"), environment, tmp_path).returncode == 0
+    # A company that is named and was never connected.
+    ended = run(("auth", "status"), environment | other | {"QBO_REFRESH_TOKEN": ""}, tmp_path)
+    assert (ended.returncode, "auth login" in ended.stdout) == (1, True)
+    # A dead company counts, although another one is named.
+    qbo.control("disconnect")
+    qbo.control("expire-tokens")
+    assert run((*EXTRACT, "--out", str(tmp_path / "landing")), environment, tmp_path).returncode != 0
+    ended = run(("auth", "status"), environment | {"QBO_REALM_ID": "9999"}, tmp_path)
+    assert ended.returncode == 1
+
+
 def test_many_processes_at_once_share_one_refresh(qbo, store, tmp_path):
     environment = environment_of(qbo, store)
     # The first run has only the first refresh token, the second an access token that the server has revoked.
@@ -158,7 +229,11 @@ def test_a_dead_token_is_reported_once_and_a_new_one_is_used(qbo, store, tmp_pat
     assert run(arguments, environment, tmp_path).returncode == 2
     assert qbo.stats()["data_requests"] == requests
     assert qbo.stats()["refreshes"] == 1
-    assert run(("auth", "status"), environment, tmp_path).returncode == 1
+    status = run(("auth", "status"), environment, tmp_path)
+    assert status.returncode == 1
+    page = "https://appcenter.intuit.com/app/connect/oauth2/request?appId=QBO_APP_ID&realmId="
+    assert f"{page}{qbo.environment['QBO_REALM_ID']}&mode=reconnect" in status.stdout
+    assert page in ended.stderr
 
 
 def consent(process):
@@ -245,9 +320,10 @@ def test_login_by_paste_refuses_an_unusable_callback(qbo, tmp_path):
     assert "is connected" in ended.stdout
 
 
-def test_login_needs_a_token_store(qbo, tmp_path):
-    ended = run(("auth", "login"), environment_of(qbo), tmp_path)
-    assert (ended.returncode, "nowhere to keep tokens" in ended.stderr) == (2, True)
+def test_login_without_a_home_for_tokens_is_refused_before_the_consent(qbo, tmp_path):
+    homeless = {"HOME": None, "XDG_STATE_HOME": None}
+    ended = run(("auth", "login"), environment_of(qbo, homeless), tmp_path)
+    assert (ended.returncode, "QBO_TOKEN_STORE: not set" in ended.stderr, "http" in ended.stderr) == (2, True, False)
 
 
 def test_login_checks_the_store_before_the_consent(qbo, tmp_path):
@@ -304,12 +380,28 @@ def test_the_ends_of_a_connection_are_shown_with_a_warning(tmp_path):
     ) as qbo:
         environment = environment_of(qbo, {"QBO_TOKEN_STORE": str(tmp_path / "tokens.json")})
         ended = run((*EXTRACT, "--out", str(tmp_path / "l")), environment, tmp_path)
-        assert "ends in 5 days" in ended.stderr
+        assert "urgent: the connection ends in 5 days" in ended.stderr
         connection = report_of(ended)["connection"]
+        assert "mode=reconnect" in connection["warning"]
         assert (connection["days_left"], connection["monthly_reads"]) == (5, 1)
         status = account(environment, tmp_path)
         assert (status["state"], status["days_left"]) == ("expires_soon", 5)
         assert run(("auth", "status"), environment, tmp_path).returncode == 1
+
+
+@pytest.mark.parametrize(("days", "is_shown"), [(29, True), (31, False)])
+def test_the_warning_begins_30_days_before_the_end(days, is_shown, tmp_path):
+    day = 86400
+    with qbo_rs.sandbox(
+        customers=1, items=1, invoices=1, others=0, refresh_token_s=100 * day, connection_s=days * day + 60
+    ) as qbo:
+        environment = environment_of(qbo, {"QBO_APP_ID": "app-7"})
+        ended = run((*EXTRACT[:-1], "--out", str(tmp_path / "l")), environment, tmp_path)
+        status = run(("auth", "status"), environment, tmp_path)
+        page = f"appId=app-7&realmId={qbo.environment['QBO_REALM_ID']}&mode=reconnect"
+        for text in (ended.stdout, ended.stderr, status.stdout):
+            assert (f"ends in {days} days" in text, page in text, "urgent" in text) == (is_shown, is_shown, False)
+        assert status.returncode == int(is_shown)
 
 
 def test_the_monthly_quota_causes_a_warning_and_max_requests_stops_the_run(qbo, store, tmp_path):

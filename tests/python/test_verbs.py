@@ -212,7 +212,7 @@ def test_a_rotated_token_is_kept_in_the_store(database, tmp_path):
         arguments = keywords(qbo) | database.settings | {"token_store": str(store)}
         for _ in range(3):
             assert qbo_rs.backfill("items", *RANGE, "year", **arguments).ok
-        # Without the store the connection is lost.
+        # The default store, which is the database, knows only the first token.
         with pytest.raises(qbo_rs.AuthError, match="connect the company again"):
             qbo_rs.backfill("items", *RANGE, "year", **keywords(qbo), **database.settings)
     assert "RT1" not in store.read_text()

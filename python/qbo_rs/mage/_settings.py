@@ -39,7 +39,7 @@ def read_settings() -> BlockSettings:
     """Read every setting from Mage Secrets, else from the environment.
 
     A secret has the name of the setting, the same in lower case, or that with the prefix ``qb_``, which replaces
-    ``qbo_``. Rotated tokens go to Postgres unless ``QBO_TOKEN_STORE`` says otherwise, so that nobody has to edit
+    ``qbo_``. Rotated tokens go where the other verbs keep them, usually the database, so that nobody has to edit
     secrets by hand.
 
     Returns:
@@ -53,8 +53,6 @@ def read_settings() -> BlockSettings:
         # A database named in Mage Secrets takes precedence over the DATABASE_URL of the server's environment.
         keywords["database_url"] = ""
     setting = _setting_lookup(keywords)
-    if setting("QBO_TOKEN_STORE") is None:
-        keywords["token_store"] = "postgres"  # noqa: S105 - not a secret
     landing = setting("QBO_LANDING_DIR") or Path(_host.data_directory()) / "qbo_landing"
     attempts = setting("QBO_MAX_ATTEMPTS") or ""
     return BlockSettings(

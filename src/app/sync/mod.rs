@@ -17,11 +17,11 @@ use tokio::sync::Mutex;
 use tracing::{Instrument, Level, info_span};
 
 use self::company::{CompanySyncer, Synced};
-use super::auth::{auth_report, key};
-use super::company::{Company, ConnectionStatus, Source};
+use super::auth::auth_report;
+use super::company::{Company, ConnectionStatus, Source, key};
 use super::request::{owned, setters};
 use super::{App, CompanyReport, select_or_all};
-use crate::config::{PostgresConfig, StoreLocation};
+use crate::config::PostgresConfig;
 use crate::domain::{
     CompanyStatus, CompanySync, EntityOutcome, EntitySpec, EntitySync, PageSize, SyncReport,
 };
@@ -160,16 +160,11 @@ impl App {
 }
 
 impl Syncer {
-    /// Opens the database and the token store. If the settings name no token store, tokens are
-    /// stored in the database: a process that runs for days must not lose a token that was
-    /// replaced.
+    /// Opens the database and the token store.
     pub(super) async fn open(app: &App) -> Result<Self> {
-        let mut app = app.clone();
-        if app.settings.oauth()?.token_store == StoreLocation::Memory {
-            app.settings.set("QBO_TOKEN_STORE", "postgres")?;
-        }
-        let config = app.settings.qbo_app()?;
+        let app = app.clone();
         let postgres = app.settings.postgres()?;
+        let config = app.settings.qbo_app()?;
         let db = Db::open(&postgres, CONNECTIONS).await?;
         let schemas = Schemas::new(db.clone());
         schemas.prepare_operations().await?;
@@ -230,7 +225,7 @@ impl Syncer {
         }
     }
 
-    /// Returns the app, with a token store in its settings.
+    /// Returns the app.
     pub(super) fn app(&self) -> &App {
         &self.app
     }

@@ -9,14 +9,14 @@
 //!     annotate: mark the refresh as begun, which also proves that the store is writable
 //!     for each known refresh token, the most likely one first:
 //!       ask the token endpoint -- refused: try the next one
-//!                              -- new tokens: save them, then return the access token
+//!                              -- a refresh token: save it, then judge the rest of the answer
 //!     no token left: mark the connection `needs_reauth`
 //!   release the lease
 //! ```
 //!
 //! A mark that a process finds at its start means that a refresh was interrupted, perhaps after
-//! QuickBooks had replaced the token. New tokens that cannot be saved are kept in memory and saved
-//! before the next refresh.
+//! QuickBooks had replaced the token. New tokens that the store cannot take are kept in memory and in
+//! a rescue store, and saved before the next refresh.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,11 +26,14 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tracing::{Instrument, info, info_span, warn};
 
-use super::endpoint::{Refusal, TokenAnswer, TokenEndpoint};
+use super::answer::TokenAnswer;
+use super::endpoint::{Refusal, TokenEndpoint};
 use super::lifetime::{
-    cause_of_end, end_of_lifetime, fingerprint, reconnect_hint, renew_at, usable,
+    access_lifetime, cause_of_end, end_of_lifetime, fingerprint, renew_at, usable,
     warn_before_expiry,
 };
+use super::reconnect::Reconnect;
+use super::rescue::Rescue;
 use crate::error::{Error, Result, Trace};
 use crate::http::{AccessToken, TokenIssuer};
 use crate::port::{AccessGrant, Connection, Secret, TokenLease, TokenStore};
@@ -42,12 +45,17 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(660);
 /// store must not lose the new ones.
 const SAVE_ATTEMPTS: u32 = 6;
 const INITIAL_SAVE_WAIT: Duration = Duration::from_millis(200);
+/// Number of answers in a row that may hold a refresh token alone. Each of them is stored, and the
+/// next request is sent with it.
+const MAX_ANSWERS_WITHOUT_ACCESS: u32 = 3;
 
 /// Issues access tokens for one company.
 #[derive(Debug)]
 pub(crate) struct Authorizer {
     endpoint: TokenEndpoint,
     store: Arc<dyn TokenStore>,
+    rescue: Rescue,
+    reconnect: Reconnect,
     realm_id: String,
     /// `QBO_REFRESH_TOKEN`: seeds the store, and replaces a dead token there when it has changed.
     configured: Option<Secret>,
@@ -56,17 +64,21 @@ pub(crate) struct Authorizer {
 }
 
 impl Authorizer {
-    /// Creates an authorizer of the company `realm_id`; `configured` is `QBO_REFRESH_TOKEN`.
+    /// Creates an authorizer of the company `realm_id`; `configured` is `QBO_REFRESH_TOKEN`, and
+    /// `rescues` are the stores of tokens that `store` cannot take, the first choice first.
     pub(crate) fn new(
         endpoint: TokenEndpoint,
         store: Arc<dyn TokenStore>,
-        realm_id: &str,
+        rescues: Vec<Arc<dyn TokenStore>>,
+        reconnect: Reconnect,
         configured: Option<Secret>,
     ) -> Self {
         Self {
             endpoint,
             store,
-            realm_id: realm_id.to_owned(),
+            rescue: Rescue::new(rescues),
+            realm_id: reconnect.realm_id().to_owned(),
+            reconnect,
             configured,
             unsaved: Mutex::default(),
         }
@@ -85,10 +97,11 @@ impl Authorizer {
     /// # Errors
     /// [`Error::Config`] with the missing setting; errors of the store.
     pub(crate) async fn has_token(&self) -> Result<()> {
-        match self.store.load().await? {
-            None if self.configured.is_none() => Err(self.no_token()),
-            _ => Ok(()),
-        }
+        let stored = self.store.load().await?;
+        let has_token = stored.is_some()
+            || self.configured.is_some()
+            || self.rescue.newer_than(None).await.is_some();
+        has_token.then_some(()).ok_or_else(|| self.no_token())
     }
 
     /// Returns the reason why a person must connect the company again, if that is necessary. Sends no
@@ -102,17 +115,30 @@ impl Authorizer {
             .load()
             .await?
             .filter(|known| !self.has_new_token(known));
-        let cause = known.and_then(|known| known.needs_reauth);
-        Ok(cause.map(|cause| format!("{cause}; {}", reconnect_hint(&self.realm_id))))
+        let Some(cause) = known.as_ref().and_then(|known| known.needs_reauth.clone()) else {
+            return Ok(None);
+        };
+        match self.rescue.newer_than(known.as_ref()).await {
+            Some(_) => Ok(None),
+            None => Ok(Some(format!("{cause}; {}", self.reconnect.hint()))),
+        }
     }
 
     /// Stores the tokens of a new connection in place of the stored ones.
     ///
     /// # Errors
-    /// If they cannot be stored.
+    /// If there is no refresh token among them, or they cannot be stored.
     pub(crate) async fn store_tokens(&self, answer: &TokenAnswer) -> Result<Connection> {
         let lease = self.lock().await?;
-        let connection = self.build_connection(None, answer, Utc::now());
+        let refresh_token = answer
+            .refresh_token
+            .clone()
+            .ok_or_else(|| Error::Unauthenticated {
+                reason: "the token endpoint answered the code without a refresh token; begin again"
+                    .to_owned(),
+                trace: Trace::default(),
+            })?;
+        let connection = self.build_connection(refresh_token, None, answer);
         let saved = self.save(&*lease, &connection).await;
         lease.release().await;
         saved.map(|()| connection)
@@ -135,7 +161,9 @@ impl Authorizer {
                 },
                 Refusal::Final { error, .. } => error,
             })?;
-            let connection = self.build_connection(None, &answer, Utc::now());
+            let refresh_token = answer.refresh_token.clone();
+            let refresh_token = refresh_token.unwrap_or_else(|| token.clone());
+            let connection = self.build_connection(refresh_token, None, &answer);
             self.save(&*lease, &connection).await.map(|()| connection)
         };
         let outcome = imported.await;
@@ -169,7 +197,7 @@ impl Authorizer {
     async fn lock(&self) -> Result<Box<dyn TokenLease>> {
         let waited = tokio::time::timeout(LOCK_TIMEOUT, self.store.lock()).await;
         waited.unwrap_or_else(|_| {
-            let place = self.store.place().unwrap_or_default();
+            let place = self.store.place();
             Err(Error::config(
                 "QBO_TOKEN_STORE",
                 format!(
@@ -232,12 +260,8 @@ impl Authorizer {
                 );
             }
             tried.push(candidate.clone());
-            match self.endpoint.refresh(&candidate).await {
-                Ok(answer) => {
-                    return self
-                        .accept(lease, known.as_ref(), &candidate, &answer)
-                        .await;
-                }
+            match self.obtain(lease, known.as_ref(), candidate).await {
+                Ok(grant) => return Ok(grant),
                 Err(Refusal::InvalidGrant {
                     answer,
                     trace,
@@ -274,13 +298,19 @@ impl Authorizer {
     /// Returns the stored connection, after saving tokens that could not be saved before.
     async fn known(&self, lease: &dyn TokenLease) -> Result<Option<Connection>> {
         let unsaved = self.unsaved.lock().take();
-        match unsaved {
-            Some(connection) => self
-                .save(lease, &connection)
-                .await
-                .map(|()| Some(connection)),
-            None => lease.load().await,
-        }
+        let (late, stored) = match unsaved {
+            Some(connection) => (Some(connection), None),
+            None => {
+                let stored = lease.load().await?;
+                (self.rescue.newer_than(stored.as_ref()).await, stored)
+            }
+        };
+        let Some(connection) = late else {
+            return Ok(stored);
+        };
+        self.save(lease, &connection).await?;
+        self.rescue.forget().await;
+        Ok(Some(connection))
     }
 
     /// Returns the refresh tokens to try, the most likely one first. A token that a person has set after
@@ -320,57 +350,95 @@ impl Authorizer {
             .is_some_and(|token| known.seed.as_deref() != Some(&fingerprint(token)))
     }
 
-    async fn accept(
+    /// Obtains an access token with a refresh token. A refresh token that comes back is saved before
+    /// anything else about the answer is judged: QBO may no longer accept the one that was sent.
+    async fn obtain(
         &self,
         lease: &dyn TokenLease,
         known: Option<&Connection>,
-        used: &Secret,
-        answer: &TokenAnswer,
-    ) -> Result<AccessGrant> {
-        let mut connection = self.build_connection(Some(used), answer, Utc::now());
-        if connection.previous_refresh_token.is_none() {
-            connection.previous_refresh_token =
-                known.and_then(|known| known.previous_refresh_token.clone());
+        mut token: Secret,
+    ) -> Result<AccessGrant, Refusal> {
+        let mut previous = known.and_then(|known| known.previous_refresh_token.clone());
+        for _ in 0..MAX_ANSWERS_WITHOUT_ACCESS {
+            let answer = self.endpoint.refresh(&token).await?;
+            let refresh_token = answer.refresh_token.clone();
+            let refresh_token = refresh_token.unwrap_or_else(|| token.clone());
+            let sent = token;
+            previous = Some(sent.clone())
+                .filter(|sent| *sent != refresh_token)
+                .or(previous);
+            let mut connection = self.build_connection(refresh_token, previous.clone(), &answer);
+            if let Some(known) = known.filter(|known| known.refresh_token == sent) {
+                // The end of a connection stays; an answer without it does not unsay it.
+                connection.connection_expires_at = connection
+                    .connection_expires_at
+                    .or(known.connection_expires_at);
+            }
+            let saved = self.save(lease, &connection).await;
+            saved.map_err(|error| Refusal::Final {
+                error,
+                was_answer_lost: true,
+            })?;
+            warn_before_expiry(&connection, &self.reconnect);
+            if let Some(grant) = connection.access {
+                self.log_refresh(&answer, &grant);
+                return Ok(grant);
+            }
+            warn!(
+                phase = "auth",
+                event = "token_answer_incomplete",
+                "the token endpoint sent a refresh token without a usable access token; the refresh token is stored, asking again"
+            );
+            token = connection.refresh_token;
         }
-        // Saved before the access token is used: QBO may no longer accept the old refresh token.
-        self.save(lease, &connection).await?;
+        let reason = format!(
+            "the token endpoint sent no usable access token in {MAX_ANSWERS_WITHOUT_ACCESS} answers; the refresh token \
+             that it sent is stored in {}, so that a later call goes on with it",
+            self.store.place()
+        );
+        Err(Refusal::Final {
+            error: Error::Transport {
+                reason,
+                was_sent: true,
+                source: None,
+            },
+            was_answer_lost: false,
+        })
+    }
+
+    fn log_refresh(&self, answer: &TokenAnswer, grant: &AccessGrant) {
+        let seconds = (grant.expires_at - grant.issued_at).num_seconds();
+        if answer.expires_in.is_none() {
+            warn!(
+                phase = "auth",
+                event = "token_lifetime_unknown",
+                "the token endpoint does not say in a readable way how long the access token is valid; taking it for {seconds} s"
+            );
+        }
         info!(
             phase = "auth",
             event = "token_refreshed",
-            expires_in_s = answer.expires_in,
-            "obtained an access token, valid for {} s",
-            answer.expires_in
+            expires_in_s = seconds.unsigned_abs(),
+            "obtained an access token, valid for {seconds} s"
         );
-        if self.store.place().is_none() && connection.refresh_token != *used {
-            warn!(
-                phase = "auth",
-                event = "refresh_token_not_stored",
-                "QuickBooks replaced the refresh token, and the new one will be lost when this process ends: \
-                 set QBO_TOKEN_STORE to a file, or to 'postgres'"
-            );
-        }
-        warn_before_expiry(&connection, &self.realm_id);
-        connection
-            .access
-            .ok_or_else(|| Error::Internal("a grant without its token".into()))
     }
 
-    /// Builds the connection of an answer; `used` is the refresh token that was sent.
+    /// Builds the connection of an answer. Lifetimes that the answer does not tell are unknown.
     fn build_connection(
         &self,
-        used: Option<&Secret>,
+        refresh_token: Secret,
+        previous_refresh_token: Option<Secret>,
         answer: &TokenAnswer,
-        now: DateTime<Utc>,
     ) -> Connection {
+        let now = Utc::now();
         let after = |seconds| end_of_lifetime(now, seconds);
-        let refresh_token = answer.refresh_token();
         Connection {
-            previous_refresh_token: used.filter(|used| **used != refresh_token).cloned(),
             refresh_token,
-            access: Some(AccessGrant {
-                token: answer.access_token(),
+            previous_refresh_token,
+            access: answer.access_token.clone().map(|token| AccessGrant {
+                token,
                 issued_at: now,
-                expires_at: after(answer.expires_in),
+                expires_at: after(access_lifetime(answer.expires_in)),
             }),
             seed: self.configured.as_ref().map(fingerprint),
             refresh_token_expires_at: answer.x_refresh_token_expires_in.map(after),
@@ -380,7 +448,8 @@ impl Authorizer {
         }
     }
 
-    /// Saves a connection with several attempts. If all fail, keeps it for the next refresh.
+    /// Saves a connection with several attempts. If all fail, keeps it for the next refresh, in
+    /// memory for this process and in a rescue store for others; the error says where.
     async fn save(&self, lease: &dyn TokenLease, connection: &Connection) -> Result<()> {
         let mut wait = INITIAL_SAVE_WAIT;
         for attempt in 1.. {
@@ -389,7 +458,7 @@ impl Authorizer {
             };
             if attempt == SAVE_ATTEMPTS {
                 *self.unsaved.lock() = Some(connection.clone());
-                return Err(error);
+                return Err(self.rescue.keep(connection, error).await);
             }
             warn!(
                 phase = "auth",
@@ -412,7 +481,7 @@ impl Authorizer {
         let cause = cause_of_end(interrupted_at);
         let reason = format!(
             "the token endpoint said {answer}; {cause}; {}",
-            reconnect_hint(&self.realm_id)
+            self.reconnect.hint()
         );
         if let Err(error) = lease.annotate(None, Some(&cause)).await {
             warn!(phase = "auth", event = "state_not_stored", "{error}");
@@ -421,10 +490,11 @@ impl Authorizer {
     }
 
     fn no_token(&self) -> Error {
-        let stored = match self.store.place() {
-            Some(place) => format!(", and {place} holds no token of company {}", self.realm_id),
-            None => String::new(),
-        };
+        let stored = format!(
+            ", and {} holds no token of company {}",
+            self.store.place(),
+            self.realm_id
+        );
         Error::config(
             "QBO_REFRESH_TOKEN",
             format!(

@@ -1,5 +1,7 @@
 //! Intuit's token endpoint: requests and the meaning of answers (qbo-facts 1.2 to 1.5).
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -7,8 +9,9 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
-use crate::error::{Error, Result, Trace};
-use crate::http::{Attempts, Request, Response, RetryPolicy, Transport};
+use super::answer::TokenAnswer;
+use crate::error::{Error, Recovery, Result, Trace};
+use crate::http::{Attempts, Broken, Request, Response, RetryPolicy, Transport};
 use crate::port::Secret;
 use crate::quickbooks::client::retry_after;
 use crate::quickbooks::scrub::scrub;
@@ -21,32 +24,6 @@ pub(crate) struct TokenEndpoint {
     client_id: String,
     client_secret: Secret,
     retry: RetryPolicy,
-}
-
-/// New tokens. An answer with missing fields is unusable as a whole, so that an error body is never
-/// taken for tokens (qbo-facts 10, "both tokens become empty").
-#[derive(Deserialize)]
-pub(crate) struct TokenAnswer {
-    access_token: String,
-    refresh_token: String,
-    /// Lifetime of the access token, seconds.
-    pub expires_in: u64,
-    /// Lifetime of the refresh token if it is not used, seconds.
-    pub x_refresh_token_expires_in: Option<u64>,
-    /// Remaining lifetime of the connection, seconds, if the answer contains it.
-    pub x_refresh_token_hard_expires_in: Option<u64>,
-}
-
-impl TokenAnswer {
-    /// Returns the access token.
-    pub(crate) fn access_token(&self) -> Secret {
-        Secret::new(self.access_token.clone())
-    }
-
-    /// Returns the refresh token, which may be the same as before.
-    pub(crate) fn refresh_token(&self) -> Secret {
-        Secret::new(self.refresh_token.clone())
-    }
 }
 
 #[derive(Deserialize, Default)]
@@ -105,14 +82,16 @@ impl TokenEndpoint {
     /// # Errors
     /// A [`Refusal`].
     pub(crate) async fn refresh(&self, token: &Secret) -> Result<TokenAnswer, Refusal> {
-        self.request_tokens(&[
+        let form = [
             ("grant_type", "refresh_token"),
             ("refresh_token", token.expose()),
-        ])
-        .await
+        ];
+        self.request_tokens(&form, false).await
     }
 
-    /// Obtains the first tokens for the code of a consent. A code can be used once.
+    /// Obtains the first tokens for the code of a consent. A code can be used once, and Intuit may
+    /// revoke the connection if it is sent again (qbo-facts 13), so a lost answer is not asked for
+    /// twice.
     ///
     /// # Errors
     /// A [`Refusal`].
@@ -121,12 +100,12 @@ impl TokenEndpoint {
         code: &Secret,
         redirect_uri: &str,
     ) -> Result<TokenAnswer, Refusal> {
-        self.request_tokens(&[
+        let form = [
             ("grant_type", "authorization_code"),
             ("code", code.expose()),
             ("redirect_uri", redirect_uri),
-        ])
-        .await
+        ];
+        self.request_tokens(&form, true).await
     }
 
     /// Revokes the connection that a token belongs to. Answers have empty bodies (qbo-facts 1.2).
@@ -156,11 +135,76 @@ impl TokenEndpoint {
                 }
                 Err(error) => (error, None),
             };
+            if error.recovery() != Recovery::Retry {
+                return Err(error);
+            }
             attempts.wait(error, requested_wait).await?;
         }
     }
 
-    async fn request_tokens(&self, form: &[(&str, &str)]) -> Result<TokenAnswer, Refusal> {
+    /// Requests tokens until an answer holds some. With `is_single_use`, a request that may have been
+    /// carried out is not repeated.
+    async fn request_tokens(
+        &self,
+        form: &[(&str, &str)],
+        is_single_use: bool,
+    ) -> Result<TokenAnswer, Refusal> {
+        let request = self.token_request(form);
+        let mut attempts = Attempts::new(self.retry, "auth");
+        let mut was_answer_lost = false;
+        loop {
+            attempts.start_next();
+            let (error, requested_wait) = match self.transport.send_or_part(request.clone()).await {
+                Ok(response) => match self.read(&response, was_answer_lost)? {
+                    Reading::Tokens(answer) => return Ok(answer),
+                    Reading::Unusable { error, wait } => {
+                        was_answer_lost |= is_success(response.status);
+                        (error, wait)
+                    }
+                },
+                Err(Broken { error, received }) => {
+                    let answer = TokenAnswer::read_part(&received);
+                    if answer.refresh_token.is_some() {
+                        return Ok(answer);
+                    }
+                    was_answer_lost |= matches!(error, Error::Transport { was_sent: true, .. });
+                    (error, None)
+                }
+            };
+            let is_over = error.recovery() != Recovery::Retry || (is_single_use && was_answer_lost);
+            let waited = match is_over {
+                true => Err(attempts.give_up(error)),
+                false => attempts.wait(error, requested_wait).await,
+            };
+            waited.map_err(|error| Refusal::Final {
+                error,
+                was_answer_lost,
+            })?;
+        }
+    }
+
+    /// Reads an answer. One that holds tokens is one with tokens, whatever its status and content
+    /// type are; only a refusal (4xx) may quote a token that is not new.
+    fn read(&self, response: &Response, was_answer_lost: bool) -> Result<Reading, Refusal> {
+        let answer = TokenAnswer::read(&response.body);
+        let is_passing = is_transient(response.status);
+        let is_refusal = !is_success(response.status) && !is_passing;
+        if !is_refusal && answer.refresh_token.is_some()
+            || is_success(response.status) && answer.has_tokens()
+        {
+            return Ok(Reading::Tokens(answer));
+        }
+        // A proxy or a library may turn the status of a refusal into a success.
+        if is_refusal || fault_of(response).is_known() {
+            return Err(refusal(response, was_answer_lost));
+        }
+        Ok(Reading::Unusable {
+            error: self.unusable(response),
+            wait: retry_after(response).filter(|_| is_passing),
+        })
+    }
+
+    fn token_request(&self, form: &[(&str, &str)]) -> Request {
         let mut request = self.request(self.token_url.clone(), "application/x-www-form-urlencoded");
         request
             .headers
@@ -169,35 +213,7 @@ impl TokenEndpoint {
             .extend_pairs(form)
             .finish();
         request.body = Bytes::from(form);
-        let mut attempts = Attempts::new(self.retry, "auth");
-        let mut was_answer_lost = false;
-        loop {
-            attempts.start_next();
-            let (error, requested_wait) = match self.transport.send(request.clone(), None).await {
-                Ok(response) if response.status == 200 => match read_tokens(&response) {
-                    Some(answer) => return Ok(answer),
-                    None => {
-                        was_answer_lost = true;
-                        (self.unusable(&response), None)
-                    }
-                },
-                Ok(response) if is_transient(response.status) => {
-                    (self.unusable(&response), retry_after(&response))
-                }
-                Ok(response) => return Err(refusal(&response, was_answer_lost)),
-                Err(error) => {
-                    was_answer_lost |= matches!(error, Error::Transport { was_sent: true, .. });
-                    (error, None)
-                }
-            };
-            attempts
-                .wait(error, requested_wait)
-                .await
-                .map_err(|error| Refusal::Final {
-                    error,
-                    was_answer_lost,
-                })?;
-        }
+        request
     }
 
     fn request(&self, url: Url, content_type: &'static str) -> Request {
@@ -238,14 +254,37 @@ fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..)
 }
 
-fn read_tokens(response: &Response) -> Option<TokenAnswer> {
-    serde_json::from_slice::<TokenAnswer>(&response.body)
-        .ok()
-        .filter(|answer| !answer.access_token.is_empty() && !answer.refresh_token.is_empty())
+fn is_success(status: u16) -> bool {
+    matches!(status, 200..=299)
+}
+
+/// What an answer that is no refusal is good for.
+enum Reading {
+    /// It holds tokens.
+    Tokens(TokenAnswer),
+    /// It holds none; the server may ask for a wait.
+    Unusable {
+        error: Error,
+        wait: Option<Duration>,
+    },
+}
+
+fn fault_of(response: &Response) -> TokenFault {
+    serde_json::from_slice(&response.body).unwrap_or_default()
+}
+
+impl TokenFault {
+    /// Returns true for the refusals that no repetition changes.
+    fn is_known(&self) -> bool {
+        matches!(
+            self.error.as_str(),
+            "invalid_grant" | "invalid_client" | "unauthorized_client"
+        )
+    }
 }
 
 fn refusal(response: &Response, was_answer_lost: bool) -> Refusal {
-    let fault: TokenFault = serde_json::from_slice(&response.body).unwrap_or_default();
+    let fault = fault_of(response);
     let answer = match (fault.error.as_str(), fault.error_description.as_str()) {
         ("", _) => format!("HTTP {}", response.status),
         (error, "") => scrub(error),

@@ -4,14 +4,21 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use ring::digest::{SHA256, digest};
 use tracing::warn;
 
+use super::reconnect::Reconnect;
 use crate::domain::instant::format_instant;
 use crate::port::{AccessGrant, Connection, Secret};
 
 /// Time before expiry at which tokens are renewed, so that none expires during a request. Short-lived
 /// tokens are renewed in the last tenth of their life, so that not every request renews one.
 const RENEWAL_MARGIN: TimeDelta = TimeDelta::minutes(5);
-/// Remaining lifetime of a connection below which a warning is logged.
-pub(crate) const EXPIRY_WARNING: TimeDelta = TimeDelta::days(14);
+/// Remaining lifetime of a connection from which on users are warned. Intuit asks apps to tell their
+/// users at 30 days and again at 7 (qbo-facts 13).
+pub(crate) const EXPIRY_WARNING: TimeDelta = TimeDelta::days(30);
+/// Remaining lifetime from which on the warning is urgent.
+const URGENT_EXPIRY: TimeDelta = TimeDelta::days(7);
+/// Lifetime of an access token that does not come with a readable one: Intuit's (qbo-facts 1.3). If
+/// the token ends earlier, the API refuses it and the next one is obtained.
+const ASSUMED_ACCESS_LIFETIME_S: u64 = 3600;
 
 /// Cap of lifetimes in answers, so that no date overflows.
 const MAX_LIFETIME_S: u64 = 20 * 365 * 86_400;
@@ -20,6 +27,11 @@ const MAX_LIFETIME_S: u64 = 20 * 365 * 86_400;
 /// not keep nanoseconds.
 pub(super) fn end_of_lifetime(now: DateTime<Utc>, seconds: u64) -> DateTime<Utc> {
     now.trunc_subsecs(6) + TimeDelta::seconds(seconds.min(MAX_LIFETIME_S) as i64)
+}
+
+/// Returns the lifetime of an access token, in seconds, from that of its answer.
+pub(super) fn access_lifetime(seconds: Option<u64>) -> u64 {
+    seconds.unwrap_or(ASSUMED_ACCESS_LIFETIME_S)
 }
 
 /// Returns the access token of a connection, unless it is about to expire or was refused.
@@ -36,27 +48,54 @@ pub(super) fn renew_at(grant: &AccessGrant) -> DateTime<Utc> {
 }
 
 /// Returns the instant at which a connection ends: the earlier of its two ends.
-pub(crate) fn expires_at(connection: &Connection) -> Option<DateTime<Utc>> {
-    [
-        connection.refresh_token_expires_at,
-        connection.connection_expires_at,
-    ]
-    .into_iter()
-    .flatten()
-    .min()
+pub(crate) fn earlier_end(
+    refresh_token_end: Option<DateTime<Utc>>,
+    connection_end: Option<DateTime<Utc>>,
+) -> Option<DateTime<Utc>> {
+    [refresh_token_end, connection_end]
+        .into_iter()
+        .flatten()
+        .min()
 }
 
-pub(super) fn warn_before_expiry(connection: &Connection, realm_id: &str) {
-    let now = Utc::now();
-    if let Some(end) = expires_at(connection).filter(|end| *end - now < EXPIRY_WARNING) {
-        let days = (end - now).num_days();
+/// Returns the instant at which a connection ends.
+pub(crate) fn expires_at(connection: &Connection) -> Option<DateTime<Utc>> {
+    earlier_end(
+        connection.refresh_token_expires_at,
+        connection.connection_expires_at,
+    )
+}
+
+/// Returns a warning that a connection ends at `end`; `None` while there is time.
+pub(crate) fn expiry_warning(
+    end: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+    reconnect: &Reconnect,
+) -> Option<String> {
+    let end = end.filter(|end| *end - now <= EXPIRY_WARNING)?;
+    let (days, at) = ((end - now).num_days(), format_instant(end));
+    let urgent = match end - now <= URGENT_EXPIRY {
+        true => "urgent: ",
+        false => "",
+    };
+    Some(match end <= now {
+        true => format!("the connection ended at {at}; {}", reconnect.hint()),
+        false => format!(
+            "{urgent}the connection ends in {days} days, at {at}; before that, {}",
+            reconnect.hint()
+        ),
+    })
+}
+
+pub(super) fn warn_before_expiry(connection: &Connection, reconnect: &Reconnect) {
+    let (now, end) = (Utc::now(), expires_at(connection));
+    if let (Some(warning), Some(end)) = (expiry_warning(end, now, reconnect), end) {
         warn!(
             phase = "auth",
             event = "connection_ends_soon",
-            realm_id,
-            days_left = days,
-            "the connection ends in {days} days, at {}; connect the company again before that: qbo-rs auth login",
-            format_instant(end)
+            realm_id = reconnect.realm_id(),
+            days_left = (end - now).num_days(),
+            "{warning}"
         );
     }
 }
@@ -83,9 +122,27 @@ pub(super) fn cause_of_end(interrupted_at: Option<DateTime<Utc>>) -> String {
     }
 }
 
-/// Returns instructions for a company whose connection has ended.
-pub(super) fn reconnect_hint(realm_id: &str) -> String {
-    format!(
-        "connect the company again: run `qbo-rs auth login`, or set QBO_REFRESH_TOKEN to a new token of company {realm_id}"
-    )
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_warning_begins_a_month_before_the_end_and_is_urgent_in_the_last_week() {
+        let now = Utc::now();
+        let reconnect = Reconnect::new("9", Some("app-7"));
+        let warning = |days| expiry_warning(Some(now + TimeDelta::days(days)), now, &reconnect);
+        assert_eq!(warning(31), None);
+        assert_eq!(expiry_warning(None, now, &reconnect), None);
+        for (days, words, is_urgent) in [
+            (30, "ends in 30 days", false),
+            (8, "ends in 8 days", false),
+            (7, "ends in 7 days", true),
+            (0, "ended at", false),
+        ] {
+            let text = warning(days).unwrap();
+            assert!(text.contains(words), "{text}");
+            assert!(text.contains("appId=app-7&realmId=9"), "{text}");
+            assert_eq!(text.starts_with("urgent"), is_urgent, "{text}");
+        }
+    }
 }

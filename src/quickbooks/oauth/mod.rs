@@ -3,12 +3,16 @@
 //! By hand rather than by a crate, because the difficult part is specific: tokens rotate, several
 //! processes share them under a lease, and the answer of a refresh can be lost.
 
+mod answer;
 mod authorizer;
 mod consent;
 mod endpoint;
 mod lifetime;
+mod reconnect;
+mod rescue;
 
 pub(crate) use self::authorizer::Authorizer;
 pub use self::consent::{Callback, Consent};
 pub(crate) use self::endpoint::{Refusal, TokenEndpoint};
-pub(crate) use self::lifetime::{EXPIRY_WARNING, expires_at};
+pub(crate) use self::lifetime::{EXPIRY_WARNING, earlier_end, expires_at, expiry_warning};
+pub(crate) use self::reconnect::Reconnect;

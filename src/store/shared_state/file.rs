@@ -22,20 +22,12 @@ impl FileState {
         Self { path }
     }
 
-    /// Returns the document `name` in a private directory of this user, below the directory of
-    /// temporary files.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if the directory cannot be created or belongs to another user.
-    pub(crate) fn temporary(name: &str) -> Result<Self> {
+    /// Returns a directory of this user below the directory of temporary files. It may not exist
+    /// yet. Returns `None` if another user has made it.
+    pub(crate) fn temporary_directory() -> Option<PathBuf> {
         let directory = std::env::temp_dir().join(format!("qbo_rs-{}", user()));
-        let refuse =
-            |reason: String| Error::config("TMPDIR", format!("{}: {reason}", directory.display()));
-        durable::make_private_directory(&directory).map_err(|e| refuse(e.to_string()))?;
-        if !is_ours(&directory) {
-            return Err(refuse("belongs to another user".to_owned()));
-        }
-        Ok(Self::new(directory.join(name)))
+        let is_free = !directory.exists() || is_ours(&directory);
+        is_free.then_some(directory)
     }
 }
 

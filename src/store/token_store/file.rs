@@ -170,8 +170,8 @@ impl TokenStore for FileTokenStore {
         async { Ok(Box::new(self.lease().await?) as Box<dyn TokenLease>) }.boxed()
     }
 
-    fn place(&self) -> Option<String> {
-        Some(self.path.display().to_string())
+    fn place(&self) -> String {
+        self.path.display().to_string()
     }
 }
 

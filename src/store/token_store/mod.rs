@@ -1,8 +1,7 @@
-//! Token stores, which keep the tokens of connections between runs: in memory, in an encrypted
-//! file, or in Postgres.
+//! Token stores, which keep the tokens of connections between runs: in an encrypted file, or in
+//! Postgres.
 
 mod file;
-mod memory;
 mod postgres;
 mod seal;
 
@@ -11,9 +10,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::file::FileTokenStore;
 pub(crate) use self::file::summaries as file_summaries;
-pub(crate) use self::memory::MemoryTokenStore;
-pub(crate) use self::postgres::PostgresTokenStore;
 pub(super) use self::postgres::summaries as postgres_summaries;
+pub(crate) use self::postgres::{PLACE as POSTGRES_PLACE, PostgresTokenStore};
 pub(crate) use self::seal::Key;
 use crate::error::Result;
 use crate::port::{AccessGrant, Connection, Secret};

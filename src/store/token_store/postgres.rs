@@ -34,6 +34,9 @@ impl Drop for PostgresLease {
     }
 }
 
+/// The place of the tokens, for messages.
+pub(crate) const PLACE: &str = "the table qbo.accounts";
+
 const LOAD: &str = "SELECT * FROM qbo.accounts WHERE realm_id = $1";
 const LOAD_ALL: &str = "SELECT * FROM qbo.accounts ORDER BY realm_id";
 
@@ -52,12 +55,17 @@ const ANNOTATE: &str = "
 UPDATE qbo.accounts SET state = $2, reason = $3, refresh_begun_at_utc = $4, changed_at_utc = now()
 WHERE realm_id = $1";
 
-/// Returns what is known of every connection in the table. Needs no key.
+/// Returns what is known of every connection in the table. Needs no key, and creates no table.
 ///
 /// # Errors
 /// Those of the database.
 pub(in crate::store) async fn summaries(db: &Db) -> Result<Vec<ConnectionSummary>> {
-    migrations::apply(&mut *db.connection().await?).await?;
+    let mut connection = db.connection().await?;
+    if !migrations::table_exists(&**connection, "qbo", "accounts").await? {
+        return Ok(Vec::new());
+    }
+    migrations::apply(&mut connection).await?;
+    drop(connection);
     let rows = db.rows(LOAD_ALL, params![]).await?;
     rows.iter()
         .map(|row| Ok(stored(row)?.summary(row.column("realm_id")?)))
@@ -157,8 +165,8 @@ impl TokenStore for PostgresTokenStore {
         async { Ok(Box::new(self.lease().await?) as Box<dyn TokenLease>) }.boxed()
     }
 
-    fn place(&self) -> Option<String> {
-        Some("the table qbo.accounts".to_owned())
+    fn place(&self) -> String {
+        PLACE.to_owned()
     }
 }
 

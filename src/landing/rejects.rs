@@ -1,0 +1,45 @@
+//! The records that a landing file holds as set aside.
+
+use std::path::Path;
+
+use crate::domain::{Reject, Window};
+use crate::error::{Error, Result};
+use crate::landing::{LandingLine, LandingReader};
+
+/// A record that is set aside in a landing file.
+#[derive(Debug, Clone)]
+pub struct LandedReject {
+    /// The company.
+    pub realm_id: String,
+    /// Name of the entity.
+    pub entity: String,
+    /// Its window.
+    pub window: Window,
+    /// The record.
+    pub reject: Reject,
+}
+
+/// Returns the first records of a file that are set aside, at most `limit`.
+///
+/// # Errors
+/// [`Error::Landing`] or [`Error::Decode`] if the file cannot be read.
+pub fn landed_rejects(path: &Path, limit: usize) -> Result<Vec<LandedReject>> {
+    let mut reader = LandingReader::open(path)?;
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some(line) = reader.next_line()?
+    {
+        let line = LandingLine::parse(line)
+            .map_err(|e| Error::decode(path.display().to_string(), e.to_string()))?;
+        let Some(reject) = line.reject() else {
+            continue;
+        };
+        found.push(LandedReject {
+            realm_id: line.realm_id.clone().into_owned(),
+            entity: line.entity.clone().into_owned(),
+            window: line.window()?,
+            reject,
+        });
+    }
+    Ok(found)
+}

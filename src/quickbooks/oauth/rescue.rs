@@ -1,0 +1,112 @@
+//! The place of new tokens that the token store could not take.
+//!
+//! QuickBooks may have forgotten the token in the store by then, so the new one must outlive this
+//! process (qbo-facts 1.4). The next refresh on this machine moves it to the token store.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use tracing::warn;
+
+use crate::error::{Error, Result};
+use crate::port::{Connection, TokenStore};
+
+/// Stores of last resort, the first choice first.
+#[derive(Debug)]
+pub(super) struct Rescue {
+    stores: Vec<Arc<dyn TokenStore>>,
+}
+
+impl Rescue {
+    /// Returns a rescue in these stores.
+    pub(super) fn new(stores: Vec<Arc<dyn TokenStore>>) -> Self {
+        Self { stores }
+    }
+
+    /// Keeps a connection in the first store that takes it. Returns `error`, which is the token
+    /// store's, with the place of the connection.
+    pub(super) async fn keep(&self, connection: &Connection, error: Error) -> Error {
+        // The time of the rescue tells it from what the token store gets later.
+        let connection = Connection {
+            refresh_begun_at: Some(Utc::now()),
+            ..connection.clone()
+        };
+        for store in &self.stores {
+            if save(&**store, &connection).await.is_ok() {
+                let place = store.place();
+                warn!(
+                    phase = "auth",
+                    event = "refresh_token_not_stored",
+                    "QuickBooks replaced the refresh token and the token store could not take the new one; it is in {place}"
+                );
+                let note = format!(
+                    "QuickBooks may have replaced the refresh token; the new one is kept, encrypted, in {place}, and the \
+                     next refresh on this machine moves it to the token store"
+                );
+                return with_note(error, &note);
+            }
+        }
+        with_note(
+            error,
+            "QuickBooks may have replaced the refresh token, and only this process has the new one: mend the token \
+             store before it ends, or connect the company again",
+        )
+    }
+
+    /// Returns the kept connection, unless the token store has got a newer one since.
+    pub(super) async fn newer_than(&self, stored: Option<&Connection>) -> Option<Connection> {
+        let stored_at = stored.and_then(|stored| stored.access.as_ref()?.issued_at.into());
+        for store in &self.stores {
+            let Ok(Some(kept)) = store.load().await else {
+                continue;
+            };
+            if stored_at.is_none_or(|stored_at| kept.refresh_begun_at > Some(stored_at)) {
+                return Some(Connection {
+                    refresh_begun_at: None,
+                    ..kept
+                });
+            }
+        }
+        None
+    }
+
+    /// Removes what is kept, once the token store has it.
+    pub(super) async fn forget(&self) {
+        for store in &self.stores {
+            if let Ok(Some(_)) = store.load().await
+                && let Ok(lease) = store.lock().await
+            {
+                // What stays is older than the stored tokens and is not used again.
+                let _ = lease.remove().await;
+                lease.release().await;
+            }
+        }
+    }
+}
+
+async fn save(store: &dyn TokenStore, connection: &Connection) -> Result<()> {
+    let lease = store.lock().await?;
+    let saved = lease.save(connection).await;
+    lease.release().await;
+    saved
+}
+
+/// Returns the error with one more clause.
+fn with_note(error: Error, note: &str) -> Error {
+    match error {
+        Error::Database {
+            reason,
+            sqlstate,
+            source,
+        } => Error::Database {
+            reason: format!("{reason}; {note}"),
+            sqlstate,
+            source,
+        },
+        Error::Config { setting, reason } => Error::Config {
+            setting,
+            reason: format!("{reason}; {note}"),
+        },
+        other => Error::config("QBO_TOKEN_STORE", format!("{other}; {note}")),
+    }
+}
