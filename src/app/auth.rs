@@ -40,7 +40,7 @@ pub struct CompanyReport {
     pub state: ConnectionState,
     /// Whole days to the end of the connection, if it is known.
     pub days_left: Option<i64>,
-    /// What a person has to do, if the connection ends within 30 days.
+    /// Advice for a person, if the connection ends within 30 days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
     /// Intuit's address at which the company is connected again, if a person has to do that.

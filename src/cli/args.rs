@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::auth::AuthCommand;
+use super::logging::LogFormat;
 use super::rejects::RejectsArguments;
 use super::sandbox::SandboxArguments;
 use super::serve::ServeArguments;
@@ -53,14 +54,6 @@ pub(super) enum Language {
     En,
     /// Lines `Rango ... -> N filas` and a total per entity, in Spanish
     Es,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum LogFormat {
-    /// Text for people
-    Human,
-    /// One JSON object per line
-    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,13 +4,22 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{SecondsFormat, Utc};
+use clap::ValueEnum;
 use env_logger::{Builder, Target};
 use log::kv::{Error as FieldError, Key, Value, VisitSource};
 use log::{LevelFilter, Record};
 use serde_json::{Map, Value as Json};
 
-use super::args::LogFormat;
 use super::progress::Bars;
+
+/// The format of the logs on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// Text for people
+    Human,
+    /// One JSON object per line
+    Json,
+}
 
 /// Target of the last lines of a command, which say why it failed. They are printed at every level.
 pub(super) const LAST_LINES: &str = "qbo_rs::last_lines";

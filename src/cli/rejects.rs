@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::exit::{ExitCode, Outcome};
 use super::output::Printer;
+use super::shortfall::unnamed_tid;
 use super::signals::block_on;
 use crate::app::{App, RejectsRequest, StoredReject};
 use crate::domain::Window;
@@ -43,10 +44,7 @@ fn describe(rejects: &[StoredReject]) -> String {
     let mut out = String::new();
     for reject in rejects {
         let id = reject.id.as_deref().unwrap_or("of unknown id");
-        let tid = match &reject.intuit_tid {
-            Some(tid) => format!(" (intuit_tid={tid})"),
-            None => String::new(),
-        };
+        let tid = unnamed_tid(&reject.error, reject.intuit_tid.as_deref());
         // Writing to a string cannot fail.
         let _ = writeln!(
             out,

@@ -31,7 +31,7 @@ pub(super) enum Place<'p> {
     Landing,
 }
 
-/// What a command did not bring, for its last lines.
+/// The failures and rejects of a command, for its last lines.
 struct Shortfall {
     /// The `phase` of the lines.
     phase: &'static str,
@@ -40,7 +40,7 @@ struct Shortfall {
     set_aside: Vec<SetAside>,
     /// Number of all of them.
     rejected: u64,
-    /// Where all of them are shown.
+    /// The commands that show all of them.
     rest: &'static str,
 }
 
@@ -232,6 +232,7 @@ impl Shortfall {
             let (start, end) = bounds(record.window);
             let has_window = record.window.start < record.window.end;
             let tid = record.intuit_tid.as_deref();
+            let added_tid = unnamed_tid(&record.error, tid);
             error!(
                 target: LAST_LINES,
                 phase = self.phase,
@@ -242,10 +243,9 @@ impl Shortfall {
                 window_end = has_window.then_some(end.as_str()),
                 id = record.id.as_deref(),
                 intuit_tid = tid,
-                "record {} is set aside: {}{}",
+                "record {} is set aside: {}{added_tid}",
                 record.id.as_deref().unwrap_or("of unknown id"),
-                record.error,
-                tid.map(|tid| format!(" (intuit_tid={tid})")).unwrap_or_default()
+                record.error
             );
         }
         let unnamed = self.rejected.saturating_sub(self.set_aside.len() as u64);
@@ -271,6 +271,13 @@ impl Shortfall {
             );
         }
     }
+}
+
+/// Returns the clause with Intuit's id of an answer; empty if the error names it.
+pub(super) fn unnamed_tid(error: &str, tid: Option<&str>) -> String {
+    tid.filter(|tid| !error.contains(tid))
+        .map(|tid| format!(" (intuit_tid={tid})"))
+        .unwrap_or_default()
 }
 
 fn bounds(window: Window) -> (String, String) {

@@ -323,7 +323,7 @@ pub struct ConnectionReport {
     pub days_left: Option<i64>,
     /// Successful reads in this calendar month, by all processes that share the limits.
     pub monthly_reads: u64,
-    /// What a person has to do, if the connection ends within 30 days.
+    /// Advice for a person, if the connection ends within 30 days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
 }

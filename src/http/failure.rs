@@ -7,7 +7,7 @@ use rustls::{AlertDescription, CertificateError};
 use super::proxy::Proxy;
 use crate::error::{Error, chain};
 
-/// Where a request was to go.
+/// The destination of a request.
 pub(super) struct Destination {
     /// Host, with the port if the URL has one.
     pub host: String,

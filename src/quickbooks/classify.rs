@@ -58,14 +58,37 @@ pub(super) fn classify_failure<T>(response: &Response, fault: Option<Fault>) -> 
             trace,
         }),
         FaultMeaning::WrongCompany => Verdict::Fatal(Error::PermissionDenied {
-            reason: format!(
-                "{text}. The usual causes are sandbox keys used against the production host or the reverse, or a \
-                 QBO_REALM_ID that the token was not issued for: check QBO_ENVIRONMENT (or QBO_API_URL) and QBO_REALM_ID"
-            ),
+            reason: format!("{text}. {}", denial_hint(response, &text)),
             trace,
         }),
         FaultMeaning::Passing => Verdict::Retry(api(status, text, trace)),
         FaultMeaning::Other => Verdict::Fatal(api(status, text, trace)),
+    }
+}
+
+/// Returns what a person can do about a denial: it comes from a firewall, for lack of a scope, or
+/// because token and company do not belong together (qbo-facts 7.2).
+fn denial_hint(response: &Response, text: &str) -> &'static str {
+    let authenticate = response.header("www-authenticate").unwrap_or_default();
+    let is_about_scope = [text, authenticate]
+        .iter()
+        .any(|words| words.to_ascii_lowercase().contains("scope"));
+    let is_page = response
+        .header("content-type")
+        .is_some_and(|content_type| content_type.contains("html"));
+    match (is_about_scope, is_page) {
+        (true, _) => {
+            "The connection was made without the scope com.intuit.quickbooks.accounting: connect the company again \
+             with it, by qbo-rs auth login"
+        }
+        (_, true) => {
+            "An HTML page is no answer of QuickBooks: a firewall or proxy between this machine and QuickBooks refuses \
+             the request; let it allow the host of QBO_API_URL"
+        }
+        _ => {
+            "The usual causes are sandbox keys used against the production host or the reverse, or a QBO_REALM_ID \
+             that the token was not issued for: check QBO_ENVIRONMENT (or QBO_API_URL) and QBO_REALM_ID"
+        }
     }
 }
 
@@ -200,5 +223,25 @@ mod tests {
                 "{status} {code} {message} {detail}"
             );
         }
+    }
+
+    #[test]
+    fn each_denial_has_its_own_hint() {
+        let hint = |headers: &[(&'static str, &'static str)], text| {
+            let response = Response {
+                status: 403,
+                headers: headers
+                    .iter()
+                    .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                    .collect::<HeaderMap>(),
+                body: Bytes::new(),
+            };
+            denial_hint(&response, text)
+        };
+        assert!(hint(&[], "ApplicationAuthorizationFailed").contains("QBO_ENVIRONMENT"));
+        assert!(hint(&[], "Insufficient Scope").contains("auth login"));
+        let authenticate = [("www-authenticate", "Bearer error=\"insufficient_scope\"")];
+        assert!(hint(&authenticate, "").contains("auth login"));
+        assert!(hint(&[("content-type", "text/html; charset=x")], "HTTP 403").contains("firewall"));
     }
 }

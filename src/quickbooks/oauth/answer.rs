@@ -1,7 +1,7 @@
 //! Reads answers of the token endpoint without judging them.
 //!
 //! QuickBooks may have replaced the refresh token by the time an answer arrives, so a new one must
-//! be stored whatever else the answer holds (qbo-facts 1.4, 13). Every field is therefore optional:
+//! be stored whatever else the answer holds (qbo-facts 1.4). Every field is therefore optional:
 //! a lifetime that is no number, or JSON that is cut or wrapped in something else, does not hide
 //! the tokens.
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::port::Secret;
 
-/// What an answer of the token endpoint holds.
+/// The fields of an answer of the token endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct TokenAnswer {
     /// The access token, if there is one that can be sent as a header.

@@ -90,7 +90,7 @@ impl TokenEndpoint {
     }
 
     /// Obtains the first tokens for the code of a consent. A code can be used once, and Intuit may
-    /// revoke the connection if it is sent again (qbo-facts 13), so a lost answer is not asked for
+    /// revoke the connection if it is sent again (qbo-facts 13.19), so a lost answer is not asked for
     /// twice.
     ///
     /// # Errors
@@ -258,7 +258,7 @@ fn is_success(status: u16) -> bool {
     matches!(status, 200..=299)
 }
 
-/// What an answer that is no refusal is good for.
+/// The use of an answer that is no refusal.
 enum Reading {
     /// It holds tokens.
     Tokens(TokenAnswer),

@@ -12,7 +12,7 @@ use crate::port::{AccessGrant, Connection, Secret};
 /// tokens are renewed in the last tenth of their life, so that not every request renews one.
 const RENEWAL_MARGIN: TimeDelta = TimeDelta::minutes(5);
 /// Remaining lifetime of a connection from which on users are warned. Intuit asks apps to tell their
-/// users at 30 days and again at 7 (qbo-facts 13).
+/// users at 30 days and again at 7 (qbo-facts 13.19).
 pub(crate) const EXPIRY_WARNING: TimeDelta = TimeDelta::days(30);
 /// Remaining lifetime from which on the warning is urgent.
 const URGENT_EXPIRY: TimeDelta = TimeDelta::days(7);

@@ -1,4 +1,4 @@
-//! How a person connects a company again, in words and as Intuit's address (qbo-facts 13).
+//! How a person connects a company again, in words and as Intuit's address (qbo-facts 13.19).
 
 use reqwest::Url;
 
