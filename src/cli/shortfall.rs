@@ -16,8 +16,6 @@ use crate::error::Result;
 
 /// The most windows, and the most records, that are named.
 const MAX_NAMED: usize = 10;
-/// Beginning of the reason of a window that no request was sent for, because its run had ended.
-const NOT_ATTEMPTED: &str = "not attempted";
 
 const IN_DATABASE: &str = "qbo-rs rejects lists all records that are set aside, qbo-rs status all windows that are not committed";
 const IN_LANDING: &str = "records that are set aside are the lines with `rejected` in the landing files; after qbo-rs load, qbo-rs rejects lists them";
@@ -82,6 +80,8 @@ pub(super) fn explain_sync(app: &App, report: &SyncReport) {
         let of_entities = account
             .entities
             .iter()
+            // The line of the company says why these were not tried.
+            .filter(|entity| !(account.error.is_some() && entity.is_not_attempted()))
             .filter_map(|entity| Some((Some(entity.entity.clone()), entity.error.as_ref()?)));
         of_company
             .into_iter()
@@ -163,7 +163,7 @@ fn failures_of_run(run: &RunReport) -> Vec<Failure> {
         .iter()
         .filter(|window| window.status == WindowStatus::Failed);
     let (not_attempted, failed): (Vec<&WindowReport>, Vec<_>) =
-        failed.partition(|window| reason_of(window).starts_with(NOT_ATTEMPTED));
+        failed.partition(|window| window.is_not_attempted());
     let failure = |window: Option<Window>, reason: String| Failure {
         realm_id: run.realm_id.clone(),
         entity: Some(run.entity.clone()),

@@ -91,7 +91,17 @@ impl Destination {
         let (host, way) = (&self.host, self.way());
         let refuse = |setting: &str, reason: String| Some(Error::config(setting, reason));
         let of_host = format!("certificate of {host}");
+        // Certificates that sign themselves are usually marked as authorities.
+        let is_own_authority = tls.to_string().contains("CaUsedAsEndEntity");
         match tls {
+            rustls::Error::InvalidCertificate(_) if is_own_authority => refuse(
+                "SSL_CERT_FILE",
+                format!(
+                    "the certificate of {host}{way} signs itself and is marked as an authority, which no server's \
+                     certificate may be. Give the server one of its own, and set SSL_CERT_FILE to a PEM file that \
+                     holds its authority: {tls}"
+                ),
+            ),
             rustls::Error::InvalidCertificate(problem) => match problem {
                 CertificateError::UnknownIssuer => refuse(
                     "SSL_CERT_FILE",
