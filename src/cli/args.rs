@@ -121,7 +121,7 @@ pub(super) struct ExtractArguments {
 pub(super) enum DatabaseCommand {
     /// Move old records out of the tables into a landing file; `qbo-rs load` brings them back
     Archive(ArchiveRequest),
-    /// Upgrade the schema qbo and convert tables that were made by hand; every row is kept
+    /// Upgrade the schema qbo, create missing tables, convert those made by hand; every row is kept
     Migrate(MigrateRequest),
     /// Print the SQL that creates the tables
     Ddl(DdlRequest),

@@ -3,7 +3,7 @@
 
 use tokio_postgres::GenericClient;
 
-use super::{Columns, Query, params};
+use super::{Columns, Query, params, quote_identifier};
 use crate::error::{Error, Result};
 
 /// Ends the merge of a client that was killed: the server looks at its connection while it works,
@@ -45,7 +45,45 @@ pub(crate) async fn check(client: &(impl GenericClient + Sync)) -> Result<()> {
              'UTF8' TEMPLATE template0"
         )
     } else {
-        return Ok(());
+        return check_rights(client).await;
     };
     Err(Error::config("database", reason))
+}
+
+/// The rights that a role lacks on the schema `qbo` and on its tables, which the owner of
+/// `qbo.migrations` has made. No row if there is no such schema yet.
+const RIGHTS: &str = "
+SELECT current_user::text AS role, has_schema_privilege(n.oid, 'USAGE') AS may_use,
+    (SELECT string_agg(DISTINCT wanted, ', ')
+     FROM pg_class c CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS wanted
+     WHERE c.relnamespace = n.oid AND c.relkind = 'r'
+        AND c.relowner = (SELECT m.relowner FROM pg_class m
+            WHERE m.relnamespace = n.oid AND m.relname = 'migrations')
+        AND (wanted = 'SELECT' OR c.relname <> 'migrations')
+        AND NOT has_table_privilege(c.oid, wanted)) AS missing
+FROM pg_namespace n WHERE n.nspname = 'qbo'";
+
+/// Refuses a role that may not write the operational tables.
+///
+/// # Errors
+/// [`Error::Config`] with the rights that are missing.
+async fn check_rights(client: &(impl GenericClient + Sync)) -> Result<()> {
+    let rows = client.rows(RIGHTS, params![]).await?;
+    let Some(row) = rows.first() else {
+        return Ok(());
+    };
+    let role = quote_identifier(row.column("role")?);
+    let missing: Option<String> = row.column("missing")?;
+    let grant = match missing {
+        _ if !row.column::<bool>("may_use")? => "USAGE ON SCHEMA qbo".to_owned(),
+        Some(rights) => format!("{rights} ON ALL TABLES IN SCHEMA qbo"),
+        None => return Ok(()),
+    };
+    Err(Error::config(
+        "database",
+        format!(
+            "the role {role} may not use the tables of the schema qbo; their owner runs: GRANT \
+             {grant} TO {role}"
+        ),
+    ))
 }

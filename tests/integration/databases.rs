@@ -315,6 +315,24 @@ async fn a_role_without_a_right_of_the_database_is_told_which() {
     let mine = with(&app, "DATABASE_URL", &database.url_as(&format!("{role}:x")));
     let said = refused(&sandbox, &mine, "items").await;
     assert!(said.contains("GRANT TEMPORARY ON DATABASE"), "{said}");
+    for (right, grant) in [
+        (
+            "DELETE ON qbo.windows",
+            "DELETE ON ALL TABLES IN SCHEMA qbo",
+        ),
+        (
+            "SELECT ON qbo.migrations",
+            "SELECT ON ALL TABLES IN SCHEMA qbo",
+        ),
+        ("USAGE ON SCHEMA qbo", "USAGE ON SCHEMA qbo"),
+    ] {
+        let revoke = format!("REVOKE {right} FROM {role}");
+        database.client.batch_execute(&revoke).await.unwrap();
+        let said = refused(&sandbox, &mine, "items").await;
+        assert!(said.contains(&format!("GRANT {grant} TO")), "{said}");
+        let grant = format!("GRANT {right} TO {role}");
+        database.client.batch_execute(&grant).await.unwrap();
+    }
     let drop = "DROP TABLE raw.qb_items; GRANT TEMPORARY ON DATABASE {database} TO PUBLIC";
     let other = database.with_role(drop).await;
     let said = refused(&sandbox, &mine, "items").await;

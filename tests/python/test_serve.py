@@ -64,6 +64,28 @@ def test_a_sync_is_queued_watched_and_its_records_are_read(serve, qbo):
     assert server.process.wait(10) == 0
 
 
+def test_rows_of_others_with_impossible_times_are_shown(serve, qbo, database):
+    server = serve("items")
+    job = server.call("POST", "/api/qbo/sync/")[1]
+    assert server.ended(job["job_id"])["status"] == "done"
+    for column in ("payload", "ingested_at_utc"):
+        database.execute(f"ALTER TABLE raw.qb_items ALTER {column} DROP NOT NULL")
+    values = "'-infinity', '-infinity', 1, 1, '{}'"
+    database.execute(
+        f"INSERT INTO raw.qb_items VALUES ('odd1', '{{}}', 'infinity', {values}, NULL), "
+        f"('odd2', NULL, NULL, {values}, 'infinity'), ('odd3', '{{}}', '0044-03-15 BC', {values}, '-infinity')"
+    )
+    realm = qbo.environment["QBO_REALM_ID"]
+    status, page = server.call("GET", f"/api/qbo/items/?realm_id={realm}&limit=1000&deleted=true&after=odd")
+    assert status == 200, page
+    odd = {record["id"]: (record["payload"], record["ingested_at"]) for record in page["records"]}
+    assert odd == {
+        "odd1": ({}, "9999-12-31T00:00:00Z"),
+        "odd2": (None, None),
+        "odd3": ({}, "0001-01-01T00:00:00Z"),
+    }
+
+
 def test_metrics_match_the_requests_that_quickbooks_saw(serve, qbo):
     server = serve("items", "customers")
     qbo.fault("throttle", on="batch", times=1, retry_after=1)
