@@ -104,6 +104,12 @@ impl ServiceFault {
         )
     }
 
+    pub(crate) fn no_reports(name: &str) -> Self {
+        let detail =
+            format!("Operation reports/{name} is not supported: this sandbox has no reports yet.");
+        Self::new("Unsupported Operation", detail, "500")
+    }
+
     pub(crate) fn no_such_path(path: &str) -> Self {
         Self::unsupported(&format!("Could not find resource for relative : {path}"))
     }

@@ -87,7 +87,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
     assumption(
         Topic::IdOrder,
         "id-order",
-        &["text", "number", "ignored", "refused"],
+        &["refused", "ignored", "text", "number"],
         "ORDERBY Id (qbo-facts 13, row 1)",
     ),
     assumption(

@@ -51,9 +51,7 @@ pub(super) fn answer(
             Endpoint::Classification {
                 id, of_children, ..
             } => classification::answer(*id, *of_children, &parameters, assumptions, time),
-            Endpoint::Report { name, .. } => Err(ServiceFault::unsupported(&format!(
-                "report {name}: this sandbox has no reports yet. It"
-            ))),
+            Endpoint::Report { name, .. } => Err(ServiceFault::no_reports(name)),
             _ => Err(ServiceFault::no_such_path(request.path())),
         }
     });
