@@ -4,6 +4,7 @@
 mod auth;
 mod backfill;
 mod company;
+mod conform;
 mod landing;
 mod rejects;
 mod request;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 pub use self::auth::{AuthReport, CompanyReport, KeyChange};
 pub use self::backfill::BackfillRequest;
+pub use self::conform::{ConformReport, ConformRequest, Finding, Findings};
 pub use self::landing::{ExtractRequest, LoadRequest};
 pub use self::rejects::{RejectsRequest, SetAside, set_aside_in_landing};
 pub use self::service::{Coverage, RecordPage, RecordRequest, Service, seconds_since};

@@ -6,6 +6,7 @@ mod batch;
 mod changes;
 mod classify;
 mod client;
+pub(crate) mod conform;
 mod crowded_second;
 mod endpoint;
 mod envelope;
