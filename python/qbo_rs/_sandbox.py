@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from qbo_rs import _core
@@ -181,6 +182,55 @@ class Sandbox:
         """Disarm all faults."""
         self.control("clear-faults")
 
+    def clock(self, *, advance: str | None = None, set: str | None = None, backwards: bool = False) -> str:  # noqa: A002
+        """Move the sandbox's clock; return the time that it shows.
+
+        Times of records and answers, lifetimes of tokens, the 30 days of change data capture and the quota's month
+        follow this clock. Waits stay real.
+
+        Args:
+            advance: Duration to move it by, such as ``31d``, ``90m`` or ``1d12h``.
+            set: Instant to set it to, such as ``2026-03-01T08:00:00Z``.
+            backwards: Allow an instant that has passed.
+
+        Returns:
+            The time in UTC, such as ``2026-03-01T08:00:00.000Z``.
+
+        Raises:
+            ConfigError: The instant has passed, or an argument cannot be understood.
+
+        """
+        given = {"advance": advance, "set": set} | ({"backwards": True} if backwards else {})
+        now: str = self.control("clock", **given)["now"]
+        return now
+
+    def snapshot(self, path: AnyPath, *, realm: str | None = None) -> None:
+        """Write a company into a file, which :meth:`restore` and ``qbo_rs.sandbox(restore=...)`` take.
+
+        The file holds the records with every change, the clock and the assumptions; not the faults, limits, tokens and
+        webhooks.
+
+        Args:
+            path: The file; an existing one is replaced.
+            realm: Company id; by default the first company.
+
+        """
+        text = self._running.control("snapshot", json.dumps({"realm": realm} if realm else {}))
+        Path(path).write_text(text, encoding="utf-8")
+
+    def restore(self, path: AnyPath, *, realm: str | None = None) -> None:
+        """Put the company of a file in the place of a company, with its clock and assumptions.
+
+        Args:
+            path: A file that :meth:`snapshot` wrote.
+            realm: Id of the company that is replaced; by default the first company.
+
+        Raises:
+            ConfigError: The file is not a snapshot that this version reads. Nothing has changed then.
+
+        """
+        self.control("restore", snapshot=Path(path).read_text(encoding="utf-8"), realm=realm)
+
     def _change_one(self, command: str, entity: str, id: str, at: str | None, realm: str | None) -> str:  # noqa: A002
         changed: str = self.control(command, entity=entity, id=id, at=at, realm=realm)["id"]
         return changed
@@ -209,6 +259,8 @@ def sandbox(
     refresh_token_s: int = 8_726_400,
     connection_s: int = 157_680_000,
     realm_id: str | None = None,
+    now: str | None = None,
+    restore: AnyPath | None = None,
 ) -> Sandbox:
     """Start a QuickBooks simulator in this process, on the loopback address.
 
@@ -236,6 +288,10 @@ def sandbox(
         refresh_token_s: Life of an unused refresh token in seconds.
         connection_s: Life of a connection in seconds, however it is used.
         realm_id: Id of the first company.
+        now: Instant that the sandbox's clock shows at the start, such as ``2026-03-01T08:00:00Z``; by default the real
+            time. :meth:`Sandbox.clock` moves it later.
+        restore: File that :meth:`Sandbox.snapshot` wrote; its company is served in place of the first company. ``now``
+            and ``assume`` go before what it says.
 
     Returns:
         The running simulator, for a ``with`` statement; its ``environment`` holds the settings of a client.
@@ -273,5 +329,7 @@ def sandbox(
             "refresh_token_s": refresh_token_s,
             "connection_s": connection_s,
             "realm_id": realm_id,
+            "now": now,
+            "restore": None if restore is None else os.fspath(restore),
         }
     )

@@ -194,22 +194,22 @@ fn gateway_fault(
 }
 
 /// Returns the gateway's answer to an access token that is not valid.
-pub(crate) fn unauthorized(detail: &str) -> Answer {
+pub(crate) fn unauthorized(detail: &str, time: DateTime<Utc>) -> Answer {
     gateway_fault(
         401,
         "AuthenticationFailed",
         "3200",
         detail,
         "AUTHENTICATION",
-        Utc::now(),
+        time,
     )
 }
 
 /// Returns the gateway's answer to a token of another company, or to the keys of one environment at
 /// the host of the other.
-pub(crate) fn forbidden() -> Answer {
+pub(crate) fn forbidden(time: DateTime<Utc>) -> Answer {
     let name = "ApplicationAuthorizationFailed";
-    gateway_fault(403, name, "3100", name, "AUTHORIZATION", Utc::now())
+    gateway_fault(403, name, "3100", name, "AUTHORIZATION", time)
 }
 
 /// Returns the answer of a closed company.
@@ -235,16 +235,9 @@ pub(crate) fn closed(closure: &Closure, time: DateTime<Utc>) -> Answer {
 
 /// Returns the gateway's answer to a token that was granted without the scope of the request
 /// (qbo-facts 13.9).
-pub(crate) fn out_of_scope() -> Answer {
+pub(crate) fn out_of_scope(time: DateTime<Utc>) -> Answer {
     let detail = "The access token does not have sufficient scope";
-    gateway_fault(
-        403,
-        "AuthorizationFailed",
-        "3100",
-        detail,
-        "SERVICE",
-        Utc::now(),
-    )
+    gateway_fault(403, "AuthorizationFailed", "3100", detail, "SERVICE", time)
 }
 
 /// Returns a fault of the service in XML, with the status of a success.

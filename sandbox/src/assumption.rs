@@ -267,6 +267,18 @@ impl Assumptions {
         Ok(())
     }
 
+    /// Returns these answers, except where `others` has an answer that is not the default.
+    pub(crate) fn overruled_by(mut self, others: &Self) -> Self {
+        let defaults = Self::default();
+        for ((assumption, answer), (_, default)) in others.chosen().zip(defaults.chosen()) {
+            if answer != default {
+                // A known name with a known answer is always accepted.
+                let _ = self.set(assumption.name, answer);
+            }
+        }
+        self
+    }
+
     /// Returns every assumption with its chosen answer.
     pub fn chosen(&self) -> impl Iterator<Item = (&'static Assumption, &'static str)> {
         ASSUMPTIONS

@@ -38,6 +38,7 @@
 
 mod answer;
 mod assumption;
+mod clock;
 mod company;
 mod control;
 mod entities;
@@ -51,6 +52,7 @@ mod paths;
 mod query;
 mod remote;
 mod server;
+mod snapshot;
 mod state;
 mod stats;
 #[cfg(test)]
@@ -65,10 +67,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use self::assumption::{ASSUMPTIONS, Assumption, Assumptions};
+use self::clock::Clock;
 pub use self::company::{Blemish, ChangeError, Company, CompanySize, RecordsError, Refusal};
 pub use self::control::ControlError;
 pub use self::faults::{FaultError, FaultRule};
@@ -76,7 +80,7 @@ pub use self::oauth::OAuthOptions;
 pub use self::options::{Environment, SandboxOptions};
 use self::paths::{CONSENT_PATH, REVOKE_PATH, TOKEN_PATH};
 pub use self::remote::control as control_remote;
-use self::state::State;
+use self::state::{CompanyState, State};
 pub use self::stats::Stats;
 pub use self::throttle::ThrottleOptions;
 use self::webhooks::Webhooks;
@@ -112,6 +116,17 @@ pub enum StartError {
     /// An entity that the companies do not have is unknown.
     #[error(transparent)]
     Entity(#[from] ChangeError),
+    /// The clock cannot show the requested time.
+    #[error("now: {0}")]
+    Clock(String),
+    /// A snapshot cannot be restored.
+    #[error("{path}: {reason}")]
+    Snapshot {
+        /// The file.
+        path: String,
+        /// The reason.
+        reason: String,
+    },
     /// The records cannot be served.
     #[error(transparent)]
     Records(#[from] RecordsError),
@@ -122,13 +137,12 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`StartError`] if the records cannot be read, or the address cannot be listened on.
-    pub fn start(options: SandboxOptions) -> Result<Self, StartError> {
-        let mut companies = companies(&options)?;
-        for (_, company) in &mut companies {
-            for (entity, refusal) in &options.unavailable {
-                company.set_refusal(entity, Some(*refusal))?;
-            }
-        }
+    pub fn start(mut options: SandboxOptions) -> Result<Self, StartError> {
+        let Beginning {
+            companies,
+            clock,
+            queries,
+        } = beginning(&mut options)?;
         let listen_failed = |reason| StartError::Listen {
             address: options.address,
             reason,
@@ -145,7 +159,8 @@ impl Sandbox {
         listener.set_nonblocking(true).map_err(listen_failed)?;
         let address = listener.local_addr().map_err(listen_failed)?;
         let webhooks = Webhooks::start(runtime.handle());
-        let state = Arc::new(State::new(&options, companies, webhooks));
+        let state = Arc::new(State::new(&options, companies, webhooks, clock));
+        state.set_queries(queries);
         let (stop, stopped) = oneshot::channel();
         let serving = state.clone();
         let thread = std::thread::spawn(move || {
@@ -194,6 +209,25 @@ impl Sandbox {
             ("QBO_CLIENT_SECRET", oauth.client_secret.clone()),
             ("QBO_REFRESH_TOKEN", oauth.refresh_token.clone()),
         ]
+    }
+
+    /// Returns the time that the sandbox's clock shows. It is the real time unless
+    /// [`SandboxOptions::now`], [`Self::advance_clock`] or the command `clock` moved it.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.state.clock.now()
+    }
+
+    /// Moves the sandbox's clock forward. Tokens expire, hidden changes appear and months end as if
+    /// the time had passed.
+    ///
+    /// # Errors
+    /// [`ControlError`] if the clock would leave the years 2000 to 2199.
+    pub fn advance_clock(&self, by: Duration) -> Result<(), ControlError> {
+        let moved = self.state.clock.advance(by);
+        moved.map_err(|reason| ControlError::Arguments {
+            command: "clock",
+            reason,
+        })
     }
 
     /// Returns counts of the requests so far.
@@ -267,6 +301,47 @@ impl Sandbox {
         control::run(&self.state, command, &arguments)
     }
 
+    /// Returns the text of a snapshot of a company, without a realm id of the first one. The file
+    /// holds its records, the sandbox's clock and its assumptions.
+    ///
+    /// # Errors
+    /// [`ControlError`] if there is no such company.
+    pub fn snapshot(&self, realm_id: Option<&str>) -> Result<String, ControlError> {
+        let company = self.find_company("snapshot", realm_id)?;
+        snapshot::take(&self.state, company).map_err(|reason| ControlError::Arguments {
+            command: "snapshot",
+            reason,
+        })
+    }
+
+    /// Puts the company of a snapshot in the place of another, without a realm id of the first one.
+    /// The clock and the assumptions of the sandbox become those of the snapshot.
+    ///
+    /// # Errors
+    /// [`ControlError`] if there is no such company, or the text is not a snapshot that this version
+    /// reads. Nothing has changed then.
+    pub fn restore(&self, realm_id: Option<&str>, snapshot: &str) -> Result<(), ControlError> {
+        let company = self.find_company("restore", realm_id)?;
+        snapshot::read(snapshot)
+            .and_then(|restored| restored.install(&self.state, company))
+            .map_err(|reason| ControlError::Arguments {
+                command: "restore",
+                reason,
+            })
+    }
+
+    fn find_company(
+        &self,
+        command: &'static str,
+        realm_id: Option<&str>,
+    ) -> Result<&CompanyState, ControlError> {
+        let company = self.state.company(realm_id);
+        company.ok_or_else(|| ControlError::Arguments {
+            command,
+            reason: format!("there is no company {}", realm_id.unwrap_or_default()),
+        })
+    }
+
     /// Calls `hook` after each answered query, with the company and the number of the query. Tests
     /// change records between two pages this way.
     pub fn after_each_query(&self, hook: impl FnMut(&mut Company, u64) + Send + 'static) {
@@ -284,6 +359,49 @@ impl Drop for Sandbox {
             let _ = thread.join();
         }
     }
+}
+
+/// The parts that a sandbox begins with.
+struct Beginning {
+    companies: Vec<(String, Company)>,
+    clock: Clock,
+    queries: u64,
+}
+
+/// Generates, reads or restores the companies, and sets the clock. Options that were given go before
+/// what a snapshot says; the other assumptions become those of the snapshot.
+fn beginning(options: &mut SandboxOptions) -> Result<Beginning, StartError> {
+    let mut companies = companies(options)?;
+    let (clock, mut queries) = (Clock::default(), 0);
+    if let Some(path) = &options.restore {
+        let failed = |reason| StartError::Snapshot {
+            path: path.display().to_string(),
+            reason,
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let restored = snapshot::read(&text).map_err(failed)?;
+        clock
+            .set_offset_ms(restored.clock_offset_ms)
+            .map_err(failed)?;
+        queries = restored.queries;
+        options.assumptions = restored.assumptions.overruled_by(&options.assumptions);
+        if let Some((_, first)) = companies.first_mut() {
+            *first = restored.company;
+        }
+    }
+    for (_, company) in &mut companies {
+        for (entity, refusal) in &options.unavailable {
+            company.set_refusal(entity, Some(*refusal))?;
+        }
+    }
+    if let Some(now) = options.now {
+        clock.set(now, true).map_err(StartError::Clock)?;
+    }
+    Ok(Beginning {
+        companies,
+        clock,
+        queries,
+    })
 }
 
 /// Generates or reads the companies, each with its realm id.

@@ -1,12 +1,14 @@
 //! OAuth: consent, tokens and revocation (qbo-facts 1.1 to 1.5).
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use crate::clock::end_of;
 use crate::hash::hash;
 
 /// The keys and tokens of a sandbox, and their lifetimes.
@@ -54,11 +56,11 @@ struct Connection {
     /// The refresh token. `None` after revocation.
     current: Option<String>,
     /// The instant at which the refresh token was last replaced.
-    rotated_at: Instant,
-    refreshed_at: Instant,
-    consented_at: Instant,
+    rotated_at: DateTime<Utc>,
+    refreshed_at: DateTime<Utc>,
+    consented_at: DateTime<Utc>,
     /// The replaced refresh tokens, each with the instant of its replacement.
-    replaced: HashMap<String, Instant>,
+    replaced: HashMap<String, DateTime<Utc>>,
 }
 
 /// The connections of all companies, and the tokens issued so far.
@@ -67,7 +69,7 @@ pub(crate) struct OAuth {
     options: OAuthOptions,
     connections: Vec<Connection>,
     /// Realm id and expiry of every access token.
-    access: HashMap<String, (String, Instant)>,
+    access: HashMap<String, (String, DateTime<Utc>)>,
     /// Realm id and redirect URI of every authorization code that was not used yet.
     codes: HashMap<String, (String, String)>,
     serial: u64,
@@ -98,7 +100,7 @@ const SCOPE: &str = "com.intuit.quickbooks.accounting";
 
 impl OAuth {
     /// Connects every company.
-    pub(crate) fn new(options: OAuthOptions, realms: &[String], now: Instant) -> Self {
+    pub(crate) fn new(options: OAuthOptions, realms: &[String], now: DateTime<Utc>) -> Self {
         let connections = realms
             .iter()
             .enumerate()
@@ -130,7 +132,12 @@ impl OAuth {
     }
 
     /// Checks an access token for a company.
-    pub(crate) fn check_access(&self, token: &str, realm_id: &str, now: Instant) -> AccessCheck {
+    pub(crate) fn check_access(
+        &self,
+        token: &str,
+        realm_id: &str,
+        now: DateTime<Utc>,
+    ) -> AccessCheck {
         match self.access.get(token) {
             Some((_, expires)) if now >= *expires => AccessCheck::Expired,
             Some((realm, _)) if realm == realm_id => AccessCheck::Valid,
@@ -140,7 +147,7 @@ impl OAuth {
     }
 
     /// Expires every access token now.
-    pub(crate) fn expire_access(&mut self, now: Instant) {
+    pub(crate) fn expire_access(&mut self, now: DateTime<Utc>) {
         self.access
             .values_mut()
             .for_each(|(_, expires)| *expires = now);
@@ -191,7 +198,7 @@ impl OAuth {
         authorization: Option<&str>,
         form: &HashMap<String, String>,
         extras: TokenExtras,
-        now: Instant,
+        now: DateTime<Utc>,
     ) -> TokenAnswer {
         if !self.is_client(authorization, form) {
             return (401, json!({"error": "invalid_client"}));
@@ -224,7 +231,12 @@ impl OAuth {
 
     /// Ends the connection that a token belongs to. Returns the status of the answer, whose body is
     /// empty.
-    pub(crate) fn revoke(&mut self, authorization: Option<&str>, token: &str, now: Instant) -> u16 {
+    pub(crate) fn revoke(
+        &mut self,
+        authorization: Option<&str>,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> u16 {
         if !self.is_client(authorization, &HashMap::new()) {
             return 401;
         }
@@ -270,16 +282,17 @@ impl OAuth {
     }
 
     /// Returns the realm id of a refresh token that works.
-    fn realm_of_refresh_token(&self, token: &str, now: Instant) -> Option<String> {
+    fn realm_of_refresh_token(&self, token: &str, now: DateTime<Utc>) -> Option<String> {
         let is_of_connection = |connection: &&Connection| {
             let is_current = connection.current.as_deref() == Some(token);
             let replaced_at = connection.replaced.get(token);
             is_current
-                || replaced_at.is_some_and(|&replaced_at| now < replaced_at + self.options.grace)
+                || replaced_at
+                    .is_some_and(|&replaced_at| now < end_of(replaced_at, self.options.grace))
         };
         let connection = self.connections.iter().find(is_of_connection)?;
-        let is_alive = now < connection.refreshed_at + self.options.refresh_lifetime
-            && now < connection.consented_at + self.options.hard_lifetime;
+        let is_alive = now < end_of(connection.refreshed_at, self.options.refresh_lifetime)
+            && now < end_of(connection.consented_at, self.options.hard_lifetime);
         is_alive.then(|| connection.realm_id.clone())
     }
 
@@ -288,7 +301,7 @@ impl OAuth {
         &mut self,
         code: &str,
         redirect_uri: Option<&str>,
-        now: Instant,
+        now: DateTime<Utc>,
     ) -> Option<String> {
         let (realm_id, redirect) = self.codes.remove(code)?;
         if redirect_uri != Some(redirect.as_str()) {
@@ -307,13 +320,18 @@ impl OAuth {
     }
 
     /// Issues an access token, and a new refresh token if the current one is old enough.
-    fn issue_tokens(&mut self, realm_id: &str, extras: TokenExtras, now: Instant) -> Option<Value> {
+    fn issue_tokens(
+        &mut self,
+        realm_id: &str,
+        extras: TokenExtras,
+        now: DateTime<Utc>,
+    ) -> Option<Value> {
         self.serial += 1;
         let connection = self
             .connections
             .iter_mut()
             .find(|connection| connection.realm_id == realm_id)?;
-        if now >= connection.rotated_at + self.options.rotate_after {
+        if now >= end_of(connection.rotated_at, self.options.rotate_after) {
             if let Some(previous) = connection.current.replace(new_refresh_token(self.serial)) {
                 connection.replaced.insert(previous, now);
             }
@@ -329,7 +347,10 @@ impl OAuth {
         );
         self.access.insert(
             access.clone(),
-            (realm_id.to_owned(), now + self.options.access_lifetime),
+            (
+                realm_id.to_owned(),
+                end_of(now, self.options.access_lifetime),
+            ),
         );
         let mut tokens = json!({
             "token_type": "bearer",
@@ -339,9 +360,8 @@ impl OAuth {
             "x_refresh_token_expires_in": self.options.refresh_lifetime.as_secs(),
         });
         if extras.hard_expiry {
-            let remaining = (connection.consented_at + self.options.hard_lifetime)
-                .saturating_duration_since(now);
-            tokens["x_refresh_token_hard_expires_in"] = remaining.as_secs().into();
+            let remaining = end_of(connection.consented_at, self.options.hard_lifetime) - now;
+            tokens["x_refresh_token_hard_expires_in"] = remaining.num_seconds().max(0).into();
         }
         Some(tokens)
     }
@@ -388,7 +408,7 @@ mod tests {
     #[test]
     fn the_value_rotates_after_a_day_and_the_old_one_dies_at_once() {
         let options = OAuthOptions::default();
-        let (begin, basic) = (Instant::now(), basic(&options));
+        let (begin, basic) = (Utc::now(), basic(&options));
         let mut oauth = OAuth::new(options.clone(), &realms(), begin);
         let mut refresh =
             |token: &str, at| oauth.token(Some(&basic), &form(token), TokenExtras::default(), at);
@@ -408,7 +428,7 @@ mod tests {
             grace: Duration::from_secs(10),
             ..OAuthOptions::default()
         };
-        let (begin, basic) = (Instant::now(), basic(&options));
+        let (begin, basic) = (Utc::now(), basic(&options));
         let mut oauth = OAuth::new(options.clone(), &realms(), begin);
         let mut status = |at| {
             oauth
@@ -428,7 +448,7 @@ mod tests {
     #[test]
     fn wrong_keys_are_401_and_access_tokens_expire() {
         let options = OAuthOptions::default();
-        let begin = Instant::now();
+        let begin = Utc::now();
         let mut oauth = OAuth::new(options.clone(), &realms(), begin);
         assert_eq!(
             oauth
@@ -472,7 +492,7 @@ mod tests {
     #[test]
     fn tokens_belong_to_their_company() {
         let options = OAuthOptions::default();
-        let begin = Instant::now();
+        let begin = Utc::now();
         let mut oauth = OAuth::new(options.clone(), &realms(), begin);
         let second = first_refresh_token(&options, 1, "10");
         let body = oauth
@@ -515,7 +535,7 @@ mod tests {
             rotate_after: Duration::MAX / 4,
             ..OAuthOptions::default()
         };
-        let (begin, day) = (Instant::now(), Duration::from_secs(24 * 3600));
+        let (begin, day) = (Utc::now(), Duration::from_secs(24 * 3600));
         let mut oauth = OAuth::new(options.clone(), &realms(), begin);
         let extras = TokenExtras {
             hard_expiry: true,
@@ -545,7 +565,7 @@ mod tests {
     #[test]
     fn a_code_works_once_and_names_the_company() {
         let options = OAuthOptions::default();
-        let begin = Instant::now();
+        let begin = Utc::now();
         let mut oauth = OAuth::new(options.clone(), &realms(), begin);
         let pairs = |pairs: &[(&str, &str)]| -> HashMap<String, String> {
             pairs

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use crate::assumption::Assumptions;
 use crate::company::{CompanySize, Refusal};
 use crate::faults::FaultRule;
@@ -42,6 +44,8 @@ pub struct SandboxOptions {
     /// Files or directories of real answers or records. If there are any, they are served as one
     /// company instead of the sample companies.
     pub records: Vec<PathBuf>,
+    /// File with a snapshot of a company, which is served in place of the first company.
+    pub restore: Option<PathBuf>,
     /// Keys, tokens and their lifetimes.
     pub oauth: OAuthOptions,
     /// Rate limits of each company.
@@ -54,6 +58,8 @@ pub struct SandboxOptions {
     pub unavailable: Vec<(String, Refusal)>,
     /// Longest time that a change stays hidden from queries (qbo-facts 3.9).
     pub visibility_delay: Duration,
+    /// The time that the sandbox's clock shows at the start. `None` is the real time.
+    pub now: Option<DateTime<Utc>>,
     /// Time added to every answer.
     pub latency: Duration,
     /// Number of threads that serve requests. At least one is used.
@@ -70,12 +76,14 @@ impl Default for SandboxOptions {
             seed: 1,
             size: CompanySize::default(),
             records: Vec::new(),
+            restore: None,
             oauth: OAuthOptions::default(),
             throttle: ThrottleOptions::default(),
             faults: Vec::new(),
             assumptions: Assumptions::default(),
             unavailable: Vec::new(),
             visibility_delay: Duration::ZERO,
+            now: None,
             latency: Duration::ZERO,
             threads: 2,
         }

@@ -78,6 +78,14 @@ pub(crate) fn date(instant: i64) -> String {
         .to_string()
 }
 
+/// Returns the Pacific month of an instant, as in `2026-03`.
+pub(crate) fn month(instant: DateTime<Utc>) -> String {
+    instant
+        .with_timezone(&Los_Angeles)
+        .format("%Y-%m")
+        .to_string()
+}
+
 /// The time zone of a time without an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Zone {

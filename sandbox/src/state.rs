@@ -1,11 +1,12 @@
 //! The state that all requests share, and the state of each company.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::assumption::Assumptions;
+use crate::clock::Clock;
 use crate::company::Company;
 use crate::faults::Faults;
 use crate::oauth::OAuth;
@@ -35,8 +36,9 @@ impl CompanyState {
 
     /// Returns the company as queries see it now, with all changes that have become visible.
     pub(crate) fn read_visible(&self) -> RwLockReadGuard<'_, Company> {
+        let now = self.read().now();
         if self.read().has_pending_changes() {
-            self.write().apply_visible_changes(Instant::now());
+            self.write().apply_visible_changes(now);
         }
         self.read()
     }
@@ -47,6 +49,7 @@ pub(crate) struct State {
     pub(crate) companies: Vec<CompanyState>,
     pub(crate) environment: Environment,
     pub(crate) latency: Duration,
+    pub(crate) clock: Clock,
     pub(crate) oauth: Mutex<OAuth>,
     pub(crate) assumptions: RwLock<Assumptions>,
     pub(crate) faults: Mutex<Faults>,
@@ -63,22 +66,26 @@ impl State {
         options: &SandboxOptions,
         companies: Vec<(String, Company)>,
         webhooks: Webhooks,
+        clock: Clock,
     ) -> Self {
         let realm_ids: Vec<String> = companies.iter().map(|(id, _)| id.clone()).collect();
         let companies = companies.into_iter().map(|(realm_id, mut company)| {
             company.set_visibility_delay(options.visibility_delay);
             company.set_listener(webhooks.listener(&realm_id));
+            company.set_clock(clock.clone());
             CompanyState {
                 realm_id,
                 company: RwLock::new(company),
                 throttle: Mutex::new(Throttle::new(options.throttle)),
             }
         });
-        let oauth = OAuth::new(options.oauth.clone(), &realm_ids, Instant::now());
+        let companies = companies.collect();
+        let oauth = OAuth::new(options.oauth.clone(), &realm_ids, clock.now());
         Self {
-            companies: companies.collect(),
+            companies,
             environment: options.environment,
             latency: options.latency,
+            clock,
             oauth: Mutex::new(oauth),
             assumptions: RwLock::new(options.assumptions.clone()),
             faults: Mutex::new(Faults::new(options.faults.clone())),
@@ -118,6 +125,11 @@ impl State {
     /// Returns the number of queries so far, and adds `queries` to it.
     pub(crate) fn count_queries(&self, queries: u64) -> u64 {
         self.queries.fetch_add(queries, Ordering::Relaxed)
+    }
+
+    /// Sets the number of queries so far.
+    pub(crate) fn set_queries(&self, queries: u64) {
+        self.queries.store(queries, Ordering::Relaxed);
     }
 
     /// Returns the serial number of the next answer.

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 
 use crate::answer::{Answer, throttled_json, throttled_xml};
 use crate::assumption::{Assumptions, Topic};
+use crate::pacific;
 
 /// The rate limits of each company. 0 means no limit. The default is Intuit's limits, without a
 /// monthly quota.
@@ -55,7 +56,10 @@ pub(crate) struct Throttle {
     admitted: VecDeque<Instant>,
     batches: VecDeque<Instant>,
     in_flight: usize,
+    /// Successful reads of the month.
     reads: u64,
+    /// The Pacific month of the reads, as in `2026-03`.
+    month: String,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -68,6 +72,7 @@ impl Throttle {
             batches: VecDeque::new(),
             in_flight: 0,
             reads: 0,
+            month: String::new(),
         }
     }
 
@@ -128,6 +133,16 @@ impl Throttle {
         self.reads
     }
 
+    /// Starts a new month if the clock shows another month than at the last request.
+    pub(crate) fn enter_month(&mut self, now: DateTime<Utc>) {
+        let month = pacific::month(now);
+        if self.month != month {
+            // The first request finds no month, and no reads.
+            self.start_month();
+            self.month = month;
+        }
+    }
+
     /// Starts a new month, with no reads counted.
     pub(crate) fn start_month(&mut self) {
         self.reads = 0;
@@ -135,10 +150,10 @@ impl Throttle {
 }
 
 /// Returns the answer to a request that is not admitted, in the form that is assumed.
-pub(crate) fn throttled_answer(assumptions: &Assumptions) -> Answer {
+pub(crate) fn throttled_answer(assumptions: &Assumptions, time: DateTime<Utc>) -> Answer {
     let answer = match assumptions.is_harder(Topic::ThrottleBody) {
-        true => throttled_xml(429, Utc::now()),
-        false => throttled_json(429, Utc::now()),
+        true => throttled_xml(429, time),
+        false => throttled_json(429, time),
     };
     match assumptions.is_harder(Topic::RetryAfter) {
         true => answer,
@@ -210,5 +225,24 @@ mod tests {
         assert!(!throttle.try_admit(false, now) && throttle.is_quota_used_up());
         throttle.start_month();
         assert!(throttle.try_admit(false, now));
+    }
+
+    #[test]
+    fn a_month_begins_at_midnight_in_california() {
+        let mut throttle = Throttle::new(ThrottleOptions {
+            monthly_reads: 1,
+            ..ThrottleOptions::NONE
+        });
+        let mut is_used_up_at = |text: &str| {
+            throttle.enter_month(text.parse().unwrap());
+            let is_used_up = throttle.is_quota_used_up();
+            throttle.count_reads(1);
+            is_used_up
+        };
+        assert!(!is_used_up_at("2026-02-11T00:00:00Z"));
+        assert!(is_used_up_at("2026-03-01T07:59:59Z"));
+        assert!(!is_used_up_at("2026-03-01T08:00:00Z"));
+        assert!(is_used_up_at("2026-03-31T00:00:00Z"));
+        assert!(!is_used_up_at("2027-03-31T00:00:00Z"));
     }
 }

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use super::exit::{ExitCode, Failure, Outcome};
 use super::output;
 use super::signals::block_on;
+use crate::domain::instant::parse_instant;
 use crate::error::{Error, Result};
 use qbo_sandbox::{
     Assumptions, CompanySize, Environment, FaultRule, OAuthOptions, Refusal, Sandbox,
@@ -51,6 +52,14 @@ pub(super) struct SandboxArguments {
     /// File or directory of QBO JSON to serve instead of the sample company; repeatable
     #[arg(long, value_name = "PATH")]
     records: Vec<PathBuf>,
+    /// Snapshot of a company to serve instead of the first company, with its clock and assumptions;
+    /// `qbo-rs sandbox control snapshot > FILE` makes one. --now and --assume go before what it says
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["records", "seed", "customers", "items", "invoices", "others"]
+    )]
+    restore: Option<PathBuf>,
     /// Disable the limits on requests
     #[arg(long)]
     no_limits: bool,
@@ -73,6 +82,10 @@ pub(super) struct SandboxArguments {
     /// Maximum time for which changes stay hidden from queries, in seconds
     #[arg(long, default_value_t = 0.0, value_name = "S")]
     visibility_delay_s: f64,
+    /// Time that the sandbox's clock shows at the start, such as 2026-03-01T08:00:00Z; the command
+    /// `clock` moves it later [default: the real time]
+    #[arg(long, value_name = "INSTANT")]
+    now: Option<String>,
     /// Act as if the keys were production keys
     #[arg(long)]
     production: bool,
@@ -105,7 +118,8 @@ enum SandboxAction {
     Control {
         /// Name of the command, such as `edit`
         command: Option<String>,
-        /// Arguments of the command, such as `entity=Invoice id=5`
+        /// Arguments of the command, such as `entity=Invoice id=5`; `NAME=@FILE` takes the content
+        /// of a file
         #[arg(value_name = "NAME=VALUE")]
         arguments: Vec<String>,
         /// URL of the sandbox [default: QBO_API_URL, or port 8911 of this machine]
@@ -142,13 +156,9 @@ pub(super) fn run(arguments: &SandboxArguments) -> Outcome {
 fn control(command: &str, arguments: &[String], url: Option<String>) -> Outcome {
     let local = format!("http://127.0.0.1:{DEFAULT_PORT}");
     let url = url.unwrap_or_else(|| environment("QBO_API_URL", local));
-    let mut members = serde_json::Map::new();
-    for argument in arguments {
-        let (name, value) = pair(argument)?;
-        let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
-        members.insert(name.to_owned(), value);
-    }
-    let arguments = serde_json::Value::from(members).to_string();
+    let members = arguments.iter().map(|argument| member(argument));
+    let members: Vec<String> = members.collect::<Result<_>>()?;
+    let arguments = format!("{{{}}}", members.join(","));
     let answer = block_on(async {
         control_remote(&url, command, arguments)
             .await
@@ -156,6 +166,22 @@ fn control(command: &str, arguments: &[String], url: Option<String>) -> Outcome 
     })?;
     output::text(&format!("{answer}\n"));
     Ok(ExitCode::Done)
+}
+
+/// Converts an argument of a command to a member of a JSON object. A value that is JSON stays as it is
+/// written, because parsing it would change its numbers.
+fn member(argument: &str) -> Result<String> {
+    let (name, value) = pair(argument)?;
+    let value = match value.strip_prefix('@') {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|error| refused(format!("{name}: cannot read '{path}': {error}")))?,
+        None => value.to_owned(),
+    };
+    let value = match serde_json::from_str::<serde::de::IgnoredAny>(&value) {
+        Ok(_) => value,
+        Err(_) => serde_json::Value::from(value).to_string(),
+    };
+    Ok(format!("{}:{value}", serde_json::Value::from(name)))
 }
 
 impl SandboxArguments {
@@ -181,6 +207,8 @@ impl SandboxArguments {
             ThrottleOptions::default()
         };
         let delay = Duration::try_from_secs_f64(self.visibility_delay_s);
+        let now = self.now.as_deref();
+        let now = now.map(|text| parse_instant("now", text)).transpose()?;
         Ok(SandboxOptions {
             address: SocketAddr::new(self.host, self.port),
             realm_id: environment("QBO_REALM_ID", defaults.realm_id),
@@ -198,6 +226,7 @@ impl SandboxArguments {
                 others: self.others,
             },
             records: self.records.clone(),
+            restore: self.restore.clone(),
             oauth: OAuthOptions {
                 client_id: environment("QBO_CLIENT_ID", defaults.oauth.client_id),
                 client_secret: environment("QBO_CLIENT_SECRET", defaults.oauth.client_secret),
@@ -218,6 +247,7 @@ impl SandboxArguments {
             visibility_delay: delay.map_err(|_| {
                 refused("--visibility-delay-s is not a number of seconds".to_owned())
             })?,
+            now,
             latency: Duration::from_millis(self.latency_ms),
             threads: self.threads,
         })

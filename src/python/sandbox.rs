@@ -41,6 +41,8 @@ struct Options {
     refresh_token_s: u64,
     connection_s: u64,
     realm_id: Option<String>,
+    now: Option<String>,
+    restore: Option<PathBuf>,
 }
 
 impl Options {
@@ -66,6 +68,8 @@ impl Options {
         } else {
             ThrottleOptions::NONE
         };
+        let now = given.now.as_deref();
+        let now = now.map(|text| parse_instant("now", text)).transpose();
         let delay = Duration::try_from_secs_f64(given.visibility_delay_s)
             .map_err(|error| error.to_string())?;
         Ok(SandboxOptions {
@@ -80,6 +84,7 @@ impl Options {
                 others: given.others,
             },
             records: given.records,
+            restore: given.restore,
             oauth: OAuthOptions {
                 access_lifetime: Duration::from_secs(given.access_token_s),
                 rotate_after: Duration::from_secs(given.rotate_after_s),
@@ -96,6 +101,7 @@ impl Options {
             assumptions,
             unavailable: unavailable.collect::<Result<_, String>>()?,
             visibility_delay: delay,
+            now: now.map_err(|error| error.to_string())?,
             latency: Duration::from_millis(given.latency_ms),
             ..defaults
         })

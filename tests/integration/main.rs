@@ -11,6 +11,7 @@
 mod architecture;
 mod backfill;
 mod bad_input;
+mod clock;
 mod companies;
 mod databases;
 mod exactness;
@@ -23,6 +24,7 @@ mod merge;
 mod outcomes;
 mod recorded;
 mod sandbox;
+mod snapshot;
 mod support;
 mod sync;
 mod tokens;

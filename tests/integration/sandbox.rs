@@ -9,9 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// An answer, read to its end.
 pub(crate) struct Answer {
-    status: u16,
+    pub(crate) status: u16,
     headers: BTreeMap<String, String>,
-    text: String,
+    pub(crate) text: String,
 }
 
 impl Answer {
@@ -86,7 +86,7 @@ impl Client {
         request.body(statement.to_owned())
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         send(self.get_request(path)).await.unwrap()
     }
 

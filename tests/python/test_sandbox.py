@@ -17,10 +17,10 @@ NOW = ("2026-01-01", "2100-01-01")
 
 
 @contextmanager
-def sandbox_process(*arguments: str):
+def sandbox_process(*arguments: str, size: tuple[str, ...] = ("--customers", "30", "--invoices", "50", "--others", "5")):
     """Run ``qbo-rs sandbox``; return the process and the settings that it prints for a client."""
     inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    line = [COMMAND, "sandbox", "--port", "0", "--customers", "30", "--invoices", "50", "--others", "5", *arguments]
+    line = [COMMAND, "sandbox", "--port", "0", *size, *arguments]
     process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=inherited)
     try:
         lines = iter(process.stdout.readline, "")
@@ -96,6 +96,45 @@ def test_armed_faults_reach_the_client(qbo, settings):
     assert qbo.control("faults") == []
 
 
+def test_the_clock_moves_forward_and_back_only_if_asked():
+    with qbo_rs.sandbox(customers=5, items=5, invoices=5, others=1, now="2026-03-01T08:00:00Z") as qbo:
+        assert qbo.clock().startswith("2026-03-01T08:0")
+        assert qbo.clock(advance="31d").startswith("2026-04-01T08:0")
+        edited = qbo.edit("Invoice", "oldest")
+        assert edited in qbo.truth("Invoice", "2026-04-01", "2026-04-02")
+        assert qbo.clock(set="2026-11-01T09:30:00Z").startswith("2026-11-01T09:3")
+        for refused in ({"set": "2026-01-01"}, {"advance": "-1d"}, {"advance": "soon"}, {"backwards": True}):
+            with pytest.raises(qbo_rs.ConfigError):
+                qbo.clock(**refused)
+        assert qbo.clock(set="2026-01-01", backwards=True).startswith("2026-01-01T00:0")
+    with pytest.raises(qbo_rs.ConfigError, match="the years 2000 to 2199"):
+        qbo_rs.sandbox(now="1999-01-01")
+
+
+def test_a_company_is_kept_in_a_file_and_restored(tmp_path):
+    file, everything = tmp_path / "company.json", ("2000-01-01", "2199-01-01")
+    with qbo_rs.sandbox(customers=20, invoices=20, others=2, seed=7, assume={"batch-cap": "none"}) as qbo:
+        qbo.delete("Invoice", "oldest")
+        qbo.edit("Customer", "3")
+        qbo.clock(advance="31d")
+        qbo.snapshot(file)
+        books = {entity: qbo.truth(entity, *everything) for entity in ("Invoice", "Customer")}
+        now = qbo.clock()
+        qbo.delete("Invoice", "oldest")
+        qbo.restore(file)
+        assert books["Invoice"] == qbo.truth("Invoice", *everything)
+    with qbo_rs.sandbox(restore=file) as qbo:
+        assert books == {entity: qbo.truth(entity, *everything) for entity in books}
+        assert qbo.clock()[:15] >= now[:15]
+        assert {row["name"]: row["value"] for row in qbo.control("assumptions")}["batch-cap"] == "none"
+        file.write_text("{}")
+        with pytest.raises(qbo_rs.ConfigError, match="not a snapshot of a company"):
+            qbo.restore(file)
+        assert books["Invoice"] == qbo.truth("Invoice", *everything)
+    with pytest.raises(qbo_rs.ConfigError, match=r"company\.json: this is not a snapshot"):
+        qbo_rs.sandbox(restore=file)
+
+
 def test_each_company_has_its_own_tokens(database):
     with qbo_rs.sandbox(customers=30, items=5, invoices=5, others=0, companies=2, limits=False) as qbo:
         (_, _), (second, token) = qbo.companies.items()
@@ -135,6 +174,52 @@ def test_the_command_serves_and_takes_commands():
         assert json.loads(control(environment, "stats").stdout)["data_requests"] == 0
 
 
+def test_the_command_keeps_a_company_in_a_file_and_moves_the_clock(tmp_path):
+    file = tmp_path / "company.json"
+    with sandbox_process("--now", "2026-03-01T08:00:00Z") as (_, environment):
+        shown = json.loads(control(environment, "clock", "advance=31d").stdout)
+        assert shown["now"].startswith("2026-04-01T08:0")
+        back = control(environment, "clock", "set=2026-01-01")
+        assert (back.returncode, back.stdout) == (2, "")
+        assert "backwards=true moves it back" in back.stderr
+        control(environment, "edit", "entity=Invoice", "id=5")
+        file.write_text(control(environment, "snapshot").stdout)
+        control(environment, "delete", "entity=Invoice", "id=5")
+        assert control(environment, "restore", f"snapshot=@{file}").returncode == 0
+        truth = json.loads(control(environment, "truth", "entity=Invoice", "start=2026-04-01").stdout)
+        missing = control(environment, "restore", "snapshot=@/no/such/file")
+        assert missing.returncode == 2
+        assert "/no/such/file" in missing.stderr
+    process = [COMMAND, "sandbox", "--port", "0", "--restore", str(file), "--seed", "3"]
+    refused = subprocess.run(process, capture_output=True, text=True, timeout=30, check=False)
+    assert refused.returncode == 2
+    with sandbox_process("--restore", str(file), size=()) as (_, environment):
+        again = json.loads(control(environment, "truth", "entity=Invoice", "start=2026-04-01").stdout)
+        assert again["records"] == truth["records"]
+        assert [record["id"] for record in again["records"]] == ["5"]
+        assert json.loads(control(environment, "clock").stdout)["now"].startswith("2026-04-01T08:")
+
+
+def test_conform_says_what_a_company_does_and_writes_no_word_of_it(tmp_path):
+    file = tmp_path / "conform.json"
+    with sandbox_process("--assume", "id-order=ignored") as (_, environment):
+        line = [COMMAND, "sandbox", "conform", "--against", environment["QBO_API_URL"], "--out", str(file)]
+        table = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert table.returncode == 0, table.stderr
+        as_json = subprocess.run([*line, "--json"], env=environment, capture_output=True, text=True, timeout=60, check=False)
+        report = json.loads(as_json.stdout)
+        settings = dict(environment)
+    found = {finding["name"]: finding for finding in report["assumptions"]}
+    assert (found["id-order"]["answer"], found["id-order"]["status"]) == ("ignored", 200)
+    assert found["throttle-body"]["answer"] == "unknown"
+    rows = {line.split()[0]: line.split() for line in table.stdout.splitlines()}
+    assert rows["id-order"][1] == "ignored"
+    assert f"with {report['requests']} requests, minor version 75" in table.stdout.splitlines()[-1]
+    assert json.loads(file.read_text()) == report
+    for name in ("QBO_REALM_ID", "QBO_CLIENT_ID", "QBO_CLIENT_SECRET", "QBO_REFRESH_TOKEN", "QBO_API_URL"):
+        assert settings[name] not in file.read_text()
+
+
 def test_a_command_without_a_sandbox_fails_with_the_reason():
     inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     process = control(inherited, "stats", "--url", "http://127.0.0.1:1")
@@ -149,6 +234,11 @@ def test_a_command_without_a_sandbox_fails_with_the_reason():
         (("--assume", "id-order"), "'id-order' is not NAME=VALUE"),
         (("--assume", "nonsense=1"), "there is no assumption 'nonsense'; there are position-zero, "),
         (("--visibility-delay-s=-1",), "--visibility-delay-s"),
+        (("--now", "soon"), "now: cannot read 'soon' as a date"),
+        (("--now", "1999-01-01"), "the years 2000 to 2199"),
+        (("--restore", "/no/such/file"), "/no/such/file: "),
+        (("conform", "--against", "nowhere"), "QBO_"),
+        (("conform",), "--against"),
         (("control", "edit", "entity"), "'entity' is not NAME=VALUE"),
     ],
 )

@@ -1,7 +1,7 @@
 //! The changes that users of QuickBooks make to records, with their side effects (qbo-facts 3.2 to
 //! 3.5).
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 
 use super::collection::{self, Stored};
 use super::event::{Event, Operation};
@@ -315,11 +315,12 @@ impl Company {
         operation: Operation,
         deleted_id: Option<String>,
     ) {
+        let at = self.now();
         let event = || Event {
             entity,
             id: id.to_owned(),
             operation,
-            at: Utc::now(),
+            at,
             deleted_id,
         };
         if let Some(listener) = self.listener.as_ref().filter(|_| entity.webhook) {
@@ -391,7 +392,9 @@ fn decimal(cents: i64) -> String {
 mod tests {
     use super::*;
     use crate::company::size::CompanySize;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
+
+    use chrono::Utc;
 
     const LATER: i64 = 1_800_000_000;
 
@@ -552,7 +555,7 @@ mod tests {
         );
         let truth = company.truth("Invoice", LATER, LATER + 9);
         assert!(truth.len() == 1 && truth[0].1.contains(&pacific::format(LATER + 1)));
-        company.apply_visible_changes(Instant::now() + Duration::from_secs(30));
+        company.apply_visible_changes(Utc::now() + Duration::from_secs(30));
         assert_eq!(
             (visible(&company, &id), visible(&company, "5")),
             (Some(LATER + 1), None)

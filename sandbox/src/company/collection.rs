@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::iter::Peekable;
 
 use chrono::DateTime;
+use serde::{Deserialize, Serialize};
 
 use super::fields::Fields;
 use super::sample::Sample;
@@ -13,7 +14,8 @@ use crate::entities::{Entity, Identity, Kind};
 use crate::hash::hash_id;
 
 /// A record that is kept as text. Times are seconds since 1970.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Stored {
     pub id: Box<str>,
     pub updated: i64,
@@ -96,10 +98,23 @@ impl<'c> Row<'c> {
 }
 
 /// The remainder of a deleted record, which change data capture reports.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Stub {
     pub id: String,
     pub deleted_at: i64,
+}
+
+/// The changes of a collection since its sample was generated.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SavedCollection {
+    /// Indexes of the sample records that were edited or deleted.
+    replaced: Vec<u32>,
+    /// Edited, inserted and given records.
+    stored: Vec<Stored>,
+    /// Deleted records, in the order of their deletion.
+    deleted: Vec<Stub>,
 }
 
 /// All records of one entity.
@@ -131,6 +146,39 @@ impl Collection {
             sample: Some(sample),
             ..Self::default()
         }
+    }
+
+    /// Returns what has changed since the sample was generated.
+    pub(super) fn to_saved(&self) -> SavedCollection {
+        let mut saved = SavedCollection::default();
+        saved.replaced.extend(&self.replaced);
+        saved.replaced.sort_unstable();
+        saved.stored.extend(self.stored.values().cloned());
+        saved.stored.sort_by(|a, b| a.id.cmp(&b.id));
+        saved.deleted.clone_from(&self.deleted);
+        saved
+    }
+
+    /// Builds a collection again from its sample and what had changed since.
+    ///
+    /// # Errors
+    /// The reason, if a changed record is not one of the sample.
+    pub(super) fn restore(sample: Option<Sample>, saved: SavedCollection) -> Result<Self, String> {
+        let mut collection = sample.map(Self::from_sample).unwrap_or_default();
+        let count = collection.positions.len();
+        if let Some(index) = saved
+            .replaced
+            .iter()
+            .find(|index| **index as usize >= count)
+        {
+            return Err(format!("the sample has no record number {index}"));
+        }
+        collection.replaced.extend(saved.replaced);
+        for row in saved.stored {
+            collection.put(row);
+        }
+        collection.deleted = saved.deleted;
+        Ok(collection)
     }
 
     pub(crate) fn len(&self) -> usize {

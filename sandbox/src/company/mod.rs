@@ -10,6 +10,7 @@ mod plan;
 mod record_files;
 mod records;
 mod sample;
+mod saved;
 mod size;
 mod view;
 
@@ -23,5 +24,6 @@ pub use self::plan::Refusal;
 pub use self::record_files::RecordsError;
 pub use self::records::Company;
 pub(crate) use self::records::Poison;
+pub(crate) use self::saved::SavedCompany;
 pub use self::size::CompanySize;
 pub(crate) use self::view::{Include, IncludeAnswer, View};

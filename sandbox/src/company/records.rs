@@ -1,8 +1,10 @@
 //! One company's records, and the delay with which queries see changes of them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::collection::{Collection, Row, Stored};
@@ -11,11 +13,13 @@ use super::plan::Plan;
 use super::sample::Sample;
 use super::size::CompanySize;
 use super::view::{Display, View};
+use crate::clock::{Clock, end_of};
 use crate::entities::{self, Entity};
 use crate::hash::hash_id;
 
 /// A defect of a record that fails every page which holds the record (qbo-facts 3.10).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Poison {
     /// HTTP 400, code 4002.
     Processing,
@@ -23,9 +27,19 @@ pub(crate) enum Poison {
     Application,
 }
 
+/// The numbers that a sample company was generated from.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Origin {
+    pub(super) seed: u64,
+    pub(super) size: CompanySize,
+}
+
 /// One company: its records, and the changes of them that queries do not see yet.
 #[derive(Debug, Default)]
 pub struct Company {
+    /// `None` for a company whose records were read from files.
+    pub(super) origin: Option<Origin>,
     pub(super) collections: BTreeMap<&'static str, Collection>,
     pub(super) poison: HashMap<(&'static str, String), Poison>,
     /// Number of records generated after the start, by entity.
@@ -33,22 +47,24 @@ pub struct Company {
     pub(super) plan: Plan,
     pub(super) display: Display,
     pub(super) listener: Option<UnboundedSender<Event>>,
-    visibility_delay: Duration,
+    pub(super) clock: Clock,
+    pub(super) visibility_delay: Duration,
     /// Ordered by the instant at which they become visible.
-    pending: Vec<PendingChange>,
+    pub(super) pending: Vec<PendingChange>,
 }
 
 /// A change that queries do not see yet.
 #[derive(Debug)]
-struct PendingChange {
-    visible_at: Instant,
-    entity: &'static Entity,
-    id: String,
-    change: Change,
+pub(super) struct PendingChange {
+    pub(super) visible_at: DateTime<Utc>,
+    pub(super) entity: &'static Entity,
+    pub(super) id: String,
+    pub(super) change: Change,
 }
 
 /// A record's state after a change.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Change {
     Saved(Stored),
     Removed { at: i64 },
@@ -64,6 +80,7 @@ impl Company {
             )
         });
         Self {
+            origin: Some(Origin { seed, size }),
             collections: collections.collect(),
             ..Self::default()
         }
@@ -147,13 +164,30 @@ impl Company {
         self.listener = Some(listener);
     }
 
+    /// Sets the clock by which changes become visible and webhooks are dated.
+    pub(crate) fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
+    /// Takes the place of another company, with its listener and its clock.
+    pub(crate) fn take_place_of(mut self, other: &mut Self) {
+        self.listener = other.listener.take();
+        self.clock = other.clock.clone();
+        *other = self;
+    }
+
+    /// Returns the time that the company's clock shows.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
     /// Returns whether queries do not see some changes yet.
     pub(crate) fn has_pending_changes(&self) -> bool {
         !self.pending.is_empty()
     }
 
     /// Applies the changes that have become visible by `now`.
-    pub(crate) fn apply_visible_changes(&mut self, now: Instant) {
+    pub(crate) fn apply_visible_changes(&mut self, now: DateTime<Utc>) {
         let (visible, hidden): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pending)
             .into_iter()
             .partition(|pending| pending.visible_at <= now);
@@ -185,7 +219,7 @@ impl Company {
         }
         // Each change has a delay of its own, but the changes of one record keep their order.
         let share = (hash_id(id) ^ self.pending.len() as u32) % 1000;
-        let due = Instant::now() + self.visibility_delay * share / 1000;
+        let due = end_of(self.now(), self.visibility_delay / 1000 * share);
         let earlier = self
             .pending
             .iter()

@@ -1,7 +1,10 @@
 //! The size of a sample company.
 
+use serde::{Deserialize, Serialize};
+
 /// The number of records of a sample company.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CompanySize {
     /// Customers. One in ten is inactive.
     pub customers: u32,

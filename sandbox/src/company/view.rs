@@ -1,6 +1,8 @@
 //! The parts of a record that QuickBooks answers only on request, and the names in references to
 //! accounts (qbo-facts 13.3 to 13.5).
 
+use serde::{Deserialize, Serialize};
+
 use super::collection;
 use super::fields::Fields;
 use crate::entities::Entity;
@@ -35,7 +37,7 @@ impl Include {
 }
 
 /// The answer of a company to a request for more than QuickBooks answers unasked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum IncludeAnswer {
     #[default]
@@ -64,7 +66,8 @@ impl View {
 }
 
 /// How a company shows its records.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Display {
     pub(super) custom_fields: IncludeAnswer,
     pub(super) invoice_link: IncludeAnswer,

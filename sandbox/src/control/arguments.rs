@@ -1,6 +1,6 @@
 //! The arguments of a command: the members of a JSON object, each as it was written.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 
 use crate::company::Fields;
 use crate::pacific::{self, Zone};
@@ -93,20 +93,18 @@ impl Arguments {
             .transpose()
     }
 
-    /// Returns an instant in seconds since 1970. The argument is RFC 3339, or a date in UTC.
-    pub(crate) fn instant(&self, name: &str) -> Result<Option<i64>, String> {
+    /// Returns an instant. The argument is RFC 3339, or a date in UTC.
+    pub(crate) fn instant(&self, name: &str) -> Result<Option<DateTime<Utc>>, String> {
         self.text(name)
             .map(|text| {
-                let parsed = pacific::parse(&text, Zone::Utc).map(|instant| instant.timestamp());
+                let parsed = pacific::parse(&text, Zone::Utc);
                 parsed.ok_or_else(|| format!("{name} is not an instant: '{text}'"))
             })
             .transpose()
     }
 
-    /// Returns the instant of a change: the argument `at`, or now.
-    pub(crate) fn at(&self) -> Result<i64, String> {
-        Ok(self
-            .instant("at")?
-            .unwrap_or_else(|| Utc::now().timestamp()))
+    /// Returns an instant in seconds since 1970. The argument is as in [`Self::instant`].
+    pub(crate) fn second(&self, name: &str) -> Result<Option<i64>, String> {
+        Ok(self.instant(name)?.map(|instant| instant.timestamp()))
     }
 }

@@ -1,17 +1,18 @@
 //! The table of all commands.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use chrono::Utc;
 use rand::RngExt as _;
 use serde_json::{Value, json};
 
 use super::arguments::Arguments;
+use super::clock;
 use super::command::{Command, CommandResult, company, company_state, done, parsed, to_json};
 use super::plan;
 use crate::company::{Blemish, ChangeError, Company, Include, IncludeAnswer, Refusal};
 use crate::entities;
 use crate::faults::FaultRule;
+use crate::snapshot;
 use crate::state::State;
 use crate::webhooks::WebhookOptions;
 
@@ -31,6 +32,22 @@ pub(super) const COMMANDS: &[Command] = &[
         "[realm]",
         "the number of records of each entity",
         entity_counts,
+    ),
+    Command::context(
+        "snapshot",
+        "[realm]",
+        "the company as one document, which restore takes",
+        |state, arguments| snapshot::take(state, company_state(state, arguments)?),
+    ),
+    Command::changing(
+        "restore",
+        "snapshot [realm]",
+        "put the company of a snapshot in the place of a company, with its clock and assumptions",
+        |state, arguments| {
+            let restored = snapshot::read(&arguments.required("snapshot")?)?;
+            restored.install(state, company_state(state, arguments)?)?;
+            done()
+        },
     ),
     Command::context(
         "truth",
@@ -292,7 +309,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "",
         "expire every access token now",
         |state, _| {
-            state.oauth.lock().expire_access(Instant::now());
+            state.oauth.lock().expire_access(state.clock.now());
             done()
         },
     ),
@@ -307,6 +324,12 @@ pub(super) const COMMANDS: &[Command] = &[
                 .disconnect(&company_state(state, arguments)?.realm_id);
             done()
         },
+    ),
+    Command::changing(
+        "clock",
+        "[advance] [set] [backwards]",
+        "move the clock by a duration such as 31d, or to an instant; answers the time that it shows",
+        clock::run,
     ),
     Command::changing(
         "webhooks",
@@ -326,13 +349,20 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
 ];
 
+/// Returns the second of a change: the argument `at`, or the present of the sandbox's clock.
+fn at(state: &State, arguments: &Arguments) -> Result<i64, String> {
+    Ok(arguments
+        .second("at")?
+        .unwrap_or_else(|| state.clock.second()))
+}
+
 /// Makes a change of an entity's records. Answers the ids that the change returns.
 fn change(
     state: &State,
     arguments: &Arguments,
     change: impl FnOnce(&mut Company, &str, i64) -> Result<Value, ChangeError>,
 ) -> CommandResult {
-    let (entity, at) = (arguments.required("entity")?, arguments.at()?);
+    let (entity, at) = (arguments.required("entity")?, at(state, arguments)?);
     let mut company = company(state, arguments)?;
     let outcome = change(&mut company, &entity, at).map_err(|error| error.to_string())?;
     to_json(&if outcome.is_null() {
@@ -352,7 +382,7 @@ fn change_one(
     let (entity, id, at) = (
         arguments.required("entity")?,
         arguments.required("id")?,
-        arguments.at()?,
+        at(state, arguments)?,
     );
     let mut company = company(state, arguments)?;
     let id = pick(&company, &entity, &id).unwrap_or(id);
@@ -393,8 +423,8 @@ fn truth(state: &State, arguments: &Arguments) -> CommandResult {
     let name = arguments.required("entity")?;
     let entity = entities::find(&name).ok_or_else(|| ChangeError::Entity(name).to_string())?;
     let (from, until) = (
-        arguments.instant("start")?.unwrap_or(i64::MIN),
-        arguments.instant("end")?.unwrap_or(i64::MAX),
+        arguments.second("start")?.unwrap_or(i64::MIN),
+        arguments.second("end")?.unwrap_or(i64::MAX),
     );
     let truth = company_state(state, arguments)?
         .read()
@@ -411,7 +441,7 @@ fn truth(state: &State, arguments: &Arguments) -> CommandResult {
             Value::from(id.as_str())
         ));
     }
-    out.push_str(&format!(r#"],"at":"{}"}}"#, Utc::now().to_rfc3339()));
+    out.push_str(&format!(r#"],"at":"{}"}}"#, state.clock.now().to_rfc3339()));
     Ok(out)
 }
 

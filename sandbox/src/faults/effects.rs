@@ -87,8 +87,8 @@ impl Effects {
             FaultKind::Unavailable => rule.with_retry_after(Answer::empty(503)),
             FaultKind::GatewayTimeout => Answer::html(504, "Gateway Time-out"),
             FaultKind::TooLarge => Answer::empty(413),
-            FaultKind::Unauthorized => unauthorized("Token expired: AB0160139-not-a-token"),
-            FaultKind::Forbidden => forbidden(),
+            FaultKind::Unauthorized => unauthorized("Token expired: AB0160139-not-a-token", time),
+            FaultKind::Forbidden => forbidden(time),
             FaultKind::Refused => rule.refused(time),
             FaultKind::FaultInSuccess => ServiceFault {
                 status: 200,
@@ -113,7 +113,7 @@ impl Effects {
                 ..ServiceFault::odd()
             }
             .answer(time),
-            FaultKind::Scope => out_of_scope(),
+            FaultKind::Scope => out_of_scope(time),
             FaultKind::Firewall => Answer::html(403, "Request blocked"),
             FaultKind::ProxyAuth => Answer::html(407, "Proxy Authentication Required")
                 .with_header("proxy-authenticate", "Basic realm=\"proxy\"".to_owned()),

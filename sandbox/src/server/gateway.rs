@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use axum::http::header;
-use chrono::Utc;
 
 use super::endpoint::Endpoint;
 use super::request::ReceivedRequest;
@@ -28,7 +27,7 @@ pub(super) async fn answer(
             Endpoint::Consent => tokens::consent(state, request),
             Endpoint::Discovery => tokens::discovery(request),
             _ => ServiceFault::no_such_path(&format!("{} {}", request.method, request.path()))
-                .answer(Utc::now()),
+                .answer(state.clock.now()),
         };
     };
     let company = match authorize(state, request, realm_id) {
@@ -36,13 +35,14 @@ pub(super) async fn answer(
         Err(refusal) => return refusal,
     };
     let is_batch = matches!(endpoint, Endpoint::Batch { .. });
-    if !company.throttle.lock().try_admit(is_batch, Instant::now()) {
+    if !try_admit(state, company, is_batch) {
         state.stats.count_throttled();
-        return throttled_answer(&assumptions);
+        return throttled_answer(&assumptions, state.clock.now());
     }
     let _slot = ThrottleSlot(company);
     tokio::time::sleep(state.latency).await;
-    let closed = company.read().closure().map(|c| closed(c, Utc::now()));
+    let now = state.clock.now();
+    let closed = company.read().closure().map(|c| closed(c, now));
     let answer =
         closed.unwrap_or_else(|| service::answer(state, company, request, endpoint, &assumptions));
     if answer.status == 200 {
@@ -50,6 +50,13 @@ pub(super) async fn answer(
         company.throttle.lock().count_reads(reads);
     }
     answer
+}
+
+/// Admits a request if no limit of the company is reached.
+fn try_admit(state: &State, company: &CompanyState, is_batch: bool) -> bool {
+    let mut throttle = company.throttle.lock();
+    throttle.enter_month(state.clock.now());
+    throttle.try_admit(is_batch, Instant::now())
 }
 
 /// Returns the requested company if the access token is valid for it and for the request's host.
@@ -62,23 +69,22 @@ fn authorize<'s>(
         .header(header::AUTHORIZATION.as_str())
         .and_then(|value| value.strip_prefix("Bearer "))
         .unwrap_or_default();
-    let check = state
-        .oauth
-        .lock()
-        .check_access(token, realm_id, Instant::now());
+    let now = state.clock.now();
+    let check = state.oauth.lock().check_access(token, realm_id, now);
     match check {
         AccessCheck::Valid => {
             let host = request.header("host").unwrap_or_default();
             let company = state.company(Some(realm_id));
             company
                 .filter(|_| state.environment.is_valid_at(host))
-                .ok_or_else(forbidden)
+                .ok_or_else(|| forbidden(now))
         }
-        AccessCheck::OtherCompany => Err(forbidden()),
+        AccessCheck::OtherCompany => Err(forbidden(now)),
         // Intuit echoes the token too, so clients must not log this.
-        AccessCheck::Expired => Err(unauthorized(&format!("Token expired: {token}"))),
+        AccessCheck::Expired => Err(unauthorized(&format!("Token expired: {token}"), now)),
         AccessCheck::Unknown => Err(unauthorized(
             "Malformed bearer token: too short or too long",
+            now,
         )),
     }
 }

@@ -15,7 +15,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State as Shared};
 use axum::response::Response;
-use chrono::Utc;
 use tokio::net::TcpListener;
 
 use self::connection::{ConnectionHandle, Listener};
@@ -29,6 +28,8 @@ use crate::stats::RequestInFlight;
 
 /// Requests with a larger body are refused.
 const MAX_REQUEST_BYTES: usize = 16 << 20;
+/// The same for control commands, one of which takes a whole company.
+const MAX_COMMAND_BYTES: usize = 1 << 30;
 
 /// Serves requests until the future is dropped. Errors of single connections do not end it.
 pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
@@ -46,7 +47,11 @@ async fn handle(
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, MAX_REQUEST_BYTES).await else {
+    let max_bytes = match control::command_in_path(head.uri.path()) {
+        Some(_) => MAX_COMMAND_BYTES,
+        None => MAX_REQUEST_BYTES,
+    };
+    let Ok(body) = axum::body::to_bytes(body, max_bytes).await else {
         return send_unchanged(&state, Answer::empty(413));
     };
     let request = ReceivedRequest {
@@ -88,7 +93,7 @@ async fn answer(
     effects: &Effects,
 ) -> Option<Answer> {
     effects.wait().await;
-    match effects.replacement(Utc::now()) {
+    match effects.replacement(state.clock.now()) {
         Replacement::None => {}
         Replacement::Answer(answer) => return Some(answer),
         Replacement::Reset => return None,

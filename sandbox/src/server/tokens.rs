@@ -1,7 +1,5 @@
 //! The OAuth endpoints: token, revocation, consent and discovery.
 
-use std::time::Instant;
-
 use serde_json::json;
 
 use super::request::ReceivedRequest;
@@ -14,12 +12,14 @@ use crate::throttle::throttled_answer;
 
 /// Answers a request for tokens.
 pub(super) fn token(state: &State, request: &ReceivedRequest, assumptions: &Assumptions) -> Answer {
-    let is_quota_used_up = state
-        .companies
-        .iter()
-        .any(|company| company.throttle.lock().is_quota_used_up());
+    let now = state.clock.now();
+    let is_quota_used_up = state.companies.iter().any(|company| {
+        let mut throttle = company.throttle.lock();
+        throttle.enter_month(now);
+        throttle.is_quota_used_up()
+    });
     if is_quota_used_up && assumptions.is_harder(Topic::QuotaOnRefresh) {
-        return throttled_answer(assumptions);
+        return throttled_answer(assumptions, now);
     }
     let extras = TokenExtras {
         hard_expiry: request.header("x-include-refresh-token-hard-expires-in") == Some("true"),
@@ -29,7 +29,7 @@ pub(super) fn token(state: &State, request: &ReceivedRequest, assumptions: &Assu
         request.header("authorization"),
         &request.form(),
         extras,
-        Instant::now(),
+        now,
     );
     if status == 200 {
         state.stats.count_refresh();
@@ -46,7 +46,7 @@ pub(super) fn revoke(state: &State, request: &ReceivedRequest) -> Answer {
             state
                 .oauth
                 .lock()
-                .revoke(request.header("authorization"), token, Instant::now())
+                .revoke(request.header("authorization"), token, state.clock.now())
         }
         None => 400,
     })

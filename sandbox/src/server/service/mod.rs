@@ -26,7 +26,7 @@ pub(super) fn answer(
     assumptions: &Assumptions,
 ) -> Answer {
     // An answer's time is the start of its processing (qbo-facts 2.2).
-    let time = Utc::now();
+    let time = state.clock.now();
     if let Endpoint::Entitlements { .. } = endpoint {
         return entitlements::answer(request);
     }
