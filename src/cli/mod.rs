@@ -144,7 +144,7 @@ fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Outcome {
         Command::Status(arguments) => status::run(&app, arguments, printer),
         Command::Rejects(arguments) => rejects::run(&app, arguments, printer),
         Command::Auth(command) => auth::run(&app, &command, printer),
-        Command::Sandbox(arguments) => sandbox::run(&arguments),
+        Command::Sandbox(arguments) => sandbox::run(&app, &arguments, printer),
         Command::Mage(command) => mage::run(&command, printer),
         Command::Entities => printer.entities(),
         Command::Demo(demo) => run_demo(program, &demo, printer, app.progress),

@@ -7,12 +7,13 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::exit::{ExitCode, Failure, Outcome};
-use super::output;
+use super::output::{self, Printer};
 use super::signals::block_on;
+use crate::app::{App, ConformReport, ConformRequest, Finding};
 use crate::domain::instant::parse_instant;
 use crate::error::{Error, Result};
 use qbo_sandbox::{
-    Assumptions, CompanySize, Environment, FaultRule, OAuthOptions, Refusal, Sandbox,
+    ASSUMPTIONS, Assumptions, CompanySize, Environment, FaultRule, OAuthOptions, Refusal, Sandbox,
     SandboxOptions, ThrottleOptions, control_remote,
 };
 
@@ -126,18 +127,31 @@ enum SandboxAction {
         #[arg(long)]
         url: Option<String>,
     },
+    /// Find out which assumptions of the simulator hold for a real company, by reading only
+    ///
+    /// The company is that of QBO_REALM_ID, reached with the usual settings. A few dozen requests
+    /// are sent, within the limits. docs/conform.md says how to contribute the file.
+    Conform(ConformRequest),
 }
 
 /// Serves until it is stopped, or runs one command.
-pub(super) fn run(arguments: &SandboxArguments) -> Outcome {
-    if let Some(SandboxAction::Control {
-        command,
-        arguments,
-        url,
-    }) = &arguments.action
-    {
-        return control(command.as_deref().unwrap_or("help"), arguments, url.clone());
+pub(super) fn run(app: &App, arguments: &SandboxArguments, printer: Printer) -> Outcome {
+    match &arguments.action {
+        Some(SandboxAction::Control {
+            command,
+            arguments,
+            url,
+        }) => control(command.as_deref().unwrap_or("help"), arguments, url.clone()),
+        Some(SandboxAction::Conform(request)) => {
+            let report = block_on(app.conform(request))?;
+            printer.print(&report, || conformity(&report))?;
+            Ok(ExitCode::Done)
+        }
+        None => serve(arguments),
     }
+}
+
+fn serve(arguments: &SandboxArguments) -> Outcome {
     let sandbox =
         Sandbox::start(arguments.options()?).map_err(|error| refused(error.to_string()))?;
     // A signal is the normal end of a sandbox. The sandbox prints its addresses only when a signal
@@ -166,6 +180,45 @@ fn control(command: &str, arguments: &[String], url: Option<String>) -> Outcome 
     })?;
     output::text(&format!("{answer}\n"));
     Ok(ExitCode::Done)
+}
+
+/// Returns a table of the findings, each beside what the sandbox assumes, and the number of requests.
+fn conformity(report: &ConformReport) -> String {
+    let findings = &report.findings;
+    let mut rows = vec![["assumption", "found", "the sandbox", "shown by"].map(str::to_owned)];
+    rows.extend(findings.assumptions.iter().map(|finding| {
+        let assumption = ASSUMPTIONS.iter().find(|a| a.name == finding.name);
+        let assumed = assumption.map_or("-", |assumption| assumption.default_answer());
+        [finding.name, finding.answer, assumed, &evidence(finding)].map(str::to_owned)
+    }));
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let (name, found, assumed) = (width(0), width(1), width(2));
+    let mut out: String = rows
+        .iter()
+        .map(|[a, b, c, d]| format!("{a:name$}  {b:found$}  {c:assumed$}  {d}\n"))
+        .collect();
+    let settled = findings
+        .assumptions
+        .iter()
+        .filter(|f| f.is_settled())
+        .count();
+    out.push_str(&format!(
+        "{settled} of {} assumptions settled with {} requests, minor version {}\n",
+        findings.assumptions.len(),
+        findings.requests,
+        findings.minor_version
+    ));
+    out
+}
+
+/// Returns what shows a finding, or why there is none.
+fn evidence(finding: &Finding) -> String {
+    let status = finding.status.map(|status| match &finding.code {
+        Some(code) => format!("HTTP {status}, code {code}"),
+        None => format!("HTTP {status}"),
+    });
+    let parts = [status, finding.reason.map(str::to_owned)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// Converts an argument of a command to a member of a JSON object. A value that is JSON stays as it is

@@ -13,6 +13,7 @@ mod backfill;
 mod bad_input;
 mod clock;
 mod companies;
+mod conform;
 mod databases;
 mod exactness;
 mod faults;
