@@ -22,6 +22,7 @@ pub(super) struct Endpoints {
     query: Url,
     batch: Url,
     changes: Url,
+    tax_classifications: Url,
 }
 
 impl Endpoints {
@@ -47,6 +48,7 @@ impl Endpoints {
             query: endpoint("query")?,
             batch: endpoint("batch")?,
             changes: endpoint("cdc")?,
+            tax_classifications: endpoint("taxclassification")?,
         })
     }
 
@@ -78,6 +80,11 @@ impl Endpoints {
             .append_pair("entities", &names)
             .append_pair("changedSince", &format_instant(since));
         get(url)
+    }
+
+    /// Makes the request for all tax classifications, which have no queries (qbo-facts 13.6).
+    pub(super) fn tax_classifications(&self) -> Request {
+        get(self.tax_classifications.clone())
     }
 
     /// Makes the request for several statements; each answer carries its statement's number
@@ -127,7 +134,9 @@ pub(super) fn read_kind(request: &Request) -> Option<RequestKind> {
             .is_some_and(|start| start.eq_ignore_ascii_case("select "))
     };
     match (&request.method, endpoint) {
-        (&Method::GET, "cdc") => request.body.is_empty().then_some(RequestKind::Single),
+        (&Method::GET, "cdc" | "taxclassification") => {
+            request.body.is_empty().then_some(RequestKind::Single)
+        }
         (&Method::POST, "query") => {
             is_select(std::str::from_utf8(&request.body).ok()?).then_some(RequestKind::Single)
         }

@@ -1,15 +1,13 @@
 //! Probes of change data capture.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::reply::Reply;
-use super::{COUNTED, Finding, LISTS, Prober};
+use super::{COUNTED, Finding, LISTS, LOOK_BACK, Prober};
 use crate::domain::instant::format_instant;
 use crate::error::Result;
 
-/// Change data capture looks back 30 days (qbo-facts 4).
-const LOOK_BACK: TimeDelta = TimeDelta::days(29);
 /// Most objects in an answer (qbo-facts 4).
 const MAX_OBJECTS: usize = 1000;
 /// Changed list records among which a false deletion would have shown itself.

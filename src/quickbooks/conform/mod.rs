@@ -6,13 +6,14 @@
 
 mod batches;
 mod changes;
+mod includes;
 mod orders;
 mod queries;
 mod reply;
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use self::reply::Reply;
@@ -24,6 +25,9 @@ use crate::port::Meter;
 
 /// Most requests that probing may cost, retries included.
 pub(crate) const MAX_REQUESTS: u64 = 60;
+
+/// Change data capture looks back 30 days (qbo-facts 4).
+const LOOK_BACK: TimeDelta = TimeDelta::days(29);
 
 /// The answer of a probe that could not tell.
 const UNKNOWN: &str = "unknown";
@@ -165,6 +169,7 @@ impl QboSource {
         prober.probe_queries(&mut found).await?;
         prober.probe_orders(&mut found).await?;
         prober.probe_changes(&mut found).await?;
+        prober.probe_includes(&mut found).await?;
         prober.probe_batches(&mut found).await?;
         let untestable = NOT_TESTABLE
             .iter()

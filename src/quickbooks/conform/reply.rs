@@ -138,6 +138,29 @@ impl Prober<'_> {
         self.send(self.source.endpoints.changes(names, since)).await
     }
 
+    /// Sends one statement, and asks for more than is answered unasked.
+    pub(super) async fn query_with(&self, statement: &str, includes: &[&str]) -> Result<Reply> {
+        let request = self.source.endpoints.query(statement);
+        self.send(including(request, includes)).await
+    }
+
+    /// Asks for the changes of one entity, with more than is answered unasked.
+    pub(super) async fn changes_with(
+        &self,
+        name: &str,
+        since: DateTime<Utc>,
+        include: &str,
+    ) -> Result<Reply> {
+        let names = std::iter::once(name);
+        let request = self.source.endpoints.changes(names, since);
+        self.send(including(request, &[include])).await
+    }
+
+    /// Asks for all tax classifications.
+    pub(super) async fn tax_classifications(&self) -> Result<Reply> {
+        self.send(self.source.endpoints.tax_classifications()).await
+    }
+
     async fn send(&self, request: Request) -> Result<Reply> {
         // A fault of the service itself that comes twice is taken as its answer.
         let behavior = RetryBehavior {
@@ -159,6 +182,15 @@ impl Prober<'_> {
             },
         }
     }
+}
+
+/// Returns a request with a parameter `include` for each value.
+fn including(mut request: Request, includes: &[&str]) -> Request {
+    for include in includes {
+        let mut parameters = request.url.query_pairs_mut();
+        parameters.append_pair("include", include);
+    }
+    request
 }
 
 /// Returns whether a failure with a status of the server is nevertheless an answer to the request.
