@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _tables
 from qbo_rs._verbs import chunk_range, extract
+from qbo_rs.exceptions import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,6 +146,7 @@ def records(
         AuthError: The credentials were refused.
         IncompleteError: Some records could not be read; :func:`backfill` sets such records aside instead.
         RetriableError: The token endpoint gave no usable response.
+        UnavailableError: The company's plan or country does not have the entity.
 
     Example:
         ::
@@ -157,6 +159,10 @@ def records(
     windows = chunk_range(start, end, "month")
 
     def read(path: Path) -> None:
-        extract(entity, windows, page_size=page_size, out=path, **settings).raise_for_failures()
+        landing = extract(entity, windows, page_size=page_size, out=path, **settings)
+        landing.raise_for_failures()
+        # No record is not the same as no entity.
+        if landing.run.unavailable:
+            raise UnavailableError(landing.run.unavailable)
 
     return Records(read, parse_float)

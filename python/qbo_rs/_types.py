@@ -221,6 +221,11 @@ class RunReport:
         """The windows that failed."""
         return tuple(window for window in self.windows if window.status == "failed")
 
+    @property
+    def unavailable(self) -> str | None:
+        """Why the windows were skipped, if the company's plan or country does not have the entity."""
+        return next((window.error for window in self.windows if window.status == "skipped" and window.error), None)
+
     def raise_for_failures(self) -> None:
         """Raise an error if anything is missing.
 

@@ -592,3 +592,102 @@ async fn a_run_that_the_circuit_breaker_ends_quotes_the_last_failure() {
     );
     database.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_of_everything_is_in_step_although_the_plan_lacks_some_entities() {
+    let absent = [
+        "budgets",
+        "journal_codes",
+        "purchase_orders",
+        "tax_payments",
+    ];
+    for code in ["5020", "5030", "500", "4001"] {
+        let (sandbox, database) = (small_sandbox(), Database::create().await);
+        let app = syncing_app(&sandbox, &database);
+        let all = sync(&app, &[]).await;
+        assert!(all.entities.iter().all(|e| e.status == EntityOutcome::Ok));
+        for entity in ["Budget", "JournalCode", "PurchaseOrder", "TaxPayment"] {
+            let lack = json!({"entity": entity, "code": code});
+            change(&sandbox, "unavailable", lack);
+        }
+        for _ in 0..2 {
+            let account = sync(&app, &[]).await;
+            let found: Vec<&str> = account
+                .entities
+                .iter()
+                .filter(|entity| entity.status == EntityOutcome::Unavailable)
+                .map(|entity| entity.entity.as_str())
+                .collect();
+            assert_eq!(found, absent, "{code}");
+            let others = account.entities.len() - absent.len();
+            let in_step = |e: &&EntitySync| e.status == EntityOutcome::Ok && e.error.is_none();
+            assert_eq!(account.entities.iter().filter(in_step).count(), others);
+        }
+        // What is known to be absent costs nothing.
+        let before = asked(&sandbox);
+        sync(
+            &app,
+            &["budgets", "customers", "purchase_orders", "tax_payments"],
+        )
+        .await;
+        assert_eq!(asked(&sandbox) - before, 1, "{code}");
+        database.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_of_a_batch_that_the_company_lacks_is_not_asked_for_again() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    change(
+        &sandbox,
+        "unavailable",
+        json!({"entity": "Class", "code": "5030"}),
+    );
+    // The first pages of the three come in one batch; those of the classes are a fault in it.
+    let before = asked(&sandbox);
+    let names = ["classes", "terms", "departments"];
+    let report = app
+        .backfill(&request(&names, "2024-01-01", "2026-01-01", "month", 1000))
+        .await
+        .unwrap();
+    assert_complete_apart_from_reasons(&report);
+    assert!(report.runs[0].unavailable().is_some());
+    assert_eq!(asked(&sandbox) - before, 1);
+    assert_eq!(
+        report
+            .runs
+            .iter()
+            .map(|run| run.totals.requests)
+            .sum::<u64>(),
+        1
+    );
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_company_that_is_opened_again_is_synced_again() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    for code in ["6190", "120", "3100"] {
+        change(&sandbox, "close", json!({"code": code}));
+        for _ in 0..2 {
+            let report = app.sync(&everything(&THREE)).await.unwrap();
+            let account = &report.accounts[0];
+            assert_eq!(
+                (account.status, account.requests),
+                (CompanyStatus::Failed, 1),
+                "{code}"
+            );
+        }
+        change(&sandbox, "open", json!({}));
+        let account = sync(&app, &THREE).await;
+        assert!(
+            account
+                .entities
+                .iter()
+                .all(|e| e.status == EntityOutcome::Ok)
+        );
+    }
+    database.drop().await;
+}

@@ -97,6 +97,16 @@ def written(*payloads: str) -> Records:
     return Records(write, float)
 
 
+def test_an_entity_that_the_company_lacks_is_not_an_entity_without_records(qbo, company):
+    qbo.control("unavailable", entity="Budget", code="5030")
+    with pytest.raises(qbo_rs.UnavailableError, match="not available in this company"):
+        list(qbo_rs.records("budgets", *RANGE, **company))
+    landing = qbo_rs.extract("budgets", qbo_rs.chunk_range(*RANGE, "month"), **company)
+    landing.raise_for_failures()
+    assert landing.paths == []
+    assert "5030" in landing.run.unavailable
+
+
 def test_every_member_of_every_record_is_a_column_of_every_table(qbo, company):
     qbo.edit("Customer", "newest")
     for entity, name in (("customers", "Customer"), ("invoices", "Invoice"), ("items", "Item")):

@@ -46,6 +46,33 @@ def test_a_sync_keeps_a_rotated_token_in_the_database(run, database):
     assert database.query("SELECT state FROM qbo.accounts") == [("active",)]
 
 
+def test_an_entity_that_the_company_lacks_is_unavailable_and_costs_no_exit_code(run, qbo, database):
+    qbo.control("unavailable", entity="Budget", code="5020")
+    for _ in range(2):
+        result = run("sync", "budgets", "items", "--json", QBO_TOKEN_STORE="postgres")
+        assert result.returncode == 0, result.stderr
+        [account] = report_of(result)["accounts"]
+        assert {entity["entity"]: entity["status"] for entity in account["entities"]} == {
+            "budgets": "unavailable",
+            "items": "ok",
+        }
+    assert database.query("SELECT entity, consecutive_failures FROM qbo.sync_state WHERE status = 'unavailable'") == [
+        ("budgets", 0)
+    ]
+    backfilled = run("backfill", "budgets", "--start", "2025-01-01", "--end", "2026-01-01")
+    assert (backfilled.returncode, backfilled.stdout.count("not available in this company")) == (0, 1)
+
+
+def test_a_closed_company_ends_a_year_by_day_in_a_few_lines(run, qbo, database):
+    qbo.control("close", code="6190")
+    result = run("backfill", "items", "--start", "2025-01-01", "--end", "2026-01-01")
+    assert result.returncode == 1
+    assert result.stdout.count("\n") + result.stderr.count("\n") < 20
+    assert "364 windows" in result.stdout
+    assert qbo.stats()["data_requests"] == 1
+    assert database.query("SELECT count(*) FROM qbo.windows WHERE status = 'running'") == [(0,)]
+
+
 def test_sync_from_python(qbo, database, tmp_path):
     settings = keywords(qbo) | database.settings
     report = qbo_rs.sync("invoices", **settings)
