@@ -211,6 +211,14 @@ mod tests {
             (400, "500", "Unsupported Operation", "Operation cdc with changedSince date 2020-01-01 which is older than fixed days is not supported.".into(), "fatal"),
             (400, "500", "Unsupported Operation", "Operation Could not find resource for relative : /v3/company/1/query is not supported.".into(), "fatal"),
             (400, "500", "Unsupported Operation", "Operation MalformedByteSequenceException: Invalid byte 1 is not supported.".into(), "fatal"),
+            // An option of the request that the company does not have.
+            (
+                400,
+                "5030",
+                "Feature Not Supported",
+                "enhancedAllCustomFields is not part of the plan".into(),
+                "fatal",
+            ),
             // Gateways that fail inside use the codes of lost access.
             (500, "3100", "message=InternalServerError; errorCode=003100; statusCode=500", String::new(), "retry"),
             (500, "120", "Authorization Failure", "AuthorizationFailure: Unknown Error during Authentication, statusCode: 500".into(), "retry"),

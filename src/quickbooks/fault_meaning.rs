@@ -33,8 +33,8 @@ pub(super) fn fault_meaning(status: u16, fault: &Fault) -> FaultMeaning {
     match (status, fault.code.trim_start_matches('0')) {
         (429, _) | (_, "3001") => FaultMeaning::Throttled,
         // A fault of the accounting service about one feature, not about the token.
-        (_, "5020" | "5030") => FaultMeaning::NoSuchEntity,
-        _ if lacks_entity(&text) => FaultMeaning::NoSuchEntity,
+        (_, "5020" | "5030") if !names_option(&text) => FaultMeaning::NoSuchEntity,
+        _ if lacks_entity(&text) && !names_option(&text) => FaultMeaning::NoSuchEntity,
         (_, "6190" | "140" | "7001") => FaultMeaning::CompanyClosed,
         _ if text.contains("subscription for company has lapsed") => FaultMeaning::CompanyClosed,
         (_, "130" | "150") => FaultMeaning::CompanyBusy,
@@ -52,6 +52,14 @@ pub(super) fn fault_meaning(status: u16, fault: &Fault) -> FaultMeaning {
 /// Words of a gateway that fails inside and answers with a code of lost access (qbo-facts 13.17).
 fn is_server_failure(text: &str) -> bool {
     ["internalservererror", "unknown error during authentication"]
+        .iter()
+        .any(|words| text.contains(words))
+}
+
+/// Returns true if a text in lower case is about an option of the request and not about its entity
+/// (qbo-facts 13.4 and 13.5).
+fn names_option(text: &str) -> bool {
+    ["include=", "enhancedallcustomfields", "invoicelink"]
         .iter()
         .any(|words| text.contains(words))
 }
