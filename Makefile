@@ -12,7 +12,7 @@ CLIENTS := $(foreach client,python-quickbooks tap-quickbooks schemathesis,.venv/
 # Mage needs 1.4 GB of packages and several minutes. SKIP_MAGE=1 leaves its tests out of `make test`.
 MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 
-.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust openapi test-python test-mage soak bench bench-growth bench-mage bench-companies house-metrics clean
+.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust openapi test-python test-mage soak bench bench-merge bench-growth bench-mage bench-companies house-metrics clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -64,6 +64,9 @@ soak: .venv/.dev .venv/.wheel .venv/.debian ## Run the randomised tests for long
 bench: .venv/.dev .venv/.wheel ## Measure rows a second against a hand-written COPY, and pages a second of the sandbox
 	$(BIN)/python benches/backfill.py
 	$(BIN)/python benches/sandbox.py
+
+bench-merge: .venv/.dev .venv/.wheel ## Time a backfill into a new table and into one that was emptied and analysed
+	$(BIN)/python benches/merge.py
 
 bench-growth: .venv/.dev .venv/.wheel ## Measure the disk space of a million invoices; takes minutes and 8 GB
 	$(BIN)/python benches/growth.py

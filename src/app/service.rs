@@ -10,7 +10,7 @@ use tracing::warn;
 use super::sync::Syncer;
 use super::{App, CompanyReport, SyncRequest, SyncScope, select_or_all};
 use crate::domain::{
-    CompanySync, JobStatus, PageSize, SyncReport, WebhookEvent, Window, merged, select_entities,
+    CompanySync, Delivery, JobStatus, PageSize, SyncReport, Window, merged, select_entities,
 };
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
@@ -159,12 +159,13 @@ impl Service {
         self.jobs.counts().await
     }
 
-    /// Stores events of webhooks; returns how many are new.
+    /// Stores a webhook delivery: its events, and as text what is no event. Returns how many events
+    /// are new.
     ///
     /// # Errors
-    /// Returns errors of the database; no event is stored then.
-    pub async fn store_events(&self, events: &[WebhookEvent]) -> Result<u64> {
-        self.inbox.store(events).await
+    /// Returns errors of the database; nothing is stored then.
+    pub async fn store_delivery(&self, delivery: &Delivery) -> Result<u64> {
+        self.inbox.store(delivery).await
     }
 
     /// Queues syncs of the companies that have new webhook events, delayed until a read can see the

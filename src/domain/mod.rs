@@ -40,5 +40,5 @@ pub use sync_report::{
 pub use verification::{
     KnownReject, RecordKey, Verification, VerificationReport, VerificationStatus, WindowDifference,
 };
-pub use webhook::WebhookEvent;
+pub use webhook::{Delivery, WebhookEvent};
 pub use window::{Chunk, Window, chunk_range, merged, split_committed};

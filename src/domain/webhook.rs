@@ -1,7 +1,14 @@
 //! Webhook events: an array of CloudEvents, or the older envelope (qbo-facts 5).
+//!
+//! QuickBooks repeats a delivery that is refused without end, and withholds later events meanwhile
+//! (qbo-facts 5). So nothing in a delivery is an error: what can be read are events, what
+//! cannot is kept as text.
+
+use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::domain::ENTITIES;
 
@@ -25,111 +32,258 @@ pub struct WebhookEvent {
     pub event: Value,
 }
 
+/// A part of a delivery that is no event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableEvent {
+    /// The problem, for people.
+    pub reason: String,
+    /// Its text, at most [`MAX_TEXT`] bytes of it.
+    pub text: String,
+}
+
+/// A delivery: what could be read, and what could not.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Delivery {
+    /// The events.
+    pub events: Vec<WebhookEvent>,
+    /// The first [`MAX_UNREADABLE`] parts that are no events.
+    pub unreadable: Vec<UnreadableEvent>,
+    /// Number of all parts that are no events.
+    pub unreadable_count: usize,
+}
+
+/// Bytes that are kept of a part that is no event.
+pub const MAX_TEXT: usize = 16 * 1024;
+/// Parts of one delivery that are kept, though they are no events.
+pub const MAX_UNREADABLE: usize = 100;
+/// Bytes of an id. A database must be able to index it.
+const MAX_ID: usize = 1000;
+
 #[derive(Deserialize)]
-struct CloudEvent {
-    id: String,
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    time: String,
-    intuitentityid: String,
-    intuitaccountid: String,
+struct Envelope<'a> {
+    #[serde(rename = "eventNotifications", borrow)]
+    notifications: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Envelope {
-    #[serde(rename = "eventNotifications")]
-    notifications: Vec<Notification>,
+struct Notification<'a> {
+    #[serde(rename = "realmId", default)]
+    realm_id: Value,
+    #[serde(rename = "dataChangeEvent", borrow)]
+    change: Change<'a>,
 }
 
 #[derive(Deserialize)]
-struct Notification {
-    #[serde(rename = "realmId")]
-    realm_id: String,
-    #[serde(rename = "dataChangeEvent")]
-    change: Change,
+struct Change<'a> {
+    #[serde(borrow)]
+    entities: Vec<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct Change {
-    entities: Vec<Value>,
-}
-
-#[derive(Deserialize)]
-struct LegacyEvent {
-    name: String,
-    id: String,
-    operation: String,
-    #[serde(rename = "lastUpdated", default)]
-    last_updated: String,
-}
-
-/// Parses a delivery. One unreadable event fails the whole delivery, since QuickBooks repeats a delivery
-/// that is not answered with success.
-///
-/// # Errors
-/// The reason, as text.
-pub fn read_webhook(body: &[u8]) -> Result<Vec<WebhookEvent>, String> {
-    if memchr::memmem::find(body, br"\u0000").is_some() {
-        return Err("it contains a NUL character, which a database cannot store".to_owned());
+/// Reads a delivery. Characters that a database cannot store are replaced by U+FFFD.
+pub fn read_webhook(body: &[u8]) -> Delivery {
+    let mut delivery = Delivery::default();
+    let text = String::from_utf8_lossy(body);
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    match text.strip_prefix('[') {
+        Some(rest) => delivery.read_array(rest),
+        None => delivery.read_item(text),
     }
-    let body: Value = serde_json::from_slice(body).map_err(|e| e.to_string())?;
-    match body {
-        Value::Array(events) => events.into_iter().map(cloud_event).collect(),
-        Value::Object(_) => {
-            let envelope: Envelope = serde_json::from_value(body).map_err(|e| e.to_string())?;
-            let events = envelope.notifications.into_iter().flat_map(|notification| {
-                let Notification { realm_id, change } = notification;
-                change
-                    .entities
-                    .into_iter()
-                    .map(move |event| legacy_event(&realm_id, event))
-            });
-            events.collect()
+    delivery
+}
+
+/// Returns a delivery that is too large to be read, of which the beginning is known.
+pub fn unread_webhook(beginning: &[u8], reason: &str) -> Delivery {
+    let mut delivery = Delivery::default();
+    delivery.set_aside(&String::from_utf8_lossy(beginning), reason);
+    delivery
+}
+
+impl Delivery {
+    /// Reads the items of an array up to the first place that is no JSON; the rest is set aside.
+    fn read_array(&mut self, text: &str) {
+        let mut rest = text.trim_start();
+        let mut is_first = true;
+        loop {
+            if let Some(after) = rest.strip_prefix(']') {
+                let after = after.trim();
+                if !after.is_empty() {
+                    self.set_aside(after, "it follows the end of the array");
+                }
+                return;
+            }
+            let item = match (is_first, rest.strip_prefix(',')) {
+                (true, _) => rest,
+                (false, Some(item)) => item,
+                (false, None) => return self.set_aside(rest, "the array has no end here"),
+            };
+            is_first = false;
+            let mut items = serde_json::Deserializer::from_str(item).into_iter::<&RawValue>();
+            match items.next() {
+                Some(Ok(event)) => self.read_item(event.get()),
+                Some(Err(error)) => return self.set_aside(item, &error.to_string()),
+                None => return self.set_aside(item, "the array has no end here"),
+            }
+            rest = item[items.byte_offset()..].trim_start();
         }
-        _ => Err("neither an array of events nor an envelope".to_owned()),
+    }
+
+    /// Reads an event, or an envelope of the retired shape.
+    fn read_item(&mut self, text: &str) {
+        if let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(text) {
+            for notification in envelope.notifications {
+                self.read_notification(notification.get());
+            }
+            return;
+        }
+        match parse(text).and_then(cloud_event) {
+            Ok(event) => self.events.push(event),
+            Err(reason) => self.set_aside(text, &reason),
+        }
+    }
+
+    fn read_notification(&mut self, text: &str) {
+        let notification = match serde_json::from_str::<Notification<'_>>(text) {
+            Ok(notification) => notification,
+            Err(error) => return self.set_aside(text, &error.to_string()),
+        };
+        let Ok(realm_id) = required(&notification.realm_id, "realmId") else {
+            return self.set_aside(text, "realmId is missing");
+        };
+        for event in notification.change.entities {
+            let read = parse(event.get()).and_then(|event| legacy_event(&realm_id, event));
+            match read {
+                Ok(event) => self.events.push(event),
+                Err(reason) => self.set_aside(event.get(), &reason),
+            }
+        }
+    }
+
+    fn set_aside(&mut self, text: &str, reason: &str) {
+        self.unreadable_count += 1;
+        if self.unreadable.len() >= MAX_UNREADABLE {
+            return;
+        }
+        let mut end = text.len().min(MAX_TEXT);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.unreadable.push(UnreadableEvent {
+            reason: storable(reason).into_owned(),
+            text: storable(&text[..end]).into_owned(),
+        });
+    }
+}
+
+/// Parses JSON into a value that a database can store.
+fn parse(text: &str) -> Result<Value, String> {
+    let mut value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    clean(&mut value);
+    Ok(value)
+}
+
+fn clean(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Cow::Owned(clean) = storable(text) {
+                *text = clean;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(clean),
+        Value::Object(members) => {
+            if members.keys().any(|key| key.contains('\0')) {
+                let old = std::mem::take(members).into_iter();
+                *members = old
+                    .map(|(key, value)| (storable(&key).into_owned(), value))
+                    .collect();
+            }
+            members.values_mut().for_each(clean);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn storable(text: &str) -> Cow<'_, str> {
+    match text.contains('\0') {
+        true => Cow::Owned(text.replace('\0', "\u{fffd}")),
+        false => Cow::Borrowed(text),
+    }
+}
+
+/// Returns an id or a name. Numbers are accepted, since nothing is lost by it.
+fn required(value: &Value, name: &str) -> Result<String, String> {
+    let text = match value {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::Null => String::new(),
+        _ => return Err(format!("{name} is neither text nor a number")),
+    };
+    match text.len() {
+        0 => Err(format!("{name} is missing")),
+        1..=MAX_ID => Ok(text),
+        _ => Err(format!("{name} is longer than {MAX_ID} bytes")),
+    }
+}
+
+/// Returns a value that is only kept for people, as text.
+fn optional(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
     }
 }
 
 fn cloud_event(event: Value) -> Result<WebhookEvent, String> {
-    let read: CloudEvent = serde_json::from_value(event.clone()).map_err(|e| e.to_string())?;
-    // The type is like `qbo.customer.created.v1`. Events of other types are kept too: refusing one
-    // would make QuickBooks repeat the whole delivery.
-    let mut parts = read.kind.split('.');
+    let kind = required(&event["type"], "type")?;
+    let entity_id = required(&event["intuitentityid"], "intuitentityid")?;
+    let realm_id = required(&event["intuitaccountid"], "intuitaccountid")?;
+    let occurred_at = optional(&event["time"]);
+    // An event without an id is known by its content, like those of the retired shape.
+    let id = match &event["id"] {
+        id if optional(id).trim().is_empty() => {
+            identity(&[&realm_id, &kind, &entity_id, &occurred_at])
+        }
+        id => required(id, "id"),
+    }?;
+    // The type is like `qbo.customer.created.v1`. Events of other types are kept too.
+    let mut parts = kind.split('.');
     let (entity, operation) = match (parts.next(), parts.next(), parts.next()) {
         (Some("qbo"), Some(name), Some(operation)) => (entity(name), operation.to_owned()),
-        _ => (None, read.kind),
+        _ => (None, kind),
     };
     Ok(WebhookEvent {
         entity,
         operation,
-        id: read.id,
-        realm_id: read.intuitaccountid,
-        entity_id: read.intuitentityid,
-        occurred_at: read.time,
+        id,
+        realm_id,
+        entity_id,
+        occurred_at,
         event,
     })
 }
 
 fn legacy_event(realm_id: &str, event: Value) -> Result<WebhookEvent, String> {
-    let read: LegacyEvent = serde_json::from_value(event.clone()).map_err(|e| e.to_string())?;
+    let name = required(&event["name"], "name")?;
+    let entity_id = required(&event["id"], "id")?;
+    let operation = required(&event["operation"], "operation")?;
+    let occurred_at = optional(&event["lastUpdated"]);
     Ok(WebhookEvent {
         // These events have no id, so their content is used instead.
-        id: [
-            realm_id,
-            &read.name,
-            &read.id,
-            &read.operation,
-            &read.last_updated,
-        ]
-        .join("/"),
+        id: identity(&[realm_id, &name, &entity_id, &operation, &occurred_at])?,
         realm_id: realm_id.to_owned(),
-        entity: entity(&read.name),
-        entity_id: read.id,
-        operation: read.operation.to_ascii_lowercase(),
-        occurred_at: read.last_updated,
+        entity: entity(&name),
+        entity_id,
+        operation: operation.to_ascii_lowercase(),
+        occurred_at,
         event,
     })
+}
+
+fn identity(parts: &[&str]) -> Result<String, String> {
+    required(
+        &Value::String(parts.join("/")),
+        "its content, taken as its id,",
+    )
 }
 
 fn entity(name: &str) -> Option<&'static str> {
@@ -148,7 +302,7 @@ mod tests {
         let cloud = br#"[{"specversion":"1.0","id":"88cd","source":"intuit.x","type":"qbo.billpayment.void.v1",
             "time":"2025-09-10T21:31:25.179851517Z","intuitentityid":"1234","intuitaccountid":"310687","data":{}},
             {"id":"2","type":"qbo.changeorder.created.v1","intuitentityid":"1","intuitaccountid":"9"}]"#;
-        let events = read_webhook(cloud).unwrap();
+        let events = read_webhook(cloud).events;
         let summary = |event: &WebhookEvent| {
             (
                 event.id.clone(),
@@ -169,7 +323,7 @@ mod tests {
         assert_eq!(events[1].entity, None);
         let other =
             br#"[{"id":"1","type":"payments.charge","intuitentityid":"1","intuitaccountid":"1"}]"#;
-        let [other] = &read_webhook(other).unwrap()[..] else {
+        let [other] = &read_webhook(other).events[..] else {
             panic!("not one")
         };
         assert_eq!(
@@ -178,7 +332,7 @@ mod tests {
         );
         let legacy = br#"{"eventNotifications":[{"realmId":"1185883450","dataChangeEvent":{"entities":[
             {"name":"Customer","id":"1","operation":"Merge","deletedId":"7","lastUpdated":"2015-10-05T14:42:19-0700"}]}}]}"#;
-        let events = read_webhook(legacy).unwrap();
+        let events = read_webhook(legacy).events;
         assert_eq!(
             events[0].id,
             "1185883450/Customer/1/Merge/2015-10-05T14:42:19-0700"
@@ -190,17 +344,246 @@ mod tests {
         assert_eq!(events[0].event["deletedId"], "7");
     }
 
+    fn good(id: &str) -> String {
+        format!(
+            r#"{{"id":"{id}","type":"qbo.item.updated.v1","time":"2026-11-01T00:00:00Z","intuitentityid":"5","intuitaccountid":"77"}}"#
+        )
+    }
+
+    fn ids(delivery: &Delivery) -> Vec<&str> {
+        delivery
+            .events
+            .iter()
+            .map(|event| event.id.as_str())
+            .collect()
+    }
+
     #[test]
-    fn unreadable_deliveries_are_refused() {
-        for body in [
-            "",
+    fn a_part_that_is_no_event_leaves_its_neighbours_alone() {
+        let bad_parts = [
             "7",
+            "null",
+            "\"text\"",
             "{}",
-            r#"[{"id":"1"}]"#,
-            r#"[{"id":"\u0000","type":"qbo.item.created.v1","intuitentityid":"1","intuitaccountid":"1"}]"#,
-        ] {
-            assert!(read_webhook(body.as_bytes()).is_err(), "{body}");
+            "[]",
+            r#"{"id":"1"}"#,
+            r#"{"id":"b","type":"qbo.item.updated.v1","intuitaccountid":"77"}"#,
+            r#"{"id":"b","type":"qbo.item.updated.v1","intuitentityid":"5"}"#,
+            r#"{"id":"b","type":"qbo.item.updated.v1","intuitentityid":"","intuitaccountid":"77"}"#,
+            r#"{"id":"b","type":"qbo.item.updated.v1","intuitentityid":{},"intuitaccountid":"77"}"#,
+            r#"{"id":true,"type":"qbo.item.updated.v1","intuitentityid":"5","intuitaccountid":"77"}"#,
+            r#"{"id":"b","type":null,"intuitentityid":"5","intuitaccountid":"77"}"#,
+            r#"{"id":"b","type":"\ud800","intuitentityid":"5","intuitaccountid":"77"}"#,
+            r#"{"eventNotifications":[{"realmId":"77"}]}"#,
+            r#"{"eventNotifications":[{"dataChangeEvent":{"entities":[{"name":"Item"}]}}]}"#,
+            &format!(
+                r#"{{"id":"{}","type":"a","intuitentityid":"5","intuitaccountid":"77"}}"#,
+                "9".repeat(1001)
+            ),
+            &format!("{}{}", "[".repeat(200), "]".repeat(200)),
+        ];
+        for bad in bad_parts {
+            let body = format!(" [{},{bad} , {}]\n", good("a"), good("c"));
+            let delivery = read_webhook(body.as_bytes());
+            assert_eq!(ids(&delivery), ["a", "c"], "{bad}");
+            assert_eq!(delivery.unreadable_count, 1, "{bad}");
+            assert!(!delivery.unreadable[0].reason.is_empty(), "{bad}");
+            assert!(bad.contains(&delivery.unreadable[0].text), "{bad}");
         }
-        assert_eq!(read_webhook(b"[]").unwrap(), []);
+    }
+
+    #[test]
+    fn odd_but_usable_events_are_events() {
+        for (odd, id, entity_id, time) in [
+            (r#""id":3,"intuitentityid":17,"time":null"#, "3", "17", ""),
+            (
+                r#""id":"x","intuitentityid":"17","time":1730000000"#,
+                "x",
+                "17",
+                "1730000000",
+            ),
+            (
+                r#""intuitentityid":" 17 ","time":"soon""#,
+                "77/qbo.gadget.made.v9/17/soon",
+                "17",
+                "soon",
+            ),
+            (
+                r#""id":"a\u0000b","intuitentityid":"17","d\u0000":["\u0000"]"#,
+                "a\u{fffd}b",
+                "17",
+                "",
+            ),
+        ] {
+            // One event without an array around it.
+            let body = format!(r#"{{"type":"qbo.gadget.made.v9","intuitaccountid":77,{odd}}}"#);
+            let delivery = read_webhook(body.as_bytes());
+            let [event] = &delivery.events[..] else {
+                panic!("{delivery:?}")
+            };
+            assert_eq!(
+                (event.id.as_str(), event.entity_id.as_str()),
+                (id, entity_id)
+            );
+            assert_eq!(
+                (event.realm_id.as_str(), event.occurred_at.as_str()),
+                ("77", time)
+            );
+            assert_eq!((event.entity, event.operation.as_str()), (None, "made"));
+            assert!(!event.event.to_string().contains("\\u0000"));
+            assert_eq!(delivery.unreadable, []);
+        }
+    }
+
+    #[test]
+    fn the_retired_shape_keeps_its_good_events() {
+        let body = br#"{"eventNotifications":[
+            {"realmId":77,"dataChangeEvent":{"entities":[
+                {"name":"Item","id":4,"operation":"Update","lastUpdated":null},
+                {"name":"Item","operation":"Update"}, 9,
+                {"name":"Gizmo","id":"5","operation":"Create","lastUpdated":"2026-01-01T00:00:00Z"}]}},
+            {"realmId":null,"dataChangeEvent":{"entities":[]}}, {"realmId":"78"}, "x",
+            {"realmId":"79","dataChangeEvent":{"entities":[{"name":"Bill","id":"6","operation":"Delete"}]}}]}"#;
+        let delivery = read_webhook(body);
+        assert_eq!(
+            ids(&delivery),
+            [
+                "77/Item/4/Update/",
+                "77/Gizmo/5/Create/2026-01-01T00:00:00Z",
+                "79/Bill/6/Delete/"
+            ]
+        );
+        assert_eq!(delivery.events[1].entity, None);
+        assert_eq!(delivery.unreadable_count, 5);
+    }
+
+    #[test]
+    fn what_precedes_broken_json_is_kept() {
+        let whole = format!("[{},{}]", good("a"), good("b"));
+        let first = whole.find("},{").unwrap() + 1;
+        for cut in 0..whole.len() {
+            let delivery = read_webhook(&whole.as_bytes()[..cut]);
+            let expected: &[&str] = match cut {
+                _ if cut < first => &[],
+                _ if cut < whole.len() - 1 => &["a"],
+                _ => &["a", "b"],
+            };
+            assert_eq!(ids(&delivery), expected, "{cut}");
+            assert_eq!(delivery.unreadable_count, 1, "{cut}");
+        }
+        for (body, events, unreadable) in [
+            (&b"[]"[..], 0, 0),
+            (b"\xef\xbb\xbf [ ] ", 0, 0),
+            (b"", 0, 1),
+            (b"[] []", 0, 1),
+            (b"\xff\xfe[", 0, 1),
+            (br#"{"eventNotifications":[]}"#, 0, 0),
+        ] {
+            let delivery = read_webhook(body);
+            assert_eq!(
+                (delivery.events.len(), delivery.unreadable_count),
+                (events, unreadable)
+            );
+        }
+        let mut broken = whole.replace("2026", "20\u{0}6").into_bytes();
+        broken[20] = 0xff;
+        assert_eq!(
+            read_webhook(&broken).unreadable_count,
+            1,
+            "raw NULs are no JSON"
+        );
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let many = format!("[{}]", vec!["0"; 5000].join(","));
+        let delivery = read_webhook(many.as_bytes());
+        assert_eq!(
+            (delivery.unreadable.len(), delivery.unreadable_count),
+            (MAX_UNREADABLE, 5000)
+        );
+        let long = read_webhook("é".repeat(MAX_TEXT).as_bytes());
+        assert_eq!(long.unreadable[0].text.len(), MAX_TEXT);
+    }
+
+    mod any_body {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        /// Any JSON, with the names that matter.
+        fn json() -> impl Strategy<Value = Value> {
+            let name = prop_oneof![
+                Just("id".to_owned()),
+                Just("type".to_owned()),
+                Just("intuitentityid".to_owned()),
+                Just("intuitaccountid".to_owned()),
+                Just("time".to_owned()),
+                Just("realmId".to_owned()),
+                Just("eventNotifications".to_owned()),
+                Just("dataChangeEvent".to_owned()),
+                Just("entities".to_owned()),
+                Just("name".to_owned()),
+                any::<String>(),
+            ];
+            let leaf = prop_oneof![
+                Just(Value::Null),
+                any::<bool>().prop_map(Value::from),
+                any::<i64>().prop_map(Value::from),
+                any::<f64>().prop_map(Value::from),
+                any::<String>().prop_map(Value::from),
+                Just(Value::from("qbo.item.updated.v1")),
+                Just(Value::from("\0")),
+            ];
+            leaf.prop_recursive(5, 40, 8, move |inner| {
+                prop_oneof![
+                    prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+                    prop::collection::vec((name.clone(), inner), 0..8)
+                        .prop_map(|members| Value::Object(members.into_iter().collect())),
+                ]
+            })
+        }
+
+        fn is_storable(delivery: &Delivery) -> bool {
+            delivery.unreadable.len() <= MAX_UNREADABLE
+                && delivery
+                    .unreadable
+                    .iter()
+                    .all(|part| part.text.len() <= MAX_TEXT && !part.text.contains('\0'))
+                && delivery.events.iter().all(|event| {
+                    let texts = [
+                        &event.id,
+                        &event.realm_id,
+                        &event.entity_id,
+                        &event.operation,
+                        &event.occurred_at,
+                    ];
+                    texts.iter().all(|text| !text.contains('\0'))
+                        && [&event.id, &event.realm_id, &event.entity_id]
+                            .iter()
+                            .all(|id| (1..=MAX_ID).contains(&id.len()))
+                        && !event.event.to_string().contains("\\u0000")
+                })
+        }
+
+        proptest! {
+            #[test]
+            fn json_gives_a_delivery_that_can_be_stored(body in json(), before in any::<bool>()) {
+                let event = good("mine");
+                let delivery = read_webhook(body.to_string().as_bytes());
+                prop_assert!(is_storable(&delivery));
+                let both = if before { format!("[{event},{body}]") } else { format!("[{body},{event}]") };
+                let delivery = read_webhook(both.as_bytes());
+                prop_assert!(is_storable(&delivery));
+                prop_assert!(ids(&delivery).contains(&"mine"));
+            }
+
+            #[test]
+            fn bytes_give_a_delivery_that_can_be_stored(body in prop::collection::vec(any::<u8>(), 0..400)) {
+                let delivery = read_webhook(&body);
+                prop_assert!(is_storable(&delivery));
+                prop_assert!(delivery.events.is_empty());
+            }
+        }
     }
 }

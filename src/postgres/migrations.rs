@@ -54,6 +54,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "unavailable",
         sql: include_str!("migrations/0007_unavailable.sql"),
     },
+    Migration {
+        number: 8,
+        name: "webhook_rejects",
+        sql: include_str!("migrations/0008_webhook_rejects.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

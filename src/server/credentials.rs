@@ -44,10 +44,26 @@ impl VerifierToken {
         Self(hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes()))
     }
 
-    /// Returns whether `signature`, in base64, is that of `body`. Compares in constant time.
-    pub(super) fn has_signed(&self, body: &[u8], signature: &str) -> bool {
+    /// Begins to check the signature of a body that arrives in parts.
+    pub(super) fn begin(&self) -> SignatureCheck {
+        SignatureCheck(hmac::Context::with_key(&self.0))
+    }
+}
+
+/// The signature of the parts of a body that have arrived.
+pub(super) struct SignatureCheck(hmac::Context);
+
+impl SignatureCheck {
+    /// Adds the next part.
+    pub(super) fn add(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    /// Returns whether `signature`, in base64, is that of all parts. Compares in constant time.
+    pub(super) fn is(self, signature: &str) -> bool {
+        let own = self.0.sign();
         STANDARD
             .decode(signature)
-            .is_ok_and(|signature| hmac::verify(&self.0, body, &signature).is_ok())
+            .is_ok_and(|signature| own.as_ref().ct_eq(&signature).into())
     }
 }

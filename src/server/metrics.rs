@@ -37,6 +37,7 @@ pub(super) struct Counters {
     rows: Family<Labels, Counter>,
     sync_seconds: Histogram,
     unsigned: Counter,
+    set_aside: Counter,
 }
 
 impl Default for Counters {
@@ -48,6 +49,7 @@ impl Default for Counters {
             rows: Family::default(),
             sync_seconds: durations(),
             unsigned: Counter::default(),
+            set_aside: Counter::default(),
         }
     }
 }
@@ -80,6 +82,11 @@ impl Counters {
     /// Counts a webhook with a missing or wrong signature. It leaves no other trace.
     pub(super) fn count_unsigned(&self) {
         self.unsigned.inc();
+    }
+
+    /// Counts parts of webhook deliveries that are no events.
+    pub(super) fn count_set_aside(&self, parts: usize) {
+        self.set_aside.inc_by(parts as u64);
     }
 
     /// Adds the rows and durations of a finished sync.
@@ -132,6 +139,11 @@ impl Counters {
             "qbo_webhooks_unsigned",
             "Webhooks that this process refused for a missing or wrong signature",
             self.unsigned.clone(),
+        );
+        registry.register(
+            "qbo_webhook_parts_set_aside",
+            "Parts of signed webhooks that this process could not read as events and kept as text",
+            self.set_aside.clone(),
         );
     }
 }

@@ -84,9 +84,7 @@ pub(super) fn router(state: Arc<AppState>) -> Router {
         .route("/", get(page::show))
         .route_layer(from_fn_with_state(state.clone(), guard::authenticate))
         .route_layer(from_fn_with_state(state.clone(), guard::same_site));
-    let signed = signed()
-        .layer(DefaultBodyLimit::max(webhooks::MAX_DELIVERY))
-        .route_layer(from_fn_with_state(state.clone(), webhooks::limit_rate));
+    let signed = signed().route_layer(from_fn_with_state(state.clone(), webhooks::limit_rate));
     let limits = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(guard::limit_exceeded))
         .load_shed()

@@ -2,25 +2,33 @@
 //! 5).
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use chrono::Utc;
+use futures_util::StreamExt;
 use serde::Serialize;
+use tracing::warn;
 
+use super::credentials::SignatureCheck;
+use super::metrics::Counters;
 #[cfg(test)]
-use super::openapi::{BadRequest, Failure, TooLarge};
+use super::openapi::{Failure, TooLarge};
 #[cfg(test)]
 use super::reply::ErrorBody;
 use super::reply::{ApiError, Reply};
 use super::state::Shared;
-use crate::domain::webhook::read_webhook;
+use crate::domain::Delivery;
+use crate::domain::webhook::{read_webhook, unread_webhook};
 
-/// The largest delivery, in bytes. Intuit sends at most 100 events and about 1 MB.
-pub(super) const MAX_DELIVERY: usize = 2 * 1024 * 1024;
-const MAX_EVENTS: usize = 1000;
+/// The largest delivery that is read, in bytes. Intuit sends at most 100 events and about 1 MB. Of a
+/// larger one that is signed, the beginning is set aside.
+const MAX_DELIVERY: usize = 2 * 1024 * 1024;
+
+/// The largest delivery whose signature is checked, in bytes.
+const MAX_CHECKED: usize = 64 * 1024 * 1024;
 
 /// The rate limit of deliveries. Intuit batches events and repeats refused deliveries (qbo-facts
 /// 5).
@@ -30,7 +38,7 @@ pub(super) const MAX_PER_MINUTE: u32 = 6000;
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct DeliveryReceipt {
-    /// Events in the delivery.
+    /// Events in the delivery, without parts that could not be read.
     events: usize,
     /// Events that were not stored before.
     new: u64,
@@ -47,7 +55,8 @@ pub(super) async fn limit_rate(State(state): Shared, request: Request, next: Nex
 
 /// Store the events of a webhook delivery
 ///
-/// Intuit signs the raw body in the header `intuit-signature`.
+/// Intuit signs the raw body in the header `intuit-signature`. A signed delivery is never refused
+/// for what it says: parts that are no events are kept as text in `qbo.webhook_rejects`.
 #[cfg_attr(test, utoipa::path(
     post, path = "/webhooks/qbo", operation_id = "webhook", security(),
     request_body = serde_json::Value,
@@ -56,13 +65,13 @@ pub(super) async fn limit_rate(State(state): Shared, request: Request, next: Nex
         (status = 401, description = "The signature is missing or wrong", body = ErrorBody),
         (status = 404, description = "Webhooks are not set up", body = ErrorBody),
         (status = 429, description = "More than 100 deliveries a second", body = ErrorBody),
-        BadRequest, TooLarge, Failure,
+        TooLarge, Failure,
     ),
 ))]
 pub(super) async fn receive(
     State(state): Shared,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Reply<Json<DeliveryReceipt>> {
     let Some(token) = &state.verifier_token else {
         return Err(ApiError::not_found(
@@ -72,19 +81,64 @@ pub(super) async fn receive(
     let signature = headers
         .get("intuit-signature")
         .and_then(|value| value.to_str().ok());
-    if !signature.is_some_and(|signature| token.has_signed(&body, signature)) {
+    let received = match signature {
+        Some(signature) => receive_signed(body, token.begin(), signature).await?,
+        None => None,
+    };
+    let Some(delivery) = received else {
         state.counters.count_unsigned();
         let reason = "the signature is missing or wrong";
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, reason));
-    }
-    let events = read_webhook(&body).map_err(ApiError::bad_request)?;
-    if events.len() > MAX_EVENTS {
-        let reason = "too many events";
-        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, reason));
-    }
-    let new = state.service.store_events(&events).await?;
+    };
+    let new = state.service.store_delivery(&delivery).await?;
+    report_unreadable(&state.counters, &delivery);
     Ok(Json(DeliveryReceipt {
-        events: events.len(),
+        events: delivery.events.len(),
         new,
     }))
+}
+
+/// Reads a body and checks its signature. Returns `None` if the signature is wrong.
+async fn receive_signed(
+    body: Body,
+    mut check: SignatureCheck,
+    signature: &str,
+) -> Reply<Option<Delivery>> {
+    let (mut kept, mut length) = (Vec::new(), 0);
+    let mut parts = body.into_data_stream();
+    while let Some(part) = parts.next().await {
+        // The caller went away, so nobody reads this answer.
+        let part = part.map_err(|error| ApiError::bad_request(error.to_string()))?;
+        length += part.len();
+        if length > MAX_CHECKED {
+            let reason = "the delivery is too large";
+            return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, reason));
+        }
+        check.add(&part);
+        let room = MAX_DELIVERY - kept.len();
+        kept.extend_from_slice(&part[..part.len().min(room)]);
+    }
+    Ok(check.is(signature).then(|| match length == kept.len() {
+        true => read_webhook(&kept),
+        false => unread_webhook(
+            &kept,
+            &format!("the delivery has {length} bytes, too many to read"),
+        ),
+    }))
+}
+
+/// Counts and logs what is no event, in one line.
+fn report_unreadable(counters: &Counters, delivery: &Delivery) {
+    let Some(first) = delivery.unreadable.first() else {
+        return;
+    };
+    let parts = delivery.unreadable_count;
+    counters.count_set_aside(parts);
+    warn!(
+        phase = "serve",
+        event = "webhook_set_aside",
+        parts,
+        "{parts} parts of a webhook delivery are no events; the first: {}; see qbo.webhook_rejects",
+        first.reason
+    );
 }

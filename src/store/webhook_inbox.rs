@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Json;
 
-use crate::domain::WebhookEvent;
+use crate::domain::{Delivery, WebhookEvent};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, params};
 
@@ -22,7 +22,15 @@ pub(crate) struct JobRules<'a> {
     pub delay: Duration,
 }
 
+/// What is no event is told apart by its text, since QuickBooks repeats deliveries.
 const STORE: &str = "
+WITH unreadable AS (
+    INSERT INTO qbo.webhook_rejects (text_md5, reason, text)
+    SELECT md5(part.text), part.reason, part.text
+    FROM unnest($8::text[], $9::text[]) AS part(reason, text)
+    ON CONFLICT (text_md5) DO UPDATE SET
+        deliveries = webhook_rejects.deliveries + 1, received_at_utc = now()
+)
 INSERT INTO qbo.webhook_events
     (event_id, realm_id, entity, entity_id, operation, occurred_at, event)
 SELECT * FROM unnest(
@@ -35,6 +43,9 @@ WHERE received_at_utc >= $1 AND processed_at_utc IS NOT NULL
   AND (realm_id = ANY($2) OR cardinality($2) = 0)";
 
 const DELETE: &str = "
+WITH unreadable AS (
+    DELETE FROM qbo.webhook_rejects WHERE received_at_utc < now() - make_interval(secs => $1)
+)
 DELETE FROM qbo.webhook_events WHERE processed_at_utc < now() - make_interval(secs => $1)";
 
 const CREATE_JOBS: &str = include_str!("sql/create_sync_jobs.sql");
@@ -49,9 +60,10 @@ impl WebhookInbox {
         Self(db)
     }
 
-    /// Stores events, all of them or none. An event that is stored already is left as it is.
-    /// Returns how many are new.
-    pub(crate) async fn store(&self, events: &[WebhookEvent]) -> Result<u64> {
+    /// Stores a delivery, all of it or nothing. An event that is stored already is left as it is.
+    /// Returns how many events are new.
+    pub(crate) async fn store(&self, delivery: &Delivery) -> Result<u64> {
+        let events = &delivery.events;
         let column =
             |read: fn(&WebhookEvent) -> &str| events.iter().map(read).collect::<Vec<&str>>();
         let entities: Vec<Option<&str>> = events.iter().map(|event| event.entity).collect();
@@ -61,7 +73,20 @@ impl WebhookInbox {
         let records = column(|event| &event.entity_id);
         let operations = column(|event| &event.operation);
         let times = column(|event| &event.occurred_at);
-        let params = params![ids, realm_ids, entities, records, operations, times, texts];
+        let (mut reasons, mut parts) = (Vec::new(), Vec::new());
+        // A statement cannot change the same row twice.
+        for (at, part) in delivery.unreadable.iter().enumerate() {
+            if delivery.unreadable[..at]
+                .iter()
+                .all(|other| other.text != part.text)
+            {
+                reasons.push(part.reason.as_str());
+                parts.push(part.text.as_str());
+            }
+        }
+        let params = params![
+            ids, realm_ids, entities, records, operations, times, texts, reasons, parts
+        ];
         self.0.execute(STORE, params).await
     }
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import os
 import time
+import urllib.error
+import urllib.request
 from datetime import datetime, timedelta, timezone
+from random import Random
 
 from service import Server, wait_until
 
@@ -59,7 +63,7 @@ def test_an_unsigned_webhook_is_counted_and_not_stored(serve, database):
     assert server.call("POST", "/webhooks/qbo", [event], intuit_signature=good)[0] == 200
     assert database.query("SELECT entity, operation FROM qbo.webhook_events") == [("customers", "updated")]
     large = "x" * 3_000_000
-    assert server.call("POST", "/webhooks/qbo", large, intuit_signature=signature(json.dumps(large).encode()))[0] == 413
+    assert server.call("POST", "/webhooks/qbo", large, intuit_signature=good)[0] == 401
     # A storm of deliveries: accepted ones are answered in milliseconds, the others are refused and repeated.
     times, turned_away = [], 0
     for number in range(300):
@@ -76,6 +80,105 @@ def test_an_unsigned_webhook_is_counted_and_not_stored(serve, database):
     assert sorted(times)[150] < 0.5
     assert turned_away > 0
     assert database.query("SELECT count(*) FROM qbo.webhook_events") == [(301,)]
+
+
+def post(server: Server, body: bytes, signed: str) -> tuple[int, dict]:
+    """Post bytes until they are not turned away for their number, as Intuit does."""
+    while True:
+        request = urllib.request.Request(f"{server.url}/webhooks/qbo", body, {"intuit-signature": signed})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code != 429:
+                    return error.code, json.load(error)
+        time.sleep(0.02)
+
+
+def test_a_signed_delivery_is_never_refused_and_keeps_its_good_events(serve, database):
+    server = serve("--workers", "0", QBO_WEBHOOK_VERIFIER_TOKEN=TOKEN)
+    number = iter(range(1000))
+
+    def good() -> dict:
+        return event(next(number), "7", "item")
+
+    without_record = good()
+    del without_record["intuitentityid"]
+    lonely = json.dumps(good() | {"intuitentityid": "\ud800"}).encode()
+    of_retired_shape = {
+        "eventNotifications": [
+            {"realmId": "7", "dataChangeEvent": {"entities": [{"name": "Item", "id": 5, "operation": "Update"}, {}]}}
+        ]
+    }
+    kept = 0
+    for body, events, set_aside in (
+        (json.dumps([good(), without_record, good()]).encode(), 2, 1),
+        (json.dumps([good() | {"intuitentityid": 17, "time": None}, good() | {"type": "new.thing"}]).encode(), 2, 0),
+        (json.dumps(of_retired_shape).encode(), 1, 1),
+        (json.dumps(good()).encode(), 1, 0),
+        (json.dumps([good() | {"data": {"a\0": "\0"}}, good() | {"time": {"now": [1]}}]).encode(), 2, 0),
+        (b"[" + json.dumps(good()).encode() + b"," + lonely + b"]", 1, 1),
+        (b"[" + json.dumps(good()).encode() + b",{", 1, 1),
+        (b"[]", 0, 0),
+        (b'{"a": 1}', 0, 1),
+        (b"", 0, 1),
+        (b"\xff\xfe\x00", 0, 1),
+        (b"\0" * 100, 0, 1),
+        (b"[" * 100_000, 0, 1),
+        (json.dumps(["x" * 3_000_000, good()]).encode(), 0, 1),
+        (json.dumps([good() | {"id": "9" * 5000}]).encode(), 0, 1),
+    ):
+        before = database.query("SELECT count(*) FROM qbo.webhook_rejects")[0][0]
+        assert post(server, body, signature(body)) == (200, {"events": events, "new": events}), body[:200]
+        kept += events
+        assert database.query("SELECT count(*) FROM qbo.webhook_events") == [(kept,)], body[:200]
+        assert database.query("SELECT count(*) FROM qbo.webhook_rejects")[0][0] - before == set_aside, body[:200]
+        # The same again brings nothing new.
+        assert post(server, body, signature(body)) == (200, {"events": events, "new": 0}), body[:200]
+        assert post(server, body, signature(body + b" "))[0] == 401
+    again = "SELECT count(*), min(deliveries), max(deliveries), max(length(text)) FROM qbo.webhook_rejects"
+    assert database.query(again) == [(11, 2, 2, 16 * 1024)]
+    metrics = server.call("GET", "/metrics")[1]["text"]
+    assert "qbo_webhook_parts_set_aside_total 22" in metrics
+    assert "qbo_webhooks_unsigned_total 15" in metrics
+    database.execute("UPDATE qbo.webhook_rejects SET received_at_utc = now() - interval '31 days'")
+    serve("--workers", "1")
+    wait_until(lambda: database.query("SELECT count(*) FROM qbo.webhook_rejects") == [(0,)])
+
+
+def any_json(chance: Random, depth: int = 0) -> object:
+    """Return JSON of any shape, with the names that matter."""
+    names = ("id", "type", "time", "intuitentityid", "intuitaccountid", "eventNotifications", "realmId")
+    names += ("dataChangeEvent", "entities", "name", "operation", "lastUpdated", "\0", "\ud800", "é")
+    texts = ("qbo.item.updated.v1", "", "\0", "\ud800", "7", "x" * 5000, "2026-01-01T00:00:00Z", "\U0001f642")
+    kind = chance.randrange(8 if depth < 5 else 5)
+    if kind < 5:
+        numbers = (chance.randrange(-(10**30), 10**30), chance.random() * 1e308, 0, -0.0)
+        return chance.choice((None, True, *texts, *numbers))
+    if kind == 5:
+        return [any_json(chance, depth + 1) for _ in range(chance.randrange(5))]
+    return {chance.choice(names): any_json(chance, depth + 1) for _ in range(chance.randrange(9))}
+
+
+def test_any_signed_bytes_are_answered_with_success_and_never_cost_a_good_event(serve, database):
+    server = serve("--workers", "0", QBO_WEBHOOK_VERIFIER_TOKEN=TOKEN)
+    seed = int(os.environ.get("SEED", "20261127"))
+    chance = Random(seed)
+    for number in range(int(os.environ.get("ROUNDS", "150"))):
+        good = json.dumps(event(number, "7", "item")).encode()
+        odd = json.dumps(any_json(chance)).encode()
+        delivery = b",".join([good, odd] if chance.random() < 0.5 else [odd, good])
+        bodies = [odd, b"[" + delivery + b"]", chance.randbytes(chance.randrange(300))]
+        damaged = bytearray(bodies[1])
+        damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        for body in (*bodies, bytes(damaged), bodies[1][: chance.randrange(len(bodies[1]))]):
+            status, answer = post(server, body, signature(body))
+            assert status == 200, (seed, number, body, answer)
+            assert set(answer) == {"events", "new"}
+        kept = database.query(f"SELECT count(*) FROM qbo.webhook_events WHERE event_id = 'event {number}'")
+        assert kept == [(1,)], (seed, number, bodies[1])
+    assert server.process.poll() is None
 
 
 def deliver(server: Server, *events: dict) -> tuple[int, dict]:
