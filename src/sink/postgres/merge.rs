@@ -14,12 +14,14 @@ use crate::postgres::{
 /// Settings of a transaction that merges. The planner would read a table that its statistics call
 /// empty from its beginning to its end, once for every staged row, while this and other windows
 /// fill it: a table that was emptied and then analysed, as autovacuum does by itself. Rows are found
-/// by the key whatever the statistics say, and pages are joined by a hash of the few pages. Before
-/// version 18 the planner adds a huge cost for what is turned off, so that any merge would be worth
+/// by the key whatever the statistics say, and pages are joined by a hash of the few pages. The
+/// numbers of the staged rows take 76 bytes a row in a hash table; without room for it, whole
+/// payloads would be written to disk beside it. Before version 18 the planner adds a huge cost for what is turned off, so that any merge would be worth
 /// compiling.
 pub(super) const PLANNER_SETTINGS: &str = "\
 SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = on; SET LOCAL enable_nestloop = off; \
-SET LOCAL enable_mergejoin = off; SET LOCAL enable_hashjoin = on; SET LOCAL jit = off";
+SET LOCAL enable_mergejoin = off; SET LOCAL enable_hashjoin = on; SET LOCAL jit = off; \
+SET LOCAL work_mem = '64MB'";
 
 /// Keeps only the newest version of a record that was edited during the read.
 const KEEP_NEWEST_VERSION: &str = "
