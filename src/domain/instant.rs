@@ -1,6 +1,6 @@
 //! Parsing and formatting of instants. All instants are UTC.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SecondsFormat, Timelike, Utc};
 
 use crate::error::{Error, Result};
 
@@ -45,9 +45,20 @@ fn parse_any(text: &str) -> Option<DateTime<Utc>> {
     .map(|naive| naive.and_utc())
 }
 
-/// Parses the time in a record or an answer, such as `2020-09-29T06:02:35-07:00`.
+/// Largest offset of a time that is taken, and more than any place has.
+const MAX_OFFSET_S: i32 = 15 * 3600;
+
+/// Parses the time in a record or an answer, such as `2020-09-29T06:02:35-07:00`. Takes only what
+/// Postgres takes too, because it reads the time from the payload: no Unicode minus, no offset of 23
+/// hours, no year 0, no leap second.
 pub fn parse_record_time(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(text).ok().map(|t| t.to_utc())
+    let time = DateTime::parse_from_rfc3339(text).ok()?;
+    let is_plain = |byte: u8| byte.is_ascii_digit() || b"-+:.TZ".contains(&byte);
+    let is_taken = text.bytes().all(is_plain)
+        && time.offset().local_minus_utc().abs() < MAX_OFFSET_S
+        && time.year() >= 1000
+        && time.nanosecond() < 1_000_000_000;
+    is_taken.then(|| time.to_utc())
 }
 
 /// Formats an instant as `2025-01-01T00:00:00Z`. The format has no plus sign, which a URL would turn

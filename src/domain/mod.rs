@@ -26,6 +26,7 @@ pub use entity::{
 };
 pub use interval::Interval;
 pub use plan::{PageSize, Plan, RangeBound, parse_range};
+pub(crate) use record::too_many_rejects;
 pub use record::{Deletion, Page, Payload, Record, Reject};
 pub use report::{
     ConnectionReport, LoadCounts, NOT_ATTEMPTED, Report, RunEnd, RunReport, RunStatus,

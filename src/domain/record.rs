@@ -65,9 +65,9 @@ pub struct Record {
 #[derive(Deserialize)]
 struct RecordHead<'a> {
     #[serde(rename = "Id", borrow)]
-    id: Option<Cow<'a, str>>,
-    #[serde(rename = "SyncToken", borrow, default)]
-    sync_token: Cow<'a, str>,
+    id: Option<&'a RawValue>,
+    #[serde(rename = "SyncToken", borrow)]
+    sync_token: Option<&'a RawValue>,
     #[serde(rename = "MetaData", borrow)]
     meta_data: MetaData<'a>,
 }
@@ -75,7 +75,41 @@ struct RecordHead<'a> {
 #[derive(Deserialize)]
 struct MetaData<'a> {
     #[serde(rename = "LastUpdatedTime", borrow)]
-    last_updated_time: Cow<'a, str>,
+    last_updated_time: &'a RawValue,
+}
+
+/// Reads a text, or a whole number as its digits: what a number says is unmistakable.
+fn read_text(field: &str, value: &RawValue) -> Result<String> {
+    let failed = |why: String| Error::decode("record", format!("cannot read `{field}`: {why}"));
+    let json = value.get();
+    let text = match json.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => json.to_owned(),
+        false => serde_json::from_str::<String>(json)
+            .map_err(|_| failed(format!("it is {}", shorten(json))))?,
+    };
+    match (text.is_empty(), text.contains('\0')) {
+        (false, false) => Ok(text),
+        (true, _) => Err(failed("it is empty".to_owned())),
+        (_, true) => Err(failed("it holds the character U+0000".to_owned())),
+    }
+}
+
+/// Returns the beginning of a text, for messages.
+fn shorten(text: &str) -> String {
+    let mut start: String = text.chars().take(60).collect();
+    if start.len() < text.len() {
+        start.push_str("...");
+    }
+    start
+}
+
+/// Returns a text without the character U+0000, which Postgres does not store.
+fn without_nul(text: impl Into<String>) -> String {
+    let text = text.into();
+    match text.contains('\0') {
+        true => text.replace('\0', "\u{fffd}"),
+        false => text,
+    }
 }
 
 /// The `Id` of the only record of an entity, in answers that leave it out (qbo-facts 8).
@@ -108,10 +142,8 @@ fn wrapped_object(payload: &Payload) -> Result<&RawValue> {
 fn join_properties(names: &[&str], payload: &Payload) -> Result<String> {
     let members = members(payload)?;
     let texts = names.iter().map(|name| {
-        let member = members
-            .get(*name)
-            .and_then(|member| serde_json::from_str::<String>(member.get()).ok());
-        member.ok_or_else(|| Error::decode("record", format!("missing field `{name}`")))
+        let missing = || Error::decode("record", format!("missing field `{name}`"));
+        read_text(name, members.get(*name).ok_or_else(missing)?)
     });
     Ok(texts.collect::<Result<Vec<_>>>()?.join(":"))
 }
@@ -132,22 +164,29 @@ impl Record {
         };
         let id = match identity {
             Identity::Properties(names) => join_properties(names, &payload)?,
-            Identity::Single => head
-                .id
-                .map_or_else(|| SINGLE_ID.to_owned(), Cow::into_owned),
-            Identity::Id | Identity::Wrapped => head
-                .id
-                .ok_or_else(|| Error::decode("record", "missing field `Id`"))?
-                .into_owned(),
+            Identity::Single => match head.id {
+                Some(id) => read_text("Id", id)?,
+                None => SINGLE_ID.to_owned(),
+            },
+            Identity::Id | Identity::Wrapped => {
+                let missing = || Error::decode("record", "missing field `Id`");
+                read_text("Id", head.id.ok_or_else(missing)?)?
+            }
         };
-        let time = &head.meta_data.last_updated_time;
-        let updated_at = parse_record_time(time).ok_or_else(|| {
+        let time = head.meta_data.last_updated_time;
+        let time = read_text("MetaData.LastUpdatedTime", time)?;
+        let updated_at = parse_record_time(&time).ok_or_else(|| {
             Error::decode(
                 format!("record {id}"),
-                format!("cannot read LastUpdatedTime '{time}'"),
+                format!(
+                    "cannot read `MetaData.LastUpdatedTime` '{}'",
+                    shorten(&time)
+                ),
             )
         })?;
-        let sync_token = head.sync_token.parse().unwrap_or(0);
+        // It only breaks ties, so that one that is no number costs no record.
+        let token = head.sync_token.map(|token| token.get().trim_matches('"'));
+        let sync_token = token.and_then(|token| token.parse().ok()).unwrap_or(0);
         Ok(Self {
             id,
             updated_at,
@@ -206,15 +245,51 @@ pub struct Reject {
     pub payload: Option<String>,
 }
 
+/// Maximum number of records of a window that are set aside. A window with more of them has failed:
+/// the cause is not in the records.
+const MAX_REJECTS: u64 = 10;
+
+/// Returns the failure of a window, if too many of its records were set aside.
+pub(crate) fn too_many_rejects(rejected: u64, first: &str) -> Option<Error> {
+    let reason = || {
+        format!(
+            "{rejected} records cannot be read or stored, and at most {MAX_REJECTS} of a window are set \
+             aside. The first: {first}"
+        )
+    };
+    (rejected > MAX_REJECTS).then(|| Error::decode("window", reason()))
+}
+
 impl Reject {
     /// Creates a reject of a record that was received and cannot be stored.
     pub fn unstorable(record: &Record, error: impl Into<String>) -> Self {
         Self {
-            id: Some(record.id.clone()),
+            id: Some(without_nul(record.id.clone())),
             at: record.updated_at,
-            error: error.into(),
+            error: without_nul(error),
             intuit_tid: None,
             payload: Some(String::from_utf8_lossy(record.payload.as_bytes()).into_owned()),
+        }
+    }
+
+    /// Creates a reject of a row that cannot be read, and arrived next to a record changed at `at`.
+    pub fn unreadable(row: String, error: &Error, at: DateTime<Utc>) -> Self {
+        #[derive(Deserialize)]
+        struct Identified<'a> {
+            #[serde(rename = "Id", borrow)]
+            id: &'a RawValue,
+        }
+        let found: Option<Identified<'_>> = serde_json::from_str(&row).ok();
+        let id = found.and_then(|found| {
+            let text = serde_json::from_str::<String>(found.id.get());
+            text.ok().or_else(|| read_text("Id", found.id).ok())
+        });
+        Self {
+            id: id.map(without_nul),
+            at,
+            error: without_nul(error.to_string()),
+            intuit_tid: None,
+            payload: Some(row),
         }
     }
 }
@@ -271,5 +346,101 @@ mod tests {
         assert_eq!(id(Identity::Single, without).unwrap(), "1");
         let with = r#"{"Id":"1","MetaData":{"LastUpdatedTime":"2024-01-03T01:00:00-08:00"}}"#;
         assert_eq!(id(Identity::Single, with).unwrap(), "1");
+    }
+
+    fn read(payload: &str) -> Result<Record> {
+        Record::read(
+            Identity::Id,
+            Payload::from_valid_json(Bytes::copy_from_slice(payload.as_bytes())),
+        )
+    }
+
+    fn dated(id: &str, token: &str, time: &str) -> String {
+        format!(r#"{{"Id":{id},"SyncToken":{token},"MetaData":{{"LastUpdatedTime":{time}}}}}"#)
+    }
+
+    const TIME: &str = r#""2024-01-03T01:00:00-08:00""#;
+
+    #[test]
+    fn numbers_in_place_of_texts_are_taken() {
+        let record = read(&dated("9007199254740993123", "7", TIME)).unwrap();
+        assert_eq!(
+            (record.id.as_str(), record.sync_token),
+            ("9007199254740993123", 7)
+        );
+        for (token, expected) in [
+            ("\"12\"", 12),
+            ("null", 0),
+            ("\"\"", 0),
+            ("1.5", 0),
+            ("{}", 0),
+        ] {
+            let record = read(&dated("\"1\"", token, TIME)).unwrap();
+            assert_eq!(record.sync_token, expected, "{token}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_cannot_be_read_is_named() {
+        for (payload, field) in [
+            (dated("1.5", "0", TIME), "`Id`"),
+            (dated("true", "0", TIME), "`Id`"),
+            (dated("\"\"", "0", TIME), "`Id`"),
+            (dated("{}", "0", TIME), "`Id`"),
+            (dated(r#""7\u0000""#, "0", TIME), "`Id`"),
+            (
+                dated("\"1\"", "0", "1700000000"),
+                "`MetaData.LastUpdatedTime`",
+            ),
+            (dated("\"1\"", "0", "null"), "`MetaData.LastUpdatedTime`"),
+            (
+                dated("\"1\"", "0", r#""2024-01-03T01:00:00+23:00""#),
+                "`MetaData.LastUpdatedTime`",
+            ),
+            (
+                dated("\"1\"", "0", "\"2024-01-03T01:00:00\u{2212}08:00\""),
+                "`MetaData.LastUpdatedTime`",
+            ),
+            (
+                dated("\"1\"", "0", r#""2024-01-03T01:00:00Z\u0000""#),
+                "`MetaData.LastUpdatedTime`",
+            ),
+            (
+                dated("\"1\"", "0", r#""0000-01-03T01:00:00Z""#),
+                "`MetaData.LastUpdatedTime`",
+            ),
+            (
+                dated("\"1\"", "0", r#""2024-01-03""#),
+                "`MetaData.LastUpdatedTime`",
+            ),
+        ] {
+            let error = read(&payload).unwrap_err();
+            assert!(error.to_string().contains(field), "{payload}: {error}");
+            // What is set aside can be stored: no text of ours has a NUL.
+            let reject = Reject::unreadable(payload, &error, DateTime::UNIX_EPOCH);
+            let texts = [reject.id.unwrap_or_default(), reject.error];
+            assert!(texts.iter().all(|text| !text.contains('\0')), "{texts:?}");
+        }
+        assert_eq!(
+            Reject::unreadable(
+                r#"{"Id":12}"#.to_owned(),
+                &Error::decode("record", "x"),
+                DateTime::UNIX_EPOCH
+            )
+            .id
+            .as_deref(),
+            Some("12")
+        );
+    }
+
+    #[test]
+    fn a_record_that_is_nested_without_end_is_read() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let payload = dated("\"1\"", "0", TIME).replacen('{', &format!("{{\"Deep\":{deep},"), 1);
+        assert_eq!(read(&payload).unwrap().id, "1");
+        let unreadable = payload.replace("LastUpdatedTime", "x");
+        let error = read(&unreadable).unwrap_err();
+        let reject = Reject::unreadable(unreadable, &error, DateTime::UNIX_EPOCH);
+        assert_eq!(reject.id.as_deref(), Some("1"));
     }
 }

@@ -9,6 +9,7 @@ use tracing::warn;
 
 use crate::domain::{
     DistinctIds, EntitySpec, LoadCounts, Page, Report, Window, WindowReport, WindowStatus,
+    too_many_rejects,
 };
 use crate::error::{Error, Result};
 use crate::landing::{
@@ -221,6 +222,7 @@ impl Sink for LandingSink {
             context,
             distinct: DistinctIds::default(),
             rejected: 0,
+            reason: String::new(),
         })
     }
 }
@@ -232,6 +234,8 @@ pub struct LandingWindow {
     context: WindowContext,
     distinct: DistinctIds,
     rejected: u64,
+    /// Reason of the first reject.
+    reason: String,
 }
 
 impl WindowWriter for LandingWindow {
@@ -250,11 +254,17 @@ impl WindowWriter for LandingWindow {
         }
         .write(&mut self.writer)?;
         self.rejected += page.rejects.len() as u64;
+        if let Some(reject) = page.rejects.first().filter(|_| self.reason.is_empty()) {
+            self.reason.clone_from(&reject.error);
+        }
         self.distinct.add(&page);
         Ok(())
     }
 
     async fn commit(self, summary: ReadSummary) -> Result<CommitSummary> {
+        if let Some(error) = too_many_rejects(self.rejected, &self.reason) {
+            return Err(error);
+        }
         let rows = self.distinct.count() + self.rejected;
         let counts = LoadCounts {
             rows,

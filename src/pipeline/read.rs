@@ -22,14 +22,11 @@ pub(super) async fn read_windows<S: Source, K: Sink>(
     let mut attempts = WindowAttempts::default();
     // Cost so far of a window that is read again.
     let mut spent = RequestCounts::default();
-    while let (Some(first), Some(last)) = (remaining.front().copied(), remaining.back().copied()) {
+    while let Some(first) = remaining.front().copied() {
         let start = task
             .read_from
             .map_or(first.start, |from| first.start.max(from));
-        let span = Span::new(Window {
-            start,
-            end: last.end,
-        });
+        let span = Span::of_windows(start, remaining.iter().map(|window| window.end));
         let meter = Meter::default();
         let spent_before = std::mem::take(&mut spent);
         let mut divider = SpanDivider::new(&task, &span, &meter, remaining, spent_before);

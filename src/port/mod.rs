@@ -66,15 +66,32 @@ pub struct Span {
     /// First instant inside.
     pub start: DateTime<Utc>,
     end: Arc<Mutex<DateTime<Utc>>>,
+    /// Ends of its windows, ascending.
+    window_ends: Arc<[DateTime<Utc>]>,
 }
 
 impl Span {
     /// Creates a span from the start to the end of `window`.
     pub fn new(window: Window) -> Self {
+        Self::of_windows(window.start, [window.end])
+    }
+
+    /// Creates a span from `start` over windows that end at `ends`, ascending.
+    pub fn of_windows(start: DateTime<Utc>, ends: impl IntoIterator<Item = DateTime<Utc>>) -> Self {
+        let window_ends: Arc<[DateTime<Utc>]> = ends.into_iter().collect();
+        let end = window_ends.last().copied().unwrap_or(start);
         Self {
-            start: window.start,
-            end: Arc::new(Mutex::new(window.end)),
+            start,
+            end: Arc::new(Mutex::new(end)),
+            window_ends,
         }
+    }
+
+    /// Returns the end of the window that an instant belongs to.
+    pub fn window_end(&self, instant: DateTime<Utc>) -> DateTime<Utc> {
+        let position = self.window_ends.partition_point(|end| *end <= instant);
+        let end = self.window_ends.get(position).copied();
+        end.unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
     /// Returns the first instant after the span, as of now.

@@ -1,15 +1,15 @@
 //! Batches: several statements in one request (qbo-facts 6.3).
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::QboSource;
 use super::classify::classify_failure;
-use super::envelope::{QueryAnswer, read_query_response};
+use super::envelope::{
+    Asked, Members, QueryAnswer, misunderstood, read_query_response, rows_in, unreadable_body,
+};
 use super::fault::Fault;
 use crate::domain::EntitySpec;
-use crate::domain::instant::parse_record_time;
 use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::port::Meter;
@@ -19,23 +19,6 @@ use crate::quickbooks::client::{RetryBehavior, Verdict};
 pub(super) const MAX_ITEMS: usize = 30;
 /// Maximum number of records in all answers of one batch; beyond that they may be cut short.
 pub(super) const MAX_RECORDS: usize = 1000;
-
-#[derive(Deserialize)]
-struct BatchAnswer<'a> {
-    #[serde(rename = "BatchItemResponse", borrow)]
-    items: Vec<Item<'a>>,
-    time: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Item<'a> {
-    #[serde(rename = "bId")]
-    id: String,
-    #[serde(rename = "QueryResponse", borrow)]
-    response: Option<&'a RawValue>,
-    #[serde(rename = "Fault")]
-    fault: Option<serde_json::Value>,
-}
 
 impl QboSource {
     /// Sends up to [`MAX_ITEMS`] statements in one request. Returns one outcome for each statement;
@@ -66,63 +49,65 @@ fn read_batch(
     if !(200..300).contains(&response.status) {
         return classify_failure(response, Fault::parse(&response.body));
     }
-    let answer: BatchAnswer<'_> = match serde_json::from_slice(&response.body) {
-        Ok(answer) => answer,
-        Err(e) => {
-            return match Fault::parse(&response.body) {
-                Some(fault) => classify_failure(response, Some(fault)),
-                None => Verdict::Retry(Error::decode(
-                    "answer of QuickBooks is not the JSON expected",
-                    e,
-                )),
-            };
-        }
+    let members = match Members::parse(&response.body) {
+        Ok(members) => members,
+        Err(error) => return unreadable_body(response, error),
     };
-    let time = answer.time.as_deref().and_then(parse_record_time);
-    let mut outcomes: Vec<Result<QueryAnswer>> = statements
-        .iter()
-        .map(|_| Err(Error::decode("batch", "an item was not answered")))
-        .collect();
-    for item in &answer.items {
-        let Some(position) = item
-            .id
-            .parse::<usize>()
-            .ok()
-            .filter(|position| *position < statements.len())
-        else {
+    if let Some(fault) = members.fault() {
+        return classify_failure(response, Fault::parse(fault.get().as_bytes()));
+    }
+    let body = members.only("BatchItemResponse").ok().flatten();
+    let Some(items) = body.and_then(rows_in) else {
+        return misunderstood("it does not hold one BatchItemResponse");
+    };
+    let time = members.time();
+    let mut outcomes: Vec<Option<Result<QueryAnswer>>> = statements.iter().map(|_| None).collect();
+    for item in items {
+        let Ok(item) = Members::parse(item.get().as_bytes()) else {
             continue;
         };
-        outcomes[position] = read_item(statements[position].0, item, time, response);
+        let Some(position) = item.number("bId").filter(|at| *at < statements.len()) else {
+            continue;
+        };
+        let (entity, statement) = &statements[position];
+        outcomes[position] = Some(match outcomes[position] {
+            None => read_item(Asked::by(entity, statement), &item, time, response),
+            Some(_) => Err(Error::decode("batch", "an item was answered twice")),
+        });
     }
-    Verdict::Done(outcomes)
+    let unanswered = || Err(Error::decode("batch", "an item was not answered"));
+    let outcomes = outcomes.into_iter();
+    Verdict::Done(
+        outcomes
+            .map(|found| found.unwrap_or_else(unanswered))
+            .collect(),
+    )
 }
 
 fn read_item(
-    entity: &EntitySpec,
-    item: &Item<'_>,
+    asked: Asked<'_>,
+    item: &Members<'_>,
     time: Option<DateTime<Utc>>,
     response: &Response,
 ) -> Result<QueryAnswer> {
-    let as_error =
-        |fault: &serde_json::Value| match classify_failure::<()>(response, Fault::from_json(fault))
-        {
+    let as_error = |fault: &RawValue| {
+        let fault = Fault::parse(fault.get().as_bytes());
+        match classify_failure::<()>(response, fault) {
             Verdict::Retry(error)
             | Verdict::Throttled(error)
             | Verdict::RefreshToken(error)
             | Verdict::Fatal(error) => error,
             Verdict::Done(()) => Error::decode("batch", "a batch item returned an empty fault"),
-        };
-    match (item.response, &item.fault) {
-        (_, Some(fault)) => Err(as_error(fault)),
-        (Some(raw), None) => {
-            let answer = read_query_response(entity, raw, response, as_error)?;
-            Ok(QueryAnswer { time, ..answer })
         }
-        (None, None) => Err(Error::decode(
-            "batch",
-            "an item holds neither rows nor a fault",
-        )),
+    };
+    let failed = |reason| Error::decode("batch", reason);
+    if let Some(fault) = item.fault() {
+        return Err(as_error(fault));
     }
+    let body = item.only("QueryResponse").map_err(failed)?;
+    let body = body.ok_or_else(|| failed("an item holds neither rows nor a fault".to_owned()))?;
+    let answer = read_query_response(asked, body, response, as_error)?;
+    Ok(QueryAnswer { time, ..answer })
 }
 
 #[cfg(test)]
@@ -134,10 +119,11 @@ mod tests {
 
     #[test]
     fn items_are_matched_by_id_and_fail_alone() {
-        let statements: Vec<(&EntitySpec, String)> = ["customers", "items", "vendors", "bills"]
+        let mut statements: Vec<(&EntitySpec, String)> = ["customers", "items", "vendors", "bills"]
             .iter()
-            .map(|name| (find_entity(name).unwrap(), String::new()))
+            .map(|name| (find_entity(name).unwrap(), "SELECT *".to_owned()))
             .collect();
+        statements[1].1 = "SELECT COUNT(*)".to_owned();
         let body = r#"{"BatchItemResponse":[{"QueryResponse":{"totalCount":7},"bId":"1"},
             {"Fault":{"Error":[{"Message":"m","code":"4001"}]},"bId":"2"},
             {"QueryResponse":{"Customer":[{"Id":"1","MetaData":{"LastUpdatedTime":"2020-09-29T06:02:35-07:00"}}]},"bId":"0"}],
@@ -161,5 +147,48 @@ mod tests {
                 .to_string()
                 .contains("not answered")
         );
+    }
+
+    #[test]
+    fn items_that_are_not_understood_are_errors_of_their_own() {
+        let entity = find_entity("customers").unwrap();
+        let statements: Vec<_> = (0..3).map(|_| (entity, "SELECT *".to_owned())).collect();
+        let read = |items: &str| {
+            let body = format!(r#"{{"BatchItemResponse":[{items}]}}"#);
+            let response = Response {
+                status: 200,
+                headers: HeaderMap::new(),
+                body: Bytes::from(body),
+            };
+            match read_batch(&statements, &response) {
+                Verdict::Done(outcomes) => outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(),
+                _ => Vec::new(),
+            }
+        };
+        let (first, last) = (
+            r#"{"QueryResponse":{},"bId":"0"}"#,
+            r#"{"bId":2,"QueryResponse":{}}"#,
+        );
+        assert_eq!(
+            read(&format!(
+                r#"{last},{first},{{"QueryResponse":{{}},"bId":"1"}}"#
+            )),
+            [true, true, true]
+        );
+        for middle in [
+            r#"{"QueryResponse":null,"bId":"1"}"#,
+            r#"{"QueryResponse":{"maxResults":2},"bId":"1"}"#,
+            r#"{"QueryResponse":{"Vendor":[{"Id":"1"}]},"bId":"1"}"#,
+            r#"{"QueryResponse":{},"QueryResponse":{},"bId":"1"}"#,
+            r#"{"QueryResponse":{},"bId":"1"},{"QueryResponse":{},"bId":"1"}"#,
+            r#"{"QueryResponse":{"Fault":"x"},"bId":"1"}"#,
+            r#"{"bId":"1"}"#,
+            r#"{"QueryResponse":{},"bId":"9"}"#,
+            "null",
+        ] {
+            let found = read(&format!("{first},{middle},{last}"));
+            assert_eq!(found, [true, false, true], "{middle}");
+        }
+        assert!(read("").iter().all(|is_ok| !is_ok));
     }
 }

@@ -1,16 +1,19 @@
 //! Parses answers of the query endpoint (qbo-facts 2.2) without touching the records in them.
+//!
+//! What is not understood is never taken for "nothing": an answer without rows holds nothing else, and
+//! counters agree with the rows.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::classify::classify_failure;
 use super::fault::Fault;
 use crate::domain::instant::parse_record_time;
-use crate::domain::{EntitySpec, Payload, Record};
+use crate::domain::{ENTITIES, EntitySpec, Payload, Record};
 use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::quickbooks::client::Verdict;
@@ -40,61 +43,117 @@ pub(super) struct Unreadable {
     pub follows: Option<DateTime<Utc>>,
 }
 
+/// What a statement asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub entity: &'a EntitySpec,
+    pub is_count: bool,
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn by(entity: &'a EntitySpec, statement: &str) -> Self {
+        let is_count = statement.starts_with("SELECT COUNT(*)");
+        Self { entity, is_count }
+    }
+}
+
 /// Parses an answer. A success may carry a fault, and a body may be cut short.
-pub(super) fn read_query_answer(entity: &EntitySpec, response: &Response) -> Verdict<QueryAnswer> {
+pub(super) fn read_query_answer(asked: Asked<'_>, response: &Response) -> Verdict<QueryAnswer> {
     if !(200..300).contains(&response.status) {
         return classify_failure(response, Fault::parse(&response.body));
     }
-    let envelope = match (EnvelopeSeed {
-        answer_key: entity.answer_key,
-    })
-    .read(&response.body)
-    {
-        Ok(envelope) => envelope,
-        // Cut short, or the page of a proxy: the next answer may be complete.
-        Err(e) => {
-            return Verdict::Retry(Error::decode(
-                "answer of QuickBooks is not the JSON expected",
-                e,
-            ));
-        }
+    let members = match Members::parse(&response.body) {
+        Ok(members) => members,
+        Err(error) => return unreadable_body(response, error),
     };
-    if let Some(fault) = envelope.fault {
-        return classify_failure(response, Fault::from_json(&fault));
+    if let Some(fault) = members.fault() {
+        return classify_failure(response, Fault::parse(fault.get().as_bytes()));
     }
-    Verdict::Done(build_answer(entity, envelope, response))
+    let Ok(Some(body)) = members.only("QueryResponse") else {
+        return misunderstood("it does not hold one QueryResponse");
+    };
+    let inner = match Members::parse(body.get().as_bytes()) {
+        Ok(inner) => inner,
+        Err(error) => return misunderstood(error),
+    };
+    if let Some(fault) = inner.fault() {
+        return classify_failure(response, Fault::parse(fault.get().as_bytes()));
+    }
+    match read_members(asked, &inner, response) {
+        Ok(answer) => Verdict::Done(QueryAnswer {
+            time: members.time(),
+            ..answer
+        }),
+        Err(reason) => misunderstood(reason),
+    }
+}
+
+/// Returns the verdict on a success that is no JSON object: a fault in XML, or a body that was cut
+/// short or comes from a proxy, so that the next answer may be complete.
+pub(super) fn unreadable_body<T>(response: &Response, error: impl fmt::Display) -> Verdict<T> {
+    match Fault::parse(&response.body) {
+        Some(fault) => classify_failure(response, Some(fault)),
+        None if response.body.trim_ascii().is_empty() => misunderstood("it is empty"),
+        None => misunderstood(error),
+    }
+}
+
+pub(super) fn misunderstood<T>(reason: impl fmt::Display) -> Verdict<T> {
+    let what = "answer of QuickBooks is not the JSON expected";
+    Verdict::Retry(Error::decode(what, reason))
 }
 
 /// Parses a `QueryResponse` inside another answer, such as a batch. `as_error` converts a fault in
 /// it.
 pub(super) fn read_query_response(
-    entity: &EntitySpec,
+    asked: Asked<'_>,
     raw: &RawValue,
     response: &Response,
-    as_error: impl Fn(&serde_json::Value) -> Error,
+    as_error: impl Fn(&RawValue) -> Error,
 ) -> Result<QueryAnswer> {
-    let seed = EnvelopeSeed {
-        answer_key: entity.answer_key,
-    };
-    let envelope = seed
-        .read(raw.get().as_bytes())
-        .map_err(|e| Error::decode("answer of QuickBooks", e))?;
-    match &envelope.fault {
+    let failed = |reason: String| Error::decode("answer of QuickBooks", reason);
+    let members = Members::parse(raw.get().as_bytes()).map_err(|e| failed(e.to_string()))?;
+    match members.fault() {
         Some(fault) => Err(as_error(fault)),
-        None => Ok(build_answer(entity, envelope, response)),
+        None => read_members(asked, &members, response).map_err(failed),
     }
 }
 
-fn build_answer(entity: &EntitySpec, envelope: Envelope<'_>, response: &Response) -> QueryAnswer {
-    let payload =
-        |raw: &RawValue| Payload::from_valid_json(response.body.slice_ref(raw.get().as_bytes()));
-    let mut answer = QueryAnswer {
-        time: envelope.time,
-        total_count: envelope.total_count,
-        ..QueryAnswer::default()
-    };
-    for raw in envelope.rows {
-        match Record::read(entity.identity, payload(raw)) {
+/// Reads the members of a `QueryResponse`. The error says what does not fit.
+fn read_members(
+    asked: Asked<'_>,
+    members: &Members<'_>,
+    response: &Response,
+) -> Result<QueryAnswer, String> {
+    let total_count = members.counter("totalCount")?;
+    if asked.is_count {
+        let count = total_count.ok_or("it has no totalCount")?;
+        return Ok(QueryAnswer {
+            total_count: Some(count),
+            ..QueryAnswer::default()
+        });
+    }
+    let rows = members.rows(asked.entity)?;
+    let received = rows.len() as u64;
+    match members.counter("maxResults")? {
+        Some(announced) if announced != received => {
+            return Err(format!(
+                "it announces {announced} rows and holds {received}"
+            ));
+        }
+        None if received == 0 && total_count.is_some_and(|count| count > 0) => {
+            return Err(format!("it counts {total_count:?} rows and holds none"));
+        }
+        _ => {}
+    }
+    Ok(read_rows(asked.entity, rows, response))
+}
+
+fn read_rows(entity: &EntitySpec, rows: Vec<&RawValue>, response: &Response) -> QueryAnswer {
+    let mut answer = QueryAnswer::default();
+    for raw in rows {
+        let payload = Payload::from_valid_json(response.body.slice_ref(raw.get().as_bytes()));
+        match Record::read(entity.identity, payload) {
             Ok(record) => answer.records.push(record),
             Err(error) => {
                 let follows = answer.records.last().map(|record| record.updated_at);
@@ -109,72 +168,152 @@ fn build_answer(entity: &EntitySpec, envelope: Envelope<'_>, response: &Response
     answer
 }
 
-#[derive(Default)]
-struct Envelope<'a> {
-    rows: Vec<&'a RawValue>,
-    fault: Option<serde_json::Value>,
-    time: Option<DateTime<Utc>>,
-    total_count: Option<u64>,
-}
+/// Members of a JSON object in their order, names that appear twice included.
+#[derive(Debug)]
+pub(super) struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
-/// Parser of `{"QueryResponse": {"Customer": [...], ...}, "time": "..."}`. The key of the rows depends
-/// on the entity, so it is a seed instead of a derive. `Fault` may appear at either level.
-#[derive(Clone, Copy)]
-struct EnvelopeSeed<'n> {
-    answer_key: &'n str,
-}
+impl<'a> Members<'a> {
+    pub(super) fn parse(text: &'a [u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(text)
+    }
 
-impl EnvelopeSeed<'_> {
-    fn read<'de>(self, body: &'de [u8]) -> serde_json::Result<Envelope<'de>> {
-        let mut deserializer = serde_json::Deserializer::from_slice(body);
-        let envelope = self.deserialize(&mut deserializer)?;
-        deserializer.end()?;
-        Ok(envelope)
+    /// Returns a member that is not null, or `None` without one.
+    ///
+    /// # Errors
+    /// If the name appears twice.
+    pub(super) fn only(&self, name: &str) -> Result<Option<&'a RawValue>, String> {
+        let mut found = self.all(name);
+        match (found.next(), found.next()) {
+            (first, None) => Ok(first.filter(|value| value.get() != "null")),
+            (_, Some(_)) => Err(format!("it has {name} twice")),
+        }
+    }
+
+    fn all(&self, name: &str) -> impl Iterator<Item = &'a RawValue> {
+        let named = self.0.iter().filter(move |(key, _)| key == name);
+        named.map(|(_, value)| *value)
+    }
+
+    /// Returns a small number, or digits as text.
+    pub(super) fn number(&self, name: &str) -> Option<usize> {
+        let value = self.only(name).ok()??;
+        value.get().trim_matches('"').parse().ok()
+    }
+
+    /// Returns the fault, whatever its name is: the service writes `Fault`, the gateway `fault`.
+    pub(super) fn fault(&self) -> Option<&'a RawValue> {
+        let names = ["fault", "faults", "error", "errors"];
+        let is_fault = |key: &str| names.iter().any(|name| key.eq_ignore_ascii_case(name));
+        self.0
+            .iter()
+            .find(|(key, value)| is_fault(key) && value.get() != "null")
+            .map(|(_, value)| *value)
+    }
+
+    /// Returns the time of an answer.
+    pub(super) fn time(&self) -> Option<DateTime<Utc>> {
+        let text: String = serde_json::from_str(self.all("time").next()?.get()).ok()?;
+        parse_record_time(&text)
+    }
+
+    /// Returns a counter. Digits as text are as good as a number.
+    ///
+    /// # Errors
+    /// If it is anything but a count.
+    pub(super) fn counter(&self, name: &str) -> Result<Option<u64>, String> {
+        self.only(name)?
+            .map(|value| read_counter(name, value))
+            .transpose()
+    }
+
+    /// Returns the sum of the counters of this name: an object with the rows of several entities can
+    /// have one for each.
+    ///
+    /// # Errors
+    /// If one of them is anything but a count.
+    pub(super) fn sum(&self, name: &str) -> Result<u64, String> {
+        self.all(name)
+            .map(|value| read_counter(name, value))
+            .try_fold(0, |sum: u64, count| Ok(sum.saturating_add(count?)))
+    }
+
+    /// Returns the rows of a query: those under the entity's key, or, if there are none, those under
+    /// the only other key that holds records.
+    fn rows(&self, entity: &EntitySpec) -> Result<Vec<&'a RawValue>, String> {
+        if let Some((key, _)) = self.0.iter().find(|(key, _)| key == entity.answer_key) {
+            let mut rows = Vec::new();
+            for value in self.all(key) {
+                rows.extend(rows_in(value).ok_or_else(|| format!("its {key} holds no rows"))?);
+            }
+            return Ok(rows);
+        }
+        let mut others = self.0.iter().filter(|(key, _)| !is_counter(key));
+        match (others.next(), others.next()) {
+            (None, _) => Ok(Vec::new()),
+            (Some((key, value)), None) if belongs_to(key, entity) => rows_in(value)
+                .filter(|rows| {
+                    let is_empty = rows.is_empty() && key == entity.qbo_name;
+                    is_empty || rows.iter().any(|row| is_record(entity, row))
+                })
+                .ok_or_else(|| format!("it holds {key} instead of {}", entity.answer_key)),
+            (Some((key, _)), _) => Err(format!("it holds {key} instead of {}", entity.answer_key)),
+        }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for EnvelopeSeed<'_> {
-    type Value = Envelope<'de>;
+fn read_counter(name: &str, value: &RawValue) -> Result<u64, String> {
+    let text = value.get().trim_matches('"');
+    text.parse().map_err(|_| format!("its {name} is {text}"))
+}
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
+/// Returns the elements of an array of objects, or a single object as one row.
+pub(super) fn rows_in(value: &RawValue) -> Option<Vec<&RawValue>> {
+    match value.get().as_bytes().first()? {
+        b'{' => Some(vec![value]),
+        b'[' => serde_json::from_str(value.get()).ok(),
+        _ => None,
     }
 }
 
-impl<'de> Visitor<'de> for EnvelopeSeed<'_> {
-    type Value = Envelope<'de>;
+pub(super) fn is_counter(key: &str) -> bool {
+    matches!(key, "startPosition" | "maxResults" | "totalCount")
+}
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an object with QueryResponse or Fault")
-    }
+/// Returns false if the key is that of another entity.
+fn belongs_to(key: &str, entity: &EntitySpec) -> bool {
+    let is_key_of = |spec: &EntitySpec| [spec.answer_key, spec.qbo_name].contains(&key);
+    is_key_of(entity) || !ENTITIES.iter().any(is_key_of)
+}
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut envelope = Envelope::default();
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            match &*key {
-                "QueryResponse" => {
-                    let inner = map.next_value_seed(self)?;
-                    envelope.rows = inner.rows;
-                    envelope.total_count = inner.total_count;
-                    envelope.fault = envelope.fault.or(inner.fault);
+fn is_record(entity: &EntitySpec, row: &RawValue) -> bool {
+    let text = bytes::Bytes::copy_from_slice(row.get().as_bytes());
+    Record::read(entity.identity, Payload::from_valid_json(text)).is_ok()
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(key) = map.next_key::<Name<'de>>()? {
+                    members.push((key.0, map.next_value()?));
                 }
-                "Fault" | "fault" => envelope.fault = map.next_value()?,
-                "totalCount" => {
-                    envelope.total_count = map.next_value::<serde_json::Value>()?.as_u64()
-                }
-                "time" => {
-                    envelope.time = map
-                        .next_value::<serde_json::Value>()?
-                        .as_str()
-                        .and_then(parse_record_time)
-                }
-                name if name == self.answer_key => envelope.rows = map.next_value()?,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+                Ok(Members(members))
             }
         }
-        Ok(envelope)
+
+        #[derive(serde::Deserialize)]
+        struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+        deserializer.deserialize_map(InOrder)
     }
 }
 
@@ -190,7 +329,8 @@ mod tests {
             headers: HeaderMap::new(),
             body: Bytes::from_static(body.as_bytes()),
         };
-        read_query_answer(crate::domain::find_entity("customers").unwrap(), &response)
+        let entity = crate::domain::find_entity("customers").unwrap();
+        read_query_answer(Asked::by(entity, "SELECT * FROM Customer"), &response)
     }
 
     #[test]
@@ -265,12 +405,110 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_count_is_read() {
-        let Verdict::Done(answer) = read(r#"{"QueryResponse":{"totalCount":41},"time":"x"}"#)
-        else {
-            panic!("not done")
+    const ROW: &str = r#"{"Id":"1","MetaData":{"LastUpdatedTime":"2020-09-29T06:02:35-07:00"}}"#;
+
+    fn read_as(name: &str, is_count: bool, body: &str) -> Option<QueryAnswer> {
+        let response = Response {
+            status: 200,
+            headers: HeaderMap::new(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
         };
-        assert_eq!(answer.total_count, Some(41));
+        let entity = crate::domain::find_entity(name).unwrap();
+        match read_query_answer(Asked { entity, is_count }, &response) {
+            Verdict::Done(answer) => Some(answer),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_not_an_empty_page() {
+        for inner in [
+            // Counters that do not fit the rows.
+            r#"{"startPosition":1,"maxResults":2}"#.to_owned(),
+            r#"{"totalCount":5}"#.to_owned(),
+            r#"{"maxResults":-1}"#.to_owned(),
+            r#"{"maxResults":[]}"#.to_owned(),
+            format!(r#"{{"Customer":[{ROW}],"maxResults":2}}"#),
+            format!(r#"{{"Customer":[{ROW},{ROW}],"maxResults":1}}"#),
+            // Rows that are not where they should be.
+            format!(r#"{{"Customer":null,"Rows":[{ROW}]}}"#),
+            r#"{"Customer":null}"#.to_owned(),
+            r#"{"Customer":"none"}"#.to_owned(),
+            r#"{"Customer":7}"#.to_owned(),
+            r#"{"Rows":[]}"#.to_owned(),
+            r#"{"Rows":[{"Name":"x"}]}"#.to_owned(),
+            r#"{"Message":"try again"}"#.to_owned(),
+            format!(r#"{{"Vendor":[{ROW}]}}"#),
+            format!(r#"{{"Rows":[{ROW}],"More":[{ROW}]}}"#),
+            "null".to_owned(),
+            "[]".to_owned(),
+            "\"\"".to_owned(),
+            r#"{"Fault":{}}"#.to_owned(),
+            r#"{"errors":["x"]}"#.to_owned(),
+        ] {
+            let body = format!(r#"{{"QueryResponse":{inner},"time":"x"}}"#);
+            assert!(read_as("customers", false, &body).is_none(), "{body}");
+        }
+        for body in [
+            "",
+            "\n ",
+            "{}",
+            "null",
+            r#"{"time":"2020-09-29T06:04:50.776-07:00"}"#,
+            r#"{"QueryResponse":{},"QueryResponse":{}}"#,
+            r#"{"QueryResponse":{},"Fault":{"Error":[{"code":"500"}]}}"#,
+            r#"{"QueryResponse":{},"fault":"x"}"#,
+            r#"<IntuitResponse xmlns="x"><QueryResponse/></IntuitResponse>"#,
+        ] {
+            assert!(read_as("customers", false, body).is_none(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_fault_in_xml_with_a_success_is_that_fault() {
+        let body = r#"<IntuitResponse><Fault type="SERVICE"><Error code="3001"/></Fault></IntuitResponse>"#;
+        assert!(matches!(read(body), Verdict::Throttled(_)));
+    }
+
+    #[test]
+    fn rows_are_taken_where_they_unmistakably_are() {
+        for inner in [
+            format!(r#"{{"Customer":[{ROW}],"maxResults":1}}"#),
+            format!(r#"{{"Customer":[{ROW}],"maxResults":"1","totalCount":900}}"#),
+            format!(r#"{{"Customer":{ROW}}}"#),
+            format!(r#"{{"customer":[{ROW}],"startPosition":1,"maxResults":1}}"#),
+            format!(r#"{{"Customer":[{ROW}],"Customer":[]}}"#),
+        ] {
+            let body = format!(r#"{{"QueryResponse":{inner}}}"#);
+            let answer = read_as("customers", false, &body).unwrap_or_else(|| panic!("{body}"));
+            assert_eq!(answer.records.len(), 1, "{body}");
+        }
+        // The name in queries instead of the key in answers.
+        let body = format!(r#"{{"QueryResponse":{{"CreditCardPayment":[{ROW}]}}}}"#);
+        let answer = read_as("credit_card_payments", false, &body).unwrap();
+        assert_eq!(answer.records[0].id, "1");
+        // Payloads are slices of the answer, wherever it keeps them.
+        assert_eq!(answer.records[0].payload.as_bytes(), ROW.as_bytes());
+    }
+
+    #[test]
+    fn only_a_number_is_a_count() {
+        for (total, expected) in [("41", Some(41)), ("\"41\"", Some(41)), ("0", Some(0))] {
+            let body = format!(r#"{{"QueryResponse":{{"totalCount":{total}}}}}"#);
+            let answer = read_as("customers", true, &body).unwrap();
+            assert_eq!(answer.total_count, expected);
+        }
+        for inner in [
+            "{}",
+            r#"{"totalCount":null}"#,
+            r#"{"totalCount":-1}"#,
+            r#"{"totalCount":1.5}"#,
+            r#"{"totalCount":"many"}"#,
+            r#"{"totalCount":1,"totalCount":2}"#,
+            r#"{"maxResults":3}"#,
+        ] {
+            let body = format!(r#"{{"QueryResponse":{inner}}}"#);
+            assert!(read_as("customers", true, &body).is_none(), "{body}");
+        }
     }
 }

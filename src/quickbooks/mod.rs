@@ -2,8 +2,10 @@
 //! knows Intuit is in this module.
 
 mod admission;
+mod bad_records;
 mod batch;
 mod changes;
+mod changes_answer;
 mod classify;
 mod client;
 pub(crate) mod conform;
@@ -16,11 +18,13 @@ mod fault_meaning;
 mod lookup;
 pub(crate) mod oauth;
 mod paging;
+mod places;
 mod prefetch;
 mod reader;
 mod record_index;
 mod scrub;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -36,7 +40,7 @@ pub use self::admission::{BreakerStatus, Limits, Traffic};
 pub(crate) use self::changes::{ChangesSource, EntityChanges};
 pub(crate) use self::client::{ApiClient, RetryBehavior};
 use self::endpoint::{Endpoints, MINOR_VERSION};
-use self::envelope::{QueryAnswer, read_query_answer};
+use self::envelope::{Asked, QueryAnswer, read_query_answer};
 use self::paging::Cursor;
 use self::prefetch::{FirstPages, statement};
 use self::reader::SpanReader;
@@ -76,6 +80,9 @@ pub(crate) struct QboSource {
     horizon: OnceLock<DateTime<Utc>>,
     /// First pages that were fetched ahead of their readers.
     first_pages: Mutex<FirstPages>,
+    /// The last search for bad records found nothing that the service can deliver. Until something
+    /// arrives, no further window is searched.
+    is_failing: AtomicBool,
 }
 
 impl QboSource {
@@ -109,6 +116,7 @@ impl QboSource {
             lag,
             horizon: OnceLock::new(),
             first_pages: Mutex::default(),
+            is_failing: AtomicBool::new(false),
         })
     }
 
@@ -119,6 +127,14 @@ impl QboSource {
         }
     }
 
+    fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
+    }
+
+    fn set_failing(&self, is_failing: bool) {
+        self.is_failing.store(is_failing, Ordering::Relaxed);
+    }
+
     async fn query(
         &self,
         entity: &EntitySpec,
@@ -127,9 +143,10 @@ impl QboSource {
         behavior: RetryBehavior,
     ) -> Result<QueryAnswer> {
         let request = self.endpoints.query(statement);
+        let asked = Asked::by(entity, statement);
         self.client
             .send(&request, meter, behavior, |response| {
-                read_query_answer(entity, response)
+                read_query_answer(asked, response)
             })
             .await
     }

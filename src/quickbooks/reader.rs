@@ -1,6 +1,5 @@
-//! Reads a span page by page. When a page fails, the reader asks for smaller pages until the bad
-//! record is alone, sets that record aside and goes on, so that everything around it arrives
-//! (qbo-facts 3.10).
+//! Reads a span page by page. A page that is too large is asked for in smaller ones; a page that fails
+//! because of a record on it is searched for that record (see `bad_records`).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::QboSource;
+use super::bad_records::Search;
 use super::envelope::{QueryAnswer, Unreadable};
 use super::failure_cause::{
     FailureCause, failure_cause, is_repeated_bad_record, should_shrink_page,
@@ -25,7 +25,7 @@ use crate::quickbooks::client::RetryBehavior;
 
 /// Smallest page that is tried because larger ones were slow or cut short. If that fails too, the
 /// size is not the cause.
-const MIN_PAGE: u32 = 25;
+pub(super) const MIN_PAGE: u32 = 25;
 
 /// Number of times that a second is read row by row before it is given up: its records may be edited,
 /// and so leave it, during the read.
@@ -33,16 +33,15 @@ const MAX_SECOND_READS: u32 = 5;
 
 /// Reader of one span.
 pub(super) struct SpanReader<'s> {
-    source: &'s QboSource,
+    pub(super) source: &'s QboSource,
     entity: &'s EntitySpec,
-    span: &'s Span,
-    meter: &'s Meter,
+    pub(super) span: &'s Span,
+    pub(super) meter: &'s Meter,
     pages: mpsc::Sender<Page>,
-    cursor: Cursor,
+    pub(super) cursor: Cursor,
     /// Rows of a page as long as pages succeed.
     page_size: u32,
-    /// Set while a bad record is searched for: it is among this many of the next rows.
-    suspect_rows: Option<u32>,
+    pub(super) search: Search,
     /// The next request asks again for data that an earlier one did not bring.
     is_retry: bool,
     /// Texts of the rejects sent so far: the second between two pages is read twice.
@@ -51,9 +50,9 @@ pub(super) struct SpanReader<'s> {
 }
 
 /// Rows that were read, good and bad.
-struct Rows {
-    records: Vec<Record>,
-    rejects: Vec<Reject>,
+pub(super) struct Rows {
+    pub records: Vec<Record>,
+    pub rejects: Vec<Reject>,
 }
 
 /// Rows of a second by their position, counted from 1.
@@ -81,7 +80,7 @@ impl<'s> SpanReader<'s> {
             pages,
             cursor,
             page_size,
-            suspect_rows: None,
+            search: Search::new(),
             is_retry: false,
             sent_rejects,
             number: 0,
@@ -118,14 +117,18 @@ impl<'s> SpanReader<'s> {
                 self.cursor.accept_count(count)?;
                 continue;
             }
-            match self.query_page(&step).await {
+            let before = self.meter.requests();
+            match self.query_once(&step).await {
                 Ok(answer) => self.accept(&step, answer).await?,
-                Err(error) => self.handle_failure(&step, error).await?,
+                Err(error) => {
+                    self.charge(before);
+                    self.handle_failure(&step, error).await?;
+                }
             }
         }
     }
 
-    async fn count(&self, step: &Step) -> Result<u64> {
+    pub(super) async fn count(&self, step: &Step) -> Result<u64> {
         let query = CountQuery {
             entity: self.entity,
             from: step.from,
@@ -140,12 +143,14 @@ impl<'s> SpanReader<'s> {
         (0..requests).for_each(|_| self.meter.count_request(false));
     }
 
-    async fn query_once(&mut self, step: &Step) -> Result<QueryAnswer> {
+    pub(super) async fn query_once(&mut self, step: &Step) -> Result<QueryAnswer> {
         let statement = statement(self.entity, step);
-        let returns_early = if step.max_results > MIN_PAGE {
-            should_shrink_page
-        } else {
-            is_repeated_bad_record
+        let is_large = step.max_results > MIN_PAGE;
+        let returns_early: fn(&Error, u32) -> bool = match (is_large, self.search.is_active) {
+            (true, false) => should_shrink_page,
+            (false, false) => is_repeated_bad_record,
+            (true, true) => |error, _| failure_cause(error) != FailureCause::Other,
+            (false, true) => |error, _| failure_cause(error) == FailureCause::BadRecord,
         };
         let behavior = RetryBehavior {
             returns_early,
@@ -156,25 +161,12 @@ impl<'s> SpanReader<'s> {
             .query(self.entity, &statement, self.meter, behavior)
             .await?;
         self.source.set_horizon(answer.time);
+        self.source.set_failing(false);
+        self.search.has_delivered = true;
         Ok(answer)
     }
 
-    /// Like [`Self::query_once`], but a full page without a readable row counts as a failed page.
-    async fn query_page(&mut self, step: &Step) -> Result<QueryAnswer> {
-        let answer = self.query_once(step).await?;
-        match answer.records.is_empty() && answer.unreadable.len() >= step.max_results as usize {
-            // No row of the page says at which time the page ends.
-            true => Err(Error::Api {
-                status: 200,
-                code: Some("4002".into()),
-                message: answer.unreadable[0].error.to_string(),
-                intuit_tid: None,
-            }),
-            false => Ok(answer),
-        }
-    }
-
-    async fn accept(&mut self, step: &Step, answer: QueryAnswer) -> Result<()> {
+    pub(super) async fn accept(&mut self, step: &Step, answer: QueryAnswer) -> Result<()> {
         let QueryAnswer {
             records,
             unreadable,
@@ -183,84 +175,55 @@ impl<'s> SpanReader<'s> {
         let count = records.len() + unreadable.len();
         let rejects = unreadable
             .into_iter()
-            .map(|row| reject_unreadable(row, step.from))
+            .map(|row| reject_unreadable(row, step))
             .collect();
         let records = self.cursor.accept(step, records, count)?;
-        self.grow_page(step);
+        self.grow_page();
         let rows = Rows { records, rejects };
         self.send_page(step.max_results, rows).await
     }
 
-    /// Chooses the next page size after a page has succeeded. Normally it grows back to the full
-    /// size; during a search for a bad record it is half of the rows that may hold the record.
-    fn grow_page(&mut self, step: &Step) {
-        if self.suspect_rows.is_none() && self.cursor.size() == self.page_size {
-            return;
+    /// Lets the page size grow back to the full size after a page has succeeded.
+    fn grow_page(&mut self) {
+        let size = self.cursor.size();
+        if size < self.page_size {
+            self.cursor
+                .set_size(size.saturating_mul(2).min(self.page_size));
         }
-        self.suspect_rows = match self.suspect_rows {
-            Some(rows) if rows > step.max_results => Some(rows - step.max_results),
-            _ => None,
-        };
-        let size = match self.suspect_rows {
-            Some(rows) => rows.div_ceil(2),
-            None => self.cursor.size().saturating_mul(2).min(self.page_size),
-        };
-        self.cursor.set_size(size);
     }
 
     async fn handle_failure(&mut self, step: &Step, error: Error) -> Result<()> {
-        let kind = failure_cause(&error);
-        // Slow or cut answers may have other causes. These two are certain: the requested rows fail.
-        let depends_on_rows = kind == FailureCause::BadRecord
-            || matches!(error.last(), Error::Api { status: 413, .. });
-        let smallest = if depends_on_rows { 1 } else { MIN_PAGE };
-        if kind == FailureCause::Other {
+        self.is_retry = true;
+        let cause = failure_cause(&error);
+        if cause == FailureCause::BadRecord {
+            let before = self.meter.requests();
+            if !self.cursor.is_crowded() {
+                return self.search(step, error).await;
+            }
+            let outcome = self.read_second(step.from).await;
+            self.charge(before);
+            return outcome;
+        }
+        // Slow or cut answers may have other causes. This one is certain: the rows are too large.
+        let smallest = match error.last() {
+            Error::Api { status: 413, .. } => 1,
+            _ => MIN_PAGE,
+        };
+        if cause != FailureCause::TooMuch || !self.cursor.shrink(step, smallest) {
             return Err(error);
         }
-        self.is_retry = true;
-        // A crowded second is divided by values, not by position: the rows that fail are found in
-        // it as in any other second.
-        let is_crowded = self.cursor.is_crowded();
-        let is_bad_second = is_crowded && kind == FailureCause::BadRecord;
-        if !is_bad_second && self.cursor.shrink(step, smallest) {
-            debug!(
-                phase = "extract",
-                event = "page_shrunk",
-                page_size = (step.max_results / 2).max(smallest),
-                "a page of {} failed ({error}); asking for fewer rows",
-                step.max_results
-            );
-            if kind == FailureCause::BadRecord {
-                self.suspect_rows = Some(step.max_results);
-            }
-            return Ok(());
-        }
-        match kind {
-            FailureCause::BadRecord => self.isolate_bad_record(step, error).await,
-            _ => Err(error),
-        }
+        debug!(
+            phase = "extract",
+            event = "page_shrunk",
+            page_size = (step.max_results / 2).max(smallest),
+            "a page of {} failed ({error}); asking for fewer rows",
+            step.max_results
+        );
+        Ok(())
     }
 
-    /// Sets the first record of a step aside: finds the second in which it was changed by halving
-    /// the time, and reads that second row by row.
-    async fn isolate_bad_record(&mut self, step: &Step, error: Error) -> Result<()> {
-        let (mut from, mut until) = (step.from, step.until);
-        while (until - from).num_seconds() > 1 {
-            let middle = from + TimeDelta::seconds((until - from).num_seconds() / 2);
-            let first = Step::rows(from, middle, 1);
-            self.is_retry = true;
-            match self.query_page(&first).await {
-                Ok(answer) if answer.records.is_empty() => from = middle,
-                // The books have changed in the meantime: start again.
-                Ok(_) => return Ok(()),
-                Err(error) if failure_cause(&error) == FailureCause::BadRecord => until = middle,
-                Err(error) => return Err(error),
-            }
-        }
-        self.read_second(from, error).await
-    }
-
-    async fn read_second(&mut self, second: DateTime<Utc>, error: Error) -> Result<()> {
+    /// Reads a second in which a record fails.
+    pub(super) async fn read_second(&mut self, second: DateTime<Utc>) -> Result<()> {
         let all = Step::rows(second, second + TimeDelta::seconds(1), 1);
         for _ in 0..MAX_SECOND_READS {
             // The count has to succeed: if even that fails, the service is at fault, not a record.
@@ -269,13 +232,13 @@ impl<'s> SpanReader<'s> {
             let after = self.count(&all).await?;
             if before == after && (records.len() + rejects.len()) as u64 == after {
                 let records = self.cursor.accept_second(second, records);
-                (self.suspect_rows, self.is_retry) = (None, false);
-                self.cursor.set_size(self.page_size);
+                self.is_retry = false;
                 return self.send_page(1, Rows { records, rejects }).await;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        Err(error)
+        let reason = "its records change too often to find the one that fails";
+        Err(Error::decode(format!("records of {second}"), reason))
     }
 
     /// Reads the `count` rows of a second by position. Halves a range of rows that fails until the bad
@@ -290,7 +253,9 @@ impl<'s> SpanReader<'s> {
             let rows = PageSize::MAX.min(count + 1 - first);
             pending.push(RowRange { first, rows });
         }
+        let begin = self.meter.requests();
         while let Some(RowRange { first, rows }) = pending.pop() {
+            self.check_cost(begin)?;
             let step = Step {
                 start_position: first,
                 ..Step::rows(second, until, rows)
@@ -300,9 +265,12 @@ impl<'s> SpanReader<'s> {
                 Ok(answer) => {
                     records.extend(answer.records);
                     let unreadable = answer.unreadable.into_iter();
-                    rejects.extend(unreadable.map(|row| reject_unreadable(row, second)));
+                    rejects.extend(unreadable.map(|row| reject_unreadable(row, &step)));
                 }
-                Err(error) if failure_cause(&error) == FailureCause::BadRecord && rows > 1 => {
+                Err(error) if failure_cause(&error) != FailureCause::BadRecord => {
+                    return Err(error);
+                }
+                Err(_) if rows > 1 => {
                     let half = rows / 2;
                     pending.push(RowRange {
                         first: first + half,
@@ -310,10 +278,10 @@ impl<'s> SpanReader<'s> {
                     });
                     pending.push(RowRange { first, rows: half });
                 }
-                Err(error) if failure_cause(&error) == FailureCause::BadRecord => {
+                Err(error) => {
+                    self.check_delivery(&error).await?;
                     rejects.push(reject_bad_record(&error, second));
                 }
-                Err(error) => return Err(error),
             }
         }
         records.sort_by(|a, b| a.id.cmp(&b.id));
@@ -323,7 +291,7 @@ impl<'s> SpanReader<'s> {
 
     /// Hands rows to the pipeline as one page, without the records behind the horizon and without
     /// rejects that were sent before.
-    async fn send_page(&mut self, size: u32, rows: Rows) -> Result<()> {
+    pub(super) async fn send_page(&mut self, size: u32, rows: Rows) -> Result<()> {
         let Rows {
             mut records,
             mut rejects,
@@ -356,30 +324,15 @@ impl<'s> SpanReader<'s> {
 }
 
 /// Makes a reject of a row that cannot be read. It is given the time of the record before it, or the
-/// start of the page if it is the first.
-fn reject_unreadable(row: Unreadable, page_from: DateTime<Utc>) -> Reject {
-    #[derive(serde::Deserialize)]
-    struct Id {
-        #[serde(rename = "Id")]
-        id: String,
-    }
-    let Unreadable {
-        text,
-        error,
-        follows,
-    } = row;
-    let id = serde_json::from_str::<Id>(&text).ok().map(|found| found.id);
-    Reject {
-        id,
-        at: follows.unwrap_or(page_from),
-        error: error.to_string(),
-        intuit_tid: None,
-        payload: Some(text),
-    }
+/// start of the page.
+fn reject_unreadable(row: Unreadable, step: &Step) -> Reject {
+    let is_inside = |at: &DateTime<Utc>| *at >= step.from && *at < step.until;
+    let at = row.follows.filter(is_inside).unwrap_or(step.from);
+    Reject::unreadable(row.text, &row.error, at)
 }
 
 /// Makes a reject of a record that QuickBooks cannot deliver.
-fn reject_bad_record(error: &Error, second: DateTime<Utc>) -> Reject {
+pub(super) fn reject_bad_record(error: &Error, second: DateTime<Utc>) -> Reject {
     let intuit_tid = error.last().trace_id().map(str::to_owned);
     Reject {
         id: None,

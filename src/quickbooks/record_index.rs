@@ -1,6 +1,6 @@
 //! Counts and versions of a company's records, for comparing instead of copying.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
 
 use super::batch::MAX_ITEMS;
@@ -35,7 +35,7 @@ impl QboSource {
         key: fn(Record) -> RecordKey,
         meter: &Meter,
     ) -> Result<Vec<RecordKey>> {
-        let (span, (sender, mut pages)) = (Span::new(window), mpsc::channel(1));
+        let (span, (sender, mut pages)) = (span_of_months(window), mpsc::channel(1));
         let read = SpanReader::new(self, entity, &span, PageSize::MAX, meter, sender).read();
         let collect = async {
             let mut keys = Vec::new();
@@ -132,4 +132,13 @@ fn count_query<'a>(entity: &'a EntitySpec, range: &Window) -> CountQuery<'a> {
         until: range.end,
         conditions: &[],
     }
+}
+
+/// Returns a span over parts of a window, so that the search for bad records has its bounds in each.
+fn span_of_months(window: Window) -> Span {
+    let later = |end: &DateTime<Utc>| Some((*end + TimeDelta::days(30)).min(window.end));
+    let ends = std::iter::successors(later(&window.start), move |end| {
+        (*end < window.end).then(|| later(end)).flatten()
+    });
+    Span::of_windows(window.start, ends)
 }

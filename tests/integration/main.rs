@@ -23,6 +23,7 @@ mod landing;
 mod loading;
 mod merge;
 mod outcomes;
+mod reading;
 mod recorded;
 mod sandbox;
 mod snapshot;

@@ -11,7 +11,37 @@ pub(super) fn refusal(id: &str, payload: &[u8]) -> Option<&'static str> {
     if payload.len() > MAX_PAYLOAD {
         return Some("it is larger than the 255 MB that jsonb can hold");
     }
-    refused_escape(payload).or_else(|| refused_number(payload))
+    refused_escape(payload)
+        .or_else(|| refused_number(payload))
+        .or_else(|| refused_depth(payload))
+}
+
+/// Levels of arrays and objects. Postgres parses `jsonb` by recursion, and its stack ends at some
+/// thousands of levels (PostgreSQL documentation, `max_stack_depth`); real records have about ten.
+const MAX_LEVELS: usize = 1000;
+
+/// Looks for values that are nested too deeply. Most payloads do not have that many brackets.
+fn refused_depth(payload: &[u8]) -> Option<&'static str> {
+    let has_many = |open: u8| memchr::memchr_iter(open, payload).count() > MAX_LEVELS / 2;
+    if payload.len() < MAX_LEVELS || !(has_many(b'[') || has_many(b'{')) {
+        return None;
+    }
+    let (mut rest, mut level) = (payload, 0usize);
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = match byte {
+            b'"' => after_string(tail),
+            _ => tail,
+        };
+        level = match byte {
+            b'[' | b'{' => level + 1,
+            b']' | b'}' => level.saturating_sub(1),
+            _ => level,
+        };
+        if level > MAX_LEVELS {
+            return Some("it is nested more than 1000 levels deep");
+        }
+    }
+    None
 }
 
 /// Bytes of an id. An entry of a B-tree is at most 2704 bytes; real ids have 19 digits at most
@@ -166,5 +196,24 @@ mod tests {
             None
         );
         assert!(refusal(&"7".repeat(2001), b"{}").is_some_and(|reason| reason.contains("index")));
+    }
+
+    #[test]
+    fn values_nested_too_deeply_are_refused() {
+        let nested = |levels: usize| {
+            let (open, close) = (r#"{"a":["#.repeat(levels / 2), "]}".repeat(levels / 2));
+            format!("{open}{close}")
+        };
+        assert_eq!(refusal("1", nested(1000).as_bytes()), None);
+        for levels in [1002, 100_000] {
+            let reason = refusal("1", nested(levels).as_bytes());
+            assert!(
+                reason.is_some_and(|reason| reason.contains("nested")),
+                "{levels}"
+            );
+        }
+        // Brackets in texts and one after the other are no levels.
+        let flat = format!(r#"["{}",{}[]]"#, "[{".repeat(2000), "[],{},".repeat(2000));
+        assert_eq!(refusal("1", flat.as_bytes()), None);
     }
 }

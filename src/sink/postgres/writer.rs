@@ -14,7 +14,7 @@ use tracing::warn;
 use super::merge::{self, Merge, PageColumns, TableTraits};
 use super::{copy_format, storable};
 use crate::config::TransactionLimits;
-use crate::domain::{DistinctIds, LoadCounts, Page, Reject};
+use crate::domain::{DistinctIds, LoadCounts, Page, Reject, too_many_rejects};
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
 use crate::postgres::server::END_WITH_CLIENT;
@@ -124,6 +124,7 @@ impl PostgresWriter {
         transaction: &Transaction,
         summary: ReadSummary,
         counts: LoadCounts,
+        failure: Option<&Error>,
     ) -> Result<()> {
         let WindowContext {
             realm_id,
@@ -143,6 +144,7 @@ impl PostgresWriter {
             counts.rejected,
         ]
         .map(|count| count as i64);
+        let failure = failure.map(ToString::to_string);
         let params = params![
             self.schema,
             realm_id,
@@ -168,6 +170,7 @@ impl PostgresWriter {
             self.rejects.tids,
             self.rejects.payloads,
             self.rejects.requests,
+            failure,
         ];
         let written = transaction.connection()?.rows(WRITE_LEDGER, params).await?;
         match written.is_empty() {
@@ -208,9 +211,16 @@ impl WindowWriter for PostgresWriter {
         counts.rejected = self.rejects.count();
         counts.rows += counts.rejected;
         self.busy += begin.elapsed();
-        self.write_ledger(&transaction, summary, counts).await?;
+        let first = self.rejects.errors.first().map_or("", String::as_str);
+        let failure = too_many_rejects(counts.rejected, first);
+        self.write_ledger(&transaction, summary, counts, failure.as_ref())
+            .await?;
         transaction.commit().await?;
-        Ok(CommitSummary { counts, path: None })
+        // The good records of such a window are kept.
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(CommitSummary { counts, path: None }),
+        }
     }
 }
 

@@ -1,0 +1,279 @@
+//! The search for bad records: one that cannot be delivered fails every page that it is on (qbo-facts
+//! 3.10).
+//!
+//! A range that fails is halved; what can be read is handed on, and a range that holds one record
+//! and fails is that record. Counts do not fail, and say where records are. The search is bounded,
+//! because a service that fails for another reason would be searched for ever.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tracing::debug;
+
+use super::failure_cause::{FailureCause, failure_cause};
+use super::paging::Step;
+use super::reader::{MIN_PAGE, Rows, SpanReader, reject_bad_record};
+use crate::error::{Error, Result};
+
+/// Requests that the search for bad records may cost in one window, beyond the ordinary ones.
+const MAX_REQUESTS: u64 = 100;
+
+/// Most requests of one step of the search.
+const STEP_REQUESTS: u64 = 4;
+
+/// The search of one reader, and its cost in the current window.
+#[derive(Debug)]
+pub(super) struct Search {
+    /// End of the window.
+    window_end: DateTime<Utc>,
+    requests: u64,
+    /// A range that failed is being searched.
+    pub is_active: bool,
+    /// Answers with rows, or without, have arrived since the search began.
+    pub has_delivered: bool,
+    /// Number of ranges that failed.
+    failures: u32,
+    /// The last failure.
+    failure: String,
+}
+
+impl Search {
+    pub(super) fn new() -> Self {
+        Self {
+            window_end: DateTime::<Utc>::MIN_UTC,
+            requests: 0,
+            is_active: false,
+            has_delivered: false,
+            failures: 0,
+            failure: String::new(),
+        }
+    }
+}
+
+/// A range of time that begins at the cursor.
+enum Range {
+    /// It fails, or did: a bad record is in it.
+    Failing {
+        until: DateTime<Utc>,
+        count: Option<u64>,
+    },
+    /// It has not been read.
+    Unread { until: DateTime<Utc> },
+    /// It is the second half of a range that failed. If `failures` have not become more, it is the
+    /// half that fails.
+    SecondHalf {
+        until: DateTime<Utc>,
+        count: u64,
+        failures: u32,
+    },
+    /// It holds no record.
+    Empty { until: DateTime<Utc> },
+}
+
+impl SpanReader<'_> {
+    /// Adds the requests since `before` to the cost of the search in the current window.
+    pub(super) fn charge(&mut self, before: u64) {
+        let place = self.cursor.covered_until();
+        if place >= self.search.window_end {
+            self.search.window_end = self.span.window_end(place);
+            self.search.requests = 0;
+        }
+        self.search.requests += self.meter.requests() - before;
+    }
+
+    /// Fails if another step could cost more than is allowed. `before` is the number of requests at
+    /// the last charge.
+    pub(super) fn check_cost(&self, before: u64) -> Result<()> {
+        let spent = self.search.requests + self.meter.requests() - before;
+        if spent + STEP_REQUESTS <= MAX_REQUESTS {
+            return Ok(());
+        }
+        self.source.set_failing(!self.search.has_delivered);
+        let reason = format!(
+            "the search for records that fail has cost {spent} requests in this window; the last \
+             failure: {}",
+            self.search.failure
+        );
+        Err(Error::decode("records", reason))
+    }
+
+    fn note_failure(&mut self, error: &Error) {
+        self.search.failures += 1;
+        self.search.failure = error.to_string();
+    }
+
+    /// Finds the bad records of a page that failed, sets them aside, and reads what is around them.
+    pub(super) async fn search(&mut self, failed: &Step, error: Error) -> Result<()> {
+        if self.source.is_failing() {
+            return Err(error);
+        }
+        self.search.is_active = true;
+        self.search.has_delivered = false;
+        self.note_failure(&error);
+        let outcome = self.search_range(failed.until).await;
+        self.search.is_active = false;
+        outcome
+    }
+
+    async fn search_range(&mut self, until: DateTime<Utc>) -> Result<()> {
+        let mut ranges = vec![Range::Failing { until, count: None }];
+        while let Some(range) = ranges.pop() {
+            let before = self.meter.requests();
+            self.check_cost(before)?;
+            let outcome = match range {
+                Range::Failing { until, count } => self.divide(until, count, &mut ranges).await,
+                Range::Unread { until } => self.read_range(until, &mut ranges).await,
+                Range::SecondHalf {
+                    until,
+                    count,
+                    failures,
+                } => {
+                    ranges.push(match failures == self.search.failures {
+                        true => Range::Failing {
+                            until,
+                            count: Some(count),
+                        },
+                        false => Range::Unread { until },
+                    });
+                    Ok(())
+                }
+                Range::Empty { until } => {
+                    self.cursor.skip_to(until);
+                    Ok(())
+                }
+            };
+            self.charge(before);
+            outcome?;
+        }
+        Ok(())
+    }
+
+    /// Divides a range that fails into halves, unless it is a single record or second.
+    async fn divide(
+        &mut self,
+        until: DateTime<Utc>,
+        count: Option<u64>,
+        ranges: &mut Vec<Range>,
+    ) -> Result<()> {
+        let Some(from) = self.cursor.unread_from().filter(|from| *from < until) else {
+            // Only the end of a page is to be confirmed, or a crowded second to be read.
+            ranges.push(Range::Unread { until });
+            return Ok(());
+        };
+        let count = match count {
+            Some(count) => count,
+            None => self.count(&Step::rows(from, until, 1)).await?,
+        };
+        if count == 0 {
+            // The record was edited or deleted in the meantime.
+            ranges.push(Range::Unread { until });
+            return Ok(());
+        }
+        if count == 1 && self.span.window_end(from) >= until {
+            return self.set_aside(from, until).await;
+        }
+        let seconds = (until - from).num_seconds();
+        if seconds <= 1 {
+            return self.read_second(from).await;
+        }
+        let middle = from + TimeDelta::seconds(seconds / 2);
+        let first = self.count(&Step::rows(from, middle, 1)).await?;
+        match (first, count.saturating_sub(first)) {
+            (0, _) => {
+                let count = Some(count);
+                ranges.push(Range::Failing { until, count });
+                ranges.push(Range::Empty { until: middle });
+            }
+            (_, 0) => {
+                let count = Some(first);
+                ranges.push(Range::Empty { until });
+                ranges.push(Range::Failing {
+                    until: middle,
+                    count,
+                });
+            }
+            (_, count) => {
+                let failures = self.search.failures;
+                ranges.push(Range::SecondHalf {
+                    until,
+                    count,
+                    failures,
+                });
+                ranges.push(Range::Unread { until: middle });
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the next page of a range.
+    async fn read_range(&mut self, until: DateTime<Utc>, ranges: &mut Vec<Range>) -> Result<()> {
+        let Some(step) = self.cursor.next_step(until) else {
+            return Ok(());
+        };
+        ranges.push(Range::Unread { until });
+        if step.is_count {
+            let found = self.count(&step).await?;
+            return self.cursor.accept_count(found);
+        }
+        let error = match self.query_once(&step).await {
+            Ok(answer) => return self.accept(&step, answer).await,
+            Err(error) => error,
+        };
+        match failure_cause(&error) {
+            FailureCause::BadRecord => {
+                self.note_failure(&error);
+                if self.cursor.is_crowded() {
+                    return self.read_second(step.from).await;
+                }
+                ranges.pop();
+                let (until, count) = (step.until, None);
+                ranges.push(Range::Failing { until, count });
+                Ok(())
+            }
+            FailureCause::TooMuch if self.cursor.shrink(&step, MIN_PAGE) => Ok(()),
+            _ => Err(error),
+        }
+    }
+
+    /// Sets the only record of a range aside, if it fails again and the service can deliver others.
+    async fn set_aside(&mut self, from: DateTime<Utc>, until: DateTime<Utc>) -> Result<()> {
+        let step = Step::rows(from, until, MIN_PAGE);
+        self.search.is_active = false;
+        let outcome = self.query_once(&step).await;
+        self.search.is_active = true;
+        let error = match outcome {
+            Ok(answer) => return self.accept(&step, answer).await,
+            Err(error) if failure_cause(&error) == FailureCause::BadRecord => error,
+            Err(error) => return Err(error),
+        };
+        self.check_delivery(&error).await?;
+        debug!(
+            phase = "extract",
+            "a record of [{from}, {until}) is set aside: {error}"
+        );
+        let rejects = vec![reject_bad_record(&error, from)];
+        self.cursor.skip_to(until);
+        let records = Vec::new();
+        self.send_page(1, Rows { records, rejects }).await
+    }
+
+    /// Checks that a record, and not the service, is the cause of a failure: asks for records of
+    /// other times, unless the search has brought some.
+    pub(super) async fn check_delivery(&mut self, error: &Error) -> Result<()> {
+        let (start, end) = (self.span.start, self.span.end());
+        for (from, until) in [(DateTime::UNIX_EPOCH, start), (end, Utc::now())] {
+            if self.search.has_delivered || from >= until {
+                continue;
+            }
+            match self.query_once(&Step::rows(from, until, 1)).await {
+                Err(error) if failure_cause(&error) == FailureCause::Other => return Err(error),
+                // An answer has been noted.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        if self.search.has_delivered {
+            return Ok(());
+        }
+        self.source.set_failing(true);
+        let reason = format!("no record can be read, of this time or another: {error}");
+        Err(Error::decode("records", reason))
+    }
+}

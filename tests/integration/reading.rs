@@ -1,0 +1,272 @@
+//! What is read when answers, records or the service are not as they should be.
+
+use qbo_rs::domain::{Report, RunStatus, WindowStatus};
+use qbo_sandbox::{Blemish, CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
+use serde_json::json;
+
+use crate::support::{
+    Database, app, assert_complete, change, everything, living, request, seconds_ago,
+    small_sandbox, syncing_app, truth, whole_range,
+};
+
+fn arm(sandbox: &Sandbox, rule: &str) {
+    let rule: serde_json::Value = serde_json::from_str(rule).unwrap();
+    change(sandbox, "fault", rule);
+}
+
+fn failed_windows(report: &Report) -> usize {
+    let windows = report.runs[0].windows.iter();
+    windows
+        .filter(|window| window.status == WindowStatus::Failed)
+        .count()
+}
+
+async fn committed(database: &Database) -> i64 {
+    let committed = "SELECT count(*) FROM qbo.windows WHERE committed_at_utc IS NOT NULL";
+    database.number(committed).await
+}
+
+/// A year of customers, with answers that are not understood.
+async fn backfill_with(fault: &str, times: u32) -> (Report, Sandbox, Database) {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let mut app = app(&sandbox, &database);
+    app.settings.set("QBO_RETRY_FOR_S", "1").unwrap();
+    let rule = format!(r#"{{"fault":"{fault}","on":"query","times":{times}}}"#);
+    arm(&sandbox, &rule);
+    let report = app
+        .backfill(&whole_range(&["customers"], "year", 1000))
+        .await
+        .unwrap();
+    (report, sandbox, database)
+}
+
+const MISUNDERSTOOD: [&str; 7] = [
+    "empty",
+    "null-response",
+    "no-response",
+    "lost-rows",
+    "fewer-rows",
+    "more-rows",
+    "fault-in-xml",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_understood_is_asked_for_again() {
+    for fault in MISUNDERSTOOD
+        .iter()
+        .filter(|fault| **fault != "fault-in-xml")
+    {
+        let (report, sandbox, database) = backfill_with(fault, 1).await;
+        assert_complete(&report);
+        let stored = database.rows("raw.qb_customers").await;
+        assert_eq!(stored, truth(&sandbox, "Customer"), "{fault}");
+        database.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_never_understood_fail_their_windows() {
+    for fault in MISUNDERSTOOD {
+        let (report, _sandbox, database) = backfill_with(fault, 0).await;
+        assert_eq!(failed_windows(&report), 2, "{fault}");
+        assert_eq!(committed(&database).await, 0, "{fault}");
+        database.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_under_another_key_are_taken() {
+    let (report, sandbox, database) = backfill_with("other-key", 0).await;
+    assert_complete(&report);
+    assert_eq!(
+        database.rows("raw.qb_customers").await,
+        truth(&sandbox, "Customer")
+    );
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_arrive_whatever_the_groups_of_an_answer_look_like() {
+    let entities = ["customers", "items", "vendors"];
+    for fault in [
+        "cdc-reversed",
+        "cdc-fault",
+        "cdc-missing",
+        "cdc-merged",
+        "empty",
+        "null-response",
+    ] {
+        let (sandbox, database) = (small_sandbox(), Database::create().await);
+        let mut app = syncing_app(&sandbox, &database);
+        app.settings.set("QBO_LAG_S", "0").unwrap();
+        app.settings.set("QBO_RETRY_FOR_S", "1").unwrap();
+        app.sync(&everything(&entities)).await.unwrap();
+        arm(
+            &sandbox,
+            &format!(r#"{{"fault":"{fault}","on":"cdc","times":0}}"#),
+        );
+        for entity in ["Customer", "Vendor"] {
+            let id = sandbox.company().truth(entity, i64::MIN, i64::MAX)[0]
+                .0
+                .clone();
+            let edit = json!({"entity": entity, "id": id, "at": seconds_ago(30)});
+            change(&sandbox, "edit", edit);
+        }
+        let report = app.sync(&everything(&entities)).await.unwrap();
+        assert!(report.is_ok(), "{fault}: {report:?}");
+        for (table, entity) in [
+            ("raw.qb_customers", "Customer"),
+            ("raw.qb_vendors", "Vendor"),
+        ] {
+            assert_eq!(
+                living(&database, table).await,
+                truth(&sandbox, entity),
+                "{fault}"
+            );
+        }
+        database.drop().await;
+    }
+}
+
+fn sandbox_of(invoices: u32) -> Sandbox {
+    Sandbox::start(SandboxOptions {
+        size: CompanySize {
+            customers: 30,
+            items: 10,
+            invoices,
+            others: Some(0),
+        },
+        throttle: ThrottleOptions::NONE,
+        ..SandboxOptions::default()
+    })
+    .unwrap()
+}
+
+/// Every page of a month fails, and counts do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_whose_every_page_fails_is_a_failed_window_after_a_bounded_search() {
+    for (chunk, most) in [("month", 110), ("day", 250)] {
+        let (sandbox, database) = (sandbox_of(700), Database::create().await);
+        arm(
+            &sandbox,
+            r#"{"fault":"error","on":"query","contains":"SELECT *","times":0}"#,
+        );
+        let app = app(&sandbox, &database);
+        let month = request(&["invoices"], "2025-03-01", "2025-04-01", chunk, 1000);
+        let report = app.backfill(&month).await.unwrap();
+        let run = &report.runs[0];
+        assert_eq!(
+            (run.status, run.totals.rejected),
+            (RunStatus::Failed, 0),
+            "{chunk}"
+        );
+        let asked = sandbox.stats().data_requests;
+        println!("{chunk}: {asked} requests");
+        assert!(asked <= most, "{chunk}: {asked} requests");
+        assert_eq!(committed(&database).await, 0);
+        // It is read as soon as the service answers.
+        change(&sandbox, "clear-faults", json!({}));
+        assert_complete(&app.backfill(&month.clone().resume(true)).await.unwrap());
+        database.drop().await;
+    }
+}
+
+/// The ids of the invoices of a month.
+fn ids_of_march(sandbox: &Sandbox) -> Vec<String> {
+    let (from, until) = (1_740_787_200, 1_743_465_600);
+    let month = sandbox.company().truth("Invoice", from, until);
+    month.into_iter().map(|(id, _)| id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn up_to_ten_bad_records_are_set_aside_and_more_fail_the_window() {
+    for (bad, blemish) in [
+        (8, Blemish::Processing),
+        (4, Blemish::Application),
+        (11, Blemish::Offset),
+        (11, Blemish::Nul),
+    ] {
+        let (sandbox, database) = (sandbox_of(700), Database::create().await);
+        let ids = ids_of_march(&sandbox);
+        assert!(ids.len() > 22, "{}", ids.len());
+        let bad_ids: Vec<_> = ids.iter().step_by(2).take(bad).collect();
+        for id in &bad_ids {
+            sandbox.company().corrupt("Invoice", id, blemish).unwrap();
+        }
+        let app = app(&sandbox, &database);
+        let month = request(&["invoices"], "2025-03-01", "2025-04-01", "month", 1000);
+        let report = app.backfill(&month).await.unwrap();
+        let asked = sandbox.stats().data_requests;
+        println!("{bad} {blemish:?} of {}: {asked} requests", ids.len());
+        assert!(asked <= 101, "{bad} bad records: {asked} requests");
+        let kept = database.rows("raw.qb_invoices").await;
+        assert_eq!(kept.len(), ids.len() - bad, "the good records are kept");
+        assert_eq!(
+            database.number("SELECT count(*) FROM qbo.rejects").await,
+            bad as i64
+        );
+        if bad <= 10 {
+            assert_eq!(
+                (failed_windows(&report), committed(&database).await),
+                (0, 1)
+            );
+        } else {
+            assert_eq!(
+                (failed_windows(&report), committed(&database).await),
+                (1, 0)
+            );
+            let error = report.runs[0].windows[0].error.as_ref().unwrap();
+            assert!(error.contains("11 records"), "{error}");
+            // It is read again.
+            for id in &bad_ids {
+                change(
+                    &sandbox,
+                    "edit",
+                    json!({"entity": "Invoice", "id": id, "at": "2025-03-20T00:00:00Z"}),
+                );
+                sandbox
+                    .company()
+                    .corrupt("Invoice", id, Blemish::Healed)
+                    .unwrap();
+            }
+        }
+        database.drop().await;
+    }
+}
+
+/// A record says another time, or says it in a way that Postgres does not take.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_odd_record_costs_no_neighbour() {
+    for (blemish, is_taken) in [
+        (Blemish::Earlier, true),
+        (Blemish::Later, true),
+        (Blemish::Fraction, true),
+        (Blemish::Numbers, true),
+        (Blemish::Offset, false),
+        (Blemish::Minus, false),
+        (Blemish::NulId, false),
+        (Blemish::Deep, false),
+    ] {
+        for page_size in [7, 1000] {
+            let (sandbox, database) = (small_sandbox(), Database::create().await);
+            let id = sandbox.company().truth("Invoice", i64::MIN, i64::MAX)[20]
+                .0
+                .clone();
+            sandbox.company().corrupt("Invoice", &id, blemish).unwrap();
+            let app = app(&sandbox, &database);
+            let whole = whole_range(&["invoices"], "month", page_size);
+            let report = app.backfill(&whole).await.unwrap();
+            assert_eq!(failed_windows(&report), 0, "{blemish:?}");
+            let rejected = report.runs[0].totals.rejected;
+            assert_eq!(rejected, u64::from(!is_taken), "{blemish:?}");
+            let stored: Vec<_> = database.rows("raw.qb_invoices").await;
+            assert_eq!(stored.len(), 600 - usize::from(!is_taken), "{blemish:?}");
+            assert_eq!(
+                stored.iter().any(|(found, _)| *found == id),
+                is_taken,
+                "{blemish:?}"
+            );
+            database.drop().await;
+        }
+    }
+}
