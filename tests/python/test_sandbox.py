@@ -17,7 +17,9 @@ NOW = ("2026-01-01", "2100-01-01")
 
 
 @contextmanager
-def sandbox_process(*arguments: str, size: tuple[str, ...] = ("--customers", "30", "--invoices", "50", "--others", "5")):
+def sandbox_process(
+    *arguments: str, size: tuple[str, ...] = ("--customers", "30", "--invoices", "50", "--others", "5")
+):
     """Run ``qbo-rs sandbox``; return the process and the settings that it prints for a client."""
     inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     line = [COMMAND, "sandbox", "--port", "0", *size, *arguments]
@@ -206,7 +208,9 @@ def test_conform_says_what_a_company_does_and_writes_no_word_of_it(tmp_path):
         line = [COMMAND, "sandbox", "conform", "--against", environment["QBO_API_URL"], "--out", str(file)]
         table = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60, check=False)
         assert table.returncode == 0, table.stderr
-        as_json = subprocess.run([*line, "--json"], env=environment, capture_output=True, text=True, timeout=60, check=False)
+        as_json = subprocess.run(
+            [*line, "--json"], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
         report = json.loads(as_json.stdout)
         settings = dict(environment)
     found = {finding["name"]: finding for finding in report["assumptions"]}
