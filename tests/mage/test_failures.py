@@ -45,6 +45,19 @@ def test_a_retry_reads_only_the_failed_window(mage, qbo, database):
     assert len(extracted(mage, INVOICES)) == 8
 
 
+def test_a_service_that_fails_for_every_record_fails_the_run(mage, qbo, database):
+    # Counts are answered, so that each window holds records that fail.
+    qbo.fault("error", contains="SELECT *", times=0)
+    mage.activate(INVOICES, **RANGE, chunk="month")
+    mage.start()
+    run = mage.ended_run(INVOICES)
+    assert run["status"] == "failed"
+    assert mage.block_runs(run["id"])["extract_qbo_invoices"]["status"] == "failed"
+    assert extracted(mage, INVOICES) == []
+    assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(0,)]
+    assert database.query("SELECT count(*) FROM qbo.rejects") == [(0,)]
+
+
 @pytest.fixture
 def qbo():
     """A company that responds slowly, so that an extract can be interrupted."""
