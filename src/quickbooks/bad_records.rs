@@ -9,8 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::debug;
 
 use super::failure_cause::{FailureCause, failure_cause};
-use super::paging::Step;
 use super::reader::{MIN_PAGE, Rows, SpanReader, reject_bad_record};
+use super::step::Step;
 use crate::error::{Error, Result};
 
 /// Requests that the search for bad records may cost in one window, beyond the ordinary ones.
@@ -18,35 +18,6 @@ const MAX_REQUESTS: u64 = 100;
 
 /// Most requests of one step of the search.
 const STEP_REQUESTS: u64 = 4;
-
-/// The search of one reader, and its cost in the current window.
-#[derive(Debug)]
-pub(super) struct Search {
-    /// End of the window.
-    window_end: DateTime<Utc>,
-    requests: u64,
-    /// A range that failed is being searched.
-    pub is_active: bool,
-    /// Answers with rows, or without, have arrived since the search began.
-    pub has_delivered: bool,
-    /// Number of ranges that failed.
-    failures: u32,
-    /// The last failure.
-    failure: String,
-}
-
-impl Search {
-    pub(super) fn new() -> Self {
-        Self {
-            window_end: DateTime::<Utc>::MIN_UTC,
-            requests: 0,
-            is_active: false,
-            has_delivered: false,
-            failures: 0,
-            failure: String::new(),
-        }
-    }
-}
 
 /// A range of time that begins at the cursor.
 enum Range {

@@ -9,24 +9,13 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::QboSource;
-use super::changes_answer::{ChangesAnswer, read_changes};
+use super::changes_answer::{ChangesAnswer, EntityChanges, read_changes};
 use super::failure_cause::is_repeated_bad_record;
-use crate::domain::{Deletion, EntitySpec, Identity, Page, Record, Window};
+use crate::domain::{EntitySpec, Identity, Page, Record, Window};
 use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::port::{Meter, Source, Span};
 use crate::quickbooks::client::RetryBehavior;
-
-/// Changes of one entity's records.
-#[derive(Debug, Clone)]
-pub(crate) struct EntityChanges {
-    /// The record type.
-    pub entity: EntitySpec,
-    /// The changed records, complete.
-    pub records: Vec<Record>,
-    /// Records reported as deleted. For an entity of kind list this does not prove a deletion.
-    pub deletions: Vec<Deletion>,
-}
 
 /// The changes of several entities.
 #[derive(Debug, Default)]

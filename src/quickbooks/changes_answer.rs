@@ -11,7 +11,6 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::changes::EntityChanges;
 use super::classify::classify_failure;
 use super::envelope::{Members, is_counter, misunderstood, rows_in, unreadable_body};
 use super::fault::Fault;
@@ -23,6 +22,17 @@ use crate::quickbooks::client::Verdict;
 /// Maximum number of objects in one answer. An answer that holds this many may have been cut short,
 /// deletions first.
 const MAX_OBJECTS: usize = 1000;
+
+/// Changes of one entity's records.
+#[derive(Debug, Clone)]
+pub(crate) struct EntityChanges {
+    /// The record type.
+    pub entity: EntitySpec,
+    /// The changed records, complete.
+    pub records: Vec<Record>,
+    /// Records reported as deleted. For an entity of kind list this does not prove a deletion.
+    pub deletions: Vec<Deletion>,
+}
 
 /// An answer, entity by entity.
 #[derive(Debug, Default)]

@@ -23,6 +23,8 @@ mod prefetch;
 mod reader;
 mod record_index;
 mod scrub;
+mod search;
+mod step;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -37,7 +39,8 @@ pub(crate) use self::admission::AdmissionControl;
 #[cfg(feature = "cli")]
 pub(crate) use self::admission::Pace;
 pub use self::admission::{BreakerStatus, Limits, Traffic};
-pub(crate) use self::changes::{ChangesSource, EntityChanges};
+pub(crate) use self::changes::ChangesSource;
+pub(crate) use self::changes_answer::EntityChanges;
 pub(crate) use self::client::{ApiClient, RetryBehavior};
 use self::endpoint::{Endpoints, MINOR_VERSION};
 use self::envelope::{Asked, QueryAnswer, read_query_answer};

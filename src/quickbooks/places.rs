@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, SubsecRound, Utc};
 
-use super::paging::Step;
+use super::step::Step;
 use crate::domain::Record;
 
 /// Rows of a page that may say other times than their neighbours. With more of them, the order of the

@@ -10,13 +10,14 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::QboSource;
-use super::bad_records::Search;
 use super::envelope::{QueryAnswer, Unreadable};
 use super::failure_cause::{
     FailureCause, failure_cause, is_repeated_bad_record, should_shrink_page,
 };
-use super::paging::{Cursor, Step};
+use super::paging::Cursor;
 use super::prefetch::{FirstPage, statement};
+use super::search::Search;
+use super::step::Step;
 use crate::domain::query::CountQuery;
 use crate::domain::{EntitySpec, Page, PageSize, Record, Reject};
 use crate::error::{Error, Result};
