@@ -47,7 +47,7 @@ pub(super) struct ChangesAnswer {
     pub time: Option<DateTime<Utc>>,
 }
 
-/// What the answer says about one entity.
+/// Rows of one entity in the answer.
 struct Group<'a> {
     rows: Vec<&'a RawValue>,
     is_complete: bool,

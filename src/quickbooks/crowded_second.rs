@@ -29,7 +29,7 @@ pub(super) struct CrowdedSecond {
     dividers: &'static [Divider],
     /// Most rows of a page.
     page_size: u32,
-    /// What remains to be done, the next last.
+    /// Steps that remain, the next one last.
     work: Vec<Work>,
     /// Records that pages of this attempt brought, by id, and those that could not be read.
     ids: HashSet<String>,

@@ -43,7 +43,7 @@ pub(super) struct Unreadable {
     pub follows: Option<DateTime<Utc>>,
 }
 
-/// What a statement asks for.
+/// Subject of a statement.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub entity: &'a EntitySpec,
