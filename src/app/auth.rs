@@ -4,7 +4,9 @@ use chrono::Utc;
 use serde::Serialize;
 
 use super::App;
-use super::company::{CONNECTIONS, admission, authorizer, key, reconnect, token_endpoint};
+use super::company::{
+    CONNECTIONS, admission, authorizer, includes, key, reconnect, token_endpoint,
+};
 use crate::config::{OAuthConfig, QboConfig};
 use crate::domain::ConnectionState;
 use crate::error::{Error, Result};
@@ -49,6 +51,9 @@ pub struct CompanyReport {
     /// Requests and limits of all processes that share the store.
     #[serde(flatten)]
     pub traffic: Traffic,
+    /// Values of `include` that QuickBooks refuses for this company, so that records lack these parts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused_includes: Vec<String>,
 }
 
 /// The result of a change of the key.
@@ -77,7 +82,11 @@ pub(super) async fn auth_report(backend: &StateBackend, config: &QboConfig) -> R
         let traffic = admission(backend, config, &account.realm_id)
             .traffic()
             .await;
-        accounts.push(company_report(account, traffic, &config.oauth));
+        let refused = includes(backend, config, &account.realm_id).refused().await;
+        accounts.push(CompanyReport {
+            refused_includes: refused.unwrap_or_default(),
+            ..company_report(account, traffic, &config.oauth)
+        });
     }
     let is_connected = accounts
         .iter()
@@ -115,6 +124,7 @@ fn company_report(
         },
         reconnect_url: (state != ConnectionState::Active).then(|| reconnect.url()),
         traffic,
+        refused_includes: Vec::new(),
         account,
     }
 }

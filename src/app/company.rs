@@ -13,7 +13,7 @@ use crate::http::Transport;
 use crate::port::{Endpoint, Progress};
 use crate::quickbooks::AdmissionControl;
 use crate::quickbooks::oauth::{Authorizer, Reconnect, TokenEndpoint, expires_at, expiry_warning};
-use crate::quickbooks::{Access, QboSource};
+use crate::quickbooks::{Access, Includes, QboSource};
 use crate::store::token_store::Key;
 use crate::store::{StateBackend, rescue_stores};
 
@@ -35,6 +35,12 @@ pub(super) fn admission(
         backend.traffic_state(&traffic_key(config, realm_id)),
         config.monthly_quota,
     ))
+}
+
+/// Returns what is known of a company's answers to `include`, which its processes share.
+pub(super) fn includes(backend: &StateBackend, config: &QboConfig, realm_id: &str) -> Includes {
+    let key = format!("{}-includes", traffic_key(config, realm_id));
+    Includes::new(backend.traffic_state(&key))
 }
 
 /// Returns the key of the shared rate-limit state. Limits apply per API host, app and company; the
@@ -139,6 +145,7 @@ impl Company {
             admission: admission.clone(),
             issuer: issuer.clone(),
             retry: oauth.retry,
+            includes: includes(backend, config, &config.realm_id),
             api_url: &config.api_url,
             realm_id: &config.realm_id,
         };

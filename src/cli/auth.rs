@@ -242,6 +242,7 @@ fn describe(report: &CompanyReport, text: &mut String) {
         warning,
         reconnect_url,
         traffic,
+        refused_includes,
     } = report;
     let days = days_left.map_or_else(
         || "days left unknown".to_owned(),
@@ -265,6 +266,9 @@ fn describe(report: &CompanyReport, text: &mut String) {
         "connection, used or not, until",
         account.connection_expires_at,
     );
+    for include in refused_includes {
+        text.push_str(&format!("  QuickBooks refuses include={include}\n"));
+    }
     if let Some(warning) = warning {
         text.push_str(&format!("  {warning}\n"));
     } else if let Some(url) = reconnect_url {

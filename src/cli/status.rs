@@ -101,6 +101,9 @@ fn describe(report: &StatusReport, zone: Option<Tz>) -> String {
             "company {}: {}, {days}",
             account.account.realm_id, account.state
         );
+        for include in &account.refused_includes {
+            let _ = writeln!(out, "  QuickBooks refuses include={include}");
+        }
         if let Some(warning) = &account.warning {
             let _ = writeln!(out, "  {warning}");
         } else if let Some(url) = &account.reconnect_url {

@@ -13,7 +13,7 @@ const SHORT_LIVED: [&str; 2] = ["TempDownloadUri", "ThumbnailTempDownloadUri"];
 /// Levels of a payload that are compared by value. What is nested deeper is compared as text.
 const MAX_DEPTH: usize = 256;
 
-/// What a payload says, apart from members that differ at every read. Two payloads are equal here if
+/// Meaning of a payload, apart from members that differ at every read. Two payloads are equal here if
 /// `jsonb` holds them to be equal: the order of members, white space and the spelling of numbers and
 /// escapes do not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,7 @@ struct Digests {
     nameless: Context,
 }
 
-/// Where a value stands in its payload.
+/// Place of a value in its payload.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     depth: usize,

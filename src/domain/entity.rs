@@ -52,9 +52,19 @@ pub struct EntitySpec {
     pub identity: Identity,
     /// Reliability of `ORDERBY`.
     pub ordering: Ordering,
+    /// True if queries can ask for it. Otherwise its records are only known from change data capture,
+    /// and can be read by id (qbo-facts 13.6).
+    pub has_query: bool,
     /// True if change data capture covers it (qbo-facts 4).
     pub has_cdc: bool,
+    /// Parts of its records that QBO answers only if the parameter `include` names them.
+    pub includes: &'static [&'static str],
 }
+
+/// All custom fields, instead of the first three (qbo-facts 13.4).
+pub const ALL_CUSTOM_FIELDS: &str = "enhancedAllCustomFields";
+/// The address at which a customer pays an invoice (qbo-facts 13.5).
+pub const INVOICE_LINK: &str = "invoiceLink";
 
 const fn entity(name: &'static str, qbo_name: &'static str, kind: EntityKind) -> EntitySpec {
     let (identity, ordering) = (Identity::Id, Ordering::Reliable);
@@ -65,7 +75,9 @@ const fn entity(name: &'static str, qbo_name: &'static str, kind: EntityKind) ->
         kind,
         identity,
         ordering,
+        has_query: true,
         has_cdc: true,
+        includes: &[],
     }
 }
 
@@ -88,18 +100,31 @@ const fn single(name: &'static str, qbo_name: &'static str) -> EntitySpec {
     }
 }
 
+const fn with_custom_fields(mut spec: EntitySpec) -> EntitySpec {
+    spec.includes = &[ALL_CUSTOM_FIELDS];
+    spec
+}
+
 const fn without_cdc(mut spec: EntitySpec) -> EntitySpec {
     spec.has_cdc = false;
     spec
 }
 
-/// All entities that QBO answers queries about.
+const fn without_query(mut spec: EntitySpec) -> EntitySpec {
+    spec.has_query = false;
+    spec
+}
+
+/// All entities that can be copied. Intuit documents two more that can be read: Entitlements answers in
+/// XML only and TaxClassification has no times, so neither has versions of records to copy
+/// (qbo-facts 13.6).
 pub const ENTITIES: &[EntitySpec] = &[
     list("accounts", "Account"),
     supporting("attachables", "Attachable"),
     transaction("bill_payments", "BillPayment"),
     transaction("bills", "Bill"),
     list("budgets", "Budget"),
+    without_query(transaction("change_orders", "ChangeOrder")),
     list("classes", "Class"),
     list("company_currencies", "CompanyCurrency"),
     single("company_info", "CompanyInfo"),
@@ -108,33 +133,37 @@ pub const ENTITIES: &[EntitySpec] = &[
         answer_key: "CreditCardPaymentTxn",
         ..transaction("credit_card_payments", "CreditCardPayment")
     },
-    transaction("credit_memos", "CreditMemo"),
+    with_custom_fields(transaction("credit_memos", "CreditMemo")),
     list("customer_types", "CustomerType"),
     list("customers", "Customer"),
     list("departments", "Department"),
     transaction("deposits", "Deposit"),
     list("employees", "Employee"),
-    transaction("estimates", "Estimate"),
+    with_custom_fields(transaction("estimates", "Estimate")),
     EntitySpec {
         identity: Identity::Properties(&["AsOfDate", "SourceCurrencyCode", "TargetCurrencyCode"]),
         ..supporting("exchange_rates", "ExchangeRate")
     },
-    transaction("invoices", "Invoice"),
+    without_query(transaction("inventory_adjustments", "InventoryAdjustment")),
+    EntitySpec {
+        includes: &[ALL_CUSTOM_FIELDS, INVOICE_LINK],
+        ..transaction("invoices", "Invoice")
+    },
     list("items", "Item"),
     without_cdc(list("journal_codes", "JournalCode")),
     transaction("journal_entries", "JournalEntry"),
     list("payment_methods", "PaymentMethod"),
     transaction("payments", "Payment"),
     single("preferences", "Preferences"),
-    transaction("purchase_orders", "PurchaseOrder"),
+    with_custom_fields(transaction("purchase_orders", "PurchaseOrder")),
     transaction("purchases", "Purchase"),
     EntitySpec {
         identity: Identity::Wrapped,
         ..transaction("recurring_transactions", "RecurringTransaction")
     },
-    transaction("refund_receipts", "RefundReceipt"),
+    with_custom_fields(transaction("refund_receipts", "RefundReceipt")),
     transaction("reimburse_charges", "ReimburseCharge"),
-    transaction("sales_receipts", "SalesReceipt"),
+    with_custom_fields(transaction("sales_receipts", "SalesReceipt")),
     EntitySpec {
         ordering: Ordering::Unreliable,
         ..without_cdc(supporting("tax_agencies", "TaxAgency"))
@@ -147,6 +176,20 @@ pub const ENTITIES: &[EntitySpec] = &[
     transaction("transfers", "Transfer"),
     transaction("vendor_credits", "VendorCredit"),
     list("vendors", "Vendor"),
+];
+
+/// Entities that can be read and are not copied, with QBO's names and the reasons (qbo-facts 13.6).
+const NOT_COPIED: [(&str, &str, &str); 2] = [
+    (
+        "entitlements",
+        "Entitlements",
+        "QuickBooks answers about them in XML only, and gives them neither ids nor times of change",
+    ),
+    (
+        "tax_classifications",
+        "TaxClassification",
+        "QuickBooks gives them no times of change, by which records are kept up to date",
+    ),
 ];
 
 impl EntitySpec {
@@ -172,6 +215,11 @@ pub fn find_entity(name: &str) -> Result<&'static EntitySpec> {
         .iter()
         .find(|e| e.name.eq_ignore_ascii_case(wanted) || e.qbo_name.eq_ignore_ascii_case(wanted))
         .ok_or_else(|| {
+            if let Some((_, _, reason)) = NOT_COPIED.iter().find(|(name, qbo_name, _)| {
+                name.eq_ignore_ascii_case(wanted) || qbo_name.eq_ignore_ascii_case(wanted)
+            }) {
+                return Error::config("entity", format!("{wanted} are not copied: {reason}"));
+            }
             let known: Vec<_> = ENTITIES.iter().map(|e| e.name).collect();
             Error::config(
                 "entity",
@@ -196,6 +244,25 @@ pub fn select_entities<S: AsRef<str>>(names: &[S]) -> Result<Vec<EntitySpec>> {
         return Err(Error::config("entity", "no entity was named"));
     }
     Ok(selected)
+}
+
+/// Finds several entities like [`select_entities`], for a range of their records.
+///
+/// # Errors
+/// The errors of [`select_entities`]; [`Error::Config`] if an entity cannot be queried, because then
+/// only its changes of the last days can be copied.
+pub fn select_queryable<S: AsRef<str>>(names: &[S]) -> Result<Vec<EntitySpec>> {
+    let entities = select_entities(names)?;
+    match entities.iter().find(|entity| !entity.has_query) {
+        Some(EntitySpec { name, .. }) => Err(Error::config(
+            "entity",
+            format!(
+                "QuickBooks answers no queries about {name}, so no range of them can be read; only `sync` copies them, \
+                 from what QuickBooks reports as changed"
+            ),
+        )),
+        None => Ok(entities),
+    }
 }
 
 #[cfg(test)]
@@ -235,6 +302,48 @@ mod tests {
         assert_eq!(
             selected.iter().map(|e| e.name).collect::<Vec<_>>(),
             ["items", "customers"]
+        );
+    }
+
+    #[test]
+    fn entities_are_asked_for_as_intuits_table_says() {
+        let table = include_str!("../../facts/entities.tsv");
+        let rows: Vec<Vec<&str>> = table
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| line.split('\t').collect())
+            .collect();
+        for entity in ENTITIES {
+            let row = rows
+                .iter()
+                .find(|row| row[0] == entity.qbo_name)
+                .unwrap_or_else(|| panic!("facts/entities.tsv lacks {}", entity.qbo_name));
+            let says = |column: usize| row[column] == "yes";
+            let ours = (entity.has_query, entity.has_active(), entity.has_cdc);
+            assert_eq!(ours, (says(1), says(3), says(4)), "{}", entity.name);
+            assert!(entity.has_query || says(2), "{} can be read", entity.name);
+        }
+        let without: Vec<&str> = rows[1..]
+            .iter()
+            .map(|row| row[0])
+            .filter(|name| find_entity(name).is_err())
+            .collect();
+        assert_eq!(without, NOT_COPIED.map(|(_, qbo_name, _)| qbo_name));
+        for (name, _, reason) in NOT_COPIED {
+            let text = find_entity(name).unwrap_err().to_string();
+            assert!(text.contains(reason), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_of_an_entity_without_queries_is_refused() {
+        assert_eq!(select_queryable(&["items"]).unwrap().len(), 1);
+        let text = select_queryable(&["items", "ChangeOrder"])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("change_orders") && text.contains("`sync`"),
+            "{text}"
         );
     }
 

@@ -23,6 +23,7 @@ pub(crate) use distinct::DistinctIds;
 pub(crate) use division::Divider;
 pub use entity::{
     ENTITIES, EntityKind, EntitySpec, Identity, Ordering, find_entity, select_entities,
+    select_queryable,
 };
 pub use interval::Interval;
 pub use plan::{PageSize, Plan, RangeBound, parse_range};

@@ -356,7 +356,7 @@ mod tests {
     fn queries_name_only_what_intuit_allows() {
         let facts = Facts::read();
         let mut checked = 0;
-        for entity in ENTITIES.iter() {
+        for entity in ENTITIES.iter().filter(|entity| entity.has_query) {
             let (from, until) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
             let divided = entity.dividers().iter().map(|divider| {
                 let part = |comparison| Condition {

@@ -137,6 +137,11 @@ impl EntitySync {
         Self::empty(entity).failed(format!("{NOT_ATTEMPTED}{reason}"))
     }
 
+    /// Creates the report of an entity whose changes could not be read at all.
+    pub fn failed_with(entity: &str, error: String) -> Self {
+        Self::empty(entity).failed(error)
+    }
+
     /// Returns the report with a failure.
     #[must_use]
     pub fn failed(self, error: String) -> Self {

@@ -17,7 +17,7 @@ pub struct RecordKey {
     pub updated_at: DateTime<Utc>,
     /// `SyncToken`.
     pub sync_token: i64,
-    /// What the record says, if that is compared too.
+    /// Content of the record, if that is compared too.
     pub content: Option<Content>,
 }
 

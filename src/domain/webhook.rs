@@ -320,7 +320,7 @@ mod tests {
                 "void".into()
             )
         );
-        assert_eq!(events[1].entity, None);
+        assert_eq!(events[1].entity, Some("change_orders"));
         let other =
             br#"[{"id":"1","type":"payments.charge","intuitentityid":"1","intuitaccountid":"1"}]"#;
         let [other] = &read_webhook(other).events[..] else {

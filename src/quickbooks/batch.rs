@@ -9,6 +9,7 @@ use super::envelope::{
     Asked, Members, QueryAnswer, misunderstood, read_query_response, rows_in, unreadable_body,
 };
 use super::fault::Fault;
+use super::includes::Asking;
 use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::http::Response;
@@ -29,14 +30,39 @@ impl QboSource {
         meter: &Meter,
         behavior: RetryBehavior,
     ) -> Result<Vec<Result<QueryAnswer>>> {
-        let request = self
-            .endpoints
-            .batch(statements.iter().map(|(_, statement)| statement.as_str()));
-        self.client
-            .send(&request, meter, behavior, |response| {
-                read_batch(statements, response)
-            })
-            .await
+        let texts = || statements.iter().map(|(_, statement)| statement.as_str());
+        let read = |response: &Response| read_batch(statements, response);
+        let with_records = statements
+            .iter()
+            .filter(|(entity, statement)| !Asked::by(entity, statement).is_count)
+            .map(|(entity, _)| *entity);
+        let mut asking = self.includes.ask(with_records);
+        loop {
+            let request = self.endpoints.batch(texts(), asking.include());
+            let mut sent = self.client.send(&request, meter, behavior, read).await;
+            if let Ok(outcomes) = &mut sent
+                && let Some(refusal) = self.take_refusal(outcomes, &asking)
+            {
+                sent = Err(refusal);
+            }
+            if let Some(outcome) = self.includes.judge(sent, &mut asking).await {
+                return outcome;
+            }
+        }
+    }
+
+    /// Removes and returns the failure of an item that the `include` of the batch has caused.
+    fn take_refusal(
+        &self,
+        outcomes: &mut Vec<Result<QueryAnswer>>,
+        asking: &Asking,
+    ) -> Option<Error> {
+        let is_refusal = |outcome: &Result<QueryAnswer>| {
+            let error = outcome.as_ref().err();
+            error.is_some_and(|error| self.includes.refuses(error, asking))
+        };
+        let position = outcomes.iter().position(is_refusal)?;
+        outcomes.swap_remove(position).err()
     }
 }
 

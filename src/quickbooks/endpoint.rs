@@ -1,13 +1,17 @@
 //! The endpoints of a company that this crate may call. All of them read, and this module is the only
 //! place where requests to the API are made.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::json;
 
+use crate::domain::entity::{ALL_CUSTOM_FIELDS, INVOICE_LINK};
 use crate::domain::instant::format_instant;
+use crate::domain::{ENTITIES, EntitySpec};
 use crate::error::{Error, Result};
 use crate::http::Request;
 use crate::quickbooks::admission::RequestKind;
@@ -23,6 +27,8 @@ pub(super) struct Endpoints {
     batch: Url,
     changes: Url,
     tax_classifications: Url,
+    /// URL without a path below the company, for reads of single records.
+    company: Url,
 }
 
 impl Endpoints {
@@ -32,14 +38,11 @@ impl Endpoints {
     /// # Errors
     /// [`Error::Config`] if the URL cannot carry a path.
     pub(super) fn new(api_url: &Url, realm_id: &str) -> Result<Self> {
+        let mut company = api_url.clone();
+        extend(&mut company, &["v3", "company", realm_id])?;
         let endpoint = |name| {
-            let mut url = api_url.clone();
-            url.path_segments_mut()
-                .map_err(|()| {
-                    Error::config("QBO_API_URL", format!("'{api_url}' cannot carry a path"))
-                })?
-                .pop_if_empty()
-                .extend(["v3", "company", realm_id, name]);
+            let mut url = company.clone();
+            extend(&mut url, &[name])?;
             url.query_pairs_mut()
                 .append_pair("minorversion", &MINOR_VERSION.to_string());
             Ok(url)
@@ -49,17 +52,36 @@ impl Endpoints {
             batch: endpoint("batch")?,
             changes: endpoint("cdc")?,
             tax_classifications: endpoint("taxclassification")?,
+            company,
         })
     }
 
     /// Makes the request for one statement. It uses POST because a body needs no URL encoding and
     /// has no length limit (qbo-facts 2.1).
-    pub(super) fn query(&self, statement: &str) -> Request {
+    /// `include` names parts of records that are answered only if asked for.
+    pub(super) fn query(&self, statement: &str, include: Option<&str>) -> Request {
         post(
-            &self.query,
+            with_include(&self.query, include),
             "application/text",
             Bytes::copy_from_slice(statement.as_bytes()),
         )
+    }
+
+    /// Returns the path of change data capture, for `request_payload`.
+    pub(super) fn changes_path(&self) -> &str {
+        self.changes.path()
+    }
+
+    /// Makes the request for one record (qbo-facts 13.6).
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the URL cannot carry a path.
+    pub(super) fn read(&self, entity: &EntitySpec, id: &str) -> Result<Request> {
+        let mut url = self.company.clone();
+        extend(&mut url, &[&entity.qbo_name.to_ascii_lowercase(), id])?;
+        url.query_pairs_mut()
+            .append_pair("minorversion", &MINOR_VERSION.to_string());
+        Ok(get(url))
     }
 
     /// Returns the path of the query endpoint, for `request_payload`.
@@ -89,17 +111,31 @@ impl Endpoints {
 
     /// Makes the request for several statements; each answer carries its statement's number
     /// (qbo-facts 6.3).
-    pub(super) fn batch<'s>(&self, statements: impl Iterator<Item = &'s str>) -> Request {
+    pub(super) fn batch<'s>(
+        &self,
+        statements: impl Iterator<Item = &'s str>,
+        include: Option<&str>,
+    ) -> Request {
         let items: Vec<_> = statements
             .enumerate()
             .map(|(number, statement)| json!({"bId": number.to_string(), "Query": statement}))
             .collect();
         post(
-            &self.batch,
+            with_include(&self.batch, include),
             "application/json",
             Bytes::from(json!({"BatchItemRequest": items}).to_string()),
         )
     }
+}
+
+/// Appends segments to the path of a URL.
+fn extend(url: &mut Url, segments: &[&str]) -> Result<()> {
+    let text = url.to_string();
+    url.path_segments_mut()
+        .map_err(|()| Error::config("QBO_API_URL", format!("'{text}' cannot carry a path")))?
+        .pop_if_empty()
+        .extend(segments);
+    Ok(())
 }
 
 fn get(url: Url) -> Request {
@@ -112,10 +148,18 @@ fn get(url: Url) -> Request {
     }
 }
 
-fn post(url: &Url, content_type: &'static str, body: Bytes) -> Request {
+fn with_include(url: &Url, include: Option<&str>) -> Url {
+    let mut url = url.clone();
+    if let Some(include) = include {
+        url.query_pairs_mut().append_pair("include", include);
+    }
+    url
+}
+
+fn post(url: Url, content_type: &'static str, body: Bytes) -> Request {
     Request {
         method: Method::POST,
-        url: url.clone(),
+        url,
         headers: HeaderMap::from_iter([
             (ACCEPT, HeaderValue::from_static("application/json")),
             (CONTENT_TYPE, HeaderValue::from_static(content_type)),
@@ -127,7 +171,11 @@ fn post(url: &Url, content_type: &'static str, body: Bytes) -> Request {
 /// Returns the kind of a request that only reads, and `None` for any other request. This is the last
 /// check before a request is sent. A batch may hold writes, so each of its items is checked.
 pub(super) fn read_kind(request: &Request) -> Option<RequestKind> {
-    let endpoint = request.url.path_segments()?.next_back()?;
+    if !request.url.query_pairs().all(is_parameter_of_read) {
+        return None;
+    }
+    let mut segments = request.url.path_segments()?.rev();
+    let (endpoint, before) = (segments.next()?, segments.next()?);
     let is_select = |statement: &str| {
         statement
             .get(..7)
@@ -153,8 +201,31 @@ pub(super) fn read_kind(request: &Request) -> Option<RequestKind> {
                 .all(|item| reads(item) == Some(true));
             (is_read && body.as_object()?.len() == 1).then_some(RequestKind::Batch)
         }
+        // One record of an entity that cannot be queried. Other paths of this shape are no reads of
+        // records, or are not needed.
+        (&Method::GET, _) if is_read_by_id(before) => {
+            request.body.is_empty().then_some(RequestKind::Single)
+        }
         _ => None,
     }
+}
+
+/// Returns true for a parameter that asks for a form or a part of what is read. Others, such as
+/// `operation=void`, change records.
+fn is_parameter_of_read((name, value): (Cow<'_, str>, Cow<'_, str>)) -> bool {
+    match &*name {
+        "minorversion" | "entities" | "changedSince" => true,
+        "include" => value
+            .split(',')
+            .all(|part| [ALL_CUSTOM_FIELDS, INVOICE_LINK].contains(&part)),
+        _ => false,
+    }
+}
+
+fn is_read_by_id(path: &str) -> bool {
+    ENTITIES
+        .iter()
+        .any(|entity| !entity.has_query && entity.qbo_name.to_ascii_lowercase() == path)
 }
 
 #[cfg(test)]
@@ -165,20 +236,38 @@ mod tests {
     fn only_reads_pass() {
         let endpoints =
             Endpoints::new(&Url::parse("https://example.test/base/").unwrap(), "9").unwrap();
-        let query = endpoints.query("SELECT * FROM Customer");
+        let query = endpoints.query("SELECT * FROM Customer", None);
         assert_eq!(
             query.url.as_str(),
             "https://example.test/base/v3/company/9/query?minorversion=75"
         );
         assert_eq!(read_kind(&query), Some(RequestKind::Single));
-        let batch =
-            endpoints.batch(["SELECT COUNT(*) FROM Bill", "SELECT * FROM Bill"].into_iter());
+        let both = Some("enhancedAllCustomFields,invoiceLink");
+        let fuller = endpoints.query("SELECT * FROM Invoice", both);
+        assert!(
+            fuller
+                .url
+                .as_str()
+                .ends_with("minorversion=75&include=enhancedAllCustomFields%2CinvoiceLink")
+        );
+        assert_eq!(read_kind(&fuller), Some(RequestKind::Single));
+        let batch = endpoints.batch(
+            ["SELECT COUNT(*) FROM Bill", "SELECT * FROM Bill"].into_iter(),
+            Some("invoiceLink"),
+        );
         assert_eq!(read_kind(&batch), Some(RequestKind::Batch));
         let changes = endpoints.changes(["Bill", "Item"].into_iter(), DateTime::UNIX_EPOCH);
         let expected =
             "cdc?minorversion=75&entities=Bill%2CItem&changedSince=1970-01-01T00%3A00%3A00Z";
         assert!(changes.url.as_str().ends_with(expected), "{}", changes.url);
         assert_eq!(read_kind(&changes), Some(RequestKind::Single));
+        let order = crate::domain::find_entity("change_orders").unwrap();
+        let read = endpoints.read(order, "7/../8").unwrap();
+        assert_eq!(
+            read.url.as_str(),
+            "https://example.test/base/v3/company/9/changeorder/7%2F..%2F8?minorversion=75"
+        );
+        assert_eq!(read_kind(&read), Some(RequestKind::Single));
         let with_body = |request: &Request, body: &'static str| Request {
             body: Bytes::from(body),
             ..request.clone()
@@ -210,6 +299,19 @@ mod tests {
             at("https://example.test/v3/company/9/invoice"),
             at("https://example.test/v3/company/9/invoice?operation=void"),
             at("https://example.test/v3/company/9/upload"),
+            at("https://example.test/v3/company/9/query?include=void"),
+            at("https://example.test/v3/company/9/query?include=invoiceLink,allocation"),
+            at("https://example.test/v3/company/9/query?operation=update"),
+            at("https://example.test/v3/company/9/changeorder/7"),
+            Request {
+                url: Url::parse("https://example.test/v3/company/9/download/7").unwrap(),
+                ..read.clone()
+            },
+            Request {
+                url: Url::parse("https://example.test/v3/company/9/changeorder").unwrap(),
+                ..read.clone()
+            },
+            with_body(&read, "{}"),
             Request {
                 method: Method::DELETE,
                 ..query.clone()

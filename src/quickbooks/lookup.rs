@@ -1,15 +1,24 @@
 //! Single records by their identity, as they are now: what decides whether a record is gone.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use serde_json::value::RawValue;
 
 use super::QboSource;
 use super::batch::{MAX_ITEMS, MAX_RECORDS};
+use super::classify::classify_failure;
 use super::envelope::QueryAnswer;
+use super::fault::Fault;
 use crate::domain::query::{IdQuery, KeyQuery, SingleQuery};
-use crate::domain::{EntitySpec, Identity, PageSize, Record};
+use crate::domain::{EntitySpec, Identity, PageSize, Payload, Record};
 use crate::error::{Error, Result};
+use crate::http::Response;
 use crate::port::Meter;
-use crate::quickbooks::client::RetryBehavior;
+use crate::quickbooks::client::{RetryBehavior, Verdict};
+
+/// Code of the fault that a record does not exist (Intuit's error list).
+const NOT_FOUND: &str = "610";
 
 /// Maximum number of ids in one statement.
 const MAX_IDS: usize = 100;
@@ -30,6 +39,9 @@ impl QboSource {
     ) -> Result<Vec<Record>> {
         if ids.is_empty() {
             return Ok(Vec::new());
+        }
+        if !entity.has_query {
+            return self.read_each(entity, ids, meter).await;
         }
         let statements = match entity.identity {
             Identity::Id | Identity::Wrapped => ids
@@ -53,6 +65,34 @@ impl QboSource {
         Ok(records)
     }
 
+    /// Reads records one by one, for an entity that cannot be queried.
+    async fn read_each(
+        &self,
+        entity: &EntitySpec,
+        ids: &[String],
+        meter: &Meter,
+    ) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for id in ids {
+            let request = self.endpoints.read(entity, id)?;
+            let read = |response: &Response| read_record(entity, response);
+            let answer = self
+                .client
+                .send(&request, meter, RetryBehavior::FULL, read)
+                .await;
+            match answer {
+                Ok(record) if record.id == *id => records.push(record),
+                Ok(record) => {
+                    let found = format!("record {} instead of {id}", record.id);
+                    return Err(Error::decode("answer of QuickBooks", found));
+                }
+                Err(error) if error.code() == Some(NOT_FOUND) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(records)
+    }
+
     /// Sends statements: one by itself, several as a batch.
     async fn look_up(
         &self,
@@ -72,6 +112,30 @@ impl QboSource {
             .collect();
         let answers = self.batch(&items, meter, RetryBehavior::FULL).await?;
         whole(answers.into_iter().collect::<Result<_>>()?, MAX_RECORDS)
+    }
+}
+
+/// Reads the answer to a request for one record: `{"ChangeOrder": {...}, "time": "..."}`.
+fn read_record(entity: &EntitySpec, response: &Response) -> Verdict<Record> {
+    let fault = Fault::parse(&response.body);
+    if !(200..300).contains(&response.status) || fault.is_some() {
+        return classify_failure(response, fault);
+    }
+    let missing = |e: &dyn std::fmt::Display| {
+        let context = format!("answer of QuickBooks about a record of {}", entity.name);
+        Verdict::Retry(Error::decode(context, e.to_string()))
+    };
+    let members: HashMap<Cow<'_, str>, &RawValue> = match serde_json::from_slice(&response.body) {
+        Ok(members) => members,
+        Err(e) => return missing(&e),
+    };
+    let Some(raw) = members.get(entity.answer_key) else {
+        return missing(&"it holds no record");
+    };
+    let payload = Payload::from_valid_json(response.body.slice_ref(raw.get().as_bytes()));
+    match Record::read(entity.identity, payload) {
+        Ok(record) => Verdict::Done(record),
+        Err(error) => Verdict::Fatal(error),
     }
 }
 

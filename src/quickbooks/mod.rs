@@ -15,6 +15,7 @@ mod envelope;
 mod failure_cause;
 mod fault;
 mod fault_meaning;
+mod includes;
 mod lookup;
 pub(crate) mod oauth;
 mod paging;
@@ -44,13 +45,14 @@ pub(crate) use self::changes_answer::EntityChanges;
 pub(crate) use self::client::{ApiClient, RetryBehavior};
 use self::endpoint::{Endpoints, MINOR_VERSION};
 use self::envelope::{Asked, QueryAnswer, read_query_answer};
+pub(crate) use self::includes::Includes;
 use self::paging::Cursor;
 use self::prefetch::{FirstPages, statement};
 use self::reader::SpanReader;
 use crate::domain::query::CountQuery;
 use crate::domain::{EntitySpec, Page, Window};
 use crate::error::{Error, Result};
-use crate::http::{RetryPolicy, TokenCache, TokenIssuer, Transport};
+use crate::http::{Response, RetryPolicy, TokenCache, TokenIssuer, Transport};
 use crate::port::{Meter, Source, Span};
 
 /// Everything that is needed to reach a company's API.
@@ -64,6 +66,8 @@ pub(crate) struct Access<'a> {
     pub issuer: Arc<dyn TokenIssuer>,
     /// Limits of retries.
     pub retry: RetryPolicy,
+    /// Knowledge of its answers to `include`.
+    pub includes: Includes,
     /// Base URL of the API: scheme, host and optionally a path.
     pub api_url: &'a Url,
     /// Id of the company.
@@ -86,6 +90,7 @@ pub(crate) struct QboSource {
     /// The last search for bad records found nothing that the service can deliver. Until something
     /// arrives, no further window is searched.
     is_failing: AtomicBool,
+    includes: Includes,
 }
 
 impl QboSource {
@@ -100,6 +105,7 @@ impl QboSource {
             admission,
             issuer,
             retry,
+            includes,
             api_url,
             realm_id,
         } = access;
@@ -120,6 +126,7 @@ impl QboSource {
             horizon: OnceLock::new(),
             first_pages: Mutex::default(),
             is_failing: AtomicBool::new(false),
+            includes,
         })
     }
 
@@ -145,13 +152,17 @@ impl QboSource {
         meter: &Meter,
         behavior: RetryBehavior,
     ) -> Result<QueryAnswer> {
-        let request = self.endpoints.query(statement);
         let asked = Asked::by(entity, statement);
-        self.client
-            .send(&request, meter, behavior, |response| {
-                read_query_answer(asked, response)
-            })
-            .await
+        let read = |response: &Response| read_query_answer(asked, response);
+        let with_records = Some(entity).filter(|_| !asked.is_count);
+        let mut asking = self.includes.ask(with_records.into_iter());
+        loop {
+            let request = self.endpoints.query(statement, asking.include());
+            let sent = self.client.send(&request, meter, behavior, read).await;
+            if let Some(outcome) = self.includes.judge(sent, &mut asking).await {
+                return outcome;
+            }
+        }
     }
 
     /// Returns the number of records that a query counts.
@@ -175,19 +186,32 @@ impl Source for QboSource {
     }
 
     async fn prepare(&self) -> Result<()> {
+        self.includes.load().await;
         self.client.authorise().await
     }
 
     const SHARES_REQUESTS: bool = true;
 
     fn request(&self, entity: &EntitySpec, window: Window, page_size: u32) -> Option<Arc<str>> {
+        if !entity.has_query {
+            let request = json!({
+                "method": "GET",
+                "path": self.endpoints.changes_path(),
+                "minorversion": MINOR_VERSION,
+                "entities": entity.qbo_name,
+            });
+            return Some(request.to_string().into());
+        }
         let step = Cursor::new(window.start, page_size, entity).next_step(window.end)?;
-        let request = json!({
+        let mut request = json!({
             "method": "POST",
             "path": self.endpoints.query_path(),
             "minorversion": MINOR_VERSION,
             "query": statement(entity, &step),
         });
+        if let Some(include) = self.includes.value(entity) {
+            request["include"] = include.into();
+        }
         Some(request.to_string().into())
     }
 

@@ -22,7 +22,7 @@ impl QboSource {
         window: Window,
         meter: &Meter,
     ) -> Result<Option<DateTime<Utc>>> {
-        if self.horizon.get().is_none() {
+        if self.horizon.get().is_none() && entity.has_query {
             self.count(&count_query(entity, &window), meter).await?;
         }
         Ok(self.horizon.get().copied())

@@ -278,7 +278,8 @@ async fn a_row_is_replaced_by_a_newer_or_equal_version_but_not_by_an_older_one()
 #[tokio::test(flavor = "multi_thread")]
 async fn every_entity_of_the_registry_arrives_whole() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
-    let names: Vec<&str> = ENTITIES.iter().map(|entity| entity.name).collect();
+    let queryable = || ENTITIES.iter().filter(|entity| entity.has_query);
+    let names: Vec<&str> = queryable().map(|entity| entity.name).collect();
     // Small pages, so that crowded seconds and unreliable orders are met.
     assert_complete(
         &app(&sandbox, &database)
@@ -286,7 +287,7 @@ async fn every_entity_of_the_registry_arrives_whole() {
             .await
             .unwrap(),
     );
-    for entity in ENTITIES {
+    for entity in queryable() {
         let rows = database.rows(&format!("raw.{}", entity.table())).await;
         assert!(!rows.is_empty(), "{}", entity.name);
         assert_eq!(rows, truth(&sandbox, entity.qbo_name), "{}", entity.name);

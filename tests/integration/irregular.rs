@@ -5,15 +5,20 @@ use std::path::Path;
 
 use chrono::DateTime;
 use qbo_rs::app::{
-    App, ArchiveRequest, ExtractRequest, LoadRequest, MigrateRequest, StatusRequest, VerifyRequest,
+    App, ArchiveRequest, BackfillRequest, ExtractRequest, LoadRequest, MigrateRequest,
+    StatusRequest, VerifyRequest,
 };
-use qbo_rs::domain::{Chunk, ENTITIES, EntitySync, SyncReport, Window, chunk_range};
+use qbo_rs::domain::{
+    Chunk, ENTITIES, EntityOutcome, EntitySpec, EntitySync, SyncMethod, SyncReport, Window,
+    chunk_range, find_entity,
+};
+use qbo_rs::error::Error;
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 
 use crate::support::{
     Database, app, assert_complete, change, everything, let_time_pass, living, seconds_ago,
-    syncing_app, truth, whole_range,
+    synced_truth, syncing_app, truth, whole_range,
 };
 
 /// A time of change in the range of the sample company, later than that of its records.
@@ -53,8 +58,13 @@ fn rate(day: &str, currency: &str, rate: f64) -> Value {
         "MetaData": {"LastUpdatedTime": format!("{day}T06:00:00-08:00")}})
 }
 
+fn queryable() -> impl Iterator<Item = &'static EntitySpec> {
+    ENTITIES.iter().filter(|entity| entity.has_query)
+}
+
+/// Names of the entities of which a range can be read.
 fn names() -> Vec<&'static str> {
-    ENTITIES.iter().map(|entity| entity.name).collect()
+    queryable().map(|entity| entity.name).collect()
 }
 
 async fn extract(app: &App, entities: &[&str], out: &Path) {
@@ -64,9 +74,14 @@ async fn extract(app: &App, entities: &[&str], out: &Path) {
     assert_complete(&app.extract(&request).await.unwrap());
 }
 
-async fn assert_table_is_truth(sandbox: &Sandbox, database: &Database, when: &str) {
-    for entity in ENTITIES {
-        let mut expected = truth(sandbox, entity.qbo_name);
+async fn assert_table_is_truth(
+    sandbox: &Sandbox,
+    database: &Database,
+    entities: impl Iterator<Item = &EntitySpec>,
+    when: &str,
+) {
+    for entity in entities {
+        let mut expected = synced_truth(sandbox, entity);
         expected.sort_by(|a, b| a.0.cmp(&b.0));
         let held = living(database, &format!("raw.{}", entity.table())).await;
         assert_eq!(held, expected, "{} {when}", entity.name);
@@ -89,7 +104,7 @@ async fn an_older_version_never_replaces_a_newer_one_of_any_entity() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("older");
     extract(&app, &names(), &out).await;
-    for entity in ENTITIES {
+    for entity in queryable() {
         let id = truth(&sandbox, entity.qbo_name)[0].0.clone();
         sandbox
             .company()
@@ -101,9 +116,9 @@ async fn an_older_version_never_replaces_a_newer_one_of_any_entity() {
             .await
             .unwrap(),
     );
-    assert_table_is_truth(&sandbox, &database, "after the backfill").await;
+    assert_table_is_truth(&sandbox, &database, queryable(), "after the backfill").await;
     assert_complete(&app.load(&LoadRequest::new(&out)).await.unwrap());
-    assert_table_is_truth(&sandbox, &database, "after the older files").await;
+    assert_table_is_truth(&sandbox, &database, queryable(), "after the older files").await;
     database.drop().await;
 }
 
@@ -133,6 +148,9 @@ async fn what_is_deleted_is_marked_in_every_entity_and_the_next_sync_changes_not
     let (sandbox, database) = (tiny_sandbox(), Database::create().await);
     let app = syncing_app(&sandbox, &database);
     let realm_id = sandbox.realm_ids().next().unwrap().to_owned();
+    for entity in ["ChangeOrder", "InventoryAdjustment"] {
+        insert(&sandbox, entity, 3, &seconds_ago(3600));
+    }
     entities_of(&app.sync(&everything(&[])).await.unwrap());
     // The preferences of some companies have no `Id`.
     let mut preferences = truth(&sandbox, "Preferences")[0].1.clone();
@@ -141,11 +159,17 @@ async fn what_is_deleted_is_marked_in_every_entity_and_the_next_sync_changes_not
     put(&sandbox, "Preferences", &preferences);
     let_time_pass(&database, &realm_id, 2).await;
     entities_of(&app.sync(&everything(&[])).await.unwrap());
-    assert_table_is_truth(&sandbox, &database, "after the second sync").await;
+    assert_table_is_truth(
+        &sandbox,
+        &database,
+        ENTITIES.iter(),
+        "after the second sync",
+    )
+    .await;
 
     let at = seconds_ago(60);
     for entity in ENTITIES {
-        let id = truth(&sandbox, entity.qbo_name).last().unwrap().0.clone();
+        let id = synced_truth(&sandbox, entity).last().unwrap().0.clone();
         change(
             &sandbox,
             "delete",
@@ -157,7 +181,7 @@ async fn what_is_deleted_is_marked_in_every_entity_and_the_next_sync_changes_not
     for entity in entities_of(&third) {
         assert_eq!(entity.deleted, 1, "{}", entity.entity);
     }
-    assert_table_is_truth(&sandbox, &database, "after the deletions").await;
+    assert_table_is_truth(&sandbox, &database, ENTITIES.iter(), "after the deletions").await;
 
     let_time_pass(&database, &realm_id, 2).await;
     for entity in entities_of(&app.sync(&everything(&[])).await.unwrap()) {
@@ -313,5 +337,145 @@ async fn a_table_without_ids_gets_those_of_the_records_inside() {
         );
         assert_eq!(database.number(&found).await, 1, "{table}");
     }
+    database.drop().await;
+}
+
+/// The entities about which QuickBooks answers no queries.
+const UNQUERYABLE: [&str; 2] = ["change_orders", "inventory_adjustments"];
+
+fn insert(sandbox: &Sandbox, entity: &str, count: u32, at: &str) -> Vec<String> {
+    let arguments = json!({"entity": entity, "count": count, "at": at});
+    serde_json::from_value(change(sandbox, "insert", arguments)["ids"].clone()).unwrap()
+}
+
+/// Returns how many requests of a kind the sandbox has answered.
+fn requests(sandbox: &Sandbox, kind: &str) -> u64 {
+    let answers = change(sandbox, "stats", json!({}))["requests"][kind].clone();
+    let answers = answers.as_object().cloned().unwrap_or_default();
+    answers.values().filter_map(Value::as_u64).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entities_without_queries_are_synced_from_their_changes() {
+    let (sandbox, database) = (tiny_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let orders = insert(&sandbox, "ChangeOrder", 4, &seconds_ago(3600));
+    insert(&sandbox, "InventoryAdjustment", 2, &seconds_ago(7200));
+    let sync = || everything(&UNQUERYABLE);
+    let first = app.sync(&sync()).await.unwrap();
+    let inserted: Vec<u64> = entities_of(&first).iter().map(|e| e.inserted).collect();
+    assert_eq!(inserted, [4, 2]);
+    let table = "raw.qb_change_orders";
+    let there = || synced_truth(&sandbox, find_entity("change_orders").unwrap());
+    assert_eq!(database.rows(table).await, there());
+    // The ledger claims no time that was not read.
+    let claimed =
+        "SELECT count(*) FROM qbo.windows WHERE window_start_utc < now() - interval '30 days'";
+    assert_eq!(database.number(claimed).await, 0);
+
+    let at = seconds_ago(60);
+    let order = |id: &str| json!({"entity": "ChangeOrder", "id": id, "at": at});
+    change(&sandbox, "edit", order(&orders[0]));
+    change(&sandbox, "delete", order(&orders[1]));
+    insert(&sandbox, "ChangeOrder", 1, &at);
+    for expected in [(1, 1, 1), (0, 0, 0)] {
+        let before = sandbox.stats().data_requests;
+        let report = app.sync(&sync()).await.unwrap();
+        let found = &entities_of(&report)[0];
+        assert_eq!((found.inserted, found.updated, found.deleted), expected);
+        assert_eq!((found.via, found.reconciled), (SyncMethod::Changes, false));
+        assert_eq!(sandbox.stats().data_requests - before, 1);
+        let held = living(&database, table).await;
+        assert_eq!(held, there());
+    }
+    assert_eq!(
+        (requests(&sandbox, "query"), requests(&sandbox, "batch")),
+        (0, 0)
+    );
+    let ledger = "SELECT count(*) FROM qbo.windows WHERE entity = 'change_orders'";
+    assert!(database.number(ledger).await <= 2, "one row per year");
+    let request = "SELECT count(*) FROM raw.qb_change_orders WHERE request_payload ->> 'entities' = 'ChangeOrder'";
+    assert!(database.number(request).await >= 4);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn known_records_are_read_by_id_after_a_gap_that_changes_do_not_cover() {
+    let (sandbox, database) = (tiny_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let realm_id = sandbox.realm_ids().next().unwrap().to_owned();
+    let ids = insert(&sandbox, "InventoryAdjustment", 5, &seconds_ago(3600));
+    let sync = || everything(&["inventory_adjustments"]);
+    entities_of(&app.sync(&sync()).await.unwrap());
+    // The last sync was forty days ago, and what has changed since did so 35 days ago.
+    let move_back = "
+        UPDATE qbo.windows SET window_start_utc = window_start_utc - interval '40 days';
+        UPDATE raw.qb_inventory_adjustments SET payload = jsonb_set(payload, '{MetaData,LastUpdatedTime}', '\"2025-01-01T00:00:00Z\"')";
+    database.client.batch_execute(move_back).await.unwrap();
+    let_time_pass(&database, &realm_id, 40).await;
+    let at = seconds_ago(35 * 86_400);
+    let adjustment = |id: &str| json!({"entity": "InventoryAdjustment", "id": id, "at": at});
+    change(&sandbox, "delete", adjustment(&ids[1]));
+    for id in [&ids[0], &ids[2], &ids[3], &ids[4]] {
+        change(&sandbox, "touch", adjustment(id));
+    }
+    let report = app.sync(&sync()).await.unwrap();
+    let found = &entities_of(&report)[0];
+    assert_eq!(
+        (found.updated, found.deleted, found.reconciled),
+        (4, 1, true)
+    );
+    assert_eq!(requests(&sandbox, "read"), 5);
+    let held = living(&database, "raw.qb_inventory_adjustments").await;
+    let mut there = truth(&sandbox, "InventoryAdjustment");
+    there.retain(|(id, _)| ids.contains(id));
+    assert_eq!(held, there);
+    // Afterwards the changes are enough again.
+    let report = app.sync(&sync()).await.unwrap();
+    assert!(!entities_of(&report)[0].reconciled && requests(&sandbox, "read") == 5);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_that_may_be_incomplete_fail_an_entity_without_queries_alone() {
+    let (sandbox, database) = (tiny_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    insert(&sandbox, "InventoryAdjustment", 1001, &seconds_ago(3600));
+    insert(&sandbox, "ChangeOrder", 2, &seconds_ago(3600));
+    let report = app.sync(&everything(&UNQUERYABLE)).await.unwrap();
+    let [orders, adjustments] = &report.accounts[0].entities[..] else {
+        panic!("{report:?}")
+    };
+    assert_eq!((orders.status, orders.inserted), (EntityOutcome::Ok, 2));
+    assert_eq!(adjustments.status, EntityOutcome::Failed);
+    let error = adjustments.error.clone().unwrap();
+    assert!(error.contains("did not report all of them"), "{error}");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_of_an_entity_without_queries_is_refused_before_any_request() {
+    let (sandbox, database) = (tiny_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["change_orders", "InventoryAdjustment"] {
+        let request: BackfillRequest = whole_range(&["items", name], "year", 1000);
+        let windows = chunk_range(request.range, request.chunk);
+        let extract = ExtractRequest::new(["items", name], windows).out(directory.path().join("x"));
+        let verify = VerifyRequest::new(["items", name], request.range);
+        let errors = [
+            app.backfill(&request).await.unwrap_err(),
+            app.extract(&extract).await.unwrap_err(),
+            app.verify(&verify).await.unwrap_err(),
+        ];
+        for error in errors {
+            let text = error.to_string();
+            assert!(
+                matches!(error, Error::Config { .. }) && text.contains("`sync`"),
+                "{text}"
+            );
+        }
+    }
+    assert_eq!(sandbox.stats().data_requests, 0);
     database.drop().await;
 }

@@ -18,6 +18,7 @@ mod databases;
 mod exactness;
 mod faults;
 mod from_outside;
+mod includes;
 mod irregular;
 mod landing;
 mod loading;

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use chrono::{TimeDelta, Utc};
 use qbo_rs::app::{App, BackfillRequest, SyncRequest};
 use qbo_rs::config::Settings;
-use qbo_rs::domain::{Chunk, PageSize, Report, Window};
+use qbo_rs::domain::{Chunk, EntitySpec, PageSize, Report, Window};
 use qbo_rs::port::NoProgress;
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::Value;
@@ -184,6 +184,22 @@ pub(crate) fn whole_range(entities: &[&str], chunk: &str, page_size: i64) -> Bac
 /// What must be in a table: the sandbox's truth, parsed.
 pub(crate) fn truth(sandbox: &Sandbox, entity: &str) -> Vec<(String, serde_json::Value)> {
     let truth = sandbox.company().truth(entity, i64::MIN, i64::MAX);
+    truth
+        .into_iter()
+        .map(|(id, payload)| (id, serde_json::from_str(&payload).unwrap()))
+        .collect()
+}
+
+/// What must be in a table after syncs: the sandbox's truth, except for records that were not changed
+/// within the time that change data capture covers, of entities that cannot be queried.
+pub(crate) fn synced_truth(sandbox: &Sandbox, entity: &EntitySpec) -> Vec<(String, Value)> {
+    let look_back = (Utc::now() - TimeDelta::days(29)).timestamp();
+    let from = if entity.has_query {
+        i64::MIN
+    } else {
+        look_back
+    };
+    let truth = sandbox.company().truth(entity.qbo_name, from, i64::MAX);
     truth
         .into_iter()
         .map(|(id, payload)| (id, serde_json::from_str(&payload).unwrap()))

@@ -29,7 +29,8 @@ fn ids(
 async fn a_fresh_copy_has_no_differences_and_is_cheap_to_compare() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);
-    let names: Vec<&str> = ENTITIES.iter().map(|entity| entity.name).collect();
+    let queryable = ENTITIES.iter().filter(|entity| entity.has_query);
+    let names: Vec<&str> = queryable.map(|entity| entity.name).collect();
     assert_complete(
         &app.backfill(&whole_range(&names, "quarter", 1000))
             .await
@@ -55,7 +56,7 @@ async fn a_fresh_copy_has_no_differences_and_is_cheap_to_compare() {
     // One batch of counts per entity, and one count for the server's clock.
     assert_eq!(
         sandbox.stats().data_requests - before,
-        ENTITIES.len() as u64 + 1
+        names.len() as u64 + 1
     );
     let deep = verify_request(&["invoices"], "quarter").deep(true);
     assert!(app.verify(&deep).await.unwrap().is_ok());

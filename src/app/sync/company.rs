@@ -21,9 +21,9 @@ use crate::store::{SyncOutcome, SyncState, SyncStates};
 /// Before any QuickBooks Online record.
 const EPOCH_YEAR: i32 = 2000;
 /// Change data capture looks back 30 days (qbo-facts 4).
-const CHANGES_LOOK_BACK: TimeDelta = TimeDelta::days(29);
+pub(super) const CHANGES_LOOK_BACK: TimeDelta = TimeDelta::days(29);
 /// A deletion may become known late, too (qbo-facts 3.9).
-const DELETIONS_LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
+pub(super) const DELETIONS_LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
 /// The interval of the comparison of ids, for entities whose deletions QuickBooks does not report.
 const SWEEP_EVERY: TimeDelta = TimeDelta::hours(24);
 
@@ -48,17 +48,17 @@ pub(super) struct Synced {
 }
 
 /// One entity while it is synced.
-struct Poll {
-    plan: Plan,
+pub(super) struct Poll {
+    pub plan: Plan,
     /// End of the committed time; `None` if the entity is far behind or has gaps.
-    since: Option<DateTime<Utc>>,
-    state: SyncState,
+    pub since: Option<DateTime<Utc>>,
+    pub state: SyncState,
     /// No row of this entity exists yet, from any source.
-    is_new: bool,
+    pub is_new: bool,
 }
 
 impl Poll {
-    fn entity(&self) -> &EntitySpec {
+    pub(super) fn entity(&self) -> &EntitySpec {
         &self.plan.entity
     }
 }
@@ -172,8 +172,17 @@ impl CompanySyncer<'_> {
         Ok(remaining)
     }
 
-    /// Reads entities by queries, until an answer says that no request would succeed.
+    /// Reads entities by queries, until an answer says that no request would succeed. Entities
+    /// without queries are read in their own way first.
     async fn sync_by_queries(&self, polls: Vec<Poll>, now: DateTime<Utc>, synced: &mut Synced) {
+        let (polls, unqueryable): (Vec<_>, Vec<_>) =
+            polls.into_iter().partition(|poll| poll.entity().has_query);
+        for poll in unqueryable {
+            self.sync_unqueryable(poll, now, synced).await;
+            if synced.lost.is_some() {
+                return;
+            }
+        }
         let spans = polls
             .iter()
             .filter_map(|poll| Some((*poll.entity(), pipeline::first_span(&poll.plan)?)));
@@ -221,7 +230,7 @@ impl CompanySyncer<'_> {
         }
     }
 
-    async fn run_poll<S: Source>(&self, source: Arc<S>, plan: Plan) -> RunReport {
+    pub(super) async fn run_poll<S: Source>(&self, source: Arc<S>, plan: Plan) -> RunReport {
         let run_id = uuid::Uuid::new_v4().to_string();
         let run = pipeline::run(
             source,
@@ -236,14 +245,14 @@ impl CompanySyncer<'_> {
     }
 
     /// Records that entities are being synced, for the status page.
-    async fn begin(&self, entities: &[&str]) {
+    pub(super) async fn begin(&self, entities: &[&str]) {
         if let Err(error) = self.states.mark_in_progress(entities).await {
             warn!(phase = "load", event = "sync_not_recorded", "{error}");
         }
     }
 
     /// Records the outcome of an entity, for the status page.
-    async fn end(&self, report: EntitySync, reports: &mut Vec<EntitySync>) {
+    pub(super) async fn end(&self, report: EntitySync, reports: &mut Vec<EntitySync>) {
         let outcome = SyncOutcome::from(&report);
         self.record_outcome(&report.entity, &outcome).await;
         reports.push(report);
@@ -264,6 +273,9 @@ impl CompanySyncer<'_> {
     /// read from the end of its committed time, and the windows of that time are committed as a
     /// whole.
     async fn poll(&self, entity: &EntitySpec, now: DateTime<Utc>) -> Result<Poll> {
+        if !entity.has_query {
+            return self.poll_unqueryable(entity, now).await;
+        }
         let windows = years(now)?;
         let committed = self.sink.committed(self.realm_id, entity).await?;
         let (remaining, _) = split_committed(&windows, &committed);
@@ -343,7 +355,7 @@ impl CompanySyncer<'_> {
             .await
     }
 
-    async fn mark_deleted(
+    pub(super) async fn mark_deleted(
         &self,
         entity: &EntitySpec,
         deletions: &[Deletion],
@@ -395,7 +407,7 @@ impl CompanySyncer<'_> {
 }
 
 /// Returns the report with the number of deletions, or with the reason why they are unknown.
-fn with_deletions(report: EntitySync, marked: Result<u64>) -> EntitySync {
+pub(super) fn with_deletions(report: EntitySync, marked: Result<u64>) -> EntitySync {
     match marked {
         Ok(deleted) => EntitySync { deleted, ..report },
         Err(error) => report.failed(format!("deletions: {error}")),
@@ -403,7 +415,7 @@ fn with_deletions(report: EntitySync, marked: Result<u64>) -> EntitySync {
 }
 
 /// Returns the years up to the present one: the windows of a sync.
-fn years(now: DateTime<Utc>) -> Result<Vec<Window>> {
+pub(super) fn years(now: DateTime<Utc>) -> Result<Vec<Window>> {
     let new_year = |year| {
         let instant = Utc.with_ymd_and_hms(year, 1, 1, 0, 0, 0).single();
         instant.ok_or_else(|| Error::Internal(format!("no year {year}")))

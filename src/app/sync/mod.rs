@@ -6,6 +6,7 @@
 
 mod company;
 mod schedule;
+mod unqueryable;
 
 use std::collections::HashMap;
 use std::sync::Arc;

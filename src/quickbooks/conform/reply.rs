@@ -123,13 +123,15 @@ fn rows_of(response: &Value) -> Vec<&Value> {
 impl Prober<'_> {
     /// Sends one statement.
     pub(super) async fn query(&self, statement: &str) -> Result<Reply> {
-        self.send(self.source.endpoints.query(statement)).await
+        self.send(self.source.endpoints.query(statement, None))
+            .await
     }
 
     /// Sends several statements in one batch.
     pub(super) async fn batch(&self, statements: &[String]) -> Result<Reply> {
         let statements = statements.iter().map(String::as_str);
-        self.send(self.source.endpoints.batch(statements)).await
+        self.send(self.source.endpoints.batch(statements, None))
+            .await
     }
 
     /// Asks for the changes of entities since an instant.
@@ -140,7 +142,7 @@ impl Prober<'_> {
 
     /// Sends one statement, and asks for more than is answered unasked.
     pub(super) async fn query_with(&self, statement: &str, includes: &[&str]) -> Result<Reply> {
-        let request = self.source.endpoints.query(statement);
+        let request = self.source.endpoints.query(statement, None);
         self.send(including(request, includes)).await
     }
 

@@ -1,0 +1,136 @@
+//! Parts of records that QuickBooks answers only if asked: more than three custom fields, and the
+//! links of invoices.
+
+use qbo_rs::app::{StatusRequest, VerifyRequest};
+use qbo_rs::domain::{Chunk, Window};
+use qbo_sandbox::Sandbox;
+use serde_json::{Value, json};
+
+use crate::support::{
+    Database, a_minute_ago, app, assert_complete, change, everything, small_sandbox, syncing_app,
+    truth, whole_range,
+};
+
+/// Gives a document five custom fields, and an invoice a link.
+fn enrich(sandbox: &Sandbox, entity: &str, id: &str) {
+    let records = truth(sandbox, entity);
+    let (_, mut record) = records.into_iter().find(|(found, _)| found == id).unwrap();
+    let fields = (1..=5).map(|number| {
+        json!({"DefinitionId": number.to_string(), "Name": format!("Plot {number}"),
+            "Type": "StringType", "StringValue": "north"})
+    });
+    record["CustomField"] = fields.collect();
+    if entity == "Invoice" {
+        record["InvoiceLink"] = "https://pay.example.test/7".into();
+    }
+    sandbox.company().put(entity, &record.to_string()).unwrap();
+}
+
+fn answer_include(sandbox: &Sandbox, name: &str, answer: &str) {
+    change(sandbox, "include", json!({"name": name, "answer": answer}));
+}
+
+/// Returns the number of custom fields of a document, and whether it has a link.
+async fn parts(database: &Database, table: &str, id: &str) -> (usize, bool) {
+    let rows = database.rows(table).await;
+    let (_, record) = rows.iter().find(|(found, _)| found == id).unwrap();
+    let fields = record["CustomField"].as_array().map_or(0, Vec::len);
+    (fields, record.get("InvoiceLink").is_some())
+}
+
+/// Returns how many requests were answered with a status.
+fn answered(sandbox: &Sandbox, status: &str) -> u64 {
+    let kinds = change(sandbox, "stats", json!({}))["requests"].clone();
+    let kinds = kinds.as_object().cloned().unwrap_or_default();
+    kinds
+        .iter()
+        .filter(|(kind, _)| *kind != "token")
+        .filter_map(|(_, answers)| answers[status].as_u64())
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_custom_field_and_the_link_of_an_invoice_arrive_whichever_way_it_is_read() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    enrich(&sandbox, "Invoice", "40");
+    enrich(&sandbox, "Estimate", "7");
+    let app = syncing_app(&sandbox, &database);
+    // The first sync reads by queries, some of them in a batch.
+    let sync = || everything(&["invoices", "estimates", "bills"]);
+    assert!(app.sync(&sync()).await.unwrap().is_ok());
+    assert_eq!(parts(&database, "raw.qb_invoices", "40").await, (5, true));
+    assert_eq!(parts(&database, "raw.qb_estimates", "7").await, (5, false));
+    let request = "SELECT count(*) FROM raw.qb_invoices \
+                   WHERE request_payload ->> 'include' = 'enhancedAllCustomFields,invoiceLink'";
+    assert!(database.number(request).await > 0);
+    let request = "SELECT count(*) FROM raw.qb_bills WHERE request_payload ? 'include'";
+    assert_eq!(database.number(request).await, 0);
+    // Change data capture may leave the parts out; the rows keep them.
+    for entity in ["Invoice", "Estimate"] {
+        let id = if entity == "Invoice" { "40" } else { "7" };
+        let arguments = json!({"entity": entity, "id": id, "at": a_minute_ago()});
+        change(&sandbox, "edit", arguments);
+    }
+    let report = app.sync(&sync()).await.unwrap();
+    assert!(report.is_ok());
+    let updated: u64 = report.accounts[0].entities.iter().map(|e| e.updated).sum();
+    assert!(updated >= 2, "{report:?}");
+    assert_eq!(parts(&database, "raw.qb_invoices", "40").await, (5, true));
+    assert_eq!(parts(&database, "raw.qb_estimates", "7").await, (5, false));
+    let range = Window::parse("2024-01-01", "2027-01-01").unwrap();
+    let request = VerifyRequest::new(["invoices", "estimates"], range)
+        .chunk("year".parse::<Chunk>().unwrap())
+        .deep(true);
+    assert!(app.verify(&request).await.unwrap().is_ok());
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_include_that_a_company_refuses_costs_no_page_and_is_not_asked_for_again() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    enrich(&sandbox, "Invoice", "40");
+    answer_include(&sandbox, "invoiceLink", "refused");
+    let range = whole_range(&["invoices"], "month", 100);
+    let report = app.backfill(&range).await.unwrap();
+    assert_complete(&report);
+    assert_eq!(
+        report.runs[0].totals.rows,
+        truth(&sandbox, "Invoice").len() as u64
+    );
+    // The custom fields are still asked for, alone.
+    assert_eq!(parts(&database, "raw.qb_invoices", "40").await, (5, false));
+    let refusals = answered(&sandbox, "400");
+    assert!(
+        (1..=8).contains(&refusals),
+        "{refusals} requests were refused"
+    );
+    assert_complete(&app.backfill(&range).await.unwrap());
+    assert_eq!(answered(&sandbox, "400"), refusals, "another process knows");
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    assert_eq!(
+        status.accounts[0].refused_includes,
+        ["enhancedAllCustomFields,invoiceLink"]
+    );
+    let json: Value = serde_json::to_value(&status).unwrap();
+    assert!(json["accounts"][0]["refused_includes"].is_array());
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_company_that_refuses_every_include_is_read_as_before() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    enrich(&sandbox, "Invoice", "40");
+    answer_include(&sandbox, "invoiceLink", "refused");
+    answer_include(&sandbox, "enhancedAllCustomFields", "refused");
+    let entities = ["invoices", "estimates", "customers"];
+    let range = whole_range(&entities, "quarter", 1000);
+    assert_complete(&app.backfill(&range).await.unwrap());
+    assert_eq!(parts(&database, "raw.qb_invoices", "40").await, (3, false));
+    let request = "SELECT count(*) FROM raw.qb_estimates WHERE request_payload ? 'include'";
+    let asked = database.number(request).await;
+    assert_complete(&app.backfill(&range).await.unwrap());
+    assert!(database.number(request).await <= asked);
+    database.drop().await;
+}
