@@ -9,6 +9,7 @@ mod exit;
 mod hint;
 mod logging;
 mod mage;
+mod next_steps;
 mod output;
 mod progress;
 mod range;
@@ -216,7 +217,7 @@ fn run_demo(
     let demo = block_on_run(Demo::run(&directory, progress))?;
     let code = printer.report(&demo.report)?;
     if !printer.json {
-        output::text(&output::demo(program, &demo));
+        output::text(&next_steps::demo(program, &demo));
     }
     Ok(code)
 }

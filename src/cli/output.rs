@@ -8,7 +8,6 @@ use super::exit::{ExitCode, Outcome};
 use super::hint::with_flags;
 use chrono::{DateTime, Utc};
 
-use crate::demo::Demo;
 use crate::domain::instant::format_instant;
 use crate::domain::{
     ConnectionReport, ENTITIES, Report, RunReport, Verification, VerificationReport, WindowReport,
@@ -16,7 +15,6 @@ use crate::domain::{
 };
 use crate::error::{Error, Result};
 use crate::sink::postgres::{ArchiveSummary, Upgrade};
-use qbo_sandbox::Sandbox;
 
 /// Prints text as it is. A closed pipe, as of `| head`, is not an error worth a word.
 pub(super) fn text(text: &str) {
@@ -396,71 +394,4 @@ pub(super) fn archived(archived: &[ArchiveSummary], file: &Path) -> String {
         )
     };
     archived.iter().map(line).collect()
-}
-
-/// Prints the settings that a client of the sandbox needs, ready to paste into a shell.
-pub(super) fn sandbox(sandbox: &Sandbox) {
-    let mut out = String::new();
-    for (name, value) in sandbox.environment() {
-        let _ = writeln!(out, "export {name}={}", shell_quote(&value));
-    }
-    let mut counts = sandbox.company().counts();
-    let is_common = |name: &str| matches!(name, "Customer" | "Item" | "Invoice");
-    counts.sort_by_key(|(name, count)| (!is_common(name), std::cmp::Reverse(*count)));
-    let most = counts
-        .iter()
-        .take(3)
-        .map(|(name, count)| format!("{count} {name}"))
-        .collect::<Vec<_>>()
-        .join(", ");
-    let rest = counts.len().saturating_sub(3);
-    let rest = if rest > 0 {
-        format!(" and records of {rest} other entities")
-    } else {
-        String::new()
-    };
-    let _ = writeln!(
-        out,
-        "# sandbox at {} with {most}{rest}; stop it with Ctrl-C",
-        sandbox.url()
-    );
-    text(&out);
-}
-
-/// Explains how to query the records of the demo and how to stop it.
-pub(super) fn demo(program: &str, demo: &Demo) -> String {
-    let psql = shell_quote(&demo.psql.display().to_string());
-    let passfile = shell_quote(&demo.passfile.display().to_string());
-    let url = &demo.url;
-    let mut out = String::new();
-    let _ = writeln!(
-        out,
-        "\nThe records are in Postgres at {url} (password in {passfile}). Look for yourself:"
-    );
-    let _ = writeln!(
-        out,
-        "  PGPASSFILE={passfile} {psql} {url} -c \"SELECT id, payload->>'DisplayName' AS name, payload->>'Balance' AS balance \
-         FROM raw.qb_customers ORDER BY ingested_at_utc LIMIT 10\""
-    );
-    let _ = writeln!(
-        out,
-        "Postgres goes on running; stop it with:  {} demo --stop{}",
-        shell_quote(program),
-        demo.directory_flag()
-    );
-    let _ = writeln!(
-        out,
-        "Its data lives in {}; remove that directory to start from scratch.",
-        demo.directory.display()
-    );
-    out
-}
-
-fn shell_quote(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }

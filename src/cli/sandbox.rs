@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::exit::{ExitCode, Failure, Outcome};
+use super::next_steps;
 use super::output::{self, Printer};
 use super::signals::block_on;
 use crate::app::{App, ConformReport, ConformRequest, Finding};
@@ -158,7 +159,7 @@ fn serve(arguments: &SandboxArguments) -> Outcome {
     // would stop it cleanly.
     let serving = async {
         tokio::task::yield_now().await;
-        output::sandbox(&sandbox);
+        next_steps::sandbox(&sandbox);
         std::future::pending::<Result<()>>().await
     };
     match block_on(serving) {
