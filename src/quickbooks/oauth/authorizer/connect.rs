@@ -1,0 +1,79 @@
+//! The beginning and the end of a connection: new tokens, imported tokens, revocation.
+
+use super::Authorizer;
+use crate::error::{Error, Result, Trace};
+use crate::port::{Connection, Secret};
+use crate::quickbooks::oauth::answer::TokenAnswer;
+use crate::quickbooks::oauth::endpoint::Refusal;
+
+impl Authorizer {
+    /// Stores the tokens of a new connection in place of the stored ones.
+    ///
+    /// # Errors
+    /// If there is no refresh token among them, or they cannot be stored.
+    pub(crate) async fn store_tokens(&self, answer: &TokenAnswer) -> Result<Connection> {
+        let lease = self.lock().await?;
+        let refresh_token = answer
+            .refresh_token
+            .clone()
+            .ok_or_else(|| Error::Unauthenticated {
+                reason: "the token endpoint answered the code without a refresh token; begin again"
+                    .to_owned(),
+                trace: Trace::default(),
+            })?;
+        let connection = self.build_connection(refresh_token, None, answer);
+        let saved = self.save(&*lease, &connection).await;
+        lease.release().await;
+        saved.map(|()| connection)
+    }
+
+    /// Imports a refresh token that was obtained elsewhere: checks it by a refresh and stores the new
+    /// tokens.
+    ///
+    /// # Errors
+    /// If the token is refused or cannot be stored.
+    pub(crate) async fn import(&self, token: &Secret) -> Result<Connection> {
+        let lease = self.lock().await?;
+        let imported = async {
+            let answer = self.endpoint.refresh(token).await.map_err(|refusal| match refusal {
+                Refusal::InvalidGrant { answer, trace, .. } => Error::Unauthenticated {
+                    reason: format!(
+                        "the token endpoint answered {answer} to the token to import; what is stored is unchanged"
+                    ),
+                    trace,
+                },
+                Refusal::Final { error, .. } => error,
+            })?;
+            let refresh_token = answer.refresh_token.clone();
+            let refresh_token = refresh_token.unwrap_or_else(|| token.clone());
+            let connection = self.build_connection(refresh_token, None, &answer);
+            self.save(&*lease, &connection).await.map(|()| connection)
+        };
+        let outcome = imported.await;
+        lease.release().await;
+        outcome
+    }
+
+    /// Revokes the connection at Intuit and removes it from the store. Without a stored token, revokes
+    /// the configured one.
+    ///
+    /// # Errors
+    /// If Intuit refuses, or the store fails.
+    pub(crate) async fn revoke(&self, revoke_url: &reqwest::Url) -> Result<()> {
+        let lease = self.lock().await?;
+        let revoked = async {
+            let stored = lease
+                .load()
+                .await?
+                .map(|connection| connection.refresh_token);
+            let token = stored
+                .or_else(|| self.configured.clone())
+                .ok_or_else(|| self.no_token())?;
+            self.endpoint.revoke(revoke_url, &token).await?;
+            lease.remove().await
+        };
+        let outcome = revoked.await;
+        lease.release().await;
+        outcome
+    }
+}
