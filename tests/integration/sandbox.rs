@@ -1129,11 +1129,9 @@ async fn statistics_count_what_arrived() {
 /// Real answers, recorded, of a company whose records the sandbox serves: order, shape and every
 /// byte but the time.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs recorded answers: set QBO_RECORDED_ANSWERS"]
 async fn recorded_answers_are_given_again_byte_for_byte() {
-    let Some(folder) = crate::recorded::recordings() else {
-        println!("no recorded answers on this machine: not run");
-        return;
-    };
+    let folder = crate::recorded::recordings();
     let without_time = |text: &str| text[..text.rfind("\"time\"").unwrap()].to_owned();
     for (records, file, statement) in [
         (
