@@ -159,7 +159,9 @@ async fn a_month_whose_every_page_fails_is_a_failed_window_after_a_bounded_searc
     for (fault, chunk, most) in rounds {
         let (sandbox, database) = (sandbox_of(700), Database::create().await);
         arm(&sandbox, fault);
-        let app = app(&sandbox, &database);
+        let mut app = app(&sandbox, &database);
+        // The breaker ends a run in which every answer fails after this time.
+        app.settings.set("QBO_RETRY_FOR_S", "5").unwrap();
         let month = request(&["invoices"], "2025-03-01", "2025-04-01", chunk, 1000);
         let report = app.backfill(&month).await.unwrap();
         let run = &report.runs[0];
@@ -248,10 +250,7 @@ async fn up_to_ten_bad_records_are_set_aside_and_more_fail_the_window() {
             assert!(error.contains("11 records"), "{error}");
             // It is read again, and is complete once the records are mended at the source.
             let again = app.backfill(&month.clone().resume(true)).await.unwrap();
-            assert_eq!(
-                (failed_windows(&again), committed(&database).await),
-                (1, 0)
-            );
+            assert_eq!((failed_windows(&again), committed(&database).await), (1, 0));
             for id in &bad_ids {
                 mend(&sandbox, id);
             }
