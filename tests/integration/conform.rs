@@ -318,25 +318,3 @@ async fn a_missing_group_does_not_change_the_order_of_the_others() {
         );
     }
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn answers_that_differ_without_being_sorted_do_not_show_that_a_key_is_used() {
-    for (name, statement, lost) in [
-        (
-            "second-order-key",
-            "FROM Customer ORDERBY Active, DisplayName",
-            "Customer",
-        ),
-        ("tax-agency-order", "FROM TaxAgency ORDERBY", "TaxAgency"),
-    ] {
-        let sandbox = sandbox_with(&[]);
-        assert_eq!(found(&sandbox, name).await.0, "ignored");
-        // A record appears or vanishes between the two answers, whose rows are in no order.
-        let delete = json!({"command": "delete", "entity": lost, "id": "2"});
-        let fault =
-            json!({"fault": "change", "on": "query", "contains": statement, "do": [delete]});
-        change(&sandbox, "fault", fault);
-        let open = ("unknown", Some("the rows are in an order of another kind"));
-        assert_eq!(found(&sandbox, name).await, open, "{name}");
-    }
-}
