@@ -843,6 +843,8 @@ async fn malformed_answers_of_tokens_and_change_data_capture_strike_no_query() {
     let since = chrono::Utc::now() - chrono::TimeDelta::days(1);
     let since = since.format("%Y-%m-%dT%H:%M:%SZ");
     let path = format!("cdc?entities=Estimate,Invoice&changedSince={since}");
+    let order = json!({"name": "cdc-order", "value": "asked"});
+    control(&sandbox, "assume", order);
     control(&sandbox, "edit", json!({"entity": "Invoice", "id": "5"}));
     control(&sandbox, "edit", json!({"entity": "Estimate", "id": "5"}));
     for fault in ["cdc-fault", "cdc-missing", "cdc-merged", "cdc-reversed"] {
