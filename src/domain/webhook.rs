@@ -91,13 +91,6 @@ pub fn read_webhook(body: &[u8]) -> Delivery {
     delivery
 }
 
-/// Returns a delivery that is too large to be read, of which the beginning is known.
-pub fn unread_webhook(beginning: &[u8], reason: &str) -> Delivery {
-    let mut delivery = Delivery::default();
-    delivery.set_aside(&String::from_utf8_lossy(beginning), reason);
-    delivery
-}
-
 impl Delivery {
     /// Reads the items of an array up to the first place that is no JSON; the rest is set aside.
     fn read_array(&mut self, text: &str) {

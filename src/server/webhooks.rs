@@ -10,6 +10,7 @@ use axum::response::Response;
 use chrono::Utc;
 use futures_util::StreamExt;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use tracing::warn;
 
 use super::credentials::SignatureCheck;
@@ -21,14 +22,18 @@ use super::reply::ErrorBody;
 use super::reply::{ApiError, Reply};
 use super::state::Shared;
 use crate::domain::Delivery;
-use crate::domain::webhook::{read_webhook, unread_webhook};
+use crate::domain::webhook::read_webhook;
+use crate::error::Error;
 
-/// The largest delivery that is read, in bytes. Intuit sends at most 100 events and about 1 MB. Of a
-/// larger one that is signed, the beginning is set aside.
-const MAX_DELIVERY: usize = 2 * 1024 * 1024;
+/// Bytes up to which a delivery is ordinary. Intuit sends at most 100 events and about 1 MB.
+const ORDINARY: usize = 2 * 1024 * 1024;
 
-/// The largest delivery whose signature is checked, in bytes.
-const MAX_CHECKED: usize = 64 * 1024 * 1024;
+/// The largest delivery that is read, in bytes.
+const MAX_DELIVERY: usize = 64 * 1024 * 1024;
+
+/// Leave to read a delivery that is larger than an ordinary one. Until its end nobody knows whether
+/// Intuit has signed it, so strangers must not be able to fill the memory with several at once.
+static LARGE_DELIVERIES: Semaphore = Semaphore::const_new(1);
 
 /// The rate limit of deliveries. Intuit batches events and repeats refused deliveries (qbo-facts
 /// 5).
@@ -104,27 +109,23 @@ async fn receive_signed(
     mut check: SignatureCheck,
     signature: &str,
 ) -> Reply<Option<Delivery>> {
-    let (mut kept, mut length) = (Vec::new(), 0);
+    let (mut kept, mut leave) = (Vec::new(), None);
     let mut parts = body.into_data_stream();
     while let Some(part) = parts.next().await {
         // The caller went away, so nobody reads this answer.
         let part = part.map_err(|error| ApiError::bad_request(error.to_string()))?;
-        length += part.len();
-        if length > MAX_CHECKED {
+        if kept.len() + part.len() > MAX_DELIVERY {
             let reason = "the delivery is too large";
             return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, reason));
         }
+        if kept.len() + part.len() > ORDINARY && leave.is_none() {
+            let given = LARGE_DELIVERIES.acquire().await;
+            leave = Some(given.map_err(|error| Error::Internal(error.to_string()))?);
+        }
         check.add(&part);
-        let room = MAX_DELIVERY - kept.len();
-        kept.extend_from_slice(&part[..part.len().min(room)]);
+        kept.extend_from_slice(&part);
     }
-    Ok(check.is(signature).then(|| match length == kept.len() {
-        true => read_webhook(&kept),
-        false => unread_webhook(
-            &kept,
-            &format!("the delivery has {length} bytes, too many to read"),
-        ),
-    }))
+    Ok(check.is(signature).then(|| read_webhook(&kept)))
 }
 
 /// Counts and logs what is no event, in one line.

@@ -84,8 +84,7 @@ def test_an_unsigned_webhook_is_counted_and_not_stored(serve, database):
 
 def post(server: Server, body: bytes, signed: str) -> tuple[int, dict]:
     """Post bytes until they are not turned away for their number, as Intuit does."""
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
+    while True:
         request = urllib.request.Request(f"{server.url}/webhooks/qbo", body, {"intuit-signature": signed})
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
@@ -95,7 +94,6 @@ def post(server: Server, body: bytes, signed: str) -> tuple[int, dict]:
                 if error.code != 429:
                     return error.code, json.load(error)
         time.sleep(0.02)
-    raise AssertionError("turned away for 30 seconds")
 
 
 def test_a_signed_delivery_is_never_refused_and_keeps_its_good_events(serve, database):
@@ -128,7 +126,9 @@ def test_a_signed_delivery_is_never_refused_and_keeps_its_good_events(serve, dat
         (b"\xff\xfe\x00", 0, 1),
         (b"\0" * 100, 0, 1),
         (b"[" * 100_000, 0, 1),
-        (json.dumps(["x" * 3_000_000, good()]).encode(), 0, 1),
+        (json.dumps(["x" * 3_000_000, good()]).encode(), 1, 1),
+        (json.dumps([good() | {"data": {"n": "x" * 60_000}} for _ in range(90)] + ["odd"]).encode(), 90, 1),
+        (b"[" + json.dumps(good()).encode() + b',"' + b"x" * 9_000_000, 1, 1),
         (json.dumps([good() | {"id": "9" * 5000}]).encode(), 0, 1),
     ):
         before = database.query("SELECT count(*) FROM qbo.webhook_rejects")[0][0]
@@ -140,10 +140,10 @@ def test_a_signed_delivery_is_never_refused_and_keeps_its_good_events(serve, dat
         assert post(server, body, signature(body)) == (200, {"events": events, "new": 0}), body[:200]
         assert post(server, body, signature(body + b" "))[0] == 401
     again = "SELECT count(*), min(deliveries), max(deliveries), max(length(text)) FROM qbo.webhook_rejects"
-    assert database.query(again) == [(11, 2, 2, 16 * 1024)]
+    assert database.query(again) == [(13, 2, 2, 16 * 1024)]
     metrics = server.call("GET", "/metrics")[1]["text"]
-    assert "qbo_webhook_parts_set_aside_total 22" in metrics
-    assert "qbo_webhooks_unsigned_total 15" in metrics
+    assert "qbo_webhook_parts_set_aside_total 26" in metrics
+    assert "qbo_webhooks_unsigned_total 17" in metrics
     database.execute("UPDATE qbo.webhook_rejects SET received_at_utc = now() - interval '31 days'")
     serve("--workers", "1")
     wait_until(lambda: database.query("SELECT count(*) FROM qbo.webhook_rejects") == [(0,)])
