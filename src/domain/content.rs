@@ -10,8 +10,9 @@ use serde_json::value::RawValue;
 /// Members that differ from one read to the next: addresses that end after minutes (qbo-facts 9).
 const SHORT_LIVED: [&str; 2] = ["TempDownloadUri", "ThumbnailTempDownloadUri"];
 
-/// Levels of a payload that are compared by value. What is nested deeper is compared as text.
-const MAX_DEPTH: usize = 256;
+/// Levels of a payload that are compared by value: as many as the table takes. What is nested deeper
+/// is compared as text.
+const MAX_DEPTH: usize = 1000;
 
 /// Meaning of a payload, apart from members that differ at every read. Two payloads are equal here if
 /// `jsonb` holds them to be equal: the order of members, white space and the spelling of numbers and
@@ -31,7 +32,7 @@ impl Content {
             whole: Context::new(&SHA256),
             nameless: Context::new(&SHA256),
         };
-        digests.value(payload.trim(), Place::ROOT);
+        digests.payload(payload.trim());
         Self {
             whole: finish(digests.whole),
             nameless: finish(digests.nameless),
@@ -63,24 +64,32 @@ struct Digests {
 
 /// Place of a value in its payload.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct Place {
     depth: usize,
-    /// Name of the member that holds the value.
-    member: &'a str,
+    /// The member that holds the value is named like a reference.
+    is_reference: bool,
     /// The value is a name in a reference.
     is_name: bool,
 }
 
-impl Place<'_> {
+impl Place {
     const ROOT: Self = Self {
         depth: 0,
-        member: "",
+        is_reference: false,
         is_name: false,
     };
 }
 
+/// A part of a payload that is still to be added. Parts wait on a stack of their own, so that deep
+/// nesting does not exhaust the thread's.
+enum Part<'a> {
+    Name(Cow<'a, str>, Place),
+    Value(&'a str, Place),
+    End(u8, Place),
+}
+
 impl Digests {
-    fn add(&mut self, bytes: &[u8], place: Place<'_>) {
+    fn add(&mut self, bytes: &[u8], place: Place) {
         self.whole.update(bytes);
         if !place.is_name {
             self.nameless.update(bytes);
@@ -88,17 +97,28 @@ impl Digests {
     }
 
     /// Adds a text with its length, so that two texts never run into one.
-    fn text(&mut self, kind: u8, text: &str, place: Place<'_>) {
+    fn text(&mut self, kind: u8, text: &str, place: Place) {
         self.add(&[kind], place);
         self.add(&(text.len() as u64).to_le_bytes(), place);
         self.add(text.as_bytes(), place);
     }
 
-    fn value(&mut self, json: &str, place: Place<'_>) {
-        let is_taken = place.depth < MAX_DEPTH
+    fn payload(&mut self, json: &str) {
+        let mut parts = vec![Part::Value(json, Place::ROOT)];
+        while let Some(part) = parts.pop() {
+            match part {
+                Part::Name(name, place) => self.text(b'm', &name, place),
+                Part::Value(json, place) => self.value(json, place, &mut parts),
+                Part::End(bracket, place) => self.add(&[bracket], place),
+            }
+        }
+    }
+
+    fn value<'a>(&mut self, json: &'a str, place: Place, parts: &mut Vec<Part<'a>>) {
+        let is_taken = place.depth <= MAX_DEPTH
             && match json.as_bytes().first() {
-                Some(b'{') => self.object(json, place),
-                Some(b'[') => self.array(json, place),
+                Some(b'{') => self.object(json, place, parts),
+                Some(b'[') => self.array(json, place, parts),
                 Some(b'"') => self.string(json, place),
                 Some(b'-' | b'0'..=b'9') => self.number(json, place),
                 _ => false,
@@ -108,45 +128,45 @@ impl Digests {
         }
     }
 
-    fn object(&mut self, json: &str, place: Place<'_>) -> bool {
-        let Ok(members) = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(json) else {
+    fn object<'a>(&mut self, json: &'a str, place: Place, parts: &mut Vec<Part<'a>>) -> bool {
+        let Ok(members) = serde_json::from_str::<BTreeMap<Cow<'a, str>, &'a RawValue>>(json) else {
             return false;
         };
-        let is_reference = place.member.ends_with("Ref") && members.contains_key("value");
+        let has_name = place.is_reference && members.contains_key("value");
         self.add(b"{", place);
-        for (name, value) in &members {
+        parts.push(Part::End(b'}', place));
+        // The last part is taken first.
+        for (name, value) in members.into_iter().rev() {
             if SHORT_LIVED.contains(&name.as_ref()) {
                 continue;
             }
             let inside = Place {
                 depth: place.depth + 1,
-                member: name,
-                is_name: place.is_name || (is_reference && name == "name"),
+                is_reference: name.ends_with("Ref"),
+                is_name: place.is_name || (has_name && name == "name"),
             };
-            self.text(b'm', name, inside);
-            self.value(value.get(), inside);
+            parts.push(Part::Value(value.get(), inside));
+            parts.push(Part::Name(name, inside));
         }
-        self.add(b"}", place);
         true
     }
 
-    fn array(&mut self, json: &str, place: Place<'_>) -> bool {
-        let Ok(values) = serde_json::from_str::<Vec<&RawValue>>(json) else {
+    fn array<'a>(&mut self, json: &'a str, place: Place, parts: &mut Vec<Part<'a>>) -> bool {
+        let Ok(values) = serde_json::from_str::<Vec<&'a RawValue>>(json) else {
             return false;
         };
         self.add(b"[", place);
-        for value in values {
-            let inside = Place {
-                depth: place.depth + 1,
-                ..place
-            };
-            self.value(value.get(), inside);
-        }
-        self.add(b"]", place);
+        parts.push(Part::End(b']', place));
+        let inside = Place {
+            depth: place.depth + 1,
+            ..place
+        };
+        let values = values.into_iter().rev();
+        parts.extend(values.map(|value| Part::Value(value.get(), inside)));
         true
     }
 
-    fn string(&mut self, json: &str, place: Place<'_>) -> bool {
+    fn string(&mut self, json: &str, place: Place) -> bool {
         let Ok(text) = serde_json::from_str::<Cow<'_, str>>(json) else {
             return false;
         };
@@ -154,7 +174,7 @@ impl Digests {
         true
     }
 
-    fn number(&mut self, json: &str, place: Place<'_>) -> bool {
+    fn number(&mut self, json: &str, place: Place) -> bool {
         let Some(number) = canonical_number(json) else {
             return false;
         };
@@ -272,8 +292,36 @@ mod tests {
 
     #[test]
     fn endless_nesting_is_compared_too() {
-        let deep = |inner: &str| format!("{}{inner}{}", "[".repeat(3000), "]".repeat(3000));
-        assert_eq!(differs(&deep("1"), &deep("1")), (false, false));
-        assert_eq!(differs(&deep("1"), &deep("2")), (true, false));
+        for levels in [1, 255, 256, 257, 999, 1000, 3000] {
+            let deep = |inner: &str| format!("{}{inner}{}", "[".repeat(levels), "]".repeat(levels));
+            assert_eq!(differs(&deep("1"), &deep("1")), (false, false), "{levels}");
+            assert_eq!(differs(&deep("1"), &deep("2")), (true, false), "{levels}");
+        }
+    }
+
+    #[test]
+    fn at_every_level_that_the_table_takes_only_what_jsonb_tells_apart_differs() {
+        for levels in [2, 200, 254, 256, 258, 600, 998] {
+            let nested = |open: &str, inner: &str, close: &str| {
+                let (open, close) = (open.repeat(levels / 2), close.repeat(levels / 2));
+                format!("{open}{inner}{close}")
+            };
+            let sent = nested(
+                r#"{"bb":1e2,"a":["#,
+                r#"{"b":1.50,"aa":"\u00e9 : ,"}"#,
+                r#"],"c":"x"}"#,
+            );
+            // As jsonb writes it: spaces, other digits, and short names first.
+            let stored = |inner: &str| nested(r#"{"a": ["#, inner, r#"], "c": "x", "bb": 100}"#);
+            let same = stored(r#"{"b": 1.50, "aa": "é : ,"}"#);
+            assert_eq!(differs(&sent, &same), (false, false), "{levels}");
+            for other in [
+                r#"{"b": 1.51, "aa": "é : ,"}"#,
+                r#"{"b": 1.50, "aa": "é :,"}"#,
+                r#"{"b": 1.50}"#,
+            ] {
+                assert_eq!(differs(&sent, &stored(other)), (true, false), "{levels}");
+            }
+        }
     }
 }
