@@ -21,7 +21,7 @@ use self::read::read_windows;
 use self::task::SpanTask;
 use crate::domain::{Plan, RunEnd, RunReport, Window, WindowReport, WindowStatus};
 use crate::error::Error;
-use crate::port::{Progress, RunContext, Sink, Source};
+use crate::port::{Progress, RequestCounts, RunContext, Sink, Source};
 
 /// Runs one entity's plan. Never fails as a whole: the report holds the outcome of each window.
 ///
@@ -150,6 +150,8 @@ enum Event {
     Answered,
     /// A window ended.
     WindowEnded(WindowReport),
+    /// Requests of a window that has ended.
+    RequestsAdded(Window, RequestCounts),
     /// A window failed with an error that ends the whole run.
     RunStopped(WindowReport, RunEnd),
     /// Remaining windows that another task may read.
@@ -219,6 +221,13 @@ impl Run {
         match event {
             Event::Answered => self.is_answered = true,
             Event::WindowsShared(windows) => self.queued.push_back(windows),
+            Event::RequestsAdded(window, counts) => {
+                let ended = reports.iter_mut().find(|report| report.window() == window);
+                if let Some(report) = ended {
+                    report.requests += counts.requests;
+                    report.retries += counts.retries;
+                }
+            }
             Event::RunStopped(report, end) => {
                 if self.ended_by.is_none() {
                     log_unavailable(&end);

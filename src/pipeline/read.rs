@@ -31,7 +31,9 @@ pub(super) async fn read_windows<S: Source, K: Sink>(
         let spent_before = std::mem::take(&mut spent);
         let mut divider = SpanDivider::new(&task, &span, &meter, remaining, spent_before);
         let outcome = without_panics(divider.read()).await;
-        let Err(error) = outcome else { return };
+        let Err(error) = outcome else {
+            return divider.report_late_requests();
+        };
         let ends_run = RunEnd::of(&error).is_some();
         let open = divider.remaining.front().copied();
         match open

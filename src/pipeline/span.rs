@@ -47,6 +47,8 @@ pub(super) struct SpanDivider<'t, S: Source, K: Sink> {
     /// Windows without a report; the first one is open.
     pub remaining: VecDeque<Window>,
     open: OpenWindow<K::Writer>,
+    /// The window that was reported last.
+    last: Option<Window>,
     /// Requests of the meter that have been assigned to a window.
     counted: RequestCounts,
 }
@@ -111,6 +113,7 @@ impl<'t, S: Source, K: Sink> SpanDivider<'t, S, K> {
             meter,
             remaining,
             open: OpenWindow::new(spent),
+            last: None,
             counted: RequestCounts::default(),
         }
     }
@@ -187,6 +190,15 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
     pub(super) fn spent(&mut self) -> RequestCounts {
         self.count_requests();
         self.open.counts
+    }
+
+    /// Reports requests that were sent after the last window was committed: while it was stored, the
+    /// reader may have waited for leave to ask for more, before idle workers took the later windows.
+    pub(super) fn report_late_requests(&mut self) {
+        let late = self.spent();
+        if let Some(window) = self.last.filter(|_| late.requests > 0) {
+            self.send(Event::RequestsAdded(window, late));
+        }
     }
 
     /// Writes the shares of a page to their windows and commits the windows that it completes.
@@ -417,6 +429,7 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
         let next = OpenWindow::new(RequestCounts::default());
         let open = std::mem::replace(&mut self.open, next);
         self.remaining.pop_front();
+        self.last = Some(report.window());
         WindowReport {
             pages: open.pages,
             requests: open.counts.requests,
