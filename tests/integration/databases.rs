@@ -207,7 +207,7 @@ const FUNCTION: &str = "CREATE FUNCTION public.mine() RETURNS trigger LANGUAGE p
 
 /// Statements that make a table into which records cannot be loaded exactly, with the words that
 /// name it. `{role}` is the role that loads.
-const OBSTACLES: [(&str, &str); 11] = [
+const OBSTACLES: [(&str, &str); 15] = [
     (
         "ALTER TABLE raw.qb_items ADD CONSTRAINT later UNIQUE (id) DEFERRABLE",
         "later",
@@ -238,6 +238,19 @@ const OBSTACLES: [(&str, &str); 11] = [
         "starts",
     ),
     ("ALTER TABLE raw.qb_items SET UNLOGGED", "UNLOGGED"),
+    ("{parted}; ALTER TABLE raw.piece SET UNLOGGED", "raw.piece"),
+    (
+        "{parted}; CREATE UNIQUE INDEX names ON raw.piece ((payload ->> 'Name'))",
+        "names",
+    ),
+    (
+        "{parted}; CREATE UNIQUE INDEX starts ON raw.piece (extract_window_start_utc)",
+        "starts",
+    ),
+    (
+        "{parted}; ALTER TABLE raw.piece ADD CONSTRAINT later UNIQUE (id) DEFERRABLE",
+        "later",
+    ),
     (
         "CREATE TABLE raw.more () INHERITS (raw.qb_items)",
         "inheritance",
@@ -250,7 +263,7 @@ const OBSTACLES: [(&str, &str); 11] = [
 ];
 
 /// Statements that make the table unusual and harmless.
-const HARMLESS: [&str; 8] = [
+const HARMLESS: [&str; 10] = [
     "CREATE TRIGGER watcher AFTER INSERT OR UPDATE ON raw.qb_items FOR EACH ROW EXECUTE FUNCTION public.mine()",
     "CREATE TRIGGER off BEFORE INSERT ON raw.qb_items FOR EACH ROW EXECUTE FUNCTION public.mine(); \
      ALTER TABLE raw.qb_items DISABLE TRIGGER off",
@@ -261,7 +274,18 @@ const HARMLESS: [&str; 8] = [
     "ALTER TABLE raw.qb_items ENABLE ROW LEVEL SECURITY; \
      CREATE POLICY all_of_it ON raw.qb_items TO {role} USING (true)",
     "CREATE INDEX fresh ON raw.qb_items (ingested_at_utc)",
+    "{parted}; CREATE UNIQUE INDEX pairs ON raw.piece (id, page_number)",
+    "{parted}; CREATE UNIQUE INDEX same ON raw.piece ((payload ->> 'Id'))",
 ];
+
+/// Statements that turn the table into a partitioned one, whose partition numbers its columns
+/// otherwise.
+const PARTED: &str = "CREATE TABLE raw.parted (LIKE raw.qb_items INCLUDING ALL) PARTITION BY HASH (id); \
+    CREATE TABLE raw.piece (extra int, LIKE raw.qb_items INCLUDING ALL); \
+    ALTER TABLE raw.piece DROP COLUMN extra; DROP TABLE raw.qb_items; \
+    ALTER TABLE raw.parted ATTACH PARTITION raw.piece FOR VALUES WITH (MODULUS 1, REMAINDER 0); \
+    ALTER TABLE raw.parted RENAME TO qb_items; \
+    GRANT SELECT, INSERT, UPDATE ON raw.qb_items TO {role}";
 
 /// The rights of `docs/loading.md`.
 const RIGHTS: &str = "GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role}; \
@@ -276,7 +300,9 @@ async fn with_table(statements: &str) -> (Sandbox, Database, App, String) {
         "DROP TABLE raw.qb_items; CREATE TABLE raw.qb_items ({COLUMNS}); {FUNCTION}; {RIGHTS}; \
          {statements}"
     );
-    let role = database.with_role(&statements).await;
+    let role = database
+        .with_role(&statements.replace("{parted}", PARTED))
+        .await;
     let app = with(&app, "DATABASE_URL", &database.url_as(&format!("{role}:x")));
     (sandbox, database, app, role)
 }

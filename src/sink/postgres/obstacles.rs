@@ -101,10 +101,10 @@ fn obstacles(row: &Row, schema: &str, table: &str) -> Result<Vec<String>> {
 /// Returns obstacles in how the table is stored.
 fn storage(row: &Row, name: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    if row.column("is_unlogged")? {
+    if let Some(unlogged) = row.column::<Option<String>>("unlogged")? {
         found.push(format!(
             "is UNLOGGED: a crash of the server would empty it, while the ledger says that its \
-             records are there; ALTER TABLE {name} SET LOGGED"
+             records are there; run ALTER TABLE ... SET LOGGED for {unlogged}"
         ));
     }
     if row.column("is_partition")? {

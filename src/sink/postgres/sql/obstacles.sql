@@ -1,7 +1,7 @@
 -- What is known of each relation that may prevent or falsify a load ($1: schema, $2: names, $3: our
 -- columns). Lists are null if they are empty.
 WITH named AS (
-    SELECT c.oid AS relation, c.relname, c.relkind, c.relpersistence, c.relispartition
+    SELECT c.oid AS relation, c.relname, c.relkind, c.relispartition
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 AND c.relname = ANY($2)
 ), tree AS (
@@ -13,7 +13,9 @@ WITH named AS (
 SELECT c.relname::text AS table_name,
     c.relkind::text AS kind,
     current_user::text AS role,
-    c.relpersistence = 'u' AS is_unlogged,
+    (SELECT string_agg(m.oid::regclass::text, ', ' ORDER BY m.relname)
+     FROM tree JOIN pg_class m ON m.oid = tree.member
+     WHERE tree.relation = c.relation AND m.relpersistence = 'u') AS unlogged,
     c.relispartition AS is_partition,
     c.relkind = 'r'
         AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.relation) AS has_children,
@@ -29,23 +31,24 @@ SELECT c.relname::text AS table_name,
      FROM pg_rewrite r
      WHERE r.ev_class = c.relation AND r.ev_type IN ('2', '3') AND r.ev_enabled IN ('O', 'A')
     ) AS rules,
-    -- No merge works beside an index that is checked at the end of the transaction.
+    -- No merge works beside an index that is checked at the end of the transaction. A partition can
+    -- have indexes of its own, and other numbers of its columns than the table.
     (SELECT string_agg(DISTINCT x.relname::text, ', ')
-     FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+     FROM tree JOIN pg_index i ON i.indrelid = tree.member JOIN pg_class x ON x.oid = i.indexrelid
         CROSS JOIN LATERAL (
             SELECT (i.indkey::int2[])[0:i.indnkeyatts - 1] AS numbers
         ) AS key
-     WHERE i.indrelid = c.relation AND (i.indisunique OR i.indisexclusion)
+     WHERE tree.relation = c.relation AND (i.indisunique OR i.indisexclusion)
         AND (NOT i.indimmediate OR (
             NOT EXISTS (
                 SELECT FROM pg_attribute a
-                WHERE a.attrelid = c.relation AND a.attname = 'id'
+                WHERE a.attrelid = i.indrelid AND a.attname = 'id'
                     AND a.attnum = ANY(key.numbers))
             AND pg_get_expr(i.indexprs, i.indrelid)
                 IS DISTINCT FROM '(payload ->> ''Id''::text)'
             AND (0 = ANY(key.numbers) OR EXISTS (
                 SELECT FROM pg_attribute a
-                WHERE a.attrelid = c.relation AND a.attname = ANY($3)
+                WHERE a.attrelid = i.indrelid AND a.attname = ANY($3)
                     AND a.attnum = ANY(key.numbers)))))
     ) AS unique_indexes,
     -- A policy that lets the role see and write everything does no harm.
