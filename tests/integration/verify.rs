@@ -1,11 +1,11 @@
 //! Comparisons of QuickBooks with the tables.
 
-use qbo_rs::app::VerifyRequest;
+use qbo_rs::app::{ArchiveRequest, MigrateRequest, StatusRequest, VerifyRequest};
 use qbo_rs::domain::{ENTITIES, Verification};
 use qbo_sandbox::{Blemish, Sandbox};
 use serde_json::Value;
 
-use crate::support::{Database, app, assert_complete, small_sandbox, truth, whole_range};
+use crate::support::{Database, app, assert_complete, change, small_sandbox, truth, whole_range};
 
 fn verify_request(entities: &[&str], chunk: &str) -> VerifyRequest {
     let range = whole_range(entities, chunk, 1000);
@@ -208,6 +208,49 @@ async fn edits_that_move_no_time_are_found_by_content_and_repaired() {
     ] {
         assert_eq!(database.rows(table).await, truth(&sandbox, entity));
     }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_of_the_user_that_are_named_like_ours_disturb_no_statement() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    app.migrate(&MigrateRequest::default()).await.unwrap();
+    let names = "at token updated known live record seq stays staged there page gone stub stays \
+                 is_new number outcome found changed day request";
+    for table in ["qb_invoices", "qb_recurring_transactions"] {
+        for name in names.split_whitespace() {
+            let add = format!("ALTER TABLE raw.{table} ADD COLUMN IF NOT EXISTS {name} int");
+            database.client.batch_execute(&add).await.unwrap();
+        }
+    }
+    let entities = ["invoices", "recurring_transactions"];
+    let range = whole_range(&entities, "quarter", 1000);
+    assert_complete(&app.backfill(&range).await.unwrap());
+    assert_complete(&app.backfill(&range).await.unwrap());
+    put_silently(&sandbox, "Invoice", "40", |record| {
+        record["TotalAmt"] = 7.25.into()
+    });
+    let gone = serde_json::json!({"entity": "Invoice", "id": "41", "at": "2025-11-30T00:00:00Z"});
+    change(&sandbox, "delete", gone);
+    let deep = verify_request(&entities, "quarter").deep(true);
+    let report = app.verify(&deep).await.unwrap();
+    let stale: Vec<_> = report
+        .runs
+        .iter()
+        .flat_map(|run| ids(run, |d| &d.stale))
+        .collect();
+    assert_eq!(stale, ["40"]);
+    let repaired = app.verify(&deep.clone().repair(true)).await.unwrap();
+    assert!(repaired.is_ok(), "{repaired:?}");
+    assert!(app.verify(&deep).await.unwrap().is_ok());
+    let status = StatusRequest::default().validate(true);
+    assert_eq!(app.status(&status).await.unwrap().entities.len(), 2);
+    let folder = tempfile::tempdir().unwrap();
+    let edge = "2025-01-01T00:00:00Z".parse().unwrap();
+    let archive = ArchiveRequest::new(entities, edge, folder.path().join("old.jsonl"));
+    let archived = app.archive(&archive).await.unwrap();
+    assert!(archived.iter().any(|entity| entity.rows > 0));
     database.drop().await;
 }
 

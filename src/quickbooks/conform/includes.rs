@@ -11,7 +11,6 @@ const LINK: &str = "invoiceLink";
 const CUSTOM_FIELDS: &str = "enhancedAllCustomFields";
 
 const NO_LINK: &str = "no invoice has a link, or none is answered";
-const SHOWN_UNASKED: &str = "the link of an invoice is shown unasked";
 
 impl Prober<'_> {
     pub(super) async fn probe_includes(&self, found: &mut Vec<Finding>) -> Result<()> {
@@ -31,10 +30,6 @@ impl Prober<'_> {
         let single = self.query_with(statement, &[LINK]).await?;
         if !has_link(&single) {
             return Ok(Finding::unknown(NAME, NO_LINK));
-        }
-        // A link that is always there says nothing about what was asked for.
-        if has_link(&self.query(statement).await?) {
-            return Ok(Finding::unknown(NAME, SHOWN_UNASKED));
         }
         let both = format!("{CUSTOM_FIELDS},{LINK}");
         let comma = self.query_with(statement, &[&both]).await?;
@@ -61,17 +56,12 @@ impl Prober<'_> {
             ));
         }
         let reply = self.changes_with("Invoice", since, LINK).await?;
-        if reply.is_refused() {
-            return Ok(Finding::refused(NAME, &reply));
-        }
-        if !has_link(&reply) {
-            return Ok(Finding::shown(NAME, "ignored", &reply));
-        }
-        let unasked = self.changes(&["Invoice"], since).await?;
-        Ok(if has_link(&unasked) {
-            Finding::unknown(NAME, SHOWN_UNASKED)
-        } else {
+        Ok(if reply.is_refused() {
+            Finding::refused(NAME, &reply)
+        } else if has_link(&reply) {
             Finding::shown(NAME, "served", &reply)
+        } else {
+            Finding::shown(NAME, "ignored", &reply)
         })
     }
 

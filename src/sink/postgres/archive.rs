@@ -29,7 +29,7 @@ pub struct ArchiveSummary {
 /// Rows that others have put into the table may lack what a line needs, or hold impossible times.
 /// They stay where they are.
 const DELETE: &str = "
-DELETE FROM {table} WHERE id IN (SELECT id FROM ({live_rows}) AS live WHERE at < $1)
+DELETE FROM {table} WHERE id IN (SELECT live.id FROM ({live_rows}) AS live WHERE live.at < $1)
     AND ingested_at_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
     AND extract_window_start_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
     AND extract_window_end_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'

@@ -16,8 +16,8 @@ use crate::postgres::{
 /// fill it: a table that was emptied and then analysed, as autovacuum does by itself. Rows are found
 /// by the key whatever the statistics say, and pages are joined by a hash of the few pages. The
 /// numbers of the staged rows take 76 bytes a row in a hash table; without room for it, whole
-/// payloads would be written to disk beside it. Before version 18 the planner adds a huge cost for what is turned off, so that any merge would be worth
-/// compiling.
+/// payloads would be written to disk beside it. Before version 18 the planner adds a huge cost for
+/// what is turned off; that cost would switch JIT on, so `jit` is off.
 pub(super) const PLANNER_SETTINGS: &str = "\
 SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = on; SET LOCAL enable_nestloop = off; \
 SET LOCAL enable_mergejoin = off; SET LOCAL enable_hashjoin = on; SET LOCAL jit = off; \
@@ -81,10 +81,15 @@ pub(super) fn merge_statement(schema: &str, entity: &EntitySpec, is_partitioned:
         .replace("{table}", &table_name(schema, entity))
 }
 
-fn recount_statement(schema: &str, entity: &EntitySpec) -> String {
-    let there = is_newer(entity, "there.payload", "staged.payload");
+/// Returns the statement that looks the records up again. Nothing can keep a table without triggers
+/// from taking a row, so another version there was stored by others in between.
+fn recount_statement(schema: &str, entity: &EntitySpec, traits: TableTraits) -> String {
+    let is_of_others = match traits.has_triggers {
+        true => is_newer(entity, "there.payload", "staged.payload"),
+        false => "true".to_owned(),
+    };
     RECOUNT
-        .replace("{there_is_newer}", &there)
+        .replace("{is_of_others}", &is_of_others)
         .replace("{table}", &table_name(schema, entity))
 }
 
@@ -99,9 +104,12 @@ pub(super) struct TableTraits {
 /// other statements.
 pub(super) fn select_traits(schema: &str, entity: &EntitySpec) -> String {
     let table = table_name(schema, entity).replace('\'', "''");
+    let table = table.replace('\\', r"\\");
     format!(
-        "SELECT relkind = 'p', relhastriggers FROM pg_class WHERE oid = to_regclass(E'{}')",
-        table.replace('\\', r"\\")
+        "SELECT relkind = 'p', relhastriggers OR relkind = 'p' AND EXISTS (
+             SELECT FROM pg_partition_tree(raw.oid) tree JOIN pg_class part ON part.oid = tree.relid
+             WHERE part.relhastriggers)
+         FROM pg_class raw WHERE raw.oid = to_regclass(E'{table}')"
     )
 }
 
@@ -164,20 +172,27 @@ impl Merge<'_> {
         ];
         let statement = merge_statement(self.schema, self.entity, self.traits.is_partitioned);
         let merged = client.rows(&statement, params).await;
-        let merged = self.counts(&first(merged.map_err(|error| self.explained(error))?)?)?;
+        let row = first(merged.map_err(|error| self.explained(error))?)?;
+        let merged = self.counts(&row)?;
         let has_written = merged.inserted + merged.updated > 0;
         let is_certain = !(self.traits.is_partitioned || self.traits.has_triggers) || !has_written;
         if is_certain && self.is_complete(&merged) {
             return Ok(merged);
         }
-        self.recount(client).await
+        self.recount(client, &merged, row.count("absent")?).await
     }
 
     /// Counts by looking at the rows: in a partitioned table, where triggers may have changed what
-    /// was written, and where the numbers do not add up, since others have committed a newer version
-    /// meanwhile or since rows were dropped.
-    async fn recount(&self, client: &Client) -> Result<LoadCounts> {
-        let statement = recount_statement(self.schema, self.entity);
+    /// was written, and where the numbers do not add up, since others have committed a version
+    /// meanwhile or since rows were dropped. `absent` is the number of records that the table did not
+    /// hold when the merge began.
+    async fn recount(
+        &self,
+        client: &Client,
+        merged: &LoadCounts,
+        absent: u64,
+    ) -> Result<LoadCounts> {
+        let statement = recount_statement(self.schema, self.entity, self.traits);
         let found = first(client.rows(&statement, params![]).await?)?;
         let (dropped, rewritten) = (found.count("dropped")?, found.count("rewritten")?);
         let table = format!("{}.{}", self.schema, self.entity.table());
@@ -207,12 +222,30 @@ impl Merge<'_> {
                  each later run replaces them again"
             );
         }
-        let counts = self.counts(&found)?;
-        match self.is_complete(&counts) {
-            true => Ok(counts),
-            false => Err(Error::Internal(format!(
-                "{} records were merged into {table} as {} inserted, {} updated and {} unchanged",
-                self.distinct, counts.inserted, counts.updated, counts.unchanged
+        // Triggers that run after a row is written may write or lock it again, which changes its
+        // system columns. The merge has returned its rows before that.
+        let written = merged.inserted + merged.updated;
+        let inserted = match (self.traits.is_partitioned, self.traits.has_triggers) {
+            (false, _) => merged.inserted,
+            (true, false) => found.count("inserted")?,
+            (true, true) => absent.min(written),
+        };
+        // All records are there, so those that were not written are unchanged.
+        match (
+            written.checked_sub(inserted),
+            self.distinct.checked_sub(written),
+        ) {
+            (Some(updated), Some(unchanged)) => Ok(LoadCounts {
+                rows: self.distinct,
+                inserted,
+                updated,
+                unchanged,
+                rejected: 0,
+            }),
+            _ => Err(Error::Internal(format!(
+                "{} records were merged into {table}, {written} of them written and {inserted} \
+                 inserted",
+                self.distinct
             ))),
         }
     }

@@ -31,14 +31,15 @@ FROM ranges LEFT JOIN counted
 GROUP BY ranges.number ORDER BY ranges.number";
 
 const KEYS: &str = "
-SELECT id, at, token FROM ({live_rows}) AS live
-WHERE at >= $1 AND at < $2 OR id = ANY($3)";
+SELECT live.id, live.at, live.token FROM ({live_rows}) AS live
+WHERE live.at >= $1 AND live.at < $2 OR live.id = ANY($3)";
 
-/// The same with the payloads, which are looked up by id: `live_rows` reads all rows.
+/// The same with the payloads, which are looked up by id: `live_rows` reads all rows. Every column is
+/// qualified, because the table may have columns of the same names.
 const KEYS_WITH_CONTENT: &str = "
-SELECT id, at, token, known.payload::text FROM ({live_rows}) AS live
-JOIN {table} AS known USING (id)
-WHERE at >= $1 AND at < $2 OR id = ANY($3)";
+SELECT live.id, live.at, live.token, known.payload::text FROM ({live_rows}) AS live
+JOIN {table} AS known ON known.id = live.id
+WHERE live.at >= $1 AND live.at < $2 OR live.id = ANY($3)";
 
 impl PostgresSink {
     /// Returns the records of a range that are set aside as rejects.

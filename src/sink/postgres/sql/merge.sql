@@ -4,8 +4,9 @@
 -- Rows that stay as they are are left out before they are inserted: a conflict would lock each of
 -- them, which is written to disk like a change. They are looked up one by one, by a subquery, which
 -- the planner cannot turn into a join: a join would put whole payloads into its hash table, and
--- that onto disk. The conflict's own condition is for rows that others commit meanwhile. A record
--- that was received after its deletion is no longer deleted.
+-- that onto disk. The lookup is null for a record that the table does not hold. The conflict's own
+-- condition is for rows that others commit meanwhile. A record that was received after its deletion
+-- is no longer deleted.
 WITH pages AS (
     SELECT * FROM unnest($1::int[], $2::int[], $3::timestamptz[], $4::jsonb[])
         AS page(page_number, page_size, ingested_at, request)
@@ -38,5 +39,6 @@ WITH pages AS (
     RETURNING {is_new} AS is_new
 )
 SELECT count(*) FILTER (WHERE is_new) AS inserted, count(*) FILTER (WHERE NOT is_new) AS updated,
-    (SELECT count(*) FROM judged WHERE stays) AS unchanged
+    (SELECT count(*) FROM judged WHERE stays) AS unchanged,
+    (SELECT count(*) FROM judged WHERE stays IS NULL) AS absent
 FROM merged
