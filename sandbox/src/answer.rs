@@ -166,50 +166,107 @@ impl ServiceFault {
     }
 }
 
-/// Returns a fault of the gateway, which stands in front of the service. Unlike the service it has
-/// lower-case keys, and times in milliseconds since 1970.
-fn gateway_fault(
-    status: u16,
-    name: &str,
-    code: &str,
-    detail: &str,
-    kind: &str,
-    time: DateTime<Utc>,
-) -> Answer {
-    let message = format!("message={name}; errorCode=00{code}; statusCode={status}");
-    let (message, detail) = (Value::from(message), Value::from(detail));
-    let body = format!(
-        concat!(
-            r#"{{"warnings":null,"intuitObject":null,"fault":{{"error":[{{"message":{},"detail":{},"code":"{}","element":null}}],"#,
-            r#""type":"{}"}},"report":null,"queryResponse":null,"batchItemResponse":[],"attachableResponse":[],"#,
-            r#""syncErrorResponse":null,"requestId":null,"time":{},"status":null,"cdcresponse":[]}}"#
-        ),
-        message,
-        detail,
-        code,
-        kind,
-        time.timestamp_millis()
-    );
-    Answer::json_text(status, body)
+/// A fault of the gateway, which stands in front of the service.
+#[derive(Debug, Clone)]
+pub(crate) struct GatewayFault<'a> {
+    pub status: u16,
+    /// The title of a page with this fault.
+    pub title: &'static str,
+    name: &'a str,
+    code: &'a str,
+    detail: Cow<'a, str>,
+    kind: &'static str,
 }
 
-/// Returns the gateway's answer to an access token that is not valid.
-pub(crate) fn unauthorized(detail: &str, time: DateTime<Utc>) -> Answer {
-    gateway_fault(
-        401,
-        "AuthenticationFailed",
-        "3200",
-        detail,
-        "AUTHENTICATION",
-        time,
-    )
+impl GatewayFault<'_> {
+    fn message(&self) -> String {
+        format!(
+            "message={}; errorCode=00{}; statusCode={}",
+            self.name, self.code, self.status
+        )
+    }
+
+    /// Returns the fault as JSON. Unlike that of the service it has lower-case keys, and times in
+    /// milliseconds since 1970.
+    pub(crate) fn json(&self, time: DateTime<Utc>) -> Answer {
+        let (message, detail) = (Value::from(self.message()), Value::from(&*self.detail));
+        let body = format!(
+            concat!(
+                r#"{{"warnings":null,"intuitObject":null,"fault":{{"error":[{{"message":{},"detail":{},"code":"{}","element":null}}],"#,
+                r#""type":"{}"}},"report":null,"queryResponse":null,"batchItemResponse":[],"attachableResponse":[],"#,
+                r#""syncErrorResponse":null,"requestId":null,"time":{},"status":null,"cdcresponse":[]}}"#
+            ),
+            message,
+            detail,
+            self.code,
+            self.kind,
+            time.timestamp_millis()
+        );
+        Answer::json_text(self.status, body)
+    }
+
+    /// Returns the fault as XML, which Intuit sends even to a client that asked for JSON.
+    pub(crate) fn xml(&self, time: DateTime<Utc>) -> Answer {
+        let body = format!(
+            "<IntuitResponse time=\"{}\" xmlns=\"http://schema.intuit.com/finance/v3\"><Fault type=\"{}\">\
+             <Error code=\"{}\"><Message>{}</Message><Detail>{}</Detail></Error></Fault></IntuitResponse>",
+            pacific::format_millis(time),
+            self.kind,
+            xml::escaped(self.code),
+            xml::escaped(&self.message()),
+            xml::escaped(&self.detail)
+        );
+        Answer::xml(self.status, body)
+    }
 }
 
-/// Returns the gateway's answer to a token of another company, or to the keys of one environment at
+/// Returns the gateway's fault for an access token that is not valid.
+pub(crate) fn unauthorized(detail: &str) -> GatewayFault<'_> {
+    GatewayFault {
+        status: 401,
+        title: "Unauthorized",
+        name: "AuthenticationFailed",
+        code: "3200",
+        detail: detail.into(),
+        kind: "AUTHENTICATION",
+    }
+}
+
+/// Returns the gateway's fault for a token of another company, or for the keys of one environment at
 /// the host of the other.
-pub(crate) fn forbidden(time: DateTime<Utc>) -> Answer {
-    let name = "ApplicationAuthorizationFailed";
-    gateway_fault(403, name, "3100", name, "AUTHORIZATION", time)
+pub(crate) fn forbidden() -> GatewayFault<'static> {
+    const NAME: &str = "ApplicationAuthorizationFailed";
+    GatewayFault {
+        status: 403,
+        title: "Forbidden",
+        name: NAME,
+        code: "3100",
+        detail: NAME.into(),
+        kind: "AUTHORIZATION",
+    }
+}
+
+/// Returns the gateway's fault for a token that was granted without the scope of the request
+/// (qbo-facts 13.9).
+pub(crate) fn out_of_scope() -> GatewayFault<'static> {
+    GatewayFault {
+        name: "AuthorizationFailed",
+        detail: "The access token does not have sufficient scope".into(),
+        kind: "SERVICE",
+        ..forbidden()
+    }
+}
+
+/// Returns the throttle's fault. It was recorded in XML only.
+pub(crate) fn throttled(status: u16) -> GatewayFault<'static> {
+    GatewayFault {
+        status,
+        title: "Too Many Requests",
+        name: "ThrottleExceeded",
+        code: "3001",
+        detail: "The request limit was reached.  Try again later".into(),
+        kind: "SERVICE",
+    }
 }
 
 /// Returns the answer of a closed company.
@@ -221,7 +278,14 @@ pub(crate) fn closed(closure: &Closure, time: DateTime<Utc>) -> Answer {
         detail,
     } = closure;
     if closure.is_of_gateway() {
-        return gateway_fault(*status, message, code, detail, "AUTHORIZATION", time);
+        let fault = GatewayFault {
+            status: *status,
+            name: message,
+            code,
+            detail: detail.into(),
+            ..forbidden()
+        };
+        return fault.json(time);
     }
     let body = serde_json::json!({
         "Fault": {
@@ -233,13 +297,6 @@ pub(crate) fn closed(closure: &Closure, time: DateTime<Utc>) -> Answer {
     Answer::service(*status, body.to_string())
 }
 
-/// Returns the gateway's answer to a token that was granted without the scope of the request
-/// (qbo-facts 13.9).
-pub(crate) fn out_of_scope(time: DateTime<Utc>) -> Answer {
-    let detail = "The access token does not have sufficient scope";
-    gateway_fault(403, "AuthorizationFailed", "3100", detail, "SERVICE", time)
-}
-
 /// Returns a fault of the service in XML, with the status of a success.
 pub(crate) fn fault_in_xml(time: DateTime<Utc>) -> Answer {
     let body = format!(
@@ -249,24 +306,6 @@ pub(crate) fn fault_in_xml(time: DateTime<Utc>) -> Answer {
         pacific::format_millis(time)
     );
     Answer::xml(200, body)
-}
-
-/// Returns the throttle's answer in XML, which Intuit sends even to a client that asked for JSON.
-pub(crate) fn throttled_xml(status: u16, time: DateTime<Utc>) -> Answer {
-    let body = format!(
-        "<IntuitResponse time=\"{}\" xmlns=\"http://schema.intuit.com/finance/v3\"><Fault type=\"SERVICE\">\
-         <Error code=\"3001\"><Message>message=ThrottleExceeded; errorCode=003001; statusCode={status}</Message>\
-         <Detail>The request limit was reached.  Try again later</Detail></Error></Fault></IntuitResponse>",
-        pacific::format_millis(time)
-    );
-    Answer::xml(status, body)
-}
-
-/// Returns the throttle's answer in JSON. None was recorded; the format of other gateway faults is
-/// assumed.
-pub(crate) fn throttled_json(status: u16, time: DateTime<Utc>) -> Answer {
-    let detail = "The request limit was reached.  Try again later";
-    gateway_fault(status, "ThrottleExceeded", "3001", detail, "SERVICE", time)
 }
 
 const JSON: &str = "application/json;charset=utf-8";
@@ -394,7 +433,7 @@ impl Answer {
         if !self.body.is_empty() {
             builder = builder.header(header::CONTENT_TYPE, self.content_type.as_ref());
         }
-        if self.status == 401 && self.content_type == JSON {
+        if self.status == 401 && [JSON, XML].contains(&self.content_type.as_ref()) {
             builder = builder.header(
                 header::WWW_AUTHENTICATE,
                 "Bearer realm=\"Intuit\", error=\"invalid_token\"",

@@ -1,5 +1,7 @@
 //! Assumptions about QuickBooks where no source is certain. Each is a choice between behaviours; the
-//! one that is hardest on clients is the default.
+//! one that is hardest on clients is the default. Two have no hardest answer, because each of their
+//! forms breaks the clients that know only the other: `include-form` and `classification-list`. Their
+//! default is the likelier form.
 
 use std::collections::HashMap;
 
@@ -29,6 +31,8 @@ pub(crate) enum Topic {
     ThrottleBody,
     RetryAfter,
     GrantDescription,
+    UnauthorizedBody,
+    DoubleGrant,
 }
 
 /// A question about QuickBooks with its possible answers.
@@ -58,7 +62,7 @@ const fn assumption(
 }
 
 impl Assumption {
-    /// Returns the default answer, which is the hardest on clients.
+    /// Returns the default answer.
     pub fn default_answer(&self) -> &'static str {
         self.answers.first().copied().unwrap_or_default()
     }
@@ -88,7 +92,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         Topic::IdOrder,
         "id-order",
         &["refused", "ignored", "text", "number"],
-        "ORDERBY Id (qbo-facts 13, row 1)",
+        "ORDERBY Id (qbo-facts 13.1)",
     ),
     assumption(
         Topic::SecondOrderKey,
@@ -117,7 +121,7 @@ pub const ASSUMPTIONS: &[Assumption] = &[
     assumption(
         Topic::CdcOrder,
         "cdc-order",
-        &["asked", "any"],
+        &["any", "asked"],
         "order of the groups of CDC (qbo-facts 13.8)",
     ),
     assumption(
@@ -204,6 +208,18 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         &["absent", "present"],
         "description of invalid_grant (qbo-facts 1.5)",
     ),
+    assumption(
+        Topic::UnauthorizedBody,
+        "unauthorized-body",
+        &["xml", "json"],
+        "body of the gateway's 401 (qbo-facts 13.20)",
+    ),
+    assumption(
+        Topic::DoubleGrant,
+        "double-grant",
+        &["revoked", "refused"],
+        "a code that is exchanged twice: the connection ends, or the exchange is refused (qbo-facts 13.19)",
+    ),
 ];
 
 /// The chosen answer of every assumption. The default is the first answer of each.
@@ -215,24 +231,20 @@ pub const ASSUMPTIONS: &[Assumption] = &[
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Assumptions {
-    /// The answers that are not the default.
+    /// The answers that were given, defaults among them.
     chosen: HashMap<Topic, &'static str>,
 }
 
 impl Assumptions {
-    /// Returns whether the hardest answer is chosen, which is the default.
+    /// Returns whether the default answer is chosen, which is the harder one.
     pub(crate) fn is_harder(&self, topic: Topic) -> bool {
-        !self.chosen.contains_key(&topic)
+        self.answer(topic) == default_answer(topic)
     }
 
     /// Returns the chosen answer of a question.
     pub(crate) fn answer(&self, topic: Topic) -> &'static str {
-        let of_topic = |assumption: &&Assumption| assumption.topic == topic;
-        let default = ASSUMPTIONS.iter().find(of_topic);
-        match self.chosen.get(&topic) {
-            Some(answer) => answer,
-            None => default.map(Assumption::default_answer).unwrap_or_default(),
-        }
+        let chosen = self.chosen.get(&topic).copied();
+        chosen.unwrap_or_else(|| default_answer(topic))
     }
 
     /// Chooses an answer. Both the assumption and the answer are given by name.
@@ -255,9 +267,6 @@ impl Assumptions {
         };
         let topic = assumption.topic;
         match assumption.answers.iter().find(|answer| **answer == value) {
-            Some(answer) if *answer == assumption.default_answer() => {
-                _ = self.chosen.remove(&topic)
-            }
             Some(answer) => _ = self.chosen.insert(topic, answer),
             None => {
                 let answers = assumption.answers.join(", ");
@@ -267,15 +276,9 @@ impl Assumptions {
         Ok(())
     }
 
-    /// Returns these answers, except where `others` has an answer that is not the default.
+    /// Returns these answers, except where `others` was given an answer, be it the default.
     pub(crate) fn overruled_by(mut self, others: &Self) -> Self {
-        let defaults = Self::default();
-        for ((assumption, answer), (_, default)) in others.chosen().zip(defaults.chosen()) {
-            if answer != default {
-                // A known name with a known answer is always accepted.
-                let _ = self.set(assumption.name, answer);
-            }
-        }
+        self.chosen.extend(&others.chosen);
         self
     }
 
@@ -285,6 +288,12 @@ impl Assumptions {
             .iter()
             .map(|assumption| (assumption, self.answer(assumption.topic)))
     }
+}
+
+fn default_answer(topic: Topic) -> &'static str {
+    let mut all = ASSUMPTIONS.iter();
+    let of_topic = all.find(|assumption| assumption.topic == topic);
+    of_topic.map(Assumption::default_answer).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -380,9 +380,7 @@ fn beginning(options: &mut SandboxOptions) -> Result<Beginning, StartError> {
         };
         let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
         let restored = snapshot::read(&text).map_err(failed)?;
-        clock
-            .set_offset_ms(restored.clock_offset_ms)
-            .map_err(failed)?;
+        clock.set(restored.now, true).map_err(failed)?;
         queries = restored.queries;
         options.assumptions = restored.assumptions.overruled_by(&options.assumptions);
         if let Some((_, first)) = companies.first_mut() {

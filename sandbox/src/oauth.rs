@@ -63,6 +63,14 @@ struct Connection {
     replaced: HashMap<String, DateTime<Utc>>,
 }
 
+/// What an authorization code was issued for.
+#[derive(Debug)]
+struct Code {
+    realm_id: String,
+    redirect: String,
+    is_used: bool,
+}
+
 /// The connections of all companies, and the tokens issued so far.
 #[derive(Debug)]
 pub(crate) struct OAuth {
@@ -70,8 +78,8 @@ pub(crate) struct OAuth {
     connections: Vec<Connection>,
     /// Realm id and expiry of every access token.
     access: HashMap<String, (String, DateTime<Utc>)>,
-    /// Realm id and redirect URI of every authorization code that was not used yet.
-    codes: HashMap<String, (String, String)>,
+    /// Every authorization code, by its text.
+    codes: HashMap<String, Code>,
     serial: u64,
 }
 
@@ -87,13 +95,15 @@ pub(crate) enum AccessCheck {
     OtherCompany,
 }
 
-/// The optional parts of the token endpoint's answers.
+/// The parts of the token endpoint's behaviour that are optional or assumed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct TokenExtras {
     /// Whether tokens come with the remaining lifetime of the connection (qbo-facts 1.3).
     pub hard_expiry: bool,
     /// Whether `invalid_grant` has a description.
     pub description: bool,
+    /// Whether a code that is exchanged again ends the connection (qbo-facts 13.19).
+    pub revokes_double_grant: bool,
 }
 
 const SCOPE: &str = "com.intuit.quickbooks.accounting";
@@ -184,8 +194,12 @@ impl OAuth {
         }
         self.serial += 1;
         let code = format!("XAB{:020x}", hash(self.serial ^ 0xC0DE));
-        self.codes
-            .insert(code.clone(), (realm_id.to_owned(), redirect.to_owned()));
+        let issued = Code {
+            realm_id: realm_id.to_owned(),
+            redirect: redirect.to_owned(),
+            is_used: false,
+        };
+        self.codes.insert(code.clone(), issued);
         // A client learns the company's realm id here and nowhere else (qbo-facts 1.2).
         Ok(format!(
             "{redirect}{separator}code={code}&state={state}&realmId={realm_id}"
@@ -207,7 +221,7 @@ impl OAuth {
         let realm_id = match (field("grant_type"), field("refresh_token"), field("code")) {
             (Some("refresh_token"), Some(token), _) => self.realm_of_refresh_token(token, now),
             (Some("authorization_code"), _, Some(code)) => {
-                self.exchange_code(code, field("redirect_uri"), now)
+                self.exchange_code(code, field("redirect_uri"), extras, now)
             }
             (Some("refresh_token" | "authorization_code"), ..) => {
                 return (400, json!({"error": "invalid_request"}));
@@ -301,10 +315,18 @@ impl OAuth {
         &mut self,
         code: &str,
         redirect_uri: Option<&str>,
+        extras: TokenExtras,
         now: DateTime<Utc>,
     ) -> Option<String> {
-        let (realm_id, redirect) = self.codes.remove(code)?;
-        if redirect_uri != Some(redirect.as_str()) {
+        let issued = self.codes.get_mut(code)?;
+        let realm_id = issued.realm_id.clone();
+        if std::mem::replace(&mut issued.is_used, true) {
+            if extras.revokes_double_grant {
+                self.disconnect(&realm_id);
+            }
+            return None;
+        }
+        if redirect_uri != Some(issued.redirect.as_str()) {
             return None;
         }
         self.serial += 1;
@@ -540,6 +562,7 @@ mod tests {
         let extras = TokenExtras {
             hard_expiry: true,
             description: true,
+            ..TokenExtras::default()
         };
         let mut refresh = |at| {
             oauth.token(
@@ -604,6 +627,19 @@ mod tests {
                 .0,
             400
         );
+        // The connection goes on, unless a second exchange is assumed to end it.
+        let refresh_token = body["refresh_token"].as_str().unwrap();
+        assert_eq!(oauth.refresh_token("9").as_deref(), Some(refresh_token));
+        let strict = TokenExtras {
+            revokes_double_grant: true,
+            ..TokenExtras::default()
+        };
+        let access = body["access_token"].as_str().unwrap();
+        let again = oauth.token(Some(&basic(&options)), &form, strict, begin);
+        assert_eq!(again, (400, json!({"error": "invalid_grant"})));
+        assert_eq!(oauth.refresh_token("9"), None);
+        assert_eq!(oauth.check_access(access, "9", begin), AccessCheck::Unknown);
+        assert!(oauth.refresh_token("10").is_some());
         query.insert("scope".to_owned(), "openid".to_owned());
         assert!(
             oauth

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::assumption::Assumptions;
@@ -14,7 +15,7 @@ use crate::state::{CompanyState, State};
 /// The text by which a snapshot is recognized.
 const FORMAT: &str = "qbo-sandbox company";
 /// Changes whenever an older sandbox would misread the file.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The content of a file.
 #[derive(Serialize, Deserialize)]
@@ -22,8 +23,9 @@ const VERSION: u32 = 1;
 struct Snapshot {
     format: String,
     version: u32,
-    /// Milliseconds by which the sandbox's clock was ahead of the real time.
-    clock_offset_ms: i64,
+    /// The time that the sandbox's clock showed. It is an instant and no distance from the real
+    /// time, because the 30 days of change data capture and hidden changes depend on it.
+    now: DateTime<Utc>,
     /// Number of queries answered so far. The order of pages without ORDERBY depends on it.
     queries: u64,
     /// Every assumption with its answer.
@@ -41,7 +43,7 @@ struct Header {
 /// A snapshot that was read, with nothing left in it that could fail.
 pub(crate) struct Restored {
     pub(crate) company: Company,
-    pub(crate) clock_offset_ms: i64,
+    pub(crate) now: DateTime<Utc>,
     pub(crate) queries: u64,
     pub(crate) assumptions: Assumptions,
 }
@@ -58,7 +60,7 @@ pub(crate) fn take(state: &State, company: &CompanyState) -> Result<String, Stri
     let snapshot = Snapshot {
         format: FORMAT.to_owned(),
         version: VERSION,
-        clock_offset_ms: state.clock.offset_ms(),
+        now: state.clock.now(),
         queries: state.count_queries(0),
         assumptions: assumptions.collect(),
         company: company.read().to_saved(),
@@ -90,14 +92,12 @@ pub(crate) fn read(text: &str) -> Result<Restored, String> {
     for (name, answer) in &snapshot.assumptions {
         assumptions.set(name, answer).map_err(damaged)?;
     }
-    // A clock of its own shows whether the sandbox's clock can take the offset.
+    // A clock of its own shows whether the sandbox's clock can show the time.
     let clock = crate::clock::Clock::default();
-    clock
-        .set_offset_ms(snapshot.clock_offset_ms)
-        .map_err(damaged)?;
+    clock.set(snapshot.now, true).map_err(damaged)?;
     Ok(Restored {
         company: snapshot.company.restore().map_err(damaged)?,
-        clock_offset_ms: snapshot.clock_offset_ms,
+        now: snapshot.now,
         queries: snapshot.queries,
         assumptions,
     })
@@ -108,9 +108,9 @@ impl Restored {
     /// queries become those of the snapshot, for all companies of the sandbox.
     ///
     /// # Errors
-    /// The reason, if the clock cannot take the offset.
+    /// The reason, if the clock cannot show the time.
     pub(crate) fn install(self, state: &State, company: &CompanyState) -> Result<(), String> {
-        state.clock.set_offset_ms(self.clock_offset_ms)?;
+        state.clock.set(self.now, true)?;
         *state.assumptions.write() = self.assumptions;
         state.set_queries(self.queries);
         self.company.take_place_of(&mut company.write());

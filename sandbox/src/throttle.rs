@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use crate::answer::{Answer, throttled_json, throttled_xml};
+use crate::answer::{Answer, throttled};
 use crate::assumption::{Assumptions, Topic};
 use crate::pacific;
 
@@ -152,8 +152,8 @@ impl Throttle {
 /// Returns the answer to a request that is not admitted, in the form that is assumed.
 pub(crate) fn throttled_answer(assumptions: &Assumptions, time: DateTime<Utc>) -> Answer {
     let answer = match assumptions.is_harder(Topic::ThrottleBody) {
-        true => throttled_xml(429, time),
-        false => throttled_json(429, time),
+        true => throttled(429).xml(time),
+        false => throttled(429).json(time),
     };
     match assumptions.is_harder(Topic::RetryAfter) {
         true => answer,

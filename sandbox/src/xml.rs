@@ -93,7 +93,7 @@ fn scalar(json: &str) -> String {
 }
 
 /// Escapes a text for XML. XML cannot express most control characters, so these are replaced.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

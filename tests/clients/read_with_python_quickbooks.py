@@ -18,7 +18,9 @@ from quickbooks.objects.creditcardpayment_entity import CreditCardPayment
 def paged(kind, qb, size=100):
     """Return all records of a type, by offset, ordered."""
     found = []
-    while page := kind.where("", order_by="MetaData.CreateTime", start_position=len(found) + 1, max_results=size, qb=qb):
+    while page := kind.where(
+        "", order_by="MetaData.CreateTime", start_position=len(found) + 1, max_results=size, qb=qb
+    ):
         found += page
     return found
 

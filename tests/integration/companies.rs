@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use qbo_rs::app::App;
+use qbo_rs::app::{App, MigrateRequest};
 use qbo_rs::domain::{CompanyStatus, SyncReport};
 use qbo_rs::internals::{Db, Schemas, SyncSchedule};
 use qbo_rs::port::Secret;
@@ -62,6 +62,67 @@ fn truth_of(sandbox: &Sandbox, realm_id: &str, entity: &str) -> Vec<(String, Val
         .collect();
     rows.sort_by(|a, b| a.0.cmp(&b.0));
     rows
+}
+
+/// The statements of a code block of docs/loading.md, by its first line.
+fn documented(first_line: &str) -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/loading.md");
+    let documentation = std::fs::read_to_string(path).unwrap();
+    let (_, rest) = documentation.split_once(first_line).unwrap();
+    let (block, _) = rest.split_once("```").unwrap();
+    let (_, statements) = block.split_once('\n').unwrap();
+    statements.to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_company_needs_a_schema_that_the_owner_creates() {
+    let database = Database::create().await;
+    let (sandbox, owner, realms) = companies(2, &database).await;
+    owner.migrate(&MigrateRequest::default()).await.unwrap();
+    let grants = documented("-- as the owner")
+        .split_once('\n')
+        .unwrap()
+        .1
+        .replace("qbo_loader", "{role}")
+        .replace("DATABASE books", "DATABASE {database}");
+    let role = database.with_role(&grants).await;
+    let mut app = owner.clone();
+    let url = database.url_as(&format!("{role}:x"));
+    app.settings.set("DATABASE_URL", &url).unwrap();
+    let report = app.sync(&everything(&["items"])).await.unwrap();
+    assert!(!report.is_ok());
+    let failed: Vec<_> = report
+        .accounts
+        .iter()
+        .filter_map(|account| Some((&account.realm_id, account.error.as_ref()?)))
+        .collect();
+    let [(second, reason)] = failed[..] else {
+        panic!("{report:?}");
+    };
+    let schema = format!("raw_{second}");
+    assert!(
+        reason.contains(&format!("qbo-rs db migrate --schema {schema}"))
+            && reason.contains("permission denied"),
+        "{reason}"
+    );
+    let request = MigrateRequest::default().schema(&schema);
+    owner.migrate(&request).await.unwrap();
+    let grants = documented("-- after `qbo-rs db migrate --schema")
+        .replace("raw_9130350000000001", &schema)
+        .replace("qbo_loader", &role);
+    database.client.batch_execute(&grants).await.unwrap();
+    let report = app.sync(&everything(&["items"])).await.unwrap();
+    assert!(report.is_ok(), "{report:?}");
+    for realm_id in &realms {
+        let schema = schema_of(&database, realm_id).await.unwrap();
+        assert_eq!(
+            living(&database, &format!("{schema}.qb_items")).await,
+            truth_of(&sandbox, realm_id, "Item"),
+            "{realm_id}"
+        );
+    }
+    database.drop_role(&role).await;
+    database.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

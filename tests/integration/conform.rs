@@ -11,12 +11,14 @@ use serde_json::{Value, json};
 use crate::support::{change, settings};
 
 /// The assumptions that no read can settle.
-const NOT_TESTABLE: [&str; 5] = [
+const NOT_TESTABLE: [&str; 7] = [
     "batch-metering",
     "quota-on-refresh",
     "throttle-body",
     "retry-after",
     "grant-description",
+    "unauthorized-body",
+    "double-grant",
 ];
 
 /// A company in which every question can be answered: enough records, and enough recent changes.
@@ -243,4 +245,76 @@ async fn a_failing_request_leaves_one_question_open_and_refused_credentials_end_
     let app = App::new(settings(&sandbox));
     let refused = app.conform(&ConformRequest::new(sandbox.url())).await;
     assert!(refused.unwrap_err().ends_run());
+}
+
+/// Answers that say nothing about the question must leave it open.
+async fn found(sandbox: &Sandbox, name: &str) -> (&'static str, Option<&'static str>) {
+    let report = conform(sandbox).await;
+    let mut found = report.findings.assumptions.iter();
+    let finding = found.find(|finding| finding.name == name).unwrap();
+    (finding.answer, finding.reason)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_that_are_shown_unasked_say_nothing_about_include() {
+    let shown = |kind: &str| {
+        json!({
+            "fault": "rewrite", "on": kind, "contains": "Invoice", "times": 0,
+            "find": "\"MetaData\":",
+            "put": "\"InvoiceLink\":\"https://connect.example.test/b\",\"MetaData\":",
+        })
+    };
+    let unasked = ("unknown", Some("the link of an invoice is shown unasked"));
+    let sandbox = sandbox_with(&[]);
+    change(&sandbox, "fault", shown("query"));
+    assert_eq!(found(&sandbox, "include-form").await, unasked);
+    change(&sandbox, "fault", shown("cdc"));
+    assert_eq!(found(&sandbox, "cdc-include").await, unasked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_were_made_inactive_are_not_falsely_deleted() {
+    let sandbox = sandbox_with(&[("cdc-false-deletes", "sometimes")]);
+    assert_eq!(found(&sandbox, "cdc-false-deletes").await.0, "sometimes");
+    let at = (sandbox.now() - chrono::TimeDelta::days(1)).timestamp();
+    let mut company = sandbox.company();
+    for (id, _) in company.truth("Customer", i64::MIN, i64::MAX) {
+        company.deactivate("Customer", &id, at).unwrap();
+    }
+    drop(company);
+    assert_eq!(found(&sandbox, "cdc-false-deletes").await.0, "never");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_group_does_not_change_the_order_of_the_others() {
+    let merged = "several entities stand in one group";
+    for (assumed, fault, expected) in [
+        (
+            "asked",
+            json!({"fault": "cdc-missing"}),
+            ("asked", Some("in one answer")),
+        ),
+        ("any", json!({"fault": "cdc-missing"}), ("any", None)),
+        ("asked", json!({"fault": "cdc-reversed"}), ("any", None)),
+        (
+            "asked",
+            json!({"fault": "cdc-merged"}),
+            ("unknown", Some(merged)),
+        ),
+    ] {
+        let sandbox = sandbox_with(&[("cdc-order", assumed)]);
+        let mut rule = fault.clone();
+        // Vendor is asked for, has not changed, and stands before Invoice.
+        rule["entity"] = "Vendor".into();
+        rule["contains"] = "Vendor".into();
+        rule["times"] = 0.into();
+        let at = (sandbox.now() - chrono::TimeDelta::days(2)).timestamp();
+        sandbox.company().touch("Vendor", "1", at).unwrap();
+        change(&sandbox, "fault", rule);
+        assert_eq!(
+            found(&sandbox, "cdc-order").await,
+            expected,
+            "{assumed} {fault}"
+        );
+    }
 }

@@ -186,19 +186,22 @@ async fn backfill_with(
     database: &Database,
     app: &App,
 ) -> Report {
-    let slow = r#"{"fault": "slow", "on": "query", "ms": 2000, "times": 1}"#;
-    sandbox.control("fault", slow).unwrap();
     let before = sandbox.stats().data_requests;
+    // Requests are counted, and wait until this is dropped.
+    let held = sandbox.company();
     let app = app.clone();
     let run = tokio::spawn(async move {
         app.backfill(&whole_range(&["invoices"], "900d", 1000))
             .await
             .unwrap()
     });
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while sandbox.stats().data_requests == before {
+        assert!(std::time::Instant::now() < end, "no request arrives");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     database.client.batch_execute(statements).await.unwrap();
+    drop(held);
     run.await.unwrap()
 }
 
@@ -334,8 +337,10 @@ async fn another_version_that_others_store_after_a_row_was_left_alone_counts_as_
     payload["MetaData"]["LastUpdatedTime"] = json!("2030-01-01T00:00:00Z");
     let payload = payload.to_string().replace('\'', "''");
     // The merge waits for this row, after it has left all others alone.
+    let delete = format!("DELETE FROM raw.qb_invoices WHERE id = '{id}'");
+    database.client.batch_execute(&delete).await.unwrap();
     let begin = format!(
-        "DELETE FROM raw.qb_invoices WHERE id = '{id}'; BEGIN; INSERT INTO raw.qb_invoices \
+        "BEGIN; INSERT INTO raw.qb_invoices \
          SELECT '{id}', '{payload}', now(), now(), now(), 1, 1, '{{}}'"
     );
     database.client.batch_execute(&begin).await.unwrap();

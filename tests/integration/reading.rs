@@ -2,7 +2,7 @@
 
 use qbo_rs::domain::{Report, RunStatus, WindowStatus};
 use qbo_sandbox::{Blemish, CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     Database, app, assert_complete, change, everything, living, request, seconds_ago,
@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 fn arm(sandbox: &Sandbox, rule: &str) {
-    let rule: serde_json::Value = serde_json::from_str(rule).unwrap();
+    let rule: Value = serde_json::from_str(rule).unwrap();
     change(sandbox, "fault", rule);
 }
 
@@ -114,6 +114,9 @@ async fn changes_arrive_whatever_the_groups_of_an_answer_look_like() {
         }
         let report = app.sync(&everything(&entities)).await.unwrap();
         assert!(report.is_ok(), "{fault}: {report:?}");
+        let armed = change(&sandbox, "faults", json!({}));
+        let struck = armed[0]["struck"].as_u64().unwrap();
+        assert!(struck > 0, "{fault}: no change data capture was asked");
         for (table, entity) in [
             ("raw.qb_customers", "Customer"),
             ("raw.qb_vendors", "Vendor"),
@@ -142,27 +145,34 @@ fn sandbox_of(invoices: u32) -> Sandbox {
     .unwrap()
 }
 
-/// Every page of a month fails, and counts do not.
+/// A month of errors: pages alone, which leaves counts, and every answer.
+const MONTHS_OF_ERRORS: [&str; 2] = [
+    r#"{"fault":"error","on":"query","contains":"SELECT *","times":0}"#,
+    r#"{"fault":"error","contains":"2025-03-","times":0}"#,
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_whose_every_page_fails_is_a_failed_window_after_a_bounded_search() {
-    for (chunk, most) in [("month", 110), ("day", 250)] {
+    let rounds = MONTHS_OF_ERRORS
+        .into_iter()
+        .flat_map(|fault| [(fault, "month", 110), (fault, "day", 250)]);
+    for (fault, chunk, most) in rounds {
         let (sandbox, database) = (sandbox_of(700), Database::create().await);
-        arm(
-            &sandbox,
-            r#"{"fault":"error","on":"query","contains":"SELECT *","times":0}"#,
-        );
-        let app = app(&sandbox, &database);
+        arm(&sandbox, fault);
+        let mut app = app(&sandbox, &database);
+        // The breaker ends a run in which every answer fails after this time.
+        app.settings.set("QBO_RETRY_FOR_S", "5").unwrap();
         let month = request(&["invoices"], "2025-03-01", "2025-04-01", chunk, 1000);
         let report = app.backfill(&month).await.unwrap();
         let run = &report.runs[0];
         assert_eq!(
             (run.status, run.totals.rejected),
             (RunStatus::Failed, 0),
-            "{chunk}"
+            "{fault} {chunk}"
         );
         let asked = sandbox.stats().data_requests;
-        println!("{chunk}: {asked} requests");
-        assert!(asked <= most, "{chunk}: {asked} requests");
+        println!("{fault} {chunk}: {asked} requests");
+        assert!(asked <= most, "{fault} {chunk}: {asked} requests");
         assert_eq!(committed(&database).await, 0);
         // It is read as soon as the service answers.
         change(&sandbox, "clear-faults", json!({}));
@@ -171,11 +181,32 @@ async fn a_month_whose_every_page_fails_is_a_failed_window_after_a_bounded_searc
     }
 }
 
-/// The ids of the invoices of a month.
-fn ids_of_march(sandbox: &Sandbox) -> Vec<String> {
+/// The invoices of a month, by id.
+fn march(sandbox: &Sandbox) -> Vec<(String, Value)> {
     let (from, until) = (1_740_787_200, 1_743_465_600);
     let month = sandbox.company().truth("Invoice", from, until);
-    month.into_iter().map(|(id, _)| id).collect()
+    month
+        .into_iter()
+        .map(|(id, payload)| (id, serde_json::from_str(&payload).unwrap()))
+        .collect()
+}
+
+fn ids_of_march(sandbox: &Sandbox) -> Vec<String> {
+    march(sandbox).into_iter().map(|(id, _)| id).collect()
+}
+
+/// Saves a bad invoice with a note that can be stored, in the same month.
+fn mend(sandbox: &Sandbox, id: &str) {
+    let edit = json!({"entity": "Invoice", "id": id, "at": "2025-03-20T00:00:00Z"});
+    change(sandbox, "edit", edit);
+    let found = sandbox.company().truth("Invoice", i64::MIN, i64::MAX);
+    let (_, payload) = found.into_iter().find(|(found, _)| found == id).unwrap();
+    let mut record: Value = serde_json::from_str(&payload).unwrap();
+    record["PrivateNote"] = json!("mended");
+    sandbox
+        .company()
+        .put("Invoice", &record.to_string())
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,18 +248,20 @@ async fn up_to_ten_bad_records_are_set_aside_and_more_fail_the_window() {
             );
             let error = report.runs[0].windows[0].error.as_ref().unwrap();
             assert!(error.contains("11 records"), "{error}");
-            // It is read again.
+            // It is read again, and is complete once the records are mended at the source.
+            let again = app.backfill(&month.clone().resume(true)).await.unwrap();
+            assert_eq!((failed_windows(&again), committed(&database).await), (1, 0));
             for id in &bad_ids {
-                change(
-                    &sandbox,
-                    "edit",
-                    json!({"entity": "Invoice", "id": id, "at": "2025-03-20T00:00:00Z"}),
-                );
-                sandbox
-                    .company()
-                    .corrupt("Invoice", id, Blemish::Healed)
-                    .unwrap();
+                mend(&sandbox, id);
             }
+            assert_complete(&app.backfill(&month.resume(true)).await.unwrap());
+            assert_eq!(
+                database.rows("raw.qb_invoices").await,
+                march(&sandbox),
+                "{blemish:?}"
+            );
+            let left = "SELECT count(*) FROM qbo.rejects";
+            assert_eq!(database.number(left).await, 0, "{blemish:?}");
         }
         database.drop().await;
     }

@@ -260,6 +260,20 @@ async fn tokens_realms_and_hosts_are_checked_by_the_gateway() {
     );
     assert_eq!(client.query(ONE).await.status, 200);
     control(&sandbox, "expire-tokens", json!({}));
+    // The gateway's 401 is XML even for a client that asked for JSON; the token needs no escape.
+    let expired = client.query(ONE).await;
+    assert_eq!(expired.status, 401);
+    for part in [
+        "<Fault type=\"AUTHENTICATION\"><Error code=\"3200\">",
+        "<Detail>Token expired: ",
+        client.access.as_str(),
+    ] {
+        assert!(expired.text.contains(part), "{}", expired.text);
+    }
+    assert!(expired.headers["content-type"].contains("xml"));
+    assert!(expired.headers["www-authenticate"].contains("invalid_token"));
+    let json = json!({"name": "unauthorized-body", "value": "json"});
+    control(&sandbox, "assume", json);
     let expired = client.query(ONE).await;
     assert_eq!(code(&expired), (401, json!("3200")));
     assert!(expired.text.contains(&client.access) && expired.json()["time"].is_u64());
@@ -685,8 +699,27 @@ async fn faults_that_answer_answer_as_described() {
             "<h1>504 Gateway Time-out</h1>",
         ),
         (json!({"fault": "too-large"}), 413, ""),
-        (json!({"fault": "unauthorized"}), 401, "\"3200\""),
+        (
+            json!({"fault": "unauthorized"}),
+            401,
+            "<Error code=\"3200\">",
+        ),
+        (
+            json!({"fault": "unauthorized", "format": "json"}),
+            401,
+            "\"3200\"",
+        ),
         (json!({"fault": "forbidden"}), 403, "\"3100\""),
+        (
+            json!({"fault": "forbidden", "format": "xml"}),
+            403,
+            "<Error code=\"3100\">",
+        ),
+        (
+            json!({"fault": "forbidden", "format": "html"}),
+            403,
+            "<h1>403 Forbidden</h1>",
+        ),
         (json!({"fault": "fault-in-success"}), 200, "{\"Fault\":"),
         (
             json!({"fault": "fault-in-response"}),
@@ -810,6 +843,8 @@ async fn malformed_answers_of_tokens_and_change_data_capture_strike_no_query() {
     let since = chrono::Utc::now() - chrono::TimeDelta::days(1);
     let since = since.format("%Y-%m-%dT%H:%M:%SZ");
     let path = format!("cdc?entities=Estimate,Invoice&changedSince={since}");
+    let order = json!({"name": "cdc-order", "value": "asked"});
+    control(&sandbox, "assume", order);
     control(&sandbox, "edit", json!({"entity": "Invoice", "id": "5"}));
     control(&sandbox, "edit", json!({"entity": "Estimate", "id": "5"}));
     for fault in ["cdc-fault", "cdc-missing", "cdc-merged", "cdc-reversed"] {
@@ -1129,11 +1164,9 @@ async fn statistics_count_what_arrived() {
 /// Real answers, recorded, of a company whose records the sandbox serves: order, shape and every
 /// byte but the time.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs recorded answers: set QBO_RECORDED_ANSWERS"]
 async fn recorded_answers_are_given_again_byte_for_byte() {
-    let Some(folder) = crate::recorded::recordings() else {
-        println!("no recorded answers on this machine: not run");
-        return;
-    };
+    let folder = crate::recorded::recordings();
     let without_time = |text: &str| text[..text.rfind("\"time\"").unwrap()].to_owned();
     for (records, file, statement) in [
         (

@@ -37,7 +37,7 @@ class Server(http.server.ThreadingHTTPServer):
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_GET = do_POST = do_CONNECT = answer
+            do_GET = do_POST = do_CONNECT = answer  # noqa: N815 - names of the library
 
             def log_message(self, *_):
                 pass

@@ -90,9 +90,7 @@ def test_a_run_that_ends_early_is_explained_in_few_lines(run, qbo):
 @pytest.mark.parametrize("arguments", [(), ("--log-level", "off")], ids=["default", "off"])
 def test_in_json_every_line_is_an_object(run, many_rejects, qbo, arguments):
     fail_months(qbo, ["2024-03"])
-    process = run(
-        "backfill", "customers", *MONTHS, "--strict-windows", "--json", "--log-format", "json", *arguments
-    )
+    process = run("backfill", "customers", *MONTHS, "--strict-windows", "--json", "--log-format", "json", *arguments)
     assert process.returncode == 1
     assert report_of(process)
     validator = jsonschema.Draft202012Validator(json.loads((ROOT / "docs/logs.schema.json").read_text()))

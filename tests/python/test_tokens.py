@@ -68,7 +68,7 @@ def account(environment, cwd):
 
 
 ONE_RANGE = ("--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "900d")
-RECORDS = f"""
+RECORDS = """
 import qbo_rs
 assert len(list(qbo_rs.records("items", "2024-01-01", "2026-01-01"))) == 30
 """
@@ -97,7 +97,9 @@ def test_every_verb_keeps_a_rotated_token(is_database_there, qbo, tmp_path, data
     environment = environment_of(qbo, database.environment if is_database_there else {})
     for line in verbs(str(tmp_path / "landing"), is_database_there) * 2:
         qbo.control("expire-tokens")
-        ended = subprocess.run(line, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run(
+            line, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
         assert ended.returncode == 0, (line, ended.stderr)
     assert set(qbo.stats()["requests"]["token"]) == {"200"}
     file = state_home / "qbo_rs" / "tokens.json"

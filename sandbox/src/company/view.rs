@@ -1,6 +1,8 @@
 //! The parts of a record that QuickBooks answers only on request, and the names in references to
 //! accounts (qbo-facts 13.3 to 13.5).
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::collection;
@@ -9,6 +11,9 @@ use crate::entities::Entity;
 
 /// The number of custom fields that are answered unasked.
 const FREE_CUSTOM_FIELDS: usize = 3;
+
+/// The type of the custom fields that are answered unasked.
+const TEXT: &str = "StringType";
 
 /// The values of `include` that QuickBooks knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,13 +120,28 @@ impl Display {
 
 /// Returns whether a record may have custom fields that are not answered unasked.
 fn has_hidden_fields(record: &str) -> bool {
-    let Some((_, fields)) = record.split_once("\"CustomField\":[") else {
+    const NAME: &str = "\"CustomField\"";
+    record.match_indices(NAME).any(|(at, _)| {
+        let rest = record[at + NAME.len()..].trim_start();
+        rest.strip_prefix(':').is_some_and(hides_any)
+    })
+}
+
+/// The part of a custom field that decides whether it is answered unasked.
+#[derive(Deserialize)]
+struct CustomField<'a> {
+    #[serde(rename = "Type", borrow, default)]
+    kind: Cow<'a, str>,
+}
+
+/// Returns whether any of the custom fields at the start of a text are not answered unasked.
+fn hides_any(text: &str) -> bool {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Vec<CustomField<'_>>>();
+    // Anything but a list of objects is no list of custom fields.
+    let Some(Ok(fields)) = values.next() else {
         return false;
     };
-    let fields = fields.split(']').next().unwrap_or_default();
-    let count = |text: &str| fields.matches(text).count();
-    let all = count("\"DefinitionId\"");
-    all > FREE_CUSTOM_FIELDS || count("\"StringType\"") < all
+    fields.len() > FREE_CUSTOM_FIELDS || fields.iter().any(|field| field.kind != TEXT)
 }
 
 /// Returns the custom fields that are answered unasked: the first three of type text.
@@ -129,7 +149,7 @@ fn shown_fields(fields: &str) -> String {
     let fields: Vec<Fields> = serde_json::from_str(fields).unwrap_or_default();
     let shown = fields
         .iter()
-        .filter(|field| field.text("Type").as_deref() == Some("StringType"))
+        .filter(|field| field.text("Type").as_deref() == Some(TEXT))
         .take(FREE_CUSTOM_FIELDS)
         .map(Fields::to_string);
     format!("[{}]", shown.collect::<Vec<_>>().join(","))
@@ -215,6 +235,36 @@ mod tests {
         );
         let inner: Value = serde_json::from_str(&unasked).unwrap();
         assert_eq!(inner["Invoice"]["CustomField"].as_array().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_bracket_in_a_custom_field_does_not_end_the_list() {
+        let field = |id: u32, kind: &str, value: &str| {
+            format!(r#"{{"DefinitionId":"{id}","Type":"{kind}","StringValue":"{value}"}}"#)
+        };
+        for (fields, expected) in [
+            // The field after the bracket is one too many, or is of another type.
+            (
+                [1, 2, 3, 4]
+                    .map(|id| field(id, "StringType", "a]b"))
+                    .join(","),
+                vec!["1", "2", "3"],
+            ),
+            (
+                field(1, "StringType", "a]b") + ", " + &field(2, "NumberType", ""),
+                vec!["1"],
+            ),
+            (
+                field(1, "StringType", r#"\"CustomField\":[]"#) + "," + &field(2, "DateType", ""),
+                vec!["1"],
+            ),
+        ] {
+            for list in [format!("[{fields}]"), format!(" [ {fields} ]")] {
+                let record = format!(r#"{{"Note":"CustomField","CustomField" :{list},"Id":"1"}}"#);
+                let unasked = shown("Invoice", &record, View::default(), Display::default());
+                assert_eq!(ids(&unasked), expected, "{record}");
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::kind::FaultKind;
 use super::malformed;
 use super::rule::{FaultRule, Format};
 use crate::answer::{
-    Answer, ServiceFault, fault_in_xml, forbidden, out_of_scope, throttled_json, throttled_xml,
+    Answer, GatewayFault, ServiceFault, fault_in_xml, forbidden, out_of_scope, throttled,
     unauthorized,
 };
 use crate::pacific;
@@ -81,14 +81,20 @@ impl Effects {
         };
         Replacement::Answer(match rule.fault {
             FaultKind::Reset | FaultKind::Hang => return Replacement::Reset,
-            FaultKind::Throttle => rule.with_retry_after(rule.throttled(time)),
+            FaultKind::Throttle => {
+                let fault = throttled(rule.status.unwrap_or(429));
+                rule.with_retry_after(rule.of_gateway(&fault, Format::Xml, time))
+            }
             FaultKind::Error => ServiceFault::application().answer(time),
             FaultKind::BadGateway => Answer::html(502, "Bad Gateway"),
             FaultKind::Unavailable => rule.with_retry_after(Answer::empty(503)),
             FaultKind::GatewayTimeout => Answer::html(504, "Gateway Time-out"),
             FaultKind::TooLarge => Answer::empty(413),
-            FaultKind::Unauthorized => unauthorized("Token expired: AB0160139-not-a-token", time),
-            FaultKind::Forbidden => forbidden(time),
+            FaultKind::Unauthorized => {
+                let fault = unauthorized("Token expired: AB0160139-not-a-token");
+                rule.of_gateway(&fault, Format::Xml, time)
+            }
+            FaultKind::Forbidden => rule.of_gateway(&forbidden(), Format::Json, time),
             FaultKind::Refused => rule.refused(time),
             FaultKind::FaultInSuccess => ServiceFault {
                 status: 200,
@@ -113,7 +119,7 @@ impl Effects {
                 ..ServiceFault::odd()
             }
             .answer(time),
-            FaultKind::Scope => out_of_scope(time),
+            FaultKind::Scope => out_of_scope().json(time),
             FaultKind::Firewall => Answer::html(403, "Request blocked"),
             FaultKind::ProxyAuth => Answer::html(407, "Proxy Authentication Required")
                 .with_header("proxy-authenticate", "Basic realm=\"proxy\"".to_owned()),
@@ -182,13 +188,13 @@ impl FaultRule {
         Answer::service(self.status.unwrap_or(400), fault.to_string())
     }
 
-    fn throttled(&self, time: DateTime<Utc>) -> Answer {
-        let status = self.status.unwrap_or(429);
-        match self.format.unwrap_or(Format::Xml) {
-            Format::Xml => throttled_xml(status, time),
-            Format::Json => throttled_json(status, time),
-            Format::Html => Answer::html(status, "Too Many Requests"),
-            Format::Empty => Answer::empty(status),
+    /// Returns a fault of the gateway in the format of this rule.
+    fn of_gateway(&self, fault: &GatewayFault<'_>, default: Format, time: DateTime<Utc>) -> Answer {
+        match self.format.unwrap_or(default) {
+            Format::Xml => fault.xml(time),
+            Format::Json => fault.json(time),
+            Format::Html => Answer::html(fault.status, fault.title),
+            Format::Empty => Answer::empty(fault.status),
         }
     }
 

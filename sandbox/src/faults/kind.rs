@@ -110,8 +110,14 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
     ("unavailable", "503 without a body; retry_after"),
     ("gateway-timeout", "504 with an HTML page"),
     ("too-large", "413 without a body"),
-    ("unauthorized", "401 of the gateway"),
-    ("forbidden", "403 with code 3100"),
+    (
+        "unauthorized",
+        "401 of the gateway in format xml, json, html or empty",
+    ),
+    (
+        "forbidden",
+        "403 with code 3100 in format json, xml, html or empty",
+    ),
     (
         "refused",
         "400 (or status) with a Fault that has code, message and detail, such as code 6190 of a closed company",
@@ -228,5 +234,9 @@ mod tests {
                 .all(|(name, _)| unknown.contains(&format!("`{name}`"))),
             "{unknown}"
         );
+        // Each variant stands in backticks, after the one that is unknown.
+        let variants = serde_json::from_str::<FaultKind>(r#""x""#).unwrap_err();
+        let names = variants.to_string().matches('`').count() / 2 - 1;
+        assert_eq!(names, FAULTS.len(), "{variants}");
     }
 }

@@ -73,7 +73,8 @@ pub struct FaultRule {
     /// Detail of `refused`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) detail: String,
-    /// Format of the body of `throttle`, by default XML.
+    /// Format of the body of `throttle` and `unauthorized`, by default XML, or of `forbidden`, by
+    /// default JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) format: Option<Format>,
     /// Value of the `Retry-After` header: seconds or a date.
@@ -108,7 +109,7 @@ pub struct FaultRule {
     pub(super) changes: Vec<Box<RawValue>>,
 }
 
-/// The format of a throttle's body.
+/// The format of a gateway's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Format {

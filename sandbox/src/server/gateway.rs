@@ -8,6 +8,7 @@ use super::endpoint::Endpoint;
 use super::request::ReceivedRequest;
 use super::{service, tokens};
 use crate::answer::{Answer, ServiceFault, closed, forbidden, unauthorized};
+use crate::assumption::{Assumptions, Topic};
 use crate::oauth::AccessCheck;
 use crate::state::{CompanyState, State};
 use crate::throttle::throttled_answer;
@@ -30,7 +31,7 @@ pub(super) async fn answer(
                 .answer(state.clock.now()),
         };
     };
-    let company = match authorize(state, request, realm_id) {
+    let company = match authorize(state, request, realm_id, &assumptions) {
         Ok(company) => company,
         Err(refusal) => return refusal,
     };
@@ -64,12 +65,20 @@ fn authorize<'s>(
     state: &'s State,
     request: &ReceivedRequest,
     realm_id: &str,
+    assumptions: &Assumptions,
 ) -> Result<&'s CompanyState, Answer> {
     let token = request
         .header(header::AUTHORIZATION.as_str())
         .and_then(|value| value.strip_prefix("Bearer "))
         .unwrap_or_default();
     let now = state.clock.now();
+    let refused = |detail: &str| {
+        let fault = unauthorized(detail);
+        match assumptions.is_harder(Topic::UnauthorizedBody) {
+            true => fault.xml(now),
+            false => fault.json(now),
+        }
+    };
     let check = state.oauth.lock().check_access(token, realm_id, now);
     match check {
         AccessCheck::Valid => {
@@ -77,15 +86,12 @@ fn authorize<'s>(
             let company = state.company(Some(realm_id));
             company
                 .filter(|_| state.environment.is_valid_at(host))
-                .ok_or_else(|| forbidden(now))
+                .ok_or_else(|| forbidden().json(now))
         }
-        AccessCheck::OtherCompany => Err(forbidden(now)),
+        AccessCheck::OtherCompany => Err(forbidden().json(now)),
         // Intuit echoes the token too, so clients must not log this.
-        AccessCheck::Expired => Err(unauthorized(&format!("Token expired: {token}"), now)),
-        AccessCheck::Unknown => Err(unauthorized(
-            "Malformed bearer token: too short or too long",
-            now,
-        )),
+        AccessCheck::Expired => Err(refused(&format!("Token expired: {token}"))),
+        AccessCheck::Unknown => Err(refused("Malformed bearer token: too short or too long")),
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) fn token(state: &State, request: &ReceivedRequest, assumptions: &Assu
     let extras = TokenExtras {
         hard_expiry: request.header("x-include-refresh-token-hard-expires-in") == Some("true"),
         description: !assumptions.is_harder(Topic::GrantDescription),
+        revokes_double_grant: assumptions.is_harder(Topic::DoubleGrant),
     };
     let (status, body) = state.oauth.lock().token(
         request.header("authorization"),

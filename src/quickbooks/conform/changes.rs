@@ -178,7 +178,13 @@ impl Prober<'_> {
         if !statements.is_empty() {
             let found = self.batch(&statements).await?;
             let found = found.items(statements.len());
-            if found.iter().flatten().any(|item| !item.rows().is_empty()) {
+            // A record that was made inactive can be reported as deleted, so it proves nothing.
+            let is_live = |row: &&Value| row["Active"].as_bool() == Some(true);
+            if found
+                .iter()
+                .flatten()
+                .any(|item| item.rows().iter().any(is_live))
+            {
                 return Ok(Finding::shown(NAME, "sometimes", &reply));
             }
         }
@@ -194,26 +200,27 @@ impl Prober<'_> {
     }
 }
 
-/// Returns whether each group stands where its entity was asked for.
+/// Returns whether the groups that were found stand in the order in which their entities were asked
+/// for. Entities without a group do not matter.
 fn cdc_order(names: &[&str], reply: &Reply) -> Finding {
     const NAME: &str = "cdc-order";
     let groups = reply
         .body()
         .and_then(|body| body["CDCResponse"][0]["QueryResponse"].as_array());
-    let groups: Vec<&Value> = groups.into_iter().flatten().collect();
-    let is_at = |place: &usize, name: &str| {
-        let group = groups.get(*place);
-        group.is_some_and(|group| group[name].is_array())
+    let places_of = |group: &Value| -> Vec<usize> {
+        let names = names.iter().enumerate();
+        names
+            .filter(|(_, name)| group[**name].is_array())
+            .map(|(place, _)| place)
+            .collect()
     };
-    let has_group = |name: &str| (0..groups.len()).any(|place| is_at(&place, name));
-    let changed: Vec<(usize, &str)> = names
-        .iter()
-        .copied()
-        .enumerate()
-        .filter(|(_, name)| has_group(name))
-        .collect();
-    match changed.iter().all(|(place, name)| is_at(place, name)) {
-        _ if changed.len() < 2 => {
+    let places: Vec<Vec<usize>> = groups.into_iter().flatten().map(places_of).collect();
+    if places.iter().any(|places| places.len() > 1) {
+        return Finding::unknown(NAME, "several entities stand in one group");
+    }
+    let places = places.concat();
+    match places.is_sorted() {
+        _ if places.len() < 2 => {
             Finding::unknown(NAME, "fewer than two entities changed in the last 29 days")
         }
         true => Finding::shown(NAME, "asked", reply).because("in one answer"),

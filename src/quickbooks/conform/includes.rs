@@ -11,6 +11,7 @@ const LINK: &str = "invoiceLink";
 const CUSTOM_FIELDS: &str = "enhancedAllCustomFields";
 
 const NO_LINK: &str = "no invoice has a link, or none is answered";
+const SHOWN_UNASKED: &str = "the link of an invoice is shown unasked";
 
 impl Prober<'_> {
     pub(super) async fn probe_includes(&self, found: &mut Vec<Finding>) -> Result<()> {
@@ -30,6 +31,10 @@ impl Prober<'_> {
         let single = self.query_with(statement, &[LINK]).await?;
         if !has_link(&single) {
             return Ok(Finding::unknown(NAME, NO_LINK));
+        }
+        // A link that is always there says nothing about what was asked for.
+        if has_link(&self.query(statement).await?) {
+            return Ok(Finding::unknown(NAME, SHOWN_UNASKED));
         }
         let both = format!("{CUSTOM_FIELDS},{LINK}");
         let comma = self.query_with(statement, &[&both]).await?;
@@ -56,12 +61,17 @@ impl Prober<'_> {
             ));
         }
         let reply = self.changes_with("Invoice", since, LINK).await?;
-        Ok(if reply.is_refused() {
-            Finding::refused(NAME, &reply)
-        } else if has_link(&reply) {
-            Finding::shown(NAME, "served", &reply)
+        if reply.is_refused() {
+            return Ok(Finding::refused(NAME, &reply));
+        }
+        if !has_link(&reply) {
+            return Ok(Finding::shown(NAME, "ignored", &reply));
+        }
+        let unasked = self.changes(&["Invoice"], since).await?;
+        Ok(if has_link(&unasked) {
+            Finding::unknown(NAME, SHOWN_UNASKED)
         } else {
-            Finding::shown(NAME, "ignored", &reply)
+            Finding::shown(NAME, "served", &reply)
         })
     }
 

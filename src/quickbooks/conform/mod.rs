@@ -54,6 +54,14 @@ const NOT_TESTABLE: &[(&str, &str)] = &[
         "grant-description",
         "not testable by reading: a refresh would have to be refused",
     ),
+    (
+        "unauthorized-body",
+        "not testable by reading: a request would need a token that is refused",
+    ),
+    (
+        "double-grant",
+        "not testable by reading: it could end the connection",
+    ),
 ];
 
 /// The result of one probe.

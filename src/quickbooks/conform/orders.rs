@@ -2,9 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
 use super::reply::Reply;
 use super::{COUNTED, Finding, Prober};
+use crate::domain::instant::parse_record_time;
 use crate::error::Result;
+
+const OTHER_ORDER: &str = "the rows are in an order of another kind";
 
 /// Rows of one answer whose order is looked at.
 const ROWS: u32 = 50;
@@ -54,7 +60,7 @@ impl Prober<'_> {
             (true, false) => Finding::shown(NAME, "text", &upwards),
             (false, true) => Finding::shown(NAME, "number", &upwards),
             (true, true) => Finding::unknown(NAME, "the ids sort the same as text and as numbers"),
-            (false, false) => Finding::unknown(NAME, "the rows are in an order of another kind"),
+            (false, false) => Finding::unknown(NAME, OTHER_ORDER),
         })
     }
 
@@ -84,12 +90,18 @@ impl Prober<'_> {
         if !has_ties(&upwards, first, second) {
             return Ok(Finding::unknown(NAME, "no two records share the first key"));
         }
-        let answer = if upwards.ids() == downwards.ids() {
-            "ignored"
+        if upwards.ids() == downwards.ids() {
+            return Ok(Finding::shown(NAME, "ignored", &upwards));
+        }
+        // Rows that an ignored key leaves in no order can differ from answer to answer.
+        let up = tied_texts(&upwards, first, second);
+        let mut down = tied_texts(&downwards, first, second);
+        down.iter_mut().for_each(|texts| texts.reverse());
+        Ok(if are_sorted(&up) && are_sorted(&down) {
+            Finding::shown(NAME, "used", &upwards)
         } else {
-            "used"
-        };
-        Ok(Finding::shown(NAME, answer, &upwards))
+            Finding::unknown(NAME, OTHER_ORDER)
+        })
     }
 
     /// Asks for pages that overlap, and for one of them twice.
@@ -131,12 +143,8 @@ impl Prober<'_> {
         if upwards.is_refused() {
             return Ok(Finding::refused(NAME, &upwards));
         }
-        let rows = upwards.rows();
-        let times: BTreeSet<&str> = rows
-            .iter()
-            .filter_map(|row| row["MetaData"]["LastUpdatedTime"].as_str())
-            .collect();
-        if times.len() < 2 {
+        let rising = times(&upwards);
+        if rising.iter().collect::<BTreeSet<_>>().len() < 2 {
             return Ok(Finding::unknown(
                 NAME,
                 "the company has no two tax agencies of different times",
@@ -146,13 +154,24 @@ impl Prober<'_> {
         if downwards.is_refused() {
             return Ok(Finding::refused(NAME, &downwards));
         }
-        let answer = if upwards.ids() == downwards.ids() {
-            "ignored"
+        if upwards.ids() == downwards.ids() {
+            return Ok(Finding::shown(NAME, "ignored", &upwards));
+        }
+        let mut falling = times(&downwards);
+        falling.reverse();
+        Ok(if rising.is_sorted() && falling.is_sorted() {
+            Finding::shown(NAME, "used", &upwards)
         } else {
-            "used"
-        };
-        Ok(Finding::shown(NAME, answer, &upwards))
+            Finding::unknown(NAME, OTHER_ORDER)
+        })
     }
+}
+
+/// Returns the times of the last change of an answer's rows, in order.
+fn times(reply: &Reply) -> Vec<DateTime<Utc>> {
+    let rows = reply.rows().into_iter();
+    let texts = rows.filter_map(|row| row["MetaData"]["LastUpdatedTime"].as_str());
+    texts.filter_map(parse_record_time).collect()
 }
 
 /// Returns whether all ids are whole numbers in rising order, however long.
@@ -172,9 +191,46 @@ fn has_ties(reply: &Reply, first: &str, second: &str) -> bool {
         .any(|pair| pair[0][first] == pair[1][first] && pair[0][second] != pair[1][second])
 }
 
+/// Returns the texts of the second key, one list for each run of rows that share the first key.
+fn tied_texts<'a>(reply: &'a Reply, first: &str, second: &str) -> Vec<Vec<&'a str>> {
+    let rows = reply.rows();
+    let text = |row: &&'a Value| row[second].as_str().unwrap_or_default();
+    rows.chunk_by(|a, b| a[first] == b[first])
+        .map(|run| run.iter().map(text).collect())
+        .collect()
+}
+
+/// Returns whether the texts of every run rise: by their bytes, by their letters without regard to
+/// case, or as numbers. It is open which of these QuickBooks takes.
+fn are_sorted(runs: &[Vec<&str>]) -> bool {
+    let by_bytes = runs.iter().all(|run| run.is_sorted());
+    let by_letters = runs
+        .iter()
+        .all(|run| run.is_sorted_by_key(|text| text.to_lowercase()));
+    by_bytes || by_letters || runs.iter().all(|run| is_sorted_by_number(run))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_sorted_by_bytes_letters_or_numbers_and_within_ties_alone() {
+        for sorted in [
+            [vec!["A", "B", "a"], vec!["A"]],
+            [vec!["a", "B", "c"], vec!["C", "d"]],
+            [vec!["9", "10"], vec!["2", "11"]],
+        ] {
+            assert!(are_sorted(&sorted), "{sorted:?}");
+        }
+        for unsorted in [
+            [vec!["b", "a"], vec!["a", "b"]],
+            [vec!["a", "b"], vec!["c", "b"]],
+            [vec!["a", "B"], vec!["9", "10"]],
+        ] {
+            assert!(!are_sorted(&unsorted), "{unsorted:?}");
+        }
+    }
 
     #[test]
     fn ids_sort_as_numbers_whatever_their_length() {

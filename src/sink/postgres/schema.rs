@@ -71,7 +71,7 @@ pub(super) async fn prepare(
     transaction
         .batch(&missing(&*transaction, schema, entities).await?.sql)
         .await
-        .map_err(may_not_create)?;
+        .map_err(|error| may_not_create(error, schema))?;
     obstacles::check(&*transaction, schema, &tables).await?;
     add_deletion_time(&*transaction, schema, &tables).await?;
     for table in &tables {
@@ -120,8 +120,16 @@ async fn missing(
     Ok(missing)
 }
 
+/// Returns the flag that names a schema in a command, where it needs one.
+fn schema_flag(schema: &str) -> String {
+    match schema {
+        super::DEFAULT_SCHEMA => String::new(),
+        other => format!(" --schema {other}"),
+    }
+}
+
 /// Says who can create what is missing.
-fn may_not_create(error: Error) -> Error {
+fn may_not_create(error: Error, schema: &str) -> Error {
     match error {
         Error::Database {
             reason,
@@ -130,8 +138,10 @@ fn may_not_create(error: Error) -> Error {
         } if state == "42501" => Error::config(
             "schema",
             format!(
-                "{reason}: this role may not create the tables that are missing; let their owner \
-                 run `qbo-rs db migrate`"
+                "{reason}: this role may not create the tables that are missing in {schema}; let \
+                 their owner run `qbo-rs db migrate{}` and grant this role their use \
+                 (docs/loading.md, Rights)",
+                schema_flag(schema)
             ),
         ),
         other => other,
@@ -186,11 +196,7 @@ async fn check_shape(
     if differences.is_empty() {
         return Ok(());
     }
-    let flag = if schema == super::DEFAULT_SCHEMA {
-        String::new()
-    } else {
-        format!(" --schema {schema}")
-    };
+    let flag = schema_flag(schema);
     Err(Error::config(
         format!("{schema}.{table}"),
         format!(
