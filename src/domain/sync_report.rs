@@ -59,7 +59,7 @@ pub struct EntitySync {
     pub via: SyncMethod,
     /// True if ids were compared to find deletions.
     pub reconciled: bool,
-    /// Instant before which all changes are in the table.
+    /// Instant before which all changes are in the table; `None` unless the sync succeeded.
     pub checkpoint: Option<DateTime<Utc>>,
     /// Records received.
     pub rows: u64,
@@ -142,12 +142,13 @@ impl EntitySync {
         Self::empty(entity).failed(error)
     }
 
-    /// Returns the report with a failure.
+    /// Returns the report with a failure. Changes are missing then, so it has no checkpoint.
     #[must_use]
     pub fn failed(self, error: String) -> Self {
         Self {
             status: EntityOutcome::Failed,
             error: Some(error),
+            checkpoint: None,
             ..self
         }
     }

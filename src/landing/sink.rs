@@ -287,6 +287,7 @@ impl WindowWriter for LandingWindow {
         Ok(CommitSummary {
             counts,
             path: Some(text.to_owned()),
+            failure: None,
         })
     }
 }

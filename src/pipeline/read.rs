@@ -23,9 +23,7 @@ pub(super) async fn read_windows<S: Source, K: Sink>(
     // Cost so far of a window that is read again.
     let mut spent = RequestCounts::default();
     while let Some(first) = remaining.front().copied() {
-        let start = task
-            .read_from
-            .map_or(first.start, |from| first.start.max(from));
+        let start = task.read_start(first);
         let span = Span::of_windows(start, remaining.iter().map(|window| window.end));
         let meter = Meter::default();
         let spent_before = std::mem::take(&mut spent);

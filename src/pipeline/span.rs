@@ -352,13 +352,20 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
         };
         let log_span = log_span(window);
         log_span.in_scope(|| log_read(&summary, rows));
-        let CommitSummary { counts, path } = writer.commit(summary).instrument(log_span).await?;
-        let report = WindowReport::empty(window, WindowStatus::Done).with_counts(counts);
-        let report = self.close_window(WindowReport {
+        let CommitSummary {
+            counts,
             path,
-            read_until,
-            ..report
-        });
+            failure,
+        } = writer.commit(summary).instrument(log_span).await?;
+        let report = match failure {
+            Some(error) => failed(window, error.to_string()),
+            None => WindowReport {
+                path,
+                read_until,
+                ..WindowReport::empty(window, WindowStatus::Done)
+            },
+        };
+        let report = self.close_window(report.with_counts(counts));
         self.send(Event::WindowEnded(report));
         Ok(())
     }

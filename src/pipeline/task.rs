@@ -46,6 +46,13 @@ impl<S: Source, K: Sink> SpanTask<S, K> {
             entity: self.entity,
             window,
             run_id: self.run_id.clone(),
+            read_start: self.read_start(window),
         }
+    }
+
+    /// Returns the instant from which a window is read.
+    pub(super) fn read_start(&self, window: Window) -> DateTime<Utc> {
+        self.read_from
+            .map_or(window.start, |from| window.start.max(from))
     }
 }

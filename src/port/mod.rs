@@ -235,6 +235,9 @@ pub struct WindowContext {
     pub window: Window,
     /// Id of the run.
     pub run_id: String,
+    /// First instant that is read: the window's start, or a later one if earlier runs have committed
+    /// what comes before.
+    pub read_start: DateTime<Utc>,
 }
 
 /// Writer of one window. If it is dropped without [`commit`](WindowWriter::commit), nothing is stored.
@@ -245,10 +248,12 @@ pub trait WindowWriter: Send + 'static {
     /// If the page cannot be stored; the window has failed then.
     fn write(&mut self, page: Page) -> impl Future<Output = Result<()>> + Send;
 
-    /// Makes the window's records and its completion visible at once.
+    /// Makes the window's records and its completion visible at once. If too many of its records
+    /// were set aside, a sink may keep the good ones and record the window as failed; the summary
+    /// then has the failure.
     ///
     /// # Errors
-    /// If that fails; nothing is visible then.
+    /// If nothing is visible.
     fn commit(self, summary: ReadSummary) -> impl Future<Output = Result<CommitSummary>> + Send;
 }
 
@@ -270,13 +275,15 @@ pub struct ReadSummary {
     pub read_until: Option<DateTime<Utc>>,
 }
 
-/// Counts of a committed window.
-#[derive(Debug, Clone, Default)]
+/// Counts of a window whose records were stored.
+#[derive(Debug, Default)]
 pub struct CommitSummary {
     /// Counts of records.
     pub counts: LoadCounts,
     /// Path of the landing file, for a sink that writes one.
     pub path: Option<String>,
+    /// Why the window has failed although its good records were stored. The sink has recorded it.
+    pub failure: Option<Error>,
 }
 
 /// Counter of HTTP requests, shared with the source, so that failed windows have counts too.

@@ -59,6 +59,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "webhook_rejects",
         sql: include_str!("migrations/0008_webhook_rejects.sql"),
     },
+    Migration {
+        number: 9,
+        name: "previous_attempts",
+        sql: include_str!("migrations/0009_previous_attempts.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

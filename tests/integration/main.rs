@@ -21,6 +21,7 @@ mod from_outside;
 mod includes;
 mod irregular;
 mod landing;
+mod ledger;
 mod loading;
 mod merge;
 mod outcomes;

@@ -78,6 +78,20 @@ def test_failed_windows_are_named_up_to_ten_and_counted(run, qbo):
     assert REST in rest
 
 
+def test_a_window_that_fails_because_of_its_records_names_them(run, many_rejects):
+    process = run("backfill", "customers", *RANGE, "--chunk", "9999d", "--json")
+    assert process.returncode == 1
+    [run_report] = report_of(process)["runs"]
+    assert (run_report["status"], run_report["totals"]["rejected"]) == ("failed", len(many_rejects))
+    window, *records, more, rest = last_lines(process)
+    assert "12 records" in window
+    named = [line.split("record ")[1].split(" ")[0] for line in records]
+    assert len(named) == 10
+    assert set(named) < set(many_rejects)
+    assert "2 more records" in more
+    assert REST in rest
+
+
 def test_a_run_that_ends_early_is_explained_in_few_lines(run, qbo):
     qbo.fault("forbidden", on="query", times=0)
     process = run("backfill", "customers", *RANGE, "--chunk", "day", "--strict-windows")

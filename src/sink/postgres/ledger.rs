@@ -22,25 +22,12 @@ const BEGIN_WINDOW: &str = include_str!("sql/begin_window.sql");
 /// The commit is not awaited on disk, as for the beginning of a window and of a run: these rows say
 /// what is going on, not what is done.
 const END_WINDOW: &str = "
-UPDATE qbo.windows SET status = $7, error = $8, run_id = $6
+UPDATE qbo.windows SET status = $7, error = $8, run_id = $6, previous_attempt = NULL
 FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unsynced
 WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
   AND window_start_utc = $4 AND window_end_utc = $5";
 
-/// Takes the attempt of a run back. What an earlier run committed of the window stays committed.
-const RELEASE_WINDOW: &str = "
-WITH unsynced AS MATERIALIZED (
-    SELECT set_config('synchronous_commit', 'off', true)
-), begun AS (
-    DELETE FROM qbo.windows USING unsynced
-    WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
-      AND window_start_utc = $4 AND window_end_utc = $5
-      AND run_id = $6 AND status = 'running' AND committed_at_utc IS NULL
-)
-UPDATE qbo.windows SET status = 'done'
-WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
-  AND window_start_utc = $4 AND window_end_utc = $5
-  AND run_id = $6 AND status = 'running' AND committed_at_utc IS NOT NULL";
+const RELEASE_WINDOW: &str = include_str!("sql/release_window.sql");
 
 const BEGIN_RUN: &str = "
 INSERT INTO qbo.runs

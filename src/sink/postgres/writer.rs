@@ -24,6 +24,7 @@ use crate::postgres::{Db, Query, cleaned_json, database_error, params};
 const MAX_LOGGED_REJECTS: u64 = 10;
 
 const WRITE_LEDGER: &str = include_str!("sql/write_ledger.sql");
+const RESOLVE_REJECTS: &str = include_str!("sql/resolve_rejects.sql");
 
 /// Streams a window's pages into a staging table, then merges them, writes the ledger row and
 /// commits.
@@ -119,6 +120,15 @@ impl PostgresWriter {
         merge.run(transaction.connection()?).await
     }
 
+    async fn resolve_rejects(&self, transaction: &Transaction) -> Result<()> {
+        let WindowContext {
+            realm_id, entity, ..
+        } = &self.context;
+        let params = params![self.schema, realm_id, entity.name];
+        let connection = transaction.connection()?;
+        connection.rows(RESOLVE_REJECTS, params).await.map(drop)
+    }
+
     async fn write_ledger(
         &self,
         transaction: &Transaction,
@@ -131,6 +141,7 @@ impl PostgresWriter {
             entity,
             window,
             run_id,
+            read_start,
         } = &self.context;
         let busy_ms = self.busy.as_millis() as i64;
         let (pages, bytes) = (summary.pages as i32, summary.bytes as i64);
@@ -171,6 +182,7 @@ impl PostgresWriter {
             self.rejects.payloads,
             self.rejects.requests,
             failure,
+            read_start,
         ];
         let written = transaction.connection()?.rows(WRITE_LEDGER, params).await?;
         match written.is_empty() {
@@ -200,6 +212,7 @@ impl WindowWriter for PostgresWriter {
                 transaction = open;
                 transaction.finish_copy().await?;
                 counts = self.merge(&transaction).await?;
+                self.resolve_rejects(&transaction).await?;
             }
             None => {
                 // One statement is a transaction of its own: there can be thousands of empty
@@ -216,11 +229,11 @@ impl WindowWriter for PostgresWriter {
         self.write_ledger(&transaction, summary, counts, failure.as_ref())
             .await?;
         transaction.commit().await?;
-        // The good records of such a window are kept.
-        match failure {
-            Some(error) => Err(error),
-            None => Ok(CommitSummary { counts, path: None }),
-        }
+        Ok(CommitSummary {
+            counts,
+            path: None,
+            failure,
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 -- Marks rows as deleted, adds rows of records that were never seen, and records up to when
--- deletions are known. Returns how many deletions were new.
+-- deletions are known. Returns how many deletions were new. Rejects of deleted records are removed:
+-- nothing is missing any more.
 WITH gone AS (
     SELECT * FROM unnest($4::text[], $5::timestamptz[], $6::text[]) AS gone(id, at, stub)
 ), marked AS (
@@ -12,6 +13,10 @@ WITH gone AS (
     SELECT id, stub::jsonb, now(), at, at + interval '1 second', 1, 1, $9::text::jsonb, at
     FROM gone WHERE stub IS NOT NULL
     ON CONFLICT (id) DO NOTHING RETURNING id
+), resolved AS (
+    DELETE FROM qbo.rejects reject USING gone
+    WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
+        AND reject.id = gone.id AND reject.changed_at_utc <= gone.at
 ), recorded AS (
     UPDATE qbo.sync_state SET
         deletions_until_utc = coalesce($7, deletions_until_utc),
