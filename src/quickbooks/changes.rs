@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
 use tracing::debug;
 
@@ -83,14 +83,15 @@ impl QboSource {
 
     /// Reads changed records again whose complete form is only answered if asked for: whether change
     /// data capture takes `include` is not known (qbo-facts 13.4), and a poorer record must not
-    /// replace a fuller one.
+    /// replace a fuller one. A change after `end` that a query does not see yet is left to a later read.
     ///
     /// # Errors
-    /// Errors of the API; [`Error::Decode`] if a query does not see a change yet.
+    /// Errors of the API; [`Error::Decode`] if a query does not see an earlier change.
     async fn with_includes(
         &self,
         entity: &EntitySpec,
         records: Vec<Record>,
+        end: DateTime<Utc>,
         meter: &Meter,
     ) -> Result<Vec<Record>> {
         if records.is_empty() || self.includes.value(entity).is_none() {
@@ -102,21 +103,21 @@ impl QboSource {
             .into_iter()
             .map(|record| (record.id.clone(), record))
             .collect();
-        let fullest = records
-            .into_iter()
-            .map(|record| match by_id.remove(&record.id) {
-                Some(fuller) if fuller.updated_at < record.updated_at => Err(Error::decode(
-                    format!("changes of {}", entity.name),
-                    format!(
-                        "a query does not see the change of record {} yet",
-                        record.id
-                    ),
-                )),
-                Some(fuller) => Ok(fuller),
+        let mut fullest = Vec::with_capacity(records.len());
+        for record in records {
+            match by_id.remove(&record.id) {
+                Some(fuller) if fuller.updated_at >= record.updated_at => fullest.push(fuller),
+                Some(_) if record.updated_at >= end => {}
+                Some(_) => {
+                    let id = record.id;
+                    let reason = format!("a query does not see the change of record {id} yet");
+                    return Err(Error::decode(format!("changes of {}", entity.name), reason));
+                }
                 // It is gone by now, which a later sync finds.
-                None => Ok(record),
-            });
-        fullest.collect()
+                None => fullest.push(record),
+            }
+        }
+        Ok(fullest)
     }
 
     /// Fetches the changes and deletions of one entity. Returns `None` if the answer may have been cut
@@ -147,7 +148,8 @@ impl QboSource {
             .endpoints
             .changes(entities.iter().map(|entity| entity.qbo_name), since);
         let read = |response: &Response| read_changes(entities, response);
-        // One bad record fails the whole answer; the caller then asks for fewer entities.
+        // One bad record fails every answer that holds it. The caller asks for fewer entities, and in
+        // the end its entity is read by queries, which can set it aside.
         let behavior = RetryBehavior {
             returns_early: is_repeated_bad_record,
             is_retry: false,
@@ -161,6 +163,16 @@ impl QboSource {
 /// Returns true if the request may have failed because of one of the entities that it names.
 fn may_depend_on_entities(error: &Error) -> bool {
     matches!(error.last(), Error::Api { .. } | Error::Unavailable { .. })
+}
+
+/// Places all records within `[start, end)`. The service has reported each of them as changed, and
+/// one can say any other time than the service's: by its own time it would be left out, and never
+/// asked for again. To store a record that is known, or that has changed after the end, is harmless.
+fn place_within(records: &mut [Record], start: DateTime<Utc>, end: DateTime<Utc>) {
+    let last = (end - TimeDelta::seconds(1)).max(start);
+    for record in records {
+        record.updated_at = record.updated_at.clamp(start, last);
+    }
 }
 
 /// A source that hands out the records of fetched changes, as if it read them now.
@@ -212,10 +224,12 @@ impl Source for ChangesSource {
         let horizon = self.source.horizon.get().copied();
         let end = horizon.map_or(span.end(), |horizon| span.end().min(horizon));
         let all = self.records.get(entity.name).into_iter().flatten();
-        let records = all
-            .filter(|record| record.updated_at >= span.start && record.updated_at < end)
-            .cloned()
-            .collect();
+        let records = all.cloned().collect();
+        let mut records = self
+            .source
+            .with_includes(entity, records, end, meter)
+            .await?;
+        place_within(&mut records, span.start, end);
         let page = Page {
             number: 1,
             size: page_size,
@@ -223,7 +237,7 @@ impl Source for ChangesSource {
             ingested_at: self.received_at,
             covered_until: end,
             horizon,
-            records: self.source.with_includes(entity, records, meter).await?,
+            records,
             rejects: Vec::new(),
         };
         pages.send(page).await.map_err(|_| Error::Cancelled)?;

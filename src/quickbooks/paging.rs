@@ -46,6 +46,8 @@ pub(super) struct Cursor {
     page_end: Option<PageEnd>,
     /// Rows whose times are not relied on, as ids and hashes of payloads.
     distrusted: HashSet<(String, u64)>,
+    /// Number of pages that were read again because of their ends.
+    rereads: u32,
     /// Rows that were returned and say other times: later pages can hold them again.
     misplaced: HashSet<(String, u64)>,
 }
@@ -64,7 +66,7 @@ struct PageEnd {
 }
 
 /// Maximum number of pages of a span that are read again because of their ends.
-const MAX_DISTRUSTED: usize = 100;
+const MAX_REREADS: u32 = 100;
 
 #[derive(Debug)]
 enum Mode {
@@ -98,6 +100,7 @@ impl Cursor {
             seen: HashMap::new(),
             page_end: None,
             distrusted: HashSet::new(),
+            rereads: 0,
             misplaced: HashSet::new(),
         }
     }
@@ -394,7 +397,8 @@ impl Cursor {
             return Ok(true);
         }
         self.distrusted.extend(end.rows);
-        if self.distrusted.len() > MAX_DISTRUSTED {
+        self.rereads += 1;
+        if self.rereads > MAX_REREADS {
             let reason = "pages do not begin with the rows that the pages before ended with";
             return Err(Error::decode(UNEXPECTED_ANSWER, reason));
         }
@@ -809,6 +813,40 @@ mod tests {
             let read = read_misplaced(&records, page_size, SPAN);
             prop_assert_eq!(read.len(), records.len());
         }
+    }
+
+    /// A page ends with a second of many records, and all of them are edited before the next page.
+    #[test]
+    fn an_edit_of_a_whole_second_between_two_pages_fails_nothing() {
+        for crowd in [150, 400] {
+            let rows = (0..50 + crowd).map(|id| (id, (i64::from(id.min(50)), 0)));
+            let mut books = Books {
+                rows: rows.chain([(9_999, (60, 0))]).collect(),
+                now: 70,
+            };
+            let edits: Vec<Vec<u32>> = vec![(50..50 + crowd).collect()];
+            let (read, _) = read(&mut books, 10_000, 50 + crowd, &edits);
+            assert_eq!(read.len(), books.rows.len());
+            assert!((50..50 + crowd).all(|id| read[&id] == 1));
+        }
+    }
+
+    /// The end of the pages is edited before each next page, without end.
+    #[test]
+    fn pages_are_read_again_a_bounded_number_of_times() {
+        let rows = (0..2000).map(|id| (id, (i64::from(id), 0))).collect();
+        let mut books = Books { rows, now: 5000 };
+        let mut cursor = cursor(10, 1000);
+        let (mut requests, mut outcome) = (0, Ok(Vec::new()));
+        while let (Ok(_), Some(step)) = (&outcome, cursor.next_step(at(100_000))) {
+            requests += 1;
+            let answer = books.answer(&step);
+            let last = answer.last().map(|row| row.id.parse().unwrap());
+            outcome = take(&mut cursor, &step, answer);
+            last.into_iter().for_each(|id| books.edit(id));
+        }
+        assert!(requests <= 250, "{requests}");
+        assert!(outcome.unwrap_err().to_string().contains("pages before"));
     }
 
     /// Shows why a page must begin with the row that the page before ended with.
