@@ -84,6 +84,16 @@ pub enum Error {
         trace: Trace,
     },
 
+    /// The company must have this entity, and yet QuickBooks refuses it: the user who connected the
+    /// company may not read it (qbo-facts 13.7). It says nothing about other entities.
+    #[error("access denied: {reason}{trace}")]
+    EntityDenied {
+        /// Intuit's words, and the step to take.
+        reason: String,
+        /// The answer that said so.
+        trace: Trace,
+    },
+
     /// The company answers no request: its subscription has ended, or it was deleted or suspended
     /// (QBO fault 6190).
     #[error("the company cannot be read: {reason}{trace}")]
@@ -277,6 +287,7 @@ impl Error {
             Self::Unauthenticated { trace, .. }
             | Self::PermissionDenied { trace, .. }
             | Self::Unavailable { trace, .. }
+            | Self::EntityDenied { trace, .. }
             | Self::CompanyClosed { trace, .. }
             | Self::RateLimited { trace, .. } => trace.intuit_tid.as_deref(),
             Self::Api { intuit_tid, .. } => intuit_tid.as_deref(),
@@ -291,6 +302,7 @@ impl Error {
             Self::Unauthenticated { trace, .. }
             | Self::PermissionDenied { trace, .. }
             | Self::Unavailable { trace, .. }
+            | Self::EntityDenied { trace, .. }
             | Self::CompanyClosed { trace, .. }
             | Self::RateLimited { trace, .. } => trace.code.as_deref(),
             Self::Api { code, .. } => code.as_deref(),
@@ -325,6 +337,7 @@ impl Error {
             Self::Config { .. }
             | Self::PermissionDenied { .. }
             | Self::Unavailable { .. }
+            | Self::EntityDenied { .. }
             | Self::CompanyClosed { .. }
             | Self::Api { .. }
             | Self::Decode { .. }
@@ -360,6 +373,12 @@ impl Error {
         matches!(self.last(), Self::Unavailable { .. })
     }
 
+    /// Returns true if every other window of this entity would fail in the same way, although the
+    /// company has the entity.
+    pub fn denies_entity(&self) -> bool {
+        matches!(self.last(), Self::EntityDenied { .. })
+    }
+
     /// Returns true if every other request to the company would fail in the same way, so that no
     /// other entity should be tried either.
     pub fn ends_company(&self) -> bool {
@@ -374,7 +393,8 @@ impl Error {
     }
 
     /// Returns true if every other window would fail in the same way, whatever its entity, so that
-    /// the run should stop. False for [`Error::Unavailable`], which ends the run of one entity only.
+    /// the run should stop. False for [`Error::Unavailable`] and
+    /// [`Error::EntityDenied`], which end the run of one entity only.
     pub fn ends_run(&self) -> bool {
         match self {
             Self::AfterAttempts { last, .. } => last.ends_run(),

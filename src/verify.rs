@@ -12,7 +12,7 @@ const PARTS_PER_SPLIT: usize = 30;
 /// Result of a comparison.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
-    /// Number of records at the source.
+    /// Number of records at the source, as each window was compared.
     pub source: u64,
     /// Number of records in the table.
     pub table: u64,
@@ -37,10 +37,8 @@ pub(crate) async fn compare(
 ) -> Result<Comparison> {
     let mut comparison = Comparison::default();
     let table_counts = table.counts(entity, windows, meter).await?;
-    comparison.table = table_counts.iter().sum();
     let mut suspects: Vec<usize> = Vec::new();
     let mut pending: Vec<std::ops::Range<usize>> = std::iter::once(0..windows.len()).collect();
-    let mut is_first_split = true;
     while let Some(range) = pending.pop().filter(|range| !range.is_empty()) {
         let parts: Vec<std::ops::Range<usize>> = split(range, PARTS_PER_SPLIT);
         let spans: Vec<Window> = parts
@@ -51,13 +49,13 @@ pub(crate) async fn compare(
             })
             .collect();
         let counts = source.counts(entity, &spans, meter).await?;
-        if std::mem::take(&mut is_first_split) {
-            comparison.source = counts.iter().sum();
-        }
         for (part, count) in parts.into_iter().zip(counts) {
-            let is_equal = table_counts[part.clone()].iter().sum::<u64>() == count;
+            let in_table = table_counts[part.clone()].iter().sum::<u64>();
             match part.len() {
-                _ if is_equal && !deep => {}
+                _ if in_table == count && !deep => {
+                    comparison.source += count;
+                    comparison.table += in_table;
+                }
                 1 => suspects.push(part.start),
                 _ if deep => suspects.extend(part),
                 _ => pending.push(part),
@@ -67,12 +65,24 @@ pub(crate) async fn compare(
     suspects.sort_unstable();
     for index in suspects {
         let difference = compare_window(source, table, entity, windows[index], deep, meter).await?;
+        // Records change between two answers, so each window counts as it was compared.
+        comparison.source += difference.source;
+        comparison.table += counted_in_table(&difference);
         comparison.renamed_references += difference.renamed_references;
         comparison
             .different
             .extend(Some(difference).filter(|difference| !difference.is_empty()));
     }
     Ok(comparison)
+}
+
+/// Returns the number of a window's records that the table has. A record that was changed and copied
+/// during the comparison is in the table, but in a later window.
+pub(crate) fn counted_in_table(difference: &WindowDifference) -> u64 {
+    match difference.is_empty() {
+        true => difference.table.max(difference.source),
+        false => difference.table,
+    }
 }
 
 /// Compares the versions of the records in one window and, if `deep` is set, their contents.

@@ -66,7 +66,7 @@ impl App {
     /// Returns what is committed, missing and failed in a schema. Only the database is asked.
     ///
     /// # Errors
-    /// Returns errors of the settings and of the database.
+    /// Returns errors of the settings, if those of an app are set, and of the database.
     pub async fn status(&self, request: &StatusRequest) -> Result<StatusReport> {
         let entities = select_or_all(&request.entities)?;
         let postgres = self.settings.postgres()?;
@@ -78,9 +78,9 @@ impl App {
             .status(&entities, request.range, request.validate)
             .await?;
         // The state of the tables needs no settings of an app.
-        let accounts = match self.settings.oauth() {
-            Ok(_) => self.auth_status().await?.accounts,
-            Err(_) => Vec::new(),
+        let accounts = match self.settings.has_app() {
+            true => self.auth_status().await?.accounts,
+            false => Vec::new(),
         };
         Ok(StatusReport {
             schema: request.schema.clone(),

@@ -75,6 +75,10 @@ samples! {
         reason: "Feature Not Supported".to_owned(),
         trace: trace("5030"),
     }],
+    EntityDenied: [Error::EntityDenied {
+        reason: "Permission Denied".to_owned(),
+        trace: trace("5020"),
+    }],
     CompanyClosed: [Error::CompanyClosed {
         reason: "Invalid Company Status".to_owned(),
         trace: trace("6190"),

@@ -191,6 +191,10 @@ pub(super) fn verification(report: &VerificationReport) -> String {
             continue;
         }
         let verdict = match (different.len(), *repaired) {
+            (0, _) if source != table => "the totals differ".to_owned(),
+            (0, _) if !rejects.is_empty() => {
+                format!("{} records were set aside", rejects.len())
+            }
             (0, 0) => "no difference".to_owned(),
             (0, repaired) => {
                 format!("{repaired} windows were read again, and nothing differs any more")

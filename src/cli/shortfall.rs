@@ -9,8 +9,8 @@ use super::signals::block_on;
 use crate::app::{App, SetAside, set_aside_in_landing};
 use crate::domain::instant::format_instant;
 use crate::domain::{
-    KnownReject, Report, RunReport, SyncReport, Verification, VerificationReport, Window,
-    WindowReport, WindowStatus,
+    KnownReject, Report, RunReport, SyncReport, Verification, VerificationReport,
+    VerificationStatus, Window, WindowReport, WindowStatus,
 };
 use crate::error::Result;
 
@@ -206,7 +206,23 @@ fn differences(run: &Verification) -> Vec<Failure> {
             found.extra.len()
         ),
     };
-    run.different.iter().map(difference).collect()
+    let whole = |reason| Failure {
+        realm_id: run.realm_id.clone(),
+        entity: Some(run.entity.clone()),
+        window: None,
+        reason,
+    };
+    let (source, table) = (run.source, run.table);
+    match (&run.unavailable, run.status == VerificationStatus::Ok) {
+        (Some(reason), false) => vec![whole(format!(
+            "differs: {table} records in the table cannot be compared: {}",
+            with_flags(reason)
+        ))],
+        (None, false) if run.different.is_empty() && source != table => vec![whole(format!(
+            "differs: {source} in QuickBooks, {table} in the table, in no window that was compared; compare again"
+        ))],
+        _ => run.different.iter().map(difference).collect(),
+    }
 }
 
 impl Shortfall {
@@ -282,4 +298,52 @@ pub(super) fn unnamed_tid(error: &str, tid: Option<&str>) -> String {
 
 fn bounds(window: Window) -> (String, String) {
     (format_instant(window.start), format_instant(window.end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(source: u64, table: u64, unavailable: Option<&str>) -> Verification {
+        Verification {
+            entity: "classes".to_owned(),
+            realm_id: "9".to_owned(),
+            status: match source == table {
+                true => VerificationStatus::Ok,
+                false => VerificationStatus::Different,
+            },
+            windows: 1,
+            source,
+            table,
+            different: Vec::new(),
+            rejects: Vec::new(),
+            repaired: 0,
+            renamed_references: 0,
+            read_until: None,
+            requests: 1,
+            unavailable: unavailable.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn each_comparison_that_fails_has_a_line_with_its_reason() {
+        for (run, words) in [
+            (
+                run(0, 7, Some("Feature Not Supported")),
+                ["7 records", "Feature Not"],
+            ),
+            (run(3, 2, None), ["3 in QuickBooks", "2 in the table"]),
+        ] {
+            let failures = differences(&run);
+            assert_eq!(failures.len(), 1);
+            for word in words {
+                assert!(failures[0].reason.contains(word), "{}", failures[0].reason);
+            }
+            let report = VerificationReport { runs: vec![run] };
+            let text = crate::cli::output::verification(&report);
+            assert!(!text.contains("no difference"), "{text}");
+        }
+        assert!(differences(&run(0, 0, Some("Feature Not Supported"))).is_empty());
+        assert!(differences(&run(4, 4, None)).is_empty());
+    }
 }

@@ -84,6 +84,13 @@ pub struct QboConfig {
 }
 
 impl Settings {
+    /// Returns true if anything says which app this is.
+    pub(crate) fn has_app(&self) -> bool {
+        ["QBO_CLIENT_ID", "QBO_CLIENT_SECRET"]
+            .iter()
+            .any(|name| self.get(name).is_some())
+    }
+
     /// Returns the checked settings of the app and its tokens.
     ///
     /// # Errors

@@ -115,6 +115,25 @@ const fn without_query(mut spec: EntitySpec) -> EntitySpec {
     spec
 }
 
+/// Entities that a company has in every plan and country.
+const IN_EVERY_PLAN: [&str; 7] = [
+    "accounts",
+    "company_info",
+    "customers",
+    "invoices",
+    "items",
+    "preferences",
+    "vendors",
+];
+
+impl EntitySpec {
+    /// Returns true if no plan and no country lacks the entity. QuickBooks refuses it only to a user
+    /// who may not read it.
+    pub fn is_in_every_plan(&self) -> bool {
+        IN_EVERY_PLAN.contains(&self.name)
+    }
+}
+
 /// All entities that can be copied. Intuit documents two more that can be read: Entitlements answers in
 /// XML only and TaxClassification has no times, so neither has versions of records to copy
 /// (qbo-facts 13.6).

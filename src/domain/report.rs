@@ -61,7 +61,7 @@ impl RunEnd {
         match () {
             () if error.is_unavailable() => Some(Self::Unavailable(reason())),
             () if error.ends_company() => Some(Self::CompanyLost(reason())),
-            () if error.ends_run() => Some(Self::Failure(reason())),
+            () if error.ends_run() || error.denies_entity() => Some(Self::Failure(reason())),
             () => None,
         }
     }

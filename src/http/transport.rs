@@ -49,8 +49,17 @@ impl Response {
 pub(crate) struct Broken {
     /// The failure.
     pub error: Error,
+    /// Status of the answer, if it had begun.
+    pub status: Option<u16>,
     /// The part of the answer's body that arrived.
     pub received: Bytes,
+}
+
+/// The part of an answer that has arrived.
+#[derive(Debug, Default)]
+struct Part {
+    status: Option<u16>,
+    body: BytesMut,
 }
 
 /// Time limits of one request.
@@ -151,13 +160,14 @@ impl Transport {
     ) -> Result<Response, Broken> {
         let started_at = Instant::now();
         let destination = Destination::new(&request.url, self.proxies.of(&request.url));
-        let mut body = BytesMut::new();
+        let mut part = Part::default();
         let outcome = self
-            .receive(request, bearer, &destination, &mut body)
+            .receive(request, bearer, &destination, &mut part)
             .await
             .map_err(|error| Broken {
                 error,
-                received: body.freeze(),
+                status: part.status,
+                received: part.body.freeze(),
             });
         let status = outcome.as_ref().ok().map(|response| response.status);
         self.progress
@@ -170,7 +180,7 @@ impl Transport {
         request: Request,
         bearer: Option<&Secret>,
         destination: &Destination,
-        body: &mut BytesMut,
+        part: &mut Part,
     ) -> Result<Response> {
         let mut builder = self
             .client
@@ -183,6 +193,8 @@ impl Transport {
         let failed = |error| destination.error(error);
         let mut response = builder.send().await.map_err(failed)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        part.status = Some(status);
+        let body = &mut part.body;
         if let Some(error) = destination.refused_by_proxy(status) {
             return Err(error);
         }

@@ -13,6 +13,9 @@ pub struct Connection {
     pub refresh_token: Secret,
     /// The refresh token before it; how long it still works is undocumented (qbo-facts 1.4).
     pub previous_refresh_token: Option<Secret>,
+    /// When QuickBooks issued the newest refresh token. It orders connections that are kept in
+    /// different places.
+    pub obtained_at: Option<DateTime<Utc>>,
     /// The newest access token.
     pub access: Option<AccessGrant>,
     /// Fingerprint of the configured token when it was last used. A different one means that a
@@ -46,6 +49,7 @@ impl Connection {
         Self {
             refresh_token,
             previous_refresh_token: None,
+            obtained_at: None,
             access: None,
             seed: None,
             refresh_token_expires_at: None,

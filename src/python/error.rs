@@ -12,7 +12,7 @@ pub(super) fn class_name(error: &Error) -> &'static str {
     match error {
         Error::Config { .. } => "ConfigError",
         Error::Unauthenticated { .. } => "AuthError",
-        Error::PermissionDenied { .. } => "PermissionDeniedError",
+        Error::PermissionDenied { .. } | Error::EntityDenied { .. } => "PermissionDeniedError",
         Error::Unavailable { .. } => "UnavailableError",
         Error::CompanyClosed { .. } => "CompanyClosedError",
         Error::RateLimited { .. } => "RateLimitedError",
@@ -58,6 +58,7 @@ fn set_attributes(attributes: &Bound<'_, PyDict>, error: &Error) -> PyResult<()>
         Error::Unauthenticated { trace, .. }
         | Error::PermissionDenied { trace, .. }
         | Error::Unavailable { trace, .. }
+        | Error::EntityDenied { trace, .. }
         | Error::CompanyClosed { trace, .. } => set_trace(attributes, trace),
         Error::RateLimited { retry_after, trace } => {
             attributes.set_item("retry_after", *retry_after)?;

@@ -73,14 +73,14 @@ fn read_batch(
     response: &Response,
 ) -> Verdict<Vec<Result<QueryAnswer>>> {
     if !(200..300).contains(&response.status) {
-        return classify_failure(response, Fault::parse(&response.body));
+        return classify_failure(response, Fault::parse(&response.body), None);
     }
     let members = match Members::parse(&response.body) {
         Ok(members) => members,
-        Err(error) => return unreadable_body(response, error),
+        Err(error) => return unreadable_body(response, error, None),
     };
     if let Some(fault) = members.fault() {
-        return classify_failure(response, Fault::parse(fault.get().as_bytes()));
+        return classify_failure(response, Fault::parse(fault.get().as_bytes()), None);
     }
     let body = members.only("BatchItemResponse").ok().flatten();
     let Some(items) = body.and_then(rows_in) else {
@@ -118,7 +118,7 @@ fn read_item(
 ) -> Result<QueryAnswer> {
     let as_error = |fault: &RawValue| {
         let fault = Fault::parse(fault.get().as_bytes());
-        match classify_failure::<()>(response, fault) {
+        match classify_failure::<()>(response, fault, Some(asked.entity)) {
             Verdict::Retry(error)
             | Verdict::Throttled(error)
             | Verdict::RefreshToken(error)

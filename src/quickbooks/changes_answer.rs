@@ -70,14 +70,14 @@ struct Findings<'a> {
 /// Reads the answer to a request for these entities.
 pub(super) fn read_changes(entities: &[EntitySpec], response: &Response) -> Verdict<ChangesAnswer> {
     if !(200..300).contains(&response.status) {
-        return classify_failure(response, Fault::parse(&response.body));
+        return classify_failure(response, Fault::parse(&response.body), None);
     }
     let members = match Members::parse(&response.body) {
         Ok(members) => members,
-        Err(error) => return unreadable_body(response, error),
+        Err(error) => return unreadable_body(response, error, None),
     };
     if let Some(fault) = members.fault() {
-        return classify_failure(response, Fault::parse(fault.get().as_bytes()));
+        return classify_failure(response, Fault::parse(fault.get().as_bytes()), None);
     }
     let Ok(Some(body)) = members.only("CDCResponse") else {
         return misunderstood("it does not hold one CDCResponse");
@@ -93,7 +93,7 @@ pub(super) fn read_changes(entities: &[EntitySpec], response: &Response) -> Verd
     if let Some(fault) = findings.fault
         && findings.groups.iter().all(Option::is_none)
     {
-        return classify_failure(response, Fault::parse(fault.get().as_bytes()));
+        return classify_failure(response, Fault::parse(fault.get().as_bytes()), None);
     }
     Verdict::Done(findings.judge(entities, members.time(), response))
 }

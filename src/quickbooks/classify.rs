@@ -2,16 +2,18 @@
 
 use super::fault::Fault;
 use super::fault_meaning::{FaultMeaning, fault_meaning};
+use crate::domain::EntitySpec;
 use crate::error::{Error, Trace};
 use crate::http::Response;
 use crate::quickbooks::client::Verdict;
 
-/// Classifies an answer that is not a success, or that holds a fault.
+/// Classifies an answer that is not a success, or that holds a fault. `entity` is the only one that
+/// the request is about.
 ///
 /// | status, code | verdict |
 /// | --- | --- |
 /// | 429, or code 3001 with any status | throttled |
-/// | codes 5020 and 5030; an operation or a name that the company does not know | this entity does not exist in the company: fatal for the entity |
+/// | codes 5020 and 5030; an operation or a name that the company does not know | this entity does not exist in the company, or the connecting user may not read it if every plan has it: fatal for the entity |
 /// | codes 6190, 140, 7001 | the company is closed: fatal |
 /// | codes 130, 150 | the company cannot be read at the moment: retry, then fatal |
 /// | codes 120 and 3100 of a server that failed inside | retry |
@@ -20,7 +22,11 @@ use crate::quickbooks::client::Verdict;
 /// | 403; codes 3100, 3201, 3202; 404 and the like without a fault | wrong company or host: fatal |
 /// | 408, 5xx; code 10000 | retry |
 /// | anything else | fatal |
-pub(super) fn classify_failure<T>(response: &Response, fault: Option<Fault>) -> Verdict<T> {
+pub(super) fn classify_failure<T>(
+    response: &Response,
+    fault: Option<Fault>,
+    entity: Option<&EntitySpec>,
+) -> Verdict<T> {
     let intuit_tid = response.header("intuit_tid").map(str::to_owned);
     let fault = fault.unwrap_or_default();
     let status = response.status;
@@ -33,6 +39,17 @@ pub(super) fn classify_failure<T>(response: &Response, fault: Option<Fault>) -> 
         FaultMeaning::Throttled => {
             let retry_after = crate::quickbooks::client::retry_after(response);
             Verdict::Throttled(Error::RateLimited { retry_after, trace })
+        }
+        // 5020 is also what a user gets whose role has been taken away.
+        FaultMeaning::NoSuchEntity if entity.is_some_and(EntitySpec::is_in_every_plan) => {
+            Verdict::Fatal(Error::EntityDenied {
+                reason: format!(
+                    "{text}. Every plan has this entity, so the user who connected the company has probably lost the \
+                     role that may read it: an administrator of the company has to give it back, or to connect \
+                     the company again"
+                ),
+                trace,
+            })
         }
         FaultMeaning::NoSuchEntity => Verdict::Fatal(Error::Unavailable {
             reason: text,
@@ -128,7 +145,7 @@ mod tests {
             detail: detail.into(),
             ..Fault::default()
         });
-        match classify_failure::<()>(&response, fault) {
+        match classify_failure::<()>(&response, fault, None) {
             Verdict::Done(()) => "done",
             Verdict::Retry(_) => "retry",
             Verdict::Throttled(_) => "throttled",
@@ -230,6 +247,30 @@ mod tests {
                 expected,
                 "{status} {code} {message} {detail}"
             );
+        }
+    }
+
+    #[test]
+    fn an_entity_of_every_plan_is_denied_and_not_lacking() {
+        let response = Response {
+            status: 400,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        };
+        for code in ["5020", "5030", "005020"] {
+            for entity in crate::domain::ENTITIES {
+                let fault = Fault {
+                    code: code.into(),
+                    ..Fault::default()
+                };
+                let verdict = classify_failure::<()>(&response, Some(fault), Some(entity));
+                let Verdict::Fatal(error) = verdict else {
+                    unreachable!("{} {code}", entity.name)
+                };
+                assert_eq!(error.denies_entity(), entity.is_in_every_plan());
+                assert_ne!(error.denies_entity(), error.is_unavailable());
+                assert!(!error.ends_company() && !error.ends_run(), "{error}");
+            }
         }
     }
 

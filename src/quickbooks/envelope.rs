@@ -60,14 +60,18 @@ impl<'a> Asked<'a> {
 /// Parses an answer. A success may carry a fault, and a body may be cut short.
 pub(super) fn read_query_answer(asked: Asked<'_>, response: &Response) -> Verdict<QueryAnswer> {
     if !(200..300).contains(&response.status) {
-        return classify_failure(response, Fault::parse(&response.body));
+        return classify_failure(response, Fault::parse(&response.body), Some(asked.entity));
     }
     let members = match Members::parse(&response.body) {
         Ok(members) => members,
-        Err(error) => return unreadable_body(response, error),
+        Err(error) => return unreadable_body(response, error, Some(asked.entity)),
     };
     if let Some(fault) = members.fault() {
-        return classify_failure(response, Fault::parse(fault.get().as_bytes()));
+        return classify_failure(
+            response,
+            Fault::parse(fault.get().as_bytes()),
+            Some(asked.entity),
+        );
     }
     let Ok(Some(body)) = members.only("QueryResponse") else {
         return misunderstood("it does not hold one QueryResponse");
@@ -77,7 +81,11 @@ pub(super) fn read_query_answer(asked: Asked<'_>, response: &Response) -> Verdic
         Err(error) => return misunderstood(error),
     };
     if let Some(fault) = inner.fault() {
-        return classify_failure(response, Fault::parse(fault.get().as_bytes()));
+        return classify_failure(
+            response,
+            Fault::parse(fault.get().as_bytes()),
+            Some(asked.entity),
+        );
     }
     match read_members(asked, &inner, response) {
         Ok(answer) => Verdict::Done(QueryAnswer {
@@ -90,9 +98,13 @@ pub(super) fn read_query_answer(asked: Asked<'_>, response: &Response) -> Verdic
 
 /// Returns the verdict on a success that is no JSON object: a fault in XML, or a body that was cut
 /// short or comes from a proxy, so that the next answer may be complete.
-pub(super) fn unreadable_body<T>(response: &Response, error: impl fmt::Display) -> Verdict<T> {
+pub(super) fn unreadable_body<T>(
+    response: &Response,
+    error: impl fmt::Display,
+    entity: Option<&EntitySpec>,
+) -> Verdict<T> {
     match Fault::parse(&response.body) {
-        Some(fault) => classify_failure(response, Some(fault)),
+        Some(fault) => classify_failure(response, Some(fault), entity),
         None if response.body.trim_ascii().is_empty() => misunderstood("it is empty"),
         None => misunderstood(error),
     }

@@ -120,7 +120,11 @@ impl Includes {
                 if let Some((value, reason)) = asking.doubted.take() {
                     self.refuse(&value, &reason).await;
                 }
-                self.known.lock().answered.extend(asking.include.take());
+                if let Some(value) = asking.include.take() {
+                    let mut known = self.known.lock();
+                    known.answered.extend(value.split(',').map(str::to_owned));
+                    known.answered.insert(value);
+                }
                 return Some(Ok(answer));
             }
             Err(error) => error,
@@ -165,6 +169,15 @@ impl Includes {
     }
 
     fn suspicion(&self, error: &Error, value: &str) -> Suspicion {
+        // A value that the plan lacks may be refused without its name.
+        if matches!(error.code(), Some("5020" | "5030"))
+            && (error.is_unavailable() || error.denies_entity())
+        {
+            return match self.known.lock().answered.contains(value) {
+                true => Suspicion::No,
+                false => Suspicion::Perhaps,
+            };
+        }
         let Error::Api {
             status,
             code,

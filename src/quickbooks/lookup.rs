@@ -119,7 +119,7 @@ impl QboSource {
 fn read_record(entity: &EntitySpec, response: &Response) -> Verdict<Record> {
     let fault = Fault::parse(&response.body);
     if !(200..300).contains(&response.status) || fault.is_some() {
-        return classify_failure(response, fault);
+        return classify_failure(response, fault, Some(entity));
     }
     let missing = |e: &dyn std::fmt::Display| {
         let context = format!("answer of QuickBooks about a record of {}", entity.name);

@@ -38,11 +38,13 @@ pub(super) struct FailedPage {
 }
 
 impl FailedPage {
-    /// Returns true if asking again, for one entity alone, would fail in the same way.
+    /// Returns true if asking again, for one entity alone and with the same `include`, would fail in
+    /// the same way.
     fn is_certain(error: &Error) -> bool {
         matches!(
             error.last(),
             Error::Unavailable { .. }
+                | Error::EntityDenied { .. }
                 | Error::CompanyClosed { .. }
                 | Error::PermissionDenied { .. }
         )
@@ -113,7 +115,10 @@ impl QboSource {
                     self.first_pages.lock().insert(key, Ok(page));
                     fetched.push(entity.name);
                 }
-                Err(error) if FailedPage::is_certain(&error) => {
+                Err(error)
+                    if FailedPage::is_certain(&error)
+                        && (error.ends_company() || self.includes.value(entity).is_none()) =>
+                {
                     self.keep_failure(entity, &step, error, std::mem::take(&mut requests));
                 }
                 Ok(_) => debug!(

@@ -14,6 +14,11 @@ use serde_json::{Value, json};
 use crate::support::{Database, change, settings, with_state_directory};
 
 fn sandbox() -> Sandbox {
+    sandbox_that_rotates_after(Duration::ZERO)
+}
+
+/// Returns a sandbox that keeps a refresh token for a while, so that no answer is its only place.
+fn sandbox_that_rotates_after(time: Duration) -> Sandbox {
     let mut options = SandboxOptions {
         size: CompanySize {
             customers: 1,
@@ -24,7 +29,7 @@ fn sandbox() -> Sandbox {
         throttle: ThrottleOptions::NONE,
         ..SandboxOptions::default()
     };
-    options.oauth.rotate_after = Duration::ZERO;
+    options.oauth.rotate_after = time;
     options.threads = 1;
     Sandbox::start(options).unwrap()
 }
@@ -218,6 +223,53 @@ async fn a_token_that_the_store_cannot_take_is_kept_elsewhere_and_moved_later() 
     database.drop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_kept_elsewhere_never_replaces_one_that_was_stored_later() {
+    let (sandbox, database) = (sandbox(), Database::create().await);
+    let directory = tempfile::tempdir().unwrap();
+    let app = app_with_state(&sandbox, &database, directory.path());
+    extract(&app).await.unwrap();
+    expire(&sandbox);
+    database.client.batch_execute(REFUSE_TOKENS).await.unwrap();
+    extract(&app).await.unwrap();
+    let rescues = directory.path().join("state/qbo_rs");
+    let kept: Vec<_> = std::fs::read_dir(&rescues)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect();
+    database
+        .client
+        .batch_execute("DROP TRIGGER refuse ON qbo.accounts")
+        .await
+        .unwrap();
+    extract(&app_with_state(&sandbox, &database, directory.path()))
+        .await
+        .unwrap();
+    expire(&sandbox);
+    // The newest tokens come without an access token, again and again, and what was kept could not
+    // be removed.
+    arm(
+        &sandbox,
+        json!({"find": "\"access_token\"", "put": "\"jwt\"", "times": 0}),
+    );
+    let report = extract(&app_with_state(&sandbox, &database, directory.path())).await;
+    assert!(report.is_err() || rows(&report.unwrap()) == 0);
+    for (path, text) in kept {
+        std::fs::write(path, text).unwrap();
+    }
+    let before = token_requests(&sandbox, "400");
+    expire(&sandbox);
+    let last = app_with_state(&sandbox, &database, directory.path());
+    assert_eq!(rows(&extract(&last).await.unwrap()), 5);
+    assert_eq!(
+        token_requests(&sandbox, "400"),
+        before,
+        "an older token was sent"
+    );
+    database.drop().await;
+}
+
 /// Returns an app whose tokens are in the database, since that is what is configured.
 fn app_with_state(sandbox: &Sandbox, database: &Database, directory: &Path) -> App {
     let mut settings = with_state_directory(directory);
@@ -227,4 +279,56 @@ fn app_with_state(sandbox: &Sandbox, database: &Database, directory: &Path) -> A
     settings.set("DATABASE_URL", &database.url).unwrap();
     settings.set("QBO_RETRY_FOR_S", "5").unwrap();
     App::new(settings)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_speak_of_tokens_never_replace_the_stored_one() {
+    for status in [429, 500, 503] {
+        for words in [
+            r#"{"refresh_token":"maintenance"}"#,
+            "refresh_token: maintenance",
+        ] {
+            let sandbox = sandbox();
+            let app = app(&sandbox);
+            extract(&app).await.unwrap();
+            expire(&sandbox);
+            // A page with the words takes the place of two answers; the token stays as it is.
+            change(
+                &sandbox,
+                "fault",
+                json!({"fault": "refused", "on": "token", "status": status, "message": words, "times": 2}),
+            );
+            assert_eq!(rows(&extract(&app).await.unwrap()), 5, "{status} {words}");
+            assert_eq!(token_requests(&sandbox, "400"), 0, "{status} {words}");
+            expire(&sandbox);
+            assert_eq!(rows(&extract(&app).await.unwrap()), 5, "{status} {words}");
+        }
+    }
+    // Text that is no JSON, with a status that says that the server failed.
+    let sandbox = sandbox_that_rotates_after(Duration::from_secs(3600));
+    let app = app(&sandbox);
+    arm(
+        &sandbox,
+        json!({"find": "{\"access_token\":", "put": "refresh_token: maintenance; {\"jwt\":",
+            "status": 503, "times": 2}),
+    );
+    assert_eq!(rows(&extract(&app).await.unwrap()), 5);
+    assert_eq!(
+        token_requests(&sandbox, "400"),
+        0,
+        "a word was sent as a token"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_that_was_taken_for_a_token_does_not_lose_the_real_one() {
+    let sandbox = sandbox_that_rotates_after(Duration::from_secs(3600));
+    let app = app(&sandbox);
+    arm(
+        &sandbox,
+        json!({"find": "{\"access_token\":", "put": "refresh_token: word; {\"jwt\":"}),
+    );
+    assert_eq!(rows(&extract(&app).await.unwrap()), 5);
+    // The word is refused once, and the real token is sent again.
+    assert_eq!(token_requests(&sandbox, "400"), 1);
 }

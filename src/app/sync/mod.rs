@@ -25,6 +25,7 @@ use super::{App, CompanyReport, select_or_all};
 use crate::config::PostgresConfig;
 use crate::domain::{
     CompanyStatus, CompanySync, EntityOutcome, EntitySpec, EntitySync, PageSize, SyncReport,
+    find_entity,
 };
 use crate::error::{Error, Result};
 use crate::event::event_at;
@@ -41,6 +42,10 @@ const CONNECTIONS: usize = 12;
 const TOKEN_CONNECTIONS: usize = 8;
 /// The time for which requests to a company that does not answer are retried.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
+
+const LACKS_EVERYTHING: &str = "QuickBooks answers that the company has none of the entities that were asked \
+    for; perhaps the user who connected the company has lost the role that may read them: an administrator has \
+    to give it back, or to connect the company again";
 
 /// The entities and companies of a sync.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -260,6 +265,10 @@ impl Syncer {
             .instrument(info_span!("company", realm_id))
             .await;
         let (status, error, entities) = match outcome {
+            Ok(Synced { entities, lost }) if lacks_everything(&entities) => {
+                let error = lost.unwrap_or_else(|| LACKS_EVERYTHING.to_owned());
+                (CompanyStatus::Failed, Some(error), entities)
+            }
             Ok(Synced { entities, lost }) => (status_of(&entities), lost, entities),
             Err(error) => {
                 let is_refused = matches!(&error, Error::Unauthenticated { trace, .. } if trace.is_refused_grant());
@@ -341,6 +350,8 @@ impl Syncer {
             progress,
         };
         let mut unavailable = company.states.unavailable(entities).await?;
+        // An older version may have taken these for unavailable.
+        unavailable.retain(|name, _| !find_entity(name).is_ok_and(EntitySpec::is_in_every_plan));
         if recheck == Recheck::IfOnlyThose && unavailable.len() == entities.len() {
             unavailable.clear();
         }
@@ -409,6 +420,14 @@ fn log_sync(company: &CompanySync) {
         duration_ms,
         "{status}, {changed} changed, {deleted} deleted{error}"
     );
+}
+
+/// Returns true if a sync of several entities has read nothing, because each of them was refused as
+/// one that the company does not have. Nobody asks for such entities alone: more likely the user who
+/// connected the company may not read them.
+fn lacks_everything(entities: &[EntitySync]) -> bool {
+    let is_unavailable = |entity: &EntitySync| entity.status == EntityOutcome::Unavailable;
+    entities.len() > 1 && entities.iter().all(is_unavailable)
 }
 
 /// Returns the status of a company. Entities that it does not have do not count.

@@ -212,7 +212,7 @@ fn read(response: &Response) -> Verdict<Reply> {
             Err(error) => Verdict::Retry(Error::decode("answer of QuickBooks", error)),
         };
     }
-    match classify_failure(response, fault) {
+    match classify_failure(response, fault, None) {
         Verdict::Fatal(error @ (Error::Api { .. } | Error::Unavailable { .. })) => {
             Verdict::Done(Reply::Refused {
                 status,

@@ -26,11 +26,22 @@ pub(crate) struct TokenAnswer {
 }
 
 impl TokenAnswer {
+    /// Reads a complete body that is JSON; any other holds nothing.
+    pub(crate) fn read_json(body: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(body);
+        match serde_json::from_str::<Value>(text.trim_start_matches('\u{feff}')) {
+            Ok(value) => Self::from_fields(|name| field_of(&value, name)),
+            Err(_) => Self::default(),
+        }
+    }
+
     /// Reads a complete body.
     pub(crate) fn read(body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body);
         match serde_json::from_str::<Value>(text.trim_start_matches('\u{feff}')) {
             Ok(value) => Self::from_fields(|name| field_of(&value, name)),
+            // A page for people may explain the names.
+            Err(_) if is_page(&text) => Self::default(),
             Err(_) => Self::from_fields(|name| scan(&text, name, true)),
         }
     }
@@ -39,7 +50,18 @@ impl TokenAnswer {
     /// cut and does not count.
     pub(crate) fn read_part(body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body);
-        Self::from_fields(|name| scan(&text, name, false))
+        match is_page(&text) {
+            true => Self::default(),
+            false => Self::from_fields(|name| scan(&text, name, false)),
+        }
+    }
+
+    /// Returns true if a refresh token is not alone: an access token or a lifetime is with it.
+    pub(crate) fn is_issued(&self) -> bool {
+        self.refresh_token.is_some()
+            && (self.access_token.is_some()
+                || self.expires_in.is_some()
+                || self.x_refresh_token_expires_in.is_some())
     }
 
     /// Returns true if the answer holds a token of either kind.
@@ -82,6 +104,15 @@ fn field_of(value: &Value, name: &str) -> Option<String> {
 fn plain(name: &str) -> String {
     let letters = name.chars().filter(|c| !matches!(c, '_' | '-'));
     letters.map(|c| c.to_ascii_lowercase()).collect()
+}
+
+fn is_page(text: &str) -> bool {
+    let text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    let begins = |with: &str| {
+        text.get(..with.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(with))
+    };
+    begins("<!doctype html") || begins("<html")
 }
 
 fn text_of(value: &Value) -> Option<String> {
@@ -170,6 +201,24 @@ mod tests {
         let answer = TokenAnswer::read(body.as_bytes());
         let text = |secret: Option<Secret>| secret.map(|secret| secret.expose().to_owned());
         (text(answer.access_token), text(answer.refresh_token))
+    }
+
+    #[test]
+    fn a_page_for_people_holds_no_tokens() {
+        for body in [
+            "<!DOCTYPE html><p>refresh_token: expired</p>",
+            "  <HTML><body>access_token=none&refresh_token=none",
+        ] {
+            assert_eq!(tokens(body), (None, None), "{body}");
+            let part = TokenAnswer::read_part(body.as_bytes());
+            assert!(!part.has_tokens(), "{body}");
+        }
+        let text = TokenAnswer::read_json(b"access_token=a&refresh_token=b");
+        assert!(!text.has_tokens());
+        let json = TokenAnswer::read_json(br#"{"access_token":"a","refresh_token":"b"}"#);
+        assert!(json.is_issued());
+        let word = TokenAnswer::read_json(br#"{"refresh_token":"maintenance"}"#);
+        assert!(!word.is_issued());
     }
 
     #[test]

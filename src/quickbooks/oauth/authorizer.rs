@@ -283,23 +283,36 @@ impl Authorizer {
     }
 
     /// Obtains an access token with a refresh token. A refresh token that comes back is saved before
-    /// anything else about the answer is judged: QBO may no longer accept the one that was sent.
+    /// anything else about the answer is judged: QBO may no longer accept the one that was sent. One
+    /// that comes without an access token may be no token at all, so the first one is kept beside it,
+    /// and is sent again if QuickBooks refuses it.
     async fn obtain(
         &self,
         lease: &dyn TokenLease,
         known: Option<&Connection>,
         mut token: Secret,
     ) -> Result<AccessGrant, Refusal> {
-        let mut previous = known.and_then(|known| known.previous_refresh_token.clone());
-        for _ in 0..MAX_ANSWERS_WITHOUT_ACCESS {
-            let answer = self.endpoint.refresh(&token).await?;
+        let older = known.and_then(|known| known.previous_refresh_token.clone());
+        let first = token.clone();
+        let mut attempts = self.endpoint.attempts();
+        let (mut answers, mut went_back) = (0, false);
+        loop {
+            attempts.start_next();
+            let answer = match self.endpoint.refresh(&token).await {
+                Err(Refusal::InvalidGrant { .. }) if token != first && !went_back => {
+                    (token, went_back) = (first.clone(), true);
+                    continue;
+                }
+                answer => answer?,
+            };
+            answers += 1;
             let refresh_token = answer.refresh_token.clone();
             let refresh_token = refresh_token.unwrap_or_else(|| token.clone());
             let sent = token;
-            previous = Some(sent.clone())
-                .filter(|sent| *sent != refresh_token)
-                .or(previous);
-            let mut connection = self.build_connection(refresh_token, previous.clone(), &answer);
+            let previous = Some(first.clone())
+                .filter(|first| *first != refresh_token)
+                .or_else(|| older.clone());
+            let mut connection = self.build_connection(refresh_token, previous, &answer);
             if let Some(known) = known.filter(|known| known.refresh_token == sent) {
                 // The end of a connection stays; an answer without it does not unsay it.
                 connection.connection_expires_at = connection
@@ -322,20 +335,29 @@ impl Authorizer {
                 "the token endpoint sent a refresh token without a usable access token; the refresh token is stored, asking again"
             );
             token = connection.refresh_token;
+            let error = self.no_access_token(answers);
+            let waited = match answers {
+                MAX_ANSWERS_WITHOUT_ACCESS => Err(error),
+                _ => attempts.wait(error, None).await,
+            };
+            waited.map_err(|error| Refusal::Final {
+                error,
+                was_answer_lost: false,
+            })?;
         }
+    }
+
+    fn no_access_token(&self, answers: u32) -> Error {
         let reason = format!(
-            "the token endpoint sent no usable access token in {MAX_ANSWERS_WITHOUT_ACCESS} answers; the refresh token \
-             that it sent is stored in {}, so that a later call goes on with it",
+            "the token endpoint sent no usable access token in {answers} answers; the refresh token that it sent is \
+             stored in {}, so that a later call goes on with it",
             self.store.place()
         );
-        Err(Refusal::Final {
-            error: Error::Transport {
-                reason,
-                was_sent: true,
-                source: None,
-            },
-            was_answer_lost: false,
-        })
+        Error::Transport {
+            reason,
+            was_sent: true,
+            source: None,
+        }
     }
 
     fn log_refresh(&self, answer: &TokenAnswer, grant: &AccessGrant) {
@@ -367,6 +389,7 @@ impl Authorizer {
         Connection {
             refresh_token,
             previous_refresh_token,
+            obtained_at: Some(now),
             access: answer.access_token.clone().map(|token| AccessGrant {
                 token,
                 issued_at: now,

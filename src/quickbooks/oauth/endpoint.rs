@@ -89,6 +89,11 @@ impl TokenEndpoint {
         self.request_tokens(&form, false).await
     }
 
+    /// Returns the tries and waits between answers.
+    pub(crate) fn attempts(&self) -> Attempts {
+        Attempts::new(self.retry, "auth")
+    }
+
     /// Obtains the first tokens for the code of a consent. A code can be used once, and Intuit may
     /// revoke the connection if it is sent again (qbo-facts 13.19), so a lost answer is not asked for
     /// twice.
@@ -115,7 +120,7 @@ impl TokenEndpoint {
     pub(crate) async fn revoke(&self, revoke_url: &Url, token: &Secret) -> Result<()> {
         let mut request = self.request(revoke_url.clone(), "application/json");
         request.body = Bytes::from(serde_json::json!({"token": token.expose()}).to_string());
-        let mut attempts = Attempts::new(self.retry, "auth");
+        let mut attempts = self.attempts();
         loop {
             attempts.start_next();
             let (error, requested_wait) = match self.transport.send(request.clone(), None).await {
@@ -150,7 +155,7 @@ impl TokenEndpoint {
         is_single_use: bool,
     ) -> Result<TokenAnswer, Refusal> {
         let request = self.token_request(form);
-        let mut attempts = Attempts::new(self.retry, "auth");
+        let mut attempts = self.attempts();
         let mut was_answer_lost = false;
         loop {
             attempts.start_next();
@@ -162,8 +167,15 @@ impl TokenEndpoint {
                         (error, wait)
                     }
                 },
-                Err(Broken { error, received }) => {
-                    let answer = TokenAnswer::read_part(&received);
+                Err(Broken {
+                    error,
+                    status,
+                    received,
+                }) => {
+                    let answer = match status.is_some_and(is_success) {
+                        true => TokenAnswer::read_part(&received),
+                        false => TokenAnswer::default(),
+                    };
                     if answer.refresh_token.is_some() {
                         return Ok(answer);
                     }
@@ -183,15 +195,17 @@ impl TokenEndpoint {
         }
     }
 
-    /// Reads an answer. One that holds tokens is one with tokens, whatever its status and content
-    /// type are; only a refusal (4xx) may quote a token that is not new.
+    /// Reads an answer. A success that holds a token is one with tokens, whatever its form. The page
+    /// of a server that fails may speak of tokens, and counts only if it is JSON with a refresh token and more. A
+    /// refusal (4xx) may quote a token that is not new.
     fn read(&self, response: &Response, was_answer_lost: bool) -> Result<Reading, Refusal> {
-        let answer = TokenAnswer::read(&response.body);
+        let answer = match is_success(response.status) {
+            true => TokenAnswer::read(&response.body),
+            false => TokenAnswer::read_json(&response.body),
+        };
         let is_passing = is_transient(response.status);
         let is_refusal = !is_success(response.status) && !is_passing;
-        if !is_refusal && answer.refresh_token.is_some()
-            || is_success(response.status) && answer.has_tokens()
-        {
+        if is_passing && answer.is_issued() || is_success(response.status) && answer.has_tokens() {
             return Ok(Reading::Tokens(answer));
         }
         // A proxy or a library may turn the status of a refusal into a success.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use tracing::warn;
 
 use crate::error::{Error, Result};
@@ -26,13 +26,8 @@ impl Rescue {
     /// Keeps a connection in the first store that takes it. Returns `error`, which is the token
     /// store's, with the place of the connection.
     pub(super) async fn keep(&self, connection: &Connection, error: Error) -> Error {
-        // The time of the rescue tells it from what the token store gets later.
-        let connection = Connection {
-            refresh_begun_at: Some(Utc::now()),
-            ..connection.clone()
-        };
         for store in &self.stores {
-            if save(&**store, &connection).await.is_ok() {
+            if save(&**store, connection).await.is_ok() {
                 let place = store.place();
                 warn!(
                     phase = "auth",
@@ -55,12 +50,12 @@ impl Rescue {
 
     /// Returns the kept connection, unless the token store has got a newer one since.
     pub(super) async fn newer_than(&self, stored: Option<&Connection>) -> Option<Connection> {
-        let stored_at = stored.and_then(|stored| stored.access.as_ref()?.issued_at.into());
+        let stored_at = stored.and_then(obtained_at);
         for store in &self.stores {
             let Ok(Some(kept)) = store.load().await else {
                 continue;
             };
-            if stored_at.is_none_or(|stored_at| kept.refresh_begun_at > Some(stored_at)) {
+            if stored_at.is_none_or(|stored_at| obtained_at(&kept) > Some(stored_at)) {
                 return Some(Connection {
                     refresh_begun_at: None,
                     ..kept
@@ -82,6 +77,16 @@ impl Rescue {
             }
         }
     }
+}
+
+/// Returns when the tokens arrived. An older version told only the time of the access token, or of the
+/// rescue.
+fn obtained_at(connection: &Connection) -> Option<DateTime<Utc>> {
+    let granted_at = || connection.access.as_ref().map(|grant| grant.issued_at);
+    connection
+        .obtained_at
+        .or_else(granted_at)
+        .or(connection.refresh_begun_at)
 }
 
 async fn save(store: &dyn TokenStore, connection: &Connection) -> Result<()> {

@@ -53,6 +53,8 @@ struct StoredConnection {
 struct SealedTokens {
     refresh_token: String,
     previous_refresh_token: Option<String>,
+    #[serde(default)]
+    obtained_at: Option<DateTime<Utc>>,
     access: Option<SealedAccess>,
     seed: Option<String>,
 }
@@ -71,6 +73,7 @@ impl StoredConnection {
         let tokens = SealedTokens {
             refresh_token: text(&connection.refresh_token),
             previous_refresh_token: connection.previous_refresh_token.as_ref().map(text),
+            obtained_at: connection.obtained_at,
             access: access.map(|grant| SealedAccess {
                 token: text(&grant.token),
                 issued_at: grant.issued_at,
@@ -98,6 +101,7 @@ impl StoredConnection {
         Some(Connection {
             refresh_token: Secret::new(tokens.refresh_token),
             previous_refresh_token: tokens.previous_refresh_token.map(Secret::new),
+            obtained_at: tokens.obtained_at,
             access: tokens.access.map(|access| AccessGrant {
                 token: Secret::new(access.token),
                 issued_at: access.issued_at,

@@ -70,7 +70,9 @@ impl Authorizer {
                 .or_else(|| self.configured.clone())
                 .ok_or_else(|| self.no_token())?;
             self.endpoint.revoke(revoke_url, &token).await?;
-            lease.remove().await
+            lease.remove().await?;
+            self.rescue.forget().await;
+            Ok(())
         };
         let outcome = revoked.await;
         lease.release().await;
