@@ -26,7 +26,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{Instrument, info_span, warn};
 
 use super::answer::TokenAnswer;
 use super::endpoint::{Refusal, TokenEndpoint};
@@ -358,23 +358,6 @@ impl Authorizer {
             was_sent: true,
             source: None,
         }
-    }
-
-    fn log_refresh(&self, answer: &TokenAnswer, grant: &AccessGrant) {
-        let seconds = (grant.expires_at - grant.issued_at).num_seconds();
-        if answer.expires_in.is_none() {
-            warn!(
-                phase = "auth",
-                event = "token_lifetime_unknown",
-                "the token endpoint does not say in a readable way how long the access token is valid; taking it for {seconds} s"
-            );
-        }
-        info!(
-            phase = "auth",
-            event = "token_refreshed",
-            expires_in_s = seconds.unsigned_abs(),
-            "obtained an access token, valid for {seconds} s"
-        );
     }
 
     /// Builds the connection of an answer. Lifetimes that the answer does not tell are unknown.
