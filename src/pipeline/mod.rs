@@ -3,6 +3,7 @@
 //! through a bounded channel, so that memory stays flat.
 
 mod log;
+mod open_window;
 mod read;
 mod span;
 mod task;

@@ -19,13 +19,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::log::{log_read, log_rejects, log_span};
+use super::open_window::OpenWindow;
 use super::task::SpanTask;
 use super::{Event, failed};
 use crate::domain::{Page, Reject, RunEnd, Window, WindowReport, WindowStatus};
@@ -51,41 +52,6 @@ pub(super) struct SpanDivider<'t, S: Source, K: Sink> {
     last: Option<Window>,
     /// Requests of the meter that have been assigned to a window.
     counted: RequestCounts,
-}
-
-/// The window that is being read.
-struct OpenWindow<W> {
-    started_at: Instant,
-    writer: Option<W>,
-    /// Number of the last page written.
-    pages: u32,
-    rejects: usize,
-    request: Option<Arc<str>>,
-    rows: u64,
-    bytes: u64,
-    counts: RequestCounts,
-    /// Time spent waiting for pages.
-    page_wait: Duration,
-    /// The sink has been told that the window has started.
-    is_started: bool,
-}
-
-impl<W> OpenWindow<W> {
-    /// `spent` is the cost of earlier attempts to read the window.
-    fn new(spent: RequestCounts) -> Self {
-        Self {
-            started_at: Instant::now(),
-            writer: None,
-            pages: 0,
-            rejects: 0,
-            request: None,
-            rows: 0,
-            bytes: 0,
-            counts: spent,
-            page_wait: Duration::ZERO,
-            is_started: false,
-        }
-    }
 }
 
 impl<S: Source, K: Sink> Drop for SpanDivider<'_, S, K> {

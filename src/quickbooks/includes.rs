@@ -169,10 +169,9 @@ impl Includes {
     }
 
     fn suspicion(&self, error: &Error, value: &str) -> Suspicion {
-        // A value that the plan lacks may be refused without its name.
-        if matches!(error.code(), Some("5020" | "5030"))
-            && (error.is_unavailable() || error.denies_entity())
-        {
+        // A value that the plan lacks may be refused without its name. Every plan has these
+        // entities, so that the refusal can be about the value. Others are unavailable at once.
+        if matches!(error.code(), Some("5020" | "5030")) && error.denies_entity() {
             return match self.known.lock().answered.contains(value) {
                 true => Suspicion::No,
                 false => Suspicion::Perhaps,
