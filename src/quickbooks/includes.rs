@@ -195,8 +195,9 @@ impl Includes {
             _ if names_value => Suspicion::Certain,
             // A record that cannot be delivered (qbo-facts 3.10).
             (_, Some("4002" | "10000")) => Suspicion::No,
-            _ if self.known.lock().answered.contains(value) => Suspicion::No,
-            _ => Suspicion::Perhaps,
+            // Only a bad request can be about a parameter; 413 and the like are about the page.
+            (400, _) if !self.known.lock().answered.contains(value) => Suspicion::Perhaps,
+            _ => Suspicion::No,
         }
     }
 

@@ -21,7 +21,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::crowded_second::{CrowdedSecond, Progress, Query};
-use super::places::{MAX_MISPLACED, Placed, place, second_of};
+use super::places::{Placed, UNEXPECTED_ANSWER, check_places, place, second_of};
 use super::step::Step;
 use crate::domain::instant::format_instant;
 use crate::domain::{EntitySpec, Ordering, PageSize, Record};
@@ -59,6 +59,8 @@ struct PageEnd {
     rows: Vec<(String, u64)>,
     /// Second of the row before the last one.
     before_last: DateTime<Utc>,
+    /// The new ones among them, which have not been returned.
+    held: Vec<Record>,
     /// Start of the page.
     from: DateTime<Utc>,
     /// Rows of that page and before that have been returned.
@@ -339,9 +341,9 @@ impl Cursor {
         step: &Step,
         is_full: bool,
     ) -> Result<Vec<Record>> {
-        if !self.confirm_page_end(&placed.rows)? {
+        let Some(mut returned) = self.confirm_page_end(&placed.rows)? else {
             return Ok(Vec::new());
-        }
+        };
         let last = placed.second_from_end(0);
         let before_last = placed.second_from_end(1).unwrap_or(step.from);
         let is_last = |row: &&Record| Some(second_of(row)) == last;
@@ -364,7 +366,8 @@ impl Cursor {
             }
             Some(second) if second > self.from => {
                 // The rows of the last second are in the next page again, which confirms them.
-                fresh.retain(|row| last_rows.iter().all(|(id, _)| *id != row.id));
+                let is_held = |row: &mut Record| last_rows.iter().any(|(id, _)| *id == row.id);
+                let held = fresh.extract_if(.., is_held).collect();
                 let mut seen = self.seen.clone();
                 self.seen
                     .retain(|id, _| last_rows.iter().any(|(last, _)| last == id));
@@ -372,6 +375,7 @@ impl Cursor {
                 self.page_end = Some(PageEnd {
                     rows: last_rows,
                     before_last,
+                    held,
                     from: self.from,
                     seen,
                 });
@@ -383,18 +387,21 @@ impl Cursor {
                 self.mode = Mode::Crowded(CrowdedSecond::new(&self.entity, size, tried));
             }
         }
-        Ok(fresh)
+        returned.append(&mut fresh);
+        Ok(returned)
     }
 
-    /// Returns false if the page before must be read again, because it ended with rows that are not
-    /// where they say.
-    fn confirm_page_end(&mut self, rows: &[Record]) -> Result<bool> {
-        let Some(end) = self.page_end.take() else {
-            return Ok(true);
+    /// Returns the rows at the end of the page before that this page does not hold: each was edited
+    /// meanwhile, or says a later time than the service's. Returns `None` if the page before must be
+    /// read again, because none of its last rows is where it says.
+    fn confirm_page_end(&mut self, rows: &[Record]) -> Result<Option<Vec<Record>>> {
+        let Some(mut end) = self.page_end.take() else {
+            return Ok(Some(Vec::new()));
         };
-        let is_in_page = |(id, _): &(String, u64)| rows.iter().any(|row| row.id == *id);
-        if end.rows.iter().any(is_in_page) {
-            return Ok(true);
+        let is_in_page = |id: &str| rows.iter().any(|row| row.id == id);
+        if end.rows.iter().any(|(id, _)| is_in_page(id)) {
+            end.held.retain(|row| !is_in_page(&row.id));
+            return Ok(Some(end.held));
         }
         self.distrusted.extend(end.rows);
         self.rereads += 1;
@@ -403,7 +410,7 @@ impl Cursor {
             return Err(Error::decode(UNEXPECTED_ANSWER, reason));
         }
         (self.from, self.seen) = (end.from, end.seen);
-        Ok(false)
+        Ok(None)
     }
 
     fn advance_to(&mut self, to: DateTime<Utc>) {
@@ -428,22 +435,6 @@ fn fingerprint(row: &Record) -> (String, u64) {
     let mut hasher = DefaultHasher::new();
     row.payload.as_bytes().hash(&mut hasher);
     (row.id.clone(), hasher.finish())
-}
-
-const UNEXPECTED_ANSWER: &str = "answer of QuickBooks is not what was requested";
-
-fn check_places(step: &Step, placed: &Placed) -> Result<()> {
-    if placed.misplaced() <= MAX_MISPLACED {
-        return Ok(());
-    }
-    let reason = format!(
-        "{} of {} records say times outside the requested range or the requested order, from {} to {}",
-        placed.misplaced(),
-        placed.rows.len(),
-        format_instant(step.from),
-        format_instant(step.until)
-    );
-    Err(Error::decode(UNEXPECTED_ANSWER, reason))
 }
 
 #[cfg(test)]
@@ -813,6 +804,14 @@ mod tests {
             let read = read_misplaced(&records, page_size, SPAN);
             prop_assert_eq!(read.len(), records.len());
         }
+    }
+
+    /// The page ends with a second that a row of an earlier second says too.
+    #[test]
+    fn a_row_that_says_the_last_second_of_its_page_is_kept() {
+        let mut records: Vec<_> = (0..20).map(|id| (id, 5, 5)).collect();
+        records.extend([(20, 0, 0), (21, 0, 0), (22, 0, 5)]);
+        assert_eq!(read_misplaced(&records, 4, SPAN).len(), records.len());
     }
 
     /// A page ends with a second of many records, and all of them are edited before the next page.

@@ -10,10 +10,12 @@ use chrono::{DateTime, SubsecRound, Utc};
 
 use super::step::Step;
 use crate::domain::Record;
+use crate::domain::instant::format_instant;
+use crate::error::{Error, Result};
 
 /// Rows of a page that may say other times than their neighbours. With more of them, the order of the
 /// page cannot be relied on.
-pub(super) const MAX_MISPLACED: usize = 10;
+const MAX_MISPLACED: usize = 10;
 
 /// Rows with the times at which the service holds them.
 #[derive(Debug)]
@@ -98,4 +100,24 @@ fn longest_ascending(rows: &[Record], positions: &[usize]) -> Vec<usize> {
 /// it must not hide neighbouring records.
 pub(super) fn second_of(row: &Record) -> DateTime<Utc> {
     row.updated_at.trunc_subsecs(0)
+}
+
+pub(super) const UNEXPECTED_ANSWER: &str = "answer of QuickBooks is not what was requested";
+
+/// Checks that few rows of a page are outside of its range or order.
+///
+/// # Errors
+/// [`Error::Decode`] if there are many: the service does not answer what was asked.
+pub(super) fn check_places(step: &Step, placed: &Placed) -> Result<()> {
+    if placed.misplaced() <= MAX_MISPLACED {
+        return Ok(());
+    }
+    let reason = format!(
+        "{} of {} records say times outside the requested range or the requested order, from {} to {}",
+        placed.misplaced(),
+        placed.rows.len(),
+        format_instant(step.from),
+        format_instant(step.until)
+    );
+    Err(Error::decode(UNEXPECTED_ANSWER, reason))
 }

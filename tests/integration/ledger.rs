@@ -230,7 +230,13 @@ async fn an_attempt_that_is_taken_back_leaves_the_window_as_it_was() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let mut app = app(&sandbox, &database);
     app.settings.set("QBO_MAX_ATTEMPTS", "0").unwrap();
-    let month = request(&["vendors"], "2025-03-01", "2025-04-01", "month", 1000);
+    let month = request(
+        &["purchase_orders"],
+        "2025-03-01",
+        "2025-04-01",
+        "month",
+        1000,
+    );
     assert_complete(&app.backfill(&month).await.unwrap());
     let lacking = json!({"fault": "refused", "status": 400, "code": "5020",
         "message": "Permission Denied", "detail": "no such feature", "on": "query", "times": 0});
