@@ -256,7 +256,7 @@ class Connection:
     monthly_reads: int
     """Successful reads of this calendar month, by all processes that share their limits."""
     warning: str | None = None
-    """What a person has to do, if the connection ends within 30 days."""
+    """The step that a person has to take, if the connection ends within 30 days."""
 
     @classmethod
     def from_dict(cls, connection: Mapping[str, Any]) -> Connection:

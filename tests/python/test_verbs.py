@@ -191,9 +191,7 @@ def test_errors_are_classes_with_attributes(settings):
 def test_missing_settings_are_named(monkeypatch, database):
     for name, _ in qbo_rs._core.settings():
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(
-        qbo_rs.ConfigError, match="^QBO_CLIENT_ID, QBO_CLIENT_SECRET, QBO_REFRESH_TOKEN, QBO_REALM_ID: not set$"
-    ):
+    with pytest.raises(qbo_rs.ConfigError, match="^QBO_CLIENT_ID, QBO_CLIENT_SECRET, QBO_REALM_ID: not set$"):
         qbo_rs.backfill("items", *RANGE, **database.settings)
 
 
