@@ -229,3 +229,25 @@ CREATE TABLE IF NOT EXISTS qbo.webhook_events (
 );
 CREATE INDEX IF NOT EXISTS webhook_events_waiting ON qbo.webhook_events (received_at_utc) WHERE processed_at_utc IS NULL;
 INSERT INTO qbo.migrations (number, name) VALUES (6, 'webhooks') ON CONFLICT DO NOTHING;
+-- An entity that a company's plan or country does not have is neither in step nor failed. It is
+-- looked at again a day after last_attempt_at_utc.
+ALTER TABLE qbo.sync_state DROP CONSTRAINT IF EXISTS sync_state_status_check;
+ALTER TABLE qbo.sync_state ADD CONSTRAINT sync_state_status_check
+    CHECK (status IN ('pending', 'in_progress', 'success', 'failed', 'unavailable'));
+INSERT INTO qbo.migrations (number, name) VALUES (7, 'unavailable') ON CONFLICT DO NOTHING;
+-- Parts of signed webhook deliveries that are no events, for people: the deliveries are answered
+-- with success, since QuickBooks repeats others without end and withholds later events meanwhile.
+CREATE TABLE IF NOT EXISTS qbo.webhook_rejects (
+    text_md5        text PRIMARY KEY,
+    reason          text NOT NULL,
+    -- The beginning of the text.
+    text            text NOT NULL,
+    deliveries      bigint NOT NULL DEFAULT 1,
+    -- When it came last.
+    received_at_utc timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO qbo.migrations (number, name) VALUES (8, 'webhook_rejects') ON CONFLICT DO NOTHING;
+-- Status, error, run, start and number of the attempt before the one that is running, so that an
+-- attempt that reads and stores nothing can be taken back.
+ALTER TABLE qbo.windows ADD COLUMN IF NOT EXISTS previous_attempt jsonb;
+INSERT INTO qbo.migrations (number, name) VALUES (9, 'previous_attempts') ON CONFLICT DO NOTHING;
