@@ -64,7 +64,7 @@ def _jsonable(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 def _without_blanks(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Leave out what the core leaves out if there is nothing to say."""
-    rare = ("renamed_references", "unavailable")
+    rare = ("renamed_references", "unavailable", "warning")
     return {name: value for name, value in _jsonable(fields).items() if name not in rare or value}
 
 
@@ -265,7 +265,7 @@ class Connection:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the connection as JSON-able data."""
-        return asdict(self, dict_factory=_jsonable)
+        return asdict(self, dict_factory=_without_blanks)
 
 
 @dataclass(frozen=True)

@@ -186,14 +186,9 @@ impl StatusReader {
         validate: bool,
     ) -> Result<Option<EntityStatus>> {
         let key = params![self.schema, entity.name];
-        let Some(company) = self.db.optional(COMPANY, key).await? else {
+        let Some((realm_id, committed)) = self.committed(entity).await? else {
             return Ok(None);
         };
-        let realm_id: String = company.column("realm_id")?;
-        let committed = CommittedTime::new(self.db.clone())
-            .of_entity(&self.schema, &realm_id, entity)
-            .await?;
-        let committed = merged(&committed);
         let days = self.days_with_records(entity).await?;
         let counts = COUNTS.replace("{table}", &table_name(&self.schema, entity));
         let counts = self.db.one(&counts, key).await?;
@@ -228,14 +223,9 @@ impl StatusReader {
         validate: bool,
     ) -> Result<Option<EntityStatus>> {
         let key = params![self.schema, entity.name];
-        let Some(company) = self.db.optional(COMPANY, key).await? else {
+        let Some((realm_id, committed)) = self.committed(entity).await? else {
             return Ok(None);
         };
-        let realm_id: String = company.column("realm_id")?;
-        let committed = CommittedTime::new(self.db.clone())
-            .of_entity(&self.schema, &realm_id, entity)
-            .await?;
-        let committed = merged(&committed);
         let last_run = self.db.optional(LAST_RUN, key).await?;
         Ok(Some(EntityStatus {
             entity: entity.name.to_owned(),
@@ -255,6 +245,19 @@ impl StatusReader {
                 .into_iter()
                 .collect(),
         }))
+    }
+
+    /// Returns the company and the committed time of an entity that is in the ledger.
+    async fn committed(&self, entity: &EntitySpec) -> Result<Option<(String, Vec<Window>)>> {
+        let key = params![self.schema, entity.name];
+        let Some(company) = self.db.optional(COMPANY, key).await? else {
+            return Ok(None);
+        };
+        let realm_id: String = company.column("realm_id")?;
+        let committed = CommittedTime::new(self.db.clone())
+            .of_entity(&self.schema, &realm_id, entity)
+            .await?;
+        Ok(Some((realm_id, merged(&committed))))
     }
 
     async fn days_with_records(&self, entity: &EntitySpec) -> Result<BTreeSet<NaiveDate>> {

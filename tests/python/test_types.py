@@ -28,7 +28,6 @@ CONNECTION = {
     "connection_expires_at": None,
     "days_left": 100,
     "monthly_reads": 3,
-    "warning": None,
 }
 DIFFERENCE = {"start": START, "end": END, "source": 2, "table": 1, "missing": ["7"], "stale": [], "extra": []}
 REJECT = {"id": None, "changed_at": "2025-01-02T03:04:05Z", "error": "4002", "intuit_tid": "1-a"}
@@ -46,6 +45,7 @@ REPORTS = [
     (qbo_rs.Landing, RUN),
     (qbo_rs.VerificationReport, {"runs": [VERIFICATION, VERIFICATION | {"renamed_references": 2}]}),
     (qbo_rs.SyncReport, {"accounts": [ACCOUNT | {"entities": [ENTITY, ABSENT]}]}),
+    (qbo_rs.Report, {"runs": [RUN], "connection": CONNECTION | {"warning": "connect it again"}}),
 ]
 
 

@@ -31,7 +31,7 @@ use tracing::{Instrument, info_span, warn};
 use super::answer::TokenAnswer;
 use super::endpoint::{Refusal, TokenEndpoint};
 use super::lifetime::{
-    access_lifetime, cause_of_end, end_of_lifetime, fingerprint, renew_at, usable,
+    access_lifetime, cause_of_end, end_of_lifetime, fingerprint, log_refresh, renew_at, usable,
     warn_before_expiry,
 };
 use super::reconnect::Reconnect;
@@ -326,7 +326,7 @@ impl Authorizer {
             })?;
             warn_before_expiry(&connection, &self.reconnect);
             if let Some(grant) = connection.access {
-                self.log_refresh(&answer, &grant);
+                log_refresh(&answer, &grant);
                 return Ok(grant);
             }
             warn!(

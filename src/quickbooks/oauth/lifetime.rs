@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use ring::digest::{SHA256, digest};
-use tracing::warn;
+use tracing::{info, warn};
 
+use super::answer::TokenAnswer;
 use super::reconnect::Reconnect;
 use crate::domain::instant::format_instant;
 use crate::port::{AccessGrant, Connection, Secret};
@@ -120,6 +121,24 @@ pub(super) fn cause_of_end(interrupted_at: Option<DateTime<Utc>>) -> String {
         ),
         None => "the refresh token is expired, revoked or was replaced by a newer one".to_owned(),
     }
+}
+
+/// Logs that a refresh has brought an access token, and for how long it is valid.
+pub(super) fn log_refresh(answer: &TokenAnswer, grant: &AccessGrant) {
+    let seconds = (grant.expires_at - grant.issued_at).num_seconds();
+    if answer.expires_in.is_none() {
+        warn!(
+            phase = "auth",
+            event = "token_lifetime_unknown",
+            "the token endpoint does not say in a readable way how long the access token is valid; taking it for {seconds} s"
+        );
+    }
+    info!(
+        phase = "auth",
+        event = "token_refreshed",
+        expires_in_s = seconds.unsigned_abs(),
+        "obtained an access token, valid for {seconds} s"
+    );
 }
 
 #[cfg(test)]

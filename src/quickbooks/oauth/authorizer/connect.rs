@@ -78,26 +78,4 @@ impl Authorizer {
         lease.release().await;
         outcome
     }
-
-    /// Logs that a refresh has brought an access token.
-    pub(super) fn log_refresh(
-        &self,
-        answer: &super::TokenAnswer,
-        grant: &crate::port::AccessGrant,
-    ) {
-        let seconds = (grant.expires_at - grant.issued_at).num_seconds();
-        if answer.expires_in.is_none() {
-            tracing::warn!(
-                phase = "auth",
-                event = "token_lifetime_unknown",
-                "the token endpoint does not say in a readable way how long the access token is valid; taking it for {seconds} s"
-            );
-        }
-        tracing::info!(
-            phase = "auth",
-            event = "token_refreshed",
-            expires_in_s = seconds.unsigned_abs(),
-            "obtained an access token, valid for {seconds} s"
-        );
-    }
 }
