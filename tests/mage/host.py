@@ -33,14 +33,17 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def eventually(what: str, look, limit: float = RUN_LIMIT):
-    """Call ``look`` until it returns a true value, and return that; fail with ``what`` after ``limit`` seconds."""
+def eventually(what: str, look, limit: float = RUN_LIMIT, explain=lambda: ""):
+    """Call ``look`` until it returns a true value, and return that.
+
+    After ``limit`` seconds it fails with ``what`` and the text that ``explain`` returns.
+    """
     end = time.monotonic() + limit
     while True:
         seen = look()
         if seen:
             return seen
-        assert time.monotonic() < end, f"{what}: not within {limit} s"
+        assert time.monotonic() < end, f"{what}: not within {limit} s\n{explain()}"
         time.sleep(0.25)
 
 
@@ -144,7 +147,11 @@ class Mage:
         [trigger] = self.triggers(pipeline)
         trigger |= {"status": "active", "variables": trigger["variables"] | variables}
         trigger["schedule_interval"] = interval or trigger["schedule_interval"]
-        self.triggers_file(pipeline).write_text(yaml.safe_dump({"triggers": [trigger]}, sort_keys=False))
+        # Mage may read the file at any time, so it is replaced at once.
+        file = self.triggers_file(pipeline)
+        new = file.with_suffix(".new")
+        new.write_text(yaml.safe_dump({"triggers": [trigger]}, sort_keys=False))
+        new.replace(file)
 
     def schedule(self, pipeline: str) -> dict:
         """Return the pipeline's first trigger in Mage's database."""
@@ -165,7 +172,16 @@ class Mage:
             assert len(runs) <= 1, runs
             return next((run for run in runs if run["status"] in ENDED), None)
 
-        return eventually(f"{pipeline} ends", look, limit)
+        return eventually(f"{pipeline} ends", look, limit, lambda: self.explain(pipeline))
+
+    def explain(self, pipeline: str) -> str:
+        """Describe the pipeline's trigger, runs and blocks, and quote the end of the server's log."""
+        runs = self.runs(pipeline)
+        lines = [f"trigger: {self.schedule(pipeline)}", f"file: {self.triggers_file(pipeline).read_text()}"]
+        for run in runs:
+            lines.append(f"run {run['id']}: {run['status']}")
+            lines += [f"  {name}: {block['status']}" for name, block in self.block_runs(run["id"]).items()]
+        return "\n".join([*lines, self.log.read_text()[-6000:]])
 
     def block_runs(self, run_id: int) -> dict[str, dict]:
         runs = self.call("GET", f"pipeline_runs/{run_id}/block_runs?_limit=50")["block_runs"]
