@@ -353,14 +353,15 @@ impl Error {
     pub fn is_transient_in_database(&self) -> bool {
         match self {
             Self::Database { sqlstate: None, .. } => true,
-            // 40: rolled back, as in a deadlock; 55P03: a lock that others hold.
+            // 40: rolled back, as in a deadlock; 25P03: this process was stopped in a transaction;
+            // 55P03: a lock that others hold.
             Self::Database {
                 sqlstate: Some(state),
                 ..
             } => {
                 matches!(
                     state.as_str(),
-                    "53300" | "55P03" | "57P01" | "57P02" | "57P03"
+                    "25P03" | "53300" | "55P03" | "57P01" | "57P02" | "57P03"
                 ) || ["08", "40"].iter().any(|class| state.starts_with(class))
             }
             _ => false,

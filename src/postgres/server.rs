@@ -16,6 +16,12 @@ DO $$ BEGIN
 EXCEPTION WHEN OTHERS THEN NULL;
 END $$";
 
+/// Ends a transaction whose client has sent nothing for half a minute, as a process does that is
+/// stopped (a suspended machine, a paused container). It would hold its locks, and hold up every
+/// other process, for as long as it sleeps. Within the transaction, so that nothing stays behind in
+/// a pooler.
+pub(crate) const END_WHEN_IDLE: &str = "SET LOCAL idle_in_transaction_session_timeout = '30s'";
+
 const SELECT: &str = "
 SELECT current_setting('server_encoding') AS encoding, current_database()::text AS database,
     pg_is_in_recovery() AS is_standby, current_setting('transaction_read_only') = 'on' AS is_frozen";

@@ -84,6 +84,37 @@ def test_a_process_that_resumes_after_losing_its_job_drops_it(serve, slow_qbo, d
     assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(3000,)]
 
 
+# Sessions with a name sleep while they change the limits, so that the process can be stopped in this transaction.
+SLEEPS = """
+CREATE TABLE public.sleepers (name text);
+CREATE FUNCTION public.sleep_in_transaction() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM public.sleepers) THEN PERFORM pg_sleep(3); END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER sleeps BEFORE UPDATE ON qbo.admission FOR EACH ROW EXECUTE FUNCTION public.sleep_in_transaction();
+INSERT INTO public.sleepers VALUES ('all');
+"""
+
+
+def test_a_process_that_is_stopped_in_a_transaction_holds_up_no_other(serve, slow_qbo, database):
+    sleeper = serve("--workers", "1", **slow_qbo.environment)
+    database.execute(SLEEPS)
+    job_id = sleeper.call("POST", "/api/qbo/sync/", {"entities": ["invoices"]})[1]["job_id"]
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    wait_until(lambda: database.query(asleep) == [(1,)])
+    sleeper.process.send_signal(signal.SIGSTOP)
+    database.execute("DELETE FROM public.sleepers")
+    idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'"
+    wait_until(lambda: database.query(idle) == [(1,)])
+    other = serve(**slow_qbo.environment)
+    assert other.ended(job_id, 90)["status"] == "done"
+    sleeper.process.send_signal(signal.SIGCONT)
+    following = sleeper.call("POST", "/api/qbo/sync/", {"entities": ["items"]})[1]["job_id"]
+    assert sleeper.ended(following)["status"] == "done"
+    assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(3000,)]
+
+
 def test_a_stopped_service_returns_its_job_to_the_queue_at_once(serve, slow_qbo, database):
     first = serve(**slow_qbo.environment)
     job_id = first.call("POST", "/api/qbo/sync/", {"entities": ["invoices"]})[1]["job_id"]

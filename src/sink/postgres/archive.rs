@@ -67,6 +67,7 @@ impl PostgresSink {
         })?;
         let transaction = connection.transaction().await.map_err(database_error)?;
         transaction.batch(server::END_WITH_CLIENT).await?;
+        transaction.batch(server::END_WHEN_IDLE).await?;
         let mut writer = LandingWriter::create(path)?;
         let mut archived = Vec::new();
         for entity in entities {

@@ -17,7 +17,7 @@ use crate::config::TransactionLimits;
 use crate::domain::{DistinctIds, LoadCounts, Page, Reject, too_many_rejects};
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
-use crate::postgres::server::END_WITH_CLIENT;
+use crate::postgres::server::{END_WHEN_IDLE, END_WITH_CLIENT};
 use crate::postgres::{Db, Query, cleaned_json, database_error, params};
 
 /// Records of a window that are logged one by one when Postgres cannot store them.
@@ -317,6 +317,7 @@ impl Transaction {
             "BEGIN",
             &set,
             END_WITH_CLIENT,
+            END_WHEN_IDLE,
             merge::PLANNER_SETTINGS,
             copy_format::CREATE_STAGING,
             select_traits,

@@ -1,11 +1,14 @@
 //! A document in `qbo.admission`, for all processes that share a database.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
 use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::error::Result;
 use crate::port::{Change, SharedState};
+use crate::postgres::server::END_WHEN_IDLE;
 use crate::postgres::{Columns, Db, Query, params};
 
 /// A document in a row. Its clock is the server's.
@@ -16,7 +19,8 @@ pub(crate) struct PostgresState {
 }
 
 /// Commits are not awaited on disk: changes are worthless after a crash.
-const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = off";
+static BEGIN: LazyLock<String> =
+    LazyLock::new(|| format!("BEGIN; SET LOCAL synchronous_commit = off; {END_WHEN_IDLE}"));
 const SELECT: &str = "
 SELECT state::text, clock_timestamp() FROM qbo.admission WHERE key = $1 FOR UPDATE";
 const INSERT: &str = "
@@ -33,7 +37,7 @@ impl PostgresState {
     async fn change(&self, connection: &Object, change: Change<'_>) -> Result<()> {
         let key = params![self.key];
         // Sent together, answered in order.
-        let (begun, rows) = tokio::join!(connection.batch(BEGIN), connection.rows(SELECT, key));
+        let (begun, rows) = tokio::join!(connection.batch(&BEGIN), connection.rows(SELECT, key));
         begun?;
         let mut rows = rows?;
         if rows.is_empty() {
