@@ -8,7 +8,7 @@ import pytest
 from conftest import PIPELINES, RANGE
 from host import eventually
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 CUSTOMERS, INVOICES, ITEMS = PIPELINES
 
 

@@ -11,7 +11,7 @@ from conftest import PIPELINES, RANGE, keywords
 
 import qbo_rs
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 # All columns except the time of the load.
 COLUMNS = (
     "id, payload::text, extract_window_start_utc, extract_window_end_utc, page_number, page_size, request_payload::text"

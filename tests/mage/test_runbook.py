@@ -25,7 +25,7 @@ def qbo():
         yield sandbox
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_commands_of_the_runbook_work(mage, qbo, secrets, database, tmp_path):
     for pipeline in PIPELINES:
         done = mage.run(pipeline, **RANGE, chunk="month")

@@ -72,7 +72,7 @@ def test_the_sql_of_the_first_start_makes_the_tables(make_database):
     assert (ROOT / "docker/postgres/10-mage.sql").read_text().rstrip().endswith("CREATE DATABASE mage;")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_command_of_the_mage_service_starts_the_project(qbo, make_database, tmp_path):
     """The environment is that of the compose file, except for addresses."""
     service = compose()["services"]["mage"]
@@ -108,7 +108,7 @@ def python_310() -> str | None:
     return None
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_wheel_runs_on_the_python_of_the_mage_image(qbo, make_database, tmp_path):
     python = python_310()
     if python is None:

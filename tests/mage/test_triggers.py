@@ -10,7 +10,7 @@ import pytest
 from conftest import PIPELINES, RANGE
 from host import eventually
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 TRIGGERS = dict(zip(PIPELINES, ("customers_trigger", "invoice_trigger", "items_trigger"), strict=True))
 
 

@@ -9,7 +9,7 @@ from conftest import RANGE
 from host import OWNER, ROOT, eventually
 from playwright.sync_api import expect, sync_playwright
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PICTURES = ROOT / "target" / "screenshots"
 PIPELINE = "qb_invoices_backfill"
