@@ -11,3 +11,7 @@ FROM mageai/mageai:0.9.80
 COPY --from=wheel /wheels /tmp/wheels
 # Installed when the image is built, since Mage only warns if an installation fails when the container starts.
 RUN pip3 install --no-cache-dir --no-deps /tmp/wheels/*.whl && rm -r /tmp/wheels && python3 -c "import qbo_rs.mage"
+# The owner of the project on the host, because Mage writes triggers into it.
+ARG MAGE_UID=1000
+RUN useradd --uid "$MAGE_UID" --non-unique --create-home mage && mkdir -p /home/src/mage_data && chown -R mage:mage /home/src
+USER mage

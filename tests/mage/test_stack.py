@@ -20,9 +20,72 @@ SCHEMA = ROOT / ".venv" / "compose-spec" / "package" / "src" / "compose-spec" / 
 COMMAND = Path(sys.executable).parent / "qbo-rs"
 
 
-def example() -> dict[str, str]:
-    lines = (ROOT / ".env.example").read_text().splitlines()
+PASSWORDS = {"PG_PASSWORD", "JWT_SECRET", "MAGE_OWNER_PASSWORD", "PGADMIN_PASSWORD"}
+
+
+def settings(file: Path) -> dict[str, str]:
+    lines = file.read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def example() -> dict[str, str]:
+    return settings(ROOT / ".env.example")
+
+
+def run_script(script: Path, **environment: str) -> subprocess.CompletedProcess:
+    line = ["sh", str(script)]
+    environment["PATH"] = os.environ["PATH"]
+    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.fixture
+def new_settings(tmp_path) -> dict[str, str]:
+    """The settings of a new ``.env``."""
+    (tmp_path / "docker").mkdir()
+    script = Path(shutil.copy(ROOT / "docker" / "new-env.sh", tmp_path / "docker"))
+    shutil.copy(ROOT / ".env.example", tmp_path)
+    done = run_script(script)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+    made = settings(tmp_path / ".env")
+    again = run_script(script)
+    assert (again.returncode, settings(tmp_path / ".env")) == (1, made)
+    shutil.rmtree(tmp_path / "docker")
+    return made
+
+
+def test_a_new_environment_has_its_own_passwords_and_keeps_the_rest(new_settings):
+    known = example()
+    changed = {name for name, value in new_settings.items() if known[name] != value}
+    assert changed == PASSWORDS == {name for name, value in known.items() if value == "change-me"}
+    assert len({new_settings[name] for name in PASSWORDS}) == len(PASSWORDS)
+    assert all(len(new_settings[name]) == 32 for name in PASSWORDS)
+
+
+@pytest.mark.parametrize("value", ["change-me", "change-me-too", "CHANGEME", "", "seven77", "password1", "postgres"])
+def test_the_stack_does_not_start_with_a_password_that_everybody_knows(new_settings, value):
+    check = ROOT / "docker" / "check-settings.sh"
+    good = {name: new_settings[name] for name in PASSWORDS}
+    assert run_script(check, **good).returncode == 0
+    for name in PASSWORDS:
+        done = run_script(check, **good | {name: value})
+        assert done.returncode == 1
+        assert name in done.stderr
+        assert value not in done.stderr or value == ""
+
+
+def test_every_part_of_the_stack_waits_for_the_check_of_its_passwords():
+    services = compose()["services"]
+    assert set(services["settings-check"]["environment"]) == PASSWORDS
+    for name in ("postgres", "mage", "pgadmin"):
+        assert services[name]["depends_on"]["settings-check"] == {"condition": "service_completed_successfully"}
+
+
+@pytest.mark.parametrize("name", ["mage", "command"])
+def test_no_image_runs_as_root(name):
+    lines = (ROOT / "docker" / f"{name}.Dockerfile").read_text().splitlines()
+    last_stage = lines[max(number for number, line in enumerate(lines) if line.startswith("FROM")) :]
+    assert [line for line in last_stage if line.startswith("USER ") and line != "USER root"]
 
 
 def compose() -> dict:
@@ -47,7 +110,7 @@ def test_docker_compose_resolves_the_file_with_the_example_environment(tmp_path)
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     services = yaml.safe_load(done.stdout)["services"]
-    published = {name: [str(port) for port in service["ports"]] for name, service in services.items()}
+    published = {name: [str(port) for port in service.get("ports", [])] for name, service in services.items()}
     for name, port in (("postgres", "5432"), ("mage", "6789"), ("pgadmin", "8085"), ("sandbox", "8911")):
         assert port in published[name][0]
     assert services["mage"]["environment"]["PG_HOST"] == "postgres"
@@ -56,7 +119,7 @@ def test_docker_compose_resolves_the_file_with_the_example_environment(tmp_path)
 
 def test_every_variable_of_the_compose_file_is_in_the_example():
     text = (ROOT / "docker-compose.yaml").read_text()
-    assert set(re.findall(r"\$\{(\w+)", text)) - {"QBO_TOKEN_STORE"} <= set(example())
+    assert set(re.findall(r"\$\{(\w+)", text)) - {"QBO_TOKEN_STORE", "MAGE_UID"} <= set(example())
 
 
 def test_the_sql_of_the_first_start_makes_the_tables(make_database):
@@ -73,22 +136,21 @@ def test_the_sql_of_the_first_start_makes_the_tables(make_database):
 
 
 @pytest.mark.timeout(600)
-def test_the_command_of_the_mage_service_starts_the_project(qbo, make_database, tmp_path):
+def test_the_command_of_the_mage_service_starts_the_project(qbo, make_database, new_settings, tmp_path):
     """The environment is that of the compose file, except for addresses."""
     service = compose()["services"]["mage"]
-    values = example()
     environment = {
-        name: re.sub(r"\$\{(\w+)[^}]*\}", lambda match: values.get(match[1], ""), text)
+        name: re.sub(r"\$\{(\w+)[^}]*\}", lambda match: new_settings.get(match[1], ""), text)
         for name, text in service["environment"].items()
     }
     database = make_database()
-    environment |= {name: value for name, value in values.items() if name.startswith("QBO_")}
+    environment |= {name: value for name, value in new_settings.items() if name.startswith("QBO_")}
     environment |= database.settings() | {name: qbo.environment[name] for name in ("QBO_API_URL", "QBO_TOKEN_URL")}
     environment["QBO_TOKEN_STORE"] = "postgres"  # noqa: S105 - not a secret
     mage_database = make_database()
     mage = Mage(tmp_path, mage_database.url, {"PATH": os.environ["PATH"]} | environment)
     assert service["command"] == ["/app/run_app.sh", "mage", "start", "mage_project"]
-    owner = {"email": values["MAGE_OWNER_EMAIL"], "password": values["MAGE_OWNER_PASSWORD"]}
+    owner = {"email": new_settings["MAGE_OWNER_EMAIL"], "password": new_settings["MAGE_OWNER_PASSWORD"]}
     try:
         mage.start(service["command"][1:], owner)
         # Mage has no secret; all settings are in the environment, as in the example file.
