@@ -9,10 +9,13 @@ CARGO_FLAGS := --locked
 # Third-party clients that the tests run against the sandbox, each in a virtual environment of its own.
 CLIENTS := $(foreach client,python-quickbooks tap-quickbooks schemathesis,.venv/clients/$(client)/.installed)
 
+# Servers that `make test-postgres` runs on.
+POSTGRES_MAJORS := 13 14 15 16 17
+
 # Mage needs 1.4 GB of packages and several minutes. SKIP_MAGE=1 leaves its tests out of `make test`.
 MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 
-.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust openapi test-python test-mage soak bench bench-merge bench-growth bench-mage bench-companies house-metrics clean
+.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage soak bench bench-merge bench-growth bench-mage bench-companies house-metrics clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -32,8 +35,8 @@ wheel-portable: .venv/.dev ## Build the wheel for every Linux with glibc 2.17 or
 
 wheel: .venv/.wheel ## Build the release wheel into dist and install it into .venv
 
-test: lint test-rust test-python $(MAGE_TESTS) ## Run all checks and tests; SKIP_MAGE=1 leaves out those in Mage
-	@echo "make test: lint, Rust tests and Python tests passed; in Mage: $(if $(SKIP_MAGE),not run (SKIP_MAGE),passed)"
+test: lint test-rust test-oldest-postgres test-python $(MAGE_TESTS) ## Run all checks and tests; SKIP_MAGE=1 leaves out those in Mage
+	@echo "make test: lint, Rust tests (on Postgres 18 and, those of loading, 13) and Python tests passed; in Mage: $(if $(SKIP_MAGE),not run (SKIP_MAGE),passed)"
 
 lint: .venv/.dev .venv/.wheel ## Check formatting, lints, types and stubs
 	cargo fmt --all --check
@@ -46,6 +49,18 @@ lint: .venv/.dev .venv/.wheel ## Check formatting, lints, types and stubs
 
 test-rust: .venv/.dev .venv/.wheel ## Run the Rust tests on a throw-away Postgres
 	$(BIN)/python tests/with_postgres.py cargo test --workspace --features cli $(CARGO_FLAGS)
+
+# The server of the other tests is the newest, 18. These are the tests that depend on the server most.
+test-postgres: .venv/.dev .venv/.wheel ## Run the tests of loading on servers of POSTGRES_MAJORS ("13 14 15 16 17")
+	for binaries in $$($(BIN)/python tests/install_postgres.py .venv/postgres $(POSTGRES_MAJORS)); do \
+		echo "the server of $$binaries:"; \
+		POSTGRES_BINARIES=$(CURDIR)/$$binaries $(BIN)/python tests/with_postgres.py \
+			cargo test --features cli $(CARGO_FLAGS) --test integration -- merge:: databases:: ledger:: loading:: verify:: irregular:: || exit 1; \
+	done
+
+# The oldest server that is supported.
+test-oldest-postgres: .venv/.dev .venv/.wheel
+	$(MAKE) --no-print-directory test-postgres POSTGRES_MAJORS=13
 
 openapi: ## Generate src/server/openapi.json from the handlers
 	UPDATE_OPENAPI=1 cargo test --features cli --lib server::openapi

