@@ -159,39 +159,3 @@ def test_the_command_of_the_mage_service_starts_the_project(qbo, make_database, 
     finally:
         mage.kill()
     assert database.query("SELECT count(*) FROM raw.qb_items") == [(40,)]
-
-
-def python_310() -> str | None:
-    found = [shutil.which("python3.10"), *map(str, Path.home().glob(".pyenv/versions/3.10.*/bin/python"))]
-    for python in filter(None, found):
-        version = subprocess.run([python, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
-        if version.startswith("Python 3.10"):
-            return python
-    return None
-
-
-@pytest.mark.timeout(600)
-def test_the_wheel_runs_on_the_python_of_the_mage_image(qbo, make_database, tmp_path):
-    python = python_310()
-    if python is None:
-        pytest.skip("no Python 3.10, the version of Mage's image")
-    [wheel] = (ROOT / "dist").glob("qbo_rs-*.whl")
-    assert "cp310-abi3" in wheel.name
-    subprocess.run([python, "-m", "venv", tmp_path / "venv"], check=True, timeout=120)
-    installed = tmp_path / "venv" / "bin"
-    install = [
-        installed / "python",
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-        wheel,
-    ]
-    subprocess.run(install, check=True, timeout=120)
-    code = "import qbo_rs.mage; qbo_rs.backfill('items', '2024-01-01', '2026-01-01', 'year').raise_for_failures()"
-    database = make_database()
-    environment = {"PATH": os.environ["PATH"]} | qbo.environment | database.settings()
-    subprocess.run([installed / "python", "-c", code], env=environment, check=True, timeout=60)
-    assert database.query("SELECT count(*) FROM raw.qb_items") == [(40,)]
