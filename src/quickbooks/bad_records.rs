@@ -5,19 +5,21 @@
 //! and fails is that record. Counts do not fail, and say where records are. The search is bounded,
 //! because a service that fails for another reason would be searched for ever.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tracing::debug;
 
 use super::failure_cause::{FailureCause, failure_cause};
+use super::prefetch::statement;
 use super::reader::{MIN_PAGE, Rows, SpanReader, reject_bad_record};
 use super::step::Step;
 use crate::error::{Error, Result};
+use crate::quickbooks::client::RetryBehavior;
 
 /// Requests that the search for bad records may cost in one window, beyond the ordinary ones.
 const MAX_REQUESTS: u64 = 100;
 
 /// Most requests of one step of the search.
-const STEP_REQUESTS: u64 = 4;
+const STEP_REQUESTS: u64 = 9;
 
 /// A range of time that begins at the cursor.
 enum Range {
@@ -57,7 +59,9 @@ impl SpanReader<'_> {
         if spent + STEP_REQUESTS <= MAX_REQUESTS {
             return Ok(());
         }
-        self.source.set_failing(!self.search.has_delivered);
+        if !self.search.has_delivered {
+            self.source.deliveries.note_failing(self.entity);
+        }
         let reason = format!(
             "the search for records that fail has cost {spent} requests in this window; the last \
              failure: {}",
@@ -73,7 +77,7 @@ impl SpanReader<'_> {
 
     /// Finds the bad records of a page that failed, sets them aside, and reads what is around them.
     pub(super) async fn search(&mut self, failed: &Step, error: Error) -> Result<()> {
-        if self.source.is_failing() {
+        if self.source.deliveries.is_failing(self.entity) {
             return Err(error);
         }
         self.search.is_active = true;
@@ -215,7 +219,7 @@ impl SpanReader<'_> {
             Err(error) if failure_cause(&error) == FailureCause::BadRecord => error,
             Err(error) => return Err(error),
         };
-        self.check_delivery(&error).await?;
+        self.check_delivery(&error, from, until).await?;
         debug!(
             phase = "extract",
             "a record of [{from}, {until}) is set aside: {error}"
@@ -226,25 +230,78 @@ impl SpanReader<'_> {
         self.send_page(1, Rows { records, rejects }).await
     }
 
-    /// Checks that a record, and not the service, is the cause of a failure: asks for records of
-    /// other times, unless the search has brought some.
-    pub(super) async fn check_delivery(&mut self, error: &Error) -> Result<()> {
-        let (start, end) = (self.span.start, self.span.end());
-        for (from, until) in [(DateTime::UNIX_EPOCH, start), (end, Utc::now())] {
-            if self.search.has_delivered || from >= until {
-                continue;
+    /// Checks that the record of `[from, until)`, and not the service, is the cause of a failure: asks
+    /// for other records, unless the search has brought some. Only rows are a proof: a service that
+    /// fails can still say that there is nothing. If the entity seems to have no other record, one of
+    /// another entity is a proof.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if nothing can be read, or nothing is known that could be.
+    pub(super) async fn check_delivery(
+        &mut self,
+        error: &Error,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<()> {
+        let mut other_fails = false;
+        for step in self.other_records(from, until) {
+            if self.search.has_delivered {
+                return Ok(());
             }
-            match self.query_once(&Step::rows(from, until, 1)).await {
+            match self.query_once(&step).await {
                 Err(error) if failure_cause(&error) == FailureCause::Other => return Err(error),
-                // An answer has been noted.
-                Ok(_) | Err(_) => {}
+                Err(_) => other_fails = true,
+                // Rows have been noted.
+                Ok(_) => {}
             }
         }
-        if self.search.has_delivered {
+        if self.search.has_delivered || !other_fails && self.delivers_another_entity().await? {
+            self.search.has_delivered = true;
             return Ok(());
         }
-        self.source.set_failing(true);
+        self.source.deliveries.note_failing(self.entity);
         let reason = format!("no record can be read, of this time or another: {error}");
         Err(Error::decode("records", reason))
+    }
+
+    /// Returns steps that ask for one record each, outside of `[from, until)`: where the last one was,
+    /// before, and after from several times on, because the next record can be a bad one too.
+    fn other_records(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Step> {
+        let (end, now) = (self.span.end(), Utc::now());
+        let later = |quarters| until + (end - until).max(TimeDelta::zero()) * quarters / 4;
+        let last = self.source.deliveries.last_of(self.entity);
+        let last = last.map(|at| at.trunc_subsecs(0));
+        let last = last.map(|at| (at, at + TimeDelta::seconds(1)));
+        let ranges = last
+            .into_iter()
+            .chain([(DateTime::UNIX_EPOCH, from)])
+            .chain([4, 0, 1, 2].map(|quarters| (later(quarters), now)));
+        let is_other = |range: &(DateTime<Utc>, DateTime<Utc>)| {
+            range.0 < range.1 && (range.1 <= from || range.0 >= until)
+        };
+        let steps = ranges.filter(is_other);
+        steps
+            .map(|(from, until)| Step::rows(from, until, 1))
+            .collect()
+    }
+
+    /// Returns true if the service still delivers what it has delivered of another entity.
+    async fn delivers_another_entity(&self) -> Result<bool> {
+        let Some((entity, at)) = self.source.deliveries.last_of_others(self.entity) else {
+            return Ok(false);
+        };
+        let second = at.trunc_subsecs(0);
+        let step = Step::rows(second, second + TimeDelta::seconds(1), 1);
+        let behavior = RetryBehavior {
+            returns_early: |error, _| failure_cause(error) == FailureCause::BadRecord,
+            is_retry: false,
+        };
+        let statement = statement(&entity, &step);
+        let answer = self.source.query(&entity, &statement, self.meter, behavior);
+        match answer.await {
+            Ok(answer) => Ok(answer.has_rows()),
+            Err(error) if failure_cause(&error) == FailureCause::Other => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 }

@@ -31,6 +31,13 @@ pub(super) struct QueryAnswer {
     pub time: Option<DateTime<Utc>>,
 }
 
+impl QueryAnswer {
+    /// Returns true if the answer holds rows, readable or not.
+    pub(super) fn has_rows(&self) -> bool {
+        !self.records.is_empty() || !self.unreadable.is_empty()
+    }
+}
+
 /// A row that cannot be read as a record.
 #[derive(Debug)]
 pub(super) struct Unreadable {

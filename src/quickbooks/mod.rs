@@ -10,6 +10,7 @@ mod classify;
 mod client;
 pub(crate) mod conform;
 mod crowded_second;
+mod deliveries;
 mod endpoint;
 mod envelope;
 mod failure_cause;
@@ -27,7 +28,6 @@ mod scrub;
 mod search;
 mod step;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -43,6 +43,7 @@ pub use self::admission::{BreakerStatus, Limits, Traffic};
 pub(crate) use self::changes::ChangesSource;
 pub(crate) use self::changes_answer::EntityChanges;
 pub(crate) use self::client::{ApiClient, RetryBehavior};
+use self::deliveries::Deliveries;
 use self::endpoint::{Endpoints, MINOR_VERSION};
 use self::envelope::{Asked, QueryAnswer, read_query_answer};
 pub(crate) use self::includes::Includes;
@@ -87,9 +88,7 @@ pub(crate) struct QboSource {
     horizon: OnceLock<DateTime<Utc>>,
     /// First pages that were fetched ahead of their readers.
     first_pages: Mutex<FirstPages>,
-    /// The last search for bad records found nothing that the service can deliver. Until something
-    /// arrives, no further window is searched.
-    is_failing: AtomicBool,
+    deliveries: Deliveries,
     includes: Includes,
 }
 
@@ -125,7 +124,7 @@ impl QboSource {
             lag,
             horizon: OnceLock::new(),
             first_pages: Mutex::default(),
-            is_failing: AtomicBool::new(false),
+            deliveries: Deliveries::default(),
             includes,
         })
     }
@@ -135,14 +134,6 @@ impl QboSource {
         if let Some(time) = server_time {
             self.horizon.get_or_init(|| time - self.lag);
         }
-    }
-
-    fn is_failing(&self) -> bool {
-        self.is_failing.load(Ordering::Relaxed)
-    }
-
-    fn set_failing(&self, is_failing: bool) {
-        self.is_failing.store(is_failing, Ordering::Relaxed);
     }
 
     async fn query(

@@ -35,7 +35,7 @@ const MAX_SECOND_READS: u32 = 5;
 /// Reader of one span.
 pub(super) struct SpanReader<'s> {
     pub(super) source: &'s QboSource,
-    entity: &'s EntitySpec,
+    pub(super) entity: &'s EntitySpec,
     pub(super) span: &'s Span,
     pub(super) meter: &'s Meter,
     pages: mpsc::Sender<Page>,
@@ -98,6 +98,7 @@ impl<'s> SpanReader<'s> {
                     requests,
                 } = page;
                 self.count_requests(requests);
+                self.note_delivery(&step, &answer);
                 self.cursor.set_size(step.max_results);
                 self.accept(&step, answer).await?;
             }
@@ -162,9 +163,19 @@ impl<'s> SpanReader<'s> {
             .query(self.entity, &statement, self.meter, behavior)
             .await?;
         self.source.set_horizon(answer.time);
-        self.source.set_failing(false);
-        self.search.has_delivered = true;
+        self.note_delivery(step, &answer);
         Ok(answer)
+    }
+
+    /// Notes that the service delivers, if the answer holds rows.
+    fn note_delivery(&mut self, step: &Step, answer: &QueryAnswer) {
+        if answer.has_rows() {
+            let is_inside = |at: &DateTime<Utc>| *at >= step.from && *at < step.until;
+            let mut times = answer.records.iter().rev().map(|record| record.updated_at);
+            let at = times.find(is_inside).unwrap_or(step.from);
+            self.source.deliveries.note(self.entity, at);
+            self.search.has_delivered = true;
+        }
     }
 
     pub(super) async fn accept(&mut self, step: &Step, answer: QueryAnswer) -> Result<()> {
@@ -280,7 +291,7 @@ impl<'s> SpanReader<'s> {
                     pending.push(RowRange { first, rows: half });
                 }
                 Err(error) => {
-                    self.check_delivery(&error).await?;
+                    self.check_delivery(&error, second, until).await?;
                     rejects.push(reject_bad_record(&error, second));
                 }
             }

@@ -10,7 +10,8 @@ pub(super) struct Search {
     pub requests: u64,
     /// A range that failed is being searched.
     pub is_active: bool,
-    /// Answers with rows, or without, have arrived since the search began.
+    /// Rows have arrived since the search began. An answer without rows does not show that the service
+    /// can deliver any.
     pub has_delivered: bool,
     /// Number of ranges that failed.
     pub failures: u32,

@@ -348,3 +348,88 @@ async fn a_change_that_says_another_time_is_stored_by_the_next_sync() {
         database.drop().await;
     }
 }
+
+async fn rejected(database: &Database) -> i64 {
+    database.number("SELECT count(*) FROM qbo.rejects").await
+}
+
+fn poison(sandbox: &Sandbox, entity: &str, ids: impl IntoIterator<Item = String>) {
+    for id in ids {
+        let mut company = sandbox.company();
+        company.corrupt(entity, &id, Blemish::Application).unwrap();
+    }
+}
+
+fn ids_of(sandbox: &Sandbox, entity: &str) -> Vec<String> {
+    let records = sandbox.company().truth(entity, i64::MIN, i64::MAX);
+    records.into_iter().map(|(id, _)| id).collect()
+}
+
+/// Every query that has rows fails; those without rows and counts succeed.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_without_rows_do_not_prove_that_records_are_at_fault() {
+    for invoices in [1, 2, 5, 30] {
+        let (sandbox, database) = (sandbox_of(invoices), Database::create().await);
+        poison(&sandbox, "Invoice", ids_of(&sandbox, "Invoice"));
+        let app = app(&sandbox, &database);
+        for page_size in [1, 1000] {
+            let whole = whole_range(&["invoices"], "month", page_size);
+            let report = app.backfill(&whole).await.unwrap();
+            let run = &report.runs[0];
+            assert_eq!((run.status, run.totals.rejected), (RunStatus::Failed, 0));
+            assert_eq!(rejected(&database).await, 0, "{invoices}");
+            let failed = run
+                .windows
+                .iter()
+                .filter_map(|window| window.error.as_ref());
+            assert!(failed.clone().count() > 0);
+            for error in failed {
+                assert!(error.contains("10000"), "{error}");
+            }
+        }
+        let asked = sandbox.stats().data_requests;
+        assert!(asked < 400, "{asked} requests");
+        database.drop().await;
+    }
+}
+
+/// The bad records come first, last or alone; another record shows that the service delivers.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_record_that_arrives_proves_that_the_others_are_at_fault() {
+    for (bad, page_size) in [(0..1, 1), (0..2, 1000), (2..4, 1), (3..4, 1), (0..3, 1)] {
+        let (sandbox, database) = (sandbox_of(4), Database::create().await);
+        let ids = ids_of(&sandbox, "Invoice");
+        poison(&sandbox, "Invoice", ids[bad.clone()].iter().cloned());
+        let app = app(&sandbox, &database);
+        let whole = whole_range(&["invoices"], "year", page_size);
+        let report = app.backfill(&whole).await.unwrap();
+        assert_eq!(report.runs[0].status, RunStatus::Ok, "{bad:?}: {report:?}");
+        assert_eq!(rejected(&database).await, bad.len() as i64, "{bad:?}");
+        let stored = database.rows("raw.qb_invoices").await;
+        assert_eq!(stored.len(), 4 - bad.len(), "{bad:?}");
+        database.drop().await;
+    }
+}
+
+/// The only record of an entity is bad. A record of another entity shows that the service delivers.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_only_record_that_fails_is_set_aside_if_another_entity_arrives() {
+    for (entities, is_set_aside) in [
+        (&["invoices"][..], false),
+        (&["customers", "invoices"], true),
+    ] {
+        let (sandbox, database) = (sandbox_of(1), Database::create().await);
+        poison(&sandbox, "Invoice", ids_of(&sandbox, "Invoice"));
+        let app = app(&sandbox, &database);
+        let whole = whole_range(entities, "year", 1000);
+        let report = app.backfill(&whole).await.unwrap();
+        let invoices = report.runs.last().unwrap();
+        let status = match is_set_aside {
+            true => RunStatus::Ok,
+            false => RunStatus::Failed,
+        };
+        assert_eq!(invoices.status, status, "{report:?}");
+        assert_eq!(rejected(&database).await, i64::from(is_set_aside));
+        database.drop().await;
+    }
+}
