@@ -12,7 +12,7 @@ use super::run::plan;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
     Chunk, EntitySpec, PageSize, Plan, Verification, VerificationReport, VerificationStatus,
-    Window, WindowDifference, chunk_range, select_queryable,
+    Window, chunk_range, select_queryable,
 };
 use crate::error::Result;
 use crate::port::{Meter, RecordIndex, Source};
@@ -144,44 +144,25 @@ impl App {
         let mut findings =
             verify::compare(&**source, &**sink, &entity, &windows, request.deep, meter).await?;
         let mut repaired = 0;
-        if request.repair && !findings.different.is_empty() {
-            let broken: Vec<Window> = findings
-                .different
-                .iter()
-                .map(WindowDifference::window)
-                .collect();
+        let broken = findings.broken();
+        if request.repair && !broken.is_empty() {
             repaired = broken.len() as u64;
+            let again = broken.iter().map(|index| windows[*index]).collect();
             let plan = Plan {
                 strict_windows: true,
-                ..plan(entity, broken.clone(), Vec::new(), PageSize::default())
+                ..plan(entity, again, Vec::new(), PageSize::default())
             };
             self.run(source.clone(), sink.clone(), vec![plan]).await;
-            for before in findings.different.drain(..) {
-                findings.renamed_references -= before.renamed_references;
-                findings.source = findings.source.saturating_sub(before.source);
-                findings.table = findings
-                    .table
-                    .saturating_sub(verify::counted_in_table(&before));
-            }
-            for window in broken {
-                let (source, sink) = (&**source, &**sink);
-                let difference =
-                    verify::compare_window(source, sink, &entity, window, request.deep, meter)
-                        .await?;
-                findings.renamed_references += difference.renamed_references;
-                findings.source += difference.source;
-                findings.table += verify::counted_in_table(&difference);
-                findings
-                    .different
-                    .extend(Some(difference).filter(|difference| !difference.is_empty()));
-            }
+            let (sides, broken) = ((&**source, &**sink), (&windows[..], broken));
+            let deep = request.deep;
+            verify::compare_records(&mut findings, sides, &entity, broken, deep, meter).await?;
         }
         let rejects = sink
             .rejects(source.realm_id(), &entity, request.range)
             .await?;
-        let is_ok = findings.different.is_empty()
+        let is_ok = findings.broken().is_empty()
             && rejects.is_empty()
-            && findings.source == findings.table;
+            && findings.source() == findings.table();
         Ok(Verification {
             entity: entity.name.to_owned(),
             realm_id: source.realm_id().to_owned(),
@@ -191,12 +172,12 @@ impl App {
                 VerificationStatus::Different
             },
             windows: windows.len() as u64,
-            source: findings.source,
-            table: findings.table,
-            different: findings.different,
+            source: findings.source(),
+            table: findings.table(),
+            renamed_references: findings.renamed_references(),
+            different: findings.into_different(),
             rejects,
             repaired,
-            renamed_references: findings.renamed_references,
             read_until,
             requests: meter.requests(),
             unavailable: None,

@@ -1,7 +1,7 @@
 //! The report of a comparison of source and table. Serialised, it is the `--json` object of `qbo-rs
 //! verify`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -13,6 +13,9 @@ use crate::domain::{Content, Window};
 pub struct RecordKey {
     /// Id of the record.
     pub id: String,
+    /// Time by which its side counts it. QuickBooks can count a record at another time than the one
+    /// that it says; a table knows only that one.
+    pub place: DateTime<Utc>,
     /// `MetaData.LastUpdatedTime`.
     pub updated_at: DateTime<Utc>,
     /// `SyncToken`.
@@ -22,6 +25,10 @@ pub struct RecordKey {
 }
 
 impl RecordKey {
+    fn is_same_version(&self, other: &Self) -> bool {
+        (self.updated_at, self.sync_token) == (other.updated_at, other.sync_token)
+    }
+
     /// Returns whether `held` is an older version than this one, or has the same version and says
     /// something else.
     fn supersedes(&self, held: &Self) -> bool {
@@ -36,8 +43,7 @@ impl RecordKey {
     }
 
     fn compare_content(&self, held: &Self, compare: fn(&Content, &Content) -> bool) -> bool {
-        let is_same_version =
-            (held.updated_at, held.sync_token) == (self.updated_at, self.sync_token);
+        let is_same_version = self.is_same_version(held);
         let contents = self.content.as_ref().zip(held.content.as_ref());
         is_same_version && contents.is_some_and(|(ours, theirs)| compare(ours, theirs))
     }
@@ -64,6 +70,13 @@ pub struct WindowDifference {
     /// Number of records that differ by names in references alone, which is no difference.
     #[serde(skip)]
     pub renamed_references: u64,
+    /// Number of records that were added to `table`, less those taken from it, because QuickBooks
+    /// counts them at other times than they say.
+    #[serde(skip)]
+    pub moved: i64,
+    /// Times that records of this window say, outside of it.
+    #[serde(skip)]
+    pub said_times: Vec<DateTime<Utc>>,
 }
 
 impl WindowDifference {
@@ -75,8 +88,7 @@ impl WindowDifference {
         let at_source: HashMap<&str, &RecordKey> =
             source.iter().map(|key| (key.id.as_str(), key)).collect();
         let held = |key: &RecordKey| by_id.get(key.id.as_str()).copied();
-        let is_inside =
-            |key: &&RecordKey| key.updated_at >= window.start && key.updated_at < window.end;
+        let is_inside = |key: &&RecordKey| key.place >= window.start && key.place < window.end;
         let ids = |keys: Vec<&RecordKey>| {
             keys.into_iter()
                 .map(|key| key.id.clone())
@@ -90,6 +102,12 @@ impl WindowDifference {
             .iter()
             .filter(|key| held(key).is_some_and(|held| key.renames(held)));
         let inside: Vec<&RecordKey> = in_table.iter().filter(is_inside).collect();
+        // The same record, which QuickBooks counts in this window and the table in another.
+        let moved = source
+            .iter()
+            .filter_map(|key| Some((key, held(key)?)))
+            .filter(|(key, held)| key.is_same_version(held) && !is_inside(held));
+        let said_times: Vec<_> = moved.map(|(_, held)| held.updated_at).collect();
         let extra = inside
             .iter()
             .copied()
@@ -99,12 +117,33 @@ impl WindowDifference {
             start: window.start,
             end: window.end,
             source: source.len() as u64,
-            table: inside.len() as u64,
+            table: (inside.len() + said_times.len()) as u64,
             missing: ids(missing),
             stale: ids(stale.collect()),
             extra: ids(extra),
             renamed_references: renamed.count() as u64,
+            moved: i64::try_from(said_times.len()).unwrap_or(i64::MAX),
+            said_times,
         }
+    }
+
+    /// Takes the records out of `extra` that QuickBooks has in the same version, at another time than
+    /// they say. `at_source` holds the source's versions of those ids.
+    pub(crate) fn settle_extra(&mut self, at_source: &[RecordKey], in_table: &[RecordKey]) {
+        let is_at_source = |held: &&RecordKey| {
+            let mut versions = at_source.iter().filter(|key| key.id == held.id);
+            versions.any(|key| key.is_same_version(held))
+        };
+        let settled: HashSet<&str> = in_table
+            .iter()
+            .filter(is_at_source)
+            .map(|held| held.id.as_str())
+            .collect();
+        let before = self.extra.len();
+        self.extra.retain(|id| !settled.contains(id.as_str()));
+        let settled = before - self.extra.len();
+        self.table -= settled as u64;
+        self.moved -= i64::try_from(settled).unwrap_or(i64::MAX);
     }
 
     /// Returns true if there is no difference: neither in the records nor in their numbers, which
@@ -213,6 +252,7 @@ mod tests {
         let at = |second| DateTime::from_timestamp(second, 0).unwrap();
         let key = |id: &str, second, sync_token| RecordKey {
             id: id.into(),
+            place: at(second),
             updated_at: at(second),
             sync_token,
             content: None,
@@ -233,6 +273,12 @@ mod tests {
             key("moved", 50, 0),
             key("gone", 150, 0),
         ];
+        // QuickBooks still has a record that it counts elsewhere in the same version.
+        let mut settled = WindowDifference::between(window, &source, &in_table);
+        settled.settle_extra(&[key("gone", 150, 1)], &in_table);
+        assert_eq!((settled.extra.len(), settled.table), (1, 3));
+        settled.settle_extra(&[key("gone", 150, 0)], &in_table);
+        assert_eq!((settled.extra.len(), settled.table), (0, 2));
         let difference = WindowDifference::between(window, &source, &in_table);
         assert_eq!((difference.source, difference.table), (4, 3));
         assert_eq!(difference.missing, ["new"]);
@@ -246,6 +292,7 @@ mod tests {
         let at = |second| DateTime::from_timestamp(second, 0).unwrap();
         let key = |id: &str, second, payload: &str| RecordKey {
             id: id.into(),
+            place: at(second),
             updated_at: at(second),
             sync_token: 0,
             content: Some(Content::of(payload)),

@@ -32,7 +32,8 @@ impl QboSource {
         &self,
         entity: &EntitySpec,
         window: Window,
-        key: fn(Record) -> RecordKey,
+        ids: &[String],
+        key: fn(&EntitySpec, Record) -> RecordKey,
         meter: &Meter,
     ) -> Result<Vec<RecordKey>> {
         let (span, (sender, mut pages)) = (span_of_months(window), mpsc::channel(1));
@@ -40,16 +41,18 @@ impl QboSource {
         let collect = async {
             let mut keys = Vec::new();
             while let Some(page) = pages.recv().await {
-                keys.extend(page.records.into_iter().map(key));
+                keys.extend(page.records.into_iter().map(|record| key(entity, record)));
             }
             keys
         };
         let (read, mut keys) = tokio::join!(read, collect);
         read?;
+        let named = self.records(entity, ids, meter).await?;
+        keys.extend(named.into_iter().map(|record| key(entity, record)));
         // A record that was edited during the read arrived twice; the later version counts.
         keys.sort_by(|a, b| {
-            (&a.id, a.updated_at, a.sync_token)
-                .cmp(&(&b.id, b.updated_at, b.sync_token))
+            (&a.id, a.place, a.sync_token)
+                .cmp(&(&b.id, b.place, b.sync_token))
                 .reverse()
         });
         keys.dedup_by(|later, earlier| later.id == earlier.id);
@@ -57,21 +60,24 @@ impl QboSource {
     }
 }
 
-/// Returns the key of a record, without its content.
-fn key(record: Record) -> RecordKey {
+/// Returns the key of a record, without its content. The record has been placed at the service's
+/// time; the table has only the time that it says.
+fn key(entity: &EntitySpec, record: Record) -> RecordKey {
+    let said = Record::read(entity.identity, record.payload);
     RecordKey {
         id: record.id,
-        updated_at: record.updated_at,
+        place: record.updated_at,
+        updated_at: said.map_or(record.updated_at, |said| said.updated_at),
         sync_token: record.sync_token,
         content: None,
     }
 }
 
-fn key_with_content(record: Record) -> RecordKey {
+fn key_with_content(entity: &EntitySpec, record: Record) -> RecordKey {
     let content = std::str::from_utf8(record.payload.as_bytes()).map(Content::of);
     RecordKey {
         content: content.ok(),
-        ..key(record)
+        ..key(entity, record)
     }
 }
 
@@ -101,26 +107,24 @@ impl RecordIndex for QboSource {
         Ok(counts)
     }
 
-    /// Reads the keys of all records in the window. `_ids` is not needed: it names records that the
-    /// other side of the comparison may hold in another window, and this side is the source.
     async fn keys(
         &self,
         entity: &EntitySpec,
         window: Window,
-        _ids: &[String],
+        ids: &[String],
         meter: &Meter,
     ) -> Result<Vec<RecordKey>> {
-        self.read_keys(entity, window, key, meter).await
+        self.read_keys(entity, window, ids, key, meter).await
     }
 
     async fn keys_with_content(
         &self,
         entity: &EntitySpec,
         window: Window,
-        _ids: &[String],
+        ids: &[String],
         meter: &Meter,
     ) -> Result<Vec<RecordKey>> {
-        self.read_keys(entity, window, key_with_content, meter)
+        self.read_keys(entity, window, ids, key_with_content, meter)
             .await
     }
 }

@@ -1,5 +1,6 @@
 //! What is read when answers, records or the service are not as they should be.
 
+use qbo_rs::app::{App, VerifyRequest};
 use qbo_rs::domain::{Report, RunStatus, WindowStatus};
 use qbo_sandbox::{Blemish, CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
@@ -267,6 +268,57 @@ async fn up_to_ten_bad_records_are_set_aside_and_more_fail_the_window() {
     }
 }
 
+/// Verifies all invoices in several ways.
+async fn assert_verified(app: &App, case: &str) {
+    for (chunk, deep) in [("day", false), ("month", false), ("month", true)] {
+        let whole = whole_range(&["invoices"], chunk, 1000);
+        let request = VerifyRequest::new(whole.entities, whole.range).chunk(whole.chunk);
+        let report = app.verify(&request.deep(deep)).await.unwrap();
+        let run = &report.runs[0];
+        assert!(
+            report.is_ok() && run.source == run.table,
+            "{case}: {chunk} {deep}: {run:?}"
+        );
+    }
+}
+
+/// Counts are compared by QuickBooks' time; what the records say does not hide a loss.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_say_other_times_are_verified_and_hide_no_loss() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let ids = ids_of(&sandbox, "Invoice");
+    // Some of them at the edges of days and months, and the last one.
+    let odd = [3, 50, 120, 121, 300, 599].map(|at| ids[at].clone());
+    for (id, blemish) in odd
+        .iter()
+        .zip([Blemish::Earlier, Blemish::Later].into_iter().cycle())
+    {
+        sandbox.company().corrupt("Invoice", id, blemish).unwrap();
+    }
+    let app = app(&sandbox, &database);
+    let whole = whole_range(&["invoices"], "day", 7);
+    assert_eq!(failed_windows(&app.backfill(&whole).await.unwrap()), 0);
+    assert_verified(&app, "odd times").await;
+    for lost in [&odd[0], &odd[1], &ids[122], &ids[301]] {
+        let delete = format!("DELETE FROM raw.qb_invoices WHERE id = '{lost}'");
+        database.client.batch_execute(&delete).await.unwrap();
+        for chunk in ["day", "month"] {
+            let request = VerifyRequest::new(["invoices"], whole.range);
+            let request = request.chunk(chunk.parse().unwrap());
+            let report = app.verify(&request).await.unwrap();
+            let missing = report.runs[0]
+                .different
+                .iter()
+                .flat_map(|found| &found.missing);
+            assert_eq!(missing.collect::<Vec<_>>(), [lost], "{chunk}");
+        }
+        let request = VerifyRequest::new(["invoices"], whole.range).repair(true);
+        assert!(app.verify(&request).await.unwrap().is_ok());
+        assert_verified(&app, "after the repair").await;
+    }
+    database.drop().await;
+}
+
 /// A record says another time, or says it in a way that Postgres does not take.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_odd_record_costs_no_neighbour() {
@@ -299,6 +351,9 @@ async fn one_odd_record_costs_no_neighbour() {
                 is_taken,
                 "{blemish:?}"
             );
+            if is_taken {
+                assert_verified(&app, &format!("{blemish:?}")).await;
+            }
             database.drop().await;
         }
     }

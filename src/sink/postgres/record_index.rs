@@ -72,6 +72,7 @@ fn record_key(row: &Row) -> Result<RecordKey> {
     let updated_at: Option<DateTime<Utc>> = row.column(1)?;
     Ok(RecordKey {
         id: row.column(0)?,
+        place: updated_at.unwrap_or(DateTime::UNIX_EPOCH),
         updated_at: updated_at.unwrap_or(DateTime::UNIX_EPOCH),
         sync_token: row.column(2)?,
         content: None,
