@@ -19,7 +19,10 @@ use crate::quickbooks::client::RetryBehavior;
 const MAX_REQUESTS: u64 = 100;
 
 /// Most requests of one step of the search.
-const STEP_REQUESTS: u64 = 9;
+const STEP_REQUESTS: u64 = 16;
+
+/// Most records that are asked for to see whether the service delivers any.
+const MAX_PROBES: u64 = 12;
 
 /// A range of time that begins at the cursor.
 enum Range {
@@ -219,7 +222,7 @@ impl SpanReader<'_> {
             Err(error) if failure_cause(&error) == FailureCause::BadRecord => error,
             Err(error) => return Err(error),
         };
-        self.check_delivery(&error, from, until).await?;
+        self.check_delivery(&error).await?;
         debug!(
             phase = "extract",
             "a record of [{from}, {until}) is set aside: {error}"
@@ -230,59 +233,39 @@ impl SpanReader<'_> {
         self.send_page(1, Rows { records, rejects }).await
     }
 
-    /// Checks that the record of `[from, until)`, and not the service, is the cause of a failure: asks
+    /// Checks that a record, and not the service, is the cause of a failure: asks
     /// for other records, unless the search has brought some. Only rows are a proof: a service that
     /// fails can still say that there is nothing. If the entity seems to have no other record, one of
     /// another entity is a proof.
     ///
     /// # Errors
     /// [`Error::Decode`] if nothing can be read, or nothing is known that could be.
-    pub(super) async fn check_delivery(
-        &mut self,
-        error: &Error,
-        from: DateTime<Utc>,
-        until: DateTime<Utc>,
-    ) -> Result<()> {
-        let mut other_fails = false;
-        for step in self.other_records(from, until) {
-            if self.search.has_delivered {
-                return Ok(());
-            }
+    pub(super) async fn check_delivery(&mut self, error: &Error) -> Result<()> {
+        if self.search.has_delivered {
+            return Ok(());
+        }
+        let known = self
+            .count(&Step::rows(DateTime::UNIX_EPOCH, Utc::now(), 1))
+            .await?;
+        for position in spread_positions(known) {
+            let step = Step {
+                start_position: position,
+                ..Step::rows(DateTime::UNIX_EPOCH, Utc::now(), 1)
+            };
             match self.query_once(&step).await {
                 Err(error) if failure_cause(&error) == FailureCause::Other => return Err(error),
-                Err(_) => other_fails = true,
                 // Rows have been noted.
-                Ok(_) => {}
+                Ok(_) | Err(_) if !self.search.has_delivered => {}
+                Ok(_) | Err(_) => return Ok(()),
             }
         }
-        if self.search.has_delivered || !other_fails && self.delivers_another_entity().await? {
+        if known <= 1 && self.delivers_another_entity().await? {
             self.search.has_delivered = true;
             return Ok(());
         }
         self.source.deliveries.note_failing(self.entity);
         let reason = format!("no record can be read, of this time or another: {error}");
         Err(Error::decode("records", reason))
-    }
-
-    /// Returns steps that ask for one record each, outside of `[from, until)`: where the last one was,
-    /// before, and after from several times on, because the next record can be a bad one too.
-    fn other_records(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Step> {
-        let (end, now) = (self.span.end(), Utc::now());
-        let later = |quarters| until + (end - until).max(TimeDelta::zero()) * quarters / 4;
-        let last = self.source.deliveries.last_of(self.entity);
-        let last = last.map(|at| at.trunc_subsecs(0));
-        let last = last.map(|at| (at, at + TimeDelta::seconds(1)));
-        let ranges = last
-            .into_iter()
-            .chain([(DateTime::UNIX_EPOCH, from)])
-            .chain([4, 0, 1, 2].map(|quarters| (later(quarters), now)));
-        let is_other = |range: &(DateTime<Utc>, DateTime<Utc>)| {
-            range.0 < range.1 && (range.1 <= from || range.0 >= until)
-        };
-        let steps = ranges.filter(is_other);
-        steps
-            .map(|(from, until)| Step::rows(from, until, 1))
-            .collect()
     }
 
     /// Returns true if the service still delivers what it has delivered of another entity.
@@ -304,4 +287,14 @@ impl SpanReader<'_> {
             Err(_) => Ok(false),
         }
     }
+}
+
+/// Returns positions among `known` records, counted from 1: all of them, or some that are spread over
+/// them. There are more of them than bad records that a window may have.
+fn spread_positions(known: u64) -> impl Iterator<Item = u32> {
+    let most = known.min(MAX_PROBES);
+    (0..most).map(move |probe| {
+        let position = 1 + probe * known.saturating_sub(1) / most.saturating_sub(1).max(1);
+        u32::try_from(position).unwrap_or(u32::MAX)
+    })
 }

@@ -52,12 +52,6 @@ impl Deliveries {
         delivery.is_some_and(|delivery| delivery.is_failing)
     }
 
-    /// Returns the time of the entity's last row.
-    pub(super) fn last_of(&self, entity: &EntitySpec) -> Option<DateTime<Utc>> {
-        let by_entity = self.by_entity.lock();
-        by_entity.get(entity.name)?.last
-    }
-
     /// Returns another entity and the time of its last row.
     pub(super) fn last_of_others(
         &self,

@@ -291,7 +291,7 @@ impl<'s> SpanReader<'s> {
                     pending.push(RowRange { first, rows: half });
                 }
                 Err(error) => {
-                    self.check_delivery(&error, second, until).await?;
+                    self.check_delivery(&error).await?;
                     rejects.push(reject_bad_record(&error, second));
                 }
             }

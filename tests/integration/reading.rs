@@ -1,7 +1,7 @@
 //! What is read when answers, records or the service are not as they should be.
 
 use qbo_rs::app::{App, VerifyRequest};
-use qbo_rs::domain::{Report, RunStatus, WindowStatus};
+use qbo_rs::domain::{Chunk, Report, RunStatus, WindowStatus};
 use qbo_sandbox::{Blemish, CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 
@@ -304,7 +304,7 @@ async fn records_that_say_other_times_are_verified_and_hide_no_loss() {
         database.client.batch_execute(&delete).await.unwrap();
         for chunk in ["day", "month"] {
             let request = VerifyRequest::new(["invoices"], whole.range);
-            let request = request.chunk(chunk.parse().unwrap());
+            let request = request.chunk(chunk.parse::<Chunk>().unwrap());
             let report = app.verify(&request).await.unwrap();
             let missing = report.runs[0]
                 .different
