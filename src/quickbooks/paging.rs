@@ -444,7 +444,7 @@ mod tests {
     use crate::domain::{Payload, find_entity};
     use bytes::Bytes;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     /// Simulated books: records as (id, second, version), edited between pages.
     #[derive(Debug, Clone)]
@@ -755,6 +755,56 @@ mod tests {
         assert!(accept(&[20; 10]).is_ok());
         let error = accept(&[20; 11]).unwrap_err().to_string();
         assert!(error.contains("11 of 11"), "{error}");
+    }
+
+    /// Reads a crowded second in which two records exchange all values that divide it, before the
+    /// request of this number; returns the ids that arrive. Every part keeps its count.
+    fn read_exchanged(count: u32, request: usize, (one, other): (u32, u32)) -> BTreeSet<String> {
+        let mut named: Vec<u32> = (0..count).collect();
+        let mut cursor = cursor(3, 4);
+        let (mut read, mut requests) = (BTreeSet::new(), 0);
+        while let Some(step) = cursor.next_step(at(SPAN)) {
+            if requests == request {
+                named.swap(one as usize, other as usize);
+            }
+            requests += 1;
+            let is_inside = at(3) >= step.from && at(3) < step.until;
+            let meets_all = |name: u32| step.conditions.iter().all(|wanted| meets(name, wanted));
+            let ids = (0..count).filter(|id| is_inside && meets_all(named[*id as usize]));
+            let ids: Vec<u32> = ids.collect();
+            if step.is_count {
+                cursor.accept_count(ids.len() as u64).unwrap();
+                continue;
+            }
+            let ids = ids.into_iter().take(step.max_results as usize);
+            let rows = ids.map(|id| Record {
+                id: id.to_string(),
+                ..record(named[id as usize], 3, 0)
+            });
+            let rows = rows.collect();
+            read.extend(
+                take(&mut cursor, &step, rows)
+                    .unwrap()
+                    .into_iter()
+                    .map(|row| row.id),
+            );
+        }
+        read
+    }
+
+    /// Counts of parts do not show that a record moves from a part that is still to be read to one that
+    /// has been read, while another takes its place. The count of all of them at the end does.
+    #[test]
+    fn no_record_is_lost_that_moves_between_parts_of_a_second() {
+        const COUNT: u32 = 12;
+        for request in 0..40 {
+            for one in 0..COUNT {
+                for other in 0..one {
+                    let read = read_exchanged(COUNT, request, (one, other));
+                    assert_eq!(read.len(), COUNT as usize, "{request} {one} {other}");
+                }
+            }
+        }
     }
 
     /// Records by id, the second at which the service holds them, and the second that they say.
