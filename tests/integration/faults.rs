@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 const SIDE_BY_SIDE: usize = 32;
 const PAGE: i64 = 10;
 
-const FAULTS: [&str; 37] = [
+const FAULTS: [&str; 38] = [
     r#""fault":"throttle","retry_after":1"#,
     r#""fault":"throttle","format":"json""#,
     r#""fault":"error""#,
@@ -49,6 +49,7 @@ const FAULTS: [&str; 37] = [
     r#""fault":"lost-rows""#,
     r#""fault":"fewer-rows""#,
     r#""fault":"more-rows""#,
+    r#""fault":"fault-for-rows""#,
     r#""fault":"refused","code":"6190","message":"Invalid Company Status""#,
     r#""fault":"refused","code":4000,"message":"Error parsing query""#,
     r#""fault":"odd-fault""#,
@@ -90,11 +91,12 @@ const PHASES: [&str; 6] = [
 ];
 
 /// Faults of rows, which only pages have.
-const OF_ROWS: [&str; 5] = [
+const OF_ROWS: [&str; 6] = [
     "other-key",
     "lost-rows",
     "fewer-rows",
     "more-rows",
+    "fault-for-rows",
     "rewrite",
 ];
 

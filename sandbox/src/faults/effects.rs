@@ -136,6 +136,7 @@ impl Effects {
             | FaultKind::LostRows
             | FaultKind::FewerRows
             | FaultKind::MoreRows
+            | FaultKind::FaultForRows
             | FaultKind::CdcReversed
             | FaultKind::CdcFault
             | FaultKind::CdcMissing

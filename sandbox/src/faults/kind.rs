@@ -64,6 +64,8 @@ pub(crate) enum FaultKind {
     FewerRows,
     /// The counters of a page leave out its last row.
     MoreRows,
+    /// A page with rows is a fault with code 10000; pages without rows, and counts, are normal.
+    FaultForRows,
     /// A fault whose text holds NUL and control characters.
     OddFault,
     /// 403 of the gateway for a token without the scope.
@@ -172,6 +174,10 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
         "the last row is missing, but maxResults counts it",
     ),
     ("more-rows", "maxResults does not count the last row"),
+    (
+        "fault-for-rows",
+        "200 with a Fault of code 10000 for a page with rows; pages without rows, and counts, are normal",
+    ),
     (
         "odd-fault",
         "400 (or status) with a Fault whose text holds NUL and control characters",

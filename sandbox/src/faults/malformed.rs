@@ -52,6 +52,12 @@ fn changed(rule: &FaultRule, mut body: Fields) -> Option<Fields> {
         }),
         FaultKind::FewerRows => change_pages(&mut body, &drop_last_row),
         FaultKind::MoreRows => change_pages(&mut body, &leave_out_last_row),
+        FaultKind::FaultForRows => change_pages(&mut body, &|page| {
+            if rows_of(page).is_some_and(|(_, rows)| !rows.is_empty()) {
+                *page = Fields::default();
+                page.set("Fault", &ServiceFault::application().value());
+            }
+        }),
         FaultKind::CdcReversed => change_groups(&mut body, |groups| groups.reverse()),
         FaultKind::CdcFault => change_groups(&mut body, |groups| {
             let at = position_of(groups, rule.entity.as_deref());
@@ -242,6 +248,11 @@ mod tests {
             body("empty-response", count),
             r#"{"QueryResponse":{},"time":"t"}"#
         );
+        assert!(body("fault-for-rows", QUERY).contains(r#"{"QueryResponse":{"Fault":{"#));
+        let empty = r#"{"QueryResponse":{},"time":"t"}"#;
+        for without_rows in [count, empty] {
+            assert_eq!(body("fault-for-rows", without_rows), without_rows);
+        }
         let batch = format!(r#"{{"BatchItemResponse":[{{"bId":"b",{}]}}"#, &QUERY[1..]);
         assert!(body("other-key", &batch).contains(r#""Record":[{"Id":"1","A":1.00}"#));
     }
