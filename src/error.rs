@@ -5,13 +5,12 @@
 //! They name settings by their variables; the command and the Python package add their own names
 //! for them.
 
+mod panics;
 mod trace;
 
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-
+pub(crate) use self::panics::without_panics;
 pub use self::trace::Trace;
 use self::trace::trace_text;
 
@@ -164,6 +163,14 @@ pub enum Error {
         /// What was being read.
         what: String,
         /// Why it could not be.
+        reason: String,
+    },
+
+    /// The search for records that fail has cost as much as it may. What arrived before it ended can
+    /// be stored.
+    #[error("records: {reason}")]
+    SearchEnded {
+        /// What it has cost, and the last failure.
         reason: String,
     },
 
@@ -341,6 +348,7 @@ impl Error {
             | Self::CompanyClosed { .. }
             | Self::Api { .. }
             | Self::Decode { .. }
+            | Self::SearchEnded { .. }
             | Self::Landing { .. }
             | Self::Stuck { .. }
             | Self::Internal(_) => Recovery::Abort,
@@ -409,43 +417,5 @@ impl Error {
             | Self::Internal(_) => true,
             _ => false,
         }
-    }
-}
-
-/// Waits for `call` and turns a panic of it into an [`Error::Internal`], so that a defect fails one
-/// window or one call and not the process.
-pub(crate) async fn without_panics<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
-    let outcome = AssertUnwindSafe(call).catch_unwind().await;
-    outcome.unwrap_or_else(|panic| Err(Error::from_panic(&*panic)))
-}
-
-#[cfg(test)]
-#[allow(clippy::panic, reason = "what is tested")]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_is_an_internal_error_with_its_text() {
-        let fixed = async { panic!("no digits") };
-        let formatted = async { panic!("{} digits", 7) };
-        let without_text = async { std::panic::panic_any(7) };
-        for (outcome, text) in [
-            (without_panics::<()>(fixed).await, "no digits"),
-            (without_panics::<()>(formatted).await, "7 digits"),
-            (without_panics::<()>(without_text).await, "panic"),
-        ] {
-            assert!(matches!(outcome, Err(Error::Internal(said)) if said == text));
-        }
-    }
-
-    #[tokio::test]
-    async fn a_panic_after_a_pause_is_an_internal_error() {
-        let call = async {
-            tokio::task::yield_now().await;
-            panic!("late")
-        };
-        assert!(
-            matches!(without_panics::<()>(call).await, Err(Error::Internal(text)) if text == "late")
-        );
     }
 }

@@ -94,6 +94,9 @@ samples! {
     Transport: [timeout()],
     Api: [api(Some("4000")), api(None)],
     Decode: [Error::decode("line 7 of customers.jsonl", "missing field `Id`")],
+    SearchEnded: [Error::SearchEnded {
+        reason: "the search has cost 97 requests".to_owned(),
+    }],
     AfterAttempts: [after_attempts(1, api(Some("4000"))), after_attempts(4, timeout())],
     Database: [Error::Database {
         reason: "permission denied for schema raw".to_owned(),

@@ -148,7 +148,37 @@ fn join_properties(names: &[&str], payload: &Payload) -> Result<String> {
     Ok(texts.collect::<Result<Vec<_>>>()?.join(":"))
 }
 
+/// Returns the id of a record whose field `Id` is this.
+fn identify(identity: Identity, id: Option<&RawValue>, payload: &Payload) -> Result<String> {
+    match (identity, id) {
+        (Identity::Properties(names), _) => join_properties(names, payload),
+        (Identity::Single, None) => Ok(SINGLE_ID.to_owned()),
+        (_, Some(id)) => read_text("Id", id),
+        (_, None) => Err(Error::decode("record", "missing field `Id`")),
+    }
+}
+
 impl Record {
+    /// Reads the identity alone, for a record that is unreadable otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if that is unreadable too.
+    pub(crate) fn read_id(identity: Identity, payload: &Payload) -> Result<String> {
+        #[derive(Deserialize)]
+        struct Identified<'a> {
+            #[serde(rename = "Id", borrow)]
+            id: Option<&'a RawValue>,
+        }
+        let unreadable = |e| Error::decode("record", e);
+        let head: Identified<'_> = match identity {
+            Identity::Wrapped => {
+                serde_json::from_str(wrapped_object(payload)?.get()).map_err(unreadable)?
+            }
+            _ => serde_json::from_slice(payload.as_bytes()).map_err(unreadable)?,
+        };
+        identify(identity, head.id, payload)
+    }
+
     /// Reads the three fields from a payload and skips everything else.
     ///
     /// # Errors
@@ -162,17 +192,7 @@ impl Record {
             }
             _ => serde_json::from_slice(payload.as_bytes()).map_err(unreadable)?,
         };
-        let id = match identity {
-            Identity::Properties(names) => join_properties(names, &payload)?,
-            Identity::Single => match head.id {
-                Some(id) => read_text("Id", id)?,
-                None => SINGLE_ID.to_owned(),
-            },
-            Identity::Id | Identity::Wrapped => {
-                let missing = || Error::decode("record", "missing field `Id`");
-                read_text("Id", head.id.ok_or_else(missing)?)?
-            }
-        };
+        let id = identify(identity, head.id, &payload)?;
         let time = head.meta_data.last_updated_time;
         let time = read_text("MetaData.LastUpdatedTime", time)?;
         let updated_at = parse_record_time(&time).ok_or_else(|| {

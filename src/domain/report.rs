@@ -12,8 +12,9 @@ use crate::error::Error;
 pub enum WindowStatus {
     /// Read, stored and committed.
     Done,
-    /// Failed, so it is not committed. If more of its records were set aside than is allowed, its good
-    /// records are in the table; the counts say how many.
+    /// Failed, so it is not committed. If more of its records were set aside than is allowed, or the
+    /// search for bad ones ended without a result, its good records are in the table; the counts say
+    /// how many.
     Failed,
     /// Not read: an earlier run has committed it, it is in the future, the company does not have
     /// the entity, or this is a dry run.

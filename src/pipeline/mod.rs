@@ -7,6 +7,7 @@ mod open_window;
 mod read;
 mod span;
 mod task;
+mod unfinished;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;

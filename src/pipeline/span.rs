@@ -29,8 +29,8 @@ use super::log::{log_read, log_rejects, log_span};
 use super::open_window::OpenWindow;
 use super::task::SpanTask;
 use super::{Event, failed};
-use crate::domain::{Page, Reject, RunEnd, Window, WindowReport, WindowStatus};
-use crate::error::{Error, Result};
+use crate::domain::{Page, Reject, Window, WindowReport, WindowStatus};
+use crate::error::Result;
 use crate::port::{
     CommitSummary, Meter, ReadSummary, RequestCounts, Sink, Source, Span, WindowWriter,
 };
@@ -42,12 +42,12 @@ const MAX_LOGGED_REJECTS: usize = 10;
 
 /// Divides the pages of one span among its windows.
 pub(super) struct SpanDivider<'t, S: Source, K: Sink> {
-    task: &'t SpanTask<S, K>,
+    pub(super) task: &'t SpanTask<S, K>,
     span: &'t Span,
     meter: &'t Meter,
     /// Windows without a report; the first one is open.
     pub remaining: VecDeque<Window>,
-    open: OpenWindow<K::Writer>,
+    pub(super) open: OpenWindow<K::Writer>,
     /// The window that was reported last.
     last: Option<Window>,
     /// Requests of the meter that have been assigned to a window.
@@ -145,7 +145,7 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
     }
 
     /// Assigns new requests to the open window. A request counts for the window at which it began.
-    fn count_requests(&mut self) {
+    pub(super) fn count_requests(&mut self) {
         let total = self.meter.counts();
         self.open.counts.requests += total.requests - self.counted.requests;
         self.open.counts.retries += total.retries - self.counted.retries;
@@ -358,47 +358,8 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
         Ok(())
     }
 
-    /// Reports the open window as failed, or as skipped if the company does not have the entity.
-    pub(super) async fn fail_window(&mut self, error: &Error) {
-        self.count_requests();
-        let Some(window) = self.remaining.front().copied() else {
-            return;
-        };
-        let end = RunEnd::of(error);
-        let report = match &end {
-            Some(end @ RunEnd::Unavailable(_)) => {
-                self.release_window(window).await;
-                end.report(window)
-            }
-            _ => {
-                // The transaction is gone before the sink records the failure.
-                drop(self.open.writer.take());
-                let context = self.task.context(window);
-                let recorded = self.task.sink.window_failed(&context, error);
-                recorded.instrument(log_span(window)).await;
-                failed(window, error.to_string())
-            }
-        };
-        let report = self.close_window(report);
-        self.send(match end {
-            Some(end) => Event::RunStopped(report, end),
-            None => Event::WindowEnded(report),
-        });
-    }
-
-    /// Tells the sink that the open window is left as it was before the run.
-    async fn release_window(&mut self, window: Window) {
-        // The transaction is gone before the sink is told.
-        drop(self.open.writer.take());
-        if std::mem::take(&mut self.open.is_started) {
-            let context = self.task.context(window);
-            let released = self.task.sink.window_released(&context);
-            released.instrument(log_span(window)).await;
-        }
-    }
-
     /// Completes the report of the open window and moves on to the next one.
-    fn close_window(&mut self, report: WindowReport) -> WindowReport {
+    pub(super) fn close_window(&mut self, report: WindowReport) -> WindowReport {
         let next = OpenWindow::new(RequestCounts::default());
         let open = std::mem::replace(&mut self.open, next);
         self.remaining.pop_front();
@@ -412,7 +373,7 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
         }
     }
 
-    fn send(&self, event: Event) {
+    pub(super) fn send(&self, event: Event) {
         // The run listens until all tasks have ended.
         let _ = self.task.events.send(event);
     }

@@ -255,6 +255,18 @@ pub trait WindowWriter: Send + 'static {
     /// # Errors
     /// If nothing is visible.
     fn commit(self, summary: ReadSummary) -> impl Future<Output = Result<CommitSummary>> + Send;
+
+    /// Makes the records of a window visible that could not be read to its end, if that does no harm.
+    /// Nothing says that the window is complete, and nothing is set aside.
+    ///
+    /// # Errors
+    /// If nothing is visible.
+    fn keep(self) -> impl Future<Output = Result<LoadCounts>> + Send
+    where
+        Self: Sized,
+    {
+        async { Ok(LoadCounts::default()) }
+    }
 }
 
 /// Counts of what was read for a window, for its ledger row.

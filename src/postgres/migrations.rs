@@ -64,6 +64,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "previous_attempts",
         sql: include_str!("migrations/0009_previous_attempts.sql"),
     },
+    Migration {
+        number: 10,
+        name: "failed_records",
+        sql: include_str!("migrations/0010_failed_records.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

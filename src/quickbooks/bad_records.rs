@@ -2,8 +2,11 @@
 //! 3.10).
 //!
 //! A range that fails is halved; what can be read is handed on, and a range that holds one record
-//! and fails is that record. Counts do not fail, and say where records are. The search is bounded,
-//! because a service that fails for another reason would be searched for ever.
+//! and fails is that record. Counts do not fail, and say where records are.
+//!
+//! A service that fails for every record looks the same. So a search begins only if the service still
+//! delivers some record, and a record is set aside only if that is so after the record has failed. The
+//! search is bounded, because a service that fails for another reason would be searched for ever.
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tracing::debug;
@@ -19,7 +22,7 @@ use crate::quickbooks::client::RetryBehavior;
 const MAX_REQUESTS: u64 = 100;
 
 /// Most requests of one step of the search.
-const STEP_REQUESTS: u64 = 16;
+const STEP_REQUESTS: u64 = 4;
 
 /// Most records that are asked for to see whether the service delivers any.
 const MAX_PROBES: u64 = 12;
@@ -45,20 +48,30 @@ enum Range {
 }
 
 impl SpanReader<'_> {
-    /// Adds the requests since `before` to the cost of the search in the current window.
-    pub(super) fn charge(&mut self, before: u64) {
+    /// Begins to count requests that [`charge`](Self::charge) adds to the cost of the search.
+    pub(super) fn start_charge(&mut self) {
+        self.search.charged_until = self.meter.requests();
+    }
+
+    /// Adds the requests since the last charge to the cost of the search in the current window.
+    pub(super) fn charge(&mut self) {
         let place = self.cursor.covered_until();
         if place >= self.search.window_end {
             self.search.window_end = self.span.window_end(place);
             self.search.requests = 0;
         }
-        self.search.requests += self.meter.requests() - before;
+        self.search.requests += self.uncharged();
+        self.start_charge();
     }
 
-    /// Fails if another step could cost more than is allowed. `before` is the number of requests at
-    /// the last charge.
-    pub(super) fn check_cost(&self, before: u64) -> Result<()> {
-        let spent = self.search.requests + self.meter.requests() - before;
+    /// Returns the number of requests since the last charge.
+    fn uncharged(&self) -> u64 {
+        self.meter.requests() - self.search.charged_until
+    }
+
+    /// Fails if another step could cost more than is allowed.
+    pub(super) fn check_cost(&self) -> Result<()> {
+        let spent = self.search.requests + self.uncharged();
         if spent + STEP_REQUESTS <= MAX_REQUESTS {
             return Ok(());
         }
@@ -70,7 +83,7 @@ impl SpanReader<'_> {
              failure: {}",
             self.search.failure
         );
-        Err(Error::decode("records", reason))
+        Err(Error::SearchEnded { reason })
     }
 
     fn note_failure(&mut self, error: &Error) {
@@ -86,16 +99,23 @@ impl SpanReader<'_> {
         self.search.is_active = true;
         self.search.has_delivered = false;
         self.note_failure(&error);
-        let outcome = self.search_range(failed.until).await;
+        let outcome = self.search_if_delivered(failed.until, &error).await;
         self.search.is_active = false;
         outcome
+    }
+
+    async fn search_if_delivered(&mut self, until: DateTime<Utc>, error: &Error) -> Result<()> {
+        self.start_charge();
+        let proof = self.check_delivery(error).await;
+        self.charge();
+        proof?;
+        self.search_range(until).await
     }
 
     async fn search_range(&mut self, until: DateTime<Utc>) -> Result<()> {
         let mut ranges = vec![Range::Failing { until, count: None }];
         while let Some(range) = ranges.pop() {
-            let before = self.meter.requests();
-            self.check_cost(before)?;
+            self.check_cost()?;
             let outcome = match range {
                 Range::Failing { until, count } => self.divide(until, count, &mut ranges).await,
                 Range::Unread { until } => self.read_range(until, &mut ranges).await,
@@ -118,7 +138,7 @@ impl SpanReader<'_> {
                     Ok(())
                 }
             };
-            self.charge(before);
+            self.charge();
             outcome?;
         }
         Ok(())
@@ -131,8 +151,18 @@ impl SpanReader<'_> {
         count: Option<u64>,
         ranges: &mut Vec<Range>,
     ) -> Result<()> {
+        if let Some(end) = self.cursor.unconfirmed_until() {
+            if end < until {
+                // The second with which the page before ended confirms it by itself.
+                ranges.push(Range::Failing { until, count: None });
+                ranges.push(Range::Unread { until: end });
+                return Ok(());
+            }
+            // It fails, too. What is before the end of that page has arrived.
+            self.cursor.skip_to(self.cursor.covered_until());
+        }
         let Some(from) = self.cursor.unread_from().filter(|from| *from < until) else {
-            // Only the end of a page is to be confirmed, or a crowded second to be read.
+            // A crowded second is to be read.
             ranges.push(Range::Unread { until });
             return Ok(());
         };
@@ -211,7 +241,7 @@ impl SpanReader<'_> {
         }
     }
 
-    /// Sets the only record of a range aside, if it fails again and the service can deliver others.
+    /// Sets the only record of a range aside, if it fails again and the service still delivers others.
     async fn set_aside(&mut self, from: DateTime<Utc>, until: DateTime<Utc>) -> Result<()> {
         let step = Step::rows(from, until, MIN_PAGE);
         self.search.is_active = false;
@@ -233,39 +263,48 @@ impl SpanReader<'_> {
         self.send_page(1, Rows { records, rejects }).await
     }
 
-    /// Checks that a record, and not the service, is the cause of a failure: asks
-    /// for other records, unless the search has brought some. Only rows are a proof: a service that
-    /// fails can still say that there is nothing. If the entity seems to have no other record, one of
-    /// another entity is a proof.
+    /// Checks that records, and not the service, are the cause of a failure: the service must still
+    /// deliver a record. Only rows are a proof: a service that fails can still say that there is
+    /// nothing. If the entity has no other record, one of another entity is a proof.
     ///
     /// # Errors
     /// [`Error::Decode`] if nothing can be read, or nothing is known that could be.
     pub(super) async fn check_delivery(&mut self, error: &Error) -> Result<()> {
-        if self.search.has_delivered {
-            return Ok(());
+        if let Some(last) = self.source.deliveries.last(self.entity) {
+            let second = last.trunc_subsecs(0);
+            let step = Step::rows(second, second + TimeDelta::seconds(1), 1);
+            if self.delivers(&step).await? {
+                return Ok(());
+            }
         }
-        let known = self
-            .count(&Step::rows(DateTime::UNIX_EPOCH, Utc::now(), 1))
-            .await?;
-        for position in spread_positions(known) {
+        let end = self.span.end().max(Utc::now());
+        let all = Step::rows(DateTime::UNIX_EPOCH, end, 1);
+        let known = self.count(&all).await?;
+        for start_position in spread_positions(known) {
+            self.check_cost()?;
             let step = Step {
-                start_position: position,
-                ..Step::rows(DateTime::UNIX_EPOCH, Utc::now(), 1)
+                start_position,
+                ..all.clone()
             };
-            match self.query_once(&step).await {
-                Err(error) if failure_cause(&error) == FailureCause::Other => return Err(error),
-                // Rows have been noted.
-                Ok(_) | Err(_) if !self.search.has_delivered => {}
-                Ok(_) | Err(_) => return Ok(()),
+            if self.delivers(&step).await? {
+                return Ok(());
             }
         }
         if known <= 1 && self.delivers_another_entity().await? {
-            self.search.has_delivered = true;
             return Ok(());
         }
         self.source.deliveries.note_failing(self.entity);
         let reason = format!("no record can be read, of this time or another: {error}");
         Err(Error::decode("records", reason))
+    }
+
+    /// Returns true if the service answers a step with rows.
+    async fn delivers(&mut self, step: &Step) -> Result<bool> {
+        match self.query_once(step).await {
+            Ok(answer) => Ok(answer.has_rows()),
+            Err(error) if failure_cause(&error) == FailureCause::Other => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Returns true if the service still delivers what it has delivered of another entity.

@@ -11,7 +11,8 @@ use tracing::debug;
 use super::QboSource;
 use super::changes_answer::{ChangesAnswer, EntityChanges, read_changes};
 use super::failure_cause::is_repeated_bad_record;
-use crate::domain::{EntitySpec, Identity, Page, Record, Window};
+use super::reader::Rows;
+use crate::domain::{EntitySpec, Identity, Page, Record, Reject, Window};
 use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::port::{Meter, Source, Span};
@@ -93,18 +94,29 @@ impl QboSource {
         records: Vec<Record>,
         end: DateTime<Utc>,
         meter: &Meter,
-    ) -> Result<Vec<Record>> {
+    ) -> Result<Rows> {
         if records.is_empty() || self.includes.value(entity).is_none() {
-            return Ok(records);
+            let rejects = Vec::new();
+            return Ok(Rows { records, rejects });
         }
         let ids: Vec<String> = records.iter().map(|record| record.id.clone()).collect();
-        let fuller = self.records(entity, &ids, meter).await?;
+        let fuller = self.look_up(entity, &ids, meter).await?;
+        let mut unreadable: HashMap<Option<String>, Reject> = HashMap::new();
+        for row in fuller.unreadable {
+            unreadable.insert(row.id.clone(), row);
+        }
         let mut by_id: HashMap<String, Record> = fuller
+            .records
             .into_iter()
             .map(|record| (record.id.clone(), record))
             .collect();
-        let mut fullest = Vec::with_capacity(records.len());
+        let (mut fullest, mut rejects) = (Vec::with_capacity(records.len()), Vec::new());
         for record in records {
+            if let Some(row) = unreadable.remove(&Some(record.id.clone())) {
+                let at = record.updated_at;
+                rejects.push(Reject { at, ..row });
+                continue;
+            }
             match by_id.remove(&record.id) {
                 Some(fuller) if fuller.updated_at >= record.updated_at => fullest.push(fuller),
                 Some(_) if record.updated_at >= end => {}
@@ -117,7 +129,8 @@ impl QboSource {
                 None => fullest.push(record),
             }
         }
-        Ok(fullest)
+        let records = fullest;
+        Ok(Rows { records, rejects })
     }
 
     /// Fetches the changes and deletions of one entity. Returns `None` if the answer may have been cut
@@ -165,13 +178,16 @@ fn may_depend_on_entities(error: &Error) -> bool {
     matches!(error.last(), Error::Api { .. } | Error::Unavailable { .. })
 }
 
-/// Places all records within `[start, end)`. The service has reported each of them as changed, and
+/// Places all records within `[start, end)`, and those that are set aside. The service has reported each of them as changed, and
 /// one can say any other time than the service's: by its own time it would be left out, and never
 /// asked for again. To store a record that is known, or that has changed after the end, is harmless.
-fn place_within(records: &mut [Record], start: DateTime<Utc>, end: DateTime<Utc>) {
+fn place_within(rows: &mut Rows, start: DateTime<Utc>, end: DateTime<Utc>) {
     let last = (end - TimeDelta::seconds(1)).max(start);
-    for record in records {
+    for record in &mut rows.records {
         record.updated_at = record.updated_at.clamp(start, last);
+    }
+    for reject in &mut rows.rejects {
+        reject.at = reject.at.clamp(start, last);
     }
 }
 
@@ -225,11 +241,12 @@ impl Source for ChangesSource {
         let end = horizon.map_or(span.end(), |horizon| span.end().min(horizon));
         let all = self.records.get(entity.name).into_iter().flatten();
         let records = all.cloned().collect();
-        let mut records = self
+        let mut rows = self
             .source
             .with_includes(entity, records, end, meter)
             .await?;
-        place_within(&mut records, span.start, end);
+        place_within(&mut rows, span.start, end);
+        let Rows { records, rejects } = rows;
         let page = Page {
             number: 1,
             size: page_size,
@@ -238,7 +255,7 @@ impl Source for ChangesSource {
             covered_until: end,
             horizon,
             records,
-            rejects: Vec::new(),
+            rejects,
         };
         pages.send(page).await.map_err(|_| Error::Cancelled)?;
         Ok(horizon.filter(|horizon| *horizon < span.end()))

@@ -34,6 +34,11 @@ impl Deliveries {
         self.by_entity.lock().insert(entity.name, delivery);
     }
 
+    /// Returns the time of the last row of an entity.
+    pub(super) fn last(&self, entity: &EntitySpec) -> Option<DateTime<Utc>> {
+        self.by_entity.lock().get(entity.name)?.last
+    }
+
     /// Notes that a search has found nothing that the service can deliver.
     pub(super) fn note_failing(&self, entity: &EntitySpec) {
         let mut by_entity = self.by_entity.lock();

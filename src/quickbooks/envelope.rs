@@ -168,7 +168,12 @@ fn read_members(
     Ok(read_rows(asked.entity, rows, response))
 }
 
-fn read_rows(entity: &EntitySpec, rows: Vec<&RawValue>, response: &Response) -> QueryAnswer {
+/// Reads rows, each of them by itself.
+pub(super) fn read_rows(
+    entity: &EntitySpec,
+    rows: Vec<&RawValue>,
+    response: &Response,
+) -> QueryAnswer {
     let mut answer = QueryAnswer::default();
     for raw in rows {
         let payload = Payload::from_valid_json(response.body.slice_ref(raw.get().as_bytes()));

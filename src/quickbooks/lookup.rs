@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use chrono::Utc;
 use serde_json::value::RawValue;
 
 use super::QboSource;
 use super::batch::{MAX_ITEMS, MAX_RECORDS};
 use super::classify::classify_failure;
-use super::envelope::QueryAnswer;
+use super::envelope::{QueryAnswer, read_rows};
 use super::fault::Fault;
 use crate::domain::query::{IdQuery, KeyQuery, SingleQuery};
-use crate::domain::{EntitySpec, Identity, PageSize, Payload, Record};
+use crate::domain::{EntitySpec, Identity, PageSize, Payload, Record, Reject};
 use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::port::Meter;
@@ -23,22 +24,77 @@ const NOT_FOUND: &str = "610";
 /// Maximum number of ids in one statement.
 const MAX_IDS: usize = 100;
 
-impl QboSource {
-    /// Fetches records by their ids, as they are now. Records that no longer exist are absent.
-    /// Records without an `Id` are asked for by the properties that identify them: a query for
-    /// their `Id` is an error (qbo-facts 8).
+/// Records that were looked up and exist.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The records.
+    pub records: Vec<Record>,
+    /// Records that cannot be read. Each has an id; their times are those of the answers.
+    pub unreadable: Vec<Reject>,
+}
+
+impl Found {
+    /// Returns the ids of all of them.
+    pub(crate) fn ids(&self) -> HashSet<String> {
+        let unreadable = self.unreadable.iter().filter_map(|row| row.id.clone());
+        let readable = self.records.iter().map(|record| record.id.clone());
+        readable.chain(unreadable).collect()
+    }
+
+    /// Adds an answer.
     ///
     /// # Errors
-    /// Errors of the API; [`Error::Decode`] if a record cannot be read, or an answer may be cut
-    /// short: a record that was not looked for everywhere is not gone.
+    /// The error of a row whose id is unreadable too: it may be any of those that were asked for.
+    fn add(&mut self, entity: &EntitySpec, answer: QueryAnswer) -> Result<()> {
+        self.records.extend(answer.records);
+        for row in answer.unreadable {
+            let payload = Payload::from_valid_json(row.text.clone().into());
+            let Ok(id) = Record::read_id(entity.identity, &payload) else {
+                return Err(row.error);
+            };
+            let at = answer.time.unwrap_or_else(Utc::now);
+            self.unreadable.push(Reject {
+                id: Some(id),
+                ..Reject::unreadable(row.text, &row.error, at)
+            });
+        }
+        Ok(())
+    }
+}
+
+impl QboSource {
+    /// Fetches records by their ids, as they are now.
+    ///
+    /// # Errors
+    /// Those of [`look_up`](Self::look_up); [`Error::Decode`] if a record cannot be read.
     pub(crate) async fn records(
         &self,
         entity: &EntitySpec,
         ids: &[String],
         meter: &Meter,
     ) -> Result<Vec<Record>> {
+        let found = self.look_up(entity, ids, meter).await?;
+        match found.unreadable.into_iter().next() {
+            Some(row) => Err(Error::decode("record", row.error)),
+            None => Ok(found.records),
+        }
+    }
+
+    /// Looks for records by their ids. Records that no longer exist are absent. Records without an
+    /// `Id` are asked for by the properties that identify them: a query for their `Id` is an error
+    /// (qbo-facts 8).
+    ///
+    /// # Errors
+    /// Errors of the API; [`Error::Decode`] if a row has no id, or an answer may be cut short: a
+    /// record that was not looked for everywhere is not gone.
+    pub(crate) async fn look_up(
+        &self,
+        entity: &EntitySpec,
+        ids: &[String],
+        meter: &Meter,
+    ) -> Result<Found> {
         if ids.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Found::default());
         }
         if !entity.has_query {
             return self.read_each(entity, ids, meter).await;
@@ -52,27 +108,22 @@ impl QboSource {
             Identity::Properties(names) => key_statements(entity, names, ids)?,
         };
         let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
-        let mut records = Vec::new();
+        let mut found = Found::default();
         for statements in statements.chunks(statements_per_request(entity)) {
-            for answer in self.look_up(entity, statements, meter).await? {
-                if let Some(row) = answer.unreadable.into_iter().next() {
-                    return Err(row.error);
-                }
-                records.extend(answer.records);
+            for answer in self.answers(entity, statements, meter).await? {
+                found.add(entity, answer)?;
             }
         }
-        records.retain(|record| wanted.contains(record.id.as_str()));
-        Ok(records)
+        let is_wanted = |id: &str| wanted.contains(id);
+        found.records.retain(|record| is_wanted(&record.id));
+        let unreadable = &mut found.unreadable;
+        unreadable.retain(|row| row.id.as_deref().is_some_and(is_wanted));
+        Ok(found)
     }
 
     /// Reads records one by one, for an entity that cannot be queried.
-    async fn read_each(
-        &self,
-        entity: &EntitySpec,
-        ids: &[String],
-        meter: &Meter,
-    ) -> Result<Vec<Record>> {
-        let mut records = Vec::new();
+    async fn read_each(&self, entity: &EntitySpec, ids: &[String], meter: &Meter) -> Result<Found> {
+        let mut found = Found::default();
         for id in ids {
             let request = self.endpoints.read(entity, id)?;
             let read = |response: &Response| read_record(entity, response);
@@ -81,20 +132,22 @@ impl QboSource {
                 .send(&request, meter, RetryBehavior::FULL, read)
                 .await;
             match answer {
-                Ok(record) if record.id == *id => records.push(record),
-                Ok(record) => {
-                    let found = format!("record {} instead of {id}", record.id);
-                    return Err(Error::decode("answer of QuickBooks", found));
-                }
+                Ok(answer) => match answer.records.first() {
+                    Some(other) if other.id != *id => {
+                        let found = format!("record {} instead of {id}", other.id);
+                        return Err(Error::decode("answer of QuickBooks", found));
+                    }
+                    _ => found.add(entity, answer)?,
+                },
                 Err(error) if error.code() == Some(NOT_FOUND) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(records)
+        Ok(found)
     }
 
     /// Sends statements: one by itself, several as a batch.
-    async fn look_up(
+    async fn answers(
         &self,
         entity: &EntitySpec,
         statements: &[String],
@@ -116,7 +169,7 @@ impl QboSource {
 }
 
 /// Reads the answer to a request for one record: `{"ChangeOrder": {...}, "time": "..."}`.
-fn read_record(entity: &EntitySpec, response: &Response) -> Verdict<Record> {
+fn read_record(entity: &EntitySpec, response: &Response) -> Verdict<QueryAnswer> {
     let fault = Fault::parse(&response.body);
     if !(200..300).contains(&response.status) || fault.is_some() {
         return classify_failure(response, fault, Some(entity));
@@ -132,11 +185,7 @@ fn read_record(entity: &EntitySpec, response: &Response) -> Verdict<Record> {
     let Some(raw) = members.get(entity.answer_key) else {
         return missing(&"it holds no record");
     };
-    let payload = Payload::from_valid_json(response.body.slice_ref(raw.get().as_bytes()));
-    match Record::read(entity.identity, payload) {
-        Ok(record) => Verdict::Done(record),
-        Err(error) => Verdict::Fatal(error),
-    }
+    Verdict::Done(read_rows(entity, vec![*raw], response))
 }
 
 /// Refuses answers that hold as many rows as fit: more may have been left out.

@@ -177,6 +177,11 @@ impl Cursor {
         (!self.is_crowded() && self.page_end.is_none()).then_some(self.from)
     }
 
+    /// Returns the end of the second that confirms the page before, if it is not confirmed.
+    pub(super) fn unconfirmed_until(&self) -> Option<DateTime<Utc>> {
+        self.page_end.as_ref().map(|_| self.end_of_second())
+    }
+
     /// Continues at an instant: what is before it was read by other means.
     pub(super) fn skip_to(&mut self, instant: DateTime<Utc>) {
         if self.is_crowded() {

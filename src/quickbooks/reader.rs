@@ -119,11 +119,11 @@ impl<'s> SpanReader<'s> {
                 self.cursor.accept_count(count)?;
                 continue;
             }
-            let before = self.meter.requests();
+            self.start_charge();
             match self.query_once(&step).await {
                 Ok(answer) => self.accept(&step, answer).await?,
                 Err(error) => {
-                    self.charge(before);
+                    self.charge();
                     self.handle_failure(&step, error).await?;
                 }
             }
@@ -208,12 +208,11 @@ impl<'s> SpanReader<'s> {
         self.is_retry = true;
         let cause = failure_cause(&error);
         if cause == FailureCause::BadRecord {
-            let before = self.meter.requests();
             if !self.cursor.is_crowded() {
                 return self.search(step, error).await;
             }
             let outcome = self.read_second(step.from).await;
-            self.charge(before);
+            self.charge();
             return outcome;
         }
         // Slow or cut answers may have other causes. This one is certain: the rows are too large.
@@ -265,9 +264,8 @@ impl<'s> SpanReader<'s> {
             let rows = PageSize::MAX.min(count + 1 - first);
             pending.push(RowRange { first, rows });
         }
-        let begin = self.meter.requests();
         while let Some(RowRange { first, rows }) = pending.pop() {
-            self.check_cost(begin)?;
+            self.check_cost()?;
             let step = Step {
                 start_position: first,
                 ..Step::rows(second, until, rows)

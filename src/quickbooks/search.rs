@@ -8,6 +8,9 @@ pub(super) struct Search {
     /// End of the window.
     pub window_end: DateTime<Utc>,
     pub requests: u64,
+    /// Number of requests of the reader up to which they have been added to the cost, if they belong to
+    /// it.
+    pub charged_until: u64,
     /// A range that failed is being searched.
     pub is_active: bool,
     /// Rows have arrived since the search began. An answer without rows does not show that the service
@@ -24,6 +27,7 @@ impl Search {
         Self {
             window_end: DateTime::<Utc>::MIN_UTC,
             requests: 0,
+            charged_until: 0,
             is_active: false,
             has_delivered: false,
             failures: 0,

@@ -17,13 +17,43 @@ const LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
 pub(crate) type Coverage = HashMap<(String, String, String), Vec<Window>>;
 
 const OF_ENTITY: &str = "
-SELECT window_start_utc, window_end_utc, read_until_utc FROM qbo.windows
-WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND committed_at_utc IS NOT NULL";
+SELECT window_start_utc, window_end_utc, read_until_utc, committed_at_utc, incomplete_since_utc
+FROM qbo.windows
+WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
+  AND (committed_at_utc IS NOT NULL OR incomplete_since_utc IS NOT NULL)";
 
 const SINCE: &str = "
-SELECT schema_name, realm_id, entity, window_start_utc, window_end_utc, read_until_utc
+SELECT schema_name, realm_id, entity, window_start_utc, window_end_utc, read_until_utc,
+    committed_at_utc, incomplete_since_utc
 FROM qbo.windows
-WHERE committed_at_utc IS NOT NULL AND window_end_utc > $1";
+WHERE (committed_at_utc IS NOT NULL OR incomplete_since_utc IS NOT NULL) AND window_end_utc > $1";
+
+const FAILED: &str = "
+SELECT window_start_utc, window_end_utc, started_at_utc FROM qbo.windows
+WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND status = 'failed' AND records_failed";
+
+/// The row of the present year stays, because what it has committed before stays committed.
+const SETTLE: &str = "
+WITH settled AS (
+    SELECT * FROM unnest($4::timestamptz[], $5::timestamptz[]) AS settled(first, last)
+), superseded AS (
+    DELETE FROM qbo.windows USING settled
+    WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND status = 'failed'
+      AND window_start_utc = first AND window_end_utc = last AND committed_at_utc IS NULL
+)
+UPDATE qbo.windows SET status = 'done', error = NULL, records_failed = false FROM settled
+WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND status = 'failed'
+  AND window_start_utc = first AND window_end_utc = last AND committed_at_utc IS NOT NULL
+  AND window_end_utc > now()";
+
+/// A window whose last attempt failed because of single records.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FailedWindow {
+    /// The window.
+    pub window: Window,
+    /// Begin of the attempt.
+    pub started_at: DateTime<Utc>,
+}
 
 /// Reads committed time from the ledger, `qbo.windows`. All errors are
 /// [`Error::Database`](crate::error::Error).
@@ -50,32 +80,91 @@ impl CommittedTime {
         let rows = connection
             .rows(OF_ENTITY, params![schema, realm_id, entity.name])
             .await?;
-        rows.iter()
-            .filter_map(|row| complete_part(row).transpose())
-            .collect()
+        complete_parts(&rows)
+    }
+
+    /// Returns the windows of an entity whose last attempt failed because of single records.
+    pub(crate) async fn failed(
+        &self,
+        schema: &str,
+        realm_id: &str,
+        entity: &EntitySpec,
+    ) -> Result<Vec<FailedWindow>> {
+        let params = params![schema, realm_id, entity.name];
+        let rows = self.0.rows(FAILED, params).await?;
+        let failed = rows.iter().map(|row| {
+            let window = window(row)?;
+            let started_at = row.column("started_at_utc")?;
+            Ok(FailedWindow { window, started_at })
+        });
+        failed.collect()
+    }
+
+    /// Ends the failure of windows whose time other windows have committed since.
+    pub(crate) async fn settle(
+        &self,
+        schema: &str,
+        realm_id: &str,
+        entity: &EntitySpec,
+        windows: &[Window],
+    ) -> Result<()> {
+        let (starts, ends): (Vec<_>, Vec<_>) = windows.iter().map(|w| (w.start, w.end)).unzip();
+        let params = params![schema, realm_id, entity.name, starts, ends];
+        self.0.execute(SETTLE, params).await.map(drop)
     }
 
     /// Returns the committed windows that end after an instant, of every entity of every company.
     pub(crate) async fn since(&self, instant: DateTime<Utc>) -> Result<Coverage> {
-        let mut coverage = Coverage::new();
+        let mut by_entity: HashMap<_, Vec<Row>> = HashMap::new();
         for row in self.0.rows(SINCE, params![instant]).await? {
             let key = (
                 row.column("schema_name")?,
                 row.column("realm_id")?,
                 row.column("entity")?,
             );
-            let windows = coverage.entry(key).or_default();
-            windows.extend(complete_part(&row)?);
+            by_entity.entry(key).or_default().push(row);
         }
-        Ok(coverage)
+        let complete = by_entity.into_iter();
+        complete
+            .map(|(key, rows)| Ok((key, complete_parts(&rows)?)))
+            .collect()
     }
+}
+
+/// Returns the complete parts of committed windows. Where a window was read later and found to lack
+/// records, a larger window that holds it is not complete.
+fn complete_parts(rows: &[Row]) -> Result<Vec<Window>> {
+    let mut incomplete: Vec<(DateTime<Utc>, Window)> = Vec::new();
+    for row in rows {
+        let since: Option<DateTime<Utc>> = row.column("incomplete_since_utc")?;
+        if let Some(since) = since {
+            incomplete.push((since, window(row)?));
+        }
+    }
+    let mut parts = Vec::new();
+    for row in rows {
+        let committed_at: Option<DateTime<Utc>> = row.column("committed_at_utc")?;
+        let Some((at, part)) = committed_at.zip(complete_part(row)?) else {
+            continue;
+        };
+        let later = incomplete.iter().filter(|(since, _)| *since > at);
+        let lacking: Vec<Window> = later.map(|(_, window)| *window).collect();
+        parts.extend(part.minus(&lacking));
+    }
+    Ok(parts)
+}
+
+fn window(row: &Row) -> Result<Window> {
+    Ok(Window {
+        start: row.column("window_start_utc")?,
+        end: row.column("window_end_utc")?,
+    })
 }
 
 /// Returns the part of a committed window that is complete. If the read stopped before the window's
 /// end, the part ends a little before that instant.
 fn complete_part(row: &Row) -> Result<Option<Window>> {
-    let start: DateTime<Utc> = row.column("window_start_utc")?;
-    let end: DateTime<Utc> = row.column("window_end_utc")?;
+    let Window { start, end } = window(row)?;
     let read_until: Option<DateTime<Utc>> = row.column("read_until_utc")?;
     let complete_to = read_until.map_or(end, |read_until| end.min(read_until - LOOK_BACK));
     Ok(Window::new(start, complete_to).ok())

@@ -16,7 +16,7 @@ mod webhook_inbox;
 
 pub(crate) use self::{
     backend::{StateBackend, rescue_stores},
-    committed::CommittedTime,
+    committed::{CommittedTime, FailedWindow},
     entity_status::StatusReader,
     jobs::{JobOutcome, JobQueue, Signal},
     records::{PageQuery, Records},

@@ -1,13 +1,13 @@
 //! What is read when answers, records or the service are not as they should be.
 
 use qbo_rs::app::{App, VerifyRequest};
-use qbo_rs::domain::{Chunk, Report, RunStatus, WindowStatus};
+use qbo_rs::domain::{Chunk, CompanyStatus, Report, RunStatus, WindowStatus};
 use qbo_sandbox::{Blemish, CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Database, app, assert_complete, change, everything, living, request, seconds_ago,
-    small_sandbox, syncing_app, truth, whole_range,
+    Database, app, assert_complete, change, everything, let_time_pass, living, request,
+    seconds_ago, small_sandbox, syncing_app, truth, whole_range,
 };
 
 fn arm(sandbox: &Sandbox, rule: &str) {
@@ -156,7 +156,7 @@ const MONTHS_OF_ERRORS: [&str; 2] = [
 async fn a_month_whose_every_page_fails_is_a_failed_window_after_a_bounded_search() {
     let rounds = MONTHS_OF_ERRORS
         .into_iter()
-        .flat_map(|fault| [(fault, "month", 110), (fault, "day", 250)]);
+        .flat_map(|fault| [(fault, "month", 110), (fault, "day", 280)]);
     for (fault, chunk, most) in rounds {
         let (sandbox, database) = (sandbox_of(700), Database::create().await);
         arm(&sandbox, fault);
@@ -266,6 +266,132 @@ async fn up_to_ten_bad_records_are_set_aside_and_more_fail_the_window() {
         }
         database.drop().await;
     }
+}
+
+/// The page before a bad record is full, so that its end is not confirmed when the next page fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_record_behind_a_full_page_is_set_aside_alone() {
+    for (bad, page_size) in [(11, 10), (10, 10), (9, 10), (20, 7), (5, 2)] {
+        let (sandbox, database) = (sandbox_of(700), Database::create().await);
+        let ids = ids_by_time(&sandbox);
+        poison(&sandbox, "Invoice", [ids[bad].clone()]);
+        let app = app(&sandbox, &database);
+        let month = request(
+            &["invoices"],
+            "2025-03-01",
+            "2025-04-01",
+            "month",
+            page_size,
+        );
+        let report = app.backfill(&month).await.unwrap();
+        let window = &report.runs[0].windows[0];
+        assert_eq!(window.error, None, "{bad} {page_size}");
+        assert_eq!((window.rejected, rejected(&database).await), (1, 1));
+        let stored = database.rows("raw.qb_invoices").await;
+        assert_eq!(stored.len(), ids.len() - 1, "{bad} {page_size}");
+        database.drop().await;
+    }
+}
+
+/// The invoices of a month in the order of their changes.
+fn ids_by_time(sandbox: &Sandbox) -> Vec<String> {
+    let mut invoices = march(sandbox);
+    let time = |record: &Value| record["MetaData"]["LastUpdatedTime"].to_string();
+    invoices.sort_by_key(|(_, record)| time(record));
+    invoices.into_iter().map(|(id, _)| id).collect()
+}
+
+/// A second half of the month fails in so many places that the search for bad records ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_arrived_before_the_search_ended_are_kept() {
+    let (sandbox, database) = (sandbox_of(700), Database::create().await);
+    let ids = ids_by_time(&sandbox);
+    let (good, bad) = ids.split_at(ids.len() / 2);
+    // Each of them costs the search some requests, and some of the records before it have arrived.
+    poison(&sandbox, "Invoice", bad.iter().cloned());
+    let mut app = app(&sandbox, &database);
+    app.settings.set("QBO_RETRY_FOR_S", "5").unwrap();
+    let month = request(&["invoices"], "2025-03-01", "2025-04-01", "month", 10);
+    let report = app.backfill(&month).await.unwrap();
+    let window = &report.runs[0].windows[0];
+    assert_eq!(window.status, WindowStatus::Failed);
+    let error = window.error.as_ref().unwrap();
+    assert!(error.contains("the search for records"), "{error}");
+    let kept = database.rows("raw.qb_invoices").await;
+    let is_kept = |id: &String| kept.iter().any(|(found, _)| found == id);
+    assert!(
+        good.iter().all(is_kept),
+        "{} of {} are kept",
+        kept.len(),
+        good.len()
+    );
+    assert_eq!(
+        (window.rows, window.inserted),
+        (kept.len() as u64, kept.len() as u64)
+    );
+    assert_eq!((window.rejected, rejected(&database).await), (0, 0));
+    assert_eq!(committed(&database).await, 0);
+    assert!(sandbox.stats().data_requests <= 110);
+    // It is read again, and nothing is read twice into the table.
+    for id in bad {
+        heal(&sandbox, id);
+    }
+    assert_complete(&app.backfill(&month.resume(true)).await.unwrap());
+    assert_eq!(database.rows("raw.qb_invoices").await, march(&sandbox));
+    database.drop().await;
+}
+
+fn heal(sandbox: &Sandbox, id: &str) {
+    let mut company = sandbox.company();
+    company.corrupt("Invoice", id, Blemish::Healed).unwrap();
+}
+
+/// A month is read again after its year was committed, and too many of its records fail.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_that_failed_after_its_year_was_committed_is_read_again() {
+    let (sandbox, database) = (sandbox_of(700), Database::create().await);
+    let app = app(&sandbox, &database);
+    let year = request(&["invoices"], "2025-01-01", "2026-01-01", "year", 1000);
+    assert_complete(&app.backfill(&year).await.unwrap());
+    let bad: Vec<_> = ids_of_march(&sandbox).into_iter().take(11).collect();
+    for id in &bad {
+        let mut company = sandbox.company();
+        company.corrupt("Invoice", id, Blemish::Nul).unwrap();
+    }
+    let month = request(&["invoices"], "2025-03-01", "2025-04-01", "month", 1000);
+    assert_eq!(failed_windows(&app.backfill(&month).await.unwrap()), 1);
+    // Neither a resume of the month nor one of the year or of its days skips it.
+    for (start, end, chunk, failed) in [
+        ("2025-03-01", "2025-04-01", "month", 1),
+        ("2025-01-01", "2026-01-01", "year", 1),
+    ] {
+        let again = request(&["invoices"], start, end, chunk, 1000).resume(true);
+        let report = app.backfill(&again).await.unwrap();
+        assert_eq!(failed_windows(&report), failed, "{chunk}: {report:?}");
+        let read = report.runs[0].windows.iter();
+        let read: Vec<_> = read
+            .filter(|window| window.status != WindowStatus::Skipped)
+            .map(|window| window.start.to_rfc3339())
+            .collect();
+        assert_eq!(read, ["2025-03-01T00:00:00+00:00"], "{chunk}");
+    }
+    for id in &bad {
+        mend(&sandbox, id);
+    }
+    assert_complete(&app.backfill(&month.clone().resume(true)).await.unwrap());
+    assert_eq!(rejected(&database).await, 0);
+    let (from, until) = (1_735_689_600, 1_767_225_600);
+    let all = sandbox.company().truth("Invoice", from, until).len();
+    assert_eq!(database.rows("raw.qb_invoices").await.len(), all);
+    // Now it is committed again, and skipped.
+    let report = app.backfill(&month.resume(true)).await.unwrap();
+    let windows = &report.runs[0].windows;
+    assert!(
+        windows
+            .iter()
+            .all(|window| window.status == WindowStatus::Skipped)
+    );
+    database.drop().await;
 }
 
 /// Verifies all invoices in several ways.
@@ -448,6 +574,37 @@ async fn answers_without_rows_do_not_prove_that_records_are_at_fault() {
     }
 }
 
+/// Every query that has rows fails, and empty months, before and after, succeed.
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_months_beside_a_failing_service_set_no_record_aside() {
+    for (invoices, chunk) in [(1, "year"), (3, "month"), (9, "year"), (60, "quarter")] {
+        let (sandbox, database) = (sandbox_of(invoices), Database::create().await);
+        arm(
+            &sandbox,
+            r#"{"fault":"fault-for-rows","on":"query","times":0}"#,
+        );
+        let mut app = app(&sandbox, &database);
+        // The breaker ends a run in which every answer fails after this time.
+        app.settings.set("QBO_RETRY_FOR_S", "5").unwrap();
+        let years = request(&["invoices"], "2021-01-01", "2026-01-01", chunk, 1000);
+        let report = app.backfill(&years).await.unwrap();
+        let run = &report.runs[0];
+        assert_eq!(run.totals.rejected, 0, "{invoices} {chunk}");
+        assert!(failed_windows(&report) > 0, "{invoices} {chunk}");
+        assert_eq!(rejected(&database).await, 0);
+        assert!(database.rows("raw.qb_invoices").await.is_empty());
+        let asked = sandbox.stats().data_requests;
+        println!("{invoices} {chunk}: {asked} requests");
+        let most = 20 + 3 * failed_windows(&report) as u64;
+        assert!(asked <= most, "{invoices} {chunk}: {asked} requests");
+        change(&sandbox, "clear-faults", json!({}));
+        assert_complete(&app.backfill(&years.resume(true)).await.unwrap());
+        let stored = database.rows("raw.qb_invoices").await;
+        assert_eq!(stored, truth(&sandbox, "Invoice"), "{invoices} {chunk}");
+        database.drop().await;
+    }
+}
+
 /// The bad records come first, last or alone; another record shows that the service delivers.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_record_that_arrives_proves_that_the_others_are_at_fault() {
@@ -487,4 +644,119 @@ async fn an_only_record_that_fails_is_set_aside_if_another_entity_arrives() {
         assert_eq!(rejected(&database).await, i64::from(is_set_aside));
         database.drop().await;
     }
+}
+
+async fn unfinished(database: &Database) -> i64 {
+    let unfinished = "SELECT count(*) FROM qbo.windows WHERE status <> 'done'";
+    database.number(unfinished).await
+}
+
+/// The first sync of a year with more bad records than a window may have commits the other months.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_year_with_many_bad_records_is_synced_month_by_month() {
+    let (sandbox, database) = (sandbox_of(700), Database::create().await);
+    let bad: Vec<_> = ids_of_march(&sandbox).into_iter().take(11).collect();
+    for id in &bad {
+        let mut company = sandbox.company();
+        company.corrupt("Invoice", id, Blemish::Nul).unwrap();
+    }
+    let app = syncing_app(&sandbox, &database);
+    for lacking in ["2025-01-01 2026-01-01", "2025-03-01 2025-04-01"] {
+        for _ in 0..2 {
+            let report = app.sync(&everything(&["invoices"])).await.unwrap();
+            assert!(!report.is_ok(), "{lacking}: {report:?}");
+            // The second sync of a year reads it by months.
+            if lacking.ends_with("2026-01-01") {
+                break;
+            }
+        }
+        let (start, end) = lacking.split_once(' ').unwrap();
+        let inside = format!(
+            "window_start_utc >= '{start}Z'::timestamptz AND window_end_utc <= '{end}Z'::timestamptz"
+        );
+        let is_committed = "committed_at_utc IS NOT NULL";
+        let holes = format!("SELECT count(*) FROM qbo.windows WHERE {inside} AND {is_committed}");
+        assert_eq!(database.number(&holes).await, 0, "{lacking}");
+        let months = format!(
+            "SELECT count(*) FROM qbo.windows WHERE window_start_utc >= '2025-01-01Z' \
+             AND window_end_utc <= '2026-01-01Z' AND {is_committed}"
+        );
+        let committed = database.number(&months).await;
+        let expected = if end == "2025-04-01" { 11 } else { 0 };
+        assert_eq!(committed, expected, "{lacking}");
+    }
+    assert_eq!(living(&database, "raw.qb_invoices").await.len(), 689);
+    for id in &bad {
+        mend(&sandbox, id);
+    }
+    // The last of them ends the failure of the year, too.
+    for _ in 0..2 {
+        let report = app.sync(&everything(&["invoices"])).await.unwrap();
+        assert!(report.is_ok(), "{report:?}");
+    }
+    assert_eq!(
+        living(&database, "raw.qb_invoices").await,
+        truth(&sandbox, "Invoice")
+    );
+    assert_eq!(
+        (unfinished(&database).await, rejected(&database).await),
+        (0, 0)
+    );
+    database.drop().await;
+}
+
+/// Records become unreadable after they were copied. A sync that compares ids finds them by id.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_becomes_unreadable_costs_no_comparison_of_ids() {
+    let entities = [
+        ("customers", "Customer", "raw.qb_customers"),
+        ("invoices", "Invoice", "raw.qb_invoices"),
+    ];
+    let (sandbox, database) = (sandbox_of(40), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let names = entities.map(|(name, ..)| name);
+    assert!(app.sync(&everything(&names)).await.unwrap().is_ok());
+    for (_, entity, _) in entities {
+        let ids = ids_of(&sandbox, entity);
+        sandbox
+            .company()
+            .corrupt(entity, &ids[3], Blemish::Time)
+            .unwrap();
+        change(&sandbox, "delete", json!({"entity": entity, "id": ids[5]}));
+    }
+    // Too long ago for change data capture.
+    let realm_id = "SELECT realm_id FROM qbo.schema_realms";
+    let realm_id: String = database
+        .client
+        .query_one(realm_id, &[])
+        .await
+        .unwrap()
+        .get(0);
+    for round in 0..2 {
+        let_time_pass(&database, &realm_id, 40).await;
+        let report = app.sync(&everything(&names)).await.unwrap();
+        assert_eq!(
+            report.accounts[0].status,
+            CompanyStatus::Ok,
+            "{round}: {report:?}"
+        );
+        for (_, entity, table) in entities {
+            let ids = ids_of(&sandbox, entity);
+            let rows = living(&database, table).await;
+            let stored: Vec<_> = rows.into_iter().map(|(id, _)| id).collect();
+            assert_eq!(stored, ids, "{round} {entity}");
+            let row = "SELECT id, error FROM qbo.rejects WHERE entity = $1";
+            let name = entities
+                .iter()
+                .find(|(_, known, _)| *known == entity)
+                .unwrap()
+                .0;
+            let rejects = database.client.query(row, &[&name]).await.unwrap();
+            assert_eq!(rejects.len(), 1, "{round} {entity}");
+            assert_eq!(rejects[0].get::<_, String>(0), ids[3]);
+            let error: String = rejects[0].get(1);
+            assert!(error.contains("LastUpdatedTime"), "{error}");
+        }
+    }
+    database.drop().await;
 }

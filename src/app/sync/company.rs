@@ -5,17 +5,18 @@ use std::sync::Arc;
 use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
 use tracing::{debug, warn};
 
+use super::failed_windows::{divided, settled};
 use crate::app::company::Source as CompanySource;
 use crate::app::run::plan;
 use crate::domain::{
-    Chunk, Deletion, EntityKind, EntityOutcome, EntitySpec, EntitySync, PageSize, Plan, RunEnd,
-    RunReport, SyncMethod, Window, chunk_range, merged, split_committed,
+    Chunk, EntityKind, EntityOutcome, EntitySpec, EntitySync, PageSize, Plan, RunEnd, RunReport,
+    SyncMethod, Window, chunk_range, merged, split_committed,
 };
 use crate::error::{Error, Result};
 use crate::pipeline;
-use crate::port::{Meter, Progress, RecordIndex, Source};
+use crate::port::{Meter, Progress, Source};
 use crate::quickbooks::{ChangesSource, EntityChanges};
-use crate::sink::postgres::{Deletions, PostgresSink};
+use crate::sink::postgres::PostgresSink;
 use crate::store::{SyncOutcome, SyncState, SyncStates};
 
 /// Before any QuickBooks Online record.
@@ -278,18 +279,23 @@ impl CompanySyncer<'_> {
         }
         let windows = years(now)?;
         let committed = self.sink.committed(self.realm_id, entity).await?;
+        let failed = self.sink.failed(self.realm_id, entity).await?;
         let (remaining, _) = split_committed(&windows, &committed);
         let state = self.states.get(entity).await?;
         let since = match (&merged(&remaining)[..], windows.last()) {
             ([lacking], Some(present)) if lacking.end == present.end => Some(lacking.start),
             _ => None,
         };
+        let (settled, failed) = settled(failed, &windows, &committed, since);
+        if !settled.is_empty() {
+            self.sink.settle(self.realm_id, entity, &settled).await?;
+        }
         let windows = match since {
-            Some(since) => windows
-                .into_iter()
-                .filter(|window| window.end > since)
-                .collect(),
-            None => remaining,
+            Some(since) => {
+                let windows = divided(windows, &failed).into_iter();
+                windows.filter(|window| window.end > since).collect()
+            }
+            None => divided(remaining, &failed),
         };
         let plan = plan(*entity, windows, Vec::new(), self.page_size);
         let is_new = committed.is_empty() && self.sink.is_empty(entity).await?;
@@ -348,60 +354,10 @@ impl CompanySyncer<'_> {
         Ok(())
     }
 
-    async fn horizon(&self, entity: &EntitySpec) -> Result<Option<DateTime<Utc>>> {
+    pub(super) async fn horizon(&self, entity: &EntitySpec) -> Result<Option<DateTime<Utc>>> {
         let whole = years(Utc::now())?;
         self.source
             .horizon(entity, whole[whole.len() - 1], self.meter)
-            .await
-    }
-
-    pub(super) async fn mark_deleted(
-        &self,
-        entity: &EntitySpec,
-        deletions: &[Deletion],
-        is_reconciled: bool,
-    ) -> Result<u64> {
-        let until = self.horizon(entity).await?;
-        let request = r#"{"method": "GET", "path": "cdc"}"#;
-        let deleted = Deletions {
-            realm_id: self.realm_id,
-            entity,
-            deletions,
-            until,
-            is_reconciled,
-            request,
-        };
-        self.sink.mark_deleted(&deleted).await
-    }
-
-    /// Compares the ids of the table with those of QuickBooks. A record that is only in the table
-    /// is requested by its id before it counts as deleted.
-    async fn reconcile(&self, entity: &EntitySpec) -> Result<u64> {
-        let now = Utc::now();
-        let windows = years(now)?;
-        let whole = Window {
-            start: windows[0].start,
-            end: windows[windows.len() - 1].end,
-        };
-        // The table first, so that a record that is loaded meanwhile does not seem to be missing
-        // from an older answer.
-        let stored = self.sink.keys(entity, whole, &[], self.meter).await?;
-        let found = self.source.keys(entity, whole, &[], self.meter).await?;
-        let found: std::collections::HashSet<&str> =
-            found.iter().map(|key| key.id.as_str()).collect();
-        let missing: Vec<String> = stored
-            .into_iter()
-            .map(|key| key.id)
-            .filter(|id| !found.contains(id.as_str()))
-            .collect();
-        let living = self.source.records(entity, &missing, self.meter).await?;
-        let is_gone = |id: &String| living.iter().all(|record| record.id != *id);
-        let gone = missing.into_iter().filter(is_gone).map(|id| Deletion {
-            id,
-            at: now,
-            stub: None,
-        });
-        self.mark_deleted(entity, &gone.collect::<Vec<_>>(), true)
             .await
     }
 }

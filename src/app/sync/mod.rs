@@ -5,6 +5,8 @@
 //! company has one ledger row per year, however often it is synced.
 
 mod company;
+mod failed_windows;
+mod gone;
 mod outcome;
 mod schedule;
 mod unqueryable;

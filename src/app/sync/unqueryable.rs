@@ -138,13 +138,14 @@ impl CompanySyncer<'_> {
         let deleted = found.deletions.iter().map(|deletion| deletion.id.as_str());
         let reported: HashSet<&str> = changed.chain(deleted).collect();
         let ids: Vec<String> = stored
-            .into_iter()
-            .map(|key| key.id)
+            .iter()
+            .map(|key| key.id.clone())
             .filter(|id| !reported.contains(id.as_str()))
             .collect();
-        let living = self.source.records(&entity, &ids, self.meter).await?;
-        let there: HashSet<&str> = living.iter().map(|record| record.id.as_str()).collect();
-        let gone = ids.iter().filter(|id| !there.contains(id.as_str()));
+        let living = self.source.look_up(&entity, &ids, self.meter).await?;
+        let there = living.ids();
+        self.set_aside(&entity, living.unreadable, &stored).await?;
+        let gone = ids.iter().filter(|id| !there.contains(*id));
         let gone: Vec<Deletion> = gone
             .map(|id| Deletion {
                 id: id.clone(),
@@ -153,7 +154,7 @@ impl CompanySyncer<'_> {
             })
             .collect();
         found.deletions.extend(gone);
-        found.records.extend(living);
+        found.records.extend(living.records);
         Ok(())
     }
 }

@@ -22,7 +22,8 @@ const BEGIN_WINDOW: &str = include_str!("sql/begin_window.sql");
 /// The commit is not awaited on disk, as for the beginning of a window and of a run: these rows say
 /// what is going on, not what is done.
 const END_WINDOW: &str = "
-UPDATE qbo.windows SET status = $7, error = $8, run_id = $6, previous_attempt = NULL
+UPDATE qbo.windows SET status = $7, error = $8, run_id = $6, previous_attempt = NULL,
+    records_failed = $9
 FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unsynced
 WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
   AND window_start_utc = $4 AND window_end_utc = $5";
@@ -76,8 +77,7 @@ impl Ledger {
         let error = Error::Stuck {
             attempts: self.max_attempts,
         };
-        let text = error.to_string();
-        self.end(context, LedgerWindowStatus::Stuck, &text).await?;
+        self.end(context, LedgerWindowStatus::Stuck, &error).await?;
         Err(error)
     }
 
@@ -86,8 +86,7 @@ impl Ledger {
         if matches!(error, Error::Stuck { .. }) {
             return;
         }
-        let text = error.to_string();
-        let ended = self.end(context, LedgerWindowStatus::Failed, &text).await;
+        let ended = self.end(context, LedgerWindowStatus::Failed, error).await;
         warn_unless_recorded(context, ended);
     }
 
@@ -109,8 +108,10 @@ impl Ledger {
         &self,
         context: &WindowContext,
         status: LedgerWindowStatus,
-        error: &str,
+        error: &Error,
     ) -> Result<()> {
+        let text = error.to_string();
+        let is_of_records = matches!(error, Error::SearchEnded { .. });
         let params = params![
             self.schema,
             context.realm_id,
@@ -119,7 +120,8 @@ impl Ledger {
             context.window.end,
             context.run_id,
             status,
-            error,
+            text,
+            is_of_records,
         ];
         self.db.execute(END_WINDOW, params).await.map(drop)
     }

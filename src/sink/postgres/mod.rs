@@ -9,6 +9,7 @@ mod merge;
 mod obstacles;
 mod record_index;
 mod schema;
+mod set_aside;
 mod shape;
 mod storable;
 mod writer;
@@ -25,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::port::{RunContext, Sink, WindowContext};
 pub(crate) use crate::postgres::{DEFAULT_SCHEMA, Db};
 use crate::postgres::{migrations, params, server, table_name};
-use crate::store::CommittedTime;
+use crate::store::{CommittedTime, FailedWindow};
 
 /// Decides whether runs get rows in `qbo.runs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +129,35 @@ impl PostgresSink {
     ) -> Result<Vec<Window>> {
         CommittedTime::new(self.db.clone())
             .of_entity(&self.schema, realm_id, entity)
+            .await
+    }
+
+    /// Returns the windows whose last attempt failed because of single records, unsorted.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) async fn failed(
+        &self,
+        realm_id: &str,
+        entity: &EntitySpec,
+    ) -> Result<Vec<FailedWindow>> {
+        CommittedTime::new(self.db.clone())
+            .failed(&self.schema, realm_id, entity)
+            .await
+    }
+
+    /// Ends the failure of windows whose time other windows have committed since.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) async fn settle(
+        &self,
+        realm_id: &str,
+        entity: &EntitySpec,
+        windows: &[Window],
+    ) -> Result<()> {
+        CommittedTime::new(self.db.clone())
+            .settle(&self.schema, realm_id, entity, windows)
             .await
     }
 

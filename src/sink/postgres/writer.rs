@@ -4,7 +4,6 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
 use futures_util::SinkExt;
 use tokio_postgres::CopyInSink;
@@ -12,19 +11,21 @@ use tokio_postgres::types::Json;
 use tracing::warn;
 
 use super::merge::{self, Merge, PageColumns, TableTraits};
+use super::set_aside::RejectColumns;
 use super::{copy_format, storable};
 use crate::config::TransactionLimits;
 use crate::domain::{DistinctIds, LoadCounts, Page, Reject, too_many_rejects};
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
 use crate::postgres::server::{END_WHEN_IDLE, END_WITH_CLIENT};
-use crate::postgres::{Db, Query, cleaned_json, database_error, params};
+use crate::postgres::{Db, Query, database_error, params};
 
 /// Records of a window that are logged one by one when Postgres cannot store them.
 const MAX_LOGGED_REJECTS: u64 = 10;
 
 const WRITE_LEDGER: &str = include_str!("sql/write_ledger.sql");
 const RESOLVE_REJECTS: &str = include_str!("sql/resolve_rejects.sql");
+const COMPANY: &str = "SELECT 1 FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2";
 
 /// Streams a window's pages into a staging table, then merges them, writes the ledger row and
 /// commits.
@@ -40,34 +41,6 @@ pub(crate) struct PostgresWriter {
     next_seq: i32,
     limits: TransactionLimits,
     busy: Duration,
-}
-
-/// Rejected records, as arrays for `unnest`.
-#[derive(Debug, Default)]
-struct RejectColumns {
-    ids: Vec<Option<String>>,
-    changed_at: Vec<DateTime<Utc>>,
-    errors: Vec<String>,
-    tids: Vec<Option<String>>,
-    payloads: Vec<Option<String>>,
-    requests: Vec<String>,
-}
-
-impl RejectColumns {
-    fn push(&mut self, reject: Reject, request: &str) {
-        self.ids.push(reject.id);
-        self.changed_at.push(reject.at);
-        self.errors.push(reject.error);
-        self.tids.push(reject.intuit_tid);
-        // `text` cannot hold U+0000 either. In records received as JSON it is escaped.
-        self.payloads
-            .push(reject.payload.map(|text| text.replace('\0', "\u{fffd}")));
-        self.requests.push(cleaned_json(request));
-    }
-
-    fn count(&self) -> u64 {
-        self.errors.len() as u64
-    }
 }
 
 impl PageColumns {
@@ -185,12 +158,21 @@ impl PostgresWriter {
             read_start,
         ];
         let written = transaction.connection()?.rows(WRITE_LEDGER, params).await?;
-        match written.is_empty() {
-            true => Err(Error::config(
-                "schema",
-                format!("'{}' now belongs to another company", self.schema),
-            )),
-            false => Ok(()),
+        self.expect_company(!written.is_empty())
+    }
+
+    /// Checks that the schema still belongs to the company.
+    async fn check_company(&self, transaction: &Transaction) -> Result<()> {
+        let params = params![self.schema, self.context.realm_id];
+        let found = transaction.connection()?.rows(COMPANY, params).await?;
+        self.expect_company(!found.is_empty())
+    }
+
+    fn expect_company(&self, is_ours: bool) -> Result<()> {
+        let reason = || format!("'{}' now belongs to another company", self.schema);
+        match is_ours {
+            true => Ok(()),
+            false => Err(Error::config("schema", reason())),
         }
     }
 }
@@ -234,6 +216,18 @@ impl WindowWriter for PostgresWriter {
             path: None,
             failure,
         })
+    }
+
+    async fn keep(mut self) -> Result<LoadCounts> {
+        let Some(mut transaction) = self.transaction.take() else {
+            return Ok(LoadCounts::default());
+        };
+        transaction.finish_copy().await?;
+        let counts = self.merge(&transaction).await?;
+        self.resolve_rejects(&transaction).await?;
+        self.check_company(&transaction).await?;
+        transaction.commit().await?;
+        Ok(counts)
     }
 }
 

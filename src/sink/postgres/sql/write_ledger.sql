@@ -4,7 +4,8 @@
 -- aside there and is set aside again is listed once.
 -- With an error ($25) the window has failed, and its good records are kept. Its committed time then
 -- must not grow. If it was read from its start, it is not committed any more: records are missing
--- from it. If only its end was read, what was committed before is complete.
+-- from it, also if a row of a larger window was committed before. If only its end was read, what was
+-- committed before is complete.
 WITH gone AS (
     DELETE FROM qbo.rejects WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
         AND (changed_at_utc >= $26 AND changed_at_utc < $5 OR id = ANY($19::text[]))
@@ -19,21 +20,27 @@ WITH gone AS (
 )
 INSERT INTO qbo.windows AS known (schema_name, realm_id, entity, window_start_utc, window_end_utc,
     run_id, read_until_utc, pages, rows, inserted, updated, unchanged, rejected, requests, retries,
-    bytes, extract_ms, load_ms, status, error, committed_at_utc)
+    bytes, extract_ms, load_ms, status, error, committed_at_utc, incomplete_since_utc,
+    records_failed)
 SELECT $1, $2, $3, $4, $5, $6, CASE WHEN $25::text IS NULL THEN $7::timestamptz END,
     $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
     CASE WHEN $25::text IS NULL THEN 'done' ELSE 'failed' END, $25,
-    CASE WHEN $25::text IS NULL THEN now() END
+    CASE WHEN $25::text IS NULL THEN now() END,
+    CASE WHEN $25::text IS NOT NULL AND $26 <= $4 THEN now() END, $25::text IS NOT NULL
 FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2
 ON CONFLICT (schema_name, realm_id, entity, window_start_utc, window_end_utc) DO UPDATE SET
     run_id = EXCLUDED.run_id, pages = EXCLUDED.pages, rows = EXCLUDED.rows,
     inserted = EXCLUDED.inserted, updated = EXCLUDED.updated, unchanged = EXCLUDED.unchanged,
     rejected = EXCLUDED.rejected, requests = EXCLUDED.requests, retries = EXCLUDED.retries,
     bytes = EXCLUDED.bytes, extract_ms = EXCLUDED.extract_ms, load_ms = EXCLUDED.load_ms,
+    records_failed = EXCLUDED.records_failed,
     status = EXCLUDED.status, error = EXCLUDED.error, previous_attempt = NULL,
     read_until_utc = CASE
         WHEN $25::text IS NULL THEN EXCLUDED.read_until_utc ELSE known.read_until_utc END,
     committed_at_utc = CASE
         WHEN $25::text IS NULL THEN EXCLUDED.committed_at_utc
-        WHEN $26 > $4 THEN known.committed_at_utc END
+        WHEN $26 > $4 THEN known.committed_at_utc END,
+    incomplete_since_utc = CASE
+        WHEN $25::text IS NOT NULL AND $26 > $4 THEN known.incomplete_since_utc
+        ELSE EXCLUDED.incomplete_since_utc END
 RETURNING 1
