@@ -170,7 +170,7 @@ pub enum Error {
     /// be stored.
     #[error("records: {reason}")]
     SearchEnded {
-        /// What it has cost, and the last failure.
+        /// Its cost, and the last failure.
         reason: String,
     },
 

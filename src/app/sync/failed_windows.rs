@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::domain::{Chunk, Window, chunk_range};
 use crate::store::FailedWindow;
 
-/// No month is longer.
+/// The length of the longest month.
 const MONTH: TimeDelta = TimeDelta::days(31);
 
 /// Divides windows that have failed into months.
