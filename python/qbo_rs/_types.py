@@ -37,7 +37,7 @@ AccountStatus = Literal["ok", "partial", "failed", "needs_reauth"]
 EntityOutcome = Literal["ok", "failed", "unavailable"]
 """The outcome of an entity's sync; ``unavailable``: the company's plan or country does not have it, no failure."""
 
-SyncMethod = Literal["changes", "batch", "query"]
+SyncMethod = Literal["changes", "batch", "query", "read"]
 """The kind of request that read an entity's changes."""
 
 # Python keeps microseconds; the core may write nanoseconds.
@@ -451,7 +451,7 @@ class EntitySync:
     error: str | None
     """Reason of the failure, one line; None if the entity did not fail."""
     via: SyncMethod
-    """``changes`` and ``batch``: one request for many entities; ``query``: requests of its own."""
+    """``changes`` and ``batch``: one request for many entities; ``query``: requests of its own; ``read``: one request for all records."""
     reconciled: bool
     """True if ids were compared to find deletions."""
     checkpoint: datetime | None

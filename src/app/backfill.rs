@@ -11,7 +11,7 @@ use super::request::{default_schema, owned, setters};
 use super::run::{dry_run, plan};
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
-    Chunk, PageSize, Plan, Report, Window, WindowReport, chunk_range, merged, select_queryable,
+    Chunk, PageSize, Plan, Report, Window, WindowReport, chunk_range, merged, select_readable,
     split_committed,
 };
 use crate::error::Result;
@@ -105,7 +105,7 @@ impl App {
     /// Returns problems found before any data request: settings, tables, credentials. Later
     /// failures are in the report.
     pub async fn backfill(&self, request: &BackfillRequest) -> Result<Report> {
-        let entities = select_queryable(&request.entities)?;
+        let entities = select_readable(&request.entities)?;
         let config = self.settings.qbo()?;
         let postgres = self.settings.postgres()?;
         let windows = chunk_range(request.range, request.chunk);

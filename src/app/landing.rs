@@ -12,7 +12,7 @@ use super::request::{default_schema, owned, setters};
 use super::run::plan;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
-    PageSize, Plan, Report, Window, WindowReport, select_entities, select_queryable,
+    PageSize, Plan, Report, Window, WindowReport, select_entities, select_readable,
 };
 use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingSink, LandingSource, LandingTarget};
@@ -128,7 +128,7 @@ impl App {
     /// The same as for [`Self::backfill`], and [`Error::Landing`] if the files of the windows
     /// cannot be joined.
     pub async fn extract(&self, request: &ExtractRequest) -> Result<Report> {
-        let entities = select_queryable(&request.entities)?;
+        let entities = select_readable(&request.entities)?;
         let config = self.settings.qbo()?;
         let out = match &request.out {
             Some(out) => LandingTarget::from_path(out)?,

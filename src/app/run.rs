@@ -59,7 +59,11 @@ pub(super) fn plan(
     skipped: Vec<WindowReport>,
     page_size: PageSize,
 ) -> Plan {
-    let concurrency = DEFAULT_CONCURRENCY;
+    // All records of such an entity come with one answer, for the last of its windows.
+    let concurrency = match entity.is_read_whole {
+        true => 1,
+        false => DEFAULT_CONCURRENCY,
+    };
     Plan {
         entity,
         windows,

@@ -12,7 +12,7 @@ use super::run::plan;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
     Chunk, EntitySpec, PageSize, Plan, Verification, VerificationReport, VerificationStatus,
-    Window, chunk_range, select_queryable,
+    Window, chunk_range, select_comparable,
 };
 use crate::error::Result;
 use crate::port::{Meter, RecordIndex, Source};
@@ -78,7 +78,7 @@ impl App {
     /// # Errors
     /// Returns errors of settings, tables and credentials, and failures of either side.
     pub async fn verify(&self, request: &VerifyRequest) -> Result<VerificationReport> {
-        let entities = select_queryable(&request.entities)?;
+        let entities = select_comparable(&request.entities)?;
         let config = self.settings.qbo()?;
         let sink = PostgresSink::connect(
             &self.settings.postgres()?,

@@ -73,6 +73,7 @@ fn table(report: &SyncReport) -> String {
                 SyncMethod::Changes => "changes",
                 SyncMethod::Batch => "a batch",
                 SyncMethod::Query => "queries",
+                SyncMethod::Read => "one read",
             };
             let _ = write!(
                 out,

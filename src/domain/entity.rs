@@ -57,6 +57,9 @@ pub struct EntitySpec {
     pub has_query: bool,
     /// True if change data capture covers it (qbo-facts 4).
     pub has_cdc: bool,
+    /// True if one answer holds all of its records, and none of them says when it was changed
+    /// (qbo-facts 13.6).
+    pub is_read_whole: bool,
     /// Parts of its records that QBO answers only if the parameter `include` names them.
     pub includes: &'static [&'static str],
 }
@@ -77,6 +80,7 @@ const fn entity(name: &'static str, qbo_name: &'static str, kind: EntityKind) ->
         ordering,
         has_query: true,
         has_cdc: true,
+        is_read_whole: false,
         includes: &[],
     }
 }
@@ -115,6 +119,12 @@ const fn without_query(mut spec: EntitySpec) -> EntitySpec {
     spec
 }
 
+const fn read_whole(mut spec: EntitySpec) -> EntitySpec {
+    (spec.has_query, spec.has_cdc) = (false, false);
+    spec.is_read_whole = true;
+    spec
+}
+
 /// Entities that a company has in every plan and country.
 const IN_EVERY_PLAN: [&str; 7] = [
     "accounts",
@@ -134,9 +144,7 @@ impl EntitySpec {
     }
 }
 
-/// All entities that can be copied. Intuit documents two more that can be read: Entitlements answers in
-/// XML only and TaxClassification has no times, so neither has versions of records to copy
-/// (qbo-facts 13.6).
+/// All entities that can be copied.
 pub const ENTITIES: &[EntitySpec] = &[
     list("accounts", "Account"),
     supporting("attachables", "Attachable"),
@@ -158,6 +166,7 @@ pub const ENTITIES: &[EntitySpec] = &[
     list("departments", "Department"),
     transaction("deposits", "Deposit"),
     list("employees", "Employee"),
+    read_whole(single("entitlements", "Entitlements")),
     with_custom_fields(transaction("estimates", "Estimate")),
     EntitySpec {
         identity: Identity::Properties(&["AsOfDate", "SourceCurrencyCode", "TargetCurrencyCode"]),
@@ -187,6 +196,7 @@ pub const ENTITIES: &[EntitySpec] = &[
         ordering: Ordering::Unreliable,
         ..without_cdc(supporting("tax_agencies", "TaxAgency"))
     },
+    read_whole(supporting("tax_classifications", "TaxClassification")),
     without_cdc(list("tax_codes", "TaxCode")),
     transaction("tax_payments", "TaxPayment"),
     without_cdc(list("tax_rates", "TaxRate")),
@@ -195,20 +205,6 @@ pub const ENTITIES: &[EntitySpec] = &[
     transaction("transfers", "Transfer"),
     transaction("vendor_credits", "VendorCredit"),
     list("vendors", "Vendor"),
-];
-
-/// Entities that can be read and are not copied, with QBO's names and the reasons (qbo-facts 13.6).
-const NOT_COPIED: [(&str, &str, &str); 2] = [
-    (
-        "entitlements",
-        "Entitlements",
-        "QuickBooks answers about them in XML only, and gives them neither ids nor times of change",
-    ),
-    (
-        "tax_classifications",
-        "TaxClassification",
-        "QuickBooks gives them no times of change, by which records are kept up to date",
-    ),
 ];
 
 impl EntitySpec {
@@ -234,11 +230,6 @@ pub fn find_entity(name: &str) -> Result<&'static EntitySpec> {
         .iter()
         .find(|e| e.name.eq_ignore_ascii_case(wanted) || e.qbo_name.eq_ignore_ascii_case(wanted))
         .ok_or_else(|| {
-            if let Some((_, _, reason)) = NOT_COPIED.iter().find(|(name, qbo_name, _)| {
-                name.eq_ignore_ascii_case(wanted) || qbo_name.eq_ignore_ascii_case(wanted)
-            }) {
-                return Error::config("entity", format!("{wanted} are not copied: {reason}"));
-            }
             let known: Vec<_> = ENTITIES.iter().map(|e| e.name).collect();
             Error::config(
                 "entity",
@@ -265,19 +256,39 @@ pub fn select_entities<S: AsRef<str>>(names: &[S]) -> Result<Vec<EntitySpec>> {
     Ok(selected)
 }
 
-/// Finds several entities like [`select_entities`], for a range of their records.
+/// Finds several entities like [`select_entities`], to read a range of their records.
 ///
 /// # Errors
-/// The errors of [`select_entities`]; [`Error::Config`] if an entity cannot be queried, because then
-/// only its changes of the last days can be copied.
-pub fn select_queryable<S: AsRef<str>>(names: &[S]) -> Result<Vec<EntitySpec>> {
+/// The errors of [`select_entities`]; [`Error::Config`] if only the changes of an entity's last days
+/// can be read.
+pub fn select_readable<S: AsRef<str>>(names: &[S]) -> Result<Vec<EntitySpec>> {
     let entities = select_entities(names)?;
-    match entities.iter().find(|entity| !entity.has_query) {
+    let is_readable = |entity: &&EntitySpec| entity.has_query || entity.is_read_whole;
+    match entities.iter().find(|entity| !is_readable(entity)) {
         Some(EntitySpec { name, .. }) => Err(Error::config(
             "entity",
             format!(
                 "QuickBooks answers no queries about {name}, so no range of them can be read; only `sync` copies them, \
                  from what QuickBooks reports as changed"
+            ),
+        )),
+        None => Ok(entities),
+    }
+}
+
+/// Finds several entities like [`select_readable`], to compare a range of their records.
+///
+/// # Errors
+/// The errors of [`select_readable`]; [`Error::Config`] if the records of an entity do not say when
+/// they were changed, so that no range of them can be compared.
+pub fn select_comparable<S: AsRef<str>>(names: &[S]) -> Result<Vec<EntitySpec>> {
+    let entities = select_readable(names)?;
+    match entities.iter().find(|entity| entity.is_read_whole) {
+        Some(EntitySpec { name, .. }) => Err(Error::config(
+            "entity",
+            format!(
+                "QuickBooks does not say when {name} were changed, so no range of them can be compared; `sync {name}` \
+                 reads all of them and reports what differed"
             ),
         )),
         None => Ok(entities),
@@ -342,22 +353,18 @@ mod tests {
             assert_eq!(ours, (says(1), says(3), says(4)), "{}", entity.name);
             assert!(entity.has_query || says(2), "{} can be read", entity.name);
         }
-        let without: Vec<&str> = rows[1..]
-            .iter()
-            .map(|row| row[0])
-            .filter(|name| find_entity(name).is_err())
-            .collect();
-        assert_eq!(without, NOT_COPIED.map(|(_, qbo_name, _)| qbo_name));
-        for (name, _, reason) in NOT_COPIED {
-            let text = find_entity(name).unwrap_err().to_string();
-            assert!(text.contains(reason), "{text}");
+        for row in &rows[1..] {
+            assert!(find_entity(row[0]).is_ok(), "{} is not copied", row[0]);
         }
     }
 
     #[test]
     fn a_range_of_an_entity_without_queries_is_refused() {
-        assert_eq!(select_queryable(&["items"]).unwrap().len(), 1);
-        let text = select_queryable(&["items", "ChangeOrder"])
+        assert_eq!(
+            select_readable(&["items", "entitlements"]).unwrap().len(),
+            2
+        );
+        let text = select_readable(&["items", "ChangeOrder"])
             .unwrap_err()
             .to_string();
         assert!(
@@ -367,10 +374,20 @@ mod tests {
     }
 
     #[test]
+    fn a_range_of_an_entity_without_times_is_read_and_not_compared() {
+        assert_eq!(select_comparable(&["items"]).unwrap().len(), 1);
+        for name in ["tax_classifications", "Entitlements"] {
+            assert!(select_readable(&[name]).is_ok());
+            let text = select_comparable(&["items", name]).unwrap_err().to_string();
+            assert!(text.contains("when") && text.contains("`sync "), "{text}");
+        }
+    }
+
+    #[test]
     fn entities_without_cdc_are_marked() {
         let without: Vec<_> = ENTITIES
             .iter()
-            .filter(|entity| !entity.has_cdc)
+            .filter(|entity| !entity.has_cdc && entity.has_query)
             .map(|entity| entity.qbo_name)
             .collect();
         assert_eq!(

@@ -22,8 +22,8 @@ pub use content::Content;
 pub(crate) use distinct::DistinctIds;
 pub(crate) use division::Divider;
 pub use entity::{
-    ENTITIES, EntityKind, EntitySpec, Identity, Ordering, find_entity, select_entities,
-    select_queryable,
+    ENTITIES, EntityKind, EntitySpec, Identity, Ordering, find_entity, select_comparable,
+    select_entities, select_readable,
 };
 pub use interval::Interval;
 pub use plan::{PageSize, Plan, RangeBound, parse_range};

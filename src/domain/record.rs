@@ -214,6 +214,19 @@ impl Record {
             payload,
         })
     }
+
+    /// Reads a record that does not say when it was changed. It counts as changed at `at`.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if the identity of the record is missing or unreadable.
+    pub fn read_untimed(identity: Identity, payload: Payload, at: DateTime<Utc>) -> Result<Self> {
+        Ok(Self {
+            id: Self::read_id(identity, &payload)?,
+            updated_at: at,
+            sync_token: 0,
+            payload,
+        })
+    }
 }
 
 /// Records of one answer, and the request that brought them.
@@ -299,11 +312,17 @@ impl Reject {
             #[serde(rename = "Id", borrow)]
             id: &'a RawValue,
         }
-        let found: Option<Identified<'_>> = serde_json::from_str(&row).ok();
-        let id = found.and_then(|found| {
-            let text = serde_json::from_str::<String>(found.id.get());
-            text.ok().or_else(|| read_text("Id", found.id).ok())
-        });
+        let id_in = |text: &str| {
+            let found: Identified<'_> = serde_json::from_str(text).ok()?;
+            let id = serde_json::from_str::<String>(found.id.get());
+            id.ok().or_else(|| read_text("Id", found.id).ok())
+        };
+        // The only object with an `Id` inside the row: a recurring transaction is wrapped.
+        let inner_id = || {
+            let payload = Payload::from_valid_json(Bytes::copy_from_slice(row.as_bytes()));
+            id_in(wrapped_object(&payload).ok()?.get())
+        };
+        let id = id_in(&row).or_else(inner_id);
         Self {
             id: id.map(without_nul),
             at,
@@ -358,6 +377,15 @@ mod tests {
         assert!(id(Identity::Wrapped, two).is_err());
         let untimed = id(Identity::Wrapped, r#"{"Bill":{"Id":"7"}}"#).unwrap_err();
         assert!(untimed.to_string().contains("MetaData"), "{untimed}");
+        let set_aside =
+            |row: &str| Reject::unreadable(row.to_owned(), &untimed, DateTime::UNIX_EPOCH).id;
+        assert_eq!(set_aside(r#"{"Bill":{"Id":"7"}}"#).as_deref(), Some("7"));
+        assert_eq!(
+            set_aside(r#"{"Bill":{"Id":7},"Active":true}"#).as_deref(),
+            Some("7")
+        );
+        assert_eq!(set_aside(r#"{"Bill":{"Id":"7"},"Item":{"Id":"8"}}"#), None);
+        assert_eq!(set_aside("nothing"), None);
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub enum SyncMethod {
     Batch,
     /// Its own queries.
     Query,
+    /// One request for all of its records.
+    Read,
 }
 
 /// Report of one entity's sync.
@@ -119,6 +121,16 @@ impl EntitySync {
             unchanged: 0,
             rejected: 0,
             deleted: 0,
+        }
+    }
+
+    /// Creates the report of an entity that is read as a whole once a day, and was so within the last
+    /// one.
+    pub fn not_due(entity: &str, checkpoint: Option<DateTime<Utc>>) -> Self {
+        Self {
+            via: SyncMethod::Read,
+            checkpoint,
+            ..Self::empty(entity)
         }
     }
 

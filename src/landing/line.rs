@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::domain::{Identity, Page, Payload, Record, Reject, Window};
+use crate::domain::{EntitySpec, Page, Payload, Record, Reject, Window};
 use crate::error::{Error, Result};
 
 /// A record with its metadata. The keys are the names of the raw tables' columns.
@@ -81,14 +81,15 @@ impl<'a> LandingLine<'a> {
     ///
     /// # Errors
     /// [`Error::Decode`] if the payload is not a record.
-    pub fn record(&self, identity: Identity) -> Result<Record> {
+    pub fn record(&self, entity: &EntitySpec) -> Result<Record> {
         let payload = self
             .payload
             .ok_or_else(|| Error::decode("line", "missing field `payload`"))?;
-        Record::read(
-            identity,
-            Payload::from_valid_json(Bytes::copy_from_slice(payload.get().as_bytes())),
-        )
+        let payload = Payload::from_valid_json(Bytes::copy_from_slice(payload.get().as_bytes()));
+        match entity.is_read_whole {
+            true => Record::read_untimed(entity.identity, payload, self.extract_window_start_utc),
+            false => Record::read(entity.identity, payload),
+        }
     }
 
     /// Returns the reject, if the line is one.
@@ -206,6 +207,7 @@ fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{ENTITIES, Identity};
 
     #[test]
     fn a_payload_is_read_back_byte_for_byte_from_one_line() {
@@ -256,6 +258,6 @@ mod tests {
             (line.page_number, line.page_size, line.window().unwrap()),
             (2, 7, window)
         );
-        assert_eq!(line.record(Identity::Id).unwrap().id, "1");
+        assert_eq!(line.record(&ENTITIES[0]).unwrap().id, "1");
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
-use crate::domain::{EntitySpec, Identity, Page, Window};
+use crate::domain::{EntitySpec, Page, Window};
 use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingLine, LandingReader, WRITE_MARGIN, find_files};
 use crate::port::{Meter, Source, Span};
@@ -110,7 +110,7 @@ impl Source for LandingSource {
             })?;
         let mut reader = LandingReader::open(&file.path)?;
         let mut page: Option<Page> = None;
-        while let Some(line) = next_record(&mut reader, file, entity.identity)? {
+        while let Some(line) = next_record(&mut reader, file, entity)? {
             match &mut page {
                 Some(open) if open.number == line.number => {
                     open.records.extend(line.records);
@@ -155,16 +155,16 @@ fn empty_page(file: &LandingFile) -> Page {
 fn next_record(
     reader: &mut LandingReader,
     file: &LandingFile,
-    identity: Identity,
+    entity: &EntitySpec,
 ) -> Result<Option<Page>> {
     let outcome = reader
         .next_line()?
-        .map(|line| page_of_one(line, file, identity))
+        .map(|line| page_of_one(line, file, entity))
         .transpose();
     outcome.map_err(|reason| Error::decode(reader.location(), reason))
 }
 
-fn page_of_one(line: &[u8], file: &LandingFile, identity: Identity) -> Result<Page, String> {
+fn page_of_one(line: &[u8], file: &LandingFile, entity: &EntitySpec) -> Result<Page, String> {
     let line = LandingLine::parse(line).map_err(|e| e.to_string())?;
     let window = line.window().map_err(|e| e.to_string())?;
     if (&*line.entity, &*line.realm_id, window)
@@ -178,7 +178,7 @@ fn page_of_one(line: &[u8], file: &LandingFile, identity: Identity) -> Result<Pa
     let reject = line.reject();
     let record = match reject {
         Some(_) => None,
-        None => Some(line.record(identity).map_err(|e| e.to_string())?),
+        None => Some(line.record(entity).map_err(|e| e.to_string())?),
     };
     if let Some(record) = record.as_ref().filter(|record| record.id != line.id) {
         return Err(format!(

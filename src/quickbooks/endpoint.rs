@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::domain::entity::{ALL_CUSTOM_FIELDS, INVOICE_LINK};
 use crate::domain::instant::format_instant;
-use crate::domain::{ENTITIES, EntitySpec};
+use crate::domain::{ENTITIES, EntitySpec, Identity};
 use crate::error::{Error, Result};
 use crate::http::Request;
 use crate::quickbooks::admission::RequestKind;
@@ -27,6 +27,7 @@ pub(super) struct Endpoints {
     batch: Url,
     changes: Url,
     tax_classifications: Url,
+    entitlements: Url,
     /// URL without a path below the company, for reads of single records.
     company: Url,
 }
@@ -40,6 +41,11 @@ impl Endpoints {
     pub(super) fn new(api_url: &Url, realm_id: &str) -> Result<Self> {
         let mut company = api_url.clone();
         extend(&mut company, &["v3", "company", realm_id])?;
+        let mut entitlements = api_url.clone();
+        extend(
+            &mut entitlements,
+            &["manage", "entitlements", "v3", realm_id],
+        )?;
         let endpoint = |name| {
             let mut url = company.clone();
             extend(&mut url, &[name])?;
@@ -52,6 +58,7 @@ impl Endpoints {
             batch: endpoint("batch")?,
             changes: endpoint("cdc")?,
             tax_classifications: endpoint("taxclassification")?,
+            entitlements,
             company,
         })
     }
@@ -107,6 +114,29 @@ impl Endpoints {
     /// Makes the request for all tax classifications, which have no queries (qbo-facts 13.6).
     pub(super) fn tax_classifications(&self) -> Request {
         get(self.tax_classifications.clone())
+    }
+
+    /// Makes the request for all records of an entity that is read as a whole. Entitlements are
+    /// refused to a client that does not accept XML.
+    pub(super) fn whole(&self, entity: &EntitySpec) -> Request {
+        match entity.identity {
+            Identity::Single => {
+                let xml = HeaderValue::from_static("application/xml");
+                Request {
+                    headers: HeaderMap::from_iter([(ACCEPT, xml)]),
+                    ..get(self.entitlements.clone())
+                }
+            }
+            _ => self.tax_classifications(),
+        }
+    }
+
+    /// Returns the path of that request, for `request_payload`.
+    pub(super) fn whole_path(&self, entity: &EntitySpec) -> &str {
+        match entity.identity {
+            Identity::Single => self.entitlements.path(),
+            _ => self.tax_classifications.path(),
+        }
     }
 
     /// Makes the request for several statements; each answer carries its statement's number
@@ -203,7 +233,7 @@ pub(super) fn read_kind(request: &Request) -> Option<RequestKind> {
         }
         // One record of an entity that cannot be queried. Other paths of this shape are no reads of
         // records, or are not needed.
-        (&Method::GET, _) if is_read_by_id(before) => {
+        (&Method::GET, _) if is_read_by_id(before) || is_of_entitlements(&request.url) => {
             request.body.is_empty().then_some(RequestKind::Single)
         }
         _ => None,
@@ -223,9 +253,16 @@ fn is_parameter_of_read((name, value): (Cow<'_, str>, Cow<'_, str>)) -> bool {
 }
 
 fn is_read_by_id(path: &str) -> bool {
-    ENTITIES
-        .iter()
-        .any(|entity| !entity.has_query && entity.qbo_name.to_ascii_lowercase() == path)
+    ENTITIES.iter().any(|entity| {
+        !entity.has_query && !entity.is_read_whole && entity.qbo_name.to_ascii_lowercase() == path
+    })
+}
+
+/// Returns true for a path that ends with `manage/entitlements/v3/` and the id of a company.
+fn is_of_entitlements(url: &Url) -> bool {
+    let segments = url.path_segments().into_iter().flatten();
+    let before: Vec<&str> = segments.rev().skip(1).take(3).collect();
+    before == ["v3", "entitlements", "manage"]
 }
 
 #[cfg(test)]
@@ -268,6 +305,12 @@ mod tests {
             "https://example.test/base/v3/company/9/changeorder/7%2F..%2F8?minorversion=75"
         );
         assert_eq!(read_kind(&read), Some(RequestKind::Single));
+        let entitlements = endpoints.whole(crate::domain::find_entity("entitlements").unwrap());
+        assert_eq!(
+            entitlements.url.as_str(),
+            "https://example.test/base/manage/entitlements/v3/9"
+        );
+        assert_eq!(read_kind(&entitlements), Some(RequestKind::Single));
         let with_body = |request: &Request, body: &'static str| Request {
             body: Bytes::from(body),
             ..request.clone()
@@ -312,6 +355,19 @@ mod tests {
                 ..read.clone()
             },
             with_body(&read, "{}"),
+            with_body(&entitlements, "<a/>"),
+            Request {
+                method: Method::POST,
+                ..entitlements.clone()
+            },
+            Request {
+                url: Url::parse("https://example.test/manage/users/v3/9").unwrap(),
+                ..entitlements.clone()
+            },
+            Request {
+                url: Url::parse("https://example.test/v3/company/9/taxclassification/4").unwrap(),
+                ..entitlements.clone()
+            },
             Request {
                 method: Method::DELETE,
                 ..query.clone()

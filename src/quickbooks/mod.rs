@@ -12,6 +12,7 @@ pub(crate) mod conform;
 mod crowded_second;
 mod deliveries;
 mod endpoint;
+mod entitlements;
 mod envelope;
 mod failure_cause;
 mod fault;
@@ -27,6 +28,7 @@ mod record_index;
 mod scrub;
 mod search;
 mod step;
+mod whole;
 
 use std::sync::{Arc, OnceLock};
 
@@ -50,6 +52,7 @@ pub(crate) use self::includes::Includes;
 use self::paging::Cursor;
 use self::prefetch::{FirstPages, statement};
 use self::reader::SpanReader;
+use self::whole::WholeAnswers;
 use crate::domain::query::CountQuery;
 use crate::domain::{EntitySpec, Page, Window};
 use crate::error::{Error, Result};
@@ -88,6 +91,8 @@ pub(crate) struct QboSource {
     horizon: OnceLock<DateTime<Utc>>,
     /// First pages that were fetched ahead of their readers.
     first_pages: Mutex<FirstPages>,
+    /// Whole entities that were fetched ahead of their readers.
+    wholes: Mutex<WholeAnswers>,
     deliveries: Deliveries,
     includes: Includes,
 }
@@ -124,6 +129,7 @@ impl QboSource {
             lag,
             horizon: OnceLock::new(),
             first_pages: Mutex::default(),
+            wholes: Mutex::default(),
             deliveries: Deliveries::default(),
             includes,
         })
@@ -184,6 +190,10 @@ impl Source for QboSource {
     const SHARES_REQUESTS: bool = true;
 
     fn request(&self, entity: &EntitySpec, window: Window, page_size: u32) -> Option<Arc<str>> {
+        if entity.is_read_whole {
+            let request = json!({"method": "GET", "path": self.endpoints.whole_path(entity)});
+            return Some(request.to_string().into());
+        }
         if !entity.has_query {
             let request = json!({
                 "method": "GET",
@@ -214,6 +224,9 @@ impl Source for QboSource {
         meter: &Meter,
         pages: mpsc::Sender<Page>,
     ) -> Result<Option<DateTime<Utc>>> {
+        if entity.is_read_whole {
+            return self.read_whole(entity, span, page_size, meter, pages).await;
+        }
         SpanReader::new(self, entity, span, page_size, meter, pages)
             .read()
             .await

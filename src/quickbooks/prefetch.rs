@@ -60,6 +60,10 @@ impl QboSource {
         spans: &[(EntitySpec, Window)],
         page_size: PageSize,
     ) -> Vec<&'static str> {
+        let spans: Vec<&(EntitySpec, Window)> = spans
+            .iter()
+            .filter(|(entity, _)| entity.has_query)
+            .collect();
         let mut fetched = Vec::new();
         if !(2..=MAX_ITEMS).contains(&spans.len()) {
             return fetched;

@@ -199,7 +199,11 @@ impl StatusReader {
             realm_id,
             rows: counts.column("rows")?,
             gaps: gaps(&committed, range),
-            empty_days: empty_days(&committed, &days),
+            // Records without times of change say nothing about days.
+            empty_days: match entity.is_read_whole {
+                true => Vec::new(),
+                false => empty_days(&committed, &days),
+            },
             committed,
             unfinished: unfinished
                 .iter()

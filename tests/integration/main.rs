@@ -34,3 +34,4 @@ mod sync;
 mod tokens;
 mod transport;
 mod verify;
+mod whole;

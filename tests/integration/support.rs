@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use chrono::{TimeDelta, Utc};
 use qbo_rs::app::{App, BackfillRequest, SyncRequest};
 use qbo_rs::config::Settings;
-use qbo_rs::domain::{Chunk, EntitySpec, PageSize, Report, Window};
+use qbo_rs::domain::{Chunk, ENTITIES, EntitySpec, PageSize, Report, Window};
 use qbo_rs::port::NoProgress;
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::Value;
@@ -192,6 +192,11 @@ pub(crate) fn truth(sandbox: &Sandbox, entity: &str) -> Vec<(String, serde_json:
 
 /// What must be in a table after syncs: the sandbox's truth, except for records that were not changed
 /// within the time that change data capture covers, of entities that cannot be queried.
+/// The entities whose records say when they were changed. The tests of the others are in `whole.rs`.
+pub(crate) fn with_times() -> impl Iterator<Item = &'static EntitySpec> {
+    ENTITIES.iter().filter(|entity| !entity.is_read_whole)
+}
+
 pub(crate) fn synced_truth(sandbox: &Sandbox, entity: &EntitySpec) -> Vec<(String, Value)> {
     let look_back = (Utc::now() - TimeDelta::days(29)).timestamp();
     let from = if entity.has_query {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::{
     Database, a_minute_ago, change, everything, let_time_pass, living, seconds_ago, small_sandbox,
-    synced_truth, syncing_app, truth, whole_range,
+    synced_truth, syncing_app, truth, whole_range, with_times,
 };
 
 fn realm_of(sandbox: &Sandbox) -> String {
@@ -34,7 +34,7 @@ fn entity<'a>(account: &'a CompanySync, name: &str) -> &'a EntitySync {
 }
 
 async fn assert_in_step(sandbox: &Sandbox, database: &Database) {
-    for entity in ENTITIES {
+    for entity in with_times() {
         let mut expected = synced_truth(sandbox, entity);
         expected.sort_by(|a, b| a.0.cmp(&b.0));
         let held = living(database, &format!("raw.{}", entity.table())).await;
@@ -195,7 +195,7 @@ async fn syncs_recover_from_full_change_answers_and_gaps_beyond_the_lookback() {
             && invoices_then.deleted == 1
             && invoices_then.via == SyncMethod::Query
     );
-    let without_query = ENTITIES.iter().filter(|entity| !entity.has_query).count();
+    let without_query = with_times().filter(|entity| !entity.has_query).count();
     assert_eq!(
         asked(),
         before.map(|before| before + without_query as u64),

@@ -24,6 +24,30 @@ impl Company {
         self.plan.refused.get(entity).copied()
     }
 
+    /// Withdraws a tax classification, or brings it back.
+    pub(crate) fn set_withdrawn(&mut self, classification: &str, is_withdrawn: bool) {
+        match is_withdrawn {
+            true => self.plan.withdrawn.insert(classification.to_owned()),
+            false => self.plan.withdrawn.remove(classification),
+        };
+    }
+
+    pub(crate) fn is_withdrawn(&self, classification: &str) -> bool {
+        self.plan.withdrawn.contains(classification)
+    }
+
+    /// Sets the name of the company's plan.
+    pub(crate) fn set_plan_name(&mut self, name: &str) {
+        self.plan.name = Some(name.to_owned());
+    }
+
+    pub(crate) fn plan_name(&self) -> &str {
+        self.plan
+            .name
+            .as_deref()
+            .unwrap_or("QuickBooks Online Plus")
+    }
+
     /// Closes the company, or opens it again if there is no answer.
     pub(crate) fn set_closure(&mut self, closure: Option<Closure>) {
         self.plan.closure = closure;

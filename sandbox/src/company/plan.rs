@@ -1,7 +1,7 @@
 //! The parts of QuickBooks that a company cannot use: entities that its plan or country does not
 //! have, or all of them because it is closed (qbo-facts 7.2 and 13.7).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -92,4 +92,8 @@ impl Closure {
 pub(super) struct Plan {
     pub(super) refused: BTreeMap<&'static str, Refusal>,
     pub(super) closure: Option<Closure>,
+    /// Ids of the tax classifications that the tax authority has withdrawn.
+    pub(super) withdrawn: BTreeSet<String>,
+    /// The name of the plan; `None` for the usual one.
+    pub(super) name: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! A company as data that can be kept in a file: what it was generated from, and everything that has
 //! changed since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,10 @@ pub(crate) struct SavedCompany {
     unavailable: BTreeMap<String, Refusal>,
     /// The answer to every request, if the company is closed.
     closure: Option<Closure>,
+    #[serde(default)]
+    withdrawn_classifications: BTreeSet<String>,
+    #[serde(default)]
+    plan_name: Option<String>,
     display: Display,
     visibility_delay_ms: u64,
     /// Changes that queries do not see yet.
@@ -67,7 +71,13 @@ impl Company {
             collections,
             poison,
             generated,
-            plan: Plan { refused, closure },
+            plan:
+                Plan {
+                    refused,
+                    closure,
+                    withdrawn,
+                    name,
+                },
             display,
             listener: _,
             clock: _,
@@ -106,6 +116,8 @@ impl Company {
                 .map(|(entity, refusal)| ((*entity).to_owned(), *refusal))
                 .collect(),
             closure: closure.clone(),
+            withdrawn_classifications: withdrawn.clone(),
+            plan_name: name.clone(),
             display: *display,
             visibility_delay_ms: u64::try_from(visibility_delay.as_millis()).unwrap_or(u64::MAX),
             pending: pending.collect(),
@@ -141,6 +153,8 @@ impl SavedCompany {
             company.plan.refused.insert(entity.name, refusal);
         }
         company.plan.closure = self.closure;
+        company.plan.withdrawn = self.withdrawn_classifications;
+        company.plan.name = self.plan_name;
         company.display = self.display;
         company.visibility_delay = Duration::from_millis(self.visibility_delay_ms);
         for saved in self.pending {

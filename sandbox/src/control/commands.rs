@@ -248,6 +248,27 @@ pub(super) const COMMANDS: &[Command] = &[
         },
     ),
     Command::changing(
+        "classification",
+        "id withdrawn [realm]",
+        "withdraw a tax classification (withdrawn=true), or bring it back",
+        |state, arguments| {
+            let id = arguments.required("id")?;
+            let is_withdrawn = parsed(arguments.json("withdrawn").unwrap_or_default())?;
+            company(state, arguments)?.set_withdrawn(&id, is_withdrawn);
+            done()
+        },
+    ),
+    Command::changing(
+        "plan",
+        "name [realm]",
+        "the name of the company's plan, which its entitlements say",
+        |state, arguments| {
+            let name = arguments.required("name")?;
+            company(state, arguments)?.set_plan_name(&name);
+            done()
+        },
+    ),
+    Command::changing(
         "include",
         "name answer [realm]",
         "how the company answers include=name, with enhancedAllCustomFields or invoiceLink: served, refused or ignored",

@@ -26,7 +26,7 @@ pub(super) const CHANGES_LOOK_BACK: TimeDelta = TimeDelta::days(29);
 /// A deletion may become known late, too (qbo-facts 3.9).
 pub(super) const DELETIONS_LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
 /// The interval of the comparison of ids, for entities whose deletions QuickBooks does not report.
-const SWEEP_EVERY: TimeDelta = TimeDelta::hours(24);
+pub(super) const SWEEP_EVERY: TimeDelta = TimeDelta::hours(24);
 
 /// One company while it is synced.
 pub(super) struct CompanySyncer<'a> {
@@ -37,6 +37,8 @@ pub(super) struct CompanySyncer<'a> {
     pub page_size: PageSize,
     pub meter: &'a Meter,
     pub progress: Arc<dyn Progress>,
+    /// Whether nothing but entities that are read as a whole was asked for.
+    pub asks_for_wholes: bool,
 }
 
 /// Result of the sync of one company.
@@ -85,8 +87,10 @@ impl CompanySyncer<'_> {
             polls.push(self.poll(entity, now).await?);
         }
         let is_near = |poll: &Poll| {
-            poll.since
-                .is_some_and(|since| since > now - CHANGES_LOOK_BACK)
+            !poll.entity().is_read_whole
+                && poll
+                    .since
+                    .is_some_and(|since| since > now - CHANGES_LOOK_BACK)
         };
         let (near, far): (Vec<_>, Vec<_>) = polls
             .into_iter()
@@ -95,7 +99,7 @@ impl CompanySyncer<'_> {
         match self.sync_by_changes(near, &mut synced.entities).await {
             Ok(remaining) => {
                 let far = far.into_iter().chain(remaining).collect();
-                self.sync_by_queries(far, now, &mut synced).await;
+                self.sync_without_changes(far, now, &mut synced).await;
             }
             Err(error) if error.ends_company() => synced.lost = Some(error.to_string()),
             Err(error) => return Err(error),
@@ -174,7 +178,25 @@ impl CompanySyncer<'_> {
     }
 
     /// Reads entities by queries, until an answer says that no request would succeed. Entities
-    /// without queries are read in their own way first.
+    /// without queries are read in their own way: those with changes first, and those that are read
+    /// as a whole last, when it is known that the company answers.
+    async fn sync_without_changes(
+        &self,
+        polls: Vec<Poll>,
+        now: DateTime<Utc>,
+        synced: &mut Synced,
+    ) {
+        let (wholes, polls): (Vec<_>, Vec<_>) = polls
+            .into_iter()
+            .partition(|poll| poll.entity().is_read_whole);
+        self.sync_by_queries(polls, now, synced).await;
+        for poll in wholes {
+            if synced.lost.is_none() {
+                self.sync_whole(poll, now, synced).await;
+            }
+        }
+    }
+
     async fn sync_by_queries(&self, polls: Vec<Poll>, now: DateTime<Utc>, synced: &mut Synced) {
         let (polls, unqueryable): (Vec<_>, Vec<_>) =
             polls.into_iter().partition(|poll| poll.entity().has_query);

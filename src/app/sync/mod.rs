@@ -10,6 +10,7 @@ mod gone;
 mod outcome;
 mod schedule;
 mod unqueryable;
+mod whole;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -347,6 +348,8 @@ impl Syncer {
             page_size,
             meter,
             progress,
+            asks_for_wholes: recheck == Recheck::IfOnlyThose
+                && entities.iter().all(|entity| entity.is_read_whole),
         };
         let mut unavailable = company.states.unavailable(entities).await?;
         // An older version may have taken these for unavailable.

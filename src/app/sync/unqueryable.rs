@@ -20,19 +20,24 @@ use crate::quickbooks::{ChangesSource, EntityChanges};
 
 impl CompanySyncer<'_> {
     /// Determines the time that an entity without queries lacks. Its first sync begins where change
-    /// data capture ends: the ledger does not claim what cannot be read.
+    /// data capture ends: the ledger does not claim what cannot be read. That of an entity that is
+    /// read as a whole begins with this year, because its records tell of no other time.
     pub(super) async fn poll_unqueryable(
         &self,
         entity: &EntitySpec,
         now: DateTime<Utc>,
     ) -> Result<Poll> {
         let committed = merged(&self.sink.committed(self.realm_id, entity).await?);
-        let look_back = look_back(now);
+        let years = years(now)?;
+        let this_year = years.last().map(|year| year.start);
+        let first = this_year
+            .filter(|_| entity.is_read_whole)
+            .unwrap_or_else(|| look_back(now));
         let (start, since) = match committed.last() {
             Some(known) => (known.start, known.end),
-            None => (look_back, look_back),
+            None => (first, first),
         };
-        let lacking = years(now)?.into_iter().filter(|year| year.end > since);
+        let lacking = years.into_iter().filter(|year| year.end > since);
         let windows = lacking.map(|year| Window {
             start: year.start.max(start),
             ..year

@@ -52,10 +52,15 @@ fn sync_token(record: &str) -> String {
     format!(r"coalesce(substring({record} ->> 'SyncToken' from '^\d{{1,18}}$')::bigint, 0)")
 }
 
-/// Returns the condition that a payload is newer than another one (qbo-facts 3.5). A time that
-/// cannot be read is older than any.
-fn is_newer(entity: &EntitySpec, payload: &str, other: &str) -> String {
-    let (record, other) = (record_of(entity, payload), record_of(entity, other));
+/// Returns the condition that a row of the table is newer than a record, which is given by its payload
+/// and the instant of its arrival (qbo-facts 3.5). A time that cannot be read is older than any. Of
+/// records that have no times, the one that arrived later is newer.
+fn is_newer(entity: &EntitySpec, row: &str, (payload, arrival): (&str, &str)) -> String {
+    if entity.is_read_whole {
+        return format!("({row}.ingested_at_utc > {arrival})");
+    }
+    let record = record_of(entity, &format!("{row}.payload"));
+    let other = record_of(entity, payload);
     format!(
         "coalesce(({}, {}) > ({}, {}), false)",
         changed_at(&record),
@@ -72,8 +77,12 @@ pub(super) fn merge_statement(schema: &str, entity: &EntitySpec, is_partitioned:
         true => "true",
         false => "(known.xmax = 0)",
     };
-    let there = is_newer(entity, "there.payload", "staged.payload");
-    let known = is_newer(entity, "known.payload", "EXCLUDED.payload");
+    let there = is_newer(entity, "there", ("staged.payload", "page.ingested_at"));
+    let known = is_newer(
+        entity,
+        "known",
+        ("EXCLUDED.payload", "EXCLUDED.ingested_at_utc"),
+    );
     MERGE
         .replace("{there_is_newer}", &there)
         .replace("{known_is_newer}", &known)
@@ -85,7 +94,9 @@ pub(super) fn merge_statement(schema: &str, entity: &EntitySpec, is_partitioned:
 /// from taking a row, so another version there was stored by others in between.
 fn recount_statement(schema: &str, entity: &EntitySpec, traits: TableTraits) -> String {
     let is_of_others = match traits.has_triggers {
-        true => is_newer(entity, "there.payload", "staged.payload"),
+        // When a staged record arrived is not known here, so that such a row counts as dropped.
+        true if entity.is_read_whole => "false".to_owned(),
+        true => is_newer(entity, "there", ("staged.payload", "")),
         false => "true".to_owned(),
     };
     RECOUNT

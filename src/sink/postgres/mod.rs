@@ -24,8 +24,8 @@ use crate::config::{PostgresConfig, TransactionLimits};
 use crate::domain::{EntitySpec, RunReport, Window};
 use crate::error::{Error, Result};
 use crate::port::{RunContext, Sink, WindowContext};
+use crate::postgres::{Columns, migrations, params, server, table_name};
 pub(crate) use crate::postgres::{DEFAULT_SCHEMA, Db};
-use crate::postgres::{migrations, params, server, table_name};
 use crate::store::{CommittedTime, FailedWindow};
 
 /// Decides whether runs get rows in `qbo.runs`.
@@ -159,6 +159,17 @@ impl PostgresSink {
         CommittedTime::new(self.db.clone())
             .settle(&self.schema, realm_id, entity, windows)
             .await
+    }
+
+    /// Returns the ids of all rows of an entity that are not deleted.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) async fn ids(&self, entity: &EntitySpec) -> Result<Vec<String>> {
+        let table = table_name(&self.schema, entity);
+        let select = format!("SELECT id FROM {table} WHERE deleted_at_utc IS NULL");
+        let rows = self.db.rows(&select, params![]).await?;
+        rows.iter().map(|row| row.column(0)).collect()
     }
 
     /// Returns whether an entity's table has no row.

@@ -8,10 +8,13 @@ use serde_json::{Value, json};
 
 use crate::answer::ServiceFault;
 use crate::assumption::{Assumptions, Topic};
+use crate::company::Company;
 use crate::pacific;
 
-/// The classifications: id, level, id of the parent, name.
-const CLASSIFICATIONS: [(&str, &str, &str, &str); 5] = [
+/// A classification: id, level, id of the parent, name.
+type Classification = (&'static str, &'static str, &'static str, &'static str);
+
+const CLASSIFICATIONS: [Classification; 5] = [
     ("1", "1", "", "Goods"),
     ("2", "1", "", "Services"),
     ("11", "2", "1", "Food & drink"),
@@ -19,19 +22,25 @@ const CLASSIFICATIONS: [(&str, &str, &str, &str); 5] = [
     ("21", "2", "2", "Consulting"),
 ];
 
+/// Returns the classifications of a company.
+pub(super) fn classifications(company: &Company) -> Vec<Classification> {
+    let all = CLASSIFICATIONS.into_iter();
+    all.filter(|(id, ..)| !company.is_withdrawn(id)).collect()
+}
+
 /// Returns the body of an answer.
 ///
 /// # Errors
 /// A fault if there is no classification with the id.
 pub(super) fn answer(
-    id: Option<&str>,
-    of_children: bool,
+    classifications: &[Classification],
+    (id, of_children): (Option<&str>, bool),
     parameters: &HashMap<String, String>,
     assumptions: &Assumptions,
     time: DateTime<Utc>,
 ) -> Result<String, ServiceFault> {
     let time = pacific::format_millis(time);
-    let all = CLASSIFICATIONS.iter();
+    let all = classifications.iter();
     let list = match id {
         Some(id) if !all.clone().any(|(known, ..)| *known == id) => {
             return Err(ServiceFault::not_found());
@@ -60,7 +69,7 @@ pub(super) fn answer(
 }
 
 /// Returns a classification. As documented, it has neither `MetaData` nor `SyncToken`.
-fn record((id, level, parent, name): &(&str, &str, &str, &str)) -> Value {
+fn record((id, level, parent, name): &Classification) -> Value {
     let mut record = json!({
         "Id": id,
         "Code": format!("TC{id}"),
@@ -84,7 +93,14 @@ mod tests {
         let mut assumptions = Assumptions::default();
         assumptions.set("classification-list", list).unwrap();
         let parameters = parameters.into_iter().collect();
-        let body = answer(id, of_children, &parameters, &assumptions, Utc::now()).unwrap();
+        let body = answer(
+            &CLASSIFICATIONS,
+            (id, of_children),
+            &parameters,
+            &assumptions,
+            Utc::now(),
+        )
+        .unwrap();
         let body: Value = serde_json::from_str(&body).unwrap();
         let found = match list {
             "plain" => &body["TaxClassification"],
@@ -102,7 +118,15 @@ mod tests {
         assert_eq!(ids(None, false, Some("1"), "response"), ["1", "2"]);
         assert_eq!(ids(Some("1"), true, None, "plain"), ["11", "12"]);
         let assumptions = Assumptions::default();
-        let one = |id| answer(Some(id), false, &HashMap::new(), &assumptions, Utc::now());
+        let one = |id| {
+            answer(
+                &CLASSIFICATIONS,
+                (Some(id), false),
+                &HashMap::new(),
+                &assumptions,
+                Utc::now(),
+            )
+        };
         assert!(one("12").unwrap().contains("Books"));
         assert_eq!(one("99").unwrap_err().code, "610");
     }

@@ -27,12 +27,12 @@ pub(super) fn answer(
 ) -> Answer {
     // An answer's time is the start of its processing (qbo-facts 2.2).
     let time = state.clock.now();
-    if let Endpoint::Entitlements { .. } = endpoint {
-        return entitlements::answer(request);
-    }
     let is_query = matches!(endpoint, Endpoint::Query { .. });
     let number = state.count_queries(u64::from(is_query));
     let company = company_state.read_visible();
+    if let Endpoint::Entitlements { .. } = endpoint {
+        return entitlements::answer(&company, request);
+    }
     let outcome = view(&company, request, endpoint, assumptions).and_then(|view| {
         let context = QueryContext {
             assumptions,
@@ -50,7 +50,10 @@ pub(super) fn answer(
             }
             Endpoint::Classification {
                 id, of_children, ..
-            } => classification::answer(*id, *of_children, &parameters, assumptions, time),
+            } => {
+                let list = classification::classifications(&company);
+                classification::answer(&list, (*id, *of_children), &parameters, assumptions, time)
+            }
             Endpoint::Report { name, .. } => Err(ServiceFault::no_reports(name)),
             _ => Err(ServiceFault::no_such_path(request.path())),
         }

@@ -1,0 +1,252 @@
+//! Entities that are read as a whole (qbo-facts 13.6): one answer holds all of their records, and none
+//! of them says when it was changed. What was read counts as changed at the end of the read.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use super::QboSource;
+use super::classify::classify_failure;
+use super::entitlements::read_entitlements;
+use super::envelope::{Members, is_counter, misunderstood, rows_in, unreadable_body};
+use super::fault::Fault;
+use crate::domain::{EntitySpec, Identity, Page, Payload, Record, Reject};
+use crate::error::{Error, Result};
+use crate::http::Response;
+use crate::port::{Meter, Span};
+use crate::quickbooks::client::{RetryBehavior, Verdict};
+
+/// Answers that were fetched ahead of their readers, by the name of the entity.
+pub(super) type WholeAnswers = HashMap<&'static str, WholeAnswer>;
+
+/// All records of an entity.
+#[derive(Debug)]
+pub(super) struct WholeAnswer {
+    records: Vec<Record>,
+    rejects: Vec<Reject>,
+    received_at: DateTime<Utc>,
+}
+
+impl WholeAnswer {
+    /// Returns the ids of all records, or `None` if a row does not say its id.
+    fn ids(&self) -> Option<Vec<String>> {
+        let rejected = self.rejects.iter().map(|reject| reject.id.clone());
+        let read = self.records.iter().map(|record| Some(record.id.clone()));
+        read.chain(rejected).collect()
+    }
+}
+
+/// The rows of an answer, and the server's clock.
+#[derive(Debug)]
+pub(super) struct WholeRows {
+    pub rows: Vec<Payload>,
+    pub time: Option<DateTime<Utc>>,
+}
+
+impl QboSource {
+    /// Fetches all records of an entity for the next read of it. Returns their ids, or `None` if a row
+    /// does not say its id, so that nothing can be said about records that are not there.
+    ///
+    /// # Errors
+    /// Errors of the API; [`Error::Decode`] if the answer is not understood.
+    pub(crate) async fn prefetch_whole(
+        &self,
+        entity: &EntitySpec,
+        meter: &Meter,
+    ) -> Result<Option<Vec<String>>> {
+        let answer = self.fetch_whole(entity, meter).await?;
+        let ids = answer.ids();
+        self.wholes.lock().insert(entity.name, answer);
+        Ok(ids)
+    }
+
+    async fn fetch_whole(&self, entity: &EntitySpec, meter: &Meter) -> Result<WholeAnswer> {
+        let request = self.endpoints.whole(entity);
+        let read = |response: &Response| read_answer(entity, response);
+        let sent = self.client.send(&request, meter, RetryBehavior::FULL, read);
+        let WholeRows { rows, time } = sent.await?;
+        let received_at = Utc::now();
+        // An answer without a clock is as old as its arrival.
+        self.set_horizon(time.or(Some(received_at)));
+        let mut answer = WholeAnswer {
+            records: Vec::with_capacity(rows.len()),
+            rejects: Vec::new(),
+            received_at,
+        };
+        for row in rows {
+            match Record::read_untimed(entity.identity, row.clone(), received_at) {
+                Ok(record) => answer.records.push(record),
+                Err(error) => {
+                    let text = String::from_utf8_lossy(row.as_bytes()).into_owned();
+                    let reject = Reject::unreadable(text, &error, received_at);
+                    answer.rejects.push(reject);
+                }
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Reads a span of an entity that is read as a whole. Its records belong to the last second of the
+    /// span that is not in the future.
+    pub(super) async fn read_whole(
+        &self,
+        entity: &EntitySpec,
+        span: &Span,
+        page_size: u32,
+        meter: &Meter,
+        pages: mpsc::Sender<Page>,
+    ) -> Result<Option<DateTime<Utc>>> {
+        let fetched = self.wholes.lock().remove(entity.name);
+        let answer = match fetched {
+            Some(answer) => answer,
+            None => self.fetch_whole(entity, meter).await?,
+        };
+        let horizon = self.horizon.get().copied();
+        if let Some(present) = horizon.filter(|horizon| *horizon < span.start) {
+            return Ok(Some(present));
+        }
+        let end = horizon.map_or(span.end(), |horizon| span.end().min(horizon));
+        let at = (end - TimeDelta::seconds(1)).max(span.start);
+        let placed = |record: Record| Record {
+            updated_at: at,
+            ..record
+        };
+        let page = Page {
+            number: 1,
+            size: page_size,
+            request: std::sync::Arc::default(),
+            ingested_at: answer.received_at,
+            covered_until: end,
+            horizon,
+            records: answer.records.into_iter().map(placed).collect(),
+            rejects: answer
+                .rejects
+                .into_iter()
+                .map(|reject| Reject { at, ..reject })
+                .collect(),
+        };
+        pages.send(page).await.map_err(|_| Error::Cancelled)?;
+        Ok(horizon.filter(|horizon| *horizon < span.end()))
+    }
+}
+
+fn read_answer(entity: &EntitySpec, response: &Response) -> Verdict<WholeRows> {
+    if !(200..300).contains(&response.status) {
+        return classify_failure(response, Fault::parse(&response.body), Some(entity));
+    }
+    match entity.identity {
+        Identity::Single => read_entitlements(entity, response),
+        _ => read_list(entity, response),
+    }
+}
+
+/// Reads a list. Whether it is bare or inside a `QueryResponse` is not known (qbo-facts 13.6).
+fn read_list(entity: &EntitySpec, response: &Response) -> Verdict<WholeRows> {
+    let members = match Members::parse(&response.body) {
+        Ok(members) => members,
+        Err(error) => return unreadable_body(response, error, Some(entity)),
+    };
+    let inner = match members.only("QueryResponse") {
+        Ok(Some(inner)) => match Members::parse(inner.get().as_bytes()) {
+            Ok(inner) => Some(inner),
+            Err(error) => return misunderstood(error),
+        },
+        Ok(None) => None,
+        Err(reason) => return misunderstood(reason),
+    };
+    let holder = inner.as_ref().unwrap_or(&members);
+    if let Some(fault) = members.fault().or_else(|| holder.fault()) {
+        let fault = Fault::parse(fault.get().as_bytes());
+        return classify_failure(response, fault, Some(entity));
+    }
+    match rows_of(entity, holder, inner.is_some()) {
+        Ok(rows) => Verdict::Done(WholeRows {
+            rows: rows
+                .into_iter()
+                .map(|row| response.body.slice_ref(row.get().as_bytes()))
+                .map(Payload::from_valid_json)
+                .collect(),
+            time: members.time(),
+        }),
+        Err(reason) => misunderstood(reason),
+    }
+}
+
+/// Returns the rows of a list. An empty `QueryResponse` is an empty list, as in queries.
+fn rows_of<'a>(
+    entity: &EntitySpec,
+    holder: &Members<'a>,
+    is_response: bool,
+) -> Result<Vec<&'a RawValue>, String> {
+    let key = entity.answer_key;
+    let rows = match holder.only(key)? {
+        Some(list) => rows_in(list).ok_or_else(|| format!("its {key} holds no rows"))?,
+        None if is_response && holder.0.iter().all(|(name, _)| is_counter(name)) => Vec::new(),
+        None => return Err(format!("it holds no {key}")),
+    };
+    for name in ["maxResults", "totalCount"] {
+        if let Some(announced) = holder.counter(name)?
+            && announced != rows.len() as u64
+        {
+            return Err(format!(
+                "its {name} is {announced}, and it holds {} rows",
+                rows.len()
+            ));
+        }
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::find_entity;
+    use bytes::Bytes;
+    use reqwest::header::HeaderMap;
+
+    fn read(body: &'static str) -> Result<usize, String> {
+        let response = Response {
+            status: 200,
+            headers: HeaderMap::new(),
+            body: Bytes::from_static(body.as_bytes()),
+        };
+        match read_answer(find_entity("tax_classifications").unwrap(), &response) {
+            Verdict::Done(found) => Ok(found.rows.len()),
+            Verdict::Retry(error) | Verdict::Fatal(error) => Err(error.to_string()),
+            _ => Err(String::new()),
+        }
+    }
+
+    #[test]
+    fn a_list_is_read_in_either_form_and_never_taken_for_empty() {
+        assert_eq!(
+            read(r#"{"TaxClassification":[{"Id":"1"},{"Id":"2"}],"time":"x"}"#),
+            Ok(2)
+        );
+        assert_eq!(
+            read(
+                r#"{"QueryResponse":{"TaxClassification":[{"Id":"1"}],"maxResults":1},"time":"x"}"#
+            ),
+            Ok(1)
+        );
+        assert_eq!(read(r#"{"QueryResponse":{},"time":"x"}"#), Ok(0));
+        assert_eq!(read(r#"{"TaxClassification":[]}"#), Ok(0));
+        for body in [
+            "",
+            "{}",
+            "null",
+            r#"{"time":"x"}"#,
+            r#"{"TaxClassification":null}"#,
+            r#"{"TaxClassification":"none"}"#,
+            r#"{"QueryResponse":{"TaxCode":[]}}"#,
+            r#"{"QueryResponse":{"maxResults":3}}"#,
+            r#"{"QueryResponse":{"TaxClassification":[{"Id":"1"}],"totalCount":2}}"#,
+            r#"{"QueryResponse":{"Fault":{"Error":[{"Message":"x","code":"4001"}]}}}"#,
+            "<html></html>",
+        ] {
+            assert!(read(body).is_err(), "{body}");
+        }
+    }
+}
