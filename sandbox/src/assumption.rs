@@ -20,6 +20,7 @@ pub(crate) enum Topic {
     CdcUnavailable,
     CdcInclude,
     IncludeForm,
+    IncludeUnknown,
     ClassificationList,
     CdcCap,
     CdcTimeActivity,
@@ -141,6 +142,12 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         "include-form",
         &["comma", "repeated", "both"],
         "two values of include: a,b or include twice (qbo-facts 13.5)",
+    ),
+    assumption(
+        Topic::IncludeUnknown,
+        "include-unknown",
+        &["ignored", "refused"],
+        "a value of include, or a second include, that is not understood (qbo-facts 13.5)",
     ),
     assumption(
         Topic::ClassificationList,

@@ -45,6 +45,11 @@ impl QboSource {
             {
                 sent = Err(refusal);
             }
+            if let Ok(outcomes) = &sent
+                && !shows_includes(statements, outcomes)
+            {
+                asking.proves_nothing();
+            }
             if let Some(outcome) = self.includes.judge(sent, &mut asking).await {
                 return outcome;
             }
@@ -64,6 +69,12 @@ impl QboSource {
         let position = outcomes.iter().position(is_refusal)?;
         outcomes.swap_remove(position).err()
     }
+}
+
+/// Returns whether an item was answered whose entity has optional parts.
+fn shows_includes(statements: &[(&EntitySpec, String)], outcomes: &[Result<QueryAnswer>]) -> bool {
+    let mut items = statements.iter().zip(outcomes);
+    items.any(|((entity, _), outcome)| !entity.includes.is_empty() && outcome.is_ok())
 }
 
 /// Reads the answer of a batch. Items are matched to statements by id, not by position (qbo-facts

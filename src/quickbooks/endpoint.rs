@@ -15,6 +15,7 @@ use crate::domain::{ENTITIES, EntitySpec, Identity};
 use crate::error::{Error, Result};
 use crate::http::Request;
 use crate::quickbooks::admission::RequestKind;
+use crate::quickbooks::includes::PARAMETER;
 
 /// The only minor version that is still answered. Sent explicitly, so that a future version 76 does not
 /// change answers (qbo-facts 3.14).
@@ -180,8 +181,8 @@ fn get(url: Url) -> Request {
 
 fn with_include(url: &Url, include: Option<&str>) -> Url {
     let mut url = url.clone();
-    if let Some(include) = include {
-        url.query_pairs_mut().append_pair("include", include);
+    for value in include.into_iter().flat_map(|all| all.split(PARAMETER)) {
+        url.query_pairs_mut().append_pair("include", value);
     }
     url
 }
@@ -288,6 +289,17 @@ mod tests {
                 .ends_with("minorversion=75&include=enhancedAllCustomFields%2CinvoiceLink")
         );
         assert_eq!(read_kind(&fuller), Some(RequestKind::Single));
+        let twice = endpoints.query(
+            "SELECT * FROM Invoice",
+            Some("enhancedAllCustomFields&invoiceLink"),
+        );
+        assert!(
+            twice
+                .url
+                .as_str()
+                .ends_with("minorversion=75&include=enhancedAllCustomFields&include=invoiceLink")
+        );
+        assert_eq!(read_kind(&twice), Some(RequestKind::Single));
         let batch = endpoints.batch(
             ["SELECT COUNT(*) FROM Bill", "SELECT * FROM Bill"].into_iter(),
             Some("invoiceLink"),

@@ -11,6 +11,9 @@ use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::port::SharedState;
 
+/// Joins the parameters of one request. What stands between is the value of one `include`.
+pub(super) const PARAMETER: char = '&';
+
 /// Knowledge of a company's answers to `include`.
 #[derive(Debug)]
 pub(crate) struct Includes {
@@ -22,7 +25,7 @@ pub(crate) struct Includes {
 struct Known {
     /// Values that were refused, now or earlier.
     refused: BTreeSet<String>,
-    /// Values that this process has got an answer to.
+    /// Values that the company has answered, now or earlier.
     answered: BTreeSet<String>,
 }
 
@@ -31,6 +34,8 @@ struct Known {
 struct Document {
     #[serde(default)]
     refused: BTreeSet<String>,
+    #[serde(default)]
+    answered: BTreeSet<String>,
 }
 
 /// One request that may be sent several times, each time with a simpler `include`.
@@ -40,12 +45,21 @@ pub(super) struct Asking {
     include: Option<String>,
     /// A value that may be why the request has failed, and the failure.
     doubted: Option<(String, String)>,
+    /// Without `include`, the request has succeeded.
+    is_good_without: bool,
+    /// Whether a success says that the company answers what was asked for.
+    proves: bool,
 }
 
 impl Asking {
-    /// Returns the value of `include` for the next try.
+    /// Returns the value of `include` for the next try: one or several parameters.
     pub(super) fn include(&self) -> Option<&str> {
         self.include.as_deref()
+    }
+
+    /// Takes note that a success brings no record which could have shown what was asked for.
+    pub(super) fn proves_nothing(&mut self) {
+        self.proves = false;
     }
 }
 
@@ -68,8 +82,12 @@ impl Includes {
 
     /// Reads what other processes have found out. If that fails, this process finds it out itself.
     pub(super) async fn load(&self) {
-        match self.refused().await {
-            Ok(refused) => self.known.lock().refused.extend(refused),
+        match self.document().await {
+            Ok(Document { refused, answered }) => {
+                let mut known = self.known.lock();
+                known.refused.extend(refused);
+                known.answered.extend(answered);
+            }
             Err(error) => debug!(phase = "extract", "refused includes are unknown: {error}"),
         }
     }
@@ -79,18 +97,26 @@ impl Includes {
     /// # Errors
     /// If the shared document cannot be read.
     pub(crate) async fn refused(&self) -> Result<Vec<String>> {
-        let mut refused = Vec::new();
+        let document = self.document().await?;
+        Ok(document.refused.into_iter().collect())
+    }
+
+    async fn document(&self) -> Result<Document> {
+        let mut found = Document::default();
         let read = |text: Option<&str>, _| {
-            refused.extend(document(text).refused);
+            found = document(text);
             None
         };
         self.state.update(Box::new(read)).await?;
-        Ok(refused)
+        Ok(found)
     }
 
-    /// Returns the value of `include` for records of an entity.
+    /// Returns the parts of an entity's records that are asked for, separated by commas, whatever the
+    /// form in which they are.
     pub(super) fn value(&self, entity: &EntitySpec) -> Option<String> {
-        self.value_of(entity.includes)
+        let form = self.value_of(entity.includes)?;
+        let parts = entity.includes.iter().filter(|part| names(&form, part));
+        Some(parts.copied().collect::<Vec<_>>().join(","))
     }
 
     /// Starts a request about records of entities.
@@ -105,6 +131,8 @@ impl Includes {
             include: self.value_of(&wanted),
             wanted,
             doubted: None,
+            is_good_without: false,
+            proves: true,
         }
     }
 
@@ -118,12 +146,14 @@ impl Includes {
         let error = match outcome {
             Ok(answer) => {
                 if let Some((value, reason)) = asking.doubted.take() {
+                    asking.is_good_without = true;
                     self.refuse(&value, &reason).await;
+                    // A simpler form may bring what this answer lacks.
+                    asking.include = self.value_of(&asking.wanted);
+                    return asking.include.is_none().then_some(Ok(answer));
                 }
-                if let Some(value) = asking.include.take() {
-                    let mut known = self.known.lock();
-                    known.answered.extend(value.split(',').map(str::to_owned));
-                    known.answered.insert(value);
+                if let Some(value) = asking.include.take().filter(|_| asking.proves) {
+                    self.note_answer(value).await;
                 }
                 return Some(Ok(answer));
             }
@@ -132,14 +162,17 @@ impl Includes {
         let Some(value) = asking.include.take() else {
             return Some(Err(error));
         };
+        let is_about_it = asking.is_good_without && is_refusal(&error);
         match self.suspicion(&error, &value) {
-            Suspicion::No => Some(Err(error)),
-            Suspicion::Perhaps => {
+            Suspicion::No if !is_about_it => Some(Err(error)),
+            Suspicion::Perhaps if !is_about_it => {
                 asking.doubted = Some((value, error.to_string()));
                 None
             }
-            Suspicion::Certain => {
-                self.refuse(&value, &error.to_string()).await;
+            _ => {
+                // One part that is named alone is why, whatever the form.
+                let refused = named_alone(&value, &error).unwrap_or(&value);
+                self.refuse(refused, &error.to_string()).await;
                 asking.include = self.value_of(&asking.wanted);
                 None
             }
@@ -153,25 +186,32 @@ impl Includes {
             .is_some_and(|value| self.suspicion(error, value) == Suspicion::Certain)
     }
 
-    /// Returns all values together, if the company takes them together, or the first one alone that
-    /// it takes. How several values are written is not documented (qbo-facts 13.5).
+    /// Returns the parts that the company takes, in the first form in which it takes them. How several
+    /// are written is not documented (qbo-facts 13.5): as a list with commas, or as several parameters.
+    /// The first form is both: each reader finds all parts, unless it refuses what it does not know.
     fn value_of(&self, wanted: &[&'static str]) -> Option<String> {
         let refused = &self.known.lock().refused;
-        let taken = |value: &str| !refused.contains(value);
-        let together = wanted.join(",");
-        match wanted.iter().all(|value| taken(value)) && taken(&together) {
-            true => Some(together).filter(|together| !together.is_empty()),
-            false => wanted
-                .iter()
-                .find(|value| taken(value))
-                .map(|value| (*value).to_owned()),
-        }
+        let parts = wanted.iter().filter(|part| !refused.contains(**part));
+        let parts: Vec<&str> = parts.copied().collect();
+        let forms = match &parts[..] {
+            [] | [_] => Vec::new(),
+            _ => {
+                let (list, repeated) = (parts.join(","), parts.join("&"));
+                vec![format!("{list}{PARAMETER}{repeated}"), list, repeated]
+            }
+        };
+        let single = parts.iter().map(|part| (*part).to_owned());
+        forms
+            .into_iter()
+            .chain(single)
+            .find(|form| !refused.contains(form))
     }
 
     fn suspicion(&self, error: &Error, value: &str) -> Suspicion {
-        // A value that the plan lacks may be refused without its name. Every plan has these
-        // entities, so that the refusal can be about the value. Others are unavailable at once.
-        if matches!(error.code(), Some("5020" | "5030")) && error.denies_entity() {
+        // A value that the plan lacks may be refused without its name, and the entity is there. That
+        // costs one more request, until the company has answered the value once.
+        let is_denial = error.denies_entity() || error.is_unavailable();
+        if matches!(error.code(), Some("5020" | "5030")) && is_denial {
             return match self.known.lock().answered.contains(value) {
                 true => Suspicion::No,
                 false => Suspicion::Perhaps,
@@ -186,10 +226,7 @@ impl Includes {
         else {
             return Suspicion::No;
         };
-        let message = message.to_ascii_lowercase();
-        let names_value = value
-            .split(',')
-            .any(|part| message.contains(&part.to_ascii_lowercase()));
+        let names_value = parts_of(value).any(|part| is_named(part, message));
         match (*status, code.as_deref()) {
             (500.., _) => Suspicion::No,
             _ if names_value => Suspicion::Certain,
@@ -211,17 +248,73 @@ impl Includes {
             include = value,
             "QuickBooks does not answer include={value} for this company; it is not asked for any more: {reason}"
         );
+        self.remember(|document| _ = document.refused.insert(value.to_owned()))
+            .await;
+    }
+
+    async fn note_answer(&self, value: String) {
+        let parts = || parts_of(&value).chain([value.as_str()]).map(str::to_owned);
+        let is_new = {
+            let mut known = self.known.lock();
+            let before = known.answered.len();
+            known.answered.extend(parts());
+            known.answered.len() > before
+        };
+        if is_new {
+            self.remember(|document| document.answered.extend(parts()))
+                .await;
+        }
+    }
+
+    /// Changes the shared document.
+    async fn remember(&self, change: impl Fn(&mut Document) + Send + Sync) {
         let add = |text: Option<&str>, _| {
             let mut document = document(text);
-            document.refused.insert(value.to_owned());
+            change(&mut document);
             serde_json::to_string(&document).ok()
         };
         if let Err(error) = self.state.update(Box::new(add)).await {
             debug!(
                 phase = "extract",
-                "a refused include is not remembered: {error}"
+                "what a company answers to include is not remembered: {error}"
             );
         }
+    }
+}
+
+/// Returns the parts that a value names, some of them more than once.
+fn parts_of(value: &str) -> impl Iterator<Item = &str> {
+    value.split([',', PARAMETER])
+}
+
+fn names(value: &str, part: &str) -> bool {
+    parts_of(value).any(|named| named == part)
+}
+
+fn is_named(part: &str, message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    message.contains(&part.to_ascii_lowercase())
+}
+
+/// Returns the only part of a value that a failure names.
+fn named_alone<'v>(value: &'v str, error: &Error) -> Option<&'v str> {
+    let Error::Api { message, .. } = error.last() else {
+        return None;
+    };
+    let named: BTreeSet<&str> = parts_of(value)
+        .filter(|part| is_named(part, message))
+        .collect();
+    match named.len() {
+        1 => named.into_iter().next(),
+        _ => None,
+    }
+}
+
+/// Returns true if the service has answered, and refused the request.
+fn is_refusal(error: &Error) -> bool {
+    match error.last() {
+        Error::Api { status, .. } => (400..500).contains(status),
+        _ => error.denies_entity() || error.is_unavailable(),
     }
 }
 

@@ -108,10 +108,7 @@ async fn an_include_that_a_company_refuses_costs_no_page_and_is_not_asked_for_ag
     assert_complete(&app.backfill(&range).await.unwrap());
     assert_eq!(answered(&sandbox, "400"), refusals, "another process knows");
     let status = app.status(&StatusRequest::default()).await.unwrap();
-    assert_eq!(
-        status.accounts[0].refused_includes,
-        ["enhancedAllCustomFields,invoiceLink"]
-    );
+    assert_eq!(status.accounts[0].refused_includes, ["invoiceLink"]);
     let json: Value = serde_json::to_value(&status).unwrap();
     assert!(json["accounts"][0]["refused_includes"].is_array());
     database.drop().await;
@@ -132,5 +129,114 @@ async fn a_company_that_refuses_every_include_is_read_as_before() {
     let asked = database.number(request).await;
     assert_complete(&app.backfill(&range).await.unwrap());
     assert!(database.number(request).await <= asked);
+    database.drop().await;
+}
+
+/// Returns how many requests for data the sandbox has answered.
+fn asked(sandbox: &Sandbox) -> u64 {
+    sandbox.stats().data_requests
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_parts_arrive_whichever_form_of_include_a_company_takes() {
+    for (form, unknown) in [
+        ("comma", "ignored"),
+        ("comma", "refused"),
+        ("repeated", "ignored"),
+        ("repeated", "refused"),
+        ("both", "refused"),
+    ] {
+        let (sandbox, database) = (small_sandbox(), Database::create().await);
+        for (name, value) in [("include-form", form), ("include-unknown", unknown)] {
+            change(&sandbox, "assume", json!({"name": name, "value": value}));
+        }
+        let app = app(&sandbox, &database);
+        enrich(&sandbox, "Invoice", "40");
+        enrich(&sandbox, "Estimate", "7");
+        let range = whole_range(&["invoices", "estimates"], "month", 100);
+        let report = app.backfill(&range).await.unwrap();
+        assert_complete(&report);
+        let rows = report.runs[0].totals.rows;
+        assert_eq!(
+            rows,
+            truth(&sandbox, "Invoice").len() as u64,
+            "{form}, {unknown}"
+        );
+        // No page came before the form was known.
+        let (held, there) = (
+            database.rows("raw.qb_invoices").await,
+            truth(&sandbox, "Invoice"),
+        );
+        assert_eq!(held.len(), there.len());
+        assert_eq!(
+            parts(&database, "raw.qb_invoices", "40").await,
+            (5, true),
+            "{form}, {unknown}"
+        );
+        assert_eq!(parts(&database, "raw.qb_estimates", "7").await, (5, false));
+        let refusals = answered(&sandbox, "400");
+        assert!(
+            refusals <= 16,
+            "{form}, {unknown}: {refusals} requests were refused"
+        );
+        assert_complete(&app.backfill(&range).await.unwrap());
+        assert_eq!(answered(&sandbox, "400"), refusals, "another process knows");
+        let request = "SELECT count(*) FROM raw.qb_invoices \
+                       WHERE request_payload ->> 'include' = 'enhancedAllCustomFields,invoiceLink'";
+        assert_eq!(
+            database.number(request).await,
+            rows as i64,
+            "{form}, {unknown}"
+        );
+        database.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denied_include_takes_no_entity_away_that_some_plans_lack() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    // The plan lacks the custom fields, and QuickBooks does not say so.
+    let denial = json!({"fault": "refused", "status": 400, "code": "5020", "times": 0,
+        "message": "You do not have permission to access this feature", "contains": "include="});
+    change(&sandbox, "fault", denial);
+    let range = whole_range(&["estimates"], "year", 1000);
+    assert_complete(&app.backfill(&range).await.unwrap());
+    let there = truth(&sandbox, "Estimate").len();
+    assert_eq!(database.rows("raw.qb_estimates").await.len(), there);
+    assert_eq!(asked(&sandbox), 2, "one request more finds it out");
+    let report = app
+        .sync(&everything(&["estimates", "purchase_orders"]))
+        .await
+        .unwrap();
+    assert!(
+        report.accounts[0]
+            .entities
+            .iter()
+            .all(|e| e.unavailable.is_none()),
+        "{report:?}"
+    );
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entity_that_a_company_lacks_costs_one_request_once_it_has_answered_an_include() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    assert_complete(
+        &app.backfill(&whole_range(&["estimates"], "year", 1000))
+            .await
+            .unwrap(),
+    );
+    change(
+        &sandbox,
+        "unavailable",
+        json!({"entity": "PurchaseOrder", "code": "5020"}),
+    );
+    let range = whole_range(&["purchase_orders"], "year", 1000);
+    let before = asked(&sandbox);
+    let report = app.backfill(&range).await.unwrap();
+    assert!(report.runs[0].unavailable().is_some(), "{report:?}");
+    assert_eq!(asked(&sandbox) - before, 1);
     database.drop().await;
 }

@@ -79,7 +79,8 @@ impl Prober<'_> {
             }
             Ok(reply) => {
                 let cap = self.cdc_cap(&names, since, &reply).await;
-                Ok([cdc_order(&names, &reply), Self::finding(CAP, cap)?])
+                let order = self.cdc_order(names, since, &reply).await;
+                Ok([Self::finding(ORDER, order)?, Self::finding(CAP, cap)?])
             }
             Err(error) => {
                 let order = Self::finding(ORDER, Err(error))?;
@@ -90,6 +91,28 @@ impl Prober<'_> {
                 Ok([order, cap])
             }
         }
+    }
+
+    /// Judges the order of an answer. If it is the one that was asked for, the entities are asked for
+    /// in the other direction too: an order of the service's own may look like it once.
+    async fn cdc_order(
+        &self,
+        mut names: Vec<&str>,
+        since: DateTime<Utc>,
+        reply: &Reply,
+    ) -> Result<Finding> {
+        let first = cdc_order(&names, reply);
+        if first.answer != "asked" {
+            return Ok(first);
+        }
+        names.reverse();
+        let reply = self.changes(&names, since).await?;
+        let second = cdc_order(&names, &reply);
+        Ok(match (second.answer, reply.is_refused()) {
+            ("asked", _) => second.because("in two answers"),
+            (_, true) => Finding::refused(first.name, &reply),
+            _ => second,
+        })
     }
 
     async fn cdc_cap(
@@ -223,7 +246,7 @@ fn cdc_order(names: &[&str], reply: &Reply) -> Finding {
         _ if places.len() < 2 => {
             Finding::unknown(NAME, "fewer than two entities changed in the last 29 days")
         }
-        true => Finding::shown(NAME, "asked", reply).because("in one answer"),
+        true => Finding::shown(NAME, "asked", reply),
         false => Finding::shown(NAME, "any", reply),
     }
 }

@@ -43,6 +43,10 @@ const NOT_TESTABLE: &[(&str, &str)] = &[
         "not testable by reading: the monthly quota would have to be used up",
     ),
     (
+        "include-unknown",
+        "not testable by reading: only values of include that Intuit documents are sent",
+    ),
+    (
         "throttle-body",
         "not testable by reading: the probes stay within the limits",
     ),

@@ -9,7 +9,7 @@ use crate::answer::ServiceFault;
 use crate::assumption::{Assumptions, Topic};
 use crate::company::{Company, Row, View};
 use crate::entities::{self, Entity, Kind};
-use crate::hash::hash;
+use crate::hash::{hash, hash_id};
 use crate::pacific::{self, Zone};
 
 const LOOK_BACK: TimeDelta = TimeDelta::days(30);
@@ -92,14 +92,26 @@ pub(super) fn answer(
         }
         groups.push(group);
     }
-    if assumptions.answer(Topic::CdcOrder) == "any" && !groups.is_empty() {
-        // No group stays in its place.
-        groups.rotate_left(1);
+    if assumptions.answer(Topic::CdcOrder) == "any" {
+        groups = shuffled(groups, hash_id(names));
     }
     let (groups, time) = (groups.join(","), pacific::format_millis(time));
     Ok(format!(
         r#"{{"CDCResponse":[{{"QueryResponse":[{groups}]}}],"time":"{time}"}}"#
     ))
+}
+
+/// Returns groups in another order, which depends on the seed alone.
+fn shuffled(groups: Vec<String>, seed: u32) -> Vec<String> {
+    let mut places: Vec<usize> = (0..groups.len()).collect();
+    places.sort_by_key(|place| hash(u64::from(seed) ^ (*place as u64) << 32));
+    if places.is_sorted() && !places.is_empty() {
+        places.rotate_left(1);
+    }
+    places
+        .into_iter()
+        .map(|place| groups[place].clone())
+        .collect()
 }
 
 /// Finds an entity that has change data capture. Returns `None` for an entity that is answered as

@@ -12,7 +12,7 @@ use super::endpoint::Endpoint;
 use super::request::ReceivedRequest;
 use crate::answer::{Answer, ServiceFault};
 use crate::assumption::{Assumptions, Topic};
-use crate::company::{Company, View};
+use crate::company::{Company, Include, View};
 use crate::query::{self, QueryContext};
 use crate::state::{CompanyState, State};
 use crate::{entities, pacific};
@@ -91,10 +91,24 @@ fn view(
         _ => values.iter().flat_map(|value| value.split(',')).collect(),
     };
     let includes: Vec<&str> = includes.into_iter().map(str::trim).collect();
+    if !assumptions.is_harder(Topic::IncludeUnknown) {
+        refuse_unknown(&includes, form == "comma" && values.len() > 1)?;
+    }
     company.view(&includes).map_err(|refused| {
         let name = refused.name();
         ServiceFault::bad_request(&format!("The value {name} of include is not supported"))
     })
+}
+
+/// Refuses values of `include` that are not known.
+fn refuse_unknown(includes: &[&str], is_repeated: bool) -> Result<(), ServiceFault> {
+    let is_unknown = |name: &&str| !name.is_empty() && Include::find(name).is_none();
+    if includes.iter().any(is_unknown) || is_repeated {
+        return Err(ServiceFault::bad_request(
+            "A parameter of the request is not valid",
+        ));
+    }
+    Ok(())
 }
 
 /// Returns the number of reads that a successful request takes from the monthly quota.
