@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, Union
 
-from qbo_rs.exceptions import IncompleteError
+from qbo_rs.exceptions import IncompleteError, Recovery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -204,17 +204,22 @@ class RunReport:
     """Windows, oldest first."""
     totals: Totals
     """Sums over the windows."""
+    recovery: Recovery | None = None
+    """The reaction that helps, if the run has ended because the same call would fail again; else None."""
 
     @classmethod
     def from_dict(cls, run: Mapping[str, Any]) -> RunReport:
         """Make a report from JSON-able data."""
         windows = tuple(WindowReport.from_dict(window) for window in run["windows"])
         fields = {name: run[name] for name in ("entity", "realm_id", "run_id", "status")}
-        return cls(**fields, windows=windows, totals=Totals(**run["totals"]))
+        return cls(**fields, windows=windows, totals=Totals(**run["totals"]), recovery=run.get("recovery"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-able data."""
-        return asdict(self) | {"windows": [window.to_dict() for window in self.windows]}
+        report = asdict(self) | {"windows": [window.to_dict() for window in self.windows]}
+        if self.recovery is None:
+            del report["recovery"]
+        return report
 
     @property
     def failed(self) -> tuple[WindowReport, ...]:
@@ -236,7 +241,8 @@ class RunReport:
         if self.failed:
             first = self.failed[0]
             count = f"{len(self.failed)} of {len(self.windows)} windows failed"
-            raise IncompleteError(f"{self.entity}: {count}, first {first.window}: {first.error}", report=self)
+            text = f"{self.entity}: {count}, first {first.window}: {first.error}"
+            raise IncompleteError(text, report=self, recovery=self.recovery or "retry")
         if self.totals.rejected:
             raise IncompleteError(f"{self.entity}: {self.totals.rejected} records were rejected", report=self)
 

@@ -203,9 +203,9 @@ class IncompleteError(QboError):
 
     """
 
-    def __init__(self, message: str, *, report: IncompleteReport) -> None:
-        """Make an error from the report that is not complete."""
-        super().__init__(message, recovery="retry")
+    def __init__(self, message: str, *, report: IncompleteReport, recovery: Recovery = "retry") -> None:
+        """Make an error from the report that is not complete; ``recovery`` is the reaction that it calls for."""
+        super().__init__(message, recovery=recovery)
         self.report = report
 
 

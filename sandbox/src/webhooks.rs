@@ -37,8 +37,11 @@ pub(crate) struct WebhookOptions {
     pub mix_realm: Option<String>,
     /// Milliseconds for which events are collected into one delivery.
     pub gather_ms: u64,
-    /// Seconds before each retry.
+    /// Seconds before each retry. The last one is repeated until the receiver answers 200. Empty
+    /// means no retry.
     pub retry_s: Vec<f64>,
+    /// Whether later deliveries wait until the receiver has answered 200 to the one before.
+    pub withhold: bool,
 }
 
 impl Default for WebhookOptions {
@@ -52,8 +55,9 @@ impl Default for WebhookOptions {
             wrong_signature_every: 0,
             mix_realm: None,
             gather_ms: 200,
-            // Intuit's retry intervals of February 2026. Intuit repeats the last one without end.
+            // Intuit's retry intervals of February 2026 (qbo-facts 5.1).
             retry_s: vec![10.0, 20.0, 30.0, 300.0, 1200.0, 7200.0, 14_400.0, 21_600.0],
+            withhold: false,
         }
     }
 }
@@ -186,13 +190,25 @@ async fn run(shared: Arc<Shared>, mut arriving: UnboundedReceiver<CompanyEvent>)
                 body.clone(),
                 copy,
             );
-            // Deliveries do not wait for each other, so a slow one can be overtaken.
-            tokio::spawn(delivery);
+            match options.withhold {
+                true => delivery.await,
+                // Deliveries do not wait for each other, so a slow one can be overtaken.
+                false => _ = tokio::spawn(delivery),
+            }
         }
     }
 }
 
-/// Sends one delivery, and retries until the receiver answers 200 or no retries remain.
+/// Returns the wait before an attempt; `None` if there is no such attempt.
+fn wait_before(attempt: usize, retry_s: &[f64]) -> Option<Duration> {
+    if attempt == 0 {
+        return Some(Duration::ZERO);
+    }
+    let seconds = retry_s.get(attempt - 1).or(retry_s.last())?;
+    Some(Duration::from_secs_f64(*seconds))
+}
+
+/// Sends one delivery, and retries until the receiver answers 200, or webhooks go to another address.
 async fn deliver(
     shared: Arc<Shared>,
     client: reqwest::Client,
@@ -212,9 +228,13 @@ async fn deliver(
         &options.verifier_token
     };
     let signature = signature(key, body.as_bytes());
-    for attempt in 0..=options.retry_s.len() {
-        if attempt > 0 {
-            tokio::time::sleep(Duration::from_secs_f64(options.retry_s[attempt - 1])).await;
+    for attempt in 0.. {
+        let Some(wait) = wait_before(attempt, &options.retry_s) else {
+            return;
+        };
+        tokio::time::sleep(wait).await;
+        if shared.options.lock().url != options.url {
+            return;
         }
         let request = client
             .post(&options.url)
@@ -424,6 +444,18 @@ mod tests {
             (&entity["operation"], &entity["deletedId"]),
             (&json!("Merge"), &json!("8"))
         );
+    }
+
+    #[test]
+    fn the_last_interval_is_repeated_without_end() {
+        let intervals = WebhookOptions::default().retry_s;
+        let wait = |attempt| wait_before(attempt, &intervals).map(|wait| wait.as_secs());
+        assert_eq!(
+            [0, 1, 8, 9, 500].map(wait),
+            [0, 10, 21_600, 21_600, 21_600].map(Some)
+        );
+        assert_eq!(wait_before(1, &[]), None);
+        assert_eq!(wait_before(0, &[]), Some(Duration::ZERO));
     }
 
     #[test]

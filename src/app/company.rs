@@ -13,7 +13,7 @@ use crate::http::Transport;
 use crate::port::{Endpoint, Progress};
 use crate::quickbooks::AdmissionControl;
 use crate::quickbooks::oauth::{Authorizer, Reconnect, TokenEndpoint, expires_at, expiry_warning};
-use crate::quickbooks::{Access, Includes, QboSource};
+use crate::quickbooks::{Access, Includes, QboSource, Uncaptured};
 use crate::store::token_store::Key;
 use crate::store::{StateBackend, rescue_stores};
 
@@ -41,6 +41,12 @@ pub(super) fn admission(
 pub(super) fn includes(backend: &StateBackend, config: &QboConfig, realm_id: &str) -> Includes {
     let key = format!("{}-includes", traffic_key(config, realm_id));
     Includes::new(backend.traffic_state(&key))
+}
+
+/// Returns what is known of the entities whose changes a company does not report.
+fn uncaptured(backend: &StateBackend, config: &QboConfig, realm_id: &str) -> Uncaptured {
+    let key = format!("{}-changes", traffic_key(config, realm_id));
+    Uncaptured::new(backend.traffic_state(&key))
 }
 
 /// Returns the key of the shared rate-limit state. Limits apply per API host, app and company; the
@@ -146,6 +152,7 @@ impl Company {
             issuer: issuer.clone(),
             retry: oauth.retry,
             includes: includes(backend, config, &config.realm_id),
+            uncaptured: uncaptured(backend, config, &config.realm_id),
             api_url: &config.api_url,
             realm_id: &config.realm_id,
         };

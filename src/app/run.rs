@@ -18,11 +18,11 @@ impl App {
         plans: Vec<Plan>,
     ) -> Report {
         let mut runs = Vec::with_capacity(plans.len());
-        let mut lost: Option<String> = None;
+        let mut lost: Option<RunEnd> = None;
         for plan in plans {
             let run_id = uuid::Uuid::new_v4().to_string();
-            if let Some(reason) = &lost {
-                runs.push(not_attempted(&plan, source.realm_id(), &run_id, reason));
+            if let Some(end) = &lost {
+                runs.push(not_attempted(&plan, source.realm_id(), &run_id, end));
                 continue;
             }
             let run = pipeline::run(
@@ -33,8 +33,8 @@ impl App {
                 self.progress.clone(),
             )
             .await;
-            if let Some(RunEnd::CompanyLost(reason)) = &run.ended_by {
-                lost = Some(reason.clone());
+            if let Some(end @ RunEnd::CompanyLost(..)) = &run.ended_by {
+                lost = Some(end.clone());
             }
             runs.push(run);
         }
@@ -46,11 +46,11 @@ impl App {
 }
 
 /// A report of a run of which no window was tried.
-fn not_attempted(plan: &Plan, realm_id: &str, run_id: &str, reason: &str) -> RunReport {
-    let failed = |window: &Window| WindowReport::not_attempted(*window, reason);
+fn not_attempted(plan: &Plan, realm_id: &str, run_id: &str, end: &RunEnd) -> RunReport {
+    let failed = |window: &Window| end.report(*window);
     let mut windows: Vec<WindowReport> = plan.windows.iter().map(failed).collect();
     windows.extend(plan.skipped.iter().cloned());
-    RunReport::new(plan.entity.name, realm_id, run_id, windows, 0)
+    RunReport::new(plan.entity.name, realm_id, run_id, windows, 0).ended_by(Some(end.clone()))
 }
 
 pub(super) fn plan(

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::domain::Window;
-use crate::error::Error;
+use crate::error::{Error, Recovery};
 
 /// Outcome of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -50,9 +50,9 @@ pub enum RunEnd {
     /// The company does not have the entity.
     Unavailable(String),
     /// No request to the company would succeed, whatever the entity.
-    CompanyLost(String),
+    CompanyLost(String, Recovery),
     /// Every other window of the run would fail in the same way.
-    Failure(String),
+    Failure(String, Recovery),
 }
 
 impl RunEnd {
@@ -61,9 +61,21 @@ impl RunEnd {
         let reason = || error.to_string();
         match () {
             () if error.is_unavailable() => Some(Self::Unavailable(reason())),
-            () if error.ends_company() => Some(Self::CompanyLost(reason())),
-            () if error.ends_run() || error.denies_entity() => Some(Self::Failure(reason())),
+            () if error.ends_company() => Some(Self::CompanyLost(reason(), error.recovery())),
+            () if error.ends_run() || error.denies_entity() => {
+                Some(Self::Failure(reason(), error.recovery()))
+            }
             () => None,
+        }
+    }
+
+    /// Returns the step that helps, if it is another one than the same call.
+    fn recovery(&self) -> Option<Recovery> {
+        match self {
+            Self::Unavailable(_) => None,
+            Self::CompanyLost(_, recovery) | Self::Failure(_, recovery) => {
+                Some(*recovery).filter(|recovery| *recovery != Recovery::Retry)
+            }
         }
     }
 
@@ -74,7 +86,7 @@ impl RunEnd {
                 error: Some(reason.clone()),
                 ..WindowReport::skipped(window)
             },
-            Self::CompanyLost(reason) | Self::Failure(reason) => {
+            Self::CompanyLost(reason, _) | Self::Failure(reason, _) => {
                 WindowReport::not_attempted(window, reason)
             }
         }
@@ -239,6 +251,10 @@ pub struct RunReport {
     pub windows: Vec<WindowReport>,
     /// Sums over the windows.
     pub totals: Totals,
+    /// The step that helps, if the run has ended because the same call would fail again: only a
+    /// person, or a change of settings or data, can help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
     /// Why the run ended before all windows were read, if it did.
     #[serde(skip)]
     pub ended_by: Option<RunEnd>,
@@ -289,7 +305,17 @@ impl RunReport {
             status,
             windows,
             totals,
+            recovery: None,
             ended_by: None,
+        }
+    }
+
+    /// Adds why the run ended before all windows were read, if it did.
+    pub(crate) fn ended_by(self, end: Option<RunEnd>) -> Self {
+        Self {
+            recovery: end.as_ref().and_then(RunEnd::recovery),
+            ended_by: end,
+            ..self
         }
     }
 

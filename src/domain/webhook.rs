@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -39,6 +40,9 @@ pub struct UnreadableEvent {
     pub reason: String,
     /// Its text, at most [`MAX_TEXT`] bytes of it.
     pub text: String,
+    /// SHA-256 of the whole part, if the text is only its beginning; else empty. It tells such parts
+    /// apart.
+    pub digest: String,
 }
 
 /// A delivery: what could be read, and what could not.
@@ -160,11 +164,20 @@ impl Delivery {
         while !text.is_char_boundary(end) {
             end -= 1;
         }
+        let digest = match end < text.len() {
+            true => hex(digest(&SHA256, text.as_bytes()).as_ref()),
+            false => String::new(),
+        };
         self.unreadable.push(UnreadableEvent {
             reason: storable(reason).into_owned(),
             text: storable(&text[..end]).into_owned(),
+            digest,
         });
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Parses JSON into a value that a database can store.
@@ -497,6 +510,10 @@ mod tests {
         );
         let long = read_webhook("é".repeat(MAX_TEXT).as_bytes());
         assert_eq!(long.unreadable[0].text.len(), MAX_TEXT);
+        let longer = read_webhook("é".repeat(MAX_TEXT + 1).as_bytes());
+        assert_eq!(long.unreadable[0].text, longer.unreadable[0].text);
+        assert_ne!(long.unreadable[0].digest, longer.unreadable[0].digest);
+        assert_eq!(read_webhook(b"short").unreadable[0].digest, "");
     }
 
     mod any_body {

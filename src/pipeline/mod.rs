@@ -102,10 +102,8 @@ async fn run_plan<S: Source, K: Sink>(
     }));
     progress.run_finished(entity);
     let millis = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let report = RunReport {
-        ended_by: run.ended_by,
-        ..RunReport::new(entity, source.realm_id(), run_id, reports, millis)
-    };
+    let report =
+        RunReport::new(entity, source.realm_id(), run_id, reports, millis).ended_by(run.ended_by);
     log_run(
         K::PHASE,
         &report,

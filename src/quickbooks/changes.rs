@@ -12,6 +12,7 @@ use super::QboSource;
 use super::changes_answer::{ChangesAnswer, EntityChanges, read_changes};
 use super::failure_cause::is_repeated_bad_record;
 use super::reader::Rows;
+use super::uncaptured::is_lasting;
 use crate::domain::{EntitySpec, Identity, Page, Record, Reject, Window};
 use crate::error::{Error, Result};
 use crate::http::Response;
@@ -50,9 +51,11 @@ impl QboSource {
         meter: &Meter,
     ) -> Result<Changes> {
         let mut changes = Changes::default();
-        let (captured, others): (Vec<_>, Vec<_>) =
-            entities.iter().cloned().partition(EntitySpec::supports_cdc);
+        let is_captured =
+            |entity: &EntitySpec| entity.supports_cdc() && !self.uncaptured.contains(entity);
+        let (captured, others): (Vec<_>, Vec<_>) = entities.iter().cloned().partition(is_captured);
         changes.incomplete = others;
+        let mut refused = Vec::new();
         let mut pending = vec![captured];
         while let Some(mut entities) = pending.pop() {
             if entities.is_empty() {
@@ -72,11 +75,23 @@ impl QboSource {
                     changes.incomplete.extend(entities);
                 }
                 Err(error) if !may_depend_on_entities(&error) => return Err(error),
-                Ok(_) | Err(_) if entities.len() == 1 => changes.incomplete.extend(entities),
+                Err(error) if entities.len() == 1 => {
+                    if is_lasting(&error) {
+                        refused.extend(entities.first().map(|entity| (*entity, error)));
+                    }
+                    changes.incomplete.extend(entities);
+                }
+                Ok(_) if entities.len() == 1 => changes.incomplete.extend(entities),
                 Ok(_) | Err(_) => {
                     pending.push(entities.split_off(entities.len() / 2));
                     pending.push(entities);
                 }
+            }
+        }
+        // If nothing was answered, the cause may be in the request.
+        if !changes.complete.is_empty() {
+            for (entity, error) in refused {
+                self.uncaptured.remember(&entity, &error).await;
             }
         }
         Ok(changes)

@@ -28,6 +28,7 @@ mod record_index;
 mod scrub;
 mod search;
 mod step;
+mod uncaptured;
 mod whole;
 
 use std::sync::{Arc, OnceLock};
@@ -52,6 +53,7 @@ pub(crate) use self::includes::Includes;
 use self::paging::Cursor;
 use self::prefetch::{FirstPages, statement};
 use self::reader::SpanReader;
+pub(crate) use self::uncaptured::Uncaptured;
 use self::whole::WholeAnswers;
 use crate::domain::query::CountQuery;
 use crate::domain::{EntitySpec, Page, Window};
@@ -72,6 +74,8 @@ pub(crate) struct Access<'a> {
     pub retry: RetryPolicy,
     /// Knowledge of its answers to `include`.
     pub includes: Includes,
+    /// Knowledge of the entities whose changes it does not report.
+    pub uncaptured: Uncaptured,
     /// Base URL of the API: scheme, host and optionally a path.
     pub api_url: &'a Url,
     /// Id of the company.
@@ -95,6 +99,7 @@ pub(crate) struct QboSource {
     wholes: Mutex<WholeAnswers>,
     deliveries: Deliveries,
     includes: Includes,
+    uncaptured: Uncaptured,
 }
 
 impl QboSource {
@@ -110,6 +115,7 @@ impl QboSource {
             issuer,
             retry,
             includes,
+            uncaptured,
             api_url,
             realm_id,
         } = access;
@@ -132,6 +138,7 @@ impl QboSource {
             wholes: Mutex::default(),
             deliveries: Deliveries::default(),
             includes,
+            uncaptured,
         })
     }
 
@@ -184,6 +191,7 @@ impl Source for QboSource {
 
     async fn prepare(&self) -> Result<()> {
         self.includes.load().await;
+        self.uncaptured.load().await;
         self.client.authorise().await
     }
 

@@ -84,7 +84,10 @@ impl Uncaptured {
             serde_json::to_string(&document).ok()
         };
         if let Err(error) = self.state.update(Box::new(add)).await {
-            debug!(phase = "extract", "refused changes are not remembered: {error}");
+            debug!(
+                phase = "extract",
+                "refused changes are not remembered: {error}"
+            );
         }
     }
 }

@@ -22,12 +22,13 @@ pub(crate) struct JobRules<'a> {
     pub delay: Duration,
 }
 
-/// What is no event is told apart by its text, since QuickBooks repeats deliveries.
+/// What is no event is told apart by its text and the digest of what was cut off, since QuickBooks
+/// repeats deliveries.
 const STORE: &str = "
 WITH unreadable AS (
     INSERT INTO qbo.webhook_rejects (text_md5, reason, text)
-    SELECT md5(part.text), part.reason, part.text
-    FROM unnest($8::text[], $9::text[]) AS part(reason, text)
+    SELECT md5(part.text || part.digest), part.reason, part.text
+    FROM unnest($8::text[], $9::text[], $10::text[]) AS part(reason, text, digest)
     ON CONFLICT (text_md5) DO UPDATE SET
         deliveries = webhook_rejects.deliveries + 1, received_at_utc = now()
 )
@@ -73,19 +74,20 @@ impl WebhookInbox {
         let records = column(|event| &event.entity_id);
         let operations = column(|event| &event.operation);
         let times = column(|event| &event.occurred_at);
-        let (mut reasons, mut parts) = (Vec::new(), Vec::new());
+        let (mut reasons, mut parts, mut digests) = (Vec::new(), Vec::new(), Vec::new());
         // A statement cannot change the same row twice.
         for (at, part) in delivery.unreadable.iter().enumerate() {
             if delivery.unreadable[..at]
                 .iter()
-                .all(|other| other.text != part.text)
+                .all(|other| (&other.text, &other.digest) != (&part.text, &part.digest))
             {
+                digests.push(part.digest.as_str());
                 reasons.push(part.reason.as_str());
                 parts.push(part.text.as_str());
             }
         }
         let params = params![
-            ids, realm_ids, entities, records, operations, times, texts, reasons, parts
+            ids, realm_ids, entities, records, operations, times, texts, reasons, parts, digests
         ];
         self.0.execute(STORE, params).await
     }

@@ -9,6 +9,7 @@ use qbo_rs::domain::{
     Chunk, CompanyStatus, CompanySync, EntityOutcome, EntitySync, Report, RunStatus, SyncMethod,
     VerificationStatus, Window, WindowStatus, chunk_range,
 };
+use qbo_rs::error::Recovery;
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 
@@ -50,6 +51,13 @@ const LACKING: [(u16, &str, &str, &str); 8] = [
 ];
 
 /// Answers of a company that cannot be read at all.
+fn recovery_of((_, code, ..): (u16, &str, &str, &str)) -> Recovery {
+    match code {
+        "120" => Recovery::Reauthorise,
+        _ => Recovery::Abort,
+    }
+}
+
 const CLOSED: [(u16, &str, &str, &str); 7] = [
     (
         400,
@@ -255,6 +263,14 @@ async fn a_company_that_cannot_be_read_ends_a_backfill_of_many_windows_at_its_fi
                     .iter()
                     .all(|run| run.status == RunStatus::Failed)
             );
+            // To call again does not help, and the report says so for every run.
+            let expected = recovery_of(fault);
+            assert!(
+                report.runs.iter().all(|run| run.recovery == Some(expected)),
+                "{fault:?}"
+            );
+            let json = serde_json::to_value(&report).unwrap();
+            assert_eq!(json["runs"][0]["recovery"], expected.as_str());
             // One window says why, the others that they were not tried, for the same reason.
             let first = reasons(&report, "customers");
             assert_eq!(first.values().sum::<usize>(), 365);

@@ -1301,6 +1301,31 @@ async fn webhooks_are_signed_repeated_and_tried_again() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_are_tried_without_end_and_later_ones_can_be_withheld() {
+    let sandbox = Sandbox::start(options()).unwrap();
+    let (url, mut requests) = receiver(vec![400; 5]).await;
+    let settings = json!({"url": url, "gather_ms": 1, "retry_s": [0.05], "withhold": true});
+    control(&sandbox, "webhooks", settings);
+    control(&sandbox, "void", json!({"entity": "Invoice", "id": "5"}));
+    let mut next = async || {
+        let next = tokio::time::timeout(Duration::from_secs(10), requests.recv()).await;
+        next.unwrap().unwrap().1
+    };
+    let first = next().await;
+    // The second delivery waits, however often the first one is refused.
+    control(&sandbox, "delete", json!({"entity": "Invoice", "id": "6"}));
+    for attempt in 2..=6 {
+        assert_eq!(next().await, first, "attempt {attempt}");
+    }
+    assert!(next().await.contains("qbo.invoice.deleted.v1"));
+    let deliveries = control(&sandbox, "deliveries", json!({}));
+    assert_eq!(
+        deliveries[0]["attempts"],
+        json!([400, 400, 400, 400, 400, 200])
+    );
+}
+
 fn base64_of(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)

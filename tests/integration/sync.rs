@@ -409,3 +409,48 @@ async fn entities_without_ids_in_change_data_capture_are_compared_once_a_day() {
     }
     database.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entity_that_change_data_capture_refuses_is_found_out_once_a_day() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let entities = [
+        "accounts",
+        "bills",
+        "classes",
+        "customers",
+        "deposits",
+        "invoices",
+        "items",
+        "vendors",
+    ];
+    let sync = || everything(&entities);
+    only_company(&app.sync(&sync()).await.unwrap());
+    let fault = json!({"fault": "refused", "on": "cdc", "contains": "Deposit", "status": 400,
+        "code": "2010", "message": "Request has invalid or unsupported property", "times": 0});
+    change(&sandbox, "fault", fault);
+    let asked = || {
+        let answers = change(&sandbox, "stats", json!({}))["requests"]["cdc"].clone();
+        let answers = answers.as_object().cloned().unwrap_or_default();
+        answers
+            .values()
+            .filter_map(serde_json::Value::as_u64)
+            .sum::<u64>()
+    };
+    let before = asked();
+    only_company(&app.sync(&sync()).await.unwrap());
+    let narrowed = asked() - before;
+    assert!(narrowed > 2, "{narrowed}");
+    // Another process knows, and the changes still arrive.
+    let deposit = json!({"entity": "Deposit", "id": "newest", "at": a_minute_ago()});
+    change(&sandbox, "edit", deposit);
+    let before = asked();
+    let report = syncing_app(&sandbox, &database)
+        .sync(&sync())
+        .await
+        .unwrap();
+    assert_eq!(asked() - before, 1);
+    let deposits = entity(only_company(&report), "deposits");
+    assert_eq!((deposits.updated, deposits.via), (1, SyncMethod::Query));
+    database.drop().await;
+}

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 
 import qbo_rs
-from qbo_rs import _sandbox, _types
+from qbo_rs import _sandbox, _types, exceptions
 
 COUNTS = {"pages": 1, "rows": 12, "inserted": 12, "updated": 0, "unchanged": 0, "rejected": 0, "requests": 1}
 COUNTS |= {"retries": 0, "duration_ms": 83}
@@ -104,6 +104,17 @@ def test_a_report_that_is_not_complete_is_in_the_error():
     assert raised.value.report is run
 
 
+@pytest.mark.parametrize(("reported", "recovery"), [("abort", "abort"), ("reauthorise", "reauthorise"), (None, "retry")])
+def test_an_incomplete_report_says_which_reaction_helps(reported, recovery):
+    failed = WINDOW | {"status": "failed", "error": "the company is closed"}
+    data = RUN | {"status": "failed", "windows": [failed]} | ({"recovery": reported} if reported else {})
+    run = qbo_rs.RunReport.from_dict(data)
+    with pytest.raises(qbo_rs.IncompleteError) as raised:
+        run.raise_for_failures()
+    assert raised.value.recovery == recovery
+    assert run.to_dict().get("recovery") == reported
+
+
 def words_of(enumeration: str, path: str) -> set[str]:
     """Return the variants of an enumeration of the core, as serde writes them."""
     body = (ROOT / path).read_text().split(f"enum {enumeration} {{")[1].split("\n}")[0]
@@ -120,6 +131,7 @@ def words_of(enumeration: str, path: str) -> set[str]:
         (_types.AccountStatus, "CompanyStatus", "src/domain/sync_report.rs"),
         (_types.EntityOutcome, "EntityOutcome", "src/domain/sync_report.rs"),
         (_types.SyncMethod, "SyncMethod", "src/domain/sync_report.rs"),
+        (exceptions.Recovery, "Recovery", "src/error.rs"),
         (_sandbox.Blemish, "Blemish", "sandbox/src/company/defect.rs"),
     ],
 )

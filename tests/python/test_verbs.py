@@ -167,6 +167,8 @@ def test_failed_windows_are_in_the_report_and_raise_on_request(database, setting
     with pytest.raises(qbo_rs.IncompleteError, match="sandbox keys used against the production host") as raised:
         report.raise_for_failures()
     assert raised.value.report is report.runs[0]
+    # The wrong company stays the wrong company, however often the call is repeated.
+    assert raised.value.recovery == "abort"
     assert database.query("SELECT count(*) FROM raw.qb_items") == [(0,)]
 
 

@@ -354,7 +354,7 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     Command::changing(
         "webhooks",
-        "url [verifier_token] [legacy] [duplicate_every] [shuffle] [wrong_signature_every] [mix_realm] [gather_ms] [retry_s]",
+        "url [verifier_token] [legacy] [duplicate_every] [shuffle] [wrong_signature_every] [mix_realm] [gather_ms] [retry_s] [withhold]",
         "send webhooks of changes from now on; an empty url stops them",
         |state, arguments| {
             let options: WebhookOptions = parsed(&arguments.all())?;

@@ -246,7 +246,7 @@ impl CompanySyncer<'_> {
                 report = with_deletions(report, marked);
             }
             self.end(report, &mut synced.entities).await;
-            if let Some(RunEnd::CompanyLost(reason)) = run.ended_by {
+            if let Some(RunEnd::CompanyLost(reason, _)) = run.ended_by {
                 synced.lost = Some(reason);
                 return;
             }
