@@ -50,6 +50,7 @@ mod options;
 mod pacific;
 mod paths;
 mod query;
+mod refreshes;
 mod remote;
 mod server;
 mod snapshot;

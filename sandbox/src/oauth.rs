@@ -277,6 +277,15 @@ impl OAuth {
         self.access.retain(|_, (realm, _)| realm != realm_id);
     }
 
+    /// Ends the connection whose present refresh token this is.
+    pub(crate) fn disconnect_token(&mut self, token: &str) {
+        let mut connections = self.connections.iter();
+        let found = connections.find(|connection| connection.current.as_deref() == Some(token));
+        if let Some(realm_id) = found.map(|connection| connection.realm_id.clone()) {
+            self.disconnect(&realm_id);
+        }
+    }
+
     /// Returns whether the client's keys are right. They come as HTTP Basic or in the form; the
     /// discovery document offers both.
     fn is_client(&self, authorization: Option<&str>, form: &HashMap<String, String>) -> bool {

@@ -11,6 +11,7 @@ use crate::company::Company;
 use crate::faults::Faults;
 use crate::oauth::OAuth;
 use crate::options::{Environment, SandboxOptions};
+use crate::refreshes::Refreshes;
 use crate::stats::Counters;
 use crate::throttle::Throttle;
 use crate::webhooks::Webhooks;
@@ -51,6 +52,7 @@ pub(crate) struct State {
     pub(crate) latency: Duration,
     pub(crate) clock: Clock,
     pub(crate) oauth: Mutex<OAuth>,
+    pub(crate) refreshes: Refreshes,
     pub(crate) assumptions: RwLock<Assumptions>,
     pub(crate) faults: Mutex<Faults>,
     pub(crate) webhooks: Webhooks,
@@ -87,6 +89,7 @@ impl State {
             latency: options.latency,
             clock,
             oauth: Mutex::new(oauth),
+            refreshes: Refreshes::default(),
             assumptions: RwLock::new(options.assumptions.clone()),
             faults: Mutex::new(Faults::new(options.faults.clone())),
             webhooks,

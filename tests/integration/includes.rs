@@ -3,7 +3,7 @@
 
 use qbo_rs::app::{StatusRequest, VerifyRequest};
 use qbo_rs::domain::{Chunk, Window};
-use qbo_sandbox::Sandbox;
+use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -239,4 +239,40 @@ async fn an_entity_that_a_company_lacks_costs_one_request_once_it_has_answered_a
     assert!(report.runs[0].unavailable().is_some(), "{report:?}");
     assert_eq!(asked(&sandbox) - before, 1);
     database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_optional_parts_of_a_sample_company_land_because_they_are_asked_for() {
+    let count = "SELECT count(*) FROM raw.qb_invoices WHERE ";
+    let many_fields = format!("{count} jsonb_array_length(payload -> 'CustomField') > 3");
+    let links = format!("{count} payload ? 'InvoiceLink'");
+    for answer in ["served", "ignored"] {
+        // Every second company has such parts.
+        let options = SandboxOptions {
+            seed: 2,
+            throttle: ThrottleOptions::NONE,
+            ..SandboxOptions::default()
+        };
+        let (sandbox, database) = (Sandbox::start(options).unwrap(), Database::create().await);
+        answer_include(&sandbox, "invoiceLink", answer);
+        answer_include(&sandbox, "enhancedAllCustomFields", answer);
+        let app = syncing_app(&sandbox, &database);
+        assert_complete(
+            &app.backfill(&whole_range(&["invoices"], "year", 1000))
+                .await
+                .unwrap(),
+        );
+        let mut there = truth(&sandbox, "Invoice");
+        there.sort_by(|a, b| a.0.cmp(&b.0));
+        assert!(database.rows("raw.qb_invoices").await == there);
+        let found = (
+            database.number(&many_fields).await,
+            database.number(&links).await,
+        );
+        match answer {
+            "served" => assert!(found.0 > 50 && found.1 > 50, "{found:?}"),
+            _ => assert_eq!(found, (0, 0)),
+        }
+        database.drop().await;
+    }
 }

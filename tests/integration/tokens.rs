@@ -332,3 +332,59 @@ async fn a_word_that_was_taken_for_a_token_does_not_lose_the_real_one() {
     // The word is refused once, and the real token is sent again.
     assert_eq!(token_requests(&sandbox, "400"), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refreshes_never_overlap_where_that_ends_the_connection() {
+    let sandbox = sandbox_that_rotates_after(Duration::ZERO);
+    change(&sandbox, "overlapping-refreshes", json!({"revoked": true}));
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("tokens");
+    // Each process has its own client, and all of them need a token at once.
+    let processes = || {
+        (0..4).map(|_| {
+            let mut settings = settings(&sandbox);
+            settings
+                .set("QBO_TOKEN_STORE", store.to_str().unwrap())
+                .unwrap();
+            let app = App::new(settings);
+            async move { extract(&app).await }
+        })
+    };
+    for _ in 0..2 {
+        expire(&sandbox);
+        let slow = json!({"fault": "slow", "on": "token", "ms": 300, "times": 0});
+        change(&sandbox, "fault", slow);
+        for report in futures_util::future::join_all(processes()).await {
+            assert_eq!(rows(&report.unwrap()), 5);
+        }
+    }
+    assert_eq!(token_requests(&sandbox, "400"), 0);
+
+    // Two requests at once end the connection, so that this test can fail.
+    let token = change(&sandbox, "refresh-token", json!({}));
+    let token = token["refresh_token"]
+        .as_str()
+        .or(token.as_str())
+        .unwrap()
+        .to_owned();
+    let environment: std::collections::HashMap<_, _> = sandbox.environment().into_iter().collect();
+    let refresh = || {
+        reqwest::Client::new()
+            .post(&environment["QBO_TOKEN_URL"])
+            .basic_auth(
+                &environment["QBO_CLIENT_ID"],
+                Some(&environment["QBO_CLIENT_SECRET"]),
+            )
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!("grant_type=refresh_token&refresh_token={token}"))
+            .send()
+    };
+    let (first, second) = tokio::join!(refresh(), refresh());
+    assert_eq!(
+        (first.unwrap().status(), second.unwrap().status()),
+        (
+            reqwest::StatusCode::BAD_REQUEST,
+            reqwest::StatusCode::BAD_REQUEST
+        )
+    );
+}

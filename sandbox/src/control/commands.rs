@@ -335,6 +335,16 @@ pub(super) const COMMANDS: &[Command] = &[
         },
     ),
     Command::changing(
+        "overlapping-refreshes",
+        "revoked",
+        "whether two refreshes with one token at the same time end the connection (revoked=true)",
+        |state, arguments| {
+            let revoked = parsed(arguments.json("revoked").unwrap_or_default())?;
+            state.refreshes.set_revokes_overlapping(revoked);
+            done()
+        },
+    ),
+    Command::changing(
         "disconnect",
         "[realm]",
         "end a company's connection, as its user can",

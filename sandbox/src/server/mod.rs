@@ -73,7 +73,9 @@ async fn handle(
             .faults
             .lock()
             .effects_on(kind, request.path(), &request.text(), Instant::now());
+    let refresh = tokens::refresh_token(kind, &request).map(|token| state.refreshes.begin(token));
     let answer = answer(&state, &request, &endpoint, &effects).await;
+    drop(refresh);
     control::run_changes(&state, &effects.changes);
     match answer {
         Some(answer) => send(&state, &request, &connection, answer, &effects, in_flight),

@@ -10,6 +10,12 @@ use crate::paths::{CONSENT_PATH, REVOKE_PATH, TOKEN_PATH};
 use crate::state::State;
 use crate::throttle::throttled_answer;
 
+/// Returns the refresh token of a request that wants to refresh.
+pub(super) fn refresh_token(kind: &str, request: &ReceivedRequest) -> Option<String> {
+    let mut form = (kind == "token").then(|| request.form())?;
+    form.remove("refresh_token")
+}
+
 /// Answers a request for tokens.
 pub(super) fn token(state: &State, request: &ReceivedRequest, assumptions: &Assumptions) -> Answer {
     let now = state.clock.now();
@@ -20,6 +26,11 @@ pub(super) fn token(state: &State, request: &ReceivedRequest, assumptions: &Assu
     });
     if is_quota_used_up && assumptions.is_harder(Topic::QuotaOnRefresh) {
         return throttled_answer(assumptions, now);
+    }
+    if let Some(token) = refresh_token("token", request)
+        && state.refreshes.are_revoked(&token)
+    {
+        state.oauth.lock().disconnect_token(&token);
     }
     let extras = TokenExtras {
         hard_expiry: request.header("x-include-refresh-token-hard-expires-in") == Some("true"),

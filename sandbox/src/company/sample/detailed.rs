@@ -128,7 +128,15 @@ impl Draft {
         let is_void = self.number % 60 == 37;
         self.push(r#"{"AllowIPNPayment":false,"AllowOnlinePayment":false,"AllowOnlineCreditCardPayment":false,"AllowOnlineACHPayment":false,"#);
         self.common_members();
-        self.push(r#","CustomField":[{"DefinitionId":"1","Name":"Crew #","Type":"StringType"}],"DocNumber":"#);
+        self.push(r#","CustomField":[{"DefinitionId":"1","Name":"Crew #","Type":"StringType"}"#);
+        if self.has_optional_parts {
+            self.more_custom_fields();
+        }
+        self.push("]");
+        if self.has_optional_parts {
+            self.invoice_link();
+        }
+        self.push(r#","DocNumber":"#);
         self.quoted_placeholder(Placeholder::DocNumber);
         self.push(r#","TxnDate":"#);
         self.quoted_placeholder(Placeholder::CreatedDate);
@@ -172,6 +180,28 @@ impl Draft {
 
     /// Writes one to three sales lines and their subtotal, which has neither id nor number. Returns
     /// the sum in cents.
+    /// Writes the custom fields of some invoices that are only answered if asked for (qbo-facts 13.4).
+    fn more_custom_fields(&mut self) {
+        if self.number % 5 == 2 {
+            for (id, name) in [(2, "Plot"), (3, "Soil"), (4, "Gate code"), (5, "Season")] {
+                let _ = write!(
+                    self.out,
+                    r#",{{"DefinitionId":"{id}","Name":"{name}","Type":"StringType","StringValue":"{name} {}"}}"#,
+                    self.number
+                );
+            }
+        }
+    }
+
+    /// Writes the link to pay some invoices, which is only answered if asked for (qbo-facts 13.5).
+    fn invoice_link(&mut self) {
+        if self.number % 4 == 1 {
+            self.push(r#","InvoiceLink":"https://connect.example.com/pay/"#);
+            self.placeholder(Placeholder::Number);
+            self.push("\"");
+        }
+    }
+
     fn invoice_lines(&mut self, is_void: bool) -> u64 {
         let mut sum = 0;
         let count = self.rng.random_range(1..4u32);

@@ -11,10 +11,16 @@ use crate::entities::{Entity, Field, Identity, Value, Words};
 
 /// Writes draft `number` of an entity. Properties that depend on a record's index depend on the
 /// draft's number in the same way.
-pub(super) fn write(entity: &'static Entity, rng: Pcg64Mcg, number: u32) -> Template {
+pub(super) fn write(
+    entity: &'static Entity,
+    rng: Pcg64Mcg,
+    number: u32,
+    has_optional_parts: bool,
+) -> Template {
     let mut draft = Draft {
         rng,
         number,
+        has_optional_parts,
         out: String::new(),
     };
     match (entity.name, entity.identity) {
@@ -35,6 +41,8 @@ pub(super) fn write(entity: &'static Entity, rng: Pcg64Mcg, number: u32) -> Temp
 pub(super) struct Draft {
     pub rng: Pcg64Mcg,
     pub number: u32,
+    /// Whether documents have parts that are only answered if asked for.
+    pub has_optional_parts: bool,
     pub out: String,
 }
 

@@ -29,6 +29,9 @@ const CLASSES: u32 = 20;
 pub(crate) struct Sample {
     entity: &'static Entity,
     seed: u64,
+    /// Whether its documents have parts that are only answered if asked for. Those of every second
+    /// company of a sandbox have.
+    has_optional_parts: bool,
     count: u32,
     size: CompanySize,
     drafts: Vec<OnceLock<Template>>,
@@ -43,6 +46,7 @@ impl Sample {
             (_, Identity::Single) => 1,
             _ => size.others.unwrap_or(entity.sample),
         };
+        let has_optional_parts = seed.is_multiple_of(2);
         let seed = entity
             .name
             .bytes()
@@ -50,6 +54,7 @@ impl Sample {
         Self {
             entity,
             seed,
+            has_optional_parts,
             count,
             size,
             drafts: (0..DRAFTS).map(|_| OnceLock::new()).collect(),
@@ -100,6 +105,7 @@ impl Sample {
                 self.entity,
                 Pcg64Mcg::seed_from_u64(hash(self.seed ^ u64::from(draft) << 32)),
                 draft,
+                self.has_optional_parts,
             )
         });
         template.fill(
