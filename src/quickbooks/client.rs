@@ -31,6 +31,17 @@ pub(crate) enum Verdict<T> {
 }
 
 impl<T> Verdict<T> {
+    /// Returns the same meaning with another form of the parsed answer.
+    pub(crate) fn map<U>(self, form: impl FnOnce(T) -> U) -> Verdict<U> {
+        match self {
+            Self::Done(answer) => Verdict::Done(form(answer)),
+            Self::Retry(error) => Verdict::Retry(error),
+            Self::Throttled(error) => Verdict::Throttled(error),
+            Self::RefreshToken(error) => Verdict::RefreshToken(error),
+            Self::Fatal(error) => Verdict::Fatal(error),
+        }
+    }
+
     fn error(&self) -> Option<&Error> {
         match self {
             Self::Done(_) => None,

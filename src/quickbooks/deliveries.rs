@@ -1,4 +1,4 @@
-//! What the service has delivered: the proof that it can, if a record fails.
+//! Proof that the service delivers records, if one fails: what has arrived.
 
 use std::collections::HashMap;
 

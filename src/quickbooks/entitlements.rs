@@ -1,14 +1,12 @@
 //! Entitlements: what the plan of a company holds (qbo-facts 13.6). QuickBooks answers about them in XML
 //! only, below a path of their own. The raw table holds them as JSON.
 
-use chrono::{DateTime, Utc};
 use roxmltree::{Document, Node};
 use serde_json::{Map, Value};
 
 use super::classify::classify_failure;
 use super::envelope::{misunderstood, unreadable_body};
 use super::fault::Fault;
-use super::whole::WholeRows;
 use crate::domain::{EntitySpec, Payload};
 use crate::http::Response;
 use crate::quickbooks::client::Verdict;
@@ -22,7 +20,7 @@ const REPEATED: [&str; 2] = ["Entitlement", "Thresholds"];
 const MAX_DEPTH: usize = 64;
 
 /// Reads an answer as one record.
-pub(super) fn read_entitlements(entity: &EntitySpec, response: &Response) -> Verdict<WholeRows> {
+pub(super) fn read_entitlements(entity: &EntitySpec, response: &Response) -> Verdict<Payload> {
     let text = match std::str::from_utf8(&response.body) {
         Ok(text) => text,
         Err(error) => return misunderstood(error),
@@ -44,16 +42,7 @@ pub(super) fn read_entitlements(entity: &EntitySpec, response: &Response) -> Ver
         None => return misunderstood("its elements are too deep"),
     };
     let body = Value::Object(members).to_string();
-    Verdict::Done(WholeRows {
-        rows: vec![Payload::from_valid_json(body.into())],
-        time: date_of(response),
-    })
-}
-
-/// Returns the instant of an answer that has no time of its own.
-fn date_of(response: &Response) -> Option<DateTime<Utc>> {
-    let date = httpdate::parse_http_date(response.header("date")?).ok()?;
-    Some(date.into())
+    Verdict::Done(Payload::from_valid_json(body.into()))
 }
 
 /// Returns an element as JSON: its text if it has nothing else, or an object. Texts stay texts, so that
@@ -118,7 +107,7 @@ mod tests {
             body: body.to_owned().into(),
         };
         match read_entitlements(find_entity("entitlements").unwrap(), &response) {
-            Verdict::Done(found) => Ok(serde_json::from_slice(found.rows[0].as_bytes()).unwrap()),
+            Verdict::Done(found) => Ok(serde_json::from_slice(found.as_bytes()).unwrap()),
             Verdict::Retry(error) | Verdict::Fatal(error) => Err(error.to_string()),
             _ => Err(String::new()),
         }

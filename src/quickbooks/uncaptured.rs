@@ -13,7 +13,7 @@ use crate::domain::EntitySpec;
 use crate::error::Error;
 use crate::port::SharedState;
 
-/// How long a refusal is remembered.
+/// Time for which a refusal is remembered.
 const REMEMBERED: TimeDelta = TimeDelta::days(1);
 
 /// The entities of a company that change data capture refuses.

@@ -137,9 +137,18 @@ fn read_answer(entity: &EntitySpec, response: &Response) -> Verdict<WholeRows> {
         return classify_failure(response, Fault::parse(&response.body), Some(entity));
     }
     match entity.identity {
-        Identity::Single => read_entitlements(entity, response),
+        Identity::Single => read_entitlements(entity, response).map(|record| WholeRows {
+            rows: vec![record],
+            time: date_of(response),
+        }),
         _ => read_list(entity, response),
     }
+}
+
+/// Returns the instant of an answer that has no time of its own.
+fn date_of(response: &Response) -> Option<DateTime<Utc>> {
+    let date = httpdate::parse_http_date(response.header("date")?).ok()?;
+    Some(date.into())
 }
 
 /// Reads a list. Whether it is bare or inside a `QueryResponse` is not known (qbo-facts 13.6).

@@ -22,7 +22,7 @@ pub(crate) struct JobRules<'a> {
     pub delay: Duration,
 }
 
-/// What is no event is told apart by its text and the digest of what was cut off, since QuickBooks
+/// A part that is no event is told apart by its text and the digest of what was cut off, since QuickBooks
 /// repeats deliveries.
 const STORE: &str = "
 WITH unreadable AS (

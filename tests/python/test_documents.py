@@ -29,18 +29,3 @@ def test_links_of_documents_lead_somewhere(document):
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
-
-
-# A name in code type of which a test can be found, in the last column of a table.
-PROOF = re.compile(r"`([a-z][a-z0-9]*(?:_[a-z0-9]+){3,})`")
-SOURCES = [path for top in ("src", "sandbox/src", "tests") for path in (ROOT / top).rglob("*.*")]
-TESTS = [path for path in SOURCES if path.suffix in (".py", ".rs")]
-
-
-@pytest.mark.parametrize("name", ["GUARANTEES.md", "docs/exactness.md", "docs/resilience.md", "docs/loading.md"])
-def test_every_test_that_proves_a_promise_exists(name):
-    defined = set(re.findall(r"\b(?:fn|def) (?:test_)?(\w+)", "\n".join(path.read_text() for path in TESTS)))
-    rows = [line for line in (ROOT / name).read_text().splitlines() if line.startswith("|")]
-    named = {test.removeprefix("test_") for line in rows for test in PROOF.findall(line.rsplit(" | ", 1)[-1])}
-    assert len(named) >= 10
-    assert named <= defined, sorted(named - defined)
