@@ -15,7 +15,7 @@ POSTGRES_MAJORS := 13 14 15 16 17
 # Mage needs 1.4 GB of packages and several minutes. SKIP_MAGE=1 leaves its tests out of `make test`.
 MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 
-.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage soak bench bench-merge bench-growth bench-mage bench-companies house-metrics clean
+.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage soak bench bench-merge bench-growth bench-mage bench-companies bench-hostile house-metrics clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -91,6 +91,9 @@ bench-mage: .venv/.dev .venv/mage/.wheel ## Time 100,000 invoices through Mage a
 
 bench-companies: .venv/.dev .venv/.wheel ## Measure how two broken companies slow eighteen others; takes two minutes
 	$(BIN)/python benches/companies.py
+
+bench-hostile: .venv/.dev .venv/.wheel ## Attack the service with a thousand hostile clients beside signed webhooks; takes a minute
+	$(BIN)/python benches/hostile_clients.py
 
 house-metrics: ## Print sizes, widths and import circles of this code; CHECKOUTS="dir ..." adds columns
 	$(PYTHON) tools/house_metrics.py . $(CHECKOUTS)

@@ -22,8 +22,11 @@ use crate::store::{
     Signal, StoredRecord, WebhookInbox,
 };
 
-/// Connections for requests; jobs have their own.
+/// Connections for requests of callers; jobs have their own.
 const CONNECTIONS: usize = 4;
+/// Connections for webhooks and for the look whether the database answers, so that slow requests of
+/// callers delay neither.
+const INBOX_CONNECTIONS: usize = 2;
 /// Jobs and events are kept for people, and for replays, as long as change data capture looks back.
 const RETENTION: Duration = Duration::from_secs(30 * 86_400);
 /// The time between two heartbeats of a worker.
@@ -87,12 +90,14 @@ impl Service {
     pub async fn start(app: App, entities: &[String]) -> Result<Self> {
         let kept = select_or_all(entities)?;
         let syncer = Arc::new(Syncer::open(&app).await?);
-        let db = Db::open(&app.settings.postgres()?, CONNECTIONS).await?;
+        let postgres = app.settings.postgres()?;
+        let db = Db::open(&postgres, CONNECTIONS).await?;
+        let inbox = Db::open(&postgres, INBOX_CONNECTIONS).await?;
         Ok(Self {
             app: syncer.app().clone(),
             syncer,
             jobs: JobQueue::new(db.clone()),
-            inbox: WebhookInbox::new(db.clone()),
+            inbox: WebhookInbox::new(inbox),
             records: Records::new(db.clone()),
             schemas: Schemas::new(db.clone()),
             committed: CommittedTime::new(db),
@@ -118,7 +123,7 @@ impl Service {
     /// # Errors
     /// Returns the error of the database.
     pub async fn ready(&self) -> Result<()> {
-        self.jobs.counts().await.map(|_| ())
+        self.inbox.ping().await
     }
 
     /// Puts a sync into the queue. If `key` was used before, returns the job of that time, or

@@ -32,6 +32,10 @@ pub(super) struct ServeArguments {
     /// Sync every company once per interval, such as 30s, 5m or 1h
     #[arg(long, value_name = "INTERVAL")]
     every: Option<Interval>,
+    /// Number of connections of one address; a further one closes the oldest that is idle or has not
+    /// shown the key. Default: 128, and no limit for this machine, where a proxy may run
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    connections_per_address: Option<u16>,
 }
 
 /// Serves until a signal stops it, which counts as success.
@@ -49,6 +53,7 @@ pub(super) fn run(app: &App, arguments: ServeArguments) -> Outcome {
         entities: arguments.entities,
         workers: arguments.workers,
         every: arguments.every.map(Interval::get),
+        per_address: arguments.connections_per_address.map(usize::from),
     };
     let serving = async {
         let server = Server::start(app.clone(), options).await?;

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, StatusCode, header};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
@@ -245,6 +245,12 @@ pub(super) async fn replay(
     JsonBody(Replay { since, accounts }): JsonBody<Replay>,
 ) -> Reply<(StatusCode, Json<Replayed>)> {
     check_accounts(&accounts)?;
+    // Postgres has fewer years than chrono.
+    if !(1..=9999).contains(&since.year()) {
+        return Err(ApiError::bad_request(
+            "since: must be in the years 1 to 9999",
+        ));
+    }
     let events = state.service.replay_events(since, &accounts).await?;
     Ok((StatusCode::ACCEPTED, Json(Replayed { events })))
 }

@@ -44,26 +44,32 @@ impl VerifierToken {
         Self(hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes()))
     }
 
-    /// Begins to check the signature of a body that arrives in parts.
-    pub(super) fn begin(&self) -> SignatureCheck {
-        SignatureCheck(hmac::Context::with_key(&self.0))
+    /// Begins to check whether a signature, in base64, is that of a body that arrives in parts.
+    /// Returns `None` if it is a signature of nothing.
+    pub(super) fn begin(&self, signature: &str) -> Option<SignatureCheck> {
+        let signature = STANDARD.decode(signature).ok()?;
+        let is_possible = signature.len() == hmac::HMAC_SHA256.digest_algorithm().output_len();
+        is_possible.then(|| SignatureCheck {
+            computed: hmac::Context::with_key(&self.0),
+            signature,
+        })
     }
 }
 
 /// The signature of the parts of a body that have arrived.
-pub(super) struct SignatureCheck(hmac::Context);
+pub(super) struct SignatureCheck {
+    computed: hmac::Context,
+    signature: Vec<u8>,
+}
 
 impl SignatureCheck {
     /// Adds the next part.
     pub(super) fn add(&mut self, part: &[u8]) {
-        self.0.update(part);
+        self.computed.update(part);
     }
 
-    /// Returns whether `signature`, in base64, is that of all parts. Compares in constant time.
-    pub(super) fn is(self, signature: &str) -> bool {
-        let own = self.0.sign();
-        STANDARD
-            .decode(signature)
-            .is_ok_and(|signature| own.as_ref().ct_eq(&signature).into())
+    /// Returns whether the signature is that of all parts. Compares in constant time.
+    pub(super) fn finish(self) -> bool {
+        self.computed.sign().as_ref().ct_eq(&self.signature).into()
     }
 }

@@ -1,10 +1,12 @@
 //! Access control and limits: the API key, cross-site requests, concurrency and time.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::BoxError;
-use axum::extract::{Request, State};
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest as _, Request, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -13,13 +15,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tower::timeout::error::Elapsed;
 
+use super::places::Place;
 use super::reply::{ApiError, Reply};
-use super::state::Shared;
+use super::state::{AppState, Shared};
 
-/// Requests answered at a time; further ones get a 503.
+/// Requests of callers answered at a time; further ones get a 503. Webhooks and health are not
+/// counted.
 pub(super) const MAX_CONCURRENT: usize = 64;
 /// The time that an answer may take; after that the caller gets a 504.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The time that the body of a caller's request may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Counts the answers of the API by status.
 pub(super) async fn count_answers(State(state): Shared, request: Request, next: Next) -> Response {
@@ -90,10 +96,36 @@ pub(super) async fn authenticate(State(state): Shared, request: Request, next: N
     let is_page = request.uri().path() == "/";
     let sent =
         text(request.headers(), header::AUTHORIZATION).and_then(|header| sent_key(header, is_page));
-    if sent.is_some_and(|sent| key.matches(&sent)) {
-        return next.run(request).await;
+    if !sent.is_some_and(|sent| key.matches(&sent)) {
+        return unauthorized(is_page);
     }
-    unauthorized(is_page)
+    let place = place_of(&request);
+    let _protected = place.as_deref().map(Place::protect);
+    next.run(request).await
+}
+
+/// Returns whether a request has the API key. False if there is none, for then nobody has proven
+/// anything.
+pub(super) fn has_key(state: &AppState, headers: &HeaderMap) -> bool {
+    let sent = text(headers, header::AUTHORIZATION).and_then(|header| sent_key(header, false));
+    let key = state.api_key.as_ref();
+    key.zip(sent).is_some_and(|(key, sent)| key.matches(&sent))
+}
+
+/// Returns the place of the connection that a request came by.
+fn place_of(request: &Request) -> Option<Arc<Place>> {
+    request.extensions().get().cloned()
+}
+
+/// Reads the whole body before the request counts as one of [`MAX_CONCURRENT`], so that a caller
+/// who sends it slowly uses up no place.
+pub(super) async fn read_body(request: Request, next: Next) -> Reply<Response> {
+    let (head, body) = request.into_parts();
+    let to_read = Request::from_parts(head.clone(), body);
+    let body = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(to_read, &())).await;
+    let too_slow = |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "the body arrives too slowly");
+    let body = Body::from(body.map_err(too_slow)??);
+    Ok(next.run(Request::from_parts(head, body)).await)
 }
 
 /// Returns the key in an `Authorization` header: the token after `Bearer`, or the password of

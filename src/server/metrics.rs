@@ -38,6 +38,7 @@ pub(super) struct Counters {
     sync_seconds: Histogram,
     unsigned: Counter,
     set_aside: Counter,
+    displaced: Counter,
 }
 
 impl Default for Counters {
@@ -50,6 +51,7 @@ impl Default for Counters {
             sync_seconds: durations(),
             unsigned: Counter::default(),
             set_aside: Counter::default(),
+            displaced: Counter::default(),
         }
     }
 }
@@ -87,6 +89,11 @@ impl Counters {
     /// Counts parts of webhook deliveries that are no events.
     pub(super) fn count_set_aside(&self, parts: usize) {
         self.set_aside.inc_by(parts as u64);
+    }
+
+    /// Counts a connection that had to give way to another one, or found no place.
+    pub(super) fn count_displaced(&self) {
+        self.displaced.inc();
     }
 
     /// Adds the rows and durations of a finished sync.
@@ -144,6 +151,11 @@ impl Counters {
             "qbo_webhook_parts_set_aside",
             "Parts of signed webhooks that this process could not read as events and kept as text",
             self.set_aside.clone(),
+        );
+        registry.register(
+            "qbo_connections_displaced",
+            "Connections that this process closed because there were too many",
+            self.displaced.clone(),
         );
     }
 }

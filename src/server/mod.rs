@@ -7,10 +7,13 @@ mod guard;
 mod metrics;
 mod openapi;
 mod page;
+mod places;
+mod readiness;
 mod reply;
 mod requests;
 mod routes;
 mod state;
+mod turns;
 mod webhooks;
 mod workers;
 
@@ -24,6 +27,7 @@ use tokio::task::JoinSet;
 
 use self::credentials::{ApiKey, VerifierToken};
 use self::metrics::Counters;
+use self::readiness::Readiness;
 use self::state::AppState;
 use self::workers::Stopped;
 use crate::app::{App, Service};
@@ -48,6 +52,8 @@ pub struct ServerOptions {
     pub workers: usize,
     /// The interval at which every company is synced; `None` syncs on request only.
     pub every: Option<Duration>,
+    /// Connections of one address; `None` means 128, and no limit for this machine.
+    pub per_address: Option<usize>,
 }
 
 /// A server that listens, but does not answer yet.
@@ -91,6 +97,7 @@ impl Server {
             api_key: options.api_key.as_deref().map(ApiKey::new),
             verifier_token: options.verifier_token.as_deref().map(VerifierToken::new),
             counters,
+            readiness: Readiness::default(),
             webhook_rate: Pace::per_minute(webhooks::MAX_PER_MINUTE),
         };
         Ok(Self {
@@ -126,7 +133,9 @@ impl Server {
             stop.await;
             let _ = stopping.send(true);
         };
-        connections::serve(listener, routes::router(state), stop).await;
+        let counters = state.counters.clone();
+        let app = routes::router(state);
+        connections::serve(listener, app, options.per_address, &counters, stop).await;
         let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, async {
             while tasks.join_next().await.is_some() {}
         })

@@ -31,7 +31,8 @@ const OPEN_CALENDARS: usize = 3;
 const MONTHS: u32 = 24;
 
 const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
-     script-src 'unsafe-inline'; connect-src 'self'";
+     script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; \
+     form-action 'none'";
 
 /// Renders the page for `GET /`.
 pub(super) async fn show(
@@ -75,7 +76,7 @@ async fn page(service: &Service) -> Result<Markup> {
                             tbody {
                                 @for job in &jobs {
                                     tr {
-                                        th scope="row" { code { (job.job_id[..8]) } }
+                                        th scope="row" { code { (short(&job.job_id)) } }
                                         td { span class=(format!("mark {}", job.status)) { (job.status.as_str()) } }
                                         td { (instant(job.created_at)) }
                                         td { @if let Some(begin) = job.started_at { (span(job.finished_at.unwrap_or(now) - begin)) } }
@@ -95,6 +96,11 @@ async fn page(service: &Service) -> Result<Markup> {
             }
         }
     })
+}
+
+/// Returns the beginning of a job's id; all of it if it is none of ours and shorter.
+fn short(job_id: &str) -> &str {
+    job_id.get(..8).unwrap_or(job_id)
 }
 
 /// Renders how many of the entities that a running job has started are finished.

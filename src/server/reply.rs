@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -73,6 +73,11 @@ impl From<Error> for ApiError {
             Error::Config { .. } => StatusCode::BAD_REQUEST,
             // The authorization code was used before, has expired or is not Intuit's.
             Error::Unauthenticated { .. } => StatusCode::CONFLICT,
+            // 22: Postgres cannot take a value. It will not take it later either.
+            Error::Database {
+                sqlstate: Some(ref state),
+                ..
+            } if state.starts_with("22") => StatusCode::INTERNAL_SERVER_ERROR,
             Error::Database { .. } | Error::Transport { .. } => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -90,6 +95,30 @@ impl From<BytesRejection> for ApiError {
     fn from(rejection: BytesRejection) -> Self {
         Self::from_status(rejection.status())
     }
+}
+
+/// What every answer tells a browser: not to guess its type, not to keep it, and not to show it
+/// inside another site. The page has a policy of its own.
+const PROTECTIVE: [(HeaderName, &str); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+];
+
+/// Adds [`PROTECTIVE`] headers where the answer has none of that name.
+pub(super) async fn protective_headers(mut response: Response) -> Response {
+    for (name, value) in PROTECTIVE {
+        let headers = response.headers_mut();
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// Rewrites refusals of axum itself, which are plain text (405, 413), as [`ErrorBody`].

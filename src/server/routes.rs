@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::error_handling::HandleErrorLayer;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::HeaderName;
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::http::{HeaderMap, HeaderName};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use tower::limit::GlobalConcurrencyLimitLayer;
 
 #[cfg(test)]
 use super::openapi::{Denied, Failure, Unavailable};
-use super::reply::{ApiError, Reply, refusals_as_json};
+use super::reply::{ApiError, Reply, protective_headers, refusals_as_json};
 use super::state::{AppState, Shared};
 use super::{api, guard, metrics, openapi, page, webhooks};
 
@@ -79,25 +79,33 @@ fn endpoint(path: &str, methods: MethodRouter<Arc<AppState>>) -> Router<Arc<AppS
 }
 
 /// Builds the router. Paths that reveal nothing about a company need no API key.
+///
+/// Only requests that have shown the key, and whose body has arrived, share the limit of requests at
+/// a time. Health and webhooks do not wait for them, nor for each other.
 pub(super) fn router(state: Arc<AppState>) -> Router {
-    let protected = protected()
-        .route("/", get(page::show))
-        .route_layer(from_fn_with_state(state.clone(), guard::authenticate))
-        .route_layer(from_fn_with_state(state.clone(), guard::same_site));
-    let signed = signed().route_layer(from_fn_with_state(state.clone(), webhooks::limit_rate));
-    let limits = ServiceBuilder::new()
+    let counted = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(guard::limit_exceeded))
         .load_shed()
         .layer(GlobalConcurrencyLimitLayer::new(guard::MAX_CONCURRENT))
         .timeout(guard::REQUEST_TIMEOUT);
+    let in_time = ServiceBuilder::new()
+        .layer(HandleErrorLayer::new(guard::limit_exceeded))
+        .timeout(guard::REQUEST_TIMEOUT);
+    let protected = protected()
+        .route("/", get(page::show))
+        .route_layer(counted)
+        .route_layer(from_fn(guard::read_body))
+        .route_layer(from_fn_with_state(state.clone(), guard::authenticate))
+        .route_layer(from_fn_with_state(state.clone(), guard::same_site));
+    let signed = signed().route_layer(in_time);
     public()
         .route("/openapi.json", get(document))
         .merge(signed)
         .merge(protected)
         .fallback(not_found)
         .layer(map_response(refusals_as_json))
+        .layer(map_response(protective_headers))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(limits)
         .layer(from_fn_with_state(state.clone(), guard::count_answers))
         .with_state(state)
 }
@@ -120,7 +128,7 @@ struct Status {
 /// Show that the process runs
 #[cfg_attr(test, utoipa::path(
     get, path = "/healthz", operation_id = "health", security(),
-    responses((status = 200, description = "The process runs", body = Status), Unavailable),
+    responses((status = 200, description = "The process runs", body = Status)),
 ))]
 async fn health() -> Json<Status> {
     Json(Status { status: "ok" })
@@ -131,10 +139,12 @@ async fn health() -> Json<Status> {
     get, path = "/readyz", operation_id = "ready", security(),
     responses((status = 200, description = "The database answers", body = Status), Unavailable),
 ))]
-async fn ready(State(state): Shared) -> Reply<Json<Status>> {
-    let ready = state.service.ready().await;
-    ready.map_err(|error| ApiError::unavailable(error.to_string()))?;
-    Ok(Json(Status { status: "ready" }))
+async fn ready(State(state): Shared, headers: HeaderMap) -> Reply<Json<Status>> {
+    match state.readiness.check(&state.service).await {
+        Ok(()) => Ok(Json(Status { status: "ready" })),
+        Err(reason) if guard::has_key(&state, &headers) => Err(ApiError::unavailable(reason)),
+        Err(_) => Err(ApiError::unavailable("not ready; the log says why")),
+    }
 }
 
 /// Metrics in the text format of Prometheus

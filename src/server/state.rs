@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::credentials::{ApiKey, VerifierToken};
 use super::metrics::Counters;
+use super::readiness::Readiness;
 use crate::app::Service;
 use crate::quickbooks::Pace;
 
@@ -21,6 +22,8 @@ pub(super) struct AppState {
     pub(super) verifier_token: Option<VerifierToken>,
     /// The metrics that this process counts.
     pub(super) counters: Arc<Counters>,
-    /// The rate limit of webhook deliveries.
+    /// Whether the database answered a moment ago.
+    pub(super) readiness: Readiness,
+    /// The rate limit of signed webhook deliveries.
     pub(super) webhook_rate: Pace,
 }

@@ -1,41 +1,47 @@
 //! `POST /webhooks/qbo`: deliveries signed by Intuit, stored before they are answered (qbo-facts
 //! 5).
 
-use axum::Json;
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use chrono::Utc;
 use futures_util::StreamExt;
 use serde::Serialize;
-use tokio::sync::Semaphore;
 use tracing::warn;
 
 use super::credentials::SignatureCheck;
 use super::metrics::Counters;
 #[cfg(test)]
 use super::openapi::{Failure, TooLarge};
+use super::places::Place;
 #[cfg(test)]
 use super::reply::ErrorBody;
 use super::reply::{ApiError, Reply};
 use super::state::Shared;
+use super::turns::{Turn, Turns};
 use crate::domain::Delivery;
 use crate::domain::webhook::read_webhook;
-use crate::error::Error;
 
-/// Bytes up to which a delivery is ordinary. Intuit sends at most 100 events and about 1 MB.
-const ORDINARY: usize = 2 * 1024 * 1024;
-
-/// The largest delivery that is read, in bytes.
+/// The largest delivery that is read, in bytes. Intuit sends at most 100 events and about 1 MB.
 const MAX_DELIVERY: usize = 64 * 1024 * 1024;
 
-/// Leave to read a delivery that is larger than an ordinary one. Until its end nobody knows whether
-/// Intuit has signed it, so strangers must not be able to fill the memory with several at once.
-static LARGE_DELIVERIES: Semaphore = Semaphore::const_new(1);
+/// Deliveries above a size, in bytes, that may be read at a time. Until its end nobody knows whether
+/// Intuit has signed a delivery, so strangers must not be able to fill the memory. Smaller ones are
+/// limited by the number of connections.
+static TURNS: [(usize, Turns); 2] = [
+    (32 * 1024, Turns::new(16)),
+    (2 * 1024 * 1024, Turns::new(1)),
+];
 
-/// The rate limit of deliveries. Intuit batches events and repeats refused deliveries (qbo-facts
+/// The longest pause between two parts of a delivery.
+const PAUSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The rate limit of signed deliveries. Intuit batches events and repeats refused deliveries (qbo-facts
 /// 5).
 pub(super) const MAX_PER_MINUTE: u32 = 6000;
 
@@ -49,15 +55,6 @@ pub(super) struct DeliveryReceipt {
     new: u64,
 }
 
-/// Refuses deliveries above the rate limit before their body is read.
-pub(super) async fn limit_rate(State(state): Shared, request: Request, next: Next) -> Response {
-    if state.webhook_rate.admits(Utc::now()) {
-        return next.run(request).await;
-    }
-    let reason = "too many deliveries; come back in a second";
-    ApiError::new(StatusCode::TOO_MANY_REQUESTS, reason).retry_soon()
-}
-
 /// Store the events of a webhook delivery
 ///
 /// Intuit signs the raw body in the header `intuit-signature`. A signed delivery is never refused
@@ -69,15 +66,16 @@ pub(super) async fn limit_rate(State(state): Shared, request: Request, next: Nex
         (status = 200, description = "The events are stored", body = DeliveryReceipt),
         (status = 401, description = "The signature is missing or wrong", body = ErrorBody),
         (status = 404, description = "Webhooks are not set up", body = ErrorBody),
-        (status = 429, description = "More than 100 deliveries a second", body = ErrorBody),
+        (status = 429, description = "More than 100 signed deliveries a second", body = ErrorBody),
         TooLarge, Failure,
     ),
 ))]
 pub(super) async fn receive(
     State(state): Shared,
+    place: Option<Extension<Arc<Place>>>,
     headers: HeaderMap,
     body: Body,
-) -> Reply<Json<DeliveryReceipt>> {
+) -> Reply<Response> {
     let Some(token) = &state.verifier_token else {
         return Err(ApiError::not_found(
             "webhooks are not set up: QBO_WEBHOOK_VERIFIER_TOKEN is not set",
@@ -86,46 +84,76 @@ pub(super) async fn receive(
     let signature = headers
         .get("intuit-signature")
         .and_then(|value| value.to_str().ok());
-    let received = match signature {
-        Some(signature) => receive_signed(body, token.begin(), signature).await?,
+    // Without a signature nothing of the body is read.
+    let signed = match signature.and_then(|signature| token.begin(signature)) {
+        Some(check) => receive_signed(body, check).await?,
         None => None,
     };
-    let Some(delivery) = received else {
+    let Some(body) = signed else {
         state.counters.count_unsigned();
         let reason = "the signature is missing or wrong";
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, reason));
     };
+    let _protected = place.as_deref().map(|place| place.protect());
+    // Only signed deliveries count, so that others cannot use up their rate.
+    if !state.webhook_rate.admits(Utc::now()) {
+        let reason = "too many deliveries; come back in a second";
+        return Ok(ApiError::new(StatusCode::TOO_MANY_REQUESTS, reason).retry_soon());
+    }
+    let delivery = read_webhook(&body);
     let new = state.service.store_delivery(&delivery).await?;
     report_unreadable(&state.counters, &delivery);
-    Ok(Json(DeliveryReceipt {
-        events: delivery.events.len(),
-        new,
-    }))
+    let events = delivery.events.len();
+    Ok(Json(DeliveryReceipt { events, new }).into_response())
 }
 
 /// Reads a body and checks its signature. Returns `None` if the signature is wrong.
-async fn receive_signed(
-    body: Body,
-    mut check: SignatureCheck,
-    signature: &str,
-) -> Reply<Option<Delivery>> {
-    let (mut kept, mut leave) = (Vec::new(), None);
+async fn receive_signed(body: Body, mut check: SignatureCheck) -> Reply<Option<Vec<u8>>> {
+    let mut kept = Vec::new();
+    let mut turn: Option<(usize, Turn<'_>)> = None;
     let mut parts = body.into_data_stream();
-    while let Some(part) = parts.next().await {
+    loop {
+        let part = tokio::select! {
+            part = tokio::time::timeout(PAUSE_TIMEOUT, parts.next()) => part,
+            () = lost(turn.as_ref()) => {
+                let reason = "too many large deliveries at a time; come back in a second";
+                return Err(ApiError::unavailable(reason));
+            }
+        };
+        let too_slow = |_| {
+            ApiError::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "the delivery arrives too slowly",
+            )
+        };
+        let Some(part) = part.map_err(too_slow)? else {
+            break;
+        };
         // The caller went away, so nobody reads this answer.
         let part = part.map_err(|error| ApiError::bad_request(error.to_string()))?;
-        if kept.len() + part.len() > MAX_DELIVERY {
+        let size = kept.len() + part.len();
+        if size > MAX_DELIVERY {
             let reason = "the delivery is too large";
             return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, reason));
         }
-        if kept.len() + part.len() > ORDINARY && leave.is_none() {
-            let given = LARGE_DELIVERIES.acquire().await;
-            leave = Some(given.map_err(|error| Error::Internal(error.to_string()))?);
+        let needed = TURNS.iter().rev().find(|(above, _)| size > *above);
+        if let Some((above, turns)) = needed
+            && turn.as_ref().is_none_or(|(held, _)| held != above)
+        {
+            turn = Some((*above, turns.take()));
         }
         check.add(&part);
         kept.extend_from_slice(&part);
     }
-    Ok(check.is(signature).then(|| read_webhook(&kept)))
+    Ok(check.finish().then_some(kept))
+}
+
+/// Completes when another large delivery needs the turn.
+async fn lost(turn: Option<&(usize, Turn<'_>)>) {
+    match turn {
+        Some((_, turn)) => turn.lost().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Counts and logs what is no event, in one line.

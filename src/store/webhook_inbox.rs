@@ -38,6 +38,8 @@ SELECT * FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
 ON CONFLICT (event_id) DO NOTHING";
 
+const PING: &str = "SELECT FROM qbo.webhook_events LIMIT 1";
+
 const REPLAY: &str = "
 UPDATE qbo.webhook_events SET processed_at_utc = NULL
 WHERE received_at_utc >= $1 AND processed_at_utc IS NOT NULL
@@ -59,6 +61,11 @@ impl WebhookInbox {
     /// Returns the inbox of a database.
     pub(crate) fn new(db: Db) -> Self {
         Self(db)
+    }
+
+    /// Checks that the database answers and has the inbox.
+    pub(crate) async fn ping(&self) -> Result<()> {
+        self.0.execute(PING, params![]).await.map(drop)
     }
 
     /// Stores a delivery, all of it or nothing. An event that is stored already is left as it is.

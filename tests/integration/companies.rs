@@ -212,6 +212,7 @@ impl Running {
             entities: SYNCED.iter().map(|(name, _)| (*name).to_owned()).collect(),
             workers: 2,
             every: Some(Duration::from_secs(2)),
+            per_address: None,
         };
         let server = Server::start(app.clone(), options).await.unwrap();
         let url = format!("http://{}/webhooks/qbo", server.address().unwrap());

@@ -1,0 +1,224 @@
+"""Tests of the service against idle, slow and hostile clients, over real connections."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+from service_attack import SIGNED_FALSELY, WEBHOOK, measure, request, signed_webhook
+from service import Server, wait_until
+
+TOKEN = "the verifier token of the app"  # noqa: S105 - of these tests
+KEY = "a long and secret key"
+
+
+def connect(server: Server, source: str = "127.0.0.1") -> socket.socket:
+    host, port = server.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), 20, source_address=(source, 0))
+
+
+def metric(server: Server, name: str) -> float:
+    text = server.call("GET", "/metrics")[1]["text"]
+    return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"{name} "))
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    """Return everything that a connection sends until it is closed."""
+    answer = b""
+    try:
+        while part := connection.recv(65536):
+            answer += part
+    except ConnectionResetError:
+        pass
+    return answer
+
+
+@pytest.fixture
+def server(serve) -> Server:
+    server = serve("--workers", "0", QBO_WEBHOOK_VERIFIER_TOKEN=TOKEN, QBO_API_KEY=KEY)
+    server.key = KEY
+    return server
+
+
+@pytest.mark.parametrize("path", [WEBHOOK, "/api/qbo/sync/"])
+def test_a_body_is_not_awaited_without_key_or_signature(server, path):
+    with connect(server) as connection:
+        connection.sendall(request("POST", path, 1000))
+        assert answer_of(connection).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("path", [WEBHOOK, "/api/qbo/sync/"])
+def test_slow_bodies_use_up_no_place(serve, path):
+    """Callers without a key where none is set, and deliveries whose signature cannot be checked before their end."""
+    server = serve("--workers", "0", QBO_WEBHOOK_VERIFIER_TOKEN=TOKEN)
+    slow = [connect(server) for _ in range(100)]
+    for connection in slow:
+        connection.sendall(request("POST", path, 1000, SIGNED_FALSELY) + b"{")
+    assert server.call("GET", "/healthz") == (200, {"status": "ok"})
+    assert server.call("GET", "/readyz") == (200, {"status": "ready"})
+    assert server.call("GET", "/api/qbo/accounts/")[0] == 200
+    with connect(server) as honest:
+        honest.sendall(signed_webhook(TOKEN, 1, "9"))
+        assert answer_of(honest).startswith(b"HTTP/1.1 200 ")
+    # Each is told so after some seconds.
+    assert answer_of(slow[0]).startswith(b"HTTP/1.1 408 ")
+    for connection in slow:
+        connection.close()
+
+
+def test_a_client_that_does_not_read_is_closed(server):
+    with connect(server) as connection:
+        connection.settimeout(2)
+        with pytest.raises((TimeoutError, ConnectionError)):
+            while True:
+                connection.sendall(request("GET", "/openapi.json") * 100)
+        # The service ends the connection, though nothing was read: sending fails for good.
+        connection.settimeout(30)
+        with pytest.raises(ConnectionError):
+            while True:
+                connection.sendall(request("GET", "/openapi.json") * 100)
+
+
+def test_an_address_gets_its_share_and_the_oldest_gives_way(serve):
+    server = serve("--workers", "0", "--connections-per-address", "3", QBO_API_KEY=KEY)
+    server.key = KEY
+    other = connect(server, "127.0.0.2")
+    other.sendall(b"GET /healthz HTTP/1.1\r\n")
+    first, *rest = [connect(server) for _ in range(3)]
+    # The caller comes from the same address; it takes the place of the oldest.
+    assert server.call("GET", "/healthz") == (200, {"status": "ok"})
+    assert answer_of(first) == b""
+    assert metric(server, "qbo_connections_displaced_total") >= 1
+    other.sendall(b"Host: 127.0.0.1\r\nConnection: close\r\n\r\n")
+    assert answer_of(other).startswith(b"HTTP/1.1 200 ")
+    for connection in (first, *rest, other):
+        connection.close()
+
+
+def test_unsigned_webhooks_use_up_no_rate_of_signed_ones(server):
+    body = b"[]"
+    with connect(server) as flood:
+        # More than the rate limit lets through at once and in the time that this takes.
+        for _ in range(20):
+            flood.sendall((request("POST", WEBHOOK, 2, SIGNED_FALSELY) + body) * 100)
+            answers = b""
+            while answers.count(b"HTTP/1.1 ") < 100 or not answers.endswith(b"}"):
+                answers += flood.recv(65536)
+            assert answers.count(b"HTTP/1.1 401 ") == 100
+    for number in range(30):
+        with connect(server) as honest:
+            honest.sendall(signed_webhook(TOKEN, number, "9"))
+            assert answer_of(honest).startswith(b"HTTP/1.1 200 "), number
+    assert metric(server, "qbo_webhooks_unsigned_total") == 2000
+
+
+def test_large_unsigned_deliveries_keep_no_large_signed_one_out(server, database):
+    """One delivery above 2 MB may be read at a time, and one that stalls gives way."""
+    stalled = connect(server)
+    stalled.sendall(request("POST", WEBHOOK, 9_000_000, SIGNED_FALSELY) + b"x" * 3_000_000)
+    text = "x" * 3_000_000
+    event = {"id": "large", "type": "qbo.item.updated.v1", "intuitentityid": "1", "intuitaccountid": "9", "a": text}
+    from test_webhooks import signature
+
+    body = json.dumps([event]).encode()
+    answer = server.call("POST", WEBHOOK, [event], intuit_signature=signature(body))
+    assert answer == (200, {"events": 1, "new": 1})
+    assert answer_of(stalled).startswith(b"HTTP/1.1 503 ")
+    stalled.close()
+    assert database.query("SELECT event_id FROM qbo.webhook_events") == [("large",)]
+
+
+PROTECTION = {
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+    "x-frame-options": "DENY",
+}
+
+
+def test_every_answer_protects_browsers(server):
+    for path, status in (
+        ("/", 200), ("/healthz", 200), ("/readyz", 200), ("/openapi.json", 200), ("/metrics", 200),
+        ("/api/qbo/accounts/", 200), ("/api/qbo/jobs/x", 404), ("/nowhere", 404), (WEBHOOK, 405),
+    ):  # fmt: skip
+        for key in (KEY, "wrong"):
+            asked = urllib.request.Request(server.url + path, headers={"Authorization": f"Bearer {key}"})
+            try:
+                answer = urllib.request.urlopen(asked, timeout=20)
+            except urllib.error.HTTPError as error:
+                answer = error
+            with answer:
+                assert (answer.status == status) or (key == "wrong" and answer.status == 401), path
+                headers = {name.lower(): value for name, value in answer.headers.items()}
+            assert {name: headers.get(name) for name in PROTECTION} == PROTECTION, path
+            assert "frame-ancestors 'none'" in headers["content-security-policy"], path
+
+
+def test_readyz_tells_strangers_nothing_about_the_database(server, database):
+    name = database.url.rsplit("/", 1)[1]
+    import psycopg
+
+    def away() -> bool:
+        with psycopg.connect(f"{database.url.rsplit('/', 1)[0]}/postgres", autocommit=True) as admin:
+            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            admin.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        return server.call("GET", "/readyz")[0] == 503
+
+    wait_until(away)
+    status, detailed = server.call("GET", "/readyz")
+    assert (status, name in detailed["error"]) == (503, True)
+    for key in (None, "wrong"):
+        server.key = key
+        assert server.call("GET", "/readyz") == (503, {"error": "not ready; the log says why"})
+    with psycopg.connect(f"{database.url.rsplit('/', 1)[0]}/postgres", autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    wait_until(lambda: server.call("GET", "/readyz")[0] == 200)
+
+
+def test_times_that_postgres_cannot_take_are_refused_for_good(server):
+    for year in ("-99999", "-0001", "0000", "+10000", "+262142"):
+        status, answer = server.call("POST", "/api/qbo/webhooks/replay/", {"since": f"{year}-01-01T00:00:00Z"})
+        assert status == 400, (year, answer)
+    for year in ("0001", "9999"):
+        assert server.call("POST", "/api/qbo/webhooks/replay/", {"since": f"{year}-01-01T00:00:00Z"})[0] == 202
+
+
+def test_the_page_shows_a_job_of_any_id(server, database):
+    for job_id in ("abc", "", "ab\u00e9\u00e9\u00e9\u00e9"):
+        database.execute(
+            f"INSERT INTO qbo.jobs (job_id, request, status, finished_at_utc) VALUES ('{job_id}', '{{}}', 'done', now())"
+        )
+    status, page = server.call("GET", "/")
+    assert (status, "<code>abc</code>" in page["text"]) == (200, True)
+
+
+def test_an_event_that_cannot_be_stored_is_set_aside_and_its_neighbours_are_kept(server, database):
+    from test_webhooks import signature
+
+    good = {"id": "good", "type": "qbo.item.updated.v1", "intuitentityid": "1", "intuitaccountid": "9"}
+    long_id = good | {"id": "i" * 10_240}
+    text = good | {"id": "text", "note": "a\\u0000b"}
+    for body, events, kept in (([long_id, good], 1, 1), ([text], 1, 1), ([long_id], 0, 0)):
+        signed = signature(json.dumps(body).encode())
+        answer = server.call("POST", WEBHOOK, body, intuit_signature=signed)
+        assert answer == (200, {"events": events, "new": kept})
+    assert database.query("SELECT event_id FROM qbo.webhook_events ORDER BY 1") == [("good",), ("text",)]
+    assert database.query("SELECT deliveries FROM qbo.webhook_rejects") == [(2,)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_signed_webhooks_are_answered_beside_hostile_clients(server):
+    """`make bench-hostile` does this with a thousand."""
+    found = measure(server.url, server.process.pid, TOKEN, clients=200, flooders=2, seconds=5)
+    assert len(found.webhooks) == 150
+    assert {answer.status for answer in found.webhooks} == {200}
+    assert {answer.status for answer in found.probes} == {200}
+    slowest = max(answer.seconds for answer in (*found.webhooks, *found.probes))
+    # The attack took place.
+    assert metric(server, "qbo_webhooks_unsigned_total") > 20
+    print(f"slowest answer {slowest * 1000:.0f} ms, {found.peak_mb:.0f} MB")
+    assert slowest < 5
+    assert found.peak_mb < 200
