@@ -23,6 +23,7 @@ pub async fn control(url: &str, command: &str, arguments: String) -> Result<Stri
     let request = client(Duration::from_secs(60))
         .map_err(unreachable)?
         .post(&address)
+        .header("content-type", "application/json")
         .body(arguments);
     let response = request.send().await.map_err(unreachable)?;
     let is_success = response.status().is_success();

@@ -1069,7 +1069,9 @@ async fn the_control_api_lists_what_it_can_do_and_refuses_the_rest() {
             "there is no company 7",
         ),
     ] {
-        let answer = send(client.http.post(at(path)).body(body)).await.unwrap();
+        let post = client.http.post(at(path)).body(body);
+        let post = post.header("content-type", "application/json");
+        let answer = send(post).await.unwrap();
         assert_eq!(answer.status, status, "{path} {body}");
         let error = answer.json();
         assert!(error["error"].as_str().unwrap().contains(words), "{error}");
@@ -1353,4 +1355,66 @@ async fn assumptions_can_be_made_at_the_start() {
         refused["error_description"],
         "Incorrect or invalid refresh token"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_control_api_takes_nothing_that_another_site_makes_a_browser_send() {
+    let (sandbox, client) = start(options()).await;
+    let from = |at: &str| {
+        chrono::DateTime::parse_from_rfc3339(at)
+            .unwrap()
+            .timestamp()
+    };
+    let (start, end) = (from("2024-01-01T00:00:00Z"), from("2100-01-01T00:00:00Z"));
+    let books = || sandbox.truth(None, "Invoice", start, end).unwrap();
+    let before = books();
+    let edit = format!("{}/sandbox/edit", sandbox.url());
+    let by_query = format!("{edit}?entity=Invoice&id=oldest");
+    let body = r#"{"entity":"Invoice","id":"oldest"}"#;
+    let json = ("content-type", "application/json");
+    let own = sandbox.url().to_owned();
+    for (headers, status) in [
+        (vec![json, ("origin", "http://elsewhere.example")], 403),
+        (vec![json, ("origin", "null")], 403),
+        (vec![json, ("host", "elsewhere.example:8911")], 403),
+        (vec![json, ("host", "127.0.0.1.elsewhere.example")], 403),
+        (vec![("content-type", "text/plain")], 415),
+        (
+            vec![("content-type", "application/x-www-form-urlencoded")],
+            415,
+        ),
+        (vec![], 415),
+    ] {
+        for url in [&edit, &by_query] {
+            // A request with a query has no body, so that nothing has a type.
+            if url == &by_query && status == 415 {
+                continue;
+            }
+            let mut post = client.http.post(url);
+            if url == &edit {
+                post = post.body(body);
+            }
+            for (name, value) in &headers {
+                post = post.header(*name, *value);
+            }
+            let answer = send(post).await.unwrap();
+            assert_eq!(answer.status, status, "{headers:?}: {}", answer.text);
+        }
+    }
+    assert_eq!(books(), before);
+    for headers in [
+        vec![json],
+        vec![
+            ("content-type", "application/json; charset=utf-8"),
+            ("origin", &own),
+        ],
+        vec![json, ("host", "sandbox:8911")],
+    ] {
+        let mut post = client.http.post(&edit).body(body);
+        for (name, value) in &headers {
+            post = post.header(*name, *value);
+        }
+        assert_eq!(send(post).await.unwrap().status, 200, "{headers:?}");
+    }
+    assert_ne!(books(), before);
 }

@@ -2,6 +2,7 @@
 //! beside Intuit's paths, and is also used from Python and the command line.
 
 mod arguments;
+mod callers;
 mod clock;
 mod command;
 mod commands;
@@ -15,6 +16,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 pub(crate) use self::arguments::Arguments;
+pub(crate) use self::callers::refusal as refusal_of_caller;
 use self::commands::COMMANDS;
 use crate::answer::Answer;
 use crate::faults::FAULTS;

@@ -48,7 +48,10 @@ async fn handle(
 ) -> Response {
     let (head, body) = request.into_parts();
     let max_bytes = match control::command_in_path(head.uri.path()) {
-        Some(_) => MAX_COMMAND_BYTES,
+        Some(_) => match control::refusal_of_caller(&head.method, &head.headers) {
+            Some(refusal) => return send_unchanged(&state, refusal),
+            None => MAX_COMMAND_BYTES,
+        },
         None => MAX_REQUEST_BYTES,
     };
     let Ok(body) = axum::body::to_bytes(body, max_bytes).await else {
