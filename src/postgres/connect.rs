@@ -24,6 +24,9 @@ use crate::error::{Error, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The pauses before further attempts while the server takes no connection: 8 s together.
+const BUSY_PAUSES_MS: [u64; 6] = [250, 500, 1000, 1500, 2000, 2750];
+
 /// Opens a pool and tests it with one connection.
 pub(crate) async fn open_pool(config: &PostgresConfig, connections: usize) -> Result<Pool> {
     let (wire, tls) = wire_config(config)?;
@@ -38,10 +41,42 @@ pub(crate) async fn open_pool(config: &PostgresConfig, connections: usize) -> Re
         .create_timeout(Some(CONNECT_TIMEOUT))
         .build()
         .map_err(|e| Error::Internal(format!("pool: {e}")))?;
-    match pool.get().await {
-        Ok(_) => Ok(pool),
-        Err(error) => Err(unreachable(config, &wire, error)),
+    let mut pauses = BUSY_PAUSES_MS.into_iter().map(Duration::from_millis);
+    loop {
+        let error = match pool.get().await {
+            Ok(_) => return Ok(pool),
+            Err(error) => error,
+        };
+        let Some(busy) = busy(&wire, &error) else {
+            return Err(unreachable(config, &wire, error));
+        };
+        let Some(pause) = pauses.next() else {
+            return Err(busy);
+        };
+        tokio::time::sleep(pause).await;
     }
+}
+
+/// Returns the error of a server that takes no connection now, although all settings are right: it
+/// has too many (53300), or it starts or stops (57P03).
+fn busy(wire: &tokio_postgres::Config, error: &PoolError) -> Option<Error> {
+    let PoolError::Backend(error) = error else {
+        return None;
+    };
+    let sqlstate = error.code().map(|code| code.code().to_owned())?;
+    let problem = match sqlstate.as_str() {
+        "53300" => "has no connection left; end others, or raise its limit or that of the user",
+        "57P03" => "takes no connections now",
+        _ => return None,
+    };
+    let words = error
+        .as_db_error()
+        .map_or_else(String::new, |error| error.message().to_owned());
+    Some(Error::Database {
+        reason: format!("Postgres at {} {problem}: {words}", describe(wire)),
+        sqlstate: Some(sqlstate),
+        source: None,
+    })
 }
 
 /// Takes a connection, waiting for one to be free.

@@ -1,6 +1,8 @@
 //! Databases, tables and roles as people have them: each is loaded exactly, or refused before the
 //! first request with words that help.
 
+use std::time::Duration;
+
 use qbo_rs::Error;
 use qbo_rs::app::{App, MigrateRequest, StatusRequest};
 use qbo_sandbox::Sandbox;
@@ -135,6 +137,45 @@ async fn a_missing_password_is_named_and_completes_a_url_from_its_setting() {
         .batch_execute(&format!("REASSIGN OWNED BY {role} TO CURRENT_USER"))
         .await
         .unwrap();
+    database.drop_role(&role).await;
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_connections_are_waited_for_and_blamed_on_no_setting() {
+    let (sandbox, database, app) = parts().await;
+    let role = database
+        .with_role(
+            "GRANT CREATE ON DATABASE {database} TO {role}; ALTER ROLE {role} CONNECTION LIMIT 0",
+        )
+        .await;
+    let app = with(&app, "DATABASE_URL", &database.url_as(&format!("{role}:x")));
+    let request = whole_range(&["items"], "year", 1000);
+    let error = app.backfill(&request).await.unwrap_err();
+    let Error::Database {
+        reason, sqlstate, ..
+    } = &error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!(sqlstate.as_deref(), Some("53300"));
+    assert!(reason.contains("has no connection left"), "{reason}");
+    let said = error.to_string();
+    assert!(
+        !said.contains("PG_HOST") && !said.contains("DATABASE_URL"),
+        "{said}"
+    );
+    assert_eq!(sandbox.stats().token_requests, 0);
+    let more = format!("ALTER ROLE {role} CONNECTION LIMIT -1");
+    let raise = async {
+        // After the first attempt, of which the server keeps no trace that a test could wait for.
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        database.client.batch_execute(&more).await.unwrap();
+    };
+    let (loaded, ()) = tokio::join!(app.backfill(&request), raise);
+    assert_complete(&loaded.unwrap());
+    let statement = format!("REASSIGN OWNED BY {role} TO CURRENT_USER");
+    database.client.batch_execute(&statement).await.unwrap();
     database.drop_role(&role).await;
     database.drop().await;
 }
