@@ -48,8 +48,8 @@ def main() -> int:
         service = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True)
         try:
             address = service.stdout.readline().split()[-1] if service.stdout else ""
-            numbers = arguments.clients, arguments.flooders, arguments.seconds
-            found = measure(address, service.pid, TOKEN, *numbers)
+            attack = {"clients": arguments.clients, "flooders": arguments.flooders}
+            found = measure(address, service.pid, TOKEN, **attack, seconds=arguments.seconds)
         finally:
             service.terminate()
             service.wait(timeout=60)

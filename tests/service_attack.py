@@ -170,7 +170,7 @@ async def honest(host: str, port: int, token: str, rate: float, seconds: float) 
     return await asyncio.gather(*webhooks), await asyncio.gather(*probes)
 
 
-def measure(address: str, process: int, token: str, clients: int, flooders: int, seconds: float) -> Measured:
+def measure(address: str, process: int, token: str, *, clients: int, flooders: int, seconds: float) -> Measured:
     """Attack the service at an address for so long, beside 30 signed webhooks and 2 health probes a second."""
     host, port = address.removeprefix("http://").split(":")
     # The floods have a process of their own, so that the clients do not slow them down.

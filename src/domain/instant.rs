@@ -19,6 +19,12 @@ pub fn parse_instant(setting: &str, text: &str) -> Result<DateTime<Utc>> {
             format!("cannot read '{text}' as a date; write 2025-01-31 or 2025-01-31T00:00:00Z"),
         )
     })?;
+    if !is_storable(instant) {
+        return Err(Error::config(
+            setting,
+            format!("'{text}' is not in the years 1 to 9999"),
+        ));
+    }
     if instant.nanosecond() != 0 {
         return Err(Error::config(
             setting,
@@ -43,6 +49,12 @@ fn parse_any(text: &str) -> Option<DateTime<Utc>> {
     .iter()
     .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
     .map(|naive| naive.and_utc())
+}
+
+/// Returns whether an instant is in the years 1 to 9999 (UTC). chrono has more years than Postgres,
+/// and QuickBooks writes them with four digits.
+pub fn is_storable(instant: DateTime<Utc>) -> bool {
+    (1..=9999).contains(&instant.year())
 }
 
 /// Largest offset of a time that is taken, and more than any place has.
@@ -70,6 +82,28 @@ pub fn format_instant(instant: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn years_that_postgres_or_quickbooks_lack_are_refused() {
+        for text in [
+            "-99999-01-01",
+            "-0044-03-15",
+            "0000-12-31",
+            "+10000-01-01",
+            "+99999-01-01 00:00:00",
+            "9999-12-31T23:00:00-05:00",
+            "0001-01-01T00:00:00+01:00",
+        ] {
+            let error = parse_instant("start", text).unwrap_err().to_string();
+            assert!(
+                error.starts_with("start: ") && error.contains(text),
+                "{error}"
+            );
+        }
+        for text in ["0001-01-01", "9999-12-31T23:59:59Z"] {
+            parse_instant("start", text).unwrap();
+        }
+    }
 
     #[test]
     fn dates_and_offsets_become_utc() {

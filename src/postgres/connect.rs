@@ -73,7 +73,7 @@ fn busy(wire: &tokio_postgres::Config, error: &PoolError) -> Option<Error> {
         .as_db_error()
         .map_or_else(String::new, |error| error.message().to_owned());
     Some(Error::Database {
-        reason: format!("Postgres at {} {problem}: {words}", describe(wire)),
+        reason: format!("the server at {} {problem}: {words}", describe(wire)),
         sqlstate: Some(sqlstate),
         source: None,
     })

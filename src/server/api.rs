@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, StatusCode, header};
-use chrono::{DateTime, Datelike as _, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
@@ -17,6 +17,7 @@ use super::requests::{
 };
 use super::state::Shared;
 use crate::app::{CompanyReport, EntityState, Job, RecordPage, RecordRequest, SyncScope};
+use crate::domain::instant::is_storable;
 use crate::error::Error;
 
 const DEFAULT_PAGE: u16 = 100;
@@ -245,8 +246,7 @@ pub(super) async fn replay(
     JsonBody(Replay { since, accounts }): JsonBody<Replay>,
 ) -> Reply<(StatusCode, Json<Replayed>)> {
     check_accounts(&accounts)?;
-    // Postgres has fewer years than chrono.
-    if !(1..=9999).contains(&since.year()) {
+    if !is_storable(since) {
         return Err(ApiError::bad_request(
             "since: must be in the years 1 to 9999",
         ));

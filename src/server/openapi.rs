@@ -74,8 +74,11 @@ mod generate {
         BadRequest { 400: "The request is malformed or a parameter is out of range", }
         /// The refusal of an unknown id or name.
         NotFound { 404: "There is no such thing", }
-        /// The refusal of a body above the limit.
-        TooLarge { 413: "The body is too large", }
+        /// The refusals of a body above the limits of size and time.
+        TooLarge {
+            408: "The body arrives too slowly",
+            413: "The body is too large",
+        }
         /// The refusals of the guard.
         Denied {
             401: "The API key is missing or wrong",

@@ -15,13 +15,13 @@ use tokio::sync::Notify;
 /// sends its webhooks over a few.
 pub(super) const PER_ADDRESS: usize = 128;
 
-/// What a connection has shown of itself.
+/// The proofs of a connection.
 mod standing {
     /// No request of it had the API key or a valid signature.
     pub(super) const UNPROVEN: u8 = 0;
     /// It had one, and waits for its next request.
     pub(super) const IDLE: u8 = 1;
-    /// Such a request is being answered.
+    /// It had one that is being answered.
     pub(super) const BUSY: u8 = 2;
 }
 
@@ -95,7 +95,7 @@ impl Drop for Seat {
     }
 }
 
-/// What became of a new connection.
+/// The reception of a new connection.
 #[derive(Debug)]
 pub(super) struct Arrival {
     /// Its place; `None` if every other one is protected.

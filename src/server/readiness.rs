@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::app::Service;
 
-/// How long an answer is used again.
+/// The time for which an answer is used again.
 const MAX_AGE: Duration = Duration::from_secs(1);
 /// The time within which the database must answer.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -97,8 +97,8 @@ impl From<BytesRejection> for ApiError {
     }
 }
 
-/// What every answer tells a browser: not to guess its type, not to keep it, and not to show it
-/// inside another site. The page has a policy of its own.
+/// Headers of every answer, by which browsers do not guess its type, do not keep it, and do not
+/// show it inside another site. The page has a policy of its own.
 const PROTECTIVE: [(HeaderName, &str); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::CACHE_CONTROL, "no-store"),

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(super) struct Turns {
     max: usize,
-    /// Who has a turn, the oldest first.
+    /// The holders of a turn, the oldest first.
     holders: Mutex<VecDeque<Arc<Notify>>>,
 }
 

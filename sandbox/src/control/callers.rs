@@ -1,4 +1,4 @@
-//! Who may use the control API. It changes the books and makes the sandbox send requests, and a
+//! The callers of the control API. It changes the books and makes the sandbox send requests, and a
 //! browser on the same machine sends what any site asks for. Such a request names another site as
 //! its `Origin`, or a foreign domain, which resolves to this machine, as its `Host`; and without
 //! leave it cannot say that its body is JSON.
