@@ -2,6 +2,7 @@
 //! beside Intuit's paths, and is also used from Python and the command line.
 
 mod arguments;
+mod books;
 mod callers;
 mod clock;
 mod command;
