@@ -208,10 +208,9 @@ impl Includes {
     }
 
     fn suspicion(&self, error: &Error, value: &str) -> Suspicion {
-        // A value that the plan lacks may be refused without its name, and the entity is there. That
-        // costs one more request, until the company has answered the value once.
-        let is_denial = error.denies_entity() || error.is_unavailable();
-        if matches!(error.code(), Some("5020" | "5030")) && is_denial {
+        // A value that the plan lacks may be refused without its name, although the entity is there: every
+        // plan has it. One that some plans lack costs one request: it is taken for missing.
+        if matches!(error.code(), Some("5020" | "5030")) && error.denies_entity() {
             return match self.known.lock().answered.contains(value) {
                 true => Suspicion::No,
                 false => Suspicion::Perhaps,
