@@ -457,7 +457,7 @@ class EntitySync:
     error: str | None
     """Reason of the failure, one line; None if the entity did not fail."""
     via: SyncMethod
-    """``changes`` and ``batch``: one request for many entities; ``query``: requests of its own; ``read``: one request for all records."""
+    """``changes`` and ``batch``: one request for many entities; ``query``: its own requests; ``read``: one for all."""
     reconciled: bool
     """True if ids were compared to find deletions."""
     checkpoint: datetime | None

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::classify::classify_failure;
-use super::envelope::{Members, is_counter, misunderstood, rows_in, unreadable_body};
+use super::envelope::{DELETED, Members, is_counter, misunderstood, rows_in, unreadable_body};
 use super::fault::Fault;
 use crate::domain::{Deletion, EntitySpec, Payload, Record};
 use crate::error::{Error, Result};
@@ -228,7 +228,8 @@ fn read_rows(
         let payload = Payload::from_valid_json(response.body.slice_ref(row.get().as_bytes()));
         let record = Record::read(entity.identity, payload)?;
         let stub: Stub<'_> = serde_json::from_str(row.get()).map_err(failed)?;
-        if stub.status.as_deref() == Some("Deleted") {
+        let status = stub.status.as_deref().unwrap_or_default();
+        if status.eq_ignore_ascii_case(DELETED) {
             changes.deletions.push(Deletion {
                 id: record.id,
                 at: record.updated_at,

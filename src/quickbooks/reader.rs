@@ -19,7 +19,7 @@ use super::prefetch::{FirstPage, statement};
 use super::search::Search;
 use super::step::Step;
 use crate::domain::query::CountQuery;
-use crate::domain::{EntitySpec, Page, PageSize, Record, Reject};
+use crate::domain::{EntitySpec, Page, PageSize, Record, Reject, too_many_rejects};
 use crate::error::{Error, Result};
 use crate::port::{Meter, Span};
 use crate::quickbooks::client::RetryBehavior;
@@ -185,6 +185,13 @@ impl<'s> SpanReader<'s> {
             ..
         } = answer;
         let count = records.len() + unreadable.len();
+        if records.is_empty()
+            && let Some(row) = unreadable.first()
+            && let Some(error) = too_many_rejects(count as u64, &row.error.to_string())
+        {
+            // Nothing says to which windows these rows belong.
+            return Err(error);
+        }
         let rejects = unreadable
             .into_iter()
             .map(|row| reject_unreadable(row, step))
@@ -310,11 +317,12 @@ impl<'s> SpanReader<'s> {
         // Records changed a moment ago may have neighbours that are not visible yet (qbo-facts 3.9).
         records.retain(|record| horizon.is_none_or(|horizon| record.updated_at < horizon));
         rejects.retain(|reject| {
-            reject
-                .payload
-                .as_ref()
-                .is_none_or(|text| self.sent_rejects.insert(text.clone()))
+            let text = reject.payload.as_ref();
+            text.is_none_or(|text| !self.sent_rejects.contains(text))
         });
+        // Rows of one page are different records, also where they say the same.
+        let texts = rejects.iter().filter_map(|reject| reject.payload.clone());
+        self.sent_rejects.extend(texts);
         self.number += 1;
         let covered = self.cursor.covered_until();
         let page = Page {

@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 const SIDE_BY_SIDE: usize = 32;
 const PAGE: i64 = 10;
 
-const FAULTS: [&str; 38] = [
+const FAULTS: [&str; 40] = [
     r#""fault":"throttle","retry_after":1"#,
     r#""fault":"throttle","format":"json""#,
     r#""fault":"error""#,
@@ -50,6 +50,8 @@ const FAULTS: [&str; 38] = [
     r#""fault":"fewer-rows""#,
     r#""fault":"more-rows""#,
     r#""fault":"fault-for-rows""#,
+    r#""fault":"null-rows""#,
+    r#""fault":"repeated-id""#,
     r#""fault":"refused","code":"6190","message":"Invalid Company Status""#,
     r#""fault":"refused","code":4000,"message":"Error parsing query""#,
     r#""fault":"odd-fault""#,

@@ -574,6 +574,60 @@ async fn answers_without_rows_do_not_prove_that_records_are_at_fault() {
     }
 }
 
+/// Pages whose rows cannot be told apart, or are all unreadable, fail their windows.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_null_rows_and_of_one_id_fail_their_windows_and_are_read_again() {
+    for fault in ["null-rows", "repeated-id"] {
+        let (sandbox, database) = (sandbox_of(60), Database::create().await);
+        arm(
+            &sandbox,
+            &format!(r#"{{"fault":"{fault}","on":"query","times":0}}"#),
+        );
+        let mut app = app(&sandbox, &database);
+        app.settings.set("QBO_RETRY_FOR_S", "1").unwrap();
+        let mut whole = whole_range(&["invoices"], "quarter", 1000);
+        let report = app.backfill(&whole).await.unwrap();
+        assert_ne!(report.runs[0].status, RunStatus::Ok, "{fault}");
+        assert!(database.rows("raw.qb_invoices").await.len() < 2, "{fault}");
+        sandbox.control("clear-faults", "{}").unwrap();
+        whole.resume = true;
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        // The circuit breaker closes a few seconds after the last failure.
+        while !app.backfill(&whole).await.unwrap().is_complete() {
+            assert!(std::time::Instant::now() < end, "{fault}");
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        // A window with at most ten such rows has set them aside, and says so.
+        let (rows, aside) = (
+            database.rows("raw.qb_invoices").await,
+            rejected(&database).await,
+        );
+        assert!(aside <= 10, "{fault}: {aside}");
+        let all = truth(&sandbox, "Invoice").len();
+        assert_eq!(rows.len() + aside as usize, all, "{fault}");
+        database.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_says_that_it_is_deleted_is_set_aside() {
+    for status in ["Deleted", "deleted"] {
+        let (sandbox, database) = (sandbox_of(5), Database::create().await);
+        let put = format!(r#""status":"{status}","SyncToken":"#);
+        let rewrite = json!({"fault": "rewrite", "find": "\"SyncToken\":", "put": put, "times": 0});
+        arm(&sandbox, &rewrite.to_string());
+        let app = app(&sandbox, &database);
+        let report = app
+            .backfill(&whole_range(&["invoices"], "quarter", 1000))
+            .await
+            .unwrap();
+        assert_eq!(report.runs[0].totals.rejected, 5, "{status}");
+        assert!(database.rows("raw.qb_invoices").await.is_empty());
+        assert_eq!(rejected(&database).await, 5);
+        database.drop().await;
+    }
+}
+
 /// Every query that has rows fails, and empty months, before and after, succeed.
 #[tokio::test(flavor = "multi_thread")]
 async fn empty_months_beside_a_failing_service_set_no_record_aside() {

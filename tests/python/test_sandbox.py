@@ -151,7 +151,7 @@ def test_each_company_has_its_own_tokens(database):
 
 def test_every_entity_can_be_backfilled_by_its_name(qbo, settings, database):
     entities = qbo_rs.entities()
-    assert (entities["vendors"], entities["credit_card_payments"], len(entities)) == ("Vendor", "CreditCardPayment", 41)
+    assert (entities["vendors"], entities["credit_card_payments"], len(entities)) == ("Vendor", "CreditCardPayment", 43)
     for name in ("vendors", "exchange_rates", "recurring_transactions", "credit_card_payments", "company_info"):
         assert qbo_rs.backfill(name, "2024-01-01", "2026-01-01", "year", **settings).ok
         rows = database.query(f"SELECT id FROM raw.qb_{name}")

@@ -472,11 +472,17 @@ def test_an_open_circuit_breaker_is_shared_between_processes(store, tmp_path):
 
 def test_a_cancelled_task_ends_within_a_second(database):
     code = """
-import asyncio, json, sys, time, qbo_rs
+import asyncio, json, psycopg, sys, time, qbo_rs
+COMMITTED = "SELECT count(*) FROM qbo.windows WHERE committed_at_utc IS NOT NULL"
 async def main():
     task = asyncio.create_task(qbo_rs.backfill_async(
         "invoices", "2024-01-01", "2026-01-01", "month", strict_windows=True, **json.loads(sys.argv[1])))
-    await asyncio.sleep(2.5)
+    committed = 0
+    with psycopg.connect(sys.argv[2], autocommit=True) as connection:
+        while not committed:
+            await asyncio.sleep(0.05)
+            if connection.execute("SELECT to_regclass('qbo.windows')").fetchone()[0]:
+                committed = connection.execute(COMMITTED).fetchone()[0]
     begin = time.monotonic()
     task.cancel()
     try:
@@ -488,7 +494,11 @@ asyncio.run(main())
     with qbo_rs.sandbox(customers=1, items=1, invoices=300, latency_ms=1000, limits=False) as slow:
         settings = json.dumps(keywords(slow) | database.settings)
         ended = subprocess.run(
-            [sys.executable, "-c", code, settings], capture_output=True, text=True, timeout=30, check=False
+            [sys.executable, "-c", code, settings, database.url],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
     assert float(ended.stdout) < 3, ended.stderr
     (committed,) = database.query("SELECT count(*) FROM qbo.windows WHERE committed_at_utc IS NOT NULL")[0]

@@ -104,7 +104,9 @@ def test_a_report_that_is_not_complete_is_in_the_error():
     assert raised.value.report is run
 
 
-@pytest.mark.parametrize(("reported", "recovery"), [("abort", "abort"), ("reauthorise", "reauthorise"), (None, "retry")])
+@pytest.mark.parametrize(
+    ("reported", "recovery"), [("abort", "abort"), ("reauthorise", "reauthorise"), (None, "retry")]
+)
 def test_an_incomplete_report_says_which_reaction_helps(reported, recovery):
     failed = WINDOW | {"status": "failed", "error": "the company is closed"}
     data = RUN | {"status": "failed", "windows": [failed]} | ({"recovery": reported} if reported else {})

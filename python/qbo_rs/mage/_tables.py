@@ -62,8 +62,10 @@ def landing_to_load(table: Any) -> Landing | None:
     zeros: dict[str, Any] = dict.fromkeys(LOADED, 0)
     windows = tuple(WindowReport.from_dict(_columns(row, WINDOW_COLUMNS) | zeros | {"error": None}) for row in rows)
     totals = Totals(windows=len(rows), **{name: sum(row[name] for row in rows) for name in COUNTS}, **zeros)
-    names = {name: str(rows[0][name]) for name in ("entity", "realm_id", "run_id")}
-    return Landing(RunReport(**names, status="ok", windows=windows, totals=totals))
+    entity, realm_id, run_id = (str(rows[0][name]) for name in ("entity", "realm_id", "run_id"))
+    return Landing(
+        RunReport(entity=entity, realm_id=realm_id, run_id=run_id, status="ok", windows=windows, totals=totals)
+    )
 
 
 def load_table(runs: Sequence[RunReport]) -> Any:

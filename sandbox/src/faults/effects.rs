@@ -137,6 +137,8 @@ impl Effects {
             | FaultKind::FewerRows
             | FaultKind::MoreRows
             | FaultKind::FaultForRows
+            | FaultKind::NullRows
+            | FaultKind::RepeatedId
             | FaultKind::CdcReversed
             | FaultKind::CdcFault
             | FaultKind::CdcMissing

@@ -66,6 +66,10 @@ pub(crate) enum FaultKind {
     MoreRows,
     /// A page with rows is a fault with code 10000; pages without rows, and counts, are normal.
     FaultForRows,
+    /// Every row of a page is null.
+    NullRows,
+    /// Every row of a page has the id of the first.
+    RepeatedId,
     /// A fault whose text holds NUL and control characters.
     OddFault,
     /// 403 of the gateway for a token without the scope.
@@ -178,6 +182,8 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
         "fault-for-rows",
         "200 with a Fault of code 10000 for a page with rows; pages without rows, and counts, are normal",
     ),
+    ("null-rows", "every row of a page is null"),
+    ("repeated-id", "every row of a page has the id of the first"),
     (
         "odd-fault",
         "400 (or status) with a Fault whose text holds NUL and control characters",

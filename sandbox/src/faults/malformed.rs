@@ -58,6 +58,12 @@ fn changed(rule: &FaultRule, mut body: Fields) -> Option<Fields> {
                 page.set("Fault", &ServiceFault::application().value());
             }
         }),
+        FaultKind::NullRows => change_pages(&mut body, &|page| {
+            change_rows(page, |rows| {
+                rows.iter().map(|_| "null".to_owned()).collect()
+            });
+        }),
+        FaultKind::RepeatedId => change_pages(&mut body, &|page| change_rows(page, repeat_id)),
         FaultKind::CdcReversed => change_groups(&mut body, |groups| groups.reverse()),
         FaultKind::CdcFault => change_groups(&mut body, |groups| {
             let at = position_of(groups, rule.entity.as_deref());
@@ -135,12 +141,33 @@ fn rename_rows(page: &mut Fields, key: &str) {
     *page = renamed;
 }
 
-fn drop_last_row(page: &mut Fields) {
-    if let Some((key, mut rows)) = rows_of(page) {
-        rows.pop();
-        let rows: Vec<&str> = rows.iter().map(|row| row.get()).collect();
+/// Puts other rows in the place of a page's rows.
+fn change_rows(page: &mut Fields, change: impl FnOnce(Vec<&str>) -> Vec<String>) {
+    if let Some((key, rows)) = rows_of(page) {
+        let rows = change(rows.iter().map(|row| row.get()).collect());
         page.set(&key, &format!("[{}]", rows.join(",")));
     }
+}
+
+fn drop_last_row(page: &mut Fields) {
+    change_rows(page, |mut rows| {
+        rows.pop();
+        rows.into_iter().map(str::to_owned).collect()
+    });
+}
+
+/// Gives every row the id of the first.
+fn repeat_id(rows: Vec<&str>) -> Vec<String> {
+    let mut first = None;
+    let mut with_id = |row: &str| {
+        let mut fields = Fields::parse(row)?;
+        let id = first.get_or_insert(fields.get("Id")?.to_owned());
+        fields.set("Id", id);
+        Some(fields.to_string())
+    };
+    rows.into_iter()
+        .map(|row| with_id(row).unwrap_or_else(|| row.to_owned()))
+        .collect()
 }
 
 fn leave_out_last_row(page: &mut Fields) {
