@@ -7,24 +7,23 @@ use std::net::IpAddr;
 
 use axum::http::{HeaderMap, Method, header};
 
-use crate::answer::Answer;
-
 /// Endings of names that nobody can register (RFC 6761; RFC 6762; ICANN's `internal`).
 const PRIVATE: [&str; 5] = [".localhost", ".test", ".local", ".internal", ".home.arpa"];
 
-/// Returns the refusal of a request that does not come from a tool of the user's own.
-pub(crate) fn refusal(method: &Method, headers: &HeaderMap) -> Option<Answer> {
+/// Returns the status and the reason with which a request is refused that does not come from a tool of
+/// the user's own.
+pub(super) fn refusal(method: &Method, headers: &HeaderMap) -> Option<(u16, &'static str)> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text(header::HOST).unwrap_or_default();
     if !is_private(host) {
         let reason = "the control API answers to an address, to localhost and to names of a \
                       private network only, not to a public host name";
-        return Some(super::refusal(403, reason));
+        return Some((403, reason));
     }
     if let Some(origin) = headers.get(header::ORIGIN) {
         let own = origin.to_str().ok().and_then(|text| text.split_once("://"));
         if own.is_none_or(|(_, own)| own != host) {
-            return Some(super::refusal(403, "another site may not ask for this"));
+            return Some((403, "another site may not ask for this"));
         }
     }
     let has_body = headers.contains_key(header::TRANSFER_ENCODING)
@@ -33,7 +32,7 @@ pub(crate) fn refusal(method: &Method, headers: &HeaderMap) -> Option<Answer> {
     let is_json = kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
     if *method == Method::POST && has_body && !is_json {
         let reason = "a command with a body needs the header `Content-Type: application/json`";
-        return Some(super::refusal(415, reason));
+        return Some((415, reason));
     }
     None
 }

@@ -12,12 +12,11 @@ mod plan;
 use std::collections::HashMap;
 
 use axum::body::Bytes;
-use axum::http::Method;
+use axum::http::{HeaderMap, Method};
 use serde_json::json;
 use serde_json::value::RawValue;
 
 pub(crate) use self::arguments::Arguments;
-pub(crate) use self::callers::refusal as refusal_of_caller;
 use self::commands::COMMANDS;
 use crate::answer::Answer;
 use crate::faults::FAULTS;
@@ -133,6 +132,11 @@ pub(super) fn answer(
         Ok(body) => Answer::json_text(200, body),
         Err(reason) => refusal(400, &reason),
     }
+}
+
+/// Returns the answer to a request that does not come from a tool of the user's own, or `None` if it does.
+pub(super) fn refusal_of_caller(method: &Method, headers: &HeaderMap) -> Option<Answer> {
+    callers::refusal(method, headers).map(|(status, reason)| refusal(status, reason))
 }
 
 fn refusal(status: u16, reason: &str) -> Answer {
