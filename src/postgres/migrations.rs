@@ -7,6 +7,7 @@
 
 use tokio_postgres::{Client, GenericClient};
 
+use super::server::END_WHEN_IDLE;
 use super::{Columns, Query, database_error, params};
 use crate::error::{Error, Result};
 
@@ -100,11 +101,13 @@ fn record(number: i32, name: &str) -> String {
     )
 }
 
-/// Takes the lock of table changes until the end of the transaction.
+/// Takes the lock of table changes until the end of the transaction, which ends by itself if its client
+/// stops.
 ///
 /// # Errors
 /// [`Error::Database`].
 pub(crate) async fn lock(client: &(impl GenericClient + Sync)) -> Result<()> {
+    client.batch(END_WHEN_IDLE).await?;
     let lock = "SELECT pg_advisory_xact_lock($1)";
     client.rows(lock, params![ADVISORY_LOCK]).await.map(drop)
 }

@@ -5,14 +5,11 @@
 //! key. If that does not add up, or something else is not understood, the changes of these entities
 //! are not known.
 
-use std::borrow::Cow;
-
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::classify::classify_failure;
-use super::envelope::{DELETED, Members, is_counter, misunderstood, rows_in, unreadable_body};
+use super::envelope::{Members, Stub, is_counter, misunderstood, rows_in, unreadable_body};
 use super::fault::Fault;
 use crate::domain::{Deletion, EntitySpec, Payload, Record};
 use crate::error::{Error, Result};
@@ -207,12 +204,6 @@ impl<'a> Findings<'a> {
     }
 }
 
-#[derive(Deserialize)]
-struct Stub<'a> {
-    #[serde(borrow)]
-    status: Option<Cow<'a, str>>,
-}
-
 fn read_rows(
     entity: &EntitySpec,
     rows: Vec<&RawValue>,
@@ -227,9 +218,7 @@ fn read_rows(
     for row in rows {
         let payload = Payload::from_valid_json(response.body.slice_ref(row.get().as_bytes()));
         let record = Record::read(entity.identity, payload)?;
-        let stub: Stub<'_> = serde_json::from_str(row.get()).map_err(failed)?;
-        let status = stub.status.as_deref().unwrap_or_default();
-        if status.eq_ignore_ascii_case(DELETED) {
+        if Stub::read(row.get()).map_err(failed)?.is_deleted() {
             changes.deletions.push(Deletion {
                 id: record.id,
                 at: record.updated_at,

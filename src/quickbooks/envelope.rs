@@ -183,24 +183,35 @@ fn repeated_id(records: &[Record]) -> Option<&str> {
     })
 }
 
-/// Returns true if a row stands for a deleted record. It holds nothing of the record, and belongs into
-/// answers of change data capture only.
-fn is_deleted(text: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Stub<'a> {
-        #[serde(borrow)]
-        status: Option<Cow<'a, str>>,
-    }
-    // Almost no row has the word, so that almost none is read twice.
-    memchr::memmem::find(text.as_bytes(), b"eleted\"").is_some()
-        && serde_json::from_str::<Stub<'_>>(text)
-            .ok()
-            .and_then(|stub| stub.status)
-            .is_some_and(|status| status.eq_ignore_ascii_case(DELETED))
+/// The part of a row that says whether it stands for a deleted record (qbo-facts 4). Such a row holds
+/// nothing of the record, and belongs into answers of change data capture only.
+#[derive(Deserialize)]
+pub(super) struct Stub<'a> {
+    #[serde(borrow)]
+    status: Option<Cow<'a, str>>,
 }
 
-/// The status of a deleted record (qbo-facts 4).
-pub(super) const DELETED: &str = "Deleted";
+impl<'a> Stub<'a> {
+    /// Reads the status of a row.
+    ///
+    /// # Errors
+    /// If it is no text.
+    pub(super) fn read(row: &'a str) -> serde_json::Result<Self> {
+        serde_json::from_str(row)
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        let status = self.status.as_deref().unwrap_or_default();
+        status.eq_ignore_ascii_case("Deleted")
+    }
+}
+
+/// Returns true if a row of a query stands for a deleted record. Almost no row has the word, so that
+/// almost none is read twice.
+fn is_deleted(row: &str) -> bool {
+    memchr::memmem::find(row.as_bytes(), b"eleted\"").is_some()
+        && Stub::read(row).is_ok_and(|stub| stub.is_deleted())
+}
 
 /// Reads rows, each of them by itself.
 pub(super) fn read_rows(

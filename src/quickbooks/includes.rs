@@ -208,8 +208,8 @@ impl Includes {
     }
 
     fn suspicion(&self, error: &Error, value: &str) -> Suspicion {
-        // A value that the plan lacks may be refused without its name, although the entity is there: every
-        // plan has it. One that some plans lack costs one request: it is taken for missing.
+        // Every plan has such an entity, so that a denial without a name can be about the value. An entity
+        // that some plans lack is taken for missing, because the answer costs one request only.
         if matches!(error.code(), Some("5020" | "5030")) && error.denies_entity() {
             return match self.known.lock().answered.contains(value) {
                 true => Suspicion::No,

@@ -166,9 +166,8 @@ class Mage:
     def ended_run(self, pipeline: str, limit: float = RUN_LIMIT) -> dict:
         """Wait for the end of the pipeline's only run, and return it.
 
-        Mage's scheduler reads a trigger's file once after each change. On a busy machine a run has once not ended in
-        time, and it is not known whether it began; so a file whose trigger does not fire is touched, as if a user
-        saved it again.
+        Mage's scheduler reads a trigger's file once after each change. A run did not end in time on a busy machine,
+        perhaps because Mage had missed the change; so the file of a trigger that does not fire is touched.
         """
         touch_at = time.monotonic() + FIRING_LIMIT
 

@@ -84,7 +84,8 @@ def test_a_process_that_resumes_after_losing_its_job_drops_it(serve, slow_qbo, d
     assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(3000,)]
 
 
-# Sessions with a name sleep while they change the limits, so that the process can be stopped in this transaction.
+# While the table of sleepers has a row, each change of {table} takes three seconds, so that the process can be
+# stopped in it.
 SLEEPS = """
 CREATE TABLE public.sleepers (name text);
 CREATE FUNCTION public.sleep_in_transaction() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -92,14 +93,16 @@ BEGIN
     IF EXISTS (SELECT FROM public.sleepers) THEN PERFORM pg_sleep(3); END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER sleeps BEFORE UPDATE ON qbo.admission FOR EACH ROW EXECUTE FUNCTION public.sleep_in_transaction();
+CREATE TRIGGER sleeps BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION public.sleep_in_transaction();
 INSERT INTO public.sleepers VALUES ('all');
 """
 
 
-def test_a_process_that_is_stopped_in_a_transaction_holds_up_no_other(serve, slow_qbo, database):
+# The limits that all processes share, and the lock of table changes that every run takes.
+@pytest.mark.parametrize("table", ["qbo.admission", "qbo.schema_realms"])
+def test_a_process_that_is_stopped_in_a_transaction_holds_up_no_other(table, serve, slow_qbo, database):
     sleeper = serve("--workers", "1", **slow_qbo.environment)
-    database.execute(SLEEPS)
+    database.execute(SLEEPS.format(table=table))
     job_id = sleeper.call("POST", "/api/qbo/sync/", {"entities": ["invoices"]})[1]["job_id"]
     asleep = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
     wait_until(lambda: database.query(asleep) == [(1,)])

@@ -1,7 +1,7 @@
 //! The callers of the control API. It changes the books and makes the sandbox send requests, and a
-//! browser on the same machine sends what any site asks for. Such a request names another site as
-//! its `Origin`, or a foreign domain, which resolves to this machine, as its `Host`; and without
-//! leave it cannot say that its body is JSON.
+//! browser on the same machine sends what any site asks for. Three signs tell such a request: its
+//! `Origin` is another site, its `Host` is a public name that resolves to this machine, or its body is
+//! not declared as JSON, which a browser allows other sites only if the server agrees.
 
 use std::net::IpAddr;
 

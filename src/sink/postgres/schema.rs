@@ -272,7 +272,6 @@ pub(super) async fn upgrade(
     done.sql = format!("SET LOCAL timezone = 'UTC';\n{}", done.sql);
     if !dry_run {
         transaction.batch(server::END_WITH_CLIENT).await?;
-        transaction.batch(server::END_WHEN_IDLE).await?;
         transaction
             .batch_execute(&done.sql)
             .await

@@ -9,6 +9,7 @@ use super::{ConnectionSummary, Key, StoredConnection};
 use crate::domain::ConnectionState;
 use crate::error::Result;
 use crate::port::{Connection, TokenLease, TokenStore};
+use crate::postgres::server::END_WHEN_IDLE;
 use crate::postgres::{Columns, Db, Param, Query, database_error, migrations, params};
 
 /// The tokens of one connection in the table.
@@ -151,6 +152,7 @@ impl PostgresTokenStore {
         let transaction = connection.transaction().await.map_err(database_error)?;
         let sync = "SET LOCAL synchronous_commit = on";
         transaction.batch(sync).await?;
+        transaction.batch(END_WHEN_IDLE).await?;
         transaction.change(statement, params).await?;
         transaction.commit().await.map_err(database_error)
     }
