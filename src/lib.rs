@@ -77,6 +77,7 @@ mod quickbooks;
 pub mod server;
 mod sink;
 mod store;
+mod terminal;
 #[cfg(test)]
 mod testing;
 mod verify;

@@ -11,6 +11,7 @@ use log::{LevelFilter, Record};
 use serde_json::{Map, Value as Json};
 
 use super::progress::Bars;
+use crate::terminal::one_line;
 
 /// The format of the logs on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -64,10 +65,13 @@ fn timestamp() -> String {
 }
 
 fn human(record: &Record<'_>) -> String {
+    // One event is one line, whatever texts of others are in it.
+    let text = record.args().to_string();
+    let text = one_line(&text);
     if record.target() == LAST_LINES {
-        return format!("error: {}", record.args());
+        return format!("error: {text}");
     }
-    format!("{} {:5} {}", timestamp(), record.level(), record.args())
+    format!("{} {:5} {text}", timestamp(), record.level())
 }
 
 fn json(record: &Record<'_>) -> Json {

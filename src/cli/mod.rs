@@ -41,6 +41,7 @@ use crate::demo::{self, Demo};
 use crate::domain::{Report, chunk_range};
 use crate::error::Error;
 use crate::port::{NoProgress, Progress};
+use crate::terminal::one_line;
 
 /// Runs the command and returns its exit code. `args` begins with the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
@@ -105,7 +106,7 @@ fn print_error(text: &str) {
             "{text}"
         );
     } else {
-        let _ = writeln!(std::io::stderr(), "error: {text}");
+        let _ = writeln!(std::io::stderr(), "error: {}", one_line(text));
     }
 }
 

@@ -15,6 +15,7 @@ use crate::domain::{
 };
 use crate::error::{Error, Result};
 use crate::sink::postgres::{ArchiveSummary, Upgrade};
+use crate::terminal::one_line;
 
 /// Prints text as it is. A closed pipe, as of `| head`, is not an error worth a word.
 pub(super) fn text(text: &str) {
@@ -40,7 +41,12 @@ impl Printer {
                 .map_err(|e| Error::Internal(format!("output: {e}")))?;
             text(&format!("{line}\n"));
         } else {
-            text(&describe());
+            // Texts of others, such as those of faults, change nothing in a terminal.
+            let shown: Vec<_> = describe()
+                .split('\n')
+                .map(|line| one_line(line).into_owned())
+                .collect();
+            text(&shown.join("\n"));
         }
         Ok(())
     }

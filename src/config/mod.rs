@@ -105,19 +105,20 @@ impl Settings {
 
     fn url(&self, name: &'static str, default: &str) -> Result<Url> {
         let text = self.get(name).unwrap_or(default);
+        let has_credentials = |url: &Url| !url.username().is_empty() || url.password().is_some();
         match Url::parse(text) {
+            // Requests carry their own credentials, so these could never be used. Nothing of the URL
+            // is shown: one that is not as meant may have its password at an unexpected place.
+            Ok(url) if has_credentials(&url) => Err(Error::config(
+                name,
+                "holds a user name or a password, which these requests cannot send; write the URL without them",
+            )),
+            _ if text.contains('@') => Err(Error::config(name, "is not an http or https URL")),
             // Plain HTTP to Intuit would send tokens unencrypted, so it must be a mistake.
-            Ok(url)
-                if url.scheme() == "http"
-                    && url
-                        .host_str()
-                        .is_some_and(|host| host.ends_with("intuit.com")) =>
-            {
-                Err(Error::config(
-                    name,
-                    format!("'{text}' would send tokens unencrypted; write https"),
-                ))
-            }
+            Ok(url) if url.scheme() == "http" && is_intuits(&url) => Err(Error::config(
+                name,
+                format!("'{text}' would send tokens unencrypted; write https"),
+            )),
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
             _ => Err(Error::config(
                 name,
@@ -152,6 +153,13 @@ impl Settings {
             .map(Duration::from_secs_f64)
             .ok_or_else(|| Error::config(name, format!("'{text}' is not a number of seconds")))
     }
+}
+
+/// Returns true for a host of Intuit's. A dot at the end of a host's name does not change which host
+/// it is.
+fn is_intuits(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    host.trim_end_matches('.').ends_with("intuit.com")
 }
 
 /// Returns the directory `qbo_rs` in the user's state directory (XDG Base Directory Specification).
@@ -221,6 +229,10 @@ mod tests {
             ("QBO_ENVIRONMENT", "prod"),
             ("QBO_API_URL", "ftp://x"),
             ("QBO_API_URL", "http://quickbooks.api.intuit.com"),
+            ("QBO_API_URL", "http://quickbooks.api.intuit.com./"),
+            ("QBO_TOKEN_URL", "http://OAUTH.platform.intuit.com.:80/t"),
+            ("QBO_MAX_ANSWER_MB", "0"),
+            ("QBO_MAX_ANSWER_MB", "1.5"),
             ("QBO_MAX_REQUESTS", "many"),
             ("QBO_REQUESTS_PER_MINUTE", "-1"),
             ("QBO_TIMEOUT_S", "soon"),
@@ -281,6 +293,33 @@ mod tests {
             settings(&CONNECTION).qbo().unwrap()
         );
         assert!(!shown.contains("hush"), "{shown}");
+    }
+
+    #[test]
+    fn credentials_in_a_url_are_refused_and_not_shown() {
+        for name in [
+            "QBO_API_URL",
+            "QBO_TOKEN_URL",
+            "QBO_AUTHORIZE_URL",
+            "QBO_REVOKE_URL",
+        ] {
+            for url in [
+                "https://anna:hush@quickbooks.api.intuit.com",
+                "http://hush@example.org/path",
+                "http://:hush@127.0.0.1:1/",
+                "http://anna:hu/sh@127.0.0.1:1",
+                "anna:hush@example.org",
+                "//anna:hush@example.org",
+                "https://anna:hush@",
+            ] {
+                let mut all = settings(&CONNECTION);
+                all.set(name, url).unwrap();
+                let error = all.qbo().unwrap_err();
+                let shown = format!("{error} {error:?}");
+                assert!(shown.starts_with(&format!("{name}: ")), "{shown}");
+                assert!(!shown.contains("sh@") && !shown.contains("anna"), "{shown}");
+            }
+        }
     }
 
     #[test]

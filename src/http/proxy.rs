@@ -24,10 +24,17 @@ impl std::fmt::Display for Proxy {
 }
 
 /// The proxies of the environment as it was when the HTTP client was built.
-#[derive(Debug)]
 pub(super) struct Proxies {
     matcher: Matcher,
     variables: Vec<(&'static str, String)>,
+}
+
+/// Prints only the variables' names, since their values may hold passwords.
+impl std::fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = self.variables.iter().map(|(name, _)| name);
+        f.debug_set().entries(names).finish()
+    }
 }
 
 impl Proxies {

@@ -1,14 +1,17 @@
 //! Removes token material from texts. Error bodies echo tokens (qbo-facts 7.1), so texts are scrubbed
 //! where answers are parsed.
 
+use crate::terminal::changes_terminal;
+
 /// Maximum length of a word with letters and digits that is not a token. Intuit's own words are
 /// shorter; tokens, which 401 bodies echo, are longer.
 const MAX_HARMLESS_WORD: usize = 23;
 
-/// Replaces everything that could be a token by `***`, and control characters, which would change
-/// what a terminal shows, by U+FFFD.
+/// Replaces everything that could be a token by `***`, ends of lines by blanks, and other control
+/// characters, which would change what a terminal shows, by U+FFFD.
 pub(crate) fn scrub(text: &str) -> String {
-    let text = text.replace(is_unprintable, "\u{fffd}");
+    let text = text.replace(['\n', '\r', '\t', '\u{2028}', '\u{2029}'], " ");
+    let text = text.replace(changes_terminal, "\u{fffd}");
     let text = text.as_str();
     let is_token_char =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '=');
@@ -31,10 +34,6 @@ pub(crate) fn scrub(text: &str) -> String {
     scrubbed
 }
 
-fn is_unprintable(character: char) -> bool {
-    character.is_control() && !character.is_whitespace()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,7 +50,7 @@ mod tests {
         );
         assert_eq!(
             scrub("a\0b\u{1b}[31m c\n\u{7f}"),
-            "a\u{fffd}b\u{fffd}[31m c\n\u{fffd}"
+            "a\u{fffd}b\u{fffd}[31m c \u{fffd}"
         );
         for words in [
             "QueryValidationError: invalid context declaration: Custmoer",

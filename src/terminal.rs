@@ -1,0 +1,44 @@
+//! Characters of strangers' texts that would change what a terminal shows, or forge a line of a log.
+
+use std::borrow::Cow;
+
+/// Returns true for control characters, ends of lines, and marks that reverse the direction of text.
+pub(crate) fn changes_terminal(character: char) -> bool {
+    let is_end_of_line = matches!(character, '\u{2028}' | '\u{2029}');
+    // https://www.unicode.org/reports/tr9/: explicit formatting characters.
+    let is_direction = matches!(character,
+        '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    character.is_control() || is_end_of_line || is_direction
+}
+
+/// Returns a text as one line that a terminal shows as it is: such characters are written as escapes
+/// of Rust, for example `\n` and `\u{1b}`.
+#[cfg(any(feature = "cli", test))]
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(changes_terminal) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match changes_terminal(character) {
+            true => line.extend(character.escape_default()),
+            false => line.push(character),
+        }
+    }
+    Cow::Owned(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_becomes_one_line() {
+        assert_eq!(
+            one_line("a\r\n\tb\u{1b}[2J\u{85}\u{2028}c\u{202e}\u{9b}d\0"),
+            r"a\r\n\tb\u{1b}[2J\u{85}\u{2028}c\u{202e}\u{9b}d\u{0}"
+        );
+        let kept = "Café «1 000 €» \u{fffd} 東京 — x\\ny";
+        assert!(matches!(one_line(kept), Cow::Borrowed(same) if same == kept));
+    }
+}
