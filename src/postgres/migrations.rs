@@ -7,8 +7,7 @@
 
 use tokio_postgres::{Client, GenericClient};
 
-use super::server::END_WHEN_IDLE;
-use super::{Columns, Query, database_error, params};
+use super::{Columns, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params, table_exists};
 use crate::error::{Error, Result};
 
 /// One numbered step.
@@ -117,10 +116,11 @@ pub(crate) async fn lock(client: &(impl GenericClient + Sync)) -> Result<()> {
 /// # Errors
 /// [`Error::Database`]; [`Error::Config`] if the role may not create what is missing.
 pub(crate) async fn apply(client: &mut Client) -> Result<()> {
-    if pending(client).await?.is_empty() {
-        return Ok(());
-    }
     let transaction = client.transaction().await.map_err(database_error)?;
+    transaction.batch(PIN_SEARCH_PATH).await?;
+    if pending(&transaction).await?.is_empty() {
+        return transaction.commit().await.map_err(database_error);
+    }
     lock(&transaction).await?;
     for Migration { number, name, sql } in pending(&transaction).await? {
         if *number == 1 {
@@ -169,22 +169,6 @@ fn not_allowed(error: tokio_postgres::Error) -> Error {
         ),
         other => other,
     }
-}
-
-/// Returns whether there is such a table.
-///
-/// # Errors
-/// [`Error::Database`].
-pub(crate) async fn table_exists(
-    client: &(impl GenericClient + Sync),
-    schema: &str,
-    table: &str,
-) -> Result<bool> {
-    let find = "
-        SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = $1 AND c.relname = $2";
-    let rows = client.rows(find, params![schema, table]).await?;
-    Ok(!rows.is_empty())
 }
 
 #[cfg(test)]

@@ -12,7 +12,10 @@ pub(crate) mod server;
 
 pub(crate) use self::cleaned::cleaned_json;
 pub use self::query::Db;
-pub(crate) use self::query::{Columns, Param, Query, bind, params};
+pub(crate) use self::query::{
+    Columns, END_WHEN_IDLE, OpenTransaction, PIN_SEARCH_PATH, Param, Query, bind, params,
+    table_exists,
+};
 pub(crate) use self::raw_table::DEFAULT_SCHEMA;
 pub(crate) use self::raw_table::{
     TIME_PATTERN, bounded_time, id_of, live_rows, record_of, table_name,

@@ -5,6 +5,7 @@
 //! for single transactions. `sqlx` would bring a second driver; all that is needed of it is here.
 
 use std::fmt::Debug;
+use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Object, Pool};
@@ -188,6 +189,51 @@ impl<C: GenericClient + Sync> Query for C {
     }
 }
 
+/// Begins the first statements of every transaction.
+///
+/// A function or operator in a schema of the path, made by anybody who may create there, would be
+/// called in place of the system's if its parameters fit better (PostgreSQL documentation,
+/// 5.10.6). So nothing is looked up but what the system has. Set for the transaction only, so that
+/// nothing stays behind in a pooler that lends connections for single transactions.
+pub(crate) const PIN_SEARCH_PATH: &str = "SET LOCAL search_path = pg_catalog, pg_temp";
+
+/// Ends a transaction whose client has sent nothing for half a minute, as a process does that is
+/// stopped (a suspended machine, a paused container). It would hold its locks, and hold up every
+/// other process, for as long as it sleeps. Within the transaction, so that nothing stays behind in
+/// a pooler.
+pub(crate) const END_WHEN_IDLE: &str = "SET LOCAL idle_in_transaction_session_timeout = '30s'";
+
+static BEGIN: LazyLock<String> =
+    LazyLock::new(|| format!("BEGIN; {PIN_SEARCH_PATH}; {END_WHEN_IDLE}"));
+
+/// An open transaction. It closes its connection if it is dropped before it is over, so that the
+/// connection does not return to the pool in the middle of it.
+pub(crate) struct OpenTransaction(Option<Object>);
+
+impl OpenTransaction {
+    pub(crate) fn new(connection: Object) -> Self {
+        Self(Some(connection))
+    }
+
+    pub(crate) fn connection(&self) -> Result<&Object> {
+        let gone = || Error::Internal("the transaction is over".to_owned());
+        self.0.as_ref().ok_or_else(gone)
+    }
+
+    /// Returns the connection to the pool: the transaction is over.
+    pub(crate) fn end(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for OpenTransaction {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(Object::take(connection));
+        }
+    }
+}
+
 /// A row whose columns are read without a panic.
 pub(crate) trait Columns {
     /// Returns a column by its name or position.
@@ -215,6 +261,22 @@ impl Columns for Row {
     }
 }
 
+/// Returns whether there is such a table.
+///
+/// # Errors
+/// [`Error::Database`].
+pub(crate) async fn table_exists(
+    client: &(impl GenericClient + Sync),
+    schema: &str,
+    table: &str,
+) -> Result<bool> {
+    let find = "
+        SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relname = $2";
+    let rows = client.rows(find, params![schema, table]).await?;
+    Ok(!rows.is_empty())
+}
+
 /// A database: a handle of its pool of connections, cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Db(Pool);
@@ -235,7 +297,8 @@ impl Db {
 
     /// Returns the rows of a statement.
     pub(crate) async fn rows(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>> {
-        self.connection().await?.rows(sql, params).await
+        self.alone(async |connection| connection.rows(sql, params).await)
+            .await
     }
 
     /// Returns the first row of a statement, if it has one.
@@ -251,6 +314,30 @@ impl Db {
 
     /// Runs a statement; returns how many rows it changed.
     pub(crate) async fn execute(&self, sql: &str, params: &[Param<'_>]) -> Result<u64> {
-        self.connection().await?.change(sql, params).await
+        self.alone(async |connection| connection.change(sql, params).await)
+            .await
+    }
+
+    /// Returns whether there is such a table.
+    pub(crate) async fn has_table(&self, schema: &str, table: &str) -> Result<bool> {
+        self.alone(async |connection| table_exists(&***connection, schema, table).await)
+            .await
+    }
+
+    /// Runs one statement in a transaction of its own. Its beginning is sent together with it.
+    async fn alone<T>(&self, run: impl AsyncFnOnce(&Object) -> Result<T>) -> Result<T> {
+        let open = OpenTransaction::new(self.connection().await?);
+        let connection = open.connection()?;
+        let (begun, outcome) = tokio::join!(connection.batch(&BEGIN), run(connection));
+        let end = match begun.is_ok() && outcome.is_ok() {
+            true => connection.batch("COMMIT").await,
+            false => connection.batch("ROLLBACK").await,
+        };
+        if end.is_ok() {
+            open.end();
+        }
+        begun?;
+        let outcome = outcome?;
+        end.map(|()| outcome)
     }
 }

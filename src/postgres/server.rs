@@ -1,9 +1,9 @@
 //! Checks of a server and a database before anything is loaded: an encoding that holds every
 //! letter, and transactions that may write.
 
-use tokio_postgres::GenericClient;
+use tokio_postgres::{Client, GenericClient};
 
-use super::{Columns, Query, params, quote_identifier};
+use super::{Columns, PIN_SEARCH_PATH, Query, database_error, params, quote_identifier};
 use crate::error::{Error, Result};
 
 /// Ends the merge of a client that was killed: the server looks at its connection while it works,
@@ -16,12 +16,6 @@ DO $$ BEGIN
 EXCEPTION WHEN OTHERS THEN NULL;
 END $$";
 
-/// Ends a transaction whose client has sent nothing for half a minute, as a process does that is
-/// stopped (a suspended machine, a paused container). It would hold its locks, and hold up every
-/// other process, for as long as it sleeps. Within the transaction, so that nothing stays behind in
-/// a pooler.
-pub(crate) const END_WHEN_IDLE: &str = "SET LOCAL idle_in_transaction_session_timeout = '30s'";
-
 const SELECT: &str = "
 SELECT current_setting('server_encoding') AS encoding, current_database()::text AS database,
     pg_is_in_recovery() AS is_standby, current_setting('transaction_read_only') = 'on' AS is_frozen";
@@ -30,7 +24,14 @@ SELECT current_setting('server_encoding') AS encoding, current_database()::text 
 ///
 /// # Errors
 /// [`Error::Config`] with the reason and what helps.
-pub(crate) async fn check(client: &(impl GenericClient + Sync)) -> Result<()> {
+pub(crate) async fn check(client: &mut Client) -> Result<()> {
+    let transaction = client.transaction().await.map_err(database_error)?;
+    transaction.batch(PIN_SEARCH_PATH).await?;
+    check_within(&transaction).await?;
+    transaction.commit().await.map_err(database_error)
+}
+
+async fn check_within(client: &(impl GenericClient + Sync)) -> Result<()> {
     let rows = client.rows(SELECT, params![]).await?;
     let Some(row) = rows.first() else {
         return Ok(());

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 
 use crate::domain::{EntitySpec, Window};
 use crate::error::Result;
-use crate::postgres::{Columns, Db, Query, migrations, params};
+use crate::postgres::{Columns, Db, params};
 
 /// The time by which a resumed read begins before the instant at which the last one stopped: fresh
 /// writes can become visible late (qbo-facts 3.9).
@@ -73,11 +73,11 @@ impl CommittedTime {
         realm_id: &str,
         entity: &EntitySpec,
     ) -> Result<Vec<Window>> {
-        let connection = self.0.connection().await?;
-        if !migrations::table_exists(&**connection, "qbo", "windows").await? {
+        if !self.0.has_table("qbo", "windows").await? {
             return Ok(Vec::new());
         }
-        let rows = connection
+        let rows = self
+            .0
             .rows(OF_ENTITY, params![schema, realm_id, entity.name])
             .await?;
         complete_parts(&rows)

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use super::committed::CommittedTime;
 use crate::domain::{EntitySpec, LedgerRunStatus, LedgerWindowStatus, Window, merged};
 use crate::error::Result;
-use crate::postgres::{Columns, Db, live_rows, migrations, params, table_name};
+use crate::postgres::{Columns, Db, live_rows, params, table_name};
 
 const VALIDATION: &str = include_str!("../../docs/validation.sql");
 
@@ -176,7 +176,7 @@ impl StatusReader {
     }
 
     async fn has_table(&self, schema: &str, table: &str) -> Result<bool> {
-        migrations::table_exists(&**self.db.connection().await?, schema, table).await
+        self.db.has_table(schema, table).await
     }
 
     async fn entity_status(

@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 
 use crate::domain::Window;
 use crate::error::Result;
-use crate::postgres::{Columns, Db, migrations, params};
+use crate::postgres::{Columns, Db, params};
 
 /// A record that is set aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -70,7 +70,7 @@ SELECT * FROM (
 /// # Errors
 /// [`Error::Database`](crate::error::Error::Database).
 pub(crate) async fn rejects(db: &Db, filter: &RejectFilter<'_>) -> Result<Vec<StoredReject>> {
-    if !migrations::table_exists(&**db.connection().await?, "qbo", "rejects").await? {
+    if !db.has_table("qbo", "rejects").await? {
         return Ok(Vec::new());
     }
     let limit = filter

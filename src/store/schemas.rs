@@ -17,7 +17,7 @@ impl Schemas {
     /// Creates or upgrades the schema `qbo` of operational tables.
     pub async fn prepare_operations(&self) -> Result<()> {
         let mut connection = self.0.connection().await?;
-        server::check(&**connection).await?;
+        server::check(&mut connection).await?;
         migrations::apply(&mut connection).await
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::error::Result;
-use crate::postgres::{Columns, Db, Query, params};
+use crate::postgres::{Columns, Db, params};
 
 /// Upper limit of the backoff of a company that fails, in intervals.
 const MAX_BACKOFF_INTERVALS: i32 = 32;
@@ -60,11 +60,11 @@ impl SyncSchedule {
         interval: Duration,
         max_companies: usize,
     ) -> Result<Vec<String>> {
-        let connection = self.0.connection().await?;
         let seconds = interval.as_secs_f64();
         let max_companies = i64::try_from(max_companies).unwrap_or(i64::MAX);
-        connection.change(ADD, params![realm_ids, seconds]).await?;
-        let rows = connection
+        self.0.execute(ADD, params![realm_ids, seconds]).await?;
+        let rows = self
+            .0
             .rows(CLAIM, params![realm_ids, seconds, max_companies])
             .await?;
         rows.iter().map(|row| row.column("realm_id")).collect()

@@ -14,7 +14,10 @@ use super::PostgresSink;
 use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::landing::{LandingLine, LandingWriter};
-use crate::postgres::{Columns, Query, bind, database_error, live_rows, server, table_name};
+use crate::postgres::{
+    Columns, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, bind, database_error, live_rows, server,
+    table_name,
+};
 use crate::store::Schemas;
 
 /// Number of archived records of one entity.
@@ -66,8 +69,9 @@ impl PostgresSink {
             Error::config("schema", reason)
         })?;
         let transaction = connection.transaction().await.map_err(database_error)?;
+        transaction.batch(PIN_SEARCH_PATH).await?;
         transaction.batch(server::END_WITH_CLIENT).await?;
-        transaction.batch(server::END_WHEN_IDLE).await?;
+        transaction.batch(END_WHEN_IDLE).await?;
         let mut writer = LandingWriter::create(path)?;
         let mut archived = Vec::new();
         for entity in entities {

@@ -99,7 +99,7 @@ impl PostgresSink {
     /// [`Error::Config`] if a table has another shape or the schema belongs to another company.
     pub(crate) async fn prepare(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<()> {
         let mut connection = self.db.connection().await?;
-        server::check(&**connection).await?;
+        server::check(&mut connection).await?;
         migrations::apply(&mut connection).await?;
         schema::prepare(&mut connection, &self.schema, realm_id, entities).await
     }
@@ -111,7 +111,7 @@ impl PostgresSink {
     /// [`Error::Config`] if a table cannot be upgraded; nothing has been changed then.
     pub(crate) async fn migrate(&self, entities: &[EntitySpec], dry_run: bool) -> Result<Upgrade> {
         let mut connection = self.db.connection().await?;
-        server::check(&**connection).await?;
+        server::check(&mut connection).await?;
         if !dry_run {
             migrations::apply(&mut connection).await?;
         }

@@ -8,7 +8,9 @@ use super::PostgresSink;
 use crate::domain::{Content, EntitySpec, KnownReject, RecordKey, Window};
 use crate::error::Result;
 use crate::port::{Meter, RecordIndex};
-use crate::postgres::{Columns, bind, database_error, live_rows, params, table_name};
+use crate::postgres::{
+    Columns, PIN_SEARCH_PATH, Query, bind, database_error, live_rows, params, table_name,
+};
 
 const REJECTS: &str = "
 SELECT id, changed_at_utc, error, intuit_tid FROM qbo.rejects
@@ -116,9 +118,11 @@ impl RecordIndex for PostgresSink {
         let statement = KEYS_WITH_CONTENT
             .replace("{table}", &table_name(&self.schema, entity))
             .replace("{live_rows}", &live_rows(&self.schema, entity));
-        let connection = self.db.connection().await?;
+        let mut connection = self.db.connection().await?;
+        let transaction = connection.transaction().await.map_err(database_error)?;
+        transaction.batch(PIN_SEARCH_PATH).await?;
         // Streamed: the payloads of a window need not fit into memory.
-        let rows = connection
+        let rows = transaction
             .query_typed_raw(
                 &statement,
                 [bind(&window.start), bind(&window.end), bind(&ids)],

@@ -10,7 +10,7 @@ use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::postgres::migrations;
 use crate::postgres::{
-    Columns, Query, database_error, params, quote_identifier, server, table_name,
+    Columns, PIN_SEARCH_PATH, Query, database_error, params, quote_identifier, server, table_name,
 };
 
 const RAW_TABLE: &str = include_str!("sql/raw_table.sql");
@@ -65,6 +65,7 @@ pub(super) async fn prepare(
 ) -> Result<()> {
     let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
     let transaction = connection.transaction().await.map_err(database_error)?;
+    transaction.batch(PIN_SEARCH_PATH).await?;
     migrations::lock(&*transaction).await?;
     obstacles::check_temporary(&*transaction).await?;
     obstacles::check_schema(&*transaction, schema).await?;
@@ -227,6 +228,7 @@ pub(super) async fn upgrade(
     dry_run: bool,
 ) -> Result<Upgrade> {
     let transaction = connection.transaction().await.map_err(database_error)?;
+    transaction.batch(PIN_SEARCH_PATH).await?;
     migrations::lock(&*transaction).await?;
     let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
     obstacles::check_kinds(&*transaction, schema, &tables).await?;

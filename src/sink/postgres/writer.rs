@@ -17,8 +17,8 @@ use crate::config::TransactionLimits;
 use crate::domain::{DistinctIds, LoadCounts, Page, Reject, too_many_rejects};
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
-use crate::postgres::server::{END_WHEN_IDLE, END_WITH_CLIENT};
-use crate::postgres::{Db, Query, database_error, params};
+use crate::postgres::server::END_WITH_CLIENT;
+use crate::postgres::{Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
 
 /// Records of a window that are logged one by one when Postgres cannot store them.
 const MAX_LOGGED_REJECTS: u64 = 10;
@@ -197,9 +197,7 @@ impl WindowWriter for PostgresWriter {
                 self.resolve_rejects(&transaction).await?;
             }
             None => {
-                // One statement is a transaction of its own: there can be thousands of empty
-                // windows.
-                transaction = Transaction::single_statement(&self.db).await?;
+                transaction = Transaction::begin_without_records(&self.db).await?;
                 counts = LoadCounts::default();
             }
         }
@@ -278,7 +276,6 @@ impl PostgresWriter {
 struct Transaction {
     connection: Option<Object>,
     copy: Option<Pin<Box<CopyInSink<Bytes>>>>,
-    is_open: bool,
     traits: TableTraits,
 }
 
@@ -295,7 +292,6 @@ impl Transaction {
         let mut transaction = Self {
             connection: Some(db.connection().await?),
             copy: None,
-            is_open: true,
             traits: TableTraits::default(),
         };
         // Set within the transaction, so that nothing stays behind in a pooler that lends
@@ -309,6 +305,7 @@ impl Transaction {
             format!("SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}");
         let statements = [
             "BEGIN",
+            PIN_SEARCH_PATH,
             &set,
             END_WITH_CLIENT,
             END_WHEN_IDLE,
@@ -328,14 +325,16 @@ impl Transaction {
         Ok(transaction)
     }
 
-    /// Returns a connection for one statement, which commits by itself.
-    async fn single_statement(db: &Db) -> Result<Self> {
-        Ok(Self {
+    /// Begins a transaction of one statement, which writes no records.
+    async fn begin_without_records(db: &Db) -> Result<Self> {
+        let transaction = Self {
             connection: Some(db.connection().await?),
             copy: None,
-            is_open: false,
             traits: TableTraits::default(),
-        })
+        };
+        let begin = ["BEGIN", PIN_SEARCH_PATH].join("; ");
+        transaction.execute(&begin).await?;
+        Ok(transaction)
     }
 
     async fn copy(&mut self, data: Bytes) -> Result<()> {
@@ -363,9 +362,7 @@ impl Transaction {
     }
 
     async fn commit(mut self) -> Result<()> {
-        if self.is_open {
-            self.execute("COMMIT").await?;
-        }
+        self.execute("COMMIT").await?;
         // The connection may return to the pool only after the commit.
         drop(self.connection.take());
         Ok(())

@@ -8,8 +8,9 @@ use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::error::Result;
 use crate::port::{Change, SharedState};
-use crate::postgres::server::END_WHEN_IDLE;
-use crate::postgres::{Columns, Db, Query, params};
+use crate::postgres::{
+    Columns, Db, END_WHEN_IDLE, OpenTransaction, PIN_SEARCH_PATH, Query, params,
+};
 
 /// A document in a row. Its clock is the server's.
 #[derive(Debug)]
@@ -19,8 +20,9 @@ pub(crate) struct PostgresState {
 }
 
 /// Commits are not awaited on disk: changes are worthless after a crash.
-static BEGIN: LazyLock<String> =
-    LazyLock::new(|| format!("BEGIN; SET LOCAL synchronous_commit = off; {END_WHEN_IDLE}"));
+static BEGIN: LazyLock<String> = LazyLock::new(|| {
+    format!("BEGIN; {PIN_SEARCH_PATH}; SET LOCAL synchronous_commit = off; {END_WHEN_IDLE}")
+});
 const SELECT: &str = "
 SELECT state::text, clock_timestamp() FROM qbo.admission WHERE key = $1 FOR UPDATE";
 const INSERT: &str = "
@@ -60,26 +62,11 @@ impl PostgresState {
 impl SharedState for PostgresState {
     fn update<'s>(&'s self, change: Change<'s>) -> BoxFuture<'s, Result<()>> {
         async move {
-            let mut open = OpenTransaction(Some(self.db.connection().await?));
-            if let OpenTransaction(Some(connection)) = &open {
-                self.change(connection, change).await?;
-            }
-            // The transaction is over: the connection may return to the pool.
-            drop(open.0.take());
+            let open = OpenTransaction::new(self.db.connection().await?);
+            self.change(open.connection()?, change).await?;
+            open.end();
             Ok(())
         }
         .boxed()
-    }
-}
-
-/// Closes its connection if it is dropped before the transaction is over, so that the connection
-/// does not return to the pool in the middle of it.
-struct OpenTransaction(Option<Object>);
-
-impl Drop for OpenTransaction {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            drop(Object::take(connection));
-        }
     }
 }

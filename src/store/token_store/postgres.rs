@@ -1,5 +1,7 @@
 //! Tokens in `qbo.accounts`, for machines that share a database.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -9,8 +11,9 @@ use super::{ConnectionSummary, Key, StoredConnection};
 use crate::domain::ConnectionState;
 use crate::error::Result;
 use crate::port::{Connection, TokenLease, TokenStore};
-use crate::postgres::server::END_WHEN_IDLE;
-use crate::postgres::{Columns, Db, Param, Query, database_error, migrations, params};
+use crate::postgres::{
+    Columns, Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Param, Query, database_error, migrations, params,
+};
 
 /// The tokens of one connection in the table.
 #[derive(Debug, Clone)]
@@ -44,11 +47,15 @@ const LOAD_ALL: &str = "SELECT * FROM qbo.accounts ORDER BY realm_id";
 /// Switches timeouts off: a refresh may take minutes, and so may those that wait for it.
 const BEGIN_LOCK: &str = "
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL idle_in_transaction_session_timeout = 0;
 SET LOCAL statement_timeout = 0;
 SET LOCAL lock_timeout = 0";
+static BEGIN_CHANGE: LazyLock<String> = LazyLock::new(|| {
+    format!("{PIN_SEARCH_PATH}; SET LOCAL synchronous_commit = on; {END_WHEN_IDLE}")
+});
 const LOCK: &str = "
-SELECT pg_advisory_xact_lock(hashtextextended('qbo_rs tokens of ' || $1, 0))";
+SELECT pg_advisory_xact_lock(hashtextextended('qbo_rs tokens of ' || $1, 0::bigint))";
 
 const SAVE: &str = include_str!("../sql/save_tokens.sql");
 
@@ -61,12 +68,10 @@ WHERE realm_id = $1";
 /// # Errors
 /// Those of the database.
 pub(in crate::store) async fn summaries(db: &Db) -> Result<Vec<ConnectionSummary>> {
-    let mut connection = db.connection().await?;
-    if !migrations::table_exists(&**connection, "qbo", "accounts").await? {
+    if !db.has_table("qbo", "accounts").await? {
         return Ok(Vec::new());
     }
-    migrations::apply(&mut connection).await?;
-    drop(connection);
+    migrations::apply(&mut *db.connection().await?).await?;
     let rows = db.rows(LOAD_ALL, params![]).await?;
     rows.iter()
         .map(|row| Ok(stored(row)?.summary(row.column("realm_id")?)))
@@ -150,9 +155,7 @@ impl PostgresTokenStore {
     async fn change(&self, statement: &str, params: &[Param<'_>]) -> Result<()> {
         let mut connection = self.db.connection().await?;
         let transaction = connection.transaction().await.map_err(database_error)?;
-        let sync = "SET LOCAL synchronous_commit = on";
-        transaction.batch(sync).await?;
-        transaction.batch(END_WHEN_IDLE).await?;
+        transaction.batch(&BEGIN_CHANGE).await?;
         transaction.change(statement, params).await?;
         transaction.commit().await.map_err(database_error)
     }
