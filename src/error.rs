@@ -141,6 +141,13 @@ pub enum Error {
         source: Option<Cause>,
     },
 
+    /// An answer is larger than its limit. It would be the next time, too.
+    #[error("{reason}")]
+    TooLarge {
+        /// Whose answer, and the limit.
+        reason: String,
+    },
+
     /// The API answered with a fault.
     #[error(
         "QuickBooks answered HTTP {status}{}: {message}{}",
@@ -348,6 +355,7 @@ impl Error {
             | Self::EntityDenied { .. }
             | Self::CompanyClosed { .. }
             | Self::Api { .. }
+            | Self::TooLarge { .. }
             | Self::Decode { .. }
             | Self::SearchEnded { .. }
             | Self::Landing { .. }

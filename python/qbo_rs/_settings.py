@@ -133,6 +133,12 @@ class Settings(TypedDict, total=False):
     Default: 120. Variable: ``QBO_TIMEOUT_S``.
     """
 
+    max_answer_mb: int
+    """Largest answer that is read, unpacked, in MB; a larger page is asked for in smaller ones.
+
+    Default: 64. Variable: ``QBO_MAX_ANSWER_MB``.
+    """
+
     throttle_wait_s: float
     """Seconds to wait after a 429 without a ``Retry-After`` header.
 

@@ -91,6 +91,9 @@ samples! {
         reason: "QuickBooks has not answered since 2025-01-01T00:00:00Z".to_owned(),
     }],
     RequestCap: [Error::RequestCap { max: 100 }],
+    TooLarge: [Error::TooLarge {
+        reason: "the answer of quickbooks.api.intuit.com is larger than 64 MB".to_owned(),
+    }],
     Transport: [timeout()],
     Api: [api(Some("4000")), api(None)],
     Decode: [Error::decode("line 7 of customers.jsonl", "missing field `Id`")],

@@ -125,6 +125,7 @@ impl Settings {
                 connect: CONNECT_TIMEOUT,
                 read: READ_TIMEOUT.min(request),
                 request,
+                max_answer: self.max_answer()?,
             },
             retry: RetryPolicy {
                 throttle_wait: self.seconds("QBO_THROTTLE_WAIT_S")?,
@@ -132,6 +133,16 @@ impl Settings {
                 ..RetryPolicy::default()
             },
         })
+    }
+
+    /// Returns the largest answer with data in bytes.
+    fn max_answer(&self) -> Result<usize> {
+        const NAME: &str = "QBO_MAX_ANSWER_MB";
+        let reason = |number: u16| format!("'{number}' leaves no room for an answer");
+        match self.number::<u16>(NAME)? {
+            0 => Err(Error::config(NAME, reason(0))),
+            megabytes => Ok(usize::from(megabytes) << 20),
+        }
     }
 
     /// Returns the token store that every verb uses: the one of `QBO_TOKEN_STORE`; else the database

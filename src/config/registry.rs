@@ -116,6 +116,11 @@ pub const SETTINGS: &[SettingSpec] = &[
         "Timeout of one request, in seconds",
     ),
     setting(
+        "QBO_MAX_ANSWER_MB",
+        Some("64"),
+        "Largest answer that is read, unpacked, in MB; a larger page is asked for in smaller ones",
+    ),
+    setting(
         "QBO_THROTTLE_WAIT_S",
         Some("60"),
         "Seconds to wait after a 429 without a `Retry-After` header",

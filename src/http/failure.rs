@@ -4,6 +4,7 @@
 use reqwest::Url;
 use rustls::{AlertDescription, CertificateError};
 
+use super::body::Full;
 use super::proxy::Proxy;
 use crate::error::{Error, chain};
 
@@ -60,6 +61,26 @@ impl Destination {
             ),
             was_sent: true,
             source: None,
+        }
+    }
+
+    /// Returns the error for an answer that is larger than its limit.
+    pub(super) fn too_large(&self, full: Full) -> Error {
+        let (host, way) = (&self.host, self.way());
+        match full {
+            Full::TooLarge(max) => Error::TooLarge {
+                reason: format!("the answer of {host}{way} is larger than {}", size(max)),
+            },
+            // It can be asked for again, in smaller pieces.
+            Full::TooManyLarge(max) => Error::Transport {
+                reason: format!(
+                    "the answers of {host}{way} that arrive at the same time are larger than {}",
+                    size(max)
+                ),
+                was_sent: true,
+                source: None,
+            },
+            Full::Fault => Error::Internal("a fault is never too large".to_owned()),
         }
     }
 
@@ -143,6 +164,13 @@ impl Destination {
             }
             _ => None,
         }
+    }
+}
+
+fn size(bytes: usize) -> String {
+    match bytes >> 20 {
+        0 => format!("{} KB", bytes >> 10),
+        megabytes => format!("{megabytes} MB"),
     }
 }
 

@@ -2,6 +2,7 @@
 //! nor the service behind the API.
 
 mod backoff;
+mod body;
 mod failure;
 mod proxy;
 mod token;

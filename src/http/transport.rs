@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 use tokio::time::timeout;
 
+use super::body::{AnswerBody, AnswerLimit, Full};
 use super::failure::{Destination, not_set_up};
 use super::proxy::Proxies;
 use crate::error::{Error, Result};
@@ -55,14 +56,10 @@ pub(crate) struct Broken {
     pub received: Bytes,
 }
 
-/// The part of an answer that has arrived.
-#[derive(Debug, Default)]
-struct Part {
-    status: Option<u16>,
-    body: BytesMut,
-}
+/// The part of an answer that has arrived: its status and body.
+type Part = Option<(u16, AnswerBody)>;
 
-/// Time limits of one request.
+/// Limits of one request, in time and size.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     /// For opening a connection.
@@ -71,6 +68,8 @@ pub struct Timeouts {
     pub read: Duration,
     /// For one whole request, from connecting to the last byte.
     pub request: Duration,
+    /// Largest answer with data, unpacked, in bytes.
+    pub max_answer: usize,
 }
 
 /// An HTTP client that keeps connections alive between requests. Clones share the connections.
@@ -79,6 +78,7 @@ pub(crate) struct Transport {
     client: reqwest::Client,
     proxies: Arc<Proxies>,
     read_timeout: Duration,
+    answer_limit: AnswerLimit,
     endpoint: Endpoint,
     progress: Arc<dyn Progress>,
 }
@@ -90,9 +90,6 @@ impl std::fmt::Debug for Transport {
             .finish_non_exhaustive()
     }
 }
-
-/// Cap of the buffer that is allocated because of a `Content-Length` header, which may be wrong.
-const MAX_INITIAL_BUFFER: u64 = 4 << 20;
 
 impl Transport {
     /// Creates a transport over TLS (ring, the system's certificate authorities) or plain HTTP,
@@ -119,6 +116,7 @@ impl Transport {
                 client,
                 proxies: Arc::new(Proxies::from_env()),
                 read_timeout: timeouts.read,
+                answer_limit: AnswerLimit::new(timeouts.max_answer),
                 endpoint,
                 progress,
             })
@@ -136,8 +134,8 @@ impl Transport {
     /// Sends one request and reads the complete answer, whatever its status.
     ///
     /// # Errors
-    /// [`Error::Transport`] if no complete answer arrived; [`Error::Config`] if the proxy or TLS
-    /// refuses every connection.
+    /// [`Error::Transport`] if no complete answer arrived; [`Error::TooLarge`] if it is larger than
+    /// its limit; [`Error::Config`] if the proxy or TLS refuses every connection.
     pub(crate) async fn send(&self, request: Request, bearer: Option<&Secret>) -> Result<Response> {
         self.exchange(request, bearer)
             .await
@@ -160,14 +158,17 @@ impl Transport {
     ) -> Result<Response, Broken> {
         let started_at = Instant::now();
         let destination = Destination::new(&request.url, self.proxies.of(&request.url));
-        let mut part = Part::default();
+        let mut part = None;
         let outcome = self
             .receive(request, bearer, &destination, &mut part)
             .await
-            .map_err(|error| Broken {
-                error,
-                status: part.status,
-                received: part.body.freeze(),
+            .map_err(|error| {
+                let part = part.map(|(status, mut body)| (status, body.take()));
+                Broken {
+                    error,
+                    status: part.as_ref().map(|(status, _)| *status),
+                    received: part.map(|(_, received)| received).unwrap_or_default(),
+                }
             });
         let status = outcome.as_ref().ok().map(|response| response.status);
         self.progress
@@ -193,26 +194,29 @@ impl Transport {
         let failed = |error| destination.error(error);
         let mut response = builder.send().await.map_err(failed)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        part.status = Some(status);
-        let body = &mut part.body;
+        let body = self.answer_limit.body(self.endpoint, status);
+        let (_, body) = part.insert((status, body));
         if let Some(error) = destination.refused_by_proxy(status) {
             return Err(error);
         }
-        let length = response.content_length().unwrap_or(0);
-        body.reserve(length.min(MAX_INITIAL_BUFFER) as usize);
+        let mut added = body.expect(response.content_length().unwrap_or(0));
         loop {
-            match timeout(self.read_timeout, response.chunk()).await {
-                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
-                Ok(Ok(None)) => {
-                    return Ok(Response {
-                        status,
-                        headers,
-                        body: std::mem::take(body).freeze(),
-                    });
-                }
+            match added {
+                Ok(()) => {}
+                Err(Full::Fault) => break,
+                Err(full) => return Err(destination.too_large(full)),
+            }
+            added = match timeout(self.read_timeout, response.chunk()).await {
+                Ok(Ok(Some(chunk))) => body.push(&chunk),
+                Ok(Ok(None)) => break,
                 Ok(Err(error)) => return Err(failed(error)),
                 Err(_) => return Err(destination.stalled(self.read_timeout.as_secs_f64())),
             }
         }
+        Ok(Response {
+            status,
+            headers,
+            body: body.take(),
+        })
     }
 }

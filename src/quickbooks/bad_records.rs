@@ -226,7 +226,7 @@ impl SpanReader<'_> {
             Err(error) => error,
         };
         match failure_cause(&error) {
-            FailureCause::BadRecord => {
+            FailureCause::BadRecord | FailureCause::TooLarge => {
                 self.note_failure(&error);
                 if self.cursor.is_crowded() {
                     return self.read_second(step.from).await;
@@ -249,7 +249,7 @@ impl SpanReader<'_> {
         self.search.is_active = true;
         let error = match outcome {
             Ok(answer) => return self.accept(&step, answer).await,
-            Err(error) if failure_cause(&error) == FailureCause::BadRecord => error,
+            Err(error) if failure_cause(&error).is_of_record() => error,
             Err(error) => return Err(error),
         };
         self.check_delivery(&error).await?;
@@ -315,7 +315,7 @@ impl SpanReader<'_> {
         let second = at.trunc_subsecs(0);
         let step = Step::rows(second, second + TimeDelta::seconds(1), 1);
         let behavior = RetryBehavior {
-            returns_early: |error, _| failure_cause(error) == FailureCause::BadRecord,
+            returns_early: |error, _| failure_cause(error).is_of_record(),
             is_retry: false,
         };
         let statement = statement(&entity, &step);

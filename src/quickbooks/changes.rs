@@ -190,7 +190,10 @@ impl QboSource {
 
 /// Returns true if the request may have failed because of one of the entities that it names.
 fn may_depend_on_entities(error: &Error) -> bool {
-    matches!(error.last(), Error::Api { .. } | Error::Unavailable { .. })
+    matches!(
+        error.last(),
+        Error::Api { .. } | Error::Unavailable { .. } | Error::TooLarge { .. }
+    )
 }
 
 /// Places all records within `[start, end)`, and those that are set aside. The service has reported each of them as changed, and

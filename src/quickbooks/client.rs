@@ -108,6 +108,11 @@ impl ApiClient {
         }
     }
 
+    /// Returns the time for which a failing request is tried again.
+    pub(crate) fn retry_for(&self) -> Duration {
+        self.retry.max_elapsed
+    }
+
     /// Obtains an access token, so that refused credentials are found before any data request.
     ///
     /// # Errors

@@ -5,8 +5,10 @@ use crate::error::Error;
 /// Cause of a failed page, which determines the remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureCause {
-    /// The page was too large to be made or to arrive: ask for a smaller one.
+    /// The page may have been too large to be made or to arrive: ask for a smaller one.
     TooMuch,
+    /// The page is too large. If it is that of one record, it is the record's problem.
+    TooLarge,
     /// Most likely one record that fails every page it is on (qbo-facts 3.10): find it.
     BadRecord,
     /// Asking for other rows would not help.
@@ -18,9 +20,9 @@ pub(super) fn failure_cause(error: &Error) -> FailureCause {
     match error.last() {
         Error::Transport { was_sent: true, .. } => FailureCause::TooMuch,
         Error::Api {
-            status: 413 | 502 | 504,
-            ..
+            status: 502 | 504, ..
         } => FailureCause::TooMuch,
+        Error::TooLarge { .. } | Error::Api { status: 413, .. } => FailureCause::TooLarge,
         // An answer that was cut short, or is not JSON at all.
         Error::Decode { .. } => FailureCause::TooMuch,
         Error::Api {
@@ -34,9 +36,16 @@ pub(super) fn failure_cause(error: &Error) -> FailureCause {
 /// advises to retry a 10000 once (qbo-facts 7.2).
 pub(super) fn should_shrink_page(error: &Error, attempts: u32) -> bool {
     match failure_cause(error) {
-        FailureCause::TooMuch => true,
+        FailureCause::TooMuch | FailureCause::TooLarge => true,
         FailureCause::BadRecord => attempts > 1,
         FailureCause::Other => false,
+    }
+}
+
+impl FailureCause {
+    /// Returns true if the cause can be one record.
+    pub(super) fn is_of_record(self) -> bool {
+        matches!(self, Self::BadRecord | Self::TooLarge)
     }
 }
 
@@ -69,7 +78,13 @@ mod tests {
         for (error, expected) in [
             (lost(true), FailureCause::TooMuch),
             (lost(false), FailureCause::Other),
-            (api(413, ""), FailureCause::TooMuch),
+            (api(413, ""), FailureCause::TooLarge),
+            (
+                Error::TooLarge {
+                    reason: String::new(),
+                },
+                FailureCause::TooLarge,
+            ),
             (api(502, ""), FailureCause::TooMuch),
             (api(503, ""), FailureCause::Other),
             (api(504, ""), FailureCause::TooMuch),

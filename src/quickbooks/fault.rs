@@ -5,6 +5,12 @@ use serde_json::Value;
 
 use crate::quickbooks::scrub::scrub;
 
+/// Longest body that is searched for a fault; the HTTP client reads no more of one that is no success.
+const MAX_BYTES: usize = 256 << 10;
+/// The same for XML: the time that the parser takes for one tag grows with the square of its
+/// attributes (roxmltree issue 153). Intuit's faults have less than 1 KB.
+const MAX_XML_BYTES: usize = 32 << 10;
+
 /// A fault, its texts scrubbed of token material.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -21,7 +27,13 @@ pub(super) struct Fault {
 impl Fault {
     /// Finds the fault in a body. Returns `None` if no fault can be recognised.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
+        if body.len() > MAX_BYTES {
+            return None;
+        }
         let text = std::str::from_utf8(body).ok()?.trim_start();
+        if text.starts_with('<') && text.len() > MAX_XML_BYTES {
+            return None;
+        }
         if text.starts_with('<') {
             Self::from_xml(text)
         } else {
@@ -41,8 +53,8 @@ impl Fault {
         Some(Self {
             kind: get(fault, "type")
                 .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
+                .map(scrub)
+                .unwrap_or_default(),
             code: scrub(&text("code")),
             message: scrub(&text("message")),
             detail: scrub(&text("detail")),
@@ -59,7 +71,7 @@ impl Fault {
         let text = |name| find(name).and_then(|node| node.text()).unwrap_or_default();
         let fault = find("Fault")?;
         Some(Self {
-            kind: fault.attribute("type").unwrap_or_default().to_owned(),
+            kind: scrub(fault.attribute("type").unwrap_or_default()),
             code: scrub(find("Error")?.attribute("code").unwrap_or_default()),
             message: scrub(text("Message")),
             detail: scrub(text("Detail")),
@@ -101,6 +113,52 @@ mod tests {
             Fault::parse(service).unwrap().text(),
             "Invalid query: QueryValidationError: x"
         );
+    }
+
+    #[test]
+    fn a_body_that_is_costly_to_parse_is_not_parsed() {
+        let fault = |attributes: usize| {
+            let attributes: String = (0..attributes).map(|at| format!(" a{at}=\"\"")).collect();
+            format!(r#"<R{attributes}><Fault type="SERVICE"><Error code="3001"/></Fault></R>"#)
+        };
+        assert!(Fault::parse(fault(1000).as_bytes()).is_some());
+        let started_at = std::time::Instant::now();
+        assert_eq!(Fault::parse(fault(200_000).as_bytes()), None);
+        let deep = format!("{}{}", "<a>".repeat(300_000), "</a>".repeat(300_000));
+        let deep_and_short = format!("{}{}", "<a>".repeat(4000), "</a>".repeat(4000));
+        let entities = r#"<!DOCTYPE a [<!ENTITY b "&c;&c;&c;&c;"><!ENTITY c "&d;&d;&d;&d;"><!ENTITY d "dddd">]><a>&b;</a>"#;
+        let deep_json = "[".repeat(200_000);
+        for body in [&deep, &deep_and_short, entities, &deep_json] {
+            assert_eq!(Fault::parse(body.as_bytes()), None);
+        }
+        // The first of these took minutes.
+        assert!(started_at.elapsed().as_secs() < 10);
+    }
+
+    #[test]
+    fn no_text_of_a_fault_has_a_token_or_a_second_line() {
+        let token = "AB01601390262kxzxQWERTYUIOPasdf";
+        let odd = r"x\u000d\u000aerror: y\u001b[2K\u2028z\u202e".to_owned() + " " + token;
+        let json = format!(
+            r#"{{"Fault":{{"Error":[{{"Message":"{odd}","Detail":"{odd}","code":"{odd}"}}],"type":"{odd}"}}}}"#
+        );
+        let odd = format!("x&#13;&#10;error: y&#133;&#x2028;z&#x202e; {token}");
+        let xml = format!(
+            r#"<R><Fault type="{odd}"><Error code="{odd}"><Message>{odd}</Message><Detail>{odd}</Detail></Error></Fault></R>"#
+        );
+        for body in [json, xml] {
+            let Fault {
+                kind,
+                code,
+                message,
+                detail,
+            } = Fault::parse(body.as_bytes()).unwrap();
+            for text in [kind, code, message, detail] {
+                assert!(text.ends_with(" ***"), "{text:?}");
+                assert!(text.chars().all(|c| !c.is_control()), "{text:?}");
+                assert!(!text.contains(['\u{2028}', '\u{202e}']), "{text:?}");
+            }
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::QboSource;
@@ -45,6 +46,8 @@ pub(super) struct SpanReader<'s> {
     pub(super) search: Search,
     /// The next request asks again for data that an earlier one did not bring.
     is_retry: bool,
+    /// Since when pages have failed, one after the other.
+    failing_since: Option<Instant>,
     /// Texts of the rejects sent so far: the second between two pages is read twice.
     sent_rejects: HashSet<String>,
     number: u32,
@@ -83,6 +86,7 @@ impl<'s> SpanReader<'s> {
             page_size,
             search: Search::new(),
             is_retry: false,
+            failing_since: None,
             sent_rejects,
             number: 0,
         }
@@ -120,9 +124,14 @@ impl<'s> SpanReader<'s> {
                 continue;
             }
             self.start_charge();
+            let asked_at = Instant::now();
             match self.query_once(&step).await {
-                Ok(answer) => self.accept(&step, answer).await?,
+                Ok(answer) => {
+                    self.failing_since = None;
+                    self.accept(&step, answer).await?;
+                }
                 Err(error) => {
+                    self.failing_since.get_or_insert(asked_at);
                     self.charge();
                     self.handle_failure(&step, error).await?;
                 }
@@ -152,7 +161,7 @@ impl<'s> SpanReader<'s> {
             (true, false) => should_shrink_page,
             (false, false) => is_repeated_bad_record,
             (true, true) => |error, _| failure_cause(error) != FailureCause::Other,
-            (false, true) => |error, _| failure_cause(error) == FailureCause::BadRecord,
+            (false, true) => |error, _| failure_cause(error).is_of_record(),
         };
         let behavior = RetryBehavior {
             returns_early,
@@ -215,20 +224,23 @@ impl<'s> SpanReader<'s> {
         self.is_retry = true;
         let cause = failure_cause(&error);
         if cause == FailureCause::BadRecord {
-            if !self.cursor.is_crowded() {
-                return self.search(step, error).await;
-            }
-            let outcome = self.read_second(step.from).await;
-            self.charge();
-            return outcome;
+            return self.find_bad_record(step, error).await;
         }
-        // Slow or cut answers may have other causes. This one is certain: the rows are too large.
-        let smallest = match error.last() {
-            Error::Api { status: 413, .. } => 1,
-            _ => MIN_PAGE,
-        };
-        if cause != FailureCause::TooMuch || !self.cursor.shrink(step, smallest) {
+        if self.is_out_of_time() {
             return Err(error);
+        }
+        // Slow or cut answers may have other causes than their size.
+        let smallest = match cause {
+            FailureCause::TooLarge => 1,
+            FailureCause::TooMuch => MIN_PAGE,
+            FailureCause::BadRecord | FailureCause::Other => return Err(error),
+        };
+        if !self.cursor.shrink(step, smallest) {
+            if cause != FailureCause::TooLarge {
+                return Err(error);
+            }
+            self.cursor.set_size(MIN_PAGE);
+            return self.find_bad_record(step, error).await;
         }
         debug!(
             phase = "extract",
@@ -238,6 +250,23 @@ impl<'s> SpanReader<'s> {
             step.max_results
         );
         Ok(())
+    }
+
+    /// Returns true if pages have failed, one after the other, for as long as requests are retried.
+    fn is_out_of_time(&self) -> bool {
+        let retry_for = self.source.client.retry_for();
+        self.failing_since
+            .is_some_and(|since| since.elapsed() > retry_for)
+    }
+
+    /// Finds the record because of which a page has failed, and reads what is around it.
+    async fn find_bad_record(&mut self, step: &Step, error: Error) -> Result<()> {
+        if !self.cursor.is_crowded() {
+            return self.search(step, error).await;
+        }
+        let outcome = self.read_second(step.from).await;
+        self.charge();
+        outcome
     }
 
     /// Reads a second in which a record fails.
@@ -284,7 +313,7 @@ impl<'s> SpanReader<'s> {
                     let unreadable = answer.unreadable.into_iter();
                     rejects.extend(unreadable.map(|row| reject_unreadable(row, &step)));
                 }
-                Err(error) if failure_cause(&error) != FailureCause::BadRecord => {
+                Err(error) if !failure_cause(&error).is_of_record() => {
                     return Err(error);
                 }
                 Err(_) if rows > 1 => {

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("event", &[]),
+    ("terminal", &[]),
     ("domain", &["error"]),
     ("port", &["domain", "error"]),
     ("http", &["error", "port"]),
-    ("quickbooks/scrub", &[]),
+    ("quickbooks/scrub", &["terminal"]),
     ("quickbooks/admission", &["domain", "error", "port"]),
     (
         "quickbooks/client",
@@ -122,6 +123,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "server",
             "sink",
             "store",
+            "terminal",
         ],
     ),
     (

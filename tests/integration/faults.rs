@@ -38,6 +38,8 @@ const FAULTS: [&str; 40] = [
     r#""fault":"lost-answer""#,
     r#""fault":"truncate""#,
     r#""fault":"trickle","bytes_per_s":2000"#,
+    r#""fault":"endless""#,
+    r#""fault":"gzip-bomb""#,
     r#""fault":"hang""#,
     r#""fault":"slow","ms":1500"#,
     r#""fault":"fault-in-xml""#,
@@ -167,6 +169,7 @@ async fn run(cell: &Cell, database: &Database, schema: &str) -> Result<String, S
     let mut app = app(&sandbox, database);
     app.settings.set("QBO_TIMEOUT_S", "1").unwrap();
     app.settings.set("QBO_RETRY_FOR_S", "15").unwrap();
+    app.settings.set("QBO_MAX_ANSWER_MB", "1").unwrap();
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("tokens.json");
     app.settings

@@ -92,7 +92,7 @@ fn no_setting_begins_a_line_of_the_log_or_shows_a_password() {
         ("QBO_API_URL", "http://anna:hush77@example.org"),
         ("QBO_API_URL", "http://anna:hu/sh77@example.org"),
         ("QBO_TOKEN_URL", "https://:hush77@example.org/t"),
-        ("QBO_TOKEN_STORE", "/no/such\u{1b}[2J\nerror: forged"),
+        ("QBO_TOKEN_STORE", "/dev/null/\u{1b}[2J\nerror: forged"),
     ] {
         let ended = extract_with(&sandbox, &[(name, value)]);
         assert!(

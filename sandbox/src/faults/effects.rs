@@ -24,6 +24,8 @@ pub(crate) enum Delivery {
     Whole,
     Truncated,
     Trickling { bytes_per_s: u64 },
+    Endless,
+    GzipBomb { mb: u64 },
 }
 
 /// An answer that a fault gives in place of the normal one.
@@ -128,6 +130,8 @@ impl Effects {
             FaultKind::LostAnswer
             | FaultKind::Truncate
             | FaultKind::Trickle
+            | FaultKind::Endless
+            | FaultKind::GzipBomb
             | FaultKind::Slow
             | FaultKind::NullResponse
             | FaultKind::NoResponse
@@ -155,6 +159,11 @@ impl Effects {
     pub(crate) fn malform(&self, answer: Answer) -> Answer {
         match &self.rule {
             Some(rule) if rule.fault == FaultKind::Rewrite => malformed::rewrite(rule, answer),
+            Some(rule) if [FaultKind::Endless, FaultKind::GzipBomb].contains(&rule.fault) => {
+                let mut answer = answer;
+                answer.status = rule.status.unwrap_or(answer.status);
+                answer
+            }
             Some(rule) if answer.status == 200 => malformed::apply(rule, answer),
             _ => answer,
         }
@@ -172,6 +181,8 @@ impl Effects {
             Some(rule) if rule.fault == FaultKind::Trickle => Delivery::Trickling {
                 bytes_per_s: rule.bytes_per_s,
             },
+            Some(rule) if rule.fault == FaultKind::Endless => Delivery::Endless,
+            Some(rule) if rule.fault == FaultKind::GzipBomb => Delivery::GzipBomb { mb: rule.mb },
             _ => Delivery::Whole,
         }
     }

@@ -42,6 +42,10 @@ pub(crate) enum FaultKind {
     Truncate,
     /// The body arrives slowly.
     Trickle,
+    /// The normal answer goes on with blanks, without an end.
+    Endless,
+    /// The normal answer goes on with blanks that are much larger than they arrive.
+    GzipBomb,
     /// No answer arrives until the client gives up.
     Hang,
     /// The answer arrives late.
@@ -149,6 +153,14 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
     ),
     ("truncate", "the connection is reset after half of the body"),
     ("trickle", "the body arrives at bytes_per_s"),
+    (
+        "endless",
+        "the normal answer, or one with status, goes on with blanks and never ends",
+    ),
+    (
+        "gzip-bomb",
+        "the normal answer, or one with status, goes on with mb megabytes of blanks, compressed",
+    ),
     ("hang", "no answer arrives until the client gives up"),
     ("slow", "the answer arrives ms later"),
     ("fault-in-xml", "200 with a Fault in XML"),

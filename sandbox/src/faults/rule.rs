@@ -86,6 +86,9 @@ pub struct FaultRule {
     /// Speed of `trickle` in bytes per second.
     #[serde(default = "default_bytes_per_s")]
     pub(super) bytes_per_s: u64,
+    /// Unpacked size of `gzip-bomb` in megabytes.
+    #[serde(default = "default_mb")]
+    pub(super) mb: u64,
     /// Key of the rows for `other-key`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) key: Option<String>,
@@ -117,6 +120,10 @@ pub(super) enum Format {
     Json,
     Html,
     Empty,
+}
+
+fn default_mb() -> u64 {
+    1024
 }
 
 fn default_bytes_per_s() -> u64 {

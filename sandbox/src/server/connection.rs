@@ -16,6 +16,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::bomb;
 use crate::faults::Delivery;
 
 /// A listener whose connections can be broken.
@@ -75,6 +76,8 @@ impl ConnectionHandle {
     pub(super) fn deliver(&self, head: Response<()>, body: Bytes, delivery: Delivery) -> Response {
         let length = body.len();
         let body = match delivery {
+            Delivery::Endless => return bomb::endless(head, body),
+            Delivery::GzipBomb { mb } => return bomb::compressed(head, &body, mb),
             Delivery::Whole => Body::from(body),
             Delivery::Truncated => {
                 let part = body.slice(..length / 2);

@@ -1,6 +1,7 @@
 //! The HTTP server. Each request is counted, checked against the armed faults, authorized, answered
 //! and sent.
 
+mod bomb;
 mod connection;
 mod endpoint;
 mod gateway;
@@ -120,9 +121,11 @@ fn send(
     effects: &Effects,
     in_flight: RequestInFlight,
 ) -> Response {
-    let answer = answer
-        .negotiated(&request.headers)
-        .encoded(&request.headers);
+    let answer = answer.negotiated(&request.headers);
+    let answer = match effects.delivery() {
+        Delivery::Endless | Delivery::GzipBomb { .. } => answer,
+        _ => answer.encoded(&request.headers),
+    };
     let status = answer.status;
     let (head, body) = answer.into_parts(state.next_answer());
     in_flight.finish(status, body.len());

@@ -179,7 +179,10 @@ impl TokenEndpoint {
                     if answer.refresh_token.is_some() {
                         return Ok(answer);
                     }
-                    was_answer_lost |= matches!(error, Error::Transport { was_sent: true, .. });
+                    was_answer_lost |= matches!(
+                        error,
+                        Error::Transport { was_sent: true, .. } | Error::TooLarge { .. }
+                    );
                     (error, None)
                 }
             };

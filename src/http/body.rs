@@ -1,0 +1,164 @@
+//! The body of an answer as it arrives, within a limit: an answer is a stranger's, and may be a
+//! compressed bomb or have no end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::port::Endpoint;
+
+/// Largest answer of the token endpoint. Intuit's have about 1 KB.
+const MAX_TOKEN_ANSWER: usize = 64 << 10;
+/// Largest body of an answer that is no success. What a fault says stands at its beginning.
+const MAX_FAULT: usize = 256 << 10;
+
+/// The limits of the answers of one transport.
+#[derive(Debug, Clone)]
+pub(super) struct AnswerLimit {
+    /// Bytes of one answer with data.
+    max_answer: usize,
+    /// Bytes of all answers that are being received.
+    arriving: Arc<AtomicUsize>,
+}
+
+/// Reason why no more of an answer is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// The fault has said what it has to say; its status counts.
+    Fault,
+    /// The answer is larger than this many bytes.
+    TooLarge(usize),
+    /// All answers that arrive at the moment are together larger than this many bytes.
+    TooManyLarge(usize),
+}
+
+impl AnswerLimit {
+    pub(super) fn new(max_answer: usize) -> Self {
+        Self {
+            max_answer,
+            arriving: Arc::default(),
+        }
+    }
+
+    /// Returns an empty body for an answer with this status.
+    pub(super) fn body(&self, endpoint: Endpoint, status: u16) -> AnswerBody {
+        let is_fault = !(200..300).contains(&status);
+        let max = match (endpoint, is_fault) {
+            (Endpoint::Token, _) => MAX_TOKEN_ANSWER,
+            (Endpoint::Data, true) => MAX_FAULT,
+            (Endpoint::Data, false) => self.max_answer,
+        };
+        AnswerBody {
+            limit: self.clone(),
+            max,
+            is_fault,
+            received: BytesMut::new(),
+        }
+    }
+}
+
+/// The part of a body that has arrived.
+#[derive(Debug)]
+pub(super) struct AnswerBody {
+    limit: AnswerLimit,
+    max: usize,
+    is_fault: bool,
+    received: BytesMut,
+}
+
+impl AnswerBody {
+    /// Notes the length that a header announces, which may be wrong.
+    pub(super) fn expect(&mut self, length: u64) -> Result<(), Full> {
+        /// Cap of the buffer that is allocated because of a header.
+        const MAX_INITIAL_BUFFER: u64 = 4 << 20;
+
+        if length > self.max as u64 && !self.is_fault {
+            return Err(Full::TooLarge(self.max));
+        }
+        let buffer = length.min(MAX_INITIAL_BUFFER) as usize;
+        self.received.reserve(buffer.min(self.max));
+        Ok(())
+    }
+
+    /// Adds a chunk, or as much of it as the limit allows.
+    pub(super) fn push(&mut self, chunk: &[u8]) -> Result<(), Full> {
+        let taken = chunk.len().min(self.max - self.received.len());
+        let arriving = self.limit.arriving.fetch_add(taken, Ordering::Relaxed) + taken;
+        self.received.extend_from_slice(&chunk[..taken]);
+        // Two of the largest, or many ordinary ones.
+        let max_arriving = self.limit.max_answer.saturating_mul(2);
+        match taken < chunk.len() {
+            true if self.is_fault => Err(Full::Fault),
+            true => Err(Full::TooLarge(self.max)),
+            false if arriving > max_arriving => Err(Full::TooManyLarge(max_arriving)),
+            false => Ok(()),
+        }
+    }
+
+    /// Returns what has arrived.
+    pub(super) fn take(&mut self) -> Bytes {
+        self.release();
+        std::mem::take(&mut self.received).freeze()
+    }
+
+    fn release(&self) {
+        let length = self.received.len();
+        self.limit.arriving.fetch_sub(length, Ordering::Relaxed);
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_ends_at_its_limit() {
+        let limit = AnswerLimit::new(1000);
+        let full = |endpoint, status, length| {
+            let mut body = limit.body(endpoint, status);
+            let end = body.push(&vec![b' '; length]);
+            (end, body.take().len())
+        };
+        assert_eq!(full(Endpoint::Data, 200, 1000), (Ok(()), 1000));
+        assert_eq!(
+            full(Endpoint::Data, 200, 1001),
+            (Err(Full::TooLarge(1000)), 1000)
+        );
+        assert_eq!(
+            full(Endpoint::Token, 200, 65_537),
+            (Err(Full::TooLarge(65_536)), 65_536)
+        );
+        let limit = AnswerLimit::new(64 << 20);
+        let mut body = limit.body(Endpoint::Data, 503);
+        assert_eq!(body.push(&[b'<'; 256 << 10]), Ok(()));
+        assert_eq!(body.push(b"<"), Err(Full::Fault));
+        assert_eq!(limit.body(Endpoint::Data, 503).expect(u64::MAX), Ok(()));
+        let too_large = Err(Full::TooLarge(64 << 20));
+        assert_eq!(limit.body(Endpoint::Data, 200).expect(u64::MAX), too_large);
+    }
+
+    #[test]
+    fn answers_that_arrive_at_a_time_share_a_limit_and_give_it_back() {
+        let limit = AnswerLimit::new(1000);
+        let chunk = [b' '; 700];
+        let push = || {
+            let mut body = limit.body(Endpoint::Data, 200);
+            (body.push(&chunk), body)
+        };
+        let (first, one) = push();
+        let (second, mut two) = push();
+        assert_eq!((first, second), (Ok(()), Ok(())));
+        assert_eq!(push().0, Err(Full::TooManyLarge(2000)));
+        drop(one);
+        assert_eq!(two.take().len(), 700);
+        drop(two);
+        assert_eq!(limit.arriving.load(Ordering::Relaxed), 0);
+    }
+}

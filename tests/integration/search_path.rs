@@ -1,0 +1,149 @@
+//! Functions and operators that somebody else has made, in schemas that are looked through for names:
+//! none of them is called by the role that loads.
+
+use qbo_rs::app::{ArchiveRequest, RejectsRequest, StatusRequest, VerifyRequest};
+use qbo_rs::domain::{Chunk, Window};
+use serde_json::json;
+
+use crate::support::{
+    Database, a_minute_ago, assert_complete, change, everything, small_sandbox, syncing_app,
+    whole_range,
+};
+
+/// The functions and aggregates that our statements call.
+const FUNCTIONS: &str = "hashtextextended pg_advisory_xact_lock unnest array_agg jsonb_agg count sum min max \
+    string_agg jsonb_build_object jsonb_build_array to_jsonb format md5 length right left power ceil \
+    floor round make_interval now clock_timestamp set_config current_setting to_regclass \
+    has_table_privilege has_column_privilege has_schema_privilege has_database_privilege pg_has_role \
+    pg_get_expr pg_get_viewdef jsonb_path_query_first row_number lag lead date_trunc coalesce \
+    cardinality array_length timezone extract text timestamptz int8 to_timestamp lower upper substring";
+
+/// The types of their arguments, and those that fit our arguments better than the system's.
+const TYPES: &str = "text|integer|bigint|double precision|numeric|timestamptz|jsonb|boolean|name|oid|\"char\"|\
+    text[]|bigint[]|integer[]|jsonb[]|timestamptz[]|interval";
+
+const OPERATORS: &str = "= <> < > <= >= || -> ->> + - * / ~ @> @@ #>> ?";
+
+/// Makes functions and operators in a schema. Each one, if called, moves a sequence, which stays
+/// moved when the transaction fails, and fails.
+fn traps(schema: &str) -> String {
+    format!(
+        r#"
+DO $$
+DECLARE
+    body text := $b$ BEGIN PERFORM pg_catalog.nextval('trap.calls'); RAISE EXCEPTION 'a trap was called'; END $b$;
+    types text[] := string_to_array('{types}', '|');
+    name text; one text; two text; list text; result text;
+BEGIN
+    FOREACH name IN ARRAY regexp_split_to_array('{functions}', '\s+') LOOP
+        FOREACH list IN ARRAY ARRAY(SELECT a FROM unnest(types) a)
+            || ARRAY(SELECT a || ', ' || b FROM unnest(types[:8]) a, unnest(types[:8]) b)
+            || ARRAY['text, text, boolean', 'text, integer, integer', 'name, text, text', '']
+        LOOP
+            BEGIN
+                EXECUTE format('CREATE FUNCTION {schema}.%I(%s) RETURNS text LANGUAGE plpgsql AS %L', name, list, body);
+            EXCEPTION WHEN OTHERS THEN NULL;
+            END;
+        END LOOP;
+    END LOOP;
+    FOREACH one IN ARRAY ARRAY['integer', 'bigint', 'numeric', 'double precision'] LOOP
+        BEGIN
+            EXECUTE format('CREATE FUNCTION {schema}.make_interval(secs %s) RETURNS interval LANGUAGE plpgsql AS %L', one, body);
+        EXCEPTION WHEN OTHERS THEN NULL;
+        END;
+    END LOOP;
+    FOREACH name IN ARRAY string_to_array('{operators}', ' ') LOOP
+        FOREACH one IN ARRAY types[:10] LOOP
+            FOREACH two IN ARRAY types[:10] LOOP
+                BEGIN
+                    EXECUTE format('CREATE FUNCTION {schema}.trap(%s, %s) RETURNS boolean LANGUAGE plpgsql AS %L', one, two, body);
+                EXCEPTION WHEN OTHERS THEN NULL;
+                END;
+                BEGIN
+                    EXECUTE format('CREATE OPERATOR {schema}.%s (FUNCTION = {schema}.trap, LEFTARG = %s, RIGHTARG = %s)', name, one, two);
+                EXCEPTION WHEN OTHERS THEN NULL;
+                END;
+            END LOOP;
+        END LOOP;
+    END LOOP;
+END $$"#,
+        types = TYPES,
+        functions = FUNCTIONS,
+        operators = OPERATORS,
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_others_have_made_is_called() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let role = database
+        .with_role("GRANT CREATE ON DATABASE {database} TO {role}")
+        .await;
+    database
+        .client
+        .batch_execute(&format!(
+            "CREATE SCHEMA trap; CREATE SEQUENCE trap.calls; GRANT USAGE ON SCHEMA trap TO PUBLIC; \
+             GRANT ALL ON SEQUENCE trap.calls TO PUBLIC; CREATE SCHEMA {role}; \
+             GRANT USAGE ON SCHEMA {role} TO {role}"
+        ))
+        .await
+        .unwrap();
+    // The traps must not be called by their own making.
+    database
+        .client
+        .batch_execute("SET search_path = pg_catalog")
+        .await
+        .unwrap();
+    for schema in ["public", &role] {
+        database.client.batch_execute(&traps(schema)).await.unwrap();
+    }
+    let made = "SELECT count(*) FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
+                WHERE n.nspname = 'public'";
+    assert!(database.number(made).await > 2000);
+    let mut app = syncing_app(&sandbox, &database);
+    let url = database.url_as(&format!("{role}:x"));
+    app.settings.set("DATABASE_URL", &url).unwrap();
+    app.settings.set("QBO_LAG_S", "0").unwrap();
+
+    let entities = ["customers", "invoices"];
+    let report = app.backfill(&whole_range(&entities, "quarter", 1000)).await;
+    assert_complete(&report.unwrap());
+    let id = sandbox.company().truth("Invoice", i64::MIN, i64::MAX)[0]
+        .0
+        .clone();
+    let edit = json!({"entity": "Invoice", "id": id, "at": a_minute_ago()});
+    change(&sandbox, "edit", edit);
+    let (id, _) = sandbox.company().truth("Customer", i64::MIN, i64::MAX)[3].clone();
+    change(
+        &sandbox,
+        "delete",
+        json!({"entity": "Invoice", "id": "newest"}),
+    );
+    change(
+        &sandbox,
+        "corrupt",
+        json!({"entity": "Customer", "id": id, "blemish": "surrogate"}),
+    );
+    let before = chrono::DateTime::from_timestamp(1_717_200_000, 0).unwrap();
+    let range = Window::parse("2024-01-01", "2026-01-01").unwrap();
+    let synced = app.sync(&everything(&entities)).await.unwrap();
+    assert!(synced.is_ok(), "{synced:?}");
+    let verify = VerifyRequest::new(entities, range).chunk(Chunk::Months(12));
+    app.verify(&verify).await.unwrap();
+    app.rejects(&RejectsRequest::default()).await.unwrap();
+    let status = StatusRequest::default().validate(true);
+    assert_eq!(app.status(&status).await.unwrap().entities.len(), 2);
+    let directory = tempfile::tempdir().unwrap();
+    let archive = ArchiveRequest::new(entities, before, directory.path().join("old.jsonl"));
+    app.archive(&archive).await.unwrap();
+
+    let calls = "SELECT count(*) FROM trap.calls WHERE is_called";
+    assert_eq!(database.number(calls).await, 0, "a trap was called");
+    database
+        .client
+        .batch_execute(&format!("DROP SCHEMA {role} CASCADE"))
+        .await
+        .unwrap();
+    database.drop_role(&role).await;
+    database.drop().await;
+}
