@@ -13,7 +13,9 @@ use crate::error::{Error, Result};
 /// [`Error::Config`] with `setting` and the text.
 pub fn parse_instant(setting: &str, text: &str) -> Result<DateTime<Utc>> {
     let trimmed = text.trim();
-    let instant = parse_any(trimmed).ok_or_else(|| {
+    // Years of four digits: others cannot be written in a statement (RFC 3339, 5.6).
+    let has_short_year = |instant: &DateTime<Utc>| (1..=9999).contains(&instant.year());
+    let instant = parse_any(trimmed).filter(has_short_year).ok_or_else(|| {
         Error::config(
             setting,
             format!("cannot read '{text}' as a date; write 2025-01-31 or 2025-01-31T00:00:00Z"),
@@ -131,5 +133,40 @@ mod tests {
             );
         }
         assert!(parse_instant("end", "2025-01-01T00:00:00.5Z").is_err());
+    }
+
+    const INSTANTS: &[&str] = &[
+        "2025-01-01",
+        "2025-01-01T00:00:00Z",
+        "2025-01-01 10:20:30",
+        "2025-01-01T10:20",
+        "2020-09-29T06:02:35-07:00",
+        "2024-02-29T23:59:59.999+14:00",
+        "-0001-01-01T00:00:00Z",
+        "+262142-12-31",
+    ];
+
+    proptest::proptest! {
+        #![proptest_config(crate::testing::cases(1000))]
+
+        #[test]
+        fn an_instant_that_is_taken_is_the_same_when_it_is_written_again(text in crate::testing::texts(INSTANTS)) {
+            if let Ok(instant) = parse_instant("start", &text) {
+                let written = format_instant(instant);
+                proptest::prop_assert_eq!(parse_instant("start", &written).ok(), Some(instant), "{}", written);
+            }
+            if let Some(instant) = parse_record_time(&text) {
+                let written = instant.to_rfc3339();
+                proptest::prop_assert_eq!(DateTime::parse_from_rfc3339(&written).unwrap(), instant);
+            }
+        }
+
+        #[test]
+        fn a_range_ends_after_its_start(start in crate::testing::texts(INSTANTS), end in crate::testing::texts(INSTANTS)) {
+            if let Ok(window) = crate::domain::Window::parse(&start, &end) {
+                proptest::prop_assert!(window.start < window.end);
+            }
+            let _ = end.parse::<crate::domain::Chunk>();
+        }
     }
 }

@@ -260,4 +260,27 @@ mod tests {
         );
         assert_eq!(line.record(&ENTITIES[0]).unwrap().id, "1");
     }
+
+    const LINES: &[&str] = &[
+        r#"{"entity":"customers","realm_id":"9","id":"7","ingested_at_utc":"2024-05-01T00:00:00Z","extract_window_start_utc":"2024-01-01T00:00:00Z","extract_window_end_utc":"2024-02-01T00:00:00Z","read_until_utc":"2024-04-30T23:59:30Z","page_number":1,"page_size":1000,"request_payload":{"method":"POST"},"payload":{"Id":"7","MetaData":{"LastUpdatedTime":"2024-01-03T01:00:00-08:00"},"Balance":0.10}}"#,
+        r#"{"entity":"items","realm_id":"9","id":"","ingested_at_utc":"2024-05-01T00:00:00Z","extract_window_start_utc":"2024-01-01T00:00:00Z","extract_window_end_utc":"2024-02-01T00:00:00Z","page_number":1,"page_size":1000,"request_payload":{},"rejected":{"error":"e","intuit_tid":null,"at_utc":"2024-01-03T09:00:00Z","text":"{"}}"#,
+    ];
+
+    proptest::proptest! {
+        #![proptest_config(crate::testing::cases(400))]
+
+        #[test]
+        fn a_line_that_is_taken_is_the_same_when_it_is_written_again(line in crate::testing::documents(LINES)) {
+            if let Ok(read) = LandingLine::parse(&line) {
+                let customers = crate::domain::find_entity("customers").unwrap();
+                let (_, _) = (read.record(customers).is_ok(), read.reject());
+                let _ = read.window().is_ok();
+                let written = serde_json::to_vec(&read).unwrap();
+                let again = LandingLine::parse(&written).unwrap();
+                proptest::prop_assert_eq!(&serde_json::to_vec(&again).unwrap(), &written);
+                let texts = |line: &LandingLine<'_>| line.payload.map(|payload| payload.get().to_owned());
+                proptest::prop_assert_eq!(texts(&read), texts(&again));
+            }
+        }
+    }
 }

@@ -599,4 +599,38 @@ mod tests {
             assert!(said.contains(word), "{named}: {said}");
         }
     }
+
+    const ADDRESSES: &[&str] = &[
+        "postgresql://anna:hush77@db.example.org:5432/books?sslmode=require&application_name=x",
+        "postgres://anna:hush77@[::1]:5432,other:5433/books?target_session_attrs=read-write",
+        "jdbc:postgresql://h/d?user=anna&password=hush77",
+        "host=h port=5432 dbname=books user=anna password='hush77' sslmode=disable",
+        "postgresql:///books?host=/var/run/postgresql&user=anna",
+        "'postgresql://anna:h%40sh@h/d'",
+    ];
+
+    proptest::proptest! {
+        #![proptest_config(crate::testing::cases(400))]
+
+        #[test]
+        fn an_address_is_taken_or_refused(text in crate::testing::texts(ADDRESSES)) {
+            let _ = Address::parse(&text);
+        }
+
+        #[test]
+        fn no_refusal_quotes_the_password(
+            rest in crate::testing::texts(&["db.example.org:5432/books?sslmode=require", "[::1]:1/b?x=y", ""]),
+        ) {
+            for text in [
+                format!("postgresql://anna:hush77@{rest}"),
+                format!("password=hush77 host={rest}"),
+                format!("postgresql://anna:hush77%zz@{rest}"),
+            ] {
+                if let Err(error) = Address::parse(&text) {
+                    let shown = format!("{error} {error:?}");
+                    proptest::prop_assert!(!shown.contains("hush77"), "{}", shown);
+                }
+            }
+        }
+    }
 }

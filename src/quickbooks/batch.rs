@@ -79,7 +79,7 @@ fn shows_includes(statements: &[(&EntitySpec, String)], outcomes: &[Result<Query
 
 /// Reads the answer of a batch. Items are matched to statements by id, not by position (qbo-facts
 /// 6.3).
-fn read_batch(
+pub(super) fn read_batch(
     statements: &[(&EntitySpec, String)],
     response: &Response,
 ) -> Verdict<Vec<Result<QueryAnswer>>> {

@@ -240,3 +240,6 @@ impl Source for QboSource {
             .await
     }
 }
+
+#[cfg(test)]
+mod strangers;

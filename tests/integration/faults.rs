@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 const SIDE_BY_SIDE: usize = 32;
 const PAGE: i64 = 10;
 
-const FAULTS: [&str; 40] = [
+const FAULTS: [&str; 42] = [
     r#""fault":"throttle","retry_after":1"#,
     r#""fault":"throttle","format":"json""#,
     r#""fault":"error""#,

@@ -358,6 +358,23 @@ mod tests {
         }
 
         #[test]
+        fn no_changed_statement_makes_it_panic(
+            statement in prop::sample::select(vec![
+                "SELECT * FROM Customer WHERE Metadata.LastUpdatedTime >= '2024-01-01T00:00:00-08:00' AND Active IN (true, false) ORDERBY Metadata.LastUpdatedTime STARTPOSITION 1 MAXRESULTS 1000",
+                "SELECT COUNT(*) FROM Invoice WHERE Id IN ('1', '2') AND DocNumber LIKE '%x\\'y%'",
+            ]),
+            changes in prop::collection::vec((any::<usize>(), 0_usize..9, "[ -~é\0']{0,3}"), 0..5),
+        ) {
+            let mut letters: Vec<char> = statement.chars().collect();
+            for (place, length, put) in changes {
+                let start = place % (letters.len() + 1);
+                let end = (start + length).min(letters.len());
+                letters.splice(start..end, put.chars());
+            }
+            let _ = parse(&letters.into_iter().collect::<String>());
+        }
+
+        #[test]
         fn no_shuffled_statement_makes_it_panic(words in prop::collection::vec(prop::sample::select(vec![
             "SELECT", "*", "COUNT", "(", ")", "FROM", "Customer", "WHERE", "Id", "=", "IN", "'1'", "'", "\\", ",", "AND",
             "true", "ORDERBY", "ORDER", "BY", "DESC", "STARTPOSITION", "MAXRESULTS", "1", "-", "<=", "%", "é", "\n",

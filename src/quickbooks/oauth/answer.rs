@@ -306,4 +306,35 @@ mod tests {
             assert!(answer.refresh_token.is_some(), "{text}");
         }
     }
+
+    const ANSWERS: &[&str] = &[
+        r#"{"x_refresh_token_expires_in":8726400,"refresh_token":"RT1-abc","access_token":"eyJ.a.b","token_type":"bearer","expires_in":3600}"#,
+        r#"{"error":"invalid_grant","error_description":"Incorrect refresh token"}"#,
+        "access_token=eyJ.a.b&refresh_token=RT1-abc&expires_in=3600",
+        "<r><refresh_token>RT1-abc</refresh_token><access_token>eyJ.a.b</access_token></r>",
+        r#""{\"refresh_token\":\"RT1-abc\",\"access_token\":\"eyJ.a.b\"}""#,
+    ];
+
+    proptest::proptest! {
+        #![proptest_config(crate::testing::cases(400))]
+
+        #[test]
+        fn whatever_arrives_is_read_or_holds_nothing(body in crate::testing::documents(ANSWERS)) {
+            for answer in [TokenAnswer::read(&body), TokenAnswer::read_json(&body), TokenAnswer::read_part(&body)] {
+                for token in answer.access_token.iter().chain(&answer.refresh_token) {
+                    let token = token.expose();
+                    proptest::prop_assert!(!token.is_empty() && token.trim() == token);
+                }
+                let access = answer.access_token.as_ref();
+                proptest::prop_assert!(access.is_none_or(|token| token.expose().bytes().all(|byte| byte.is_ascii_graphic())));
+            }
+        }
+
+        #[test]
+        fn a_part_of_an_answer_holds_its_tokens_or_none(length in 0..ANSWERS[0].len()) {
+            let part = TokenAnswer::read_part(&ANSWERS[0].as_bytes()[..length]);
+            proptest::prop_assert!(part.refresh_token.is_none_or(|token| token.expose() == "RT1-abc"));
+            proptest::prop_assert!(part.access_token.is_none_or(|token| token.expose() == "eyJ.a.b"));
+        }
+    }
 }
