@@ -1,4 +1,5 @@
-//! The clock of a sandbox: the real time, moved by an offset.
+//! The clock of a sandbox: the real time, moved by an offset. A sandbox without a server may have
+//! another time in place of the real one.
 //!
 //! Every instant that a sandbox writes or compares comes from here: times of records and answers,
 //! lifetimes of tokens, the 30 days of change data capture, the month of the quota, times of
@@ -16,16 +17,32 @@ const FIRST: i64 = 946_684_800;
 const END: i64 = 7_258_118_400;
 
 /// The clock of one sandbox. Clones show the same time.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Clock {
+    /// Returns the real time, or the time that a simulation has in its place.
+    real_time: fn() -> DateTime<Utc>,
     /// Milliseconds between the real time and the time that the clock shows.
     offset: Arc<AtomicI64>,
 }
 
+impl Default for Clock {
+    fn default() -> Self {
+        Self::over(Utc::now)
+    }
+}
+
 impl Clock {
+    /// Returns a clock that shows `real_time` until it is moved.
+    pub(crate) fn over(real_time: fn() -> DateTime<Utc>) -> Self {
+        Self {
+            real_time,
+            offset: Arc::default(),
+        }
+    }
+
     /// Returns the time that the clock shows.
     pub(crate) fn now(&self) -> DateTime<Utc> {
-        shifted(Utc::now(), self.offset_ms())
+        shifted((self.real_time)(), self.offset_ms())
     }
 
     /// Returns the time that the clock shows, in seconds since 1970.
@@ -44,7 +61,7 @@ impl Clock {
     /// The reason, if the clock would leave the years 2000 to 2199.
     pub(crate) fn set_offset_ms(&self, offset: i64) -> Result<(), String> {
         let now = TimeDelta::try_milliseconds(offset)
-            .and_then(|offset| Utc::now().checked_add_signed(offset));
+            .and_then(|offset| (self.real_time)().checked_add_signed(offset));
         match now {
             Some(now) if (FIRST..END).contains(&now.timestamp()) => {
                 self.offset.store(offset, Ordering::Relaxed);
@@ -78,7 +95,7 @@ impl Clock {
             ));
         }
         // Rounded up, so that the clock never shows an instant before `to`.
-        let offset = to - Utc::now() + TimeDelta::microseconds(999);
+        let offset = to - (self.real_time)() + TimeDelta::microseconds(999);
         self.set_offset_ms(offset.num_milliseconds())
     }
 }

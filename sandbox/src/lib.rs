@@ -35,6 +35,8 @@
 //! ```
 
 #![deny(unreachable_pub)]
+// The client's rule about its clock. `clock.rs` is the clock of the sandbox.
+#![allow(clippy::disallowed_methods)]
 
 mod answer;
 mod assumption;
@@ -68,9 +70,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use axum::body::Bytes;
+use axum::http::Request;
 use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+
+/// Types of requests and answers, for [`Sandbox::answer`].
+pub use axum::http;
 
 pub use self::assumption::{ASSUMPTIONS, Assumption, Assumptions};
 use self::clock::Clock;
@@ -81,6 +88,7 @@ pub use self::oauth::OAuthOptions;
 pub use self::options::{Environment, SandboxOptions};
 use self::paths::{CONSENT_PATH, REVOKE_PATH, TOKEN_PATH};
 pub use self::remote::control as control_remote;
+pub use self::server::Reply;
 use self::state::{CompanyState, State};
 pub use self::stats::Stats;
 pub use self::throttle::ThrottleOptions;
@@ -143,7 +151,7 @@ impl Sandbox {
             companies,
             clock,
             queries,
-        } = beginning(&mut options)?;
+        } = beginning(&mut options, Clock::default())?;
         let listen_failed = |reason| StartError::Listen {
             address: options.address,
             reason,
@@ -183,6 +191,42 @@ impl Sandbox {
             stop: Some(stop),
             thread: Some(thread),
         })
+    }
+
+    /// Generates or reads the companies, and serves nobody: [`Self::answer`] answers requests one by
+    /// one, without a network. `real_time` returns the present, so that a simulation can have a clock
+    /// of its own. All waits are those of the calling runtime, whose clock may be paused.
+    ///
+    /// # Errors
+    /// [`StartError`] if the records cannot be read.
+    ///
+    /// # Panics
+    /// Outside of a runtime of tokio.
+    pub fn without_server(
+        mut options: SandboxOptions,
+        real_time: fn() -> DateTime<Utc>,
+    ) -> Result<Self, StartError> {
+        let Beginning {
+            companies,
+            clock,
+            queries,
+        } = beginning(&mut options, Clock::over(real_time))?;
+        let webhooks = Webhooks::start(&tokio::runtime::Handle::current());
+        let state = Arc::new(State::new(&options, companies, webhooks, clock));
+        state.set_queries(queries);
+        Ok(Self {
+            address: options.address,
+            options,
+            state,
+            stop: None,
+            thread: None,
+        })
+    }
+
+    /// Answers one request as the server would, with all limits and armed faults. Serves Intuit's
+    /// endpoints, not the control commands.
+    pub async fn answer(&self, request: Request<Bytes>) -> Reply {
+        server::reply(&self.state, request).await
     }
 
     /// Returns the base URL, which is the value of `QBO_API_URL`.
@@ -371,9 +415,9 @@ struct Beginning {
 
 /// Generates, reads or restores the companies, and sets the clock. Options that were given go before
 /// what a snapshot says; the other assumptions become those of the snapshot.
-fn beginning(options: &mut SandboxOptions) -> Result<Beginning, StartError> {
+fn beginning(options: &mut SandboxOptions, clock: Clock) -> Result<Beginning, StartError> {
     let mut companies = companies(options)?;
-    let (clock, mut queries) = (Clock::default(), 0);
+    let mut queries = 0;
     if let Some(path) = &options.restore {
         let failed = |reason| StartError::Snapshot {
             path: path.display().to_string(),

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::time::Instant;
 
 /// Counts of the requests that the server has received. Requests to the control API do not count.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

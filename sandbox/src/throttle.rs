@@ -1,9 +1,10 @@
 //! QuickBooks' rate limits (qbo-facts 6.1 and 6.2), enforced with exact sliding windows.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 
 use crate::answer::{Answer, throttled};
 use crate::assumption::{Assumptions, Topic};

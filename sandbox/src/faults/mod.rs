@@ -5,7 +5,7 @@ mod kind;
 mod malformed;
 mod rule;
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 pub(crate) use self::effects::{Delivery, Effects, Replacement};
 pub(crate) use self::kind::FAULTS;

@@ -1,6 +1,6 @@
 //! The rules that say which fault affects which requests.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::HeaderValue;
 use rand::{RngExt, SeedableRng};
@@ -8,6 +8,7 @@ use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::kind::FaultKind;
 

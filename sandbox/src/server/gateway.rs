@@ -1,6 +1,6 @@
 //! The gateway in front of the accounting service: it checks tokens, companies and limits.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use axum::http::header;
 

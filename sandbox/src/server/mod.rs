@@ -10,13 +10,13 @@ mod service;
 mod tokens;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request, State as Shared};
 use axum::response::Response;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use self::connection::{ConnectionHandle, Listener};
 use self::endpoint::Endpoint;
@@ -25,7 +25,6 @@ use crate::answer::Answer;
 use crate::control;
 use crate::faults::{Delivery, Effects, Replacement};
 use crate::state::State;
-use crate::stats::RequestInFlight;
 
 /// Requests with a larger body are refused.
 const MAX_REQUEST_BYTES: usize = 16 << 20;
@@ -69,6 +68,51 @@ async fn handle(
         let answer = control::answer(&state, &request.method, command, arguments);
         return send_unchanged(&state, answer);
     }
+    match exchange(&state, &request).await {
+        Some((head, body, Delivery::Whole)) => head.map(|()| Body::from(body)),
+        Some((head, body, faulty)) => connection.deliver(head, body, faulty),
+        None => {
+            connection.reset();
+            Response::new(Body::empty())
+        }
+    }
+}
+
+/// The outcome of a request that came without a connection.
+#[derive(Debug)]
+pub enum Reply {
+    /// The whole answer.
+    Whole(Response<Bytes>),
+    /// The first half of an answer, before the connection was lost.
+    Half(Response<Bytes>),
+    /// The connection was lost before any answer. The request may have had its effect.
+    Lost,
+}
+
+/// Answers a request that came without a connection.
+pub(crate) async fn reply(state: &State, request: axum::http::Request<Bytes>) -> Reply {
+    let (head, body) = request.into_parts();
+    let request = ReceivedRequest {
+        method: head.method,
+        uri: head.uri,
+        headers: head.headers,
+        body,
+    };
+    match exchange(state, &request).await {
+        Some((head, body, Delivery::Truncated)) => {
+            Reply::Half(head.map(|()| body.slice(..body.len() / 2)))
+        }
+        Some((head, body, _)) => Reply::Whole(head.map(|()| body)),
+        None => Reply::Lost,
+    }
+}
+
+/// Counts and answers a request. Returns the answer with the way in which it reaches the client, or
+/// `None` if a fault breaks the connection.
+async fn exchange(
+    state: &State,
+    request: &ReceivedRequest,
+) -> Option<(Response<()>, Bytes, Delivery)> {
     let endpoint = Endpoint::of(&request.method, request.path());
     let kind = endpoint.kind();
     let in_flight = state.stats.begin_request(kind);
@@ -77,18 +121,23 @@ async fn handle(
             .faults
             .lock()
             .effects_on(kind, request.path(), &request.text(), Instant::now());
-    let refresh = tokens::refresh_token(kind, &request).map(|token| state.refreshes.begin(token));
-    let answer = answer(&state, &request, &endpoint, &effects).await;
+    let refresh = tokens::refresh_token(kind, request).map(|token| state.refreshes.begin(token));
+    let answer = answer(state, request, &endpoint, &effects).await;
     drop(refresh);
-    control::run_changes(&state, &effects.changes);
-    match answer {
-        Some(answer) => send(&state, &request, &connection, answer, &effects, in_flight),
-        None => {
-            in_flight.finish(0, 0);
-            connection.reset();
-            Response::new(Body::empty())
-        }
-    }
+    control::run_changes(state, &effects.changes);
+    let Some(answer) = answer else {
+        in_flight.finish(0, 0);
+        return None;
+    };
+    let answer = answer.negotiated(&request.headers);
+    let answer = match effects.delivery() {
+        Delivery::Endless | Delivery::GzipBomb { .. } => answer,
+        _ => answer.encoded(&request.headers),
+    };
+    let status = answer.status;
+    let (head, body) = answer.into_parts(state.next_answer());
+    in_flight.finish(status, body.len());
+    Some((head, body, effects.delivery()))
 }
 
 /// Answers a request. Returns `None` if a fault breaks the connection instead.
@@ -109,29 +158,6 @@ async fn answer(
         None
     } else {
         Some(effects.malform(answer))
-    }
-}
-
-/// Sends an answer in the format that the client accepts, with the fault of its delivery.
-fn send(
-    state: &State,
-    request: &ReceivedRequest,
-    connection: &ConnectionHandle,
-    answer: Answer,
-    effects: &Effects,
-    in_flight: RequestInFlight,
-) -> Response {
-    let answer = answer.negotiated(&request.headers);
-    let answer = match effects.delivery() {
-        Delivery::Endless | Delivery::GzipBomb { .. } => answer,
-        _ => answer.encoded(&request.headers),
-    };
-    let status = answer.status;
-    let (head, body) = answer.into_parts(state.next_answer());
-    in_flight.finish(status, body.len());
-    match effects.delivery() {
-        Delivery::Whole => head.map(|()| Body::from(body)),
-        faulty => connection.deliver(head, body, faulty),
     }
 }
 
