@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 /// Returns a unique hidden name in the same directory, for the file while it is incomplete.
 pub(crate) fn temporary_name(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    directory_of(path).join(format!(".{name}.{}.part", uuid::Uuid::new_v4().simple()))
+    directory_of(path).join(format!(
+        ".{name}.{}.part",
+        crate::chance::unique_id().simple()
+    ))
 }
 
 /// Renames a complete file, whose contents are already synced, to `path`, and syncs the directory,

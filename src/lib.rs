@@ -52,10 +52,17 @@
 //! Comments such as "qbo-facts 2.3" point to `docs/qbo-facts.md`; `ARCHITECTURE.md` says where
 //! everything is.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests may read the real clock")
+)]
+
 pub mod app;
+mod chance;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+mod clock;
 pub mod config;
 #[cfg(feature = "cli")]
 mod demo;
@@ -75,6 +82,8 @@ mod python;
 mod quickbooks;
 #[cfg(feature = "cli")]
 pub mod server;
+#[cfg(test)]
+mod simulation;
 mod sink;
 mod store;
 mod terminal;

@@ -1,6 +1,5 @@
 //! Logins, the state of stored connections, their end, and the change of their key.
 
-use chrono::Utc;
 use serde::Serialize;
 
 use super::App;
@@ -103,7 +102,7 @@ fn company_report(
     traffic: Traffic,
     oauth: &OAuthConfig,
 ) -> CompanyReport {
-    let now = Utc::now();
+    let now = crate::clock::now();
     let end = earlier_end(
         account.refresh_token_expires_at,
         account.connection_expires_at,

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use chrono::Utc;
 use ring::digest::{SHA256, digest};
 
 use crate::config::{OAuthConfig, QboConfig, Settings};
@@ -211,7 +210,7 @@ impl ConnectionStatus {
 
     pub(super) async fn report(&self) -> Option<ConnectionReport> {
         let connection = self.issuer.connection().await.ok().flatten()?;
-        let (now, end) = (Utc::now(), expires_at(&connection));
+        let (now, end) = (crate::clock::now(), expires_at(&connection));
         Some(ConnectionReport {
             realm_id: self.reconnect.realm_id().to_owned(),
             refresh_token_expires_at: connection.refresh_token_expires_at,

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use chrono::Utc;
 use serde::Serialize;
 
 use super::App;
@@ -82,7 +81,7 @@ impl App {
         let report = ConformReport {
             format: "qbo-rs conform",
             version: 1,
-            date: Utc::now().format("%Y-%m-%d").to_string(),
+            date: crate::clock::now().format("%Y-%m-%d").to_string(),
             findings: source.conform().await?,
         };
         if let Some(path) = &request.out {

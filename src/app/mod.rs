@@ -8,7 +8,7 @@ mod conform;
 mod landing;
 mod rejects;
 mod request;
-mod run;
+pub(crate) mod run;
 mod service;
 mod status;
 mod sync;

@@ -6,42 +6,52 @@ use super::App;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{EntitySpec, PageSize, Plan, Report, RunEnd, RunReport, Window, WindowReport};
 use crate::pipeline;
-use crate::port::{Sink, Source};
+use crate::port::{Progress, Sink, Source};
 
 impl App {
-    /// Runs the plans one after the other. Once no request to the company would succeed, the
-    /// remaining ones are only reported.
+    /// Runs the plans as [`run_plans`] does.
     pub(super) async fn run<S: Source, K: Sink>(
         &self,
         source: Arc<S>,
         sink: Arc<K>,
         plans: Vec<Plan>,
     ) -> Report {
-        let mut runs = Vec::with_capacity(plans.len());
-        let mut lost: Option<RunEnd> = None;
-        for plan in plans {
-            let run_id = uuid::Uuid::new_v4().to_string();
-            if let Some(end) = &lost {
-                runs.push(not_attempted(&plan, source.realm_id(), &run_id, end));
-                continue;
-            }
-            let run = pipeline::run(
-                source.clone(),
-                sink.clone(),
-                plan,
-                &run_id,
-                self.progress.clone(),
-            )
-            .await;
-            if let Some(end @ RunEnd::CompanyLost(..)) = &run.ended_by {
-                lost = Some(end.clone());
-            }
-            runs.push(run);
+        run_plans(source, sink, plans, &self.progress).await
+    }
+}
+
+/// Runs the plans one after the other. Once no request to the company would succeed, the remaining
+/// ones are only reported.
+pub(crate) async fn run_plans<S: Source, K: Sink>(
+    source: Arc<S>,
+    sink: Arc<K>,
+    plans: Vec<Plan>,
+    progress: &Arc<dyn Progress>,
+) -> Report {
+    let mut runs = Vec::with_capacity(plans.len());
+    let mut lost: Option<RunEnd> = None;
+    for plan in plans {
+        let run_id = crate::chance::unique_id().to_string();
+        if let Some(end) = &lost {
+            runs.push(not_attempted(&plan, source.realm_id(), &run_id, end));
+            continue;
         }
-        Report {
-            runs,
-            connection: None,
+        let run = pipeline::run(
+            source.clone(),
+            sink.clone(),
+            plan,
+            &run_id,
+            progress.clone(),
+        )
+        .await;
+        if let Some(end @ RunEnd::CompanyLost(..)) = &run.ended_by {
+            lost = Some(end.clone());
         }
+        runs.push(run);
+    }
+    Report {
+        runs,
+        connection: None,
     }
 }
 
@@ -53,7 +63,7 @@ fn not_attempted(plan: &Plan, realm_id: &str, run_id: &str, end: &RunEnd) -> Run
     RunReport::new(plan.entity.name, realm_id, run_id, windows, 0).ended_by(Some(end.clone()))
 }
 
-pub(super) fn plan(
+pub(crate) fn plan(
     entity: EntitySpec,
     windows: Vec<Window>,
     skipped: Vec<WindowReport>,

@@ -432,5 +432,5 @@ impl Service {
 
 /// Returns the seconds since an instant, for metrics.
 pub fn seconds_since(instant: DateTime<Utc>) -> f64 {
-    (Utc::now() - instant).as_seconds_f64()
+    (crate::clock::now() - instant).as_seconds_f64()
 }

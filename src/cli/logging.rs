@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chrono::{SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use clap::ValueEnum;
 use env_logger::{Builder, Target};
 use log::kv::{Error as FieldError, Key, Value, VisitSource};
@@ -61,7 +61,7 @@ pub(super) fn start(format: LogFormat, level: Option<LevelFilter>, bars: Option<
 }
 
 fn timestamp() -> String {
-    Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
+    crate::clock::now().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 fn human(record: &Record<'_>) -> String {

@@ -229,6 +229,7 @@ impl EmbeddedPostgres {
         std::fs::create_dir(&aside).map_err(io_failed)?;
         std::fs::set_permissions(&aside, PermissionsExt::from_mode(0o700)).map_err(io_failed)?;
         self.give(&aside)?;
+        #[allow(clippy::disallowed_methods, reason = "a secret comes from no seed")]
         let password = uuid::Uuid::new_v4().simple().to_string();
         write_private(&self.passfile(), &format!("{HOST}:*:*:{USER}:{password}\n"))?;
         let for_initdb = self.directory.join("initdb-password");

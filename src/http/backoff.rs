@@ -100,7 +100,7 @@ impl Attempts {
             self.made,
             self.started_at.elapsed(),
             requested,
-            rand::random(),
+            crate::chance::fraction(),
         ) {
             Some(wait) => {
                 warn!(

@@ -10,4 +10,6 @@ mod transport;
 
 pub(crate) use backoff::{Attempts, RetryPolicy, parse_retry_after};
 pub(crate) use token::{AccessToken, TokenCache, TokenIssuer};
+#[cfg(test)]
+pub(crate) use transport::SimulatedNetwork;
 pub(crate) use transport::{Broken, Request, Response, Timeouts, Transport};

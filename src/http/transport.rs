@@ -1,12 +1,12 @@
 //! One HTTP exchange: a request sent, the whole answer received.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::body::{AnswerBody, AnswerLimit, Full};
 use super::failure::{Destination, not_set_up};
@@ -75,10 +75,7 @@ pub struct Timeouts {
 /// An HTTP client that keeps connections alive between requests. Clones share the connections.
 #[derive(Clone)]
 pub(crate) struct Transport {
-    client: reqwest::Client,
-    proxies: Arc<Proxies>,
-    read_timeout: Duration,
-    answer_limit: AnswerLimit,
+    connections: Connections,
     endpoint: Endpoint,
     progress: Arc<dyn Progress>,
 }
@@ -89,6 +86,38 @@ impl std::fmt::Debug for Transport {
             .field("endpoint", &self.endpoint)
             .finish_non_exhaustive()
     }
+}
+
+/// The way to the server.
+#[derive(Clone)]
+enum Connections {
+    Network(Network),
+    /// A network that a test simulates.
+    #[cfg(test)]
+    Simulated(Arc<dyn SimulatedNetwork>),
+}
+
+/// Real connections, and the limits of what is received on them.
+#[derive(Clone)]
+struct Network {
+    client: reqwest::Client,
+    proxies: Arc<Proxies>,
+    read_timeout: Duration,
+    answer_limit: AnswerLimit,
+}
+
+/// A network without sockets, for tests.
+#[cfg(test)]
+pub(crate) trait SimulatedNetwork: Send + Sync {
+    /// Sends one request and waits for the complete answer.
+    ///
+    /// # Errors
+    /// [`Broken`], if no complete answer arrives.
+    fn exchange<'n>(
+        &'n self,
+        request: Request,
+        bearer: Option<&'n Secret>,
+    ) -> futures_util::future::BoxFuture<'n, Result<Response, Broken>>;
 }
 
 impl Transport {
@@ -113,14 +142,26 @@ impl Transport {
             .gzip(true)
             .build()
             .map(|client| Self {
-                client,
-                proxies: Arc::new(Proxies::from_env()),
-                read_timeout: timeouts.read,
-                answer_limit: AnswerLimit::new(timeouts.max_answer),
+                connections: Connections::Network(Network {
+                    client,
+                    proxies: Arc::new(Proxies::from_env()),
+                    read_timeout: timeouts.read,
+                    answer_limit: AnswerLimit::new(timeouts.max_answer),
+                }),
                 endpoint,
                 progress,
             })
             .map_err(not_set_up)
+    }
+
+    /// Creates a transport over a simulated network.
+    #[cfg(test)]
+    pub(crate) fn simulated(network: Arc<dyn SimulatedNetwork>, endpoint: Endpoint) -> Self {
+        Self {
+            connections: Connections::Simulated(network),
+            endpoint,
+            progress: Arc::new(crate::port::NoProgress),
+        }
     }
 
     /// Returns a transport over the same connections that reports its requests as `endpoint`'s.
@@ -157,32 +198,26 @@ impl Transport {
         bearer: Option<&Secret>,
     ) -> Result<Response, Broken> {
         let started_at = Instant::now();
-        let destination = Destination::new(&request.url, self.proxies.of(&request.url));
-        let mut part = None;
-        let outcome = self
-            .receive(request, bearer, &destination, &mut part)
-            .await
-            .map_err(|error| {
-                let part = part.map(|(status, mut body)| (status, body.take()));
-                Broken {
-                    error,
-                    status: part.as_ref().map(|(status, _)| *status),
-                    received: part.map(|(_, received)| received).unwrap_or_default(),
-                }
-            });
+        let outcome = match &self.connections {
+            Connections::Network(network) => network.exchange(self.endpoint, request, bearer).await,
+            #[cfg(test)]
+            Connections::Simulated(network) => network.exchange(request, bearer).await,
+        };
         let status = outcome.as_ref().ok().map(|response| response.status);
         self.progress
             .request_ended(self.endpoint, status, started_at.elapsed());
         outcome
     }
+}
 
-    async fn receive(
+impl Network {
+    async fn exchange(
         &self,
+        endpoint: Endpoint,
         request: Request,
         bearer: Option<&Secret>,
-        destination: &Destination,
-        part: &mut Part,
-    ) -> Result<Response> {
+    ) -> Result<Response, Broken> {
+        let destination = Destination::new(&request.url, self.proxies.of(&request.url));
         let mut builder = self
             .client
             .request(request.method, request.url)
@@ -191,10 +226,30 @@ impl Transport {
         if let Some(token) = bearer {
             builder = builder.bearer_auth(token.expose());
         }
+        let mut part = None;
+        self.receive(endpoint, builder, &destination, &mut part)
+            .await
+            .map_err(|error| {
+                let part = part.map(|(status, mut body)| (status, body.take()));
+                Broken {
+                    error,
+                    status: part.as_ref().map(|(status, _)| *status),
+                    received: part.map(|(_, received)| received).unwrap_or_default(),
+                }
+            })
+    }
+
+    async fn receive(
+        &self,
+        endpoint: Endpoint,
+        request: reqwest::RequestBuilder,
+        destination: &Destination,
+        part: &mut Part,
+    ) -> Result<Response> {
         let failed = |error| destination.error(error);
-        let mut response = builder.send().await.map_err(failed)?;
+        let mut response = request.send().await.map_err(failed)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = self.answer_limit.body(self.endpoint, status);
+        let body = self.answer_limit.body(endpoint, status);
         let (_, body) = part.insert((status, body));
         if let Some(error) = destination.refused_by_proxy(status) {
             return Err(error);

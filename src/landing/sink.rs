@@ -33,7 +33,10 @@ impl LandingSink {
             LandingTarget::Directory(directory) => directory.clone(),
             LandingTarget::SingleFile(path) => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                path.with_file_name(format!(".{name}.{}.parts", uuid::Uuid::new_v4().simple()))
+                path.with_file_name(format!(
+                    ".{name}.{}.parts",
+                    crate::chance::unique_id().simple()
+                ))
             }
         };
         Self { target, directory }

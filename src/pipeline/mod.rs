@@ -12,10 +12,10 @@ mod unfinished;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{Instrument, Span, info_span, warn};
 
 use self::log::{level_of_run, log_run, log_start, log_unavailable, log_window};

@@ -1,9 +1,10 @@
 //! The state of the window that is being read.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::port::RequestCounts;
+use tokio::time::Instant;
 
 /// The window that is being read.
 pub(super) struct OpenWindow<W> {

@@ -277,7 +277,7 @@ impl SpanReader<'_> {
                 return Ok(());
             }
         }
-        let end = self.span.end().max(Utc::now());
+        let end = self.span.end().max(crate::clock::now());
         let all = Step::rows(DateTime::UNIX_EPOCH, end, 1);
         let known = self.count(&all).await?;
         for start_position in spread_positions(known) {

@@ -227,7 +227,7 @@ impl ChangesSource {
         Self {
             source,
             records,
-            received_at: Utc::now(),
+            received_at: crate::clock::now(),
         }
     }
 }

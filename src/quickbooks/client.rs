@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use chrono::Utc;
-
 use super::admission::{AdmissionControl, Outcome, Permit, RequestKind};
 use crate::error::{Error, Recovery, Result};
 use crate::http::{
@@ -245,5 +243,5 @@ fn outcome<T>(verdict: &Verdict<T>, status: u16) -> Outcome {
 
 /// Returns the wait that the `Retry-After` header asks for.
 pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
-    parse_retry_after(response.header("retry-after")?, Utc::now())
+    parse_retry_after(response.header("retry-after")?, crate::clock::now())
 }

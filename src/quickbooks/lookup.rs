@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use chrono::Utc;
 use serde_json::value::RawValue;
 
 use super::QboSource;
@@ -52,7 +51,7 @@ impl Found {
             let Ok(id) = Record::read_id(entity.identity, &payload) else {
                 return Err(row.error);
             };
-            let at = answer.time.unwrap_or_else(Utc::now);
+            let at = answer.time.unwrap_or_else(crate::clock::now);
             self.unreadable.push(Reject {
                 id: Some(id),
                 ..Reject::unreadable(row.text, &row.error, at)

@@ -359,7 +359,7 @@ impl<'s> SpanReader<'s> {
             size,
             // A page of a span serves several windows; the pipeline adds each window's request.
             request: Arc::default(),
-            ingested_at: Utc::now(),
+            ingested_at: crate::clock::now(),
             covered_until: horizon.map_or(covered, |horizon| covered.min(horizon)),
             horizon,
             records,

@@ -67,7 +67,7 @@ impl QboSource {
         let read = |response: &Response| read_answer(entity, response);
         let sent = self.client.send(&request, meter, RetryBehavior::FULL, read);
         let WholeRows { rows, time } = sent.await?;
-        let received_at = Utc::now();
+        let received_at = crate::clock::now();
         // An answer without a clock is as old as its arrival.
         self.set_horizon(time.or(Some(received_at)));
         let mut answer = WholeAnswer {

@@ -44,7 +44,7 @@ pub(super) async fn show(
 }
 
 async fn page(service: &Service) -> Result<Markup> {
-    let now = Utc::now();
+    let now = crate::clock::now();
     let accounts = service.accounts().await?;
     let coverage = service.coverage(months(now)[0].start).await?;
     let jobs = service.recent_jobs().await?;

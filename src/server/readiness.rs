@@ -1,9 +1,10 @@
 //! Whether the database answers. Everybody may ask for it, so the database is asked once a second
 //! at most, and strangers do not get to read what it says.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::app::Service;

@@ -9,7 +9,6 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use chrono::Utc;
 use futures_util::StreamExt;
 use serde::Serialize;
 use tracing::warn;
@@ -96,7 +95,7 @@ pub(super) async fn receive(
     };
     let _protected = place.as_deref().map(|place| place.protect());
     // Only signed deliveries count, so that others cannot use up their rate.
-    if !state.webhook_rate.admits(Utc::now()) {
+    if !state.webhook_rate.admits(crate::clock::now()) {
         let reason = "too many deliveries; come back in a second";
         return Ok(ApiError::new(StatusCode::TOO_MANY_REQUESTS, reason).retry_soon());
     }

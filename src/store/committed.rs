@@ -80,7 +80,7 @@ impl CommittedTime {
             .0
             .rows(OF_ENTITY, params![schema, realm_id, entity.name])
             .await?;
-        complete_parts(&rows)
+        Ok(complete_parts(&ledger_times(&rows)?))
     }
 
     /// Returns the windows of an entity whose last attempt failed because of single records.
@@ -126,32 +126,50 @@ impl CommittedTime {
         }
         let complete = by_entity.into_iter();
         complete
-            .map(|(key, rows)| Ok((key, complete_parts(&rows)?)))
+            .map(|(key, rows)| Ok((key, complete_parts(&ledger_times(&rows)?))))
             .collect()
     }
 }
 
+/// What a row of the ledger says about the time that it covers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LedgerTime {
+    /// The window.
+    pub window: Window,
+    /// The instant up to which the window was read, if the read stopped before its end.
+    pub read_until: Option<DateTime<Utc>>,
+    /// When the window was committed.
+    pub committed_at: Option<DateTime<Utc>>,
+    /// When the window was found to lack records.
+    pub incomplete_since: Option<DateTime<Utc>>,
+}
+
 /// Returns the complete parts of committed windows. Where a window was read later and found to lack
 /// records, a larger window that holds it is not complete.
-fn complete_parts(rows: &[Row]) -> Result<Vec<Window>> {
-    let mut incomplete: Vec<(DateTime<Utc>, Window)> = Vec::new();
-    for row in rows {
-        let since: Option<DateTime<Utc>> = row.column("incomplete_since_utc")?;
-        if let Some(since) = since {
-            incomplete.push((since, window(row)?));
-        }
-    }
+pub(crate) fn complete_parts(times: &[LedgerTime]) -> Vec<Window> {
     let mut parts = Vec::new();
-    for row in rows {
-        let committed_at: Option<DateTime<Utc>> = row.column("committed_at_utc")?;
-        let Some((at, part)) = committed_at.zip(complete_part(row)?) else {
+    for time in times {
+        let Some((at, part)) = time.committed_at.zip(complete_part(time)) else {
             continue;
         };
-        let later = incomplete.iter().filter(|(since, _)| *since > at);
-        let lacking: Vec<Window> = later.map(|(_, window)| *window).collect();
+        let is_later = |other: &&LedgerTime| other.incomplete_since.is_some_and(|since| since > at);
+        let later = times.iter().filter(is_later);
+        let lacking: Vec<Window> = later.map(|other| other.window).collect();
         parts.extend(part.minus(&lacking));
     }
-    Ok(parts)
+    parts
+}
+
+fn ledger_times(rows: &[Row]) -> Result<Vec<LedgerTime>> {
+    let time = |row: &Row| {
+        Ok(LedgerTime {
+            window: window(row)?,
+            read_until: row.column("read_until_utc")?,
+            committed_at: row.column("committed_at_utc")?,
+            incomplete_since: row.column("incomplete_since_utc")?,
+        })
+    };
+    rows.iter().map(time).collect()
 }
 
 fn window(row: &Row) -> Result<Window> {
@@ -163,9 +181,9 @@ fn window(row: &Row) -> Result<Window> {
 
 /// Returns the part of a committed window that is complete. If the read stopped before the window's
 /// end, the part ends a little before that instant.
-fn complete_part(row: &Row) -> Result<Option<Window>> {
-    let Window { start, end } = window(row)?;
-    let read_until: Option<DateTime<Utc>> = row.column("read_until_utc")?;
-    let complete_to = read_until.map_or(end, |read_until| end.min(read_until - LOOK_BACK));
-    Ok(Window::new(start, complete_to).ok())
+fn complete_part(time: &LedgerTime) -> Option<Window> {
+    let Window { start, end } = time.window;
+    let stop = time.read_until;
+    let complete_to = stop.map_or(end, |read_until| end.min(read_until - LOOK_BACK));
+    Window::new(start, complete_to).ok()
 }

@@ -131,7 +131,7 @@ impl JobQueue {
 
     /// Queues a job. If there is one with the same key, that one is returned instead.
     pub(crate) async fn enqueue(&self, request: &Value, key: Option<&str>) -> Result<Option<Job>> {
-        let id = uuid::Uuid::new_v4().to_string();
+        let id = crate::chance::unique_id().to_string();
         let insert = "
             INSERT INTO qbo.jobs (job_id, idempotency_key, request) VALUES ($1, $2, $3)
             ON CONFLICT (idempotency_key) DO NOTHING RETURNING *";

@@ -14,6 +14,8 @@ mod sync_states;
 pub(crate) mod token_store;
 mod webhook_inbox;
 
+#[cfg(test)]
+pub(crate) use self::committed::{LedgerTime, complete_parts};
 pub(crate) use self::{
     backend::{StateBackend, rescue_stores},
     committed::{CommittedTime, FailedWindow},

@@ -1,6 +1,7 @@
 //! Tests of the whole, in one binary: the sandbox over real HTTP, a real Postgres where a test
 //! needs one. The server is named by `TEST_DATABASE_URL`; `make test-rust` starts a throw-away one.
 #![allow(
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,

@@ -81,7 +81,7 @@ impl CompanySyncer<'_> {
     /// # Errors
     /// Returns an error only if it would affect every entity.
     pub(super) async fn sync(&self, entities: &[EntitySpec]) -> Result<Synced> {
-        let now = Utc::now();
+        let now = crate::clock::now();
         let mut polls = Vec::with_capacity(entities.len());
         for entity in entities {
             polls.push(self.poll(entity, now).await?);
@@ -254,7 +254,7 @@ impl CompanySyncer<'_> {
     }
 
     pub(super) async fn run_poll<S: Source>(&self, source: Arc<S>, plan: Plan) -> RunReport {
-        let run_id = uuid::Uuid::new_v4().to_string();
+        let run_id = crate::chance::unique_id().to_string();
         let run = pipeline::run(
             source,
             self.sink.clone(),
@@ -377,7 +377,7 @@ impl CompanySyncer<'_> {
     }
 
     pub(super) async fn horizon(&self, entity: &EntitySpec) -> Result<Option<DateTime<Utc>>> {
-        let whole = years(Utc::now())?;
+        let whole = years(crate::clock::now())?;
         self.source
             .horizon(entity, whole[whole.len() - 1], self.meter)
             .await

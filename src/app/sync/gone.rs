@@ -31,7 +31,7 @@ impl CompanySyncer<'_> {
     /// Compares the ids of the table with those of QuickBooks. A record that is only in the table
     /// is requested by its id before it counts as deleted.
     pub(super) async fn reconcile(&self, entity: &EntitySpec) -> Result<u64> {
-        let now = Utc::now();
+        let now = crate::clock::now();
         let windows = years(now)?;
         let whole = Window {
             start: windows[0].start,

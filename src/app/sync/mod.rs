@@ -13,11 +13,12 @@ mod unqueryable;
 mod whole;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tracing::{Instrument, info_span};
 
 use self::company::{CompanySyncer, Synced};

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
 use tokio::task::JoinSet;
 use tracing::warn;
 
@@ -91,7 +90,7 @@ impl Syncer {
         }
         let next = self.schedule.next_due(&realms).await?;
         let wait = next
-            .and_then(|next| (next - Utc::now()).to_std().ok())
+            .and_then(|next| (next - crate::clock::now()).to_std().ok())
             .unwrap_or(MIN_WAIT);
         // The maximum lets companies that are connected meanwhile start soon.
         Ok(wait.clamp(MIN_WAIT, MAX_WAIT))

@@ -39,7 +39,7 @@ impl CompanySyncer<'_> {
             return Ok(report);
         };
         let found: HashSet<String> = found.into_iter().collect();
-        let at = Utc::now();
+        let at = crate::clock::now();
         let gone = stored.into_iter().filter(|id| !found.contains(id));
         let gone: Vec<Deletion> = gone.map(|id| Deletion { id, at, stub: None }).collect();
         let marked = self.mark_deleted(entity, &gone, true).await;

@@ -127,7 +127,7 @@ impl AdmissionControl {
             Some(turns) => turns.clone().acquire_owned().await.ok(),
             None => None,
         };
-        let lease = uuid::Uuid::new_v4().simple().to_string();
+        let lease = crate::chance::unique_id().simple().to_string();
         loop {
             let decision = self
                 .change(|state, now| {
@@ -207,7 +207,7 @@ impl AdmissionControl {
                 BreakerStatus::Open {
                     retry_at, failures, ..
                 } => {
-                    let wait_s = (retry_at - Utc::now()).num_seconds().max(0);
+                    let wait_s = (retry_at - crate::clock::now()).num_seconds().max(0);
                     warn!(
                         phase = "extract",
                         event = "circuit_opened",
@@ -248,7 +248,7 @@ impl AdmissionControl {
                 if let Some(rule) = rule.lock().take() {
                     let mut local = self.local_state.lock();
                     let mut state = State::parse(Some(&local));
-                    *outcome.lock() = Some(rule(&mut state, Utc::now()));
+                    *outcome.lock() = Some(rule(&mut state, crate::clock::now()));
                     *local = state.to_text();
                 }
             }
@@ -298,6 +298,7 @@ impl Permit {
             return request.await;
         }
         tokio::select! {
+            biased;
             answer = request => answer,
             never = renew => never,
         }

@@ -174,7 +174,7 @@ impl QboSource {
             meter: Meter::default(),
             counts: BTreeMap::new(),
             lacking: None,
-            now: Utc::now(),
+            now: crate::clock::now(),
         };
         prober.count_records().await?;
         let mut found = Vec::new();

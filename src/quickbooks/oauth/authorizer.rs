@@ -152,7 +152,9 @@ impl Authorizer {
                 outcome?
             }
         };
-        let renew_in = (renew_at(&grant) - Utc::now()).to_std().unwrap_or_default();
+        let renew_in = (renew_at(&grant) - crate::clock::now())
+            .to_std()
+            .unwrap_or_default();
         Ok(AccessToken {
             token: grant.token,
             renew_in,
@@ -178,7 +180,7 @@ impl Authorizer {
             .as_ref()
             .and_then(|known| known.needs_reauth.as_deref());
         // Proves that the store is writable before QuickBooks replaces the token in it.
-        let begun_at = interrupted_at.unwrap_or_else(Utc::now);
+        let begun_at = interrupted_at.unwrap_or_else(crate::clock::now);
         lease.annotate(Some(begun_at), reauth).await?;
         let mut tried: Vec<Secret> = Vec::new();
         let (mut refusal, mut is_lost) = (None, interrupted_at.is_some());
@@ -367,7 +369,7 @@ impl Authorizer {
         previous_refresh_token: Option<Secret>,
         answer: &TokenAnswer,
     ) -> Connection {
-        let now = Utc::now();
+        let now = crate::clock::now();
         let after = |seconds| end_of_lifetime(now, seconds);
         Connection {
             refresh_token,

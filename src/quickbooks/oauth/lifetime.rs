@@ -39,7 +39,7 @@ pub(super) fn access_lifetime(seconds: Option<u64>) -> u64 {
 pub(super) fn usable(connection: &Connection, refused: Option<&Secret>) -> Option<AccessGrant> {
     let grant = connection.access.as_ref()?;
     let is_good = refused != Some(&grant.token)
-        && Utc::now() < renew_at(grant)
+        && crate::clock::now() < renew_at(grant)
         && connection.needs_reauth.is_none();
     is_good.then(|| grant.clone())
 }
@@ -89,7 +89,7 @@ pub(crate) fn expiry_warning(
 }
 
 pub(super) fn warn_before_expiry(connection: &Connection, reconnect: &Reconnect) {
-    let (now, end) = (Utc::now(), expires_at(connection));
+    let (now, end) = (crate::clock::now(), expires_at(connection));
     if let (Some(warning), Some(end)) = (expiry_warning(end, now, reconnect), end) {
         warn!(
             phase = "auth",

@@ -55,7 +55,7 @@ impl PostgresSink {
         for reject in rejects {
             columns.push(reject, r#"{"method": "GET", "path": "query"}"#);
         }
-        let run_id = uuid::Uuid::new_v4().to_string();
+        let run_id = crate::chance::unique_id().to_string();
         let params = params![
             self.schema,
             realm_id,

@@ -1,11 +1,12 @@
 //! The writer of one window: a transaction that ends with the ledger row.
 
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use deadpool_postgres::Object;
 use futures_util::SinkExt;
+use tokio::time::Instant;
 use tokio_postgres::CopyInSink;
 use tokio_postgres::types::Json;
 use tracing::warn;

@@ -3,7 +3,6 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use chrono::Utc;
 use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::durable;
@@ -39,7 +38,7 @@ fn change_file(path: &Path, change: Change<'_>) -> std::io::Result<()> {
         Err(e) => return Err(e),
     };
     // Read under the lock, because time passes while others hold it.
-    let Some(changed) = change(text.as_deref(), Utc::now()) else {
+    let Some(changed) = change(text.as_deref(), crate::clock::now()) else {
         return Ok(());
     };
     let aside = durable::temporary_name(path);

@@ -48,7 +48,7 @@ impl PostgresState {
         }
         let (text, now): (Option<String>, DateTime<Utc>) = match rows.first() {
             Some(row) => (row.column(0)?, row.column(1)?),
-            None => (None, Utc::now()),
+            None => (None, crate::clock::now()),
         };
         if let Some(changed) = change(text.as_deref(), now) {
             connection
