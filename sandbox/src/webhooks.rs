@@ -155,15 +155,20 @@ impl Webhooks {
 
 /// Collects events into deliveries and sends them, until the sandbox is stopped.
 async fn run(shared: Arc<Shared>, mut arriving: UnboundedReceiver<CompanyEvent>) {
-    let Ok(client) = remote::client(ANSWER_TIMEOUT) else {
-        return;
-    };
+    // Made for the first delivery: it reads the system's certificates, and most sandboxes send none.
+    let mut first_client = None;
     let mut number = 0;
     while let Some(first) = arriving.recv().await {
         let options = shared.options.lock().clone();
         if options.url.is_empty() {
             continue;
         }
+        if first_client.is_none() {
+            first_client = remote::client(ANSWER_TIMEOUT).ok();
+        }
+        let Some(client) = &first_client else {
+            return;
+        };
         tokio::time::sleep(Duration::from_millis(options.gather_ms)).await;
         let mut events = vec![first];
         while events.len() < MAX_EVENTS

@@ -41,7 +41,7 @@ pub(super) struct Process {
     killed: Notify,
 }
 
-/// How a process reads.
+/// The manner in which a process reads.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Manner {
     pub chunk: &'static str,

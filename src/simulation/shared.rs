@@ -1,4 +1,4 @@
-//! What processes share besides tables: tokens under a lease, and small documents.
+//! The things that processes share besides tables: tokens under a lease, and small documents.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

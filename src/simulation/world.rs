@@ -44,7 +44,7 @@ pub(super) struct World {
     edit_rate: f64,
     /// Every id that a record has ever had.
     ever: Mutex<BTreeMap<&'static str, Vec<String>>>,
-    log: Mutex<Vec<String>>,
+    log: Mutex<Vec<(DateTime<Utc>, String)>>,
     pub edits: AtomicU64,
     pub failures: AtomicU64,
     pub kills: AtomicU64,
@@ -134,12 +134,16 @@ impl World {
 
     /// Adds a line to the log, which two runs of a seed share to the last character.
     pub(super) fn note(&self, line: impl std::fmt::Display) {
-        let line = format!("{} {line}", true_time().format("%m-%d %H:%M:%S%.3f"));
-        self.log.lock().push(line);
+        self.log.lock().push((true_time(), line.to_string()));
     }
 
+    /// Returns the log so far.
     pub(super) fn log(&self) -> Vec<String> {
-        self.log.lock().clone()
+        let log = self.log.lock();
+        let line = |(at, line): &(DateTime<Utc>, String)| {
+            format!("{} {line}", at.format("%m-%d %H:%M:%S%.3f"))
+        };
+        log.iter().map(line).collect()
     }
 
     /// Ends edits and failures.

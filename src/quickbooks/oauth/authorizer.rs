@@ -31,7 +31,7 @@ use tracing::{Instrument, info_span, warn};
 use super::answer::TokenAnswer;
 use super::endpoint::{Refusal, TokenEndpoint};
 use super::lifetime::{
-    access_lifetime, cause_of_end, end_of_lifetime, fingerprint, log_refresh, renew_at, usable,
+    access_lifetime, cause_of_end, end_of_lifetime, fingerprint, log_refresh, renew_in, usable,
     warn_before_expiry,
 };
 use super::reconnect::Reconnect;
@@ -152,9 +152,7 @@ impl Authorizer {
                 outcome?
             }
         };
-        let renew_in = (renew_at(&grant) - crate::clock::now())
-            .to_std()
-            .unwrap_or_default();
+        let renew_in = renew_in(&grant);
         Ok(AccessToken {
             token: grant.token,
             renew_in,

@@ -1,5 +1,7 @@
 //! Lifetimes of access tokens and connections, and the texts about them.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use ring::digest::{SHA256, digest};
 use tracing::{info, warn};
@@ -44,7 +46,13 @@ pub(super) fn usable(connection: &Connection, refused: Option<&Secret>) -> Optio
     is_good.then(|| grant.clone())
 }
 
-pub(super) fn renew_at(grant: &AccessGrant) -> DateTime<Utc> {
+/// Returns the time until a new access token must be obtained.
+pub(super) fn renew_in(grant: &AccessGrant) -> Duration {
+    let rest = renew_at(grant) - crate::clock::now();
+    rest.to_std().unwrap_or_default()
+}
+
+fn renew_at(grant: &AccessGrant) -> DateTime<Utc> {
     grant.expires_at - RENEWAL_MARGIN.min((grant.expires_at - grant.issued_at) / 10)
 }
 
