@@ -15,7 +15,7 @@ POSTGRES_MAJORS := 13 14 15 16 17
 # Mage needs 1.4 GB of packages and several minutes. SKIP_MAGE=1 leaves its tests out of `make test`.
 MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 
-.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage soak bench bench-merge bench-growth bench-mage bench-companies bench-hostile house-metrics clean
+.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage simulation soak bench bench-merge bench-growth bench-mage bench-companies bench-hostile house-metrics clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -71,10 +71,14 @@ test-python: .venv/.dev .venv/.wheel $(CLIENTS) .venv/.debian .venv/.chromium ##
 test-mage: .venv/.dev .venv/mage/.wheel .venv/.chromium .venv/compose-spec/.installed ## Run the pipelines in a real Mage, with its scheduler, kills and a browser
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2 tests/mage
 
-soak: .venv/.dev .venv/.wheel .venv/.debian ## Run the randomised tests for longer; set by SCHEDULES, PROPTEST_CASES, ROUNDS, KILLS, CRASHES, RESTARTS, LIMIT_SECONDS
+simulation: ## Run simulated backfills for SIMULATION_SECONDS or SEEDS seeds; SEED=17 repeats one
+	SIMULATION_SECONDS=$(if $(SEED)$(SEEDS),,$${SIMULATION_SECONDS:-60}) cargo test --features cli $(CARGO_FLAGS) --release --lib \
+		simulation::tests::the_table -- --nocapture
+
+soak: .venv/.dev .venv/.wheel .venv/.debian ## Run the randomised tests for longer; set by SEEDS, SCHEDULES, PROPTEST_CASES, ROUNDS, KILLS, CRASHES, RESTARTS, LIMIT_SECONDS
 	KILLS=$${KILLS:-200} CRASHES=$${CRASHES:-100} RESTARTS=$${RESTARTS:-20} LIMIT_SECONDS=$${LIMIT_SECONDS:-180} $(BIN)/python tests/with_postgres.py \
 		$(BIN)/python -m pytest -s --timeout 1800 tests/python/test_tokens.py tests/python/test_crash.py
-	SCHEDULES=$${SCHEDULES:-5000} PROPTEST_CASES=$${PROPTEST_CASES:-200000} ROUNDS=$${ROUNDS:-100} $(BIN)/python tests/with_postgres.py cargo test --workspace --features cli $(CARGO_FLAGS) --release
+	SEEDS=$${SEEDS:-5000} SCHEDULES=$${SCHEDULES:-5000} PROPTEST_CASES=$${PROPTEST_CASES:-200000} ROUNDS=$${ROUNDS:-100} $(BIN)/python tests/with_postgres.py cargo test --workspace --features cli $(CARGO_FLAGS) --release
 
 bench: .venv/.dev .venv/.wheel ## Measure rows a second against a hand-written COPY, and pages a second of the sandbox
 	$(BIN)/python benches/backfill.py
