@@ -89,6 +89,7 @@ mod store;
 mod terminal;
 #[cfg(test)]
 mod testing;
+mod unbroken;
 mod verify;
 
 pub use error::{Error, Result};

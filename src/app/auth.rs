@@ -12,10 +12,12 @@ use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
 use crate::quickbooks::Traffic;
 use crate::quickbooks::oauth::{
-    Authorizer, Callback, Consent, EXPIRY_WARNING, Refusal, earlier_end, expiry_warning,
+    Authorizer, Callback, Consent, EXPIRY_WARNING, Refusal, TokenAnswer, TokenEndpoint,
+    earlier_end, expiry_warning,
 };
 use crate::store::StateBackend;
 use crate::store::token_store::{ConnectionSummary, Key};
+use crate::unbroken::unbroken;
 
 /// The state of all stored connections.
 #[derive(Debug, Serialize)]
@@ -195,17 +197,13 @@ impl App {
     ) -> Result<Connection> {
         let oauth = self.settings.oauth()?;
         let authorizer = self.authorizer(&oauth, realm_id).await?;
-        let answer = token_endpoint(&oauth, &self.progress)?
-            .exchange(code, redirect_uri)
-            .await;
-        let answer = answer.map_err(|refusal| match refusal {
-            Refusal::InvalidGrant { answer, trace, .. } => Error::Unauthenticated {
-                reason: format!("the token endpoint said {answer} of the code, which is good for one use and a few minutes; begin again"),
-                trace,
-            },
-            Refusal::Final { error, .. } => error,
-        })?;
-        authorizer.store_tokens(&answer).await
+        let endpoint = token_endpoint(&oauth, &self.progress)?;
+        let (code, redirect_uri) = (code.clone(), redirect_uri.to_owned());
+        unbroken(async move {
+            let answer = exchanged(&endpoint, &code, &redirect_uri).await?;
+            authorizer.store_tokens(&answer).await
+        })
+        .await
     }
 
     /// Stores a refresh token that another tool obtained, such as Intuit's OAuth playground.
@@ -215,11 +213,9 @@ impl App {
     pub async fn import_token(&self, token: &Secret) -> Result<(String, Connection)> {
         let oauth = self.settings.oauth()?;
         let realm_id = self.required_realm()?;
-        let connection = self
-            .authorizer(&oauth, &realm_id)
-            .await?
-            .import(token)
-            .await?;
+        let authorizer = self.authorizer(&oauth, &realm_id).await?;
+        let token = token.clone();
+        let connection = unbroken(async move { authorizer.import(&token).await }).await?;
         Ok((realm_id, connection))
     }
 
@@ -230,10 +226,8 @@ impl App {
     pub async fn revoke(&self) -> Result<String> {
         let oauth = self.settings.oauth()?;
         let realm_id = self.required_realm()?;
-        self.authorizer(&oauth, &realm_id)
-            .await?
-            .revoke(&oauth.revoke_url)
-            .await?;
+        let authorizer = self.authorizer(&oauth, &realm_id).await?;
+        unbroken(async move { authorizer.revoke(&oauth.revoke_url).await }).await?;
         Ok(realm_id)
     }
 
@@ -280,4 +274,20 @@ impl App {
             .realm_id()?
             .ok_or_else(|| Error::config("QBO_REALM_ID", "not set"))
     }
+}
+
+/// Exchanges a code for tokens.
+async fn exchanged(
+    endpoint: &TokenEndpoint,
+    code: &Secret,
+    redirect_uri: &str,
+) -> Result<TokenAnswer> {
+    let answer = endpoint.exchange(code, redirect_uri).await;
+    answer.map_err(|refusal| match refusal {
+        Refusal::InvalidGrant { answer, trace, .. } => Error::Unauthenticated {
+            reason: format!("the token endpoint said {answer} of the code, which is good for one use and a few minutes; begin again"),
+            trace,
+        },
+        Refusal::Final { error, .. } => error,
+    })
 }

@@ -7,6 +7,7 @@ use tokio::runtime::Runtime;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::print_error;
 use crate::error::{Error, Result};
+use crate::unbroken;
 
 /// The time after a signal in which dropped calls give back their place among the requests and log
 /// that they were stopped.
@@ -27,6 +28,7 @@ pub(super) fn block_on<T>(call: impl Future<Output = Result<T>>) -> Outcome<T> {
     if matches!(outcome, Err(Failure::Stopped(_))) {
         runtime.block_on(async { tokio::time::sleep(SHUTDOWN_GRACE).await });
     }
+    runtime.block_on(tokens_are_stored());
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     outcome
 }
@@ -44,8 +46,17 @@ pub(super) fn block_on_run<T>(call: impl Future<Output = Result<T>>) -> Outcome<
 pub(super) fn run_to_end<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = new_runtime()?;
     let outcome = runtime.block_on(call);
+    runtime.block_on(tokens_are_stored());
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     outcome
+}
+
+/// Waits for a refresh of tokens whose caller has ended. A second signal ends the wait.
+async fn tokens_are_stored() {
+    tokio::select! {
+        () = unbroken::all_ended() => {}
+        _ = stop_signal() => {}
+    }
 }
 
 fn new_runtime() -> Result<Runtime> {

@@ -29,7 +29,7 @@ pub(crate) trait TokenIssuer: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// If the credentials are refused or the token endpoint does not answer.
-    fn issue<'a>(&'a self, refused: Option<&'a Secret>) -> BoxFuture<'a, Result<AccessToken>>;
+    fn issue(self: Arc<Self>, refused: Option<Secret>) -> BoxFuture<'static, Result<AccessToken>>;
 }
 
 /// A cache that holds the current access token and obtains the next one.
@@ -77,7 +77,8 @@ impl TokenCache {
         {
             return Ok(cached.clone());
         }
-        let AccessToken { token, renew_in } = self.issuer.issue(state.refused.as_ref()).await?;
+        let AccessToken { token, renew_in } =
+            self.issuer.clone().issue(state.refused.clone()).await?;
         state.generation += 1;
         let cached = CachedToken {
             token,
@@ -108,7 +109,10 @@ mod tests {
     struct CountingIssuer(AtomicU64);
 
     impl TokenIssuer for CountingIssuer {
-        fn issue<'a>(&'a self, refused: Option<&'a Secret>) -> BoxFuture<'a, Result<AccessToken>> {
+        fn issue(
+            self: Arc<Self>,
+            refused: Option<Secret>,
+        ) -> BoxFuture<'static, Result<AccessToken>> {
             let serial = self.0.fetch_add(1, Ordering::SeqCst);
             assert!(serial > 0 || refused.is_none());
             Box::pin(async move {

@@ -15,6 +15,7 @@ use pyo3_log::{Caching, Logger};
 
 use super::error::to_python;
 use crate::error::{Error, Result, without_panics};
+use crate::unbroken;
 
 /// Interval at which a waiting call checks for Ctrl-C.
 const SIGNAL_CHECK: Duration = Duration::from_millis(100);
@@ -64,6 +65,7 @@ fn run_to_end<T: Send + 'static>(
         // were stopped.
         runtime.block_on(async { tokio::time::sleep(Duration::from_millis(200)).await });
     }
+    runtime.block_on(unbroken::all_ended());
     // Drops what still runs: uncommitted windows roll back. Here, still without the GIL, which
     // its threads may be waiting for to log.
     runtime.shutdown_timeout(Duration::from_millis(500));

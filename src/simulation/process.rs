@@ -1,11 +1,12 @@
 //! One process: a backfill with `--resume`, and the operation at which it is killed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::sync::Notify;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio::time::sleep;
 
 use super::network::Wire;
@@ -22,6 +23,7 @@ use crate::http::{RetryPolicy, Transport};
 use crate::port::{Endpoint, NoProgress, Progress, Secret, Source};
 use crate::quickbooks::oauth::{Authorizer, Reconnect, TokenEndpoint};
 use crate::quickbooks::{Access, AdmissionControl, Includes, Limits, QboSource, Uncaptured};
+use crate::unbroken::LIMIT;
 
 /// Distance that reads keep from the present, as by default.
 const LAG: TimeDelta = TimeDelta::seconds(30);
@@ -39,7 +41,12 @@ pub(super) struct Process {
     killed_at: Option<u64>,
     is_dead: AtomicBool,
     killed: Notify,
+    leases: Mutex<Vec<Weak<Guard>>>,
 }
+
+/// The lease of the tokens. It ends with the process, although a refresh goes on when its caller is
+/// dropped.
+pub(super) type Guard = Mutex<Option<OwnedMutexGuard<()>>>;
 
 /// The manner in which a process reads.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +66,7 @@ impl Process {
             killed_at,
             is_dead: AtomicBool::new(false),
             killed: Notify::new(),
+            leases: Mutex::default(),
         })
     }
 
@@ -83,6 +91,13 @@ impl Process {
         self.stays_alive().await;
     }
 
+    /// Keeps a lease until the process ends, or until the returned value is dropped.
+    pub(super) fn hold(&self, guard: OwnedMutexGuard<()>) -> Arc<Guard> {
+        let guard = Arc::new(Mutex::new(Some(guard)));
+        self.leases.lock().push(Arc::downgrade(&guard));
+        guard
+    }
+
     /// Returns if the process is alive; a dead one never goes on.
     pub(super) async fn stays_alive(&self) {
         if self.is_dead.load(Ordering::Relaxed) {
@@ -97,9 +112,15 @@ impl Process {
             () = self.killed.notified() => None,
             outcome = self.backfill(manner) => Some(outcome),
         };
-        // What the parts do when they are dropped goes on in the background.
-        sleep(Duration::from_secs(2)).await;
+        // What the parts do when they are dropped goes on in the background, and the end of a process
+        // waits for a refresh.
+        if !self.is_dead.load(Ordering::Relaxed) {
+            sleep(LIMIT).await;
+        }
         self.is_dead.store(true, Ordering::Relaxed);
+        for lease in self.leases.lock().drain(..) {
+            drop(lease.upgrade().and_then(|guard| guard.lock().take()));
+        }
         outcome
     }
 

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::OwnedMutexGuard;
 
-use super::process::Process;
+use super::process::{Guard, Process};
 use super::sabotage::Sabotage;
 use super::store::unreachable;
 use super::true_time;
@@ -91,7 +90,7 @@ pub(super) struct TokenPlace {
 /// The lease of one process. A process that dies drops it.
 struct Lease {
     place: TokenPlace,
-    _guard: OwnedMutexGuard<()>,
+    _guard: Arc<Guard>,
 }
 
 impl TokenPlace {
@@ -137,6 +136,7 @@ impl TokenStore for TokenPlace {
             self.attempt("locks tokens").await?;
             let guard = self.tokens().lease.clone().lock_owned().await;
             let place = self.clone();
+            let guard = place.process.hold(guard);
             Ok(Box::new(Lease {
                 place,
                 _guard: guard,

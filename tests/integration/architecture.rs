@@ -14,6 +14,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("event", &[]),
     ("terminal", &[]),
+    ("unbroken", &["error"]),
     ("domain", &["error"]),
     ("port", &["domain", "error"]),
     ("http", &["chance", "clock", "error", "port"]),
@@ -46,6 +47,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "port",
             "quickbooks/client",
             "quickbooks/scrub",
+            "unbroken",
         ],
     ),
     (
@@ -115,6 +117,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "sink",
             "store",
             "verify",
+            "unbroken",
         ],
     ),
     (
@@ -155,12 +158,14 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "sink",
             "store",
             "terminal",
+            "unbroken",
         ],
     ),
     (
         "python",
         &[
             "app", "cli", "config", "demo", "domain", "error", "landing", "logging", "port",
+            "unbroken",
         ],
     ),
 ];

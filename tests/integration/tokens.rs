@@ -388,3 +388,33 @@ async fn refreshes_never_overlap_where_that_ends_the_connection() {
         )
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_dropped_in_a_refresh_keeps_the_new_token() {
+    let sandbox = sandbox_that_rotates_after(Duration::ZERO);
+    let app = app(&sandbox);
+    assert_eq!(rows(&extract(&app).await.unwrap()), 5);
+    expire(&sandbox);
+    // The token is replaced at once, and the answer takes a second or two.
+    change(
+        &sandbox,
+        "fault",
+        json!({"fault": "trickle", "on": "token", "bytes_per_s": 600}),
+    );
+    let refreshes = || change(&sandbox, "stats", json!({}))["refreshes"].as_u64();
+    let before = refreshes();
+    {
+        let mut call = std::pin::pin!(extract(&app));
+        let replaced = async {
+            while refreshes() == before {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            _ = &mut call => panic!("the answer came before the call was dropped"),
+            () = replaced => {}
+        }
+    }
+    assert_eq!(rows(&extract(&app).await.unwrap()), 5);
+    assert_eq!(token_requests(&sandbox, "400"), 0);
+}

@@ -200,6 +200,33 @@ def test_a_process_killed_in_a_refresh_leaves_a_connection_or_a_clear_error(qbo,
     print(f"{KILLS} kills: {kept} connections kept, {lost} lost with the answer")
 
 
+def begun(qbo, refreshes, process):
+    """Waits until QuickBooks has replaced the token for a process."""
+    deadline = time.monotonic() + 30
+    while qbo.stats()["refreshes"] == refreshes:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_is_told_to_stop_in_a_refresh_stores_the_new_token_first(end, qbo, store, tmp_path):
+    environment = environment_of(qbo, store)
+    arguments = (*EXTRACT, "--out", str(tmp_path / "landing"))
+    assert run(arguments, environment, tmp_path).returncode == 0
+    for _ in range(3):
+        # The token is replaced at once, and the answer takes a second or two.
+        qbo.fault("trickle", on="token", bytes_per_s=600)
+        qbo.control("expire-tokens")
+        refreshes = qbo.stats()["refreshes"]
+        process = start(arguments, environment, tmp_path)
+        begun(qbo, refreshes, process)
+        process.send_signal(end)
+        assert finish(process).returncode == 128 + end
+        assert run(arguments, environment, tmp_path).returncode == 0
+    assert qbo.stats()["requests"]["token"].keys() == {"200"}
+
+
 def test_with_grace_no_kill_loses_the_connection(tmp_path):
     with qbo_rs.sandbox(
         customers=1, items=5, invoices=1, others=0, limits=False, rotate_after_s=0, grace_s=86400
@@ -209,7 +236,16 @@ def test_with_grace_no_kill_loses_the_connection(tmp_path):
         assert run(arguments, environment, tmp_path).returncode == 0
         for _ in range(3):
             qbo.control("expire-tokens")
-            # The token is rotated, and the response never arrives.
+            # The token is replaced at once, and the process is killed before the answer has arrived.
+            qbo.fault("trickle", on="token", bytes_per_s=200)
+            refreshes = qbo.stats()["refreshes"]
+            process = start(arguments, environment, tmp_path)
+            begun(qbo, refreshes, process)
+            process.kill()
+            finish(process)
+            assert run(arguments, environment, tmp_path).returncode == 0
+            qbo.control("expire-tokens")
+            # The answer never arrives, and the process lives on.
             qbo.fault("hang", on="token")
             qbo.fault("lost-answer", on="token", nth=2)
             process = start(arguments, environment | {"QBO_TIMEOUT_S": "1"}, tmp_path)

@@ -5,6 +5,7 @@
 //! issue(refused)
 //!   load the connection; return its access token if it is still usable
 //!   lock: wait for the lease of the connection (it ends if its process dies)
+//!   from here on unbroken: a caller that is dropped does not end it
 //!     load again: the previous holder of the lease may have refreshed
 //!     annotate: mark the refresh as begun, which also proves that the store is writable
 //!     for each known refresh token, the most likely one first:
@@ -18,6 +19,7 @@
 //! QuickBooks had replaced the token. New tokens that the store cannot take are kept in memory and in
 //! a rescue store, and saved before the next refresh.
 
+mod candidates;
 mod connect;
 
 use std::sync::Arc;
@@ -39,6 +41,7 @@ use super::rescue::Rescue;
 use crate::error::{Error, Result, Trace};
 use crate::http::{AccessToken, TokenIssuer};
 use crate::port::{AccessGrant, Connection, Secret, TokenLease, TokenStore};
+use crate::unbroken::unbroken;
 
 /// Maximum wait for the lease. Another process may hold it during a refresh that waits for a throttled
 /// endpoint.
@@ -141,15 +144,19 @@ impl Authorizer {
     }
 
     /// Returns the stored access token if it still works, else the one that a refresh brings.
-    async fn issue_token(&self, refused: Option<&Secret>) -> Result<AccessToken> {
+    async fn issue_token(self: Arc<Self>, refused: Option<Secret>) -> Result<AccessToken> {
         let stored = self.store.load().await?;
-        let grant = match stored.as_ref().and_then(|stored| usable(stored, refused)) {
+        let usable = stored.and_then(|stored| usable(&stored, refused.as_ref()));
+        let grant = match usable {
             Some(grant) => grant,
             None => {
                 let lease = self.lock().await?;
-                let outcome = self.refresh(&*lease, refused).await;
-                lease.release().await;
-                outcome?
+                let refresh = async move {
+                    let outcome = self.refresh(&*lease, refused.as_ref()).await;
+                    lease.release().await;
+                    outcome
+                };
+                unbroken(refresh).await?
             }
         };
         let renew_in = renew_in(&grant);
@@ -243,43 +250,6 @@ impl Authorizer {
         self.save(lease, &connection).await?;
         self.rescue.forget().await;
         Ok(Some(connection))
-    }
-
-    /// Returns the refresh tokens to try, the most likely one first. A token that a person has set after
-    /// the stored one was refused comes before it.
-    fn candidates(&self, known: Option<&Connection>) -> Vec<Secret> {
-        let configured = self.configured.clone();
-        let Some(known) = known else {
-            return configured.into_iter().collect();
-        };
-        let is_new = self.has_new_token(known);
-        let stored = [
-            Some(known.refresh_token.clone()),
-            known.previous_refresh_token.clone(),
-        ];
-        let order = match is_new && known.needs_reauth.is_some() {
-            true => [configured, stored[0].clone(), stored[1].clone()],
-            false => [
-                stored[0].clone(),
-                configured.filter(|_| is_new),
-                stored[1].clone(),
-            ],
-        };
-        let mut candidates: Vec<Secret> = Vec::new();
-        // The configured token comes last: most likely it was replaced long ago.
-        for candidate in order.into_iter().flatten().chain(self.configured.clone()) {
-            if !candidates.contains(&candidate) {
-                candidates.push(candidate);
-            }
-        }
-        candidates
-    }
-
-    /// Returns true if the configured token is not the one that the stored connection began with.
-    fn has_new_token(&self, known: &Connection) -> bool {
-        self.configured
-            .as_ref()
-            .is_some_and(|token| known.seed.as_deref() != Some(&fingerprint(token)))
     }
 
     /// Obtains an access token with a refresh token. A refresh token that comes back is saved before
@@ -443,7 +413,7 @@ impl Authorizer {
 }
 
 impl TokenIssuer for Authorizer {
-    fn issue<'a>(&'a self, refused: Option<&'a Secret>) -> BoxFuture<'a, Result<AccessToken>> {
+    fn issue(self: Arc<Self>, refused: Option<Secret>) -> BoxFuture<'static, Result<AccessToken>> {
         let span = info_span!("company", realm_id = self.realm_id.as_str());
         Box::pin(self.issue_token(refused).instrument(span))
     }

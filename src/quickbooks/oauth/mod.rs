@@ -11,6 +11,7 @@ mod lifetime;
 mod reconnect;
 mod rescue;
 
+pub(crate) use self::answer::TokenAnswer;
 pub(crate) use self::authorizer::Authorizer;
 pub use self::consent::{Callback, Consent};
 pub(crate) use self::endpoint::{Refusal, TokenEndpoint};
