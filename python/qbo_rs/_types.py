@@ -247,6 +247,10 @@ class RunReport:
             raise IncompleteError(f"{self.entity}: {self.totals.rejected} records were rejected", report=self)
 
 
+_DEMANDS: tuple[Recovery | None, ...] = ("reauthorise", "abort", "retry", None)
+"""What a failure asks of a person, the most first."""
+
+
 @dataclass(frozen=True)
 class Connection:
     """The state of the connection to a company after a call."""
@@ -319,10 +323,12 @@ class Report:
         """Raise an error if anything is missing.
 
         Raises:
-            IncompleteError: A window failed or a record was rejected.
+            IncompleteError: A window failed or a record was rejected. It is that of the entity that
+                asks most of a person: to connect the company again, then to change something, then
+                to wait.
 
         """
-        for run in self.runs:
+        for run in sorted(self.runs, key=lambda run: _DEMANDS.index(run.recovery)):
             run.raise_for_failures()
 
 

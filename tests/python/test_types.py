@@ -104,6 +104,22 @@ def test_a_report_that_is_not_complete_is_in_the_error():
     assert raised.value.report is run
 
 
+def test_the_error_is_that_of_the_entity_that_asks_most_of_a_person():
+    def failed(entity, reaction):
+        window = WINDOW | {"status": "failed", "error": f"of {entity}"}
+        data = RUN | {"entity": entity, "status": "failed", "windows": [window]}
+        return qbo_rs.RunReport.from_dict(data | ({"recovery": reaction} if reaction else {}))
+
+    runs = (failed("customers", "retry"), failed("items", None), failed("invoices", "abort"))
+    for report, entity in [
+        (qbo_rs.Report(runs), "invoices"),
+        (qbo_rs.Report((*runs, failed("bills", "reauthorise"))), "bills"),
+        (qbo_rs.Report(runs[:2]), "customers"),
+    ]:
+        with pytest.raises(qbo_rs.IncompleteError, match=entity):
+            report.raise_for_failures()
+
+
 @pytest.mark.parametrize(
     ("reported", "recovery"), [("abort", "abort"), ("reauthorise", "reauthorise"), (None, "retry")]
 )
