@@ -10,11 +10,11 @@ pub(crate) const DEFAULT_SCHEMA: &str = "raw";
 /// digits, with an offset of less than 15 hours. A table may hold rows that others have inserted,
 /// and a cast that fails would fail every statement that reads the table.
 pub(crate) const TIME_PATTERN: &str = concat!(
-    r"^(?:[1-9]\d{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)",
-    r"|02-(?:0[1-9]|1\d|2[0-8]))",
+    "^(?:[1-9][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)",
+    "|02-(?:0[1-9]|1[0-9]|2[0-8]))",
     // 29 February of leap years.
-    r"|(?:[1-9]\d(?:0[48]|[2468][048]|[13579][26])|(?:[2468][048]|[13579][26])00)-02-29)",
-    r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,20})?(?:Z|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?$",
+    "|(?:[1-9][0-9](?:0[48]|[2468][048]|[13579][26])|(?:[2468][048]|[13579][26])00)-02-29)",
+    "T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:[.][0-9]{1,20})?(?:Z|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)?$",
 );
 
 /// The rows that are not deleted. The time of change is read from the payload.
@@ -25,7 +25,7 @@ SELECT id,
 FROM (
     SELECT id,
         {record} #>> '{MetaData,LastUpdatedTime}' AS updated,
-        coalesce(substring({record} ->> 'SyncToken' from '^\d{1,18}$')::bigint, 0) AS token
+        coalesce(substring({record} ->> 'SyncToken' from '^[0-9]{1,18}$')::bigint, 0) AS token
     FROM {table} WHERE deleted_at_utc IS NULL
 ) AS found";
 

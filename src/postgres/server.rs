@@ -6,14 +6,24 @@ use tokio_postgres::{Client, GenericClient};
 use super::{Columns, PIN_SEARCH_PATH, Query, database_error, params, quote_identifier};
 use crate::error::{Error, Result};
 
-/// Ends the merge of a client that was killed: the server looks at its connection while it works,
-/// where it can (Postgres 14 and later; not on every platform). Otherwise it would finish the
-/// statement, and hold its locks, for nobody. In a block of its own, because an error would end the
-/// transaction, and within the transaction, so that nothing stays behind in a pooler.
-pub(crate) const END_WITH_CLIENT: &str = "
+/// Settings of a transaction that only later servers have. Within the transaction, so that nothing
+/// stays behind in a pooler, and each in a block of its own, because an error would end the
+/// transaction.
+///
+/// - From 14, not on every platform: the server looks at its connection while it works, and ends the
+///   merge of a client that was killed. Otherwise it would finish the statement, and hold its locks,
+///   for nobody.
+/// - From 17: no limit for whole transactions. One holds a window, which takes as long as its pages.
+pub(crate) const SETTINGS_OF_LATER_SERVERS: &str = "
 DO $$ BEGIN
-    PERFORM set_config('client_connection_check_interval', '2s', true);
-EXCEPTION WHEN OTHERS THEN NULL;
+    BEGIN
+        PERFORM set_config('client_connection_check_interval', '2s', true);
+    EXCEPTION WHEN OTHERS THEN NULL;
+    END;
+    BEGIN
+        PERFORM set_config('transaction_timeout', '0', true);
+    EXCEPTION WHEN OTHERS THEN NULL;
+    END;
 END $$";
 
 const SELECT: &str = "

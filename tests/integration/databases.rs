@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use qbo_rs::Error;
-use qbo_rs::app::{App, MigrateRequest, StatusRequest};
+use qbo_rs::app::{App, MigrateRequest, StatusRequest, VerifyRequest};
 use qbo_sandbox::Sandbox;
 
 use crate::support::{
@@ -304,7 +304,7 @@ const OBSTACLES: [(&str, &str); 15] = [
 ];
 
 /// Statements that make the table unusual and harmless.
-const HARMLESS: [&str; 10] = [
+const HARMLESS: [&str; 11] = [
     "CREATE TRIGGER watcher AFTER INSERT OR UPDATE ON raw.qb_items FOR EACH ROW EXECUTE FUNCTION public.mine()",
     "CREATE TRIGGER off BEFORE INSERT ON raw.qb_items FOR EACH ROW EXECUTE FUNCTION public.mine(); \
      ALTER TABLE raw.qb_items DISABLE TRIGGER off",
@@ -314,6 +314,7 @@ const HARMLESS: [&str; 10] = [
     "ALTER TABLE raw.qb_items ADD name text GENERATED ALWAYS AS (payload ->> 'Name') STORED",
     "ALTER TABLE raw.qb_items ENABLE ROW LEVEL SECURITY; \
      CREATE POLICY all_of_it ON raw.qb_items TO {role} USING (true)",
+    "ALTER TABLE raw.qb_items ALTER deleted_at_utc SET DEFAULT now()",
     "CREATE INDEX fresh ON raw.qb_items (ingested_at_utc)",
     "{parted}; CREATE UNIQUE INDEX pairs ON raw.piece (id, page_number)",
     "{parted}; CREATE UNIQUE INDEX same ON raw.piece ((payload ->> 'Id'))",
@@ -471,4 +472,31 @@ async fn views_that_prevent_an_upgrade_are_named_in_the_order_to_drop_them() {
         .unwrap();
     is_loaded(&sandbox, &database, &app).await;
     database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_of_a_database_change_nothing_of_what_is_stored_and_compared() {
+    for (name, value) in [
+        ("standard_conforming_strings", "off"),
+        ("DateStyle", "SQL, DMY"),
+        ("search_path", "pg_temp"),
+        ("IntervalStyle", "sql_standard"),
+    ] {
+        let (sandbox, database, app) = parts().await;
+        let here: String = database
+            .client
+            .query_one("SELECT current_database()::text", &[])
+            .await
+            .unwrap()
+            .get(0);
+        let set = format!("ALTER DATABASE {here} SET {name} = '{value}'");
+        let set = set.replace("'SQL, DMY'", "SQL, DMY");
+        database.client.batch_execute(&set).await.unwrap();
+        is_loaded(&sandbox, &database, &app).await;
+        let range = whole_range(&["items"], "year", 1000);
+        let request = VerifyRequest::new(range.entities, range.range).chunk(range.chunk);
+        let report = app.verify(&request).await.unwrap();
+        assert!(report.is_ok(), "{name}: {report:?}");
+        database.drop().await;
+    }
 }

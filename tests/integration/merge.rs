@@ -217,9 +217,13 @@ async fn backfill_with(
 }
 
 fn trigger(timing: &str, body: &str) -> String {
+    let (kind, timing, deferred) = match timing.strip_suffix(" AT COMMIT") {
+        Some(timing) => ("CONSTRAINT TRIGGER", timing, "INITIALLY DEFERRED"),
+        None => ("TRIGGER", timing, ""),
+    };
     format!(
         "CREATE FUNCTION public.meddle() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {body} END$$;
-         CREATE TRIGGER meddler {timing} ON raw.qb_invoices
+         CREATE {kind} meddler {timing} ON raw.qb_invoices {deferred}
          FOR EACH ROW EXECUTE FUNCTION public.meddle()"
     )
 }
@@ -236,6 +240,10 @@ async fn a_window_whose_rows_a_trigger_drops_fails_and_names_rows_and_trigger() 
             "DELETE FROM raw.qb_invoices WHERE id = NEW.id AND id = '{id}'; RETURN NULL;",
         ),
         ("BEFORE INSERT", "RETURN NULL;"),
+        (
+            "AFTER INSERT AT COMMIT",
+            "DELETE FROM raw.qb_invoices WHERE id = NEW.id AND id = '{id}'; RETURN NULL;",
+        ),
     ];
     for (timing, body) in dropping {
         let (sandbox, database, app) = parts().await;

@@ -70,7 +70,7 @@ impl PostgresSink {
         })?;
         let transaction = connection.transaction().await.map_err(database_error)?;
         transaction.batch(PIN_SEARCH_PATH).await?;
-        transaction.batch(server::END_WITH_CLIENT).await?;
+        transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
         transaction.batch(END_WHEN_IDLE).await?;
         let mut writer = LandingWriter::create(path)?;
         let mut archived = Vec::new();

@@ -49,7 +49,7 @@ fn changed_at(record: &str) -> String {
 }
 
 fn sync_token(record: &str) -> String {
-    format!(r"coalesce(substring({record} ->> 'SyncToken' from '^\d{{1,18}}$')::bigint, 0)")
+    format!("coalesce(substring({record} ->> 'SyncToken' from '^[0-9]{{1,18}}$')::bigint, 0)")
 }
 
 /// Returns the condition that a row of the table is newer than a record, which is given by its payload

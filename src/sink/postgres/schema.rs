@@ -273,7 +273,7 @@ pub(super) async fn upgrade(
     // Text without an offset is UTC, as the columns' names say.
     done.sql = format!("SET LOCAL timezone = 'UTC';\n{}", done.sql);
     if !dry_run {
-        transaction.batch(server::END_WITH_CLIENT).await?;
+        transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
         transaction
             .batch_execute(&done.sql)
             .await

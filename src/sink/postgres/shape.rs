@@ -280,7 +280,7 @@ fn conversion(name: &str, found: &str, wanted: &str) -> Option<String> {
         "jsonb" if found == "json" => Some(format!("{name}::jsonb")),
         // A request kept as text may be a bare statement.
         "jsonb" if is_text && name == "request_payload" => Some(format!(
-            "CASE WHEN {name} ~ '^\\s*[\\[{{]' THEN {name}::jsonb ELSE to_jsonb({name}::text) END"
+            "CASE WHEN {name} ~ '^[[:space:]]*[[{{]' THEN {name}::jsonb ELSE to_jsonb({name}::text) END"
         )),
         "jsonb" if is_text => Some(format!("{name}::jsonb")),
         "integer" => (is_text || is_number).then(|| format!("{name}::integer")),

@@ -18,8 +18,12 @@ use crate::config::TransactionLimits;
 use crate::domain::{DistinctIds, LoadCounts, Page, Reject, too_many_rejects};
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
-use crate::postgres::server::END_WITH_CLIENT;
+use crate::postgres::server::SETTINGS_OF_LATER_SERVERS;
 use crate::postgres::{Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
+
+/// Runs deferred triggers after each statement. One that removes rows at the commit would do so
+/// after the rows were counted.
+const CHECK_AT_ONCE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 /// Records of a window that are logged one by one when Postgres cannot store them.
 const MAX_LOGGED_REJECTS: u64 = 10;
@@ -308,8 +312,9 @@ impl Transaction {
             "BEGIN",
             PIN_SEARCH_PATH,
             &set,
-            END_WITH_CLIENT,
+            SETTINGS_OF_LATER_SERVERS,
             END_WHEN_IDLE,
+            CHECK_AT_ONCE,
             merge::PLANNER_SETTINGS,
             copy_format::CREATE_STAGING,
             select_traits,

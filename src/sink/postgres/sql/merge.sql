@@ -20,9 +20,9 @@ WITH pages AS (
     FROM qbo_staging staged JOIN pages page USING (page_number)
 ), merged AS (
     INSERT INTO {table} AS known (id, payload, ingested_at_utc, extract_window_start_utc,
-        extract_window_end_utc, page_number, page_size, request_payload)
+        extract_window_end_utc, page_number, page_size, request_payload, deleted_at_utc)
     SELECT staged.id, staged.payload, page.ingested_at, $5, $6, page.page_number, page.page_size,
-        page.request
+        page.request, NULL
     FROM qbo_staging staged JOIN pages page USING (page_number) JOIN judged USING (seq)
     WHERE judged.stays IS NOT TRUE
     ON CONFLICT (id) DO UPDATE SET
