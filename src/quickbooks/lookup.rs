@@ -1,20 +1,27 @@
 //! Single records by their identity, as they are now: what decides whether a record is gone.
+//!
+//! A record that cannot be delivered fails every answer that it is in (qbo-facts 3.10). The ids of such
+//! a request are halved until that record is alone; it exists, and is set aside.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use chrono::DateTime;
 use serde_json::value::RawValue;
+use tokio::sync::mpsc;
 
 use super::QboSource;
 use super::batch::{MAX_ITEMS, MAX_RECORDS};
 use super::classify::classify_failure;
 use super::envelope::{QueryAnswer, read_rows};
+use super::failure_cause::{failure_cause, is_repeated_bad_record};
 use super::fault::Fault;
+use super::reader::{SpanReader, reject_bad_record};
 use crate::domain::query::{IdQuery, KeyQuery, SingleQuery};
-use crate::domain::{EntitySpec, Identity, PageSize, Payload, Record, Reject};
+use crate::domain::{EntitySpec, Identity, PageSize, Payload, Record, Reject, too_many_rejects};
 use crate::error::{Error, Result};
 use crate::http::Response;
-use crate::port::Meter;
+use crate::port::{Meter, Span};
 use crate::quickbooks::client::{RetryBehavior, Verdict};
 
 /// Code of the fault that a record does not exist (Intuit's error list).
@@ -23,12 +30,15 @@ const NOT_FOUND: &str = "610";
 /// Maximum number of ids in one statement.
 const MAX_IDS: usize = 100;
 
+/// Maximum number of codes in one statement: the answers to a full batch stay below its limit.
+const MAX_CODES: usize = MAX_RECORDS / MAX_ITEMS - 1;
+
 /// Records that were looked up and exist.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     /// The records.
     pub records: Vec<Record>,
-    /// Records that cannot be read. Each has an id; their times are those of the answers.
+    /// Records that cannot be read or delivered. Each has an id; their times are those of the answers.
     pub unreadable: Vec<Reject>,
 }
 
@@ -40,24 +50,33 @@ impl Found {
         readable.chain(unreadable).collect()
     }
 
-    /// Adds an answer.
-    ///
-    /// # Errors
-    /// The error of a row whose id is unreadable too: it may be any of those that were asked for.
-    fn add(&mut self, entity: &EntitySpec, answer: QueryAnswer) -> Result<()> {
-        self.records.extend(answer.records);
-        for row in answer.unreadable {
-            let payload = Payload::from_valid_json(row.text.clone().into());
-            let Ok(id) = Record::read_id(entity.identity, &payload) else {
-                return Err(row.error);
-            };
+    /// Adds the answers about some ids. Returns false, and adds nothing, if a row does not say which of
+    /// several ids it has.
+    fn add(&mut self, entity: &EntitySpec, ids: &[String], answers: Vec<QueryAnswer>) -> bool {
+        let mut found = Self::default();
+        for answer in answers {
             let at = answer.time.unwrap_or_else(crate::clock::now);
-            self.unreadable.push(Reject {
-                id: Some(id),
-                ..Reject::unreadable(row.text, &row.error, at)
-            });
+            found.records.extend(answer.records);
+            for row in answer.unreadable {
+                let payload = Payload::from_valid_json(row.text.clone().into());
+                let id = match (Record::read_id(entity.identity, &payload), ids) {
+                    (Ok(id), _) => id,
+                    (Err(_), [only]) => only.clone(),
+                    (Err(_), _) => return false,
+                };
+                found.unreadable.push(Reject {
+                    id: Some(id),
+                    ..Reject::unreadable(row.text, &row.error, at)
+                });
+            }
         }
-        Ok(())
+        self.extend(found);
+        true
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.records.extend(other.records);
+        self.unreadable.extend(other.unreadable);
     }
 }
 
@@ -84,8 +103,9 @@ impl QboSource {
     /// (qbo-facts 8).
     ///
     /// # Errors
-    /// Errors of the API; [`Error::Decode`] if a row has no id, or an answer may be cut short: a
-    /// record that was not looked for everywhere is not gone.
+    /// Errors of the API; [`Error::Decode`] if an answer may be cut short: a record that was not looked
+    /// for everywhere is not gone. An error if more records of a request fail than may be set aside of
+    /// a window, or nothing shows that the service delivers others.
     pub(crate) async fn look_up(
         &self,
         entity: &EntitySpec,
@@ -98,20 +118,10 @@ impl QboSource {
         if !entity.has_query {
             return self.read_each(entity, ids, meter).await;
         }
-        let statements = match entity.identity {
-            Identity::Id | Identity::Wrapped => ids
-                .chunks(MAX_IDS)
-                .map(|ids| IdQuery { entity, ids }.to_string())
-                .collect(),
-            Identity::Single => vec![SingleQuery { entity }.to_string()],
-            Identity::Properties(names) => key_statements(entity, names, ids)?,
-        };
         let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
         let mut found = Found::default();
-        for statements in statements.chunks(statements_per_request(entity)) {
-            for answer in self.answers(entity, statements, meter).await? {
-                found.add(entity, answer)?;
-            }
+        for ids in groups(entity, ids) {
+            found.extend(self.look_up_group(entity, &ids, meter).await?);
         }
         let is_wanted = |id: &str| wanted.contains(id);
         found.records.retain(|record| is_wanted(&record.id));
@@ -120,50 +130,157 @@ impl QboSource {
         Ok(found)
     }
 
-    /// Reads records one by one, for an entity that cannot be queried.
-    async fn read_each(&self, entity: &EntitySpec, ids: &[String], meter: &Meter) -> Result<Found> {
+    /// Looks for the records of one request. Halves the ids if a record fails the request, or if a row
+    /// does not say which record it is.
+    async fn look_up_group(
+        &self,
+        entity: &EntitySpec,
+        ids: &[String],
+        meter: &Meter,
+    ) -> Result<Found> {
         let mut found = Found::default();
-        for id in ids {
-            let request = self.endpoints.read(entity, id)?;
-            let read = |response: &Response| read_record(entity, response);
-            let answer = self
-                .client
-                .send(&request, meter, RetryBehavior::FULL, read)
-                .await;
-            match answer {
-                Ok(answer) => match answer.records.first() {
-                    Some(other) if other.id != *id => {
-                        let found = format!("record {} instead of {id}", other.id);
-                        return Err(Error::decode("answer of QuickBooks", found));
-                    }
-                    _ => found.add(entity, answer)?,
+        let (mut pending, mut is_search, mut failing) = (vec![ids], false, 0);
+        while let Some(ids) = pending.pop() {
+            let behavior = RetryBehavior {
+                returns_early: match (is_search, ids.len()) {
+                    (true, 2..) => |error, _| failure_cause(error).is_of_record(),
+                    _ => is_repeated_bad_record,
                 },
-                Err(error) if error.code() == Some(NOT_FOUND) => {}
+                is_retry: is_search,
+            };
+            let known = found.unreadable.len();
+            let added = match self.answers(entity, ids, behavior, meter).await {
+                Ok(answers) => Ok(found.add(entity, ids, answers)),
+                Err(error) if failure_cause(&error).is_of_record() => Err(error),
                 Err(error) => return Err(error),
+            };
+            match (added, ids) {
+                (Ok(true), _) => {}
+                (Err(error), [id]) => {
+                    self.check_delivery(entity, &error, meter).await?;
+                    found.unreadable.push(undelivered(id, &error));
+                }
+                (Ok(false) | Err(_), _) => {
+                    let (first, second) = ids.split_at(ids.len() / 2);
+                    pending.extend([second, first]);
+                    is_search = true;
+                }
+            }
+            if ids.len() == 1 {
+                let new = &found.unreadable[known..];
+                failing += new.len() as u64;
+                let reason = new.first().map_or("", |row| &row.error);
+                if let Some(error) = too_many_rejects(failing, reason) {
+                    return Err(error);
+                }
             }
         }
         Ok(found)
     }
 
-    /// Sends statements: one by itself, several as a batch.
+    /// Checks that a record, and not the service, is the cause of a failure.
+    ///
+    /// # Errors
+    /// See [`SpanReader::check_delivery`].
+    async fn check_delivery(
+        &self,
+        entity: &EntitySpec,
+        error: &Error,
+        meter: &Meter,
+    ) -> Result<()> {
+        let all = Span::of_windows(DateTime::UNIX_EPOCH, [crate::clock::now()]);
+        let (pages, _) = mpsc::channel(1);
+        let mut reader = SpanReader::new(self, entity, &all, PageSize::MAX, meter, pages);
+        reader.start_charge();
+        reader.check_delivery(error).await
+    }
+
+    /// Reads records one by one, for an entity that cannot be queried.
+    async fn read_each(&self, entity: &EntitySpec, ids: &[String], meter: &Meter) -> Result<Found> {
+        let (mut found, mut failed) = (Found::default(), Vec::new());
+        for id in ids {
+            match self.read_one(entity, id, meter).await {
+                Ok(Some(answer)) => _ = found.add(entity, std::slice::from_ref(id), vec![answer]),
+                Ok(None) => {}
+                Err(error) if failure_cause(&error).is_of_record() => failed.push((id, error)),
+                Err(error) => return Err(error),
+            }
+            let reason = failed.first().map(|(_, error)| error.to_string());
+            let reason = reason.unwrap_or_default();
+            if let Some(error) = too_many_rejects(failed.len() as u64, &reason) {
+                return Err(error);
+            }
+        }
+        if failed.is_empty() {
+            return Ok(found);
+        }
+        // The service must still deliver another record after one has failed.
+        let delivers = match found.records.last() {
+            Some(known) => self.read_one(entity, &known.id, meter).await?.is_some(),
+            None => false,
+        };
+        match failed.pop() {
+            Some((_, error)) if !delivers => return Err(error),
+            last => failed.extend(last),
+        }
+        let failed = failed.iter().map(|(id, error)| undelivered(id, error));
+        found.unreadable.extend(failed);
+        Ok(found)
+    }
+
+    /// Reads one record. Returns `None` if there is none with this id.
+    async fn read_one(
+        &self,
+        entity: &EntitySpec,
+        id: &str,
+        meter: &Meter,
+    ) -> Result<Option<QueryAnswer>> {
+        let request = self.endpoints.read(entity, id)?;
+        let read = |response: &Response| read_record(entity, response);
+        let behavior = RetryBehavior {
+            returns_early: is_repeated_bad_record,
+            is_retry: false,
+        };
+        match self.client.send(&request, meter, behavior, read).await {
+            Ok(answer) => match answer.records.first() {
+                Some(other) if other.id != *id => {
+                    let found = format!("record {} instead of {id}", other.id);
+                    Err(Error::decode("answer of QuickBooks", found))
+                }
+                _ => Ok(Some(answer)),
+            },
+            Err(error) if error.code() == Some(NOT_FOUND) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks for records: with one statement by itself, with several as a batch.
     async fn answers(
         &self,
         entity: &EntitySpec,
-        statements: &[String],
+        ids: &[String],
+        behavior: RetryBehavior,
         meter: &Meter,
     ) -> Result<Vec<QueryAnswer>> {
-        if let [statement] = statements {
-            let answer = self
-                .query(entity, statement, meter, RetryBehavior::FULL)
-                .await?;
+        let statements = statements(entity, ids)?;
+        if let [statement] = &statements[..] {
+            let answer = self.query(entity, statement, meter, behavior).await?;
             return whole(vec![answer], PageSize::MAX as usize);
         }
         let items: Vec<_> = statements
-            .iter()
-            .map(|statement| (entity, statement.clone()))
+            .into_iter()
+            .map(|statement| (entity, statement))
             .collect();
-        let answers = self.batch(&items, meter, RetryBehavior::FULL).await?;
+        let answers = self.batch(&items, meter, behavior).await?;
         whole(answers.into_iter().collect::<Result<_>>()?, MAX_RECORDS)
+    }
+}
+
+/// Makes a reject of a record that exists and cannot be delivered.
+fn undelivered(id: &str, error: &Error) -> Reject {
+    Reject {
+        id: Some(id.to_owned()),
+        ..reject_bad_record(error, crate::clock::now())
     }
 }
 
@@ -202,12 +319,34 @@ fn whole(answers: Vec<QueryAnswer>, limit: usize) -> Result<Vec<QueryAnswer>> {
     }
 }
 
-/// Returns the number of statements in one request. Statements by `Id` name up to a hundred
-/// records each, so several of them could overfill a batch.
-fn statements_per_request(entity: &EntitySpec) -> usize {
+/// Divides ids into those of one request each. Statements by `Id` name up to a hundred records each, so
+/// several of them could overfill a batch.
+fn groups(entity: &EntitySpec, ids: &[String]) -> Vec<Vec<String>> {
     match entity.identity {
-        Identity::Properties(_) => MAX_ITEMS,
-        _ => 1,
+        Identity::Id | Identity::Wrapped => ids.chunks(MAX_IDS).map(<[_]>::to_vec).collect(),
+        Identity::Single => vec![ids.to_vec()],
+        Identity::Properties(_) => {
+            let mut sorted = ids.to_vec();
+            sorted.sort_unstable();
+            let days = sorted.chunk_by(|a, b| first_part(a) == first_part(b));
+            let statements: Vec<_> = days.flat_map(|ids| ids.chunks(MAX_CODES)).collect();
+            let requests = statements.chunks(MAX_ITEMS);
+            requests.map(<[&[String]]>::concat).collect()
+        }
+    }
+}
+
+/// Returns the first of the properties that an id joins.
+fn first_part(id: &str) -> &str {
+    id.split(':').next().unwrap_or(id)
+}
+
+/// Returns the statements that ask for ids.
+fn statements(entity: &EntitySpec, ids: &[String]) -> Result<Vec<String>> {
+    match entity.identity {
+        Identity::Id | Identity::Wrapped => Ok(vec![IdQuery { entity, ids }.to_string()]),
+        Identity::Single => Ok(vec![SingleQuery { entity }.to_string()]),
+        Identity::Properties(names) => key_statements(entity, names, ids),
     }
 }
 
@@ -236,10 +375,9 @@ fn key_statements(
         };
         by_first.entry(first).or_default().insert(second);
     }
-    let per_statement = MAX_RECORDS / MAX_ITEMS - 1;
     let statements = by_first.iter().flat_map(|(first, seconds)| {
         let seconds: Vec<&str> = seconds.iter().copied().collect();
-        let texts = seconds.chunks(per_statement).map(|seconds| {
+        let texts = seconds.chunks(MAX_CODES).map(|seconds| {
             KeyQuery {
                 entity,
                 first: (first_name, first),

@@ -13,7 +13,7 @@ use qbo_rs::domain::{
     chunk_range, find_entity,
 };
 use qbo_rs::error::Error;
-use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
+use qbo_sandbox::{Blemish, CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -428,6 +428,46 @@ async fn known_records_are_read_by_id_after_a_gap_that_changes_do_not_cover() {
     // Afterwards the changes are enough again.
     let report = app.sync(&sync()).await.unwrap();
     assert!(!entities_of(&report)[0].reconciled && requests(&sandbox, "read") == 5);
+    database.drop().await;
+}
+
+/// One of the known records cannot be delivered. Another one shows that the service delivers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_record_that_fails_its_read_costs_no_other() {
+    let (sandbox, database) = (tiny_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let realm_id = sandbox.realm_ids().next().unwrap().to_owned();
+    let ids = insert(&sandbox, "InventoryAdjustment", 5, &seconds_ago(3600));
+    let sync = || everything(&["inventory_adjustments"]);
+    entities_of(&app.sync(&sync()).await.unwrap());
+    let move_back = "
+        UPDATE qbo.windows SET window_start_utc = window_start_utc - interval '40 days';
+        UPDATE raw.qb_inventory_adjustments SET payload = jsonb_set(payload, '{MetaData,LastUpdatedTime}', '\"2025-01-01T00:00:00Z\"')";
+    database.client.batch_execute(move_back).await.unwrap();
+    let_time_pass(&database, &realm_id, 40).await;
+    let at = seconds_ago(35 * 86_400);
+    let adjustment = |id: &str| json!({"entity": "InventoryAdjustment", "id": id, "at": at});
+    change(&sandbox, "delete", adjustment(&ids[1]));
+    for id in [&ids[0], &ids[2], &ids[3], &ids[4]] {
+        change(&sandbox, "touch", adjustment(id));
+    }
+    let mut company = sandbox.company();
+    let bad = Blemish::Application;
+    company
+        .corrupt("InventoryAdjustment", &ids[0], bad)
+        .unwrap();
+    drop(company);
+    let report = app.sync(&sync()).await.unwrap();
+    let found = &report.accounts[0].entities[0];
+    assert_eq!((found.deleted, found.reconciled), (1, true), "{report:?}");
+    let held = living(&database, "raw.qb_inventory_adjustments").await;
+    let held: Vec<_> = held.into_iter().map(|(id, _)| id).collect();
+    assert!(
+        held.contains(&ids[0]) && !held.contains(&ids[1]),
+        "{held:?}"
+    );
+    let aside = format!("SELECT count(*) FROM qbo.rejects WHERE id = '{}'", ids[0]);
+    assert_eq!(database.number(&aside).await, 1);
     database.drop().await;
 }
 

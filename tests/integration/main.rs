@@ -27,6 +27,7 @@ mod landing;
 mod ledger;
 mod loading;
 mod log_lines;
+mod lookups;
 mod merge;
 mod outcomes;
 mod reading;
