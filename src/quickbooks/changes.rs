@@ -11,9 +11,8 @@ use tracing::debug;
 use super::QboSource;
 use super::changes_answer::{ChangesAnswer, EntityChanges, read_changes};
 use super::failure_cause::is_repeated_bad_record;
-use super::reader::Rows;
 use super::uncaptured::is_lasting;
-use crate::domain::{EntitySpec, Identity, Page, Record, Reject, Window};
+use crate::domain::{EntitySpec, Identity, Page, Record, Window};
 use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::port::{Meter, Source, Span};
@@ -94,47 +93,54 @@ impl QboSource {
                 self.uncaptured.remember(&entity, &error).await;
             }
         }
+        for known in std::mem::take(&mut changes.complete) {
+            let entity = known.entity;
+            match self.with_includes(known, meter).await {
+                Ok(known) => changes.complete.push(known),
+                Err(error) if error.ends_run() => return Err(error),
+                Err(error) => {
+                    debug!(
+                        phase = "extract",
+                        entity = entity.name,
+                        "the changes are read by queries: {error}"
+                    );
+                    changes.incomplete.push(entity);
+                }
+            }
+        }
         Ok(changes)
     }
 
     /// Reads changed records again whose complete form is only answered if asked for: whether change
     /// data capture takes `include` is not known (qbo-facts 13.4), and a poorer record must not
-    /// replace a fuller one. A change after `end` that a query does not see yet is left to a later read.
+    /// replace a fuller one. A change behind the horizon that a query does not see yet is left to a
+    /// later read.
     ///
     /// # Errors
-    /// Errors of the API; [`Error::Decode`] if a query does not see an earlier change.
+    /// Errors of the API; [`Error::Decode`] if a query does not see an earlier change, or answers a
+    /// record that cannot be read.
     async fn with_includes(
         &self,
-        entity: &EntitySpec,
-        records: Vec<Record>,
-        end: DateTime<Utc>,
+        mut changes: EntityChanges,
         meter: &Meter,
-    ) -> Result<Rows> {
-        if records.is_empty() || self.includes.value(entity).is_none() {
-            let rejects = Vec::new();
-            return Ok(Rows { records, rejects });
+    ) -> Result<EntityChanges> {
+        let entity = changes.entity;
+        if changes.records.is_empty() || self.includes.value(&entity).is_none() {
+            return Ok(changes);
         }
+        let records = std::mem::take(&mut changes.records);
+        let end = self.horizon.get().copied();
         let ids: Vec<String> = records.iter().map(|record| record.id.clone()).collect();
-        let fuller = self.look_up(entity, &ids, meter).await?;
-        let mut unreadable: HashMap<Option<String>, Reject> = HashMap::new();
-        for row in fuller.unreadable {
-            unreadable.insert(row.id.clone(), row);
-        }
+        let fuller = self.records(&entity, &ids, meter).await?;
         let mut by_id: HashMap<String, Record> = fuller
-            .records
             .into_iter()
             .map(|record| (record.id.clone(), record))
             .collect();
-        let (mut fullest, mut rejects) = (Vec::with_capacity(records.len()), Vec::new());
+        let mut fullest = Vec::with_capacity(records.len());
         for record in records {
-            if let Some(row) = unreadable.remove(&Some(record.id.clone())) {
-                let at = record.updated_at;
-                rejects.push(Reject { at, ..row });
-                continue;
-            }
             match by_id.remove(&record.id) {
                 Some(fuller) if fuller.updated_at >= record.updated_at => fullest.push(fuller),
-                Some(_) if record.updated_at >= end => {}
+                Some(_) if end.is_some_and(|end| record.updated_at >= end) => {}
                 Some(_) => {
                     let id = record.id;
                     let reason = format!("a query does not see the change of record {id} yet");
@@ -144,8 +150,8 @@ impl QboSource {
                 None => fullest.push(record),
             }
         }
-        let records = fullest;
-        Ok(Rows { records, rejects })
+        changes.records = fullest;
+        Ok(changes)
     }
 
     /// Fetches the changes and deletions of one entity. Returns `None` if the answer may have been cut
@@ -161,8 +167,10 @@ impl QboSource {
     ) -> Result<Option<EntityChanges>> {
         let entities = std::slice::from_ref(entity);
         let answer = self.request_changes(entities, since, meter).await?;
-        let complete = answer.complete.into_iter().next();
-        Ok(complete.filter(|_| !answer.is_full))
+        match answer.complete.into_iter().next() {
+            Some(known) if !answer.is_full => self.with_includes(known, meter).await.map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Sends one request.
@@ -196,16 +204,14 @@ fn may_depend_on_entities(error: &Error) -> bool {
     )
 }
 
-/// Places all records within `[start, end)`, and those that are set aside. The service has reported each of them as changed, and
-/// one can say any other time than the service's: by its own time it would be left out, and never
-/// asked for again. To store a record that is known, or that has changed after the end, is harmless.
-fn place_within(rows: &mut Rows, start: DateTime<Utc>, end: DateTime<Utc>) {
+/// Places a record within `[start, end)`. The service has reported it as changed, and it can say any
+/// other time than the service's: by its own time it would be left out, and never asked for again. To
+/// store a record that is known, or that has changed after the end, is harmless.
+fn placed_within(record: &Record, start: DateTime<Utc>, end: DateTime<Utc>) -> Record {
     let last = (end - TimeDelta::seconds(1)).max(start);
-    for record in &mut rows.records {
-        record.updated_at = record.updated_at.clamp(start, last);
-    }
-    for reject in &mut rows.rejects {
-        reject.at = reject.at.clamp(start, last);
+    Record {
+        updated_at: record.updated_at.clamp(start, last),
+        ..record.clone()
     }
 }
 
@@ -252,19 +258,13 @@ impl Source for ChangesSource {
         entity: &EntitySpec,
         span: &Span,
         page_size: u32,
-        meter: &Meter,
+        _: &Meter,
         pages: mpsc::Sender<Page>,
     ) -> Result<Option<DateTime<Utc>>> {
         let horizon = self.source.horizon.get().copied();
         let end = horizon.map_or(span.end(), |horizon| span.end().min(horizon));
         let all = self.records.get(entity.name).into_iter().flatten();
-        let records = all.cloned().collect();
-        let mut rows = self
-            .source
-            .with_includes(entity, records, end, meter)
-            .await?;
-        place_within(&mut rows, span.start, end);
-        let Rows { records, rejects } = rows;
+        let placed = all.map(|record| placed_within(record, span.start, end));
         let page = Page {
             number: 1,
             size: page_size,
@@ -272,8 +272,8 @@ impl Source for ChangesSource {
             ingested_at: self.received_at,
             covered_until: end,
             horizon,
-            records,
-            rejects,
+            records: placed.collect(),
+            rejects: Vec::new(),
         };
         pages.send(page).await.map_err(|_| Error::Cancelled)?;
         Ok(horizon.filter(|horizon| *horizon < span.end()))

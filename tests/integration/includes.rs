@@ -7,8 +7,8 @@ use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Database, a_minute_ago, app, assert_complete, change, everything, small_sandbox, syncing_app,
-    truth, whole_range,
+    Database, a_minute_ago, app, assert_complete, change, everything, living, small_sandbox,
+    syncing_app, truth, whole_range,
 };
 
 /// Gives a document five custom fields, and an invoice a link.
@@ -82,6 +82,27 @@ async fn every_custom_field_and_the_link_of_an_invoice_arrive_whichever_way_it_i
         .chunk("year".parse::<Chunk>().unwrap())
         .deep(true);
     assert!(app.verify(&request).await.unwrap().is_ok());
+    database.drop().await;
+}
+
+/// Change data capture works, and records cannot be asked for by their ids.
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_whose_parts_cannot_be_asked_for_are_read_by_queries() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let sync = || everything(&["invoices", "bills"]);
+    assert!(app.sync(&sync()).await.unwrap().is_ok());
+    enrich(&sandbox, "Invoice", "40");
+    let edit = |id: &str| json!({"entity": "Invoice", "id": id, "at": a_minute_ago()});
+    change(&sandbox, "edit", edit("40"));
+    let fault = json!({"fault": "refused", "on": "query", "contains": "Id IN", "status": 400,
+        "code": "4001", "message": "Invalid query", "times": 0});
+    change(&sandbox, "fault", fault);
+    let report = app.sync(&sync()).await.unwrap();
+    assert!(report.is_ok(), "{report:?}");
+    assert_eq!(parts(&database, "raw.qb_invoices", "40").await, (5, true));
+    let there = truth(&sandbox, "Invoice");
+    assert_eq!(living(&database, "raw.qb_invoices").await, there);
     database.drop().await;
 }
 
