@@ -182,6 +182,13 @@ pub enum Error {
         reason: String,
     },
 
+    /// More records cannot be read or stored than may be set aside. What arrived before can be stored.
+    #[error("window: {reason}")]
+    TooManyRejects {
+        /// How many, and the first reason.
+        reason: String,
+    },
+
     /// The retry loop gave up, at once or later; `last` is the final failure.
     #[error("{last}{}", tries(*.attempts, *.elapsed))]
     AfterAttempts {
@@ -358,6 +365,7 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::Decode { .. }
             | Self::SearchEnded { .. }
+            | Self::TooManyRejects { .. }
             | Self::Landing { .. }
             | Self::Stuck { .. }
             | Self::Internal(_) => Recovery::Abort,
@@ -383,6 +391,12 @@ impl Error {
             }
             _ => false,
         }
+    }
+
+    /// Returns true if the cause is in the records: what arrived before can be stored, and smaller
+    /// windows have fewer of them.
+    pub fn is_of_records(&self) -> bool {
+        matches!(self, Self::SearchEnded { .. } | Self::TooManyRejects { .. })
     }
 
     /// Returns true if the company does not have the entity that was asked for. Every other window

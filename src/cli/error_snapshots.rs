@@ -100,6 +100,9 @@ samples! {
     SearchEnded: [Error::SearchEnded {
         reason: "the search has cost 97 requests".to_owned(),
     }],
+    TooManyRejects: [Error::TooManyRejects {
+        reason: "11 records cannot be read or stored".to_owned(),
+    }],
     AfterAttempts: [after_attempts(1, api(Some("4000"))), after_attempts(4, timeout())],
     Database: [Error::Database {
         reason: "permission denied for schema raw".to_owned(),

@@ -40,10 +40,10 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
         });
     }
 
-    /// Stores what has arrived of a window whose search for bad records has ended without a result.
+    /// Stores what has arrived of a window that fails because of its records.
     async fn keep_rows(&mut self, window: Window, error: &Error) -> LoadCounts {
         let writer = self.open.writer.take();
-        let Some(writer) = writer.filter(|_| matches!(error, Error::SearchEnded { .. })) else {
+        let Some(writer) = writer.filter(|_| error.is_of_records()) else {
             return LoadCounts::default();
         };
         let kept = writer.keep().instrument(log_span(window)).await;

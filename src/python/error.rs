@@ -20,7 +20,10 @@ pub(super) fn class_name(error: &Error) -> &'static str {
         Error::RequestCap { .. } => "RequestCapError",
         Error::Transport { .. } => "TransportError",
         Error::Api { .. } => "ApiError",
-        Error::Decode { .. } | Error::SearchEnded { .. } | Error::TooLarge { .. } => "DataError",
+        Error::Decode { .. }
+        | Error::SearchEnded { .. }
+        | Error::TooManyRejects { .. }
+        | Error::TooLarge { .. } => "DataError",
         Error::AfterAttempts { last, .. } => class_name(last),
         Error::Database { .. } => "DatabaseError",
         Error::Stuck { .. } => "StuckError",

@@ -341,6 +341,34 @@ async fn rows_that_arrived_before_the_search_ended_are_kept() {
     database.drop().await;
 }
 
+/// From some record on, no row of the month can be read: whole pages hold nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_arrived_before_pages_without_a_readable_row_are_kept() {
+    let (sandbox, database) = (sandbox_of(2100), Database::create().await);
+    let ids = ids_by_time(&sandbox);
+    let (good, bad) = ids.split_at(20);
+    assert!(bad.len() > 40, "{}", bad.len());
+    for id in bad {
+        let mut company = sandbox.company();
+        company.corrupt("Invoice", id, Blemish::Time).unwrap();
+    }
+    let app = syncing_app(&sandbox, &database);
+    let month = request(&["invoices"], "2025-03-01", "2025-04-01", "month", 15);
+    let report = app.backfill(&month).await.unwrap();
+    let window = &report.runs[0].windows[0];
+    assert_eq!(window.status, WindowStatus::Failed);
+    let error = window.error.as_ref().unwrap();
+    assert!(error.contains("cannot be read"), "{error}");
+    let kept = database.rows("raw.qb_invoices").await;
+    let kept: Vec<_> = kept.into_iter().map(|(id, _)| id).collect();
+    assert!(good.iter().all(|id| kept.contains(id)), "{kept:?}");
+    assert_eq!(window.rows, kept.len() as u64);
+    // So that the next sync divides the time of the failure.
+    let is_of_records = "SELECT count(*) FROM qbo.windows WHERE records_failed";
+    assert_eq!(database.number(is_of_records).await, 1);
+    database.drop().await;
+}
+
 fn heal(sandbox: &Sandbox, id: &str) {
     let mut company = sandbox.company();
     company.corrupt("Invoice", id, Blemish::Healed).unwrap();

@@ -111,7 +111,7 @@ impl Ledger {
         error: &Error,
     ) -> Result<()> {
         let text = error.to_string();
-        let is_of_records = matches!(error, Error::SearchEnded { .. });
+        let is_of_records = error.is_of_records();
         let params = params![
             self.schema,
             context.realm_id,
