@@ -305,26 +305,13 @@ impl Reject {
         }
     }
 
-    /// Creates a reject of a row that cannot be read, and arrived next to a record changed at `at`.
-    pub fn unreadable(row: String, error: &Error, at: DateTime<Utc>) -> Self {
-        #[derive(Deserialize)]
-        struct Identified<'a> {
-            #[serde(rename = "Id", borrow)]
-            id: &'a RawValue,
-        }
-        let id_in = |text: &str| {
-            let found: Identified<'_> = serde_json::from_str(text).ok()?;
-            let id = serde_json::from_str::<String>(found.id.get());
-            id.ok().or_else(|| read_text("Id", found.id).ok())
-        };
-        // The only object with an `Id` inside the row: a recurring transaction is wrapped.
-        let inner_id = || {
-            let payload = Payload::from_valid_json(Bytes::copy_from_slice(row.as_bytes()));
-            id_in(wrapped_object(&payload).ok()?.get())
-        };
-        let id = id_in(&row).or_else(inner_id);
+    /// Creates a reject of a row that cannot be read, and arrived next to a record changed at `at`. It
+    /// has the id that its entity's records have, or none: the id of something inside the row can be
+    /// that of another record.
+    pub fn unreadable(identity: Identity, row: String, error: &Error, at: DateTime<Utc>) -> Self {
+        let payload = Payload::from_valid_json(Bytes::copy_from_slice(row.as_bytes()));
         Self {
-            id: id.map(without_nul),
+            id: Record::read_id(identity, &payload).ok(),
             at,
             error: without_nul(error.to_string()),
             intuit_tid: None,
@@ -377,15 +364,29 @@ mod tests {
         assert!(id(Identity::Wrapped, two).is_err());
         let untimed = id(Identity::Wrapped, r#"{"Bill":{"Id":"7"}}"#).unwrap_err();
         assert!(untimed.to_string().contains("MetaData"), "{untimed}");
-        let set_aside =
-            |row: &str| Reject::unreadable(row.to_owned(), &untimed, DateTime::UNIX_EPOCH).id;
-        assert_eq!(set_aside(r#"{"Bill":{"Id":"7"}}"#).as_deref(), Some("7"));
+        let set_aside = |identity, row: &str| {
+            Reject::unreadable(identity, row.to_owned(), &untimed, DateTime::UNIX_EPOCH).id
+        };
+        let wrapped = |row: &str| set_aside(Identity::Wrapped, row);
+        assert_eq!(wrapped(r#"{"Bill":{"Id":"7"}}"#).as_deref(), Some("7"));
         assert_eq!(
-            set_aside(r#"{"Bill":{"Id":7},"Active":true}"#).as_deref(),
+            wrapped(r#"{"Bill":{"Id":7},"Active":true}"#).as_deref(),
             Some("7")
         );
-        assert_eq!(set_aside(r#"{"Bill":{"Id":"7"},"Item":{"Id":"8"}}"#), None);
-        assert_eq!(set_aside("nothing"), None);
+        assert_eq!(wrapped(r#"{"Bill":{"Id":"7"},"Item":{"Id":"8"}}"#), None);
+        assert_eq!(wrapped("nothing"), None);
+        // In other entities, what is inside has the id of another record.
+        let vendor = r#"{"DisplayName":"Mill","BillAddr":{"Id":"43"}}"#;
+        assert_eq!(set_aside(Identity::Id, vendor), None);
+        assert_eq!(
+            set_aside(Identity::Id, r#"{"Id":12}"#).as_deref(),
+            Some("12")
+        );
+        assert_eq!(set_aside(Identity::Single, vendor).as_deref(), Some("1"));
+        assert_eq!(
+            set_aside(by_properties, rate).as_deref(),
+            Some("2024-01-03:EUR:USD")
+        );
     }
 
     #[test]
@@ -465,20 +466,11 @@ mod tests {
             let error = read(&payload).unwrap_err();
             assert!(error.to_string().contains(field), "{payload}: {error}");
             // What is set aside can be stored: no text of ours has a NUL.
-            let reject = Reject::unreadable(payload, &error, DateTime::UNIX_EPOCH);
+            let epoch = DateTime::UNIX_EPOCH;
+            let reject = Reject::unreadable(Identity::Id, payload, &error, epoch);
             let texts = [reject.id.unwrap_or_default(), reject.error];
             assert!(texts.iter().all(|text| !text.contains('\0')), "{texts:?}");
         }
-        assert_eq!(
-            Reject::unreadable(
-                r#"{"Id":12}"#.to_owned(),
-                &Error::decode("record", "x"),
-                DateTime::UNIX_EPOCH
-            )
-            .id
-            .as_deref(),
-            Some("12")
-        );
     }
 
     #[test]
@@ -488,7 +480,8 @@ mod tests {
         assert_eq!(read(&payload).unwrap().id, "1");
         let unreadable = payload.replace("LastUpdatedTime", "x");
         let error = read(&unreadable).unwrap_err();
-        let reject = Reject::unreadable(unreadable, &error, DateTime::UNIX_EPOCH);
+        let epoch = DateTime::UNIX_EPOCH;
+        let reject = Reject::unreadable(Identity::Id, unreadable, &error, epoch);
         assert_eq!(reject.id.as_deref(), Some("1"));
     }
 }

@@ -18,7 +18,7 @@ use super::failure_cause::{failure_cause, is_repeated_bad_record};
 use super::fault::Fault;
 use super::reader::{SpanReader, reject_bad_record};
 use crate::domain::query::{IdQuery, KeyQuery, SingleQuery};
-use crate::domain::{EntitySpec, Identity, PageSize, Payload, Record, Reject, too_many_rejects};
+use crate::domain::{EntitySpec, Identity, PageSize, Record, Reject, too_many_rejects};
 use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::port::{Meter, Span};
@@ -58,15 +58,15 @@ impl Found {
             let at = answer.time.unwrap_or_else(crate::clock::now);
             found.records.extend(answer.records);
             for row in answer.unreadable {
-                let payload = Payload::from_valid_json(row.text.clone().into());
-                let id = match (Record::read_id(entity.identity, &payload), ids) {
-                    (Ok(id), _) => id,
-                    (Err(_), [only]) => only.clone(),
-                    (Err(_), _) => return false,
+                let row = Reject::unreadable(entity.identity, row.text, &row.error, at);
+                let id = match (row.id, ids) {
+                    (Some(id), _) => id,
+                    (None, [only]) => only.clone(),
+                    (None, _) => return false,
                 };
                 found.unreadable.push(Reject {
                     id: Some(id),
-                    ..Reject::unreadable(row.text, &row.error, at)
+                    ..row
                 });
             }
         }

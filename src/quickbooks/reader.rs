@@ -203,7 +203,7 @@ impl<'s> SpanReader<'s> {
         }
         let rejects = unreadable
             .into_iter()
-            .map(|row| reject_unreadable(row, step))
+            .map(|row| self.reject_unreadable(row, step))
             .collect();
         let records = self.cursor.accept(step, records, count)?;
         self.grow_page();
@@ -311,7 +311,7 @@ impl<'s> SpanReader<'s> {
                 Ok(answer) => {
                     records.extend(answer.records);
                     let unreadable = answer.unreadable.into_iter();
-                    rejects.extend(unreadable.map(|row| reject_unreadable(row, &step)));
+                    rejects.extend(unreadable.map(|row| self.reject_unreadable(row, &step)));
                 }
                 Err(error) if !failure_cause(&error).is_of_record() => {
                     return Err(error);
@@ -333,6 +333,14 @@ impl<'s> SpanReader<'s> {
         records.sort_by(|a, b| a.id.cmp(&b.id));
         records.dedup_by(|a, b| a.id == b.id);
         Ok(Rows { records, rejects })
+    }
+
+    /// Makes a reject of a row that cannot be read. It is given the time of the record before it, or the
+    /// start of the page.
+    fn reject_unreadable(&self, row: Unreadable, step: &Step) -> Reject {
+        let is_inside = |at: &DateTime<Utc>| *at >= step.from && *at < step.until;
+        let at = row.follows.filter(is_inside).unwrap_or(step.from);
+        Reject::unreadable(self.entity.identity, row.text, &row.error, at)
     }
 
     /// Hands rows to the pipeline as one page, without the records behind the horizon and without
@@ -368,14 +376,6 @@ impl<'s> SpanReader<'s> {
         // The receiver is dropped only when the sink has failed; that error is reported.
         self.pages.send(page).await.map_err(|_| Error::Cancelled)
     }
-}
-
-/// Makes a reject of a row that cannot be read. It is given the time of the record before it, or the
-/// start of the page.
-fn reject_unreadable(row: Unreadable, step: &Step) -> Reject {
-    let is_inside = |at: &DateTime<Utc>| *at >= step.from && *at < step.until;
-    let at = row.follows.filter(is_inside).unwrap_or(step.from);
-    Reject::unreadable(row.text, &row.error, at)
 }
 
 /// Makes a reject of a record that QuickBooks cannot deliver.

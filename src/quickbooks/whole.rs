@@ -80,7 +80,7 @@ impl QboSource {
                 Ok(record) => answer.records.push(record),
                 Err(error) => {
                     let text = String::from_utf8_lossy(row.as_bytes()).into_owned();
-                    let reject = Reject::unreadable(text, &error, received_at);
+                    let reject = Reject::unreadable(entity.identity, text, &error, received_at);
                     answer.rejects.push(reject);
                 }
             }

@@ -6,7 +6,8 @@ use qbo_sandbox::{Blemish, Sandbox};
 use serde_json::json;
 
 use crate::support::{
-    Database, change, everything, let_time_pass, living, small_sandbox, syncing_app, truth,
+    Database, app, assert_complete, change, everything, let_time_pass, living, request,
+    small_sandbox, syncing_app, truth, whole_range,
 };
 
 const TABLES: [(&str, &str, &str); 2] = [
@@ -119,4 +120,47 @@ async fn a_service_that_fails_for_many_records_marks_and_sets_aside_nothing() {
         assert_eq!(rejects(&database, "invoices").await, [], "{bad}");
         database.drop().await;
     }
+}
+
+fn seconds(time: &str) -> i64 {
+    chrono::DateTime::parse_from_rfc3339(time)
+        .unwrap()
+        .timestamp()
+}
+
+/// A row without an `Id` holds an object with the id of another record.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_without_an_id_is_not_taken_for_another_record() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let mut vendors = truth(&sandbox, "Vendor");
+    let ((bad, mut row), (other, _)) = (vendors.swap_remove(3), vendors.swap_remove(0));
+    row.as_object_mut().unwrap().remove("Id");
+    for (_, member) in row.as_object_mut().unwrap() {
+        if let Some(object) = member.as_object_mut() {
+            object.remove("Id");
+        }
+    }
+    row["BillAddr"] = json!({"Id": other, "Line1": "4 Mill Lane"});
+    let second = seconds(row["MetaData"]["LastUpdatedTime"].as_str().unwrap());
+    let mut company = sandbox.company();
+    company
+        .put_raw("Vendor", &bad, &row.to_string(), second)
+        .unwrap();
+    drop(company);
+    let app = app(&sandbox, &database);
+    let all = whole_range(&["vendors"], "year", 1000);
+    let report = app.backfill(&all).await.unwrap();
+    assert_eq!(report.runs[0].totals.rejected, 1);
+    let aside = rejects(&database, "vendors").await;
+    assert_eq!(aside.len(), 1);
+    assert_eq!(aside[0].0, None, "{aside:?}");
+    // The other vendor is stored again, and the row is still set aside.
+    let edit = json!({"entity": "Vendor", "id": other, "at": "2026-02-03T00:00:00Z"});
+    change(&sandbox, "edit", edit);
+    let month = request(&["vendors"], "2026-02-01", "2026-03-01", "month", 1000);
+    let report = app.backfill(&month).await.unwrap();
+    assert_complete(&report);
+    assert_eq!(report.runs[0].totals.updated, 1);
+    assert_eq!(rejects(&database, "vendors").await, aside);
+    database.drop().await;
 }
