@@ -208,7 +208,7 @@ impl<'a> Stub<'a> {
 
 /// Returns true if a row of a query stands for a deleted record. Almost no row has the word, so that
 /// almost none is read twice.
-fn is_deleted(row: &str) -> bool {
+pub(super) fn is_deleted(row: &str) -> bool {
     memchr::memmem::find(row.as_bytes(), b"eleted\"").is_some()
         && Stub::read(row).is_ok_and(|stub| stub.is_deleted())
 }

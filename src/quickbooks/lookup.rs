@@ -13,12 +13,12 @@ use tokio::sync::mpsc;
 use super::QboSource;
 use super::batch::{MAX_ITEMS, MAX_RECORDS};
 use super::classify::classify_failure;
-use super::envelope::{QueryAnswer, read_rows};
+use super::envelope::{QueryAnswer, is_deleted, read_rows};
 use super::failure_cause::{failure_cause, is_repeated_bad_record};
 use super::fault::Fault;
 use super::reader::{SpanReader, reject_bad_record};
 use crate::domain::query::{IdQuery, KeyQuery, SingleQuery};
-use crate::domain::{EntitySpec, Identity, PageSize, Record, Reject, too_many_rejects};
+use crate::domain::{EntityKind, EntitySpec, Identity, PageSize, Record, Reject, too_many_rejects};
 use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::port::{Meter, Span};
@@ -40,6 +40,9 @@ pub(crate) struct Found {
     pub records: Vec<Record>,
     /// Records that cannot be read or delivered. Each has an id; their times are those of the answers.
     pub unreadable: Vec<Reject>,
+    /// Ids of list records that are answered as deleted, which was also seen of living ones (qbo-facts
+    /// 4).
+    called_deleted: Vec<String>,
 }
 
 impl Found {
@@ -47,7 +50,8 @@ impl Found {
     pub(crate) fn ids(&self) -> HashSet<String> {
         let unreadable = self.unreadable.iter().filter_map(|row| row.id.clone());
         let readable = self.records.iter().map(|record| record.id.clone());
-        readable.chain(unreadable).collect()
+        let called_deleted = self.called_deleted.iter().cloned();
+        readable.chain(unreadable).chain(called_deleted).collect()
     }
 
     /// Adds the answers about some ids. Returns false, and adds nothing, if a row does not say which of
@@ -58,16 +62,22 @@ impl Found {
             let at = answer.time.unwrap_or_else(crate::clock::now);
             found.records.extend(answer.records);
             for row in answer.unreadable {
+                let is_deleted = is_deleted(&row.text);
+                if is_deleted && proves_deletion(entity) {
+                    continue;
+                }
                 let row = Reject::unreadable(entity.identity, row.text, &row.error, at);
                 let id = match (row.id, ids) {
                     (Some(id), _) => id,
                     (None, [only]) => only.clone(),
                     (None, _) => return false,
                 };
-                found.unreadable.push(Reject {
-                    id: Some(id),
-                    ..row
-                });
+                if is_deleted {
+                    found.called_deleted.push(id);
+                    continue;
+                }
+                let id = Some(id);
+                found.unreadable.push(Reject { id, ..row });
             }
         }
         self.extend(found);
@@ -77,6 +87,7 @@ impl Found {
     fn extend(&mut self, other: Self) {
         self.records.extend(other.records);
         self.unreadable.extend(other.unreadable);
+        self.called_deleted.extend(other.called_deleted);
     }
 }
 
@@ -91,10 +102,24 @@ impl QboSource {
         ids: &[String],
         meter: &Meter,
     ) -> Result<Vec<Record>> {
+        let found = self.look_up_readable(entity, ids, meter).await?;
+        Ok(found.records)
+    }
+
+    /// Looks for records, all of which must be readable.
+    ///
+    /// # Errors
+    /// Those of [`look_up`](Self::look_up); [`Error::Decode`] if a record cannot be read.
+    pub(crate) async fn look_up_readable(
+        &self,
+        entity: &EntitySpec,
+        ids: &[String],
+        meter: &Meter,
+    ) -> Result<Found> {
         let found = self.look_up(entity, ids, meter).await?;
-        match found.unreadable.into_iter().next() {
-            Some(row) => Err(Error::decode("record", row.error)),
-            None => Ok(found.records),
+        match found.unreadable.first() {
+            Some(row) => Err(Error::decode("record", &row.error)),
+            None => Ok(found),
         }
     }
 
@@ -274,6 +299,11 @@ impl QboSource {
         let answers = self.batch(&items, meter, behavior).await?;
         whole(answers.into_iter().collect::<Result<_>>()?, MAX_RECORDS)
     }
+}
+
+/// Returns true if a row that says that its record is deleted can be believed.
+fn proves_deletion(entity: &EntitySpec) -> bool {
+    entity.kind == EntityKind::Transaction || !entity.has_query
 }
 
 /// Makes a reject of a record that exists and cannot be delivered.

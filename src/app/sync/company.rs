@@ -367,12 +367,13 @@ impl CompanySyncer<'_> {
             .collect();
         let living = self
             .source
-            .records(&changes.entity, &ids, self.meter)
+            .look_up_readable(&changes.entity, &ids, self.meter)
             .await?;
+        let there = living.ids();
         changes
             .deletions
-            .retain(|deletion| living.iter().all(|record| record.id != deletion.id));
-        changes.records.extend(living);
+            .retain(|deletion| !there.contains(&deletion.id));
+        changes.records.extend(living.records);
         Ok(())
     }
 
