@@ -128,7 +128,7 @@ impl QboSource {
         if changes.records.is_empty() || self.includes.value(&entity).is_none() {
             return Ok(changes);
         }
-        let records = std::mem::take(&mut changes.records);
+        let records = newest_of_each(std::mem::take(&mut changes.records));
         let end = self.horizon.get().copied();
         let ids: Vec<String> = records.iter().map(|record| record.id.clone()).collect();
         let fuller = self.records(&entity, &ids, meter).await?;
@@ -194,6 +194,17 @@ impl QboSource {
         self.set_horizon(answer.time);
         Ok(answer)
     }
+}
+
+/// Returns the newest version of each record. An answer that lists one twice must not store it as if
+/// it were gone when it is looked up for the second time.
+fn newest_of_each(mut records: Vec<Record>) -> Vec<Record> {
+    records.sort_by(|a, b| {
+        let version = |record: &Record| (record.updated_at, record.sync_token);
+        a.id.cmp(&b.id).then_with(|| version(b).cmp(&version(a)))
+    });
+    records.dedup_by(|later, first| later.id == first.id);
+    records
 }
 
 /// Returns true if the request may have failed because of one of the entities that it names.

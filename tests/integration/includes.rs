@@ -107,6 +107,32 @@ async fn changes_whose_parts_cannot_be_asked_for_are_read_by_queries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_reported_twice_keeps_its_parts() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    enrich(&sandbox, "Invoice", "40");
+    let sync = || everything(&["invoices", "bills"]);
+    assert!(app.sync(&sync()).await.unwrap().is_ok());
+    let edit = json!({"entity": "Invoice", "id": "40", "at": a_minute_ago()});
+    change(&sandbox, "edit", edit);
+    let records = truth(&sandbox, "Invoice");
+    let (_, mut poorer) = records.into_iter().find(|(id, _)| id == "40").unwrap();
+    poorer["CustomField"] = json!([]);
+    poorer.as_object_mut().unwrap().remove("InvoiceLink");
+    let again = format!(r#"{{"Invoice":[{poorer},"#);
+    let twice = json!({"fault": "rewrite", "on": "cdc", "find": r#"{"Invoice":["#, "put": again,
+        "times": 0});
+    change(&sandbox, "fault", twice);
+    let report = app.sync(&sync()).await.unwrap();
+    assert!(report.is_ok(), "{report:?}");
+    let invoices = report.accounts[0].entities.iter();
+    let updated: u64 = invoices.map(|entity| entity.updated).sum();
+    assert_eq!(updated, 1, "{report:?}");
+    assert_eq!(parts(&database, "raw.qb_invoices", "40").await, (5, true));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_include_that_a_company_refuses_costs_no_page_and_is_not_asked_for_again() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = syncing_app(&sandbox, &database);
