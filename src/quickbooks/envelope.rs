@@ -168,19 +168,24 @@ fn read_members(
         _ => {}
     }
     let answer = read_rows(asked.entity, rows, response);
-    match repeated_id(&answer.records) {
-        Some(id) => Err(format!("it holds two different records with the id {id}")),
-        None => Ok(answer),
-    }
+    check_ids(&answer.records)?;
+    Ok(answer)
 }
 
-/// Returns the id of two records that differ. An answer shows the books at one instant.
-fn repeated_id(records: &[Record]) -> Option<&str> {
+/// Checks that no two records with one id differ. An answer shows the books at one instant.
+///
+/// # Errors
+/// If two records do. The error names their id.
+pub(super) fn check_ids(records: &[Record]) -> Result<(), String> {
     let mut seen: HashMap<&str, &Payload> = HashMap::with_capacity(records.len());
-    records.iter().find_map(|record| {
-        let first = seen.insert(&record.id, &record.payload)?;
-        (first.as_bytes() != record.payload.as_bytes()).then_some(record.id.as_str())
-    })
+    let repeated = records.iter().find(|record| {
+        let first = seen.insert(&record.id, &record.payload);
+        first.is_some_and(|first| first.as_bytes() != record.payload.as_bytes())
+    });
+    match repeated.map(|record| &record.id) {
+        Some(id) => Err(format!("it holds two different records with the id {id}")),
+        None => Ok(()),
+    }
 }
 
 /// The part of a row that says whether it stands for a deleted record (qbo-facts 4). Such a row holds

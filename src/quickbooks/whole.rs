@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::QboSource;
 use super::classify::classify_failure;
 use super::entitlements::read_entitlements;
-use super::envelope::{Members, is_counter, misunderstood, rows_in, unreadable_body};
+use super::envelope::{Members, check_ids, is_counter, misunderstood, rows_in, unreadable_body};
 use super::fault::Fault;
 use crate::domain::{EntitySpec, Identity, Page, Payload, Record, Reject};
 use crate::error::{Error, Result};
@@ -170,17 +170,30 @@ fn read_list(entity: &EntitySpec, response: &Response) -> Verdict<WholeRows> {
         let fault = Fault::parse(fault.get().as_bytes());
         return classify_failure(response, fault, Some(entity));
     }
-    match rows_of(entity, holder, inner.is_some()) {
-        Ok(rows) => Verdict::Done(WholeRows {
-            rows: rows
-                .into_iter()
-                .map(|row| response.body.slice_ref(row.get().as_bytes()))
-                .map(Payload::from_valid_json)
-                .collect(),
+    let rows = match rows_of(entity, holder, inner.is_some()) {
+        Ok(rows) => rows.into_iter(),
+        Err(reason) => return misunderstood(reason),
+    };
+    let rows: Vec<Payload> = rows
+        .map(|row| response.body.slice_ref(row.get().as_bytes()))
+        .map(Payload::from_valid_json)
+        .collect();
+    // Of two records with one id, one would replace the other.
+    match check_ids(&readable(entity, &rows)) {
+        Ok(()) => Verdict::Done(WholeRows {
+            rows,
             time: members.time(),
         }),
         Err(reason) => misunderstood(reason),
     }
+}
+
+/// Returns the records among rows.
+fn readable(entity: &EntitySpec, rows: &[Payload]) -> Vec<Record> {
+    let read = |row: &Payload| {
+        Record::read_untimed(entity.identity, row.clone(), DateTime::UNIX_EPOCH).ok()
+    };
+    rows.iter().filter_map(read).collect()
 }
 
 /// Returns the rows of a list. An empty `QueryResponse` is an empty list, as in queries.
@@ -242,6 +255,8 @@ mod tests {
         );
         assert_eq!(read(r#"{"QueryResponse":{},"time":"x"}"#), Ok(0));
         assert_eq!(read(r#"{"TaxClassification":[]}"#), Ok(0));
+        let same = r#"{"TaxClassification":[{"Id":"1","Name":"Food"},{"Id":"1","Name":"Food"}]}"#;
+        assert_eq!(read(same), Ok(2));
         for body in [
             "",
             "{}",
@@ -251,6 +266,7 @@ mod tests {
             r#"{"TaxClassification":"none"}"#,
             r#"{"QueryResponse":{"TaxCode":[]}}"#,
             r#"{"QueryResponse":{"maxResults":3}}"#,
+            r#"{"TaxClassification":[{"Id":"1","Name":"Food"},{"Id":"1","Name":"Books"}]}"#,
             r#"{"QueryResponse":{"TaxClassification":[{"Id":"1"}],"totalCount":2}}"#,
             r#"{"QueryResponse":{"Fault":{"Error":[{"Message":"x","code":"4001"}]}}}"#,
             "<html></html>",

@@ -192,6 +192,26 @@ async fn a_range_of_wholes_costs_one_request_and_a_comparison_is_refused() {
     database.drop().await;
 }
 
+/// Two different rows have one id: one of them would replace the other, which would count as gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_with_two_records_of_one_id_is_refused() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let mut app = syncing_app(&sandbox, &database);
+    app.settings.set("QBO_RETRY_FOR_S", "1").unwrap();
+    let sync = || everything(&["tax_classifications"]);
+    assert!(app.sync(&sync()).await.unwrap().is_ok());
+    let twice = json!({"fault": "rewrite", "on": "read", "find": r#""Id":"12""#,
+        "put": r#""Id":"11""#, "times": 0});
+    change(&sandbox, "fault", twice);
+    let report = app.sync(&sync()).await.unwrap();
+    let lists = found(&report, "tax_classifications");
+    assert_eq!(lists.status, EntityOutcome::Failed, "{report:?}");
+    let error = lists.error.as_ref().unwrap();
+    assert!(error.contains("the id 11"), "{error}");
+    assert_eq!(ids(&database).await, ["1", "11", "12", "2", "21"]);
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn wholes_that_a_company_refuses_cost_no_other_entity() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
