@@ -45,10 +45,8 @@ impl QboSource {
             {
                 sent = Err(refusal);
             }
-            if let Ok(outcomes) = &sent
-                && !shows_includes(statements, outcomes)
-            {
-                asking.proves_nothing();
+            if let Ok(outcomes) = &sent {
+                asking.note_proof(shows_includes(statements, outcomes));
             }
             if let Some(outcome) = self.includes.judge(sent, &mut asking).await {
                 return outcome;
@@ -71,10 +69,12 @@ impl QboSource {
     }
 }
 
-/// Returns whether an item was answered whose entity has optional parts.
+/// Returns whether an item brought records whose entity has optional parts.
 fn shows_includes(statements: &[(&EntitySpec, String)], outcomes: &[Result<QueryAnswer>]) -> bool {
     let mut items = statements.iter().zip(outcomes);
-    items.any(|((entity, _), outcome)| !entity.includes.is_empty() && outcome.is_ok())
+    items.any(|((entity, _), outcome)| {
+        !entity.includes.is_empty() && outcome.as_ref().is_ok_and(QueryAnswer::has_rows)
+    })
 }
 
 /// Reads the answer of a batch. Items are matched to statements by id, not by position (qbo-facts

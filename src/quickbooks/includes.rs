@@ -57,9 +57,9 @@ impl Asking {
         self.include.as_deref()
     }
 
-    /// Takes note that a success brings no record which could have shown what was asked for.
-    pub(super) fn proves_nothing(&mut self) {
-        self.proves = false;
+    /// Takes note whether a success brings a record which shows what was asked for.
+    pub(super) fn note_proof(&mut self, has_record: bool) {
+        self.proves = has_record;
     }
 }
 

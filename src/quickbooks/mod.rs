@@ -163,6 +163,9 @@ impl QboSource {
         loop {
             let request = self.endpoints.query(statement, asking.include());
             let sent = self.client.send(&request, meter, behavior, read).await;
+            if let Ok(answer) = &sent {
+                asking.note_proof(answer.has_rows());
+            }
             if let Some(outcome) = self.includes.judge(sent, &mut asking).await {
                 return outcome;
             }

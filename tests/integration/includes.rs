@@ -7,8 +7,8 @@ use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Database, a_minute_ago, app, assert_complete, change, everything, living, small_sandbox,
-    syncing_app, truth, whole_range,
+    Database, a_minute_ago, app, assert_complete, change, everything, living, request,
+    small_sandbox, syncing_app, truth, whole_range,
 };
 
 /// Gives a document five custom fields, and an invoice a link.
@@ -129,6 +129,23 @@ async fn a_record_that_is_reported_twice_keeps_its_parts() {
     let updated: u64 = invoices.map(|entity| entity.updated).sum();
     assert_eq!(updated, 1, "{report:?}");
     assert_eq!(parts(&database, "raw.qb_invoices", "40").await, (5, true));
+    database.drop().await;
+}
+
+/// Pages without rows say nothing about what their company answers to `include`.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_include_that_only_empty_pages_have_answered_can_be_refused() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let empty = request(&["invoices"], "2001-01-01", "2002-01-01", "year", 1000);
+    assert_complete(&app.backfill(&empty).await.unwrap());
+    let denial = json!({"fault": "refused", "status": 400, "code": "5020", "times": 0,
+        "message": "You do not have permission to access this feature", "contains": "include="});
+    change(&sandbox, "fault", denial);
+    let all = whole_range(&["invoices"], "year", 1000);
+    assert_complete(&app.backfill(&all).await.unwrap());
+    let there = truth(&sandbox, "Invoice").len();
+    assert_eq!(database.rows("raw.qb_invoices").await.len(), there);
     database.drop().await;
 }
 
