@@ -268,7 +268,8 @@ impl SpanReader<'_> {
     /// nothing. If the entity has no other record, one of another entity is a proof.
     ///
     /// # Errors
-    /// [`Error::Decode`] if nothing can be read, or nothing is known that could be.
+    /// [`Error::Decode`] if nothing can be read, or nothing is known that could be;
+    /// [`Error::SearchEnded`] if the search may not cost as much as it takes to know.
     pub(super) async fn check_delivery(&mut self, error: &Error) -> Result<()> {
         if let Some(last) = self.source.deliveries.last(self.entity) {
             let second = last.trunc_subsecs(0);

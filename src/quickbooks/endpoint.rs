@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::domain::entity::{ALL_CUSTOM_FIELDS, INVOICE_LINK};
 use crate::domain::instant::format_instant;
-use crate::domain::{ENTITIES, EntitySpec, Identity};
+use crate::domain::{ENTITIES, EntitySpec};
 use crate::error::{Error, Result};
 use crate::http::Request;
 use crate::quickbooks::admission::RequestKind;
@@ -20,6 +20,9 @@ use crate::quickbooks::includes::PARAMETER;
 /// The only minor version that is still answered. Sent explicitly, so that a future version 76 does not
 /// change answers (qbo-facts 3.14).
 pub(super) const MINOR_VERSION: u32 = 75;
+
+/// The entity with an API of its own, in XML.
+pub(super) const ENTITLEMENTS: &str = "Entitlements";
 
 /// URLs of one company's endpoints.
 #[derive(Debug)]
@@ -119,24 +122,27 @@ impl Endpoints {
 
     /// Makes the request for all records of an entity that is read as a whole. Entitlements are
     /// refused to a client that does not accept XML.
-    pub(super) fn whole(&self, entity: &EntitySpec) -> Request {
-        match entity.identity {
-            Identity::Single => {
-                let xml = HeaderValue::from_static("application/xml");
-                Request {
-                    headers: HeaderMap::from_iter([(ACCEPT, xml)]),
-                    ..get(self.entitlements.clone())
-                }
-            }
-            _ => self.tax_classifications(),
+    ///
+    /// # Errors
+    /// See [`whole_url`](Self::whole_url).
+    pub(super) fn whole(&self, entity: &EntitySpec) -> Result<Request> {
+        let mut request = get(self.whole_url(entity)?.clone());
+        if entity.qbo_name == ENTITLEMENTS {
+            let xml = HeaderValue::from_static("application/xml");
+            request.headers = HeaderMap::from_iter([(ACCEPT, xml)]);
         }
+        Ok(request)
     }
 
-    /// Returns the path of that request, for `request_payload`.
-    pub(super) fn whole_path(&self, entity: &EntitySpec) -> &str {
-        match entity.identity {
-            Identity::Single => self.entitlements.path(),
-            _ => self.tax_classifications.path(),
+    /// Returns the URL of that request. Each such entity has one of its own.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for an entity whose URL is not known.
+    pub(super) fn whole_url(&self, entity: &EntitySpec) -> Result<&Url> {
+        match entity.qbo_name {
+            ENTITLEMENTS => Ok(&self.entitlements),
+            "TaxClassification" => Ok(&self.tax_classifications),
+            other => Err(Error::Internal(format!("{other} is not read as a whole"))),
         }
     }
 
@@ -317,7 +323,13 @@ mod tests {
             "https://example.test/base/v3/company/9/changeorder/7%2F..%2F8?minorversion=75"
         );
         assert_eq!(read_kind(&read), Some(RequestKind::Single));
+        // Each entity that is read as a whole has an endpoint, and no other entity has one.
+        for entity in ENTITIES {
+            let found = endpoints.whole(entity);
+            assert_eq!(found.is_ok(), entity.is_read_whole, "{}", entity.name);
+        }
         let entitlements = endpoints.whole(crate::domain::find_entity("entitlements").unwrap());
+        let entitlements = entitlements.unwrap();
         assert_eq!(
             entitlements.url.as_str(),
             "https://example.test/base/manage/entitlements/v3/9"

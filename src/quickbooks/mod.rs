@@ -202,7 +202,8 @@ impl Source for QboSource {
 
     fn request(&self, entity: &EntitySpec, window: Window, page_size: u32) -> Option<Arc<str>> {
         if entity.is_read_whole {
-            let request = json!({"method": "GET", "path": self.endpoints.whole_path(entity)});
+            let url = self.endpoints.whole_url(entity).ok()?;
+            let request = json!({"method": "GET", "path": url.path()});
             return Some(request.to_string().into());
         }
         if !entity.has_query {

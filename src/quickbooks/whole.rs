@@ -9,10 +9,11 @@ use tokio::sync::mpsc;
 
 use super::QboSource;
 use super::classify::classify_failure;
+use super::endpoint::ENTITLEMENTS;
 use super::entitlements::read_entitlements;
 use super::envelope::{Members, check_ids, is_counter, misunderstood, rows_in, unreadable_body};
 use super::fault::Fault;
-use crate::domain::{EntitySpec, Identity, Page, Payload, Record, Reject};
+use crate::domain::{EntitySpec, Page, Payload, Record, Reject};
 use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::port::{Meter, Span};
@@ -63,7 +64,7 @@ impl QboSource {
     }
 
     async fn fetch_whole(&self, entity: &EntitySpec, meter: &Meter) -> Result<WholeAnswer> {
-        let request = self.endpoints.whole(entity);
+        let request = self.endpoints.whole(entity)?;
         let read = |response: &Response| read_answer(entity, response);
         let sent = self.client.send(&request, meter, RetryBehavior::FULL, read);
         let WholeRows { rows, time } = sent.await?;
@@ -136,8 +137,8 @@ fn read_answer(entity: &EntitySpec, response: &Response) -> Verdict<WholeRows> {
     if !(200..300).contains(&response.status) {
         return classify_failure(response, Fault::parse(&response.body), Some(entity));
     }
-    match entity.identity {
-        Identity::Single => read_entitlements(entity, response).map(|record| WholeRows {
+    match entity.qbo_name {
+        ENTITLEMENTS => read_entitlements(entity, response).map(|record| WholeRows {
             rows: vec![record],
             time: date_of(response),
         }),
