@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use tempfile::TempDir;
 
 use super::App;
 use super::company::Company;
@@ -14,7 +13,7 @@ use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
     PageSize, Plan, Report, Window, WindowReport, select_entities, select_readable,
 };
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::landing::{LandingFile, LandingSink, LandingSource, LandingTarget};
 use crate::port::Source;
 #[cfg(feature = "cli")]
@@ -162,7 +161,7 @@ impl App {
         }
         let mut report = self.run(source, sink.clone(), plans).await;
         report.connection = connection.report().await;
-        sink.finish(&mut report)?;
+        sink.finish(&mut report).await?;
         Ok(report)
     }
 
@@ -172,7 +171,7 @@ impl App {
     /// Returns problems found before the first window: the landing, settings, tables. Later
     /// failures are in the report.
     pub async fn load(&self, request: &LoadRequest) -> Result<Report> {
-        let (source, _unpacked) = match &request.files {
+        let source = match &request.files {
             Some(files) => open_files(files)?,
             None => match &request.path {
                 Some(path) => open_path(path)?,
@@ -198,49 +197,23 @@ impl App {
     }
 }
 
-/// Opens a directory, or a file that holds any number of windows. The temporary directory, if any,
-/// holds the files of the source.
-fn open_path(path: &Path) -> Result<(LandingSource, Option<TempDir>)> {
+/// Opens a directory, or a file that holds any number of windows.
+fn open_path(path: &Path) -> Result<LandingSource> {
     match path.is_dir() {
-        true => Ok((LandingSource::open_directory(path)?, None)),
-        false => unpack(path, &[]),
+        true => LandingSource::open_directory(path),
+        false => LandingSource::open_file(path, &[]),
     }
 }
 
 /// Opens window files. Windows that were joined into one file all name that file.
-fn open_files(files: &[LandingFile]) -> Result<(LandingSource, Option<TempDir>)> {
+fn open_files(files: &[LandingFile]) -> Result<LandingSource> {
     match files.first().map(|first| &first.path) {
         Some(path)
             if LandingFile::parse(path).is_none()
                 && files.iter().all(|file| file.path == *path) =>
         {
-            unpack(path, files)
+            LandingSource::open_file(path, files)
         }
-        _ => Ok((LandingSource::new(files.to_vec())?, None)),
+        _ => LandingSource::new(files.to_vec()),
     }
-}
-
-/// Splits a file into window files in a temporary directory. `windows` that have no records get
-/// empty files.
-fn unpack(path: &Path, windows: &[LandingFile]) -> Result<(LandingSource, Option<TempDir>)> {
-    let directory = TempDir::with_prefix("qbo_rs-landing-")
-        .map_err(|e| Error::landing(&std::env::temp_dir(), e))?;
-    crate::landing::split(path, directory.path())?;
-    for file in windows {
-        crate::landing::ensure_window(directory.path(), &file.realm_id, &file.entity, file.window)?;
-    }
-    let is_empty = std::fs::read_dir(directory.path())
-        .map_err(|e| Error::landing(directory.path(), e))?
-        .next()
-        .is_none();
-    if is_empty {
-        return Err(Error::config(
-            "landing",
-            format!("'{}' holds no records", path.display()),
-        ));
-    }
-    Ok((
-        LandingSource::open_directory(directory.path())?,
-        Some(directory),
-    ))
 }

@@ -64,9 +64,9 @@ impl<'a> LandingLine<'a> {
     /// Parses a line without its line break.
     ///
     /// # Errors
-    /// The parser's error; the caller adds the location.
-    pub fn parse(line: &'a [u8]) -> serde_json::Result<Self> {
-        serde_json::from_slice(line)
+    /// Returns what is wrong with the line; the caller adds the location.
+    pub fn parse(line: &'a [u8]) -> Result<Self, String> {
+        serde_json::from_slice(line).map_err(|e| e.to_string())
     }
 
     /// Returns the window that the line belongs to.

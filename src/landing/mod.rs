@@ -4,16 +4,22 @@
 //! with zstd or gzip if the name ends in `.zst` or `.gz`. A file is written under a temporary name and
 //! renamed when it is complete, so a file under its final name always holds a complete window.
 
-mod file;
 mod layout;
 mod line;
+mod merge;
+mod reader;
 mod rejects;
 mod sink;
 mod source;
+mod spool;
+mod writer;
 
-pub use file::{LandingReader, LandingWriter, check, ensure_window, merge, split};
 pub use layout::{LandingFile, LandingTarget, WRITE_MARGIN, find_files};
 pub use line::{LandingLine, PageLines, RejectedLine};
+pub use merge::{check, merge};
+pub use reader::LandingReader;
 pub use rejects::{LandedReject, landed_rejects};
 pub use sink::{LandingSink, LandingWindow};
 pub use source::LandingSource;
+pub use writer::LandingWriter;
+pub(crate) use writer::archive_exists;

@@ -30,7 +30,7 @@ pub fn landed_rejects(path: &Path, limit: usize) -> Result<Vec<LandedReject>> {
         && let Some(line) = reader.next_line()?
     {
         let line = LandingLine::parse(line)
-            .map_err(|e| Error::decode(path.display().to_string(), e.to_string()))?;
+            .map_err(|reason| Error::decode(path.display().to_string(), reason))?;
         let Some(reject) = line.reject() else {
             continue;
         };

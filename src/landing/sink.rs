@@ -1,15 +1,21 @@
 //! The sink that writes landing files.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use tracing::warn;
 
 use crate::domain::{
     DistinctIds, EntitySpec, LoadCounts, Page, Report, Window, WindowReport, WindowStatus,
     too_many_rejects,
+};
+use crate::durable::{
+    directory_of, hidden_prefix, make_private_directory, remove_leftover_directories,
+    remove_leftovers_in,
 };
 use crate::error::{Error, Result};
 use crate::landing::{
@@ -23,7 +29,14 @@ use crate::port::{CommitSummary, ReadSummary, Sink, WindowContext, WindowWriter}
 pub struct LandingSink {
     target: LandingTarget,
     directory: PathBuf,
+    /// The lock of the hidden directory, by which other processes know that it is no leftover.
+    held: Mutex<Option<File>>,
+    /// Directories in which there are no leftovers of killed processes any more.
+    tidied: Mutex<HashSet<PathBuf>>,
 }
+
+/// Ending of the name of the hidden directory that collects windows for one file.
+const PARTS: &str = ".parts";
 
 impl LandingSink {
     /// Creates a sink. If the target is one file, its windows are collected in a hidden directory
@@ -32,14 +45,42 @@ impl LandingSink {
         let directory = match &target {
             LandingTarget::Directory(directory) => directory.clone(),
             LandingTarget::SingleFile(path) => {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                path.with_file_name(format!(
-                    ".{name}.{}.parts",
-                    crate::chance::unique_id().simple()
-                ))
+                let mut name = hidden_prefix(path);
+                name.push(format!("{}{PARTS}", crate::chance::unique_id().simple()));
+                path.with_file_name(name)
             }
         };
-        Self { target, directory }
+        Self {
+            target,
+            directory,
+            held: Mutex::default(),
+            tidied: Mutex::default(),
+        }
+    }
+
+    /// Makes the hidden directory, once, and removes those that killed processes have left.
+    fn hold_directory(&self) -> std::io::Result<()> {
+        let LandingTarget::SingleFile(path) = &self.target else {
+            return Ok(());
+        };
+        let mut held = self.held.lock();
+        if held.is_none() {
+            remove_leftover_directories(path, PARTS);
+            make_private_directory(&self.directory)?;
+            let directory = File::open(&self.directory)?;
+            // Where directories cannot be locked, none is taken for a leftover either.
+            let _ = directory.try_lock();
+            *held = Some(directory);
+        }
+        Ok(())
+    }
+
+    /// Removes, once, what killed processes have left in the directory of a window's file.
+    fn tidy(&self, file: &LandingFile) {
+        let directory = directory_of(&file.path);
+        if self.tidied.lock().insert(directory.to_owned()) {
+            remove_leftovers_in(directory);
+        }
     }
 
     /// Checks an existing target file, in which windows are to be replaced.
@@ -85,7 +126,7 @@ impl LandingSink {
     ///
     /// # Errors
     /// [`Error::Landing`]; an earlier file is unchanged then.
-    pub fn finish(&self, report: &mut Report) -> Result<()> {
+    pub async fn finish(&self, report: &mut Report) -> Result<()> {
         let LandingTarget::SingleFile(path) = &self.target else {
             return Ok(());
         };
@@ -100,7 +141,7 @@ impl LandingSink {
         let parts: Vec<LandingFile> = done
             .filter_map(|window| LandingFile::parse(Path::new(window.path.as_deref()?)))
             .collect();
-        if let Err(error) = merge(&parts, path, &self.directory.join("earlier")) {
+        if let Err(error) = merge(&parts, path).await {
             // Keep the windows that were read.
             self.keep_parts(path, report)?;
             return Err(error);
@@ -178,7 +219,7 @@ fn count_content(path: &Path) -> Result<FileContent> {
     let (mut distinct, mut rejected, mut pages) = (DistinctIds::default(), 0, 1);
     while let Some(line) = reader.next_line()? {
         let line = LandingLine::parse(line)
-            .map_err(|e| Error::decode(path.display().to_string(), e.to_string()))?;
+            .map_err(|reason| Error::decode(path.display().to_string(), reason))?;
         pages = pages.max(line.page_number);
         match line.rejected {
             Some(_) => rejected += 1,
@@ -195,7 +236,7 @@ fn count_content(path: &Path) -> Result<FileContent> {
 }
 
 fn move_file(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(to.parent().unwrap_or(to))?;
+    make_private_directory(directory_of(to))?;
     std::fs::rename(from, to)
 }
 
@@ -220,6 +261,9 @@ impl Sink for LandingSink {
             context.entity.name,
             context.window,
         );
+        self.hold_directory()
+            .map_err(|e| Error::landing(&self.directory, e))?;
+        self.tidy(&file);
         Ok(LandingWindow {
             writer: LandingWriter::create(&file.path)?,
             context,

@@ -6,16 +6,19 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
+use super::spool::{Key, Spool};
 use crate::domain::{EntitySpec, Page, Window};
 use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingLine, LandingReader, WRITE_MARGIN, find_files};
 use crate::port::{Meter, Source, Span};
 
-/// A source that reads the window files of one company.
+/// A source that reads the windows of one company, each from a file of its own or all from one.
 #[derive(Debug)]
 pub struct LandingSource {
     realm_id: String,
     files: HashMap<(String, Window), LandingFile>,
+    /// The lines of the one file that holds all windows.
+    spool: Option<Spool>,
 }
 
 impl LandingSource {
@@ -38,7 +41,37 @@ impl LandingSource {
             .into_iter()
             .map(|file| ((file.entity.clone(), file.window), file))
             .collect();
-        Ok(Self { realm_id, files })
+        Ok(Self {
+            realm_id,
+            files,
+            spool: None,
+        })
+    }
+
+    /// Creates a source of one file that holds any number of windows. Of `windows`, some may have no
+    /// records.
+    ///
+    /// # Errors
+    /// [`Error::Landing`] if it cannot be read; [`Error::Decode`] with the location of a wrong line;
+    /// [`Error::Config`] if it holds nothing, or as for [`Self::new`].
+    pub fn open_file(path: &Path, windows: &[LandingFile]) -> Result<Self> {
+        let spool = Spool::read(path, &std::env::temp_dir())?;
+        let file = |(realm_id, entity, window): &Key| LandingFile {
+            path: path.to_owned(),
+            realm_id: realm_id.clone(),
+            entity: entity.clone(),
+            window: *window,
+        };
+        let mut files: Vec<_> = spool.windows().map(file).collect();
+        files.extend_from_slice(windows);
+        if files.is_empty() {
+            let reason = format!("'{}' holds no records", path.display());
+            return Err(Error::config("landing", reason));
+        }
+        Ok(Self {
+            spool: Some(spool),
+            ..Self::new(files)?
+        })
     }
 
     /// Creates a source of the window files below a directory.
@@ -79,6 +112,18 @@ impl LandingSource {
     }
 }
 
+impl LandingSource {
+    fn reader(&self, file: &LandingFile) -> Result<LandingReader> {
+        match &self.spool {
+            Some(spool) => {
+                let key = (file.realm_id.clone(), file.entity.clone(), file.window);
+                Ok(spool.reader(&key))
+            }
+            None => LandingReader::open(&file.path),
+        }
+    }
+}
+
 impl Source for LandingSource {
     fn realm_id(&self) -> &str {
         &self.realm_id
@@ -108,7 +153,7 @@ impl Source for LandingSource {
             .ok_or_else(|| {
                 Error::config("landing", format!("no file of {} {window}", entity.name))
             })?;
-        let mut reader = LandingReader::open(&file.path)?;
+        let mut reader = self.reader(file)?;
         let mut page: Option<Page> = None;
         while let Some(line) = next_record(&mut reader, file, entity)? {
             match &mut page {
@@ -165,7 +210,7 @@ fn next_record(
 }
 
 fn page_of_one(line: &[u8], file: &LandingFile, entity: &EntitySpec) -> Result<Page, String> {
-    let line = LandingLine::parse(line).map_err(|e| e.to_string())?;
+    let line = LandingLine::parse(line)?;
     let window = line.window().map_err(|e| e.to_string())?;
     if (&*line.entity, &*line.realm_id, window)
         != (file.entity.as_str(), file.realm_id.as_str(), file.window)

@@ -20,6 +20,7 @@ mod conform;
 mod databases;
 mod exactness;
 mod faults;
+mod files;
 mod from_outside;
 mod includes;
 mod irregular;

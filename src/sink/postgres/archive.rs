@@ -12,8 +12,9 @@ use tokio_postgres::Row;
 
 use super::PostgresSink;
 use crate::domain::EntitySpec;
+use crate::durable::{Lock, remove_leftovers};
 use crate::error::{Error, Result};
-use crate::landing::{LandingLine, LandingWriter};
+use crate::landing::{LandingLine, LandingWriter, archive_exists};
 use crate::postgres::{
     Columns, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, bind, database_error, live_rows, server,
     table_name,
@@ -42,24 +43,26 @@ RETURNING id, payload::text AS payload, ingested_at_utc, extract_window_start_ut
 
 impl PostgresSink {
     /// Moves the records that were last changed before `before` into a new file. The file is on
-    /// disk before the rows are deleted, so that a failure loses no row.
+    /// disk under its name before the rows are deleted, and replaces no other file: a failure loses
+    /// no row, and of two archives into one file the second fails.
     ///
     /// # Errors
     /// [`Error::Config`] if the file exists already, or nothing has been loaded into the schema;
-    /// [`Error::Landing`], [`Error::Database`].
+    /// [`Error::Landing`]; [`Error::Database`], which names the file if it stays.
     pub(crate) async fn archive(
         &self,
         entities: &[EntitySpec],
         before: DateTime<Utc>,
         path: &Path,
     ) -> Result<Vec<ArchiveSummary>> {
-        if path.exists() {
-            let reason = format!(
-                "'{}' exists; an archive is not written over",
-                path.display()
-            );
-            return Err(Error::config("out", reason));
+        // Held to the end, so that an extract into the same file waits, and then keeps its lines.
+        let lock = Lock::of_writing(path).await;
+        let _lock = lock.map_err(|e| Error::landing(path, e))?;
+        // A link that leads nowhere is a name that is taken, too.
+        if path.symlink_metadata().is_ok() {
+            return Err(archive_exists(path));
         }
+        remove_leftovers(path);
         let mut connection = self.db.connection().await?;
         let realm_id = Schemas::new(self.db.clone())
             .company_of(&self.schema)
@@ -95,9 +98,32 @@ impl PostgresSink {
                 rows: count,
             });
         }
-        writer.finish()?;
-        transaction.commit().await.map_err(database_error)?;
-        Ok(archived)
+        writer.publish()?;
+        match transaction.commit().await.map_err(database_error) {
+            Ok(()) => Ok(archived),
+            Err(error) => Err(with_file(error, path)),
+        }
+    }
+}
+
+/// Adds to the error of a commit that the file stays: the answer may have been lost, not the commit.
+fn with_file(error: Error, path: &Path) -> Error {
+    let note = format!(
+        "it is not certain whether the archived records are still in the tables, so all of them stay in \
+         '{0}' too; qbo-rs load '{0}' puts back those that are gone, and changes none of the others",
+        path.display()
+    );
+    match error {
+        Error::Database {
+            reason,
+            sqlstate,
+            source,
+        } => Error::Database {
+            reason: format!("{reason}; {note}"),
+            sqlstate,
+            source,
+        },
+        other => other,
     }
 }
 

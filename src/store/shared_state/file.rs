@@ -1,11 +1,11 @@
 //! A document in a file, for the processes of one machine.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use futures_util::future::{BoxFuture, FutureExt};
 
-use crate::durable;
+use crate::durable::{self, Draft, Lock};
 use crate::error::{Error, Result};
 use crate::port::{Change, SharedState};
 
@@ -16,8 +16,10 @@ pub(crate) struct FileState {
 }
 
 impl FileState {
-    /// Returns the document in the file `path`, whose directory exists.
+    /// Returns the document in the file `path`, whose directory exists. Removes what killed processes
+    /// have left of it.
     pub(crate) fn new(path: PathBuf) -> Self {
+        durable::remove_leftovers(&path);
         Self { path }
     }
 
@@ -30,9 +32,11 @@ impl FileState {
     }
 }
 
+const MAX_LENGTH: u64 = 1 << 20;
+
 fn change_file(path: &Path, change: Change<'_>) -> std::io::Result<()> {
-    let _lock = durable::lock(&durable::beside(path, "lock"))?;
-    let text = match std::fs::read_to_string(path) {
+    let _lock = Lock::wait(&durable::beside(path, "lock"))?;
+    let text = match read(path) {
         Ok(text) => Some(text),
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => None,
         Err(e) => return Err(e),
@@ -41,9 +45,17 @@ fn change_file(path: &Path, change: Change<'_>) -> std::io::Result<()> {
     let Some(changed) = change(text.as_deref(), crate::clock::now()) else {
         return Ok(());
     };
-    let aside = durable::temporary_name(path);
-    std::fs::write(&aside, changed)?;
-    std::fs::rename(&aside, path)
+    let mut draft = Draft::create(path)?;
+    draft.write_all(changed.as_bytes())?;
+    draft.replace()
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let file = durable::private().read(true).open(path)?;
+    // Anything longer is no document of ours.
+    file.take(MAX_LENGTH).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 impl SharedState for FileState {

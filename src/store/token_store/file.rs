@@ -2,7 +2,6 @@
 //! temporary file, synced and renamed.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde::{Deserialize, Serialize};
 
 use super::{ConnectionSummary, Key, StoredConnection};
-use crate::durable;
+use crate::durable::{self, Draft, Lock};
 use crate::error::{Error, Result};
 use crate::port::{Connection, TokenLease, TokenStore};
 
@@ -26,7 +25,7 @@ pub(crate) struct FileTokenStore {
 /// A file lock of the operating system, which ends with its process.
 struct FileLease {
     store: FileTokenStore,
-    _lock: File,
+    _lock: Lock,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -89,8 +88,8 @@ impl FileTokenStore {
 
     /// Creates the parent directory with mode 0700 if it does not exist.
     fn create_directory(&self) -> Result<()> {
-        durable::make_private_directory(durable::directory_of(&self.path))
-            .map_err(|e| self.unusable(e))
+        let made = durable::make_private_directory(durable::directory_of(&self.path));
+        made.map_err(|e| self.unusable(e))
     }
 
     fn unusable(&self, reason: impl std::fmt::Display) -> Error {
@@ -100,28 +99,19 @@ impl FileTokenStore {
     /// Changes the file. Other processes that change it, for whatever connection, wait.
     fn change(&self, change: impl FnOnce(&mut BTreeMap<String, StoredConnection>)) -> Result<()> {
         let _lock =
-            durable::lock(&durable::beside(&self.path, "lock")).map_err(|e| self.unusable(e))?;
+            Lock::wait(&durable::beside(&self.path, "lock")).map_err(|e| self.unusable(e))?;
+        durable::remove_leftovers(&self.path);
         let mut contents = self.read()?;
         change(&mut contents.connections);
         self.replace(&contents).map_err(|e| self.unusable(e))
     }
 
     fn replace(&self, contents: &Contents) -> std::io::Result<()> {
-        let aside = durable::temporary_name(&self.path);
-        let mut file = durable::private()
-            .create_new(true)
-            .write(true)
-            .open(&aside)?;
-        let written = serde_json::to_vec_pretty(contents)
-            .map_err(std::io::Error::from)
-            .and_then(|text| file.write_all(&text))
-            .and_then(|()| file.sync_all())
-            .and_then(|()| durable::replace(&aside, &self.path));
-        if written.is_err() {
-            // On a full disk it would take the remaining space.
-            let _ = std::fs::remove_file(&aside);
-        }
-        written
+        let mut draft = Draft::create(&self.path)?;
+        draft.write_all(&serde_json::to_vec_pretty(contents)?)?;
+        // Dropped after a failure, the draft is removed: on a full disk it would take the remaining
+        // space.
+        draft.replace_durably()
     }
 }
 
@@ -137,7 +127,7 @@ impl FileTokenStore {
         let path = durable::beside(&self.path, &format!("{}.lock", self.realm_id));
         self.create_directory()?;
         // Waiting for a file lock blocks, so it gets a thread of its own.
-        let locked = tokio::task::spawn_blocking(move || durable::lock(&path)).await;
+        let locked = tokio::task::spawn_blocking(move || Lock::wait(&path)).await;
         let locked = locked.map_err(|e| Error::Internal(e.to_string()))?;
         Ok(FileLease {
             store: self.clone(),

@@ -1,0 +1,198 @@
+//! Files that are being written, and what killed processes have left of them.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile};
+
+use super::{directory_of, private, sync_directory_of};
+
+/// Ending of the name of a draft.
+const ENDING: &str = ".part";
+const RANDOM_CHARACTERS: usize = 12;
+/// Tries to create a draft that no other process takes for a leftover.
+const MAX_TRIES: usize = 20;
+
+/// A file of mode 0600 under a hidden name beside its final one. Its process holds a lock on it, by
+/// which others know that it is no leftover. Dropped, it is removed.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Draft {
+    /// Creates the draft of `path`, whose directory exists.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        for _ in 0..MAX_TRIES {
+            let file = Builder::new()
+                .prefix(&hidden_prefix(path))
+                .suffix(ENDING)
+                .rand_bytes(RANDOM_CHARACTERS)
+                .tempfile_in(directory_of(path))?;
+            // Where files cannot be locked, none is taken for a leftover either. Before it was locked,
+            // another process may have taken it for one: it holds the lock, or has removed the file.
+            let is_taken = matches!(file.as_file().try_lock(), Err(TryLockError::WouldBlock));
+            if !is_taken && file.path().exists() {
+                let path = path.to_owned();
+                return Ok(Self { file, path });
+            }
+        }
+        Err(io::Error::other("another process removes its drafts"))
+    }
+
+    /// Gives the file its final name in place of an earlier file. Not durable.
+    ///
+    /// # Errors
+    /// I/O errors; the earlier file is unchanged then, and the draft is removed.
+    pub(crate) fn replace(self) -> io::Result<()> {
+        self.file.persist(&self.path).map(drop).map_err(|e| e.error)
+    }
+
+    /// Makes the file durable under its final name, in place of an earlier file.
+    ///
+    /// # Errors
+    /// I/O errors; the earlier file is unchanged or already replaced.
+    pub(crate) fn replace_durably(self) -> io::Result<()> {
+        self.file.as_file().sync_all()?;
+        let path = self.path.clone();
+        self.replace()?;
+        sync_directory_of(&path)
+    }
+
+    /// Makes the file durable under its final name, unless there is a file of that name.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] if there is one; it is unchanged. Other I/O errors.
+    pub(crate) fn publish(self) -> io::Result<()> {
+        self.file.as_file().sync_all()?;
+        self.file
+            .persist_noclobber(&self.path)
+            .map_err(|e| e.error)?;
+        sync_directory_of(&self.path)
+    }
+}
+
+impl Write for Draft {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.file.write(data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Returns what the names of hidden files that belong to `path` begin with.
+pub(crate) fn hidden_prefix(path: &Path) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    prefix.push(".");
+    prefix
+}
+
+/// Removes the drafts of `path` that no process holds any more. Failures leave them to a later call.
+pub(crate) fn remove_leftovers(path: &Path) {
+    let prefix = hidden_prefix(path);
+    remove_drafts(directory_of(path), &prefix);
+}
+
+/// Removes the drafts of any file in a directory that holds nothing but files of ours.
+pub(crate) fn remove_leftovers_in(directory: &Path) {
+    remove_drafts(directory, OsStr::new("."));
+}
+
+fn remove_drafts(directory: &Path, prefix: &OsStr) {
+    for path in hidden(directory, prefix, ENDING) {
+        if std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file())
+            && let Ok(file) = private().read(true).write(true).open(&path)
+            && file.try_lock().is_ok()
+        {
+            // A draft has a name of its own, so that this cannot be another process's new file.
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+}
+
+/// Removes directories of hidden names that belong to `path` and end in `ending`, unless a process
+/// has locked them.
+pub(crate) fn remove_leftover_directories(path: &Path, ending: &str) {
+    for path in hidden(directory_of(path), &hidden_prefix(path), ending) {
+        if std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir())
+            && let Ok(directory) = File::open(&path)
+            && directory.try_lock().is_ok()
+        {
+            let _ = std::fs::remove_dir_all(&path);
+        }
+    }
+}
+
+fn hidden(directory: &Path, prefix: &OsStr, ending: &str) -> Vec<PathBuf> {
+    let begins_and_ends = |name: &OsStr| {
+        let (name, prefix) = (name.as_encoded_bytes(), prefix.as_encoded_bytes());
+        name.len() > prefix.len() + ending.len()
+            && name.starts_with(prefix)
+            && name.ends_with(ending.as_bytes())
+    };
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| begins_and_ends(&entry.file_name()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_published_file_never_replaces_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.txt");
+        for (text, expected) in [
+            ("first", None),
+            ("second", Some(io::ErrorKind::AlreadyExists)),
+        ] {
+            let mut draft = Draft::create(&path).unwrap();
+            draft.write_all(text.as_bytes()).unwrap();
+            assert_eq!(draft.publish().err().map(|e| e.kind()), expected);
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "first");
+        assert_eq!(names(directory.path()), ["a.txt"]);
+    }
+
+    #[test]
+    fn only_drafts_that_nobody_holds_are_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.txt");
+        let mut held = Draft::create(&path).unwrap();
+        held.write_all(b"mine").unwrap();
+        for left in [
+            ".a.txt.0123456789ab.part",
+            ".b.txt.0123456789ab.part",
+            ".a.txt.notes",
+        ] {
+            std::fs::write(directory.path().join(left), "left").unwrap();
+        }
+        remove_leftovers(&path);
+        let left = names(directory.path());
+        assert_eq!(left.len(), 3, "{left:?}");
+        assert!(!left.contains(&".a.txt.0123456789ab.part".to_owned()));
+        held.replace().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    }
+}

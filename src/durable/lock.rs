@@ -1,0 +1,147 @@
+//! Locks between processes.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tracing::info;
+
+use super::draft::hidden_prefix;
+use super::{directory_of, make_private_directory, private};
+
+/// Time between two looks at a lock that another process holds. A thread that waits in the kernel could
+/// not be stopped by Ctrl-C.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// An exclusive lock on a file, which ends when it is dropped or its process ends.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: File,
+    /// The file, if it goes with the lock.
+    own: Option<PathBuf>,
+}
+
+impl Lock {
+    /// Waits for the lock of a file, and creates the file if it does not exist. Blocks.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub(crate) fn wait(path: &Path) -> io::Result<Self> {
+        let file = open(path)?;
+        file.lock()?;
+        Ok(Self { file, own: None })
+    }
+
+    /// Waits for the right to write `path`, which all processes of this program take in turn: its
+    /// lock is a hidden file beside it, which goes with the lock. Creates the directory.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub(crate) async fn of_writing(path: &Path) -> io::Result<Self> {
+        make_private_directory(directory_of(path))?;
+        let mut name = hidden_prefix(path);
+        name.push("lock");
+        let beside = directory_of(path).join(name);
+        let mut has_told = false;
+        loop {
+            let file = open(&beside)?;
+            match file.try_lock() {
+                // The holder before us has removed the file, and a third process may hold a new one.
+                Ok(()) if is_still_at(&file, &beside) => {
+                    let own = cfg!(unix).then_some(beside);
+                    return Ok(Self { file, own });
+                }
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    if !std::mem::replace(&mut has_told, true) {
+                        info!(
+                            phase = "command",
+                            event = "file_in_use",
+                            "another process writes {}; waiting for it",
+                            path.display()
+                        );
+                    }
+                    tokio::time::sleep(POLL_INTERVAL).await;
+                }
+                Err(TryLockError::Error(e)) => return Err(e),
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    private()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(path)
+}
+
+#[cfg(unix)]
+fn is_still_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_still_at(_file: &File, _path: &Path) -> bool {
+    true
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Some(path) = &self.own {
+            // Removed while it is locked: whoever waits for it sees that it is gone.
+            let _ = std::fs::remove_file(path);
+        }
+        // Said aloud, because a forked child that has inherited the file would keep the lock.
+        let _ = self.file.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn one_writer_at_a_time_and_nothing_is_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.txt");
+        let (inside, entered) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let writers = (0..8).map(|_| {
+            let (path, inside, entered) = (path.clone(), inside.clone(), entered.clone());
+            tokio::spawn(async move {
+                for _ in 0..10 {
+                    let _lock = Lock::of_writing(&path).await.unwrap();
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                    tokio::task::yield_now().await;
+                    entered.fetch_add(1, Ordering::SeqCst);
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                }
+            })
+        });
+        for writer in writers.collect::<Vec<_>>() {
+            writer.await.unwrap();
+        }
+        assert_eq!(entered.load(Ordering::SeqCst), 80);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_lock_is_not_opened_through_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.txt");
+        let elsewhere = directory.path().join("elsewhere");
+        std::os::unix::fs::symlink(&elsewhere, directory.path().join(".a.txt.lock")).unwrap();
+        assert!(Lock::of_writing(&path).await.is_err());
+        assert!(!elsewhere.exists());
+    }
+}

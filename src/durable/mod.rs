@@ -1,0 +1,36 @@
+//! Durable files: a file appears under its final name only when complete, belongs to its user alone,
+//! and is changed by one process at a time.
+
+mod draft;
+mod lock;
+mod private;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub(crate) use self::draft::{Draft, remove_leftover_directories, remove_leftovers};
+pub(crate) use self::draft::{hidden_prefix, remove_leftovers_in};
+pub(crate) use self::lock::Lock;
+pub(crate) use self::private::{make_private_directory, private};
+
+/// Returns the directory of a path. `parent()` of a bare name is the empty path, which cannot be
+/// opened.
+pub(crate) fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    }
+}
+
+/// Returns `path` with another extension appended: `tokens.json.lock`.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(".");
+    name.push(ending);
+    name.into()
+}
+
+/// Syncs the directory of a path, so that a new name in it survives a crash.
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    std::fs::File::open(directory_of(path))?.sync_all()
+}

@@ -1,0 +1,82 @@
+//! One file of many windows: its check before an extract, and the change of some of its windows.
+
+use std::io;
+use std::path::Path;
+
+use super::layout::LandingFile;
+use super::line::LandingLine;
+use super::reader::{LandingReader, open};
+use super::spool::{Key, Spool};
+use super::writer::LandingWriter;
+use crate::domain::Window;
+use crate::durable::{Lock, directory_of, remove_leftovers};
+use crate::error::{Error, Result};
+
+/// Checks that an existing file holds landing lines, before anything is read from the source for it.
+///
+/// # Errors
+/// [`Error::Config`] if its first line is not a landing line; [`Error::Landing`] if it cannot be read.
+pub fn check(path: &Path) -> Result<()> {
+    let mut reader = LandingReader::open(path)?;
+    match reader.next_line()?.map(LandingLine::parse) {
+        Some(Err(e)) => Err(Error::config(
+            "out",
+            format!(
+                "'{}' exists and holds no landing lines ({e})",
+                path.display()
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Merges window files into one file of many windows. Earlier windows in the file that the new ones
+/// cover are replaced; all others stay. Lines are in the order of company, entity and window. The file
+/// is replaced atomically, by one process at a time: what another has written meanwhile stays.
+///
+/// # Errors
+/// [`Error::Landing`], [`Error::Decode`]; the file is unchanged then.
+pub async fn merge(parts: &[LandingFile], path: &Path) -> Result<()> {
+    let lock = Lock::of_writing(path).await;
+    let _lock = lock.map_err(|e| Error::landing(path, e))?;
+    remove_leftovers(path);
+    let earlier = match path.exists() {
+        true => Some(Spool::read(path, directory_of(path))?),
+        false => None,
+    };
+    let kept = earlier.iter().flat_map(|earlier| {
+        let windows = earlier.windows().filter(|old| !is_covered(old, parts));
+        windows.map(|old| (old.clone(), Piece::Earlier(earlier)))
+    });
+    let mut pieces: Vec<_> = kept.collect();
+    pieces.extend(parts.iter().map(|part| {
+        let key = (part.realm_id.clone(), part.entity.clone(), part.window);
+        (key, Piece::New(&part.path))
+    }));
+    pieces.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut writer = LandingWriter::create(path)?;
+    for (key, piece) in &pieces {
+        match piece {
+            Piece::Earlier(earlier) => io::copy(&mut earlier.lines(key), &mut writer)
+                .map_err(|e| Error::landing(path, e))?,
+            Piece::New(part) => {
+                io::copy(&mut open(part)?, &mut writer).map_err(|e| Error::landing(part, e))?
+            }
+        };
+    }
+    writer.finish().map(drop)
+}
+
+/// A window of the merged file.
+enum Piece<'p> {
+    Earlier(&'p Spool),
+    New(&'p Path),
+}
+
+fn is_covered((realm_id, entity, window): &Key, parts: &[LandingFile]) -> bool {
+    let same = parts
+        .iter()
+        .filter(|part| (&part.realm_id, &part.entity) == (realm_id, entity));
+    let new: Vec<Window> = same.map(|part| part.window).collect();
+    window.minus(&new).is_empty()
+}

@@ -1,0 +1,151 @@
+//! The reader of landing files, line by line.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+
+use super::writer::Compression;
+use crate::error::{Error, Result};
+
+/// Opens a file of any compression.
+///
+/// # Errors
+/// [`Error::Landing`].
+pub(super) fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
+    let failed = |e| Error::landing(path, e);
+    let file = File::open(path).map_err(failed)?;
+    let compression = Compression::of(path);
+    let is_empty = || {
+        file.metadata()
+            .map(|found| found.is_file() && found.len() == 0)
+    };
+    if compression != Compression::None && is_empty().map_err(failed)? {
+        let reason = "is empty, which a compressed file never is: it was cut short";
+        return Err(Error::landing(path, reason));
+    }
+    Ok(match compression {
+        Compression::Zstd => Box::new(zstd::Decoder::new(file).map_err(failed)?),
+        Compression::Gzip => Box::new(MultiGzDecoder::new(file)),
+        Compression::None => Box::new(file),
+    })
+}
+
+/// Reader of a landing file's lines. Counts them for error texts.
+pub struct LandingReader {
+    /// Names the input in error texts.
+    name: String,
+    input: BufReader<Box<dyn Read + Send>>,
+    line: Vec<u8>,
+    number: u64,
+}
+
+impl std::fmt::Debug for LandingReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LandingReader")
+            .field("name", &self.name)
+            .field("line", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LandingReader {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// [`Error::Landing`].
+    pub fn open(path: &Path) -> Result<Self> {
+        Ok(Self::new(path.display().to_string(), open(path)?))
+    }
+
+    /// Reads lines from any input.
+    pub(super) fn new(name: String, input: Box<dyn Read + Send>) -> Self {
+        Self {
+            name,
+            input: BufReader::with_capacity(1 << 16, input),
+            line: Vec::new(),
+            number: 0,
+        }
+    }
+
+    /// Returns the next line that is not blank, without its line break; `None` after the last one.
+    ///
+    /// # Errors
+    /// [`Error::Landing`] if the file cannot be read, for example because it was cut short or damaged.
+    pub fn next_line(&mut self) -> Result<Option<&[u8]>> {
+        loop {
+            self.number += 1;
+            if self.read_line().map_err(|e| self.failed(e))? == 0 {
+                return Ok(None);
+            }
+            if !self.line.trim_ascii().is_empty() {
+                return Ok(Some(self.line.trim_ascii()));
+            }
+        }
+    }
+
+    /// Reads up to the next line break.
+    fn read_line(&mut self) -> io::Result<usize> {
+        self.line.clear();
+        self.input.read_until(b'\n', &mut self.line)
+    }
+
+    fn failed(&self, reason: impl std::fmt::Display) -> Error {
+        Error::landing(Path::new(&self.name), reason)
+    }
+
+    /// Returns the line that [`next_line`](Self::next_line) returned last.
+    pub(super) fn line(&self) -> &[u8] {
+        self.line.trim_ascii()
+    }
+
+    /// Returns name and number of the last line, for error texts.
+    pub fn location(&self) -> String {
+        format!("{} line {}", self.name, self.number)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::landing::LandingWriter;
+
+    pub(crate) fn lines(path: &Path) -> Vec<String> {
+        let mut reader = LandingReader::open(path).unwrap();
+        let mut lines = Vec::new();
+        while let Some(line) = reader.next_line().unwrap() {
+            lines.push(String::from_utf8(line.to_vec()).unwrap());
+        }
+        lines
+    }
+
+    /// Reads a file to its end or its first error.
+    fn outcome(path: &Path) -> Result<()> {
+        let mut reader = LandingReader::open(path)?;
+        while reader.next_line()?.is_some() {}
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_that_was_cut_short_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["a.jsonl.zst", "a.jsonl.gz"] {
+            let path = directory.path().join(name);
+            let mut writer = LandingWriter::create(&path).unwrap();
+            writer.write_all("x\n".repeat(100_000).as_bytes()).unwrap();
+            writer.finish().unwrap();
+            let whole = std::fs::read(&path).unwrap();
+            for length in [0, 1, 3, 10, whole.len() / 2, whole.len() - 3] {
+                std::fs::write(&path, &whole[..length]).unwrap();
+                let outcome = outcome(&path);
+                assert!(
+                    matches!(outcome, Err(Error::Landing { .. })),
+                    "{name} {length}: {outcome:?}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The lines of a file of any number of windows, sorted by window, in a file without a name.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::line::LandingLine;
+use super::reader::LandingReader;
+use crate::domain::Window;
+use crate::error::{Error, Result};
+
+/// Company, entity and window of a line.
+pub(super) type Key = (String, String, Window);
+
+/// The lines of a file and their places. The copy has no name, so that no other user can open it, and
+/// nothing is left of it when its process is killed.
+#[derive(Debug)]
+pub(super) struct Spool {
+    copy: Arc<File>,
+    windows: BTreeMap<Key, Vec<Range<u64>>>,
+    path: PathBuf,
+}
+
+impl Spool {
+    /// Reads a file of any number of windows, in any order. Its uncompressed copy is on the disk of
+    /// `directory`.
+    ///
+    /// # Errors
+    /// [`Error::Landing`] if it cannot be read; [`Error::Decode`] with the location of a wrong line.
+    pub(super) fn read(path: &Path, directory: &Path) -> Result<Self> {
+        let failed = |e| Error::landing(directory, e);
+        let mut reader = LandingReader::open(path)?;
+        let mut copy = BufWriter::new(tempfile::tempfile_in(directory).map_err(failed)?);
+        let mut windows: BTreeMap<Key, Vec<Range<u64>>> = BTreeMap::new();
+        let mut end = 0;
+        while let Some(line) = reader.next_line()? {
+            let key = key_of(line).map_err(|reason| Error::decode(reader.location(), reason))?;
+            let begin = end;
+            end += reader.line().len() as u64 + 1;
+            copy.write_all(reader.line())
+                .and_then(|()| copy.write_all(b"\n"))
+                .map_err(failed)?;
+            let places = windows.entry(key).or_default();
+            match places.last_mut() {
+                Some(last) if last.end == begin => last.end = end,
+                _ => places.push(begin..end),
+            }
+        }
+        let copy = copy.into_inner().map_err(|e| failed(e.into_error()))?;
+        Ok(Self {
+            copy: Arc::new(copy),
+            windows,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Returns the windows that have lines, in order.
+    pub(super) fn windows(&self) -> impl Iterator<Item = &Key> {
+        self.windows.keys()
+    }
+
+    /// Returns the lines of a window.
+    pub(super) fn lines(&self, key: &Key) -> Lines {
+        Lines {
+            copy: self.copy.clone(),
+            places: self.windows.get(key).cloned().unwrap_or_default(),
+            next: 0,
+        }
+    }
+
+    /// Returns a reader of a window's lines.
+    pub(super) fn reader(&self, key: &Key) -> LandingReader {
+        let (_, entity, window) = key;
+        let name = format!("{} ({entity} {window})", self.path.display());
+        LandingReader::new(name, Box::new(self.lines(key)))
+    }
+}
+
+/// Returns what a line belongs to.
+fn key_of(line: &[u8]) -> Result<Key, String> {
+    let line = LandingLine::parse(line)?;
+    let window = line.window().map_err(|e| e.to_string())?;
+    // The company's id and the entity become names of directories.
+    let is_name =
+        |text: &str| !text.is_empty() && !text.starts_with('.') && !text.contains(['/', '\\']);
+    if !is_name(&line.realm_id) || !is_name(&line.entity) {
+        return Err(format!(
+            "realm_id '{}' or entity '{}' is not a name",
+            line.realm_id, line.entity
+        ));
+    }
+    Ok((line.realm_id.into_owned(), line.entity.into_owned(), window))
+}
+
+/// The bytes of one window's lines. Several may be read at the same time.
+#[derive(Debug)]
+pub(super) struct Lines {
+    copy: Arc<File>,
+    places: Vec<Range<u64>>,
+    next: usize,
+}
+
+impl Read for Lines {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(place) = self.places.get_mut(self.next) {
+            let wanted = (place.end - place.start).min(buffer.len() as u64) as usize;
+            if place.is_empty() {
+                self.next += 1;
+                continue;
+            }
+            let read = read_at(&self.copy, &mut buffer[..wanted], place.start)?;
+            if read == 0 && wanted > 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            place.start += read as u64;
+            return Ok(read);
+        }
+        Ok(0)
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
+}

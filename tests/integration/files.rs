@@ -1,0 +1,293 @@
+//! Files under attack: by several processes at once, and by other users of the machine.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use qbo_rs::app::{ArchiveRequest, ExtractRequest, LoadRequest};
+use qbo_rs::domain::{PageSize, chunk_range};
+use qbo_rs::landing::{LandingLine, LandingReader, find_files};
+use qbo_sandbox::Sandbox;
+
+use crate::support::{Database, app, assert_complete, settings, small_sandbox, truth, whole_range};
+
+const COMMAND: &str = env!("CARGO_BIN_EXE_qbo-rs");
+
+/// Reads a number from the environment, by which `make soak` makes a test longer.
+fn setting(name: &str, default: u64) -> u64 {
+    let text = std::env::var(name).ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// A process of the command with the settings of a sandbox and a database, and no others.
+fn command(sandbox: &Sandbox, database: Option<&Database>, home: &Path, line: &[&str]) -> Command {
+    let mut command = Command::new(COMMAND);
+    command
+        .args(line)
+        .env_clear()
+        .envs(sandbox.environment())
+        .env("QBO_REQUESTS_PER_MINUTE", "0")
+        .env("QBO_REQUESTS_PER_SECOND", "0")
+        .env("XDG_STATE_HOME", home.join("state"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if let Some(database) = database {
+        command.env("DATABASE_URL", &database.url);
+    }
+    command
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Ids of the records of an entity in a file of landing lines.
+fn ids_in(path: &Path, entity: &str) -> Vec<String> {
+    let mut ids = Vec::new();
+    if path.exists() {
+        let mut reader = LandingReader::open(path).unwrap();
+        while let Some(line) = reader.next_line().unwrap() {
+            let line = LandingLine::parse(line).unwrap();
+            if line.entity == entity {
+                ids.push(line.id.into_owned());
+            }
+        }
+    }
+    ids.sort();
+    ids
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn extract_into(out: &Path, entities: &[&str], chunk: &str) -> ExtractRequest {
+    let range = whole_range(entities, chunk, 100);
+    ExtractRequest::new(range.entities, chunk_range(range.range, range.chunk))
+        .page_size(PageSize::new(100).unwrap())
+        .out(out.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_archives_into_one_file_one_wins_and_no_record_is_lost() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    assert_complete(
+        &app.backfill(&whole_range(&["customers"], "year", 1000))
+            .await
+            .unwrap(),
+    );
+    let all = truth(&sandbox, "Customer");
+    let ids: Vec<_> = all.iter().map(|(id, _)| id.clone()).collect();
+    let home = tempfile::tempdir().unwrap();
+    for round in 0..setting("ROUNDS", 6) {
+        let out = home.path().join(format!("{round}.jsonl.zst"));
+        let line = [
+            "db",
+            "archive",
+            "customers",
+            "--before",
+            "2027-01-01",
+            "--out",
+        ];
+        let line = [&line[..], &[out.to_str().unwrap()]].concat();
+        let start = || command(&sandbox, Some(&database), home.path(), &line).spawn();
+        let running: Vec<_> = (0..3).map(|_| start().unwrap()).collect();
+        let ended: Vec<_> = running
+            .into_iter()
+            .map(|child| child.wait_with_output().unwrap())
+            .collect();
+        let in_table = database.rows("raw.qb_customers").await;
+        let mut found = ids_in(&out, "customers");
+        found.extend(in_table.into_iter().map(|(id, _)| id));
+        found.sort();
+        let errors: Vec<_> = ended.iter().map(text).collect();
+        assert_eq!(found, ids, "round {round}: {errors:?}");
+        let codes = |code| {
+            ended
+                .iter()
+                .filter(|e| e.status.code() == Some(code))
+                .count()
+        };
+        assert_eq!((codes(0), codes(2)), (1, 2), "round {round}: {errors:?}");
+        for loser in ended.iter().filter(|ended| !ended.status.success()) {
+            assert!(text(loser).contains("is not written over"), "{errors:?}");
+        }
+        assert_eq!(ids_in(&out, "customers").len(), ids.len());
+        assert_complete(&app.load(&LoadRequest::new(&out)).await.unwrap());
+        assert_eq!(database.rows("raw.qb_customers").await, all);
+        std::fs::remove_file(&out).unwrap();
+        assert_eq!(names(home.path()), Vec::<String>::new());
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_whose_commit_fails_stays_and_is_named() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    assert_complete(
+        &app.backfill(&whole_range(&["items"], "year", 1000))
+            .await
+            .unwrap(),
+    );
+    let refuse = "
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'kept by law'; END $$;
+        CREATE CONSTRAINT TRIGGER refuse AFTER DELETE ON raw.qb_items
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()";
+    database.client.batch_execute(refuse).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("old.jsonl");
+    let before = "2027-01-01T00:00:00Z".parse().unwrap();
+    let error = app
+        .archive(&ArchiveRequest::new(["items"], before, &out))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("kept by law"), "{error}");
+    assert!(error.contains(out.to_str().unwrap()), "{error}");
+    assert_eq!(ids_in(&out, "items").len(), 40);
+    assert_eq!(database.rows("raw.qb_items").await, truth(&sandbox, "Item"));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn extracts_into_one_file_at_once_keep_the_lines_of_each_other() {
+    const BEGINS: [&str; 9] = [
+        "2024-01-01",
+        "2024-04-01",
+        "2024-07-01",
+        "2024-10-01",
+        "2025-01-01",
+        "2025-04-01",
+        "2025-07-01",
+        "2025-10-01",
+        "2026-01-01",
+    ];
+    let sandbox = small_sandbox();
+    let home = tempfile::tempdir().unwrap();
+    for round in 0..setting("ROUNDS", 4) {
+        let out = home.path().join(format!("{round}.jsonl"));
+        let start = |[start, end]: [&str; 2]| {
+            let line = ["extract", "invoices", "--start", start, "--end", end];
+            let more = ["--chunk", "quarter", "--out", out.to_str().unwrap()];
+            let line = [&line[..], &more].concat();
+            command(&sandbox, None, home.path(), &line).spawn().unwrap()
+        };
+        let quarters = BEGINS.windows(2).map(|pair| [pair[0], pair[1]]);
+        let running: Vec<_> = quarters.map(start).collect();
+        for child in running {
+            let ended = child.wait_with_output().unwrap();
+            assert!(ended.status.success(), "{}", text(&ended));
+        }
+        assert_eq!(ids_in(&out, "invoices").len(), 600, "round {round}");
+        std::fs::remove_file(&out).unwrap();
+        assert_eq!(names(home.path()), ["state"]);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_user_can_read_what_is_landed() {
+    use std::os::unix::fs::PermissionsExt;
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    let files = directory.path().join("files");
+    let one = directory.path().join("new/one.jsonl");
+    for out in [&files, &one] {
+        let request = extract_into(out, &["customers"], "year");
+        assert_complete(&app.extract(&request).await.unwrap());
+    }
+    assert_complete(&app.load(&LoadRequest::new(&files)).await.unwrap());
+    let old = directory.path().join("new/old.jsonl.zst");
+    let before = "2027-01-01T00:00:00Z".parse().unwrap();
+    let archive = ArchiveRequest::new(["customers"], before, &old);
+    app.archive(&archive).await.unwrap();
+    let mut pending = vec![files, one.parent().unwrap().to_owned()];
+    let mut seen = 0;
+    while let Some(path) = pending.pop() {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        if path.is_dir() {
+            assert_eq!(mode, 0o700, "{path:?}");
+            pending.extend(names(&path).iter().map(|name| path.join(name)));
+        } else {
+            assert_eq!(mode, 0o600, "{path:?}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 4);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_killed_processes_left_is_removed_and_what_others_write_is_not() {
+    let sandbox = small_sandbox();
+    let app = qbo_rs::app::App {
+        settings: settings(&sandbox),
+        progress: std::sync::Arc::new(qbo_rs::port::NoProgress),
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let one = directory.path().join("one.jsonl");
+    let request = extract_into(directory.path(), &["items"], "year");
+    assert_complete(&app.extract(&request).await.unwrap());
+    let window = find_files(directory.path()).unwrap().remove(0).path;
+    let hidden = |path: &Path, ending: &str| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        path.with_file_name(format!(".{name}.0123456789ab{ending}"))
+    };
+    let left = hidden(&window, ".part");
+    let in_use = hidden(&window, "cd.part");
+    std::fs::write(&left, "payloads").unwrap();
+    let held = std::fs::File::create(&in_use).unwrap();
+    held.lock().unwrap();
+    let left_directory = hidden(&one, ".parts");
+    let held_directory = hidden(&one, "cd.parts");
+    std::fs::create_dir_all(left_directory.join("9/items")).unwrap();
+    std::fs::create_dir_all(&held_directory).unwrap();
+    let held_too = std::fs::File::open(&held_directory).unwrap();
+    held_too.lock().unwrap();
+    for request in [request, extract_into(&one, &["items"], "year")] {
+        assert_complete(&app.extract(&request).await.unwrap());
+    }
+    assert!(!left.exists() && !left_directory.exists());
+    assert!(in_use.exists() && held_directory.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_of_one_file_leaves_no_copy_even_if_it_is_killed() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("one.jsonl.zst");
+    let request = extract_into(&out, &["customers"], "year");
+    assert_complete(&app.extract(&request).await.unwrap());
+    assert_complete(&app.load(&LoadRequest::new(&out)).await.unwrap());
+    let temporary = home.path().join("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    // The load waits for the table while it has its copy.
+    let lock = "BEGIN; LOCK TABLE raw.qb_customers IN ACCESS EXCLUSIVE MODE";
+    database.client.batch_execute(lock).await.unwrap();
+    let line = ["load", out.to_str().unwrap()];
+    let mut load = command(&sandbox, Some(&database), home.path(), &line)
+        .env("TMPDIR", &temporary)
+        .spawn()
+        .unwrap();
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'raw.qb_customers'::regclass";
+    while database.number(waiting).await == 0 {
+        assert!(load.try_wait().unwrap().is_none(), "the load did not wait");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(names(&temporary), Vec::<String>::new());
+    load.kill().unwrap();
+    load.wait().unwrap();
+    assert_eq!(names(&temporary), Vec::<String>::new());
+    database.client.batch_execute("ROLLBACK").await.unwrap();
+    database.drop().await;
+}
