@@ -105,7 +105,7 @@ pub(super) async fn authorizer(
     endpoint: TokenEndpoint,
 ) -> Result<Authorizer> {
     let key = key(oauth)?;
-    let rescues = rescue_stores(oauth.rescue_file.as_deref(), realm_id, &key);
+    let rescues = rescue_stores(&oauth.rescue_files, realm_id, &key);
     let store = backend.token_store(realm_id, key).await?;
     let configured = oauth.credentials.refresh_token.clone();
     let reconnect = reconnect(oauth, realm_id);

@@ -1,5 +1,6 @@
 //! Settings: one registry, read from the environment and overridden by keywords or flags.
 
+mod directories;
 mod postgres;
 mod qbo;
 mod registry;
@@ -11,8 +12,9 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use self::directories::Directories;
 pub use self::postgres::{PostgresAddress, PostgresConfig, SslMode, TransactionLimits};
-pub use self::qbo::{Credentials, OAuthConfig, QboConfig, StoreLocation};
+pub use self::qbo::{Credentials, OAuthConfig, QboConfig, RescueFile, StoreLocation};
 pub use self::registry::{SETTINGS, SettingSpec};
 use crate::error::{Error, Result};
 use crate::port::Secret;
@@ -21,8 +23,7 @@ use crate::port::Secret;
 #[derive(Clone, Default)]
 pub struct Settings {
     values: BTreeMap<&'static str, String>,
-    /// The user's directory of state that outlives a process, if there is one.
-    state_directory: Option<PathBuf>,
+    directories: Directories,
 }
 
 /// Prints only the names, since values may be secret.
@@ -33,15 +34,15 @@ impl std::fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// Reads every setting through `lookup`, usually the environment, and the place of the user's
-    /// state directory. Empty values count as unset.
+    /// Reads every setting through `lookup`, usually the environment, and the places of the user's
+    /// directories. Empty values count as unset.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let found = SETTINGS
             .iter()
             .filter_map(|spec| Some((spec.name, non_empty(&lookup(spec.name)?)?)));
         Self {
             values: found.collect(),
-            state_directory: state_directory(&lookup),
+            directories: Directories::from_lookup(&lookup),
         }
     }
 
@@ -160,18 +161,6 @@ impl Settings {
 fn is_intuits(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     host.trim_end_matches('.').ends_with("intuit.com")
-}
-
-/// Returns the directory `qbo_rs` in the user's state directory (XDG Base Directory Specification).
-fn state_directory(lookup: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    let absolute = |name: &str| {
-        let path = PathBuf::from(non_empty(&lookup(name)?)?);
-        path.is_absolute().then_some(path)
-    };
-    let base = absolute("XDG_STATE_HOME")
-        .or_else(|| Some(absolute("HOME")?.join(".local/state")))
-        .or_else(|| absolute("LOCALAPPDATA"))?;
-    Some(base.join("qbo_rs"))
 }
 
 fn non_empty(value: &str) -> Option<String> {

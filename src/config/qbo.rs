@@ -8,6 +8,7 @@ use reqwest::Url;
 use ring::digest::{SHA256, digest};
 
 use super::Settings;
+use super::directories::Directories;
 use crate::error::{Error, Result};
 use crate::http::{RetryPolicy, Timeouts};
 use crate::port::Secret;
@@ -40,6 +41,15 @@ pub enum StoreLocation {
     Postgres,
 }
 
+/// A file for tokens that the token store cannot take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RescueFile {
+    /// The file; its directory may not exist yet.
+    pub path: PathBuf,
+    /// Other users might have made its directory, so that it must be looked at before it is used.
+    pub is_in_shared_place: bool,
+}
+
 /// OAuth settings of the app, the same for every company: keys, endpoints, storage.
 #[derive(Debug, Clone)]
 pub struct OAuthConfig {
@@ -53,8 +63,8 @@ pub struct OAuthConfig {
     pub credentials: Credentials,
     /// Storage of rotated tokens.
     pub token_store: StoreLocation,
-    /// File for tokens that the storage cannot take, if the user has a state directory.
-    pub rescue_file: Option<PathBuf>,
+    /// Files for tokens that the storage cannot take, the first choice first.
+    pub rescue_files: Vec<RescueFile>,
     /// Key of the token store; `None` derives it from the client secret.
     pub token_key: Option<Secret>,
     /// Timeouts.
@@ -118,7 +128,7 @@ impl Settings {
                 refresh_token: self.get("QBO_REFRESH_TOKEN").map(Secret::new),
                 app_id: self.get("QBO_APP_ID").map(str::to_owned),
             },
-            rescue_file: self.rescue_file(&token_store),
+            rescue_files: self.rescue_files(&token_store),
             token_store,
             token_key: self.get("QBO_TOKEN_KEY").map(Secret::new),
             timeouts: Timeouts {
@@ -154,7 +164,7 @@ impl Settings {
             None if self.has_database() => return Ok(StoreLocation::Postgres),
             None => {}
         }
-        let directory = self.state_directory.as_ref().ok_or_else(|| {
+        let directory = self.directories.state.as_ref().ok_or_else(|| {
             Error::config(
                 "QBO_TOKEN_STORE",
                 "not set, and there is neither a database nor a home directory (HOME, XDG_STATE_HOME) in which rotated \
@@ -164,8 +174,9 @@ impl Settings {
         Ok(StoreLocation::File(directory.join("tokens.json")))
     }
 
-    /// Returns the file for tokens that the token store cannot take. Each store has its own.
-    fn rescue_file(&self, token_store: &StoreLocation) -> Option<PathBuf> {
+    /// Returns the files for tokens that the token store cannot take. Each store has its own. There are
+    /// several, since the same disk may be full.
+    fn rescue_files(&self, token_store: &StoreLocation) -> Vec<RescueFile> {
         let place = match token_store {
             StoreLocation::File(path) => path.display().to_string(),
             StoreLocation::Postgres => match self.get("DATABASE_URL") {
@@ -184,8 +195,20 @@ impl Settings {
             .take(8)
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        let directory = self.state_directory.as_ref()?;
-        Some(directory.join(format!("rescued-tokens-{hash}.json")))
+        let name = format!("rescued-tokens-{hash}.json");
+        let file = |directory: &PathBuf, is_in_shared_place| RescueFile {
+            path: directory.join(&name),
+            is_in_shared_place,
+        };
+        let Directories {
+            state,
+            runtime,
+            temporary,
+        } = &self.directories;
+        let own = state.iter().map(|directory| file(directory, false));
+        let shared = runtime.iter().chain([temporary]);
+        own.chain(shared.map(|directory| file(directory, true)))
+            .collect()
     }
 
     /// Returns the checked QuickBooks settings.

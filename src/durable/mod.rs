@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use self::draft::{Draft, remove_leftover_directories, remove_leftovers};
 pub(crate) use self::draft::{hidden_prefix, remove_leftovers_in};
 pub(crate) use self::lock::Lock;
-pub(crate) use self::private::{make_private_directory, private};
+pub(crate) use self::private::{make_private_directory, own_directory, private, refusal, user_id};
 
 /// Returns the directory of a path. `parent()` of a bare name is the empty path, which cannot be
 /// opened.

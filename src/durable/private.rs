@@ -35,3 +35,131 @@ pub(crate) fn make_private_directory(directory: &Path) -> io::Result<()> {
 pub(crate) fn make_private_directory(directory: &Path) -> io::Result<()> {
     std::fs::create_dir_all(directory)
 }
+
+/// Makes sure that a directory exists and that only this user can change what is in it. Its parent
+/// exists.
+///
+/// # Errors
+/// I/O errors, and the reason if another user could change it.
+pub(crate) fn own_directory(directory: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(directory) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    match refusal(directory) {
+        Some(reason) => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)),
+        None => Ok(()),
+    }
+}
+
+/// Returns why another user could change what is in a directory, or in one that is made at this
+/// path; `None` if nobody else can. A directory of ours that others may only read is closed to them.
+#[cfg(unix)]
+pub(crate) fn refusal(directory: &Path) -> Option<String> {
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+
+    use rustix::fs::OFlags;
+
+    const STICKY: u32 = 0o1000;
+    let us = user_id();
+    let parent = match std::fs::metadata(super::directory_of(directory)) {
+        Ok(parent) => parent,
+        Err(e) => return Some(format!("its directory cannot be read: {e}")),
+    };
+    // Whoever may rename the directory could put another one in its place.
+    let is_changed_by_all = parent.mode() & 0o022 != 0 && parent.mode() & STICKY == 0;
+    if (parent.uid() != us && parent.uid() != 0) || is_changed_by_all {
+        return Some("another user may rename what is in the directory above it".to_owned());
+    }
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags(OFlags::NOFOLLOW | OFlags::DIRECTORY))
+        .open(directory);
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
+        Err(_) if std::fs::symlink_metadata(directory).is_ok_and(|found| found.is_symlink()) => {
+            return Some("it is a link".to_owned());
+        }
+        Err(e) => return Some(e.to_string()),
+    };
+    // Of the opened directory, so that nothing can change between the question and the answer.
+    let found = match opened.metadata() {
+        Ok(found) => found,
+        Err(e) => return Some(e.to_string()),
+    };
+    let mode = found.mode() & 0o777;
+    if found.uid() != us {
+        return Some(format!(
+            "it belongs to user {}, not to user {us}",
+            found.uid()
+        ));
+    }
+    if mode & 0o022 != 0 {
+        return Some(format!("other users may write into it (mode {mode:04o})"));
+    }
+    if mode & 0o077 != 0 {
+        let closed = opened.set_permissions(std::fs::Permissions::from_mode(0o700));
+        return closed.err().map(|e| e.to_string());
+    }
+    None
+}
+
+/// Temporary directories are the user's own here.
+#[cfg(not(unix))]
+pub(crate) fn refusal(_directory: &Path) -> Option<String> {
+    None
+}
+
+/// Returns the number of the user by whose rights this process opens files.
+#[cfg(unix)]
+pub(crate) fn user_id() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Users have names here, and directories of their own.
+#[cfg(not(unix))]
+pub(crate) fn user_id() -> u32 {
+    0
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_others_could_change_is_refused() {
+        let above = tempfile::tempdir().unwrap();
+        let directory = above.path().join("own");
+        assert_eq!(refusal(&directory), None);
+        own_directory(&directory).unwrap();
+        let mode = || std::fs::metadata(&directory).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o700);
+        // What others could only read is closed; what they could write is not trusted any more.
+        set_mode(&directory, 0o755);
+        own_directory(&directory).unwrap();
+        assert_eq!(mode(), 0o700);
+        set_mode(&directory, 0o777);
+        let refused = own_directory(&directory).unwrap_err().to_string();
+        assert!(refused.contains("may write"), "{refused}");
+        set_mode(&directory, 0o700);
+        let link = above.path().join("link");
+        symlink(&directory, &link).unwrap();
+        assert_eq!(refusal(&link).as_deref(), Some("it is a link"));
+        // Others could put a directory of their own in its place.
+        set_mode(above.path(), 0o777);
+        assert!(refusal(&directory).is_some());
+        set_mode(above.path(), 0o1777);
+        assert_eq!(refusal(&directory), None);
+    }
+}

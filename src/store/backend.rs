@@ -1,6 +1,6 @@
 //! The backend of tokens and shared state that the settings name, opened once.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::shared_state::{FileState, PostgresState};
@@ -8,7 +8,7 @@ use super::token_store::{
     ConnectionSummary, FileTokenStore, Key, POSTGRES_PLACE, PostgresTokenStore, file_summaries,
     postgres_summaries,
 };
-use crate::config::{Settings, StoreLocation};
+use crate::config::{RescueFile, Settings, StoreLocation};
 use crate::durable;
 use crate::error::Result;
 use crate::port::{SharedState, TokenStore};
@@ -107,22 +107,37 @@ impl StateBackend {
     }
 }
 
-/// Returns the stores for tokens of a company that its token store cannot take: `file`, then a file
-/// of the same name in a private directory for temporary files, since the same disk may be full.
+/// Returns the stores for tokens of a company that its token store cannot take. Directories that other
+/// users could change are left out, with a warning.
 pub(crate) fn rescue_stores(
-    file: Option<&Path>,
+    files: &[RescueFile],
     realm_id: &str,
     key: &Key,
 ) -> Vec<Arc<dyn TokenStore>> {
-    let Some(file) = file else { return Vec::new() };
-    let temporary = FileState::temporary_directory()
-        .and_then(|directory| Some(directory.join(file.file_name()?)));
-    let store = |path: &Path| -> Arc<dyn TokenStore> {
-        Arc::new(FileTokenStore::new(path, realm_id, key.clone()))
+    let store = |file: &RescueFile| -> Option<Arc<dyn TokenStore>> {
+        let directory = durable::directory_of(&file.path);
+        if !file.is_in_shared_place {
+            return Some(Arc::new(FileTokenStore::new(
+                &file.path,
+                realm_id,
+                key.clone(),
+            )));
+        }
+        // Without the user's own runtime directory, there is no such place.
+        if !durable::directory_of(directory).is_dir() {
+            return None;
+        }
+        if let Some(reason) = durable::refusal(directory) {
+            tracing::warn!(
+                phase = "auth",
+                event = "directory_refused",
+                "{} is not used: {reason}",
+                directory.display()
+            );
+            return None;
+        }
+        let store = FileTokenStore::in_shared_place(&file.path, realm_id, key.clone());
+        Some(Arc::new(store))
     };
-    [Some(file), temporary.as_deref()]
-        .into_iter()
-        .flatten()
-        .map(store)
-        .collect()
+    files.iter().filter_map(store).collect()
 }

@@ -68,6 +68,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "config",
         &[
+            "durable",
             "error",
             "http",
             "port",

@@ -11,7 +11,7 @@ use qbo_sandbox::Sandbox;
 
 use crate::support::{Database, app, assert_complete, settings, small_sandbox, truth, whole_range};
 
-const COMMAND: &str = env!("CARGO_BIN_EXE_qbo-rs");
+pub(crate) const COMMAND: &str = env!("CARGO_BIN_EXE_qbo-rs");
 
 /// Reads a number from the environment, by which `make soak` makes a test longer.
 fn setting(name: &str, default: u64) -> u64 {
@@ -20,7 +20,12 @@ fn setting(name: &str, default: u64) -> u64 {
 }
 
 /// A process of the command with the settings of a sandbox and a database, and no others.
-fn command(sandbox: &Sandbox, database: Option<&Database>, home: &Path, line: &[&str]) -> Command {
+pub(crate) fn command(
+    sandbox: &Sandbox,
+    database: Option<&Database>,
+    home: &Path,
+    line: &[&str],
+) -> Command {
     let mut command = Command::new(COMMAND);
     command
         .args(line)
@@ -38,7 +43,7 @@ fn command(sandbox: &Sandbox, database: Option<&Database>, home: &Path, line: &[
     command
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -58,7 +63,7 @@ fn ids_in(path: &Path, entity: &str) -> Vec<String> {
     ids
 }
 
-fn names(directory: &Path) -> Vec<String> {
+pub(crate) fn names(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).unwrap();
     let mut names: Vec<_> = entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

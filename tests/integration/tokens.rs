@@ -3,6 +3,8 @@
 //! and ends the one before it.
 
 use std::path::Path;
+#[cfg(unix)]
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use qbo_rs::app::{App, ExtractRequest};
@@ -11,6 +13,7 @@ use qbo_rs::error::Error;
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 
+use crate::files;
 use crate::support::{Database, change, settings, with_state_directory};
 
 fn sandbox() -> Sandbox {
@@ -417,4 +420,167 @@ async fn a_call_that_is_dropped_in_a_refresh_keeps_the_new_token() {
     }
     assert_eq!(rows(&extract(&app).await.unwrap()), 5);
     assert_eq!(token_requests(&sandbox, "400"), 0);
+}
+
+/// What another user has put where the temporary directory of a user belongs.
+#[cfg(unix)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Squat {
+    Nothing,
+    /// A directory of another user, in which everybody may write.
+    Directory,
+    /// A link to such a directory.
+    Link,
+}
+
+/// Runs an extract as a user while the token store takes no token, and no state directory can be made;
+/// then one more with a mended store. Returns both outputs.
+#[cfg(unix)]
+async fn rescue_as(user: u32, temporary: &Path, runtime: Option<&Path>) -> [Output; 2] {
+    use std::os::unix::process::CommandExt;
+    let (sandbox, database) = (sandbox(), Database::create().await);
+    // The folder of the build may be closed to others. Another process makes the copy: a child that
+    // this one starts meanwhile would keep the copy open for writing, and it could not be run.
+    let program = temporary.join("program");
+    let copied = Command::new("cp")
+        .args([Path::new(files::COMMAND), &program])
+        .status();
+    assert!(copied.unwrap().success());
+    let out = temporary.join(format!("out-{user}"));
+    let run = async || {
+        // One window: each tries for six seconds to store a token.
+        let out = out.to_str().unwrap();
+        let line = ["extract", "items", "--out", out, "--chunk", "year"];
+        let line = [&line[..], &["--start", "2024-01-01", "--end", "2025-01-01"]].concat();
+        let ours = files::command(&sandbox, Some(&database), temporary, &line);
+        let mut command = Command::new(&program);
+        command.args(ours.get_args()).env_clear();
+        let variables = ours.get_envs();
+        command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+        command
+            .env("XDG_STATE_HOME", "/dev/null/state")
+            .env("TMPDIR", temporary)
+            .current_dir(temporary);
+        if let Some(runtime) = runtime {
+            command.env("XDG_RUNTIME_DIR", runtime);
+        }
+        if is_root() {
+            command.uid(user).gid(user);
+        }
+        let ended = tokio::task::spawn_blocking(move || command.output()).await;
+        ended.unwrap().unwrap()
+    };
+    let first = run().await;
+    assert!(first.status.success(), "{}", files::text(&first));
+    expire(&sandbox);
+    database.client.batch_execute(REFUSE_TOKENS).await.unwrap();
+    let refused = run().await;
+    assert_eq!(refused.status.code(), Some(1), "{}", files::text(&refused));
+    let mend = "DROP TRIGGER refuse ON qbo.accounts";
+    database.client.batch_execute(mend).await.unwrap();
+    let mended = run().await;
+    database.drop().await;
+    [refused, mended]
+}
+
+#[cfg(unix)]
+fn user_of(path: &Path) -> u32 {
+    std::os::unix::fs::MetadataExt::uid(&std::fs::symlink_metadata(path).unwrap())
+}
+
+#[cfg(unix)]
+fn is_root() -> bool {
+    user_of(tempfile::tempdir().unwrap().path()) == 0
+}
+
+/// A directory like that for everybody's temporary files.
+#[cfg(unix)]
+fn directory_for_all() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    set_mode(directory.path(), 0o1777);
+    directory
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+    std::fs::set_permissions(path, mode).unwrap();
+}
+
+#[cfg(unix)]
+fn mode_of(path: &Path) -> u32 {
+    let found = std::fs::metadata(path).unwrap();
+    std::os::unix::fs::MetadataExt::mode(&found) & 0o777
+}
+
+/// As root it runs as root and as an ordinary user; otherwise as the user that there is, without a
+/// directory of another one.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_put_into_a_directory_that_another_user_made() {
+    const NOBODY: u32 = 65_534;
+    let me = user_of(directory_for_all().path());
+    let (users, squats) = match me {
+        0 => (
+            vec![0, NOBODY],
+            vec![Squat::Nothing, Squat::Directory, Squat::Link],
+        ),
+        _ => (vec![me], vec![Squat::Nothing, Squat::Link]),
+    };
+    let cases = users
+        .iter()
+        .flat_map(|user| squats.iter().map(|squat| rescue_beside(*user, *squat)));
+    futures_util::future::join_all(cases).await;
+}
+
+#[cfg(unix)]
+async fn rescue_beside(user: u32, squat: Squat) {
+    use std::os::unix::fs::{chown, symlink};
+    let case = format!("{user} {squat:?}");
+    let directory = directory_for_all();
+    let victim = directory.path().join("victim");
+    std::fs::create_dir(&victim).unwrap();
+    set_mode(&victim, 0o777);
+    let place = directory.path().join(format!("qbo_rs-{user}"));
+    match squat {
+        Squat::Nothing => {}
+        Squat::Link => symlink(&victim, &place).unwrap(),
+        Squat::Directory => {
+            std::fs::create_dir(&place).unwrap();
+            set_mode(&place, 0o777);
+            chown(&place, Some(1234), Some(1234)).unwrap();
+        }
+    }
+    let [refused, mended] = rescue_as(user, directory.path(), None).await;
+    let words = files::text(&refused);
+    assert_eq!(files::names(&victim), Vec::<String>::new(), "{case}");
+    if squat == Squat::Nothing {
+        assert!(
+            words.contains(&place.display().to_string()),
+            "{case}: {words}"
+        );
+        assert_eq!((user_of(&place), mode_of(&place)), (user, 0o700), "{case}");
+        assert!(mended.status.success(), "{case}: {}", files::text(&mended));
+    } else {
+        assert_eq!(files::names(&place), Vec::<String>::new(), "{case}");
+        let told = ["is not used: it ", "only this process has the new one"];
+        assert!(
+            told.iter().all(|told| words.contains(told)),
+            "{case}: {words}"
+        );
+    }
+    // A directory of the user's own comes first, where there is one.
+    let runtime = tempfile::tempdir_in(directory.path()).unwrap();
+    if is_root() {
+        chown(runtime.path(), Some(user), Some(user)).unwrap();
+    }
+    let [refused, mended] = rescue_as(user, directory.path(), Some(runtime.path())).await;
+    let own = runtime.path().join("qbo_rs");
+    let words = files::text(&refused);
+    assert!(
+        words.contains(&own.display().to_string()),
+        "{case}: {words}"
+    );
+    assert_eq!((user_of(&own), mode_of(&own)), (user, 0o700), "{case}");
+    assert!(mended.status.success(), "{case}: {}", files::text(&mended));
 }

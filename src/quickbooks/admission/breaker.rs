@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::instant::format_instant;
 
+/// Maximum distance from the present of everything in the shared document. A later instant was written
+/// by a wrong clock, or by somebody who wants to hold requests back.
+pub(super) const MAX_FUTURE: TimeDelta = TimeDelta::hours(1);
 /// Weight that opens the circuit: ten failures in a row, more than the retries of one request cause.
 const OPEN_WEIGHT: u32 = 80;
 const FAILURE_WEIGHT: u32 = 8;
@@ -92,6 +95,15 @@ impl Breaker {
                 failures: self.failures,
             },
             _ => BreakerStatus::Closed,
+        }
+    }
+
+    /// Forgets what lies further in the future than the breaker ever writes.
+    pub(super) fn expire(&mut self, now: DateTime<Utc>) {
+        let is_sane = |at: &DateTime<Utc>| *at <= now + MAX_FUTURE;
+        self.probe = self.probe.take().filter(|(_, until)| is_sane(until));
+        if !self.since.iter().chain(&self.retry_at).all(is_sane) {
+            *self = Self::default();
         }
     }
 

@@ -182,7 +182,7 @@ impl AdmissionControl {
             let mut paused_until = self.paused_until.lock();
             *paused_until = Some(paused_until.map_or(until, |earlier| earlier.max(until)));
         }
-        self.change(|state, now| state.pause(now + wait)).await;
+        self.change(|state, now| state.pause(now + wait, now)).await;
     }
 
     /// Returns the present traffic of the company.
@@ -530,6 +530,26 @@ mod tests {
         }
         assert!(late >= 4, "{late}");
         assert!(in_another.await.unwrap()[0] - begin >= Duration::from_millis(60_500));
+    }
+
+    #[test]
+    fn instants_that_nobody_of_ours_writes_are_not_obeyed() {
+        let now = Utc::now();
+        let far = "2099-01-01T00:00:00Z";
+        let breaker = format!(
+            "{{\"failures\":9,\"weight\":99,\"since\":\"{far}\",\"retry_at\":\"{far}\",\"probe\":[\"p\",\"{far}\"]}}"
+        );
+        let text = format!(
+            "{{\"paused_until\":\"{far}\",\"minute\":\"{far}\",\"in_flight\":[[\"a\",\"{far}\"]],\"breaker\":{breaker}}}"
+        );
+        let mut state = State::parse(Some(&text));
+        let traffic = state.traffic(now);
+        assert_eq!((traffic.paused_until, traffic.in_flight), (None, 0));
+        assert!(!traffic.breaker.is_open());
+        // A server that asks for a week holds the others back for half an hour.
+        state.pause(now + chrono::TimeDelta::days(7), now);
+        let until = state.traffic(now).paused_until;
+        assert_eq!(until, Some(now + chrono::TimeDelta::minutes(30)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Traffic;
-use super::breaker::{Breaker, BreakerDecision, BreakerStatus, Health};
+use super::breaker::{Breaker, BreakerDecision, BreakerStatus, Health, MAX_FUTURE};
 use super::bucket::Rate;
 
 /// Rate limits of a company (qbo-facts 6.1). 0 means no limit.
@@ -134,8 +134,8 @@ impl Sent {
 
 /// Interval at which a request checks for a free place among those in flight.
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
-/// Maximum distance of a bucket from the present. A later instant was written by a wrong clock.
-const MAX_FUTURE: TimeDelta = TimeDelta::hours(1);
+/// Longest pause that other processes obey. The process that was told to wait longer does so by itself.
+const MAX_PAUSE: TimeDelta = TimeDelta::minutes(30);
 
 impl State {
     /// Parses the document. An unreadable one counts as empty: at worst a request is throttled.
@@ -233,8 +233,10 @@ impl State {
         self.breaker.record(lease, health, error, now)
     }
 
-    /// Holds all requests back until an instant.
-    pub(super) fn pause(&mut self, until: DateTime<Utc>) {
+    /// Holds all requests back until an instant, but not longer than the longest pause.
+    pub(super) fn pause(&mut self, until: DateTime<Utc>, now: DateTime<Utc>) {
+        self.expire(now);
+        let until = until.min(now + MAX_PAUSE);
         self.paused_until = self.paused_until.max(Some(until));
     }
 
@@ -252,12 +254,16 @@ impl State {
 
     /// Removes everything that has expired, and instants that a wrong clock has written.
     fn expire(&mut self, now: DateTime<Utc>) {
-        self.in_flight.retain(|(_, until)| *until > now);
         let is_sane = |at: &DateTime<Utc>| *at <= now + MAX_FUTURE;
+        self.in_flight
+            .retain(|(_, until)| *until > now && is_sane(until));
         for bucket in [&mut self.minute, &mut self.second, &mut self.batches] {
             *bucket = bucket.filter(is_sane);
         }
-        self.paused_until = self.paused_until.filter(|until| *until > now);
+        self.paused_until = self
+            .paused_until
+            .filter(|until| *until > now && is_sane(until));
+        self.breaker.expire(now);
         self.sent.roll_over(now);
         if self.month != (now.year(), now.month()) {
             self.month = (now.year(), now.month());

@@ -22,14 +22,6 @@ impl FileState {
         durable::remove_leftovers(&path);
         Self { path }
     }
-
-    /// Returns a directory of this user below the directory of temporary files. It may not exist
-    /// yet. Returns `None` if another user has made it.
-    pub(crate) fn temporary_directory() -> Option<PathBuf> {
-        let directory = std::env::temp_dir().join(format!("qbo_rs-{}", user()));
-        let is_free = !directory.exists() || is_ours(&directory);
-        is_free.then_some(directory)
-    }
 }
 
 const MAX_LENGTH: u64 = 1 << 20;
@@ -64,35 +56,6 @@ impl SharedState for FileState {
         async move { change_file(&self.path, change).map_err(|e| Error::landing(&self.path, e)) }
             .boxed()
     }
-}
-
-#[cfg(unix)]
-fn is_ours(directory: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let owner = |path: &Path| {
-        std::fs::symlink_metadata(path)
-            .ok()
-            .filter(|found| found.is_dir())
-            .map(|found| found.uid())
-    };
-    let us = owner(Path::new("/proc/self"));
-    us.is_none() || owner(directory) == us
-}
-
-#[cfg(not(unix))]
-fn is_ours(_directory: &Path) -> bool {
-    true
-}
-
-/// Returns the user's number if the system tells it, otherwise the name.
-fn user() -> String {
-    #[cfg(unix)]
-    if let Ok(found) = std::fs::metadata("/proc/self") {
-        return std::os::unix::fs::MetadataExt::uid(&found).to_string();
-    }
-    std::env::var("USER")
-        .or_else(|_| std::env::var("USERNAME"))
-        .unwrap_or_else(|_| "user".to_owned())
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub(crate) struct FileTokenStore {
     path: PathBuf,
     realm_id: String,
     key: Key,
+    /// Another user might have made its directory.
+    is_in_shared_place: bool,
 }
 
 /// A file lock of the operating system, which ends with its process.
@@ -79,6 +81,16 @@ impl FileTokenStore {
             path: path.to_owned(),
             realm_id: realm_id.to_owned(),
             key,
+            is_in_shared_place: false,
+        }
+    }
+
+    /// Returns a store like [`Self::new`] in a directory that is refused if another user could change
+    /// what is in it.
+    pub(crate) fn in_shared_place(path: &Path, realm_id: &str, key: Key) -> Self {
+        Self {
+            is_in_shared_place: true,
+            ..Self::new(path, realm_id, key)
         }
     }
 
@@ -88,7 +100,11 @@ impl FileTokenStore {
 
     /// Creates the parent directory with mode 0700 if it does not exist.
     fn create_directory(&self) -> Result<()> {
-        let made = durable::make_private_directory(durable::directory_of(&self.path));
+        let directory = durable::directory_of(&self.path);
+        let made = match self.is_in_shared_place {
+            true => durable::own_directory(directory),
+            false => durable::make_private_directory(directory),
+        };
         made.map_err(|e| self.unusable(e))
     }
 
