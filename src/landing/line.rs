@@ -4,12 +4,18 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::checksum;
 use crate::domain::{EntitySpec, Page, Payload, Record, Reject, Window};
 use crate::error::{Error, Result};
+
+/// Bytes of the longest line. QuickBooks sends nothing near it, and a line is in memory as a whole.
+pub(super) const MAX_LINE: usize = 32 << 20;
+/// Bytes of the longest request; real ones have a few hundred. It is in memory once for every page.
+const MAX_REQUEST: usize = 64 << 10;
 
 /// A record with its metadata. The keys are the names of the raw tables' columns.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,6 +51,10 @@ pub struct LandingLine<'a> {
     /// Details of a reject; `None` for a record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<RejectedLine>,
+    /// Checksum (CRC-32, as in gzip) of everything before it in the line; always last. It is added
+    /// when the line is written. Lines of earlier versions have none.
+    #[serde(default, skip_serializing)]
+    pub crc32: Option<String>,
 }
 
 /// Details of a record that was set aside.
@@ -61,12 +71,76 @@ pub struct RejectedLine {
 }
 
 impl<'a> LandingLine<'a> {
-    /// Parses a line without its line break.
+    /// Parses a line without its line break, and checks it against its checksum.
     ///
     /// # Errors
     /// Returns what is wrong with the line; the caller adds the location.
     pub fn parse(line: &'a [u8]) -> Result<Self, String> {
-        serde_json::from_slice(line).map_err(|e| e.to_string())
+        let is_checked = checksum::check(line)?;
+        let parsed: Self = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+        if parsed.crc32.is_some() && !is_checked {
+            return Err(checksum::CHANGED.to_owned());
+        }
+        parsed.check_times()?;
+        parsed.check_request()?;
+        Ok(parsed)
+    }
+
+    fn check_request(&self) -> Result<(), String> {
+        let request = self.request_payload.get();
+        if request.len() > MAX_REQUEST {
+            let limit = MAX_REQUEST >> 10;
+            return Err(format!("its request_payload is longer than {limit} KB"));
+        }
+        if request.contains("\\u0000") {
+            return Err("its request_payload holds the character U+0000".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Checks that a table can hold the line's times: `chrono` reads years that Postgres does not.
+    fn check_times(&self) -> Result<(), String> {
+        let rejected_at = self.rejected.as_ref().map(|rejected| rejected.at_utc);
+        for (name, time) in [
+            ("ingested_at_utc", Some(self.ingested_at_utc)),
+            (
+                "extract_window_start_utc",
+                Some(self.extract_window_start_utc),
+            ),
+            ("extract_window_end_utc", Some(self.extract_window_end_utc)),
+            ("read_until_utc", self.read_until_utc),
+            ("at_utc", rejected_at),
+        ] {
+            if let Some(time) = time.filter(|time| !(1..=9999).contains(&time.year())) {
+                return Err(format!("its {name} {time} is not in the years 1 to 9999"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the line with its checksum and a line break.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if it could not be read again, because of its length, its request or its times,
+    /// or with the operating system's message.
+    pub fn write(&self, out: &mut impl Write) -> Result<()> {
+        let failed = |reason: String| {
+            Error::decode(
+                format!("landing line of {} {}", self.entity, self.id),
+                reason,
+            )
+        };
+        self.check_times()
+            .and_then(|()| self.check_request())
+            .map_err(failed)?;
+        let mut line = serde_json::to_vec(self).map_err(|e| failed(e.to_string()))?;
+        checksum::append(&mut line);
+        if line.len() > MAX_LINE {
+            let reason = format!("it is longer than {} MB", MAX_LINE >> 20);
+            return Err(failed(reason));
+        }
+        line.push(b'\n');
+        out.write_all(&line).map_err(|e| failed(e.to_string()))
     }
 
     /// Returns the window that the line belongs to.
@@ -77,7 +151,8 @@ impl<'a> LandingLine<'a> {
         Window::new(self.extract_window_start_utc, self.extract_window_end_utc)
     }
 
-    /// Returns the record; copies its payload out of the line.
+    /// Returns the record; copies its payload out of the line. Its time is moved into the window of the
+    /// line: QuickBooks may have held it at another time than it says, and there it was read.
     ///
     /// # Errors
     /// [`Error::Decode`] if the payload is not a record.
@@ -86,19 +161,30 @@ impl<'a> LandingLine<'a> {
             .payload
             .ok_or_else(|| Error::decode("line", "missing field `payload`"))?;
         let payload = Payload::from_valid_json(Bytes::copy_from_slice(payload.get().as_bytes()));
-        match entity.is_read_whole {
-            true => Record::read_untimed(entity.identity, payload, self.extract_window_start_utc),
-            false => Record::read(entity.identity, payload),
+        if entity.is_read_whole {
+            return Record::read_untimed(entity.identity, payload, self.extract_window_start_utc);
         }
+        let record = Record::read(entity.identity, payload)?;
+        Ok(Record {
+            updated_at: self.inside(record.updated_at),
+            ..record
+        })
     }
 
-    /// Returns the reject, if the line is one.
+    fn inside(&self, time: DateTime<Utc>) -> DateTime<Utc> {
+        let last = self.extract_window_end_utc - TimeDelta::seconds(1);
+        time.min(last).max(self.extract_window_start_utc)
+    }
+
+    /// Returns the reject, if the line is one. Texts of a file that was changed by hand may hold what a
+    /// table cannot.
     pub fn reject(&self) -> Option<Reject> {
+        let clean = |text: &str| text.replace('\0', "\u{fffd}");
         self.rejected.as_ref().map(|rejected| Reject {
-            id: (!self.id.is_empty()).then(|| self.id.clone().into_owned()),
-            at: rejected.at_utc,
-            error: rejected.error.clone(),
-            intuit_tid: rejected.intuit_tid.clone(),
+            id: (!self.id.is_empty()).then(|| clean(&self.id)),
+            at: self.inside(rejected.at_utc),
+            error: clean(&rejected.error),
+            intuit_tid: rejected.intuit_tid.as_deref().map(clean),
             payload: rejected.text.clone(),
         })
     }
@@ -174,10 +260,9 @@ impl PageLines<'_> {
             request_payload: request,
             payload,
             rejected,
+            crc32: None,
         };
-        serde_json::to_writer(&mut *out, &line).map_err(|e| Error::decode("landing line", e))?;
-        out.write_all(b"\n")
-            .map_err(|e| Error::decode("landing line", e))
+        line.write(out)
     }
 }
 
@@ -216,8 +301,8 @@ mod tests {
             Record::read(Identity::Id, Payload::from_valid_json(Bytes::from(payload))).unwrap();
         let now = Utc::now();
         let window = Window {
-            start: now,
-            end: now + chrono::TimeDelta::days(1),
+            start: record.updated_at,
+            end: record.updated_at + TimeDelta::days(1),
         };
         let page = Page {
             number: 2,

@@ -2,8 +2,11 @@
 //!
 //! They are JSON Lines, one record per line with its metadata and the untouched payload, compressed
 //! with zstd or gzip if the name ends in `.zst` or `.gz`. A file is written under a temporary name and
-//! renamed when it is complete, so a file under its final name always holds a complete window.
+//! renamed when it is complete, so a file under its final name always holds a complete window. Every line
+//! ends with a checksum of its own, and compressed files have one more; damage is an error, not other
+//! records.
 
+mod checksum;
 mod layout;
 mod line;
 mod merge;

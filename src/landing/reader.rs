@@ -1,4 +1,5 @@
-//! The reader of landing files, line by line.
+//! The reader of landing files, line by line. What a file may cost to read is bounded: it may come from
+//! anywhere.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -6,8 +7,13 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
+use super::line::MAX_LINE;
 use super::writer::Compression;
 use crate::error::{Error, Result};
+
+/// Logarithm of the memory that a zstd frame may ask for: 16 MB. Files of ours need 2 MB, those of
+/// `zstd -19` 8 MB.
+const MAX_WINDOW_LOG: u32 = 24;
 
 /// Opens a file of any compression.
 ///
@@ -26,7 +32,11 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
         return Err(Error::landing(path, reason));
     }
     Ok(match compression {
-        Compression::Zstd => Box::new(zstd::Decoder::new(file).map_err(failed)?),
+        Compression::Zstd => {
+            let mut decoder = zstd::Decoder::new(file).map_err(failed)?;
+            decoder.window_log_max(MAX_WINDOW_LOG).map_err(failed)?;
+            Box::new(decoder)
+        }
         Compression::Gzip => Box::new(MultiGzDecoder::new(file)),
         Compression::None => Box::new(file),
     })
@@ -72,12 +82,18 @@ impl LandingReader {
     /// Returns the next line that is not blank, without its line break; `None` after the last one.
     ///
     /// # Errors
-    /// [`Error::Landing`] if the file cannot be read, for example because it was cut short or damaged.
+    /// [`Error::Landing`] if the file cannot be read, for example because it was cut short or damaged,
+    /// or if a line is longer than any that is written.
     pub fn next_line(&mut self) -> Result<Option<&[u8]>> {
         loop {
             self.number += 1;
             if self.read_line().map_err(|e| self.failed(e))? == 0 {
                 return Ok(None);
+            }
+            if self.line.len() > MAX_LINE {
+                let number = self.number;
+                let reason = format!("line {number} is longer than {} MB", MAX_LINE >> 20);
+                return Err(self.failed(reason));
             }
             if !self.line.trim_ascii().is_empty() {
                 return Ok(Some(self.line.trim_ascii()));
@@ -85,10 +101,11 @@ impl LandingReader {
         }
     }
 
-    /// Reads up to the next line break.
+    /// Reads up to the next line break, but not much more than a line may have.
     fn read_line(&mut self) -> io::Result<usize> {
         self.line.clear();
-        self.input.read_until(b'\n', &mut self.line)
+        let mut bounded = (&mut self.input).take(MAX_LINE as u64 + 2);
+        bounded.read_until(b'\n', &mut self.line)
     }
 
     fn failed(&self, reason: impl std::fmt::Display) -> Error {
@@ -147,5 +164,30 @@ pub(super) mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_line_without_end_is_an_error_before_it_is_in_memory() {
+        let endless = LandingReader::new("endless".into(), Box::new(io::repeat(b'x')));
+        let mut reader = endless;
+        let error = reader.next_line().unwrap_err().to_string();
+        assert_eq!(error, "endless: line 1 is longer than 32 MB");
+        assert!(reader.line.capacity() <= 2 * MAX_LINE + 2);
+        // The longest line is read.
+        let longest = io::repeat(b'x').take(MAX_LINE as u64);
+        let mut reader = LandingReader::new("longest".into(), Box::new(longest));
+        assert_eq!(reader.next_line().unwrap().map(<[u8]>::len), Some(MAX_LINE));
+    }
+
+    #[test]
+    fn a_frame_that_asks_for_much_memory_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.jsonl.zst");
+        let mut encoder = zstd::Encoder::new(File::create(&path).unwrap(), 3).unwrap();
+        encoder.window_log(27).unwrap();
+        encoder.write_all(b"{}\n").unwrap();
+        encoder.finish().unwrap();
+        let error = outcome(&path).unwrap_err().to_string();
+        assert!(error.contains("memory"), "{error}");
     }
 }

@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingLine, LandingReader, WRITE_MARGIN, find_files};
 use crate::port::{Meter, Source, Span};
 
+/// Bytes of records that are sent at once. A longer page is sent in parts.
+const MAX_PART: usize = 4 << 20;
+
 /// A source that reads the windows of one company, each from a file of its own or all from one.
 #[derive(Debug)]
 pub struct LandingSource {
@@ -124,6 +127,13 @@ impl LandingSource {
     }
 }
 
+/// Returns true if a line belongs to the page of the lines before it. The lines of an archive are of
+/// many reads, whose pages have the same numbers.
+fn is_same_page(page: &Page, line: &Page) -> bool {
+    (page.number, page.size, page.ingested_at, &page.request)
+        == (line.number, line.size, line.ingested_at, &line.request)
+}
+
 impl Source for LandingSource {
     fn realm_id(&self) -> &str {
         &self.realm_id
@@ -155,13 +165,17 @@ impl Source for LandingSource {
             })?;
         let mut reader = self.reader(file)?;
         let mut page: Option<Page> = None;
+        let mut size = 0;
         while let Some(line) = next_record(&mut reader, file, entity)? {
+            let more = reader.line().len();
             match &mut page {
-                Some(open) if open.number == line.number => {
+                Some(open) if size + more <= MAX_PART && is_same_page(open, &line) => {
                     open.records.extend(line.records);
                     open.rejects.extend(line.rejects);
+                    size += more;
                 }
                 _ => {
+                    size = more;
                     if let Some(full) = page.replace(line) {
                         pages.send(full).await.map_err(|_| Error::Cancelled)?;
                     }

@@ -63,7 +63,9 @@ impl LandingWriter {
         let file = BufWriter::new(Draft::create(path).map_err(failed)?);
         let encoder = match Compression::of(path) {
             Compression::Zstd => {
-                Encoder::Zstd(zstd::Encoder::new(file, ZSTD_LEVEL).map_err(failed)?)
+                let mut encoder = zstd::Encoder::new(file, ZSTD_LEVEL).map_err(failed)?;
+                encoder.include_checksum(true).map_err(failed)?;
+                Encoder::Zstd(encoder)
             }
             Compression::Gzip => {
                 Encoder::Gzip(GzEncoder::new(file, flate2::Compression::default()))

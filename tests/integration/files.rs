@@ -1,13 +1,18 @@
-//! Files under attack: by several processes at once, and by other users of the machine.
+//! Files under attack: by several processes at once, by other users of the machine, by damage, and by
+//! content that is made to harm.
 
+use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use qbo_rs::app::{ArchiveRequest, ExtractRequest, LoadRequest};
-use qbo_rs::domain::{PageSize, chunk_range};
+use qbo_rs::domain::{PageSize, Report, chunk_range};
 use qbo_rs::landing::{LandingLine, LandingReader, find_files};
 use qbo_sandbox::Sandbox;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+use serde_json::Value;
 
 use crate::support::{Database, app, assert_complete, settings, small_sandbox, truth, whole_range};
 
@@ -294,5 +299,274 @@ async fn a_load_of_one_file_leaves_no_copy_even_if_it_is_killed() {
     load.wait().unwrap();
     assert_eq!(names(&temporary), Vec::<String>::new());
     database.client.batch_execute("ROLLBACK").await.unwrap();
+    database.drop().await;
+}
+
+/// The lines of a file without their checksums.
+fn contents(path: &Path) -> Result<Vec<String>, String> {
+    let mut reader = LandingReader::open(path).map_err(|e| e.to_string())?;
+    let mut contents = Vec::new();
+    while let Some(line) = reader.next_line().map_err(|e| e.to_string())? {
+        let line = LandingLine::parse(line)?;
+        contents.push(serde_json::to_string(&line).unwrap());
+    }
+    Ok(contents)
+}
+
+fn flip_a_bit(path: &Path, whole: &[u8], random: &mut Pcg64) -> String {
+    let mut damaged = whole.to_vec();
+    let (at, bit) = (
+        random.random_range(0..whole.len()),
+        random.random_range(0..8),
+    );
+    damaged[at] ^= 1 << bit;
+    std::fs::write(path, damaged).unwrap();
+    format!("bit {bit} of byte {at} of {}", path.display())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_flipped_bit_becomes_another_record() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let seed = setting("SEED", rand::random::<u32>().into());
+    let (flips, loads) = (setting("FLIPS", 400), setting("ROUNDS", 6));
+    println!("SEED={seed} FLIPS={flips} ROUNDS={loads}");
+    let mut random = Pcg64::seed_from_u64(seed);
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["one.jsonl", "one.jsonl.zst", "one.jsonl.gz"] {
+        let path = directory.path().join(name);
+        let request = extract_into(&path, &["customers"], "year");
+        assert_complete(&app.extract(&request).await.unwrap());
+        let whole = std::fs::read(&path).unwrap();
+        let expected = contents(&path).unwrap();
+        let mut refused = 0;
+        for _ in 0..flips {
+            let flip = flip_a_bit(&path, &whole, &mut random);
+            match contents(&path) {
+                Ok(found) => assert!(found == expected, "SEED={seed}: {flip}"),
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(
+            refused * 10 > flips * 9,
+            "{name}: {refused} of {flips} refused"
+        );
+        for _ in 0..loads {
+            let flip = flip_a_bit(&path, &whole, &mut random);
+            let loaded = app.load(&LoadRequest::new(&path)).await;
+            if loaded.as_ref().is_ok_and(Report::is_complete) {
+                let rows = database.rows("raw.qb_customers").await;
+                assert!(rows == truth(&sandbox, "Customer"), "SEED={seed}: {flip}");
+                let drop = "DROP SCHEMA raw, qbo CASCADE";
+                database.client.batch_execute(drop).await.unwrap();
+            }
+        }
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_without_checksums_and_lines_changed_on_purpose_are_loaded() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("one.jsonl");
+    let request = extract_into(&path, &["items"], "year");
+    assert_complete(&app.extract(&request).await.unwrap());
+    let sealed = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(sealed.matches(",\"crc32\":\"").count(), 40);
+    // Changed, and its checksum left: refused, with the line.
+    let first = ids_in(&path, "items").remove(0);
+    let id = format!("\"Id\":\"{first}\"");
+    let changed = sealed.replacen(&id, &format!("{id},\"Mine\":true"), 1);
+    assert_ne!(changed, sealed);
+    std::fs::write(&path, &changed).unwrap();
+    let error = app
+        .load(&LoadRequest::new(&path))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("checksum") && error.contains(" line "),
+        "{error}"
+    );
+    // Written in another form: the checksum cannot be looked at.
+    let spaced = sealed.replacen(",\"crc32\":\"", ", \"crc32\": \"", 1);
+    std::fs::write(&path, spaced).unwrap();
+    let error = app
+        .load(&LoadRequest::new(&path))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("checksum"), "{error}");
+    // Without a checksum, as earlier versions wrote it, also compressed without one.
+    let plain: String = changed
+        .lines()
+        .map(|line| format!("{}}}\n", line.split(",\"crc32\":").next().unwrap()))
+        .collect();
+    let old = directory.path().join("old.jsonl.zst");
+    std::fs::write(&old, zstd::encode_all(plain.as_bytes(), 3).unwrap()).unwrap();
+    assert_complete(&app.load(&LoadRequest::new(&old)).await.unwrap());
+    let mine = "SELECT count(*) FROM raw.qb_items WHERE payload ? 'Mine'";
+    assert_eq!(database.number(mine).await, 1);
+    assert_eq!(database.rows("raw.qb_items").await.len(), 40);
+    database.drop().await;
+}
+
+/// Changes the lines of a plain file by hand, and removes the checksums of those that are changed.
+fn edit(path: &Path, change: impl Fn(usize, &mut Value)) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let edited = text.lines().enumerate().map(|(number, line)| {
+        let mut value: Value = serde_json::from_str(line).unwrap();
+        value.as_object_mut().unwrap().remove("crc32");
+        change(number, &mut value);
+        format!("{value}\n")
+    });
+    std::fs::write(path, edited.collect::<String>()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_changed_by_hand_are_loaded_or_named() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("one.jsonl");
+    let request = extract_into(&path, &["items"], "year");
+    assert_complete(&app.extract(&request).await.unwrap());
+    let whole = std::fs::read(&path).unwrap();
+    // Pages that alternate, as in an archive of rows of several reads: each row keeps what its line says.
+    edit(&path, |number, line| {
+        line["page_number"] = (number % 2 + 1).into();
+        line["ingested_at_utc"] = format!("2026-01-0{}T00:00:00Z", number % 3 + 1).into();
+    });
+    assert_complete(&app.load(&LoadRequest::new(&path)).await.unwrap());
+    let kinds = "SELECT count(DISTINCT (page_number, ingested_at_utc)) FROM raw.qb_items";
+    assert_eq!(database.number(kinds).await, 6);
+    assert_eq!(database.rows("raw.qb_items").await, truth(&sandbox, "Item"));
+    // A character that no table holds in what is set aside, and records whose time is not in their window.
+    std::fs::write(&path, &whole).unwrap();
+    edit(&path, |number, line| match number {
+        0 => {
+            line.as_object_mut().unwrap().remove("payload");
+            line["rejected"] = serde_json::json!({
+                "error": "odd \u{0} text", "intuit_tid": "1-\u{0}", "text": null,
+                "at_utc": "2019-01-01T00:00:00Z"
+            });
+        }
+        1 => line["payload"]["MetaData"]["LastUpdatedTime"] = "2031-05-05T00:00:00Z".into(),
+        2 => line["payload"]["MetaData"]["LastUpdatedTime"] = "2001-05-05T00:00:00Z".into(),
+        _ => {}
+    });
+    let drop = "DROP SCHEMA raw, qbo CASCADE";
+    database.client.batch_execute(drop).await.unwrap();
+    let report = app.load(&LoadRequest::new(&path)).await.unwrap();
+    assert!(!report.has_failures());
+    let totals = &report.runs[0].totals;
+    assert_eq!((totals.rows, totals.rejected, totals.inserted), (40, 1, 39));
+    assert_eq!(database.number("SELECT count(*) FROM qbo.rejects").await, 1);
+    // Times that no table holds are named with their line.
+    for (member, year) in [
+        ("ingested_at_utc", "+200000"),
+        ("extract_window_start_utc", "-5000"),
+    ] {
+        std::fs::write(&path, &whole).unwrap();
+        edit(&path, |number, line| {
+            if number == 7 {
+                line[member] = format!("{year}-01-01T00:00:00Z").into();
+            }
+        });
+        let error = app
+            .load(&LoadRequest::new(&path))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("line 8") && error.contains(member),
+            "{error}"
+        );
+    }
+    database.drop().await;
+}
+
+/// Waits for a process and returns its largest memory in MB, as the kernel saw it.
+#[cfg(target_os = "linux")]
+fn peak_of(mut child: Child) -> (u64, Output) {
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        peak = peak.max(
+            kilobytes
+                .and_then(|text| text.trim().parse().ok())
+                .unwrap_or(0),
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    (peak / 1024, child.wait_with_output().unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bomb_is_refused_in_little_memory() {
+    const MEMORY_MB: u64 = 200;
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let home = tempfile::tempdir().unwrap();
+    let landing = home
+        .path()
+        .join("9/items/20250101T000000Z_20250201T000000Z.jsonl.zst");
+    std::fs::create_dir_all(landing.parent().unwrap()).unwrap();
+    let line = |payload: &str, page: usize| {
+        let times = "\"ingested_at_utc\":\"2025-03-01T00:00:00Z\",\"extract_window_start_utc\":\"2025-01-01T00:00:00Z\",\
+            \"extract_window_end_utc\":\"2025-02-01T00:00:00Z\"";
+        format!(
+            "{{\"entity\":\"items\",\"realm_id\":\"9\",\"id\":\"{page}\",{times},\"page_number\":1,\"page_size\":1000,\
+             \"request_payload\":{{}},\"payload\":{{\"Id\":\"{page}\",\"MetaData\":{{\"LastUpdatedTime\":\
+             \"2025-01-05T00:00:00Z\"}},\"Note\":\"{payload}\"}}}}\n"
+        )
+    };
+    type Content<'c> = Box<dyn Read + 'c>;
+    let endless: Content<'_> = Box::new(std::io::repeat(b'x').take(1 << 29));
+    // Many records of one page, each of a size that is allowed.
+    let note = "x".repeat(1 << 20);
+    let texts: Vec<_> = (0..400).map(|number| line(&note, number)).collect();
+    let many: Content<'_> = Box::new(std::io::Cursor::new(texts.concat()));
+    for (name, content, window_log, outcome) in [
+        ("endless", endless, 0, Some("is longer than 32 MB")),
+        (
+            "window",
+            Box::new(line("x", 1).as_bytes()) as Content<'_>,
+            27,
+            Some("memory"),
+        ),
+        ("many", many, 0, None),
+    ] {
+        let mut encoder = zstd::Encoder::new(std::fs::File::create(&landing).unwrap(), 1).unwrap();
+        if window_log > 0 {
+            encoder.window_log(window_log).unwrap();
+        }
+        let mut content = content;
+        std::io::copy(&mut content, &mut encoder).unwrap();
+        encoder.finish().unwrap();
+        let one = home.path().join("one.jsonl.zst");
+        std::fs::copy(&landing, &one).unwrap();
+        for path in [home.path().to_owned(), one.clone()] {
+            let arguments = ["load", path.to_str().unwrap()];
+            let load = command(&sandbox, Some(&database), home.path(), &arguments).spawn();
+            let (peak, ended) = peak_of(load.unwrap());
+            assert!(peak > 0 && peak < MEMORY_MB, "{name} {path:?}: {peak} MB");
+            println!("{name}: {peak} MB");
+            match outcome {
+                Some(words) => {
+                    assert!(!ended.status.success(), "{name}");
+                    assert!(text(&ended).contains(words), "{name}: {}", text(&ended));
+                }
+                None => assert!(ended.status.success(), "{name}: {}", text(&ended)),
+            }
+        }
+    }
+    let rows = "SELECT count(*) FROM raw.qb_items";
+    assert_eq!(database.number(rows).await, 400);
     database.drop().await;
 }

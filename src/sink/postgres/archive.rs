@@ -149,7 +149,7 @@ fn write_line(out: &mut impl Write, realm_id: &str, entity: &EntitySpec, row: &R
         request_payload: json("request_payload")?,
         payload: Some(json("payload")?),
         rejected: None,
+        crc32: None,
     };
-    serde_json::to_writer(&mut *out, &line).map_err(|e| failed(e.to_string()))?;
-    out.write_all(b"\n").map_err(|e| failed(e.to_string()))
+    line.write(out)
 }

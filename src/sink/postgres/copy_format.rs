@@ -10,14 +10,15 @@ use chrono::{DateTime, Utc};
 use crate::domain::{Page, Record};
 
 /// Creates the staging table of the values that differ from row to row. Values that are the same
-/// for a whole page are joined in by the merge.
+/// for a whole page are joined in by the merge, by the page's place among those of the window: its
+/// number need not be unique, since an archive holds rows of many reads.
 pub(super) const CREATE_STAGING: &str = "
 CREATE TEMP TABLE qbo_staging (
     seq int NOT NULL,
     id text NOT NULL,
     updated_at timestamptz NOT NULL,
     sync_token bigint NOT NULL,
-    page_number int NOT NULL,
+    place bigint NOT NULL,
     payload jsonb NOT NULL
 ) ON COMMIT DROP";
 
@@ -45,8 +46,8 @@ pub(super) fn trailer() -> Bytes {
     Bytes::from_static(&[0xff, 0xff])
 }
 
-/// Returns the rows of a page, numbered from `first_seq`.
-pub(super) fn encode(page: &Page, first_seq: i32) -> Bytes {
+/// Returns the rows of a page at `place`, numbered from `first_seq`.
+pub(super) fn encode(page: &Page, place: i64, first_seq: i32) -> Bytes {
     const FIXED: usize = 96;
     let size = page
         .records
@@ -55,18 +56,18 @@ pub(super) fn encode(page: &Page, first_seq: i32) -> Bytes {
         .sum();
     let mut out = BytesMut::with_capacity(size);
     for (seq, record) in (first_seq..).zip(&page.records) {
-        encode_row(&mut out, seq, page.number, record);
+        encode_row(&mut out, seq, place, record);
     }
     out.freeze()
 }
 
-fn encode_row(out: &mut BytesMut, seq: i32, page_number: u32, record: &Record) {
+fn encode_row(out: &mut BytesMut, seq: i32, place: i64, record: &Record) {
     out.put_i16(FIELDS);
     field(out, &seq.to_be_bytes());
     field(out, record.id.as_bytes());
     field(out, &postgres_micros(record.updated_at).to_be_bytes());
     field(out, &record.sync_token.to_be_bytes());
-    field(out, &page_number.to_be_bytes());
+    field(out, &place.to_be_bytes());
     let payload = record.payload.as_bytes();
     out.put_i32(length(payload) + 1);
     out.put_u8(JSONB_VERSION);

@@ -1,6 +1,10 @@
 //! The merge of a window's staging table into a raw table, in a plan that does not depend on the
 //! statistics of either, and the counts of what became of each record.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
 use tokio_postgres::types::Json;
 use tokio_postgres::{Client, Row, SimpleQueryMessage};
 use tracing::warn;
@@ -142,9 +146,11 @@ impl TableTraits {
 /// Values that the rows of a page share, as arrays for `unnest`.
 #[derive(Debug, Default)]
 pub(super) struct PageColumns {
+    /// Place of each page in the arrays, from 1, by number, size, time of arrival and request.
+    pub places: HashMap<(u32, u32, DateTime<Utc>, Arc<str>), i64>,
     pub numbers: Vec<i32>,
     pub sizes: Vec<i32>,
-    pub ingested_at: Vec<chrono::DateTime<chrono::Utc>>,
+    pub ingested_at: Vec<DateTime<Utc>>,
     pub requests: Vec<Json<serde_json::Value>>,
 }
 

@@ -49,18 +49,31 @@ pub(crate) struct PostgresWriter {
 }
 
 impl PageColumns {
-    /// Adds a page; further parts of the last page are ignored.
-    fn push(&mut self, page: &Page) -> Result<()> {
-        if self.numbers.last() == Some(&(page.number as i32)) {
-            return Ok(());
+    /// Returns the place of a page, from 1. Parts of the same page have the same place.
+    fn place(&mut self, page: &Page) -> Result<i64> {
+        let Page {
+            number,
+            size,
+            ingested_at,
+            ref request,
+            ..
+        } = *page;
+        let known = self
+            .places
+            .get(&(number, size, ingested_at, request.clone()));
+        if let Some(place) = known {
+            return Ok(*place);
         }
+        let place = self.numbers.len() as i64 + 1;
+        self.places
+            .insert((number, size, ingested_at, request.clone()), place);
         let request =
             serde_json::from_str(&page.request).map_err(|e| Error::decode("request payload", e))?;
         self.numbers.push(page.number as i32);
         self.sizes.push(page.size as i32);
         self.ingested_at.push(page.ingested_at);
         self.requests.push(Json(request));
-        Ok(())
+        Ok(place)
     }
 }
 
@@ -262,8 +275,8 @@ impl PostgresWriter {
             return Ok(());
         }
         self.distinct.add(&page);
-        self.pages.push(&page)?;
-        let rows = copy_format::encode(&page, self.next_seq);
+        let place = self.pages.place(&page)?;
+        let rows = copy_format::encode(&page, place, self.next_seq);
         self.next_seq += page.records.len() as i32;
         let transaction = match &mut self.transaction {
             Some(transaction) => transaction,

@@ -8,8 +8,8 @@
 -- condition is for rows that others commit meanwhile. A record that was received after its deletion
 -- is no longer deleted.
 WITH pages AS (
-    SELECT * FROM unnest($1::int[], $2::int[], $3::timestamptz[], $4::jsonb[])
-        AS page(page_number, page_size, ingested_at, request)
+    SELECT * FROM unnest($1::int[], $2::int[], $3::timestamptz[], $4::jsonb[]) WITH ORDINALITY
+        AS page(page_number, page_size, ingested_at, request, place)
 ), judged AS MATERIALIZED (
     SELECT staged.seq, (
         SELECT CASE WHEN there.payload = staged.payload
@@ -17,13 +17,13 @@ WITH pages AS (
             ELSE {there_is_newer} END
         FROM {table} there WHERE there.id = staged.id
     ) AS stays
-    FROM qbo_staging staged JOIN pages page USING (page_number)
+    FROM qbo_staging staged JOIN pages page USING (place)
 ), merged AS (
     INSERT INTO {table} AS known (id, payload, ingested_at_utc, extract_window_start_utc,
         extract_window_end_utc, page_number, page_size, request_payload, deleted_at_utc)
     SELECT staged.id, staged.payload, page.ingested_at, $5, $6, page.page_number, page.page_size,
         page.request, NULL
-    FROM qbo_staging staged JOIN pages page USING (page_number) JOIN judged USING (seq)
+    FROM qbo_staging staged JOIN pages page USING (place) JOIN judged USING (seq)
     WHERE judged.stays IS NOT TRUE
     ON CONFLICT (id) DO UPDATE SET
         payload = EXCLUDED.payload, ingested_at_utc = EXCLUDED.ingested_at_utc,
