@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 pub(crate) use self::draft::{Draft, remove_leftover_directories, remove_leftovers};
 pub(crate) use self::draft::{hidden_prefix, remove_leftovers_in};
 pub(crate) use self::lock::Lock;
-pub(crate) use self::private::{make_private_directory, own_directory, private, refusal, user_id};
+pub(crate) use self::private::{
+    Exposure, exposure, make_private_directory, own_directory, private, refusal, user_id,
+};
 
 /// Returns the directory of a path. `parent()` of a bare name is the empty path, which cannot be
 /// opened.
@@ -28,6 +30,22 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     name.push(".");
     name.push(ending);
     name.into()
+}
+
+/// Returns the file that a link leads to, or the path itself if it is not a link. A file that is
+/// replaced by its resolved name leaves the link as it is.
+pub(crate) fn resolved(path: &Path) -> PathBuf {
+    /// Links that Linux follows on one path.
+    const MAX_LINKS: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        // The target may not exist yet, so `canonicalize` does not serve.
+        match std::fs::read_link(&path) {
+            Ok(target) => path = directory_of(&path).join(target),
+            Err(_) => break,
+        }
+    }
+    path
 }
 
 /// Syncs the directory of a path, so that a new name in it survives a crash.

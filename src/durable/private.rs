@@ -1,8 +1,19 @@
 //! Files and directories of one user, on machines that others use too.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
+
+/// Users besides its owner who may open a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exposure {
+    /// Nobody.
+    Private,
+    /// Its group may read or write it, or others may read it. With the mode.
+    Shared(u32),
+    /// Anybody may write it. With the mode.
+    Open(u32),
+}
 
 /// Returns options that create files with mode 0600 and do not open links.
 pub(crate) fn private() -> OpenOptions {
@@ -20,6 +31,26 @@ pub(crate) fn private() -> OpenOptions {
 #[cfg(unix)]
 fn flags(flags: rustix::fs::OFlags) -> i32 {
     flags.bits().cast_signed()
+}
+
+/// Returns which users besides its owner may open a file.
+///
+/// # Errors
+/// I/O errors.
+#[cfg(unix)]
+pub(crate) fn exposure(file: &File) -> io::Result<Exposure> {
+    let mode = std::os::unix::fs::MetadataExt::mode(&file.metadata()?) & 0o777;
+    Ok(match mode {
+        _ if mode & 0o002 != 0 => Exposure::Open(mode),
+        _ if mode & 0o077 != 0 => Exposure::Shared(mode),
+        _ => Exposure::Private,
+    })
+}
+
+/// Files have no modes here.
+#[cfg(not(unix))]
+pub(crate) fn exposure(_file: &File) -> io::Result<Exposure> {
+    Ok(Exposure::Private)
 }
 
 /// Creates a directory and its parents with mode 0700. Leaves existing ones unchanged.

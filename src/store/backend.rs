@@ -34,7 +34,8 @@ impl StateBackend {
         connections: usize,
     ) -> Result<Self> {
         Ok(match location {
-            StoreLocation::File(path) => Self::File(path.clone()),
+            // Through a link, so that the link stays and all its users share locks and limits.
+            StoreLocation::File(path) => Self::File(durable::resolved(path)),
             StoreLocation::Postgres => {
                 Self::Postgres(Db::open(&settings.postgres()?, connections).await?)
             }

@@ -584,3 +584,60 @@ async fn rescue_beside(user: u32, squat: Squat) {
     assert_eq!((user_of(&own), mode_of(&own)), (user, 0o700), "{case}");
     assert!(mended.status.success(), "{case}: {}", files::text(&mended));
 }
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_store_that_is_a_link_stays_one_and_its_target_is_current() {
+    let sandbox = sandbox();
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("volume/tokens.json");
+    std::fs::create_dir(target.parent().unwrap()).unwrap();
+    let link = directory.path().join("tokens.json");
+    std::os::unix::fs::symlink("volume/tokens.json", &link).unwrap();
+    let mut app = app(&sandbox);
+    for store in [&link, &target, &link] {
+        app.settings
+            .set("QBO_TOKEN_STORE", store.to_str().unwrap())
+            .unwrap();
+        assert_eq!(rows(&extract(&app).await.unwrap()), 5);
+        expire(&sandbox);
+    }
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+    assert!(target.symlink_metadata().unwrap().is_file());
+    assert_eq!(
+        token_requests(&sandbox, "400"),
+        0,
+        "a token that had been replaced was sent"
+    );
+    // Nothing is beside the link: locks and limits are those of the target.
+    assert_eq!(files::names(directory.path()), ["tokens.json", "volume"]);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_file_that_others_may_read_is_closed_and_one_that_they_may_write_is_refused() {
+    let sandbox = sandbox();
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("tokens.json");
+    let mut app = app(&sandbox);
+    app.settings
+        .set("QBO_TOKEN_STORE", store.to_str().unwrap())
+        .unwrap();
+    extract(&app).await.unwrap();
+    for shared in [0o644, 0o660] {
+        set_mode(&store, shared);
+        assert_eq!(rows(&extract(&app).await.unwrap()), 5);
+        assert_eq!(mode_of(&store), 0o600);
+    }
+    set_mode(&store, 0o666);
+    let content = std::fs::read(&store).unwrap();
+    let requests = token_requests(&sandbox, "200");
+    let error = extract(&app).await.map(|report| rows(&report));
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("chmod 600") && error.contains("0666"),
+        "{error}"
+    );
+    assert_eq!(std::fs::read(&store).unwrap(), content);
+    assert_eq!(token_requests(&sandbox, "200"), requests);
+}

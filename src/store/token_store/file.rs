@@ -2,7 +2,8 @@
 //! temporary file, synced and renamed.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -10,7 +11,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde::{Deserialize, Serialize};
 
 use super::{ConnectionSummary, Key, StoredConnection};
-use crate::durable::{self, Draft, Lock};
+use crate::durable::{self, Draft, Exposure, Lock};
 use crate::error::{Error, Result};
 use crate::port::{Connection, TokenLease, TokenStore};
 
@@ -55,8 +56,8 @@ fn read(path: &Path) -> Result<Contents> {
         version: VERSION,
         ..Contents::default()
     };
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
+    let bytes = match File::open(path) {
+        Ok(file) => read_private(path, file)?,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(empty),
         Err(e) => return Err(unusable(path, e)),
     };
@@ -68,6 +69,44 @@ fn read(path: &Path) -> Result<Contents> {
         }
         Err(e) => Err(unusable(path, format!("is not a token store: {e}"))),
     }
+}
+
+/// Reads a file that only its user may change. Closes it to those who could only read it.
+fn read_private(path: &Path, mut file: File) -> Result<Vec<u8>> {
+    let exposure = durable::exposure(&file).map_err(|e| unusable(path, e))?;
+    match exposure {
+        Exposure::Private => {}
+        Exposure::Shared(mode) => close(path, &file, mode),
+        Exposure::Open(mode) => {
+            let reason = format!(
+                "every user of this machine may change it (mode {mode:04o}); if nobody has, close it: chmod 600 '{}'",
+                path.display()
+            );
+            return Err(unusable(path, reason));
+        }
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)
+        .map_err(|e| unusable(path, e))?;
+    Ok(bytes)
+}
+
+/// Sets the mode 0600. Some volumes keep a mode of their own; the tokens are encrypted there, too.
+fn close(path: &Path, file: &File, mode: u32) {
+    #[cfg(unix)]
+    let closed = file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600));
+    #[cfg(not(unix))]
+    let closed = std::io::Result::Ok(_ = file);
+    let outcome = match closed {
+        Ok(()) => "its mode is 0600 now".to_owned(),
+        Err(e) => format!("its mode cannot be changed: {e}"),
+    };
+    tracing::warn!(
+        phase = "auth",
+        event = "token_store_shared",
+        "other users could open {} (mode {mode:04o}); {outcome}",
+        path.display()
+    );
 }
 
 fn unusable(path: &Path, reason: impl std::fmt::Display) -> Error {
