@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import socket
 import sys
+import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
+import psycopg
 import pytest
 from service import Server, wait_until
-from service_attack import SIGNED_FALSELY, WEBHOOK, measure, request, signed_webhook
+from service_attack import SIGNED_FALSELY, WEBHOOK, ask, attacking, measure, mixture, request, signed_webhook
 
 TOKEN = "the verifier token of the app"  # noqa: S105 - of these tests
 KEY = "a long and secret key"
@@ -108,7 +113,9 @@ def test_unsigned_webhooks_use_up_no_rate_of_signed_ones(server):
             flood.sendall((request("POST", WEBHOOK, 2, SIGNED_FALSELY) + body) * 100)
             answers = b""
             while answers.count(b"HTTP/1.1 ") < 100 or not answers.endswith(b"}"):
-                answers += flood.recv(65536)
+                part = flood.recv(65536)
+                assert part, answers[-500:]
+                answers += part
             assert answers.count(b"HTTP/1.1 401 ") == 100
     for number in range(30):
         with connect(server) as honest:
@@ -117,8 +124,8 @@ def test_unsigned_webhooks_use_up_no_rate_of_signed_ones(server):
     assert metric(server, "qbo_webhooks_unsigned_total") == 2000
 
 
-def test_large_unsigned_deliveries_keep_no_large_signed_one_out(server, database):
-    """One delivery above 2 MB may be read at a time, and one that stalls gives way."""
+def test_a_large_delivery_that_stalls_gives_way_to_a_signed_one(server, database):
+    """One delivery above 2 MB may be read at a time."""
     stalled = connect(server)
     stalled.sendall(request("POST", WEBHOOK, 9_000_000, SIGNED_FALSELY) + b"x" * 3_000_000)
     text = "x" * 3_000_000
@@ -131,6 +138,22 @@ def test_large_unsigned_deliveries_keep_no_large_signed_one_out(server, database
     assert answer_of(stalled).startswith(b"HTTP/1.1 503 ")
     stalled.close()
     assert database.query("SELECT event_id FROM qbo.webhook_events") == [("large",)]
+
+
+def host_and_port(server: Server) -> tuple[str, int]:
+    host, port = server.url.removeprefix("http://").split(":")
+    return host, int(port)
+
+
+def test_a_large_signed_delivery_that_is_repeated_gets_through_a_flood_of_large_unsigned_ones(server, database):
+    message = signed_webhook(TOKEN, 1, "9", 3_000_000)
+    with attacking(server.url, {"large_webhook": 40, "huge_webhook": 2}) as hostile:
+        end = time.monotonic() + 60
+        while (answer := asyncio.run(ask(*host_and_port(server), message))).status != 200:
+            assert answer.status in (0, 503)
+            assert time.monotonic() < end
+    assert hostile["large_webhook"]["connected"] >= 40
+    assert database.query("SELECT count(*) FROM qbo.webhook_events") == [(1,)]
 
 
 PROTECTION = {
@@ -160,7 +183,6 @@ def test_every_answer_protects_browsers(server):
 
 def test_readyz_tells_strangers_nothing_about_the_database(server, database):
     name = database.url.rsplit("/", 1)[1]
-    import psycopg
 
     def away() -> bool:
         with psycopg.connect(f"{database.url.rsplit('/', 1)[0]}/postgres", autocommit=True) as admin:
@@ -211,16 +233,46 @@ def test_an_event_that_cannot_be_stored_is_set_aside_and_its_neighbours_are_kept
     assert database.query("SELECT deliveries FROM qbo.webhook_rejects") == [(2,)]
 
 
+@pytest.fixture(scope="module")
+def limit() -> float:
+    """Return the seconds within which an honest client must be answered.
+
+    One, unless others use the machine before the attack: with ten processes for each core, answers took 1.7 s.
+    """
+    return 1 if os.getloadavg()[0] < 2 * (os.cpu_count() or 1) else 3
+
+
+# With 256 files there are places for 128 connections: fewer than the clients want.
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
-def test_signed_webhooks_are_answered_beside_hostile_clients(server):
+@pytest.mark.parametrize("files", [256, 1024])
+def test_signed_webhooks_are_answered_beside_hostile_clients(files, serve, limit):
     """`make bench-hostile` does this with a thousand."""
-    found = measure(server.url, server.process.pid, TOKEN, clients=200, flooders=2, seconds=5)
-    assert len(found.webhooks) == 150
-    assert {answer.status for answer in found.webhooks} == {200}
-    assert {answer.status for answer in found.probes} == {200}
-    slowest = max(answer.seconds for answer in (*found.webhooks, *found.probes))
-    # The attack took place.
-    assert metric(server, "qbo_webhooks_unsigned_total") > 20
-    print(f"slowest answer {slowest * 1000:.0f} ms, {found.peak_mb:.0f} MB")
-    assert slowest < 5
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, limits[1]))
+    try:
+        server = serve("--workers", "0", QBO_WEBHOOK_VERIFIER_TOKEN=TOKEN, QBO_API_KEY=KEY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    server.key = KEY
+    clients = mixture(210, 2)
+    found = measure(server.url, server.process.pid, TOKEN, clients, 8)
+    print(f"{files} files, {found.peak_mb:.0f} MB; {found.hostile}")
+    sent = {path: len(answers) for path, answers in found.answers.items()}
+    assert sent == {WEBHOOK: 240, "/healthz": 16, "/readyz": 16}
+    for path, answers in found.answers.items():
+        slowest = max(answer.seconds for answer in answers)
+        print(f"{path}: slowest answer {slowest * 1000:.0f} ms")
+        assert {answer.status for answer in answers} == {200}, path
+        assert slowest < limit, path
     assert found.peak_mb < 200
+    # The attack took place.
+    for kind, number in clients.items():
+        assert found.hostile[kind]["connected"] >= number, kind
+    assert found.hostile["flood"]["401"] > 20
+    if files == 256:
+        assert metric(server, "qbo_connections_displaced_total") > 0
+    else:
+        # Bodies of 64 MiB were read to their end.
+        assert found.hostile["huge_webhook"]["401"] >= 1
