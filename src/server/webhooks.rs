@@ -21,7 +21,7 @@ use super::places::Place;
 #[cfg(test)]
 use super::reply::ErrorBody;
 use super::reply::{ApiError, Reply};
-use super::state::Shared;
+use super::state::{AppState, Shared};
 use super::turns::{Turn, Turns};
 use crate::domain::Delivery;
 use crate::domain::webhook::read_webhook;
@@ -31,7 +31,8 @@ const MAX_DELIVERY: usize = 64 * 1024 * 1024;
 
 /// Deliveries above a size, in bytes, that may be read at a time. Until its end nobody knows whether
 /// Intuit has signed a delivery, so strangers must not be able to fill the memory. Smaller ones are
-/// limited by the number of connections.
+/// limited by the number of connections. Intuit may send many at once, for example after an outage:
+/// they wait for each other.
 static TURNS: [(usize, Turns); 2] = [
     (32 * 1024, Turns::new(16)),
     (2 * 1024 * 1024, Turns::new(1)),
@@ -94,12 +95,17 @@ pub(super) async fn receive(
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, reason));
     };
     let _protected = place.as_deref().map(|place| place.protect());
+    store(&state, &body).await
+}
+
+/// Stores a signed delivery.
+async fn store(state: &AppState, body: &[u8]) -> Reply<Response> {
     // Only signed deliveries count, so that others cannot use up their rate.
     if !state.webhook_rate.admits(crate::clock::now()) {
         let reason = "too many deliveries; come back in a second";
         return Ok(ApiError::new(StatusCode::TOO_MANY_REQUESTS, reason).retry_soon());
     }
-    let delivery = read_webhook(&body);
+    let delivery = read_webhook(body);
     let new = state.service.store_delivery(&delivery).await?;
     report_unreadable(&state.counters, &delivery);
     let events = delivery.events.len();
@@ -114,10 +120,7 @@ async fn receive_signed(body: Body, mut check: SignatureCheck) -> Reply<Option<V
     loop {
         let part = tokio::select! {
             part = tokio::time::timeout(PAUSE_TIMEOUT, parts.next()) => part,
-            () = lost(turn.as_ref()) => {
-                let reason = "too many large deliveries at a time; come back in a second";
-                return Err(ApiError::unavailable(reason));
-            }
+            () = lost(turn.as_ref()) => return Err(too_many()),
         };
         let too_slow = |_| {
             ApiError::new(
@@ -139,12 +142,24 @@ async fn receive_signed(body: Body, mut check: SignatureCheck) -> Reply<Option<V
         if let Some((above, turns)) = needed
             && turn.as_ref().is_none_or(|(held, _)| held != above)
         {
-            turn = Some((*above, turns.take()));
+            // Its smaller turn is kept meanwhile, as is what it has read.
+            let next = tokio::select! {
+                next = turns.take() => next,
+                () = lost(turn.as_ref()) => None,
+            };
+            turn = Some((*above, next.ok_or_else(too_many)?));
+        }
+        if let Some((_, turn)) = &turn {
+            turn.progress(part.len());
         }
         check.add(&part);
         kept.extend_from_slice(&part);
     }
     Ok(check.finish().then_some(kept))
+}
+
+fn too_many() -> ApiError {
+    ApiError::unavailable("too many large deliveries at a time; come back in a second")
 }
 
 /// Completes when another large delivery needs the turn.

@@ -145,6 +145,27 @@ def host_and_port(server: Server) -> tuple[str, int]:
     return host, int(port)
 
 
+def test_large_signed_deliveries_that_come_at_once_wait_for_each_other(server, database):
+    """As after an outage of ours, when Intuit repeats what was not answered."""
+    waiting = [(connect(server), signed_webhook(TOKEN, number, "9", 200_000)) for number in range(40)]
+    # More than may be read at a time are under way before the first one ends.
+    for connection, message in waiting:
+        connection.sendall(message[:100_000])
+    for connection, message in waiting:
+        connection.sendall(message[100_000:])
+    for number, (connection, _) in enumerate(waiting):
+        with connection:
+            assert answer_of(connection).startswith(b"HTTP/1.1 200 "), number
+
+    async def at_once() -> list[int]:
+        larger = [signed_webhook(TOKEN, 100 + number, "9", 3_000_000) for number in range(6)]
+        answers = await asyncio.gather(*(ask(*host_and_port(server), message) for message in larger))
+        return [answer.status for answer in answers]
+
+    assert asyncio.run(at_once()) == [200] * 6
+    assert database.query("SELECT count(*) FROM qbo.webhook_events") == [(46,)]
+
+
 def test_a_large_signed_delivery_that_is_repeated_gets_through_a_flood_of_large_unsigned_ones(server, database):
     message = signed_webhook(TOKEN, 1, "9", 3_000_000)
     with attacking(server.url, {"large_webhook": 40, "huge_webhook": 2}) as hostile:
