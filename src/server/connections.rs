@@ -22,6 +22,7 @@ use tracing::warn;
 
 use super::metrics::Counters;
 use super::places::{Places, Seat};
+use super::protection::PlacedStream;
 
 /// The time limit for the head of a request, and for the pause between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -96,7 +97,7 @@ fn converse(
             request
         })
         .service(app);
-    let stream = TokioIo::new(Box::pin(stream));
+    let stream = TokioIo::new(PlacedStream::new(stream, seat.place.clone()));
     let connection = server.serve_connection(stream, TowerToHyperService::new(app));
     let connection = graceful.watch(connection);
     async move {

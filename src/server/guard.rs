@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use tower::timeout::error::Elapsed;
 
 use super::places::Place;
+use super::protection::holding;
 use super::reply::{ApiError, Reply};
 use super::state::{AppState, Shared};
 
@@ -99,9 +100,8 @@ pub(super) async fn authenticate(State(state): Shared, request: Request, next: N
     if !sent.is_some_and(|sent| key.matches(&sent)) {
         return unauthorized(is_page);
     }
-    let place = place_of(&request);
-    let _protected = place.as_deref().map(Place::protect);
-    next.run(request).await
+    let protected = place_of(&request).map(|place| place.protect());
+    holding(next.run(request).await, protected)
 }
 
 /// Returns whether a request has the API key. False if there is none, for then nobody has proven

@@ -8,6 +8,7 @@ mod metrics;
 mod openapi;
 mod page;
 mod places;
+mod protection;
 mod readiness;
 mod reply;
 mod requests;

@@ -23,6 +23,8 @@ mod standing {
     pub(super) const IDLE: u8 = 1;
     /// It had one that is being answered.
     pub(super) const BUSY: u8 = 2;
+    /// The answer is complete, but not all of it is written.
+    pub(super) const WRITING: u8 = 3;
 }
 
 /// One connection's place.
@@ -36,10 +38,18 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Protects the connection while a request is answered that has proven who it is from.
-    pub(super) fn protect(&self) -> Protected<'_> {
+    /// Protects the connection while a request is answered that has proven who it is from, and until
+    /// the answer is written.
+    pub(super) fn protect(self: &Arc<Self>) -> Protected {
         self.standing.store(standing::BUSY, Ordering::Relaxed);
-        Protected(self)
+        Protected(self.clone())
+    }
+
+    /// Records that all of the connection's answers so far are written.
+    pub(super) fn written(&self) {
+        let (from, to, order) = (standing::WRITING, standing::IDLE, Ordering::Relaxed);
+        // Another standing means that the answer is not complete, or that there is none.
+        let _ = self.standing.compare_exchange(from, to, order, order);
     }
 
     /// Completes when another connection needs the place.
@@ -52,13 +62,13 @@ impl Place {
     }
 }
 
-/// The protection of a place, until it is dropped.
+/// The protection of a place, until it is dropped and [`Place::written`] is called.
 #[derive(Debug)]
-pub(super) struct Protected<'a>(&'a Place);
+pub(super) struct Protected(Arc<Place>);
 
-impl Drop for Protected<'_> {
+impl Drop for Protected {
     fn drop(&mut self) {
-        self.0.standing.store(standing::IDLE, Ordering::Relaxed);
+        self.0.standing.store(standing::WRITING, Ordering::Relaxed);
     }
 }
 
@@ -256,6 +266,7 @@ mod tests {
         let unproven = seat(&places, "192.0.2.1");
         let protection = busy.place.protect();
         drop(idle.place.protect());
+        idle.place.written();
         let first = seat(&places, "192.0.2.2");
         assert!(has_lost(&unproven) && !has_lost(&idle));
         let _held = first.place.protect();
@@ -264,7 +275,11 @@ mod tests {
         let _held_too = second.place.protect();
         let refused = places.arrive(address("192.0.2.3"));
         assert!(refused.seat.is_none() && !refused.displaced);
+        // Nothing is written before the answer is complete.
+        busy.place.written();
         drop(protection);
+        assert!(!places.make_room());
+        busy.place.written();
         assert!(places.make_room());
         assert!(has_lost(&busy) && !places.make_room());
     }

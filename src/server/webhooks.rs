@@ -18,6 +18,7 @@ use super::metrics::Counters;
 #[cfg(test)]
 use super::openapi::{Failure, TooLarge};
 use super::places::Place;
+use super::protection::holding;
 #[cfg(test)]
 use super::reply::ErrorBody;
 use super::reply::{ApiError, Reply};
@@ -94,8 +95,8 @@ pub(super) async fn receive(
         let reason = "the signature is missing or wrong";
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, reason));
     };
-    let _protected = place.as_deref().map(|place| place.protect());
-    store(&state, &body).await
+    let protected = place.map(|Extension(place)| place.protect());
+    Ok(holding(store(&state, &body).await?, protected))
 }
 
 /// Stores a signed delivery.

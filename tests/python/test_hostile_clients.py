@@ -177,6 +177,39 @@ def test_a_large_signed_delivery_that_is_repeated_gets_through_a_flood_of_large_
     assert database.query("SELECT count(*) FROM qbo.webhook_events") == [(1,)]
 
 
+def test_an_answer_that_is_being_read_is_not_cut_for_a_new_connection(serve, qbo, database):
+    server = serve("customers", "--connections-per-address", "1", QBO_API_KEY=KEY)
+    server.key = KEY
+    job_id = server.call("POST", "/api/qbo/sync/")[1]["job_id"]
+    assert server.ended(job_id)["status"] == "done"
+    # More than the system buffers for a connection.
+    database.execute(
+        "UPDATE raw.qb_customers SET payload = payload || jsonb_build_object('Notes', repeat('x', 400000))"
+    )
+    path = f"/api/qbo/customers/?realm_id={qbo.environment['QBO_REALM_ID']}&limit=1000"
+    with socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.settimeout(20)
+        reader.connect(host_and_port(server))
+        reader.sendall(request("GET", path, None, f"Authorization: Bearer {KEY}"))
+        answer = reader.recv(1024)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        with connect(server) as newcomer:
+            # There is no place for it.
+            assert answer_of(newcomer) == b""
+        head, _, body = answer.partition(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split()[0])
+        assert length > 20_000_000
+        read = len(body)
+        while read < length and (part := reader.recv(1_000_000)):
+            read += len(part)
+        assert read == length
+        # Now it waits for another request, and gives way.
+        probe = request("GET", "/healthz", None, "Connection: close")
+        wait_until(lambda: asyncio.run(ask(*host_and_port(server), probe, 1)).status == 200)
+        assert answer_of(reader) == b""
+
+
 PROTECTION = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-store",
