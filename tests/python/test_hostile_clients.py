@@ -255,6 +255,24 @@ def test_readyz_tells_strangers_nothing_about_the_database(server, database):
     wait_until(lambda: server.call("GET", "/readyz")[0] == 200)
 
 
+def test_readyz_has_an_answer_soon_although_every_prober_gives_up_sooner(server, database):
+    def probe() -> int:
+        try:
+            with urllib.request.urlopen(f"{server.url}/readyz", timeout=1) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+        except OSError:
+            return 0
+
+    assert probe() == 200
+    with psycopg.connect(database.url) as blocking:
+        blocking.execute("LOCK TABLE qbo.webhook_events IN ACCESS EXCLUSIVE MODE")
+        wait_until(lambda: probe() == 503)
+    wait_until(lambda: probe() == 200)
+
+
 def test_times_that_postgres_cannot_take_are_refused_for_good(server):
     for year in ("-99999", "-0001", "0000", "+10000", "+262142"):
         status, answer = server.call("POST", "/api/qbo/webhooks/replay/", {"since": f"{year}-01-01T00:00:00Z"})
