@@ -2,7 +2,7 @@
 //! graceful end. By hand, because neither `axum::serve` nor a tower layer can limit how long a
 //! client takes to send its head or to read its answer.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,11 +32,11 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_BUFFER: usize = 32 * 1024;
 /// Connections open at a time, if the process may open twice as many files.
 const MAX_CONNECTIONS: usize = 1024;
-/// The pause after a failed accept, for example if file descriptors ran out.
+/// The pause after a failed accept that may fail again at once, for example for lack of files.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
-/// Connections that are ended after a failed accept.
+/// Connections that are ended if file descriptors ran out.
 const ENDED_AFTER_FAILURE: usize = 16;
-/// The shortest time between two warnings that connections had to give way.
+/// The shortest time between two warnings of a kind.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 /// The time that requests under way get when the service stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -56,7 +56,7 @@ pub(super) async fn serve(
         .max_buf_size(MAX_BUFFER);
     let graceful = GracefulShutdown::new();
     let places = Places::new(max_connections(), per_address);
-    let mut warned_at = None;
+    let mut reception = Reception::new(places, counters);
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -66,11 +66,11 @@ pub(super) async fn serve(
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                after_failure(&error, &places).await;
+                tokio::time::sleep(reception.after_failure(&error)).await;
                 continue;
             }
         };
-        if let Some(seat) = admit(&places, address, counters, &mut warned_at) {
+        if let Some(seat) = reception.admit(address) {
             tokio::spawn(converse(&server, &graceful, stream, app.clone(), seat));
         }
     }
@@ -109,41 +109,92 @@ fn converse(
     }
 }
 
-/// Gives a connection a place, and reports that another one lost its own.
-fn admit(
-    places: &Arc<Places>,
-    address: SocketAddr,
-    counters: &Counters,
-    warned_at: &mut Option<Instant>,
-) -> Option<Seat> {
-    let arrival = places.arrive(address.ip());
-    if arrival.displaced || arrival.seat.is_none() {
-        counters.count_displaced();
-        if warned_at.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
-            *warned_at = Some(Instant::now());
-            warn!(
-                phase = "serve",
-                event = "connections_displaced",
-                "there are too many connections, the newest from {}; the oldest that are idle or \
-                 have not shown the key are closed",
-                address.ip()
-            );
-        }
-    }
-    arrival.seat
+/// Gives connections their places, and reports those that have to give way.
+struct Reception<'a> {
+    places: Arc<Places>,
+    counters: &'a Counters,
+    displaced: RareWarning,
+    not_accepted: RareWarning,
 }
 
-async fn after_failure(error: &io::Error, places: &Places) {
-    warn!(
-        phase = "serve",
-        event = "not_accepted",
-        "a connection was not accepted: {error}"
-    );
-    // Most likely all file descriptors are in use.
-    for _ in 0..ENDED_AFTER_FAILURE {
-        places.make_room();
+/// A warning that is due once in [`WARNING_INTERVAL`] at most.
+#[derive(Default)]
+struct RareWarning(Option<Instant>);
+
+impl RareWarning {
+    fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
     }
-    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
+}
+
+impl<'a> Reception<'a> {
+    fn new(places: Arc<Places>, counters: &'a Counters) -> Self {
+        Self {
+            places,
+            counters,
+            displaced: RareWarning::default(),
+            not_accepted: RareWarning::default(),
+        }
+    }
+
+    /// Gives a connection a place, and reports that another one lost its own.
+    fn admit(&mut self, address: SocketAddr) -> Option<Seat> {
+        let arrival = self.places.arrive(address.ip());
+        if arrival.displaced || arrival.seat.is_none() {
+            self.counters.count_displaced(1);
+            if self.displaced.is_due() {
+                warn!(
+                    phase = "serve",
+                    event = "connections_displaced",
+                    "there are too many connections, the newest from {}; the oldest that are idle \
+                     or have not shown the key are closed",
+                    address.ip()
+                );
+            }
+        }
+        arrival.seat
+    }
+
+    /// Makes room if file descriptors ran out. Returns the pause before the next accept.
+    fn after_failure(&mut self, error: &io::Error) -> Duration {
+        if self.not_accepted.is_due() {
+            warn!(
+                phase = "serve",
+                event = "not_accepted",
+                "a connection was not accepted: {error}"
+            );
+        }
+        if files_ran_out(error) {
+            let ended = (0..ENDED_AFTER_FAILURE).filter(|_| self.places.make_room());
+            self.counters.count_displaced(ended.count());
+        }
+        match error.kind() {
+            // That connection's own end; the next one has no part in it.
+            ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset => Duration::ZERO,
+            _ => ACCEPT_RETRY_DELAY,
+        }
+    }
+}
+
+/// Returns whether the process or the machine may open no more files.
+fn files_ran_out(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let code = Errno::from_io_error(error);
+        code.is_some_and(|code| code == Errno::MFILE || code == Errno::NFILE)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = error;
+        false
+    }
 }
 
 /// Returns the number of connections that leaves half of all file descriptors for the database and
@@ -158,5 +209,44 @@ fn max_connections() -> usize {
     #[cfg(not(unix))]
     {
         MAX_CONNECTIONS
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use futures_util::FutureExt as _;
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn connections_are_ended_for_lack_of_files_only_and_counted() {
+        let (places, counters) = (Places::new(32, None), Counters::default());
+        let mut reception = Reception::new(places, &counters);
+        let from = "192.0.2.1:1".parse().unwrap();
+        let seats: Vec<Seat> = (0..20).filter_map(|_| reception.admit(from)).collect();
+        let ended = || {
+            let lost = |seat: &&Seat| seat.place.taken_away().now_or_never().is_some();
+            seats.iter().filter(lost).count()
+        };
+        for (error, ends, pauses) in [
+            (Errno::CONNABORTED, 0, false),
+            (Errno::PERM, 0, true),
+            (Errno::NOBUFS, 0, true),
+            (Errno::MFILE, 16, true),
+            (Errno::NFILE, 4, true),
+        ] {
+            let pause = reception.after_failure(&error.into());
+            assert_eq!((ended(), !pause.is_zero()), (ends, pauses), "{error}");
+        }
+        assert_eq!(counters.displaced(), 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_warning_is_given_once_a_minute() {
+        let mut warning = RareWarning::default();
+        assert!(warning.is_due() && !warning.is_due());
+        tokio::time::advance(WARNING_INTERVAL).await;
+        assert!(warning.is_due() && !warning.is_due());
     }
 }

@@ -91,9 +91,14 @@ impl Counters {
         self.set_aside.inc_by(parts as u64);
     }
 
-    /// Counts a connection that had to give way to another one, or found no place.
-    pub(super) fn count_displaced(&self) {
-        self.displaced.inc();
+    /// Counts connections that had to give way to others, or found no place.
+    pub(super) fn count_displaced(&self, connections: usize) {
+        self.displaced.inc_by(connections as u64);
+    }
+
+    #[cfg(test)]
+    pub(super) fn displaced(&self) -> u64 {
+        self.displaced.get()
     }
 
     /// Adds the rows and durations of a finished sync.

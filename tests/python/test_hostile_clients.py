@@ -210,6 +210,22 @@ def test_an_answer_that_is_being_read_is_not_cut_for_a_new_connection(serve, qbo
         assert answer_of(reader) == b""
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can change the limits of another process")
+def test_connections_that_end_because_files_ran_out_are_counted(server):
+    import resource
+
+    assert metric(server, "qbo_connections_displaced_total") == 0
+    process = server.process.pid
+    files = len(list(Path(f"/proc/{process}/fd").iterdir()))
+    hard = resource.prlimit(process, resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(process, resource.RLIMIT_NOFILE, (files + 20, hard))
+    idle = [connect(server) for _ in range(40)]
+    assert server.call("GET", "/healthz") == (200, {"status": "ok"})
+    assert metric(server, "qbo_connections_displaced_total") >= 16
+    for connection in idle:
+        connection.close()
+
+
 PROTECTION = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-store",
