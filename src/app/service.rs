@@ -365,6 +365,7 @@ impl Service {
                         status: JobStatus::Cancelled,
                         report: None,
                         error: None,
+                        failed_entities: None,
                     };
                     self.jobs.finish(job, outcome).await?;
                 }
@@ -387,6 +388,7 @@ impl Service {
                     },
                     report: Some(&value),
                     error: report.accounts.iter().find_map(CompanySync::first_error),
+                    failed_entities: report.failed_entities(),
                 };
                 self.jobs.finish(job, outcome).await?;
                 Ok(Some(report))
@@ -396,6 +398,7 @@ impl Service {
                     status: JobStatus::Failed,
                     report: None,
                     error: Some(&error.to_string()),
+                    failed_entities: None,
                 };
                 self.jobs.finish(job, outcome).await?;
                 Ok(None)

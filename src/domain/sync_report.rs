@@ -202,6 +202,14 @@ impl CompanySync {
         };
         self.error.as_deref().or_else(of_entities)
     }
+
+    /// Returns the names of the entities that failed; `None` if the company failed as a whole.
+    fn failed_entities(&self) -> Option<Vec<&str>> {
+        let is_failed = |entity: &&EntitySync| entity.status == EntityOutcome::Failed;
+        let failed = self.entities.iter().filter(is_failed);
+        let names: Vec<&str> = failed.map(|entity| entity.entity.as_str()).collect();
+        (self.status == CompanyStatus::Ok || !names.is_empty()).then_some(names)
+    }
 }
 
 /// Report of a sync.
@@ -219,5 +227,13 @@ impl SyncReport {
         self.accounts
             .iter()
             .all(|company| company.status == CompanyStatus::Ok && has_no_rejects(company))
+    }
+
+    /// Returns the names of the entities that failed; `None` if a company failed as a whole.
+    pub fn failed_entities(&self) -> Option<Vec<&str>> {
+        let of_companies = self.accounts.iter().map(CompanySync::failed_entities);
+        of_companies
+            .collect::<Option<Vec<_>>>()
+            .map(|names| names.concat())
     }
 }

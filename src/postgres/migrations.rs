@@ -69,6 +69,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "failed_records",
         sql: include_str!("migrations/0010_failed_records.sql"),
     },
+    Migration {
+        number: 11,
+        name: "failed_jobs",
+        sql: include_str!("migrations/0011_failed_jobs.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

@@ -41,9 +41,7 @@ UPDATE qbo.jobs SET alive_at_utc = now()
 WHERE job_id = $1 AND attempts = $2 AND status = 'running'
 RETURNING cancel_requested";
 
-const FINISH: &str = "
-UPDATE qbo.jobs SET status = $3, report = $4, error = $5, finished_at_utc = now()
-WHERE job_id = $1 AND attempts = $2 AND status = 'running'";
+const FINISH: &str = include_str!("sql/finish_job.sql");
 
 const CANCEL: &str = "
 UPDATE qbo.jobs SET
@@ -64,7 +62,8 @@ pub struct Job {
     /// The request, as JSON.
     #[cfg_attr(test, schema(value_type = Object))]
     pub request: Value,
-    /// How often a worker has started it.
+    /// How often a worker has started it. A start whose service was stopped properly does not
+    /// count.
     pub attempts: i32,
     /// When it was queued.
     pub created_at: DateTime<Utc>,
@@ -109,7 +108,7 @@ pub(crate) enum Signal {
 }
 
 /// The outcome of a job.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct JobOutcome<'a> {
     /// The status that it ends with.
     pub status: JobStatus,
@@ -117,6 +116,8 @@ pub(crate) struct JobOutcome<'a> {
     pub report: Option<&'a Value>,
     /// Why it failed.
     pub error: Option<&'a str>,
+    /// If it failed: the entities that failed, whose webhook events it gives back; `None` means all.
+    pub failed_entities: Option<Vec<&'a str>>,
 }
 
 /// The queue of jobs, in `qbo.jobs`. All errors are [`Error::Database`](crate::error::Error).
@@ -178,24 +179,36 @@ impl JobQueue {
         })
     }
 
-    /// Returns an unfinished job to the queue.
+    /// Returns an unfinished job to the queue. The attempt does not count, because the job did not
+    /// end its process. The number stays above those of all workers that have lost the job before,
+    /// so that they cannot take the next attempt for theirs.
     pub(crate) async fn release(&self, job: &Job) -> Result<()> {
         let release = "
-            UPDATE qbo.jobs SET status = 'queued'
+            UPDATE qbo.jobs SET status = 'queued', attempts = attempts - 1
             WHERE job_id = $1 AND attempts = $2 AND status = 'running'";
         let params = params![job.job_id, job.attempts];
         self.0.execute(release, params).await.map(drop)
     }
 
-    /// Ends a job, unless another worker has taken it over.
+    /// Ends a job, unless another worker has taken it over. If it failed, webhook events become
+    /// due again. Those of a job that is cancelled or given up do not: a person has ended it, or it
+    /// may be what ends its processes.
     pub(crate) async fn finish(&self, job: &Job, outcome: JobOutcome<'_>) -> Result<()> {
         let JobOutcome {
             status,
             report,
             error,
+            failed_entities,
         } = outcome;
         let report = report.map(Json);
-        let params = params![job.job_id, job.attempts, status, report, error];
+        let params = params![
+            job.job_id,
+            job.attempts,
+            status,
+            report,
+            error,
+            failed_entities
+        ];
         self.0.execute(FINISH, params).await.map(drop)
     }
 

@@ -115,8 +115,8 @@ impl WebhookInbox {
     /// they name. Returns how many jobs were created.
     ///
     /// Events wait while their company has such a job, so that a burst of events is one sync. They
-    /// also wait while their entity has just failed, longer after each failure, and while a person
-    /// must connect their company again.
+    /// also wait while their entity or a job for it has just failed, longer after each failure, and
+    /// while a person must connect their company again.
     pub(crate) async fn create_jobs(&self, rules: &JobRules<'_>) -> Result<u64> {
         let delay = rules.delay.as_secs_f64();
         let params = params![rules.connected, delay, rules.entities, rules.needs_reauth];

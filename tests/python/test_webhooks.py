@@ -13,6 +13,7 @@ import urllib.request
 from datetime import datetime, timedelta, timezone
 from random import Random
 
+import pytest
 from service import Server, wait_until
 from service_attack import signed_webhook
 
@@ -266,3 +267,67 @@ def test_events_wait_while_their_entity_fails_or_their_company_is_not_connected(
     wait_until(lambda: database.query(taken) == [("event 3",)])
     database.execute("UPDATE qbo.accounts SET state = 'active', reason = NULL")
     wait_until(lambda: database.query(taken) == [])
+
+
+ENDED = "SELECT status FROM qbo.jobs WHERE request -> 'accounts' <> '[]' ORDER BY created_at_utc"
+WAITING = "SELECT count(*) FROM qbo.webhook_events WHERE processed_at_utc IS NULL"
+
+
+@pytest.mark.parametrize("entities", [["customers"], ["customers", "items"]])
+def test_a_change_arrives_whose_job_failed_because_quickbooks_was_down(entities, serve, qbo, database):
+    """No schedule, and no second event."""
+    settings = {"QBO_WEBHOOK_VERIFIER_TOKEN": TOKEN, "QBO_LAG_S": "0", "QBO_RETRY_FOR_S": "1"}
+    server = serve("customers", "items", **settings)
+    server.ended(server.call("POST", "/api/qbo/sync/")[1]["job_id"])
+    # Of the second case only one entity fails; the event of the other one is done with.
+    if len(entities) == 1:
+        qbo.fault("unavailable", times=0)
+    else:
+        qbo.fault("cdc-fault", entity="Customer", times=0)
+        qbo.fault("unavailable", contains="FROM Customer", times=0)
+    hooks = {"url": f"{server.url}/webhooks/qbo", "verifier_token": TOKEN, "gather_ms": 500, "retry_s": []}
+    qbo.control("webhooks", **hooks)
+    qbo.edit("Customer", "oldest")
+    if len(entities) > 1:
+        qbo.edit("Item", "oldest")
+    wait_until(lambda: database.query(ENDED) == [("failed",)])
+    assert [delivery["attempts"] for delivery in qbo.control("deliveries")] == [[200]]
+    assert database.query(WAITING) == [(1,)]
+    waiting = "SELECT entity FROM qbo.webhook_events WHERE processed_at_utc IS NULL"
+    assert database.query(waiting) == [("customers",)]
+    # Another event is looked at, and the failed one is left waiting meanwhile.
+    assert deliver(server, event(7, "9", "item"))[0] == 200
+    wait_until(lambda: database.query(WAITING) == [(1,)])
+    assert database.query(ENDED) == [("failed",)]
+    qbo.clear_faults()
+    database.execute("UPDATE qbo.sync_state SET last_attempt_at_utc = last_attempt_at_utc - interval '1 hour'")
+    database.execute(
+        "UPDATE qbo.jobs SET finished_at_utc = finished_at_utc - interval '1 hour' WHERE status = 'failed'"
+    )
+    wait_until(lambda: database.query(ENDED) == [("failed",), ("done",)])
+    truth = {key: json.loads(payload) for key, payload in qbo.truth("Customer", "2024-01-01", "2100-01-01").items()}
+    assert dict(database.query("SELECT id, payload FROM raw.qb_customers")) == truth
+    assert database.query(WAITING) == [(0,)]
+
+
+def test_jobs_that_fail_before_their_sync_begins_follow_each_other_less_and_less_often(serve, qbo, database):
+    server = serve("customers", QBO_WEBHOOK_VERIFIER_TOKEN=TOKEN, QBO_LAG_S="0")
+    server.ended(server.call("POST", "/api/qbo/sync/")[1]["job_id"])
+    realm = qbo.environment["QBO_REALM_ID"]
+    database.execute("ALTER TABLE raw.qb_customers RENAME COLUMN payload TO something_else")
+    assert deliver(server, event(1, realm, "customer"))[0] == 200
+    for failures, rest in ((1, 60), (2, 120), (3, 240)):
+        wait_until(lambda failures=failures: database.query(ENDED) == [("failed",)] * failures)
+        assert database.query("SELECT sum(consecutive_failures) FROM qbo.sync_state") == [(0,)]
+        # A second before its time the event waits, although another one, of no company, is done with.
+        database.execute(
+            f"UPDATE qbo.jobs SET finished_at_utc = now() - interval '{rest - 10} s' WHERE status = 'failed'"
+        )
+        assert deliver(server, event(10 + failures, "9", "customer"))[0] == 200
+        wait_until(lambda: database.query(WAITING) == [(1,)])
+        assert database.query(ENDED) == [("failed",)] * failures
+        if failures == 3:
+            database.execute("ALTER TABLE raw.qb_customers RENAME COLUMN something_else TO payload")
+        database.execute(f"UPDATE qbo.jobs SET finished_at_utc = now() - interval '{rest} s' WHERE status = 'failed'")
+    wait_until(lambda: database.query(ENDED) == [("failed",)] * 3 + [("done",)])
+    assert database.query(WAITING) == [(0,)]
