@@ -12,6 +12,7 @@ use ring::hmac;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
 
 use crate::company::{Event, Operation};
 use crate::hash::hash;
@@ -95,7 +96,7 @@ pub(crate) struct Webhooks {
 
 #[derive(Debug, Default)]
 struct Shared {
-    options: Mutex<WebhookOptions>,
+    options: watch::Sender<WebhookOptions>,
     deliveries: Mutex<Vec<Delivery>>,
 }
 
@@ -127,7 +128,8 @@ impl Webhooks {
         listener
     }
 
-    /// Sets the options of all deliveries from now on.
+    /// Sets the options of all deliveries from now on. Those that wait for another attempt are sent
+    /// at once with the new options, unless they go to another address.
     ///
     /// # Errors
     /// The reason, if an option is not valid.
@@ -143,7 +145,7 @@ impl Webhooks {
         {
             return Err("retry_s must be seconds, at least 0".to_owned());
         }
-        *self.shared.options.lock() = options;
+        self.shared.options.send_replace(options);
         Ok(())
     }
 
@@ -159,7 +161,7 @@ async fn run(shared: Arc<Shared>, mut arriving: UnboundedReceiver<CompanyEvent>)
     let mut first_client = None;
     let mut number = 0;
     while let Some(first) = arriving.recv().await {
-        let options = shared.options.lock().clone();
+        let options = shared.options.borrow().clone();
         if options.url.is_empty() {
             continue;
         }
@@ -195,10 +197,13 @@ async fn run(shared: Arc<Shared>, mut arriving: UnboundedReceiver<CompanyEvent>)
                 body.clone(),
                 copy,
             );
-            match options.withhold {
-                true => delivery.await,
-                // Deliveries do not wait for each other, so a slow one can be overtaken.
-                false => _ = tokio::spawn(delivery),
+            // Deliveries do not wait for each other, so a slow one can be overtaken.
+            let delivery = tokio::spawn(delivery);
+            let mut current = shared.options.subscribe();
+            tokio::select! {
+                _ = delivery => {}
+                // Fails only without a sender, and `shared` is one.
+                _ = current.wait_for(|options| !options.withhold) => {}
             }
         }
     }
@@ -214,6 +219,7 @@ fn wait_before(attempt: usize, retry_s: &[f64]) -> Option<Duration> {
 }
 
 /// Sends one delivery, and retries until the receiver answers 200, or webhooks go to another address.
+/// Each attempt is signed with the key of its time.
 async fn deliver(
     shared: Arc<Shared>,
     client: reqwest::Client,
@@ -225,26 +231,25 @@ async fn deliver(
     if options.shuffle {
         tokio::time::sleep(Duration::from_millis(hash(number + copy) % 300)).await;
     }
-    let is_wrong =
-        options.wrong_signature_every > 0 && number.is_multiple_of(options.wrong_signature_every);
-    let key = if is_wrong {
-        "another token"
-    } else {
-        &options.verifier_token
-    };
-    let signature = signature(key, body.as_bytes());
+    let mut current = shared.options.subscribe();
     for attempt in 0.. {
-        let Some(wait) = wait_before(attempt, &options.retry_s) else {
+        // Options that came during the attempt before end this wait at once.
+        let Some(wait) = wait_before(attempt, &current.borrow().retry_s) else {
             return;
         };
-        tokio::time::sleep(wait).await;
-        if shared.options.lock().url != options.url {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            Ok(()) = current.changed() => {}
+        }
+        let now = current.borrow_and_update().clone();
+        if now.url != options.url {
             return;
         }
+        let signature = signature(key_of(number, &now), body.as_bytes());
         let request = client
-            .post(&options.url)
+            .post(&now.url)
             .header("content-type", "application/json; charset=utf-8")
-            .header("intuit-signature", &signature)
+            .header("intuit-signature", signature)
             .header(
                 "intuit-notification-schema-version",
                 if options.legacy { "0.1" } else { "1.0" },
@@ -266,6 +271,15 @@ async fn deliver(
         if status == 200 {
             return;
         }
+    }
+}
+
+/// Returns the key that a delivery is signed with.
+fn key_of(number: u64, options: &WebhookOptions) -> &str {
+    let every = options.wrong_signature_every;
+    match every > 0 && number.is_multiple_of(every) {
+        true => "another token",
+        false => &options.verifier_token,
     }
 }
 

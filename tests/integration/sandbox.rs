@@ -1328,6 +1328,42 @@ async fn webhooks_are_tried_without_end_and_later_ones_can_be_withheld() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn new_options_of_webhooks_reach_a_delivery_that_waits_for_its_next_attempt() {
+    let sandbox = Sandbox::start(options()).unwrap();
+    let (url, mut requests) = receiver(vec![401, 401]).await;
+    let set = |token: &str, withhold: bool| {
+        let settings = json!({"url": url, "verifier_token": token, "gather_ms": 1, "retry_s": [3600], "withhold": withhold});
+        control(&sandbox, "webhooks", settings);
+    };
+    let mut next = async || {
+        let next = tokio::time::timeout(Duration::from_secs(10), requests.recv()).await;
+        let (head, body) = next.expect("an attempt").unwrap();
+        let signed_with = |token: &str| {
+            let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, token.as_bytes());
+            base64_of(ring::hmac::sign(&key, body.as_bytes()).as_ref())
+        };
+        let is_signed_with = |token: &&str| head.contains(&signed_with(token));
+        let token = ["old", "new"].into_iter().find(is_signed_with);
+        (token.unwrap(), body)
+    };
+    set("old", true);
+    control(&sandbox, "void", json!({"entity": "Invoice", "id": "5"}));
+    let (token, first) = next().await;
+    assert_eq!(token, "old");
+    // The second one is withheld.
+    control(&sandbox, "delete", json!({"entity": "Invoice", "id": "6"}));
+    set("new", true);
+    assert_eq!(next().await, ("new", first.clone()));
+    // Nothing is withheld any more, and the first one is tried again.
+    set("new", false);
+    let mut both = [next().await, next().await];
+    both.sort_by_key(|(_, body)| body != &first);
+    assert_eq!(both[0], ("new", first));
+    assert_eq!(both[1].0, "new");
+    assert!(both[1].1.contains("qbo.invoice.deleted.v1"));
+}
+
 fn base64_of(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)
