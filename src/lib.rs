@@ -91,6 +91,7 @@ mod terminal;
 mod testing;
 mod unbroken;
 mod verify;
+mod views;
 
 pub use error::{Error, Result};
 

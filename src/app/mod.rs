@@ -14,6 +14,7 @@ mod status;
 mod sync;
 mod tables;
 mod verify;
+mod views;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ pub use self::status::{StatusReport, StatusRequest};
 pub use self::sync::{SyncRequest, SyncScope};
 pub use self::tables::{ArchiveRequest, DdlRequest, MigrateRequest, PrepareRequest};
 pub use self::verify::VerifyRequest;
+pub use self::views::ViewsRequest;
 use crate::config::Settings;
 use crate::domain::{ENTITIES, EntitySpec, select_entities};
 use crate::error::Result;
@@ -38,6 +40,7 @@ pub use crate::store::{
     Check, EntityState, EntityStatus, Job, LastRun, StoredRecord, StoredReject, UnavailableEntity,
     UnfinishedWindow,
 };
+pub use crate::views::ViewChanges;
 
 /// The settings and listeners that all use cases share.
 #[derive(Clone)]

@@ -13,7 +13,7 @@ use super::status::StatusArguments;
 use super::sync::SyncArguments;
 use crate::app::{
     ArchiveRequest, BackfillRequest, DdlRequest, ExtractRequest, LoadRequest, MigrateRequest,
-    VerifyRequest,
+    VerifyRequest, ViewsRequest,
 };
 use crate::config::{SETTINGS, SettingSpec};
 use crate::domain::{Chunk, Window};
@@ -125,6 +125,8 @@ pub(super) enum DatabaseCommand {
     Migrate(MigrateRequest),
     /// Print the SQL that creates the tables
     Ddl(DdlRequest),
+    /// Make views with typed columns over the tables, one per entity and one per kind of line
+    Views(ViewsRequest),
 }
 
 #[derive(Debug, Args)]

@@ -190,6 +190,13 @@ fn run_database(app: &App, command: DatabaseCommand, printer: Printer) -> Outcom
             printer.print(&upgrade, || output::upgrade(&upgrade, request.dry_run))?;
         }
         DatabaseCommand::Ddl(request) => output::text(&app.ddl(&request)?),
+        DatabaseCommand::Views(request) => {
+            let changes = block_on(app.views(&request))?;
+            printer.print(&changes, || match request.dry_run {
+                true => output::views_sql(&changes),
+                false => output::views(&changes),
+            })?;
+        }
     }
     Ok(ExitCode::Done)
 }

@@ -8,6 +8,7 @@ use super::exit::{ExitCode, Outcome};
 use super::hint::with_flags;
 use chrono::{DateTime, Utc};
 
+use crate::app::ViewChanges;
 use crate::domain::instant::format_instant;
 use crate::domain::{
     ConnectionReport, ENTITIES, Report, RunReport, Verification, VerificationReport, WindowReport,
@@ -391,6 +392,45 @@ pub(super) fn upgrade(upgrade: &Upgrade, dry_run: bool) -> String {
     };
     let created = line("created", &upgrade.created);
     created + &line("upgraded, every row kept", &upgrade.tables)
+}
+
+/// Returns the statements that make views, for `psql`.
+pub(super) fn views_sql(changes: &ViewChanges) -> String {
+    match changes.sql.as_str() {
+        "" => "-- nothing to do: every view is as it should be\n".to_owned(),
+        sql => format!("BEGIN;\n{sql}COMMIT;\n"),
+    }
+}
+
+/// Returns lines that say what was done to views.
+pub(super) fn views(changes: &ViewChanges) -> String {
+    let into = &changes.into;
+    let mut text = String::new();
+    for (what, names) in [
+        ("created", &changes.created),
+        ("replaced", &changes.replaced),
+        (
+            "dropped, because this version does not make them",
+            &changes.dropped,
+        ),
+    ] {
+        if !names.is_empty() {
+            text += &format!("{into}: {} {what}: {}\n", names.len(), names.join(", "));
+        }
+    }
+    if text.is_empty() {
+        text = format!(
+            "{into}: all {} views are as they should be\n",
+            changes.unchanged
+        );
+    }
+    if !changes.left_out.is_empty() {
+        text += &format!(
+            "left out, because there is no table: {}\n",
+            changes.left_out.join(", ")
+        );
+    }
+    text
 }
 
 /// Returns a line for each entity with the number of records that were archived.

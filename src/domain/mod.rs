@@ -6,6 +6,7 @@ mod content;
 mod distinct;
 mod division;
 pub mod entity;
+pub mod fields;
 pub mod instant;
 pub mod interval;
 pub mod plan;
@@ -24,6 +25,9 @@ pub(crate) use division::Divider;
 pub use entity::{
     ENTITIES, EntityKind, EntitySpec, Identity, Ordering, find_entity, select_comparable,
     select_entities, select_readable,
+};
+pub use fields::{
+    Column, ColumnType, Field, FieldTable, FieldType, column_name, columns, columns_below, fields,
 };
 pub use interval::Interval;
 pub use plan::{PageSize, Plan, RangeBound, parse_range};

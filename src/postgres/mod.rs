@@ -18,7 +18,7 @@ pub(crate) use self::query::{
 };
 pub(crate) use self::raw_table::DEFAULT_SCHEMA;
 pub(crate) use self::raw_table::{
-    TIME_PATTERN, bounded_time, id_of, live_rows, record_of, table_name,
+    DAY_PATTERN, TIME_PATTERN, bounded_time, id_of, live_rows, record_of, table_name,
 };
 use crate::error::{Error, chain};
 

@@ -6,14 +6,27 @@ use crate::domain::{EntitySpec, Identity};
 /// The schema of raw tables unless another one is named.
 pub(crate) const DEFAULT_SCHEMA: &str = "raw";
 
+/// Days that exist, in years of four digits.
+macro_rules! day_pattern {
+    () => {
+        concat!(
+            "(?:[1-9][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)",
+            "|02-(?:0[1-9]|1[0-9]|2[0-8]))",
+            // 29 February of leap years.
+            "|(?:[1-9][0-9](?:0[48]|[2468][048]|[13579][26])|(?:[2468][048]|[13579][26])00)-02-29)"
+        )
+    };
+}
+
+/// Matches, as a part of a pattern, exactly those days of four-digit years that a cast to `date` takes.
+pub(crate) const DAY_PATTERN: &str = day_pattern!();
+
 /// Matches exactly those times that a cast to `timestamptz` takes: days that exist, in years of four
 /// digits, with an offset of less than 15 hours. A table may hold rows that others have inserted,
 /// and a cast that fails would fail every statement that reads the table.
 pub(crate) const TIME_PATTERN: &str = concat!(
-    "^(?:[1-9][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)",
-    "|02-(?:0[1-9]|1[0-9]|2[0-8]))",
-    // 29 February of leap years.
-    "|(?:[1-9][0-9](?:0[48]|[2468][048]|[13579][26])|(?:[2468][048]|[13579][26])00)-02-29)",
+    "^",
+    day_pattern!(),
     "T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:[.][0-9]{1,20})?(?:Z|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)?$",
 );
 

@@ -96,6 +96,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "chance", "clock", "config", "domain", "durable", "error", "port", "postgres",
         ],
     ),
+    ("views", &["domain", "error", "postgres"]),
     ("pipeline", &["domain", "error", "event", "port"]),
     ("verify", &["domain", "error", "port"]),
     (
@@ -119,6 +120,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "store",
             "verify",
             "unbroken",
+            "views",
         ],
     ),
     (
@@ -177,7 +179,10 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("clap", &["app", "cli"]),
     ("axum", &["cli", "server"]),
     ("hyper", &["server"]),
-    ("tokio_postgres", &["postgres", "sink", "store", "demo"]),
+    (
+        "tokio_postgres",
+        &["postgres", "sink", "store", "views", "demo"],
+    ),
     ("reqwest", &["http", "quickbooks", "config", "cli"]),
 ];
 

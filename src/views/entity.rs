@@ -1,0 +1,128 @@
+//! The view of an entity: one row a record.
+
+use super::cast::{literal, value_at, without_keys};
+use super::definition::{View, ViewColumn};
+use super::source::{NOT_IN_RECORDS, RECORD, Source};
+use crate::domain::{ColumnType, EntityKind, FieldType, Identity, columns};
+
+/// Model of what every record may have beside its own, which is of no use in a column.
+const ANY_RECORD: &str = "Record";
+
+/// Lists whose records can be merged, which removes one of the two (qbo-facts 5.3).
+const MERGED: [&str; 9] = [
+    "accounts",
+    "classes",
+    "customers",
+    "departments",
+    "employees",
+    "items",
+    "payment_methods",
+    "terms",
+    "vendors",
+];
+
+/// Returns the view of an entity's records.
+pub(super) fn view(source: &Source<'_>) -> View {
+    let entity = source.entity;
+    let mut all = source.head();
+    if entity.identity == Identity::Wrapped {
+        all.push(ViewColumn::new(
+            "template_type",
+            "text",
+            "Kind of the transaction that is repeated, such as Invoice; the template's own properties are in extra.",
+            "r.template_type",
+        ));
+    }
+    let below = columns(source.table, entity.qbo_name, &NOT_IN_RECORDS);
+    let below = below.iter().filter(|column| {
+        // Columns and views that are made from them are added elsewhere.
+        let elsewhere: [&[&str]; 4] = [
+            &["TxnTaxDetail", "TaxLine"],
+            &["HomeTotalAmt"],
+            &["MetaData", "CreateTime"],
+            &["MetaData", "LastUpdatedTime"],
+        ];
+        !elsewhere.contains(&column.path.as_slice())
+    });
+    all.extend(below.map(|column| ViewColumn::of(RECORD, column)));
+    all.extend(derived(source));
+    let mut known: Vec<&str> = source
+        .table
+        .of(entity.qbo_name)
+        .iter()
+        .map(|field| field.path)
+        .collect();
+    known.extend(source.table.of(ANY_RECORD).iter().map(|field| field.path));
+    known.sort_unstable();
+    known.dedup();
+    all.push(ViewColumn::new(
+        "extra",
+        "jsonb",
+        "Properties that have no column; NULL if there is none.",
+        without_keys(RECORD, &known),
+    ));
+    let comment = format!(
+        "{} of QuickBooks, one row each, deleted ones included.",
+        entity.qbo_name
+    );
+    View::new(entity.name.to_owned(), comment, all, source.from())
+}
+
+/// Returns columns that no single property holds.
+fn derived(source: &Source<'_>) -> Vec<ViewColumn> {
+    let mut derived = Vec::new();
+    let total = source.number("TotalAmt");
+    let is_text = |path| {
+        source
+            .field(path)
+            .is_some_and(|field| field.field_type == FieldType::Text)
+    };
+    let home_total = source.number("HomeTotalAmt");
+    match (&total, source.exchange_rate(), home_total) {
+        (Some(total), Some(rate), home) => {
+            let own = home.map_or(String::new(), |home| format!("{home}, "));
+            derived.push(ViewColumn::new(
+                "home_total_amt",
+                "numeric",
+                "TotalAmt in the company's currency: HomeTotalAmt where the record has it, else TotalAmt times ExchangeRate \
+                 (1 if there is none), not rounded.",
+                format!("coalesce({own}{total} * {rate})"),
+            ));
+        }
+        (_, _, Some(home)) => derived.push(ViewColumn::new(
+            "home_total_amt",
+            "numeric",
+            "HomeTotalAmt: TotalAmt in the company's currency.",
+            home,
+        )),
+        (_, _, None) => {}
+    }
+    if let (Some(total), true, EntityKind::Transaction) =
+        (&total, is_text("PrivateNote"), source.entity.kind)
+    {
+        let note = value_at(RECORD, &["PrivateNote"], ColumnType::Text);
+        derived.push(ViewColumn::new(
+            "is_voided",
+            "boolean",
+            "True if it was voided: PrivateNote begins with Voided and TotalAmt is 0.",
+            format!("coalesce(starts_with({note}, 'Voided') AND coalesce({total}, 0) = 0, false)"),
+        ));
+    }
+    if MERGED.contains(&source.entity.name) {
+        derived.push(ViewColumn::new(
+            "is_merged",
+            "boolean",
+            "True if it was deleted because it was merged into another record, as a webhook says that is still in \
+             qbo.webhook_events; NULL if that is not known.",
+            format!(
+                "CASE WHEN r.deleted_at_utc IS NOT NULL AND EXISTS (\n        \
+                 SELECT FROM qbo.webhook_events AS e\n        WHERE e.realm_id = {} AND e.entity = {}\n        \
+                 AND e.operation IN ('merge', 'merged')\n        AND r.id IN (e.event #>> '{{data,deletedId}}', \
+                 e.event ->> 'deletedId', e.event ->> 'deletedID')\n    ) THEN true END",
+                source.realm_id(),
+                literal(source.entity.name)
+            ),
+        ));
+    }
+    derived
+}

@@ -1,0 +1,47 @@
+//! SQL views with typed columns over the raw tables, made from the field table.
+
+mod cast;
+mod companies;
+mod definition;
+mod entity;
+mod install;
+mod lines;
+mod links;
+mod source;
+
+use self::companies::Schemas;
+use self::definition::View;
+pub use self::install::ViewChanges;
+pub(crate) use self::install::install_views;
+use self::source::Source;
+use crate::domain::{EntitySpec, fields};
+use crate::error::Result;
+
+/// The schema of the views unless another one is named.
+pub(crate) const DEFAULT_INTO: &str = "books";
+
+/// Returns all views over the raw tables of a schema.
+fn all_views(schema: &str, entities: &[&EntitySpec], companies: &Schemas) -> Result<Vec<View>> {
+    let table = fields()?;
+    let sources: Vec<Source<'_>> = entities
+        .iter()
+        .map(|&entity| Source {
+            schema,
+            entity,
+            table,
+        })
+        .collect();
+    let mut views = Vec::new();
+    for source in &sources {
+        views.push(entity::view(source));
+        views.extend(lines::view(source));
+        views.extend(lines::tax_view(source));
+    }
+    views.extend(links::linked_transactions(&sources));
+    views.extend(links::custom_fields(&sources));
+    views.push(companies::view(companies));
+    Ok(views)
+}
+
+#[cfg(test)]
+mod tests;
