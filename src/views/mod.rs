@@ -3,6 +3,7 @@
 mod cast;
 mod companies;
 mod definition;
+mod details;
 mod entity;
 mod install;
 mod lines;
@@ -36,6 +37,7 @@ fn all_views(schema: &str, entities: &[&EntitySpec], companies: &Schemas) -> Res
         views.push(entity::view(source));
         views.extend(lines::view(source));
         views.extend(lines::tax_view(source));
+        views.extend(details::views(source));
     }
     views.extend(links::linked_transactions(&sources));
     views.extend(links::custom_fields(&sources));

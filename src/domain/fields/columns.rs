@@ -65,9 +65,9 @@ pub fn columns_below(table: &FieldTable, field: &Field, place: &[&'static str]) 
                 "" => column_name(field.path).replace('_', " "),
                 meaning => meaning.to_owned(),
             };
-            parts.push(("name", format!("Name, not always there, of: {words}")));
+            parts.push(("name", format!("{words}; its name, not always there")));
             if field.of.is_some() {
-                parts.push(("type", format!("Type of: {words}")));
+                parts.push(("type", format!("{words}; its type")));
             }
             let parts = parts.into_iter().map(|(part, meaning)| {
                 let mut path = path.clone();
