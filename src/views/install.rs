@@ -68,7 +68,7 @@ pub(crate) async fn install_views(
     migrations::lock(&*transaction).await?;
     let mut changes = plan(&*transaction, schema, into).await?;
     if !dry_run && !changes.sql.is_empty() {
-        transaction.batch(server::END_WITH_CLIENT).await?;
+        transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
         let done = transaction.batch(&changes.sql).await;
         done.map_err(|error| explained(error, into))?;
         transaction.commit().await.map_err(database_error)?;
