@@ -29,7 +29,11 @@ AnyLanding = Union[Landing, Mapping[str, Any], AnyPath]
 
 def _instant(value: Instant) -> str:
     if isinstance(value, datetime):
-        return format_instant(value)
+        try:
+            return format_instant(value)
+        except (OverflowError, ValueError):
+            # Its UTC is beyond the years of Python, 1 to 9999. The core says so and names the argument.
+            return value.isoformat()
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
@@ -341,7 +345,8 @@ def verify(
         end: First instant after the range.
         chunk: Unit of a window, see :func:`chunk_range`.
         repair: Read windows that differ again.
-        deep: Compare versions and contents of all records, not only versions where counts differ.
+        deep: Compare versions and contents of all records, not only versions where counts differ. Asks for each
+            window by itself, so name a long chunk, such as ``year``.
         schema: Schema of the raw tables.
         **settings: Override the environment.
 

@@ -13,9 +13,7 @@ use crate::error::{Error, Result};
 /// [`Error::Config`] with `setting` and the text.
 pub fn parse_instant(setting: &str, text: &str) -> Result<DateTime<Utc>> {
     let trimmed = text.trim();
-    // Years of four digits: others cannot be written in a statement (RFC 3339, 5.6).
-    let has_short_year = |instant: &DateTime<Utc>| (1..=9999).contains(&instant.year());
-    let instant = parse_any(trimmed).filter(has_short_year).ok_or_else(|| {
+    let instant = parse_any(trimmed).ok_or_else(|| {
         Error::config(
             setting,
             format!("cannot read '{text}' as a date; write 2025-01-31 or 2025-01-31T00:00:00Z"),
@@ -25,6 +23,15 @@ pub fn parse_instant(setting: &str, text: &str) -> Result<DateTime<Utc>> {
         return Err(Error::config(
             setting,
             format!("'{text}' is not in the years 1 to 9999"),
+        ));
+    }
+    // chrono writes a leap second as a fraction above the second before it.
+    if instant.nanosecond() >= 1_000_000_000 {
+        return Err(Error::config(
+            setting,
+            format!(
+                "'{text}' is a leap second, which neither QuickBooks nor Postgres counts; write the second before or after it"
+            ),
         ));
     }
     if instant.nanosecond() != 0 {
@@ -86,6 +93,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_leap_second_is_named_as_such() {
+        for text in ["2024-01-01T23:59:60Z", "2016-12-31T18:59:60-05:00"] {
+            let error = parse_instant("start", text).unwrap_err().to_string();
+            assert!(error.contains("is a leap second"), "{error}");
+        }
+        let error = parse_instant("start", "2024-01-01T23:59:59.5Z").unwrap_err();
+        assert!(error.to_string().contains("has a fraction"), "{error}");
+    }
+
+    #[test]
     fn years_that_postgres_or_quickbooks_lack_are_refused() {
         for text in [
             "-99999-01-01",
@@ -101,6 +118,14 @@ mod tests {
                 error.starts_with("start: ") && error.contains(text),
                 "{error}"
             );
+        }
+        // The first and the last datetime of Python, far from UTC.
+        for text in [
+            "0001-01-01T00:00:00+14:00",
+            "9999-12-31T23:59:59.999999-14:00",
+        ] {
+            let error = parse_instant("start", text).unwrap_err().to_string();
+            assert!(error.contains("is not in the years 1 to 9999"), "{error}");
         }
         for text in ["0001-01-01", "9999-12-31T23:59:59Z"] {
             parse_instant("start", text).unwrap();

@@ -57,6 +57,19 @@ def test_bad_ranges_are_config_errors(arguments, words):
     assert raised.value.recovery == "abort"
 
 
+@pytest.mark.parametrize(
+    "far",
+    [
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-14))),
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
+    ],
+)
+def test_a_datetime_beyond_the_years_of_utc_is_a_config_error(far):
+    for arguments in [(far, "2025-01-01"), ("2025-01-01", far)]:
+        with pytest.raises(qbo_rs.ConfigError, match="is not in the years 1 to 9999"):
+            qbo_rs.chunk_range(*arguments)
+
+
 def test_backfill_copies_every_record(qbo, database, settings):
     report = qbo_rs.backfill(["customers", "items"], *RANGE, "quarter", **settings)
     assert report.ok
