@@ -115,6 +115,12 @@ impl Settings {
                 "holds a user name or a password, which these requests cannot send; write the URL without them",
             )),
             _ if text.contains('@') => Err(Error::config(name, "is not an http or https URL")),
+            // A path is added to the URL, and each request writes its own query. The text is not
+            // shown, because a key may be in it.
+            Ok(url) if url.query().is_some() || url.fragment().is_some() => Err(Error::config(
+                name,
+                "has a query or a fragment (the part from '?' or '#'), which these requests cannot send; write the URL without it",
+            )),
             // Plain HTTP to Intuit would send tokens unencrypted, so it must be a mistake.
             Ok(url) if url.scheme() == "http" && is_intuits(&url) => Err(Error::config(
                 name,
@@ -307,6 +313,32 @@ mod tests {
                 let shown = format!("{error} {error:?}");
                 assert!(shown.starts_with(&format!("{name}: ")), "{shown}");
                 assert!(!shown.contains("sh@") && !shown.contains("anna"), "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_query_or_a_fragment_in_a_url_is_refused_and_not_shown() {
+        for name in [
+            "QBO_API_URL",
+            "QBO_TOKEN_URL",
+            "QBO_AUTHORIZE_URL",
+            "QBO_REVOKE_URL",
+        ] {
+            for url in [
+                "http://127.0.0.1:1/?key=hush",
+                "https://example.org/path?",
+                "https://example.org/#hush",
+                "https://example.org#",
+            ] {
+                let mut all = settings(&CONNECTION);
+                all.set(name, url).unwrap();
+                let error = all.qbo().unwrap_err().to_string();
+                assert!(
+                    error.starts_with(&format!("{name}: has a query")),
+                    "{error}"
+                );
+                assert!(!error.contains("hush"), "{error}");
             }
         }
     }
