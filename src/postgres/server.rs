@@ -62,7 +62,8 @@ async fn check_within(client: &(impl GenericClient + Sync)) -> Result<()> {
              'UTF8' TEMPLATE template0"
         )
     } else {
-        return check_rights(client).await;
+        check_rights(client).await?;
+        return check_guards(client).await;
     };
     Err(Error::config("database", reason))
 }
@@ -103,4 +104,70 @@ async fn check_rights(client: &(impl GenericClient + Sync)) -> Result<()> {
              {grant} TO {role}"
         ),
     ))
+}
+
+/// What hides, changes or refuses rows of an operational table, although the role has its rights. A
+/// policy that lets the role see and write everything does no harm; `qbo.migrations` is only read.
+/// Bits of tgtype: 1 for each row, 2 before, 4 insert, 8 delete, 16 update.
+const GUARDS: &str = "
+SELECT * FROM (
+    SELECT current_user::text AS role, c.relname::text AS table_name,
+        row_security_active(c.oid) AND NOT (
+            EXISTS (
+                SELECT FROM pg_policy p
+                WHERE p.polrelid = c.oid AND p.polpermissive
+                    AND (p.polcmd = '*' OR (p.polcmd = 'r' AND c.relname = 'migrations'))
+                    AND pg_get_expr(p.polqual, p.polrelid) = 'true'
+                    AND coalesce(pg_get_expr(p.polwithcheck, p.polrelid), 'true') = 'true'
+                    AND EXISTS (
+                        SELECT FROM unnest(p.polroles) AS member(role)
+                        WHERE CASE WHEN role = 0 THEN true ELSE pg_has_role(role, 'USAGE') END))
+            AND NOT EXISTS (
+                SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND NOT p.polpermissive)
+        ) AS is_filtered,
+        (SELECT string_agg(t.tgname::text, ', ' ORDER BY t.tgname)
+         FROM pg_trigger t
+         WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
+            AND t.tgtype & 3 = 3 AND t.tgtype & 28 <> 0) AS triggers,
+        (SELECT string_agg(r.rulename::text, ', ' ORDER BY r.rulename)
+         FROM pg_rewrite r
+         WHERE r.ev_class = c.oid AND r.ev_type IN ('2', '3', '4') AND r.ev_enabled IN ('O', 'A')
+        ) AS rules
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'qbo' AND c.relkind = 'r'
+        AND c.relowner = (SELECT m.relowner FROM pg_class m
+            WHERE m.relnamespace = n.oid AND m.relname = 'migrations')
+) AS guarded
+WHERE is_filtered OR triggers IS NOT NULL OR rules IS NOT NULL
+ORDER BY table_name";
+
+/// Refuses operational tables that would not hold what is written, or not show it: each window would
+/// fail, or the same work would be done again and again.
+///
+/// # Errors
+/// [`Error::Config`] with the first such table, and what helps.
+pub(super) async fn check_guards(client: &(impl GenericClient + Sync)) -> Result<()> {
+    let rows = client.rows(GUARDS, params![]).await?;
+    let Some(row) = rows.first() else {
+        return Ok(());
+    };
+    let role = quote_identifier(row.column("role")?);
+    let table = quote_identifier(row.column("table_name")?);
+    let names = |column: &str| row.column::<Option<String>>(column);
+    let reason = match (names("triggers")?, names("rules")?) {
+        _ if row.column("is_filtered")? => format!(
+            "row-level security hides rows from the role {role} or refuses them; ALTER ROLE {role} \
+             BYPASSRLS, or CREATE POLICY loading ON qbo.{table} TO {role} USING (true)"
+        ),
+        (Some(triggers), _) => format!(
+            "a trigger runs before rows are stored and could change or drop them: {triggers}; make \
+             it an AFTER trigger, or switch it off: ALTER TABLE qbo.{table} DISABLE TRIGGER ..."
+        ),
+        (None, rules) => format!(
+            "a rule rewrites what is stored: {}; drop it: DROP RULE ... ON qbo.{table}",
+            rules.unwrap_or_default()
+        ),
+    };
+    let name: &str = row.column("table_name")?;
+    Err(Error::config(format!("qbo.{name}"), reason))
 }

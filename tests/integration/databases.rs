@@ -370,6 +370,72 @@ async fn what_is_unusual_and_harmless_is_loaded_exactly() {
     }
 }
 
+/// Statements that hide, change or refuse rows of the schema `qbo`, with the table and the words that
+/// name them, and statements that remove them.
+const GUARDS: [(&str, &str, &str, &str); 6] = [
+    (
+        "ALTER TABLE qbo.migrations ENABLE ROW LEVEL SECURITY",
+        "qbo.migrations: row-level security hides rows",
+        "CREATE POLICY loading ON qbo.\"migrations\" TO",
+        "CREATE POLICY loading ON qbo.migrations FOR SELECT TO {role} USING (true)",
+    ),
+    (
+        "ALTER TABLE qbo.accounts ENABLE ROW LEVEL SECURITY",
+        "qbo.accounts: row-level security hides rows",
+        "BYPASSRLS",
+        "ALTER TABLE qbo.accounts DISABLE ROW LEVEL SECURITY",
+    ),
+    (
+        "ALTER TABLE qbo.windows ENABLE ROW LEVEL SECURITY; \
+         CREATE POLICY a_part ON qbo.windows TO {role} USING (attempts > 1)",
+        "qbo.windows: row-level security hides rows",
+        "BYPASSRLS",
+        "CREATE POLICY loading ON qbo.windows TO {role} USING (true)",
+    ),
+    (
+        "CREATE TRIGGER eater BEFORE INSERT ON qbo.windows FOR EACH ROW EXECUTE FUNCTION public.eats()",
+        "qbo.windows: a trigger runs before rows are stored",
+        "eater",
+        "ALTER TABLE qbo.windows DISABLE TRIGGER eater",
+    ),
+    (
+        "CREATE TRIGGER keeper BEFORE DELETE ON qbo.runs FOR EACH ROW EXECUTE FUNCTION public.eats()",
+        "qbo.runs: a trigger runs before rows are stored",
+        "keeper",
+        "DROP TRIGGER keeper ON qbo.runs",
+    ),
+    (
+        "CREATE RULE eater AS ON INSERT TO qbo.windows DO INSTEAD NOTHING",
+        "qbo.windows: a rule rewrites what is stored",
+        "DROP RULE",
+        "DROP RULE eater ON qbo.windows",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hides_or_drops_rows_of_the_operational_tables_is_refused_by_name() {
+    let (sandbox, database, app) = parts().await;
+    app.migrate(&MigrateRequest::default()).await.unwrap();
+    let eats = "CREATE FUNCTION public.eats() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'";
+    let role = database.with_role(&format!("{RIGHTS}; {eats}")).await;
+    let mine = with(&app, "DATABASE_URL", &database.url_as(&format!("{role}:x")));
+    for (guard, named, helps, removed) in GUARDS {
+        let run = |statements: &str| {
+            let statements = statements.replace("{role}", &role);
+            let client = &database.client;
+            async move { client.batch_execute(&statements).await.unwrap() }
+        };
+        run(guard).await;
+        let said = refused(&sandbox, &mine, "items").await;
+        assert!(said.starts_with(named), "{guard}: {said}");
+        assert!(said.contains(helps), "{guard}: {said}");
+        run(removed).await;
+    }
+    is_loaded(&sandbox, &database, &mine).await;
+    database.drop_role(&role).await;
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_without_a_right_of_the_database_is_told_which() {
     let (sandbox, database, app) = parts().await;
