@@ -10,7 +10,7 @@ use ring::digest::{SHA256, digest};
 use super::Settings;
 use super::directories::Directories;
 use crate::error::{Error, Result};
-use crate::http::{RetryPolicy, Timeouts};
+use crate::http::{RetryPolicy, Timeouts, check_proxy};
 use crate::port::Secret;
 use crate::quickbooks::Limits;
 
@@ -109,11 +109,13 @@ impl Settings {
         self.require(&["QBO_CLIENT_ID", "QBO_CLIENT_SECRET"])?;
         let token_store = self.token_store()?;
         let request = self.request_timeout()?;
+        let token_url = self.url(
+            "QBO_TOKEN_URL",
+            "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer",
+        )?;
+        check_proxy(&token_url)?;
         Ok(OAuthConfig {
-            token_url: self.url(
-                "QBO_TOKEN_URL",
-                "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer",
-            )?,
+            token_url,
             authorize_url: self.url(
                 "QBO_AUTHORIZE_URL",
                 "https://appcenter.intuit.com/connect/oauth2",
@@ -249,8 +251,10 @@ impl Settings {
             }
         };
         let per_minute = self.number("QBO_REQUESTS_PER_MINUTE")?;
+        let api_url = self.url("QBO_API_URL", host)?;
+        check_proxy(&api_url)?;
         Ok(QboConfig {
-            api_url: self.url("QBO_API_URL", host)?,
+            api_url,
             realm_id: realm_id.to_owned(),
             oauth: self.oauth()?,
             limits: Limits {

@@ -101,7 +101,7 @@ impl Destination {
     }
 
     /// Returns the clause that names the proxy; empty without one.
-    fn way(&self) -> String {
+    pub(super) fn way(&self) -> String {
         let through = |proxy: &Proxy| format!(" through {proxy}");
         self.proxy.as_ref().map(through).unwrap_or_default()
     }

@@ -3,12 +3,14 @@
 
 mod backoff;
 mod body;
+mod certificates;
 mod failure;
 mod proxy;
 mod token;
 mod transport;
 
 pub(crate) use backoff::{Attempts, RetryPolicy, parse_retry_after};
+pub(crate) use proxy::check_proxy;
 pub(crate) use token::{AccessToken, TokenCache, TokenIssuer};
 #[cfg(test)]
 pub(crate) use transport::SimulatedNetwork;

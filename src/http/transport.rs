@@ -9,6 +9,7 @@ use reqwest::{Method, Url};
 use tokio::time::{Instant, timeout};
 
 use super::body::{AnswerBody, AnswerLimit, Full};
+use super::certificates::check_certificate_file;
 use super::failure::{Destination, not_set_up};
 use super::proxy::Proxies;
 use crate::error::{Error, Result};
@@ -54,6 +55,17 @@ pub(crate) struct Broken {
     pub status: Option<u16>,
     /// The part of the answer's body that arrived.
     pub received: Bytes,
+}
+
+impl Broken {
+    /// Returns the failure of a request that was not sent.
+    fn before_sending(error: Error) -> Self {
+        Self {
+            error,
+            status: None,
+            received: Bytes::new(),
+        }
+    }
 }
 
 /// The part of an answer that has arrived: its status and body.
@@ -125,12 +137,13 @@ impl Transport {
     /// depending on the URL. Reports the end of every request to `progress`.
     ///
     /// # Errors
-    /// If TLS cannot be set up on this machine.
+    /// If TLS cannot be set up on this machine; [`Error::Config`] about `SSL_CERT_FILE`.
     pub(crate) fn new(
         timeouts: Timeouts,
         endpoint: Endpoint,
         progress: Arc<dyn Progress>,
     ) -> Result<Self> {
+        check_certificate_file()?;
         // The first call in a process installs it; later calls fail, which is harmless.
         let _ = rustls::crypto::ring::default_provider().install_default();
         reqwest::Client::builder()
@@ -169,6 +182,15 @@ impl Transport {
         Self {
             endpoint,
             ..self.clone()
+        }
+    }
+
+    /// Returns the clause that names the proxy on the way to `url`; empty without one.
+    pub(crate) fn way(&self, url: &Url) -> String {
+        match &self.connections {
+            Connections::Network(network) => network.destination(url).way(),
+            #[cfg(test)]
+            Connections::Simulated(_) => String::new(),
         }
     }
 
@@ -211,13 +233,20 @@ impl Transport {
 }
 
 impl Network {
+    fn destination(&self, url: &Url) -> Destination {
+        Destination::new(url, self.proxies.of(url))
+    }
+
     async fn exchange(
         &self,
         endpoint: Endpoint,
         request: Request,
         bearer: Option<&Secret>,
     ) -> Result<Response, Broken> {
-        let destination = Destination::new(&request.url, self.proxies.of(&request.url));
+        self.proxies
+            .check(&request.url)
+            .map_err(Broken::before_sending)?;
+        let destination = self.destination(&request.url);
         let mut builder = self
             .client
             .request(request.method, request.url)
