@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use super::fault_meaning::{FaultMeaning, fault_meaning};
+use super::foreign::{elsewhere, is_page};
 use crate::domain::EntitySpec;
 use crate::error::{Error, Trace};
 use crate::http::Response;
@@ -19,6 +20,7 @@ use crate::quickbooks::client::Verdict;
 /// | codes 120 and 3100 of a server that failed inside | retry |
 /// | code 120 | the connecting user lost access: fatal |
 /// | 401; codes 3200, 100, 110 | renew the token once |
+/// | 3xx and 421 without a fault | another server: fatal |
 /// | 403; codes 3100, 3201, 3202; 404 and the like without a fault | wrong company or host: fatal |
 /// | 408, 5xx; code 10000 | retry |
 /// | anything else | fatal |
@@ -35,6 +37,18 @@ pub(super) fn classify_failure<T>(
         intuit_tid,
     };
     let text = text_or_status(&fault, status);
+    if fault.code.is_empty()
+        && let Some(place) = elsewhere(response)
+    {
+        return Verdict::Fatal(Error::PermissionDenied {
+            reason: format!(
+                "HTTP {status} points to {place}. It is not followed, because the access token would go there, and \
+                 QuickBooks answers no request like this: a proxy or a login to the network does, or QBO_API_URL is not \
+                 the address of the API itself (http instead of https, or another host)"
+            ),
+            trace,
+        });
+    }
     match fault_meaning(status, &fault) {
         FaultMeaning::Throttled => {
             let retry_after = crate::quickbooks::client::retry_after(response);
@@ -90,10 +104,7 @@ fn denial_hint(response: &Response, text: &str) -> &'static str {
     let is_about_scope = [text, authenticate]
         .iter()
         .any(|words| words.to_ascii_lowercase().contains("scope"));
-    let is_page = response
-        .header("content-type")
-        .is_some_and(|content_type| content_type.contains("html"));
-    match (is_about_scope, is_page) {
+    match (is_about_scope, is_page(response)) {
         (true, _) => {
             "The connection was made without the scope com.intuit.quickbooks.accounting: connect the company again \
              with it, by qbo-rs auth login"
@@ -174,6 +185,12 @@ mod tests {
             (403, "", "access"),
             (404, "", "access"),
             (402, "", "access"),
+            (301, "", "access"),
+            (302, "", "access"),
+            (307, "", "access"),
+            (308, "", "access"),
+            (421, "", "access"),
+            (302, "610", "fatal"),
             (400, "3202", "access"),
             (400, "6190", "closed"),
             (200, "6190", "closed"),

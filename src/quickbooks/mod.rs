@@ -17,6 +17,7 @@ mod envelope;
 mod failure_cause;
 mod fault;
 mod fault_meaning;
+mod foreign;
 mod includes;
 mod lookup;
 pub(crate) mod oauth;

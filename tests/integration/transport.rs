@@ -8,11 +8,11 @@ use qbo_rs::port::NoProgress;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-const TOKEN: &str =
+pub(crate) const TOKEN: &str =
     r#"{"token_type":"bearer","expires_in":3600,"access_token":"a..t","refresh_token":"r"}"#;
 const CUSTOMER: &str = r#"{"QueryResponse":{"Customer":[{"Id":"1","SyncToken":"0","MetaData":{"LastUpdatedTime":"2024-06-01T00:00:00-07:00"}}],"maxResults":1},"time":"2026-01-01T00:00:00.000-08:00"}"#;
 
-fn http(status: u16, headers: &str, body: &str) -> String {
+pub(crate) fn http(status: u16, headers: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
         body.len()
@@ -20,7 +20,7 @@ fn http(status: u16, headers: &str, body: &str) -> String {
 }
 
 /// Serves the answers in turn and repeats the last one; returns the base URL.
-async fn serve(answers: Vec<String>) -> String {
+pub(crate) async fn serve(answers: Vec<String>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -208,4 +208,86 @@ async fn a_refresh_token_in_a_cut_answer_is_stored_and_used() {
         "{}",
         requests[1]
     );
+}
+
+const PORTAL: &str =
+    "Location: https://portal.example/login?ticket=hush\r\nContent-Type: text/html\r\n";
+const PAGE: (&str, &str) = ("Content-Type: text/html\r\n", "<html>Blocked</html>");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_of_the_data_ends_the_run_at_the_first_answer_and_names_its_host() {
+    for (status, headers, named) in [
+        (301, PORTAL, "https://portal.example"),
+        (302, PORTAL, "https://portal.example"),
+        (307, PORTAL, "https://portal.example"),
+        (308, "", "points to no place"),
+        (421, "", "points to another server"),
+    ] {
+        let url = serve(vec![http(200, "", TOKEN), http(status, headers, "")]).await;
+        let (app, mut request, _directory) = app_and_request(&url);
+        let years = crate::support::request(&["customers"], "2014-01-01", "2024-01-01", "year", 9);
+        request.windows = qbo_rs::domain::chunk_range(years.range, years.chunk);
+        request.entities = vec!["customers".into(), "invoices".into()];
+        let report = app.extract(&request).await.unwrap();
+        let requests: u64 = report.runs.iter().map(|run| run.totals.requests).sum();
+        assert_eq!(requests, 1, "HTTP {status}");
+        for run in &report.runs {
+            let error = run.windows[9].error.as_deref().unwrap_or_default();
+            assert!(
+                error.contains(&format!("HTTP {status} points to")),
+                "{error}"
+            );
+            assert!(
+                error.contains(named) && error.contains("QBO_API_URL"),
+                "{error}"
+            );
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_before_the_token_endpoint_says_nothing_about_the_credentials() {
+    let (html, page) = PAGE;
+    let json = "Content-Type: application/json\r\n";
+    for (answer, words) in [
+        (
+            http(403, html, page),
+            "a firewall or proxy between this machine and 127.0.0.1",
+        ),
+        (http(404, html, page), "check QBO_TOKEN_URL"),
+        (
+            http(403, "", "<!DOCTYPE html>"),
+            "a firewall or proxy between",
+        ),
+        (http(302, PORTAL, ""), "points to https://portal.example"),
+        (http(307, "", ""), "points to no place"),
+        (http(503, html, page), "HTTP 503 with an HTML page"),
+        (http(200, html, page), "HTTP 200 with an HTML page"),
+    ] {
+        let url = serve(vec![answer.clone()]).await;
+        let (mut app, request, _directory) = app_and_request(&url);
+        app.settings.set("QBO_RETRY_FOR_S", "0.5").unwrap();
+        let error = app.extract(&request).await.unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains(words), "{answer}: {said}");
+        assert!(
+            !said.contains("credentials refused") && !said.contains("hush"),
+            "{said}"
+        );
+        assert_ne!(
+            error.recovery(),
+            qbo_rs::error::Recovery::Reauthorise,
+            "{said}"
+        );
+    }
+    for body in ["{}", r#"{"error":"invalid_client"}"#] {
+        let url = serve(vec![http(401, json, body)]).await;
+        let (app, request, _directory) = app_and_request(&url);
+        let error = app.extract(&request).await.unwrap_err();
+        assert!(
+            error.to_string().starts_with("credentials refused"),
+            "{error}"
+        );
+    }
 }

@@ -14,6 +14,7 @@ use crate::error::{Error, Recovery, Result, Trace};
 use crate::http::{Attempts, Broken, Request, Response, RetryPolicy, Transport};
 use crate::port::Secret;
 use crate::quickbooks::client::retry_after;
+use crate::quickbooks::foreign::{elsewhere, is_page};
 use crate::quickbooks::scrub::scrub;
 
 /// Client of the token endpoint for one app.
@@ -126,7 +127,11 @@ impl TokenEndpoint {
             let (error, requested_wait) = match self.transport.send(request.clone(), None).await {
                 Ok(response) if response.status == 200 => return Ok(()),
                 Ok(response) if is_transient(response.status) => {
-                    (self.unusable(&response), retry_after(&response))
+                    let error = self.unusable("revocation", revoke_url, &response);
+                    (error, retry_after(&response))
+                }
+                Ok(response) if is_foreign(&response) => {
+                    return Err(self.not_intuits("revocation", revoke_url, &response));
                 }
                 Ok(response) => {
                     let reason = format!(
@@ -211,12 +216,18 @@ impl TokenEndpoint {
         if is_passing && answer.is_issued() || is_success(response.status) && answer.has_tokens() {
             return Ok(Reading::Tokens(answer));
         }
+        if is_refusal && is_foreign(response) {
+            return Err(Refusal::Final {
+                error: self.not_intuits("token", &self.token_url, response),
+                was_answer_lost,
+            });
+        }
         // A proxy or a library may turn the status of a refusal into a success.
         if is_refusal || fault_of(response).is_known() {
             return Err(refusal(response, was_answer_lost));
         }
         Ok(Reading::Unusable {
-            error: self.unusable(response),
+            error: self.unusable("token", &self.token_url, response),
             wait: retry_after(response).filter(|_| is_passing),
         })
     }
@@ -255,16 +266,56 @@ impl TokenEndpoint {
         }
     }
 
-    fn unusable(&self, response: &Response) -> Error {
-        Error::Transport {
-            reason: format!(
-                "the token endpoint answered HTTP {} without usable tokens",
-                response.status
+    fn unusable(&self, name: &str, url: &Url, response: &Response) -> Error {
+        let status = response.status;
+        let reason = match is_page(response) {
+            false => format!("the {name} endpoint answered HTTP {status} without usable tokens"),
+            true => format!(
+                "the {name} endpoint answered HTTP {status} with an HTML page{}, which may be that of a proxy, of a \
+                 firewall or of a login to the network",
+                self.transport.way(url)
             ),
+        };
+        Error::Transport {
+            reason,
             was_sent: true,
             source: None,
         }
     }
+
+    /// Returns the error for an answer that is not the endpoint's, so that it says nothing about the
+    /// credentials.
+    fn not_intuits(&self, name: &str, url: &Url, response: &Response) -> Error {
+        let (status, way) = (response.status, self.transport.way(url));
+        let host = url.host_str().unwrap_or_default();
+        let setting = match name {
+            "token" => "QBO_TOKEN_URL",
+            _ => "QBO_REVOKE_URL",
+        };
+        let reason = match elsewhere(response) {
+            Some(place) => format!(
+                "the {name} endpoint answered HTTP {status}, which points to {place}{way}. It is not followed, because \
+                 the client secret would go there. A proxy or a login to the network answers like this; or \
+                 {setting} is not the endpoint's own address"
+            ),
+            None => format!(
+                "the {name} endpoint answered HTTP {status} with an HTML page{way}, which is no answer of Intuit's \
+                 endpoint: a firewall or proxy between this machine and {host} refuses the request; let it allow that \
+                 host, or check {setting}"
+            ),
+        };
+        Error::PermissionDenied {
+            reason,
+            trace: trace_of(response, None),
+        }
+    }
+}
+
+/// Returns whether an answer that is no success is not the endpoint's: it answers in JSON, and never
+/// redirects.
+fn is_foreign(response: &Response) -> bool {
+    let has_fault = !fault_of(response).error.is_empty();
+    !has_fault && (elsewhere(response).is_some() || is_page(response))
 }
 
 fn is_transient(status: u16) -> bool {
