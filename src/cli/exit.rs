@@ -7,7 +7,7 @@ use crate::error::Error;
 pub(super) enum ExitCode {
     /// Everything was done.
     Done = 0,
-    /// Some window failed, or something differs.
+    /// Some window failed, something differs, or the command failed after its first request for data.
     Incomplete = 1,
     /// Bad usage or settings, found before any data request.
     Refused = 2,

@@ -32,7 +32,7 @@ use clap::Parser;
 use self::args::{Arguments, Command, DatabaseCommand, DemoArguments, ExtractArguments, Language};
 use self::exit::{ExitCode, Failure, Outcome};
 use self::output::Printer;
-use self::progress::Bars;
+use self::progress::{Bars, DataRequests};
 use self::shortfall::Place;
 use self::signals::{block_on, block_on_run};
 use crate::app::App;
@@ -56,11 +56,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     };
     let bars = std::io::stderr().is_terminal().then(Bars::new);
     logging::start(arguments.log_format, arguments.log_level, bars.as_ref());
-    let code = execute(&program, arguments, bars).unwrap_or_else(|failure| match failure {
+    let progress: Arc<dyn Progress> = match bars {
+        Some(bars) => Arc::new(bars),
+        None => Arc::new(NoProgress),
+    };
+    let requests = Arc::new(DataRequests::new(progress));
+    let ended = execute(&program, arguments, requests.clone());
+    let code = ended.unwrap_or_else(|failure| match failure {
         Failure::Stopped(code) => code,
         Failure::Error(error) => {
             print_error(&hint::with_flags(&error.to_string()));
-            ExitCode::Refused
+            match requests.were_made() {
+                true => ExitCode::Incomplete,
+                false => ExitCode::Refused,
+            }
         }
     });
     code as i32
@@ -110,15 +119,11 @@ fn print_error(text: &str) {
     }
 }
 
-fn execute(program: &str, arguments: Arguments, bars: Option<Bars>) -> Outcome {
+fn execute(program: &str, arguments: Arguments, progress: Arc<dyn Progress>) -> Outcome {
     let mut settings = Settings::from_env();
     for (name, value) in &arguments.settings.0 {
         settings.set(name, value)?;
     }
-    let progress: Arc<dyn Progress> = match bars {
-        Some(bars) => Arc::new(bars),
-        None => Arc::new(NoProgress),
-    };
     let app = App { settings, progress };
     let printer = Printer {
         json: arguments.json,

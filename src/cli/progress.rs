@@ -1,13 +1,15 @@
-//! Progress bars, on a terminal only.
+//! Progress bars, on a terminal only; and whether data was asked for, which the exit code says.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
 use crate::domain::WindowReport;
-use crate::port::Progress;
+use crate::port::{Endpoint, Progress};
 
 /// A bar per run: windows done, rows, rows a second, time left.
 #[derive(Debug, Clone)]
@@ -83,5 +85,49 @@ impl Progress for Bars {
 
     fn run_finished(&self, entity: &str) {
         self.with(entity, |run| run.bar.finish_and_clear());
+    }
+}
+
+/// Remembers whether a request for data was made, and passes everything on.
+pub(super) struct DataRequests {
+    next: Arc<dyn Progress>,
+    were_made: AtomicBool,
+}
+
+impl DataRequests {
+    pub(super) fn new(next: Arc<dyn Progress>) -> Self {
+        Self {
+            next,
+            were_made: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn were_made(&self) -> bool {
+        self.were_made.load(Ordering::Relaxed)
+    }
+}
+
+impl Progress for DataRequests {
+    fn run_started(&self, entity: &str, windows: usize) {
+        self.next.run_started(entity, windows);
+    }
+
+    fn page_read(&self, entity: &str, rows: usize) {
+        self.next.page_read(entity, rows);
+    }
+
+    fn window_finished(&self, entity: &str, window: &WindowReport) {
+        self.next.window_finished(entity, window);
+    }
+
+    fn run_finished(&self, entity: &str) {
+        self.next.run_finished(entity);
+    }
+
+    fn request_ended(&self, endpoint: Endpoint, status: Option<u16>, elapsed: Duration) {
+        if endpoint == Endpoint::Data {
+            self.were_made.store(true, Ordering::Relaxed);
+        }
+        self.next.request_ended(endpoint, status, elapsed);
     }
 }

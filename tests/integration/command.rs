@@ -2,10 +2,13 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use qbo_sandbox::Sandbox;
+
+use crate::support::small_sandbox;
+use crate::transport::{TOKEN, http, serve};
 
 /// The command, or the one of the variable `COMMAND`.
 fn command() -> String {
@@ -73,4 +76,95 @@ fn peak_of(process: u32) -> u64 {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
     peak.and_then(|peak| peak.parse().ok()).unwrap_or(0)
+}
+
+const RANGE: [&str; 6] = [
+    "--start",
+    "2024-01-01",
+    "--end",
+    "2025-01-01",
+    "--chunk",
+    "year",
+];
+
+/// Runs the command with these variables and no others.
+fn run(arguments: &[&str], directory: &Path, variables: &[(&str, &str)]) -> Output {
+    Command::new(command())
+        .args(arguments)
+        .env_clear()
+        .env("XDG_STATE_HOME", directory.join("state"))
+        .envs([
+            ("QBO_CLIENT_ID", "i"),
+            ("QBO_CLIENT_SECRET", "s"),
+            ("QBO_REFRESH_TOKEN", "r"),
+            ("QBO_REALM_ID", "9"),
+        ])
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_that_fails_after_it_asked_for_data_ends_with_1() {
+    let database = crate::support::Database::create().await;
+    let directory = tempfile::tempdir().unwrap();
+    let page = http(403, "Content-Type: text/html\r\n", "<html>Blocked</html>");
+    for (answers, code, words) in [
+        (vec![http(200, "", TOKEN), page.clone()], 1, "firewall"),
+        (vec![http(200, "", TOKEN), http(302, "", "")], 1, "HTTP 302"),
+        (vec![page], 2, "the token endpoint answered HTTP 403"),
+    ] {
+        let _ = database.client.batch_execute("TRUNCATE qbo.accounts").await;
+        let url = serve(answers).await;
+        let variables = [
+            ("QBO_API_URL", url.as_str()),
+            ("QBO_TOKEN_URL", &format!("{url}/token")),
+            ("DATABASE_URL", &database.url),
+        ];
+        let arguments = [&["verify", "customers"], &RANGE[..]].concat();
+        let ended = run(&arguments, directory.path(), &variables);
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(code), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+    database.drop().await;
+}
+
+#[test]
+fn what_could_never_be_reached_is_refused_before_any_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let sandbox = small_sandbox();
+    let (url, empty) = (sandbox.url(), directory.path().display().to_string());
+    let query = format!("{url}/?x=1");
+    for (name, value, words) in [
+        ("QBO_API_URL", query.as_str(), "has a query"),
+        (
+            "ALL_PROXY",
+            "socks5://me:hunter@127.0.0.1:1",
+            "speaks socks5",
+        ),
+        (
+            "http_proxy",
+            "me:hunter@:99999x",
+            "is not the URL of a proxy",
+        ),
+        ("SSL_CERT_FILE", "/nowhere/ca.pem", "cannot be read"),
+        ("SSL_CERT_FILE", &empty, "is a directory"),
+    ] {
+        let token_url = format!("{url}/token");
+        let variables = [
+            ("QBO_API_URL", url.as_str()),
+            ("QBO_TOKEN_URL", &token_url),
+            (name, value),
+        ];
+        let landing = directory.path().join("landing").display().to_string();
+        let arguments = [&["extract", "customers", "--out", &landing], &RANGE[..]].concat();
+        let ended = run(&arguments, directory.path(), &variables);
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{said}");
+        assert!(said.starts_with(&format!("error: {name}: ")), "{said}");
+        assert!(said.contains(words) && !said.contains("hunter"), "{said}");
+    }
+    let stats = sandbox.stats();
+    assert_eq!((stats.token_requests, stats.data_requests), (0, 0));
 }
