@@ -41,7 +41,8 @@ pub struct VerifyRequest {
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub repair: bool,
-    /// Compare version and content of every record, not only versions where counts differ
+    /// Compare version and content of every record, not only versions where counts differ. Asks for
+    /// each window by itself, so name a long --chunk, such as year
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub deep: bool,
