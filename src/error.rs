@@ -14,6 +14,16 @@ pub(crate) use self::panics::without_panics;
 pub use self::trace::Trace;
 use self::trace::trace_text;
 
+/// SQLSTATEs, or their classes, of failures that pass by themselves in a moment: a lost connection,
+/// a transaction that was rolled back, as in a deadlock, or ended because this process was stopped in
+/// it, too many connections, a lock that others hold, a server that restarts.
+const PASSING_SOON: &[&str] = &[
+    "08", "40", "25P03", "53300", "55P03", "57P01", "57P02", "57P03",
+];
+
+/// Those of failures that pass without a change of ours, but not soon: a lack of resources.
+const PASSING_LATER: &[&str] = &["53", "57P"];
+
 /// The result of everything that can fail in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -343,19 +353,10 @@ impl Error {
             | Self::Cancelled => Recovery::Retry,
             Self::Unauthenticated { .. } => Recovery::Reauthorise,
             Self::AfterAttempts { last, .. } => last.recovery(),
-            // 08: connection, 40: rollback, 53: resources, 57P: server going down. All pass by
-            // themselves.
-            Self::Database { sqlstate, .. } => match sqlstate.as_deref() {
-                Some(s)
-                    if ["08", "40", "53", "57P"]
-                        .iter()
-                        .any(|class| s.starts_with(class)) =>
-                {
-                    Recovery::Retry
-                }
-                None => Recovery::Retry,
-                Some(_) => Recovery::Abort,
-            },
+            Self::Database { .. } if self.is_in_state(&[PASSING_SOON, PASSING_LATER]) => {
+                Recovery::Retry
+            }
+            Self::Database { .. } => Recovery::Abort,
             Self::Config { .. }
             | Self::PermissionDenied { .. }
             | Self::Unavailable { .. }
@@ -376,21 +377,19 @@ impl Error {
     /// another transaction was in the way. False for a full disk, and for a statement timeout,
     /// which would recur.
     pub fn is_transient_in_database(&self) -> bool {
-        match self {
-            Self::Database { sqlstate: None, .. } => true,
-            // 40: rolled back, as in a deadlock; 25P03: this process was stopped in a transaction;
-            // 55P03: a lock that others hold.
-            Self::Database {
-                sqlstate: Some(state),
-                ..
-            } => {
-                matches!(
-                    state.as_str(),
-                    "25P03" | "53300" | "55P03" | "57P01" | "57P02" | "57P03"
-                ) || ["08", "40"].iter().any(|class| state.starts_with(class))
-            }
-            _ => false,
-        }
+        self.is_in_state(&[PASSING_SOON])
+    }
+
+    /// Returns true if the database has answered with one of these states, or has not answered.
+    fn is_in_state(&self, states: &[&[&str]]) -> bool {
+        let Self::Database { sqlstate, .. } = self else {
+            return false;
+        };
+        let is_one = |state: &String| {
+            let mut listed = states.iter().copied().flatten();
+            listed.any(|listed| state.starts_with(listed))
+        };
+        sqlstate.as_ref().is_none_or(is_one)
     }
 
     /// Returns true if the cause is in the records: what arrived before can be stored, and smaller
@@ -440,5 +439,31 @@ impl Error {
             | Self::Internal(_) => true,
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_tried_again_for_a_window_can_be_tried_again_by_the_caller() {
+        let refused = |state: Option<&str>| Error::Database {
+            reason: String::new(),
+            sqlstate: state.map(str::to_owned),
+            source: None,
+        };
+        for state in PASSING_SOON.iter().copied().chain(["08006", "40P01"]) {
+            let error = refused(Some(state));
+            assert!(error.is_transient_in_database(), "{state}");
+            assert_eq!(error.recovery(), Recovery::Retry, "{state}");
+        }
+        for (state, recovery) in [("53100", Recovery::Retry), ("42501", Recovery::Abort)] {
+            let error = refused(Some(state));
+            assert!(!error.is_transient_in_database(), "{state}");
+            assert_eq!(error.recovery(), recovery, "{state}");
+        }
+        assert!(refused(None).is_transient_in_database());
+        assert!(!Error::Cancelled.is_transient_in_database());
     }
 }
