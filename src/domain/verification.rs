@@ -130,9 +130,13 @@ impl WindowDifference {
     /// Takes the records out of `extra` that QuickBooks has in the same version, at another time than
     /// they say. `at_source` holds the source's versions of those ids.
     pub(crate) fn settle_extra(&mut self, at_source: &[RecordKey], in_table: &[RecordKey]) {
+        let mut versions: HashMap<&str, Vec<&RecordKey>> = HashMap::new();
+        for key in at_source {
+            versions.entry(&key.id).or_default().push(key);
+        }
         let is_at_source = |held: &&RecordKey| {
-            let mut versions = at_source.iter().filter(|key| key.id == held.id);
-            versions.any(|key| key.is_same_version(held))
+            let versions = versions.get(held.id.as_str()).into_iter().flatten();
+            versions.copied().any(|key| key.is_same_version(held))
         };
         let settled: HashSet<&str> = in_table
             .iter()
