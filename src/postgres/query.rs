@@ -197,10 +197,11 @@ impl<C: GenericClient + Sync> Query for C {
 /// nothing stays behind in a pooler that lends connections for single transactions.
 pub(crate) const PIN_SEARCH_PATH: &str = "SET LOCAL search_path = pg_catalog, pg_temp";
 
-/// Ends a transaction whose client has sent nothing for half a minute, as a process does that is
-/// stopped (a suspended machine, a paused container). It would hold its locks, and hold up every
-/// other process, for as long as it sleeps. Within the transaction, so that nothing stays behind in
-/// a pooler.
+/// Ends a transaction that has waited for its next statement for half a minute, because its process
+/// is stopped (a suspended machine, a paused container). It would hold its locks, and hold up every
+/// other process, for as long as it sleeps. It does not end a COPY, in which the server waits for data:
+/// a window that is being copied has locked only its own staging table. Within the transaction, so that
+/// nothing stays behind in a pooler.
 pub(crate) const END_WHEN_IDLE: &str = "SET LOCAL idle_in_transaction_session_timeout = '30s'";
 
 static BEGIN: LazyLock<String> =
