@@ -50,7 +50,6 @@ const LACKING: [(u16, &str, &str, &str); 8] = [
     ),
 ];
 
-/// Answers of a company that cannot be read at all.
 fn recovery_of((_, code, ..): (u16, &str, &str, &str)) -> Recovery {
     match code {
         "120" => Recovery::Reauthorise,
@@ -58,6 +57,7 @@ fn recovery_of((_, code, ..): (u16, &str, &str, &str)) -> Recovery {
     }
 }
 
+/// Answers of a company that cannot be read at all.
 const CLOSED: [(u16, &str, &str, &str); 7] = [
     (
         400,

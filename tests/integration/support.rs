@@ -190,13 +190,13 @@ pub(crate) fn truth(sandbox: &Sandbox, entity: &str) -> Vec<(String, serde_json:
         .collect()
 }
 
-/// What must be in a table after syncs: the sandbox's truth, except for records that were not changed
-/// within the time that change data capture covers, of entities that cannot be queried.
 /// The entities whose records say when they were changed. The tests of the others are in `whole.rs`.
 pub(crate) fn with_times() -> impl Iterator<Item = &'static EntitySpec> {
     ENTITIES.iter().filter(|entity| !entity.is_read_whole)
 }
 
+/// What must be in a table after syncs: the sandbox's truth, except for records that were not changed
+/// within the time that change data capture covers, of entities that cannot be queried.
 pub(crate) fn synced_truth(sandbox: &Sandbox, entity: &EntitySpec) -> Vec<(String, Value)> {
     let look_back = (Utc::now() - TimeDelta::days(29)).timestamp();
     let from = if entity.has_query {

@@ -178,8 +178,6 @@ impl Draft {
         self.push("}");
     }
 
-    /// Writes one to three sales lines and their subtotal, which has neither id nor number. Returns
-    /// the sum in cents.
     /// Writes the custom fields of some invoices that are only answered if asked for (qbo-facts 13.4).
     fn more_custom_fields(&mut self) {
         if self.number % 5 == 2 {
@@ -202,6 +200,8 @@ impl Draft {
         }
     }
 
+    /// Writes one to three sales lines and their subtotal, which has neither id nor number. Returns
+    /// the sum in cents.
     fn invoice_lines(&mut self, is_void: bool) -> u64 {
         let mut sum = 0;
         let count = self.rng.random_range(1..4u32);
