@@ -39,6 +39,15 @@ DELETE FROM qbo_staging WHERE seq IN (
 const MERGE: &str = include_str!("sql/merge.sql");
 const RECOUNT: &str = include_str!("sql/recount.sql");
 
+/// Takes note that unchanged records have arrived again: of records without times, the one that
+/// arrived later is newer, so that one that arrived in between must not replace them.
+const MOVE_ARRIVAL: &str = "
+UPDATE {table} AS known SET ingested_at_utc = page.ingested_at
+FROM qbo_staging staged
+JOIN unnest($1::int[], $2::timestamptz[]) AS page(page_number, ingested_at) USING (page_number)
+WHERE known.id = staged.id AND known.payload = staged.payload AND known.deleted_at_utc IS NULL
+  AND known.ingested_at_utc < page.ingested_at";
+
 /// Names of the row triggers of a table and of its partitions.
 const TRIGGERS: &str = "
 SELECT DISTINCT tgname::text FROM pg_trigger
@@ -175,6 +184,16 @@ impl Merge<'_> {
     /// # Errors
     /// [`Error::Database`]; [`Error::Decode`] if the table does not hold every record afterwards.
     pub(super) async fn run(&self, client: &Client) -> Result<LoadCounts> {
+        let counts = self.merge(client).await?;
+        if self.entity.is_read_whole {
+            let statement = MOVE_ARRIVAL.replace("{table}", &table_name(self.schema, self.entity));
+            let params = params![self.pages.numbers, self.pages.ingested_at];
+            client.change(&statement, params).await?;
+        }
+        Ok(counts)
+    }
+
+    async fn merge(&self, client: &Client) -> Result<LoadCounts> {
         if self.has_repeats {
             client.batch(KEEP_NEWEST_VERSION).await?;
         }
