@@ -30,7 +30,7 @@ pub use fields::{
     Column, ColumnType, Field, FieldTable, FieldType, column_name, columns, columns_below, fields,
 };
 pub use interval::Interval;
-pub use plan::{PageSize, Plan, RangeBound, parse_range};
+pub use plan::{Continuation, PageSize, Plan, RangeBound, parse_range};
 pub(crate) use record::too_many_rejects;
 pub use record::{Deletion, Page, Payload, Record, Reject};
 pub use report::{

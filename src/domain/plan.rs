@@ -71,6 +71,16 @@ impl TryFrom<Value> for PageSize {
     }
 }
 
+/// The beginning of a read that continues earlier ones. The window that contains it is still
+/// committed as a whole.
+#[derive(Debug, Clone, Copy)]
+pub struct Continuation {
+    /// Instant before which changes are known and not read again.
+    pub from: DateTime<Utc>,
+    /// Instant at which they were known, by the sink's clock: not after the sink was asked.
+    pub known_at: DateTime<Utc>,
+}
+
 /// Plan of one entity's run.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -80,9 +90,8 @@ pub struct Plan {
     pub windows: Vec<Window>,
     /// Windows that an earlier run has stored. They are reported, but not read.
     pub skipped: Vec<WindowReport>,
-    /// Instant before which changes are known and not read again. The window that contains it is
-    /// still committed as a whole.
-    pub read_from: Option<DateTime<Utc>>,
+    /// Begin of the read, if earlier runs have committed what comes before.
+    pub read_from: Option<Continuation>,
     /// Maximum number of records in a page.
     pub page_size: PageSize,
     /// Maximum number of windows that are read at the same time.

@@ -261,7 +261,7 @@ pub(crate) fn first_span(plan: &Plan) -> Option<Window> {
     let windows = adjacent(&plan.windows).pop_front()?;
     let start = windows.front()?.start;
     Some(Window {
-        start: plan.read_from.map_or(start, |from| start.max(from)),
+        start: plan.read_from.map_or(start, |known| start.max(known.from)),
         end: windows.back()?.end,
     })
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
 use super::Event;
-use crate::domain::{EntitySpec, Window};
+use crate::domain::{Continuation, EntitySpec, Window};
 use crate::port::{Progress, Sink, Source, WindowContext};
 
 /// Context of a task that reads windows: source, sink, the run, and the channel for its events.
@@ -17,7 +17,7 @@ pub(super) struct SpanTask<S, K> {
     pub entity: EntitySpec,
     pub run_id: String,
     pub page_size: u32,
-    pub read_from: Option<DateTime<Utc>>,
+    pub read_from: Option<Continuation>,
     pub progress: Arc<dyn Progress>,
     pub events: mpsc::UnboundedSender<Event>,
     pub idle: Arc<AtomicUsize>,
@@ -47,12 +47,13 @@ impl<S: Source, K: Sink> SpanTask<S, K> {
             window,
             run_id: self.run_id.clone(),
             read_start: self.read_start(window),
+            known_at: self.read_from.map(|known| known.known_at),
         }
     }
 
     /// Returns the instant from which a window is read.
     pub(super) fn read_start(&self, window: Window) -> DateTime<Utc> {
         self.read_from
-            .map_or(window.start, |from| window.start.max(from))
+            .map_or(window.start, |known| window.start.max(known.from))
     }
 }

@@ -238,6 +238,9 @@ pub struct WindowContext {
     /// First instant that is read: the window's start, or a later one if earlier runs have committed
     /// what comes before.
     pub read_start: DateTime<Utc>,
+    /// Instant at which it was known that earlier runs have committed what comes before, by the sink's
+    /// clock.
+    pub known_at: Option<DateTime<Utc>>,
 }
 
 /// Writer of one window. If it is dropped without [`commit`](WindowWriter::commit), nothing is stored.

@@ -147,7 +147,7 @@ impl Tables {
             (false, _) => LedgerTime {
                 window,
                 read_until,
-                committed_at: Some(true_time()),
+                committed_at: Some(context.known_at.unwrap_or_else(true_time)),
                 incomplete_since: None,
             },
             (true, true) => known,

@@ -61,11 +61,17 @@ const GET: &str = "
 SELECT deletions_until_utc, reconciled_at_utc FROM qbo.sync_state
 WHERE schema_name = $1 AND realm_id = $2 AND entity = $3";
 
+/// What is read as a whole, and was so after $5, stays as it is: it will not be read.
 const MARK_PENDING: &str = "
-INSERT INTO qbo.sync_state (schema_name, realm_id, entity, last_attempt_at_utc)
-SELECT $1, $2, name, now() FROM unnest($3::text[]) AS name
-ON CONFLICT (schema_name, realm_id, entity) DO UPDATE SET
-    status = 'pending', last_attempt_at_utc = now()";
+WITH marked AS (
+    INSERT INTO qbo.sync_state AS known (schema_name, realm_id, entity, last_attempt_at_utc)
+    SELECT $1, $2, name, now() FROM unnest($3::text[]) AS name
+    ON CONFLICT (schema_name, realm_id, entity) DO UPDATE SET
+        status = 'pending', last_attempt_at_utc = now()
+    WHERE NOT (known.entity = ANY($4::text[])
+        AND coalesce(known.reconciled_at_utc >= $5::timestamptz, false))
+)
+SELECT now()";
 
 const MARK_IN_PROGRESS: &str = "
 UPDATE qbo.sync_state SET status = 'in_progress'
@@ -133,11 +139,17 @@ impl SyncStates {
         rows.iter().map(entry).collect()
     }
 
-    /// Records that entities are about to be synced.
-    pub(crate) async fn mark_pending(&self, entities: &[EntitySpec]) -> Result<()> {
+    /// Records that entities are about to be synced, except those of `dailies` whose ids were compared
+    /// at `since` or later. Returns the present of the database.
+    pub(crate) async fn mark_pending(
+        &self,
+        entities: &[EntitySpec],
+        dailies: &[&str],
+        since: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>> {
         let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
-        let params = params![self.schema, self.realm_id, names];
-        self.db.execute(MARK_PENDING, params).await.map(drop)
+        let params = params![self.schema, self.realm_id, names, dailies, since];
+        self.db.one(MARK_PENDING, params).await?.column(0)
     }
 
     /// Records that entities are being synced now.

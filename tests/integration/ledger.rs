@@ -263,3 +263,77 @@ async fn an_attempt_that_is_taken_back_leaves_the_window_as_it_was() {
     }
     database.drop().await;
 }
+
+async fn unfinished(database: &Database) -> i64 {
+    let unfinished = "SELECT count(*) FROM qbo.windows WHERE status <> 'done'";
+    database.number(unfinished).await
+}
+
+/// A part of this year is read again, and too many of its records fail. Its transaction begins before a
+/// sync commits the year, and ends after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_fails_while_its_year_is_synced_is_read_again() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let ids = ids_of(&sandbox, "Invoice", 12);
+    save(&sandbox, "Invoice", &ids, &seconds_ago(7200));
+    assert_eq!(sync(&app, "invoices").await.status, EntityOutcome::Ok);
+    blemish(&sandbox, "Invoice", &ids[1..], Blemish::Nul);
+    let (start, end) = (seconds_ago(10_800), seconds_ago(3600));
+    let part = || request(&["invoices"], &start, &end, "day", 1000);
+
+    // The commit of the part waits for a row that is to be replaced.
+    let reject = "INSERT INTO qbo.rejects (schema_name, realm_id, entity, window_start_utc, \
+            window_end_utc, run_id, id, changed_at_utc, error, request_payload) \
+        SELECT schema_name, realm_id, 'invoices', now() - interval '2 hours', now(), 'earlier', 'x', \
+            now() - interval '2 hours', 'x', '{}' FROM qbo.schema_realms";
+    let lock = "BEGIN; SELECT FROM qbo.rejects FOR UPDATE";
+    for statement in [reject, lock] {
+        database.client.batch_execute(statement).await.unwrap();
+    }
+    let attempt = tokio::spawn({
+        let (app, part) = (app.clone(), part());
+        async move { app.backfill(&part).await.unwrap() }
+    });
+    let waiting = "SELECT count(*) FROM pg_locks \
+        WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))";
+    while database.number(waiting).await == 0 {
+        assert!(!attempt.is_finished(), "the commit does not wait");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(sync(&app, "invoices").await.status, EntityOutcome::Ok);
+    database.client.batch_execute("ROLLBACK").await.unwrap();
+    let failed = attempt.await.unwrap();
+    assert_eq!(failed.runs[0].windows[0].status, WindowStatus::Failed);
+
+    // Neither a resume nor a sync takes it for committed.
+    let resumed = app.backfill(&part().resume(true)).await.unwrap();
+    assert_eq!(resumed.runs[0].windows[0].status, WindowStatus::Failed);
+    let synced = sync(&app, "invoices").await;
+    assert_eq!(synced.status, EntityOutcome::Failed, "{synced:?}");
+    save(&sandbox, "Invoice", &ids, &seconds_ago(1800));
+    for _ in 0..2 {
+        let synced = sync(&app, "invoices").await;
+        assert_eq!(synced.status, EntityOutcome::Ok, "{synced:?}");
+    }
+    assert_in_step(&sandbox, &database, "Invoice", "raw.qb_invoices").await;
+    assert_eq!(unfinished(&database).await, 0);
+    database.drop().await;
+}
+
+/// The last sync of a year has failed, and its rest is committed in the next year.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_year_that_failed_at_its_end_is_settled_when_its_rest_is_committed() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    assert_eq!(sync(&app, "invoices").await.status, EntityOutcome::Ok);
+    let fail = "UPDATE qbo.windows SET status = 'failed', records_failed = true, error = 'too many', \
+            read_until_utc = '2025-12-29Z', started_at_utc = '2025-12-30Z' \
+        WHERE window_start_utc = '2025-01-01Z'";
+    assert_eq!(database.client.execute(fail, &[]).await.unwrap(), 1);
+    for left in [1, 0] {
+        assert_eq!(sync(&app, "invoices").await.status, EntityOutcome::Ok);
+        assert_eq!(unfinished(&database).await, left);
+    }
+    database.drop().await;
+}

@@ -9,8 +9,8 @@ use super::failed_windows::{divided, settled};
 use crate::app::company::Source as CompanySource;
 use crate::app::run::plan;
 use crate::domain::{
-    Chunk, EntityKind, EntityOutcome, EntitySpec, EntitySync, PageSize, Plan, RunEnd, RunReport,
-    SyncMethod, Window, chunk_range, merged, split_committed,
+    Chunk, Continuation, EntityKind, EntityOutcome, EntitySpec, EntitySync, PageSize, Plan, RunEnd,
+    RunReport, SyncMethod, Window, chunk_range, merged, split_committed,
 };
 use crate::error::{Error, Result};
 use crate::pipeline;
@@ -39,6 +39,8 @@ pub(super) struct CompanySyncer<'a> {
     pub progress: Arc<dyn Progress>,
     /// Whether nothing but entities that are read as a whole was asked for.
     pub asks_for_wholes: bool,
+    /// An instant before the committed time of any entity was read, by the clock of the database.
+    pub known_at: DateTime<Utc>,
 }
 
 /// Result of the sync of one company.
@@ -323,7 +325,7 @@ impl CompanySyncer<'_> {
         let is_new = committed.is_empty() && self.sink.is_empty(entity).await?;
         Ok(Poll {
             plan: Plan {
-                read_from: since,
+                read_from: since.map(|from| self.continued(from)),
                 is_quiet: true,
                 ..plan
             },
@@ -331,6 +333,12 @@ impl CompanySyncer<'_> {
             state,
             is_new,
         })
+    }
+
+    /// Returns the beginning of a read that goes on where the committed time ends.
+    pub(super) fn continued(&self, from: DateTime<Utc>) -> Continuation {
+        let known_at = self.known_at;
+        Continuation { from, known_at }
     }
 
     /// Returns the changes whose deletions could be confirmed. The other entities are read by

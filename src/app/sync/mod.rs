@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{Instrument, info_span};
 
-use self::company::{CompanySyncer, Synced};
+use self::company::{CompanySyncer, SWEEP_EVERY, Synced};
 use self::outcome::{lacks_everything, log_sync, status_of, with_unavailable};
 use super::auth::auth_report;
 use super::company::{Company, ConnectionStatus, Source, key};
@@ -340,19 +340,10 @@ impl Syncer {
             // QuickBooks would refuse the token again.
             return Err(error);
         }
-        let (sink, progress) = (Arc::new(sink), self.app.progress.clone());
-        let company = CompanySyncer {
-            realm_id,
-            source,
-            states: SyncStates::new(self.db.clone(), sink.schema(), realm_id),
-            sink,
-            page_size,
-            meter,
-            progress,
-            asks_for_wholes: recheck == Recheck::IfOnlyThose
-                && entities.iter().all(|entity| entity.is_read_whole),
-        };
-        let mut unavailable = company.states.unavailable(entities).await?;
+        let states = SyncStates::new(self.db.clone(), sink.schema(), realm_id);
+        let asks_for_wholes =
+            recheck == Recheck::IfOnlyThose && entities.iter().all(|entity| entity.is_read_whole);
+        let mut unavailable = states.unavailable(entities).await?;
         // An older version may have taken these for unavailable.
         unavailable.retain(|name, _| !find_entity(name).is_ok_and(EntitySpec::is_in_every_plan));
         if recheck == Recheck::IfOnlyThose && unavailable.len() == entities.len() {
@@ -362,7 +353,24 @@ impl Syncer {
             .iter()
             .partition(|entity| unavailable.contains_key(entity.name));
         let entities = &entities[..];
-        company.states.mark_pending(entities).await?;
+        let wholes = entities.iter().filter(|entity| entity.is_read_whole);
+        let dailies = wholes
+            .filter(|_| !asks_for_wholes)
+            .map(|entity| entity.name);
+        let dailies: Vec<&str> = dailies.collect();
+        let last_sweep = crate::clock::now() - SWEEP_EVERY;
+        let known_at = states.mark_pending(entities, &dailies, last_sweep).await?;
+        let company = CompanySyncer {
+            realm_id,
+            source,
+            states,
+            sink: Arc::new(sink),
+            page_size,
+            meter,
+            progress: self.app.progress.clone(),
+            asks_for_wholes,
+            known_at,
+        };
         let outcome = match company.prepare(entities).await {
             Ok(()) => company.sync(entities).await,
             Err(error) => Err(error),

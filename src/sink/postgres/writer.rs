@@ -133,6 +133,7 @@ impl PostgresWriter {
             window,
             run_id,
             read_start,
+            known_at,
         } = &self.context;
         let busy_ms = self.busy.as_millis() as i64;
         let (pages, bytes) = (summary.pages as i32, summary.bytes as i64);
@@ -174,6 +175,7 @@ impl PostgresWriter {
             self.rejects.requests,
             failure,
             read_start,
+            known_at,
         ];
         let written = transaction.connection()?.rows(WRITE_LEDGER, params).await?;
         self.expect_company(!written.is_empty())

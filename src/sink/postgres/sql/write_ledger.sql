@@ -6,6 +6,11 @@
 -- must not grow. If it was read from its start, it is not committed any more: records are missing
 -- from it, also if a row of a larger window was committed before. If only its end was read, what was
 -- committed before is complete.
+--
+-- Two instants are compared to find out whether a window was found to lack records after a larger one
+-- was committed: so a window is committed at the begin of its transaction, and lacks records from the
+-- end on. A window of which only the end was read is no newer than what was known of the rest ($27),
+-- less a time for failures that were being committed then.
 WITH gone AS (
     DELETE FROM qbo.rejects WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
         AND (changed_at_utc >= $26 AND changed_at_utc < $5 OR id = ANY($19::text[]))
@@ -25,8 +30,10 @@ INSERT INTO qbo.windows AS known (schema_name, realm_id, entity, window_start_ut
 SELECT $1, $2, $3, $4, $5, $6, CASE WHEN $25::text IS NULL THEN $7::timestamptz END,
     $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
     CASE WHEN $25::text IS NULL THEN 'done' ELSE 'failed' END, $25,
-    CASE WHEN $25::text IS NULL THEN now() END,
-    CASE WHEN $25::text IS NOT NULL AND $26 <= $4 THEN now() END, $25::text IS NOT NULL
+    CASE WHEN $25::text IS NULL THEN
+        CASE WHEN $26 > $4 THEN $27::timestamptz - interval '5 minutes' ELSE now() END END,
+    CASE WHEN $25::text IS NOT NULL AND $26 <= $4 THEN clock_timestamp() END,
+    $25::text IS NOT NULL
 FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2
 ON CONFLICT (schema_name, realm_id, entity, window_start_utc, window_end_utc) DO UPDATE SET
     run_id = EXCLUDED.run_id, pages = EXCLUDED.pages, rows = EXCLUDED.rows,
@@ -38,7 +45,8 @@ ON CONFLICT (schema_name, realm_id, entity, window_start_utc, window_end_utc) DO
     read_until_utc = CASE
         WHEN $25::text IS NULL THEN EXCLUDED.read_until_utc ELSE known.read_until_utc END,
     committed_at_utc = CASE
-        WHEN $25::text IS NULL THEN EXCLUDED.committed_at_utc
+        WHEN $25::text IS NULL THEN greatest(EXCLUDED.committed_at_utc,
+            CASE WHEN $26 > $4 THEN known.committed_at_utc END)
         WHEN $26 > $4 THEN known.committed_at_utc END,
     incomplete_since_utc = CASE
         WHEN $25::text IS NOT NULL AND $26 > $4 THEN known.incomplete_since_utc
