@@ -28,31 +28,38 @@ SELECT schema_name, realm_id, entity, window_start_utc, window_end_utc, read_unt
 FROM qbo.windows
 WHERE (committed_at_utc IS NOT NULL OR incomplete_since_utc IS NOT NULL) AND window_end_utc > $1";
 
+/// A window that failed for another reason and is committed needs nothing.
 const FAILED: &str = "
-SELECT window_start_utc, window_end_utc, started_at_utc FROM qbo.windows
-WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND status = 'failed' AND records_failed";
+SELECT window_start_utc, window_end_utc, started_at_utc, records_failed FROM qbo.windows
+WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND status = 'failed'
+  AND (records_failed OR committed_at_utc IS NULL) AND started_at_utc IS NOT NULL";
 
-/// The row of the present year stays, because what it has committed before stays committed.
+/// A row stays if it has committed anything, because that stays committed. A row that was attempted
+/// again meanwhile is not touched.
 const SETTLE: &str = "
 WITH settled AS (
-    SELECT * FROM unnest($4::timestamptz[], $5::timestamptz[]) AS settled(first, last)
+    SELECT * FROM unnest($4::timestamptz[], $5::timestamptz[], $6::timestamptz[])
+        AS settled(first, last, started)
 ), superseded AS (
     DELETE FROM qbo.windows USING settled
     WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND status = 'failed'
-      AND window_start_utc = first AND window_end_utc = last AND committed_at_utc IS NULL
+      AND window_start_utc = first AND window_end_utc = last AND started_at_utc = started
+      AND committed_at_utc IS NULL
 )
 UPDATE qbo.windows SET status = 'done', error = NULL, records_failed = false FROM settled
 WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND status = 'failed'
-  AND window_start_utc = first AND window_end_utc = last AND committed_at_utc IS NOT NULL
-  AND window_end_utc > now()";
+  AND window_start_utc = first AND window_end_utc = last AND started_at_utc = started
+  AND committed_at_utc IS NOT NULL";
 
-/// A window whose last attempt failed because of single records.
+/// A window whose last attempt failed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FailedWindow {
     /// The window.
     pub window: Window,
     /// Begin of the attempt.
     pub started_at: DateTime<Utc>,
+    /// Whether single records were the cause.
+    pub is_of_records: bool,
 }
 
 /// Reads committed time from the ledger, `qbo.windows`. All errors are
@@ -83,7 +90,8 @@ impl CommittedTime {
         Ok(complete_parts(&ledger_times(&rows)?))
     }
 
-    /// Returns the windows of an entity whose last attempt failed because of single records.
+    /// Returns the windows of an entity whose last attempt failed, unless the cause was none of their
+    /// records and they are committed.
     pub(crate) async fn failed(
         &self,
         schema: &str,
@@ -95,7 +103,12 @@ impl CommittedTime {
         let failed = rows.iter().map(|row| {
             let window = window(row)?;
             let started_at = row.column("started_at_utc")?;
-            Ok(FailedWindow { window, started_at })
+            let is_of_records = row.column("records_failed")?;
+            Ok(FailedWindow {
+                window,
+                started_at,
+                is_of_records,
+            })
         });
         failed.collect()
     }
@@ -106,10 +119,18 @@ impl CommittedTime {
         schema: &str,
         realm_id: &str,
         entity: &EntitySpec,
-        windows: &[Window],
+        failed: &[FailedWindow],
     ) -> Result<()> {
-        let (starts, ends): (Vec<_>, Vec<_>) = windows.iter().map(|w| (w.start, w.end)).unzip();
-        let params = params![schema, realm_id, entity.name, starts, ends];
+        let (mut starts, mut ends, mut begins) = (Vec::new(), Vec::new(), Vec::new());
+        for FailedWindow {
+            window, started_at, ..
+        } in failed
+        {
+            starts.push(window.start);
+            ends.push(window.end);
+            begins.push(*started_at);
+        }
+        let params = params![schema, realm_id, entity.name, starts, ends, begins];
         self.0.execute(SETTLE, params).await.map(drop)
     }
 

@@ -310,7 +310,7 @@ impl CompanySyncer<'_> {
             ([lacking], Some(present)) if lacking.end == present.end => Some(lacking.start),
             _ => None,
         };
-        let (settled, failed) = settled(failed, &windows, &committed, since);
+        let (settled, failed) = settled(failed, &committed);
         if !settled.is_empty() {
             self.sink.settle(self.realm_id, entity, &settled).await?;
         }

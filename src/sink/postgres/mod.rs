@@ -132,7 +132,8 @@ impl PostgresSink {
             .await
     }
 
-    /// Returns the windows whose last attempt failed because of single records, unsorted.
+    /// Returns the windows whose last attempt failed, unless they are committed and the cause was none
+    /// of their records, unsorted.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -154,10 +155,10 @@ impl PostgresSink {
         &self,
         realm_id: &str,
         entity: &EntitySpec,
-        windows: &[Window],
+        failed: &[FailedWindow],
     ) -> Result<()> {
         CommittedTime::new(self.db.clone())
-            .settle(&self.schema, realm_id, entity, windows)
+            .settle(&self.schema, realm_id, entity, failed)
             .await
     }
 
