@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tracing::{debug, info};
 
+use super::QboSource;
 use crate::domain::EntitySpec;
 use crate::error::Error;
 use crate::port::SharedState;
@@ -92,11 +93,21 @@ impl Uncaptured {
     }
 }
 
+impl QboSource {
+    /// Returns true if the company is known to report no changes of an entity.
+    pub(crate) fn refuses_changes(&self, entity: &EntitySpec) -> bool {
+        self.uncaptured.contains(entity)
+    }
+}
+
 /// Returns true if an error says that a request will never be served. A record that cannot be delivered
-/// says nothing about its entity (qbo-facts 3.10).
+/// says nothing about its entity (qbo-facts 3.10), nor does an answer that is late or too large.
 pub(super) fn is_lasting(error: &Error) -> bool {
     match error.last() {
         Error::Unavailable { .. } => true,
+        Error::Api {
+            status: 408 | 413, ..
+        } => false,
         Error::Api {
             status: 400..=499,
             code,
@@ -109,6 +120,20 @@ pub(super) fn is_lasting(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_that_is_late_or_too_large_refuses_no_entity() {
+        let refused = |status, code: Option<&str>| {
+            is_lasting(&Error::Api {
+                status,
+                code: code.map(str::to_owned),
+                message: String::new(),
+                intuit_tid: None,
+            })
+        };
+        assert!(refused(400, Some("2010")) && refused(404, None));
+        assert!(!refused(408, None) && !refused(413, None) && !refused(400, Some("10000")));
+    }
 
     #[test]
     fn a_refusal_is_remembered_for_a_day() {

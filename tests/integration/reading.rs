@@ -605,7 +605,8 @@ async fn answers_without_rows_do_not_prove_that_records_are_at_fault() {
 /// Pages whose rows cannot be told apart, or are all unreadable, fail their windows.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_null_rows_and_of_one_id_fail_their_windows_and_are_read_again() {
-    for fault in ["null-rows", "repeated-id"] {
+    // One window has no more than ten rows, which are set aside if they cannot be read.
+    for (fault, set_aside) in [("null-rows", 4), ("repeated-id", 0)] {
         let (sandbox, database) = (sandbox_of(60), Database::create().await);
         arm(
             &sandbox,
@@ -625,12 +626,9 @@ async fn pages_of_null_rows_and_of_one_id_fail_their_windows_and_are_read_again(
             assert!(std::time::Instant::now() < end, "{fault}");
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         }
-        // A window with at most ten such rows has set them aside, and says so.
-        let (rows, aside) = (
-            database.rows("raw.qb_invoices").await,
-            rejected(&database).await,
-        );
-        assert!(aside <= 10, "{fault}: {aside}");
+        let rows = database.rows("raw.qb_invoices").await;
+        let aside = rejected(&database).await;
+        assert_eq!(aside, set_aside, "{fault}");
         let all = truth(&sandbox, "Invoice").len();
         assert_eq!(rows.len() + aside as usize, all, "{fault}");
         database.drop().await;
@@ -787,6 +785,43 @@ async fn a_year_with_many_bad_records_is_synced_month_by_month() {
     database.drop().await;
 }
 
+/// Two months that follow each other fail, so that what the year lacks is one stretch of time.
+#[tokio::test(flavor = "multi_thread")]
+async fn adjacent_months_with_many_bad_records_are_settled_when_they_are_mended() {
+    let (sandbox, database) = (sandbox_of(700), Database::create().await);
+    let [march, april, may] = [1_740_787_200, 1_743_465_600, 1_746_057_600];
+    let mut bad = Vec::new();
+    for (from, until) in [(march, april), (april, may)] {
+        let month = sandbox.company().truth("Invoice", from, until).into_iter();
+        bad.extend(month.take(11).map(|(id, _)| id));
+    }
+    assert_eq!(bad.len(), 22);
+    for id in &bad {
+        let mut company = sandbox.company();
+        company.corrupt("Invoice", id, Blemish::Nul).unwrap();
+    }
+    let app = syncing_app(&sandbox, &database);
+    for _ in 0..3 {
+        assert!(!app.sync(&everything(&["invoices"])).await.unwrap().is_ok());
+    }
+    for id in &bad {
+        mend(&sandbox, id);
+    }
+    for _ in 0..2 {
+        let report = app.sync(&everything(&["invoices"])).await.unwrap();
+        assert!(report.is_ok(), "{report:?}");
+    }
+    assert_eq!(
+        living(&database, "raw.qb_invoices").await,
+        truth(&sandbox, "Invoice")
+    );
+    assert_eq!(
+        (unfinished(&database).await, rejected(&database).await),
+        (0, 0)
+    );
+    database.drop().await;
+}
+
 /// Records become unreadable after they were copied. A sync that compares ids finds them by id.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_becomes_unreadable_costs_no_comparison_of_ids() {
@@ -822,6 +857,10 @@ async fn a_record_that_becomes_unreadable_costs_no_comparison_of_ids() {
             CompanyStatus::Ok,
             "{round}: {report:?}"
         );
+        assert!(!report.is_ok(), "records are set aside");
+        for entity in &report.accounts[0].entities {
+            assert_eq!(entity.rejected, 1, "{round}: {entity:?}");
+        }
         for (_, entity, table) in entities {
             let ids = ids_of(&sandbox, entity);
             let rows = living(&database, table).await;
@@ -840,5 +879,55 @@ async fn a_record_that_becomes_unreadable_costs_no_comparison_of_ids() {
             assert!(error.contains("LastUpdatedTime"), "{error}");
         }
     }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_ten_records_that_become_unreadable_fail_their_entity() {
+    let (sandbox, database) = (sandbox_of(40), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let sync = everything(&["customers"]);
+    assert!(app.sync(&sync).await.unwrap().is_ok());
+    let ids = ids_of(&sandbox, "Customer");
+    for id in &ids[..11] {
+        let mut company = sandbox.company();
+        company.corrupt("Customer", id, Blemish::Time).unwrap();
+    }
+    let delete = json!({"entity": "Customer", "id": ids[15]});
+    change(&sandbox, "delete", delete);
+    let realm_id = sandbox.realm_ids().next().unwrap().to_owned();
+    let_time_pass(&database, &realm_id, 40).await;
+    let report = app.sync(&sync).await.unwrap();
+    let customers = &report.accounts[0].entities[0];
+    let error = customers.error.as_deref().unwrap_or_default();
+    assert!(error.contains("at most 10"), "{customers:?}");
+    assert_eq!((customers.rejected, customers.deleted), (11, 1));
+    assert_eq!(rejected(&database).await, 11);
+    let rows = living(&database, "raw.qb_customers").await;
+    assert_eq!(rows.len(), ids.len() - 1);
+    database.drop().await;
+}
+
+/// A month is committed, and read again while its service fails for half of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_committed_month_whose_search_ended_is_read_again() {
+    let (sandbox, database) = (sandbox_of(700), Database::create().await);
+    let mut app = app(&sandbox, &database);
+    app.settings.set("QBO_RETRY_FOR_S", "5").unwrap();
+    let month = request(&["invoices"], "2025-03-01", "2025-04-01", "month", 10);
+    assert_complete(&app.backfill(&month).await.unwrap());
+    let ids = ids_by_time(&sandbox);
+    let bad = &ids[ids.len() / 2..];
+    poison(&sandbox, "Invoice", bad.iter().cloned());
+    let failed = app.backfill(&month).await.unwrap();
+    let error = failed.runs[0].windows[0].error.clone().unwrap_or_default();
+    assert!(error.contains("the search for records"), "{error}");
+    assert_eq!(committed(&database).await, 0);
+    for id in bad {
+        heal(&sandbox, id);
+    }
+    let resumed = app.backfill(&month.resume(true)).await.unwrap();
+    assert_complete(&resumed);
+    assert_eq!(resumed.runs[0].windows[0].status, WindowStatus::Done);
     database.drop().await;
 }

@@ -438,9 +438,11 @@ async fn an_entity_that_change_data_capture_refuses_is_found_out_once_a_day() {
             .sum::<u64>()
     };
     let before = asked();
-    only_company(&app.sync(&sync()).await.unwrap());
+    let report = app.sync(&sync()).await.unwrap();
     let narrowed = asked() - before;
     assert!(narrowed > 2, "{narrowed}");
+    // Its ids were compared by the first sync, and are compared once a day.
+    assert!(!entity(only_company(&report), "deposits").reconciled);
     // Another process knows, and the changes still arrive.
     let deposit = json!({"entity": "Deposit", "id": "newest", "at": a_minute_ago()});
     change(&sandbox, "edit", deposit);
@@ -452,5 +454,24 @@ async fn an_entity_that_change_data_capture_refuses_is_found_out_once_a_day() {
     assert_eq!(asked() - before, 1);
     let deposits = entity(only_company(&report), "deposits");
     assert_eq!((deposits.updated, deposits.via), (1, SyncMethod::Query));
+    assert!(!deposits.reconciled);
+    // After a day it is found out again, and what was deleted meanwhile is found.
+    change(
+        &sandbox,
+        "delete",
+        json!({"entity": "Deposit", "id": "oldest", "at": a_minute_ago()}),
+    );
+    let_time_pass(&database, &realm_of(&sandbox), 1).await;
+    let forget = "UPDATE qbo.admission SET state = jsonb_set(state, '{refused,deposits}', \
+                  to_jsonb(now() - interval '25 hours')) WHERE state -> 'refused' ? 'deposits'";
+    assert_eq!(database.client.execute(forget, &[]).await.unwrap(), 1);
+    let before = asked();
+    let report = syncing_app(&sandbox, &database)
+        .sync(&sync())
+        .await
+        .unwrap();
+    assert_eq!(asked() - before, narrowed);
+    let deposits = entity(only_company(&report), "deposits");
+    assert_eq!((deposits.deleted, deposits.reconciled), (1, true));
     database.drop().await;
 }

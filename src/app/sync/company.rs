@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
 use tracing::{debug, warn};
 
+use super::comparison::{Compared, with_comparison, with_deletions};
 use super::failed_windows::{divided, settled};
 use crate::app::company::Source as CompanySource;
 use crate::app::run::plan;
@@ -179,9 +180,9 @@ impl CompanySyncer<'_> {
         Ok(remaining)
     }
 
-    /// Reads entities by queries, until an answer says that no request would succeed. Entities
-    /// without queries are read in their own way: those with changes first, and those that are read
-    /// as a whole last, when it is known that the company answers.
+    /// Reads entities in other ways than by their common changes, until an answer says that no request
+    /// would succeed. Those that are read as a whole come last, when it is known that the company
+    /// answers.
     async fn sync_without_changes(
         &self,
         polls: Vec<Poll>,
@@ -199,6 +200,8 @@ impl CompanySyncer<'_> {
         }
     }
 
+    /// Reads entities by queries, until an answer says that no request would succeed. Entities without
+    /// queries come first, each by its changes alone.
     async fn sync_by_queries(&self, polls: Vec<Poll>, now: DateTime<Utc>, synced: &mut Synced) {
         let (polls, unqueryable): (Vec<_>, Vec<_>) =
             polls.into_iter().partition(|poll| poll.entity().has_query);
@@ -233,19 +236,24 @@ impl CompanySyncer<'_> {
             let mut report = EntitySync::new(&run, method);
             if report.status == EntityOutcome::Ok {
                 // Rows of a backfill, or of a sync that was interrupted, may have been deleted at
-                // QuickBooks since.
-                let is_unknown = state.deletions_until.is_none() || entity.supports_cdc();
+                // QuickBooks since. If it never reports the changes of an entity, a comparison a
+                // day has to do.
+                let is_reported = entity.supports_cdc() && !self.source.refuses_changes(&entity);
+                let is_unknown = state.deletions_until.is_none() || is_reported;
                 let is_due = state.reconciled_at.is_none_or(|at| at < now - SWEEP_EVERY);
-                let marked = match () {
+                let compared = match () {
                     // A new entity has no older rows that could be missing.
-                    () if is_new => self.mark_deleted(&entity, &[], true).await,
+                    () if is_new => {
+                        let marked = self.mark_deleted(&entity, &[], true).await;
+                        marked.map(|_| Compared::default())
+                    }
                     () if is_unknown || is_due => {
                         report.reconciled = true;
                         self.reconcile(&entity).await
                     }
-                    () => Ok(0),
+                    () => Ok(Compared::default()),
                 };
-                report = with_deletions(report, marked);
+                report = with_comparison(report, compared);
             }
             self.end(report, &mut synced.entities).await;
             if let Some(RunEnd::CompanyLost(reason, _)) = run.ended_by {
@@ -390,14 +398,6 @@ impl CompanySyncer<'_> {
         self.source
             .horizon(entity, whole[whole.len() - 1], self.meter)
             .await
-    }
-}
-
-/// Returns the report with the number of deletions, or with the reason why they are unknown.
-pub(super) fn with_deletions(report: EntitySync, marked: Result<u64>) -> EntitySync {
-    match marked {
-        Ok(deleted) => EntitySync { deleted, ..report },
-        Err(error) => report.failed(format!("deletions: {error}")),
     }
 }
 

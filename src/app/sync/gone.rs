@@ -1,12 +1,19 @@
 //! Records that QuickBooks does not have any more: found by comparing ids, and marked.
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, Utc};
+use tracing::warn;
 
 use super::company::{CompanySyncer, years};
+use super::comparison::{Compared, SetAside};
 use crate::domain::{Deletion, EntitySpec, RecordKey, Reject, Window};
 use crate::error::Result;
 use crate::port::RecordIndex;
 use crate::sink::postgres::Deletions;
+
+/// Records of one look-up that are logged one by one when they are set aside.
+const MAX_LOGGED_REJECTS: usize = 10;
 
 impl CompanySyncer<'_> {
     pub(super) async fn mark_deleted(
@@ -16,7 +23,10 @@ impl CompanySyncer<'_> {
         is_reconciled: bool,
     ) -> Result<u64> {
         let until = self.horizon(entity).await?;
-        let request = r#"{"method": "GET", "path": "cdc"}"#;
+        let request = match entity.is_read_whole {
+            true => r#"{"method": "GET", "path": "read"}"#,
+            false => r#"{"method": "GET", "path": "cdc"}"#,
+        };
         let deleted = Deletions {
             realm_id: self.realm_id,
             entity,
@@ -30,7 +40,7 @@ impl CompanySyncer<'_> {
 
     /// Compares the ids of the table with those of QuickBooks. A record that is only in the table
     /// is requested by its id before it counts as deleted.
-    pub(super) async fn reconcile(&self, entity: &EntitySpec) -> Result<u64> {
+    pub(super) async fn reconcile(&self, entity: &EntitySpec) -> Result<Compared> {
         let now = crate::clock::now();
         let windows = years(now)?;
         let whole = Window {
@@ -41,14 +51,14 @@ impl CompanySyncer<'_> {
         // from an older answer.
         let stored = self.sink.keys(entity, whole, &[], self.meter).await?;
         let found = self.source.keys(entity, whole, &[], self.meter).await?;
-        let found: std::collections::HashSet<&str> =
-            found.iter().map(|key| key.id.as_str()).collect();
+        let found: HashSet<&str> = found.iter().map(|key| key.id.as_str()).collect();
         let missing: Vec<RecordKey> = stored
             .into_iter()
             .filter(|key| !found.contains(key.id.as_str()))
             .collect();
-        let gone = self.gone(entity, &missing, now).await?;
-        self.mark_deleted(entity, &gone, true).await
+        let (gone, set_aside) = self.gone(entity, &missing, now).await?;
+        let deleted = self.mark_deleted(entity, &gone, true).await?;
+        Ok(Compared { deleted, set_aside })
     }
 
     /// Returns those of the stored records that QuickBooks does not have any more. Those that exist
@@ -58,18 +68,18 @@ impl CompanySyncer<'_> {
         entity: &EntitySpec,
         stored: &[RecordKey],
         now: DateTime<Utc>,
-    ) -> Result<Vec<Deletion>> {
+    ) -> Result<(Vec<Deletion>, SetAside)> {
         let ids: Vec<String> = stored.iter().map(|key| key.id.clone()).collect();
         let living = self.source.look_up(entity, &ids, self.meter).await?;
         let there = living.ids();
-        self.set_aside(entity, living.unreadable, stored).await?;
+        let set_aside = self.set_aside(entity, living.unreadable, stored).await?;
         let is_gone = |id: &String| !there.contains(id);
         let gone = ids.into_iter().filter(is_gone).map(|id| Deletion {
             id,
             at: now,
             stub: None,
         });
-        Ok(gone.collect())
+        Ok((gone.collect(), set_aside))
     }
 
     /// Sets aside records that were looked up, each at the time that its row says.
@@ -78,11 +88,34 @@ impl CompanySyncer<'_> {
         entity: &EntitySpec,
         mut unreadable: Vec<Reject>,
         stored: &[RecordKey],
-    ) -> Result<()> {
-        for row in &mut unreadable {
-            let known = stored.iter().find(|key| Some(&key.id) == row.id.as_ref());
-            row.at = known.map_or(row.at, |key| key.updated_at);
+    ) -> Result<SetAside> {
+        if unreadable.is_empty() {
+            return Ok(SetAside::default());
         }
-        self.sink.set_aside(self.realm_id, entity, unreadable).await
+        let times = stored.iter().map(|key| (key.id.as_str(), key.updated_at));
+        let times: HashMap<&str, DateTime<Utc>> = times.collect();
+        for row in &mut unreadable {
+            let known = row.id.as_deref().and_then(|id| times.get(id));
+            row.at = known.copied().unwrap_or(row.at);
+        }
+        for row in unreadable.iter().take(MAX_LOGGED_REJECTS) {
+            let id = row.id.as_deref();
+            warn!(
+                phase = "load",
+                event = "record_rejected",
+                id,
+                "record {} is set aside: {}",
+                id.unwrap_or("without an id"),
+                row.error
+            );
+        }
+        let found = SetAside {
+            count: unreadable.len() as u64,
+            first: unreadable[0].error.clone(),
+        };
+        self.sink
+            .set_aside(self.realm_id, entity, unreadable)
+            .await?;
+        Ok(found)
     }
 }

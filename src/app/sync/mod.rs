@@ -5,6 +5,7 @@
 //! company has one ledger row per year, however often it is synced.
 
 mod company;
+mod comparison;
 mod failed_windows;
 mod gone;
 mod outcome;

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use chrono::{DateTime, SubsecRound, Utc};
 use tracing::warn;
 
-use super::company::{
-    CHANGES_LOOK_BACK, CompanySyncer, DELETIONS_LOOK_BACK, Poll, Synced, with_deletions, years,
-};
+use super::company::{CHANGES_LOOK_BACK, CompanySyncer, DELETIONS_LOOK_BACK, Poll, Synced, years};
+use super::comparison::{SetAside, with_deletions};
 use crate::app::run::plan;
 use crate::domain::{
     Deletion, EntityOutcome, EntitySpec, EntitySync, Plan, SyncMethod, Window, merged,
@@ -65,10 +64,13 @@ impl CompanySyncer<'_> {
         self.begin(&[entity.name]).await;
         let is_behind = !poll.is_new && poll.since.is_none_or(|since| since < look_back(now));
         let report = match self.changes_of(&poll, is_behind, now).await {
-            Ok(found) => EntitySync {
-                reconciled: is_behind,
-                ..self.store_changes(poll, found).await
-            },
+            Ok((found, set_aside)) => {
+                let report = EntitySync {
+                    reconciled: is_behind,
+                    ..self.store_changes(poll, found).await
+                };
+                set_aside.added_to(report)
+            }
             Err(error) => {
                 if error.ends_company() {
                     synced.lost = Some(error.to_string());
@@ -93,7 +95,7 @@ impl CompanySyncer<'_> {
     }
 
     /// Returns the changes of an entity. If it `is_behind` what change data capture reports, all
-    /// known records are read again.
+    /// known records are read again; those that cannot be read are set aside.
     ///
     /// # Errors
     /// Errors of either side; [`Error::Decode`] if the changes may be incomplete, because nothing
@@ -103,7 +105,7 @@ impl CompanySyncer<'_> {
         poll: &Poll,
         is_behind: bool,
         now: DateTime<Utc>,
-    ) -> Result<EntityChanges> {
+    ) -> Result<(EntityChanges, SetAside)> {
         let entity = *poll.entity();
         let known_until = [poll.since, poll.state.deletions_until];
         let since = known_until.into_iter().flatten().min();
@@ -116,6 +118,7 @@ impl CompanySyncer<'_> {
                 "QuickBooks did not report all of them, and answers no queries about them",
             ));
         };
+        let mut set_aside = SetAside::default();
         if is_behind {
             warn!(
                 phase = "extract",
@@ -125,13 +128,13 @@ impl CompanySyncer<'_> {
                  again, and records that were created and not changed since are not found",
                 entity.name
             );
-            self.read_known(&mut found, now).await?;
+            set_aside = self.read_known(&mut found, now).await?;
         }
-        Ok(found)
+        Ok((found, set_aside))
     }
 
     /// Reads the known records that are not among the changes, and adds them to the changes.
-    async fn read_known(&self, found: &mut EntityChanges, now: DateTime<Utc>) -> Result<()> {
+    async fn read_known(&self, found: &mut EntityChanges, now: DateTime<Utc>) -> Result<SetAside> {
         let all = years(now)?;
         let whole = Window {
             start: all[0].start,
@@ -149,7 +152,7 @@ impl CompanySyncer<'_> {
             .collect();
         let living = self.source.look_up(&entity, &ids, self.meter).await?;
         let there = living.ids();
-        self.set_aside(&entity, living.unreadable, &stored).await?;
+        let set_aside = self.set_aside(&entity, living.unreadable, &stored).await?;
         let gone = ids.iter().filter(|id| !there.contains(*id));
         let gone: Vec<Deletion> = gone
             .map(|id| Deletion {
@@ -160,7 +163,7 @@ impl CompanySyncer<'_> {
             .collect();
         found.deletions.extend(gone);
         found.records.extend(living.records);
-        Ok(())
+        Ok(set_aside)
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 
-use super::company::{CompanySyncer, Poll, SWEEP_EVERY, Synced, with_deletions};
+use super::company::{CompanySyncer, Poll, SWEEP_EVERY, Synced};
+use super::comparison::with_deletions;
 use crate::domain::{Deletion, EntityOutcome, EntitySpec, EntitySync, SyncMethod};
 use crate::error::{Error, Result};
 
