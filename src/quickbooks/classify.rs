@@ -21,7 +21,7 @@ use crate::quickbooks::client::Verdict;
 /// | code 120 | the connecting user lost access: fatal |
 /// | 401; codes 3200, 100, 110 | renew the token once |
 /// | 3xx and 421 without a fault | another server: fatal |
-/// | 403; codes 3100, 3201, 3202; 404 and the like without a fault | wrong company or host: fatal |
+/// | 403; codes 3100, 3201, 3202; 404 and the like without a fault | wrong company or host: fatal; a 404 for an entity that is read as a whole says nothing about others |
 /// | 408, 5xx; code 10000 | retry |
 /// | anything else | fatal |
 pub(super) fn classify_failure<T>(
@@ -88,6 +88,12 @@ pub(super) fn classify_failure<T>(
             reason: format!("a fresh access token was refused ({text})"),
             trace,
         }),
+        // Not known to exist in every company (qbo-facts 13.6).
+        FaultMeaning::WrongCompany
+            if status == 404 && entity.is_some_and(|entity| entity.is_read_whole) =>
+        {
+            Verdict::Fatal(api(status, text, trace))
+        }
         FaultMeaning::WrongCompany => Verdict::Fatal(Error::PermissionDenied {
             reason: format!("{text}. {}", denial_hint(response, &text)),
             trace,

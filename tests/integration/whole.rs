@@ -1,5 +1,6 @@
 //! Entities that QuickBooks answers as a whole and without times: tax classifications and entitlements.
 
+use chrono::{DateTime, Utc};
 use qbo_rs::app::{ExtractRequest, LoadRequest, StatusRequest, VerifyRequest};
 use qbo_rs::domain::{EntityOutcome, EntitySync, SyncMethod, SyncReport, chunk_range};
 use qbo_sandbox::Sandbox;
@@ -76,24 +77,21 @@ async fn entities_without_times_are_read_as_a_whole_and_kept_in_step() {
         (&json!("Food & drink"), &json!("1"))
     );
 
-    // The same again writes nothing.
-    let written =
-        format!("SELECT string_agg(xmin::text || ctid::text, ',' ORDER BY id) FROM {LISTS}");
-    let before: String = database
-        .client
-        .query_one(&written, &[])
-        .await
-        .unwrap()
-        .get(0);
+    // The same again moves nothing but the time of arrival.
+    let written = format!(
+        "SELECT string_agg((to_jsonb(raw) - 'ingested_at_utc')::text, ',' ORDER BY id), \
+         min(ingested_at_utc) FROM {LISTS} raw"
+    );
+    let written = async || {
+        let row = database.client.query_one(&written, &[]).await.unwrap();
+        let (rows, arrival): (String, DateTime<Utc>) = (row.get(0), row.get(1));
+        (rows, arrival)
+    };
+    let before = written().await;
     let second = app.sync(&sync()).await.unwrap();
     assert_eq!(counts(found(&second, "tax_classifications")), (0, 0, 5, 0));
-    let after: String = database
-        .client
-        .query_one(&written, &[])
-        .await
-        .unwrap()
-        .get(0);
-    assert_eq!(before, after);
+    let after = written().await;
+    assert!(before.0 == after.0 && before.1 < after.1);
 
     // What is withdrawn is marked deleted, comes back, and what is renamed is updated.
     withdraw(&sandbox, "12", true);
@@ -143,12 +141,25 @@ async fn a_sync_of_everything_reads_wholes_once_a_day() {
     assert!(app.sync(&sync()).await.unwrap().is_ok());
     assert_eq!(reads(&sandbox), 2);
     withdraw(&sandbox, "21", true);
+    // What was recorded of the last attempt stays: this sync makes none.
+    let fail = "UPDATE qbo.sync_state SET status = 'failed', message = 'refused', consecutive_failures = 2 \
+                WHERE entity = 'entitlements'";
+    database.client.batch_execute(fail).await.unwrap();
+    let recorded = async || {
+        let state = "SELECT string_agg(state::text, ',' ORDER BY entity) FROM qbo.sync_state state \
+                     WHERE entity <> 'customers'";
+        let row = database.client.query_one(state, &[]).await.unwrap();
+        row.get::<_, String>(0)
+    };
+    let before = recorded().await;
     let second = app.sync(&sync()).await.unwrap();
     assert!(second.is_ok() && found(&second, "tax_classifications").rows == 0);
     assert_eq!((reads(&sandbox), ids(&database).await.len()), (2, 5));
+    assert_eq!(recorded().await, before);
     let_time_pass(&database, &realm_id, 2).await;
     assert!(app.sync(&sync()).await.unwrap().is_ok());
-    assert_eq!((reads(&sandbox), ids(&database).await.len()), (4, 4));
+    // One request more: what is missing is asked for twice.
+    assert_eq!((reads(&sandbox), ids(&database).await.len()), (5, 4));
     database.drop().await;
 }
 
@@ -219,7 +230,6 @@ async fn wholes_that_a_company_refuses_cost_no_other_entity() {
     for rule in [
         json!({"fault": "refused", "status": 404, "code": ""}),
         json!({"fault": "refused", "status": 400, "code": "5020"}),
-        json!({"fault": "forbidden"}),
     ] {
         let mut armed = rule.clone();
         (armed["on"], armed["times"]) = ("read".into(), 2.into());
@@ -238,5 +248,116 @@ async fn wholes_that_a_company_refuses_cost_no_other_entity() {
         let forget = "UPDATE qbo.sync_state SET last_attempt_at_utc = now() - interval '2 days'";
         database.client.batch_execute(forget).await.unwrap();
     }
+    database.drop().await;
+}
+
+/// A denial is not the answer of a company that lacks an entity, and says nothing about the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn wholes_that_are_denied_have_failed_and_cost_no_other_entity() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    for denial in ["forbidden", "firewall"] {
+        change(
+            &sandbox,
+            "fault",
+            json!({"fault": denial, "on": "read", "times": 0}),
+        );
+        let names = ["customers", "entitlements", "tax_classifications"];
+        let report = app.sync(&everything(&names)).await.unwrap();
+        assert!(!report.is_ok() && report.accounts[0].error.is_none());
+        assert_eq!(found(&report, "customers").status, EntityOutcome::Ok);
+        for name in WHOLES {
+            let status = found(&report, name).status;
+            assert_eq!(status, EntityOutcome::Failed, "{denial}");
+        }
+        // Where nothing else is answered, the company cannot be read.
+        let report = app.sync(&everything(&WHOLES)).await.unwrap();
+        assert!(report.accounts[0].error.is_some(), "{report:?}");
+        assert!(found(&report, WHOLES[1]).is_not_attempted(), "{report:?}");
+        change(&sandbox, "clear-faults", json!({}));
+    }
+    // A bare refusal means something only if the company answers.
+    for on in ["query", "batch"] {
+        let failing = json!({"fault": "refused", "code": "2010", "on": on, "times": 0});
+        change(&sandbox, "fault", failing);
+    }
+    let refused = json!({"fault": "refused", "status": 404, "code": "", "on": "read", "times": 0});
+    change(&sandbox, "fault", refused);
+    let names = ["bills", "entitlements"];
+    let report = app.sync(&everything(&names)).await.unwrap();
+    for name in names {
+        let status = found(&report, name).status;
+        assert_eq!(status, EntityOutcome::Failed, "{name}");
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_answer_lacks_is_asked_for_again_and_an_empty_one_deletes_nothing() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let sync = || everything(&WHOLES[1..]);
+    assert!(app.sync(&sync()).await.unwrap().is_ok());
+    let before = ids(&database).await;
+    let asked = reads(&sandbox);
+    let rewrite = json!({"fault": "rewrite", "on": "read", "times": 1,
+        "find": "\"Id\":\"12\"", "put": "\"Id\":\"99\""});
+    change(&sandbox, "fault", rewrite);
+    let report = app.sync(&sync()).await.unwrap();
+    assert!(report.is_ok(), "{report:?}");
+    let lists = found(&report, WHOLES[1]);
+    assert_eq!(counts(lists), (0, 0, 5, 0));
+    assert_eq!(reads(&sandbox) - asked, 2);
+    assert_eq!(ids(&database).await, before);
+
+    for id in &before {
+        withdraw(&sandbox, id, true);
+    }
+    let report = app.sync(&sync()).await.unwrap();
+    let lists = found(&report, WHOLES[1]);
+    assert_eq!(lists.status, EntityOutcome::Failed, "{lists:?}");
+    assert_eq!(ids(&database).await, before);
+    database.drop().await;
+}
+
+/// The committed time ends after the answer, as after a jump of the server's clock.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_no_window_stores_marks_nothing_as_deleted() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let sync = || everything(&WHOLES[1..]);
+    assert!(app.sync(&sync()).await.unwrap().is_ok());
+    withdraw(&sandbox, "12", true);
+    for (shift, expected) in [("1 day", (false, 5)), ("-1 day", (true, 4))] {
+        let shift =
+            format!("UPDATE qbo.windows SET read_until_utc = read_until_utc + interval '{shift}'");
+        database.client.batch_execute(&shift).await.unwrap();
+        let report = app.sync(&sync()).await.unwrap();
+        let lists = found(&report, WHOLES[1]);
+        let held = ids(&database).await.len();
+        assert_eq!((lists.reconciled, held), expected, "{lists:?}");
+    }
+    database.drop().await;
+}
+
+/// One version is read twice, and an extract of another one in between is loaded last.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_arrived_again_is_not_replaced_by_one_in_between() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let range = whole_range(&["entitlements"], "year", 1000);
+    change(&sandbox, "plan", json!({"name": "Essentials"}));
+    assert_complete(&app.backfill(&range).await.unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("landed");
+    let windows = chunk_range(range.range, "year".parse().unwrap());
+    change(&sandbox, "plan", json!({"name": "Advanced"}));
+    let extract = ExtractRequest::new(["entitlements"], windows).out(out.clone());
+    assert_complete(&app.extract(&extract).await.unwrap());
+    change(&sandbox, "plan", json!({"name": "Essentials"}));
+    let again = app.backfill(&range).await.unwrap();
+    assert_eq!(again.runs[0].totals.unchanged, 1);
+    assert_complete(&app.load(&LoadRequest::new(&out)).await.unwrap());
+    assert_eq!(database.rows(PLANS).await[0].1["PlanName"], "Essentials");
     database.drop().await;
 }
