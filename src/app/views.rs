@@ -42,12 +42,12 @@ setters!(ViewsRequest {
 });
 
 impl App {
-    /// Makes views over the raw tables of a schema, or upgrades those of an earlier version; or only
-    /// returns the SQL for it.
+    /// Makes views over the raw tables of a schema, or upgrades those of an earlier version; or
+    /// only returns the SQL for it.
     ///
     /// # Errors
-    /// Returns errors of the settings, missing raw tables, and objects of others in the way; nothing
-    /// has been changed then.
+    /// Returns errors of the settings, missing raw tables, and objects of others in the way;
+    /// nothing has been changed then.
     pub async fn views(&self, request: &ViewsRequest) -> Result<ViewChanges> {
         let ViewsRequest {
             schema,

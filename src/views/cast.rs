@@ -8,6 +8,16 @@ use crate::postgres::{DAY_PATTERN, TIME_PATTERN};
 const NUMBER_PATTERN: &str =
     "^[+-]?(?:[0-9]{1,64}(?:[.][0-9]{0,64})?|[.][0-9]{1,64})(?:[eE][+-]?[0-9]{1,2})?$";
 
+/// Days as almost all are written. A long pattern costs more than all else about a day, so that the
+/// one that knows every month and leap year is asked only for the others.
+const COMMON_DAY: &str = "^[1-9][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])$";
+
+/// Times as almost all are written.
+const COMMON_TIME: &str = concat!(
+    "^[1-9][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])",
+    "T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])$"
+);
+
 /// Name of a type as `format_type` of Postgres writes it.
 pub(super) fn sql_type(column_type: ColumnType) -> &'static str {
     match column_type {
@@ -47,13 +57,15 @@ pub(super) fn value_at(record: &str, path: &[&str], column_type: ColumnType) -> 
         ),
         // Some days are documented with slashes; an offset means nothing for a day.
         ColumnType::Date => format!(
-            "CASE WHEN replace({text}, '/', '-') ~ \
+            "CASE WHEN {text} ~ '{COMMON_DAY}' THEN ({text})::date \
+             WHEN replace({text}, '/', '-') ~ \
              '^{DAY_PATTERN}(?:T[0-9:.]{{1,30}})?(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?$' \
              THEN left(replace({text}, '/', '-'), 10)::date END"
         ),
         // Without an offset it is UTC, whatever the session's time zone.
         ColumnType::Timestamptz => format!(
-            "CASE WHEN {text} ~ '{TIME_PATTERN}' THEN ({text} || CASE WHEN \
+            "CASE WHEN {text} ~ '{COMMON_TIME}' THEN ({text})::timestamptz \
+             WHEN {text} ~ '{TIME_PATTERN}' THEN ({text} || CASE WHEN \
              {text} ~ '(?:Z|[+-][0-9]{{2}}(?::?[0-9]{{2}})?)$' THEN '' ELSE 'Z' END)::timestamptz END"
         ),
     }

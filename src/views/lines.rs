@@ -13,8 +13,8 @@ const GROUP: &str = "GroupLineDetail";
 /// Properties of lines that become rows of views of their own.
 const NOT_IN_LINES: [&str; 3] = ["LinkedTxn", "CustomField", "CustomExtensions"];
 
-/// Details, and the kind of a line that has them. The property `DetailType` names the detail, except
-/// for descriptions.
+/// Details, and the kind of a line that has them. The property `DetailType` names the detail,
+/// except for descriptions.
 const KINDS: [(&str, &str); 16] = [
     ("SalesItemLineDetail", "item"),
     ("ItemBasedExpenseLineDetail", "item"),
