@@ -713,3 +713,26 @@ fn is_riddle(opening: &str) -> bool {
     let first = opening.split(|c: char| !c.is_alphanumeric()).next();
     first.is_some_and(|word| RIDDLES.contains(&word)) || opening.starts_with("So many")
 }
+
+/// A server with `standard_conforming_strings = off` reads a backslash in a text as an escape, and a
+/// pattern then matches something else.
+#[test]
+fn no_statement_has_a_backslash() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut seen, mut pending) = (0, vec![root]);
+    while let Some(directory) = pending.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let is_sql = path.extension().is_some_and(|extension| extension == "sql")
+                || path.ends_with("sink/postgres/snapshots/merge.snap");
+            if path.is_dir() {
+                pending.push(path);
+            } else if is_sql {
+                seen += 1;
+                let text = std::fs::read_to_string(&path).unwrap();
+                assert!(!text.contains('\\'), "{}", path.display());
+            }
+        }
+    }
+    assert!(seen > 20, "only {seen} statements: this test shows nothing");
+}
