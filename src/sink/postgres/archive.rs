@@ -21,6 +21,9 @@ use crate::postgres::{
 };
 use crate::store::Schemas;
 
+/// The server hears nothing while a large file is written to a slow disk.
+const WAIT_FOR_DISK: &str = "SET LOCAL idle_in_transaction_session_timeout = '10min'";
+
 /// Number of archived records of one entity.
 #[derive(Debug, Clone, Serialize)]
 pub struct ArchiveSummary {
@@ -98,6 +101,7 @@ impl PostgresSink {
                 rows: count,
             });
         }
+        transaction.batch(WAIT_FOR_DISK).await?;
         writer.publish()?;
         match transaction.commit().await.map_err(database_error) {
             Ok(()) => Ok(archived),

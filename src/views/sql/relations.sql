@@ -9,7 +9,7 @@ SELECT c.relname::text AS name, c.relkind::text AS kind,
     coalesce((
         SELECT string_agg(format('GRANT %s ON %I.%I TO %s%s;', x.privilege_type, n.nspname, c.relname,
             CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(g.rolname) END,
-            CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END), E'\n') || E'\n'
+            CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END), chr(10)) || chr(10)
         FROM aclexplode(c.relacl) x LEFT JOIN pg_roles g ON g.oid = x.grantee
         WHERE x.grantee <> c.relowner
     ), '') AS grants
