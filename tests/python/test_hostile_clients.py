@@ -261,8 +261,8 @@ def test_readyz_tells_strangers_nothing_about_the_database(server, database):
         return server.call("GET", "/readyz")[0] == 503
 
     wait_until(away)
-    status, detailed = server.call("GET", "/readyz")
-    assert (status, name in detailed["error"]) == (503, True)
+    # The first error may be that of a connection that was ended, which names no database.
+    wait_until(lambda: name in server.call("GET", "/readyz")[1].get("error", ""))
     for key in (None, "wrong"):
         server.key = key
         assert server.call("GET", "/readyz") == (503, {"error": "not ready; the log says why"})
