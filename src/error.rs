@@ -21,7 +21,7 @@ const PASSING_SOON: &[&str] = &[
     "08", "40", "25P03", "53300", "55P03", "57P01", "57P02", "57P03",
 ];
 
-/// Those of failures that pass without a change of ours, but not soon: a lack of resources.
+/// SQLSTATEs of failures that pass without a change of ours, but not soon: a lack of resources.
 const PASSING_LATER: &[&str] = &["53", "57P"];
 
 /// The result of everything that can fail in this crate.

@@ -61,7 +61,7 @@ const GET: &str = "
 SELECT deletions_until_utc, reconciled_at_utc FROM qbo.sync_state
 WHERE schema_name = $1 AND realm_id = $2 AND entity = $3";
 
-/// What is read as a whole, and was so after $5, stays as it is: it will not be read.
+/// The row of an entity that is read as a whole, and was so after $5, stays: it will not be read.
 const MARK_PENDING: &str = "
 WITH marked AS (
     INSERT INTO qbo.sync_state AS known (schema_name, realm_id, entity, last_attempt_at_utc)
