@@ -106,8 +106,9 @@ async fn check_rights(client: &(impl GenericClient + Sync)) -> Result<()> {
     ))
 }
 
-/// What hides, changes or refuses rows of an operational table, although the role has its rights. A
-/// policy that lets the role see and write everything does no harm; `qbo.migrations` is only read.
+/// The policies, triggers and rules that hide, change or refuse rows of an operational table, although
+/// the role has its rights. A policy that lets the role see and write everything does no harm;
+/// `qbo.migrations` is only read.
 /// Bits of tgtype: 1 for each row, 2 before, 4 insert, 8 delete, 16 update.
 const GUARDS: &str = "
 SELECT * FROM (

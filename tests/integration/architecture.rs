@@ -19,6 +19,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("port", &["domain", "error"]),
     ("http", &["chance", "clock", "error", "port"]),
     ("quickbooks/scrub", &["terminal"]),
+    ("quickbooks/foreign", &["http", "quickbooks/scrub"]),
     (
         "quickbooks/admission",
         &["chance", "clock", "domain", "error", "port"],
@@ -46,6 +47,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "http",
             "port",
             "quickbooks/client",
+            "quickbooks/foreign",
             "quickbooks/scrub",
             "unbroken",
         ],
@@ -61,6 +63,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "port",
             "quickbooks/admission",
             "quickbooks/client",
+            "quickbooks/foreign",
             "quickbooks/oauth",
             "quickbooks/scrub",
         ],
