@@ -4,16 +4,20 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::{Builder, NamedTempFile};
 
-use super::{directory_of, private, sync_directory_of};
+use super::private::is_still_at;
+use super::{directory_of, make_private_directory, private, sync_directory_of};
 
 /// Ending of the name of a draft.
 const ENDING: &str = ".part";
 const RANDOM_CHARACTERS: usize = 12;
 /// Tries to create a draft that no other process takes for a leftover.
 const MAX_TRIES: usize = 20;
+/// Time for another process to remove what it has taken for a leftover.
+const WAIT: Duration = Duration::from_millis(5);
 
 /// A file of mode 0600 under a hidden name beside its final one. Its process holds a lock on it, by
 /// which others know that it is no leftover. Dropped, it is removed.
@@ -119,6 +123,26 @@ fn remove_drafts(directory: &Path, prefix: &OsStr) {
     }
 }
 
+/// Makes a directory and locks it, so that no other process takes it for a leftover. The lock ends with
+/// the returned file.
+///
+/// # Errors
+/// I/O errors.
+pub(crate) fn hold_directory(directory: &Path) -> io::Result<File> {
+    for _ in 0..MAX_TRIES {
+        make_private_directory(directory)?;
+        // Before it is locked, another process may take it for a leftover and remove it.
+        if let Ok(held) = File::open(directory) {
+            let is_taken = matches!(held.try_lock(), Err(TryLockError::WouldBlock));
+            if !is_taken && is_still_at(&held, directory) {
+                return Ok(held);
+            }
+        }
+        std::thread::sleep(WAIT);
+    }
+    Err(io::Error::other("another process removes it"))
+}
+
 /// Removes directories of hidden names that belong to `path` and end in `ending`, unless a process
 /// has locked them.
 pub(crate) fn remove_leftover_directories(path: &Path, ending: &str) {
@@ -126,6 +150,8 @@ pub(crate) fn remove_leftover_directories(path: &Path, ending: &str) {
         if std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir())
             && let Ok(directory) = File::open(&path)
             && directory.try_lock().is_ok()
+            // Its process may have made it again after a third one has removed it.
+            && is_still_at(&directory, &path)
         {
             let _ = std::fs::remove_dir_all(&path);
         }

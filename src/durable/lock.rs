@@ -8,6 +8,7 @@ use std::time::Duration;
 use tracing::info;
 
 use super::draft::hidden_prefix;
+use super::private::is_still_at;
 use super::{directory_of, make_private_directory, private};
 
 /// Time between two looks at a lock that another process holds. A thread that waits in the kernel could
@@ -76,20 +77,6 @@ fn open(path: &Path) -> io::Result<File> {
         .write(true)
         .truncate(false)
         .open(path)
-}
-
-#[cfg(unix)]
-fn is_still_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    match (file.metadata(), std::fs::symlink_metadata(path)) {
-        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
-        _ => false,
-    }
-}
-
-#[cfg(not(unix))]
-fn is_still_at(_file: &File, _path: &Path) -> bool {
-    true
 }
 
 impl Drop for Lock {

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::draft::{Draft, remove_leftover_directories, remove_leftovers};
-pub(crate) use self::draft::{hidden_prefix, remove_leftovers_in};
+pub(crate) use self::draft::{hidden_prefix, hold_directory, remove_leftovers_in};
 pub(crate) use self::lock::Lock;
 pub(crate) use self::private::{
     Exposure, exposure, make_private_directory, own_directory, private, refusal, user_id,

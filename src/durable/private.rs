@@ -53,6 +53,22 @@ pub(crate) fn exposure(_file: &File) -> io::Result<Exposure> {
     Ok(Exposure::Private)
 }
 
+/// Returns true if an opened file or directory is still the one at a path.
+#[cfg(unix)]
+pub(super) fn is_still_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+/// Opened files keep their names here.
+#[cfg(not(unix))]
+pub(super) fn is_still_at(_file: &File, _path: &Path) -> bool {
+    true
+}
+
 /// Creates a directory and its parents with mode 0700. Leaves existing ones unchanged.
 #[cfg(unix)]
 pub(crate) fn make_private_directory(directory: &Path) -> io::Result<()> {

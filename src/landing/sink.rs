@@ -14,8 +14,8 @@ use crate::domain::{
     too_many_rejects,
 };
 use crate::durable::{
-    directory_of, hidden_prefix, make_private_directory, remove_leftover_directories,
-    remove_leftovers_in,
+    directory_of, hidden_prefix, hold_directory, make_private_directory,
+    remove_leftover_directories, remove_leftovers_in,
 };
 use crate::error::{Error, Result};
 use crate::landing::{
@@ -66,11 +66,7 @@ impl LandingSink {
         let mut held = self.held.lock();
         if held.is_none() {
             remove_leftover_directories(path, PARTS);
-            make_private_directory(&self.directory)?;
-            let directory = File::open(&self.directory)?;
-            // Where directories cannot be locked, none is taken for a leftover either.
-            let _ = directory.try_lock();
-            *held = Some(directory);
+            *held = Some(hold_directory(&self.directory)?);
         }
         Ok(())
     }

@@ -205,7 +205,7 @@ def test_landing_lines_hold_the_metadata_and_the_untouched_payload(run, qbo, tmp
     assert len(lines) == 40
     for line in lines:
         record = json.loads(line)
-        assert line.endswith('"payload":' + truth[record["id"]] + "}")
+        assert line.endswith('"payload":' + truth[record["id"]] + ',"crc32":"' + record["crc32"] + '"}')
         assert {
             "ingested_at_utc",
             "extract_window_start_utc",
