@@ -273,7 +273,10 @@ async fn a_mistyped_company_does_not_keep_the_schema_and_one_with_records_does()
     assert_complete(&right.backfill(&items).await.unwrap());
     assert_eq!(database.rows("raw.qb_items").await.len(), 40);
     let refused = wrong.backfill(&items).await.unwrap_err().to_string();
-    assert!(refused.contains("holds company"), "{refused}");
+    assert!(
+        refused.contains("not 12: check QBO_REALM_ID first"),
+        "{refused}"
+    );
     database.drop().await;
 }
 

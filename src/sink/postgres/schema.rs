@@ -343,8 +343,9 @@ async fn bind_company(
         return Ok(());
     }
     let reason = format!(
-        "'{schema}' holds company {bound}, not {realm_id}; ids of two companies collide, so load \
-         this one into a schema of its own (--schema raw_{realm_id})"
+        "'{schema}' holds company {bound}, not {realm_id}: check QBO_REALM_ID first. If both are \
+         right, load this one into a schema of its own (--schema raw_{realm_id}), since ids of two \
+         companies collide"
     );
     Err(Error::config("schema", reason))
 }
