@@ -39,12 +39,14 @@ pub enum LandingTarget {
 
 impl LandingTarget {
     /// Chooses the target by the path. A path that ends in `.jsonl`, `.ndjson`, `.json` or `.txt`,
-    /// optionally followed by `.zst` or `.gz`, is one file; any other path is a directory.
+    /// optionally followed by `.zst` or `.gz`, is one file; any other path is a directory. One that
+    /// has another extension must exist, or end in a slash.
     ///
     /// # Errors
-    /// [`Error::Config`] if the path exists as the other kind.
+    /// [`Error::Config`] if the path exists as the other kind, or seems to name a file of another
+    /// format.
     pub fn from_path(path: &Path) -> Result<Self> {
-        let refuse = |what| {
+        let refuse = |what: &str| {
             Err(Error::config(
                 "out",
                 format!("'{}' exists and is {what}", path.display()),
@@ -57,9 +59,16 @@ impl LandingTarget {
                 Ok(Self::SingleFile(path.to_owned()))
             }
         } else if path.is_file() {
-            refuse(
-                "a file; name a directory, or a file that ends in .jsonl, .ndjson, .json or .txt, perhaps with .zst or .gz",
-            )
+            refuse(&format!("a file; name a directory, or {ENDINGS}"))
+        } else if let Some(extension) = unknown_extension(path) {
+            Err(Error::config(
+                "out",
+                format!(
+                    "'{}' ends in .{extension}, which is no format of landing files: name {ENDINGS}, or a directory, \
+                     with a slash at its end if its name has a dot",
+                    path.display()
+                ),
+            ))
         } else {
             Ok(Self::Directory(path.to_owned()))
         }
@@ -107,6 +116,19 @@ impl LandingFile {
     }
 }
 
+/// The names of single files, for errors.
+const ENDINGS: &str =
+    "a file that ends in .jsonl, .ndjson, .json or .txt, perhaps with .zst or .gz";
+
+/// Returns the extension of a new path that seems to name a file. One without a letter is more likely
+/// a part of a date.
+fn unknown_extension(path: &Path) -> Option<&str> {
+    let is_directory = path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let extension = path.extension()?.to_str()?;
+    let has_letter = extension.chars().any(char::is_alphabetic);
+    (has_letter && !is_directory).then_some(extension)
+}
+
 fn is_landing_name(path: &Path) -> bool {
     let name = path
         .file_name()
@@ -148,6 +170,29 @@ pub fn find_files(directory: &Path) -> Result<Vec<LandingFile>> {
 mod tests {
     use super::*;
     use crate::domain::instant::parse_instant;
+
+    #[test]
+    fn a_new_path_with_the_extension_of_another_format_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let existing = directory.path().join("books.v2");
+        std::fs::create_dir(&existing).unwrap();
+        let target = |name: &str| LandingTarget::from_path(&directory.path().join(name));
+        for name in ["inv.csv", "inv.zst", "inv.parquet", "books.v3"] {
+            let error = target(name).unwrap_err().to_string();
+            let extension = name.split_once('.').unwrap().1;
+            assert!(
+                error.contains(&format!(" ends in .{extension},")),
+                "{error}"
+            );
+            assert!(error.contains(".jsonl, .ndjson"), "{error}");
+        }
+        for name in ["books.v2", "books.v3/", "landing", "2024.01", ".landing"] {
+            let target = target(name).unwrap();
+            assert!(matches!(target, LandingTarget::Directory(_)), "{name}");
+        }
+        let file = target("inv.jsonl.zst").unwrap();
+        assert!(matches!(file, LandingTarget::SingleFile(_)));
+    }
 
     #[test]
     fn a_path_identifies_the_window() {
