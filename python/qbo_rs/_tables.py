@@ -14,12 +14,13 @@ column's type is the narrowest one that holds the values of all records, whateve
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     import pandas as pd
     import polars as pl
@@ -158,6 +159,18 @@ def as_json(value: Any) -> str:
     return str(value)
 
 
+@contextmanager
+def needing(package: str) -> Iterator[None]:
+    """Say of an import that fails how to install its package, which is no dependency of this one."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        reason = f"{package} is not installed, and this table needs it: pip install {package}"
+        raise ModuleNotFoundError(reason, name=package) from None
+
+
 def arrow_type(kind: Kind) -> pa.DataType:
     """Return the type of Arrow."""
     import pyarrow as pa  # noqa: PLC0415 - only tables of Arrow need it
@@ -192,7 +205,8 @@ def polars_type(kind: Kind) -> pl.DataType:
 
 def to_arrow(records: Iterable[dict[str, Any]]) -> pa.Table:
     """Return an Arrow Table of records."""
-    import pyarrow as pa  # noqa: PLC0415 - only tables of Arrow need it
+    with needing("pyarrow"):
+        import pyarrow as pa  # noqa: PLC0415 - only tables of Arrow need it
 
     kinds, values, rows = columns(records)
     if rows and not kinds:
@@ -203,7 +217,8 @@ def to_arrow(records: Iterable[dict[str, Any]]) -> pa.Table:
 
 def to_polars(records: Iterable[dict[str, Any]]) -> pl.DataFrame:
     """Return a polars DataFrame of records."""
-    import polars as pl  # noqa: PLC0415 - only tables of polars need it
+    with needing("polars"):
+        import polars as pl  # noqa: PLC0415 - only tables of polars need it
 
     kinds, values, _ = columns(records)
     return pl.DataFrame(
@@ -213,7 +228,8 @@ def to_polars(records: Iterable[dict[str, Any]]) -> pl.DataFrame:
 
 def to_pandas(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Return a pandas DataFrame of records, with the values as they are."""
-    import pandas as pd  # noqa: PLC0415 - only tables of pandas need it
+    with needing("pandas"):
+        import pandas as pd  # noqa: PLC0415 - only tables of pandas need it
 
     rows = list(records)
     names = dict.fromkeys(name for row in rows for name in row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +16,7 @@ from conftest import keywords
 from service import wait_until
 
 import qbo_rs
+from qbo_rs import _tables
 from qbo_rs._records import Records
 
 if TYPE_CHECKING:
@@ -196,3 +198,12 @@ def test_tables_of_no_records_and_of_numbers_without_end():
     # What the caller's own parser makes of a fraction is kept.
     texts = Records(written('{"a": 1.50}')._read, str)
     assert texts.to_arrow().column("a").to_pylist() == ["1.50"]
+
+
+@pytest.mark.parametrize(
+    ("package", "method"), [("pandas", "to_pandas"), ("pyarrow", "to_arrow"), ("polars", "to_polars")]
+)
+def test_a_table_without_its_package_says_how_to_install_it(package, method, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=f"^{package} is not installed.*pip install {package}$"):
+        getattr(_tables, method)([{"Id": "7"}])
