@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use tracing::debug;
 
-use crate::domain::{EntitySpec, Window, WindowDifference};
+use crate::domain::{EntitySpec, Window, WindowDifference, WindowReport, WindowStatus};
 use crate::error::Result;
-use crate::port::{Meter, RecordIndex};
+use crate::port::{Meter, Progress, RecordIndex};
 
 /// Number of parts into which a range is split if its counts differ: the most counts that fit into one
 /// batch request.
@@ -83,9 +83,27 @@ pub(crate) async fn compare_records(
     comparison: &mut Comparison,
     sides: (&impl RecordIndex, &impl RecordIndex),
     entity: &EntitySpec,
+    (windows, suspects): (&[Window], Vec<usize>),
+    deep: bool,
+    (meter, progress): (&Meter, &dyn Progress),
+) -> Result<()> {
+    if suspects.is_empty() {
+        return Ok(());
+    }
+    progress.run_started(entity.name, suspects.len());
+    let part = (windows, suspects);
+    let compared = compare_suspects(comparison, sides, entity, part, deep, (meter, progress)).await;
+    progress.run_finished(entity.name);
+    compared
+}
+
+async fn compare_suspects(
+    comparison: &mut Comparison,
+    sides: (&impl RecordIndex, &impl RecordIndex),
+    entity: &EntitySpec,
     (windows, mut suspects): (&[Window], Vec<usize>),
     deep: bool,
-    meter: &Meter,
+    (meter, progress): (&Meter, &dyn Progress),
 ) -> Result<()> {
     let (source, table) = sides;
     let mut done = HashSet::new();
@@ -99,6 +117,12 @@ pub(crate) async fn compare_records(
             windows.iter().position(is_inside)
         });
         suspects.extend(others);
+        progress.page_read(
+            entity.name,
+            usize::try_from(found.source).unwrap_or_default(),
+        );
+        let report = WindowReport::empty(windows[index], WindowStatus::Done);
+        progress.window_finished(entity.name, &report);
         comparison.compared.insert(index, found);
     }
     Ok(())
@@ -115,7 +139,7 @@ pub(crate) async fn compare(
     entity: &EntitySpec,
     windows: &[Window],
     deep: bool,
-    meter: &Meter,
+    (meter, progress): (&Meter, &dyn Progress),
 ) -> Result<Comparison> {
     let mut comparison = Comparison::default();
     let table_counts = table.counts(entity, windows, meter).await?;
@@ -146,7 +170,8 @@ pub(crate) async fn compare(
     }
     suspects.sort_unstable_by(|a, b| b.cmp(a));
     let (sides, suspects) = ((source, table), (windows, suspects));
-    compare_records(&mut comparison, sides, entity, suspects, deep, meter).await?;
+    let observers = (meter, progress);
+    compare_records(&mut comparison, sides, entity, suspects, deep, observers).await?;
     Ok(comparison)
 }
 

@@ -142,8 +142,9 @@ impl App {
             // The whole range lies in the future.
             Err(_) => Vec::new(),
         };
+        let (deep, observers) = (request.deep, (meter, &*self.progress));
         let mut findings =
-            verify::compare(&**source, &**sink, &entity, &windows, request.deep, meter).await?;
+            verify::compare(&**source, &**sink, &entity, &windows, deep, observers).await?;
         let mut repaired = 0;
         let broken = findings.broken();
         if request.repair && !broken.is_empty() {
@@ -155,8 +156,7 @@ impl App {
             };
             self.run(source.clone(), sink.clone(), vec![plan]).await;
             let (sides, broken) = ((&**source, &**sink), (&windows[..], broken));
-            let deep = request.deep;
-            verify::compare_records(&mut findings, sides, &entity, broken, deep, meter).await?;
+            verify::compare_records(&mut findings, sides, &entity, broken, deep, observers).await?;
         }
         let rejects = sink
             .rejects(source.realm_id(), &entity, request.range)

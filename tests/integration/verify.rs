@@ -1,7 +1,11 @@
 //! Comparisons of QuickBooks with the tables.
 
-use qbo_rs::app::{ArchiveRequest, MigrateRequest, StatusRequest, VerifyRequest};
-use qbo_rs::domain::{ENTITIES, Verification};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use qbo_rs::app::{App, ArchiveRequest, MigrateRequest, StatusRequest, VerifyRequest};
+use qbo_rs::domain::{ENTITIES, Verification, WindowReport};
+use qbo_rs::port::Progress;
 use qbo_sandbox::{Blemish, Sandbox};
 use serde_json::Value;
 
@@ -59,8 +63,33 @@ async fn a_fresh_copy_has_no_differences_and_is_cheap_to_compare() {
         names.len() as u64 + 1
     );
     let deep = verify_request(&["invoices"], "quarter").deep(true);
-    assert!(app.verify(&deep).await.unwrap().is_ok());
+    let compared = Arc::new(Compared::default());
+    let followed = App {
+        progress: compared.clone(),
+        ..app
+    };
+    assert!(followed.verify(&deep).await.unwrap().is_ok());
+    let load = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+    let seen = (load(&compared.of), load(&compared.windows));
+    assert_eq!(seen, (8, 8), "the comparison shows how far it is");
     database.drop().await;
+}
+
+/// Counts the windows that were compared, and those that were announced.
+#[derive(Default)]
+struct Compared {
+    of: AtomicUsize,
+    windows: AtomicUsize,
+}
+
+impl Progress for Compared {
+    fn run_started(&self, _entity: &str, windows: usize) {
+        self.of.fetch_add(windows, Ordering::Relaxed);
+    }
+
+    fn window_finished(&self, _entity: &str, _window: &WindowReport) {
+        self.windows.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
