@@ -131,6 +131,10 @@ fn execute(program: &str, arguments: Arguments, progress: Arc<dyn Progress>) -> 
     match arguments.command {
         Command::Backfill(request) => {
             let report = block_on_run(app.backfill(&request))?;
+            if request.dry_run {
+                printer.print(&report, || output::planned(&report))?;
+                return Ok(ExitCode::Done);
+            }
             finish(&app, &report, Place::Schema(&request.schema), printer)
         }
         Command::Extract(arguments) => extract(&app, arguments, printer),

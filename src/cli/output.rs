@@ -126,6 +126,30 @@ fn table(report: &Report) -> String {
     out
 }
 
+/// The most windows of an entity that are listed.
+const MAX_PLANNED: usize = 20;
+
+/// Describes the windows that a dry run would have read.
+pub(super) fn planned(report: &Report) -> String {
+    let mut out = String::new();
+    for run in &report.runs {
+        let windows = &run.windows;
+        let count = match windows.len() {
+            1 => "1 window".to_owned(),
+            count => format!("{count} windows"),
+        };
+        let _ = writeln!(out, "{}: {count} to read", run.entity);
+        for window in windows.iter().take(MAX_PLANNED) {
+            let _ = writeln!(out, "  {}", window.window());
+        }
+        if let more @ 1.. = windows.len().saturating_sub(MAX_PLANNED) {
+            let _ = writeln!(out, "  and {more} more");
+        }
+    }
+    out.push_str("nothing was read: this is a dry run\n");
+    out
+}
+
 /// Returns the closing lines for Spanish users: one for each window, then the total of each entity.
 /// Dates are those of the half-open range.
 pub(super) fn filas(report: &Report) -> String {

@@ -227,6 +227,35 @@ def test_dry_run_shows_the_windows_and_resume_skips_them(run, qbo):
     assert qbo.stats()["data_requests"] == before
 
 
+def test_a_dry_run_lists_the_windows_for_people(run):
+    planned = run("backfill", "items", "customers", *RANGE, "--chunk", "month", "--dry-run")
+    assert planned.returncode == 0
+    lines = planned.stdout.splitlines()
+    assert lines[0] == "items: 24 windows to read"
+    assert lines[1] == "  [2024-01-01T00:00:00Z, 2024-02-01T00:00:00Z)"
+    assert lines[20:23] == [
+        "  [2025-08-01T00:00:00Z, 2025-09-01T00:00:00Z)",
+        "  and 4 more",
+        "customers: 24 windows to read",
+    ]
+    assert "skipped" not in planned.stdout
+    assert run("backfill", "items", "--start", "2024-01-01", "--end", "2025-07-01", "--chunk", "month").returncode == 0
+    left = run("backfill", "items", *RANGE, "--chunk", "month", "--resume", "--dry-run").stdout.splitlines()
+    assert left[:2] == ["items: 6 windows to read", "  [2025-07-01T00:00:00Z, 2025-08-01T00:00:00Z)"]
+
+
+def test_a_file_of_an_unknown_format_is_refused_before_any_request(run, qbo, tmp_path):
+    refused = run("extract", "items", *RANGE, "--out", str(tmp_path / "items.csv"))
+    assert (refused.returncode, ".jsonl, .ndjson, .json or .txt" in refused.stderr) == (2, True), refused.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert qbo.stats()["token_requests"] == 0
+
+
+def test_the_name_all_leads_to_the_command_that_copies_everything(run):
+    refused = run("backfill", "all", *RANGE)
+    assert (refused.returncode, "qbo-rs sync copies all entities" in refused.stderr) == (2, True), refused.stderr
+
+
 def test_ddl_makes_tables_that_a_backfill_accepts(run, database):
     ddl = run("db", "ddl", "--schema", "raw_acme").stdout
     with psycopg.connect(database.url) as connection:
