@@ -146,7 +146,7 @@ fn execute(program: &str, arguments: Arguments, progress: Arc<dyn Progress>) -> 
             let report = block_on(app.verify(&request))?;
             printer.print(&report, || output::verification(&report))?;
             if !report.is_ok() {
-                shortfall::explain_verification(&report);
+                shortfall::explain_verification(&report, request.repair);
             }
             Ok(ExitCode::of(report.is_ok()))
         }

@@ -9,8 +9,8 @@ use super::signals::block_on;
 use crate::app::{App, SetAside, set_aside_in_landing};
 use crate::domain::instant::format_instant;
 use crate::domain::{
-    KnownReject, Report, RunReport, SyncReport, Verification, VerificationReport,
-    VerificationStatus, Window, WindowReport, WindowStatus,
+    CompanySync, KnownReject, Report, RunEnd, RunReport, SyncReport, Verification,
+    VerificationReport, VerificationStatus, Window, WindowReport, WindowStatus,
 };
 use crate::error::Result;
 
@@ -18,6 +18,10 @@ use crate::error::Result;
 const MAX_NAMED: usize = 10;
 
 const IN_DATABASE: &str = "qbo-rs rejects lists all records that are set aside, qbo-rs status all windows that are not committed";
+/// After a run that the connection ended, where no record was set aside.
+const NOT_CONNECTED: &str = "what is committed stays; once the cause is mended, the same command with --resume reads the rest; qbo-rs auth status shows the connections";
+/// The same after a sync.
+const NOT_CONNECTED_IN_SYNC: &str = "what is committed stays; once the cause is mended, the next sync reads the rest; qbo-rs auth status shows the connections";
 const IN_LANDING: &str = "records that are set aside are the lines with `rejected` in the landing files; after qbo-rs load, qbo-rs rejects lists them";
 
 /// The place of the records that a run has set aside.
@@ -38,8 +42,8 @@ struct Shortfall {
     set_aside: Vec<SetAside>,
     /// Number of all of them.
     rejected: u64,
-    /// The commands that show all of them.
-    rest: &'static str,
+    /// What shows all of them, or removes the cause.
+    rest: String,
 }
 
 /// A company, an entity or a window that failed or differs.
@@ -61,12 +65,18 @@ pub(super) fn explain_runs(app: &App, report: &Report, place: Place<'_>) {
         Place::Schema(schema) => ask(app.set_aside_by_runs(report, schema, MAX_NAMED as u64)),
         Place::Landing => set_aside_in_landing(report, MAX_NAMED),
     });
+    let is_connection_lost =
+        |run: &RunReport| matches!(run.ended_by, Some(RunEnd::CompanyLost(..)));
+    let rest = match rejected == 0 && report.runs.iter().any(is_connection_lost) {
+        true => NOT_CONNECTED,
+        false => rest,
+    };
     let shortfall = Shortfall {
         phase,
         failures: report.runs.iter().flat_map(failures_of_run).collect(),
         set_aside,
         rejected,
-        rest,
+        rest: rest.to_owned(),
     };
     shortfall.print();
 }
@@ -100,13 +110,38 @@ pub(super) fn explain_sync(app: &App, report: &SyncReport) {
             ask(app.set_aside_by_sync(report, MAX_NAMED as u64))
         }),
         rejected,
-        rest: IN_DATABASE,
+        rest: rest_of_sync(report, rejected),
     };
     shortfall.print();
 }
 
-/// Explains the exit code of a comparison.
-pub(super) fn explain_verification(report: &VerificationReport) {
+/// Returns the last line of a sync. A company that QuickBooks denies may be one that only a wrong
+/// `QBO_REALM_ID` has put into the token store, where every sync finds it.
+fn rest_of_sync(report: &SyncReport, rejected: u64) -> String {
+    let is_denied = |account: &&CompanySync| {
+        let error = account.error.as_deref().unwrap_or_default();
+        error.starts_with("access denied: ")
+    };
+    let denied = report.accounts.iter().find(is_denied);
+    let is_connection_lost = |account: &CompanySync| {
+        account.error.is_some() || account.entities.iter().all(|entity| entity.error.is_none())
+    };
+    let rest = match rejected == 0 && report.accounts.iter().all(is_connection_lost) {
+        true => NOT_CONNECTED_IN_SYNC,
+        false => IN_DATABASE,
+    };
+    match denied {
+        Some(account) => format!(
+            "{rest}; if company {id} is not yours, as after a wrong QBO_REALM_ID, QBO_REALM_ID={id} qbo-rs auth forget \
+             removes its connection here",
+            id = account.realm_id
+        ),
+        None => rest.to_owned(),
+    }
+}
+
+/// Explains the exit code of a comparison, which may have repaired differences already.
+pub(super) fn explain_verification(report: &VerificationReport, was_repaired: bool) {
     let set_aside = report.runs.iter().flat_map(|run| {
         let of_run = |reject: &KnownReject| SetAside {
             realm_id: run.realm_id.clone(),
@@ -126,9 +161,24 @@ pub(super) fn explain_verification(report: &VerificationReport) {
         failures: report.runs.iter().flat_map(differences).collect(),
         set_aside: set_aside.take(MAX_NAMED).collect(),
         rejected: report.runs.iter().map(|run| run.rejects.len() as u64).sum(),
-        rest: IN_DATABASE,
+        rest: rest_of_verification(report, was_repaired),
     };
     shortfall.print();
+}
+
+fn rest_of_verification(report: &VerificationReport, was_repaired: bool) -> String {
+    let mut rest = Vec::new();
+    if report.runs.iter().any(|run| !run.different.is_empty()) {
+        rest.push(match was_repaired {
+            true => "these windows differ although they were read again",
+            false => "the same command with --repair reads the windows that differ again",
+        });
+    }
+    rest.push("with --json it prints all differences");
+    if report.runs.iter().any(|run| !run.rejects.is_empty()) {
+        rest.push("qbo-rs rejects lists all records that are set aside");
+    }
+    rest.join("; ")
 }
 
 /// Waits for the database. A signal ends the wait, and the lines are printed without its answer.

@@ -101,6 +101,21 @@ def test_a_run_that_ends_early_is_explained_in_few_lines(run, qbo):
     assert any("windows not attempted" in line and "3100" in line for line in lines), lines
 
 
+def test_the_last_line_fits_the_cause(run, qbo, database):
+    assert run("backfill", "customers", *MONTHS).returncode == 0
+    database.execute("DELETE FROM raw.qb_customers WHERE id = '2'")
+    rest = last_lines(run("verify", "customers", *MONTHS))[-1]
+    assert ("--repair" in rest, "--json" in rest, REST in rest, "qbo-rs status" in rest) == (True, True, False, False)
+    assert run("verify", "customers", *MONTHS, "--repair").returncode == 0
+    qbo.corrupt("Customer", "7", "nul")
+    assert run("backfill", "customers", *MONTHS).returncode == 1
+    assert REST in last_lines(run("verify", "customers", *MONTHS))[-1]
+    # Nothing of a refused connection is to be found in the database.
+    qbo.fault("forbidden", on="query", times=0)
+    rest = last_lines(run("backfill", "items", *MONTHS))[-1]
+    assert ("--resume" in rest, "qbo-rs auth status" in rest, REST in rest) == (True, True, False), rest
+
+
 @pytest.mark.parametrize("arguments", [(), ("--log-level", "off")], ids=["default", "off"])
 def test_in_json_every_line_is_an_object(run, many_rejects, qbo, arguments):
     fail_months(qbo, ["2024-03"])
