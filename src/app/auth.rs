@@ -6,7 +6,7 @@ use super::App;
 use super::company::{
     CONNECTIONS, admission, authorizer, includes, key, reconnect, token_endpoint,
 };
-use crate::config::{OAuthConfig, QboConfig};
+use crate::config::{OAuthConfig, QboConfig, StoreLocation};
 use crate::domain::ConnectionState;
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
@@ -16,7 +16,7 @@ use crate::quickbooks::oauth::{
     earlier_end, expiry_warning,
 };
 use crate::store::StateBackend;
-use crate::store::token_store::{ConnectionSummary, Key};
+use crate::store::token_store::{ConnectionSummary, Key, POSTGRES_PLACE};
 use crate::unbroken::unbroken;
 
 /// The state of all stored connections.
@@ -219,16 +219,99 @@ impl App {
         Ok((realm_id, connection))
     }
 
-    /// Ends the connection at Intuit and deletes its tokens.
+    /// Returns where tokens are kept, for messages.
     ///
     /// # Errors
-    /// Settings; Intuit's refusal; those of the store.
-    pub async fn revoke(&self) -> Result<String> {
+    /// Settings.
+    pub fn token_place(&self) -> Result<String> {
+        Ok(match self.settings.oauth()?.token_store {
+            StoreLocation::File(path) => path.display().to_string(),
+            StoreLocation::Postgres => POSTGRES_PLACE.to_owned(),
+        })
+    }
+
+    /// Ends the connection at Intuit and deletes its tokens. If another stored company has the same
+    /// token, that needs `force`.
+    ///
+    /// # Errors
+    /// Settings; the other companies that have the token; Intuit's refusal; those of the store.
+    pub async fn revoke(&self, force: bool) -> Result<String> {
         let oauth = self.settings.oauth()?;
         let realm_id = self.required_realm()?;
         let authorizer = self.authorizer(&oauth, &realm_id).await?;
+        let others = self.sharing(&oauth, &realm_id, &authorizer).await?;
+        if !others.is_empty() && !force {
+            let others = others.join(", ");
+            return Err(Error::config(
+                "QBO_REALM_ID",
+                format!(
+                    "the connection of company {realm_id} began with the same refresh token as that of company {others}: \
+                     to revoke one ends both. `qbo-rs auth forget` removes that of company {realm_id} from the token \
+                     store alone; `qbo-rs auth revoke --force` ends both"
+                ),
+            ));
+        }
         unbroken(async move { authorizer.revoke(&oauth.revoke_url).await }).await?;
         Ok(realm_id)
+    }
+
+    /// Removes the stored connection of a company. Intuit is not asked. If no other stored company
+    /// has the same token, that needs `force`, since the stored token may be the only one that works.
+    ///
+    /// # Errors
+    /// Settings; no stored connection; those of the store.
+    pub async fn forget(&self, force: bool) -> Result<String> {
+        let oauth = self.settings.oauth()?;
+        let realm_id = self.required_realm()?;
+        let backend = StateBackend::open(&self.settings, &oauth.token_store, CONNECTIONS).await?;
+        let place = backend.place();
+        let connections = backend.connections().await?;
+        if connections.iter().all(|known| known.realm_id != realm_id) {
+            let reason = format!("{place} holds no connection of company {realm_id}");
+            return Err(Error::config("QBO_REALM_ID", reason));
+        }
+        let authorizer = self.authorizer(&oauth, &realm_id).await?;
+        if !force
+            && self
+                .sharing(&oauth, &realm_id, &authorizer)
+                .await?
+                .is_empty()
+        {
+            return Err(Error::config(
+                "QBO_REALM_ID",
+                format!(
+                    "no other company in {place} began with the refresh token of company {realm_id}, so that the stored \
+                     one may be the only one that still works: first let a command run with the right QBO_REALM_ID, or \
+                     give up the token with `qbo-rs auth forget --force`"
+                ),
+            ));
+        }
+        authorizer.forget().await?;
+        Ok(realm_id)
+    }
+
+    /// Returns the other stored companies that have the token of a company.
+    async fn sharing(
+        &self,
+        oauth: &OAuthConfig,
+        realm_id: &str,
+        authorizer: &Authorizer,
+    ) -> Result<Vec<String>> {
+        let key = key(oauth)?;
+        let backend = StateBackend::open(&self.settings, &oauth.token_store, CONNECTIONS).await?;
+        let mut sharing = Vec::new();
+        for other in backend.connections().await? {
+            if other.realm_id == realm_id {
+                continue;
+            }
+            let store = backend.token_store(&other.realm_id, key.clone()).await?;
+            if let Some(connection) = store.load().await?
+                && authorizer.shares_token_with(&connection).await?
+            {
+                sharing.push(other.realm_id);
+            }
+        }
+        Ok(sharing)
     }
 
     /// Seals all stored tokens with another key: `QBO_NEW_TOKEN_KEY`, or the one derived from

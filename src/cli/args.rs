@@ -74,7 +74,7 @@ pub(super) enum Command {
     Status(StatusArguments),
     /// List the records that could not be read or stored and were set aside
     Rejects(RejectsArguments),
-    /// Manage connections to companies: login, status, import, revoke, rekey
+    /// Manage connections to companies: login, status, import, forget, revoke, rekey
     #[command(subcommand)]
     Auth(AuthCommand),
     /// List the entities that can be extracted

@@ -51,7 +51,18 @@ pub(super) enum AuthCommand {
         file: Option<String>,
     },
     /// Revoke the connection of QBO_REALM_ID at Intuit and delete its tokens
-    Revoke,
+    Revoke {
+        /// Revoke it although another stored company has the same token, which ends that connection too
+        #[arg(long)]
+        force: bool,
+    },
+    /// Remove the connection of QBO_REALM_ID from the token store without revoking it at Intuit, as
+    /// after a wrong QBO_REALM_ID
+    Forget {
+        /// Remove it although no other stored company has the same token, which is lost then
+        #[arg(long)]
+        force: bool,
+    },
     /// Re-encrypt the stored tokens with QBO_NEW_TOKEN_KEY, or with the key derived from
     /// QBO_NEW_CLIENT_SECRET
     Rekey,
@@ -70,7 +81,7 @@ pub(super) fn run(app: &App, command: &AuthCommand, printer: Printer) -> Outcome
                 false => wait_for_browser(app, &consent, *no_browser)?,
             };
             let connection = block_on(app.finish_login(&consent, &callback))?;
-            print_connection(&callback.realm_id, &connection, printer)
+            print_connection(app, &callback.realm_id, &connection, printer)
         }
         AuthCommand::Status => {
             let report = block_on(app.auth_status())?;
@@ -80,10 +91,18 @@ pub(super) fn run(app: &App, command: &AuthCommand, printer: Printer) -> Outcome
         AuthCommand::Import { file } => {
             let token = token_to_import(app, file.as_deref())?;
             let (realm_id, connection) = block_on(app.import_token(&token))?;
-            print_connection(&realm_id, &connection, printer)
+            print_connection(app, &realm_id, &connection, printer)
         }
-        AuthCommand::Revoke => {
-            let realm_id = block_on(app.revoke())?;
+        AuthCommand::Forget { force } => {
+            let realm_id = block_on(app.forget(*force))?;
+            let report = serde_json::json!({"realm_id": realm_id, "state": "forgotten"});
+            printer.print(&report, || {
+                format!("the connection of company {realm_id} is removed here; nothing was revoked at Intuit\n")
+            })?;
+            Ok(ExitCode::Done)
+        }
+        AuthCommand::Revoke { force } => {
+            let realm_id = block_on(app.revoke(*force))?;
             let report = serde_json::json!({"realm_id": realm_id, "state": "revoked"});
             printer.print(&report, || {
                 format!("company {realm_id} is disconnected, its tokens are forgotten\n")
@@ -187,7 +206,13 @@ fn token_to_import(app: &App, file: Option<&str>) -> Result<Secret> {
     }
 }
 
-fn print_connection(realm_id: &str, connection: &Connection, printer: Printer) -> Outcome {
+fn print_connection(
+    app: &App,
+    realm_id: &str,
+    connection: &Connection,
+    printer: Printer,
+) -> Outcome {
+    let place = app.token_place()?;
     let (token_end, end) = (
         connection.refresh_token_expires_at,
         connection.connection_expires_at,
@@ -195,11 +220,19 @@ fn print_connection(realm_id: &str, connection: &Connection, printer: Printer) -
     let report = serde_json::json!({
         "realm_id": realm_id,
         "state": "active",
+        "store": place,
         "refresh_token_expires_at": token_end,
         "connection_expires_at": end,
     });
     printer.print(&report, || {
         let mut text = format!("company {realm_id} is connected (QBO_REALM_ID={realm_id})\n");
+        text.push_str(&format!("its tokens are in {place}\n"));
+        if app.settings.keeps_tokens_by_default() {
+            text.push_str(&format!(
+                "commands with a database look for tokens there: to use these with one, set QBO_TOKEN_STORE={place}, or \
+                 log in once more after DATABASE_URL is set\n"
+            ));
+        }
         if let Some(at) = token_end {
             text.push_str(&format!(
                 "if it is not used, the connection ends at {}; each refresh restarts that time\n",

@@ -103,6 +103,12 @@ impl Settings {
 
     /// Returns the checked settings of the app and its tokens.
     ///
+    /// Returns true if tokens are kept in the user's file only because neither a token store nor a
+    /// database is configured.
+    pub(crate) fn keeps_tokens_by_default(&self) -> bool {
+        self.get("QBO_TOKEN_STORE").is_none() && !self.has_database()
+    }
+
     /// # Errors
     /// As for [`Self::qbo`].
     pub fn oauth(&self) -> Result<OAuthConfig> {

@@ -5,6 +5,7 @@ use crate::error::{Error, Result, Trace};
 use crate::port::{Connection, Secret};
 use crate::quickbooks::oauth::answer::TokenAnswer;
 use crate::quickbooks::oauth::endpoint::Refusal;
+use crate::quickbooks::oauth::lifetime::fingerprint;
 
 impl Authorizer {
     /// Stores the tokens of a new connection in place of the stored ones.
@@ -52,6 +53,37 @@ impl Authorizer {
         let outcome = imported.await;
         lease.release().await;
         outcome
+    }
+
+    /// Returns true if revoking the token of this company would end `other` as well: both began with
+    /// the same configured token, or have the same one now.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub(crate) async fn shares_token_with(&self, other: &Connection) -> Result<bool> {
+        let (token, seed) = match self.store.load().await? {
+            Some(stored) => (Some(stored.refresh_token), stored.seed),
+            None => (
+                self.configured.clone(),
+                self.configured.as_ref().map(fingerprint),
+            ),
+        };
+        let has_same_seed = seed.is_some() && seed == other.seed;
+        Ok(has_same_seed || token.as_ref() == Some(&other.refresh_token))
+    }
+
+    /// Removes the connection from the store. Intuit is not asked, and the token stays valid there.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(crate) async fn forget(&self) -> Result<()> {
+        let lease = self.lock().await?;
+        let removed = lease.remove().await;
+        if removed.is_ok() {
+            self.rescue.forget().await;
+        }
+        lease.release().await;
+        removed
     }
 
     /// Revokes the connection at Intuit and removes it from the store. Without a stored token, revokes
