@@ -36,7 +36,7 @@ class Settings(TypedDict, total=False):
     """
 
     realm_id: str
-    """Id of the company.
+    """Id of the company; default: the only one in the token store.
 
     Default: none. Variable: ``QBO_REALM_ID``.
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tracing::info;
 
 use super::App;
-use super::company::Company;
+use super::company::{Company, company_config};
 use super::request::{default_schema, owned, setters};
 use super::run::{dry_run, plan};
 use crate::domain::plan::DEFAULT_CONCURRENCY;
@@ -106,7 +106,7 @@ impl App {
     /// failures are in the report.
     pub async fn backfill(&self, request: &BackfillRequest) -> Result<Report> {
         let entities = select_readable(&request.entities)?;
-        let config = self.settings.qbo()?;
+        let config = company_config(&self.settings).await?;
         let postgres = self.settings.postgres()?;
         let windows = chunk_range(request.range, request.chunk);
         if request.dry_run && !request.resume {

@@ -1,6 +1,7 @@
 //! One company, built from settings: its token store, its token issuer and the admission of its
 //! requests.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
@@ -13,7 +14,7 @@ use crate::port::{Endpoint, Progress};
 use crate::quickbooks::AdmissionControl;
 use crate::quickbooks::oauth::{Authorizer, Reconnect, TokenEndpoint, expires_at, expiry_warning};
 use crate::quickbooks::{Access, Includes, QboSource, Uncaptured};
-use crate::store::token_store::Key;
+use crate::store::token_store::{Key, file_summaries};
 use crate::store::{StateBackend, rescue_stores};
 
 pub(super) type Issuer = Arc<Authorizer>;
@@ -94,6 +95,80 @@ pub(super) fn reconnect(oauth: &OAuthConfig, realm_id: &str) -> Reconnect {
     Reconnect::new(realm_id, oauth.credentials.app_id.as_deref())
 }
 
+/// Returns the file of the user that holds tokens although it is not the token store, and their
+/// companies. A login before the database was configured has stored them there.
+fn unused_tokens(oauth: &OAuthConfig) -> Option<(&Path, Vec<String>)> {
+    let file = oauth.unused_token_file.as_deref()?;
+    // It is only looked at for a message, so that a file which cannot be read is as good as none.
+    let connections = file_summaries(file).ok()?;
+    let realm_ids: Vec<String> = connections
+        .into_iter()
+        .map(|known| known.realm_id)
+        .collect();
+    (!realm_ids.is_empty()).then_some((file, realm_ids))
+}
+
+/// Returns the settings of the company to read: the one of `QBO_REALM_ID`, else the only one of the
+/// token store.
+///
+/// # Errors
+/// Settings; no company or several ones, by their ids; errors of the store.
+pub(super) async fn company_config(settings: &Settings) -> Result<QboConfig> {
+    let mut config = settings.qbo_of_any()?;
+    if config.realm_id.is_empty() {
+        config.realm_id = only_company(settings, &config.oauth).await?;
+        // It says of no company that it belongs to it.
+        config.oauth.credentials.refresh_token = None;
+    }
+    Ok(config)
+}
+
+/// Returns the only company of the token store.
+async fn only_company(settings: &Settings, oauth: &OAuthConfig) -> Result<String> {
+    let backend = StateBackend::open(settings, &oauth.token_store, 1).await?;
+    let connections = backend.connections().await?.into_iter();
+    let realm_ids: Vec<String> = connections.map(|known| known.realm_id).collect();
+    let place = backend.place();
+    let reason = match &realm_ids[..] {
+        [realm_id] => return Ok(realm_id.clone()),
+        [] => return Err(no_company(oauth, &place)),
+        several => format!(
+            "not set, and {place} holds {} companies: set it to one of {}",
+            several.len(),
+            named(several)
+        ),
+    };
+    Err(Error::config("QBO_REALM_ID", reason))
+}
+
+/// Returns the error that says that neither the settings nor the token store at `place` name a
+/// company, and what to do.
+pub(super) fn no_company(oauth: &OAuthConfig, place: &str) -> Error {
+    let reason = match unused_tokens(oauth) {
+        None => format!(
+            "not set, and {place} holds no company: run `qbo-rs auth login`, which prints the company's id"
+        ),
+        Some((file, others)) => format!(
+            "not set, and {place} holds no company, but {file} holds {}, from a login without a database: set \
+             QBO_TOKEN_STORE={file} to use it, or run `qbo-rs auth login` once more, which stores a token in {place}",
+            named(&others),
+            file = file.display()
+        ),
+    };
+    Error::config("QBO_REALM_ID", reason)
+}
+
+/// The most companies that an error lists.
+const MAX_NAMED: usize = 20;
+
+fn named(realm_ids: &[String]) -> String {
+    let shown = &realm_ids[..realm_ids.len().min(MAX_NAMED)];
+    match realm_ids.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 /// Returns the authorizer of a company whose tokens are in `backend`.
 ///
 /// # Errors
@@ -108,7 +183,10 @@ pub(super) async fn authorizer(
     let rescues = rescue_stores(&oauth.rescue_files, realm_id, &key);
     let store = backend.token_store(realm_id, key).await?;
     let configured = oauth.credentials.refresh_token.clone();
-    let reconnect = reconnect(oauth, realm_id);
+    let other_file = unused_tokens(oauth)
+        .filter(|(_, realm_ids)| realm_ids.iter().any(|known| known == realm_id))
+        .map(|(file, _)| file.display().to_string());
+    let reconnect = reconnect(oauth, realm_id).with_other_file(other_file);
     Ok(Authorizer::new(
         endpoint, store, rescues, reconnect, configured,
     ))

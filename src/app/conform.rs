@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::App;
-use super::company::Company;
+use super::company::{Company, company_config};
 use crate::config::QboConfig;
 use crate::error::{Error, Result};
 use crate::port::Source as _;
@@ -65,7 +65,7 @@ impl App {
     pub async fn conform(&self, request: &ConformRequest) -> Result<ConformReport> {
         let mut settings = self.settings.clone();
         settings.set("QBO_API_URL", &request.against)?;
-        let config = settings.qbo()?;
+        let config = company_config(&settings).await?;
         let max_requests = match config.max_requests {
             0 => MAX_REQUESTS,
             max => max.min(MAX_REQUESTS),

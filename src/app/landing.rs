@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::App;
-use super::company::Company;
+use super::company::{Company, company_config};
 use super::request::{default_schema, owned, setters};
 use super::run::plan;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
@@ -128,7 +128,7 @@ impl App {
     /// cannot be joined.
     pub async fn extract(&self, request: &ExtractRequest) -> Result<Report> {
         let entities = select_readable(&request.entities)?;
-        let config = self.settings.qbo()?;
+        let config = company_config(&self.settings).await?;
         let out = match &request.out {
             Some(out) => LandingTarget::from_path(out)?,
             None => LandingTarget::from_path(&self.settings.landing_dir())?,

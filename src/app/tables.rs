@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
+use super::company::company_config;
 use super::request::{default_schema, owned, setters};
 use super::{App, select_or_all};
 #[cfg(feature = "cli")]
@@ -142,7 +143,7 @@ impl App {
     /// Returns what would stop a load before its first window.
     pub async fn prepare(&self, request: &PrepareRequest) -> Result<()> {
         let entities = select_entities(&request.entities)?;
-        let config = self.settings.qbo()?;
+        let config = company_config(&self.settings).await?;
         PostgresSink::connect(&self.settings.postgres()?, &request.schema, 1)
             .await?
             .prepare(&config.realm_id, &entities)

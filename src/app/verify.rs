@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tracing::{Instrument, info_span};
 
 use super::App;
-use super::company::{Company, Source as CompanySource};
+use super::company::{Company, Source as CompanySource, company_config};
 use super::request::{default_schema, owned, setters};
 use super::run::plan;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
@@ -80,7 +80,7 @@ impl App {
     /// Returns errors of settings, tables and credentials, and failures of either side.
     pub async fn verify(&self, request: &VerifyRequest) -> Result<VerificationReport> {
         let entities = select_comparable(&request.entities)?;
-        let config = self.settings.qbo()?;
+        let config = company_config(&self.settings).await?;
         let sink = PostgresSink::connect(
             &self.settings.postgres()?,
             &request.schema,

@@ -65,6 +65,8 @@ pub struct OAuthConfig {
     pub token_store: StoreLocation,
     /// Files for tokens that the storage cannot take, the first choice first.
     pub rescue_files: Vec<RescueFile>,
+    /// The file that is the storage where no other is configured, if it is not the storage now.
+    pub unused_token_file: Option<PathBuf>,
     /// Key of the token store; `None` derives it from the client secret.
     pub token_key: Option<Secret>,
     /// Timeouts.
@@ -101,14 +103,14 @@ impl Settings {
             .any(|name| self.get(name).is_some())
     }
 
-    /// Returns the checked settings of the app and its tokens.
-    ///
     /// Returns true if tokens are kept in the user's file only because neither a token store nor a
     /// database is configured.
     pub(crate) fn keeps_tokens_by_default(&self) -> bool {
         self.get("QBO_TOKEN_STORE").is_none() && !self.has_database()
     }
 
+    /// Returns the checked settings of the app and its tokens.
+    ///
     /// # Errors
     /// As for [`Self::qbo`].
     pub fn oauth(&self) -> Result<OAuthConfig> {
@@ -137,6 +139,9 @@ impl Settings {
                 app_id: self.get("QBO_APP_ID").map(str::to_owned),
             },
             rescue_files: self.rescue_files(&token_store),
+            unused_token_file: self
+                .default_token_file()
+                .filter(|file| token_store != StoreLocation::File(file.clone())),
             token_store,
             token_key: self.get("QBO_TOKEN_KEY").map(Secret::new),
             timeouts: Timeouts {
@@ -172,14 +177,19 @@ impl Settings {
             None if self.has_database() => return Ok(StoreLocation::Postgres),
             None => {}
         }
-        let directory = self.directories.state.as_ref().ok_or_else(|| {
+        let file = self.default_token_file().ok_or_else(|| {
             Error::config(
                 "QBO_TOKEN_STORE",
                 "not set, and there is neither a database nor a home directory (HOME, XDG_STATE_HOME) in which rotated \
                  tokens could be kept; name a file, or 'postgres'",
             )
         })?;
-        Ok(StoreLocation::File(directory.join("tokens.json")))
+        Ok(StoreLocation::File(file))
+    }
+
+    /// Returns the token store of a user without a database.
+    fn default_token_file(&self) -> Option<PathBuf> {
+        Some(self.directories.state.as_ref()?.join("tokens.json"))
     }
 
     /// Returns the files for tokens that the token store cannot take. Each store has its own. There are
@@ -227,6 +237,21 @@ impl Settings {
         // The token store may hold a refresh token.
         self.require(&["QBO_CLIENT_ID", "QBO_CLIENT_SECRET", "QBO_REALM_ID"])?;
         self.qbo_of(&self.realm_id()?.unwrap_or_default())
+    }
+
+    /// Returns the checked settings like [`Self::qbo`]. The `realm_id` is empty if only
+    /// `QBO_REALM_ID` is not set.
+    ///
+    /// # Errors
+    /// Returns the same errors as [`Self::qbo`].
+    pub fn qbo_of_any(&self) -> Result<QboConfig> {
+        let has_keys = ["QBO_CLIENT_ID", "QBO_CLIENT_SECRET"]
+            .iter()
+            .all(|name| self.get(name).is_some());
+        match self.realm_id()? {
+            None if has_keys => self.qbo_app(),
+            _ => self.qbo(),
+        }
     }
 
     /// Returns the settings of the app alone: those that hold for every company.

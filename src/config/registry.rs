@@ -44,7 +44,11 @@ pub const SETTINGS: &[SettingSpec] = &[
         "Initial refresh token. A newer token in the token store takes precedence; not required \
          once one is stored",
     ),
-    setting("QBO_REALM_ID", None, "Id of the company"),
+    setting(
+        "QBO_REALM_ID",
+        None,
+        "Id of the company; default: the only one in the token store",
+    ),
     setting(
         "QBO_APP_ID",
         None,

@@ -140,6 +140,100 @@ def test_auth_status_needs_a_person_for_any_company(qbo, store, tmp_path):
     assert ended.returncode == 1
 
 
+def test_a_command_without_a_company_takes_the_only_one_of_the_store(qbo, store, tmp_path):
+    real = qbo.environment["QBO_REALM_ID"]
+    environment = environment_of(qbo, store)
+    unnamed = environment | {"QBO_REALM_ID": "", "QBO_REFRESH_TOKEN": ""}
+    arguments = (*EXTRACT, "--out", str(tmp_path / "landing"))
+    empty = run(arguments, unnamed, tmp_path)
+    assert (empty.returncode, "QBO_REALM_ID: not set, and" in empty.stderr) == (2, True)
+    assert run(("auth", "import"), environment, tmp_path).returncode == 0
+    ended = run(arguments, unnamed, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert report_of(ended)["runs"][0]["realm_id"] == real
+    # A second company in the store: no guess, and no request.
+    assert run(("auth", "import"), environment | {"QBO_REALM_ID": "777", **new_token(qbo)}, tmp_path).returncode == 0
+    requests = qbo.stats()["data_requests"]
+    refused = run(arguments, unnamed, tmp_path)
+    assert (refused.returncode, f"set it to one of 777, {real}" in refused.stderr) == (2, True), refused.stderr
+    assert qbo.stats()["data_requests"] == requests
+
+
+def new_token(qbo):
+    """Return the refresh token that works now."""
+    return {"QBO_REFRESH_TOKEN": qbo.control("refresh-token")["refresh_token"]}
+
+
+def test_every_loading_verb_takes_the_only_company_of_the_store(qbo, tmp_path, database):
+    environment = environment_of(qbo, database.environment)
+    assert run(("auth", "import"), environment, tmp_path).returncode == 0
+    unnamed = environment | {"QBO_REALM_ID": "", "QBO_REFRESH_TOKEN": ""}
+    for verb in ("backfill", "verify"):
+        ended = run((verb, "items", *ONE_RANGE), unnamed, tmp_path)
+        assert ended.returncode == 0, (verb, ended.stderr)
+    assert database.query("SELECT count(*) FROM raw.qb_items") == [(30,)]
+
+
+def test_a_login_before_the_database_was_set_is_named_by_later_commands(qbo, tmp_path, database, state_home):
+    file = str(state_home / "qbo_rs" / "tokens.json")
+    connected = run(("auth", "import"), environment_of(qbo), tmp_path)
+    assert f"its tokens are in {file}" in connected.stdout
+    assert "after DATABASE_URL is set" in connected.stdout
+    with_database = environment_of(qbo, database.environment, {"QBO_REFRESH_TOKEN": None})
+    backfill = ("backfill", "items", *ONE_RANGE)
+    for realm in (qbo.environment["QBO_REALM_ID"], ""):
+        ended = run(backfill, with_database | {"QBO_REALM_ID": realm}, tmp_path)
+        assert (ended.returncode, f"set QBO_TOKEN_STORE={file}" in ended.stderr) == (2, True), ended.stderr
+    synced = run(("sync", "items"), with_database | {"QBO_REALM_ID": ""}, tmp_path)
+    assert (synced.returncode, f"set QBO_TOKEN_STORE={file}" in synced.stderr) == (2, True), synced.stderr
+    # Not of a company of which the file knows nothing.
+    ended = run(backfill, with_database | {"QBO_REALM_ID": "777"}, tmp_path)
+    assert (ended.returncode, file in ended.stderr) == (2, False), ended.stderr
+    ended = run(backfill, with_database | {"QBO_TOKEN_STORE": file, "QBO_REALM_ID": ""}, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    connected = run(("auth", "import"), environment_of(qbo, database.environment, new_token(qbo)), tmp_path)
+    assert "its tokens are in the table qbo.accounts\n" in connected.stdout
+    assert "QBO_TOKEN_STORE" not in connected.stdout
+    assert run(backfill, with_database, tmp_path).returncode == 0
+
+
+def test_a_wrong_company_can_be_forgotten_and_its_shared_token_is_not_revoked(store, tmp_path):
+    with qbo_rs.sandbox(customers=1, items=5, invoices=1, others=0, limits=False) as qbo:
+        real = qbo.environment["QBO_REALM_ID"]
+        environment = environment_of(qbo, store)
+        wrong = environment | {"QBO_REALM_ID": "777"}
+        arguments = (*EXTRACT, "--out", str(tmp_path / "landing"))
+        assert run(arguments, wrong, tmp_path).returncode == 1
+
+        def realms():
+            report = report_of(run(("auth", "status", "--json"), environment, tmp_path))
+            return {account["realm_id"] for account in report["accounts"]}
+
+        # The token may have been replaced, and this is its only place.
+        refused = run(("auth", "forget"), wrong, tmp_path)
+        assert (refused.returncode, "the only one that still works" in refused.stderr) == (2, True), refused.stderr
+        assert run(arguments, environment, tmp_path).returncode == 0
+        assert realms() == {"777", real}
+        refused = run(("auth", "revoke"), wrong, tmp_path)
+        assert (refused.returncode, "qbo-rs auth forget" in refused.stderr) == (2, True), refused.stderr
+        assert realms() == {"777", real}
+        if "PG_HOST" in store:
+            synced = run(("sync", "items"), environment, tmp_path)
+            assert (synced.returncode, "QBO_REALM_ID=777 qbo-rs auth forget" in synced.stderr) == (1, True)
+        forgotten = run(("auth", "forget", "--json"), wrong, tmp_path)
+        assert (forgotten.returncode, report_of(forgotten)) == (0, {"realm_id": "777", "state": "forgotten"})
+        assert realms() == {real}
+        again = run(("auth", "forget"), wrong, tmp_path)
+        assert (again.returncode, "no connection of company 777" in again.stderr) == (2, True)
+        if "PG_HOST" in store:
+            assert run(("sync", "items"), environment, tmp_path).returncode == 0
+        # The connection at Intuit goes on.
+        qbo.control("expire-tokens")
+        assert run(arguments, environment, tmp_path).returncode == 0
+        assert run(("auth", "forget", "--force"), environment, tmp_path).returncode == 0
+        assert realms() == set()
+
+
 def test_many_processes_at_once_share_one_refresh(qbo, store, tmp_path):
     environment = environment_of(qbo, store)
     # The first run has only the first refresh token, the second an access token that the server has revoked.

@@ -25,7 +25,7 @@ use tracing::{Instrument, info_span};
 use self::company::{CompanySyncer, SWEEP_EVERY, Synced};
 use self::outcome::{lacks_everything, log_sync, status_of, with_unavailable};
 use super::auth::auth_report;
-use super::company::{Company, ConnectionStatus, Source, key};
+use super::company::{Company, ConnectionStatus, Source, key, no_company};
 use super::request::{owned, setters};
 use super::{App, CompanyReport, select_or_all};
 use crate::config::PostgresConfig;
@@ -225,9 +225,9 @@ impl Syncer {
         realm_ids.sort();
         realm_ids.dedup();
         match realm_ids.is_empty() {
-            true => Err(Error::config(
-                "QBO_REALM_ID",
-                "not set, and the token store has no company",
+            true => Err(no_company(
+                &self.app.settings.oauth()?,
+                &self.backend.place(),
             )),
             false => Ok(realm_ids),
         }

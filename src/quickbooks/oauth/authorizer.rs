@@ -398,17 +398,7 @@ impl Authorizer {
     }
 
     fn no_token(&self) -> Error {
-        let stored = format!(
-            ", and {} holds no token of company {}",
-            self.store.place(),
-            self.realm_id
-        );
-        Error::config(
-            "QBO_REFRESH_TOKEN",
-            format!(
-                "not set{stored}; run `qbo-rs auth login`, or set it to the company's refresh token"
-            ),
-        )
+        self.reconnect.no_token(&self.store.place())
     }
 }
 

@@ -2,6 +2,8 @@
 
 use reqwest::Url;
 
+use crate::error::Error;
+
 /// Intuit's page for a company that must be connected again.
 const PAGE: &str = "https://appcenter.intuit.com/app/connect/oauth2/request";
 /// Stands for the app's id where `QBO_APP_ID` is not set. It is not the client id, and no answer of
@@ -13,6 +15,8 @@ const UNKNOWN_APP: &str = "QBO_APP_ID";
 pub(crate) struct Reconnect {
     realm_id: String,
     app_id: Option<String>,
+    /// A file with tokens of the company that is not the token store.
+    other_file: Option<String>,
 }
 
 impl Reconnect {
@@ -21,7 +25,33 @@ impl Reconnect {
         Self {
             realm_id: realm_id.to_owned(),
             app_id: app_id.map(str::to_owned),
+            other_file: None,
         }
+    }
+
+    /// Returns the way with the name of a file that holds tokens of the company, although it is not
+    /// the token store.
+    pub(crate) fn with_other_file(self, other_file: Option<String>) -> Self {
+        Self { other_file, ..self }
+    }
+
+    /// Returns the error that says that neither the settings nor the token store at `place` have a
+    /// token of the company, and what to do.
+    pub(crate) fn no_token(&self, place: &str) -> Error {
+        let stored = format!(
+            "not set, and {place} holds no token of company {}",
+            self.realm_id
+        );
+        let reason = match &self.other_file {
+            Some(file) => format!(
+                "{stored}, but {file} does, from a login without a database: set QBO_TOKEN_STORE={file} to use it, or \
+                 run `qbo-rs auth login` once more, which stores a token in {place}"
+            ),
+            None => format!(
+                "{stored}; run `qbo-rs auth login`, or set it to the company's refresh token"
+            ),
+        };
+        Error::config("QBO_REFRESH_TOKEN", reason)
     }
 
     /// Returns the id of the company.
