@@ -8,7 +8,7 @@ use crate::domain::{ColumnType, EntityKind, FieldType, Identity, columns};
 /// Model of what every record may have beside its own, which is of no use in a column.
 const ANY_RECORD: &str = "Record";
 
-/// Lists whose records can be merged, which removes one of the two (qbo-facts 5.3).
+/// Lists whose records can be merged, which removes one of the two (qbo-facts 5).
 const MERGED: [&str; 9] = [
     "accounts",
     "classes",
