@@ -202,7 +202,7 @@ pub enum Error {
     /// The retry loop gave up, at once or later; `last` is the final failure.
     #[error("{last}{}", tries(*.attempts, *.elapsed))]
     AfterAttempts {
-        /// How many times the request was sent.
+        /// Number of times that the request was sent.
         attempts: u32,
         /// Time from the first attempt to giving up.
         elapsed: Duration,

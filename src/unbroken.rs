@@ -11,8 +11,8 @@ use tracing::Instrument;
 
 use crate::error::{Error, Result};
 
-/// How long the end of a process waits for such work. Below the ten seconds after which Docker kills
-/// a container that was told to stop.
+/// The time that the end of a process waits for such work. Below the ten seconds after which Docker
+/// kills a container that was told to stop.
 pub(crate) const LIMIT: Duration = Duration::from_secs(8);
 const CHECK: Duration = Duration::from_millis(10);
 

@@ -20,6 +20,7 @@ mod shortfall;
 mod signals;
 mod status;
 mod sync;
+mod tables;
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -192,18 +193,18 @@ fn run_database(app: &App, command: DatabaseCommand, printer: Printer) -> Outcom
     match command {
         DatabaseCommand::Archive(request) => {
             let archived = block_on(app.archive(&request))?;
-            printer.print(&archived, || output::archived(&archived, &request.out))?;
+            printer.print(&archived, || tables::archived(&archived, &request.out))?;
         }
         DatabaseCommand::Migrate(request) => {
             let upgrade = block_on(app.migrate(&request))?;
-            printer.print(&upgrade, || output::upgrade(&upgrade, request.dry_run))?;
+            printer.print(&upgrade, || tables::upgrade(&upgrade, request.dry_run))?;
         }
         DatabaseCommand::Ddl(request) => output::text(&app.ddl(&request)?),
         DatabaseCommand::Views(request) => {
             let changes = block_on(app.views(&request))?;
             printer.print(&changes, || match request.dry_run {
-                true => output::views_sql(&changes),
-                false => output::views(&changes),
+                true => tables::views_sql(&changes),
+                false => tables::views(&changes),
             })?;
         }
     }

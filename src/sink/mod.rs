@@ -1,3 +1,3 @@
-//! Where records go. Sinks do not know sources.
+//! The places that records go to. Sinks do not know sources.
 
 pub(crate) mod postgres;

@@ -62,7 +62,7 @@ pub struct Job {
     /// The request, as JSON.
     #[cfg_attr(test, schema(value_type = Object))]
     pub request: Value,
-    /// How often a worker has started it. A start whose service was stopped properly does not
+    /// Number of its starts by a worker. A start whose service was stopped properly does not
     /// count.
     pub attempts: i32,
     /// When it was queued.

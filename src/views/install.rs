@@ -15,7 +15,7 @@ use crate::postgres::{
     server,
 };
 
-/// What was done to views, or would be.
+/// The outcome of making views, or of printing their SQL.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ViewChanges {
     /// Schema of the views.

@@ -16,7 +16,7 @@ SETTING = re.compile(
     r'\b(?:setting|secret)\(\s*"(?P<variable>[A-Z_]+)",\s*(?:(?P<default>None|Some\("[^"]*"\)),\s*)?"(?P<help>[^"]*)",?\s*\)'
 )
 # Python type of a setting that is not text, by the end of its name.
-NUMBERS = {"_s": float, "_port": int, "_per_minute": int, "_per_second": int, "_in_flight": int}
+NUMBERS = {"_s": float, "_port": int, "_per_minute": int, "_per_second": int, "_in_flight": int, "_mb": int}
 NUMBERS |= {"max_requests": int, "monthly_quota": int, "max_attempts": int}
 
 

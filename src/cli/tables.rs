@@ -1,0 +1,74 @@
+//! Texts of `qbo-rs db`: what it has done to tables and views, and the SQL that it prints.
+
+use std::path::Path;
+
+use crate::app::ViewChanges;
+use crate::sink::postgres::{ArchiveSummary, Upgrade};
+
+/// Returns the statements that create and upgrade tables, or the tables that were.
+pub(super) fn upgrade(upgrade: &Upgrade, dry_run: bool) -> String {
+    match (upgrade.sql.is_empty(), dry_run) {
+        (true, true) => return "-- nothing to do: every table has the right shape\n".to_owned(),
+        (true, false) => return "every table has the right shape\n".to_owned(),
+        (false, true) => return format!("BEGIN;\n{}COMMIT;\n", upgrade.sql),
+        (false, false) => {}
+    }
+    let line = |what: &str, tables: &[String]| match tables.is_empty() {
+        true => String::new(),
+        false => format!("{what}: {}\n", tables.join(", ")),
+    };
+    let created = line("created", &upgrade.created);
+    created + &line("upgraded, every row kept", &upgrade.tables)
+}
+
+/// Returns the statements that make views, for `psql`.
+pub(super) fn views_sql(changes: &ViewChanges) -> String {
+    match changes.sql.as_str() {
+        "" => "-- nothing to do: every view is as it should be\n".to_owned(),
+        sql => format!("BEGIN;\n{sql}COMMIT;\n"),
+    }
+}
+
+/// Returns lines that say what was done to views.
+pub(super) fn views(changes: &ViewChanges) -> String {
+    let into = &changes.into;
+    let mut text = String::new();
+    for (what, names) in [
+        ("created", &changes.created),
+        ("replaced", &changes.replaced),
+        (
+            "dropped, because this version does not make them",
+            &changes.dropped,
+        ),
+    ] {
+        if !names.is_empty() {
+            text += &format!("{into}: {} {what}: {}\n", names.len(), names.join(", "));
+        }
+    }
+    if text.is_empty() {
+        text = format!(
+            "{into}: all {} views are as they should be\n",
+            changes.unchanged
+        );
+    }
+    if !changes.left_out.is_empty() {
+        text += &format!(
+            "left out, because there is no table: {}\n",
+            changes.left_out.join(", ")
+        );
+    }
+    text
+}
+
+/// Returns a line for each entity with the number of records that were archived.
+pub(super) fn archived(archived: &[ArchiveSummary], file: &Path) -> String {
+    let line = |done: &ArchiveSummary| {
+        format!(
+            "{}: {} records into {}\n",
+            done.entity,
+            done.rows,
+            file.display()
+        )
+    };
+    archived.iter().map(line).collect()
+}
