@@ -257,3 +257,7 @@ ALTER TABLE qbo.windows ADD COLUMN IF NOT EXISTS incomplete_since_utc timestampt
 -- The last attempt failed because of single records, which may cost smaller windows less.
 ALTER TABLE qbo.windows ADD COLUMN IF NOT EXISTS records_failed boolean NOT NULL DEFAULT false;
 INSERT INTO qbo.migrations (number, name) VALUES (10, 'failed_records') ON CONFLICT DO NOTHING;
+-- For the jobs that failed a moment ago, and for the webhook events that they give back.
+CREATE INDEX IF NOT EXISTS jobs_ended ON qbo.jobs (status, finished_at_utc);
+CREATE INDEX IF NOT EXISTS webhook_events_processed ON qbo.webhook_events (processed_at_utc);
+INSERT INTO qbo.migrations (number, name) VALUES (11, 'failed_jobs') ON CONFLICT DO NOTHING;

@@ -14,7 +14,7 @@ pub(super) struct Directories {
     pub runtime: Option<PathBuf>,
     /// Temporary files of this user, below the directory of everybody's. Another user may have made it
     /// first.
-    pub temporary: PathBuf,
+    pub temporary: Option<PathBuf>,
 }
 
 impl Directories {
@@ -31,7 +31,7 @@ impl Directories {
         Self {
             state: state.map(|base| base.join("qbo_rs")),
             runtime: absolute("XDG_RUNTIME_DIR").map(|base| base.join("qbo_rs")),
-            temporary: temporary.join(format!("qbo_rs-{}", user_id())),
+            temporary: Some(temporary.join(format!("qbo_rs-{}", user_id()))),
         }
     }
 }

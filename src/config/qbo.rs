@@ -224,7 +224,7 @@ impl Settings {
             temporary,
         } = &self.directories;
         let own = state.iter().map(|directory| file(directory, false));
-        let shared = runtime.iter().chain([temporary]);
+        let shared = runtime.iter().chain(temporary);
         own.chain(shared.map(|directory| file(directory, true)))
             .collect()
     }

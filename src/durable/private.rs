@@ -148,6 +148,13 @@ pub(crate) fn refusal(directory: &Path) -> Option<String> {
     if mode & 0o022 != 0 {
         return Some(format!("other users may write into it (mode {mode:04o})"));
     }
+    // Only one that has our name: any other may be meant to be read.
+    let is_named_ours = directory
+        .file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"qbo_rs"));
+    if mode & 0o077 != 0 && !is_named_ours {
+        return Some(format!("other users may read it (mode {mode:04o})"));
+    }
     if mode & 0o077 != 0 {
         let closed = opened.set_permissions(std::fs::Permissions::from_mode(0o700));
         return closed.err().map(|e| e.to_string());
@@ -187,7 +194,7 @@ mod tests {
     #[test]
     fn a_directory_that_others_could_change_is_refused() {
         let above = tempfile::tempdir().unwrap();
-        let directory = above.path().join("own");
+        let directory = above.path().join("qbo_rs-7");
         assert_eq!(refusal(&directory), None);
         own_directory(&directory).unwrap();
         let mode = || std::fs::metadata(&directory).unwrap().permissions().mode() & 0o777;
@@ -208,5 +215,18 @@ mod tests {
         assert!(refusal(&directory).is_some());
         set_mode(above.path(), 0o1777);
         assert_eq!(refusal(&directory), None);
+    }
+
+    #[test]
+    fn a_directory_that_is_not_ours_by_name_keeps_its_mode() {
+        let above = tempfile::tempdir().unwrap();
+        set_mode(above.path(), 0o755);
+        let refused = refusal(above.path());
+        assert!(refused.is_some_and(|refused| refused.contains("may read it")));
+        let mode = std::fs::metadata(above.path())
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o755);
     }
 }

@@ -44,7 +44,7 @@ const RECOUNT: &str = include_str!("sql/recount.sql");
 const MOVE_ARRIVAL: &str = "
 UPDATE {table} AS known SET ingested_at_utc = page.ingested_at
 FROM qbo_staging staged
-JOIN unnest($1::int[], $2::timestamptz[]) AS page(page_number, ingested_at) USING (page_number)
+JOIN unnest($1::timestamptz[]) WITH ORDINALITY AS page(ingested_at, place) USING (place)
 WHERE known.id = staged.id AND known.payload = staged.payload AND known.deleted_at_utc IS NULL
   AND known.ingested_at_utc < page.ingested_at";
 
@@ -187,7 +187,7 @@ impl Merge<'_> {
         let counts = self.merge(client).await?;
         if self.entity.is_read_whole {
             let statement = MOVE_ARRIVAL.replace("{table}", &table_name(self.schema, self.entity));
-            let params = params![self.pages.numbers, self.pages.ingested_at];
+            let params = params![self.pages.ingested_at];
             client.change(&statement, params).await?;
         }
         Ok(counts)
