@@ -36,9 +36,9 @@ class Settings(TypedDict, total=False):
     """
 
     realm_id: str
-    """Id of the company; default: the only one in the token store.
+    """Id of the company.
 
-    Default: none. Variable: ``QBO_REALM_ID``.
+    Default: the only one in the token store. Variable: ``QBO_REALM_ID``.
 
     QuickBooks calls it the realm id.
     """

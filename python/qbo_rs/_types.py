@@ -248,7 +248,7 @@ class RunReport:
 
 
 _DEMANDS: tuple[Recovery | None, ...] = ("reauthorise", "abort", "retry", None)
-"""What a failure asks of a person, the most first."""
+"""Reactions to a failure, the one that asks most of a person first."""
 
 
 @dataclass(frozen=True)
