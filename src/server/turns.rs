@@ -1,8 +1,10 @@
 //! A few turns for work that strangers can ask for as well. Who makes progress keeps its turn, and
-//! the others wait for it a while. Who stalls, is slow or has had a turn for long loses it to one
-//! who waits, so that nobody can keep them all.
+//! the others wait for it a while. Who stalls, is slow or has had a turn for long is asked to let go
+//! for one who waits, so that nobody can keep them all. The turn passes on when it is dropped, with
+//! all that its holder has read: never do more hold memory than there are turns.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -11,10 +13,11 @@ use tokio::time::{Instant, sleep_until};
 
 /// The longest wait for a turn.
 const MAX_WAIT: Duration = Duration::from_secs(5);
-/// The time without a byte after which a turn can be lost. A slow one begins with as much.
+/// The time without a byte after which a turn can be lost. It is also the most that a holder can be
+/// ahead of [`SLOW`], so that who has sent much at first cannot be slow for long afterwards.
 const STALLED: Duration = Duration::from_secs(2);
 /// The bytes a second below which a turn can be lost.
-const SLOW: u64 = 64 * 1024;
+const SLOW: f64 = 65_536.0;
 /// The time after which a turn can be lost in any case.
 const LONG: Duration = Duration::from_secs(10);
 
@@ -30,36 +33,26 @@ pub(super) struct Turns {
 #[derive(Debug)]
 struct Holder {
     began: Instant,
-    progress: Mutex<Progress>,
+    /// When the turn can be lost because too little has arrived.
+    slow_at: Mutex<Instant>,
+    is_asked_to_let_go: AtomicBool,
     lost: Notify,
-}
-
-/// The bytes that have arrived since the turn began.
-#[derive(Debug)]
-struct Progress {
-    bytes: u64,
-    last: Instant,
 }
 
 impl Holder {
     fn new() -> Self {
         let now = Instant::now();
-        let progress = Progress {
-            bytes: 0,
-            last: now,
-        };
         Self {
             began: now,
-            progress: Mutex::new(progress),
+            slow_at: Mutex::new(now + STALLED),
+            is_asked_to_let_go: AtomicBool::new(false),
             lost: Notify::new(),
         }
     }
 
     /// Returns when the turn can be lost to another one, unless more arrives until then.
     fn yields_at(&self) -> Instant {
-        let progress = self.progress.lock();
-        let paced = STALLED + Duration::from_secs(progress.bytes / SLOW);
-        (progress.last + STALLED).min(self.began + paced.min(LONG))
+        (*self.slow_at.lock()).min(self.began + LONG)
     }
 }
 
@@ -90,29 +83,38 @@ impl Turns {
             freed.as_mut().enable();
             let next = match self.look() {
                 Ok(turn) => return Some(turn),
-                Err(next) => next,
+                Err(next) => next.min(deadline),
             };
             if Instant::now() >= deadline {
                 return None;
             }
             tokio::select! {
                 () = freed => {}
-                () = sleep_until(next.min(deadline)) => {}
+                () = sleep_until(next) => {}
             }
         }
     }
 
-    /// Takes a turn that is free or can be lost; the error says when the next one can be lost.
+    /// Takes a turn that is free, or asks a holder to let go whose turn can be lost. The error says
+    /// when to look again.
     fn look(&self) -> Result<Turn<'_>, Instant> {
+        let now = Instant::now();
         let mut holders = self.holders.lock();
         if holders.len() >= self.max {
-            let yields = holders.iter().map(|holder| holder.yields_at());
-            if let Some((at, position)) = yields.zip(0..).min() {
-                if at > Instant::now() {
+            let held = holders
+                .iter()
+                .filter(|holder| !holder.is_asked_to_let_go.load(Ordering::Relaxed))
+                .min_by_key(|holder| holder.yields_at());
+            if let Some(held) = held {
+                let at = held.yields_at();
+                if at > now {
                     return Err(at);
                 }
-                holders.remove(position).lost.notify_one();
+                held.is_asked_to_let_go.store(true, Ordering::Relaxed);
+                held.lost.notify_one();
             }
+            // Another one can take the turn that is freed now, and can be asked after this time.
+            return Err(now + STALLED);
         }
         let holder = Arc::new(Holder::new());
         holders.push(holder.clone());
@@ -124,12 +126,13 @@ impl Turns {
 impl Turn<'_> {
     /// Records that bytes have arrived.
     pub(super) fn progress(&self, bytes: usize) {
-        let mut progress = self.holder.progress.lock();
-        progress.bytes = progress.bytes.saturating_add(bytes as u64);
-        progress.last = Instant::now();
+        let mut slow_at = self.holder.slow_at.lock();
+        let now = Instant::now();
+        let paced = (*slow_at).max(now) + Duration::from_secs_f64(bytes as f64 / SLOW);
+        *slow_at = paced.min(now + STALLED);
     }
 
-    /// Completes when another one has taken the turn.
+    /// Completes when another one waits for the turn, which is to be dropped then.
     pub(super) async fn lost(&self) {
         self.holder.lost.notified().await;
     }
@@ -147,21 +150,28 @@ impl Drop for Turn<'_> {
 mod tests {
     use futures_util::FutureExt as _;
     use futures_util::future::join_all;
-    use tokio::time::sleep;
+    use tokio::time::{sleep, timeout};
 
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Holds a turn until it is lost, while so many bytes arrive every second; returns after how
-    /// many seconds another one has taken it.
-    async fn lost_after(bytes: usize) -> u64 {
+    /// Holds a turn until it is lost, while so many bytes arrive at once and then every second;
+    /// returns after how many seconds another one has taken it.
+    async fn lost_after(at_once: usize, bytes: usize) -> u64 {
         let turns = Turns::new(1);
         let (held, begin) = (turns.take().await.unwrap(), Instant::now());
-        let arriving = async {
-            for _ in 0..60 {
-                sleep(SECOND).await;
-                held.progress(bytes);
+        held.progress(at_once);
+        let holding = async move {
+            let arriving = async {
+                for _ in 0..60 {
+                    sleep(SECOND).await;
+                    held.progress(bytes);
+                }
+            };
+            tokio::select! {
+                () = arriving => {}
+                () = held.lost() => {}
             }
         };
         let other = async {
@@ -169,21 +179,47 @@ mod tests {
             while turns.take().await.is_none() {}
             begin.elapsed().as_secs()
         };
-        tokio::select! {
-            () = arriving => 0,
-            (taken, ()) = async { tokio::join!(other, held.lost()) } => taken,
-        }
+        tokio::join!(holding, other).1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_passes_on_when_its_holder_has_let_go() {
+        let turns = Turns::new(1);
+        let held = turns.take().await.unwrap();
+        let letting_go = async move {
+            held.lost().await;
+            // What it has read is still in the memory.
+            sleep(SECOND).await;
+        };
+        let begin = Instant::now();
+        let (taken, ()) = tokio::join!(turns.take(), letting_go);
+        assert!(taken.is_some());
+        assert_eq!(begin.elapsed(), STALLED + SECOND);
+        assert_eq!(turns.holders.lock().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_stalls_is_slow_or_has_had_a_turn_for_long_loses_it() {
+        let much = 1024 * 1024;
+        assert_eq!(lost_after(0, 0).await, STALLED.as_secs());
+        assert_eq!(lost_after(0, 1).await, STALLED.as_secs());
+        assert_eq!(lost_after(much, 1).await, STALLED.as_secs());
+        assert_eq!(lost_after(much, much).await, LONG.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_stalls_passes_on_to_each_who_waits() {
         let turns = Turns::new(1);
-        let _stalled = turns.take().await.unwrap();
         let begin = Instant::now();
-        assert!(turns.take().await.is_some());
-        assert_eq!(begin.elapsed(), STALLED);
-        assert_eq!(lost_after(1).await, STALLED.as_secs());
-        assert_eq!(lost_after(1024 * 1024).await, LONG.as_secs());
+        let visits = (0..3).map(|_| async {
+            let turn = turns.take().await?;
+            let taken = begin.elapsed();
+            // Nobody asks the last one to let go.
+            let _ = timeout(LONG, turn.lost()).await;
+            Some(taken)
+        });
+        let taken = [0, 1, 2].map(|round| Some(round * STALLED));
+        assert_eq!(join_all(visits).await, taken);
     }
 
     #[tokio::test(start_paused = true)]

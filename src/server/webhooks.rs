@@ -1,6 +1,7 @@
 //! `POST /webhooks/qbo`: deliveries signed by Intuit, stored before they are answered (qbo-facts
 //! 5).
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,14 +31,16 @@ use crate::domain::webhook::read_webhook;
 /// The largest delivery that is read, in bytes. Intuit sends at most 100 events and about 1 MB.
 const MAX_DELIVERY: usize = 64 * 1024 * 1024;
 
-/// Deliveries above a size, in bytes, that may be read at a time. Until its end nobody knows whether
+/// The deliveries of a range of sizes, in bytes, that may be read at a time. Until its end nobody knows whether
 /// Intuit has signed a delivery, so strangers must not be able to fill the memory. Smaller ones are
 /// limited by the number of connections. Intuit may send many at once, for example after an outage:
 /// they wait for each other.
-static TURNS: [(usize, Turns); 2] = [
-    (32 * 1024, Turns::new(16)),
-    (2 * 1024 * 1024, Turns::new(1)),
+static TURNS: [(Range<usize>, Turns); 2] = [
+    (SMALL..LARGE, Turns::new(16)),
+    (LARGE..MAX_DELIVERY, Turns::new(1)),
 ];
+const SMALL: usize = 32 * 1024;
+const LARGE: usize = 2 * 1024 * 1024;
 
 /// The longest pause between two parts of a delivery.
 const PAUSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -115,8 +118,9 @@ async fn store(state: &AppState, body: &[u8]) -> Reply<Response> {
 
 /// Reads a body and checks its signature. Returns `None` if the signature is wrong.
 async fn receive_signed(body: Body, mut check: SignatureCheck) -> Reply<Option<Vec<u8>>> {
-    let mut kept = Vec::new();
     let mut turn: Option<(usize, Turn<'_>)> = None;
+    // Dropped before the turn, which passes on only when its memory is free.
+    let mut kept = Vec::new();
     let mut parts = body.into_data_stream();
     loop {
         let part = tokio::select! {
@@ -139,16 +143,19 @@ async fn receive_signed(body: Body, mut check: SignatureCheck) -> Reply<Option<V
             let reason = "the delivery is too large";
             return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, reason));
         }
-        let needed = TURNS.iter().rev().find(|(above, _)| size > *above);
-        if let Some((above, turns)) = needed
-            && turn.as_ref().is_none_or(|(held, _)| held != above)
+        let needed = TURNS.iter().rev().find(|(sizes, _)| size > sizes.start);
+        if let Some((sizes, turns)) = needed
+            && turn.as_ref().is_none_or(|(held, _)| *held != sizes.end)
         {
             // Its smaller turn is kept meanwhile, as is what it has read.
             let next = tokio::select! {
                 next = turns.take() => next,
                 () = lost(turn.as_ref()) => None,
             };
-            turn = Some((*above, next.ok_or_else(too_many)?));
+            turn = Some((sizes.end, next.ok_or_else(too_many)?));
+            // A body that grows by doubling leaves its former places to the allocator, which keeps
+            // them. Of one place, only the pages that are written take memory.
+            kept.reserve_exact(sizes.end - kept.len());
         }
         if let Some((_, turn)) = &turn {
             turn.progress(part.len());
