@@ -38,11 +38,10 @@ impl Rescue {
                     "QuickBooks may have replaced the refresh token; the new one is kept, encrypted, in {place}, and the \
                      next refresh on this machine moves it to the token store"
                 );
-                return with_note(error, &note);
+                return error.with_note(&note);
             }
         }
-        with_note(
-            error,
+        error.with_note(
             "QuickBooks may have replaced the refresh token, and only this process has the new one: mend the token \
              store before it ends, or connect the company again",
         )
@@ -94,24 +93,4 @@ async fn save(store: &dyn TokenStore, connection: &Connection) -> Result<()> {
     let saved = lease.save(connection).await;
     lease.release().await;
     saved
-}
-
-/// Returns the error with one more clause.
-fn with_note(error: Error, note: &str) -> Error {
-    match error {
-        Error::Database {
-            reason,
-            sqlstate,
-            source,
-        } => Error::Database {
-            reason: format!("{reason}; {note}"),
-            sqlstate,
-            source,
-        },
-        Error::Config { setting, reason } => Error::Config {
-            setting,
-            reason: format!("{reason}; {note}"),
-        },
-        other => Error::config("QBO_TOKEN_STORE", format!("{other}; {note}")),
-    }
 }

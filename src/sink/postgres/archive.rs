@@ -105,30 +105,18 @@ impl PostgresSink {
         writer.publish()?;
         match transaction.commit().await.map_err(database_error) {
             Ok(()) => Ok(archived),
-            Err(error) => Err(with_file(error, path)),
+            Err(error) => Err(error.with_note(&uncertain(path))),
         }
     }
 }
 
-/// Adds to the error of a commit that the file stays: the answer may have been lost, not the commit.
-fn with_file(error: Error, path: &Path) -> Error {
-    let note = format!(
+/// The file stays when a commit fails: the answer may have been lost, not the commit.
+fn uncertain(path: &Path) -> String {
+    format!(
         "it is not certain whether the archived records are still in the tables, so all of them stay in \
          '{0}' too; qbo-rs load '{0}' puts back those that are gone, and changes none of the others",
         path.display()
-    );
-    match error {
-        Error::Database {
-            reason,
-            sqlstate,
-            source,
-        } => Error::Database {
-            reason: format!("{reason}; {note}"),
-            sqlstate,
-            source,
-        },
-        other => other,
-    }
+    )
 }
 
 fn write_line(out: &mut impl Write, realm_id: &str, entity: &EntitySpec, row: &Row) -> Result<()> {
