@@ -72,13 +72,20 @@ impl TryFrom<Value> for PageSize {
 }
 
 /// The beginning of a read that continues earlier ones. The window that contains it is still
-/// committed as a whole.
+/// committed as a whole, and windows that end before it are read as a whole.
 #[derive(Debug, Clone, Copy)]
 pub struct Continuation {
     /// Instant before which changes are known and not read again.
     pub from: DateTime<Utc>,
     /// Instant at which they were known, by the sink's clock: not after the sink was asked.
     pub known_at: DateTime<Utc>,
+}
+
+impl Continuation {
+    /// Returns this beginning if a window reaches beyond it.
+    pub fn within(self, window: Window) -> Option<Self> {
+        (window.end > self.from).then_some(self)
+    }
 }
 
 /// Plan of one entity's run.

@@ -179,7 +179,7 @@ impl Run {
         let shares = S::SHARES_REQUESTS && !plan.strict_windows;
         Self {
             queued: if shares {
-                adjacent(&plan.windows)
+                adjacent(plan)
             } else {
                 plan.windows.iter().map(|w| [*w].into()).collect()
             },
@@ -258,20 +258,29 @@ impl Run {
 
 /// Returns the time of the windows that a plan reads first, as one span; `None` for an empty plan.
 pub(crate) fn first_span(plan: &Plan) -> Option<Window> {
-    let windows = adjacent(&plan.windows).pop_front()?;
-    let start = windows.front()?.start;
+    let windows = adjacent(plan).pop_front()?;
+    let first = *windows.front()?;
+    let known = plan.read_from.and_then(|known| known.within(first));
     Some(Window {
-        start: plan.read_from.map_or(start, |known| start.max(known.from)),
+        start: known.map_or(first.start, |known| first.start.max(known.from)),
         end: windows.back()?.end,
     })
 }
 
-/// Groups windows into runs that follow each other without a gap.
-fn adjacent(windows: &[Window]) -> VecDeque<VecDeque<Window>> {
+/// Groups the windows of a plan into runs that are read without a gap.
+fn adjacent(plan: &Plan) -> VecDeque<VecDeque<Window>> {
+    // The beginning of such a window is not read.
+    let begins_later = |window: &Window| {
+        plan.read_from
+            .is_some_and(|known| window.start < known.from && known.from < window.end)
+    };
     let mut runs: VecDeque<VecDeque<Window>> = VecDeque::new();
-    for window in windows {
+    for window in &plan.windows {
         match runs.back_mut() {
-            Some(run) if run.back().is_some_and(|last| last.end == window.start) => {
+            Some(run)
+                if run.back().is_some_and(|last| last.end == window.start)
+                    && !begins_later(window) =>
+            {
                 run.push_back(*window)
             }
             _ => runs.push_back([*window].into()),

@@ -47,13 +47,17 @@ impl<S: Source, K: Sink> SpanTask<S, K> {
             window,
             run_id: self.run_id.clone(),
             read_start: self.read_start(window),
-            known_at: self.read_from.map(|known| known.known_at),
+            known_at: self.known(window).map(|known| known.known_at),
         }
     }
 
     /// Returns the instant from which a window is read.
     pub(super) fn read_start(&self, window: Window) -> DateTime<Utc> {
-        self.read_from
+        self.known(window)
             .map_or(window.start, |known| window.start.max(known.from))
+    }
+
+    fn known(&self, window: Window) -> Option<Continuation> {
+        self.read_from.and_then(|known| known.within(window))
     }
 }

@@ -6,12 +6,12 @@ use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
 use tracing::{debug, warn};
 
 use super::comparison::{Compared, with_comparison, with_deletions};
-use super::failed_windows::{divided, settled};
+use super::lacking::{lacking, settled};
 use crate::app::company::Source as CompanySource;
 use crate::app::run::plan;
 use crate::domain::{
     Chunk, Continuation, EntityKind, EntityOutcome, EntitySpec, EntitySync, PageSize, Plan, RunEnd,
-    RunReport, SyncMethod, Window, chunk_range, merged, split_committed,
+    RunReport, SyncMethod, Window, chunk_range,
 };
 use crate::error::{Error, Result};
 use crate::pipeline;
@@ -302,42 +302,28 @@ impl CompanySyncer<'_> {
         }
     }
 
-    /// Determines the time that an entity lacks. If only the latest time is missing, the entity is
-    /// read from the end of its committed time, and the windows of that time are committed as a
-    /// whole.
+    /// Determines the time that an entity lacks, and how to read it.
     async fn poll(&self, entity: &EntitySpec, now: DateTime<Utc>) -> Result<Poll> {
         if !entity.has_query {
             return self.poll_unqueryable(entity, now).await;
         }
-        let windows = years(now)?;
         let committed = self.sink.committed(self.realm_id, entity).await?;
         let failed = self.sink.failed(self.realm_id, entity).await?;
-        let (remaining, _) = split_committed(&windows, &committed);
         let state = self.states.get(entity).await?;
-        let since = match (&merged(&remaining)[..], windows.last()) {
-            ([lacking], Some(present)) if lacking.end == present.end => Some(lacking.start),
-            _ => None,
-        };
         let (settled, failed) = settled(failed, &committed);
         if !settled.is_empty() {
             self.sink.settle(self.realm_id, entity, &settled).await?;
         }
-        let windows = match since {
-            Some(since) => {
-                let windows = divided(windows, &failed).into_iter();
-                windows.filter(|window| window.end > since).collect()
-            }
-            None => divided(remaining, &failed),
-        };
-        let plan = plan(*entity, windows, Vec::new(), self.page_size);
+        let lacking = lacking(&years(now)?, &committed, &failed);
+        let plan = plan(*entity, lacking.windows, Vec::new(), self.page_size);
         let is_new = committed.is_empty() && self.sink.is_empty(entity).await?;
         Ok(Poll {
             plan: Plan {
-                read_from: since.map(|from| self.continued(from)),
+                read_from: lacking.latest_from.map(|from| self.continued(from)),
                 is_quiet: true,
                 ..plan
             },
-            since,
+            since: lacking.latest_from.filter(|_| lacking.is_latest_only),
             state,
             is_new,
         })

@@ -6,8 +6,8 @@
 
 mod company;
 mod comparison;
-mod failed_windows;
 mod gone;
+mod lacking;
 mod outcome;
 mod schedule;
 mod unqueryable;

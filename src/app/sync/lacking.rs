@@ -1,20 +1,62 @@
-//! Windows of a sync that failed because of single records. A year with more bad records than a window
-//! may have, or with more than a search can find, is read month by month, so that the good months are
-//! committed.
+//! The windows that a sync reads of an entity: the time that is not committed, and windows that failed
+//! because of single records. A year with more bad records than a window may have, or with more than a
+//! search can find, is read month by month, so that the good months are committed.
 
 use std::collections::BTreeSet;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::{Chunk, Window, chunk_range};
+use crate::domain::{Chunk, Window, chunk_range, merged, split_committed};
 use crate::store::FailedWindow;
 
 /// The length of the longest month.
 const MONTH: TimeDelta = TimeDelta::days(31);
 
+/// The time that an entity lacks.
+pub(super) struct Lacking {
+    /// The windows to commit, in order.
+    pub windows: Vec<Window>,
+    /// The begin of the latest time, which reaches to the end of the last year. Its first window begins
+    /// earlier, with what is committed: so its ledger row goes on, and no sync leaves a row of its own.
+    pub latest_from: Option<DateTime<Utc>>,
+    /// Only the latest time is lacking.
+    pub is_latest_only: bool,
+}
+
+/// Determines the windows of `years` that are not `committed`. `failed` ones are read month by month.
+pub(super) fn lacking(years: &[Window], committed: &[Window], failed: &[Window]) -> Lacking {
+    let (mut remaining, _) = split_committed(years, committed);
+    let stretches = merged(&remaining);
+    let latest = match (stretches.last(), years.last()) {
+        (Some(latest), Some(year)) if latest.end == year.end => latest,
+        _ => {
+            return Lacking {
+                windows: divided(remaining, failed),
+                latest_from: None,
+                is_latest_only: false,
+            };
+        }
+    };
+    let earlier = stretches.len().checked_sub(2).map(|at| stretches[at].end);
+    remaining.retain(|window| earlier.is_some_and(|earlier| window.end <= earlier));
+    let whole = years.iter().map(|year| Window {
+        start: earlier.map_or(year.start, |earlier| year.start.max(earlier)),
+        ..*year
+    });
+    let whole = whole.filter(|window| window.end > latest.start).collect();
+    let mut windows = divided(remaining, failed);
+    let reaching = divided(whole, failed).into_iter();
+    windows.extend(reaching.filter(|window| window.end > latest.start));
+    Lacking {
+        windows,
+        latest_from: Some(latest.start),
+        is_latest_only: earlier.is_none(),
+    }
+}
+
 /// Divides windows that have failed into months, and windows that hold failed ones at their bounds: an
 /// attempt at the same window ends the failure of the one before.
-pub(super) fn divided(windows: Vec<Window>, failed: &[Window]) -> Vec<Window> {
+fn divided(windows: Vec<Window>, failed: &[Window]) -> Vec<Window> {
     let divide = |window: Window| match failed.contains(&window) {
         true if window.end - window.start > MONTH => chunk_range(window, Chunk::Months(1)),
         _ => vec![window],
@@ -62,6 +104,47 @@ mod tests {
 
     fn window(start: &str, end: &str) -> Window {
         Window::parse(start, end).unwrap()
+    }
+
+    #[test]
+    fn the_latest_time_goes_on_with_what_is_committed_before_it() {
+        let (old, present) = (
+            window("2024-01-01", "2025-01-01"),
+            window("2025-01-01", "2026-01-01"),
+        );
+        let of = |committed: &[Window], failed: &[Window]| {
+            let lacking = lacking(&[old, present], committed, failed);
+            let from = lacking
+                .latest_from
+                .map(|from| from.date_naive().to_string());
+            (lacking.windows, from, lacking.is_latest_only)
+        };
+        let now = Some("2025-09-01".to_owned());
+        let until_now = window("2024-01-01", "2025-09-01");
+        assert_eq!(of(&[until_now], &[]), (vec![present], now.clone(), true));
+        let march = window("2025-03-01", "2025-04-01");
+        let around = [
+            window("2024-01-01", "2025-03-01"),
+            window("2025-04-01", "2025-09-01"),
+        ];
+        let after = window("2025-04-01", "2026-01-01");
+        let expected = (vec![march, after], now.clone(), false);
+        assert_eq!(of(&around, &[]), expected);
+        assert_eq!(of(&around, &[march]), expected);
+        // The months before are committed.
+        let (months, ..) = of(&around, &[march, after]);
+        assert_eq!(months[..2], [march, window("2025-09-01", "2025-10-01")]);
+        // What is lacking lies in another year.
+        let june = window("2024-06-01", "2024-07-01");
+        let around = [
+            window("2024-01-01", "2024-06-01"),
+            window("2024-07-01", "2025-09-01"),
+        ];
+        assert_eq!(of(&around, &[]), (vec![june, present], now, false));
+        let ended = [around[0], window("2024-07-01", "2026-01-01")];
+        assert_eq!(of(&ended, &[]), (vec![june], None, false));
+        let epoch = Some("2024-01-01".to_owned());
+        assert_eq!(of(&[], &[]), (vec![old, present], epoch, true));
     }
 
     #[test]
