@@ -18,7 +18,8 @@ pub(crate) use self::query::{
 };
 pub(crate) use self::raw_table::DEFAULT_SCHEMA;
 pub(crate) use self::raw_table::{
-    DAY_PATTERN, TIME_PATTERN, bounded_time, id_of, live_rows, record_of, table_name,
+    DAY_PATTERN, TIME_PATTERN, bounded_time, id_of, is_live_before, live_rows, record_of,
+    table_name,
 };
 use crate::error::{Error, chain};
 

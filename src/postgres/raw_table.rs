@@ -30,14 +30,17 @@ pub(crate) const TIME_PATTERN: &str = concat!(
     "T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:[.][0-9]{1,20})?(?:Z|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)?$",
 );
 
+/// The time of change that a payload tells; null if it is none.
+const CHANGED_AT: &str = "CASE WHEN {updated} ~ '{time}' THEN ({updated})::timestamptz END";
+
 /// The rows that are not deleted. The time of change is read from the payload.
 const LIVE_ROWS: &str = r"
 SELECT id,
-    CASE WHEN updated ~ '{time}' THEN updated::timestamptz END AS at,
+    {changed_at} AS at,
     token
 FROM (
     SELECT id,
-        {record} #>> '{MetaData,LastUpdatedTime}' AS updated,
+        {told} AS updated,
         coalesce(substring({record} ->> 'SyncToken' from '^[0-9]{1,18}$')::bigint, 0) AS token
     FROM {table} WHERE deleted_at_utc IS NULL
 ) AS found";
@@ -54,9 +57,29 @@ pub(crate) fn table_name(schema: &str, entity: &EntitySpec) -> String {
 /// Returns a query for the live rows of a table: `id`, `at` (time of change) and `token`.
 pub(crate) fn live_rows(schema: &str, entity: &EntitySpec) -> String {
     LIVE_ROWS
-        .replace("{time}", TIME_PATTERN)
+        .replace("{changed_at}", &changed_at("updated"))
+        .replace("{told}", &told_change(entity))
         .replace("{table}", &table_name(schema, entity))
         .replace("{record}", &record_of(entity, "payload"))
+}
+
+/// Returns the condition that a row, of which the columns are named without a table, is live and was
+/// last changed before a parameter. It looks at nothing but the row: so it is looked at again when the
+/// row was changed meanwhile.
+pub(crate) fn is_live_before(entity: &EntitySpec, parameter: &str) -> String {
+    let changed_at = changed_at(&told_change(entity));
+    format!("deleted_at_utc IS NULL AND {changed_at} < {parameter}")
+}
+
+fn changed_at(updated: &str) -> String {
+    CHANGED_AT
+        .replace("{time}", TIME_PATTERN)
+        .replace("{updated}", updated)
+}
+
+fn told_change(entity: &EntitySpec) -> String {
+    let record = record_of(entity, "payload");
+    format!("({record} #>> '{{MetaData,LastUpdatedTime}}')")
 }
 
 /// Returns the SQL of the object that holds a record's `Id`, `SyncToken` and `MetaData`: the payload

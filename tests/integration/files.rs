@@ -14,7 +14,9 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde_json::Value;
 
-use crate::support::{Database, app, assert_complete, settings, small_sandbox, truth, whole_range};
+use crate::support::{
+    Database, app, assert_complete, settings, small_sandbox, truth, until, whole_range,
+};
 
 pub(crate) const COMMAND: &str = env!("CARGO_BIN_EXE_qbo-rs");
 
@@ -135,6 +137,40 @@ async fn of_archives_into_one_file_one_wins_and_no_record_is_lost() {
         std::fs::remove_file(&out).unwrap();
         assert_eq!(names(home.path()), Vec::<String>::new());
     }
+    database.drop().await;
+}
+
+/// Others change one row and delete another while the archive waits for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_others_change_meanwhile_are_not_archived() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    assert_complete(
+        &app.backfill(&whole_range(&["items"], "year", 1000))
+            .await
+            .unwrap(),
+    );
+    let change = "BEGIN;
+        UPDATE raw.qb_items SET payload =
+            jsonb_set(payload, '{MetaData,LastUpdatedTime}', '\"2030-01-01T00:00:00Z\"') WHERE id = '3';
+        UPDATE raw.qb_items SET deleted_at_utc = now() WHERE id = '5'";
+    database.client.batch_execute(change).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("old.jsonl");
+    let before = "2027-01-01T00:00:00Z".parse().unwrap();
+    let request = ArchiveRequest::new(["items"], before, &out);
+    let archive = tokio::spawn(async move { app.archive(&request).await });
+    until(&database, "SELECT count(*) FROM pg_locks WHERE NOT granted").await;
+    database.client.batch_execute("COMMIT").await.unwrap();
+    archive.await.unwrap().unwrap();
+    assert_eq!(ids_in(&out, "items").len(), 38);
+    let left = "SELECT count(*) FROM raw.qb_items WHERE id = '3' AND deleted_at_utc IS NULL
+        OR id = '5' AND deleted_at_utc IS NOT NULL";
+    assert_eq!(database.number(left).await, 2);
+    assert_eq!(
+        database.number("SELECT count(*) FROM raw.qb_items").await,
+        2
+    );
     database.drop().await;
 }
 

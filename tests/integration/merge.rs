@@ -7,7 +7,7 @@ use qbo_sandbox::Sandbox;
 use serde_json::json;
 
 use crate::support::{
-    Database, app, assert_complete, change, request, small_sandbox, truth, whole_range,
+    Database, app, assert_complete, change, request, small_sandbox, truth, until, whole_range,
 };
 
 const INVOICES: u64 = 600;
@@ -40,15 +40,6 @@ async fn parts() -> (Sandbox, Database, App) {
         .unwrap();
     let app = app(&sandbox, &database);
     (sandbox, database, app)
-}
-
-/// Waits until a count is not 0. Each look is one round trip to the server.
-async fn until(database: &Database, count: &str) {
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while database.number(count).await == 0 {
-        assert!(std::time::Instant::now() < end, "{count} stays 0");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
 }
 
 /// Statistics of another age than the table's rows.

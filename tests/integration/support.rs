@@ -268,3 +268,12 @@ pub(crate) async fn let_time_pass(database: &Database, realm_id: &str, days: i64
     );
     database.client.batch_execute(&statement).await.unwrap();
 }
+
+/// Waits until a count is not 0. Each look is one round trip to the server.
+pub(crate) async fn until(database: &Database, count: &str) {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while database.number(count).await == 0 {
+        assert!(std::time::Instant::now() < end, "{count} stays 0");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}

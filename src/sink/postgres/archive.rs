@@ -16,7 +16,7 @@ use crate::durable::{Lock, remove_leftovers};
 use crate::error::{Error, Result};
 use crate::landing::{LandingLine, LandingWriter, archive_exists};
 use crate::postgres::{
-    Columns, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, bind, database_error, live_rows, server,
+    Columns, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, bind, database_error, is_live_before, server,
     table_name,
 };
 use crate::store::Schemas;
@@ -36,7 +36,7 @@ pub struct ArchiveSummary {
 /// Rows that others have put into the table may lack what a line needs, or hold impossible times.
 /// They stay where they are.
 const DELETE: &str = "
-DELETE FROM {table} WHERE id IN (SELECT live.id FROM ({live_rows}) AS live WHERE live.at < $1)
+DELETE FROM {table} WHERE {is_live_before}
     AND ingested_at_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
     AND extract_window_start_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
     AND extract_window_end_utc BETWEEN '0001-01-01Z' AND '9999-12-31Z'
@@ -83,7 +83,7 @@ impl PostgresSink {
         for entity in entities {
             let statement = DELETE
                 .replace("{table}", &table_name(&self.schema, entity))
-                .replace("{live_rows}", &live_rows(&self.schema, entity));
+                .replace("{is_live_before}", &is_live_before(entity, "$1"));
             // Streamed: the rows need not fit into memory.
             let rows = transaction
                 .query_typed_raw(&statement, [bind(&before)])

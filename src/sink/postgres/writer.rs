@@ -217,7 +217,7 @@ impl WindowWriter for PostgresWriter {
                 self.resolve_rejects(&transaction).await?;
             }
             None => {
-                transaction = Transaction::begin_without_records(&self.db).await?;
+                transaction = Transaction::begin_without_records(&self.db, self.limits).await?;
                 counts = LoadCounts::default();
             }
         }
@@ -314,21 +314,8 @@ impl Transaction {
             copy: None,
             traits: TableTraits::default(),
         };
-        // Set within the transaction, so that nothing stays behind in a pooler that lends
-        // connections for single transactions.
-        let TransactionLimits {
-            lock_timeout,
-            statement_timeout,
-        } = limits;
-        let (lock, statement) = (lock_timeout.as_millis(), statement_timeout.as_millis());
-        let set =
-            format!("SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}");
         let statements = [
-            "BEGIN",
-            PIN_SEARCH_PATH,
-            &set,
-            SETTINGS_OF_LATER_SERVERS,
-            END_WHEN_IDLE,
+            &begin(limits),
             CHECK_AT_ONCE,
             merge::PLANNER_SETTINGS,
             copy_format::CREATE_STAGING,
@@ -346,15 +333,14 @@ impl Transaction {
         Ok(transaction)
     }
 
-    /// Begins a transaction of one statement, which writes no records.
-    async fn begin_without_records(db: &Db) -> Result<Self> {
+    /// Begins a transaction that writes no records.
+    async fn begin_without_records(db: &Db, limits: TransactionLimits) -> Result<Self> {
         let transaction = Self {
             connection: Some(db.connection().await?),
             copy: None,
             traits: TableTraits::default(),
         };
-        let begin = ["BEGIN", PIN_SEARCH_PATH].join("; ");
-        transaction.execute(&begin).await?;
+        transaction.execute(&begin(limits)).await?;
         Ok(transaction)
     }
 
@@ -394,6 +380,25 @@ impl Transaction {
             .as_ref()
             .ok_or_else(|| Error::Internal("the transaction is over".into()))
     }
+}
+
+/// Returns the first statements of a transaction. Its settings are those of the transaction, so that
+/// nothing stays behind in a pooler that lends connections for single transactions.
+fn begin(limits: TransactionLimits) -> String {
+    let TransactionLimits {
+        lock_timeout,
+        statement_timeout,
+    } = limits;
+    let (lock, statement) = (lock_timeout.as_millis(), statement_timeout.as_millis());
+    let set = format!("SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}");
+    [
+        "BEGIN",
+        PIN_SEARCH_PATH,
+        &set,
+        SETTINGS_OF_LATER_SERVERS,
+        END_WHEN_IDLE,
+    ]
+    .join("; ")
 }
 
 impl Drop for Transaction {

@@ -1,5 +1,4 @@
--- Writes the ledger row, and the rejects of the time that was read in place of earlier ones: one
--- statement, so that an empty window costs one. No row is written if the schema now belongs to
+-- Writes the ledger row, and the rejects of the time that was read in place of earlier ones. No row is written if the schema now belongs to
 -- another company. The time before $26 was not read, so its rejects stay; a record that was set
 -- aside there and is set aside again is listed once.
 -- With an error ($25) the window has failed, and its good records are kept. Its committed time then
