@@ -69,6 +69,13 @@ async def large_webhook(writer: asyncio.StreamWriter) -> None:
     await trickle(writer, request("POST", WEBHOOK, 3_000_000, SIGNED_FALSELY) + b"x" * 1_000_000, b"x" * 2000)
 
 
+async def part_of_webhook(writer: asyncio.StreamWriter) -> None:
+    """Send the first 32 KB of a larger body at once, and nothing more."""
+    writer.write(request("POST", WEBHOOK, 65536, SIGNED_FALSELY) + b"x" * 32767)
+    await writer.drain()
+    await asyncio.sleep(3600)
+
+
 async def no_reader(writer: asyncio.StreamWriter) -> None:
     """Ask for the largest answer that needs no key, again and again, and read nothing."""
     while True:
@@ -90,7 +97,7 @@ async def huge_webhook(writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(3600)
 
 
-SLOW_KINDS = (idle, slow_head, slow_body, slow_webhook, large_webhook, huge_webhook, no_reader)
+SLOW_KINDS = (idle, slow_head, slow_body, slow_webhook, part_of_webhook, large_webhook, huge_webhook, no_reader)
 KINDS = {kind.__name__: kind for kind in SLOW_KINDS}
 FLOOD = "flood"
 

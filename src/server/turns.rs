@@ -1,7 +1,7 @@
 //! A few turns for work that strangers can ask for as well. Who makes progress keeps its turn, and
-//! the others wait for it a while. Who stalls, is slow or has had a turn for long is asked to let go
-//! for one who waits, so that nobody can keep them all. The turn passes on when it is dropped, with
-//! all that its holder has read: never do more hold memory than there are turns.
+//! the others wait for it a while. Whoever stalls, is slow or has had a turn for long is asked to let
+//! go for one who waits, so that nobody can keep them all. A turn passes on when it is dropped, after
+//! the memory that it stands for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 /// The longest wait for a turn.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 /// The time without a byte after which a turn can be lost. It is also the most that a holder can be
-/// ahead of [`SLOW`], so that who has sent much at first cannot be slow for long afterwards.
+/// ahead of [`SLOW`], so that whoever has sent much at first cannot be slow for long afterwards.
 const STALLED: Duration = Duration::from_secs(2);
 /// The bytes a second below which a turn can be lost.
 const SLOW: f64 = 65_536.0;
@@ -64,7 +64,7 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turns {
-    /// Creates `max` turns, at least one.
+    /// Creates `max` turns, which is at least one.
     pub(super) const fn new(max: usize) -> Self {
         Self {
             max,

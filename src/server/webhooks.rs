@@ -1,7 +1,6 @@
 //! `POST /webhooks/qbo`: deliveries signed by Intuit, stored before they are answered (qbo-facts
 //! 5).
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,16 +30,35 @@ use crate::domain::webhook::read_webhook;
 /// The largest delivery that is read, in bytes. Intuit sends at most 100 events and about 1 MB.
 const MAX_DELIVERY: usize = 64 * 1024 * 1024;
 
-/// The deliveries of a range of sizes, in bytes, that may be read at a time. Until its end nobody knows whether
-/// Intuit has signed a delivery, so strangers must not be able to fill the memory. Smaller ones are
-/// limited by the number of connections. Intuit may send many at once, for example after an outage:
-/// they wait for each other.
-static TURNS: [(Range<usize>, Turns); 2] = [
-    (SMALL..LARGE, Turns::new(16)),
-    (LARGE..MAX_DELIVERY, Turns::new(1)),
-];
-const SMALL: usize = 32 * 1024;
+/// The size, in bytes, up to which a delivery needs no turn. Their number is limited by that of the
+/// connections. Most deliveries of Intuit are smaller.
+const SMALL: usize = 8 * 1024;
+/// The size, in bytes, up to which a delivery needs one of the many turns, and above it the only one.
 const LARGE: usize = 2 * 1024 * 1024;
+
+/// Deliveries of a class of sizes. Only so many of them are read at a time: until its last byte nobody
+/// knows whether Intuit has signed a delivery, so strangers must not be able to fill the memory. Intuit
+/// may send many at once, for example after an outage: they wait for each other.
+struct SizeClass {
+    /// The size above which a delivery belongs to this class.
+    above: usize,
+    /// The largest size, and the memory that is reserved for one.
+    up_to: usize,
+    turns: Turns,
+}
+
+static CLASSES: [SizeClass; 2] = [
+    SizeClass {
+        above: SMALL,
+        up_to: LARGE,
+        turns: Turns::new(16),
+    },
+    SizeClass {
+        above: LARGE,
+        up_to: MAX_DELIVERY,
+        turns: Turns::new(1),
+    },
+];
 
 /// The longest pause between two parts of a delivery.
 const PAUSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -120,7 +138,7 @@ async fn store(state: &AppState, body: &[u8]) -> Reply<Response> {
 async fn receive_signed(body: Body, mut check: SignatureCheck) -> Reply<Option<Vec<u8>>> {
     let mut turn: Option<(usize, Turn<'_>)> = None;
     // Dropped before the turn, which passes on only when its memory is free.
-    let mut kept = Vec::new();
+    let mut kept = Vec::with_capacity(SMALL);
     let mut parts = body.into_data_stream();
     loop {
         let part = tokio::select! {
@@ -143,19 +161,19 @@ async fn receive_signed(body: Body, mut check: SignatureCheck) -> Reply<Option<V
             let reason = "the delivery is too large";
             return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, reason));
         }
-        let needed = TURNS.iter().rev().find(|(sizes, _)| size > sizes.start);
-        if let Some((sizes, turns)) = needed
-            && turn.as_ref().is_none_or(|(held, _)| *held != sizes.end)
+        let needed = CLASSES.iter().rev().find(|class| size > class.above);
+        if let Some(class) = needed
+            && turn.as_ref().is_none_or(|(held, _)| *held != class.above)
         {
             // Its smaller turn is kept meanwhile, as is what it has read.
             let next = tokio::select! {
-                next = turns.take() => next,
+                next = class.turns.take() => next,
                 () = lost(turn.as_ref()) => None,
             };
-            turn = Some((sizes.end, next.ok_or_else(too_many)?));
+            turn = Some((class.above, next.ok_or_else(too_many)?));
             // A body that grows by doubling leaves its former places to the allocator, which keeps
             // them. Of one place, only the pages that are written take memory.
-            kept.reserve_exact(sizes.end - kept.len());
+            kept.reserve_exact(class.up_to - kept.len());
         }
         if let Some((_, turn)) = &turn {
             turn.progress(part.len());
