@@ -87,6 +87,30 @@ async fn reading_an_unchanged_range_again_writes_and_locks_no_row() {
     database.drop().await;
 }
 
+/// The server refuses the ledger row of a month, after the rows of the month were merged.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_whose_ledger_row_is_refused_are_not_stored() {
+    let (_sandbox, database, app) = parts().await;
+    let first = request(&["items"], "2024-01-01", "2024-02-01", "month", 1000);
+    let second = request(&["items"], "2024-02-01", "2026-01-01", "900d", 1000);
+    assert!(failures(&app.backfill(&first).await.unwrap()).is_empty());
+    let rows = "SELECT count(*) FROM raw.qb_items";
+    let before = database.number(rows).await;
+    let refuse = "
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no more'; END $$;
+        CREATE TRIGGER refuse AFTER INSERT OR UPDATE ON qbo.windows FOR EACH ROW
+            WHEN (NEW.status = 'done') EXECUTE FUNCTION refuse()";
+    database.client.batch_execute(refuse).await.unwrap();
+    let failed = app.backfill(&second).await.unwrap();
+    assert!(failures(&failed)[0].contains("no more"), "{failed:?}");
+    assert_eq!(database.number(rows).await, before);
+    let end = "DROP TRIGGER refuse ON qbo.windows";
+    database.client.batch_execute(end).await.unwrap();
+    assert!(failures(&app.backfill(&second).await.unwrap()).is_empty());
+    assert!(database.number(rows).await > before);
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_attempts_and_failures_are_in_the_ledger() {
     let (sandbox, database, app) = parts().await;

@@ -124,6 +124,26 @@ def test_unsigned_webhooks_use_up_no_rate_of_signed_ones(server):
     assert metric(server, "qbo_webhooks_unsigned_total") == 2000
 
 
+def test_unsigned_webhooks_wait_for_no_connection_of_the_database(server, database):
+    with psycopg.connect(database.url) as blocker:
+        blocker.execute("LOCK TABLE qbo.webhook_events")
+        # As many as there are connections for webhooks, and more.
+        waiting = [connect(server) for _ in range(4)]
+        for number, client in enumerate(waiting):
+            client.sendall(signed_webhook(TOKEN, number, "9"))
+        held = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'qbo.webhook_events'::regclass"
+        wait_until(lambda: blocker.execute(held).fetchone() == (2,))
+        for _ in range(20):
+            with connect(server) as unsigned:
+                unsigned.settimeout(5)
+                unsigned.sendall(request("POST", WEBHOOK, 2, SIGNED_FALSELY, "Connection: close") + b"[]")
+                assert answer_of(unsigned).startswith(b"HTTP/1.1 401 ")
+        assert blocker.execute(held).fetchone() == (2,)
+    for client in waiting:
+        with client:
+            assert answer_of(client).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_large_delivery_that_stalls_gives_way_to_a_signed_one(server, database):
     """One delivery above 2 MB may be read at a time."""
     stalled = connect(server)

@@ -1,18 +1,24 @@
 """Tests that no secret appears in output, logs, files, tables or exceptions, whatever fails."""
 
 import base64
+import hmac
 import json
+import subprocess
 import traceback
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import psycopg
 import pytest
-from conftest import keywords
+from conftest import COMMAND, keywords
 from test_tokens import consent, environment_of, finish, redirect_of, run, start
 
 import qbo_rs
 
 KEY = base64.b64encode(b"a key of thirty-two bytes, really"[:32]).decode()
+SERVICE_KEY = "the key of all callers"
+VERIFIER = "the verifier token of webhooks"
 FAULTS = [
     "throttle",
     "error",
@@ -41,6 +47,8 @@ def secrets_of(qbo, database):
         "authorization code": "XAB00",
         "database password": database.settings["pg_password"],
         "token key": KEY,
+        "key of the service": SERVICE_KEY,
+        "verifier token": VERIFIER,
     }
 
 
@@ -62,25 +70,87 @@ def echo(settings, arguments, cwd):
     return echoed
 
 
+def answer(login):
+    """Return the ended login, after the consent was given to it."""
+    login.stdin.write(redirect_of(consent(login)) + "\n")
+    login.stdin.flush()
+    return finish(login)
+
+
+def verbs(window, directory):
+    landing = str(directory / "landing")
+    return [
+        ("extract", "items", *window, "--out", landing),
+        ("load", landing),
+        ("verify", "items", *window),
+        ("auth", "status"),
+        ("auth", "status", "--json"),
+        ("auth", "import"),
+        ("backfill", "items", *window, "--json"),
+        ("db", "ddl"),
+        ("db", "views"),
+        ("sync", "items"),
+        ("status",),
+        ("rejects",),
+        ("db", "archive", "items", "--before", "2025-01-01", "--out", str(directory / "old.jsonl")),
+    ]
+
+
+def served(environment, log, cwd):
+    """Return what a service says, while callers with right and wrong keys use it, and what it answers."""
+    said = cwd / "served.txt"
+    with said.open("w") as file:
+        line = [COMMAND, "serve", "--port", "0", *log, "items"]
+        process = subprocess.Popen(line, env=environment, cwd=cwd, stdout=subprocess.PIPE, stderr=file, text=True)
+        url = process.stdout.readline().split()[-1]
+        answers = []
+
+        def call(path, body=None, **headers):
+            headers = {name.replace("_", "-"): value for name, value in headers.items()}
+            request = urllib.request.Request(url + path, body, headers)
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    answers.append(f"{answer.status} {answer.headers} {answer.read().decode()}")
+            except urllib.error.HTTPError as error:
+                with error:
+                    answers.append(f"{error.code} {error.headers} {error.read().decode()}")
+
+        key = {"Authorization": f"Bearer {SERVICE_KEY}"}
+        for headers in (key, {"Authorization": f"Bearer {SERVICE_KEY[:-1]}"}, {}):
+            for path in ("/", "/api/qbo/status", "/api/qbo/jobs", "/metrics", "/openapi.json", "/readyz"):
+                call(path, **headers)
+            call("/api/qbo/sync/", b'{"entities": ["items"]}', **headers)
+        body = b"[]"
+        signature = base64.b64encode(hmac.new(VERIFIER.encode(), body, "sha256").digest()).decode()
+        call("/webhooks/qbo", body, intuit_signature=signature)
+        call("/webhooks/qbo", body, intuit_signature=VERIFIER)
+        assert {answer[:3] for answer in answers} >= {"200", "202", "401"}
+        process.terminate()
+        process.communicate(timeout=30)
+    return [*answers, said.read_text()]
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("home", ["file", "postgres", "default"])
 def test_no_secret_is_written_anywhere(home, database, tmp_path):
-    homes = {
+    stores = {
         "file": {"QBO_TOKEN_STORE": str(tmp_path / "tokens.json"), "QBO_TOKEN_KEY": KEY},
         "postgres": {"QBO_TOKEN_STORE": "postgres"},
         "default": {},
     }
+    store = stores[home]
     quick = {"QBO_THROTTLE_WAIT_S": "0.1", "QBO_RETRY_FOR_S": "3", "QBO_TIMEOUT_S": "2"}
     written = []
-
-    def renew():
-        environment["QBO_REFRESH_TOKEN"] = qbo.control("refresh-token")["refresh_token"]
 
     def told(process):
         written.extend([process.stdout, process.stderr])
 
+    def renew():
+        environment["QBO_REFRESH_TOKEN"] = qbo.control("refresh-token")["refresh_token"]
+
     with qbo_rs.sandbox(customers=5, items=9, invoices=5, others=0, limits=False, rotate_after_s=0) as qbo:
-        environment = environment_of(qbo, homes[home], database.environment, quick)
+        protection = {"QBO_API_KEY": SERVICE_KEY, "QBO_WEBHOOK_VERIFIER_TOKEN": VERIFIER}
+        environment = environment_of(qbo, store, database.environment, quick, protection)
         secrets = secrets_of(qbo, database)
         window = ("--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "quarter")
         logs = [("--log-level", "trace", "--log-format", form) for form in ("json", "human")]
@@ -93,31 +163,22 @@ def test_no_secret_is_written_anywhere(home, database, tmp_path):
                 qbo.fault(fault, on=on, times=1 + number % 2)
                 told(run(("backfill", "items", *window, *logs[number % 2]), environment, tmp_path))
         qbo.clear_faults()
-        landing = str(tmp_path / "landing")
-        for arguments in [
-            ("extract", "items", *window, "--out", landing),
-            ("load", landing),
-            ("verify", "items", *window),
-            ("auth", "status"),
-            ("auth", "status", "--json"),
-            ("auth", "import"),
-            ("backfill", "items", *window, "--json"),
-            ("db", "ddl"),
-        ]:
+        for arguments in verbs(window, tmp_path):
             renew()
             told(run((*arguments, *logs[0]), environment, tmp_path))
+        for log in logs:
+            renew()
+            written.extend(served(environment, log, tmp_path))
         login = start(("auth", "login", "--paste", *logs[1]), environment, tmp_path)
-        login.stdin.write(redirect_of(consent(login)) + "\n")
-        login.stdin.flush()
-        told(finish(login))
+        told(answer(login))
         told(run(("backfill", "items", *window), environment | {"QBO_CLIENT_SECRET": "wrong"}, tmp_path))
         told(run(("backfill", "items", *window), environment | {"PG_PASSWORD": "wrong"}, tmp_path))
         renew()
         settings = keywords(qbo) | database.settings | {"refresh_token": environment["QBO_REFRESH_TOKEN"]}
         report = qbo_rs.backfill("items", "2024-01-01", "2026-01-01", "year", **settings)
         written += [repr(report), json.dumps(report.to_dict())]
-        qbo.control("disconnect")
-        qbo.control("expire-tokens")
+        for command in ("disconnect", "expire-tokens"):
+            qbo.control(command)
         try:
             # The stored access token is taken for valid until the first request is refused.
             dead = qbo_rs.backfill("items", "2024-01-01", "2026-01-01", "year", **settings)
@@ -127,7 +188,7 @@ def test_no_secret_is_written_anywhere(home, database, tmp_path):
             written += [repr(error), str(vars(error)), "".join(traceback.format_exception(error))]
         else:
             raise AssertionError("a dead token was taken")
-    told(echo(homes[home] | database.environment | quick, (*window, *logs[0]), tmp_path))
+    told(echo(store | database.environment | quick, (*window, *logs[0]), tmp_path))
     assert "phase" in "".join(written)
     written.append(tables(database))
     written += [path.read_bytes().decode("latin-1") for path in Path(tmp_path).rglob("*") if path.is_file()]
