@@ -102,10 +102,24 @@ const COUNTS: &str = "
 SELECT (SELECT count(*) FROM {table}) AS rows,
     (SELECT count(*) FROM qbo.rejects WHERE schema_name = $1 AND entity = $2) AS rejects";
 
+/// Windows whose last attempt did not succeed, but for those of which the whole time was committed by
+/// other windows since: each begin of a time that could be lacking lies in one.
 const UNFINISHED: &str = "
+WITH ledger AS (
+    SELECT * FROM qbo.windows WHERE schema_name = $1 AND entity = $2
+)
 SELECT window_start_utc, window_end_utc, status, attempts, error,
     committed_at_utc IS NOT NULL AS is_committed
-FROM qbo.windows WHERE schema_name = $1 AND entity = $2 AND status <> 'done'
+FROM ledger AS odd WHERE status <> 'done' AND EXISTS (
+    SELECT FROM (
+        SELECT odd.window_start_utc UNION ALL
+        SELECT window_end_utc FROM ledger
+        WHERE window_end_utc > odd.window_start_utc AND window_end_utc < odd.window_end_utc
+    ) AS bound(at)
+    WHERE NOT EXISTS (
+        SELECT FROM ledger
+        WHERE committed_at_utc > odd.started_at_utc AND window_start_utc <= at AND window_end_utc > at
+    ))
 ORDER BY window_start_utc, window_end_utc";
 
 const LAST_RUN: &str = "

@@ -6,7 +6,10 @@ use qbo_rs::app::{App, MigrateRequest, StatusRequest, SyncRequest, VerifyRequest
 use qbo_rs::domain::{Report, WindowStatus};
 use qbo_sandbox::Sandbox;
 
-use crate::support::{Database, app, assert_complete, request, small_sandbox, truth, whole_range};
+use crate::support::{
+    Database, app, assert_complete, everything, request, small_sandbox, syncing_app, truth,
+    whole_range,
+};
 
 fn status_request(validate: bool) -> StatusRequest {
     StatusRequest::default().validate(validate)
@@ -84,6 +87,62 @@ async fn reading_an_unchanged_range_again_writes_and_locks_no_row() {
     assert_eq!(report.runs[0].totals.unchanged, 600);
     let after: String = database.client.query_one(rows, &[]).await.unwrap().get(0);
     assert_eq!(before, after);
+    database.drop().await;
+}
+
+/// A window fails, and its time is then read in windows of another size.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_whose_time_others_have_committed_is_not_unfinished() {
+    let (sandbox, database, app) = parts().await;
+    let refused = r#"{"fault":"throttle","status":400,"format":"empty","contains":"Time >= '2024-02-01","times":0}"#;
+    sandbox.control("fault", refused).unwrap();
+    let mut months = request(&["items"], "2024-01-01", "2024-04-01", "month", 1000);
+    months.strict_windows = true;
+    assert_eq!(failures(&app.backfill(&months).await.unwrap()).len(), 1);
+    let unfinished = async || {
+        let status = app.status(&status_request(true)).await.unwrap();
+        let items = &status.entities[0];
+        let check = items
+            .checks
+            .iter()
+            .find(|check| check.name == "unfinished_windows");
+        (items.unfinished.len(), check.unwrap().wrong)
+    };
+    assert_eq!(unfinished().await, (1, 1));
+    sandbox.control("clear-faults", "{}").unwrap();
+    let half = request(&["items"], "2024-01-15", "2024-02-20", "90d", 1000);
+    assert!(failures(&app.backfill(&half).await.unwrap()).is_empty());
+    assert_eq!(unfinished().await, (1, 1));
+    let rest = request(&["items"], "2024-02-10", "2024-04-01", "90d", 1000);
+    assert!(failures(&app.backfill(&rest).await.unwrap()).is_empty());
+    assert_eq!(unfinished().await, (0, 0));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_lived_between_two_syncs_is_not_reported_by_the_checks() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    assert!(app.sync(&everything(&["invoices"])).await.unwrap().is_ok());
+    let id = {
+        let now = sandbox.now().timestamp();
+        let mut company = sandbox.company();
+        let id = company.insert("Invoice", now).unwrap();
+        company.delete("Invoice", &id, now).unwrap();
+        id
+    };
+    assert!(app.sync(&everything(&["invoices"])).await.unwrap().is_ok());
+    let deleted = format!(
+        "SELECT count(*) FROM raw.qb_invoices WHERE id = '{id}' AND deleted_at_utc IS NOT NULL"
+    );
+    assert_eq!(database.number(&deleted).await, 1);
+    let status = app.status(&status_request(true)).await.unwrap();
+    let wrong: Vec<_> = status.entities[0]
+        .checks
+        .iter()
+        .filter(|check| check.wrong > 0)
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
     database.drop().await;
 }
 
