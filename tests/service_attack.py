@@ -84,7 +84,7 @@ async def no_reader(writer: asyncio.StreamWriter) -> None:
 
 
 # The largest delivery that the service reads before it knows whether it is signed.
-MAX_DELIVERY = 64 * 1024 * 1024
+MAX_DELIVERY = 16 * 1024 * 1024
 
 
 async def huge_webhook(writer: asyncio.StreamWriter) -> None:
@@ -247,12 +247,12 @@ async def ask(host: str, port: int, message: bytes, patience: float = 10) -> Ans
     return Answer(status, time.monotonic() - begin)
 
 
-def signed_webhook(token: str, number: int, realm_id: str, size: int = 0) -> bytes:
-    """Return a delivery as Intuit sends it, over a connection of its own, with so many bytes of padding."""
+def signed_webhook(token: str, number: int, realm_id: str, padding: object = None) -> bytes:
+    """Return a delivery as Intuit sends it, over a connection of its own, with something else in its event."""
     kind = "qbo.customer.updated.v1"
     event = {"id": f"honest {number}", "type": kind, "intuitentityid": "1", "intuitaccountid": realm_id}
-    if size:
-        event["padding"] = "x" * size
+    if padding:
+        event["padding"] = padding
     body = json.dumps([event]).encode()
     signature = base64.b64encode(hmac.new(token.encode(), body, "sha256").digest()).decode()
     return request("POST", WEBHOOK, len(body), f"intuit-signature: {signature}", "Connection: close") + body

@@ -28,7 +28,7 @@ use crate::domain::Delivery;
 use crate::domain::webhook::read_webhook;
 
 /// The largest delivery that is read, in bytes. Intuit sends at most 100 events and about 1 MB.
-const MAX_DELIVERY: usize = 64 * 1024 * 1024;
+const MAX_DELIVERY: usize = 16 * 1024 * 1024;
 
 /// The size, in bytes, up to which a delivery needs no turn. Their number is limited by that of the
 /// connections. Most deliveries of Intuit are smaller.
@@ -111,7 +111,7 @@ pub(super) async fn receive(
         Some(check) => receive_signed(body, check).await?,
         None => None,
     };
-    let Some(body) = signed else {
+    let Some((body, _turn)) = signed else {
         state.counters.count_unsigned();
         let reason = "the signature is missing or wrong";
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, reason));
@@ -134,9 +134,13 @@ async fn store(state: &AppState, body: &[u8]) -> Reply<Response> {
     Ok(Json(DeliveryReceipt { events, new }).into_response())
 }
 
-/// Reads a body and checks its signature. Returns `None` if the signature is wrong.
-async fn receive_signed(body: Body, mut check: SignatureCheck) -> Reply<Option<Vec<u8>>> {
-    let mut turn: Option<(usize, Turn<'_>)> = None;
+/// Reads a body and checks its signature. Returns `None` if the signature is wrong. The turn of one of
+/// the largest class is to be kept while the delivery is stored, which takes several times its size.
+async fn receive_signed(
+    body: Body,
+    mut check: SignatureCheck,
+) -> Reply<Option<(Vec<u8>, Option<Turn<'static>>)>> {
+    let mut turn: Option<(usize, Turn<'static>)> = None;
     // Dropped before the turn, which passes on only when its memory is free.
     let mut kept = Vec::with_capacity(SMALL);
     let mut parts = body.into_data_stream();
@@ -181,7 +185,9 @@ async fn receive_signed(body: Body, mut check: SignatureCheck) -> Reply<Option<V
         check.add(&part);
         kept.extend_from_slice(&part);
     }
-    Ok(check.finish().then_some(kept))
+    let largest = turn.filter(|(above, _)| *above == LARGE);
+    let largest = largest.map(|(_, turn)| turn);
+    Ok(check.finish().then_some((kept, largest)))
 }
 
 fn too_many() -> ApiError {
