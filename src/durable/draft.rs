@@ -11,9 +11,11 @@ use tempfile::{Builder, NamedTempFile};
 use super::private::is_still_at;
 use super::{directory_of, make_private_directory, private, sync_directory_of};
 
-/// Ending of the name of a draft.
-const ENDING: &str = ".part";
+/// Ending of the name of a draft. No other program uses it.
+const ENDING: &str = ".qbo-part";
 const RANDOM_CHARACTERS: usize = 12;
+/// Characters of an id in the name of a directory.
+const ID_CHARACTERS: usize = 32;
 /// Tries to create a draft that no other process takes for a leftover.
 const MAX_TRIES: usize = 20;
 /// Time for another process to remove what it has taken for a leftover.
@@ -112,7 +114,7 @@ pub(crate) fn remove_leftovers_in(directory: &Path) {
 }
 
 fn remove_drafts(directory: &Path, prefix: &OsStr) {
-    for path in hidden(directory, prefix, ENDING) {
+    for path in hidden(directory, prefix, RANDOM_CHARACTERS, ENDING) {
         if std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file())
             && let Ok(file) = private().read(true).write(true).open(&path)
             && file.try_lock().is_ok()
@@ -143,10 +145,11 @@ pub(crate) fn hold_directory(directory: &Path) -> io::Result<File> {
     Err(io::Error::other("another process removes it"))
 }
 
-/// Removes directories of hidden names that belong to `path` and end in `ending`, unless a process
-/// has locked them.
+/// Removes directories of hidden names that belong to `path` and end in an id and `ending`, unless a
+/// process has locked them.
 pub(crate) fn remove_leftover_directories(path: &Path, ending: &str) {
-    for path in hidden(directory_of(path), &hidden_prefix(path), ending) {
+    let prefix = hidden_prefix(path);
+    for path in hidden(directory_of(path), &prefix, ID_CHARACTERS, ending) {
         if std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir())
             && let Ok(directory) = File::open(&path)
             && directory.try_lock().is_ok()
@@ -158,12 +161,18 @@ pub(crate) fn remove_leftover_directories(path: &Path, ending: &str) {
     }
 }
 
-fn hidden(directory: &Path, prefix: &OsStr, ending: &str) -> Vec<PathBuf> {
+/// Returns the entries whose names begin with a prefix, and end in so many random characters and an
+/// ending. Users may keep files of other names beside them.
+fn hidden(directory: &Path, prefix: &OsStr, random: usize, ending: &str) -> Vec<PathBuf> {
     let begins_and_ends = |name: &OsStr| {
-        let (name, prefix) = (name.as_encoded_bytes(), prefix.as_encoded_bytes());
-        name.len() > prefix.len() + ending.len()
-            && name.starts_with(prefix)
-            && name.ends_with(ending.as_bytes())
+        let name = name.as_encoded_bytes();
+        let before = name.strip_suffix(ending.as_bytes());
+        before.is_some_and(|before| {
+            let (first, last) = before.split_at(before.len().saturating_sub(random));
+            first.starts_with(prefix.as_encoded_bytes())
+                && first.ends_with(b".")
+                && last.iter().all(u8::is_ascii_alphanumeric)
+        })
     };
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries
@@ -208,16 +217,17 @@ mod tests {
         let mut held = Draft::create(&path).unwrap();
         held.write_all(b"mine").unwrap();
         for left in [
+            ".a.txt.0123456789ab.qbo-part",
+            ".b.txt.0123456789ab.qbo-part",
+            ".a.txt.mine.qbo-part",
             ".a.txt.0123456789ab.part",
-            ".b.txt.0123456789ab.part",
-            ".a.txt.notes",
         ] {
             std::fs::write(directory.path().join(left), "left").unwrap();
         }
         remove_leftovers(&path);
         let left = names(directory.path());
-        assert_eq!(left.len(), 3, "{left:?}");
-        assert!(!left.contains(&".a.txt.0123456789ab.part".to_owned()));
+        assert_eq!(left.len(), 4, "{left:?}");
+        assert!(!left.contains(&".a.txt.0123456789ab.qbo-part".to_owned()));
         held.replace().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
     }

@@ -208,7 +208,7 @@ mod tests {
         );
         assert_eq!(LandingFile::parse(&file.path), Some(file));
         for other in [
-            "/l/9130/customers/.20250101T000000Z_20250102T000000Z.jsonl.zst.1.part",
+            "/l/9130/customers/.20250101T000000Z_20250102T000000Z.jsonl.zst.0123456789ab.qbo-part",
             "/l/readme.jsonl",
             "x",
         ] {

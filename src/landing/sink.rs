@@ -36,7 +36,7 @@ pub struct LandingSink {
 }
 
 /// Ending of the name of the hidden directory that collects windows for one file.
-const PARTS: &str = ".parts";
+const PARTS: &str = ".qbo-parts";
 
 impl LandingSink {
     /// Creates a sink. If the target is one file, its windows are collected in a hidden directory

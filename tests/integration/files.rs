@@ -286,15 +286,22 @@ async fn what_killed_processes_left_is_removed_and_what_others_write_is_not() {
     let window = find_files(directory.path()).unwrap().remove(0).path;
     let hidden = |path: &Path, ending: &str| {
         let name = path.file_name().unwrap().to_str().unwrap();
-        path.with_file_name(format!(".{name}.0123456789ab{ending}"))
+        path.with_file_name(format!(".{name}.{ending}"))
     };
-    let left = hidden(&window, ".part");
-    let in_use = hidden(&window, "cd.part");
+    let left = hidden(&window, "0123456789ab.qbo-part");
+    let in_use = hidden(&window, "0123456789cd.qbo-part");
     std::fs::write(&left, "payloads").unwrap();
     let held = std::fs::File::create(&in_use).unwrap();
     held.lock().unwrap();
-    let left_directory = hidden(&one, ".parts");
-    let held_directory = hidden(&one, "cd.parts");
+    // Files and directories of a user, and of a program that copies files.
+    let of_others = [hidden(&window, "x.part"), hidden(&one, "mine.qbo-part")];
+    for other in &of_others {
+        std::fs::write(other, "of others").unwrap();
+    }
+    let other_directory = hidden(&one, "mine.parts");
+    std::fs::create_dir(&other_directory).unwrap();
+    let left_directory = hidden(&one, &format!("{}.qbo-parts", "01".repeat(16)));
+    let held_directory = hidden(&one, &format!("{}.qbo-parts", "02".repeat(16)));
     std::fs::create_dir_all(left_directory.join("9/items")).unwrap();
     std::fs::create_dir_all(&held_directory).unwrap();
     let held_too = std::fs::File::open(&held_directory).unwrap();
@@ -303,7 +310,8 @@ async fn what_killed_processes_left_is_removed_and_what_others_write_is_not() {
         assert_complete(&app.extract(&request).await.unwrap());
     }
     assert!(!left.exists() && !left_directory.exists());
-    assert!(in_use.exists() && held_directory.exists());
+    assert!(in_use.exists() && held_directory.exists() && other_directory.exists());
+    assert!(of_others.iter().all(|other| other.exists()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
