@@ -40,7 +40,7 @@ pub use crate::store::{
     Check, EntityState, EntityStatus, Job, LastRun, StoredRecord, StoredReject, UnavailableEntity,
     UnfinishedWindow,
 };
-pub use crate::views::ViewChanges;
+pub use crate::views::{ViewChanges, ViewStyle};
 
 /// The settings and listeners that all use cases share.
 #[derive(Clone)]

@@ -7,7 +7,7 @@ use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::check_name;
-use crate::views::{DEFAULT_INTO, ViewChanges, install_views};
+use crate::views::{ViewChanges, ViewStyle, install_views};
 
 /// A request to make views with typed columns.
 #[derive(Debug, Clone)]
@@ -20,9 +20,13 @@ pub struct ViewsRequest {
     /// Schema of the raw tables; one company each
     #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
     pub schema: String,
-    /// Schema of the views, which is created if it is missing
-    #[cfg_attr(feature = "cli", arg(long, value_name = "SCHEMA", default_value = DEFAULT_INTO))]
-    pub into: String,
+    /// Schema of the views, which is created if it is missing; default: books, or quickbooks for
+    /// the style fivetran
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SCHEMA"))]
+    pub into: Option<String>,
+    /// What the views look like
+    #[cfg_attr(feature = "cli", arg(long, value_enum, default_value = "books"))]
+    pub style: ViewStyle,
 }
 
 impl Default for ViewsRequest {
@@ -30,7 +34,8 @@ impl Default for ViewsRequest {
         Self {
             dry_run: false,
             schema: default_schema(),
-            into: DEFAULT_INTO.to_owned(),
+            into: None,
+            style: ViewStyle::default(),
         }
     }
 }
@@ -38,8 +43,38 @@ impl Default for ViewsRequest {
 setters!(ViewsRequest {
     dry_run: bool,
     schema: String,
-    into: String,
+    style: ViewStyle,
 });
+
+impl ViewsRequest {
+    /// Sets [`Self::into`].
+    #[must_use]
+    pub fn into(mut self, into: impl Into<String>) -> Self {
+        self.into = Some(into.into());
+        self
+    }
+}
+
+#[cfg(feature = "cli")]
+impl clap::ValueEnum for ViewStyle {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Books, Self::Fivetran]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        let (name, help) = match self {
+            Self::Books => (
+                "books",
+                "One view per entity and one per kind of line, with the names of QuickBooks",
+            ),
+            Self::Fivetran => (
+                "fivetran",
+                "Tables and columns as Fivetran makes them, for its dbt package dbt_quickbooks",
+            ),
+        };
+        Some(clap::builder::PossibleValue::new(name).help(help))
+    }
+}
 
 impl App {
     /// Makes views over the raw tables of a schema, or upgrades those of an earlier version; or
@@ -52,18 +87,20 @@ impl App {
         let ViewsRequest {
             schema,
             into,
+            style,
             dry_run,
         } = request;
+        let into = into.as_deref().unwrap_or(style.default_into());
         check_name(schema)?;
         check_name(into).map_err(|error| match error {
             Error::Config { reason, .. } => Error::config("into", reason),
             other => other,
         })?;
-        if schema == into {
+        if schema.as_str() == into {
             let reason = format!("'{into}' is the schema of the raw tables; name another one");
             return Err(Error::config("into", reason));
         }
         let db = Db::open(&self.settings.postgres()?, 1).await?;
-        install_views(&db, schema, into, *dry_run).await
+        install_views(&db, schema, into, *style, *dry_run).await
     }
 }

@@ -23,10 +23,29 @@ pub(super) fn upgrade(upgrade: &Upgrade, dry_run: bool) -> String {
 
 /// Returns the statements that make views, for `psql`.
 pub(super) fn views_sql(changes: &ViewChanges) -> String {
-    match changes.sql.as_str() {
+    let sql = match changes.sql.as_str() {
         "" => "-- nothing to do: every view is as it should be\n".to_owned(),
         sql => format!("BEGIN;\n{sql}COMMIT;\n"),
+    };
+    let comments = dbt_variables(changes);
+    let comments = comments.lines().map(|line| format!("-- {line}\n"));
+    comments.collect::<String>() + &sql
+}
+
+/// Returns the variables for `dbt_project.yml` as YAML, and what the package cannot do.
+fn dbt_variables(changes: &ViewChanges) -> String {
+    let mut text = String::new();
+    for warning in &changes.warnings {
+        text += &format!("warning: {warning}\n");
     }
+    if !changes.dbt_variables.is_empty() {
+        text += "variables for dbt_project.yml:\nvars:\n";
+    }
+    for (name, value) in &changes.dbt_variables {
+        // JSON is YAML.
+        text += &format!("  {name}: {value}\n");
+    }
+    text
 }
 
 /// Returns lines that say what was done to views.
@@ -57,7 +76,7 @@ pub(super) fn views(changes: &ViewChanges) -> String {
             changes.left_out.join(", ")
         );
     }
-    text
+    text + &dbt_variables(changes)
 }
 
 /// Returns a line for each entity with the number of records that were archived.

@@ -81,6 +81,8 @@ pub(super) struct View {
     pub comment: String,
     /// Its rows, one part after the other.
     pub parts: Vec<Part>,
+    /// Begins the last line of its comment, by which the next run knows it.
+    pub mark: &'static str,
 }
 
 impl View {
@@ -94,6 +96,7 @@ impl View {
             name,
             comment,
             parts: vec![Part { columns, from }],
+            mark: MARK,
         }
     }
 
@@ -134,7 +137,7 @@ impl View {
         for byte in hash.as_ref().iter().take(8) {
             let _ = write!(digest, "{byte:02x}");
         }
-        format!("{}\n{}{digest}]", self.comment, mark_of(schema))
+        format!("{}\n{}{digest}]", self.comment, mark_of(self.mark, schema))
     }
 
     /// Returns the statements that make or replace the view in the schema `into`.
@@ -159,6 +162,6 @@ impl View {
 }
 
 /// Returns the mark of views over a schema, up to the digest.
-pub(super) fn mark_of(schema: &str) -> String {
-    format!("{MARK}{VERSION}, schema {schema}, ")
+pub(super) fn mark_of(mark: &str, schema: &str) -> String {
+    format!("{mark}{VERSION}, schema {schema}, ")
 }

@@ -1,13 +1,13 @@
 //! Makes the views in a database: what is there is compared, and only what differs is changed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use tokio_postgres::GenericClient;
 
 use super::companies::Schemas;
-use super::definition::{MARK, View};
-use super::{all_views, definition};
+use super::definition::View;
+use super::{ViewStyle, all_views, definition, fivetran};
 use crate::domain::{ENTITIES, EntitySpec};
 use crate::error::{Error, Result};
 use crate::postgres::{
@@ -30,6 +30,12 @@ pub struct ViewChanges {
     pub unchanged: usize,
     /// Entities without a raw table, so without views.
     pub left_out: Vec<String>,
+    /// Variables of dbt that fit these views, of the style for Fivetran's package.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub dbt_variables: BTreeMap<String, serde_json::Value>,
+    /// What that package cannot do with this company.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The statements, in one transaction, if they were only asked for.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub sql: String,
@@ -56,6 +62,7 @@ pub(crate) async fn install_views(
     db: &Db,
     schema: &str,
     into: &str,
+    style: ViewStyle,
     dry_run: bool,
 ) -> Result<ViewChanges> {
     let mut connection = db.connection().await?;
@@ -66,7 +73,7 @@ pub(crate) async fn install_views(
     let transaction = connection.transaction().await.map_err(database_error)?;
     transaction.batch(PIN_SEARCH_PATH).await?;
     migrations::lock(&*transaction).await?;
-    let mut changes = plan(&*transaction, schema, into).await?;
+    let mut changes = plan(&*transaction, schema, into, style).await?;
     if !dry_run && !changes.sql.is_empty() {
         transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
         let done = transaction.batch(&changes.sql).await;
@@ -82,15 +89,10 @@ async fn plan(
     client: &(impl GenericClient + Sync),
     schema: &str,
     into: &str,
+    style: ViewStyle,
 ) -> Result<ViewChanges> {
-    let entities = usable_tables(client, schema).await?;
-    let views = all_views(schema, &entities, &company_schemas(client).await?)?;
+    let (views, mut changes) = wanted(client, schema, into, style).await?;
     let (exists, mut there) = relations(client, into).await?;
-    let mut changes = ViewChanges {
-        into: into.to_owned(),
-        left_out: left_out(&entities),
-        ..ViewChanges::default()
-    };
     let mut sql = String::new();
     if !exists {
         sql.push_str(&format!("CREATE SCHEMA {};\n", quote_identifier(into)));
@@ -102,7 +104,7 @@ async fn plan(
             changes.created.push(view.name.clone());
             continue;
         };
-        check_is_ours(&relation, schema, into, &view.name)?;
+        check_is_ours(&relation, view, schema, into)?;
         if relation.comment == view.marked_comment(schema) {
             changes.unchanged += 1;
             continue;
@@ -112,7 +114,7 @@ async fn plan(
     }
     let stale = there.iter().filter(|(_, relation)| {
         relation.comment.contains(&format!(", schema {schema}, "))
-            && relation.comment.contains(MARK)
+            && relation.comment.contains(style.mark())
     });
     let mut stale: Vec<&String> = stale.map(|(name, _)| name).collect();
     stale.sort_unstable();
@@ -124,6 +126,36 @@ async fn plan(
         changes.sql = format!("{PIN_SEARCH_PATH};\n{sql}");
     }
     Ok(changes)
+}
+
+/// Returns the views that should be there, and what is known before they are compared.
+async fn wanted(
+    client: &(impl GenericClient + Sync),
+    schema: &str,
+    into: &str,
+    style: ViewStyle,
+) -> Result<(Vec<View>, ViewChanges)> {
+    let mut changes = ViewChanges {
+        into: into.to_owned(),
+        ..ViewChanges::default()
+    };
+    let views = match style {
+        ViewStyle::Books => {
+            let entities = usable_tables(client, schema, &[]).await?;
+            changes.left_out = left_out(&entities);
+            all_views(schema, &entities, &company_schemas(client).await?)?
+        }
+        ViewStyle::Fivetran => {
+            let needed = [fivetran::NEEDED_COLUMN];
+            let entities = usable_tables(client, schema, &needed).await?;
+            changes.left_out = fivetran::left_out(&entities)?;
+            let advice = fivetran::advice(client, schema, into, &entities).await?;
+            changes.dbt_variables = advice.variables;
+            changes.warnings = advice.warnings;
+            fivetran::all_views(schema, &entities)?
+        }
+    };
+    Ok((views, changes))
 }
 
 fn full_name(schema: &str, name: &str) -> String {
@@ -151,9 +183,9 @@ fn replacement(relation: &Relation, view: &View, into: &str, create: &str) -> St
 }
 
 /// Refuses to touch what somebody else has made, and views over other tables.
-fn check_is_ours(relation: &Relation, schema: &str, into: &str, name: &str) -> Result<()> {
-    let setting = format!("{into}.{name}");
-    if relation.kind != "v" || !relation.comment.contains(MARK) {
+fn check_is_ours(relation: &Relation, view: &View, schema: &str, into: &str) -> Result<()> {
+    let setting = format!("{into}.{}", view.name);
+    if relation.kind != "v" || !relation.comment.contains(view.mark) {
         let kind = match relation.kind.as_str() {
             "v" => "a view that this command has not made",
             "r" | "p" => "a table",
@@ -228,13 +260,14 @@ FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
-    AND a.attname IN ('id', 'payload', 'deleted_at_utc')
+    AND a.attname IN ('id', 'payload', 'ingested_at_utc', 'deleted_at_utc')
 GROUP BY 1";
 
 /// Returns the entities that have a raw table.
 async fn usable_tables(
     client: &(impl GenericClient + Sync),
     schema: &str,
+    more_columns: &[&str],
 ) -> Result<Vec<&'static EntitySpec>> {
     let rows = client.rows(USED_COLUMNS, params![schema]).await?;
     let mut found: HashMap<String, Vec<String>> = HashMap::new();
@@ -257,6 +290,7 @@ async fn usable_tables(
         };
         if !needed
             .iter()
+            .chain(more_columns)
             .all(|needed| columns.iter().any(|column| column == needed))
         {
             return Err(Error::config(

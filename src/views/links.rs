@@ -1,7 +1,7 @@
 //! Views over all entities: linked transactions and custom fields, one row each.
 
 use super::cast::{array_at, literal, text_at};
-use super::definition::{Part, View, ViewColumn};
+use super::definition::{MARK, Part, View, ViewColumn};
 use super::lines::{self, LINE, places};
 use super::source::{RECORD, Source, elements};
 
@@ -173,5 +173,6 @@ fn view(name: &str, comment: &str, parts: Vec<Part>) -> Option<View> {
         name: name.to_owned(),
         comment: comment.to_owned(),
         parts,
+        mark: MARK,
     })
 }

@@ -5,21 +5,47 @@ mod companies;
 mod definition;
 mod details;
 mod entity;
+mod fivetran;
 mod install;
 mod lines;
 mod links;
 mod source;
 
 use self::companies::Schemas;
-use self::definition::View;
+use self::definition::{MARK, View};
 pub use self::install::ViewChanges;
 pub(crate) use self::install::install_views;
 use self::source::Source;
 use crate::domain::{EntitySpec, fields};
 use crate::error::Result;
 
-/// The schema of the views unless another one is named.
-pub(crate) const DEFAULT_INTO: &str = "books";
+/// What the views look like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ViewStyle {
+    /// One view per entity and one per kind of line, with the names of QuickBooks.
+    #[default]
+    Books,
+    /// Tables and columns as Fivetran makes them, for the dbt package fivetran/dbt_quickbooks.
+    Fivetran,
+}
+
+impl ViewStyle {
+    /// Returns the schema of the views unless another one is named.
+    pub const fn default_into(self) -> &'static str {
+        match self {
+            Self::Books => "books",
+            Self::Fivetran => fivetran::DEFAULT_INTO,
+        }
+    }
+
+    /// Returns what begins the last line of the comments of its views.
+    const fn mark(self) -> &'static str {
+        match self {
+            Self::Books => MARK,
+            Self::Fivetran => fivetran::MARK,
+        }
+    }
+}
 
 /// Returns all views over the raw tables of a schema.
 fn all_views(schema: &str, entities: &[&EntitySpec], companies: &Schemas) -> Result<Vec<View>> {
