@@ -27,12 +27,12 @@ pub(super) fn id_of(entity: &str, property: &str) -> String {
 }
 
 /// Returns the view. Records share addresses, and may keep an older state of one: a row is the
-/// address of the record that was changed last.
+/// address of the record that was changed last, of those together the first in the table's list.
 pub(super) fn view(table: &Table, sources: &[(Source<'_>, &Rows)]) -> Result<View> {
     let mut selects = Vec::new();
     let mut all_rows = Vec::new();
     let mut fields = None;
-    for (source, rows) in sources {
+    for (place, (source, rows)) in sources.iter().enumerate() {
         let [property] = rows.list[..] else {
             return Err(no_such(table, "rows"));
         };
@@ -47,7 +47,7 @@ pub(super) fn view(table: &Table, sources: &[(Source<'_>, &Rows)]) -> Result<Vie
         );
         selects.push(format!(
             "SELECT {} AS id, {} AS value, {SYNCED} AS synced,\n            {changed} AS changed, \
-             r.deleted_at_utc IS NOT NULL AS deleted\n        FROM {}",
+             r.deleted_at_utc IS NOT NULL AS deleted, {place} AS place\n        FROM {}",
             id_of(source.entity.qbo_name, property),
             json_at(RECORD, &[property]),
             source.from()
@@ -77,7 +77,7 @@ pub(super) fn view(table: &Table, sources: &[(Source<'_>, &Rows)]) -> Result<Vie
     let columns: Vec<ViewColumn> = columns.collect::<Result<_>>()?;
     let from = format!(
         "(\n    SELECT DISTINCT ON (u.id) u.id, u.value, u.synced\n    FROM (\n        {}\n    ) AS u\n    \
-         WHERE u.id IS NOT NULL\n    ORDER BY u.id, u.deleted, u.changed DESC NULLS LAST, u.value\n) AS a",
+         WHERE u.id IS NOT NULL\n    ORDER BY u.id, u.deleted, u.changed DESC NULLS LAST, u.place, u.value\n) AS a",
         selects.join("\n        UNION ALL\n        ")
     );
     Ok(View::new(
