@@ -24,7 +24,7 @@ pub struct ViewsRequest {
     /// the style fivetran
     #[cfg_attr(feature = "cli", arg(long, value_name = "SCHEMA"))]
     pub into: Option<String>,
-    /// What the views look like
+    /// Names and shape of the views
     #[cfg_attr(feature = "cli", arg(long, value_enum, default_value = "books"))]
     pub style: ViewStyle,
 }

@@ -33,7 +33,7 @@ pub struct ViewChanges {
     /// Variables of dbt that fit these views, of the style for Fivetran's package.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub dbt_variables: BTreeMap<String, serde_json::Value>,
-    /// What that package cannot do with this company.
+    /// Faults that the totals of that package have with this company.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// The statements, in one transaction, if they were only asked for.

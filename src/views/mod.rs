@@ -19,7 +19,7 @@ use self::source::Source;
 use crate::domain::{EntitySpec, fields};
 use crate::error::Result;
 
-/// What the views look like.
+/// Names and shape of the views.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ViewStyle {
     /// One view per entity and one per kind of line, with the names of QuickBooks.

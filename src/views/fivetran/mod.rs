@@ -24,7 +24,7 @@ pub(super) const MARK: &str = "[qbo_rs fivetran ";
 /// Column of the raw tables that these views read beside those that all views read.
 pub(super) const NEEDED_COLUMN: &str = "ingested_at_utc timestamp with time zone";
 
-/// When a record was last loaded, or was found to be deleted. Postgres leaves a NULL out.
+/// Time at which a record was last loaded, or was found to be deleted. Postgres leaves a NULL out.
 const SYNCED: &str = "greatest(r.ingested_at_utc, r.deleted_at_utc)";
 
 /// Returns the views of all tables whose records are there.
@@ -127,7 +127,7 @@ fn view_column(column: &Column, comment: String, expression: String) -> ViewColu
     ViewColumn::new(column.name, sql_type, &comment, expression)
 }
 
-/// What the rows of a table are, in SQL.
+/// Rows of a table, in SQL.
 struct Shape {
     /// Text after `FROM`.
     from: String,

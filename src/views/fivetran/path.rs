@@ -50,7 +50,7 @@ pub(super) struct Path {
     condition: Option<(usize, Condition)>,
 }
 
-/// What the table of fields says about a path.
+/// End of a path, as the table of fields describes it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     /// Meaning of the last property; may be empty.

@@ -18,12 +18,12 @@ pub(super) struct Table {
     pub columns: Vec<Column>,
 }
 
-/// What the rows of a table are: records, or the elements of a list in them.
+/// Rows of a table: records, or the elements of a list in them.
 #[derive(Debug)]
 pub(super) struct Rows {
     /// Entity, in the word of QuickBooks.
     pub entity: &'static str,
-    /// Which of its records.
+    /// Condition that its records have to meet.
     pub condition: Option<Condition>,
     /// Properties that lead to the list; none for the records themselves.
     pub list: Vec<&'static str>,
@@ -41,13 +41,13 @@ pub(super) struct Column {
 /// Type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Type {
-    /// As in views of records.
+    /// Type of a value in a record.
     Of(ColumnType),
     /// Place in a list.
     Integer,
 }
 
-/// Where a value comes from.
+/// Source of a value.
 #[derive(Debug)]
 pub(super) enum Source {
     /// Nowhere: always NULL.

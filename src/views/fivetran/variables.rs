@@ -1,4 +1,4 @@
-//! What to write into `dbt_project.yml`, so that the package fits what is landed.
+//! Variables for `dbt_project.yml`, with which the package fits the tables that are there.
 
 use std::collections::BTreeMap;
 
