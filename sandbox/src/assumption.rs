@@ -34,6 +34,7 @@ pub(crate) enum Topic {
     GrantDescription,
     UnauthorizedBody,
     DoubleGrant,
+    TrialBalanceIncome,
 }
 
 /// A question about QuickBooks with its possible answers.
@@ -226,6 +227,12 @@ pub const ASSUMPTIONS: &[Assumption] = &[
         "double-grant",
         &["revoked", "refused"],
         "a code that is exchanged twice: the connection ends, or the exchange is refused (qbo-facts 13.19)",
+    ),
+    assumption(
+        Topic::TrialBalanceIncome,
+        "trial-balance-income",
+        &["fiscal-year", "inception"],
+        "income and expenses of a trial balance: since the fiscal year began, or all (reports.md I)",
     ),
 ];
 

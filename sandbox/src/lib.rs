@@ -40,6 +40,7 @@
 
 mod answer;
 mod assumption;
+mod books;
 mod clock;
 mod company;
 mod control;
@@ -54,6 +55,7 @@ mod paths;
 mod query;
 mod refreshes;
 mod remote;
+mod reports;
 mod server;
 mod snapshot;
 mod state;
@@ -462,10 +464,12 @@ fn companies(options: &SandboxOptions) -> Result<Vec<(String, Company)>, Records
             Err(_) if position > 0 => format!("{}-{position}", options.realm_id),
             Err(_) => options.realm_id.clone(),
         };
-        (
-            realm_id,
-            Company::generate(options.seed.wrapping_add(u64::from(position)), options.size),
-        )
+        let seed = options.seed.wrapping_add(u64::from(position));
+        let company = match options.books {
+            Some(count) => Company::generate_with_books(seed, count),
+            None => Company::generate(seed, options.size),
+        };
+        (realm_id, company)
     });
     Ok(companies.collect())
 }

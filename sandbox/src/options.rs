@@ -41,6 +41,9 @@ pub struct SandboxOptions {
     pub seed: u64,
     /// Number of records of the sample company.
     pub size: CompanySize,
+    /// Number of transactions of companies with double-entry books, which are served in place of the
+    /// sample companies. `None` serves those.
+    pub books: Option<u32>,
     /// Files or directories of real answers or records. If there are any, they are served as one
     /// company instead of the sample companies.
     pub records: Vec<PathBuf>,
@@ -75,6 +78,7 @@ impl Default for SandboxOptions {
             environment: Environment::Sandbox,
             seed: 1,
             size: CompanySize::default(),
+            books: None,
             records: Vec::new(),
             restore: None,
             oauth: OAuthOptions::default(),

@@ -122,6 +122,7 @@ impl Company {
     /// [`ChangeError`] if there is no such record, or it cannot be voided.
     pub fn void(&mut self, entity: &str, id: &str, second: i64) -> Outcome {
         let entity_type = find_entity(entity)?;
+        let has_books = self.books.is_some();
         if !entity_type.is_voidable {
             return Err(ChangeError::Operation {
                 entity: entity_type.name,
@@ -140,10 +141,18 @@ impl Company {
             {
                 let lines = lines.into_iter().map(|mut line| {
                     line.set("Amount", "0");
+                    // The stock of a voided sale comes back.
+                    if has_books && let Some(mut detail) = line.object("SalesItemLineDetail") {
+                        detail.set("Qty", "0");
+                        line.set("SalesItemLineDetail", &detail.to_string());
+                    }
                     line.to_string()
                 });
                 let lines = format!("[{}]", lines.collect::<Vec<_>>().join(","));
                 record.set("Line", &lines);
+            }
+            if has_books && record.get("TxnTaxDetail").is_some() {
+                record.set("TxnTaxDetail", r#"{"TotalTax":0}"#);
             }
             record.set_text("PrivateNote", "Voided");
         })

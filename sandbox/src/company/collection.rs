@@ -256,7 +256,7 @@ impl Collection {
     }
 
     /// Removes a record without a stub. Returns whether there was one.
-    fn forget(&mut self, id: &str) -> bool {
+    pub(super) fn forget(&mut self, id: &str) -> bool {
         if let Some(old) = self.stored.remove(id) {
             return self
                 .by_update

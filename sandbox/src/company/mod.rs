@@ -1,12 +1,16 @@
 //! A company: its records, and the changes that users of QuickBooks make to them.
 
+mod accounting;
 mod availability;
+mod books;
 mod change;
 mod collection;
 mod defect;
 mod event;
 mod fields;
+mod misread;
 mod plan;
+mod plant;
 mod record_files;
 mod records;
 mod sample;
@@ -21,6 +25,7 @@ pub(crate) use self::event::{Event, Operation};
 pub(crate) use self::fields::Fields;
 pub(crate) use self::plan::Closure;
 pub use self::plan::Refusal;
+pub(crate) use self::plant::PLANTS;
 pub use self::record_files::RecordsError;
 pub use self::records::Company;
 pub(crate) use self::records::Poison;

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::books::Books;
 use super::collection::{Collection, Row, Stored};
 use super::event::Event;
 use super::plan::Plan;
@@ -46,6 +47,8 @@ pub struct Company {
     pub(super) generated: HashMap<&'static str, u32>,
     pub(super) plan: Plan,
     pub(super) display: Display,
+    /// The double-entry books; `None` for a company without them.
+    pub(super) books: Option<Books>,
     pub(super) listener: Option<UnboundedSender<Event>>,
     pub(super) clock: Clock,
     pub(super) visibility_delay: Duration,
@@ -214,6 +217,9 @@ impl Company {
 
     /// Makes a change, which queries see at once or after a part of the visibility delay.
     pub(super) fn write(&mut self, entity: &'static Entity, id: &str, change: Change) {
+        if let Some(books) = &mut self.books {
+            books.forget_truth(entity.name, id);
+        }
         if self.visibility_delay.is_zero() {
             return self.apply(entity, id, change);
         }
@@ -240,6 +246,9 @@ impl Company {
 
     /// Makes a change that queries see at once.
     pub(super) fn apply(&mut self, entity: &'static Entity, id: &str, change: Change) {
+        if let Some(books) = &mut self.books {
+            books.change();
+        }
         let collection = self.collections.entry(entity.name).or_default();
         match change {
             Change::Saved(row) => collection.put(row),

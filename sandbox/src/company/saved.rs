@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::books::{Books, SavedBooks};
 use super::collection::{Collection, SavedCollection};
 use super::plan::{Closure, Plan, Refusal};
 use super::records::{Change, Company, Origin, PendingChange, Poison};
@@ -31,6 +32,9 @@ pub(crate) struct SavedCompany {
     #[serde(default)]
     plan_name: Option<String>,
     display: Display,
+    /// Absent for a company without double-entry books.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    books: Option<SavedBooks>,
     visibility_delay_ms: u64,
     /// Changes that queries do not see yet.
     pending: Vec<SavedPending>,
@@ -79,6 +83,7 @@ impl Company {
                     name,
                 },
             display,
+            books,
             listener: _,
             clock: _,
             visibility_delay,
@@ -119,6 +124,7 @@ impl Company {
             withdrawn_classifications: withdrawn.clone(),
             plan_name: name.clone(),
             display: *display,
+            books: books.as_ref().map(|books| books.saved.clone()),
             visibility_delay_ms: u64::try_from(visibility_delay.as_millis()).unwrap_or(u64::MAX),
             pending: pending.collect(),
         }
@@ -156,6 +162,7 @@ impl SavedCompany {
         company.plan.withdrawn = self.withdrawn_classifications;
         company.plan.name = self.plan_name;
         company.display = self.display;
+        company.books = self.books.map(Books::new);
         company.visibility_delay = Duration::from_millis(self.visibility_delay_ms);
         for saved in self.pending {
             company.pending.push(PendingChange {

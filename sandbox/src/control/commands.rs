@@ -9,6 +9,7 @@ use super::books::{change, change_one, entity_counts, truth};
 use super::clock;
 use super::command::{Command, CommandResult, company, company_state, done, parsed, to_json};
 use super::plan;
+use super::reports;
 use crate::company::{Blemish, Include, IncludeAnswer, Refusal};
 use crate::faults::FaultRule;
 use crate::snapshot;
@@ -293,6 +294,36 @@ pub(super) const COMMANDS: &[Command] = &[
             company(state, arguments)?.set_short_account_names(is_short);
             done()
         },
+    ),
+    Command::changing(
+        "books",
+        "count [seed] [realm]",
+        "put a new company with double-entry books, and about count transactions, in the place of a company",
+        reports::new_books,
+    ),
+    Command::changing(
+        "plant",
+        "kind [entity] [id] [realm]",
+        "let records and reports disagree; answers what was planted. The kinds are those that planted lists",
+        reports::plant,
+    ),
+    Command::context(
+        "planted",
+        "[realm]",
+        "the errors that were planted, and the kinds of errors",
+        reports::planted,
+    ),
+    Command::changing(
+        "report-lag",
+        "lags [realm]",
+        "let reports show the books as they are now, whatever changes (lags=true), or the present books again",
+        reports::lag,
+    ),
+    Command::changing(
+        "report-cells",
+        "cells [realm]",
+        "the number of cells after which a report is cut, by default 400000",
+        reports::cells,
     ),
     Command::changing(
         "limits",

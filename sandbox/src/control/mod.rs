@@ -8,6 +8,7 @@ mod clock;
 mod command;
 mod commands;
 mod plan;
+mod reports;
 
 use std::collections::HashMap;
 

@@ -147,6 +147,9 @@ impl Effects {
             | FaultKind::CdcFault
             | FaultKind::CdcMissing
             | FaultKind::CdcMerged
+            | FaultKind::ReportCut
+            | FaultKind::ReportHeader
+            | FaultKind::ReportEmpty
             | FaultKind::Lifetimes
             | FaultKind::Rewrite
             | FaultKind::Change => {

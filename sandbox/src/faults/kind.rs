@@ -90,6 +90,12 @@ pub(crate) enum FaultKind {
     CdcMissing,
     /// All groups of change data capture are one object.
     CdcMerged,
+    /// A report ends in the middle, with the row that says so.
+    ReportCut,
+    /// The header of a report says something else.
+    ReportHeader,
+    /// A report without data.
+    ReportEmpty,
     /// The lifetimes of a token answer have another form.
     Lifetimes,
     /// The answer is normal, except that a text in its body is replaced.
@@ -103,6 +109,7 @@ impl FaultKind {
     pub(super) fn only_on(self) -> Option<&'static str> {
         match self {
             Self::CdcReversed | Self::CdcFault | Self::CdcMissing | Self::CdcMerged => Some("cdc"),
+            Self::ReportCut | Self::ReportHeader | Self::ReportEmpty => Some("report"),
             Self::Lifetimes => Some("token"),
             _ => None,
         }
@@ -221,6 +228,18 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
     (
         "cdc-merged",
         "all groups of change data capture are one object",
+    ),
+    (
+        "report-cut",
+        "a report ends in the middle, with the row that says that more data cannot be displayed",
+    ),
+    (
+        "report-header",
+        "the member key of a report's Header is value, such as another EndPeriod; without value it is missing",
+    ),
+    (
+        "report-empty",
+        "a report without rows, whose option NoReportData is true",
     ),
     (
         "lifetimes",

@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::kind::FaultKind;
+use super::reports;
 use super::rule::FaultRule;
 use crate::answer::{Answer, ServiceFault};
 use crate::company::Fields;
@@ -80,6 +81,9 @@ fn changed(rule: &FaultRule, mut body: Fields) -> Option<Fields> {
             }
         }),
         FaultKind::CdcMerged => change_groups(&mut body, |groups| *groups = vec![merged(groups)]),
+        FaultKind::ReportCut => reports::cut(&mut body),
+        FaultKind::ReportHeader => reports::header(rule, &mut body),
+        FaultKind::ReportEmpty => reports::empty(&mut body),
         FaultKind::Lifetimes => set_lifetimes(&mut body, rule.value.as_ref()),
         _ => return None,
     }

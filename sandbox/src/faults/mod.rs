@@ -3,6 +3,7 @@
 mod effects;
 mod kind;
 mod malformed;
+mod reports;
 mod rule;
 
 use tokio::time::Instant;

@@ -90,13 +90,13 @@ pub struct FaultRule {
     /// Unpacked size of `gzip-bomb` in megabytes.
     #[serde(default = "default_mb")]
     pub(super) mb: u64,
-    /// Key of the rows for `other-key`.
+    /// Key of the rows for `other-key`, or member of the header for `report-header`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) key: Option<String>,
     /// Entity whose group `cdc-fault` or `cdc-missing` affects, by default that of the first group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) entity: Option<String>,
-    /// Value of `lifetimes`. Without it the lifetimes are missing.
+    /// Value of `lifetimes` or `report-header`. Without it the members are missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) value: Option<Value>,
     /// Text that `rewrite` replaces.
