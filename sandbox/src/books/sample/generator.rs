@@ -3,6 +3,8 @@
 //! The transactions of some years follow each other: what is bought is sold, what is invoiced is
 //! paid, in part, late or never. Some are voided or deleted, and some leave no record at all.
 
+use std::collections::BTreeSet;
+
 use chrono::{Datelike as _, NaiveDate};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
@@ -60,7 +62,7 @@ pub(crate) fn generate(seed: u64, count: u32) -> SampleBooks {
         deleted: Vec::new(),
         extras: Vec::new(),
         documents: Vec::new(),
-        open: [Vec::new(), Vec::new(), Vec::new(), Vec::new()],
+        open: Default::default(),
         undeposited: Vec::new(),
         stock: [0; ITEMS.len()],
         wages_due: 0,
@@ -104,13 +106,15 @@ impl Head {
     }
 
     pub(super) fn json(&self) -> String {
-        format!(
-            r#""domain":"QBO","sparse":false,"Id":"{}","SyncToken":"{}","MetaData":{{"CreateTime":"{}","LastUpdatedTime":"{}"}}"#,
-            self.id,
-            self.token,
-            pacific::format(self.created),
-            pacific::format(self.updated),
-        )
+        let mut out = format!(
+            r#""domain":"QBO","sparse":false,"Id":"{}","SyncToken":"{}","MetaData":{{"CreateTime":""#,
+            self.id, self.token,
+        );
+        pacific::write(self.created, &mut out);
+        out.push_str(r#"","LastUpdatedTime":""#);
+        pacific::write(self.updated, &mut out);
+        out.push_str("\"}");
+        out
     }
 }
 
@@ -126,6 +130,9 @@ pub(super) fn link_line(amount: i64, id: &str, kind: &str) -> String {
         money(amount)
     )
 }
+
+/// The number of open documents that are looked through for one of the same name.
+pub(super) const SEARCHED: usize = 100;
 
 /// The kinds of open documents.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -154,7 +161,7 @@ pub(super) struct Generator {
     pub(super) extras: Vec<Extra>,
     pub(super) documents: Vec<Document>,
     /// Numbers of the open documents of each kind.
-    pub(super) open: [Vec<usize>; 4],
+    pub(super) open: [BTreeSet<usize>; 4],
     /// Money that waits to be deposited: entity, id, amount.
     pub(super) undeposited: Vec<(&'static str, String, i64)>,
     /// Quantity of each item.

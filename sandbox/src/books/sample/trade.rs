@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use rand::RngExt as _;
 
-use super::generator::{Document, Generator, Head, Open, link_line, quoted};
+use super::generator::{Document, Generator, Head, Open, SEARCHED, link_line, quoted};
 use super::tables::{self, ITEMS, TAX_RATES, id};
 use crate::books::decimal::{Decimal, record_money, share};
 use crate::books::money;
@@ -166,7 +166,7 @@ impl Generator {
             return;
         }
         if total > 0 {
-            self.open[kind as usize].push(self.documents.len());
+            self.open[kind as usize].insert(self.documents.len());
         }
         let currency = match kind {
             Open::Invoice | Open::CreditMemo => tables::currency_of(party),
@@ -220,7 +220,8 @@ impl Generator {
     pub(super) fn take_open(&mut self, kind: Open) -> Option<usize> {
         let open = &self.open[kind as usize];
         let oldest = open.len().min(40);
-        (oldest > 0).then(|| open[self.rng.random_range(0..oldest)])
+        let at = (oldest > 0).then(|| self.rng.random_range(0..oldest))?;
+        open.iter().nth(at).copied()
     }
 
     /// Settles a part of a document.
@@ -237,7 +238,7 @@ impl Generator {
         document.head.updated = document.head.updated.max(second);
         if document.balance == 0 {
             for open in &mut self.open {
-                open.retain(|known| *known != number);
+                open.remove(&number);
             }
         }
     }
@@ -249,7 +250,8 @@ impl Generator {
         let (party, currency) = (self.documents[first].party, self.documents[first].currency);
         let head = self.head();
         let mut settled = vec![first];
-        let mut others = self.open[Open::Invoice as usize].iter().copied();
+        let others = self.open[Open::Invoice as usize].iter().copied();
+        let mut others = others.take(SEARCHED);
         let second = others.find(|at| *at != first && self.documents[*at].party == party);
         settled.extend(second.filter(|_| self.rng.random_range(0..3) == 0));
         let (mut lines, mut total) = (Vec::new(), 0);
@@ -296,12 +298,13 @@ impl Generator {
 
     /// Settles an invoice by a credit memo: a payment of zero that QuickBooks makes.
     pub(super) fn apply_credit(&mut self) {
-        let memos = self.open[Open::CreditMemo as usize].clone();
+        let memos = self.open[Open::CreditMemo as usize].iter().copied();
         let invoices = &self.open[Open::Invoice as usize];
-        let pair = memos.into_iter().find_map(|memo| {
+        let pair = memos.take(SEARCHED).find_map(|memo| {
             let party = self.documents[memo].party;
             let invoice = invoices
                 .iter()
+                .take(SEARCHED)
                 .find(|at| self.documents[**at].party == party);
             invoice.map(|invoice| (memo, *invoice))
         });

@@ -2,7 +2,7 @@
 
 use rand::RngExt as _;
 
-use super::generator::{Generator, Open, link_line};
+use super::generator::{Generator, Open, SEARCHED, link_line};
 use super::tables::{self, ITEMS, id};
 use crate::books::decimal::record_money;
 use crate::books::money;
@@ -101,7 +101,7 @@ impl Generator {
         self.settle(bill, amount, (&head.id, "BillPaymentCheck"), head.updated);
         let mut total = amount;
         let credits = self.open[Open::VendorCredit as usize].iter().copied();
-        let credit = credits.into_iter().find(|at| {
+        let credit = credits.take(SEARCHED).find(|at| {
             let credit = &self.documents[*at];
             credit.party == party && credit.balance <= amount
         });
