@@ -244,6 +244,7 @@ def sandbox(
     items: int = 300,
     invoices: int = 5000,
     others: int | None = None,
+    books: int | None = None,
     companies: int = 1,
     records: Iterable[AnyPath] = (),
     limits: bool = True,
@@ -271,6 +272,8 @@ def sandbox(
         items: Number of items; one in ten is inactive.
         invoices: Number of invoices. All records were last changed in 2024 or 2025.
         others: Number of records of each other entity; by default a plausible number each.
+        books: Serve companies with double-entry books and reports, each with about this many transactions, instead of
+            the sample companies.
         companies: Number of companies; their ids are consecutive.
         records: Files or directories of QuickBooks JSON to serve instead of the sample company.
         limits: Enforce 500 requests a minute, 10 a second and 10 at a time, and 40 batches a minute.
@@ -314,6 +317,7 @@ def sandbox(
             "items": items,
             "invoices": invoices,
             "others": others,
+            "books": books,
             "companies": companies,
             "records": [os.fspath(path) for path in records],
             "limits": limits,

@@ -1,7 +1,7 @@
 //! Assumptions about QuickBooks where no source is certain. Each is a choice between behaviours; the
 //! one that is hardest on clients is the default. Two have no hardest answer, because each of their
 //! forms breaks the clients that know only the other: `include-form` and `classification-list`. Their
-//! default is the likelier form.
+//! default is the likelier form. So is that of `trial-balance-income`.
 
 use std::collections::HashMap;
 

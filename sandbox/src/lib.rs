@@ -83,6 +83,7 @@ pub use axum::http;
 
 pub use self::assumption::{ASSUMPTIONS, Assumption, Assumptions};
 use self::clock::Clock;
+use self::company::MAX_BOOKS;
 pub use self::company::{Blemish, ChangeError, Company, CompanySize, RecordsError, Refusal};
 pub use self::control::ControlError;
 pub use self::faults::{FaultError, FaultRule};
@@ -127,6 +128,9 @@ pub enum StartError {
     /// An entity that the companies do not have is unknown.
     #[error(transparent)]
     Entity(#[from] ChangeError),
+    /// A company cannot have books with so many transactions.
+    #[error("books: {0} is not between 1 and {MAX_BOOKS}")]
+    Books(u32),
     /// The clock cannot show the requested time.
     #[error("now: {0}")]
     Clock(String),
@@ -418,6 +422,12 @@ struct Beginning {
 /// Generates, reads or restores the companies, and sets the clock. Options that were given go before
 /// what a snapshot says; the other assumptions become those of the snapshot.
 fn beginning(options: &mut SandboxOptions, clock: Clock) -> Result<Beginning, StartError> {
+    if let Some(count) = options
+        .books
+        .filter(|count| !(1..=MAX_BOOKS).contains(count))
+    {
+        return Err(StartError::Books(count));
+    }
     let mut companies = companies(options)?;
     let mut queries = 0;
     if let Some(path) = &options.restore {

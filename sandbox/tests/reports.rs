@@ -206,6 +206,12 @@ async fn commands_make_books_plant_errors_and_let_reports_lag() {
     client.control("report-cells", r#"{"cells": 9}"#);
     assert!(client.report().await.to_string().contains("Unable"));
     assert!(client.sandbox.control("books", r#"{"count": 0}"#).is_err());
+    let none = SandboxOptions {
+        books: Some(0),
+        ..books()
+    };
+    let refused = Sandbox::without_server(none, now).unwrap_err().to_string();
+    assert!(refused.contains("not between 1 and 200000"), "{refused}");
 }
 
 /// A large company is generated, and its journal written, in seconds. The bounds are wide enough for

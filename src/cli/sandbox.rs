@@ -51,6 +51,11 @@ pub(super) struct SandboxArguments {
     /// Number of records of every other entity [default: a plausible number for each]
     #[arg(long)]
     others: Option<u32>,
+    /// Serve companies with double-entry books and reports, each with about this many transactions,
+    /// instead of the sample companies
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200_000),
+        conflicts_with_all = ["records", "customers", "items", "invoices", "others"])]
+    books: Option<u32>,
     /// File or directory of QBO JSON to serve instead of the sample company; repeatable
     #[arg(long, value_name = "PATH")]
     records: Vec<PathBuf>,
@@ -59,7 +64,7 @@ pub(super) struct SandboxArguments {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["records", "seed", "customers", "items", "invoices", "others"]
+        conflicts_with_all = ["records", "seed", "customers", "items", "invoices", "others", "books"]
     )]
     restore: Option<PathBuf>,
     /// Disable the limits on requests
@@ -279,6 +284,7 @@ impl SandboxArguments {
                 invoices: self.invoices,
                 others: self.others,
             },
+            books: self.books,
             records: self.records.clone(),
             restore: self.restore.clone(),
             oauth: OAuthOptions {

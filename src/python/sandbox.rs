@@ -26,6 +26,7 @@ struct Options {
     items: u32,
     invoices: u32,
     others: Option<u32>,
+    books: Option<u32>,
     companies: u32,
     records: Vec<PathBuf>,
     limits: bool,
@@ -83,6 +84,7 @@ impl Options {
                 invoices: given.invoices,
                 others: given.others,
             },
+            books: given.books,
             records: given.records,
             restore: given.restore,
             oauth: OAuthOptions {

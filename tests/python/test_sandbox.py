@@ -113,6 +113,15 @@ def test_the_clock_moves_forward_and_back_only_if_asked():
         qbo_rs.sandbox(now="1999-01-01")
 
 
+def test_a_company_with_books_has_the_errors_that_were_planted():
+    with qbo_rs.sandbox(books=80, seed=3) as qbo:
+        planted = qbo.control("plant", kind="lost", entity="Bill")
+        assert planted["id"] not in qbo.truth("Bill", "2000-01-01", "2199-01-01")
+        assert qbo.control("planted")["planted"] == [planted]
+    with pytest.raises(qbo_rs.ConfigError, match="not between 1 and 200000"):
+        qbo_rs.sandbox(books=0)
+
+
 def test_a_company_is_kept_in_a_file_and_restored(tmp_path):
     file, everything = tmp_path / "company.json", ("2000-01-01", "2199-01-01")
     with qbo_rs.sandbox(customers=20, invoices=20, others=2, seed=7, assume={"batch-cap": "none"}) as qbo:

@@ -14,6 +14,9 @@ use crate::entities;
 /// The rows and columns of a report may have this many cells (facts/reports.md D).
 const MAX_CELLS: usize = 400_000;
 
+/// Highest number of transactions of a company with books, because each record is kept as text.
+pub(crate) const MAX_BOOKS: u32 = 200_000;
+
 impl Company {
     /// Generates a company with double-entry books, which has about this many transactions. The
     /// same seed and count always make the same company.

@@ -18,6 +18,7 @@ mod saved;
 mod size;
 mod view;
 
+pub(crate) use self::accounting::MAX_BOOKS;
 pub use self::change::ChangeError;
 pub(crate) use self::collection::Row;
 pub use self::defect::Blemish;

@@ -4,11 +4,8 @@ use serde_json::json;
 
 use super::arguments::Arguments;
 use super::command::{CommandResult, company, company_state, done, parsed, to_json};
-use crate::company::{Company, PLANTS};
+use crate::company::{Company, MAX_BOOKS, PLANTS};
 use crate::state::State;
-
-/// Highest number of transactions of a company with books, because each record is kept as text.
-pub(crate) const MAX_BOOKS: u32 = 200_000;
 
 /// Puts a new company with books in the place of a company.
 pub(super) fn new_books(state: &State, arguments: &Arguments) -> CommandResult {

@@ -66,6 +66,10 @@ const NOT_TESTABLE: &[(&str, &str)] = &[
         "double-grant",
         "not testable by reading: it could end the connection",
     ),
+    (
+        "trial-balance-income",
+        "not probed yet: the probes read no reports",
+    ),
 ];
 
 /// The result of one probe.
