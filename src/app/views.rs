@@ -1,4 +1,4 @@
-//! Views with typed columns over the raw tables.
+//! Views with typed columns over the raw tables, or tables in their place.
 
 use super::App;
 use super::request::{default_schema, setters};
@@ -23,6 +23,11 @@ pub struct ViewsRequest {
     /// Schema of the views, which is created if it is missing
     #[cfg_attr(feature = "cli", arg(long, value_name = "SCHEMA", default_value = DEFAULT_INTO))]
     pub into: String,
+    /// Make tables that every load keeps fresh in its transaction, or with =false views again;
+    /// without it, what are tables stay tables
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true"))]
+    pub materialize: Option<bool>,
 }
 
 impl Default for ViewsRequest {
@@ -31,6 +36,7 @@ impl Default for ViewsRequest {
             dry_run: false,
             schema: default_schema(),
             into: DEFAULT_INTO.to_owned(),
+            materialize: None,
         }
     }
 }
@@ -39,11 +45,12 @@ setters!(ViewsRequest {
     dry_run: bool,
     schema: String,
     into: String,
+    materialize: Option<bool>,
 });
 
 impl App {
-    /// Makes views over the raw tables of a schema, or upgrades those of an earlier version; or
-    /// only returns the SQL for it.
+    /// Makes views over the raw tables of a schema, or tables in their place, or upgrades those of
+    /// an earlier version; or only returns the SQL for it.
     ///
     /// # Errors
     /// Returns errors of the settings, missing raw tables, and objects of others in the way;
@@ -52,6 +59,7 @@ impl App {
         let ViewsRequest {
             schema,
             into,
+            materialize,
             dry_run,
         } = request;
         check_name(schema)?;
@@ -64,6 +72,6 @@ impl App {
             return Err(Error::config("into", reason));
         }
         let db = Db::open(&self.settings.postgres()?, 1).await?;
-        install_views(&db, schema, into, *dry_run).await
+        install_views(&db, schema, into, *materialize, *dry_run).await
     }
 }

@@ -7,7 +7,8 @@ use tokio_postgres::GenericClient;
 
 use super::companies::Schemas;
 use super::definition::{MARK, View};
-use super::{all_views, definition};
+use super::materialize::{self, Installed};
+use super::{all_views, definition, sources};
 use crate::domain::{ENTITIES, EntitySpec};
 use crate::error::{Error, Result};
 use crate::postgres::{
@@ -28,6 +29,11 @@ pub struct ViewChanges {
     pub dropped: Vec<String>,
     /// Number of views that were as they should be.
     pub unchanged: usize,
+    /// Whether they are tables, all but `companies`.
+    pub materialized: bool,
+    /// Entities whose tables were filled anew, because what keeps them fresh was missing or of an
+    /// earlier version.
+    pub followed: Vec<String>,
     /// Entities without a raw table, so without views.
     pub left_out: Vec<String>,
     /// The statements, in one transaction, if they were only asked for.
@@ -37,17 +43,30 @@ pub struct ViewChanges {
 
 /// A relation in the schema of the views.
 #[derive(Debug)]
-struct Relation {
-    kind: String,
-    comment: String,
-    columns: Vec<String>,
-    grants: String,
+pub(super) struct Relation {
+    pub kind: String,
+    pub comment: String,
+    pub columns: Vec<String>,
+    pub grants: String,
+    /// Names of our indexes.
+    pub indexes: Vec<String>,
+    /// Statements that make those of others again.
+    pub indexes_of_others: Vec<String>,
+    /// What else others have put on a table.
+    pub additions_of_others: Vec<String>,
+}
+
+impl Relation {
+    fn is_ours(&self, schema: &str) -> bool {
+        self.comment.contains(MARK) && self.comment.contains(&format!(", schema {schema}, "))
+    }
 }
 
 const RELATIONS: &str = include_str!("sql/relations.sql");
 
-/// Makes the views over the raw tables of `schema` in the schema `into`, all of them or none. With
-/// `dry_run`, only returns the statements.
+/// Makes the views over the raw tables of `schema` in the schema `into`, all of them or none, as
+/// tables if `materialize` says so, or as they are if it says nothing. With `dry_run`, only returns
+/// the statements.
 ///
 /// # Errors
 /// [`Error::Config`] if there are no raw tables, or another object is in the way or depends on a
@@ -56,6 +75,7 @@ pub(crate) async fn install_views(
     db: &Db,
     schema: &str,
     into: &str,
+    materialize: Option<bool>,
     dry_run: bool,
 ) -> Result<ViewChanges> {
     let mut connection = db.connection().await?;
@@ -66,7 +86,7 @@ pub(crate) async fn install_views(
     let transaction = connection.transaction().await.map_err(database_error)?;
     transaction.batch(PIN_SEARCH_PATH).await?;
     migrations::lock(&*transaction).await?;
-    let mut changes = plan(&*transaction, schema, into).await?;
+    let mut changes = plan(&*transaction, schema, into, materialize).await?;
     if !dry_run && !changes.sql.is_empty() {
         transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
         let done = transaction.batch(&changes.sql).await;
@@ -82,48 +102,86 @@ async fn plan(
     client: &(impl GenericClient + Sync),
     schema: &str,
     into: &str,
+    materialize: Option<bool>,
 ) -> Result<ViewChanges> {
     let entities = usable_tables(client, schema).await?;
-    let views = all_views(schema, &entities, &company_schemas(client).await?)?;
+    let mut views = all_views(schema, &entities, &company_schemas(client).await?)?;
     let (exists, mut there) = relations(client, into).await?;
+    let has_tables = there
+        .values()
+        .any(|it| it.kind == "r" && it.is_ours(schema));
     let mut changes = ViewChanges {
         into: into.to_owned(),
         left_out: left_out(&entities),
+        materialized: materialize.unwrap_or(has_tables),
         ..ViewChanges::default()
     };
     let mut sql = String::new();
     if !exists {
         sql.push_str(&format!("CREATE SCHEMA {};\n", quote_identifier(into)));
     }
-    for view in &views {
-        let create = view.create(schema, into);
-        let Some(relation) = there.remove(&view.name) else {
-            sql.push_str(&create);
-            changes.created.push(view.name.clone());
-            continue;
-        };
-        check_is_ours(&relation, schema, into, &view.name)?;
-        if relation.comment == view.marked_comment(schema) {
-            changes.unchanged += 1;
-            continue;
-        }
-        sql.push_str(&replacement(&relation, view, into, &create));
-        changes.replaced.push(view.name.clone());
+    let installed = Installed::read(client, schema, into).await?;
+    if changes.materialized {
+        let of_records = views.extract_if(.., |view| view.is_of_records());
+        let tables: Vec<View> = of_records.collect();
+        let sources = sources(schema, &entities)?;
+        let names = (schema, into);
+        sql.push_str(&materialize::plan(
+            names,
+            &tables,
+            &sources,
+            &installed,
+            &mut there,
+            &mut changes,
+        )?);
+    } else {
+        sql.push_str(&installed.removal());
     }
-    let stale = there.iter().filter(|(_, relation)| {
-        relation.comment.contains(&format!(", schema {schema}, "))
-            && relation.comment.contains(MARK)
-    });
-    let mut stale: Vec<&String> = stale.map(|(name, _)| name).collect();
-    stale.sort_unstable();
-    for name in stale {
-        sql.push_str(&format!("DROP VIEW {};\n", full_name(into, name)));
+    for view in &views {
+        plan_view(
+            view,
+            (schema, into),
+            there.remove(&view.name),
+            &mut sql,
+            &mut changes,
+        )?;
+    }
+    let mut stale: Vec<(&String, &Relation)> = there
+        .iter()
+        .filter(|(_, relation)| relation.is_ours(schema))
+        .collect();
+    stale.sort_unstable_by_key(|(name, _)| *name);
+    for (name, relation) in stale {
+        sql.push_str(&removal(relation, into, name)?);
         changes.dropped.push(name.clone());
     }
     if !sql.is_empty() {
         changes.sql = format!("{PIN_SEARCH_PATH};\n{sql}");
     }
     Ok(changes)
+}
+
+fn plan_view(
+    view: &View,
+    (schema, into): (&str, &str),
+    relation: Option<Relation>,
+    sql: &mut String,
+    changes: &mut ViewChanges,
+) -> Result<()> {
+    let create = view.create(schema, into);
+    let Some(relation) = relation else {
+        sql.push_str(&create);
+        changes.created.push(view.name.clone());
+        return Ok(());
+    };
+    check_is_ours(&relation, schema, into, &view.name)?;
+    if relation.kind == "v" && relation.comment == view.marked_comment(schema) {
+        changes.unchanged += 1;
+        return Ok(());
+    }
+    sql.push_str(&replacement(&relation, view, into, &create)?);
+    changes.replaced.push(view.name.clone());
+    Ok(())
 }
 
 fn full_name(schema: &str, name: &str) -> String {
@@ -135,25 +193,63 @@ fn left_out(entities: &[&EntitySpec]) -> Vec<String> {
     left_out.map(|entity| entity.name.to_owned()).collect()
 }
 
-/// Returns the statements that replace a view of an earlier version. Postgres can only add columns
-/// at the end in place; for anything else the view is dropped, and who could read it can again.
-fn replacement(relation: &Relation, view: &View, into: &str, create: &str) -> String {
+/// Returns the statements that replace a view of an earlier version, or a table. Postgres can only add
+/// columns at the end in place; for anything else the view is dropped, and who could read it can again.
+fn replacement(relation: &Relation, view: &View, into: &str, create: &str) -> Result<String> {
     let columns: Vec<String> = view
         .columns()
         .iter()
         .map(definition::ViewColumn::signature)
         .collect();
-    if columns.starts_with(&relation.columns) {
-        return create.to_owned();
+    if relation.kind == "v" && columns.starts_with(&relation.columns) {
+        return Ok(create.to_owned());
     }
-    let name = full_name(into, &view.name);
-    format!("DROP VIEW {name};\n{create}{}", relation.grants)
+    let removal = removal(relation, into, &view.name)?;
+    Ok(format!("{removal}{create}{}", relation.grants))
+}
+
+/// Returns the statement that drops a view or table of ours. The indexes that others have made on a
+/// table would be lost with it.
+fn removal(relation: &Relation, into: &str, name: &str) -> Result<String> {
+    let full = full_name(into, name);
+    if relation.kind != "r" {
+        return Ok(format!("DROP VIEW {full};\n"));
+    }
+    if let Some(index) = relation.indexes_of_others.first() {
+        let reason = format!(
+            "is a table that has an index of others, which a view cannot have; drop it first: {index}; \
+             nothing was changed"
+        );
+        return Err(Error::config(format!("{into}.{name}"), reason));
+    }
+    refuse_additions(relation, into, name)?;
+    Ok(format!("DROP TABLE {full};\n"))
+}
+
+/// Refuses to drop a table with which something of others would be lost.
+pub(super) fn refuse_additions(relation: &Relation, into: &str, name: &str) -> Result<()> {
+    if relation.additions_of_others.is_empty() {
+        return Ok(());
+    }
+    let additions = relation.additions_of_others.join(", ");
+    Err(Error::config(
+        format!("{into}.{name}"),
+        format!(
+            "has to be made anew, and others have put on it: {additions}; drop that, run this command \
+             again, and create it anew; nothing was changed"
+        ),
+    ))
 }
 
 /// Refuses to touch what somebody else has made, and views over other tables.
-fn check_is_ours(relation: &Relation, schema: &str, into: &str, name: &str) -> Result<()> {
+pub(super) fn check_is_ours(
+    relation: &Relation,
+    schema: &str,
+    into: &str,
+    name: &str,
+) -> Result<()> {
     let setting = format!("{into}.{name}");
-    if relation.kind != "v" || !relation.comment.contains(MARK) {
+    if !["v", "r"].contains(&relation.kind.as_str()) || !relation.comment.contains(MARK) {
         let kind = match relation.kind.as_str() {
             "v" => "a view that this command has not made",
             "r" | "p" => "a table",
@@ -167,7 +263,7 @@ fn check_is_ours(relation: &Relation, schema: &str, into: &str, name: &str) -> R
             ),
         ));
     }
-    if !relation.comment.contains(&format!(", schema {schema}, ")) {
+    if !relation.is_ours(schema) {
         return Err(Error::config(
             setting,
             format!(
@@ -194,7 +290,8 @@ fn explained(error: Error, into: &str) -> Error {
              it, drop that, run this command again, and create it anew"
         }
         Some("42501") => {
-            "; let the owner of the views run this command, or grant this role CREATE on the database"
+            "; let the owner of the views and of the raw tables run this command, or grant this role \
+             CREATE on the database"
         }
         _ => return error,
     };
@@ -215,6 +312,9 @@ async fn relations(
             comment: row.column("comment")?,
             columns: row.column("columns")?,
             grants: row.column("grants")?,
+            indexes: row.column("indexes")?,
+            indexes_of_others: row.column("indexes_of_others")?,
+            additions_of_others: row.column("additions_of_others")?,
         };
         relations.insert(row.column("name")?, relation);
     }
