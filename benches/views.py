@@ -95,7 +95,18 @@ def measure_loads(command: str, server: str, rows: int, environment: dict[str, s
                 if kind == "tables":
                     views = [command, "db", "views", "--materialize"]
                     subprocess.run(views, env=own, check=True, stdout=subprocess.DEVNULL)
-                backfill = ["backfill", "invoices", "--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "week"]
+                backfill = [
+                    "--log-level",
+                    "error",
+                    "backfill",
+                    "invoices",
+                    "--start",
+                    "2024-01-01",
+                    "--end",
+                    "2026-01-01",
+                    "--chunk",
+                    "week",
+                ]
                 loader = Path(sys.executable).parent / "qbo-rs"
                 for step in ("new", "changed"):
                     begin = time.monotonic()
@@ -122,16 +133,20 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--loaded", type=int, default=50_000)
     parser.add_argument("--command", default=str(Path(sys.executable).parent / "qbo-rs"))
+    parser.add_argument("--without-loads", action="store_true")
     options = parser.parse_args()
     with throw_away_postgres() as postgres:
         unlimited = {"QBO_REQUESTS_PER_MINUTE": "0", "QBO_REQUESTS_PER_SECOND": "0", "QBO_MAX_IN_FLIGHT": "0"}
         environment = os.environ | postgres | unlimited
-        measure_loads(options.command, url(postgres), options.loaded, environment)
+        if not options.without_loads:
+            measure_loads(options.command, url(postgres), options.loaded, environment)
         with qbo_rs.sandbox(invoices=options.loaded, customers=1000, others=0, limits=False) as qbo:
             everything = ["--start", "2024-01-01", "--end", "2026-01-01"]
             loader = Path(sys.executable).parent / "qbo-rs"
             subprocess.run(
-                [loader, "backfill", "invoices", *everything], env=environment | qbo.environment, check=True
+                [loader, "--log-level", "error", "backfill", "invoices", *everything, "--chunk", "month"],
+                env=environment | qbo.environment,
+                check=True,
             )
         with psycopg.connect(url(postgres), autocommit=True) as connection:
             connection.execute(BY_HAND)

@@ -87,7 +87,7 @@ impl<'a> Followers<'a> {
     fn refresh(&self, source: &Source<'_>) -> Function {
         let mut body = String::from("BEGIN\n");
         for table in self.tables_of(source) {
-            body.push_str(&table.delete(source, Some("id = ANY (changed_ids)")));
+            body.push_str(&table.delete(source, Some("t.id = ANY (changed_ids)")));
             body.push_str(&table.insert(source, Some("r.id = ANY (changed_ids)")));
         }
         body.push_str("END");
@@ -102,10 +102,13 @@ impl<'a> Followers<'a> {
 
     /// Gathers the ids of the records that a statement has touched.
     fn follow(&self, source: &Source<'_>) -> Function {
-        let mut emptied = String::new();
-        for table in self.tables_of(source) {
-            emptied.push_str(&table.delete(source, None));
-        }
+        let raw = table_name(self.schema, source.entity);
+        // Only a partition may have been truncated.
+        let gone = format!("NOT EXISTS (SELECT FROM {raw} AS r WHERE r.id = t.id)");
+        let tables = self.tables_of(source).into_iter();
+        let emptied: String = tables
+            .map(|table| table.delete(source, Some(&gone)))
+            .collect();
         let lock = match is_mergeable(source.entity) {
             // A webhook that says at the same moment that the record was merged does not see its row.
             true => format!(
@@ -116,7 +119,6 @@ impl<'a> Followers<'a> {
             ),
             false => String::new(),
         };
-        let table = table_name(self.schema, source.entity);
         let body = format!(
             "DECLARE changed_ids text[];\nBEGIN\nCASE TG_OP\n\
              WHEN 'INSERT' THEN changed_ids := ARRAY(SELECT id FROM qbo_new);\n\
@@ -127,7 +129,7 @@ impl<'a> Followers<'a> {
              PERFORM {}(changed_ids[place : place + {}]);\nEND LOOP;\nRETURN NULL;\n{}END",
             self.function_name(&self.refresh_name(source)),
             SLICE - 1,
-            self.explained(&table),
+            self.explained(&raw),
         );
         let name = format!("{OURS}follow_{}", source.entity.name);
         self.function(&name, "", "trigger", "", &body)

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::cast::literal;
 use super::definition::{Part, View, ViewColumn, digest_of, mark_of};
-use super::source::Source;
+use super::source::{RECORD, Source};
+use crate::domain::Identity;
 use crate::postgres::quote_identifier;
 
 /// Begins the names of everything that this program makes beside tables and columns.
@@ -145,9 +146,9 @@ impl Table<'_> {
         parts.filter(|part| part.from.starts_with(&from)).collect()
     }
 
-    /// Returns the statement that removes an entity's rows, those that meet a condition.
+    /// Returns the statement that removes an entity's rows `t`, those that meet a condition.
     pub(super) fn delete(&self, source: &Source<'_>, condition: Option<&str>) -> String {
-        let entity = format!("entity = {}", literal(source.entity.qbo_name));
+        let entity = format!("t.entity = {}", literal(source.entity.qbo_name));
         let conditions: Vec<&str> = self
             .is_shared()
             .then_some(entity.as_str())
@@ -155,24 +156,28 @@ impl Table<'_> {
             .chain(condition)
             .collect();
         match conditions.is_empty() {
-            true => format!("DELETE FROM {};\n", self.name()),
+            true => format!("DELETE FROM {} AS t;\n", self.name()),
             false => format!(
-                "DELETE FROM {} WHERE {};\n",
+                "DELETE FROM {} AS t WHERE {};\n",
                 self.name(),
                 conditions.join(" AND ")
             ),
         }
     }
 
-    /// Returns the statement that adds an entity's rows, those that meet a condition.
+    /// Returns the statement that adds an entity's rows, those of records `r` that meet a condition.
     pub(super) fn insert(&self, source: &Source<'_>, condition: Option<&str>) -> String {
         let columns = self.view.columns().iter();
         let columns: Vec<String> = columns
             .map(|column| quote_identifier(&column.name))
             .collect();
+        let (from, unpacked) = (source.from(), unpacked(source, condition));
         let parts = self.parts_of(source).into_iter().map(|part| {
-            let condition = condition.map_or(String::new(), |it| format!("\nWHERE {it}"));
-            format!("{}{condition}", part.select())
+            let part = Part {
+                columns: part.columns.clone(),
+                from: part.from.replacen(&from, &unpacked, 1),
+            };
+            part.select()
         });
         let parts: Vec<String> = parts.collect();
         format!(
@@ -182,4 +187,21 @@ impl Table<'_> {
             parts.join("\nUNION ALL\n")
         )
     }
+}
+
+/// Returns the text after `FROM` that gives an entity's rows `r`, those that meet a condition, with
+/// payloads that are unpacked once. Otherwise each of a hundred columns would unpack the payload for
+/// itself. `||` unpacks; OFFSET keeps it below the columns.
+fn unpacked(source: &Source<'_>, condition: Option<&str>) -> String {
+    let template_type = match source.entity.identity {
+        Identity::Wrapped => "r.template_type, ",
+        _ => "",
+    };
+    let condition = condition.map_or(String::new(), |it| format!("    WHERE {it}\n"));
+    format!(
+        "(\n    SELECT r.id, r.deleted_at_utc, {template_type}CASE jsonb_typeof({RECORD}) \
+         WHEN 'object' THEN {RECORD} || '{{}}'::jsonb ELSE {RECORD} END AS payload\n    \
+         FROM {}\n{condition}    OFFSET 0\n) AS r",
+        source.from()
+    )
 }

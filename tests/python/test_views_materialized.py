@@ -55,11 +55,16 @@ def count(database, table: str) -> int:
     return database.query(f"SELECT count(*) FROM {table}")[0][0]
 
 
+def two_customers(database) -> list[str]:
+    return [key for (key,) in database.query("SELECT id FROM raw.qb_customers ORDER BY ingested_at_utc, id LIMIT 2")]
+
+
 def no_triggers(database) -> bool:
     triggers = "SELECT FROM pg_trigger WHERE tgname LIKE 'qbo\\_rs%'"
     return database.query(f"{triggers} UNION ALL SELECT FROM pg_proc WHERE proname LIKE 'qbo\\_rs%'") == []
 
 
+@pytest.mark.timeout(400)
 def test_tables_equal_the_views_after_every_kind_of_load(tables, qbo, database, tmp_path):
     both(tables)
     kinds = dict(database.query(KINDS.format("books")))
@@ -73,17 +78,18 @@ def test_tables_equal_the_views_after_every_kind_of_load(tables, qbo, database, 
     check("sync")
     filled = [name for name, kind in kinds.items() if kind == "r" and count(database, f"books.{name}")]
     assert len(filled) > 30
-    assert {"invoices", "invoice_lines", "linked_transactions", "custom_fields", "invoice_tax_lines"} <= set(filled)
+    assert {"invoices", "invoice_lines", "linked_transactions", "custom_fields"} <= set(filled)
     qbo.edit("Invoice", "newest", at=a_minute_ago())
     qbo.void("Invoice", "oldest", at=a_minute_ago())
     qbo.delete("Invoice", "2", at=a_minute_ago())
     qbo.insert("Customer", 3, at=a_minute_ago())
-    qbo.merge("Customer", "oldest", "newest", at=a_minute_ago())
+    qbo.merge("Customer", *two_customers(database), at=a_minute_ago())
     check("sync")
     assert database.query(
-        "SELECT count(*) FILTER (WHERE deleted_at IS NOT NULL), count(*) FILTER (WHERE is_voided) FROM books.invoices"
-    ) == [(1, 1)]
-    everything = ("--start", "2020-01-01", "--end", "2030-01-01")
+        "SELECT count(*) FILTER (WHERE deleted_at IS NOT NULL), count(*) FILTER (WHERE is_voided) > 0 "
+        "FROM books.invoices"
+    ) == [(1, True)]
+    everything = ("--start", "2020-01-01", "--end", "2030-01-01", "--chunk", "year")
     check("backfill", "invoices", "customers", *everything)
     out = str(tmp_path / "archive.jsonl.zst")
     check("db", "archive", "invoices", "--before", "2030-01-01", "--out", out)
@@ -101,10 +107,10 @@ def test_tables_follow_webhooks(tables, serve, qbo, database):
     both(tables)
     server = serve("--workers", "2", QBO_WEBHOOK_VERIFIER_TOKEN=TOKEN, QBO_LAG_S="0")
     first = server.call("POST", "/api/qbo/sync/", {"entities": ["customers", "invoices"]})[1]
-    assert server.ended(first["job_id"])["status"] == "succeeded"
+    assert server.ended(first["job_id"])["status"] == "done"
     hooks = {"url": f"{server.url}/webhooks/qbo", "verifier_token": TOKEN, "gather_ms": 50, "retry_s": [0.2, 0.5, 1]}
     qbo.control("webhooks", **hooks)
-    qbo.merge("Customer", "oldest", "newest")
+    qbo.merge("Customer", *two_customers(database))
     qbo.delete("Invoice", "oldest")
     edited = qbo.edit("Customer", "newest")
     end = time.monotonic() + 30
@@ -165,24 +171,31 @@ def test_merges_are_marked_in_any_order_and_beside_writers(tables, database):
     assert count(database, "qbo.webhook_events") == 1
 
 
+@pytest.mark.timeout(400)
 def test_tables_follow_whoever_writes(tables, database):
     put(database, "qb_invoices", "1", INVOICE)
     both(tables)
     writes = [
         "INSERT INTO raw.qb_invoices SELECT '2', payload, now(), now(), now(), 1, 1, '{}' FROM raw.qb_invoices",
-        "INSERT INTO raw.qb_invoices SELECT id, '{\"TotalAmt\": 7}', now(), now(), now(), 1, 1, '{}' "
-        "FROM unnest('{2,3,4}'::text[]) AS id ON CONFLICT (id) DO UPDATE SET payload = EXCLUDED.payload",
-        "UPDATE raw.qb_invoices SET id = (id::int + 1)::text WHERE id IN ('1', '4')",
-        "SET session_replication_role = replica; UPDATE raw.qb_invoices SET payload = '{\"DocNumber\": \"x\"}'",
-        "SET session_replication_role = replica; DELETE FROM raw.qb_invoices WHERE id = '5'",
-        "WITH gone AS (DELETE FROM raw.qb_invoices WHERE id = '3' RETURNING *) "
-        "INSERT INTO raw.qb_invoices SELECT '8', payload, now(), now(), now(), 1, 1, '{}' FROM gone",
+        (
+            "INSERT INTO raw.qb_invoices SELECT id, '{\"TotalAmt\": 7}', now(), now(), now(), 1, 1, '{}' "
+            "FROM unnest('{2,3,4}'::text[]) AS id ON CONFLICT (id) DO UPDATE SET payload = EXCLUDED.payload"
+        ),
+        "UPDATE raw.qb_invoices SET id = (id::int + 10)::text WHERE id IN ('1', '4')",
+        'SET session_replication_role = replica; UPDATE raw.qb_invoices SET payload = \'{"DocNumber": "x"}\'',
+        "SET session_replication_role = replica; DELETE FROM raw.qb_invoices WHERE id = '11'",
+        (
+            "WITH gone AS (DELETE FROM raw.qb_invoices WHERE id = '3' RETURNING *) "
+            "INSERT INTO raw.qb_invoices SELECT '8', payload, now(), now(), now(), 1, 1, '{}' FROM gone"
+        ),
         "UPDATE qbo.schema_realms SET realm_id = '78'",
         "DELETE FROM qbo.schema_realms",
         "INSERT INTO qbo.schema_realms (schema_name, realm_id) VALUES ('raw', '79'), ('other', '5')",
         "TRUNCATE qbo.schema_realms",
-        "INSERT INTO raw.qb_bills SELECT i::text, '{\"Line\": [{\"Amount\": 1, \"LinkedTxn\": [{\"TxnId\": \"1\"}]}]}', "
-        "now(), now(), now(), 1, 1, '{}' FROM generate_series(1, 25000) AS i",
+        (
+            'INSERT INTO raw.qb_bills SELECT i::text, \'{"Line": [{"Amount": 1, "LinkedTxn": [{"TxnId": "1"}]}]}\', '
+            "now(), now(), now(), 1, 1, '{}' FROM generate_series(1, 25000) AS i"
+        ),
         "UPDATE raw.qb_bills SET deleted_at_utc = now()",
         "TRUNCATE raw.qb_invoices",
         "DELETE FROM raw.qb_bills",
@@ -195,7 +208,8 @@ def test_tables_follow_whoever_writes(tables, database):
     for name in ("a_first", "z_last"):
         database.execute(
             "CREATE FUNCTION public.touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-            "IF pg_trigger_depth() = 1 THEN UPDATE raw.qb_invoices SET payload = payload || '{\"TotalAmt\": 3}'; END IF;"
+            "IF pg_trigger_depth() = 1 THEN UPDATE raw.qb_invoices SET payload = payload || '{\"TotalAmt\": 3}'; "
+            "END IF;"
             "RETURN NULL; END $$;"
             f"CREATE TRIGGER {name} AFTER UPDATE ON raw.qb_invoices FOR EACH STATEMENT EXECUTE FUNCTION public.touch()"
         )
@@ -222,7 +236,8 @@ def test_tables_follow_partitions(tables, database):
     )
     for number in range(3):
         database.execute(
-            f"CREATE TABLE raw.part_{number} PARTITION OF raw.qb_invoices FOR VALUES WITH (MODULUS 3, REMAINDER {number})"
+            f"CREATE TABLE raw.part_{number} PARTITION OF raw.qb_invoices "
+            f"FOR VALUES WITH (MODULUS 3, REMAINDER {number})"
         )
     both(tables)
     assert tables("sync", "invoices").returncode == 0
@@ -288,7 +303,8 @@ def test_two_companies_have_tables_of_their_own(tables, database):
     refused = tables("db", "views", "--schema", "raw_acme", "--materialize")
     assert (refused.returncode, "of another company" in refused.stderr) == (2, True)
     with qbo_rs.sandbox(customers=5, items=5, invoices=20, others=1, limits=False) as other:
-        own, second = tables("sync"), tables("sync", "--schema", "raw_acme", **other.environment)
+        load = ("backfill", "invoices", "--start", "2024-01-01", "--end", "2030-01-01", "--chunk", "year")
+        own, second = tables(*load), tables(*load, "--schema", "raw_acme", **other.environment)
     assert (own.returncode, second.returncode) == (0, 0), second.stderr
     assert [count(database, f"{into}.invoices") for into in ("books", "books_acme")] == [300, 20]
     for into in ("books", "books_acme"):
@@ -314,11 +330,12 @@ def test_no_payload_makes_a_load_fail(tables, database):
     assert database.query(found.format(long)) == [(1,)]
 
 
+@pytest.mark.timeout(400)
 def test_a_broken_table_fails_the_window_says_why_and_is_mended(tables, qbo, database):
     both(tables)
     assert tables("sync", "invoices").returncode == 0
     before = database.query("SELECT id, payload FROM raw.qb_invoices ORDER BY id")
-    everything = ("backfill", "invoices", "--start", "2020-01-01", "--end", "2030-01-01")
+    everything = ("backfill", "invoices", "--start", "2020-01-01", "--end", "2030-01-01", "--chunk", "year")
     for damage, word in (
         ("ALTER TABLE books.invoices DROP COLUMN total_amt", 'column "total_amt" of relation "invoices"'),
         ("DROP TABLE books.invoice_lines", 'relation "books.invoice_lines" does not exist'),
@@ -339,6 +356,7 @@ def test_a_broken_table_fails_the_window_says_why_and_is_mended(tables, qbo, dat
         assert differences(database) == {}
         before = database.query("SELECT id, payload FROM raw.qb_invoices ORDER BY id")
         assert edited in dict(before)
+    whole = r"books: all \d+ tables are as they should be\n"
     # What does not run any more is found too, and what was missed is filled in.
     for damage in (
         "ALTER TABLE raw.qb_invoices DISABLE TRIGGER qbo_rs_update_books",
@@ -350,9 +368,9 @@ def test_a_broken_table_fails_the_window_says_why_and_is_mended(tables, qbo, dat
     ):
         database.execute(f"{damage}; UPDATE raw.qb_invoices SET payload = payload || '{{\"TotalAmt\": 0.5}}'")
         database.execute("UPDATE raw.qb_invoices SET payload = payload - 'TotalAmt' WHERE id = '2'")
-        assert "are as they should be" not in made(tables, "--materialize")
+        assert not re.fullmatch(whole, made(tables, "--materialize"))
         assert differences(database) == {}, damage
-        assert "are as they should be" in made(tables, "--materialize")
+        assert re.fullmatch(whole, made(tables, "--materialize"))
 
 
 def test_a_second_run_changes_nothing_and_views_are_made_again_on_request(tables, database):
@@ -395,7 +413,9 @@ def test_tables_of_an_earlier_version_are_upgraded_with_rights_and_indexes(table
     both(tables)
     role = f"reader_{database.settings['pg_db'][-8:]}"
     earlier = "COMMENT ON TABLE books.invoices IS 'Invoice.\n[qbo_rs views 0, schema raw, 0123456789abcdef]'"
-    database.execute(f"CREATE ROLE {role}; GRANT USAGE ON SCHEMA books TO {role}; GRANT SELECT ON books.invoices TO {role}")
+    database.execute(
+        f"CREATE ROLE {role}; GRANT USAGE ON SCHEMA books TO {role}; GRANT SELECT ON books.invoices TO {role}"
+    )
     try:
         database.execute(f"{earlier}; CREATE INDEX mine ON books.invoices (doc_number) WHERE doc_number <> ''")
         assert "1 replaced: invoices\n" in made(tables)
