@@ -268,7 +268,7 @@ def test_tables_equal_the_views_while_processes_load_and_are_killed(tables, qbo,
     chance = random.Random(seed)
     environment = environment_of(qbo, database)
     line = ["backfill", "invoices", "customers", "--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "month"]
-    line += ["--parallel-windows", "4", "--page-size", "30"]
+    line += ["--page-size", "30"]
 
     def start(*arguments: str) -> subprocess.Popen:
         pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
