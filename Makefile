@@ -15,7 +15,7 @@ POSTGRES_MAJORS := 13 14 15 16 17
 # Mage needs 1.4 GB of packages and several minutes. SKIP_MAGE=1 leaves its tests out of `make test`.
 MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 
-.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage simulation soak bench bench-merge bench-growth bench-mage bench-companies bench-hostile house-metrics clean
+.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage simulation soak bench bench-merge bench-views bench-growth bench-mage bench-companies bench-hostile house-metrics clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -86,6 +86,9 @@ bench: .venv/.dev .venv/.wheel ## Measure rows a second against a hand-written C
 
 bench-merge: .venv/.dev .venv/.wheel ## Time a backfill into a new table and into one that was emptied and analysed
 	$(BIN)/python benches/merge.py
+
+bench-views: .venv/.dev .venv/.wheel ## Time sums over a million invoices by views, by tables and by hand, and loads beside tables; takes minutes and 8 GB
+	$(BIN)/python benches/views.py
 
 bench-growth: .venv/.dev .venv/.wheel ## Measure the disk space of a million invoices; takes minutes and 8 GB
 	$(BIN)/python benches/growth.py

@@ -1,4 +1,4 @@
-//! Views with typed columns over the raw tables.
+//! Views with typed columns over the raw tables, or tables in their place.
 
 use super::App;
 use super::request::{default_schema, setters};
@@ -27,6 +27,11 @@ pub struct ViewsRequest {
     /// Names and shape of the views
     #[cfg_attr(feature = "cli", arg(long, value_enum, default_value = "books"))]
     pub style: ViewStyle,
+    /// Make tables that every load keeps fresh in its transaction, or with =false views again;
+    /// without it, what are tables stay tables
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true"))]
+    pub materialize: Option<bool>,
 }
 
 impl Default for ViewsRequest {
@@ -36,6 +41,7 @@ impl Default for ViewsRequest {
             schema: default_schema(),
             into: None,
             style: ViewStyle::default(),
+            materialize: None,
         }
     }
 }
@@ -44,6 +50,7 @@ setters!(ViewsRequest {
     dry_run: bool,
     schema: String,
     style: ViewStyle,
+    materialize: Option<bool>,
 });
 
 impl ViewsRequest {
@@ -77,8 +84,8 @@ impl clap::ValueEnum for ViewStyle {
 }
 
 impl App {
-    /// Makes views over the raw tables of a schema, or upgrades those of an earlier version; or
-    /// only returns the SQL for it.
+    /// Makes views over the raw tables of a schema, or tables in their place, or upgrades those of
+    /// an earlier version; or only returns the SQL for it.
     ///
     /// # Errors
     /// Returns errors of the settings, missing raw tables, and objects of others in the way;
@@ -88,9 +95,14 @@ impl App {
             schema,
             into,
             style,
+            materialize,
             dry_run,
         } = request;
         let into = into.as_deref().unwrap_or(style.default_into());
+        if *style == ViewStyle::Fivetran && *materialize == Some(true) {
+            let reason = "only the style books can be made of tables; leave it out";
+            return Err(Error::config("materialize", reason));
+        }
         check_name(schema)?;
         check_name(into).map_err(|error| match error {
             Error::Config { reason, .. } => Error::config("into", reason),
@@ -101,6 +113,6 @@ impl App {
             return Err(Error::config("into", reason));
         }
         let db = Db::open(&self.settings.postgres()?, 1).await?;
-        install_views(&db, schema, into, *style, *dry_run).await
+        install_views(&db, (schema, into), *style, *materialize, *dry_run).await
     }
 }

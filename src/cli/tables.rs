@@ -65,9 +65,17 @@ pub(super) fn views(changes: &ViewChanges) -> String {
         }
     }
     if text.is_empty() {
-        text = format!(
-            "{into}: all {} views are as they should be\n",
-            changes.unchanged
+        let what = match changes.materialized {
+            true => "tables",
+            false => "views",
+        };
+        let count = changes.unchanged;
+        text = format!("{into}: all {count} {what} are as they should be\n");
+    }
+    if changes.materialized && !changes.followed.is_empty() {
+        text += &format!(
+            "{into}: filled in, and from now on in step with every load: {}\n",
+            changes.followed.join(", ")
         );
     }
     if !changes.left_out.is_empty() {

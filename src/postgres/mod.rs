@@ -16,11 +16,11 @@ pub(crate) use self::query::{
     Columns, END_WHEN_IDLE, OpenTransaction, PIN_SEARCH_PATH, Param, Query, bind, params,
     table_exists,
 };
-pub(crate) use self::raw_table::DEFAULT_SCHEMA;
 pub(crate) use self::raw_table::{
     DAY_PATTERN, TIME_PATTERN, bounded_time, id_of, is_live_before, live_rows, record_of,
     table_name,
 };
+pub(crate) use self::raw_table::{DEFAULT_SCHEMA, VIEWS_MARK};
 use crate::error::{Error, chain};
 
 /// Returns an error with the server's message in one line. It contains neither parameters nor the

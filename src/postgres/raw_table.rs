@@ -6,6 +6,9 @@ use crate::domain::{EntitySpec, Identity};
 /// The schema of raw tables unless another one is named.
 pub(crate) const DEFAULT_SCHEMA: &str = "raw";
 
+/// Begins the last line of the comment of every view, table and function that `qbo-rs db views` has made.
+pub(crate) const VIEWS_MARK: &str = "[qbo_rs views ";
+
 /// Days that exist, in years of four digits.
 macro_rules! day_pattern {
     () => {

@@ -71,6 +71,17 @@ pub(super) fn value_at(record: &str, path: &[&str], column_type: ColumnType) -> 
     }
 }
 
+/// Returns the product of two numbers, NULL if it could be more than `numeric` holds, which would be an
+/// error.
+pub(super) fn product(one: &str, other: &str) -> String {
+    let fits = |number: &str| format!("abs({number}) < 1e1000 AND scale({number}) < 8000");
+    format!(
+        "CASE WHEN {} AND {} THEN {one} * {other} END",
+        fits(one),
+        fits(other)
+    )
+}
+
 /// Returns the array at a path, or an empty one if something else is there.
 pub(super) fn array_at(record: &str, path: &[&str]) -> String {
     let json = json_at(record, path);

@@ -11,8 +11,7 @@ use crate::postgres::quote_identifier;
 /// Version of the views, which goes up with every release that changes them.
 const VERSION: u32 = 1;
 
-/// Begins the last line of the comment of every view that this program has made.
-pub(super) const MARK: &str = "[qbo_rs views ";
+pub(super) use crate::postgres::VIEWS_MARK as MARK;
 
 /// A column of a view.
 #[derive(Debug, Clone)]
@@ -72,6 +71,21 @@ pub(super) struct Part {
     pub from: String,
 }
 
+impl Part {
+    /// Returns the part's query.
+    pub(super) fn select(&self) -> String {
+        let columns = self.columns.iter().map(|column| {
+            format!(
+                "    {} AS {}",
+                column.expression,
+                quote_identifier(&column.name)
+            )
+        });
+        let columns: Vec<String> = columns.collect();
+        format!("SELECT\n{}\nFROM {}", columns.join(",\n"), self.from)
+    }
+}
+
 /// A view.
 #[derive(Debug, Clone)]
 pub(super) struct View {
@@ -105,20 +119,15 @@ impl View {
         self.parts.first().map_or(&[], |part| &part.columns)
     }
 
+    /// Returns whether the rows are records of raw tables, or parts of them.
+    pub(super) fn is_of_records(&self) -> bool {
+        let mut columns = self.columns().iter();
+        columns.any(|column| column.name == "id")
+    }
+
     /// Returns the view's query.
     fn query(&self) -> String {
-        let select = |part: &Part| {
-            let columns = part.columns.iter().map(|column| {
-                format!(
-                    "    {} AS {}",
-                    column.expression,
-                    quote_identifier(&column.name)
-                )
-            });
-            let columns: Vec<String> = columns.collect();
-            format!("SELECT\n{}\nFROM {}", columns.join(",\n"), part.from)
-        };
-        let parts: Vec<String> = self.parts.iter().map(select).collect();
+        let parts: Vec<String> = self.parts.iter().map(Part::select).collect();
         parts.join("\nUNION ALL\n")
     }
 
@@ -132,12 +141,12 @@ impl View {
             all.push_str(&column.comment);
         }
         all.push_str(&self.comment);
-        let hash = digest(&SHA256, all.as_bytes());
-        let mut digest = String::new();
-        for byte in hash.as_ref().iter().take(8) {
-            let _ = write!(digest, "{byte:02x}");
-        }
-        format!("{}\n{}{digest}]", self.comment, mark_of(self.mark, schema))
+        format!(
+            "{}\n{}{}]",
+            self.comment,
+            mark_of(self.mark, schema),
+            digest_of(&all)
+        )
     }
 
     /// Returns the statements that make or replace the view in the schema `into`.
@@ -164,4 +173,14 @@ impl View {
 /// Returns the mark of views over a schema, up to the digest.
 pub(super) fn mark_of(mark: &str, schema: &str) -> String {
     format!("{mark}{VERSION}, schema {schema}, ")
+}
+
+/// Returns the digest of a text, as short as a mark needs it.
+pub(super) fn digest_of(text: &str) -> String {
+    let hash = digest(&SHA256, text.as_bytes());
+    let mut digest = String::new();
+    for byte in hash.as_ref().iter().take(8) {
+        let _ = write!(digest, "{byte:02x}");
+    }
+    digest
 }

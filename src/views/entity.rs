@@ -1,15 +1,15 @@
 //! The view of an entity: one row a record.
 
-use super::cast::{literal, value_at, without_keys};
+use super::cast::{literal, product, value_at, without_keys};
 use super::definition::{View, ViewColumn};
 use super::source::{NOT_IN_RECORDS, RECORD, Source};
-use crate::domain::{ColumnType, EntityKind, FieldType, Identity, columns};
+use crate::domain::{ColumnType, EntityKind, EntitySpec, FieldType, Identity, columns};
 
 /// Model of what every record may have beside its own, which is of no use in a column.
 const ANY_RECORD: &str = "Record";
 
 /// Lists whose records can be merged, which removes one of the two (qbo-facts 5).
-const MERGED: [&str; 9] = [
+const MERGEABLE: [&str; 9] = [
     "accounts",
     "classes",
     "customers",
@@ -20,6 +20,11 @@ const MERGED: [&str; 9] = [
     "terms",
     "vendors",
 ];
+
+/// Returns whether records of the entity can be merged.
+pub(super) fn is_mergeable(entity: &EntitySpec) -> bool {
+    MERGEABLE.contains(&entity.name)
+}
 
 /// Returns the view of an entity's records.
 pub(super) fn view(source: &Source<'_>) -> View {
@@ -86,7 +91,7 @@ fn derived(source: &Source<'_>) -> Vec<ViewColumn> {
                 "numeric",
                 "TotalAmt in the company's currency: HomeTotalAmt where the record has it, else TotalAmt times ExchangeRate \
                  (1 if there is none), not rounded.",
-                format!("coalesce({own}{total} * {rate})"),
+                format!("coalesce({own}{})", product(total, &rate)),
             ));
         }
         (_, _, Some(home)) => derived.push(ViewColumn::new(
@@ -108,7 +113,7 @@ fn derived(source: &Source<'_>) -> Vec<ViewColumn> {
             format!("coalesce(starts_with({note}, 'Voided') AND coalesce({total}, 0) = 0, false)"),
         ));
     }
-    if MERGED.contains(&source.entity.name) {
+    if is_mergeable(source.entity) {
         derived.push(ViewColumn::new(
             "is_merged",
             "boolean",

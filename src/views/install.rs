@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use tokio_postgres::GenericClient;
 
-use super::companies::Schemas;
 use super::definition::View;
-use super::{ViewStyle, all_views, definition, fivetran};
-use crate::domain::{ENTITIES, EntitySpec};
+use super::materialize::{self, Installed};
+use super::raw_tables::{company_schemas, left_out, usable_tables};
+use super::{ViewStyle, all_views, definition, fivetran, sources};
+use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::postgres::{
     Columns, Db, PIN_SEARCH_PATH, Query, database_error, migrations, params, quote_identifier,
@@ -28,6 +29,11 @@ pub struct ViewChanges {
     pub dropped: Vec<String>,
     /// Number of views that were as they should be.
     pub unchanged: usize,
+    /// Whether they are tables, all but `companies`.
+    pub materialized: bool,
+    /// Entities whose tables were filled anew, because what keeps them fresh was missing or of an
+    /// earlier version.
+    pub followed: Vec<String>,
     /// Entities without a raw table, so without views.
     pub left_out: Vec<String>,
     /// Variables of dbt that fit these views, of the style for Fivetran's package.
@@ -43,26 +49,39 @@ pub struct ViewChanges {
 
 /// A relation in the schema of the views.
 #[derive(Debug)]
-struct Relation {
-    kind: String,
-    comment: String,
-    columns: Vec<String>,
-    grants: String,
+pub(super) struct Relation {
+    pub kind: String,
+    pub comment: String,
+    pub columns: Vec<String>,
+    pub grants: String,
+    /// Names of our indexes.
+    pub indexes: Vec<String>,
+    /// Statements that make those of others again.
+    pub indexes_of_others: Vec<String>,
+    /// What else others have put on a table.
+    pub additions_of_others: Vec<String>,
+}
+
+impl Relation {
+    fn is_ours(&self, mark: &str, schema: &str) -> bool {
+        self.comment.contains(mark) && self.comment.contains(&format!(", schema {schema}, "))
+    }
 }
 
 const RELATIONS: &str = include_str!("sql/relations.sql");
 
-/// Makes the views over the raw tables of `schema` in the schema `into`, all of them or none. With
-/// `dry_run`, only returns the statements.
+/// Makes the views over the raw tables of `schema` in the schema `into`, all of them or none, as
+/// tables if `materialize` says so, or as they are if it says nothing. With `dry_run`, only returns
+/// the statements.
 ///
 /// # Errors
 /// [`Error::Config`] if there are no raw tables, or another object is in the way or depends on a
 /// view that has to be made anew; nothing has been changed then.
 pub(crate) async fn install_views(
     db: &Db,
-    schema: &str,
-    into: &str,
+    names: (&str, &str),
     style: ViewStyle,
+    materialize: Option<bool>,
     dry_run: bool,
 ) -> Result<ViewChanges> {
     let mut connection = db.connection().await?;
@@ -73,11 +92,11 @@ pub(crate) async fn install_views(
     let transaction = connection.transaction().await.map_err(database_error)?;
     transaction.batch(PIN_SEARCH_PATH).await?;
     migrations::lock(&*transaction).await?;
-    let mut changes = plan(&*transaction, schema, into, style).await?;
+    let mut changes = plan(&*transaction, names, style, materialize).await?;
     if !dry_run && !changes.sql.is_empty() {
         transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
         let done = transaction.batch(&changes.sql).await;
-        done.map_err(|error| explained(error, into))?;
+        done.map_err(|error| explained(error, names.1))?;
         transaction.commit().await.map_err(database_error)?;
         changes.sql.clear();
     }
@@ -87,39 +106,57 @@ pub(crate) async fn install_views(
 /// Compares the views that should be there with what is there.
 async fn plan(
     client: &(impl GenericClient + Sync),
-    schema: &str,
-    into: &str,
+    (schema, into): (&str, &str),
     style: ViewStyle,
+    materialize: Option<bool>,
 ) -> Result<ViewChanges> {
-    let (views, mut changes) = wanted(client, schema, into, style).await?;
+    let Wanted {
+        entities,
+        mut views,
+        mut changes,
+    } = Wanted::find(client, (schema, into), style).await?;
     let (exists, mut there) = relations(client, into).await?;
+    let has_tables = there
+        .values()
+        .any(|it| it.kind == "r" && it.is_ours(style.mark(), schema));
+    changes.materialized = materialize.unwrap_or(has_tables);
     let mut sql = String::new();
     if !exists {
         sql.push_str(&format!("CREATE SCHEMA {};\n", quote_identifier(into)));
     }
-    for view in &views {
-        let create = view.create(schema, into);
-        let Some(relation) = there.remove(&view.name) else {
-            sql.push_str(&create);
-            changes.created.push(view.name.clone());
-            continue;
-        };
-        check_is_ours(&relation, view, schema, into)?;
-        if relation.comment == view.marked_comment(schema) {
-            changes.unchanged += 1;
-            continue;
-        }
-        sql.push_str(&replacement(&relation, view, into, &create));
-        changes.replaced.push(view.name.clone());
+    let installed = Installed::read(client, schema, into).await?;
+    if changes.materialized {
+        let of_records = views.extract_if(.., |view| view.is_of_records());
+        let tables: Vec<View> = of_records.collect();
+        let sources = sources(schema, &entities)?;
+        let names = (schema, into);
+        sql.push_str(&materialize::plan(
+            names,
+            &tables,
+            &sources,
+            &installed,
+            &mut there,
+            &mut changes,
+        )?);
+    } else if style == ViewStyle::Books {
+        sql.push_str(&installed.removal());
     }
-    let stale = there.iter().filter(|(_, relation)| {
-        relation.comment.contains(&format!(", schema {schema}, "))
-            && relation.comment.contains(style.mark())
-    });
-    let mut stale: Vec<&String> = stale.map(|(name, _)| name).collect();
-    stale.sort_unstable();
-    for name in stale {
-        sql.push_str(&format!("DROP VIEW {};\n", full_name(into, name)));
+    for view in &views {
+        plan_view(
+            view,
+            (schema, into),
+            there.remove(&view.name),
+            &mut sql,
+            &mut changes,
+        )?;
+    }
+    let mut stale: Vec<(&String, &Relation)> = there
+        .iter()
+        .filter(|(_, relation)| relation.is_ours(style.mark(), schema))
+        .collect();
+    stale.sort_unstable_by_key(|(name, _)| *name);
+    for (name, relation) in stale {
+        sql.push_str(&removal(relation, into, name)?);
         changes.dropped.push(name.clone());
     }
     if !sql.is_empty() {
@@ -128,64 +165,133 @@ async fn plan(
     Ok(changes)
 }
 
-/// Returns the views that should be there, and what is known before they are compared.
-async fn wanted(
-    client: &(impl GenericClient + Sync),
-    schema: &str,
-    into: &str,
-    style: ViewStyle,
-) -> Result<(Vec<View>, ViewChanges)> {
-    let mut changes = ViewChanges {
-        into: into.to_owned(),
-        ..ViewChanges::default()
+/// What should be there.
+struct Wanted {
+    entities: Vec<&'static EntitySpec>,
+    views: Vec<View>,
+    /// What is known before they are compared.
+    changes: ViewChanges,
+}
+
+impl Wanted {
+    async fn find(
+        client: &(impl GenericClient + Sync),
+        (schema, into): (&str, &str),
+        style: ViewStyle,
+    ) -> Result<Self> {
+        let mut changes = ViewChanges {
+            into: into.to_owned(),
+            ..ViewChanges::default()
+        };
+        let entities;
+        let views = match style {
+            ViewStyle::Books => {
+                entities = usable_tables(client, schema, &[]).await?;
+                changes.left_out = left_out(&entities);
+                all_views(schema, &entities, &company_schemas(client).await?)?
+            }
+            ViewStyle::Fivetran => {
+                let needed = [fivetran::NEEDED_COLUMN];
+                entities = usable_tables(client, schema, &needed).await?;
+                changes.left_out = fivetran::left_out(&entities)?;
+                let advice = fivetran::advice(client, schema, into, &entities).await?;
+                changes.dbt_variables = advice.variables;
+                changes.warnings = advice.warnings;
+                fivetran::all_views(schema, &entities)?
+            }
+        };
+        Ok(Self {
+            entities,
+            views,
+            changes,
+        })
+    }
+}
+
+fn plan_view(
+    view: &View,
+    (schema, into): (&str, &str),
+    relation: Option<Relation>,
+    sql: &mut String,
+    changes: &mut ViewChanges,
+) -> Result<()> {
+    let create = view.create(schema, into);
+    let Some(relation) = relation else {
+        sql.push_str(&create);
+        changes.created.push(view.name.clone());
+        return Ok(());
     };
-    let views = match style {
-        ViewStyle::Books => {
-            let entities = usable_tables(client, schema, &[]).await?;
-            changes.left_out = left_out(&entities);
-            all_views(schema, &entities, &company_schemas(client).await?)?
-        }
-        ViewStyle::Fivetran => {
-            let needed = [fivetran::NEEDED_COLUMN];
-            let entities = usable_tables(client, schema, &needed).await?;
-            changes.left_out = fivetran::left_out(&entities)?;
-            let advice = fivetran::advice(client, schema, into, &entities).await?;
-            changes.dbt_variables = advice.variables;
-            changes.warnings = advice.warnings;
-            fivetran::all_views(schema, &entities)?
-        }
-    };
-    Ok((views, changes))
+    check_is_ours(&relation, view.mark, (schema, into), &view.name)?;
+    if relation.kind == "v" && relation.comment == view.marked_comment(schema) {
+        changes.unchanged += 1;
+        return Ok(());
+    }
+    sql.push_str(&replacement(&relation, view, into, &create)?);
+    changes.replaced.push(view.name.clone());
+    Ok(())
 }
 
 fn full_name(schema: &str, name: &str) -> String {
     format!("{}.{}", quote_identifier(schema), quote_identifier(name))
 }
 
-fn left_out(entities: &[&EntitySpec]) -> Vec<String> {
-    let left_out = ENTITIES.iter().filter(|entity| !entities.contains(entity));
-    left_out.map(|entity| entity.name.to_owned()).collect()
-}
-
-/// Returns the statements that replace a view of an earlier version. Postgres can only add columns
-/// at the end in place; for anything else the view is dropped, and who could read it can again.
-fn replacement(relation: &Relation, view: &View, into: &str, create: &str) -> String {
+/// Returns the statements that replace a view of an earlier version, or a table. Postgres can only add
+/// columns at the end in place; for anything else the view is dropped, and who could read it can again.
+fn replacement(relation: &Relation, view: &View, into: &str, create: &str) -> Result<String> {
     let columns: Vec<String> = view
         .columns()
         .iter()
         .map(definition::ViewColumn::signature)
         .collect();
-    if columns.starts_with(&relation.columns) {
-        return create.to_owned();
+    if relation.kind == "v" && columns.starts_with(&relation.columns) {
+        return Ok(create.to_owned());
     }
-    let name = full_name(into, &view.name);
-    format!("DROP VIEW {name};\n{create}{}", relation.grants)
+    let removal = removal(relation, into, &view.name)?;
+    Ok(format!("{removal}{create}{}", relation.grants))
+}
+
+/// Returns the statement that drops a view or table of ours. The indexes that others have made on a
+/// table would be lost with it.
+fn removal(relation: &Relation, into: &str, name: &str) -> Result<String> {
+    let full = full_name(into, name);
+    if relation.kind != "r" {
+        return Ok(format!("DROP VIEW {full};\n"));
+    }
+    if let Some(index) = relation.indexes_of_others.first() {
+        let reason = format!(
+            "is a table that has an index of others, which a view cannot have; drop it first: {index}; \
+             nothing was changed"
+        );
+        return Err(Error::config(format!("{into}.{name}"), reason));
+    }
+    refuse_additions(relation, into, name)?;
+    Ok(format!("DROP TABLE {full};\n"))
+}
+
+/// Refuses to drop a table with which something of others would be lost.
+pub(super) fn refuse_additions(relation: &Relation, into: &str, name: &str) -> Result<()> {
+    if relation.additions_of_others.is_empty() {
+        return Ok(());
+    }
+    let additions = relation.additions_of_others.join(", ");
+    Err(Error::config(
+        format!("{into}.{name}"),
+        format!(
+            "has to be made anew, and others have put on it: {additions}; drop that, run this command \
+             again, and create it anew; nothing was changed"
+        ),
+    ))
 }
 
 /// Refuses to touch what somebody else has made, and views over other tables.
-fn check_is_ours(relation: &Relation, view: &View, schema: &str, into: &str) -> Result<()> {
-    let setting = format!("{into}.{}", view.name);
-    if relation.kind != "v" || !relation.comment.contains(view.mark) {
+pub(super) fn check_is_ours(
+    relation: &Relation,
+    mark: &str,
+    (schema, into): (&str, &str),
+    name: &str,
+) -> Result<()> {
+    let setting = format!("{into}.{name}");
+    if !["v", "r"].contains(&relation.kind.as_str()) || !relation.comment.contains(mark) {
         let kind = match relation.kind.as_str() {
             "v" => "a view that this command has not made",
             "r" | "p" => "a table",
@@ -199,7 +305,7 @@ fn check_is_ours(relation: &Relation, view: &View, schema: &str, into: &str) -> 
             ),
         ));
     }
-    if !relation.comment.contains(&format!(", schema {schema}, ")) {
+    if !relation.is_ours(mark, schema) {
         return Err(Error::config(
             setting,
             format!(
@@ -226,7 +332,8 @@ fn explained(error: Error, into: &str) -> Error {
              it, drop that, run this command again, and create it anew"
         }
         Some("42501") => {
-            "; let the owner of the views run this command, or grant this role CREATE on the database"
+            "; let the owner of the views and of the raw tables run this command, or grant this role \
+             CREATE on the database"
         }
         _ => return error,
     };
@@ -247,101 +354,11 @@ async fn relations(
             comment: row.column("comment")?,
             columns: row.column("columns")?,
             grants: row.column("grants")?,
+            indexes: row.column("indexes")?,
+            indexes_of_others: row.column("indexes_of_others")?,
+            additions_of_others: row.column("additions_of_others")?,
         };
         relations.insert(row.column("name")?, relation);
     }
     Ok((exists, relations))
-}
-
-/// The columns that views read, of all tables of a schema.
-const USED_COLUMNS: &str = "
-SELECT c.relname::text AS name, array_agg(a.attname || ' ' || format_type(a.atttypid, NULL)) AS columns
-FROM pg_class c
-    JOIN pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
-    AND a.attname IN ('id', 'payload', 'ingested_at_utc', 'deleted_at_utc')
-GROUP BY 1";
-
-/// Returns the entities that have a raw table.
-async fn usable_tables(
-    client: &(impl GenericClient + Sync),
-    schema: &str,
-    more_columns: &[&str],
-) -> Result<Vec<&'static EntitySpec>> {
-    let rows = client.rows(USED_COLUMNS, params![schema]).await?;
-    let mut found: HashMap<String, Vec<String>> = HashMap::new();
-    for row in &rows {
-        found.insert(row.column("name")?, row.column("columns")?);
-    }
-    let flag = match schema {
-        crate::postgres::DEFAULT_SCHEMA => String::new(),
-        other => format!(" --schema {other}"),
-    };
-    let needed = [
-        "id text",
-        "payload jsonb",
-        "deleted_at_utc timestamp with time zone",
-    ];
-    let mut usable = Vec::new();
-    for entity in ENTITIES {
-        let Some(columns) = found.get(&entity.table()) else {
-            continue;
-        };
-        if !needed
-            .iter()
-            .chain(more_columns)
-            .all(|needed| columns.iter().any(|column| column == needed))
-        {
-            return Err(Error::config(
-                format!("{schema}.{}", entity.table()),
-                format!(
-                    "has another shape; `qbo-rs db migrate{flag}` upgrades it and keeps every row"
-                ),
-            ));
-        }
-        usable.push(entity);
-    }
-    if usable.is_empty() {
-        return Err(Error::config(
-            "schema",
-            format!(
-                "'{schema}' holds no raw tables; load records first, or run `qbo-rs db migrate{flag}`"
-            ),
-        ));
-    }
-    Ok(usable)
-}
-
-/// Schemas of companies in which a table of this name has the columns that views read.
-const SCHEMAS_WITH: &str = "
-SELECT s.schema_name FROM qbo.schema_realms s
-WHERE (SELECT count(*) FROM pg_attribute a
-       WHERE a.attrelid = to_regclass(format('%I.%I', s.schema_name, $1::text)) AND NOT a.attisdropped
-           AND (a.attname, a.atttypid) IN (('id', 'text'::regtype), ('payload', 'jsonb'::regtype),
-               ('deleted_at_utc', 'timestamptz'::regtype))) = 3
-ORDER BY 1";
-
-async fn company_schemas(client: &(impl GenericClient + Sync)) -> Result<Schemas> {
-    let ready = "SELECT to_regclass('qbo.schema_realms') IS NOT NULL \
-         AND to_regclass('qbo.webhook_events') IS NOT NULL AS ready";
-    let rows = client.rows(ready, params![]).await?;
-    if !matches!(rows.first(), Some(row) if row.column("ready")?) {
-        return Err(Error::config(
-            "database",
-            "its schema qbo is missing or of an earlier version; run `qbo-rs db migrate`",
-        ));
-    }
-    let mut with = Vec::new();
-    for table in ["qb_company_info", "qb_preferences"] {
-        let rows = client.rows(SCHEMAS_WITH, params![table]).await?;
-        let names: Result<Vec<String>> = rows.iter().map(|row| row.column(0)).collect();
-        with.push(names?);
-    }
-    let preferences = with.pop().unwrap_or_default();
-    let company_info = with.pop().unwrap_or_default();
-    Ok(Schemas {
-        company_info,
-        preferences,
-    })
 }

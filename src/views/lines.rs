@@ -1,6 +1,6 @@
 //! The views of lines: one row a line, the members of groups beside their group.
 
-use super::cast::{array_at, literal, text_at, value_at, without_keys};
+use super::cast::{array_at, literal, product, text_at, value_at, without_keys};
 use super::definition::{View, ViewColumn};
 use super::source::{RECORD, Source, elements};
 use crate::domain::{Column, ColumnType, Field, FieldType, column_name, columns, columns_below};
@@ -148,7 +148,7 @@ fn properties(source: &Source<'_>, model: &str, details: &[&Field]) -> Vec<ViewC
                 "numeric",
                 "Amount in the company's currency: Amount times ExchangeRate of the transaction (1 if there is none), \
                  not rounded.",
-                format!("{amount} * {rate}"),
+                product(&amount, &rate),
             ));
         }
     }

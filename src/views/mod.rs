@@ -6,10 +6,14 @@ mod definition;
 mod details;
 mod entity;
 mod fivetran;
+mod follow;
 mod install;
 mod lines;
 mod links;
+mod materialize;
+mod raw_tables;
 mod source;
+mod table;
 
 use self::companies::Schemas;
 use self::definition::{MARK, View};
@@ -47,17 +51,20 @@ impl ViewStyle {
     }
 }
 
+/// Returns the entities as sources of views.
+fn sources<'a>(schema: &'a str, entities: &[&'a EntitySpec]) -> Result<Vec<Source<'a>>> {
+    let table = fields()?;
+    let source = |&entity| Source {
+        schema,
+        entity,
+        table,
+    };
+    Ok(entities.iter().map(source).collect())
+}
+
 /// Returns all views over the raw tables of a schema.
 fn all_views(schema: &str, entities: &[&EntitySpec], companies: &Schemas) -> Result<Vec<View>> {
-    let table = fields()?;
-    let sources: Vec<Source<'_>> = entities
-        .iter()
-        .map(|&entity| Source {
-            schema,
-            entity,
-            table,
-        })
-        .collect();
+    let sources = sources(schema, entities)?;
     let mut views = Vec::new();
     for source in &sources {
         views.push(entity::view(source));

@@ -12,7 +12,7 @@ use tracing::warn;
 use crate::domain::{EntitySpec, LoadCounts, Window};
 use crate::error::{Error, Result};
 use crate::postgres::{
-    Columns, Query, TIME_PATTERN, database_error, params, record_of, table_name,
+    Columns, Query, TIME_PATTERN, VIEWS_MARK, database_error, params, record_of, table_name,
 };
 
 /// Settings of a transaction that merges. The planner would read a table that its statistics call
@@ -125,14 +125,16 @@ pub(super) struct TableTraits {
 }
 
 /// Returns the query of a table's traits, without parameters, so that it can be sent together with
-/// other statements.
+/// other statements. The triggers of `qbo-rs db views --materialize` change no row of the table.
 pub(super) fn select_traits(schema: &str, entity: &EntitySpec) -> String {
     let table = table_name(schema, entity).replace('\'', "''");
     let table = table.replace('\\', r"\\");
     format!(
-        "SELECT relkind = 'p', relhastriggers OR relkind = 'p' AND EXISTS (
-             SELECT FROM pg_partition_tree(raw.oid) tree JOIN pg_class part ON part.oid = tree.relid
-             WHERE part.relhastriggers)
+        "SELECT relkind = 'p', EXISTS (
+             SELECT FROM pg_trigger t
+             WHERE (t.tgrelid = raw.oid
+                 OR relkind = 'p' AND t.tgrelid IN (SELECT relid FROM pg_partition_tree(raw.oid)))
+               AND strpos(coalesce(obj_description(t.tgfoid, 'pg_proc'), ''), '{VIEWS_MARK}') = 0)
          FROM pg_class raw WHERE raw.oid = to_regclass(E'{table}')"
     )
 }
