@@ -1,12 +1,28 @@
-//! Fields that the table of fields does not know, as rows for it.
+//! Fields that the table of fields does not know, as rows for it; and what the service keeps of masks
+//! and differences.
 
 use std::collections::BTreeMap;
 
-use super::App;
-use crate::domain::{find_entity, unknown_row};
+use super::{App, Service};
+use crate::domain::{Mask, find_entity, unknown_row};
 use crate::error::Result;
 use crate::postgres::Db;
-use crate::store::schema_drift;
+use crate::store::{SchemaDrift, schema_drift};
+
+impl Service {
+    /// Returns the properties that are never stored.
+    pub fn mask(&self) -> &Mask {
+        &self.mask
+    }
+
+    /// Returns the differences between the records of all companies and the table of fields.
+    ///
+    /// # Errors
+    /// Returns errors of the database.
+    pub async fn schema_drift(&self) -> Result<Vec<SchemaDrift>> {
+        schema_drift(&self.db, None, &[]).await
+    }
+}
 
 impl App {
     /// Returns the members that no row of `facts/fields.tsv` names, as rows for it, in the order of that

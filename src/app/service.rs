@@ -18,8 +18,8 @@ use crate::postgres::Db;
 use crate::quickbooks::Limits;
 use crate::store::token_store::ConnectionSummary;
 use crate::store::{
-    CommittedTime, EntityState, Job, JobOutcome, JobQueue, JobRules, PageQuery, Records,
-    SchemaDrift, Schemas, Signal, StoredRecord, WebhookInbox, schema_drift,
+    CommittedTime, EntityState, Job, JobOutcome, JobQueue, JobRules, PageQuery, Records, Schemas,
+    Signal, StoredRecord, WebhookInbox,
 };
 
 /// Connections for requests of callers; jobs have their own.
@@ -77,8 +77,8 @@ pub struct Service {
     records: Records,
     schemas: Schemas,
     committed: CommittedTime,
-    mask: Arc<Mask>,
-    db: Db,
+    pub(super) mask: Arc<Mask>,
+    pub(super) db: Db,
     /// Names of the entities to keep in step.
     entities: Vec<String>,
 }
@@ -121,19 +121,6 @@ impl Service {
     ) -> Result<()> {
         let request = SyncRequest::new().entities(self.entities.clone());
         self.syncer.sync_every(&request, interval, show).await
-    }
-
-    /// Returns the properties that are never stored.
-    pub fn mask(&self) -> &Mask {
-        &self.mask
-    }
-
-    /// Returns what the records of all companies have and the table of fields does not say.
-    ///
-    /// # Errors
-    /// Returns errors of the database.
-    pub async fn schema_drift(&self) -> Result<Vec<SchemaDrift>> {
-        schema_drift(&self.db, None, &[]).await
     }
 
     /// Checks that the database answers.

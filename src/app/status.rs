@@ -58,7 +58,7 @@ pub struct StatusReport {
     pub entities: Vec<EntityStatus>,
     /// Entities that the company does not have, as far as syncs have found out.
     pub unavailable: Vec<UnavailableEntity>,
-    /// What their records have and the table of fields does not say.
+    /// The differences between their records and the table of fields.
     pub schema_drift: Vec<SchemaDrift>,
     /// The stored connections; empty without settings of an app.
     pub accounts: Vec<CompanyReport>,

@@ -10,7 +10,7 @@ use super::fields::{FieldTable, FieldType};
 /// Name and place in [`Shapes`] of an object's shape.
 pub(crate) type ShapeId = usize;
 
-/// What a member holds.
+/// The content of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A single value.
@@ -28,7 +28,7 @@ pub(crate) enum Kind {
 pub(crate) struct Member {
     /// Its name.
     pub name: &'static str,
-    /// What it holds.
+    /// Its content.
     pub kind: Kind,
     /// The words that it can be, if it is an enumeration of which all are known.
     pub words: &'static [&'static str],

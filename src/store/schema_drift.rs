@@ -1,4 +1,4 @@
-//! What records have and the table of fields does not say, in `qbo.schema_drift`.
+//! The differences between records and the table of fields, in `qbo.schema_drift`.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;

@@ -18,7 +18,7 @@ use crate::domain::shape::{Kind, Shape, Shapes};
 use crate::domain::{ENTITIES, EntitySpec, Record};
 use crate::error::Result;
 
-/// How a value differs from the table.
+/// The way in which a value differs from the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DriftKind {
     /// No row names the member.
@@ -48,7 +48,7 @@ impl DriftKind {
 pub(crate) struct Drift {
     /// Names of the members, joined by dots; lists add nothing.
     pub path: String,
-    /// How it differs.
+    /// The way in which it differs.
     pub kind: DriftKind,
     /// Type of the value, in the words of the table of fields.
     pub found: &'static str,
@@ -56,7 +56,7 @@ pub(crate) struct Drift {
     pub expected: Option<&'static str>,
 }
 
-/// How often a difference was seen, and where. A value is never kept: it could be a secret.
+/// The records in which a difference was seen. A value is never kept: it could be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
     /// Number of records.
@@ -86,8 +86,9 @@ static SHAPES: LazyLock<HashMap<&'static str, Shapes>> = LazyLock::new(|| {
 #[derive(Debug, Default)]
 pub(crate) struct DriftWatch {
     shapes: Option<&'static Shapes>,
-    /// For each shape: which member came first, and which after each member, in the object before.
-    order: Vec<Vec<usize>>,
+    /// For each shape: which two members came first, and which two after each member, in the objects
+    /// before.
+    order: Vec<Vec<[usize; 2]>>,
     found: BTreeMap<Drift, Seen>,
     number: u64,
     id: String,
@@ -120,7 +121,7 @@ impl DriftWatch {
             self.shapes = SHAPES.get(entity.name);
             let sizes = self.shapes.into_iter().flat_map(Shapes::iter);
             self.order = sizes
-                .map(|shape: &Shape| vec![0; shape.members.len() + 1])
+                .map(|shape: &Shape| vec![[0; 2]; shape.members.len() + 1])
                 .collect();
         }
         self.shapes

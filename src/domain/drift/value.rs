@@ -1,4 +1,4 @@
-//! Which texts are numbers, days, instants and truth values: the same as in the views, whose column is
+//! The texts that are numbers, days, instants and truth values: the same as in the views, whose column is
 //! NULL for any other.
 
 use crate::domain::fields::FieldType;

@@ -5,7 +5,7 @@ use super::{Drift, DriftKind, DriftWatch};
 use crate::domain::fields::FieldType;
 use crate::domain::mask::is_hash;
 use crate::domain::scan::{Next, Scanner, unescaped};
-use crate::domain::shape::{Kind, Member, ShapeId, Shapes};
+use crate::domain::shape::{Kind, Member, Shape, ShapeId, Shapes};
 
 /// Objects are followed so far. Those of Intuit are at most eight in one another; only the lines of
 /// groups could go on for ever.
@@ -60,11 +60,9 @@ impl Walk<'_> {
                 return None;
             }
             is_first = false;
-            // What stood there in the object before.
-            let guess = *self.watch.order.get(id)?.get(before)?;
-            let place = match shape.members.get(guess) {
-                Some(member) if scanner.name(member.name) => guess,
-                _ => {
+            let place = match self.guessed(id, shape, before, scanner) {
+                Some(place) => place,
+                None => {
                     let name = scanner.string()?;
                     if !scanner.take(b':') {
                         return None;
@@ -73,13 +71,35 @@ impl Walk<'_> {
                         self.unknown(name, scanner)?;
                         continue;
                     };
-                    *self.watch.order.get_mut(id)?.get_mut(before)? = place;
+                    let guesses = self.watch.order.get_mut(id)?.get_mut(before)?;
+                    *guesses = [place, guesses[0]];
                     place
                 }
             };
             before = place + 1;
             self.value(shape.members.get(place)?, scanner)?;
         }
+    }
+
+    /// Goes over the name that follows if it is one of the two that stood there last.
+    #[inline]
+    fn guessed(
+        &mut self,
+        id: ShapeId,
+        shape: &Shape,
+        before: usize,
+        scanner: &mut Scanner<'_>,
+    ) -> Option<usize> {
+        let guesses = self.watch.order.get_mut(id)?.get_mut(before)?;
+        let [first, second] = *guesses;
+        if scanner.name(shape.members.get(first)?.name) {
+            return Some(first);
+        }
+        if !scanner.name(shape.members.get(second)?.name) {
+            return None;
+        }
+        *guesses = [second, first];
+        Some(second)
     }
 
     fn value(&mut self, member: &'static Member, scanner: &mut Scanner<'_>) -> Option<()> {

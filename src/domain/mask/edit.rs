@@ -61,11 +61,11 @@ impl Members {
     }
 }
 
-/// How values are masked.
+/// The way in which values are masked.
 #[derive(Clone, Copy)]
 struct Masking<'m> {
     hasher: Option<&'m Hasher>,
-    /// What is masked also in members that no rule names.
+    /// Masked properties that are looked for also in members that no rule names.
     everywhere: Option<&'m Node>,
     depth: usize,
 }

@@ -19,7 +19,7 @@ use self::edit::{Edits, mask_answer, mask_anywhere, mask_record};
 use crate::domain::{EntitySpec, find_entity};
 use crate::error::{Error, Result};
 
-/// What is done with a property.
+/// The treatment of a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     /// It is removed.
@@ -31,7 +31,7 @@ enum Action {
 /// The masked properties below a place.
 #[derive(Debug, Default, Clone)]
 struct Node {
-    /// What is done with the value here.
+    /// The treatment of the value here.
     action: Option<Action>,
     /// Masked properties inside it, by their names.
     members: Vec<(String, Node)>,
@@ -145,7 +145,7 @@ pub struct Mask {
     hasher: Option<Hasher>,
 }
 
-/// What is written instead of the text of a record that cannot be masked.
+/// The words that are written instead of the text of a record that cannot be masked.
 pub(crate) const LEFT_OUT: &str = "its text is left out, because properties are masked (QBO_MASK) and it is \
     no JSON object";
 
