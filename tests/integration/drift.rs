@@ -149,7 +149,7 @@ async fn every_kind_of_difference_is_counted_whichever_way_a_record_is_loaded() 
 
     let status = loading.status(&StatusRequest::default()).await.unwrap();
     assert_eq!(status.schema_drift.len(), 6);
-    assert_eq!(status.schema_drift[0].path, "PrimaryAddr.Planet");
+    assert_eq!(status.schema_drift[0].path, "BirthDate");
     assert_eq!(status.schema_drift[0].example_id, "3");
     let rows = loading.unknown_fields("raw").await.unwrap();
     let rows: Vec<Vec<&str>> = rows
