@@ -264,3 +264,16 @@ class Settings(TypedDict, total=False):
 
     Default: landing. Variable: ``QBO_LANDING_DIR``.
     """
+
+    mask: str
+    """Properties that are never stored, separated by commas: ``Employee.SSN`` is removed, ``Vendor.TaxIdentifier:hash``
+    replaced by a keyed hash.
+
+    Default: none. Variable: ``QBO_MASK``.
+    """
+
+    mask_key: str
+    """Key of the hashes of ``QBO_MASK``, at least 32 characters.
+
+    Default: none. Variable: ``QBO_MASK_KEY``.
+    """

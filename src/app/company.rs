@@ -230,6 +230,7 @@ impl Company {
             retry: oauth.retry,
             includes: includes(backend, config, &config.realm_id),
             uncaptured: uncaptured(backend, config, &config.realm_id),
+            mask: config.mask.clone(),
             api_url: &config.api_url,
             realm_id: &config.realm_id,
         };

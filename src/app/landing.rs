@@ -11,7 +11,7 @@ use super::request::{default_schema, owned, setters};
 use super::run::plan;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
-    PageSize, Plan, Report, Window, WindowReport, select_entities, select_readable,
+    Mask, PageSize, Plan, Report, Window, WindowReport, select_entities, select_readable,
 };
 use crate::error::Result;
 use crate::landing::{LandingFile, LandingSink, LandingSource, LandingTarget};
@@ -133,7 +133,7 @@ impl App {
             Some(out) => LandingTarget::from_path(out)?,
             None => LandingTarget::from_path(&self.settings.landing_dir())?,
         };
-        let sink = Arc::new(LandingSink::new(out));
+        let sink = Arc::new(LandingSink::new(out, config.mask.clone()));
         sink.prepare()?;
         let (source, connection) = Company::open(&self.settings, &config, &self.progress)
             .await?
@@ -171,11 +171,12 @@ impl App {
     /// Returns problems found before the first window: the landing, settings, tables. Later
     /// failures are in the report.
     pub async fn load(&self, request: &LoadRequest) -> Result<Report> {
+        let mask = self.settings.mask()?;
         let source = match &request.files {
-            Some(files) => open_files(files)?,
+            Some(files) => open_files(files, mask)?,
             None => match &request.path {
-                Some(path) => open_path(path)?,
-                None => open_path(&self.settings.landing_dir())?,
+                Some(path) => open_path(path, mask)?,
+                None => open_path(&self.settings.landing_dir(), mask)?,
             },
         };
         let entities = select_entities(&source.entities())?;
@@ -198,22 +199,22 @@ impl App {
 }
 
 /// Opens a directory, or a file that holds any number of windows.
-fn open_path(path: &Path) -> Result<LandingSource> {
+fn open_path(path: &Path, mask: Arc<Mask>) -> Result<LandingSource> {
     match path.is_dir() {
-        true => LandingSource::open_directory(path),
-        false => LandingSource::open_file(path, &[]),
+        true => LandingSource::open_directory(path, mask),
+        false => LandingSource::open_file(path, &[], mask),
     }
 }
 
 /// Opens window files. Windows that were joined into one file all name that file.
-fn open_files(files: &[LandingFile]) -> Result<LandingSource> {
+fn open_files(files: &[LandingFile], mask: Arc<Mask>) -> Result<LandingSource> {
     match files.first().map(|first| &first.path) {
         Some(path)
             if LandingFile::parse(path).is_none()
                 && files.iter().all(|file| file.path == *path) =>
         {
-            LandingSource::open_file(path, files)
+            LandingSource::open_file(path, files, mask)
         }
-        _ => LandingSource::new(files.to_vec()),
+        _ => LandingSource::new(files.to_vec(), mask),
     }
 }

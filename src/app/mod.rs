@@ -5,6 +5,7 @@ mod auth;
 mod backfill;
 mod company;
 mod conform;
+mod drift;
 mod landing;
 mod rejects;
 mod request;
@@ -37,8 +38,8 @@ pub use crate::quickbooks::oauth::{Callback, Consent};
 pub use crate::quickbooks::{BreakerStatus, Limits, Traffic};
 pub use crate::sink::postgres::{ArchiveSummary, Upgrade};
 pub use crate::store::{
-    Check, EntityState, EntityStatus, Job, LastRun, StoredRecord, StoredReject, UnavailableEntity,
-    UnfinishedWindow,
+    Check, EntityState, EntityStatus, Job, LastRun, SchemaDrift, StoredRecord, StoredReject,
+    UnavailableEntity, UnfinishedWindow,
 };
 pub use crate::views::{ViewChanges, ViewStyle};
 

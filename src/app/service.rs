@@ -10,7 +10,7 @@ use tracing::warn;
 use super::sync::Syncer;
 use super::{App, CompanyReport, SyncRequest, SyncScope, select_or_all};
 use crate::domain::{
-    CompanySync, Delivery, JobStatus, PageSize, SyncReport, Window, merged, select_entities,
+    CompanySync, Delivery, JobStatus, Mask, PageSize, SyncReport, Window, merged, select_entities,
 };
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
@@ -77,6 +77,8 @@ pub struct Service {
     records: Records,
     schemas: Schemas,
     committed: CommittedTime,
+    pub(super) mask: Arc<Mask>,
+    pub(super) db: Db,
     /// Names of the entities to keep in step.
     entities: Vec<String>,
 }
@@ -89,6 +91,7 @@ impl Service {
     /// Returns errors of the settings and of the database.
     pub async fn start(app: App, entities: &[String]) -> Result<Self> {
         let kept = select_or_all(entities)?;
+        let mask = app.settings.mask()?;
         let syncer = Arc::new(Syncer::open(&app).await?);
         let postgres = app.settings.postgres()?;
         let db = Db::open(&postgres, CONNECTIONS).await?;
@@ -100,7 +103,9 @@ impl Service {
             inbox: WebhookInbox::new(inbox),
             records: Records::new(db.clone()),
             schemas: Schemas::new(db.clone()),
-            committed: CommittedTime::new(db),
+            committed: CommittedTime::new(db.clone()),
+            db,
+            mask,
             entities: kept.iter().map(|entity| entity.name.to_owned()).collect(),
         })
     }

@@ -10,7 +10,7 @@ use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::check_name;
-use crate::store::{EntityStatus, StatusReader, UnavailableEntity};
+use crate::store::{EntityStatus, SchemaDrift, StatusReader, UnavailableEntity, schema_drift};
 
 /// A request for the state of a schema.
 #[derive(Debug, Clone)]
@@ -58,6 +58,8 @@ pub struct StatusReport {
     pub entities: Vec<EntityStatus>,
     /// Entities that the company does not have, as far as syncs have found out.
     pub unavailable: Vec<UnavailableEntity>,
+    /// The differences between their records and the table of fields.
+    pub schema_drift: Vec<SchemaDrift>,
     /// The stored connections; empty without settings of an app.
     pub accounts: Vec<CompanyReport>,
 }
@@ -72,6 +74,8 @@ impl App {
         let postgres = self.settings.postgres()?;
         check_name(&request.schema)?;
         let db = Db::open(&postgres, 2).await?;
+        let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
+        let schema_drift = schema_drift(&db, Some(&request.schema), &names).await?;
         let reader = StatusReader::new(db, &request.schema);
         let unavailable = reader.unavailable(&entities).await?;
         let entities = reader
@@ -86,6 +90,7 @@ impl App {
             schema: request.schema.clone(),
             entities,
             unavailable,
+            schema_drift,
             accounts,
         })
     }

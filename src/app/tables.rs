@@ -168,6 +168,7 @@ impl App {
     /// table, in the file or in both.
     pub async fn archive(&self, request: &ArchiveRequest) -> Result<Vec<ArchiveSummary>> {
         let entities = select_entities(&request.entities)?;
+        let mask = self.settings.mask()?;
         let LandingTarget::SingleFile(path) = LandingTarget::from_path(&request.out)? else {
             return Err(Error::config(
                 "out",
@@ -178,7 +179,7 @@ impl App {
             ));
         };
         let sink = PostgresSink::connect(&self.settings.postgres()?, &request.schema, 2).await?;
-        sink.archive(&entities, request.before, &path).await
+        sink.archive(&entities, request.before, &path, &mask).await
     }
 
     /// Returns the SQL that creates the raw tables of entities, or of all if none is named.

@@ -17,6 +17,9 @@ pub struct ViewsRequest {
     /// Print the SQL without running it
     #[cfg_attr(feature = "cli", arg(long = "print"))]
     pub dry_run: bool,
+    /// Print the properties that facts/fields.tsv does not know and loads have met, as rows for it
+    #[cfg_attr(feature = "cli", arg(long, conflicts_with_all = ["dry_run", "into"]))]
+    pub print_unknown: bool,
     /// Schema of the raw tables; one company each
     #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
     pub schema: String,
@@ -38,6 +41,7 @@ impl Default for ViewsRequest {
     fn default() -> Self {
         Self {
             dry_run: false,
+            print_unknown: false,
             schema: default_schema(),
             into: None,
             style: ViewStyle::default(),
@@ -48,6 +52,7 @@ impl Default for ViewsRequest {
 
 setters!(ViewsRequest {
     dry_run: bool,
+    print_unknown: bool,
     schema: String,
     style: ViewStyle,
     materialize: Option<bool>,
@@ -97,6 +102,7 @@ impl App {
             style,
             materialize,
             dry_run,
+            ..
         } = request;
         let into = into.as_deref().unwrap_or(style.default_into());
         if *style == ViewStyle::Fivetran && *materialize == Some(true) {

@@ -200,6 +200,9 @@ fn run_database(app: &App, command: DatabaseCommand, printer: Printer) -> Outcom
             printer.print(&upgrade, || tables::upgrade(&upgrade, request.dry_run))?;
         }
         DatabaseCommand::Ddl(request) => output::text(&app.ddl(&request)?),
+        DatabaseCommand::Views(request) if request.print_unknown => {
+            output::text(&block_on(app.unknown_fields(&request.schema))?);
+        }
         DatabaseCommand::Views(request) => {
             let changes = block_on(app.views(&request))?;
             printer.print(&changes, || match request.dry_run {

@@ -14,7 +14,7 @@ use crate::app::{App, StatusReport, StatusRequest};
 use crate::domain::Window;
 use crate::domain::instant::{format_instant, parse_instant};
 use crate::error::{Error, Result};
-use crate::store::EntityStatus;
+use crate::store::{EntityStatus, SchemaDrift};
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
@@ -127,7 +127,46 @@ fn describe(report: &StatusReport, zone: Option<Tz>) -> String {
         let reason = absent.reason.as_deref().unwrap_or("not available");
         let _ = writeln!(out, "{}: {reason}{looked_at}", absent.entity);
     }
+    drift(report, &mut out);
     out
+}
+
+/// Names what records have and the table of fields does not say.
+fn drift(report: &StatusReport, out: &mut String) {
+    let all = &report.schema_drift;
+    if all.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "{} differences between records and the known fields (qbo.schema_drift):",
+        all.len()
+    );
+    for drift in all.iter().take(MAX_SHOWN) {
+        let SchemaDrift {
+            entity,
+            path,
+            kind,
+            found,
+            records,
+            example_id,
+            ..
+        } = drift;
+        let what = match (kind.as_str(), &drift.expected) {
+            ("unknown", _) => format!("unknown property, {found}"),
+            ("enum", _) => "unknown word".to_owned(),
+            ("type", Some(expected)) => format!("{found} instead of {expected}"),
+            (_, Some(expected)) => format!("{found} that is no {expected}"),
+            _ => found.clone(),
+        };
+        let _ = writeln!(
+            out,
+            "  {entity} {path}: {what}; {records} records, such as {example_id}"
+        );
+    }
+    if all.len() > MAX_SHOWN {
+        let _ = writeln!(out, "  and {} more", all.len() - MAX_SHOWN);
+    }
 }
 
 fn describe_entity(entity: &EntityStatus, zone: Option<Tz>, out: &mut String) {

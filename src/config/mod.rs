@@ -1,6 +1,7 @@
 //! Settings: one registry, read from the environment and overridden by keywords or flags.
 
 mod directories;
+mod masking;
 mod postgres;
 mod qbo;
 mod registry;

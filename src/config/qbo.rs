@@ -1,6 +1,7 @@
 //! QuickBooks settings: app, company, tokens, limits.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -9,6 +10,7 @@ use ring::digest::{SHA256, digest};
 
 use super::Settings;
 use super::directories::Directories;
+use crate::domain::Mask;
 use crate::error::{Error, Result};
 use crate::http::{RetryPolicy, Timeouts, check_proxy};
 use crate::port::Secret;
@@ -93,6 +95,8 @@ pub struct QboConfig {
     /// Distance that reads keep from the server's current time, since fresh writes can become
     /// visible late (qbo-facts 3.9).
     pub lag: TimeDelta,
+    /// Properties that are never stored.
+    pub mask: Arc<Mask>,
 }
 
 impl Settings {
@@ -302,6 +306,7 @@ impl Settings {
                 0
             },
             lag: TimeDelta::from_std(self.seconds("QBO_LAG_S")?).unwrap_or_default(),
+            mask: self.mask()?,
         })
     }
 

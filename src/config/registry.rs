@@ -205,6 +205,16 @@ pub const SETTINGS: &[SettingSpec] = &[
         Some("landing"),
         "Directory of landing files",
     ),
+    setting(
+        "QBO_MASK",
+        None,
+        "Properties that are never stored, separated by commas: `Employee.SSN` is removed, \
+         `Vendor.TaxIdentifier:hash` replaced by a keyed hash",
+    ),
+    secret(
+        "QBO_MASK_KEY",
+        "Key of the hashes of `QBO_MASK`, at least 32 characters",
+    ),
 ];
 
 impl SettingSpec {

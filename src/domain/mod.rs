@@ -5,14 +5,18 @@
 mod content;
 mod distinct;
 mod division;
+pub(crate) mod drift;
 pub mod entity;
 pub mod fields;
 pub mod instant;
 pub mod interval;
+pub mod mask;
 pub mod plan;
 pub mod query;
 pub mod record;
 pub mod report;
+pub(crate) mod scan;
+pub(crate) mod shape;
 pub mod status;
 pub mod sync_report;
 pub mod verification;
@@ -22,6 +26,8 @@ pub mod window;
 pub use content::Content;
 pub(crate) use distinct::DistinctIds;
 pub(crate) use division::Divider;
+pub use drift::DriftKind;
+pub(crate) use drift::{DriftWatch, unknown_row};
 pub use entity::{
     ENTITIES, EntityKind, EntitySpec, Identity, Ordering, find_entity, select_comparable,
     select_entities, select_readable,
@@ -30,6 +36,8 @@ pub use fields::{
     Column, ColumnType, Field, FieldTable, FieldType, column_name, columns, columns_below, fields,
 };
 pub use interval::Interval;
+pub(crate) use mask::LEFT_OUT;
+pub use mask::Mask;
 pub use plan::{Continuation, PageSize, Plan, RangeBound, parse_range};
 pub(crate) use record::too_many_rejects;
 pub use record::{Deletion, Page, Payload, Record, Reject};

@@ -8,7 +8,7 @@ use super::line::LandingLine;
 use super::reader::{LandingReader, open};
 use super::spool::{Key, Spool};
 use super::writer::LandingWriter;
-use crate::domain::Window;
+use crate::domain::{Mask, Window};
 use crate::durable::{Lock, directory_of, remove_leftovers};
 use crate::error::{Error, Result};
 
@@ -31,17 +31,17 @@ pub fn check(path: &Path) -> Result<()> {
 }
 
 /// Merges window files into one file of many windows. Earlier windows in the file that the new ones
-/// cover are replaced; all others stay. Lines are in the order of company, entity and window. The file
+/// cover are replaced; all others stay, without what is masked now. Lines are in the order of company, entity and window. The file
 /// is replaced atomically, by one process at a time: what another has written meanwhile stays.
 ///
 /// # Errors
 /// [`Error::Landing`], [`Error::Decode`]; the file is unchanged then.
-pub async fn merge(parts: &[LandingFile], path: &Path) -> Result<()> {
+pub async fn merge(parts: &[LandingFile], path: &Path, mask: &Mask) -> Result<()> {
     let lock = Lock::of_writing(path).await;
     let _lock = lock.map_err(|e| Error::landing(path, e))?;
     remove_leftovers(path);
     let earlier = match path.exists() {
-        true => Some(Spool::read(path, directory_of(path))?),
+        true => Some(Spool::read(path, directory_of(path), mask)?),
         false => None,
     };
     let kept = earlier.iter().flat_map(|earlier| {

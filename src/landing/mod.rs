@@ -9,6 +9,7 @@
 mod checksum;
 mod layout;
 mod line;
+mod masking;
 mod merge;
 mod reader;
 mod rejects;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
@@ -10,7 +11,7 @@ use parking_lot::Mutex;
 use tracing::warn;
 
 use crate::domain::{
-    DistinctIds, EntitySpec, LoadCounts, Page, Report, Window, WindowReport, WindowStatus,
+    DistinctIds, EntitySpec, LoadCounts, Mask, Page, Report, Window, WindowReport, WindowStatus,
     too_many_rejects,
 };
 use crate::durable::{
@@ -29,6 +30,8 @@ use crate::port::{CommitSummary, ReadSummary, Sink, WindowContext, WindowWriter}
 pub struct LandingSink {
     target: LandingTarget,
     directory: PathBuf,
+    /// Properties that an earlier file may still hold.
+    mask: Arc<Mask>,
     /// The lock of the hidden directory, by which other processes know that it is no leftover.
     held: Mutex<Option<File>>,
     /// Directories in which there are no leftovers of killed processes any more.
@@ -41,7 +44,7 @@ const PARTS: &str = ".qbo-parts";
 impl LandingSink {
     /// Creates a sink. If the target is one file, its windows are collected in a hidden directory
     /// beside it.
-    pub fn new(target: LandingTarget) -> Self {
+    pub fn new(target: LandingTarget, mask: Arc<Mask>) -> Self {
         let directory = match &target {
             LandingTarget::Directory(directory) => directory.clone(),
             LandingTarget::SingleFile(path) => {
@@ -53,6 +56,7 @@ impl LandingSink {
         Self {
             target,
             directory,
+            mask,
             held: Mutex::default(),
             tidied: Mutex::default(),
         }
@@ -137,7 +141,7 @@ impl LandingSink {
         let parts: Vec<LandingFile> = done
             .filter_map(|window| LandingFile::parse(Path::new(window.path.as_deref()?)))
             .collect();
-        if let Err(error) = merge(&parts, path).await {
+        if let Err(error) = merge(&parts, path, &self.mask).await {
             // Keep the windows that were read.
             self.keep_parts(path, report)?;
             return Err(error);

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
+use super::masking::masked_line;
 use super::spool::{Key, Spool};
-use crate::domain::{EntitySpec, Page, Window};
+use crate::domain::{EntitySpec, Mask, Page, Window};
 use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingLine, LandingReader, WRITE_MARGIN, find_files};
 use crate::port::{Meter, Source, Span};
@@ -22,6 +24,8 @@ pub struct LandingSource {
     files: HashMap<(String, Window), LandingFile>,
     /// The lines of the one file that holds all windows.
     spool: Option<Spool>,
+    /// Properties that the files may hold, and that get no further.
+    mask: Arc<Mask>,
 }
 
 impl LandingSource {
@@ -29,7 +33,7 @@ impl LandingSource {
     ///
     /// # Errors
     /// [`Error::Config`] if there are no files, or if they belong to several companies.
-    pub fn new(files: Vec<LandingFile>) -> Result<Self> {
+    pub fn new(files: Vec<LandingFile>, mask: Arc<Mask>) -> Result<Self> {
         let Some(realm_id) = files.first().map(|file| file.realm_id.clone()) else {
             return Err(Error::config("landing", "no window files"));
         };
@@ -48,6 +52,7 @@ impl LandingSource {
             realm_id,
             files,
             spool: None,
+            mask,
         })
     }
 
@@ -57,8 +62,8 @@ impl LandingSource {
     /// # Errors
     /// [`Error::Landing`] if it cannot be read; [`Error::Decode`] with the location of a wrong line;
     /// [`Error::Config`] if it holds nothing, or as for [`Self::new`].
-    pub fn open_file(path: &Path, windows: &[LandingFile]) -> Result<Self> {
-        let spool = Spool::read(path, &std::env::temp_dir())?;
+    pub fn open_file(path: &Path, windows: &[LandingFile], mask: Arc<Mask>) -> Result<Self> {
+        let spool = Spool::read(path, &std::env::temp_dir(), &mask)?;
         let file = |(realm_id, entity, window): &Key| LandingFile {
             path: path.to_owned(),
             realm_id: realm_id.clone(),
@@ -73,7 +78,7 @@ impl LandingSource {
         }
         Ok(Self {
             spool: Some(spool),
-            ..Self::new(files)?
+            ..Self::new(files, mask)?
         })
     }
 
@@ -81,13 +86,13 @@ impl LandingSource {
     ///
     /// # Errors
     /// [`Error::Landing`] if it cannot be read; [`Error::Config`] as for [`Self::new`].
-    pub fn open_directory(directory: &Path) -> Result<Self> {
+    pub fn open_directory(directory: &Path, mask: Arc<Mask>) -> Result<Self> {
         let files = find_files(directory)?;
         if files.is_empty() {
             let reason = format!("'{}' holds no landing files", directory.display());
             return Err(Error::config("landing", reason));
         }
-        Self::new(files)
+        Self::new(files, mask)
     }
 
     /// Returns the names of the entities that have files.
@@ -124,6 +129,18 @@ impl LandingSource {
             }
             None => LandingReader::open(&file.path),
         }
+    }
+
+    /// Reads the next line as a page of one record; `None` after the last line.
+    fn next_record(
+        &self,
+        reader: &mut LandingReader,
+        file: &LandingFile,
+        entity: &EntitySpec,
+    ) -> Result<Option<Page>> {
+        let read = |line| page_of_one(&masked_line(line, &self.mask)?, file, entity);
+        let outcome = reader.next_line()?.map(read).transpose();
+        outcome.map_err(|reason| Error::decode(reader.location(), reason))
     }
 }
 
@@ -166,7 +183,7 @@ impl Source for LandingSource {
         let mut reader = self.reader(file)?;
         let mut page: Option<Page> = None;
         let mut size = 0;
-        while let Some(line) = next_record(&mut reader, file, entity)? {
+        while let Some(line) = self.next_record(&mut reader, file, entity)? {
             let more = reader.line().len();
             match &mut page {
                 Some(open) if size + more <= MAX_PART && is_same_page(open, &line) => {
@@ -208,19 +225,6 @@ fn empty_page(file: &LandingFile) -> Page {
         records: Vec::new(),
         rejects: Vec::new(),
     }
-}
-
-/// Reads the next line as a page of one record; `None` after the last line.
-fn next_record(
-    reader: &mut LandingReader,
-    file: &LandingFile,
-    entity: &EntitySpec,
-) -> Result<Option<Page>> {
-    let outcome = reader
-        .next_line()?
-        .map(|line| page_of_one(line, file, entity))
-        .transpose();
-    outcome.map_err(|reason| Error::decode(reader.location(), reason))
 }
 
 fn page_of_one(line: &[u8], file: &LandingFile, entity: &EntitySpec) -> Result<Page, String> {

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::line::LandingLine;
+use super::masking::masked_line;
 use super::reader::LandingReader;
-use crate::domain::Window;
+use crate::domain::{Mask, Window};
 use crate::error::{Error, Result};
 
 /// Company, entity and window of a line.
@@ -26,21 +27,23 @@ pub(super) struct Spool {
 
 impl Spool {
     /// Reads a file of any number of windows, in any order. Its uncompressed copy is on the disk of
-    /// `directory`.
+    /// `directory`, and holds no masked property.
     ///
     /// # Errors
     /// [`Error::Landing`] if it cannot be read; [`Error::Decode`] with the location of a wrong line.
-    pub(super) fn read(path: &Path, directory: &Path) -> Result<Self> {
+    pub(super) fn read(path: &Path, directory: &Path, mask: &Mask) -> Result<Self> {
         let failed = |e| Error::landing(directory, e);
         let mut reader = LandingReader::open(path)?;
         let mut copy = BufWriter::new(tempfile::tempfile_in(directory).map_err(failed)?);
         let mut windows: BTreeMap<Key, Vec<Range<u64>>> = BTreeMap::new();
         let mut end = 0;
-        while let Some(line) = reader.next_line()? {
-            let key = key_of(line).map_err(|reason| Error::decode(reader.location(), reason))?;
+        while reader.next_line()?.is_some() {
+            let located = |reason| Error::decode(reader.location(), reason);
+            let line = masked_line(reader.line(), mask).map_err(located)?;
+            let key = key_of(&line).map_err(located)?;
             let begin = end;
-            end += reader.line().len() as u64 + 1;
-            copy.write_all(reader.line())
+            end += line.len() as u64 + 1;
+            copy.write_all(&line)
                 .and_then(|()| copy.write_all(b"\n"))
                 .map_err(failed)?;
             let places = windows.entry(key).or_default();

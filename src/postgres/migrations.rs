@@ -76,6 +76,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "failed_jobs",
         sql: include_str!("migrations/0011_failed_jobs.sql"),
     },
+    Migration {
+        number: 12,
+        name: "schema_drift",
+        sql: include_str!("migrations/0012_schema_drift.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

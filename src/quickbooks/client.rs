@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::admission::{AdmissionControl, Outcome, Permit, RequestKind};
+use crate::domain::Mask;
 use crate::error::{Error, Recovery, Result};
 use crate::http::{
     Attempts, Request, Response, RetryPolicy, TokenCache, Transport, parse_retry_after,
@@ -81,6 +82,8 @@ pub(crate) struct ApiClient {
     /// Requests that the caller's cap still allows; `None` without a cap.
     remaining: Option<AtomicU64>,
     max_requests: u64,
+    /// Every answer goes through it before anything reads it, so that no masked value gets further.
+    mask: Arc<Mask>,
 }
 
 impl ApiClient {
@@ -93,6 +96,7 @@ impl ApiClient {
         retry: RetryPolicy,
         read_kind: fn(&Request) -> Option<RequestKind>,
         max_requests: u64,
+        mask: Arc<Mask>,
     ) -> Self {
         let remaining = (max_requests > 0).then(|| AtomicU64::new(max_requests));
         Self {
@@ -103,6 +107,7 @@ impl ApiClient {
             read_kind,
             remaining,
             max_requests,
+            mask,
         }
     }
 
@@ -150,7 +155,7 @@ impl ApiClient {
             let Exchange {
                 verdict,
                 retry_after,
-            } = exchange(permit, sent, &read).await;
+            } = exchange(permit, sent, &self.mask, &read).await;
             match verdict {
                 Verdict::Done(answer) => return Ok(answer),
                 Verdict::Retry(error) if (behavior.returns_early)(&error, attempt) => {
@@ -202,11 +207,15 @@ struct Exchange<T> {
 async fn exchange<T>(
     permit: Permit,
     sent: impl Future<Output = Result<Response>>,
+    mask: &Mask,
     read: impl Fn(&Response) -> Verdict<T>,
 ) -> Exchange<T> {
     match permit.run(sent).await {
-        Ok(response) => {
-            let verdict = read(&response);
+        Ok(mut response) => {
+            let verdict = match apply(mask, &mut response) {
+                Ok(()) => read(&response),
+                Err(error) => Verdict::Retry(error),
+            };
             let outcome = outcome(&verdict, response.status);
             permit.complete(outcome, verdict.error()).await;
             Exchange {
@@ -226,6 +235,16 @@ async fn exchange<T>(
             }
         }
     }
+}
+
+/// Masks the records of an answer. A failure that is no JSON holds none.
+fn apply(mask: &Mask, response: &mut Response) -> Result<()> {
+    match mask.answer(&response.body) {
+        Ok(Some(masked)) => response.body = masked.into(),
+        Err(error) if (200..300).contains(&response.status) => return Err(error),
+        Ok(None) | Err(_) => {}
+    }
+    Ok(())
 }
 
 /// Returns what an answer says about the health of the API. A fault of the service itself shows that

@@ -57,7 +57,7 @@ use self::reader::SpanReader;
 pub(crate) use self::uncaptured::Uncaptured;
 use self::whole::WholeAnswers;
 use crate::domain::query::CountQuery;
-use crate::domain::{EntitySpec, Page, Window};
+use crate::domain::{EntitySpec, Mask, Page, Window};
 use crate::error::{Error, Result};
 use crate::http::{Response, RetryPolicy, TokenCache, TokenIssuer, Transport};
 use crate::port::{Meter, Source, Span};
@@ -77,6 +77,8 @@ pub(crate) struct Access<'a> {
     pub includes: Includes,
     /// Knowledge of the entities whose changes it does not report.
     pub uncaptured: Uncaptured,
+    /// Properties that are masked in every answer.
+    pub mask: Arc<Mask>,
     /// Base URL of the API: scheme, host and optionally a path.
     pub api_url: &'a Url,
     /// Id of the company.
@@ -101,6 +103,7 @@ pub(crate) struct QboSource {
     deliveries: Deliveries,
     includes: Includes,
     uncaptured: Uncaptured,
+    mask: Arc<Mask>,
 }
 
 impl QboSource {
@@ -117,6 +120,7 @@ impl QboSource {
             retry,
             includes,
             uncaptured,
+            mask,
             api_url,
             realm_id,
         } = access;
@@ -128,6 +132,7 @@ impl QboSource {
             retry,
             endpoint::read_kind,
             max_requests,
+            mask.clone(),
         );
         Ok(Self {
             client,
@@ -140,6 +145,7 @@ impl QboSource {
             deliveries: Deliveries::default(),
             includes,
             uncaptured,
+            mask,
         })
     }
 
@@ -186,6 +192,38 @@ impl QboSource {
             .total_count
             .ok_or_else(|| Error::decode("answer of QuickBooks", "it has no count"))
     }
+
+    /// Describes the request of a window, for its rows.
+    fn describe(
+        &self,
+        entity: &EntitySpec,
+        window: Window,
+        page_size: u32,
+    ) -> Option<serde_json::Value> {
+        if entity.is_read_whole {
+            let url = self.endpoints.whole_url(entity).ok()?;
+            return Some(json!({"method": "GET", "path": url.path()}));
+        }
+        if !entity.has_query {
+            return Some(json!({
+                "method": "GET",
+                "path": self.endpoints.changes_path(),
+                "minorversion": MINOR_VERSION,
+                "entities": entity.qbo_name,
+            }));
+        }
+        let step = Cursor::new(window.start, page_size, entity).next_step(window.end)?;
+        let mut request = json!({
+            "method": "POST",
+            "path": self.endpoints.query_path(),
+            "minorversion": MINOR_VERSION,
+            "query": statement(entity, &step),
+        });
+        if let Some(include) = self.includes.value(entity) {
+            request["include"] = include.into();
+        }
+        Some(request)
+    }
 }
 
 impl Source for QboSource {
@@ -202,29 +240,9 @@ impl Source for QboSource {
     const SHARES_REQUESTS: bool = true;
 
     fn request(&self, entity: &EntitySpec, window: Window, page_size: u32) -> Option<Arc<str>> {
-        if entity.is_read_whole {
-            let url = self.endpoints.whole_url(entity).ok()?;
-            let request = json!({"method": "GET", "path": url.path()});
-            return Some(request.to_string().into());
-        }
-        if !entity.has_query {
-            let request = json!({
-                "method": "GET",
-                "path": self.endpoints.changes_path(),
-                "minorversion": MINOR_VERSION,
-                "entities": entity.qbo_name,
-            });
-            return Some(request.to_string().into());
-        }
-        let step = Cursor::new(window.start, page_size, entity).next_step(window.end)?;
-        let mut request = json!({
-            "method": "POST",
-            "path": self.endpoints.query_path(),
-            "minorversion": MINOR_VERSION,
-            "query": statement(entity, &step),
-        });
-        if let Some(include) = self.includes.value(entity) {
-            request["include"] = include.into();
+        let mut request = self.describe(entity, window, page_size)?;
+        if let Some(mark) = self.mask.mark(entity) {
+            request["masked"] = mark.clone();
         }
         Some(request.to_string().into())
     }

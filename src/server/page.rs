@@ -11,7 +11,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::reply::Reply;
 use super::state::Shared;
-use crate::app::{CompanyReport, Coverage, EntityState, Job, Service};
+use crate::app::{CompanyReport, Coverage, EntityState, Job, SchemaDrift, Service};
 use crate::domain::{ConnectionState, EntitySyncStatus, JobStatus, Window};
 use crate::error::Result;
 use crate::quickbooks::Limits;
@@ -48,6 +48,7 @@ async fn page(service: &Service) -> Result<Markup> {
     let accounts = service.accounts().await?;
     let coverage = service.coverage(months(now)[0].start).await?;
     let jobs = service.recent_jobs().await?;
+    let drift = service.schema_drift().await?;
     let (limits, quota) = service.limits()?;
     Ok(html! {
         (DOCTYPE)
@@ -91,11 +92,42 @@ async fn page(service: &Service) -> Result<Markup> {
                     }
                     h2 { "Coverage" }
                     @if coverage.is_empty() { p { "No entity has been synced yet." } } @else { (calendars(&coverage, now)) }
+                    (differences(&drift))
                 }
                 script { (PreEscaped(SCRIPT)) }
             }
         }
     })
+}
+
+/// The most differences that are shown.
+const MAX_DIFFERENCES: usize = 50;
+
+/// Renders what records have and the table of fields does not say; nothing if they agree.
+fn differences(drift: &[SchemaDrift]) -> Markup {
+    html! {
+        @if !drift.is_empty() {
+            h2 { "New in QuickBooks" }
+            table {
+                caption { "Properties and values that this version does not know" }
+                thead { tr { th scope="col" { "Entity" } th scope="col" { "Property" } th scope="col" { "What" }
+                    th scope="col" { "Records" } th scope="col" { "For example" } th scope="col" { "Last seen" } } }
+                tbody {
+                    @for one in drift.iter().take(MAX_DIFFERENCES) {
+                        tr {
+                            td { (one.entity) " of " (one.realm_id) }
+                            th scope="row" { code { (one.path) } }
+                            td { (one.kind) ", " (one.found) @if let Some(expected) = &one.expected { " for " (expected) } }
+                            td { (one.records) }
+                            td { code { (one.example_id) } }
+                            td { (instant(one.last_seen)) }
+                        }
+                    }
+                }
+            }
+            @if drift.len() > MAX_DIFFERENCES { p { (drift.len() - MAX_DIFFERENCES) " more in qbo.schema_drift." } }
+        }
+    }
 }
 
 /// Returns the beginning of a job's id; all of it if it is none of ours and shorter.

@@ -127,7 +127,7 @@ async fn store(state: &AppState, body: &[u8]) -> Reply<Response> {
         let reason = "too many deliveries; come back in a second";
         return Ok(ApiError::new(StatusCode::TOO_MANY_REQUESTS, reason).retry_soon());
     }
-    let delivery = read_webhook(body);
+    let delivery = read_webhook(body).masked(state.service.mask());
     let new = state.service.store_delivery(&delivery).await?;
     report_unreadable(&state.counters, &delivery);
     let events = delivery.events.len();

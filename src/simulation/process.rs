@@ -193,6 +193,7 @@ impl Process {
             retry,
             includes: Includes::new(shared(|world| &world.includes)),
             uncaptured: Uncaptured::new(shared(|world| &world.uncaptured)),
+            mask: Arc::default(),
             api_url: &api_url,
             realm_id: REALM,
         };

@@ -7,6 +7,7 @@ mod entity_status;
 mod jobs;
 mod records;
 mod rejects;
+mod schema_drift;
 mod schemas;
 pub(crate) mod shared_state;
 mod sync_schedule;
@@ -23,6 +24,7 @@ pub(crate) use self::{
     jobs::{JobOutcome, JobQueue, Signal},
     records::{PageQuery, Records},
     rejects::{RejectFilter, rejects},
+    schema_drift::schema_drift,
     sync_states::{SyncOutcome, SyncState, SyncStates},
     webhook_inbox::{JobRules, WebhookInbox},
 };
@@ -31,6 +33,7 @@ pub use self::{
     jobs::Job,
     records::{EntityState, StoredRecord},
     rejects::StoredReject,
+    schema_drift::SchemaDrift,
     schemas::Schemas,
     sync_schedule::SyncSchedule,
 };

@@ -71,6 +71,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "config",
         &[
+            "domain",
             "durable",
             "error",
             "http",

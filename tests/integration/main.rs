@@ -18,6 +18,7 @@ mod command;
 mod companies;
 mod conform;
 mod databases;
+mod drift;
 mod exactness;
 mod faults;
 mod files;

@@ -7,14 +7,15 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from typing import IO
 
 from conftest import COMMAND
 
 
 class Server:
-    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+    def __init__(self, environment: dict[str, str], *arguments: str, errors: IO[str] | None = None) -> None:
         line = [COMMAND, "serve", "--port", "0", *arguments]
-        self.process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
         said = self.process.stdout.readline()
         assert said.startswith("listening on "), said
         self.url = said.split()[-1]

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use tokio_postgres::Row;
 
 use super::PostgresSink;
-use crate::domain::EntitySpec;
+use crate::domain::{EntitySpec, Mask};
 use crate::durable::{Lock, remove_leftovers};
 use crate::error::{Error, Result};
 use crate::landing::{LandingLine, LandingWriter, archive_exists};
@@ -47,7 +47,8 @@ RETURNING id, payload::text AS payload, ingested_at_utc, extract_window_start_ut
 impl PostgresSink {
     /// Moves the records that were last changed before `before` into a new file. The file is on
     /// disk under its name before the rows are deleted, and replaces no other file: a failure loses
-    /// no row, and of two archives into one file the second fails.
+    /// no row, and of two archives into one file the second fails. Rows that were stored before a
+    /// property was masked go into the file without it.
     ///
     /// # Errors
     /// [`Error::Config`] if the file exists already, or nothing has been loaded into the schema;
@@ -57,6 +58,7 @@ impl PostgresSink {
         entities: &[EntitySpec],
         before: DateTime<Utc>,
         path: &Path,
+        mask: &Mask,
     ) -> Result<Vec<ArchiveSummary>> {
         // Held to the end, so that an extract into the same file waits, and then keeps its lines.
         let lock = Lock::of_writing(path).await;
@@ -93,7 +95,7 @@ impl PostgresSink {
             let mut count = 0;
             while let Some(row) = rows.next().await {
                 let row = row.map_err(database_error)?;
-                write_line(&mut writer, &realm_id, entity, &row)?;
+                write_line(&mut writer, &realm_id, entity, &row, mask)?;
                 count += 1;
             }
             archived.push(ArchiveSummary {
@@ -119,11 +121,17 @@ fn uncertain(path: &Path) -> String {
     )
 }
 
-fn write_line(out: &mut impl Write, realm_id: &str, entity: &EntitySpec, row: &Row) -> Result<()> {
+fn write_line(
+    out: &mut impl Write,
+    realm_id: &str,
+    entity: &EntitySpec,
+    row: &Row,
+    mask: &Mask,
+) -> Result<()> {
     let failed = |e: String| Error::decode("archive", e);
-    let json = |column| -> Result<&RawValue> {
-        serde_json::from_str(row.column(column)?).map_err(|e| failed(e.to_string()))
-    };
+    let raw = |text: String| RawValue::from_string(text).map_err(|e| failed(e.to_string()));
+    let (payload, request) = masked(row, entity, mask)?;
+    let (payload, request) = (raw(payload)?, raw(request)?);
     let unsigned = |column| {
         row.column::<i32>(column)
             .map(|value| u32::try_from(value).unwrap_or_default())
@@ -138,10 +146,24 @@ fn write_line(out: &mut impl Write, realm_id: &str, entity: &EntitySpec, row: &R
         read_until_utc: None,
         page_number: unsigned("page_number")?,
         page_size: unsigned("page_size")?,
-        request_payload: json("request_payload")?,
-        payload: Some(json("payload")?),
+        request_payload: &request,
+        payload: Some(&payload),
         rejected: None,
         crc32: None,
     };
     line.write(out)
+}
+
+/// Returns payload and request of a row without what is masked.
+fn masked(row: &Row, entity: &EntitySpec, mask: &Mask) -> Result<(String, String)> {
+    let payload: &str = row.column("payload")?;
+    let request: &str = row.column("request_payload")?;
+    let changed = mask.record(entity, payload.as_bytes())?;
+    let changed = changed.map(String::from_utf8).transpose();
+    let changed = changed.map_err(|e| Error::decode("archive", e))?;
+    let marked = mask.mark_request(entity, request);
+    Ok((
+        changed.unwrap_or_else(|| payload.to_owned()),
+        marked.unwrap_or_else(|| request.to_owned()),
+    ))
 }

@@ -4,6 +4,7 @@
 mod archive;
 mod copy_format;
 mod deletions;
+mod drift;
 mod ledger;
 mod merge;
 mod obstacles;

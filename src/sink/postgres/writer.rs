@@ -13,9 +13,9 @@ use tracing::warn;
 
 use super::merge::{self, Merge, PageColumns, TableTraits};
 use super::set_aside::RejectColumns;
-use super::{copy_format, storable};
+use super::{copy_format, drift, storable};
 use crate::config::TransactionLimits;
-use crate::domain::{DistinctIds, LoadCounts, Page, Reject, too_many_rejects};
+use crate::domain::{DistinctIds, DriftWatch, LoadCounts, Page, Reject, too_many_rejects};
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
 use crate::postgres::server::SETTINGS_OF_LATER_SERVERS;
@@ -41,6 +41,7 @@ pub(crate) struct PostgresWriter {
     context: WindowContext,
     transaction: Option<Transaction>,
     distinct: DistinctIds,
+    drift: DriftWatch,
     pages: PageColumns,
     rejects: RejectColumns,
     next_seq: i32,
@@ -87,6 +88,7 @@ impl PostgresWriter {
         Self {
             db,
             schema,
+            drift: DriftWatch::new(),
             context,
             transaction: None,
             distinct: DistinctIds::default(),
@@ -228,6 +230,7 @@ impl WindowWriter for PostgresWriter {
         let failure = too_many_rejects(counts.rejected, first);
         self.write_ledger(&transaction, summary, counts, failure.as_ref())
             .await?;
+        drift::write(transaction.connection()?, &self.context, &self.drift).await?;
         transaction.commit().await?;
         Ok(CommitSummary {
             counts,
@@ -244,6 +247,7 @@ impl WindowWriter for PostgresWriter {
         let counts = self.merge(&transaction).await?;
         self.resolve_rejects(&transaction).await?;
         self.check_company(&transaction).await?;
+        drift::write(transaction.connection()?, &self.context, &self.drift).await?;
         transaction.commit().await?;
         Ok(counts)
     }
@@ -277,6 +281,9 @@ impl PostgresWriter {
             return Ok(());
         }
         self.distinct.add(&page);
+        for record in &page.records {
+            self.drift.look(&self.context.entity, record);
+        }
         let place = self.pages.place(&page)?;
         let rows = copy_format::encode(&page, place, self.next_seq);
         self.next_seq += page.records.len() as i32;
