@@ -39,7 +39,7 @@ pub enum LandingTarget {
 
 impl LandingTarget {
     /// Chooses the target by the path. A path that ends in `.jsonl`, `.ndjson`, `.json` or `.txt`,
-    /// optionally followed by `.zst` or `.gz`, is one file; any other path is a directory. One that
+    /// optionally followed by `.zst` or `.gz`, or in `.parquet`, is one file; any other path is a directory. One that
     /// has another extension must exist, or end in a slash.
     ///
     /// # Errors
@@ -118,7 +118,7 @@ impl LandingFile {
 
 /// The names of single files, for errors.
 const ENDINGS: &str =
-    "a file that ends in .jsonl, .ndjson, .json or .txt, perhaps with .zst or .gz";
+    "a file that ends in .jsonl, .ndjson, .json or .txt, perhaps with .zst or .gz, or in .parquet";
 
 /// Returns the extension of a new path that seems to name a file. One without a letter is more likely
 /// a part of a date.
@@ -129,7 +129,16 @@ fn unknown_extension(path: &Path) -> Option<&str> {
     (has_letter && !is_directory).then_some(extension)
 }
 
+/// Returns whether the name says that a file is one of Parquet, which holds the records of one entity.
+pub fn is_parquet(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "parquet")
+}
+
 fn is_landing_name(path: &Path) -> bool {
+    if is_parquet(path) {
+        return true;
+    }
     let name = path
         .file_name()
         .and_then(|name| name.to_str())
@@ -177,7 +186,7 @@ mod tests {
         let existing = directory.path().join("books.v2");
         std::fs::create_dir(&existing).unwrap();
         let target = |name: &str| LandingTarget::from_path(&directory.path().join(name));
-        for name in ["inv.csv", "inv.zst", "inv.parquet", "books.v3"] {
+        for name in ["inv.csv", "inv.zst", "inv.orc", "books.v3"] {
             let error = target(name).unwrap_err().to_string();
             let extension = name.split_once('.').unwrap().1;
             assert!(
@@ -190,8 +199,10 @@ mod tests {
             let target = target(name).unwrap();
             assert!(matches!(target, LandingTarget::Directory(_)), "{name}");
         }
-        let file = target("inv.jsonl.zst").unwrap();
-        assert!(matches!(file, LandingTarget::SingleFile(_)));
+        for name in ["inv.jsonl.zst", "inv.parquet"] {
+            let file = target(name).unwrap();
+            assert!(matches!(file, LandingTarget::SingleFile(_)), "{name}");
+        }
     }
 
     #[test]

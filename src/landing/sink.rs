@@ -20,7 +20,7 @@ use crate::durable::{
 use crate::error::{Error, Result};
 use crate::landing::{
     LandingFile, LandingLine, LandingReader, LandingTarget, LandingWriter, PageLines, WRITE_MARGIN,
-    check, merge,
+    check, is_parquet, merge,
 };
 use crate::port::{CommitSummary, ReadSummary, Sink, WindowContext, WindowWriter};
 
@@ -79,14 +79,26 @@ impl LandingSink {
         }
     }
 
-    /// Checks an existing target file, in which windows are to be replaced.
+    /// Checks that the target can hold these entities, and an existing file, in which windows are to
+    /// be replaced.
     ///
     /// # Errors
-    /// [`Error::Config`] if it does not hold landing lines.
-    pub fn prepare(&self) -> Result<()> {
-        match &self.target {
-            LandingTarget::SingleFile(path) if path.exists() => check(path),
-            _ => Ok(()),
+    /// [`Error::Config`] if it does not hold landing lines, or is one of Parquet, which holds one
+    /// entity, for several.
+    pub fn prepare(&self, entities: &[EntitySpec]) -> Result<()> {
+        let LandingTarget::SingleFile(path) = &self.target else {
+            return Ok(());
+        };
+        if is_parquet(path) && entities.len() > 1 {
+            let reason = format!(
+                "'{}' is a Parquet file, which holds one entity; name one file for each, or a .jsonl.zst",
+                path.display()
+            );
+            return Err(Error::config("out", reason));
+        }
+        match path.exists() {
+            true => check(path, entities.first()),
+            false => Ok(()),
         }
     }
 

@@ -1,0 +1,119 @@
+//! Stored records as columns.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use serde::Deserialize;
+
+use super::App;
+use super::request::{default_schema, setters};
+use crate::columns::{ColumnsBuilder, EntityColumns, Row};
+use crate::error::{Error, Result};
+use crate::postgres::Db;
+use crate::sink::postgres::check_name;
+use crate::store::{PageQuery, Records, Schemas};
+
+/// Records that are read from the database at once.
+const PAGE: i64 = 1000;
+/// SQLSTATE of a table that is not there.
+const NO_TABLE: &str = "42P01";
+
+/// A request for the stored records of an entity.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TableRequest {
+    /// Name of the entity.
+    pub entity: String,
+    /// Schema of the raw tables; one company each.
+    #[serde(default = "default_schema")]
+    pub schema: String,
+    /// Include deleted records.
+    #[serde(default)]
+    pub with_deleted: bool,
+}
+
+impl TableRequest {
+    /// Returns a request for the records of an entity that are not deleted.
+    pub fn new(entity: impl Into<String>) -> Self {
+        Self {
+            entity: entity.into(),
+            schema: default_schema(),
+            with_deleted: false,
+        }
+    }
+}
+
+setters!(TableRequest {
+    schema: String,
+    with_deleted: bool,
+});
+
+impl App {
+    /// Reads the stored records of an entity in batches, in the order of their ids. One batch is in
+    /// memory at a time. A record that is changed meanwhile is there once, in either version.
+    ///
+    /// # Errors
+    /// Returns errors of the settings and the database, and [`Error::Config`] if the entity was
+    /// never loaded.
+    pub async fn table(
+        &self,
+        request: &TableRequest,
+        columns: Arc<EntityColumns>,
+        mut each: impl FnMut(RecordBatch) -> ControlFlow<()>,
+    ) -> Result<()> {
+        check_name(&request.schema)?;
+        let db = Db::open(&self.settings.postgres()?, 1).await?;
+        let never_loaded = || {
+            let TableRequest { entity, schema, .. } = request;
+            Error::config(
+                "entity",
+                format!("'{entity}' was never loaded into the schema '{schema}'"),
+            )
+        };
+        let or_never_loaded = |error| match error {
+            Error::Database { sqlstate, .. } if sqlstate.as_deref() == Some(NO_TABLE) => {
+                never_loaded()
+            }
+            error => error,
+        };
+        let company = Schemas::new(db.clone()).company_of(&request.schema).await;
+        let realm_id = company.map_err(or_never_loaded)?;
+        let realm_id = realm_id.ok_or_else(never_loaded)?;
+        let entity = *columns.entity();
+        let mut builder = ColumnsBuilder::new(columns)?;
+        let records = Records::new(db);
+        let mut after = String::new();
+        loop {
+            let query = PageQuery {
+                after: &after,
+                max_records: PAGE,
+                with_deleted: request.with_deleted,
+            };
+            let page = records.page(&request.schema, &entity, query).await;
+            let page = page.map_err(or_never_loaded)?;
+            for record in &page {
+                builder.push(Row {
+                    realm_id: &realm_id,
+                    id: &record.id,
+                    deleted_at: record.deleted_at,
+                    payload: Some(record.payload.get()),
+                })?;
+                if builder.is_full() && each(builder.take()?).is_break() {
+                    return Ok(());
+                }
+            }
+            match page.into_iter().next_back() {
+                Some(last) => after = last.id,
+                None => break,
+            }
+        }
+        if builder.rows() > 0 {
+            // Nothing comes after it.
+            let _ = each(builder.take()?);
+        }
+        builder.log_misfits("command");
+        Ok(())
+    }
+}

@@ -1,0 +1,277 @@
+"""Records as columns with types: exact, with a fixed schema, the same in every library."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from conftest import keywords
+
+import qbo_rs
+from qbo_rs import _core
+from qbo_rs._tables import Columns
+
+RANGE = ("2024-01-01", "2026-01-01")
+FIRST = ["realm_id", "id", "sync_token", "created_at", "updated_at", "deleted_at"]
+
+
+@pytest.fixture
+def company(qbo):
+    return keywords(qbo)
+
+
+def truth_of(qbo, name):
+    return {key: json.loads(text, parse_float=Decimal) for key, text in qbo.truth(name, *RANGE).items()}
+
+
+def landed(tmp_path: Path, *payloads: str, entity: str = "invoices") -> Columns:
+    """Return records as a landing file has them, whatever QuickBooks would send."""
+    path = tmp_path / "records.jsonl"
+    line = (
+        '{{"entity":"{}","realm_id":"9","id":"{}","ingested_at_utc":"2025-01-01T00:00:00Z",'
+        '"extract_window_start_utc":"2024-01-01T00:00:00Z","extract_window_end_utc":"2025-01-01T00:00:00Z",'
+        '"page_number":1,"page_size":1000,"request_payload":{{}},"payload":{}}}\n'
+    )
+    path.write_text("".join(line.format(entity, number, payload) for number, payload in enumerate(payloads, 1)))
+
+    class Landed(Columns):
+        def __arrow_c_stream__(self, requested_schema=None):
+            return _core.landing_stream(str(path), entity)
+
+    return Landed()
+
+
+def test_all_libraries_agree_with_exact_sums_to_the_last_digit(qbo, company):
+    import duckdb
+    import polars as pl
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for entity, name, column, member in (
+        ("invoices", "Invoice", "total_amt", "TotalAmt"),
+        ("customers", "Customer", "balance", "Balance"),
+        ("items", "Item", "unit_price", "UnitPrice"),
+    ):
+        truth = truth_of(qbo, name)
+        records = qbo_rs.records(entity, *RANGE, **company)
+        table = records.to_arrow()
+        values = [Decimal(record[member]) for record in truth.values() if record.get(member) is not None]
+        expected = sum(values)
+        assert table.num_rows == len(truth)
+        assert table.column_names[:6] == FIRST
+        assert table.schema.field(column).type == pa.decimal128(38, 10)
+        assert table.schema.field("updated_at").type == pa.timestamp("us", "UTC")
+        assert table.column(column).null_count == len(truth) - len(values)
+        assert pc.sum(table.column(column)).as_py() == expected
+        assert set(table.column("id").to_pylist()) == set(truth)
+        frame = records.to_polars()
+        assert frame.schema[column] == pl.Decimal(38, 10)
+        assert frame[column].sum() == expected
+        assert frame.height == len(truth)
+        assert records.to_pandas()[column].sum() == expected
+        with duckdb.connect() as connection:
+            relation = records.to_duckdb(connection)
+            assert relation.aggregate(f"sum({column})").fetchone() == (expected,)
+
+
+def test_the_schema_does_not_depend_on_the_records(qbo, company, tmp_path):
+    table = qbo_rs.records("invoices", *RANGE, **company).to_arrow()
+    empty = qbo_rs.records("invoices", "2020-01-01", "2021-01-01", **company).to_arrow()
+    assert empty.num_rows == 0
+    odd = landed(tmp_path, '{"Id":"1","TotalAmt":"x","Line":{}}').to_arrow()
+    assert table.schema == empty.schema == odd.schema
+    assert odd.to_pylist()[0]["extra"] == '{"TotalAmt":"x"}'
+    assert odd.to_pylist()[0]["line"] == "{}"
+
+
+def test_values_keep_their_digits_days_and_instants(tmp_path):
+    [row] = (
+        landed(
+            tmp_path,
+            '{"Id":"1","TotalAmt":12345678901234567890.0123456789,"Balance":"100.00","TxnDate":"2024-02-29",'
+            '"DueDate":"2024-02-30","CustomerRef":{"value":"7"},"CustomerMemo":{"value":"\\ud83d!"},"Odd":[1.10],'
+            '"MetaData":{"CreateTime":"2024-02-28T16:00:00-08:00","LastUpdatedTime":"2024-03-01T00:00:00Z"}}',
+        )
+        .to_arrow()
+        .to_pylist()
+    )
+    assert row["total_amt"] == Decimal("12345678901234567890.0123456789")
+    assert row["balance"] == 100
+    assert row["txn_date"] == date(2024, 2, 29)
+    assert row["created_at"] == datetime(2024, 2, 29, tzinfo=timezone.utc)
+    assert (row["due_date"], row["extra"]) == (None, '{"DueDate":"2024-02-30","Odd":[1.10]}')
+    assert (row["customer_ref_value"], row["customer_ref_name"]) == ("7", None)
+
+
+def test_values_that_do_not_fit_are_counted_in_the_log(tmp_path, caplog):
+    landed(tmp_path, '{"Id":"1","TotalAmt":"x"}', '{"Id":"2","TotalAmt":[]}').to_arrow()
+    assert "invoices: 2 values do not fit the column total_amt" in caplog.text
+
+
+def test_a_damaged_line_is_an_error_and_not_a_shorter_table(tmp_path):
+    records = landed(tmp_path, '{"Id":"1"}', '{"Id":"2"}')
+    path = tmp_path / "records.jsonl"
+    path.write_text(path.read_text()[:-10])
+    with pytest.raises(qbo_rs.DataError, match="line 2"):
+        records.to_arrow()
+    # After the first batch, the error is that of the reader.
+    rows = [f'{{"Id":"{number}"}}' for number in range(20_000)]
+    records = landed(tmp_path, *rows)
+    lines = path.read_text().splitlines()
+    lines[-1] = lines[-1].replace('"payload"', '"payloads"').replace('"id":"20000"', '"id":20000')
+    path.write_text("\n".join(lines))
+    with pytest.raises(Exception, match="20000"):
+        records.to_arrow()
+
+
+def test_batches_are_bounded_and_may_be_left(tmp_path):
+    import pyarrow as pa
+
+    rows = [f'{{"Id":"{number}"}}' for number in range(20_000)]
+    records = landed(tmp_path, *rows)
+    reader = pa.RecordBatchReader.from_stream(records)
+    sizes = [batch.num_rows for batch in reader]
+    assert sizes == [8192, 8192, 20_000 - 2 * 8192]
+    # One that is not read to its end holds up nothing.
+    reader = pa.RecordBatchReader.from_stream(records)
+    assert reader.read_next_batch().num_rows == 8192
+    del reader
+
+
+def test_records_async_reads_once(qbo, company):
+    async def read():
+        return await qbo_rs.records_async("invoices", *RANGE, **company)
+
+    records = asyncio.run(read())
+    requests = qbo.stats()["requests"]
+    kept = records._read(Path(), "")
+    truth = truth_of(qbo, "Invoice")
+    assert records.to_arrow().num_rows == len(truth)
+    assert {record["Id"] for record in records} == set(truth)
+    assert qbo.stats()["requests"] == requests
+    assert kept.exists()
+    del records
+    assert not kept.parent.exists()
+
+
+def test_a_table_reads_what_postgres_holds_without_a_request(qbo, company, database):
+    where = database.settings
+    with pytest.raises(qbo_rs.ConfigError, match="'invoices' was never loaded into the schema 'raw'"):
+        qbo_rs.table("invoices", **where).to_arrow()
+    qbo_rs.backfill("invoices", *RANGE, "month", **company, **where).raise_for_failures()
+    requests = qbo.stats()["requests"]
+    stored = qbo_rs.table("invoices", **where).to_arrow().sort_by("id")
+    assert qbo.stats()["requests"] == requests
+    with pytest.raises(qbo_rs.ConfigError, match="'items' was never loaded"):
+        qbo_rs.table("items", **where).to_arrow()
+    with pytest.raises(qbo_rs.ConfigError, match="invoicez"):
+        qbo_rs.table("invoicez", **where).to_arrow()
+    read = qbo_rs.records("invoices", *RANGE, **company).to_arrow().sort_by("id")
+    assert stored.schema == read.schema
+    json_columns = {"line", "linked_txn", "custom_field", "txn_tax_detail_tax_line"}
+    for name in read.column_names:
+        if name in json_columns:
+            parsed = [[text and json.loads(text) for text in table.column(name).to_pylist()] for table in (stored, read)]
+            assert parsed[0] == parsed[1], name
+        elif name != "extra":
+            assert stored.column(name).equals(read.column(name)), name
+
+
+def test_columns_are_those_of_the_views(run, company, database):
+    where = database.settings
+    for entity in ("invoices", "customers", "payments"):
+        qbo_rs.backfill(entity, *RANGE, "year", **company, **where).raise_for_failures()
+    done = run("db", "views")
+    assert done.returncode == 0, done.stderr
+    # Views have rows of their own for these.
+    lists = {"line", "linked_txn", "custom_field", "custom_extensions", "txn_tax_detail_tax_line"}
+    for entity in ("invoices", "customers", "payments"):
+        columns = database.query(
+            "SELECT column_name FROM information_schema.columns "
+            f"WHERE table_schema = 'books' AND table_name = '{entity}' ORDER BY ordinal_position"
+        )
+        view = [name for (name,) in columns if name != "is_merged"]
+        table = qbo_rs.table(entity, **where).to_arrow()
+        assert [name for name in table.column_names if name not in lists] == view
+
+
+def test_deleted_records_are_there_if_they_are_asked_for(qbo, company, database):
+    where = database.settings
+    qbo_rs.backfill("invoices", *RANGE, "year", **company, **where).raise_for_failures()
+    database.execute(
+        "UPDATE raw.qb_invoices SET deleted_at_utc = '2025-06-01T00:00:00Z' "
+        "WHERE id = (SELECT min(id) FROM raw.qb_invoices)"
+    )
+    assert qbo_rs.table("invoices", **where).to_arrow().num_rows == 299
+    table = qbo_rs.table("invoices", with_deleted=True, **where).to_arrow()
+    assert table.num_rows == 300
+    deleted = [time for time in table.column("deleted_at").to_pylist() if time]
+    assert deleted == [datetime(2025, 6, 1, tzinfo=timezone.utc)]
+
+
+@pytest.mark.parametrize(
+    ("package", "method"),
+    [("pandas", "to_pandas"), ("pyarrow", "to_arrow"), ("polars", "to_polars"), ("duckdb", "to_duckdb")],
+)
+def test_a_table_without_its_package_says_how_to_install_it(package, method, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=f"^{package} is not installed.*pip install {package}$"):
+        getattr(landed(tmp_path, "{}"), method)()
+
+
+def test_a_parquet_file_is_read_by_everybody_and_loaded_byte_for_byte(qbo, company, database, tmp_path):
+    import duckdb
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    where = database.settings
+    path = tmp_path / "invoices.parquet"
+    windows = qbo_rs.chunk_range(*RANGE, "month")
+    landing = qbo_rs.extract("invoices", windows, out=path, **company)
+    landing.raise_for_failures()
+    truth = truth_of(qbo, "Invoice")
+    expected = sum(record["TotalAmt"] for record in truth.values())
+    table = pq.read_table(path)
+    assert table.num_rows == len(truth)
+    assert table.schema.field("total_amt").type == pa.decimal128(38, 10)
+    assert pc.sum(table.column("total_amt")).as_py() == expected
+    assert pl.read_parquet(path)["total_amt"].sum() == expected
+    assert pd.read_parquet(path, dtype_backend="pyarrow")["total_amt"].sum() == expected
+    [(total,)] = duckdb.sql(f"SELECT sum(total_amt) FROM '{path}'").fetchall()
+    assert total == expected
+    texts = dict(zip(table.column("id").to_pylist(), table.column("payload").to_pylist(), strict=True))
+    assert texts == qbo.truth("Invoice", *RANGE)
+    metadata = pq.ParquetFile(path).metadata.row_group(0)
+    columns = {metadata.column(i).path_in_schema: metadata.column(i) for i in range(metadata.num_columns)}
+    assert {column.compression for column in columns.values()} == {"ZSTD"}
+    assert columns["total_amt"].statistics.has_min_max
+    assert not columns["payload"].is_stats_set
+    # Loaded, it gives the rows that a backfill gives.
+    report = qbo_rs.upsert(path, **where)
+    report.raise_for_failures()
+    stored = dict(database.query("SELECT id, payload::text FROM raw.qb_invoices"))
+    assert {key: json.loads(text, parse_float=Decimal) for key, text in stored.items()} == truth
+    again = qbo_rs.backfill("invoices", *RANGE, "month", **company, **where)
+    again.raise_for_failures()
+    assert (again.runs[0].totals.inserted, again.runs[0].totals.updated) == (0, 0)
+    # A second extract replaces its windows and keeps the others.
+    qbo_rs.extract("invoices", windows[:1], out=path, **company).raise_for_failures()
+    assert pq.read_table(path).num_rows == len(truth)
+
+
+def test_a_parquet_file_holds_one_entity(company, tmp_path):
+    path = tmp_path / "x.parquet"
+    windows = qbo_rs.chunk_range(*RANGE, "year")
+    qbo_rs.extract("items", windows, out=path, **company).raise_for_failures()
+    before = path.read_bytes()
+    with pytest.raises(qbo_rs.ConfigError, match="exists and holds items; a Parquet file holds one entity"):
+        qbo_rs.extract("customers", windows, out=path, **company)
+    assert path.read_bytes() == before
