@@ -164,7 +164,7 @@ impl<'p> Visitor<'_> for NameIn<'p> {
         let known = self.0.members.get_key_value(name);
         Ok(known.map_or_else(
             || Name::Unknown(name.to_owned()),
-            |(name, property)| Name::Known(name, property),
+            |(&name, property)| Name::Known(name, property),
         ))
     }
 }
