@@ -52,6 +52,7 @@ from qbo_rs._core import is_debug_build as _is_debug_build
 from qbo_rs._records import Records, Table, records, records_async, table
 from qbo_rs._sandbox import Sandbox, sandbox
 from qbo_rs._settings import Settings
+from qbo_rs._tables import Columns
 from qbo_rs._types import (
     AccountSync,
     Connection,
@@ -109,6 +110,7 @@ __all__ = [
     "ApiError",
     "AuthError",
     "CircuitOpenError",
+    "Columns",
     "CompanyClosedError",
     "ConfigError",
     "Connection",

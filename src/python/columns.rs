@@ -8,7 +8,8 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
 
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_array::{RecordBatch, RecordBatchReader};
@@ -28,6 +29,8 @@ use crate::landing::read_columns;
 /// Batches that wait to be taken; with the one in the making and the one that was taken, they are
 /// all that is in memory.
 const WAITING: usize = 1;
+/// Interval at which the wait for the first batch checks for Ctrl-C.
+const SIGNAL_CHECK: Duration = Duration::from_millis(100);
 
 /// Reads the records of a landing file as a stream of Arrow. The file may be removed when this
 /// function has returned.
@@ -95,7 +98,7 @@ fn stream<'py>(
         first: None,
         is_over: false,
     };
-    match batches.receive() {
+    match batches.wait_for_first(py)? {
         Message::End(Err(error)) => return Err(to_python(py, &error)),
         first => batches.first = Some(first),
     }
@@ -123,6 +126,18 @@ struct Batches {
 }
 
 impl Batches {
+    /// Waits for the first message, which may take long; Ctrl-C ends it.
+    fn wait_for_first(&self, py: Python<'_>) -> PyResult<Message> {
+        loop {
+            let wait = || self.receiver.lock().recv_timeout(SIGNAL_CHECK);
+            match py.detach(wait) {
+                Ok(message) => return Ok(message),
+                Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+                Err(RecvTimeoutError::Disconnected) => return Ok(died()),
+            }
+        }
+    }
+
     /// Waits for the next message without the GIL, whether this thread holds it or not.
     fn receive(&mut self) -> Message {
         if let Some(first) = self.first.take() {
@@ -130,11 +145,13 @@ impl Batches {
         }
         let wait = || self.receiver.lock().recv();
         let received = Python::try_attach(|py| py.detach(wait)).unwrap_or_else(wait);
-        received.unwrap_or_else(|RecvError| {
-            let reason = "the thread that reads the records has died".to_owned();
-            Message::End(Err(Error::Internal(reason)))
-        })
+        received.unwrap_or_else(|RecvError| died())
     }
+}
+
+fn died() -> Message {
+    let reason = "the thread that reads the records has died".to_owned();
+    Message::End(Err(Error::Internal(reason)))
 }
 
 impl Iterator for Batches {

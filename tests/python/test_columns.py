@@ -14,8 +14,7 @@ from conftest import keywords
 from test_views import at, column_name, entity_of, payloads, scalars
 
 import qbo_rs
-from qbo_rs import _core
-from qbo_rs._tables import Columns
+from qbo_rs import Columns, _core
 
 RANGE = ("2024-01-01", "2026-01-01")
 FIRST = ["realm_id", "id", "sync_token", "created_at", "updated_at", "deleted_at"]
