@@ -43,6 +43,18 @@ impl TableRequest {
             with_deleted: false,
         }
     }
+
+    fn never_loaded(&self) -> Error {
+        let Self { entity, schema, .. } = self;
+        Error::config(
+            "entity",
+            format!("'{entity}' was never loaded into the schema '{schema}'"),
+        )
+    }
+}
+
+fn is_no_table(error: &Error) -> bool {
+    matches!(error, Error::Database { sqlstate, .. } if sqlstate.as_deref() == Some(NO_TABLE))
 }
 
 setters!(TableRequest {
@@ -65,22 +77,12 @@ impl App {
     ) -> Result<()> {
         check_name(&request.schema)?;
         let db = Db::open(&self.settings.postgres()?, 1).await?;
-        let never_loaded = || {
-            let TableRequest { entity, schema, .. } = request;
-            Error::config(
-                "entity",
-                format!("'{entity}' was never loaded into the schema '{schema}'"),
-            )
-        };
-        let or_never_loaded = |error| match error {
-            Error::Database { sqlstate, .. } if sqlstate.as_deref() == Some(NO_TABLE) => {
-                never_loaded()
-            }
-            error => error,
-        };
+        // Whoever has made the tables by hand has bound no company to them.
         let company = Schemas::new(db.clone()).company_of(&request.schema).await;
-        let realm_id = company.map_err(or_never_loaded)?;
-        let realm_id = realm_id.ok_or_else(never_loaded)?;
+        let realm_id = match company {
+            Err(error) if is_no_table(&error) => None,
+            company => company?,
+        };
         let entity = *columns.entity();
         let mut builder = ColumnsBuilder::new(columns)?;
         let records = Records::new(db);
@@ -92,10 +94,13 @@ impl App {
                 with_deleted: request.with_deleted,
             };
             let page = records.page(&request.schema, &entity, query).await;
-            let page = page.map_err(or_never_loaded)?;
+            let page = page.map_err(|error| match is_no_table(&error) {
+                true => request.never_loaded(),
+                false => error,
+            })?;
             for record in &page {
                 builder.push(Row {
-                    realm_id: &realm_id,
+                    realm_id: realm_id.as_deref(),
                     id: &record.id,
                     deleted_at: record.deleted_at,
                     payload: Some(record.payload.get()),

@@ -1,5 +1,6 @@
 //! Records as batches of bounded size.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow_array::builder::{
@@ -26,8 +27,8 @@ const ONE: i128 = 10_i128.pow(DECIMALS as u32);
 /// A record to be added.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
-    /// Id of the company.
-    pub realm_id: &'a str,
+    /// Id of the company, if it is known.
+    pub realm_id: Option<&'a str>,
     /// Id of the record.
     pub id: &'a str,
     /// When QuickBooks deleted it.
@@ -68,7 +69,7 @@ impl ColumnsBuilder {
     /// # Errors
     /// [`Error::Decode`] if its payload is not JSON; nothing was added then.
     pub fn push(&mut self, row: Row<'_>) -> Result<()> {
-        let text = |text| Value::Text(std::borrow::Cow::Borrowed(text));
+        let text = |text| Value::Text(Cow::Borrowed(text));
         let mut values = vec![Value::Null; self.builders.len()];
         if let Some(payload) = row.payload {
             self.read(payload, &mut values).map_err(|error| {
@@ -77,7 +78,7 @@ impl ColumnsBuilder {
             })?;
             self.bytes += payload.len();
         }
-        values[REALM_ID] = text(row.realm_id);
+        values[REALM_ID] = row.realm_id.map_or(Value::Null, text);
         values[ID] = text(row.id);
         if let Some(deleted_at) = row.deleted_at {
             values[DELETED_AT] = Value::Time(deleted_at.timestamp_micros());

@@ -20,7 +20,7 @@ fn read(entity: &str, payloads: &[&str]) -> (RecordBatch, Vec<(String, u64)>) {
     let mut builder = ColumnsBuilder::new(columns(entity)).unwrap();
     for (number, payload) in payloads.iter().enumerate() {
         let row = Row {
-            realm_id: "9",
+            realm_id: Some("9"),
             id: &number.to_string(),
             deleted_at: None,
             payload: Some(payload),
@@ -205,7 +205,7 @@ fn a_payload_that_is_no_object_is_in_extra_and_one_that_is_no_json_an_error() {
     let mut builder = ColumnsBuilder::new(columns("items")).unwrap();
     for payload in ["", "{", r#"{"Name":}"#, "{} {}", "nul"] {
         let row = Row {
-            realm_id: "9",
+            realm_id: Some("9"),
             id: "1",
             deleted_at: None,
             payload: Some(payload),
@@ -227,7 +227,7 @@ fn batches_are_bounded() {
     let mut builder = ColumnsBuilder::new(columns("items")).unwrap();
     let note = format!(r#"{{"Description":"{}"}}"#, "x".repeat(1 << 20));
     let row = |payload| Row {
-        realm_id: "9",
+        realm_id: Some("9"),
         id: "1",
         deleted_at: None,
         payload: Some(payload),

@@ -65,7 +65,7 @@ fn add(
         return Ok(());
     }
     let row = Row {
-        realm_id: &line.realm_id,
+        realm_id: Some(&line.realm_id),
         id: &line.id,
         deleted_at: None,
         payload: Some(payload.get()),

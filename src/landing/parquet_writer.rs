@@ -151,7 +151,7 @@ impl<W: Write + Send> Table<W> {
         line.read_until_utc = line.read_until_utc.map(whole_micros);
         line.crc32 = None;
         self.records.push(Row {
-            realm_id: &line.realm_id,
+            realm_id: Some(&line.realm_id),
             id: &line.id,
             deleted_at: None,
             payload: line.payload.map(|payload| payload.get()),

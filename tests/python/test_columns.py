@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import keywords
-from test_views import at, column_name, entity_of, payloads, scalars
+from test_views import CASES, ODD, at, column_name, entity_of, payloads, put, scalars
 
 import qbo_rs
 from qbo_rs import Columns, _core
@@ -102,6 +102,34 @@ def test_every_column_of_every_entity_agrees_with_exact_arithmetic_over_the_json
                 assert (pc.sum(found).as_py() or 0) == sum(map(Decimal, values)), (entity, column)
             compared += len(values) > 0
     assert compared > 200
+
+
+def test_a_value_is_what_the_views_make_of_it(run, database):
+    assert run("db", "migrate").returncode == 0
+    for number, (name, _, value, _) in enumerate(CASES):
+        put(database, "qb_invoices", f"{number:03}", f'{{"{name}": {value}}}')
+    rows = {row["id"]: row for row in qbo_rs.table("invoices", **database.settings).to_arrow().to_pylist()}
+    too_long = 0
+    for number, (name, column, value, expected) in enumerate(CASES):
+        row = rows[f"{number:03}"]
+        if isinstance(expected, Decimal) and expected != round(expected, 10):
+            # Views hold any number; what a column does not hold is in extra.
+            too_long += 1
+            assert (row[column], row["extra"]) == (None, f'{{"{name}": {value}}}'.replace(" ", ""))
+        else:
+            assert row[column] == expected, (column, value)
+        assert row["realm_id"] is None
+    assert too_long == 1
+
+
+def test_no_payload_makes_a_table_fail(run, database):
+    assert run("db", "migrate").returncode == 0
+    tables = [name for (name,) in database.query("SELECT tablename FROM pg_tables WHERE schemaname = 'raw'")]
+    assert len(tables) > 30
+    for table in tables:
+        for number, payload in enumerate(ODD):
+            put(database, table, str(number), payload)
+        assert qbo_rs.table(table.removeprefix("qb_"), **database.settings).to_arrow().num_rows == len(ODD)
 
 
 def test_the_schema_does_not_depend_on_the_records(company, tmp_path):
