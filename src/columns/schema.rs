@@ -213,7 +213,7 @@ impl Made {
 
     /// Adds the columns that the SQL views have too, by the same rules.
     fn add_derived(&mut self, table: &FieldTable, entity: &EntitySpec, places: &mut Places) {
-        let has = |path, field_type| {
+        let has = |path: &str, field_type| {
             let field = table.field(entity.qbo_name, path);
             field.is_some_and(|field| field.field_type == field_type)
         };

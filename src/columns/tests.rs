@@ -29,7 +29,8 @@ fn read(entity: &str, payloads: &[&str]) -> (RecordBatch, Vec<(String, u64)>) {
     }
     let misfits = builder.misfits().into_iter();
     let misfits = misfits.map(|(name, count)| (name.to_owned(), count));
-    (builder.take().unwrap(), misfits.collect())
+    let misfits = misfits.collect();
+    (builder.take().unwrap(), misfits)
 }
 
 fn text(batch: &RecordBatch, name: &str, row: usize) -> Option<String> {
