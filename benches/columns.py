@@ -1,28 +1,37 @@
-"""Time of 100,000 invoices from a landing file into a table, as columns of the core and from dicts.
+"""Time of 100,000 invoices from a landing file into a table, as columns of the core and by the path before.
 
     make wheel && .venv/bin/python benches/columns.py [RECORDS]
 
-The dicts take the path that tables took before: JSON parsed by Python, a type for every column from all values, an
-Arrow array of each. The values are compared at the end.
+The path before is the last version of the module that made tables from dicts, taken from the history of this
+repository: JSON parsed by Python, a type for every column from all values, an Arrow array of each. The sums are
+compared at the end. A build without optimisation measures nothing and is refused.
 """
 
 from __future__ import annotations
 
+import gzip
+import importlib.util
 import json
 import random
+import subprocess
 import sys
 import tempfile
 import time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 import qbo_rs
 from qbo_rs import _core
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+#: The last commit with the path before.
+BEFORE = "e2e52c737b1d00335550298bd9e8d5f794a8a5be"
 LINE = (
     '{{"entity":"invoices","realm_id":"9","id":"{}","ingested_at_utc":"2025-01-01T00:00:00Z",'
     '"extract_window_start_utc":"2024-01-01T00:00:00Z","extract_window_end_utc":"2025-01-01T00:00:00Z",'
@@ -52,16 +61,34 @@ def invoice(number: int, chance: random.Random) -> str:
     )
 
 
-def from_dicts(path: Path) -> pa.Table:
-    """Make a table as it was made before: text, dicts, values, arrays."""
-    with path.open(encoding="utf-8") as lines:
-        rows = [json.loads(line, parse_float=Decimal)["payload"] for line in lines]
-    names = dict.fromkeys(name for row in rows for name in row)
+def module_before(directory: Path) -> ModuleType:
+    """Return the module that made tables from dicts."""
+    root = Path(__file__).parent.parent
+    line = ["git", "-C", str(root), "show", f"{BEFORE}:python/qbo_rs/_tables.py"]
+    path = directory / "tables_before.py"
+    path.write_bytes(subprocess.run(line, check=True, capture_output=True).stdout)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        sys.exit(f"{path} is no module")
+    module = importlib.util.module_from_spec(spec)
+    # Its dataclasses look themselves up.
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
 
-    def plain(value: Any) -> Any:
-        return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
-    return pa.table({name: pa.array([plain(row.get(name)) for row in rows]) for name in names})
+def records_before(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of a landing file, each in its last version, as was done before."""
+
+    def lines() -> Iterator[dict[str, Any]]:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            for line in file:
+                yield json.loads(line, parse_float=Decimal)
+
+    latest = {line["id"]: number for number, line in enumerate(lines())}
+    for number, line in enumerate(lines()):
+        if latest[line["id"]] == number:
+            yield line["payload"]
 
 
 class Landed(qbo_rs.Columns):
@@ -78,15 +105,20 @@ class Landed(qbo_rs.Columns):
 
 def main() -> None:
     """Print both times."""
+    if _core.is_debug_build():
+        sys.exit("this build measures nothing: make wheel")
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     chance = random.Random(7)  # noqa: S311 - the same amounts in every run
     with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "invoices.jsonl"
-        with path.open("w", encoding="utf-8") as out:
-            out.writelines(LINE.format(number, invoice(number, chance)) for number in range(1, count + 1))
-        print(f"{count} invoices, {path.stat().st_size / 1e6:.0f} MB")
+        before = module_before(Path(directory))
+        path = Path(directory) / "invoices.jsonl.gz"
+        size = 0
+        with gzip.open(path, "wt", encoding="utf-8") as out:
+            for number in range(1, count + 1):
+                size += out.write(LINE.format(number, invoice(number, chance)))
+        print(f"{count} invoices, {size / 1e6:.0f} MB")
         begin = time.perf_counter()
-        old = from_dicts(path)
+        old = before.to_arrow(records_before(path))
         middle = time.perf_counter()
         new = Landed(path).to_arrow()
         end = time.perf_counter()

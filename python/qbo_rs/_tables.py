@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from qbo_rs import _core
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -24,6 +26,19 @@ def needing(package: str) -> Iterator[None]:
             raise
         reason = f"{package} is not installed, and this table needs it: pip install {package}"
         raise ModuleNotFoundError(reason, name=package) from None
+
+
+@contextmanager
+def raising() -> Iterator[None]:
+    """Raise the exception that ended a stream in place of the library's, which has nothing but its text."""
+    _core.take_stream_error()  # nobody has asked for this one
+    try:
+        yield
+    except Exception:
+        error = _core.take_stream_error()
+        if error is None:
+            raise
+        raise error from None
 
 
 class Columns:
@@ -48,7 +63,8 @@ class Columns:
         """
         with needing("pyarrow"):
             import pyarrow as pa  # noqa: PLC0415 - only tables of Arrow need it
-        return pa.table(self)
+        with raising():
+            return pa.table(self)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a pandas DataFrame with the columns of :meth:`to_arrow`, of the types of Arrow.
@@ -71,7 +87,8 @@ class Columns:
         """
         with needing("polars"):
             import polars as pl  # noqa: PLC0415 - only tables of polars need it
-        return pl.DataFrame(self)
+        with raising():
+            return pl.DataFrame(self)
 
     def to_duckdb(self, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
         """Return a relation of DuckDB with the columns of :meth:`to_arrow`.

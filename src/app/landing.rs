@@ -46,7 +46,7 @@ pub struct ExtractRequest {
     #[serde(default)]
     pub resume: bool,
     /// Directory, or one file (.jsonl, .ndjson, .json or .txt, optionally with .zst or .gz; .parquet
-    /// for one entity); default: QBO_LANDING_DIR
+    /// for one entity); a directory x.parquet/ gets Parquet files; default: QBO_LANDING_DIR
     #[cfg_attr(feature = "cli", arg(long, value_name = "PATH"))]
     #[serde(default)]
     pub out: Option<PathBuf>,

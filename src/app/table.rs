@@ -12,10 +12,8 @@ use crate::columns::{ColumnsBuilder, EntityColumns, Row};
 use crate::error::{Error, Result};
 use crate::postgres::Db;
 use crate::sink::postgres::check_name;
-use crate::store::{PageQuery, Records, Schemas};
+use crate::store::{Records, Schemas};
 
-/// Records that are read from the database at once.
-const PAGE: i64 = 1000;
 /// SQLSTATE of a table that is not there.
 const NO_TABLE: &str = "42P01";
 
@@ -63,8 +61,8 @@ setters!(TableRequest {
 });
 
 impl App {
-    /// Reads the stored records of an entity in batches, in the order of their ids. One batch is in
-    /// memory at a time. A record that is changed meanwhile is there once, in either version.
+    /// Reads the stored records of an entity in batches, as they are at one instant, in the order of
+    /// their ids. One batch is in memory at a time.
     ///
     /// # Errors
     /// Returns errors of the settings and the database, and [`Error::Config`] if the entity was
@@ -85,36 +83,26 @@ impl App {
         };
         let entity = *columns.entity();
         let mut builder = ColumnsBuilder::new(columns)?;
+        let mut is_left = false;
         let records = Records::new(db);
-        let mut after = String::new();
-        loop {
-            let query = PageQuery {
-                after: &after,
-                max_records: PAGE,
-                with_deleted: request.with_deleted,
-            };
-            let page = records.page(&request.schema, &entity, query).await;
-            let page = page.map_err(|error| match is_no_table(&error) {
-                true => request.never_loaded(),
-                false => error,
+        let read = records.each(&request.schema, &entity, request.with_deleted, |record| {
+            builder.push(Row {
+                realm_id: realm_id.as_deref(),
+                id: &record.id,
+                deleted_at: record.deleted_at,
+                payload: Some(record.payload.get()),
             })?;
-            for record in &page {
-                builder.push(Row {
-                    realm_id: realm_id.as_deref(),
-                    id: &record.id,
-                    deleted_at: record.deleted_at,
-                    payload: Some(record.payload.get()),
-                })?;
-                if builder.is_full() && each(builder.take()?).is_break() {
-                    return Ok(());
-                }
-            }
-            match page.into_iter().next_back() {
-                Some(last) => after = last.id,
-                None => break,
-            }
-        }
-        if builder.rows() > 0 {
+            is_left = builder.is_full() && each(builder.take()?).is_break();
+            Ok(match is_left {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            })
+        });
+        read.await.map_err(|error| match is_no_table(&error) {
+            true => request.never_loaded(),
+            false => error,
+        })?;
+        if builder.rows() > 0 && !is_left {
             // Nothing comes after it.
             let _ = each(builder.take()?);
         }

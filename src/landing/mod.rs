@@ -6,8 +6,8 @@
 //! ends with a checksum of its own, and compressed files have one more; damage is an error, not other
 //! records.
 //!
-//! One file may also be of Parquet, for one entity: the same members as columns, beside the typed columns
-//! of the records. It is read and written as the lines that it stands for.
+//! One file may also be of Parquet, for one entity, and so may the files of a directory: the same members as
+//! columns, beside the typed columns of the records. It is read and written as the lines that it stands for.
 
 mod checksum;
 mod in_columns;
@@ -15,6 +15,7 @@ mod layout;
 mod line;
 mod merge;
 mod parquet_lines;
+mod parquet_pages;
 mod parquet_writer;
 mod reader;
 mod rejects;

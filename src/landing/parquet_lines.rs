@@ -2,32 +2,39 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, TimestampMicrosecondType};
 use arrow_array::{Array, PrimitiveArray, RecordBatch, StringArray};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Schema, TimeUnit};
 use chrono::{DateTime, Utc};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::file::metadata::ParquetMetaData;
 use serde_json::value::RawValue;
 
 use super::checksum;
 use super::line::{LandingLine, RejectedLine};
+use super::parquet_pages::BoundedFile;
 use super::parquet_writer::{NUMBERS, TEXTS, TIMES};
 use crate::error::{Error, Result};
 
-/// Rows that are in memory together.
-const BATCH: usize = 256;
+/// Rows that are in memory together: few, because each may repeat a text of 8 MB that is in the file once.
+const BATCH: usize = 8;
+const ROWS_DIFFER: &str = "it is damaged: it does not have as many rows as it says";
 /// Columns that a file may lack: one written by others has no checksums.
 const OPTIONAL: [&str; 3] = ["rejected", "crc32", "read_until_utc"];
 
 /// The lines of a file, as a stream of bytes.
 pub(super) struct ParquetLines {
     batches: ParquetRecordBatchReader,
+    /// Rows that were read, and those that the file says it has.
+    row: u64,
+    rows: u64,
     lines: Vec<u8>,
     read: usize,
 }
@@ -41,21 +48,24 @@ impl ParquetLines {
         let failed = |error: &dyn std::fmt::Display| Error::landing(path, error);
         // The types of the file alone, whatever program has written it.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-            .map_err(|error| failed(&error))?;
+        let file = BoundedFile(file);
+        let builder = without_panics(|| {
+            ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+                .map_err(|error| error.to_string())
+        });
+        let builder = builder.map_err(|error| failed(&error))?;
         let names = ["realm_id", "id"].into_iter();
         let names = names.chain(TEXTS).chain(TIMES).chain(NUMBERS);
-        let schema = builder.schema().clone();
-        for name in names.clone().filter(|name| !OPTIONAL.contains(name)) {
-            if schema.field_with_name(name).is_err() {
-                let reason = format!("is no landing file: it has no column {name}");
-                return Err(failed(&reason));
-            }
+        for name in names.clone() {
+            check_column(builder.schema(), name).map_err(|reason| failed(&reason))?;
         }
+        let rows = rows_of(builder.metadata()).map_err(|reason| failed(&reason))?;
         let mask = ProjectionMask::columns(builder.parquet_schema(), names);
         let batches = builder.with_projection(mask).with_batch_size(BATCH).build();
         Ok(Self {
             batches: batches.map_err(|error| failed(&error))?,
+            row: 0,
+            rows,
             lines: Vec::new(),
             read: 0,
         })
@@ -65,18 +75,40 @@ impl ParquetLines {
     fn fill(&mut self) -> io::Result<bool> {
         self.lines.clear();
         self.read = 0;
-        let Some(batch) = self.batches.next() else {
-            return Ok(false);
+        let batch = without_panics(|| {
+            let batch = self.batches.next().transpose();
+            batch.map_err(|error| error.to_string())
+        });
+        let Some(batch) = batch.map_err(io::Error::other)? else {
+            return match self.row == self.rows {
+                true => Ok(false),
+                false => Err(io::Error::other(ROWS_DIFFER)),
+            };
         };
-        let batch = batch.map_err(io::Error::other)?;
-        let columns = Columns::of(&batch).map_err(io::Error::other)?;
+        let columns = Columns { batch: &batch };
         for row in 0..batch.num_rows() {
+            self.row += 1;
             columns
                 .write_line(row, &mut self.lines)
-                .map_err(io::Error::other)?;
+                .map_err(|reason| io::Error::other(format!("row {}: {reason}", self.row)))?;
         }
         Ok(true)
     }
+}
+
+/// Returns how many rows a file has, which it says twice.
+fn rows_of(metadata: &ParquetMetaData) -> Result<u64, String> {
+    let groups = metadata.row_groups().iter();
+    let rows = groups.map(|group| u64::try_from(group.num_rows()).ok());
+    let rows = rows.sum::<Option<u64>>();
+    rows.filter(|rows| i64::try_from(*rows) == Ok(metadata.file_metadata().num_rows()))
+        .ok_or_else(|| ROWS_DIFFER.to_owned())
+}
+
+/// Calls the library, to which a damaged file is a defect in places.
+fn without_panics<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    let outcome = catch_unwind(AssertUnwindSafe(call));
+    outcome.unwrap_or_else(|panic| Err(format!("it is damaged: {}", Error::from_panic(&*panic))))
 }
 
 impl Read for ParquetLines {
@@ -92,32 +124,35 @@ impl Read for ParquetLines {
     }
 }
 
+/// Checks the type of a column.
+fn check_column(schema: &Schema, name: &str) -> Result<(), String> {
+    let Ok(field) = schema.field_with_name(name) else {
+        return match OPTIONAL.contains(&name) {
+            true => Ok(()),
+            false => Err(format!("is no landing file: it has no column {name}")),
+        };
+    };
+    let is_right = match field.data_type() {
+        DataType::Timestamp(TimeUnit::Microsecond, _) => TIMES.contains(&name),
+        DataType::Int32 => NUMBERS.contains(&name),
+        DataType::Utf8 => !TIMES.contains(&name) && !NUMBERS.contains(&name),
+        _ => false,
+    };
+    match is_right {
+        true => Ok(()),
+        false => Err(format!(
+            "is no landing file: its column {name} has the type {}",
+            field.data_type()
+        )),
+    }
+}
+
 /// The columns of a batch.
 struct Columns<'b> {
     batch: &'b RecordBatch,
 }
 
 impl<'b> Columns<'b> {
-    /// Checks the columns' types.
-    fn of(batch: &'b RecordBatch) -> Result<Self, String> {
-        for field in batch.schema_ref().fields() {
-            let name = field.name().as_str();
-            let is_right = match field.data_type() {
-                DataType::Timestamp(unit, _) => {
-                    TIMES.contains(&name) && *unit == arrow_schema::TimeUnit::Microsecond
-                }
-                DataType::Int32 => NUMBERS.contains(&name),
-                DataType::Utf8 => !TIMES.contains(&name) && !NUMBERS.contains(&name),
-                _ => false,
-            };
-            if !is_right {
-                let data_type = field.data_type();
-                return Err(format!("its column {name} has the type {data_type}"));
-            }
-        }
-        Ok(Self { batch })
-    }
-
     fn text(&self, name: &str, row: usize) -> Option<&'b str> {
         let array: &StringArray = self.batch.column_by_name(name)?.as_string_opt()?;
         array.is_valid(row).then(|| array.value(row))
@@ -140,7 +175,7 @@ impl<'b> Columns<'b> {
     /// Appends the line of a row. Its checksum is that of the row when it was written, so that damage
     /// is found when the line is read.
     fn write_line(&self, row: usize, out: &mut Vec<u8>) -> Result<(), String> {
-        let missing = |name: &str| format!("a row has no {name}");
+        let missing = |name: &str| format!("it has no {name}");
         let text = |name| self.text(name, row).ok_or_else(|| missing(name));
         let time = |name| self.time(name, row).ok_or_else(|| missing(name));
         let number = |name| self.number(name, row).ok_or_else(|| missing(name));
@@ -263,6 +298,39 @@ mod tests {
             error.contains("this one holds items, not customers"),
             "{error}"
         );
+    }
+
+    /// The lines of a file without their checksums, which are checked.
+    fn checked(path: &Path) -> Result<Vec<String>> {
+        let mut reader = LandingReader::open(path)?;
+        let mut lines = Vec::new();
+        while let Some(line) = reader.next_line()? {
+            LandingLine::parse(line).map_err(|reason| Error::decode("line", reason))?;
+            let line = String::from_utf8_lossy(line).into_owned();
+            let end = line.rfind(",\"crc32\"").unwrap_or(line.len() - 1);
+            lines.push(line[..end].to_owned());
+        }
+        Ok(lines)
+    }
+
+    #[test]
+    fn a_flipped_bit_is_an_error_or_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.parquet");
+        write(&path, &written()).unwrap();
+        let intact = checked(&path).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let mut errors = 0;
+        for place in (0..bytes.len()).step_by(29) {
+            bytes[place] ^= 1 << (place % 8);
+            std::fs::write(&path, &bytes).unwrap();
+            match checked(&path) {
+                Ok(lines) => assert_eq!(lines, intact, "{place}"),
+                Err(_) => errors += 1,
+            }
+            bytes[place] ^= 1 << (place % 8);
+        }
+        assert!(errors > 30, "{errors}");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) const TIMES: [&str; 4] = [
     "read_until_utc",
 ];
 pub(super) const NUMBERS: [&str; 2] = ["page_number", "page_size"];
-const UNIQUE_TEXTS: [&str; 3] = ["payload", "crc32", "extra"];
+const UNIQUE_TEXTS: [&str; 4] = ["payload", "rejected", "crc32", "extra"];
 
 /// Takes lines as bytes, and writes them as rows.
 pub(super) struct ParquetWriter<W: Write + Send> {

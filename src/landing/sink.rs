@@ -272,8 +272,10 @@ impl Sink for LandingSink {
         self.hold_directory()
             .map_err(|e| Error::landing(&self.directory, e))?;
         self.tidy(&file);
+        let mut writer = LandingWriter::create(&file.path)?;
+        writer.set_entity(context.entity.name)?;
         Ok(LandingWindow {
-            writer: LandingWriter::create(&file.path)?,
+            writer,
             context,
             distinct: DistinctIds::default(),
             rejected: 0,

@@ -3,12 +3,16 @@
 //! Batches are made by a thread that never needs the GIL, and wait in a short queue. Whoever takes
 //! them, with the GIL or without, waits without it: the thread may have to log, and other threads
 //! of Python go on.
+//!
+//! A stream of Arrow has errors of text alone. So the exception is kept for the thread that took the
+//! batch, and whoever called the library for it raises that.
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
@@ -29,8 +33,19 @@ use crate::landing::read_columns;
 /// Batches that wait to be taken; with the one in the making and the one that was taken, they are
 /// all that is in memory.
 const WAITING: usize = 1;
-/// Interval at which the wait for the first batch checks for Ctrl-C.
+/// Interval at which the wait for a batch checks for Ctrl-C.
 const SIGNAL_CHECK: Duration = Duration::from_millis(100);
+
+thread_local! {
+    /// The exception by which the last stream of this thread ended.
+    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
+
+/// Takes the exception by which the last stream that was read in this thread ended.
+#[pyfunction]
+pub(super) fn take_stream_error() -> Option<PyErr> {
+    RAISED.take()
+}
 
 /// Reads the records of a landing file as a stream of Arrow. The file may be removed when this
 /// function has returned.
@@ -98,7 +113,7 @@ fn stream<'py>(
         first: None,
         is_over: false,
     };
-    match batches.wait_for_first(py)? {
+    match batches.wait(py)? {
         Message::End(Err(error)) => return Err(to_python(py, &error)),
         first => batches.first = Some(first),
     }
@@ -126,8 +141,8 @@ struct Batches {
 }
 
 impl Batches {
-    /// Waits for the first message, which may take long; Ctrl-C ends it.
-    fn wait_for_first(&self, py: Python<'_>) -> PyResult<Message> {
+    /// Waits for a message, which may take long; Ctrl-C ends it.
+    fn wait(&self, py: Python<'_>) -> PyResult<Message> {
         loop {
             let wait = || self.receiver.lock().recv_timeout(SIGNAL_CHECK);
             match py.detach(wait) {
@@ -138,14 +153,23 @@ impl Batches {
         }
     }
 
-    /// Waits for the next message without the GIL, whether this thread holds it or not.
-    fn receive(&mut self) -> Message {
+    /// Waits for the next message without the GIL, whether this thread holds it or not. Ctrl-C ends
+    /// the wait, if this is the thread that receives it.
+    fn receive(&mut self) -> PyResult<Message> {
         if let Some(first) = self.first.take() {
-            return first;
+            return Ok(first);
         }
-        let wait = || self.receiver.lock().recv();
-        let received = Python::try_attach(|py| py.detach(wait)).unwrap_or_else(wait);
-        received.unwrap_or_else(|RecvError| died())
+        // A process that ends has no interpreter any more.
+        match Python::try_attach(|py| self.wait(py)) {
+            Some(outcome) => outcome,
+            None => Ok(self.receiver.lock().recv().unwrap_or_else(|_| died())),
+        }
+    }
+
+    fn end(&mut self, raised: Option<PyErr>, text: String) -> ArrowError {
+        self.is_over = true;
+        RAISED.set(raised);
+        ArrowError::ExternalError(text.into())
     }
 }
 
@@ -162,12 +186,18 @@ impl Iterator for Batches {
             return None;
         }
         match self.receive() {
-            Message::Batch(batch) => Some(Ok(batch)),
-            Message::End(outcome) => {
+            Ok(Message::Batch(batch)) => Some(Ok(batch)),
+            Ok(Message::End(Ok(()))) => {
                 self.is_over = true;
-                let error = outcome.err()?;
-                Some(Err(ArrowError::ExternalError(Box::new(error))))
+                None
             }
+            Ok(Message::End(Err(error))) => {
+                let raised = Python::try_attach(|py| to_python(py, &error));
+                Some(Err(self.end(raised, error.to_string())))
+            }
+            Err(interrupt) => Some(Err(
+                self.end(Some(interrupt), "interrupted by a signal".to_owned())
+            )),
         }
     }
 }

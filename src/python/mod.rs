@@ -114,6 +114,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(call_async, module)?)?;
     module.add_function(wrap_pyfunction!(columns::landing_stream, module)?)?;
     module.add_function(wrap_pyfunction!(columns::table_stream, module)?)?;
+    module.add_function(wrap_pyfunction!(columns::take_stream_error, module)?)?;
     module.add_function(wrap_pyfunction!(main, module)?)?;
     module.add_function(wrap_pyfunction!(is_debug_build, module)?)
 }
