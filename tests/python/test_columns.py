@@ -186,6 +186,18 @@ def test_values_keep_their_digits_days_and_instants(tmp_path):
     assert (row["customer_ref_value"], row["customer_ref_name"]) == ("7", None)
 
 
+def test_whole_numbers_fractions_nulls_and_missing_members_are_one_column(tmp_path):
+    payloads = ('{"TotalAmt":1}', '{"TotalAmt":0.1}', "{}", '{"TotalAmt":null}', '{"TotalAmt":"2.30"}', "[]")
+    expected = [Decimal(1), Decimal("0.1"), None, None, Decimal("2.3"), None]
+    for order in (payloads, payloads[::-1]):
+        records = landed(tmp_path, *order)
+        values = expected if order is payloads else expected[::-1]
+        assert records.to_arrow().column("total_amt").to_pylist() == values
+        assert records.to_polars()["total_amt"].to_list() == values
+        assert records.to_pandas()["total_amt"].sum() == Decimal("3.4")
+        assert [row[0] for row in records.to_duckdb().project("total_amt").fetchall()] == values
+
+
 def test_values_that_do_not_fit_are_counted_in_the_log(tmp_path, caplog):
     landed(tmp_path, '{"Id":"1","TotalAmt":"x"}', '{"Id":"2","TotalAmt":[]}').to_arrow()
     assert "invoices: 2 values do not fit the column total_amt" in caplog.text
@@ -203,7 +215,7 @@ def test_a_damaged_line_is_an_error_and_not_a_shorter_table(tmp_path):
     rows = [f'{{"Id":"{number}"}}' for number in range(20_000)]
     records = landed(tmp_path, *rows)
     lines = path.read_text().splitlines()
-    lines[-1] = lines[-1].replace('"payload"', '"payloads"').replace('"id":"20000"', '"id":20000')
+    lines[-1] = lines[-1].replace('"page_number":1', '"page_number":"x"')
     path.write_text("\n".join(lines))
     for read in (records.to_arrow, records.to_polars, records.to_pandas):
         with pytest.raises(qbo_rs.DataError, match="20000"):

@@ -213,13 +213,13 @@ def test_a_file_that_another_program_has_written_is_loaded(written, load, databa
 
 def test_files_that_ask_for_much_memory_are_refused_before_it_is_taken(written, load, tmp_path):
     path = tmp_path / "bomb.parquet"
-    many = '{"Id":"1","Name":"' + "x" * (1 << 20) + '"}'
+    many = '{"Id":"1","Name":"' + "x" * (1 << 18) + '"}'
     for change, options, reason in (
-        (with_payload("x" * (100 << 20)), {"use_dictionary": ["payload"]}, "a page is longer than 8 MB"),
-        (lambda table: with_payloads("x" * (200 << 20))(table.slice(0, 1)), {}, "a page is longer than 64 MB"),
+        (with_payload("x" * (20 << 20)), {"use_dictionary": ["payload"]}, "a page is longer than 8 MB"),
+        (lambda table: with_payloads("x" * (80 << 20))(table.slice(0, 1)), {}, "a page is longer than 64 MB"),
         (with_payloads(many), {"column_encoding": {"payload": "DELTA_BYTE_ARRAY"}}, "the encoding 7 is not read"),
         (with_payloads(many), {"column_encoding": {"payload": "DELTA_LENGTH_BYTE_ARRAY"}}, "the encoding 6 is not"),
-        # One text of 1 MB for all rows: little by little.
+        # One text of 256 KB for all rows: little by little.
         (with_payload(many), {"use_dictionary": ["payload"]}, "checksum"),
     ):
         changed(written, path, change, **options)
