@@ -45,7 +45,7 @@ impl Property {
 pub(super) struct Values<'r, 'de> {
     /// Values by the number of their column.
     pub row: &'r mut [Value<'de>],
-    /// How many values did not fit, by the number of their column.
+    /// Numbers of values that did not fit, by the number of their column.
     pub misfits: &'r mut [u64],
 }
 

@@ -108,7 +108,7 @@ fn check_page(header: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// What a page asks for.
+/// Claims of a page's header.
 struct PageHeader {
     kind: i64,
     size: i64,

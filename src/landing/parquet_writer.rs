@@ -39,7 +39,7 @@ const UNIQUE_TEXTS: [&str; 4] = ["payload", "rejected", "crc32", "extra"];
 
 /// Takes lines as bytes, and writes them as rows.
 pub(super) struct ParquetWriter<W: Write + Send> {
-    /// Where the file goes, until the entity is known.
+    /// The file's output, until the entity is known.
     out: Option<W>,
     table: Option<Table<W>>,
     /// A line whose end has not come yet.

@@ -84,7 +84,7 @@ fn columns_of(entity: &str) -> Result<Arc<EntityColumns>> {
     Ok(Arc::new(EntityColumns::of(find_entity(entity)?)?))
 }
 
-/// What the thread sends. A stream without an end was cut off by a thread that died.
+/// A message of the thread. A stream without an end was cut off by a thread that died.
 enum Message {
     Batch(RecordBatch),
     End(Result<()>),
