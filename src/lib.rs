@@ -63,6 +63,7 @@ mod chance;
 #[doc(hidden)]
 pub mod cli;
 mod clock;
+pub mod columns;
 pub mod config;
 #[cfg(feature = "cli")]
 mod demo;

@@ -6,7 +6,8 @@ A short tour:
   range into windows, :func:`extract` copies windows into landing files, and :func:`upsert` loads landing files.
 * :func:`verify` compares a range of QuickBooks with the tables.
 * :func:`sync` copies changes and deletions since the last call, for every connected company.
-* :func:`records` reads records into a notebook, without a database.
+* :func:`records` reads records into a notebook, without a database; :func:`table` reads those that Postgres holds. Both
+  make tables of Arrow, pandas, polars and DuckDB, with a fixed type for every column.
 * :func:`sandbox` starts a simulated QuickBooks on this machine, for tests and first steps.
 * :func:`entities` lists the entities.
 
@@ -48,9 +49,10 @@ import warnings
 from qbo_rs import exceptions
 from qbo_rs._core import __version__
 from qbo_rs._core import is_debug_build as _is_debug_build
-from qbo_rs._records import Records, records
+from qbo_rs._records import Records, Table, records, records_async, table
 from qbo_rs._sandbox import Sandbox, sandbox
 from qbo_rs._settings import Settings
+from qbo_rs._tables import Columns
 from qbo_rs._types import (
     AccountSync,
     Connection,
@@ -108,6 +110,7 @@ __all__ = [
     "ApiError",
     "AuthError",
     "CircuitOpenError",
+    "Columns",
     "CompanyClosedError",
     "ConfigError",
     "Connection",
@@ -132,6 +135,7 @@ __all__ = [
     "StoppedError",
     "StuckError",
     "SyncReport",
+    "Table",
     "Totals",
     "TransportError",
     "UnavailableError",
@@ -149,9 +153,11 @@ __all__ = [
     "extract",
     "extract_async",
     "records",
+    "records_async",
     "sandbox",
     "sync",
     "sync_async",
+    "table",
     "upsert",
     "upsert_async",
     "verify",

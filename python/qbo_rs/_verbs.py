@@ -192,7 +192,8 @@ def extract(
         entity: A name from :func:`entities`.
         windows: Windows, pairs of bounds, or dicts with ``start`` and ``end``.
         page_size: Records in a page, 1 to 1000.
-        out: A directory, or one file that ends in ``.jsonl`` or ``.jsonl.zst``; default ``QBO_LANDING_DIR``.
+        out: A directory, or one file that ends in ``.jsonl``, ``.jsonl.zst`` or ``.parquet``; a directory
+            ``x.parquet/`` gets Parquet files; default ``QBO_LANDING_DIR``.
         strict_windows: Give each window requests of its own, see :func:`backfill`.
         resume: Leave out windows whose files are in the directory already; they are reported as skipped, with their
             counts.

@@ -45,8 +45,8 @@ pub struct ExtractRequest {
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub resume: bool,
-    /// Directory, or one file (.jsonl, .ndjson, .json or .txt, optionally with .zst or .gz);
-    /// default: QBO_LANDING_DIR
+    /// Directory, or one file (.jsonl, .ndjson, .json or .txt, optionally with .zst or .gz; .parquet
+    /// for one entity); a directory x.parquet/ gets Parquet files; default: QBO_LANDING_DIR
     #[cfg_attr(feature = "cli", arg(long, value_name = "PATH"))]
     #[serde(default)]
     pub out: Option<PathBuf>,
@@ -134,7 +134,7 @@ impl App {
             None => LandingTarget::from_path(&self.settings.landing_dir())?,
         };
         let sink = Arc::new(LandingSink::new(out, config.mask.clone()));
-        sink.prepare()?;
+        sink.prepare(&entities)?;
         let (source, connection) = Company::open(&self.settings, &config, &self.progress)
             .await?
             .into_parts();

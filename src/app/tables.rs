@@ -12,7 +12,7 @@ use super::{App, select_or_all};
 use crate::domain::instant::parse_instant;
 use crate::domain::{ENTITIES, select_entities};
 use crate::error::{Error, Result};
-use crate::landing::LandingTarget;
+use crate::landing::{LandingTarget, is_parquet};
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::{ArchiveSummary, PostgresSink, Upgrade, ddl};
@@ -169,7 +169,8 @@ impl App {
     pub async fn archive(&self, request: &ArchiveRequest) -> Result<Vec<ArchiveSummary>> {
         let entities = select_entities(&request.entities)?;
         let mask = self.settings.mask()?;
-        let LandingTarget::SingleFile(path) = LandingTarget::from_path(&request.out)? else {
+        let target = LandingTarget::from_path(&request.out)?;
+        let LandingTarget::SingleFile(path) = target else {
             return Err(Error::config(
                 "out",
                 format!(
@@ -178,6 +179,10 @@ impl App {
                 ),
             ));
         };
+        if is_parquet(&path) {
+            let reason = "an archive is JSON lines; name a file such as archive.jsonl.zst";
+            return Err(Error::config("out", reason));
+        }
         let sink = PostgresSink::connect(&self.settings.postgres()?, &request.schema, 2).await?;
         sink.archive(&entities, request.before, &path, &mask).await
     }

@@ -39,8 +39,8 @@ pub use interval::Interval;
 pub(crate) use mask::LEFT_OUT;
 pub use mask::Mask;
 pub use plan::{Continuation, PageSize, Plan, RangeBound, parse_range};
-pub(crate) use record::too_many_rejects;
 pub use record::{Deletion, Page, Payload, Record, Reject};
+pub(crate) use record::{Wrapped, too_many_rejects};
 pub use report::{
     ConnectionReport, LoadCounts, NOT_ATTEMPTED, Report, RunEnd, RunReport, RunStatus,
     WindowReport, WindowStatus,

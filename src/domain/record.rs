@@ -47,6 +47,36 @@ impl Payload {
     }
 }
 
+/// A row that holds a record inside: the record, its key, and what is beside it.
+#[derive(Debug)]
+pub(crate) struct Wrapped<'a> {
+    /// Key of the record.
+    pub name: String,
+    /// JSON of the record.
+    pub record: &'a str,
+    /// Other members of the row, by name.
+    pub others: Vec<(String, &'a str)>,
+}
+
+impl<'a> Wrapped<'a> {
+    /// Looks into a row; `None` if not exactly one object with an `Id` is inside.
+    pub(crate) fn read(row: &'a str) -> Option<Self> {
+        let members: Members<'a> = serde_json::from_str(row).ok()?;
+        let (mut inside, others): (Vec<_>, Vec<_>) = members
+            .into_iter()
+            .map(|(name, json)| (name.into_owned(), json.get()))
+            .partition(|(_, json)| has_id(json));
+        match (inside.pop(), inside.is_empty()) {
+            (Some((name, record)), true) => Some(Self {
+                name,
+                record,
+                others,
+            }),
+            _ => None,
+        }
+    }
+}
+
 /// One record, with the three fields that are read from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -121,16 +151,21 @@ fn members(payload: &Payload) -> Result<Members<'_>> {
     serde_json::from_slice(payload.as_bytes()).map_err(|e| Error::decode("record", e))
 }
 
-/// Returns the one object with an `Id` inside a row. Other members do not matter, as long as the
-/// record is unmistakable.
-fn wrapped_object(payload: &Payload) -> Result<&RawValue> {
+/// Returns true if JSON is an object with an `Id`.
+fn has_id(json: &str) -> bool {
     #[derive(Deserialize)]
     struct Identified<'a> {
         #[serde(rename = "Id", borrow)]
         _id: &'a RawValue,
     }
-    let has_id = |member: &&RawValue| serde_json::from_str::<Identified<'_>>(member.get()).is_ok();
-    let mut objects = members(payload)?.into_values().filter(has_id);
+    serde_json::from_str::<Identified<'_>>(json).is_ok()
+}
+
+/// Returns the one object with an `Id` inside a row. Other members do not matter, as long as the
+/// record is unmistakable.
+fn wrapped_object(payload: &Payload) -> Result<&RawValue> {
+    let members = members(payload)?.into_values();
+    let mut objects = members.filter(|member| has_id(member.get()));
     match (objects.next(), objects.next()) {
         (Some(object), None) => Ok(object),
         (None, _) => Err(Error::decode("record", "no object with an `Id` is inside")),

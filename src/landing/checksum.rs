@@ -17,11 +17,21 @@ fn of(content: &[u8]) -> String {
     format!("{:08x}", crc.sum())
 }
 
+/// Returns the checksum of a line that has none.
+pub(super) fn of_line(line: &[u8]) -> String {
+    // The closing brace comes after the checksum.
+    of(line.strip_suffix(b"}").unwrap_or(line))
+}
+
 /// Appends the checksum to a line that is a JSON object with at least one member.
 pub(super) fn append(line: &mut Vec<u8>) {
-    // The closing brace comes after the checksum.
+    let digits = of_line(line);
+    append_digits(line, &digits);
+}
+
+/// Appends a checksum that was computed before.
+pub(super) fn append_digits(line: &mut Vec<u8>, digits: &str) {
     line.pop();
-    let digits = of(line);
     line.extend_from_slice(BEGIN);
     line.extend_from_slice(digits.as_bytes());
     line.extend_from_slice(END);

@@ -39,8 +39,9 @@ pub enum LandingTarget {
 
 impl LandingTarget {
     /// Chooses the target by the path. A path that ends in `.jsonl`, `.ndjson`, `.json` or `.txt`,
-    /// optionally followed by `.zst` or `.gz`, is one file; any other path is a directory. One that
-    /// has another extension must exist, or end in a slash.
+    /// optionally followed by `.zst` or `.gz`, or in `.parquet`, is one file; any other path is a directory. One that
+    /// has another extension must exist, or end in a slash. So must a directory whose name ends in `.parquet`, and its
+    /// files are of Parquet.
     ///
     /// # Errors
     /// [`Error::Config`] if the path exists as the other kind, or seems to name a file of another
@@ -52,7 +53,10 @@ impl LandingTarget {
                 format!("'{}' exists and is {what}", path.display()),
             ))
         };
-        if is_landing_name(path) {
+        let ends_in_slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        if is_parquet(path) && (path.is_dir() || ends_in_slash && !path.exists()) {
+            Ok(Self::Directory(path.to_owned()))
+        } else if is_landing_name(path) {
             if path.is_dir() {
                 refuse("a directory")
             } else {
@@ -76,10 +80,14 @@ impl LandingTarget {
 }
 
 impl LandingFile {
-    /// Returns the file of a window below `directory`.
+    /// Returns the file of a window below `directory`, which is of Parquet if the directory's name says so.
     pub fn below(directory: &Path, realm_id: &str, entity: &str, window: Window) -> Self {
         let stamp = |instant: DateTime<Utc>| instant.format(TIME_FORMAT);
-        let name = format!("{}_{}.jsonl.zst", stamp(window.start), stamp(window.end));
+        let ending = match is_parquet(directory) {
+            true => "parquet",
+            false => "jsonl.zst",
+        };
+        let name = format!("{}_{}.{ending}", stamp(window.start), stamp(window.end));
         Self {
             path: directory.join(realm_id).join(entity).join(name),
             realm_id: realm_id.to_owned(),
@@ -93,7 +101,8 @@ impl LandingFile {
         let name = path.file_name()?.to_str()?;
         let stem = name
             .strip_suffix(".jsonl.zst")
-            .or_else(|| name.strip_suffix(".jsonl"))?;
+            .or_else(|| name.strip_suffix(".jsonl"))
+            .or_else(|| name.strip_suffix(".parquet"))?;
         let (start, end) = stem.split_once('_')?;
         let time = |text| {
             NaiveDateTime::parse_from_str(text, TIME_FORMAT)
@@ -118,7 +127,7 @@ impl LandingFile {
 
 /// The names of single files, for errors.
 const ENDINGS: &str =
-    "a file that ends in .jsonl, .ndjson, .json or .txt, perhaps with .zst or .gz";
+    "a file that ends in .jsonl, .ndjson, .json or .txt, perhaps with .zst or .gz, or in .parquet";
 
 /// Returns the extension of a new path that seems to name a file. One without a letter is more likely
 /// a part of a date.
@@ -129,7 +138,17 @@ fn unknown_extension(path: &Path) -> Option<&str> {
     (has_letter && !is_directory).then_some(extension)
 }
 
+/// Returns whether the name says that a file is one of Parquet, which holds the records of one entity,
+/// or a directory one of such files.
+pub fn is_parquet(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "parquet")
+}
+
 fn is_landing_name(path: &Path) -> bool {
+    if is_parquet(path) {
+        return true;
+    }
     let name = path
         .file_name()
         .and_then(|name| name.to_str())
@@ -177,7 +196,7 @@ mod tests {
         let existing = directory.path().join("books.v2");
         std::fs::create_dir(&existing).unwrap();
         let target = |name: &str| LandingTarget::from_path(&directory.path().join(name));
-        for name in ["inv.csv", "inv.zst", "inv.parquet", "books.v3"] {
+        for name in ["inv.csv", "inv.zst", "inv.orc", "books.v3"] {
             let error = target(name).unwrap_err().to_string();
             let extension = name.split_once('.').unwrap().1;
             assert!(
@@ -190,8 +209,15 @@ mod tests {
             let target = target(name).unwrap();
             assert!(matches!(target, LandingTarget::Directory(_)), "{name}");
         }
-        let file = target("inv.jsonl.zst").unwrap();
-        assert!(matches!(file, LandingTarget::SingleFile(_)));
+        for name in ["inv.jsonl.zst", "inv.parquet"] {
+            let file = target(name).unwrap();
+            assert!(matches!(file, LandingTarget::SingleFile(_)), "{name}");
+        }
+        std::fs::create_dir(directory.path().join("old.parquet")).unwrap();
+        for name in ["new.parquet/", "old.parquet", "old.parquet/"] {
+            let target = target(name).unwrap();
+            assert!(matches!(target, LandingTarget::Directory(_)), "{name}");
+        }
     }
 
     #[test]
@@ -205,6 +231,12 @@ mod tests {
         assert_eq!(
             file.path,
             Path::new("/l/9130/customers/20250101T000000Z_20250102T000000Z.jsonl.zst")
+        );
+        assert_eq!(LandingFile::parse(&file.path), Some(file));
+        let file = LandingFile::below(Path::new("/l.parquet/"), "9130", "customers", window);
+        assert_eq!(
+            file.path,
+            Path::new("/l.parquet/9130/customers/20250101T000000Z_20250102T000000Z.parquet")
         );
         assert_eq!(LandingFile::parse(&file.path), Some(file));
         for other in [

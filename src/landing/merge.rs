@@ -3,22 +3,32 @@
 use std::io;
 use std::path::Path;
 
-use super::layout::LandingFile;
+use super::layout::{LandingFile, is_parquet};
 use super::line::LandingLine;
 use super::reader::{LandingReader, open};
 use super::spool::{Key, Spool};
 use super::writer::LandingWriter;
-use crate::domain::{Mask, Window};
+use crate::domain::{EntitySpec, Mask, Window};
 use crate::durable::{Lock, directory_of, remove_leftovers};
 use crate::error::{Error, Result};
 
 /// Checks that an existing file holds landing lines, before anything is read from the source for it.
+/// One of Parquet must hold the records of `entity`, whose columns it has.
 ///
 /// # Errors
-/// [`Error::Config`] if its first line is not a landing line; [`Error::Landing`] if it cannot be read.
-pub fn check(path: &Path) -> Result<()> {
+/// [`Error::Config`] if its first line is not a landing line, or of another entity;
+/// [`Error::Landing`] if it cannot be read.
+pub fn check(path: &Path, entity: Option<&EntitySpec>) -> Result<()> {
     let mut reader = LandingReader::open(path)?;
     match reader.next_line()?.map(LandingLine::parse) {
+        Some(Ok(line))
+            if is_parquet(path) && entity.is_some_and(|entity| entity.name != line.entity) =>
+        {
+            let (path, entity) = (path.display(), line.entity);
+            let reason =
+                format!("'{path}' exists and holds {entity}; a Parquet file holds one entity");
+            Err(Error::config("out", reason))
+        }
         Some(Err(e)) => Err(Error::config(
             "out",
             format!(
@@ -55,6 +65,9 @@ pub async fn merge(parts: &[LandingFile], path: &Path, mask: &Mask) -> Result<()
     }));
     pieces.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut writer = LandingWriter::create(path)?;
+    if let Some(((_, entity, _), _)) = pieces.first() {
+        writer.set_entity(entity)?;
+    }
     for (key, piece) in &pieces {
         match piece {
             Piece::Earlier(earlier) => io::copy(&mut earlier.lines(key), &mut writer)

@@ -5,12 +5,19 @@
 //! renamed when it is complete, so a file under its final name always holds a complete window. Every line
 //! ends with a checksum of its own, and compressed files have one more; damage is an error, not other
 //! records.
+//!
+//! One file may also be of Parquet, for one entity, and so may the files of a directory: the same members as
+//! columns, beside the typed columns of the records. It is read and written as the lines that it stands for.
 
 mod checksum;
+mod in_columns;
 mod layout;
 mod line;
 mod masking;
 mod merge;
+mod parquet_lines;
+mod parquet_pages;
+mod parquet_writer;
 mod reader;
 mod rejects;
 mod sink;
@@ -18,7 +25,8 @@ mod source;
 mod spool;
 mod writer;
 
-pub use layout::{LandingFile, LandingTarget, WRITE_MARGIN, find_files};
+pub use in_columns::read_columns;
+pub use layout::{LandingFile, LandingTarget, WRITE_MARGIN, find_files, is_parquet};
 pub use line::{LandingLine, PageLines, RejectedLine};
 pub use merge::{check, merge};
 pub use reader::LandingReader;

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
+use super::layout::is_parquet;
 use super::line::MAX_LINE;
+use super::parquet_lines::ParquetLines;
 use super::writer::Compression;
 use crate::error::{Error, Result};
 
@@ -15,13 +17,21 @@ use crate::error::{Error, Result};
 /// `zstd -19` 8 MB.
 const MAX_WINDOW_LOG: u32 = 24;
 
-/// Opens a file of any compression.
+/// Opens a file of any compression or format.
 ///
 /// # Errors
 /// [`Error::Landing`].
 pub(super) fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
+    let file = File::open(path).map_err(|e| Error::landing(path, e))?;
+    decode(path, file)
+}
+
+/// Reads an open file, whose name says its format.
+fn decode(path: &Path, file: File) -> Result<Box<dyn Read + Send>> {
     let failed = |e| Error::landing(path, e);
-    let file = File::open(path).map_err(failed)?;
+    if is_parquet(path) {
+        return Ok(Box::new(ParquetLines::open(path, file)?));
+    }
     let compression = Compression::of(path);
     let is_empty = || {
         file.metadata()
@@ -67,6 +77,11 @@ impl LandingReader {
     /// [`Error::Landing`].
     pub fn open(path: &Path) -> Result<Self> {
         Ok(Self::new(path.display().to_string(), open(path)?))
+    }
+
+    /// Reads a file that is open already, from where it stands.
+    pub(super) fn of_file(path: &Path, file: File) -> Result<Self> {
+        Ok(Self::new(path.display().to_string(), decode(path, file)?))
     }
 
     /// Reads lines from any input.

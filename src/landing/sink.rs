@@ -21,7 +21,7 @@ use crate::durable::{
 use crate::error::{Error, Result};
 use crate::landing::{
     LandingFile, LandingLine, LandingReader, LandingTarget, LandingWriter, PageLines, WRITE_MARGIN,
-    check, merge,
+    check, is_parquet, merge,
 };
 use crate::port::{CommitSummary, ReadSummary, Sink, WindowContext, WindowWriter};
 
@@ -83,14 +83,26 @@ impl LandingSink {
         }
     }
 
-    /// Checks an existing target file, in which windows are to be replaced.
+    /// Checks that the target can hold these entities, and an existing file, in which windows are to
+    /// be replaced.
     ///
     /// # Errors
-    /// [`Error::Config`] if it does not hold landing lines.
-    pub fn prepare(&self) -> Result<()> {
-        match &self.target {
-            LandingTarget::SingleFile(path) if path.exists() => check(path),
-            _ => Ok(()),
+    /// [`Error::Config`] if it does not hold landing lines, or is one of Parquet, which holds one
+    /// entity, for several.
+    pub fn prepare(&self, entities: &[EntitySpec]) -> Result<()> {
+        let LandingTarget::SingleFile(path) = &self.target else {
+            return Ok(());
+        };
+        if is_parquet(path) && entities.len() > 1 {
+            let reason = format!(
+                "'{}' is a Parquet file, which holds one entity; name one file for each, or a .jsonl.zst",
+                path.display()
+            );
+            return Err(Error::config("out", reason));
+        }
+        match path.exists() {
+            true => check(path, entities.first()),
+            false => Ok(()),
         }
     }
 
@@ -264,8 +276,10 @@ impl Sink for LandingSink {
         self.hold_directory()
             .map_err(|e| Error::landing(&self.directory, e))?;
         self.tidy(&file);
+        let mut writer = LandingWriter::create(&file.path)?;
+        writer.set_entity(context.entity.name)?;
         Ok(LandingWindow {
-            writer: LandingWriter::create(&file.path)?,
+            writer,
             context,
             distinct: DistinctIds::default(),
             rejected: 0,

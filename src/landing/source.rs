@@ -32,7 +32,8 @@ impl LandingSource {
     /// Creates a source of these files.
     ///
     /// # Errors
-    /// [`Error::Config`] if there are no files, or if they belong to several companies.
+    /// [`Error::Config`] if there are no files, if they belong to several companies, or if two hold the
+    /// same window: which of them is right is nothing to guess.
     pub fn new(files: Vec<LandingFile>, mask: Arc<Mask>) -> Result<Self> {
         let Some(realm_id) = files.first().map(|file| file.realm_id.clone()) else {
             return Err(Error::config("landing", "no window files"));
@@ -44,13 +45,22 @@ impl LandingSource {
             );
             return Err(Error::config("landing", reason));
         }
-        let files = files
-            .into_iter()
-            .map(|file| ((file.entity.clone(), file.window), file))
-            .collect();
+        let mut by_window = HashMap::with_capacity(files.len());
+        for file in files {
+            let (path, window) = (file.path.clone(), file.window);
+            let before: Option<LandingFile> = by_window.insert((file.entity.clone(), window), file);
+            if let Some(before) = before.filter(|before| before.path != path) {
+                let reason = format!(
+                    "'{}' and '{}' hold the same window; remove the one that is not to be loaded",
+                    before.path.display(),
+                    path.display()
+                );
+                return Err(Error::config("landing", reason));
+            }
+        }
         Ok(Self {
             realm_id,
-            files,
+            files: by_window,
             spool: None,
             mask,
         })

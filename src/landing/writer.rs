@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use flate2::write::GzEncoder;
 
+use super::layout::is_parquet;
+use super::parquet_writer::ParquetWriter;
 use crate::durable::{Draft, directory_of, make_private_directory};
 use crate::error::{Error, Result};
 
@@ -16,6 +18,7 @@ enum Encoder {
     Plain(BufWriter<Draft>),
     Zstd(zstd::Encoder<'static, BufWriter<Draft>>),
     Gzip(GzEncoder<BufWriter<Draft>>),
+    Parquet(Box<ParquetWriter<BufWriter<Draft>>>),
 }
 
 /// Compression of a file, which its name determines.
@@ -62,6 +65,7 @@ impl LandingWriter {
         // Two runs may write the same window at the same time; the later one replaces the file.
         let file = BufWriter::new(Draft::create(path).map_err(failed)?);
         let encoder = match Compression::of(path) {
+            _ if is_parquet(path) => Encoder::Parquet(Box::new(ParquetWriter::new(file))),
             Compression::Zstd => {
                 let mut encoder = zstd::Encoder::new(file, ZSTD_LEVEL).map_err(failed)?;
                 encoder.include_checksum(true).map_err(failed)?;
@@ -76,6 +80,17 @@ impl LandingWriter {
             path: path.to_owned(),
             encoder,
         })
+    }
+
+    /// Names the entity of the lines to come. A file of Parquet has its columns, even without lines.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the entity is not known.
+    pub fn set_entity(&mut self, entity: &str) -> Result<()> {
+        match &mut self.encoder {
+            Encoder::Parquet(writer) => writer.set_entity(entity),
+            Encoder::Plain(_) | Encoder::Zstd(_) | Encoder::Gzip(_) => Ok(()),
+        }
     }
 
     /// Makes the file durable under its final name, replacing an earlier file; returns the path.
@@ -109,6 +124,7 @@ impl LandingWriter {
             Encoder::Plain(file) => file,
             Encoder::Zstd(encoder) => encoder.finish().map_err(failed)?,
             Encoder::Gzip(encoder) => encoder.finish().map_err(failed)?,
+            Encoder::Parquet(writer) => writer.finish().map_err(failed)?,
         };
         buffered.into_inner().map_err(|e| failed(e.into_error()))
     }
@@ -129,6 +145,7 @@ impl Write for LandingWriter {
             Encoder::Plain(file) => file.write(data),
             Encoder::Zstd(encoder) => encoder.write(data),
             Encoder::Gzip(encoder) => encoder.write(data),
+            Encoder::Parquet(writer) => writer.write(data),
         }
     }
 
@@ -137,6 +154,7 @@ impl Write for LandingWriter {
             Encoder::Plain(file) => file.flush(),
             Encoder::Zstd(encoder) => encoder.flush(),
             Encoder::Gzip(encoder) => encoder.flush(),
+            Encoder::Parquet(writer) => writer.flush(),
         }
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::app::{
-    App, BackfillRequest, ExtractRequest, LoadRequest, PrepareRequest, SyncRequest, VerifyRequest,
+    App, BackfillRequest, ExtractRequest, LoadRequest, PrepareRequest, SyncRequest, TableRequest,
+    VerifyRequest,
 };
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -42,17 +44,10 @@ impl Call {
     /// # Errors
     /// [`Error::Config`] about the argument or setting that is wrong.
     pub(super) fn parse(text: &str) -> Result<Self> {
-        // Read in two steps, since only errors about text have a line and a column in them.
-        let call: CallJson = serde_json::from_str(text)
-            .and_then(|value: serde_json::Value| serde_json::from_value(value))
-            .map_err(|error| argument_error(&error.to_string()))?;
-        let mut settings = Settings::from_env();
-        for (name, value) in &call.settings {
-            settings.set(name, value)?;
-        }
+        let call: CallJson = read(text)?;
         Ok(Self {
             verb: call.verb,
-            app: App::new(settings),
+            app: app(&call.settings)?,
         })
     }
 
@@ -68,6 +63,38 @@ impl Call {
             Verb::Sync(request) => to_json(&app.sync(request).await?),
         }
     }
+}
+
+/// A call that reads a table as columns: `{"table": {...}, "settings": {...}}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TableJson {
+    table: TableRequest,
+    settings: BTreeMap<String, String>,
+}
+
+/// Reads a call that reads a table, and the environment.
+///
+/// # Errors
+/// [`Error::Config`] about the argument or setting that is wrong.
+pub(super) fn parse_table(text: &str) -> Result<(TableRequest, App)> {
+    let call: TableJson = read(text)?;
+    Ok((call.table, app(&call.settings)?))
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T> {
+    // In two steps, since only errors about text have a line and a column in them.
+    serde_json::from_str(text)
+        .and_then(|value: serde_json::Value| serde_json::from_value(value))
+        .map_err(|error| argument_error(&error.to_string()))
+}
+
+fn app(overrides: &BTreeMap<String, String>) -> Result<App> {
+    let mut settings = Settings::from_env();
+    for (name, value) in overrides {
+        settings.set(name, value)?;
+    }
+    Ok(App::new(settings))
 }
 
 /// Turns serde's text into an error. A type that refused its value has named the argument:

@@ -2,6 +2,7 @@
 //! that what users hold are plain Python dataclasses; `python/qbo_rs` gives them their faces.
 
 mod calls;
+mod columns;
 mod error;
 mod hint;
 mod runtime;
@@ -111,6 +112,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(secret_settings, module)?)?;
     module.add_function(wrap_pyfunction!(call, module)?)?;
     module.add_function(wrap_pyfunction!(call_async, module)?)?;
+    module.add_function(wrap_pyfunction!(columns::landing_stream, module)?)?;
+    module.add_function(wrap_pyfunction!(columns::table_stream, module)?)?;
+    module.add_function(wrap_pyfunction!(columns::take_stream_error, module)?)?;
     module.add_function(wrap_pyfunction!(main, module)?)?;
     module.add_function(wrap_pyfunction!(is_debug_build, module)?)
 }

@@ -1,14 +1,21 @@
 //! Stored records, page by page, and the sync state of every entity, for the HTTP API and the
 //! status page.
 
+use std::ops::ControlFlow;
+
 use chrono::{DateTime, Utc};
+use futures_util::{TryStreamExt, pin_mut};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 
 use crate::domain::{EntitySpec, EntitySyncStatus};
 use crate::error::{Error, Result};
-use crate::postgres::{Columns, Db, bounded_time, params, table_name};
+use crate::postgres::{
+    Columns, Db, END_WHEN_IDLE, OpenTransaction, PIN_SEARCH_PATH, Query, bounded_time,
+    database_error, params, table_name,
+};
 
 /// A record as it is stored.
 #[derive(Debug, Serialize)]
@@ -62,12 +69,23 @@ pub(crate) struct PageQuery<'a> {
 }
 
 /// Rows that others have put into the table may lack what ours have, or hold impossible times.
-const PAGE: &str = "
+const SELECT: &str = "
 SELECT id, coalesce(payload, 'null')::text AS payload, {ingested_at_utc} AS ingested_at_utc,
     {deleted_at_utc} AS deleted_at_utc
 FROM {table}
-WHERE id > $1 AND ($3 OR deleted_at_utc IS NULL)
+";
+
+const PAGE: &str = "WHERE id > $1 AND ($3 OR deleted_at_utc IS NULL)
 ORDER BY id LIMIT $2";
+
+const FETCH: &str = "FETCH FORWARD 1000 FROM qbo_records";
+
+fn select_from(schema: &str, entity: &EntitySpec) -> String {
+    SELECT
+        .replace("{ingested_at_utc}", &bounded_time("ingested_at_utc"))
+        .replace("{deleted_at_utc}", &bounded_time("deleted_at_utc"))
+        .replace("{table}", &table_name(schema, entity))
+}
 
 const STATES: &str = "SELECT * FROM qbo.sync_state ORDER BY realm_id, schema_name, entity";
 
@@ -91,13 +109,57 @@ impl Records {
         entity: &EntitySpec,
         page: PageQuery<'_>,
     ) -> Result<Vec<StoredRecord>> {
-        let select = PAGE
-            .replace("{ingested_at_utc}", &bounded_time("ingested_at_utc"))
-            .replace("{deleted_at_utc}", &bounded_time("deleted_at_utc"))
-            .replace("{table}", &table_name(schema, entity));
+        let select = select_from(schema, entity) + PAGE;
         let params = params![page.after, page.max_records, page.with_deleted];
         let rows = self.0.rows(&select, params).await?;
         rows.iter().map(stored_record).collect()
+    }
+
+    /// Reads all records of an entity, as they are at one instant, in the order of their ids, until
+    /// `take` breaks. One record is in memory at a time, beside what has arrived from the network. A
+    /// `take` that lasts for half a minute loses the snapshot.
+    ///
+    /// # Errors
+    /// [`Error::Database`], with SQLSTATE 42P01 if the entity was never loaded; those of `take`.
+    pub(crate) async fn each(
+        &self,
+        schema: &str,
+        entity: &EntitySpec,
+        with_deleted: bool,
+        mut take: impl FnMut(StoredRecord) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let select = select_from(schema, entity);
+        let filter = match with_deleted {
+            true => "",
+            false => "WHERE deleted_at_utc IS NULL",
+        };
+        let open = OpenTransaction::new(self.0.connection().await?);
+        let connection = open.connection()?;
+        connection
+            .batch(&format!(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {PIN_SEARCH_PATH}; {END_WHEN_IDLE};
+                 DECLARE qbo_records NO SCROLL CURSOR FOR {select} {filter} ORDER BY id"
+            ))
+            .await?;
+        loop {
+            let no_params: [(&str, Type); 0] = [];
+            let rows = connection.query_typed_raw(FETCH, no_params).await;
+            let rows = rows.map_err(database_error)?;
+            pin_mut!(rows);
+            let mut is_last = true;
+            while let Some(row) = rows.try_next().await.map_err(database_error)? {
+                is_last = false;
+                if take(stored_record(&row)?)?.is_break() {
+                    return Ok(());
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+        connection.batch("COMMIT").await?;
+        open.end();
+        Ok(())
     }
 
     /// Returns the state of every entity of every company.

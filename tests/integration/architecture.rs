@@ -17,6 +17,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("unbroken", &["error"]),
     ("domain", &["error"]),
     ("port", &["domain", "error"]),
+    ("columns", &["domain", "error"]),
     ("http", &["chance", "clock", "error", "port"]),
     ("quickbooks/scrub", &["terminal"]),
     ("quickbooks/foreign", &["http", "quickbooks/scrub"]),
@@ -84,7 +85,9 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("logging", &[]),
     (
         "landing",
-        &["chance", "clock", "domain", "durable", "error", "port"],
+        &[
+            "chance", "clock", "columns", "domain", "durable", "error", "port",
+        ],
     ),
     ("postgres", &["config", "domain", "error"]),
     (
@@ -108,6 +111,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "chance",
             "clock",
+            "columns",
             "config",
             "domain",
             "durable",
@@ -171,8 +175,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "python",
         &[
-            "app", "cli", "config", "demo", "domain", "error", "landing", "logging", "port",
-            "unbroken",
+            "app", "cli", "columns", "config", "demo", "domain", "error", "landing", "logging",
+            "port", "unbroken",
         ],
     ),
 ];
@@ -181,6 +185,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("pyo3", &["python"]),
     ("clap", &["app", "cli"]),
+    ("arrow_array", &["app", "columns", "landing", "python"]),
+    ("parquet", &["landing"]),
     ("axum", &["cli", "server"]),
     ("hyper", &["server"]),
     (

@@ -1,0 +1,264 @@
+//! Records as batches of bounded size.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arrow_array::builder::{
+    BooleanBuilder, Date32Builder, Decimal128Builder, StringBuilder, TimestampMicrosecondBuilder,
+};
+use arrow_array::{ArrayRef, RecordBatch};
+use chrono::{DateTime, Utc};
+use tracing::warn;
+
+use super::number::{DECIMALS, DIGITS, multiply};
+use super::properties::{Values, add_member};
+use super::schema::{DELETED_AT, EntityColumns, ID, REALM_ID};
+use super::value::Value;
+use crate::domain::{ColumnType, Wrapped};
+use crate::error::{Error, Result};
+
+/// A batch ends with this many rows, or with this many bytes of records.
+const MAX_ROWS: usize = 8192;
+const MAX_BYTES: usize = 16 << 20;
+
+/// One exchange rate, in units of the last decimal.
+const ONE: i128 = 10_i128.pow(DECIMALS as u32);
+
+/// A record to be added.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// Id of the company, if it is known.
+    pub realm_id: Option<&'a str>,
+    /// Id of the record.
+    pub id: &'a str,
+    /// When QuickBooks deleted it.
+    pub deleted_at: Option<DateTime<Utc>>,
+    /// The record as QuickBooks sent it; `None` if it could not be read.
+    pub payload: Option<&'a str>,
+}
+
+/// Makes batches of an entity's records.
+#[derive(Debug)]
+pub struct ColumnsBuilder {
+    columns: Arc<EntityColumns>,
+    builders: Vec<Builder>,
+    rows: usize,
+    bytes: usize,
+    misfits: Vec<u64>,
+}
+
+impl ColumnsBuilder {
+    /// Returns a builder without rows.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if Arrow refuses a type, which tests rule out.
+    pub fn new(columns: Arc<EntityColumns>) -> Result<Self> {
+        let types = columns.types().iter();
+        let builders = types.map(|column_type| Builder::new(*column_type));
+        Ok(Self {
+            builders: builders.collect::<Result<_>>()?,
+            misfits: vec![0; columns.types().len()],
+            columns,
+            rows: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if its payload is not JSON; nothing was added then.
+    pub fn push(&mut self, row: Row<'_>) -> Result<()> {
+        let text = |text| Value::Text(Cow::Borrowed(text));
+        let mut values = vec![Value::Null; self.builders.len()];
+        if let Some(payload) = row.payload {
+            self.read(payload, &mut values).map_err(|error| {
+                let what = format!("record {} of {}", row.id, self.columns.entity().name);
+                Error::decode(what, error)
+            })?;
+            self.bytes += payload.len();
+        }
+        values[REALM_ID] = row.realm_id.map_or(Value::Null, text);
+        values[ID] = text(row.id);
+        if let Some(deleted_at) = row.deleted_at {
+            values[DELETED_AT] = Value::Time(deleted_at.timestamp_micros());
+        }
+        for (builder, value) in self.builders.iter_mut().zip(values) {
+            builder.append(value);
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Fills the values of a record.
+    fn read<'a>(
+        &mut self,
+        payload: &'a str,
+        values: &mut [Value<'a>],
+    ) -> Result<(), serde_json::Error> {
+        let places = self.columns.places();
+        let mut record = payload.trim();
+        let mut around = String::new();
+        if let Some(template_type) = places.template_type
+            && let Some(wrapped) = Wrapped::read(payload)
+        {
+            values[template_type] = Value::Text(wrapped.name.into());
+            record = wrapped.record;
+            for (name, json) in &wrapped.others {
+                // Writing into a text cannot fail.
+                let _ = add_member(&mut around, name, json);
+            }
+        }
+        if !record.starts_with('{') {
+            if record != "null" {
+                serde_json::from_str::<serde::de::IgnoredAny>(record)?;
+                values[places.extra] = Value::Text(record.into());
+            }
+            return Ok(());
+        }
+        let mut reading = Values {
+            row: values,
+            misfits: &mut self.misfits,
+        };
+        let mut rest = reading.read(self.columns.record(), record)?;
+        if !around.is_empty() {
+            let comma = if rest.is_empty() { "" } else { "," };
+            rest = format!("{rest}{comma}{around}");
+        }
+        if !rest.is_empty() {
+            values[places.extra] = Value::Text(format!("{{{rest}}}").into());
+        }
+        self.derive(values);
+        Ok(())
+    }
+
+    /// Fills the columns that are made from others.
+    fn derive(&mut self, values: &mut [Value<'_>]) {
+        let places = self.columns.places();
+        if let (Some(home), Some((total, rate))) = (places.home_total, places.home_from)
+            && values[home] == Value::Null
+            && let Value::Number(total) = values[total]
+        {
+            let rate = match values[rate] {
+                Value::Number(rate) => rate,
+                _ => ONE,
+            };
+            match multiply(total, rate) {
+                Some(product) => values[home] = Value::Number(product),
+                None => self.misfits[home] += 1,
+            }
+        }
+        if let (Some(is_voided), Some((note, total))) = (places.is_voided, places.voided_from) {
+            let says_so = matches!(&values[note], Value::Text(note) if note.starts_with("Voided"));
+            let is_nothing = matches!(values[total], Value::Null | Value::Number(0));
+            values[is_voided] = Value::Boolean(says_so && is_nothing);
+        }
+    }
+
+    /// Returns true if the rows are to be taken out before more are added.
+    pub fn is_full(&self) -> bool {
+        self.rows >= MAX_ROWS || self.bytes >= MAX_BYTES
+    }
+
+    /// Returns how many rows are waiting.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Takes out the rows as columns, and begins anew.
+    pub fn take_columns(&mut self) -> Vec<ArrayRef> {
+        (self.rows, self.bytes) = (0, 0);
+        self.builders.iter_mut().map(Builder::finish).collect()
+    }
+
+    /// Takes out the rows as a batch, and begins anew.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if Arrow refuses it, which tests rule out.
+    pub fn take(&mut self) -> Result<RecordBatch> {
+        let columns = self.take_columns();
+        RecordBatch::try_new(self.columns.schema().clone(), columns).map_err(arrow_error)
+    }
+
+    /// Returns the columns that did not hold every value, and how many they lack.
+    pub fn misfits(&self) -> Vec<(&str, u64)> {
+        let fields = self.columns.fields().iter();
+        let counted = fields.zip(&self.misfits);
+        let misfits = counted.filter(|(_, count)| **count > 0);
+        misfits
+            .map(|(field, count)| (field.name().as_str(), *count))
+            .collect()
+    }
+
+    /// Logs the columns that did not hold every value.
+    pub fn log_misfits(&self, phase: &'static str) {
+        let entity = self.columns.entity().name;
+        for (column, count) in self.misfits() {
+            warn!(
+                phase,
+                event = "values_do_not_fit",
+                entity,
+                column,
+                count,
+                "{entity}: {count} values do not fit the column {column}; they are null there, and in extra"
+            );
+        }
+    }
+}
+
+fn arrow_error(error: arrow_schema::ArrowError) -> Error {
+    Error::Internal(format!("columns: {error}"))
+}
+
+/// One column in the making.
+#[derive(Debug)]
+enum Builder {
+    Text(StringBuilder),
+    Number(Decimal128Builder),
+    Boolean(BooleanBuilder),
+    Day(Date32Builder),
+    Time(TimestampMicrosecondBuilder),
+}
+
+impl Builder {
+    fn new(column_type: ColumnType) -> Result<Self> {
+        Ok(match column_type {
+            ColumnType::Text | ColumnType::Json => Self::Text(StringBuilder::new()),
+            ColumnType::Numeric => {
+                let builder = Decimal128Builder::new();
+                let builder = builder.with_precision_and_scale(DIGITS, DECIMALS);
+                Self::Number(builder.map_err(arrow_error)?)
+            }
+            ColumnType::Boolean => Self::Boolean(BooleanBuilder::new()),
+            ColumnType::Date => Self::Day(Date32Builder::new()),
+            ColumnType::Timestamptz => {
+                Self::Time(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
+            }
+        })
+    }
+
+    fn append(&mut self, value: Value<'_>) {
+        match (self, value) {
+            (Self::Text(builder), Value::Text(text)) => builder.append_value(text),
+            (Self::Text(builder), _) => builder.append_null(),
+            (Self::Number(builder), Value::Number(units)) => builder.append_value(units),
+            (Self::Number(builder), _) => builder.append_null(),
+            (Self::Boolean(builder), Value::Boolean(value)) => builder.append_value(value),
+            (Self::Boolean(builder), _) => builder.append_null(),
+            (Self::Day(builder), Value::Day(days)) => builder.append_value(days),
+            (Self::Day(builder), _) => builder.append_null(),
+            (Self::Time(builder), Value::Time(micros)) => builder.append_value(micros),
+            (Self::Time(builder), _) => builder.append_null(),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Text(builder) => Arc::new(builder.finish()),
+            Self::Number(builder) => Arc::new(builder.finish()),
+            Self::Boolean(builder) => Arc::new(builder.finish()),
+            Self::Day(builder) => Arc::new(builder.finish()),
+            Self::Time(builder) => Arc::new(builder.finish()),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The records of a landing file as columns.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Seek;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use serde::Deserialize;
+
+use super::line::LandingLine;
+use super::reader::LandingReader;
+use crate::columns::{ColumnsBuilder, EntityColumns, Row};
+use crate::error::{Error, Result};
+
+/// Reads the records of a file in batches, each record once, in its last version and in the order of
+/// the file. The ids of all records are in memory, and one batch. Records that are set aside are left
+/// out.
+///
+/// # Errors
+/// [`Error::Landing`] if it cannot be read; [`Error::Decode`] with the location of a wrong line.
+pub fn read_columns(
+    path: &Path,
+    columns: Arc<EntityColumns>,
+    mut each: impl FnMut(RecordBatch) -> ControlFlow<()>,
+) -> Result<()> {
+    let failed = |error| Error::landing(path, error);
+    let mut file = File::open(path).map_err(failed)?;
+    let latest = latest_lines(path, file.try_clone().map_err(failed)?)?;
+    file.rewind().map_err(failed)?;
+    let mut reader = LandingReader::of_file(path, file)?;
+    let mut builder = ColumnsBuilder::new(columns)?;
+    let mut number = 0;
+    while let Some(line) = reader.next_line()? {
+        let added = add(line, number, &latest, &mut builder);
+        added.map_err(|reason| Error::decode(reader.location(), reason))?;
+        number += 1;
+        if builder.is_full() && each(builder.take()?).is_break() {
+            return Ok(());
+        }
+    }
+    if builder.rows() > 0 {
+        // Nothing comes after it.
+        let _ = each(builder.take()?);
+    }
+    builder.log_misfits("extract");
+    Ok(())
+}
+
+/// Adds the record of a line, if no later line has it too.
+fn add(
+    line: &[u8],
+    number: u64,
+    latest: &HashMap<Box<str>, u64>,
+    builder: &mut ColumnsBuilder,
+) -> Result<(), String> {
+    let line = LandingLine::parse(line)?;
+    let Some(payload) = line.payload.filter(|_| line.rejected.is_none()) else {
+        return Ok(());
+    };
+    if latest.get(&*line.id) != Some(&number) {
+        return Ok(());
+    }
+    let row = Row {
+        realm_id: Some(&line.realm_id),
+        id: &line.id,
+        deleted_at: None,
+        payload: Some(payload.get()),
+    };
+    builder.push(row).map_err(|error| error.to_string())
+}
+
+/// Returns the number of the last line of every record: one that was edited while it was read is in
+/// the file twice.
+fn latest_lines(path: &Path, file: File) -> Result<HashMap<Box<str>, u64>> {
+    #[derive(Deserialize)]
+    struct Identified<'a> {
+        #[serde(borrow)]
+        id: Cow<'a, str>,
+    }
+    let mut reader = LandingReader::of_file(path, file)?;
+    let mut latest = HashMap::new();
+    let mut number = 0;
+    while let Some(line) = reader.next_line()? {
+        let id = serde_json::from_slice::<Identified<'_>>(line)
+            .map(|line| Box::from(&*line.id))
+            .map_err(|error| error.to_string());
+        let id = id.map_err(|reason| Error::decode(reader.location(), reason))?;
+        latest.insert(id, number);
+        number += 1;
+    }
+    Ok(latest)
+}

@@ -1,0 +1,358 @@
+//! A file of Parquet as the lines that it stands for.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, TimestampMicrosecondType};
+use arrow_array::{Array, PrimitiveArray, RecordBatch, StringArray};
+use arrow_schema::{DataType, Schema, TimeUnit};
+use chrono::{DateTime, Utc};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::file::metadata::ParquetMetaData;
+use serde_json::value::RawValue;
+
+use super::checksum;
+use super::line::{LandingLine, RejectedLine};
+use super::parquet_pages::BoundedFile;
+use super::parquet_writer::{NUMBERS, TEXTS, TIMES};
+use crate::error::{Error, Result};
+
+/// Rows that are in memory together: few, because each may repeat a text of 8 MB that is in the file once.
+const BATCH: usize = 8;
+const ROWS_DIFFER: &str = "it is damaged: it does not have as many rows as it says";
+/// Columns that a file may lack: one written by others has no checksums.
+const OPTIONAL: [&str; 3] = ["rejected", "crc32", "read_until_utc"];
+
+/// The lines of a file, as a stream of bytes.
+pub(super) struct ParquetLines {
+    batches: ParquetRecordBatchReader,
+    /// Rows that were read, and those that the file says it has.
+    row: u64,
+    rows: u64,
+    lines: Vec<u8>,
+    read: usize,
+}
+
+impl ParquetLines {
+    /// Reads the description of a file.
+    ///
+    /// # Errors
+    /// [`Error::Landing`] if it is damaged, or lacks a column of the lines.
+    pub(super) fn open(path: &Path, file: File) -> Result<Self> {
+        let failed = |error: &dyn std::fmt::Display| Error::landing(path, error);
+        // The types of the file alone, whatever program has written it.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let file = BoundedFile(file);
+        let builder = without_panics(|| {
+            ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+                .map_err(|error| error.to_string())
+        });
+        let builder = builder.map_err(|error| failed(&error))?;
+        let names = ["realm_id", "id"].into_iter();
+        let names = names.chain(TEXTS).chain(TIMES).chain(NUMBERS);
+        for name in names.clone() {
+            check_column(builder.schema(), name).map_err(|reason| failed(&reason))?;
+        }
+        let rows = rows_of(builder.metadata()).map_err(|reason| failed(&reason))?;
+        let mask = ProjectionMask::columns(builder.parquet_schema(), names);
+        let batches = builder.with_projection(mask).with_batch_size(BATCH).build();
+        Ok(Self {
+            batches: batches.map_err(|error| failed(&error))?,
+            row: 0,
+            rows,
+            lines: Vec::new(),
+            read: 0,
+        })
+    }
+
+    /// Makes the lines of the next rows; returns false after the last.
+    fn fill(&mut self) -> io::Result<bool> {
+        self.lines.clear();
+        self.read = 0;
+        let batch = without_panics(|| {
+            let batch = self.batches.next().transpose();
+            batch.map_err(|error| error.to_string())
+        });
+        let Some(batch) = batch.map_err(io::Error::other)? else {
+            return match self.row == self.rows {
+                true => Ok(false),
+                false => Err(io::Error::other(ROWS_DIFFER)),
+            };
+        };
+        let columns = Columns { batch: &batch };
+        for row in 0..batch.num_rows() {
+            self.row += 1;
+            columns
+                .write_line(row, &mut self.lines)
+                .map_err(|reason| io::Error::other(format!("row {}: {reason}", self.row)))?;
+        }
+        Ok(true)
+    }
+}
+
+/// Returns how many rows a file has, which it says twice.
+fn rows_of(metadata: &ParquetMetaData) -> Result<u64, String> {
+    let groups = metadata.row_groups().iter();
+    let rows = groups.map(|group| u64::try_from(group.num_rows()).ok());
+    let rows = rows.sum::<Option<u64>>();
+    rows.filter(|rows| i64::try_from(*rows) == Ok(metadata.file_metadata().num_rows()))
+        .ok_or_else(|| ROWS_DIFFER.to_owned())
+}
+
+/// Calls the library, to which a damaged file is a defect in places.
+fn without_panics<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    let outcome = catch_unwind(AssertUnwindSafe(call));
+    outcome.unwrap_or_else(|panic| Err(format!("it is damaged: {}", Error::from_panic(&*panic))))
+}
+
+impl Read for ParquetLines {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.read == self.lines.len() {
+            if !self.fill()? {
+                return Ok(0);
+            }
+        }
+        let count = (&self.lines[self.read..]).read(buffer)?;
+        self.read += count;
+        Ok(count)
+    }
+}
+
+/// Checks the type of a column.
+fn check_column(schema: &Schema, name: &str) -> Result<(), String> {
+    let Ok(field) = schema.field_with_name(name) else {
+        return match OPTIONAL.contains(&name) {
+            true => Ok(()),
+            false => Err(format!("is no landing file: it has no column {name}")),
+        };
+    };
+    let is_right = match field.data_type() {
+        DataType::Timestamp(TimeUnit::Microsecond, _) => TIMES.contains(&name),
+        DataType::Int32 => NUMBERS.contains(&name),
+        DataType::Utf8 => !TIMES.contains(&name) && !NUMBERS.contains(&name),
+        _ => false,
+    };
+    match is_right {
+        true => Ok(()),
+        false => Err(format!(
+            "is no landing file: its column {name} has the type {}",
+            field.data_type()
+        )),
+    }
+}
+
+/// The columns of a batch.
+struct Columns<'b> {
+    batch: &'b RecordBatch,
+}
+
+impl<'b> Columns<'b> {
+    fn text(&self, name: &str, row: usize) -> Option<&'b str> {
+        let array: &StringArray = self.batch.column_by_name(name)?.as_string_opt()?;
+        array.is_valid(row).then(|| array.value(row))
+    }
+
+    fn time(&self, name: &str, row: usize) -> Option<DateTime<Utc>> {
+        let column = self.batch.column_by_name(name)?;
+        let array: &PrimitiveArray<TimestampMicrosecondType> = column.as_primitive_opt()?;
+        let micros = array.is_valid(row).then(|| array.value(row))?;
+        DateTime::from_timestamp_micros(micros)
+    }
+
+    fn number(&self, name: &str, row: usize) -> Option<u32> {
+        let column = self.batch.column_by_name(name)?;
+        let array: &PrimitiveArray<Int32Type> = column.as_primitive_opt()?;
+        let number = array.is_valid(row).then(|| array.value(row))?;
+        u32::try_from(number).ok()
+    }
+
+    /// Appends the line of a row. Its checksum is that of the row when it was written, so that damage
+    /// is found when the line is read.
+    fn write_line(&self, row: usize, out: &mut Vec<u8>) -> Result<(), String> {
+        let missing = |name: &str| format!("it has no {name}");
+        let text = |name| self.text(name, row).ok_or_else(|| missing(name));
+        let time = |name| self.time(name, row).ok_or_else(|| missing(name));
+        let number = |name| self.number(name, row).ok_or_else(|| missing(name));
+        let json = |text: &'b str| -> Result<&'b RawValue, String> {
+            serde_json::from_str(text).map_err(|error| error.to_string())
+        };
+        let rejected = self.text("rejected", row);
+        let rejected = rejected.map(serde_json::from_str::<RejectedLine>);
+        let line = LandingLine {
+            entity: text("entity")?.into(),
+            realm_id: text("realm_id")?.into(),
+            id: text("id")?.into(),
+            ingested_at_utc: time("ingested_at_utc")?,
+            extract_window_start_utc: time("extract_window_start_utc")?,
+            extract_window_end_utc: time("extract_window_end_utc")?,
+            read_until_utc: self.time("read_until_utc", row),
+            page_number: number("page_number")?,
+            page_size: number("page_size")?,
+            request_payload: json(text("request_payload")?)?,
+            payload: self.text("payload", row).map(json).transpose()?,
+            rejected: rejected.transpose().map_err(|error| error.to_string())?,
+            crc32: None,
+        };
+        let mut bytes = serde_json::to_vec(&line).map_err(|error| error.to_string())?;
+        if let Some(digits) = self.text("crc32", row) {
+            checksum::append_digits(&mut bytes, digits);
+        }
+        out.append(&mut bytes);
+        out.push(b'\n');
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::super::reader::tests::lines;
+    use super::*;
+    use crate::landing::{LandingReader, LandingWriter};
+
+    /// A record, and one that is set aside.
+    fn written() -> Vec<String> {
+        let line = |id: &str, rest: &str| {
+            let json = format!(
+                "{{\"entity\":\"customers\",\"realm_id\":\"9\",\"id\":\"{id}\",\
+                 \"ingested_at_utc\":\"2024-05-01T00:00:00.123456Z\",\
+                 \"extract_window_start_utc\":\"2024-01-01T00:00:00Z\",\
+                 \"extract_window_end_utc\":\"2024-02-01T00:00:00Z\",\
+                 \"read_until_utc\":\"2024-01-31T23:59:30Z\",\"page_number\":1,\"page_size\":1000,\
+                 \"request_payload\":{{\"query\": \"q\"}},{rest}}}"
+            );
+            let mut line = json.into_bytes();
+            checksum::append(&mut line);
+            String::from_utf8(line).unwrap()
+        };
+        vec![
+            line(
+                "7",
+                r#""payload":{ "Id":"7","MetaData":{"LastUpdatedTime":"2024-01-03T01:00:00-08:00"},"Balance":0.10, "é":"\ud83d\ude42"}"#,
+            ),
+            line(
+                "",
+                r#""rejected":{"error":"e","intuit_tid":null,"at_utc":"2024-01-03T09:00:00.123456789Z","text":"{\n"}"#,
+            ),
+        ]
+    }
+
+    fn write(path: &Path, lines: &[String]) -> Result<()> {
+        let mut writer = LandingWriter::create(path)?;
+        let text = lines.join("\n");
+        // In pieces, as they come.
+        for piece in text.as_bytes().chunks(100) {
+            writer
+                .write_all(piece)
+                .map_err(|e| Error::landing(path, e))?;
+        }
+        writer.finish().map(drop)
+    }
+
+    #[test]
+    fn lines_are_read_back_byte_for_byte() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.parquet");
+        let written = written();
+        write(&path, &written).unwrap();
+        assert_eq!(lines(&path), written);
+        // More rows than are in memory together.
+        let many: Vec<String> = written
+            .iter()
+            .cycle()
+            .take(3 * BATCH + 1)
+            .cloned()
+            .collect();
+        write(&path, &many).unwrap();
+        assert_eq!(lines(&path), many);
+    }
+
+    #[test]
+    fn a_file_without_lines_has_the_columns_of_its_entity() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.parquet");
+        let mut writer = LandingWriter::create(&path).unwrap();
+        writer.set_entity("customers").unwrap();
+        writer.finish().unwrap();
+        assert_eq!(lines(&path), [""; 0]);
+        let error = write(&path, &[]).unwrap_err().to_string();
+        assert!(error.contains("no entity is known"), "{error}");
+    }
+
+    #[test]
+    fn a_file_holds_one_entity() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.parquet");
+        let mut writer = LandingWriter::create(&path).unwrap();
+        writer.set_entity("items").unwrap();
+        let text = format!("{}\n", written()[0]);
+        let error = writer.write_all(text.as_bytes()).unwrap_err().to_string();
+        assert!(
+            error.contains("this one holds items, not customers"),
+            "{error}"
+        );
+    }
+
+    /// The lines of a file without their checksums, which are checked.
+    fn checked(path: &Path) -> Result<Vec<String>> {
+        let mut reader = LandingReader::open(path)?;
+        let mut lines = Vec::new();
+        while let Some(line) = reader.next_line()? {
+            LandingLine::parse(line).map_err(|reason| Error::decode("line", reason))?;
+            let line = String::from_utf8_lossy(line).into_owned();
+            let end = line.rfind(",\"crc32\"").unwrap_or(line.len() - 1);
+            lines.push(line[..end].to_owned());
+        }
+        Ok(lines)
+    }
+
+    #[test]
+    fn a_flipped_bit_is_an_error_or_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.parquet");
+        write(&path, &written()).unwrap();
+        let intact = checked(&path).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let mut errors = 0;
+        for place in (0..bytes.len()).step_by(29) {
+            bytes[place] ^= 1 << (place % 8);
+            std::fs::write(&path, &bytes).unwrap();
+            match checked(&path) {
+                Ok(lines) => assert_eq!(lines, intact, "{place}"),
+                Err(_) => errors += 1,
+            }
+            bytes[place] ^= 1 << (place % 8);
+        }
+        assert!(errors > 30, "{errors}");
+    }
+
+    #[test]
+    fn damage_is_an_error_and_not_another_record() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.parquet");
+        write(&path, &written()).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for length in [0, 4, whole.len() / 2, whole.len() - 1] {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let error = LandingReader::open(&path).unwrap_err();
+            assert!(matches!(error, Error::Landing { .. }), "{length}: {error}");
+        }
+        std::fs::write(&path, b"{}\n").unwrap();
+        assert!(LandingReader::open(&path).is_err());
+        // Somebody else's file.
+        let fields = vec![arrow_schema::Field::new("id", DataType::Utf8, true)];
+        let schema = std::sync::Arc::new(arrow_schema::Schema::new(fields));
+        let file = File::create(&path).unwrap();
+        let writer = parquet::arrow::ArrowWriter::try_new(file, schema, None).unwrap();
+        writer.close().unwrap();
+        let error = LandingReader::open(&path).unwrap_err().to_string();
+        assert!(error.contains("it has no column realm_id"), "{error}");
+    }
+}
