@@ -16,30 +16,55 @@ use crate::error::{Error, Result};
 pub(crate) const LIMIT: Duration = Duration::from_secs(8);
 const CHECK: Duration = Duration::from_millis(10);
 
+static UNBROKEN: Works = Works::none();
+
+/// The works of one kind that run in this process, counted without a lock, which a fork could leave
+/// locked in the child.
+///
 /// Id of the process in the upper half, number of its works in the lower one. A forked child begins
 /// with none, because the tasks of its parent do not exist in it.
-static RUNNING: AtomicU64 = AtomicU64::new(0);
+#[derive(Debug)]
+pub(crate) struct Works(AtomicU64);
 
-struct Running;
+/// One of the works, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Running(&'static Works);
 
-impl Running {
-    fn begin() -> Self {
-        change(|works| works + 1);
-        Self
+impl Works {
+    pub(crate) const fn none() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    pub(crate) fn begin(&'static self) -> Running {
+        self.change(|works| works + 1);
+        Running(self)
+    }
+
+    fn change(&self, next: impl Fn(u32) -> u32) {
+        let here = std::process::id();
+        let _ = self
+            .0
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
+                Some(u64::from(here) << 32 | u64::from(next(works_of(here, state))))
+            });
+    }
+
+    /// Waits until none of them runs in this process, at most `limit`.
+    pub(crate) async fn ended(&self, limit: Duration) {
+        let here = std::process::id();
+        let ended = async {
+            while works_of(here, self.0.load(Ordering::SeqCst)) > 0 {
+                tokio::time::sleep(CHECK).await;
+            }
+        };
+        let _ = tokio::time::timeout(limit, ended).await;
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        change(|works| works.saturating_sub(1));
+        self.0.change(|works| works.saturating_sub(1));
     }
-}
-
-fn change(next: impl Fn(u32) -> u32) {
-    let here = std::process::id();
-    let _ = RUNNING.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
-        Some(u64::from(here) << 32 | u64::from(next(works_of(here, state))))
-    });
 }
 
 fn works_of(process: u32, state: u64) -> u32 {
@@ -56,7 +81,7 @@ fn works_of(process: u32, state: u64) -> u32 {
 pub(crate) async fn unbroken<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
-    let running = Running::begin();
+    let running = UNBROKEN.begin();
     let task = async move {
         let outcome = work.await;
         drop(running);
@@ -73,13 +98,7 @@ pub(crate) async fn unbroken<T: Send + 'static>(
 
 /// Waits until no such work runs in this process, at most [`LIMIT`].
 pub(crate) async fn all_ended() {
-    let here = std::process::id();
-    let ended = async {
-        while works_of(here, RUNNING.load(Ordering::SeqCst)) > 0 {
-            tokio::time::sleep(CHECK).await;
-        }
-    };
-    let _ = tokio::time::timeout(LIMIT, ended).await;
+    UNBROKEN.ended(LIMIT).await;
 }
 
 #[cfg(test)]

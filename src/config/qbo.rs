@@ -1,6 +1,6 @@
 //! QuickBooks settings: app, company, tokens, limits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -194,6 +194,11 @@ impl Settings {
     /// Returns the token store of a user without a database.
     fn default_token_file(&self) -> Option<PathBuf> {
         Some(self.directories.state.as_ref()?.join("tokens.json"))
+    }
+
+    /// Returns true if a token file is in the place that is taken where no other is named.
+    pub(crate) fn is_default_token_file(&self, path: &Path) -> bool {
+        self.default_token_file().is_some_and(|file| file == path)
     }
 
     /// Returns the files for tokens that the token store cannot take. Each store has its own. There are

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::info;
 
 use super::draft::hidden_prefix;
-use super::private::is_still_at;
+use super::private::{is_still_at, stranger};
 use super::{directory_of, make_private_directory, private};
 
 /// Time between two looks at a lock that another process holds. A thread that waits in the kernel could
@@ -27,7 +27,7 @@ impl Lock {
     /// Waits for the lock of a file, and creates the file if it does not exist. Blocks.
     ///
     /// # Errors
-    /// I/O errors.
+    /// I/O errors; a lock of another user.
     pub(crate) fn wait(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
         file.lock()?;
@@ -38,7 +38,7 @@ impl Lock {
     /// lock is a hidden file beside it, which goes with the lock. Creates the directory.
     ///
     /// # Errors
-    /// I/O errors.
+    /// I/O errors; a lock of another user.
     pub(crate) async fn of_writing(path: &Path) -> io::Result<Self> {
         make_private_directory(directory_of(path))?;
         let mut name = hidden_prefix(path);
@@ -71,12 +71,23 @@ impl Lock {
     }
 }
 
+/// Opens the file of a lock. One of another user is refused: in a directory for all, who makes it first
+/// could hold it for ever.
 fn open(path: &Path) -> io::Result<File> {
-    private()
+    let file = private()
         .create(true)
         .write(true)
         .truncate(false)
-        .open(path)
+        .open(path)?;
+    let Some(owner) = stranger(&file, path)? else {
+        return Ok(file);
+    };
+    let reason = format!(
+        "the lock {} belongs to user {owner}, who could hold it for ever; remove it, or use a \
+         directory of your own",
+        path.display()
+    );
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))
 }
 
 impl Drop for Lock {
@@ -130,5 +141,20 @@ mod tests {
         std::os::unix::fs::symlink(&elsewhere, directory.path().join(".a.txt.lock")).unwrap();
         assert!(Lock::of_writing(&path).await.is_err());
         assert!(!elsewhere.exists());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_lock_that_is_a_pipe_is_refused_and_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.txt");
+        let pipe = directory.path().join(".a.txt.lock");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let (tell, told) = std::sync::mpsc::channel();
+        // A thread of its own, since the one that waits for a pipe cannot be stopped.
+        std::thread::spawn(move || tell.send(open(&pipe).is_err()));
+        assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(true));
+        assert!(Lock::of_writing(&path).await.is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Files and directories of one user, on machines that others use too.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
 
@@ -15,15 +15,16 @@ pub(crate) enum Exposure {
     Open(u32),
 }
 
-/// Returns options that create files with mode 0600 and do not open links.
+/// Returns options that create files with mode 0600, do not open links, and do not wait for the other
+/// end of a pipe that another user has put at their path.
 pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        options
-            .mode(0o600)
-            .custom_flags(flags(rustix::fs::OFlags::NOFOLLOW));
+        options.mode(0o600).custom_flags(flags(
+            rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK,
+        ));
     }
     options
 }
@@ -51,6 +52,69 @@ pub(crate) fn exposure(file: &File) -> io::Result<Exposure> {
 #[cfg(not(unix))]
 pub(crate) fn exposure(_file: &File) -> io::Result<Exposure> {
     Ok(Exposure::Private)
+}
+
+/// Returns the user to whom the open file at a path belongs, if that is another one than this user and
+/// root.
+///
+/// # Errors
+/// I/O errors.
+#[cfg(unix)]
+pub(crate) fn stranger(file: &File, path: &Path) -> io::Result<Option<u32>> {
+    let found = file.metadata()?;
+    owner_if_stranger(&found, path, || file.set_permissions(found.permissions()))
+}
+
+/// Files have no owners here.
+#[cfg(not(unix))]
+pub(crate) fn stranger(_file: &File, _path: &Path) -> io::Result<Option<u32>> {
+    Ok(None)
+}
+
+#[cfg(unix)]
+fn owner_if_stranger(
+    found: &Metadata,
+    path: &Path,
+    set_own_mode: impl FnOnce() -> io::Result<()>,
+) -> io::Result<Option<u32>> {
+    use std::os::unix::fs::MetadataExt;
+    let (owner, us) = (found.uid(), user_id());
+    let is_known = match us {
+        _ if owner == us || owner == 0 => true,
+        // Root works for other users, too, each of whom may do everything in a directory of theirs.
+        0 => std::fs::metadata(super::directory_of(path))?.uid() == owner,
+        // Some network file systems show other owners than the server knows. Only an owner may set a
+        // mode, even the one that there is.
+        _ => set_own_mode().is_ok(),
+    };
+    Ok((!is_known).then_some(owner))
+}
+
+/// Returns why users who are not trusted with it may put files into a directory and take them out;
+/// `None` if they may not, or if there is no directory. Its group may: orchestrators give volumes one.
+#[cfg(unix)]
+pub(crate) fn openness(directory: &Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    const STICKY: u32 = 0o1000;
+    let found = std::fs::metadata(directory).ok()?;
+    let mode = found.mode() & 0o777;
+    if mode & 0o002 != 0 && found.mode() & STICKY == 0 {
+        return Some(format!(
+            "every user of this machine may replace what is in it (mode {mode:04o})"
+        ));
+    }
+    let set_own_mode = || std::fs::set_permissions(directory, found.permissions());
+    match owner_if_stranger(&found, directory, set_own_mode) {
+        Ok(None) => None,
+        Ok(Some(owner)) => Some(format!("it belongs to user {owner}")),
+        Err(e) => Some(e.to_string()),
+    }
+}
+
+/// Directories have no modes here.
+#[cfg(not(unix))]
+pub(crate) fn openness(_directory: &Path) -> Option<String> {
+    None
 }
 
 /// Returns true if an opened file or directory is still the one at a path.

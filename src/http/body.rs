@@ -53,6 +53,7 @@ impl AnswerLimit {
             limit: self.clone(),
             max,
             is_fault,
+            is_read_to_limit: is_fault || endpoint == Endpoint::Token,
             received: BytesMut::new(),
         }
     }
@@ -64,16 +65,19 @@ pub(super) struct AnswerBody {
     limit: AnswerLimit,
     max: usize,
     is_fault: bool,
+    /// Its beginning is of use although the rest is too much: tokens may stand in it.
+    is_read_to_limit: bool,
     received: BytesMut,
 }
 
 impl AnswerBody {
-    /// Notes the length that a header announces, which may be wrong.
+    /// Notes the length that a header announces, which may be wrong. Refuses one that is too large
+    /// before anything is read, unless its beginning is of use.
     pub(super) fn expect(&mut self, length: u64) -> Result<(), Full> {
         /// Cap of the buffer that is allocated because of a header.
         const MAX_INITIAL_BUFFER: u64 = 4 << 20;
 
-        if length > self.max as u64 && !self.is_fault {
+        if length > self.max as u64 && !self.is_read_to_limit {
             return Err(Full::TooLarge(self.max));
         }
         let buffer = length.min(MAX_INITIAL_BUFFER) as usize;
@@ -142,6 +146,10 @@ mod tests {
         assert_eq!(limit.body(Endpoint::Data, 503).expect(u64::MAX), Ok(()));
         let too_large = Err(Full::TooLarge(64 << 20));
         assert_eq!(limit.body(Endpoint::Data, 200).expect(u64::MAX), too_large);
+        for status in [200, 503] {
+            let mut body = limit.body(Endpoint::Token, status);
+            assert_eq!(body.expect(u64::MAX), Ok(()));
+        }
     }
 
     #[test]

@@ -107,7 +107,7 @@ async fn check_rights(client: &(impl GenericClient + Sync)) -> Result<()> {
 }
 
 /// The policies, triggers and rules that hide, change or refuse rows of an operational table, although
-/// the role has its rights. A policy that lets the role see and write everything does no harm;
+/// the role has its rights, and triggers that [`foreign_trigger`] describes. A policy that lets the role see and write everything does no harm;
 /// `qbo.migrations` is only read.
 /// Bits of tgtype: 1 for each row, 2 before, 4 insert, 8 delete, 16 update.
 const GUARDS: &str = "
@@ -130,6 +130,12 @@ SELECT * FROM (
          FROM pg_trigger t
          WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
             AND t.tgtype & 3 = 3 AND t.tgtype & 28 <> 0) AS triggers,
+        (SELECT string_agg(format('%s calls %s of %I', t.tgname, p.oid::regprocedure,
+            pg_get_userbyid(p.proowner)), ', ' ORDER BY t.tgname)
+         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+         WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
+            AND t.tgtype & 28 <> 0 AND NOT pg_has_role(p.proowner, c.relowner, 'MEMBER')
+            AND pg_get_userbyid(p.proowner) <> current_user) AS foreign_triggers,
         (SELECT string_agg(r.rulename::text, ', ' ORDER BY r.rulename)
          FROM pg_rewrite r
          WHERE r.ev_class = c.oid AND r.ev_type IN ('2', '3', '4') AND r.ev_enabled IN ('O', 'A')
@@ -139,8 +145,20 @@ SELECT * FROM (
         AND c.relowner = (SELECT m.relowner FROM pg_class m
             WHERE m.relnamespace = n.oid AND m.relname = 'migrations')
 ) AS guarded
-WHERE is_filtered OR triggers IS NOT NULL OR rules IS NOT NULL
+WHERE is_filtered OR triggers IS NOT NULL OR foreign_triggers IS NOT NULL OR rules IS NOT NULL
 ORDER BY table_name";
+
+/// Returns the words about triggers that call functions of a role that is neither the owner of the
+/// table nor a superuser nor the one that loads. They would run with the rights of the one that loads.
+pub(crate) fn foreign_trigger(table: &str, triggers: &str, role: &str) -> String {
+    let role = quote_identifier(role);
+    format!(
+        "a trigger calls, with the rights of the role {role}, a function of a role that does not own the \
+         table: {triggers}; drop it (DROP TRIGGER ... ON {table}) and take the right from who made it \
+         (REVOKE TRIGGER ON {table} FROM ...), or give the function to the owner of the table (ALTER \
+         FUNCTION ... OWNER TO ...)"
+    )
+}
 
 /// Refuses operational tables that would not hold what is written, or not show it: each window would
 /// fail, or the same work would be done again and again.
@@ -155,6 +173,7 @@ pub(super) async fn check_guards(client: &(impl GenericClient + Sync)) -> Result
     let role = quote_identifier(row.column("role")?);
     let table = quote_identifier(row.column("table_name")?);
     let names = |column: &str| row.column::<Option<String>>(column);
+    let foreign = names("foreign_triggers")?;
     let reason = match (names("triggers")?, names("rules")?) {
         _ if row.column("is_filtered")? => format!(
             "row-level security hides rows from the role {role} or refuses them; ALTER ROLE {role} \
@@ -163,6 +182,11 @@ pub(super) async fn check_guards(client: &(impl GenericClient + Sync)) -> Result
         (Some(triggers), _) => format!(
             "a trigger runs before rows are stored and could change or drop them: {triggers}; make \
              it an AFTER trigger, or switch it off: ALTER TABLE qbo.{table} DISABLE TRIGGER ..."
+        ),
+        (None, None) => foreign_trigger(
+            &format!("qbo.{table}"),
+            &foreign.unwrap_or_default(),
+            row.column("role")?,
         ),
         (None, rules) => format!(
             "a rule rewrites what is stored: {}; drop it: DROP RULE ... ON qbo.{table}",

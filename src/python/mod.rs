@@ -4,6 +4,7 @@
 mod calls;
 mod columns;
 mod error;
+mod exit;
 mod hint;
 mod runtime;
 mod sandbox;
@@ -77,6 +78,7 @@ fn secret_settings() -> Vec<&'static str> {
 /// Runs a verb: takes a call in JSON and returns the report in JSON. Waits without the GIL.
 #[pyfunction]
 fn call(py: Python<'_>, call: &str) -> PyResult<String> {
+    exit::prepare(py)?;
     runtime::forward_logs(py);
     let call = Call::parse(call).map_err(|error| to_python(py, &error))?;
     runtime::block_on(py, call.run())
@@ -85,6 +87,7 @@ fn call(py: Python<'_>, call: &str) -> PyResult<String> {
 /// Runs a verb like `call`, and returns an awaitable.
 #[pyfunction]
 fn call_async<'py>(py: Python<'py>, call: &str) -> PyResult<Bound<'py, PyAny>> {
+    exit::prepare(py)?;
     runtime::forward_logs(py);
     let call = Call::parse(call).map_err(|error| to_python(py, &error))?;
     runtime::into_awaitable(py, call.run())

@@ -14,11 +14,10 @@ use pyo3::sync::OnceExt;
 use pyo3_log::{Caching, Logger};
 
 use super::error::to_python;
+use super::exit::{signal, until_exit};
 use crate::error::{Error, Result, without_panics};
 use crate::unbroken;
 
-/// Interval at which a waiting call checks for Ctrl-C.
-const SIGNAL_CHECK: Duration = Duration::from_millis(100);
 const THREADS: usize = 4;
 
 /// Waits for `call` without the GIL. A panic is an error like others: PyO3 would raise a
@@ -49,11 +48,14 @@ fn run_to_end<T: Send + 'static>(
         .enable_all()
         .build();
     let runtime = runtime.map_err(|e| Stop::Error(Error::Internal(format!("no runtime: {e}"))))?;
-    let running = runtime.spawn(without_panics(call));
+    let running = runtime.spawn(until_exit(without_panics(call)));
     let outcome = runtime.block_on(async {
         let abort = running.abort_handle();
         tokio::select! {
-            joined = running => joined.unwrap_or(Err(Error::Cancelled)).map_err(Stop::Error),
+            joined = running => {
+                let outcome = joined.ok().flatten();
+                outcome.unwrap_or(Err(Error::Cancelled)).map_err(Stop::Error)
+            }
             interrupt = signal() => {
                 abort.abort();
                 Err(Stop::Interrupt(interrupt))
@@ -77,16 +79,6 @@ enum Stop {
     Interrupt(PyErr),
 }
 
-/// Waits for a signal handler to raise an exception, usually `KeyboardInterrupt`, and returns it.
-async fn signal() -> PyErr {
-    loop {
-        tokio::time::sleep(SIGNAL_CHECK).await;
-        if let Err(interrupt) = Python::attach(|py| py.check_signals()) {
-            return interrupt;
-        }
-    }
-}
-
 /// Id of the process that owns the runtime of all awaitables.
 static AWAITABLES_IN: OnceLock<u32> = OnceLock::new();
 
@@ -102,10 +94,13 @@ pub(super) fn into_awaitable<'py>(
                       call the blocking ones there";
         return Err(to_python(py, &Error::config("async", reason)));
     }
+    let call = until_exit(without_panics(call));
     let call = async move {
-        without_panics(call)
-            .await
-            .map_err(|error| Python::attach(|py| to_python(py, &error)))
+        match call.await {
+            Some(outcome) => outcome.map_err(|error| Python::attach(|py| to_python(py, &error))),
+            // The process ends, and nobody waits: the event loop may be closed.
+            None => std::future::pending().await,
+        }
     };
     // The first call starts the runtime, which panics if it cannot start its threads.
     let future_into_py = || pyo3_async_runtimes::tokio::future_into_py(py, call);

@@ -1,8 +1,13 @@
 //! The store: tables and ledger in memory, changed by transactions that can fail before or after
 //! they take effect.
 //!
-//! The rules of the merge and of the ledger's row are those of `merge.sql` and `write_ledger.sql`,
-//! written once more in Rust; which windows are complete is decided by the code of production.
+//! The rules of the merge and of the ledger's times are written once more in Rust after those of
+//! `merge.sql` and `write_ledger.sql`, for one schema of one company; which windows are complete is
+//! decided by the code of production. It is simpler than the SQL in this: payloads are compared by
+//! their bytes, not as `jsonb`; no row has a time of deletion; the ledger keeps times alone, no counts
+//! and no texts. A window of which only the end was read is as new as what was known of the rest,
+//! without the five minutes for failures that were being committed then, and also if it was newer
+//! before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The backend of tokens and shared state that the settings name, opened once.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Once};
 
 use super::shared_state::{FileState, PostgresState};
 use super::token_store::{
@@ -10,7 +10,7 @@ use super::token_store::{
 };
 use crate::config::{RescueFile, Settings, StoreLocation};
 use crate::durable;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::port::{SharedState, TokenStore};
 use crate::postgres::Db;
 
@@ -35,7 +35,12 @@ impl StateBackend {
     ) -> Result<Self> {
         Ok(match location {
             // Through a link, so that the link stays and all its users share locks and limits.
-            StoreLocation::File(path) => Self::File(durable::resolved(path)),
+            StoreLocation::File(path) => {
+                let resolved = durable::resolved(path);
+                check_directory(path, settings.is_default_token_file(path))?;
+                check_directory(&resolved, false)?;
+                Self::File(resolved)
+            }
             StoreLocation::Postgres => {
                 Self::Postgres(Db::open(&settings.postgres()?, connections).await?)
             }
@@ -108,6 +113,32 @@ impl StateBackend {
     }
 }
 
+/// Refuses a token file in the user's state directory if another user could replace it there, since
+/// nobody has chosen that. Warns of any other: volumes are often open to all, and hold the files of one
+/// user.
+fn check_directory(path: &Path, is_default: bool) -> Result<()> {
+    static TOLD: Once = Once::new();
+    let directory = durable::directory_of(path);
+    let Some(reason) = durable::openness(directory) else {
+        return Ok(());
+    };
+    let directory = directory.display();
+    if is_default {
+        let reason = format!(
+            "{directory} is not used for tokens: {reason}; make it yours alone, or name another place"
+        );
+        return Err(Error::config("QBO_TOKEN_STORE", reason));
+    }
+    TOLD.call_once(|| {
+        tracing::warn!(
+            phase = "auth",
+            event = "token_directory_open",
+            "tokens are in {directory}: {reason}"
+        );
+    });
+    Ok(())
+}
+
 /// Returns the stores for tokens of a company that its token store cannot take. Directories that other
 /// users could change are left out, with a warning.
 pub(crate) fn rescue_stores(
@@ -118,6 +149,10 @@ pub(crate) fn rescue_stores(
     let store = |file: &RescueFile| -> Option<Arc<dyn TokenStore>> {
         let directory = durable::directory_of(&file.path);
         if !file.is_in_shared_place {
+            if let Some(reason) = durable::openness(directory) {
+                warn_of_refusal(directory, &reason);
+                return None;
+            }
             return Some(Arc::new(FileTokenStore::new(
                 &file.path,
                 realm_id,
@@ -129,16 +164,20 @@ pub(crate) fn rescue_stores(
             return None;
         }
         if let Some(reason) = durable::refusal(directory) {
-            tracing::warn!(
-                phase = "auth",
-                event = "directory_refused",
-                "{} is not used: {reason}",
-                directory.display()
-            );
+            warn_of_refusal(directory, &reason);
             return None;
         }
         let store = FileTokenStore::in_shared_place(&file.path, realm_id, key.clone());
         Some(Arc::new(store))
     };
     files.iter().filter_map(store).collect()
+}
+
+fn warn_of_refusal(directory: &Path, reason: &str) {
+    tracing::warn!(
+        phase = "auth",
+        event = "directory_refused",
+        "{} is not used: {reason}",
+        directory.display()
+    );
 }

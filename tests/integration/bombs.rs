@@ -38,6 +38,8 @@ fn bombs_cost_little_memory_and_time() {
         json!({"fault": "trickle", "on": "query", "bytes_per_s": 64}),
         json!({"fault": "endless", "on": "token", "status": 503}),
         json!({"fault": "gzip-bomb", "on": "token", "status": 500}),
+        json!({"fault": "announced", "on": "query"}),
+        json!({"fault": "announced", "on": "query", "status": 503}),
         json!({"fault": "trickle", "on": "token", "bytes_per_s": 1}),
     ];
     for bomb in bombs {
@@ -80,7 +82,7 @@ fn bombs_cost_little_memory_and_time() {
 
 #[test]
 fn tokens_before_an_endless_rest_are_stored_and_used() {
-    for bomb in ["endless", "gzip-bomb"] {
+    for name in ["endless", "gzip-bomb", "announced"] {
         let mut options = SandboxOptions {
             throttle: ThrottleOptions::NONE,
             size: CompanySize {
@@ -94,12 +96,16 @@ fn tokens_before_an_endless_rest_are_stored_and_used() {
         // Each refresh ends the token before it.
         options.oauth.rotate_after = Duration::ZERO;
         let sandbox = Sandbox::start(options).unwrap();
-        let rule = json!({"fault": bomb, "on": "token", "times": 1});
+        let rule = json!({"fault": name, "on": "token", "times": 1});
         change(&sandbox, "fault", rule);
         let directory = tempfile::tempdir().unwrap();
         let ended = extract(&sandbox, directory.path(), "month", &[]);
-        assert_eq!(ended.code, Some(0), "{bomb}: {}", ended.stderr);
-        assert!(ended.peak_kb < MAX_PEAK_KB, "{bomb}: {} KB", ended.peak_kb);
+        assert_eq!(ended.code, Some(0), "{name}: {}", ended.stderr);
+        assert!(ended.peak_kb < MAX_PEAK_KB, "{name}: {} KB", ended.peak_kb);
+        // One refresh: what came first was kept, and not asked for again.
+        let requests = &sandbox.stats().requests["token"];
+        assert_eq!(requests.get(&200), Some(&1), "{name}: {requests:?}");
+        assert_eq!(requests.len(), 1, "{name}: {requests:?}");
     }
 }
 

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use qbo_rs::Error;
-use qbo_rs::app::{App, MigrateRequest, StatusRequest, VerifyRequest};
+use qbo_rs::app::{App, ArchiveRequest, MigrateRequest, StatusRequest, VerifyRequest};
 use qbo_sandbox::Sandbox;
 
 use crate::support::{
-    Database, app, assert_complete, everything, small_sandbox, syncing_app, truth, whole_range,
+    Database, app, assert_complete, connect, everything, small_sandbox, syncing_app, truth,
+    whole_range,
 };
 
 /// The columns of a table that is right.
@@ -433,6 +434,83 @@ async fn what_hides_or_drops_rows_of_the_operational_tables_is_refused_by_name()
     }
     is_loaded(&sandbox, &database, &mine).await;
     database.drop_role(&role).await;
+    database.drop().await;
+}
+
+/// What a role can make that has the right TRIGGER alone: `{f}` is a function of its own.
+const TRIGGERS_OF_OTHERS: [(&str, &str); 6] = [
+    (
+        "raw.qb_items",
+        "AFTER INSERT OR UPDATE ON raw.qb_items FOR EACH ROW",
+    ),
+    (
+        "raw.qb_items",
+        "AFTER INSERT ON raw.qb_items FOR EACH STATEMENT",
+    ),
+    (
+        "raw.qb_items",
+        "BEFORE UPDATE ON raw.qb_items FOR EACH STATEMENT",
+    ),
+    ("raw.qb_items", "AFTER DELETE ON raw.qb_items FOR EACH ROW"),
+    (
+        "qbo.windows",
+        "AFTER INSERT OR UPDATE ON qbo.windows FOR EACH ROW",
+    ),
+    ("qbo.runs", "BEFORE INSERT ON qbo.runs FOR EACH STATEMENT"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_of_a_role_that_does_not_own_the_table_is_refused_and_never_called() {
+    let (sandbox, database, app) = parts().await;
+    is_loaded(&sandbox, &database, &app).await;
+    let analyst = database
+        .with_role(
+            "GRANT USAGE ON SCHEMA raw, qbo TO {role}; CREATE SCHEMA {role} AUTHORIZATION {role}; \
+             GRANT ALL ON ALL TABLES IN SCHEMA raw, qbo TO {role}",
+        )
+        .await;
+    let theirs = connect(&database.url_as(&format!("{analyst}:x"))).await;
+    let function = format!(
+        "CREATE SEQUENCE {analyst}.calls; CREATE FUNCTION {analyst}.f() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM nextval('{analyst}.calls'); RETURN NULL; END $$"
+    );
+    theirs.batch_execute(&function).await.unwrap();
+    let calls = format!("SELECT count(*) FROM {analyst}.calls WHERE is_called");
+    let directory = tempfile::tempdir().unwrap();
+    let later = chrono::DateTime::from_timestamp(4_000_000_000, 0).unwrap();
+    for (table, event) in TRIGGERS_OF_OTHERS {
+        let trigger = format!("CREATE TRIGGER peeks {event} EXECUTE FUNCTION {analyst}.f()");
+        theirs.batch_execute(&trigger).await.unwrap();
+        let said = refused(&sandbox, &app, "items").await;
+        let names = ["peeks", "REVOKE TRIGGER", &analyst, table];
+        assert!(
+            names.iter().all(|name| said.contains(name)),
+            "{event}: {said}"
+        );
+        if table.starts_with("raw") {
+            let file = directory.path().join("old.jsonl");
+            let archive = ArchiveRequest::new(["items"], later, &file);
+            let error = app.archive(&archive).await.unwrap_err().to_string();
+            assert!(error.contains("peeks"), "{event}: {error}");
+            assert!(!file.exists());
+        }
+        let drop = format!("DROP TRIGGER peeks ON {table}");
+        database.client.batch_execute(&drop).await.unwrap();
+    }
+    assert_eq!(database.number(&calls).await, 0, "the function was called");
+    // Its owner alone matters: a function of the table's owner is trusted, whoever made the trigger.
+    let (_, event) = TRIGGERS_OF_OTHERS[1];
+    let trusted = format!(
+        "ALTER FUNCTION {analyst}.f() OWNER TO CURRENT_USER; \
+         CREATE TRIGGER counts {event} EXECUTE FUNCTION {analyst}.f()"
+    );
+    database.client.batch_execute(&trusted).await.unwrap();
+    is_loaded(&sandbox, &database, &app).await;
+    assert_eq!(database.number(&calls).await, 1);
+    let drop = format!("DROP SCHEMA {analyst} CASCADE");
+    database.client.batch_execute(&drop).await.unwrap();
+
+    database.drop_role(&analyst).await;
     database.drop().await;
 }
 

@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 const SIDE_BY_SIDE: usize = 32;
 const PAGE: i64 = 10;
 
-const FAULTS: [&str; 42] = [
+const FAULTS: [&str; 43] = [
     r#""fault":"throttle","retry_after":1"#,
     r#""fault":"throttle","format":"json""#,
     r#""fault":"error""#,
@@ -40,6 +40,7 @@ const FAULTS: [&str; 42] = [
     r#""fault":"trickle","bytes_per_s":2000"#,
     r#""fault":"endless""#,
     r#""fault":"gzip-bomb""#,
+    r#""fault":"announced""#,
     r#""fault":"hang""#,
     r#""fault":"slow","ms":1500"#,
     r#""fault":"fault-in-xml""#,

@@ -614,3 +614,69 @@ async fn a_bomb_is_refused_in_little_memory() {
     assert_eq!(database.number(rows).await, 400);
     database.drop().await;
 }
+
+/// Runs as root only, which alone can give files to others.
+#[cfg(unix)]
+#[test]
+fn a_lock_of_another_user_is_refused_and_not_waited_for() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    let directory = tempfile::tempdir().unwrap();
+    if directory.path().metadata().unwrap().uid() != 0 {
+        return;
+    }
+    let for_all = PermissionsExt::from_mode(0o1777);
+    std::fs::set_permissions(directory.path(), for_all).unwrap();
+    let sandbox = small_sandbox();
+    let environment = sandbox.environment();
+    let realm = environment.iter().find(|(name, _)| *name == "QBO_REALM_ID");
+    let realm = &realm.unwrap().1;
+    let run = |verb: &str| {
+        let (out, store) = (
+            directory.path().join("out.jsonl"),
+            directory.path().join("tokens.json"),
+        );
+        let line = match verb {
+            "extract" => vec!["extract", "items", "--out", out.to_str().unwrap()],
+            _ => vec!["auth", "import"],
+        };
+        let range = ["--start", "2024-01-01", "--end", "2026-01-01"];
+        let range = range.iter().filter(|_| verb == "extract");
+        let line: Vec<_> = line.iter().chain(range).copied().collect();
+        let ours = command(&sandbox, None, directory.path(), &line);
+        // Ends a command that waits.
+        let mut limited = Command::new("timeout");
+        limited.arg("30").arg(COMMAND).args(ours.get_args());
+        limited
+            .env_clear()
+            .env("PATH", std::env::var("PATH").unwrap());
+        let variables = ours.get_envs();
+        limited.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+        let ended = limited.env("QBO_TOKEN_STORE", store).output().unwrap();
+        (ended.status.code(), text(&ended))
+    };
+    let locks = [
+        ("extract", ".out.jsonl.lock".to_owned()),
+        ("auth", "tokens.json.lock".to_owned()),
+        ("auth", format!("tokens.json.{realm}.lock")),
+    ];
+    for (verb, lock) in locks {
+        let lock = directory.path().join(lock);
+        let held = std::fs::File::create(&lock).unwrap();
+        held.set_permissions(PermissionsExt::from_mode(0o666))
+            .unwrap();
+        chown(&lock, Some(1234), Some(1234)).unwrap();
+        held.lock().unwrap();
+        let (code, said) = run(verb);
+        assert!(
+            matches!(code, Some(1 | 2)),
+            "{}: {code:?} {said}",
+            lock.display()
+        );
+        // Where the kernel protects such files, it refuses first.
+        let words = ["belongs to user 1234", "ermission denied"];
+        assert!(words.iter().any(|words| said.contains(words)), "{said}");
+        std::fs::remove_file(&lock).unwrap();
+        let (code, said) = run(verb);
+        assert_eq!(code, Some(0), "{said}");
+    }
+}

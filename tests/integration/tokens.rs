@@ -4,6 +4,8 @@
 
 use std::path::Path;
 #[cfg(unix)]
+use std::path::PathBuf;
+#[cfg(unix)]
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -437,15 +439,8 @@ enum Squat {
 /// then one more with a mended store. Returns both outputs.
 #[cfg(unix)]
 async fn rescue_as(user: u32, temporary: &Path, runtime: Option<&Path>) -> [Output; 2] {
-    use std::os::unix::process::CommandExt;
     let (sandbox, database) = (sandbox(), Database::create().await);
-    // The folder of the build may be closed to others. Another process makes the copy: a child that
-    // this one starts meanwhile would keep the copy open for writing, and it could not be run.
-    let program = temporary.join("program");
-    let copied = Command::new("cp")
-        .args([Path::new(files::COMMAND), &program])
-        .status();
-    assert!(copied.unwrap().success());
+    let program = program_in(temporary);
     let out = temporary.join(format!("out-{user}"));
     let run = async || {
         // One window: each tries for six seconds to store a token.
@@ -453,19 +448,13 @@ async fn rescue_as(user: u32, temporary: &Path, runtime: Option<&Path>) -> [Outp
         let line = ["extract", "items", "--out", out, "--chunk", "year"];
         let line = [&line[..], &["--start", "2024-01-01", "--end", "2025-01-01"]].concat();
         let ours = files::command(&sandbox, Some(&database), temporary, &line);
-        let mut command = Command::new(&program);
-        command.args(ours.get_args()).env_clear();
-        let variables = ours.get_envs();
-        command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+        let mut command = command_of(user, &program, &ours);
         command
             .env("XDG_STATE_HOME", "/dev/null/state")
             .env("TMPDIR", temporary)
             .current_dir(temporary);
         if let Some(runtime) = runtime {
             command.env("XDG_RUNTIME_DIR", runtime);
-        }
-        if is_root() {
-            command.uid(user).gid(user);
         }
         let ended = tokio::task::spawn_blocking(move || command.output()).await;
         ended.unwrap().unwrap()
@@ -481,6 +470,34 @@ async fn rescue_as(user: u32, temporary: &Path, runtime: Option<&Path>) -> [Outp
     let mended = run().await;
     database.drop().await;
     [refused, mended]
+}
+
+/// Copies the command into a directory: the folder of the build may be closed to others. Another
+/// process makes the copy: a child that this one starts meanwhile would keep the copy open for writing,
+/// and it could not be run.
+#[cfg(unix)]
+fn program_in(directory: &Path) -> PathBuf {
+    let program = directory.join("program");
+    let copied = Command::new("cp")
+        .args([Path::new(files::COMMAND), &program])
+        .status();
+    assert!(copied.unwrap().success());
+    program
+}
+
+/// Returns a command with the arguments and the environment of another one, run by a user if this is
+/// root.
+#[cfg(unix)]
+fn command_of(user: u32, program: &Path, ours: &Command) -> Command {
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new(program);
+    command.args(ours.get_args()).env_clear();
+    let variables = ours.get_envs();
+    command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    if is_root() {
+        command.uid(user).gid(user);
+    }
+    command
 }
 
 #[cfg(unix)]
@@ -513,12 +530,14 @@ fn mode_of(path: &Path) -> u32 {
     std::os::unix::fs::MetadataExt::mode(&found) & 0o777
 }
 
+#[cfg(unix)]
+const NOBODY: u32 = 65_534;
+
 /// As root it runs as root and as an ordinary user; otherwise as the user that there is, without a
 /// directory of another one.
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_put_into_a_directory_that_another_user_made() {
-    const NOBODY: u32 = 65_534;
     let me = user_of(directory_for_all().path());
     let (users, squats) = match me {
         0 => (
@@ -615,7 +634,7 @@ async fn a_token_store_that_is_a_link_stays_one_and_its_target_is_current() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_file_that_others_may_read_is_closed_and_one_that_they_may_write_is_refused() {
+async fn a_token_file_that_others_may_open_is_closed_and_one_that_all_may_write_is_refused() {
     let sandbox = sandbox();
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("tokens.json");
@@ -624,7 +643,7 @@ async fn a_token_file_that_others_may_read_is_closed_and_one_that_they_may_write
         .set("QBO_TOKEN_STORE", store.to_str().unwrap())
         .unwrap();
     extract(&app).await.unwrap();
-    for shared in [0o644, 0o660] {
+    for shared in [0o644, 0o660, 0o620] {
         set_mode(&store, shared);
         assert_eq!(rows(&extract(&app).await.unwrap()), 5);
         assert_eq!(mode_of(&store), 0o600);
@@ -640,4 +659,117 @@ async fn a_token_file_that_others_may_read_is_closed_and_one_that_they_may_write
     );
     assert_eq!(std::fs::read(&store).unwrap(), content);
     assert_eq!(token_requests(&sandbox, "200"), requests);
+}
+
+/// Who owns the token file and its directory, who runs, and whether the file is refused.
+#[cfg(unix)]
+const OWNERS: [(u32, u32, u32, bool); 5] = [
+    (NOBODY, 0, 0, true),
+    // Root works for the user to whom the directory belongs.
+    (NOBODY, NOBODY, 0, false),
+    (1234, NOBODY, NOBODY, true),
+    (1234, 1234, NOBODY, true),
+    (NOBODY, 0, NOBODY, false),
+];
+
+/// Runs as root only, which alone can give files to others.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_file_of_another_user_is_refused() {
+    use std::os::unix::fs::chown;
+    if !is_root() {
+        return;
+    }
+    for (owner, directory_owner, user, is_refused) in OWNERS {
+        let case = format!("{owner} in a directory of {directory_owner}, used by {user}");
+        let (sandbox, above) = (sandbox(), directory_for_all());
+        let program = program_in(above.path());
+        let directory = above.path().join("tokens");
+        let store = directory.join("tokens.json");
+        let out = above.path().join(format!("out-{user}"));
+        let out = out.to_str().unwrap();
+        let line = ["extract", "items", "--out", out, "--chunk", "900d"];
+        let line = [&line[..], &["--start", "2024-01-01", "--end", "2026-01-01"]].concat();
+        let run = async || {
+            let ours = files::command(&sandbox, None, above.path(), &line);
+            let mut command = command_of(user, &program, &ours);
+            command
+                .env("QBO_TOKEN_STORE", &store)
+                .stdin(std::process::Stdio::null());
+            let ended = tokio::task::spawn_blocking(move || command.output()).await;
+            ended.unwrap().unwrap()
+        };
+        std::fs::create_dir(&directory).unwrap();
+        chown(&directory, Some(user), Some(user)).unwrap();
+        let made = run().await;
+        assert!(made.status.success(), "{case}: {}", files::text(&made));
+        // Everybody may read the file and write into the directory, so that nothing else refuses.
+        chown(&store, Some(owner), Some(owner)).unwrap();
+        chown(&directory, Some(directory_owner), Some(directory_owner)).unwrap();
+        set_mode(&store, 0o644);
+        set_mode(&directory, 0o777);
+        let content = std::fs::read(&store).unwrap();
+        let requests = token_requests(&sandbox, "200");
+        expire(&sandbox);
+        let ended = run().await;
+        let said = files::text(&ended);
+        if is_refused {
+            assert_eq!(ended.status.code(), Some(2), "{case}: {said}");
+            let words = format!("it belongs to user {owner}");
+            assert!(said.contains(&words), "{case}: {said}");
+            assert_eq!(std::fs::read(&store).unwrap(), content, "{case}");
+            assert_eq!(token_requests(&sandbox, "200"), requests, "{case}");
+        } else {
+            assert!(ended.status.success(), "{case}: {said}");
+            assert_eq!(token_requests(&sandbox, "200"), requests + 1, "{case}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_directory_that_all_may_write_gets_no_token_and_a_named_one_with_a_warning() {
+    let (sandbox, home) = (sandbox(), tempfile::tempdir().unwrap());
+    let state = home.path().join("state/qbo_rs");
+    std::fs::create_dir_all(&state).unwrap();
+    let out = home.path().join("out");
+    let out = out.to_str().unwrap();
+    let line = ["extract", "items", "--out", out, "--chunk", "900d"];
+    let line = [&line[..], &["--start", "2024-01-01", "--end", "2026-01-01"]].concat();
+    let run = async |store: Option<&Path>| {
+        let mut command = files::command(&sandbox, None, home.path(), &line);
+        command.env_remove("QBO_TOKEN_STORE");
+        if let Some(store) = store {
+            command.env("QBO_TOKEN_STORE", store);
+        }
+        let ended = tokio::task::spawn_blocking(move || command.output()).await;
+        let ended = ended.unwrap().unwrap();
+        (ended.status.code(), files::text(&ended))
+    };
+    let words = "every user of this machine may replace what is in it (mode 0777)";
+    set_mode(&state, 0o777);
+    let (code, said) = run(None).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains(words), "{said}");
+    assert_eq!(files::names(&state), Vec::<String>::new());
+    assert_eq!(token_requests(&sandbox, "200"), 0);
+    // A volume is often open to all of its container, and was chosen.
+    set_mode(&state, 0o700);
+    let volume = home.path().join("volume");
+    std::fs::create_dir(&volume).unwrap();
+    set_mode(&volume, 0o777);
+    let store = volume.join("tokens.json");
+    let (code, said) = run(Some(&store)).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.matches(words).count(), 1, "{said}");
+    // A group may be that of the volume, and a sticky directory keeps the files of each user.
+    for mode in [0o770, 0o1777] {
+        set_mode(&volume, mode);
+        let (code, said) = run(Some(&store)).await;
+        assert_eq!(
+            (code, said.contains("may replace")),
+            (Some(0), false),
+            "{said}"
+        );
+    }
 }

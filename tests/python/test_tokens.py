@@ -633,3 +633,90 @@ asyncio.run(main())
     assert float(ended.stdout) < 3, ended.stderr
     (committed,) = database.query("SELECT count(*) FROM qbo.windows WHERE committed_at_utc IS NOT NULL")[0]
     assert 0 < committed < 24
+
+
+# A process that calls until its parent says something, and then ends without waiting for the call.
+ENDING = """
+import asyncio, json, multiprocessing, sys, threading
+import qbo_rs
+
+way, verb, arguments, settings = json.loads(sys.argv[1])
+wait = sys.stdin.readline
+
+def call():
+    return getattr(qbo_rs, verb)(*arguments, **settings)
+
+async def cancel():
+    task = asyncio.create_task(getattr(qbo_rs, f"{verb}_async")(*arguments, **settings))
+    await asyncio.to_thread(wait)
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        print("cancelled", flush=True)
+
+async def forget():
+    forgotten.append(asyncio.create_task(getattr(qbo_rs, f"{verb}_async")(*arguments, **settings)))
+    await asyncio.to_thread(wait)
+
+def call_again_and_again():
+    while True:
+        try:
+            call()
+        except Exception:
+            continue
+
+forgotten = []
+if way == "cancelled":
+    asyncio.run(cancel())
+elif way == "forgotten":
+    asyncio.new_event_loop().run_until_complete(forget())
+elif way == "daemon":
+    threading.Thread(target=call_again_and_again, daemon=True).start()
+    wait()
+else:
+    context = multiprocessing.get_context("fork")
+    told = context.Event()
+    wait = told.wait
+    child = context.Process(target=lambda: asyncio.run(cancel()))
+    child.start()
+    sys.stdin.readline()
+    told.set()
+    child.join()
+"""
+CALLS = {
+    "extract": ("items", [["2024-01-01", "2026-01-01"]]),
+    "backfill": ("items", "2024-01-01", "2026-01-01", "year"),
+    "verify": ("items", "2024-01-01", "2026-01-01", "year"),
+    "sync": ("items",),
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "verb"),
+    [*(("cancelled", verb) for verb in CALLS), *((way, "sync") for way in ("forgotten", "daemon", "child"))],
+)
+def test_a_process_that_ends_in_a_refresh_keeps_the_new_token(way, verb, qbo, tmp_path, database):
+    environment = environment_of(qbo, database.environment)
+    assert run(("backfill", "items", *ONE_RANGE), environment, tmp_path).returncode == 0
+    qbo.control("expire-tokens")
+    before = qbo.stats()["requests"]["token"]["200"]
+    # The token is replaced, and the answer that says so takes seconds.
+    qbo.fault("trickle", on="token", bytes_per_s=256)
+    settings = {"out": str(tmp_path / "landing")} if verb == "extract" else {}
+    code = [sys.executable, "-c", ENDING, json.dumps([way, verb, CALLS[verb], settings])]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(code, env=environment, cwd=tmp_path, text=True, **pipes)
+    deadline = time.monotonic() + 30
+    while qbo.stats()["requests"]["token"]["200"] == before:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+    # The answer is still under way when the process is told to end.
+    assert database.query("SELECT refresh_begun_at_utc IS NOT NULL FROM qbo.accounts") == [(True,)]
+    ended = finish(process)
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    # Neither the old token nor another refresh was needed.
+    assert run((*EXTRACT, "--out", str(tmp_path / "after")), environment, tmp_path).returncode == 0
+    assert qbo.stats()["requests"]["token"] == {"200": before + 1}

@@ -26,6 +26,7 @@ pub(crate) enum Delivery {
     Trickling { bytes_per_s: u64 },
     Endless,
     GzipBomb { mb: u64 },
+    Announced { mb: u64 },
 }
 
 /// An answer that a fault gives in place of the normal one.
@@ -132,6 +133,7 @@ impl Effects {
             | FaultKind::Trickle
             | FaultKind::Endless
             | FaultKind::GzipBomb
+            | FaultKind::Announced
             | FaultKind::Slow
             | FaultKind::NullResponse
             | FaultKind::NoResponse
@@ -162,7 +164,7 @@ impl Effects {
     pub(crate) fn malform(&self, answer: Answer) -> Answer {
         match &self.rule {
             Some(rule) if rule.fault == FaultKind::Rewrite => malformed::rewrite(rule, answer),
-            Some(rule) if [FaultKind::Endless, FaultKind::GzipBomb].contains(&rule.fault) => {
+            Some(rule) if rule.fault.is_bomb() => {
                 let mut answer = answer;
                 answer.status = rule.status.unwrap_or(answer.status);
                 answer
@@ -186,6 +188,7 @@ impl Effects {
             },
             Some(rule) if rule.fault == FaultKind::Endless => Delivery::Endless,
             Some(rule) if rule.fault == FaultKind::GzipBomb => Delivery::GzipBomb { mb: rule.mb },
+            Some(rule) if rule.fault == FaultKind::Announced => Delivery::Announced { mb: rule.mb },
             _ => Delivery::Whole,
         }
     }

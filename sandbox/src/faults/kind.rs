@@ -46,6 +46,8 @@ pub(crate) enum FaultKind {
     Endless,
     /// The normal answer goes on with blanks that are much larger than they arrive.
     GzipBomb,
+    /// The normal answer goes on with blanks, and its head announces their length.
+    Announced,
     /// No answer arrives until the client gives up.
     Hang,
     /// The answer arrives late.
@@ -105,6 +107,11 @@ pub(crate) enum FaultKind {
 }
 
 impl FaultKind {
+    /// Returns true for an answer that is larger than any client should read.
+    pub(super) fn is_bomb(self) -> bool {
+        matches!(self, Self::Endless | Self::GzipBomb | Self::Announced)
+    }
+
     /// Returns the only kind of request that the fault can affect, if there is one.
     pub(super) fn only_on(self) -> Option<&'static str> {
         match self {
@@ -167,6 +174,10 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
     (
         "gzip-bomb",
         "the normal answer, or one with status, goes on with mb megabytes of blanks, compressed",
+    ),
+    (
+        "announced",
+        "the normal answer, or one with status, goes on with mb megabytes of blanks, whose length its head announces",
     ),
     ("hang", "no answer arrives until the client gives up"),
     ("slow", "the answer arrives ms later"),

@@ -87,7 +87,7 @@ pub struct FaultRule {
     /// Speed of `trickle` in bytes per second.
     #[serde(default = "default_bytes_per_s")]
     pub(super) bytes_per_s: u64,
-    /// Unpacked size of `gzip-bomb` in megabytes.
+    /// Unpacked size of `gzip-bomb` and of `announced` in megabytes.
     #[serde(default = "default_mb")]
     pub(super) mb: u64,
     /// Key of the rows for `other-key`, or member of the header for `report-header`.

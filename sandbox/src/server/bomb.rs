@@ -16,6 +16,18 @@ pub(super) fn endless(head: Response<()>, body: Bytes) -> Response {
     head.map(|()| Body::from_stream(chunks.map(Ok::<_, io::Error>)))
 }
 
+/// Returns a response whose body goes on with megabytes of blanks, and whose head says how long it is.
+pub(super) fn announced(head: Response<()>, body: Bytes, mb: u64) -> Response {
+    let length = body.len() as u64 + mb.saturating_mul(MEGABYTE as u64);
+    let blanks = Bytes::from(vec![b' '; MEGABYTE]);
+    let megabytes = usize::try_from(mb).unwrap_or(usize::MAX);
+    let chunks = stream::iter([body]).chain(stream::repeat(blanks).take(megabytes));
+    let mut response = head.map(|()| Body::from_stream(chunks.map(Ok::<_, io::Error>)));
+    let headers = response.headers_mut();
+    headers.insert("content-length", length.into());
+    response
+}
+
 /// Returns a response whose body goes on with megabytes of blanks, compressed to a thousandth.
 ///
 /// A block that ends with a full flush begins and ends with a byte and refers to nothing before it

@@ -78,6 +78,7 @@ impl ConnectionHandle {
         let body = match delivery {
             Delivery::Endless => return bomb::endless(head, body),
             Delivery::GzipBomb { mb } => return bomb::compressed(head, &body, mb),
+            Delivery::Announced { mb } => return bomb::announced(head, body, mb),
             Delivery::Whole => Body::from(body),
             Delivery::Truncated => {
                 let part = body.slice(..length / 2);

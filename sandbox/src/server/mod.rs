@@ -131,7 +131,7 @@ async fn exchange(
     };
     let answer = answer.negotiated(&request.headers);
     let answer = match effects.delivery() {
-        Delivery::Endless | Delivery::GzipBomb { .. } => answer,
+        Delivery::Endless | Delivery::GzipBomb { .. } | Delivery::Announced { .. } => answer,
         _ => answer.encoded(&request.headers),
     };
     let status = answer.status;

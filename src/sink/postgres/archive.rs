@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
 
-use super::PostgresSink;
+use super::{PostgresSink, obstacles};
 use crate::domain::{EntitySpec, Mask};
 use crate::durable::{Lock, remove_leftovers};
 use crate::error::{Error, Result};
@@ -51,7 +51,8 @@ impl PostgresSink {
     /// property was masked go into the file without it.
     ///
     /// # Errors
-    /// [`Error::Config`] if the file exists already, or nothing has been loaded into the schema;
+    /// [`Error::Config`] if the file exists already, nothing has been loaded into the schema, or a
+    /// trigger calls what others have made;
     /// [`Error::Landing`]; [`Error::Database`], which names the file if it stays.
     pub(crate) async fn archive(
         &self,
@@ -80,6 +81,8 @@ impl PostgresSink {
         transaction.batch(PIN_SEARCH_PATH).await?;
         transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
         transaction.batch(END_WHEN_IDLE).await?;
+        let tables: Vec<String> = entities.iter().map(EntitySpec::table).collect();
+        obstacles::check_calls(&*transaction, &self.schema, &tables).await?;
         let mut writer = LandingWriter::create(path)?;
         let mut archived = Vec::new();
         for entity in entities {

@@ -6,6 +6,7 @@ use tokio_postgres::{GenericClient, Row};
 
 use super::shape;
 use crate::error::{Error, Result};
+use crate::postgres::server::foreign_trigger;
 use crate::postgres::{Columns, Query, params, quote_identifier};
 
 /// Facts about the relations of these names. A partition has the triggers of its table and may have
@@ -37,6 +38,33 @@ pub(super) async fn check_kinds(
     refuse(client, schema, tables, kinds).await
 }
 
+/// Refuses tables whose triggers call what others have made.
+///
+/// # Errors
+/// As for [`check`].
+pub(super) async fn check_calls(
+    client: &(impl GenericClient + Sync),
+    schema: &str,
+    tables: &[String],
+) -> Result<()> {
+    let calls = |row: &Row, schema: &str, table: &str| {
+        Ok(foreign_triggers(row, &qualified(schema, table))?
+            .into_iter()
+            .collect())
+    };
+    refuse(client, schema, tables, calls).await
+}
+
+fn qualified(schema: &str, table: &str) -> String {
+    format!("{}.{}", quote_identifier(schema), quote_identifier(table))
+}
+
+fn foreign_triggers(row: &Row, name: &str) -> Result<Option<String>> {
+    let triggers: Option<String> = row.column("foreign_triggers")?;
+    let role = row.column("role")?;
+    Ok(triggers.map(|triggers| foreign_trigger(name, &triggers, role)))
+}
+
 async fn refuse(
     client: &(impl GenericClient + Sync),
     schema: &str,
@@ -59,7 +87,7 @@ async fn refuse(
 }
 
 fn obstacles(row: &Row, schema: &str, table: &str) -> Result<Vec<String>> {
-    let name = format!("{}.{}", quote_identifier(schema), quote_identifier(table));
+    let name = qualified(schema, table);
     if let Some(other) = other_kind(row)? {
         return Ok(vec![other]);
     }
@@ -71,6 +99,7 @@ fn obstacles(row: &Row, schema: &str, table: &str) -> Result<Vec<String>> {
              it an AFTER trigger, or switch it off: ALTER TABLE {name} DISABLE TRIGGER ..."
         ));
     }
+    found.extend(foreign_triggers(row, &name)?);
     if let Some(rules) = names("rules")? {
         found.push(format!(
             "a rule rewrites what is stored: {rules}; drop it: DROP RULE ... ON {name}"

@@ -56,7 +56,7 @@ fn read(path: &Path) -> Result<Contents> {
         version: VERSION,
         ..Contents::default()
     };
-    let bytes = match File::open(path) {
+    let bytes = match durable::private().read(true).open(path) {
         Ok(file) => read_private(path, file)?,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(empty),
         Err(e) => return Err(unusable(path, e)),
@@ -84,6 +84,14 @@ fn read_private(path: &Path, mut file: File) -> Result<Vec<u8>> {
             );
             return Err(unusable(path, reason));
         }
+    }
+    let stranger = durable::stranger(&file, path).map_err(|e| unusable(path, e))?;
+    if let Some(owner) = stranger {
+        let reason = format!(
+            "it belongs to user {owner}, who may change it; if it is yours, make it so: chown \"$(id -u)\" '{}'",
+            path.display()
+        );
+        return Err(unusable(path, reason));
     }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)

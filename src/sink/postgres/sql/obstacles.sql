@@ -27,6 +27,16 @@ SELECT c.relname::text AS table_name,
      FROM pg_trigger t JOIN tree ON tree.member = t.tgrelid
      WHERE tree.relation = c.relation AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
         AND t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0) AS triggers,
+    -- Whoever has the right TRIGGER, which GRANT ALL gives, can make one that runs with the rights of
+    -- whoever loads. The catalog does not say who made it; whose function it is, it does. A superuser
+    -- has every role. 28: insert, update, delete.
+    (SELECT string_agg(DISTINCT format('%s calls %s of %I', t.tgname, p.oid::regprocedure,
+        pg_get_userbyid(p.proowner)), ', ')
+     FROM pg_trigger t JOIN tree ON tree.member = t.tgrelid
+        JOIN pg_class m ON m.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
+     WHERE tree.relation = c.relation AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
+        AND t.tgtype & 28 <> 0 AND NOT pg_has_role(p.proowner, m.relowner, 'MEMBER')
+        AND pg_get_userbyid(p.proowner) <> current_user) AS foreign_triggers,
     (SELECT string_agg(r.rulename::text, ', ' ORDER BY r.rulename)
      FROM pg_rewrite r
      WHERE r.ev_class = c.relation AND r.ev_type IN ('2', '3') AND r.ev_enabled IN ('O', 'A')
