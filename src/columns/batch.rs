@@ -31,7 +31,7 @@ pub struct Row<'a> {
     pub realm_id: Option<&'a str>,
     /// Id of the record.
     pub id: &'a str,
-    /// When QuickBooks deleted it.
+    /// The time at which QuickBooks deleted it.
     pub deleted_at: Option<DateTime<Utc>>,
     /// The record as QuickBooks sent it; `None` if it could not be read.
     pub payload: Option<&'a str>,

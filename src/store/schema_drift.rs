@@ -26,9 +26,9 @@ pub struct SchemaDrift {
     pub records: i64,
     /// Id of one of them.
     pub example_id: String,
-    /// When it was seen first.
+    /// The time at which it was seen first.
     pub first_seen: DateTime<Utc>,
-    /// When it was seen last.
+    /// The time at which it was seen last.
     pub last_seen: DateTime<Utc>,
 }
 

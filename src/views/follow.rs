@@ -56,7 +56,7 @@ pub(super) struct Function {
     pub sql: String,
 }
 
-/// What keeps tables fresh.
+/// The functions and triggers that keep tables fresh.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Followers<'a> {
     /// Schema of the raw tables.

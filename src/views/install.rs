@@ -1,74 +1,18 @@
 //! Makes the views in a database: what is there is compared, and only what differs is changed.
 
-use std::collections::{BTreeMap, HashMap};
-
-use serde::Serialize;
 use tokio_postgres::GenericClient;
 
+use super::changes::ViewChanges;
 use super::definition::View;
 use super::materialize::{self, Installed};
 use super::raw_tables::{company_schemas, left_out, usable_tables};
+use super::relation::{Relation, check_is_ours, relations, removal};
 use super::{ViewStyle, all_views, definition, fivetran, sources};
 use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::postgres::{
-    Columns, Db, PIN_SEARCH_PATH, Query, database_error, migrations, params, quote_identifier,
-    server,
+    Db, PIN_SEARCH_PATH, Query, database_error, migrations, quote_identifier, server,
 };
-
-/// The outcome of making views, or of printing their SQL.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct ViewChanges {
-    /// Schema of the views.
-    pub into: String,
-    /// Views that were missing.
-    pub created: Vec<String>,
-    /// Views of an earlier version that were replaced.
-    pub replaced: Vec<String>,
-    /// Views of an earlier version that are not made any more.
-    pub dropped: Vec<String>,
-    /// Number of views that were as they should be.
-    pub unchanged: usize,
-    /// Whether they are tables, all but `companies`.
-    pub materialized: bool,
-    /// Entities whose tables were filled anew, because what keeps them fresh was missing or of an
-    /// earlier version.
-    pub followed: Vec<String>,
-    /// Entities without a raw table, so without views.
-    pub left_out: Vec<String>,
-    /// Variables of dbt that fit these views, of the style for Fivetran's package.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub dbt_variables: BTreeMap<String, serde_json::Value>,
-    /// Faults that the totals of that package have with this company.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<String>,
-    /// The statements, in one transaction, if they were only asked for.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub sql: String,
-}
-
-/// A relation in the schema of the views.
-#[derive(Debug)]
-pub(super) struct Relation {
-    pub kind: String,
-    pub comment: String,
-    pub columns: Vec<String>,
-    pub grants: String,
-    /// Names of our indexes.
-    pub indexes: Vec<String>,
-    /// Statements that make those of others again.
-    pub indexes_of_others: Vec<String>,
-    /// What else others have put on a table.
-    pub additions_of_others: Vec<String>,
-}
-
-impl Relation {
-    fn is_ours(&self, mark: &str, schema: &str) -> bool {
-        self.comment.contains(mark) && self.comment.contains(&format!(", schema {schema}, "))
-    }
-}
-
-const RELATIONS: &str = include_str!("sql/relations.sql");
 
 /// Makes the views over the raw tables of `schema` in the schema `into`, all of them or none, as
 /// tables if `materialize` says so, or as they are if it says nothing. With `dry_run`, only returns
@@ -165,11 +109,11 @@ async fn plan(
     Ok(changes)
 }
 
-/// What should be there.
+/// The views that should be there.
 struct Wanted {
     entities: Vec<&'static EntitySpec>,
     views: Vec<View>,
-    /// What is known before they are compared.
+    /// The changes that are known before they are compared.
     changes: ViewChanges,
 }
 
@@ -231,10 +175,6 @@ fn plan_view(
     Ok(())
 }
 
-fn full_name(schema: &str, name: &str) -> String {
-    format!("{}.{}", quote_identifier(schema), quote_identifier(name))
-}
-
 /// Returns the statements that replace a view of an earlier version, or a table. Postgres can only add
 /// columns at the end in place; for anything else the view is dropped, and who could read it can again.
 fn replacement(relation: &Relation, view: &View, into: &str, create: &str) -> Result<String> {
@@ -248,73 +188,6 @@ fn replacement(relation: &Relation, view: &View, into: &str, create: &str) -> Re
     }
     let removal = removal(relation, into, &view.name)?;
     Ok(format!("{removal}{create}{}", relation.grants))
-}
-
-/// Returns the statement that drops a view or table of ours. The indexes that others have made on a
-/// table would be lost with it.
-fn removal(relation: &Relation, into: &str, name: &str) -> Result<String> {
-    let full = full_name(into, name);
-    if relation.kind != "r" {
-        return Ok(format!("DROP VIEW {full};\n"));
-    }
-    if let Some(index) = relation.indexes_of_others.first() {
-        let reason = format!(
-            "is a table that has an index of others, which a view cannot have; drop it first: {index}; \
-             nothing was changed"
-        );
-        return Err(Error::config(format!("{into}.{name}"), reason));
-    }
-    refuse_additions(relation, into, name)?;
-    Ok(format!("DROP TABLE {full};\n"))
-}
-
-/// Refuses to drop a table with which something of others would be lost.
-pub(super) fn refuse_additions(relation: &Relation, into: &str, name: &str) -> Result<()> {
-    if relation.additions_of_others.is_empty() {
-        return Ok(());
-    }
-    let additions = relation.additions_of_others.join(", ");
-    Err(Error::config(
-        format!("{into}.{name}"),
-        format!(
-            "has to be made anew, and others have put on it: {additions}; drop that, run this command \
-             again, and create it anew; nothing was changed"
-        ),
-    ))
-}
-
-/// Refuses to touch what somebody else has made, and views over other tables.
-pub(super) fn check_is_ours(
-    relation: &Relation,
-    mark: &str,
-    (schema, into): (&str, &str),
-    name: &str,
-) -> Result<()> {
-    let setting = format!("{into}.{name}");
-    if !["v", "r"].contains(&relation.kind.as_str()) || !relation.comment.contains(mark) {
-        let kind = match relation.kind.as_str() {
-            "v" => "a view that this command has not made",
-            "r" | "p" => "a table",
-            "m" => "a materialised view",
-            _ => "another object",
-        };
-        return Err(Error::config(
-            setting,
-            format!(
-                "is {kind}; rename it, or make the views in another schema with --into; nothing was changed"
-            ),
-        ));
-    }
-    if !relation.is_ours(mark, schema) {
-        return Err(Error::config(
-            setting,
-            format!(
-                "is a view over another schema than {schema}, so of another company; make these \
-                 views in a schema of their own with --into; nothing was changed"
-            ),
-        ));
-    }
-    Ok(())
 }
 
 /// Adds to the words of the database what helps.
@@ -338,27 +211,4 @@ fn explained(error: Error, into: &str) -> Error {
         _ => return error,
     };
     Error::config(into, format!("{reason}{hint}; nothing was changed"))
-}
-
-/// Returns whether the schema exists, and the relations in it by their names.
-async fn relations(
-    client: &(impl GenericClient + Sync),
-    into: &str,
-) -> Result<(bool, HashMap<String, Relation>)> {
-    let find = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
-    let exists = !client.rows(find, params![into]).await?.is_empty();
-    let mut relations = HashMap::new();
-    for row in client.rows(RELATIONS, params![into]).await? {
-        let relation = Relation {
-            kind: row.column("kind")?,
-            comment: row.column("comment")?,
-            columns: row.column("columns")?,
-            grants: row.column("grants")?,
-            indexes: row.column("indexes")?,
-            indexes_of_others: row.column("indexes_of_others")?,
-            additions_of_others: row.column("additions_of_others")?,
-        };
-        relations.insert(row.column("name")?, relation);
-    }
-    Ok((exists, relations))
 }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tokio_postgres::GenericClient;
 
 use super::View;
+use super::changes::ViewChanges;
 use super::definition::MARK;
 use super::follow::{Followers, Function};
-use super::install::{Relation, ViewChanges, check_is_ours, refuse_additions};
+use super::relation::{Relation, check_is_ours, refuse_additions};
 use super::source::Source;
 use super::table::Table;
 use crate::error::{Error, Result};
@@ -26,7 +27,7 @@ const WEBHOOKS: &str = "\"qbo\".\"webhook_events\"";
 struct Trigger {
     table: String,
     name: String,
-    /// Whether it runs in every session.
+    /// It runs in every session.
     runs: bool,
 }
 
@@ -109,12 +110,12 @@ struct Steps {
     stale: HashSet<&'static str>,
     make: String,
     follow: String,
-    /// As `follow`, for the inbox of webhooks.
+    /// The same as `follow`, for the inbox of webhooks.
     follow_webhooks: String,
     finish: String,
 }
 
-/// What keeps the rows of some entities fresh.
+/// The functions and triggers that keep the rows of some entities fresh.
 struct Wanted {
     entities: Vec<&'static str>,
     /// The functions; the triggers call the last one.

@@ -1,6 +1,7 @@
 //! SQL views with typed columns over the raw tables, made from the field table.
 
 mod cast;
+mod changes;
 mod companies;
 mod definition;
 mod details;
@@ -12,12 +13,13 @@ mod lines;
 mod links;
 mod materialize;
 mod raw_tables;
+mod relation;
 mod source;
 mod table;
 
+pub use self::changes::ViewChanges;
 use self::companies::Schemas;
 use self::definition::{MARK, View};
-pub use self::install::ViewChanges;
 pub(crate) use self::install::install_views;
 use self::source::Source;
 use crate::domain::{EntitySpec, fields};

@@ -557,6 +557,7 @@ fn rust_text() -> String {
         vec![
             root.join("src"),
             root.join("sandbox/src"),
+            root.join("sandbox/tests"),
             root.join("tests/integration"),
         ],
     );

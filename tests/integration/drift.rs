@@ -8,7 +8,7 @@ use qbo_sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Database, app, change, everything, small_sandbox, syncing_app, truth, whole_range,
+    Database, a_minute_ago, app, change, everything, small_sandbox, syncing_app, truth, whole_range,
 };
 
 fn give(sandbox: &Sandbox, entity: &str, id: &str, members: &Value) {
@@ -81,7 +81,12 @@ async fn every_kind_of_difference_is_counted_whichever_way_a_record_is_loaded() 
         "EmailStatus": "a secret"});
     for id in ["40", "41"] {
         give(&sandbox, "Invoice", id, &odd);
-        change(&sandbox, "edit", json!({"entity": "Invoice", "id": id}));
+        let at = a_minute_ago();
+        change(
+            &sandbox,
+            "edit",
+            json!({"entity": "Invoice", "id": id, "at": at}),
+        );
     }
     give(
         &sandbox,
@@ -99,7 +104,12 @@ async fn every_kind_of_difference_is_counted_whichever_way_a_record_is_loaded() 
             ("invoices TotalAmt unfit text", records),
         ])
     };
-    change(&sandbox, "edit", json!({"entity": "Employee", "id": "3"}));
+    let at = a_minute_ago();
+    change(
+        &sandbox,
+        "edit",
+        json!({"entity": "Employee", "id": "3", "at": at}),
+    );
     assert!(
         app.sync(&everything(&["invoices", "employees"]))
             .await

@@ -661,6 +661,23 @@ async fn a_token_file_that_others_may_open_is_closed_and_one_that_all_may_write_
     assert_eq!(token_requests(&sandbox, "200"), requests);
 }
 
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_store_that_is_a_directory_is_refused_and_keeps_its_mode() {
+    let sandbox = sandbox();
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("of others");
+    std::fs::create_dir(&store).unwrap();
+    set_mode(&store, 0o755);
+    let mut app = app(&sandbox);
+    let text = store.to_str().unwrap();
+    app.settings.set("QBO_TOKEN_STORE", text).unwrap();
+    let error = extract(&app).await.map(|report| rows(&report));
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("is a directory; name a file"), "{error}");
+    assert_eq!(mode_of(&store), 0o755);
+}
+
 /// Who owns the token file and its directory, who runs, and whether the file is refused.
 #[cfg(unix)]
 const OWNERS: [(u32, u32, u32, bool); 5] = [

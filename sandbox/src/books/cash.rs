@@ -45,7 +45,7 @@ pub(super) fn transactions(chart: &Chart, txns: &[Txn]) -> Vec<Txn> {
     cash.collect()
 }
 
-/// What payments have settled so far.
+/// The amounts that payments have settled so far.
 struct Paid<'l> {
     chart: &'l Chart,
     txns: &'l [Txn],

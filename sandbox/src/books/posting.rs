@@ -6,7 +6,7 @@ use super::chart::{AccountType, Chart};
 use super::decimal::Decimal;
 use super::record::{AccountDetail, ItemDetail, Line, Record, Ref};
 
-/// What a posting is in its transaction. Cash basis and ageing depend on it.
+/// The part of a posting in its transaction. Cash basis and ageing depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Plain,
@@ -52,7 +52,7 @@ pub(super) struct Application {
     pub(super) foreign: i64,
 }
 
-/// What one record does to the books, before costs and settlements.
+/// The effect of one record on the books, before costs and settlements.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     pub(super) postings: Vec<Posting>,

@@ -101,7 +101,7 @@ pub(crate) struct Line {
     pub(crate) item_adjustment_line_detail: Option<AdjustmentDetail>,
 }
 
-/// What a line settles, or what it was made from.
+/// The transaction that a line settles, or that it was made from.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Link {

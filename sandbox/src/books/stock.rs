@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::decimal::Decimal;
 
-/// What is left of one purchase.
+/// The rest of one purchase.
 #[derive(Debug)]
 struct Layer {
     quantity: Decimal,

@@ -14,7 +14,7 @@ pub(super) struct Entry<'e> {
     pub(super) posting: Option<&'e Posting>,
     /// The balance of the account after it, in its own direction.
     pub(super) running: Option<i64>,
-    /// Whether the transaction has begun in an earlier row.
+    /// The transaction has begun in an earlier row.
     pub(super) goes_on: bool,
 }
 

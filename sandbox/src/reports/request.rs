@@ -34,7 +34,7 @@ pub(crate) struct Request<'r> {
     /// The time of the answer.
     pub(crate) time: String,
     pub(crate) max_cells: usize,
-    /// Whether income and expenses of a trial balance begin with the fiscal year.
+    /// Income and expenses of a trial balance begin with the fiscal year.
     pub(crate) resets_by_year: bool,
 }
 

@@ -73,6 +73,17 @@ fn read(path: &Path) -> Result<Contents> {
 
 /// Reads a file that only its user may change. Closes it to those who could only read it.
 fn read_private(path: &Path, mut file: File) -> Result<Vec<u8>> {
+    // Nothing else may be closed, or read: a directory would be locked to its users, a pipe never ends.
+    let kind = file.metadata().map_err(|e| unusable(path, e))?.file_type();
+    if !kind.is_file() {
+        let what = if kind.is_dir() {
+            "a directory"
+        } else {
+            "no file"
+        };
+        let reason = format!("is {what}; name a file, which is made if it does not exist");
+        return Err(unusable(path, reason));
+    }
     let exposure = durable::exposure(&file).map_err(|e| unusable(path, e))?;
     match exposure {
         Exposure::Private => {}

@@ -166,7 +166,7 @@ pub(super) struct Generator {
     pub(super) undeposited: Vec<(&'static str, String, i64)>,
     /// Quantity of each item.
     pub(super) stock: [i64; ITEMS.len()],
-    /// What payroll owes, and what the card owes.
+    /// The debts of payroll and of the card.
     pub(super) wages_due: i64,
     pub(super) card_due: i64,
 }
