@@ -112,7 +112,7 @@ pub enum Error {
     /// No usable answer: connection, time-out, cut body.
     #[error("{reason}")]
     Transport {
-        /// What failed on the way.
+        /// The step that failed.
         reason: String,
         /// The request had been sent: it may have asked for too much.
         was_sent: bool,
@@ -147,7 +147,7 @@ pub enum Error {
     /// Data that cannot be understood: an answer, a landing line, a record without an `Id`.
     #[error("{what}: {reason}")]
     Decode {
-        /// What was being read.
+        /// The thing that was being read.
         what: String,
         /// Why it could not be.
         reason: String,

@@ -1,4 +1,4 @@
-//! What a caller can do about each error, and how far it reaches.
+//! The steps that help against each error, and how far it reaches.
 
 use super::Error;
 

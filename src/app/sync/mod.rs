@@ -114,7 +114,7 @@ setters!(SyncRequest {
     page_size: PageSize,
 });
 
-/// What is to be synced of one company.
+/// The work of a sync in one company.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CompanyScope<'a> {
     pub realm_id: &'a str,
