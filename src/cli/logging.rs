@@ -11,7 +11,6 @@ use log::{LevelFilter, Record};
 use serde_json::{Map, Value as Json};
 
 use super::progress::Bars;
-use crate::terminal::one_line;
 
 /// The format of the logs on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -65,9 +64,7 @@ fn timestamp() -> String {
 }
 
 fn human(record: &Record<'_>) -> String {
-    // One event is one line, whatever texts of others are in it.
-    let text = record.args().to_string();
-    let text = one_line(&text);
+    let text = record.args();
     if record.target() == LAST_LINES {
         return format!("error: {text}");
     }

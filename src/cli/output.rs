@@ -269,13 +269,13 @@ pub(super) fn verification(report: &VerificationReport) -> String {
         }
         for reject in rejects {
             let (id, at) = (
-                reject.id.as_deref().unwrap_or("of unknown id"),
+                one_line(reject.id.as_deref().unwrap_or("of unknown id")),
                 format_instant(reject.changed_at),
             );
             let _ = writeln!(
                 out,
                 "  record {id}, changed about {at}, was set aside: {}",
-                reject.error
+                one_line(&reject.error)
             );
         }
     }

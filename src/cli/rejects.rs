@@ -11,6 +11,7 @@ use super::signals::block_on;
 use crate::app::{App, RejectsRequest, StoredReject};
 use crate::domain::Window;
 use crate::domain::instant::format_instant;
+use crate::terminal::one_line;
 
 #[derive(Debug, Args)]
 pub(super) struct RejectsArguments {
@@ -43,7 +44,7 @@ fn describe(rejects: &[StoredReject]) -> String {
     }
     let mut out = String::new();
     for reject in rejects {
-        let id = reject.id.as_deref().unwrap_or("of unknown id");
+        let id = one_line(reject.id.as_deref().unwrap_or("of unknown id"));
         let tid = unnamed_tid(&reject.error, reject.intuit_tid.as_deref());
         // Writing to a string cannot fail.
         let _ = writeln!(
@@ -55,7 +56,7 @@ fn describe(rejects: &[StoredReject]) -> String {
             format_instant(reject.window_end),
             format_instant(reject.changed_at),
             format_instant(reject.rejected_at),
-            reject.error
+            one_line(&reject.error)
         );
     }
     out

@@ -13,6 +13,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
 use self::fields::Fields;
+use crate::terminal::one_line;
 
 /// Sends every event to the installed logger of the `log` facade, from now on and process-wide.
 ///
@@ -67,9 +68,12 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Forwarder {
             }
         }
         event.record(&mut fields);
+        // One event is one line, whatever texts of others are in it, and whoever writes it.
+        let text = format!("{}{}", fields.prefix(), fields.message());
+        let text = one_line(&text);
         log::logger().log(
             &log::Record::builder()
-                .args(format_args!("{}{}", fields.prefix(), fields.message()))
+                .args(format_args!("{text}"))
                 .level(level)
                 .target(metadata.target())
                 .module_path(metadata.module_path())

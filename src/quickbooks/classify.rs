@@ -7,6 +7,7 @@ use crate::domain::EntitySpec;
 use crate::error::{Error, Trace};
 use crate::http::Response;
 use crate::quickbooks::client::Verdict;
+use crate::quickbooks::scrub::trace_id;
 
 /// Classifies an answer that is not a success, or that holds a fault. `entity` is the only one that
 /// the request is about.
@@ -29,7 +30,7 @@ pub(super) fn classify_failure<T>(
     fault: Option<Fault>,
     entity: Option<&EntitySpec>,
 ) -> Verdict<T> {
-    let intuit_tid = response.header("intuit_tid").map(str::to_owned);
+    let intuit_tid = response.header("intuit_tid").map(trace_id);
     let fault = fault.unwrap_or_default();
     let status = response.status;
     let trace = Trace {

@@ -34,9 +34,35 @@ pub(crate) fn scrub(text: &str) -> String {
     scrubbed
 }
 
+/// Longest id of a request. Intuit's have 35 characters or fewer.
+const MAX_TRACE_ID: usize = 64;
+
+/// Returns the header that identifies a request to Intuit, or `***` if it could be something else: a
+/// proxy may put anything into it.
+pub(crate) fn trace_id(header: &str) -> String {
+    let is_id = header.len() <= MAX_TRACE_ID
+        && header
+            .bytes()
+            .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    match is_id {
+        true => header.to_owned(),
+        false => scrub(header),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_id_of_a_request_is_kept_and_a_token_in_its_place_is_not() {
+        for id in ["1-65a1b2c3-0123456789abcdef01234567", "a-short-one"] {
+            assert_eq!(trace_id(id), id);
+        }
+        let token = "RT1-123-H0-1700000000abcdefghijkl";
+        assert_eq!(trace_id(token), "***");
+        assert_eq!(trace_id("1-65a1\n2"), "1-65a1 2");
+    }
 
     #[test]
     fn echoed_tokens_are_scrubbed_and_words_are_kept() {

@@ -82,7 +82,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("durable", &["chance"]),
-    ("logging", &[]),
+    ("logging", &["terminal"]),
     (
         "landing",
         &[

@@ -77,6 +77,25 @@ def test_python_logging_gets_the_fields(settings, caplog):
     assert sum(int(record.rows) for record in done) == 40
 
 
+def test_an_id_of_two_lines_is_one_line_of_every_log(run, qbo, settings, caplog):
+    record = {
+        "Id": "7\nCRITICAL forged",
+        "SyncToken": "0",
+        "DocNumber": "\x00",
+        "MetaData": {"CreateTime": "2024-03-02T00:00:00Z", "LastUpdatedTime": "2024-03-02T00:00:00Z"},
+    }
+    qbo.put("Invoice", record)
+    year = ("invoices", "2024-01-01", "2025-01-01", "year")
+    with caplog.at_level(logging.INFO, logger="qbo_rs"):
+        report = qbo_rs.backfill(*year, **settings)
+    assert report.runs[0].totals.rejected == 1
+    assert any("CRITICAL forged" in record.getMessage() for record in caplog.records)
+    assert not [record for record in caplog.records if "\n" in record.getMessage()]
+    shown = run("rejects").stdout
+    assert "CRITICAL forged" in shown
+    assert not [line for line in shown.splitlines() if line.startswith("CRITICAL")]
+
+
 @pytest.mark.parametrize("chunk", ["day", "month"])
 def test_a_first_backfill_tells_of_windows_with_records_only(run, chunk):
     process = run("backfill", "items", *RANGE, "--chunk", chunk, "--log-format", "json")

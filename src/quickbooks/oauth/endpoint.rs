@@ -15,7 +15,7 @@ use crate::http::{Attempts, Broken, Request, Response, RetryPolicy, Transport};
 use crate::port::Secret;
 use crate::quickbooks::client::retry_after;
 use crate::quickbooks::foreign::{elsewhere, is_page};
-use crate::quickbooks::scrub::scrub;
+use crate::quickbooks::scrub::{scrub, trace_id};
 
 /// Client of the token endpoint for one app.
 #[derive(Debug, Clone)]
@@ -383,6 +383,6 @@ fn refusal(response: &Response, was_answer_lost: bool) -> Refusal {
 fn trace_of(response: &Response, code: Option<&str>) -> Trace {
     Trace {
         code: code.map(scrub),
-        intuit_tid: response.header("intuit_tid").map(str::to_owned),
+        intuit_tid: response.header("intuit_tid").map(trace_id),
     }
 }
