@@ -42,20 +42,21 @@ const LARGE: usize = 2 * 1024 * 1024;
 struct SizeClass {
     /// The size above which a delivery belongs to this class.
     above: usize,
-    /// The largest size, and the memory that is reserved for one.
-    up_to: usize,
+    /// The memory that is reserved for one, in bytes. Only the pages that are written take memory.
+    reserved: usize,
     turns: Turns,
 }
 
 static CLASSES: [SizeClass; 2] = [
     SizeClass {
         above: SMALL,
-        up_to: LARGE,
+        reserved: LARGE,
         turns: Turns::new(16),
     },
     SizeClass {
         above: LARGE,
-        up_to: MAX_DELIVERY,
+        // Above 32 MiB, glibc's malloc gives memory back when it is freed; below, each thread keeps some.
+        reserved: 3 * MAX_DELIVERY,
         turns: Turns::new(1),
     },
 ];
@@ -176,8 +177,8 @@ async fn receive_signed(
             };
             turn = Some((class.above, next.ok_or_else(too_many)?));
             // A body that grows by doubling leaves its former places to the allocator, which keeps
-            // them. Of one place, only the pages that are written take memory.
-            kept.reserve_exact(class.up_to - kept.len());
+            // them.
+            kept.reserve_exact(class.reserved - kept.len());
         }
         if let Some((_, turn)) = &turn {
             turn.progress(part.len());

@@ -402,7 +402,8 @@ def test_the_largest_signed_deliveries_at_once_need_less_than_200_mb(server):
         return [answer.status for answer in await asyncio.gather(*(ask(host, port, m, 60) for m in messages))]
 
     statuses = asyncio.run(deliver())
-    assert set(statuses) <= {200, 503}
+    # 0: the connection ended while the rest of a delivery that was refused was still being sent.
+    assert set(statuses) <= {200, 503, 0}
     assert 200 in statuses
     peak = int(Path(f"/proc/{server.process.pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
     print(f"{peak:.0f} MB; {statuses}")

@@ -261,7 +261,10 @@ def test_records_in_python_are_masked(books, database):
     ssn, tax = secret("SSN"), secret("TAX")
     give_secrets(books, ssn, tax)
     settings = keywords(books) | database.settings | {"mask": MASK["QBO_MASK"], "mask_key": KEY}
-    found = [record for name in ("employees", "customers") for record in qbo_rs.records(name, **range_of(), **settings)]
+    found = list(qbo_rs.records("customers", **range_of(), **settings))
+    # One employee is set aside, which is said at the end.
+    with pytest.raises(qbo_rs.IncompleteError):
+        found.extend(qbo_rs.records("employees", **range_of(), **settings))
     assert len(found) > 10
     assert ssn not in str(found)
     assert tax not in str(found)

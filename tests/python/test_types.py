@@ -149,7 +149,7 @@ def words_of(enumeration: str, path: str) -> set[str]:
         (_types.AccountStatus, "CompanyStatus", "src/domain/sync_report.rs"),
         (_types.EntityOutcome, "EntityOutcome", "src/domain/sync_report.rs"),
         (_types.SyncMethod, "SyncMethod", "src/domain/sync_report.rs"),
-        (exceptions.Recovery, "Recovery", "src/error.rs"),
+        (exceptions.Recovery, "Recovery", "src/error/recovery.rs"),
         (_sandbox.Blemish, "Blemish", "sandbox/src/company/defect.rs"),
     ],
 )
