@@ -1,5 +1,6 @@
 //! Characters of strangers' texts that would change what a terminal shows, or forge a line of a log.
 
+#[cfg(any(feature = "cli", test))]
 use std::borrow::Cow;
 
 /// Returns true for control characters, ends of lines, and marks that reverse the direction of text.

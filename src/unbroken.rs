@@ -5,6 +5,7 @@
 //! token (qbo-facts 1.4). So it runs as a task of its own, and the end of a process waits for it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(any(feature = "cli", test))]
 use std::time::Duration;
 
 use tracing::Instrument;
@@ -13,7 +14,9 @@ use crate::error::{Error, Result};
 
 /// The time that the end of a process waits for such work. Below the ten seconds after which Docker
 /// kills a container that was told to stop.
+#[cfg(any(feature = "cli", test))]
 pub(crate) const LIMIT: Duration = Duration::from_secs(8);
+#[cfg(any(feature = "cli", test))]
 const CHECK: Duration = Duration::from_millis(10);
 
 static UNBROKEN: Works = Works::none();
@@ -50,6 +53,7 @@ impl Works {
     }
 
     /// Waits until none of them runs in this process, at most `limit`.
+    #[cfg(any(feature = "cli", test))]
     pub(crate) async fn ended(&self, limit: Duration) {
         let here = std::process::id();
         let ended = async {
@@ -97,6 +101,7 @@ pub(crate) async fn unbroken<T: Send + 'static>(
 }
 
 /// Waits until no such work runs in this process, at most [`LIMIT`].
+#[cfg(any(feature = "cli", test))]
 pub(crate) async fn all_ended() {
     UNBROKEN.ended(LIMIT).await;
 }

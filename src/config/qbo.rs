@@ -109,6 +109,7 @@ impl Settings {
 
     /// Returns true if tokens are kept in the user's file only because neither a token store nor a
     /// database is configured.
+    #[cfg(feature = "cli")]
     pub(crate) fn keeps_tokens_by_default(&self) -> bool {
         self.get("QBO_TOKEN_STORE").is_none() && !self.has_database()
     }
