@@ -161,8 +161,8 @@ pub(crate) fn remove_leftover_directories(path: &Path, ending: &str) {
     }
 }
 
-/// Returns the entries whose names begin with a prefix, and end in so many random characters and an
-/// ending. Users may keep files of other names beside them.
+/// Returns the entries whose names begin with `prefix` and end in `random` random characters and
+/// `ending`. Files of users have other names.
 fn hidden(directory: &Path, prefix: &OsStr, random: usize, ending: &str) -> Vec<PathBuf> {
     let begins_and_ends = |name: &OsStr| {
         let name = name.as_encoded_bytes();

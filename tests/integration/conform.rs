@@ -121,8 +121,11 @@ async fn every_assumption_of_the_sandbox_has_a_finding_with_its_reason() {
         );
         if finding.answer == "unknown" {
             let reason = finding.reason.unwrap_or_default();
-            let known = ["not testable by reading: ", "not probed yet: "];
-            assert!(known.iter().any(|it| reason.starts_with(it)), "{reason}");
+            let begins = match finding.name {
+                "trial-balance-income" => "not probed yet: ",
+                _ => "not testable by reading: ",
+            };
+            assert!(reason.starts_with(begins), "{reason}");
         }
     }
     let stats = sandbox.stats();
