@@ -58,6 +58,8 @@
 )]
 
 pub mod app;
+#[allow(dead_code, unused_imports)]
+mod books;
 mod chance;
 #[cfg(feature = "cli")]
 #[doc(hidden)]

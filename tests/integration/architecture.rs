@@ -17,6 +17,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("unbroken", &["error"]),
     ("domain", &["error"]),
     ("port", &["domain", "error"]),
+    ("books", &["domain", "error"]),
     ("columns", &["domain", "error"]),
     ("http", &["chance", "clock", "error", "port"]),
     ("quickbooks/scrub", &["terminal"]),

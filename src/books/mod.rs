@@ -1,0 +1,5 @@
+//! The general ledger, rebuilt from records, and its comparison with QuickBooks's own reports. Pure.
+
+mod entry;
+
+pub(crate) use self::entry::{Entry, EntryKind, EntrySource};

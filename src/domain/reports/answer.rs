@@ -1,0 +1,120 @@
+//! A report as rows: the tree of an answer, flattened without loss.
+
+use chrono::NaiveDate;
+use rust_decimal::Decimal;
+
+/// Whether income counts when it is earned or when it is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) enum Basis {
+    #[default]
+    Accrual,
+    Cash,
+}
+
+/// A column of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Column {
+    /// The key that says which it is, such as `debt_amt`: `ColKey`, else `ColType`, else the title.
+    pub(crate) key: String,
+    pub(crate) title: String,
+    /// Such as `Account` or `Money`.
+    pub(crate) kind: String,
+}
+
+/// One step of the path to a row: a section that it stands in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Section {
+    pub(crate) label: String,
+    /// The stable name of a section of a statement, such as `CurrentAssets`.
+    pub(crate) group: Option<String>,
+    /// The id in the label's cell: of an account, a customer or a vendor.
+    pub(crate) id: Option<String>,
+}
+
+/// Where a row stands in its section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowKind {
+    /// The head of a section. It may hold amounts: the own postings of a parent account.
+    Header,
+    Data,
+    /// The total of a section, or a line that the report computes.
+    Summary,
+}
+
+/// A cell, as the answer has it. An absent cell is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Cell {
+    pub(crate) value: String,
+    pub(crate) id: Option<String>,
+}
+
+/// One row. Its cells stand in the order of the columns, and may be fewer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReportRow {
+    /// Sections from the outermost one. A header and a summary stand in their own section.
+    pub(crate) path: Vec<Section>,
+    pub(crate) kind: RowKind,
+    /// `group` of a row that is no section, such as `NetIncome`.
+    pub(crate) group: Option<String>,
+    pub(crate) cells: Vec<Cell>,
+}
+
+/// A whole report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReportAnswer {
+    /// `ReportName` of the header, which is the route.
+    pub(crate) name: String,
+    pub(crate) basis: Option<Basis>,
+    pub(crate) start: Option<NaiveDate>,
+    pub(crate) end: Option<NaiveDate>,
+    /// The home currency.
+    pub(crate) currency: Option<String>,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) rows: Vec<ReportRow>,
+    /// QuickBooks left rows out because there were too many cells.
+    pub(crate) is_cut: bool,
+}
+
+impl ReportAnswer {
+    /// Returns the place of a column in each row's cells.
+    pub(crate) fn column(&self, key: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.key == key)
+    }
+}
+
+impl ReportRow {
+    /// Returns a cell that is there and not empty.
+    pub(crate) fn cell(&self, column: usize) -> Option<&Cell> {
+        let cell = self.cells.get(column)?;
+        (!cell.value.is_empty() || cell.id.is_some()).then_some(cell)
+    }
+
+    /// Returns the amount of a cell; `None` if it is empty or no number.
+    pub(crate) fn amount(&self, column: usize) -> Option<Decimal> {
+        parse_amount(&self.cells.get(column)?.value)
+    }
+}
+
+/// Parses an amount as reports write it: `12.50`, `.00`, `-3.00`, `225.0`. Empty text is no amount.
+pub(crate) fn parse_amount(text: &str) -> Option<Decimal> {
+    Decimal::from_str_exact(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_read_as_reports_write_them() {
+        for (text, expected) in [
+            (".00", Some("0.00")),
+            ("-46.00", Some("-46.00")),
+            ("225.0", Some("225.0")),
+            ("", None),
+            ("-Split-", None),
+        ] {
+            let expected = expected.map(|text| Decimal::from_str_exact(text).unwrap());
+            assert_eq!(parse_amount(text), expected, "{text}");
+        }
+    }
+}

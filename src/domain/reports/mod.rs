@@ -1,0 +1,5 @@
+//! Reports of QuickBooks (Reports API, version 2): which there are, and what an answer says. Pure.
+
+mod answer;
+
+pub(crate) use self::answer::{Basis, Cell, Column, ReportAnswer, ReportRow, RowKind, Section};
