@@ -1,5 +1,6 @@
 //! The general ledger, rebuilt from records, and its comparison with QuickBooks's own reports. Pure.
 
 mod entry;
+pub(crate) mod tie_out;
 
 pub(crate) use self::entry::{Entry, EntryKind, EntrySource};

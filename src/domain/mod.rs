@@ -2,6 +2,7 @@
 //!
 //! This module is pure: no input or output, no clock, nothing asynchronous.
 
+pub mod books_report;
 mod content;
 mod distinct;
 mod division;
@@ -25,6 +26,10 @@ pub mod verification;
 pub mod webhook;
 pub mod window;
 
+pub use books_report::{
+    AccountBooks, BooksReport, BooksStatus, CauseAmount, CompanyBooks, MonthBooks, PartyBooks,
+    TransactionBooks, TransactionLine,
+};
 pub use content::Content;
 pub(crate) use distinct::DistinctIds;
 pub(crate) use division::Divider;

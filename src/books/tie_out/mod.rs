@@ -1,0 +1,24 @@
+//! The tie-out: the general ledger of the records against the reports of QuickBooks, account by
+//! account. Differences are walked down to transactions, and each gets a named cause.
+//!
+//! Nothing agrees that was not compared: what the reports do not show is unexplained.
+
+mod accounts;
+mod cause;
+mod parties;
+mod reported;
+mod statements;
+mod transactions;
+mod twins;
+
+pub(crate) use self::accounts::{
+    AccountTieOut, Balances, Chart, ChartAccount, PartyKind, compare_accounts,
+};
+pub(crate) use self::cause::Cause;
+pub(crate) use self::parties::{PartyTieOut, compare_parties, open_amounts_of};
+pub(crate) use self::reported::{ReportedTransaction, postings_of, trial_balance_of};
+pub(crate) use self::statements::{check_balance_sheet, check_movements, check_profit_and_loss};
+pub(crate) use self::transactions::{Records, TransactionDifference, compare_transactions};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! `qbo-rs verify`: records against tables, or with `--books` the books against reports.
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+
+use super::exit::{ExitCode, Outcome};
+use super::output::{self, Printer};
+use super::{block_on, books, shortfall};
+use crate::app::{App, BooksRequest, VerifyRequest};
+
+/// What is to be compared.
+#[derive(Debug)]
+pub(super) enum VerifyArguments {
+    Records(VerifyRequest),
+    Books(BooksRequest),
+}
+
+/// The flags that only one of both has.
+const OF_RECORDS: [&str; 4] = ["entities", "chunk", "repair", "deep"];
+
+impl Args for VerifyArguments {
+    fn augment_args(command: Command) -> Command {
+        let optional = |arg: Arg| arg.required(false).required_unless_present("books");
+        VerifyRequest::augment_args(command)
+            .mut_arg("entities", optional)
+            .mut_arg("start", optional)
+            .arg(
+                Arg::new("books")
+                    .long("books")
+                    .action(ArgAction::SetTrue)
+                    .help(
+                        "Compare the landed records, as a general ledger, with QuickBooks's own \
+                         reports: every account as of the day --end, every transaction since the \
+                         day --start (default: the month of --end)",
+                    ),
+            )
+            .arg(
+                Arg::new("basis")
+                    .long("basis")
+                    .value_name("BASIS")
+                    .value_parser(["accrual", "cash"])
+                    .default_value("accrual")
+                    .help("With --books: when income counts, as it is earned or as it is paid"),
+            )
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for VerifyArguments {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        if !matches.get_flag("books") {
+            return VerifyRequest::from_arg_matches(matches).map(Self::Records);
+        }
+        let given = |name: &&str| {
+            matches.value_source(name) == Some(clap::parser::ValueSource::CommandLine)
+        };
+        if let Some(name) = OF_RECORDS.iter().find(|name| given(name)) {
+            let text = format!("--books compares whole books; leave out {}", spelled(name));
+            return Err(clap::Error::raw(
+                clap::error::ErrorKind::ArgumentConflict,
+                text,
+            ));
+        }
+        let text = |name: &str| matches.get_one::<String>(name).cloned();
+        BooksRequest::parse(
+            text("start").as_deref(),
+            &text("end").unwrap_or_default(),
+            &text("basis").unwrap_or_default(),
+            &text("schema").unwrap_or_default(),
+        )
+        .map(Self::Books)
+        .map_err(|error| clap::Error::raw(clap::error::ErrorKind::ValueValidation, error))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn spelled(name: &str) -> String {
+    match name {
+        "entities" => "the entities".to_owned(),
+        flag => format!("--{flag}"),
+    }
+}
+
+/// Compares and prints; the exit code is 1 if anything differs without a named cause.
+pub(super) fn run(app: &App, arguments: VerifyArguments, printer: Printer) -> Outcome {
+    match arguments {
+        VerifyArguments::Records(request) => {
+            let report = block_on(app.verify(&request))?;
+            printer.print(&report, || output::verification(&report))?;
+            if !report.is_ok() {
+                shortfall::explain_verification(&report, request.repair);
+            }
+            Ok(ExitCode::of(report.is_ok()))
+        }
+        VerifyArguments::Books(request) => {
+            let report = block_on(app.verify_books(&request))?;
+            printer.print(&report, || books::tied_out(&report))?;
+            Ok(ExitCode::of(report.is_ok()))
+        }
+    }
+}

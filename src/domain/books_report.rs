@@ -1,0 +1,157 @@
+//! The report of a tie-out. Serialised, it is the `--json` object of `qbo-rs verify --books`.
+
+use chrono::NaiveDate;
+use serde::Serialize;
+
+/// The tie-out of the companies that were asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BooksReport {
+    /// One for each company.
+    pub books: Vec<CompanyBooks>,
+}
+
+/// Whether the books of a company agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BooksStatus {
+    /// Every account agrees, or every difference has a named cause.
+    Ok,
+    /// An amount is unexplained, or something could not be compared.
+    Different,
+}
+
+/// The books of a company: its records against its reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CompanyBooks {
+    /// Id of the company.
+    pub realm_id: String,
+    /// `accrual` or `cash`.
+    pub basis: &'static str,
+    /// The day of the balances.
+    pub as_of: NaiveDate,
+    /// The first day whose transactions were compared one by one.
+    pub from: NaiveDate,
+    /// Home currency of all amounts, if a report says it.
+    pub currency: Option<String>,
+    /// Every account with a balance, a difference or a cause.
+    pub accounts: Vec<AccountBooks>,
+    /// The customers and vendors whose open amounts differ.
+    pub parties: Vec<PartyBooks>,
+    /// Accounts whose movement in a month differs, although later months may make up for it.
+    pub months: Vec<MonthBooks>,
+    /// The transactions that differ, each with its cause.
+    pub transactions: Vec<TransactionBooks>,
+    /// What could not be compared, and why. Nothing of it counts as agreed.
+    pub unverified: Vec<String>,
+    /// HTTP requests for reports.
+    pub requests: u64,
+    /// Whether the books agree.
+    pub status: BooksStatus,
+}
+
+/// A part of a difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CauseAmount {
+    /// Name of the cause, such as `not_landed`.
+    pub cause: &'static str,
+    /// Decimal text; a debit is positive.
+    pub amount: String,
+}
+
+/// An account. Amounts are decimal text in the home currency; a debit is positive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct AccountBooks {
+    /// Id of the account.
+    pub account_id: String,
+    /// Its full name; empty if no record of it has landed.
+    pub name: String,
+    /// Balance that QuickBooks's trial balance shows.
+    pub report: String,
+    /// Balance of the postings of the landed records.
+    pub records: String,
+    /// `report` less `records`.
+    pub difference: String,
+    /// The parts of the difference that are explained.
+    pub causes: Vec<CauseAmount>,
+    /// The part that is not.
+    pub unexplained: String,
+}
+
+/// A customer or vendor with another open amount in the ageing report than in the records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PartyBooks {
+    /// `customer` or `vendor`.
+    pub kind: &'static str,
+    /// Id of the customer or vendor.
+    pub id: String,
+    /// Its name in the report; empty if only the records have an amount.
+    pub name: String,
+    /// Open amount of the ageing report.
+    pub report: String,
+    /// Open amount of the records.
+    pub records: String,
+    /// `report` less `records`.
+    pub difference: String,
+    /// The parts of the difference that are explained.
+    pub causes: Vec<CauseAmount>,
+    /// The part that is not.
+    pub unexplained: String,
+}
+
+/// An account in a month.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MonthBooks {
+    /// Year and month, such as `2025-12`.
+    pub month: String,
+    /// Id of the account.
+    pub account_id: String,
+    /// Movement in the reports less movement in the records.
+    pub difference: String,
+    /// The parts of the difference that are explained.
+    pub causes: Vec<CauseAmount>,
+    /// The part that is not.
+    pub unexplained: String,
+}
+
+/// A transaction that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct TransactionBooks {
+    /// Intuit's name of the entity, or the report's word if no entity has such transactions.
+    pub entity: String,
+    /// Id of the transaction.
+    pub id: String,
+    /// Its date in the reports, else in the records.
+    pub date: NaiveDate,
+    /// Name of the cause; `unexplained` if nothing fits.
+    pub cause: &'static str,
+    /// Report less records, by account.
+    pub lines: Vec<TransactionLine>,
+}
+
+/// The difference of a transaction on an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct TransactionLine {
+    /// Id of the account.
+    pub account_id: String,
+    /// The day on which one side has it.
+    pub date: NaiveDate,
+    /// Decimal text; a debit is positive.
+    pub amount: String,
+}
+
+impl BooksReport {
+    /// Returns whether every account of every company agrees, or every difference has a named cause.
+    pub fn is_ok(&self) -> bool {
+        self.books
+            .iter()
+            .all(|books| books.status == BooksStatus::Ok)
+    }
+}

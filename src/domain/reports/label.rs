@@ -1,0 +1,48 @@
+//! The words of reports for types of transactions, and the entities that have them (reports.md F).
+
+/// Word and entity. The English words of all editions; others are found by id.
+const LABELS: &[(&str, &str)] = &[
+    ("Invoice", "Invoice"),
+    ("Payment", "Payment"),
+    ("Credit Memo", "CreditMemo"),
+    ("Adjustment Note", "CreditMemo"),
+    ("Credit Note", "CreditMemo"),
+    ("Sales Receipt", "SalesReceipt"),
+    ("Refund", "RefundReceipt"),
+    ("Credit Refund", "RefundReceipt"),
+    ("Refund Receipt", "RefundReceipt"),
+    ("Bill", "Bill"),
+    ("Vendor Credit", "VendorCredit"),
+    ("Supplier Credit", "VendorCredit"),
+    ("Bill Payment (Check)", "BillPayment"),
+    ("Bill Payment (Cheque)", "BillPayment"),
+    ("Bill Payment (Credit Card)", "BillPayment"),
+    ("Bill Payment", "BillPayment"),
+    ("Bill Pmt -Check", "BillPayment"),
+    ("Bill Pmt CC", "BillPayment"),
+    ("Expense", "Purchase"),
+    ("Cash Expense", "Purchase"),
+    ("Credit Card Expense", "Purchase"),
+    ("Cheque Expense", "Purchase"),
+    ("Check", "Purchase"),
+    ("Cheque", "Purchase"),
+    ("Cash Purchase", "Purchase"),
+    ("Credit Card Charge", "Purchase"),
+    ("Credit Card Credit", "Purchase"),
+    ("Credit Card Payment", "CreditCardPayment"),
+    ("Deposit", "Deposit"),
+    ("Transfer", "Transfer"),
+    ("Journal Entry", "JournalEntry"),
+    ("General Journal", "JournalEntry"),
+    ("Inventory Qty Adjust", "InventoryAdjustment"),
+    ("Estimate", "Estimate"),
+    ("Purchase Order", "PurchaseOrder"),
+    ("Time Activity", "TimeActivity"),
+    ("Time Charge", "TimeActivity"),
+];
+
+/// Returns the entity whose transactions reports call so.
+pub(crate) fn entity_of_label(label: &str) -> Option<&'static str> {
+    let found = LABELS.iter().find(|(known, _)| *known == label);
+    found.map(|(_, entity)| *entity)
+}
