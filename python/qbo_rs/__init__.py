@@ -47,6 +47,16 @@ Example:
 import warnings
 
 from qbo_rs import exceptions
+from qbo_rs._books import (
+    AccountBooks,
+    BooksReport,
+    CauseAmount,
+    CompanyBooks,
+    MonthBooks,
+    PartyBooks,
+    TransactionBooks,
+    TransactionLine,
+)
 from qbo_rs._core import __version__
 from qbo_rs._core import is_debug_build as _is_debug_build
 from qbo_rs._records import Records, Table, records, records_async, table
@@ -82,6 +92,8 @@ from qbo_rs._verbs import (
     upsert_async,
     verify,
     verify_async,
+    verify_books,
+    verify_books_async,
 )
 from qbo_rs.exceptions import (
     ApiError,
@@ -106,11 +118,15 @@ from qbo_rs.exceptions import (
 )
 
 __all__ = [
+    "AccountBooks",
     "AccountSync",
     "ApiError",
     "AuthError",
+    "BooksReport",
+    "CauseAmount",
     "CircuitOpenError",
     "Columns",
+    "CompanyBooks",
     "CompanyClosedError",
     "ConfigError",
     "Connection",
@@ -122,6 +138,8 @@ __all__ = [
     "KnownReject",
     "Landing",
     "LandingError",
+    "MonthBooks",
+    "PartyBooks",
     "PermissionDeniedError",
     "QboError",
     "RateLimitedError",
@@ -137,6 +155,8 @@ __all__ = [
     "SyncReport",
     "Table",
     "Totals",
+    "TransactionBooks",
+    "TransactionLine",
     "TransportError",
     "UnavailableError",
     "Verification",
@@ -162,6 +182,8 @@ __all__ = [
     "upsert_async",
     "verify",
     "verify_async",
+    "verify_books",
+    "verify_books_async",
 ]
 
 if _is_debug_build():

@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Union, cast
 
 from qbo_rs import _core
+from qbo_rs._books import BooksReport
 from qbo_rs._types import Landing, Report, SyncReport, VerificationReport, Window, format_instant, parse_instant
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ def _instant(value: Instant) -> str:
             # Its UTC is beyond the years of Python, 1 to 9999. The core says so and names the argument.
             return value.isoformat()
     return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _day(value: str | date) -> str:
+    return value.strftime("%Y-%m-%d") if isinstance(value, date) else value
 
 
 def _names(names: str | Iterable[str] | None) -> list[str]:
@@ -378,6 +383,52 @@ def verify(
 
 
 verify_async = _async_twin(verify)
+
+
+@_verb
+def verify_books(
+    end: str | date,
+    start: str | date | None = None,
+    *,
+    basis: str = "accrual",
+    schema: str = "raw",
+    **settings: Unpack[Settings],
+) -> _Call[BooksReport]:
+    """Compare the landed records, as a general ledger, with QuickBooks's own reports.
+
+    Args:
+        end: The day of the balances, such as ``2025-12-31``.
+        start: The first day whose transactions are compared one by one; None: the first of the month of ``end``. If
+            the balances of the day before differ, earlier transactions are compared, too.
+        basis: ``accrual`` or ``cash``.
+        schema: Schema of the raw tables.
+        **settings: Override the environment.
+
+    Returns:
+        Every account with what the trial balance and the records say, and the named causes of differences.
+
+    Raises:
+        ConfigError: An argument, a setting or a table is unusable, or the database cannot be reached.
+        AuthError: The credentials were refused.
+        QboError: A report could not be read.
+
+    Example:
+        >>> report = qbo_rs.verify_books("2025-12-31")
+        >>> report.ok
+
+    """
+    return _Call(
+        BooksReport.from_dict,
+        "verify_books",
+        settings,
+        end=_day(end),
+        start=None if start is None else _day(start),
+        basis=basis,
+        schema=schema,
+    )
+
+
+verify_books_async = _async_twin(verify_books)
 
 
 @_verb

@@ -15,6 +15,7 @@ mod status;
 mod sync;
 mod table;
 mod tables;
+mod tie_out;
 mod verify;
 mod views;
 
@@ -30,6 +31,7 @@ pub use self::status::{StatusReport, StatusRequest};
 pub use self::sync::{SyncRequest, SyncScope};
 pub use self::table::TableRequest;
 pub use self::tables::{ArchiveRequest, DdlRequest, MigrateRequest, PrepareRequest};
+pub use self::tie_out::BooksRequest;
 pub use self::verify::VerifyRequest;
 pub use self::views::ViewsRequest;
 use crate::config::Settings;

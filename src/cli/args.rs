@@ -11,9 +11,10 @@ use super::sandbox::SandboxArguments;
 use super::serve::ServeArguments;
 use super::status::StatusArguments;
 use super::sync::SyncArguments;
+use super::verify::VerifyArguments;
 use crate::app::{
     ArchiveRequest, BackfillRequest, DdlRequest, ExtractRequest, LoadRequest, MigrateRequest,
-    VerifyRequest, ViewsRequest,
+    ViewsRequest,
 };
 use crate::config::{SETTINGS, SettingSpec};
 use crate::domain::{Chunk, Window};
@@ -65,7 +66,7 @@ pub(super) enum Command {
     /// Load landing files into Postgres
     Load(LoadRequest),
     /// Compare QuickBooks with the tables; the exit code is 1 if they differ
-    Verify(VerifyRequest),
+    Verify(VerifyArguments),
     /// Copy every change since the last sync, deletions included, from QuickBooks into Postgres
     Sync(SyncArguments),
     /// Serve the HTTP API and run the jobs that it queues

@@ -5,6 +5,7 @@
 
 mod args;
 mod auth;
+mod books;
 mod exit;
 mod hint;
 mod logging;
@@ -21,6 +22,7 @@ mod signals;
 mod status;
 mod sync;
 mod tables;
+mod verify;
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -143,14 +145,7 @@ fn execute(program: &str, arguments: Arguments, progress: Arc<dyn Progress>) -> 
             let report = block_on_run(app.load(&request))?;
             finish(&app, &report, Place::Schema(&request.schema), printer)
         }
-        Command::Verify(request) => {
-            let report = block_on(app.verify(&request))?;
-            printer.print(&report, || output::verification(&report))?;
-            if !report.is_ok() {
-                shortfall::explain_verification(&report, request.repair);
-            }
-            Ok(ExitCode::of(report.is_ok()))
-        }
+        Command::Verify(arguments) => verify::run(&app, arguments, printer),
         Command::Serve(arguments) => serve::run(&app, arguments),
         Command::Sync(arguments) => sync::run(&app, &arguments, printer),
         Command::Status(arguments) => status::run(&app, arguments, printer),

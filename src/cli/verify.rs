@@ -41,6 +41,13 @@ impl Args for VerifyArguments {
                     .default_value("accrual")
                     .help("With --books: when income counts, as it is earned or as it is paid"),
             )
+            .arg(
+                Arg::new("into")
+                    .long("into")
+                    .value_name("SCHEMA")
+                    .default_value("books")
+                    .help("With --books: schema of the general ledger, gl_entries"),
+            )
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -68,7 +75,7 @@ impl FromArgMatches for VerifyArguments {
             text("start").as_deref(),
             &text("end").unwrap_or_default(),
             &text("basis").unwrap_or_default(),
-            &text("schema").unwrap_or_default(),
+            (&text("schema").unwrap_or_default(), &text("into").unwrap_or_default()),
         )
         .map(Self::Books)
         .map_err(|error| clap::Error::raw(clap::error::ErrorKind::ValueValidation, error))

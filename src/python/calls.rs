@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::app::{
-    App, BackfillRequest, ExtractRequest, LoadRequest, PrepareRequest, SyncRequest, TableRequest,
+    App, BackfillRequest, BooksRequest, ExtractRequest, LoadRequest, PrepareRequest, SyncRequest, TableRequest,
     VerifyRequest,
 };
 use crate::config::Settings;
@@ -33,6 +33,7 @@ enum Verb {
     Extract(ExtractRequest),
     Upsert(LoadRequest),
     Verify(VerifyRequest),
+    VerifyBooks(BooksRequest),
     Prepare(PrepareRequest),
     Sync(SyncRequest),
 }
@@ -59,6 +60,7 @@ impl Call {
             Verb::Extract(request) => to_json(&app.extract(request).await?),
             Verb::Upsert(request) => to_json(&app.load(request).await?),
             Verb::Verify(request) => to_json(&app.verify(request).await?),
+            Verb::VerifyBooks(request) => to_json(&app.verify_books(request).await?),
             Verb::Prepare(request) => to_json(&app.prepare(request).await?),
             Verb::Sync(request) => to_json(&app.sync(request).await?),
         }

@@ -37,6 +37,16 @@ pub(crate) enum PartyKind {
     Vendor,
 }
 
+impl PartyKind {
+    /// Returns Intuit's name of the entity.
+    pub(super) const fn entity(self) -> &'static str {
+        match self {
+            Self::Customer => "Customer",
+            Self::Vendor => "Vendor",
+        }
+    }
+}
+
 /// The accounts of a company.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Chart {

@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
 
 use super::accounts::{Balances, Chart};
+use crate::books::{Entry, EntryKind, EntrySource};
 use crate::domain::reports::{ReportAnswer, ReportRow, RowKind};
 
 /// A transaction of a general ledger report.
@@ -18,6 +19,29 @@ pub(crate) struct ReportedTransaction {
     pub(crate) lines: Vec<ReportedLine>,
     /// When QuickBooks last changed it, if the report says so.
     pub(crate) changed_at: Option<DateTime<Utc>>,
+}
+
+impl ReportedTransaction {
+    /// Returns the transaction as entries that no record shows.
+    pub(crate) fn entries(&self, chart: &Chart) -> Vec<Entry> {
+        let entry = |(line, number): (&ReportedLine, u32)| Entry {
+            entity: self.label.clone(),
+            id: self.id.clone(),
+            line: number,
+            date: self.date,
+            account_id: line.account.clone(),
+            amount: line.amount,
+            foreign: None,
+            party: line.party.as_ref().and_then(|id| {
+                let kind = chart.party_kind(&line.account)?;
+                Some((kind.entity().to_owned(), id.clone()))
+            }),
+            memo: None,
+            kind: EntryKind::Line,
+            source: EntrySource::Report,
+        };
+        self.lines.iter().zip(1..).map(entry).collect()
+    }
 }
 
 /// A posting of a general ledger report.

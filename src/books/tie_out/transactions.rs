@@ -79,6 +79,33 @@ impl TransactionDifference {
         lines.map(|(day, account, amount)| (*day, account.as_str(), *amount))
     }
 
+    /// Returns the transactions that earlier tie-outs found in reports only.
+    pub(crate) fn report_only<'e>(
+        chart: &Chart,
+        entries: impl Iterator<Item = &'e Entry>,
+    ) -> Vec<Self> {
+        let entries: Vec<Entry> = entries.cloned().collect();
+        let found = sides(&entries).into_iter().map(|((entity, id), side)| {
+            let lines = side.lines.iter();
+            let lines = sums(lines.map(|line| (&line.account, line.amount))).into_iter();
+            let mut party_lines = party_lines(chart, None, Some(&side));
+            for line in &mut party_lines {
+                line.amount = -line.amount;
+            }
+            Self {
+                entity,
+                id,
+                date: side.date,
+                cause: Some(Cause::ReportOnly),
+                lines: lines
+                    .map(|(account, amount)| (side.date, account, amount))
+                    .collect(),
+                party_lines,
+            }
+        });
+        found.collect()
+    }
+
     pub(super) fn party_lines(&self) -> &[PartyLine] {
         &self.party_lines
     }

@@ -1,0 +1,274 @@
+//! The order of a tie-out: few requests while the books agree, more only where they do not.
+
+use std::collections::HashSet;
+
+use chrono::{Datelike, Days, Months, NaiveDate};
+
+use super::fetch::Reports;
+use super::lists::{chart_of, kept_stock, starting_stock};
+use crate::books::tie_out::{
+    AccountTieOut, Balances, Cause, Chart, PartyKind, PartyTieOut, Records, ReportedTransaction,
+    TransactionDifference, check_balance_sheet, check_movements, check_profit_and_loss,
+    compare_accounts, compare_parties, compare_transactions, open_amounts_of,
+};
+use crate::books::{Entry, EntrySource};
+use crate::domain::reports::Basis;
+use crate::error::Result;
+use crate::sink::postgres::books::{Books, Landed};
+
+/// How far after the last day a transaction is looked for that the records have before it.
+const AHEAD: Months = Months::new(6);
+
+/// A comparison as far as it has come.
+pub(super) struct Comparison<'c> {
+    books: &'c Books<'c>,
+    pub(super) reports: &'c Reports,
+    pub(super) from: NaiveDate,
+    pub(super) end: NaiveDate,
+    landed: Landed,
+    chart: Chart,
+    /// What earlier tie-outs found in reports only.
+    kept: Vec<Entry>,
+    reported: Vec<ReportedTransaction>,
+    pub(super) differences: Vec<TransactionDifference>,
+    pub(super) accounts: Vec<AccountTieOut>,
+    pub(super) parties: Vec<PartyTieOut>,
+}
+
+impl<'c> Comparison<'c> {
+    pub(super) async fn new(
+        books: &'c Books<'c>,
+        reports: &'c Reports,
+        (from, end): (NaiveDate, NaiveDate),
+    ) -> Result<Self> {
+        let kept = books.report_entries().await?;
+        let mut landed = books.read().await?;
+        let stock = kept_stock(&landed.lists, &kept);
+        if !stock.is_empty() {
+            landed.repost(stock);
+        }
+        Ok(Self {
+            chart: chart_of(&landed.lists),
+            books,
+            reports,
+            from,
+            end,
+            landed,
+            kept,
+            reported: Vec::new(),
+            differences: Vec::new(),
+            accounts: Vec::new(),
+            parties: Vec::new(),
+        })
+    }
+
+    /// Compares everything.
+    ///
+    /// # Errors
+    /// Failures of QuickBooks.
+    pub(super) async fn run(&mut self) -> Result<()> {
+        if self.reports.basis == Basis::Cash {
+            let reason = "cash basis: records do not say when income counts as paid, so the ledger \
+                          of the records is on accrual basis";
+            self.reports.note(reason.to_owned());
+        }
+        let before = self.from - Days::new(1);
+        let closing = self.reports.trial_balance(self.end).await?;
+        let opening = self.reports.trial_balance(before).await?;
+        let postings = self.reports.postings((self.from, self.end), &self.chart).await?;
+        if let (Some(opening), Some(closing), Some(postings)) = (&opening, &closing, &postings) {
+            let checked = check_movements(postings, (opening, closing), &self.chart);
+            self.note_all(checked);
+        }
+        self.check_statements(closing.as_ref(), postings.as_deref()).await?;
+        self.reported = postings.unwrap_or_default();
+        self.compare();
+        if let Some(opening) = opening.filter(|opening| !self.explains(opening, before)) {
+            self.walk_back(opening).await?;
+        }
+        self.look_ahead().await?;
+        if let Some(closing) = closing {
+            self.accounts = self.compare_accounts(&closing, self.end);
+        }
+        self.compare_parties().await
+    }
+
+    fn note_all(&self, checked: Result<Vec<String>, String>) {
+        for reason in checked.unwrap_or_else(|reason| vec![reason]) {
+            self.reports.note(reason);
+        }
+    }
+
+    /// The entries of records. Those of reports explain differences; they are not records.
+    fn entries(&self) -> Vec<Entry> {
+        let entries = self.landed.ledger.entries.iter();
+        entries
+            .filter(|entry| entry.source == EntrySource::Record)
+            .cloned()
+            .collect()
+    }
+
+    fn compare(&mut self) {
+        let entries = self.entries();
+        let unbalanced: HashSet<_> = self
+            .landed
+            .ledger
+            .unbalanced
+            .iter()
+            .map(|transaction| (transaction.entity.clone(), transaction.id.clone()))
+            .collect();
+        let records = Records {
+            entries: &entries,
+            landed: &self.landed.changed_at,
+            unbalanced: &unbalanced,
+        };
+        self.differences = compare_transactions(
+            &self.chart,
+            &records,
+            &self.reported,
+            (self.from, self.end),
+            self.reports.made_at(),
+        );
+        let earlier = self.kept.iter().filter(|entry| entry.date < self.from);
+        self.differences
+            .extend(TransactionDifference::report_only(&self.chart, earlier));
+    }
+
+    fn compare_accounts(&self, report: &Balances, day: NaiveDate) -> Vec<AccountTieOut> {
+        let month = self.landed.lists.fiscal_year_start.unwrap_or(1);
+        let days = (day, year_start(day, month));
+        compare_accounts(&self.chart, &self.entries(), report, days, &self.differences)
+    }
+
+    /// Returns whether the differences that are known explain the balances of a day.
+    fn explains(&self, report: &Balances, day: NaiveDate) -> bool {
+        let accounts = self.compare_accounts(report, day);
+        accounts.iter().all(|account| account.unexplained().is_zero())
+    }
+
+    /// Compares all earlier transactions, because balances of the day before the first one differ.
+    async fn walk_back(&mut self, opening: Balances) -> Result<()> {
+        let before = self.from - Days::new(1);
+        let first = self.landed.ledger.entries.iter().map(|entry| entry.date).min();
+        let stocked = self.landed.lists.items.values();
+        let stocked = stocked.filter_map(|item| item.stock_since).min();
+        let Some(first) = first.into_iter().chain(stocked).min() else {
+            return Ok(());
+        };
+        let first = first.min(before);
+        let Some(earlier) = self.reports.postings((first, before), &self.chart).await? else {
+            return Ok(());
+        };
+        let origin = self.reports.trial_balance(first - Days::new(1)).await?;
+        if let Some(origin) = origin {
+            let checked = check_movements(&earlier, (&origin, &opening), &self.chart);
+            self.note_all(checked);
+            if origin.values().any(|amount| !amount.is_zero()) {
+                self.reports.note(format!(
+                    "QuickBooks has balances before {first}, where the landed records begin"
+                ));
+            }
+        }
+        self.reported.splice(0..0, earlier);
+        self.from = first;
+        self.kept.clear();
+        let stock = starting_stock(&self.landed.lists, &self.reported);
+        if !stock.is_empty() {
+            self.landed.repost(stock);
+        }
+        self.compare();
+        Ok(())
+    }
+
+    /// Looks after the last day for transactions that only the records have before it.
+    async fn look_ahead(&mut self) -> Result<()> {
+        let missing: HashSet<String> = self
+            .differences
+            .iter()
+            .filter(|difference| difference.cause == Some(Cause::DeletedAtSource))
+            .map(|difference| difference.id.clone())
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let first = self.end + Days::new(1);
+        let last = self.end.checked_add_months(AHEAD).unwrap_or(first);
+        let ahead = self.reports.postings((first, last), &self.chart).await?;
+        let found = ahead.into_iter().flatten();
+        let count = self.reported.len();
+        self.reported
+            .extend(found.filter(|transaction| missing.contains(&transaction.id)));
+        if self.reported.len() > count {
+            self.compare();
+        }
+        Ok(())
+    }
+
+    /// Checks that the statements do not contradict the other reports.
+    async fn check_statements(
+        &self,
+        closing: Option<&Balances>,
+        postings: Option<&[ReportedTransaction]>,
+    ) -> Result<()> {
+        let days = (self.from, self.end);
+        let first = |answers: Option<Vec<_>>| answers.and_then(|all| all.into_iter().next());
+        let sheet = first(self.reports.fetch("BalanceSheet", days, true).await?);
+        if let (Some(sheet), Some(closing)) = (sheet, closing) {
+            self.note_all(check_balance_sheet(&sheet, closing, &self.chart));
+        }
+        let profit = self.reports.fetch("ProfitAndLoss", days, true).await?;
+        if let (Some(profit), Some(postings)) = (profit, postings) {
+            self.note_all(check_profit_and_loss(&profit, postings, &self.chart));
+        }
+        Ok(())
+    }
+
+    async fn compare_parties(&mut self) -> Result<()> {
+        let entries = self.entries();
+        for (name, kind) in [
+            ("AgedReceivables", PartyKind::Customer),
+            ("AgedPayables", PartyKind::Vendor),
+        ] {
+            let answers = self.reports.fetch(name, (self.end, self.end), false).await?;
+            let answer = answers.and_then(|answers| answers.into_iter().next());
+            let read = answer.map(|answer| open_amounts_of(&answer));
+            let open = self.reports.trusted(read, |reason| reason);
+            if let Some(open) = open {
+                let compared = (kind, &open);
+                let found =
+                    compare_parties(&self.chart, &entries, compared, self.end, &self.differences);
+                self.parties.extend(found);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the ledger of the records, with what only reports show.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    pub(super) async fn keep_ledger(&self) -> Result<()> {
+        let only: HashSet<(&str, &str)> = self
+            .differences
+            .iter()
+            .filter(|difference| difference.cause == Some(Cause::ReportOnly))
+            .map(|difference| (difference.entity.as_str(), difference.id.as_str()))
+            .collect();
+        let shown = self
+            .reported
+            .iter()
+            .filter(|transaction| {
+                only.contains(&(transaction.label.as_str(), transaction.id.as_str()))
+            })
+            .flat_map(|transaction| transaction.entries(&self.chart));
+        let kept = self.kept.iter().filter(|entry| entry.date < self.from);
+        let from_reports: Vec<Entry> = kept.cloned().chain(shown).collect();
+        self.books.write(&self.landed, &from_reports).await
+    }
+}
+
+/// Returns the first day of the fiscal year of a day.
+fn year_start(day: NaiveDate, fiscal_month: u32) -> NaiveDate {
+    let year = day.year() - i32::from(day.month() < fiscal_month);
+    NaiveDate::from_ymd_opt(year, fiscal_month, 1).unwrap_or(day)
+}

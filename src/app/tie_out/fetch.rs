@@ -1,0 +1,144 @@
+//! The reports of a tie-out. An answer that cannot be trusted is noted, and is not an error.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use parking_lot::Mutex;
+
+use crate::app::company::Source;
+use crate::books::tie_out::{
+    Balances, Chart, ReportedTransaction, postings_of, trial_balance_of,
+};
+use crate::domain::reports::{Basis, ReportAnswer};
+use crate::error::{Error, Result};
+
+/// Reads reports of a company.
+pub(super) struct Reports {
+    source: Arc<Source>,
+    pub(super) basis: Basis,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    requests: u64,
+    unverified: Vec<String>,
+    currency: Option<String>,
+    /// When the oldest answer was made.
+    made_at: Option<DateTime<Utc>>,
+}
+
+impl Reports {
+    pub(super) fn new(source: Arc<Source>, basis: Basis) -> Self {
+        Self {
+            source,
+            basis,
+            state: Mutex::default(),
+        }
+    }
+
+    pub(super) fn requests(&self) -> u64 {
+        self.state.lock().requests
+    }
+
+    pub(super) fn currency(&self) -> Option<String> {
+        self.state.lock().currency.clone()
+    }
+
+    pub(super) fn unverified(&self) -> Vec<String> {
+        self.state.lock().unverified.clone()
+    }
+
+    /// Returns the time of the oldest answer; the present before the first.
+    pub(super) fn made_at(&self) -> DateTime<Utc> {
+        self.state.lock().made_at.unwrap_or_else(crate::clock::now)
+    }
+
+    /// Notes something that could not be compared.
+    pub(super) fn note(&self, reason: String) {
+        self.state.lock().unverified.push(reason);
+    }
+
+    /// Fetches a report that does not depend on the basis if `basis` is `None`.
+    ///
+    /// # Errors
+    /// Failures of QuickBooks. `None` stands for an answer that cannot be trusted, which is noted.
+    pub(super) async fn fetch(
+        &self,
+        name: &str,
+        (start, end): (NaiveDate, NaiveDate),
+        has_basis: bool,
+    ) -> Result<Option<Vec<ReportAnswer>>> {
+        let basis = if has_basis { self.basis } else { Basis::Accrual };
+        let asked_at = crate::clock::now();
+        let fetched = self
+            .source
+            .fetch_report(name, basis, (start, end), &[], &[])
+            .await;
+        let fetched = match fetched {
+            Ok(fetched) => fetched,
+            Err(error @ (Error::Decode { .. } | Error::TooLarge { .. })) => {
+                self.note(error.to_string());
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let mut state = self.state.lock();
+        state.requests += fetched.requests;
+        state.made_at.get_or_insert(asked_at);
+        let answers = fetched.answers.into_iter();
+        let answers: Vec<_> = answers.map(|landed| landed.parsed.answer).collect();
+        if state.currency.is_none() {
+            state.currency = answers.iter().find_map(|answer| answer.currency.clone());
+        }
+        Ok(Some(answers))
+    }
+
+    /// Fetches the balances of a day.
+    ///
+    /// # Errors
+    /// See [`fetch`](Self::fetch).
+    pub(super) async fn trial_balance(&self, day: NaiveDate) -> Result<Option<Balances>> {
+        let answers = self.fetch("TrialBalance", (day, day), true).await?;
+        let answer = answers.and_then(|answers| answers.into_iter().next());
+        let read = answer.map(|answer| trial_balance_of(&answer));
+        Ok(self.trusted(read, |reason| format!("TrialBalance as of {day}: {reason}")))
+    }
+
+    /// Fetches all postings of a time.
+    ///
+    /// # Errors
+    /// See [`fetch`](Self::fetch).
+    pub(super) async fn postings(
+        &self,
+        days: (NaiveDate, NaiveDate),
+        chart: &Chart,
+    ) -> Result<Option<Vec<ReportedTransaction>>> {
+        let Some(answers) = self.fetch("GeneralLedger", days, true).await? else {
+            return Ok(None);
+        };
+        let read: Result<Vec<_>, String> = answers
+            .iter()
+            .map(|answer| postings_of(answer, chart))
+            .collect();
+        let read = read.map(|parts| parts.into_iter().flatten().collect());
+        let (start, end) = days;
+        let describe = |reason| format!("GeneralLedger from {start} to {end}: {reason}");
+        Ok(self.trusted(Some(read), describe))
+    }
+
+    /// Returns what could be read, and notes the reason otherwise.
+    pub(super) fn trusted<T>(
+        &self,
+        read: Option<Result<T, String>>,
+        describe: impl FnOnce(String) -> String,
+    ) -> Option<T> {
+        match read? {
+            Ok(value) => Some(value),
+            Err(reason) => {
+                self.note(describe(reason));
+                None
+            }
+        }
+    }
+}

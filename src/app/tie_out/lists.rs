@@ -1,0 +1,98 @@
+//! The lists of a company, in the terms of the tie-out.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use rust_decimal::Decimal;
+
+use crate::books::tie_out::{Chart, ChartAccount, PartyKind, ReportedTransaction};
+use crate::books::{Account, Entry, Lists, OpeningStock};
+
+/// The report's word for stock that was there when the records began.
+const STARTING_VALUE: &str = "Inventory Starting Value";
+
+/// Returns the chart of accounts.
+pub(super) fn chart_of(lists: &Lists) -> Chart {
+    let accounts = lists.accounts.iter();
+    Chart {
+        accounts: accounts
+            .map(|account| (account.id.clone(), chart_account(account)))
+            .collect(),
+    }
+}
+
+fn chart_account(account: &Account) -> ChartAccount {
+    let of_type = |types: &[&str]| types.contains(&account.account_type.as_str());
+    let of_sub_type = |types: &[&str]| types.contains(&account.sub_type.as_str());
+    ChartAccount {
+        name: account.name.clone(),
+        is_of_profit: of_type(&[
+            "Income",
+            "Other Income",
+            "Cost of Goods Sold",
+            "Expense",
+            "Other Expense",
+        ]),
+        grows_by_debit: of_type(&[
+            "Bank",
+            "Accounts Receivable",
+            "Other Current Asset",
+            "Fixed Asset",
+            "Other Asset",
+            "Cost of Goods Sold",
+            "Expense",
+            "Other Expense",
+        ]),
+        is_retained_earnings: of_sub_type(&["RetainedEarnings"]),
+        is_tax: of_sub_type(&["SalesTaxPayable", "GlobalTaxPayable", "GlobalTaxSuspense"]),
+        is_exchange: of_sub_type(&["ExchangeGainOrLoss"]),
+        party_kind: match account.account_type.as_str() {
+            "Accounts Receivable" => Some(PartyKind::Customer),
+            "Accounts Payable" => Some(PartyKind::Vendor),
+            _ => None,
+        },
+    }
+}
+
+/// Returns the starting stock that earlier tie-outs found in reports.
+pub(super) fn kept_stock(lists: &Lists, kept: &[Entry]) -> Vec<OpeningStock> {
+    let values = kept.iter().filter(|entry| entry.entity == STARTING_VALUE);
+    stock_of(
+        lists,
+        values.map(|entry| (entry.id.as_str(), entry.date, entry.amount)),
+    )
+}
+
+/// Returns the starting stock that reports show.
+pub(super) fn starting_stock(lists: &Lists, reported: &[ReportedTransaction]) -> Vec<OpeningStock> {
+    let transactions = reported
+        .iter()
+        .filter(|transaction| transaction.label == STARTING_VALUE);
+    let lines = transactions.flat_map(|transaction| {
+        let lines = transaction.lines.iter();
+        lines.map(|line| (transaction.id.as_str(), transaction.date, line.amount))
+    });
+    stock_of(lists, lines)
+}
+
+/// Finds the items of starting values. Stock comes in as a debit.
+fn stock_of<'a>(
+    lists: &Lists,
+    lines: impl Iterator<Item = (&'a str, NaiveDate, Decimal)>,
+) -> Vec<OpeningStock> {
+    let mut values: BTreeMap<(&str, NaiveDate), Decimal> = BTreeMap::new();
+    for (id, date, amount) in lines.filter(|(.., amount)| amount.is_sign_positive()) {
+        *values.entry((id, date)).or_default() += amount;
+    }
+    let found = values.into_iter().filter_map(|((id, date), value)| {
+        let (item, quantity) = lists.stock_of_value(date, value)?;
+        Some(OpeningStock {
+            id: id.to_owned(),
+            item_id: item.id.clone(),
+            date,
+            quantity,
+            value,
+        })
+    });
+    found.collect()
+}

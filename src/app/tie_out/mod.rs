@@ -1,0 +1,133 @@
+//! The tie-out: the general ledger of the landed records against QuickBooks's own reports.
+
+mod comparison;
+mod fetch;
+mod lists;
+mod outcome;
+
+use chrono::{Datelike, NaiveDate};
+use serde::Deserialize;
+use tracing::{Instrument, info_span};
+
+use self::comparison::Comparison;
+use self::fetch::Reports;
+use super::App;
+use super::company::{Company, company_config};
+use super::request::default_schema;
+use crate::domain::BooksReport;
+use crate::domain::reports::Basis;
+use crate::error::{Error, Result};
+use crate::port::Source;
+use crate::postgres::Db;
+use crate::sink::postgres::books::Books;
+
+/// A request to compare the books of a company with its reports.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct BooksRequest {
+    /// The day of the balances.
+    pub end: NaiveDate,
+    /// The first day whose transactions are compared one by one; `None`: the first of the month.
+    #[serde(default)]
+    pub start: Option<NaiveDate>,
+    /// When income counts.
+    #[serde(default)]
+    pub basis: Basis,
+    /// Schema of the raw tables.
+    #[serde(default = "default_schema")]
+    pub schema: String,
+    /// Schema of the ledger.
+    #[serde(default = "default_into")]
+    pub into: String,
+}
+
+fn default_into() -> String {
+    "books".to_owned()
+}
+
+impl BooksRequest {
+    /// Returns a request for a day, with the defaults of the command line.
+    pub fn new(end: NaiveDate) -> Self {
+        Self {
+            end,
+            start: None,
+            basis: Basis::Accrual,
+            schema: default_schema(),
+            into: default_into(),
+        }
+    }
+
+    /// Sets the first day whose transactions are compared one by one.
+    #[must_use]
+    pub fn start(mut self, start: NaiveDate) -> Self {
+        self.start = Some(start);
+        self
+    }
+
+    /// Reads a request as users write it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] about the text that is no date, or a range that ends before it begins.
+    pub fn parse(
+        start: Option<&str>,
+        end: &str,
+        basis: &str,
+        (schema, into): (&str, &str),
+    ) -> Result<Self> {
+        let day = |name, text: &str| -> Result<NaiveDate> {
+            let wrong = |_| Error::config(name, format!("'{text}' is no day; write 2025-12-31"));
+            text.parse().map_err(wrong)
+        };
+        let request = Self {
+            end: day("end", end)?,
+            start: start.map(|text| day("start", text)).transpose()?,
+            basis: basis.parse()?,
+            schema: schema.to_owned(),
+            into: into.to_owned(),
+        };
+        request.first_day()?;
+        Ok(request)
+    }
+
+    fn first_day(&self) -> Result<NaiveDate> {
+        let of_month = self.end.with_day(1).unwrap_or(self.end);
+        let start = self.start.unwrap_or(of_month);
+        if start > self.end {
+            let reason = format!("{start} is after end {}", self.end);
+            return Err(Error::config("start", reason));
+        }
+        Ok(start)
+    }
+}
+
+impl App {
+    /// Compares the landed records of a company, as a general ledger, with its reports. The ledger is
+    /// written to `books.gl_entries`, with what only reports show.
+    ///
+    /// # Errors
+    /// Errors of settings, tables and credentials, and failures of QuickBooks. An answer that cannot be
+    /// trusted is no error: what it would have shown is unverified in the report.
+    pub async fn verify_books(&self, request: &BooksRequest) -> Result<BooksReport> {
+        let first_day = request.first_day()?;
+        let config = company_config(&self.settings).await?;
+        let db = Db::open(&self.settings.postgres()?, 1).await?;
+        let books = Books::open(&db, &request.schema, &request.into, &config.realm_id).await?;
+        let (source, _) = Company::open(&self.settings, &config, &self.progress)
+            .await?
+            .into_parts();
+        source.prepare().await?;
+        let reports = Reports::new(source, request.basis);
+        let span = info_span!("verify_books", realm_id = config.realm_id);
+        let compared = async {
+            let mut comparison = Comparison::new(&books, &reports, (first_day, request.end)).await?;
+            comparison.run().await?;
+            comparison.keep_ledger().await?;
+            Ok::<_, Error>(comparison.outcome(&config.realm_id))
+        };
+        let company = compared.instrument(span).await?;
+        Ok(BooksReport {
+            books: vec![company],
+        })
+    }
+}

@@ -1,0 +1,167 @@
+//! A comparison as the report that users get.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use rust_decimal::Decimal;
+
+use super::comparison::Comparison;
+use crate::books::tie_out::{
+    AccountTieOut, Cause, PartyKind, PartyTieOut, TransactionDifference,
+};
+use crate::domain::{
+    AccountBooks, BooksStatus, CauseAmount, CompanyBooks, MonthBooks, PartyBooks, TransactionBooks,
+    TransactionLine,
+};
+
+/// The word for a difference that no cause explains.
+const UNEXPLAINED: &str = "unexplained";
+
+impl Comparison<'_> {
+    /// Returns the report of the company.
+    pub(super) fn outcome(&self, realm_id: &str) -> CompanyBooks {
+        let unverified = self.reports.unverified();
+        let is_ok = unverified.is_empty()
+            && self.accounts.iter().all(|it| it.unexplained().is_zero())
+            && self.parties.iter().all(|it| it.unexplained().is_zero())
+            && self.differences.iter().all(|it| it.cause.is_some());
+        CompanyBooks {
+            realm_id: realm_id.to_owned(),
+            basis: self.reports.basis.name(),
+            as_of: self.end,
+            from: self.from,
+            currency: self.reports.currency(),
+            accounts: self.accounts.iter().map(account).collect(),
+            parties: self.parties.iter().map(party).collect(),
+            months: months(&self.differences),
+            transactions: self.differences.iter().map(transaction).collect(),
+            unverified,
+            requests: self.reports.requests(),
+            status: match is_ok {
+                true => BooksStatus::Ok,
+                false => BooksStatus::Different,
+            },
+        }
+    }
+}
+
+/// Returns an amount with at least two decimals.
+fn text(amount: Decimal) -> String {
+    let amount = amount.normalize();
+    match amount.scale() {
+        0..=2 => format!("{amount:.2}"),
+        _ => amount.to_string(),
+    }
+}
+
+fn causes(causes: &BTreeMap<Cause, Decimal>) -> Vec<CauseAmount> {
+    let named = causes.iter().map(|(cause, amount)| CauseAmount {
+        cause: cause.name(),
+        amount: text(*amount),
+    });
+    named.collect()
+}
+
+fn account(account: &AccountTieOut) -> AccountBooks {
+    AccountBooks {
+        account_id: account.account_id.clone(),
+        name: account.name.clone(),
+        report: text(account.report),
+        records: text(account.records),
+        difference: text(account.difference()),
+        causes: causes(&account.causes),
+        unexplained: text(account.unexplained()),
+    }
+}
+
+fn party(party: &PartyTieOut) -> PartyBooks {
+    PartyBooks {
+        kind: match party.kind {
+            PartyKind::Customer => "customer",
+            PartyKind::Vendor => "vendor",
+        },
+        id: party.id.clone(),
+        name: party.name.clone(),
+        report: text(party.report),
+        records: text(party.records),
+        difference: text(party.difference()),
+        causes: causes(&party.causes),
+        unexplained: text(party.unexplained()),
+    }
+}
+
+fn transaction(difference: &TransactionDifference) -> TransactionBooks {
+    let lines = difference.signed_lines().map(|(date, account, amount)| {
+        let account_id = account.to_owned();
+        TransactionLine {
+            account_id,
+            date,
+            amount: text(amount),
+        }
+    });
+    TransactionBooks {
+        entity: difference.entity.clone(),
+        id: difference.id.clone(),
+        date: difference.date,
+        cause: difference.cause.map_or(UNEXPLAINED, Cause::name),
+        lines: lines.collect(),
+    }
+}
+
+/// The difference of an account in a month: its parts by cause, and what has none.
+#[derive(Default)]
+struct Month {
+    causes: BTreeMap<Cause, Decimal>,
+    unexplained: Decimal,
+}
+
+fn months(differences: &[TransactionDifference]) -> Vec<MonthBooks> {
+    let mut months: BTreeMap<(String, &str), Month> = BTreeMap::new();
+    for difference in differences {
+        for (day, account, amount) in difference.signed_lines() {
+            let month = months.entry((month_of(day), account)).or_default();
+            match difference.cause {
+                Some(cause) => *month.causes.entry(cause).or_default() += amount,
+                None => month.unexplained += amount,
+            }
+        }
+    }
+    let listed = months.into_iter().filter_map(|((month, account), found)| {
+        let Month {
+            causes: mut parts,
+            unexplained,
+        } = found;
+        parts.retain(|_, amount| !amount.is_zero());
+        let difference = parts.values().sum::<Decimal>() + unexplained;
+        (!parts.is_empty() || !unexplained.is_zero()).then(|| MonthBooks {
+            month,
+            account_id: account.to_owned(),
+            difference: text(difference),
+            causes: causes(&parts),
+            unexplained: text(unexplained),
+        })
+    });
+    listed.collect()
+}
+
+fn month_of(day: NaiveDate) -> String {
+    day.format("%Y-%m").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_have_two_decimals_and_lose_none() {
+        for (amount, expected) in [
+            ("0", "0.00"),
+            ("-5", "-5.00"),
+            ("12.5", "12.50"),
+            ("12.3400", "12.34"),
+            ("1.005", "1.005"),
+        ] {
+            assert_eq!(text(Decimal::from_str_exact(amount).unwrap()), expected);
+        }
+    }
+}
