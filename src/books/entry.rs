@@ -49,3 +49,18 @@ pub(crate) struct Entry {
     pub(crate) kind: EntryKind,
     pub(crate) source: EntrySource,
 }
+
+/// A payment, or the part of one, that settles a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settlement {
+    /// Entity and id of the transaction that settles.
+    pub(crate) payment: (String, String),
+    /// Entity and id of the document that it settles.
+    pub(crate) document: (String, String),
+    /// The receivable or payable account.
+    pub(crate) account_id: String,
+    /// Day of the payment.
+    pub(crate) date: NaiveDate,
+    /// What this part of the document was entered at, in the home currency, without a sign.
+    pub(crate) home: Decimal,
+}

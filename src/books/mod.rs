@@ -3,4 +3,4 @@
 mod entry;
 pub(crate) mod tie_out;
 
-pub(crate) use self::entry::{Entry, EntryKind, EntrySource};
+pub(crate) use self::entry::{Entry, EntryKind, EntrySource, Settlement};

@@ -39,6 +39,7 @@ mod search_path;
 mod snapshot;
 mod support;
 mod sync;
+mod tie_out;
 mod tokens;
 mod transport;
 mod verify;

@@ -9,7 +9,7 @@ use super::lists::{chart_of, kept_stock, starting_stock};
 use crate::books::tie_out::{
     AccountTieOut, Balances, Cause, Chart, PartyKind, PartyTieOut, Records, ReportedTransaction,
     TransactionDifference, check_balance_sheet, check_movements, check_profit_and_loss,
-    compare_accounts, compare_parties, compare_transactions, open_amounts_of,
+    compare_accounts, compare_parties, compare_transactions, open_documents_of, Owed,
 };
 use crate::books::{Entry, EntrySource};
 use crate::domain::reports::Basis;
@@ -225,21 +225,27 @@ impl<'c> Comparison<'c> {
 
     async fn compare_parties(&mut self) -> Result<()> {
         let entries = self.entries();
+        let mut unlinked = Vec::new();
         for (name, kind) in [
-            ("AgedReceivables", PartyKind::Customer),
-            ("AgedPayables", PartyKind::Vendor),
+            ("AgedReceivableDetail", PartyKind::Customer),
+            ("AgedPayableDetail", PartyKind::Vendor),
         ] {
             let answers = self.reports.fetch(name, (self.end, self.end), false).await?;
             let answer = answers.and_then(|answers| answers.into_iter().next());
-            let read = answer.map(|answer| open_amounts_of(&answer));
-            let open = self.reports.trusted(read, |reason| reason);
-            if let Some(open) = open {
-                let compared = (kind, &open);
-                let found =
-                    compare_parties(&self.chart, &entries, compared, self.end, &self.differences);
-                self.parties.extend(found);
-            }
+            let read = answer.map(|answer| open_documents_of(&answer));
+            let Some(open) = self.reports.trusted(read, |reason| reason) else {
+                continue;
+            };
+            let owed = Owed {
+                entries: &entries,
+                settlements: &self.landed.ledger.settlements,
+            };
+            let compared = (kind, &open);
+            let found = compare_parties(&self.chart, owed, compared, self.end, &self.differences);
+            self.parties.extend(found.parties);
+            unlinked.extend(found.unlinked);
         }
+        self.differences.extend(unlinked);
         Ok(())
     }
 

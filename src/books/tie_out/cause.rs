@@ -34,6 +34,8 @@ pub(crate) enum Cause {
     OtherAccount,
     /// The record lacks a line, or its lines do not make its total.
     IncompleteRecord,
+    /// The record does not say what it settles, or names another document.
+    LinkMissing,
     /// The amount of a line and the total differ.
     Amount,
     /// A few cents that rounding left on other lines.
@@ -42,7 +44,7 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// All causes, in the order of the documents.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::NotLanded,
         Self::DeletedAtSource,
         Self::Duplicate,
@@ -58,6 +60,7 @@ impl Cause {
         Self::Inventory,
         Self::OtherAccount,
         Self::IncompleteRecord,
+        Self::LinkMissing,
         Self::Amount,
         Self::Rounding,
     ];
@@ -80,6 +83,7 @@ impl Cause {
             Self::Inventory => "inventory",
             Self::OtherAccount => "other_account",
             Self::IncompleteRecord => "incomplete_record",
+            Self::LinkMissing => "link_missing",
             Self::Amount => "amount",
             Self::Rounding => "rounding",
         }

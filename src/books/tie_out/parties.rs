@@ -1,6 +1,9 @@
-//! Open amounts of customers and vendors: the ageing reports against receivables and payables.
+//! Open documents of customers and vendors: the ageing details against receivables and payables.
+//!
+//! The details are compared, and not the summaries: a payment that does not say what it settles changes
+//! no account and no customer's sum, but it leaves a document open.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
@@ -8,9 +11,12 @@ use rust_decimal::Decimal;
 use super::accounts::{Chart, PartyKind};
 use super::cause::Cause;
 use super::reported::sum;
-use super::transactions::TransactionDifference;
-use crate::books::Entry;
-use crate::domain::reports::{ReportAnswer, RowKind};
+use super::transactions::{Key, TransactionDifference};
+use crate::books::{Entry, Settlement};
+use crate::domain::reports::{ReportAnswer, RowKind, entity_of_label};
+
+/// The entities whose transactions settle documents.
+const PAYMENTS: [&str; 4] = ["Payment", "BillPayment", "CreditMemo", "VendorCredit"];
 
 /// A customer or vendor whose open amounts differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,95 +40,248 @@ impl PartyTieOut {
     }
 }
 
-/// Names and open amounts by id.
-pub(crate) type OpenAmounts = BTreeMap<String, (String, Decimal)>;
+/// The open amount of a document. Payables count as positive, as reports show them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct OpenDocument {
+    party: String,
+    name: String,
+    amount: Decimal,
+}
 
-/// Reads the open amounts of an ageing report.
+/// Open documents by entity and id.
+pub(crate) type OpenDocuments = BTreeMap<Key, OpenDocument>;
+
+/// Reads the open documents of an ageing detail report.
 ///
 /// # Errors
-/// The reason, if the report is cut or an amount is none.
-pub(crate) fn open_amounts_of(answer: &ReportAnswer) -> Result<OpenAmounts, String> {
+/// The reason, if the report is cut, has no open balances in the home currency, or an amount is none.
+pub(crate) fn open_documents_of(answer: &ReportAnswer) -> Result<OpenDocuments, String> {
+    let name = &answer.name;
     if answer.is_cut {
-        return Err(format!("{} is cut", answer.name));
+        return Err(format!("{name} is cut"));
     }
-    let last = answer.columns.len().checked_sub(1);
-    let total = answer.column("total").or(last).filter(|total| *total > 0);
-    let total = total.ok_or_else(|| format!("{} has no column of totals", answer.name))?;
-    let mut found = OpenAmounts::new();
-    for row in answer
-        .rows
-        .iter()
-        .filter(|row| row.kind != RowKind::Summary)
-    {
-        let Some(label) = row.cells.first() else {
+    let column = |keys: &[&str]| keys.iter().find_map(|key| answer.column(key));
+    let missing = |what: &str| format!("{name} has no column of {what}");
+    let label = column(&["txn_type"]).ok_or_else(|| missing("types of transactions"))?;
+    let party = column(&["cust_name", "vend_name", "name"]).ok_or_else(|| missing("names"))?;
+    let open = column(&["subt_open_bal", "subt_open_bal_home"])
+        .ok_or_else(|| missing("open balances in the home currency"))?;
+    let mut found = OpenDocuments::new();
+    for row in answer.rows.iter().filter(|row| row.kind == RowKind::Data) {
+        let cell = |column: usize| row.cells.get(column).cloned().unwrap_or_default();
+        let Some(id) = cell(label).id.filter(|id| !id.is_empty()) else {
             continue;
         };
-        let id = label.id.clone().filter(|id| !id.is_empty());
-        let Some(id) = id else { continue };
-        let amount = match row.cells.get(total).map(|cell| cell.value.as_str()) {
-            None | Some("") => Decimal::ZERO,
-            Some(text) => {
-                let amount = row.amount(total);
-                amount.ok_or_else(|| format!("{}: '{text}' is no amount", answer.name))?
-            }
+        let text = cell(open).value;
+        let amount = match text.as_str() {
+            "" => Decimal::ZERO,
+            text => row
+                .amount(open)
+                .ok_or_else(|| format!("{name}: '{text}' is no amount"))?,
         };
-        let held = found
-            .entry(id)
-            .or_insert_with(|| (label.value.clone(), Decimal::ZERO));
-        held.1 = sum(held.1, amount)?;
+        let word = cell(label).value;
+        let entity = entity_of_label(&word).map_or(word.clone(), str::to_owned);
+        let document = found.entry((entity, id)).or_default();
+        document.party = cell(party).id.unwrap_or_default();
+        document.name = cell(party).value;
+        document.amount = sum(document.amount, amount)?;
     }
     Ok(found)
 }
 
-/// Compares open amounts of a day. Payables count as positive, as the report shows them.
-pub(crate) fn compare_parties(
+/// Returns the open documents of the records on a day.
+fn open_documents(
     chart: &Chart,
     entries: &[Entry],
-    (kind, report): (PartyKind, &OpenAmounts),
+    settlements: &[Settlement],
+    kind: PartyKind,
     day: NaiveDate,
-    differences: &[TransactionDifference],
-) -> Vec<PartyTieOut> {
+) -> OpenDocuments {
     let direction = match kind {
         PartyKind::Customer => Decimal::ONE,
         PartyKind::Vendor => Decimal::NEGATIVE_ONE,
     };
-    let mut records: BTreeMap<&str, Decimal> = BTreeMap::new();
+    let mut found = OpenDocuments::new();
     for entry in entries.iter().filter(|entry| entry.date <= day) {
-        if chart.party_kind(&entry.account_id) == Some(kind)
-            && let Some((_, party)) = &entry.party
-        {
-            *records.entry(party).or_default() += entry.amount * direction;
-        }
-    }
-    let mut causes: BTreeMap<&str, BTreeMap<Cause, Decimal>> = BTreeMap::new();
-    for difference in differences {
-        let lines = difference.party_lines().iter();
-        for line in lines.filter(|line| line.kind == kind && line.date <= day) {
-            if let Some(cause) = difference.cause {
-                let by_cause = causes.entry(line.party.as_str()).or_default();
-                *by_cause.entry(cause).or_default() += line.amount * direction;
+        if chart.party_kind(&entry.account_id) == Some(kind) {
+            let key = (entry.entity.clone(), entry.id.clone());
+            let document = found.entry(key).or_default();
+            document.amount += entry.amount * direction;
+            if let Some((_, party)) = &entry.party {
+                document.party.clone_from(party);
             }
         }
     }
-    let parties: BTreeSet<&str> = report
-        .keys()
-        .map(String::as_str)
-        .chain(records.keys().copied())
-        .collect();
-    let compared = parties.into_iter().map(|id| {
-        let (name, shown) = report.get(id).cloned().unwrap_or_default();
-        let mut causes = causes.get(id).cloned().unwrap_or_default();
-        causes.retain(|_, amount| !amount.is_zero());
-        PartyTieOut {
+    for settlement in settlements.iter().filter(|it| it.date <= day) {
+        if chart.party_kind(&settlement.account_id) != Some(kind) {
+            continue;
+        }
+        let (payment, document) = (&settlement.payment, &settlement.document);
+        if !found.contains_key(payment) {
+            continue;
+        }
+        let Some(open) = found.get_mut(document) else {
+            continue;
+        };
+        let settled = match open.amount.is_sign_negative() {
+            true => -settlement.home,
+            false => settlement.home,
+        };
+        open.amount -= settled;
+        if let Some(paid) = found.get_mut(payment) {
+            paid.amount += settled;
+        }
+    }
+    found.retain(|_, document| !document.amount.is_zero());
+    found
+}
+
+/// What the records hold of open documents.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Owed<'o> {
+    pub(crate) entries: &'o [Entry],
+    pub(crate) settlements: &'o [Settlement],
+}
+
+/// The outcome of a comparison of open documents.
+#[derive(Debug, Default)]
+pub(crate) struct PartyComparison {
+    pub(crate) parties: Vec<PartyTieOut>,
+    /// The transactions that do not say what they settle.
+    pub(crate) unlinked: Vec<TransactionDifference>,
+}
+
+/// Compares the open documents of a day.
+pub(crate) fn compare_parties(
+    chart: &Chart,
+    owed: Owed<'_>,
+    (kind, report): (PartyKind, &OpenDocuments),
+    day: NaiveDate,
+    differences: &[TransactionDifference],
+) -> PartyComparison {
+    let records = open_documents(chart, owed.entries, owed.settlements, kind, day);
+    let known = Known::of(kind, day, differences);
+    let mut parties: BTreeMap<&str, Open<'_>> = BTreeMap::new();
+    for (key, document) in report {
+        let party = parties.entry(document.party.as_str()).or_default();
+        party.name = &document.name;
+        party.report += document.amount;
+        *party.rest.entry(key).or_default() += document.amount;
+    }
+    for (key, document) in &records {
+        let party = parties.entry(document.party.as_str()).or_default();
+        party.records += document.amount;
+        *party.rest.entry(key).or_default() -= document.amount;
+    }
+    for ((key, party), amount) in &known.amounts {
+        let party = parties.entry(party).or_default();
+        *party.rest.entry(key).or_default() -= *amount;
+    }
+    let mut compared = PartyComparison::default();
+    for (id, mut open) in parties {
+        open.rest.retain(|_, amount| !amount.is_zero());
+        let unlinked = open.unlinked(&known);
+        let days = unlinked.into_iter().map(|key| {
+            let mut entries = owed.entries.iter();
+            let entry = entries.find(|entry| (&entry.entity, &entry.id) == (&key.0, &key.1));
+            TransactionDifference::without_lines(
+                key.clone(),
+                entry.map_or(day, |entry| entry.date),
+                Cause::LinkMissing,
+            )
+        });
+        compared.unlinked.extend(days);
+        let party = PartyTieOut {
             kind,
             id: id.to_owned(),
-            name,
-            report: shown,
-            records: records.get(id).copied().unwrap_or_default(),
-            causes,
+            name: open.name.to_owned(),
+            report: open.report,
+            records: open.records,
+            causes: known.causes(id),
+        };
+        if !party.difference().is_zero() || !party.causes.is_empty() {
+            compared.parties.push(party);
         }
-    });
+    }
     compared
-        .filter(|party| !party.difference().is_zero() || !party.causes.is_empty())
-        .collect()
+}
+
+/// A customer or vendor, with what no transaction explains of each document.
+#[derive(Default)]
+struct Open<'o> {
+    name: &'o str,
+    report: Decimal,
+    records: Decimal,
+    rest: BTreeMap<&'o Key, Decimal>,
+}
+
+impl<'o> Open<'o> {
+    /// Returns the transactions that do not say what they settle: those of which something is left over,
+    /// while nothing is of the customer as a whole. Payments are named before documents.
+    fn unlinked(&self, known: &Known<'_>) -> Vec<&'o Key> {
+        let sum: Decimal = self.rest.values().sum();
+        if !sum.is_zero() {
+            return Vec::new();
+        }
+        let is_named = |key: &&Key| known.keys.contains(*key);
+        let open = self.rest.keys().copied();
+        let open: Vec<&Key> = open.filter(|key| !is_named(key)).collect();
+        let payments: Vec<&Key> = open
+            .iter()
+            .copied()
+            .filter(|key| PAYMENTS.contains(&key.0.as_str()))
+            .collect();
+        let explained = self.rest.keys().any(|key| is_named(key));
+        match (payments.is_empty(), explained) {
+            (false, _) => payments,
+            // A payment that differs otherwise settles what is left over.
+            (true, true) => Vec::new(),
+            (true, false) => open,
+        }
+    }
+}
+
+/// What transactions that differ change of open amounts.
+struct Known<'d> {
+    keys: BTreeSet<Key>,
+    amounts: BTreeMap<(Key, &'d str), Decimal>,
+    by_party: HashMap<&'d str, BTreeMap<Cause, Decimal>>,
+}
+
+impl<'d> Known<'d> {
+    fn of(kind: PartyKind, day: NaiveDate, differences: &'d [TransactionDifference]) -> Self {
+        let direction = match kind {
+            PartyKind::Customer => Decimal::ONE,
+            PartyKind::Vendor => Decimal::NEGATIVE_ONE,
+        };
+        let mut known = Self {
+            keys: BTreeSet::new(),
+            amounts: BTreeMap::new(),
+            by_party: HashMap::new(),
+        };
+        for difference in differences {
+            let key = (difference.entity.clone(), difference.id.clone());
+            known.keys.insert(key.clone());
+            for line in difference.party_lines() {
+                let Some(cause) = difference
+                    .cause
+                    .filter(|_| line.kind == kind && line.date <= day)
+                else {
+                    continue;
+                };
+                let amount = line.amount * direction;
+                let party = line.party.as_str();
+                *known.amounts.entry((key.clone(), party)).or_default() += amount;
+                let causes = known.by_party.entry(party).or_default();
+                *causes.entry(cause).or_default() += amount;
+            }
+        }
+        known
+    }
+
+    fn causes(&self, party: &str) -> BTreeMap<Cause, Decimal> {
+        let mut causes = self.by_party.get(party).cloned().unwrap_or_default();
+        causes.retain(|_, amount| !amount.is_zero());
+        causes
+    }
 }

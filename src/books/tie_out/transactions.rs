@@ -16,7 +16,7 @@ use crate::domain::reports::entity_of_label;
 const FEW_CENTS: Decimal = Decimal::from_parts(5, 0, 0, false, 2);
 
 /// Entity and id.
-type Key = (String, String);
+pub(crate) type Key = (String, String);
 
 /// What the tables hold.
 #[derive(Debug)]
@@ -77,6 +77,18 @@ impl TransactionDifference {
     pub(crate) fn signed_lines(&self) -> impl Iterator<Item = (NaiveDate, &str, Decimal)> {
         let lines = self.lines.iter();
         lines.map(|(day, account, amount)| (*day, account.as_str(), *amount))
+    }
+
+    /// Returns a transaction whose accounts agree, and which differs by something else.
+    pub(super) fn without_lines((entity, id): Key, date: NaiveDate, cause: Cause) -> Self {
+        Self {
+            entity,
+            id,
+            date,
+            cause: Some(cause),
+            lines: Vec::new(),
+            party_lines: Vec::new(),
+        }
     }
 
     /// Returns the transactions that earlier tie-outs found in reports only.

@@ -1,0 +1,133 @@
+//! The books of records against reports: companies of the sandbox whose books are known.
+
+use chrono::NaiveDate;
+use qbo_rs::app::{App, BooksRequest};
+use qbo_rs::domain::{BooksStatus, CompanyBooks};
+use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
+use serde_json::{Value, json};
+
+use crate::support::{Database, change, everything, syncing_app};
+
+fn company(seed: u64, transactions: u32) -> Sandbox {
+    Sandbox::start(SandboxOptions {
+        seed,
+        books: Some(transactions),
+        throttle: ThrottleOptions::NONE,
+        ..SandboxOptions::default()
+    })
+    .unwrap()
+}
+
+fn day(text: &str) -> NaiveDate {
+    text.parse().unwrap()
+}
+
+/// Copies everything.
+async fn synced(sandbox: &Sandbox, database: &Database) -> App {
+    let app = syncing_app(sandbox, database);
+    let report = app.sync(&everything(&[])).await.unwrap();
+    assert!(report.is_complete(), "{report:?}");
+    app
+}
+
+async fn tied_out(app: &App, request: &BooksRequest) -> CompanyBooks {
+    let mut report = app.verify_books(request).await.unwrap();
+    assert_eq!(report.books.len(), 1);
+    report.books.remove(0)
+}
+
+/// The end of the company's books, compared from their beginning.
+fn everything_until_2025() -> BooksRequest {
+    BooksRequest::new(day("2025-12-31")).start(day("2020-01-01"))
+}
+
+fn causes(books: &CompanyBooks) -> Vec<(&str, &str, &str)> {
+    let transactions = books.transactions.iter();
+    transactions
+        .map(|it| (it.entity.as_str(), it.id.as_str(), it.cause))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clean_books_agree_and_a_second_look_is_cheap() {
+    for seed in [1, 2, 3] {
+        let (sandbox, database) = (company(seed, 300), Database::create().await);
+        let app = synced(&sandbox, &database).await;
+        let request = BooksRequest::new(day("2025-12-31"));
+        let books = tied_out(&app, &request).await;
+        let others: Vec<_> = causes(&books)
+            .into_iter()
+            .filter(|(.., cause)| *cause != "report_only")
+            .collect();
+        assert_eq!(others, [], "seed {seed}: only reports show payroll and its like");
+        assert_eq!(books.unverified, Vec::<String>::new(), "seed {seed}");
+        assert_eq!(books.status, BooksStatus::Ok, "seed {seed}: {books:#?}");
+        assert!(books.accounts.len() > 20, "seed {seed}");
+        assert!(books.requests < 20, "seed {seed}: {}", books.requests);
+
+        let again = tied_out(&app, &request).await;
+        assert_eq!(again.status, BooksStatus::Ok, "seed {seed}");
+        assert!(again.requests <= 8, "seed {seed}: {}", again.requests);
+        assert_eq!(again.accounts, books.accounts, "seed {seed}");
+        database.drop().await;
+    }
+}
+
+/// Kind of an error, and the causes that name it.
+const NAMES: [(&str, &[&str]); 13] = [
+    ("lost", &["not_landed"]),
+    ("doubled", &["duplicate"]),
+    ("undeleted", &["deleted_at_source"]),
+    ("stale", &["amount", "changed_since_landing"]),
+    ("unvoided", &["void"]),
+    ("moved", &["period_moved"]),
+    ("wrong-sign", &["wrong_sign"]),
+    ("wrong-account", &["other_account"]),
+    ("lost-line", &["incomplete_record"]),
+    ("lost-tax", &["tax", "incomplete_record"]),
+    ("lost-link", &["link_missing", "fx"]),
+    ("wrong-rate", &["fx"]),
+    ("report-only", &["report_only"]),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_planted_error_is_found_and_named() {
+    let (sandbox, database) = (company(7, 400), Database::create().await);
+    let planted: Vec<Value> = NAMES
+        .iter()
+        .map(|(kind, _)| change(&sandbox, "plant", json!({ "kind": kind })))
+        .collect();
+    let app = synced(&sandbox, &database).await;
+    let books = tied_out(&app, &everything_until_2025()).await;
+    let mut missed = Vec::new();
+    for ((kind, causes), planted) in NAMES.iter().zip(&planted) {
+        let ids = [&planted["id"], &planted["other"]];
+        let found = books.transactions.iter().find(|transaction| {
+            ids.contains(&&Value::from(transaction.id.as_str()))
+                && causes.contains(&transaction.cause)
+        });
+        if found.is_none() {
+            let seen: Vec<_> = books
+                .transactions
+                .iter()
+                .filter(|transaction| ids.contains(&&Value::from(transaction.id.as_str())))
+                .collect();
+            missed.push(format!("{kind}: {planted}: {seen:?}"));
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+    let planted_ids: Vec<&str> = planted
+        .iter()
+        .flat_map(|planted| [&planted["id"], &planted["other"]])
+        .filter_map(Value::as_str)
+        .collect();
+    let false_alarms: Vec<_> = causes(&books)
+        .into_iter()
+        .filter(|(_, id, cause)| {
+            !planted_ids.contains(id) && !["report_only", "inventory"].contains(cause)
+        })
+        .collect();
+    assert_eq!(false_alarms, []);
+    assert_eq!(books.status, BooksStatus::Ok, "{:#?}", books.unverified);
+    database.drop().await;
+}
