@@ -1,9 +1,9 @@
-"""The blocks of the Mage pipelines ``qb_<entity>_backfill`` and ``qb_incremental_sync``.
+"""The blocks of the Mage pipelines ``qb_<entity>_backfill``, ``qb_incremental_sync`` and ``qb_books_check``.
 
 A backfill has three blocks: :func:`chunk_fecha` cuts the range into windows, :func:`extract_qbo` copies the windows
 into landing files, and :func:`load_postgres` merges the files into the table. :func:`disable_once_trigger` is its
 callback. A block returns a small table with one row per window. The pipeline of the sync has the one block
-:func:`sync_qbo`. The blocks have no HTTP and no SQL of their own; they call the functions of :mod:`qbo_rs`.
+:func:`sync_qbo`; that of the books has :func:`read_reports` and :func:`tie_out_books`. The blocks have no HTTP and no SQL of their own; they call the functions of :mod:`qbo_rs`.
 
 Example:
     A block file is an import and one line; Mage defines ``data_loader``::
@@ -15,6 +15,7 @@ Example:
 """
 
 from qbo_rs.mage._blocks import chunk_fecha, extract_qbo, load_postgres
+from qbo_rs.mage._books import read_reports, tie_out_books
 from qbo_rs.mage._guard import guarded
 from qbo_rs.mage._sync import sync_qbo
 from qbo_rs.mage._triggers import disable_once_trigger
@@ -27,6 +28,8 @@ __all__ = [
     "extract_qbo",
     "guarded",
     "load_postgres",
+    "read_reports",
     "read_variables",
     "sync_qbo",
+    "tie_out_books",
 ]

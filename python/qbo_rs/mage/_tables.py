@@ -15,6 +15,7 @@ from qbo_rs.exceptions import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from qbo_rs._books import BooksReport
     from qbo_rs._types import SyncReport
 
 TO_READ = "to read"
@@ -83,6 +84,22 @@ def sync_table(report: SyncReport) -> Any:
         for entity in account["entities"]
     ]
     return _frame(rows, ("realm_id", "schema", *names))
+
+
+def books_table(report: BooksReport) -> Any:
+    """Make the table of a tie-out, with one row per account that differs, and cause; ``agrees`` if none does."""
+    rows: list[dict[str, Any]] = []
+    for books in report.books:
+        company = {"realm_id": books.realm_id, "as_of": str(books.as_of), "accounts": len(books.accounts)}
+        found = [
+            company | {"account_id": account.account_id, "name": account.name, "cause": part.cause, "amount": part.amount}
+            for account in books.different
+            for part in account.causes
+        ]
+        rows += found or [company | {"account_id": "", "name": "", "cause": "agrees", "amount": "0.00"}]
+    for row in rows:
+        row["amount"] = str(row["amount"])
+    return _frame(rows, ("realm_id", "as_of", "accounts", "account_id", "name", "cause", "amount"))
 
 
 def _columns(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -12,6 +12,10 @@ use crate::books::{AccountType, OpenItem, Party, list_money, money};
 /// One side of the books: receivables or payables.
 struct Side {
     report: &'static str,
+    /// The report that lists documents.
+    detail: &'static str,
+    /// The column of names in it.
+    name_key: &'static str,
     kind: AccountType,
     /// The entity of its names.
     name: &'static str,
@@ -19,11 +23,15 @@ struct Side {
 
 const CUSTOMERS: Side = Side {
     report: "AgedReceivables",
+    detail: "AgedReceivableDetail",
+    name_key: "cust_name",
     kind: AccountType::Receivable,
     name: "Customer",
 };
 const VENDORS: Side = Side {
     report: "AgedPayables",
+    detail: "AgedPayableDetail",
+    name_key: "vend_name",
     kind: AccountType::Payable,
     name: "Vendor",
 };
@@ -231,17 +239,25 @@ fn name_row(request: &Request<'_>, by_name: &ByName, name: Option<usize>) -> Row
     Row::section(amounts_row(label(request, name), &own, false), rows, total)
 }
 
-/// The open documents of customers, by age. Each total is a section of its own.
 pub(super) fn receivable_detail(request: &Request<'_>) -> Outcome<Report> {
+    detail(request, &CUSTOMERS)
+}
+
+pub(super) fn payable_detail(request: &Request<'_>) -> Outcome<Report> {
+    detail(request, &VENDORS)
+}
+
+/// The open documents of names, by age. Each total is a section of its own.
+fn detail(request: &Request<'_>, side: &Side) -> Outcome<Report> {
     let day = request.report_date()?;
     let (base, buckets) = (base(request, day)?, Buckets::of(request)?);
-    let filter = request.ids("customer");
+    let filter = request.ids(&side.name.to_ascii_lowercase());
     let least = match request.text("past_due") {
         Some(_) => Some(request.number("past_due", 1)?),
         None => None,
     };
     let mut spans: Vec<Vec<OpenAmount<'_>>> = buckets.titles().iter().map(|_| Vec::new()).collect();
-    for open in open_on(request, &CUSTOMERS, day) {
+    for open in open_on(request, side, day) {
         let age = (base - open.due).num_days();
         if is_chosen(request, filter.as_ref(), open.item.name)
             && least.is_none_or(|least| age >= least)
@@ -253,7 +269,7 @@ pub(super) fn receivable_detail(request: &Request<'_>) -> Outcome<Report> {
         ("Date", "Date", "tx_date"),
         ("Transaction type", "String", "txn_type"),
         ("Num", "String", "doc_num"),
-        ("Customer", "String", "cust_name"),
+        (side.name, "String", side.name_key),
         ("Due date", "Date", "due_date"),
         ("Past due", "String", "past_due"),
         ("Amount", "Money", "subt_amount"),
@@ -289,9 +305,9 @@ pub(super) fn receivable_detail(request: &Request<'_>) -> Outcome<Report> {
         rows.push(Row::open_section(total, Vec::new()));
     }
     let table = Table::new(columns.into(), rows, &sheet);
-    let report = Report::new("AgedReceivableDetail", table);
+    let report = Report::new(side.detail, table);
     let report = report.with_option("report_date", &day.to_string());
-    Ok(report.with_filter("Customer", filter))
+    Ok(report.with_filter(side.name, filter))
 }
 
 fn detail_row(request: &Request<'_>, open: &OpenAmount<'_>, base: NaiveDate) -> Row {

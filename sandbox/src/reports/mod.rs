@@ -31,6 +31,7 @@ const REPORTS: &[Row] = &[
     ("AgedReceivables", ageing::receivables),
     ("AgedReceivableDetail", ageing::receivable_detail),
     ("AgedPayables", ageing::payables),
+    ("AgedPayableDetail", ageing::payable_detail),
     ("CustomerBalance", ageing::customer_balance),
     ("VendorBalance", ageing::vendor_balance),
 ];
