@@ -3,6 +3,7 @@
 
 mod auth;
 mod backfill;
+mod books_state;
 mod company;
 mod conform;
 mod drift;
@@ -42,7 +43,7 @@ pub use crate::quickbooks::oauth::{Callback, Consent};
 pub use crate::quickbooks::{BreakerStatus, Limits, Traffic};
 pub use crate::sink::postgres::{ArchiveSummary, Upgrade};
 pub use crate::store::{
-    Check, EntityState, EntityStatus, Job, LastRun, SchemaDrift, StoredRecord, StoredReject,
+    Check, EntityState, EntityStatus, Job, LastRun, SchemaDrift, StoredRecord, StoredReject, TieOut,
     UnavailableEntity, UnfinishedWindow,
 };
 pub use crate::views::{ViewChanges, ViewStyle};

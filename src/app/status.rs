@@ -10,7 +10,9 @@ use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::check_name;
-use crate::store::{EntityStatus, SchemaDrift, StatusReader, UnavailableEntity, schema_drift};
+use crate::store::{
+    EntityStatus, SchemaDrift, StatusReader, TieOut, UnavailableEntity, latest_tie_outs, schema_drift,
+};
 
 /// A request for the state of a schema.
 #[derive(Debug, Clone)]
@@ -60,6 +62,8 @@ pub struct StatusReport {
     pub unavailable: Vec<UnavailableEntity>,
     /// The differences between their records and the table of fields.
     pub schema_drift: Vec<SchemaDrift>,
+    /// The last comparison of the books with QuickBooks's reports, by basis.
+    pub books: Vec<TieOut>,
     /// The stored connections; empty without settings of an app.
     pub accounts: Vec<CompanyReport>,
 }
@@ -76,6 +80,7 @@ impl App {
         let db = Db::open(&postgres, 2).await?;
         let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
         let schema_drift = schema_drift(&db, Some(&request.schema), &names).await?;
+        let books = latest_tie_outs(&db, Some(&request.schema)).await?;
         let reader = StatusReader::new(db, &request.schema);
         let unavailable = reader.unavailable(&entities).await?;
         let entities = reader
@@ -91,6 +96,7 @@ impl App {
             entities,
             unavailable,
             schema_drift,
+            books,
             accounts,
         })
     }

@@ -128,6 +128,19 @@ fn describe(report: &StatusReport, zone: Option<Tz>) -> String {
         let _ = writeln!(out, "{}: {reason}{looked_at}", absent.entity);
     }
     drift(report, &mut out);
+    for books in &report.books {
+        let _ = writeln!(
+            out,
+            "books as of {}, {} basis: {}; {} unexplained, {} unverified, {} transactions differ (compared {})",
+            books.as_of,
+            books.basis,
+            books.status,
+            books.unexplained,
+            books.unverified,
+            books.transactions,
+            instant(books.checked, zone)
+        );
+    }
     out
 }
 

@@ -81,6 +81,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "schema_drift",
         sql: include_str!("migrations/0012_schema_drift.sql"),
     },
+    Migration {
+        number: 14,
+        name: "tie_outs",
+        sql: include_str!("migrations/0014_tie_outs.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

@@ -172,6 +172,7 @@ pub(super) async fn text(service: &Service, counters: &Counters) -> Result<Strin
     jobs(service, &mut registry).await?;
     entities(service, &mut registry).await?;
     accounts(service, &mut registry).await?;
+    books(service, &mut registry).await?;
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|e| Error::Internal(e.to_string()))?;
     Ok(text)
@@ -261,6 +262,36 @@ async fn accounts(service: &Service, registry: &mut Registry) -> Result<()> {
             .set(account.traffic.monthly_reads as f64);
         pace.get_or_create(&labels)
             .set(account.traffic.requests_last_minute.into());
+    }
+    Ok(())
+}
+
+async fn books(service: &Service, registry: &mut Registry) -> Result<()> {
+    let unexplained = gauges(
+        registry,
+        "qbo_books_unexplained",
+        "Sum of the unexplained amounts of the last tie-out, in the home currency",
+    );
+    let unverified = gauges(
+        registry,
+        "qbo_books_unverified",
+        "Number of things that the last tie-out could not compare",
+    );
+    let ages = gauges(
+        registry,
+        "qbo_books_age_seconds",
+        "Seconds since the last tie-out",
+    );
+    for books in service.tie_outs().await? {
+        let labels = vec![("realm_id", books.realm_id), ("basis", books.basis)];
+        // A gauge is a float; the exact amount is in qbo.tie_outs.
+        let amount = books.unexplained.parse().unwrap_or(f64::NAN);
+        unexplained.get_or_create(&labels).set(amount);
+        unverified
+            .get_or_create(&labels)
+            .set(books.unverified as f64);
+        ages.get_or_create(&labels)
+            .set(seconds_since(books.checked));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `qbo-rs serve`: the HTTP API, webhooks, the status page, metrics, and the workers that run jobs.
 
 mod api;
+mod books;
 mod connections;
 mod credentials;
 mod guard;

@@ -49,6 +49,7 @@ async fn page(service: &Service) -> Result<Markup> {
     let coverage = service.coverage(months(now)[0].start).await?;
     let jobs = service.recent_jobs().await?;
     let drift = service.schema_drift().await?;
+    let books = service.tie_outs().await?;
     let (limits, quota) = service.limits()?;
     Ok(html! {
         (DOCTYPE)
@@ -92,6 +93,7 @@ async fn page(service: &Service) -> Result<Markup> {
                     }
                     h2 { "Coverage" }
                     @if coverage.is_empty() { p { "No entity has been synced yet." } } @else { (calendars(&coverage, now)) }
+                    (super::books::tie_outs(&books))
                     (differences(&drift))
                 }
                 script { (PreEscaped(SCRIPT)) }
@@ -380,7 +382,7 @@ fn extent(month: Window, committed: &[Window], now: DateTime<Utc>) -> (&'static 
     }
 }
 
-fn instant(instant: DateTime<Utc>) -> String {
+pub(super) fn instant(instant: DateTime<Utc>) -> String {
     instant.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 

@@ -12,6 +12,7 @@ mod schemas;
 pub(crate) mod shared_state;
 mod sync_schedule;
 mod sync_states;
+mod tie_outs;
 pub(crate) mod token_store;
 mod webhook_inbox;
 
@@ -26,6 +27,7 @@ pub(crate) use self::{
     rejects::{RejectFilter, rejects},
     schema_drift::schema_drift,
     sync_states::{SyncOutcome, SyncState, SyncStates},
+    tie_outs::{latest_tie_outs, record_tie_out},
     webhook_inbox::{JobRules, WebhookInbox},
 };
 pub use self::{
@@ -36,4 +38,5 @@ pub use self::{
     schema_drift::SchemaDrift,
     schemas::Schemas,
     sync_schedule::SyncSchedule,
+    tie_outs::TieOut,
 };

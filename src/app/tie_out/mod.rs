@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::port::Source;
 use crate::postgres::Db;
 use crate::sink::postgres::books::Books;
+use crate::store::record_tie_out;
 
 /// A request to compare the books of a company with its reports.
 #[derive(Debug, Clone, Deserialize)]
@@ -123,9 +124,11 @@ impl App {
             let mut comparison = Comparison::new(&books, &reports, (first_day, request.end)).await?;
             comparison.run().await?;
             comparison.keep_ledger().await?;
-            Ok::<_, Error>(comparison.outcome(&config.realm_id))
+            let company = comparison.outcome(&config.realm_id);
+            Ok::<_, Error>((company, comparison.unexplained()))
         };
-        let company = compared.instrument(span).await?;
+        let (company, unexplained) = compared.instrument(span).await?;
+        record_tie_out(&db, &request.schema, &company, &unexplained).await?;
         Ok(BooksReport {
             books: vec![company],
         })

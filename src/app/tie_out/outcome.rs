@@ -18,6 +18,12 @@ use crate::domain::{
 const UNEXPLAINED: &str = "unexplained";
 
 impl Comparison<'_> {
+    /// Returns the sum of the unexplained amounts of all accounts, without their signs.
+    pub(super) fn unexplained(&self) -> String {
+        let amounts = self.accounts.iter().map(|it| it.unexplained().abs());
+        text(amounts.sum())
+    }
+
     /// Returns the report of the company.
     pub(super) fn outcome(&self, realm_id: &str) -> CompanyBooks {
         let unverified = self.reports.unverified();

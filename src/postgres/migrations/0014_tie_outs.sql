@@ -1,0 +1,18 @@
+-- Outcomes of comparisons of the books with QuickBooks's reports.
+CREATE TABLE qbo.tie_outs (
+    tie_out_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    realm_id      text NOT NULL,
+    schema_name   text NOT NULL,
+    basis         text NOT NULL,
+    as_of         date NOT NULL,
+    compared_from date NOT NULL,
+    checked_utc   timestamptz NOT NULL DEFAULT now(),
+    status        text NOT NULL,
+    accounts      bigint NOT NULL,
+    transactions  bigint NOT NULL,
+    -- Sum of the unexplained amounts of all accounts, without their signs.
+    unexplained   numeric NOT NULL,
+    unverified    text[] NOT NULL,
+    requests      bigint NOT NULL
+);
+CREATE INDEX tie_outs_of_company ON qbo.tie_outs (realm_id, checked_utc DESC);

@@ -1,0 +1,32 @@
+//! The section of the status page about the books.
+
+use maud::{Markup, html};
+
+use super::page::instant;
+use crate::app::TieOut;
+
+/// Renders whether the books agree with QuickBooks's reports; nothing if they were never compared.
+pub(super) fn tie_outs(books: &[TieOut]) -> Markup {
+    html! {
+        @if !books.is_empty() {
+            h2 { "Books" }
+            table {
+                caption { "Last comparison with QuickBooks's reports" }
+                thead { tr { th scope="col" { "Company" } th scope="col" { "As of" } th scope="col" { "Status" }
+                    th scope="col" { "Unexplained" } th scope="col" { "Unverified" } th scope="col" { "Compared" } } }
+                tbody {
+                    @for one in books {
+                        tr {
+                            th scope="row" { (one.realm_id) ", " (one.basis) }
+                            td { (one.as_of) }
+                            td { (one.status) }
+                            td { (one.unexplained) }
+                            td { (one.unverified) }
+                            td { (instant(one.checked)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

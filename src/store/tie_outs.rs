@@ -1,0 +1,104 @@
+//! Outcomes of tie-outs, in `qbo.tie_outs`.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Serialize;
+use tokio_postgres::Row;
+
+use crate::domain::{BooksStatus, CompanyBooks};
+use crate::error::{Error, Result};
+use crate::postgres::{Columns, Db, params};
+
+/// The last comparison of a company's books with its reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TieOut {
+    /// The company.
+    pub realm_id: String,
+    /// `accrual` or `cash`.
+    pub basis: String,
+    /// The day of the balances.
+    pub as_of: NaiveDate,
+    /// When they were compared.
+    pub checked: DateTime<Utc>,
+    /// `ok` or `different`.
+    pub status: String,
+    /// Accounts that were compared.
+    pub accounts: i64,
+    /// Transactions that differed.
+    pub transactions: i64,
+    /// Sum of the unexplained amounts of all accounts, without their signs; decimal text.
+    pub unexplained: String,
+    /// Number of things that could not be compared.
+    pub unverified: i64,
+}
+
+const RECORD: &str = "
+INSERT INTO qbo.tie_outs (realm_id, schema_name, basis, as_of, compared_from, status, accounts,
+    transactions, unexplained, unverified, requests)
+VALUES ($1, $2, $3, $4::text::date, $5::text::date, $6, $7, $8, $9::text::numeric, $10, $11)";
+
+const LATEST: &str = "
+SELECT DISTINCT ON (realm_id, basis) realm_id, basis, as_of::text AS as_of, checked_utc, status, accounts,
+    transactions, unexplained::text AS unexplained, cardinality(unverified)::bigint AS unverified
+FROM qbo.tie_outs
+WHERE $1::text IS NULL OR schema_name = $1
+ORDER BY realm_id, basis, checked_utc DESC";
+
+/// Records the outcome of a tie-out. `unexplained` is the sum over all accounts, as decimal text.
+///
+/// # Errors
+/// [`Error::Database`].
+pub(crate) async fn record_tie_out(
+    db: &Db,
+    schema: &str,
+    books: &CompanyBooks,
+    unexplained: &str,
+) -> Result<()> {
+    let status = match books.status {
+        BooksStatus::Ok => "ok",
+        BooksStatus::Different => "different",
+    };
+    let unverified: Vec<&str> = books.unverified.iter().map(String::as_str).collect();
+    let parameters = params![
+        books.realm_id,
+        schema,
+        books.basis,
+        books.as_of.to_string(),
+        books.from.to_string(),
+        status,
+        books.accounts.len() as i64,
+        books.transactions.len() as i64,
+        unexplained,
+        unverified,
+        i64::try_from(books.requests).unwrap_or(i64::MAX)
+    ];
+    db.execute(RECORD, parameters).await?;
+    Ok(())
+}
+
+/// Returns the last tie-out of each company and basis; of one schema, or of all.
+///
+/// # Errors
+/// [`Error::Database`].
+pub(crate) async fn latest_tie_outs(db: &Db, schema: Option<&str>) -> Result<Vec<TieOut>> {
+    if !db.has_table("qbo", "tie_outs").await? {
+        return Ok(Vec::new());
+    }
+    let rows = db.rows(LATEST, params![schema]).await?;
+    rows.iter().map(tie_out).collect()
+}
+
+fn tie_out(row: &Row) -> Result<TieOut> {
+    let day: String = row.column("as_of")?;
+    let unreadable = |_| Error::Internal(format!("qbo.tie_outs has the day '{day}'"));
+    Ok(TieOut {
+        realm_id: row.column("realm_id")?,
+        basis: row.column("basis")?,
+        as_of: day.parse().map_err(unreadable)?,
+        checked: row.column("checked_utc")?,
+        status: row.column("status")?,
+        accounts: row.column("accounts")?,
+        transactions: row.column("transactions")?,
+        unexplained: row.column("unexplained")?,
+        unverified: row.column("unverified")?,
+    })
+}
