@@ -143,6 +143,8 @@ impl ApiClient {
                 request.url.path()
             )));
         };
+        // A report holds no records, only names in cells that nothing tells from other texts.
+        let mask = (kind != RequestKind::Report).then_some(&*self.mask);
         let mut attempts = Attempts::new(self.retry, "extract");
         let mut was_token_renewed = false;
         loop {
@@ -155,7 +157,7 @@ impl ApiClient {
             let Exchange {
                 verdict,
                 retry_after,
-            } = exchange(permit, sent, &self.mask, &read).await;
+            } = exchange(permit, sent, mask, &read).await;
             match verdict {
                 Verdict::Done(answer) => return Ok(answer),
                 Verdict::Retry(error) if (behavior.returns_early)(&error, attempt) => {
@@ -207,12 +209,12 @@ struct Exchange<T> {
 async fn exchange<T>(
     permit: Permit,
     sent: impl Future<Output = Result<Response>>,
-    mask: &Mask,
+    mask: Option<&Mask>,
     read: impl Fn(&Response) -> Verdict<T>,
 ) -> Exchange<T> {
     match permit.run(sent).await {
         Ok(mut response) => {
-            let verdict = match apply(mask, &mut response) {
+            let verdict = match mask.map_or(Ok(()), |mask| apply(mask, &mut response)) {
                 Ok(()) => read(&response),
                 Err(error) => Verdict::Retry(error),
             };

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::domain::entity::{ALL_CUSTOM_FIELDS, INVOICE_LINK};
 use crate::domain::instant::format_instant;
+use crate::domain::reports::{REPORTS, ReportRequest, ReportSpec};
 use crate::domain::{ENTITIES, EntitySpec};
 use crate::error::{Error, Result};
 use crate::http::Request;
@@ -23,6 +24,9 @@ pub(super) const MINOR_VERSION: u32 = 75;
 
 /// The entity with an API of its own, in XML.
 pub(super) const ENTITLEMENTS: &str = "Entitlements";
+
+/// The path below which reports are.
+const REPORTS_PATH: &str = "reports";
 
 /// URLs of one company's endpoints.
 #[derive(Debug)]
@@ -146,6 +150,19 @@ impl Endpoints {
         }
     }
 
+    /// Makes the request for a report.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the URL cannot carry a path.
+    pub(super) fn report(&self, request: &ReportRequest) -> Result<Request> {
+        let mut url = self.company.clone();
+        extend(&mut url, &[REPORTS_PATH, request.report.route])?;
+        url.query_pairs_mut()
+            .append_pair("minorversion", &MINOR_VERSION.to_string())
+            .extend_pairs(request.query());
+        Ok(get(url))
+    }
+
     /// Makes the request for several statements; each answer carries its statement's number
     /// (qbo-facts 6.3).
     pub(super) fn batch<'s>(
@@ -208,11 +225,15 @@ fn post(url: Url, content_type: &'static str, body: Bytes) -> Request {
 /// Returns the kind of a request that only reads, and `None` for any other request. This is the last
 /// check before a request is sent. A batch may hold writes, so each of its items is checked.
 pub(super) fn read_kind(request: &Request) -> Option<RequestKind> {
-    if !request.url.query_pairs().all(is_parameter_of_read) {
-        return None;
-    }
     let mut segments = request.url.path_segments()?.rev();
     let (endpoint, before) = (segments.next()?, segments.next()?);
+    let report = report_at(before, endpoint);
+    let is_known = |pair: (Cow<'_, str>, Cow<'_, str>)| {
+        report.is_some_and(|report| is_parameter_of(report, &pair.0)) || is_parameter_of_read(pair)
+    };
+    if !request.url.query_pairs().all(is_known) {
+        return None;
+    }
     let is_select = |statement: &str| {
         statement
             .get(..7)
@@ -238,6 +259,9 @@ pub(super) fn read_kind(request: &Request) -> Option<RequestKind> {
                 .all(|item| reads(item) == Some(true));
             (is_read && body.as_object()?.len() == 1).then_some(RequestKind::Batch)
         }
+        (&Method::GET, _) if report.is_some() => {
+            request.body.is_empty().then_some(RequestKind::Report)
+        }
         // One record of an entity that cannot be queried. Other paths of this shape are no reads of
         // records, or are not needed.
         (&Method::GET, _) if is_read_by_id(before) || is_of_entitlements(&request.url) => {
@@ -245,6 +269,23 @@ pub(super) fn read_kind(request: &Request) -> Option<RequestKind> {
         }
         _ => None,
     }
+}
+
+/// Returns the report at the end of a path.
+fn report_at(before: &str, endpoint: &str) -> Option<&'static ReportSpec> {
+    let is_it = |report: &&ReportSpec| before == REPORTS_PATH && report.route == endpoint;
+    REPORTS.iter().find(is_it)
+}
+
+fn is_parameter_of(report: &ReportSpec, name: &str) -> bool {
+    const COMMON: [&str; 5] = [
+        "start_date",
+        "end_date",
+        "report_date",
+        "accounting_method",
+        "columns",
+    ];
+    COMMON.contains(&name) || report.parameters().any(|known| known == name)
 }
 
 /// Returns true for a parameter that asks for a form or a part of what is read. Others, such as
@@ -275,6 +316,14 @@ fn is_of_entitlements(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::reports::{Basis, find_report};
+
+    fn report_request() -> ReportRequest {
+        let days = ("2025-01-01".parse().unwrap(), "2025-03-31".parse().unwrap());
+        let customers = [("customer".to_owned(), "1,2".to_owned())];
+        let report = find_report("profit_and_loss").unwrap();
+        ReportRequest::new(report, Basis::Cash, days, &[], &customers).unwrap()
+    }
 
     #[test]
     fn only_reads_pass() {
@@ -335,6 +384,13 @@ mod tests {
             "https://example.test/base/manage/entitlements/v3/9"
         );
         assert_eq!(read_kind(&entitlements), Some(RequestKind::Single));
+        let report = endpoints.report(&report_request()).unwrap();
+        assert_eq!(
+            report.url.as_str(),
+            "https://example.test/base/v3/company/9/reports/ProfitAndLoss?minorversion=75&\
+             start_date=2025-01-01&end_date=2025-03-31&accounting_method=Cash&customer=1%2C2"
+        );
+        assert_eq!(read_kind(&report), Some(RequestKind::Report));
         let with_body = |request: &Request, body: &'static str| Request {
             body: Bytes::from(body),
             ..request.clone()
@@ -379,6 +435,22 @@ mod tests {
                 ..read.clone()
             },
             with_body(&read, "{}"),
+            with_body(&report, "{}"),
+            Request {
+                method: Method::POST,
+                ..report.clone()
+            },
+            Request {
+                url: Url::parse("https://example.test/v3/company/9/reports/Invoice").unwrap(),
+                ..report.clone()
+            },
+            Request {
+                url: Url::parse(
+                    "https://example.test/v3/company/9/reports/ProfitAndLoss?operation=void",
+                )
+                .unwrap(),
+                ..report.clone()
+            },
             with_body(&entitlements, "<a/>"),
             Request {
                 method: Method::POST,

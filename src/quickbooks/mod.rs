@@ -26,6 +26,8 @@ mod places;
 mod prefetch;
 mod reader;
 mod record_index;
+#[allow(dead_code)]
+mod reports;
 mod scrub;
 mod search;
 mod step;
@@ -54,6 +56,8 @@ pub(crate) use self::includes::Includes;
 use self::paging::Cursor;
 use self::prefetch::{FirstPages, statement};
 use self::reader::SpanReader;
+#[allow(unused_imports)]
+pub(crate) use self::reports::{FetchedReport, LandedReport};
 pub(crate) use self::uncaptured::Uncaptured;
 use self::whole::WholeAnswers;
 use crate::domain::query::CountQuery;
