@@ -12,8 +12,8 @@ use super::serve::ServeArguments;
 use super::status::StatusArguments;
 use super::sync::SyncArguments;
 use crate::app::{
-    ArchiveRequest, BackfillRequest, DdlRequest, ExtractRequest, LoadRequest, MigrateRequest,
-    VerifyRequest, ViewsRequest,
+    ArchiveRequest, BackfillRequest, DdlRequest, ExtractRequest, LedgerRequest, LoadRequest,
+    MigrateRequest, VerifyRequest, ViewsRequest,
 };
 use crate::config::{SETTINGS, SettingSpec};
 use crate::domain::{Chunk, Window};
@@ -127,6 +127,8 @@ pub(super) enum DatabaseCommand {
     Ddl(DdlRequest),
     /// Make views with typed columns over the tables, one per entity and one per kind of line
     Views(ViewsRequest),
+    /// Post the general ledger from the records: a row for each debit and credit
+    Ledger(LedgerRequest),
 }
 
 #[derive(Debug, Args)]
