@@ -3,6 +3,7 @@
 
 mod auth;
 mod backfill;
+mod books;
 mod books_state;
 mod company;
 mod conform;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 pub use self::auth::{AuthReport, CompanyReport, KeyChange};
 pub use self::backfill::BackfillRequest;
+pub use self::books::{LedgerReport, LedgerRequest, StartingValue};
 pub use self::conform::{ConformReport, ConformRequest, Finding, Findings};
 pub use self::landing::{ExtractRequest, LoadRequest};
 pub use self::rejects::{RejectsRequest, SetAside, set_aside_in_landing};

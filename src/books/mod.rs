@@ -1,6 +1,26 @@
 //! The general ledger, rebuilt from records, and its comparison with QuickBooks's own reports. Pure.
 
+mod amount;
+mod chart;
+mod deposit;
+mod document;
+mod draft;
 mod entry;
+mod ledger;
+mod lists;
+mod open_items;
+mod outcome;
+mod payment;
+mod place;
+mod posting;
+mod record;
+mod rules;
+mod stock;
 pub(crate) mod tie_out;
 
+pub(crate) use self::amount::parse_amount;
 pub(crate) use self::entry::{Entry, EntryKind, EntrySource, Settlement};
+pub(crate) use self::ledger::{Drafts, post};
+pub(crate) use self::lists::{Account, Item, LISTS, Lists, OpeningStock};
+pub(crate) use self::outcome::{Ledger, Unbalanced};
+pub(crate) use self::rules::POSTING;

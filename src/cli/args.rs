@@ -13,8 +13,8 @@ use super::status::StatusArguments;
 use super::sync::SyncArguments;
 use super::verify::VerifyArguments;
 use crate::app::{
-    ArchiveRequest, BackfillRequest, DdlRequest, ExtractRequest, LoadRequest, MigrateRequest,
-    ViewsRequest,
+    ArchiveRequest, BackfillRequest, DdlRequest, ExtractRequest, LedgerRequest, LoadRequest,
+    MigrateRequest, ViewsRequest,
 };
 use crate::config::{SETTINGS, SettingSpec};
 use crate::domain::{Chunk, Window};
@@ -128,6 +128,8 @@ pub(super) enum DatabaseCommand {
     Ddl(DdlRequest),
     /// Make views with typed columns over the tables, one per entity and one per kind of line
     Views(ViewsRequest),
+    /// Post the general ledger from the records: a row for each debit and credit
+    Ledger(LedgerRequest),
 }
 
 #[derive(Debug, Args)]

@@ -205,6 +205,11 @@ fn run_database(app: &App, command: DatabaseCommand, printer: Printer) -> Outcom
                 false => tables::views(&changes),
             })?;
         }
+        DatabaseCommand::Ledger(request) => {
+            let report = block_on(app.post_ledger(&request))?;
+            printer.print(&report, || tables::ledger(&report))?;
+            return Ok(ExitCode::of(report.is_complete()));
+        }
     }
     Ok(ExitCode::Done)
 }

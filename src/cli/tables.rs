@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::app::ViewChanges;
+use crate::app::{LedgerReport, ViewChanges};
 use crate::sink::postgres::{ArchiveSummary, Upgrade};
 
 /// Returns the statements that create and upgrade tables, or the tables that were.
@@ -98,4 +98,37 @@ pub(super) fn archived(archived: &[ArchiveSummary], file: &Path) -> String {
         )
     };
     archived.iter().map(line).collect()
+}
+
+/// Reasons that are printed; the table has all.
+const REASONS: usize = 10;
+
+/// Returns lines that say what is in the general ledger, and what is not.
+pub(super) fn ledger(report: &LedgerReport) -> String {
+    let into = &report.into;
+    let transactions: usize = report.posted.values().sum();
+    let mut text = format!(
+        "{into}.gl_entries: {} entries of {transactions} transactions\n",
+        report.entries
+    );
+    for (entity, count) in &report.posted {
+        text += &format!("  {entity}: {count}\n");
+    }
+    if report.empty > 0 {
+        text += &format!("without an amount, as voided ones are: {}\n", report.empty);
+    }
+    if report.unbalanced > 0 {
+        text += &format!(
+            "not posted, see {into}.gl_unbalanced: {}\n",
+            report.unbalanced
+        );
+        for (reason, count) in report.reasons.iter().take(REASONS) {
+            text += &format!("  {count}: {reason}\n");
+        }
+    }
+    if !report.missing.is_empty() {
+        let missing = report.missing.join(", ");
+        text += &format!("not in the ledger, because there is no table: {missing}\n");
+    }
+    text
 }

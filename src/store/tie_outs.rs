@@ -58,18 +58,21 @@ pub(crate) async fn record_tie_out(
         BooksStatus::Different => "different",
     };
     let unverified: Vec<&str> = books.unverified.iter().map(String::as_str).collect();
+    let days = [books.as_of, books.from].map(|day| day.to_string());
+    let counts = [books.accounts.len(), books.transactions.len()].map(|count| count as i64);
+    let requests = i64::try_from(books.requests).unwrap_or(i64::MAX);
     let parameters = params![
         books.realm_id,
         schema,
         books.basis,
-        books.as_of.to_string(),
-        books.from.to_string(),
+        days[0],
+        days[1],
         status,
-        books.accounts.len() as i64,
-        books.transactions.len() as i64,
+        counts[0],
+        counts[1],
         unexplained,
         unverified,
-        i64::try_from(books.requests).unwrap_or(i64::MAX)
+        requests
     ];
     db.execute(RECORD, parameters).await?;
     Ok(())

@@ -94,7 +94,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "sink",
         &[
-            "chance", "clock", "config", "domain", "durable", "error", "landing", "port",
+            "books", "chance", "clock", "config", "domain", "durable", "error", "landing", "port",
             "postgres", "store",
         ],
     ),
@@ -110,6 +110,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "books",
             "chance",
             "clock",
             "columns",

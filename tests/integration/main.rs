@@ -13,6 +13,7 @@ mod architecture;
 mod backfill;
 mod bad_input;
 mod bombs;
+mod books;
 mod clock;
 mod command;
 mod companies;

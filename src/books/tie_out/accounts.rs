@@ -73,6 +73,13 @@ impl Chart {
         known.is_some_and(|known| known.is_tax)
     }
 
+    /// Returns the accounts of receivables and payables.
+    pub(super) fn owed_accounts(&self) -> impl Iterator<Item = &str> {
+        let accounts = self.accounts.iter();
+        let owed = accounts.filter(|(_, account)| account.party_kind.is_some());
+        owed.map(|(id, _)| id.as_str())
+    }
+
     /// Returns the accounts of realised exchange gains and losses.
     pub(super) fn exchange_accounts(&self) -> impl Iterator<Item = &str> {
         let accounts = self.accounts.iter();

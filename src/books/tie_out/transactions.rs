@@ -389,6 +389,7 @@ impl Shape {
         let control = of_kind(&[EntryKind::Control]);
         let mut exchange = of_kind(&[EntryKind::Control, EntryKind::Exchange]);
         exchange.extend(chart.exchange_accounts());
+        exchange.extend(chart.owed_accounts());
         let is_tax = |account: &str| chart.is_tax(account);
         Self {
             is_opposite: !held.is_empty()

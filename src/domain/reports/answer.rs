@@ -1,14 +1,47 @@
 //! A report as rows: the tree of an answer, flattened without loss.
 
+use std::str::FromStr;
+
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
+use serde::Deserialize;
+
+use crate::error::Error;
 
 /// Whether income counts when it is earned or when it is paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) enum Basis {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Basis {
+    /// Income counts when it is earned.
     #[default]
     Accrual,
+    /// Income counts when it is paid.
     Cash,
+}
+
+impl Basis {
+    /// Returns the name in requests and reports of this crate.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accrual => "accrual",
+            Self::Cash => "cash",
+        }
+    }
+}
+
+impl FromStr for Basis {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.to_ascii_lowercase().as_str() {
+            "accrual" => Ok(Self::Accrual),
+            "cash" => Ok(Self::Cash),
+            _ => Err(Error::config(
+                "basis",
+                format!("'{text}' is neither accrual nor cash"),
+            )),
+        }
+    }
 }
 
 /// A column of a report.

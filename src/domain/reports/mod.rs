@@ -13,7 +13,8 @@ mod tree;
 mod tests;
 
 pub(crate) use self::answer::parse_amount;
-pub(crate) use self::answer::{Basis, Cell, Column, ReportAnswer, ReportRow, RowKind, Section};
+pub use self::answer::Basis;
+pub(crate) use self::answer::{Cell, Column, ReportAnswer, ReportRow, RowKind, Section};
 pub(crate) use self::label::entity_of_label;
 pub(crate) use self::check::check_report;
 pub(crate) use self::fingerprint::digest_of;

@@ -2,6 +2,7 @@
 //! the ledger row.
 
 mod archive;
+mod books;
 mod copy_format;
 mod deletions;
 mod drift;
@@ -16,6 +17,7 @@ mod storable;
 mod writer;
 
 pub use self::archive::ArchiveSummary;
+pub(crate) use self::books::post_ledger;
 pub(crate) use self::deletions::Deletions;
 use self::ledger::Ledger;
 pub(crate) use self::schema::check_name;

@@ -1,0 +1,153 @@
+//! Exact amounts: the digits of a payload as a decimal number, without a float in between.
+
+use rust_decimal::{Decimal, RoundingStrategy};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+/// The reason for not posting amounts that 28 digits do not hold.
+pub(super) const TOO_LARGE: &str = "its amounts are too large to be added exactly";
+
+/// A number of a payload, as a JSON number or as text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Amount(pub(super) Decimal);
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        let text = raw.strip_prefix('"').unwrap_or(raw);
+        let text = text.strip_suffix('"').unwrap_or(text);
+        let unreadable =
+            || D::Error::custom(format!("{text:?} is no amount that can be kept exactly"));
+        parse_amount(text).map(Self).ok_or_else(unreadable)
+    }
+}
+
+/// Parses a number as JSON or a report writes it: `12.50`, `1.5e3`, `.00`; `None` if a decimal of 28
+/// digits does not hold it exactly.
+pub(crate) fn parse_amount(text: &str) -> Option<Decimal> {
+    let (mantissa, exponent) = match text.find(['e', 'E']) {
+        Some(at) => (&text[..at], text[at + 1..].parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let is_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+');
+    if !mantissa.contains(|c: char| c.is_ascii_digit()) || !mantissa.chars().all(is_number) {
+        return None;
+    }
+    let number = Decimal::from_str_exact(mantissa).ok()?.normalize();
+    shift(number, exponent).map(|number| number.normalize())
+}
+
+/// Multiplies by a power of ten.
+fn shift(mut number: Decimal, exponent: i32) -> Option<Decimal> {
+    if number.is_zero() {
+        return Some(number);
+    }
+    let scale = i64::from(number.scale()) - i64::from(exponent);
+    match u32::try_from(scale) {
+        Ok(scale) => number.set_scale(scale).ok().map(|()| number),
+        Err(_) => {
+            number.set_scale(0).ok()?;
+            let zeros = u32::try_from(-scale).ok().filter(|zeros| *zeros < 28)?;
+            let power = Decimal::from_i128_with_scale(10_i128.pow(zeros), 0);
+            number.checked_mul(power)
+        }
+    }
+}
+
+/// Rounds to cents, halves away from zero, as QuickBooks prints its amounts.
+pub(super) fn cents(amount: Decimal) -> Decimal {
+    amount.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero)
+}
+
+/// Adds amounts; `None` if they are too large.
+pub(super) fn sum(amounts: impl IntoIterator<Item = Decimal>) -> Option<Decimal> {
+    let mut amounts = amounts.into_iter();
+    amounts.try_fold(Decimal::ZERO, Decimal::checked_add)
+}
+
+/// Returns the part of `whole` that `part` is of `all`, in cents.
+pub(super) fn share(whole: Decimal, part: Decimal, all: Decimal) -> Option<Decimal> {
+    if part == all {
+        return Some(whole);
+    }
+    whole.checked_mul(part)?.checked_div(all).map(cents)
+}
+
+#[cfg(test)]
+mod tests {
+    use rust_decimal::Decimal;
+
+    use super::{Amount, cents, parse_amount, share};
+
+    fn decimal(text: &str) -> Decimal {
+        Decimal::from_str_exact(text).unwrap()
+    }
+
+    #[test]
+    fn every_digit_is_kept() {
+        for (text, expected) in [
+            ("0", "0"),
+            ("-0.00", "0"),
+            ("100.00", "100"),
+            (".00", "0"),
+            (".5", "0.5"),
+            ("5.", "5"),
+            ("1.5e3", "1500"),
+            ("25E-2", "0.25"),
+            ("-1e+2", "-100"),
+            ("9007199254740993.01", "9007199254740993.01"),
+            ("0.1", "0.1"),
+            ("0e99999", "0"),
+        ] {
+            assert_eq!(parse_amount(text), Some(decimal(expected)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_kept_exactly_is_nothing() {
+        for text in [
+            "",
+            "-",
+            ".",
+            "1,000",
+            "NaN",
+            "1e",
+            "e5",
+            "1e99",
+            "1e-40",
+            "0x1",
+            "1_000",
+            "--1",
+            "1.00000000000000000000000000001",
+            "99999999999999999999999999999999",
+        ] {
+            assert_eq!(parse_amount(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn payloads_hold_numbers_or_text() {
+        let read = |json| serde_json::from_str::<Amount>(json).map(|amount| amount.0);
+        assert_eq!(read("0.1").unwrap(), decimal("0.1"));
+        assert_eq!(read("\"12.50\"").unwrap(), decimal("12.5"));
+        for json in ["\"abc\"", "true", "{}", "[]"] {
+            assert!(read(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn halves_are_rounded_away_from_zero() {
+        assert_eq!(cents(decimal("2.005")), decimal("2.01"));
+        assert_eq!(cents(decimal("-2.005")), decimal("-2.01"));
+        assert_eq!(cents(decimal("2.0049")), decimal("2.00"));
+    }
+
+    #[test]
+    fn all_of_a_whole_is_the_whole() {
+        let share = |whole, part, all| share(decimal(whole), decimal(part), decimal(all));
+        assert_eq!(share("10.01", "3", "3"), Some(decimal("10.01")));
+        assert_eq!(share("10", "1", "3"), Some(decimal("3.33")));
+        assert_eq!(share("10", "1", "0"), None);
+    }
+}

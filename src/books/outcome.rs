@@ -1,0 +1,34 @@
+//! The general ledger, and the list of what is not in it.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+
+use super::entry::{Entry, Settlement};
+
+/// A transaction that could not be posted in balance, or a record that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Unbalanced {
+    pub(crate) entity: String,
+    /// Empty if the payload cannot be read at all.
+    pub(crate) id: String,
+    pub(crate) date: Option<NaiveDate>,
+    pub(crate) reason: String,
+}
+
+/// The general ledger that records tell.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// By day, then in the order in which transactions were made.
+    pub(crate) entries: Vec<Entry>,
+    /// What payments settle.
+    pub(crate) settlements: Vec<Settlement>,
+    /// None of these have entries.
+    pub(crate) unbalanced: Vec<Unbalanced>,
+    /// Transactions with entries, by entity.
+    pub(crate) posted: BTreeMap<&'static str, usize>,
+    /// Transactions without an amount: voided ones, and those of zero.
+    pub(crate) empty: usize,
+    /// Records of entities that post nothing, such as estimates.
+    pub(crate) non_posting: usize,
+}

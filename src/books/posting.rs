@@ -1,0 +1,365 @@
+//! Makes the entries of one transaction after the other: with what they settle, and the stock they move.
+
+use std::collections::HashMap;
+
+use rust_decimal::Decimal;
+
+use super::amount::{TOO_LARGE, cents, sum};
+use super::chart::Chart;
+use super::draft::{Draft, Link, Part, Target};
+use super::entry::{Entry, EntryKind, EntrySource, Settlement};
+use super::lists::Item;
+use super::open_items::OpenItems;
+use super::outcome::{Ledger, Unbalanced};
+use super::place::Placed;
+use super::stock::Stock;
+
+/// A debit or credit, before it has a number.
+struct Posted<'a> {
+    account: usize,
+    home: Decimal,
+    /// In the currency of the transaction, if the part has an amount in it.
+    amount: Option<Decimal>,
+    kind: EntryKind,
+    part: Option<&'a Part>,
+}
+
+impl Posted<'_> {
+    fn at_home(account: usize, home: Decimal, kind: EntryKind) -> Self {
+        Self {
+            account,
+            home,
+            amount: None,
+            kind,
+            part: None,
+        }
+    }
+}
+
+pub(super) struct Posting<'a> {
+    chart: &'a Chart<'a>,
+    index: &'a HashMap<(&'a str, &'a str), usize>,
+    open: OpenItems,
+    stock: Stock<'a>,
+    pub(super) ledger: Ledger,
+}
+
+impl<'a> Posting<'a> {
+    pub(super) fn new(
+        chart: &'a Chart<'a>,
+        index: &'a HashMap<(&'a str, &'a str), usize>,
+        open: OpenItems,
+    ) -> Self {
+        Self {
+            chart,
+            index,
+            open,
+            stock: Stock::default(),
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// Posts the stock that reports say was there before the first record.
+    pub(super) fn open_stock(&mut self) {
+        let mut opening: Vec<_> = self.chart.lists.opening_stock.iter().collect();
+        opening.sort_unstable_by_key(|it| (it.date, it.id.len(), &it.id, &it.item_id));
+        for it in opening {
+            let listed = |reason| Unbalanced {
+                entity: OPENING.to_owned(),
+                id: it.id.clone(),
+                date: Some(it.date),
+                reason,
+            };
+            let asset = self
+                .chart
+                .item(&it.item_id)
+                .and_then(|item| self.asset(item));
+            let equity = self
+                .chart
+                .opening_equity
+                .ok_or("there is no Opening Balance Equity");
+            let (asset, equity) = match (asset, equity) {
+                (Ok(asset), Ok(equity)) => (asset, equity),
+                (Err(reason), _) => {
+                    self.ledger.unbalanced.push(listed(reason));
+                    continue;
+                }
+                (_, Err(reason)) => {
+                    self.ledger.unbalanced.push(listed(reason.to_owned()));
+                    continue;
+                }
+            };
+            self.stock.buy(&it.item_id, it.quantity, it.value);
+            for (line, account, amount) in [(1, asset, it.value), (2, equity, -it.value)] {
+                self.ledger.entries.push(Entry {
+                    entity: OPENING.to_owned(),
+                    id: it.id.clone(),
+                    line,
+                    date: it.date,
+                    account_id: self.chart.account(account).id.clone(),
+                    amount,
+                    foreign: None,
+                    party: None,
+                    memo: None,
+                    kind: EntryKind::Stock,
+                    source: EntrySource::Report,
+                });
+            }
+        }
+    }
+
+    /// Posts a transaction, or lists it. Its stock moves in any case, as it did in QuickBooks.
+    pub(super) fn post(&mut self, draft: &'a Draft, placed: Placed) {
+        let made = self.entries(draft, &placed);
+        let problem = placed.problem.or_else(|| made.as_ref().err().cloned());
+        if let Some(reason) = problem {
+            self.ledger.unbalanced.push(Unbalanced {
+                entity: draft.entity.to_owned(),
+                id: draft.id.clone(),
+                date: Some(draft.date),
+                reason,
+            });
+            return;
+        }
+        let mut made = made.unwrap_or_default();
+        made.retain(|posted| {
+            !posted.home.is_zero() || posted.amount.is_some_and(|it| !it.is_zero())
+        });
+        if made.is_empty() {
+            self.ledger.empty += 1;
+            return;
+        }
+        *self.ledger.posted.entry(draft.entity).or_default() += 1;
+        let is_foreign = self.chart.is_foreign(draft.currency.as_deref());
+        for (line, posted) in (1..).zip(made) {
+            let entry = self.entry(draft, line, &posted, is_foreign);
+            self.ledger.entries.push(entry);
+        }
+    }
+
+    fn entry(&self, draft: &Draft, line: u32, posted: &Posted<'_>, is_foreign: bool) -> Entry {
+        let of_part = posted.part.and_then(|part| part.party.as_ref());
+        let party = of_part.or(draft.party.as_ref());
+        let memo = posted
+            .part
+            .and_then(|part| part.memo.as_ref())
+            .or(draft.memo.as_ref());
+        let foreign = posted.amount.filter(|_| is_foreign);
+        Entry {
+            entity: draft.entity.to_owned(),
+            id: draft.id.clone(),
+            line,
+            date: draft.date,
+            account_id: self.chart.account(posted.account).id.clone(),
+            amount: posted.home,
+            foreign: draft.currency.clone().zip(foreign),
+            party: party.map(|(kind, id)| ((*kind).to_owned(), id.clone())),
+            memo: memo.cloned(),
+            kind: posted.kind,
+            source: EntrySource::Record,
+        }
+    }
+
+    fn entries(&mut self, draft: &'a Draft, placed: &Placed) -> Result<Vec<Posted<'a>>, String> {
+        let parts = draft.parts.iter().zip(&placed.parts);
+        let mut made: Vec<_> = parts
+            .clone()
+            .map(|(part, (account, home))| Posted {
+                account: *account,
+                home: *home,
+                amount: Some(part.amount),
+                kind: part.kind,
+                part: Some(part),
+            })
+            .collect();
+        if let (Some(links), Some((account, home))) = (&draft.settles, placed.parts.first()) {
+            self.settle(draft, links, (*account, *home), &mut made)?;
+        }
+        if !placed.exchange.is_zero() {
+            made.push(self.exchange(placed.exchange)?);
+        }
+        for (part, (account, home)) in parts {
+            self.move_stock(part, *account, *home, &mut made)?;
+        }
+        let rest = sum(made.iter().map(|posted| posted.home)).ok_or(TOO_LARGE)?;
+        if !rest.is_zero() && placed.problem.is_none() {
+            return Err(format!("its debits exceed its credits by {rest}"));
+        }
+        Ok(made)
+    }
+
+    fn exchange(&self, home: Decimal) -> Result<Posted<'a>, String> {
+        let account = self.chart.exchange;
+        let account = account.ok_or("there is no account of exchange gains and losses")?;
+        Ok(Posted::at_home(account, home, EntryKind::Exchange))
+    }
+
+    /// Posts what a payment settles. Documents leave at the home amount that they were entered at, the rest
+    /// of the money at the payment's own rate. The difference is a realised gain or loss.
+    fn settle(
+        &mut self,
+        draft: &'a Draft,
+        links: &[Link],
+        (_, money): (usize, Decimal),
+        made: &mut Vec<Posted<'a>>,
+    ) -> Result<(), String> {
+        let is_payable = draft.entity == "BillPayment";
+        let currency = draft.currency.as_deref();
+        let owed = match is_payable {
+            true => Target::Payable(None),
+            false => Target::Receivable(None),
+        };
+        let mut rest = -draft
+            .parts
+            .first()
+            .map(|part| part.amount)
+            .unwrap_or_default();
+        for link in links {
+            let settled = self.settle_link(draft, link, is_payable)?;
+            let Some((account, amount, home)) = settled else {
+                continue;
+            };
+            rest = rest.checked_sub(amount).ok_or(TOO_LARGE)?;
+            made.push(Posted {
+                account,
+                home,
+                amount: Some(amount),
+                kind: EntryKind::Line,
+                part: None,
+            });
+        }
+        if !rest.is_zero() {
+            let home = match self.chart.is_foreign(currency) {
+                true => rest.checked_mul(draft.rate).map(cents).ok_or(TOO_LARGE)?,
+                false => rest,
+            };
+            made.push(Posted {
+                account: self.chart.resolve(&owed, currency)?,
+                home,
+                amount: Some(rest),
+                kind: EntryKind::Line,
+                part: None,
+            });
+        }
+        let owed = made.iter().skip(1).map(|posted| posted.home);
+        let difference = sum(owed.chain([money])).ok_or(TOO_LARGE)?;
+        if !difference.is_zero() {
+            made.push(self.exchange(-difference)?);
+        }
+        Ok(())
+    }
+
+    /// Returns account, amount and home amount of what a link settles. What is not there any more, because it
+    /// was deleted or voided, stays with the rest of the money.
+    fn settle_link(
+        &mut self,
+        draft: &Draft,
+        link: &Link,
+        is_payable: bool,
+    ) -> Result<Option<(usize, Decimal, Decimal)>, String> {
+        let chart = self.chart;
+        let wanted = if is_payable {
+            "Accounts Payable"
+        } else {
+            "Accounts Receivable"
+        };
+        let is_wanted = |account: usize| chart.account(account).account_type == wanted;
+        let party = draft.party.as_ref().map(|(_, id)| id.as_str());
+        let place = self.index.get(&(link.entity, link.id.as_str()));
+        let item = place.and_then(|place| self.open.find(*place, party, is_wanted));
+        let Some(item) = item else {
+            return Ok(None);
+        };
+        let settled = item.settle(link.amount)?;
+        if !settled.amount.is_zero() {
+            self.ledger.settlements.push(Settlement {
+                payment: (draft.entity.to_owned(), draft.id.clone()),
+                document: (link.entity.to_owned(), link.id.clone()),
+                account_id: chart.account(item.account).id.clone(),
+                date: draft.date,
+                home: settled.home,
+            });
+        }
+        // A debit is settled by a credit.
+        let sign = if item.total.is_sign_negative() {
+            Decimal::ONE
+        } else {
+            -Decimal::ONE
+        };
+        Ok(Some((
+            item.account,
+            settled.amount * sign,
+            settled.home * sign,
+        )))
+    }
+
+    fn asset(&self, item: &Item) -> Result<usize, String> {
+        let asset = item.asset.as_deref();
+        self.chart
+            .place(asset.ok_or_else(|| format!("the item {} has no stock", item.id))?)
+    }
+
+    fn cost_account(&self, item: &Item) -> Result<usize, String> {
+        let account = item.expense.as_deref();
+        let account =
+            account.ok_or_else(|| format!("the item {} has no account of its cost", item.id));
+        self.chart.place(account?)
+    }
+
+    /// Moves the stock of an item that is sold, bought or counted, and posts its cost.
+    fn move_stock(
+        &mut self,
+        part: &'a Part,
+        account: usize,
+        home: Decimal,
+        made: &mut Vec<Posted<'a>>,
+    ) -> Result<(), String> {
+        let (id, into_stock) = match &part.target {
+            Target::Sold {
+                item: Some(item),
+                quantity,
+                ..
+            } => (item, -*quantity),
+            Target::Bought { item, quantity } | Target::Counted { item, quantity, .. } => {
+                (item, *quantity)
+            }
+            _ => return Ok(()),
+        };
+        if into_stock.is_zero() {
+            return Ok(());
+        }
+        let Some(item) = self
+            .chart
+            .lists
+            .items
+            .get(id)
+            .filter(|item| item.is_stocked())
+        else {
+            return Ok(());
+        };
+        let (counter, known) = match &part.target {
+            Target::Bought { .. } if into_stock > Decimal::ZERO => {
+                self.stock.buy(id, into_stock, home);
+                return Ok(());
+            }
+            // What goes back to a vendor leaves at its cost; the credit for it is in the line.
+            Target::Bought { .. } => (self.cost_account(item)?, home),
+            Target::Counted { .. } => (account, Decimal::ZERO),
+            _ => (self.cost_account(item)?, Decimal::ZERO),
+        };
+        let cost = match into_stock > Decimal::ZERO {
+            true => self.stock.put_back(id, into_stock, item.purchase_cost)?,
+            false => -self.stock.take(id, -into_stock, item.purchase_cost)?,
+        };
+        let change = cost.checked_sub(known).ok_or(TOO_LARGE)?;
+        for (account, home) in [(counter, -change), (self.asset(item)?, change)] {
+            let mut posted = Posted::at_home(account, home, EntryKind::Stock);
+            posted.part = Some(part);
+            made.push(posted);
+        }
+        Ok(())
+    }
+}
+
+/// The label of reports for stock that was there before the first record.
+pub(super) const OPENING: &str = "Inventory Starting Value";

@@ -1,0 +1,158 @@
+//! The tables of the general ledger: made if they are missing, refused if they are not ours, filled anew.
+
+use bytes::Bytes;
+use futures_util::{SinkExt, pin_mut};
+use tokio_postgres::{GenericClient, Transaction};
+
+use super::rows::{ENTRY_COLUMNS, Rows, UNBALANCED_COLUMNS};
+use crate::books::{Ledger, Lists};
+use crate::error::{Error, Result};
+use crate::postgres::{
+    Columns, PIN_SEARCH_PATH, Query, database_error, migrations, params, quote_identifier, server,
+};
+
+const CREATE_ENTRIES: &str = include_str!("../sql/gl_tables.sql");
+const CREATE_UNBALANCED: &str = include_str!("../sql/gl_unbalanced.sql");
+
+/// Begins the end of the comments of our tables.
+const MARK: &str = "[qbo_rs ledger 1, schema ";
+
+/// Size of what is sent at a time.
+const CHUNK: usize = 1 << 18;
+
+/// Replaces the rows of both tables, in one transaction.
+pub(super) async fn write(
+    connection: &mut tokio_postgres::Client,
+    (schema, into): (&str, &str),
+    realm_id: Option<&str>,
+    ledger: &Ledger,
+    lists: &Lists,
+) -> Result<()> {
+    let transaction = connection.transaction().await.map_err(database_error)?;
+    transaction.batch(PIN_SEARCH_PATH).await?;
+    transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
+    migrations::lock(&transaction).await?;
+    prepare(&transaction, schema, into).await?;
+    let rows = Rows::new(realm_id, lists);
+    let entries = ledger.entries.iter();
+    let table = full_name(into, "gl_entries");
+    fill(
+        &transaction,
+        (&table, ENTRY_COLUMNS),
+        entries,
+        |out, entry| {
+            rows.entry(out, entry);
+        },
+    )
+    .await?;
+    let unbalanced = ledger.unbalanced.iter();
+    let table = full_name(into, "gl_unbalanced");
+    fill(
+        &transaction,
+        (&table, UNBALANCED_COLUMNS),
+        unbalanced,
+        |out, listed| {
+            rows.unbalanced(out, listed);
+        },
+    )
+    .await?;
+    transaction.commit().await.map_err(database_error)
+}
+
+fn full_name(schema: &str, table: &str) -> String {
+    format!("{}.{}", quote_identifier(schema), quote_identifier(table))
+}
+
+/// Makes the schema and the tables that are missing.
+async fn prepare(client: &(impl GenericClient + Sync), schema: &str, into: &str) -> Result<()> {
+    let find = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
+    if client.rows(find, params![into]).await?.is_empty() {
+        let create = format!("CREATE SCHEMA {}", quote_identifier(into));
+        client.batch(&create).await?;
+    }
+    let mark = format!("{MARK}{schema}]").replace('\'', "''");
+    for (name, create, columns) in [
+        ("gl_entries", CREATE_ENTRIES, ENTRY_COLUMNS),
+        ("gl_unbalanced", CREATE_UNBALANCED, UNBALANCED_COLUMNS),
+    ] {
+        if !is_there(client, (schema, into), name, columns).await? {
+            let create = create
+                .replace("{entries}", &full_name(into, name))
+                .replace("{unbalanced}", &full_name(into, name))
+                .replace("{mark}", &mark);
+            client.batch(&create).await?;
+        }
+    }
+    Ok(())
+}
+
+const RELATION: &str = "
+SELECT c.relkind::text AS kind, coalesce(obj_description(c.oid, 'pg_class'), '') AS comment,
+    ARRAY(
+        SELECT a.attname::text FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+    ) AS columns
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relname = $2";
+
+/// Returns whether our table is there. Another object of its name, a table of another company and one that
+/// somebody has changed are left alone.
+async fn is_there(
+    client: &(impl GenericClient + Sync),
+    (schema, into): (&str, &str),
+    name: &str,
+    columns: &str,
+) -> Result<bool> {
+    let rows = client.rows(RELATION, params![into, name]).await?;
+    let Some(row) = rows.first() else {
+        return Ok(false);
+    };
+    let refused = |reason: &str| Err(Error::config(format!("{into}.{name}"), reason));
+    let comment: String = row.column("comment")?;
+    if row.column::<String>("kind")? != "r" || !comment.contains(MARK) {
+        return refused(
+            "is an object that this command has not made; rename it, or write the ledger into another \
+             schema with --into; nothing was changed",
+        );
+    }
+    if !comment.ends_with(&format!("{MARK}{schema}]")) {
+        return refused(
+            "is the ledger of another schema, so of another company; write this one into a schema of \
+             its own with --into; nothing was changed",
+        );
+    }
+    let found: Vec<String> = row.column("columns")?;
+    let all_there = columns
+        .split(", ")
+        .all(|column| found.iter().any(|it| it == column));
+    if !all_there {
+        return refused("lacks columns; drop it and run this command again; nothing was changed");
+    }
+    Ok(true)
+}
+
+/// Replaces the rows of a table. Readers see the old ones until the commit.
+async fn fill<T>(
+    client: &Transaction<'_>,
+    (table, columns): (&str, &str),
+    items: impl Iterator<Item = T>,
+    mut write: impl FnMut(&mut String, T),
+) -> Result<()> {
+    client.batch(&format!("DELETE FROM {table}")).await?;
+    let copy = format!("COPY {table} ({columns}) FROM STDIN");
+    let sink = client
+        .copy_in::<_, Bytes>(&copy)
+        .await
+        .map_err(database_error)?;
+    pin_mut!(sink);
+    let mut text = String::with_capacity(CHUNK + CHUNK / 8);
+    for item in items {
+        write(&mut text, item);
+        if text.len() >= CHUNK {
+            let full = std::mem::take(&mut text);
+            sink.send(Bytes::from(full)).await.map_err(database_error)?;
+        }
+    }
+    sink.send(Bytes::from(text)).await.map_err(database_error)?;
+    sink.finish().await.map(drop).map_err(database_error)
+}
