@@ -1,18 +1,19 @@
 //! The general ledger, posted from the records of a schema.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::App;
 use super::request::{default_schema, setters};
-use crate::books::{Drafts, Lists, OpeningStock, parse_amount};
+use super::tie_out::kept_stock;
+use crate::books::{Drafts, EntrySource, Lists, OpeningStock, parse_amount};
 use crate::error::{Error, Result};
 use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
-use crate::sink::postgres::{check_name, post_ledger};
+use crate::sink::postgres::{Books, check_name};
 
 /// The schema of the ledger unless another one is named.
 const DEFAULT_INTO: &str = "books";
@@ -103,7 +104,22 @@ impl App {
         let open = |lists: &mut Lists, drafts: &mut Drafts| {
             open_stock(&request.starting_values, lists, drafts);
         };
-        let posted = post_ledger(&db, (schema, into), open).await?;
+        let books = Books::new(&db, schema, into);
+        // What reports have shown stays in the ledger, and so does the stock that it tells.
+        let mut kept = books.report_entries().await?;
+        let mut posted = books.read(open).await?;
+        let mut stock = posted.lists.opening_stock.clone();
+        let given: HashSet<String> = stock.iter().map(|it| it.id.clone()).collect();
+        kept.retain(|entry| !given.contains(&entry.id));
+        stock.extend(kept_stock(&posted.lists, &kept));
+        if stock.len() > given.len() {
+            posted.repost(stock).await?;
+        }
+        let of_given = posted.ledger.entries.iter();
+        let of_given = of_given
+            .filter(|entry| entry.source == EntrySource::Report && given.contains(&entry.id));
+        kept.extend(of_given.cloned());
+        books.write(&posted, &kept).await?;
         let ledger = posted.ledger;
         let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
         for listed in &ledger.unbalanced {

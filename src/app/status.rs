@@ -11,7 +11,8 @@ use crate::postgres::Db;
 use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::check_name;
 use crate::store::{
-    EntityStatus, SchemaDrift, StatusReader, TieOut, UnavailableEntity, latest_tie_outs, schema_drift,
+    EntityStatus, SchemaDrift, StatusReader, TieOut, UnavailableEntity, latest_tie_outs,
+    schema_drift,
 };
 
 /// A request for the state of a schema.

@@ -72,8 +72,8 @@ impl Drafts {
         });
     }
 
-    /// Posts what was read.
-    pub(crate) fn post(mut self, lists: &Lists) -> Ledger {
+    /// Posts what was read. It can be posted again, with other lists.
+    pub(crate) fn post(&mut self, lists: &Lists) -> Ledger {
         self.drafts
             .sort_unstable_by(|a, b| a.order().cmp(&b.order()));
         let chart = Chart::new(lists);
@@ -89,7 +89,7 @@ impl Drafts {
             posting.post(draft, placed);
         }
         let mut ledger = posting.ledger;
-        ledger.unbalanced.append(&mut self.unbalanced);
+        ledger.unbalanced.extend_from_slice(&self.unbalanced);
         ledger.unbalanced.sort_unstable();
         ledger.non_posting = self.non_posting;
         ledger

@@ -61,7 +61,8 @@ fn verdict(books: &CompanyBooks, different: usize) -> String {
             "{different} of {accounts} accounts differ, each for a known cause: {transactions} transactions"
         ),
         (BooksStatus::Different, ..) => {
-            "the books do not agree with QuickBooks: see what is unexplained or unverified".to_owned()
+            "the books do not agree with QuickBooks: see what is unexplained or unverified"
+                .to_owned()
         }
     }
 }
@@ -70,7 +71,8 @@ fn table(accounts: &[&AccountBooks]) -> String {
     if accounts.is_empty() {
         return String::new();
     }
-    let mut rows = vec![["account", "report", "records", "difference", "unexplained"].map(str::to_owned)];
+    let mut rows =
+        vec![["account", "report", "records", "difference", "unexplained"].map(str::to_owned)];
     rows.extend(accounts.iter().map(|account| {
         [
             format!("{} {}", account.account_id, account.name),
@@ -112,7 +114,9 @@ fn transactions(books: &CompanyBooks, out: &mut String) {
             lines.join(", ")
         );
     }
-    if let Some(more) = books.transactions.len().checked_sub(MAX_LISTED) && more > 0 {
+    if let Some(more) = books.transactions.len().checked_sub(MAX_LISTED)
+        && more > 0
+    {
         let _ = writeln!(out, "and {more} more transactions; --json lists all");
     }
 }

@@ -75,7 +75,10 @@ impl FromArgMatches for VerifyArguments {
             text("start").as_deref(),
             &text("end").unwrap_or_default(),
             &text("basis").unwrap_or_default(),
-            (&text("schema").unwrap_or_default(), &text("into").unwrap_or_default()),
+            (
+                &text("schema").unwrap_or_default(),
+                &text("into").unwrap_or_default(),
+            ),
         )
         .map(Self::Books)
         .map_err(|error| clap::Error::raw(clap::error::ErrorKind::ValueValidation, error))

@@ -48,11 +48,11 @@ pub use mask::Mask;
 pub use plan::{Continuation, PageSize, Plan, RangeBound, parse_range};
 pub use record::{Deletion, Page, Payload, Record, Reject};
 pub(crate) use record::{Wrapped, too_many_rejects};
-pub use reports::Basis;
 pub use report::{
     ConnectionReport, LoadCounts, NOT_ATTEMPTED, Report, RunEnd, RunReport, RunStatus,
     WindowReport, WindowStatus,
 };
+pub use reports::Basis;
 pub use status::{
     ConnectionState, EntitySyncStatus, JobStatus, LedgerRunStatus, LedgerWindowStatus,
 };

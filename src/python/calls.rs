@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::app::{
-    App, BackfillRequest, BooksRequest, ExtractRequest, LoadRequest, PrepareRequest, SyncRequest, TableRequest,
-    VerifyRequest,
+    App, BackfillRequest, BooksRequest, ExtractRequest, LoadRequest, PrepareRequest, SyncRequest,
+    TableRequest, VerifyRequest,
 };
 use crate::config::Settings;
 use crate::error::{Error, Result};

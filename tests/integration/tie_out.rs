@@ -59,7 +59,11 @@ async fn clean_books_agree_and_a_second_look_is_cheap() {
             .into_iter()
             .filter(|(.., cause)| *cause != "report_only")
             .collect();
-        assert_eq!(others, [], "seed {seed}: only reports show payroll and its like");
+        assert_eq!(
+            others,
+            [],
+            "seed {seed}: only reports show payroll and its like"
+        );
         assert_eq!(books.unverified, Vec::<String>::new(), "seed {seed}");
         assert_eq!(books.status, BooksStatus::Ok, "seed {seed}: {books:#?}");
         assert!(books.accounts.len() > 20, "seed {seed}");

@@ -7,14 +7,15 @@ use chrono::{Datelike, Days, Months, NaiveDate};
 use super::fetch::Reports;
 use super::lists::{chart_of, kept_stock, starting_stock};
 use crate::books::tie_out::{
-    AccountTieOut, Balances, Cause, Chart, PartyKind, PartyTieOut, Records, ReportedTransaction,
-    TransactionDifference, check_balance_sheet, check_movements, check_profit_and_loss,
-    compare_accounts, compare_parties, compare_transactions, open_documents_of, Owed,
+    AccountTieOut, Balances, Cause, Chart, Owed, PartyKind, PartyTieOut, Records,
+    ReportedTransaction, TransactionDifference, check_balance_sheet, check_movements,
+    check_profit_and_loss, compare_accounts, compare_parties, compare_transactions,
+    open_documents_of,
 };
 use crate::books::{Entry, EntrySource};
 use crate::domain::reports::Basis;
 use crate::error::Result;
-use crate::sink::postgres::books::{Books, Landed};
+use crate::sink::postgres::{Books, Landed};
 
 /// How far after the last day a transaction is looked for that the records have before it.
 const AHEAD: Months = Months::new(6);
@@ -42,10 +43,10 @@ impl<'c> Comparison<'c> {
         (from, end): (NaiveDate, NaiveDate),
     ) -> Result<Self> {
         let kept = books.report_entries().await?;
-        let mut landed = books.read().await?;
+        let mut landed = books.read(|_, _| ()).await?;
         let stock = kept_stock(&landed.lists, &kept);
         if !stock.is_empty() {
-            landed.repost(stock);
+            landed.repost(stock).await?;
         }
         Ok(Self {
             chart: chart_of(&landed.lists),
@@ -75,12 +76,16 @@ impl<'c> Comparison<'c> {
         let before = self.from - Days::new(1);
         let closing = self.reports.trial_balance(self.end).await?;
         let opening = self.reports.trial_balance(before).await?;
-        let postings = self.reports.postings((self.from, self.end), &self.chart).await?;
+        let postings = self
+            .reports
+            .postings((self.from, self.end), &self.chart)
+            .await?;
         if let (Some(opening), Some(closing), Some(postings)) = (&opening, &closing, &postings) {
             let checked = check_movements(postings, (opening, closing), &self.chart);
             self.note_all(checked);
         }
-        self.check_statements(closing.as_ref(), postings.as_deref()).await?;
+        self.check_statements(closing.as_ref(), postings.as_deref())
+            .await?;
         self.reported = postings.unwrap_or_default();
         self.compare();
         if let Some(opening) = opening.filter(|opening| !self.explains(opening, before)) {
@@ -137,19 +142,33 @@ impl<'c> Comparison<'c> {
     fn compare_accounts(&self, report: &Balances, day: NaiveDate) -> Vec<AccountTieOut> {
         let month = self.landed.lists.fiscal_year_start.unwrap_or(1);
         let days = (day, year_start(day, month));
-        compare_accounts(&self.chart, &self.entries(), report, days, &self.differences)
+        compare_accounts(
+            &self.chart,
+            &self.entries(),
+            report,
+            days,
+            &self.differences,
+        )
     }
 
     /// Returns whether the differences that are known explain the balances of a day.
     fn explains(&self, report: &Balances, day: NaiveDate) -> bool {
         let accounts = self.compare_accounts(report, day);
-        accounts.iter().all(|account| account.unexplained().is_zero())
+        accounts
+            .iter()
+            .all(|account| account.unexplained().is_zero())
     }
 
     /// Compares all earlier transactions, because balances of the day before the first one differ.
     async fn walk_back(&mut self, opening: Balances) -> Result<()> {
         let before = self.from - Days::new(1);
-        let first = self.landed.ledger.entries.iter().map(|entry| entry.date).min();
+        let first = self
+            .landed
+            .ledger
+            .entries
+            .iter()
+            .map(|entry| entry.date)
+            .min();
         let stocked = self.landed.lists.items.values();
         let stocked = stocked.filter_map(|item| item.stock_since).min();
         let Some(first) = first.into_iter().chain(stocked).min() else {
@@ -174,7 +193,7 @@ impl<'c> Comparison<'c> {
         self.kept.clear();
         let stock = starting_stock(&self.landed.lists, &self.reported);
         if !stock.is_empty() {
-            self.landed.repost(stock);
+            self.landed.repost(stock).await?;
         }
         self.compare();
         Ok(())
@@ -230,7 +249,10 @@ impl<'c> Comparison<'c> {
             ("AgedReceivableDetail", PartyKind::Customer),
             ("AgedPayableDetail", PartyKind::Vendor),
         ] {
-            let answers = self.reports.fetch(name, (self.end, self.end), false).await?;
+            let answers = self
+                .reports
+                .fetch(name, (self.end, self.end), false)
+                .await?;
             let answer = answers.and_then(|answers| answers.into_iter().next());
             let read = answer.map(|answer| open_documents_of(&answer));
             let Some(open) = self.reports.trusted(read, |reason| reason) else {
@@ -263,9 +285,7 @@ impl<'c> Comparison<'c> {
         let shown = self
             .reported
             .iter()
-            .filter(|transaction| {
-                only.contains(&(transaction.label.as_str(), transaction.id.as_str()))
-            })
+            .filter(|transaction| only.contains(&(transaction.entity(), transaction.id.as_str())))
             .flat_map(|transaction| transaction.entries(&self.chart));
         let kept = self.kept.iter().filter(|entry| entry.date < self.from);
         let from_reports: Vec<Entry> = kept.cloned().chain(shown).collect();

@@ -6,9 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use parking_lot::Mutex;
 
 use crate::app::company::Source;
-use crate::books::tie_out::{
-    Balances, Chart, ReportedTransaction, postings_of, trial_balance_of,
-};
+use crate::books::tie_out::{Balances, Chart, ReportedTransaction, postings_of, trial_balance_of};
 use crate::domain::reports::{Basis, ReportAnswer};
 use crate::error::{Error, Result};
 
@@ -69,7 +67,11 @@ impl Reports {
         (start, end): (NaiveDate, NaiveDate),
         has_basis: bool,
     ) -> Result<Option<Vec<ReportAnswer>>> {
-        let basis = if has_basis { self.basis } else { Basis::Accrual };
+        let basis = if has_basis {
+            self.basis
+        } else {
+            Basis::Accrual
+        };
         let asked_at = crate::clock::now();
         let fetched = self
             .source

@@ -55,7 +55,7 @@ fn chart_account(account: &Account) -> ChartAccount {
 }
 
 /// Returns the starting stock that earlier tie-outs found in reports.
-pub(super) fn kept_stock(lists: &Lists, kept: &[Entry]) -> Vec<OpeningStock> {
+pub(in crate::app) fn kept_stock(lists: &Lists, kept: &[Entry]) -> Vec<OpeningStock> {
     let values = kept.iter().filter(|entry| entry.entity == STARTING_VALUE);
     stock_of(
         lists,

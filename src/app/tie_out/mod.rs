@@ -11,6 +11,7 @@ use tracing::{Instrument, info_span};
 
 use self::comparison::Comparison;
 use self::fetch::Reports;
+pub(super) use self::lists::kept_stock;
 use super::App;
 use super::company::{Company, company_config};
 use super::request::default_schema;
@@ -19,7 +20,7 @@ use crate::domain::reports::Basis;
 use crate::error::{Error, Result};
 use crate::port::Source;
 use crate::postgres::Db;
-use crate::sink::postgres::books::Books;
+use crate::sink::postgres::Books;
 use crate::store::record_tie_out;
 
 /// A request to compare the books of a company with its reports.
@@ -113,7 +114,7 @@ impl App {
         let first_day = request.first_day()?;
         let config = company_config(&self.settings).await?;
         let db = Db::open(&self.settings.postgres()?, 1).await?;
-        let books = Books::open(&db, &request.schema, &request.into, &config.realm_id).await?;
+        let books = Books::new(&db, &request.schema, &request.into);
         let (source, _) = Company::open(&self.settings, &config, &self.progress)
             .await?
             .into_parts();
@@ -121,7 +122,8 @@ impl App {
         let reports = Reports::new(source, request.basis);
         let span = info_span!("verify_books", realm_id = config.realm_id);
         let compared = async {
-            let mut comparison = Comparison::new(&books, &reports, (first_day, request.end)).await?;
+            let mut comparison =
+                Comparison::new(&books, &reports, (first_day, request.end)).await?;
             comparison.run().await?;
             comparison.keep_ledger().await?;
             let company = comparison.outcome(&config.realm_id);

@@ -6,9 +6,7 @@ use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
 use super::comparison::Comparison;
-use crate::books::tie_out::{
-    AccountTieOut, Cause, PartyKind, PartyTieOut, TransactionDifference,
-};
+use crate::books::tie_out::{AccountTieOut, Cause, PartyKind, PartyTieOut, TransactionDifference};
 use crate::domain::{
     AccountBooks, BooksStatus, CauseAmount, CompanyBooks, MonthBooks, PartyBooks, TransactionBooks,
     TransactionLine,

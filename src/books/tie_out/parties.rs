@@ -232,12 +232,32 @@ impl<'o> Open<'o> {
             .filter(|key| PAYMENTS.contains(&key.0.as_str()))
             .collect();
         let explained = self.rest.keys().any(|key| is_named(key));
+        let payments = self.without_known_counterpart(payments, known);
         match (payments.is_empty(), explained) {
             (false, _) => payments,
             // A payment that differs otherwise settles what is left over.
             (true, true) => Vec::new(),
             (true, false) => open,
         }
+    }
+}
+
+impl<'o> Open<'o> {
+    /// Leaves out payments whose rest is that of a document with a cause of its own: a payment of an
+    /// invoice that is not there settles nothing, and is not at fault.
+    fn without_known_counterpart(&self, payments: Vec<&'o Key>, known: &Known<'_>) -> Vec<&'o Key> {
+        let rest = |key: &Key| self.rest.get(key).copied().unwrap_or_default();
+        let named = self
+            .rest
+            .iter()
+            .filter(|(key, _)| known.keys.contains(**key));
+        let named: Vec<Decimal> = named.map(|(_, amount)| *amount).collect();
+        let sum: Decimal = payments.iter().map(|key| rest(key)).sum();
+        if !named.is_empty() && sum + named.iter().sum::<Decimal>() == Decimal::ZERO {
+            return Vec::new();
+        }
+        let is_alone = |key: &&Key| !named.contains(&-rest(key));
+        payments.into_iter().filter(is_alone).collect()
     }
 }
 

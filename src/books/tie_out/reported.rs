@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use super::accounts::{Balances, Chart};
 use crate::books::{Entry, EntryKind, EntrySource};
-use crate::domain::reports::{ReportAnswer, ReportRow, RowKind};
+use crate::domain::reports::{ReportAnswer, ReportRow, RowKind, entity_of_label};
 
 /// A transaction of a general ledger report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +22,15 @@ pub(crate) struct ReportedTransaction {
 }
 
 impl ReportedTransaction {
+    /// Returns Intuit's name of the entity, or the report's word if no entity has such transactions.
+    pub(crate) fn entity(&self) -> &str {
+        entity_of_label(&self.label).unwrap_or(&self.label)
+    }
+
     /// Returns the transaction as entries that no record shows.
     pub(crate) fn entries(&self, chart: &Chart) -> Vec<Entry> {
         let entry = |(line, number): (&ReportedLine, u32)| Entry {
-            entity: self.label.clone(),
+            entity: self.entity().to_owned(),
             id: self.id.clone(),
             line: number,
             date: self.date,

@@ -10,6 +10,7 @@ use super::cause::Cause;
 use super::reported::{ReportedLine, ReportedTransaction};
 use super::twins::Twins;
 use crate::books::{Entry, EntryKind};
+use crate::domain::find_entity;
 use crate::domain::reports::entity_of_label;
 
 /// Differences up to this amount are rounding: a cent for each of a few lines.
@@ -206,7 +207,7 @@ impl<'c> Comparison<'c> {
         let side = key.and_then(|key| self.sides.get(key));
         let entity = match key {
             Some(key) => key.0.clone(),
-            None => entity_of_label(&reported.label).map_or(reported.label.clone(), str::to_owned),
+            None => reported.entity().to_owned(),
         };
         let lines = difference(reported, side);
         if lines.is_empty() {
@@ -216,8 +217,8 @@ impl<'c> Comparison<'c> {
             (Some(key), Some(side)) => self.both(key, reported, side),
             (Some(key), None) => self.without_entries(key, reported),
             (None, _) => Some(match entity_of_label(&reported.label) {
-                Some(_) => Cause::NotLanded,
-                None => Cause::ReportOnly,
+                Some(entity) if has_query(entity) => Cause::NotLanded,
+                _ => Cause::ReportOnly,
             }),
         };
         let (stock, other) = self.split_stock(lines, cause);
@@ -454,6 +455,12 @@ fn is_scaled(shown: &BTreeMap<String, Decimal>, held: &BTreeMap<String, Decimal>
                 .zip(found)
                 .is_some_and(|(expected, found)| (expected - found).abs() <= FEW_CENTS)
         })
+}
+
+/// Returns whether records of an entity can be found without knowing their ids. Adjustments of stock
+/// cannot (qbo-facts 13.7).
+fn has_query(entity: &str) -> bool {
+    find_entity(entity).is_ok_and(|entity| entity.has_query)
 }
 
 /// Groups entries of records by transaction.

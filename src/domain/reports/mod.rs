@@ -1,9 +1,9 @@
 //! Reports of QuickBooks (Reports API, version 2): which there are, and what an answer says. Pure.
 
 mod answer;
-mod label;
 mod check;
 mod fingerprint;
+mod label;
 mod place;
 mod registry;
 mod request;
@@ -12,12 +12,12 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::answer::parse_amount;
 pub use self::answer::Basis;
+pub(crate) use self::answer::parse_amount;
 pub(crate) use self::answer::{Cell, Column, ReportAnswer, ReportRow, RowKind, Section};
-pub(crate) use self::label::entity_of_label;
 pub(crate) use self::check::check_report;
 pub(crate) use self::fingerprint::digest_of;
+pub(crate) use self::label::entity_of_label;
 pub(crate) use self::place::{RowPlace, RowPlaces};
 pub(crate) use self::registry::{BasisStyle, DateStyle, REPORTS, ReportSpec, Subject, find_report};
 pub(crate) use self::request::ReportRequest;

@@ -17,7 +17,7 @@ mod storable;
 mod writer;
 
 pub use self::archive::ArchiveSummary;
-pub(crate) use self::books::post_ledger;
+pub(crate) use self::books::{Books, Landed};
 pub(crate) use self::deletions::Deletions;
 use self::ledger::Ledger;
 pub(crate) use self::schema::check_name;

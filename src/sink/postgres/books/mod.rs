@@ -1,13 +1,17 @@
 //! The general ledger of a company: reads its raw tables, posts, and writes the tables of entries.
 
+mod kept;
 mod rows;
 mod write;
 
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, pin_mut};
 use tokio_postgres::{GenericClient, IsolationLevel};
 
 use super::DEFAULT_SCHEMA;
-use crate::books::{Drafts, LISTS, Ledger, Lists, POSTING};
+use crate::books::{Drafts, Entry, EntrySource, LISTS, Ledger, Lists, OpeningStock, POSTING};
 use crate::domain::{EntitySpec, find_entity};
 use crate::error::{Error, Result};
 use crate::postgres::{
@@ -15,43 +19,120 @@ use crate::postgres::{
 };
 use crate::store::Schemas;
 
-/// The ledger that was written, and what it is made of.
-pub(crate) struct Posted {
-    pub(crate) ledger: Ledger,
-    /// Entities without a raw table, whose transactions are therefore not in it.
-    pub(crate) missing: Vec<&'static str>,
+/// The general ledger of one company: where its records are, and where the ledger is.
+pub(crate) struct Books<'d> {
+    db: &'d Db,
+    schema: &'d str,
+    into: &'d str,
 }
 
-/// Posts the records of `schema`, and writes the general ledger into `into`. `complete` is called with
-/// the lists before transactions are posted.
-///
-/// # Errors
-/// [`Error::Config`] if there are no accounts, or another object has the name of a table of the ledger;
-/// nothing has been changed then. [`Error::Database`].
-pub(crate) async fn post_ledger(
-    db: &Db,
-    (schema, into): (&str, &str),
-    complete: impl FnOnce(&mut Lists, &mut Drafts),
-) -> Result<Posted> {
-    let mut connection = db.connection().await?;
-    server::check(&mut connection).await?;
-    migrations::apply(&mut connection).await?;
-    let realm_id = Schemas::new(db.clone()).company_of(schema).await?;
-    let (mut lists, mut drafts) = (Lists::default(), Drafts::default());
-    let missing = read(&mut connection, schema, &mut lists, &mut drafts).await?;
-    if lists.accounts.is_empty() {
-        return Err(no_accounts(schema));
+/// Entity and id of a record, and when it was changed.
+pub(crate) type ChangedAt = HashMap<(String, String), DateTime<Utc>>;
+
+/// The records of a company, posted.
+pub(crate) struct Landed {
+    pub(crate) lists: Lists,
+    pub(crate) ledger: Ledger,
+    /// The transactions that are not deleted.
+    pub(crate) changed_at: ChangedAt,
+    /// Entities without a raw table, whose transactions are therefore not in the ledger.
+    pub(crate) missing: Vec<&'static str>,
+    drafts: Drafts,
+}
+
+impl Landed {
+    /// Posts the records again, with another stock at their beginning.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the work cannot be done beside other work.
+    pub(crate) async fn repost(&mut self, opening: Vec<OpeningStock>) -> Result<()> {
+        let mut lists = std::mem::take(&mut self.lists);
+        lists.opening_stock = opening;
+        self.post(lists).await
     }
-    complete(&mut lists, &mut drafts);
-    let posted = tokio::task::spawn_blocking(move || {
-        let ledger = drafts.post(&lists);
-        (ledger, lists)
-    });
-    let posted = posted.await.map_err(|e| Error::Internal(e.to_string()));
-    let (ledger, lists) = posted?;
-    let names = (schema, into);
-    write::write(&mut connection, names, realm_id.as_deref(), &ledger, &lists).await?;
-    Ok(Posted { ledger, missing })
+
+    async fn post(&mut self, lists: Lists) -> Result<()> {
+        let mut drafts = std::mem::take(&mut self.drafts);
+        let posted = tokio::task::spawn_blocking(move || {
+            let ledger = drafts.post(&lists);
+            (ledger, lists, drafts)
+        });
+        let posted = posted.await.map_err(|e| Error::Internal(e.to_string()));
+        (self.ledger, self.lists, self.drafts) = posted?;
+        Ok(())
+    }
+}
+
+impl<'d> Books<'d> {
+    pub(crate) fn new(db: &'d Db, schema: &'d str, into: &'d str) -> Self {
+        Self { db, schema, into }
+    }
+
+    /// Reads and posts the records. `complete` is called with the lists before transactions are posted.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there are no accounts; [`Error::Database`].
+    pub(crate) async fn read(
+        &self,
+        complete: impl FnOnce(&mut Lists, &mut Drafts),
+    ) -> Result<Landed> {
+        let mut connection = self.db.connection().await?;
+        server::check(&mut connection).await?;
+        migrations::apply(&mut connection).await?;
+        let mut lists = Lists::default();
+        let mut landed = Landed {
+            lists: Lists::default(),
+            ledger: Ledger::default(),
+            changed_at: ChangedAt::new(),
+            missing: Vec::new(),
+            drafts: Drafts::default(),
+        };
+        read(&mut connection, self.schema, &mut lists, &mut landed).await?;
+        if lists.accounts.is_empty() {
+            return Err(no_accounts(self.schema));
+        }
+        complete(&mut lists, &mut landed.drafts);
+        landed.post(lists).await?;
+        Ok(landed)
+    }
+
+    /// Returns the entries that earlier comparisons found in reports only.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) async fn report_entries(&self) -> Result<Vec<Entry>> {
+        kept::report_entries(self.db, (self.schema, self.into)).await
+    }
+
+    /// Replaces the ledger: the entries of records, and those of reports.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if another object has the name of a table of the ledger; nothing has been
+    /// changed then. [`Error::Database`].
+    pub(crate) async fn write(&self, landed: &Landed, from_reports: &[Entry]) -> Result<()> {
+        let realm_id = Schemas::new(self.db.clone())
+            .company_of(self.schema)
+            .await?;
+        let mut connection = self.db.connection().await?;
+        let names = (self.schema, self.into);
+        let rows = write::LedgerRows {
+            entries: landed
+                .ledger
+                .entries
+                .iter()
+                .filter(|entry| entry.source == EntrySource::Record)
+                .chain(from_reports),
+            unbalanced: &landed.ledger.unbalanced,
+        };
+        write::write(
+            &mut connection,
+            names,
+            realm_id.as_deref(),
+            rows,
+            &landed.lists,
+        )
+        .await
+    }
 }
 
 fn no_accounts(schema: &str) -> Error {
@@ -63,13 +144,13 @@ fn no_accounts(schema: &str) -> Error {
     Error::config("schema", reason)
 }
 
-/// Reads all records that are not deleted as of one instant, and returns the entities without a table.
+/// Reads all records that are not deleted as of one instant.
 async fn read(
     connection: &mut tokio_postgres::Client,
     schema: &str,
     lists: &mut Lists,
-    drafts: &mut Drafts,
-) -> Result<Vec<&'static str>> {
+    landed: &mut Landed,
+) -> Result<()> {
     let builder = connection.build_transaction().read_only(true);
     let transaction = builder
         .isolation_level(IsolationLevel::RepeatableRead)
@@ -78,17 +159,15 @@ async fn read(
     transaction.batch(PIN_SEARCH_PATH).await?;
     transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
     let tables = tables(&transaction, schema).await?;
-    let mut missing = Vec::new();
     for entity in LISTS.iter().chain(POSTING.iter()) {
         let spec = find_entity(entity)?;
         if !tables.contains(&spec.table()) {
-            missing.push(spec.name);
+            landed.missing.push(spec.name);
             continue;
         }
-        read_entity(&transaction, schema, spec, lists, drafts).await?;
+        read_entity(&transaction, schema, spec, lists, landed).await?;
     }
-    transaction.commit().await.map_err(database_error)?;
-    Ok(missing)
+    transaction.commit().await.map_err(database_error)
 }
 
 async fn tables(client: &(impl GenericClient + Sync), schema: &str) -> Result<Vec<String>> {
@@ -105,10 +184,13 @@ async fn read_entity(
     schema: &str,
     entity: &EntitySpec,
     lists: &mut Lists,
-    drafts: &mut Drafts,
+    landed: &mut Landed,
 ) -> Result<()> {
     let table = table_name(schema, entity);
-    let select = format!("SELECT payload::text FROM {table} WHERE deleted_at_utc IS NULL");
+    let select = format!(
+        "SELECT payload::text, id, payload #>> '{{MetaData,LastUpdatedTime}}' FROM {table} \
+         WHERE deleted_at_utc IS NULL"
+    );
     let none: [(&str, tokio_postgres::types::Type); 0] = [];
     let rows = client
         .query_typed_raw(&select, none)
@@ -120,9 +202,22 @@ async fn read_entity(
         let payload: &str = row.column(0)?;
         match lists.add(entity.qbo_name, payload.as_bytes()) {
             Ok(true) => {}
-            Ok(false) => drafts.add(entity.qbo_name, payload.as_bytes()),
-            Err(reason) => drafts.reject(entity.qbo_name, payload.as_bytes(), reason),
+            Ok(false) => {
+                landed.drafts.add(entity.qbo_name, payload.as_bytes());
+                let changed: Option<&str> = row.column(2)?;
+                let key = (entity.qbo_name.to_owned(), row.column(1)?);
+                landed.changed_at.insert(key, instant_of(changed));
+            }
+            Err(reason) => landed
+                .drafts
+                .reject(entity.qbo_name, payload.as_bytes(), reason),
         }
     }
     Ok(())
+}
+
+/// Reads the time of a change. A record without one counts as very old.
+fn instant_of(text: Option<&str>) -> DateTime<Utc> {
+    let instant = text.and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    instant.map_or(DateTime::UNIX_EPOCH, |instant| instant.to_utc())
 }

@@ -5,7 +5,7 @@ use futures_util::{SinkExt, pin_mut};
 use tokio_postgres::{GenericClient, Transaction};
 
 use super::rows::{ENTRY_COLUMNS, Rows, UNBALANCED_COLUMNS};
-use crate::books::{Ledger, Lists};
+use crate::books::{Entry, Lists, Unbalanced};
 use crate::error::{Error, Result};
 use crate::postgres::{
     Columns, PIN_SEARCH_PATH, Query, database_error, migrations, params, quote_identifier, server,
@@ -20,12 +20,18 @@ const MARK: &str = "[qbo_rs ledger 1, schema ";
 /// Size of what is sent at a time.
 const CHUNK: usize = 1 << 18;
 
+/// The rows of both tables.
+pub(super) struct LedgerRows<'l, E> {
+    pub(super) entries: E,
+    pub(super) unbalanced: &'l [Unbalanced],
+}
+
 /// Replaces the rows of both tables, in one transaction.
-pub(super) async fn write(
+pub(super) async fn write<'l>(
     connection: &mut tokio_postgres::Client,
     (schema, into): (&str, &str),
     realm_id: Option<&str>,
-    ledger: &Ledger,
+    ledger: LedgerRows<'l, impl Iterator<Item = &'l Entry>>,
     lists: &Lists,
 ) -> Result<()> {
     let transaction = connection.transaction().await.map_err(database_error)?;
@@ -34,7 +40,7 @@ pub(super) async fn write(
     migrations::lock(&transaction).await?;
     prepare(&transaction, schema, into).await?;
     let rows = Rows::new(realm_id, lists);
-    let entries = ledger.entries.iter();
+    let entries = ledger.entries;
     let table = full_name(into, "gl_entries");
     fill(
         &transaction,
@@ -59,7 +65,7 @@ pub(super) async fn write(
     transaction.commit().await.map_err(database_error)
 }
 
-fn full_name(schema: &str, table: &str) -> String {
+pub(super) fn full_name(schema: &str, table: &str) -> String {
     format!("{}.{}", quote_identifier(schema), quote_identifier(table))
 }
 
@@ -97,7 +103,7 @@ WHERE n.nspname = $1 AND c.relname = $2";
 
 /// Returns whether our table is there. Another object of its name, a table of another company and one that
 /// somebody has changed are left alone.
-async fn is_there(
+pub(super) async fn is_there(
     client: &(impl GenericClient + Sync),
     (schema, into): (&str, &str),
     name: &str,
