@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 
 use super::amount::{TOO_LARGE, cents, share};
 
-/// What came in at one time and is still there.
+/// A quantity that came in at one time and is still there.
 #[derive(Debug, Clone, Copy)]
 struct Layer {
     quantity: Decimal,

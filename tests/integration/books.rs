@@ -63,7 +63,7 @@ fn company(seed: u64) -> Sandbox {
     })
     .unwrap();
     // So that every account has its whole balance.
-    let arguments = json!({"name": "trial-balance-income", "answer": "inception"});
+    let arguments = json!({"name": "trial-balance-income", "value": "inception"});
     change(&sandbox, "assume", arguments);
     sandbox
 }
