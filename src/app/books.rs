@@ -61,7 +61,7 @@ setters!(LedgerRequest {
     starting_values: Vec<StartingValue>,
 });
 
-/// What was posted.
+/// The result of posting: counts, and reasons.
 #[derive(Debug, Clone, Serialize)]
 pub struct LedgerReport {
     /// Schema of the ledger.

@@ -3,7 +3,7 @@
 use super::amount::{TOO_LARGE, sum};
 use super::draft::{Draft, Part, Target, linked_entity, party, required};
 use super::entry::EntryKind;
-use super::record::{self, Line, Record};
+use super::record::{self, Line, LinkedTxn, Record};
 
 /// The bank gets what the lines come to, less what was taken in cash.
 pub(super) fn deposit(record: &Record, draft: &mut Draft) -> Result<(), String> {
@@ -42,14 +42,24 @@ fn part(line: &Line) -> Result<Option<Part>, String> {
     let linked = line.linked_txn.iter().flatten().next();
     let target = match (account, linked) {
         (Some(account), _) => Target::Account(account),
-        (None, Some(linked)) => Target::FundsOf {
-            entity: linked_entity(linked.txn_type.as_deref().unwrap_or_default()),
-            id: linked.txn_id.clone().unwrap_or_default(),
-        },
+        (None, Some(linked)) => funds_of(linked),
         (None, None) if amount.is_zero() => return Ok(None),
         (None, None) => return Err("a line has neither an account nor a link".to_owned()),
     };
     let mut part = Part::new(target, -amount, EntryKind::Line).memo(line.description.as_ref());
     part.party = detail.and_then(|detail| party(detail.entity.as_ref()));
     Ok(Some(part))
+}
+
+/// Payments and the like say which account they were put into. Of others only Undeposited Funds can be
+/// deposited.
+fn funds_of(linked: &LinkedTxn) -> Target {
+    let entity = linked_entity(linked.txn_type.as_deref().unwrap_or_default());
+    match entity {
+        "Payment" | "SalesReceipt" | "RefundReceipt" | "Transfer" => Target::FundsOf {
+            entity,
+            id: linked.txn_id.clone().unwrap_or_default(),
+        },
+        _ => Target::Deposited(None),
+    }
 }

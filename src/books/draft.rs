@@ -127,7 +127,7 @@ pub(super) struct Draft {
     pub(super) party: Option<Party>,
     pub(super) memo: Option<String>,
     pub(super) parts: Vec<Part>,
-    /// Of payments: what they settle. Their first part is the money.
+    /// The transactions that a payment settles; its first part is the money.
     pub(super) settles: Option<Vec<Link>>,
 }
 

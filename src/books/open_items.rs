@@ -1,4 +1,4 @@
-//! What is owed: documents with the home amount that they were entered at, and how much of it is settled.
+//! Open items: documents with the home amount that they were entered at, and how much of it is settled.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ pub(super) struct OpenItem {
 pub(super) struct Settled {
     /// In the currency of the transaction, without a sign.
     pub(super) amount: Decimal,
-    /// What this part was entered at, in the home currency, without a sign.
+    /// The amount that this part was entered at, in the home currency, without a sign.
     pub(super) home: Decimal,
 }
 

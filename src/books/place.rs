@@ -56,7 +56,10 @@ fn fill(
             Target::FundsOf { entity, id } => match funds(entity, id) {
                 Some((money, (account, value))) => {
                     if is_foreign && !money.is_zero() {
-                        home = -share(value, part.amount.abs(), money.abs()).ok_or(TOO_LARGE)?;
+                        let amount = part.amount.abs();
+                        let value = share(value.abs(), amount, money.abs()).ok_or(TOO_LARGE)?;
+                        let is_taken = part.amount.is_sign_negative();
+                        home = if is_taken { -value } else { value };
                     }
                     account
                 }

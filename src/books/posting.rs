@@ -89,7 +89,8 @@ impl<'a> Posting<'a> {
                     continue;
                 }
             };
-            self.stock.buy(&it.item_id, it.quantity, it.value);
+            // The first stock of an item covers nothing.
+            let _ = self.stock.buy(&it.item_id, it.quantity, it.value);
             for (line, account, amount) in [(1, asset, it.value), (2, equity, -it.value)] {
                 self.ledger.entries.push(Entry {
                     entity: OPENING.to_owned(),
@@ -337,22 +338,31 @@ impl<'a> Posting<'a> {
         else {
             return Ok(());
         };
-        let (counter, known) = match &part.target {
+        let (counter, change) = match &part.target {
             Target::Bought { .. } if into_stock > Decimal::ZERO => {
-                self.stock.buy(id, into_stock, home);
-                return Ok(());
+                let correction = self.stock.buy(id, into_stock, home)?;
+                (self.cost_account(item), -correction)
             }
-            // What goes back to a vendor leaves at its cost; the credit for it is in the line.
-            Target::Bought { .. } => (self.cost_account(item)?, home),
-            Target::Counted { .. } => (account, Decimal::ZERO),
-            _ => (self.cost_account(item)?, Decimal::ZERO),
+            target => {
+                let cost = match into_stock > Decimal::ZERO {
+                    true => self.stock.put_back(id, into_stock, item.purchase_cost)?,
+                    false => -self.stock.take(id, -into_stock, item.purchase_cost)?,
+                };
+                match target {
+                    Target::Counted { .. } => (Ok(account), cost),
+                    // What goes back to a vendor leaves at its cost; the credit for it is in the line.
+                    Target::Bought { .. } => {
+                        let change = cost.checked_sub(home).ok_or(TOO_LARGE)?;
+                        (self.cost_account(item), change)
+                    }
+                    _ => (self.cost_account(item), cost),
+                }
+            }
         };
-        let cost = match into_stock > Decimal::ZERO {
-            true => self.stock.put_back(id, into_stock, item.purchase_cost)?,
-            false => -self.stock.take(id, -into_stock, item.purchase_cost)?,
-        };
-        let change = cost.checked_sub(known).ok_or(TOO_LARGE)?;
-        for (account, home) in [(counter, -change), (self.asset(item)?, change)] {
+        if change.is_zero() {
+            return Ok(());
+        }
+        for (account, home) in [(counter?, -change), (self.asset(item)?, change)] {
             let mut posted = Posted::at_home(account, home, EntryKind::Stock);
             posted.part = Some(part);
             made.push(posted);

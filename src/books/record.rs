@@ -61,20 +61,20 @@ pub(super) struct Record {
     pub(super) txn_tax_detail: Option<TaxDetail>,
     pub(super) customer_ref: Option<Reference>,
     pub(super) vendor_ref: Option<Reference>,
-    /// Of purchases.
+    /// The party of a purchase.
     pub(super) entity_ref: Option<Reference>,
     #[serde(rename = "ARAccountRef")]
     pub(super) receivable_ref: Option<Reference>,
     #[serde(rename = "APAccountRef")]
     pub(super) payable_ref: Option<Reference>,
     pub(super) deposit_to_account_ref: Option<Reference>,
-    /// Of invoices: what was paid when it was written.
+    /// The amount that was paid when an invoice was written.
     pub(super) deposit: Option<Amount>,
     pub(super) account_ref: Option<Reference>,
     pub(super) credit: Option<Flag>,
     pub(super) check_payment: Option<Box<PaidFrom>>,
     pub(super) credit_card_payment: Option<Box<PaidFrom>>,
-    /// Of transfers and payments of credit cards.
+    /// The amount of a transfer or a payment of a credit card.
     pub(super) amount: Option<Amount>,
     pub(super) from_account_ref: Option<Reference>,
     pub(super) to_account_ref: Option<Reference>,
@@ -82,7 +82,7 @@ pub(super) struct Record {
     pub(super) credit_card_account_ref: Option<Reference>,
     pub(super) cash_back: Option<Box<CashBack>>,
     pub(super) adjust_account_ref: Option<Reference>,
-    /// Of payments of tax.
+    /// The bank account of a payment of tax.
     pub(super) payment_account_ref: Option<Reference>,
     pub(super) payment_amount: Option<Amount>,
     pub(super) refund: Option<Flag>,

@@ -17,7 +17,7 @@ use super::record::{self, Record};
 /// Adds the parts of a record to its draft.
 type Parts = fn(&Record, &mut Draft) -> Result<(), String>;
 
-/// How transactions of one entity post.
+/// The posting rule of one entity.
 pub(super) struct Rule {
     pub(super) entity: &'static str,
     parts: Parts,

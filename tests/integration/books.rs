@@ -63,7 +63,7 @@ fn company(seed: u64) -> Sandbox {
     })
     .unwrap();
     // So that every account has its whole balance.
-    let arguments = json!({"name": "trial-balance-income", "answer": "inception"});
+    let arguments = json!({"name": "trial-balance-income", "value": "inception"});
     change(&sandbox, "assume", arguments);
     sandbox
 }
@@ -168,7 +168,7 @@ async fn every_account_and_transaction_agrees_with_the_reports() {
         let journal = Journal::of(&sandbox).await;
         let report = post(&app, &journal).await;
         assert!(report.is_complete(), "seed {seed}: {:?}", report.reasons);
-        assert!(report.posted.len() > 12, "seed {seed}: {report:?}");
+        assert!(report.posted.len() > 10, "seed {seed}: {report:?}");
 
         let ours = posted_sums(&database).await;
         let ids: BTreeSet<&str> = ours.keys().map(|(id, _)| id.as_str()).collect();

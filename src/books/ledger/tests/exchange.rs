@@ -170,8 +170,16 @@ fn a_bill_that_is_paid_dearer_is_a_loss() {
 fn a_deposit_of_foreign_payments_keeps_the_value_that_they_came_with() {
     let mut deposit = euros(1.25);
     deposit["DepositToAccountRef"] = json!({"value": "2"});
+    let refund = record("3", DAY, 8.0, vec![sold("1", 1, 8.0)], euros(1.2));
+    let both = vec![
+        linked("Payment", "1", 20.0),
+        linked("RefundReceipt", "3", -8.0),
+    ];
+    let with_refund = record("4", DAY, 12.0, both, deposit.clone());
     let ledger = posted(&[
         ("Payment", record("1", DAY, 20.0, vec![], euros(1.1))),
+        ("RefundReceipt", refund),
+        ("Deposit", with_refund),
         (
             "Deposit",
             record("2", DAY, 20.0, vec![linked("Payment", "1", 20.0)], deposit),
@@ -182,6 +190,13 @@ fn a_deposit_of_foreign_payments_keeps_the_value_that_they_came_with() {
         of(&ledger, "2"),
         ["Euro bank 25.00", "Drawer -22.00", "Exchange -3.00"]
     );
+    let expected = [
+        "Euro bank 15.00",
+        "Drawer -22.00",
+        "Drawer 9.60",
+        "Exchange -2.60",
+    ];
+    assert_eq!(of(&ledger, "4"), expected);
 }
 
 #[test]

@@ -174,3 +174,18 @@ fn a_deposit_takes_money_from_where_payments_put_it() {
         assert_eq!(of(&ledger, "3"), expected);
     }
 }
+
+#[test]
+fn a_deposit_takes_what_is_no_payment_from_undeposited_funds() {
+    let line = |account: &str, side: &str| {
+        json!({"Amount": 30, "JournalEntryLineDetail": {"PostingType": side,
+            "AccountRef": {"value": account}}})
+    };
+    let lines = vec![line("9", "Credit"), line("3", "Debit")];
+    let journal = record("1", DAY, 0.0, lines, json!({}));
+    let to = json!({"DepositToAccountRef": {"value": "1"}});
+    let lines = vec![linked("JournalEntry", "1", 30.0)];
+    let deposit = record("2", DAY, 30.0, lines, to);
+    let ledger = posted(&[("JournalEntry", journal), ("Deposit", deposit)]);
+    assert_eq!(of(&ledger, "2"), ["Bank 30.00", "Drawer -30.00"]);
+}

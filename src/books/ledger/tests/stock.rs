@@ -68,8 +68,37 @@ fn what_was_never_bought_has_the_cost_of_its_item() {
         sale("3", "2031-01-07", 3),
     ]);
     assert_eq!(cost(&ledger, "1"), ["Cost 15.00", "Stock -15.00"]);
-    // One is there, and two have its cost.
+    // The purchase covers one of the two, which was cheaper than assumed.
+    assert_eq!(cost(&ledger, "2"), ["Cost -1.50", "Stock 1.50"]);
     assert_eq!(cost(&ledger, "3"), ["Cost 18.00", "Stock -18.00"]);
+}
+
+#[test]
+fn a_purchase_covers_what_was_sold_before_it_and_corrects_its_cost() {
+    let back = record("3", "2031-01-07", 50.0, vec![sold("2", 1, 50.0)], json!({}));
+    let ledger = posted(&[
+        sale("1", "2031-01-05", 4),
+        bill("2", "2031-01-06", 2, 20.0),
+        ("RefundReceipt", back),
+        bill("4", "2031-01-08", 3, 24.0),
+        sale("5", "2031-01-09", 2),
+    ]);
+    assert_eq!(cost(&ledger, "1"), ["Cost 30.00", "Stock -30.00"]);
+    assert_eq!(cost(&ledger, "2"), ["Cost 5.00", "Stock -5.00"]);
+    // It comes back at 10, and covers one that was assumed to cost 7.50.
+    assert_eq!(cost(&ledger, "3"), ["Cost -7.50", "Stock 7.50"]);
+    assert_eq!(cost(&ledger, "4"), ["Cost 0.50", "Stock -0.50"]);
+    assert_eq!(cost(&ledger, "5"), ["Cost 16.00", "Stock -16.00"]);
+    let of_stock = ledger
+        .entries
+        .iter()
+        .filter(|entry| entry.account_id == "13");
+    let left: Decimal = of_stock.map(|entry| entry.amount).sum();
+    assert_eq!(
+        left,
+        Decimal::ZERO,
+        "nothing is on the shelf, and nothing in its account"
+    );
 }
 
 #[test]
