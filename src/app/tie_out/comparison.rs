@@ -235,7 +235,7 @@ impl<'c> Comparison<'c> {
         if let (Some(sheet), Some(closing)) = (sheet, closing) {
             self.note_all(check_balance_sheet(&sheet, closing, &self.chart));
         }
-        let profit = first(self.reports.fetch("ProfitAndLoss", days, true).await?);
+        let profit = self.reports.fetch("ProfitAndLoss", days, true).await?;
         if let (Some(profit), Some(postings)) = (profit, postings) {
             self.note_all(check_profit_and_loss(&profit, postings, &self.chart));
         }

@@ -69,15 +69,22 @@ pub(crate) fn check_balance_sheet(
 }
 
 /// Returns the accounts of the profit and loss statement whose movement the general ledger has otherwise.
+/// The statement of a long time comes in parts, which add up.
 ///
 /// # Errors
 /// See [`amounts`].
 pub(crate) fn check_profit_and_loss(
-    answer: &ReportAnswer,
+    parts: &[ReportAnswer],
     ledger: &[ReportedTransaction],
     chart: &Chart,
 ) -> Result<Vec<String>, String> {
-    let shown = amounts(answer, chart)?;
+    let mut shown = Balances::new();
+    for part in parts {
+        for (account, amount) in amounts(part, chart)? {
+            let held = shown.entry(account).or_default();
+            *held = sum(*held, amount)?;
+        }
+    }
     let mut expected = Balances::new();
     for line in ledger.iter().flat_map(|transaction| &transaction.lines) {
         let known = chart.accounts.get(&line.account);
@@ -87,7 +94,7 @@ pub(crate) fn check_profit_and_loss(
         }
     }
     Ok(contradictions(
-        (&answer.name, &shown),
+        ("ProfitAndLoss", &shown),
         ("GeneralLedger", &expected),
     ))
 }

@@ -2,7 +2,7 @@
 
 use crate::books::{Entry, EntryKind, EntrySource, parse_amount};
 use crate::error::{Error, Result};
-use crate::postgres::{Columns, Db, params};
+use crate::postgres::{Columns, Db, Query, params};
 
 use super::rows::ENTRY_COLUMNS;
 use super::write::{full_name, is_there};
@@ -22,7 +22,7 @@ pub(super) async fn report_entries(db: &Db, (schema, into): (&str, &str)) -> Res
         "SELECT entity, id, line, txn_date::text AS day, account_id, (debit - credit)::text AS amount, \
          party_type, party_id, memo FROM {table} WHERE source = 'report' ORDER BY entity, id, line"
     );
-    let rows = db.rows(&select, params![]).await?;
+    let rows = connection.rows(&select, params![]).await?;
     rows.iter().map(entry).collect()
 }
 
