@@ -27,7 +27,9 @@ pub(crate) use self::{
     rejects::{RejectFilter, rejects},
     schema_drift::schema_drift,
     sync_states::{SyncOutcome, SyncState, SyncStates},
-    tie_outs::{latest_tie_outs, record_tie_out},
+    tie_outs::{
+        KnownDifference, keep_differences, known_differences, latest_tie_outs, record_tie_out,
+    },
     webhook_inbox::{JobRules, WebhookInbox},
 };
 pub use self::{

@@ -1,8 +1,9 @@
 //! Outcomes of tie-outs, in `qbo.tie_outs`.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
+use tokio_postgres::types::Json;
 
 use crate::domain::{BooksStatus, CompanyBooks};
 use crate::error::{Error, Result};
@@ -88,6 +89,61 @@ pub(crate) async fn latest_tie_outs(db: &Db, schema: Option<&str>) -> Result<Vec
     }
     let rows = db.rows(LATEST, params![schema]).await?;
     rows.iter().map(tie_out).collect()
+}
+
+/// A transaction that differed in the last comparison.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KnownDifference {
+    pub(crate) entity: String,
+    pub(crate) id: String,
+    pub(crate) txn_date: NaiveDate,
+    pub(crate) cause: String,
+    /// Day, account and amount.
+    pub(crate) lines: Vec<(NaiveDate, String, String)>,
+    /// Day, kind, id and amount.
+    pub(crate) parties: Vec<(NaiveDate, String, String, String)>,
+}
+
+const KNOWN: &str = "
+SELECT coalesce(jsonb_agg(to_jsonb(d) - 'realm_id' - 'basis'), '[]') AS known
+FROM qbo.tie_out_differences d WHERE realm_id = $1 AND basis = $2";
+
+const KEEP: &str = "
+WITH gone AS (DELETE FROM qbo.tie_out_differences WHERE realm_id = $1 AND basis = $2)
+INSERT INTO qbo.tie_out_differences (realm_id, basis, entity, id, txn_date, cause, lines, parties)
+SELECT $1, $2, entity, id, txn_date, cause, lines, parties
+FROM jsonb_to_recordset($3) AS d(entity text, id text, txn_date date, cause text, lines jsonb, parties jsonb)";
+
+/// Returns the transactions that differed in the last comparison of a company.
+///
+/// # Errors
+/// [`Error::Database`].
+pub(crate) async fn known_differences(
+    db: &Db,
+    realm_id: &str,
+    basis: &str,
+) -> Result<Vec<KnownDifference>> {
+    if !db.has_table("qbo", "tie_out_differences").await? {
+        return Ok(Vec::new());
+    }
+    let row = db.one(KNOWN, params![realm_id, basis]).await?;
+    let Json(known) = row.column("known")?;
+    Ok(known)
+}
+
+/// Replaces them.
+///
+/// # Errors
+/// [`Error::Database`].
+pub(crate) async fn keep_differences(
+    db: &Db,
+    (realm_id, basis): (&str, &str),
+    differences: &[KnownDifference],
+) -> Result<()> {
+    let differences = Json(differences);
+    db.execute(KEEP, params![realm_id, basis, differences])
+        .await?;
+    Ok(())
 }
 
 fn tie_out(row: &Row) -> Result<TieOut> {

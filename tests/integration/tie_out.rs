@@ -140,19 +140,21 @@ async fn a_report_that_contradicts_the_others_agrees_with_nothing() {
     let app = synced(&sandbox, &database).await;
     let request = BooksRequest::new(day("2025-12-31"));
     assert_eq!(tied_out(&app, &request).await.status, BooksStatus::Ok);
-    // Reports go on showing the books as they are now, whatever is edited.
-    change(&sandbox, "report-lag", json!({ "lags": true }));
-    for (path, name) in [
-        ("TrialBalance", "TrialBalance"),
-        ("GeneralLedger", "GeneralLedger"),
+    for (fault, name) in [
+        ("report-cut", "TrialBalance"),
+        ("report-cut", "GeneralLedger"),
+        ("report-empty", "GeneralLedger"),
+        ("report-empty", "BalanceSheet"),
+        ("report-empty", "ProfitAndLoss"),
     ] {
-        let fault = json!({ "kind": "report-cut", "path": path, "count": 50 });
-        change(&sandbox, "fault", fault);
+        let rule = json!({ "fault": fault, "path": name, "times": 0 });
+        change(&sandbox, "fault", rule);
         let books = tied_out(&app, &request).await;
-        assert_eq!(books.status, BooksStatus::Different, "{name}");
+        assert_eq!(books.status, BooksStatus::Different, "{fault} of {name}");
         let noted = books.unverified.iter().any(|reason| reason.contains(name));
-        assert!(noted, "{name}: {:?}", books.unverified);
+        assert!(noted, "{fault} of {name}: {:?}", books.unverified);
         change(&sandbox, "clear-faults", json!({}));
     }
+    assert_eq!(tied_out(&app, &request).await.status, BooksStatus::Ok);
     database.drop().await;
 }

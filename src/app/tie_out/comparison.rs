@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use chrono::{Datelike, Days, Months, NaiveDate};
 
 use super::fetch::Reports;
+use super::known::{from_known, to_known};
 use super::lists::{chart_of, kept_stock, starting_stock};
 use crate::books::tie_out::{
     AccountTieOut, Balances, Cause, Chart, Owed, PartyKind, PartyTieOut, Records,
@@ -16,6 +17,7 @@ use crate::books::{Entry, EntrySource};
 use crate::domain::reports::Basis;
 use crate::error::Result;
 use crate::sink::postgres::{Books, Landed};
+use crate::store::KnownDifference;
 
 /// How far after the last day a transaction is looked for that the records have before it.
 const AHEAD: Months = Months::new(6);
@@ -30,6 +32,8 @@ pub(super) struct Comparison<'c> {
     chart: Chart,
     /// What earlier tie-outs found in reports only.
     kept: Vec<Entry>,
+    /// The differences of the last comparison.
+    known: Vec<TransactionDifference>,
     reported: Vec<ReportedTransaction>,
     pub(super) differences: Vec<TransactionDifference>,
     pub(super) accounts: Vec<AccountTieOut>,
@@ -40,6 +44,7 @@ impl<'c> Comparison<'c> {
     pub(super) async fn new(
         books: &'c Books<'c>,
         reports: &'c Reports,
+        known: Vec<KnownDifference>,
         (from, end): (NaiveDate, NaiveDate),
     ) -> Result<Self> {
         let kept = books.report_entries().await?;
@@ -56,6 +61,7 @@ impl<'c> Comparison<'c> {
             end,
             landed,
             kept,
+            known: known.into_iter().filter_map(from_known).collect(),
             reported: Vec::new(),
             differences: Vec::new(),
             accounts: Vec::new(),
@@ -88,8 +94,14 @@ impl<'c> Comparison<'c> {
             .await?;
         self.reported = postings.unwrap_or_default();
         self.compare();
-        if let Some(opening) = opening.filter(|opening| !self.explains(opening, before)) {
-            self.walk_back(opening).await?;
+        if let Some(opening) = opening
+            && !self.explains(&opening, before)
+        {
+            // The differences of the last comparison may have gone.
+            self.forget_known();
+            if !self.explains(&opening, before) {
+                self.walk_back(opening).await?;
+            }
         }
         self.look_ahead().await?;
         if let Some(closing) = closing {
@@ -134,9 +146,17 @@ impl<'c> Comparison<'c> {
             (self.from, self.end),
             self.reports.made_at(),
         );
-        let earlier = self.kept.iter().filter(|entry| entry.date < self.from);
-        self.differences
-            .extend(TransactionDifference::report_only(&self.chart, earlier));
+        let found: HashSet<(String, String)> = self
+            .differences
+            .iter()
+            .map(|it| (it.entity.clone(), it.id.clone()))
+            .collect();
+        let is_earlier = |difference: &&TransactionDifference| {
+            !found.contains(&(difference.entity.clone(), difference.id.clone()))
+                && difference.signed_lines().all(|(day, ..)| day < self.from)
+        };
+        let earlier: Vec<_> = self.known.iter().filter(is_earlier).cloned().collect();
+        self.differences.extend(earlier);
     }
 
     fn compare_accounts(&self, report: &Balances, day: NaiveDate) -> Vec<AccountTieOut> {
@@ -157,6 +177,17 @@ impl<'c> Comparison<'c> {
         accounts
             .iter()
             .all(|account| account.unexplained().is_zero())
+    }
+
+    fn forget_known(&mut self) {
+        self.known.clear();
+        self.kept.clear();
+        self.compare();
+    }
+
+    /// Returns the differences, as the next comparison needs them.
+    pub(super) fn known_differences(&self) -> Vec<KnownDifference> {
+        self.differences.iter().filter_map(to_known).collect()
     }
 
     /// Compares all earlier transactions, because balances of the day before the first one differ.
@@ -190,7 +221,6 @@ impl<'c> Comparison<'c> {
         }
         self.reported.splice(0..0, earlier);
         self.from = first;
-        self.kept.clear();
         let stock = starting_stock(&self.landed.lists, &self.reported);
         if !stock.is_empty() {
             self.landed.repost(stock).await?;

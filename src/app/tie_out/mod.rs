@@ -2,6 +2,7 @@
 
 mod comparison;
 mod fetch;
+mod known;
 mod lists;
 mod outcome;
 
@@ -21,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::port::Source;
 use crate::postgres::Db;
 use crate::sink::postgres::Books;
-use crate::store::record_tie_out;
+use crate::store::{keep_differences, known_differences, record_tie_out};
 
 /// A request to compare the books of a company with its reports.
 #[derive(Debug, Clone, Deserialize)]
@@ -122,10 +123,14 @@ impl App {
         let reports = Reports::new(source, request.basis);
         let span = info_span!("verify_books", realm_id = config.realm_id);
         let compared = async {
-            let mut comparison =
-                Comparison::new(&books, &reports, (first_day, request.end)).await?;
+            let days = (first_day, request.end);
+            let basis = request.basis.name();
+            let known = known_differences(&db, &config.realm_id, basis).await?;
+            let mut comparison = Comparison::new(&books, &reports, known, days).await?;
             comparison.run().await?;
             comparison.keep_ledger().await?;
+            let known = comparison.known_differences();
+            keep_differences(&db, (&config.realm_id, basis), &known).await?;
             let company = comparison.outcome(&config.realm_id);
             Ok::<_, Error>((company, comparison.unexplained()))
         };

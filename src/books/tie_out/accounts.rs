@@ -38,6 +38,21 @@ pub(crate) enum PartyKind {
 }
 
 impl PartyKind {
+    /// Returns the name in reports of this crate.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Vendor => "vendor",
+        }
+    }
+
+    /// Reads that name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        [Self::Customer, Self::Vendor]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+
     /// Returns Intuit's name of the entity.
     pub(super) const fn entity(self) -> &'static str {
         match self {

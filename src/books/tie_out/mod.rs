@@ -18,7 +18,9 @@ pub(crate) use self::cause::Cause;
 pub(crate) use self::parties::{Owed, PartyTieOut, compare_parties, open_documents_of};
 pub(crate) use self::reported::{ReportedTransaction, postings_of, trial_balance_of};
 pub(crate) use self::statements::{check_balance_sheet, check_movements, check_profit_and_loss};
-pub(crate) use self::transactions::{Records, TransactionDifference, compare_transactions};
+pub(crate) use self::transactions::{
+    PartyLine, Records, TransactionDifference, compare_transactions,
+};
 
 #[cfg(test)]
 mod tests;

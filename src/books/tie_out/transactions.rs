@@ -66,11 +66,11 @@ pub(crate) struct TransactionDifference {
 
 /// A difference with a customer or vendor.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct PartyLine {
-    pub(super) date: NaiveDate,
-    pub(super) kind: PartyKind,
-    pub(super) party: String,
-    pub(super) amount: Decimal,
+pub(crate) struct PartyLine {
+    pub(crate) date: NaiveDate,
+    pub(crate) kind: PartyKind,
+    pub(crate) party: String,
+    pub(crate) amount: Decimal,
 }
 
 impl TransactionDifference {
@@ -92,34 +92,25 @@ impl TransactionDifference {
         }
     }
 
-    /// Returns the transactions that earlier tie-outs found in reports only.
-    pub(crate) fn report_only<'e>(
-        chart: &Chart,
-        entries: impl Iterator<Item = &'e Entry>,
-    ) -> Vec<Self> {
-        let entries: Vec<Entry> = entries.cloned().collect();
-        let found = sides(&entries).into_iter().map(|((entity, id), side)| {
-            let lines = side.lines.iter();
-            let lines = sums(lines.map(|line| (&line.account, line.amount))).into_iter();
-            let mut party_lines = party_lines(chart, None, Some(&side));
-            for line in &mut party_lines {
-                line.amount = -line.amount;
-            }
-            Self {
-                entity,
-                id,
-                date: side.date,
-                cause: Some(Cause::ReportOnly),
-                lines: lines
-                    .map(|(account, amount)| (side.date, account, amount))
-                    .collect(),
-                party_lines,
-            }
-        });
-        found.collect()
+    /// Returns a difference that an earlier comparison has found.
+    pub(crate) fn kept(
+        (entity, id): Key,
+        (date, cause): (NaiveDate, Cause),
+        lines: Vec<(NaiveDate, String, Decimal)>,
+        party_lines: Vec<PartyLine>,
+    ) -> Self {
+        Self {
+            entity,
+            id,
+            date,
+            cause: Some(cause),
+            lines,
+            party_lines,
+        }
     }
 
-    pub(super) fn party_lines(&self) -> &[PartyLine] {
+    /// Returns the differences with customers and vendors.
+    pub(crate) fn party_lines(&self) -> &[PartyLine] {
         &self.party_lines
     }
 }

@@ -16,3 +16,17 @@ CREATE TABLE qbo.tie_outs (
     requests      bigint NOT NULL
 );
 CREATE INDEX tie_outs_of_company ON qbo.tie_outs (realm_id, checked_utc DESC);
+
+-- The transactions that differed in the last comparison. The next one starts from them.
+CREATE TABLE qbo.tie_out_differences (
+    realm_id      text NOT NULL,
+    basis         text NOT NULL,
+    entity        text NOT NULL,
+    id            text NOT NULL,
+    txn_date      date NOT NULL,
+    cause         text NOT NULL,
+    -- Arrays of [day, account id, amount] and [day, kind, party id, amount]: reports less records.
+    lines         jsonb NOT NULL,
+    parties       jsonb NOT NULL
+);
+CREATE INDEX tie_out_differences_of_company ON qbo.tie_out_differences (realm_id, basis);
