@@ -406,6 +406,17 @@ fn sums_that_are_too_large_are_listed() {
 }
 
 #[test]
+fn a_reason_is_short_whatever_the_payload_holds() {
+    let long = "9é".repeat(100_000);
+    let invoice = json!({"Id": "1", "TxnDate": DAY, "TotalAmt": long});
+    let ledger = posted(&[("Invoice", invoice)]);
+    let reason = reasons(&ledger)[0];
+    assert!(reason.starts_with("it cannot be read: "), "{reason}");
+    assert_eq!(reason.chars().count(), 301);
+    assert_eq!(ledger.unbalanced[0].id, "1");
+}
+
+#[test]
 fn lists_are_read() {
     let lists = lists();
     assert_eq!(lists.home_currency.as_deref(), Some("USD"));

@@ -121,7 +121,7 @@ async fn read_entity(
         match lists.add(entity.qbo_name, payload.as_bytes()) {
             Ok(true) => {}
             Ok(false) => drafts.add(entity.qbo_name, payload.as_bytes()),
-            Err(reason) => drafts.reject(entity.qbo_name, payload.as_bytes(), reason),
+            Err(reason) => drafts.reject(entity.qbo_name, payload.as_bytes(), &reason),
         }
     }
     Ok(())
