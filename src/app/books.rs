@@ -18,6 +18,9 @@ use crate::sink::postgres::{Books, check_name};
 /// The schema of the ledger unless another one is named.
 const DEFAULT_INTO: &str = "books";
 
+/// Reasons that a report names; the table has all.
+const MAX_REASONS: usize = 10;
+
 /// The value of an item's stock before the first record, as a report shows it (Inventory Starting Value).
 #[derive(Debug, Clone)]
 pub struct StartingValue {
@@ -74,7 +77,7 @@ pub struct LedgerReport {
     pub empty: usize,
     /// Transactions that are not in the ledger: rows of `gl_unbalanced`.
     pub unbalanced: usize,
-    /// The reasons, most frequent first, and how many transactions have each.
+    /// The most frequent reasons, and how many transactions have each.
     pub reasons: Vec<(String, usize)>,
     /// Entities without a raw table, whose transactions are therefore not in the ledger.
     pub missing: Vec<&'static str>,
@@ -130,6 +133,7 @@ impl App {
             .map(|(reason, count)| (reason.to_owned(), count))
             .collect();
         reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        reasons.truncate(MAX_REASONS);
         Ok(LedgerReport {
             into: into.clone(),
             entries: ledger.entries.len(),

@@ -179,9 +179,8 @@ impl<'a> Chart<'a> {
         let place = first
             .filter(|_| places.all(|place| place == first))
             .or(self.only_tax);
-        place.ok_or_else(|| {
-            format!("no record says which account the tax of the code {code:?} is in")
-        })
+        let code = code.map_or_else(|| "a line".to_owned(), |code| format!("the code {code}"));
+        place.ok_or_else(|| format!("no record says which account the tax of {code} is in"))
     }
 }
 

@@ -176,14 +176,19 @@ fn take_tax_out(draft: &mut Draft) -> Result<(), String> {
     if rest == tax && !tax.is_zero() {
         return take_from_taxed(draft, tax);
     }
-    let mut lines = draft.parts.iter().rev();
-    let Some(last) = lines.find(|part| part.kind == EntryKind::Line) else {
-        return Ok(());
-    };
     let bound = Decimal::new(draft.parts.len() as i64, 2);
-    if !rest.is_zero() && rest.abs() <= bound {
-        let target = last.target.without_quantity();
-        draft.push(target, -rest, EntryKind::Rounding);
+    if rest.is_zero() || rest.abs() > bound {
+        return Ok(());
+    }
+    let mut lines = draft.parts.iter_mut().rev();
+    match lines.find(|part| part.kind == EntryKind::Line) {
+        // The stock of an item has the value that is posted.
+        Some(line) if matches!(line.target, Target::Bought { .. }) => line.amount -= rest,
+        Some(line) => {
+            let target = line.target.without_quantity();
+            draft.push(target, -rest, EntryKind::Rounding);
+        }
+        None => {}
     }
     Ok(())
 }

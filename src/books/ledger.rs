@@ -43,33 +43,21 @@ impl Drafts {
         };
         match rule.read(payload) {
             Ok(draft) => self.drafts.push(draft),
-            Err(reason) => self.unbalanced.push(Unbalanced {
-                entity: entity.to_owned(),
-                id: id_of(payload),
-                date: None,
-                reason,
-            }),
+            Err(reason) => self.reject(entity, payload, &reason),
         }
     }
 
     /// Lists a record that could not be read for a reason of the caller's.
-    pub(crate) fn reject(&mut self, entity: &str, payload: &[u8], reason: String) {
-        self.unbalanced.push(Unbalanced {
-            entity: entity.to_owned(),
-            id: id_of(payload),
-            date: None,
-            reason,
-        });
+    pub(crate) fn reject(&mut self, entity: &str, payload: &[u8], reason: &str) {
+        let listed = Unbalanced::new(entity, &id_of(payload), None, reason);
+        self.unbalanced.push(listed);
     }
 
     /// Lists a starting value of stock whose item is not known.
     pub(crate) fn reject_opening(&mut self, id: &str, date: NaiveDate) {
-        self.unbalanced.push(Unbalanced {
-            entity: OPENING.to_owned(),
-            id: id.to_owned(),
-            date: Some(date),
-            reason: "no item, or more than one, has this starting value".to_owned(),
-        });
+        let reason = "no item, or more than one, has this starting value";
+        let listed = Unbalanced::new(OPENING, id, Some(date), reason);
+        self.unbalanced.push(listed);
     }
 
     /// Posts what was read. It can be posted again, with other lists.

@@ -16,6 +16,25 @@ pub(crate) struct Unbalanced {
     pub(crate) reason: String,
 }
 
+/// The longest reason, in characters: a payload may hold a text of any length.
+const MAX_REASON: usize = 300;
+
+impl Unbalanced {
+    pub(super) fn new(entity: &str, id: &str, date: Option<NaiveDate>, reason: &str) -> Self {
+        let cut = reason.char_indices().nth(MAX_REASON);
+        let reason = match cut {
+            Some((end, _)) => format!("{}…", &reason[..end]),
+            None => reason.to_owned(),
+        };
+        Self {
+            entity: entity.to_owned(),
+            id: id.to_owned(),
+            date,
+            reason,
+        }
+    }
+}
+
 /// The general ledger that records tell.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {

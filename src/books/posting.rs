@@ -64,12 +64,7 @@ impl<'a> Posting<'a> {
         let mut opening: Vec<_> = self.chart.lists.opening_stock.iter().collect();
         opening.sort_unstable_by_key(|it| (it.date, it.id.len(), &it.id, &it.item_id));
         for it in opening {
-            let listed = |reason| Unbalanced {
-                entity: OPENING.to_owned(),
-                id: it.id.clone(),
-                date: Some(it.date),
-                reason,
-            };
+            let listed = |reason: &str| Unbalanced::new(OPENING, &it.id, Some(it.date), reason);
             let asset = self
                 .chart
                 .item(&it.item_id)
@@ -81,11 +76,11 @@ impl<'a> Posting<'a> {
             let (asset, equity) = match (asset, equity) {
                 (Ok(asset), Ok(equity)) => (asset, equity),
                 (Err(reason), _) => {
-                    self.ledger.unbalanced.push(listed(reason));
+                    self.ledger.unbalanced.push(listed(&reason));
                     continue;
                 }
                 (_, Err(reason)) => {
-                    self.ledger.unbalanced.push(listed(reason.to_owned()));
+                    self.ledger.unbalanced.push(listed(reason));
                     continue;
                 }
             };
@@ -114,12 +109,8 @@ impl<'a> Posting<'a> {
         let made = self.entries(draft, &placed);
         let problem = placed.problem.or_else(|| made.as_ref().err().cloned());
         if let Some(reason) = problem {
-            self.ledger.unbalanced.push(Unbalanced {
-                entity: draft.entity.to_owned(),
-                id: draft.id.clone(),
-                date: Some(draft.date),
-                reason,
-            });
+            let listed = Unbalanced::new(draft.entity, &draft.id, Some(draft.date), &reason);
+            self.ledger.unbalanced.push(listed);
             return;
         }
         let mut made = made.unwrap_or_default();

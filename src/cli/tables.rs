@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::app::{LedgerReport, ViewChanges};
 use crate::sink::postgres::{ArchiveSummary, Upgrade};
+use crate::terminal::one_line;
 
 /// Returns the statements that create and upgrade tables, or the tables that were.
 pub(super) fn upgrade(upgrade: &Upgrade, dry_run: bool) -> String {
@@ -100,9 +101,6 @@ pub(super) fn archived(archived: &[ArchiveSummary], file: &Path) -> String {
     archived.iter().map(line).collect()
 }
 
-/// Reasons that are printed; the table has all.
-const REASONS: usize = 10;
-
 /// Returns lines that say what is in the general ledger, and what is not.
 pub(super) fn ledger(report: &LedgerReport) -> String {
     let into = &report.into;
@@ -122,8 +120,8 @@ pub(super) fn ledger(report: &LedgerReport) -> String {
             "not posted, see {into}.gl_unbalanced: {}\n",
             report.unbalanced
         );
-        for (reason, count) in report.reasons.iter().take(REASONS) {
-            text += &format!("  {count}: {reason}\n");
+        for (reason, count) in &report.reasons {
+            text += &format!("  {count}: {}\n", one_line(reason));
         }
     }
     if !report.missing.is_empty() {
@@ -131,4 +129,31 @@ pub(super) fn ledger(report: &LedgerReport) -> String {
         text += &format!("not in the ledger, because there is no table: {missing}\n");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::ledger;
+    use crate::app::LedgerReport;
+
+    #[test]
+    fn the_ledger_says_what_is_in_it_and_what_is_not() {
+        let report = LedgerReport {
+            into: "books".to_owned(),
+            entries: 7,
+            posted: BTreeMap::from([("Bill", 1), ("Invoice", 2)]),
+            empty: 4,
+            unbalanced: 2,
+            reasons: vec![("the account 1\nInvoice: 9 is missing".to_owned(), 2)],
+            missing: vec!["transfers"],
+        };
+        let expected = "books.gl_entries: 7 entries of 3 transactions\n  Bill: 1\n  Invoice: 2\n\
+            without an amount, as voided ones are: 4\n\
+            not posted, see books.gl_unbalanced: 2\n  \
+            2: the account 1\\nInvoice: 9 is missing\n\
+            not in the ledger, because there is no table: transfers\n";
+        assert_eq!(ledger(&report), expected);
+    }
 }

@@ -616,6 +616,7 @@ fn every_promise_names_tests_that_exist() {
         ("docs/mage.md", 20),
         ("docs/sync.md", 8),
         ("docs/service.md", 9),
+        ("docs/ledger.md", 5),
     ] {
         let document = root.join(document);
         let text = std::fs::read_to_string(&document).unwrap();

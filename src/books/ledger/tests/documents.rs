@@ -120,6 +120,20 @@ fn tax_without_lines_goes_to_the_account_of_its_code() {
 }
 
 #[test]
+fn tax_of_a_code_with_several_accounts_is_listed() {
+    let mut lists = lists();
+    let rates =
+        json!({"TaxRateDetail": [{"TaxRateRef": {"value": "1"}}, {"TaxRateRef": {"value": "2"}}]});
+    let code = json!({"Id": "6", "SalesTaxRateList": rates}).to_string();
+    assert!(lists.add("TaxCode", code.as_bytes()).unwrap());
+    let more = json!({"TxnTaxDetail": {"TxnTaxCodeRef": {"value": "6"}, "TotalTax": 2}});
+    let invoice = record("1", DAY, 22.0, vec![sold("1", 1, 20.0)], more);
+    let ledger = posted_with(&lists, &[("Invoice", invoice)]);
+    let reason = "no record says which account the tax of the code 6 is in";
+    assert_eq!(reasons(&ledger), [reason]);
+}
+
+#[test]
 fn tax_is_taken_out_of_prices_that_include_it() {
     let more = |total: f64| {
         json!({"GlobalTaxCalculation": "TaxInclusive",
@@ -279,9 +293,14 @@ fn voided_and_non_posting_records_post_nothing() {
                 "2",
                 DAY,
                 0.0,
-                vec![linked("Invoice", "9", 20.0)],
+                vec![linked("Invoice", "10", 20.0)],
                 note.clone(),
             ),
+        ),
+        // Paid once more by a voided payment, and noted like a voided one.
+        (
+            "Invoice",
+            record("10", DAY, 20.0, vec![sold("1", 1, 20.0)], note.clone()),
         ),
         ("JournalEntry", record("3", DAY, 0.0, voided, note.clone())),
         ("JournalEntry", record("4", DAY, 0.0, noted, note)),
@@ -298,9 +317,10 @@ fn voided_and_non_posting_records_post_nothing() {
         ("Term", json!({"Id": "9"})),
     ]);
     assert_eq!(of(&ledger, "4"), ["Rent 3.00", "Bank -3.00"]);
+    assert_eq!(of(&ledger, "10"), ["Receivable 20.00", "Sales -20.00"]);
     assert_eq!(
         (ledger.entries.len(), ledger.empty, ledger.non_posting),
-        (2, 3, 4)
+        (4, 3, 4)
     );
 }
 
@@ -383,6 +403,17 @@ fn sums_that_are_too_large_are_listed() {
         reasons(&ledger),
         ["its amounts are too large to be added exactly"]
     );
+}
+
+#[test]
+fn a_reason_is_short_whatever_the_payload_holds() {
+    let long = "9é".repeat(100_000);
+    let invoice = json!({"Id": "1", "TxnDate": DAY, "TotalAmt": long});
+    let ledger = posted(&[("Invoice", invoice)]);
+    let reason = reasons(&ledger)[0];
+    assert!(reason.starts_with("it cannot be read: "), "{reason}");
+    assert_eq!(reason.chars().count(), 301);
+    assert_eq!(ledger.unbalanced[0].id, "1");
 }
 
 #[test]

@@ -79,8 +79,8 @@ fn a_payment_takes_documents_at_their_own_rates_and_realises_the_difference() {
 
 #[test]
 fn the_last_payment_of_a_document_leaves_no_cent_over() {
-    // 10 at 1.0333 is 10.33, and a third of it 3.443.
-    let rate = 1.0333;
+    // 10 at 1.002 is 10.02, of which 3.33 are 3.34, and 3.34 are 3.35: together a cent too much.
+    let rate = 1.002;
     let paid = [("2", 3.33), ("3", 3.33), ("4", 3.34)];
     let paid = paid.map(|(id, amount)| payment(id, amount, amount, rate));
     let ledger = posted(&[&[invoice(10.0, rate)], &paid[..]].concat());
@@ -92,11 +92,20 @@ fn the_last_payment_of_a_document_leaves_no_cent_over() {
     assert_eq!(left, Decimal::ZERO);
     let taken = ["2", "3", "4"].map(|id| of(&ledger, id)[1].clone());
     let expected = [
-        "Receivable EUR -3.44",
-        "Receivable EUR -3.44",
-        "Receivable EUR -3.45",
+        "Receivable EUR -3.34",
+        "Receivable EUR -3.33",
+        "Receivable EUR -3.35",
     ];
     assert_eq!(taken, expected);
+}
+
+#[test]
+fn a_parent_pays_for_its_sub_customers() {
+    let mut parent = payment("2", 10.0, 10.0, 1.2);
+    parent.1["CustomerRef"] = json!({"value": "70"});
+    let ledger = posted(&[invoice(10.0, 1.1), parent]);
+    let expected = ["Drawer 12.00", "Receivable EUR -11.00", "Exchange -1.00"];
+    assert_eq!(of(&ledger, "2"), expected);
 }
 
 #[test]

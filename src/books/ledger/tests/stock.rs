@@ -114,6 +114,12 @@ fn stock_from_before_the_records_comes_from_reports() {
             .stock_of_value(date.succ_opt().unwrap(), value)
             .is_none()
     );
+    // 30 is 10 times the cost of another item, too.
+    let mut two = lists.clone();
+    let other = json!({"Id": "5", "Type": "Inventory", "AssetAccountRef": {"value": "13"},
+        "PurchaseCost": 3, "InvStartDate": "2031-01-01"});
+    assert!(two.add("Item", other.to_string().as_bytes()).unwrap());
+    assert!(two.stock_of_value(date, value).is_none());
     let (id, item_id) = ("900".to_owned(), "2".to_owned());
     lists.opening_stock = vec![OpeningStock {
         id,
@@ -193,4 +199,31 @@ fn stock_moves_although_its_transaction_is_listed() {
         .filter(|entry| entry.account_id == "14");
     let costs: Vec<_> = costs.map(|entry| entry.amount).collect();
     assert_eq!(costs, [decimal("6")]);
+}
+
+#[test]
+fn stock_takes_the_rest_of_rounding() {
+    let more = json!({"GlobalTaxCalculation": "TaxInclusive",
+        "TxnTaxDetail": {"TotalTax": 1, "TaxLine": [tax("1", 1.0)]}});
+    let rounded = record("1", "2031-01-05", 9.0, vec![bought("2", 2, 8.01)], more);
+    let dear = bill("2", "2031-01-06", 1, 6.0);
+    let ledger = posted(&[("Bill", rounded), dear, sale("3", "2031-01-07", 3)]);
+    let expected = ["Payable -9.00", "Stock 8.00", "Lake County Payable 1.00"];
+    assert_eq!(of(&ledger, "1"), expected);
+    assert_eq!(cost(&ledger, "3"), ["Cost 14.00", "Stock -14.00"]);
+}
+
+#[test]
+fn a_rest_of_rounding_sells_nothing() {
+    let more = json!({"GlobalTaxCalculation": "TaxInclusive",
+        "TxnTaxDetail": {"TotalTax": 3, "TaxLine": [tax("1", 3.0)]}});
+    let rounded = record("2", "2031-01-06", 33.0, vec![sold("2", 1, 30.01)], more);
+    let ledger = posted(&[bill("1", "2031-01-05", 2, 10.0), ("Invoice", rounded)]);
+    let mut expected = vec![
+        "Receivable 33.00",
+        "Sales -30.01",
+        "Lake County Payable -3.00",
+    ];
+    expected.extend(["Sales 0.01", "Cost 5.00", "Stock -5.00"]);
+    assert_eq!(of(&ledger, "2"), expected);
 }

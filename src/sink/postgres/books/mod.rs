@@ -210,7 +210,7 @@ async fn read_entity(
             }
             Err(reason) => landed
                 .drafts
-                .reject(entity.qbo_name, payload.as_bytes(), reason),
+                .reject(entity.qbo_name, payload.as_bytes(), &reason),
         }
     }
     Ok(())
