@@ -231,7 +231,7 @@ impl<'o> Open<'o> {
             .copied()
             .filter(|key| PAYMENTS.contains(&key.0.as_str()))
             .collect();
-        let explained = self.rest.keys().any(|key| is_named(key));
+        let explained = self.rest.keys().any(is_named);
         let payments = self.without_known_counterpart(payments, known);
         match (payments.is_empty(), explained) {
             (false, _) => payments,
