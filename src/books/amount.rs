@@ -23,8 +23,25 @@ impl<'de> Deserialize<'de> for Amount {
     }
 }
 
+/// Amounts of more digits before the point are refused: QuickBooks has at most 10 (facts/fields.tsv), and
+/// sums of these keep every decimal.
+const MAX_DIGITS: u32 = 16;
+
+/// Digits before the point of an amount that was converted.
+const MAX_CONVERTED_DIGITS: u32 = 20;
+
+fn is_below(amount: Decimal, digits: u32) -> bool {
+    amount.abs() < Decimal::from_i128_with_scale(10_i128.pow(digits), 0)
+}
+
+/// Converts to cents of the home currency; `None` if the product is too large.
+pub(super) fn convert(amount: Decimal, rate: Decimal) -> Option<Decimal> {
+    let home = amount.checked_mul(rate).map(cents)?;
+    is_below(home, MAX_CONVERTED_DIGITS).then_some(home)
+}
+
 /// Parses a number as JSON or a report writes it: `12.50`, `1.5e3`, `.00`; `None` if a decimal of 28
-/// digits does not hold it exactly.
+/// digits does not hold it exactly, or it has more than 16 digits before the point.
 pub(crate) fn parse_amount(text: &str) -> Option<Decimal> {
     let (mantissa, exponent) = match text.find(['e', 'E']) {
         Some(at) => (&text[..at], text[at + 1..].parse::<i32>().ok()?),
@@ -35,7 +52,8 @@ pub(crate) fn parse_amount(text: &str) -> Option<Decimal> {
         return None;
     }
     let number = Decimal::from_str_exact(mantissa).ok()?.normalize();
-    shift(number, exponent).map(|number| number.normalize())
+    let number = shift(number, exponent)?.normalize();
+    is_below(number, MAX_DIGITS).then_some(number)
 }
 
 /// Multiplies by a power of ten.
@@ -71,7 +89,8 @@ pub(super) fn share(whole: Decimal, part: Decimal, all: Decimal) -> Option<Decim
     if part == all {
         return Some(whole);
     }
-    whole.checked_mul(part)?.checked_div(all).map(cents)
+    let share = whole.checked_mul(part)?.checked_div(all).map(cents)?;
+    is_below(share, MAX_CONVERTED_DIGITS).then_some(share)
 }
 
 #[cfg(test)]
@@ -97,6 +116,10 @@ mod tests {
             ("25E-2", "0.25"),
             ("-1e+2", "-100"),
             ("9007199254740993.01", "9007199254740993.01"),
+            (
+                "-9999999999999999.999999999999",
+                "-9999999999999999.999999999999",
+            ),
             ("0.1", "0.1"),
             ("0e99999", "0"),
         ] {
@@ -121,6 +144,8 @@ mod tests {
             "--1",
             "1.00000000000000000000000000001",
             "99999999999999999999999999999999",
+            "10000000000000000",
+            "-1e16",
         ] {
             assert_eq!(parse_amount(text), None, "{text}");
         }

@@ -2,9 +2,10 @@
 
 use rust_decimal::Decimal;
 
-use super::amount::{TOO_LARGE, cents, share, sum};
+use super::amount::{TOO_LARGE, convert, share, sum};
 use super::chart::Chart;
 use super::draft::{Draft, Target, total_of};
+use super::entry::EntryKind;
 
 /// The account of a part, by its place, and its amount in the home currency.
 pub(super) type PlacedPart = (usize, Decimal);
@@ -46,11 +47,7 @@ fn fill(
     for part in &draft.parts {
         let mut home = part.amount;
         if is_foreign {
-            home = part
-                .amount
-                .checked_mul(draft.rate)
-                .map(cents)
-                .ok_or(TOO_LARGE)?;
+            home = convert(part.amount, draft.rate).ok_or(TOO_LARGE)?;
         }
         let account = match &part.target {
             Target::FundsOf { entity, id } => match funds(entity, id) {
@@ -102,10 +99,15 @@ fn round(draft: &Draft, placed: &mut Placed) -> Result<(), String> {
     Ok(())
 }
 
-/// Takes the home total of the record, if it is what rounding can make of the total.
+/// Takes the home total of the record, if it is what rounding can make of the total. That of a journal entry
+/// is always 0 (qbo-facts 13).
 fn take_home_total(draft: &Draft, placed: &mut Placed, total: Decimal) {
     let bound = Decimal::new(draft.parts.len() as i64, 2);
-    let Some((_, home)) = placed.parts.first_mut() else {
+    let is_control = draft
+        .parts
+        .first()
+        .is_some_and(|part| part.kind == EntryKind::Control);
+    let Some((_, home)) = placed.parts.first_mut().filter(|_| is_control) else {
         return;
     };
     if (home.abs() - total).abs() <= bound {

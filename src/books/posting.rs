@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rust_decimal::Decimal;
 
-use super::amount::{TOO_LARGE, cents, sum};
+use super::amount::{TOO_LARGE, convert, sum};
 use super::chart::Chart;
 use super::draft::{Draft, Link, Part, Target};
 use super::entry::{Entry, EntryKind, EntrySource, Settlement};
@@ -222,7 +222,7 @@ impl<'a> Posting<'a> {
         }
         if !rest.is_zero() {
             let home = match self.chart.is_foreign(currency) {
-                true => rest.checked_mul(draft.rate).map(cents).ok_or(TOO_LARGE)?,
+                true => convert(rest, draft.rate).ok_or(TOO_LARGE)?,
                 false => rest,
             };
             made.push(Posted {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use rust_decimal::Decimal;
 
-use super::amount::{TOO_LARGE, cents, share};
+use super::amount::{TOO_LARGE, convert, share};
 
 /// A quantity that came in at one time and is still there.
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +106,7 @@ impl Shelf {
     fn cost_of(&self, quantity: Decimal, otherwise: Decimal) -> Result<Decimal, String> {
         let cost = match self.last {
             Some(last) => share(last.value, quantity, last.quantity),
-            None => quantity.checked_mul(otherwise).map(cents),
+            None => convert(quantity, otherwise),
         };
         cost.ok_or_else(|| TOO_LARGE.to_owned())
     }

@@ -287,7 +287,7 @@ async fn nothing_of_others_is_replaced_and_every_column_has_a_comment() {
     database.client.batch_execute(make).await.unwrap();
     let error = words(LedgerRequest::default()).await;
     assert!(
-        error.contains("books.gl_unbalanced") && error.contains("nothing was changed"),
+        error.contains("books.gl_unbalanced") && error.contains("this command has not made"),
         "{error}"
     );
     assert_eq!(

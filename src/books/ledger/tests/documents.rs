@@ -392,13 +392,14 @@ fn what_cannot_be_posted_is_listed_with_its_reason() {
 }
 
 #[test]
-fn sums_that_are_too_large_are_listed() {
-    let line = |side: &str| {
-        json!({"Amount": "79228162514264337593543950335", "JournalEntryLineDetail":
-            {"PostingType": side, "AccountRef": {"value": "1"}}})
-    };
-    let journal = record("1", DAY, 0.0, vec![line("Debit"), line("Debit")], json!({}));
-    let ledger = posted(&[("JournalEntry", journal)]);
+fn amounts_that_are_too_large_are_listed() {
+    let most = "9999999999999999";
+    let line = json!({"Amount": most, "DetailType": "SalesItemLineDetail",
+        "SalesItemLineDetail": {"ItemRef": {"value": "1"}}});
+    let more = json!({"CurrencyRef": {"value": "EUR"}, "ExchangeRate": 9_999_999_999_i64});
+    let mut invoice = record("1", DAY, 0.0, vec![line], more);
+    invoice["TotalAmt"] = json!(most);
+    let ledger = posted(&[("Invoice", invoice)]);
     assert_eq!(
         reasons(&ledger),
         ["its amounts are too large to be added exactly"]

@@ -220,3 +220,16 @@ fn without_an_account_of_exchange_gains_the_payment_is_listed() {
         ["there is no account of exchange gains and losses"]
     );
 }
+
+#[test]
+fn the_home_total_of_a_journal_entry_means_nothing() {
+    let line = |account: &str, side: &str| {
+        json!({"Amount": 0.02, "JournalEntryLineDetail": {"PostingType": side,
+            "AccountRef": {"value": account}}})
+    };
+    let mut more = euros(1.0);
+    more["HomeTotalAmt"] = json!(0);
+    let lines = vec![line("2", "Debit"), line("9", "Credit")];
+    let ledger = posted(&[("JournalEntry", record("1", DAY, 0.0, lines, more))]);
+    assert_eq!(of(&ledger, "1"), ["Euro bank 0.02", "Sales -0.02"]);
+}

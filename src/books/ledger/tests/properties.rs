@@ -70,6 +70,40 @@ fn any_numbers() -> impl Strategy<Value = [u32; 6]> {
         .prop_map(|(a, b, c, d, e, f)| [a, b, c, d, e, f])
 }
 
+/// Numbers at the ends of what is read, and beyond them.
+const EXTREMES: [&str; 13] = [
+    "9999999999999999",
+    "-9999999999999999.99",
+    "0.000000000001",
+    "-0.01",
+    "0",
+    "1e15",
+    "1e-27",
+    "1e40",
+    "1e27",
+    "-7e28",
+    "79228162514264337593543950335",
+    "",
+    "-1",
+];
+
+/// Puts extremes in the place of some numbers.
+fn exaggerate(value: &mut Value, picks: &mut impl Iterator<Item = usize>) {
+    match value {
+        Value::Number(_) => {
+            let pick = picks.next().unwrap_or(99);
+            if let Some(extreme) = EXTREMES.get(pick) {
+                *value = json!(extreme);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| exaggerate(item, picks)),
+        Value::Object(members) => members
+            .values_mut()
+            .for_each(|member| exaggerate(member, picks)),
+        _ => {}
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -99,5 +133,28 @@ proptest! {
         let again = posted(&records);
         prop_assert_eq!(again.entries, ledger.entries);
         prop_assert_eq!(again.unbalanced, ledger.unbalanced);
+    }
+
+    #[test]
+    fn whatever_numbers_records_hold_they_balance_or_are_listed(
+        numbers in prop::collection::vec(any_numbers(), 1..40),
+        picks in prop::collection::vec(0..25_usize, 0..200),
+    ) {
+        let records = numbers.iter().enumerate().map(|(id, numbers)| any_record(id, *numbers));
+        let mut records: Vec<_> = records.collect();
+        let mut picks = picks.into_iter();
+        for (_, record) in &mut records {
+            exaggerate(record, &mut picks);
+        }
+        let ledger = posted(&records);
+        let mut sums: BTreeMap<&str, Decimal> = BTreeMap::new();
+        for entry in &ledger.entries {
+            *sums.entry(&entry.id).or_default() += entry.amount;
+        }
+        for (id, sum) in &sums {
+            prop_assert_eq!(*sum, Decimal::ZERO, "transaction {}", id);
+        }
+        let done = sums.len() + ledger.unbalanced.len() + ledger.empty;
+        prop_assert_eq!(done, records.len(), "none is dropped");
     }
 }
