@@ -16,11 +16,11 @@ pub(crate) enum EntryKind {
     Stock,
     /// A realised exchange gain or loss, which no line shows.
     Exchange,
-    /// What rounding of converted lines leaves over.
+    /// The remainder of rounding converted lines.
     Rounding,
 }
 
-/// Where an entry comes from.
+/// The origin of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum EntrySource {
     Record,

@@ -81,6 +81,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "schema_drift",
         sql: include_str!("migrations/0012_schema_drift.sql"),
     },
+    Migration {
+        number: 13,
+        name: "report_rows",
+        sql: include_str!("migrations/0013_report_rows.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

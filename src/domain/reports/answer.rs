@@ -17,7 +17,7 @@ pub(crate) struct Column {
     /// The key that says which it is, such as `debt_amt`: `ColKey`, else `ColType`, else the title.
     pub(crate) key: String,
     pub(crate) title: String,
-    /// Such as `Account` or `Money`.
+    /// The kind of its values, such as `Account` or `Money`.
     pub(crate) kind: String,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Section {
     pub(crate) id: Option<String>,
 }
 
-/// Where a row stands in its section.
+/// The place of a row in its section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RowKind {
     /// The head of a section. It may hold amounts: the own postings of a parent account.

@@ -12,7 +12,7 @@ const CHANGING: [&str; 1] = ["Time"];
 
 impl ParsedReport {
     /// Returns a digest of Header, columns and rows. The order of rows does not matter, because it is
-    /// not stable (facts/reports.md D), nor do titles of columns, nor the time of the answer.
+    /// not stable (qbo-facts 13.23), nor do titles of columns, nor the time of the answer.
     pub(crate) fn fingerprint(&self) -> String {
         let mut whole = Context::new(&SHA256);
         let mut members: Vec<_> = self.header.0.iter().collect();
