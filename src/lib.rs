@@ -58,7 +58,6 @@
 )]
 
 pub mod app;
-#[allow(dead_code, unused_imports)]
 mod books;
 mod chance;
 #[cfg(feature = "cli")]

@@ -10,6 +10,7 @@ mod conform;
 mod drift;
 mod landing;
 mod rejects;
+mod reports;
 mod request;
 pub(crate) mod run;
 mod service;
@@ -29,6 +30,10 @@ pub use self::books::{LedgerReport, LedgerRequest, StartingValue};
 pub use self::conform::{ConformReport, ConformRequest, Finding, Findings};
 pub use self::landing::{ExtractRequest, LoadRequest};
 pub use self::rejects::{RejectsRequest, SetAside, set_aside_in_landing};
+pub use self::reports::{
+    AnswerSummary, KnownReport, LandedReportSummary, ReportLine, ReportParameter, ReportStatus,
+    ReportsReport, ReportsRequest, known_reports,
+};
 pub use self::service::{Coverage, RecordPage, RecordRequest, Service, seconds_since};
 pub use self::status::{StatusReport, StatusRequest};
 pub use self::sync::{SyncRequest, SyncScope};

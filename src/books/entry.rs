@@ -16,11 +16,11 @@ pub(crate) enum EntryKind {
     Stock,
     /// A realised exchange gain or loss, which no line shows.
     Exchange,
-    /// The rest that rounding leaves over.
+    /// The remainder of rounding converted lines.
     Rounding,
 }
 
-/// The source of an entry.
+/// The origin of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum EntrySource {
     Record,

@@ -15,6 +15,7 @@ use super::rules::{NON_POSTING, rule_of};
 
 /// Posts the transactions of a company: pairs of Intuit's name of the entity, and the payload. Records of
 /// lists are passed over; so is the order of the records.
+#[cfg(test)]
 pub(crate) fn post<E: AsRef<str>, P: AsRef<[u8]>>(
     lists: &Lists,
     records: impl IntoIterator<Item = (E, P)>,

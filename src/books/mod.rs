@@ -20,7 +20,9 @@ pub(crate) mod tie_out;
 
 pub(crate) use self::amount::parse_amount;
 pub(crate) use self::entry::{Entry, EntryKind, EntrySource, Settlement};
-pub(crate) use self::ledger::{Drafts, post};
-pub(crate) use self::lists::{Account, Item, LISTS, Lists, OpeningStock};
+pub(crate) use self::ledger::Drafts;
+#[cfg(test)]
+pub(crate) use self::ledger::post;
+pub(crate) use self::lists::{Account, LISTS, Lists, OpeningStock};
 pub(crate) use self::outcome::{Ledger, Unbalanced};
 pub(crate) use self::rules::POSTING;

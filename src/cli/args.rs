@@ -7,6 +7,7 @@ use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum}
 use super::auth::AuthCommand;
 use super::logging::LogFormat;
 use super::rejects::RejectsArguments;
+use super::reports::ReportsArguments;
 use super::sandbox::SandboxArguments;
 use super::serve::ServeArguments;
 use super::status::StatusArguments;
@@ -75,6 +76,8 @@ pub(super) enum Command {
     Status(StatusArguments),
     /// List the records that could not be read or stored and were set aside
     Rejects(RejectsArguments),
+    /// Copy reports of QuickBooks, such as TrialBalance, into Postgres
+    Reports(Box<ReportsArguments>),
     /// Manage connections to companies: login, status, import, forget, revoke, rekey
     #[command(subcommand)]
     Auth(AuthCommand),

@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod range;
 mod rejects;
+mod reports;
 mod sandbox;
 mod serve;
 mod shortfall;
@@ -150,6 +151,7 @@ fn execute(program: &str, arguments: Arguments, progress: Arc<dyn Progress>) -> 
         Command::Sync(arguments) => sync::run(&app, &arguments, printer),
         Command::Status(arguments) => status::run(&app, arguments, printer),
         Command::Rejects(arguments) => rejects::run(&app, arguments, printer),
+        Command::Reports(arguments) => reports::run(&app, &arguments, printer),
         Command::Auth(command) => auth::run(&app, &command, printer),
         Command::Sandbox(arguments) => sandbox::run(&app, &arguments, printer),
         Command::Mage(command) => mage::run(&command, printer),

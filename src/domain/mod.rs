@@ -16,7 +16,6 @@ pub mod plan;
 pub mod query;
 pub mod record;
 pub mod report;
-#[allow(dead_code, unused_imports)]
 pub(crate) mod reports;
 pub(crate) mod scan;
 pub(crate) mod shape;

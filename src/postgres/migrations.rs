@@ -82,6 +82,11 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0012_schema_drift.sql"),
     },
     Migration {
+        number: 13,
+        name: "report_rows",
+        sql: include_str!("migrations/0013_report_rows.sql"),
+    },
+    Migration {
         number: 14,
         name: "tie_outs",
         sql: include_str!("migrations/0014_tie_outs.sql"),

@@ -7,7 +7,7 @@
 use std::fmt::Debug;
 use std::sync::LazyLock;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use deadpool_postgres::{Object, Pool};
 use serde::Serialize;
 use tokio_postgres::row::RowIndex;
@@ -70,6 +70,7 @@ bind_as! {
     i64 => INT8, INT8_ARRAY;
     f64 => FLOAT8, FLOAT8_ARRAY;
     DateTime<Utc> => TIMESTAMPTZ, TIMESTAMPTZ_ARRAY;
+    NaiveDate => DATE, DATE_ARRAY;
 }
 
 impl<T: Serialize + Debug + Sync> Bind for Json<T> {

@@ -26,7 +26,6 @@ mod places;
 mod prefetch;
 mod reader;
 mod record_index;
-#[allow(dead_code)]
 mod reports;
 mod scrub;
 mod search;
@@ -56,8 +55,7 @@ pub(crate) use self::includes::Includes;
 use self::paging::Cursor;
 use self::prefetch::{FirstPages, statement};
 use self::reader::SpanReader;
-#[allow(unused_imports)]
-pub(crate) use self::reports::{FetchedReport, LandedReport};
+pub(crate) use self::reports::LandedReport;
 pub(crate) use self::uncaptured::Uncaptured;
 use self::whole::WholeAnswers;
 use crate::domain::query::CountQuery;

@@ -87,16 +87,24 @@ impl QboSource {
         let mut answers = Vec::with_capacity(remaining.len());
         while let Some(part) = remaining.pop_front() {
             let halves = part.halves();
-            match self.read_report(&part, halves.is_some(), meter).await {
-                Ok(answer) if !answer.answer().is_cut => answers.push(answer),
-                Ok(_) => {
+            let answer = match self.read_report(&part, halves.is_some(), meter).await {
+                Ok(answer) => answer,
+                Err(error) => match halves {
+                    Some(halves) if is_too_much(&error) => {
+                        halves_first(&mut remaining, halves);
+                        continue;
+                    }
+                    _ => return Err(error),
+                },
+            };
+            // The same question would get the same answer, and so would its halves.
+            check_report(&part, &answer.parsed).map_err(|reason| refused(&answer, &reason))?;
+            match answer.answer().is_cut {
+                false => answers.push(answer),
+                true => {
                     let halves = halves.ok_or_else(|| is_cut(&part))?;
                     halves_first(&mut remaining, halves);
                 }
-                Err(error) => match halves {
-                    Some(halves) if is_too_much(&error) => halves_first(&mut remaining, halves),
-                    _ => return Err(error),
-                },
             }
         }
         Ok(answers)
@@ -124,8 +132,6 @@ impl QboSource {
             .client
             .send(&sent, meter, behavior, read_answer)
             .await?;
-        // Not in the retry loop: the same question gets the same answer.
-        check_report(request, &parsed).map_err(|reason| refused(request, &response, &reason))?;
         let query = sent.url.query().unwrap_or_default();
         Ok(LandedReport {
             request: request.clone(),
@@ -182,9 +188,9 @@ fn is_cut(request: &ReportRequest) -> Error {
     }
 }
 
-fn refused(request: &ReportRequest, response: &Response, reason: &str) -> Error {
-    let (name, days) = (request.report.route, request.days());
-    let trace = response.header("intuit_tid").map(trace_id);
+fn refused(answer: &LandedReport, reason: &str) -> Error {
+    let (name, days) = (answer.request.report.route, answer.request.days());
+    let trace = answer.intuit_tid.as_ref();
     let trace = trace.map_or(String::new(), |id| format!(" (intuit_tid={id})"));
     Error::decode(
         format!("{name} {days}"),

@@ -35,6 +35,7 @@ mod merge;
 mod outcomes;
 mod reading;
 mod recorded;
+mod reports;
 mod sandbox;
 mod search_path;
 mod snapshot;

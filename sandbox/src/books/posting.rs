@@ -4,7 +4,7 @@
 
 use super::chart::{AccountType, Chart};
 use super::decimal::Decimal;
-use super::record::{AccountDetail, ItemDetail, Line, Record, Ref};
+use super::record::{AccountDetail, ItemDetail, Record, Ref};
 
 /// The part of a posting in its transaction. Cash basis and ageing depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,7 +196,8 @@ impl Source<'_> {
 
     /// Posts a document from a vendor. `sign` is -1 for one that gives money back.
     pub(super) fn purchase(&self, control: usize, sign: i64) -> Draft {
-        let (mut lines, mut moves) = (Vec::new(), Vec::new());
+        let mut lines = Vec::new();
+        let mut moves: Vec<(usize, &ItemDetail)> = Vec::new();
         for line in &self.record.line {
             let amount = line.amount.cents() * sign;
             if let Some(AccountDetail { account_ref }) = &line.account_based_expense_line_detail {
@@ -218,27 +219,19 @@ impl Source<'_> {
                     line.description.as_ref(),
                 ));
                 if is_inventory {
-                    moves.push(self.stock_of_purchase(detail, line, sign));
+                    moves.push((lines.len(), detail));
                 }
             }
         }
+        let draft = self.balanced(control, lines);
+        let moves = moves.into_iter().map(|(place, detail)| {
+            // The posting of the control account stands before those of the lines.
+            let posted = draft.postings[place].amount;
+            stock_of_purchase(detail, posted, sign)
+        });
         Draft {
-            moves,
-            ..self.balanced(control, lines)
-        }
-    }
-
-    fn stock_of_purchase(&self, detail: &ItemDetail, line: &Line, sign: i64) -> StockMove {
-        let quantity = detail.qty.unwrap_or_default();
-        let (quantity, cost) = match sign > 0 {
-            true => (quantity, self.rate.convert(line.amount.cents())),
-            false => (Decimal::ZERO.minus(quantity), 0),
-        };
-        StockMove {
-            item: detail.item_ref.value.clone(),
-            quantity,
-            cost: Some(cost),
-            against: String::new(),
+            moves: moves.collect(),
+            ..draft
         }
     }
 
@@ -330,5 +323,20 @@ impl Source<'_> {
             moves: moves.collect(),
             ..Draft::default()
         }
+    }
+}
+
+/// Returns what a purchase moves into stock, at the value that was posted; or out of it again.
+fn stock_of_purchase(detail: &ItemDetail, posted: i64, sign: i64) -> StockMove {
+    let quantity = detail.qty.unwrap_or_default();
+    let (quantity, cost) = match sign > 0 {
+        true => (quantity, posted),
+        false => (Decimal::ZERO.minus(quantity), 0),
+    };
+    StockMove {
+        item: detail.item_ref.value.clone(),
+        quantity,
+        cost: Some(cost),
+        against: String::new(),
     }
 }

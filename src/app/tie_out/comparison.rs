@@ -16,7 +16,7 @@ use crate::books::tie_out::{
 use crate::books::{Entry, EntrySource};
 use crate::domain::reports::Basis;
 use crate::error::Result;
-use crate::sink::postgres::{Books, Landed};
+use crate::sink::postgres::{Books, PostedRecords};
 use crate::store::KnownDifference;
 
 /// How far after the last day a transaction is looked for that the records have before it.
@@ -28,7 +28,7 @@ pub(super) struct Comparison<'c> {
     pub(super) reports: &'c Reports,
     pub(super) from: NaiveDate,
     pub(super) end: NaiveDate,
-    landed: Landed,
+    landed: PostedRecords,
     chart: Chart,
     /// What earlier tie-outs found in reports only.
     kept: Vec<Entry>,

@@ -4,18 +4,19 @@ use std::str::FromStr;
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
 /// Whether income counts when it is earned or when it is paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Basis {
-    /// Income counts when it is earned.
+    /// When it is earned
     #[default]
     Accrual,
-    /// Income counts when it is paid.
+    /// When it is paid
     Cash,
 }
 
@@ -50,7 +51,7 @@ pub(crate) struct Column {
     /// The key that says which it is, such as `debt_amt`: `ColKey`, else `ColType`, else the title.
     pub(crate) key: String,
     pub(crate) title: String,
-    /// Such as `Account` or `Money`.
+    /// The kind of its values, such as `Account` or `Money`.
     pub(crate) kind: String,
 }
 
@@ -64,7 +65,7 @@ pub(crate) struct Section {
     pub(crate) id: Option<String>,
 }
 
-/// Where a row stands in its section.
+/// The place of a row in its section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RowKind {
     /// The head of a section. It may hold amounts: the own postings of a parent account.

@@ -1,4 +1,4 @@
-//! Whether an answer is one to the question: QuickBooks ignores parameters that it does not know, and
+//! The comparison of an answer with the question (qbo-facts 13.24): QuickBooks ignores parameters that it does not know, and
 //! takes dates and a basis of its own choice where it misses one.
 
 use chrono::NaiveDate;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ring::digest::{Context, SHA256, digest};
+use ring::digest::{Context, SHA256};
 
 use super::answer::{Cell, ReportRow};
 use super::tree::ParsedReport;
@@ -12,7 +12,7 @@ const CHANGING: [&str; 1] = ["Time"];
 
 impl ParsedReport {
     /// Returns a digest of Header, columns and rows. The order of rows does not matter, because it is
-    /// not stable (facts/reports.md D), nor do titles of columns, nor the time of the answer.
+    /// not stable (qbo-facts 13.23), nor do titles of columns, nor the time of the answer.
     pub(crate) fn fingerprint(&self) -> String {
         let mut whole = Context::new(&SHA256);
         let mut members: Vec<_> = self.header.0.iter().collect();
@@ -64,14 +64,4 @@ fn of_row(row: &ReportRow) -> Vec<u8> {
         add_optional(&mut context, id.as_deref());
     }
     context.finish().as_ref().to_vec()
-}
-
-/// Returns the digest of a text, in hexadecimal.
-pub(crate) fn digest_of(text: &str) -> String {
-    let digest = digest(&SHA256, text.as_bytes());
-    let mut out = String::with_capacity(64);
-    for byte in digest.as_ref() {
-        let _ = write!(out, "{byte:02x}");
-    }
-    out
 }

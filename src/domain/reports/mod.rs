@@ -1,6 +1,7 @@
 //! Reports of QuickBooks (Reports API, version 2): which there are, and what an answer says. Pure.
 
 mod answer;
+mod cells;
 mod check;
 mod fingerprint;
 mod label;
@@ -13,12 +14,15 @@ mod tree;
 mod tests;
 
 pub use self::answer::Basis;
-pub(crate) use self::answer::parse_amount;
-pub(crate) use self::answer::{Cell, Column, ReportAnswer, ReportRow, RowKind, Section};
+#[cfg(test)]
+pub(crate) use self::answer::{Cell, Column, Section};
+pub(crate) use self::answer::{ReportAnswer, ReportRow, RowKind};
+pub(crate) use self::cells::{ReportCell, report_cells};
 pub(crate) use self::check::check_report;
-pub(crate) use self::fingerprint::digest_of;
 pub(crate) use self::label::entity_of_label;
-pub(crate) use self::place::{RowPlace, RowPlaces};
-pub(crate) use self::registry::{BasisStyle, DateStyle, REPORTS, ReportSpec, Subject, find_report};
+#[cfg(test)]
+pub(crate) use self::place::RowPlace;
+pub(crate) use self::place::RowPlaces;
+pub(crate) use self::registry::{BasisStyle, DateStyle, REPORTS, ReportSpec, find_report};
 pub(crate) use self::request::ReportRequest;
-pub(crate) use self::tree::{ParsedReport, ReportHeader, parse_report};
+pub(crate) use self::tree::{ParsedReport, parse_report};

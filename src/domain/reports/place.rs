@@ -1,4 +1,4 @@
-//! The account, the transaction and the party that a row is about (facts/reports.md C and E).
+//! The account, the transaction and the party that a row is about (qbo-facts 13.22).
 
 use super::answer::{ReportAnswer, ReportRow, RowKind};
 use super::registry::{ReportSpec, Subject};
@@ -15,7 +15,7 @@ pub(crate) struct RowPlaces {
     has_labels: bool,
 }
 
-/// What a row is about. Texts are those of the answer.
+/// The subject of a row. Texts are those of the answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct RowPlace<'r> {
     pub(crate) account_id: Option<&'r str>,

@@ -51,7 +51,7 @@ pub(crate) struct ReportSpec {
     parameters: &'static str,
     /// The keys of the columns to ask for. QuickBooks leaves out those that a company does not have.
     columns: &'static str,
-    /// Of each group, one column must be in an answer. Groups are separated by blanks, the columns of
+    /// Groups of columns, one of each of which must be in an answer. Groups are separated by blanks, the columns of
     /// a group by bars.
     needed: &'static str,
 }
@@ -118,7 +118,7 @@ impl ReportSpec {
 }
 
 /// Columns of the general ledger. Accounts with several currencies have home amounts. Without a running
-/// balance, the opening balances are empty (facts/reports.md E).
+/// balance, the opening balances are empty (qbo-facts 13.22).
 const LEDGER_COLUMNS: &str = "tx_date txn_type doc_num name memo split_acc debt_amt credit_amt \
     subt_nat_amount subt_nat_home_amount rbal_nat_amount rbal_nat_home_amount create_date last_mod_date";
 const LEDGER_NEEDED: &str = "tx_date txn_type debt_amt|subt_nat_home_amount|subt_nat_amount \

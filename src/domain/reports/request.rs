@@ -1,4 +1,6 @@
-//! What is asked of a report, and the ranges that it is asked in.
+//! Requests for reports, and the ranges that they are sent for.
+
+use std::collections::BTreeMap;
 
 use chrono::{Days, Months, NaiveDate};
 
@@ -116,6 +118,19 @@ impl ReportRequest {
         let more = self.parameters.iter();
         query.extend(more.map(|(name, value)| (name.as_str(), value.clone())));
         query
+    }
+
+    /// Returns the parameters that the caller has named, by their names: those by which two requests for
+    /// the same days differ.
+    pub(crate) fn named(&self) -> BTreeMap<&str, String> {
+        let more = self.parameters.iter();
+        let mut named: BTreeMap<&str, String> = more
+            .map(|(name, value)| (name.as_str(), value.clone()))
+            .collect();
+        if !self.columns.is_empty() {
+            named.insert("columns", self.columns.join(","));
+        }
+        named
     }
 
     /// Returns requests for parts of the range that are short enough, oldest first. A report that does

@@ -1,14 +1,16 @@
-//! The parser of an answer: a tree of sections becomes a list of rows (facts/reports.md C to G).
+//! The parser of an answer: a tree of sections becomes a list of rows (qbo-facts 13.21 to 13.23).
 //!
 //! serde_json refuses text that is nested too deeply, so that the walk over the tree has an end.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+
+use crate::domain::instant::parse_record_time;
 
 use super::answer::{Basis, Cell, Column, ReportAnswer, ReportRow, RowKind, Section};
 
@@ -58,6 +60,13 @@ fn member<'o>(option: &'o Value, name: &str) -> Option<&'o str> {
 pub(crate) struct ParsedReport {
     pub(crate) answer: ReportAnswer,
     pub(crate) header: ReportHeader,
+}
+
+impl ParsedReport {
+    /// Returns the clock of QuickBooks at the answer.
+    pub(crate) fn answered_at(&self) -> Option<DateTime<Utc>> {
+        parse_record_time(self.header.text("Time")?)
+    }
 }
 
 #[derive(Deserialize)]

@@ -4,8 +4,8 @@ use deadpool_postgres::Object;
 use serde::Serialize;
 use tokio_postgres::GenericClient;
 
-use super::obstacles;
 use super::shape::{self, Shape};
+use super::{obstacles, reports};
 use crate::domain::EntitySpec;
 use crate::error::{Error, Result};
 use crate::postgres::migrations;
@@ -28,6 +28,7 @@ pub fn ddl(schema: &str, entities: &[EntitySpec]) -> Result<String> {
     for entity in entities {
         text.push_str(&raw_table(schema, entity));
     }
+    text.push_str(&reports::ddl(schema));
     text.push_str(&migrations::sql());
     Ok(text)
 }

@@ -30,7 +30,7 @@ pub(crate) struct Books<'d> {
 pub(crate) type ChangedAt = HashMap<(String, String), DateTime<Utc>>;
 
 /// The records of a company, posted.
-pub(crate) struct Landed {
+pub(crate) struct PostedRecords {
     pub(crate) lists: Lists,
     pub(crate) ledger: Ledger,
     /// The transactions that are not deleted.
@@ -40,7 +40,7 @@ pub(crate) struct Landed {
     drafts: Drafts,
 }
 
-impl Landed {
+impl PostedRecords {
     /// Posts the records again, with another stock at their beginning.
     ///
     /// # Errors
@@ -75,12 +75,12 @@ impl<'d> Books<'d> {
     pub(crate) async fn read(
         &self,
         complete: impl FnOnce(&mut Lists, &mut Drafts),
-    ) -> Result<Landed> {
+    ) -> Result<PostedRecords> {
         let mut connection = self.db.connection().await?;
         server::check(&mut connection).await?;
         migrations::apply(&mut connection).await?;
         let mut lists = Lists::default();
-        let mut landed = Landed {
+        let mut landed = PostedRecords {
             lists: Lists::default(),
             ledger: Ledger::default(),
             changed_at: ChangedAt::new(),
@@ -109,7 +109,7 @@ impl<'d> Books<'d> {
     /// # Errors
     /// [`Error::Config`] if another object has the name of a table of the ledger; nothing has been
     /// changed then. [`Error::Database`].
-    pub(crate) async fn write(&self, landed: &Landed, from_reports: &[Entry]) -> Result<()> {
+    pub(crate) async fn write(&self, landed: &PostedRecords, from_reports: &[Entry]) -> Result<()> {
         let realm_id = Schemas::new(self.db.clone())
             .company_of(self.schema)
             .await?;
@@ -149,7 +149,7 @@ async fn read(
     connection: &mut tokio_postgres::Client,
     schema: &str,
     lists: &mut Lists,
-    landed: &mut Landed,
+    landed: &mut PostedRecords,
 ) -> Result<()> {
     let builder = connection.build_transaction().read_only(true);
     let transaction = builder
@@ -184,7 +184,7 @@ async fn read_entity(
     schema: &str,
     entity: &EntitySpec,
     lists: &mut Lists,
-    landed: &mut Landed,
+    landed: &mut PostedRecords,
 ) -> Result<()> {
     let table = table_name(schema, entity);
     let select = format!(

@@ -1,0 +1,252 @@
+//! QuickBooks reports, landed in Postgres.
+
+mod request;
+mod result;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tracing::{Instrument, info_span};
+
+pub use self::request::{ReportParameter, ReportsRequest};
+use self::result::lines;
+pub use self::result::{
+    AnswerSummary, KnownReport, LandedReportSummary, ReportLine, ReportStatus, ReportsReport,
+    known_reports,
+};
+use super::App;
+use super::company::{Company, Source, company_config};
+use crate::domain::reports::{ReportRequest, find_report};
+use crate::error::{Error, Result};
+use crate::port::{Meter, Source as _};
+use crate::quickbooks::LandedReport;
+use crate::sink::postgres::{Landed, LandedAnswer, Landing, PostgresSink};
+
+/// Connections that landing needs: one for the transaction, one to look at records.
+const CONNECTIONS: usize = 2;
+
+/// The report that shows whether anything has moved.
+const BALANCE: &str = "TrialBalance";
+
+impl App {
+    /// Asks QuickBooks for reports and lands them. A report that fails does not affect the others.
+    ///
+    /// # Errors
+    /// Returns errors of the settings, the request, the tables and the credentials. Failures of single
+    /// reports are in the result.
+    pub async fn reports(&self, request: &ReportsRequest) -> Result<ReportsReport> {
+        let asks = request.asks()?;
+        let config = company_config(&self.settings).await?;
+        let postgres = self.settings.postgres()?;
+        let sink = PostgresSink::connect(&postgres, &request.schema, CONNECTIONS).await?;
+        sink.prepare_reports(&config.realm_id).await?;
+        let (source, _) = Company::open(&self.settings, &config, &self.progress)
+            .await?
+            .into_parts();
+        source.prepare().await?;
+        let mut run = ReportsRun {
+            request,
+            source,
+            sink,
+            balances: BTreeMap::new(),
+            landed: Vec::new(),
+        };
+        let span = info_span!("reports", realm_id = config.realm_id.as_str());
+        let reports = async {
+            for ask in &asks {
+                run.report(ask).await?;
+            }
+            Ok::<_, Error>(run.landed)
+        };
+        Ok(ReportsReport {
+            realm_id: config.realm_id.clone(),
+            schema: request.schema.clone(),
+            reports: reports.instrument(span).await?,
+        })
+    }
+}
+
+/// A call of the verb.
+struct ReportsRun<'r> {
+    request: &'r ReportsRequest,
+    source: Arc<Source>,
+    sink: PostgresSink,
+    /// Whether the trial balance has moved, by its days and basis.
+    balances: BTreeMap<String, bool>,
+    landed: Vec<LandedReportSummary>,
+}
+
+impl ReportsRun<'_> {
+    /// Lands a report, unless nothing has changed.
+    ///
+    /// # Errors
+    /// Only those after which every other report would fail.
+    async fn report(&mut self, ask: &ReportRequest) -> Result<()> {
+        let is_done = |done: &LandedReportSummary| is_of(done, ask);
+        if self.request.changed && self.landed.iter().any(is_done) {
+            // A trial balance that was asked for already, to see whether it has moved.
+            return Ok(());
+        }
+        let landed = match self.is_as_before(ask).await {
+            Ok(true) => summary(ask, ReportStatus::Skipped),
+            Ok(false) => self.ask(ask).await?,
+            Err(error) => failed(ask, error, 0)?,
+        };
+        self.landed.push(landed);
+        Ok(())
+    }
+
+    /// Returns true if a report need not be asked for again.
+    async fn is_as_before(&mut self, ask: &ReportRequest) -> Result<bool> {
+        if !self.request.changed || ask.end.is_none() || ask.report.route == BALANCE {
+            return Ok(false);
+        }
+        let realm_id = self.source.realm_id();
+        let Some(since) = self.sink.report_answered_at(realm_id, ask).await? else {
+            return Ok(false);
+        };
+        // Reports of a range without its own first day, such as balances, count all days before.
+        let first = ask.start.filter(|_| ask.report.adds_up);
+        if self.sink.has_changes((first, ask.end), since).await? {
+            return Ok(false);
+        }
+        Ok(!self.balance_has_moved(ask).await?)
+    }
+
+    /// Lands the trial balance of the days of a report, once, and returns true if it has moved.
+    async fn balance_has_moved(&mut self, ask: &ReportRequest) -> Result<bool> {
+        let Some(end) = ask.end else {
+            return Ok(true);
+        };
+        let (start, basis) = (ask.start.unwrap_or(end), ask.basis.unwrap_or_default());
+        let balance = ReportRequest::new(find_report(BALANCE)?, basis, (start, end), &[], &[])?;
+        let key = format!("{basis:?} {}", balance.days());
+        if let Some(moved) = self.balances.get(&key) {
+            return Ok(*moved);
+        }
+        let landed = self.ask(&balance).await?;
+        let is_same = |answer: &AnswerSummary| answer.outcome == word(Landing::Unchanged);
+        let moved = landed.status != ReportStatus::Landed || !landed.answers.iter().all(is_same);
+        self.landed.push(landed);
+        self.balances.insert(key, moved);
+        Ok(moved)
+    }
+
+    /// Asks for a report and lands it.
+    async fn ask(&self, ask: &ReportRequest) -> Result<LandedReportSummary> {
+        let meter = Meter::default();
+        match self.land(ask, &meter).await {
+            Ok(landed) => Ok(LandedReportSummary {
+                requests: meter.requests(),
+                ..landed
+            }),
+            Err(error) => failed(ask, error, meter.requests()),
+        }
+    }
+
+    async fn land(&self, ask: &ReportRequest, meter: &Meter) -> Result<LandedReportSummary> {
+        let answers = self.source.report(ask, meter).await?;
+        let to_land: Vec<Landed<'_>> = answers.iter().map(to_land).collect();
+        let realm_id = self.source.realm_id();
+        let landed = self.sink.land_report(realm_id, ask, &to_land).await?;
+        let first = answers.first().map(LandedReport::answer);
+        Ok(LandedReportSummary {
+            currency: first.and_then(|answer| answer.currency.clone()),
+            columns: first.map_or_else(Vec::new, |answer| {
+                answer
+                    .columns
+                    .iter()
+                    .map(|column| column.key.clone())
+                    .collect()
+            }),
+            answers: answers.iter().zip(&landed).map(answer_summary).collect(),
+            rows: match self.request.rows {
+                true => answers
+                    .iter()
+                    .flat_map(|answer| lines(ask.report, answer.answer()))
+                    .collect(),
+                false => Vec::new(),
+            },
+            ..summary(ask, ReportStatus::Landed)
+        })
+    }
+}
+
+fn is_of(done: &LandedReportSummary, ask: &ReportRequest) -> bool {
+    ask.parameters.is_empty()
+        && ask.columns.is_empty()
+        && done.report == BALANCE
+        && done.report == ask.report.route
+        && (done.start, done.end) == (ask.start, ask.end)
+        && done.basis == basis_word(ask)
+}
+
+fn basis_word(ask: &ReportRequest) -> Option<String> {
+    ask.basis.map(|basis| basis.word().to_lowercase())
+}
+
+fn summary(ask: &ReportRequest, status: ReportStatus) -> LandedReportSummary {
+    LandedReportSummary {
+        report: ask.report.route,
+        basis: basis_word(ask),
+        start: ask.start,
+        end: ask.end,
+        status,
+        error: None,
+        requests: 0,
+        currency: None,
+        columns: Vec::new(),
+        answers: Vec::new(),
+        rows: Vec::new(),
+    }
+}
+
+/// Returns the summary of a report that failed.
+///
+/// # Errors
+/// The failure, if every other report would fail in the same way.
+fn failed(ask: &ReportRequest, error: Error, requests: u64) -> Result<LandedReportSummary> {
+    if error.ends_company() {
+        return Err(error);
+    }
+    let status = match error.is_unavailable() {
+        true => ReportStatus::Unavailable,
+        false => ReportStatus::Failed,
+    };
+    Ok(LandedReportSummary {
+        error: Some(error.to_string()),
+        requests,
+        ..summary(ask, status)
+    })
+}
+
+fn to_land(answer: &LandedReport) -> Landed<'_> {
+    Landed {
+        request: &answer.request,
+        parsed: &answer.parsed,
+        body: &answer.body,
+        address: &answer.address,
+        modern: answer.modern.as_deref(),
+        intuit_tid: answer.intuit_tid.as_deref(),
+        received_at: answer.received_at,
+    }
+}
+
+fn word(landing: Landing) -> &'static str {
+    match landing {
+        Landing::New => "new",
+        Landing::Changed => "changed",
+        Landing::Unchanged => "unchanged",
+    }
+}
+
+fn answer_summary((answer, landed): (&LandedReport, &LandedAnswer)) -> AnswerSummary {
+    AnswerSummary {
+        id: landed.id.clone(),
+        start: answer.request.start,
+        end: answer.request.end,
+        outcome: word(landed.landing),
+        rows: answer.answer().rows.len() as u64,
+        cells: landed.cells,
+    }
+}
