@@ -40,7 +40,7 @@ pub(crate) use mask::LEFT_OUT;
 pub use mask::Mask;
 pub use plan::{Continuation, PageSize, Plan, RangeBound, parse_range};
 pub use record::{Deletion, Page, Payload, Record, Reject};
-pub(crate) use record::{Wrapped, too_many_rejects};
+pub(crate) use record::{MAX_REJECTS, Wrapped, excerpt, too_many_rejects};
 pub use report::{
     ConnectionReport, LoadCounts, NOT_ATTEMPTED, Report, RunEnd, RunReport, RunStatus,
     WindowReport, WindowStatus,

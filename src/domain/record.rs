@@ -315,7 +315,24 @@ pub struct Reject {
 
 /// Maximum number of records of a window that are set aside. A window with more of them has failed:
 /// the cause is not in the records.
-const MAX_REJECTS: u64 = 10;
+pub(crate) const MAX_REJECTS: u64 = 10;
+
+/// Returns a text, or its first `limit` bytes and how many it has: a text of others may be as long as
+/// an answer or a line of a file.
+pub(crate) fn excerpt(text: &str, limit: usize) -> Cow<'_, str> {
+    if text.len() <= limit {
+        return Cow::Borrowed(text);
+    }
+    let mut end = limit;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    Cow::Owned(format!(
+        "{} … (cut; it has {} bytes)",
+        &text[..end],
+        text.len()
+    ))
+}
 
 /// Returns the failure of a window, if too many of its records were set aside.
 pub(crate) fn too_many_rejects(rejected: u64, first: &str) -> Option<Error> {
@@ -422,6 +439,13 @@ mod tests {
             set_aside(by_properties, rate).as_deref(),
             Some("2024-01-03:EUR:USD")
         );
+    }
+
+    #[test]
+    fn an_excerpt_ends_between_characters_and_says_that_it_is_cut() {
+        assert!(matches!(excerpt("éé", 4), Cow::Borrowed("éé")));
+        assert_eq!(excerpt("ééé", 3), "é … (cut; it has 6 bytes)");
+        assert_eq!(excerpt("é", 0), " … (cut; it has 2 bytes)");
     }
 
     #[test]

@@ -9,13 +9,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::checksum;
-use crate::domain::{EntitySpec, Page, Payload, Record, Reject, Window};
+use crate::domain::{EntitySpec, Page, Payload, Record, Reject, Window, excerpt};
 use crate::error::{Error, Result};
 
 /// Bytes of the longest line. QuickBooks sends nothing near it, and a line is in memory as a whole.
 pub(super) const MAX_LINE: usize = 32 << 20;
 /// Bytes of the longest request; real ones have a few hundred. It is in memory once for every page.
 const MAX_REQUEST: usize = 64 << 10;
+
+/// Bytes of the name of an entity or of a company's id: both become names of files.
+const MAX_NAME: usize = 200;
+/// Bytes of an id. A longer one than a table can hold is set aside when it is loaded.
+const MAX_ID: usize = 64 << 10;
+/// Bytes of an id in an error.
+pub(super) const MAX_SHOWN: usize = 200;
 
 /// A record with its metadata. The keys are the names of the raw tables' columns.
 #[derive(Debug, Serialize, Deserialize)]
@@ -77,13 +84,29 @@ impl<'a> LandingLine<'a> {
     /// Returns what is wrong with the line; the caller adds the location.
     pub fn parse(line: &'a [u8]) -> Result<Self, String> {
         let is_checked = checksum::check(line)?;
-        let parsed: Self = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+        let parsed: Self = serde_json::from_slice(line)
+            .map_err(|e| excerpt(&e.to_string(), MAX_SHOWN).into_owned())?;
         if parsed.crc32.is_some() && !is_checked {
             return Err(checksum::CHANGED.to_owned());
         }
+        parsed.check_names()?;
         parsed.check_times()?;
         parsed.check_request()?;
         Ok(parsed)
+    }
+
+    /// Checks what is kept for every window, or repeated in errors.
+    fn check_names(&self) -> Result<(), String> {
+        for (name, text, limit) in [
+            ("entity", &self.entity, MAX_NAME),
+            ("realm_id", &self.realm_id, MAX_NAME),
+            ("id", &self.id, MAX_ID),
+        ] {
+            if text.len() > limit {
+                return Err(format!("its {name} is longer than {limit} bytes"));
+            }
+        }
+        Ok(())
     }
 
     fn check_request(&self) -> Result<(), String> {
@@ -121,16 +144,21 @@ impl<'a> LandingLine<'a> {
     /// Writes the line with its checksum and a line break.
     ///
     /// # Errors
-    /// [`Error::Decode`] if it could not be read again, because of its length, its request or its times,
+    /// [`Error::Decode`] if it could not be read again, because of its length, its names, its request or its times,
     /// or with the operating system's message.
     pub fn write(&self, out: &mut impl Write) -> Result<()> {
         let failed = |reason: String| {
             Error::decode(
-                format!("landing line of {} {}", self.entity, self.id),
+                format!(
+                    "landing line of {} {}",
+                    self.entity,
+                    excerpt(&self.id, MAX_SHOWN)
+                ),
                 reason,
             )
         };
-        self.check_times()
+        self.check_names()
+            .and_then(|()| self.check_times())
             .and_then(|()| self.check_request())
             .map_err(failed)?;
         let mut line = serde_json::to_vec(self).map_err(|e| failed(e.to_string()))?;

@@ -17,6 +17,9 @@ use crate::error::{Error, Result};
 /// `zstd -19` 8 MB.
 const MAX_WINDOW_LOG: u32 = 24;
 
+/// Bytes of blank lines in a file. Without a limit, a small compressed file of them takes minutes.
+const MAX_BLANK: usize = 1 << 20;
+
 /// Opens a file of any compression or format.
 ///
 /// # Errors
@@ -59,6 +62,8 @@ pub struct LandingReader {
     input: BufReader<Box<dyn Read + Send>>,
     line: Vec<u8>,
     number: u64,
+    /// Bytes of the blank lines so far.
+    blank: usize,
 }
 
 impl std::fmt::Debug for LandingReader {
@@ -91,6 +96,7 @@ impl LandingReader {
             input: BufReader::with_capacity(1 << 16, input),
             line: Vec::new(),
             number: 0,
+            blank: 0,
         }
     }
 
@@ -98,7 +104,8 @@ impl LandingReader {
     ///
     /// # Errors
     /// [`Error::Landing`] if the file cannot be read, for example because it was cut short or damaged,
-    /// or if a line is longer than any that is written.
+    /// if a line is longer than any that is written, or if there are more than a megabyte of blank
+    /// lines.
     pub fn next_line(&mut self) -> Result<Option<&[u8]>> {
         loop {
             self.number += 1;
@@ -112,6 +119,10 @@ impl LandingReader {
             }
             if !self.line.trim_ascii().is_empty() {
                 return Ok(Some(self.line.trim_ascii()));
+            }
+            self.blank += self.line.len();
+            if self.blank > MAX_BLANK {
+                return Err(self.failed("holds more than 1 MB of blank lines"));
             }
         }
     }

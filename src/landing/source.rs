@@ -7,9 +7,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
+use super::line::MAX_SHOWN;
 use super::masking::masked_line;
 use super::spool::{Key, Spool};
-use crate::domain::{EntitySpec, Mask, Page, Window};
+use crate::domain::{EntitySpec, Mask, Page, Window, excerpt};
 use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingLine, LandingReader, WRITE_MARGIN, find_files};
 use crate::port::{Meter, Source, Span};
@@ -256,7 +257,8 @@ fn page_of_one(line: &[u8], file: &LandingFile, entity: &EntitySpec) -> Result<P
     if let Some(record) = record.as_ref().filter(|record| record.id != line.id) {
         return Err(format!(
             "id '{}' differs from the id '{}' of the payload",
-            line.id, record.id
+            excerpt(&line.id, MAX_SHOWN),
+            excerpt(&record.id, MAX_SHOWN)
         ));
     }
     Ok(Page {

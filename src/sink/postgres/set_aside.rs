@@ -3,11 +3,17 @@
 use chrono::{DateTime, Utc};
 
 use super::PostgresSink;
-use crate::domain::{EntitySpec, Reject};
+use crate::domain::{EntitySpec, MAX_REJECTS, Record, Reject, excerpt};
 use crate::error::Result;
 use crate::postgres::{cleaned_json, params};
 
 const SET_ASIDE: &str = include_str!("sql/set_aside.sql");
+
+/// Bytes of records that are kept of one window; those beyond are cut. They are in memory until the
+/// window ends, and several windows are written at once.
+const MAX_PAYLOADS: usize = 8 << 20;
+/// Bytes of an error, an id or a `intuit_tid`. A landing file may hold any text.
+const MAX_TEXT: usize = 4096;
 
 /// Rejected records, as arrays for `unnest`.
 #[derive(Debug, Default)]
@@ -18,22 +24,55 @@ pub(super) struct RejectColumns {
     pub tids: Vec<Option<String>>,
     pub payloads: Vec<Option<String>>,
     pub requests: Vec<String>,
+    /// All records that were set aside, also those that are only counted.
+    count: u64,
+    /// Bytes of the payloads, requests and errors.
+    bytes: usize,
 }
 
 impl RejectColumns {
-    pub(super) fn push(&mut self, reject: Reject, request: &str) {
-        self.ids.push(reject.id);
+    /// Returns false if records are only counted: the window fails with more than [`MAX_REJECTS`], and
+    /// their texts fill what is kept.
+    fn lists_more(&self) -> bool {
+        self.count < MAX_REJECTS || self.bytes < MAX_PAYLOADS
+    }
+
+    /// Sets a record of a window aside.
+    pub(super) fn push_of_window(&mut self, reject: Reject, request: &str) {
+        match self.lists_more() {
+            true => self.push(reject, request),
+            false => self.count += 1,
+        }
+    }
+
+    /// Like [`push_of_window`](Self::push_of_window), for a record that was received.
+    pub(super) fn push_unstorable(&mut self, record: &Record, reason: &str, request: &str) {
+        match self.lists_more() {
+            true => self.push(Reject::unstorable(record, reason), request),
+            false => self.count += 1,
+        }
+    }
+
+    fn push(&mut self, reject: Reject, request: &str) {
+        let short = |text: String| excerpt(&text, MAX_TEXT).into_owned();
+        self.count += 1;
+        self.ids.push(reject.id.map(short));
         self.changed_at.push(reject.at);
-        self.errors.push(reject.error);
-        self.tids.push(reject.intuit_tid);
+        self.errors.push(short(reject.error));
+        self.tids.push(reject.intuit_tid.map(short));
         // `text` cannot hold U+0000 either. In records received as JSON it is escaped.
-        self.payloads
-            .push(reject.payload.map(|text| text.replace('\0', "\u{fffd}")));
+        let payload = reject.payload.map(|text| {
+            let kept = excerpt(&text, MAX_PAYLOADS.saturating_sub(self.bytes));
+            kept.replace('\0', "\u{fffd}")
+        });
+        self.bytes += payload.as_ref().map_or(0, String::len) + request.len();
+        self.bytes += self.errors.last().map_or(0, String::len);
+        self.payloads.push(payload);
         self.requests.push(cleaned_json(request));
     }
 
     pub(super) fn count(&self) -> u64 {
-        self.errors.len() as u64
+        self.count
     }
 }
 
