@@ -183,7 +183,7 @@ impl<'b> Columns<'b> {
             serde_json::from_str(text).map_err(|error| error.to_string())
         };
         let rejected = self.text("rejected", row);
-        let rejected = rejected.map(serde_json::from_str::<RejectedLine>);
+        let rejected = rejected.map(serde_json::from_str::<RejectedLine<'_>>);
         let line = LandingLine {
             entity: text("entity")?.into(),
             realm_id: text("realm_id")?.into(),

@@ -1,22 +1,28 @@
 //! The source that reads landing files.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
-use super::line::MAX_SHOWN;
+use super::line::MAX_LINE;
 use super::masking::masked_line;
+use super::reader::Begun;
 use super::spool::{Key, Spool};
-use crate::domain::{EntitySpec, Mask, Page, Window, excerpt};
+use crate::domain::{EntitySpec, Held, MAX_SHOWN, Mask, Page, Window, excerpt};
 use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingLine, LandingReader, WRITE_MARGIN, find_files};
-use crate::port::{Meter, Source, Span};
+use crate::port::{MemoryBudget, Meter, Source, Span};
 
 /// Bytes of records that are sent at once. A longer page is sent in parts.
-const MAX_PART: usize = 4 << 20;
+const MAX_PART: usize = 1 << 20;
+/// Memory of lines that are longer than a part, in all windows that are read at a time, until they are
+/// stored.
+const MAX_LONG_LINES: usize = 2 * MAX_LINE;
 
 /// A source that reads the windows of one company, each from a file of its own or all from one.
 #[derive(Debug)]
@@ -27,6 +33,8 @@ pub struct LandingSource {
     spool: Option<Spool>,
     /// Properties that the files may hold, and that get no further.
     mask: Arc<Mask>,
+    /// Memory of long lines.
+    budget: MemoryBudget,
 }
 
 impl LandingSource {
@@ -64,6 +72,7 @@ impl LandingSource {
             files: by_window,
             spool: None,
             mask,
+            budget: MemoryBudget::new(MAX_LONG_LINES),
         })
     }
 
@@ -142,16 +151,92 @@ impl LandingSource {
         }
     }
 
-    /// Reads the next line as a page of one record; `None` after the last line.
-    fn next_record(
+    /// Reads a line that was begun as a page of one record; `None` after the last line. A long line
+    /// waits for its memory.
+    async fn next_record(
         &self,
+        begun: Begun,
         reader: &mut LandingReader,
         file: &LandingFile,
         entity: &EntitySpec,
     ) -> Result<Option<Page>> {
-        let read = |line| page_of_one(&masked_line(line, &self.mask)?, file, entity);
-        let outcome = reader.next_line()?.map(read).transpose();
-        outcome.map_err(|reason| Error::decode(reader.location(), reason))
+        let held = match begun {
+            Begun::End => return Ok(None),
+            Begun::Whole => Held::default(),
+            Begun::Part => {
+                let mut reservation = self.budget.take(MAX_LINE).await;
+                reader.finish_line()?;
+                reservation.shrink_to(reader.line().len());
+                reservation.into_held()
+            }
+        };
+        let line = reader.take_line();
+        let read = || page_of_one(&masked(line, &self.mask)?, file, entity);
+        let page = read().map_err(|reason| Error::decode(reader.location(), reason))?;
+        Ok(Some(Page { held, ..page }))
+    }
+}
+
+/// The pages of a window, sent in parts.
+struct Parts {
+    pages: mpsc::Sender<Page>,
+    /// The last page, which lines may be added to.
+    open: Option<Page>,
+    size: usize,
+}
+
+impl Parts {
+    fn new(pages: mpsc::Sender<Page>) -> Self {
+        Self {
+            pages,
+            open: None,
+            size: 0,
+        }
+    }
+
+    /// Adds a line, as a page of one record.
+    async fn add(&mut self, line: Page) -> Result<()> {
+        let more = length_of(&line);
+        match &mut self.open {
+            Some(open) if self.size + more <= MAX_PART && is_same_page(open, &line) => {
+                open.records.extend(line.records);
+                open.rejects.extend(line.rejects);
+                self.size += more;
+            }
+            _ => {
+                self.send().await?;
+                self.size = more;
+                self.open = Some(line);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the records of the open page, which stays open without them.
+    async fn send(&mut self) -> Result<()> {
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
+        let rest = Page {
+            request: open.request.clone(),
+            records: Vec::new(),
+            rejects: Vec::new(),
+            held: Held::default(),
+            ..*open
+        };
+        if !(open.records.is_empty() && open.rejects.is_empty()) {
+            self.send_open().await?;
+        }
+        self.open = Some(rest);
+        self.size = 0;
+        Ok(())
+    }
+
+    async fn send_open(&mut self) -> Result<()> {
+        match self.open.take() {
+            Some(page) => self.pages.send(page).await.map_err(|_| Error::Cancelled),
+            None => Ok(()),
+        }
     }
 }
 
@@ -192,28 +277,23 @@ impl Source for LandingSource {
                 Error::config("landing", format!("no file of {} {window}", entity.name))
             })?;
         let mut reader = self.reader(file)?;
-        let mut page: Option<Page> = None;
-        let mut size = 0;
-        while let Some(line) = self.next_record(&mut reader, file, entity)? {
-            let more = reader.line().len();
-            match &mut page {
-                Some(open) if size + more <= MAX_PART && is_same_page(open, &line) => {
-                    open.records.extend(line.records);
-                    open.rejects.extend(line.rejects);
-                    size += more;
-                }
-                _ => {
-                    size = more;
-                    if let Some(full) = page.replace(line) {
-                        pages.send(full).await.map_err(|_| Error::Cancelled)?;
-                    }
-                }
+        let mut parts = Parts::new(pages);
+        loop {
+            let begun = reader.begin_line()?;
+            if begun == Begun::Part {
+                // The memory for which the line waits may be that of the lines before.
+                parts.send().await?;
+            }
+            match self.next_record(begun, &mut reader, file, entity).await? {
+                Some(line) => parts.add(line).await?,
+                None => break,
             }
         }
-        let mut last = page.unwrap_or_else(|| empty_page(file));
+        let mut last = parts.open.take().unwrap_or_else(|| empty_page(file));
         last.covered_until = window.end;
         let horizon = last.horizon;
-        pages.send(last).await.map_err(|_| Error::Cancelled)?;
+        parts.open = Some(last);
+        parts.send_open().await?;
         Ok(horizon.filter(|horizon| *horizon < window.end))
     }
 }
@@ -235,11 +315,31 @@ fn empty_page(file: &LandingFile) -> Page {
         horizon,
         records: Vec::new(),
         rejects: Vec::new(),
+        held: Held::default(),
     }
 }
 
-fn page_of_one(line: &[u8], file: &LandingFile, entity: &EntitySpec) -> Result<Page, String> {
-    let line = LandingLine::parse(line)?;
+/// Returns the bytes of a page's records.
+fn length_of(page: &Page) -> usize {
+    let records = page.records.iter().map(|record| record.payload.as_bytes());
+    let rejects = page
+        .rejects
+        .iter()
+        .filter_map(|reject| reject.payload.as_deref());
+    records.chain(rejects).map(<[u8]>::len).sum()
+}
+
+/// Returns a line with its record masked.
+fn masked(line: Bytes, mask: &Mask) -> Result<Bytes, String> {
+    let masked = match masked_line(&line, mask)? {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(masked) => Some(masked.into()),
+    };
+    Ok(masked.unwrap_or(line))
+}
+
+fn page_of_one(text: &Bytes, file: &LandingFile, entity: &EntitySpec) -> Result<Page, String> {
+    let mut line = LandingLine::parse(text)?;
     let window = line.window().map_err(|e| e.to_string())?;
     if (&*line.entity, &*line.realm_id, window)
         != (file.entity.as_str(), file.realm_id.as_str(), file.window)
@@ -249,10 +349,10 @@ fn page_of_one(line: &[u8], file: &LandingFile, entity: &EntitySpec) -> Result<P
             line.entity, line.realm_id
         ));
     }
-    let reject = line.reject();
+    let reject = line.reject(text);
     let record = match reject {
         Some(_) => None,
-        None => Some(line.record(entity).map_err(|e| e.to_string())?),
+        None => Some(line.record(text, entity).map_err(|e| e.to_string())?),
     };
     if let Some(record) = record.as_ref().filter(|record| record.id != line.id) {
         return Err(format!(
@@ -270,5 +370,6 @@ fn page_of_one(line: &[u8], file: &LandingFile, entity: &EntitySpec) -> Result<P
         horizon: line.read_until_utc,
         records: record.into_iter().collect(),
         rejects: reject.into_iter().collect(),
+        held: Held::default(),
     })
 }

@@ -86,7 +86,7 @@ impl Spool {
 fn key_of(line: &[u8]) -> Result<Key, String> {
     let line = LandingLine::parse(line)?;
     let window = line.window().map_err(|e| e.to_string())?;
-    // The company's id and the entity become names of directories.
+    // In a landing directory, the company's id and the entity are names of directories.
     let is_name =
         |text: &str| !text.is_empty() && !text.starts_with('.') && !text.contains(['/', '\\']);
     if !is_name(&line.realm_id) || !is_name(&line.entity) {

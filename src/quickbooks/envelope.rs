@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::classify::classify_failure;
 use super::fault::Fault;
 use crate::domain::instant::parse_record_time;
-use crate::domain::{ENTITIES, EntitySpec, Payload, Record};
+use crate::domain::{ENTITIES, EntitySpec, Held, MAX_RECORD, MAX_SHOWN, Payload, Record, excerpt};
 use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::quickbooks::client::Verdict;
@@ -31,6 +31,9 @@ pub(super) struct QueryAnswer {
     pub total_count: Option<u64>,
     /// `time` of the answer: the instant at which the server began to answer.
     pub time: Option<DateTime<Utc>>,
+    /// Memory that stays taken until the page of these rows is stored. Whoever keeps rows of several
+    /// answers must not hold it: another answer may wait for it.
+    pub held: Held,
 }
 
 impl QueryAnswer {
@@ -44,7 +47,7 @@ impl QueryAnswer {
 #[derive(Debug)]
 pub(super) struct Unreadable {
     /// The row as it was received.
-    pub text: String,
+    pub row: Payload,
     /// Reason.
     pub error: Error,
     /// Time of change of the record before it. It stands in for the row's own time, which may be
@@ -183,7 +186,10 @@ pub(super) fn check_ids(records: &[Record]) -> Result<(), String> {
         first.is_some_and(|first| first.as_bytes() != record.payload.as_bytes())
     });
     match repeated.map(|record| &record.id) {
-        Some(id) => Err(format!("it holds two different records with the id {id}")),
+        Some(id) => {
+            let id = excerpt(id, MAX_SHOWN);
+            Err(format!("it holds two different records with the id {id}"))
+        }
         None => Ok(()),
     }
 }
@@ -229,14 +235,16 @@ pub(super) fn read_rows(
         let payload = Payload::from_valid_json(response.body.slice_ref(raw.get().as_bytes()));
         let record = match is_deleted(raw.get()) {
             true => Err(Error::decode("record", "it says that it is deleted")),
-            false => Record::read(entity.identity, payload),
+            false => {
+                check_length(&payload).and_then(|()| Record::read(entity.identity, payload.clone()))
+            }
         };
         match record {
             Ok(record) => answer.records.push(record),
             Err(error) => {
                 let follows = answer.records.last().map(|record| record.updated_at);
                 answer.unreadable.push(Unreadable {
-                    text: raw.get().to_owned(),
+                    row: payload,
                     error,
                     follows,
                 });
@@ -244,6 +252,19 @@ pub(super) fn read_rows(
         }
     }
     answer
+}
+
+/// Checks that a record fits into a line of a landing file. Otherwise it could be stored, and not be
+/// extracted or archived.
+pub(super) fn check_length(row: &Payload) -> Result<()> {
+    if row.as_bytes().len() <= MAX_RECORD {
+        return Ok(());
+    }
+    let limit = MAX_RECORD >> 20;
+    Err(Error::decode(
+        "record",
+        format!("it is longer than {limit} MB"),
+    ))
 }
 
 /// Members of a JSON object in their order, names that appear twice included.
@@ -341,7 +362,8 @@ impl<'a> Members<'a> {
 
 fn read_counter(name: &str, value: &RawValue) -> Result<u64, String> {
     let text = value.get().trim_matches('"');
-    text.parse().map_err(|_| format!("its {name} is {text}"))
+    text.parse()
+        .map_err(|_| format!("its {name} is {}", excerpt(text, MAX_SHOWN)))
 }
 
 /// Returns the elements of an array of objects, or a single object as one row.
@@ -406,6 +428,7 @@ mod tests {
             status: 200,
             headers: HeaderMap::new(),
             body: Bytes::from_static(body.as_bytes()),
+            held: crate::port::Held::default(),
         };
         let entity = crate::domain::find_entity("customers").unwrap();
         read_query_answer(Asked::by(entity, "SELECT * FROM Customer"), &response)
@@ -475,10 +498,10 @@ mod tests {
         let Verdict::Done(answer) = read(body) else {
             panic!("not done")
         };
-        let Unreadable { text, error, .. } = &answer.unreadable[0];
+        let Unreadable { row, error, .. } = &answer.unreadable[0];
         assert!(
             answer.records.is_empty()
-                && text.starts_with("{\"MetaData\"")
+                && row.as_bytes().starts_with(b"{\"MetaData\"")
                 && error.to_string().contains("`Id`")
         );
     }
@@ -490,6 +513,7 @@ mod tests {
             status: 200,
             headers: HeaderMap::new(),
             body: Bytes::copy_from_slice(body.as_bytes()),
+            held: crate::port::Held::default(),
         };
         let entity = crate::domain::find_entity(name).unwrap();
         match read_query_answer(Asked { entity, is_count }, &response) {

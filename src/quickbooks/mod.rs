@@ -29,6 +29,7 @@ mod record_index;
 mod scrub;
 mod search;
 mod step;
+mod strangers;
 mod uncaptured;
 mod whole;
 
@@ -57,7 +58,7 @@ use self::reader::SpanReader;
 pub(crate) use self::uncaptured::Uncaptured;
 use self::whole::WholeAnswers;
 use crate::domain::query::CountQuery;
-use crate::domain::{EntitySpec, Mask, Page, Window};
+use crate::domain::{EntitySpec, Held, Mask, Page, Window};
 use crate::error::{Error, Result};
 use crate::http::{Response, RetryPolicy, TokenCache, TokenIssuer, Transport};
 use crate::port::{Meter, Source, Span};
@@ -163,13 +164,31 @@ impl QboSource {
         meter: &Meter,
         behavior: RetryBehavior,
     ) -> Result<QueryAnswer> {
+        let answer = self.query_and_hold(entity, statement, meter, behavior);
+        Ok(QueryAnswer {
+            held: Held::default(),
+            ..answer.await?
+        })
+    }
+
+    /// Like [`query`](Self::query), with the memory of the answer.
+    async fn query_and_hold(
+        &self,
+        entity: &EntitySpec,
+        statement: &str,
+        meter: &Meter,
+        behavior: RetryBehavior,
+    ) -> Result<QueryAnswer> {
         let asked = Asked::by(entity, statement);
         let read = |response: &Response| read_query_answer(asked, response);
         let with_records = Some(entity).filter(|_| !asked.is_count);
         let mut asking = self.includes.ask(with_records.into_iter());
         loop {
             let request = self.endpoints.query(statement, asking.include());
-            let sent = self.client.send(&request, meter, behavior, read).await;
+            let sent = self.client.send_and_hold(&request, meter, behavior, read);
+            let sent = sent
+                .await
+                .map(|(answer, held)| QueryAnswer { held, ..answer });
             if let Ok(answer) = &sent {
                 asking.note_proof(answer.has_rows());
             }
@@ -263,6 +282,3 @@ impl Source for QboSource {
             .await
     }
 }
-
-#[cfg(test)]
-mod strangers;

@@ -3,17 +3,11 @@
 use chrono::{DateTime, Utc};
 
 use super::PostgresSink;
-use crate::domain::{EntitySpec, MAX_REJECTS, Record, Reject, excerpt};
+use crate::domain::{EntitySpec, MAX_REJECT_TEXT, MAX_REJECTS, Record, Reject};
 use crate::error::Result;
 use crate::postgres::{cleaned_json, params};
 
 const SET_ASIDE: &str = include_str!("sql/set_aside.sql");
-
-/// Bytes of records that are kept of one window; those beyond are cut. They are in memory until the
-/// window ends, and several windows are written at once.
-const MAX_PAYLOADS: usize = 8 << 20;
-/// Bytes of an error, an id or a `intuit_tid`. A landing file may hold any text.
-const MAX_TEXT: usize = 4096;
 
 /// Rejected records, as arrays for `unnest`.
 #[derive(Debug, Default)]
@@ -34,7 +28,7 @@ impl RejectColumns {
     /// Returns false if records are only counted: the window fails with more than [`MAX_REJECTS`], and
     /// their texts fill what is kept.
     fn lists_more(&self) -> bool {
-        self.count < MAX_REJECTS || self.bytes < MAX_PAYLOADS
+        self.count < MAX_REJECTS || self.bytes < MAX_REJECT_TEXT
     }
 
     /// Sets a record of a window aside.
@@ -54,19 +48,14 @@ impl RejectColumns {
     }
 
     fn push(&mut self, reject: Reject, request: &str) {
-        let short = |text: String| excerpt(&text, MAX_TEXT).into_owned();
         self.count += 1;
-        self.ids.push(reject.id.map(short));
-        self.changed_at.push(reject.at);
-        self.errors.push(short(reject.error));
-        self.tids.push(reject.intuit_tid.map(short));
         // `text` cannot hold U+0000 either. In records received as JSON it is escaped.
-        let payload = reject.payload.map(|text| {
-            let kept = excerpt(&text, MAX_PAYLOADS.saturating_sub(self.bytes));
-            kept.replace('\0', "\u{fffd}")
-        });
-        self.bytes += payload.as_ref().map_or(0, String::len) + request.len();
-        self.bytes += self.errors.last().map_or(0, String::len);
+        let payload = reject.text(MAX_REJECT_TEXT.saturating_sub(self.bytes));
+        self.bytes += payload.as_ref().map_or(0, String::len) + request.len() + reject.error.len();
+        self.ids.push(reject.id);
+        self.changed_at.push(reject.at);
+        self.errors.push(reject.error);
+        self.tids.push(reject.intuit_tid);
         self.payloads.push(payload);
         self.requests.push(cleaned_json(request));
     }

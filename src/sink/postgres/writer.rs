@@ -16,7 +16,9 @@ use super::merge::{self, Merge, PageColumns, TableTraits};
 use super::set_aside::RejectColumns;
 use super::{copy_format, drift, storable};
 use crate::config::TransactionLimits;
-use crate::domain::{DistinctIds, DriftWatch, LoadCounts, Page, excerpt, too_many_rejects};
+use crate::domain::{
+    DistinctIds, DriftWatch, LoadCounts, MAX_SHOWN, Page, excerpt, too_many_rejects,
+};
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
 use crate::postgres::server::SETTINGS_OF_LATER_SERVERS;
@@ -28,11 +30,9 @@ const CHECK_AT_ONCE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 /// Records of a window that are logged one by one when Postgres cannot store them.
 const MAX_LOGGED_REJECTS: u64 = 10;
-/// Bytes of an id in a log line.
-const MAX_LOGGED_ID: usize = 200;
 /// Bytes of the different requests of a window, which are in memory until it ends. Those of an
 /// archive may all differ; one has a few hundred bytes.
-const MAX_REQUESTS: usize = 16 << 20;
+const MAX_REQUESTS: usize = 4 << 20;
 
 const WRITE_LEDGER: &str = include_str!("sql/write_ledger.sql");
 const RESOLVE_REJECTS: &str = include_str!("sql/resolve_rejects.sql");
@@ -286,7 +286,7 @@ impl PostgresWriter {
             match storable::refusal(&record.id, record.payload.as_bytes()) {
                 Some(reason) => {
                     if self.rejects.count() < MAX_LOGGED_REJECTS {
-                        let id = &*excerpt(&record.id, MAX_LOGGED_ID);
+                        let id = &*excerpt(&record.id, MAX_SHOWN);
                         warn!(
                             phase = "load",
                             event = "record_rejected",
@@ -308,7 +308,7 @@ impl PostgresWriter {
             self.drift.look(&self.context.entity, record);
         }
         let place = self.pages.place(&page)?;
-        let rows = copy_format::encode(&page, place, self.next_seq);
+        let first_seq = self.next_seq;
         self.next_seq += page.records.len() as i32;
         let transaction = match &mut self.transaction {
             Some(transaction) => transaction,
@@ -317,7 +317,10 @@ impl PostgresWriter {
                 none.insert(Transaction::begin(&self.db, self.limits, &traits).await?)
             }
         };
-        transaction.copy(rows).await
+        for piece in copy_format::encode(&page, place, first_seq) {
+            transaction.copy(piece).await?;
+        }
+        Ok(())
     }
 }
 
