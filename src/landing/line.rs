@@ -100,7 +100,7 @@ impl<'a> LandingLine<'a> {
     }
 
     /// Checks what is kept for every window, or repeated in errors.
-    fn check_names(&self) -> Result<(), String> {
+    pub(super) fn check_names(&self) -> Result<(), String> {
         for (name, text, limit) in [
             ("entity", &self.entity, MAX_NAME),
             ("realm_id", &self.realm_id, MAX_NAME),

@@ -80,7 +80,7 @@ const STORED: &str = "SELECT count(*) FROM raw.qb_items";
 async fn large_pages_of_many_windows_share_their_memory() {
     let home = tempfile::tempdir().unwrap();
     let long = "x".repeat(5 << 20);
-    let sandbox = sandbox_with(home.path(), (0..24).map(|_| long.clone()));
+    let sandbox = sandbox_with(home.path(), (0..36).map(|_| long.clone()));
     let (first, second) = (Database::create().await, Database::create().await);
     let by_month = ["--chunk", "month"];
     let (code, said) = copy(&sandbox, &first, home.path(), &["backfill"], &by_month);
@@ -93,8 +93,8 @@ async fn large_pages_of_many_windows_share_their_memory() {
     assert_eq!(code, Some(0), "{said}");
     let lengths = "SELECT sum(length(payload ->> 'Description'))::bigint FROM raw.qb_items";
     for database in [first, second] {
-        assert_eq!(database.number(STORED).await, 24);
-        assert_eq!(database.number(lengths).await, 24 * (5 << 20));
+        assert_eq!(database.number(STORED).await, 36);
+        assert_eq!(database.number(lengths).await, 36 * (5 << 20));
         database.drop().await;
     }
 }
