@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::line::MAX_LINE;
 use super::masking::masked_line;
 use super::reader::Begun;
-use super::spool::{Key, Spool};
+use super::spool::{Names, Spool};
 use crate::domain::{EntitySpec, Held, MAX_SHOWN, Mask, Page, Window, excerpt};
 use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingLine, LandingReader, WRITE_MARGIN, find_files};
@@ -28,13 +28,22 @@ const MAX_LONG_LINES: usize = 2 * MAX_LINE;
 #[derive(Debug)]
 pub struct LandingSource {
     realm_id: String,
-    files: HashMap<(String, Window), LandingFile>,
+    /// Paths by entity and window. There may be many, so that they share names and paths.
+    files: HashMap<(Arc<str>, Window), Arc<Path>>,
     /// The lines of the one file that holds all windows.
     spool: Option<Spool>,
     /// Properties that the files may hold, and that get no further.
     mask: Arc<Mask>,
     /// Memory of long lines.
     budget: MemoryBudget,
+}
+
+/// A window, and the file in which it is.
+struct WindowFile<'f> {
+    path: &'f Path,
+    realm_id: &'f str,
+    entity: &'f str,
+    window: Window,
 }
 
 impl LandingSource {
@@ -44,29 +53,44 @@ impl LandingSource {
     /// [`Error::Config`] if there are no files, if they belong to several companies, or if two hold the
     /// same window: which of them is right is nothing to guess.
     pub fn new(files: Vec<LandingFile>, mask: Arc<Mask>) -> Result<Self> {
-        let Some(realm_id) = files.first().map(|file| file.realm_id.clone()) else {
-            return Err(Error::config("landing", "no window files"));
-        };
-        if let Some(other) = files.iter().find(|file| file.realm_id != realm_id) {
-            let reason = format!(
-                "companies {realm_id} and {} are mixed; load them one by one",
-                other.realm_id
-            );
-            return Err(Error::config("landing", reason));
-        }
-        let mut by_window = HashMap::with_capacity(files.len());
+        let files = files.iter().map(|file| WindowFile {
+            path: &file.path,
+            realm_id: &file.realm_id,
+            entity: &file.entity,
+            window: file.window,
+        });
+        Self::of(files, mask)
+    }
+
+    fn of<'f>(files: impl Iterator<Item = WindowFile<'f>>, mask: Arc<Mask>) -> Result<Self> {
+        let mut by_window = HashMap::new();
+        let (mut company, mut names) = (None, Names::default());
+        let mut last: Arc<Path> = Path::new("").into();
         for file in files {
-            let (path, window) = (file.path.clone(), file.window);
-            let before: Option<LandingFile> = by_window.insert((file.entity.clone(), window), file);
-            if let Some(before) = before.filter(|before| before.path != path) {
+            let realm_id: &str = company.get_or_insert(file.realm_id);
+            if file.realm_id != realm_id {
+                let other = file.realm_id;
+                let reason =
+                    format!("companies {realm_id} and {other} are mixed; load them one by one");
+                return Err(Error::config("landing", reason));
+            }
+            if *last != *file.path {
+                last = file.path.into();
+            }
+            let key = (names.shared(file.entity), file.window);
+            let before: Option<Arc<Path>> = by_window.insert(key, last.clone());
+            if let Some(before) = before.filter(|before| *before != last) {
                 let reason = format!(
                     "'{}' and '{}' hold the same window; remove the one that is not to be loaded",
-                    before.path.display(),
-                    path.display()
+                    before.display(),
+                    last.display()
                 );
                 return Err(Error::config("landing", reason));
             }
         }
+        let Some(realm_id) = company.map(str::to_owned) else {
+            return Err(Error::config("landing", "no window files"));
+        };
         Ok(Self {
             realm_id,
             files: by_window,
@@ -84,21 +108,28 @@ impl LandingSource {
     /// [`Error::Config`] if it holds nothing, or as for [`Self::new`].
     pub fn open_file(path: &Path, windows: &[LandingFile], mask: Arc<Mask>) -> Result<Self> {
         let spool = Spool::read(path, &std::env::temp_dir(), &mask)?;
-        let file = |(realm_id, entity, window): &Key| LandingFile {
-            path: path.to_owned(),
-            realm_id: realm_id.clone(),
-            entity: entity.clone(),
-            window: *window,
-        };
-        let mut files: Vec<_> = spool.windows().map(file).collect();
-        files.extend_from_slice(windows);
-        if files.is_empty() {
+        if spool.windows().next().is_none() && windows.is_empty() {
             let reason = format!("'{}' holds no records", path.display());
             return Err(Error::config("landing", reason));
         }
+        let with_records = spool
+            .windows()
+            .map(|(realm_id, entity, window)| WindowFile {
+                path,
+                realm_id,
+                entity,
+                window: *window,
+            });
+        let named = windows.iter().map(|file| WindowFile {
+            path: &file.path,
+            realm_id: &file.realm_id,
+            entity: &file.entity,
+            window: file.window,
+        });
+        let source = Self::of(with_records.chain(named), mask)?;
         Ok(Self {
             spool: Some(spool),
-            ..Self::new(files, mask)?
+            ..source
         })
     }
 
@@ -117,11 +148,7 @@ impl LandingSource {
 
     /// Returns the names of the entities that have files.
     pub fn entities(&self) -> Vec<&str> {
-        let mut names: Vec<_> = self
-            .files
-            .keys()
-            .map(|(entity, _)| entity.as_str())
-            .collect();
+        let mut names: Vec<_> = self.files.keys().map(|(entity, _)| &**entity).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -132,7 +159,7 @@ impl LandingSource {
         let mut windows: Vec<_> = self
             .files
             .keys()
-            .filter(|(name, _)| name == entity)
+            .filter(|(name, _)| **name == *entity)
             .map(|(_, window)| *window)
             .collect();
         windows.sort();
@@ -144,8 +171,8 @@ impl LandingSource {
     fn reader(&self, file: &LandingFile) -> Result<LandingReader> {
         match &self.spool {
             Some(spool) => {
-                let key = (file.realm_id.clone(), file.entity.clone(), file.window);
-                Ok(spool.reader(&key))
+                let (realm_id, entity) = (file.realm_id.as_str(), file.entity.as_str());
+                Ok(spool.reader(&(realm_id.into(), entity.into(), file.window)))
             }
             None => LandingReader::open(&file.path),
         }
@@ -270,12 +297,16 @@ impl Source for LandingSource {
             start: span.start,
             end: span.end(),
         };
-        let file = self
-            .files
-            .get(&(entity.name.to_owned(), window))
-            .ok_or_else(|| {
-                Error::config("landing", format!("no file of {} {window}", entity.name))
-            })?;
+        let path = self.files.get(&(entity.name.into(), window));
+        let path = path.ok_or_else(|| {
+            Error::config("landing", format!("no file of {} {window}", entity.name))
+        })?;
+        let file = &LandingFile {
+            path: path.to_path_buf(),
+            realm_id: self.realm_id.clone(),
+            entity: entity.name.to_owned(),
+            window,
+        };
         let mut reader = self.reader(file)?;
         let mut parts = Parts::new(pages);
         loop {
