@@ -9,7 +9,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::classify::classify_failure;
@@ -342,7 +342,8 @@ impl<'a> Members<'a> {
         if let Some((key, _)) = self.0.iter().find(|(key, _)| key == entity.answer_key) {
             let mut rows = Vec::new();
             for value in self.all(key) {
-                rows.extend(rows_in(value).ok_or_else(|| format!("its {key} holds no rows"))?);
+                let none = || format!("its {key} holds no rows, or more than {MAX_ROWS}");
+                rows.extend(rows_in(value).ok_or_else(none)?);
             }
             return Ok(rows);
         }
@@ -366,11 +367,49 @@ fn read_counter(name: &str, value: &RawValue) -> Result<u64, String> {
         .map_err(|_| format!("its {name} is {}", excerpt(text, MAX_SHOWN)))
 }
 
+/// Rows of an answer. QuickBooks sends 1000 at most. A row of two bytes takes hundreds in memory, so that
+/// an answer within its length could hold rows that fill it.
+const MAX_ROWS: usize = 100_000;
+/// Members of an object that is no record. Real ones have less than ten.
+const MAX_MEMBERS: usize = 1000;
+
+/// The elements of an array, at most [`MAX_ROWS`].
+struct Elements<'a>(Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bounded;
+
+        impl<'de> Visitor<'de> for Bounded {
+            type Value = Elements<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "at most {MAX_ROWS} rows")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Self::Value, A::Error> {
+                let mut elements = Vec::new();
+                while let Some(row) = rows.next_element()? {
+                    if elements.len() == MAX_ROWS {
+                        return Err(A::Error::invalid_length(MAX_ROWS + 1, &self));
+                    }
+                    elements.push(row);
+                }
+                Ok(Elements(elements))
+            }
+        }
+
+        deserializer.deserialize_seq(Bounded)
+    }
+}
+
 /// Returns the elements of an array of objects, or a single object as one row.
 pub(super) fn rows_in(value: &RawValue) -> Option<Vec<&RawValue>> {
     match value.get().as_bytes().first()? {
         b'{' => Some(vec![value]),
-        b'[' => serde_json::from_str(value.get()).ok(),
+        b'[' => serde_json::from_str::<Elements<'_>>(value.get())
+            .ok()
+            .map(|elements| elements.0),
         _ => None,
     }
 }
@@ -404,6 +443,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
                 while let Some(key) = map.next_key::<Name<'de>>()? {
+                    if members.len() == MAX_MEMBERS {
+                        let reason = format!("it has more than {MAX_MEMBERS} members");
+                        return Err(A::Error::custom(reason));
+                    }
                     members.push((key.0, map.next_value()?));
                 }
                 Ok(Members(members))
@@ -591,6 +634,20 @@ mod tests {
         assert_eq!(answer.records[0].id, "1");
         // Payloads are slices of the answer, wherever it keeps them.
         assert_eq!(answer.records[0].payload.as_bytes(), ROW.as_bytes());
+    }
+
+    #[test]
+    fn many_tiny_rows_and_members_do_not_fill_the_memory() {
+        let page = |rows: usize| {
+            let rows = vec![ROW; rows].join(",");
+            format!(r#"{{"QueryResponse":{{"Customer":[{rows}]}}}}"#)
+        };
+        let answer = read_as("customers", false, &page(MAX_ROWS)).unwrap();
+        assert_eq!(answer.records.len(), MAX_ROWS);
+        assert!(read_as("customers", false, &page(MAX_ROWS + 1)).is_none());
+        let members = r#","startPosition":1"#.repeat(MAX_MEMBERS);
+        let body = format!(r#"{{"QueryResponse":{{"Customer":[{ROW}]{members}}}}}"#);
+        assert!(read_as("customers", false, &body).is_none());
     }
 
     #[test]
