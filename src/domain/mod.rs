@@ -8,7 +8,9 @@ mod distinct;
 mod division;
 pub(crate) mod drift;
 pub mod entity;
+mod excerpt;
 pub mod fields;
+mod held;
 pub mod instant;
 pub mod interval;
 pub mod mask;
@@ -38,15 +40,17 @@ pub use entity::{
     ENTITIES, EntityKind, EntitySpec, Identity, Ordering, find_entity, select_comparable,
     select_entities, select_readable,
 };
+pub(crate) use excerpt::{MAX_SHOWN, excerpt};
 pub use fields::{
     Column, ColumnType, Field, FieldTable, FieldType, column_name, columns, columns_below, fields,
 };
+pub use held::Held;
 pub use interval::Interval;
 pub(crate) use mask::LEFT_OUT;
 pub use mask::Mask;
 pub use plan::{Continuation, PageSize, Plan, RangeBound, parse_range};
 pub use record::{Deletion, Page, Payload, Record, Reject};
-pub(crate) use record::{Wrapped, too_many_rejects};
+pub(crate) use record::{MAX_RECORD, MAX_REJECT_TEXT, MAX_REJECTS, Wrapped, too_many_rejects};
 pub use report::{
     ConnectionReport, LoadCounts, NOT_ATTEMPTED, Report, RunEnd, RunReport, RunStatus,
     WindowReport, WindowStatus,

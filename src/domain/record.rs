@@ -9,7 +9,9 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::domain::Held;
 use crate::domain::entity::Identity;
+use crate::domain::excerpt::{MAX_SHOWN, excerpt};
 use crate::domain::instant::parse_record_time;
 use crate::error::{Error, Result};
 
@@ -27,6 +29,11 @@ impl Payload {
     /// Returns the bytes, UTF-8.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Returns a part of the bytes, which it shares.
+    pub(crate) fn slice(&self, part: std::ops::Range<usize>) -> Bytes {
+        self.0.slice(part)
     }
 
     /// Returns the text at a path such as `MetaData.CreateTime`, if there is one. A record that is
@@ -115,22 +122,13 @@ fn read_text(field: &str, value: &RawValue) -> Result<String> {
     let text = match json.bytes().all(|byte| byte.is_ascii_digit()) {
         true => json.to_owned(),
         false => serde_json::from_str::<String>(json)
-            .map_err(|_| failed(format!("it is {}", shorten(json))))?,
+            .map_err(|_| failed(format!("it is {}", excerpt(json, MAX_SHOWN))))?,
     };
     match (text.is_empty(), text.contains('\0')) {
         (false, false) => Ok(text),
         (true, _) => Err(failed("it is empty".to_owned())),
         (_, true) => Err(failed("it holds the character U+0000".to_owned())),
     }
-}
-
-/// Returns the beginning of a text, for messages.
-fn shorten(text: &str) -> String {
-    let mut start: String = text.chars().take(60).collect();
-    if start.len() < text.len() {
-        start.push_str("...");
-    }
-    start
 }
 
 /// Returns a text without the character U+0000, which Postgres does not store.
@@ -232,10 +230,10 @@ impl Record {
         let time = read_text("MetaData.LastUpdatedTime", time)?;
         let updated_at = parse_record_time(&time).ok_or_else(|| {
             Error::decode(
-                format!("record {id}"),
+                format!("record {}", excerpt(&id, MAX_SHOWN)),
                 format!(
                     "cannot read `MetaData.LastUpdatedTime` '{}'",
-                    shorten(&time)
+                    excerpt(&time, MAX_SHOWN)
                 ),
             )
         })?;
@@ -284,6 +282,8 @@ pub struct Page {
     pub records: Vec<Record>,
     /// Records that were set aside.
     pub rejects: Vec<Reject>,
+    /// Memory that stays taken until the page is stored.
+    pub held: Held,
 }
 
 /// A record that the source no longer has.
@@ -309,13 +309,25 @@ pub struct Reject {
     pub error: String,
     /// Intuit's id of the answer that failed.
     pub intuit_tid: Option<String>,
-    /// Text of the record, if it was received.
-    pub payload: Option<String>,
+    /// Text of the record in UTF-8, if it was received: a slice of the answer.
+    pub payload: Option<Bytes>,
 }
 
 /// Maximum number of records of a window that are set aside. A window with more of them has failed:
 /// the cause is not in the records.
-const MAX_REJECTS: u64 = 10;
+pub(crate) const MAX_REJECTS: u64 = 10;
+
+/// Bytes of the texts of records that were set aside, in one window. Beyond them, texts are cut: they are
+/// in memory until the window ends, and several windows are read at a time.
+pub(crate) const MAX_REJECT_TEXT: usize = 2 << 20;
+
+/// Bytes of a record. A longer one is set aside when it arrives, because it would be too long for a line
+/// of a landing file.
+pub(crate) const MAX_RECORD: usize = 31 << 20;
+
+/// Bytes of the reason for which a record was set aside, and of its id there. Real ids have 19 digits at
+/// most (qbo-facts 9).
+const MAX_REASON: usize = 2000;
 
 /// Returns the failure of a window, if too many of its records were set aside.
 pub(crate) fn too_many_rejects(rejected: u64, first: &str) -> Option<Error> {
@@ -332,32 +344,55 @@ impl Reject {
     /// Creates a reject of a record that was received and cannot be stored.
     pub fn unstorable(record: &Record, error: impl Into<String>) -> Self {
         Self {
-            id: Some(without_nul(record.id.clone())),
+            id: Some(record.id.clone()),
             at: record.updated_at,
-            error: without_nul(error),
+            error: error.into(),
             intuit_tid: None,
-            payload: Some(String::from_utf8_lossy(record.payload.as_bytes()).into_owned()),
+            payload: Some(record.payload.0.clone()),
         }
+        .bounded()
     }
 
     /// Creates a reject of a row that cannot be read, and arrived next to a record changed at `at`. It
     /// has the id that its entity's records have, or none: the id of something inside the row can be
     /// that of another record.
-    pub fn unreadable(identity: Identity, row: String, error: &Error, at: DateTime<Utc>) -> Self {
-        let payload = Payload::from_valid_json(Bytes::copy_from_slice(row.as_bytes()));
+    pub fn unreadable(identity: Identity, row: Payload, error: &Error, at: DateTime<Utc>) -> Self {
         Self {
-            id: Record::read_id(identity, &payload).ok(),
+            id: Record::read_id(identity, &row).ok(),
             at,
-            error: without_nul(error.to_string()),
+            error: error.to_string(),
             intuit_tid: None,
-            payload: Some(row),
+            payload: Some(row.0),
         }
+        .bounded()
+    }
+
+    /// Returns the reject with short texts beside its payload, and without what a table cannot hold.
+    pub(crate) fn bounded(self) -> Self {
+        let bound = |text: String| without_nul(excerpt(&text, MAX_REASON));
+        Self {
+            id: self.id.map(bound),
+            error: bound(self.error),
+            intuit_tid: self.intuit_tid.map(bound),
+            ..self
+        }
+    }
+
+    /// Returns the text of the record, at most its first `limit` bytes.
+    pub(crate) fn text(&self, limit: usize) -> Option<String> {
+        let payload = self.payload.as_ref()?;
+        let text = String::from_utf8_lossy(payload);
+        Some(without_nul(excerpt(&text, limit)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn payload(text: &str) -> Payload {
+        Payload::from_valid_json(Bytes::copy_from_slice(text.as_bytes()))
+    }
 
     fn id(identity: Identity, payload: &'static str) -> Result<String> {
         Record::read(
@@ -400,7 +435,7 @@ mod tests {
         let untimed = id(Identity::Wrapped, r#"{"Bill":{"Id":"7"}}"#).unwrap_err();
         assert!(untimed.to_string().contains("MetaData"), "{untimed}");
         let set_aside = |identity, row: &str| {
-            Reject::unreadable(identity, row.to_owned(), &untimed, DateTime::UNIX_EPOCH).id
+            Reject::unreadable(identity, payload(row), &untimed, DateTime::UNIX_EPOCH).id
         };
         let wrapped = |row: &str| set_aside(Identity::Wrapped, row);
         assert_eq!(wrapped(r#"{"Bill":{"Id":"7"}}"#).as_deref(), Some("7"));
@@ -425,6 +460,38 @@ mod tests {
     }
 
     #[test]
+    fn no_message_quotes_a_long_text_of_others() {
+        let long = "9".repeat(1 << 20);
+        for text in [
+            dated(&format!("\"{long}\""), "0", "\"never\""),
+            dated("\"1\"", "0", &format!("\"{long}\"")),
+            dated(&format!("[{long}]"), "0", TIME),
+        ] {
+            let error = read(&text).unwrap_err();
+            assert!(
+                error.to_string().len() < 1000,
+                "{}",
+                error.to_string().len()
+            );
+            let reject =
+                Reject::unreadable(Identity::Id, payload(&text), &error, DateTime::UNIX_EPOCH);
+            assert!(reject.id.is_none_or(|id| id.len() < 3000));
+            assert_eq!(reject.payload.unwrap(), text);
+        }
+        let reject = Reject {
+            id: None,
+            at: DateTime::UNIX_EPOCH,
+            error: long.clone(),
+            intuit_tid: Some(long),
+            payload: Some("{\0é}".into()),
+        };
+        assert_eq!(reject.text(9).unwrap(), "{\u{fffd}é}");
+        assert_eq!(reject.text(3).unwrap(), "{\u{fffd} … (cut; it has 5 bytes)");
+        let reject = reject.bounded();
+        assert!(reject.error.len() < 3000 && reject.intuit_tid.unwrap().len() < 3000);
+    }
+
+    #[test]
     fn the_only_record_of_an_entity_needs_no_id() {
         let without = r#"{"MetaData":{"LastUpdatedTime":"2024-01-03T01:00:00-08:00"}}"#;
         assert_eq!(id(Identity::Single, without).unwrap(), "1");
@@ -432,11 +499,8 @@ mod tests {
         assert_eq!(id(Identity::Single, with).unwrap(), "1");
     }
 
-    fn read(payload: &str) -> Result<Record> {
-        Record::read(
-            Identity::Id,
-            Payload::from_valid_json(Bytes::copy_from_slice(payload.as_bytes())),
-        )
+    fn read(text: &str) -> Result<Record> {
+        Record::read(Identity::Id, payload(text))
     }
 
     fn dated(id: &str, token: &str, time: &str) -> String {
@@ -502,7 +566,8 @@ mod tests {
             assert!(error.to_string().contains(field), "{payload}: {error}");
             // What is set aside can be stored: no text of ours has a NUL.
             let epoch = DateTime::UNIX_EPOCH;
-            let reject = Reject::unreadable(Identity::Id, payload, &error, epoch);
+            let row = Payload::from_valid_json(payload.into());
+            let reject = Reject::unreadable(Identity::Id, row, &error, epoch);
             let texts = [reject.id.unwrap_or_default(), reject.error];
             assert!(texts.iter().all(|text| !text.contains('\0')), "{texts:?}");
         }
@@ -516,7 +581,8 @@ mod tests {
         let unreadable = payload.replace("LastUpdatedTime", "x");
         let error = read(&unreadable).unwrap_err();
         let epoch = DateTime::UNIX_EPOCH;
-        let reject = Reject::unreadable(Identity::Id, unreadable, &error, epoch);
+        let row = Payload::from_valid_json(unreadable.into());
+        let reject = Reject::unreadable(Identity::Id, row, &error, epoch);
         assert_eq!(reject.id.as_deref(), Some("1"));
     }
 }

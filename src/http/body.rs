@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::port::Endpoint;
+use crate::port::{Endpoint, Held, MemoryBudget, Reservation};
 
 /// Largest answer of the token endpoint. Intuit's have about 1 KB.
 const MAX_TOKEN_ANSWER: usize = 64 << 10;
 /// Largest body of an answer that is no success. What a fault says stands at its beginning.
 const MAX_FAULT: usize = 256 << 10;
+
+/// Bytes of an answer that take no memory from the budget of all answers: ordinary pages arrive, and
+/// are stored, side by side.
+const MAX_UNRESERVED: usize = 2 << 20;
 
 /// The limits of the answers of one transport.
 #[derive(Debug, Clone)]
@@ -20,6 +24,9 @@ pub(super) struct AnswerLimit {
     max_answer: usize,
     /// Bytes of all answers that are being received.
     arriving: Arc<AtomicUsize>,
+    /// Memory of large answers, from their arrival until they are stored: one of the largest, and half
+    /// of one.
+    budget: MemoryBudget,
 }
 
 /// Reason why no more of an answer is read.
@@ -38,6 +45,7 @@ impl AnswerLimit {
         Self {
             max_answer,
             arriving: Arc::default(),
+            budget: MemoryBudget::new(max_answer + max_answer / 2),
         }
     }
 
@@ -55,6 +63,7 @@ impl AnswerLimit {
             is_fault,
             is_read_to_limit: is_fault || endpoint == Endpoint::Token,
             received: BytesMut::new(),
+            reservation: None,
         }
     }
 }
@@ -68,6 +77,7 @@ pub(super) struct AnswerBody {
     /// Its beginning is of use although the rest is too much: tokens may stand in it.
     is_read_to_limit: bool,
     received: BytesMut,
+    reservation: Option<Reservation>,
 }
 
 impl AnswerBody {
@@ -83,6 +93,17 @@ impl AnswerBody {
         let buffer = length.min(MAX_INITIAL_BUFFER) as usize;
         self.received.reserve(buffer.min(self.max));
         Ok(())
+    }
+
+    /// Waits until there is memory for a chunk. An answer that becomes large takes as much as the largest
+    /// needs, so that it waits only once.
+    pub(super) async fn make_room(&mut self, chunk: usize) {
+        let needed = self.received.len() + chunk;
+        if needed > MAX_UNRESERVED && self.max > MAX_UNRESERVED && self.reservation.is_none() {
+            self.reservation = Some(self.limit.budget.take(self.max).await);
+            // Once, so that nothing is copied while it grows. Only what is written takes memory.
+            self.received.reserve(self.max - self.received.len());
+        }
     }
 
     /// Adds a chunk, or as much of it as the limit allows.
@@ -106,6 +127,15 @@ impl AnswerBody {
         std::mem::take(&mut self.received).freeze()
     }
 
+    /// Returns what has arrived, and its memory.
+    pub(super) fn take_and_hold(&mut self) -> (Bytes, Held) {
+        let reservation = self.reservation.take().map(|mut reservation| {
+            reservation.shrink_to(self.received.len());
+            reservation.into_held()
+        });
+        (self.take(), reservation.unwrap_or_default())
+    }
+
     fn release(&self) {
         let length = self.received.len();
         self.limit.arriving.fetch_sub(length, Ordering::Relaxed);
@@ -120,6 +150,8 @@ impl Drop for AnswerBody {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[test]
@@ -168,5 +200,29 @@ mod tests {
         assert_eq!(two.take().len(), 700);
         drop(two);
         assert_eq!(limit.arriving.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn large_answers_take_turns_until_they_are_stored_and_ordinary_ones_do_not_wait() {
+        let limit = AnswerLimit::new(64 << 20);
+        let arrives = |length: usize| {
+            let mut body = limit.body(Endpoint::Data, 200);
+            body.make_room(length).now_or_never()?;
+            body.push(&vec![b' '; length]).unwrap();
+            Some(body.take_and_hold())
+        };
+        let (body, held) = arrives(40 << 20).unwrap();
+        assert_eq!(body.len(), 40 << 20);
+        // Its memory is its own until its page is stored, although the body may be gone before.
+        drop(body);
+        assert!(arrives(3 << 20).is_none());
+        assert!(arrives(MAX_UNRESERVED).is_some());
+        drop(held);
+        let several: Option<Vec<_>> = (0..10).map(|_| arrives(3 << 20)).collect();
+        assert!(several.is_some());
+        assert!(arrives(3 << 20).is_some(), "30 of 96 MB are taken");
+        // A fault is never large.
+        let mut fault = limit.body(Endpoint::Data, 503);
+        assert!(fault.make_room(64 << 20).now_or_never().is_some());
     }
 }

@@ -13,7 +13,7 @@ use super::certificates::check_certificate_file;
 use super::failure::{Destination, not_set_up};
 use super::proxy::Proxies;
 use crate::error::{Error, Result};
-use crate::port::{Endpoint, Progress, Secret};
+use crate::port::{Endpoint, Held, Progress, Secret};
 
 /// A request without its `Authorization` header. Cheap to clone, so that it can be sent again.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub(crate) struct Response {
     pub headers: HeaderMap,
     /// Body.
     pub body: Bytes,
+    /// Memory of the body, if it is large. Others may wait for it.
+    pub held: Held,
 }
 
 impl Response {
@@ -291,16 +293,21 @@ impl Network {
                 Err(full) => return Err(destination.too_large(full)),
             }
             added = match timeout(self.read_timeout, response.chunk()).await {
-                Ok(Ok(Some(chunk))) => body.push(&chunk),
+                Ok(Ok(Some(chunk))) => {
+                    body.make_room(chunk.len()).await;
+                    body.push(&chunk)
+                }
                 Ok(Ok(None)) => break,
                 Ok(Err(error)) => return Err(failed(error)),
                 Err(_) => return Err(destination.stalled(self.read_timeout.as_secs_f64())),
             }
         }
+        let (body, held) = body.take_and_hold();
         Ok(Response {
             status,
             headers,
-            body: body.take(),
+            body,
+            held,
         })
     }
 }

@@ -12,7 +12,7 @@ use arrow_array::RecordBatch;
 use serde::Deserialize;
 
 use super::line::LandingLine;
-use super::reader::LandingReader;
+use super::reader::{LandingReader, open_regular};
 use crate::columns::{ColumnsBuilder, EntityColumns, Row};
 use crate::error::{Error, Result};
 
@@ -28,7 +28,7 @@ pub fn read_columns(
     mut each: impl FnMut(RecordBatch) -> ControlFlow<()>,
 ) -> Result<()> {
     let failed = |error| Error::landing(path, error);
-    let mut file = File::open(path).map_err(failed)?;
+    let mut file = open_regular(path)?;
     let latest = latest_lines(path, file.try_clone().map_err(failed)?)?;
     file.rewind().map_err(failed)?;
     let mut reader = LandingReader::of_file(path, file)?;

@@ -53,6 +53,9 @@ impl LandingTarget {
                 format!("'{}' exists and is {what}", path.display()),
             ))
         };
+        if path.exists() && !path.is_dir() && !path.is_file() {
+            return refuse("a pipe or a device, and no file");
+        }
         let ends_in_slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         if is_parquet(path) && (path.is_dir() || ends_in_slash && !path.exists()) {
             Ok(Self::Directory(path.to_owned()))

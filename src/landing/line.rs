@@ -9,13 +9,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::checksum;
-use crate::domain::{EntitySpec, Page, Payload, Record, Reject, Window};
+use crate::domain::{
+    EntitySpec, MAX_REJECT_TEXT, MAX_SHOWN, Page, Payload, Record, Reject, Window, excerpt,
+};
 use crate::error::{Error, Result};
 
-/// Bytes of the longest line. QuickBooks sends nothing near it, and a line is in memory as a whole.
+/// Bytes of the longest line. QuickBooks sends nothing near it, and a line is in memory as a whole. The
+/// longest record has 1 MB less, and so fits into a line with its request and its id.
 pub(super) const MAX_LINE: usize = 32 << 20;
 /// Bytes of the longest request; real ones have a few hundred. It is in memory once for every page.
 const MAX_REQUEST: usize = 64 << 10;
+
+/// Bytes of the name of an entity or of a company's id, which are kept for every window.
+const MAX_NAME: usize = 200;
+/// Bytes of an id. A longer one than a table can hold is set aside when it is loaded.
+const MAX_ID: usize = 64 << 10;
 
 /// A record with its metadata. The keys are the names of the raw tables' columns.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,8 +57,8 @@ pub struct LandingLine<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<&'a RawValue>,
     /// Details of a reject; `None` for a record.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rejected: Option<RejectedLine>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<RejectedLine<'a>>,
     /// Checksum (CRC-32, as in gzip) of everything before it in the line; always last. It is added
     /// when the line is written. Lines of earlier versions have none.
     #[serde(default, skip_serializing)]
@@ -59,15 +67,18 @@ pub struct LandingLine<'a> {
 
 /// Details of a record that was set aside.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct RejectedLine {
+pub struct RejectedLine<'a> {
     /// Reason.
-    pub error: String,
+    #[serde(borrow)]
+    pub error: Cow<'a, str>,
     /// Intuit's id of the answer that failed.
-    pub intuit_tid: Option<String>,
+    #[serde(borrow)]
+    pub intuit_tid: Option<Cow<'a, str>>,
     /// A second inside its window.
     pub at_utc: DateTime<Utc>,
     /// Text of the record, if it was received.
-    pub text: Option<String>,
+    #[serde(borrow)]
+    pub text: Option<Cow<'a, str>>,
 }
 
 impl<'a> LandingLine<'a> {
@@ -77,13 +88,29 @@ impl<'a> LandingLine<'a> {
     /// Returns what is wrong with the line; the caller adds the location.
     pub fn parse(line: &'a [u8]) -> Result<Self, String> {
         let is_checked = checksum::check(line)?;
-        let parsed: Self = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+        let parsed: Self = serde_json::from_slice(line)
+            .map_err(|e| excerpt(&e.to_string(), MAX_SHOWN).into_owned())?;
         if parsed.crc32.is_some() && !is_checked {
             return Err(checksum::CHANGED.to_owned());
         }
+        parsed.check_names()?;
         parsed.check_times()?;
         parsed.check_request()?;
         Ok(parsed)
+    }
+
+    /// Checks what is kept for every window, or repeated in errors.
+    pub(super) fn check_names(&self) -> Result<(), String> {
+        for (name, text, limit) in [
+            ("entity", &self.entity, MAX_NAME),
+            ("realm_id", &self.realm_id, MAX_NAME),
+            ("id", &self.id, MAX_ID),
+        ] {
+            if text.len() > limit {
+                return Err(format!("its {name} is longer than {limit} bytes"));
+            }
+        }
+        Ok(())
     }
 
     fn check_request(&self) -> Result<(), String> {
@@ -121,16 +148,21 @@ impl<'a> LandingLine<'a> {
     /// Writes the line with its checksum and a line break.
     ///
     /// # Errors
-    /// [`Error::Decode`] if it could not be read again, because of its length, its request or its times,
-    /// or with the operating system's message.
+    /// [`Error::Decode`] if it could not be read again, because of its length, its names, its request or
+    /// its times, or with the operating system's message.
     pub fn write(&self, out: &mut impl Write) -> Result<()> {
         let failed = |reason: String| {
             Error::decode(
-                format!("landing line of {} {}", self.entity, self.id),
+                format!(
+                    "landing line of {} {}",
+                    self.entity,
+                    excerpt(&self.id, MAX_SHOWN)
+                ),
                 reason,
             )
         };
-        self.check_times()
+        self.check_names()
+            .and_then(|()| self.check_times())
             .and_then(|()| self.check_request())
             .map_err(failed)?;
         let mut line = serde_json::to_vec(self).map_err(|e| failed(e.to_string()))?;
@@ -151,16 +183,17 @@ impl<'a> LandingLine<'a> {
         Window::new(self.extract_window_start_utc, self.extract_window_end_utc)
     }
 
-    /// Returns the record; copies its payload out of the line. Its time is moved into the window of the
-    /// line: QuickBooks may have held it at another time than it says, and there it was read.
+    /// Returns the record, whose payload is a slice of `line`, the text that was parsed. Its time is moved
+    /// into the window of the line: QuickBooks may have held it at another time than it says, and there
+    /// it was read.
     ///
     /// # Errors
     /// [`Error::Decode`] if the payload is not a record.
-    pub fn record(&self, entity: &EntitySpec) -> Result<Record> {
+    pub(super) fn record(&self, line: &Bytes, entity: &EntitySpec) -> Result<Record> {
         let payload = self
             .payload
             .ok_or_else(|| Error::decode("line", "missing field `payload`"))?;
-        let payload = Payload::from_valid_json(Bytes::copy_from_slice(payload.get().as_bytes()));
+        let payload = Payload::from_valid_json(line.slice_ref(payload.get().as_bytes()));
         if entity.is_read_whole {
             return Record::read_untimed(entity.identity, payload, self.extract_window_start_utc);
         }
@@ -176,17 +209,23 @@ impl<'a> LandingLine<'a> {
         time.min(last).max(self.extract_window_start_utc)
     }
 
-    /// Returns the reject, if the line is one. Texts of a file that was changed by hand may hold what a
-    /// table cannot.
-    pub fn reject(&self) -> Option<Reject> {
-        let clean = |text: &str| text.replace('\0', "\u{fffd}");
-        self.rejected.as_ref().map(|rejected| Reject {
-            id: (!self.id.is_empty()).then(|| clean(&self.id)),
+    /// Returns the reject, if the line is one; its text is a slice of `line`, the text that was parsed.
+    /// Texts of a file that was changed by hand may be of any length, and hold what a table cannot.
+    pub(super) fn reject(&mut self, line: &Bytes) -> Option<Reject> {
+        let rejected = self.rejected.take()?;
+        // A text with escapes was copied when they were replaced.
+        let payload = rejected.text.map(|text| match text {
+            Cow::Borrowed(text) => line.slice_ref(text.as_bytes()),
+            Cow::Owned(text) => text.into(),
+        });
+        let reject = Reject {
+            id: (!self.id.is_empty()).then(|| self.id.to_string()),
             at: self.inside(rejected.at_utc),
-            error: clean(&rejected.error),
-            intuit_tid: rejected.intuit_tid.as_deref().map(clean),
-            payload: rejected.text.clone(),
-        })
+            error: rejected.error.into_owned(),
+            intuit_tid: rejected.intuit_tid.map(Cow::into_owned),
+            payload,
+        };
+        Some(reject.bounded())
     }
 }
 
@@ -217,10 +256,11 @@ impl PageLines<'_> {
         }
         for reject in &self.page.rejects {
             let rejected = RejectedLine {
-                error: reject.error.clone(),
-                intuit_tid: reject.intuit_tid.clone(),
+                error: reject.error.as_str().into(),
+                intuit_tid: reject.intuit_tid.as_deref().map(Cow::Borrowed),
                 at_utc: reject.at,
-                text: reject.payload.clone(),
+                // Less than a load keeps, so that it need not be cut again.
+                text: reject.text(MAX_REJECT_TEXT / 2).map(Cow::Owned),
             };
             self.write_line(
                 out,
@@ -239,7 +279,7 @@ impl PageLines<'_> {
         request: &RawValue,
         id: &str,
         payload: Option<&RawValue>,
-        rejected: Option<RejectedLine>,
+        rejected: Option<RejectedLine<'_>>,
     ) -> Result<()> {
         let Self {
             entity,
@@ -292,7 +332,7 @@ fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ENTITIES, Identity};
+    use crate::domain::{ENTITIES, Held, Identity};
 
     #[test]
     fn a_payload_is_read_back_byte_for_byte_from_one_line() {
@@ -316,6 +356,7 @@ mod tests {
                 ..Reject::unstorable(&record, "why")
             }],
             records: vec![record],
+            held: Held::default(),
         };
         let mut out = Vec::new();
         PageLines {
@@ -332,18 +373,18 @@ mod tests {
             .split(|&byte| byte == b'\n')
             .collect();
         assert_eq!(lines.len(), 2);
-        assert_eq!(
-            LandingLine::parse(lines[1]).unwrap().reject().as_ref(),
-            page.rejects.first()
-        );
-        let line = LandingLine::parse(lines[0]).unwrap();
-        assert!(line.reject().is_none());
+        let text = Bytes::copy_from_slice(lines[1]);
+        let mut line = LandingLine::parse(&text).unwrap();
+        assert_eq!(line.reject(&text).as_ref(), page.rejects.first());
+        let text = Bytes::copy_from_slice(lines[0]);
+        let mut line = LandingLine::parse(&text).unwrap();
+        assert!(line.reject(&text).is_none());
         assert_eq!(line.payload.unwrap().get(), payload.replace('\n', " "));
         assert_eq!(
             (line.page_number, line.page_size, line.window().unwrap()),
             (2, 7, window)
         );
-        assert_eq!(line.record(&ENTITIES[0]).unwrap().id, "1");
+        assert_eq!(line.record(&text, &ENTITIES[0]).unwrap().id, "1");
     }
 
     const LINES: &[&str] = &[
@@ -356,15 +397,16 @@ mod tests {
 
         #[test]
         fn a_line_that_is_taken_is_the_same_when_it_is_written_again(line in crate::testing::documents(LINES)) {
-            if let Ok(read) = LandingLine::parse(&line) {
+            let text = Bytes::from(line.clone());
+            if let Ok(mut read) = LandingLine::parse(&text) {
                 let customers = crate::domain::find_entity("customers").unwrap();
-                let (_, _) = (read.record(customers).is_ok(), read.reject());
                 let _ = read.window().is_ok();
                 let written = serde_json::to_vec(&read).unwrap();
                 let again = LandingLine::parse(&written).unwrap();
                 proptest::prop_assert_eq!(&serde_json::to_vec(&again).unwrap(), &written);
                 let texts = |line: &LandingLine<'_>| line.payload.map(|payload| payload.get().to_owned());
                 proptest::prop_assert_eq!(texts(&read), texts(&again));
+                let (_, _) = (read.record(&text, customers).is_ok(), read.reject(&text));
             }
         }
     }

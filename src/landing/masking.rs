@@ -72,12 +72,13 @@ fn masked<'l>(
 }
 
 /// Masks a record that was set aside, or leaves out a text that cannot be masked, and says so.
-fn reject(rejected: RejectedLine, mask: &Mask, entity: &EntitySpec) -> RejectedLine {
+fn reject<'l>(rejected: RejectedLine<'l>, mask: &Mask, entity: &EntitySpec) -> RejectedLine<'l> {
     let RejectedLine { text, error, .. } = rejected;
     let had_text = text.is_some();
-    let text = text.and_then(|text| mask.reject_text(entity, text));
+    let text = text.and_then(|text| mask.reject_text(entity, text.into_owned()));
+    let text = text.map(Cow::Owned);
     let error = match had_text && text.is_none() {
-        true => format!("{error}; {LEFT_OUT}"),
+        true => Cow::Owned(format!("{error}; {LEFT_OUT}")),
         false => error,
     };
     RejectedLine {

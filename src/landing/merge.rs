@@ -60,7 +60,8 @@ pub async fn merge(parts: &[LandingFile], path: &Path, mask: &Mask) -> Result<()
     });
     let mut pieces: Vec<_> = kept.collect();
     pieces.extend(parts.iter().map(|part| {
-        let key = (part.realm_id.clone(), part.entity.clone(), part.window);
+        let (realm_id, entity) = (part.realm_id.as_str(), part.entity.as_str());
+        let key: Key = (realm_id.into(), entity.into(), part.window);
         (key, Piece::New(&part.path))
     }));
     pieces.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -89,7 +90,7 @@ enum Piece<'p> {
 fn is_covered((realm_id, entity, window): &Key, parts: &[LandingFile]) -> bool {
     let same = parts
         .iter()
-        .filter(|part| (&part.realm_id, &part.entity) == (realm_id, entity));
+        .filter(|part| (part.realm_id.as_str(), part.entity.as_str()) == (&**realm_id, &**entity));
     let new: Vec<Window> = same.map(|part| part.window).collect();
     window.minus(&new).is_empty()
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -14,17 +15,20 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use serde_json::value::RawValue;
 
 use super::checksum;
-use super::line::{LandingLine, RejectedLine};
+use super::line::{LandingLine, MAX_LINE, RejectedLine};
 use super::parquet_pages::BoundedFile;
 use super::parquet_writer::{NUMBERS, TEXTS, TIMES};
 use crate::error::{Error, Result};
 
-/// Rows that are in memory together: few, because each may repeat a text of 8 MB that is in the file once.
-const BATCH: usize = 8;
+/// Most rows that are in memory together: few, because each may repeat texts of 8 MB that are in the file
+/// once.
+const MAX_BATCH: u64 = 8;
+/// Bytes of these rows, as far as the file says how long its rows are. A row may have 32 MB.
+const BATCH_BYTES: u64 = 8 << 20;
 const ROWS_DIFFER: &str = "it is damaged: it does not have as many rows as it says";
 /// Columns that a file may lack: one written by others has no checksums.
 const OPTIONAL: [&str; 3] = ["rejected", "crc32", "read_until_utc"];
@@ -32,10 +36,12 @@ const OPTIONAL: [&str; 3] = ["rejected", "crc32", "read_until_utc"];
 /// The lines of a file, as a stream of bytes.
 pub(super) struct ParquetLines {
     batches: ParquetRecordBatchReader,
+    /// Rows in memory, and how many of them were read.
+    batch: Option<(RecordBatch, usize)>,
     /// Rows that were read, and those that the file says it has.
     row: u64,
     rows: u64,
-    lines: Vec<u8>,
+    line: Vec<u8>,
     read: usize,
 }
 
@@ -48,7 +54,8 @@ impl ParquetLines {
         let failed = |error: &dyn std::fmt::Display| Error::landing(path, error);
         // The types of the file alone, whatever program has written it.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let file = BoundedFile(file);
+        let file = BoundedFile::new(file);
+        let pages = file.pages();
         let builder = without_panics(|| {
             ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
                 .map_err(|error| error.to_string())
@@ -60,21 +67,49 @@ impl ParquetLines {
             check_column(builder.schema(), name).map_err(|reason| failed(&reason))?;
         }
         let rows = rows_of(builder.metadata()).map_err(|reason| failed(&reason))?;
-        let mask = ProjectionMask::columns(builder.parquet_schema(), names);
-        let batches = builder.with_projection(mask).with_batch_size(BATCH).build();
+        let mask = ProjectionMask::columns(builder.parquet_schema(), names.clone());
+        let names: Vec<&str> = names.collect();
+        let places = without_panics(|| Ok(places_of(builder.metadata(), &names)));
+        let set = places.and_then(|places| pages.set_places(places.into_iter()));
+        set.map_err(|reason| failed(&reason))?;
+        let batch = batch_size(builder.metadata());
+        let batches = builder.with_projection(mask).with_batch_size(batch).build();
         Ok(Self {
             batches: batches.map_err(|error| failed(&error))?,
+            batch: None,
             row: 0,
             rows,
-            lines: Vec::new(),
+            line: Vec::new(),
             read: 0,
         })
     }
 
-    /// Makes the lines of the next rows; returns false after the last.
+    /// Makes the line of the next row; returns false after the last.
     fn fill(&mut self) -> io::Result<bool> {
-        self.lines.clear();
+        self.line.clear();
         self.read = 0;
+        while self
+            .batch
+            .as_ref()
+            .is_none_or(|(batch, next)| *next == batch.num_rows())
+        {
+            if !self.next_batch()? {
+                return Ok(false);
+            }
+        }
+        let Some((batch, next)) = &mut self.batch else {
+            return Ok(false);
+        };
+        self.row += 1;
+        let written = Columns { batch }.write_line(*next, &mut self.line);
+        *next += 1;
+        written.map_err(|reason| io::Error::other(format!("row {}: {reason}", self.row)))?;
+        Ok(true)
+    }
+
+    /// Reads the next rows; returns false after the last.
+    fn next_batch(&mut self) -> io::Result<bool> {
+        self.batch = None;
         let batch = without_panics(|| {
             let batch = self.batches.next().transpose();
             batch.map_err(|error| error.to_string())
@@ -85,13 +120,7 @@ impl ParquetLines {
                 false => Err(io::Error::other(ROWS_DIFFER)),
             };
         };
-        let columns = Columns { batch: &batch };
-        for row in 0..batch.num_rows() {
-            self.row += 1;
-            columns
-                .write_line(row, &mut self.lines)
-                .map_err(|reason| io::Error::other(format!("row {}: {reason}", self.row)))?;
-        }
+        self.batch = Some((batch, 0));
         Ok(true)
     }
 }
@@ -105,6 +134,33 @@ fn rows_of(metadata: &ParquetMetaData) -> Result<u64, String> {
         .ok_or_else(|| ROWS_DIFFER.to_owned())
 }
 
+/// Returns how many rows are read together: fewer of a file with long rows.
+fn batch_size(metadata: &ParquetMetaData) -> usize {
+    let groups = metadata.row_groups().iter();
+    let longest = groups
+        .map(|group| group.total_byte_size() / group.num_rows().max(1))
+        .max();
+    let longest = longest.and_then(|bytes| u64::try_from(bytes).ok());
+    (BATCH_BYTES / longest.unwrap_or_default().max(1)).clamp(1, MAX_BATCH) as usize
+}
+
+/// Returns the numbers of columns, and their places in each group of rows.
+fn places_of(metadata: &ParquetMetaData, names: &[&str]) -> Vec<(usize, Range<u64>)> {
+    let groups = metadata.row_groups().iter();
+    let columns = groups.flat_map(|group| group.columns().iter().enumerate());
+    let read = columns.filter(|(_, chunk)| {
+        let root = chunk.column_path().parts().first();
+        root.is_some_and(|root| names.contains(&root.as_str()))
+    });
+    let place = |(number, chunk): (usize, &ColumnChunkMetaData)| {
+        let (begin, length) = chunk.byte_range();
+        (number, begin..begin.saturating_add(length))
+    };
+    read.map(place)
+        .filter(|(_, place)| !place.is_empty())
+        .collect()
+}
+
 /// Calls the library, to which a damaged file is a defect in places.
 fn without_panics<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     let outcome = catch_unwind(AssertUnwindSafe(call));
@@ -113,12 +169,12 @@ fn without_panics<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, Stri
 
 impl Read for ParquetLines {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.read == self.lines.len() {
+        while self.read == self.line.len() {
             if !self.fill()? {
                 return Ok(0);
             }
         }
-        let count = (&self.lines[self.read..]).read(buffer)?;
+        let count = (&self.line[self.read..]).read(buffer)?;
         self.read += count;
         Ok(count)
     }
@@ -172,7 +228,7 @@ impl<'b> Columns<'b> {
         u32::try_from(number).ok()
     }
 
-    /// Appends the line of a row. Its checksum is that of the row when it was written, so that damage
+    /// Writes the line of a row. Its checksum is that of the row when it was written, so that damage
     /// is found when the line is read.
     fn write_line(&self, row: usize, out: &mut Vec<u8>) -> Result<(), String> {
         let missing = |name: &str| format!("it has no {name}");
@@ -182,8 +238,16 @@ impl<'b> Columns<'b> {
         let json = |text: &'b str| -> Result<&'b RawValue, String> {
             serde_json::from_str(text).map_err(|error| error.to_string())
         };
+        let texts = TEXTS.iter().chain(&["realm_id", "id"]);
+        let length: usize = texts
+            .filter_map(|name| self.text(name, row))
+            .map(str::len)
+            .sum();
+        if length > MAX_LINE {
+            return Err(format!("it is longer than {} MB", MAX_LINE >> 20));
+        }
         let rejected = self.text("rejected", row);
-        let rejected = rejected.map(serde_json::from_str::<RejectedLine>);
+        let rejected = rejected.map(serde_json::from_str::<RejectedLine<'_>>);
         let line = LandingLine {
             entity: text("entity")?.into(),
             realm_id: text("realm_id")?.into(),
@@ -199,11 +263,12 @@ impl<'b> Columns<'b> {
             rejected: rejected.transpose().map_err(|error| error.to_string())?,
             crc32: None,
         };
-        let mut bytes = serde_json::to_vec(&line).map_err(|error| error.to_string())?;
+        line.check_names()?;
+        out.reserve(length + 1000);
+        serde_json::to_writer(&mut *out, &line).map_err(|error| error.to_string())?;
         if let Some(digits) = self.text("crc32", row) {
-            checksum::append_digits(&mut bytes, digits);
+            checksum::append_digits(out, digits);
         }
-        out.append(&mut bytes);
         out.push(b'\n');
         Ok(())
     }
@@ -267,7 +332,7 @@ mod tests {
         let many: Vec<String> = written
             .iter()
             .cycle()
-            .take(3 * BATCH + 1)
+            .take(3 * MAX_BATCH as usize + 1)
             .cloned()
             .collect();
         write(&path, &many).unwrap();

@@ -2,9 +2,10 @@
 //! anywhere.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 
 use super::layout::is_parquet;
@@ -17,13 +18,28 @@ use crate::error::{Error, Result};
 /// `zstd -19` 8 MB.
 const MAX_WINDOW_LOG: u32 = 24;
 
+/// Bytes of a line that are read in any case. A longer line waits for memory, if others are being read.
+const MAX_UNRESERVED: usize = 1 << 20;
+const BLANK: &str = "holds more than 1 MB of blank lines";
+
+/// Bytes of blank lines in a file. Without a limit, a small compressed file of them takes minutes.
+const MAX_BLANK: usize = 1 << 20;
+
 /// Opens a file of any compression or format.
 ///
 /// # Errors
 /// [`Error::Landing`].
 pub(super) fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
-    let file = File::open(path).map_err(|e| Error::landing(path, e))?;
-    decode(path, file)
+    decode(path, open_regular(path)?)
+}
+
+/// Opens a file. A pipe would wait for a writer that may never come, and a device may have no end.
+pub(super) fn open_regular(path: &Path) -> Result<File> {
+    let failed = |e| Error::landing(path, e);
+    match std::fs::metadata(path).map_err(failed)?.is_file() {
+        true => File::open(path).map_err(failed),
+        false => Err(Error::landing(path, "is a pipe or a device, and no file")),
+    }
 }
 
 /// Reads an open file, whose name says its format.
@@ -52,6 +68,17 @@ fn decode(path: &Path, file: File) -> Result<Box<dyn Read + Send>> {
     })
 }
 
+/// The part of a line that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// All of it.
+    Whole,
+    /// Its first megabyte.
+    Part,
+    /// There is none.
+    End,
+}
+
 /// Reader of a landing file's lines. Counts them for error texts.
 pub struct LandingReader {
     /// Names the input in error texts.
@@ -59,6 +86,8 @@ pub struct LandingReader {
     input: BufReader<Box<dyn Read + Send>>,
     line: Vec<u8>,
     number: u64,
+    /// Bytes of the blank lines so far.
+    blank: usize,
 }
 
 impl std::fmt::Debug for LandingReader {
@@ -91,6 +120,7 @@ impl LandingReader {
             input: BufReader::with_capacity(1 << 16, input),
             line: Vec::new(),
             number: 0,
+            blank: 0,
         }
     }
 
@@ -98,29 +128,87 @@ impl LandingReader {
     ///
     /// # Errors
     /// [`Error::Landing`] if the file cannot be read, for example because it was cut short or damaged,
-    /// or if a line is longer than any that is written.
+    /// if a line is longer than any that is written, or if there are more than a megabyte of blank
+    /// lines.
     pub fn next_line(&mut self) -> Result<Option<&[u8]>> {
+        match self.begin_line()? {
+            Begun::End => return Ok(None),
+            Begun::Whole => {}
+            Begun::Part => self.finish_line()?,
+        }
+        Ok(Some(self.line()))
+    }
+
+    /// Reads the next line that is not blank, but of a long one only the beginning.
+    ///
+    /// # Errors
+    /// The same as for [`next_line`](Self::next_line).
+    pub(super) fn begin_line(&mut self) -> Result<Begun> {
         loop {
             self.number += 1;
-            if self.read_line().map_err(|e| self.failed(e))? == 0 {
-                return Ok(None);
+            self.line.clear();
+            self.read_up_to(MAX_UNRESERVED)?;
+            if self.line.len() == MAX_UNRESERVED && !self.line.ends_with(b"\n") {
+                return Ok(Begun::Part);
             }
-            if self.line.len() > MAX_LINE {
-                let number = self.number;
-                let reason = format!("line {number} is longer than {} MB", MAX_LINE >> 20);
-                return Err(self.failed(reason));
-            }
-            if !self.line.trim_ascii().is_empty() {
-                return Ok(Some(self.line.trim_ascii()));
+            match (self.line.is_empty(), self.is_blank()?) {
+                (true, _) => return Ok(Begun::End),
+                (false, true) => {}
+                (false, false) => return Ok(Begun::Whole),
             }
         }
     }
 
-    /// Reads up to the next line break, but not much more than a line may have.
-    fn read_line(&mut self) -> io::Result<usize> {
-        self.line.clear();
-        let mut bounded = (&mut self.input).take(MAX_LINE as u64 + 2);
-        bounded.read_until(b'\n', &mut self.line)
+    /// Reads the rest of a line of which the beginning was read.
+    ///
+    /// # Errors
+    /// The same as for [`next_line`](Self::next_line).
+    pub(super) fn finish_line(&mut self) -> Result<()> {
+        // Room for the longest at once, so that nothing is copied while it grows. Only what is written
+        // takes memory.
+        self.line.reserve_exact(MAX_LINE + 2 - self.line.len());
+        self.read_up_to(MAX_LINE + 2)?;
+        if self.line.len() > MAX_LINE {
+            let number = self.number;
+            let reason = format!("line {number} is longer than {} MB", MAX_LINE >> 20);
+            return Err(self.failed(reason));
+        }
+        match self.is_blank()? {
+            true => Err(self.failed(BLANK)),
+            false => Ok(()),
+        }
+    }
+
+    /// Returns true if the line is blank.
+    ///
+    /// # Errors
+    /// [`Error::Landing`] if there were too many of them.
+    fn is_blank(&mut self) -> Result<bool> {
+        if !self.line.trim_ascii().is_empty() {
+            return Ok(false);
+        }
+        self.blank += self.line.len();
+        match self.blank > MAX_BLANK {
+            true => Err(self.failed(BLANK)),
+            false => Ok(true),
+        }
+    }
+
+    /// Reads to the next line break, but not beyond so many bytes of a line.
+    fn read_up_to(&mut self, length: usize) -> Result<()> {
+        let more = length - self.line.len();
+        let mut bounded = (&mut self.input).take(more as u64);
+        let read = bounded.read_until(b'\n', &mut self.line);
+        read.map(drop).map_err(|e| self.failed(e))
+    }
+
+    /// Returns the line that was read last, which is then gone.
+    pub(super) fn take_line(&mut self) -> Bytes {
+        let line = match self.line.len() > MAX_UNRESERVED {
+            true => Bytes::from(std::mem::take(&mut self.line)),
+            false => Bytes::copy_from_slice(&self.line),
+        };
+        line.slice_ref(line.trim_ascii())
     }
 
     fn failed(&self, reason: impl std::fmt::Display) -> Error {
@@ -140,7 +228,7 @@ impl LandingReader {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::io::Write;
+    use std::io::{self, Write};
 
     use super::*;
     use crate::landing::LandingWriter;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
+
 use crate::domain::{Reject, Window};
 use crate::error::{Error, Result};
 use crate::landing::{LandingLine, LandingReader};
@@ -29,9 +31,10 @@ pub fn landed_rejects(path: &Path, limit: usize) -> Result<Vec<LandedReject>> {
     while found.len() < limit
         && let Some(line) = reader.next_line()?
     {
-        let line = LandingLine::parse(line)
+        let text = Bytes::copy_from_slice(line);
+        let mut line = LandingLine::parse(&text)
             .map_err(|reason| Error::decode(path.display().to_string(), reason))?;
-        let Some(reject) = line.reject() else {
+        let Some(reject) = line.reject(&text) else {
             continue;
         };
         found.push(LandedReject {

@@ -1,31 +1,49 @@
 //! The source that reads landing files.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
+use super::line::MAX_LINE;
 use super::masking::masked_line;
-use super::spool::{Key, Spool};
-use crate::domain::{EntitySpec, Mask, Page, Window};
+use super::reader::Begun;
+use super::spool::{Names, Spool};
+use crate::domain::{EntitySpec, Held, MAX_SHOWN, Mask, Page, Window, excerpt};
 use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingLine, LandingReader, WRITE_MARGIN, find_files};
-use crate::port::{Meter, Source, Span};
+use crate::port::{MemoryBudget, Meter, Source, Span};
 
 /// Bytes of records that are sent at once. A longer page is sent in parts.
-const MAX_PART: usize = 4 << 20;
+const MAX_PART: usize = 1 << 20;
+/// Memory of lines that are longer than a part, in all windows that are read at a time, until they are
+/// stored.
+const MAX_LONG_LINES: usize = 2 * MAX_LINE;
 
 /// A source that reads the windows of one company, each from a file of its own or all from one.
 #[derive(Debug)]
 pub struct LandingSource {
     realm_id: String,
-    files: HashMap<(String, Window), LandingFile>,
+    /// Paths by entity and window. There may be many, so that they share names and paths.
+    files: HashMap<(Arc<str>, Window), Arc<Path>>,
     /// The lines of the one file that holds all windows.
     spool: Option<Spool>,
     /// Properties that the files may hold, and that get no further.
     mask: Arc<Mask>,
+    /// Memory of long lines.
+    budget: MemoryBudget,
+}
+
+/// A window, and the file in which it is.
+struct WindowFile<'f> {
+    path: &'f Path,
+    realm_id: &'f str,
+    entity: &'f str,
+    window: Window,
 }
 
 impl LandingSource {
@@ -35,34 +53,50 @@ impl LandingSource {
     /// [`Error::Config`] if there are no files, if they belong to several companies, or if two hold the
     /// same window: which of them is right is nothing to guess.
     pub fn new(files: Vec<LandingFile>, mask: Arc<Mask>) -> Result<Self> {
-        let Some(realm_id) = files.first().map(|file| file.realm_id.clone()) else {
-            return Err(Error::config("landing", "no window files"));
-        };
-        if let Some(other) = files.iter().find(|file| file.realm_id != realm_id) {
-            let reason = format!(
-                "companies {realm_id} and {} are mixed; load them one by one",
-                other.realm_id
-            );
-            return Err(Error::config("landing", reason));
-        }
-        let mut by_window = HashMap::with_capacity(files.len());
+        let files = files.iter().map(|file| WindowFile {
+            path: &file.path,
+            realm_id: &file.realm_id,
+            entity: &file.entity,
+            window: file.window,
+        });
+        Self::of(files, mask)
+    }
+
+    fn of<'f>(files: impl Iterator<Item = WindowFile<'f>>, mask: Arc<Mask>) -> Result<Self> {
+        let mut by_window = HashMap::new();
+        let (mut company, mut names) = (None, Names::default());
+        let mut last: Arc<Path> = Path::new("").into();
         for file in files {
-            let (path, window) = (file.path.clone(), file.window);
-            let before: Option<LandingFile> = by_window.insert((file.entity.clone(), window), file);
-            if let Some(before) = before.filter(|before| before.path != path) {
+            let realm_id: &str = company.get_or_insert(file.realm_id);
+            if file.realm_id != realm_id {
+                let other = file.realm_id;
+                let reason =
+                    format!("companies {realm_id} and {other} are mixed; load them one by one");
+                return Err(Error::config("landing", reason));
+            }
+            if *last != *file.path {
+                last = file.path.into();
+            }
+            let key = (names.shared(file.entity), file.window);
+            let before: Option<Arc<Path>> = by_window.insert(key, last.clone());
+            if let Some(before) = before.filter(|before| *before != last) {
                 let reason = format!(
                     "'{}' and '{}' hold the same window; remove the one that is not to be loaded",
-                    before.path.display(),
-                    path.display()
+                    before.display(),
+                    last.display()
                 );
                 return Err(Error::config("landing", reason));
             }
         }
+        let Some(realm_id) = company.map(str::to_owned) else {
+            return Err(Error::config("landing", "no window files"));
+        };
         Ok(Self {
             realm_id,
             files: by_window,
             spool: None,
             mask,
+            budget: MemoryBudget::new(MAX_LONG_LINES),
         })
     }
 
@@ -74,21 +108,28 @@ impl LandingSource {
     /// [`Error::Config`] if it holds nothing, or as for [`Self::new`].
     pub fn open_file(path: &Path, windows: &[LandingFile], mask: Arc<Mask>) -> Result<Self> {
         let spool = Spool::read(path, &std::env::temp_dir(), &mask)?;
-        let file = |(realm_id, entity, window): &Key| LandingFile {
-            path: path.to_owned(),
-            realm_id: realm_id.clone(),
-            entity: entity.clone(),
-            window: *window,
-        };
-        let mut files: Vec<_> = spool.windows().map(file).collect();
-        files.extend_from_slice(windows);
-        if files.is_empty() {
+        if spool.windows().next().is_none() && windows.is_empty() {
             let reason = format!("'{}' holds no records", path.display());
             return Err(Error::config("landing", reason));
         }
+        let with_records = spool
+            .windows()
+            .map(|(realm_id, entity, window)| WindowFile {
+                path,
+                realm_id,
+                entity,
+                window: *window,
+            });
+        let named = windows.iter().map(|file| WindowFile {
+            path: &file.path,
+            realm_id: &file.realm_id,
+            entity: &file.entity,
+            window: file.window,
+        });
+        let source = Self::of(with_records.chain(named), mask)?;
         Ok(Self {
             spool: Some(spool),
-            ..Self::new(files, mask)?
+            ..source
         })
     }
 
@@ -107,11 +148,7 @@ impl LandingSource {
 
     /// Returns the names of the entities that have files.
     pub fn entities(&self) -> Vec<&str> {
-        let mut names: Vec<_> = self
-            .files
-            .keys()
-            .map(|(entity, _)| entity.as_str())
-            .collect();
+        let mut names: Vec<_> = self.files.keys().map(|(entity, _)| &**entity).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -122,7 +159,7 @@ impl LandingSource {
         let mut windows: Vec<_> = self
             .files
             .keys()
-            .filter(|(name, _)| name == entity)
+            .filter(|(name, _)| **name == *entity)
             .map(|(_, window)| *window)
             .collect();
         windows.sort();
@@ -134,23 +171,99 @@ impl LandingSource {
     fn reader(&self, file: &LandingFile) -> Result<LandingReader> {
         match &self.spool {
             Some(spool) => {
-                let key = (file.realm_id.clone(), file.entity.clone(), file.window);
-                Ok(spool.reader(&key))
+                let (realm_id, entity) = (file.realm_id.as_str(), file.entity.as_str());
+                Ok(spool.reader(&(realm_id.into(), entity.into(), file.window)))
             }
             None => LandingReader::open(&file.path),
         }
     }
 
-    /// Reads the next line as a page of one record; `None` after the last line.
-    fn next_record(
+    /// Reads a line that was begun as a page of one record; `None` after the last line. A long line
+    /// waits for its memory.
+    async fn next_record(
         &self,
+        begun: Begun,
         reader: &mut LandingReader,
         file: &LandingFile,
         entity: &EntitySpec,
     ) -> Result<Option<Page>> {
-        let read = |line| page_of_one(&masked_line(line, &self.mask)?, file, entity);
-        let outcome = reader.next_line()?.map(read).transpose();
-        outcome.map_err(|reason| Error::decode(reader.location(), reason))
+        let held = match begun {
+            Begun::End => return Ok(None),
+            Begun::Whole => Held::default(),
+            Begun::Part => {
+                let mut reservation = self.budget.take(MAX_LINE).await;
+                reader.finish_line()?;
+                reservation.shrink_to(reader.line().len());
+                reservation.into_held()
+            }
+        };
+        let line = reader.take_line();
+        let read = || page_of_one(&masked(line, &self.mask)?, file, entity);
+        let page = read().map_err(|reason| Error::decode(reader.location(), reason))?;
+        Ok(Some(Page { held, ..page }))
+    }
+}
+
+/// The pages of a window, sent in parts.
+struct Parts {
+    pages: mpsc::Sender<Page>,
+    /// The last page, which lines may be added to.
+    open: Option<Page>,
+    size: usize,
+}
+
+impl Parts {
+    fn new(pages: mpsc::Sender<Page>) -> Self {
+        Self {
+            pages,
+            open: None,
+            size: 0,
+        }
+    }
+
+    /// Adds a line, as a page of one record.
+    async fn add(&mut self, line: Page) -> Result<()> {
+        let more = length_of(&line);
+        match &mut self.open {
+            Some(open) if self.size + more <= MAX_PART && is_same_page(open, &line) => {
+                open.records.extend(line.records);
+                open.rejects.extend(line.rejects);
+                self.size += more;
+            }
+            _ => {
+                self.send().await?;
+                self.size = more;
+                self.open = Some(line);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the records of the open page, which stays open without them.
+    async fn send(&mut self) -> Result<()> {
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
+        let rest = Page {
+            request: open.request.clone(),
+            records: Vec::new(),
+            rejects: Vec::new(),
+            held: Held::default(),
+            ..*open
+        };
+        if !(open.records.is_empty() && open.rejects.is_empty()) {
+            self.send_open().await?;
+        }
+        self.open = Some(rest);
+        self.size = 0;
+        Ok(())
+    }
+
+    async fn send_open(&mut self) -> Result<()> {
+        match self.open.take() {
+            Some(page) => self.pages.send(page).await.map_err(|_| Error::Cancelled),
+            None => Ok(()),
+        }
     }
 }
 
@@ -184,35 +297,34 @@ impl Source for LandingSource {
             start: span.start,
             end: span.end(),
         };
-        let file = self
-            .files
-            .get(&(entity.name.to_owned(), window))
-            .ok_or_else(|| {
-                Error::config("landing", format!("no file of {} {window}", entity.name))
-            })?;
+        let path = self.files.get(&(entity.name.into(), window));
+        let path = path.ok_or_else(|| {
+            Error::config("landing", format!("no file of {} {window}", entity.name))
+        })?;
+        let file = &LandingFile {
+            path: path.to_path_buf(),
+            realm_id: self.realm_id.clone(),
+            entity: entity.name.to_owned(),
+            window,
+        };
         let mut reader = self.reader(file)?;
-        let mut page: Option<Page> = None;
-        let mut size = 0;
-        while let Some(line) = self.next_record(&mut reader, file, entity)? {
-            let more = reader.line().len();
-            match &mut page {
-                Some(open) if size + more <= MAX_PART && is_same_page(open, &line) => {
-                    open.records.extend(line.records);
-                    open.rejects.extend(line.rejects);
-                    size += more;
-                }
-                _ => {
-                    size = more;
-                    if let Some(full) = page.replace(line) {
-                        pages.send(full).await.map_err(|_| Error::Cancelled)?;
-                    }
-                }
+        let mut parts = Parts::new(pages);
+        loop {
+            let begun = reader.begin_line()?;
+            if begun == Begun::Part {
+                // The memory for which the line waits may be that of the lines before.
+                parts.send().await?;
+            }
+            match self.next_record(begun, &mut reader, file, entity).await? {
+                Some(line) => parts.add(line).await?,
+                None => break,
             }
         }
-        let mut last = page.unwrap_or_else(|| empty_page(file));
+        let mut last = parts.open.take().unwrap_or_else(|| empty_page(file));
         last.covered_until = window.end;
         let horizon = last.horizon;
-        pages.send(last).await.map_err(|_| Error::Cancelled)?;
+        parts.open = Some(last);
+        parts.send_open().await?;
         Ok(horizon.filter(|horizon| *horizon < window.end))
     }
 }
@@ -234,11 +346,31 @@ fn empty_page(file: &LandingFile) -> Page {
         horizon,
         records: Vec::new(),
         rejects: Vec::new(),
+        held: Held::default(),
     }
 }
 
-fn page_of_one(line: &[u8], file: &LandingFile, entity: &EntitySpec) -> Result<Page, String> {
-    let line = LandingLine::parse(line)?;
+/// Returns the bytes of a page's records.
+fn length_of(page: &Page) -> usize {
+    let records = page.records.iter().map(|record| record.payload.as_bytes());
+    let rejects = page
+        .rejects
+        .iter()
+        .filter_map(|reject| reject.payload.as_deref());
+    records.chain(rejects).map(<[u8]>::len).sum()
+}
+
+/// Returns a line with its record masked.
+fn masked(line: Bytes, mask: &Mask) -> Result<Bytes, String> {
+    let masked = match masked_line(&line, mask)? {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(masked) => Some(masked.into()),
+    };
+    Ok(masked.unwrap_or(line))
+}
+
+fn page_of_one(text: &Bytes, file: &LandingFile, entity: &EntitySpec) -> Result<Page, String> {
+    let mut line = LandingLine::parse(text)?;
     let window = line.window().map_err(|e| e.to_string())?;
     if (&*line.entity, &*line.realm_id, window)
         != (file.entity.as_str(), file.realm_id.as_str(), file.window)
@@ -248,15 +380,16 @@ fn page_of_one(line: &[u8], file: &LandingFile, entity: &EntitySpec) -> Result<P
             line.entity, line.realm_id
         ));
     }
-    let reject = line.reject();
+    let reject = line.reject(text);
     let record = match reject {
         Some(_) => None,
-        None => Some(line.record(entity).map_err(|e| e.to_string())?),
+        None => Some(line.record(text, entity).map_err(|e| e.to_string())?),
     };
     if let Some(record) = record.as_ref().filter(|record| record.id != line.id) {
         return Err(format!(
             "id '{}' differs from the id '{}' of the payload",
-            line.id, record.id
+            excerpt(&line.id, MAX_SHOWN),
+            excerpt(&record.id, MAX_SHOWN)
         ));
     }
     Ok(Page {
@@ -268,5 +401,6 @@ fn page_of_one(line: &[u8], file: &LandingFile, entity: &EntitySpec) -> Result<P
         horizon: line.read_until_utc,
         records: record.into_iter().collect(),
         rejects: reject.into_iter().collect(),
+        held: Held::default(),
     })
 }

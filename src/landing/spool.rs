@@ -1,6 +1,6 @@
 //! The lines of a file of any number of windows, sorted by window, in a file without a name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::ops::Range;
@@ -13,8 +13,8 @@ use super::reader::LandingReader;
 use crate::domain::{Mask, Window};
 use crate::error::{Error, Result};
 
-/// Company, entity and window of a line.
-pub(super) type Key = (String, String, Window);
+/// Company, entity and window of a line. A file may have many windows, so that they share the names.
+pub(super) type Key = (Arc<str>, Arc<str>, Window);
 
 /// The lines of a file and their places. The copy has no name, so that no other user can open it, and
 /// nothing is left of it when its process is killed.
@@ -36,17 +36,19 @@ impl Spool {
         let mut reader = LandingReader::open(path)?;
         let mut copy = BufWriter::new(tempfile::tempfile_in(directory).map_err(failed)?);
         let mut windows: BTreeMap<Key, Vec<Range<u64>>> = BTreeMap::new();
+        let mut names = Names::default();
         let mut end = 0;
         while reader.next_line()?.is_some() {
             let located = |reason| Error::decode(reader.location(), reason);
             let line = masked_line(reader.line(), mask).map_err(located)?;
-            let key = key_of(&line).map_err(located)?;
+            let key = key_of(&line, &mut names).map_err(located)?;
             let begin = end;
             end += line.len() as u64 + 1;
             copy.write_all(&line)
                 .and_then(|()| copy.write_all(b"\n"))
                 .map_err(failed)?;
-            let places = windows.entry(key).or_default();
+            // Of most windows, all lines are in one place.
+            let places = windows.entry(key).or_insert_with(|| Vec::with_capacity(1));
             match places.last_mut() {
                 Some(last) if last.end == begin => last.end = end,
                 _ => places.push(begin..end),
@@ -82,11 +84,27 @@ impl Spool {
     }
 }
 
+/// Names that are in memory once.
+#[derive(Debug, Default)]
+pub(super) struct Names(HashSet<Arc<str>>);
+
+impl Names {
+    /// Returns a name that all share.
+    pub(super) fn shared(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(name) {
+            return known.clone();
+        }
+        let new: Arc<str> = name.into();
+        self.0.insert(new.clone());
+        new
+    }
+}
+
 /// Returns what a line belongs to.
-fn key_of(line: &[u8]) -> Result<Key, String> {
+fn key_of(line: &[u8], names: &mut Names) -> Result<Key, String> {
     let line = LandingLine::parse(line)?;
     let window = line.window().map_err(|e| e.to_string())?;
-    // The company's id and the entity become names of directories.
+    // In a landing directory, the company's id and the entity are names of directories.
     let is_name =
         |text: &str| !text.is_empty() && !text.starts_with('.') && !text.contains(['/', '\\']);
     if !is_name(&line.realm_id) || !is_name(&line.entity) {
@@ -95,7 +113,8 @@ fn key_of(line: &[u8]) -> Result<Key, String> {
             line.realm_id, line.entity
         ));
     }
-    Ok((line.realm_id.into_owned(), line.entity.into_owned(), window))
+    let (realm_id, entity) = (names.shared(&line.realm_id), names.shared(&line.entity));
+    Ok((realm_id, entity, window))
 }
 
 /// The bytes of one window's lines. Several may be read at the same time.

@@ -3,7 +3,9 @@
 use tracing::{Level, Span as LogSpan, debug, error, info_span, warn};
 
 use crate::domain::instant::format_instant;
-use crate::domain::{Plan, Reject, RunEnd, RunReport, Window, WindowReport, WindowStatus};
+use crate::domain::{
+    MAX_SHOWN, Plan, Reject, RunEnd, RunReport, Window, WindowReport, WindowStatus, excerpt,
+};
 use crate::event::event_at;
 use crate::port::{ReadSummary, RunContext, Sink, Source};
 
@@ -165,7 +167,8 @@ pub(super) fn log_rejects<'r>(
 ) {
     let _in_window = log_span(window).entered();
     for reject in rejects {
-        let id = reject.id.as_deref();
+        let id = reject.id.as_deref().map(|id| excerpt(id, MAX_SHOWN));
+        let id = id.as_deref();
         warn!(
             phase,
             event = "record_rejected",

@@ -29,7 +29,7 @@ use super::log::{log_read, log_rejects, log_span};
 use super::open_window::OpenWindow;
 use super::task::SpanTask;
 use super::{Event, failed};
-use crate::domain::{Page, Reject, Window, WindowReport, WindowStatus};
+use crate::domain::{Held, Page, Reject, Window, WindowReport, WindowStatus};
 use crate::error::Result;
 use crate::port::{
     CommitSummary, Meter, ReadSummary, RequestCounts, Sink, Source, Span, WindowWriter,
@@ -178,6 +178,8 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
             ingested_at,
             size,
             request,
+            // Until all shares are stored.
+            held: _held,
         } = page;
         rejects.sort_by_key(|reject| reject.at);
         let mut rejects = VecDeque::from(rejects);
@@ -204,6 +206,7 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
                     horizon,
                     records,
                     rejects,
+                    held: Held::default(),
                 };
                 self.write_share(window, share).await?;
             }
@@ -250,6 +253,7 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
                 request,
                 records,
                 rejects,
+                held: Held::default(),
                 ..share
             };
             self.write(window, page).await?;

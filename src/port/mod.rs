@@ -3,6 +3,7 @@
 //! `Source` and `Sink` use static dispatch: a pipeline is compiled for its source and sink. All
 //! futures are `Send`, so that windows can run on several threads.
 
+mod memory;
 mod secret;
 mod shared_state;
 mod tokens;
@@ -16,9 +17,11 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+pub use self::memory::{MemoryBudget, Reservation};
 pub use self::secret::Secret;
 pub use self::shared_state::{Change, SharedState};
 pub use self::tokens::{AccessGrant, Connection, TokenLease, TokenStore};
+pub use crate::domain::Held;
 use crate::domain::{EntitySpec, LoadCounts, Page, RecordKey, RunReport, Window, WindowReport};
 use crate::error::{Error, Result};
 

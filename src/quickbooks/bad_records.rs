@@ -259,8 +259,7 @@ impl SpanReader<'_> {
         );
         let rejects = vec![reject_bad_record(&error, from)];
         self.cursor.skip_to(until);
-        let records = Vec::new();
-        self.send_page(1, Rows { records, rejects }).await
+        self.send_page(1, Rows::of_many(Vec::new(), rejects)).await
     }
 
     /// Checks that records, and not the service, are the cause of a failure: the service must still

@@ -169,6 +169,7 @@ mod tests {
             status: 200,
             headers: HeaderMap::new(),
             body: Bytes::from(body),
+            held: crate::port::Held::default(),
         };
         let Verdict::Done(outcomes) = read_batch(&statements, &response) else {
             panic!("not done")
@@ -196,6 +197,7 @@ mod tests {
                 status: 200,
                 headers: HeaderMap::new(),
                 body: Bytes::from(body),
+                held: crate::port::Held::default(),
             };
             match read_batch(&statements, &response) {
                 Verdict::Done(outcomes) => outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(),

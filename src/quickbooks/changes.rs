@@ -12,7 +12,7 @@ use super::QboSource;
 use super::changes_answer::{ChangesAnswer, EntityChanges, read_changes};
 use super::failure_cause::is_repeated_bad_record;
 use super::uncaptured::is_lasting;
-use crate::domain::{EntitySpec, Identity, Page, Record, Window};
+use crate::domain::{EntitySpec, Held, Identity, Page, Record, Window};
 use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::port::{Meter, Source, Span};
@@ -285,6 +285,7 @@ impl Source for ChangesSource {
             horizon,
             records: placed.collect(),
             rejects: Vec::new(),
+            held: Held::default(),
         };
         pages.send(page).await.map_err(|_| Error::Cancelled)?;
         Ok(horizon.filter(|horizon| *horizon < span.end()))

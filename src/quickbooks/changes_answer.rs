@@ -263,6 +263,7 @@ mod tests {
             status: 200,
             headers: HeaderMap::new(),
             body: Bytes::copy_from_slice(body.as_bytes()),
+            held: crate::port::Held::default(),
         };
         let Verdict::Done(answer) = read_changes(&entities, &response) else {
             return None;

@@ -156,6 +156,7 @@ mod tests {
             status,
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            held: crate::port::Held::default(),
         };
         let fault = (!code.is_empty() || !message.is_empty()).then(|| Fault {
             code: code.into(),
@@ -280,6 +281,7 @@ mod tests {
             status: 400,
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            held: crate::port::Held::default(),
         };
         for code in ["5020", "5030", "005020"] {
             for entity in crate::domain::ENTITIES {
@@ -308,6 +310,7 @@ mod tests {
                     .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
                     .collect::<HeaderMap>(),
                 body: Bytes::new(),
+                held: crate::port::Held::default(),
             };
             denial_hint(&response, text)
         };

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::admission::{AdmissionControl, Outcome, Permit, RequestKind};
-use crate::domain::Mask;
+use crate::domain::{Held, Mask};
 use crate::error::{Error, Recovery, Result};
 use crate::http::{
     Attempts, Request, Response, RetryPolicy, TokenCache, Transport, parse_retry_after,
@@ -136,6 +136,21 @@ impl ApiClient {
         behavior: RetryBehavior,
         read: impl Fn(&Response) -> Verdict<T> + Send + Sync,
     ) -> Result<T> {
+        let sent = self.send_and_hold(request, meter, behavior, read).await;
+        sent.map(|(answer, _)| answer)
+    }
+
+    /// Like [`send`](Self::send). Returns the memory of the answer beside it.
+    ///
+    /// # Errors
+    /// The same as for [`send`](Self::send).
+    pub(crate) async fn send_and_hold<T>(
+        &self,
+        request: &Request,
+        meter: &Meter,
+        behavior: RetryBehavior,
+        read: impl Fn(&Response) -> Verdict<T> + Send + Sync,
+    ) -> Result<(T, Held)> {
         let Some(kind) = (self.read_kind)(request) else {
             return Err(Error::Internal(format!(
                 "{} {} is not allowed: only requests that read are sent",
@@ -157,9 +172,10 @@ impl ApiClient {
             let Exchange {
                 verdict,
                 retry_after,
+                held,
             } = exchange(permit, sent, mask, &read).await;
             match verdict {
-                Verdict::Done(answer) => return Ok(answer),
+                Verdict::Done(answer) => return Ok((answer, held)),
                 Verdict::Retry(error) if (behavior.returns_early)(&error, attempt) => {
                     return Err(attempts.give_up(error));
                 }
@@ -203,6 +219,8 @@ struct Exchange<T> {
     verdict: Verdict<T>,
     /// The wait that the server asks for.
     retry_after: Option<Duration>,
+    /// Memory of the answer.
+    held: Held,
 }
 
 /// Waits for an answer and reads it; reports the outcome to the admission control.
@@ -223,6 +241,7 @@ async fn exchange<T>(
             Exchange {
                 verdict,
                 retry_after: retry_after(&response),
+                held: response.held,
             }
         }
         Err(error) => {
@@ -234,6 +253,7 @@ async fn exchange<T>(
                     Recovery::Reauthorise | Recovery::Abort => Verdict::Fatal(error),
                 },
                 retry_after: None,
+                held: Held::default(),
             }
         }
     }

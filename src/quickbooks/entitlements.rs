@@ -105,6 +105,7 @@ mod tests {
             status: 200,
             headers: HeaderMap::new(),
             body: body.to_owned().into(),
+            held: crate::port::Held::default(),
         };
         match read_entitlements(find_entity("entitlements").unwrap(), &response) {
             Verdict::Done(found) => Ok(serde_json::from_slice(found.as_bytes()).unwrap()),

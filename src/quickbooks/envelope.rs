@@ -9,13 +9,13 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::classify::classify_failure;
 use super::fault::Fault;
 use crate::domain::instant::parse_record_time;
-use crate::domain::{ENTITIES, EntitySpec, Payload, Record};
+use crate::domain::{ENTITIES, EntitySpec, Held, MAX_RECORD, MAX_SHOWN, Payload, Record, excerpt};
 use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::quickbooks::client::Verdict;
@@ -31,6 +31,9 @@ pub(super) struct QueryAnswer {
     pub total_count: Option<u64>,
     /// `time` of the answer: the instant at which the server began to answer.
     pub time: Option<DateTime<Utc>>,
+    /// Memory that stays taken until the page of these rows is stored. Whoever keeps rows of several
+    /// answers must not hold it: another answer may wait for it.
+    pub held: Held,
 }
 
 impl QueryAnswer {
@@ -44,7 +47,7 @@ impl QueryAnswer {
 #[derive(Debug)]
 pub(super) struct Unreadable {
     /// The row as it was received.
-    pub text: String,
+    pub row: Payload,
     /// Reason.
     pub error: Error,
     /// Time of change of the record before it. It stands in for the row's own time, which may be
@@ -183,7 +186,10 @@ pub(super) fn check_ids(records: &[Record]) -> Result<(), String> {
         first.is_some_and(|first| first.as_bytes() != record.payload.as_bytes())
     });
     match repeated.map(|record| &record.id) {
-        Some(id) => Err(format!("it holds two different records with the id {id}")),
+        Some(id) => {
+            let id = excerpt(id, MAX_SHOWN);
+            Err(format!("it holds two different records with the id {id}"))
+        }
         None => Ok(()),
     }
 }
@@ -229,14 +235,16 @@ pub(super) fn read_rows(
         let payload = Payload::from_valid_json(response.body.slice_ref(raw.get().as_bytes()));
         let record = match is_deleted(raw.get()) {
             true => Err(Error::decode("record", "it says that it is deleted")),
-            false => Record::read(entity.identity, payload),
+            false => {
+                check_length(&payload).and_then(|()| Record::read(entity.identity, payload.clone()))
+            }
         };
         match record {
             Ok(record) => answer.records.push(record),
             Err(error) => {
                 let follows = answer.records.last().map(|record| record.updated_at);
                 answer.unreadable.push(Unreadable {
-                    text: raw.get().to_owned(),
+                    row: payload,
                     error,
                     follows,
                 });
@@ -244,6 +252,19 @@ pub(super) fn read_rows(
         }
     }
     answer
+}
+
+/// Checks that a record fits into a line of a landing file. Otherwise it could be stored, and not be
+/// extracted or archived.
+pub(super) fn check_length(row: &Payload) -> Result<()> {
+    if row.as_bytes().len() <= MAX_RECORD {
+        return Ok(());
+    }
+    let limit = MAX_RECORD >> 20;
+    Err(Error::decode(
+        "record",
+        format!("it is longer than {limit} MB"),
+    ))
 }
 
 /// Members of a JSON object in their order, names that appear twice included.
@@ -321,7 +342,8 @@ impl<'a> Members<'a> {
         if let Some((key, _)) = self.0.iter().find(|(key, _)| key == entity.answer_key) {
             let mut rows = Vec::new();
             for value in self.all(key) {
-                rows.extend(rows_in(value).ok_or_else(|| format!("its {key} holds no rows"))?);
+                let none = || format!("its {key} holds no rows, or more than {MAX_ROWS}");
+                rows.extend(rows_in(value).ok_or_else(none)?);
             }
             return Ok(rows);
         }
@@ -341,14 +363,53 @@ impl<'a> Members<'a> {
 
 fn read_counter(name: &str, value: &RawValue) -> Result<u64, String> {
     let text = value.get().trim_matches('"');
-    text.parse().map_err(|_| format!("its {name} is {text}"))
+    text.parse()
+        .map_err(|_| format!("its {name} is {}", excerpt(text, MAX_SHOWN)))
+}
+
+/// Rows of an answer. QuickBooks sends 1000 at most. A row of two bytes takes hundreds in memory, so that
+/// an answer within its length could hold rows that fill it.
+const MAX_ROWS: usize = 100_000;
+/// Members of an object that is no record. Real ones have less than ten.
+const MAX_MEMBERS: usize = 1000;
+
+/// The elements of an array, at most [`MAX_ROWS`].
+struct Elements<'a>(Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bounded;
+
+        impl<'de> Visitor<'de> for Bounded {
+            type Value = Elements<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "at most {MAX_ROWS} rows")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Self::Value, A::Error> {
+                let mut elements = Vec::new();
+                while let Some(row) = rows.next_element()? {
+                    if elements.len() == MAX_ROWS {
+                        return Err(A::Error::invalid_length(MAX_ROWS + 1, &self));
+                    }
+                    elements.push(row);
+                }
+                Ok(Elements(elements))
+            }
+        }
+
+        deserializer.deserialize_seq(Bounded)
+    }
 }
 
 /// Returns the elements of an array of objects, or a single object as one row.
 pub(super) fn rows_in(value: &RawValue) -> Option<Vec<&RawValue>> {
     match value.get().as_bytes().first()? {
         b'{' => Some(vec![value]),
-        b'[' => serde_json::from_str(value.get()).ok(),
+        b'[' => serde_json::from_str::<Elements<'_>>(value.get())
+            .ok()
+            .map(|elements| elements.0),
         _ => None,
     }
 }
@@ -382,6 +443,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
                 while let Some(key) = map.next_key::<Name<'de>>()? {
+                    if members.len() == MAX_MEMBERS {
+                        let reason = format!("it has more than {MAX_MEMBERS} members");
+                        return Err(A::Error::custom(reason));
+                    }
                     members.push((key.0, map.next_value()?));
                 }
                 Ok(Members(members))
@@ -406,6 +471,7 @@ mod tests {
             status: 200,
             headers: HeaderMap::new(),
             body: Bytes::from_static(body.as_bytes()),
+            held: crate::port::Held::default(),
         };
         let entity = crate::domain::find_entity("customers").unwrap();
         read_query_answer(Asked::by(entity, "SELECT * FROM Customer"), &response)
@@ -475,10 +541,10 @@ mod tests {
         let Verdict::Done(answer) = read(body) else {
             panic!("not done")
         };
-        let Unreadable { text, error, .. } = &answer.unreadable[0];
+        let Unreadable { row, error, .. } = &answer.unreadable[0];
         assert!(
             answer.records.is_empty()
-                && text.starts_with("{\"MetaData\"")
+                && row.as_bytes().starts_with(b"{\"MetaData\"")
                 && error.to_string().contains("`Id`")
         );
     }
@@ -490,6 +556,7 @@ mod tests {
             status: 200,
             headers: HeaderMap::new(),
             body: Bytes::copy_from_slice(body.as_bytes()),
+            held: crate::port::Held::default(),
         };
         let entity = crate::domain::find_entity(name).unwrap();
         match read_query_answer(Asked { entity, is_count }, &response) {
@@ -567,6 +634,20 @@ mod tests {
         assert_eq!(answer.records[0].id, "1");
         // Payloads are slices of the answer, wherever it keeps them.
         assert_eq!(answer.records[0].payload.as_bytes(), ROW.as_bytes());
+    }
+
+    #[test]
+    fn many_tiny_rows_and_members_do_not_fill_the_memory() {
+        let page = |rows: usize| {
+            let rows = vec![ROW; rows].join(",");
+            format!(r#"{{"QueryResponse":{{"Customer":[{rows}]}}}}"#)
+        };
+        let answer = read_as("customers", false, &page(MAX_ROWS)).unwrap();
+        assert_eq!(answer.records.len(), MAX_ROWS);
+        assert!(read_as("customers", false, &page(MAX_ROWS + 1)).is_none());
+        let members = r#","startPosition":1"#.repeat(MAX_MEMBERS);
+        let body = format!(r#"{{"QueryResponse":{{"Customer":[{ROW}]{members}}}}}"#);
+        assert!(read_as("customers", false, &body).is_none());
     }
 
     #[test]

@@ -51,6 +51,7 @@ mod tests {
             status,
             headers: headers.into_iter().collect::<HeaderMap>(),
             body: Bytes::from_static(body.as_bytes()),
+            held: crate::port::Held::default(),
         }
     }
 

@@ -62,11 +62,11 @@ impl Found {
             let at = answer.time.unwrap_or_else(crate::clock::now);
             found.records.extend(answer.records);
             for row in answer.unreadable {
-                let is_deleted = is_deleted(&row.text);
+                let is_deleted = std::str::from_utf8(row.row.as_bytes()).is_ok_and(is_deleted);
                 if is_deleted && proves_deletion(entity) {
                     continue;
                 }
-                let row = Reject::unreadable(entity.identity, row.text, &row.error, at);
+                let row = Reject::unreadable(entity.identity, row.row, &row.error, at);
                 let id = match (row.id, ids) {
                     (Some(id), _) => id,
                     (None, [only]) => only.clone(),

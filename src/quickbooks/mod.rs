@@ -30,6 +30,7 @@ mod reports;
 mod scrub;
 mod search;
 mod step;
+mod strangers;
 mod uncaptured;
 mod whole;
 
@@ -59,7 +60,7 @@ pub(crate) use self::reports::LandedReport;
 pub(crate) use self::uncaptured::Uncaptured;
 use self::whole::WholeAnswers;
 use crate::domain::query::CountQuery;
-use crate::domain::{EntitySpec, Mask, Page, Window};
+use crate::domain::{EntitySpec, Held, Mask, Page, Window};
 use crate::error::{Error, Result};
 use crate::http::{Response, RetryPolicy, TokenCache, TokenIssuer, Transport};
 use crate::port::{Meter, Source, Span};
@@ -165,13 +166,31 @@ impl QboSource {
         meter: &Meter,
         behavior: RetryBehavior,
     ) -> Result<QueryAnswer> {
+        let answer = self.query_and_hold(entity, statement, meter, behavior);
+        Ok(QueryAnswer {
+            held: Held::default(),
+            ..answer.await?
+        })
+    }
+
+    /// Like [`query`](Self::query), with the memory of the answer.
+    async fn query_and_hold(
+        &self,
+        entity: &EntitySpec,
+        statement: &str,
+        meter: &Meter,
+        behavior: RetryBehavior,
+    ) -> Result<QueryAnswer> {
         let asked = Asked::by(entity, statement);
         let read = |response: &Response| read_query_answer(asked, response);
         let with_records = Some(entity).filter(|_| !asked.is_count);
         let mut asking = self.includes.ask(with_records.into_iter());
         loop {
             let request = self.endpoints.query(statement, asking.include());
-            let sent = self.client.send(&request, meter, behavior, read).await;
+            let sent = self.client.send_and_hold(&request, meter, behavior, read);
+            let sent = sent
+                .await
+                .map(|(answer, held)| QueryAnswer { held, ..answer });
             if let Ok(answer) = &sent {
                 asking.note_proof(answer.has_rows());
             }
@@ -265,6 +284,3 @@ impl Source for QboSource {
             .await
     }
 }
-
-#[cfg(test)]
-mod strangers;

@@ -2,6 +2,7 @@
 //! because of a record on it is searched for that record (see `bad_records`).
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::prefetch::{FirstPage, statement};
 use super::search::Search;
 use super::step::Step;
 use crate::domain::query::CountQuery;
-use crate::domain::{EntitySpec, Page, PageSize, Record, Reject, too_many_rejects};
+use crate::domain::{EntitySpec, Held, Page, PageSize, Record, Reject, too_many_rejects};
 use crate::error::{Error, Result};
 use crate::port::{Meter, Span};
 use crate::quickbooks::client::RetryBehavior;
@@ -48,8 +49,8 @@ pub(super) struct SpanReader<'s> {
     is_retry: bool,
     /// Since when pages have failed, one after the other.
     failing_since: Option<Instant>,
-    /// Texts of the rejects sent so far: the second between two pages is read twice.
-    sent_rejects: HashSet<String>,
+    /// Marks of the rejects sent so far: the second between two pages is read twice.
+    sent_rejects: SentRejects,
     number: u32,
 }
 
@@ -57,6 +58,40 @@ pub(super) struct SpanReader<'s> {
 pub(super) struct Rows {
     pub records: Vec<Record>,
     pub rejects: Vec<Reject>,
+    /// Memory of their answer.
+    held: Held,
+}
+
+impl Rows {
+    /// Returns rows that hold no memory of the answers that brought them.
+    pub(super) fn of_many(records: Vec<Record>, rejects: Vec<Reject>) -> Self {
+        Self {
+            records,
+            rejects,
+            held: Held::default(),
+        }
+    }
+}
+
+/// Marks of the texts of rejects, which themselves may be as long as all answers of a span.
+#[derive(Default)]
+struct SentRejects {
+    keys: [RandomState; 2],
+    marks: HashSet<[u64; 2]>,
+}
+
+impl SentRejects {
+    fn mark(&self, text: &[u8]) -> [u64; 2] {
+        self.keys.each_ref().map(|key| key.hash_one(text))
+    }
+
+    fn contains(&self, text: &[u8]) -> bool {
+        self.marks.contains(&self.mark(text))
+    }
+
+    fn add(&mut self, text: &[u8]) {
+        self.marks.insert(self.mark(text));
+    }
 }
 
 /// Rows of a second by their position, counted from 1.
@@ -75,7 +110,7 @@ impl<'s> SpanReader<'s> {
         pages: mpsc::Sender<Page>,
     ) -> Self {
         let cursor = Cursor::new(span.start, page_size, entity);
-        let sent_rejects = HashSet::new();
+        let sent_rejects = SentRejects::default();
         Self {
             source,
             entity,
@@ -169,7 +204,7 @@ impl<'s> SpanReader<'s> {
         };
         let answer = self
             .source
-            .query(self.entity, &statement, self.meter, behavior)
+            .query_and_hold(self.entity, &statement, self.meter, behavior)
             .await?;
         self.source.set_horizon(answer.time);
         self.note_delivery(step, &answer);
@@ -191,6 +226,7 @@ impl<'s> SpanReader<'s> {
         let QueryAnswer {
             records,
             unreadable,
+            held,
             ..
         } = answer;
         let count = records.len() + unreadable.len();
@@ -207,7 +243,11 @@ impl<'s> SpanReader<'s> {
             .collect();
         let records = self.cursor.accept(step, records, count)?;
         self.grow_page();
-        let rows = Rows { records, rejects };
+        let rows = Rows {
+            records,
+            rejects,
+            held,
+        };
         self.send_page(step.max_results, rows).await
     }
 
@@ -275,12 +315,12 @@ impl<'s> SpanReader<'s> {
         for _ in 0..MAX_SECOND_READS {
             // The count has to succeed: if even that fails, the service is at fault, not a record.
             let before = self.count(&all).await?;
-            let Rows { records, rejects } = self.read_rows(second, before).await?;
+            let rows = self.read_rows(second, before).await?;
             let after = self.count(&all).await?;
-            if before == after && (records.len() + rejects.len()) as u64 == after {
-                let records = self.cursor.accept_second(second, records);
+            if before == after && (rows.records.len() + rows.rejects.len()) as u64 == after {
+                let records = self.cursor.accept_second(second, rows.records);
                 self.is_retry = false;
-                return self.send_page(1, Rows { records, rejects }).await;
+                return self.send_page(1, Rows { records, ..rows }).await;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -332,7 +372,7 @@ impl<'s> SpanReader<'s> {
         }
         records.sort_by(|a, b| a.id.cmp(&b.id));
         records.dedup_by(|a, b| a.id == b.id);
-        Ok(Rows { records, rejects })
+        Ok(Rows::of_many(records, rejects))
     }
 
     /// Makes a reject of a row that cannot be read. It is given the time of the record before it, or the
@@ -340,7 +380,7 @@ impl<'s> SpanReader<'s> {
     fn reject_unreadable(&self, row: Unreadable, step: &Step) -> Reject {
         let is_inside = |at: &DateTime<Utc>| *at >= step.from && *at < step.until;
         let at = row.follows.filter(is_inside).unwrap_or(step.from);
-        Reject::unreadable(self.entity.identity, row.text, &row.error, at)
+        Reject::unreadable(self.entity.identity, row.row, &row.error, at)
     }
 
     /// Hands rows to the pipeline as one page, without the records behind the horizon and without
@@ -349,6 +389,7 @@ impl<'s> SpanReader<'s> {
         let Rows {
             mut records,
             mut rejects,
+            held,
         } = rows;
         let horizon = self.source.horizon.get().copied();
         // Records changed a moment ago may have neighbours that are not visible yet (qbo-facts 3.9).
@@ -358,8 +399,8 @@ impl<'s> SpanReader<'s> {
             text.is_none_or(|text| !self.sent_rejects.contains(text))
         });
         // Rows of one page are different records, also where they say the same.
-        let texts = rejects.iter().filter_map(|reject| reject.payload.clone());
-        self.sent_rejects.extend(texts);
+        let texts = rejects.iter().filter_map(|reject| reject.payload.as_ref());
+        texts.for_each(|text| self.sent_rejects.add(text));
         self.number += 1;
         let covered = self.cursor.covered_until();
         let page = Page {
@@ -372,6 +413,7 @@ impl<'s> SpanReader<'s> {
             horizon,
             records,
             rejects,
+            held,
         };
         // The receiver is dropped only when the sink has failed; that error is reported.
         self.pages.send(page).await.map_err(|_| Error::Cancelled)
@@ -388,4 +430,5 @@ pub(super) fn reject_bad_record(error: &Error, second: DateTime<Utc>) -> Reject 
         intuit_tid,
         payload: None,
     }
+    .bounded()
 }

@@ -210,6 +210,7 @@ mod tests {
                 status,
                 headers: HeaderMap::new(),
                 body: Bytes::from_static(body.as_bytes()),
+                held: crate::port::Held::default(),
             };
             match read_answer(&response) {
                 Verdict::Done(_) => "done",

@@ -49,6 +49,7 @@ mod tests {
             status,
             headers: HeaderMap::new(),
             body: Bytes::from(body),
+            held: crate::port::Held::default(),
         }
     }
 

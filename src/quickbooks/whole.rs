@@ -11,9 +11,11 @@ use super::QboSource;
 use super::classify::classify_failure;
 use super::endpoint::ENTITLEMENTS;
 use super::entitlements::read_entitlements;
-use super::envelope::{Members, check_ids, is_counter, misunderstood, rows_in, unreadable_body};
+use super::envelope::{
+    Members, check_ids, check_length, is_counter, misunderstood, rows_in, unreadable_body,
+};
 use super::fault::Fault;
-use crate::domain::{EntitySpec, Page, Payload, Record, Reject};
+use crate::domain::{EntitySpec, Held, Page, Payload, Record, Reject};
 use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::port::{Meter, Span};
@@ -77,11 +79,12 @@ impl QboSource {
             received_at,
         };
         for row in rows {
-            match Record::read_untimed(entity.identity, row.clone(), received_at) {
+            let record = check_length(&row)
+                .and_then(|()| Record::read_untimed(entity.identity, row.clone(), received_at));
+            match record {
                 Ok(record) => answer.records.push(record),
                 Err(error) => {
-                    let text = String::from_utf8_lossy(row.as_bytes()).into_owned();
-                    let reject = Reject::unreadable(entity.identity, text, &error, received_at);
+                    let reject = Reject::unreadable(entity.identity, row, &error, received_at);
                     answer.rejects.push(reject);
                 }
             }
@@ -127,6 +130,7 @@ impl QboSource {
                 .into_iter()
                 .map(|reject| Reject { at, ..reject })
                 .collect(),
+            held: Held::default(),
         };
         pages.send(page).await.map_err(|_| Error::Cancelled)?;
         Ok(horizon.filter(|horizon| *horizon < span.end()))
@@ -234,6 +238,7 @@ mod tests {
             status: 200,
             headers: HeaderMap::new(),
             body: Bytes::from_static(body.as_bytes()),
+            held: crate::port::Held::default(),
         };
         match read_answer(find_entity("tax_classifications").unwrap(), &response) {
             Verdict::Done(found) => Ok(found.rows.len()),

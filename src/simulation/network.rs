@@ -67,6 +67,7 @@ impl Wire {
             status: head.status.as_u16(),
             headers: head.headers,
             body,
+            held: crate::port::Held::default(),
         })
     }
 }

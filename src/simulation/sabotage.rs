@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::true_time;
 use super::world::World;
-use crate::domain::{EntitySpec, Page, Payload, Record, Window};
+use crate::domain::{EntitySpec, Held, Page, Payload, Record, Window};
 use crate::error::Result;
 use crate::port::{Meter, Source, Span};
 use crate::quickbooks::QboSource;
@@ -104,6 +104,7 @@ impl Sabotaged {
                 horizon: Some(horizon),
                 records,
                 rejects: Vec::new(),
+                held: Held::default(),
             };
             if pages.send(page).await.is_err() || is_last {
                 return Ok((span.end() > horizon).then_some(horizon));

@@ -8,6 +8,7 @@ use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::json;
 
 use crate::command::{Ended, extract};
+use crate::files::{command, text};
 use crate::support::{Database, app, assert_complete, change, request, truth, whole_range};
 
 /// Most memory of a command, whatever it is answered.
@@ -106,6 +107,23 @@ fn tokens_before_an_endless_rest_are_stored_and_used() {
         let requests = &sandbox.stats().requests["token"];
         assert_eq!(requests.get(&200), Some(&1), "{name}: {requests:?}");
         assert_eq!(requests.len(), 1, "{name}: {requests:?}");
+    }
+}
+
+#[test]
+fn a_revocation_is_done_whatever_the_body_of_its_answer_is() {
+    for name in ["endless", "gzip-bomb", "announced"] {
+        let sandbox = sandbox_of(1, 1);
+        let rule = json!({"fault": name, "on": "revoke", "times": 0});
+        change(&sandbox, "fault", rule);
+        let home = tempfile::tempdir().unwrap();
+        let line = ["auth", "revoke", "--force"];
+        let ended = command(&sandbox, None, home.path(), &line)
+            .output()
+            .unwrap();
+        assert!(ended.status.success(), "{name}: {}", text(&ended));
+        let requests = &sandbox.stats().requests["revoke"];
+        assert_eq!(requests.get(&200), Some(&1), "{name}: {requests:?}");
     }
 }
 

@@ -11,7 +11,7 @@ use crate::support::small_sandbox;
 use crate::transport::{TOKEN, http, serve};
 
 /// The command, or the one of the variable `COMMAND`.
-fn command() -> String {
+pub(crate) fn command() -> String {
     std::env::var("COMMAND").unwrap_or_else(|_| env!("CARGO_BIN_EXE_qbo-rs").to_owned())
 }
 

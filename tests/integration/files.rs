@@ -1,7 +1,7 @@
 //! Files under attack: by several processes at once, by other users of the machine, by damage, and by
 //! content that is made to harm.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(crate) fn command(
     home: &Path,
     line: &[&str],
 ) -> Command {
-    let mut command = Command::new(COMMAND);
+    let mut command = Command::new(crate::command::command());
     command
         .args(line)
         .env_clear()
@@ -534,8 +534,18 @@ async fn lines_changed_by_hand_are_loaded_or_named() {
 
 /// Waits for a process and returns its largest memory in MB, as the kernel saw it.
 #[cfg(target_os = "linux")]
-fn peak_of(mut child: Child) -> (u64, Output) {
+pub(crate) fn peak_of(mut child: Child) -> (u64, Output) {
+    fn drained(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+        std::thread::spawn(move || {
+            let mut text = Vec::new();
+            pipe.read_to_end(&mut text).unwrap();
+            text
+        })
+    }
     let status = format!("/proc/{}/status", child.id());
+    // A process that says more than a pipe holds would never end.
+    let stdout = drained(child.stdout.take().unwrap());
+    let stderr = drained(child.stderr.take().unwrap());
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
         let text = std::fs::read_to_string(&status).unwrap_or_default();
@@ -548,7 +558,12 @@ fn peak_of(mut child: Child) -> (u64, Output) {
         );
         std::thread::sleep(Duration::from_millis(2));
     }
-    (peak / 1024, child.wait_with_output().unwrap())
+    let output = Output {
+        status: child.wait().unwrap(),
+        stdout: stdout.join().unwrap(),
+        stderr: stderr.join().unwrap(),
+    };
+    (peak / 1024, output)
 }
 
 #[cfg(target_os = "linux")]
@@ -612,6 +627,173 @@ async fn a_bomb_is_refused_in_little_memory() {
     }
     let rows = "SELECT count(*) FROM raw.qb_items";
     assert_eq!(database.number(rows).await, 400);
+    database.drop().await;
+}
+
+/// Returns a landing line of one window, with the members of `rest` at its end.
+#[cfg(target_os = "linux")]
+pub(crate) fn landed(entity: &str, id: &str, page: usize, request: &str, rest: &str) -> String {
+    format!(
+        "{{\"entity\":\"{entity}\",\"realm_id\":\"9\",\"id\":\"{id}\",\
+         \"ingested_at_utc\":\"2025-03-01T00:00:00Z\",\"extract_window_start_utc\":\"2025-01-01T00:00:00Z\",\
+         \"extract_window_end_utc\":\"2025-02-01T00:00:00Z\",\"page_number\":{page},\"page_size\":1000,\
+         \"request_payload\":{{\"a\":\"{request}\"}},{rest}}}\n"
+    )
+}
+
+#[cfg(target_os = "linux")]
+pub(crate) fn noted(id: &str, note: &str) -> String {
+    format!(
+        "\"payload\":{{\"Id\":\"{id}\",\"MetaData\":{{\"LastUpdatedTime\":\"2025-01-05T00:00:00Z\"}},\
+         \"Note\":\"{note}\"}}"
+    )
+}
+
+/// Loads lines from a small file; returns the peak of memory, the exit code and what was said.
+#[cfg(target_os = "linux")]
+pub(crate) fn load_lines(
+    home: &Path,
+    database: &Database,
+    lines: impl Iterator<Item = String>,
+) -> (u64, Option<i32>, String) {
+    let path = home.join("lines.jsonl.zst");
+    let mut encoder = zstd::Encoder::new(std::fs::File::create(&path).unwrap(), 1).unwrap();
+    for line in lines {
+        encoder.write_all(line.as_bytes()).unwrap();
+    }
+    encoder.finish().unwrap();
+    let arguments = ["load", path.to_str().unwrap()];
+    let sandbox = small_sandbox();
+    let load = command(&sandbox, Some(database), home, &arguments).spawn();
+    let (peak, ended) = peak_of(load.unwrap());
+    (peak, ended.status.code(), text(&ended))
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn records_set_aside_take_little_memory_and_the_first_ten_are_listed() {
+    let (home, database) = (tempfile::tempdir().unwrap(), Database::create().await);
+    let long = "x".repeat(1 << 20);
+    let error = "e".repeat(10_000);
+    let rejected = |number: usize| {
+        let times = "\"intuit_tid\":null,\"at_utc\":\"2025-01-05T00:00:00Z\"";
+        let rest = format!("\"rejected\":{{\"error\":\"{error}\",{times},\"text\":\"{long}\"}}");
+        landed("items", &number.to_string(), 1, "", &rest)
+    };
+    // Half of a pair of surrogates, which `jsonb` cannot hold.
+    let unstorable = |number: usize| {
+        let id = number.to_string();
+        landed("items", &id, 1, "", &noted(&id, &format!("{long}\\ud800")))
+    };
+    let lines: [&dyn Fn(usize) -> String; 2] = [&rejected, &unstorable];
+    for line in lines {
+        let (peak, code, said) = load_lines(home.path(), &database, (0..100).map(line));
+        assert!(peak > 0 && peak < 200, "{peak} MB");
+        assert_eq!(code, Some(1), "{said}");
+        assert!(
+            said.contains("100 records cannot be read or stored"),
+            "{said}"
+        );
+        let counted = "SELECT rejected::bigint FROM qbo.windows";
+        assert_eq!(database.number(counted).await, 100);
+        let listed = "SELECT count(*) FROM qbo.rejects WHERE id::int < 10";
+        assert_eq!(database.number(listed).await, 10);
+        let cut = "SELECT count(*) FROM qbo.rejects WHERE payload LIKE '%(cut; it has % bytes)' \
+            OR length(payload) >= 1048576";
+        assert_eq!(database.number(cut).await, 10);
+        let kept = "SELECT sum(octet_length(payload))::bigint FROM qbo.rejects";
+        assert!(database.number(kept).await < 3 << 20);
+        assert!(said.len() < 64 << 10, "{} bytes", said.len());
+    }
+    database.drop().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn long_requests_names_and_blank_lines_are_refused_in_little_memory() {
+    let (home, database) = (tempfile::tempdir().unwrap(), Database::create().await);
+    let request = "x".repeat(60_000);
+    let line = |number: usize, request: &str| {
+        let id = number.to_string();
+        landed("items", &id, number, request, &noted(&id, ""))
+    };
+    // Pages with equal requests share one.
+    let equal = (1..=600).map(|number| line(number, &request));
+    let (peak, code, said) = load_lines(home.path(), &database, equal);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(peak > 0 && peak < 200, "{peak} MB");
+    let stored = "SELECT count(*) FROM raw.qb_items WHERE page_number = id::int \
+        AND length(request_payload ->> 'a') = 60000";
+    assert_eq!(database.number(stored).await, 600);
+    let different = (1..=600).map(|number| line(number, &format!("{number}{request}")));
+    let long = "9".repeat(20 << 20);
+    let names =
+        (0..10).map(|number| landed(&format!("{number}{long}"), "1", 1, "", &noted("1", "")));
+    let ids = std::iter::once(landed("items", &long, 1, "", &noted("1", "")));
+    let differing = landed("items", "1", 1, "", &noted(&long, ""));
+    let blank = std::iter::repeat_n("\n".repeat(1 << 19), 4).chain([line(1, "")]);
+    type Lines<'l> = Box<dyn Iterator<Item = String> + 'l>;
+    let cases: [(&str, Lines<'_>); 5] = [
+        (
+            "different requests of the window are longer",
+            Box::new(different),
+        ),
+        ("its entity is longer than 200 bytes", Box::new(names)),
+        ("its id is longer than 65536 bytes", Box::new(ids)),
+        (
+            "(cut; it has 20971520 bytes)",
+            Box::new(std::iter::once(differing)),
+        ),
+        ("more than 1 MB of blank lines", Box::new(blank)),
+    ];
+    for (words, lines) in cases {
+        let (peak, code, said) = load_lines(home.path(), &database, lines);
+        assert!(matches!(code, Some(1 | 2)), "{words}: {code:?}");
+        assert!(said.len() < 10_000, "{words}: {} bytes", said.len());
+        assert!(said.contains(words), "{words}: {said}");
+        assert!(peak > 0 && peak < 200, "{words}: {peak} MB");
+    }
+    database.drop().await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_or_a_device_is_refused_and_not_waited_for() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let home = tempfile::tempdir().unwrap();
+    let window = home
+        .path()
+        .join("landing/9/items/20250101T000000Z_20250201T000000Z.jsonl");
+    std::fs::create_dir_all(window.parent().unwrap()).unwrap();
+    let pipe = home.path().join("pipe.jsonl");
+    for path in [&pipe, &window] {
+        let made = Command::new("mkfifo").arg(path).status().unwrap();
+        assert!(made.success());
+    }
+    let (pipe, landing) = (pipe.to_str().unwrap(), home.path().join("landing"));
+    let range = ["--start", "2025-01-01", "--end", "2025-02-01", "--out"];
+    let extract = |path| [&["extract", "items"], &range[..], &[path]].concat();
+    for line in [
+        vec!["load", pipe],
+        vec!["load", "/dev/zero"],
+        vec!["load", landing.to_str().unwrap()],
+        extract(pipe),
+        extract("/dev/null"),
+    ] {
+        let mut run = command(&sandbox, Some(&database), home.path(), &line);
+        let ended = tokio::task::spawn_blocking(move || run.output().unwrap());
+        let ended = tokio::time::timeout(Duration::from_secs(20), ended);
+        let ended = ended.await.unwrap().unwrap();
+        assert!(
+            matches!(ended.status.code(), Some(1 | 2)),
+            "{line:?}: {ended:?}"
+        );
+        assert!(
+            text(&ended).contains("a pipe or a device"),
+            "{line:?}: {ended:?}"
+        );
+    }
+    assert!(Path::new("/dev/null").exists());
     database.drop().await;
 }
 

@@ -31,6 +31,8 @@ mod ledger;
 mod loading;
 mod log_lines;
 mod lookups;
+#[cfg(target_os = "linux")]
+mod memory;
 mod merge;
 mod outcomes;
 mod reading;

@@ -230,6 +230,38 @@ def test_files_that_ask_for_much_memory_are_refused_before_it_is_taken(written, 
         assert peak < MOST
 
 
+def test_the_texts_of_all_columns_share_their_memory(written, load, tmp_path):
+    import pyarrow as pa
+
+    path = tmp_path / "bomb.parquet"
+    names = ("entity", "realm_id", "id", "request_payload", "payload", "rejected", "crc32")
+
+    def with_texts(megabytes: int):
+        def change(table):
+            for name in names:
+                places = pa.array([0] * table.num_rows, pa.int32())
+                text = pa.array(["x" * (megabytes << 20)])
+                table = replaced(table, name, pa.DictionaryArray.from_arrays(places, text))
+            return table
+
+        return change
+
+    one = lambda megabytes: lambda table: with_texts(megabytes)(table.slice(0, 1))  # noqa: E731
+    for change, options, reason in (
+        (one(60), {}, "the pages of its columns are longer than 64 MB together"),
+        (with_texts(7), {"use_dictionary": list(names)}, "longer than 8 MB together"),
+        (one(9), {}, "row 1: it is longer than 32 MB"),
+        # A text that is six times as long in a line.
+        (lambda table: replaced(table.slice(0, 1), "id", pa.array(["\x01" * (30 << 20)])), {}, "its id is longer than"),
+    ):
+        changed(written, path, change, **options)
+        assert path.stat().st_size < 1 << 20
+        code, err, peak = load(path)
+        assert code != 0
+        assert reason in err
+        assert peak < MOST
+
+
 def test_other_schemas_and_damaged_files_are_refused_by_name(written, load, database, tmp_path):
     import pyarrow as pa
 

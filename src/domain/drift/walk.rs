@@ -1,5 +1,7 @@
 //! The walk over the text of a record.
 
+use std::borrow::Cow;
+
 use super::value::fits;
 use super::{Drift, DriftKind, DriftWatch};
 use crate::domain::fields::FieldType;
@@ -123,7 +125,7 @@ impl Walk<'_> {
                 return Some(());
             }
             (Kind::Scalar(kind), b'"') => {
-                let text = unescaped(scanner.string()?);
+                let text = value_text(scanner.string()?);
                 if !text.is_some_and(|text| fits(kind, &text)) {
                     self.add(member, DriftKind::Unfit, "text");
                 }
@@ -179,7 +181,7 @@ impl Walk<'_> {
             return;
         }
         let is_known =
-            unescaped(text).is_some_and(|text| is_hash(&text) || member.words.contains(&&*text));
+            value_text(text).is_some_and(|text| is_hash(&text) || member.words.contains(&&*text));
         if !is_known {
             self.add(member, DriftKind::Enum, "text");
         }
@@ -223,6 +225,16 @@ fn position(members: &[Member], name: &[u8]) -> Option<usize> {
     members.iter().position(|member| *member.name == *name)
 }
 
+/// Returns a text without its escapes. One that is longer than every number, day, instant and word is
+/// none of them, and is not copied: it may be as long as a record.
+fn value_text(inner: &[u8]) -> Option<Cow<'_, str>> {
+    const MAX_VALUE: usize = 2000;
+    match inner.len() > MAX_VALUE {
+        true => Some(Cow::Borrowed("")),
+        false => unescaped(inner),
+    }
+}
+
 /// Returns the type of the value that follows, in the words of the table.
 fn type_of(scanner: &Scanner<'_>) -> &'static str {
     let mut ahead = scanner.clone();
@@ -235,7 +247,7 @@ fn type_of(scanner: &Scanner<'_>) -> &'static str {
         b't' | b'f' => "boolean",
         b'n' => "null",
         b'"' => {
-            let text = ahead.string().and_then(unescaped).unwrap_or_default();
+            let text = ahead.string().and_then(value_text).unwrap_or_default();
             match () {
                 () if fits(FieldType::Timestamptz, &text) => "timestamptz",
                 () if fits(FieldType::Date, &text) => "date",

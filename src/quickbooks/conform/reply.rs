@@ -234,6 +234,7 @@ mod tests {
             status,
             headers: HeaderMap::new(),
             body: Bytes::from_static(body.as_bytes()),
+            held: crate::port::Held::default(),
         })
     }
 

@@ -124,8 +124,10 @@ impl TokenEndpoint {
         let mut attempts = self.attempts();
         loop {
             attempts.start_next();
-            let (error, requested_wait) = match self.transport.send(request.clone(), None).await {
-                Ok(response) if response.status == 200 => return Ok(()),
+            let (error, requested_wait) = match self.transport.send_or_part(request.clone()).await {
+                Ok(Response { status: 200, .. })
+                // The status says all, whatever its body is and whether it arrives.
+                | Err(Broken { status: Some(200), .. }) => return Ok(()),
                 Ok(response) if is_transient(response.status) => {
                     let error = self.unusable("revocation", revoke_url, &response);
                     (error, retry_after(&response))
@@ -143,7 +145,7 @@ impl TokenEndpoint {
                         trace: trace_of(&response, None),
                     });
                 }
-                Err(error) => (error, None),
+                Err(Broken { error, .. }) => (error, None),
             };
             if error.recovery() != Recovery::Retry {
                 return Err(error);

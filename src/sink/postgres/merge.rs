@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::types::Json;
 use tokio_postgres::{Client, Row, SimpleQueryMessage};
 use tracing::warn;
 
@@ -162,7 +161,14 @@ pub(super) struct PageColumns {
     pub numbers: Vec<i32>,
     pub sizes: Vec<i32>,
     pub ingested_at: Vec<DateTime<Utc>>,
-    pub requests: Vec<Json<serde_json::Value>>,
+    /// Place of each page's request in `requests`, from 1.
+    pub request_places: Vec<i64>,
+    /// The different requests. Few differ: a page of a backfill has the request of its window.
+    pub requests: Vec<Arc<str>>,
+    /// Place of each request.
+    pub known_requests: HashMap<Arc<str>, i64>,
+    /// Bytes of the requests.
+    pub request_bytes: usize,
 }
 
 /// One merge.
@@ -200,13 +206,15 @@ impl Merge<'_> {
             client.batch(KEEP_NEWEST_VERSION).await?;
         }
         let pages = self.pages;
+        let requests: Vec<&str> = pages.requests.iter().map(|request| &**request).collect();
         let params = params![
             pages.numbers,
             pages.sizes,
             pages.ingested_at,
-            pages.requests,
+            requests,
             self.window.start,
             self.window.end,
+            pages.request_places,
         ];
         let statement = merge_statement(self.schema, self.entity, self.traits.is_partitioned);
         let merged = client.rows(&statement, params).await;

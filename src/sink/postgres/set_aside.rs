@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::PostgresSink;
-use crate::domain::{EntitySpec, Reject};
+use crate::domain::{EntitySpec, MAX_REJECT_TEXT, MAX_REJECTS, Record, Reject};
 use crate::error::Result;
 use crate::postgres::{cleaned_json, params};
 
@@ -18,22 +18,50 @@ pub(super) struct RejectColumns {
     pub tids: Vec<Option<String>>,
     pub payloads: Vec<Option<String>>,
     pub requests: Vec<String>,
+    /// All records that were set aside, also those that are only counted.
+    count: u64,
+    /// Bytes of the payloads, requests and errors.
+    bytes: usize,
 }
 
 impl RejectColumns {
-    pub(super) fn push(&mut self, reject: Reject, request: &str) {
+    /// Returns false if records are only counted: the window fails with more than [`MAX_REJECTS`], and
+    /// their texts fill what is kept.
+    fn lists_more(&self) -> bool {
+        self.count < MAX_REJECTS || self.bytes < MAX_REJECT_TEXT
+    }
+
+    /// Sets a record of a window aside.
+    pub(super) fn push_of_window(&mut self, reject: Reject, request: &str) {
+        match self.lists_more() {
+            true => self.push(reject, request),
+            false => self.count += 1,
+        }
+    }
+
+    /// Like [`push_of_window`](Self::push_of_window), for a record that was received.
+    pub(super) fn push_unstorable(&mut self, record: &Record, reason: &str, request: &str) {
+        match self.lists_more() {
+            true => self.push(Reject::unstorable(record, reason), request),
+            false => self.count += 1,
+        }
+    }
+
+    fn push(&mut self, reject: Reject, request: &str) {
+        self.count += 1;
+        // `text` cannot hold U+0000 either. In records received as JSON it is escaped.
+        let payload = reject.text(MAX_REJECT_TEXT.saturating_sub(self.bytes));
+        self.bytes += payload.as_ref().map_or(0, String::len) + request.len() + reject.error.len();
         self.ids.push(reject.id);
         self.changed_at.push(reject.at);
         self.errors.push(reject.error);
         self.tids.push(reject.intuit_tid);
-        // `text` cannot hold U+0000 either. In records received as JSON it is escaped.
-        self.payloads
-            .push(reject.payload.map(|text| text.replace('\0', "\u{fffd}")));
+        self.payloads.push(payload);
         self.requests.push(cleaned_json(request));
     }
 
     pub(super) fn count(&self) -> u64 {
-        self.errors.len() as u64
+        self.count
     }
 }
 

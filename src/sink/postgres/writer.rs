@@ -1,21 +1,24 @@
 //! The writer of one window: a transaction that ends with the ledger row.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use deadpool_postgres::Object;
 use futures_util::SinkExt;
+use serde::de::IgnoredAny;
 use tokio::time::Instant;
 use tokio_postgres::CopyInSink;
-use tokio_postgres::types::Json;
 use tracing::warn;
 
 use super::merge::{self, Merge, PageColumns, TableTraits};
 use super::set_aside::RejectColumns;
 use super::{copy_format, drift, storable};
 use crate::config::TransactionLimits;
-use crate::domain::{DistinctIds, DriftWatch, LoadCounts, Page, Reject, too_many_rejects};
+use crate::domain::{
+    DistinctIds, DriftWatch, LoadCounts, MAX_SHOWN, Page, excerpt, too_many_rejects,
+};
 use crate::error::{Error, Result};
 use crate::port::{CommitSummary, ReadSummary, WindowContext, WindowWriter};
 use crate::postgres::server::SETTINGS_OF_LATER_SERVERS;
@@ -27,6 +30,9 @@ const CHECK_AT_ONCE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 /// Records of a window that are logged one by one when Postgres cannot store them.
 const MAX_LOGGED_REJECTS: u64 = 10;
+/// Bytes of the different requests of a window, which are in memory until it ends. Those of an
+/// archive may all differ; one has a few hundred bytes.
+const MAX_REQUESTS: usize = 4 << 20;
 
 const WRITE_LEDGER: &str = include_str!("sql/write_ledger.sql");
 const RESOLVE_REJECTS: &str = include_str!("sql/resolve_rejects.sql");
@@ -66,15 +72,33 @@ impl PageColumns {
             return Ok(*place);
         }
         let place = self.numbers.len() as i64 + 1;
+        let (request, request_place) = self.shared_request(request)?;
         self.places
-            .insert((number, size, ingested_at, request.clone()), place);
-        let request =
-            serde_json::from_str(&page.request).map_err(|e| Error::decode("request payload", e))?;
+            .insert((number, size, ingested_at, request), place);
         self.numbers.push(page.number as i32);
         self.sizes.push(page.size as i32);
         self.ingested_at.push(page.ingested_at);
-        self.requests.push(Json(request));
+        self.request_places.push(request_place);
         Ok(place)
+    }
+
+    /// Returns a request of a page and its place. Pages with equal requests share one.
+    fn shared_request(&mut self, request: &Arc<str>) -> Result<(Arc<str>, i64)> {
+        if let Some((shared, place)) = self.known_requests.get_key_value(request) {
+            return Ok((shared.clone(), *place));
+        }
+        let failed = |reason: &str| Error::decode("request payload", reason);
+        serde_json::from_str::<IgnoredAny>(request).map_err(|e| failed(&e.to_string()))?;
+        self.request_bytes += request.len();
+        if self.request_bytes > MAX_REQUESTS {
+            let limit = MAX_REQUESTS >> 20;
+            let reason = format!("the different requests of the window are longer than {limit} MB");
+            return Err(failed(&reason));
+        }
+        let place = self.requests.len() as i64 + 1;
+        self.requests.push(request.clone());
+        self.known_requests.insert(request.clone(), place);
+        Ok((request.clone(), place))
     }
 }
 
@@ -256,13 +280,13 @@ impl WindowWriter for PostgresWriter {
 impl PostgresWriter {
     async fn store(&mut self, mut page: Page) -> Result<()> {
         for reject in std::mem::take(&mut page.rejects) {
-            self.rejects.push(reject, &page.request);
+            self.rejects.push_of_window(reject, &page.request);
         }
         page.records.retain(|record| {
             match storable::refusal(&record.id, record.payload.as_bytes()) {
                 Some(reason) => {
                     if self.rejects.count() < MAX_LOGGED_REJECTS {
-                        let id = record.id.as_str();
+                        let id = &*excerpt(&record.id, MAX_SHOWN);
                         warn!(
                             phase = "load",
                             event = "record_rejected",
@@ -270,8 +294,7 @@ impl PostgresWriter {
                             "record {id} is set aside: {reason}"
                         );
                     }
-                    self.rejects
-                        .push(Reject::unstorable(record, reason), &page.request);
+                    self.rejects.push_unstorable(record, reason, &page.request);
                     false
                 }
                 None => true,
@@ -285,7 +308,7 @@ impl PostgresWriter {
             self.drift.look(&self.context.entity, record);
         }
         let place = self.pages.place(&page)?;
-        let rows = copy_format::encode(&page, place, self.next_seq);
+        let first_seq = self.next_seq;
         self.next_seq += page.records.len() as i32;
         let transaction = match &mut self.transaction {
             Some(transaction) => transaction,
@@ -294,7 +317,10 @@ impl PostgresWriter {
                 none.insert(Transaction::begin(&self.db, self.limits, &traits).await?)
             }
         };
-        transaction.copy(rows).await
+        for piece in copy_format::encode(&page, place, first_seq) {
+            transaction.copy(piece).await?;
+        }
+        Ok(())
     }
 }
 

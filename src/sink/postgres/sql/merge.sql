@@ -7,9 +7,12 @@
 -- that onto disk. The lookup is null for a record that the table does not hold. The conflict's own
 -- condition is for rows that others commit meanwhile. A record that was received after its deletion
 -- is no longer deleted.
-WITH pages AS (
-    SELECT * FROM unnest($1::int[], $2::int[], $3::timestamptz[], $4::jsonb[]) WITH ORDINALITY
-        AS page(page_number, page_size, ingested_at, request, place)
+WITH requests AS MATERIALIZED (
+    SELECT request::jsonb, request_place
+    FROM unnest($4::text[]) WITH ORDINALITY AS sent(request, request_place)
+), pages AS (
+    SELECT * FROM unnest($1::int[], $2::int[], $3::timestamptz[], $7::bigint[]) WITH ORDINALITY
+        AS page(page_number, page_size, ingested_at, request_place, place)
 ), judged AS MATERIALIZED (
     SELECT staged.seq, (
         SELECT CASE WHEN there.payload = staged.payload
@@ -22,8 +25,9 @@ WITH pages AS (
     INSERT INTO {table} AS known (id, payload, ingested_at_utc, extract_window_start_utc,
         extract_window_end_utc, page_number, page_size, request_payload, deleted_at_utc)
     SELECT staged.id, staged.payload, page.ingested_at, $5, $6, page.page_number, page.page_size,
-        page.request, NULL
-    FROM qbo_staging staged JOIN pages page USING (place) JOIN judged USING (seq)
+        requests.request, NULL
+    FROM qbo_staging staged JOIN pages page USING (place) JOIN requests USING (request_place)
+    JOIN judged USING (seq)
     WHERE judged.stays IS NOT TRUE
     ON CONFLICT (id) DO UPDATE SET
         payload = EXCLUDED.payload, ingested_at_utc = EXCLUDED.ingested_at_utc,
