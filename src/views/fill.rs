@@ -30,7 +30,7 @@ pub(super) fn fill(source: &Source<'_>, tables: &[&Table<'_>]) -> String {
     format!("WITH {}\n{last};\n", with.join(",\n"))
 }
 
-/// What the rows of all tables of an entity share.
+/// The queries that the rows of all tables of an entity share.
 struct Fill<'a> {
     source: &'a Source<'a>,
     /// Expressions of [`HEAD_VALUES`].

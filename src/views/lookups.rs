@@ -108,7 +108,7 @@ impl<'a> Lookups<'a> {
         all
     }
 
-    /// What a column looks up first is what it needs in most rows: the text of a text, the JSON of a
+    /// A column looks up first what it needs in most rows: the text of a text, the JSON of a
     /// number. The other one is looked up where it is needed.
     fn add(&mut self, lookup: Lookup<'a>) {
         for length in 1..lookup.path.len() {

@@ -11,7 +11,7 @@ pub(super) const LINE: &str = "l.value";
 /// Detail of a group, which has lines of its own.
 pub(super) const GROUP: &str = "GroupLineDetail";
 
-/// What one row is made of, before lists within it are taken apart.
+/// The source of one row, before lists within it are taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Base {
     /// A record `r`.
