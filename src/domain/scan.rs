@@ -65,23 +65,20 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Goes over the name of a member and the colon behind it, if it is this one. Most names are known
-    /// before they are read, and comparing costs less than looking for their end.
+    /// Goes over the byte that [`peek`](Self::peek) has returned, which is not the end.
     #[inline]
-    pub(crate) fn name(&mut self, name: &str) -> bool {
-        self.peek();
+    pub(crate) fn step(&mut self) {
+        self.at += 1;
+    }
+
+    /// Goes over some bytes if exactly they follow, such as the name of a member and the colon behind it.
+    /// Most names are known before they are read, and comparing costs less than looking for their end.
+    #[inline]
+    pub(crate) fn exactly(&mut self, bytes: &[u8]) -> bool {
         let rest = self.text.get(self.at..).unwrap_or_default();
-        let Some((inner, after)) = rest
-            .strip_prefix(b"\"")
-            .and_then(|rest| rest.split_at_checked(name.len()))
-        else {
-            return false;
-        };
-        if inner != name.as_bytes() || after.first() != Some(&b'"') {
-            return false;
-        }
-        self.at += name.len() + 2;
-        self.take(b':')
+        let follows = rest.starts_with(bytes);
+        self.at += if follows { bytes.len() } else { 0 };
+        follows
     }
 
     /// Goes over a value of any kind, and returns its place.

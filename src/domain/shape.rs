@@ -32,6 +32,19 @@ pub(crate) struct Member {
     pub kind: Kind,
     /// The words that it can be, if it is an enumeration of which all are known.
     pub words: &'static [&'static str],
+    /// The name as it stands before the value in JSON without blanks.
+    pub quoted: Box<[u8]>,
+}
+
+impl Member {
+    fn of(name: &'static str, kind: Kind, words: &'static [&'static str]) -> Self {
+        Self {
+            name,
+            kind,
+            words,
+            quoted: format!("\"{name}\":").into_bytes().into(),
+        }
+    }
 }
 
 /// The members that an object may have.
@@ -103,11 +116,7 @@ impl Shapes {
                     (true, Some(of)) => Kind::Object(self.add_template(table, of)),
                     _ => self.kind(table, field.field_type, field.of, entity),
                 };
-                members.push(Member {
-                    name: field.path,
-                    kind,
-                    words: words(model, field.path),
-                });
+                members.push(Member::of(field.path, kind, words(model, field.path)));
             }
         }
         self.end(root, members);
@@ -121,11 +130,7 @@ impl Shapes {
             for field in table.of(model) {
                 if members.iter().all(|known| known.name != field.path) {
                     let kind = self.kind(table, field.field_type, field.of, owner);
-                    members.push(Member {
-                        name: field.path,
-                        kind,
-                        words: words(model, field.path),
-                    });
+                    members.push(Member::of(field.path, kind, words(model, field.path)));
                 }
             }
         }
@@ -155,11 +160,8 @@ impl Shapes {
             return *id;
         }
         let id = self.begin(REFERENCE, "");
-        let members = ["value", "name"].map(|name| Member {
-            name,
-            kind: Kind::Scalar(FieldType::Text),
-            words: &[],
-        });
+        let members = ["value", "name"];
+        let members = members.map(|name| Member::of(name, Kind::Scalar(FieldType::Text), &[]));
         self.end(id, members.into());
         id
     }
@@ -178,11 +180,7 @@ impl Shapes {
         let mut members = Vec::with_capacity(fields.len());
         for field in fields {
             let kind = self.kind(table, field.field_type, field.of, owner);
-            members.push(Member {
-                name: field.path,
-                kind,
-                words: words(model, field.path),
-            });
+            members.push(Member::of(field.path, kind, words(model, field.path)));
         }
         self.end(id, members);
         id

@@ -15,6 +15,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Compression;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use serde_json::value::RawValue;
 
@@ -66,6 +67,7 @@ impl ParquetLines {
         for name in names.clone() {
             check_column(builder.schema(), name).map_err(|reason| failed(&reason))?;
         }
+        check_compression(builder.metadata()).map_err(|reason| failed(&reason))?;
         let rows = rows_of(builder.metadata()).map_err(|reason| failed(&reason))?;
         let mask = ProjectionMask::columns(builder.parquet_schema(), names.clone());
         let names: Vec<&str> = names.collect();
@@ -159,6 +161,25 @@ fn places_of(metadata: &ParquetMetaData, names: &[&str]) -> Vec<(usize, Range<u6
     read.map(place)
         .filter(|(_, place)| !place.is_empty())
         .collect()
+}
+
+/// Checks that every column is compressed in a way that is read.
+fn check_compression(metadata: &ParquetMetaData) -> Result<(), String> {
+    let columns = metadata.row_groups().iter();
+    let mut columns = columns.flat_map(|group| group.columns());
+    let of_others = columns.find_map(|column| match column.compression() {
+        Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_) => None,
+        other => Some((column.column_path().string(), other)),
+    });
+    of_others.map_or(Ok(()), |(column, compression)| {
+        // The level that is printed behind the name is not in the file.
+        let name = compression.to_string();
+        let name = name.split('(').next().unwrap_or_default();
+        Err(format!(
+            "its column {column} is compressed with {name}, which is not read; write it anew with zstd, \
+             snappy or none, such as COPY (FROM 'x.parquet') TO 'y.parquet' (COMPRESSION zstd) in DuckDB"
+        ))
+    })
 }
 
 /// Calls the library, to which a damaged file is a defect in places.

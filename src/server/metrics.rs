@@ -173,6 +173,7 @@ pub(super) async fn text(service: &Service, counters: &Counters) -> Result<Strin
     entities(service, &mut registry).await?;
     accounts(service, &mut registry).await?;
     books(service, &mut registry).await?;
+    drift(service, &mut registry).await?;
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|e| Error::Internal(e.to_string()))?;
     Ok(text)
@@ -292,6 +293,30 @@ async fn books(service: &Service, registry: &mut Registry) -> Result<()> {
             .set(books.unverified as f64);
         ages.get_or_create(&labels)
             .set(seconds_since(books.checked));
+    }
+    Ok(())
+}
+
+/// The differences that `qbo.schema_drift` holds. Rows that somebody has settled and deleted count no more.
+async fn drift(service: &Service, registry: &mut Registry) -> Result<()> {
+    let differences = gauges(
+        registry,
+        "qbo_schema_drift",
+        "Differences between records and the table of fields, by kind",
+    );
+    let records = gauges(
+        registry,
+        "qbo_schema_drift_records",
+        "Loaded records that had such a difference, counted for each difference",
+    );
+    for drift in service.schema_drift().await? {
+        let labels = vec![
+            ("realm_id", drift.realm_id),
+            ("entity", drift.entity),
+            ("kind", drift.kind),
+        ];
+        differences.get_or_create(&labels).inc();
+        records.get_or_create(&labels).inc_by(drift.records as f64);
     }
     Ok(())
 }

@@ -10,10 +10,10 @@ const NUMBER_PATTERN: &str =
 
 /// Days as almost all are written. A long pattern costs more than all else about a day, so that the
 /// one that knows every month and leap year is asked only for the others.
-const COMMON_DAY: &str = "^[1-9][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])$";
+pub(super) const COMMON_DAY: &str = "^[1-9][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])$";
 
 /// Times as almost all are written.
-const COMMON_TIME: &str = concat!(
+pub(super) const COMMON_TIME: &str = concat!(
     "^[1-9][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])",
     "T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])$"
 );
@@ -45,11 +45,17 @@ pub(super) fn value_at(record: &str, path: &[&str], column_type: ColumnType) -> 
     match column_type {
         ColumnType::Json => json,
         ColumnType::Text => {
-            format!("CASE WHEN jsonb_typeof({json}) NOT IN ('object', 'array') THEN {text} END")
+            // Few texts begin like an object or an array, so that the type is asked for seldom.
+            format!(
+                "CASE WHEN ({text})::\"char\" IN ('{{', '[') THEN \
+                 CASE WHEN jsonb_typeof({json}) NOT IN ('object', 'array') THEN {text} END ELSE {text} END"
+            )
         }
+        // Named once, a payload that is compressed is unpacked once. Strict, a list is no number.
         ColumnType::Numeric => format!(
-            "CASE jsonb_typeof({json}) WHEN 'number' THEN ({json})::numeric \
-             WHEN 'string' THEN CASE WHEN {text} ~ '{NUMBER_PATTERN}' THEN ({text})::numeric END END"
+            "coalesce(jsonb_path_query_first({json}, 'strict $ ? (@.type() == \"number\")')::numeric, \
+             CASE jsonb_typeof({json}) WHEN 'string' THEN \
+             CASE WHEN {text} ~ '{NUMBER_PATTERN}' THEN ({text})::numeric END END)"
         ),
         ColumnType::Boolean => format!(
             "CASE lower({text}) WHEN 'true' THEN true WHEN 'false' THEN false \
@@ -57,26 +63,25 @@ pub(super) fn value_at(record: &str, path: &[&str], column_type: ColumnType) -> 
         ),
         // Some days are documented with slashes; an offset means nothing for a day.
         ColumnType::Date => format!(
-            "CASE WHEN {text} ~ '{COMMON_DAY}' THEN ({text})::date \
-             WHEN replace({text}, '/', '-') ~ \
+            "coalesce(substring({text} from '{COMMON_DAY}')::date, CASE WHEN replace({text}, '/', '-') ~ \
              '^{DAY_PATTERN}(?:T[0-9:.]{{1,30}})?(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?$' \
-             THEN left(replace({text}, '/', '-'), 10)::date END"
+             THEN left(replace({text}, '/', '-'), 10)::date END)"
         ),
         // Without an offset it is UTC, whatever the session's time zone.
         ColumnType::Timestamptz => format!(
-            "CASE WHEN {text} ~ '{COMMON_TIME}' THEN ({text})::timestamptz \
-             WHEN {text} ~ '{TIME_PATTERN}' THEN ({text} || CASE WHEN \
-             {text} ~ '(?:Z|[+-][0-9]{{2}}(?::?[0-9]{{2}})?)$' THEN '' ELSE 'Z' END)::timestamptz END"
+            "coalesce(substring({text} from '{COMMON_TIME}')::timestamptz, \
+             CASE WHEN {text} ~ '{TIME_PATTERN}' THEN ({text} || CASE WHEN \
+             {text} ~ '(?:Z|[+-][0-9]{{2}}(?::?[0-9]{{2}})?)$' THEN '' ELSE 'Z' END)::timestamptz END)"
         ),
     }
 }
 
 /// Returns the product of two numbers, NULL if it could be more than `numeric` holds, which would be an
-/// error.
+/// error. It is the first one where the other is NULL.
 pub(super) fn product(one: &str, other: &str) -> String {
     let fits = |number: &str| format!("abs({number}) < 1e1000 AND scale({number}) < 8000");
     format!(
-        "CASE WHEN {} AND {} THEN {one} * {other} END",
+        "CASE WHEN ({other}) IS NULL THEN {one} WHEN {} AND {} THEN {one} * {other} END",
         fits(one),
         fits(other)
     )

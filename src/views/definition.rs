@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use ring::digest::{SHA256, digest};
 
 use super::cast::{literal, sql_type, value_of};
+use super::rows::Rows;
 use crate::domain::Column;
 use crate::postgres::quote_identifier;
 
@@ -69,9 +70,19 @@ pub(super) struct Part {
     pub columns: Vec<ViewColumn>,
     /// Text after `FROM`.
     pub from: String,
+    /// The same, if it can be a table.
+    pub rows: Option<Rows>,
 }
 
 impl Part {
+    pub(super) fn of(columns: Vec<ViewColumn>, rows: Rows) -> Self {
+        Self {
+            columns,
+            from: rows.from(),
+            rows: Some(rows),
+        }
+    }
+
     /// Returns the part's query.
     pub(super) fn select(&self) -> String {
         let columns = self.columns.iter().map(|column| {
@@ -109,7 +120,21 @@ impl View {
         Self {
             name,
             comment,
-            parts: vec![Part { columns, from }],
+            parts: vec![Part {
+                columns,
+                from,
+                rows: None,
+            }],
+            mark: MARK,
+        }
+    }
+
+    /// Returns a view that can be a table, too.
+    pub(super) fn of(name: String, comment: String, columns: Vec<ViewColumn>, rows: Rows) -> Self {
+        Self {
+            name,
+            comment,
+            parts: vec![Part::of(columns, rows)],
             mark: MARK,
         }
     }

@@ -1,8 +1,8 @@
 //! The views of other lists in records that people join by: one row an element.
 
 use super::definition::{View, ViewColumn};
-use super::lines::LINE;
-use super::source::{RECORD, Source, elements};
+use super::rows::{Base, LINE};
+use super::source::Source;
 use crate::domain::{FieldType, columns};
 
 /// A list that has a view.
@@ -71,10 +71,10 @@ fn view(source: &Source<'_>, list: &List) -> Option<View> {
     let own = columns(source.table, model, &[]);
     all.extend(own.iter().map(|column| ViewColumn::of(LINE, column)));
     let path = list.path.join(".");
-    Some(View::new(
+    Some(View::of(
         list.view.to_owned(),
         format!("{path} of {entity}, one row an element."),
         all,
-        elements(&source.from(), RECORD, list.path),
+        source.rows(Base::Elements(list.path)),
     ))
 }

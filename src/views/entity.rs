@@ -2,7 +2,8 @@
 
 use super::cast::{literal, product, value_at, without_keys};
 use super::definition::{View, ViewColumn};
-use super::source::{NOT_IN_RECORDS, RECORD, Source};
+use super::rows::{Base, RECORD};
+use super::source::{NOT_IN_RECORDS, Source};
 use crate::domain::{ColumnType, EntityKind, EntitySpec, FieldType, Identity, columns};
 
 /// Model of what every record may have beside its own, which is of no use in a column.
@@ -70,7 +71,12 @@ pub(super) fn view(source: &Source<'_>) -> View {
         "{} of QuickBooks, one row each, deleted ones included.",
         entity.qbo_name
     );
-    View::new(entity.name.to_owned(), comment, all, source.from())
+    View::of(
+        entity.name.to_owned(),
+        comment,
+        all,
+        source.rows(Base::Records),
+    )
 }
 
 /// Returns columns that no single property holds.

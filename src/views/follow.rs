@@ -15,20 +15,28 @@ use ring::digest::{SHA256, digest};
 use super::cast::literal;
 use super::definition::{MARK, digest_of, mark_of};
 use super::entity::is_mergeable;
+use super::fill::fill;
 use super::source::Source;
 use super::table::{OURS, Table};
 use crate::postgres::{DEFAULT_SCHEMA, quote_identifier, table_name};
 
-/// Rows of the function that finds what to refresh at once: a statement may touch millions.
-const SLICE: u32 = 10_000;
+/// Records that are refreshed at once: a statement may touch millions, and their lines are in memory.
+const SLICE: u32 = 2_000;
 
 /// Longest name that Postgres keeps.
 const LONGEST_NAME: usize = 63;
 
 /// Settings of the functions that make rows anew. Whatever the statistics say, which are old while
 /// tables fill, rows are found by the index of `id`. The plan is made once a session.
-const PLANNER_SETTINGS: &str = "SET enable_seqscan = off SET enable_indexscan = on SET enable_bitmapscan = on \
-     SET enable_nestloop = on SET jit = off SET plan_cache_mode = force_generic_plan";
+const PLANNER_SETTINGS: [(&str, &str); 7] = [
+    ("enable_seqscan", "off"),
+    ("enable_indexscan", "on"),
+    ("enable_bitmapscan", "on"),
+    ("enable_nestloop", "on"),
+    ("jit", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("work_mem", "'32MB'"),
+];
 
 /// The rows that a statement has made or changed, and how they were before.
 const EVENTS: [(&str, &str); 4] = [
@@ -83,20 +91,47 @@ impl<'a> Followers<'a> {
         [self.refresh(source), self.follow(source)]
     }
 
-    /// Makes the rows of some records anew.
+    /// Makes the rows of some records anew. New ones have no rows yet, unless a trigger of others has
+    /// changed them meanwhile.
     fn refresh(&self, source: &Source<'_>) -> Function {
-        let mut body = String::from("BEGIN\n");
-        for table in self.tables_of(source) {
-            body.push_str(&table.delete(source, Some("t.id = ANY (changed_ids)")));
-            body.push_str(&table.insert(source, Some("r.id = ANY (changed_ids)")));
-        }
-        body.push_str("END");
+        let tables = self.tables_of(source);
+        let mut own = tables.iter();
+        let own = own.find(|table| table.view.name == source.entity.name);
+        let own = own.map_or(String::new(), |table| {
+            format!(
+                "IF NOT are_new OR EXISTS (SELECT FROM {} AS t WHERE t.id = ANY (changed_ids)) THEN\n",
+                table.name()
+            )
+        });
+        let deletes = tables.iter();
+        let deletes: String = deletes
+            .map(|table| table.delete(source, Some("t.id = ANY (changed_ids)")))
+            .collect();
+        let end = if own.is_empty() { "" } else { "END IF;\n" };
+        let body = format!("BEGIN\n{own}{deletes}{end}{}END", fill(source, &tables));
+        let settings = PLANNER_SETTINGS.map(|(name, value)| format!("SET {name} = {value}"));
         self.function(
             &self.refresh_name(source),
-            "changed_ids text[]",
+            "changed_ids text[], are_new boolean",
             "void",
-            PLANNER_SETTINGS,
+            &settings.join(" "),
             &body,
+        )
+    }
+
+    /// Returns the statements that fill tables of an entity, which have no rows of it yet. The records
+    /// are found in the order in which they were stored, and taken apart like those of a trigger.
+    pub(super) fn first_fill(&self, source: &Source<'_>, tables: &[&Table<'_>]) -> String {
+        let settings =
+            PLANNER_SETTINGS.map(|(name, value)| format!("SET LOCAL {name} = {value};\n"));
+        format!(
+            "{}SET LOCAL enable_seqscan = on;\nDO $qbo_rs$\nDECLARE changed_ids text[];\nBEGIN\n\
+             FOR changed_ids IN SELECT array_agg(s.id) FROM (\n\
+             SELECT r.id, (row_number() OVER () - 1) / {SLICE} AS slice FROM {}\n) AS s GROUP BY s.slice LOOP\n\
+             PERFORM set_config('enable_seqscan', 'off', true);\n{}END LOOP;\nEND\n$qbo_rs$;\n",
+            settings.concat(),
+            table_name(self.schema, source.entity) + " AS r",
+            fill(source, tables)
         )
     }
 
@@ -126,7 +161,7 @@ impl<'a> Followers<'a> {
              WHEN 'DELETE' THEN changed_ids := ARRAY(SELECT id FROM qbo_old);\n\
              ELSE\n{emptied}RETURN NULL;\nEND CASE;\n{lock}\
              FOR place IN 1 .. cardinality(changed_ids) BY {SLICE} LOOP\n\
-             PERFORM {}(changed_ids[place : place + {}]);\nEND LOOP;\nRETURN NULL;\n{}END",
+             PERFORM {}(changed_ids[place : place + {}], TG_OP = 'INSERT');\nEND LOOP;\nRETURN NULL;\n{}END",
             self.function_name(&self.refresh_name(source)),
             SLICE - 1,
             self.explained(&raw),
@@ -219,7 +254,7 @@ impl<'a> Followers<'a> {
                  ELSE changed_ids := ARRAY(SELECT m.id FROM unnest(entities, merged_ids) AS m(entity, id) \
                  WHERE m.entity = {});\nEND IF;\nIF cardinality(changed_ids) > 0 THEN\n\
                  PERFORM 1 FROM {table} AS r WHERE r.id = ANY (changed_ids) ORDER BY r.id FOR NO KEY UPDATE;\n\
-                 PERFORM pg_advisory_xact_lock({});\nPERFORM {}(changed_ids);\nEND IF;\n",
+                 PERFORM pg_advisory_xact_lock({});\nPERFORM {}(changed_ids, false);\nEND IF;\n",
                 literal(entity.name),
                 self.merges_key(),
                 self.function_name(&self.refresh_name(&source)),
@@ -278,7 +313,7 @@ impl<'a> Followers<'a> {
     }
 
     fn refresh_name(&self, source: &Source<'_>) -> String {
-        format!("{OURS}refresh_{}", source.entity.name)
+        format!("{OURS}renew_{}", source.entity.name)
     }
 
     fn function_name(&self, name: &str) -> String {

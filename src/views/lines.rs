@@ -1,14 +1,10 @@
 //! The views of lines: one row a line, the members of groups beside their group.
 
-use super::cast::{array_at, literal, product, text_at, value_at, without_keys};
+use super::cast::{literal, product, text_at, value_at, without_keys};
 use super::definition::{View, ViewColumn};
-use super::source::{RECORD, Source, elements};
+use super::rows::{Base, GROUP, LINE, Rows};
+use super::source::Source;
 use crate::domain::{Column, ColumnType, Field, FieldType, column_name, columns, columns_below};
-
-/// The line within the rows of [`from`].
-pub(super) const LINE: &str = "l.value";
-
-const GROUP: &str = "GroupLineDetail";
 
 /// Properties of lines that become rows of views of their own.
 const NOT_IN_LINES: [&str; 3] = ["LinkedTxn", "CustomField", "CustomExtensions"];
@@ -34,24 +30,11 @@ const KINDS: [(&str, &str); 16] = [
     ("ItemAdjustmentLineDetail", "adjustment"),
 ];
 
-/// Text after `FROM` that gives the lines as `l(value, place, parent)`.
-pub(super) fn from(source: &Source<'_>) -> String {
-    let rows = source.from();
-    if !has_groups(source) {
-        let lines = array_at(RECORD, &["Line"]);
-        return format!(
-            "{rows}\nCROSS JOIN LATERAL (\n    SELECT t.value, t.place, NULL::bigint AS parent\n    \
-             FROM jsonb_array_elements({lines}) WITH ORDINALITY AS t(value, place)\n) AS l"
-        );
-    }
-    let lines = array_at(RECORD, &["Line"]);
-    let members = array_at("t.value", &[GROUP, "Line"]);
-    format!(
-        "{rows}\nCROSS JOIN LATERAL jsonb_array_elements({lines})\n    WITH ORDINALITY AS t(value, place)\n\
-         CROSS JOIN LATERAL (\n    SELECT t.value, t.place, NULL::bigint AS parent\n    UNION ALL\n    \
-         SELECT m.value, m.place, t.place\n    FROM jsonb_array_elements({members}) \
-         WITH ORDINALITY AS m(value, place)\n) AS l"
-    )
+/// Returns an entity's lines.
+pub(super) fn rows(source: &Source<'_>) -> Rows {
+    source.rows(Base::Lines {
+        has_groups: has_groups(source),
+    })
 }
 
 fn has_groups(source: &Source<'_>) -> bool {
@@ -96,7 +79,7 @@ pub(super) fn view(source: &Source<'_>) -> Option<View> {
     all.extend(properties(source, model, &details));
     let comment = format!("Lines of {entity}, one row each, those of deleted records included.");
     let name = format!("{}_lines", column_name(entity));
-    Some(View::new(name, comment, all, from(source)))
+    Some(View::of(name, comment, all, rows(source)))
 }
 
 /// Returns the view of the lines that say how an entity's tax was made up, if it has them.
@@ -113,11 +96,11 @@ pub(super) fn tax_view(source: &Source<'_>) -> Option<View> {
     ));
     all.extend(properties(source, model, &details));
     let entity = source.entity.qbo_name;
-    Some(View::new(
+    Some(View::of(
         format!("{}_tax_lines", column_name(entity)),
         format!("Tax of {entity} by rate, one row each (TxnTaxDetail.TaxLine)."),
         all,
-        elements(&source.from(), RECORD, &["TxnTaxDetail", "TaxLine"]),
+        source.rows(Base::Elements(&["TxnTaxDetail", "TaxLine"])),
     ))
 }
 

@@ -1,21 +1,22 @@
 //! Views over all entities: linked transactions and custom fields, one row each.
 
-use super::cast::{array_at, literal, text_at};
+use super::cast::{literal, text_at};
 use super::definition::{MARK, Part, View, ViewColumn};
-use super::lines::{self, LINE, places};
-use super::source::{RECORD, Source, elements};
+use super::lines::{self, places};
+use super::rows::{Base, LINE, List, Rows};
+use super::source::Source;
 
 /// Returns the view of the links between transactions, if any entity has links.
 pub(super) fn linked_transactions(sources: &[Source<'_>]) -> Option<View> {
     let mut parts = Vec::new();
     for source in sources {
         if source.list("LinkedTxn").is_some() {
-            let from = elements(&source.from(), RECORD, &["LinkedTxn"]);
-            parts.push(linked(source, nowhere(), from, "l"));
+            let rows = source.rows(Base::Elements(&["LinkedTxn"]));
+            parts.push(linked(source, nowhere(), rows, "l"));
         }
         if has_in_lines(source, "LinkedTxn") {
-            let from = in_lines(source, "LinkedTxn", "k");
-            parts.push(linked(source, places(), from, "k"));
+            let rows = in_lines(source, "LinkedTxn", "k");
+            parts.push(linked(source, places(), rows, "k"));
         }
     }
     let comment =
@@ -23,7 +24,7 @@ pub(super) fn linked_transactions(sources: &[Source<'_>]) -> Option<View> {
     view("linked_transactions", comment, parts)
 }
 
-fn linked(source: &Source<'_>, places: Vec<ViewColumn>, from: String, link: &str) -> Part {
+fn linked(source: &Source<'_>, places: Vec<ViewColumn>, rows: Rows, link: &str) -> Part {
     let value = format!("{link}.value");
     let text = |name: &str, path: &str, comment: &str| {
         ViewColumn::new(name, "text", comment, text_at(&value, &[path]))
@@ -52,7 +53,7 @@ fn linked(source: &Source<'_>, places: Vec<ViewColumn>, from: String, link: &str
             "TxnLineId: line of the linked transaction, for deposits and bills.",
         ),
     ]);
-    Part { columns, from }
+    Part::of(columns, rows)
 }
 
 /// Returns the view of custom fields and dimensions, if any entity has some.
@@ -60,27 +61,27 @@ pub(super) fn custom_fields(sources: &[Source<'_>]) -> Option<View> {
     let mut parts = Vec::new();
     for source in sources {
         if source.list("CustomField").is_some() {
-            let from = elements(&source.from(), RECORD, &["CustomField"]);
-            parts.push(custom(source, nowhere(), from, LINE));
+            let rows = source.rows(Base::Elements(&["CustomField"]));
+            parts.push(custom(source, nowhere(), rows, LINE));
         }
         if has_in_lines(source, "CustomField") {
-            let from = in_lines(source, "CustomField", "x");
-            parts.push(custom(source, places(), from, "x.value"));
+            let rows = in_lines(source, "CustomField", "x");
+            parts.push(custom(source, places(), rows, "x.value"));
         }
         if source.list("CustomExtensions").is_some() {
-            let from = elements(&source.from(), RECORD, &["CustomExtensions"]);
-            parts.push(dimension(source, nowhere(), from, LINE));
+            let rows = source.rows(Base::Elements(&["CustomExtensions"]));
+            parts.push(dimension(source, nowhere(), rows, LINE));
         }
         if has_in_lines(source, "CustomExtensions") {
-            let from = in_lines(source, "CustomExtensions", "x");
-            parts.push(dimension(source, places(), from, "x.value"));
+            let rows = in_lines(source, "CustomExtensions", "x");
+            parts.push(dimension(source, places(), rows, "x.value"));
         }
     }
     let comment = "Custom fields (CustomField) and dimensions (CustomExtensions) of records and lines, one row each.";
     view("custom_fields", comment, parts)
 }
 
-fn custom(source: &Source<'_>, places: Vec<ViewColumn>, from: String, field: &str) -> Part {
+fn custom(source: &Source<'_>, places: Vec<ViewColumn>, rows: Rows, field: &str) -> Part {
     let text = |path: &str| text_at(field, &[path]);
     let value = format!(
         "coalesce({}, {}, {}, {})",
@@ -90,22 +91,31 @@ fn custom(source: &Source<'_>, places: Vec<ViewColumn>, from: String, field: &st
         text("DateValue")
     );
     let values = [text("DefinitionId"), text("Name"), text("Type"), value];
-    part(source, places, from, values)
+    part(source, places, rows, values)
 }
 
-fn dimension(source: &Source<'_>, places: Vec<ViewColumn>, from: String, extension: &str) -> Part {
-    let array = array_at(extension, &["AssociatedValues"]);
-    let from = format!("{from}\nCROSS JOIN LATERAL jsonb_array_elements({array}) AS v(value)");
+fn dimension(
+    source: &Source<'_>,
+    places: Vec<ViewColumn>,
+    rows: Rows,
+    extension: &'static str,
+) -> Part {
+    let rows = rows.each(List {
+        record: extension,
+        property: "AssociatedValues",
+        alias: "v",
+        has_place: false,
+    });
     let values = [
         text_at("v.value", &["Key"]),
         "NULL::text".to_owned(),
         text_at(extension, &["ExtensionType"]),
         text_at("v.value", &["Value"]),
     ];
-    part(source, places, from, values)
+    part(source, places, rows, values)
 }
 
-fn part(source: &Source<'_>, places: Vec<ViewColumn>, from: String, values: [String; 4]) -> Part {
+fn part(source: &Source<'_>, places: Vec<ViewColumn>, rows: Rows, values: [String; 4]) -> Part {
     let mut columns = beginning(source, places);
     let described = [
         (
@@ -129,7 +139,7 @@ fn part(source: &Source<'_>, places: Vec<ViewColumn>, from: String, values: [Str
     columns.extend(
         described.map(|((name, comment), value)| ViewColumn::new(name, "text", comment, value)),
     );
-    Part { columns, from }
+    Part::of(columns, rows)
 }
 
 fn beginning(source: &Source<'_>, places: Vec<ViewColumn>) -> Vec<ViewColumn> {
@@ -154,13 +164,14 @@ fn nowhere() -> Vec<ViewColumn> {
     places
 }
 
-/// Returns the text after `FROM` that gives the elements of an array in the lines.
-fn in_lines(source: &Source<'_>, path: &str, alias: &str) -> String {
-    let array = array_at(LINE, &[path]);
-    format!(
-        "{}\nCROSS JOIN LATERAL jsonb_array_elements({array})\n    WITH ORDINALITY AS {alias}(value, place)",
-        lines::from(source)
-    )
+/// Returns the elements of a list in the lines.
+fn in_lines(source: &Source<'_>, property: &'static str, alias: &'static str) -> Rows {
+    lines::rows(source).each(List {
+        record: LINE,
+        property,
+        alias,
+        has_place: true,
+    })
 }
 
 fn has_in_lines(source: &Source<'_>, path: &str) -> bool {

@@ -335,16 +335,16 @@ fn statements(followers: &Followers<'_>, steps: &Steps) -> String {
             true => &mut fill_lists,
             false => &mut fill,
         };
-        for table in tables {
+        for table in &tables {
             if !steps.made.contains(&table.view.name) {
                 match table.is_shared() {
                     true => fill.push_str(&table.delete(source, None)),
                     false => fill.push_str(&format!("TRUNCATE {};\n", table.name())),
                 }
             }
-            fill.push_str(&table.insert(source, None));
             filled.insert(table.name());
         }
+        fill.push_str(&followers.first_fill(source, &tables));
     }
     let locked = followers
         .sources

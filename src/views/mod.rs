@@ -2,18 +2,22 @@
 
 mod cast;
 mod changes;
+mod common;
 mod companies;
 mod definition;
 mod details;
 mod entity;
+mod fill;
 mod fivetran;
 mod follow;
 mod install;
 mod lines;
 mod links;
+mod lookups;
 mod materialize;
 mod raw_tables;
 mod relation;
+mod rows;
 mod source;
 mod table;
 

@@ -1,12 +1,13 @@
 //! The rows of an entity as a source of views.
 
-use super::cast::{array_at, literal, value_at};
+use super::cast::{literal, value_at};
 use super::definition::ViewColumn;
+use super::rows::{Base, RECORD, Rows};
 use crate::domain::{ColumnType, EntitySpec, Field, FieldTable, FieldType, Identity};
 use crate::postgres::{record_of, table_name};
 
-/// The record within the rows of [`Source::from`].
-pub(super) const RECORD: &str = "r.payload";
+/// Names of the columns of [`Source::head`] that are values of the record or of its company.
+pub(super) const HEAD_VALUES: [&str; 4] = ["realm_id", "sync_token", "created_at", "updated_at"];
 
 /// Properties that become rows of views of their own, or that begin every view.
 pub(super) const NOT_IN_RECORDS: [&str; 6] = [
@@ -17,14 +18,6 @@ pub(super) const NOT_IN_RECORDS: [&str; 6] = [
     "CustomField",
     "CustomExtensions",
 ];
-
-/// Text after `FROM` that gives the elements of an array as `l(value, place)`.
-pub(super) fn elements(from: &str, record: &str, path: &[&str]) -> String {
-    let array = array_at(record, path);
-    format!(
-        "{from}\nCROSS JOIN LATERAL jsonb_array_elements({array})\n    WITH ORDINALITY AS l(value, place)"
-    )
-}
 
 /// An entity's table.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +53,15 @@ impl Source<'_> {
                 record_of(self.entity, "q.payload")
             ),
             Identity::Id | Identity::Single | Identity::Properties(_) => format!("{table} AS r"),
+        }
+    }
+
+    /// Returns the entity's records, lines, or elements of a list, as rows.
+    pub(super) fn rows(&self, base: Base) -> Rows {
+        Rows {
+            records: self.from(),
+            base,
+            lists: Vec::new(),
         }
     }
 
@@ -118,9 +120,9 @@ impl Source<'_> {
             .then(|| value_at(RECORD, &[field.path], ColumnType::Numeric))
     }
 
-    /// Returns the factor from the transaction's currency to the company's, if the entity has one.
+    /// Returns the factor from the transaction's currency to the company's, if the entity has one. It is
+    /// NULL where the two are the same.
     pub(super) fn exchange_rate(&self) -> Option<String> {
-        let rate = self.number("ExchangeRate")?;
-        Some(format!("coalesce({rate}, 1)"))
+        self.number("ExchangeRate")
     }
 }

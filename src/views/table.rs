@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use super::cast::literal;
 use super::definition::{MARK, Part, View, ViewColumn, digest_of, mark_of};
-use super::source::{RECORD, Source};
-use crate::domain::Identity;
+use super::source::Source;
 use crate::postgres::quote_identifier;
 
 /// Begins the names of everything that this program makes beside tables and columns.
@@ -88,8 +87,9 @@ impl Table<'_> {
         if has("txn_date") {
             index("btree", "txn_date");
         }
+        // Such an index costs as much as the row, and a record has many lines; links are few.
         for column in LOOKED_UP {
-            if has(column) {
+            if has(column) && (column == "linked_id" || !has("line_number")) {
                 index("spgist", column);
             }
         }
@@ -141,9 +141,12 @@ impl Table<'_> {
 
     /// Returns the parts of the view that read an entity.
     pub(super) fn parts_of(&self, source: &Source<'_>) -> Vec<&Part> {
-        let from = source.from();
-        let parts = self.view.parts.iter();
-        parts.filter(|part| part.from.starts_with(&from)).collect()
+        let records = source.from();
+        let is_read = |part: &&Part| {
+            let rows = part.rows.as_ref();
+            rows.is_some_and(|rows| rows.records == records)
+        };
+        self.view.parts.iter().filter(is_read).collect()
     }
 
     /// Returns the statement that removes an entity's rows `t`, those that meet a condition.
@@ -164,44 +167,4 @@ impl Table<'_> {
             ),
         }
     }
-
-    /// Returns the statement that adds an entity's rows, those of records `r` that meet a condition.
-    pub(super) fn insert(&self, source: &Source<'_>, condition: Option<&str>) -> String {
-        let columns = self.view.columns().iter();
-        let columns: Vec<String> = columns
-            .map(|column| quote_identifier(&column.name))
-            .collect();
-        let (from, unpacked) = (source.from(), unpacked(source, condition));
-        let parts = self.parts_of(source).into_iter().map(|part| {
-            let part = Part {
-                columns: part.columns.clone(),
-                from: part.from.replacen(&from, &unpacked, 1),
-            };
-            part.select()
-        });
-        let parts: Vec<String> = parts.collect();
-        format!(
-            "INSERT INTO {} ({})\n{};\n",
-            self.name(),
-            columns.join(", "),
-            parts.join("\nUNION ALL\n")
-        )
-    }
-}
-
-/// Returns the text after `FROM` that gives an entity's rows `r`, those that meet a condition, with
-/// payloads that are unpacked once. Otherwise each of a hundred columns would unpack the payload for
-/// itself. `||` unpacks; OFFSET keeps it below the columns.
-fn unpacked(source: &Source<'_>, condition: Option<&str>) -> String {
-    let template_type = match source.entity.identity {
-        Identity::Wrapped => "r.template_type, ",
-        _ => "",
-    };
-    let condition = condition.map_or(String::new(), |it| format!("    WHERE {it}\n"));
-    format!(
-        "(\n    SELECT r.id, r.deleted_at_utc, {template_type}CASE jsonb_typeof({RECORD}) \
-         WHEN 'object' THEN {RECORD} || '{{}}'::jsonb ELSE {RECORD} END AS payload\n    \
-         FROM {}\n{condition}    OFFSET 0\n) AS r",
-        source.from()
-    )
 }

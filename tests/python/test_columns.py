@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
+import threading
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from pathlib import Path
 
+import psycopg
 import pytest
 from conftest import keywords
 from test_views import CASES, ODD, at, column_name, entity_of, payloads, put, scalars
@@ -278,6 +281,82 @@ def test_a_table_reads_what_postgres_holds_without_a_request(qbo, company, datab
             assert parsed[0] == parsed[1], name
         elif name != "extra":
             assert stored.column(name).equals(read.column(name)), name
+
+
+def fill(database, entity: str, payload: str, rows: int) -> None:
+    """Store rows with the ids from 1 on; ``{}`` in the payload stands for the id."""
+    values = "'2025-01-01'::timestamptz, '2024-01-01'::timestamptz, '2025-01-01'::timestamptz, 1, 1, '{}'::jsonb"
+    database.execute(
+        f"INSERT INTO raw.qb_{entity} SELECT n::text, replace($p${payload}$p$, '{{}}', n::text)::jsonb, {values} "
+        f"FROM generate_series(1, {rows}) AS n"
+    )
+
+
+def test_a_table_is_that_of_one_instant(run, database):
+    import pyarrow as pa
+
+    assert run("db", "migrate").returncode == 0
+    fill(database, "invoices", '{"TotalAmt": {}.5}', 60_000)
+    reader = pa.RecordBatchReader.from_stream(qbo_rs.table("invoices", **database.settings))
+    total = sum(reader.read_next_batch().column("total_amt").to_pylist())
+    # What others do meanwhile is not seen, in rows that come later either.
+    database.execute(
+        "UPDATE raw.qb_invoices SET payload = '{\"TotalAmt\": 0}';"
+        "DELETE FROM raw.qb_invoices WHERE id LIKE '9%';"
+        "UPDATE raw.qb_invoices SET deleted_at_utc = now() WHERE id LIKE '8%'"
+    )
+    rows = 8192
+    for batch in reader:
+        total += sum(batch.column("total_amt").to_pylist())
+        rows += batch.num_rows
+    assert (rows, total) == (60_000, Decimal(60_000 * 60_001 // 2) + 30_000)
+
+
+READ_ALL = """
+import json, resource, sys
+import pyarrow as pa
+import qbo_rs
+
+where = json.loads(sys.argv[1])
+# The libraries are in memory before anything is measured.
+assert qbo_rs.table("items", **where).to_arrow().num_rows == 1
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+rows = sum(batch.num_rows for batch in pa.RecordBatchReader.from_stream(qbo_rs.table("invoices", **where)))
+print(rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_a_large_table_is_read_in_bounded_memory(run, database):
+    assert run("db", "migrate").returncode == 0
+    fill(database, "items", '{"Name": "{}"}', 1)
+    # 400 MB, of which at most 16 are in a batch.
+    fill(database, "invoices", '{"PrivateNote": "' + "x" * 20_000 + '"}', 20_000)
+    line = [sys.executable, "-W", "ignore", "-c", READ_ALL, json.dumps(database.settings)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    rows, megabytes = map(int, done.stdout.split())
+    assert rows == 20_000
+    assert megabytes < 160
+
+
+@pytest.mark.timeout(60)
+def test_other_threads_run_while_a_table_is_waited_for(run, database):
+    assert run("db", "migrate").returncode == 0
+    fill(database, "invoices", '{"TotalAmt": {}}', 3)
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'raw.qb_invoices'::regclass"
+    with psycopg.connect(database.url) as holder:
+        holder.execute("LOCK TABLE raw.qb_invoices IN ACCESS EXCLUSIVE MODE")
+
+        def release() -> None:
+            while database.query(waiting) == [(0,)]:
+                pass
+            holder.commit()
+
+        # Only another thread can end the wait of this one.
+        other = threading.Thread(target=release)
+        other.start()
+        assert qbo_rs.table("invoices", **database.settings).to_arrow().num_rows == 3
+        other.join()
 
 
 def parsed(table, name):

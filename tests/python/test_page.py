@@ -86,6 +86,33 @@ def test_the_page_shows_companies_jobs_and_required_actions(server, qbo, browser
     assert server.call("GET", "/")[0] == 401
 
 
+def test_the_page_shows_what_is_new_in_quickbooks(server, qbo, database, browser):
+    page = browser.new_page(http_credentials={"username": "any", "password": "key"})
+    sync(server, "customers")
+    page.goto(server.url)
+    expect(page.get_by_role("rowheader", name="customers")).to_be_visible()
+    expect(page.get_by_role("heading", name="New in QuickBooks")).to_have_count(0)
+    # The simulator has made up a property of departments.
+    sync(server, "departments")
+    table = page.get_by_role("table", name="Properties and values that this version does not know")
+    row = table.get_by_role("row").filter(has=page.get_by_role("rowheader", name="SubClass"))
+    expect(row).to_be_visible(timeout=15_000)
+    records, example = database.query("SELECT records, example_id FROM qbo.schema_drift")[0]
+    expect(row).to_contain_text(f"departments of {qbo.environment['QBO_REALM_ID']}")
+    expect(row).to_contain_text("unknown, boolean")
+    expect(row.get_by_role("cell").nth(2)).to_have_text(str(records))
+    expect(row.get_by_role("cell").nth(3)).to_have_text(example)
+    expect(table.get_by_role("row")).to_have_count(2)
+    # No more than fifty are listed.
+    database.execute(
+        "INSERT INTO qbo.schema_drift (realm_id, entity, path, kind, found, records, example_id) "
+        f"SELECT '{qbo.environment['QBO_REALM_ID']}', 'items', 'P' || n, 'type', 'text', 1, '1' "
+        "FROM generate_series(1, 60) AS n"
+    )
+    expect(page.get_by_text("11 more in qbo.schema_drift.")).to_be_visible(timeout=15_000)
+    expect(table.get_by_role("row")).to_have_count(51)
+
+
 def test_text_from_elsewhere_is_escaped(server, database, browser):
     sync(server, "items")
     database.execute(

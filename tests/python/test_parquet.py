@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -201,8 +202,12 @@ def test_a_file_that_another_program_has_written_is_loaded(written, load, databa
         lambda: changed(written, path, lambda table: table, use_dictionary=True),
         lambda: changed(written, path, lambda table: table, compression="none", data_page_version="2.0"),
         lambda: changed(written, path, lambda table: table.drop_columns(["crc32", "rejected", "read_until_utc"])),
+        lambda: changed(written, path, lambda table: table, compression="snappy", use_dictionary=True),
+        lambda: changed(written, path, lambda table: table, compression="snappy", data_page_version="2.0"),
         lambda: pl.read_parquet(written).write_parquet(path),
         lambda: duckdb.sql(f"COPY (FROM '{written}') TO '{path}' (FORMAT parquet, COMPRESSION zstd)"),
+        # Its default is Snappy.
+        lambda: duckdb.sql(f"COPY (FROM '{written}') TO '{path}' (FORMAT parquet)"),
     ):
         write()
         database.execute("TRUNCATE raw.qb_items")
@@ -217,6 +222,12 @@ def test_files_that_ask_for_much_memory_are_refused_before_it_is_taken(written, 
     for change, options, reason in (
         (with_payload("x" * (20 << 20)), {"use_dictionary": ["payload"]}, "a page is longer than 8 MB"),
         (lambda table: with_payloads("x" * (80 << 20))(table.slice(0, 1)), {}, "a page is longer than 64 MB"),
+        (
+            lambda table: with_payloads("x" * (80 << 20))(table.slice(0, 1)),
+            {"compression": "snappy"},
+            "a page is longer than 64 MB",
+        ),
+        (with_payload("x" * (20 << 20)), {"use_dictionary": ["payload"], "compression": "snappy"}, "longer than 8 MB"),
         (with_payloads(many), {"column_encoding": {"payload": "DELTA_BYTE_ARRAY"}}, "the encoding 7 is not read"),
         (with_payloads(many), {"column_encoding": {"payload": "DELTA_LENGTH_BYTE_ARRAY"}}, "the encoding 6 is not"),
         # One text of 256 KB for all rows: little by little.
@@ -285,10 +296,14 @@ def test_other_schemas_and_damaged_files_are_refused_by_name(written, load, data
         code, err, _ = load(path)
         assert code != 0
         assert reason in err
-    changed(written, path, lambda table: table, compression="snappy")
-    code, err, _ = load(path)
-    assert code != 0
-    assert "snap" in err
+    for compression in ("gzip", "brotli", "lz4"):
+        changed(written, path, lambda table: table, compression=compression)
+        code, err, _ = load(path)
+        assert code != 0
+        assert re.search(
+            rf"its column \w+ is compressed with {compression}\w*, which is not read", err, re.IGNORECASE
+        ), err
+        assert "zstd, snappy or none" in err
     whole = written.read_bytes()
     for length in (0, 4, 11, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])

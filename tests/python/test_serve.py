@@ -86,6 +86,34 @@ def test_rows_of_others_with_impossible_times_are_shown(serve, qbo, database):
     }
 
 
+def test_metrics_tell_what_the_table_of_fields_does_not_know(serve, qbo, database):
+    server = serve("customers", "departments", "estimates")
+    job = server.call("POST", "/api/qbo/sync/")[1]["job_id"]
+    assert server.ended(job)["status"] == "done"
+
+    def drift() -> dict[tuple[str, str, str], float]:
+        families = text_string_to_metric_families(server.call("GET", "/metrics")[1]["text"])
+        samples = [sample for family in families for sample in family.samples if "schema_drift" in sample.name]
+        assert {sample.labels["realm_id"] for sample in samples} <= {qbo.environment["QBO_REALM_ID"]}
+        return {(s.name, s.labels["entity"], s.labels["kind"]): s.value for s in samples}
+
+    # The simulator has made up one property of departments and two of estimates.
+    departments, estimates = (
+        database.query(f"SELECT sum(records)::float FROM qbo.schema_drift WHERE entity = '{entity}'")[0][0]
+        for entity in ("departments", "estimates")
+    )
+    assert departments == database.query("SELECT count(*) FROM raw.qb_departments")[0][0] > 0
+    assert drift() == {
+        ("qbo_schema_drift", "departments", "unknown"): 1,
+        ("qbo_schema_drift", "estimates", "unknown"): 2,
+        ("qbo_schema_drift_records", "departments", "unknown"): departments,
+        ("qbo_schema_drift_records", "estimates", "unknown"): estimates,
+    }
+    # Rows that somebody has settled are gone from it.
+    database.execute("DELETE FROM qbo.schema_drift")
+    assert drift() == {}
+
+
 def test_metrics_match_the_requests_that_quickbooks_saw(serve, qbo):
     server = serve("items", "customers")
     qbo.fault("throttle", on="batch", times=1, retry_after=1)

@@ -564,3 +564,31 @@ def test_a_sum_reads_one_property_and_a_filter_on_the_key_uses_the_index(tables,
         assert not re.search("TxnDate|schema_realms|Line", total), total
         one = "\n".join(row[0] for row in connection.execute("EXPLAIN SELECT * FROM books.invoices WHERE id = '9'"))
         assert "qb_invoices_pkey" in one
+
+
+def test_unknown_properties_are_printed_as_rows_of_the_table_of_fields(run, tables, database):
+    assert made(tables, "--print-unknown") == ""
+    assert run("sync", "departments", "estimates").returncode == 0
+    (example, since) = database.query(
+        "SELECT example_id, first_seen_utc::date FROM qbo.schema_drift WHERE path = 'Balance'"
+    )[0]
+    # A row that is no property, and another company, are left out.
+    database.execute(
+        "INSERT INTO qbo.schema_drift (realm_id, entity, path, kind, found, expected, records, example_id) VALUES "
+        "((SELECT realm_id FROM qbo.schema_realms), 'estimates', 'TotalAmt', 'type', 'object', 'numeric', 1, '1'), "
+        "('1', 'estimates', 'OfAnother', 'unknown', 'text', NULL, 1, '1')"
+    )
+    printed = made(tables, "--print-unknown").splitlines()
+    rows = [row.split("\t") for row in printed]
+    assert [row[:4] for row in rows] == [
+        ["Department", "SubClass", "boolean", ""],
+        ["Estimate", "Balance", "numeric", ""],
+        ["SalesItemLineDetail", "AccountRef", "reference", ""],
+    ]
+    assert rows[1][4] == f"?; Balance of Estimate, record {example}, since {since}"
+    # They are rows as the table has them, which lacks them.
+    table = (ROOT / "facts" / "fields.tsv").read_text().splitlines()
+    header = next(row for row in table if not row.startswith("#")).split("\t")
+    assert {len(row) for row in rows} == {len(header)}
+    assert not [row for row in rows if any(line.startswith("\t".join(row[:2]) + "\t") for line in table)]
+    assert database.query("SELECT count(*) FROM pg_namespace WHERE nspname = 'books'") == [(0,)]

@@ -217,6 +217,16 @@ def test_tables_follow_whoever_writes(tables, database):
         assert database.query("SELECT total_amt FROM books.invoices") == [(3,)], name
         assert differences(database) == {}
         database.execute("DROP FUNCTION public.touch CASCADE")
+    # A trigger of others changes a new row before ours sees that it is new.
+    database.execute(
+        "CREATE FUNCTION public.touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "UPDATE raw.qb_invoices SET payload = payload || '{\"TotalAmt\": 4}' WHERE id = NEW.id; RETURN NULL; END $$;"
+        "CREATE TRIGGER a_first AFTER INSERT ON raw.qb_invoices FOR EACH ROW EXECUTE FUNCTION public.touch()"
+    )
+    put(database, "qb_invoices", "10", INVOICE)
+    assert database.query("SELECT total_amt FROM books.invoices WHERE id = '10'") == [(4,)]
+    assert differences(database) == {}
+    database.execute("DROP FUNCTION public.touch CASCADE; DELETE FROM raw.qb_invoices WHERE id = '10'")
     # A transaction that is rolled back leaves nothing.
     with psycopg.connect(database.url) as connection:
         connection.execute("DELETE FROM raw.qb_invoices")
@@ -445,11 +455,14 @@ def test_tables_of_an_earlier_version_are_upgraded_with_rights_and_indexes(table
         assert differences(database) == {}
         # The functions of an earlier version made other values.
         database.execute(
-            "COMMENT ON FUNCTION books.qbo_rs_refresh_invoices(text[]) IS '[qbo_rs views 0, schema raw, 1]';"
+            "COMMENT ON FUNCTION books.qbo_rs_renew_invoices(text[], boolean) IS '[qbo_rs views 0, schema raw, 1]';"
+            "CREATE FUNCTION books.qbo_rs_refresh_invoices(text[]) RETURNS void LANGUAGE sql AS '';"
+            "COMMENT ON FUNCTION books.qbo_rs_refresh_invoices(text[]) IS '[qbo_rs views 1, schema raw, 1]';"
             "UPDATE books.invoices SET total_amt = 1; UPDATE books.linked_transactions SET linked_id = 'x'"
         )
         assert "in step with every load: invoices\n" in made(tables)
         assert differences(database) == {}
+        assert database.query("SELECT to_regprocedure('books.qbo_rs_refresh_invoices(text[])')") == [(None,)]
         # An entity whose table is gone takes its rows along, and comes back with them.
         put(database, "qb_bills", "1", '{"LinkedTxn": [{"TxnId": "4"}]}')
         database.execute("ALTER TABLE raw.qb_bills RENAME TO bills_before")
@@ -505,7 +518,7 @@ def test_a_loading_role_needs_no_right_on_the_tables_and_nobody_may_call_the_fun
         assert differences(database) == {}
         assert count(database, "books.invoices") == 1
         database.execute(f"GRANT USAGE ON SCHEMA books TO {role}")
-        for call in ("SELECT books.qbo_rs_refresh_invoices('{1}')", "SELECT * FROM books.invoices"):
+        for call in ("SELECT books.qbo_rs_renew_invoices('{1}', true)", "SELECT * FROM books.invoices"):
             with psycopg.connect(database.url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(f"SET ROLE {role}; {call}")
         definers = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'books'::regnamespace AND NOT "

@@ -55,11 +55,17 @@ impl Walk<'_> {
         scanner.take(b'{');
         let (mut is_first, mut before) = (true, 0);
         loop {
-            if scanner.take(b'}') {
-                return Some(());
-            }
-            if !is_first && !scanner.take(b',') {
-                return None;
+            match scanner.peek() {
+                b'}' => {
+                    scanner.step();
+                    return Some(());
+                }
+                b',' if !is_first => {
+                    scanner.step();
+                    scanner.peek();
+                }
+                _ if is_first => {}
+                _ => return None,
             }
             is_first = false;
             let place = match self.guessed(id, shape, before, scanner) {
@@ -94,10 +100,10 @@ impl Walk<'_> {
     ) -> Option<usize> {
         let guesses = self.watch.order.get_mut(id)?.get_mut(before)?;
         let [first, second] = *guesses;
-        if scanner.name(shape.members.get(first)?.name) {
+        if scanner.exactly(&shape.members.get(first)?.quoted) {
             return Some(first);
         }
-        if !scanner.name(shape.members.get(second)?.name) {
+        if !scanner.exactly(&shape.members.get(second)?.quoted) {
             return None;
         }
         *guesses = [second, first];

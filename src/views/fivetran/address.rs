@@ -6,7 +6,8 @@ use crate::domain::ColumnType;
 use crate::error::Result;
 use crate::views::cast::{json_at, literal, text_at, value_at};
 use crate::views::definition::{View, ViewColumn};
-use crate::views::source::{RECORD, Source};
+use crate::views::rows::RECORD;
+use crate::views::source::Source;
 
 /// Name of the table.
 pub(super) const TABLE: &str = "address";

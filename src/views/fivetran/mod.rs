@@ -10,8 +10,8 @@ use self::table::{Column, Rows, Table, Type};
 pub(super) use self::variables::advice;
 use super::cast::{array_at, sql_type, text_at, value_at};
 use super::definition::{View, ViewColumn};
-use super::lines::LINE;
-use super::source::{RECORD, Source};
+use super::rows::{LINE, RECORD};
+use super::source::Source;
 use crate::domain::{ColumnType, EntitySpec, FieldTable, FieldType, fields};
 use crate::error::{Error, Result};
 
