@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::app::{
-    App, BackfillRequest, ExtractRequest, LoadRequest, PrepareRequest, SyncRequest, TableRequest,
-    VerifyRequest,
+    App, BackfillRequest, ExtractRequest, LoadRequest, PrepareRequest, ReportsRequest, SyncRequest,
+    TableRequest, VerifyRequest,
 };
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -35,6 +35,7 @@ enum Verb {
     Verify(VerifyRequest),
     Prepare(PrepareRequest),
     Sync(SyncRequest),
+    Reports(Box<ReportsRequest>),
 }
 
 impl Call {
@@ -61,6 +62,7 @@ impl Call {
             Verb::Verify(request) => to_json(&app.verify(request).await?),
             Verb::Prepare(request) => to_json(&app.prepare(request).await?),
             Verb::Sync(request) => to_json(&app.sync(request).await?),
+            Verb::Reports(request) => to_json(&app.reports(request).await?),
         }
     }
 }
