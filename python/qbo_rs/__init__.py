@@ -8,6 +8,7 @@ A short tour:
 * :func:`sync` copies changes and deletions since the last call, for every connected company.
 * :func:`records` reads records into a notebook, without a database; :func:`table` reads those that Postgres holds. Both
   make tables of Arrow, pandas, polars and DuckDB, with a fixed type for every column.
+* :func:`reports` copies reports of QuickBooks, such as the trial balance, into Postgres.
 * :func:`sandbox` starts a simulated QuickBooks on this machine, for tests and first steps.
 * :func:`entities` lists the entities.
 
@@ -60,6 +61,7 @@ from qbo_rs._books import (
 from qbo_rs._core import __version__
 from qbo_rs._core import is_debug_build as _is_debug_build
 from qbo_rs._records import Records, Table, records, records_async, table
+from qbo_rs._reports import QuickBooksReport, ReportAnswer, ReportRow, ReportsReport
 from qbo_rs._sandbox import Sandbox, sandbox
 from qbo_rs._settings import Settings
 from qbo_rs._tables import Columns
@@ -86,6 +88,8 @@ from qbo_rs._verbs import (
     entities,
     extract,
     extract_async,
+    reports,
+    reports_async,
     sync,
     sync_async,
     upsert,
@@ -142,9 +146,13 @@ __all__ = [
     "PartyBooks",
     "PermissionDeniedError",
     "QboError",
+    "QuickBooksReport",
     "RateLimitedError",
     "Records",
     "Report",
+    "ReportAnswer",
+    "ReportRow",
+    "ReportsReport",
     "RequestCapError",
     "RetriableError",
     "RunReport",
@@ -174,6 +182,8 @@ __all__ = [
     "extract_async",
     "records",
     "records_async",
+    "reports",
+    "reports_async",
     "sandbox",
     "sync",
     "sync_async",

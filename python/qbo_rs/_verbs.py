@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Union, cast
 
 from qbo_rs import _core
 from qbo_rs._books import BooksReport
+from qbo_rs._reports import ReportBasis, ReportsReport
 from qbo_rs._types import Landing, Report, SyncReport, VerificationReport, Window, format_instant, parse_instant
 
 if TYPE_CHECKING:
@@ -36,10 +37,6 @@ def _instant(value: Instant) -> str:
             # Its UTC is beyond the years of Python, 1 to 9999. The core says so and names the argument.
             return value.isoformat()
     return value.isoformat() if isinstance(value, date) else str(value)
-
-
-def _day(value: str | date) -> str:
-    return value.strftime("%Y-%m-%d") if isinstance(value, date) else value
 
 
 def _names(names: str | Iterable[str] | None) -> list[str]:
@@ -421,8 +418,8 @@ def verify_books(
         BooksReport.from_dict,
         "verify_books",
         settings,
-        end=_day(end),
-        start=None if start is None else _day(start),
+        end=_optional_day(end),
+        start=_optional_day(start),
         basis=basis,
         schema=schema,
     )
@@ -471,3 +468,76 @@ def sync(
 
 
 sync_async = _async_twin(sync)
+
+
+def _optional_day(value: Instant | None) -> str | None:
+    """Return a day as text; the time of a datetime says nothing."""
+    if isinstance(value, datetime):
+        return value.date().isoformat()
+    return None if value is None else _instant(value)
+
+
+@_verb
+def reports(
+    name: str | Iterable[str],
+    start: Instant | None = None,
+    end: Instant | None = None,
+    *,
+    basis: ReportBasis = "accrual",
+    chunk: str | None = None,
+    columns: Iterable[str] | None = None,
+    parameters: Mapping[str, str] | None = None,
+    changed: bool = False,
+    rows: bool = True,
+    schema: str = "raw",
+    **settings: Unpack[Settings],
+) -> _Call[ReportsReport]:
+    """Copy reports of QuickBooks, such as the trial balance, into Postgres.
+
+    Answers are compared with the question and refused if they answer another one.
+
+    Args:
+        name: A report, such as ``TrialBalance`` or ``profit_and_loss``, or several. ``qbo-rs reports --list`` lists
+            them all.
+        start: First day: a date, or text such as ``2025-01-01``. A report of one day does not need it.
+        end: Last day, which belongs to the report, as in QuickBooks.
+        basis: ``accrual`` or ``cash``.
+        chunk: Land one report for each ``month``, ``quarter`` and so on, see :func:`chunk_range`; None: one for the
+            whole range.
+        columns: Keys of columns, each of which must come back; None: those that this package needs.
+        parameters: Filters and forms of the report, such as ``{"customer": "17"}``.
+        changed: Ask only for reports of days in which something has changed.
+        rows: Give back the rows of the reports.
+        schema: Schema of the raw tables; it holds one company.
+        **settings: Override the environment.
+
+    Returns:
+        The reports with their rows. Those that failed are in it too: see :meth:`ReportsReport.raise_for_failures`.
+
+    Raises:
+        ConfigError: An argument, a setting or a table is unusable, or the database cannot be reached; nothing was sent.
+        AuthError: The credentials were refused.
+
+    Example:
+        >>> result = qbo_rs.reports(["TrialBalance", "ProfitAndLoss"], "2025-01-01", "2025-12-31")
+        >>> result.raise_for_failures()
+
+    """
+    return _Call(
+        ReportsReport.from_dict,
+        "reports",
+        settings,
+        names=_names(name),
+        start=_optional_day(start),
+        end=_optional_day(end),
+        basis=basis,
+        chunk=chunk,
+        columns=list(columns or []),
+        parameters=[f"{key}={value}" for key, value in (parameters or {}).items()],
+        changed=changed,
+        rows=rows,
+        schema=schema,
+    )
+
+
+reports_async = _async_twin(reports)

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::app::{
-    App, BackfillRequest, BooksRequest, ExtractRequest, LoadRequest, PrepareRequest, SyncRequest,
+    App, BackfillRequest, BooksRequest, ExtractRequest, LoadRequest, PrepareRequest, ReportsRequest,
+    SyncRequest,
     TableRequest, VerifyRequest,
 };
 use crate::config::Settings;
@@ -36,6 +37,7 @@ enum Verb {
     VerifyBooks(BooksRequest),
     Prepare(PrepareRequest),
     Sync(SyncRequest),
+    Reports(Box<ReportsRequest>),
 }
 
 impl Call {
@@ -63,6 +65,7 @@ impl Call {
             Verb::VerifyBooks(request) => to_json(&app.verify_books(request).await?),
             Verb::Prepare(request) => to_json(&app.prepare(request).await?),
             Verb::Sync(request) => to_json(&app.sync(request).await?),
+            Verb::Reports(request) => to_json(&app.reports(request).await?),
         }
     }
 }

@@ -431,3 +431,29 @@ async fn a_month_is_asked_for_again_if_a_record_of_it_changed_or_its_trial_balan
     );
     database.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mask_of_records_leaves_reports_as_they_are() {
+    let (sandbox, database) = (sandbox_with_books(), Database::create().await);
+    let mut app = app(&sandbox, &database);
+    let both = ask(
+        &["BalanceSheet", "AgedReceivables"],
+        "2025-01-01",
+        "2025-12-31",
+    )
+    .rows(true);
+    let plain = app.reports(&both).await.unwrap();
+    app.settings
+        .set("QBO_MASK", "Customer.DisplayName,Account.Name")
+        .unwrap();
+    let masked = app.reports(&both).await.unwrap();
+    for (plain, masked) in plain.reports.iter().zip(&masked.reports) {
+        assert_eq!(outcomes(masked), ["unchanged"], "{masked:?}");
+        assert_eq!(
+            serde_json::json!(plain.rows),
+            serde_json::json!(masked.rows)
+        );
+        assert!(!plain.rows.is_empty());
+    }
+    database.drop().await;
+}

@@ -37,7 +37,8 @@ def read_reports() -> Block:
 
     def body(call: Execution) -> Any:
         first, last, basis, schema = _variables(call.kwargs)
-        report = _verbs.reports(REPORTS, first, last, basis=basis, schema=schema, **call.settings.keywords)
+        report = _verbs.reports(REPORTS, first, last, basis=basis, rows=False, schema=schema, **call.settings.keywords)
+        report.raise_for_failures()
         return _tables.reports_table(report)
 
     return as_block("read_reports", body)

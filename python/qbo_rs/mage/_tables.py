@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from qbo_rs._books import BooksReport
+    from qbo_rs._reports import ReportsReport
     from qbo_rs._types import SyncReport
 
 TO_READ = "to read"
@@ -86,13 +87,25 @@ def sync_table(report: SyncReport) -> Any:
     return _frame(rows, ("realm_id", "schema", *names))
 
 
+def reports_table(report: ReportsReport) -> Any:
+    """Make the table of landed reports, with one row per report."""
+    names = ("report", "basis", "start", "end", "status", "requests")
+    rows = [
+        {name: "" if getattr(landed, name) is None else str(getattr(landed, name)) for name in names}
+        | {"realm_id": report.realm_id, "answers": len(landed.answers), "rows": sum(it.rows for it in landed.answers)}
+        for landed in report.reports
+    ]
+    return _frame(rows, ("realm_id", *names, "answers", "rows"))
+
+
 def books_table(report: BooksReport) -> Any:
     """Make the table of a tie-out, with one row per account that differs, and cause; ``agrees`` if none does."""
     rows: list[dict[str, Any]] = []
     for books in report.books:
         company = {"realm_id": books.realm_id, "as_of": str(books.as_of), "accounts": len(books.accounts)}
         found = [
-            company | {"account_id": account.account_id, "name": account.name, "cause": part.cause, "amount": part.amount}
+            company
+            | {"account_id": account.account_id, "name": account.name, "cause": part.cause, "amount": part.amount}
             for account in books.different
             for part in account.causes
         ]

@@ -38,6 +38,13 @@ impl App {
         let asks = request.asks()?;
         let config = company_config(&self.settings).await?;
         let postgres = self.settings.postgres()?;
+        if !config.mask.is_empty() {
+            tracing::warn!(
+                phase = "extract",
+                event = "reports_not_masked",
+                "QuickBooks reports are stored with all names and texts in them: QBO_MASK is about records"
+            );
+        }
         let sink = PostgresSink::connect(&postgres, &request.schema, CONNECTIONS).await?;
         sink.prepare_reports(&config.realm_id).await?;
         let (source, _) = Company::open(&self.settings, &config, &self.progress)
