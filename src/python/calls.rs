@@ -6,9 +6,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::app::{
-    App, BackfillRequest, BooksRequest, ExtractRequest, LoadRequest, PrepareRequest, ReportsRequest,
-    SyncRequest,
-    TableRequest, VerifyRequest,
+    App, BackfillRequest, BooksRequest, ExtractRequest, LoadRequest, PrepareRequest,
+    ReportsRequest, SyncRequest, TableRequest, VerifyRequest,
 };
 use crate::config::Settings;
 use crate::error::{Error, Result};

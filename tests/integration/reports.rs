@@ -1,7 +1,8 @@
 //! QuickBooks reports: asked for, checked, and landed in Postgres.
 
 use chrono::NaiveDate;
-use qbo_rs::app::{LandedReportSummary, ReportBasis, ReportStatus, ReportsReport, ReportsRequest};
+use qbo_rs::app::{LandedReportSummary, ReportStatus, ReportsReport, ReportsRequest};
+use qbo_rs::domain::Basis;
 use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 
@@ -326,7 +327,7 @@ async fn a_report_that_fails_does_not_affect_the_others() {
     assert_eq!(statuses[1], ReportStatus::Landed, "{report:?}");
     assert_ne!(statuses[0], ReportStatus::Landed, "{report:?}");
     // Cash and accrual are two reports.
-    let cash = ask(&["TrialBalance"], "2025-03-01", "2025-03-31").basis(ReportBasis::Cash);
+    let cash = ask(&["TrialBalance"], "2025-03-01", "2025-03-31").basis(Basis::Cash);
     let cash = app.reports(&cash).await.unwrap();
     assert_eq!(outcomes(only(&cash)), ["new"]);
     let current = "SELECT count(*) FROM raw.qb_reports WHERE superseded_at_utc IS NULL";
@@ -337,7 +338,7 @@ async fn a_report_that_fails_does_not_affect_the_others() {
             "nearest is TrialBalance",
         ),
         (
-            ask(&["JournalReport"], "2025-03-01", "2025-03-31").basis(ReportBasis::Cash),
+            ask(&["JournalReport"], "2025-03-01", "2025-03-31").basis(Basis::Cash),
             "takes no basis",
         ),
         (

@@ -86,7 +86,8 @@ const NAMES: [(&str, &[&str]); 13] = [
     ("lost", &["not_landed"]),
     ("doubled", &["duplicate"]),
     ("undeleted", &["deleted_at_source"]),
-    ("stale", &["amount", "changed_since_landing"]),
+    // Of a foreign document with one line, another amount cannot be told from another rate.
+    ("stale", &["amount", "changed_since_landing", "fx"]),
     ("unvoided", &["void"]),
     ("moved", &["period_moved"]),
     ("wrong-sign", &["wrong_sign"]),
@@ -134,8 +135,12 @@ async fn problems_of_planted(seed: u64) -> Vec<String> {
         .flat_map(|planted| [&planted["id"], &planted["other"]])
         .filter_map(Value::as_str)
         .collect();
-    let false_alarms = causes(&books).into_iter().filter(|(_, id, cause)| {
-        !planted_ids.contains(id) && !["report_only", "inventory"].contains(cause)
+    // A payment settles a document at the document's rate, so that the wrong one shows in both.
+    let is_payment = |entity: &str| ["Payment", "BillPayment"].contains(&entity);
+    let false_alarms = causes(&books).into_iter().filter(|(entity, id, cause)| {
+        !planted_ids.contains(id)
+            && !["report_only", "inventory"].contains(cause)
+            && !(is_payment(entity) && *cause == "fx")
     });
     problems.extend(false_alarms.map(|found| format!("no error: {found:?}")));
     if books.status != BooksStatus::Ok {

@@ -3,7 +3,8 @@
 A backfill has three blocks: :func:`chunk_fecha` cuts the range into windows, :func:`extract_qbo` copies the windows
 into landing files, and :func:`load_postgres` merges the files into the table. :func:`disable_once_trigger` is its
 callback. A block returns a small table with one row per window. The pipeline of the sync has the one block
-:func:`sync_qbo`; that of the books has :func:`read_reports` and :func:`tie_out_books`. The blocks have no HTTP and no SQL of their own; they call the functions of :mod:`qbo_rs`.
+:func:`sync_qbo`; that of the books has :func:`read_reports` and :func:`tie_out_books`. The blocks have no HTTP and no
+SQL of their own; they call the functions of :mod:`qbo_rs`.
 
 Example:
     A block file is an import and one line; Mage defines ``data_loader``::

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from qbo_rs import _verbs
 from qbo_rs.exceptions import ConfigError, QboError
@@ -14,6 +14,7 @@ from qbo_rs.mage._variables import DEFAULT_SCHEMA, is_missing
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qbo_rs._reports import ReportBasis
     from qbo_rs.mage._execution import Block, Execution
 
 REPORTS = ("TrialBalance", "ProfitAndLoss", "BalanceSheet", "GeneralLedger")
@@ -78,15 +79,17 @@ def _problems(books: Any) -> list[str]:
     return [*books.unverified, *accounts, *parties, *unnamed]
 
 
-def _variables(kwargs: Mapping[str, Any]) -> tuple[date, date, str, str]:
+def _variables(kwargs: Mapping[str, Any]) -> tuple[date, date, ReportBasis, str]:
     today = datetime.now(timezone.utc).date()
     last = _day("fecha_fin", kwargs) or today.replace(day=1) - timedelta(days=1)
     first = _day("fecha_inicio", kwargs) or last.replace(day=1)
     if first > last:
         raise ConfigError(f"runtime variables: fecha_inicio {first} is after fecha_fin {last}")
     basis = "accrual" if is_missing(kwargs.get("basis")) else str(kwargs["basis"]).strip().lower()
+    if basis not in ("accrual", "cash"):
+        raise ConfigError(f"runtime variables: basis: '{basis}' is neither accrual nor cash")
     schema = DEFAULT_SCHEMA if is_missing(kwargs.get("schema")) else str(kwargs["schema"]).strip()
-    return first, last, basis, schema
+    return first, last, cast("ReportBasis", basis), schema
 
 
 def _day(name: str, kwargs: Mapping[str, Any]) -> date | None:

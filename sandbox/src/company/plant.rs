@@ -208,7 +208,10 @@ impl Company {
             let is_planted = |id: &str| {
                 books.is_some_and(|books| {
                     let mut planted = books.planted.iter();
-                    planted.any(|planted| planted.entity == **name && planted.id == id)
+                    planted.any(|planted| {
+                        let is_it = planted.id == id || planted.other.as_deref() == Some(id);
+                        planted.entity == **name && is_it
+                    })
                 })
             };
             let fits = |payload: &str| {

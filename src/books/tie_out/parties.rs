@@ -178,10 +178,45 @@ pub(crate) fn compare_parties(
         *party.rest.entry(key).or_default() -= *amount;
     }
     let mut compared = PartyComparison::default();
-    for (id, mut open) in parties {
+    // A parent may pay for its sub-customers: those are looked at together.
+    let mut together = Open::default();
+    for open in parties.values_mut() {
         open.rest.retain(|_, amount| !amount.is_zero());
-        let unlinked = open.unlinked(&known);
-        let days = unlinked.into_iter().map(|key| {
+        match open.is_even() {
+            true => compared.name(open.unlinked(&known), owed, day),
+            false => together.rest.extend(open.rest.clone()),
+        }
+    }
+    let unlinked = match together.is_even() {
+        true => together.unlinked(&known),
+        false => Vec::new(),
+    };
+    let is_of_others = !unlinked.is_empty();
+    compared.name(unlinked, owed, day);
+    for (id, open) in parties {
+        let mut causes = known.causes(id);
+        if is_of_others && !open.is_even() {
+            causes.insert(Cause::LinkMissing, open.rest.values().sum());
+        }
+        let party = PartyTieOut {
+            kind,
+            id: id.to_owned(),
+            name: open.name.to_owned(),
+            report: open.report,
+            records: open.records,
+            causes,
+        };
+        if !party.difference().is_zero() || !party.causes.is_empty() {
+            compared.parties.push(party);
+        }
+    }
+    compared
+}
+
+impl PartyComparison {
+    /// Adds transactions that do not say what they settle.
+    fn name(&mut self, unlinked: Vec<&Key>, owed: Owed<'_>, day: NaiveDate) {
+        let named = unlinked.into_iter().map(|key| {
             let mut entries = owed.entries.iter();
             let entry = entries.find(|entry| (&entry.entity, &entry.id) == (&key.0, &key.1));
             TransactionDifference::without_lines(
@@ -190,20 +225,8 @@ pub(crate) fn compare_parties(
                 Cause::LinkMissing,
             )
         });
-        compared.unlinked.extend(days);
-        let party = PartyTieOut {
-            kind,
-            id: id.to_owned(),
-            name: open.name.to_owned(),
-            report: open.report,
-            records: open.records,
-            causes: known.causes(id),
-        };
-        if !party.difference().is_zero() || !party.causes.is_empty() {
-            compared.parties.push(party);
-        }
+        self.unlinked.extend(named);
     }
-    compared
 }
 
 /// A customer or vendor, with what no transaction explains of each document.
@@ -216,13 +239,14 @@ struct Open<'o> {
 }
 
 impl<'o> Open<'o> {
-    /// Returns the transactions that do not say what they settle: those of which something is left over,
-    /// while nothing is of the customer as a whole. Payments are named before documents.
+    /// Returns whether nothing is left over of the customer as a whole.
+    fn is_even(&self) -> bool {
+        self.rest.values().sum::<Decimal>().is_zero()
+    }
+
+    /// Returns the transactions that do not say what they settle: those of which something is left over.
+    /// Payments are named before documents.
     fn unlinked(&self, known: &Known<'_>) -> Vec<&'o Key> {
-        let sum: Decimal = self.rest.values().sum();
-        if !sum.is_zero() {
-            return Vec::new();
-        }
         let is_named = |key: &&Key| known.keys.contains(*key);
         let open = self.rest.keys().copied();
         let open: Vec<&Key> = open.filter(|key| !is_named(key)).collect();

@@ -300,10 +300,20 @@ impl<'c> Comparison<'c> {
                 .filter(|(account, _)| !self.stock_accounts.contains(account.as_str()));
             kept.map(|(account, sum)| (account.clone(), *sum)).collect()
         };
-        let (shown, held) = (without_stock(&shown), without_stock(&held));
-        if shown == held {
-            return Some(Cause::Inventory);
+        let rest = (without_stock(&shown), without_stock(&held));
+        if rest.0 == rest.1 {
+            return Some(match reported.date == side.date {
+                true => Cause::Inventory,
+                // On another day, stock has another cost.
+                false => Cause::PeriodMoved,
+            });
         }
+        // Purchases of stock do not balance without it.
+        let total = |sums: &BTreeMap<String, Decimal>| sums.values().sum::<Decimal>();
+        let (shown, held) = match total(&rest.0) == total(&rest.1) {
+            true => rest,
+            false => (shown, held),
+        };
         if self.records.unbalanced.contains(key) {
             return Some(Cause::IncompleteRecord);
         }
