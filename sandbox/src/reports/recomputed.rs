@@ -450,11 +450,13 @@ impl<'c> Recomputed<'c> {
         if let Some((last, _)) = lines.last() {
             self.post(last, -left);
         }
-        self.moves(record, sign, rate);
+        self.moves(record, sign, (rate, -left));
     }
 
-    fn moves(&mut self, record: &Value, sign: i128, rate: i128) {
-        for line in record["Line"].as_array().into_iter().flatten() {
+    /// Moves stock. `rest` is what rounding leaves over: the last line has it, and so has its stock.
+    fn moves(&mut self, record: &Value, sign: i128, (rate, rest): (i128, i128)) {
+        let lines = record["Line"].as_array().map_or(&[][..], Vec::as_slice);
+        for (place, line) in lines.iter().enumerate() {
             let (sale, purchase) = (
                 &line["SalesItemLineDetail"],
                 &line["ItemBasedExpenseLineDetail"],
@@ -471,7 +473,8 @@ impl<'c> Recomputed<'c> {
             let quantity = number(&detail["Qty"]);
             if purchase.is_object() {
                 let cost = rounded(amount(&line["Amount"]) * rate, 1_000_000_000);
-                if quantity > 0 {
+                let cost = cost + if place + 1 == lines.len() { rest } else { 0 };
+                if quantity > 0 && sign > 0 {
                     self.bought.insert(item.clone(), (quantity, cost));
                     self.stock.entry(item).or_default().push((quantity, cost));
                 }
