@@ -61,6 +61,6 @@ pub(crate) struct Settlement {
     pub(crate) account_id: String,
     /// Day of the payment.
     pub(crate) date: NaiveDate,
-    /// What this part of the document was entered at, in the home currency, without a sign.
+    /// The amount at which this part of the document was entered, in the home currency, without a sign.
     pub(crate) home: Decimal,
 }

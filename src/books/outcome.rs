@@ -40,7 +40,7 @@ impl Unbalanced {
 pub(crate) struct Ledger {
     /// By day, then in the order in which transactions were made.
     pub(crate) entries: Vec<Entry>,
-    /// What payments settle.
+    /// The documents that payments settle.
     pub(crate) settlements: Vec<Settlement>,
     /// None of these have entries.
     pub(crate) unbalanced: Vec<Unbalanced>,

@@ -1,4 +1,4 @@
-//! What `qbo-rs verify --books` prints for people.
+//! The text of `qbo-rs verify --books` for people.
 
 use std::fmt::Write as _;
 

@@ -5,6 +5,7 @@
 
 mod args;
 mod auth;
+mod basis;
 mod books;
 mod exit;
 mod hint;

@@ -7,7 +7,7 @@ use super::output::{self, Printer};
 use super::{block_on, books, shortfall};
 use crate::app::{App, BooksRequest, VerifyRequest};
 
-/// What is to be compared.
+/// The things to compare.
 #[derive(Debug)]
 pub(super) enum VerifyArguments {
     Records(VerifyRequest),

@@ -11,7 +11,7 @@ pub struct BooksReport {
     pub books: Vec<CompanyBooks>,
 }
 
-/// Whether the books of a company agree.
+/// The verdict on the books of a company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BooksStatus {
@@ -43,11 +43,11 @@ pub struct CompanyBooks {
     pub months: Vec<MonthBooks>,
     /// The transactions that differ, each with its cause.
     pub transactions: Vec<TransactionBooks>,
-    /// What could not be compared, and why. Nothing of it counts as agreed.
+    /// The things that could not be compared, and why. Nothing of it counts as agreed.
     pub unverified: Vec<String>,
     /// HTTP requests for reports.
     pub requests: u64,
-    /// Whether the books agree.
+    /// The verdict.
     pub status: BooksStatus,
 }
 

@@ -1,12 +1,12 @@
 //! The section of the status page about the books.
 
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::page::instant;
 use crate::app::TieOut;
 
-/// Renders whether the books agree with QuickBooks's reports; nothing if they were never compared.
-pub(super) fn tie_outs(books: &[TieOut]) -> Markup {
+/// Renders the last comparison of the books; nothing if they were never compared.
+pub(super) fn tie_outs(books: &[TieOut], instant: fn(DateTime<Utc>) -> String) -> Markup {
     html! {
         @if !books.is_empty() {
             h2 { "Books" }

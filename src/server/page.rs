@@ -93,7 +93,7 @@ async fn page(service: &Service) -> Result<Markup> {
                     }
                     h2 { "Coverage" }
                     @if coverage.is_empty() { p { "No entity has been synced yet." } } @else { (calendars(&coverage, now)) }
-                    (super::books::tie_outs(&books))
+                    (super::books::tie_outs(&books, instant))
                     (differences(&drift))
                 }
                 script { (PreEscaped(SCRIPT)) }
@@ -382,7 +382,7 @@ fn extent(month: Window, committed: &[Window], now: DateTime<Utc>) -> (&'static 
     }
 }
 
-pub(super) fn instant(instant: DateTime<Utc>) -> String {
+fn instant(instant: DateTime<Utc>) -> String {
     instant.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 

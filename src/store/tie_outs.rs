@@ -18,7 +18,7 @@ pub struct TieOut {
     pub basis: String,
     /// The day of the balances.
     pub as_of: NaiveDate,
-    /// When they were compared.
+    /// The time of the comparison.
     pub checked: DateTime<Utc>,
     /// `ok` or `different`.
     pub status: String,
@@ -105,28 +105,28 @@ pub(crate) struct KnownDifference {
 }
 
 const KNOWN: &str = "
-SELECT coalesce(jsonb_agg(to_jsonb(d) - 'realm_id' - 'basis'), '[]') AS known
-FROM qbo.tie_out_differences d WHERE realm_id = $1 AND basis = $2";
+SELECT coalesce(jsonb_agg(to_jsonb(d) - 'realm_id' - 'schema_name' - 'basis'), '[]') AS known
+FROM qbo.tie_out_differences d WHERE realm_id = $1 AND schema_name = $2 AND basis = $3";
 
 const KEEP: &str = "
-WITH gone AS (DELETE FROM qbo.tie_out_differences WHERE realm_id = $1 AND basis = $2)
-INSERT INTO qbo.tie_out_differences (realm_id, basis, entity, id, txn_date, cause, lines, parties)
-SELECT $1, $2, entity, id, txn_date, cause, lines, parties
-FROM jsonb_to_recordset($3) AS d(entity text, id text, txn_date date, cause text, lines jsonb, parties jsonb)";
+WITH gone AS (DELETE FROM qbo.tie_out_differences WHERE realm_id = $1 AND schema_name = $2 AND basis = $3)
+INSERT INTO qbo.tie_out_differences (realm_id, schema_name, basis, entity, id, txn_date, cause, lines, parties)
+SELECT $1, $2, $3, entity, id, txn_date, cause, lines, parties
+FROM jsonb_to_recordset($4) AS d(entity text, id text, txn_date date, cause text, lines jsonb, parties jsonb)";
 
-/// Returns the transactions that differed in the last comparison of a company.
+/// Returns the transactions that differed in the last comparison of a company, whose records are in a schema.
 ///
 /// # Errors
 /// [`Error::Database`].
 pub(crate) async fn known_differences(
     db: &Db,
-    realm_id: &str,
+    (realm_id, schema): (&str, &str),
     basis: &str,
 ) -> Result<Vec<KnownDifference>> {
     if !db.has_table("qbo", "tie_out_differences").await? {
         return Ok(Vec::new());
     }
-    let row = db.one(KNOWN, params![realm_id, basis]).await?;
+    let row = db.one(KNOWN, params![realm_id, schema, basis]).await?;
     let Json(known) = row.column("known")?;
     Ok(known)
 }
@@ -137,11 +137,12 @@ pub(crate) async fn known_differences(
 /// [`Error::Database`].
 pub(crate) async fn keep_differences(
     db: &Db,
-    (realm_id, basis): (&str, &str),
+    (realm_id, schema): (&str, &str),
+    basis: &str,
     differences: &[KnownDifference],
 ) -> Result<()> {
     let differences = Json(differences);
-    db.execute(KEEP, params![realm_id, basis, differences])
+    db.execute(KEEP, params![realm_id, schema, basis, differences])
         .await?;
     Ok(())
 }

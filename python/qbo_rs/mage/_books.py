@@ -66,15 +66,20 @@ def tie_out_books() -> Block:
         report = _verbs.verify_books(last, first, basis=basis, schema=schema, **call.settings.keywords)
         problems = [problem for books in report.books for problem in _problems(books)]
         if problems:
-            raise QboError(f"{len(problems)} not explained: " + "; ".join(problems[:5]), recovery="abort")
+            raise QboError(
+                f"{len(problems)} not explained: "
+                + "; ".join(problems[:10])
+                + f"; qbo-rs verify --books --start {first} --end {last} shows all",
+                recovery="abort",
+            )
         return _tables.books_table(report)
 
     return as_block("tie_out_books", body)
 
 
 def _problems(books: Any) -> list[str]:
-    accounts = [f"account {it.account_id} {it.name}: {it.unexplained}" for it in books.accounts if it.unexplained]
-    parties = [f"{it.kind} {it.id} {it.name}: {it.unexplained}" for it in books.parties if it.unexplained]
+    accounts = [f"account {it.account_id}: {it.unexplained}" for it in books.accounts if it.unexplained]
+    parties = [f"{it.kind} {it.id}: {it.unexplained}" for it in books.parties if it.unexplained]
     unnamed = [f"{it.entity} {it.id} of {it.date}" for it in books.transactions if it.cause == "unexplained"]
     return [*books.unverified, *accounts, *parties, *unnamed]
 

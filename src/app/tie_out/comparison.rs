@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use chrono::{Datelike, Days, Months, NaiveDate};
+use chrono::{Datelike, Months, NaiveDate};
 
 use super::fetch::Reports;
 use super::known::{from_known, to_known};
@@ -14,12 +14,13 @@ use crate::books::tie_out::{
     open_documents_of,
 };
 use crate::books::{Entry, EntrySource};
+use crate::domain::find_entity;
 use crate::domain::reports::Basis;
 use crate::error::Result;
 use crate::sink::postgres::{Books, PostedRecords};
 use crate::store::KnownDifference;
 
-/// How far after the last day a transaction is looked for that the records have before it.
+/// The time after the last day in which a transaction is looked for that the records have before it.
 const AHEAD: Months = Months::new(6);
 
 /// A comparison as far as it has come.
@@ -29,12 +30,15 @@ pub(super) struct Comparison<'c> {
     pub(super) from: NaiveDate,
     pub(super) end: NaiveDate,
     landed: PostedRecords,
+    /// The entries of records. Those of reports explain differences; they are not records.
+    entries: Vec<Entry>,
     chart: Chart,
-    /// What earlier tie-outs found in reports only.
+    /// The entries that earlier tie-outs found in reports only.
     kept: Vec<Entry>,
     /// The differences of the last comparison.
     known: Vec<TransactionDifference>,
-    reported: Vec<ReportedTransaction>,
+    /// The transactions that the reports show; `None` if they could not be read.
+    reported: Option<Vec<ReportedTransaction>>,
     pub(super) differences: Vec<TransactionDifference>,
     pub(super) accounts: Vec<AccountTieOut>,
     pub(super) parties: Vec<PartyTieOut>,
@@ -54,6 +58,7 @@ impl<'c> Comparison<'c> {
             landed.repost(stock).await?;
         }
         Ok(Self {
+            entries: of_records(&landed),
             chart: chart_of(&landed.lists),
             books,
             reports,
@@ -62,7 +67,7 @@ impl<'c> Comparison<'c> {
             landed,
             kept,
             known: known.into_iter().filter_map(from_known).collect(),
-            reported: Vec::new(),
+            reported: None,
             differences: Vec::new(),
             accounts: Vec::new(),
             parties: Vec::new(),
@@ -79,7 +84,7 @@ impl<'c> Comparison<'c> {
                           of the records is on accrual basis";
             self.reports.note(reason.to_owned());
         }
-        let before = self.from - Days::new(1);
+        let before = day_before(self.from);
         let closing = self.reports.trial_balance(self.end).await?;
         let opening = self.reports.trial_balance(before).await?;
         let postings = self
@@ -92,18 +97,17 @@ impl<'c> Comparison<'c> {
         }
         self.check_statements(closing.as_ref(), postings.as_deref())
             .await?;
-        self.reported = postings.unwrap_or_default();
-        self.compare();
-        if let Some(opening) = opening
-            && !self.explains(&opening, before)
-        {
-            // The differences of the last comparison may have gone.
-            self.forget_known();
-            if !self.explains(&opening, before) {
-                self.walk_back(opening).await?;
+        self.reported = postings;
+        if self.reported.is_some() {
+            self.compare();
+            if let Some(opening) = opening
+                && !self.explains(&opening, before)
+            {
+                self.compare_earlier(opening).await?;
             }
+            self.look_ahead().await?;
+            self.note_missing();
         }
-        self.look_ahead().await?;
         if let Some(closing) = closing {
             self.accounts = self.compare_accounts(&closing, self.end);
         }
@@ -116,17 +120,10 @@ impl<'c> Comparison<'c> {
         }
     }
 
-    /// The entries of records. Those of reports explain differences; they are not records.
-    fn entries(&self) -> Vec<Entry> {
-        let entries = self.landed.ledger.entries.iter();
-        entries
-            .filter(|entry| entry.source == EntrySource::Record)
-            .cloned()
-            .collect()
-    }
-
     fn compare(&mut self) {
-        let entries = self.entries();
+        let Some(reported) = &self.reported else {
+            return;
+        };
         let unbalanced: HashSet<_> = self
             .landed
             .ledger
@@ -135,14 +132,14 @@ impl<'c> Comparison<'c> {
             .map(|transaction| (transaction.entity.clone(), transaction.id.clone()))
             .collect();
         let records = Records {
-            entries: &entries,
+            entries: &self.entries,
             landed: &self.landed.changed_at,
             unbalanced: &unbalanced,
         };
         self.differences = compare_transactions(
             &self.chart,
             &records,
-            &self.reported,
+            reported,
             (self.from, self.end),
             self.reports.made_at(),
         );
@@ -162,13 +159,7 @@ impl<'c> Comparison<'c> {
     fn compare_accounts(&self, report: &Balances, day: NaiveDate) -> Vec<AccountTieOut> {
         let month = self.landed.lists.fiscal_year_start.unwrap_or(1);
         let days = (day, year_start(day, month));
-        compare_accounts(
-            &self.chart,
-            &self.entries(),
-            report,
-            days,
-            &self.differences,
-        )
+        compare_accounts(&self.chart, &self.entries, report, days, &self.differences)
     }
 
     /// Returns whether the differences that are known explain the balances of a day.
@@ -179,20 +170,42 @@ impl<'c> Comparison<'c> {
             .all(|account| account.unexplained().is_zero())
     }
 
-    fn forget_known(&mut self) {
-        self.known.clear();
-        self.kept.clear();
+    /// Compares what was before, because balances of the day before the first one differ. The differences of
+    /// the last comparison may have gone; if that is not it, all earlier transactions are read.
+    async fn compare_earlier(&mut self, opening: Balances) -> Result<()> {
+        let known = std::mem::take(&mut self.known);
         self.compare();
+        if self.explains(&opening, day_before(self.from)) || self.walk_back(&opening).await? {
+            return Ok(());
+        }
+        // Nothing was learned, so nothing is forgotten.
+        self.known = known;
+        self.compare();
+        Ok(())
     }
 
     /// Returns the differences, as the next comparison needs them.
     pub(super) fn known_differences(&self) -> Vec<KnownDifference> {
-        self.differences.iter().filter_map(to_known).collect()
+        if self.reported.is_none() {
+            return self.known.iter().filter_map(to_known).collect();
+        }
+        let later = self.known.iter().filter(|it| self.is_outside(it));
+        let found = self.differences.iter();
+        let kept = found.filter(|it| !self.is_outside(it) || it.date < self.from);
+        kept.chain(later.filter(|it| it.date > self.end))
+            .filter_map(to_known)
+            .collect()
     }
 
-    /// Compares all earlier transactions, because balances of the day before the first one differ.
-    async fn walk_back(&mut self, opening: Balances) -> Result<()> {
-        let before = self.from - Days::new(1);
+    /// Returns whether a difference lies before the first or after the last day.
+    fn is_outside(&self, difference: &TransactionDifference) -> bool {
+        let is_outside = |day: NaiveDate| !(self.from..=self.end).contains(&day);
+        difference.signed_lines().all(|(day, ..)| is_outside(day))
+    }
+
+    /// Compares all earlier transactions. Returns false if they could not be read.
+    async fn walk_back(&mut self, opening: &Balances) -> Result<bool> {
+        let before = day_before(self.from);
         let first = self
             .landed
             .ledger
@@ -203,15 +216,15 @@ impl<'c> Comparison<'c> {
         let stocked = self.landed.lists.items.values();
         let stocked = stocked.filter_map(|item| item.stock_since).min();
         let Some(first) = first.into_iter().chain(stocked).min() else {
-            return Ok(());
+            return Ok(false);
         };
         let first = first.min(before);
         let Some(earlier) = self.reports.postings((first, before), &self.chart).await? else {
-            return Ok(());
+            return Ok(false);
         };
-        let origin = self.reports.trial_balance(first - Days::new(1)).await?;
+        let origin = self.reports.trial_balance(day_before(first)).await?;
         if let Some(origin) = origin {
-            let checked = check_movements(&earlier, (&origin, &opening), &self.chart);
+            let checked = check_movements(&earlier, (&origin, opening), &self.chart);
             self.note_all(checked);
             if origin.values().any(|amount| !amount.is_zero()) {
                 self.reports.note(format!(
@@ -219,38 +232,58 @@ impl<'c> Comparison<'c> {
                 ));
             }
         }
-        self.reported.splice(0..0, earlier);
+        let mut reported = earlier;
+        reported.extend(self.reported.take().into_iter().flatten());
+        let stock = starting_stock(&self.landed.lists, &reported);
+        self.reported = Some(reported);
         self.from = first;
-        let stock = starting_stock(&self.landed.lists, &self.reported);
         if !stock.is_empty() {
             self.landed.repost(stock).await?;
+            self.entries = of_records(&self.landed);
         }
         self.compare();
-        Ok(())
+        Ok(true)
     }
 
     /// Looks after the last day for transactions that only the records have before it.
     async fn look_ahead(&mut self) -> Result<()> {
-        let missing: HashSet<String> = self
+        let missing: HashSet<(String, String)> = self
             .differences
             .iter()
             .filter(|difference| difference.cause == Some(Cause::DeletedAtSource))
-            .map(|difference| difference.id.clone())
+            .map(|difference| (difference.entity.clone(), difference.id.clone()))
             .collect();
         if missing.is_empty() {
             return Ok(());
         }
-        let first = self.end + Days::new(1);
+        let first = self.end.succ_opt().unwrap_or(self.end);
         let last = self.end.checked_add_months(AHEAD).unwrap_or(first);
         let ahead = self.reports.postings((first, last), &self.chart).await?;
-        let found = ahead.into_iter().flatten();
-        let count = self.reported.len();
-        self.reported
-            .extend(found.filter(|transaction| missing.contains(&transaction.id)));
-        if self.reported.len() > count {
+        let is_missing = |transaction: &ReportedTransaction| {
+            missing.contains(&(transaction.entity().to_owned(), transaction.id.clone()))
+        };
+        let found: Vec<_> = ahead.into_iter().flatten().filter(is_missing).collect();
+        if let Some(reported) = self.reported.as_mut().filter(|_| !found.is_empty()) {
+            reported.extend(found);
             self.compare();
         }
         Ok(())
+    }
+
+    /// Notes the entities that were never loaded, and whose transactions the reports show.
+    fn note_missing(&self) {
+        for name in &self.landed.missing {
+            let is_it = |difference: &TransactionDifference| {
+                let entity = find_entity(&difference.entity);
+                difference.cause == Some(Cause::NotLanded)
+                    && entity.is_ok_and(|entity| entity.name == *name)
+            };
+            if self.differences.iter().any(is_it) {
+                self.reports.note(format!(
+                    "{name}: they were never loaded; `qbo-rs sync {name}` loads them"
+                ));
+            }
+        }
     }
 
     /// Checks that the statements do not contradict the other reports.
@@ -273,7 +306,6 @@ impl<'c> Comparison<'c> {
     }
 
     async fn compare_parties(&mut self) -> Result<()> {
-        let entries = self.entries();
         let mut unlinked = Vec::new();
         for (name, kind) in [
             ("AgedReceivableDetail", PartyKind::Customer),
@@ -283,13 +315,14 @@ impl<'c> Comparison<'c> {
                 .reports
                 .fetch(name, (self.end, self.end), false)
                 .await?;
-            let answer = answers.and_then(|answers| answers.into_iter().next());
-            let read = answer.map(|answer| open_documents_of(&answer));
-            let Some(open) = self.reports.trusted(read, |reason| reason) else {
+            let Some(answers) = answers else { continue };
+            let read = answers.first().map(open_documents_of);
+            let describe = |reason| format!("{name}: {reason}");
+            let Some(open) = self.reports.trusted(read, describe) else {
                 continue;
             };
             let owed = Owed {
-                entries: &entries,
+                entries: &self.entries,
                 settlements: &self.landed.ledger.settlements,
             };
             let compared = (kind, &open);
@@ -306,21 +339,39 @@ impl<'c> Comparison<'c> {
     /// # Errors
     /// Failures of the database.
     pub(super) async fn keep_ledger(&self) -> Result<()> {
+        if self.reports.basis == Basis::Cash {
+            // The ledger is on accrual basis.
+            return Ok(());
+        }
         let only: HashSet<(&str, &str)> = self
             .differences
             .iter()
             .filter(|difference| difference.cause == Some(Cause::ReportOnly))
             .map(|difference| (difference.entity.as_str(), difference.id.as_str()))
             .collect();
-        let shown = self
-            .reported
-            .iter()
+        let reported = self.reported.iter().flatten();
+        let shown = reported
             .filter(|transaction| only.contains(&(transaction.entity(), transaction.id.as_str())))
             .flat_map(|transaction| transaction.entries(&self.chart));
-        let kept = self.kept.iter().filter(|entry| entry.date < self.from);
+        let is_compared =
+            |day: NaiveDate| self.reported.is_some() && (self.from..=self.end).contains(&day);
+        let kept = self.kept.iter().filter(|entry| !is_compared(entry.date));
         let from_reports: Vec<Entry> = kept.cloned().chain(shown).collect();
         self.books.write(&self.landed, &from_reports).await
     }
+}
+
+/// Returns the entries of records.
+fn of_records(landed: &PostedRecords) -> Vec<Entry> {
+    let entries = landed.ledger.entries.iter();
+    entries
+        .filter(|entry| entry.source == EntrySource::Record)
+        .cloned()
+        .collect()
+}
+
+fn day_before(day: NaiveDate) -> NaiveDate {
+    day.pred_opt().unwrap_or(day)
 }
 
 /// Returns the first day of the fiscal year of a day.

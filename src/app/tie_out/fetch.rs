@@ -1,5 +1,7 @@
 //! The reports of a tie-out. An answer that cannot be trusted is noted, and is not an error.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -22,7 +24,7 @@ struct State {
     requests: u64,
     unverified: Vec<String>,
     currency: Option<String>,
-    /// When the oldest answer was made.
+    /// The time of the oldest answer.
     made_at: Option<DateTime<Utc>>,
 }
 
@@ -101,9 +103,10 @@ impl Reports {
     /// # Errors
     /// See [`fetch`](Self::fetch).
     pub(super) async fn trial_balance(&self, day: NaiveDate) -> Result<Option<Balances>> {
-        let answers = self.fetch("TrialBalance", (day, day), true).await?;
-        let answer = answers.and_then(|answers| answers.into_iter().next());
-        let read = answer.map(|answer| trial_balance_of(&answer));
+        let Some(answers) = self.fetch("TrialBalance", (day, day), true).await? else {
+            return Ok(None);
+        };
+        let read = answers.first().map(trial_balance_of);
         Ok(self.trusted(read, |reason| format!("TrialBalance as of {day}: {reason}")))
     }
 
@@ -123,7 +126,7 @@ impl Reports {
             .iter()
             .map(|answer| postings_of(answer, chart))
             .collect();
-        let read = read.map(|parts| parts.into_iter().flatten().collect());
+        let read = read.and_then(|parts| merged(parts.into_iter().flatten()));
         let (start, end) = days;
         let describe = |reason| format!("GeneralLedger from {start} to {end}: {reason}");
         Ok(self.trusted(Some(read), describe))
@@ -135,7 +138,8 @@ impl Reports {
         read: Option<Result<T, String>>,
         describe: impl FnOnce(String) -> String,
     ) -> Option<T> {
-        match read? {
+        let read = read.unwrap_or_else(|| Err("there is no answer".to_owned()));
+        match read {
             Ok(value) => Some(value),
             Err(reason) => {
                 self.note(describe(reason));
@@ -143,4 +147,28 @@ impl Reports {
             }
         }
     }
+}
+
+/// Puts together the parts of transactions that several answers show.
+///
+/// # Errors
+/// The reason, if a transaction has two dates.
+fn merged(
+    parts: impl Iterator<Item = ReportedTransaction>,
+) -> Result<Vec<ReportedTransaction>, String> {
+    let mut all: BTreeMap<(String, String), ReportedTransaction> = BTreeMap::new();
+    for part in parts {
+        match all.entry((part.id.clone(), part.label.clone())) {
+            Entry::Vacant(place) => drop(place.insert(part)),
+            Entry::Occupied(mut place) => {
+                let known = place.get_mut();
+                if known.date != part.date {
+                    return Err(format!("{} {} has two dates", part.label, part.id));
+                }
+                known.lines.extend(part.lines);
+                known.changed_at = known.changed_at.max(part.changed_at);
+            }
+        }
+    }
+    Ok(all.into_values().collect())
 }

@@ -34,7 +34,7 @@ pub struct BooksRequest {
     /// The first day whose transactions are compared one by one; `None`: the first of the month.
     #[serde(default)]
     pub start: Option<NaiveDate>,
-    /// When income counts.
+    /// The basis: when income counts.
     #[serde(default)]
     pub basis: Basis,
     /// Schema of the raw tables.
@@ -96,6 +96,12 @@ impl BooksRequest {
     fn first_day(&self) -> Result<NaiveDate> {
         let of_month = self.end.with_day(1).unwrap_or(self.end);
         let start = self.start.unwrap_or(of_month);
+        if start.year() < 1900 || self.end.year() > 9998 {
+            return Err(Error::config(
+                "end",
+                "the days are not between 1900 and 9998",
+            ));
+        }
         if start > self.end {
             let reason = format!("{start} is after end {}", self.end);
             return Err(Error::config("start", reason));
@@ -116,6 +122,7 @@ impl App {
         let config = company_config(&self.settings).await?;
         let db = Db::open(&self.settings.postgres()?, 1).await?;
         let books = Books::new(&db, &request.schema, &request.into);
+        books.check_company(&config.realm_id).await?;
         let (source, _) = Company::open(&self.settings, &config, &self.progress)
             .await?
             .into_parts();
@@ -125,12 +132,13 @@ impl App {
         let compared = async {
             let days = (first_day, request.end);
             let basis = request.basis.name();
-            let known = known_differences(&db, &config.realm_id, basis).await?;
+            let company = (config.realm_id.as_str(), request.schema.as_str());
+            let known = known_differences(&db, company, basis).await?;
             let mut comparison = Comparison::new(&books, &reports, known, days).await?;
             comparison.run().await?;
             comparison.keep_ledger().await?;
             let known = comparison.known_differences();
-            keep_differences(&db, (&config.realm_id, basis), &known).await?;
+            keep_differences(&db, company, basis, &known).await?;
             let company = comparison.outcome(&config.realm_id);
             Ok::<_, Error>((company, comparison.unexplained()))
         };

@@ -6,116 +6,9 @@ use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
 use super::cause::Cause;
-use super::transactions::TransactionDifference;
+use super::chart::{Balances, Chart};
+use super::difference::TransactionDifference;
 use crate::books::Entry;
-
-/// Balances by account id. A debit is positive.
-pub(crate) type Balances = BTreeMap<String, Decimal>;
-
-/// What the tie-out needs to know about an account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ChartAccount {
-    pub(crate) name: String,
-    /// It belongs to the profit of a year, and not to the balance sheet.
-    pub(crate) is_of_profit: bool,
-    /// A debit makes its balance grow.
-    pub(crate) grows_by_debit: bool,
-    /// Profit of earlier years is shown here, although nothing posts it.
-    pub(crate) is_retained_earnings: bool,
-    /// Sales tax is owed here.
-    pub(crate) is_tax: bool,
-    /// Realised exchange gains and losses are posted here.
-    pub(crate) is_exchange: bool,
-    /// Customers owe here (`Customer`), or the company owes vendors (`Vendor`).
-    pub(crate) party_kind: Option<PartyKind>,
-}
-
-/// Who stands behind an account of receivables or payables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum PartyKind {
-    Customer,
-    Vendor,
-}
-
-impl PartyKind {
-    /// Returns the name in reports of this crate.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Customer => "customer",
-            Self::Vendor => "vendor",
-        }
-    }
-
-    /// Reads that name.
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        [Self::Customer, Self::Vendor]
-            .into_iter()
-            .find(|kind| kind.name() == name)
-    }
-
-    /// Returns Intuit's name of the entity.
-    pub(super) const fn entity(self) -> &'static str {
-        match self {
-            Self::Customer => "Customer",
-            Self::Vendor => "Vendor",
-        }
-    }
-}
-
-/// The accounts of a company.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Chart {
-    pub(crate) accounts: HashMap<String, ChartAccount>,
-}
-
-impl Chart {
-    /// Returns an amount in the direction in which the account grows as a debit.
-    ///
-    /// # Errors
-    /// The reason, if the account is not known.
-    pub(super) fn debit(&self, account: &str, natural: Decimal) -> Result<Decimal, String> {
-        let unknown = || format!("no record says how account {account} grows");
-        let known = self.accounts.get(account).ok_or_else(unknown)?;
-        Ok(if known.grows_by_debit {
-            natural
-        } else {
-            -natural
-        })
-    }
-
-    pub(super) fn is_tax(&self, account: &str) -> bool {
-        let known = self.accounts.get(account);
-        known.is_some_and(|known| known.is_tax)
-    }
-
-    /// Returns the accounts of receivables and payables.
-    pub(super) fn owed_accounts(&self) -> impl Iterator<Item = &str> {
-        let accounts = self.accounts.iter();
-        let owed = accounts.filter(|(_, account)| account.party_kind.is_some());
-        owed.map(|(id, _)| id.as_str())
-    }
-
-    /// Returns the accounts of realised exchange gains and losses.
-    pub(super) fn exchange_accounts(&self) -> impl Iterator<Item = &str> {
-        let accounts = self.accounts.iter();
-        let exchange = accounts.filter(|(_, account)| account.is_exchange);
-        exchange.map(|(id, _)| id.as_str())
-    }
-
-    pub(super) fn party_kind(&self, account: &str) -> Option<PartyKind> {
-        self.accounts.get(account)?.party_kind
-    }
-
-    fn name(&self, account: &str) -> String {
-        let known = self.accounts.get(account);
-        known.map(|known| known.name.clone()).unwrap_or_default()
-    }
-
-    fn is_of_profit(&self, account: &str) -> bool {
-        let known = self.accounts.get(account);
-        known.is_some_and(|known| known.is_of_profit)
-    }
-}
 
 /// One account: what the report says, what the records say, and why they differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,7 +74,7 @@ pub(crate) fn compare_accounts(
         .collect()
 }
 
-/// Which postings an account of profit has in a balance.
+/// The postings that an account of profit has in a balance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     AllTime,

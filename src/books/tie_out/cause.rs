@@ -1,6 +1,6 @@
 //! Causes of differences.
 
-/// Why a transaction of the reports differs from its record.
+/// The reason for which a transaction of the reports differs from its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Cause {
     /// QuickBooks shows a record that is not in the tables.

@@ -5,22 +5,24 @@
 
 mod accounts;
 mod cause;
+mod chart;
+mod difference;
 mod parties;
 mod reported;
+mod shape;
+mod side;
 mod statements;
 mod transactions;
 mod twins;
 
-pub(crate) use self::accounts::{
-    AccountTieOut, Balances, Chart, ChartAccount, PartyKind, compare_accounts,
-};
+pub(crate) use self::accounts::{AccountTieOut, compare_accounts};
 pub(crate) use self::cause::Cause;
+pub(crate) use self::chart::{Balances, Chart, ChartAccount, PartyKind};
+pub(crate) use self::difference::{PartyLine, TransactionDifference};
 pub(crate) use self::parties::{Owed, PartyTieOut, compare_parties, open_documents_of};
 pub(crate) use self::reported::{ReportedTransaction, postings_of, trial_balance_of};
 pub(crate) use self::statements::{check_balance_sheet, check_movements, check_profit_and_loss};
-pub(crate) use self::transactions::{
-    PartyLine, Records, TransactionDifference, compare_transactions,
-};
+pub(crate) use self::transactions::{Records, compare_transactions};
 
 #[cfg(test)]
 mod tests;

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
-use super::accounts::{Chart, PartyKind};
 use super::cause::Cause;
-use super::reported::sum;
-use super::transactions::{Key, TransactionDifference};
+use super::chart::{Chart, PartyKind};
+use super::difference::TransactionDifference;
+use super::reported::{can_be_summed, sum};
+use super::side::Key;
 use crate::books::{Entry, Settlement};
 use crate::domain::reports::{ReportAnswer, RowKind, entity_of_label};
 
@@ -64,7 +65,7 @@ pub(crate) fn open_documents_of(answer: &ReportAnswer) -> Result<OpenDocuments, 
     let missing = |what: &str| format!("{name} has no column of {what}");
     let label = column(&["txn_type"]).ok_or_else(|| missing("types of transactions"))?;
     let party = column(&["cust_name", "vend_name", "name"]).ok_or_else(|| missing("names"))?;
-    let open = column(&["subt_open_bal", "subt_open_bal_home"])
+    let open = column(&["subt_open_bal_home", "subt_open_bal"])
         .ok_or_else(|| missing("open balances in the home currency"))?;
     let mut found = OpenDocuments::new();
     for row in answer.rows.iter().filter(|row| row.kind == RowKind::Data) {
@@ -77,6 +78,7 @@ pub(crate) fn open_documents_of(answer: &ReportAnswer) -> Result<OpenDocuments, 
             "" => Decimal::ZERO,
             text => row
                 .amount(open)
+                .filter(can_be_summed)
                 .ok_or_else(|| format!("{name}: '{text}' is no amount"))?,
         };
         let word = cell(label).value;
@@ -136,7 +138,7 @@ fn open_documents(
     found
 }
 
-/// What the records hold of open documents.
+/// The open documents of the records.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Owed<'o> {
     pub(crate) entries: &'o [Entry],
@@ -178,25 +180,19 @@ pub(crate) fn compare_parties(
         *party.rest.entry(key).or_default() -= *amount;
     }
     let mut compared = PartyComparison::default();
-    // A parent may pay for its sub-customers: those are looked at together.
-    let mut together = Open::default();
+    let dates = dates_of(owed.entries);
     for open in parties.values_mut() {
         open.rest.retain(|_, amount| !amount.is_zero());
-        match open.is_even() {
-            true => compared.name(open.unlinked(&known), owed, day),
-            false => together.rest.extend(open.rest.clone()),
+        if open.is_even() {
+            compared.name(open.unlinked(&known), &dates, day);
         }
     }
-    let unlinked = match together.is_even() {
-        true => together.unlinked(&known),
-        false => Vec::new(),
-    };
-    let is_of_others = !unlinked.is_empty();
-    compared.name(unlinked, owed, day);
+    let (unlinked, of_others) = paid_for_others(&parties, &known);
+    compared.name(unlinked, &dates, day);
     for (id, open) in parties {
         let mut causes = known.causes(id);
-        if is_of_others && !open.is_even() {
-            causes.insert(Cause::LinkMissing, open.rest.values().sum());
+        if let Some(amount) = of_others.get(id) {
+            causes.insert(Cause::LinkMissing, *amount);
         }
         let party = PartyTieOut {
             kind,
@@ -215,18 +211,53 @@ pub(crate) fn compare_parties(
 
 impl PartyComparison {
     /// Adds transactions that do not say what they settle.
-    fn name(&mut self, unlinked: Vec<&Key>, owed: Owed<'_>, day: NaiveDate) {
+    fn name(
+        &mut self,
+        unlinked: Vec<&Key>,
+        dates: &HashMap<(&str, &str), NaiveDate>,
+        day: NaiveDate,
+    ) {
         let named = unlinked.into_iter().map(|key| {
-            let mut entries = owed.entries.iter();
-            let entry = entries.find(|entry| (&entry.entity, &entry.id) == (&key.0, &key.1));
-            TransactionDifference::without_lines(
-                key.clone(),
-                entry.map_or(day, |entry| entry.date),
-                Cause::LinkMissing,
-            )
+            let date = dates.get(&(key.0.as_str(), key.1.as_str()));
+            let date = date.copied().unwrap_or(day);
+            TransactionDifference::without_lines(key.clone(), date, Cause::LinkMissing)
         });
         self.unlinked.extend(named);
     }
+}
+
+fn dates_of(entries: &[Entry]) -> HashMap<(&str, &str), NaiveDate> {
+    let dates = entries.iter();
+    dates
+        .map(|entry| ((entry.entity.as_str(), entry.id.as_str()), entry.date))
+        .collect()
+}
+
+/// Finds payments of a parent that settle nothing, while a document of a sub-customer stays open by the same
+/// amount. Returns the payments, and the amounts by customer.
+fn paid_for_others<'o>(
+    parties: &BTreeMap<&'o str, Open<'o>>,
+    known: &Known<'_>,
+) -> (Vec<&'o Key>, BTreeMap<&'o str, Decimal>) {
+    let uneven = parties.iter().filter(|(_, open)| !open.is_even());
+    let rest: Vec<(&str, &Key, Decimal)> = uneven
+        .flat_map(|(id, open)| open.rest.iter().map(|(key, amount)| (*id, *key, *amount)))
+        .filter(|(_, key, _)| !known.keys.contains(*key))
+        .collect();
+    let is_payment = |key: &Key| PAYMENTS.contains(&key.0.as_str());
+    let (mut payments, mut amounts) = (Vec::new(), BTreeMap::new());
+    for (payer, payment, paid) in rest.iter().filter(|(_, key, _)| is_payment(key)) {
+        let is_settled =
+            |(_, key, amount): &&(&str, &Key, Decimal)| !is_payment(key) && *amount == -*paid;
+        let mut settled = rest.iter().filter(is_settled);
+        // Of several documents it is not known which.
+        if let (Some((owner, ..)), None) = (settled.next(), settled.next()) {
+            payments.push(*payment);
+            *amounts.entry(*payer).or_default() += *paid;
+            *amounts.entry(*owner).or_default() -= *paid;
+        }
+    }
+    (payments, amounts)
 }
 
 /// A customer or vendor, with what no transaction explains of each document.
@@ -285,7 +316,7 @@ impl<'o> Open<'o> {
     }
 }
 
-/// What transactions that differ change of open amounts.
+/// The changes of open amounts by transactions that differ.
 struct Known<'d> {
     keys: BTreeSet<Key>,
     amounts: BTreeMap<(Key, &'d str), Decimal>,
@@ -305,7 +336,6 @@ impl<'d> Known<'d> {
         };
         for difference in differences {
             let key = (difference.entity.clone(), difference.id.clone());
-            known.keys.insert(key.clone());
             for line in difference.party_lines() {
                 let Some(cause) = difference
                     .cause
@@ -313,6 +343,7 @@ impl<'d> Known<'d> {
                 else {
                     continue;
                 };
+                known.keys.insert(key.clone());
                 let amount = line.amount * direction;
                 let party = line.party.as_str();
                 *known.amounts.entry((key.clone(), party)).or_default() += amount;

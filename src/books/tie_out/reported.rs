@@ -1,11 +1,11 @@
-//! What reports say, in the terms of the ledger.
+//! Reports in the terms of the ledger.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
 
-use super::accounts::{Balances, Chart};
+use super::chart::{Balances, Chart};
 use crate::books::{Entry, EntryKind, EntrySource};
 use crate::domain::reports::{ReportAnswer, ReportRow, RowKind, entity_of_label};
 
@@ -17,7 +17,7 @@ pub(crate) struct ReportedTransaction {
     pub(crate) id: String,
     pub(crate) date: NaiveDate,
     pub(crate) lines: Vec<ReportedLine>,
-    /// When QuickBooks last changed it, if the report says so.
+    /// The time of its last change, if the report says so.
     pub(crate) changed_at: Option<DateTime<Utc>>,
 }
 
@@ -162,7 +162,8 @@ impl<'r> LedgerReader<'r> {
             chart,
             label: column("txn_type")?,
             date: column("tx_date")?,
-            sides,
+            // With several currencies, only the home column is surely in the home currency.
+            sides: sides.filter(|_| answer.column("subt_nat_home_amount").is_none()),
             natural,
             changed_at: answer.column("last_mod_date"),
             party: answer.column("name"),
@@ -223,11 +224,16 @@ fn two_sided(row: &ReportRow, debit: usize, credit: usize) -> Result<Option<Deci
 fn amount(row: &ReportRow, column: usize) -> Result<Option<Decimal>, String> {
     match row.cells.get(column).map(|cell| cell.value.as_str()) {
         None | Some("") => Ok(None),
-        Some(text) => match row.amount(column) {
-            None => Err(format!("'{text}' is no amount")),
+        Some(text) => match row.amount(column).filter(can_be_summed) {
+            None => Err(format!("'{text}' is no amount, or too large")),
             found => Ok(found),
         },
     }
+}
+
+/// Returns whether sums of many such amounts stay exact.
+pub(super) fn can_be_summed(amount: &Decimal) -> bool {
+    amount.scale() <= 6 && amount.abs() < Decimal::from(1_000_000_000_000_000_i64)
 }
 
 pub(super) fn sum(one: Decimal, other: Decimal) -> Result<Decimal, String> {

@@ -3,8 +3,8 @@
 
 use rust_decimal::Decimal;
 
-use super::accounts::{Balances, Chart};
-use super::reported::{ReportedTransaction, sum};
+use super::chart::{Balances, Chart};
+use super::reported::{ReportedTransaction, can_be_summed, sum};
 use crate::domain::reports::{ReportAnswer, RowKind};
 
 /// Reads the amount of each account of a statement, as a debit.
@@ -29,7 +29,7 @@ fn amounts(answer: &ReportAnswer, chart: &Chart) -> Result<Balances, String> {
         let Some(id) = id.filter(|id| !id.is_empty() && !text.is_empty()) else {
             continue;
         };
-        let amount = row.amount(total);
+        let amount = row.amount(total).filter(can_be_summed);
         let amount = amount.ok_or_else(|| format!("{}: '{text}' is no amount", answer.name))?;
         let held = found.entry(id.clone()).or_default();
         *held = sum(*held, chart.debit(id, amount)?)?;

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
-use super::transactions::Side;
+use super::side::Side;
 
-/// What equal records have in common.
+/// The properties that equal records share.
 type Likeness<'a> = (&'a str, NaiveDate, Vec<(&'a str, Decimal)>);
 
 /// The likenesses of records that QuickBooks shows.

@@ -10,13 +10,12 @@ use crate::error::Error;
 
 /// Whether income counts when it is earned or when it is paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Basis {
-    /// When it is earned
+    /// Income counts when it is earned.
     #[default]
     Accrual,
-    /// When it is paid
+    /// Income counts when it is paid.
     Cash,
 }
 

@@ -46,3 +46,27 @@ pub(crate) fn entity_of_label(label: &str) -> Option<&'static str> {
     let found = LABELS.iter().find(|(known, _)| *known == label);
     found.map(|(_, entity)| *entity)
 }
+
+/// Words for transactions that no entity has, or that begin so (reports.md F). Words of payroll come from
+/// another service, and so does a revaluation.
+const WITHOUT_ENTITY: &[&str] = &[
+    "Payroll",
+    "Paycheck",
+    "Liability Payment",
+    "Sales Tax",
+    "Tax Payment",
+    "GST Payment",
+    "Global Tax",
+    "Service Tax",
+    "Reverse Charge",
+    "Inventory Starting Value",
+    "Inventory Desktop Starting Value",
+    "Currency Revaluation",
+    "Home Currency Adjustment",
+];
+
+/// Returns whether no entity has the transactions that reports call so. A word that is not known may be that of
+/// a record in another language.
+pub(crate) fn has_no_entity(label: &str) -> bool {
+    WITHOUT_ENTITY.iter().any(|known| label.starts_with(known))
+}

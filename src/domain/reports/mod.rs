@@ -19,7 +19,7 @@ pub(crate) use self::answer::{Cell, Column, Section};
 pub(crate) use self::answer::{ReportAnswer, ReportRow, RowKind};
 pub(crate) use self::cells::{ReportCell, report_cells};
 pub(crate) use self::check::check_report;
-pub(crate) use self::label::entity_of_label;
+pub(crate) use self::label::{entity_of_label, has_no_entity};
 #[cfg(test)]
 pub(crate) use self::place::RowPlace;
 pub(crate) use self::place::RowPlaces;

@@ -1,5 +1,5 @@
 -- Outcomes of comparisons of the books with QuickBooks's reports.
-CREATE TABLE qbo.tie_outs (
+CREATE TABLE IF NOT EXISTS qbo.tie_outs (
     tie_out_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     realm_id      text NOT NULL,
     schema_name   text NOT NULL,
@@ -15,11 +15,12 @@ CREATE TABLE qbo.tie_outs (
     unverified    text[] NOT NULL,
     requests      bigint NOT NULL
 );
-CREATE INDEX tie_outs_of_company ON qbo.tie_outs (realm_id, checked_utc DESC);
+CREATE INDEX IF NOT EXISTS tie_outs_of_company ON qbo.tie_outs (realm_id, checked_utc DESC);
 
 -- The transactions that differed in the last comparison. The next one starts from them.
-CREATE TABLE qbo.tie_out_differences (
+CREATE TABLE IF NOT EXISTS qbo.tie_out_differences (
     realm_id      text NOT NULL,
+    schema_name   text NOT NULL,
     basis         text NOT NULL,
     entity        text NOT NULL,
     id            text NOT NULL,
@@ -29,4 +30,4 @@ CREATE TABLE qbo.tie_out_differences (
     lines         jsonb NOT NULL,
     parties       jsonb NOT NULL
 );
-CREATE INDEX tie_out_differences_of_company ON qbo.tie_out_differences (realm_id, basis);
+CREATE INDEX IF NOT EXISTS tie_out_differences_of_company ON qbo.tie_out_differences (realm_id, basis);

@@ -68,6 +68,26 @@ impl<'d> Books<'d> {
         Self { db, schema, into }
     }
 
+    /// Checks that the records are those of a company.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if they are those of another one; [`Error::Database`].
+    pub(crate) async fn check_company(&self, realm_id: &str) -> Result<()> {
+        let found = Schemas::new(self.db.clone())
+            .company_of(self.schema)
+            .await?;
+        match found.filter(|found| found != realm_id) {
+            None => Ok(()),
+            Some(other) => Err(Error::config(
+                "schema",
+                format!(
+                    "'{}' holds the records of company {other}, and the reports are those of {realm_id}",
+                    self.schema
+                ),
+            )),
+        }
+    }
+
     /// Reads and posts the records. `complete` is called with the lists before transactions are posted.
     ///
     /// # Errors

@@ -1,0 +1,133 @@
+//! A transaction in which reports and records differ.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use rust_decimal::Decimal;
+
+use super::cause::Cause;
+use super::chart::{Chart, PartyKind};
+use super::reported::ReportedTransaction;
+use super::side::{Key, Side};
+
+/// A transaction in which reports and records differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TransactionDifference {
+    /// Intuit's name of the entity; the report's word if no entity has such transactions.
+    pub(crate) entity: String,
+    pub(crate) id: String,
+    /// The date in the reports, else in the records.
+    pub(crate) date: NaiveDate,
+    /// `None` if nothing that is known fits.
+    pub(crate) cause: Option<Cause>,
+    /// Date, account and amount of what the reports have and the records have not. What only the
+    /// records have is negative.
+    pub(super) lines: Vec<(NaiveDate, String, Decimal)>,
+    /// The same by customer and vendor, on accounts of receivables and payables.
+    pub(super) party_lines: Vec<PartyLine>,
+}
+
+/// A difference with a customer or vendor.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PartyLine {
+    pub(crate) date: NaiveDate,
+    pub(crate) kind: PartyKind,
+    pub(crate) party: String,
+    pub(crate) amount: Decimal,
+}
+
+impl TransactionDifference {
+    /// Returns date, account and amount of each difference, reports less records.
+    pub(crate) fn signed_lines(&self) -> impl Iterator<Item = (NaiveDate, &str, Decimal)> {
+        let lines = self.lines.iter();
+        lines.map(|(day, account, amount)| (*day, account.as_str(), *amount))
+    }
+
+    /// Returns a transaction whose accounts agree, and which differs by something else.
+    pub(super) fn without_lines((entity, id): Key, date: NaiveDate, cause: Cause) -> Self {
+        Self {
+            entity,
+            id,
+            date,
+            cause: Some(cause),
+            lines: Vec::new(),
+            party_lines: Vec::new(),
+        }
+    }
+
+    /// Returns a difference that an earlier comparison has found.
+    pub(crate) fn kept(
+        (entity, id): Key,
+        (date, cause): (NaiveDate, Cause),
+        lines: Vec<(NaiveDate, String, Decimal)>,
+        party_lines: Vec<PartyLine>,
+    ) -> Self {
+        Self {
+            entity,
+            id,
+            date,
+            cause: Some(cause),
+            lines,
+            party_lines,
+        }
+    }
+
+    /// Returns the differences with customers and vendors.
+    pub(crate) fn party_lines(&self) -> &[PartyLine] {
+        &self.party_lines
+    }
+}
+
+/// Returns the differences by day and account.
+pub(super) fn differing_lines(
+    reported: &ReportedTransaction,
+    side: Option<&Side>,
+) -> Vec<(NaiveDate, String, Decimal)> {
+    let mut found: BTreeMap<(NaiveDate, &str), Decimal> = BTreeMap::new();
+    for line in &reported.lines {
+        *found.entry((reported.date, &line.account)).or_default() += line.amount;
+    }
+    if let Some(side) = side {
+        for line in &side.lines {
+            *found.entry((side.date, &line.account)).or_default() -= line.amount;
+        }
+    }
+    let found = found.into_iter().filter(|(_, amount)| !amount.is_zero());
+    found
+        .map(|((day, account), amount)| (day, account.to_owned(), amount))
+        .collect()
+}
+
+/// Returns the differences with customers and vendors.
+pub(super) fn differing_parties(
+    chart: &Chart,
+    reported: Option<&ReportedTransaction>,
+    side: Option<&Side>,
+) -> Vec<PartyLine> {
+    let mut found: BTreeMap<(NaiveDate, PartyKind, &str), Decimal> = BTreeMap::new();
+    if let Some(transaction) = reported {
+        for line in &transaction.lines {
+            if let Some((kind, party)) = chart.party_kind(&line.account).zip(line.party.as_deref())
+            {
+                *found.entry((transaction.date, kind, party)).or_default() += line.amount;
+            }
+        }
+    }
+    if let Some(side) = side {
+        for line in &side.lines {
+            if let Some((kind, party)) = chart.party_kind(&line.account).zip(line.party.as_deref())
+            {
+                *found.entry((side.date, kind, party)).or_default() -= line.amount;
+            }
+        }
+    }
+    let found = found.into_iter().filter(|(_, amount)| !amount.is_zero());
+    found
+        .map(|((date, kind, party), amount)| PartyLine {
+            date,
+            kind,
+            party: party.to_owned(),
+            amount,
+        })
+        .collect()
+}

@@ -1,0 +1,130 @@
+//! The form of a difference, from which its cause is told.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use rust_decimal::Decimal;
+
+use super::cause::Cause;
+use super::chart::Chart;
+use super::reported::ReportedTransaction;
+use super::side::Side;
+use crate::books::EntryKind;
+
+/// Differences up to this amount are rounding: a cent for each of a few lines.
+const FEW_CENTS: Decimal = Decimal::from_parts(5, 0, 0, false, 2);
+
+/// The form of a difference, without stock.
+pub(super) struct Shape {
+    /// Reports less records, by account.
+    differences: BTreeMap<String, Decimal>,
+    is_opposite: bool,
+    is_scaled: bool,
+    is_only_tax: bool,
+    is_only_exchange: bool,
+    /// Amounts left some accounts and arrived on others.
+    is_moved: bool,
+    /// The record has every account that differs.
+    has_accounts: bool,
+}
+
+impl Shape {
+    pub(super) fn of(
+        chart: &Chart,
+        side: &Side,
+        shown: &BTreeMap<String, Decimal>,
+        held: &BTreeMap<String, Decimal>,
+    ) -> Self {
+        let accounts: BTreeSet<&String> = shown.keys().chain(held.keys()).collect();
+        let amount = |sums: &BTreeMap<String, Decimal>, account: &String| {
+            sums.get(account).copied().unwrap_or_default()
+        };
+        let differences: BTreeMap<String, Decimal> = accounts
+            .iter()
+            .map(|account| {
+                (
+                    (*account).clone(),
+                    amount(shown, account) - amount(held, account),
+                )
+            })
+            .filter(|(_, difference)| !difference.is_zero())
+            .collect();
+        let of_kind = |kinds: &[EntryKind]| -> HashSet<&str> {
+            let lines = side.lines.iter();
+            let lines = lines.filter(|line| kinds.contains(&line.kind));
+            lines.map(|line| line.account.as_str()).collect()
+        };
+        let control = of_kind(&[EntryKind::Control]);
+        let mut exchange = of_kind(&[EntryKind::Control, EntryKind::Exchange]);
+        exchange.extend(chart.exchange_accounts());
+        exchange.extend(chart.owed_accounts());
+        let is_tax = |account: &str| chart.is_tax(account);
+        Self {
+            is_opposite: !held.is_empty()
+                && accounts
+                    .iter()
+                    .all(|account| amount(shown, account) == -amount(held, account)),
+            is_scaled: side.is_foreign && is_scaled(shown, held),
+            is_only_tax: differences
+                .keys()
+                .all(|account| is_tax(account) || control.contains(account.as_str()))
+                && differences.keys().any(|account| is_tax(account)),
+            is_only_exchange: side.is_foreign
+                && differences
+                    .keys()
+                    .all(|account| exchange.contains(account.as_str())),
+            is_moved: gross(shown) == gross(held)
+                && !differences
+                    .keys()
+                    .any(|account| control.contains(account.as_str())),
+            has_accounts: differences.keys().all(|account| held.contains_key(account)),
+            differences,
+        }
+    }
+
+    pub(super) fn cause(&self, reported: &ReportedTransaction, side: &Side) -> Option<Cause> {
+        let largest = self.differences.values().map(Decimal::abs).max()?;
+        let is_small = largest <= FEW_CENTS;
+        let lines = side.lines.iter().filter(|line| !line.is_stock).count();
+        let shown_lines =
+            reported.lines.len() - (side.lines.len() - lines).min(reported.lines.len());
+        Some(match () {
+            () if self.is_opposite => Cause::WrongSign,
+            () if self.is_only_tax && is_small => Cause::TaxRounding,
+            () if self.is_only_tax => Cause::Tax,
+            () if is_small => Cause::Rounding,
+            () if self.is_scaled || self.is_only_exchange => Cause::Fx,
+            () if self.is_moved => Cause::OtherAccount,
+            () if shown_lines > lines => Cause::IncompleteRecord,
+            // One line and the total.
+            () if self.differences.len() == 2 && self.has_accounts => Cause::Amount,
+            () => return None,
+        })
+    }
+}
+
+/// Returns whether all amounts of one side are those of the other times one factor, but for rounding.
+fn is_scaled(shown: &BTreeMap<String, Decimal>, held: &BTreeMap<String, Decimal>) -> bool {
+    let largest = held.iter().max_by_key(|(_, amount)| amount.abs());
+    let Some((account, of)) = largest.filter(|(_, amount)| !amount.is_zero()) else {
+        return false;
+    };
+    let Some(factor) = shown
+        .get(account)
+        .and_then(|amount| amount.checked_div(*of))
+    else {
+        return false;
+    };
+    shown.len() == held.len()
+        && held.iter().all(|(account, amount)| {
+            let expected = amount.checked_mul(factor);
+            let found = shown.get(account);
+            expected
+                .zip(found)
+                .is_some_and(|(expected, found)| (expected - found).abs() <= FEW_CENTS)
+        })
+}
+
+/// Returns the sum of all amounts without their signs.
+fn gross(sums: &BTreeMap<String, Decimal>) -> Decimal {
+    sums.values().map(Decimal::abs).sum()
+}

@@ -1,0 +1,100 @@
+//! Open documents of customers.
+
+use super::*;
+
+const DETAIL: [&str; 3] = ["txn_type", "cust_name", "subt_open_bal"];
+
+fn open_row(label: &str, id: &str, amount: &str) -> ReportRow {
+    let cells = vec![
+        cell(label, Some(id)),
+        cell("Ana", Some("77")),
+        cell(amount, None),
+    ];
+    row(RowKind::Data, cells)
+}
+
+/// An invoice of 107.00 and a payment of it.
+fn paid_invoice() -> Vec<Entry> {
+    let payment = [("1", "107.00"), ("2", "-107.00")];
+    [
+        record("Invoice", "1", "2031-02-01", &SALE),
+        record("Payment", "2", "2031-03-01", &payment),
+    ]
+    .concat()
+}
+
+fn settlement() -> Settlement {
+    Settlement {
+        payment: ("Payment".to_owned(), "2".to_owned()),
+        document: ("Invoice".to_owned(), "1".to_owned()),
+        account_id: "2".to_owned(),
+        date: day("2031-03-01"),
+        home: dec("107.00"),
+    }
+}
+
+fn compare_open(
+    entries: &[Entry],
+    settlements: &[Settlement],
+    rows: Vec<ReportRow>,
+) -> (Vec<(String, Decimal)>, Vec<String>) {
+    let report = open_documents_of(&answer(&DETAIL, rows)).unwrap();
+    let owed = Owed {
+        entries,
+        settlements,
+    };
+    let compared = compare_parties(
+        &chart(),
+        owed,
+        (PartyKind::Customer, &report),
+        day("2031-12-31"),
+        &[],
+    );
+    let parties = compared.parties.iter();
+    (
+        parties
+            .map(|party| (party.id.clone(), party.unexplained()))
+            .collect(),
+        compared.unlinked.iter().map(|it| it.id.clone()).collect(),
+    )
+}
+
+#[test]
+fn open_documents_are_compared_by_customer() {
+    let entries = record("Invoice", "1", "2031-02-01", &SALE);
+    let open = vec![open_row("Invoice", "1", "107.00")];
+    assert_eq!(compare_open(&entries, &[], open), (vec![], vec![]));
+    let more = vec![
+        open_row("Invoice", "1", "107.00"),
+        open_row("Invoice", "3", "5.00"),
+    ];
+    let (parties, unlinked) = compare_open(&entries, &[], more);
+    assert_eq!(parties, [("77".to_owned(), dec("5.00"))]);
+    assert_eq!(unlinked, Vec::<String>::new());
+}
+
+#[test]
+fn a_payment_that_settles_nothing_is_named_although_the_sums_agree() {
+    assert_eq!(
+        compare_open(&paid_invoice(), &[settlement()], vec![]),
+        (vec![], vec![])
+    );
+    assert_eq!(
+        compare_open(&paid_invoice(), &[], vec![]),
+        (vec![], vec!["2".to_owned()])
+    );
+}
+
+#[test]
+fn a_settlement_after_the_day_does_not_count() {
+    let later = Settlement {
+        date: day("2032-01-01"),
+        ..settlement()
+    };
+    let open = vec![
+        open_row("Invoice", "1", "107.00"),
+        open_row("Payment", "2", "-107.00"),
+    ];
+    let compared = compare_open(&paid_invoice(), &[later], open);
+    assert_eq!(compared, (vec![], vec![]));
+}

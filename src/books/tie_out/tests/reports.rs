@@ -1,0 +1,98 @@
+//! Reports that are read or refused.
+
+use super::*;
+
+const SIDES: [&str; 3] = ["account", "debt_amt", "credit_amt"];
+
+#[test]
+fn a_trial_balance_must_be_whole_and_balanced() {
+    let lines = |second: &str| {
+        vec![
+            row(
+                RowKind::Data,
+                vec![cell("Bank", Some("1")), cell("12.50", None), cell("", None)],
+            ),
+            row(
+                RowKind::Data,
+                vec![
+                    cell("Sales", Some("10")),
+                    cell("", None),
+                    cell(second, None),
+                ],
+            ),
+        ]
+    };
+    let total = row(
+        RowKind::Summary,
+        vec![
+            cell("TOTAL", None),
+            cell("12.50", None),
+            cell("12.50", None),
+        ],
+    );
+    let whole = answer(&SIDES, [lines("12.50"), vec![total.clone()]].concat());
+    let balances = trial_balance_of(&whole).unwrap();
+    assert_eq!(balances["1"], dec("12.50"));
+    assert_eq!(balances["10"], dec("-12.50"));
+
+    let without_total = answer(&SIDES, lines("12.50"));
+    assert!(trial_balance_of(&without_total).is_err());
+    let unbalanced = answer(&SIDES, [lines("12.00"), vec![total]].concat());
+    assert!(trial_balance_of(&unbalanced).is_err());
+    let cut = ReportAnswer {
+        is_cut: true,
+        ..whole
+    };
+    assert!(trial_balance_of(&cut).is_err());
+}
+
+#[test]
+fn postings_are_read_by_debit_and_credit_or_by_the_direction_of_the_account() {
+    let section = Section {
+        label: "Sales".to_owned(),
+        group: None,
+        id: Some("10".to_owned()),
+    };
+    let posting = |cells: Vec<Cell>| ReportRow {
+        path: vec![section.clone()],
+        ..row(RowKind::Data, cells)
+    };
+    let opening = posting(vec![cell("Beginning Balance", None), cell("", None)]);
+    let head = |amounts: &[&str]| {
+        let mut cells = vec![cell("2031-02-01", None), cell("Invoice", Some("1"))];
+        cells.extend(amounts.iter().map(|amount| cell(amount, None)));
+        posting(cells)
+    };
+    let by_sides = answer(
+        &["tx_date", "txn_type", "debt_amt", "credit_amt"],
+        vec![opening.clone(), head(&["", "100.00"])],
+    );
+    let natural = answer(
+        &["tx_date", "txn_type", "subt_nat_home_amount"],
+        vec![opening, head(&["100.00"])],
+    );
+    for report in [by_sides, natural] {
+        let found = postings_of(&report, &chart()).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].lines[0].amount, dec("-100.00"));
+    }
+    let unreadable = answer(
+        &["tx_date", "txn_type", "debt_amt", "credit_amt"],
+        vec![head(&["", "many"])],
+    );
+    assert!(postings_of(&unreadable, &chart()).is_err());
+}
+
+#[test]
+fn a_ledger_that_lacks_a_row_contradicts_the_trial_balances() {
+    let shown = [reported("Invoice", "1", "2031-02-01", &SALE)];
+    let opening = Balances::from([("2".to_owned(), dec("10.00"))]);
+    let closing = Balances::from([
+        ("2".to_owned(), dec("117.00")),
+        ("6".to_owned(), dec("-7.00")),
+    ]);
+    let found = check_movements(&shown, (&opening, &closing), &chart()).unwrap();
+    assert_eq!(found, Vec::<String>::new());
+    let found = check_movements(&[], (&opening, &closing), &chart()).unwrap();
+    assert_eq!(found.len(), 2, "{found:?}");
+}

@@ -1,0 +1,247 @@
+//! Causes of transactions.
+
+use super::*;
+
+#[test]
+fn equal_transactions_do_not_differ() {
+    let entries = record("Invoice", "1", "2031-02-01", &SALE);
+    let shown = [reported("Invoice", "1", "2031-02-01", &SALE)];
+    assert_eq!(compare(&entries, &shown), []);
+}
+
+/// One row: why, the record's lines (none: no record), the report's lines (none: not in the report).
+type Example<'e> = (Cause, &'e [(&'e str, &'e str)], &'e [(&'e str, &'e str)]);
+
+#[test]
+fn each_cause_is_named() {
+    let examples: [Example<'_>; 10] = [
+        (Cause::NotLanded, &[], &SALE),
+        (Cause::DeletedAtSource, &SALE, &[]),
+        (
+            Cause::WrongSign,
+            &[("2", "-107.00"), ("10", "100.00"), ("6", "7.00")],
+            &SALE,
+        ),
+        (Cause::Tax, &[("2", "100.00"), ("10", "-100.00")], &SALE),
+        (
+            Cause::TaxRounding,
+            &[("2", "107.01"), ("10", "-100.00"), ("6", "-7.01")],
+            &SALE,
+        ),
+        (
+            Cause::Rounding,
+            &[("2", "107.02"), ("10", "-100.02"), ("6", "-7.00")],
+            &SALE,
+        ),
+        (
+            Cause::OtherAccount,
+            &[("3", "-50.00"), ("12", "50.00")],
+            &[("3", "-50.00"), ("13", "50.00")],
+        ),
+        (
+            Cause::IncompleteRecord,
+            &[("3", "-50.00"), ("12", "50.00")],
+            &[("3", "-80.00"), ("12", "50.00"), ("13", "30.00")],
+        ),
+        (
+            Cause::Amount,
+            &[("3", "-50.00"), ("12", "50.00")],
+            &[("3", "-60.00"), ("12", "60.00")],
+        ),
+        (
+            Cause::Inventory,
+            &[
+                ("2", "10.00"),
+                ("10", "-10.00"),
+                ("11", "4.00"),
+                ("5", "-4.00"),
+            ],
+            &[
+                ("2", "10.00"),
+                ("10", "-10.00"),
+                ("11", "5.00"),
+                ("5", "-5.00"),
+            ],
+        ),
+    ];
+    for (cause, held, shown) in examples {
+        let entries = record("Invoice", "1", "2031-02-01", held);
+        let shown = match shown {
+            [] => Vec::new(),
+            lines => vec![reported("Invoice", "1", "2031-02-01", lines)],
+        };
+        let found = compare(&entries, &shown);
+        assert_eq!(causes(&found), [Some(cause)], "{cause:?}");
+    }
+}
+
+#[test]
+fn what_no_shape_fits_has_no_cause() {
+    let held = [("3", "-50.00"), ("12", "30.00"), ("13", "20.00")];
+    let shown = [("3", "-60.00"), ("1", "10.00"), ("12", "50.00")];
+    let entries = record("Bill", "1", "2031-02-01", &held);
+    let found = compare(&entries, &[reported("Bill", "1", "2031-02-01", &shown)]);
+    assert_eq!(causes(&found), [None]);
+    // Nothing of it is explained.
+    let balances = Balances::from([("3".to_owned(), dec("-60.00"))]);
+    let days = (day("2031-12-31"), day("2031-01-01"));
+    let accounts = compare_accounts(&chart(), &entries, &balances, days, &found);
+    let payable = accounts
+        .iter()
+        .find(|account| account.account_id == "3")
+        .unwrap();
+    assert_eq!(payable.unexplained(), dec("-10.00"));
+}
+
+#[test]
+fn a_twin_is_a_duplicate_and_a_record_that_was_deleted_is_none() {
+    let twin = record(
+        "Bill",
+        "2",
+        "2031-02-01",
+        &[("3", "-50.00"), ("12", "50.00")],
+    );
+    let original = record(
+        "Bill",
+        "1",
+        "2031-02-01",
+        &[("3", "-50.00"), ("12", "50.00")],
+    );
+    let shown = [reported(
+        "Bill",
+        "1",
+        "2031-02-01",
+        &[("3", "-50.00"), ("12", "50.00")],
+    )];
+    let found = compare(&[original, twin.clone()].concat(), &shown);
+    assert_eq!(causes(&found), [Some(Cause::Duplicate)]);
+    assert_eq!(causes(&compare(&twin, &[])), [Some(Cause::DeletedAtSource)]);
+}
+
+#[test]
+fn payroll_has_no_record_and_is_no_missing_one() {
+    let shown = [reported(
+        "Payroll Check",
+        "9",
+        "2031-02-01",
+        &[("12", "30.00"), ("1", "-30.00")],
+    )];
+    assert_eq!(causes(&compare(&[], &shown)), [Some(Cause::ReportOnly)]);
+}
+
+#[test]
+fn the_id_of_another_entity_is_not_mistaken_for_the_transaction() {
+    let entries = record("Invoice", "9", "2031-02-01", &SALE);
+    let shown = [
+        reported("Invoice", "9", "2031-02-01", &SALE),
+        reported(
+            "Payroll Check",
+            "9",
+            "2031-02-01",
+            &[("12", "30.00"), ("1", "-30.00")],
+        ),
+        reported("Bill", "9", "2031-02-02", &[("12", "5.00"), ("3", "-5.00")]),
+    ];
+    let found = compare(&entries, &shown);
+    assert_eq!(
+        causes(&found),
+        [Some(Cause::ReportOnly), Some(Cause::NotLanded)]
+    );
+}
+
+#[test]
+fn a_translated_word_is_matched_by_id_and_a_line() {
+    let entries = record("Invoice", "9", "2031-02-01", &SALE);
+    let shown = [reported("Factura", "9", "2031-02-01", &SALE)];
+    assert_eq!(compare(&entries, &shown), []);
+}
+
+#[test]
+fn a_moved_transaction_differs_on_both_days() {
+    let entries = record("Invoice", "1", "2031-01-20", &SALE);
+    let shown = [reported("Invoice", "1", "2031-02-24", &SALE)];
+    let found = compare(&entries, &shown);
+    assert_eq!(causes(&found), [Some(Cause::PeriodMoved)]);
+    let days: HashSet<_> = found[0].signed_lines().map(|(day, ..)| day).collect();
+    assert_eq!(days, HashSet::from([day("2031-01-20"), day("2031-02-24")]));
+}
+
+#[test]
+fn a_transaction_that_the_report_shows_without_amounts_was_voided() {
+    let entries = record("Invoice", "1", "2031-02-01", &SALE);
+    let shown = [reported("Invoice", "1", "2031-02-01", &[])];
+    assert_eq!(causes(&compare(&entries, &shown)), [Some(Cause::Void)]);
+}
+
+#[test]
+fn a_later_change_is_told_by_the_clocks_of_both_sides() {
+    let entries = record("Invoice", "1", "2031-02-01", &SALE);
+    let lines = [("2", "214.00"), ("10", "-200.00"), ("6", "-14.00")];
+    let mut shown = reported("Invoice", "1", "2031-02-01", &lines);
+    shown.changed_at = Some(at("2031-03-02T00:00:00Z"));
+    let found = compare(&entries, std::slice::from_ref(&shown));
+    assert_eq!(causes(&found), [Some(Cause::ChangedSinceLanding)]);
+
+    let landed = HashMap::from([(
+        ("Invoice".to_owned(), "1".to_owned()),
+        at("2031-06-02T00:00:00Z"),
+    )]);
+    let records = Records {
+        entries: &entries,
+        landed: &landed,
+        unbalanced: &HashSet::new(),
+    };
+    let range = (day("2031-01-01"), day("2031-12-31"));
+    let found = compare_transactions(&chart(), &records, &[shown], range, at(REPORTED_AT));
+    assert_eq!(causes(&found), [Some(Cause::ChangedAfterReport)]);
+}
+
+#[test]
+fn another_rate_scales_a_foreign_document_only() {
+    let lines = [
+        ("2", "107.00"),
+        ("10", "-60.00"),
+        ("12", "-40.00"),
+        ("6", "-7.00"),
+    ];
+    let twice = [
+        ("2", "214.00"),
+        ("10", "-120.00"),
+        ("12", "-80.00"),
+        ("6", "-14.00"),
+    ];
+    let shown = [reported("Invoice", "1", "2031-02-01", &twice)];
+    let home = record("Invoice", "1", "2031-02-01", &lines);
+    assert_eq!(causes(&compare(&home, &shown)), [None]);
+    let found = compare(&foreign(home), &shown);
+    assert_eq!(causes(&found), [Some(Cause::Fx)]);
+}
+
+#[test]
+fn a_record_whose_lines_do_not_make_its_total_is_incomplete() {
+    let shown = [reported("Invoice", "1", "2031-02-01", &SALE)];
+    let found = compare_with(&[], &shown, &[("Invoice", "1")]);
+    assert_eq!(causes(&found), [Some(Cause::IncompleteRecord)]);
+}
+
+#[test]
+fn stock_of_a_transaction_that_differs_otherwise_is_a_cause_of_its_own() {
+    let held = [
+        ("2", "10.00"),
+        ("10", "-10.00"),
+        ("11", "4.00"),
+        ("5", "-4.00"),
+    ];
+    let shown = [
+        ("2", "20.00"),
+        ("10", "-20.00"),
+        ("11", "5.00"),
+        ("5", "-5.00"),
+    ];
+    let entries = record("Invoice", "1", "2031-02-01", &held);
+    let found = compare(&entries, &[reported("Invoice", "1", "2031-02-01", &shown)]);
+    assert_eq!(
+        causes(&found),
+        [Some(Cause::Amount), Some(Cause::Inventory)]
+    );
+}
