@@ -179,7 +179,7 @@ class CompanyBooks:
     transactions: tuple[TransactionBooks, ...]
     """The transactions that differ, each with its cause."""
     unverified: tuple[str, ...]
-    """What could not be compared, and why. Nothing of it counts as agreed."""
+    """The things that could not be compared, and why. Nothing of it counts as agreed."""
     requests: int
     """HTTP requests for reports."""
     status: BooksStatus

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::domain::{AccountBooks, BooksReport, BooksStatus, CompanyBooks};
+use crate::domain::{AccountBooks, BooksReport, BooksStatus, CompanyBooks, TransactionBooks};
 
 /// The most transactions that are listed.
 const MAX_LISTED: usize = 20;
@@ -98,7 +98,11 @@ fn table(accounts: &[&AccountBooks]) -> String {
 }
 
 fn transactions(books: &CompanyBooks, out: &mut String) {
-    for transaction in books.transactions.iter().take(MAX_LISTED) {
+    // Payroll and its like are no news: they come last.
+    let is_expected = |it: &&TransactionBooks| it.cause == "report_only";
+    let news = books.transactions.iter().filter(|it| !is_expected(it));
+    let rest = books.transactions.iter().filter(is_expected);
+    for transaction in news.chain(rest).take(MAX_LISTED) {
         let lines: Vec<String> = transaction
             .lines
             .iter()

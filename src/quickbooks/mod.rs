@@ -27,6 +27,7 @@ mod prefetch;
 mod reader;
 mod record_index;
 mod reports;
+mod rows;
 mod scrub;
 mod search;
 mod step;
