@@ -35,6 +35,37 @@ CREATE TABLE IF NOT EXISTS "raw"."qb_items" (
     -- When QuickBooks deleted it; the payload is the last one seen.
     deleted_at_utc           timestamptz
 );
+-- Answers of QuickBooks to requests for reports. An answer that says something else than the one before is
+-- a new row; the older one stays, with the time at which it was superseded.
+CREATE TABLE IF NOT EXISTS "raw".qb_reports (
+    id                text PRIMARY KEY,
+    realm_id          text NOT NULL,
+    -- Intuit's name of the report, such as TrialBalance.
+    report            text NOT NULL,
+    -- accrual or cash; null for a report that takes no basis.
+    basis             text,
+    -- The days that were asked for, both included.
+    range_start       date,
+    range_end         date,
+    -- The days of this answer: a long range is asked for in parts.
+    period_start      date,
+    period_end        date,
+    -- Columns and filters that the caller named.
+    params            jsonb NOT NULL,
+    request           jsonb NOT NULL,
+    answer            jsonb NOT NULL,
+    -- v3modernResponse and intuit_tid.
+    headers           jsonb NOT NULL,
+    -- Equal for answers that say the same, in whatever order of rows.
+    content_hash      text NOT NULL,
+    -- Clock of QuickBooks at the answer, first and last seen.
+    answered_at_utc   timestamptz NOT NULL,
+    fetched_at_utc    timestamptz NOT NULL,
+    last_seen_utc     timestamptz NOT NULL,
+    -- Null: QuickBooks said so when it was asked last.
+    superseded_at_utc timestamptz
+);
+CREATE INDEX IF NOT EXISTS qb_reports_by_range ON "raw".qb_reports (report, range_start, range_end);
 CREATE SCHEMA IF NOT EXISTS qbo;
 CREATE TABLE IF NOT EXISTS qbo.migrations (
     number         int PRIMARY KEY,
@@ -282,3 +313,70 @@ CREATE TABLE IF NOT EXISTS qbo.schema_drift (
     PRIMARY KEY (realm_id, entity, path, kind, found)
 );
 INSERT INTO qbo.migrations (number, name) VALUES (12, 'schema_drift') ON CONFLICT DO NOTHING;
+-- The cells of QuickBooks reports; the answers are in qb_reports of the raw tables' schema: see docs/reports.md.
+-- Cells that are empty are left out.
+CREATE TABLE IF NOT EXISTS qbo.report_rows (
+    schema_name   text NOT NULL,
+    realm_id      text NOT NULL,
+    -- Id of the answer in qb_reports.
+    report_id     text NOT NULL,
+    -- In the order of the answer, which is not the same in every answer. Blank rows are not counted.
+    row_number    int NOT NULL,
+    column_number int NOT NULL,
+    column_key    text NOT NULL,
+    -- header, data or summary.
+    row_kind      text NOT NULL,
+    -- Labels of the sections that it stands in, from the outermost one.
+    path          text[] NOT NULL,
+    -- Stable names of these sections; null for a section that has none.
+    groups        text[] NOT NULL,
+    -- Stable name of a row that is no section, such as NetIncome.
+    row_group     text,
+    account_id    text,
+    txn_date      date,
+    -- The report's own word, which may be translated.
+    txn_type      text,
+    txn_id        text,
+    party_id      text,
+    -- Id in the cell itself.
+    cell_id       text,
+    -- Null for a text.
+    amount        numeric,
+    value         text NOT NULL,
+    PRIMARY KEY (report_id, row_number, column_number)
+);
+INSERT INTO qbo.migrations (number, name) VALUES (13, 'report_rows') ON CONFLICT DO NOTHING;
+-- Outcomes of comparisons of the books with QuickBooks's reports.
+CREATE TABLE IF NOT EXISTS qbo.tie_outs (
+    tie_out_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    realm_id      text NOT NULL,
+    schema_name   text NOT NULL,
+    basis         text NOT NULL,
+    as_of         date NOT NULL,
+    compared_from date NOT NULL,
+    checked_utc   timestamptz NOT NULL DEFAULT now(),
+    status        text NOT NULL,
+    accounts      bigint NOT NULL,
+    transactions  bigint NOT NULL,
+    -- Sum of the unexplained amounts of all accounts, without their signs.
+    unexplained   numeric NOT NULL,
+    unverified    text[] NOT NULL,
+    requests      bigint NOT NULL
+);
+CREATE INDEX IF NOT EXISTS tie_outs_of_company ON qbo.tie_outs (realm_id, checked_utc DESC);
+
+-- The transactions that differed in the last comparison. The next one starts from them.
+CREATE TABLE IF NOT EXISTS qbo.tie_out_differences (
+    realm_id      text NOT NULL,
+    schema_name   text NOT NULL,
+    basis         text NOT NULL,
+    entity        text NOT NULL,
+    id            text NOT NULL,
+    txn_date      date NOT NULL,
+    cause         text NOT NULL,
+    -- Arrays of [day, account id, amount] and [day, kind, party id, amount]: reports less records.
+    lines         jsonb NOT NULL,
+    parties       jsonb NOT NULL
+);
+CREATE INDEX IF NOT EXISTS tie_out_differences_of_company ON qbo.tie_out_differences (realm_id, basis);
+INSERT INTO qbo.migrations (number, name) VALUES (14, 'tie_outs') ON CONFLICT DO NOTHING;

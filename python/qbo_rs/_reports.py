@@ -19,7 +19,7 @@ ReportStatus = Literal["landed", "skipped", "unavailable", "failed"]
 """The outcome of a QuickBooks report; ``skipped``: nothing has changed since it was landed."""
 
 AnswerOutcome = Literal["new", "changed", "unchanged"]
-"""What an answer says about its days, compared with the answer before."""
+"""The difference of an answer from the answer before about its days."""
 
 _MAX_ROWS = 200
 
@@ -70,7 +70,7 @@ class ReportAnswer:
     end: date | None
     """Last day, which belongs to it."""
     outcome: AnswerOutcome
-    """Whether it says the same as the answer before."""
+    """``unchanged`` if it says the same as the answer before."""
     rows: int
     """Rows that are not blank."""
     cells: int
@@ -97,7 +97,7 @@ class QuickBooksReport:
     status: ReportStatus
     """The outcome."""
     error: str | None
-    """Why it failed."""
+    """Reason of the failure."""
     requests: int
     """HTTP requests, retries included."""
     currency: str | None
