@@ -175,7 +175,12 @@ impl<'c> Comparison<'c> {
     async fn compare_earlier(&mut self, opening: Balances) -> Result<()> {
         let known = std::mem::take(&mut self.known);
         self.compare();
-        if self.explains(&opening, day_before(self.from)) || self.walk_back(&opening).await? {
+        if self.explains(&opening, day_before(self.from)) {
+            // With them goes what only reports showed: without it the balances fit.
+            self.kept.retain(|entry| entry.date >= self.from);
+            return Ok(());
+        }
+        if self.walk_back(&opening).await? {
             return Ok(());
         }
         // Nothing was learned, so nothing is forgotten.
