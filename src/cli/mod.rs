@@ -7,7 +7,10 @@ mod args;
 mod auth;
 mod basis;
 mod books;
+mod check;
+mod env_file;
 mod exit;
+mod grid;
 mod hint;
 mod logging;
 mod mage;
@@ -18,8 +21,10 @@ mod range;
 mod rejects;
 mod reports;
 mod sandbox;
+mod sandbox_run;
 mod serve;
 mod shortfall;
+mod show;
 mod signals;
 mod status;
 mod sync;
@@ -35,13 +40,13 @@ use std::sync::Arc;
 use clap::Parser;
 
 use self::args::{Arguments, Command, DatabaseCommand, DemoArguments, ExtractArguments, Language};
+use self::env_file::EnvFile;
 use self::exit::{ExitCode, Failure, Outcome};
 use self::output::Printer;
 use self::progress::{Bars, DataRequests};
 use self::shortfall::Place;
 use self::signals::{block_on, block_on_run};
-use crate::app::App;
-use crate::config::Settings;
+use crate::app::{App, ShowRequest};
 use crate::demo::{self, Demo};
 use crate::domain::{Report, chunk_range};
 use crate::error::Error;
@@ -50,12 +55,8 @@ use crate::terminal::one_line;
 
 /// Runs the command and returns its exit code. `args` begins with the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
-    let args: Vec<OsString> = args.into_iter().collect();
-    let program = args.first().map_or_else(
-        || "qbo-rs".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    );
-    let arguments = match Arguments::try_parse_from(args) {
+    let line: Vec<OsString> = args.into_iter().collect();
+    let arguments = match Arguments::try_parse_from(&line) {
         Ok(arguments) => arguments,
         Err(error) => return report_usage(&error) as i32,
     };
@@ -66,18 +67,26 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
         None => Arc::new(NoProgress),
     };
     let requests = Arc::new(DataRequests::new(progress));
-    let ended = execute(&program, arguments, requests.clone());
-    let code = ended.unwrap_or_else(|failure| match failure {
-        Failure::Stopped(code) => code,
-        Failure::Error(error) => {
-            print_error(&hint::with_flags(&error.to_string()));
+    let env_file = match EnvFile::read(arguments.env_file.as_deref()) {
+        Ok(env_file) => env_file,
+        Err(error) => {
+            print_error(&error.to_string());
+            return ExitCode::Refused as i32;
+        }
+    };
+    env_file.warn_if_shared();
+    let ended = execute(&line, arguments, &env_file, requests.clone());
+    match ended {
+        Ok(code) | Err(Failure::Stopped(code)) => code as i32,
+        Err(Failure::Ended(code)) => code,
+        Err(Failure::Error(error)) => {
+            print_error(&hint::with_flags(&env_file.explain(&error)));
             match requests.were_made() {
-                true => ExitCode::Incomplete,
-                false => ExitCode::Refused,
+                true => ExitCode::Incomplete as i32,
+                false => ExitCode::Refused as i32,
             }
         }
-    });
-    code as i32
+    }
 }
 
 /// Prints help as it is, and a mistake in one line.
@@ -124,8 +133,13 @@ fn print_error(text: &str) {
     }
 }
 
-fn execute(program: &str, arguments: Arguments, progress: Arc<dyn Progress>) -> Outcome {
-    let mut settings = Settings::from_env();
+fn execute(
+    line: &[OsString],
+    arguments: Arguments,
+    env_file: &EnvFile,
+    progress: Arc<dyn Progress>,
+) -> Outcome {
+    let mut settings = env_file.settings();
     for (name, value) in &arguments.settings.0 {
         settings.set(name, value)?;
     }
@@ -150,16 +164,26 @@ fn execute(program: &str, arguments: Arguments, progress: Arc<dyn Progress>) -> 
         Command::Verify(arguments) => verify::run(&app, arguments, printer),
         Command::Serve(arguments) => serve::run(&app, arguments),
         Command::Sync(arguments) => sync::run(&app, &arguments, printer),
+        Command::Show(arguments) => show::run(&app, &arguments, printer),
         Command::Status(arguments) => status::run(&app, arguments, printer),
         Command::Rejects(arguments) => rejects::run(&app, arguments, printer),
         Command::Reports(arguments) => reports::run(&app, &arguments, printer),
         Command::Auth(command) => auth::run(&app, &command, printer),
-        Command::Sandbox(arguments) => sandbox::run(&app, &arguments, printer),
+        Command::Sandbox(arguments) => sandbox::run(&app, &arguments, line, printer),
         Command::Mage(command) => mage::run(&command, printer),
+        Command::Check(request) => check::run(&app, request, printer),
         Command::Entities => printer.entities(),
-        Command::Demo(demo) => run_demo(program, &demo, printer, app.progress),
+        Command::Demo(demo) => run_demo(&program_of(line), &demo, printer, app.progress),
         Command::Db(command) => run_database(&app, command, printer),
     }
+}
+
+/// Returns the name of the program as it was called.
+fn program_of(line: &[OsString]) -> String {
+    line.first().map_or_else(
+        || "qbo-rs".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 fn extract(app: &App, arguments: ExtractArguments, printer: Printer) -> Outcome {
@@ -241,7 +265,9 @@ fn run_demo(
     let demo = block_on_run(Demo::run(&directory, progress))?;
     let code = printer.report(&demo.report)?;
     if !printer.json {
-        output::text(&next_steps::demo(program, &demo));
+        let landed = block_on(demo.app.show(&ShowRequest::new("invoices").limit(5_u32)))?;
+        let table = show::table(&landed, grid::width());
+        output::text(&next_steps::demo(program, &demo, &table));
     }
     Ok(code)
 }

@@ -88,6 +88,8 @@ pub struct QboConfig {
     pub oauth: OAuthConfig,
     /// Rate limits.
     pub limits: Limits,
+    /// True if `QBO_ENVIRONMENT` is `production`.
+    pub is_production: bool,
     /// Maximum data requests per call (0 = unlimited).
     pub max_requests: u64,
     /// Monthly quota of reads, for warnings (0 = no warning).
@@ -280,7 +282,8 @@ impl Settings {
     /// # Errors
     /// As for [`Self::qbo`].
     pub fn qbo_of(&self, realm_id: &str) -> Result<QboConfig> {
-        let (host, is_metered) = match self.text("QBO_ENVIRONMENT").to_ascii_lowercase().as_str() {
+        let (host, is_production) = match self.text("QBO_ENVIRONMENT").to_ascii_lowercase().as_str()
+        {
             "production" => ("https://quickbooks.api.intuit.com", true),
             // Intuit's own sandboxes are free (qbo-facts 6.2).
             "sandbox" => ("https://sandbox-quickbooks.api.intuit.com", false),
@@ -306,7 +309,8 @@ impl Settings {
                 batches_per_minute: Limits::default().batches_per_minute.min(per_minute),
             },
             max_requests: self.number("QBO_MAX_REQUESTS")?,
-            monthly_quota: if is_metered {
+            is_production,
+            monthly_quota: if is_production {
                 self.number("QBO_MONTHLY_QUOTA")?
             } else {
                 0
