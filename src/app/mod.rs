@@ -8,6 +8,7 @@ mod books_state;
 mod company;
 mod conform;
 mod drift;
+mod dry_run;
 mod landing;
 mod rejects;
 mod reports;

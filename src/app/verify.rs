@@ -94,10 +94,14 @@ impl App {
         let sink = Arc::new(sink);
         source.prepare().await?;
         let mut runs = Vec::with_capacity(entities.len());
+        let names = entities.iter().map(|entity| (entity.name, 0));
+        self.progress
+            .call_started(source.realm_id(), &names.collect::<Vec<_>>());
         for entity in entities {
             let span = info_span!("verify", realm_id = source.realm_id(), entity = entity.name);
             let verified = self.verify_entity(request, entity, &source, &sink);
             runs.push(verified.instrument(span).await?);
+            self.progress.run_finished(entity.name);
         }
         Ok(VerificationReport { runs })
     }

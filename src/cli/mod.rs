@@ -6,25 +6,32 @@
 mod args;
 mod auth;
 mod basis;
+mod board;
 mod books;
+mod command_line;
 mod exit;
 mod hint;
 mod logging;
 mod mage;
 mod next_steps;
 mod output;
+mod planned;
 mod progress;
 mod range;
 mod rejects;
 mod reports;
+mod runs;
 mod sandbox;
 mod serve;
 mod shortfall;
 mod signals;
 mod status;
+mod summary;
 mod sync;
 mod tables;
+mod tally;
 mod verify;
+mod words;
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -34,18 +41,18 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use self::args::{Arguments, Command, DatabaseCommand, DemoArguments, ExtractArguments, Language};
+use self::args::{Arguments, Command, DatabaseCommand, DemoArguments};
+use self::command_line::CommandLine;
 use self::exit::{ExitCode, Failure, Outcome};
 use self::output::Printer;
-use self::progress::{Bars, DataRequests};
-use self::shortfall::Place;
+use self::progress::{Bars, Heartbeat};
 use self::signals::{block_on, block_on_run};
+use self::tally::Tally;
 use crate::app::App;
 use crate::config::Settings;
 use crate::demo::{self, Demo};
-use crate::domain::{Report, chunk_range};
 use crate::error::Error;
-use crate::port::{NoProgress, Progress};
+use crate::port::Progress;
 use crate::terminal::one_line;
 
 /// Runs the command and returns its exit code. `args` begins with the program's name.
@@ -55,29 +62,41 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
         || "qbo-rs".to_owned(),
         |name| name.to_string_lossy().into_owned(),
     );
+    let words = args.iter().map(|word| word.to_string_lossy().into_owned());
+    let line = CommandLine::new(words);
     let arguments = match Arguments::try_parse_from(args) {
         Ok(arguments) => arguments,
         Err(error) => return report_usage(&error) as i32,
     };
-    let bars = std::io::stderr().is_terminal().then(Bars::new);
+    let cap = request_cap(&arguments);
+    let bars = std::io::stderr().is_terminal().then(|| Bars::new(cap));
     logging::start(arguments.log_format, arguments.log_level, bars.as_ref());
     let progress: Arc<dyn Progress> = match bars {
         Some(bars) => Arc::new(bars),
-        None => Arc::new(NoProgress),
+        None => Arc::new(Heartbeat::new(cap)),
     };
-    let requests = Arc::new(DataRequests::new(progress));
-    let ended = execute(&program, arguments, requests.clone());
+    let tally = Arc::new(Tally::new(progress, line));
+    let ended = execute(&program, arguments, &tally);
     let code = ended.unwrap_or_else(|failure| match failure {
         Failure::Stopped(code) => code,
         Failure::Error(error) => {
             print_error(&hint::with_flags(&error.to_string()));
-            match requests.were_made() {
+            match tally.has_asked() {
                 true => ExitCode::Incomplete,
                 false => ExitCode::Refused,
             }
         }
     });
     code as i32
+}
+
+/// Returns the maximum number of requests of the call; 0: unlimited, or a setting that is not read yet.
+fn request_cap(arguments: &Arguments) -> u64 {
+    let mut settings = Settings::from_env();
+    for (name, value) in &arguments.settings.0 {
+        let _ = settings.set(name, value);
+    }
+    settings.max_requests().unwrap_or_default()
 }
 
 /// Prints help as it is, and a mistake in one line.
@@ -110,6 +129,15 @@ fn report_usage(error: &clap::Error) -> ExitCode {
     ExitCode::Refused
 }
 
+/// Prints what was done when the command was stopped: a line for people, or a JSON object if the logs
+/// are in JSON.
+fn print_note(text: &str) {
+    match logging::is_json() {
+        true => print_error(text),
+        false => _ = writeln!(std::io::stderr(), "{}", one_line(text)),
+    }
+}
+
 /// Prints an error: a line for people, or a JSON object if the logs are in JSON.
 fn print_error(text: &str) {
     if logging::is_json() {
@@ -124,29 +152,22 @@ fn print_error(text: &str) {
     }
 }
 
-fn execute(program: &str, arguments: Arguments, progress: Arc<dyn Progress>) -> Outcome {
+fn execute(program: &str, arguments: Arguments, tally: &Arc<Tally>) -> Outcome {
     let mut settings = Settings::from_env();
     for (name, value) in &arguments.settings.0 {
         settings.set(name, value)?;
     }
-    let app = App { settings, progress };
+    let app = App {
+        settings,
+        progress: tally.clone(),
+    };
     let printer = Printer {
         json: arguments.json,
     };
     match arguments.command {
-        Command::Backfill(request) => {
-            let report = block_on_run(app.backfill(&request))?;
-            if request.dry_run {
-                printer.print(&report, || output::planned(&report))?;
-                return Ok(ExitCode::Done);
-            }
-            finish(&app, &report, Place::Schema(&request.schema), printer)
-        }
-        Command::Extract(arguments) => extract(&app, arguments, printer),
-        Command::Load(request) => {
-            let report = block_on_run(app.load(&request))?;
-            finish(&app, &report, Place::Schema(&request.schema), printer)
-        }
+        Command::Backfill(request) => runs::backfill(&app, tally, &request, printer),
+        Command::Extract(arguments) => runs::extract(&app, tally, arguments, printer),
+        Command::Load(request) => runs::load(&app, tally, &request, printer),
         Command::Verify(arguments) => verify::run(&app, arguments, printer),
         Command::Serve(arguments) => serve::run(&app, arguments),
         Command::Sync(arguments) => sync::run(&app, &arguments, printer),
@@ -157,34 +178,9 @@ fn execute(program: &str, arguments: Arguments, progress: Arc<dyn Progress>) -> 
         Command::Sandbox(arguments) => sandbox::run(&app, &arguments, printer),
         Command::Mage(command) => mage::run(&command, printer),
         Command::Entities => printer.entities(),
-        Command::Demo(demo) => run_demo(program, &demo, printer, app.progress),
+        Command::Demo(demo) => run_demo(program, &demo, printer, tally),
         Command::Db(command) => run_database(&app, command, printer),
     }
-}
-
-fn extract(app: &App, arguments: ExtractArguments, printer: Printer) -> Outcome {
-    let windows = chunk_range(arguments.range, arguments.chunk);
-    let request = arguments.request.windows(windows);
-    let report = block_on_run(app.extract(&request))?;
-    if arguments.lang == Language::Es && !printer.json {
-        output::text(&output::filas(&report));
-    } else {
-        printer.report(&report)?;
-    }
-    Ok(explained(app, &report, Place::Landing))
-}
-
-/// Prints the report of runs and, if it is not complete, the reasons.
-fn finish(app: &App, report: &Report, place: Place<'_>, printer: Printer) -> Outcome {
-    printer.report(report)?;
-    Ok(explained(app, report, place))
-}
-
-fn explained(app: &App, report: &Report, place: Place<'_>) -> ExitCode {
-    if !report.is_complete() {
-        shortfall::explain_runs(app, report, place);
-    }
-    ExitCode::of(report.is_complete())
 }
 
 fn run_database(app: &App, command: DatabaseCommand, printer: Printer) -> Outcome {
@@ -221,7 +217,7 @@ fn run_demo(
     program: &str,
     arguments: &DemoArguments,
     printer: Printer,
-    progress: Arc<dyn Progress>,
+    tally: &Arc<Tally>,
 ) -> Outcome {
     let directory: PathBuf = arguments
         .data_dir
@@ -238,8 +234,8 @@ fn run_demo(
         ));
         return Ok(ExitCode::Done);
     }
-    let demo = block_on_run(Demo::run(&directory, progress))?;
-    let code = printer.report(&demo.report)?;
+    let demo = block_on_run(tally, Demo::run(&directory, tally.clone()))?;
+    let code = runs::print(&demo.report, printer, &runs::demo_ending(tally))?;
     if !printer.json {
         output::text(&next_steps::demo(program, &demo));
     }
@@ -250,3 +246,5 @@ fn run_demo(
 mod error_snapshots;
 #[cfg(test)]
 mod help_snapshots;
+#[cfg(test)]
+mod screens;

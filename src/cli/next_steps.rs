@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use qbo_sandbox::Sandbox;
 
 use super::output;
+use super::words::shell_quote;
 use crate::demo::Demo;
 
 /// Prints the settings that a client of the sandbox needs, ready to paste into a shell.
@@ -63,13 +64,4 @@ pub(super) fn demo(program: &str, demo: &Demo) -> String {
         demo.directory.display()
     );
     out
-}
-
-fn shell_quote(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }
