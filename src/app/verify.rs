@@ -41,8 +41,8 @@ pub struct VerifyRequest {
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub repair: bool,
-    /// Compare version and content of every record, not only versions where counts differ. Asks for
-    /// each window by itself, so name a long --chunk, such as year
+    /// Compare version and content of every record, not only versions where counts differ. Costs
+    /// about as many requests as reading the range
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub deep: bool,

@@ -20,7 +20,7 @@ const MAX_SHOWN: usize = 3;
 /// The longest name of an entity that is not cut.
 const MAX_NAME: usize = 22;
 
-/// What happens in a call.
+/// The events of a call so far.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     realm_id: String,

@@ -20,7 +20,7 @@ pub(super) struct Ending {
     pub monthly_quota: u64,
 }
 
-/// What was done with the records.
+/// The way of the records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verb {
     /// Read from QuickBooks into tables.

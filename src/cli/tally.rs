@@ -1,5 +1,5 @@
-//! What a call has done so far: whether it has asked for data, which the exit code says, and how many
-//! windows it has committed, which the text of a stop says.
+//! The count of what a call has done so far: whether it has asked for data, which the exit code says,
+//! and how many windows it has committed, which the text of a stop says.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
