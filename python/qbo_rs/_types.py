@@ -146,6 +146,8 @@ class WindowReport:
     """End of the read if the window reaches into the present, UTC."""
     path: str | None = None
     """Landing file, if there is one."""
+    skip_reason: Literal["committed", "future", "unavailable", "planned"] | None = None
+    """Why it was not read, if it was skipped; ``planned``: a dry run, and it would be read."""
 
     @classmethod
     def from_dict(cls, window: Mapping[str, Any]) -> WindowReport:

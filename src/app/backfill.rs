@@ -7,19 +7,20 @@ use tracing::info;
 
 use super::App;
 use super::company::{Company, company_config};
+use super::dry_run::{Intent, Manner};
 use super::request::{default_schema, owned, setters};
-use super::run::{dry_run, plan};
+use super::run::plan;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
-    Chunk, PageSize, Plan, Report, Window, WindowReport, chunk_range, merged, select_readable,
-    split_committed,
+    Chunk, PageSize, Plan, Report, SkipReason, Window, WindowReport, chunk_range, merged,
+    select_readable, split_committed,
 };
 use crate::error::Result;
 use crate::pipeline;
 use crate::port::Source;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
-use crate::sink::postgres::PostgresSink;
+use crate::sink::postgres::{PostgresSink, check_name};
 
 /// A request to copy a range of records from QuickBooks into Postgres.
 ///
@@ -63,10 +64,15 @@ pub struct BackfillRequest {
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub resume: bool,
-    /// Show the windows without sending anything to QuickBooks
+    /// Show the windows, the requests and the time that they would cost, and send nothing; needs no
+    /// credentials, and no database without --resume
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub dry_run: bool,
+    /// With --dry-run: ask QuickBooks for the number of records
+    #[cfg_attr(feature = "cli", arg(long, requires = "dry_run"))]
+    #[serde(default)]
+    pub estimate: bool,
     /// Schema of the raw tables; each schema holds one company
     #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
     #[serde(default = "default_schema")]
@@ -84,6 +90,7 @@ impl BackfillRequest {
             strict_windows: false,
             resume: false,
             dry_run: false,
+            estimate: false,
             schema: default_schema(),
         }
     }
@@ -95,6 +102,7 @@ setters!(BackfillRequest {
     strict_windows: bool,
     resume: bool,
     dry_run: bool,
+    estimate: bool,
     schema: String,
 });
 
@@ -105,20 +113,15 @@ impl App {
     /// Returns problems found before any data request: settings, tables, credentials. Later
     /// failures are in the report.
     pub async fn backfill(&self, request: &BackfillRequest) -> Result<Report> {
+        if request.dry_run {
+            return self.plan_backfill(request).await;
+        }
         let entities = select_readable(&request.entities)?;
         let config = company_config(&self.settings).await?;
         let postgres = self.settings.postgres()?;
         let windows = chunk_range(request.range, request.chunk);
-        if request.dry_run && !request.resume {
-            return Ok(dry_run(
-                &config.realm_id,
-                entities.iter().map(|e| (e, windows.clone())),
-            ));
-        }
         let sink = PostgresSink::connect(&postgres, &request.schema, DEFAULT_CONCURRENCY).await?;
-        if !request.dry_run {
-            sink.prepare(&config.realm_id, &entities).await?;
-        }
+        sink.prepare(&config.realm_id, &entities).await?;
         let mut plans = Vec::new();
         for entity in entities {
             let (remaining, skipped) = match request.resume {
@@ -130,20 +133,13 @@ impl App {
             if request.resume {
                 log_skipped(&config.realm_id, entity.name, &remaining, &skipped);
             }
-            let skipped = skipped.into_iter().map(WindowReport::skipped).collect();
+            let committed = |window| WindowReport::skipped(window, SkipReason::Committed);
+            let skipped = skipped.into_iter().map(committed).collect();
             let plan = plan(entity, remaining, skipped, request.page_size);
             plans.push(Plan {
                 strict_windows: request.strict_windows,
                 ..plan
             });
-        }
-        if request.dry_run {
-            return Ok(dry_run(
-                &config.realm_id,
-                plans
-                    .iter()
-                    .map(|plan| (&plan.entity, plan.windows.clone())),
-            ));
         }
         let (source, connection) = Company::open(&self.settings, &config, &self.progress)
             .await?
@@ -163,6 +159,47 @@ impl App {
         let mut report = self.run(source, Arc::new(sink), plans).await;
         report.connection = connection.report().await;
         Ok(report)
+    }
+}
+
+impl App {
+    /// Returns the windows that a backfill would read, and their cost.
+    async fn plan_backfill(&self, request: &BackfillRequest) -> Result<Report> {
+        let entities = select_readable(&request.entities)?;
+        check_name(&request.schema)?;
+        let windows = chunk_range(request.range, request.chunk);
+        let mut realm_id = self.settings.realm_id()?;
+        let mut ledger = None;
+        if request.resume {
+            let postgres = self.settings.postgres()?;
+            let sink = PostgresSink::connect(&postgres, &request.schema, 1).await?;
+            if realm_id.is_none() {
+                realm_id = sink.company().await?;
+            }
+            ledger = realm_id.clone().map(|realm_id| (sink, realm_id));
+        }
+        let mut intents = Vec::with_capacity(entities.len());
+        for entity in entities {
+            let (remaining, committed) = match &ledger {
+                Some((sink, realm_id)) => {
+                    split_committed(&windows, &sink.committed(realm_id, &entity).await?)
+                }
+                None => (windows.clone(), Vec::new()),
+            };
+            intents.push(Intent {
+                entity,
+                committed: committed.len(),
+                remaining,
+            });
+        }
+        let manner = Manner {
+            page_size: request.page_size,
+            strict_windows: request.strict_windows,
+            shares_first_pages: !request.strict_windows,
+            asks_for_counts: request.estimate,
+        };
+        let realm_id = realm_id.unwrap_or_default();
+        self.cost_of(&realm_id, intents, manner).await
     }
 }
 

@@ -7,11 +7,13 @@ use serde::Deserialize;
 
 use super::App;
 use super::company::{Company, company_config};
+use super::dry_run::{Intent, Manner};
 use super::request::{default_schema, owned, setters};
 use super::run::plan;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
-    Mask, PageSize, Plan, Report, Window, WindowReport, select_entities, select_readable,
+    EntitySpec, Mask, PageSize, Plan, Report, Window, WindowReport, select_entities,
+    select_readable,
 };
 use crate::error::Result;
 use crate::landing::{LandingFile, LandingSink, LandingSource, LandingTarget};
@@ -45,6 +47,15 @@ pub struct ExtractRequest {
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub resume: bool,
+    /// Show the windows, the requests and the time that they would cost, and send nothing; needs no
+    /// credentials
+    #[cfg_attr(feature = "cli", arg(long))]
+    #[serde(default)]
+    pub dry_run: bool,
+    /// With --dry-run: ask QuickBooks for the number of records
+    #[cfg_attr(feature = "cli", arg(long, requires = "dry_run"))]
+    #[serde(default)]
+    pub estimate: bool,
     /// Directory, or one file (.jsonl, .ndjson, .json or .txt, optionally with .zst or .gz; .parquet
     /// for one entity); a directory x.parquet/ gets Parquet files; default: QBO_LANDING_DIR
     #[cfg_attr(feature = "cli", arg(long, value_name = "PATH"))]
@@ -64,6 +75,8 @@ impl ExtractRequest {
             page_size: PageSize::default(),
             strict_windows: false,
             resume: false,
+            dry_run: false,
+            estimate: false,
             out: None,
         }
     }
@@ -74,6 +87,8 @@ setters!(ExtractRequest {
     page_size: PageSize,
     strict_windows: bool,
     resume: bool,
+    dry_run: bool,
+    estimate: bool,
     out: Option<PathBuf>,
 });
 
@@ -128,11 +143,14 @@ impl App {
     /// cannot be joined.
     pub async fn extract(&self, request: &ExtractRequest) -> Result<Report> {
         let entities = select_readable(&request.entities)?;
-        let config = company_config(&self.settings).await?;
         let out = match &request.out {
             Some(out) => LandingTarget::from_path(out)?,
             None => LandingTarget::from_path(&self.settings.landing_dir())?,
         };
+        if request.dry_run {
+            return self.plan_extract(request, entities, out).await;
+        }
+        let config = company_config(&self.settings).await?;
         let sink = Arc::new(LandingSink::new(out, config.mask.clone()));
         sink.prepare(&entities)?;
         let (source, connection) = Company::open(&self.settings, &config, &self.progress)
@@ -163,6 +181,45 @@ impl App {
         report.connection = connection.report().await;
         sink.finish(&mut report).await?;
         Ok(report)
+    }
+
+    /// Returns the windows that an extract would read, and their cost.
+    async fn plan_extract(
+        &self,
+        request: &ExtractRequest,
+        entities: Vec<EntitySpec>,
+        out: LandingTarget,
+    ) -> Result<Report> {
+        let realm_id = match (self.settings.realm_id()?, request.resume) {
+            (Some(realm_id), _) => realm_id,
+            // The files of a company are in a directory of its own.
+            (None, true) => company_config(&self.settings).await?.realm_id,
+            (None, false) => String::new(),
+        };
+        let sink = LandingSink::new(out, self.settings.mask()?);
+        let mut intents = Vec::with_capacity(entities.len());
+        for entity in entities {
+            let landed: Vec<Window> = match request.resume {
+                true => sink.landed(&realm_id, &entity, &request.windows)?,
+                false => Vec::new(),
+            }
+            .iter()
+            .map(WindowReport::window)
+            .collect();
+            let is_left = |window: &&Window| !landed.contains(window);
+            intents.push(Intent {
+                entity,
+                committed: landed.len(),
+                remaining: request.windows.iter().filter(is_left).copied().collect(),
+            });
+        }
+        let manner = Manner {
+            page_size: request.page_size,
+            strict_windows: request.strict_windows,
+            shares_first_pages: false,
+            asks_for_counts: request.estimate,
+        };
+        self.cost_of(&realm_id, intents, manner).await
     }
 
     /// Copies landing files into Postgres.

@@ -9,6 +9,7 @@ mod check;
 mod company;
 mod conform;
 mod drift;
+mod dry_run;
 mod landing;
 mod rejects;
 mod reports;

@@ -28,6 +28,11 @@ pub(crate) async fn run_plans<S: Source, K: Sink>(
     plans: Vec<Plan>,
     progress: &Arc<dyn Progress>,
 ) -> Report {
+    let planned: Vec<(&str, usize)> = plans
+        .iter()
+        .map(|plan| (plan.entity.name, plan.windows.len()))
+        .collect();
+    progress.call_started(source.realm_id(), &planned);
     let mut runs = Vec::with_capacity(plans.len());
     let mut lost: Option<RunEnd> = None;
     for plan in plans {
@@ -51,7 +56,7 @@ pub(crate) async fn run_plans<S: Source, K: Sink>(
     }
     Report {
         runs,
-        connection: None,
+        ..Report::default()
     }
 }
 
@@ -83,20 +88,5 @@ pub(crate) fn plan(
         concurrency,
         strict_windows: false,
         is_quiet: false,
-    }
-}
-
-/// A report in which every window that would be read is skipped.
-pub(super) fn dry_run<'a>(
-    realm_id: &str,
-    plans: impl Iterator<Item = (&'a EntitySpec, Vec<Window>)>,
-) -> Report {
-    let run = |(entity, windows): (&EntitySpec, Vec<Window>)| {
-        let reports = windows.into_iter().map(WindowReport::skipped).collect();
-        RunReport::new(entity.name, realm_id, "dry-run", reports, 0)
-    };
-    Report {
-        runs: plans.map(run).collect(),
-        connection: None,
     }
 }

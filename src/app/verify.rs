@@ -41,8 +41,8 @@ pub struct VerifyRequest {
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub repair: bool,
-    /// Compare version and content of every record, not only versions where counts differ. Asks for
-    /// each window by itself, so name a long --chunk, such as year
+    /// Compare version and content of every record, not only versions where counts differ. Costs
+    /// about as many requests as reading the range
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub deep: bool,
@@ -94,10 +94,14 @@ impl App {
         let sink = Arc::new(sink);
         source.prepare().await?;
         let mut runs = Vec::with_capacity(entities.len());
+        let names = entities.iter().map(|entity| (entity.name, 0));
+        self.progress
+            .call_started(source.realm_id(), &names.collect::<Vec<_>>());
         for entity in entities {
             let span = info_span!("verify", realm_id = source.realm_id(), entity = entity.name);
             let verified = self.verify_entity(request, entity, &source, &sink);
             runs.push(verified.instrument(span).await?);
+            self.progress.run_finished(entity.name);
         }
         Ok(VerificationReport { runs })
     }

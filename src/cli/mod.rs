@@ -6,8 +6,10 @@
 mod args;
 mod auth;
 mod basis;
+mod board;
 mod books;
 mod check;
+mod command_line;
 mod env_file;
 mod exit;
 mod grid;
@@ -16,10 +18,12 @@ mod logging;
 mod mage;
 mod next_steps;
 mod output;
+mod planned;
 mod progress;
 mod range;
 mod rejects;
 mod reports;
+mod runs;
 mod sandbox;
 mod sandbox_run;
 mod serve;
@@ -27,9 +31,12 @@ mod shortfall;
 mod show;
 mod signals;
 mod status;
+mod summary;
 mod sync;
 mod tables;
+mod tally;
 mod verify;
+mod words;
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -39,34 +46,29 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use self::args::{Arguments, Command, DatabaseCommand, DemoArguments, ExtractArguments, Language};
+use self::args::{Arguments, Command, DatabaseCommand, DemoArguments};
+use self::command_line::CommandLine;
 use self::env_file::EnvFile;
 use self::exit::{ExitCode, Failure, Outcome};
 use self::output::Printer;
-use self::progress::{Bars, DataRequests};
-use self::shortfall::Place;
+use self::progress::{Bars, Heartbeat};
 use self::signals::{block_on, block_on_run};
+use self::tally::Tally;
 use crate::app::{App, ShowRequest};
 use crate::demo::{self, Demo};
-use crate::domain::{Report, chunk_range};
 use crate::error::Error;
-use crate::port::{NoProgress, Progress};
+use crate::port::Progress;
 use crate::terminal::one_line;
 
 /// Runs the command and returns its exit code. `args` begins with the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
-    let line: Vec<OsString> = args.into_iter().collect();
-    let arguments = match Arguments::try_parse_from(&line) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let words = args.iter().map(|word| word.to_string_lossy().into_owned());
+    let line = CommandLine::new(words);
+    let arguments = match Arguments::try_parse_from(&args) {
         Ok(arguments) => arguments,
         Err(error) => return report_usage(&error) as i32,
     };
-    let bars = std::io::stderr().is_terminal().then(Bars::new);
-    logging::start(arguments.log_format, arguments.log_level, bars.as_ref());
-    let progress: Arc<dyn Progress> = match bars {
-        Some(bars) => Arc::new(bars),
-        None => Arc::new(NoProgress),
-    };
-    let requests = Arc::new(DataRequests::new(progress));
     let env_file = match EnvFile::read(arguments.env_file.as_deref()) {
         Ok(env_file) => env_file,
         Err(error) => {
@@ -74,19 +76,35 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
             return ExitCode::Refused as i32;
         }
     };
+    let cap = request_cap(&arguments, &env_file);
+    let bars = std::io::stderr().is_terminal().then(|| Bars::new(cap));
+    logging::start(arguments.log_format, arguments.log_level, bars.as_ref());
+    let progress: Arc<dyn Progress> = match bars {
+        Some(bars) => Arc::new(bars),
+        None => Arc::new(Heartbeat::new(cap)),
+    };
+    let tally = Arc::new(Tally::new(progress, line));
     env_file.warn_if_shared();
-    let ended = execute(&line, arguments, &env_file, requests.clone());
-    match ended {
+    match execute(&args, arguments, &env_file, &tally) {
         Ok(code) | Err(Failure::Stopped(code)) => code as i32,
         Err(Failure::Ended(code)) => code,
         Err(Failure::Error(error)) => {
             print_error(&hint::with_flags(&env_file.explain(&error)));
-            match requests.were_made() {
+            match tally.has_asked() {
                 true => ExitCode::Incomplete as i32,
                 false => ExitCode::Refused as i32,
             }
         }
     }
+}
+
+/// Returns the maximum number of requests of the call; 0: unlimited, or a setting that is not read yet.
+fn request_cap(arguments: &Arguments, env_file: &EnvFile) -> u64 {
+    let mut settings = env_file.settings();
+    for (name, value) in &arguments.settings.0 {
+        let _ = settings.set(name, value);
+    }
+    settings.max_requests().unwrap_or_default()
 }
 
 /// Prints help as it is, and a mistake in one line.
@@ -119,6 +137,15 @@ fn report_usage(error: &clap::Error) -> ExitCode {
     ExitCode::Refused
 }
 
+/// Prints what was done when the command was stopped: a line for people, or a JSON object if the logs
+/// are in JSON.
+fn print_note(text: &str) {
+    match logging::is_json() {
+        true => print_error(text),
+        false => _ = writeln!(std::io::stderr(), "{}", one_line(text)),
+    }
+}
+
 /// Prints an error: a line for people, or a JSON object if the logs are in JSON.
 fn print_error(text: &str) {
     if logging::is_json() {
@@ -137,30 +164,23 @@ fn execute(
     line: &[OsString],
     arguments: Arguments,
     env_file: &EnvFile,
-    progress: Arc<dyn Progress>,
+    tally: &Arc<Tally>,
 ) -> Outcome {
     let mut settings = env_file.settings();
     for (name, value) in &arguments.settings.0 {
         settings.set(name, value)?;
     }
-    let app = App { settings, progress };
+    let app = App {
+        settings,
+        progress: tally.clone(),
+    };
     let printer = Printer {
         json: arguments.json,
     };
     match arguments.command {
-        Command::Backfill(request) => {
-            let report = block_on_run(app.backfill(&request))?;
-            if request.dry_run {
-                printer.print(&report, || output::planned(&report))?;
-                return Ok(ExitCode::Done);
-            }
-            finish(&app, &report, Place::Schema(&request.schema), printer)
-        }
-        Command::Extract(arguments) => extract(&app, arguments, printer),
-        Command::Load(request) => {
-            let report = block_on_run(app.load(&request))?;
-            finish(&app, &report, Place::Schema(&request.schema), printer)
-        }
+        Command::Backfill(request) => runs::backfill(&app, tally, &request, printer),
+        Command::Extract(arguments) => runs::extract(&app, tally, arguments, printer),
+        Command::Load(request) => runs::load(&app, tally, &request, printer),
         Command::Verify(arguments) => verify::run(&app, arguments, printer),
         Command::Serve(arguments) => serve::run(&app, arguments),
         Command::Sync(arguments) => sync::run(&app, &arguments, printer),
@@ -173,7 +193,7 @@ fn execute(
         Command::Mage(command) => mage::run(&command, printer),
         Command::Check(request) => check::run(&app, request, printer),
         Command::Entities => printer.entities(),
-        Command::Demo(demo) => run_demo(&program_of(line), &demo, printer, app.progress),
+        Command::Demo(demo) => run_demo(&program_of(line), &demo, printer, tally),
         Command::Db(command) => run_database(&app, command, printer),
     }
 }
@@ -184,31 +204,6 @@ fn program_of(line: &[OsString]) -> String {
         || "qbo-rs".to_owned(),
         |name| name.to_string_lossy().into_owned(),
     )
-}
-
-fn extract(app: &App, arguments: ExtractArguments, printer: Printer) -> Outcome {
-    let windows = chunk_range(arguments.range, arguments.chunk);
-    let request = arguments.request.windows(windows);
-    let report = block_on_run(app.extract(&request))?;
-    if arguments.lang == Language::Es && !printer.json {
-        output::text(&output::filas(&report));
-    } else {
-        printer.report(&report)?;
-    }
-    Ok(explained(app, &report, Place::Landing))
-}
-
-/// Prints the report of runs and, if it is not complete, the reasons.
-fn finish(app: &App, report: &Report, place: Place<'_>, printer: Printer) -> Outcome {
-    printer.report(report)?;
-    Ok(explained(app, report, place))
-}
-
-fn explained(app: &App, report: &Report, place: Place<'_>) -> ExitCode {
-    if !report.is_complete() {
-        shortfall::explain_runs(app, report, place);
-    }
-    ExitCode::of(report.is_complete())
 }
 
 fn run_database(app: &App, command: DatabaseCommand, printer: Printer) -> Outcome {
@@ -245,7 +240,7 @@ fn run_demo(
     program: &str,
     arguments: &DemoArguments,
     printer: Printer,
-    progress: Arc<dyn Progress>,
+    tally: &Arc<Tally>,
 ) -> Outcome {
     let directory: PathBuf = arguments
         .data_dir
@@ -262,8 +257,8 @@ fn run_demo(
         ));
         return Ok(ExitCode::Done);
     }
-    let demo = block_on_run(Demo::run(&directory, progress))?;
-    let code = printer.report(&demo.report)?;
+    let demo = block_on_run(tally, Demo::run(&directory, tally.clone()))?;
+    let code = runs::print(&demo.report, printer, &runs::demo_ending(tally))?;
     if !printer.json {
         let landed = block_on(demo.app.show(&ShowRequest::new("invoices").limit(5_u32)))?;
         let table = show::table(&landed, grid::width());
@@ -276,3 +271,5 @@ fn run_demo(
 mod error_snapshots;
 #[cfg(test)]
 mod help_snapshots;
+#[cfg(test)]
+mod screens;

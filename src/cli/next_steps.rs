@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use qbo_sandbox::Sandbox;
 
 use super::output;
+use super::words::{number, shell_quote};
 use crate::demo::Demo;
 
 /// Prints the settings that a client of the sandbox needs, ready to paste into a shell.
@@ -42,6 +43,7 @@ pub(super) fn demo(program: &str, demo: &Demo, table: &str) -> String {
     let (passfile, env_file) = (quote(&demo.passfile), quote(&demo.env_file));
     let (program, stop) = (shell_quote(program), demo.directory_flag());
     let rows: u64 = demo.report.runs.iter().map(|run| run.totals.rows).sum();
+    let rows = number(rows);
     let (url, directory) = (&demo.url, demo.directory.display());
     let mut out = format!("\n{table}\n");
     // Writing to a string cannot fail.
@@ -57,13 +59,4 @@ pub(super) fn demo(program: &str, demo: &Demo, table: &str) -> String {
         "Postgres goes on running until then. Its data is in {directory}; remove that to start from scratch."
     );
     out
-}
-
-fn shell_quote(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }

@@ -4,21 +4,22 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use super::exit::{ExitCode, Outcome};
-use super::hint::with_flags;
+use super::progress;
 use chrono::{DateTime, Utc};
 
 use crate::domain::instant::format_instant;
 use crate::domain::{
-    ConnectionReport, ENTITIES, Report, RunReport, Verification, VerificationReport, WindowReport,
-    WindowStatus,
+    ENTITIES, Report, RunReport, Verification, VerificationReport, WindowReport, WindowStatus,
 };
 use crate::error::{Error, Result};
 use crate::terminal::one_line;
 
 /// Prints text as it is. A closed pipe, as of `| head`, is not an error worth a word.
 pub(super) fn text(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    progress::suspend(|| {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    });
 }
 
 /// Prints results on stdout: as JSON with `--json`, as text for people otherwise.
@@ -49,12 +50,6 @@ impl Printer {
         Ok(())
     }
 
-    /// Prints the report of runs and returns the exit code that it means.
-    pub(super) fn report(self, report: &Report) -> Outcome {
-        self.print(report, || table(report))?;
-        Ok(ExitCode::of(report.is_complete()))
-    }
-
     /// Prints the names of all entities, with those of QuickBooks.
     pub(super) fn entities(self) -> Outcome {
         let names: std::collections::BTreeMap<_, _> = ENTITIES
@@ -69,82 +64,6 @@ impl Printer {
         })?;
         Ok(ExitCode::Done)
     }
-}
-
-const HEADERS: [&str; 11] = [
-    "entity",
-    "windows",
-    "pages",
-    "rows",
-    "inserted",
-    "updated",
-    "unchanged",
-    "rejected",
-    "requests",
-    "seconds",
-    "rows/s",
-];
-
-/// Returns a table of the runs, then what failed.
-fn table(report: &Report) -> String {
-    let mut rows = vec![HEADERS.map(str::to_owned)];
-    rows.extend(report.runs.iter().map(cells));
-    let mut out = String::new();
-    for row in &rows {
-        for (column, cell) in row.iter().enumerate() {
-            let width = rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-            // Names to the left, numbers to the right. Writing to a string cannot fail.
-            let _ = match column {
-                0 => write!(out, "{cell:width$}"),
-                _ => write!(out, "  {cell:>width$}"),
-            };
-        }
-        out.push('\n');
-    }
-    for run in &report.runs {
-        notes(run, &mut out);
-    }
-    if let Some(ConnectionReport {
-        realm_id,
-        days_left: Some(days),
-        monthly_reads,
-        warning,
-        ..
-    }) = &report.connection
-    {
-        let _ = writeln!(
-            out,
-            "connection to company {realm_id}: {days} days left, {monthly_reads} reads this month"
-        );
-        if let Some(warning) = warning {
-            let _ = writeln!(out, "{warning}");
-        }
-    }
-    out
-}
-
-/// The most windows of an entity that are listed.
-const MAX_PLANNED: usize = 20;
-
-/// Describes the windows that a dry run would have read.
-pub(super) fn planned(report: &Report) -> String {
-    let mut out = String::new();
-    for run in &report.runs {
-        let windows = &run.windows;
-        let count = match windows.len() {
-            1 => "1 window".to_owned(),
-            count => format!("{count} windows"),
-        };
-        let _ = writeln!(out, "{}: {count} to read", run.entity);
-        for window in windows.iter().take(MAX_PLANNED) {
-            let _ = writeln!(out, "  {}", window.window());
-        }
-        if let more @ 1.. = windows.len().saturating_sub(MAX_PLANNED) {
-            let _ = writeln!(out, "  and {more} more");
-        }
-    }
-    out.push_str("nothing was read: this is a dry run\n");
-    out
 }
 
 /// Returns the closing lines for Spanish users: one for each window, then the total of each entity.
@@ -280,101 +199,6 @@ pub(super) fn verification(report: &VerificationReport) -> String {
         }
     }
     out
-}
-
-fn cells(run: &RunReport) -> [String; 11] {
-    let totals = &run.totals;
-    let seconds = totals.duration_ms as f64 / 1000.0;
-    let rate = if seconds > 0.0 {
-        totals.rows as f64 / seconds
-    } else {
-        0.0
-    };
-    [
-        run.entity.clone(),
-        totals.windows.to_string(),
-        totals.pages.to_string(),
-        totals.rows.to_string(),
-        totals.inserted.to_string(),
-        totals.updated.to_string(),
-        totals.unchanged.to_string(),
-        totals.rejected.to_string(),
-        totals.requests.to_string(),
-        format!("{seconds:.1}"),
-        format!("{rate:.0}"),
-    ]
-}
-
-fn notes(run: &RunReport, out: &mut String) {
-    let skipped = run
-        .windows
-        .iter()
-        .filter(|w| w.status == WindowStatus::Skipped)
-        .count();
-    if skipped > 0 {
-        let reason = run
-            .unavailable()
-            .map_or_else(String::new, |reason| format!(": {reason}"));
-        let _ = writeln!(
-            out,
-            "{}: {skipped} of {} windows skipped{reason}",
-            run.entity, run.totals.windows
-        );
-    }
-    match run.totals.rejected {
-        0 => {}
-        1 => {
-            _ = writeln!(
-                out,
-                "{}: 1 record was set aside; qbo.rejects says why",
-                run.entity
-            )
-        }
-        many => {
-            _ = writeln!(
-                out,
-                "{}: {many} records were set aside; qbo.rejects says why",
-                run.entity
-            )
-        }
-    }
-    if let Some(read_until) = run.windows.iter().find_map(|window| window.read_until) {
-        let _ = writeln!(
-            out,
-            "{}: read until {}, a little before the present",
-            run.entity,
-            format_instant(read_until)
-        );
-    }
-    for window in run
-        .windows
-        .iter()
-        .filter(|w| w.status == WindowStatus::Failed && !w.is_not_attempted())
-    {
-        let (start, end) = (format_instant(window.start), format_instant(window.end));
-        let reason = with_flags(window.error.as_deref().unwrap_or("no reason given"));
-        let _ = writeln!(out, "{}: [{start}, {end}) failed: {reason}", run.entity);
-    }
-    if let Some(Untried {
-        windows,
-        start,
-        end,
-        reason,
-    }) = untried(run)
-    {
-        let (start, end) = (format_instant(start), format_instant(end));
-        let count = if windows == 1 {
-            "1 window".to_owned()
-        } else {
-            format!("{windows} windows")
-        };
-        let _ = writeln!(
-            out,
-            "{}: {count} of [{start}, {end}) failed, {}",
-            run.entity,
-            with_flags(reason)
-        );
-    }
 }
 
 /// The windows of a run that failed before anything of them was tried, all for the same reason.

@@ -1,133 +1,231 @@
-//! Progress bars, on a terminal only; and whether data was asked for, which the exit code says.
+//! The progress of a call: lines that change on a terminal, a line of the log every ten seconds
+//! elsewhere.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use console::Term;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::Mutex;
 use tokio::time::Instant;
+use tracing::{info, info_span};
 
+use super::board::Board;
+use super::words::MAX_WIDTH;
 use crate::domain::WindowReport;
 use crate::port::{Endpoint, Progress};
 
-/// A bar per run: windows done, rows, rows a second, time left.
-#[derive(Debug, Clone)]
-pub(super) struct Bars {
-    all: MultiProgress,
-    runs: Arc<Mutex<HashMap<String, Run>>>,
+/// The time between two drawings.
+const REDRAW: Duration = Duration::from_millis(200);
+/// The time between two lines of the log.
+const REPORT: Duration = Duration::from_secs(10);
+
+/// The display of this process, if stderr is a terminal.
+static SHOWN: OnceLock<Bars> = OnceLock::new();
+
+/// Hides the display while `act` writes to the terminal.
+pub(super) fn suspend<T>(act: impl FnOnce() -> T) -> T {
+    match SHOWN.get() {
+        Some(bars) => bars.suspend(act),
+        None => act(),
+    }
 }
 
-#[derive(Debug)]
-struct Run {
+/// Removes the display: the call has ended.
+pub(super) fn hide() {
+    if let Some(bars) = SHOWN.get() {
+        bars.bar.finish_and_clear();
+    }
+}
+
+/// Lines at the end of a terminal. What is done scrolls up above them.
+#[derive(Debug, Clone)]
+pub(super) struct Bars {
     bar: ProgressBar,
-    begin: Instant,
-    rows: usize,
+    board: Arc<Mutex<Board>>,
+    _ticks: Arc<Ticks>,
 }
 
 impl Bars {
-    pub(super) fn new() -> Self {
-        Self {
-            all: MultiProgress::new(),
-            runs: Arc::default(),
+    /// Starts the display. `cap` is the maximum number of requests; 0: unlimited.
+    pub(super) fn new(cap: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        // The template is a constant; a mistake in it would show in the first run.
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            bar.set_style(style);
         }
+        let board = Arc::new(Mutex::new(Board::new(cap)));
+        let drawn = bar.clone();
+        let ticks = Ticks::start(REDRAW, &board, move |board| draw(&drawn, board));
+        let bars = Self {
+            bar,
+            board,
+            _ticks: Arc::new(ticks),
+        };
+        let _ = SHOWN.set(bars.clone());
+        bars
     }
 
-    /// Hides the bars while `act` writes to the terminal.
+    /// Hides the lines while `act` writes to the terminal.
     pub(super) fn suspend<T>(&self, act: impl FnOnce() -> T) -> T {
-        self.all.suspend(act)
+        self.bar.suspend(act)
     }
+}
 
-    fn with(&self, entity: &str, act: impl FnOnce(&mut Run)) {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(run) = runs.get_mut(entity) {
-            act(run);
-        }
+fn draw(bar: &ProgressBar, board: &Board) {
+    let columns = Term::stderr().size_checked();
+    let columns = columns.map_or(MAX_WIDTH, |(_, columns)| usize::from(columns));
+    // A terminal that is full to its last column may begin another line by itself.
+    let lines = board.lines(Instant::now(), columns.saturating_sub(1));
+    let is_blank = lines.is_empty() && bar.message().is_empty();
+    if !bar.is_finished() && !is_blank {
+        bar.set_message(lines.join("\n"));
     }
 }
 
 impl Progress for Bars {
-    fn run_started(&self, entity: &str, windows: usize) {
-        let bar = self
-            .all
-            .add(ProgressBar::new(windows as u64))
-            .with_prefix(entity.to_owned());
-        // The template is a constant; a mistake in it would show in the first run.
-        if let Ok(style) = ProgressStyle::with_template(
-            "{prefix:10} {wide_bar} {pos}/{len} windows, {msg}, {eta} left",
-        ) {
-            bar.set_style(style);
-        }
-        bar.set_message("0 rows");
-        let run = Run {
-            bar,
-            begin: Instant::now(),
-            rows: 0,
-        };
-        self.runs
+    fn call_started(&self, realm_id: &str, runs: &[(&str, usize)]) {
+        self.board
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(entity.to_owned(), run);
+            .call_started(realm_id, runs, Instant::now());
     }
 
-    fn page_read(&self, entity: &str, rows: usize) {
-        self.with(entity, |run| {
-            run.rows += rows;
-            let rate = run.rows as f64 / run.begin.elapsed().as_secs_f64().max(0.001);
-            run.bar
-                .set_message(format!("{} rows, {rate:.0} rows/s", run.rows));
-        });
-    }
-
-    fn window_finished(&self, entity: &str, _window: &WindowReport) {
-        self.with(entity, |run| run.bar.inc(1));
-    }
-
-    fn run_finished(&self, entity: &str) {
-        self.with(entity, |run| run.bar.finish_and_clear());
-    }
-}
-
-/// Remembers whether a request for data was made, and passes everything on.
-pub(super) struct DataRequests {
-    next: Arc<dyn Progress>,
-    were_made: AtomicBool,
-}
-
-impl DataRequests {
-    pub(super) fn new(next: Arc<dyn Progress>) -> Self {
-        Self {
-            next,
-            were_made: AtomicBool::new(false),
-        }
-    }
-
-    pub(super) fn were_made(&self) -> bool {
-        self.were_made.load(Ordering::Relaxed)
-    }
-}
-
-impl Progress for DataRequests {
     fn run_started(&self, entity: &str, windows: usize) {
-        self.next.run_started(entity, windows);
+        self.board
+            .lock()
+            .run_started(entity, windows, Instant::now());
     }
 
     fn page_read(&self, entity: &str, rows: usize) {
-        self.next.page_read(entity, rows);
+        self.board.lock().page_read(entity, rows, Instant::now());
     }
 
     fn window_finished(&self, entity: &str, window: &WindowReport) {
-        self.next.window_finished(entity, window);
+        self.board.lock().window_finished(entity, window);
     }
 
     fn run_finished(&self, entity: &str) {
-        self.next.run_finished(entity);
+        let line = self.board.lock().run_finished(entity, Instant::now());
+        if let Some(line) = line {
+            self.bar.println(line);
+        }
+        draw(&self.bar, &self.board.lock());
     }
 
-    fn request_ended(&self, endpoint: Endpoint, status: Option<u16>, elapsed: Duration) {
+    fn request_ended(&self, endpoint: Endpoint, _status: Option<u16>, _elapsed: Duration) {
         if endpoint == Endpoint::Data {
-            self.were_made.store(true, Ordering::Relaxed);
+            self.board.lock().request_ended();
         }
-        self.next.request_ended(endpoint, status, elapsed);
+    }
+
+    fn paused(&self, wait: Duration) {
+        self.board.lock().paused(wait, Instant::now());
+    }
+}
+
+/// A line of the log every ten seconds, where nobody watches a terminal.
+#[derive(Debug)]
+pub(super) struct Heartbeat {
+    board: Arc<Mutex<Board>>,
+    _ticks: Ticks,
+}
+
+impl Heartbeat {
+    pub(super) fn new(cap: u64) -> Self {
+        let board = Arc::new(Mutex::new(Board::new(cap)));
+        let ticks = Ticks::start(REPORT, &board, log);
+        Self {
+            board,
+            _ticks: ticks,
+        }
+    }
+}
+
+fn log(board: &Board) {
+    let Some(((realm_id, entity), said)) = board.place().zip(board.sentence(Instant::now())) else {
+        return;
+    };
+    let _of_run = info_span!("run", realm_id, entity).entered();
+    info!(
+        phase = "extract",
+        event = "progress",
+        entities_done = said.entities_done,
+        entities = said.entities,
+        windows_done = said.windows_done,
+        windows = said.windows,
+        rows = said.rows,
+        requests = said.requests,
+        "{}",
+        said.text
+    );
+}
+
+impl Progress for Heartbeat {
+    fn call_started(&self, realm_id: &str, runs: &[(&str, usize)]) {
+        self.board
+            .lock()
+            .call_started(realm_id, runs, Instant::now());
+    }
+
+    fn run_started(&self, entity: &str, windows: usize) {
+        self.board
+            .lock()
+            .run_started(entity, windows, Instant::now());
+    }
+
+    fn page_read(&self, entity: &str, rows: usize) {
+        self.board.lock().page_read(entity, rows, Instant::now());
+    }
+
+    fn window_finished(&self, entity: &str, window: &WindowReport) {
+        self.board.lock().window_finished(entity, window);
+    }
+
+    fn run_finished(&self, entity: &str) {
+        self.board.lock().run_finished(entity, Instant::now());
+    }
+
+    fn request_ended(&self, endpoint: Endpoint, _status: Option<u16>, _elapsed: Duration) {
+        if endpoint == Endpoint::Data {
+            self.board.lock().request_ended();
+        }
+    }
+
+    fn paused(&self, wait: Duration) {
+        self.board.lock().paused(wait, Instant::now());
+    }
+}
+
+/// A thread that looks at the board at intervals. It ends with its owner.
+#[derive(Debug)]
+struct Ticks {
+    _owner: SyncSender<()>,
+}
+
+impl Ticks {
+    fn start(
+        interval: Duration,
+        board: &Arc<Mutex<Board>>,
+        act: impl Fn(&Board) + Send + 'static,
+    ) -> Self {
+        let (owner, ended) = sync_channel(0);
+        let board = Arc::downgrade(board);
+        // Without a thread there is only less to see.
+        let thread = std::thread::Builder::new().name("progress".to_owned());
+        let _ = thread.spawn(move || look(interval, &board, &ended, act));
+        Self { _owner: owner }
+    }
+}
+
+fn look(
+    interval: Duration,
+    board: &Weak<Mutex<Board>>,
+    ended: &Receiver<()>,
+    act: impl Fn(&Board),
+) {
+    while ended.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+        let Some(board) = board.upgrade() else { return };
+        act(&board.lock());
     }
 }

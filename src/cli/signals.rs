@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use super::exit::{ExitCode, Failure, Outcome};
-use super::print_error;
+use super::tally::Tally;
+use super::{print_note, progress};
 use crate::error::{Error, Result};
 use crate::unbroken;
 
@@ -30,14 +31,15 @@ pub(super) fn block_on<T>(call: impl Future<Output = Result<T>>) -> Outcome<T> {
     }
     runtime.block_on(tokens_are_stored());
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    progress::hide();
     outcome
 }
 
-/// Like [`block_on`], for a call that can be resumed; says so if it was stopped.
-pub(super) fn block_on_run<T>(call: impl Future<Output = Result<T>>) -> Outcome<T> {
+/// Like [`block_on`], for a call that can be resumed; says how to go on if it was stopped.
+pub(super) fn block_on_run<T>(tally: &Tally, call: impl Future<Output = Result<T>>) -> Outcome<T> {
     block_on(call).inspect_err(|failure| {
         if matches!(failure, Failure::Stopped(_)) {
-            print_error("stopped; committed windows stay, and --resume goes on after them");
+            print_note(&tally.stopped());
         }
     })
 }

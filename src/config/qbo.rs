@@ -282,42 +282,69 @@ impl Settings {
     /// # Errors
     /// As for [`Self::qbo`].
     pub fn qbo_of(&self, realm_id: &str) -> Result<QboConfig> {
-        let (host, is_production) = match self.text("QBO_ENVIRONMENT").to_ascii_lowercase().as_str()
-        {
-            "production" => ("https://quickbooks.api.intuit.com", true),
-            // Intuit's own sandboxes are free (qbo-facts 6.2).
-            "sandbox" => ("https://sandbox-quickbooks.api.intuit.com", false),
-            other => {
-                return Err(Error::config(
-                    "QBO_ENVIRONMENT",
-                    format!("'{other}' is neither sandbox nor production"),
-                ));
-            }
+        let host = match self.is_production()? {
+            true => "https://quickbooks.api.intuit.com",
+            false => "https://sandbox-quickbooks.api.intuit.com",
         };
-        let per_minute = self.number("QBO_REQUESTS_PER_MINUTE")?;
         let api_url = self.url("QBO_API_URL", host)?;
         check_proxy(&api_url)?;
         Ok(QboConfig {
             api_url,
             realm_id: realm_id.to_owned(),
             oauth: self.oauth()?,
-            limits: Limits {
-                per_minute,
-                per_second: self.number("QBO_REQUESTS_PER_SECOND")?,
-                in_flight: self.number("QBO_MAX_IN_FLIGHT")?,
-                // There is no setting for it; without a limit per minute, batches have none either.
-                batches_per_minute: Limits::default().batches_per_minute.min(per_minute),
-            },
-            max_requests: self.number("QBO_MAX_REQUESTS")?,
-            is_production,
-            monthly_quota: if is_production {
-                self.number("QBO_MONTHLY_QUOTA")?
-            } else {
-                0
-            },
+            limits: self.limits()?,
+            is_production: self.is_production()?,
+            max_requests: self.max_requests()?,
+            monthly_quota: self.monthly_quota()?,
             lag: TimeDelta::from_std(self.seconds("QBO_LAG_S")?).unwrap_or_default(),
             mask: self.mask()?,
         })
+    }
+
+    fn is_production(&self) -> Result<bool> {
+        match self.text("QBO_ENVIRONMENT").to_ascii_lowercase().as_str() {
+            "production" => Ok(true),
+            "sandbox" => Ok(false),
+            other => Err(Error::config(
+                "QBO_ENVIRONMENT",
+                format!("'{other}' is neither sandbox nor production"),
+            )),
+        }
+    }
+
+    /// Returns the limits of requests, which need no credentials.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the setting that is not a number.
+    pub fn limits(&self) -> Result<Limits> {
+        let per_minute = self.number("QBO_REQUESTS_PER_MINUTE")?;
+        Ok(Limits {
+            per_minute,
+            per_second: self.number("QBO_REQUESTS_PER_SECOND")?,
+            in_flight: self.number("QBO_MAX_IN_FLIGHT")?,
+            // There is no setting for it; without a limit per minute, batches have none either.
+            batches_per_minute: Limits::default().batches_per_minute.min(per_minute),
+        })
+    }
+
+    /// Returns the maximum number of data requests of a call; 0 means no limit.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it is not a number.
+    pub fn max_requests(&self) -> Result<u64> {
+        self.number("QBO_MAX_REQUESTS")
+    }
+
+    /// Returns the reads a month that the app is granted; 0 if they are not metered, as in Intuit's
+    /// own sandboxes (qbo-facts 6.2).
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the setting that is wrong.
+    pub fn monthly_quota(&self) -> Result<u64> {
+        match self.is_production()? {
+            true => self.number("QBO_MONTHLY_QUOTA"),
+            false => Ok(0),
+        }
     }
 
     /// Returns `QBO_REALM_ID`, checked, since it becomes part of URLs and directory names.

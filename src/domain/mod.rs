@@ -4,6 +4,7 @@
 
 pub mod books_report;
 mod content;
+mod cost;
 mod distinct;
 mod division;
 pub(crate) mod drift;
@@ -32,6 +33,7 @@ pub use books_report::{
     TransactionBooks, TransactionLine,
 };
 pub use content::Content;
+pub use cost::{CallCost, RunCost};
 pub(crate) use distinct::DistinctIds;
 pub(crate) use division::Divider;
 pub use drift::DriftKind;
@@ -52,7 +54,7 @@ pub use plan::{Continuation, PageSize, Plan, RangeBound, parse_range};
 pub use record::{Deletion, Page, Payload, Record, Reject};
 pub(crate) use record::{MAX_RECORD, MAX_REJECT_TEXT, MAX_REJECTS, Wrapped, too_many_rejects};
 pub use report::{
-    ConnectionReport, LoadCounts, NOT_ATTEMPTED, Report, RunEnd, RunReport, RunStatus,
+    ConnectionReport, LoadCounts, NOT_ATTEMPTED, Report, RunEnd, RunReport, RunStatus, SkipReason,
     WindowReport, WindowStatus,
 };
 pub use reports::Basis;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::domain::Window;
+use crate::domain::{CallCost, RunCost, Window};
 use crate::error::{Error, Recovery};
 
 /// Outcome of a window.
@@ -16,9 +16,22 @@ pub enum WindowStatus {
     /// search for bad ones ended without a result, its good records are in the table; the counts say
     /// how many.
     Failed,
-    /// Not read: an earlier run has committed it, it is in the future, the company does not have
-    /// the entity, or this is a dry run.
+    /// Not read; [`SkipReason`] says why.
     Skipped,
+}
+
+/// Why a window was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// An earlier run has committed it, or has left its landing file.
+    Committed,
+    /// It lies in the future.
+    Future,
+    /// The company does not have the entity.
+    Unavailable,
+    /// This is a dry run: the window would be read.
+    Planned,
 }
 
 /// Outcome of one entity's run.
@@ -84,7 +97,7 @@ impl RunEnd {
         match self {
             Self::Unavailable(reason) => WindowReport {
                 error: Some(reason.clone()),
-                ..WindowReport::skipped(window)
+                ..WindowReport::skipped(window, SkipReason::Unavailable)
             },
             Self::CompanyLost(reason, _) | Self::Failure(reason, _) => {
                 WindowReport::not_attempted(window, reason)
@@ -148,12 +161,18 @@ pub struct WindowReport {
     /// Path of the landing file, if one was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// Why it was not read, if it was skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip_reason: Option<SkipReason>,
 }
 
 impl WindowReport {
     /// Creates a report of a window that was not read.
-    pub fn skipped(window: Window) -> Self {
-        Self::empty(window, WindowStatus::Skipped)
+    pub fn skipped(window: Window, reason: SkipReason) -> Self {
+        Self {
+            skip_reason: Some(reason),
+            ..Self::empty(window, WindowStatus::Skipped)
+        }
     }
 
     /// Creates a report of a window that failed before anything of it was tried.
@@ -188,6 +207,7 @@ impl WindowReport {
             error: None,
             read_until: None,
             path: None,
+            skip_reason: None,
         }
     }
 
@@ -255,6 +275,9 @@ pub struct RunReport {
     /// person, or a change of settings or data, can help.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
+    /// The cost of the run, if this is a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<RunCost>,
     /// Why the run ended before all windows were read, if it did.
     #[serde(skip)]
     pub ended_by: Option<RunEnd>,
@@ -306,6 +329,7 @@ impl RunReport {
             windows,
             totals,
             recovery: None,
+            plan: None,
             ended_by: None,
         }
     }
@@ -336,6 +360,9 @@ pub struct Report {
     /// State of the connection to the company after the call, if one was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<ConnectionReport>,
+    /// The cost of all runs together, if this is a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<CallCost>,
 }
 
 /// State of the connection to a company.
@@ -401,7 +428,7 @@ mod tests {
                 vec![window(1, WindowStatus::Done)],
                 7,
             )],
-            connection: None,
+            ..Report::default()
         };
         assert_eq!(
             serde_json::to_string(&report).unwrap(),

@@ -187,6 +187,11 @@ impl Transport {
         }
     }
 
+    /// Reports that no request is sent for a while.
+    pub(crate) fn paused(&self, wait: Duration) {
+        self.progress.paused(wait);
+    }
+
     /// Returns the clause that names the proxy on the way to `url`; empty without one.
     pub(crate) fn way(&self, url: &Url) -> String {
         match &self.connections {

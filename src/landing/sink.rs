@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use tracing::warn;
 
 use crate::domain::{
-    DistinctIds, EntitySpec, LoadCounts, Mask, Page, Report, Window, WindowReport, WindowStatus,
-    too_many_rejects,
+    DistinctIds, EntitySpec, LoadCounts, Mask, Page, Report, SkipReason, Window, WindowReport,
+    WindowStatus, too_many_rejects,
 };
 use crate::durable::{
     directory_of, hidden_prefix, hold_directory, make_private_directory,
@@ -214,7 +214,7 @@ fn report_of(file: &LandingFile) -> Option<WindowReport> {
     let report = WindowReport {
         pages,
         path: Some(path),
-        ..WindowReport::skipped(file.window)
+        ..WindowReport::skipped(file.window, SkipReason::Committed)
     };
     Some(report.with_counts(counts))
 }

@@ -29,7 +29,7 @@ use super::log::{log_read, log_rejects, log_span};
 use super::open_window::OpenWindow;
 use super::task::SpanTask;
 use super::{Event, failed};
-use crate::domain::{Held, Page, Reject, Window, WindowReport, WindowStatus};
+use crate::domain::{Held, Page, Reject, SkipReason, Window, WindowReport, WindowStatus};
 use crate::error::Result;
 use crate::port::{
     CommitSummary, Meter, ReadSummary, RequestCounts, Sink, Source, Span, WindowWriter,
@@ -131,9 +131,6 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
             }
             self.open.page_wait += wait_started_at.elapsed();
             self.count_requests();
-            self.task
-                .progress
-                .page_read(self.task.entity.name, page.records.len());
             let has_more = page
                 .horizon
                 .is_none_or(|horizon| page.covered_until < horizon);
@@ -267,6 +264,8 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
     async fn write(&mut self, window: Window, page: Page) -> Result<()> {
         self.open.pages = page.number;
         self.open.rows += page.records.len() as u64;
+        let (progress, entity) = (&self.task.progress, self.task.entity.name);
+        progress.page_read(entity, page.records.len());
         self.open.bytes += page
             .records
             .iter()
@@ -350,7 +349,7 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
                     self.release_window(window).await;
                     let skipped = WindowReport {
                         read_until,
-                        ..WindowReport::skipped(window)
+                        ..WindowReport::skipped(window, SkipReason::Future)
                     };
                     let report = self.close_window(skipped);
                     self.send(Event::WindowEnded(report));

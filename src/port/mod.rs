@@ -354,6 +354,8 @@ pub enum Endpoint {
 /// Observer of runs and of the requests sent for them. Methods may be called from several tasks at
 /// once.
 pub trait Progress: Send + Sync + 'static {
+    /// A call has started: the company, and each of its runs with its number of windows.
+    fn call_started(&self, _realm_id: &str, _runs: &[(&str, usize)]) {}
     /// A run has started.
     fn run_started(&self, _entity: &str, _windows: usize) {}
     /// A page was passed to the sink.
@@ -364,6 +366,8 @@ pub trait Progress: Send + Sync + 'static {
     fn run_finished(&self, _entity: &str) {}
     /// A request has ended, with a status or without an answer.
     fn request_ended(&self, _endpoint: Endpoint, _status: Option<u16>, _elapsed: Duration) {}
+    /// QuickBooks has asked for a pause of all requests.
+    fn paused(&self, _wait: Duration) {}
 }
 
 /// An observer that ignores everything.

@@ -185,6 +185,7 @@ impl ApiClient {
                     // A longer wait ends this request. Other requests must not be held back by
                     // it: they too have to end in time.
                     if wait <= self.retry.max_elapsed {
+                        self.transport.paused(wait);
                         self.admission.pause(wait).await;
                     }
                     attempts.wait(error, Some(wait)).await?;

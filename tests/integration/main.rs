@@ -21,6 +21,7 @@ mod companies;
 mod conform;
 mod databases;
 mod drift;
+mod dry_run;
 mod exactness;
 mod faults;
 mod files;

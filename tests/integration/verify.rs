@@ -93,6 +93,41 @@ impl Progress for Compared {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deep_comparison_costs_about_as_much_as_reading_the_range() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    for entity in ["items", "invoices"] {
+        let request = whole_range(&[entity], "day", 1000);
+        let before = sandbox.stats().data_requests;
+        assert_complete(&app.backfill(&request).await.unwrap());
+        let read = sandbox.stats().data_requests - before;
+        let verify = VerifyRequest::new([entity], request.range)
+            .chunk(request.chunk)
+            .deep(true);
+        let before = sandbox.stats().data_requests;
+        let report = app.verify(&verify).await.unwrap();
+        let compared = sandbox.stats().data_requests - before;
+        assert!(report.is_ok());
+        assert_eq!(
+            (report.runs[0].windows, report.runs[0].requests),
+            (731, compared)
+        );
+        assert!(
+            compared <= read + 3,
+            "{entity}: {compared} to compare, {read} to read"
+        );
+    }
+    // What differs is still found in its own window, and only there.
+    let lost = "UPDATE raw.qb_items SET payload = payload || '{\"Name\": \"x\"}' WHERE id = '7'";
+    database.client.batch_execute(lost).await.unwrap();
+    let verify = verify_request(&["items"], "day").deep(true);
+    let report = app.verify(&verify).await.unwrap();
+    assert_eq!(ids(&report.runs[0], |d| &d.stale), ["7"]);
+    assert_eq!(report.runs[0].different.len(), 1);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn differences_are_found_named_and_repaired() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
     let app = app(&sandbox, &database);

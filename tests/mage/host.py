@@ -13,6 +13,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from datetime import datetime
 from pathlib import Path
 
 import yaml
@@ -154,6 +155,19 @@ class Mage:
         new = file.with_suffix(".new")
         new.write_text(yaml.safe_dump({"triggers": [trigger]}, sort_keys=False))
         new.replace(file)
+
+    def add_once_pipeline(self, name: str, code: str) -> None:
+        """Add a pipeline of one block, the function ``name`` of the code, with an active one-time trigger."""
+        directory = self.project / "pipelines" / name
+        directory.mkdir()
+        (self.project / "data_loaders" / f"{name}.py").write_text(code)
+        block = {"uuid": name, "name": name, "type": "data_loader", "language": "python"}
+        block |= {"executor_type": "local_python", "upstream_blocks": [], "downstream_blocks": []}
+        pipeline = {"name": name, "uuid": name, "type": "python", "blocks": [block]}
+        (directory / "metadata.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
+        trigger = {"name": f"{name}_trigger", "pipeline_uuid": name, "schedule_type": "time", "status": "active"}
+        trigger |= {"schedule_interval": "@once", "start_time": datetime(2025, 1, 1)}  # noqa: DTZ001 - as Mage has it
+        self.triggers_file(name).write_text(yaml.safe_dump({"triggers": [trigger]}, sort_keys=False))
 
     def schedule(self, pipeline: str) -> dict:
         """Return the pipeline's first trigger in Mage's database."""

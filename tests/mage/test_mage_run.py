@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from pathlib import Path
 
+import psycopg
 import pytest
 from conftest import PIPELINES, RANGE, keywords
 
@@ -48,6 +51,12 @@ def text_of(done) -> str:
     return " ".join((done.stdout + done.stderr).split())
 
 
+def closing_line(done) -> str:
+    """Return the text of the line with which a pipeline ends."""
+    [line] = [line for line in done.stdout.splitlines() if "pipeline_finished" in line]
+    return json.loads(line[line.index("{") :])["message"]
+
+
 def test_a_missing_secret_is_named(bare_mage, secrets):
     # Mage's templates turn a missing secret into the text 'None'.
     bare_mage.create_secrets({**secrets, "QBO_REALM_ID": "None"} | {"QBO_CLIENT_ID": " "})
@@ -78,7 +87,9 @@ def test_secrets_may_have_lower_case_names_and_override_the_environment(bare_mag
     ("variables", "message"),
     [
         ({"fecha_inicio": "31/01/2024"}, "fecha_inicio: cannot read '31/01/2024' as a date"),
+        ({"fecha_inicio": "31/01/2024"}, "fecha_inicio: '31/01/2024' no se entiende como fecha"),
         ({"fecha_fin": "None"}, "fecha_fin: missing"),
+        ({"zona": "Quito"}, "zona: unknown time zone 'Quito'"),
         ({"fecha_fin": "2024-01-01"}, "fecha_fin: '2024-01-01' is not after fecha_inicio '2024-01-01T00:00:00Z'"),
         ({"chunk": "fortnight", "page_size": 5000}, "chunk: unknown chunk 'fortnight'"),
         ({"chunk": "fortnight", "page_size": 5000}, "page_size: '5000' is not between 1 and 1000"),
@@ -99,11 +110,34 @@ def test_resume_skips_committed_windows(mage, database):
     done = mage.run(PIPELINES[1], **RANGE, chunk="quarter", resume="true")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "8 windows of quarter, 4 to read" in done.stdout
-    assert f"4 windows, 4 pages, {600 - first} rows, {600 - first} inserted" in done.stdout
+    closing = closing_line(done)
+    assert closing.startswith(f"{600 - first} rows · {600 - first} inserted, 0 updated, 0 unchanged, 0 rejected · ")
+    assert "4 windows, 4 pages" in closing
     done = mage.run(PIPELINES[1], **RANGE, chunk="day", resume=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "731 windows of day, 0 to read" in done.stdout
     assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(600,)]
+
+
+def test_a_range_of_a_zone_is_that_of_its_days(mage, qbo, database):
+    guayaquil = {"zona": "America/Guayaquil", "fecha_inicio": "2024-01-01", "fecha_fin": "2024-03-01"}
+    done = mage.run(PIPELINES[1], **guayaquil, chunk="month")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    bounds = "SELECT window_start_utc::text, window_end_utc::text FROM qbo.windows ORDER BY 1"
+    with psycopg.connect(database.url) as connection:
+        connection.execute("SET TIME ZONE 'America/Guayaquil'")
+        midnights = [f"2024-0{month}-01 00:00:00-05" for month in (1, 2, 3)]
+        assert connection.execute(bounds).fetchall() == list(pairwise(midnights))
+    truth = qbo.truth("Invoice", "2024-01-01T05:00:00Z", "2024-03-01T05:00:00Z")
+    assert {id for (id,) in database.query("SELECT id FROM raw.qb_invoices")} == set(truth)  # noqa: A001
+    assert "last day 2024-02-29" in done.stdout
+    lines = [json.loads(line[line.index("{") :]) for line in done.stdout.splitlines() if '"window_done"' in line]
+    loaded = [line for line in lines if line["phase"] == "load"]
+    assert len(loaded) == 2
+    for line, month in zip(loaded, ("2024-01", "2024-02"), strict=True):
+        assert line["message"].startswith(f"{line['rows']} rows · invoices {month} · {line['rows']} inserted, ")
+        assert line["window_start_local"] == f"{month}-01 00:00 America/Guayaquil"
+        assert line["window_start"] == f"{month}-01T05:00:00Z"
 
 
 def test_one_command_makes_a_new_pipeline(mage, qbo, database):
@@ -139,7 +173,9 @@ def test_an_unreadable_record_is_logged_as_a_warning_and_the_others_are_loaded(m
     assert database.query("SELECT count(*) FROM qbo.rejects") == [(1,)]
     closing = next(line for line in done.stdout.splitlines() if "pipeline_finished" in line)
     assert '"level": "warning"' in closing
-    assert "1 rejected; see qbo.rejects" in closing
+    assert closing_line(done).startswith(
+        "599 rows · 599 inserted, 0 updated, 0 unchanged, 1 rejected · see qbo.rejects"
+    )
 
 
 def test_a_wrong_password_is_reported_before_any_read(bare_mage, qbo, secrets):

@@ -45,10 +45,10 @@ def test_run_once_takes_variables_and_shows_the_counts(mage, page, database):
     page.get_by_role("button", name="Run@once").click()
     page.get_by_role("button", name="Run now").wait_for()
     values = page.get_by_placeholder("Variable value")
-    expect(values).to_have_count(7, timeout=30_000)
+    expect(values).to_have_count(8, timeout=30_000)
     offered = [values.nth(number).input_value() for number in range(values.count() - 1)]
-    assert offered == ["2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z", "day", "200", "false", "raw"]
-    for number, text in enumerate((*RANGE.values(), "quarter", "0250")):
+    assert offered == ["2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z", "day", "200", "false", "raw", ""]
+    for number, text in enumerate((*RANGE.values(), "quarter", "250")):
         values.nth(number).fill(text)
     page.screenshot(path=PICTURES / "mage-run-once.png")
     page.get_by_role("button", name="Run now").click()
@@ -63,7 +63,7 @@ def test_run_once_takes_variables_and_shows_the_counts(mage, page, database):
     page.goto(f"{mage.url}/pipelines/{PIPELINE}/logs")
     page.get_by_text("Start executing block").first.wait_for()
     page.get_by_role("button", name="Scroll to bottom").click()
-    closing = page.get_by_text(f"{PIPELINE}: 8 windows, 8 pages, 600 rows, 600 inserted").first
+    closing = page.get_by_text("600 rows · 600 inserted, 0 updated, 0 unchanged, 0 rejected · 8 windows, 8 pages").first
     closing.click()
     # The log record shows its fields.
     expect(page.get_by_text("pipeline_finished").first).to_be_visible()
@@ -88,7 +88,7 @@ def test_blocks_run_one_by_one_in_the_editor_and_show_their_tables(mage, page, d
     for block, shown in (
         ("chunk_fecha_invoices = data_loader", "to read"),
         ("extract_qbo_invoices = data_loader", "duration_ms"),
-        ("load_postgres_invoices = data_exporter", f"{PIPELINE}: 31 windows"),
+        ("load_postgres_invoices = data_exporter", f"31 windows, 31 pages · {PIPELINE}"),
     ):
         page.get_by_text(block).first.click()
         page.keyboard.press("Control+Enter")

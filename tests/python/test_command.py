@@ -51,11 +51,14 @@ def test_backfill_prints_the_documented_json(run, database):
 
 def test_the_default_output_is_a_table_and_log_lines(run):
     process = run("backfill", "customers", "items", *RANGE, "--chunk", "year")
-    header, customers, items, connection = process.stdout.splitlines()
-    assert header.split()[:5] == ["entity", "windows", "pages", "rows", "inserted"]
-    assert customers.split()[:5] == ["customers", "2", "2", "60", "60"]
-    assert items.split()[0] == "items"
-    assert re.fullmatch(r"connection to company \d+: \d+ days left, \d+ reads this month", connection)
+    sentence, header, customers, items, read, requests, following = process.stdout.splitlines()
+    assert re.fullmatch(r"Done in [\d.]+ s: 100 rows are in step, 100 of them new\.", sentence)
+    assert header.split() == ["entity", "rows", "new"]
+    assert customers.split() == ["customers", "60", "60"]
+    assert items.split() == ["items", "40", "40"]
+    assert read == "Read 2024-01-01 up to, not including, 2026-01-01 (UTC)"
+    assert re.fullmatch(r"\d+ requests? · \d+ of 500,000 reads this month", requests)
+    assert following.startswith("Next: qbo-rs ")
     assert " customers [2024-01-01T00:00:00Z, 2025-01-01T00:00:00Z): done" in process.stderr
 
 
@@ -154,7 +157,8 @@ def test_a_rejected_record_is_exit_1_and_its_window_is_done(run, qbo, database):
     assert database.query("SELECT id FROM qbo.rejects") == [("7",)]
     assert database.query("SELECT count(*) FROM raw.qb_customers") == [(59,)]
     table = run("backfill", "customers", *RANGE, "--chunk", "month").stdout
-    assert "customers: 1 record was set aside; qbo.rejects says why" in table
+    assert "but 1 record was set aside: 59 rows are in step." in table
+    assert table.endswith("Next: qbo-rs rejects customers\n")
 
 
 def test_a_failed_window_is_exit_1_and_the_others_are_committed(run, qbo, database):
@@ -218,30 +222,45 @@ def test_landing_lines_hold_the_metadata_and_the_untouched_payload(run, qbo, tmp
 
 def test_dry_run_shows_the_windows_and_resume_skips_them(run, qbo):
     planned = report_of(run("backfill", "items", *RANGE, "--chunk", "quarter", "--dry-run", "--json"))
-    assert {window["status"] for window in planned["runs"][0]["windows"]} == {"skipped"}
+    found = {(window["status"], window["skip_reason"]) for window in planned["runs"][0]["windows"]}
+    assert found == {("skipped", "planned")}
+    assert planned["plan"]["requests"] == planned["runs"][0]["plan"]["requests"] == 1
     assert qbo.stats()["token_requests"] == 0
     assert run("backfill", "items", *RANGE, "--chunk", "quarter").returncode == 0
     before = qbo.stats()["data_requests"]
     resumed = report_of(run("backfill", "items", *RANGE, "--chunk", "month", "--resume", "--json"))
     assert resumed["runs"][0]["totals"]["requests"] == 0
+    assert {window["skip_reason"] for window in resumed["runs"][0]["windows"]} == {"committed"}
+    told = run("backfill", "items", *RANGE, "--chunk", "month", "--resume").stdout
+    assert told == "Everything up to 2026-01-01 is committed already (1 entity).\nNo request was sent.\n"
     assert qbo.stats()["data_requests"] == before
 
 
-def test_a_dry_run_lists_the_windows_for_people(run):
-    planned = run("backfill", "items", "customers", *RANGE, "--chunk", "month", "--dry-run")
-    assert planned.returncode == 0
+def test_a_dry_run_lists_the_windows_for_people(run, qbo):
+    # Neither a company nor keys are needed, and without --resume no database.
+    nothing = dict.fromkeys(["QBO_REALM_ID", "QBO_CLIENT_ID", "QBO_CLIENT_SECRET", "QBO_REFRESH_TOKEN", "PG_HOST"])
+    planned = run("backfill", "items", "customers", *RANGE, "--chunk", "month", "--dry-run", **nothing)
+    assert planned.returncode == 0, planned.stderr
     lines = planned.stdout.splitlines()
-    assert lines[0] == "items: 24 windows to read"
-    assert lines[1] == "  [2024-01-01T00:00:00Z, 2024-02-01T00:00:00Z)"
-    assert lines[20:23] == [
-        "  [2025-08-01T00:00:00Z, 2025-09-01T00:00:00Z)",
-        "  and 4 more",
-        "customers: 24 windows to read",
-    ]
+    assert lines[0] == "Would read 2 entities into schema raw:"
+    assert lines[1].split(maxsplit=1) == ["items", "24 windows to read"]
+    assert lines[2].strip() == "2024-01-01 .. 2026-01-01"
+    assert lines[-1] == "Nothing was sent."
     assert "skipped" not in planned.stdout
-    assert run("backfill", "items", "--start", "2024-01-01", "--end", "2025-07-01", "--chunk", "month").returncode == 0
+    assert run("backfill", "items", "--start", "2024-01-01", "--end", "2025-11-01", "--chunk", "month").returncode == 0
     left = run("backfill", "items", *RANGE, "--chunk", "month", "--resume", "--dry-run").stdout.splitlines()
-    assert left[:2] == ["items: 6 windows to read", "  [2025-07-01T00:00:00Z, 2025-08-01T00:00:00Z)"]
+    assert left[1].split(maxsplit=1) == ["items", "24 windows, 22 committed, 2 to read"]
+    assert left[2].strip() == "2025-11-01 .. 2025-12-01, 2025-12-01 .. 2026-01-01"
+    before = qbo.stats()["data_requests"]
+    counted = run("backfill", "items", *RANGE, "--chunk", "month", "--dry-run", "--estimate")
+    assert "24 windows to read, 40 records" in counted.stdout
+    assert qbo.stats()["data_requests"] == before + 1
+    assert run("backfill", "items", *RANGE, "--estimate").returncode == 2
+
+
+def test_a_range_in_the_future_is_nothing_to_read_yet(run):
+    told = run("backfill", "items", "--start", "2999-01-01", "--end", "2999-02-01", "--chunk", "month").stdout
+    assert re.fullmatch(r"Nothing to read yet: the range begins 2999-01-01, in \d+ days\.\n", told)
 
 
 def test_a_file_of_an_unknown_format_is_refused_before_any_request(run, qbo, tmp_path):
@@ -345,6 +364,6 @@ def test_a_terminal_shows_a_bar_and_no_lines(qbo, database):
     drawn = os.read(ours, 65536).decode(errors="replace")
     os.close(ours)
     assert process.returncode == 0
-    assert output.startswith(b"entity")
+    assert output.startswith(b"Done in ")
     assert re.search(r"items .*/8 windows, \d+ rows", drawn), drawn
     assert "INFO" not in drawn

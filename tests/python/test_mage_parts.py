@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import re
+import time
 import traceback
 
 import pytest
 
 import qbo_rs
 from qbo_rs import mage
-from qbo_rs.mage import _tables
+from qbo_rs._types import parse_instant
+from qbo_rs.mage import _command, _connect, _coverage, _lines, _tables, _text, _zones
 from qbo_rs.mage._guard import Attempts, raise_redacted
 
 RANGE = {"fecha_inicio": "2025-01-01", "fecha_fin": "2025-02-01"}
@@ -47,12 +50,125 @@ def test_all_wrong_variables_are_reported_in_one_error():
     assert str(raised.value) == (
         "runtime variables: fecha_inicio: cannot read 'soon' as a date; write 2025-01-31 or 2025-01-31T00:00:00Z; "
         "page_size: 'True' is not between 1 and 1000; resume: 'perhaps' is neither true nor false"
+        " | variables: fecha_inicio: 'soon' no se entiende como fecha; escriba 2025-01-31 o 2025-01-31T00:00:00Z"
     )
     with pytest.raises(qbo_rs.ConfigError, match=r"fecha_inicio: missing.*; fecha_fin: missing"):
         mage.read_variables({})
     for value in (0, 1001, -5, 2.5, "1e2", [200]):
         with pytest.raises(qbo_rs.ConfigError, match="page_size"):
             mage.read_variables(RANGE | {"page_size": value})
+
+
+@pytest.mark.parametrize(
+    ("given", "first", "last"),
+    [
+        ({"zona": "America/Guayaquil"}, "2025-01-01T05:00:00Z", "2025-02-01T05:00:00Z"),
+        (
+            {"zona": " UTC ", "fecha_fin": dt.date(2025, 1, 2)},
+            "2025-01-01T00:00:00Z",
+            "2025-01-02T00:00:00Z",
+        ),
+        ({"zona": "UTC"}, "2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z"),
+        ({"zona": ""}, "2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z"),
+        # A zone with summer time.
+        ({"zona": "Europe/Madrid", "fecha_fin": "2025-07-01"}, "2024-12-31T23:00:00Z", "2025-06-30T22:00:00Z"),
+        # A time of that zone, and one with an offset of its own.
+        (
+            {"zona": "America/Guayaquil", "fecha_inicio": "2025-01-01 07:30"},
+            "2025-01-01T12:30:00Z",
+            "2025-02-01T05:00:00Z",
+        ),
+        (
+            {"zona": "America/Guayaquil", "fecha_fin": "2025-01-31T00:00:00Z"},
+            "2025-01-01T05:00:00Z",
+            "2025-01-31T00:00:00Z",
+        ),
+        (
+            {"zona": "America/Guayaquil", "fecha_inicio": dt.datetime(2025, 1, 1, 1)},  # noqa: DTZ001 - local time
+            "2025-01-01T06:00:00Z",
+            "2025-02-01T05:00:00Z",
+        ),
+    ],
+)
+def test_dates_are_those_of_the_zone(given, first, last):
+    windows = mage.read_variables(RANGE | given | {"chunk": "year"}).windows()
+    assert (windows[0].to_dict()["start"], windows[-1].to_dict()["end"]) == (first, last)
+
+
+@pytest.mark.parametrize(
+    ("given", "english", "spanish"),
+    [
+        ({"fecha_fin": "31/01/2025"}, "fecha_fin: cannot read '31/01/2025'", "fecha_fin: '31/01/2025' no se entiende"),
+        ({"fecha_fin": "2025-1-9", "zona": "UTC"}, "cannot read '2025-1-9'", "'2025-1-9' no se entiende como fecha"),
+        ({"fecha_inicio": ""}, "fecha_inicio: missing", "fecha_inicio: falta"),
+        ({"fecha_fin": "2024-01-01"}, "is not after fecha_inicio", "no es posterior a fecha_inicio '2025-01-01'"),
+        ({"zona": "Guayaquil"}, "unknown time zone 'Guayaquil'", "no existe la zona horaria 'Guayaquil'"),
+        ({"zona": "../../etc/passwd"}, "unknown time zone '../../etc/passwd'", "no existe la zona horaria"),
+    ],
+)
+def test_wrong_dates_are_named_in_english_and_spanish(given, english, spanish):
+    with pytest.raises(qbo_rs.ConfigError) as raised:
+        mage.read_variables(RANGE | given)
+    before, _, after = str(raised.value).partition(" | ")
+    assert english in before
+    assert spanish in after
+
+
+def test_a_chunk_that_is_wrong_says_nothing_about_dates():
+    with pytest.raises(qbo_rs.ConfigError) as raised:
+        mage.read_variables(RANGE | {"chunk": "fortnight"})
+    assert " | " not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "zona", "label"),
+    [
+        ("2024-10-01T00:00:00Z", "2024-11-01T00:00:00Z", "", "2024-10"),
+        ("2024-10-01T00:00:00Z", "2025-01-01T00:00:00Z", "", "2024-Q4"),
+        ("2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z", "", "2024"),
+        ("2024-12-01T00:00:00Z", "2025-01-01T00:00:00Z", "", "2024-12"),
+        ("2024-02-29T00:00:00Z", "2024-03-01T00:00:00Z", "", "2024-02-29"),
+        ("2024-11-01T00:00:00Z", "2025-02-01T00:00:00Z", "", "[2024-11-01, 2025-02-01)"),
+        ("2024-07-01T00:00:00Z", "2025-07-01T00:00:00Z", "", "[2024-07-01, 2025-07-01)"),
+        ("2024-01-01T00:00:00Z", "2024-02-20T00:00:00Z", "", "[2024-01-01, 2024-02-20)"),
+        ("2024-10-01T05:00:00Z", "2024-11-01T05:00:00Z", "", "[2024-10-01 05:00, 2024-11-01 05:00)"),
+        ("2024-10-01T05:00:00Z", "2024-11-01T05:00:00Z", "America/Guayaquil", "2024-10"),
+    ],
+)
+def test_a_window_has_a_short_name_in_the_zone_of_its_range(first, last, zona, label):
+    assert _zones.Clock.of(zona).label(*map(parse_instant, (first, last))) == label
+
+
+def test_lines_begin_with_their_counts_and_show_both_times():
+    counts = {"rows": 1230, "inserted": 1200, "updated": 30, "unchanged": 0, "requests": 2, "windows": 3}
+    window = {"window_start": "2024-10-01T00:00:00Z", "window_end": "2024-11-01T00:00:00Z", "entity": "invoices"}
+    done = {"event": "window_done", "phase": "extract", "duration_ms": 5} | counts | window
+    clock = _zones.Clock.of("")
+    line, fields = _lines.rewritten("9341 invoices [a, b): landed: 1230 rows", done, clock)
+    assert line == (
+        "1,230 rows · invoices 2024-10 · 2024-10-01 00:00 to 2024-11-01 00:00 UTC"
+        " = 2024-09-30 19:00 to 2024-10-31 19:00 Guayaquil"
+    )
+    assert fields == done | {
+        "window_start_local": "2024-09-30 19:00 America/Guayaquil",
+        "window_end_local": "2024-10-31 19:00 America/Guayaquil",
+    }
+    line, _ = _lines.rewritten("", done | {"phase": "load"}, clock)
+    assert line.startswith("1,230 rows · invoices 2024-10 · 1,200 inserted, 30 updated, 0 unchanged · ")
+    failed = {"event": "window_failed", "phase": "extract"} | window
+    line, _ = _lines.rewritten("9341 invoices [a, b): failed: the API answered 500", failed, clock)
+    assert line.startswith("FAILED · invoices 2024-10 · the API answered 500 · ")
+    line, _ = _lines.rewritten("9341 invoices: 3 windows", done | {"event": "run_finished", "phase": "load"}, clock)
+    assert line == "1,230 rows · invoices · 1,200 inserted, 30 updated, 0 unchanged · 3 windows, 2 requests, 5 ms"
+    other = {"event": "request_retried", "attempts": 2}
+    assert _lines.rewritten("trying again", other, clock) == ("trying again", other)
+
+
+def test_a_clock_in_utc_shows_each_time_once():
+    clock = _zones.Clock.of("UTC")
+    instant = dt.datetime(2024, 10, 1, tzinfo=dt.timezone.utc)
+    assert clock.both(instant) == "2024-10-01 00:00 UTC"
+    assert clock.span(instant, instant) == "2024-10-01 00:00 to 2024-10-01 00:00 UTC"
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()])
@@ -133,3 +249,107 @@ def test_the_table_of_a_sync_has_its_checkpoints_as_text():
     table = _tables.sync_table(report)
     assert table["checkpoint"].tolist() == ["2025-01-01T00:00:00Z", "2025-01-02T00:00:00Z"]
     assert table["realm_id"].tolist() == ["9341", "9341"]
+
+
+def test_a_login_waits_for_its_own_answer_for_an_hour(tmp_path, monkeypatch):
+    login = _connect.WaitingLogin(tmp_path / "new" / "login.json")
+    with pytest.raises(qbo_rs.ConfigError, match=r"no login waits.*ninguna conexión espera"):
+        login.redirect_uri("s1")
+    login.begin("s1", "https://example.test/cb")
+    assert (tmp_path / "new" / "login.json").stat().st_mode & 0o777 == 0o600
+    for state in ("", "s2", "s11", "ñ"):
+        with pytest.raises(qbo_rs.ConfigError, match="of another login"):
+            login.redirect_uri(state)
+    assert login.redirect_uri("s1") == "https://example.test/cb"
+    login.begin("s2", "https://example.test/other")
+    assert login.redirect_uri("s2") == "https://example.test/other"
+    now = time.time()
+    monkeypatch.setattr(_connect.time, "time", lambda: now + 3601)
+    with pytest.raises(qbo_rs.ConfigError, match="no login waits"):
+        login.redirect_uri("s2")
+
+
+def test_a_text_file_that_is_gone_has_no_windows(tmp_path):
+    january, february = qbo_rs.chunk_range("2025-01-01", "2025-03-01", "month")
+    file = tmp_path / "invoices.txt"
+    file.write_text("")
+    ranges = _text.WrittenRanges(file)
+    ranges.add(january, 0, "run-1")
+    ranges = _text.WrittenRanges(file)
+    assert (ranges.rows(january), ranges.rows(january, "run-1"), ranges.rows(january, "run-2")) == (0, 0, None)
+    assert ranges.rows(february) is None
+    file.unlink()
+    assert _text.WrittenRanges(file).rows(january) is None
+
+
+def test_windows_of_another_chunk_are_read_together_with_those_that_they_cut(tmp_path):
+    file = tmp_path / "invoices.txt"
+    file.write_text("")
+    months = qbo_rs.chunk_range("2025-01-01", "2025-07-01", "month")
+    [first, second] = qbo_rs.chunk_range("2025-01-01", "2025-07-01", "quarter")
+    ranges = _text.WrittenRanges(file)
+    ranges.add(first, 7, "r")
+    assert ranges.is_cut_by([(month, True) for month in months])
+    assert not ranges.is_cut_by([(month, False) for month in months])
+    assert not ranges.is_cut_by([(month, True) for month in months[3:]])
+    assert not ranges.is_cut_by([(first, True), (second, True)])
+    # A longer window takes the place of shorter ones.
+    ranges.add(months[3], 2, "r")
+    [half] = qbo_rs.chunk_range("2025-01-01", "2025-07-01", "181d")
+    assert not ranges.is_cut_by([(half, True)])
+    ranges.add(half, 9, "r")
+    known = _text.WrittenRanges(file)
+    assert [known.rows(window) for window in (half, first, months[3])] == [9, None, None]
+
+
+COVERED = [
+    {
+        "entity": "invoices",
+        "rows": 12345,
+        "committed": [
+            {"start": "2024-01-01T00:00:00Z", "end": "2024-02-01T00:00:00Z"},
+            {"start": "2024-02-15T00:00:00Z", "end": "2024-03-01T00:00:00Z"},
+            {"start": "2024-04-01T00:00:00Z", "end": "2024-04-01T00:01:00Z"},
+        ],
+        "gaps": [{"start": "2024-02-01T00:00:00Z", "end": "2024-02-15T00:00:00Z"}],
+        "rejects": 2,
+        "unfinished": [],
+        "last_run": {"status": "ok", "started_at": "2024-05-01T00:00:00Z", "finished_at": "2024-05-01T10:30:00.5Z"},
+    },
+    {"entity": "<items>", "rows": 0, "committed": [], "gaps": [], "rejects": 0, "unfinished": [], "last_run": None},
+]
+
+
+def test_the_page_of_coverage_has_a_cell_for_each_month():
+    now = dt.datetime(2024, 5, 2, tzinfo=dt.timezone.utc)
+    page = _coverage.page_of(COVERED, "raw", _zones.Clock.of(""), now)
+    cells = re.findall(r"class=(full|part|none) title=\"([^\"]+)\"", page)
+    assert cells[:4] == [
+        ("full", "invoices 2024-01: 100 %"),
+        ("part", "invoices 2024-02: 52 %"),
+        ("none", "invoices 2024-03: 0 %"),
+        # A minute of a month is not nothing.
+        ("part", "invoices 2024-04: 1 %"),
+    ]
+    assert cells[4:] == [("none", f"&lt;items&gt; 2024-{month}: 0 %") for month in ("01", "02", "03", "04")]
+    assert "<td>12,345</td><td>14 days</td><td>2</td>" in page
+    assert "ok 2024-05-01 10:30 UTC = 2024-05-01 05:30 Guayaquil" in page
+    assert "<items>" not in page
+    assert "<script" not in page
+    assert "Nothing is loaded yet" in _coverage.page_of([], "raw", _zones.Clock.of(""), now)
+
+
+def test_a_failed_command_says_why():
+    ended = _command.Ended(2, "", "2026-01-01 INFO begins\nerror: PG_HOST: not set\n  set it\n")
+    with pytest.raises(qbo_rs.ConfigError, match=r"^PG_HOST: not set; set it$"):
+        ended.report()
+    with pytest.raises(qbo_rs.ConfigError, match="qbo-rs ended with 9 and said nothing"):
+        _command.Ended(9, "", "").report()
+    assert _command.Ended(1, '{"entities": []}\n', "").report() == {"entities": []}
+
+
+def test_the_command_gets_the_settings_of_mage_and_not_those_of_its_environment(monkeypatch):
+    monkeypatch.setenv("PG_HOST", "wrong.invalid")
+    ended = _command.run({"pg_host": "", "database_url": ""}, "status", "--json")
+    assert "PG_HOST" in ended.reason
+    assert ended.code == 2

@@ -203,7 +203,11 @@ def test_the_command_stops_on_signals(database, sent, code):
         assert time.monotonic() - begin < 3
     assert process.returncode == code
     assert_stopped(database)
-    assert errors.endswith("error: stopped; committed windows stay, and --resume goes on after them\n")
+    done = re.fullmatch(r"Stopped after (\d+) of 24 windows, \d+ rows?; they stay\. Go on:  (.*)", errors.splitlines()[-1])
+    assert done, errors
+    assert done[2] == " ".join(["qbo-rs", *line[1:], "--resume"])
+    committed = database.query("SELECT count(*) FROM qbo.windows WHERE status = 'done'")
+    assert abs(committed[0][0] - int(done[1])) <= 4
 
 
 def wait_for_requests(sandbox, count):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ from qbo_rs.mage._execution import as_block
 from qbo_rs.mage._variables import read_variables
 
 if TYPE_CHECKING:
-    from qbo_rs._types import Landing
+    from qbo_rs._types import Landing, Window
     from qbo_rs.mage._execution import Block, Execution
+    from qbo_rs.mage._variables import RuntimeVariables
 
 
 def chunk_fecha(entity: str) -> Block:
@@ -57,7 +59,7 @@ def chunk_fecha(entity: str) -> Block:
         windows = variables.windows()
         call.log.write(
             "info",
-            f"{entity}: {len(windows)} windows of {variables.chunk}, {len(remaining.windows)} to read",
+            _describe_range(entity, variables, windows, len(remaining.windows)),
             phase="chunk",
             event="range_cut",
             entity=entity,
@@ -65,12 +67,25 @@ def chunk_fecha(entity: str) -> Block:
             to_read=len(remaining.windows),
             fecha_inicio=variables.start,
             fecha_fin=variables.end,
+            last_day=_last_day(variables, windows),
             chunk=variables.chunk,
             page_size=variables.page_size,
         )
         return _tables.plan_table(windows, [report.window for report in remaining.windows])
 
     return as_block(f"chunk_fecha_{entity}", body)
+
+
+def _describe_range(entity: str, variables: RuntimeVariables, windows: list[Window], to_read: int) -> str:
+    """Say what is read. The last day stands there since the day of ``fecha_fin`` is not in the range."""
+    return (
+        f"{entity}: {len(windows)} windows of {variables.chunk}, {to_read} to read, "
+        f"last day {_last_day(variables, windows)} · {variables.clock.span(windows[0].start, windows[-1].end)}"
+    )
+
+
+def _last_day(variables: RuntimeVariables, windows: list[Window]) -> str:
+    return variables.clock.day(windows[-1].end - timedelta(microseconds=1))
 
 
 def extract_qbo(entity: str) -> Block:
@@ -157,12 +172,14 @@ def _load(call: Execution, landing: Landing) -> Report:
 def _log_summary(call: Execution, entity: str, report: Report) -> None:
     names = ("windows", "pages", "rows", "inserted", "updated", "unchanged", "rejected", "duration_ms")
     counts = {name: sum(getattr(run.totals, name) for run in report.runs) for name in names}
-    summary = ", ".join(f"{counts[name]} {name}" for name in names[:-1])
+    loaded = ", ".join(f"{counts[name]:,} {name}" for name in ("inserted", "updated", "unchanged", "rejected"))
+    parts = [f"{counts['rows']:,} rows", loaded, f"{counts['windows']:,} windows, {counts['pages']:,} pages"]
     level = "warning" if counts["rejected"] else "info"
-    hint = "; see qbo.rejects" if counts["rejected"] else ""
+    hint = ["see qbo.rejects"] if counts["rejected"] else []
+    ended = call.log.clock.both(datetime.now(timezone.utc))
     call.log.write(
         level,
-        f"{call.pipeline}: {summary}{hint}",
+        " · ".join([*parts[:2], *hint, parts[2], call.pipeline, ended]),
         phase="load",
         event="pipeline_finished",
         entity=entity,

@@ -9,7 +9,8 @@ from qbo_rs import _verbs
 from qbo_rs.exceptions import ConfigError, QboError
 from qbo_rs.mage import _tables
 from qbo_rs.mage._execution import as_block
-from qbo_rs.mage._variables import DEFAULT_SCHEMA, is_missing
+from qbo_rs.mage._variables import DEFAULT_SCHEMA
+from qbo_rs.mage._zones import is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

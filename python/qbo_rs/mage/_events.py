@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from qbo_rs.mage._lines import rewritten
+from qbo_rs.mage._zones import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,6 +33,16 @@ class EventLog:
         # The editor passes a logger of `logging`, which takes no fields and whose output it does not show.
         self._is_editor = isinstance(logger, logging.Logger)
         self._logger = None if self._is_editor else logger
+        self.clock = Clock.of(kwargs.get("zona"))
+        self._muted: frozenset[str] = frozenset()
+
+    def mute(self, events: frozenset[str]) -> None:
+        """Leave out events of the core that the block replaces by lines of its own."""
+        self._muted = events
+
+    def is_muted(self, event: object) -> bool:
+        """Return True for an event that is left out."""
+        return event in self._muted
 
     def write(self, level: str, message: str, **fields: object) -> None:
         """Write one event; ``level`` is ``info``, ``warning`` or ``error``."""
@@ -37,7 +51,10 @@ class EventLog:
         elif self._is_editor:
             print(message, flush=True)  # noqa: T201 - stdout is the log
         else:
-            print(json.dumps({"level": level, **fields, "message": message}), flush=True)  # noqa: T201 - stdout is the log
+            # Some terminals cannot show every letter.
+            is_ascii = (getattr(sys.stdout, "encoding", None) or "").lower() not in ("utf-8", "utf8")
+            line = json.dumps({"level": level, **fields, "message": message}, ensure_ascii=is_ascii)
+            print(line, flush=True)  # noqa: T201 - stdout is the log
 
 
 class _Forward(logging.Handler):
@@ -50,7 +67,10 @@ class _Forward(logging.Handler):
         level = (
             "error" if record.levelno >= logging.ERROR else "warning" if record.levelno >= logging.WARNING else "info"
         )
-        self._log.write(level, record.getMessage(), **fields)
+        if self._log.is_muted(fields.get("event")):
+            return
+        message, shown = rewritten(record.getMessage(), fields, self._log.clock)
+        self._log.write(level, message, **shown)
 
 
 def _typed(name: str, value: object) -> object:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _core
 from qbo_rs.mage import _host
-from qbo_rs.mage._variables import is_missing
+from qbo_rs.mage._zones import is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

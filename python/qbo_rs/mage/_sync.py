@@ -8,7 +8,7 @@ from qbo_rs import _verbs
 from qbo_rs.exceptions import RetriableError
 from qbo_rs.mage import _tables
 from qbo_rs.mage._execution import as_block
-from qbo_rs.mage._variables import is_missing
+from qbo_rs.mage._zones import is_missing
 
 if TYPE_CHECKING:
     from qbo_rs.mage._execution import Block, Execution

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
-from qbo_rs._types import Landing, RunReport, Totals, Window, WindowReport
+from qbo_rs._types import Landing, RunReport, Totals, Window, WindowReport, parse_instant
 from qbo_rs.exceptions import ConfigError
 
 if TYPE_CHECKING:
@@ -37,12 +37,19 @@ def plan_table(windows: Iterable[Window], remaining: Iterable[Window]) -> Any:
         if bisect_left(starts, window.start) == bisect_left(starts, window.end):
             status[window] = COMMITTED
     rows = [window.to_dict() | {"status": status[window]} for window in sorted(status)]
-    return _frame(rows, ("start", "end", "status"))
+    return frame(rows, ("start", "end", "status"))
 
 
 def windows_to_read(table: Any) -> list[dict[str, Any]]:
     """Return the windows that a table of :func:`plan_table` says are to be read."""
     return [row for row in _rows(table, ("start", "end", "status")) if row["status"] == TO_READ]
+
+
+def planned_windows(table: Any) -> list[tuple[Window, bool]]:
+    """Return the windows of a table of :func:`plan_table`, each with True if it is to be read."""
+    rows = _rows(table, ("start", "end", "status"))
+    windows = [Window(parse_instant(str(row["start"])), parse_instant(str(row["end"]))) for row in rows]
+    return [(window, row["status"] == TO_READ) for window, row in zip(windows, rows, strict=True)]
 
 
 def landing_table(landing: Landing, plan: Any) -> Any:
@@ -53,7 +60,7 @@ def landing_table(landing: Landing, plan: Any) -> Any:
     rows = [names | _columns(window.to_dict(), WINDOW_COLUMNS) | {"path": window.path or ""} for window in run.windows]
     blank = names | dict.fromkeys(COUNTS, 0) | {"path": ""}
     rows += [blank | row for row in _rows(plan, ("start", "end", "status")) if row["status"] != TO_READ]
-    return _frame(sorted(rows, key=lambda row: str(row["start"])), LANDING_COLUMNS)
+    return frame(sorted(rows, key=lambda row: str(row["start"])), LANDING_COLUMNS)
 
 
 def landing_to_load(table: Any) -> Landing | None:
@@ -73,7 +80,7 @@ def landing_to_load(table: Any) -> Landing | None:
 def load_table(runs: Sequence[RunReport]) -> Any:
     """Make the table of a load, with the counts of each window."""
     rows = [_columns(window.to_dict(), LOAD_COLUMNS) for run in runs for window in run.windows]
-    return _frame(rows, LOAD_COLUMNS)
+    return frame(rows, LOAD_COLUMNS)
 
 
 def sync_table(report: SyncReport) -> Any:
@@ -84,7 +91,7 @@ def sync_table(report: SyncReport) -> Any:
         for account in report.to_dict()["accounts"]
         for entity in account["entities"]
     ]
-    return _frame(rows, ("realm_id", "schema", *names))
+    return frame(rows, ("realm_id", "schema", *names))
 
 
 def reports_table(report: ReportsReport) -> Any:
@@ -95,7 +102,7 @@ def reports_table(report: ReportsReport) -> Any:
         | {"realm_id": report.realm_id, "answers": len(landed.answers), "rows": sum(it.rows for it in landed.answers)}
         for landed in report.reports
     ]
-    return _frame(rows, ("realm_id", *names, "answers", "rows"))
+    return frame(rows, ("realm_id", *names, "answers", "rows"))
 
 
 def books_table(report: BooksReport) -> Any:
@@ -112,14 +119,15 @@ def books_table(report: BooksReport) -> Any:
         rows += found or [company | {"account_id": "", "name": "", "cause": "agrees", "amount": "0.00"}]
     for row in rows:
         row["amount"] = str(row["amount"])
-    return _frame(rows, ("realm_id", "as_of", "accounts", "account_id", "name", "cause", "amount"))
+    return frame(rows, ("realm_id", "as_of", "accounts", "account_id", "name", "cause", "amount"))
 
 
 def _columns(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: row[name] for name in names}
 
 
-def _frame(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> Any:
+def frame(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> Any:
+    """Make a table."""
     import pandas as pd
 
     return pd.DataFrame(rows, columns=list(columns))

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from qbo_rs import _core
 from qbo_rs._types import Window, format_instant, parse_instant
 from qbo_rs.exceptions import ConfigError
+from qbo_rs.mage._zones import Clock, find_zone, is_missing, local_instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from zoneinfo import ZoneInfo
 
 MAX_PAGE_SIZE = 1000
 DEFAULT_CHUNK = "day"
@@ -29,9 +31,9 @@ class RuntimeVariables:
     """The runtime variables of a backfill."""
 
     start: str
-    """``fecha_inicio``: first instant of the range, UTC, as text that the core reads."""
+    """``fecha_inicio``: first instant of the range, as text that the core reads; a date is one of ``zona``, or UTC."""
     end: str
-    """``fecha_fin``: first instant after the range, UTC, as text that the core reads."""
+    """``fecha_fin``: first instant after the range, in the same form."""
     chunk: str
     """Unit of a window, see :func:`qbo_rs.chunk_range`; default: ``day``. A bare number means days."""
     page_size: int
@@ -40,16 +42,13 @@ class RuntimeVariables:
     """True to skip windows that earlier runs committed; default: False."""
     schema: str
     """Schema of the raw tables; default: ``raw``."""
+    clock: Clock
+    """Zone of the range, from ``zona``; default: UTC."""
 
     def windows(self) -> list[Window]:
         """Return the windows of the range; a :class:`~qbo_rs.ConfigError` names the variable that is wrong."""
         pairs = _core.chunk_range(self.start, self.end, self.chunk, "fecha_inicio", "fecha_fin")
         return [Window(parse_instant(first), parse_instant(last)) for first, last in pairs]
-
-
-def is_missing(value: object) -> bool:
-    """Return True for None, blank text, and the text ``None``, which Mage's templates make of None."""
-    return value is None or str(value).strip() in ("", "None")
 
 
 def read_variables(kwargs: Mapping[str, Any]) -> RuntimeVariables:
@@ -70,8 +69,9 @@ def read_variables(kwargs: Mapping[str, Any]) -> RuntimeVariables:
         '7d'
 
     """
-    problems: list[str] = []
-    bounds = [_instant(name, kwargs, problems) for name in ("fecha_inicio", "fecha_fin")]
+    problems = Problems()
+    zone = _zone(kwargs.get("zona"), problems)
+    bounds = [_instant(name, kwargs, zone, problems) for name in ("fecha_inicio", "fecha_fin")]
     variables = RuntimeVariables(
         start=bounds[0],
         end=bounds[1],
@@ -79,25 +79,101 @@ def read_variables(kwargs: Mapping[str, Any]) -> RuntimeVariables:
         page_size=_page_size(kwargs.get("page_size"), problems),
         resume=_flag("resume", kwargs.get("resume"), problems),
         schema=DEFAULT_SCHEMA if is_missing(kwargs.get("schema")) else str(kwargs["schema"]).strip(),
+        clock=Clock.of(kwargs.get("zona")),
     )
     if all(bounds):
         try:
             variables.windows()
         except ConfigError as error:
-            problems.insert(0, str(error))
-    if problems:
-        raise ConfigError("runtime variables: " + "; ".join(problems))
+            problems.add(str(error), _in_spanish(str(error), *bounds), is_first=True)
+    problems.raise_any()
     return variables
 
 
-def _instant(name: str, kwargs: Mapping[str, Any], problems: list[str]) -> str:
+class Problems:
+    """The variables that are wrong: all in English, and those about dates also in Spanish."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._english: list[str] = []
+        self._spanish: list[str] = []
+
+    def add(self, english: str, spanish: str = "", *, is_first: bool = False) -> None:
+        """Add a problem."""
+        for texts, text in ((self._english, english), (self._spanish, spanish)):
+            if text:
+                texts.insert(0 if is_first else len(texts), text)
+
+    def raise_any(self) -> None:
+        """Raise one error that names all problems.
+
+        Raises:
+            ConfigError: There is a problem.
+
+        """
+        if not self._english:
+            return
+        message = "runtime variables: " + "; ".join(self._english)
+        if self._spanish:
+            message += " | variables: " + "; ".join(self._spanish)
+        raise ConfigError(message)
+
+
+def _zone(value: object, problems: Problems) -> ZoneInfo | None:
+    if is_missing(value):
+        return None
+    try:
+        return find_zone(value)
+    except ConfigError as error:
+        text = str(value).strip()
+        problems.add(str(error), f"zona: no existe la zona horaria '{text}'; escriba America/Guayaquil o UTC")
+        return None
+
+
+def _instant(name: str, kwargs: Mapping[str, Any], zone: ZoneInfo | None, problems: Problems) -> str:
     value = kwargs.get(name)
     if is_missing(value):
-        problems.append(f"{name}: missing; write 2025-01-31 or 2025-01-31T00:00:00Z")
+        problems.add(
+            f"{name}: missing; write 2025-01-31 or 2025-01-31T00:00:00Z",
+            f"{name}: falta; escriba 2025-01-31 o 2025-01-31T00:00:00Z",
+        )
         return ""
     if isinstance(value, datetime):
-        return format_instant(value)
-    return value.isoformat() if isinstance(value, date) else str(value).strip()
+        return format_instant(value.replace(tzinfo=zone) if zone and value.tzinfo is None else value)
+    text = value.isoformat() if isinstance(value, date) else str(value).strip()
+    if zone is None:
+        return text
+    try:
+        return format_instant(local_instant(text, zone))
+    except (ValueError, OverflowError):
+        problems.add(
+            f"{name}: cannot read '{text}' as a date; write 2025-01-31 or 2025-01-31T00:00:00Z",
+            _unreadable(name, text),
+        )
+        return ""
+
+
+def _in_spanish(error: str, start: str, end: str) -> str:
+    """Say in Spanish what is wrong with a range; nothing if it is the chunk."""
+    for name, text in (("fecha_inicio", start), ("fecha_fin", end)):
+        if not _is_readable(text):
+            return _unreadable(name, text)
+    if not error.startswith("fecha_fin:"):
+        return ""
+    return f"fecha_fin: '{end}' no es posterior a fecha_inicio '{start}'; el día de fecha_fin no se incluye"
+
+
+def _unreadable(name: str, text: str) -> str:
+    return f"{name}: '{text}' no se entiende como fecha; escriba 2025-01-31 o 2025-01-31T00:00:00Z"
+
+
+def _is_readable(text: str) -> bool:
+    """Return True if the core reads the text as a date."""
+    try:
+        _core.chunk_range("0001-01-01", text, "9999d")
+    except ConfigError:
+        return False
+    return True
 
 
 def _chunk(value: object) -> str:
@@ -108,20 +184,20 @@ def _chunk(value: object) -> str:
     return f"{text}d" if text.isdecimal() else text
 
 
-def _page_size(value: object, problems: list[str]) -> int:
+def _page_size(value: object, problems: Problems) -> int:
     if is_missing(value):
         return DEFAULT_PAGE_SIZE
     text = str(value).strip()
     if text.isdecimal() and 1 <= int(text) <= MAX_PAGE_SIZE:
         return int(text)
-    problems.append(f"page_size: '{text}' is not between 1 and {MAX_PAGE_SIZE}")
+    problems.add(f"page_size: '{text}' is not between 1 and {MAX_PAGE_SIZE}")
     return DEFAULT_PAGE_SIZE
 
 
-def _flag(name: str, value: object, problems: list[str]) -> bool:
+def _flag(name: str, value: object, problems: Problems) -> bool:
     if is_missing(value):
         return False
     text = str(value).strip().lower()
     if text not in TRUE | FALSE:
-        problems.append(f"{name}: '{text}' is neither true nor false")
+        problems.add(f"{name}: '{text}' is neither true nor false")
     return text in TRUE

@@ -51,6 +51,8 @@ impl App {
             .await?
             .into_parts();
         source.prepare().await?;
+        let names: Vec<_> = asks.iter().map(|ask| (ask.report.route, 1)).collect();
+        self.progress.call_started(&config.realm_id, &names);
         let mut run = ReportsRun {
             request,
             source,
@@ -61,7 +63,13 @@ impl App {
         let span = info_span!("reports", realm_id = config.realm_id.as_str());
         let reports = async {
             for ask in &asks {
+                let route = ask.report.route;
+                self.progress.run_started(route, 1);
                 run.report(ask).await?;
+                let answers = run.landed.last().map(|landed| &landed.answers[..]);
+                let rows: u64 = answers.unwrap_or_default().iter().map(|a| a.rows).sum();
+                self.progress.page_read(route, rows as usize);
+                self.progress.run_finished(route);
             }
             Ok::<_, Error>(run.landed)
         };

@@ -85,6 +85,10 @@ impl CompanySyncer<'_> {
     /// Returns an error only if it would affect every entity.
     pub(super) async fn sync(&self, entities: &[EntitySpec]) -> Result<Synced> {
         let now = crate::clock::now();
+        // How much there is to read is not known yet.
+        let names = entities.iter().map(|entity| (entity.name, 0));
+        self.progress
+            .call_started(self.realm_id, &names.collect::<Vec<_>>());
         let mut polls = Vec::with_capacity(entities.len());
         for entity in entities {
             polls.push(self.poll(entity, now).await?);
@@ -292,6 +296,7 @@ impl CompanySyncer<'_> {
     }
 
     pub(super) async fn record_outcome(&self, entity: &str, outcome: &SyncOutcome) {
+        self.progress.run_finished(entity);
         if let Err(error) = self.states.record_outcome(entity, outcome).await {
             warn!(
                 phase = "load",

@@ -126,6 +126,19 @@ impl PostgresSink {
         schema::upgrade(&mut connection, &self.schema, entities, dry_run).await
     }
 
+    /// Returns the company that the schema is bound to, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) async fn company(&self) -> Result<Option<String>> {
+        if !self.db.has_table("qbo", "schema_realms").await? {
+            return Ok(None);
+        }
+        let select = "SELECT realm_id FROM qbo.schema_realms WHERE schema_name = $1";
+        let row = self.db.optional(select, params![self.schema]).await?;
+        row.map(|row| row.column("realm_id")).transpose()
+    }
+
     /// Returns the windows that earlier runs have committed, unsorted.
     ///
     /// # Errors

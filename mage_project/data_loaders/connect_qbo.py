@@ -1,0 +1,3 @@
+from qbo_rs.mage import connect_qbo
+
+connect_qbo = data_loader(connect_qbo())

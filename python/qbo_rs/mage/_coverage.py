@@ -1,0 +1,201 @@
+"""The coverage of the tables, month by month: a block's table, and a page for Mage's dashboards."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from html import escape
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from qbo_rs._types import parse_instant
+from qbo_rs.exceptions import QboError
+from qbo_rs.mage import _command, _host, _tables
+from qbo_rs.mage._execution import as_block
+from qbo_rs.mage._guard import redacted
+from qbo_rs.mage._settings import read_settings
+from qbo_rs.mage._variables import DEFAULT_SCHEMA
+from qbo_rs.mage._zones import Clock, is_missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from qbo_rs.mage._execution import Block, Execution
+
+    Span = tuple[datetime, datetime]
+
+CHART = "qbo_coverage"
+CHART_HEIGHT = 520
+MAX_MONTHS = 36
+"""Months on the page; with more of them the cells would be too small to read."""
+FULL = 0.9999
+
+
+def show_coverage() -> Block:
+    """Make the block that shows which months of which entities are committed, and puts the page on Mage's dashboards.
+
+    It only asks the database. Its runtime variables are ``schema`` and ``zona``.
+
+    Returns:
+        A function for ``@data_loader``. It returns a DataFrame with one row per entity: rows, days missing between the
+        first and the last committed instant, records set aside, the last run, and per month the share in percent.
+
+    Example:
+        ::
+
+            show_coverage = data_loader(show_coverage())
+
+    """
+
+    def body(call: Execution) -> Any:
+        schema = _schema(call.kwargs)
+        entities = _status(call.settings.keywords, schema)["entities"]
+        for page in ("overview/dashboard", f"pipelines/{call.pipeline}/dashboard"):
+            if _host.show_chart(page, CHART, height=CHART_HEIGHT):
+                call.log.write("info", f"the coverage is on the page {page}", phase="chunk", event="chart_added")
+        for entity in entities:
+            missing, last_run = _days_text(entity["gaps"]), _last_run(entity, call.log.clock)
+            line = f"{entity['rows']:,} rows · {entity['entity']} · {missing} missing · {last_run}"
+            call.log.write("info", line, phase="chunk", event="coverage", entity=entity["entity"], rows=entity["rows"])
+        return _table(entities, call.log.clock)
+
+    return as_block("show_coverage", body)
+
+
+def coverage_page(*_: Any, **kwargs: Any) -> str:
+    """Return the page of the chart ``qbo_coverage``: entities by months, with rows, gaps and the last run.
+
+    Args:
+        *_: Not used.
+        **kwargs: Keywords that Mage passed to the chart; ``schema`` and ``zona`` are those of the pipelines.
+
+    Returns:
+        HTML without scripts. If the database does not answer, the page says why.
+
+    Example:
+        ::
+
+            qbo_coverage = render(render_type="html")(coverage_page)
+
+    """
+    secrets: tuple[str, ...] = ()
+    clock, schema = Clock.of(kwargs.get("zona")), _schema(kwargs)
+    now = datetime.now(timezone.utc)
+    try:
+        settings = read_settings()
+        secrets = settings.secrets
+        entities = _status(settings.keywords, schema)["entities"]
+    except QboError as error:
+        return _page(f"<p class=bad>✖ {escape(redacted(str(error), secrets))}</p>")
+    return page_of(entities, schema, clock, now)
+
+
+def page_of(entities: Sequence[Mapping[str, Any]], schema: str, clock: Clock, now: datetime) -> str:
+    """Return the page for the entities of a status, as of ``now``."""
+    title = f"<p>schema {escape(schema)} · {escape(clock.both(now))}</p>"
+    if not entities:
+        return _page(f"{title}<p>Nothing is loaded yet. | Aún no hay datos: ejecute qb_customers_backfill.</p>")
+    months = _months(entities, clock)
+    heads = "".join(f"<th class=month>{month:%m}<br>{month:%y}</th>" for month, _ in months)
+    columns = (
+        "entity | entidad",
+        "rows | filas",
+        "missing | falta",
+        "set aside | apartadas",
+        "last run | última corrida",
+    )
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    rows = "".join(_row(entity, months, clock) for entity in entities)
+    legend = (
+        "<p><b class=full>■</b> committed | completo &nbsp; <b class=part>■</b> in part | en parte &nbsp; "
+        "<b class=none>■</b> missing | falta</p>"
+    )
+    return _page(f"{title}<table><tr>{head}{heads}</tr>{rows}</table>{legend}")
+
+
+def _row(entity: Mapping[str, Any], months: Sequence[Span], clock: Clock) -> str:
+    cells = []
+    for (month, end), share in zip(months, _shares(entity, months), strict=True):
+        kind = "full" if share >= FULL else "part" if share > 0 else "none"
+        tip = f"{entity['entity']} {clock.label(month, end)}: {_percent(share)} %"
+        cells.append(f'<td class=month><b class={kind} title="{escape(tip)}">■</b></td>')
+    aside = f"{entity['rejects']:,}" if entity["rejects"] else "-"
+    texts = (str(entity["entity"]), f"{entity['rows']:,}", _days_text(entity["gaps"]), aside, _last_run(entity, clock))
+    return "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in texts) + "".join(cells) + "</tr>"
+
+
+def _table(entities: Sequence[Mapping[str, Any]], clock: Clock) -> Any:
+    months = _months(entities, clock) if entities else []
+    names = [clock.label(*month) for month in months]
+    rows = []
+    for entity in entities:
+        row = {"entity": entity["entity"], "rows": entity["rows"], "missing": _days_text(entity["gaps"])}
+        row |= {"set_aside": entity["rejects"], "last_run": _last_run(entity, clock)}
+        row |= dict(zip(names, map(_percent, _shares(entity, months)), strict=True))
+        rows.append(row)
+    return _tables.frame(rows, ("entity", "rows", "missing", "set_aside", "last_run", *names))
+
+
+def _status(keywords: Mapping[str, Any], schema: str) -> dict[str, Any]:
+    return _command.run(keywords, "status", "--json", "--schema", schema).report()
+
+
+def _schema(kwargs: Mapping[str, Any]) -> str:
+    given = kwargs.get("schema")
+    return DEFAULT_SCHEMA if is_missing(given) else str(given).strip()
+
+
+def _spans(windows: Iterable[Mapping[str, str]]) -> list[Span]:
+    return [(parse_instant(window["start"]), parse_instant(window["end"])) for window in windows]
+
+
+def _months(entities: Iterable[Mapping[str, Any]], clock: Clock) -> list[Span]:
+    """Return the months from the first committed instant to the last one, in the zone of the ranges."""
+    committed = [span for entity in entities for span in _spans(entity["committed"])]
+    if not committed:
+        return []
+    first = min(start for start, _ in committed).astimezone(clock.ranges)
+    last = max(end for _, end in committed).astimezone(clock.ranges)
+    count = (last.year - first.year) * 12 + last.month - first.month + 1
+    numbers = range(first.year * 12 + first.month - 1, first.year * 12 + first.month + count)
+    begins = [datetime(number // 12, number % 12 + 1, 1, tzinfo=clock.ranges) for number in numbers]
+    # The end of the last window may be the beginning of a month, which then has nothing.
+    return [(begin, end) for begin, end in pairwise(begins) if begin < last][-MAX_MONTHS:]
+
+
+def _shares(entity: Mapping[str, Any], months: Iterable[Span]) -> list[float]:
+    spans = _spans(entity["committed"])
+    shares = []
+    for begin, end in months:
+        seconds = sum(max(0.0, (min(end, last) - max(begin, first)).total_seconds()) for first, last in spans)
+        shares.append(seconds / (end - begin).total_seconds())
+    return shares
+
+
+def _percent(share: float) -> int:
+    # Neither a month with a gap is shown as full, nor one with a day as empty.
+    return 100 if share >= FULL else min(99, max(1, round(share * 100))) if share > 0 else 0
+
+
+def _days_text(gaps: Iterable[Mapping[str, str]]) -> str:
+    seconds = sum((end - start).total_seconds() for start, end in _spans(gaps))
+    return f"{seconds / 86400:,.0f} days" if seconds >= 86400 else f"{seconds / 3600:,.1f} h" if seconds else "0 days"  # noqa: PLR2004
+
+
+def _last_run(entity: Mapping[str, Any], clock: Clock) -> str:
+    run = entity["last_run"]
+    if run is None:
+        return "never | nunca"
+    ended = run["finished_at"] or run["started_at"]
+    return f"{run['status']} {clock.both(parse_instant(ended))}"
+
+
+def _page(body: str) -> str:
+    style = (
+        "body{font:14px system-ui,sans-serif;margin:12px;color:#222;background:#fff}"
+        "table{border-collapse:collapse}td,th{padding:3px 8px;text-align:left;white-space:nowrap;font-weight:normal}"
+        "th{font-size:12px;opacity:.75}td:nth-child(2){text-align:right}.month{padding:2px 1px;text-align:center}"
+        ".month b{font-size:18px;line-height:1}.full{color:#2e9e5b}.part{color:#e0a100}.none{color:#c9ced6}"
+        ".bad{color:#c62828}"
+        "@media(prefers-color-scheme:dark){body{color:#e6e6e6;background:#1b1d21}.none{color:#4a505a}.bad{color:#ff8a80}}"
+    )
+    return f"<!doctype html><meta charset=utf-8><title>Coverage</title><style>{style}</style>{body}"

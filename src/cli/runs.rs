@@ -1,0 +1,108 @@
+//! `qbo-rs backfill`, `extract` and `load`.
+
+use super::args::{ExtractArguments, Language};
+use super::exit::{ExitCode, Outcome};
+use super::output::{self, Printer};
+use super::planned::planned;
+use super::shortfall::{self, Place};
+use super::signals::block_on_run;
+use super::summary::{Ending, Verb, summary};
+use super::tally::Tally;
+use super::words::shell_quote;
+use crate::app::{App, BackfillRequest, LoadRequest};
+use crate::config::Settings;
+use crate::domain::{Report, chunk_range};
+
+/// The schema that no flag needs to name.
+const DEFAULT_SCHEMA: &str = "raw";
+
+pub(super) fn backfill(
+    app: &App,
+    tally: &Tally,
+    request: &BackfillRequest,
+    printer: Printer,
+) -> Outcome {
+    let report = block_on_run(tally, app.backfill(request))?;
+    if request.dry_run {
+        let place = format!("schema {}", request.schema);
+        printer.print(&report, || planned(&report, &place))?;
+        return Ok(ExitCode::Done);
+    }
+    let ending = ending(Verb::Backfill, &app.settings, tally).schema(&request.schema);
+    print(&report, printer, &ending)?;
+    Ok(explained(app, &report, Place::Schema(&request.schema)))
+}
+
+pub(super) fn extract(
+    app: &App,
+    tally: &Tally,
+    arguments: ExtractArguments,
+    printer: Printer,
+) -> Outcome {
+    let windows = chunk_range(arguments.range, arguments.chunk);
+    let request = arguments.request.windows(windows);
+    let report = block_on_run(tally, app.extract(&request))?;
+    let landing_dir = || app.settings.landing_dir();
+    let out = request.out.clone().unwrap_or_else(landing_dir);
+    let out = out.display().to_string();
+    if request.dry_run {
+        printer.print(&report, || planned(&report, &out))?;
+        return Ok(ExitCode::Done);
+    }
+    if arguments.lang == Language::Es && !printer.json {
+        output::text(&output::filas(&report));
+    } else {
+        let verb = Verb::Extract(shell_quote(&out));
+        print(&report, printer, &ending(verb, &app.settings, tally))?;
+    }
+    Ok(explained(app, &report, Place::Landing))
+}
+
+pub(super) fn load(app: &App, tally: &Tally, request: &LoadRequest, printer: Printer) -> Outcome {
+    let report = block_on_run(tally, app.load(request))?;
+    let ending = ending(Verb::Load, &app.settings, tally).schema(&request.schema);
+    print(&report, printer, &ending)?;
+    Ok(explained(app, &report, Place::Schema(&request.schema)))
+}
+
+/// Prints the report of runs and returns the exit code that it means.
+pub(super) fn print(report: &Report, printer: Printer, ending: &Ending) -> Outcome {
+    printer.print(report, || summary(report, ending))?;
+    Ok(ExitCode::of(report.is_complete()))
+}
+
+/// Returns the ending of the demo, which is a backfill.
+pub(super) fn demo_ending(tally: &Tally) -> Ending {
+    ending(Verb::Backfill, &Settings::default(), tally)
+}
+
+fn ending(verb: Verb, settings: &Settings, tally: &Tally) -> Ending {
+    Ending {
+        verb,
+        schema_flag: String::new(),
+        again: tally.resumed(),
+        // A wrong setting has ended the call already.
+        monthly_quota: settings.monthly_quota().unwrap_or_default(),
+    }
+}
+
+impl Ending {
+    fn schema(self, schema: &str) -> Self {
+        let schema_flag = match schema {
+            DEFAULT_SCHEMA => String::new(),
+            other => format!(" --schema {}", shell_quote(other)),
+        };
+        Self {
+            schema_flag,
+            ..self
+        }
+    }
+}
+
+/// Names what is missing, if anything is.
+fn explained(app: &App, report: &Report, place: Place<'_>) -> ExitCode {
+    if !report.is_complete() {
+        shortfall::explain_runs(app, report, place);
+    }
+    ExitCode::of(report.is_complete())
+}

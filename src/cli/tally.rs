@@ -1,0 +1,129 @@
+//! The count of what a call has done so far: whether it has asked for data, which the exit code says,
+//! and how many windows it has committed, which the text of a stop says.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::command_line::CommandLine;
+use super::words::{counted, number};
+use crate::domain::{WindowReport, WindowStatus};
+use crate::port::{Endpoint, Progress};
+
+/// Counts what happens, and passes everything on.
+pub(super) struct Tally {
+    next: Arc<dyn Progress>,
+    line: CommandLine,
+    has_asked: AtomicBool,
+    windows: AtomicU64,
+    done: AtomicU64,
+    rows: AtomicU64,
+}
+
+impl Tally {
+    pub(super) fn new(next: Arc<dyn Progress>, line: CommandLine) -> Self {
+        Self {
+            next,
+            line,
+            has_asked: AtomicBool::new(false),
+            windows: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            rows: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns true if a request for data was made.
+    pub(super) fn has_asked(&self) -> bool {
+        self.has_asked.load(Ordering::Relaxed)
+    }
+
+    /// Returns the command that goes on where this one has ended.
+    pub(super) fn resumed(&self) -> String {
+        self.line.resumed()
+    }
+
+    /// Says what was done before the call was stopped, and how to go on.
+    pub(super) fn stopped(&self) -> String {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let again = self.resumed();
+        let (done, rows) = (count(&self.done), counted(count(&self.rows), "row", "rows"));
+        let windows = counted(count(&self.windows), "window", "windows");
+        match done {
+            0 => format!("Stopped before a window was complete. Go on:  {again}"),
+            done => format!(
+                "Stopped after {} of {windows}, {rows}; they stay. Go on:  {again}",
+                number(done)
+            ),
+        }
+    }
+}
+
+impl Progress for Tally {
+    fn call_started(&self, realm_id: &str, runs: &[(&str, usize)]) {
+        let windows: usize = runs.iter().map(|(_, windows)| windows).sum();
+        self.windows.fetch_add(windows as u64, Ordering::Relaxed);
+        self.next.call_started(realm_id, runs);
+    }
+
+    fn run_started(&self, entity: &str, windows: usize) {
+        self.next.run_started(entity, windows);
+    }
+
+    fn page_read(&self, entity: &str, rows: usize) {
+        self.next.page_read(entity, rows);
+    }
+
+    fn window_finished(&self, entity: &str, window: &WindowReport) {
+        if window.status == WindowStatus::Done {
+            self.done.fetch_add(1, Ordering::Relaxed);
+            self.rows.fetch_add(window.rows, Ordering::Relaxed);
+        }
+        self.next.window_finished(entity, window);
+    }
+
+    fn run_finished(&self, entity: &str) {
+        self.next.run_finished(entity);
+    }
+
+    fn request_ended(&self, endpoint: Endpoint, status: Option<u16>, elapsed: Duration) {
+        if endpoint == Endpoint::Data {
+            self.has_asked.store(true, Ordering::Relaxed);
+        }
+        self.next.request_ended(endpoint, status, elapsed);
+    }
+
+    fn paused(&self, wait: Duration) {
+        self.next.paused(wait);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Window;
+    use crate::port::NoProgress;
+
+    #[test]
+    fn a_stop_says_what_is_done_and_how_to_go_on() {
+        let line = "qbo-rs backfill invoices --start 2024-01-01 --end 2024-01-03";
+        let line = CommandLine::new(line.split(' ').map(str::to_owned));
+        let tally = Tally::new(Arc::new(NoProgress), line);
+        assert!(
+            tally
+                .stopped()
+                .starts_with("Stopped before a window was complete. Go on:  qbo-rs")
+        );
+        tally.call_started("9", &[("invoices", 2)]);
+        let window = Window::parse("2024-01-01", "2024-01-02").unwrap();
+        let done = WindowReport {
+            rows: 12_969,
+            ..WindowReport::empty(window, WindowStatus::Done)
+        };
+        tally.window_finished("invoices", &done);
+        assert_eq!(
+            tally.stopped(),
+            "Stopped after 1 of 2 windows, 12,969 rows; they stay. Go on:  qbo-rs backfill invoices \
+             --start 2024-01-01 --end 2024-01-03 --resume"
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! Numbers, times and tables as people read them, at most [`MAX_WIDTH`] columns wide.
+
+use chrono::{DateTime, NaiveTime, Utc};
+
+use crate::domain::Window;
+use crate::domain::instant::format_instant;
+
+/// The width of the narrowest terminal that all texts fit into.
+pub(super) const MAX_WIDTH: usize = 80;
+
+/// Writes a number with commas: 12,969.
+pub(super) fn number(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Writes a number with the form of the word that belongs to it: 1 row, 2 rows.
+pub(super) fn counted(value: u64, one: &str, many: &str) -> String {
+    let word = if value == 1 { one } else { many };
+    format!("{} {word}", number(value))
+}
+
+/// Writes an instant in UTC, and one at midnight as its day alone.
+pub(super) fn instant(at: DateTime<Utc>) -> String {
+    match at.time() == NaiveTime::MIN {
+        true => at.format("%Y-%m-%d").to_string(),
+        false => format_instant(at).replace('T', " ").replace('Z', ""),
+    }
+}
+
+/// Writes a range as its two bounds.
+pub(super) fn range(window: Window) -> String {
+    format!("{} .. {}", instant(window.start), instant(window.end))
+}
+
+/// Writes a time that has passed: 0.2 s, 45 s, 13 min, 2 h 5 min.
+pub(super) fn elapsed(millis: u64) -> String {
+    match millis / 1000 {
+        0..10 => format!("{:.1} s", millis as f64 / 1000.0),
+        seconds @ 10..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", (seconds + 30) / 60),
+        seconds => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// Lays out a table, indented by two: names to the left, numbers to the right. The first row has the
+/// names of the columns.
+pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().map(|row| width(&row[column])).max())
+        .map(Option::unwrap_or_default)
+        .collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::from(" ");
+        for (column, cell) in row.iter().enumerate() {
+            let padding = " ".repeat(widths[column] - width(cell));
+            line.push_str(&match column {
+                0 => format!(" {cell}{padding}"),
+                _ => format!("  {padding}{cell}"),
+            });
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// Returns the number of columns that a text takes, if none of its characters is wide.
+pub(super) fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// Cuts a text that is too long, and says so by `…`.
+pub(super) fn cut(text: &str, width: usize) -> String {
+    match text.char_indices().nth(width) {
+        None => text.to_owned(),
+        Some(_) => {
+            let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+            format!("{kept}…")
+        }
+    }
+}
+
+/// Writes parts one after the other, with a separator, in as many lines as they need. Each line
+/// begins with `indent`, and no part is divided.
+pub(super) fn flow(indent: &str, parts: &[String], separator: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for part in parts {
+        match lines.last_mut() {
+            Some(line) if width(line) + width(separator) + width(part) <= MAX_WIDTH => {
+                line.push_str(separator);
+                line.push_str(part);
+            }
+            _ => lines.push(format!("{indent}{part}")),
+        }
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
+/// Quotes a word for a shell, if it needs that.
+pub(super) fn shell_quote(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_commas_and_words_their_form() {
+        for (value, text) in [
+            (0, "0"),
+            (999, "999"),
+            (12_969, "12,969"),
+            (1_000_000, "1,000,000"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+        assert_eq!(
+            counted(1, "window differs", "windows differ"),
+            "1 window differs"
+        );
+        assert_eq!(counted(0, "row", "rows"), "0 rows");
+    }
+
+    #[test]
+    fn times_are_as_long_as_they_need_to_be() {
+        for (millis, text) in [
+            (230, "0.2 s"),
+            (9_840, "9.8 s"),
+            (59_900, "59 s"),
+            (780_000, "13 min"),
+            (7_500_000, "2 h 5 min"),
+        ] {
+            assert_eq!(elapsed(millis), text);
+        }
+        let at = |text: &str| text.parse().unwrap();
+        assert_eq!(instant(at("2024-01-01T00:00:00Z")), "2024-01-01");
+        assert_eq!(instant(at("2024-01-01T05:00:09Z")), "2024-01-01 05:00:09");
+    }
+
+    #[test]
+    fn a_flow_breaks_between_its_parts_only() {
+        let parts: Vec<String> = (0..9).map(|n| format!("part number {n}")).collect();
+        let text = flow("  ", &parts, " · ");
+        assert!(
+            text.lines()
+                .all(|line| width(line) <= MAX_WIDTH && line.starts_with("  p"))
+        );
+        assert_eq!(text.matches("part number").count(), 9);
+    }
+}
