@@ -9,6 +9,7 @@ A short tour:
 * :func:`records` reads records into a notebook, without a database; :func:`table` reads those that Postgres holds. Both
   make tables of Arrow, pandas, polars and DuckDB, with a fixed type for every column.
 * :func:`reports` copies reports of QuickBooks, such as the trial balance, into Postgres.
+* :func:`check` looks at settings, tokens, the company and the database, and says what to do about each that is wrong.
 * :func:`sandbox` starts a simulated QuickBooks on this machine, for tests and first steps.
 * :func:`entities` lists the entities.
 
@@ -58,6 +59,7 @@ from qbo_rs._books import (
     TransactionBooks,
     TransactionLine,
 )
+from qbo_rs._check import CheckLine, CheckReport, check, check_async
 from qbo_rs._core import __version__
 from qbo_rs._core import is_debug_build as _is_debug_build
 from qbo_rs._records import Records, Table, records, records_async, table
@@ -128,6 +130,8 @@ __all__ = [
     "AuthError",
     "BooksReport",
     "CauseAmount",
+    "CheckLine",
+    "CheckReport",
     "CircuitOpenError",
     "Columns",
     "CompanyBooks",
@@ -175,6 +179,8 @@ __all__ = [
     "__version__",
     "backfill",
     "backfill_async",
+    "check",
+    "check_async",
     "chunk_range",
     "entities",
     "exceptions",

@@ -414,7 +414,7 @@ impl Answer {
 
     /// Returns the head with Intuit's headers, and the body. They are apart because a fault may
     /// change the delivery of the body. As at Intuit, there are no rate-limit headers.
-    pub(crate) fn into_parts(self, serial: u64) -> (Response<()>, Bytes) {
+    pub(crate) fn into_parts(self, serial: u64, now: DateTime<Utc>) -> (Response<()>, Bytes) {
         let tid = format!(
             "1-{:08x}-{:024x}",
             serial,
@@ -425,6 +425,11 @@ impl Answer {
             .header(
                 header::CACHE_CONTROL,
                 "max-age=0, no-cache, no-store, must-revalidate, private",
+            )
+            // RFC 9110, 5.6.7. The web server would write the real time.
+            .header(
+                header::DATE,
+                now.format("%a, %d %b %Y %H:%M:%S GMT").to_string(),
             )
             .header(header::SERVER, "nginx")
             .header("intuit_tid", &tid)

@@ -60,6 +60,7 @@ mod server;
 mod snapshot;
 mod state;
 mod stats;
+mod stopping;
 #[cfg(test)]
 mod testing;
 mod throttle;
@@ -279,6 +280,12 @@ impl Sandbox {
             command: "clock",
             reason,
         })
+    }
+
+    /// Waits until the command `stop` asks for the end of this sandbox. Without a program that waits,
+    /// the command is refused.
+    pub async fn stop_requested(&self) {
+        self.state.stopping.wait().await;
     }
 
     /// Returns counts of the requests so far.

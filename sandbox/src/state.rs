@@ -13,6 +13,7 @@ use crate::oauth::OAuth;
 use crate::options::{Environment, SandboxOptions};
 use crate::refreshes::Refreshes;
 use crate::stats::Counters;
+use crate::stopping::Stopping;
 use crate::throttle::Throttle;
 use crate::webhooks::Webhooks;
 
@@ -57,6 +58,7 @@ pub(crate) struct State {
     pub(crate) faults: Mutex<Faults>,
     pub(crate) webhooks: Webhooks,
     pub(crate) stats: Counters,
+    pub(crate) stopping: Stopping,
     hook: Mutex<Option<QueryHook>>,
     queries: AtomicU64,
     answers: AtomicU64,
@@ -94,6 +96,7 @@ impl State {
             faults: Mutex::new(Faults::new(options.faults.clone())),
             webhooks,
             stats: Counters::default(),
+            stopping: Stopping::default(),
             hook: Mutex::default(),
             queries: AtomicU64::new(0),
             answers: AtomicU64::new(0),

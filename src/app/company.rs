@@ -9,7 +9,7 @@ use ring::digest::{SHA256, digest};
 use crate::config::{OAuthConfig, QboConfig, Settings};
 use crate::domain::ConnectionReport;
 use crate::error::{Error, Result, Trace};
-use crate::http::Transport;
+use crate::http::{TokenIssuer as _, Transport};
 use crate::port::{Endpoint, Progress};
 use crate::quickbooks::AdmissionControl;
 use crate::quickbooks::oauth::{Authorizer, Reconnect, TokenEndpoint, expires_at, expiry_warning};
@@ -241,6 +241,15 @@ impl Company {
             admission,
             reconnect: reconnect(oauth, &config.realm_id),
         })
+    }
+
+    /// Obtains new tokens, even if the stored access token still works. As always, they are stored
+    /// before they are used.
+    pub(super) async fn refresh(&self) -> Result<()> {
+        let stored = self.issuer.connection().await?;
+        let access = stored.and_then(|connection| connection.access);
+        let issued = self.issuer.clone().issue(access.map(|access| access.token));
+        issued.await.map(drop)
     }
 
     /// Returns the source, and the status of the connection for reports.

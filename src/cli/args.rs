@@ -10,12 +10,13 @@ use super::rejects::RejectsArguments;
 use super::reports::ReportsArguments;
 use super::sandbox::SandboxArguments;
 use super::serve::ServeArguments;
+use super::show::ShowArguments;
 use super::status::StatusArguments;
 use super::sync::SyncArguments;
 use super::verify::VerifyArguments;
 use crate::app::{
-    ArchiveRequest, BackfillRequest, DdlRequest, ExtractRequest, LedgerRequest, LoadRequest,
-    MigrateRequest, ViewsRequest,
+    ArchiveRequest, BackfillRequest, CheckRequest, DdlRequest, ExtractRequest, LedgerRequest,
+    LoadRequest, MigrateRequest, ViewsRequest,
 };
 use crate::config::{SETTINGS, SettingSpec};
 use crate::domain::{Chunk, Window};
@@ -26,6 +27,15 @@ use crate::domain::{Chunk, Window};
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub command: Command,
+
+    /// File with settings, one NAME=VALUE a line; the environment goes before it; QBO_ENV_FILE
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        help_heading = SETTINGS_HEADING
+    )]
+    pub env_file: Option<PathBuf>,
 
     #[command(flatten)]
     pub settings: SettingFlags,
@@ -72,8 +82,12 @@ pub(super) enum Command {
     Sync(SyncArguments),
     /// Serve the HTTP API and run the jobs that it queues
     Serve(ServeArguments),
+    /// Check settings, tokens, company and database; the exit code is 2 if something is wrong
+    Check(CheckRequest),
     /// Show the ranges that are committed, missing or failed
     Status(StatusArguments),
+    /// Show stored records with typed columns, as a table, CSV or JSON
+    Show(Box<ShowArguments>),
     /// List the records that could not be read or stored and were set aside
     Rejects(RejectsArguments),
     /// Copy reports of QuickBooks, such as TrialBalance, into Postgres

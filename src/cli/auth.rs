@@ -129,10 +129,33 @@ fn prompt(text: &str) {
 }
 
 fn prompt_for_consent(consent: &Consent) {
+    let redirect_uri = consent.redirect_uri();
     prompt(&format!(
         "Open this page, choose the company and agree:\n\n  {}\n",
         consent.url()
     ));
+    prompt(&format!(
+        "Redirect URI of this login:\n\n  {redirect_uri}\n"
+    ));
+    prompt(redirect_advice(redirect_uri.scheme()));
+}
+
+/// Returns what to do if Intuit's page refuses the redirect URI.
+fn redirect_advice(scheme: &str) -> &'static str {
+    match scheme {
+        // Intuit takes http for development keys only (docs/guide.md).
+        "http" => {
+            "If Intuit's page says that the redirect_uri is invalid: enter this address, letter for letter, among the \
+             Redirect URIs of your app at https://developer.intuit.com (tab Development), and open the page again.\n\
+             Production keys take only https: add https://... there (tab Production), which need not exist, and run\n  \
+             qbo-rs auth login --redirect-uri https://... --paste\n"
+        }
+        _ => {
+            "If Intuit's page says that the redirect_uri is invalid: enter this address, letter for letter, among the \
+             Redirect URIs of your app at https://developer.intuit.com, on the tab that the keys are from (Development \
+             or Production), and open the page again.\n"
+        }
+    }
 }
 
 /// Reads the address that the browser ended at from stdin.

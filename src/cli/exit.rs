@@ -35,6 +35,8 @@ pub(super) enum Failure {
     Error(Error),
     /// A signal stopped it.
     Stopped(ExitCode),
+    /// It has run another command, which ended with this code.
+    Ended(i32),
 }
 
 impl From<Error> for Failure {

@@ -8,8 +8,11 @@ mod auth;
 mod basis;
 mod board;
 mod books;
+mod check;
 mod command_line;
+mod env_file;
 mod exit;
+mod grid;
 mod hint;
 mod logging;
 mod mage;
@@ -22,8 +25,10 @@ mod rejects;
 mod reports;
 mod runs;
 mod sandbox;
+mod sandbox_run;
 mod serve;
 mod shortfall;
+mod show;
 mod signals;
 mod status;
 mod summary;
@@ -43,13 +48,13 @@ use clap::Parser;
 
 use self::args::{Arguments, Command, DatabaseCommand, DemoArguments};
 use self::command_line::CommandLine;
+use self::env_file::EnvFile;
 use self::exit::{ExitCode, Failure, Outcome};
 use self::output::Printer;
 use self::progress::{Bars, Heartbeat};
 use self::signals::{block_on, block_on_run};
 use self::tally::Tally;
-use crate::app::App;
-use crate::config::Settings;
+use crate::app::{App, ShowRequest};
 use crate::demo::{self, Demo};
 use crate::error::Error;
 use crate::port::Progress;
@@ -57,42 +62,45 @@ use crate::terminal::one_line;
 
 /// Runs the command and returns its exit code. `args` begins with the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
-    let args: Vec<OsString> = args.into_iter().collect();
-    let program = args.first().map_or_else(
-        || "qbo-rs".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    );
-    let words = args.iter().map(|word| word.to_string_lossy().into_owned());
-    let line = CommandLine::new(words);
-    let arguments = match Arguments::try_parse_from(args) {
+    let line: Vec<OsString> = args.into_iter().collect();
+    let arguments = match Arguments::try_parse_from(&line) {
         Ok(arguments) => arguments,
         Err(error) => return report_usage(&error) as i32,
     };
-    let cap = request_cap(&arguments);
+    let env_file = match EnvFile::read(arguments.env_file.as_deref()) {
+        Ok(env_file) => env_file,
+        Err(error) => {
+            print_error(&error.to_string());
+            return ExitCode::Refused as i32;
+        }
+    };
+    let cap = request_cap(&arguments, &env_file);
     let bars = std::io::stderr().is_terminal().then(|| Bars::new(cap));
     logging::start(arguments.log_format, arguments.log_level, bars.as_ref());
     let progress: Arc<dyn Progress> = match bars {
         Some(bars) => Arc::new(bars),
         None => Arc::new(Heartbeat::new(cap)),
     };
-    let tally = Arc::new(Tally::new(progress, line));
-    let ended = execute(&program, arguments, &tally);
-    let code = ended.unwrap_or_else(|failure| match failure {
-        Failure::Stopped(code) => code,
-        Failure::Error(error) => {
-            print_error(&hint::with_flags(&error.to_string()));
+    let words = line.iter().map(|word| word.to_string_lossy().into_owned());
+    let tally = Arc::new(Tally::new(progress, CommandLine::new(words)));
+    env_file.warn_if_shared();
+    let ended = execute(&line, arguments, &env_file, &tally);
+    match ended {
+        Ok(code) | Err(Failure::Stopped(code)) => code as i32,
+        Err(Failure::Ended(code)) => code,
+        Err(Failure::Error(error)) => {
+            print_error(&hint::with_flags(&env_file.explain(&error)));
             match tally.has_asked() {
-                true => ExitCode::Incomplete,
-                false => ExitCode::Refused,
+                true => ExitCode::Incomplete as i32,
+                false => ExitCode::Refused as i32,
             }
         }
-    });
-    code as i32
+    }
 }
 
 /// Returns the maximum number of requests of the call; 0: unlimited, or a setting that is not read yet.
-fn request_cap(arguments: &Arguments) -> u64 {
-    let mut settings = Settings::from_env();
+fn request_cap(arguments: &Arguments, env_file: &EnvFile) -> u64 {
+    let mut settings = env_file.settings();
     for (name, value) in &arguments.settings.0 {
         let _ = settings.set(name, value);
     }
@@ -152,8 +160,13 @@ fn print_error(text: &str) {
     }
 }
 
-fn execute(program: &str, arguments: Arguments, tally: &Arc<Tally>) -> Outcome {
-    let mut settings = Settings::from_env();
+fn execute(
+    line: &[OsString],
+    arguments: Arguments,
+    env_file: &EnvFile,
+    tally: &Arc<Tally>,
+) -> Outcome {
+    let mut settings = env_file.settings();
     for (name, value) in &arguments.settings.0 {
         settings.set(name, value)?;
     }
@@ -171,16 +184,26 @@ fn execute(program: &str, arguments: Arguments, tally: &Arc<Tally>) -> Outcome {
         Command::Verify(arguments) => verify::run(&app, arguments, printer),
         Command::Serve(arguments) => serve::run(&app, arguments),
         Command::Sync(arguments) => sync::run(&app, &arguments, printer),
+        Command::Show(arguments) => show::run(&app, &arguments, printer),
         Command::Status(arguments) => status::run(&app, arguments, printer),
         Command::Rejects(arguments) => rejects::run(&app, arguments, printer),
         Command::Reports(arguments) => reports::run(&app, &arguments, printer),
         Command::Auth(command) => auth::run(&app, &command, printer),
-        Command::Sandbox(arguments) => sandbox::run(&app, &arguments, printer),
+        Command::Sandbox(arguments) => sandbox::run(&app, &arguments, line, printer),
         Command::Mage(command) => mage::run(&command, printer),
+        Command::Check(request) => check::run(&app, request, printer),
         Command::Entities => printer.entities(),
-        Command::Demo(demo) => run_demo(program, &demo, printer, tally),
+        Command::Demo(demo) => run_demo(&program_of(line), &demo, printer, tally),
         Command::Db(command) => run_database(&app, command, printer),
     }
+}
+
+/// Returns the name of the program as it was called.
+fn program_of(line: &[OsString]) -> String {
+    line.first().map_or_else(
+        || "qbo-rs".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 fn run_database(app: &App, command: DatabaseCommand, printer: Printer) -> Outcome {
@@ -237,7 +260,9 @@ fn run_demo(
     let demo = block_on_run(tally, Demo::run(&directory, tally.clone()))?;
     let code = runs::print(&demo.report, printer, &runs::demo_ending(tally))?;
     if !printer.json {
-        output::text(&next_steps::demo(program, &demo));
+        let landed = block_on(demo.app.show(&ShowRequest::new("invoices").limit(5_u32)))?;
+        let table = show::table(&landed, grid::width());
+        output::text(&next_steps::demo(program, &demo, &table));
     }
     Ok(code)
 }

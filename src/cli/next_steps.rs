@@ -37,31 +37,25 @@ pub(super) fn sandbox(sandbox: &Sandbox) {
     output::text(&out);
 }
 
-/// Explains how to query the records of the demo and how to stop it.
-pub(super) fn demo(program: &str, demo: &Demo) -> String {
-    let psql = shell_quote(&demo.psql.display().to_string());
-    let passfile = shell_quote(&demo.passfile.display().to_string());
-    let url = &demo.url;
-    let mut out = String::new();
+/// Shows records of the demo, and says how to see more of them and how to stop it.
+pub(super) fn demo(program: &str, demo: &Demo, table: &str) -> String {
+    let quote = |path: &std::path::Path| shell_quote(&path.display().to_string());
+    let (passfile, env_file) = (quote(&demo.passfile), quote(&demo.env_file));
+    let (program, stop) = (shell_quote(program), demo.directory_flag());
+    let rows: u64 = demo.report.runs.iter().map(|run| run.totals.rows).sum();
+    let (url, directory) = (&demo.url, demo.directory.display());
+    let mut out = format!("\n{table}\n");
+    // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "\nThe records are in Postgres at {url} (password in {passfile}). Look for yourself:"
+        "{rows} records are in Postgres at {url} (password in {passfile}). Go on with:\n"
     );
+    let _ = writeln!(out, "  {program} show customers --env-file {env_file}");
+    let _ = writeln!(out, "  {program} status --env-file {env_file}");
+    let _ = writeln!(out, "  {program} demo --stop{stop}\n");
     let _ = writeln!(
         out,
-        "  PGPASSFILE={passfile} {psql} {url} -c \"SELECT id, payload->>'DisplayName' AS name, payload->>'Balance' AS balance \
-         FROM raw.qb_customers ORDER BY ingested_at_utc LIMIT 10\""
-    );
-    let _ = writeln!(
-        out,
-        "Postgres goes on running; stop it with:  {} demo --stop{}",
-        shell_quote(program),
-        demo.directory_flag()
-    );
-    let _ = writeln!(
-        out,
-        "Its data lives in {}; remove that directory to start from scratch.",
-        demo.directory.display()
+        "Postgres goes on running until then. Its data is in {directory}; remove that to start from scratch."
     );
     out
 }

@@ -1,5 +1,6 @@
 //! `qbo-rs sandbox`: its flags, and commands to a sandbox that runs.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,16 +10,20 @@ use clap::{Args, Subcommand};
 use super::exit::{ExitCode, Failure, Outcome};
 use super::next_steps;
 use super::output::{self, Printer};
+use super::sandbox_run::{detach, run_command};
 use super::signals::block_on;
 use crate::app::{App, ConformReport, ConformRequest, Finding};
 use crate::domain::instant::parse_instant;
 use crate::error::{Error, Result};
+use crate::terminal::one_line;
 use qbo_sandbox::{
     ASSUMPTIONS, Assumptions, CompanySize, Environment, FaultRule, OAuthOptions, Refusal, Sandbox,
     SandboxOptions, ThrottleOptions, control_remote,
 };
 
 const DEFAULT_PORT: u16 = 8911;
+/// The time in which a sandbox answers whoever has stopped it.
+const FAREWELL: Duration = Duration::from_millis(200);
 
 /// The sandbox takes QBO_CLIENT_ID, QBO_CLIENT_SECRET, QBO_REFRESH_TOKEN and QBO_REALM_ID from the
 /// environment if they are set there, so that a shell that has them can talk to it.
@@ -27,9 +32,18 @@ const DEFAULT_PORT: u16 = 8911;
 pub(super) struct SandboxArguments {
     #[command(subcommand)]
     action: Option<SandboxAction>,
-    /// Port to listen on; 0 picks a free one
-    #[arg(long, default_value_t = DEFAULT_PORT)]
-    port: u16,
+    /// Serve in the background, and print the settings for `eval "$(qbo-rs sandbox --detach)"`
+    #[arg(long, conflicts_with_all = ["command", "stop"])]
+    detach: bool,
+    /// Stop the sandbox that runs at QBO_API_URL, or at the port
+    #[arg(long, conflicts_with = "command")]
+    stop: bool,
+    /// Command to run with the settings of the simulator, which ends with it
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+    /// Port to listen on; 0 picks a free one [default: 8911, or a free one with a command]
+    #[arg(long)]
+    port: Option<u16>,
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     host: IpAddr,
@@ -141,18 +155,32 @@ enum SandboxAction {
 }
 
 /// Serves until it is stopped, or runs one command.
-pub(super) fn run(app: &App, arguments: &SandboxArguments, printer: Printer) -> Outcome {
+///
+/// `line` is the whole command, which a sandbox in the background repeats.
+pub(super) fn run(
+    app: &App,
+    arguments: &SandboxArguments,
+    line: &[OsString],
+    printer: Printer,
+) -> Outcome {
     match &arguments.action {
         Some(SandboxAction::Control {
             command,
             arguments,
             url,
-        }) => control(command.as_deref().unwrap_or("help"), arguments, url.clone()),
+        }) => control(command.as_deref(), arguments, url.clone(), printer),
         Some(SandboxAction::Conform(request)) => {
             let report = block_on(app.conform(request))?;
             printer.print(&report, || conformity(&report))?;
             Ok(ExitCode::Done)
         }
+        None if arguments.stop => {
+            let port = arguments
+                .port
+                .map(|port| format!("http://127.0.0.1:{port}"));
+            control(Some("stop"), &[], port, printer)
+        }
+        None if arguments.detach => detach(line),
         None => serve(arguments),
     }
 }
@@ -160,12 +188,18 @@ pub(super) fn run(app: &App, arguments: &SandboxArguments, printer: Printer) -> 
 fn serve(arguments: &SandboxArguments) -> Outcome {
     let sandbox =
         Sandbox::start(arguments.options()?).map_err(|error| refused(error.to_string()))?;
+    if !arguments.command.is_empty() {
+        return run_command(&sandbox, &arguments.command);
+    }
     // A signal is the normal end of a sandbox. The sandbox prints its addresses only when a signal
     // would stop it cleanly.
     let serving = async {
         tokio::task::yield_now().await;
         next_steps::sandbox(&sandbox);
-        std::future::pending::<Result<()>>().await
+        sandbox.stop_requested().await;
+        // The answer to the request is still on its way.
+        tokio::time::sleep(FAREWELL).await;
+        Ok(())
     };
     match block_on(serving) {
         Ok(()) | Err(Failure::Stopped(_)) => Ok(ExitCode::Done),
@@ -173,19 +207,67 @@ fn serve(arguments: &SandboxArguments) -> Outcome {
     }
 }
 
-fn control(command: &str, arguments: &[String], url: Option<String>) -> Outcome {
+fn control(
+    command: Option<&str>,
+    arguments: &[String],
+    url: Option<String>,
+    printer: Printer,
+) -> Outcome {
     let local = format!("http://127.0.0.1:{DEFAULT_PORT}");
     let url = url.unwrap_or_else(|| environment("QBO_API_URL", local));
     let members = arguments.iter().map(|argument| member(argument));
     let members: Vec<String> = members.collect::<Result<_>>()?;
     let arguments = format!("{{{}}}", members.join(","));
     let answer = block_on(async {
-        control_remote(&url, command, arguments)
+        control_remote(&url, command.unwrap_or("help"), arguments)
             .await
             .map_err(refused)
     })?;
-    output::text(&format!("{answer}\n"));
+    match (command, printer.json) {
+        (None, false) => output::text(&commands(&answer)?),
+        _ => output::text(&format!("{answer}\n")),
+    }
     Ok(ExitCode::Done)
+}
+
+/// Returns the table of the commands and faults that a sandbox lists.
+fn commands(answer: &str) -> Result<String> {
+    let listed: serde_json::Value = serde_json::from_str(answer)
+        .map_err(|error| refused(format!("its list of commands: {error}")))?;
+    let rows = |list: &str, name: fn(&serde_json::Value) -> String| -> Vec<(String, String)> {
+        let rows = listed[list].as_array().into_iter().flatten();
+        rows.map(|row| (name(row), text_of(row, "what"))).collect()
+    };
+    let commands = rows("commands", |row| {
+        let (name, arguments) = (text_of(row, "command"), text_of(row, "arguments"));
+        format!("{name} {arguments}").trim_end().to_owned()
+    });
+    let faults = rows("faults", |row| text_of(row, "fault"));
+    let mut out = String::new();
+    for (title, rows) in [
+        (
+            "Commands: qbo-rs sandbox control COMMAND NAME=VALUE ...",
+            commands,
+        ),
+        (
+            "Faults: qbo-rs sandbox control fault fault=FAULT ...",
+            faults,
+        ),
+    ] {
+        out.push_str(&format!("{title}\n"));
+        for (name, description) in rows {
+            out.push_str(&format!(
+                "  {}\n      {}\n",
+                one_line(&name),
+                one_line(&description)
+            ));
+        }
+    }
+    Ok(out)
+}
+
+fn text_of(row: &serde_json::Value, member: &str) -> String {
+    row[member].as_str().unwrap_or_default().to_owned()
 }
 
 /// Returns a table of the findings, each beside what the sandbox assumes, and the number of requests.
@@ -244,6 +326,14 @@ fn member(argument: &str) -> Result<String> {
 }
 
 impl SandboxArguments {
+    fn port(&self) -> u16 {
+        let usual = match self.command.is_empty() {
+            true => DEFAULT_PORT,
+            false => 0,
+        };
+        self.port.unwrap_or(usual)
+    }
+
     fn options(&self) -> Result<SandboxOptions> {
         let defaults = SandboxOptions::default();
         let mut assumptions = Assumptions::default();
@@ -269,7 +359,7 @@ impl SandboxArguments {
         let now = self.now.as_deref();
         let now = now.map(|text| parse_instant("now", text)).transpose()?;
         Ok(SandboxOptions {
-            address: SocketAddr::new(self.host, self.port),
+            address: SocketAddr::new(self.host, self.port()),
             realm_id: environment("QBO_REALM_ID", defaults.realm_id),
             companies: self.companies,
             environment: if self.production {

@@ -186,7 +186,7 @@ fn ask<T>(call: impl Future<Output = Result<Vec<T>>>) -> Result<Vec<T>> {
     match block_on(call) {
         Ok(found) => Ok(found),
         Err(super::exit::Failure::Error(error)) => Err(error),
-        Err(super::exit::Failure::Stopped(_)) => Ok(Vec::new()),
+        Err(super::exit::Failure::Stopped(_) | super::exit::Failure::Ended(_)) => Ok(Vec::new()),
     }
 }
 

@@ -68,6 +68,11 @@ impl Settings {
         Ok(())
     }
 
+    /// Returns the names of the settings that are set, without their values.
+    pub(crate) fn set_names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.values.keys().copied()
+    }
+
     /// Returns a secret, if it is set.
     pub fn secret(&self, name: &'static str) -> Option<Secret> {
         self.get(name).map(Secret::new)

@@ -90,7 +90,7 @@ pub enum PostgresAddress {
 
 impl Settings {
     /// Returns true if a database is named, whether or not its settings are complete.
-    pub(super) fn has_database(&self) -> bool {
+    pub(crate) fn has_database(&self) -> bool {
         self.get("DATABASE_URL").is_some() || self.get("PG_HOST").is_some()
     }
 

@@ -88,6 +88,8 @@ pub struct QboConfig {
     pub oauth: OAuthConfig,
     /// Rate limits.
     pub limits: Limits,
+    /// True if `QBO_ENVIRONMENT` is `production`.
+    pub is_production: bool,
     /// Maximum data requests per call (0 = unlimited).
     pub max_requests: u64,
     /// Monthly quota of reads, for warnings (0 = no warning).
@@ -291,6 +293,7 @@ impl Settings {
             realm_id: realm_id.to_owned(),
             oauth: self.oauth()?,
             limits: self.limits()?,
+            is_production: self.is_production()?,
             max_requests: self.max_requests()?,
             monthly_quota: self.monthly_quota()?,
             lag: TimeDelta::from_std(self.seconds("QBO_LAG_S")?).unwrap_or_default(),

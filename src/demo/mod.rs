@@ -28,8 +28,10 @@ pub(crate) struct Demo {
     pub(crate) url: String,
     /// A libpq password file.
     pub(crate) passfile: PathBuf,
-    /// Path of `psql`.
-    pub(crate) psql: PathBuf,
+    /// A file with the settings of the database, for `--env-file`.
+    pub(crate) env_file: PathBuf,
+    /// An app with the settings of the database.
+    pub(crate) app: App,
     /// Directory of all files of the demo.
     pub(crate) directory: PathBuf,
 }
@@ -64,7 +66,8 @@ impl Demo {
             report,
             url: postgres.url(),
             passfile: postgres.passfile(),
-            psql: postgres.psql(),
+            env_file: postgres.write_environment()?,
+            app,
             directory: directory.to_owned(),
         })
     }

@@ -188,6 +188,20 @@ impl EmbeddedPostgres {
         ]
     }
 
+    /// Writes the connection settings into a file that only this user may read, and returns its path.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it cannot be written.
+    pub(super) fn write_environment(&self) -> Result<PathBuf> {
+        let path = self.directory.join("demo.env");
+        let lines = self.environment().into_iter();
+        let lines: String = lines
+            .map(|(name, value)| format!("{name}={value}\n"))
+            .collect();
+        write_private(&path, &lines)?;
+        Ok(path)
+    }
+
     /// Returns the URL of the database, without the password.
     pub(super) fn url(&self) -> String {
         format!("postgresql://{USER}@{HOST}:{}/{DATABASE}", self.port)
@@ -196,11 +210,6 @@ impl EmbeddedPostgres {
     /// Returns the path of its libpq password file.
     pub(super) fn passfile(&self) -> PathBuf {
         self.directory.join("pgpass")
-    }
-
-    /// Returns the path of `psql`.
-    pub(super) fn psql(&self) -> PathBuf {
-        self.binaries.join("psql")
     }
 
     fn data(&self) -> PathBuf {

@@ -13,7 +13,7 @@ pub(crate) use self::draft::{hidden_prefix, hold_directory, remove_leftovers_in}
 pub(crate) use self::lock::Lock;
 pub(crate) use self::private::{
     Exposure, exposure, make_private_directory, openness, own_directory, private, refusal,
-    stranger, user_id,
+    shared_mode, stranger, user_id,
 };
 
 /// Returns the directory of a path. `parent()` of a bare name is the empty path, which cannot be

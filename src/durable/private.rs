@@ -54,6 +54,20 @@ pub(crate) fn exposure(_file: &File) -> io::Result<Exposure> {
     Ok(Exposure::Private)
 }
 
+/// Returns the mode of a file that users besides its owner may open; `None` if there is no such file.
+#[cfg(unix)]
+pub(crate) fn shared_mode(path: &Path) -> Option<u32> {
+    let found = std::fs::metadata(path).ok()?;
+    let mode = std::os::unix::fs::MetadataExt::mode(&found) & 0o777;
+    (mode & 0o077 != 0).then_some(mode)
+}
+
+/// Files have no modes here.
+#[cfg(not(unix))]
+pub(crate) fn shared_mode(_path: &Path) -> Option<u32> {
+    None
+}
+
 /// Returns the user to whom the open file at a path belongs, if that is another one than this user and
 /// root.
 ///

@@ -57,6 +57,14 @@ pub(crate) async fn open_pool(config: &PostgresConfig, connections: usize) -> Re
     }
 }
 
+/// Returns the server, user and database of the settings, for messages.
+///
+/// # Errors
+/// [`Error::Config`] about an address that cannot be used.
+pub(crate) fn place(config: &PostgresConfig) -> Result<String> {
+    wire_config(config).map(|(wire, _)| describe(&wire))
+}
+
 /// Returns the error of a server that takes no connection now, although all settings are right: it
 /// has too many (53300), or it starts or stops (57P03).
 fn busy(wire: &tokio_postgres::Config, error: &PoolError) -> Option<Error> {

@@ -8,7 +8,8 @@
 use tokio_postgres::{Client, GenericClient};
 
 use super::{
-    Columns, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params, server, table_exists,
+    Columns, Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params, server,
+    table_exists,
 };
 use crate::error::{Error, Result};
 
@@ -160,6 +161,49 @@ pub(crate) async fn apply(client: &mut Client) -> Result<()> {
             .map_err(not_allowed)?;
     }
     transaction.commit().await.map_err(database_error)
+}
+
+/// The steps of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Steps {
+    /// There is no table of steps: nothing was ever loaded.
+    None,
+    /// Every step is applied.
+    Complete,
+    /// Some steps are missing: an earlier version has made the tables.
+    Missing(Vec<&'static str>),
+    /// A later version has applied further steps.
+    Later(i32),
+}
+
+/// Returns which steps are applied. Changes nothing.
+///
+/// # Errors
+/// [`Error::Database`].
+pub(crate) async fn steps(db: &Db) -> Result<Steps> {
+    if !db.has_table("qbo", "migrations").await? {
+        return Ok(Steps::None);
+    }
+    let rows = db
+        .rows("SELECT number FROM qbo.migrations", params![])
+        .await?;
+    let applied: Vec<i32> = rows
+        .iter()
+        .map(|row| row.column("number"))
+        .collect::<Result<_>>()?;
+    let is_missing = |step: &&Migration| !applied.contains(&step.number);
+    let missing: Vec<_> = MIGRATIONS
+        .iter()
+        .filter(is_missing)
+        .map(|step| step.name)
+        .collect();
+    let known = MIGRATIONS.iter().map(|step| step.number).max();
+    let later = applied.into_iter().max().filter(|last| Some(*last) > known);
+    Ok(match (missing.is_empty(), later) {
+        (false, _) => Steps::Missing(missing),
+        (true, Some(last)) => Steps::Later(last),
+        (true, None) => Steps::Complete,
+    })
 }
 
 /// Returns the steps that have not been applied.

@@ -9,8 +9,10 @@ pub(crate) mod migrations;
 mod query;
 mod raw_table;
 pub(crate) mod server;
+pub(crate) mod survey;
 
 pub(crate) use self::cleaned::cleaned_json;
+pub(crate) use self::connect::place;
 pub use self::query::Db;
 pub(crate) use self::query::{
     Columns, END_WHEN_IDLE, OpenTransaction, PIN_SEARCH_PATH, Param, Query, bind, params,

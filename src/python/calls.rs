@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::app::{
-    App, BackfillRequest, BooksRequest, ExtractRequest, LoadRequest, PrepareRequest,
+    App, BackfillRequest, BooksRequest, CheckRequest, ExtractRequest, LoadRequest, PrepareRequest,
     ReportsRequest, SyncRequest, TableRequest, VerifyRequest,
 };
 use crate::config::Settings;
@@ -35,6 +35,7 @@ enum Verb {
     Verify(VerifyRequest),
     VerifyBooks(BooksRequest),
     Prepare(PrepareRequest),
+    Check(CheckRequest),
     Sync(SyncRequest),
     Reports(Box<ReportsRequest>),
 }
@@ -63,6 +64,7 @@ impl Call {
             Verb::Verify(request) => to_json(&app.verify(request).await?),
             Verb::VerifyBooks(request) => to_json(&app.verify_books(request).await?),
             Verb::Prepare(request) => to_json(&app.prepare(request).await?),
+            Verb::Check(request) => to_json(&app.check(request).await?),
             Verb::Sync(request) => to_json(&app.sync(request).await?),
             Verb::Reports(request) => to_json(&app.reports(request).await?),
         }

@@ -151,7 +151,7 @@ fn read_answer(entity: &EntitySpec, response: &Response) -> Verdict<WholeRows> {
 }
 
 /// Returns the instant of an answer that has no time of its own.
-fn date_of(response: &Response) -> Option<DateTime<Utc>> {
+pub(super) fn date_of(response: &Response) -> Option<DateTime<Utc>> {
     let date = httpdate::parse_http_date(response.header("date")?).ok()?;
     Some(date.into())
 }

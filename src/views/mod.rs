@@ -18,6 +18,7 @@ mod materialize;
 mod raw_tables;
 mod relation;
 mod rows;
+mod show;
 mod source;
 mod table;
 
@@ -25,6 +26,7 @@ pub use self::changes::ViewChanges;
 use self::companies::Schemas;
 use self::definition::{MARK, View};
 pub(crate) use self::install::install_views;
+pub(crate) use self::show::{EntityRows, ShownCondition};
 use self::source::Source;
 use crate::domain::{EntitySpec, fields};
 use crate::error::Result;

@@ -39,6 +39,15 @@ def test_a_second_demo_finds_every_row_unchanged(directory):
         ]
     assert counts == [(500, 50), (300, 30), (5000, 0)]
     assert f"{COMMAND} demo --stop --data-dir '{directory}'" in first.stdout.replace("'" + COMMAND + "'", COMMAND)
+    # It ends with invoices, and with commands that work as they stand.
+    assert re.search(r"^id +doc_number +txn_date .* total_amt +balance$", first.stdout, flags=re.MULTILINE)
+    assert "5800 records are in Postgres" in first.stdout
+    show, status, _ = re.findall(r"^  (\S.*)$", first.stdout.partition("Go on with:")[2], flags=re.MULTILINE)
+    for line, words in ((show, "customers in the schema raw"), (status, "customers")):
+        ended = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+        assert ended.returncode == 0, ended.stderr
+        assert words in ended.stdout
+    assert (directory / "demo.env").stat().st_mode & 0o777 == 0o600
     second = report_of(demo(directory, "--json"))
     for run in second["runs"]:
         assert run["totals"]["unchanged"] == run["totals"]["rows"] > 0

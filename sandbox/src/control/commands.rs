@@ -23,6 +23,12 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::context("stats", "", "counts of the requests so far", |state, _| {
         to_json(&state.stats.stats())
     }),
+    Command::changing(
+        "stop",
+        "",
+        "end the sandbox, if qbo-rs sandbox serves it",
+        |state, _| state.stopping.request().and_then(|()| done()),
+    ),
     Command::changing("reset-stats", "", "set all counts to zero", |state, _| {
         state.stats.reset();
         done()

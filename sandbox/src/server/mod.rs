@@ -135,7 +135,7 @@ async fn exchange(
         _ => answer.encoded(&request.headers),
     };
     let status = answer.status;
-    let (head, body) = answer.into_parts(state.next_answer());
+    let (head, body) = answer.into_parts(state.next_answer(), state.clock.now());
     in_flight.finish(status, body.len());
     Some((head, body, effects.delivery()))
 }
@@ -163,6 +163,6 @@ async fn answer(
 
 /// Sends an answer as it is.
 fn send_unchanged(state: &State, answer: Answer) -> Response {
-    let (head, body) = answer.into_parts(state.next_answer());
+    let (head, body) = answer.into_parts(state.next_answer(), state.clock.now());
     head.map(|()| Body::from(body))
 }

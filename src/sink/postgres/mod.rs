@@ -16,6 +16,7 @@ mod schema;
 mod set_aside;
 mod shape;
 mod storable;
+mod survey;
 mod writer;
 
 pub use self::archive::ArchiveSummary;
@@ -25,6 +26,7 @@ use self::ledger::Ledger;
 pub(crate) use self::reports::{Landed, LandedAnswer, Landing};
 pub(crate) use self::schema::check_name;
 pub use self::schema::{Upgrade, ddl};
+pub(crate) use self::survey::survey;
 use self::writer::PostgresWriter;
 use crate::config::{PostgresConfig, TransactionLimits};
 use crate::domain::{EntitySpec, RunReport, Window};

@@ -182,7 +182,7 @@ async fn add_deletion_time(
 
 /// Refuses a table that was made by hand in another shape, because loading into it would fail
 /// halfway or store wrong values.
-async fn check_shape(
+pub(super) async fn check_shape(
     client: &(impl GenericClient + Sync),
     schema: &str,
     table: &str,

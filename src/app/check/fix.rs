@@ -1,0 +1,58 @@
+//! The step that helps against an error, as something to copy.
+
+use crate::config::Settings;
+use crate::error::{Error, Recovery};
+
+/// Returns a command or a setting that helps, if the text of the error does not say it all.
+pub(super) fn fix_of(error: &Error, settings: &Settings) -> Option<String> {
+    let fix = match error.last() {
+        Error::Unauthenticated { .. } if error.code() == Some("invalid_client") => {
+            "export QBO_CLIENT_ID=... QBO_CLIENT_SECRET=...   # both from the same tab, Development or Production, of Keys & \
+             credentials"
+        }
+        Error::PermissionDenied { .. } => environment_switch(settings),
+        Error::Config { setting, .. } => return setting_fix(setting),
+        Error::CompanyClosed { .. } => {
+            "its owner renews the subscription at https://qbo.intuit.com"
+        }
+        Error::RateLimited { .. } | Error::CircuitOpen { .. } => {
+            "wait a minute, then: qbo-rs check"
+        }
+        last if last.recovery() == Recovery::Reauthorise => "qbo-rs auth login",
+        Error::Transport { .. } => {
+            "see whether this machine reaches Intuit:  curl -sSI https://quickbooks.api.intuit.com"
+        }
+        _ => return None,
+    };
+    Some(fix.to_owned())
+}
+
+/// Returns how the other environment is asked.
+fn environment_switch(settings: &Settings) -> &'static str {
+    let is_production = settings.qbo_app().map(|config| config.is_production);
+    match is_production {
+        Ok(true) => {
+            "export QBO_ENVIRONMENT=sandbox   # if these are development keys; else: qbo-rs auth login"
+        }
+        _ => {
+            "export QBO_ENVIRONMENT=production   # if these are production keys; else: qbo-rs auth login"
+        }
+    }
+}
+
+fn setting_fix(setting: &str) -> Option<String> {
+    let begins = |name: &str| setting.starts_with(name);
+    let fix = match setting {
+        _ if begins("QBO_CLIENT") => {
+            "export QBO_CLIENT_ID=... QBO_CLIENT_SECRET=...   # of your app at https://developer.intuit.com"
+        }
+        "QBO_REALM_ID" | "QBO_REFRESH_TOKEN" => "qbo-rs auth login",
+        "PG_PASSWORD" => "export PG_PASSWORD=...",
+        "DATABASE_URL" => "export DATABASE_URL=postgresql://user:password@host:5432/database",
+        "PG_HOST" | "PG_PORT" | "PG_DB" | "PG_USER" => {
+            "export PG_HOST=... PG_PORT=5432 PG_DB=... PG_USER=... PG_PASSWORD=..."
+        }
+        _ => return None,
+    };
+    Some(fix.to_owned())
+}

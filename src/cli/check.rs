@@ -1,0 +1,91 @@
+//! `qbo-rs check`: settings, tokens, the company and the database, each with a verdict.
+
+use std::fmt::Write as _;
+
+use super::exit::{ExitCode, Outcome};
+use super::output::Printer;
+use super::signals::block_on;
+use crate::app::{App, CheckLine, CheckReport, CheckRequest, CheckStatus};
+use crate::config::SETTINGS;
+
+/// Variables that begin like settings, and are read elsewhere.
+const OTHER_VARIABLES: [&str; 2] = ["QBO_POSTGRES_BIN", "QBO_ENV_FILE"];
+
+/// Runs the subcommand. The exit code is 2 if a line failed: so would every other command.
+pub(super) fn run(app: &App, request: CheckRequest, printer: Printer) -> Outcome {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let request = request.unknown_variables(unknown(names));
+    let report = block_on(app.check(&request))?;
+    printer.print(&report, || describe(&report))?;
+    Ok(match report.is_ok() {
+        true => ExitCode::Done,
+        false => ExitCode::Refused,
+    })
+}
+
+/// Returns the variables that look like settings and are none.
+fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
+    let is_known = |name: &str| {
+        OTHER_VARIABLES.contains(&name) || SETTINGS.iter().any(|spec| spec.name == name)
+    };
+    let mut unknown: Vec<String> = names
+        .filter(|name| name.starts_with("QBO_") && !is_known(name))
+        .collect();
+    unknown.sort_unstable();
+    unknown
+}
+
+fn describe(report: &CheckReport) -> String {
+    let is_skipped = |line: &&CheckLine| line.status == CheckStatus::Skipped && line.fix.is_none();
+    let width = report.lines.iter().map(|line| line.name.len()).max();
+    let width = width.unwrap_or(0);
+    let mut out = String::new();
+    for line in report.lines.iter().filter(|line| !is_skipped(line)) {
+        let (mark, name) = (mark(line.status), line.name.replace('_', " "));
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{mark} {name:width$}  {}", line.text);
+        if let Some(fix) = &line.fix {
+            let _ = writeln!(out, "    -> {fix}");
+        }
+    }
+    let mut skipped: Vec<(&str, Vec<String>)> = Vec::new();
+    for line in report.lines.iter().filter(is_skipped) {
+        let name = line.name.replace('_', " ");
+        match skipped.iter_mut().find(|(reason, _)| *reason == line.text) {
+            Some((_, names)) => names.push(name),
+            None => skipped.push((&line.text, vec![name])),
+        }
+    }
+    for (reason, names) in skipped {
+        let names = names.join(", ");
+        let _ = writeln!(out, "- not checked: {names} ({reason})");
+    }
+    out
+}
+
+fn mark(status: CheckStatus) -> char {
+    match status {
+        CheckStatus::Ok => '✔',
+        CheckStatus::Warning => '!',
+        CheckStatus::Failed => '✖',
+        CheckStatus::Skipped => '-',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_no_setting_is_named() {
+        let names = [
+            "QBO_RELAM_ID",
+            "QBO_REALM_ID",
+            "QBO_ENV_FILE",
+            "PATH",
+            "PGHOST",
+        ];
+        let found = unknown(names.into_iter().map(str::to_owned));
+        assert_eq!(found, ["QBO_RELAM_ID"]);
+    }
+}

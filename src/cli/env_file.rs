@@ -1,0 +1,172 @@
+//! Settings from a file of lines `NAME=VALUE`, which is read only where it is asked for.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::config::{SETTINGS, Settings};
+use crate::error::{Error, Result};
+
+/// The variable that names a file.
+const VARIABLE: &str = "QBO_ENV_FILE";
+/// The usual name of such a file.
+const USUAL_NAME: &str = ".env";
+
+/// Settings of the environment and of a file. No value is shown.
+pub(super) struct EnvFile {
+    path: Option<PathBuf>,
+    values: HashMap<String, String>,
+}
+
+impl EnvFile {
+    /// Reads the file of the flag, else that of `QBO_ENV_FILE`, else none. Of its lines, only those
+    /// that are settings count.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it cannot be read.
+    pub(super) fn read(flag: Option<&Path>) -> Result<Self> {
+        let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
+        let path = flag.map(Path::to_owned).or(named.map(PathBuf::from));
+        let values = match &path {
+            Some(path) => settings_in(path)?,
+            None => HashMap::new(),
+        };
+        Ok(Self { path, values })
+    }
+
+    /// Returns the settings. The environment goes before the file.
+    pub(super) fn settings(&self) -> Settings {
+        let in_environment = |name: &str| {
+            let value = std::env::var(name).ok();
+            value.filter(|value| !value.trim().is_empty())
+        };
+        Settings::from_lookup(|name| {
+            in_environment(name).or_else(|| self.values.get(name).cloned())
+        })
+    }
+
+    /// Returns the text of an error. Where a setting is missing and a file is there that nobody asked
+    /// for, it says so.
+    pub(super) fn explain(&self, error: &Error) -> String {
+        let text = error.to_string();
+        let is_missing =
+            matches!(error, Error::Config { reason, .. } if reason.starts_with("not set"));
+        match is_missing && self.path.is_none() && Path::new(USUAL_NAME).is_file() {
+            true => {
+                format!("{text}; {USUAL_NAME} is here and is not read: add --env-file {USUAL_NAME}")
+            }
+            false => text,
+        }
+    }
+
+    /// Warns of a file that other users may read.
+    pub(super) fn warn_if_shared(&self) {
+        let Some(path) = &self.path else { return };
+        let Some(mode) = shared_mode(path) else {
+            return;
+        };
+        let path = path.display();
+        tracing::warn!(
+            phase = "command",
+            event = "env_file_shared",
+            "other users may read {path} (mode {mode:04o}): chmod 600 {path}"
+        );
+    }
+}
+
+/// Reads the settings of a file. Its variables may refer to each other and to the environment, and
+/// texts in single quotes stay as they are.
+fn settings_in(path: &Path) -> Result<HashMap<String, String>> {
+    let refused =
+        |reason: String| Error::config("--env-file", format!("{}: {reason}", path.display()));
+    let lines = dotenvy::from_path_iter(path).map_err(|error| refused(words(&error, None)))?;
+    let (mut values, mut last) = (HashMap::new(), None);
+    for line in lines {
+        let (name, value) = line.map_err(|error| refused(words(&error, last.as_deref())))?;
+        if SETTINGS.iter().any(|setting| setting.name == name) {
+            values.insert(name.clone(), value);
+        }
+        last = Some(name);
+    }
+    Ok(values)
+}
+
+/// Returns what is wrong with a file, without its text: a line that is wrong may be a secret.
+fn words(error: &dotenvy::Error, last: Option<&str>) -> String {
+    match (error, last) {
+        (dotenvy::Error::Io(error), _) => error.to_string(),
+        (_, Some(last)) => format!("the line after {last} is not NAME=VALUE"),
+        (_, None) => "the first line is not NAME=VALUE".to_owned(),
+    }
+}
+
+#[cfg(unix)]
+fn shared_mode(path: &Path) -> Option<u32> {
+    let found = std::fs::metadata(path).ok()?;
+    let mode = std::os::unix::fs::MetadataExt::mode(&found) & 0o777;
+    (mode & 0o044 != 0).then_some(mode)
+}
+
+/// Files have no modes here.
+#[cfg(not(unix))]
+fn shared_mode(_path: &Path) -> Option<u32> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<HashMap<String, String>> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(".env");
+        std::fs::write(&path, text).unwrap();
+        settings_in(&path)
+    }
+
+    #[test]
+    fn only_settings_count_and_quotes_keep_texts_as_they_are() {
+        let values = read(
+            "# books\nexport QBO_REALM_ID=9\nPG_PASSWORD='p$a#s s'\nPOSTGRES_USER=x\nPG_HOST=\"h\" # here\n",
+        )
+        .unwrap();
+        let mut pairs: Vec<_> = values
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str()))
+            .collect();
+        pairs.sort_unstable();
+        assert_eq!(
+            pairs,
+            [
+                ("PG_HOST", "h"),
+                ("PG_PASSWORD", "p$a#s s"),
+                ("QBO_REALM_ID", "9")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_wrong_is_not_shown() {
+        let error = read("QBO_REALM_ID=9\nhush hush\n").unwrap_err().to_string();
+        assert!(
+            error.ends_with("the line after QBO_REALM_ID is not NAME=VALUE"),
+            "{error}"
+        );
+        let error = read("hush hush\n").unwrap_err().to_string();
+        assert!(
+            error.ends_with("the first line is not NAME=VALUE"),
+            "{error}"
+        );
+        assert!(!error.contains("hush"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_an_error() {
+        let error = EnvFile::read(Some(Path::new("/nowhere/.env")))
+            .err()
+            .unwrap();
+        assert!(
+            error.to_string().starts_with("--env-file: /nowhere/.env: "),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! A simulator that does not hold the shell: in the background, or for as long as a command runs.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read, Seek};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use qbo_sandbox::Sandbox;
+
+use super::exit::{ExitCode, Failure, Outcome};
+use super::output;
+use super::signals::{run_to_end, stop_signal};
+use crate::error::{Error, Result};
+
+/// Runs a command until it ends. Its exit code becomes that of this process.
+pub(super) fn run_command(sandbox: &Sandbox, line: &[OsString]) -> Outcome {
+    let Some((program, arguments)) = line.split_first() else {
+        return Ok(ExitCode::Done);
+    };
+    let mut command = Command::new(program);
+    command.args(arguments).envs(sandbox.environment());
+    // The tokens end with the simulator. In the user's own store they would be dead ones.
+    let tokens = tempfile::tempdir().map_err(|e| Error::config("TMPDIR", e.to_string()))?;
+    if std::env::var_os("QBO_TOKEN_STORE").is_none_or(|store| store.is_empty()) {
+        command.env("QBO_TOKEN_STORE", tokens.path().join("tokens.json"));
+    }
+    let child = command.spawn().map_err(|error| {
+        let program = program.to_string_lossy();
+        Error::config("sandbox", format!("cannot run '{program}': {error}"))
+    })?;
+    let status = run_to_end(ended(child))?;
+    match code(status) {
+        0 => Ok(ExitCode::Done),
+        code => Err(Failure::Ended(code)),
+    }
+}
+
+/// Waits for the end of a command. A Ctrl-C reaches it by itself; a SIGTERM is passed on.
+async fn ended(mut child: Child) -> Result<ExitStatus> {
+    let id = child.id();
+    let mut waiting = tokio::task::spawn_blocking(move || child.wait());
+    loop {
+        tokio::select! {
+            ended = &mut waiting => {
+                let ended = ended.map_err(|error| Error::Internal(error.to_string()))?;
+                return ended.map_err(|error| Error::config("sandbox", error.to_string()));
+            }
+            code = stop_signal() => if code == ExitCode::Terminated {
+                terminate(id);
+            },
+        }
+    }
+}
+
+#[cfg(unix)]
+fn terminate(id: u32) {
+    let process = i32::try_from(id)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    if let Some(process) = process {
+        // It may have ended meanwhile.
+        let _ = rustix::process::kill_process(process, rustix::process::Signal::TERM);
+    }
+}
+
+/// Without signals, the command ends when it likes.
+#[cfg(not(unix))]
+fn terminate(_id: u32) {}
+
+/// Returns the exit code of a command; for one that a signal has ended, what shells say.
+fn code(status: ExitStatus) -> i32 {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return 128 + signal;
+    }
+    status.code().unwrap_or(1)
+}
+
+/// Starts a simulator that goes on when this process ends, and prints its settings. `line` is the
+/// command that asks for it.
+pub(super) fn detach(line: &[OsString]) -> Outcome {
+    let failed = |error: std::io::Error| Error::config("sandbox", error.to_string());
+    let mut errors = tempfile::tempfile().map_err(failed)?;
+    let mut command = repeated(line)?;
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(errors.try_clone().map_err(failed)?);
+    // A Ctrl-C in this shell is not meant for it.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child = command.spawn().map_err(failed)?;
+    let settings = BufReader::new(child.stdout.take().ok_or_else(no_output)?);
+    for line in settings.lines() {
+        let line = line.map_err(failed)?;
+        match line.starts_with("export ") {
+            true => output::text(&format!("{line}\n")),
+            // Its last line, which speaks of Ctrl-C.
+            false => {
+                output::text(
+                    "# the sandbox runs in the background; stop it with: qbo-rs sandbox --stop\n",
+                );
+                return Ok(ExitCode::Done);
+            }
+        }
+    }
+    let mut words = String::new();
+    errors.rewind().map_err(failed)?;
+    errors.read_to_string(&mut words).map_err(failed)?;
+    let words = words
+        .trim()
+        .trim_start_matches("error: sandbox: ")
+        .to_owned();
+    Err(Error::config("sandbox", words).into())
+}
+
+fn no_output() -> Error {
+    Error::Internal("a command without output".to_owned())
+}
+
+/// Returns the command of this process again, without the flag.
+fn repeated(line: &[OsString]) -> Result<Command> {
+    let program = line.first().map(Path::new).unwrap_or(Path::new("qbo-rs"));
+    let is_module = program
+        .extension()
+        .is_some_and(|extension| extension == "py");
+    let mut command = match is_module {
+        false => Command::new(program),
+        // `python -m qbo_rs`
+        true => {
+            let python = std::env::current_exe();
+            let mut command =
+                Command::new(python.map_err(|e| Error::config("sandbox", e.to_string()))?);
+            command.args(["-m", "qbo_rs"]);
+            command
+        }
+    };
+    command.args(
+        line.iter()
+            .skip(1)
+            .filter(|argument| *argument != "--detach"),
+    );
+    Ok(command)
+}
