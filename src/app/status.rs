@@ -1,6 +1,6 @@
 //! Status: what is committed, what is missing and what failed.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::request::{default_schema, setters};
 use super::{App, CompanyReport, select_or_all};
@@ -16,8 +16,9 @@ use crate::store::{
 };
 
 /// A request for the state of a schema.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct StatusRequest {
     /// Entities; default: all in the ledger

@@ -1,16 +1,19 @@
 //! The verbs as JSON: a request, and the settings that it overrides.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::app::{
     App, BackfillRequest, BooksRequest, CheckRequest, ExtractRequest, LoadRequest, PrepareRequest,
-    ReportsRequest, SyncRequest, TableRequest, VerifyRequest,
+    ReportsRequest, StatusRequest, SyncRequest, TableRequest, VerifyRequest,
 };
+use crate::columns::Shape;
 use crate::config::Settings;
 use crate::error::{Error, Result};
+use crate::port::Progress;
 
 /// A call of a verb, ready to run.
 pub(super) struct Call {
@@ -37,6 +40,7 @@ enum Verb {
     Prepare(PrepareRequest),
     Check(CheckRequest),
     Sync(SyncRequest),
+    Status(StatusRequest),
     Reports(Box<ReportsRequest>),
 }
 
@@ -54,6 +58,12 @@ impl Call {
         })
     }
 
+    /// Tells `progress` what the verb does.
+    pub(super) fn followed_by(mut self, progress: Arc<dyn Progress>) -> Self {
+        self.app.progress = progress;
+        self
+    }
+
     /// Runs the verb and returns its report in JSON.
     pub(super) async fn run(self) -> Result<String> {
         let Self { verb, app } = self;
@@ -66,16 +76,19 @@ impl Call {
             Verb::Prepare(request) => to_json(&app.prepare(request).await?),
             Verb::Check(request) => to_json(&app.check(request).await?),
             Verb::Sync(request) => to_json(&app.sync(request).await?),
+            Verb::Status(request) => to_json(&app.status(request).await?),
             Verb::Reports(request) => to_json(&app.reports(request).await?),
         }
     }
 }
 
-/// A call that reads a table as columns: `{"table": {...}, "settings": {...}}`.
+/// A call that reads a table as columns: `{"table": {...}, "shape": {...}, "settings": {...}}`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TableJson {
     table: TableRequest,
+    #[serde(default)]
+    shape: Shape,
     settings: BTreeMap<String, String>,
 }
 
@@ -83,9 +96,17 @@ struct TableJson {
 ///
 /// # Errors
 /// [`Error::Config`] about the argument or setting that is wrong.
-pub(super) fn parse_table(text: &str) -> Result<(TableRequest, App)> {
+pub(super) fn parse_table(text: &str) -> Result<(TableRequest, Shape, App)> {
     let call: TableJson = read(text)?;
-    Ok((call.table, app(&call.settings)?))
+    Ok((call.table, call.shape, app(&call.settings)?))
+}
+
+/// Reads a shape of columns.
+///
+/// # Errors
+/// [`Error::Config`] about what is wrong.
+pub(super) fn parse_shape(text: &str) -> Result<Shape> {
+    read(text)
 }
 
 fn read<T: DeserializeOwned>(text: &str) -> Result<T> {
