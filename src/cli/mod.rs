@@ -9,8 +9,10 @@ mod basis;
 mod board;
 mod books;
 mod command_line;
+mod entity_health;
 mod exit;
 mod hint;
+mod local;
 mod logging;
 mod mage;
 mod next_steps;
@@ -26,6 +28,8 @@ mod serve;
 mod shortfall;
 mod signals;
 mod status;
+mod status_details;
+mod status_screen;
 mod summary;
 mod sync;
 mod tables;
@@ -248,3 +252,5 @@ mod error_snapshots;
 mod help_snapshots;
 #[cfg(test)]
 mod screens;
+#[cfg(test)]
+mod status_snapshots;
