@@ -48,8 +48,9 @@ pub use self::tables::{ArchiveRequest, DdlRequest, MigrateRequest, PrepareReques
 pub use self::tie_out::BooksRequest;
 pub use self::verify::VerifyRequest;
 pub use self::views::ViewsRequest;
+use crate::clock;
 use crate::config::Settings;
-use crate::domain::{ENTITIES, EntitySpec, select_entities};
+use crate::domain::{Calendar, ENTITIES, EntitySpec, Zone, select_entities};
 use crate::error::Result;
 use crate::port::{NoProgress, Progress};
 pub use crate::quickbooks::oauth::{Callback, Consent};
@@ -86,6 +87,11 @@ impl std::fmt::Debug for App {
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the calendar of a zone at the present, which says what relative dates mean.
+pub fn calendar(zone: Zone) -> Calendar {
+    Calendar::new(clock::now(), zone)
 }
 
 /// Returns the named entities, or all known ones if `names` is empty.

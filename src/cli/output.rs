@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::builder::StyledStr;
 
 use super::exit::{ExitCode, Outcome};
 use super::progress;
@@ -15,8 +18,23 @@ use crate::domain::{
 use crate::error::{Error, Result};
 use crate::terminal::one_line;
 
+static HAS_PRINTED: AtomicBool = AtomicBool::new(false);
+
+/// Returns true if something was printed on stdout.
+pub(super) fn has_printed() -> bool {
+    HAS_PRINTED.load(Ordering::Relaxed)
+}
+
+/// Prints text with colours, without them where they are not wanted.
+pub(super) fn styled(text: &StyledStr) {
+    HAS_PRINTED.store(true, Ordering::Relaxed);
+    let mut out = anstream::stdout().lock();
+    let _ = write!(out, "{}", text.ansi()).and_then(|()| out.flush());
+}
+
 /// Prints text as it is. A closed pipe, as of `| head`, is not an error worth a word.
 pub(super) fn text(text: &str) {
+    HAS_PRINTED.store(true, Ordering::Relaxed);
     progress::suspend(|| {
         let mut out = std::io::stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -51,7 +69,7 @@ impl Printer {
         Ok(())
     }
 
-    /// Prints the names of all entities, with those of QuickBooks.
+    /// Prints the names of all entities, with those of QuickBooks and in Spanish.
     pub(super) fn entities(self) -> Outcome {
         let names: std::collections::BTreeMap<_, _> = ENTITIES
             .iter()
@@ -60,7 +78,10 @@ impl Printer {
         self.print(&names, || {
             ENTITIES
                 .iter()
-                .map(|entity| format!("{:<24}{}\n", entity.name, entity.qbo_name))
+                .map(|entity| {
+                    let spanish = entity.spanish.first().copied().unwrap_or_default();
+                    format!("{:<24}{:<24}{spanish}\n", entity.name, entity.qbo_name)
+                })
                 .collect()
         })?;
         Ok(ExitCode::Done)

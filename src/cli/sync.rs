@@ -6,10 +6,10 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use clap::Args;
 
+use super::error_text;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::local::Zone;
 use super::output::Printer;
-use super::print_note;
 use super::shortfall::explain_sync;
 use super::signals::block_on;
 use super::words::{counted, elapsed, flow, number};
@@ -46,7 +46,9 @@ pub(super) fn run(app: &App, arguments: &SyncArguments, printer: Printer) -> Out
 fn until_stopped<T>(call: impl Future<Output = Result<T>>) -> Outcome<T> {
     block_on(call).inspect_err(|failure| {
         if matches!(failure, Failure::Stopped(_)) {
-            print_note("Stopped; what is committed stays, and the next sync goes on after it.");
+            error_text::note(
+                "Stopped; what is committed stays, and the next sync goes on after it.",
+            );
         }
     })
 }

@@ -19,9 +19,10 @@ use pyo3::prelude::*;
 use self::calls::Call;
 use self::error::to_python;
 use self::following::{Counts, Following};
+use crate::app::calendar;
 use crate::config::SETTINGS;
 use crate::domain::instant::format_instant;
-use crate::domain::{ENTITIES, RangeBound, chunk_range as cut, parse_range};
+use crate::domain::{ENTITIES, RangeBound, Zone, chunk_range as cut};
 
 /// The exit code of a process that panicked, as Rust has it.
 const PANICKED: i32 = 101;
@@ -38,11 +39,13 @@ fn chunk_range(
     start_name: &str,
     end_name: &str,
 ) -> PyResult<Vec<(String, String)>> {
-    let windows = parse_range(
+    let bounds = (
         RangeBound::new(start_name, start),
         RangeBound::new(end_name, end),
-    )
-    .and_then(|range| Ok(cut(range, chunk.parse()?)));
+    );
+    let windows = calendar(Zone::default())
+        .range(bounds.0, bounds.1)
+        .and_then(|range| Ok(cut(range, chunk.parse()?)));
     let windows = windows.map_err(|error| to_python(py, &error))?;
     Ok(windows
         .into_iter()
