@@ -55,6 +55,8 @@ use crate::error::Result;
 use crate::port::{NoProgress, Progress};
 pub use crate::quickbooks::oauth::{Callback, Consent};
 pub use crate::quickbooks::{BreakerStatus, Limits, Traffic};
+#[cfg(feature = "cli")]
+pub(crate) use crate::sink::postgres::DEFAULT_LEDGER_SCHEMA;
 pub use crate::sink::postgres::{ArchiveSummary, Upgrade};
 pub use crate::store::{
     Check, EntityState, EntityStatus, Job, LastRun, LastSync, SchemaDrift, StoredRecord,

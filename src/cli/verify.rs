@@ -5,7 +5,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use super::exit::{ExitCode, Outcome};
 use super::output::{self, Printer};
 use super::{block_on, books, shortfall};
-use crate::app::{App, BooksRequest, VerifyRequest};
+use crate::app::{App, BooksRequest, DEFAULT_LEDGER_SCHEMA, VerifyRequest};
 
 /// The things to compare.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Args for VerifyArguments {
                 Arg::new("into")
                     .long("into")
                     .value_name("SCHEMA")
-                    .default_value("books")
+                    .default_value(DEFAULT_LEDGER_SCHEMA)
                     .help("With --books: schema of the ledger"),
             )
     }

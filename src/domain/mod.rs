@@ -2,6 +2,7 @@
 //!
 //! This module is pure: no input or output, no clock, nothing asynchronous.
 
+mod amount;
 pub mod books_report;
 mod content;
 mod cost;
@@ -32,6 +33,7 @@ pub mod webhook;
 pub mod window;
 mod zone;
 
+pub(crate) use amount::parse_amount;
 pub use books_report::{
     AccountBooks, BooksReport, BooksStatus, CauseAmount, CompanyBooks, MonthBooks, PartyBooks,
     TransactionBooks, TransactionLine,

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 pub use self::archive::ArchiveSummary;
-pub(crate) use self::books::{Books, PostedRecords};
+pub(crate) use self::books::{Books, DEFAULT_LEDGER_SCHEMA, PostedRecords};
 pub(crate) use self::deletions::Deletions;
 use self::ledger::Ledger;
 pub(crate) use self::pulse::OtherRun;
