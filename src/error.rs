@@ -5,6 +5,7 @@
 //! They name settings by their variables; the command and the Python package add their own names
 //! for them.
 
+mod kind;
 mod panics;
 mod recovery;
 mod trace;

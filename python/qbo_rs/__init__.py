@@ -5,6 +5,7 @@ A short tour:
 * :func:`backfill` copies a range of time into Postgres. Its steps are also functions: :func:`chunk_range` cuts the
   range into windows, :func:`extract` copies windows into landing files, and :func:`upsert` loads landing files.
 * :func:`verify` compares a range of QuickBooks with the tables.
+* :func:`status` says what is committed, what is missing and what failed.
 * :func:`sync` copies changes and deletions since the last call, for every connected company.
 * :func:`records` reads records into a notebook, without a database; :func:`table` reads those that Postgres holds. Both
   make tables of Arrow, pandas, polars and DuckDB, with a fixed type for every column.
@@ -19,6 +20,8 @@ in the report, which has ``raise_for_failures()``; everything else raises a :cla
 
 Settings come from the environment. Each is also a keyword, which takes precedence: ``QBO_REALM_ID`` is ``realm_id``,
 ``PG_HOST`` is ``pg_host``. :class:`Settings` documents them all.
+
+In a notebook, results are tables and calendars, and calls show their progress; ``progress=True`` shows it elsewhere.
 
 Example:
     The invoices of a simulated company, first without a database, then in Postgres::
@@ -66,6 +69,17 @@ from qbo_rs._records import Records, Table, records, records_async, table
 from qbo_rs._reports import QuickBooksReport, ReportAnswer, ReportRow, ReportsReport
 from qbo_rs._sandbox import Sandbox, sandbox
 from qbo_rs._settings import Settings
+from qbo_rs._status import (
+    AccountState,
+    EntityStatus,
+    LastRun,
+    SchemaDrift,
+    StatusReport,
+    TableCheck,
+    TieOut,
+    UnavailableEntity,
+    UnfinishedWindow,
+)
 from qbo_rs._tables import Columns
 from qbo_rs._types import (
     AccountSync,
@@ -82,6 +96,8 @@ from qbo_rs._types import (
     Window,
     WindowDifference,
     WindowReport,
+    WindowReports,
+    Windows,
 )
 from qbo_rs._verbs import (
     backfill,
@@ -92,6 +108,8 @@ from qbo_rs._verbs import (
     extract_async,
     reports,
     reports_async,
+    status,
+    status_async,
     sync,
     sync_async,
     upsert,
@@ -125,6 +143,7 @@ from qbo_rs.exceptions import (
 
 __all__ = [
     "AccountBooks",
+    "AccountState",
     "AccountSync",
     "ApiError",
     "AuthError",
@@ -140,12 +159,14 @@ __all__ = [
     "Connection",
     "DataError",
     "DatabaseError",
+    "EntityStatus",
     "EntitySync",
     "IncompleteError",
     "InternalError",
     "KnownReject",
     "Landing",
     "LandingError",
+    "LastRun",
     "MonthBooks",
     "PartyBooks",
     "PermissionDeniedError",
@@ -161,21 +182,29 @@ __all__ = [
     "RetriableError",
     "RunReport",
     "Sandbox",
+    "SchemaDrift",
     "Settings",
+    "StatusReport",
     "StoppedError",
     "StuckError",
     "SyncReport",
     "Table",
+    "TableCheck",
+    "TieOut",
     "Totals",
     "TransactionBooks",
     "TransactionLine",
     "TransportError",
+    "UnavailableEntity",
     "UnavailableError",
+    "UnfinishedWindow",
     "Verification",
     "VerificationReport",
     "Window",
     "WindowDifference",
     "WindowReport",
+    "WindowReports",
+    "Windows",
     "__version__",
     "backfill",
     "backfill_async",
@@ -191,6 +220,8 @@ __all__ = [
     "reports",
     "reports_async",
     "sandbox",
+    "status",
+    "status_async",
     "sync",
     "sync_async",
     "table",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from decimal import Decimal
-from html import escape
 from typing import TYPE_CHECKING, Any, Literal
+
+from qbo_rs import _books_shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -156,7 +157,7 @@ def _amounts(given: Mapping[str, Any]) -> dict[str, Any]:
     return {**given, **amounts, "causes": _causes(given["causes"])}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CompanyBooks:
     """The books of a company: its records against its reports."""
 
@@ -204,34 +205,16 @@ class CompanyBooks:
         """The accounts that differ, explained or not."""
         return tuple(account for account in self.accounts if account.difference or account.causes)
 
+    def __repr__(self) -> str:
+        """Return the outcome in one line."""
+        return _books_shown.company_line(self)
+
     def _repr_html_(self) -> str:
         """Return a table of the accounts that differ, for a notebook."""
-        columns = ("account", "report", "records", "difference", "causes", "unexplained")
-        head = "".join(f"<th>{column}</th>" for column in columns)
-        rows = "".join(_row(account) for account in self.different)
-        verdict = "agrees" if self.status == "ok" else "does not agree"
-        notes = "".join(f"<li>unverified: {escape(reason)}</li>" for reason in self.unverified)
-        return (
-            f"<p>company {escape(self.realm_id)}, {escape(self.basis)}, as of {self.as_of}: {verdict}; "
-            f"{len(self.accounts)} accounts, {len(self.transactions)} transactions differ</p>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><ul>{notes}</ul>"
-        )
+        return _books_shown.company_html(self)
 
 
-def _row(account: AccountBooks) -> str:
-    causes = ", ".join(f"{cause.cause} {cause.amount}" for cause in account.causes)
-    cells = (
-        f"{account.account_id} {account.name}",
-        account.report,
-        account.records,
-        account.difference,
-        causes,
-        account.unexplained,
-    )
-    return "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>"
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BooksReport:
     """The result of :func:`qbo_rs.verify_books`: one comparison for each company.
 
@@ -263,6 +246,10 @@ class BooksReport:
         """True if every account agrees, or every difference has a named cause."""
         return all(books.status == "ok" for books in self.books)
 
+    def __repr__(self) -> str:
+        """Return the outcome in one line."""
+        return _books_shown.report_line(self)
+
     def _repr_html_(self) -> str:
         """Return the tables of all companies, for a notebook."""
-        return "".join(books._repr_html_() for books in self.books)
+        return _books_shown.report_html(self)

@@ -7,18 +7,23 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import weakref
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qbo_rs import _core
+from qbo_rs import _core, _shown
+from qbo_rs._html import MAX_ROWS
+from qbo_rs._keywords import check_keywords
 from qbo_rs._tables import Columns
+from qbo_rs._types import Window
 from qbo_rs._verbs import chunk_range, extract, extract_async
 from qbo_rs.exceptions import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from typing_extensions import Unpack
 
@@ -29,13 +34,17 @@ if TYPE_CHECKING:
 
 #: Digits of a number that is read as an integer.
 MAX_WHOLE = 4000
+#: Name of the file that keeps what was read.
+KEPT = "kept.jsonl.gz"
+_PARAMETERS = ("entity", "start", "end", "page_size", "parse_float", "progress")
 
 
 class Records(Columns):
     """The records of an entity; :func:`records` makes one.
 
-    As dicts they are what QuickBooks sent; as a table they are columns with types, see :class:`Columns`. Each iteration
-    and each table reads QuickBooks again, unless :func:`records_async` has made it.
+    As dicts they are what QuickBooks sent; as a table they are columns with types, see :class:`Columns`. What was read
+    once is kept in a temporary file for as long as the object is in use, so that a second iteration or table costs no
+    request. Call :func:`records` again to read QuickBooks again.
 
     Example:
         ::
@@ -46,46 +55,99 @@ class Records(Columns):
 
     """
 
-    def __init__(self, entity: str, read: Callable[[Path, str], Path], parse_float: Callable[[str], Any]) -> None:
-        """Make the records of a landing file.
+    def __init__(
+        self,
+        entity: str,
+        span: Window,
+        read: Callable[[Path], Landing] | None,
+        parse_float: Callable[[str], Any],
+    ) -> None:
+        """Make the records of a range.
 
-        ``read`` takes a directory and an ending for the file that it may write there, and returns the file. The dicts
-        need one that Python can read. ``parse_float`` parses numbers with a fraction.
+        ``read`` extracts them into the file that it is given. It is None if they are there already: then they are put
+        into :meth:`kept`.
         """
         self._entity = entity
+        self._span = span
         self._read = read
         self._parse_float = parse_float
+        self._directory: Path | None = None
+        self._rows: int | None = None
+        self._lock = threading.Lock()
+
+    def kept(self) -> Path:
+        """Return the file for the records, in a directory that goes with this object."""
+        if self._directory is None:
+            self._directory = Path(tempfile.mkdtemp(prefix="qbo_rs-"))
+            # A child of a fork has this object, too, and must leave the directory to its owner.
+            weakref.finalize(self, _remove, self._directory, os.getpid())
+        return self._directory / KEPT
+
+    def _file(self) -> Path:
+        """Return the file with the records, which QuickBooks is asked for once."""
+        with self._lock:
+            if self._read is not None:
+                with tempfile.TemporaryDirectory(prefix="qbo_rs-") as directory:
+                    path = Path(directory) / KEPT
+                    _check(self._read(path))
+                    # What could not be read to its end is not kept.
+                    shutil.move(path, self.kept())
+                self._read = None
+            return self.kept()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield each record once, in its last version, in the order of change."""
-        with tempfile.TemporaryDirectory(prefix="qbo_rs-") as directory:
-            path = self._read(Path(directory), ".jsonl.gz")
-            # A record that was edited during the read is in the file twice, its newer version last.
-            latest = {line["id"]: number for number, line in enumerate(_lines(path, self._parse_float))}
-            for number, line in enumerate(_lines(path, self._parse_float)):
-                if latest[line["id"]] == number:
-                    yield line["payload"]
+        path = self._file()
+        # A record that was edited during the read is in the file twice, its newer version last.
+        latest = {line["id"]: number for number, line in enumerate(_lines(path, self._parse_float))}
+        self._rows = len(latest)
+        for number, line in enumerate(_lines(path, self._parse_float)):
+            if latest[line["id"]] == number:
+                yield line["payload"]
 
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> Any:
+    def _stream(self, shape: str) -> Any:
         """Return the records as a stream of Arrow: each once, in its last version, in the order of change."""
-        del requested_schema
-        with tempfile.TemporaryDirectory(prefix="qbo_rs-") as directory:
-            path = self._read(Path(directory), ".jsonl.zst")
-            # The file is open from here on, so that its name may go.
-            return _core.landing_stream(os.fspath(path), self._entity)
+        # Before a request is sent.
+        _core.check_shape(self._entity, shape)
+        return _core.landing_stream(os.fspath(self._file()), self._entity, shape)
+
+    def __repr__(self) -> str:
+        """Return the entity, the range, and how to read them; nothing is read."""
+        return _shown.records_line(self._entity, self._span, self._known_rows())
+
+    def _repr_html_(self) -> str:
+        rows = self._known_rows()
+        first = [] if rows is None else list(islice(self, MAX_ROWS))
+        return _shown.records_html(self._entity, self._span, rows, first)
+
+    def _known_rows(self) -> int | None:
+        """Return the number of records, if they were read."""
+        if self._read is None and self._rows is None:
+            self._rows = len({line["id"] for line in _lines(self._file(), str)})
+        return self._rows
+
+
+def _remove(directory: Path, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 class Table(Columns):
     """The stored records of an entity; :func:`table` makes one."""
 
-    def __init__(self, request: str) -> None:
+    def __init__(self, arguments: Mapping[str, Any], settings: Mapping[str, str]) -> None:
         """Make the records of a request of the core."""
-        self._request = request
+        self._arguments = dict(arguments)
+        self._settings = dict(settings)
 
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> Any:
+    def _stream(self, shape: str) -> Any:
         """Return the records as a stream of Arrow, in the order of their ids."""
-        del requested_schema
-        return _core.table_stream(self._request)
+        request = {"table": self._arguments, "shape": json.loads(shape), "settings": self._settings}
+        return _core.table_stream(json.dumps(request))
+
+    def __repr__(self) -> str:
+        """Return the entity and the schema; nothing is read."""
+        return _shown.table_line(self._arguments["entity"], self._arguments["schema"])
 
 
 def _lines(path: Path, parse_float: Callable[[str], Any]) -> Iterator[dict[str, Any]]:
@@ -106,12 +168,13 @@ def records(
     *,
     page_size: int = 1000,
     parse_float: Callable[[str], Any] = float,
+    progress: bool | None = None,
     **settings: Unpack[Settings],
 ) -> Records:
     """Read the records of an entity that were last changed in ``[start, end)``, without a database.
 
-    No request is sent before the first record is asked for. Then the whole range is read into a temporary file, so
-    memory holds one record at a time and the ids of all.
+    No request is sent before the first record is asked for. Then the whole range is read into a temporary file, which
+    is kept for as long as the records are in use; memory holds one record at a time and the ids of all.
 
     Args:
         entity: Name from :func:`entities`.
@@ -120,6 +183,7 @@ def records(
         page_size: Records per page, 1 to 1000.
         parse_float: Parses the text of a number with a fraction in a dict; :class:`decimal.Decimal` keeps every digit.
             Tables have decimals in any case.
+        progress: Show the progress: on one line of stderr, or in a notebook. By default only in IPython and Jupyter.
         **settings: Settings that take precedence over the environment.
 
     Returns:
@@ -140,15 +204,14 @@ def records(
                 print(customer["DisplayName"], customer["Balance"])
 
     """
+    check_keywords(settings, _PARAMETERS)
     # Several windows are read at a time.
     windows = chunk_range(start, end, "month")
 
-    def read(directory: Path, ending: str) -> Path:
-        path = directory / f"records{ending}"
-        _check(extract(entity, windows, page_size=page_size, out=path, **settings))
-        return path
+    def read(path: Path) -> Landing:
+        return extract(entity, windows, page_size=page_size, out=path, progress=progress, **settings)
 
-    return Records(entity, read, parse_float)
+    return Records(entity, _span(windows), read, parse_float)
 
 
 async def records_async(
@@ -158,6 +221,7 @@ async def records_async(
     *,
     page_size: int = 1000,
     parse_float: Callable[[str], Any] = float,
+    progress: bool | None = None,
     **settings: Unpack[Settings],
 ) -> Records:
     """Read the records of an entity like :func:`records`, without blocking the event loop.
@@ -171,6 +235,7 @@ async def records_async(
         end: First instant after the range.
         page_size: Records per page, 1 to 1000.
         parse_float: Parses the text of a number with a fraction in a dict.
+        progress: Show the progress: on one line of stderr, or in a notebook. By default only in IPython and Jupyter.
         **settings: Settings that take precedence over the environment.
 
     Returns:
@@ -190,18 +255,16 @@ async def records_async(
             frame = invoices.to_polars()
 
     """
+    check_keywords(settings, _PARAMETERS)
     windows = chunk_range(start, end, "month")
-    directory = tempfile.mkdtemp(prefix="qbo_rs-")
-    kept = Path(directory) / "kept.jsonl.gz"
-    try:
-        _check(await extract_async(entity, windows, page_size=page_size, out=kept, **settings))
-    except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
-        raise
-
-    records = Records(entity, lambda _directory, _ending: kept, parse_float)
-    weakref.finalize(records, shutil.rmtree, directory, ignore_errors=True)
+    records = Records(entity, _span(windows), None, parse_float)
+    out = records.kept()
+    _check(await extract_async(entity, windows, page_size=page_size, out=out, progress=progress, **settings))
     return records
+
+
+def _span(windows: list[Window]) -> Window:
+    return Window(windows[0].start, windows[-1].end)
 
 
 def _check(landing: Landing) -> None:
@@ -237,6 +300,6 @@ def table(entity: str, *, schema: str = "raw", with_deleted: bool = False, **set
             print(invoices["total_amt"].sum())
 
     """
+    check_keywords(settings, ("entity", "schema", "with_deleted"))
     arguments = {"entity": entity, "schema": schema, "with_deleted": with_deleted}
-    given = {name: str(value) for name, value in settings.items() if value is not None}
-    return Table(json.dumps({"table": arguments, "settings": given}))
+    return Table(arguments, {name: str(value) for name, value in settings.items() if value is not None})

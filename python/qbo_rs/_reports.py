@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import date
-from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
+from qbo_rs._html import (
+    MAX_ROWS,
+    Amount,
+    Html,
+    block,
+    count,
+    is_amount,
+    markup,
+    more,
+    one_line,
+    paragraph,
+    plain,
+    table,
+)
 from qbo_rs.exceptions import IncompleteError
 
 if TYPE_CHECKING:
@@ -21,7 +35,7 @@ ReportStatus = Literal["landed", "skipped", "unavailable", "failed"]
 AnswerOutcome = Literal["new", "changed", "unchanged"]
 """The difference of an answer from the answer before about its days."""
 
-_MAX_ROWS = 200
+_MAX_REPORTS = 3
 
 
 def _day(text: str | None) -> date | None:
@@ -82,7 +96,7 @@ class ReportAnswer:
         return cls(**{**answer, "start": _day(answer["start"]), "end": _day(answer["end"])})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class QuickBooksReport:
     """One QuickBooks report of one range of days. In a notebook, it is shown as a table."""
 
@@ -128,26 +142,31 @@ class QuickBooksReport:
         days = " to ".join(str(day) for day in (self.start, self.end) if day is not None)
         return " ".join(part for part in (self.report, self.basis, days) if part)
 
+    def __repr__(self) -> str:
+        """Return name, days and outcome in one line."""
+        reason = f": {plain(self.error)}" if self.error else ""
+        return f"<QuickBooksReport {plain(self.title)}: {self.status}, {count(len(self.rows), 'row')}{reason}>"
+
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(column)}</th>" for column in self.columns)
-        body = "".join(self._html_row(row) for row in self.rows[:_MAX_ROWS])
-        left = len(self.rows) - _MAX_ROWS
-        note = f"<p>{left} more rows</p>" if left > 0 else ""
-        error = f"<p>{escape(self.error)}</p>" if self.error else ""
-        caption = f"<caption>{escape(self.title)}: {self.status}</caption>"
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}{error}"
+        rows = [self._cells(row) for row in self.rows[:MAX_ROWS]]
+        left = more(len(self.rows) - MAX_ROWS, "rows")
+        error = paragraph(self.error) if self.error else ""
+        return block(table(self.columns, rows, caption=f"{self.title}: {self.status}"), left, error)
 
-    def _html_row(self, row: ReportRow) -> str:
-        tag = "td" if row.kind == "data" else "th"
-        indent = max(len(row.path) - (row.kind != "data"), 0)
-        cells = []
+    def _cells(self, row: ReportRow) -> list[object]:
+        """Return the cells of a row; heads and totals are bold, and each section is indented."""
+        is_data = row.kind == "data"
+        indent = "\u2003" * max(len(row.path) - (not is_data), 0)
+        cells: list[object] = []
         for place, column in enumerate(self.columns):
-            style = f' style="padding-left: {indent + 1}em"' if place == 0 else ""
-            cells.append(f"<{tag}{style}>{escape(row.cells.get(column, ''))}</{tag}>")
-        return f"<tr>{''.join(cells)}</tr>"
+            text = row.cells.get(column, "")
+            shown = Html(f"{indent if place == 0 else ''}{markup(text)}")
+            cell = shown if is_data else Html(f"<strong>{shown}</strong>")
+            cells.append(Amount(cell) if place > 0 and is_amount(text) else cell)
+        return cells
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReportsReport:
     """The result of :func:`qbo_rs.reports`.
 
@@ -189,5 +208,15 @@ class ReportsReport:
         if failed:
             raise IncompleteError("; ".join(failed), report=self)
 
+    def __repr__(self) -> str:
+        """Return the number of reports and their outcomes in one line."""
+        outcomes = Counter(found.status for found in self.reports)
+        parts = [f"{number:,} {status}" for status, number in outcomes.items()]
+        return one_line(f"ReportsReport {'ok' if self.ok else 'not complete'}:", *parts)
+
     def _repr_html_(self) -> str:
-        return "".join(found._repr_html_() for found in self.reports)
+        shown = sorted(self.reports, key=lambda found: found.status != "failed")
+        parts = [found._repr_html_() for found in shown[:_MAX_REPORTS]]
+        rest = [[found.title, found.status, len(found.rows), found.error] for found in shown[_MAX_REPORTS:]]
+        parts += [table(("report", "status", "rows", "error"), rest, "reports")] if rest else []
+        return block(*parts)

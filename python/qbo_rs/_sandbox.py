@@ -78,6 +78,10 @@ class Sandbox:
         """Stop serving."""
         self.stop()
 
+    def __repr__(self) -> str:
+        """Return the address and the companies; tokens are not shown."""
+        return f"<Sandbox {self.url}: {', '.join(self.companies)}>"
+
     def stop(self) -> None:
         """Stop serving; a second call has no effect."""
         self._running.stop()

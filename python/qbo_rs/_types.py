@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, Union
 
+from qbo_rs import _shown
 from qbo_rs.exceptions import IncompleteError, Recovery
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Window:
         return cls(parse_instant(window["start"]), parse_instant(window["end"]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WindowReport:
     """The outcome of one window.
 
@@ -163,6 +164,41 @@ class WindowReport:
         """The window."""
         return Window(self.start, self.end)
 
+    def __repr__(self) -> str:
+        """Return the result in one line."""
+        return _shown.outcome_line(self)
+
+
+class Windows(list[Window]):
+    """A list of windows, which a notebook shows as a table.
+
+    Example:
+        >>> import qbo_rs
+        >>> qbo_rs.chunk_range("2025-01-01", "2026-01-01", "month")
+        <Windows: 12 windows, [2025-01-01, 2026-01-01)>
+
+    """
+
+    def __repr__(self) -> str:
+        """Return the number of windows and their range."""
+        return _shown.windows_line(self)
+
+    def _repr_html_(self) -> str:
+        return _shown.windows_html(self)
+
+
+class WindowReports(tuple[WindowReport, ...]):
+    """The outcomes of the windows of a run, which a notebook shows as a calendar and a table."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Return the number of windows, of records and of failures."""
+        return _shown.outcomes_line(self)
+
+    def _repr_html_(self) -> str:
+        return _shown.outcomes_html(self)
+
 
 @dataclass(frozen=True)
 class Totals:
@@ -190,7 +226,7 @@ class Totals:
     """Wall time of the run in milliseconds; less than the sum of its windows, which overlap."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunReport:
     """The run of one entity."""
 
@@ -212,7 +248,7 @@ class RunReport:
     @classmethod
     def from_dict(cls, run: Mapping[str, Any]) -> RunReport:
         """Make a report from JSON-able data."""
-        windows = tuple(WindowReport.from_dict(window) for window in run["windows"])
+        windows = WindowReports(WindowReport.from_dict(window) for window in run["windows"])
         fields = {name: run[name] for name in ("entity", "realm_id", "run_id", "status")}
         return cls(**fields, windows=windows, totals=Totals(**run["totals"]), recovery=run.get("recovery"))
 
@@ -248,12 +284,19 @@ class RunReport:
         if self.totals.rejected:
             raise IncompleteError(f"{self.entity}: {self.totals.rejected} records were rejected", report=self)
 
+    def __repr__(self) -> str:
+        """Return the result in one line."""
+        return _shown.run_line(self)
+
+    def _repr_html_(self) -> str:
+        return _shown.run_html(self)
+
 
 _DEMANDS: tuple[Recovery | None, ...] = ("reauthorise", "abort", "retry", None)
 """Reactions to a failure, the one that asks most of a person first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Connection:
     """The state of the connection to a company after a call."""
 
@@ -279,8 +322,15 @@ class Connection:
         """Return the connection as JSON-able data."""
         return asdict(self, dict_factory=_without_blanks)
 
+    def __repr__(self) -> str:
+        """Return the result in one line."""
+        return _shown.connection_line(self)
 
-@dataclass(frozen=True)
+    def _repr_html_(self) -> str:
+        return _shown.connection_html(self)
+
+
+@dataclass(frozen=True, repr=False)
 class Report:
     """The result of a backfill or a load: one run per entity.
 
@@ -333,6 +383,13 @@ class Report:
         for run in sorted(self.runs, key=lambda run: _DEMANDS.index(run.recovery)):
             run.raise_for_failures()
 
+    def __repr__(self) -> str:
+        """Return the result in one line."""
+        return _shown.report_line(self)
+
+    def _repr_html_(self) -> str:
+        return _shown.report_html(self)
+
 
 @dataclass(frozen=True)
 class WindowDifference:
@@ -383,7 +440,7 @@ class KnownReject:
         return cls(**_with_instants(reject, "changed_at"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verification:
     """The comparison of one entity."""
 
@@ -423,8 +480,15 @@ class Verification:
         }
         return cls(**_with_instants(run, "read_until") | lists)
 
+    def __repr__(self) -> str:
+        """Return the result in one line."""
+        return _shown.compared_line(self)
 
-@dataclass(frozen=True)
+    def _repr_html_(self) -> str:
+        return _shown.compared_html(self)
+
+
+@dataclass(frozen=True, repr=False)
 class VerificationReport:
     """The result of :func:`qbo_rs.verify`: one comparison per entity.
 
@@ -452,6 +516,13 @@ class VerificationReport:
     def ok(self) -> bool:
         """True if nothing differs and no record was set aside."""
         return all(run.status == "ok" for run in self.runs)
+
+    def __repr__(self) -> str:
+        """Return the result in one line."""
+        return _shown.verification_line(self)
+
+    def _repr_html_(self) -> str:
+        return _shown.verification_html(self)
 
 
 @dataclass(frozen=True)
@@ -491,7 +562,7 @@ class EntitySync:
         return cls(**_with_instants(entity, "checkpoint"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AccountSync:
     """The sync of one company."""
 
@@ -516,8 +587,15 @@ class AccountSync:
         entities = tuple(EntitySync.from_dict(entity) for entity in account["entities"])
         return cls(**{**account, "entities": entities})
 
+    def __repr__(self) -> str:
+        """Return the result in one line."""
+        return _shown.account_line(self)
 
-@dataclass(frozen=True)
+    def _repr_html_(self) -> str:
+        return _shown.account_html(self)
+
+
+@dataclass(frozen=True, repr=False)
 class SyncReport:
     """The result of :func:`qbo_rs.sync`: one entry per company.
 
@@ -548,8 +626,15 @@ class SyncReport:
         accounts = self.accounts
         return all(account.status == "ok" and not any(e.rejected for e in account.entities) for account in accounts)
 
+    def __repr__(self) -> str:
+        """Return the result in one line."""
+        return _shown.sync_line(self)
 
-@dataclass(frozen=True)
+    def _repr_html_(self) -> str:
+        return _shown.sync_html(self)
+
+
+@dataclass(frozen=True, repr=False)
 class Landing:
     """The landing files of one entity: paths and counts per window, but no records.
 
@@ -611,3 +696,10 @@ class Landing:
         names = {"realm_id": self.run.realm_id, "entity": self.run.entity}
         done = (window for window in self.run.windows if window.path is not None)
         return [names | window.window.to_dict() | {"path": str(window.path)} for window in done]
+
+    def __repr__(self) -> str:
+        """Return the result in one line."""
+        return _shown.landing_line(self)
+
+    def _repr_html_(self) -> str:
+        return _shown.landing_html(self)

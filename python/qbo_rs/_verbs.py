@@ -12,8 +12,21 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Union, cast
 
 from qbo_rs import _core
 from qbo_rs._books import BooksReport
+from qbo_rs._keywords import check_keywords
+from qbo_rs._progress import Progress, progress_of
 from qbo_rs._reports import ReportBasis, ReportsReport
-from qbo_rs._types import Landing, Report, SyncReport, VerificationReport, Window, format_instant, parse_instant
+from qbo_rs._status import StatusReport
+from qbo_rs._types import (
+    Landing,
+    Report,
+    SyncReport,
+    VerificationReport,
+    Window,
+    Windows,
+    format_instant,
+    parse_instant,
+)
+from qbo_rs.exceptions import ConfigError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -27,6 +40,14 @@ Instant = Union[str, date, datetime]
 AnyPath = Union[str, "os.PathLike[str]"]
 AnyWindow = Union[Window, Mapping[str, Any], "tuple[Instant, Instant]"]
 AnyLanding = Union[Landing, Mapping[str, Any], AnyPath]
+
+_INTERRUPTED = {
+    "backfill": "stopped; committed windows stay, and resume=True continues after them",
+    "extract": "stopped; finished files stay, and resume=True continues after them",
+    "upsert": "stopped; committed windows stay",
+    "sync": "stopped; committed windows stay, and the next sync continues after them",
+}
+"""The words of an interrupt, by verb."""
 
 
 def _instant(value: Instant) -> str:
@@ -63,7 +84,13 @@ class _Call(Generic[T]):
     def __init__(self, read: Callable[[Any], T], verb: str, settings: Mapping[str, Any], **arguments: Any) -> None:
         given = {name: str(value) for name, value in settings.items() if value is not None}
         self.request = json.dumps({"verb": {verb: arguments}, "settings": given})
+        self.progress: Progress | None = None
         self._read = read
+
+    def showing(self, wanted: bool | None) -> _Call[T]:
+        """Show the progress of the call, if that is wanted."""
+        self.progress = progress_of(wanted)
+        return self
 
     def read(self, answer: str) -> T:
         """Turn the JSON of the core into a report."""
@@ -72,24 +99,48 @@ class _Call(Generic[T]):
 
 def _verb(build: Callable[P, _Call[T]]) -> Callable[P, T]:
     """Make a function that builds a call into one that runs it and blocks."""
+    parameters = tuple(inspect.signature(build).parameters)
 
     @functools.wraps(build)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        check_keywords(kwargs, parameters)
         call = build(*args, **kwargs)
-        return call.read(_core.call(call.request))
+        return call.read(_answer(call, build.__name__))
 
     _set_returns(run, build)
     return run
 
 
+def _answer(call: _Call[Any], verb: str) -> str:
+    """Run a call and show its progress."""
+    progress = call.progress
+    is_ok = False
+    try:
+        if progress is None:
+            answer = _core.call(call.request)
+        else:
+            answer = _core.call(call.request, progress.following, progress.show)
+        is_ok = True
+    except KeyboardInterrupt as interrupt:
+        if not interrupt.args and verb in _INTERRUPTED:
+            interrupt.args = (_INTERRUPTED[verb],)
+        raise
+    finally:
+        if progress is not None:
+            progress.end(is_ok=is_ok)
+    return answer
+
+
 def _async_twin(verb: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Make the twin of a verb for ``await``: same arguments, same report, and it does not block the event loop."""
     build = cast("Callable[P, _Call[T]]", inspect.unwrap(verb))
+    parameters = tuple(inspect.signature(build).parameters)
 
     @functools.wraps(build)
     async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        check_keywords(kwargs, parameters)
         call = build(*args, **kwargs)
-        return call.read(await _core.call_async(call.request))
+        return call.read(await _answer_async(call))
 
     run.__name__ = f"{build.__name__}_async"
     run.__qualname__ = run.__name__
@@ -102,6 +153,25 @@ def _async_twin(verb: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
     )
     _set_returns(run, build)
     return run
+
+
+async def _answer_async(call: _Call[Any]) -> str:
+    """Run a call without blocking, and show its progress."""
+    progress = call.progress
+    if progress is None:
+        return await _core.call_async(call.request)
+    import asyncio  # noqa: PLC0415 - an import of the package shall not import it
+
+    running = _core.call_async(call.request, progress.following)
+    watching = asyncio.ensure_future(progress.watch())
+    is_ok = False
+    try:
+        answer = await running
+        is_ok = True
+    finally:
+        watching.cancel()
+        progress.end(is_ok=is_ok)
+    return answer
 
 
 def _set_returns(run: Callable[..., Any], build: Callable[..., _Call[Any]]) -> None:
@@ -120,7 +190,7 @@ def _nothing(_answer: object) -> None:
     return None
 
 
-def chunk_range(start: Instant, end: Instant, chunk: str = "day") -> list[Window]:
+def chunk_range(start: Instant, end: Instant, chunk: str = "day") -> Windows:
     """Cut ``[start, end)`` into windows, oldest first: half-open, adjacent, together exactly the range.
 
     Args:
@@ -130,7 +200,7 @@ def chunk_range(start: Instant, end: Instant, chunk: str = "day") -> list[Window
             ends are clamped. The last window may be shorter.
 
     Returns:
-        The windows.
+        The windows, a list that a notebook shows as a table.
 
     Raises:
         ConfigError: A bound cannot be read, the end is not after the start, or the chunk is unknown.
@@ -142,7 +212,7 @@ def chunk_range(start: Instant, end: Instant, chunk: str = "day") -> list[Window
 
     """
     pairs = _core.chunk_range(_instant(start), _instant(end), str(chunk))
-    return [Window(parse_instant(first), parse_instant(last)) for first, last in pairs]
+    return Windows(Window(parse_instant(first), parse_instant(last)) for first, last in pairs)
 
 
 def entities() -> dict[str, str]:
@@ -184,6 +254,7 @@ def extract(
     out: AnyPath | None = None,
     strict_windows: bool = False,
     resume: bool = False,
+    progress: bool | None = None,
     **settings: Unpack[Settings],
 ) -> _Call[Landing]:
     """Copy windows of an entity from QuickBooks into landing files.
@@ -199,6 +270,7 @@ def extract(
         strict_windows: Give each window requests of its own, see :func:`backfill`.
         resume: Leave out windows whose files are in the directory already; they are reported as skipped, with their
             counts.
+        progress: Show the progress: on one line of stderr, or in a notebook. By default only in IPython and Jupyter.
         **settings: Override the environment.
 
     Returns:
@@ -225,19 +297,22 @@ def extract(
         out=None if out is None else os.fspath(out),
         strict_windows=strict_windows,
         resume=resume,
-    )
+    ).showing(progress)
 
 
 extract_async = _async_twin(extract)
 
 
 @_verb
-def upsert(landing: AnyLanding, *, schema: str = "raw", **settings: Unpack[Settings]) -> _Call[Report]:
+def upsert(
+    landing: AnyLanding, *, schema: str = "raw", progress: bool | None = None, **settings: Unpack[Settings]
+) -> _Call[Report]:
     """Load landing files into Postgres, a transaction a window. Loading the same landing again changes nothing.
 
     Args:
         landing: Result of :func:`extract`, the same as a dict, or the path of a directory or file.
         schema: Schema of the raw tables; it holds one company.
+        progress: Show the progress: on one line of stderr, or in a notebook. By default only in IPython and Jupyter.
         **settings: Override the environment.
 
     Returns:
@@ -260,7 +335,8 @@ def upsert(landing: AnyLanding, *, schema: str = "raw", **settings: Unpack[Setti
         files = Landing.from_dict(landing).files()
     else:
         path = os.fspath(landing)
-    return _Call(Report.from_dict, "upsert", settings, path=path, files=files, schema=schema)
+    call = _Call(Report.from_dict, "upsert", settings, path=path, files=files, schema=schema)
+    return call.showing(progress)
 
 
 upsert_async = _async_twin(upsert)
@@ -278,6 +354,7 @@ def backfill(
     resume: bool = False,
     dry_run: bool = False,
     schema: str = "raw",
+    progress: bool | None = None,
     **settings: Unpack[Settings],
 ) -> _Call[Report]:
     """Copy ``[start, end)`` of one or more entities from QuickBooks into Postgres.
@@ -295,6 +372,7 @@ def backfill(
         resume: Leave out windows that earlier runs committed.
         dry_run: Only report the windows; nothing is sent to QuickBooks.
         schema: Schema of the raw tables; it holds one company.
+        progress: Show the progress: on one line of stderr, or in a notebook. By default only in IPython and Jupyter.
         **settings: Override the environment.
 
     Returns:
@@ -322,7 +400,7 @@ def backfill(
         resume=resume,
         dry_run=dry_run,
         schema=schema,
-    )
+    ).showing(progress)
 
 
 backfill_async = _async_twin(backfill)
@@ -338,6 +416,7 @@ def verify(
     repair: bool = False,
     deep: bool = False,
     schema: str = "raw",
+    progress: bool | None = None,
     **settings: Unpack[Settings],
 ) -> _Call[VerificationReport]:
     """Compare ``[start, end)`` of QuickBooks with the tables: counts first, versions only where counts differ.
@@ -351,6 +430,7 @@ def verify(
         deep: Compare versions and contents of all records, not only versions where counts differ. Asks for each
             window by itself, so name a long chunk, such as ``year``.
         schema: Schema of the raw tables.
+        progress: Show the progress: on one line of stderr, or in a notebook. By default only in IPython and Jupyter.
         **settings: Override the environment.
 
     Returns:
@@ -376,7 +456,7 @@ def verify(
         repair=repair,
         deep=deep,
         schema=schema,
-    )
+    ).showing(progress)
 
 
 verify_async = _async_twin(verify)
@@ -389,6 +469,7 @@ def verify_books(
     *,
     basis: str = "accrual",
     schema: str = "raw",
+    progress: bool | None = None,
     **settings: Unpack[Settings],
 ) -> _Call[BooksReport]:
     """Compare the landed records, as a general ledger, with QuickBooks's own reports.
@@ -399,6 +480,7 @@ def verify_books(
             the balances of the day before differ, earlier transactions are compared, too.
         basis: ``accrual`` or ``cash``.
         schema: Schema of the raw tables.
+        progress: Show the progress: on one line of stderr, or in a notebook. By default only in IPython and Jupyter.
         **settings: Override the environment.
 
     Returns:
@@ -422,7 +504,7 @@ def verify_books(
         start=_optional_day(start),
         basis=basis,
         schema=schema,
-    )
+    ).showing(progress)
 
 
 verify_books_async = _async_twin(verify_books)
@@ -434,6 +516,7 @@ def sync(
     *,
     accounts: str | Iterable[str] | None = None,
     page_size: int = 1000,
+    progress: bool | None = None,
     **settings: Unpack[Settings],
 ) -> _Call[SyncReport]:
     """Bring companies into step with QuickBooks: first everything, later what has changed, and deletions.
@@ -444,6 +527,7 @@ def sync(
         entity: A name from :func:`entities`, or several; None: all.
         accounts: Realm ids; None: every company of the token store, and the one that the settings name.
         page_size: Records in a page, 1 to 1000.
+        progress: Show the progress: on one line of stderr, or in a notebook. By default only in IPython and Jupyter.
         **settings: Override the environment.
 
     Returns:
@@ -464,7 +548,7 @@ def sync(
         entities=_names(entity),
         accounts=_names(accounts),
         page_size=str(page_size),
-    )
+    ).showing(progress)
 
 
 sync_async = _async_twin(sync)
@@ -490,6 +574,7 @@ def reports(
     changed: bool = False,
     rows: bool = True,
     schema: str = "raw",
+    progress: bool | None = None,
     **settings: Unpack[Settings],
 ) -> _Call[ReportsReport]:
     """Copy reports of QuickBooks, such as the trial balance, into Postgres.
@@ -509,6 +594,7 @@ def reports(
         changed: Ask only for reports of days in which something has changed.
         rows: Give back the rows of the reports.
         schema: Schema of the raw tables; it holds one company.
+        progress: Show the progress: on one line of stderr, or in a notebook. By default only in IPython and Jupyter.
         **settings: Override the environment.
 
     Returns:
@@ -537,7 +623,50 @@ def reports(
         changed=changed,
         rows=rows,
         schema=schema,
-    )
+    ).showing(progress)
 
 
 reports_async = _async_twin(reports)
+
+
+@_verb
+def status(
+    entity: str | Iterable[str] | None = None,
+    *,
+    start: Instant | None = None,
+    end: Instant | None = None,
+    validate: bool = False,
+    schema: str = "raw",
+    **settings: Unpack[Settings],
+) -> _Call[StatusReport]:
+    """Return what is committed, what is missing and what failed. Only the database is asked, not QuickBooks.
+
+    Args:
+        entity: A name from :func:`entities`, or several; None: all that have ever been loaded.
+        start: First instant of the range to look for gaps in, UTC; None: the first committed instant.
+        end: First instant after that range; needed with ``start``.
+        validate: Check the tables, too, see :attr:`EntityStatus.checks`.
+        schema: Schema of the raw tables; it holds one company.
+        **settings: Override the environment.
+
+    Returns:
+        The same facts as ``qbo-rs status --json``.
+
+    Raises:
+        ConfigError: An argument or a setting is unusable, or the database cannot be reached.
+
+    Example:
+        >>> status = qbo_rs.status()
+        >>> [(entity.entity, entity.rows, entity.gaps) for entity in status.entities]
+
+    """
+    if (start is None) != (end is None):
+        missing = "start" if start is None else "end"
+        raise ConfigError(f"{missing}: not given; a range needs both bounds")
+    arguments: dict[str, Any] = {"entities": _names(entity), "validate": validate, "schema": schema}
+    if start is not None and end is not None:
+        arguments["range"] = _range(start, end)
+    return _Call(StatusReport.from_dict, "status", settings, **arguments)
+
+
+status_async = _async_twin(status)

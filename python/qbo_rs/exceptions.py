@@ -90,11 +90,20 @@ class QboError(Exception):
         self.intuit_tid = intuit_tid
 
 
-class ConfigError(QboError, ValueError):
+class _OneLineError(QboError):
+    """A failure whose text says all: IPython and Jupyter show one line instead of a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        # Texts of others must not drive a terminal.
+        text = "".join(character if character.isprintable() else " " for character in str(self))
+        return [f"\x1b[31m{type(self).__name__}\x1b[0m: {text}"]
+
+
+class ConfigError(_OneLineError, ValueError):
     """An argument or setting is missing or unusable. Nothing was sent to QuickBooks."""
 
 
-class AuthError(QboError):
+class AuthError(_OneLineError):
     """QuickBooks refused the credentials."""
 
 
@@ -102,15 +111,15 @@ class PermissionDeniedError(AuthError):
     """The token is valid, but not for this company or host (fault 3100)."""
 
 
-class UnavailableError(QboError):
+class UnavailableError(_OneLineError):
     """The company's plan or country does not have this entity; other entities are not affected."""
 
 
-class CompanyClosedError(QboError):
+class CompanyClosedError(_OneLineError):
     """The company answers no request: its subscription has ended, or it was suspended (fault 6190)."""
 
 
-class RetriableError(QboError):
+class RetriableError(_OneLineError):
     """The same call may succeed later."""
 
 
@@ -144,7 +153,7 @@ class StoppedError(RetriableError):
     """The call was stopped from outside; committed windows stay."""
 
 
-class ApiError(QboError):
+class ApiError(_OneLineError):
     """QuickBooks answered with a fault.
 
     Attributes:
@@ -163,7 +172,7 @@ class DataError(QboError, ValueError):
     """Data cannot be understood: a response, a landing line, or a record without an id."""
 
 
-class DatabaseError(QboError):
+class DatabaseError(_OneLineError):
     """Postgres refused a statement, or the connection to it failed.
 
     Attributes:
@@ -177,11 +186,11 @@ class DatabaseError(QboError):
         self.sqlstate = sqlstate
 
 
-class StuckError(QboError):
+class StuckError(_OneLineError):
     """A window, or a block of Mage, has killed its process ``max_attempts`` times and is not tried again."""
 
 
-class LandingError(QboError, OSError):
+class LandingError(_OneLineError, OSError):
     """A landing file could not be read or written."""
 
 
@@ -195,7 +204,7 @@ class IncompleteReport(Protocol):
         """Raise an error if anything is missing."""
 
 
-class IncompleteError(QboError):
+class IncompleteError(_OneLineError):
     """Some windows failed or some records were rejected; everything else is committed.
 
     Attributes:

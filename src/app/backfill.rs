@@ -10,9 +10,10 @@ use super::company::{Company, company_config};
 use super::dry_run::{Intent, Manner};
 use super::request::{default_schema, owned, setters};
 use super::run::plan;
+use super::turn::take_turn;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
-    Chunk, PageSize, Plan, Report, SkipReason, Window, WindowReport, chunk_range, merged,
+    Chunk, PageSize, Plan, Report, SkipReason, Window, WindowReport, Zone, chunk_range_in, merged,
     select_readable, split_committed,
 };
 use crate::error::Result;
@@ -41,29 +42,37 @@ use crate::sink::postgres::{PostgresSink, check_name};
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct BackfillRequest {
-    /// Entities, such as customers, invoices or items; `qbo-rs entities` lists all
+    /// Entities, as customers,invoices or all; see `qbo-rs entities`
     #[cfg_attr(feature = "cli", arg(required = true, value_name = "ENTITY"))]
     pub entities: Vec<String>,
     /// The range to copy.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub range: Window,
-    /// Length of a window: day, week, month, quarter, year, or Nd for N days
+    /// Length of windows: day, week, month, quarter, year or Nd
     #[cfg_attr(feature = "cli", arg(long, default_value = "day"))]
     #[serde(default)]
     pub chunk: Chunk,
+    /// Zone of dates and windows, as America/Guayaquil
+    #[cfg_attr(feature = "cli", arg(long, default_value = "UTC", value_name = "ZONE"))]
+    #[serde(default)]
+    pub tz: Zone,
     /// Records per page, 1 to 1000
     #[cfg_attr(feature = "cli", arg(long, default_value = "1000", value_name = "N"))]
     #[serde(default)]
     pub page_size: PageSize,
     /// Read each window, even an empty one, with requests of its own, instead of adjacent windows
     /// together
-    #[cfg_attr(feature = "cli", arg(long))]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true))]
     #[serde(default)]
     pub strict_windows: bool,
     /// Skip the windows that earlier runs committed
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub resume: bool,
+    /// End with an error if another run reads the same windows, instead of waiting for it
+    #[cfg_attr(feature = "cli", arg(long))]
+    #[serde(default)]
+    pub no_wait: bool,
     /// Show the windows, the requests and the time that they would cost, and send nothing; needs no
     /// credentials, and no database without --resume
     #[cfg_attr(feature = "cli", arg(long))]
@@ -73,7 +82,7 @@ pub struct BackfillRequest {
     #[cfg_attr(feature = "cli", arg(long, requires = "dry_run"))]
     #[serde(default)]
     pub estimate: bool,
-    /// Schema of the raw tables; each schema holds one company
+    /// Schema of the raw tables, of one company
     #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
     #[serde(default = "default_schema")]
     pub schema: String,
@@ -86,9 +95,11 @@ impl BackfillRequest {
             entities: owned(entities),
             range,
             chunk: Chunk::default(),
+            tz: Zone::default(),
             page_size: PageSize::default(),
             strict_windows: false,
             resume: false,
+            no_wait: false,
             dry_run: false,
             estimate: false,
             schema: default_schema(),
@@ -98,9 +109,11 @@ impl BackfillRequest {
 
 setters!(BackfillRequest {
     chunk: Chunk,
+    tz: Zone,
     page_size: PageSize,
     strict_windows: bool,
     resume: bool,
+    no_wait: bool,
     dry_run: bool,
     estimate: bool,
     schema: String,
@@ -119,7 +132,7 @@ impl App {
         let entities = select_readable(&request.entities)?;
         let config = company_config(&self.settings).await?;
         let postgres = self.settings.postgres()?;
-        let windows = chunk_range(request.range, request.chunk);
+        let windows = chunk_range_in(request.range, request.chunk, request.tz);
         let sink = PostgresSink::connect(&postgres, &request.schema, DEFAULT_CONCURRENCY).await?;
         sink.prepare(&config.realm_id, &entities).await?;
         let mut plans = Vec::new();
@@ -148,6 +161,7 @@ impl App {
         if plans.iter().any(|plan| !plan.windows.is_empty()) {
             source.prepare().await?;
         }
+        take_turn(&sink, &config.realm_id, &mut plans, !request.no_wait).await?;
         if !request.strict_windows {
             let spans = plans
                 .iter()
@@ -167,7 +181,7 @@ impl App {
     async fn plan_backfill(&self, request: &BackfillRequest) -> Result<Report> {
         let entities = select_readable(&request.entities)?;
         check_name(&request.schema)?;
-        let windows = chunk_range(request.range, request.chunk);
+        let windows = chunk_range_in(request.range, request.chunk, request.tz);
         let mut realm_id = self.settings.realm_id()?;
         let mut ledger = None;
         if request.resume {

@@ -8,15 +8,12 @@ use serde::Serialize;
 use super::App;
 use super::request::{default_schema, setters};
 use super::tie_out::kept_stock;
-use crate::books::{Drafts, EntrySource, Lists, OpeningStock, parse_amount};
+use crate::books::{Drafts, Lists, parse_amount};
 use crate::error::{Error, Result};
 use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
-use crate::sink::postgres::{Books, check_name};
-
-/// The schema of the ledger unless another one is named.
-const DEFAULT_INTO: &str = "books";
+use crate::sink::postgres::{Books, DEFAULT_LEDGER_SCHEMA, check_name};
 
 /// Reasons that a report names; the table has all.
 const MAX_REASONS: usize = 10;
@@ -41,7 +38,7 @@ pub struct LedgerRequest {
     #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
     pub schema: String,
     /// Schema of the ledger, which is created if it is missing
-    #[cfg_attr(feature = "cli", arg(long, value_name = "SCHEMA", default_value = DEFAULT_INTO))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SCHEMA", default_value = DEFAULT_LEDGER_SCHEMA))]
     pub into: String,
     /// Stock that no record shows
     #[cfg_attr(feature = "cli", arg(skip))]
@@ -52,7 +49,7 @@ impl Default for LedgerRequest {
     fn default() -> Self {
         Self {
             schema: default_schema(),
-            into: DEFAULT_INTO.to_owned(),
+            into: DEFAULT_LEDGER_SCHEMA.to_owned(),
             starting_values: Vec::new(),
         }
     }
@@ -118,10 +115,8 @@ impl App {
         if stock.len() > given.len() {
             posted.repost(stock).await?;
         }
-        let of_given = posted.ledger.entries.iter();
-        let of_given = of_given
-            .filter(|entry| entry.source == EntrySource::Report && given.contains(&entry.id));
-        kept.extend(of_given.cloned());
+        let of_given = posted.ledger.opening.iter();
+        kept.extend(of_given.filter(|entry| given.contains(&entry.id)).cloned());
         books.write(&posted, &kept).await?;
         let ledger = posted.ledger;
         let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
@@ -136,7 +131,7 @@ impl App {
         reasons.truncate(MAX_REASONS);
         Ok(LedgerReport {
             into: into.clone(),
-            entries: ledger.entries.len(),
+            entries: ledger.entries.len() + kept.len(),
             posted: ledger.posted,
             empty: ledger.empty,
             unbalanced: ledger.unbalanced.len(),
@@ -150,18 +145,8 @@ impl App {
 fn open_stock(values: &[StartingValue], lists: &mut Lists, drafts: &mut Drafts) {
     for it in values {
         let value = parse_amount(&it.value);
-        let found = value.and_then(|value| {
-            let (item, quantity) = lists.stock_of_value(it.date, value)?;
-            Some((item.id.clone(), quantity, value))
-        });
-        match found {
-            Some((item_id, quantity, value)) => lists.opening_stock.push(OpeningStock {
-                id: it.id.clone(),
-                item_id,
-                date: it.date,
-                quantity,
-                value,
-            }),
+        match value.and_then(|value| lists.opening_stock_of(&it.id, it.date, value)) {
+            Some(stock) => lists.opening_stock.push(stock),
             None => drafts.reject_opening(&it.id, it.date),
         }
     }

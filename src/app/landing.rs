@@ -12,8 +12,7 @@ use super::request::{default_schema, owned, setters};
 use super::run::plan;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
-    EntitySpec, Mask, PageSize, Plan, Report, Window, WindowReport, select_entities,
-    select_readable,
+    EntitySpec, Mask, PageSize, Plan, Report, Window, WindowReport, select_readable, select_stored,
 };
 use crate::error::Result;
 use crate::landing::{LandingFile, LandingSink, LandingSource, LandingTarget};
@@ -28,7 +27,7 @@ use crate::sink::postgres::PostgresSink;
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ExtractRequest {
-    /// Entities, such as customers, invoices or items; `qbo-rs entities` lists all
+    /// Entities, as customers,invoices or all; see `qbo-rs entities`
     #[cfg_attr(feature = "cli", arg(required = true, value_name = "ENTITY"))]
     pub entities: Vec<String>,
     /// The windows to copy.
@@ -40,7 +39,7 @@ pub struct ExtractRequest {
     pub page_size: PageSize,
     /// Read each window, even an empty one, with requests of its own, instead of adjacent windows
     /// together
-    #[cfg_attr(feature = "cli", arg(long))]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true))]
     #[serde(default)]
     pub strict_windows: bool,
     /// Skip the windows whose files exist already
@@ -56,8 +55,10 @@ pub struct ExtractRequest {
     #[cfg_attr(feature = "cli", arg(long, requires = "dry_run"))]
     #[serde(default)]
     pub estimate: bool,
-    /// Directory, or one file (.jsonl, .ndjson, .json or .txt, optionally with .zst or .gz; .parquet
-    /// for one entity); a directory x.parquet/ gets Parquet files; default: QBO_LANDING_DIR
+    /// Directory, or one file: .jsonl, .jsonl.zst, .parquet and so on; - is stdout
+    ///
+    /// .jsonl, .ndjson, .json or .txt, optionally with .zst or .gz; .parquet for one entity; a
+    /// directory x.parquet/ gets Parquet files. By default QBO_LANDING_DIR.
     #[cfg_attr(feature = "cli", arg(long, value_name = "PATH"))]
     #[serde(default)]
     pub out: Option<PathBuf>,
@@ -106,7 +107,7 @@ pub struct LoadRequest {
     #[cfg_attr(feature = "cli", arg(skip))]
     #[serde(default)]
     pub files: Option<Vec<LandingFile>>,
-    /// Schema of the raw tables; each schema holds one company
+    /// Schema of the raw tables, of one company
     #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
     #[serde(default = "default_schema")]
     pub schema: String,
@@ -236,7 +237,7 @@ impl App {
                 None => open_path(&self.settings.landing_dir(), mask)?,
             },
         };
-        let entities = select_entities(&source.entities())?;
+        let entities = select_stored(&source.entities())?;
         let sink = PostgresSink::connect(
             &self.settings.postgres()?,
             &request.schema,

@@ -22,6 +22,7 @@ mod sync;
 mod table;
 mod tables;
 mod tie_out;
+mod turn;
 mod verify;
 mod views;
 
@@ -47,16 +48,19 @@ pub use self::tables::{ArchiveRequest, DdlRequest, MigrateRequest, PrepareReques
 pub use self::tie_out::BooksRequest;
 pub use self::verify::VerifyRequest;
 pub use self::views::ViewsRequest;
+use crate::clock;
 use crate::config::Settings;
-use crate::domain::{ENTITIES, EntitySpec, select_entities};
+use crate::domain::{Calendar, ENTITIES, EntitySpec, Zone, select_entities};
 use crate::error::Result;
 use crate::port::{NoProgress, Progress};
 pub use crate::quickbooks::oauth::{Callback, Consent};
 pub use crate::quickbooks::{BreakerStatus, Limits, Traffic};
+#[cfg(feature = "cli")]
+pub(crate) use crate::sink::postgres::DEFAULT_LEDGER_SCHEMA;
 pub use crate::sink::postgres::{ArchiveSummary, Upgrade};
 pub use crate::store::{
-    Check, EntityState, EntityStatus, Job, LastRun, SchemaDrift, StoredRecord, StoredReject,
-    TieOut, UnavailableEntity, UnfinishedWindow,
+    Check, EntityState, EntityStatus, Job, LastRun, LastSync, SchemaDrift, StoredRecord,
+    StoredReject, TieOut, UnavailableEntity, UnfinishedWindow,
 };
 pub use crate::views::{ViewChanges, ViewStyle};
 
@@ -85,6 +89,11 @@ impl std::fmt::Debug for App {
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the calendar of a zone at the present, which says what relative dates mean.
+pub fn calendar(zone: Zone) -> Calendar {
+    Calendar::new(clock::now(), zone)
 }
 
 /// Returns the named entities, or all known ones if `names` is empty.

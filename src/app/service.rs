@@ -10,7 +10,8 @@ use tracing::warn;
 use super::sync::Syncer;
 use super::{App, CompanyReport, SyncRequest, SyncScope, select_or_all};
 use crate::domain::{
-    CompanySync, Delivery, JobStatus, Mask, PageSize, SyncReport, Window, merged, select_entities,
+    CompanySync, Delivery, JobStatus, Mask, PageSize, SyncReport, Window, find_entity, merged,
+    select_entities,
 };
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
@@ -293,7 +294,7 @@ impl Service {
     /// # Errors
     /// [`Error::Config`] if the entity is unknown or the company has no records here.
     pub async fn records(&self, request: &RecordRequest) -> Result<RecordPage> {
-        let entities = select_entities(std::slice::from_ref(&request.entity))?;
+        let entity = find_entity(&request.entity)?;
         let missing = || {
             Error::config(
                 "realm_id",
@@ -311,7 +312,7 @@ impl Service {
             max_records: limit,
             with_deleted: request.with_deleted,
         };
-        let records = match self.records.page(&schema, &entities[0], page).await {
+        let records = match self.records.page(&schema, entity, page).await {
             // No record of the entity was ever loaded.
             Err(Error::Database { sqlstate, .. }) if sqlstate.as_deref() == Some("42P01") => {
                 Vec::new()

@@ -53,13 +53,13 @@ pub struct ShowRequest {
     #[cfg_attr(feature = "cli", arg(long, default_value_t = 20, value_name = "N",
         value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_LIMIT))))]
     pub limit: u32,
-    /// Columns to show, such as id,txn_date,total_amt, or all; default: those that say most
+    /// Columns, such as id,total_amt, or all; default: those that say most
     #[cfg_attr(
         feature = "cli",
         arg(long, value_delimiter = ',', value_name = "COLUMN")
     )]
     pub columns: Vec<String>,
-    /// Show only records like this: id=17, 'total_amt>=100', customer_ref_name=; repeatable
+    /// Only records like this: id=17, 'total_amt>=100', due_date=; repeatable
     #[cfg_attr(feature = "cli", arg(long = "where", value_name = "CONDITION"))]
     pub conditions: Vec<Condition>,
     /// Schema of the raw tables

@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
+#[cfg(feature = "cli")]
+use super::calendar;
 use super::company::company_config;
 use super::request::{default_schema, owned, setters};
 use super::{App, select_or_all};
 #[cfg(feature = "cli")]
-use crate::domain::instant::parse_instant;
+use crate::domain::Zone;
+#[cfg(feature = "cli")]
 use crate::domain::{ENTITIES, select_entities};
 use crate::error::{Error, Result};
 use crate::landing::{LandingTarget, is_parquet};
@@ -46,13 +49,14 @@ setters!(PrepareRequest { schema: String });
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[non_exhaustive]
 pub struct ArchiveRequest {
-    /// Entities, such as customers, invoices or items; `qbo-rs entities` lists all
+    /// Entities, as customers,invoices or all; see `qbo-rs entities`
     #[cfg_attr(feature = "cli", arg(required = true, value_name = "ENTITY"))]
     pub entities: Vec<String>,
     /// Move the records that were last changed before this instant, UTC
     #[cfg_attr(
         feature = "cli",
-        arg(long, value_name = "INSTANT", value_parser = |text: &str| parse_instant("before", text))
+        arg(long, value_name = "INSTANT", allow_hyphen_values = true,
+            value_parser = |text: &str| calendar(Zone::default()).instant("before", text))
     )]
     pub before: DateTime<Utc>,
     /// File to create, such as archive.jsonl.zst

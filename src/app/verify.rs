@@ -12,7 +12,7 @@ use super::run::plan;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
     Chunk, EntitySpec, PageSize, Plan, Verification, VerificationReport, VerificationStatus,
-    Window, chunk_range, select_comparable,
+    Window, Zone, chunk_range_in, select_comparable,
 };
 use crate::error::Result;
 use crate::port::{Meter, RecordIndex, Source};
@@ -27,26 +27,30 @@ use crate::verify;
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct VerifyRequest {
-    /// Entities, such as customers, invoices or items; `qbo-rs entities` lists all
+    /// Entities, as customers,invoices or all; see `qbo-rs entities`
     #[cfg_attr(feature = "cli", arg(required = true, value_name = "ENTITY"))]
     pub entities: Vec<String>,
     /// The range to compare.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub range: Window,
-    /// Length of a window: day, week, month, quarter, year, or Nd for N days
+    /// Length of windows: day, week, month, quarter, year or Nd
     #[cfg_attr(feature = "cli", arg(long, default_value = "day"))]
     #[serde(default)]
     pub chunk: Chunk,
-    /// Copy the windows that differ from QuickBooks into Postgres again
+    /// Zone of dates and windows, as America/Guayaquil
+    #[cfg_attr(feature = "cli", arg(long, default_value = "UTC", value_name = "ZONE"))]
+    #[serde(default)]
+    pub tz: Zone,
+    /// Copy the windows that differ once more
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub repair: bool,
-    /// Compare version and content of every record, not only versions where counts differ. Costs
-    /// about as many requests as reading the range
+    /// Compare version and content of every record; costs about as many requests as
+    /// reading the range
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub deep: bool,
-    /// Schema of the raw tables; each schema holds one company
+    /// Schema of the raw tables, of one company
     #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
     #[serde(default = "default_schema")]
     pub schema: String,
@@ -59,6 +63,7 @@ impl VerifyRequest {
             entities: owned(entities),
             range,
             chunk: Chunk::default(),
+            tz: Zone::default(),
             repair: false,
             deep: false,
             schema: default_schema(),
@@ -68,6 +73,7 @@ impl VerifyRequest {
 
 setters!(VerifyRequest {
     chunk: Chunk,
+    tz: Zone,
     repair: bool,
     deep: bool,
     schema: String,
@@ -142,7 +148,7 @@ impl App {
         let read_until = horizon.filter(|horizon| *horizon < request.range.end);
         let end = read_until.unwrap_or(request.range.end);
         let windows = match Window::new(request.range.start, end) {
-            Ok(range) => chunk_range(range, request.chunk),
+            Ok(range) => chunk_range_in(range, request.chunk, request.tz),
             // The whole range lies in the future.
             Err(_) => Vec::new(),
         };

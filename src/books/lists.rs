@@ -161,20 +161,27 @@ impl Lists {
         names.get(id).map(String::as_str)
     }
 
-    /// Returns the item and the quantity of a starting value, which a report shows as a sum: the one item
-    /// with a stock from that day whose cost goes into it without a rest.
-    pub(crate) fn stock_of_value(
+    /// Returns the stock of a starting value, which a report shows as a sum: that of the one item with a
+    /// stock from that day whose cost goes into the value without a rest.
+    pub(crate) fn opening_stock_of(
         &self,
+        id: &str,
         date: NaiveDate,
         value: Decimal,
-    ) -> Option<(&Item, Decimal)> {
+    ) -> Option<OpeningStock> {
         let mut found = self.items.values().filter_map(|item| {
             let is_possible = item.is_stocked() && item.stock_since == Some(date);
             let cost = item.purchase_cost;
             if !is_possible || cost <= Decimal::ZERO || !value.checked_rem(cost)?.is_zero() {
                 return None;
             }
-            Some((item, value.checked_div(cost)?))
+            Some(OpeningStock {
+                id: id.to_owned(),
+                item_id: item.id.clone(),
+                date,
+                quantity: value.checked_div(cost)?,
+                value,
+            })
         });
         let first = found.next()?;
         found.next().is_none().then_some(first)

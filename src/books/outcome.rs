@@ -38,7 +38,9 @@ impl Unbalanced {
 /// The general ledger that records tell.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    /// By day, then in the order in which transactions were made.
+    /// The stock that reports say was there before the first record.
+    pub(crate) opening: Vec<Entry>,
+    /// The entries of records, by day, then in the order in which transactions were made.
     pub(crate) entries: Vec<Entry>,
     /// The documents that payments settle.
     pub(crate) settlements: Vec<Settlement>,

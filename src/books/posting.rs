@@ -87,7 +87,7 @@ impl<'a> Posting<'a> {
             // The first stock of an item covers nothing.
             let _ = self.stock.buy(&it.item_id, it.quantity, it.value);
             for (line, account, amount) in [(1, asset, it.value), (2, equity, -it.value)] {
-                self.ledger.entries.push(Entry {
+                self.ledger.opening.push(Entry {
                     entity: OPENING.to_owned(),
                     id: it.id.clone(),
                     line,

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::auth::AuthCommand;
+use super::completion::CompletionArguments;
 use super::logging::LogFormat;
 use super::rejects::RejectsArguments;
 use super::reports::ReportsArguments;
@@ -19,11 +20,17 @@ use crate::app::{
     LoadRequest, MigrateRequest, ViewsRequest,
 };
 use crate::config::{SETTINGS, SettingSpec};
-use crate::domain::{Chunk, Window};
+use crate::domain::{Chunk, Window, Zone};
 
 /// Replicates QuickBooks Online into Postgres: exact, fast and restartable.
 #[derive(Debug, Parser)]
-#[command(name = "qbo-rs", version, max_term_width = 100)]
+#[command(
+    name = "qbo-rs",
+    version,
+    max_term_width = 100,
+    disable_help_flag = true,
+    disable_help_subcommand = true
+)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub command: Command,
@@ -32,6 +39,7 @@ pub(super) struct Arguments {
     #[arg(
         long,
         global = true,
+        hide = true,
         value_name = "PATH",
         help_heading = SETTINGS_HEADING
     )]
@@ -44,20 +52,53 @@ pub(super) struct Arguments {
     #[arg(long, global = true)]
     pub json: bool,
 
+    /// Print help
+    #[arg(short, long, global = true, action = ArgAction::HelpShort)]
+    pub help: Option<bool>,
+
+    /// List what all commands share: settings, logs, colours
+    #[arg(long, global = true)]
+    pub help_settings: bool,
+
+    #[command(flatten)]
+    pub logs: LogFlags,
+}
+
+/// Flags for logs and colours. Help leaves them out, as those for settings.
+#[derive(Debug, Args)]
+pub(super) struct LogFlags {
+    /// Log only warnings and errors, and show no progress bar
+    #[arg(short, long, global = true, hide = true, help_heading = LOGS_HEADING, conflicts_with_all = ["verbose", "log_level"])]
+    pub quiet: bool,
+
+    /// Log more: -v what was done in detail (debug), -vv everything (trace)
+    #[arg(short, long, global = true, hide = true, help_heading = LOGS_HEADING, action = ArgAction::Count, conflicts_with = "log_level")]
+    pub verbose: u8,
+
     /// Format of the logs on stderr
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        default_value = "human",
-        help_heading = "Logs"
-    )]
+    #[arg(long, global = true, hide = true, help_heading = LOGS_HEADING, value_enum, default_value = "human")]
     pub log_format: LogFormat,
 
     /// Lowest level that is logged: off, error, warn, info, debug or trace; default: info, or warn
     /// while a progress bar is shown
-    #[arg(long, global = true, value_name = "LEVEL", help_heading = "Logs")]
+    #[arg(long, global = true, hide = true, help_heading = LOGS_HEADING, value_name = "LEVEL")]
     pub log_level: Option<log::LevelFilter>,
+
+    /// When to use colours; auto: on a terminal, unless NO_COLOR, CLICOLOR=0 or TERM=dumb forbids it
+    #[arg(long, global = true, hide = true, help_heading = LOGS_HEADING, value_name = "WHEN", value_parser = ["auto", "always", "never"], default_value = "auto")]
+    pub color: String,
+}
+
+impl LogFlags {
+    /// Returns the level that was asked for.
+    pub(super) fn level(&self) -> Option<log::LevelFilter> {
+        match (self.quiet, self.verbose) {
+            (true, _) => Some(log::LevelFilter::Warn),
+            (false, 0) => self.log_level,
+            (false, 1) => Some(log::LevelFilter::Debug),
+            (false, _) => Some(log::LevelFilter::Trace),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -76,34 +117,42 @@ pub(super) enum Command {
     Extract(ExtractArguments),
     /// Load landing files into Postgres
     Load(LoadRequest),
-    /// Compare QuickBooks with the tables; the exit code is 1 if they differ
+    /// Compare QuickBooks with the tables; exit code 1 if they differ
     Verify(VerifyArguments),
-    /// Copy every change since the last sync, deletions included, from QuickBooks into Postgres
+    /// Copy every change since the last sync, deletions included
     Sync(SyncArguments),
     /// Serve the HTTP API and run the jobs that it queues
     Serve(ServeArguments),
-    /// Check settings, tokens, company and database; the exit code is 2 if something is wrong
+    /// Check settings, tokens, company and database, and say what to do
     Check(CheckRequest),
     /// Show the ranges that are committed, missing or failed
     Status(StatusArguments),
     /// Show stored records with typed columns, as a table, CSV or JSON
     Show(Box<ShowArguments>),
-    /// List the records that could not be read or stored and were set aside
+    /// List the records that were set aside, each with its reason
     Rejects(RejectsArguments),
     /// Copy reports of QuickBooks, such as TrialBalance, into Postgres
     Reports(Box<ReportsArguments>),
-    /// Manage connections to companies: login, status, import, forget, revoke, rekey
+    /// Manage connections to companies: login, status, import, and more
     #[command(subcommand)]
     Auth(AuthCommand),
     /// List the entities that can be extracted
     Entities,
-    /// Run a simulator of QuickBooks Online, or send a command to a running one
+    /// Run a simulator of QuickBooks Online, or control a running one
     Sandbox(Box<SandboxArguments>),
     /// Start Postgres and a simulated company, and run three backfills
     Demo(DemoArguments),
     /// Manage the database's tables
     #[command(subcommand)]
     Db(DatabaseCommand),
+    /// Print a script that completes commands, flags and names in a shell
+    Completion(CompletionArguments),
+    /// Print the help of a command, or of the settings
+    Help {
+        /// Command, such as backfill or db views; or settings
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+    },
     /// Create pipelines for a Mage project
     #[command(subcommand)]
     Mage(MageCommand),
@@ -127,9 +176,12 @@ pub(super) struct ExtractArguments {
     pub request: ExtractRequest,
     #[command(flatten)]
     pub range: Window,
-    /// Length of a window: day, week, month, quarter, year, or Nd for N days
+    /// Length of windows: day, week, month, quarter, year or Nd
     #[arg(long, default_value = "day")]
     pub chunk: Chunk,
+    /// Zone of dates and windows, as America/Guayaquil
+    #[arg(long, default_value = "UTC", value_name = "ZONE")]
+    pub tz: Zone,
     /// Language of the summary; Spanish has another layout
     #[arg(long, value_enum, default_value = "en")]
     pub lang: Language,
@@ -159,8 +211,10 @@ pub(super) struct DemoArguments {
     pub stop: bool,
 }
 
+/// Heading of the flags for logs.
+const LOGS_HEADING: &str = "Logs and colours";
 /// Heading of the flags for settings.
-pub(super) const SETTINGS_HEADING: &str = "Settings (they replace environment variables)";
+const SETTINGS_HEADING: &str = "Settings (they replace environment variables)";
 
 /// A flag for every setting that is not secret, made from the registry: secrets in flags could be
 /// read by every user of the machine.
@@ -183,6 +237,7 @@ impl Args for SettingFlags {
                     .long(spec.keyword().replace('_', "-"))
                     .value_name("VALUE")
                     .global(true)
+                    .hide(true)
                     .help(format!("{}; {}{default}", spec.help, spec.name))
                     .help_heading(SETTINGS_HEADING),
             )
@@ -210,11 +265,10 @@ impl FromArgMatches for SettingFlags {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_is_well_formed() {
-        Arguments::command().debug_assert();
+        crate::cli::help::command().debug_assert();
     }
 
     #[test]
@@ -238,7 +292,8 @@ mod tests {
 
     #[test]
     fn no_secret_has_a_flag() {
-        let help = Arguments::command().render_long_help().to_string();
+        let pages = crate::cli::help::settings_pages(&[], None);
+        let help: String = pages.iter().map(ToString::to_string).collect();
         assert!(
             !help.contains("--client-secret")
                 && !help.contains("--pg-password")

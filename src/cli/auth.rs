@@ -9,9 +9,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 
+use super::error_text;
 use super::exit::{ExitCode, Outcome};
 use super::output::Printer;
-use super::print_error;
 use super::signals::block_on;
 use crate::app::{App, AuthReport, CompanyReport};
 use crate::domain::instant::format_instant;
@@ -115,7 +115,7 @@ pub(super) fn run(app: &App, command: &AuthCommand, printer: Printer) -> Outcome
                 format!("{} connections have the new key\n", keys.changed.len())
             })?;
             for realm_id in &keys.not_opened {
-                print_error(&format!(
+                error_text::print(&format!(
                     "company {realm_id}: its tokens are sealed with some other key, and stay as they are"
                 ));
             }

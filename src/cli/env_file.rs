@@ -44,17 +44,19 @@ impl EnvFile {
         })
     }
 
-    /// Returns the text of an error. Where a setting is missing and a file is there that nobody asked
-    /// for, it says so.
-    pub(super) fn explain(&self, error: &Error) -> String {
-        let text = error.to_string();
-        let is_missing =
-            matches!(error, Error::Config { reason, .. } if reason.starts_with("not set"));
-        match is_missing && self.path.is_none() && Path::new(USUAL_NAME).is_file() {
-            true => {
-                format!("{text}; {USUAL_NAME} is here and is not read: add --env-file {USUAL_NAME}")
+    /// Returns the error. Where a setting is missing and a file is there that nobody asked for, it says so.
+    pub(super) fn explained(&self, error: Error) -> Error {
+        match error {
+            Error::Config { setting, reason }
+                if reason.starts_with("not set")
+                    && self.path.is_none()
+                    && Path::new(USUAL_NAME).is_file() =>
+            {
+                let hint =
+                    format!("{USUAL_NAME} is here and is not read: add --env-file {USUAL_NAME}");
+                Error::config(setting, format!("{reason}; {hint}"))
             }
-            false => text,
+            other => other,
         }
     }
 

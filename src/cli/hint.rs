@@ -1,17 +1,12 @@
 //! Hints that name the flags for settings that an error names by their variables.
 
-/// Settings in the texts of errors, and the flags that change them; a wrong name, and the command that
-/// was meant.
-const FLAGS: [(&str, &str); 3] = [
+/// Settings in the texts of errors, and the flags that change them.
+const FLAGS: [(&str, &str); 2] = [
     (
         "QBO_MAX_REQUESTS",
         "--max-requests sets the maximum, --resume continues",
     ),
     ("QBO_MAX_ATTEMPTS", "--max-attempts 0"),
-    (
-        "unknown entity 'all'",
-        "qbo-rs sync copies all entities; other commands take their names",
-    ),
 ];
 
 /// Returns the text of an error, with the flags that help.
@@ -34,8 +29,6 @@ mod tests {
         assert!(text.ends_with("QBO_MAX_ATTEMPTS=0 (--max-attempts 0)"));
         let text = with_flags(&Error::RequestCap { max: 7 }.to_string());
         assert!(text.starts_with("stopped after 7 requests") && text.contains("--resume"));
-        let text = with_flags(&crate::domain::find_entity("all").unwrap_err().to_string());
-        assert!(text.contains("qbo-rs sync copies all"), "{text}");
         let text = "QBO_MAX_ATTEMPTS: 'x' is not a whole number in range";
         assert_eq!(with_flags(text), text);
     }

@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anstyle::{AnsiColor, Style};
 use chrono::SecondsFormat;
 use clap::ValueEnum;
 use env_logger::{Builder, Target};
 use log::kv::{Error as FieldError, Key, Value, VisitSource};
-use log::{LevelFilter, Record};
+use log::{Level, LevelFilter, Record};
 use serde_json::{Map, Value as Json};
 
 use super::progress::Bars;
@@ -48,7 +49,18 @@ pub(super) fn start(format: LogFormat, level: Option<LevelFilter>, bars: Option<
     builder.filter_module("rustls_platform_verifier", LevelFilter::Off);
     IS_JSON.store(format == LogFormat::Json, Ordering::Relaxed);
     match format {
-        LogFormat::Human => builder.format(|out, record| writeln!(out, "{}", human(record))),
+        LogFormat::Human => {
+            let choice = anstream::AutoStream::choice(&io::stderr());
+            let has_colors = choice != anstream::ColorChoice::Never;
+            builder.format(move |out, record| {
+                let style = if has_colors {
+                    style_of(record)
+                } else {
+                    Style::new()
+                };
+                writeln!(out, "{}", human(record, style))
+            })
+        }
         LogFormat::Json => builder.format(|out, record| writeln!(out, "{}", json(record))),
     };
     if let Some(bars) = bars {
@@ -63,12 +75,26 @@ fn timestamp() -> String {
     crate::clock::now().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-fn human(record: &Record<'_>) -> String {
+/// Returns the style of the word that says how bad a line is.
+fn style_of(record: &Record<'_>) -> Style {
+    match record.level() {
+        Level::Error => AnsiColor::Red.on_default().bold(),
+        Level::Warn => AnsiColor::Yellow.on_default(),
+        Level::Info => Style::new(),
+        Level::Debug | Level::Trace => Style::new().dimmed(),
+    }
+}
+
+fn human(record: &Record<'_>, style: Style) -> String {
     let text = record.args();
     if record.target() == LAST_LINES {
-        return format!("error: {text}");
+        return format!("{style}error:{style:#} {text}");
     }
-    format!("{} {:5} {text}", timestamp(), record.level())
+    format!(
+        "{} {style}{:5}{style:#} {text}",
+        timestamp(),
+        record.level()
+    )
 }
 
 fn json(record: &Record<'_>) -> Json {

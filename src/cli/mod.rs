@@ -10,14 +10,21 @@ mod board;
 mod books;
 mod check;
 mod command_line;
+mod completion;
+mod early;
+mod entity_health;
 mod env_file;
+mod error_text;
 mod exit;
 mod grid;
+mod help;
 mod hint;
+mod local;
 mod logging;
 mod mage;
 mod next_steps;
 mod output;
+mod pages;
 mod planned;
 mod progress;
 mod range;
@@ -31,23 +38,26 @@ mod shortfall;
 mod show;
 mod signals;
 mod status;
+mod status_details;
+mod status_screen;
 mod summary;
 mod sync;
 mod tables;
 mod tally;
+mod to_stdout;
 mod verify;
 mod words;
 
-use std::error::Error as _;
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::FromArgMatches;
 
 use self::args::{Arguments, Command, DatabaseCommand, DemoArguments};
 use self::command_line::CommandLine;
+use self::early::Early;
 use self::env_file::EnvFile;
 use self::exit::{ExitCode, Failure, Outcome};
 use self::output::Printer;
@@ -55,41 +65,49 @@ use self::progress::{Bars, Heartbeat};
 use self::signals::{block_on, block_on_run};
 use self::tally::Tally;
 use crate::app::{App, ShowRequest};
+use crate::config::Settings;
 use crate::demo::{self, Demo};
-use crate::error::Error;
 use crate::port::Progress;
 use crate::terminal::one_line;
 
 /// Runs the command and returns its exit code. `args` begins with the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
-    let args: Vec<OsString> = args.into_iter().collect();
-    let words = args.iter().map(|word| word.to_string_lossy().into_owned());
-    let line = CommandLine::new(words);
-    let arguments = match Arguments::try_parse_from(&args) {
+    let line: Vec<OsString> = args.into_iter().collect();
+    let early = Early::of(&line);
+    early.color.write_global();
+    if early.help_settings {
+        help::print_settings(&line);
+        return ExitCode::Done as i32;
+    }
+    let arguments = match parse(&line, early) {
         Ok(arguments) => arguments,
-        Err(error) => return report_usage(&error) as i32,
+        Err(error) => return error_text::report_usage(error, &line, early) as i32,
     };
     let env_file = match EnvFile::read(arguments.env_file.as_deref()) {
         Ok(env_file) => env_file,
         Err(error) => {
-            print_error(&error.to_string());
+            error_text::report(&error, early.json);
             return ExitCode::Refused as i32;
         }
     };
     let cap = request_cap(&arguments, &env_file);
-    let bars = std::io::stderr().is_terminal().then(|| Bars::new(cap));
-    logging::start(arguments.log_format, arguments.log_level, bars.as_ref());
+    let has_bars = std::io::stderr().is_terminal() && !arguments.logs.quiet;
+    let bars = has_bars.then(|| Bars::new(cap));
+    let level = arguments.logs.level();
+    logging::start(arguments.logs.log_format, level, bars.as_ref());
     let progress: Arc<dyn Progress> = match bars {
         Some(bars) => Arc::new(bars),
         None => Arc::new(Heartbeat::new(cap)),
     };
-    let tally = Arc::new(Tally::new(progress, line));
+    let words = line.iter().map(|word| word.to_string_lossy().into_owned());
+    let tally = Arc::new(Tally::new(progress, CommandLine::new(words)));
     env_file.warn_if_shared();
-    match execute(&args, arguments, &env_file, &tally) {
+    let ended = execute(&line, arguments, &env_file, &tally);
+    match ended {
         Ok(code) | Err(Failure::Stopped(code)) => code as i32,
         Err(Failure::Ended(code)) => code,
         Err(Failure::Error(error)) => {
-            print_error(&hint::with_flags(&env_file.explain(&error)));
+            error_text::report(&env_file.explained(error), early.json);
             match tally.has_asked() {
                 true => ExitCode::Incomplete as i32,
                 false => ExitCode::Refused as i32,
@@ -107,57 +125,18 @@ fn request_cap(arguments: &Arguments, env_file: &EnvFile) -> u64 {
     settings.max_requests().unwrap_or_default()
 }
 
-/// Prints help as it is, and a mistake in one line.
-fn report_usage(error: &clap::Error) -> ExitCode {
-    use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand as NothingAsked;
-    if !error.use_stderr() || error.kind() == NothingAsked {
-        // A closed pipe, as of `qbo-rs --help | head`, is not worth a word.
-        let _ = error.print();
-        return if error.use_stderr() {
-            ExitCode::Refused
-        } else {
-            ExitCode::Done
-        };
-    }
-    // A value that one of our types refuses: its own text names the setting and the value.
-    if let Some(cause) = error
-        .source()
-        .and_then(|cause| cause.downcast_ref::<Error>())
-    {
-        print_error(&cause.to_string());
-        return ExitCode::Refused;
-    }
-    let text = error.to_string();
-    let text = text
-        .split("\n\nUsage:")
-        .next()
-        .unwrap_or_default()
-        .trim_start_matches("error: ");
-    print_error(&text.split_whitespace().collect::<Vec<_>>().join(" "));
-    ExitCode::Refused
-}
-
-/// Prints what was done when the command was stopped: a line for people, or a JSON object if the logs
-/// are in JSON.
-fn print_note(text: &str) {
-    match logging::is_json() {
-        true => print_error(text),
-        false => _ = writeln!(std::io::stderr(), "{}", one_line(text)),
-    }
-}
-
-/// Prints an error: a line for people, or a JSON object if the logs are in JSON.
-fn print_error(text: &str) {
-    if logging::is_json() {
-        tracing::error!(
-            target: logging::LAST_LINES,
-            phase = "command",
-            event = "command_failed",
-            "{text}"
-        );
-    } else {
-        let _ = writeln!(std::io::stderr(), "error: {}", one_line(text));
-    }
+/// Reads the arguments; the first is the program's name.
+fn parse(args: &[OsString], early: Early) -> Result<Arguments, clap::Error> {
+    let color = match early.color {
+        anstream::ColorChoice::Always | anstream::ColorChoice::AlwaysAnsi => {
+            clap::ColorChoice::Always
+        }
+        anstream::ColorChoice::Never => clap::ColorChoice::Never,
+        anstream::ColorChoice::Auto => clap::ColorChoice::Auto,
+    };
+    let mut command = help::command().color(color);
+    let mut matches = command.try_get_matches_from_mut(args)?;
+    Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
 fn execute(
@@ -166,6 +145,7 @@ fn execute(
     env_file: &EnvFile,
     tally: &Arc<Tally>,
 ) -> Outcome {
+    warn_of_misspelled_settings();
     let mut settings = env_file.settings();
     for (name, value) in &arguments.settings.0 {
         settings.set(name, value)?;
@@ -193,6 +173,11 @@ fn execute(
         Command::Mage(command) => mage::run(&command, printer),
         Command::Check(request) => check::run(&app, request, printer),
         Command::Entities => printer.entities(),
+        Command::Completion(arguments) => completion::run(&arguments, help::command()),
+        Command::Help { command } => {
+            help::print(&command)?;
+            Ok(ExitCode::Done)
+        }
         Command::Demo(demo) => run_demo(&program_of(line), &demo, printer, tally),
         Command::Db(command) => run_database(&app, command, printer),
     }
@@ -204,6 +189,19 @@ fn program_of(line: &[OsString]) -> String {
         || "qbo-rs".to_owned(),
         |name| name.to_string_lossy().into_owned(),
     )
+}
+
+/// Warns of variables that are no settings and look like one. Their values may be secret.
+fn warn_of_misspelled_settings() {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for (name, meant) in Settings::misspelled(names) {
+        tracing::warn!(
+            phase = "command",
+            event = "setting_unknown",
+            "{} is no setting, and nothing reads it; did you mean {meant}?",
+            one_line(&name)
+        );
+    }
 }
 
 fn run_database(app: &App, command: DatabaseCommand, printer: Printer) -> Outcome {
@@ -273,3 +271,5 @@ mod error_snapshots;
 mod help_snapshots;
 #[cfg(test)]
 mod screens;
+#[cfg(test)]
+mod status_snapshots;

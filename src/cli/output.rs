@@ -2,9 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::builder::StyledStr;
 
 use super::exit::{ExitCode, Outcome};
 use super::progress;
+use super::words::{counted, flow, number};
 use chrono::{DateTime, Utc};
 
 use crate::domain::instant::format_instant;
@@ -14,8 +18,23 @@ use crate::domain::{
 use crate::error::{Error, Result};
 use crate::terminal::one_line;
 
+static HAS_PRINTED: AtomicBool = AtomicBool::new(false);
+
+/// Returns true if something was printed on stdout.
+pub(super) fn has_printed() -> bool {
+    HAS_PRINTED.load(Ordering::Relaxed)
+}
+
+/// Prints text with colours, without them where they are not wanted.
+pub(super) fn styled(text: &StyledStr) {
+    HAS_PRINTED.store(true, Ordering::Relaxed);
+    let mut out = anstream::stdout().lock();
+    let _ = write!(out, "{}", text.ansi()).and_then(|()| out.flush());
+}
+
 /// Prints text as it is. A closed pipe, as of `| head`, is not an error worth a word.
 pub(super) fn text(text: &str) {
+    HAS_PRINTED.store(true, Ordering::Relaxed);
     progress::suspend(|| {
         let mut out = std::io::stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -50,7 +69,7 @@ impl Printer {
         Ok(())
     }
 
-    /// Prints the names of all entities, with those of QuickBooks.
+    /// Prints the names of all entities, with those of QuickBooks and in Spanish.
     pub(super) fn entities(self) -> Outcome {
         let names: std::collections::BTreeMap<_, _> = ENTITIES
             .iter()
@@ -59,7 +78,10 @@ impl Printer {
         self.print(&names, || {
             ENTITIES
                 .iter()
-                .map(|entity| format!("{:<24}{}\n", entity.name, entity.qbo_name))
+                .map(|entity| {
+                    let spanish = entity.spanish.first().copied().unwrap_or_default();
+                    format!("{:<24}{:<24}{spanish}\n", entity.name, entity.qbo_name)
+                })
                 .collect()
         })?;
         Ok(ExitCode::Done)
@@ -137,25 +159,34 @@ pub(super) fn verification(report: &VerificationReport) -> String {
             let _ = writeln!(out, "{entity}: {reason}; {rows}");
             continue;
         }
-        let verdict = match (different.len(), *repaired) {
+        let verdict = match (different.len() as u64, *repaired) {
             (0, _) if source != table => "the totals differ".to_owned(),
             (0, _) if !rejects.is_empty() => {
-                format!("{} records were set aside", rejects.len())
+                let rejects = rejects.len() as u64;
+                counted(rejects, "record was set aside", "records were set aside")
             }
             (0, 0) => "no difference".to_owned(),
+            (0, 1) => "1 window was read again, and nothing differs any more".to_owned(),
             (0, repaired) => {
-                format!("{repaired} windows were read again, and nothing differs any more")
+                let windows = number(repaired);
+                format!("{windows} windows were read again, and nothing differs any more")
             }
-            (count, _) => format!("{count} windows differ"),
+            (count, _) => counted(count, "window differs", "windows differ"),
         };
-        let _ = writeln!(
-            out,
-            "{entity}: {source} in QuickBooks, {table} in the table, {windows} windows, {requests} requests: {verdict}"
-        );
+        let (source, table) = (number(*source), number(*table));
+        let parts = [
+            format!("{entity}: {source} in QuickBooks, {table} in the table"),
+            counted(*windows, "window", "windows"),
+            counted(*requests, "request", "requests"),
+        ];
+        out.push_str(flow("  ", &parts, ", ").trim_start());
+        out.truncate(out.trim_end().len());
+        let _ = writeln!(out, ": {verdict}");
         if *renamed_references > 0 {
+            let records = counted(*renamed_references, "record differs", "records differ");
             let _ = writeln!(
                 out,
-                "  {renamed_references} records differ only by names inside references, which is not counted as a difference"
+                "  {records} only by names inside references, which is no difference"
             );
         }
         for difference in different {

@@ -1,36 +1,36 @@
 //! `qbo-rs rejects`: the records that are set aside.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::Args;
 
 use super::exit::{ExitCode, Outcome};
 use super::output::Printer;
+use super::range::OptionalRange;
 use super::shortfall::unnamed_tid;
 use super::signals::block_on;
 use crate::app::{App, RejectsRequest, StoredReject};
-use crate::domain::Window;
 use crate::domain::instant::format_instant;
+use crate::domain::{Window, Zone};
 use crate::terminal::one_line;
 
 #[derive(Debug, Args)]
 pub(super) struct RejectsArguments {
     #[command(flatten)]
     request: RejectsRequest,
-    /// Only records changed from this instant on, UTC
-    #[arg(long, alias = "fecha-inicio", value_name = "INSTANT", requires = "end")]
-    start: Option<String>,
-    /// Only records changed before this instant, UTC
-    #[arg(long, alias = "fecha-fin", value_name = "INSTANT", requires = "start")]
-    end: Option<String>,
+    /// The time of the records' changes.
+    #[command(flatten)]
+    range: OptionalRange,
+    /// Zone of dates, as America/Guayaquil
+    #[arg(long, default_value = "UTC", value_name = "ZONE")]
+    tz: Zone,
 }
 
 /// Runs the subcommand. A list with records in it is a success.
 pub(super) fn run(app: &App, arguments: RejectsArguments, printer: Printer) -> Outcome {
     let mut request = arguments.request;
-    if let (Some(start), Some(end)) = (&arguments.start, &arguments.end) {
-        request.range = Some(Window::parse(start, end)?);
-    }
+    request.range = arguments.range.0;
     let rejects = block_on(app.rejects(&request))?;
     printer.print(&serde_json::json!({"rejects": rejects}), || {
         describe(&rejects)
@@ -38,26 +38,54 @@ pub(super) fn run(app: &App, arguments: RejectsArguments, printer: Printer) -> O
     Ok(ExitCode::Done)
 }
 
+/// Returns a count, each record with its reason, and the commands that read them again.
 fn describe(rejects: &[StoredReject]) -> String {
-    if rejects.is_empty() {
-        return "no record is set aside\n".to_owned();
-    }
-    let mut out = String::new();
+    let mut out = match rejects.len() {
+        0 => return "no record is set aside\n".to_owned(),
+        1 => "1 record is set aside\n".to_owned(),
+        count => format!("{count} records are set aside\n"),
+    };
     for reject in rejects {
         let id = one_line(reject.id.as_deref().unwrap_or("of unknown id"));
         let tid = unnamed_tid(&reject.error, reject.intuit_tid.as_deref());
         // Writing to a string cannot fail.
         let _ = writeln!(
             out,
-            "{} {} [{}, {}): record {id}, changed about {}, set aside at {}: {}{tid}",
-            reject.realm_id,
+            "{} {id}: changed {}, set aside {} (company {}, schema {})",
             reject.entity,
-            format_instant(reject.window_start),
-            format_instant(reject.window_end),
             format_instant(reject.changed_at),
             format_instant(reject.rejected_at),
-            one_line(&reject.error)
+            reject.realm_id,
+            reject.schema,
+        );
+        let _ = writeln!(out, "  {}{tid}", one_line(&reject.error));
+    }
+    out.push_str("Once the cause is mended, read their windows again:\n");
+    for ((schema, entity), window) in windows(rejects) {
+        let _ = writeln!(
+            out,
+            "  qbo-rs backfill {entity} --start {} --end {} --schema {schema}",
+            format_instant(window.start),
+            format_instant(window.end),
         );
     }
     out
+}
+
+/// Returns the time that holds the windows of all rejects, by schema and entity.
+fn windows(rejects: &[StoredReject]) -> BTreeMap<(&str, &str), Window> {
+    let mut all: BTreeMap<(&str, &str), Window> = BTreeMap::new();
+    for reject in rejects {
+        let window = Window {
+            start: reject.window_start,
+            end: reject.window_end,
+        };
+        all.entry((&reject.schema, &reject.entity))
+            .and_modify(|known| {
+                known.start = known.start.min(window.start);
+                known.end = known.end.max(window.end);
+            })
+            .or_insert(window);
+    }
+    all
 }

@@ -8,10 +8,11 @@ use super::shortfall::{self, Place};
 use super::signals::block_on_run;
 use super::summary::{Ending, Verb, summary};
 use super::tally::Tally;
+use super::to_stdout;
 use super::words::shell_quote;
 use crate::app::{App, BackfillRequest, LoadRequest};
 use crate::config::Settings;
-use crate::domain::{Report, chunk_range};
+use crate::domain::{Report, chunk_range_in};
 
 /// The schema that no flag needs to name.
 const DEFAULT_SCHEMA: &str = "raw";
@@ -39,12 +40,23 @@ pub(super) fn extract(
     arguments: ExtractArguments,
     printer: Printer,
 ) -> Outcome {
-    let windows = chunk_range(arguments.range, arguments.chunk);
-    let request = arguments.request.windows(windows);
+    let windows = chunk_range_in(arguments.range, arguments.chunk, arguments.tz);
+    let mut request = arguments.request.windows(windows);
+    let is_to_stdout = to_stdout::is_asked(&request);
+    if is_to_stdout && !request.dry_run {
+        return to_stdout::extract(app, tally, request, printer);
+    }
+    if is_to_stdout {
+        // Nothing is written, and no file is called so.
+        request.out = None;
+    }
     let report = block_on_run(tally, app.extract(&request))?;
     let landing_dir = || app.settings.landing_dir();
     let out = request.out.clone().unwrap_or_else(landing_dir);
-    let out = out.display().to_string();
+    let out = match is_to_stdout {
+        true => "stdout".to_owned(),
+        false => out.display().to_string(),
+    };
     if request.dry_run {
         printer.print(&report, || planned(&report, &out))?;
         return Ok(ExitCode::Done);

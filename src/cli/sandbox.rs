@@ -32,26 +32,30 @@ const FAREWELL: Duration = Duration::from_millis(200);
 pub(super) struct SandboxArguments {
     #[command(subcommand)]
     action: Option<SandboxAction>,
-    /// Serve in the background, and print the settings for `eval "$(qbo-rs sandbox --detach)"`
+    /// Serve in the background, and print the settings
+    ///
+    /// `eval "$(qbo-rs sandbox --detach)"` gives them to the shell.
     #[arg(long, conflicts_with_all = ["command", "stop"])]
     detach: bool,
-    /// Stop the sandbox that runs at QBO_API_URL, or at the port
+    /// Stop the sandbox at QBO_API_URL, or at the port
     #[arg(long, conflicts_with = "command")]
     stop: bool,
-    /// Command to run with the settings of the simulator, which ends with it
+    /// Command to run with the settings of a simulator
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
-    /// Port to listen on; 0 picks a free one [default: 8911, or a free one with a command]
+    /// Port, or 0 for a free one [default: 8911]
+    ///
+    /// With a command, the default is a free one.
     #[arg(long)]
     port: Option<u16>,
     /// Address to listen on
-    #[arg(long, default_value = "127.0.0.1")]
+    #[arg(long, hide_short_help = true, default_value = "127.0.0.1")]
     host: IpAddr,
-    /// Number of companies; the first has the id QBO_REALM_ID, the others the numbers after it
+    /// Number of companies; the first has the id QBO_REALM_ID
     #[arg(long, default_value_t = 1)]
     companies: u32,
     /// Seed of the sample company's records
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, hide_short_help = true, default_value_t = 1)]
     seed: u64,
     /// Number of customers of the sample company
     #[arg(long, default_value_t = CompanySize::default().customers)]
@@ -63,73 +67,87 @@ pub(super) struct SandboxArguments {
     #[arg(long, default_value_t = CompanySize::default().invoices)]
     invoices: u32,
     /// Number of records of every other entity [default: a plausible number for each]
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     others: Option<u32>,
-    /// Serve companies with double-entry books and reports, each with about this many transactions,
-    /// instead of the sample companies
+    /// Serve double-entry books and reports, with about N transactions a company
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200_000),
         conflicts_with_all = ["records", "customers", "items", "invoices", "others"])]
     books: Option<u32>,
-    /// File or directory of QBO JSON to serve instead of the sample company; repeatable
+    /// File or directory of QBO JSON to serve instead; repeatable
     #[arg(long, value_name = "PATH")]
     records: Vec<PathBuf>,
-    /// Snapshot of a company to serve instead of the first company, with its clock and assumptions;
-    /// `qbo-rs sandbox control snapshot > FILE` makes one. --now and --assume go before what it says
+    /// Snapshot to serve as the first company, made by `control snapshot`
+    ///
+    /// Its clock and assumptions are in it; --now and --assume go before what it says.
     #[arg(
         long,
+        hide_short_help = true,
         value_name = "FILE",
         conflicts_with_all = ["records", "seed", "customers", "items", "invoices", "others", "books"]
     )]
     restore: Option<PathBuf>,
     /// Disable the limits on requests
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     no_limits: bool,
     /// Number of successful reads after which every request is refused, like the monthly quota of
     /// the Builder tier (0 = unlimited)
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, hide_short_help = true, default_value_t = 0, value_name = "N")]
     monthly_reads: u64,
-    /// Fault to inject, such as `throttle,nth=3,format=json`, or as JSON; repeatable. `GET /sandbox`
-    /// lists all
+    /// Fault to inject, or as JSON; repeatable; `GET /sandbox` lists all
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<String>,
-    /// Behaviour to assume where that of the real API is uncertain, such as `id-order=number`;
-    /// repeatable. docs/sandbox.md lists all
-    #[arg(long = "assume", value_name = "NAME=VALUE")]
+    /// What to assume where the real API is uncertain; repeatable
+    #[arg(long = "assume", hide_short_help = true, value_name = "NAME=VALUE")]
     assumptions: Vec<String>,
     /// Entity that the companies do not have, with the code of the answer: 5020, 5030, 500 or 4001;
     /// repeatable
-    #[arg(long, value_name = "ENTITY=CODE")]
+    #[arg(long, hide_short_help = true, value_name = "ENTITY=CODE")]
     unavailable: Vec<String>,
     /// Maximum time for which changes stay hidden from queries, in seconds
-    #[arg(long, default_value_t = 0.0, value_name = "S")]
+    #[arg(long, hide_short_help = true, default_value_t = 0.0, value_name = "S")]
     visibility_delay_s: f64,
     /// Time that the sandbox's clock shows at the start, such as 2026-03-01T08:00:00Z; the command
     /// `clock` moves it later [default: the real time]
-    #[arg(long, value_name = "INSTANT")]
+    #[arg(long, hide_short_help = true, value_name = "INSTANT")]
     now: Option<String>,
     /// Act as if the keys were production keys
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     production: bool,
     /// Delay added to every answer, in milliseconds
-    #[arg(long, default_value_t = 0, value_name = "MS")]
+    #[arg(long, hide_short_help = true, default_value_t = 0, value_name = "MS")]
     latency_ms: u64,
     /// Lifetime of an access token, in seconds
-    #[arg(long, default_value_t = 3600, value_name = "S")]
+    #[arg(long, hide_short_help = true, default_value_t = 3600, value_name = "S")]
     access_token_s: u64,
     /// Age of a refresh token from which a refresh returns a new one, in seconds (0 = always)
-    #[arg(long, default_value_t = 86_400, value_name = "S")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        default_value_t = 86_400,
+        value_name = "S"
+    )]
     rotate_after_s: u64,
     /// Time for which a replaced refresh token still works, in seconds
-    #[arg(long, default_value_t = 0, value_name = "S")]
+    #[arg(long, hide_short_help = true, default_value_t = 0, value_name = "S")]
     grace_s: u64,
     /// Time after which an unused refresh token expires, in seconds
-    #[arg(long, default_value_t = 8_726_400, value_name = "S")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        default_value_t = 8_726_400,
+        value_name = "S"
+    )]
     refresh_token_s: u64,
     /// Time after which a connection expires even if it is used, in seconds
-    #[arg(long, default_value_t = 157_680_000, value_name = "S")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        default_value_t = 157_680_000,
+        value_name = "S"
+    )]
     connection_s: u64,
     /// Number of server threads
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, hide_short_help = true, default_value_t = 2)]
     threads: usize,
 }
 

@@ -34,7 +34,7 @@ pub(super) struct ServeArguments {
     every: Option<Interval>,
     /// Number of connections of one address; a further one closes the oldest that is idle or has not
     /// shown the key. Default: 128, and no limit for this machine, where a proxy may run
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     connections_per_address: Option<u16>,
 }
 

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
+use super::error_text;
 use super::exit::{ExitCode, Failure, Outcome};
+use super::progress;
 use super::tally::Tally;
-use super::{print_note, progress};
 use crate::error::{Error, Result};
 use crate::unbroken;
 
@@ -39,7 +40,7 @@ pub(super) fn block_on<T>(call: impl Future<Output = Result<T>>) -> Outcome<T> {
 pub(super) fn block_on_run<T>(tally: &Tally, call: impl Future<Output = Result<T>>) -> Outcome<T> {
     block_on(call).inspect_err(|failure| {
         if matches!(failure, Failure::Stopped(_)) {
-            print_note(&tally.stopped());
+            error_text::note(&tally.stopped());
         }
     })
 }

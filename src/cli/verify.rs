@@ -5,7 +5,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use super::exit::{ExitCode, Outcome};
 use super::output::{self, Printer};
 use super::{block_on, books, shortfall};
-use crate::app::{App, BooksRequest, VerifyRequest};
+use crate::app::{App, BooksRequest, DEFAULT_LEDGER_SCHEMA, VerifyRequest};
 
 /// The things to compare.
 #[derive(Debug)]
@@ -15,22 +15,21 @@ pub(super) enum VerifyArguments {
 }
 
 /// The flags that only one of both has.
-const OF_RECORDS: [&str; 4] = ["entities", "chunk", "repair", "deep"];
+const OF_RECORDS: [&str; 9] = [
+    "entities", "chunk", "repair", "deep", "tz", "through", "last", "month", "quarter",
+];
 
 impl Args for VerifyArguments {
     fn augment_args(command: Command) -> Command {
         let optional = |arg: Arg| arg.required(false).required_unless_present("books");
         VerifyRequest::augment_args(command)
             .mut_arg("entities", optional)
-            .mut_arg("start", optional)
             .arg(
                 Arg::new("books")
                     .long("books")
                     .action(ArgAction::SetTrue)
                     .help(
-                        "Compare the landed records, as a general ledger, with QuickBooks's own \
-                         reports: every account as of the day --end, every transaction since the \
-                         day --start (default: the month of --end)",
+                        "Compare accounts as of the day --end, and transactions since --start, with reports",
                     ),
             )
             .arg(
@@ -39,14 +38,14 @@ impl Args for VerifyArguments {
                     .value_name("BASIS")
                     .value_parser(["accrual", "cash"])
                     .default_value("accrual")
-                    .help("With --books: when income counts, as it is earned or as it is paid"),
+                    .help("With --books: when income counts"),
             )
             .arg(
                 Arg::new("into")
                     .long("into")
                     .value_name("SCHEMA")
-                    .default_value("books")
-                    .help("With --books: schema of the general ledger, gl_entries"),
+                    .default_value(DEFAULT_LEDGER_SCHEMA)
+                    .help("With --books: schema of the ledger"),
             )
     }
 

@@ -10,6 +10,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use chrono::{DateTime, Utc};
 use tracing::warn;
 
+use super::elements::Elements;
 use super::number::{DECIMALS, DIGITS, multiply};
 use super::properties::{Values, add_member};
 use super::schema::{DELETED_AT, EntityColumns, ID, REALM_ID};
@@ -44,6 +45,7 @@ pub struct ColumnsBuilder {
     builders: Vec<Builder>,
     rows: usize,
     bytes: usize,
+    bytes_of_last: usize,
     misfits: Vec<u64>,
 }
 
@@ -61,6 +63,7 @@ impl ColumnsBuilder {
             columns,
             rows: 0,
             bytes: 0,
+            bytes_of_last: 0,
         })
     }
 
@@ -77,17 +80,57 @@ impl ColumnsBuilder {
                 Error::decode(what, error)
             })?;
             self.bytes += payload.len();
+            self.bytes_of_last = payload.len();
         }
         values[REALM_ID] = row.realm_id.map_or(Value::Null, text);
         values[ID] = text(row.id);
         if let Some(deleted_at) = row.deleted_at {
             values[DELETED_AT] = Value::Time(deleted_at.timestamp_micros());
         }
+        let columns = self.columns.clone();
+        match columns.elements() {
+            Some(elements) => self.push_elements(elements, values).map_err(|error| {
+                let what = format!("record {} of {}", row.id, columns.entity().name);
+                Error::decode(what, error)
+            }),
+            None => {
+                self.append(values);
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds a row for each element of a list, or one without an element.
+    fn push_elements(
+        &mut self,
+        elements: &Elements,
+        mut values: Vec<Value<'_>>,
+    ) -> Result<(), serde_json::Error> {
+        let list = elements.take(&mut values);
+        let list = list.as_deref().unwrap_or("[]");
+        let found = Elements::of(list);
+        let mut rows = Vec::with_capacity(found.len());
+        for (place, element) in found.iter().enumerate() {
+            let mut row = values.clone();
+            elements.read(place + 1, element.get(), &mut row, &mut self.misfits)?;
+            rows.push(row);
+        }
+        if rows.is_empty() {
+            rows.push(values);
+        }
+        // The record is repeated in each row.
+        self.bytes += self.bytes_of_last.saturating_sub(list.len()) * (rows.len() - 1);
+        for row in rows {
+            self.append(row);
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, values: Vec<Value<'_>>) {
         for (builder, value) in self.builders.iter_mut().zip(values) {
             builder.append(value);
         }
         self.rows += 1;
-        Ok(())
     }
 
     /// Fills the values of a record.

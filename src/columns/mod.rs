@@ -7,14 +7,17 @@
 
 mod batch;
 mod calendar;
+mod elements;
 mod number;
 mod properties;
 mod schema;
+mod shape;
 mod value;
 
 pub use self::batch::{ColumnsBuilder, Row};
 pub use self::number::{DECIMALS, DIGITS};
 pub use self::schema::EntityColumns;
+pub use self::shape::Shape;
 
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
+use super::elements::Elements;
 use super::number::{DECIMALS, DIGITS};
 use super::properties::Property;
+use super::shape::{Shape, whole_properties};
 use crate::domain::{
     ColumnType, EntityKind, EntitySpec, FieldTable, FieldType, Identity, columns, fields,
 };
@@ -33,6 +35,7 @@ pub struct EntityColumns {
     types: Vec<ColumnType>,
     record: Property,
     places: Places,
+    elements: Option<Elements>,
 }
 
 /// Columns that no single property holds, and the columns that they are made of.
@@ -56,6 +59,14 @@ impl EntityColumns {
     /// # Errors
     /// [`Error::Internal`](crate::Error) if the field table cannot be read, which a test rules out.
     pub fn of(entity: &EntitySpec) -> Result<Self> {
+        Self::shaped(entity, &Shape::default())
+    }
+
+    /// Returns the columns of an entity in another shape.
+    ///
+    /// # Errors
+    /// Those of [`of`](Self::of), and [`Error::Config`](crate::Error) if the entity has no such list.
+    pub fn shaped(entity: &EntitySpec, shape: &Shape) -> Result<Self> {
         let table = fields()?;
         let mut made = Made::default();
         made.begin();
@@ -67,13 +78,17 @@ impl EntityColumns {
                 "Kind of the transaction that is repeated, such as Invoice",
             ));
         }
-        made.add_properties(table, entity);
+        made.add_properties(table, entity, shape.flatten);
         made.add_derived(table, entity, &mut places);
         places.extra = made.add(
             "extra",
             ColumnType::Json,
             "Properties that have no column, and values that do not fit theirs",
         );
+        let elements = match &shape.explode {
+            Some(list) => Some(Elements::add(table, entity, list, &mut made)?),
+            None => None,
+        };
         let names = table.of(entity.qbo_name).iter();
         for field in names.chain(table.of(ANY_RECORD)) {
             made.record.set_known(&[field.path]);
@@ -84,6 +99,7 @@ impl EntityColumns {
             types: made.types,
             record: made.record,
             places,
+            elements,
         })
     }
 
@@ -113,6 +129,10 @@ impl EntityColumns {
     pub(super) fn places(&self) -> &Places {
         &self.places
     }
+
+    pub(super) fn elements(&self) -> Option<&Elements> {
+        self.elements.as_ref()
+    }
 }
 
 /// The type of Arrow.
@@ -126,22 +146,43 @@ pub(super) fn data_type(column_type: ColumnType) -> DataType {
     }
 }
 
+fn field(name: &str, column_type: ColumnType, meaning: &str) -> Field {
+    let field = Field::new(name, data_type(column_type), true);
+    let comment = HashMap::from([("comment".to_owned(), meaning.to_owned())]);
+    match meaning {
+        "" => field,
+        _ => field.with_metadata(comment),
+    }
+}
+
 /// A schema in the making.
 #[derive(Default)]
-struct Made {
+pub(super) struct Made {
     fields: Vec<Field>,
     types: Vec<ColumnType>,
     record: Property,
 }
 
 impl Made {
-    fn add(&mut self, name: &str, column_type: ColumnType, meaning: &str) -> usize {
-        let field = Field::new(name, data_type(column_type), true);
-        let comment = HashMap::from([("comment".to_owned(), meaning.to_owned())]);
-        self.fields.push(match meaning {
-            "" => field,
-            _ => field.with_metadata(comment),
-        });
+    /// Returns the number of the column with this name.
+    pub(super) fn column(&self, name: &str) -> Option<usize> {
+        self.fields.iter().position(|field| field.name() == name)
+    }
+
+    /// Puts another column in the place of one, which is still where the values of its property go.
+    pub(super) fn replace(
+        &mut self,
+        column: usize,
+        name: &str,
+        column_type: ColumnType,
+        meaning: &str,
+    ) {
+        self.fields[column] = field(name, column_type, meaning);
+        self.types[column] = column_type;
+    }
+
+    pub(super) fn add(&mut self, name: &str, column_type: ColumnType, meaning: &str) -> usize {
+        self.fields.push(field(name, column_type, meaning));
         self.types.push(column_type);
         self.types.len() - 1
     }
@@ -196,8 +237,12 @@ impl Made {
         self.record.set_known(&["Id"]);
     }
 
-    fn add_properties(&mut self, table: &FieldTable, entity: &EntitySpec) {
-        for column in columns(table, entity.qbo_name, &FIRST) {
+    fn add_properties(&mut self, table: &FieldTable, entity: &EntitySpec, flatten: bool) {
+        let all = match flatten {
+            true => columns(table, entity.qbo_name, &FIRST),
+            false => whole_properties(table, entity.qbo_name, &FIRST),
+        };
+        for column in all {
             // These have columns at the beginning, or among those that are made from others.
             let elsewhere: [&[&str]; 3] = [
                 &["HomeTotalAmt"],
@@ -217,9 +262,8 @@ impl Made {
             let field = table.field(entity.qbo_name, path);
             field.is_some_and(|field| field.field_type == field_type)
         };
-        let column = |made: &Self, name: &str| made.fields.iter().position(|f| f.name() == name);
         let numeric = |made: &Self, path: &str, name: &str| {
-            has(path, FieldType::Numeric).then(|| column(made, name))?
+            has(path, FieldType::Numeric).then(|| made.column(name))?
         };
         let total = numeric(self, "TotalAmt", "total_amt");
         let rate = numeric(self, "ExchangeRate", "exchange_rate");
@@ -239,7 +283,7 @@ impl Made {
         if let (Some(total), true, true) =
             (total, has("PrivateNote", FieldType::Text), is_transaction)
         {
-            let note = column(self, "private_note");
+            let note = self.column("private_note");
             places.voided_from = note.map(|note| (note, total));
             let meaning = "True if it was voided: PrivateNote begins with Voided and TotalAmt is 0";
             places.is_voided = Some(self.add("is_voided", ColumnType::Boolean, meaning));

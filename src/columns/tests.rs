@@ -8,7 +8,7 @@ use arrow_array::types::{Date32Type, Decimal128Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch};
 use chrono::DateTime;
 
-use super::{ColumnsBuilder, DECIMALS, EntityColumns, Row};
+use super::{ColumnsBuilder, DECIMALS, EntityColumns, Row, Shape};
 use crate::domain::{ENTITIES, find_entity};
 
 fn columns(entity: &str) -> Arc<EntityColumns> {
@@ -17,7 +17,19 @@ fn columns(entity: &str) -> Arc<EntityColumns> {
 
 /// The records of an entity as one batch, and the columns that lack values.
 fn read(entity: &str, payloads: &[&str]) -> (RecordBatch, Vec<(String, u64)>) {
-    let mut builder = ColumnsBuilder::new(columns(entity)).unwrap();
+    read_as(entity, &Shape::default(), payloads)
+}
+
+fn exploded(list: &str) -> Shape {
+    Shape {
+        explode: Some(list.to_owned()),
+        ..Shape::default()
+    }
+}
+
+fn read_as(entity: &str, shape: &Shape, payloads: &[&str]) -> (RecordBatch, Vec<(String, u64)>) {
+    let columns = EntityColumns::shaped(find_entity(entity).unwrap(), shape).unwrap();
+    let mut builder = ColumnsBuilder::new(Arc::new(columns)).unwrap();
     for (number, payload) in payloads.iter().enumerate() {
         let row = Row {
             realm_id: Some("9"),
@@ -249,4 +261,129 @@ fn batches_are_bounded() {
 #[test]
 fn numbers_are_as_wide_as_they_are_documented() {
     assert_eq!((super::DIGITS, DECIMALS), (38, 10));
+}
+
+#[test]
+fn every_list_of_every_entity_can_be_rows_with_unique_names() {
+    let table = crate::domain::fields().unwrap();
+    let mut lists = 0;
+    for entity in ENTITIES {
+        for field in table.of(entity.qbo_name) {
+            if field.field_type != crate::domain::FieldType::List {
+                continue;
+            }
+            lists += 1;
+            let columns = EntityColumns::shaped(entity, &exploded(field.path)).unwrap();
+            let names: Vec<&str> = columns.fields().iter().map(|f| f.name().as_str()).collect();
+            let unique: HashSet<&str> = names.iter().copied().collect();
+            assert_eq!(unique.len(), names.len(), "{} {names:?}", entity.name);
+        }
+        let whole = Shape {
+            flatten: false,
+            explode: None,
+        };
+        let columns = EntityColumns::shaped(entity, &whole).unwrap();
+        let names: HashSet<&String> = columns.fields().iter().map(|f| f.name()).collect();
+        assert_eq!(names.len(), columns.fields().len(), "{}", entity.name);
+    }
+    assert!(lists > 20, "{lists}");
+}
+
+#[test]
+fn each_line_is_a_row_beside_what_its_record_says() {
+    let (batch, misfits) = read_as(
+        "invoices",
+        &exploded("Line"),
+        &[
+            r#"{"Id":"x","DocNumber":"7","TotalAmt":3.3,"Line":[
+                {"Id":"1","Amount":1.10,"DetailType":"SalesItemLineDetail",
+                 "SalesItemLineDetail":{"ItemRef":{"value":"4","name":"Soil"},"Qty":2,"UnitPrice":0.55},"New":[1]},
+                {"Amount":"much","DetailType":"DiscountLineDetail","DiscountLineDetail":{"PercentBased":true}},
+                null]}"#,
+            r#"{"Id":"y","DocNumber":"8"}"#,
+            r#"{"Id":"z","DocNumber":"9","Line":[]}"#,
+        ],
+    );
+    assert_eq!(misfits, [("line_amount".to_owned(), 1)]);
+    let rows: Vec<_> = (0..batch.num_rows())
+        .map(|row| {
+            (
+                text(&batch, "id", row).unwrap(),
+                text(&batch, "doc_number", row).unwrap(),
+                number(&batch, "line_number", row),
+            )
+        })
+        .collect();
+    let row = |id: &str, doc: &str, place: Option<&str>| {
+        (id.to_owned(), doc.to_owned(), place.map(str::to_owned))
+    };
+    assert_eq!(
+        rows,
+        [
+            row("0", "7", Some("1.0000000000")),
+            row("0", "7", Some("2.0000000000")),
+            row("0", "7", Some("3.0000000000")),
+            row("1", "8", None),
+            row("2", "9", None),
+        ]
+    );
+    let total = number(&batch, "total_amt", 2);
+    assert_eq!(total.as_deref(), Some("3.3000000000"));
+    assert_eq!(text(&batch, "line_id", 0).as_deref(), Some("1"));
+    let amount = number(&batch, "line_amount", 0);
+    assert_eq!(amount.as_deref(), Some("1.1000000000"));
+    let item = text(&batch, "line_item_ref_name", 0);
+    assert_eq!(item.as_deref(), Some("Soil"));
+    assert_eq!(
+        text(&batch, "line_extra", 0).as_deref(),
+        Some(r#"{"New":[1]}"#)
+    );
+    assert_eq!(number(&batch, "line_amount", 1), None);
+    assert_eq!(
+        text(&batch, "line_extra", 1).as_deref(),
+        Some(r#"{"Amount":"much"}"#)
+    );
+    assert_eq!(flag(&batch, "line_percent_based", 1), Some(true));
+    assert_eq!(text(&batch, "line_extra", 2), None);
+    assert!(batch.column_by_name("line").is_none());
+}
+
+#[test]
+fn a_list_that_is_no_list_is_one_row_and_nothing_of_it_is_lost() {
+    let (batch, _) = read_as("invoices", &exploded("line"), &[r#"{"Line":"none"}"#]);
+    assert_eq!(batch.num_rows(), 1);
+    assert_eq!(text(&batch, "line_extra", 0).as_deref(), Some(r#""none""#));
+}
+
+#[test]
+fn a_list_that_an_entity_does_not_have_is_an_error_that_names_those_it_has() {
+    let invoices = find_entity("invoices").unwrap();
+    let error = EntityColumns::shaped(invoices, &exploded("Lines")).unwrap_err();
+    let expected =
+        "explode: invoices have no list 'Lines'; their lists: LinkedTxn, CustomField, Line";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn objects_that_stay_whole_are_json() {
+    let shape = Shape {
+        flatten: false,
+        explode: None,
+    };
+    let (batch, misfits) = read_as(
+        "invoices",
+        &shape,
+        &[
+            r#"{"CustomerRef":{"value":"58"},"BillAddr":{"City":"x"},"TotalAmt":1.5,"New":2,
+            "MetaData":{"LastUpdatedTime":"2024-02-29T00:00:00Z"}}"#,
+        ],
+    );
+    assert_eq!(misfits, []);
+    let is = |name: &str, json: &str| assert_eq!(text(&batch, name, 0).as_deref(), Some(json));
+    is("customer_ref", r#"{"value":"58"}"#);
+    is("bill_addr", r#"{"City":"x"}"#);
+    is("extra", r#"{"New":2}"#);
+    assert!(batch.column_by_name("updated_at").unwrap().is_valid(0));
+    let home = number(&batch, "home_total_amt", 0);
+    assert_eq!(home.as_deref(), Some("1.5000000000"));
 }

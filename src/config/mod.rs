@@ -17,6 +17,7 @@ use self::directories::Directories;
 pub use self::postgres::{PostgresAddress, PostgresConfig, SslMode, TransactionLimits};
 pub use self::qbo::{Credentials, OAuthConfig, QboConfig, RescueFile, StoreLocation};
 pub use self::registry::{SETTINGS, SettingSpec};
+use crate::domain::closest;
 use crate::error::{Error, Result};
 use crate::port::Secret;
 
@@ -60,7 +61,7 @@ impl Settings {
         let spec = SETTINGS
             .iter()
             .find(|spec| spec.name == name || spec.keyword() == name)
-            .ok_or_else(|| Error::config(name, "no such setting"))?;
+            .ok_or_else(|| unknown_setting(name))?;
         match non_empty(value) {
             Some(value) => self.values.insert(spec.name, value),
             None => self.values.remove(spec.name),
@@ -71,6 +72,22 @@ impl Settings {
     /// Returns the names of the settings that are set, without their values.
     pub(crate) fn set_names(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.values.keys().copied()
+    }
+
+    /// Returns those of some variables that are no settings, and look like a mistyped one: each with the
+    /// setting that it resembles.
+    pub fn misspelled(variables: impl IntoIterator<Item = String>) -> Vec<(String, &'static str)> {
+        let is_ours = |name: &str| name.starts_with("QBO_") || name.starts_with("PG_");
+        let unknown = variables.into_iter().filter(|name| {
+            is_ours(name)
+                && !OTHER_VARIABLES.contains(&name.as_str())
+                && SETTINGS.iter().all(|spec| spec.name != name)
+        });
+        let guess = |name: String| {
+            let meant = closest(&name, SETTINGS.iter().map(|spec| spec.name))?;
+            Some((name, meant))
+        };
+        unknown.filter_map(guess).collect()
     }
 
     /// Returns a secret, if it is set.
@@ -173,6 +190,19 @@ impl Settings {
 fn is_intuits(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     host.trim_end_matches('.').ends_with("intuit.com")
+}
+
+/// Variables with the names of settings that others read: the demo.
+const OTHER_VARIABLES: [&str; 2] = ["QBO_ENV_FILE", "QBO_POSTGRES_BIN"];
+
+fn unknown_setting(name: &str) -> Error {
+    let names = SETTINGS.iter().map(|spec| spec.keyword());
+    let keywords: Vec<String> = names.collect();
+    let reason = match closest(name, keywords.iter().map(String::as_str)) {
+        Some(meant) => format!("no such setting; did you mean {meant}?"),
+        None => "no such setting; docs/settings.md lists all".to_owned(),
+    };
+    Error::config(name, reason)
 }
 
 fn non_empty(value: &str) -> Option<String> {
@@ -283,7 +313,31 @@ mod tests {
         let mut all = settings(&CONNECTION);
         all.set("realm_id", "10").unwrap();
         assert_eq!(all.qbo().unwrap().realm_id, "10");
-        assert!(all.set("realmid", "10").is_err());
+        let error = all.set("relam_id", "10").unwrap_err().to_string();
+        assert!(error.contains("did you mean realm_id?"), "{error}");
+        assert!(all.set("colour", "10").is_err());
+    }
+
+    #[test]
+    fn a_variable_that_is_nearly_a_setting_is_told_apart_from_others() {
+        let names = [
+            "QBO_CLIENTID",
+            "PG_PASSWD",
+            "QBO_REALM_ID",
+            "QBO_POSTGRES_BIN",
+            "QBO_COLOUR_OF_THE_OFFICE",
+            "PGHOST",
+            "HOME",
+        ];
+        let found = Settings::misspelled(names.map(str::to_owned));
+        let expected = [
+            ("QBO_CLIENTID", "QBO_CLIENT_ID"),
+            ("PG_PASSWD", "PG_PASSWORD"),
+        ];
+        assert_eq!(
+            found,
+            expected.map(|(name, meant)| (name.to_owned(), meant))
+        );
     }
 
     #[test]

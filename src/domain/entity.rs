@@ -1,7 +1,5 @@
 //! The QBO entities (qbo-facts 8). A new entity is one row of [`ENTITIES`].
 
-use crate::error::{Error, Result};
-
 /// Kind of a record type, which determines how QBO deletes and hides records (qbo-facts 3.1 and 3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntityKind {
@@ -37,6 +35,9 @@ pub enum Ordering {
     Unreliable,
 }
 
+/// Names that never change.
+type Names = &'static [&'static str];
+
 /// One record type: its names and how QBO treats it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntitySpec {
@@ -44,6 +45,8 @@ pub struct EntitySpec {
     pub name: &'static str,
     /// Name in queries.
     pub qbo_name: &'static str,
+    /// Names that Spanish speakers may type, plural and without accents.
+    pub spanish: &'static [&'static str],
     /// Key of its rows in an answer.
     pub answer_key: &'static str,
     /// List, transaction or other.
@@ -69,11 +72,17 @@ pub const ALL_CUSTOM_FIELDS: &str = "enhancedAllCustomFields";
 /// The address at which a customer pays an invoice (qbo-facts 13.5).
 pub const INVOICE_LINK: &str = "invoiceLink";
 
-const fn entity(name: &'static str, qbo_name: &'static str, kind: EntityKind) -> EntitySpec {
+const fn entity(
+    name: &'static str,
+    qbo_name: &'static str,
+    spanish: Names,
+    kind: EntityKind,
+) -> EntitySpec {
     let (identity, ordering) = (Identity::Id, Ordering::Reliable);
     EntitySpec {
         name,
         qbo_name,
+        spanish,
         answer_key: qbo_name,
         kind,
         identity,
@@ -85,22 +94,22 @@ const fn entity(name: &'static str, qbo_name: &'static str, kind: EntityKind) ->
     }
 }
 
-const fn list(name: &'static str, qbo_name: &'static str) -> EntitySpec {
-    entity(name, qbo_name, EntityKind::List)
+const fn list(name: &'static str, qbo_name: &'static str, spanish: Names) -> EntitySpec {
+    entity(name, qbo_name, spanish, EntityKind::List)
 }
 
-const fn transaction(name: &'static str, qbo_name: &'static str) -> EntitySpec {
-    entity(name, qbo_name, EntityKind::Transaction)
+const fn transaction(name: &'static str, qbo_name: &'static str, spanish: Names) -> EntitySpec {
+    entity(name, qbo_name, spanish, EntityKind::Transaction)
 }
 
-const fn supporting(name: &'static str, qbo_name: &'static str) -> EntitySpec {
-    entity(name, qbo_name, EntityKind::Supporting)
+const fn supporting(name: &'static str, qbo_name: &'static str, spanish: Names) -> EntitySpec {
+    entity(name, qbo_name, spanish, EntityKind::Supporting)
 }
 
-const fn single(name: &'static str, qbo_name: &'static str) -> EntitySpec {
+const fn single(name: &'static str, qbo_name: &'static str, spanish: Names) -> EntitySpec {
     EntitySpec {
         identity: Identity::Single,
-        ..supporting(name, qbo_name)
+        ..supporting(name, qbo_name, spanish)
     }
 }
 
@@ -146,65 +155,153 @@ impl EntitySpec {
 
 /// All entities that can be copied.
 pub const ENTITIES: &[EntitySpec] = &[
-    list("accounts", "Account"),
-    supporting("attachables", "Attachable"),
-    transaction("bill_payments", "BillPayment"),
-    transaction("bills", "Bill"),
-    list("budgets", "Budget"),
-    without_query(transaction("change_orders", "ChangeOrder")),
-    list("classes", "Class"),
-    list("company_currencies", "CompanyCurrency"),
-    single("company_info", "CompanyInfo"),
+    list("accounts", "Account", &["cuentas"]),
+    supporting("attachables", "Attachable", &["adjuntos"]),
+    transaction("bill_payments", "BillPayment", &["pagos_a_proveedores"]),
+    transaction(
+        "bills",
+        "Bill",
+        &[
+            "facturas_de_proveedores",
+            "facturas_de_compra",
+            "cuentas_por_pagar",
+        ],
+    ),
+    list("budgets", "Budget", &["presupuestos"]),
+    without_query(transaction(
+        "change_orders",
+        "ChangeOrder",
+        &["ordenes_de_cambio"],
+    )),
+    list("classes", "Class", &["clases"]),
+    list(
+        "company_currencies",
+        "CompanyCurrency",
+        &["monedas", "divisas"],
+    ),
+    single(
+        "company_info",
+        "CompanyInfo",
+        &["empresa", "datos_de_la_empresa"],
+    ),
     // The key in answers differs from the name in queries.
     EntitySpec {
         answer_key: "CreditCardPaymentTxn",
-        ..transaction("credit_card_payments", "CreditCardPayment")
+        ..transaction(
+            "credit_card_payments",
+            "CreditCardPayment",
+            &["pagos_de_tarjetas", "pagos_de_tarjetas_de_credito"],
+        )
     },
-    with_custom_fields(transaction("credit_memos", "CreditMemo")),
-    list("customer_types", "CustomerType"),
-    list("customers", "Customer"),
-    list("departments", "Department"),
-    transaction("deposits", "Deposit"),
-    list("employees", "Employee"),
-    read_whole(single("entitlements", "Entitlements")),
-    with_custom_fields(transaction("estimates", "Estimate")),
+    with_custom_fields(transaction(
+        "credit_memos",
+        "CreditMemo",
+        &["notas_de_credito"],
+    )),
+    list("customer_types", "CustomerType", &["tipos_de_clientes"]),
+    list("customers", "Customer", &["clientes"]),
+    list(
+        "departments",
+        "Department",
+        &["departamentos", "ubicaciones"],
+    ),
+    transaction("deposits", "Deposit", &["depositos"]),
+    list("employees", "Employee", &["empleados"]),
+    read_whole(single("entitlements", "Entitlements", &["derechos"])),
+    with_custom_fields(transaction(
+        "estimates",
+        "Estimate",
+        &["cotizaciones", "estimaciones", "proformas"],
+    )),
     EntitySpec {
         identity: Identity::Properties(&["AsOfDate", "SourceCurrencyCode", "TargetCurrencyCode"]),
-        ..supporting("exchange_rates", "ExchangeRate")
+        ..supporting("exchange_rates", "ExchangeRate", &["tipos_de_cambio"])
     },
-    without_query(transaction("inventory_adjustments", "InventoryAdjustment")),
+    without_query(transaction(
+        "inventory_adjustments",
+        "InventoryAdjustment",
+        &["ajustes_de_inventario"],
+    )),
     EntitySpec {
         includes: &[ALL_CUSTOM_FIELDS, INVOICE_LINK],
-        ..transaction("invoices", "Invoice")
+        ..transaction("invoices", "Invoice", &["facturas", "facturas_de_venta"])
     },
-    list("items", "Item"),
-    without_cdc(list("journal_codes", "JournalCode")),
-    transaction("journal_entries", "JournalEntry"),
-    list("payment_methods", "PaymentMethod"),
-    transaction("payments", "Payment"),
-    single("preferences", "Preferences"),
-    with_custom_fields(transaction("purchase_orders", "PurchaseOrder")),
-    transaction("purchases", "Purchase"),
+    list(
+        "items",
+        "Item",
+        &["articulos", "productos", "productos_y_servicios"],
+    ),
+    without_cdc(list("journal_codes", "JournalCode", &["codigos_de_diario"])),
+    transaction(
+        "journal_entries",
+        "JournalEntry",
+        &["asientos", "asientos_contables", "asientos_de_diario"],
+    ),
+    list(
+        "payment_methods",
+        "PaymentMethod",
+        &["metodos_de_pago", "formas_de_pago"],
+    ),
+    transaction("payments", "Payment", &["pagos", "cobros"]),
+    single("preferences", "Preferences", &["preferencias"]),
+    with_custom_fields(transaction(
+        "purchase_orders",
+        "PurchaseOrder",
+        &["ordenes_de_compra"],
+    )),
+    transaction("purchases", "Purchase", &["compras", "gastos"]),
     EntitySpec {
         identity: Identity::Wrapped,
-        ..transaction("recurring_transactions", "RecurringTransaction")
+        ..transaction(
+            "recurring_transactions",
+            "RecurringTransaction",
+            &["transacciones_recurrentes"],
+        )
     },
-    with_custom_fields(transaction("refund_receipts", "RefundReceipt")),
-    transaction("reimburse_charges", "ReimburseCharge"),
-    with_custom_fields(transaction("sales_receipts", "SalesReceipt")),
+    with_custom_fields(transaction(
+        "refund_receipts",
+        "RefundReceipt",
+        &["reembolsos", "recibos_de_reembolso"],
+    )),
+    transaction(
+        "reimburse_charges",
+        "ReimburseCharge",
+        &["cargos_reembolsables", "gastos_reembolsables"],
+    ),
+    with_custom_fields(transaction(
+        "sales_receipts",
+        "SalesReceipt",
+        &["recibos_de_venta"],
+    )),
     EntitySpec {
         ordering: Ordering::Unreliable,
-        ..without_cdc(supporting("tax_agencies", "TaxAgency"))
+        ..without_cdc(supporting(
+            "tax_agencies",
+            "TaxAgency",
+            &["agencias_tributarias", "agencias_de_impuestos"],
+        ))
     },
-    read_whole(supporting("tax_classifications", "TaxClassification")),
-    without_cdc(list("tax_codes", "TaxCode")),
-    transaction("tax_payments", "TaxPayment"),
-    without_cdc(list("tax_rates", "TaxRate")),
-    list("terms", "Term"),
-    without_cdc(transaction("time_activities", "TimeActivity")),
-    transaction("transfers", "Transfer"),
-    transaction("vendor_credits", "VendorCredit"),
-    list("vendors", "Vendor"),
+    read_whole(supporting(
+        "tax_classifications",
+        "TaxClassification",
+        &["clasificaciones_de_impuestos"],
+    )),
+    without_cdc(list("tax_codes", "TaxCode", &["codigos_de_impuestos"])),
+    transaction("tax_payments", "TaxPayment", &["pagos_de_impuestos"]),
+    without_cdc(list("tax_rates", "TaxRate", &["tasas_de_impuestos"])),
+    list("terms", "Term", &["terminos", "condiciones_de_pago"]),
+    without_cdc(transaction(
+        "time_activities",
+        "TimeActivity",
+        &["actividades_de_tiempo", "horas"],
+    )),
+    transaction("transfers", "Transfer", &["transferencias"]),
+    transaction(
+        "vendor_credits",
+        "VendorCredit",
+        &["creditos_de_proveedores"],
+    ),
+    list("vendors", "Vendor", &["proveedores"]),
 ];
 
 impl EntitySpec {
@@ -217,81 +314,6 @@ impl EntitySpec {
     /// Returns the name of its table without the schema, such as `qb_customers`.
     pub fn table(&self) -> String {
         format!("qb_{}", self.name)
-    }
-}
-
-/// Finds an entity by our name or QBO's, in any case.
-///
-/// # Errors
-/// [`Error::Config`] that lists the known names.
-pub fn find_entity(name: &str) -> Result<&'static EntitySpec> {
-    let wanted = name.trim();
-    ENTITIES
-        .iter()
-        .find(|e| e.name.eq_ignore_ascii_case(wanted) || e.qbo_name.eq_ignore_ascii_case(wanted))
-        .ok_or_else(|| {
-            let known: Vec<_> = ENTITIES.iter().map(|e| e.name).collect();
-            Error::config(
-                "entity",
-                format!("unknown entity '{name}'; known: {}", known.join(", ")),
-            )
-        })
-}
-
-/// Finds several entities, in the order of `names`, each once.
-///
-/// # Errors
-/// [`Error::Config`] if a name is unknown or `names` is empty.
-pub fn select_entities<S: AsRef<str>>(names: &[S]) -> Result<Vec<EntitySpec>> {
-    let mut selected: Vec<EntitySpec> = Vec::new();
-    for name in names {
-        let spec = find_entity(name.as_ref())?;
-        if !selected.contains(spec) {
-            selected.push(*spec);
-        }
-    }
-    if selected.is_empty() {
-        return Err(Error::config("entity", "no entity was named"));
-    }
-    Ok(selected)
-}
-
-/// Finds several entities like [`select_entities`], to read a range of their records.
-///
-/// # Errors
-/// The errors of [`select_entities`]; [`Error::Config`] if only the changes of an entity's last days
-/// can be read.
-pub fn select_readable<S: AsRef<str>>(names: &[S]) -> Result<Vec<EntitySpec>> {
-    let entities = select_entities(names)?;
-    let is_readable = |entity: &&EntitySpec| entity.has_query || entity.is_read_whole;
-    match entities.iter().find(|entity| !is_readable(entity)) {
-        Some(EntitySpec { name, .. }) => Err(Error::config(
-            "entity",
-            format!(
-                "QuickBooks answers no queries about {name}, so no range of them can be read; only `sync` copies them, \
-                 from what QuickBooks reports as changed"
-            ),
-        )),
-        None => Ok(entities),
-    }
-}
-
-/// Finds several entities like [`select_readable`], to compare a range of their records.
-///
-/// # Errors
-/// The errors of [`select_readable`]; [`Error::Config`] if the records of an entity do not say when
-/// they were changed, so that no range of them can be compared.
-pub fn select_comparable<S: AsRef<str>>(names: &[S]) -> Result<Vec<EntitySpec>> {
-    let entities = select_readable(names)?;
-    match entities.iter().find(|entity| entity.is_read_whole) {
-        Some(EntitySpec { name, .. }) => Err(Error::config(
-            "entity",
-            format!(
-                "QuickBooks does not say when {name} were changed, so no range of them can be compared; `sync {name}` \
-                 reads all of them and reports what differed"
-            ),
-        )),
-        None => Ok(entities),
     }
 }
 
@@ -317,25 +339,6 @@ mod tests {
     }
 
     #[test]
-    fn both_names_find_an_entity_and_unknown_ones_are_listed() {
-        assert_eq!(find_entity("Invoice").unwrap().name, "invoices");
-        let text = find_entity("invoces").unwrap_err().to_string();
-        assert!(
-            text.contains("'invoces'") && text.contains("invoices, items, journal_codes"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn an_entity_named_twice_is_selected_once() {
-        let selected = select_entities(&["items", "Item", "customers"]).unwrap();
-        assert_eq!(
-            selected.iter().map(|e| e.name).collect::<Vec<_>>(),
-            ["items", "customers"]
-        );
-    }
-
-    #[test]
     fn entities_are_asked_for_as_intuits_table_says() {
         let table = include_str!("../../facts/entities.tsv");
         let rows: Vec<Vec<&str>> = table
@@ -354,32 +357,12 @@ mod tests {
             assert!(entity.has_query || says(2), "{} can be read", entity.name);
         }
         for row in &rows[1..] {
-            assert!(find_entity(row[0]).is_ok(), "{} is not copied", row[0]);
-        }
-    }
-
-    #[test]
-    fn a_range_of_an_entity_without_queries_is_refused() {
-        assert_eq!(
-            select_readable(&["items", "entitlements"]).unwrap().len(),
-            2
-        );
-        let text = select_readable(&["items", "ChangeOrder"])
-            .unwrap_err()
-            .to_string();
-        assert!(
-            text.contains("change_orders") && text.contains("`sync`"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn a_range_of_an_entity_without_times_is_read_and_not_compared() {
-        assert_eq!(select_comparable(&["items"]).unwrap().len(), 1);
-        for name in ["tax_classifications", "Entitlements"] {
-            assert!(select_readable(&[name]).is_ok());
-            let text = select_comparable(&["items", name]).unwrap_err().to_string();
-            assert!(text.contains("when") && text.contains("`sync "), "{text}");
+            let is_ours = |entity: &&EntitySpec| entity.qbo_name == row[0];
+            assert!(
+                ENTITIES.iter().any(|entity| is_ours(&entity)),
+                "{} is not copied",
+                row[0]
+            );
         }
     }
 

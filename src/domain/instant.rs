@@ -12,13 +12,34 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::Config`] with `setting` and the text.
 pub fn parse_instant(setting: &str, text: &str) -> Result<DateTime<Utc>> {
-    let trimmed = text.trim();
-    let instant = parse_any(trimmed).ok_or_else(|| {
+    let examples = "2025-01-31 or 2025-01-31T00:00:00Z";
+    parse_instant_in(setting, text, examples, |local| Some(local.and_utc()))
+}
+
+/// Parses a bound like [`parse_instant`]; `to_utc` says what a time without an offset means.
+///
+/// # Errors
+/// [`Error::Config`] with `setting` and the text; `examples` says what can be written.
+pub(crate) fn parse_instant_in(
+    setting: &str,
+    text: &str,
+    examples: &str,
+    to_utc: impl Fn(NaiveDateTime) -> Option<DateTime<Utc>>,
+) -> Result<DateTime<Utc>> {
+    let instant = parse_any(text.trim(), to_utc).ok_or_else(|| {
         Error::config(
             setting,
-            format!("cannot read '{text}' as a date; write 2025-01-31 or 2025-01-31T00:00:00Z"),
+            format!("cannot read '{text}' as a date; write {examples}"),
         )
     })?;
+    storable(setting, text, instant)
+}
+
+/// Returns an instant that QuickBooks and Postgres can write.
+///
+/// # Errors
+/// [`Error::Config`] with `setting` and the text.
+pub(crate) fn storable(setting: &str, text: &str, instant: DateTime<Utc>) -> Result<DateTime<Utc>> {
     if !is_storable(instant) {
         return Err(Error::config(
             setting,
@@ -43,12 +64,15 @@ pub fn parse_instant(setting: &str, text: &str) -> Result<DateTime<Utc>> {
     Ok(instant)
 }
 
-fn parse_any(text: &str) -> Option<DateTime<Utc>> {
+fn parse_any(
+    text: &str,
+    to_utc: impl Fn(NaiveDateTime) -> Option<DateTime<Utc>>,
+) -> Option<DateTime<Utc>> {
     if let Ok(with_offset) = DateTime::parse_from_rfc3339(text) {
         return Some(with_offset.to_utc());
     }
     if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-        return Some(date.and_hms_opt(0, 0, 0)?.and_utc());
+        return to_utc(date.and_hms_opt(0, 0, 0)?);
     }
     [
         "%Y-%m-%dT%H:%M:%S%.f",
@@ -57,7 +81,7 @@ fn parse_any(text: &str) -> Option<DateTime<Utc>> {
     ]
     .iter()
     .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
-    .map(|naive| naive.and_utc())
+    .and_then(to_utc)
 }
 
 /// Returns whether an instant is in the years 1 to 9999 (UTC). chrono has more years than Postgres,

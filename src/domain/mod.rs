@@ -2,6 +2,7 @@
 //!
 //! This module is pure: no input or output, no clock, nothing asynchronous.
 
+mod amount;
 pub mod books_report;
 mod content;
 mod cost;
@@ -9,12 +10,15 @@ mod distinct;
 mod division;
 pub(crate) mod drift;
 pub mod entity;
+mod entity_names;
 mod excerpt;
 pub mod fields;
+mod guess;
 mod held;
 pub mod instant;
 pub mod interval;
 pub mod mask;
+mod moment;
 pub mod plan;
 pub mod query;
 pub mod record;
@@ -27,7 +31,9 @@ pub mod sync_report;
 pub mod verification;
 pub mod webhook;
 pub mod window;
+mod zone;
 
+pub(crate) use amount::parse_amount;
 pub use books_report::{
     AccountBooks, BooksReport, BooksStatus, CauseAmount, CompanyBooks, MonthBooks, PartyBooks,
     TransactionBooks, TransactionLine,
@@ -38,18 +44,19 @@ pub(crate) use distinct::DistinctIds;
 pub(crate) use division::Divider;
 pub use drift::DriftKind;
 pub(crate) use drift::{DriftWatch, unknown_row};
-pub use entity::{
-    ENTITIES, EntityKind, EntitySpec, Identity, Ordering, find_entity, select_comparable,
-    select_entities, select_readable,
-};
+pub use entity::{ENTITIES, EntityKind, EntitySpec, Identity, Ordering};
+pub(crate) use entity_names::select_stored;
+pub use entity_names::{find_entity, select_comparable, select_entities, select_readable};
 pub(crate) use excerpt::{MAX_SHOWN, excerpt};
 pub use fields::{
     Column, ColumnType, Field, FieldTable, FieldType, column_name, columns, columns_below, fields,
 };
+pub(crate) use guess::closest;
 pub use held::Held;
 pub use interval::Interval;
 pub(crate) use mask::LEFT_OUT;
 pub use mask::Mask;
+pub use moment::Calendar;
 pub use plan::{Continuation, PageSize, Plan, RangeBound, parse_range};
 pub use record::{Deletion, Page, Payload, Record, Reject};
 pub(crate) use record::{MAX_RECORD, MAX_REJECT_TEXT, MAX_REJECTS, Wrapped, too_many_rejects};
@@ -68,4 +75,5 @@ pub use verification::{
     KnownReject, RecordKey, Verification, VerificationReport, VerificationStatus, WindowDifference,
 };
 pub use webhook::{Delivery, WebhookEvent};
-pub use window::{Chunk, Window, chunk_range, merged, split_committed};
+pub use window::{Chunk, Window, chunk_range, chunk_range_in, merged, split_committed};
+pub use zone::Zone;

@@ -214,7 +214,8 @@ impl fmt::Display for Quoted<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::entity::{ENTITIES, Identity, find_entity};
+    use crate::domain::entity::{ENTITIES, Identity};
+    use crate::domain::find_entity;
     use crate::domain::instant::parse_instant;
 
     fn page(entity: &str, conditions: &[Condition]) -> String {

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Days, Months, Utc};
+use chrono::{DateTime, Days, Months, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::instant::format_instant;
 use crate::domain::plan::{RangeBound, parse_range};
+use crate::domain::zone::Zone;
 use crate::error::{Error, Result};
 
 /// A half-open interval of UTC time: `start` is inside, `end` is not.
@@ -201,7 +202,7 @@ impl Chunk {
     /// Returns the `index`-th boundary after `start`. Boundaries are counted from `start`: counting
     /// from the previous boundary would give 31 January, 28 February, 28 March instead of 31 January,
     /// 28 February, 31 March.
-    fn boundary(self, start: DateTime<Utc>, index: u32) -> Option<DateTime<Utc>> {
+    fn boundary(self, start: NaiveDateTime, index: u32) -> Option<NaiveDateTime> {
         match self {
             Self::Days(days) => {
                 start.checked_add_days(Days::new(u64::from(days) * u64::from(index)))
@@ -216,12 +217,24 @@ impl Chunk {
 /// Divides `range` into windows of one `chunk`, oldest first. They are adjacent and together exactly the
 /// range. The last one may be shorter.
 pub fn chunk_range(range: Window, chunk: Chunk) -> Vec<Window> {
+    chunk_range_in(range, chunk, Zone::default())
+}
+
+/// Divides `range` like [`chunk_range`], by the calendar and the clocks of a zone: a day in which clocks
+/// are put forward is a window of 23 hours.
+pub fn chunk_range_in(range: Window, chunk: Chunk, zone: Zone) -> Vec<Window> {
+    let first = zone.local(range.start);
     let mut windows = Vec::new();
     let mut start = range.start;
     for index in 1.. {
         let end = chunk
-            .boundary(range.start, index)
+            .boundary(first, index)
+            .and_then(|boundary| zone.instant(boundary))
             .map_or(range.end, |boundary| boundary.min(range.end));
+        // A zone can leave out a whole day, which is no window then.
+        if end <= start {
+            continue;
+        }
         windows.push(Window { start, end });
         if end == range.end {
             break;
@@ -236,6 +249,16 @@ mod tests {
     use super::*;
     use crate::domain::instant::parse_instant;
     use proptest::prelude::*;
+
+    const ZONES: &[&str] = &[
+        "UTC",
+        "America/Guayaquil",
+        "America/New_York",
+        "America/Sao_Paulo",
+        "Australia/Lord_Howe",
+        "Asia/Kathmandu",
+        "Pacific/Apia",
+    ];
 
     fn window(start: &str, end: &str) -> Window {
         Window::new(
@@ -285,6 +308,24 @@ mod tests {
     }
 
     #[test]
+    fn a_day_that_a_zone_leaves_out_is_no_window() {
+        let range = window("2011-12-28T10:00:00Z", "2012-01-02T10:00:00Z");
+        let windows = chunk_range_in(range, Chunk::Days(1), "Pacific/Apia".parse().unwrap());
+        let starts: Vec<_> = windows
+            .iter()
+            .map(|window| format_instant(window.start))
+            .collect();
+        // The 30th of December 2011 never came in Samoa; after it, midnight is at 10:00 UTC.
+        assert_eq!(windows.len(), 5, "{starts:?}");
+        assert!(
+            windows
+                .iter()
+                .all(|window| (window.end - window.start).num_hours() == 24),
+            "{starts:?}"
+        );
+    }
+
+    #[test]
     fn unknown_chunks_are_refused_with_their_text() {
         for text in [
             "", "hour", "d", "0d", "-1d", "1.5d", "99999d", "month2", "+5d",
@@ -321,10 +362,14 @@ mod tests {
         fn windows_are_adjacent_and_together_the_range(
             start in 0i64..2_000_000_000, length in 1i64..400_000_000,
             chunk in prop_oneof![(1u32..400).prop_map(Chunk::Days), (1u32..25).prop_map(Chunk::Months)],
+            zone in proptest::sample::select(ZONES),
         ) {
             let at = |s| DateTime::from_timestamp(s, 0).unwrap();
             let range = Window::new(at(start), at(start + length)).unwrap();
-            let windows = chunk_range(range, chunk);
+            let windows = chunk_range_in(range, chunk, zone.parse().unwrap());
+            if zone == "UTC" {
+                prop_assert_eq!(&windows, &chunk_range(range, chunk));
+            }
             prop_assert_eq!(windows[0].start, range.start);
             prop_assert_eq!(windows[windows.len() - 1].end, range.end);
             prop_assert!(windows.iter().all(|w| w.start < w.end));

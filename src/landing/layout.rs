@@ -53,6 +53,10 @@ impl LandingTarget {
                 format!("'{}' exists and is {what}", path.display()),
             ))
         };
+        if path == Path::new("-") {
+            let reason = "'-' is stdout, to which only the command qbo-rs extract writes; name a file or a directory";
+            return Err(Error::config("out", reason));
+        }
         if path.exists() && !path.is_dir() && !path.is_file() {
             return refuse("a pipe or a device, and no file");
         }
@@ -71,7 +75,7 @@ impl LandingTarget {
             Err(Error::config(
                 "out",
                 format!(
-                    "'{}' ends in .{extension}, which is no format of landing files: name {ENDINGS}, or a directory, \
+                    "'{}' ends in .{extension}, which is no format of landing files; name {ENDINGS}, or a directory, \
                      with a slash at its end if its name has a dot",
                     path.display()
                 ),

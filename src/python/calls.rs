@@ -1,16 +1,22 @@
 //! The verbs as JSON: a request, and the settings that it overrides.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use crate::app::{
     App, BackfillRequest, BooksRequest, CheckRequest, ExtractRequest, LoadRequest, PrepareRequest,
-    ReportsRequest, SyncRequest, TableRequest, VerifyRequest,
+    ReportsRequest, StatusRequest, SyncRequest, TableRequest, VerifyRequest, calendar,
 };
+use crate::columns::Shape;
 use crate::config::Settings;
+use crate::domain::instant::format_instant;
+use crate::domain::{RangeBound, Zone, find_entity};
 use crate::error::{Error, Result};
+use crate::port::Progress;
 
 /// A call of a verb, ready to run.
 pub(super) struct Call {
@@ -37,6 +43,7 @@ enum Verb {
     Prepare(PrepareRequest),
     Check(CheckRequest),
     Sync(SyncRequest),
+    Status(StatusRequest),
     Reports(Box<ReportsRequest>),
 }
 
@@ -47,11 +54,19 @@ impl Call {
     /// # Errors
     /// [`Error::Config`] about the argument or setting that is wrong.
     pub(super) fn parse(text: &str) -> Result<Self> {
-        let call: CallJson = read(text)?;
+        let mut call = value(text)?;
+        resolve_range(&mut call)?;
+        let call: CallJson = typed(call)?;
         Ok(Self {
             verb: call.verb,
             app: app(&call.settings)?,
         })
+    }
+
+    /// Tells `progress` what the verb does.
+    pub(super) fn followed_by(mut self, progress: Arc<dyn Progress>) -> Self {
+        self.app.progress = progress;
+        self
     }
 
     /// Runs the verb and returns its report in JSON.
@@ -59,23 +74,32 @@ impl Call {
         let Self { verb, app } = self;
         match &verb {
             Verb::Backfill(request) => to_json(&app.backfill(request).await?),
-            Verb::Extract(request) => to_json(&app.extract(request).await?),
+            Verb::Extract(request) => {
+                // A landing of Python is of one entity.
+                for name in &request.entities {
+                    find_entity(name)?;
+                }
+                to_json(&app.extract(request).await?)
+            }
             Verb::Upsert(request) => to_json(&app.load(request).await?),
             Verb::Verify(request) => to_json(&app.verify(request).await?),
             Verb::VerifyBooks(request) => to_json(&app.verify_books(request).await?),
             Verb::Prepare(request) => to_json(&app.prepare(request).await?),
             Verb::Check(request) => to_json(&app.check(request).await?),
             Verb::Sync(request) => to_json(&app.sync(request).await?),
+            Verb::Status(request) => to_json(&app.status(request).await?),
             Verb::Reports(request) => to_json(&app.reports(request).await?),
         }
     }
 }
 
-/// A call that reads a table as columns: `{"table": {...}, "settings": {...}}`.
+/// A call that reads a table as columns: `{"table": {...}, "shape": {...}, "settings": {...}}`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TableJson {
     table: TableRequest,
+    #[serde(default)]
+    shape: Shape,
     settings: BTreeMap<String, String>,
 }
 
@@ -83,16 +107,49 @@ struct TableJson {
 ///
 /// # Errors
 /// [`Error::Config`] about the argument or setting that is wrong.
-pub(super) fn parse_table(text: &str) -> Result<(TableRequest, App)> {
-    let call: TableJson = read(text)?;
-    Ok((call.table, app(&call.settings)?))
+pub(super) fn parse_table(text: &str) -> Result<(TableRequest, Shape, App)> {
+    let call: TableJson = typed(value(text)?)?;
+    Ok((call.table, call.shape, app(&call.settings)?))
 }
 
-fn read<T: DeserializeOwned>(text: &str) -> Result<T> {
-    // In two steps, since only errors about text have a line and a column in them.
-    serde_json::from_str(text)
-        .and_then(|value: serde_json::Value| serde_json::from_value(value))
-        .map_err(|error| argument_error(&error.to_string()))
+/// Reads a shape of columns.
+///
+/// # Errors
+/// [`Error::Config`] about what is wrong.
+pub(super) fn parse_shape(text: &str) -> Result<Shape> {
+    typed(value(text)?)
+}
+
+// In two steps, since only errors about text have a line and a column in them.
+fn value(text: &str) -> Result<Value> {
+    serde_json::from_str(text).map_err(|error| argument_error(&error.to_string()))
+}
+
+fn typed<T: DeserializeOwned>(value: Value) -> Result<T> {
+    serde_json::from_value(value).map_err(|error| argument_error(&error.to_string()))
+}
+
+/// Replaces the bounds of a verb's range, such as `-30d`, by the instants that they mean now, in the
+/// zone of its argument `tz`.
+fn resolve_range(call: &mut Value) -> Result<()> {
+    let verbs = call.get_mut("verb").and_then(Value::as_object_mut);
+    let Some(arguments) = verbs.and_then(|verbs| verbs.values_mut().next()) else {
+        return Ok(());
+    };
+    let zone = match arguments.get("tz").and_then(Value::as_str) {
+        Some(name) => name.parse()?,
+        None => Zone::default(),
+    };
+    let Some(range) = arguments.get_mut("range") else {
+        return Ok(());
+    };
+    let text = |name: &str| range.get(name).and_then(Value::as_str);
+    if let (Some(start), Some(end)) = (text("start"), text("end")) {
+        let bounds = (RangeBound::new("start", start), RangeBound::new("end", end));
+        let window = calendar(zone).range(bounds.0, bounds.1)?;
+        *range = json!({"start": format_instant(window.start), "end": format_instant(window.end)});
+    }
+    Ok(())
 }
 
 fn app(overrides: &BTreeMap<String, String>) -> Result<App> {

@@ -22,10 +22,10 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
-use super::calls::parse_table;
+use super::calls::{parse_shape, parse_table};
 use super::error::to_python;
 use super::runtime;
-use crate::columns::EntityColumns;
+use crate::columns::{EntityColumns, Shape};
 use crate::domain::find_entity;
 use crate::error::{Error, Result};
 use crate::landing::read_columns;
@@ -50,13 +50,16 @@ pub(super) fn take_stream_error() -> Option<PyErr> {
 /// Reads the records of a landing file as a stream of Arrow. The file may be removed when this
 /// function has returned.
 #[pyfunction]
+#[pyo3(signature = (path, entity, shape = "{}"))]
 pub(super) fn landing_stream<'py>(
     py: Python<'py>,
     path: PathBuf,
     entity: &str,
+    shape: &str,
 ) -> PyResult<Bound<'py, PyCapsule>> {
     runtime::forward_logs(py);
-    let columns = columns_of(entity).map_err(|error| to_python(py, &error))?;
+    let columns = parse_shape(shape).and_then(|shape| columns_of(entity, &shape));
+    let columns = columns.map_err(|error| to_python(py, &error))?;
     stream(py, columns.clone(), move |each| {
         read_columns(&path, columns, each)
     })
@@ -66,8 +69,8 @@ pub(super) fn landing_stream<'py>(
 #[pyfunction]
 pub(super) fn table_stream<'py>(py: Python<'py>, call: &str) -> PyResult<Bound<'py, PyCapsule>> {
     runtime::forward_logs(py);
-    let parsed = parse_table(call).and_then(|(request, app)| {
-        let columns = columns_of(&request.entity)?;
+    let parsed = parse_table(call).and_then(|(request, shape, app)| {
+        let columns = columns_of(&request.entity, &shape)?;
         Ok((request, app, columns))
     });
     let (request, app, columns) = parsed.map_err(|error| to_python(py, &error))?;
@@ -80,8 +83,16 @@ pub(super) fn table_stream<'py>(py: Python<'py>, call: &str) -> PyResult<Bound<'
     })
 }
 
-fn columns_of(entity: &str) -> Result<Arc<EntityColumns>> {
-    Ok(Arc::new(EntityColumns::of(find_entity(entity)?)?))
+/// Fails if the entity, or the list that is to be rows, is unknown.
+#[pyfunction]
+pub(super) fn check_shape(py: Python<'_>, entity: &str, shape: &str) -> PyResult<()> {
+    let columns = parse_shape(shape).and_then(|shape| columns_of(entity, &shape));
+    columns.map(drop).map_err(|error| to_python(py, &error))
+}
+
+fn columns_of(entity: &str, shape: &Shape) -> Result<Arc<EntityColumns>> {
+    let columns = EntityColumns::shaped(find_entity(entity)?, shape)?;
+    Ok(Arc::new(columns))
 }
 
 /// A message of the thread. A stream without an end was cut off by a thread that died.

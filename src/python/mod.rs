@@ -5,20 +5,24 @@ mod calls;
 mod columns;
 mod error;
 mod exit;
+mod following;
 mod hint;
 mod runtime;
 mod sandbox;
 
 use std::ffi::OsString;
 use std::panic::catch_unwind;
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 
 use self::calls::Call;
 use self::error::to_python;
+use self::following::{Counts, Following};
+use crate::app::calendar;
 use crate::config::SETTINGS;
 use crate::domain::instant::format_instant;
-use crate::domain::{ENTITIES, RangeBound, chunk_range as cut, parse_range};
+use crate::domain::{ENTITIES, RangeBound, Zone, chunk_range as cut};
 
 /// The exit code of a process that panicked, as Rust has it.
 const PANICKED: i32 = 101;
@@ -35,11 +39,13 @@ fn chunk_range(
     start_name: &str,
     end_name: &str,
 ) -> PyResult<Vec<(String, String)>> {
-    let windows = parse_range(
+    let bounds = (
         RangeBound::new(start_name, start),
         RangeBound::new(end_name, end),
-    )
-    .and_then(|range| Ok(cut(range, chunk.parse()?)));
+    );
+    let windows = calendar(Zone::default())
+        .range(bounds.0, bounds.1)
+        .and_then(|range| Ok(cut(range, chunk.parse()?)));
     let windows = windows.map_err(|error| to_python(py, &error))?;
     Ok(windows
         .into_iter()
@@ -76,21 +82,48 @@ fn secret_settings() -> Vec<&'static str> {
 }
 
 /// Runs a verb: takes a call in JSON and returns the report in JSON. Waits without the GIL.
+///
+/// `following` gets the counts of the call. While it runs, `show` is called without arguments when they
+/// have changed.
 #[pyfunction]
-fn call(py: Python<'_>, call: &str) -> PyResult<String> {
-    exit::prepare(py)?;
-    runtime::forward_logs(py);
-    let call = Call::parse(call).map_err(|error| to_python(py, &error))?;
-    runtime::block_on(py, call.run())
+#[pyo3(signature = (call, following = None, show = None))]
+fn call(
+    py: Python<'_>,
+    call: &str,
+    following: Option<&Bound<'_, Following>>,
+    show: Option<Py<PyAny>>,
+) -> PyResult<String> {
+    let (call, counts) = prepared(py, call, following)?;
+    runtime::block_on(py, call.run(), counts.zip(show))
 }
 
 /// Runs a verb like `call`, and returns an awaitable.
 #[pyfunction]
-fn call_async<'py>(py: Python<'py>, call: &str) -> PyResult<Bound<'py, PyAny>> {
+#[pyo3(signature = (call, following = None))]
+fn call_async<'py>(
+    py: Python<'py>,
+    call: &str,
+    following: Option<&Bound<'py, Following>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (call, _) = prepared(py, call, following)?;
+    runtime::into_awaitable(py, call.run())
+}
+
+/// Reads a call, and lets `following` have its counts.
+fn prepared(
+    py: Python<'_>,
+    call: &str,
+    following: Option<&Bound<'_, Following>>,
+) -> PyResult<(Call, Option<Arc<Counts>>)> {
     exit::prepare(py)?;
     runtime::forward_logs(py);
     let call = Call::parse(call).map_err(|error| to_python(py, &error))?;
-    runtime::into_awaitable(py, call.run())
+    let counts = following.map(|following| following.get().counts());
+    let call = match &counts {
+        Some(counts) => call.followed_by(counts.clone()),
+        None => call,
+    };
+    Ok((call, counts))
 }
 
 /// The command line; returns the exit code.
@@ -109,6 +142,7 @@ fn is_debug_build() -> bool {
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<sandbox::Sandbox>()?;
+    module.add_class::<Following>()?;
     module.add_function(wrap_pyfunction!(chunk_range, module)?)?;
     module.add_function(wrap_pyfunction!(entities, module)?)?;
     module.add_function(wrap_pyfunction!(settings, module)?)?;
@@ -117,6 +151,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(call_async, module)?)?;
     module.add_function(wrap_pyfunction!(columns::landing_stream, module)?)?;
     module.add_function(wrap_pyfunction!(columns::table_stream, module)?)?;
+    module.add_function(wrap_pyfunction!(columns::check_shape, module)?)?;
     module.add_function(wrap_pyfunction!(columns::take_stream_error, module)?)?;
     module.add_function(wrap_pyfunction!(main, module)?)?;
     module.add_function(wrap_pyfunction!(is_debug_build, module)?)

@@ -5,7 +5,7 @@
 //! for ever.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Once, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
 use log::LevelFilter;
@@ -15,6 +15,7 @@ use pyo3_log::{Caching, Logger};
 
 use super::error::to_python;
 use super::exit::{signal, until_exit};
+use super::following::{Counts, follow};
 use crate::error::{Error, Result, without_panics};
 use crate::unbroken;
 
@@ -23,14 +24,17 @@ const THREADS: usize = 4;
 /// Waits for `call` without the GIL. A panic is an error like others: PyO3 would raise a
 /// `BaseException`, upon which Mage repeats a block for ever.
 ///
+/// `shown` is called here, on the thread of the caller: see [`follow`].
+///
 /// The call runs on the runtime's threads, never on this one. Only the main thread receives Ctrl-C;
 /// if it logged at that moment, the interrupt would be raised within Python's `logging` and lost.
 pub(super) fn block_on<T: Send + 'static>(
     py: Python<'_>,
     call: impl Future<Output = Result<T>> + Send + 'static,
+    shown: Option<(Arc<Counts>, Py<PyAny>)>,
 ) -> PyResult<T> {
     let outcome = py.detach(|| {
-        catch_unwind(AssertUnwindSafe(|| run_to_end(call)))
+        catch_unwind(AssertUnwindSafe(|| run_to_end(call, shown)))
             .unwrap_or_else(|panic| Err(Stop::Error(Error::from_panic(&*panic))))
     });
     outcome.map_err(|stop| match stop {
@@ -42,7 +46,14 @@ pub(super) fn block_on<T: Send + 'static>(
 /// Runs `call` on a runtime of its own. A runtime that cannot start its threads panics.
 fn run_to_end<T: Send + 'static>(
     call: impl Future<Output = Result<T>> + Send + 'static,
+    shown: Option<(Arc<Counts>, Py<PyAny>)>,
 ) -> std::result::Result<T, Stop> {
+    let showing = async {
+        match shown {
+            Some((counts, show)) => follow(counts, show).await,
+            None => std::future::pending().await,
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .enable_all()
@@ -57,6 +68,10 @@ fn run_to_end<T: Send + 'static>(
                 outcome.unwrap_or(Err(Error::Cancelled)).map_err(Stop::Error)
             }
             interrupt = signal() => {
+                abort.abort();
+                Err(Stop::Interrupt(interrupt))
+            }
+            interrupt = showing => {
                 abort.abort();
                 Err(Stop::Interrupt(interrupt))
             }

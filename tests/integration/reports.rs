@@ -335,7 +335,7 @@ async fn a_report_that_fails_does_not_affect_the_others() {
     for (refused, words) in [
         (
             ask(&["TrailBalance"], "2025-03-01", "2025-03-31"),
-            "nearest is TrialBalance",
+            "did you mean 'TrialBalance'?",
         ),
         (
             ask(&["JournalReport"], "2025-03-01", "2025-03-31").basis(Basis::Cash),

@@ -9,7 +9,7 @@ import sys
 import threading
 from datetime import date, datetime, timezone
 from decimal import Decimal
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -18,6 +18,9 @@ from test_views import CASES, ODD, at, column_name, entity_of, payloads, put, sc
 
 import qbo_rs
 from qbo_rs import Columns, _core
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RANGE = ("2024-01-01", "2026-01-01")
 FIRST = ["realm_id", "id", "sync_token", "created_at", "updated_at", "deleted_at"]
@@ -248,7 +251,7 @@ def test_records_async_reads_once(qbo, company):
 
     records = asyncio.run(read())
     requests = qbo.stats()["requests"]
-    kept = records._read(Path(), "")
+    kept = records.kept()
     truth = truth_of(qbo, "Invoice")
     assert records.to_arrow().num_rows == len(truth)
     assert {record["Id"] for record in records} == set(truth)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
 
+import pandas as pd
+import pyarrow as pa
 import pytest
 from conftest import keywords
 from service import wait_until
 
 import qbo_rs
+from qbo_rs._records import _remove
 
 RANGE = ("2024-01-01", "2026-01-01")
 
@@ -70,3 +76,80 @@ def test_an_entity_that_the_company_lacks_is_not_an_entity_without_records(qbo, 
     landing.raise_for_failures()
     assert landing.paths == []
     assert "5030" in landing.run.unavailable
+
+
+def test_what_was_read_once_costs_no_request_again(qbo, company):
+    invoices = qbo_rs.records("invoices", *RANGE, **company)
+    assert "not read yet" in repr(invoices)
+    assert "not read yet" in invoices._repr_html_()
+    assert qbo.stats()["requests"] == {}
+    frame = invoices.to_pandas()
+    asked = qbo.stats()["data_requests"]
+    assert asked > 0
+    qbo.insert("Invoice", 3, at="2025-06-01T00:00:00Z")
+    assert len(list(invoices)) == len(frame) == 300
+    assert invoices.to_polars().height == invoices.to_arrow().num_rows == 300
+    assert "300 records" in repr(invoices)
+    assert "and 280 more records" in invoices._repr_html_()
+    assert qbo.stats()["data_requests"] == asked
+    # Whoever wants the present asks for it.
+    assert len(list(qbo_rs.records("invoices", *RANGE, **company))) == 303
+
+
+def test_a_read_that_failed_is_not_kept(qbo, company):
+    items = qbo_rs.records("items", *RANGE, **company)
+    broken = next(iter(qbo.truth("Item", *RANGE)))
+    qbo.corrupt("Item", broken, "processing")
+    with pytest.raises(qbo_rs.IncompleteError):
+        list(items)
+    qbo.corrupt("Item", broken, "healed")
+    assert len(list(items)) == 40
+
+
+def test_the_file_goes_with_the_records_but_not_with_those_of_a_forked_child(company, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    items = qbo_rs.records("items", *RANGE, **company)
+    assert len(list(items)) == 40
+    [directory] = tmp_path.iterdir()
+    _remove(directory, os.getpid() + 1)
+    assert len(list(items)) == 40
+    del items
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_line_is_a_row(qbo, company):
+    truth = [json.loads(text, parse_float=Decimal) for text in qbo.truth("Invoice", *RANGE).values()]
+    invoices = qbo_rs.records("invoices", *RANGE, **company)
+    lines = invoices.to_pandas(explode="Line")
+    expected = [
+        (invoice["Id"], place, line.get("Amount"), line.get("SalesItemLineDetail", {}).get("ItemRef", {}).get("name"))
+        for invoice in truth
+        for place, line in enumerate(invoice["Line"], 1)
+    ]
+    columns = ["id", "line_number", "line_amount", "line_item_ref_name"]
+    found = [tuple(None if value is pd.NA else value for value in row) for row in lines[columns].to_numpy()]
+    assert sorted(found, key=lambda row: row[:2]) == sorted(expected, key=lambda row: (row[0], row[1]))
+    assert len(lines) > len(truth)
+    assert invoices.to_polars(explode="line").height == len(lines)
+    assert invoices.to_arrow(explode="Line").schema.field("line_amount").type == pa.decimal128(38, 10)
+    whole = invoices.to_pandas(flatten=False)
+    assert json.loads(whole["customer_ref"][0]).keys() >= {"value"}
+    assert "customer_ref_value" not in whole.columns
+
+
+def test_a_list_that_there_is_not_is_an_error_before_a_request(qbo, company):
+    with pytest.raises(qbo_rs.ConfigError, match="invoices have no list 'Lines'; their lists: LinkedTxn, CustomField"):
+        qbo_rs.records("invoices", *RANGE, **company).to_pandas(explode="Lines")
+    assert qbo.stats()["requests"] == {}
+
+
+def test_stored_records_have_lines_too(settings):
+    assert qbo_rs.backfill("invoices", *RANGE, "year", **settings).ok
+    stored, read = qbo_rs.table("invoices", **settings), qbo_rs.records("invoices", *RANGE, **settings)
+    assert repr(stored).startswith("<Table invoices of schema raw")
+    frames = [columns.to_polars(explode="Line").sort("id", "line_number") for columns in (stored, read)]
+    assert frames[0].height > 300
+    # JSON text is as Postgres writes it.
+    names = [name for name in frames[0].columns if name != "custom_field"]
+    assert [name for name in names if not frames[0][name].equals(frames[1][name])] == []

@@ -55,8 +55,15 @@ def test_records_that_are_set_aside_are_named_up_to_ten_and_listed_by_a_command(
     assert first["window_start"] <= first["changed_at"] < first["window_end"]
     assert first["error"]
     assert {"intuit_tid", "rejected_at", "run_id", "realm_id"} <= set(first)
-    listed = run("rejects", "customers").stdout.splitlines()
-    assert len(listed) == 12
+    count, *listed = run("rejects", "clientes").stdout.splitlines()
+    assert count == "12 records are set aside"
+    assert {line.split(":")[0] for line in listed[:24:2]} == {f"customers {id_}" for id_ in many_rejects}
+    assert all(line.startswith("  ") for line in listed[1:24:2])
+    assert listed[24:] == [
+        "Once the cause is mended, read their windows again:",
+        f"  qbo-rs backfill customers --start {min(reject['window_start'] for reject in rejects)}"
+        f" --end {max(reject['window_end'] for reject in rejects)} --schema raw",
+    ]
     assert run("rejects", "items").stdout == "no record is set aside\n"
     assert run("rejects", "--schema", "raw_other").stdout == "no record is set aside\n"
     half = report_of(run("rejects", "--json", "--start", "2024-01-01", "--end", first["window_end"]))["rejects"]

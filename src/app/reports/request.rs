@@ -74,21 +74,29 @@ pub struct ReportsRequest {
     #[cfg_attr(feature = "cli", arg(long, value_enum, default_value = "accrual"))]
     #[serde(default)]
     pub basis: Basis,
-    /// Land one report for each day, week, month, quarter, year, or Nd for N days of the range; default:
-    /// one for the whole range
+    /// Land one report for each day, week, month, quarter, year, or Nd; default: one
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub chunk: Option<Chunk>,
     /// Keys of columns, separated by commas; each must come back; default: those that qbo-rs needs
-    #[cfg_attr(feature = "cli", arg(long, value_delimiter = ',', value_name = "KEYS"))]
+    #[cfg_attr(
+        feature = "cli",
+        arg(
+            long,
+            hide_short_help = true,
+            value_delimiter = ',',
+            value_name = "KEYS"
+        )
+    )]
     #[serde(default)]
     pub columns: Vec<String>,
-    /// Filter or form of the report, such as customer=17; can be given several times
+    /// Filter or form of the report, such as customer=17; repeatable
     #[cfg_attr(feature = "cli", arg(long = "parameter", value_name = "NAME=VALUE"))]
     #[serde(default)]
     pub parameters: Vec<ReportParameter>,
-    /// Ask only for reports of days in which something has changed: loaded transactions, or the trial
-    /// balance, which is asked for and landed first
+    /// Ask only for reports of days in which something has changed
+    ///
+    /// That is: loaded transactions, or the trial balance, which is asked for and landed first.
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub changed: bool,
@@ -96,7 +104,7 @@ pub struct ReportsRequest {
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub rows: bool,
-    /// Schema of the raw tables; each schema holds one company
+    /// Schema of the raw tables, of one company
     #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
     #[serde(default = "default_schema")]
     pub schema: String,

@@ -12,6 +12,22 @@ use crate::books::tie_out::{Balances, Chart, ReportedTransaction, postings_of, t
 use crate::domain::reports::{Basis, ReportAnswer};
 use crate::error::{Error, Result};
 
+/// The answers about a report; the reason if they cannot be trusted.
+pub(super) type Answers = Result<Vec<ReportAnswer>, String>;
+
+/// The reports that every comparison needs.
+pub(super) struct Asked {
+    /// The trial balances of the last day, and of the day before the first.
+    pub(super) closing: Answers,
+    pub(super) opening: Answers,
+    pub(super) ledger: Answers,
+    pub(super) sheet: Answers,
+    pub(super) profit: Answers,
+    /// The open documents of customers and of vendors.
+    pub(super) receivables: Answers,
+    pub(super) payables: Answers,
+}
+
 /// Reads reports of a company.
 pub(super) struct Reports {
     source: Arc<Source>,
@@ -59,16 +75,51 @@ impl Reports {
         self.state.lock().unverified.push(reason);
     }
 
-    /// Fetches a report that does not depend on the basis if `basis` is `None`.
+    /// Counts requests that were no reports.
+    pub(super) fn count(&self, requests: u64) {
+        self.state.lock().requests += requests;
+    }
+
+    /// Asks for the reports that every comparison needs, side by side.
     ///
     /// # Errors
-    /// Failures of QuickBooks. `None` stands for an answer that cannot be trusted, which is noted.
-    pub(super) async fn fetch(
+    /// Failures of QuickBooks.
+    pub(super) async fn ask(
+        &self,
+        (from, end): (NaiveDate, NaiveDate),
+        before: NaiveDate,
+    ) -> Result<Asked> {
+        let (days, last) = ((from, end), (end, end));
+        let (closing, opening, ledger, sheet, profit, receivables, payables) = tokio::try_join!(
+            self.fetch("TrialBalance", last, true),
+            self.fetch("TrialBalance", (before, before), true),
+            self.fetch("GeneralLedger", days, true),
+            self.fetch("BalanceSheet", days, true),
+            self.fetch("ProfitAndLoss", days, true),
+            self.fetch("AgedReceivableDetail", last, false),
+            self.fetch("AgedPayableDetail", last, false),
+        )?;
+        Ok(Asked {
+            closing,
+            opening,
+            ledger,
+            sheet,
+            profit,
+            receivables,
+            payables,
+        })
+    }
+
+    /// Fetches a report.
+    ///
+    /// # Errors
+    /// Failures of QuickBooks.
+    async fn fetch(
         &self,
         name: &str,
         (start, end): (NaiveDate, NaiveDate),
         has_basis: bool,
-    ) -> Result<Option<Vec<ReportAnswer>>> {
+    ) -> Result<Answers> {
         let basis = if has_basis {
             self.basis
         } else {
@@ -82,20 +133,24 @@ impl Reports {
         let fetched = match fetched {
             Ok(fetched) => fetched,
             Err(error @ (Error::Decode { .. } | Error::TooLarge { .. })) => {
-                self.note(error.to_string());
-                return Ok(None);
+                return Ok(Err(error.to_string()));
             }
             Err(error) => return Err(error),
         };
         let mut state = self.state.lock();
         state.requests += fetched.requests;
-        state.made_at.get_or_insert(asked_at);
+        state.made_at = Some(state.made_at.map_or(asked_at, |known| known.min(asked_at)));
         let answers = fetched.answers.into_iter();
         let answers: Vec<_> = answers.map(|landed| landed.parsed.answer).collect();
         if state.currency.is_none() {
             state.currency = answers.iter().find_map(|answer| answer.currency.clone());
         }
-        Ok(Some(answers))
+        Ok(Ok(answers))
+    }
+
+    /// Returns answers that can be trusted, and notes the reason otherwise.
+    pub(super) fn noted(&self, answers: Answers) -> Option<Vec<ReportAnswer>> {
+        answers.map_err(|reason| self.note(reason)).ok()
     }
 
     /// Fetches the balances of a day.
@@ -103,11 +158,15 @@ impl Reports {
     /// # Errors
     /// See [`fetch`](Self::fetch).
     pub(super) async fn trial_balance(&self, day: NaiveDate) -> Result<Option<Balances>> {
-        let Some(answers) = self.fetch("TrialBalance", (day, day), true).await? else {
-            return Ok(None);
-        };
+        let answers = self.fetch("TrialBalance", (day, day), true).await?;
+        Ok(self.balances(answers, day))
+    }
+
+    /// Reads the balances of a day.
+    pub(super) fn balances(&self, answers: Answers, day: NaiveDate) -> Option<Balances> {
+        let answers = self.noted(answers)?;
         let read = answers.first().map(trial_balance_of);
-        Ok(self.trusted(read, |reason| format!("TrialBalance as of {day}: {reason}")))
+        self.trusted(read, |reason| format!("TrialBalance as of {day}: {reason}"))
     }
 
     /// Fetches all postings of a time.
@@ -119,17 +178,26 @@ impl Reports {
         days: (NaiveDate, NaiveDate),
         chart: &Chart,
     ) -> Result<Option<Vec<ReportedTransaction>>> {
-        let Some(answers) = self.fetch("GeneralLedger", days, true).await? else {
-            return Ok(None);
-        };
+        let answers = self.fetch("GeneralLedger", days, true).await?;
+        Ok(self.transactions(answers, days, chart))
+    }
+
+    /// Reads all postings of a time.
+    pub(super) fn transactions(
+        &self,
+        answers: Answers,
+        (start, end): (NaiveDate, NaiveDate),
+        chart: &Chart,
+    ) -> Option<Vec<ReportedTransaction>> {
+        let answers = self.noted(answers)?;
         let read: Result<Vec<_>, String> = answers
             .iter()
             .map(|answer| postings_of(answer, chart))
             .collect();
         let read = read.and_then(|parts| merged(parts.into_iter().flatten()));
-        let (start, end) = days;
-        let describe = |reason| format!("GeneralLedger from {start} to {end}: {reason}");
-        Ok(self.trusted(Some(read), describe))
+        self.trusted(Some(read), |reason| {
+            format!("GeneralLedger from {start} to {end}: {reason}")
+        })
     }
 
     /// Returns what could be read, and notes the reason otherwise.

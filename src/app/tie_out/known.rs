@@ -1,8 +1,7 @@
 //! The differences of the last comparison, as they are kept.
 
-use rust_decimal::Decimal;
-
 use crate::books::tie_out::{Cause, PartyKind, PartyLine, TransactionDifference};
+use crate::domain::parse_amount;
 use crate::store::KnownDifference;
 
 /// Returns what is kept of a difference; `None` if it has no cause, or changes no amount.
@@ -33,9 +32,8 @@ pub(super) fn to_known(difference: &TransactionDifference) -> Option<KnownDiffer
 /// Returns a difference that was kept; `None` if an older or newer version kept it in other words.
 pub(super) fn from_known(known: KnownDifference) -> Option<TransactionDifference> {
     let cause = Cause::ALL.into_iter().find(|it| it.name() == known.cause)?;
-    let amount = |text: &str| Decimal::from_str_exact(text).ok();
     let lines = known.lines.into_iter().map(|(day, account, text)| {
-        let amount = amount(&text)?;
+        let amount = parse_amount(&text)?;
         Some((day, account, amount))
     });
     let parties = known.parties.into_iter().map(|(date, kind, party, text)| {
@@ -43,7 +41,7 @@ pub(super) fn from_known(known: KnownDifference) -> Option<TransactionDifference
             date,
             kind: PartyKind::parse(&kind)?,
             party,
-            amount: amount(&text)?,
+            amount: parse_amount(&text)?,
         })
     });
     Some(TransactionDifference::kept(

@@ -84,15 +84,8 @@ fn stock_of<'a>(
     for (id, date, amount) in lines.filter(|(.., amount)| amount.is_sign_positive()) {
         *values.entry((id, date)).or_default() += amount;
     }
-    let found = values.into_iter().filter_map(|((id, date), value)| {
-        let (item, quantity) = lists.stock_of_value(date, value)?;
-        Some(OpeningStock {
-            id: id.to_owned(),
-            item_id: item.id.clone(),
-            date,
-            quantity,
-            value,
-        })
-    });
-    found.collect()
+    let values = values.into_iter();
+    values
+        .filter_map(|((id, date), value)| lists.opening_stock_of(id, date, value))
+        .collect()
 }

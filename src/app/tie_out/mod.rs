@@ -2,9 +2,13 @@
 
 mod comparison;
 mod fetch;
+mod findings;
 mod known;
 mod lists;
 mod outcome;
+mod unqueried;
+
+use std::sync::Arc;
 
 use chrono::{Datelike, NaiveDate};
 use serde::Deserialize;
@@ -13,6 +17,7 @@ use tracing::{Instrument, info_span};
 use self::comparison::Comparison;
 use self::fetch::Reports;
 pub(super) use self::lists::kept_stock;
+use self::unqueried::Unqueried;
 use super::App;
 use super::company::{Company, company_config};
 use super::request::default_schema;
@@ -21,8 +26,11 @@ use crate::domain::reports::Basis;
 use crate::error::{Error, Result};
 use crate::port::Source;
 use crate::postgres::Db;
-use crate::sink::postgres::Books;
+use crate::sink::postgres::{Books, DEFAULT_LEDGER_SCHEMA, PostgresSink, RunRecords};
 use crate::store::{keep_differences, known_differences, record_tie_out};
+
+/// The ledger is read over one connection. Records that no query finds are stored over others.
+const CONNECTIONS: usize = 3;
 
 /// A request to compare the books of a company with its reports.
 #[derive(Debug, Clone, Deserialize)]
@@ -46,7 +54,7 @@ pub struct BooksRequest {
 }
 
 fn default_into() -> String {
-    "books".to_owned()
+    DEFAULT_LEDGER_SCHEMA.to_owned()
 }
 
 impl BooksRequest {
@@ -120,13 +128,17 @@ impl App {
     pub async fn verify_books(&self, request: &BooksRequest) -> Result<BooksReport> {
         let first_day = request.first_day()?;
         let config = company_config(&self.settings).await?;
-        let db = Db::open(&self.settings.postgres()?, 1).await?;
+        let postgres = self.settings.postgres()?;
+        let db = Db::open(&postgres, CONNECTIONS).await?;
         let books = Books::new(&db, &request.schema, &request.into);
         books.check_company(&config.realm_id).await?;
         let (source, _) = Company::open(&self.settings, &config, &self.progress)
             .await?
             .into_parts();
         source.prepare().await?;
+        let sink = PostgresSink::new(db.clone(), &request.schema, &postgres, RunRecords::Skip)?;
+        let sink = Arc::new(sink);
+        let unqueried = Unqueried::new(source.clone(), &sink, &self.progress);
         let reports = Reports::new(source, request.basis);
         let span = info_span!("verify_books", realm_id = config.realm_id);
         let compared = async {
@@ -134,10 +146,9 @@ impl App {
             let basis = request.basis.name();
             let company = (config.realm_id.as_str(), request.schema.as_str());
             let known = known_differences(&db, company, basis).await?;
-            let mut comparison = Comparison::new(&books, &reports, known, days).await?;
-            comparison.run().await?;
+            let comparison = Comparison::made(&books, &reports, unqueried, known, days).await?;
             comparison.keep_ledger().await?;
-            let known = comparison.known_differences();
+            let known = comparison.findings.known_differences();
             keep_differences(&db, company, basis, &known).await?;
             let company = comparison.outcome(&config.realm_id);
             Ok::<_, Error>((company, comparison.unexplained()))

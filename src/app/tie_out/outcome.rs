@@ -18,7 +18,11 @@ const UNEXPLAINED: &str = "unexplained";
 impl Comparison<'_> {
     /// Returns the sum of the unexplained amounts of all accounts, without their signs.
     pub(super) fn unexplained(&self) -> String {
-        let amounts = self.accounts.iter().map(|it| it.unexplained().abs());
+        let amounts = self
+            .findings
+            .accounts
+            .iter()
+            .map(|it| it.unexplained().abs());
         text(amounts.sum())
     }
 
@@ -26,19 +30,31 @@ impl Comparison<'_> {
     pub(super) fn outcome(&self, realm_id: &str) -> CompanyBooks {
         let unverified = self.reports.unverified();
         let is_ok = unverified.is_empty()
-            && self.accounts.iter().all(|it| it.unexplained().is_zero())
-            && self.parties.iter().all(|it| it.unexplained().is_zero())
-            && self.differences.iter().all(|it| it.cause.is_some());
+            && self
+                .findings
+                .accounts
+                .iter()
+                .all(|it| it.unexplained().is_zero())
+            && self
+                .findings
+                .parties
+                .iter()
+                .all(|it| it.unexplained().is_zero())
+            && self
+                .findings
+                .differences
+                .iter()
+                .all(|it| it.cause.is_some());
         CompanyBooks {
             realm_id: realm_id.to_owned(),
             basis: self.reports.basis.name(),
-            as_of: self.end,
-            from: self.from,
+            as_of: self.findings.end,
+            from: self.findings.from,
             currency: self.reports.currency(),
-            accounts: self.accounts.iter().map(account).collect(),
-            parties: self.parties.iter().map(party).collect(),
-            months: months(&self.differences),
-            transactions: self.differences.iter().map(transaction).collect(),
+            accounts: self.findings.accounts.iter().map(account).collect(),
+            parties: self.findings.parties.iter().map(party).collect(),
+            months: months(&self.findings.differences),
+            transactions: self.findings.differences.iter().map(transaction).collect(),
             unverified,
             requests: self.reports.requests(),
             status: match is_ok {

@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::super::entry::{EntryKind, EntrySource};
-use super::super::{Ledger, Lists, OpeningStock, parse_amount, post};
+use super::super::{Entry, Ledger, Lists, parse_amount, post};
 
 mod documents;
 mod exchange;

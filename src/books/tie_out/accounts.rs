@@ -44,24 +44,25 @@ pub(crate) fn compare_accounts(
     (day, year_start): (NaiveDate, NaiveDate),
     differences: &[TransactionDifference],
 ) -> Vec<AccountTieOut> {
-    let forms = [Form::AllTime, Form::Year(year_start)].map(|form| {
-        let sums = balances(chart, entries, day, form);
+    let sums = Sums::of(entries, day, year_start);
+    let forms = [Form::AllTime, Form::Year].map(|form| {
+        let balances = sums.balances(chart, form);
         let fits = report
             .iter()
-            .filter(|(account, amount)| sums.get(*account).copied().unwrap_or_default() == **amount)
+            .filter(|(account, amount)| {
+                let balance = balances.get(account.as_str());
+                balance.copied().unwrap_or_default() == **amount
+            })
             .count();
-        (fits, form, sums)
+        (fits, form, balances)
     });
     let [all_time, year] = forms;
     let (_, form, records) = if year.0 > all_time.0 { year } else { all_time };
-    let causes = causes(chart, differences, day, form);
-    let accounts: BTreeSet<&String> = report
-        .keys()
-        .chain(records.keys())
-        .chain(causes.keys())
-        .collect();
+    let causes = causes(chart, differences, (day, year_start), form);
+    let reported = report.keys().chain(causes.keys()).map(String::as_str);
+    let accounts: BTreeSet<&str> = reported.chain(records.keys().copied()).collect();
     let compared = accounts.into_iter().map(|account| AccountTieOut {
-        account_id: account.clone(),
+        account_id: account.to_owned(),
         name: chart.name(account),
         report: report.get(account).copied().unwrap_or_default(),
         records: records.get(account).copied().unwrap_or_default(),
@@ -79,20 +80,20 @@ pub(crate) fn compare_accounts(
 enum Form {
     AllTime,
     /// Since the fiscal year began. What was before is profit that is retained.
-    Year(NaiveDate),
+    Year,
 }
 
 impl Form {
-    /// Returns the account under which an amount of a day is shown.
+    /// Returns the account under which an amount is shown that is from before the year, or not.
     fn shown_under<'a>(
         self,
         chart: &Chart,
         retained: Option<&'a str>,
         account: &'a str,
-        day: NaiveDate,
+        is_earlier: bool,
     ) -> Option<&'a str> {
         match self {
-            Self::Year(start) if day < start && chart.is_of_profit(account) => retained,
+            Self::Year if is_earlier && chart.is_of_profit(account) => retained,
             _ => Some(account),
         }
     }
@@ -104,24 +105,49 @@ fn retained_earnings(chart: &Chart) -> Option<&str> {
     found.map(|(id, _)| id.as_str())
 }
 
-fn balances(chart: &Chart, entries: &[Entry], day: NaiveDate, form: Form) -> Balances {
-    let retained = retained_earnings(chart);
-    let mut sums: HashMap<&str, Decimal> = HashMap::new();
-    for entry in entries.iter().filter(|entry| entry.date <= day) {
-        if let Some(account) = form.shown_under(chart, retained, &entry.account_id, entry.date) {
-            *sums.entry(account).or_default() += entry.amount;
+/// The sums of accounts up to a day, in two parts: before the fiscal year began, and since.
+struct Sums<'e> {
+    earlier: HashMap<&'e str, Decimal>,
+    since: HashMap<&'e str, Decimal>,
+}
+
+impl<'e> Sums<'e> {
+    fn of(entries: &'e [Entry], day: NaiveDate, year_start: NaiveDate) -> Self {
+        let (mut earlier, mut since) = (HashMap::new(), HashMap::new());
+        for entry in entries.iter().filter(|entry| entry.date <= day) {
+            let part = match entry.date < year_start {
+                true => &mut earlier,
+                false => &mut since,
+            };
+            let held: &mut Decimal = part.entry(entry.account_id.as_str()).or_default();
+            *held += entry.amount;
         }
+        Self { earlier, since }
     }
-    sums.into_iter()
-        .map(|(account, sum)| (account.to_owned(), sum))
-        .collect()
+
+    fn balances<'b>(&self, chart: &'b Chart, form: Form) -> HashMap<&'b str, Decimal>
+    where
+        'e: 'b,
+    {
+        let retained = retained_earnings(chart);
+        let mut balances: HashMap<&'b str, Decimal> = HashMap::new();
+        for (account, sum) in &self.earlier {
+            if let Some(account) = form.shown_under(chart, retained, account, true) {
+                *balances.entry(account).or_default() += *sum;
+            }
+        }
+        for (account, sum) in &self.since {
+            *balances.entry(account).or_default() += *sum;
+        }
+        balances
+    }
 }
 
 /// Sums the differences of transactions up to a day, by account and cause.
 fn causes(
     chart: &Chart,
     differences: &[TransactionDifference],
-    day: NaiveDate,
+    (day, year_start): (NaiveDate, NaiveDate),
     form: Form,
 ) -> BTreeMap<String, BTreeMap<Cause, Decimal>> {
     let retained = retained_earnings(chart);
@@ -134,7 +160,8 @@ fn causes(
             if line_day > day {
                 continue;
             }
-            if let Some(account) = form.shown_under(chart, retained, account, line_day) {
+            let is_earlier = line_day < year_start;
+            if let Some(account) = form.shown_under(chart, retained, account, is_earlier) {
                 let by_cause = found.entry(account.to_owned()).or_default();
                 *by_cause.entry(cause).or_default() += amount;
             }

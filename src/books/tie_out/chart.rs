@@ -90,6 +90,13 @@ impl Chart {
         owed.map(|(id, _)| id.as_str())
     }
 
+    /// Returns the accounts on which a kind of party owes, or is owed.
+    pub(super) fn owed_by(&self, kind: PartyKind) -> impl Iterator<Item = &str> {
+        let accounts = self.accounts.iter();
+        let owed = accounts.filter(move |(_, account)| account.party_kind == Some(kind));
+        owed.map(|(id, _)| id.as_str())
+    }
+
     /// Returns the accounts of realised exchange gains and losses.
     pub(super) fn exchange_accounts(&self) -> impl Iterator<Item = &str> {
         let accounts = self.accounts.iter();

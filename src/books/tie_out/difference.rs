@@ -81,7 +81,7 @@ impl TransactionDifference {
 /// Returns the differences by day and account.
 pub(super) fn differing_lines(
     reported: &ReportedTransaction,
-    side: Option<&Side>,
+    side: Option<&Side<'_>>,
 ) -> Vec<(NaiveDate, String, Decimal)> {
     let mut found: BTreeMap<(NaiveDate, &str), Decimal> = BTreeMap::new();
     for line in &reported.lines {
@@ -89,7 +89,7 @@ pub(super) fn differing_lines(
     }
     if let Some(side) = side {
         for line in &side.lines {
-            *found.entry((side.date, &line.account)).or_default() -= line.amount;
+            *found.entry((side.date, line.account)).or_default() -= line.amount;
         }
     }
     let found = found.into_iter().filter(|(_, amount)| !amount.is_zero());
@@ -102,7 +102,7 @@ pub(super) fn differing_lines(
 pub(super) fn differing_parties(
     chart: &Chart,
     reported: Option<&ReportedTransaction>,
-    side: Option<&Side>,
+    side: Option<&Side<'_>>,
 ) -> Vec<PartyLine> {
     let mut found: BTreeMap<(NaiveDate, PartyKind, &str), Decimal> = BTreeMap::new();
     if let Some(transaction) = reported {
@@ -115,8 +115,7 @@ pub(super) fn differing_parties(
     }
     if let Some(side) = side {
         for line in &side.lines {
-            if let Some((kind, party)) = chart.party_kind(&line.account).zip(line.party.as_deref())
-            {
+            if let Some((kind, party)) = chart.party_kind(line.account).zip(line.party) {
                 *found.entry((side.date, kind, party)).or_default() -= line.amount;
             }
         }

@@ -3,7 +3,7 @@
 //! The details are compared, and not the summaries: a payment that does not say what it settles changes
 //! no account and no customer's sum, but it leaves a document open.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
@@ -16,8 +16,12 @@ use super::side::Key;
 use crate::books::{Entry, Settlement};
 use crate::domain::reports::{ReportAnswer, RowKind, entity_of_label};
 
-/// The entities whose transactions settle documents.
-const PAYMENTS: [&str; 4] = ["Payment", "BillPayment", "CreditMemo", "VendorCredit"];
+/// The entities whose records say which documents they settle.
+const PAYMENTS: [&str; 2] = ["Payment", "BillPayment"];
+
+/// The entities whose transactions settle documents, too. The record of the payment that uses such a credit
+/// says which.
+const CREDITS: [&str; 2] = ["CreditMemo", "VendorCredit"];
 
 /// A customer or vendor whose open amounts differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,39 +107,50 @@ fn open_documents(
         PartyKind::Customer => Decimal::ONE,
         PartyKind::Vendor => Decimal::NEGATIVE_ONE,
     };
-    let mut found = OpenDocuments::new();
+    let owed: HashSet<&str> = chart.owed_by(kind).collect();
+    let mut found: HashMap<(&str, &str), (Decimal, &str)> = HashMap::new();
     for entry in entries.iter().filter(|entry| entry.date <= day) {
-        if chart.party_kind(&entry.account_id) == Some(kind) {
-            let key = (entry.entity.clone(), entry.id.clone());
-            let document = found.entry(key).or_default();
-            document.amount += entry.amount * direction;
-            if let Some((_, party)) = &entry.party {
-                document.party.clone_from(party);
+        if owed.contains(entry.account_id.as_str()) {
+            let (amount, party) = found.entry((&entry.entity, &entry.id)).or_default();
+            *amount += entry.amount * direction;
+            if let Some((_, id)) = &entry.party {
+                *party = id;
             }
         }
     }
     for settlement in settlements.iter().filter(|it| it.date <= day) {
-        if chart.party_kind(&settlement.account_id) != Some(kind) {
+        if !owed.contains(settlement.account_id.as_str()) {
             continue;
         }
-        let (payment, document) = (&settlement.payment, &settlement.document);
-        if !found.contains_key(payment) {
+        let [payment, document] = [&settlement.payment, &settlement.document]
+            .map(|(entity, id)| (entity.as_str(), id.as_str()));
+        if !found.contains_key(&payment) {
             continue;
         }
-        let Some(open) = found.get_mut(document) else {
+        let Some((open, _)) = found.get_mut(&document) else {
             continue;
         };
-        let settled = match open.amount.is_sign_negative() {
+        let settled = match open.is_sign_negative() {
             true => -settlement.home,
             false => settlement.home,
         };
-        open.amount -= settled;
-        if let Some(paid) = found.get_mut(payment) {
-            paid.amount += settled;
+        *open -= settled;
+        if let Some((paid, _)) = found.get_mut(&payment) {
+            *paid += settled;
         }
     }
-    found.retain(|_, document| !document.amount.is_zero());
-    found
+    let open = found
+        .into_iter()
+        .filter(|(_, (amount, _))| !amount.is_zero());
+    open.map(|((entity, id), (amount, party))| {
+        let document = OpenDocument {
+            party: party.to_owned(),
+            name: String::new(),
+            amount,
+        };
+        ((entity.to_owned(), id.to_owned()), document)
+    })
+    .collect()
 }
 
 /// The open documents of the records.
@@ -179,16 +194,16 @@ pub(crate) fn compare_parties(
         let party = parties.entry(party).or_default();
         *party.rest.entry(key).or_default() -= *amount;
     }
-    let mut compared = PartyComparison::default();
-    let dates = dates_of(owed.entries);
+    let (mut compared, mut unlinked) = (PartyComparison::default(), Vec::new());
     for open in parties.values_mut() {
         open.rest.retain(|_, amount| !amount.is_zero());
         if open.is_even() {
-            compared.name(open.unlinked(&known), &dates, day);
+            unlinked.extend(open.unlinked(&known));
         }
     }
-    let (unlinked, of_others) = paid_for_others(&parties, &known);
-    compared.name(unlinked, &dates, day);
+    let (payments, of_others) = paid_for_others(&parties, &known);
+    unlinked.extend(payments);
+    compared.unlinked = without_links(&unlinked, owed.entries, day);
     for (id, open) in parties {
         let mut causes = known.causes(id);
         if let Some(amount) = of_others.get(id) {
@@ -209,28 +224,23 @@ pub(crate) fn compare_parties(
     compared
 }
 
-impl PartyComparison {
-    /// Adds transactions that do not say what they settle.
-    fn name(
-        &mut self,
-        unlinked: Vec<&Key>,
-        dates: &HashMap<(&str, &str), NaiveDate>,
-        day: NaiveDate,
-    ) {
-        let named = unlinked.into_iter().map(|key| {
-            let date = dates.get(&(key.0.as_str(), key.1.as_str()));
-            let date = date.copied().unwrap_or(day);
-            TransactionDifference::without_lines(key.clone(), date, Cause::LinkMissing)
-        });
-        self.unlinked.extend(named);
-    }
-}
-
-fn dates_of(entries: &[Entry]) -> HashMap<(&str, &str), NaiveDate> {
-    let dates = entries.iter();
-    dates
-        .map(|entry| ((entry.entity.as_str(), entry.id.as_str()), entry.date))
-        .collect()
+/// Returns transactions that do not say what they settle.
+fn without_links(keys: &[&Key], entries: &[Entry], day: NaiveDate) -> Vec<TransactionDifference> {
+    let unlinked: HashSet<(&str, &str)> = keys
+        .iter()
+        .map(|(entity, id)| (entity.as_str(), id.as_str()))
+        .collect();
+    let dated = entries.iter().filter_map(|entry| {
+        let key = (entry.entity.as_str(), entry.id.as_str());
+        unlinked.contains(&key).then_some((key, entry.date))
+    });
+    let dates: HashMap<(&str, &str), NaiveDate> = dated.collect();
+    let named = keys.iter().map(|(entity, id)| {
+        let date = dates.get(&(entity.as_str(), id.as_str()));
+        let key = (entity.clone(), id.clone());
+        TransactionDifference::without_lines(key, date.copied().unwrap_or(day), Cause::LinkMissing)
+    });
+    named.collect()
 }
 
 /// Finds payments of a parent that settle nothing, while a document of a sub-customer stays open by the same
@@ -244,7 +254,10 @@ fn paid_for_others<'o>(
         .flat_map(|(id, open)| open.rest.iter().map(|(key, amount)| (*id, *key, *amount)))
         .filter(|(_, key, _)| !known.keys.contains(*key))
         .collect();
-    let is_payment = |key: &Key| PAYMENTS.contains(&key.0.as_str());
+    let is_payment = |key: &Key| {
+        let entity = key.0.as_str();
+        PAYMENTS.contains(&entity) || CREDITS.contains(&entity)
+    };
     let (mut payments, mut amounts) = (Vec::new(), BTreeMap::new());
     for (payer, payment, paid) in rest.iter().filter(|(_, key, _)| is_payment(key)) {
         let is_settled =
@@ -275,29 +288,33 @@ impl<'o> Open<'o> {
         self.rest.values().sum::<Decimal>().is_zero()
     }
 
-    /// Returns the transactions that do not say what they settle: those of which something is left over.
-    /// Payments are named before documents.
+    /// Returns the transactions that do not say what they settle, of those of which something is left over:
+    /// payments, else credits, else the documents.
     fn unlinked(&self, known: &Known<'_>) -> Vec<&'o Key> {
         let is_named = |key: &&Key| known.keys.contains(*key);
         let open = self.rest.keys().copied();
         let open: Vec<&Key> = open.filter(|key| !is_named(key)).collect();
-        let payments: Vec<&Key> = open
-            .iter()
-            .copied()
-            .filter(|key| PAYMENTS.contains(&key.0.as_str()))
-            .collect();
-        let explained = self.rest.keys().any(is_named);
-        let payments = self.without_known_counterpart(payments, known);
-        match (payments.is_empty(), explained) {
-            (false, _) => payments,
-            // A payment that differs otherwise settles what is left over.
-            (true, true) => Vec::new(),
-            (true, false) => open,
+        let of = |entities: &[&str]| -> Vec<&'o Key> {
+            let open = open.iter().copied();
+            open.filter(|key| entities.contains(&key.0.as_str()))
+                .collect()
+        };
+        let payments = self.without_known_counterpart(of(&PAYMENTS), known);
+        if !payments.is_empty() {
+            return payments;
+        }
+        // A payment that differs otherwise settles what is left over: with it goes what it settles, and which
+        // credits it uses.
+        if self.rest.keys().any(is_named) {
+            return Vec::new();
+        }
+        let credits = of(&CREDITS);
+        match credits.is_empty() {
+            true => open,
+            false => credits,
         }
     }
-}
 
-impl<'o> Open<'o> {
     /// Leaves out payments whose rest is that of a document with a cause of its own: a payment of an
     /// invoice that is not there settles nothing, and is not at fault.
     fn without_known_counterpart(&self, payments: Vec<&'o Key>, known: &Known<'_>) -> Vec<&'o Key> {

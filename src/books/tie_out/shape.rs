@@ -14,9 +14,9 @@ use crate::books::EntryKind;
 const FEW_CENTS: Decimal = Decimal::from_parts(5, 0, 0, false, 2);
 
 /// The form of a difference, without stock.
-pub(super) struct Shape {
+pub(super) struct Shape<'s> {
     /// Reports less records, by account.
-    differences: BTreeMap<String, Decimal>,
+    differences: BTreeMap<&'s str, Decimal>,
     is_opposite: bool,
     is_scaled: bool,
     is_only_tax: bool,
@@ -27,31 +27,26 @@ pub(super) struct Shape {
     has_accounts: bool,
 }
 
-impl Shape {
+impl<'s> Shape<'s> {
     pub(super) fn of(
         chart: &Chart,
-        side: &Side,
-        shown: &BTreeMap<String, Decimal>,
-        held: &BTreeMap<String, Decimal>,
+        side: &Side<'_>,
+        shown: &BTreeMap<&'s str, Decimal>,
+        held: &BTreeMap<&'s str, Decimal>,
     ) -> Self {
-        let accounts: BTreeSet<&String> = shown.keys().chain(held.keys()).collect();
-        let amount = |sums: &BTreeMap<String, Decimal>, account: &String| {
+        let accounts: BTreeSet<&'s str> = shown.keys().chain(held.keys()).copied().collect();
+        let amount = |sums: &BTreeMap<&'s str, Decimal>, account: &str| {
             sums.get(account).copied().unwrap_or_default()
         };
-        let differences: BTreeMap<String, Decimal> = accounts
+        let differences: BTreeMap<&'s str, Decimal> = accounts
             .iter()
-            .map(|account| {
-                (
-                    (*account).clone(),
-                    amount(shown, account) - amount(held, account),
-                )
-            })
+            .map(|account| (*account, amount(shown, account) - amount(held, account)))
             .filter(|(_, difference)| !difference.is_zero())
             .collect();
         let of_kind = |kinds: &[EntryKind]| -> HashSet<&str> {
             let lines = side.lines.iter();
             let lines = lines.filter(|line| kinds.contains(&line.kind));
-            lines.map(|line| line.account.as_str()).collect()
+            lines.map(|line| line.account).collect()
         };
         let control = of_kind(&[EntryKind::Control]);
         let mut exchange = of_kind(&[EntryKind::Control, EntryKind::Exchange]);
@@ -66,22 +61,18 @@ impl Shape {
             is_scaled: side.is_foreign && is_scaled(shown, held),
             is_only_tax: differences
                 .keys()
-                .all(|account| is_tax(account) || control.contains(account.as_str()))
+                .all(|account| is_tax(account) || control.contains(account))
                 && differences.keys().any(|account| is_tax(account)),
             is_only_exchange: side.is_foreign
-                && differences
-                    .keys()
-                    .all(|account| exchange.contains(account.as_str())),
+                && differences.keys().all(|account| exchange.contains(account)),
             is_moved: gross(shown) == gross(held)
-                && !differences
-                    .keys()
-                    .any(|account| control.contains(account.as_str())),
+                && !differences.keys().any(|account| control.contains(account)),
             has_accounts: differences.keys().all(|account| held.contains_key(account)),
             differences,
         }
     }
 
-    pub(super) fn cause(&self, reported: &ReportedTransaction, side: &Side) -> Option<Cause> {
+    pub(super) fn cause(&self, reported: &ReportedTransaction, side: &Side<'_>) -> Option<Cause> {
         let largest = self.differences.values().map(Decimal::abs).max()?;
         let is_small = largest <= FEW_CENTS;
         let lines = side.lines.iter().filter(|line| !line.is_stock).count();
@@ -103,7 +94,7 @@ impl Shape {
 }
 
 /// Returns whether all amounts of one side are those of the other times one factor, but for rounding.
-fn is_scaled(shown: &BTreeMap<String, Decimal>, held: &BTreeMap<String, Decimal>) -> bool {
+fn is_scaled(shown: &BTreeMap<&str, Decimal>, held: &BTreeMap<&str, Decimal>) -> bool {
     let largest = held.iter().max_by_key(|(_, amount)| amount.abs());
     let Some((account, of)) = largest.filter(|(_, amount)| !amount.is_zero()) else {
         return false;
@@ -125,6 +116,6 @@ fn is_scaled(shown: &BTreeMap<String, Decimal>, held: &BTreeMap<String, Decimal>
 }
 
 /// Returns the sum of all amounts without their signs.
-fn gross(sums: &BTreeMap<String, Decimal>) -> Decimal {
+fn gross(sums: &BTreeMap<&str, Decimal>) -> Decimal {
     sums.values().map(Decimal::abs).sum()
 }

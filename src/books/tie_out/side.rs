@@ -12,52 +12,60 @@ pub(crate) type Key = (String, String);
 
 /// A line of a transaction's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SideLine {
-    pub(super) account: String,
+pub(super) struct SideLine<'e> {
+    pub(super) account: &'e str,
     pub(super) amount: Decimal,
     pub(super) is_stock: bool,
     pub(super) kind: EntryKind,
-    pub(super) party: Option<String>,
+    pub(super) party: Option<&'e str>,
 }
 
 /// A transaction as its record has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Side {
+pub(super) struct Side<'e> {
     pub(super) date: NaiveDate,
-    pub(super) lines: Vec<SideLine>,
+    pub(super) lines: Vec<SideLine<'e>>,
     pub(super) is_foreign: bool,
 }
 
-/// Groups entries of records by transaction.
-pub(super) fn sides(entries: &[Entry]) -> BTreeMap<Key, Side> {
-    let mut sides: BTreeMap<Key, Side> = BTreeMap::new();
+/// Groups entries of records by transaction. The entries of a transaction follow each other.
+pub(super) fn sides<'e>(entries: impl Iterator<Item = &'e Entry>) -> BTreeMap<Key, Side<'e>> {
+    let mut sides: BTreeMap<Key, Side<'e>> = BTreeMap::new();
+    let mut last: Option<(Key, Side<'e>)> = None;
     for entry in entries {
-        let side = sides
-            .entry((entry.entity.clone(), entry.id.clone()))
-            .or_insert_with(|| Side {
+        let is_same = |(entity, id): &Key| (entity, id) == (&entry.entity, &entry.id);
+        if !last.as_ref().is_some_and(|(key, _)| is_same(key)) {
+            sides.extend(last.take());
+        }
+        let (_, side) = last.get_or_insert_with(|| {
+            let key = (entry.entity.clone(), entry.id.clone());
+            let side = sides.remove(&key).unwrap_or_else(|| Side {
                 date: entry.date,
                 lines: Vec::new(),
                 is_foreign: false,
             });
+            (key, side)
+        });
         side.is_foreign |= entry.foreign.is_some();
         side.lines.push(SideLine {
-            account: entry.account_id.clone(),
+            account: &entry.account_id,
             amount: entry.amount,
             is_stock: entry.kind == EntryKind::Stock,
             kind: entry.kind,
-            party: entry.party.as_ref().map(|(_, id)| id.clone()),
+            party: entry.party.as_ref().map(|(_, id)| id.as_str()),
         });
     }
+    sides.extend(last);
     sides
 }
 
 /// Returns the sums of accounts that are not zero.
 pub(super) fn sums<'a>(
-    lines: impl Iterator<Item = (&'a String, Decimal)>,
-) -> BTreeMap<String, Decimal> {
-    let mut sums: BTreeMap<String, Decimal> = BTreeMap::new();
+    lines: impl Iterator<Item = (&'a str, Decimal)>,
+) -> BTreeMap<&'a str, Decimal> {
+    let mut sums: BTreeMap<&str, Decimal> = BTreeMap::new();
     for (account, amount) in lines {
-        *sums.entry(account.clone()).or_default() += amount;
+        *sums.entry(account).or_default() += amount;
     }
     sums.retain(|_, sum| !sum.is_zero());
     sums

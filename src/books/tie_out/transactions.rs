@@ -34,7 +34,7 @@ pub(crate) fn compare_transactions(
     (from, to): (NaiveDate, NaiveDate),
     reported_at: DateTime<Utc>,
 ) -> Vec<TransactionDifference> {
-    let comparison = Comparison::new(chart, records, reported, reported_at);
+    let comparison = Comparison::new(chart, records, reported, (from, to), reported_at);
     let mut found = Vec::new();
     for transaction in reported {
         comparison.compare(transaction, &mut found);
@@ -62,7 +62,7 @@ struct Comparison<'c> {
     chart: &'c Chart,
     records: &'c Records<'c>,
     reported_at: DateTime<Utc>,
-    sides: BTreeMap<Key, Side>,
+    sides: BTreeMap<Key, Side<'c>>,
     /// The record of each reported transaction, by its label and id.
     matched: HashMap<(&'c str, &'c str), Key>,
     /// Accounts on which stock and its cost are posted.
@@ -74,11 +74,20 @@ impl<'c> Comparison<'c> {
         chart: &'c Chart,
         records: &'c Records<'c>,
         reported: &'c [ReportedTransaction],
+        (from, to): (NaiveDate, NaiveDate),
         reported_at: DateTime<Utc>,
     ) -> Self {
-        let sides = sides(records.entries);
+        let ids: HashSet<&str> = reported.iter().map(|it| it.id.as_str()).collect();
+        let entries = records.entries.iter();
+        // The others are of no concern: a month of a large company has few of its transactions.
+        let sides =
+            sides(entries.filter(|entry| {
+                (from..=to).contains(&entry.date) || ids.contains(entry.id.as_str())
+            }));
         let mut by_id: HashMap<&str, Vec<&Key>> = HashMap::new();
-        for key in sides.keys().chain(records.landed.keys()) {
+        let landed = records.landed.keys();
+        let landed = landed.filter(|key| ids.contains(key.1.as_str()));
+        for key in sides.keys().chain(landed) {
             let keys = by_id.entry(key.1.as_str()).or_default();
             if !keys.contains(&key) {
                 keys.push(key);
@@ -185,14 +194,14 @@ impl<'c> Comparison<'c> {
     }
 
     /// Names the difference of a transaction that both sides have.
-    fn both(&self, key: &Key, reported: &ReportedTransaction, side: &Side) -> Option<Cause> {
+    fn both(&self, key: &Key, reported: &ReportedTransaction, side: &Side<'_>) -> Option<Cause> {
         let shown = sums(
             reported
                 .lines
                 .iter()
-                .map(|line| (&line.account, line.amount)),
+                .map(|line| (line.account.as_str(), line.amount)),
         );
-        let held = sums(side.lines.iter().map(|line| (&line.account, line.amount)));
+        let held = sums(side.lines.iter().map(|line| (line.account, line.amount)));
         if shown == held {
             return Some(Cause::PeriodMoved);
         }
@@ -206,13 +215,7 @@ impl<'c> Comparison<'c> {
         if self.is_older(key, reported) {
             return Some(Cause::ChangedSinceLanding);
         }
-        let without_stock = |sums: &BTreeMap<String, Decimal>| -> BTreeMap<String, Decimal> {
-            let kept = sums
-                .iter()
-                .filter(|(account, _)| !self.stock_accounts.contains(account.as_str()));
-            kept.map(|(account, sum)| (account.clone(), *sum)).collect()
-        };
-        let rest = (without_stock(&shown), without_stock(&held));
+        let rest = (self.without_stock(&shown), self.without_stock(&held));
         if rest.0 == rest.1 {
             return Some(match reported.date == side.date {
                 true => Cause::Inventory,
@@ -221,7 +224,7 @@ impl<'c> Comparison<'c> {
             });
         }
         // Purchases of stock do not balance without it.
-        let total = |sums: &BTreeMap<String, Decimal>| sums.values().sum::<Decimal>();
+        let total = |sums: &BTreeMap<&str, Decimal>| sums.values().sum::<Decimal>();
         let (shown, held) = match total(&rest.0) == total(&rest.1) {
             true => rest,
             false => (shown, held),
@@ -232,15 +235,21 @@ impl<'c> Comparison<'c> {
         Shape::of(self.chart, side, &shown, &held).cause(reported, side)
     }
 
-    fn only_recorded(
+    fn without_stock<'s>(&self, sums: &BTreeMap<&'s str, Decimal>) -> BTreeMap<&'s str, Decimal> {
+        let sums = sums.iter().map(|(account, sum)| (*account, *sum));
+        sums.filter(|(account, _)| !self.stock_accounts.contains(account))
+            .collect()
+    }
+
+    fn only_recorded<'s>(
         &self,
-        key: &'c Key,
-        side: &'c Side,
-        twins: &Twins<'c>,
+        key: &'s Key,
+        side: &'s Side<'s>,
+        twins: &Twins<'s>,
     ) -> Option<TransactionDifference> {
-        let lines: Vec<_> = sums(side.lines.iter().map(|line| (&line.account, line.amount)))
+        let lines: Vec<_> = sums(side.lines.iter().map(|line| (line.account, line.amount)))
             .into_iter()
-            .map(|(account, amount)| (side.date, account, -amount))
+            .map(|(account, amount)| (side.date, account.to_owned(), -amount))
             .collect();
         let changed = self.records.landed.get(key);
         let cause = if twins.has(&key.0, side) {
@@ -273,7 +282,7 @@ fn has_query(entity: &str) -> bool {
 fn counterpart<'k>(
     reported: &ReportedTransaction,
     candidates: &[&'k Key],
-    sides: &BTreeMap<Key, Side>,
+    sides: &BTreeMap<Key, Side<'_>>,
 ) -> Option<&'k Key> {
     if let Some(entity) = entity_of_label(&reported.label) {
         let found = candidates.iter().find(|key| key.0 == entity);
@@ -284,7 +293,7 @@ fn counterpart<'k>(
             side.date == reported.date
                 && side.lines.iter().any(|line| {
                     let same = |other: &ReportedLine| {
-                        (&other.account, other.amount) == (&line.account, line.amount)
+                        (other.account.as_str(), other.amount) == (line.account, line.amount)
                     };
                     reported.lines.iter().any(same)
                 })

@@ -16,7 +16,7 @@ pub(super) struct Twins<'a>(HashSet<Likeness<'a>>);
 
 impl<'a> Twins<'a> {
     /// Takes the records that stand in the reports.
-    pub(super) fn of(shown: impl Iterator<Item = (&'a str, &'a Side)>) -> Self {
+    pub(super) fn of(shown: impl Iterator<Item = (&'a str, &'a Side<'a>)>) -> Self {
         Self(
             shown
                 .filter_map(|(entity, side)| likeness(entity, side))
@@ -25,16 +25,16 @@ impl<'a> Twins<'a> {
     }
 
     /// Returns whether a record that the reports do not show equals one that they show.
-    pub(super) fn has(&self, entity: &'a str, side: &'a Side) -> bool {
+    pub(super) fn has(&self, entity: &'a str, side: &'a Side<'a>) -> bool {
         likeness(entity, side).is_some_and(|likeness| self.0.contains(&likeness))
     }
 }
 
 /// Stock is left out: its cost follows from earlier records.
-fn likeness<'a>(entity: &'a str, side: &'a Side) -> Option<Likeness<'a>> {
+fn likeness<'a>(entity: &'a str, side: &'a Side<'a>) -> Option<Likeness<'a>> {
     let mut sums: HashMap<&str, Decimal> = HashMap::new();
     for line in side.lines.iter().filter(|line| !line.is_stock) {
-        *sums.entry(line.account.as_str()).or_default() += line.amount;
+        *sums.entry(line.account).or_default() += line.amount;
     }
     let mut sums: Vec<_> = sums.into_iter().filter(|(_, sum)| !sum.is_zero()).collect();
     sums.sort();

@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::parse_amount;
 use crate::error::Error;
 
 /// Whether income counts when it is earned or when it is paid.
@@ -125,29 +126,5 @@ impl ReportRow {
     /// Returns the amount of a cell; `None` if it is empty or no number.
     pub(crate) fn amount(&self, column: usize) -> Option<Decimal> {
         parse_amount(&self.cells.get(column)?.value)
-    }
-}
-
-/// Parses an amount as reports write it: `12.50`, `.00`, `-3.00`, `225.0`. Empty text is no amount.
-pub(crate) fn parse_amount(text: &str) -> Option<Decimal> {
-    Decimal::from_str_exact(text).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_are_read_as_reports_write_them() {
-        for (text, expected) in [
-            (".00", Some("0.00")),
-            ("-46.00", Some("-46.00")),
-            ("225.0", Some("225.0")),
-            ("", None),
-            ("-Split-", None),
-        ] {
-            let expected = expected.map(|text| Decimal::from_str_exact(text).unwrap());
-            assert_eq!(parse_amount(text), expected, "{text}");
-        }
     }
 }

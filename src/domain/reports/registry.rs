@@ -1,5 +1,7 @@
 //! The reports that Intuit documents (qbo-facts 13.10): one row each.
 
+use crate::domain::excerpt::{MAX_SHOWN, excerpt};
+use crate::domain::guess::closest;
 use crate::error::{Error, Result};
 
 /// The dates that a report takes.
@@ -251,35 +253,24 @@ pub(crate) fn find_report(name: &str) -> Result<&'static ReportSpec> {
     if let Some(found) = REPORTS.iter().find(|spec| names(spec).contains(&asked)) {
         return Ok(found);
     }
-    let distance = |spec: &&ReportSpec| {
-        let distances = names(spec).map(|known| distance(&known, &asked));
-        distances.into_iter().min()
-    };
-    let nearest = REPORTS.iter().min_by_key(distance);
-    let nearest = nearest.map_or("TrialBalance", |spec| spec.route);
-    let reason = format!(
-        "'{name}' is not one; the nearest is {nearest}, and `qbo-rs reports --list` lists all"
-    );
-    Err(Error::config("report", reason))
-}
-
-/// Returns the number of letters to insert, remove or replace to make one text of the other.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().take(64).collect();
-    let mut before: Vec<usize> = (0..=other.len()).collect();
-    for (row, letter) in one.chars().enumerate() {
-        let mut present = vec![row + 1];
-        for (column, known) in other.iter().enumerate() {
-            let replaced = before[column] + usize::from(letter != *known);
-            present.push(
-                replaced
-                    .min(before[column + 1] + 1)
-                    .min(present[column] + 1),
-            );
+    let known = REPORTS
+        .iter()
+        .flat_map(|spec| [spec.route, spec.documented]);
+    let shown = excerpt(name, MAX_SHOWN);
+    let count = REPORTS.len();
+    let is_meant =
+        |spec: &&ReportSpec, meant: &str| spec.route == meant || spec.documented == meant;
+    let meant = closest(name, known);
+    let meant = meant.and_then(|meant| REPORTS.iter().find(|spec| is_meant(spec, meant)));
+    let reason = match meant {
+        Some(ReportSpec { route, .. }) => format!(
+            "unknown report '{shown}'; did you mean '{route}'? (all {count}: qbo-rs reports --list)"
+        ),
+        None => {
+            format!("unknown report '{shown}'; all {count} are listed by: qbo-rs reports --list")
         }
-        before = present;
-    }
-    before.last().copied().unwrap_or_default()
+    };
+    Err(Error::config("report", reason))
 }
 
 #[cfg(test)]
@@ -377,7 +368,10 @@ mod tests {
             ("ap_ageing_summary", "AgedPayables"),
         ] {
             let error = find_report(name).unwrap_err().to_string();
-            assert!(error.contains(&format!("nearest is {nearest},")), "{error}");
+            assert!(
+                error.contains(&format!("did you mean '{nearest}'?")),
+                "{error}"
+            );
             assert!(error.contains(name), "{error}");
         }
         assert!(find_report("").is_err());

@@ -106,35 +106,32 @@ fn stock_from_before_the_records_comes_from_reports() {
     let mut lists = lists();
     let date = NaiveDate::from_ymd_opt(2031, 1, 1).unwrap();
     let value = decimal("30");
-    let (item, quantity) = lists.stock_of_value(date, value).unwrap();
-    assert_eq!((item.id.as_str(), quantity), ("2", decimal("4")));
-    assert!(lists.stock_of_value(date, decimal("31")).is_none());
-    assert!(
-        lists
-            .stock_of_value(date.succ_opt().unwrap(), value)
-            .is_none()
+    let stock = lists.opening_stock_of("900", date, value).unwrap();
+    assert_eq!(
+        (stock.item_id.as_str(), stock.quantity),
+        ("2", decimal("4"))
     );
+    let of = |lists: &Lists, date, value| lists.opening_stock_of("900", date, value);
+    assert_eq!(of(&lists, date, decimal("31")), None);
+    assert_eq!(of(&lists, date.succ_opt().unwrap(), value), None);
     // 30 is 10 times the cost of another item, too.
     let mut two = lists.clone();
     let other = json!({"Id": "5", "Type": "Inventory", "AssetAccountRef": {"value": "13"},
         "PurchaseCost": 3, "InvStartDate": "2031-01-01"});
     assert!(two.add("Item", other.to_string().as_bytes()).unwrap());
-    assert!(two.stock_of_value(date, value).is_none());
-    let (id, item_id) = ("900".to_owned(), "2".to_owned());
-    lists.opening_stock = vec![OpeningStock {
-        id,
-        item_id,
-        date,
-        quantity,
-        value,
-    }];
+    assert_eq!(of(&two, date, value), None);
+    lists.opening_stock = vec![stock];
     let ledger = posted_with(&lists, &[sale("1", "2031-01-05", 2)]);
-    assert_eq!(of(&ledger, "900"), ["Stock 30.00", "Opening -30.00"]);
+    let opened = ledger.opening.iter();
+    let opened: Vec<_> = opened
+        .map(|entry| (entry.account_id.as_str(), entry.amount))
+        .collect();
+    assert_eq!(opened, [("13", decimal("30")), ("17", decimal("-30"))]);
     assert_eq!(cost(&ledger, "1"), ["Cost 15.00", "Stock -15.00"]);
-    let sources: Vec<_> = ledger.entries.iter().map(|entry| entry.source).collect();
-    let (report, record) = (EntrySource::Report, EntrySource::Record);
-    assert_eq!(sources[..3], [report, report, record]);
-    assert_eq!(ledger.entries[0].entity, "Inventory Starting Value");
+    let is_of = |source| move |entry: &Entry| entry.source == source;
+    assert!(ledger.opening.iter().all(is_of(EntrySource::Report)));
+    assert!(ledger.entries.iter().all(is_of(EntrySource::Record)));
+    assert_eq!(ledger.opening[0].entity, "Inventory Starting Value");
 }
 
 #[test]

@@ -38,6 +38,15 @@ fn compare_open(
     settlements: &[Settlement],
     rows: Vec<ReportRow>,
 ) -> (Vec<(String, Decimal)>, Vec<String>) {
+    compare_known(entries, settlements, rows, &[])
+}
+
+fn compare_known(
+    entries: &[Entry],
+    settlements: &[Settlement],
+    rows: Vec<ReportRow>,
+    known: &[TransactionDifference],
+) -> (Vec<(String, Decimal)>, Vec<String>) {
     let report = open_documents_of(&answer(&DETAIL, rows)).unwrap();
     let owed = Owed {
         entries,
@@ -48,7 +57,7 @@ fn compare_open(
         owed,
         (PartyKind::Customer, &report),
         day("2031-12-31"),
-        &[],
+        known,
     );
     let parties = compared.parties.iter();
     (
@@ -83,6 +92,45 @@ fn a_payment_that_settles_nothing_is_named_although_the_sums_agree() {
         compare_open(&paid_invoice(), &[], vec![]),
         (vec![], vec!["2".to_owned()])
     );
+}
+
+#[test]
+fn a_credit_that_a_lost_payment_has_used_is_not_at_fault() {
+    let credit = [("2", "-7.00"), ("10", "7.00")];
+    let entries = [
+        record("Invoice", "1", "2031-02-01", &SALE),
+        record("CreditMemo", "3", "2031-02-02", &credit),
+    ]
+    .concat();
+    let shown = [
+        reported("Invoice", "1", "2031-02-01", &SALE),
+        reported("Credit Memo", "3", "2031-02-02", &credit),
+        reported(
+            "Payment",
+            "2",
+            "2031-03-01",
+            &[("1", "100.00"), ("2", "-100.00")],
+        ),
+    ];
+    let known = compare(&entries, &shown);
+    assert_eq!(causes(&known), [Some(Cause::NotLanded)]);
+    let all_settled = compare_known(&entries, &[], vec![], &known);
+    assert_eq!(all_settled, (vec![("77".to_owned(), dec("0.00"))], vec![]));
+    // Without such a payment, nothing else says which invoice the credit has settled.
+    let entries = [
+        record("Invoice", "1", "2031-02-01", &credit.map(opposite)),
+        record("CreditMemo", "3", "2031-02-02", &credit),
+    ]
+    .concat();
+    let unlinked = compare_open(&entries, &[], vec![]);
+    assert_eq!(unlinked, (vec![], vec!["3".to_owned()]));
+}
+
+fn opposite((account, amount): (&'static str, &'static str)) -> (&'static str, &'static str) {
+    match amount.strip_prefix('-') {
+        Some(positive) => (account, positive),
+        None => (account, "-7.00"),
+    }
 }
 
 #[test]

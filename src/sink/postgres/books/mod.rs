@@ -11,13 +11,16 @@ use futures_util::{StreamExt, pin_mut};
 use tokio_postgres::{GenericClient, IsolationLevel};
 
 use super::DEFAULT_SCHEMA;
-use crate::books::{Drafts, Entry, EntrySource, LISTS, Ledger, Lists, OpeningStock, POSTING};
-use crate::domain::{EntitySpec, find_entity};
+use crate::books::{Drafts, Entry, LISTS, Ledger, Lists, OpeningStock, POSTING};
+use crate::domain::{EntitySpec, Record, find_entity};
 use crate::error::{Error, Result};
 use crate::postgres::{
     Columns, Db, PIN_SEARCH_PATH, Query, database_error, migrations, params, server, table_name,
 };
 use crate::store::Schemas;
+
+/// The schema of the ledger unless another one is named.
+pub(crate) const DEFAULT_LEDGER_SCHEMA: &str = "books";
 
 /// The general ledger of one company: where its records are, and where the ledger is.
 pub(crate) struct Books<'d> {
@@ -30,6 +33,7 @@ pub(crate) struct Books<'d> {
 pub(crate) type ChangedAt = HashMap<(String, String), DateTime<Utc>>;
 
 /// The records of a company, posted.
+#[derive(Default)]
 pub(crate) struct PostedRecords {
     pub(crate) lists: Lists,
     pub(crate) ledger: Ledger,
@@ -41,6 +45,14 @@ pub(crate) struct PostedRecords {
 }
 
 impl PostedRecords {
+    /// Adds a transaction that was stored after the others were read. It is posted with the next
+    /// [`repost`](Self::repost).
+    pub(crate) fn add(&mut self, entity: &str, record: &Record) {
+        self.drafts.add(entity, record.payload.as_bytes());
+        let key = (entity.to_owned(), record.id.clone());
+        self.changed_at.insert(key, record.updated_at);
+    }
+
     /// Posts the records again, with another stock at their beginning.
     ///
     /// # Errors
@@ -100,13 +112,7 @@ impl<'d> Books<'d> {
         server::check(&mut connection).await?;
         migrations::apply(&mut connection).await?;
         let mut lists = Lists::default();
-        let mut landed = PostedRecords {
-            lists: Lists::default(),
-            ledger: Ledger::default(),
-            changed_at: ChangedAt::new(),
-            missing: Vec::new(),
-            drafts: Drafts::default(),
-        };
+        let mut landed = PostedRecords::default();
         read(&mut connection, self.schema, &mut lists, &mut landed).await?;
         if lists.accounts.is_empty() {
             return Err(no_accounts(self.schema));
@@ -136,12 +142,7 @@ impl<'d> Books<'d> {
         let mut connection = self.db.connection().await?;
         let names = (self.schema, self.into);
         let rows = write::LedgerRows {
-            entries: landed
-                .ledger
-                .entries
-                .iter()
-                .filter(|entry| entry.source == EntrySource::Record)
-                .chain(from_reports),
+            entries: landed.ledger.entries.iter().chain(from_reports),
             unbalanced: &landed.ledger.unbalanced,
         };
         write::write(

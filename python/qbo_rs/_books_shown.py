@@ -1,0 +1,89 @@
+"""The result of a tie-out as one line of text and as tables for notebooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qbo_rs._html import Html, block, count, details, headline, one_line, paragraph, plain, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from qbo_rs._books import BooksReport, CauseAmount, CompanyBooks
+
+
+def report_line(report: BooksReport) -> str:
+    """Return a tie-out as one line."""
+    different = sum(books.status != "ok" for books in report.books)
+    parts = [count(len(report.books), "company", "companies")]
+    parts += [f"{different} different"] if different else []
+    return one_line(f"BooksReport {'ok' if report.ok else 'different'}:", *parts)
+
+
+def company_line(books: CompanyBooks) -> str:
+    """Return the tie-out of a company as one line."""
+    verdict = "agrees" if books.status == "ok" else "does not agree"
+    name = f"CompanyBooks {plain(books.realm_id)} {plain(books.basis)} as of {books.as_of}: {verdict};"
+    return one_line(name, *_counts(books))
+
+
+def _counts(books: CompanyBooks) -> list[str]:
+    parts = [count(len(books.accounts), "account"), f"{count(len(books.transactions), 'transaction')} differ"]
+    return parts + ([f"{len(books.unverified):,} unverified"] if books.unverified else [])
+
+
+def report_html(report: BooksReport) -> str:
+    """Return the tie-out of each company, of the first in full."""
+    listed = sorted(report.books, key=lambda books: books.status == "ok")
+    shown = [company_html(books) for books in listed[:1]]
+    rest = [[books.realm_id, books.basis, books.as_of, books.status, len(books.different)] for books in listed[1:]]
+    columns = ("company", "basis", "as of", "status", "accounts that differ")
+    return block(*shown, table(columns, rest, "companies") if rest else "")
+
+
+def company_html(books: CompanyBooks) -> str:
+    """Return the accounts that differ, and in parts to be opened what explains them."""
+    verdict = "agrees" if books.status == "ok" else "does not agree"
+    facts = [f"company {books.realm_id}", books.basis, f"as of {books.as_of}", verdict]
+    facts += [books.currency, *_counts(books)] if books.currency else _counts(books)
+    columns = ("account", "report", "records", "difference", "causes", "unexplained")
+    accounts = [
+        [f"{a.account_id} {a.name}", a.report, a.records, a.difference, _causes(a.causes), a.unexplained]
+        for a in books.different
+    ]
+    parts: list[str] = [headline("ok" if books.status == "ok" else "wrong", facts)]
+    parts.append(table(columns, accounts, "accounts") if accounts else paragraph("Every account agrees."))
+    if not accounts:
+        parts.append(details(count(len(books.accounts), "account"), _balances(books)))
+    if books.transactions:
+        parts.append(details(f"{count(len(books.transactions), 'transaction')} differ", _transactions(books)))
+    if books.parties:
+        rows = [[p.kind, f"{p.id} {p.name}", p.report, p.records, p.difference, p.unexplained] for p in books.parties]
+        head = ("kind", "name", "report", "records", "difference", "unexplained")
+        parts.append(details(f"{count(len(rows), 'open balance')} differ", table(head, rows, "names")))
+    if books.unverified:
+        rows = [[reason] for reason in books.unverified]
+        parts.append(details(f"{len(rows):,} unverified", table(("not compared",), rows, "reasons"), is_open=True))
+    return block(*parts)
+
+
+def _balances(books: CompanyBooks) -> Html:
+    rows = [[f"{account.account_id} {account.name}", account.report, account.records] for account in books.accounts]
+    return table(("account", "report", "records"), rows, "accounts")
+
+
+def _transactions(books: CompanyBooks) -> Html:
+    rows = [
+        [
+            f"{each.entity} {each.id}",
+            each.date,
+            each.cause,
+            ", ".join(f"{x.account_id}: {x.amount:f}" for x in each.lines),
+        ]
+        for each in books.transactions
+    ]
+    return table(("transaction", "date", "cause", "report less records, by account"), rows, "transactions")
+
+
+def _causes(causes: Iterable[CauseAmount]) -> str:
+    return ", ".join(f"{cause.cause} {cause.amount:f}" for cause in causes)

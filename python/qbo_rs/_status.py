@@ -1,0 +1,301 @@
+"""The result of :func:`qbo_rs.status`: what is committed, what is missing, what failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
+
+from qbo_rs import _status_shown
+from qbo_rs._types import Window, parse_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ConnectionState = Literal["active", "expires_soon", "needs_reauth"]
+"""The state of a connection; for ``needs_reauth`` a person must connect the company again."""
+
+UnfinishedStatus = Literal["running", "failed", "stuck"]
+"""The state of a window whose last attempt did not succeed; ``running``: now, or its process was killed."""
+
+LastRunStatus = Literal["running", "ok", "partial", "failed"]
+"""The state of a run; ``running``: now, or its process was killed."""
+
+
+def _known(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what a newer core may add, and read instants."""
+    names = {field.name: str(field.type) for field in fields(kind)}
+    found = {name: value for name, value in given.items() if name in names}
+    return {
+        name: parse_instant(value) if "datetime" in names[name] and value is not None else value
+        for name, value in found.items()
+    }
+
+
+def _windows(given: list[dict[str, Any]]) -> tuple[Window, ...]:
+    return tuple(Window.from_dict(window) for window in given)
+
+
+@dataclass(frozen=True)
+class UnfinishedWindow:
+    """A window whose last attempt did not succeed."""
+
+    start: datetime
+    """First instant inside, UTC."""
+    end: datetime
+    """First instant after the window, UTC."""
+    status: UnfinishedStatus
+    """``running``, ``failed``, or ``stuck``: it is not tried again."""
+    attempts: int
+    """Attempts in a row that did not end."""
+    error: str | None
+    """Reason of the last failure, one line."""
+    is_committed: bool
+    """True if an earlier attempt was committed."""
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """The last run of an entity."""
+
+    run_id: str
+    """Id of the run in the ledger and the logs."""
+    status: LastRunStatus
+    """The outcome so far."""
+    started_at: datetime
+    """Begin, UTC."""
+    finished_at: datetime | None
+    """End, UTC; None if it has not ended."""
+    error: str | None
+    """Its first failure, one line."""
+
+
+@dataclass(frozen=True)
+class TableCheck:
+    """A check of a table, of those in ``docs/validation.sql``."""
+
+    name: str
+    """Name of the check."""
+    wrong: int
+    """Number of violations; 0 if the table passes."""
+
+
+@dataclass(frozen=True, repr=False)
+class EntityStatus:
+    """The state of one entity."""
+
+    entity: str
+    """Name of the entity, one of :func:`qbo_rs.entities`."""
+    realm_id: str
+    """Company id."""
+    rows: int
+    """Rows in the table."""
+    committed: tuple[Window, ...]
+    """Committed time, adjacent windows merged."""
+    gaps: tuple[Window, ...]
+    """Time that is not committed, between the first and the last committed instant, or within the range asked for."""
+    unfinished: tuple[UnfinishedWindow, ...]
+    """Windows whose last attempt did not succeed."""
+    empty_days: tuple[Window, ...]
+    """Committed days (UTC) in which no record was last changed."""
+    rejects: int
+    """Records that are set aside in ``qbo.rejects``."""
+    last_run: LastRun | None
+    """The last run."""
+    checks: tuple[TableCheck, ...]
+    """Checks of the table; empty unless ``validate`` was set."""
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> EntityStatus:
+        """Make a state from JSON-able data."""
+        last_run = given["last_run"]
+        lists: dict[str, Any] = {name: _windows(given[name]) for name in ("committed", "gaps", "empty_days")}
+        lists["unfinished"] = tuple(UnfinishedWindow(**_known(UnfinishedWindow, each)) for each in given["unfinished"])
+        lists["checks"] = tuple(TableCheck(**_known(TableCheck, each)) for each in given["checks"])
+        lists["last_run"] = LastRun(**_known(LastRun, last_run)) if last_run else None
+        return cls(**_known(cls, given) | lists)
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing is missing between the first and the last instant, failed, or was set aside."""
+        is_failed = self.last_run is not None and self.last_run.status in ("partial", "failed")
+        is_wrong = any(check.wrong for check in self.checks)
+        return not (self.gaps or self.unfinished or self.rejects or is_failed or is_wrong)
+
+    def __repr__(self) -> str:
+        """Return the state in one line."""
+        return _status_shown.entity_line(self)
+
+    def _repr_html_(self) -> str:
+        return _status_shown.entity_html(self)
+
+
+@dataclass(frozen=True)
+class UnavailableEntity:
+    """An entity that the company's plan or country does not have."""
+
+    entity: str
+    """Name of the entity."""
+    realm_id: str
+    """Company id."""
+    reason: str | None
+    """The words of QuickBooks."""
+    looked_at: datetime | None
+    """The last time that QuickBooks was asked, UTC; a sync asks again a day later."""
+
+
+@dataclass(frozen=True)
+class SchemaDrift:
+    """A difference between records and the known fields, see ``docs/drift.md``."""
+
+    realm_id: str
+    """Company id."""
+    entity: str
+    """Name of the entity."""
+    path: str
+    """Names of the members, joined by dots."""
+    kind: str
+    """``unknown``, ``type``, ``unfit`` or ``enum``."""
+    found: str
+    """Type of the value."""
+    expected: str | None
+    """Type that is known."""
+    records: int
+    """Records that were loaded with it."""
+    example_id: str
+    """Id of one of them."""
+    first_seen: datetime
+    """First time that it was seen, UTC."""
+    last_seen: datetime
+    """Last time that it was seen, UTC."""
+
+
+@dataclass(frozen=True)
+class TieOut:
+    """The last comparison of a company's books with QuickBooks's reports."""
+
+    realm_id: str
+    """Company id."""
+    basis: str
+    """``accrual`` or ``cash``."""
+    as_of: date
+    """The day of the balances."""
+    checked: datetime
+    """Time of the comparison, UTC."""
+    status: str
+    """``ok`` or ``different``."""
+    accounts: int
+    """Accounts that were compared."""
+    transactions: int
+    """Transactions that differed."""
+    unexplained: Decimal
+    """Sum of the unexplained amounts of all accounts, without their signs."""
+    unverified: int
+    """Number of things that could not be compared."""
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> TieOut:
+        """Make an outcome from JSON-able data."""
+        exact = {"as_of": date.fromisoformat(given["as_of"]), "unexplained": Decimal(given["unexplained"])}
+        return cls(**_known(cls, given) | exact)
+
+
+@dataclass(frozen=True)
+class AccountState:
+    """The stored connection of a company."""
+
+    realm_id: str
+    """Company id."""
+    state: ConnectionState
+    """``active``, ``expires_soon`` or ``needs_reauth``."""
+    needs_reauth: str | None
+    """Why a person must connect it again; None while it works."""
+    access_token_expires_at: datetime | None
+    """End of the access token, UTC."""
+    refresh_token_expires_at: datetime | None
+    """End of the refresh token if it is not used before, UTC."""
+    connection_expires_at: datetime | None
+    """End of the connection, however it is used, UTC."""
+    days_left: int | None
+    """Whole days until the connection ends; None if unknown."""
+    monthly_reads: int
+    """Successful reads of this calendar month, by all processes that share their limits."""
+    in_flight: int
+    """Requests without an answer yet, of all processes."""
+    requests_last_minute: int
+    """Approximate number of requests in the last 60 s."""
+    breaker: str
+    """State of the circuit breaker: ``closed``, ``open`` or ``half_open``."""
+    paused_until: datetime | None
+    """No request is sent before this instant, because the company was throttled."""
+    warning: str | None = None
+    """The step that a person has to take, if the connection ends within 30 days."""
+    reconnect_url: str | None = None
+    """Address at which the company is connected again, if a person has to do that."""
+    refused_includes: tuple[str, ...] = ()
+    """Optional parts of records that QuickBooks refuses for this company."""
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> AccountState:
+        """Make a state from JSON-able data."""
+        return cls(**_known(cls, given) | {"refused_includes": tuple(given.get("refused_includes", ()))})
+
+
+@dataclass(frozen=True, repr=False)
+class StatusReport:
+    """The result of :func:`qbo_rs.status`: the same facts as ``qbo-rs status --json``.
+
+    Example:
+        ::
+
+            status = qbo_rs.status()
+            missing = {entity.entity: entity.gaps for entity in status.entities if entity.gaps}
+
+    """
+
+    schema: str
+    """Schema of the raw tables."""
+    entities: tuple[EntityStatus, ...]
+    """Entities that have ever been loaded."""
+    unavailable: tuple[UnavailableEntity, ...]
+    """Entities that the company does not have, as far as syncs have found out."""
+    schema_drift: tuple[SchemaDrift, ...]
+    """Differences between their records and the known fields."""
+    books: tuple[TieOut, ...]
+    """The last comparison of the books with QuickBooks's reports, by basis."""
+    accounts: tuple[AccountState, ...]
+    """The stored connections; empty without settings of an app."""
+    json: Mapping[str, Any]
+    """The report as the core made it, JSON-able."""
+
+    @classmethod
+    def from_dict(cls, report: Mapping[str, Any]) -> StatusReport:
+        """Make a report from JSON-able data, such as the output of ``qbo-rs status --json``."""
+        return cls(
+            schema=report["schema"],
+            entities=tuple(EntityStatus.from_dict(each) for each in report["entities"]),
+            unavailable=tuple(UnavailableEntity(**_known(UnavailableEntity, each)) for each in report["unavailable"]),
+            schema_drift=tuple(SchemaDrift(**_known(SchemaDrift, each)) for each in report["schema_drift"]),
+            books=tuple(TieOut.from_dict(each) for each in report["books"]),
+            accounts=tuple(AccountState.from_dict(each) for each in report["accounts"]),
+            json=dict(report),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON-able data, in the shape of ``qbo-rs status --json``."""
+        return dict(self.json)
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing is missing, failed or was set aside, the books agree, and no company needs a person."""
+        is_connected = all(account.state == "active" for account in self.accounts)
+        do_agree = all(books.status == "ok" for books in self.books)
+        return is_connected and do_agree and all(entity.ok for entity in self.entities)
+
+    def __repr__(self) -> str:
+        """Return the state in one line."""
+        return _status_shown.status_line(self)
+
+    def _repr_html_(self) -> str:
+        return _status_shown.status_html(self)

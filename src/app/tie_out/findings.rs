@@ -1,0 +1,264 @@
+//! The work of a tie-out between requests: what is known of the books, and what differs.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
+
+use super::known::{from_known, to_known};
+use super::lists::{chart_of, kept_stock, starting_stock};
+use crate::books::tie_out::{
+    AccountTieOut, Balances, Cause, Chart, OpenDocuments, Owed, PartyKind, PartyTieOut, Records,
+    ReportedTransaction, TransactionDifference, compare_accounts, compare_parties,
+    compare_transactions,
+};
+use crate::books::{Entry, OpeningStock};
+use crate::domain::{EntitySpec, find_entity};
+use crate::sink::postgres::PostedRecords;
+use crate::store::KnownDifference;
+
+/// The records, the reports, and what differs between them. In a large company, work on it takes seconds, so
+/// it is done on a thread of its own.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub(super) from: NaiveDate,
+    pub(super) end: NaiveDate,
+    pub(super) landed: PostedRecords,
+    pub(super) chart: Chart,
+    /// The entries that earlier tie-outs found in reports only.
+    pub(super) kept: Vec<Entry>,
+    /// The differences of the last comparison.
+    known: Vec<TransactionDifference>,
+    /// The transactions that the reports show; `None` if they could not be read.
+    pub(super) reported: Option<Vec<ReportedTransaction>>,
+    /// The time of the oldest report.
+    pub(super) reported_at: DateTime<Utc>,
+    pub(super) differences: Vec<TransactionDifference>,
+    pub(super) accounts: Vec<AccountTieOut>,
+    pub(super) parties: Vec<PartyTieOut>,
+}
+
+impl Findings {
+    pub(super) fn new(
+        landed: PostedRecords,
+        kept: Vec<Entry>,
+        known: Vec<KnownDifference>,
+        (from, end): (NaiveDate, NaiveDate),
+    ) -> Self {
+        Self {
+            from,
+            end,
+            chart: chart_of(&landed.lists),
+            landed,
+            kept,
+            known: known.into_iter().filter_map(from_known).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the day before the first one.
+    pub(super) fn before(&self) -> NaiveDate {
+        self.from.pred_opt().unwrap_or(self.from)
+    }
+
+    /// Compares the transactions, and adds the earlier differences that are known.
+    pub(super) fn compare(&mut self) {
+        let Some(reported) = &self.reported else {
+            return;
+        };
+        let unbalanced = self.landed.ledger.unbalanced.iter();
+        let unbalanced: HashSet<_> = unbalanced
+            .map(|transaction| (transaction.entity.clone(), transaction.id.clone()))
+            .collect();
+        let records = Records {
+            entries: &self.landed.ledger.entries,
+            landed: &self.landed.changed_at,
+            unbalanced: &unbalanced,
+        };
+        let range = (self.from, self.end);
+        self.differences =
+            compare_transactions(&self.chart, &records, reported, range, self.reported_at);
+        let found: HashSet<(&str, &str)> = self.differences.iter().map(key).collect();
+        let is_earlier = |difference: &&TransactionDifference| {
+            !found.contains(&key(difference))
+                && difference.signed_lines().all(|(day, ..)| day < self.from)
+        };
+        let earlier: Vec<_> = self.known.iter().filter(is_earlier).cloned().collect();
+        self.differences.extend(earlier);
+    }
+
+    pub(super) fn compare_accounts(&self, report: &Balances, day: NaiveDate) -> Vec<AccountTieOut> {
+        let month = self.landed.lists.fiscal_year_start.unwrap_or(1);
+        let days = (day, year_start(day, month));
+        let entries = &self.landed.ledger.entries;
+        compare_accounts(&self.chart, entries, report, days, &self.differences)
+    }
+
+    /// Returns whether the differences that are known explain the balances of a day.
+    fn explains(&self, report: &Balances, day: NaiveDate) -> bool {
+        let accounts = self.compare_accounts(report, day);
+        accounts
+            .iter()
+            .all(|account| account.unexplained().is_zero())
+    }
+
+    /// Compares. Returns whether the differences explain the balances of the day before the first one, with
+    /// those of the last comparison or, if these have gone, without them.
+    pub(super) fn explains_opening(&mut self, opening: Option<&Balances>) -> bool {
+        self.compare();
+        let Some(opening) = opening else {
+            return true;
+        };
+        if self.explains(opening, self.before()) {
+            return true;
+        }
+        let known = std::mem::take(&mut self.known);
+        self.compare();
+        if self.explains(opening, self.before()) {
+            // With them goes what only reports showed: without it the balances fit.
+            self.kept.retain(|entry| entry.date >= self.from);
+            return true;
+        }
+        self.known = known;
+        false
+    }
+
+    /// Compares without what is known of earlier times, because all of them are read.
+    pub(super) fn compare_all(&mut self) {
+        self.known = Vec::new();
+        self.compare();
+    }
+
+    /// Returns the day of the first transaction of the records; `None` without one.
+    pub(super) fn first_day(&self) -> Option<NaiveDate> {
+        let ledger = &self.landed.ledger;
+        let entries = ledger.opening.iter().chain(&ledger.entries);
+        let stocked = self.landed.lists.items.values();
+        let stocked = stocked.filter_map(|item| item.stock_since);
+        entries.map(|entry| entry.date).chain(stocked).min()
+    }
+
+    /// Adds what the reports show of an earlier time.
+    pub(super) fn extend_back(&mut self, first: NaiveDate, earlier: Vec<ReportedTransaction>) {
+        let mut reported = earlier;
+        reported.extend(self.reported.take().into_iter().flatten());
+        self.reported = Some(reported);
+        self.from = first;
+    }
+
+    /// Returns the stock that reports show before the first record.
+    pub(super) fn stock_of_reports(&self) -> Vec<OpeningStock> {
+        match &self.reported {
+            Some(reported) => starting_stock(&self.landed.lists, reported),
+            None => Vec::new(),
+        }
+    }
+
+    /// Returns the stock that earlier tie-outs found.
+    pub(super) fn stock_of_kept(&self) -> Vec<OpeningStock> {
+        kept_stock(&self.landed.lists, &self.kept)
+    }
+
+    /// Returns the transactions that only the records have, and that may stand after the last day.
+    pub(super) fn only_recorded(&self) -> HashSet<(String, String)> {
+        let differences = self.differences.iter();
+        differences
+            .filter(|difference| difference.cause == Some(Cause::DeletedAtSource))
+            .map(|difference| (difference.entity.clone(), difference.id.clone()))
+            .collect()
+    }
+
+    /// Returns the entities that were never loaded, and whose transactions the reports show.
+    pub(super) fn missing(&self) -> Vec<&'static str> {
+        let is_shown = |name: &str| {
+            self.differences.iter().any(|difference| {
+                let entity = find_entity(&difference.entity);
+                difference.cause == Some(Cause::NotLanded)
+                    && entity.is_ok_and(|entity| entity.name == name)
+            })
+        };
+        let missing = self.landed.missing.iter().copied();
+        missing.filter(|name| is_shown(name)).collect()
+    }
+
+    /// Returns the transactions that reports show, whose entity has no queries, and that are not landed.
+    pub(super) fn unqueried(&self) -> Vec<(&'static EntitySpec, String)> {
+        let reported = self.reported.iter().flatten();
+        let reported = reported.map(|it| (it.entity(), &it.id));
+        let kept = self.kept.iter().map(|it| (it.entity.as_str(), &it.id));
+        let shown: HashSet<(&str, &String)> = reported.chain(kept).collect();
+        let mut found: Vec<_> = shown
+            .into_iter()
+            .filter_map(|(entity, id)| {
+                let spec = find_entity(entity).ok().filter(|spec| !spec.has_query)?;
+                let key = (entity.to_owned(), id.clone());
+                let is_there = self.landed.changed_at.contains_key(&key);
+                (!is_there).then(|| (spec, id.clone()))
+            })
+            .collect();
+        found.sort_by(|(_, one), (_, other)| (one.len(), one).cmp(&(other.len(), other)));
+        found
+    }
+
+    /// Compares the open documents of a kind of party; returns the transactions that do not say what they
+    /// settle.
+    pub(super) fn compare_parties(
+        &mut self,
+        kind: PartyKind,
+        open: &OpenDocuments,
+    ) -> Vec<TransactionDifference> {
+        let owed = Owed {
+            entries: &self.landed.ledger.entries,
+            settlements: &self.landed.ledger.settlements,
+        };
+        let compared = (kind, open);
+        let found = compare_parties(&self.chart, owed, compared, self.end, &self.differences);
+        self.parties.extend(found.parties);
+        found.unlinked
+    }
+
+    /// Returns the differences, as the next comparison needs them.
+    pub(super) fn known_differences(&self) -> Vec<KnownDifference> {
+        if self.reported.is_none() {
+            return self.known.iter().filter_map(to_known).collect();
+        }
+        let later = self.known.iter().filter(|it| self.is_outside(it));
+        let found = self.differences.iter();
+        let kept = found.filter(|it| !self.is_outside(it) || it.date < self.from);
+        kept.chain(later.filter(|it| it.date > self.end))
+            .filter_map(to_known)
+            .collect()
+    }
+
+    /// Returns whether a difference lies before the first or after the last day.
+    fn is_outside(&self, difference: &TransactionDifference) -> bool {
+        let is_outside = |day: NaiveDate| !(self.from..=self.end).contains(&day);
+        difference.signed_lines().all(|(day, ..)| is_outside(day))
+    }
+
+    /// Returns the entries that only reports show, of this comparison and of earlier ones.
+    pub(super) fn entries_of_reports(&self) -> Vec<Entry> {
+        let differences = self.differences.iter();
+        let only: HashSet<(&str, &str)> = differences
+            .filter(|difference| difference.cause == Some(Cause::ReportOnly))
+            .map(key)
+            .collect();
+        let reported = self.reported.iter().flatten();
+        let shown = reported
+            .filter(|transaction| only.contains(&(transaction.entity(), transaction.id.as_str())))
+            .flat_map(|transaction| transaction.entries(&self.chart));
+        let is_compared =
+            |day: NaiveDate| self.reported.is_some() && (self.from..=self.end).contains(&day);
+        let kept = self.kept.iter().filter(|entry| !is_compared(entry.date));
+        kept.cloned().chain(shown).collect()
+    }
+}
+
+fn key(difference: &TransactionDifference) -> (&str, &str) {
+    (&difference.entity, &difference.id)
+}
+
+/// Returns the first day of the fiscal year of a day.
+fn year_start(day: NaiveDate, fiscal_month: u32) -> NaiveDate {
+    let year = day.year() - i32::from(day.month() < fiscal_month);
+    NaiveDate::from_ymd_opt(year, fiscal_month, 1).unwrap_or(day)
+}

@@ -1,0 +1,271 @@
+//! Errors as the command shows them: in parts for people, as an object with `--json`.
+
+use std::error::Error as _;
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use serde_json::{Value, json};
+
+use super::early::Early;
+use super::exit::ExitCode;
+use super::{hint, logging, output};
+use crate::error::Error;
+use crate::terminal::one_line;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+
+/// An error's text in parts: what is wrong, then why, then what helps. Texts of errors put a
+/// semicolon between them.
+#[derive(Debug, PartialEq, Eq)]
+struct Parts<'t> {
+    what: &'t str,
+    more: Vec<&'t str>,
+}
+
+impl<'t> Parts<'t> {
+    fn of(text: &'t str) -> Self {
+        let mut parts = split(text).into_iter();
+        Self {
+            what: parts.next().unwrap_or_default(),
+            more: parts.collect(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        (!self.more.is_empty()).then(|| self.more.join("; "))
+    }
+}
+
+/// Splits a text at its semicolons, except at those in brackets or quotes.
+fn split(text: &str) -> Vec<&str> {
+    let (mut depth, mut is_quoted, mut before) = (0_u32, false, ' ');
+    let (mut parts, mut start) = (Vec::new(), 0);
+    for (at, letter) in text.char_indices() {
+        let next = text[at + letter.len_utf8()..].chars().next();
+        match letter {
+            // An apostrophe within a word is no quote.
+            '\'' if is_quoted => is_quoted = next.is_some_and(char::is_alphanumeric),
+            '\'' => is_quoted = !before.is_alphanumeric(),
+            '(' | '[' | '{' if !is_quoted => depth += 1,
+            ')' | ']' | '}' if !is_quoted => depth = depth.saturating_sub(1),
+            ';' if depth == 0 && !is_quoted && next == Some(' ') => {
+                parts.push(text[start..at].trim());
+                start = at + 1;
+            }
+            _ => {}
+        }
+        before = letter;
+    }
+    parts.push(text[start..].trim());
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+/// Prints an error on stderr: for people in parts, each a line, or as one event if the logs are JSON.
+pub(super) fn print(text: &str) {
+    if logging::is_json() {
+        tracing::error!(
+            target: logging::LAST_LINES,
+            phase = "command",
+            event = "command_failed",
+            "{text}"
+        );
+        return;
+    }
+    let parts = Parts::of(text);
+    let mut out = anstream::stderr().lock();
+    let _ = writeln!(out, "{ERROR}error:{ERROR:#} {}", one_line(parts.what));
+    for part in parts.more {
+        let _ = writeln!(out, "  {}", one_line(part));
+    }
+}
+
+/// Prints what was done when the command was stopped: a line for people, or one event if the logs are
+/// JSON.
+pub(super) fn note(text: &str) {
+    match logging::is_json() {
+        true => print(text),
+        false => _ = writeln!(anstream::stderr().lock(), "{}", one_line(text)),
+    }
+}
+
+/// Prints an error that ended the command, and with `--json` an object on stdout if nothing is there.
+pub(super) fn report(error: &Error, as_json: bool) {
+    let text = match logging::is_json() {
+        true => error.to_string(),
+        false => spoken(error),
+    };
+    print(&hint::with_flags(&text));
+    if as_json && !output::has_printed() {
+        output::text(&format!("{}\n", object(error)));
+    }
+}
+
+/// Returns the text of an error. The name of an argument is left out where the reason says it too.
+fn spoken(error: &Error) -> String {
+    match error {
+        Error::Config { setting, reason }
+            if setting.chars().all(|c| c.is_ascii_lowercase()) && reason.contains(setting) =>
+        {
+            reason.clone()
+        }
+        other => other.to_string(),
+    }
+}
+
+fn object(error: &Error) -> Value {
+    let (setting, text) = match error {
+        Error::Config { setting, reason } => (Some(setting), reason.clone()),
+        other => (None, hint::with_flags(&other.to_string())),
+    };
+    let parts = Parts::of(&text);
+    json!({"error": {
+        "kind": error.kind(),
+        "setting": setting,
+        "message": parts.what,
+        "hint": parts.hint(),
+    }})
+}
+
+/// Prints help as it is, and a mistake in the arguments with the tips and the usage of its command.
+pub(super) fn report_usage(error: clap::Error, args: &[OsString], early: Early) -> ExitCode {
+    use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand as NothingAsked;
+    if !error.use_stderr() || error.kind() == NothingAsked {
+        // A closed pipe, as of `qbo-rs --help | head`, is not worth a word.
+        let _ = error.print();
+        return match error.use_stderr() {
+            true => ExitCode::Refused,
+            false => ExitCode::Done,
+        };
+    }
+    // A value that one of our types refuses: its own text names the setting and the value.
+    if let Some(cause) = error
+        .source()
+        .and_then(|cause| cause.downcast_ref::<Error>())
+    {
+        report(cause, early.json);
+        return ExitCode::Refused;
+    }
+    let error = without_escapes(error, args, early);
+    let _ = error.print();
+    if early.json {
+        output::text(&format!("{}\n", usage_object(&error)));
+    }
+    ExitCode::Refused
+}
+
+/// Returns the mistake in arguments whose characters a terminal shows as they are.
+fn without_escapes(error: clap::Error, args: &[OsString], early: Early) -> clap::Error {
+    let shown: Vec<String> = args
+        .iter()
+        .map(|arg| arg.to_string_lossy().into())
+        .collect();
+    let clean: Vec<String> = shown.iter().map(|arg| one_line(arg).into()).collect();
+    match clean == shown {
+        true => error,
+        // Only the text of the mistake is new: what was refused is refused again.
+        false => super::parse(
+            &clean.into_iter().map(OsString::from).collect::<Vec<_>>(),
+            early,
+        )
+        .err()
+        .unwrap_or_else(|| clap::Error::new(error.kind())),
+    }
+}
+
+fn usage_object(error: &clap::Error) -> Value {
+    let text = error.to_string();
+    let mut paragraphs = text.split("\n\n");
+    let words = |paragraph: &str| {
+        let words: Vec<&str> = paragraph.split_whitespace().collect();
+        words.join(" ")
+    };
+    let what = words(paragraphs.next().unwrap_or_default());
+    let tips: Vec<String> = paragraphs
+        .filter(|paragraph| !paragraph.starts_with("Usage:"))
+        .map(words)
+        .collect();
+    let argument = error.get(clap::error::ContextKind::InvalidArg);
+    json!({"error": {
+        "kind": "usage",
+        "setting": argument.map(ToString::to_string),
+        "message": what.trim_start_matches("error: "),
+        "hint": tips.join("; "),
+    }})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_split_where_its_parts_meet() {
+        for (text, parts) in [
+            ("a; b; c", &["a", "b", "c"][..]),
+            ("a 'b; c' d; e", &["a 'b; c' d", "e"]),
+            ("Intuit's x; y", &["Intuit's x", "y"]),
+            ("a (b; c); d", &["a (b; c)", "d"]),
+            ("a; ", &["a"]),
+            ("a;b", &["a;b"]),
+            ("", &[]),
+        ] {
+            assert_eq!(split(text), parts, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_an_object_for_programs() {
+        let error = crate::domain::find_entity("invocies").unwrap_err();
+        let value = object(&error);
+        assert_eq!(value["error"]["kind"], "config");
+        assert_eq!(value["error"]["setting"], "entity");
+        assert_eq!(value["error"]["message"], "unknown entity 'invocies'");
+        let hint = value["error"]["hint"].as_str().unwrap();
+        assert!(hint.contains("'invoices'"), "{hint}");
+        let value = object(&Error::RequestCap { max: 7 });
+        assert_eq!(value["error"]["kind"], "request_cap");
+        assert_eq!(value["error"]["setting"], Value::Null);
+        assert!(
+            value["error"]["hint"]
+                .as_str()
+                .unwrap()
+                .contains("--max-requests")
+        );
+    }
+
+    #[test]
+    fn a_mistake_in_the_arguments_is_an_object_too() {
+        let args = ["qbo-rs", "backfil"].map(OsString::from);
+        let early = Early::of(&args);
+        let value = usage_object(&super::super::parse(&args, early).unwrap_err());
+        assert_eq!(value["error"]["kind"], "usage");
+        assert_eq!(
+            value["error"]["message"],
+            "unrecognized subcommand 'backfil'"
+        );
+        assert!(
+            value["error"]["hint"]
+                .as_str()
+                .unwrap()
+                .contains("'backfill'")
+        );
+    }
+
+    #[test]
+    fn no_argument_forges_a_line() {
+        let args = ["qbo-rs", "x\nerror: forged\u{1b}[2J"].map(OsString::from);
+        let early = Early::of(&args);
+        let error = super::super::parse(&args, early).unwrap_err();
+        assert!(error.to_string().contains("\nerror: forged"));
+        let text = without_escapes(error, &args, early).to_string();
+        assert!(
+            text.contains("forged") && text.contains("Usage: qbo-rs"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("\nerror: forged") && !text.contains('\u{1b}'),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! Time zones: when a day of a place begins.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Days, LocalResult, NaiveDateTime, Offset, TimeZone, Utc};
+use chrono_tz::{TZ_VARIANTS, Tz};
+use serde::Deserialize;
+
+use crate::domain::excerpt::{MAX_SHOWN, excerpt};
+use crate::domain::guess::{closest, folded};
+use crate::error::{Error, Result};
+
+/// A named zone, such as `America/Guayaquil`; UTC by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Zone(Tz);
+
+impl Default for Zone {
+    fn default() -> Self {
+        Self(Tz::UTC)
+    }
+}
+
+impl FromStr for Zone {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let wanted = folded(name);
+        let found = TZ_VARIANTS
+            .iter()
+            .find(|zone| folded(zone.name()) == wanted);
+        found.copied().map(Self).ok_or_else(|| {
+            let shown = excerpt(name, MAX_SHOWN);
+            let reason = match closest(name, TZ_VARIANTS.iter().map(|zone| zone.name())) {
+                Some(meant) => format!("'{shown}' is not a zone; did you mean {meant}?"),
+                None => format!("'{shown}' is not a zone; write it as America/Guayaquil"),
+            };
+            Error::config("tz", reason)
+        })
+    }
+}
+
+impl TryFrom<String> for Zone {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Self> {
+        name.parse()
+    }
+}
+
+impl Zone {
+    /// Returns the zone of the library.
+    pub fn tz(self) -> Tz {
+        self.0
+    }
+
+    /// Returns the time that clocks of the zone show.
+    pub fn local(self, at: DateTime<Utc>) -> NaiveDateTime {
+        at.with_timezone(&self.0).naive_local()
+    }
+
+    /// Returns the first instant at which clocks of the zone show this time or, if they are put
+    /// forward over it, the one at which they would have shown it. `None` is beyond the calendar.
+    pub fn instant(self, local: NaiveDateTime) -> Option<DateTime<Utc>> {
+        match self.0.from_local_datetime(&local) {
+            LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => Some(at.to_utc()),
+            LocalResult::None => {
+                // A day earlier is before every change of clocks, also where a whole day was left out.
+                let before = local.checked_sub_days(Days::new(1))?;
+                let offset = self.0.offset_from_utc_datetime(&before).fix();
+                Some(local.checked_sub_offset(offset)?.and_utc())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instant(zone: &str, local: &str) -> String {
+        let local = NaiveDateTime::parse_from_str(local, "%Y-%m-%dT%H:%M").unwrap();
+        let at = zone.parse::<Zone>().unwrap().instant(local).unwrap();
+        at.format("%Y-%m-%dT%H:%MZ").to_string()
+    }
+
+    #[test]
+    fn a_time_of_a_place_is_an_instant() {
+        for (zone, local, at) in [
+            ("UTC", "2025-01-01T00:00", "2025-01-01T00:00Z"),
+            ("America/Guayaquil", "2025-01-01T00:00", "2025-01-01T05:00Z"),
+            ("america/guayaquil", "2025-01-01T00:00", "2025-01-01T05:00Z"),
+            // Summer begins: 02:30 is left out.
+            ("America/New_York", "2025-03-09T02:30", "2025-03-09T07:30Z"),
+            // It ends: 01:30 comes twice, and the first is meant.
+            ("America/New_York", "2025-11-02T01:30", "2025-11-02T05:30Z"),
+            // Midnight itself is left out.
+            ("America/Sao_Paulo", "2018-11-04T00:00", "2018-11-04T03:00Z"),
+            // A whole day is left out.
+            ("Pacific/Apia", "2011-12-30T00:00", "2011-12-30T10:00Z"),
+            ("Pacific/Apia", "2011-12-31T00:00", "2011-12-30T10:00Z"),
+        ] {
+            assert_eq!(instant(zone, local), at, "{zone} {local}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_zone_is_answered_by_a_guess() {
+        let text = "America/Guayaqil".parse::<Zone>().unwrap_err().to_string();
+        assert!(text.contains("did you mean America/Guayaquil?"), "{text}");
+        let text = "Mars".parse::<Zone>().unwrap_err().to_string();
+        assert!(text.starts_with("tz: 'Mars' is not a zone; "), "{text}");
+    }
+}
