@@ -10,6 +10,7 @@ use super::company::{Company, company_config};
 use super::dry_run::{Intent, Manner};
 use super::request::{default_schema, owned, setters};
 use super::run::plan;
+use super::turn::take_turn;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
     Chunk, PageSize, Plan, Report, SkipReason, Window, WindowReport, chunk_range, merged,
@@ -64,6 +65,10 @@ pub struct BackfillRequest {
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub resume: bool,
+    /// End with an error if another run reads the same windows, instead of waiting for it
+    #[cfg_attr(feature = "cli", arg(long))]
+    #[serde(default)]
+    pub no_wait: bool,
     /// Show the windows, the requests and the time that they would cost, and send nothing; needs no
     /// credentials, and no database without --resume
     #[cfg_attr(feature = "cli", arg(long))]
@@ -89,6 +94,7 @@ impl BackfillRequest {
             page_size: PageSize::default(),
             strict_windows: false,
             resume: false,
+            no_wait: false,
             dry_run: false,
             estimate: false,
             schema: default_schema(),
@@ -101,6 +107,7 @@ setters!(BackfillRequest {
     page_size: PageSize,
     strict_windows: bool,
     resume: bool,
+    no_wait: bool,
     dry_run: bool,
     estimate: bool,
     schema: String,
@@ -148,6 +155,7 @@ impl App {
         if plans.iter().any(|plan| !plan.windows.is_empty()) {
             source.prepare().await?;
         }
+        take_turn(&sink, &config.realm_id, &mut plans, !request.no_wait).await?;
         if !request.strict_windows {
             let spans = plans
                 .iter()

@@ -22,6 +22,7 @@ mod sync;
 mod table;
 mod tables;
 mod tie_out;
+mod turn;
 mod verify;
 mod views;
 
@@ -55,8 +56,8 @@ pub use crate::quickbooks::oauth::{Callback, Consent};
 pub use crate::quickbooks::{BreakerStatus, Limits, Traffic};
 pub use crate::sink::postgres::{ArchiveSummary, Upgrade};
 pub use crate::store::{
-    Check, EntityState, EntityStatus, Job, LastRun, SchemaDrift, StoredRecord, StoredReject,
-    TieOut, UnavailableEntity, UnfinishedWindow,
+    Check, EntityState, EntityStatus, Job, LastRun, LastSync, SchemaDrift, StoredRecord,
+    StoredReject, TieOut, UnavailableEntity, UnfinishedWindow,
 };
 pub use crate::views::{ViewChanges, ViewStyle};
 

@@ -36,7 +36,8 @@ pub(crate) async fn run_plans<S: Source, K: Sink>(
     let mut runs = Vec::with_capacity(plans.len());
     let mut lost: Option<RunEnd> = None;
     for plan in plans {
-        let run_id = crate::chance::unique_id().to_string();
+        let claimed = plan.run_id.clone();
+        let run_id = claimed.unwrap_or_else(|| crate::chance::unique_id().to_string());
         if let Some(end) = &lost {
             runs.push(not_attempted(&plan, source.realm_id(), &run_id, end));
             continue;
@@ -87,6 +88,7 @@ pub(crate) fn plan(
         page_size,
         concurrency,
         strict_windows: false,
+        run_id: None,
         is_quiet: false,
     }
 }

@@ -58,6 +58,9 @@ setters!(StatusRequest {
 pub struct StatusReport {
     /// The schema.
     pub schema: String,
+    /// Name of the company, if its records say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub company: Option<String>,
     /// Its entities.
     pub entities: Vec<EntityStatus>,
     /// Entities that the company does not have, as far as syncs have found out.
@@ -85,6 +88,7 @@ impl App {
         let books = latest_tie_outs(&db, Some(&request.schema)).await?;
         let reader = StatusReader::new(db, &request.schema);
         let unavailable = reader.unavailable(&entities).await?;
+        let company = reader.company_name().await?;
         let entities = reader
             .status(&entities, request.range, request.validate)
             .await?;
@@ -95,6 +99,7 @@ impl App {
         };
         Ok(StatusReport {
             schema: request.schema.clone(),
+            company,
             entities,
             unavailable,
             schema_drift,

@@ -10,10 +10,12 @@ mod board;
 mod books;
 mod check;
 mod command_line;
+mod entity_health;
 mod env_file;
 mod exit;
 mod grid;
 mod hint;
+mod local;
 mod logging;
 mod mage;
 mod next_steps;
@@ -31,6 +33,8 @@ mod shortfall;
 mod show;
 mod signals;
 mod status;
+mod status_details;
+mod status_screen;
 mod summary;
 mod sync;
 mod tables;
@@ -273,3 +277,5 @@ mod error_snapshots;
 mod help_snapshots;
 #[cfg(test)]
 mod screens;
+#[cfg(test)]
+mod status_snapshots;

@@ -105,6 +105,8 @@ pub struct Plan {
     pub concurrency: usize,
     /// Each window is read with its own requests, even if it is empty.
     pub strict_windows: bool,
+    /// Id of the run, if it is in the ledger already.
+    pub run_id: Option<String>,
     /// Log empty runs at debug level; used for syncs, which check the same time often.
     pub is_quiet: bool,
 }

@@ -108,6 +108,8 @@ status! {
         Partial = "partial",
         /// Every window that was tried failed.
         Failed = "failed",
+        /// Stopped by a signal or by its caller.
+        Interrupted = "interrupted",
     }
 }
 

@@ -92,6 +92,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "tie_outs",
         sql: include_str!("migrations/0014_tie_outs.sql"),
     },
+    Migration {
+        number: 15,
+        name: "pulse",
+        sql: include_str!("migrations/0015_pulse.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

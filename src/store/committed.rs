@@ -83,11 +83,37 @@ impl CommittedTime {
         if !self.0.has_table("qbo", "windows").await? {
             return Ok(Vec::new());
         }
-        let rows = self
-            .0
-            .rows(OF_ENTITY, params![schema, realm_id, entity.name])
-            .await?;
-        Ok(complete_parts(&ledger_times(&rows)?))
+        let times = self.times(schema, realm_id, entity).await?;
+        Ok(complete_parts(&times))
+    }
+
+    /// Returns the windows of an entity that were committed at an instant or after it, unsorted.
+    pub(crate) async fn of_entity_since(
+        &self,
+        schema: &str,
+        realm_id: &str,
+        entity: &EntitySpec,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<Window>> {
+        let mut times = self.times(schema, realm_id, entity).await?;
+        let is_late = |at: Option<DateTime<Utc>>| at.is_some_and(|at| at >= since);
+        times.retain(|time| is_late(time.committed_at) || time.incomplete_since.is_some());
+        let late = times.iter().map(|time| LedgerTime {
+            committed_at: time.committed_at.filter(|at| *at >= since),
+            ..*time
+        });
+        Ok(complete_parts(&late.collect::<Vec<_>>()))
+    }
+
+    async fn times(
+        &self,
+        schema: &str,
+        realm_id: &str,
+        entity: &EntitySpec,
+    ) -> Result<Vec<LedgerTime>> {
+        let params = params![schema, realm_id, entity.name];
+        let rows = self.0.rows(OF_ENTITY, params).await?;
+        ledger_times(&rows)
     }
 
     /// Returns the windows of an entity whose last attempt failed, unless the cause was none of their

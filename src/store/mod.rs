@@ -33,7 +33,7 @@ pub(crate) use self::{
     webhook_inbox::{JobRules, WebhookInbox},
 };
 pub use self::{
-    entity_status::{Check, EntityStatus, LastRun, UnavailableEntity, UnfinishedWindow},
+    entity_status::{Check, EntityStatus, LastRun, LastSync, UnavailableEntity, UnfinishedWindow},
     jobs::Job,
     records::{EntityState, StoredRecord},
     rejects::StoredReject,

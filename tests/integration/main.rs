@@ -49,5 +49,6 @@ mod sync;
 mod tie_out;
 mod tokens;
 mod transport;
+mod turns;
 mod verify;
 mod whole;

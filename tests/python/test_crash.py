@@ -121,7 +121,7 @@ def test_a_window_that_kills_its_process_is_given_up_and_the_others_are_loaded(q
     (window,) = [window for window in report_of(third)["runs"][0]["windows"] if window["status"] != "skipped"]
     assert "begun 2 times and never ended" in window["error"]
     assert third.returncode == 1
-    assert "stuck [2024-02-01" in run(("status",), environment, tmp_path).stdout
+    assert "stuck [2024-02-01" in run(("status", "-v"), environment, tmp_path).stdout
     assert run((*line, "--resume", "--max-attempts", "0"), environment, tmp_path).returncode == 0
 
 

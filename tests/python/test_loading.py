@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import signal
 import subprocess
 import time
@@ -99,10 +100,15 @@ def test_a_kill_leaves_the_file_unchanged(database, tmp_path):
 
 
 def test_status_shows_coverage_and_gaps_in_local_time(run, database):
-    assert run("status").stdout == "nothing has been loaded into the schema raw yet\n"
+    assert run("status").stdout == "nothing has been loaded into the schema raw yet\nNext: qbo-rs sync\n"
     assert run("backfill", "customers", "--start", "2024-01-01", "--end", "2024-02-01").returncode == 0
     assert run("backfill", "customers", "--start", "2024-03-01", "--end", "2024-04-01").returncode == 0
-    ended = run("status", "--tz", "America/Guayaquil")
+    overview = run("status", "--tz", "America/Guayaquil").stdout
+    assert "(UTC-5)" in overview.splitlines()[0]
+    assert "2024-01-01 .. 2024-02-01 +1  missing 29 days from 2024-02-01" in overview
+    command = "qbo-rs backfill customers --start 2024-02-01 --end 2024-03-01 --resume"
+    assert overview.splitlines()[-2:] == ["1 needs somebody:", f"  customers  {command}"]
+    ended = run("status", "customers", "--empty-days", "--tz", "America/Guayaquil")
     assert ended.returncode == 0
     gap = "[2024-02-01T00:00:00Z = 2024-01-31 19:00:00 -05, 2024-03-01T00:00:00Z = 2024-02-29 19:00:00 -05)"
     assert f"gaps: 29 days\n    {gap}" in ended.stdout
@@ -117,15 +123,19 @@ def test_status_shows_coverage_and_gaps_in_local_time(run, database):
     assert len(report_of(ended)["entities"][0]["gaps"]) == 3
     assert run("status", "--tz", "Guayaquil").returncode == 2
     assert run("status", "--start", "2023-12-30").returncode == 2
-    good = run("status", "--validate")
+    good = run("status", "-v", "--validate")
     assert (good.returncode, good.stdout.count(" ok\n") >= 10) == (0, True), good.stdout
+    good = run("status", "--validate").stdout
+    assert re.search(r"\n\d\d checks, none wrong\n$", good), good
     database.execute(
         "UPDATE raw.qb_customers SET request_payload = request_payload, page_number = 1, id = id || 'x' "
         "WHERE id = (SELECT min(id) FROM raw.qb_customers)"
     )
     bad = run("status", "--validate")
     assert bad.returncode == 1
-    assert "wrong_ids               1 WRONG" in bad.stdout
+    wrong = r"\d\d checks, 1 wrong: customers.wrong_ids \(1\)  -> qbo-rs status customers --validate"
+    assert re.fullmatch(wrong, bad.stdout.splitlines()[-1]), bad.stdout
+    assert "wrong_ids               1 WRONG" in run("status", "customers", "--validate").stdout
 
 
 def test_the_validation_file_runs_in_psql(run, database):

@@ -3,10 +3,11 @@
 
 use tracing::warn;
 
-use crate::domain::{LedgerWindowStatus, RunReport, WindowStatus};
+use super::pulse::{ME, Process};
+use crate::domain::{LedgerWindowStatus, RunReport, Window, WindowStatus};
 use crate::error::{Error, Result};
 use crate::port::{RunContext, WindowContext};
-use crate::postgres::{Db, params};
+use crate::postgres::{Db, Query, params};
 
 /// The ledger of one schema.
 #[derive(Debug, Clone)]
@@ -34,12 +35,16 @@ WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
 
 const RELEASE_WINDOW: &str = include_str!("sql/release_window.sql");
 
+/// A run that was claimed has its row already, and begins when its turn comes.
 const BEGIN_RUN: &str = "
 INSERT INTO qbo.runs
-    (run_id, schema_name, realm_id, entity, range_start_utc, range_end_utc, status)
-SELECT $1, $2, $3, $4, $5, $6, 'running'
+    (run_id, schema_name, realm_id, entity, range_start_utc, range_end_utc, status,
+    alive_at_utc, host, pid, owner)
+SELECT $1, $2, $3, $4, $5, $6, 'running', clock_timestamp(), $7, $8, $9
 FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unsynced
-ON CONFLICT DO NOTHING";
+ON CONFLICT (run_id) DO UPDATE SET
+    started_at_utc = EXCLUDED.started_at_utc, alive_at_utc = EXCLUDED.alive_at_utc,
+    range_start_utc = EXCLUDED.range_start_utc, range_end_utc = EXCLUDED.range_end_utc";
 
 const END_RUN: &str = "
 UPDATE qbo.runs SET status = $2, error = $3, finished_at_utc = now(), windows = $4,
@@ -134,15 +139,33 @@ impl Ledger {
 
     /// Records that a run has begun.
     pub(super) async fn begin_run(&self, run: &RunContext) -> Result<()> {
+        let connection = self.db.connection().await?;
+        let key = (run.run_id.as_str(), run.entity.name);
+        self.begin_run_in(&**connection, key, &run.realm_id, run.range)
+            .await
+    }
+
+    /// Records that a run has begun, on a connection or in a transaction.
+    pub(super) async fn begin_run_in(
+        &self,
+        client: &(impl Query + Sync),
+        (run_id, entity): (&str, &str),
+        realm_id: &str,
+        range: Window,
+    ) -> Result<()> {
+        let pid = Process::pid();
         let params = params![
-            run.run_id,
+            run_id,
             self.schema,
-            run.realm_id,
-            run.entity.name,
-            run.range.start,
-            run.range.end,
+            realm_id,
+            entity,
+            range.start,
+            range.end,
+            ME.host,
+            pid,
+            ME.owner,
         ];
-        self.db.execute(BEGIN_RUN, params).await.map(drop)
+        client.change(BEGIN_RUN, params).await.map(drop)
     }
 
     /// Records the outcome of a run.

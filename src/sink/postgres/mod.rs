@@ -9,6 +9,7 @@ mod drift;
 mod ledger;
 mod merge;
 mod obstacles;
+mod pulse;
 mod record_index;
 mod report_lines;
 mod reports;
@@ -19,10 +20,16 @@ mod storable;
 mod survey;
 mod writer;
 
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
 pub use self::archive::ArchiveSummary;
 pub(crate) use self::books::{Books, PostedRecords};
 pub(crate) use self::deletions::Deletions;
 use self::ledger::Ledger;
+pub(crate) use self::pulse::OtherRun;
+use self::pulse::{Pulses, claim};
 pub(crate) use self::reports::{Landed, LandedAnswer, Landing};
 pub(crate) use self::schema::check_name;
 pub use self::schema::{Upgrade, ddl};
@@ -53,6 +60,7 @@ pub(crate) struct PostgresSink {
     ledger: Ledger,
     limits: TransactionLimits,
     run_records: RunRecords,
+    pulses: Arc<Pulses>,
 }
 
 impl PostgresSink {
@@ -73,6 +81,7 @@ impl PostgresSink {
             max_attempts: config.max_attempts,
         };
         Ok(Self {
+            pulses: Pulses::new(db.clone()),
             db,
             schema: schema.to_owned(),
             ledger,
@@ -153,6 +162,39 @@ impl PostgresSink {
             .await
     }
 
+    /// Returns the windows that runs have committed at an instant or after it, unsorted.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) async fn committed_since(
+        &self,
+        realm_id: &str,
+        entity: &EntitySpec,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<Window>> {
+        CommittedTime::new(self.db.clone())
+            .of_entity_since(&self.schema, realm_id, entity, since)
+            .await
+    }
+
+    /// Enters runs into the ledger, all or none: none if another run reads a part of the range.
+    /// Returns that one.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) async fn claim(
+        &self,
+        realm_id: &str,
+        runs: &[(String, EntitySpec)],
+        range: Window,
+    ) -> Result<Option<OtherRun>> {
+        let other = claim(&self.ledger, realm_id, runs, range).await?;
+        if other.is_none() {
+            runs.iter().for_each(|(run_id, _)| self.pulses.add(run_id));
+        }
+        Ok(other)
+    }
+
     /// Returns the windows whose last attempt failed, unless they are committed and the cause was none
     /// of their records, unsorted.
     ///
@@ -215,14 +257,21 @@ impl Sink for PostgresSink {
 
     async fn run_started(&self, run: &RunContext) -> Result<()> {
         match self.run_records {
-            RunRecords::Write => self.ledger.begin_run(run).await,
+            RunRecords::Write => {
+                self.pulses.add(&run.run_id);
+                self.ledger.begin_run(run).await
+            }
             RunRecords::Skip => Ok(()),
         }
     }
 
     async fn run_finished(&self, report: &RunReport) -> Result<()> {
         match self.run_records {
-            RunRecords::Write => self.ledger.end_run(report).await,
+            RunRecords::Write => {
+                let ended = self.ledger.end_run(report).await;
+                self.pulses.remove(&report.run_id);
+                ended
+            }
             RunRecords::Skip => Ok(()),
         }
     }

@@ -1,0 +1,105 @@
+//! The turn of a call: two runs that read the same time one after the other cost the quota once.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use crate::domain::instant::format_instant;
+use crate::domain::{EntitySpec, Plan, SkipReason, Window, WindowReport, split_committed};
+use crate::error::{Error, Result};
+use crate::sink::postgres::{OtherRun, PostgresSink};
+
+/// The longest wait for another run.
+const MAX_WAIT: Duration = Duration::from_secs(30 * 60);
+/// The time between two looks at the other run.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Waits until no other run reads the time of these plans, and enters their runs into the ledger. What
+/// the other run has committed meanwhile is not read again.
+///
+/// # Errors
+/// [`Error::Config`] if another run reads this time and the call must not wait, or has waited long
+/// enough; [`Error::Database`].
+pub(super) async fn take_turn(
+    sink: &PostgresSink,
+    realm_id: &str,
+    plans: &mut [Plan],
+    may_wait: bool,
+) -> Result<()> {
+    let busy: Vec<&mut Plan> = plans.iter_mut().filter(|p| !p.windows.is_empty()).collect();
+    let Some(range) = range_of(&busy) else {
+        return Ok(());
+    };
+    let mut runs: Vec<(String, EntitySpec)> = Vec::with_capacity(busy.len());
+    for plan in busy {
+        let run_id = crate::chance::unique_id().to_string();
+        runs.push((run_id.clone(), plan.entity));
+        plan.run_id = Some(run_id);
+    }
+    let begin = Instant::now();
+    let mut waited_for: Option<OtherRun> = None;
+    while let Some(other) = sink.claim(realm_id, &runs, range).await? {
+        if !may_wait || begin.elapsed() >= MAX_WAIT {
+            return Err(is_busy(&other, may_wait));
+        }
+        if waited_for.is_none() {
+            warn!(
+                phase = "load",
+                event = "run_waits",
+                realm_id,
+                entity = other.entity.as_str(),
+                "another run ({}, since {}) reads these windows; waiting for it",
+                other.place,
+                format_instant(other.since)
+            );
+            waited_for = Some(other);
+        }
+        sleep(LOOK).await;
+    }
+    if let Some(other) = waited_for {
+        for plan in plans {
+            let committed = sink
+                .committed_since(realm_id, &plan.entity, other.asked_at)
+                .await?;
+            leave_out(plan, &committed);
+        }
+    }
+    Ok(())
+}
+
+fn range_of(plans: &[&mut Plan]) -> Option<Window> {
+    let windows = || plans.iter().flat_map(|plan| &plan.windows);
+    Some(Window {
+        start: windows().map(|window| window.start).min()?,
+        end: windows().map(|window| window.end).max()?,
+    })
+}
+
+/// Takes committed time out of a plan.
+fn leave_out(plan: &mut Plan, committed: &[Window]) {
+    let (remaining, done) = split_committed(&plan.windows, committed);
+    plan.windows = remaining;
+    let done = done.into_iter();
+    plan.skipped
+        .extend(done.map(|window| WindowReport::skipped(window, SkipReason::Committed)));
+}
+
+fn is_busy(other: &OtherRun, has_waited: bool) -> Error {
+    let OtherRun {
+        entity,
+        place,
+        since,
+        ..
+    } = other;
+    let since = format_instant(*since);
+    let reason = match has_waited {
+        true => format!(
+            "another run of {entity} ({place}, since {since}) still reads these windows after half an hour; run this again later with --resume"
+        ),
+        false => format!(
+            "another run of {entity} ({place}, since {since}) reads these windows; without --no-wait this command waits for it"
+        ),
+    };
+    Error::config("backfill", reason)
+}

@@ -1,0 +1,177 @@
+//! The health of one entity: whether it needs somebody, why, and the command that helps.
+
+use chrono::{DateTime, Utc};
+
+use super::local::{Zone, ago};
+use super::words::{counted, instant, number};
+use crate::app::{EntityStatus, LastRun};
+use crate::domain::{EntitySyncStatus, LedgerRunStatus, LedgerWindowStatus, Window};
+
+/// The degree to which an entity needs somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    /// It needs nobody.
+    Good,
+    /// Something is missing that may be meant so.
+    Odd,
+    /// Something has failed.
+    Bad,
+}
+
+/// The health of an entity.
+#[derive(Debug, Clone)]
+pub(super) struct Health {
+    pub level: Level,
+    /// One phrase for the table.
+    pub text: String,
+    /// The command that helps.
+    pub command: Option<String>,
+    /// When anything was last done.
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// Judges an entity. `flag` names the schema in commands, if it is not the default.
+pub(super) fn health(entity: &EntityStatus, zone: Zone, now: DateTime<Utc>, flag: &str) -> Health {
+    let at = last_instant(entity);
+    let found = |level, text: String, command: String| Health {
+        level,
+        text,
+        command: Some(command),
+        at,
+    };
+    let name = &entity.entity;
+    let details = format!("qbo-rs status {name}{flag}");
+    let of_status = |status| {
+        let of_status = entity
+            .unfinished
+            .iter()
+            .filter(|window| window.status == status);
+        of_status.count() as u64
+    };
+    if let stuck @ 1.. = of_status(LedgerWindowStatus::Stuck) {
+        let text = counted(stuck, "window is stuck", "windows are stuck");
+        return found(Level::Bad, text, details);
+    }
+    if let Some(run) = entity
+        .last_run
+        .as_ref()
+        .filter(|run| !is_superseded(entity, run))
+    {
+        let again = resume(name, run, flag);
+        match run.status {
+            LedgerRunStatus::Running if run.is_dead => {
+                let since = run.alive_at.unwrap_or(run.started_at);
+                let silent = (now - since).num_minutes();
+                let text = format!("died (silent for {silent} min)");
+                return found(Level::Bad, text, again);
+            }
+            LedgerRunStatus::Running => {
+                return Health {
+                    level: Level::Good,
+                    text: format!("running since {}", zone.clock(run.started_at, now)),
+                    command: None,
+                    at,
+                };
+            }
+            LedgerRunStatus::Interrupted => {
+                let text = format!(
+                    "interrupted {}",
+                    zone.clock(run.finished_at.unwrap_or(now), now)
+                );
+                return found(Level::Bad, text, again);
+            }
+            LedgerRunStatus::Partial | LedgerRunStatus::Failed => {
+                let failed = run.failed_windows.unsigned_abs();
+                let text = counted(failed, "window failed", "windows failed");
+                return found(Level::Bad, text, again);
+            }
+            LedgerRunStatus::Ok => {}
+        }
+    }
+    if let failed @ 1.. = of_status(LedgerWindowStatus::Failed) {
+        let text = counted(failed, "window failed", "windows failed");
+        return found(Level::Bad, text, details);
+    }
+    if entity
+        .last_sync
+        .as_ref()
+        .is_some_and(|sync| sync.status == EntitySyncStatus::Failed)
+    {
+        return found(Level::Bad, "the last sync failed".to_owned(), details);
+    }
+    if entity.rejects > 0 {
+        let text = format!("{} set aside", number(entity.rejects.unsigned_abs()));
+        return found(Level::Odd, text, format!("qbo-rs rejects {name}{flag}"));
+    }
+    if let Some(gap) = entity.gaps.first() {
+        return found(Level::Odd, missing(&entity.gaps), fill(name, *gap, flag));
+    }
+    Health {
+        level: Level::Good,
+        text: last(entity, now),
+        command: None,
+        at,
+    }
+}
+
+/// Returns true if a sync has succeeded since a run began: it has read what the run left.
+fn is_superseded(entity: &EntityStatus, run: &LastRun) -> bool {
+    let synced = entity.last_sync.as_ref().and_then(|sync| sync.succeeded_at);
+    synced.is_some_and(|at| at > run.finished_at.unwrap_or(run.started_at))
+}
+
+fn last_instant(entity: &EntityStatus) -> Option<DateTime<Utc>> {
+    let run = entity.last_run.as_ref();
+    let run = run.map(|run| run.finished_at.unwrap_or(run.started_at));
+    let sync = entity.last_sync.as_ref().and_then(|sync| sync.succeeded_at);
+    run.max(sync)
+}
+
+/// Says when anything was last done, and how many records were new.
+fn last(entity: &EntityStatus, now: DateTime<Utc>) -> String {
+    let Some(at) = last_instant(entity) else {
+        return String::new();
+    };
+    let run = entity
+        .last_run
+        .as_ref()
+        .filter(|run| run.finished_at == Some(at));
+    match run.map(|run| run.inserted.unsigned_abs()) {
+        Some(inserted @ 1..) => format!("{}, +{}", ago(at, now), number(inserted)),
+        _ => ago(at, now),
+    }
+}
+
+fn missing(gaps: &[Window]) -> String {
+    let days: i64 = gaps
+        .iter()
+        .map(|gap| (gap.end - gap.start).num_days())
+        .sum();
+    let first = gaps
+        .first()
+        .map(|gap| gap.start.format("%Y-%m-%d").to_string());
+    let first = first.unwrap_or_default();
+    match days {
+        0 => format!("missing less than a day, at {first}"),
+        1 => format!("missing 1 day, {first}"),
+        days => format!("missing {} days from {first}", number(days.unsigned_abs())),
+    }
+}
+
+fn resume(entity: &str, run: &LastRun, flag: &str) -> String {
+    let range = Window {
+        start: run.range_start,
+        end: run.range_end,
+    };
+    fill(entity, range, flag)
+}
+
+/// Returns the command that reads what is missing of a range.
+fn fill(entity: &str, range: Window, flag: &str) -> String {
+    let bound = |at: DateTime<Utc>| match instant(at) {
+        day if day.len() == 10 => day,
+        _ => crate::domain::instant::format_instant(at),
+    };
+    let (start, end) = (bound(range.start), bound(range.end));
+    format!("qbo-rs backfill {entity} --start {start} --end {end} --resume{flag}")
+}

@@ -1,0 +1,165 @@
+//! Golden files of `qbo-rs status`: one screen, however many entities there are.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::local::Zone;
+use super::status_details::details;
+use super::status_screen::{View, screen};
+use super::words::{MAX_WIDTH, width};
+use crate::app::{Check, EntityStatus, LastRun, LastSync, StatusReport, UnfinishedWindow};
+use crate::domain::{ENTITIES, EntitySyncStatus, LedgerRunStatus, LedgerWindowStatus, Window};
+
+/// Lines of a small terminal.
+const SCREEN: usize = 24;
+
+fn now() -> DateTime<Utc> {
+    "2026-11-27T17:03:00Z".parse().unwrap()
+}
+
+fn view(is_whole: bool) -> View {
+    View {
+        zone: Zone(Some("America/Guayaquil".parse().unwrap())),
+        now: now(),
+        monthly_quota: 500_000,
+        is_whole,
+    }
+}
+
+fn run(status: LedgerRunStatus, minutes_ago: i64) -> LastRun {
+    let at = now() - TimeDelta::minutes(minutes_ago);
+    let is_running = status == LedgerRunStatus::Running;
+    LastRun {
+        run_id: "r".to_owned(),
+        status,
+        started_at: at - TimeDelta::minutes(3),
+        finished_at: (!is_running).then_some(at),
+        error: None,
+        range_start: "2024-01-01T00:00:00Z".parse().unwrap(),
+        range_end: "2026-01-01T00:00:00Z".parse().unwrap(),
+        inserted: 1,
+        failed_windows: 2,
+        alive_at: is_running.then_some(at),
+        host: Some("db1".to_owned()),
+        pid: Some(41),
+        is_dead: is_running,
+    }
+}
+
+fn entity(name: &str, rows: i64) -> EntityStatus {
+    EntityStatus {
+        entity: name.to_owned(),
+        realm_id: "9341450000000001".to_owned(),
+        rows,
+        committed: vec![Window {
+            start: "2024-01-01T00:00:00Z".parse().unwrap(),
+            end: now() - TimeDelta::minutes(1),
+        }],
+        gaps: Vec::new(),
+        unfinished: Vec::new(),
+        empty_days: Vec::new(),
+        rejects: 0,
+        last_run: Some(run(LedgerRunStatus::Ok, 2)),
+        last_sync: None,
+        checks: Vec::new(),
+    }
+}
+
+fn report(entities: Vec<EntityStatus>) -> StatusReport {
+    StatusReport {
+        schema: "raw".to_owned(),
+        company: Some("Craig's Landscaping".to_owned()),
+        entities,
+        unavailable: Vec::new(),
+        schema_drift: Vec::new(),
+        books: Vec::new(),
+        accounts: Vec::new(),
+    }
+}
+
+fn check(name: &str, text: &str) {
+    insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true}, {
+        insta::assert_snapshot!(format!("screen_status_{name}"), text);
+    });
+}
+
+/// A company in which much is wrong.
+fn troubled() -> Vec<EntityStatus> {
+    let mut all: Vec<EntityStatus> = ENTITIES.iter().map(|spec| entity(spec.name, 300)).collect();
+    let range = |start: &str, end: &str| Window::parse(start, end).unwrap();
+    all[0].last_run = Some(run(LedgerRunStatus::Running, 7));
+    all[1].last_run = Some(run(LedgerRunStatus::Interrupted, 90));
+    all[2].last_run = Some(run(LedgerRunStatus::Partial, 5000));
+    all[3].rejects = 3;
+    all[4].committed = vec![
+        range("2024-01-01", "2024-03-01"),
+        range("2025-04-30", "2026-01-01"),
+    ];
+    all[4].gaps = vec![range("2024-03-01", "2025-04-30")];
+    all[5].last_run = None;
+    all[5].last_sync = Some(LastSync {
+        status: EntitySyncStatus::Failed,
+        attempted_at: Some(now()),
+        succeeded_at: None,
+        error: Some("the answer is HTTP 500".to_owned()),
+    });
+    all[6].unfinished = vec![UnfinishedWindow {
+        start: "2030-01-01T00:00:00Z".parse().unwrap(),
+        end: "2030-02-01T00:00:00Z".parse().unwrap(),
+        status: LedgerWindowStatus::Stuck,
+        attempts: 5,
+        error: None,
+        is_committed: false,
+    }];
+    all
+}
+
+#[test]
+fn a_company_with_all_entities_is_one_screen() {
+    let quiet = ENTITIES.iter().map(|spec| entity(spec.name, 1_234_567));
+    let quiet = screen(&report(quiet.collect()), view(false));
+    check("in_step", &quiet);
+    let text = screen(&report(troubled()), view(false));
+    check("troubled", &text);
+    for text in [quiet, text] {
+        assert!(text.lines().count() <= SCREEN, "{text}");
+        let is_command = |line: &&str| line.contains("qbo-rs backfill");
+        for line in text.lines().filter(|line| !is_command(line)) {
+            assert!(width(line) <= MAX_WIDTH, "{line}");
+        }
+    }
+    let whole = screen(&report(troubled()), view(true));
+    assert!(ENTITIES.iter().all(|spec| whole.contains(spec.name)));
+}
+
+#[test]
+fn a_sync_that_came_later_mends_a_run() {
+    let mut mended = entity("items", 300);
+    mended.last_run = Some(run(LedgerRunStatus::Interrupted, 90));
+    mended.last_sync = Some(LastSync {
+        status: EntitySyncStatus::Success,
+        attempted_at: Some(now()),
+        succeeded_at: Some(now()),
+        error: None,
+    });
+    let text = screen(&report(vec![mended]), view(false));
+    assert!(text.contains("Everything is in step."), "{text}");
+}
+
+#[test]
+fn checks_end_with_what_is_wrong() {
+    let mut customers = entity("customers", 500);
+    let of = |name: &str, wrong| Check {
+        name: name.to_owned(),
+        wrong,
+    };
+    customers.checks = vec![of("wrong_ids", 0), of("unfinished_windows", 2)];
+    let text = screen(&report(vec![customers]), view(false));
+    let last = "2 checks, 1 wrong: customers.unfinished_windows (2)  -> qbo-rs status customers --validate";
+    assert_eq!(text.lines().last(), Some(last));
+}
+
+#[test]
+fn details_say_all_that_is_known() {
+    let entities: Vec<EntityStatus> = troubled().into_iter().take(7).collect();
+    check("details", &details(&report(entities), Zone(None), false));
+}

@@ -1,0 +1,235 @@
+//! Runs that go on: who does them, their pulse in `qbo.runs`, and the claim that keeps two runs from
+//! reading the same time.
+
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock, Weak};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+use tokio::task::AbortHandle;
+use tokio_postgres::Row;
+
+use super::ledger::Ledger;
+use crate::domain::{EntitySpec, Window};
+use crate::error::Result;
+use crate::postgres::{Columns, Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
+
+/// The time between two beats. A run counts as dead after four of them.
+const BEAT: Duration = Duration::from_secs(15);
+
+/// This process.
+pub(super) static ME: LazyLock<Process> = LazyLock::new(Process::this);
+
+/// Ids of the runs of this process.
+static RUNNING: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+
+const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('qbo.runs ' || $1, 0))";
+
+const OTHERS: &str = "
+SELECT run_id, entity, host, pid, owner, started_at_utc, clock_timestamp() AS asked_at
+FROM qbo.runs
+WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3) AND status = 'running'
+  AND range_start_utc < $5 AND range_end_utc > $4
+  AND coalesce(alive_at_utc, started_at_utc) > clock_timestamp() - interval '1 minute'
+ORDER BY started_at_utc";
+
+const BEAT_ALL: &str = "
+UPDATE qbo.runs SET alive_at_utc = clock_timestamp()
+FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unsynced
+WHERE run_id = ANY($1) AND status = 'running'";
+
+const INTERRUPT: &str = "
+UPDATE qbo.runs SET status = 'interrupted', finished_at_utc = now(),
+    error = 'stopped before it was done; committed windows stay'
+WHERE run_id = ANY($1) AND status = 'running'";
+
+/// A process, as others can recognise it.
+#[derive(Debug, Clone)]
+pub(super) struct Process {
+    pub host: String,
+    pub owner: String,
+}
+
+impl Process {
+    fn this() -> Self {
+        let of_linux = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let host = of_linux
+            .or_else(|| std::env::var("HOSTNAME").ok())
+            .or_else(|| std::env::var("COMPUTERNAME").ok())
+            .unwrap_or_default();
+        Self {
+            host: host.trim().to_owned(),
+            owner: crate::chance::unique_id().to_string(),
+        }
+    }
+
+    /// Returns the id of the process. A forked one has another id and the same owner.
+    pub(super) fn pid() -> i64 {
+        i64::from(std::process::id())
+    }
+}
+
+/// A run of another process, or another call of this one, that reads the same time.
+#[derive(Debug, Clone)]
+pub(crate) struct OtherRun {
+    /// Entity of the run.
+    pub entity: String,
+    /// Machine and process, as far as they are known.
+    pub place: String,
+    /// When the run began.
+    pub since: DateTime<Utc>,
+    /// When the database was asked, by its clock.
+    pub asked_at: DateTime<Utc>,
+}
+
+/// Enters the runs of a call into `qbo.runs`, all or none.
+///
+/// # Errors
+/// [`Error::Database`](crate::error::Error::Database).
+pub(super) async fn claim(
+    ledger: &Ledger,
+    realm_id: &str,
+    runs: &[(String, EntitySpec)],
+    range: Window,
+) -> Result<Option<OtherRun>> {
+    let mut connection = ledger.db.connection().await?;
+    let transaction = connection.transaction().await.map_err(database_error)?;
+    transaction.batch(PIN_SEARCH_PATH).await?;
+    transaction.batch(END_WHEN_IDLE).await?;
+    transaction.rows(LOCK, params![ledger.schema]).await?;
+    let entities: Vec<&str> = runs.iter().map(|(_, entity)| entity.name).collect();
+    let params = params![ledger.schema, realm_id, entities, range.start, range.end];
+    for row in transaction.rows(OTHERS, params).await? {
+        if let Some(other) = other_run(&row)? {
+            return Ok(Some(other));
+        }
+    }
+    for (run_id, entity) in runs {
+        ledger
+            .begin_run_in(&*transaction, (run_id, entity.name), realm_id, range)
+            .await?;
+    }
+    transaction.commit().await.map_err(database_error)?;
+    Ok(None)
+}
+
+/// Returns the run of a row, unless its process has ended.
+fn other_run(row: &Row) -> Result<Option<OtherRun>> {
+    let (run_id, host): (String, Option<String>) = (row.column("run_id")?, row.column("host")?);
+    let (pid, owner): (Option<i64>, Option<String>) = (row.column("pid")?, row.column("owner")?);
+    let is_alive = match (pid, host.as_deref() == Some(&*ME.host)) {
+        (Some(pid), true) if pid == Process::pid() => {
+            // Else an earlier process, as in a container, where each is number 1.
+            owner.as_deref() == Some(&*ME.owner) && RUNNING.lock().contains(&run_id)
+        }
+        (Some(pid), true) => is_running(pid),
+        _ => true,
+    };
+    if !is_alive {
+        return Ok(None);
+    }
+    let place = match (pid, host) {
+        (Some(pid), Some(host)) => format!("pid {pid} on {host}"),
+        _ => "of an earlier version".to_owned(),
+    };
+    Ok(Some(OtherRun {
+        entity: row.column("entity")?,
+        place,
+        since: row.column("started_at_utc")?,
+        asked_at: row.column("asked_at")?,
+    }))
+}
+
+/// Returns whether a process of this machine exists and has not ended.
+#[cfg(unix)]
+fn is_running(pid: i64) -> bool {
+    use rustix::io::Errno;
+    use rustix::process::{Pid, test_kill_process};
+    let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return false;
+    };
+    // One that has ended and that nobody has asked for its exit code.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let is_zombie = stat
+        .rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('Z'));
+    !is_zombie && test_kill_process(process) != Err(Errno::SRCH)
+}
+
+#[cfg(not(unix))]
+fn is_running(_pid: i64) -> bool {
+    true
+}
+
+/// The runs of one sink, each with a pulse until it has ended.
+#[derive(Debug)]
+pub(super) struct Pulses {
+    db: Db,
+    runs: Mutex<HashSet<String>>,
+    task: Mutex<Option<AbortHandle>>,
+}
+
+impl Pulses {
+    pub(super) fn new(db: Db) -> Arc<Self> {
+        Arc::new(Self {
+            db,
+            runs: Mutex::default(),
+            task: Mutex::default(),
+        })
+    }
+
+    /// Keeps a run alive.
+    pub(super) fn add(self: &Arc<Self>, run_id: &str) {
+        RUNNING.lock().insert(run_id.to_owned());
+        self.runs.lock().insert(run_id.to_owned());
+        let mut task = self.task.lock();
+        if task.is_none() {
+            let beats = tokio::spawn(beat(Arc::downgrade(self)));
+            *task = Some(beats.abort_handle());
+        }
+    }
+
+    /// Forgets a run that has ended.
+    pub(super) fn remove(&self, run_id: &str) {
+        RUNNING.lock().remove(run_id);
+        self.runs.lock().remove(run_id);
+    }
+}
+
+async fn beat(pulses: Weak<Pulses>) {
+    loop {
+        tokio::time::sleep(BEAT).await;
+        let Some((db, runs)) = pulses.upgrade().map(|pulses| {
+            let runs: Vec<String> = pulses.runs.lock().iter().cloned().collect();
+            (pulses.db.clone(), runs)
+        }) else {
+            return;
+        };
+        if !runs.is_empty() {
+            // A beat that is missed does no harm: the next one comes.
+            let _ = db.execute(BEAT_ALL, params![runs]).await;
+        }
+    }
+}
+
+/// Records runs that are dropped before they have ended as interrupted, in the background, if the
+/// process lives long enough.
+impl Drop for Pulses {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.get_mut().take() {
+            task.abort();
+        }
+        let runs: Vec<String> = self.runs.get_mut().drain().collect();
+        RUNNING.lock().retain(|run_id| !runs.contains(run_id));
+        if runs.is_empty() {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let db = self.db.clone();
+            runtime.spawn(async move {
+                let _ = db.execute(INTERRUPT, params![runs]).await;
+            });
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Runs that see each other: two calls for the same time cost the quota once, and what has died or was
+//! stopped is known as such.
+
+use std::time::Duration;
+
+use qbo_rs::app::{App, BackfillRequest, LastRun, StatusRequest};
+use qbo_rs::domain::SkipReason;
+use qbo_sandbox::{Sandbox, SandboxOptions};
+
+use crate::support::{Database, app, assert_complete, small_sandbox, whole_range};
+
+fn slow_sandbox() -> Sandbox {
+    let options = SandboxOptions {
+        latency: Duration::from_millis(150),
+        throttle: qbo_sandbox::ThrottleOptions::NONE,
+        ..SandboxOptions::default()
+    };
+    Sandbox::start(options).unwrap()
+}
+
+/// Reads every month by requests of its own, so that there is time to meet.
+fn slow_request() -> BackfillRequest {
+    whole_range(&["items"], "month", 1000).strict_windows(true)
+}
+
+async fn until_a_run_is_in_the_ledger(database: &Database) {
+    let runs = "SELECT CASE WHEN to_regclass('qbo.windows') IS NULL THEN 0
+        ELSE (SELECT count(*) FROM qbo.runs WHERE status = 'running') END";
+    let is_there = "SELECT count(*) FROM pg_tables WHERE schemaname = 'qbo' AND tablename = 'runs'";
+    loop {
+        if database.number(is_there).await == 1 && database.number(runs).await == 1 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn last_run(app: &App) -> LastRun {
+    let report = app.status(&StatusRequest::default()).await.unwrap();
+    report.entities[0].last_run.clone().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_runs_of_the_same_windows_read_them_once() {
+    let (sandbox, database) = (slow_sandbox(), Database::create().await);
+    let (first, second) = (app(&sandbox, &database), app(&sandbox, &database));
+    let request = slow_request();
+    let running = tokio::spawn({
+        let request = request.clone();
+        async move { first.backfill(&request).await }
+    });
+    until_a_run_is_in_the_ledger(&database).await;
+    let refused = second.backfill(&request.clone().no_wait(true)).await;
+    let error = refused.unwrap_err().to_string();
+    let me = format!("pid {}", std::process::id());
+    assert!(
+        error.contains("another run of items") && error.contains(&me),
+        "{error}"
+    );
+    let after = second.backfill(&request).await.unwrap();
+    let before = running.await.unwrap().unwrap();
+    assert_complete(&before);
+    assert_complete(&after);
+    assert_eq!(
+        after.runs[0].totals.requests, 0,
+        "the first run has read everything"
+    );
+    let windows = &after.runs[0].windows;
+    assert_eq!(windows.len(), 24);
+    assert!(
+        windows
+            .iter()
+            .all(|window| window.skip_reason == Some(SkipReason::Committed))
+    );
+    assert_eq!(
+        sandbox.stats().data_requests,
+        before.runs[0].totals.requests
+    );
+    // What another run has committed before this one began is read again, as without another run.
+    let again = second.backfill(&request).await.unwrap();
+    assert_eq!(
+        again.runs[0].totals.requests,
+        before.runs[0].totals.requests
+    );
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_of_other_entities_or_other_time_do_not_wait() {
+    let (sandbox, database) = (slow_sandbox(), Database::create().await);
+    let (first, second) = (app(&sandbox, &database), app(&sandbox, &database));
+    let running = tokio::spawn(async move { first.backfill(&slow_request()).await });
+    until_a_run_is_in_the_ledger(&database).await;
+    let mut later = slow_request().no_wait(true);
+    later.range = qbo_rs::domain::Window::parse("2026-01-01", "2026-02-01").unwrap();
+    let customers = whole_range(&["customers"], "year", 1000).no_wait(true);
+    let (later, customers) = tokio::join!(second.backfill(&later), second.backfill(&customers));
+    assert_complete(&later.unwrap());
+    assert_complete(&customers.unwrap());
+    assert_complete(&running.await.unwrap().unwrap());
+    database.drop().await;
+}
+
+/// Makes the last run one that seems to go on, in another process.
+async fn leave(database: &Database, host: &str, pid: &str, age: &str) {
+    let set = format!(
+        "UPDATE qbo.runs SET status = 'running', finished_at_utc = NULL, owner = 'other', {host},
+         pid = {pid}, alive_at_utc = now() - interval '{age}'
+         WHERE run_id = (SELECT run_id FROM qbo.runs ORDER BY started_at_utc DESC LIMIT 1)"
+    );
+    database.client.batch_execute(&set).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_a_dead_process_holds_nobody_up_and_one_of_a_live_machine_does() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let request = whole_range(&["items"], "year", 1000).no_wait(true);
+    assert_complete(&app.backfill(&request).await.unwrap());
+    // No process of this machine has this id.
+    leave(&database, "host = host", "2147483646", "1 second").await;
+    assert_complete(&app.backfill(&request).await.unwrap());
+    // An earlier process with the same id, as in a container.
+    let me = std::process::id().to_string();
+    leave(&database, "host = host", &me, "1 second").await;
+    assert_complete(&app.backfill(&request).await.unwrap());
+    // Another machine that has been silent for longer than four beats.
+    leave(&database, "host = 'elsewhere'", "7", "61 seconds").await;
+    assert_complete(&app.backfill(&request).await.unwrap());
+    leave(&database, "host = 'elsewhere'", "7", "20 seconds").await;
+    let error = app.backfill(&request).await.unwrap_err().to_string();
+    assert!(error.contains("pid 7 on elsewhere"), "{error}");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_dropped_is_interrupted_and_a_silent_one_has_died() {
+    let (sandbox, database) = (slow_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let running = tokio::spawn({
+        let app = app.clone();
+        async move { app.backfill(&slow_request()).await }
+    });
+    until_a_run_is_in_the_ledger(&database).await;
+    let windows = "SELECT count(*) FROM qbo.windows WHERE status = 'done'";
+    while database.number(windows).await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    running.abort();
+    let interrupted = "SELECT count(*) FROM qbo.runs WHERE status = 'interrupted' AND finished_at_utc IS NOT NULL";
+    while database.number(interrupted).await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(last_run(&app).await.status.as_str(), "interrupted");
+    // It holds up nobody.
+    let rest = slow_request().resume(true).no_wait(true);
+    assert_complete(&app.backfill(&rest).await.unwrap());
+    for (age, is_dead) in [("170 seconds", false), ("4 minutes", true)] {
+        let set = format!(
+            "UPDATE qbo.runs SET status = 'running', alive_at_utc = now() - interval '{age}'"
+        );
+        database.client.batch_execute(&set).await.unwrap();
+        assert_eq!(last_run(&app).await.is_dead, is_dead, "{age}");
+    }
+    // A ledger of an earlier version has no pulse, and its status can be read all the same.
+    let old = "ALTER TABLE qbo.runs DROP COLUMN alive_at_utc, DROP COLUMN host, DROP COLUMN pid";
+    database.client.batch_execute(old).await.unwrap();
+    assert_eq!(last_run(&app).await.pid, None);
+    database.drop().await;
+}
