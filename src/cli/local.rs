@@ -48,6 +48,11 @@ impl Zone {
         format!("{} ({offset})", local.format("%-d %b %H:%M"))
     }
 
+    /// Writes the time of day, with seconds.
+    pub(super) fn time_of_day(self, at: DateTime<Utc>) -> String {
+        self.at(at).format("%H:%M:%S").to_string()
+    }
+
     /// Writes the time of day of an instant of today, and the day of an earlier one.
     pub(super) fn clock(self, at: DateTime<Utc>, now: DateTime<Utc>) -> String {
         let (local, today) = (self.at(at), self.at(now).date_naive());

@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use super::exit::{ExitCode, Outcome};
 use super::progress;
+use super::words::{counted, flow, number};
 use chrono::{DateTime, Utc};
 
 use crate::domain::instant::format_instant;
@@ -137,25 +138,34 @@ pub(super) fn verification(report: &VerificationReport) -> String {
             let _ = writeln!(out, "{entity}: {reason}; {rows}");
             continue;
         }
-        let verdict = match (different.len(), *repaired) {
+        let verdict = match (different.len() as u64, *repaired) {
             (0, _) if source != table => "the totals differ".to_owned(),
             (0, _) if !rejects.is_empty() => {
-                format!("{} records were set aside", rejects.len())
+                let rejects = rejects.len() as u64;
+                counted(rejects, "record was set aside", "records were set aside")
             }
             (0, 0) => "no difference".to_owned(),
+            (0, 1) => "1 window was read again, and nothing differs any more".to_owned(),
             (0, repaired) => {
-                format!("{repaired} windows were read again, and nothing differs any more")
+                let windows = number(repaired);
+                format!("{windows} windows were read again, and nothing differs any more")
             }
-            (count, _) => format!("{count} windows differ"),
+            (count, _) => counted(count, "window differs", "windows differ"),
         };
-        let _ = writeln!(
-            out,
-            "{entity}: {source} in QuickBooks, {table} in the table, {windows} windows, {requests} requests: {verdict}"
-        );
+        let (source, table) = (number(*source), number(*table));
+        let parts = [
+            format!("{entity}: {source} in QuickBooks, {table} in the table"),
+            counted(*windows, "window", "windows"),
+            counted(*requests, "request", "requests"),
+        ];
+        out.push_str(flow("  ", &parts, ", ").trim_start());
+        out.truncate(out.trim_end().len());
+        let _ = writeln!(out, ": {verdict}");
         if *renamed_references > 0 {
+            let records = counted(*renamed_references, "record differs", "records differ");
             let _ = writeln!(
                 out,
-                "  {renamed_references} records differ only by names inside references, which is not counted as a difference"
+                "  {records} only by names inside references, which is no difference"
             );
         }
         for difference in different {

@@ -1,15 +1,21 @@
 //! `qbo-rs sync`.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
+use chrono::TimeDelta;
 use clap::Args;
 
-use super::exit::{ExitCode, Outcome};
+use super::exit::{ExitCode, Failure, Outcome};
+use super::local::Zone;
 use super::output::Printer;
+use super::print_note;
 use super::shortfall::explain_sync;
 use super::signals::block_on;
+use super::words::{counted, elapsed, flow, number};
 use crate::app::{App, SyncRequest};
 use crate::domain::{CompanyStatus, EntityOutcome, EntitySync, Interval, SyncMethod, SyncReport};
+use crate::error::Result;
 
 #[derive(Debug, Args)]
 pub(super) struct SyncArguments {
@@ -24,16 +30,42 @@ pub(super) struct SyncArguments {
 pub(super) fn run(app: &App, arguments: &SyncArguments, printer: Printer) -> Outcome {
     let request = &arguments.request;
     if let Some(interval) = arguments.every {
-        let show = |report: &SyncReport| printer.print(report, || table(report));
-        block_on(app.sync_every(request, interval.get(), &show))?;
+        let show = |report: &SyncReport| printer.print(report, || timed(report, interval.get()));
+        until_stopped(app.sync_every(request, interval.get(), &show))?;
         return Ok(ExitCode::Done);
     }
-    let report = block_on(app.sync(request))?;
+    let report = until_stopped(app.sync(request))?;
     printer.print(&report, || table(&report))?;
     if !report.is_ok() {
         explain_sync(app, &report);
     }
     Ok(ExitCode::of(report.is_ok()))
+}
+
+/// Runs a sync until it ends; says that nothing is lost if it was stopped.
+fn until_stopped<T>(call: impl Future<Output = Result<T>>) -> Outcome<T> {
+    block_on(call).inspect_err(|failure| {
+        if matches!(failure, Failure::Stopped(_)) {
+            print_note("Stopped; what is committed stays, and the next sync goes on after it.");
+        }
+    })
+}
+
+/// Describes a report of a sync that is repeated, with the time of day.
+fn timed(report: &SyncReport, interval: Duration) -> String {
+    let now = crate::clock::now();
+    let zone = Zone(None);
+    let at = zone.time_of_day(now);
+    let next = TimeDelta::from_std(interval).map(|interval| zone.time_of_day(now + interval));
+    let mut out = String::new();
+    for line in table(report).lines() {
+        let _ = match (&next, line.starts_with(' ')) {
+            (_, true) => writeln!(out, "{line}"),
+            (Ok(next), false) => writeln!(out, "{at} {line}; next about {next}"),
+            (Err(_), false) => writeln!(out, "{at} {line}"),
+        };
+    }
+    out
 }
 
 fn table(report: &SyncReport) -> String {
@@ -45,63 +77,66 @@ fn table(report: &SyncReport) -> String {
             CompanyStatus::Failed => "failed",
             CompanyStatus::NeedsReauth => "needs to be connected again",
         };
-        let _ = write!(
-            out,
-            "company {} in {}: {status}",
-            account.realm_id, account.schema
-        );
+        let requests = counted(account.requests, "request", "requests");
+        let time = elapsed(account.duration_ms);
         let _ = writeln!(
             out,
-            ", {} requests, {} ms",
-            account.requests, account.duration_ms
+            "company {} in {}: {status}, {requests}, {time}",
+            account.realm_id, account.schema
         );
         if let Some(error) = &account.error {
             let _ = writeln!(out, "  {error}");
         }
-        let entities = account.entities.iter();
         let is_told = |entity: &&EntitySync| {
             // The line of the company says why these were not tried.
             !(account.error.is_some() && entity.is_not_attempted())
                 && entity.status != EntityOutcome::Unavailable
         };
-        for entity in entities.filter(is_told) {
-            let changed = entity.inserted + entity.updated + entity.deleted + entity.rejected;
-            if changed == 0 && entity.error.is_none() {
-                continue;
-            }
-            let via = match entity.via {
-                SyncMethod::Changes => "changes",
-                SyncMethod::Batch => "a batch",
-                SyncMethod::Query => "queries",
-                SyncMethod::Read => "one read",
-            };
-            let _ = write!(
-                out,
-                "  {:<24}{} inserted, {} updated, ",
-                entity.entity, entity.inserted, entity.updated
-            );
-            let _ = writeln!(
-                out,
-                "{} deleted, {} set aside, by {via}",
-                entity.deleted, entity.rejected
-            );
-            if let Some(error) = &entity.error {
-                let _ = writeln!(out, "    failed: {error}");
-            }
+        for entity in account.entities.iter().filter(is_told) {
+            describe(entity, &mut out);
         }
-        let absent: Vec<&str> = account
+        let absent: Vec<String> = account
             .entities
             .iter()
             .filter(|entity| entity.status == EntityOutcome::Unavailable)
-            .map(|entity| entity.entity.as_str())
+            .map(|entity| entity.entity.clone())
             .collect();
         if !absent.is_empty() {
-            let _ = writeln!(
-                out,
-                "  not available in this company: {}",
-                absent.join(", ")
-            );
+            out.push_str("  not available in this company:\n");
+            out.push_str(&flow("    ", &absent, ", "));
         }
     }
     out
+}
+
+/// Names what has changed in an entity, and why it failed; nothing if neither has happened.
+fn describe(entity: &EntitySync, out: &mut String) {
+    let counts = [
+        (entity.inserted, "inserted"),
+        (entity.updated, "updated"),
+        (entity.deleted, "deleted"),
+        (entity.rejected, "set aside"),
+    ];
+    let changed: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{} {word}", number(*count)))
+        .collect();
+    if changed.is_empty() && entity.error.is_none() {
+        return;
+    }
+    let via = match entity.via {
+        SyncMethod::Changes => "changes",
+        SyncMethod::Batch => "a batch",
+        SyncMethod::Query => "queries",
+        SyncMethod::Read => "one read",
+    };
+    let changed = match changed.is_empty() {
+        true => "nothing changed".to_owned(),
+        false => changed.join(", "),
+    };
+    let _ = writeln!(out, "  {:<24}{changed}, by {via}", entity.entity);
+    if let Some(error) = &entity.error {
+        let _ = writeln!(out, "    failed: {error}");
+    }
 }

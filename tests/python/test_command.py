@@ -187,7 +187,7 @@ def test_verify_reports_differences_by_exit_code_and_id(run, database):
     assert "1 missing: 9" in differing.stdout
     repaired = run("verify", "customers", *RANGE, "--chunk", "month", "--repair")
     assert repaired.returncode == 0
-    assert "1 windows were read again, and nothing differs any more" in repaired.stdout
+    assert "1 window was read again, and nothing differs any more" in repaired.stdout
     assert run("verify", "customers", "--start", "2024-01-01", "--end", "2023-01-01").returncode == 2
 
 

@@ -1,0 +1,132 @@
+"""Progress on a terminal, on a screen of real size, and in a log."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+
+import pyte
+import pytest
+from conftest import COMMAND, VARIABLES, report_of
+
+import qbo_rs
+
+RANGE = ["--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "month"]
+LINES = 24
+
+
+class Terminal:
+    """A command in a pseudo-terminal, and the screen that it has drawn."""
+
+    def __init__(self, columns, environment, *arguments):
+        self.screen = pyte.HistoryScreen(columns, LINES, history=500)
+        self.stream = pyte.ByteStream(self.screen)
+        self.seen = []
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, columns, 0, 0))
+        self.process = subprocess.Popen([COMMAND, *arguments], env=environment, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        self.ours = ours
+
+    def read(self):
+        """Draw what has come; return False at the end."""
+        if not select.select([self.ours], [], [], 0.1)[0]:
+            return self.process.poll() is None
+        try:
+            data = os.read(self.ours, 65536)
+        except OSError:
+            return False
+        self.stream.feed(data)
+        self.seen.append(self.lines())
+        return bool(data)
+
+    def lines(self):
+        """Return the lines of the screen that are not blank, with those that have scrolled away."""
+        above = ["".join(line[column].data for column in sorted(line)).rstrip() for line in self.screen.history.top]
+        return [line for line in above + [line.rstrip() for line in self.screen.display] if line]
+
+    def run(self):
+        """Draw until the command ends; return its exit code."""
+        while self.read():
+            pass
+        os.close(self.ours)
+        return self.process.wait(timeout=30)
+
+    def wait_for(self, pattern):
+        """Draw until a line of the screen matches."""
+        deadline = time.monotonic() + 30
+        while not any(re.search(pattern, line) for line in self.lines()):
+            assert time.monotonic() < deadline, self.lines()
+            assert self.read(), self.lines()
+
+
+def environment_of(qbo, database):
+    inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    unlimited = {"QBO_REQUESTS_PER_MINUTE": "0", "QBO_REQUESTS_PER_SECOND": "0", "QBO_MAX_IN_FLIGHT": "0"}
+    return inherited | unlimited | qbo.environment | database.environment | {"TERM": "xterm-256color"}
+
+
+@pytest.fixture
+def slow():
+    with qbo_rs.sandbox(customers=60, items=40, invoices=300, others=0, limits=False, latency_ms=100) as sandbox:
+        yield sandbox
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_entities_that_are_done_stay_and_the_end_is_one_screen(slow, database, columns):
+    terminal = Terminal(
+        columns, environment_of(slow, database), "backfill", "customers", "items", *RANGE, "--strict-windows"
+    )
+    assert terminal.run() == 0
+    last = terminal.lines()
+    done = [line for line in last if re.match(r"  (customers|items) +done +\d+ rows +[\d.]+ s$", line)]
+    assert len(done) == 2, last
+    assert any(line.startswith("Done in ") for line in last)
+    assert last[-1].startswith("Next: ")
+    # Nothing of the progress is left below what is done, and no line was ever longer than the screen.
+    assert not any("Ctrl-C is safe" in line for line in last)
+    during = [line for lines in terminal.seen for line in lines]
+    assert any(re.search(r"[12] of 2 entities · \d+ requests?", line) for line in during)
+    assert any("Ctrl-C is safe" in line for line in during)
+    assert all(len(line) <= 80 for line in during if "qbo-rs" not in line)
+
+
+def test_a_pause_is_counted_down(slow, database):
+    slow.fault("throttle", on="query", nth=3, retry_after=3)
+    terminal = Terminal(80, environment_of(slow, database), "backfill", "items", *RANGE, "--strict-windows")
+    terminal.wait_for(r"items .*waiting [123] s: QuickBooks asked to slow down")
+    assert terminal.run() == 0
+    assert not any("waiting" in line for line in terminal.lines())
+
+
+def test_a_stop_leaves_the_command_that_goes_on(slow, database):
+    line = ("backfill", "items", *RANGE, "--strict-windows")
+    terminal = Terminal(80, environment_of(slow, database), *line)
+    terminal.wait_for(r"items .* \d+ %")
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.run() == 130
+    said = " ".join(terminal.lines())
+    assert re.search(r"Stopped (after \d+ of 24 windows|before a window was complete)", said), said
+    assert "".join(said.split()).endswith("".join(["Goon:qbo-rs", *line, "--resume"])), said
+
+
+def test_a_log_has_a_line_of_progress_every_ten_seconds(database):
+    with qbo_rs.sandbox(customers=1, items=40, invoices=1, others=0, limits=False, latency_ms=2500) as sandbox:
+        environment = environment_of(sandbox, database)
+        line = [COMMAND, "backfill", "items", *RANGE, "--strict-windows", "--log-format", "json", "--json"]
+        ended = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert report_of(ended)["runs"][0]["totals"]["rows"] == 40
+    events = [json.loads(line) for line in ended.stderr.splitlines()]
+    progress = [event for event in events if event.get("event") == "progress"]
+    assert progress, ended.stderr
+    assert progress[0]["realm_id"] == sandbox.environment["QBO_REALM_ID"]
+    assert (progress[0]["entity"], progress[0]["windows"]) == ("items", 24)
+    assert 0 < progress[0]["windows_done"] < 24
+    assert progress[0]["requests"] >= progress[0]["windows_done"]
