@@ -21,9 +21,9 @@ pub(super) fn width() -> usize {
         return width;
     }
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
-    match terminal_size::terminal_size() {
+    match console::Term::stdout().size_checked() {
         _ if !is_terminal => usize::MAX,
-        Some((terminal_size::Width(width), _)) => usize::from(width),
+        Some((_, width)) => usize::from(width),
         None => USUAL_WIDTH,
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use qbo_sandbox::Sandbox;
 
 use super::output;
-use super::words::shell_quote;
+use super::words::{number, shell_quote};
 use crate::demo::Demo;
 
 /// Prints the settings that a client of the sandbox needs, ready to paste into a shell.
@@ -43,6 +43,7 @@ pub(super) fn demo(program: &str, demo: &Demo, table: &str) -> String {
     let (passfile, env_file) = (quote(&demo.passfile), quote(&demo.env_file));
     let (program, stop) = (shell_quote(program), demo.directory_flag());
     let rows: u64 = demo.report.runs.iter().map(|run| run.totals.rows).sum();
+    let rows = number(rows);
     let (url, directory) = (&demo.url, demo.directory.display());
     let mut out = format!("\n{table}\n");
     // Writing to a string cannot fail.

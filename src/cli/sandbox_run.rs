@@ -93,15 +93,18 @@ pub(super) fn detach(line: &[OsString]) -> Outcome {
     let settings = BufReader::new(child.stdout.take().ok_or_else(no_output)?);
     for line in settings.lines() {
         let line = line.map_err(failed)?;
-        match line.starts_with("export ") {
-            true => output::text(&format!("{line}\n")),
-            // Its last line, which speaks of Ctrl-C.
-            false => {
-                output::text(
-                    "# the sandbox runs in the background; stop it with: qbo-rs sandbox --stop\n",
-                );
-                return Ok(ExitCode::Done);
-            }
+        if line.starts_with("export ") {
+            output::text(&format!("{line}\n"));
+        } else {
+            // Its last line, which names its address and speaks of Ctrl-C.
+            let url = line
+                .split_whitespace()
+                .find(|word| word.starts_with("http"));
+            let url = url.unwrap_or_default();
+            output::text(&format!(
+                "# sandbox at {url} in the background; stop it with: qbo-rs sandbox control stop --url {url}\n"
+            ));
+            return Ok(ExitCode::Done);
         }
     }
     let mut words = String::new();

@@ -10,7 +10,6 @@ use super::error_text;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::local::Zone;
 use super::output::Printer;
-use super::print_note;
 use super::shortfall::explain_sync;
 use super::signals::block_on;
 use super::words::{counted, elapsed, flow, number};

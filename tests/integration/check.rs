@@ -260,6 +260,11 @@ async fn a_company_that_the_keys_do_not_fit_fails_with_the_switch_to_try() {
             .fix("company")
             .starts_with("export QBO_ENVIRONMENT=sandbox")
     );
+    let homeless = settings().with("QBO_TOKEN_STORE", "postgres").check(&[]);
+    assert_eq!(
+        (homeless.code, homeless.with("failed")),
+        (Some(2), vec!["token_store"])
+    );
     // Without a database, what is said about it is not a failure.
     assert_eq!(mixed.status("database"), "skipped");
     assert_recorded("check_wrong_environment", &mixed, None, directory.path());

@@ -84,7 +84,8 @@ if words[:2] == ["auth", "import"]:
 if "login" in words:
     sys.exit(log_in())
 is_repeated = "--every" in arguments
-runs_on = "serve" in words or is_repeated or (words[:1] == ["sandbox"] and not {{"control", "conform"}} & set(words))
+ends = {{"control", "conform", "--", "--stop"}} & set(arguments)
+runs_on = "serve" in words or is_repeated or (words[:1] == ["sandbox"] and not ends)
 if not runs_on:
     os.execv(line[0], line)
 if not is_repeated:

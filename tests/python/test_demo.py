@@ -41,7 +41,7 @@ def test_a_second_demo_finds_every_row_unchanged(directory):
     assert f"{COMMAND} demo --stop --data-dir '{directory}'" in first.stdout.replace("'" + COMMAND + "'", COMMAND)
     # It ends with invoices, and with commands that work as they stand.
     assert re.search(r"^id +doc_number +txn_date .* total_amt +balance$", first.stdout, flags=re.MULTILINE)
-    assert "5800 records are in Postgres" in first.stdout
+    assert "5,800 records are in Postgres" in first.stdout
     show, status, _ = re.findall(r"^  (\S.*)$", first.stdout.partition("Go on with:")[2], flags=re.MULTILINE)
     for line, words in ((show, "customers in the schema raw"), (status, "customers")):
         ended = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=60, check=False)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -181,7 +182,13 @@ def test_the_command_serves_and_takes_commands():
         wrong = control(environment, "nonsense")
         assert (wrong.returncode, wrong.stdout) == (2, "")
         assert wrong.stderr.startswith("error: sandbox: there is no command 'nonsense'; there are stats, ")
-        assert "merge" in {command["command"] for command in json.loads(control(environment).stdout)["commands"]}
+        listed = json.loads(control(environment, "--json").stdout)["commands"]
+        assert "merge" in {command["command"] for command in listed}
+        # For people, a command and its description a paragraph.
+        text = control(environment).stdout
+        assert "\n  edit entity id [at] [realm]\n      save a record again\n" in text
+        assert "\n  throttle\n      429 " in text
+        assert "{" not in text
         assert json.loads(control(environment, "stats").stdout)["data_requests"] == 0
 
 
@@ -260,3 +267,60 @@ def test_bad_flags_are_one_line_and_exit_2(arguments, words):
     process = subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
     assert (process.returncode, process.stdout, process.stderr.count("\n")) == (2, "", 1)
     assert words in process.stderr
+
+
+def test_a_command_runs_with_the_settings_of_a_simulator_that_ends_with_it(tmp_path):
+    inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+
+    def run(*line: str) -> subprocess.CompletedProcess:
+        command = [COMMAND, "sandbox", "--customers", "30", "--", *line]
+        return subprocess.run(command, env=inherited, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    extracted = run(COMMAND, "extract", "customers", "--start", "2024-01-01", "--end", "2026-01-01", "--out", "l", "--json")
+    assert extracted.returncode == 0, extracted.stderr
+    assert json.loads(extracted.stdout)["runs"][0]["totals"]["rows"] == 30
+    # Its tokens end with it: nothing is in the store of the user.
+    shown = run("sh", "-c", "echo $QBO_TOKEN_STORE $QBO_API_URL")
+    store, url = shown.stdout.split()
+    assert not os.path.exists(os.path.dirname(store))
+    stopped = subprocess.run([COMMAND, "sandbox", "control", "--url", url], env=inherited, capture_output=True, check=False)
+    assert stopped.returncode == 2
+    assert run("sh", "-c", "exit 7").returncode == 7
+    assert run("sh", "-c", "kill -9 $$").returncode == 137
+    missing = run("no-such-program")
+    assert (missing.returncode, "cannot run 'no-such-program'" in missing.stderr) == (2, True)
+
+
+def test_a_sandbox_in_the_background_is_stopped_by_a_command():
+    inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    line = [COMMAND, "sandbox", "--customers", "30", "--port", "0", "--detach"]
+    detached = subprocess.run(line, env=inherited, capture_output=True, text=True, timeout=30, check=True)
+    *exports, comment = detached.stdout.splitlines()
+    settings = dict(text.removeprefix("export ").split("=", 1) for text in exports)
+    environment = inherited | settings
+    try:
+        assert json.loads(control(environment, "stats").stdout)["data_requests"] == 0
+        # The port is taken: the reason comes from the process in the background.
+        port = settings["QBO_API_URL"].rpartition(":")[2]
+        again = [COMMAND, "sandbox", "--port", port, "--detach"]
+        refused = subprocess.run(again, env=inherited, capture_output=True, text=True, timeout=30, check=False)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr.startswith("error: sandbox: cannot listen on ")
+    finally:
+        stopped = subprocess.run([COMMAND, "sandbox", "--stop"], env=environment, timeout=30, check=False)
+    assert stopped.returncode == 0
+    assert settings["QBO_API_URL"] in comment
+    wait_until(lambda: control(environment, "stats").returncode == 2)
+
+
+def test_a_sandbox_within_a_program_is_not_stopped_by_a_command(qbo):
+    ended = control(dict(os.environ) | qbo.environment, "stop")
+    assert (ended.returncode, "ends with the program" in ended.stderr) == (2, True)
+    assert qbo.stats()["data_requests"] == 0
+
+
+def wait_until(is_so, seconds: float = 10) -> None:
+    """Ask until something is so."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end

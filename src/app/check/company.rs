@@ -107,6 +107,11 @@ impl Look<'_> {
         const NAME: &str = "token_store";
         let location = &config.oauth.token_store;
         let is_shared = match location {
+            StoreLocation::Postgres if !self.app.settings.has_database() => {
+                let text = "QBO_TOKEN_STORE says postgres, and no database is configured";
+                let fix = "export DATABASE_URL=postgresql://user:password@host:5432/database";
+                return (CheckLine::failed(NAME, text).fix(fix.to_owned()), None);
+            }
             StoreLocation::Postgres if self.database.db.is_none() => {
                 let text = "tokens are kept in the database, which cannot be reached";
                 return (CheckLine::skipped(NAME, text), None);
@@ -142,7 +147,7 @@ impl Look<'_> {
                 NAME,
                 format!("other users could open {place} (mode {mode:04o}); it was closed to them"),
             )
-            .fix(format!("chmod 600 {place}")),
+            .fix(format!("chmod 600 '{place}'")),
             None => CheckLine::ok(NAME, format!("{place}; companies in it: {count}")),
         };
         (line, Some(store))
