@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BLOCK = re.compile(r"^```(sh|sql|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# Lines that install, build, or need Docker or a checkout. Their recipes and files are looked up instead.
-NOT_RUN = re.compile(r"^(pip install|cargo |make |docker |sh docker/|\.venv/bin/)")
+# Lines that install, build, need Docker or a checkout, or have tests of their own (test_demo.py). Their recipes and
+# files are looked up instead.
+NOT_RUN = re.compile(r"^(pip install|cargo |make |docker |sh docker/|\.venv/bin/|qbo-rs demo)")
 # What a user fills in, and what the tests set before.
 FILLED_IN = re.compile(r"^export (DATABASE_URL|QBO_CLIENT_ID)=")
 
@@ -57,6 +58,9 @@ def log_in():
         sys.stderr.write(said)
         if said.strip().startswith("http"):
             address = address_after_consent(said.strip())
+            if "DOCUMENT_ADDRESS" in os.environ:
+                state = address.partition("state=")[2].partition("&")[0]
+                address = address.partition("?")[0] + os.environ["DOCUMENT_ADDRESS"].replace("STATE", state)
             if "--paste" in arguments:
                 process.stdin.write(address + "\\n")
                 process.stdin.close()
@@ -120,8 +124,20 @@ class Shell:
         self.environment = environment | {"PATH": f"{programs}:{environment['PATH']}"}
 
     def run(self, text: str, timeout: int = 100) -> subprocess.CompletedProcess:
+        """Run commands, each of which has to succeed."""
+        done = self.start(text, timeout)
+        assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+        return done
+
+    def attempt(self, text: str) -> str:
+        """Run commands of which one has to fail; return what they say."""
+        done = self.start(text, 100)
+        assert done.returncode != 0, text
+        return done.stdout + done.stderr
+
+    def start(self, text: str, timeout: int) -> subprocess.CompletedProcess:
         line = [shutil.which("bash"), "-euo", "pipefail", "-c", text]
-        done = subprocess.run(
+        return subprocess.run(
             line,
             env=self.environment,
             cwd=self.folder,
@@ -131,5 +147,3 @@ class Shell:
             check=False,
             stdin=subprocess.DEVNULL,
         )
-        assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
-        return done

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
+import sys
 
 import duckdb
 import pytest
@@ -19,7 +21,10 @@ import qbo_rs
 RUN_ELSEWHERE = {"docs/mage.md", "docs/service.md"}
 # The roles of this page are tried by the Rust test `a_role_with_the_documented_rights_can_load_and_no_more`.
 RUN_IN_RUST = {"docs/loading.md"}
-DOCUMENTS = sorted(str(path.relative_to(ROOT)) for pattern in ("*.md", "docs/*.md") for path in ROOT.glob(pattern))
+# Documents in Spanish have the same commands, says test_spanish.
+DOCUMENTS = sorted(
+    {str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))} - {"README.es.md"}
+)
 WITH_COMMANDS = [page for page in DOCUMENTS if blocks(page, "sh") and page not in RUN_ELSEWHERE]
 
 needs_psql = pytest.mark.skipif(shutil.which("psql") is None, reason="psql is not installed")
@@ -108,6 +113,14 @@ def test_the_commands_of_a_document_run_as_they_stand(page, shell, company, data
             database.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+@pytest.mark.parametrize(("company", "page"), [("docs/arrow.md",) * 2, ("docs/reports.md",) * 2], indirect=["company"])
+def test_the_python_of_a_document_runs(page, shell):
+    shell.run(BEFORE.get(page, "true"))
+    code = "\n".join(text for _, text in blocks(page, "python"))
+    (shell.folder / "page.py").write_text(f"import polars as pl\nimport qbo_rs\n\n{code}")
+    shell.run(f"{sys.executable} page.py")
+
+
 def test_commands_that_are_not_run_name_recipes_and_files_that_exist():
     recipes = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in WITH_COMMANDS:
@@ -119,3 +132,97 @@ def test_commands_that_are_not_run_name_recipes_and_files_that_exist():
                 for word in words:
                     if word.startswith(("docker/", "tests/", "benches/")):
                         assert (ROOT / word).exists(), line
+
+
+def test_alerts_name_metrics_that_the_service_has():
+    metrics = (ROOT / "src/server/metrics.rs").read_text()
+    names = set(re.findall(r"\bqbo_[a-z_]+", (ROOT / "docs/alerts.md").read_text())) - {"qbo_rs"}
+    assert len(names) > 8
+    assert {name for name in names if name.removesuffix("_total") not in metrics} == set()
+
+
+# The same page in one shell, since its blocks build on each other.
+def one_shell(page):
+    return "\n".join(runnable(text) for _, text in blocks(page, "sh"))
+
+
+@needs_psql
+def test_the_first_rows_arrive_change_and_are_verified(shell, database):
+    script, waits = re.subn(r"^sleep 32 .*$", "sleep 1", one_shell("docs/first-rows.md"), flags=re.MULTILINE)
+    assert waits == 1
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        shell.environment |= {"DOCUMENT_PORT": str(probe.getsockname()[1]), "DOCUMENT_BACKGROUND": "1"}
+    done = shell.run(script)
+    assert "(1 row)" in done.stdout, "the deleted invoice is shown"
+    assert database.query("SELECT count(*) FROM raw.qb_invoices WHERE deleted_at_utc IS NOT NULL") == [(1,)]
+    assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(5000,)]
+
+
+# Endpoints of the simulator; a reader has none of these.
+ENDPOINTS = ("QBO_API_URL", "QBO_TOKEN_URL", "QBO_AUTHORIZE_URL", "QBO_REVOKE_URL")
+
+
+@pytest.fixture
+def newcomer(shell, company, database):
+    """The shell of somebody who has a file of settings, and no company connected."""
+    for name in ("QBO_CLIENT_ID", "QBO_CLIENT_SECRET", "QBO_REALM_ID", "QBO_REFRESH_TOKEN", "DATABASE_URL"):
+        del shell.environment[name]
+    assert set(ENDPOINTS) <= set(shell.environment)
+    [template] = re.findall(r"^```ini\n(.*?)^```$", (ROOT / "docs/connect.md").read_text(), re.MULTILINE | re.DOTALL)
+    values = {name: company.environment[name] for name in ("QBO_CLIENT_ID", "QBO_CLIENT_SECRET")}
+    values |= {"DATABASE_URL": database.url}
+    lines = [
+        re.sub(r"^(\w+)=.*", lambda match: f"{match[1]}={values.get(match[1], match[0].partition('=')[2])}", line)
+        for line in template.splitlines()
+    ]
+    assert {line.partition("=")[0] for line in lines if "=" in line} == {*values, "QBO_ENVIRONMENT"}
+    (shell.folder / "company.env").write_text("\n".join(lines) + "\n")
+    return shell
+
+
+def test_a_company_is_connected_checked_and_read_by_the_steps_of_the_page(newcomer, database):
+    done = newcomer.run(one_shell("docs/connect.md"))
+    assert "is connected" in done.stdout
+    assert "✖" not in done.stdout
+    assert database.query("SELECT state FROM qbo.accounts") == [("active",)]
+    assert database.query("SELECT count(*) FROM raw.qb_invoices") == [(300,)]
+    assert (newcomer.folder / "company.env").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_messages_of_the_page_are_those_that_one_sees(newcomer):
+    page = (ROOT / "docs/connect.md").read_text().partition("## What can go wrong")[2]
+    shown = [
+        cell for cell in re.findall(r"^\| (.*?) \|", page, re.MULTILINE) if "`" in cell and "Intuit's page" not in cell
+    ]
+    login = "qbo-rs auth login --paste --redirect-uri https://books.example.com/callback"
+    settings = "export QBO_ENV_FILE=$PWD/company.env\n"
+    redirect = "http://localhost:8484/callback"
+    taken = "python3 -m http.server 8484 --bind 127.0.0.1 >server.log 2>&1 & trap 'kill %1' EXIT; sleep 1; "
+    taken += f"qbo-rs auth login --redirect-uri {redirect}"
+    newest = "$(qbo-rs sandbox control refresh-token | grep -o 'RT1[^\"]*')"
+    january = "--start 2025-01-01 --end 2025-02-01"
+    wrong = {
+        "QBO_CLIENT_SECRET: not set": "unset QBO_ENV_FILE QBO_CLIENT_ID QBO_CLIENT_SECRET; qbo-rs auth status",
+        "invalid_client": f"QBO_CLIENT_SECRET=wrong {login}",
+        "access_denied": f"DOCUMENT_ADDRESS='?error=access_denied&state=STATE' {login}",
+        "does not have the state": f"DOCUMENT_ADDRESS='?code=1&realmId=1&state=other' {login}",
+        "invalid_grant of the code": f"DOCUMENT_ADDRESS='?code=XAB0&realmId=9341450000000001&state=STATE' {login}",
+        "use --paste": "qbo-rs auth login --redirect-uri https://books.example.com/callback",
+        "cannot listen at": taken,
+        "cannot connect to Postgres": "DATABASE_URL=postgresql://qbo:x@localhost:1/books qbo-rs sync",
+        "holds company": f"{login} && qbo-rs load_items && QBO_REALM_ID=77 qbo-rs load_items".replace(
+            "load_items", f"backfill items {january}"
+        ),
+        "encrypted with another key": f"{login} && QBO_CLIENT_SECRET=renewed qbo-rs sync items",
+        # Last, since it leaves a wrong company in the store.
+        "code 3100": f"{login} && QBO_REALM_ID=77 QBO_REFRESH_TOKEN={newest} qbo-rs extract items {january}",
+    }
+    for words, commands in wrong.items():
+        [cell] = [cell for cell in shown if words in cell]
+        said = newcomer.attempt(settings + commands)
+        for message in re.findall(r"`([^`]*)`", cell):
+            for part in message.split("..."):
+                assert part.strip(" ,") in said, f"{message}\n{commands}\n{said[-2000:]}"
+        shown.remove(cell)
+    assert [cell for cell in shown if "code 3100" not in cell] == []

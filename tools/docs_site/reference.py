@@ -6,10 +6,11 @@ import ast
 import json
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 WIDTH = "100"
@@ -40,12 +41,16 @@ class Command:
         done = subprocess.run(line, capture_output=True, text=True, check=True, env=environment, timeout=60)  # noqa: S603
         return done.stdout
 
-    def tree(self, *names: str) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Yield the help of a command and of all below it."""
-        text = self.output(*names, "--help")
-        yield names, text
-        for name in subcommands(text):
-            yield from self.tree(*names, name)
+    def helps(self) -> dict[tuple[str, ...], str]:
+        """Return the help of every command: of `qbo-rs` itself, of each command, and of what is below it."""
+        found: dict[tuple[str, ...], str] = {}
+        level: list[tuple[str, ...]] = [()]
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            while level:
+                texts = list(pool.map(lambda names: self.output(*names, "--help"), level))
+                found |= zip(level, texts, strict=True)
+                level = [(*names, name) for names, text in zip(level, texts, strict=True) for name in subcommands(text)]
+        return found
 
 
 def subcommands(text: str) -> list[str]:
@@ -72,8 +77,11 @@ def commands(command: Command, root: Path) -> str:
     """Return the page of the commands: the help of each."""
     del root
     parts = [COMMANDS]
-    for names, text in command.tree():
-        title = " ".join(("qbo-rs", *names))
+    helps = command.helps()
+    order = list(helps)
+    # Each command is followed by those below it, in the order of the help.
+    for names in sorted(helps, key=lambda names: [order.index(names[: depth + 1]) for depth in range(len(names))]):
+        title, text = " ".join(("qbo-rs", *names)), helps[names]
         parts.append(f"## {title}\n\n```text\n{own_part(text)}\n```\n")
     parts.append(f"## Settings and logs\n\n```text\n{shared_part(command)}\n```\n")
     return "\n".join(parts)
