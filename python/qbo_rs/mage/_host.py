@@ -56,7 +56,6 @@ def show_chart(page: str, name: str, *, height: int) -> bool:
         "name": name,
         "type": "chart",
         "language": "python",
-        "file_path": f"charts/{name}.py",
     }
     chart |= {"configuration": {"chart_type": "custom"}, "data_source": {"type": "chart_code"}}
     layout.blocks = {**(layout.blocks or {}), name: chart}
