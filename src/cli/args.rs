@@ -39,6 +39,7 @@ pub(super) struct Arguments {
     #[arg(
         long,
         global = true,
+        hide = true,
         value_name = "PATH",
         help_heading = SETTINGS_HEADING
     )]
@@ -88,9 +89,19 @@ pub(super) struct LogFlags {
     pub color: String,
 }
 
+impl Arguments {
+    /// Returns the level of logs that was asked for.
+    pub(super) fn log_level(&self) -> Option<log::LevelFilter> {
+        match (&self.command, self.logs.verbose) {
+            // There it asks for details of the result.
+            (Command::Status(_), 1) => None,
+            _ => self.logs.level(),
+        }
+    }
+}
+
 impl LogFlags {
-    /// Returns the level that was asked for.
-    pub(super) fn level(&self) -> Option<log::LevelFilter> {
+    fn level(&self) -> Option<log::LevelFilter> {
         match (self.quiet, self.verbose) {
             (true, _) => Some(log::LevelFilter::Warn),
             (false, 0) => self.log_level,
@@ -122,7 +133,7 @@ pub(super) enum Command {
     Sync(SyncArguments),
     /// Serve the HTTP API and run the jobs that it queues
     Serve(ServeArguments),
-    /// Check settings, tokens, company and database; the exit code is 2 if something is wrong
+    /// Check settings, tokens, company and database; exit code 2 if one fails
     Check(CheckRequest),
     /// Show the ranges that are committed, missing or failed
     Status(StatusArguments),

@@ -32,7 +32,7 @@ const FAREWELL: Duration = Duration::from_millis(200);
 pub(super) struct SandboxArguments {
     #[command(subcommand)]
     action: Option<SandboxAction>,
-    /// Serve in the background, and print the settings for `eval "$(qbo-rs sandbox --detach)"`
+    /// Serve in the background; for `eval "$(qbo-rs sandbox --detach)"`
     #[arg(long, conflicts_with_all = ["command", "stop"])]
     detach: bool,
     /// Stop the sandbox that runs at QBO_API_URL, or at the port
@@ -41,26 +41,26 @@ pub(super) struct SandboxArguments {
     /// Command to run with the settings of the simulator, which ends with it
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
-    /// Port to listen on; 0 picks a free one [default: 8911, or a free one with a command]
+    /// Port; 0: a free one [default: 8911; a free one with a command]
     #[arg(long)]
     port: Option<u16>,
     /// Address to listen on
     #[arg(long, hide_short_help = true, default_value = "127.0.0.1")]
     host: IpAddr,
     /// Number of companies; the first has the id QBO_REALM_ID
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_name = "N")]
     companies: u32,
     /// Seed of the sample company's records
     #[arg(long, hide_short_help = true, default_value_t = 1)]
     seed: u64,
-    /// Number of customers of the sample company
-    #[arg(long, default_value_t = CompanySize::default().customers)]
+    /// Customers of the sample company
+    #[arg(long, value_name = "N", default_value_t = CompanySize::default().customers)]
     customers: u32,
-    /// Number of items of the sample company
-    #[arg(long, default_value_t = CompanySize::default().items)]
+    /// Items of the sample company
+    #[arg(long, value_name = "N", default_value_t = CompanySize::default().items)]
     items: u32,
-    /// Number of invoices of the sample company
-    #[arg(long, default_value_t = CompanySize::default().invoices)]
+    /// Invoices of the sample company
+    #[arg(long, value_name = "N", default_value_t = CompanySize::default().invoices)]
     invoices: u32,
     /// Number of records of every other entity [default: a plausible number for each]
     #[arg(long, hide_short_help = true)]
@@ -88,11 +88,11 @@ pub(super) struct SandboxArguments {
     /// the Builder tier (0 = unlimited)
     #[arg(long, hide_short_help = true, default_value_t = 0, value_name = "N")]
     monthly_reads: u64,
-    /// Fault to inject, or as JSON; repeatable; `GET /sandbox` lists all
+    /// Fault to inject; repeatable; `GET /sandbox` lists all
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<String>,
     /// What to assume where the real API is uncertain; repeatable
-    #[arg(long = "assume", value_name = "NAME=VALUE")]
+    #[arg(long = "assume", hide_short_help = true, value_name = "NAME=VALUE")]
     assumptions: Vec<String>,
     /// Entity that the companies do not have, with the code of the answer: 5020, 5030, 500 or 4001;
     /// repeatable
