@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::hint::with_flags;
 use super::planned::{range_of, read_line};
+use super::shortfall::untried_entities;
 use super::words::{counted, elapsed, flow, instant, number, table};
 use crate::domain::{Report, RunReport, SkipReason, WindowReport, WindowStatus};
 
@@ -41,8 +42,12 @@ pub(super) fn summary(report: &Report, ending: &Ending) -> String {
     }
     let mut out = first_sentence(report, ending);
     out.push_str(&rows(report, ending));
-    for run in &report.runs {
+    let (told, untried) = report.told_and_untried();
+    for run in told {
         notes(run, &mut out);
+    }
+    if !untried.is_empty() {
+        let _ = writeln!(out, "{}", untried_entities(&untried));
     }
     if let Some(range) = range_of(report) {
         let _ = writeln!(out, "{}", read_line(range));
