@@ -44,7 +44,7 @@ struct Shortfall {
     set_aside: Vec<SetAside>,
     /// Number of all of them.
     rejected: u64,
-    /// What shows all of them, or removes the cause.
+    /// The command that shows all of them, or removes the cause.
     rest: String,
 }
 

@@ -254,6 +254,15 @@ fn next(report: &Report, ending: &Ending) -> String {
             format!("qbo-rs rejects {}{flag}", with_rejects.join(" "))
         }
         Verb::Load => format!("qbo-rs status{flag}"),
-        Verb::Backfill => format!("qbo-rs status{flag} · qbo-rs sync --every 5m"),
+        Verb::Backfill => {
+            let largest = report.runs.iter().max_by_key(|run| run.totals.rows);
+            match largest.filter(|run| run.totals.rows > 0) {
+                Some(run) => {
+                    let entity = &run.entity;
+                    format!("qbo-rs show {entity}{flag} · qbo-rs sync --every 5m")
+                }
+                None => format!("qbo-rs status{flag} · qbo-rs sync --every 5m"),
+            }
+        }
     }
 }

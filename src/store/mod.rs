@@ -5,6 +5,7 @@ mod backend;
 mod committed;
 mod entity_status;
 mod jobs;
+mod last_activity;
 mod records;
 mod rejects;
 mod schema_drift;
@@ -33,8 +34,9 @@ pub(crate) use self::{
     webhook_inbox::{JobRules, WebhookInbox},
 };
 pub use self::{
-    entity_status::{Check, EntityStatus, LastRun, LastSync, UnavailableEntity, UnfinishedWindow},
+    entity_status::{Check, EntityStatus, UnavailableEntity, UnfinishedWindow},
     jobs::Job,
+    last_activity::{LastRun, LastSync},
     records::{EntityState, StoredRecord},
     rejects::StoredReject,
     schema_drift::SchemaDrift,

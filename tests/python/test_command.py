@@ -462,5 +462,5 @@ def test_a_terminal_shows_a_bar_and_no_lines(qbo, database):
     os.close(ours)
     assert process.returncode == 0
     assert output.startswith(b"Done in ")
-    assert re.search(r"items .*/8 windows, \d+ rows", drawn), drawn
+    assert re.search(r"items +done +40 rows", drawn), drawn
     assert "INFO" not in drawn
