@@ -75,6 +75,8 @@ mod event;
 mod http;
 pub mod landing;
 #[cfg(feature = "cli")]
+mod language;
+#[cfg(feature = "cli")]
 mod logging;
 mod pipeline;
 pub mod port;

@@ -33,6 +33,8 @@ copybutton_prompt_text = "$ "
 html_theme = "furo"
 html_title = f"qbo_rs {release}"
 html_show_sphinx = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_theme_options = {
     "source_repository": "https://github.com/qbo-rs/qbo_rs/",

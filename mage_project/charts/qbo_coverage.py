@@ -1,3 +1,3 @@
-from qbo_rs.mage import coverage_page
+from qbo_rs.mage import coverage_chart
 
-qbo_coverage = render(render_type="html")(coverage_page)
+qbo_coverage = xy(coverage_chart)

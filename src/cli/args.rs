@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
 use super::auth::AuthCommand;
 use super::completion::CompletionArguments;
@@ -21,6 +21,7 @@ use crate::app::{
 };
 use crate::config::{SETTINGS, SettingSpec};
 use crate::domain::{Chunk, Window, Zone};
+use crate::language::Language;
 
 /// Replicates QuickBooks Online into Postgres: exact, fast and restartable.
 #[derive(Debug, Parser)]
@@ -64,7 +65,7 @@ pub(super) struct Arguments {
     pub logs: LogFlags,
 }
 
-/// Flags for logs and colours. Help leaves them out, as those for settings.
+/// Flags for logs, colours and the language. Help leaves them out, as those for settings.
 #[derive(Debug, Args)]
 pub(super) struct LogFlags {
     /// Log only warnings and errors, and show no progress bar
@@ -87,6 +88,11 @@ pub(super) struct LogFlags {
     /// When to use colours; auto: on a terminal, unless NO_COLOR, CLICOLOR=0 or TERM=dumb forbids it
     #[arg(long, global = true, hide = true, help_heading = LOGS_HEADING, value_name = "WHEN", value_parser = ["auto", "always", "never"], default_value = "auto")]
     pub color: String,
+
+    /// Language of what people read; logs and JSON stay English. Default: QBO_LANG, else that of the
+    /// locale
+    #[arg(long, global = true, hide = true, help_heading = LOGS_HEADING, value_parser = super::language::parser())]
+    pub lang: Option<Language>,
 }
 
 impl LogFlags {
@@ -99,14 +105,6 @@ impl LogFlags {
             (false, _) => Some(log::LevelFilter::Trace),
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Language {
-    /// Table, in English
-    En,
-    /// Lines `Rango ... -> N filas` and a total per entity, in Spanish
-    Es,
 }
 
 #[derive(Debug, Subcommand)]
@@ -182,9 +180,6 @@ pub(super) struct ExtractArguments {
     /// Zone of dates and windows, as America/Guayaquil
     #[arg(long, default_value = "UTC", value_name = "ZONE")]
     pub tz: Zone,
-    /// Language of the summary; Spanish has another layout
-    #[arg(long, value_enum, default_value = "en")]
-    pub lang: Language,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use super::early::Early;
 use super::exit::ExitCode;
-use super::{hint, logging, output};
+use super::{hint, language, logging, output};
 use crate::error::Error;
+use crate::language::translated;
 use crate::terminal::one_line;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -73,7 +74,8 @@ pub(super) fn print(text: &str) {
         );
         return;
     }
-    let parts = Parts::of(text);
+    let text = translated(text);
+    let parts = Parts::of(&text);
     let mut out = anstream::stderr().lock();
     let _ = writeln!(out, "{ERROR}error:{ERROR:#} {}", one_line(parts.what));
     for part in parts.more {
@@ -86,7 +88,7 @@ pub(super) fn print(text: &str) {
 pub(super) fn note(text: &str) {
     match logging::is_json() {
         true => print(text),
-        false => _ = writeln!(anstream::stderr().lock(), "{}", one_line(text)),
+        false => _ = writeln!(anstream::stderr().lock(), "{}", one_line(&translated(text))),
     }
 }
 
@@ -148,7 +150,10 @@ pub(super) fn report_usage(error: clap::Error, args: &[OsString], early: Early) 
         return ExitCode::Refused;
     }
     let error = without_escapes(error, args, early);
-    let _ = error.print();
+    match language::usage(&error) {
+        Some(text) => _ = write!(anstream::stderr().lock(), "{text}"),
+        None => _ = error.print(),
+    }
     if early.json {
         output::text(&format!("{}\n", usage_object(&error)));
     }

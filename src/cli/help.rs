@@ -6,11 +6,13 @@ use clap::builder::{StyledStr, Styles};
 use clap::{Arg, Command, CommandFactory};
 
 use super::args::Arguments;
+use super::language::in_language;
 use super::output;
 use super::pages::page_of;
 use crate::config::SETTINGS;
 use crate::domain::closest;
 use crate::error::{Error, Result};
+use crate::language::{current, say, translated};
 
 /// Where the pages of the documentation are.
 const DOCS: &str = "https://github.com/qbo-rs/qbo_rs/blob/main/docs/";
@@ -19,7 +21,7 @@ const SETTINGS_TOPIC: &str = "settings";
 
 /// Returns the whole command, with examples in the help of each subcommand.
 pub(super) fn command() -> Command {
-    with_page(Arguments::command(), String::new())
+    in_language(with_page(Arguments::command(), String::new()), current())
 }
 
 fn with_page(command: Command, path: String) -> Command {
@@ -27,7 +29,7 @@ fn with_page(command: Command, path: String) -> Command {
         Some(page) => command
             .help_template(template(page.examples))
             .after_help(format!("Docs: {DOCS}{}", page.docs)),
-        None => command,
+        None => command.help_template(template(&[])),
     };
     command.mut_subcommands(|subcommand| {
         let path = format!("{path} {}", subcommand.get_name());
@@ -38,9 +40,12 @@ fn with_page(command: Command, path: String) -> Command {
 fn template(examples: &[&str]) -> String {
     let styles = Styles::styled();
     let header = styles.get_header();
-    let mut template = format!(
-        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{header}Examples:{header:#}\n"
-    );
+    let usage = say!("Usage:");
+    let mut template = format!("{{about-with-newline}}\n{header}{usage}{header:#} {{usage}}\n");
+    if !examples.is_empty() {
+        let heading = say!("Examples:");
+        template.push_str(&format!("\n{header}{heading}{header:#}\n"));
+    }
     for example in examples {
         template.push_str("  ");
         template.push_str(example);
@@ -100,7 +105,7 @@ pub(super) fn settings_pages(args: &[OsString], width: Option<usize>) -> Vec<Sty
     let shared: Vec<Arg> = own_arguments(&root, Arg::is_hide_set);
     let mut pages = Vec::new();
     if !rare.is_empty() {
-        let heading = format!("Flags of `qbo-rs {path}` that its help leaves out");
+        let heading = say!("Flags of `qbo-rs {path}` that its help leaves out", path);
         let shown = rare
             .into_iter()
             .map(|arg| arg.hide_short_help(false).help_heading(heading.clone()));
@@ -131,12 +136,12 @@ fn list(arguments: Vec<Arg>, width: Option<usize>) -> StyledStr {
 
 /// Returns the settings that have no flag.
 fn secrets() -> String {
-    let mut text = "Secrets, only as environment variables:\n".to_owned();
+    let mut text = say!("Secrets, only as environment variables:") + "\n";
     for spec in SETTINGS.iter().filter(|spec| spec.is_secret) {
         text.push_str("  ");
         text.push_str(spec.name);
         text.push_str("\n          ");
-        text.push_str(spec.help);
+        text.push_str(&translated(spec.help));
         text.push('\n');
     }
     text + "\nDocs: " + DOCS + "settings.md\n"

@@ -19,6 +19,7 @@ mod exit;
 mod grid;
 mod help;
 mod hint;
+mod language;
 mod local;
 mod logging;
 mod mage;
@@ -67,6 +68,7 @@ use self::tally::Tally;
 use crate::app::{App, ShowRequest};
 use crate::config::Settings;
 use crate::demo::{self, Demo};
+use crate::language::set_current;
 use crate::port::Progress;
 use crate::terminal::one_line;
 
@@ -75,6 +77,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     let line: Vec<OsString> = args.into_iter().collect();
     let early = Early::of(&line);
     early.color.write_global();
+    match language::chosen(&line) {
+        Ok(language) => set_current(language),
+        Err(error) => {
+            error_text::report(&error, early.json);
+            return ExitCode::Refused as i32;
+        }
+    }
     if early.help_settings {
         help::print_settings(&line);
         return ExitCode::Done as i32;
@@ -157,9 +166,10 @@ fn execute(
     let printer = Printer {
         json: arguments.json,
     };
+    let lang = arguments.logs.lang;
     match arguments.command {
         Command::Backfill(request) => runs::backfill(&app, tally, &request, printer),
-        Command::Extract(arguments) => runs::extract(&app, tally, arguments, printer),
+        Command::Extract(arguments) => runs::extract(&app, tally, arguments, lang, printer),
         Command::Load(request) => runs::load(&app, tally, &request, printer),
         Command::Verify(arguments) => verify::run(&app, arguments, printer),
         Command::Serve(arguments) => serve::run(&app, arguments),

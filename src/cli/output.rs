@@ -16,6 +16,7 @@ use crate::domain::{
     ENTITIES, Report, RunReport, Verification, VerificationReport, WindowReport, WindowStatus,
 };
 use crate::error::{Error, Result};
+use crate::language::translated;
 use crate::terminal::one_line;
 
 static HAS_PRINTED: AtomicBool = AtomicBool::new(false);
@@ -62,7 +63,7 @@ impl Printer {
             // Texts of others, such as those of faults, change nothing in a terminal.
             let shown: Vec<_> = describe()
                 .split('\n')
-                .map(|line| one_line(line).into_owned())
+                .map(|line| one_line(&translated(line)).into_owned())
                 .collect();
             text(&shown.join("\n"));
         }

@@ -1,6 +1,6 @@
 //! `qbo-rs backfill`, `extract` and `load`.
 
-use super::args::{ExtractArguments, Language};
+use super::args::ExtractArguments;
 use super::exit::{ExitCode, Outcome};
 use super::output::{self, Printer};
 use super::planned::planned;
@@ -13,6 +13,7 @@ use super::words::shell_quote;
 use crate::app::{App, BackfillRequest, LoadRequest};
 use crate::config::Settings;
 use crate::domain::{Report, chunk_range_in};
+use crate::language::Language;
 
 /// The schema that no flag needs to name.
 const DEFAULT_SCHEMA: &str = "raw";
@@ -38,6 +39,7 @@ pub(super) fn extract(
     app: &App,
     tally: &Tally,
     arguments: ExtractArguments,
+    lang: Option<Language>,
     printer: Printer,
 ) -> Outcome {
     let windows = chunk_range_in(arguments.range, arguments.chunk, arguments.tz);
@@ -61,7 +63,7 @@ pub(super) fn extract(
         printer.print(&report, || planned(&report, &out))?;
         return Ok(ExitCode::Done);
     }
-    if arguments.lang == Language::Es && !printer.json {
+    if lang == Some(Language::Es) && !printer.json {
         output::text(&output::filas(&report));
     } else {
         let verb = Verb::Extract(shell_quote(&out));

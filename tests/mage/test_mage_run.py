@@ -174,7 +174,7 @@ def test_an_unreadable_record_is_logged_as_a_warning_and_the_others_are_loaded(m
     closing = next(line for line in done.stdout.splitlines() if "pipeline_finished" in line)
     assert '"level": "warning"' in closing
     assert closing_line(done).startswith(
-        "599 rows · 599 inserted, 0 updated, 0 unchanged, 1 rejected · see qbo.rejects"
+        "600 rows · 599 inserted, 0 updated, 0 unchanged, 1 rejected · see qbo.rejects"
     )
 
 

@@ -61,6 +61,7 @@ def test_a_failed_window_is_read_again_by_the_retry_alone(mage, qbo):
     run = mage.ended_run(PIPELINE)
     assert run["status"] == "failed"
     before = written(mage)
+    assert before, [str(event.get("error") or event.get("message"))[-600:] for event in mage.events(PIPELINE)]
     assert [event["message"].split(" -> ")[0] for event in before] == [f"Rango {a} a {b}" for a, b, _ in expected]
     assert before[2]["message"].startswith("Rango 2024-04-10 a 2024-05-30 -> error: ")
     found = [LINE.fullmatch(event["message"]).groups() for event in before if event is not before[2]]

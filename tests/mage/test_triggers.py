@@ -11,6 +11,11 @@ from host import eventually
 
 pytestmark = pytest.mark.timeout(600)
 TRIGGERS = dict(zip(PIPELINES, ("customers_trigger", "invoice_trigger", "items_trigger"), strict=True))
+TEXT_TRIGGERS = {
+    "qb_customers_txt": "qb_customer_trigger",
+    "qb_invoices_txt": "qb_invoice_trigger",
+    "qb_items_txt": "qb_item_trigger",
+}
 
 
 def statuses(mage) -> list[tuple[str, str]]:
@@ -30,6 +35,14 @@ def test_three_concurrent_triggers_share_one_token_refresh_and_end_with_their_ru
     assert database.query(counts) == [(60, 600, 40)]
     # A second refresh would have failed: each refresh replaces the token, and the old one expires at once.
     assert qbo.stats()["requests"]["token"] == {"200": 1}
+
+    # Mage has read the other templates, too, with their variables, and has not fired them.
+    for pipeline, name in TEXT_TRIGGERS.items():
+        [template], loaded = mage.triggers(pipeline), mage.schedule(pipeline)
+        assert (loaded["name"], loaded["status"], loaded["schedule_interval"]) == (name, "inactive", "@once")
+        assert loaded["variables"] == template["variables"]
+        assert set(loaded["variables"]) >= {"fecha_inicio", "fecha_fin", "chunk", "page_size", "resume", "zona"}
+        assert mage.runs(pipeline) == []
 
     inactive = [("inactive", "inactive")] * 3
     eventually("the triggers are inactive", lambda: statuses(mage) == inactive)

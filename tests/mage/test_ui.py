@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from conftest import RANGE
+from conftest import RANGE, keywords
 from host import OWNER, ROOT, eventually
 from playwright.sync_api import expect, sync_playwright
+
+import qbo_rs
 
 pytestmark = pytest.mark.timeout(600)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -16,26 +18,36 @@ PIPELINE = "qb_invoices_backfill"
 
 
 @pytest.fixture
-def page(mage):
-    """A page of Mage, logged in."""
+def page_of():
+    """Start a Mage and log in to a page of it."""
     if CHROMIUM is None:
         pytest.skip("no chromium: as root, `apt-get install chromium`")
     PICTURES.mkdir(parents=True, exist_ok=True)
-    mage.start()
+    outside: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1500, "height": 950})
-        page.set_default_timeout(30_000)
-        outside = []
-        page.on("request", lambda request: outside.append(request.url) if "//127.0.0.1" not in request.url else None)
-        page.goto(f"{mage.url}/sign-in")
-        page.get_by_placeholder("Email").fill(OWNER["email"])
-        page.get_by_placeholder("Password").fill(OWNER["password"])
-        page.get_by_role("button", name="Sign into Mage").click()
-        page.wait_for_url(lambda url: "sign-in" not in url)
-        yield page
+
+        def log_in(mage):
+            mage.start()
+            page = browser.new_page(viewport={"width": 1500, "height": 950})
+            page.set_default_timeout(30_000)
+            page.on("request", lambda asked: outside.append(asked.url) if "//127.0.0.1" not in asked.url else None)
+            page.goto(f"{mage.url}/sign-in")
+            page.get_by_placeholder("Email").fill(OWNER["email"])
+            page.get_by_placeholder("Password").fill(OWNER["password"])
+            page.get_by_role("button", name="Sign into Mage").click()
+            page.wait_for_url(lambda url: "sign-in" not in url)
+            return page
+
+        yield log_in
         browser.close()
     assert not [url for url in outside if url.startswith("http")]
+
+
+@pytest.fixture
+def page(mage, page_of):
+    """A page of Mage, logged in."""
+    return page_of(mage)
 
 
 def test_run_once_takes_variables_and_shows_the_counts(mage, page, database):
@@ -76,14 +88,81 @@ def test_run_once_takes_variables_and_shows_the_counts(mage, page, database):
     page.screenshot(path=PICTURES / "mage-trigger.png")
 
 
-def test_blocks_run_one_by_one_in_the_editor_and_show_their_tables(mage, page, database):
-    # On a busy machine the page takes a slow start of the kernel for a restart.
+def dismiss_restarts(page) -> None:
+    """Close what the page says of a restart: on a busy machine it takes a slow start of the kernel for one."""
     warning = page.get_by_text("The kernel has restarted")
 
     def dismiss() -> None:
         page.locator("[class*=ModalRoot]").get_by_text("Close", exact=True).last.click()
 
     page.add_locator_handler(warning, dismiss)
+
+
+def widen_details(page) -> None:
+    """Drag the edge of the details of a log line to the left, so that their values are seen."""
+    box = page.get_by_role("button", name="Details").first.bounding_box()
+    if box is None:
+        return
+    edge = page.viewport_size["width"] - 199
+    page.mouse.move(edge, 500)
+    page.mouse.down()
+    page.mouse.move(edge - 330, 500, steps=5)
+    page.mouse.up()
+
+
+def run_once(mage, page, pipeline: str, values: list[str], picture: str) -> dict:
+    """Run a pipeline as a user does, with these values of its variables; return the ended run."""
+    page.goto(f"{mage.url}/pipelines/{pipeline}/triggers")
+    # The button exists before the page knows the pipeline's variables.
+    page.get_by_role("button", name="Run@once").click()
+    page.get_by_role("button", name="Run now").wait_for()
+    fields = page.get_by_placeholder("Variable value")
+    expect(fields).to_have_count(len(values) + 1, timeout=30_000)
+    for number, text in enumerate(values):
+        fields.nth(number).fill(text)
+    page.screenshot(path=PICTURES / picture)
+    page.get_by_role("button", name="Run now").click()
+    return mage.ended_run(pipeline)
+
+
+def test_a_company_is_connected_by_clicks(bare_mage, qbo, database, page_of):
+    bare_mage.environment["QBO_AUTHORIZE_URL"] = qbo.environment["QBO_AUTHORIZE_URL"]
+    app = {"qb_client_id": qbo.environment["QBO_CLIENT_ID"], "qb_client_secret": qbo.environment["QBO_CLIENT_SECRET"]}
+    bare_mage.create_secrets(app | database.settings())
+    page = page_of(bare_mage)
+    run = run_once(bare_mage, page, "qb_connect", ["", "https://example.test/cb"], "mage-connect.png")
+    assert run["status"] == "completed"
+    page.goto(f"{bare_mage.url}/pipelines/qb_connect/logs")
+    asked = page.get_by_text("1. Open this page and agree").first
+    asked.click()
+    expect(page.get_by_text("consent_asked").first).to_be_visible()
+    widen_details(page)
+    page.screenshot(path=PICTURES / "mage-connect-log.png")
+    [consent] = [e["message"] for e in bare_mage.events("qb_connect") if e.get("step") == 1]
+    assert "state=" in consent
+    assert asked.inner_text().startswith("1. Open this page and agree | Abra esta página y acepte http")
+
+
+def test_the_coverage_is_a_page_and_a_chart_in_the_editor(mage, qbo, database, page):
+    connection = {name.lower(): value for name, value in database.settings().items()} | keywords(qbo)
+    connection |= {"token_store": "postgres"}
+    for entity, last in (("customers", "2025-03-10"), ("items", "2025-12-01"), ("invoices", "2026-01-01")):
+        qbo_rs.backfill(entity, "2024-02-01", last, "month", **connection).raise_for_failures()
+    qbo_rs.backfill("customers", "2025-09-01", "2026-01-01", "month", **connection).raise_for_failures()
+    pipeline = mage.call("GET", "pipelines/qb_coverage")["pipeline"]
+    assert [chart["uuid"] for chart in pipeline["widgets"]] == ["qbo_coverage"]
+    dismiss_restarts(page)
+    page.goto(f"{mage.url}/pipelines/qb_coverage/edit")
+    page.get_by_text("show_coverage = data_loader").first.click()
+    page.keyboard.press("Control+Enter")
+    for title in ("customers 2025-03: 29 %", "customers 2025-05: 0 %", "invoices 2024-02: 100 %"):
+        expect(page.get_by_title(title)).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("175 days").first).to_be_visible()
+    page.screenshot(path=PICTURES / "mage-coverage.png")
+
+
+def test_blocks_run_one_by_one_in_the_editor_and_show_their_tables(mage, page, database):
+    dismiss_restarts(page)
     page.goto(f"{mage.url}/pipelines/{PIPELINE}/edit")
     for block, shown in (
         ("chunk_fecha_invoices = data_loader", "to read"),

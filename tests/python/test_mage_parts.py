@@ -336,6 +336,8 @@ def test_the_page_of_coverage_has_a_cell_for_each_month():
     assert "ok 2024-05-01 10:30 UTC = 2024-05-01 05:30 Guayaquil" in page
     assert "<items>" not in page
     assert "<script" not in page
+    # Mage puts the page into its own.
+    assert all(rule.startswith(".qbo-coverage") for rule in re.findall(r"[^{}<>]+(?={)", page.split("<style>")[1]))
     assert "Nothing is loaded yet" in _coverage.page_of([], "raw", _zones.Clock.of(""), now)
 
 
@@ -343,6 +345,8 @@ def test_a_failed_command_says_why():
     ended = _command.Ended(2, "", "2026-01-01 INFO begins\nerror: PG_HOST: not set\n  set it\n")
     with pytest.raises(qbo_rs.ConfigError, match=r"^PG_HOST: not set; set it$"):
         ended.report()
+    with pytest.raises(qbo_rs.ConfigError, match=r"^PG_HOST: not set$"):
+        _command.Ended(2, '{"error": {"message": "not set"}}\n', "error: PG_HOST: not set\n").report()
     with pytest.raises(qbo_rs.ConfigError, match="qbo-rs ended with 9 and said nothing"):
         _command.Ended(9, "", "").report()
     assert _command.Ended(1, '{"entities": []}\n', "").report() == {"entities": []}

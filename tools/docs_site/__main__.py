@@ -90,6 +90,8 @@ def collect(source: Path, command: Command) -> None:
     source.mkdir(parents=True)
     shutil.copytree(ROOT / "docs/images", source / "images")
     shutil.copy(ROOT / "docs/site/conf.py", source)
+    (source / "_static").mkdir()
+    shutil.copy(ROOT / "docs/site/site.css", source / "_static")
     for document, page in pages.items():
         path = source / page
         path.parent.mkdir(exist_ok=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WIDTH = "100"
+SETTINGS_FLAG = "--help-settings"
 COMMANDS = """# Commands
 
 The help of every command, as `qbo-rs COMMAND --help` prints it. The settings, which all commands share, are at the end
@@ -61,16 +62,18 @@ def subcommands(text: str) -> list[str]:
 
 
 def own_part(text: str) -> str:
-    """Return a help text without the settings and the flags of the log, which all commands share."""
+    """Return a help text without the settings and the flags of the log, if it has them: all commands share them."""
+    if SETTINGS_FLAG in text:
+        return text.rstrip()
     return re.split(r"^Settings \(|^Logs:$", text, maxsplit=1, flags=re.MULTILINE)[0].rstrip()
 
 
 def shared_part(command: Command) -> str:
     """Return the help of the settings, which all commands share."""
     text = command.output("--help")
-    whole = command.output("--help-settings") if "--help-settings" in text else text
-    found = re.search(r"^(Settings \(.*)", whole, re.MULTILINE | re.DOTALL)
-    return (found.group(1) if found else whole).rstrip()
+    if SETTINGS_FLAG in text:
+        return command.output(SETTINGS_FLAG).rstrip()
+    return text[text.index("Settings (") :].rstrip()
 
 
 def commands(command: Command, root: Path) -> str:

@@ -39,13 +39,13 @@ class Ended:
         """Return the JSON object that it printed.
 
         Raises:
-            ConfigError: It printed none; the text is its last error.
+            ConfigError: It printed none, or that of an error; the text is its last error.
 
         """
         text = self.stdout.strip()
-        if not text.startswith("{"):
+        report: dict[str, Any] = json.loads(text) if text.startswith("{") else {"error": text}
+        if set(report) == {"error"}:
             raise ConfigError(self.reason)
-        report: dict[str, Any] = json.loads(text)
         return report
 
     @property

@@ -6,17 +6,16 @@ import json
 import os
 import time
 from hmac import compare_digest
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from qbo_rs.exceptions import AuthError, ConfigError
-from qbo_rs.mage import _command, _tables
+from qbo_rs.mage import _command, _host, _tables
 from qbo_rs.mage._execution import as_block
 from qbo_rs.mage._zones import is_missing
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from qbo_rs.mage._execution import Block, Execution
 
 DEFAULT_REDIRECT = "http://localhost:8484/callback"
@@ -53,7 +52,7 @@ def connect_qbo() -> Block:
     def body(call: Execution) -> Any:
         given = call.kwargs.get("redirect_uri")
         redirect_uri = DEFAULT_REDIRECT if is_missing(given) else str(given).strip()
-        login = WaitingLogin(call.settings.landing.parent / "qbo_connect" / "login.json")
+        login = WaitingLogin(Path(_host.data_directory()) / "qbo_connect" / "login.json")
         address = call.kwargs.get("direccion")
         if is_missing(address):
             return _begin(call, login, redirect_uri)
@@ -115,7 +114,9 @@ def _begin(call: Execution, login: WaitingLogin, redirect_uri: str) -> Any:
         ("Run qb_connect with it in direccion, within an hour | Ejecute qb_connect con ella en direccion", ""),
     ]
     for number, (text, address) in enumerate(steps, 1):
-        call.log.write("info", f"{number}. {text} {address}", phase="auth", event="consent_asked", step=number)
+        call.log.write(
+            "info", f"{number}. {text} {address}", phase="auth", event="consent_asked", step=number, address=address
+        )
     rows = [{"step": number, "do": text, "address": address} for number, (text, address) in enumerate(steps, 1)]
     return _tables.frame(rows, ("step", "do", "address"))
 

@@ -1,4 +1,8 @@
-"""The coverage of the tables, month by month: a block's table, and a page for Mage's dashboards."""
+"""The coverage of the tables, month by month: a block's table, a page in Mage's editor, and a chart of Mage.
+
+Mage 0.9.80 has dashboards, too, but answers no request for the data of their charts: its route for the dashboard
+takes those of the charts.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qbo_rs._types import parse_instant
 from qbo_rs.exceptions import QboError
-from qbo_rs.mage import _command, _host, _tables
+from qbo_rs.mage import _command, _tables
 from qbo_rs.mage._execution import as_block
 from qbo_rs.mage._guard import redacted
 from qbo_rs.mage._settings import read_settings
@@ -23,15 +27,13 @@ if TYPE_CHECKING:
 
     Span = tuple[datetime, datetime]
 
-CHART = "qbo_coverage"
-CHART_HEIGHT = 520
 MAX_MONTHS = 36
 """Months on the page; with more of them the cells would be too small to read."""
 FULL = 0.9999
 
 
 def show_coverage() -> Block:
-    """Make the block that shows which months of which entities are committed, and puts the page on Mage's dashboards.
+    """Make the block that shows which months of which entities are committed; in Mage's editor it shows a page.
 
     It only asks the database. Its runtime variables are ``schema`` and ``zona``.
 
@@ -49,9 +51,7 @@ def show_coverage() -> Block:
     def body(call: Execution) -> Any:
         schema = _schema(call.kwargs)
         entities = _status(call.settings.keywords, schema)["entities"]
-        for page in ("overview/dashboard", f"pipelines/{call.pipeline}/dashboard"):
-            if _host.show_chart(page, CHART, height=CHART_HEIGHT):
-                call.log.write("info", f"the coverage is on the page {page}", phase="chunk", event="chart_added")
+        call.log.show(page_of(entities, schema, call.log.clock, datetime.now(timezone.utc)))
         for entity in entities:
             missing, last_run = _days_text(entity["gaps"]), _last_run(entity, call.log.clock)
             line = f"{entity['rows']:,} rows · {entity['entity']} · {missing} missing · {last_run}"
@@ -61,32 +61,31 @@ def show_coverage() -> Block:
     return as_block("show_coverage", body)
 
 
-def coverage_page(*_: Any, **kwargs: Any) -> str:
-    """Return the page of the chart ``qbo_coverage``: entities by months, with rows, gaps and the last run.
+def coverage_chart(*_: Any, **kwargs: Any) -> tuple[list[str], list[list[Any]]]:
+    """Return the columns and rows of the chart ``qbo_coverage``, a table of Mage; without a database, the reason.
 
     Args:
         *_: Not used.
-        **kwargs: Keywords that Mage passed to the chart; ``schema`` and ``zona`` are those of the pipelines.
+        **kwargs: Keywords that Mage passed to the chart; ``schema`` and ``zona`` are those of the pipeline.
 
     Returns:
-        HTML without scripts. If the database does not answer, the page says why.
+        The columns and the rows.
 
     Example:
         ::
 
-            qbo_coverage = render(render_type="html")(coverage_page)
+            qbo_coverage = xy(coverage_chart)
 
     """
     secrets: tuple[str, ...] = ()
-    clock, schema = Clock.of(kwargs.get("zona")), _schema(kwargs)
-    now = datetime.now(timezone.utc)
     try:
         settings = read_settings()
         secrets = settings.secrets
-        entities = _status(settings.keywords, schema)["entities"]
+        entities = _status(settings.keywords, _schema(kwargs))["entities"]
     except QboError as error:
-        return _page(f"<p class=bad>✖ {escape(redacted(str(error), secrets))}</p>")
-    return page_of(entities, schema, clock, now)
+        return ["error"], [[redacted(str(error), secrets)]]
+    table = _table(entities, Clock.of(kwargs.get("zona")))
+    return [str(name) for name in table.columns], table.to_numpy().tolist()
 
 
 def page_of(entities: Sequence[Mapping[str, Any]], schema: str, clock: Clock, now: datetime) -> str:
@@ -190,12 +189,18 @@ def _last_run(entity: Mapping[str, Any], clock: Clock) -> str:
 
 
 def _page(body: str) -> str:
+    # Mage puts the page into its own, so that a rule must not reach beyond it.
     style = (
-        "body{font:14px system-ui,sans-serif;margin:12px;color:#222;background:#fff}"
-        "table{border-collapse:collapse}td,th{padding:3px 8px;text-align:left;white-space:nowrap;font-weight:normal}"
-        "th{font-size:12px;opacity:.75}td:nth-child(2){text-align:right}.month{padding:2px 1px;text-align:center}"
-        ".month b{font-size:18px;line-height:1}.full{color:#2e9e5b}.part{color:#e0a100}.none{color:#c9ced6}"
-        ".bad{color:#c62828}"
-        "@media(prefers-color-scheme:dark){body{color:#e6e6e6;background:#1b1d21}.none{color:#4a505a}.bad{color:#ff8a80}}"
+        "{font:14px system-ui,sans-serif;padding:12px;color:#222;background:#fff;overflow-x:auto}",
+        " table{border-collapse:collapse}",
+        " td,{}th{padding:3px 8px;text-align:left;white-space:nowrap;font-weight:normal}",
+        " th{font-size:12px;opacity:.75}",
+        " td:nth-child(2){text-align:right}",
+        " .month{padding:2px 1px;text-align:center}",
+        " .month b{font-size:18px;line-height:1}",
+        " .full{color:#2e9e5b}",
+        " .part{color:#e0a100}",
+        " .none{color:#c9ced6}",
     )
-    return f"<!doctype html><meta charset=utf-8><title>Coverage</title><style>{style}</style>{body}"
+    rules = "".join(f".qbo-coverage{rule}" for rule in style).replace("{}th", ".qbo-coverage th")
+    return f"<div class=qbo-coverage><style>{rules}</style>{body}</div>"

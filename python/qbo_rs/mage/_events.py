@@ -40,6 +40,13 @@ class EventLog:
         """Leave out events of the core that the block replaces by lines of its own."""
         self._muted = events
 
+    def show(self, html: str) -> None:
+        """Show a page below the block, in Mage's editor; elsewhere there is no place for it."""
+        if self._is_editor:
+            from IPython.display import HTML, display
+
+            display(HTML(html))
+
     def is_muted(self, event: object) -> bool:
         """Return True for an event that is left out."""
         return event in self._muted

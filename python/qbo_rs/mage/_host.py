@@ -1,4 +1,4 @@
-"""The interface to Mage itself (0.9.80): its secrets, its data directory, its dashboards and its triggers.
+"""The interface to Mage itself (0.9.80): its secrets, its data directory and its triggers.
 
 Mage is imported inside the functions, since the package is also used without it.
 """
@@ -32,37 +32,6 @@ def data_directory() -> str:
 def version() -> str:
     """Return the version of Mage."""
     return metadata.version("mage-ai")
-
-
-def show_chart(page: str, name: str, *, height: int) -> bool:
-    """Put a chart of the project on a dashboard of Mage, on top, unless it is there.
-
-    Args:
-        page: Name of the dashboard: ``overview/dashboard`` or ``pipelines/<pipeline>/dashboard``.
-        name: Name of the file in ``charts/``, without ``.py``.
-        height: Height in pixels.
-
-    Returns:
-        True if the dashboard has changed.
-
-    """
-    from mage_ai.presenters.block_layout.page import PageBlockLayout
-
-    layout = PageBlockLayout.load(page)
-    if name in (layout.blocks or {}):
-        return False
-    chart: dict[str, Any] = {
-        "uuid": name,
-        "name": name,
-        "type": "chart",
-        "language": "python",
-        "file_path": f"charts/{name}.py",
-    }
-    chart |= {"configuration": {"chart_type": "custom"}, "data_source": {"type": "chart_code"}}
-    layout.blocks = {**(layout.blocks or {}), name: chart}
-    layout.layout = [[{"block_uuid": name, "width": 1, "height": height}], *(layout.layout or [])]
-    layout.save()
-    return True
 
 
 def disable_trigger(schedule: Any) -> None:

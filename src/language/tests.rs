@@ -1,0 +1,83 @@
+use super::*;
+use crate::error::Error;
+
+#[test]
+fn a_sentence_is_made_in_both_languages() {
+    for (language, sentence) in [
+        (Language::En, "'x' must be en or es"),
+        (Language::Es, "'x' debe ser en o es"),
+    ] {
+        assert_eq!(
+            say!(in language; "'{code}' must be en or es", code = "x"),
+            sentence
+        );
+        let text = Error::config("lang", "'x' must be en or es").to_string();
+        assert_eq!(
+            translated_into(language, &text),
+            format!("lang: {sentence}")
+        );
+    }
+}
+
+#[test]
+fn a_count_decides_between_singular_and_plural() {
+    let windows = |count: usize, language| say!(in language; count count; "{count} window", "{count} windows", count);
+    assert_eq!(windows(1, Language::En), "1 window");
+    assert_eq!(windows(2, Language::En), "2 windows");
+    assert_eq!(windows(1, Language::Es), "1 tramo");
+    assert_eq!(windows(0, Language::Es), "0 tramos");
+}
+
+#[test]
+fn a_template_takes_a_finished_text_apart() {
+    let template = Template::parse("a {{b}} {x} of {}: {last:.1}{}");
+    let names: Vec<&str> = template.names().collect();
+    assert_eq!(names, ["x", "0", "last", "1"]);
+    let captures = template.captures("a {b} 1 of two of: it").unwrap();
+    assert_eq!(
+        captures,
+        [("x", "1"), ("0", "two of"), ("last", ""), ("1", "it")]
+    );
+    assert_eq!(template.fill(&captures), "a {b} 1 of two of: it");
+    assert!(template.captures("b {b} 1 of 2: it").is_none());
+    let ends = Template::parse("{a} and {b}.");
+    assert_eq!(
+        ends.captures("x. and y.").unwrap(),
+        [("a", "x."), ("b", "y")]
+    );
+    assert!(ends.captures("x and y").is_none());
+}
+
+#[test]
+fn clauses_around_a_known_text_stay() {
+    let text = "QBO_X: lang: 'y' must be en or es; some words (3 windows)";
+    let spanish = "QBO_X: lang: 'y' debe ser en o es; some words (3 tramos)";
+    assert_eq!(translated_into(Language::Es, text), spanish);
+    assert_eq!(translated_into(Language::En, text), text);
+    for strange in ["", ": ", "; ; ", " ((", "\n\n", "ñ: ó; é (ü"] {
+        assert_eq!(translated_into(Language::Es, strange), strange);
+    }
+}
+
+#[test]
+fn a_language_is_chosen_by_locale_or_browser() {
+    for (locale, language) in [
+        ("es_EC.UTF-8", Language::Es),
+        ("es", Language::Es),
+        ("C.UTF-8", Language::En),
+        ("et_EE", Language::En),
+        ("", Language::En),
+    ] {
+        assert_eq!(Language::of_locale(locale), language, "{locale}");
+    }
+    for (header, language) in [
+        ("es-EC,es;q=0.9,en;q=0.8", Language::Es),
+        ("en-US,en;q=0.9,es;q=0.8", Language::En),
+        ("de, es;q=0.5, en;q=0.2", Language::Es),
+        ("es;q=0, en", Language::En),
+        ("*", Language::En),
+        ("es;q=x", Language::En),
+    ] {
+        assert_eq!(Language::accepted(header), language, "{header}");
+    }
+}
