@@ -52,7 +52,7 @@ pub(super) struct SandboxArguments {
     #[arg(long, hide_short_help = true, default_value = "127.0.0.1")]
     host: IpAddr,
     /// Number of companies; the first has the id QBO_REALM_ID
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, hide_short_help = true, default_value_t = 1, value_name = "N")]
     companies: u32,
     /// Seed of the sample company's records
     #[arg(long, hide_short_help = true, default_value_t = 1)]
@@ -74,14 +74,13 @@ pub(super) struct SandboxArguments {
         conflicts_with_all = ["records", "customers", "items", "invoices", "others"])]
     books: Option<u32>,
     /// File or directory of QBO JSON to serve instead; repeatable
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, hide_short_help = true, value_name = "PATH")]
     records: Vec<PathBuf>,
     /// Snapshot to serve as the first company, made by `control snapshot`
     ///
     /// Its clock and assumptions are in it; --now and --assume go before what it says.
     #[arg(
         long,
-        hide_short_help = true,
         value_name = "FILE",
         conflicts_with_all = ["records", "seed", "customers", "items", "invoices", "others", "books"]
     )]
