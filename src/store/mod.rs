@@ -5,6 +5,7 @@ mod backend;
 mod committed;
 mod entity_status;
 mod jobs;
+mod overview;
 mod records;
 mod rejects;
 mod schema_drift;
@@ -23,6 +24,7 @@ pub(crate) use self::{
     committed::{CommittedTime, FailedWindow},
     entity_status::StatusReader,
     jobs::{JobOutcome, JobQueue, Signal},
+    overview::OverviewReader,
     records::{PageQuery, Records},
     rejects::{RejectFilter, rejects},
     schema_drift::schema_drift,
@@ -35,6 +37,7 @@ pub(crate) use self::{
 pub use self::{
     entity_status::{Check, EntityStatus, LastRun, LastSync, UnavailableEntity, UnfinishedWindow},
     jobs::Job,
+    overview::{BoundSchema, RecentRun, RowCount, ScheduledSync, SetAsideCount, WindowTrouble},
     records::{EntityState, StoredRecord},
     rejects::StoredReject,
     schema_drift::SchemaDrift,
