@@ -10,8 +10,7 @@ use tracing::warn;
 use super::sync::Syncer;
 use super::{App, CompanyReport, SyncRequest, SyncScope, select_or_all};
 use crate::domain::{
-    CompanySync, Delivery, JobStatus, Mask, PageSize, SyncReport, Window, find_entity, merged,
-    select_entities,
+    CompanySync, Delivery, JobStatus, Mask, PageSize, SyncReport, find_entity, select_entities,
 };
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
@@ -44,15 +43,6 @@ pub struct RecordPage {
     pub next: Option<String>,
 }
 
-/// The state of an entity of a company, and its committed time.
-#[derive(Debug, Serialize)]
-pub struct Coverage {
-    /// The state of the entity.
-    pub state: EntityState,
-    /// The committed time.
-    pub committed: Vec<Window>,
-}
-
 /// A request for a page of records.
 #[derive(Debug, Clone)]
 pub struct RecordRequest {
@@ -77,7 +67,7 @@ pub struct Service {
     inbox: WebhookInbox,
     records: Records,
     schemas: Schemas,
-    committed: CommittedTime,
+    pub(super) committed: CommittedTime,
     pub(super) mask: Arc<Mask>,
     pub(super) db: Db,
     /// Names of the entities to keep in step.
@@ -243,32 +233,6 @@ impl Service {
     /// Returns errors of the database.
     pub async fn entity_states(&self) -> Result<Vec<EntityState>> {
         self.records.entity_states().await
-    }
-
-    /// Returns the state of every entity, and its committed time since an instant.
-    ///
-    /// # Errors
-    /// Returns errors of the database.
-    pub async fn coverage(&self, since: DateTime<Utc>) -> Result<Vec<Coverage>> {
-        let mut committed = self.committed.since(since).await?;
-        let of = |state: EntityState| {
-            let key = (
-                state.schema.clone(),
-                state.realm_id.clone(),
-                state.entity.clone(),
-            );
-            Coverage {
-                committed: merged(&committed.remove(&key).unwrap_or_default()),
-                state,
-            }
-        };
-        Ok(self
-            .records
-            .entity_states()
-            .await?
-            .into_iter()
-            .map(of)
-            .collect())
     }
 
     /// Returns the latest jobs, newest first.

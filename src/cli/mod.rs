@@ -280,6 +280,10 @@ mod error_snapshots;
 #[cfg(test)]
 mod help_snapshots;
 #[cfg(test)]
+mod language_sources;
+#[cfg(test)]
+mod language_tests;
+#[cfg(test)]
 mod screens;
 #[cfg(test)]
 mod status_snapshots;

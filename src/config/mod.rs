@@ -193,7 +193,7 @@ fn is_intuits(url: &Url) -> bool {
 }
 
 /// Variables with the names of settings that others read: the demo.
-const OTHER_VARIABLES: [&str; 2] = ["QBO_ENV_FILE", "QBO_POSTGRES_BIN"];
+const OTHER_VARIABLES: [&str; 3] = ["QBO_ENV_FILE", "QBO_LANG", "QBO_POSTGRES_BIN"];
 
 fn unknown_setting(name: &str) -> Error {
     let names = SETTINGS.iter().map(|spec| spec.keyword());

@@ -94,9 +94,11 @@ impl Server {
         let listener = TcpListener::bind(options.address)
             .await
             .map_err(cannot_listen)?;
+        let api_key = options.api_key.as_deref().map(ApiKey::new);
         let state = AppState {
+            form_token: page::FormToken::new(api_key.as_ref())?,
             service,
-            api_key: options.api_key.as_deref().map(ApiKey::new),
+            api_key,
             verifier_token: options.verifier_token.as_deref().map(VerifierToken::new),
             counters,
             readiness: Readiness::default(),

@@ -92,7 +92,7 @@ pub(super) fn router(state: Arc<AppState>) -> Router {
         .layer(HandleErrorLayer::new(guard::limit_exceeded))
         .timeout(guard::REQUEST_TIMEOUT);
     let protected = protected()
-        .route("/", get(page::show))
+        .route("/", get(page::show).post(page::sync_now))
         .route_layer(counted)
         .route_layer(from_fn(guard::read_body))
         .route_layer(from_fn_with_state(state.clone(), guard::authenticate))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::credentials::{ApiKey, VerifierToken};
 use super::metrics::Counters;
+use super::page::FormToken;
 use super::readiness::Readiness;
 use crate::app::Service;
 use crate::quickbooks::Pace;
@@ -18,6 +19,8 @@ pub(super) struct AppState {
     pub(super) service: Service,
     /// The key that callers must send; `None` admits only this machine.
     pub(super) api_key: Option<ApiKey>,
+    /// The token of the page's forms.
+    pub(super) form_token: FormToken,
     /// The token that webhooks are signed with; `None` refuses webhooks.
     pub(super) verifier_token: Option<VerifierToken>,
     /// The metrics that this process counts.

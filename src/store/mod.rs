@@ -6,6 +6,7 @@ mod committed;
 mod entity_status;
 mod jobs;
 mod last_activity;
+mod overview;
 mod records;
 mod rejects;
 mod schema_drift;
@@ -24,6 +25,7 @@ pub(crate) use self::{
     committed::{CommittedTime, FailedWindow},
     entity_status::StatusReader,
     jobs::{JobOutcome, JobQueue, Signal},
+    overview::OverviewReader,
     records::{PageQuery, Records},
     rejects::{RejectFilter, rejects},
     schema_drift::schema_drift,
@@ -37,6 +39,7 @@ pub use self::{
     entity_status::{Check, EntityStatus, UnavailableEntity, UnfinishedWindow},
     jobs::Job,
     last_activity::{LastRun, LastSync},
+    overview::{BoundSchema, RecentRun, RowCount, ScheduledSync, SetAsideCount, WindowTrouble},
     records::{EntityState, StoredRecord},
     rejects::StoredReject,
     schema_drift::SchemaDrift,
