@@ -1,6 +1,7 @@
 //! The use cases: each turns settings and a request into a source, a sink and a run. Only this
 //! module names both sides.
 
+mod alerts;
 mod auth;
 mod backfill;
 mod books;

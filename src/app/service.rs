@@ -1,5 +1,6 @@
 //! The use cases of the HTTP service: jobs, companies, webhooks and records.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tracing::warn;
 
+use super::alerts::{Alerts, is_failure};
 use super::sync::Syncer;
 use super::{App, CompanyReport, SyncRequest, SyncScope, select_or_all};
 use crate::domain::{
@@ -63,6 +65,7 @@ pub struct RecordRequest {
 pub struct Service {
     app: App,
     syncer: Arc<Syncer>,
+    alerts: Arc<Alerts>,
     jobs: JobQueue,
     inbox: WebhookInbox,
     records: Records,
@@ -83,6 +86,7 @@ impl Service {
     pub async fn start(app: App, entities: &[String]) -> Result<Self> {
         let kept = select_or_all(entities)?;
         let mask = app.settings.mask()?;
+        let alerts = Arc::new(Alerts::new(&app.settings.alerts()?)?);
         let syncer = Arc::new(Syncer::open(&app).await?);
         let postgres = app.settings.postgres()?;
         let db = Db::open(&postgres, CONNECTIONS).await?;
@@ -90,6 +94,7 @@ impl Service {
         Ok(Self {
             app: syncer.app().clone(),
             syncer,
+            alerts,
             jobs: JobQueue::new(db.clone()),
             inbox: WebhookInbox::new(inbox),
             records: Records::new(db.clone()),
@@ -120,6 +125,22 @@ impl Service {
     /// Returns the error of the database.
     pub async fn ready(&self) -> Result<()> {
         self.inbox.ping().await
+    }
+
+    /// Tells the configured places of alerts, until it is stopped.
+    pub async fn watch_alerts(&self) -> Infallible {
+        self.alerts.watch(&self.syncer).await
+    }
+
+    /// Returns what is wrong with the companies now, one sentence each: what is stale, failed, or needs
+    /// a person.
+    ///
+    /// # Errors
+    /// Returns errors of the database and of the token store.
+    pub async fn failures(&self) -> Result<Vec<String>> {
+        let alerts = self.alerts.now(&self.syncer).await?.into_iter();
+        let failures = alerts.filter(|alert| is_failure(alert.kind));
+        Ok(failures.map(|alert| alert.text).collect())
     }
 
     /// Puts a sync into the queue. If `key` was used before, returns the job of that time, or

@@ -1,5 +1,6 @@
 //! Settings: one registry, read from the environment and overridden by keywords or flags.
 
+mod alerts;
 mod directories;
 mod masking;
 mod postgres;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+pub use self::alerts::{AlertConfig, MailConfig};
 use self::directories::Directories;
 pub use self::postgres::{PostgresAddress, PostgresConfig, SslMode, TransactionLimits};
 pub use self::qbo::{Credentials, OAuthConfig, QboConfig, RescueFile, StoreLocation};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::credentials::{ApiKey, VerifierToken};
 use super::metrics::Counters;
 use super::page::FormToken;
-use super::readiness::Readiness;
+use super::readiness::{Health, Readiness};
 use crate::app::Service;
 use crate::quickbooks::Pace;
 
@@ -27,6 +27,8 @@ pub(super) struct AppState {
     pub(super) counters: Arc<Counters>,
     /// Whether the database answered a moment ago.
     pub(super) readiness: Readiness,
+    /// Whether anything needed somebody a moment ago.
+    pub(super) health: Health,
     /// The rate limit of signed webhook deliveries.
     pub(super) webhook_rate: Pace,
 }

@@ -1,6 +1,7 @@
 //! State that outlives a process, besides records: tokens, shared rate-limit state, and the tables
 //! of the schema `qbo` that the service works with.
 
+mod alerts;
 mod backend;
 mod committed;
 mod entity_status;
@@ -21,6 +22,7 @@ mod webhook_inbox;
 #[cfg(test)]
 pub(crate) use self::committed::{LedgerTime, complete_parts};
 pub(crate) use self::{
+    alerts::{Message, alerts_told, claim_alerts, different_entities, record_verification},
     backend::{StateBackend, rescue_stores},
     committed::{CommittedTime, FailedWindow},
     entity_status::StatusReader,
