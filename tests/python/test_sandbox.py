@@ -276,16 +276,22 @@ def test_a_command_runs_with_the_settings_of_a_simulator_that_ends_with_it(tmp_p
 
     def run(*line: str) -> subprocess.CompletedProcess:
         command = [COMMAND, "sandbox", "--customers", "30", "--", *line]
-        return subprocess.run(command, env=inherited, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            command, env=inherited, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
 
-    extracted = run(COMMAND, "extract", "customers", "--start", "2024-01-01", "--end", "2026-01-01", "--out", "l", "--json")
+    extracted = run(
+        COMMAND, "extract", "customers", "--start", "2024-01-01", "--end", "2026-01-01", "--out", "l", "--json"
+    )
     assert extracted.returncode == 0, extracted.stderr
     assert json.loads(extracted.stdout)["runs"][0]["totals"]["rows"] == 30
     # Its tokens end with it: nothing is in the store of the user.
     shown = run("sh", "-c", "echo $QBO_TOKEN_STORE $QBO_API_URL")
     store, url = shown.stdout.split()
     assert not os.path.exists(os.path.dirname(store))
-    stopped = subprocess.run([COMMAND, "sandbox", "control", "--url", url], env=inherited, capture_output=True, check=False)
+    stopped = subprocess.run(
+        [COMMAND, "sandbox", "control", "--url", url], env=inherited, capture_output=True, check=False
+    )
     assert stopped.returncode == 2
     assert run("sh", "-c", "exit 7").returncode == 7
     assert run("sh", "-c", "kill -9 $$").returncode == 137
