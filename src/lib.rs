@@ -78,6 +78,7 @@ pub mod landing;
 mod language;
 #[cfg(feature = "cli")]
 mod logging;
+mod notify;
 mod pipeline;
 pub mod port;
 mod postgres;

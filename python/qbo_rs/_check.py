@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
+from qbo_rs._html import Html, block, headline, mark, markup, table
 from qbo_rs._verbs import _async_twin, _Call, _verb
 
 if TYPE_CHECKING:
@@ -77,12 +78,10 @@ class CheckReport:
         rows = []
         for line in self.lines:
             fix = f"<br><code>{escape(line.fix)}</code>" if line.fix else ""
-            name = escape(line.name.replace("_", " "))
-            rows.append(
-                f"<tr><td>{_MARKS[line.status]}</td><th style='text-align:left'>{name}</th>"
-                f"<td style='text-align:left'>{escape(line.text)}{fix}</td></tr>"
-            )
-        return f"<table><caption>qbo_rs.check(): {escape(self.status)}</caption>{''.join(rows)}</table>"
+            verdict = {"ok": "ok", "failed": "wrong"}.get(line.status, "care")
+            rows.append([mark(verdict), line.name.replace("_", " "), Html(f"{markup(line.text)}{fix}")])
+        verdict = {"ok": "ok", "failed": "wrong"}.get(self.status, "care")
+        return block(headline(verdict, ["qbo_rs.check()", self.status]), table(("", "what", "finding"), rows, "lines"))
 
 
 @_verb

@@ -7,6 +7,7 @@ Nothing that happens here may break a run: what fails is shown no more.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 import time
@@ -44,7 +45,7 @@ class Progress:
         self._place: _Place | None = place
         self._begin = time.monotonic()
         self._is_shown = False
-        self.state: dict[str, Any] = {"runs": [], "requests": 0, "throttled": 0}
+        self.state: dict[str, Any] = {"runs": [], "requests": 0, "throttled": 0, "paused_s": 0}
         self.is_ok: bool | None = None
 
     @property
@@ -98,6 +99,8 @@ class Progress:
         facts.append(count(self.state["requests"], "request"))
         throttled = self.state["throttled"]
         facts += [f"{count(throttled, 'time')} asked to slow down"] if throttled else []
+        paused = math.ceil(self.state["paused_s"])
+        facts += [f"waiting {paused} s"] if paused and self.is_ok is None else []
         return [*facts, f"{self.elapsed:,.1f} s"]
 
 
@@ -182,7 +185,7 @@ class _Line:
 
 def _line(progress: Progress) -> str:
     facts = progress.facts()
-    running = [run for run in progress.state["runs"] if not run["ended"]]
+    running = [run for run in progress.state["runs"] if run["begun"] and not run["ended"]]
     if running:
         run = running[-1]
         facts.insert(0, f"{plain(run['entity'])} {run['done']:,}/{run['windows']:,} windows")
@@ -193,7 +196,8 @@ def _html(progress: Progress) -> Html:
     runs = progress.state["runs"]
     if not runs:
         return headline("ok", progress.facts())
-    shown = sorted(runs, key=lambda run: run["ended"])
+    # What is read now comes first, then what waits, then what has ended.
+    shown = sorted(runs, key=lambda run: (run["ended"], not run["begun"]))
     rows = [[run["entity"], _bar(run), run["rows"], f"{run['done']:,}/{run['windows']:,}"] for run in shown[:MAX_ROWS]]
     columns = ("entity", "", "rows", "windows")
     return block(headline("ok", progress.facts()), table(columns, rows), more(len(runs) - MAX_ROWS, "entities"))

@@ -178,7 +178,8 @@ def records(
 
     Args:
         entity: Name from :func:`entities`.
-        start: First instant, UTC: a date, a datetime, or text such as ``2025-01-31`` or ``2025-01-31T00:00:00Z``.
+        start: First instant, UTC: a date, a datetime, or text such as ``2025-01-31``, ``2025-01-31T00:00:00Z``,
+            ``2025-Q1``, ``today`` or ``-30d``.
         end: First instant after the range.
         page_size: Records per page, 1 to 1000.
         parse_float: Parses the text of a number with a fraction in a dict; :class:`decimal.Decimal` keeps every digit.

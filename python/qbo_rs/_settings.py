@@ -259,6 +259,55 @@ class Settings(TypedDict, total=False):
     Used by the command only.
     """
 
+    alert_slack_url: str
+    """Incoming webhook of Slack that is told of alerts.
+
+    Default: none. Variable: ``QBO_ALERT_SLACK_URL``.
+
+    Used by the command only.
+    """
+
+    alert_webhook_url: str
+    """URL that is told of alerts as plain JSON.
+
+    Default: none. Variable: ``QBO_ALERT_WEBHOOK_URL``.
+
+    Used by the command only.
+    """
+
+    alert_smtp_url: str
+    """Mail server that sends alerts: ``smtps://user:password@host:465``, or
+    ``smtp://user:password@host:587?tls=required``.
+
+    Default: none. Variable: ``QBO_ALERT_SMTP_URL``.
+
+    Used by the command only.
+    """
+
+    alert_mail_from: str
+    """Sender of alerts by e-mail.
+
+    Default: none. Variable: ``QBO_ALERT_MAIL_FROM``.
+
+    Used by the command only.
+    """
+
+    alert_mail_to: str
+    """Receivers of alerts by e-mail, separated by commas.
+
+    Default: none. Variable: ``QBO_ALERT_MAIL_TO``.
+
+    Used by the command only.
+    """
+
+    alert_stale_s: float
+    """Seconds without a successful sync after which a company is stale (0 = never).
+
+    Default: 7200. Variable: ``QBO_ALERT_STALE_S``.
+
+    Used by the command only.
+    """
+
     landing_dir: str
     """Directory of landing files.
 

@@ -19,8 +19,8 @@ ConnectionState = Literal["active", "expires_soon", "needs_reauth"]
 UnfinishedStatus = Literal["running", "failed", "stuck"]
 """The state of a window whose last attempt did not succeed; ``running``: now, or its process was killed."""
 
-LastRunStatus = Literal["running", "ok", "partial", "failed"]
-"""The state of a run; ``running``: now, or its process was killed."""
+LastRunStatus = Literal["running", "ok", "partial", "failed", "interrupted"]
+"""The state of a run; ``running``: now, or its process was killed, see :attr:`LastRun.is_dead`."""
 
 
 def _known(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,6 +69,36 @@ class LastRun:
     """End, UTC; None if it has not ended."""
     error: str | None
     """Its first failure, one line."""
+    range_start: datetime | None = None
+    """First instant of its range, UTC."""
+    range_end: datetime | None = None
+    """First instant after its range, UTC."""
+    inserted: int = 0
+    """New records."""
+    failed_windows: int = 0
+    """Windows that failed."""
+    alive_at: datetime | None = None
+    """Last time that it said that it is alive, UTC."""
+    host: str | None = None
+    """Machine of its process."""
+    pid: int | None = None
+    """Id of its process."""
+    is_dead: bool = False
+    """True if it has died: it should be running, and has said nothing for three minutes."""
+
+
+@dataclass(frozen=True)
+class LastSync:
+    """The last sync of an entity."""
+
+    status: str
+    """Its outcome, such as ``ok``."""
+    attempted_at: datetime | None
+    """Last time that it was tried, UTC."""
+    succeeded_at: datetime | None
+    """Last time that it succeeded, UTC."""
+    error: str | None
+    """Reason of the last failure, one line."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +135,8 @@ class EntityStatus:
     """The last run."""
     checks: tuple[TableCheck, ...]
     """Checks of the table; empty unless ``validate`` was set."""
+    last_sync: LastSync | None = None
+    """The last sync; None if there was none."""
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> EntityStatus:
@@ -114,12 +146,16 @@ class EntityStatus:
         lists["unfinished"] = tuple(UnfinishedWindow(**_known(UnfinishedWindow, each)) for each in given["unfinished"])
         lists["checks"] = tuple(TableCheck(**_known(TableCheck, each)) for each in given["checks"])
         lists["last_run"] = LastRun(**_known(LastRun, last_run)) if last_run else None
+        last_sync = given.get("last_sync")
+        lists["last_sync"] = LastSync(**_known(LastSync, last_sync)) if last_sync else None
         return cls(**_known(cls, given) | lists)
 
     @property
     def ok(self) -> bool:
         """True if nothing is missing between the first and the last instant, failed, or was set aside."""
-        is_failed = self.last_run is not None and self.last_run.status in ("partial", "failed")
+        run = self.last_run
+        is_failed = run is not None and (run.is_dead or run.status in ("partial", "failed", "interrupted"))
+        is_failed = is_failed or (self.last_sync is not None and self.last_sync.error is not None)
         is_wrong = any(check.wrong for check in self.checks)
         return not (self.gaps or self.unfinished or self.rejects or is_failed or is_wrong)
 
@@ -268,6 +304,8 @@ class StatusReport:
     """The stored connections; empty without settings of an app."""
     json: Mapping[str, Any]
     """The report as the core made it, JSON-able."""
+    company: str | None = None
+    """Name of the company, if its records say it."""
 
     @classmethod
     def from_dict(cls, report: Mapping[str, Any]) -> StatusReport:
@@ -280,6 +318,7 @@ class StatusReport:
             books=tuple(TieOut.from_dict(each) for each in report["books"]),
             accounts=tuple(AccountState.from_dict(each) for each in report["accounts"]),
             json=dict(report),
+            company=report.get("company"),
         )
 
     def to_dict(self) -> dict[str, Any]:

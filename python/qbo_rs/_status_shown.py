@@ -72,15 +72,23 @@ def _trouble(entity: EntityStatus) -> list[str]:
     parts += [f"{entity.rejects:,} set aside"] if entity.rejects else []
     wrong = sum(check.wrong > 0 for check in entity.checks)
     parts += [f"{count(wrong, 'check')} wrong"] if wrong else []
-    if entity.last_run and entity.last_run.status in ("partial", "failed"):
-        parts.append(f"last run {entity.last_run.status}")
+    run = entity.last_run
+    if run and (run.is_dead or run.status in ("partial", "failed", "interrupted")):
+        parts.append(f"last run {'died' if run.is_dead else run.status}")
+    if entity.last_sync and entity.last_sync.error:
+        parts.append(f"last sync failed: {plain(entity.last_sync.error)}")
     return parts
 
 
 def status_html(report: StatusReport) -> str:
     """Return the status of a schema: what needs somebody, and one row an entity."""
     rows = sum(entity.rows for entity in report.entities)
-    facts = [f"schema {report.schema}", count(len(report.entities), "entity", "entities"), count(rows, "row")]
+    facts = [
+        *([report.company] if report.company else []),
+        f"schema {report.schema}",
+        count(len(report.entities), "entity", "entities"),
+        count(rows, "row"),
+    ]
     parts: list[str] = [headline("ok" if report.ok else "wrong", [*facts, *_troubles(report)])]
     parts += [_account(account) for account in report.accounts[:MAX_ROWS]]
     parts.append(more(len(report.accounts) - MAX_ROWS, "companies"))

@@ -65,7 +65,7 @@ def _jsonable(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 def _without_blanks(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Leave out what the core leaves out if there is nothing to say."""
-    rare = ("renamed_references", "unavailable", "warning")
+    rare = ("renamed_references", "skip_reason", "unavailable", "warning")
     return {name: value for name, value in _jsonable(fields).items() if name not in rare or value}
 
 
@@ -157,7 +157,7 @@ class WindowReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-able data."""
-        return asdict(self, dict_factory=_jsonable)
+        return asdict(self, dict_factory=_without_blanks)
 
     @property
     def window(self) -> Window:

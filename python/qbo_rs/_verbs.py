@@ -194,7 +194,8 @@ def chunk_range(start: Instant, end: Instant, chunk: str = "day") -> Windows:
     """Cut ``[start, end)`` into windows, oldest first: half-open, adjacent, together exactly the range.
 
     Args:
-        start: First instant, UTC: a date, a datetime, or text such as ``2025-01-31`` or ``2025-01-31T00:00:00Z``.
+        start: First instant, UTC: a date, a datetime, or text such as ``2025-01-31``, ``2025-01-31T00:00:00Z``,
+            ``2025-Q1``, ``today`` or ``-30d``.
         end: First instant after the range.
         chunk: ``day``, ``week``, ``month``, ``quarter``, ``year`` or ``Nd``. Months are counted from ``start``; month
             ends are clamped. The last window may be shorter.
@@ -231,7 +232,7 @@ def prepare(entity: str | Iterable[str], *, schema: str = "raw", **settings: Unp
     """Make sure that records can be loaded: settings, database, tables. Nothing is sent to QuickBooks.
 
     Args:
-        entity: A name from :func:`entities`, or several.
+        entity: A name from :func:`entities`, or several, or ``all``; names of Intuit and Spanish ones, too.
         schema: Schema of the raw tables; it is bound to the company, and tables that are missing are made.
         **settings: Override the environment.
 
@@ -362,8 +363,9 @@ def backfill(
     Blocks without the GIL; works in a forked child; Ctrl-C stops it within a second, and committed windows stay.
 
     Args:
-        entity: A name from :func:`entities`, or several.
-        start: First instant, UTC: a date, a datetime, or text such as ``2025-01-31`` or ``2025-01-31T00:00:00Z``.
+        entity: A name from :func:`entities`, or several, or ``all``; names of Intuit and Spanish ones, too.
+        start: First instant, UTC: a date, a datetime, or text such as ``2025-01-31``, ``2025-01-31T00:00:00Z``,
+            ``2025-Q1``, ``today`` or ``-30d``.
         end: First instant after the range.
         chunk: Unit of a window, see :func:`chunk_range`.
         page_size: Records in a page, 1 to 1000.
@@ -422,7 +424,7 @@ def verify(
     """Compare ``[start, end)`` of QuickBooks with the tables: counts first, versions only where counts differ.
 
     Args:
-        entity: A name from :func:`entities`, or several.
+        entity: A name from :func:`entities`, or several, or ``all``; names of Intuit and Spanish ones, too.
         start: First instant, UTC.
         end: First instant after the range.
         chunk: Unit of a window, see :func:`chunk_range`.

@@ -1,6 +1,7 @@
 //! The use cases: each turns settings and a request into a source, a sink and a run. Only this
 //! module names both sides.
 
+mod alerts;
 mod auth;
 mod backfill;
 mod books;
@@ -11,6 +12,7 @@ mod conform;
 mod drift;
 mod dry_run;
 mod landing;
+mod overview;
 mod rejects;
 mod reports;
 mod request;
@@ -34,12 +36,13 @@ pub use self::books::{LedgerReport, LedgerRequest, StartingValue};
 pub use self::check::{CheckLine, CheckReport, CheckRequest, CheckStatus};
 pub use self::conform::{ConformReport, ConformRequest, Finding, Findings};
 pub use self::landing::{ExtractRequest, LoadRequest};
+pub use self::overview::{Coverage, Overview};
 pub use self::rejects::{RejectsRequest, SetAside, set_aside_in_landing};
 pub use self::reports::{
     AnswerSummary, KnownReport, LandedReportSummary, ReportLine, ReportParameter, ReportStatus,
     ReportsReport, ReportsRequest, known_reports,
 };
-pub use self::service::{Coverage, RecordPage, RecordRequest, Service, seconds_since};
+pub use self::service::{RecordPage, RecordRequest, Service, seconds_since};
 pub use self::show::{ColumnHead, Condition, RecordRow, ShowReport, ShowRequest};
 pub use self::status::{StatusReport, StatusRequest};
 pub use self::sync::{SyncRequest, SyncScope};
@@ -59,8 +62,9 @@ pub use crate::quickbooks::{BreakerStatus, Limits, Traffic};
 pub(crate) use crate::sink::postgres::DEFAULT_LEDGER_SCHEMA;
 pub use crate::sink::postgres::{ArchiveSummary, Upgrade};
 pub use crate::store::{
-    Check, EntityState, EntityStatus, Job, LastRun, LastSync, SchemaDrift, StoredRecord,
-    StoredReject, TieOut, UnavailableEntity, UnfinishedWindow,
+    BoundSchema, Check, EntityState, EntityStatus, Job, LastRun, LastSync, RecentRun, RowCount,
+    ScheduledSync, SchemaDrift, SetAsideCount, StoredRecord, StoredReject, TieOut,
+    UnavailableEntity, UnfinishedWindow, WindowTrouble,
 };
 pub use crate::views::{ViewChanges, ViewStyle};
 

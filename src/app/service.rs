@@ -1,5 +1,6 @@
 //! The use cases of the HTTP service: jobs, companies, webhooks and records.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,11 +8,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tracing::warn;
 
+use super::alerts::{Alerts, is_failure};
 use super::sync::Syncer;
 use super::{App, CompanyReport, SyncRequest, SyncScope, select_or_all};
 use crate::domain::{
-    CompanySync, Delivery, JobStatus, Mask, PageSize, SyncReport, Window, find_entity, merged,
-    select_entities,
+    CompanySync, Delivery, JobStatus, Mask, PageSize, SyncReport, find_entity, select_entities,
 };
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
@@ -44,15 +45,6 @@ pub struct RecordPage {
     pub next: Option<String>,
 }
 
-/// The state of an entity of a company, and its committed time.
-#[derive(Debug, Serialize)]
-pub struct Coverage {
-    /// The state of the entity.
-    pub state: EntityState,
-    /// The committed time.
-    pub committed: Vec<Window>,
-}
-
 /// A request for a page of records.
 #[derive(Debug, Clone)]
 pub struct RecordRequest {
@@ -73,11 +65,12 @@ pub struct RecordRequest {
 pub struct Service {
     app: App,
     syncer: Arc<Syncer>,
+    alerts: Arc<Alerts>,
     jobs: JobQueue,
     inbox: WebhookInbox,
     records: Records,
     schemas: Schemas,
-    committed: CommittedTime,
+    pub(super) committed: CommittedTime,
     pub(super) mask: Arc<Mask>,
     pub(super) db: Db,
     /// Names of the entities to keep in step.
@@ -93,6 +86,7 @@ impl Service {
     pub async fn start(app: App, entities: &[String]) -> Result<Self> {
         let kept = select_or_all(entities)?;
         let mask = app.settings.mask()?;
+        let alerts = Arc::new(Alerts::new(&app.settings.alerts()?)?);
         let syncer = Arc::new(Syncer::open(&app).await?);
         let postgres = app.settings.postgres()?;
         let db = Db::open(&postgres, CONNECTIONS).await?;
@@ -100,6 +94,7 @@ impl Service {
         Ok(Self {
             app: syncer.app().clone(),
             syncer,
+            alerts,
             jobs: JobQueue::new(db.clone()),
             inbox: WebhookInbox::new(inbox),
             records: Records::new(db.clone()),
@@ -130,6 +125,22 @@ impl Service {
     /// Returns the error of the database.
     pub async fn ready(&self) -> Result<()> {
         self.inbox.ping().await
+    }
+
+    /// Tells the configured places of alerts, until it is stopped.
+    pub async fn watch_alerts(&self) -> Infallible {
+        self.alerts.watch(&self.syncer).await
+    }
+
+    /// Returns what is wrong with the companies now, one sentence each: what is stale, failed, or needs
+    /// a person.
+    ///
+    /// # Errors
+    /// Returns errors of the database and of the token store.
+    pub async fn failures(&self) -> Result<Vec<String>> {
+        let alerts = self.alerts.now(&self.syncer).await?.into_iter();
+        let failures = alerts.filter(|alert| is_failure(alert.kind));
+        Ok(failures.map(|alert| alert.text).collect())
     }
 
     /// Puts a sync into the queue. If `key` was used before, returns the job of that time, or
@@ -243,32 +254,6 @@ impl Service {
     /// Returns errors of the database.
     pub async fn entity_states(&self) -> Result<Vec<EntityState>> {
         self.records.entity_states().await
-    }
-
-    /// Returns the state of every entity, and its committed time since an instant.
-    ///
-    /// # Errors
-    /// Returns errors of the database.
-    pub async fn coverage(&self, since: DateTime<Utc>) -> Result<Vec<Coverage>> {
-        let mut committed = self.committed.since(since).await?;
-        let of = |state: EntityState| {
-            let key = (
-                state.schema.clone(),
-                state.realm_id.clone(),
-                state.entity.clone(),
-            );
-            Coverage {
-                committed: merged(&committed.remove(&key).unwrap_or_default()),
-                state,
-            }
-        };
-        Ok(self
-            .records
-            .entity_states()
-            .await?
-            .into_iter()
-            .map(of)
-            .collect())
     }
 
     /// Returns the latest jobs, newest first.

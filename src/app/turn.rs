@@ -16,7 +16,7 @@ const MAX_WAIT: Duration = Duration::from_secs(30 * 60);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Waits until no other run reads the time of these plans, and enters their runs into the ledger. What
-/// the other run has committed meanwhile is not read again.
+/// the other run has committed since it began is not read again.
 ///
 /// # Errors
 /// [`Error::Config`] if another run reads this time and the call must not wait, or has waited long
@@ -60,7 +60,7 @@ pub(super) async fn take_turn(
     if let Some(other) = waited_for {
         for plan in plans {
             let committed = sink
-                .committed_since(realm_id, &plan.entity, other.asked_at)
+                .committed_since(realm_id, &plan.entity, other.since)
                 .await?;
             leave_out(plan, &committed);
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, info_span, warn};
 
 use super::App;
 use super::company::{Company, Source as CompanySource, company_config};
@@ -16,9 +16,11 @@ use crate::domain::{
 };
 use crate::error::Result;
 use crate::port::{Meter, RecordIndex, Source};
+use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::PostgresSink;
+use crate::store::record_verification;
 use crate::verify;
 
 /// A request to compare a range of QuickBooks with the tables.
@@ -98,6 +100,7 @@ impl App {
             .await?
             .into_parts();
         let sink = Arc::new(sink);
+        let db = Db::open(&self.settings.postgres()?, 1).await?;
         source.prepare().await?;
         let mut runs = Vec::with_capacity(entities.len());
         let names = entities.iter().map(|entity| (entity.name, 0));
@@ -106,7 +109,16 @@ impl App {
         for entity in entities {
             let span = info_span!("verify", realm_id = source.realm_id(), entity = entity.name);
             let verified = self.verify_entity(request, entity, &source, &sink);
-            runs.push(verified.instrument(span).await?);
+            let verified = verified.instrument(span).await?;
+            if let Err(error) = record_verification(&db, &request.schema, &verified).await {
+                // Only alerts need it, and a role may not have made the table.
+                warn!(
+                    phase = "load",
+                    event = "verification_not_recorded",
+                    "{error}"
+                );
+            }
+            runs.push(verified);
             self.progress.run_finished(entity.name);
         }
         Ok(VerificationReport { runs })

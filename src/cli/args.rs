@@ -95,9 +95,19 @@ pub(super) struct LogFlags {
     pub lang: Option<Language>,
 }
 
+impl Arguments {
+    /// Returns the level of logs that was asked for.
+    pub(super) fn log_level(&self) -> Option<log::LevelFilter> {
+        match (&self.command, self.logs.verbose) {
+            // There it asks for details of the result.
+            (Command::Status(_), 1) => None,
+            _ => self.logs.level(),
+        }
+    }
+}
+
 impl LogFlags {
-    /// Returns the level that was asked for.
-    pub(super) fn level(&self) -> Option<log::LevelFilter> {
+    fn level(&self) -> Option<log::LevelFilter> {
         match (self.quiet, self.verbose) {
             (true, _) => Some(log::LevelFilter::Warn),
             (false, 0) => self.log_level,

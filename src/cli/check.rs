@@ -9,7 +9,7 @@ use crate::app::{App, CheckLine, CheckReport, CheckRequest, CheckStatus};
 use crate::config::SETTINGS;
 
 /// Variables that begin like settings, and are read elsewhere.
-const OTHER_VARIABLES: [&str; 2] = ["QBO_POSTGRES_BIN", "QBO_ENV_FILE"];
+const OTHER_VARIABLES: [&str; 3] = ["QBO_POSTGRES_BIN", "QBO_ENV_FILE", "QBO_LANG"];
 
 /// Runs the subcommand. The exit code is 2 if a line failed: so would every other command.
 pub(super) fn run(app: &App, request: CheckRequest, printer: Printer) -> Outcome {

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use clap::error::ContextKind;
 use serde_json::{Value, json};
 
 use super::early::Early;
@@ -107,13 +108,15 @@ pub(super) fn report(error: &Error, as_json: bool) {
 /// Returns the text of an error. The name of an argument is left out where the reason says it too.
 fn spoken(error: &Error) -> String {
     match error {
-        Error::Config { setting, reason }
-            if setting.chars().all(|c| c.is_ascii_lowercase()) && reason.contains(setting) =>
-        {
-            reason.clone()
-        }
+        Error::Config { setting, reason } if is_said(setting, reason) => reason.clone(),
         other => other.to_string(),
     }
+}
+
+/// Returns true if a reason says the name of an argument as a word of its own.
+fn is_said(setting: &str, reason: &str) -> bool {
+    let mut words = reason.split(|c: char| !c.is_alphanumeric());
+    setting.bytes().all(|byte| byte.is_ascii_lowercase()) && words.any(|word| word == setting)
 }
 
 fn object(error: &Error) -> Value {
@@ -191,7 +194,9 @@ fn usage_object(error: &clap::Error) -> Value {
         .filter(|paragraph| !paragraph.starts_with("Usage:"))
         .map(words)
         .collect();
-    let argument = error.get(clap::error::ContextKind::InvalidArg);
+    let argument = error
+        .get(ContextKind::InvalidArg)
+        .or_else(|| error.get(ContextKind::InvalidSubcommand));
     json!({"error": {
         "kind": "usage",
         "setting": argument.map(ToString::to_string),
@@ -245,6 +250,7 @@ mod tests {
         let early = Early::of(&args);
         let value = usage_object(&super::super::parse(&args, early).unwrap_err());
         assert_eq!(value["error"]["kind"], "usage");
+        assert_eq!(value["error"]["setting"], "backfil");
         assert_eq!(
             value["error"]["message"],
             "unrecognized subcommand 'backfil'"

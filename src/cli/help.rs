@@ -26,9 +26,17 @@ pub(super) fn command() -> Command {
 
 fn with_page(command: Command, path: String) -> Command {
     let command = match page_of(&path) {
-        Some(page) => command
-            .help_template(template(page.examples))
-            .after_help(format!("Docs: {DOCS}{}", page.docs)),
+        Some(page) => {
+            let docs = format!("Docs: {DOCS}{}", page.docs);
+            let has_more = command.get_arguments().any(Arg::is_hide_short_help_set);
+            let after = match has_more {
+                true => format!("More flags: qbo-rs {path} --help-settings\n{docs}"),
+                false => docs,
+            };
+            command
+                .help_template(template(page.examples))
+                .after_help(after)
+        }
         None => command.help_template(template(&[])),
     };
     command.mut_subcommands(|subcommand| {
@@ -129,7 +137,7 @@ fn list(arguments: Vec<Arg>, width: Option<usize>) -> StyledStr {
     command
         .disable_help_flag(true)
         .next_line_help(true)
-        .help_template("{options}\n\n")
+        .help_template("{all-args}\n\n")
         .args(arguments.into_iter().map(|arg| arg.global(false)))
         .render_help()
 }

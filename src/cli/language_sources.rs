@@ -27,16 +27,34 @@ const NOT_FOR_PEOPLE: &[&str] = &[
 
 /// Macros whose texts nobody reads outside logs and tests.
 const SILENT: &[&str] = &[
-    "assert", "assert_eq", "assert_ne", "debug", "debug_assert", "debug_span", "error", "error_span",
-    "event", "include_str", "info", "info_span", "params", "span", "trace", "trace_span", "unreachable",
-    "warn", "warn_span", "html", "matches",
+    "assert",
+    "assert_eq",
+    "assert_ne",
+    "debug",
+    "debug_assert",
+    "debug_span",
+    "error",
+    "error_span",
+    "event",
+    "include_str",
+    "info",
+    "info_span",
+    "params",
+    "span",
+    "trace",
+    "trace_span",
+    "unreachable",
+    "warn",
+    "warn_span",
+    "html",
+    "matches",
 ];
 
 /// Words of statements, which no sentence has in capitals.
 const SQL: &[&str] = &[
-    "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "FROM", "WHERE", "ALTER", "DROP", "GRANT", "VALUES",
-    "JOIN", "COPY", "SET", "LOCK", "AND", "ORDER", "BEGIN", "PRIMARY", "COMMENT", "EXISTS", "NULL", "AS",
-    "REVOKE", "TABLE", "THEN", "CASE", "EXPLAIN", "COALESCE",
+    "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "FROM", "WHERE", "ALTER", "DROP", "GRANT",
+    "VALUES", "JOIN", "COPY", "SET", "LOCK", "AND", "ORDER", "BEGIN", "PRIMARY", "COMMENT",
+    "EXISTS", "NULL", "AS", "REVOKE", "TABLE", "THEN", "CASE", "EXPLAIN", "COALESCE",
 ];
 
 /// Returns the templates of all texts for people, each with a file that has it.
@@ -45,12 +63,20 @@ pub(crate) fn templates(root: &Path) -> BTreeMap<String, String> {
     while let Some(directory) = pending.pop() {
         for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
-            let relative = path.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
+            let relative = path
+                .strip_prefix(root)
+                .unwrap()
+                .to_string_lossy()
+                .replace('\\', "/");
             if path.is_dir() {
                 pending.push(path);
             } else if let Some(name) = relative.strip_suffix(".rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                let mut scan = Scan { found: &mut found, file: name, only_said: is_silent(name) };
+                let mut scan = Scan {
+                    found: &mut found,
+                    file: name,
+                    only_said: is_silent(name),
+                };
                 scan.walk(TokenStream::from_str(&text).unwrap());
             }
         }
@@ -62,9 +88,10 @@ fn is_silent(name: &str) -> bool {
     let is_test = name
         .split('/')
         .any(|part| part == "tests" || part.ends_with("_tests") || part.ends_with("_snapshots"));
-    let is_listed = NOT_FOR_PEOPLE
-        .iter()
-        .any(|listed| name.strip_prefix(listed).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+    let is_listed = NOT_FOR_PEOPLE.iter().any(|listed| {
+        name.strip_prefix(listed)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    });
     is_test || is_listed
 }
 
@@ -87,17 +114,23 @@ impl Scan<'_> {
     /// Looks at what comes next, and returns the number of its tokens.
     fn step(&mut self, tokens: &[TokenTree]) -> usize {
         match tokens {
-            [TokenTree::Punct(mark), TokenTree::Group(attribute), rest @ ..] if mark.as_char() == '#' => {
-                self.attribute(&attribute.stream(), rest)
-            }
-            [TokenTree::Punct(mark), TokenTree::Punct(inner), TokenTree::Group(_), ..]
-                if mark.as_char() == '#' && inner.as_char() == '!' =>
-            {
-                3
-            }
-            [TokenTree::Ident(name), TokenTree::Punct(mark), TokenTree::Group(inside), ..]
-                if mark.as_char() == '!' =>
-            {
+            [
+                TokenTree::Punct(mark),
+                TokenTree::Group(attribute),
+                rest @ ..,
+            ] if mark.as_char() == '#' => self.attribute(&attribute.stream(), rest),
+            [
+                TokenTree::Punct(mark),
+                TokenTree::Punct(inner),
+                TokenTree::Group(_),
+                ..,
+            ] if mark.as_char() == '#' && inner.as_char() == '!' => 3,
+            [
+                TokenTree::Ident(name),
+                TokenTree::Punct(mark),
+                TokenTree::Group(inside),
+                ..,
+            ] if mark.as_char() == '!' => {
                 self.call(&name.to_string(), inside.stream());
                 3
             }
@@ -108,7 +141,10 @@ impl Scan<'_> {
                 1
             }
             [TokenTree::Literal(literal), ..] => {
-                if let Some(text) = text_of(&literal.to_string()) && !self.only_said && is_sentence(&text) {
+                if let Some(text) = text_of(&literal.to_string())
+                    && !self.only_said
+                    && is_sentence(&text)
+                {
                     self.add(&text);
                 }
                 1
@@ -174,18 +210,26 @@ impl Scan<'_> {
     }
 
     fn add_line(&mut self, text: String) {
-        self.found.entry(text).or_insert_with(|| self.file.to_owned());
+        self.found
+            .entry(text)
+            .or_insert_with(|| self.file.to_owned());
     }
 }
 
 /// Returns whether a text has two plain words in a row and is no statement.
 fn is_sentence(text: &str) -> bool {
     let is_plain = |word: &&str| {
-        let word = word.trim_end_matches([',', '.', ';', ':', ')', '?', '\'']).trim_start_matches(['(', '\'']);
-        word.len() > 1 && word.chars().all(|c| c.is_ascii_lowercase() || c == '-' || c == '\'')
+        let word = word
+            .trim_end_matches([',', '.', ';', ':', ')', '?', '\''])
+            .trim_start_matches(['(', '\'']);
+        word.len() > 1
+            && word
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c == '-' || c == '\'')
     };
     let words: Vec<&str> = text.split_whitespace().collect();
-    words.iter().filter(|word| is_plain(word)).count() > 1 && !words.iter().any(|word| SQL.contains(word))
+    words.iter().filter(|word| is_plain(word)).count() > 1
+        && !words.iter().any(|word| SQL.contains(word))
 }
 
 /// Returns the text of a string literal; `None` for other literals, and for byte strings.

@@ -102,7 +102,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     let cap = request_cap(&arguments, &env_file);
     let has_bars = std::io::stderr().is_terminal() && !arguments.logs.quiet;
     let bars = has_bars.then(|| Bars::new(cap));
-    let level = arguments.logs.level();
+    let level = arguments.log_level();
     logging::start(arguments.logs.log_format, level, bars.as_ref());
     let progress: Arc<dyn Progress> = match bars {
         Some(bars) => Arc::new(bars),
@@ -279,6 +279,10 @@ fn run_demo(
 mod error_snapshots;
 #[cfg(test)]
 mod help_snapshots;
+#[cfg(test)]
+mod language_sources;
+#[cfg(test)]
+mod language_tests;
 #[cfg(test)]
 mod screens;
 #[cfg(test)]

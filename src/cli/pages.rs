@@ -87,6 +87,20 @@ pub(super) const PAGES: &[HelpPage] = &[
         ],
     ),
     page(
+        "check",
+        "check.md",
+        &["qbo-rs check", "qbo-rs check --json"],
+    ),
+    page(
+        "show",
+        "show.md",
+        &[
+            "qbo-rs show invoices",
+            "qbo-rs show customers --csv",
+            "qbo-rs show items --json",
+        ],
+    ),
+    page(
         "status",
         "loading.md",
         &[

@@ -52,19 +52,19 @@ pub(super) struct SandboxArguments {
     #[arg(long, hide_short_help = true, default_value = "127.0.0.1")]
     host: IpAddr,
     /// Number of companies; the first has the id QBO_REALM_ID
-    #[arg(long, hide_short_help = true, default_value_t = 1)]
+    #[arg(long, hide_short_help = true, default_value_t = 1, value_name = "N")]
     companies: u32,
     /// Seed of the sample company's records
     #[arg(long, hide_short_help = true, default_value_t = 1)]
     seed: u64,
-    /// Number of customers of the sample company
-    #[arg(long, default_value_t = CompanySize::default().customers)]
+    /// Customers of the sample company
+    #[arg(long, value_name = "N", default_value_t = CompanySize::default().customers)]
     customers: u32,
-    /// Number of items of the sample company
-    #[arg(long, default_value_t = CompanySize::default().items)]
+    /// Items of the sample company
+    #[arg(long, value_name = "N", default_value_t = CompanySize::default().items)]
     items: u32,
-    /// Number of invoices of the sample company
-    #[arg(long, default_value_t = CompanySize::default().invoices)]
+    /// Invoices of the sample company
+    #[arg(long, value_name = "N", default_value_t = CompanySize::default().invoices)]
     invoices: u32,
     /// Number of records of every other entity [default: a plausible number for each]
     #[arg(long, hide_short_help = true)]
@@ -92,7 +92,7 @@ pub(super) struct SandboxArguments {
     /// the Builder tier (0 = unlimited)
     #[arg(long, hide_short_help = true, default_value_t = 0, value_name = "N")]
     monthly_reads: u64,
-    /// Fault to inject, or as JSON; repeatable; `GET /sandbox` lists all
+    /// Fault to inject; repeatable; `GET /sandbox` lists all
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<String>,
     /// What to assume where the real API is uncertain; repeatable

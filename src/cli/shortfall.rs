@@ -14,6 +14,8 @@ use crate::domain::{
 };
 use crate::error::Result;
 
+/// The most entities that are named of those which were not tried.
+const MAX_UNTRIED: usize = 5;
 /// The most windows, and the most records, that are named.
 const MAX_NAMED: usize = 10;
 
@@ -42,7 +44,7 @@ struct Shortfall {
     set_aside: Vec<SetAside>,
     /// Number of all of them.
     rejected: u64,
-    /// What shows all of them, or removes the cause.
+    /// The command that shows all of them, or removes the cause.
     rest: String,
 }
 
@@ -73,7 +75,7 @@ pub(super) fn explain_runs(app: &App, report: &Report, place: Place<'_>) {
     };
     let shortfall = Shortfall {
         phase,
-        failures: report.runs.iter().flat_map(failures_of_run).collect(),
+        failures: failures_of_runs(report),
         set_aside,
         rejected,
         rest: rest.to_owned(),
@@ -204,6 +206,35 @@ fn look_up(rejected: u64, find: impl FnOnce() -> Result<Vec<SetAside>>) -> Vec<S
         );
         Vec::new()
     })
+}
+
+/// Returns the failures of a report. What holds for the whole company is said once, not for each entity.
+fn failures_of_runs(report: &Report) -> Vec<Failure> {
+    let (told, untried) = report.told_and_untried();
+    let mut failures: Vec<Failure> = told.into_iter().flat_map(failures_of_run).collect();
+    if let Some(first) = untried.first() {
+        failures.push(Failure {
+            realm_id: first.realm_id.clone(),
+            entity: None,
+            window: None,
+            reason: untried_entities(&untried),
+        });
+    }
+    failures
+}
+
+/// Names the entities that were not tried, the first of them.
+pub(super) fn untried_entities(runs: &[&RunReport]) -> String {
+    let named = runs.iter().take(MAX_UNTRIED).map(|run| run.entity.as_str());
+    let named: Vec<&str> = named.collect();
+    let named = named.join(", ");
+    match (runs.len(), runs.len().saturating_sub(MAX_UNTRIED)) {
+        (1, _) => format!("1 more entity was not tried, for the same reason: {named}"),
+        (count, 0) => format!("{count} more entities were not tried, for the same reason: {named}"),
+        (count, _) => {
+            format!("{count} more entities were not tried, for the same reason: {named}, ...")
+        }
+    }
 }
 
 /// Returns the failed windows of a run. Those that were not attempted for the same reason are one.
@@ -373,6 +404,33 @@ mod tests {
             requests: 1,
             unavailable: unavailable.map(str::to_owned),
         }
+    }
+
+    #[test]
+    fn what_holds_for_the_whole_company_is_said_once() {
+        use crate::domain::{RunEnd, RunReport};
+        let end = RunEnd::of(&crate::error::Error::PermissionDenied {
+            reason: "Application Authorization Failed".to_owned(),
+            trace: crate::error::Trace::default(),
+        });
+        let day = Window::parse("2024-01-01", "2024-01-02").unwrap();
+        let run = |entity: &str| {
+            let windows = vec![WindowReport::not_attempted(day, "access denied: Application"); 3];
+            RunReport::new(entity, "9", "run", windows, 0).ended_by(end.clone())
+        };
+        let report = Report {
+            runs: ["items", "bills", "terms", "vendors"].map(run).into(),
+            ..Report::default()
+        };
+        let failures = failures_of_runs(&report);
+        let texts: Vec<&str> = failures.iter().map(|failure| &*failure.reason).collect();
+        assert_eq!(
+            texts,
+            [
+                "3 windows not attempted: access denied: Application",
+                "3 more entities were not tried, for the same reason: bills, terms, vendors"
+            ]
+        );
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::output::Printer;
 use super::signals::block_on;
 use super::status_details::details;
 use super::status_screen::{View, screen};
-use crate::app::{App, StatusRequest};
-use crate::domain::Window;
+use crate::app::{App, StatusRequest, calendar};
+use crate::domain::RangeBound;
 use crate::domain::instant::parse_instant;
 use crate::error::{Error, Result};
 
@@ -20,10 +20,22 @@ pub(super) struct StatusArguments {
     #[command(flatten)]
     request: StatusRequest,
     /// Start of the range to search for gaps, UTC; default: the first committed instant
-    #[arg(long, alias = "fecha-inicio", value_name = "INSTANT", requires = "end")]
+    #[arg(
+        long,
+        alias = "fecha-inicio",
+        value_name = "INSTANT",
+        requires = "end",
+        allow_hyphen_values = true
+    )]
     start: Option<String>,
     /// End of the range to search for gaps, UTC
-    #[arg(long, alias = "fecha-fin", value_name = "INSTANT", requires = "start")]
+    #[arg(
+        long,
+        alias = "fecha-fin",
+        value_name = "INSTANT",
+        requires = "start",
+        allow_hyphen_values = true
+    )]
     end: Option<String>,
     /// Show local times too, in a zone such as America/Guayaquil
     #[arg(long, value_name = "ZONE", value_parser = parse_zone)]
@@ -39,7 +51,11 @@ pub(super) struct StatusArguments {
 pub(super) fn run(app: &App, arguments: StatusArguments, printer: Printer) -> Outcome {
     let zone = arguments.tz;
     let range = match (&arguments.start, &arguments.end) {
-        (Some(start), Some(end)) => Some(Window::parse(start, end)?),
+        (Some(start), Some(end)) => {
+            let bounds = (RangeBound::new("start", start), RangeBound::new("end", end));
+            let calendar = calendar(zone.map(Into::into).unwrap_or_default());
+            Some(calendar.range(bounds.0, bounds.1)?)
+        }
         _ => None,
     };
     // Those that were named are described one by one.

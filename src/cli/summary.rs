@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::hint::with_flags;
 use super::planned::{range_of, read_line};
+use super::shortfall::untried_entities;
 use super::words::{counted, elapsed, flow, instant, number, table};
 use crate::domain::{Report, RunReport, SkipReason, WindowReport, WindowStatus};
 
@@ -41,8 +42,12 @@ pub(super) fn summary(report: &Report, ending: &Ending) -> String {
     }
     let mut out = first_sentence(report, ending);
     out.push_str(&rows(report, ending));
-    for run in &report.runs {
+    let (told, untried) = report.told_and_untried();
+    for run in told {
         notes(run, &mut out);
+    }
+    if !untried.is_empty() {
+        let _ = writeln!(out, "{}", untried_entities(&untried));
     }
     if let Some(range) = range_of(report) {
         let _ = writeln!(out, "{}", read_line(range));
@@ -249,6 +254,15 @@ fn next(report: &Report, ending: &Ending) -> String {
             format!("qbo-rs rejects {}{flag}", with_rejects.join(" "))
         }
         Verb::Load => format!("qbo-rs status{flag}"),
-        Verb::Backfill => format!("qbo-rs status{flag} · qbo-rs sync --every 5m"),
+        Verb::Backfill => {
+            let largest = report.runs.iter().max_by_key(|run| run.totals.rows);
+            match largest.filter(|run| run.totals.rows > 0) {
+                Some(run) => {
+                    let entity = &run.entity;
+                    format!("qbo-rs show {entity}{flag} · qbo-rs sync --every 5m")
+                }
+                None => format!("qbo-rs status{flag} · qbo-rs sync --every 5m"),
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Settings: one registry, read from the environment and overridden by keywords or flags.
 
+mod alerts;
 mod directories;
 mod masking;
 mod postgres;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+pub use self::alerts::{AlertConfig, MailConfig};
 use self::directories::Directories;
 pub use self::postgres::{PostgresAddress, PostgresConfig, SslMode, TransactionLimits};
 pub use self::qbo::{Credentials, OAuthConfig, QboConfig, RescueFile, StoreLocation};
@@ -193,7 +195,7 @@ fn is_intuits(url: &Url) -> bool {
 }
 
 /// Variables with the names of settings that others read: the demo.
-const OTHER_VARIABLES: [&str; 2] = ["QBO_ENV_FILE", "QBO_POSTGRES_BIN"];
+const OTHER_VARIABLES: [&str; 3] = ["QBO_ENV_FILE", "QBO_LANG", "QBO_POSTGRES_BIN"];
 
 fn unknown_setting(name: &str) -> Error {
     let names = SETTINGS.iter().map(|spec| spec.keyword());

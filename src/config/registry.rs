@@ -200,6 +200,30 @@ pub const SETTINGS: &[SettingSpec] = &[
         "QBO_WEBHOOK_VERIFIER_TOKEN",
         "Verifier token of the Intuit app; signs its webhooks",
     ),
+    secret(
+        "QBO_ALERT_SLACK_URL",
+        "Incoming webhook of Slack that is told of alerts",
+    ),
+    secret(
+        "QBO_ALERT_WEBHOOK_URL",
+        "URL that is told of alerts as plain JSON",
+    ),
+    secret(
+        "QBO_ALERT_SMTP_URL",
+        "Mail server that sends alerts: `smtps://user:password@host:465`, or \
+         `smtp://user:password@host:587?tls=required`",
+    ),
+    setting("QBO_ALERT_MAIL_FROM", None, "Sender of alerts by e-mail"),
+    setting(
+        "QBO_ALERT_MAIL_TO",
+        None,
+        "Receivers of alerts by e-mail, separated by commas",
+    ),
+    setting(
+        "QBO_ALERT_STALE_S",
+        Some("7200"),
+        "Seconds without a successful sync after which a company is stale (0 = never)",
+    ),
     setting(
         "QBO_LANDING_DIR",
         Some("landing"),

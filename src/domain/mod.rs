@@ -2,6 +2,7 @@
 //!
 //! This module is pure: no input or output, no clock, nothing asynchronous.
 
+mod alert;
 mod amount;
 pub mod books_report;
 mod content;
@@ -33,6 +34,7 @@ pub mod webhook;
 pub mod window;
 mod zone;
 
+pub use alert::{Alert, AlertKind, ConnectionFacts, SyncedEntity, connection_alerts, stale_alert};
 pub(crate) use amount::parse_amount;
 pub use books_report::{
     AccountBooks, BooksReport, BooksStatus, CauseAmount, CompanyBooks, MonthBooks, PartyBooks,

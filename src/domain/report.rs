@@ -397,6 +397,27 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Divides the runs: those with something of their own to tell, and those of which nothing was
+    /// tried, because an earlier run had found that the company cannot be read.
+    pub fn told_and_untried(&self) -> (Vec<&RunReport>, Vec<&RunReport>) {
+        let is_lost = |run: &RunReport| matches!(run.ended_by, Some(RunEnd::CompanyLost(..)));
+        let first = self.runs.iter().position(is_lost);
+        let runs = self.runs.iter().enumerate();
+        let (untried, told): (Vec<_>, Vec<_>) = runs.partition(|(index, run)| {
+            let mut failed = run
+                .windows
+                .iter()
+                .filter(|window| window.status == WindowStatus::Failed);
+            first.is_some_and(|first| *index > first)
+                && is_lost(run)
+                && failed.all(WindowReport::is_not_attempted)
+        });
+        let runs = |numbered: Vec<(usize, _)>| numbered.into_iter().map(|(_, run)| run).collect();
+        (runs(told), runs(untried))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,6 +21,12 @@ impl Default for Zone {
     }
 }
 
+impl From<Tz> for Zone {
+    fn from(zone: Tz) -> Self {
+        Self(zone)
+    }
+}
+
 impl FromStr for Zone {
     type Err = Error;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use tokio::time::{Instant, timeout};
 
@@ -210,6 +210,24 @@ impl Transport {
         self.exchange(request, bearer)
             .await
             .map_err(|broken| broken.error)
+    }
+
+    /// Posts JSON to a URL that is a secret as a whole, and returns the status of the answer.
+    ///
+    /// # Errors
+    /// As for [`Self::send`]; nothing of the URL but its host is in them.
+    pub(crate) async fn post_json(&self, url: &Secret, body: String) -> Result<u16> {
+        let url = Url::parse(url.expose()).map_err(|_| Error::Internal("no URL".to_owned()))?;
+        let json = HeaderValue::from_static("application/json");
+        let request = Request {
+            method: Method::POST,
+            url,
+            headers: HeaderMap::from_iter([(CONTENT_TYPE, json)]),
+            body: body.into(),
+        };
+        self.send(request, None)
+            .await
+            .map(|response| response.status)
     }
 
     /// Like [`Self::send`] without a bearer token; an error comes with the part of the answer that

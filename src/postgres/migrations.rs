@@ -97,6 +97,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "pulse",
         sql: include_str!("migrations/0015_pulse.sql"),
     },
+    Migration {
+        number: 16,
+        name: "alerts",
+        sql: include_str!("migrations/0016_alerts.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

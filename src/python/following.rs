@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::domain::{WindowReport, WindowStatus};
 use crate::port::{Endpoint, Progress};
@@ -55,6 +56,10 @@ struct State {
     runs: Vec<Run>,
     requests: u64,
     throttled: u64,
+    /// Seconds until the next request may be sent.
+    paused_s: f64,
+    #[serde(skip)]
+    paused_until: Option<Instant>,
     #[serde(skip)]
     is_new: bool,
 }
@@ -62,6 +67,7 @@ struct State {
 #[derive(Default, Serialize)]
 struct Run {
     entity: String,
+    begun: bool,
     windows: usize,
     done: usize,
     failed: usize,
@@ -81,33 +87,61 @@ impl Counts {
     fn change_run(&self, entity: &str, act: impl FnOnce(&mut Run)) {
         self.change(|state| {
             // The last one: an entity of several companies has several runs.
-            if let Some(run) = state.runs.iter_mut().rfind(|run| run.entity == entity) {
+            let is_open = |run: &Run| run.entity == entity && !run.ended;
+            let place = state.runs.iter().rposition(|run| is_open(run) && run.begun);
+            let place = place.or_else(|| state.runs.iter().rposition(is_open));
+            if let Some(run) = place.and_then(|place| state.runs.get_mut(place)) {
                 act(run);
             }
         });
     }
 
     fn is_new(&self) -> bool {
-        self.0.lock().is_new
+        let state = self.0.lock();
+        // A pause counts down.
+        state.is_new || state.paused_until.is_some()
     }
 
     fn take(&self) -> Option<String> {
         let mut state = self.0.lock();
-        if !std::mem::take(&mut state.is_new) {
+        let left = state.paused_until.map(|until| until - Instant::now());
+        if !std::mem::take(&mut state.is_new) && left.is_none() {
             return None;
+        }
+        state.paused_s = left.unwrap_or_default().as_secs_f64();
+        if left.is_some_and(|left| left.is_zero()) {
+            state.paused_until = None;
         }
         serde_json::to_string(&*state).ok()
     }
 }
 
 impl Progress for Counts {
+    fn call_started(&self, _realm_id: &str, runs: &[(&str, usize)]) {
+        self.change(|state| {
+            state.runs.extend(runs.iter().map(|(entity, windows)| Run {
+                entity: (*entity).to_owned(),
+                windows: *windows,
+                ..Run::default()
+            }));
+        });
+    }
+
     fn run_started(&self, entity: &str, windows: usize) {
         self.change(|state| {
-            state.runs.push(Run {
-                entity: entity.to_owned(),
-                windows,
-                ..Run::default()
-            });
+            let is_waiting = |run: &&mut Run| run.entity == entity && !run.begun && !run.ended;
+            match state.runs.iter_mut().find(is_waiting) {
+                Some(run) => {
+                    run.begun = true;
+                    run.windows = windows;
+                }
+                None => state.runs.push(Run {
+                    entity: entity.to_owned(),
+                    begun: true,
+                    windows,
+                    ..Run::default()
+                }),
+            }
         });
     }
 
@@ -133,6 +167,10 @@ impl Progress for Counts {
                 stored => stored,
             };
         });
+    }
+
+    fn paused(&self, wait: Duration) {
+        self.change(|state| state.paused_until = Some(Instant::now() + wait));
     }
 
     fn request_ended(&self, endpoint: Endpoint, status: Option<u16>, _elapsed: Duration) {

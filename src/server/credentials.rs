@@ -17,6 +17,14 @@ impl ApiKey {
         Self(sha256(key))
     }
 
+    /// Returns a secret for one purpose, which tells nothing about the key.
+    pub(super) fn derived(&self, purpose: &[u8]) -> [u8; 32] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
+        let mut secret = [0; 32];
+        secret.copy_from_slice(hmac::sign(&key, purpose).as_ref());
+        secret
+    }
+
     /// Returns whether a caller sent this key.
     pub(super) fn matches(&self, sent: &str) -> bool {
         self.0.ct_eq(&sha256(sent)).into()

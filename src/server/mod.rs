@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 
 use self::credentials::{ApiKey, VerifierToken};
 use self::metrics::Counters;
-use self::readiness::Readiness;
+use self::readiness::{Health, Readiness};
 use self::state::AppState;
 use self::workers::Stopped;
 use crate::app::{App, Service};
@@ -94,12 +94,15 @@ impl Server {
         let listener = TcpListener::bind(options.address)
             .await
             .map_err(cannot_listen)?;
+        let api_key = options.api_key.as_deref().map(ApiKey::new);
         let state = AppState {
+            form_token: page::FormToken::new(api_key.as_ref())?,
             service,
-            api_key: options.api_key.as_deref().map(ApiKey::new),
+            api_key,
             verifier_token: options.verifier_token.as_deref().map(VerifierToken::new),
             counters,
             readiness: Readiness::default(),
+            health: Health::default(),
             webhook_rate: Pace::per_minute(webhooks::MAX_PER_MINUTE),
         };
         Ok(Self {
@@ -160,6 +163,7 @@ fn spawn_workers(
             tasks.spawn(workers::dispatch_events(state(), stopped()));
         }
     }
+    tasks.spawn(workers::watch_alerts(state(), stopped()));
     if let Some(interval) = options.every {
         tasks.spawn(workers::run_schedule(state(), interval, stopped()));
     }

@@ -12,6 +12,7 @@ use crate::app::Service;
 
 /// The time for which an answer is used again.
 const MAX_AGE: Duration = Duration::from_secs(1);
+const MAX_HEALTH_AGE: Duration = Duration::from_secs(10);
 /// The time within which the database must answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -44,6 +45,41 @@ impl Readiness {
             answer
         });
         asked.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+}
+
+/// The last look at all companies. It asks more of the database, so it is taken less often.
+#[derive(Debug, Default)]
+pub(super) struct Health(Arc<Mutex<Option<(Instant, Answer)>>>);
+
+impl Health {
+    /// Looks whether anything is stale, failed or needs a person, unless that was done a moment ago. The
+    /// reasons are for callers with the key.
+    pub(super) async fn check(&self, service: &Service) -> Answer {
+        let mut last = self.0.clone().lock_owned().await;
+        if let Some((at, answer)) = &*last
+            && at.elapsed() < MAX_HEALTH_AGE
+        {
+            return answer.clone();
+        }
+        let service = service.clone();
+        let asked = tokio::spawn(async move {
+            let answer = look(&service).await;
+            *last = Some((Instant::now(), answer.clone()));
+            answer
+        });
+        asked.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+}
+
+async fn look(service: &Service) -> Answer {
+    let failures = match tokio::time::timeout(TIMEOUT, service.failures()).await {
+        Ok(failures) => failures.map_err(|error| error.to_string())?,
+        Err(_) => return Err(format!("no answer within {} s", TIMEOUT.as_secs())),
+    };
+    match failures.is_empty() {
+        true => Ok(()),
+        false => Err(failures.join(" ")),
     }
 }
 

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::error_handling::HandleErrorLayer;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tower::ServiceBuilder;
 use tower::limit::GlobalConcurrencyLimitLayer;
 
@@ -92,7 +92,7 @@ pub(super) fn router(state: Arc<AppState>) -> Router {
         .layer(HandleErrorLayer::new(guard::limit_exceeded))
         .timeout(guard::REQUEST_TIMEOUT);
     let protected = protected()
-        .route("/", get(page::show))
+        .route("/", get(page::show).post(page::sync_now))
         .route_layer(counted)
         .route_layer(from_fn(guard::read_body))
         .route_layer(from_fn_with_state(state.clone(), guard::authenticate))
@@ -128,10 +128,29 @@ struct Status {
 /// Show that the process runs
 #[cfg_attr(test, utoipa::path(
     get, path = "/healthz", operation_id = "health", security(),
-    responses((status = 200, description = "The process runs", body = Status)),
+    responses((status = 200, description = "The process runs; with `?deep`, nothing needs somebody, too", body = Status), Unavailable),
 ))]
-async fn health() -> Json<Status> {
-    Json(Status { status: "ok" })
+async fn health(
+    State(state): Shared,
+    Query(asked): Query<HealthQuery>,
+    headers: HeaderMap,
+) -> Reply<Json<Status>> {
+    if asked.deep.is_none() {
+        return Ok(Json(Status { status: "ok" }));
+    }
+    match state.health.check(&state.service).await {
+        Ok(()) => Ok(Json(Status { status: "ok" })),
+        Err(reasons) if guard::has_key(&state, &headers) => Err(ApiError::unavailable(reasons)),
+        Err(_) => Err(ApiError::unavailable(
+            "something needs somebody; callers with the key get the reasons",
+        )),
+    }
+}
+
+/// The query of `/healthz`; any value of `deep`, or none, asks for it.
+#[derive(Deserialize)]
+struct HealthQuery {
+    deep: Option<String>,
 }
 
 /// Show whether the database answers

@@ -106,6 +106,14 @@ pub(super) async fn delete_expired(state: Arc<AppState>, mut stopped: Stopped) {
     }
 }
 
+/// Tells people of alerts until stopped.
+pub(super) async fn watch_alerts(state: Arc<AppState>, mut stopped: Stopped) {
+    tokio::select! {
+        never = state.service.watch_alerts() => match never {},
+        _ = stopped.changed() => {}
+    }
+}
+
 /// Syncs every company once per `interval` until stopped.
 pub(super) async fn run_schedule(state: Arc<AppState>, interval: Duration, mut stopped: Stopped) {
     let count = |report: &SyncReport| -> Result<()> {

@@ -7,9 +7,8 @@ use serde::Serialize;
 use tokio_postgres::Row;
 
 use super::committed::CommittedTime;
-use crate::domain::{
-    EntitySpec, EntitySyncStatus, LedgerRunStatus, LedgerWindowStatus, Window, find_entity, merged,
-};
+use super::last_activity::{LastRun, LastSync, last_run, last_sync};
+use crate::domain::{EntitySpec, LedgerWindowStatus, Window, find_entity, merged};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, live_rows, params, table_name};
 
@@ -73,50 +72,6 @@ pub struct UnfinishedWindow {
     pub is_committed: bool,
 }
 
-/// The last run of an entity.
-#[derive(Debug, Clone, Serialize)]
-pub struct LastRun {
-    /// Id of the run.
-    pub run_id: String,
-    /// `running` (now, or killed), `ok`, `partial`, `failed` or `interrupted`.
-    pub status: LedgerRunStatus,
-    /// When it began.
-    pub started_at: DateTime<Utc>,
-    /// When it ended.
-    pub finished_at: Option<DateTime<Utc>>,
-    /// Its first failure.
-    pub error: Option<String>,
-    /// First instant of its range.
-    pub range_start: DateTime<Utc>,
-    /// First instant after its range.
-    pub range_end: DateTime<Utc>,
-    /// New records.
-    pub inserted: i64,
-    /// Windows that failed.
-    pub failed_windows: i64,
-    /// When it last said that it is alive.
-    pub alive_at: Option<DateTime<Utc>>,
-    /// Machine of its process.
-    pub host: Option<String>,
-    /// Id of its process.
-    pub pid: Option<i64>,
-    /// Whether it has died: it should be running, and has said nothing for three minutes.
-    pub is_dead: bool,
-}
-
-/// The last sync of an entity.
-#[derive(Debug, Clone, Serialize)]
-pub struct LastSync {
-    /// Its outcome.
-    pub status: EntitySyncStatus,
-    /// When it was last tried.
-    pub attempted_at: Option<DateTime<Utc>>,
-    /// When it last succeeded.
-    pub succeeded_at: Option<DateTime<Utc>>,
-    /// Reason of the last failure.
-    pub error: Option<String>,
-}
-
 /// Result of a check from `docs/validation.sql`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Check {
@@ -154,23 +109,6 @@ FROM ledger AS odd WHERE status <> 'done' AND EXISTS (
         WHERE committed_at_utc > odd.started_at_utc AND window_start_utc <= at AND window_end_utc > at
     ))
 ORDER BY window_start_utc, window_end_utc";
-
-/// The pulse is read by way of JSON: a ledger that was not upgraded yet has none.
-const LAST_RUN: &str = "
-SELECT run_id, status, started_at_utc, finished_at_utc, error, range_start_utc, range_end_utc,
-    inserted, failed_windows, pulse.at AS alive_at_utc, whole ->> 'host' AS host,
-    (whole ->> 'pid')::bigint AS pid,
-    status = 'running'
-        AND coalesce(pulse.at, started_at_utc) < clock_timestamp() - interval '3 minutes'
-        AS is_dead
-FROM qbo.runs AS run
-CROSS JOIN LATERAL (SELECT to_jsonb(run) AS whole) AS as_json
-CROSS JOIN LATERAL (SELECT (whole ->> 'alive_at_utc')::timestamptz AS at) AS pulse
-WHERE schema_name = $1 AND entity = $2 ORDER BY started_at_utc DESC LIMIT 1";
-
-const LAST_SYNC: &str = "
-SELECT status, last_attempt_at_utc, last_success_at_utc, message FROM qbo.sync_state
-WHERE schema_name = $1 AND entity = $2 ORDER BY last_attempt_at_utc DESC NULLS LAST LIMIT 1";
 
 const UNAVAILABLE: &str = "
 SELECT entity, realm_id, message, last_attempt_at_utc FROM qbo.sync_state
@@ -265,8 +203,8 @@ impl StatusReader {
         let counts = COUNTS.replace("{table}", &table_name(&self.schema, entity));
         let counts = self.db.one(&counts, key).await?;
         let unfinished = self.db.rows(UNFINISHED, key).await?;
-        let last_run = self.db.optional(LAST_RUN, key).await?;
-        let last_sync = self.db.optional(LAST_SYNC, key).await?;
+        let last_run = last_run(&self.db, &self.schema, entity.name).await?;
+        let last_sync = last_sync(&self.db, &self.schema, entity.name).await?;
         Ok(Some(EntityStatus {
             entity: entity.name.to_owned(),
             realm_id,
@@ -283,8 +221,8 @@ impl StatusReader {
                 .map(unfinished_window)
                 .collect::<Result<_>>()?,
             rejects: counts.column("rejects")?,
-            last_run: last_run.as_ref().map(last_run_of).transpose()?,
-            last_sync: last_sync.as_ref().map(last_sync_of).transpose()?,
+            last_run,
+            last_sync,
             checks: match validate {
                 true => self.validate(entity).await?,
                 false => Vec::new(),
@@ -300,12 +238,11 @@ impl StatusReader {
         range: Option<Window>,
         validate: bool,
     ) -> Result<Option<EntityStatus>> {
-        let key = params![self.schema, entity.name];
         let Some((realm_id, committed)) = self.committed(entity).await? else {
             return Ok(None);
         };
-        let last_run = self.db.optional(LAST_RUN, key).await?;
-        let last_sync = self.db.optional(LAST_SYNC, key).await?;
+        let last_run = last_run(&self.db, &self.schema, entity.name).await?;
+        let last_sync = last_sync(&self.db, &self.schema, entity.name).await?;
         Ok(Some(EntityStatus {
             entity: entity.name.to_owned(),
             realm_id,
@@ -315,8 +252,8 @@ impl StatusReader {
             committed,
             unfinished: Vec::new(),
             rejects: 0,
-            last_run: last_run.as_ref().map(last_run_of).transpose()?,
-            last_sync: last_sync.as_ref().map(last_sync_of).transpose()?,
+            last_run,
+            last_sync,
             checks: validate
                 .then(|| Check {
                     name: "missing_table".to_owned(),
@@ -384,33 +321,6 @@ fn unfinished_window(row: &Row) -> Result<UnfinishedWindow> {
         attempts: row.column("attempts")?,
         error: row.column("error")?,
         is_committed: row.column("is_committed")?,
-    })
-}
-
-fn last_run_of(row: &Row) -> Result<LastRun> {
-    Ok(LastRun {
-        run_id: row.column("run_id")?,
-        status: row.column("status")?,
-        started_at: row.column("started_at_utc")?,
-        finished_at: row.column("finished_at_utc")?,
-        error: row.column("error")?,
-        range_start: row.column("range_start_utc")?,
-        range_end: row.column("range_end_utc")?,
-        inserted: row.column("inserted")?,
-        failed_windows: row.column("failed_windows")?,
-        alive_at: row.column("alive_at_utc")?,
-        host: row.column("host")?,
-        pid: row.column("pid")?,
-        is_dead: row.column("is_dead")?,
-    })
-}
-
-fn last_sync_of(row: &Row) -> Result<LastSync> {
-    Ok(LastSync {
-        status: row.column("status")?,
-        attempted_at: row.column("last_attempt_at_utc")?,
-        succeeded_at: row.column("last_success_at_utc")?,
-        error: row.column("message")?,
     })
 }
 

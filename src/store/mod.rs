@@ -1,10 +1,13 @@
 //! State that outlives a process, besides records: tokens, shared rate-limit state, and the tables
 //! of the schema `qbo` that the service works with.
 
+mod alerts;
 mod backend;
 mod committed;
 mod entity_status;
 mod jobs;
+mod last_activity;
+mod overview;
 mod records;
 mod rejects;
 mod schema_drift;
@@ -19,10 +22,12 @@ mod webhook_inbox;
 #[cfg(test)]
 pub(crate) use self::committed::{LedgerTime, complete_parts};
 pub(crate) use self::{
+    alerts::{Message, alerts_told, claim_alerts, different_entities, record_verification},
     backend::{StateBackend, rescue_stores},
     committed::{CommittedTime, FailedWindow},
     entity_status::StatusReader,
     jobs::{JobOutcome, JobQueue, Signal},
+    overview::OverviewReader,
     records::{PageQuery, Records},
     rejects::{RejectFilter, rejects},
     schema_drift::schema_drift,
@@ -33,8 +38,10 @@ pub(crate) use self::{
     webhook_inbox::{JobRules, WebhookInbox},
 };
 pub use self::{
-    entity_status::{Check, EntityStatus, LastRun, LastSync, UnavailableEntity, UnfinishedWindow},
+    entity_status::{Check, EntityStatus, UnavailableEntity, UnfinishedWindow},
     jobs::Job,
+    last_activity::{LastRun, LastSync},
+    overview::{BoundSchema, RecentRun, RowCount, ScheduledSync, SetAsideCount, WindowTrouble},
     records::{EntityState, StoredRecord},
     rejects::StoredReject,
     schema_drift::SchemaDrift,

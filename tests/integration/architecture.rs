@@ -106,6 +106,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("views", &["domain", "error", "postgres"]),
+    ("notify", &["config", "error", "http", "port"]),
     ("pipeline", &["domain", "error", "event", "port"]),
     ("verify", &["domain", "error", "port"]),
     (
@@ -122,6 +123,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "event",
             "http",
             "landing",
+            "notify",
             "pipeline",
             "port",
             "postgres",
@@ -198,6 +200,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
         "tokio_postgres",
         &["postgres", "sink", "store", "views", "demo"],
     ),
+    ("lettre", &["notify"]),
     ("reqwest", &["http", "quickbooks", "config", "cli"]),
 ];
 

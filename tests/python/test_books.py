@@ -98,7 +98,7 @@ def test_a_difference_is_named_and_what_is_cut_is_not_verified(database, tmp_pat
         (("--repair",), "leave out --repair"),
         (("--start", "2026-01-01"), "is after end"),
         (("--basis", "lifo"), "accrual"),
-        (("--start", "soon"), "is no day"),
+        (("--start", "soon"), "cannot read 'soon' as a day"),
     ],
 )
 def test_wrong_arguments_are_named(books, database, tmp_path, arguments, words):

@@ -85,10 +85,14 @@ def test_json_logs_are_one_object_per_line(run):
 BAD = [
     (["--start", "2025-02-01", "--end", "2025-01-01"], {}, "end: '2025-01-01' is not after start '2025-02-01'"),
     (["--start", "01/02/2025", "--end", "2025-03-01"], {}, "start: cannot read '01/02/2025' as a date"),
-    ([*RANGE, "--chunk", "hour"], {}, "chunk: unknown chunk 'hour'"),
+    ([*RANGE, "--chunk", "hour"], {}, "error: unknown chunk 'hour'"),
     ([*RANGE, "--page-size", "1001"], {}, "page_size: 1001 is not between 1 and 1000"),
     ([*RANGE, "--page-size", "ten"], {}, "page_size: 'ten' is not between 1 and 1000"),
-    (["--start", "2025-01-01"], {}, "the following required arguments were not provided: --end"),
+    (["--start", "2025-01-01"], {}, "end: --start has no end"),
+    (["--end", "2025-01-01"], {}, "error: the range has no --start"),
+    ([], {}, "error: no range is named"),
+    (["--month", "2025"], {}, "month: cannot read '2025'"),
+    ([*RANGE, "--tz", "America/Guayaqil"], {}, "tz: 'America/Guayaqil' is not a zone"),
     ([*RANGE, "--no-such-flag"], {}, "unexpected argument '--no-such-flag'"),
     ([*RANGE, "--schema", "qbo"], {}, "schema: 'qbo' is taken by the ledger"),
     (RANGE, {"QBO_REALM_ID": None, "QBO_CLIENT_SECRET": ""}, "QBO_CLIENT_SECRET, QBO_REALM_ID: not set"),
@@ -105,13 +109,18 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "environment", "words"), BAD, ids=[words for _, _, words in BAD])
-def test_bad_input_is_one_line_exit_2_and_no_request(run, qbo, arguments, environment, words):
+def test_bad_input_is_an_error_in_parts_exit_2_and_no_request(run, qbo, arguments, environment, words):
     process = run("backfill", "customers", *arguments, **environment)
     assert process.returncode == 2
     assert process.stdout == ""
-    assert process.stderr.startswith("error: ")
-    assert process.stderr.count("\n") == 1
-    assert words in process.stderr
+    first, *more = process.stderr.splitlines()
+    assert first.startswith("error: ")
+    assert words in first
+    if "--no-such-flag" in arguments:
+        assert "Usage: qbo-rs backfill" in process.stderr
+        assert more[-1] == "For more information, try '--help'."
+    else:
+        assert all(line.startswith("  ") for line in more), more
     for secret in ("hush", "wrong", qbo.environment["QBO_CLIENT_SECRET"]):
         assert secret not in process.stderr
     assert (qbo.stats()["token_requests"], qbo.stats()["data_requests"]) == (0, 0)
@@ -132,12 +141,105 @@ def test_unusable_settings_of_sync_and_status_are_exit_2_and_no_request(run, qbo
     assert qbo.stats()["token_requests"] == 0
 
 
-def test_unknown_entities_are_listed(run, qbo):
+def test_an_unknown_entity_is_answered_by_a_guess(run, qbo):
     process = run("backfill", "custmers", *RANGE)
-    assert process.stderr.startswith("error: entity: unknown entity 'custmers'; known: accounts, attachables, ")
-    assert process.stderr.count("\n") == 1
+    known = len(qbo_rs.entities())
+    assert process.stderr == (
+        f"error: unknown entity 'custmers'\n  did you mean 'customers'? (all {known}: qbo-rs entities)\n"
+    )
     assert process.returncode == 2
     assert qbo.stats()["token_requests"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "setting", "message", "hint"),
+    [
+        (["backfill", "custmers", *RANGE], "config", "entity", "unknown entity 'custmers'", "'customers'"),
+        (["backfill", "items", "--last", "90"], "config", "last", "cannot read '90'", "write 90d"),
+        (["backfil"], "usage", "backfil", "unrecognized subcommand 'backfil'", "'backfill'"),
+        (["backfill", "items", "--chnk"], "usage", "--chnk", "unexpected argument '--chnk' found", "'--chunk'"),
+    ],
+    ids=["entity", "range", "command", "flag"],
+)
+def test_with_json_an_error_is_one_object(run, arguments, kind, setting, message, hint):
+    process = run(*arguments, "--json")
+    assert process.returncode == 2
+    error = report_of(process)["error"]
+    assert (error["kind"], error["setting"], error["message"]) == (kind, setting, message)
+    assert hint in error["hint"]
+    assert process.stderr.startswith("error: ")
+
+
+def test_a_variable_that_is_nearly_a_setting_is_warned_of(run):
+    process = run("entities", QBO_CLIENTID="hush", QBO_POSTGRES_BIN="/usr/bin")
+    assert "QBO_CLIENTID is no setting, and nothing reads it; did you mean QBO_CLIENT_ID?" in process.stderr
+    assert process.stderr.count("\n") == 1
+    assert "hush" not in process.stderr
+
+
+def test_entities_are_understood_in_lists_in_spanish_and_all_at_once(run, qbo):
+    line = ["backfill", "artículos,Item", "Facturas", "--month", "2024-01", "--dry-run", "--json"]
+    assert [one["entity"] for one in report_of(run(*line))["runs"]] == ["items", "invoices"]
+    everything = report_of(run("backfill", "all", "--month", "2024-01", "--dry-run", "--json"))
+    entities = {one["entity"] for one in everything["runs"]}
+    assert {"items", "tax_classifications"} <= entities < set(qbo_rs.entities())
+    assert "change_orders" not in entities
+    assert qbo.stats()["token_requests"] == 0
+
+
+def test_windows_of_a_zone_begin_at_its_midnight(run):
+    line = ["backfill", "items", "--dry-run", "--json", "--tz", "America/New_York"]
+    [march] = report_of(run(*line, "--month", "2025-03"))["runs"]
+    bounds = [(window["start"], window["end"]) for window in march["windows"]]
+    assert (len(bounds), bounds[0][0], bounds[-1][1]) == (31, "2025-03-01T05:00:00Z", "2025-04-01T04:00:00Z")
+    assert ("2025-03-09T05:00:00Z", "2025-03-10T04:00:00Z") in bounds
+    [days] = report_of(run(*line, "--start", "-2d", "--through", "yesterday"))["runs"]
+    assert len(days["windows"]) == 2
+
+
+def test_records_go_to_stdout_and_nothing_else(run, qbo, tmp_path):
+    line = ["extract", "items", *RANGE, "--chunk", "year", "--out", "-"]
+    process = run(*line, "-q")
+    assert (process.returncode, process.stderr) == (0, "")
+    records = [json.loads(record) for record in process.stdout.splitlines()]
+    assert {record["id"] for record in records} == set(qbo.truth("Item", "2024-01-01", "2026-01-01"))
+    refused = run(*line, "--json")
+    assert (refused.returncode, report_of(refused)["error"]["setting"]) == (2, "out")
+    qbo.fault("forbidden", on="query", times=0)
+    failed = run(*line)
+    assert (failed.returncode, failed.stdout) == (1, "")
+
+
+def test_quiet_and_verbose_change_what_is_logged(run):
+    line = ["backfill", "items", *RANGE, "--chunk", "year"]
+    assert " INFO " in run(*line).stderr
+    assert run(*line, "-q").stderr == ""
+    assert " DEBUG " in run(*line, "-v").stderr
+    assert run(*line, "-q", "-v").returncode == 2
+
+
+def test_colours_are_for_terminals_and_those_who_ask(run):
+    for flags, environment, has_colours in (
+        ([], {}, False),
+        (["--color", "always"], {}, True),
+        ([], {"CLICOLOR_FORCE": "1"}, True),
+        ([], {"CLICOLOR_FORCE": "1", "NO_COLOR": "1"}, False),
+        (["--color=never"], {"CLICOLOR_FORCE": "1"}, False),
+    ):
+        for wrong in (["backfill", "custmers", *RANGE], ["backfil"]):
+            process = run(*wrong, *flags, **environment)
+            assert ("\x1b[" in process.stderr) == has_colours, (wrong, flags, environment)
+
+
+def test_a_shell_completes_commands_entities_and_reports(tmp_path):
+    script = tmp_path / "qbo-rs.bash"
+    made = subprocess.run([COMMAND, "completion", "bash"], capture_output=True, text=True, timeout=30, check=True)
+    script.write_text(made.stdout)
+    for words, word in (("backfi", "backfill"), ("backfill journal_", "journal_entries"), ("reports TrialB", "TrialBalance")):
+        line = f'source {script}; COMP_WORDS=(qbo-rs {words}); COMP_CWORD={words.count(" ") + 1}; '
+        line += '_qbo-rs qbo-rs "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"; echo "${COMPREPLY[@]}"'
+        shell = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30, check=True)
+        assert word in shell.stdout.split(), (words, shell.stdout)
 
 
 def test_refused_credentials_are_exit_2(run, qbo):
@@ -270,11 +372,6 @@ def test_a_file_of_an_unknown_format_is_refused_before_any_request(run, qbo, tmp
     assert qbo.stats()["token_requests"] == 0
 
 
-def test_the_name_all_leads_to_the_command_that_copies_everything(run):
-    refused = run("backfill", "all", *RANGE)
-    assert (refused.returncode, "qbo-rs sync copies all entities" in refused.stderr) == (2, True), refused.stderr
-
-
 def test_ddl_makes_tables_that_a_backfill_accepts(run, database):
     ddl = run("db", "ddl", "--schema", "raw_acme").stdout
     with psycopg.connect(database.url) as connection:
@@ -365,5 +462,5 @@ def test_a_terminal_shows_a_bar_and_no_lines(qbo, database):
     os.close(ours)
     assert process.returncode == 0
     assert output.startswith(b"Done in ")
-    assert re.search(r"items .*/8 windows, \d+ rows", drawn), drawn
+    assert re.search(r"items +done +40 rows", drawn), drawn
     assert "INFO" not in drawn

@@ -122,3 +122,85 @@ def test_text_from_elsewhere_is_escaped(server, database, browser):
     page.goto(server.url)
     expect(page.get_by_text("<script>")).to_be_visible()
     assert page.title() == "qbo_rs"
+
+
+def test_the_page_sees_backfills_rejects_stuck_windows_and_the_schedule(server, qbo, database, run, browser):
+    realm = qbo.environment["QBO_REALM_ID"]
+    run("backfill", "company_info", "items", "--start", "2024-01-01", "--end", "2026-01-01", "--chunk", "year")
+    page = browser.new_page(http_credentials={"username": "any", "password": "key"})
+    page.goto(server.url)
+    name = database.query("SELECT payload ->> 'CompanyName' FROM raw.qb_company_info")[0][0]
+    expect(page.get_by_role("row", name=name).first).to_contain_text(realm)
+    # A backfill is in the calendar, and among the loads.
+    expect(page.get_by_role("rowheader", name="items")).to_be_visible()
+    expect(page.get_by_role("table", name="Latest loads")).to_contain_text(f"items of {name}")
+    expect(page.get_by_role("heading", name="Action required")).to_have_count(0)
+    database.execute("UPDATE qbo.windows SET status = 'stuck', committed_at_utc = NULL WHERE entity = 'items'")
+    database.execute(
+        "INSERT INTO qbo.rejects (schema_name, realm_id, entity, window_start_utc, window_end_utc, run_id, id, changed_at_utc, "
+        f"error, request_payload) SELECT 'raw', '{realm}', 'items', now(), now(), 'r', n, now(), 'too long', '{{}}' "
+        "FROM generate_series(1, 3) AS n"
+    )
+    database.execute(
+        "INSERT INTO qbo.sync_accounts (realm_id, next_sync_at_utc) VALUES "
+        f"('{realm}', now() + interval '90 minutes')"
+    )
+    page.reload()
+    box = page.get_by_role("region", name="Action required")
+    expect(box).to_contain_text("2 windows are stuck, the first from 2024-01-01.")
+    expect(box).to_contain_text("3 records were set aside. qbo-rs rejects items says why.")
+    expect(page.get_by_role("row", name=name).first).to_contain_text("in 89 min")
+
+
+def test_the_page_is_spanish_where_the_browser_asks_for_it(server, browser):
+    credentials = {"username": "any", "password": "key"}
+    sync(server, "items")
+    page = browser.new_page(http_credentials=credentials, locale="es-EC", timezone_id="America/Guayaquil")
+    page.goto(server.url)
+    assert page.locator("html").get_attribute("lang") == "es"
+    expect(page.get_by_role("heading", name="Cobertura")).to_be_visible()
+    expect(page.get_by_role("table", name="Últimos trabajos")).to_contain_text("al día")
+    # Times are the reader's; the title keeps UTC.
+    shown = page.locator(".time time")
+    instant = shown.get_attribute("datetime")
+    local = page.evaluate("t => new Date(t).toLocaleString('es', {dateStyle: 'medium', timeStyle: 'medium'})", instant)
+    expect(shown).to_have_text(local)
+    assert shown.get_attribute("title").endswith(" UTC")
+    page.screenshot(path=PICTURES / "status-spanish.png", full_page=True)
+    page.goto(server.url + "/?lang=en")
+    expect(page.get_by_role("heading", name="Coverage")).to_be_visible()
+    assert server.call("GET", "/?lang=fr")[0] == 400
+
+
+def test_a_sync_is_queued_by_the_button_alone(server, qbo, browser):
+    realm = qbo.environment["QBO_REALM_ID"]
+    sync(server, "items")
+    jobs = "qbo-rs: one more job"
+    page = browser.new_page(http_credentials={"username": "any", "password": "key"})
+    page.goto(server.url)
+    rows = page.get_by_role("table", name="Latest jobs").get_by_role("row")
+    expect(rows, jobs).to_have_count(2)
+    page.get_by_role("button", name="Sync").click()
+    expect(rows, jobs).to_have_count(3)
+    assert page.url == server.url + "/"
+    # Without the page's token nothing is queued, even with the key.
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for token in ("", "x" * 43):
+        answer = page.request.post(server.url, data=f"token={token}&realm_id={realm}", headers=form)
+        assert answer.status == 403
+    page.reload()
+    expect(rows, jobs).to_have_count(3)
+
+
+def test_the_page_is_small_and_fits_a_phone(server, database, qbo, browser):
+    sync(server)
+    page = browser.new_page(
+        http_credentials={"username": "any", "password": "key"}, viewport={"width": 420, "height": 900}
+    )
+    answer = page.goto(server.url)
+    assert database.query("SELECT count(*) FROM qbo.sync_state")[0][0] >= 39
+    size = len(answer.body())
+    assert size < 100_000, size
+    # Nothing sticks out: only the calendar scrolls.
+    assert page.evaluate("document.documentElement.scrollWidth") <= 420
+    page.screenshot(path=PICTURES / "status-phone.png", full_page=True)

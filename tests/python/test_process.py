@@ -203,7 +203,9 @@ def test_the_command_stops_on_signals(database, sent, code):
         assert time.monotonic() - begin < 3
     assert process.returncode == code
     assert_stopped(database)
-    done = re.fullmatch(r"Stopped after (\d+) of 24 windows, \d+ rows?; they stay\. Go on:  (.*)", errors.splitlines()[-1])
+    done = re.fullmatch(
+        r"Stopped after (\d+) of 24 windows, \d+ rows?; they stay\. Go on:  (.*)", errors.splitlines()[-1]
+    )
     assert done, errors
     assert done[2] == " ".join(["qbo-rs", *line[1:], "--resume"])
     committed = database.query("SELECT count(*) FROM qbo.windows WHERE status = 'done'")

@@ -181,7 +181,7 @@ def test_the_command_serves_and_takes_commands():
         assert (chosen["id-order"], chosen["position-zero"]) == ("number", "error")
         wrong = control(environment, "nonsense")
         assert (wrong.returncode, wrong.stdout) == (2, "")
-        assert wrong.stderr.startswith("error: sandbox: there is no command 'nonsense'; there are stats, ")
+        assert wrong.stderr.startswith("error: sandbox: there is no command 'nonsense'\n  there are stats, ")
         listed = json.loads(control(environment, "--json").stdout)["commands"]
         assert "merge" in {command["command"] for command in listed}
         # For people, a command and its description a paragraph.
@@ -244,7 +244,7 @@ def test_a_command_without_a_sandbox_fails_with_the_reason():
     inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     process = control(inherited, "stats", "--url", "http://127.0.0.1:1")
     assert process.returncode == 2
-    assert process.stderr.startswith("error: sandbox: no sandbox answers at http://127.0.0.1:1: ")
+    assert process.stderr.startswith("error: no sandbox answers at http://127.0.0.1:1: ")
 
 
 @pytest.mark.parametrize(
@@ -262,10 +262,12 @@ def test_a_command_without_a_sandbox_fails_with_the_reason():
         (("control", "edit", "entity"), "'entity' is not NAME=VALUE"),
     ],
 )
-def test_bad_flags_are_one_line_and_exit_2(arguments, words):
+def test_bad_flags_are_told_and_exit_2(arguments, words):
     line = [COMMAND, "sandbox", *arguments]
     process = subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
-    assert (process.returncode, process.stdout, process.stderr.count("\n")) == (2, "", 1)
+    assert (process.returncode, process.stdout) == (2, "")
+    first, *more = process.stderr.splitlines()
+    assert first.startswith("error: ")
     assert words in process.stderr
 
 
@@ -274,16 +276,22 @@ def test_a_command_runs_with_the_settings_of_a_simulator_that_ends_with_it(tmp_p
 
     def run(*line: str) -> subprocess.CompletedProcess:
         command = [COMMAND, "sandbox", "--customers", "30", "--", *line]
-        return subprocess.run(command, env=inherited, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            command, env=inherited, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
 
-    extracted = run(COMMAND, "extract", "customers", "--start", "2024-01-01", "--end", "2026-01-01", "--out", "l", "--json")
+    extracted = run(
+        COMMAND, "extract", "customers", "--start", "2024-01-01", "--end", "2026-01-01", "--out", "l", "--json"
+    )
     assert extracted.returncode == 0, extracted.stderr
     assert json.loads(extracted.stdout)["runs"][0]["totals"]["rows"] == 30
     # Its tokens end with it: nothing is in the store of the user.
     shown = run("sh", "-c", "echo $QBO_TOKEN_STORE $QBO_API_URL")
     store, url = shown.stdout.split()
     assert not os.path.exists(os.path.dirname(store))
-    stopped = subprocess.run([COMMAND, "sandbox", "control", "--url", url], env=inherited, capture_output=True, check=False)
+    stopped = subprocess.run(
+        [COMMAND, "sandbox", "control", "--url", url], env=inherited, capture_output=True, check=False
+    )
     assert stopped.returncode == 2
     assert run("sh", "-c", "exit 7").returncode == 7
     assert run("sh", "-c", "kill -9 $$").returncode == 137

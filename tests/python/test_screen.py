@@ -120,13 +120,14 @@ def test_a_stop_leaves_the_command_that_goes_on(slow, database):
 def test_a_log_has_a_line_of_progress_every_ten_seconds(database):
     with qbo_rs.sandbox(customers=1, items=40, invoices=1, others=0, limits=False, latency_ms=2500) as sandbox:
         environment = environment_of(sandbox, database)
+        company = environment["QBO_REALM_ID"]
         line = [COMMAND, "backfill", "items", *RANGE, "--strict-windows", "--log-format", "json", "--json"]
         ended = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60, check=True)
     assert report_of(ended)["runs"][0]["totals"]["rows"] == 40
     events = [json.loads(line) for line in ended.stderr.splitlines()]
     progress = [event for event in events if event.get("event") == "progress"]
     assert progress, ended.stderr
-    assert progress[0]["realm_id"] == sandbox.environment["QBO_REALM_ID"]
+    assert progress[0]["realm_id"] == company
     assert (progress[0]["entity"], progress[0]["windows"]) == ("items", 24)
     assert 0 < progress[0]["windows_done"] < 24
     assert progress[0]["requests"] >= progress[0]["windows_done"]

@@ -30,7 +30,9 @@ def test_the_command_syncs_changes_and_deletions(run, qbo, database, tmp_path):
     for wrong in (["--every", "soon"], ["customerz"], ["--page-size", "0"]):
         refused = run("sync", *wrong)
         assert refused.returncode == 2
-        assert refused.stderr.count("\n") == 1
+        first, *more = refused.stderr.splitlines()
+        assert first.startswith("error: ")
+        assert all(line.startswith("  ") for line in more), more
     # The token store has no company, and the settings name none.
     nobody = run("sync", QBO_REALM_ID=None, QBO_TOKEN_STORE=str(tmp_path / "tokens.json"))
     assert (nobody.returncode, "QBO_REALM_ID" in nobody.stderr) == (2, True)

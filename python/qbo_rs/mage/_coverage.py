@@ -95,20 +95,17 @@ def page_of(entities: Sequence[Mapping[str, Any]], schema: str, clock: Clock, no
         return _page(f"{title}<p>Nothing is loaded yet. | Aún no hay datos: ejecute qb_customers_backfill.</p>")
     months = _months(entities, clock)
     heads = "".join(f"<th class=month>{month:%m}<br>{month:%y}</th>" for month, _ in months)
-    columns = (
-        "entity | entidad",
-        "rows | filas",
-        "missing | falta",
-        "set aside | apartadas",
-        "last run | última corrida",
+    # The months stand before what is long, since the editor's column is narrow.
+    first, last = (
+        "".join(f"<th>{escape(name)}</th>" for name in names)
+        for names in (("", "rows | filas"), ("missing | falta", "set aside | apartadas", "last run | última corrida"))
     )
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     rows = "".join(_row(entity, months, clock) for entity in entities)
     legend = (
         "<p><b class=full>■</b> committed | completo &nbsp; <b class=part>■</b> in part | en parte &nbsp; "
         "<b class=none>■</b> missing | falta</p>"
     )
-    return _page(f"{title}<table><tr>{head}{heads}</tr>{rows}</table>{legend}")
+    return _page(f"{title}<table><tr>{first}{heads}{last}</tr>{rows}</table>{legend}")
 
 
 def _row(entity: Mapping[str, Any], months: Sequence[Span], clock: Clock) -> str:
@@ -118,8 +115,14 @@ def _row(entity: Mapping[str, Any], months: Sequence[Span], clock: Clock) -> str
         tip = f"{entity['entity']} {clock.label(month, end)}: {_percent(share)} %"
         cells.append(f'<td class=month><b class={kind} title="{escape(tip)}">■</b></td>')
     aside = f"{entity['rejects']:,}" if entity["rejects"] else "-"
-    texts = (str(entity["entity"]), f"{entity['rows']:,}", _days_text(entity["gaps"]), aside, _last_run(entity, clock))
-    return "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in texts) + "".join(cells) + "</tr>"
+    first, last = (
+        "".join(f"<td>{escape(text)}</td>" for text in texts)
+        for texts in (
+            (str(entity["entity"]), f"{entity['rows']:,}"),
+            (_days_text(entity["gaps"]), aside, _last_run(entity, clock)),
+        )
+    )
+    return f"<tr>{first}{''.join(cells)}{last}</tr>"
 
 
 def _table(entities: Sequence[Mapping[str, Any]], clock: Clock) -> Any:
@@ -196,8 +199,8 @@ def _page(body: str) -> str:
         " td,{}th{padding:3px 8px;text-align:left;white-space:nowrap;font-weight:normal}",
         " th{font-size:12px;opacity:.75}",
         " td:nth-child(2){text-align:right}",
-        " .month{padding:2px 1px;text-align:center}",
-        " .month b{font-size:18px;line-height:1}",
+        " .month.month{padding:2px 1px;text-align:center}",
+        " .month b{font-size:15px;line-height:1}",
         " .full{color:#2e9e5b}",
         " .part{color:#e0a100}",
         " .none{color:#c9ced6}",

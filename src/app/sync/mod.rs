@@ -24,6 +24,7 @@ use tracing::{Instrument, info_span};
 
 use self::company::{CompanySyncer, SWEEP_EVERY, Synced};
 use self::outcome::{lacks_everything, log_sync, status_of, with_unavailable};
+use super::alerts::Alerts;
 use super::auth::auth_report;
 use super::company::{Company, ConnectionStatus, Source, key, no_company};
 use super::request::{owned, setters};
@@ -161,9 +162,12 @@ impl App {
         show: &(dyn Fn(&SyncReport) -> Result<()> + Sync),
     ) -> Result<()> {
         select_or_all(&request.scope.entities)?;
-        Arc::new(Syncer::open(self).await?)
-            .sync_every(request, interval, show)
-            .await
+        let alerts = Alerts::new(&self.settings.alerts()?)?;
+        let syncer = Arc::new(Syncer::open(self).await?);
+        tokio::select! {
+            ended = syncer.sync_every(request, interval, show) => ended,
+            never = alerts.watch(&syncer) => match never {},
+        }
     }
 }
 
@@ -231,6 +235,11 @@ impl Syncer {
             )),
             false => Ok(realm_ids),
         }
+    }
+
+    /// Returns the database.
+    pub(super) fn db(&self) -> &Db {
+        &self.db
     }
 
     /// Returns the app.

@@ -18,11 +18,11 @@ use self::comparison::Comparison;
 use self::fetch::Reports;
 pub(super) use self::lists::kept_stock;
 use self::unqueried::Unqueried;
-use super::App;
 use super::company::{Company, company_config};
 use super::request::default_schema;
-use crate::domain::BooksReport;
+use super::{App, calendar};
 use crate::domain::reports::Basis;
+use crate::domain::{BooksReport, RangeBound, Zone};
 use crate::error::{Error, Result};
 use crate::port::Source;
 use crate::postgres::Db;
@@ -86,13 +86,16 @@ impl BooksRequest {
         basis: &str,
         (schema, into): (&str, &str),
     ) -> Result<Self> {
-        let day = |name, text: &str| -> Result<NaiveDate> {
-            let wrong = |_| Error::config(name, format!("'{text}' is no day; write 2025-12-31"));
-            text.parse().map_err(wrong)
-        };
+        let calendar = calendar(Zone::default());
+        if end.is_empty() {
+            let reason =
+                "not set, and a comparison of the books needs it; write a day such as 2025-12-31";
+            return Err(Error::config("end", reason));
+        }
+        let first_day = |text| calendar.first_day(RangeBound::new("start", text));
         let request = Self {
-            end: day("end", end)?,
-            start: start.map(|text| day("start", text)).transpose()?,
+            end: calendar.last_day(RangeBound::new("end", end))?,
+            start: start.map(first_day).transpose()?,
             basis: basis.parse()?,
             schema: schema.to_owned(),
             into: into.to_owned(),

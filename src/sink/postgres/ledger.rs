@@ -3,7 +3,7 @@
 
 use tracing::warn;
 
-use super::pulse::{ME, Process};
+use super::process::{ME, Process};
 use crate::domain::{LedgerWindowStatus, RunReport, Window, WindowStatus};
 use crate::error::{Error, Result};
 use crate::port::{RunContext, WindowContext};

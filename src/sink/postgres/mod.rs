@@ -9,6 +9,7 @@ mod drift;
 mod ledger;
 mod merge;
 mod obstacles;
+mod process;
 mod pulse;
 mod record_index;
 mod report_lines;

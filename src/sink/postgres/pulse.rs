@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 use tokio_postgres::Row;
 
 use super::ledger::Ledger;
+use super::process::{ME, Process, is_running};
 use crate::domain::{EntitySpec, Window};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
@@ -18,16 +19,13 @@ use crate::postgres::{Columns, Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, databa
 /// The time between two beats. A run counts as dead after four of them.
 const BEAT: Duration = Duration::from_secs(15);
 
-/// This process.
-pub(super) static ME: LazyLock<Process> = LazyLock::new(Process::this);
-
 /// Ids of the runs of this process.
 static RUNNING: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('qbo.runs ' || $1, 0))";
 
 const OTHERS: &str = "
-SELECT run_id, entity, host, pid, owner, started_at_utc, clock_timestamp() AS asked_at
+SELECT run_id, entity, host, pid, owner, started_at_utc
 FROM qbo.runs
 WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3) AND status = 'running'
   AND range_start_utc < $5 AND range_end_utc > $4
@@ -44,32 +42,6 @@ UPDATE qbo.runs SET status = 'interrupted', finished_at_utc = now(),
     error = 'stopped before it was done; committed windows stay'
 WHERE run_id = ANY($1) AND status = 'running'";
 
-/// A process, as others can recognise it.
-#[derive(Debug, Clone)]
-pub(super) struct Process {
-    pub host: String,
-    pub owner: String,
-}
-
-impl Process {
-    fn this() -> Self {
-        let of_linux = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-        let host = of_linux
-            .or_else(|| std::env::var("HOSTNAME").ok())
-            .or_else(|| std::env::var("COMPUTERNAME").ok())
-            .unwrap_or_default();
-        Self {
-            host: host.trim().to_owned(),
-            owner: crate::chance::unique_id().to_string(),
-        }
-    }
-
-    /// Returns the id of the process. A forked one has another id and the same owner.
-    pub(super) fn pid() -> i64 {
-        i64::from(std::process::id())
-    }
-}
-
 /// A run of another process, or another call of this one, that reads the same time.
 #[derive(Debug, Clone)]
 pub(crate) struct OtherRun {
@@ -79,8 +51,6 @@ pub(crate) struct OtherRun {
     pub place: String,
     /// When the run began.
     pub since: DateTime<Utc>,
-    /// When the database was asked, by its clock.
-    pub asked_at: DateTime<Utc>,
 }
 
 /// Enters the runs of a call into `qbo.runs`, all or none.
@@ -137,29 +107,7 @@ fn other_run(row: &Row) -> Result<Option<OtherRun>> {
         entity: row.column("entity")?,
         place,
         since: row.column("started_at_utc")?,
-        asked_at: row.column("asked_at")?,
     }))
-}
-
-/// Returns whether a process of this machine exists and has not ended.
-#[cfg(unix)]
-fn is_running(pid: i64) -> bool {
-    use rustix::io::Errno;
-    use rustix::process::{Pid, test_kill_process};
-    let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
-        return false;
-    };
-    // One that has ended and that nobody has asked for its exit code.
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let is_zombie = stat
-        .rsplit_once(") ")
-        .is_some_and(|(_, rest)| rest.starts_with('Z'));
-    !is_zombie && test_kill_process(process) != Err(Errno::SRCH)
-}
-
-#[cfg(not(unix))]
-fn is_running(_pid: i64) -> bool {
-    true
 }
 
 /// The runs of one sink, each with a pulse until it has ended.

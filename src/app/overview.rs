@@ -1,0 +1,121 @@
+//! The facts of the status page.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::SyncScope;
+use super::service::Service;
+use crate::domain::{JobStatus, Window, merged};
+use crate::error::Result;
+use crate::store::{
+    BoundSchema, EntityState, Job, OverviewReader, RecentRun, RowCount, ScheduledSync,
+    SetAsideCount, WindowTrouble,
+};
+
+/// The committed time of an entity of a company, by syncs and by backfills.
+#[derive(Debug, Serialize)]
+pub struct Coverage {
+    /// The schema that holds its records.
+    pub schema: String,
+    /// The company.
+    pub realm_id: String,
+    /// Name of the entity.
+    pub entity: String,
+    /// The state of its sync; `None` if it was never synced.
+    pub state: Option<EntityState>,
+    /// The committed time.
+    pub committed: Vec<Window>,
+}
+
+/// Facts of all schemas beside sync states.
+#[derive(Debug)]
+pub struct Overview {
+    /// The schemas and their companies.
+    pub companies: Vec<BoundSchema>,
+    /// Approximate numbers of rows.
+    pub row_counts: Vec<RowCount>,
+    /// Windows that need a person.
+    pub troubles: Vec<WindowTrouble>,
+    /// Records that are set aside.
+    pub set_aside: Vec<SetAsideCount>,
+    /// The latest runs that are under way, have failed or have changed rows.
+    pub runs: Vec<RecentRun>,
+    /// The next syncs by the schedule.
+    pub schedule: Vec<ScheduledSync>,
+}
+
+impl Service {
+    /// Returns the committed time of every entity since an instant.
+    ///
+    /// # Errors
+    /// Returns errors of the database.
+    pub async fn coverage(&self, since: DateTime<Utc>) -> Result<Vec<Coverage>> {
+        let mut committed = self.committed.since(since).await?;
+        let states = self.entity_states().await?;
+        let key = |state: &EntityState| {
+            (
+                state.realm_id.clone(),
+                state.schema.clone(),
+                state.entity.clone(),
+            )
+        };
+        let mut keys: BTreeSet<_> = states.iter().map(key).collect();
+        let backfilled = committed.keys().cloned();
+        keys.extend(backfilled.map(|(schema, realm_id, entity)| (realm_id, schema, entity)));
+        let mut states: std::collections::BTreeMap<_, _> = states
+            .into_iter()
+            .map(|state| (key(&state), state))
+            .collect();
+        let coverage = keys.into_iter().map(|key| {
+            let state = states.remove(&key);
+            let (realm_id, schema, entity) = key;
+            let windows = committed.remove(&(schema.clone(), realm_id.clone(), entity.clone()));
+            Coverage {
+                schema,
+                realm_id,
+                entity,
+                state,
+                committed: merged(&windows.unwrap_or_default()),
+            }
+        });
+        Ok(coverage.collect())
+    }
+
+    /// Returns facts of all schemas beside sync states.
+    ///
+    /// # Errors
+    /// Returns errors of the database.
+    pub async fn overview(&self) -> Result<Overview> {
+        let reader = OverviewReader::new(self.db.clone());
+        Ok(Overview {
+            companies: reader.companies().await?,
+            row_counts: reader.row_counts().await?,
+            troubles: reader.troubles().await?,
+            set_aside: reader.set_aside().await?,
+            runs: reader.runs().await?,
+            schedule: reader.schedule().await?,
+        })
+    }
+
+    /// Puts a sync of a company into the queue, unless one waits or runs already. Returns the job.
+    ///
+    /// # Errors
+    /// Returns errors of the database.
+    pub async fn sync_now(&self, realm_id: &str) -> Result<Option<Job>> {
+        let scope = SyncScope {
+            entities: Vec::new(),
+            accounts: vec![realm_id.to_owned()],
+        };
+        let request = serde_json::to_value(&scope)
+            .map_err(|e| crate::error::Error::Internal(e.to_string()))?;
+        let is_open = |job: &Job| {
+            matches!(job.status, JobStatus::Queued | JobStatus::Running) && job.request == request
+        };
+        if let Some(job) = self.recent_jobs().await?.into_iter().find(is_open) {
+            return Ok(Some(job));
+        }
+        self.enqueue_sync(&scope, None).await
+    }
+}

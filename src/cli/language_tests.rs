@@ -1,0 +1,207 @@
+//! Holds the catalogue and the sources together: every text for people has its Spanish, and nothing
+//! else is in the catalogue.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use clap::builder::StyledStr;
+use clap::{Command, CommandFactory};
+
+use super::args::Arguments;
+use super::language::in_language;
+use super::language_sources::templates;
+use crate::language::{Language, Template, entries, translated_into};
+
+/// Texts of clap, and of settings, that no literal of ours holds.
+const OF_CLAP: &[&str] = &[
+    "Print help",
+    "Print help (see more with '--help')",
+    "Print help (see a summary with '-h')",
+    "Print version",
+    "Print this message or the help of the given subcommand(s)",
+    "unexpected argument '{argument}' found",
+    "unrecognized subcommand '{command}'",
+    "the following required arguments were not provided:",
+    "invalid value '{value}' for '{argument}'",
+    "a value is required for '{argument}' but none was supplied",
+    "the argument '{argument}' cannot be used with '{other}'",
+    "the argument '{argument}' cannot be used multiple times",
+    "unexpected value '{value}' for '{argument}' found; no more were expected",
+    "'{command}' requires a subcommand but one was not provided",
+    "a similar argument exists: '{argument}'",
+    "a similar subcommand exists: '{command}'",
+    "a similar value exists: '{value}'",
+    "some similar subcommands exist: {commands}",
+    "some similar values exist: {values}",
+    "to pass '{argument}' as a value, use '{example}'",
+    "possible values: {values}",
+    "For more information, try '{help}'.",
+];
+
+/// Literals that look like sentences and are none of ours, or are no sentences: words of other
+/// libraries and of QuickBooks by which an error is recognised, SQL, lists of names.
+const NO_SENTENCES: &[&str] = &[
+    "[qbo_rs ledger 1, schema ",
+    "db migrate",
+    "password missing",
+    "proxy authorization required",
+    "realm_id, entity, id, line, txn_date, account_id, account_name, debit, credit, currency, foreign_debit, foreign_credit, party_type, party_id, party_name, memo, kind, source",
+    "realm_id, entity, id, txn_date, reason",
+    "the rule has run",
+    "timestamp with time zone",
+    "tunnel error",
+];
+
+fn source_folder() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// Returns every text of the help, with the command that shows it.
+fn help_texts(command: &Command, texts: &mut BTreeMap<String, String>) {
+    let mut add = |text: Option<&StyledStr>| {
+        if let Some(text) = text {
+            texts.insert(text.to_string(), command.get_name().to_owned());
+        }
+    };
+    add(command.get_about());
+    add(command.get_long_about());
+    add(command.get_after_help());
+    add(command.get_after_long_help());
+    for arg in command.get_arguments() {
+        add(arg.get_help());
+        add(arg.get_long_help());
+    }
+    for subcommand in command.get_subcommands() {
+        help_texts(subcommand, texts);
+    }
+}
+
+/// Returns a finished text that a template makes, with values that no catalogue knows.
+fn sample(template: &Template) -> (String, Vec<(String, String)>) {
+    let names: Vec<String> = template.names().map(str::to_owned).collect();
+    let values: Vec<(String, String)> = (0..)
+        .map(|number| format!("Ω{number}"))
+        .zip(names)
+        .map(|(value, name)| (name, value))
+        .collect();
+    let borrowed: Vec<(&str, &str)> = values
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    (template.fill(&borrowed), values)
+}
+
+fn needed() -> BTreeMap<String, String> {
+    let mut needed = templates(&source_folder());
+    for text in NO_SENTENCES {
+        assert!(
+            needed.remove(*text).is_some(),
+            "no source has {text:?} any more"
+        );
+    }
+    needed
+}
+
+#[test]
+fn every_text_for_people_has_its_spanish() {
+    let known: BTreeSet<&str> = entries()
+        .iter()
+        .map(|entry| entry.english.as_str())
+        .collect();
+    let needed = needed();
+    assert!(needed.len() > 500, "this test has gone blind");
+    let missing: Vec<String> = needed
+        .iter()
+        .filter(|(text, _)| !known.contains(text.as_str()))
+        .map(|(text, file)| format!("src/{file}.rs: {text:?}"))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "locales/es.po lacks {} texts:\n{}",
+        missing.len(),
+        missing.join("\n")
+    );
+}
+
+#[test]
+fn the_catalogue_holds_nothing_that_no_source_has() {
+    let mut needed = needed();
+    let mut command = Arguments::command();
+    command.build();
+    help_texts(&command, &mut needed);
+    let unused: Vec<&str> = entries()
+        .iter()
+        .map(|entry| entry.english.as_str())
+        .filter(|text| !needed.contains_key(*text) && !OF_CLAP.contains(text))
+        .collect();
+    assert!(
+        unused.is_empty(),
+        "nothing shows these any more:\n{}",
+        unused.join("\n")
+    );
+}
+
+#[test]
+fn translations_have_the_placeholders_of_their_templates() {
+    for entry in entries() {
+        let of = |template: &Template| {
+            let mut names: Vec<String> = template.names().map(str::to_owned).collect();
+            names.sort();
+            names
+        };
+        let (english, spanish) = (of(&entry.pattern), of(&entry.translation));
+        assert_eq!(english, spanish, "{:?}", entry.english);
+    }
+}
+
+/// A template with few words of its own must not take the texts of another one.
+#[test]
+fn a_finished_text_finds_the_template_that_made_it() {
+    let mut wrong = Vec::new();
+    for entry in entries() {
+        let (english, values) = sample(&entry.pattern);
+        let values: Vec<(&str, &str)> = values
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let expected = entry.translation.fill(&values);
+        let found = translated_into(Language::Es, &english);
+        if entry.pattern.letters() >= 4 && found != expected {
+            wrong.push(format!(
+                "{english:?}\n    is {found:?}\n    not {expected:?}"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_help_of_every_command_is_spanish() {
+    let mut texts = BTreeMap::new();
+    let mut command = Arguments::command();
+    command.build();
+    help_texts(&command, &mut texts);
+    let english = |text: &str| {
+        let words = [" the ", " of ", " and ", " which ", " with ", " default: "];
+        words.iter().any(|word| format!(" {text} ").contains(word))
+    };
+    let left: Vec<String> = texts
+        .iter()
+        .map(|(text, command)| (translated_into(Language::Es, text), command))
+        .filter(|(text, _)| english(text))
+        .map(|(text, command)| format!("{command}: {text}"))
+        .collect();
+    assert!(left.is_empty(), "English is left in:\n{}", left.join("\n"));
+    let mut spanish = in_language(Arguments::command(), Language::Es);
+    let help = spanish.render_long_help().to_string();
+    for words in [
+        "Uso: qbo-rs",
+        "Comandos:",
+        "Opciones:",
+        "[predeterminado: production]",
+    ] {
+        assert!(help.contains(words), "{words} is not in\n{help}");
+    }
+    let arguments = ["qbo-rs", "--lang", "es", "entities"];
+    assert!(spanish.try_get_matches_from(arguments).is_ok());
+}

@@ -1,0 +1,76 @@
+//! Settings of alerts: who is told, and from when.
+
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::Settings;
+use crate::error::{Error, Result};
+use crate::port::Secret;
+
+/// Who is told of alerts, and from when on.
+#[derive(Debug, Clone)]
+pub struct AlertConfig {
+    /// An incoming webhook of Slack, or of a service that takes its messages. Its URL is a secret.
+    pub slack: Option<Secret>,
+    /// A URL that takes plain JSON. It may hold a key.
+    pub webhook: Option<Secret>,
+    /// E-mail.
+    pub mail: Option<MailConfig>,
+    /// The age from which a company's records are stale; `None`: never.
+    pub stale_after: Option<Duration>,
+}
+
+/// E-mail by SMTP.
+#[derive(Debug, Clone)]
+pub struct MailConfig {
+    /// `smtps://user:password@host:465`, or `smtp://` with `?tls=required`.
+    pub server: Secret,
+    /// Sender.
+    pub from: String,
+    /// Receivers.
+    pub to: Vec<String>,
+}
+
+impl Settings {
+    /// Returns the checked settings of alerts.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the setting that is wrong; its value is not shown.
+    pub fn alerts(&self) -> Result<AlertConfig> {
+        let stale_after = self.seconds("QBO_ALERT_STALE_S")?;
+        Ok(AlertConfig {
+            slack: self.secret_url("QBO_ALERT_SLACK_URL")?,
+            webhook: self.secret_url("QBO_ALERT_WEBHOOK_URL")?,
+            mail: self.mail()?,
+            stale_after: (!stale_after.is_zero()).then_some(stale_after),
+        })
+    }
+
+    /// Returns a URL that is a secret as a whole.
+    fn secret_url(&self, name: &'static str) -> Result<Option<Secret>> {
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
+        match Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+                Ok(Some(Secret::new(text)))
+            }
+            _ => Err(Error::config(name, "is not an http or https URL")),
+        }
+    }
+
+    fn mail(&self) -> Result<Option<MailConfig>> {
+        let Some(server) = self.secret("QBO_ALERT_SMTP_URL") else {
+            return Ok(None);
+        };
+        self.require(&["QBO_ALERT_MAIL_FROM", "QBO_ALERT_MAIL_TO"])?;
+        let to = self.text("QBO_ALERT_MAIL_TO");
+        let to = to.split(',').map(|address| address.trim().to_owned());
+        Ok(Some(MailConfig {
+            server,
+            from: self.text("QBO_ALERT_MAIL_FROM"),
+            to: to.filter(|address| !address.is_empty()).collect(),
+        }))
+    }
+}

@@ -1,0 +1,154 @@
+//! Messages to people outside: a webhook in the shape of Slack or in plain JSON, and e-mail.
+//!
+//! A place gets what its owner has configured, and nothing else is sent anywhere.
+
+mod mail;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use self::mail::Mail;
+use crate::config::AlertConfig;
+use crate::error::{Error, Result};
+use crate::http::{Timeouts, Transport};
+use crate::port::{Endpoint, NoProgress, Secret};
+
+/// The time for one message.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// A message about one alert.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Notice<'a> {
+    /// `raised` or `resolved`.
+    pub status: &'static str,
+    /// Kind of the alert.
+    pub kind: &'a str,
+    /// The company.
+    pub realm_id: &'a str,
+    /// One sentence.
+    pub text: &'a str,
+}
+
+/// A place that is told of alerts.
+#[derive(Debug)]
+pub(crate) enum Place {
+    Slack(Transport, Secret),
+    Webhook(Transport, Secret),
+    Mail(Mail),
+}
+
+/// Returns the places that are configured.
+///
+/// # Errors
+/// [`Error::Config`] with the setting that is wrong.
+pub(crate) fn places(config: &AlertConfig) -> Result<Vec<Place>> {
+    let mut places = Vec::new();
+    let timeouts = Timeouts {
+        connect: TIMEOUT,
+        read: TIMEOUT,
+        request: TIMEOUT,
+        max_answer: MAX_ANSWER,
+    };
+    let transport = || Transport::new(timeouts, Endpoint::Data, Arc::new(NoProgress));
+    if let Some(url) = &config.slack {
+        places.push(Place::Slack(transport()?, url.clone()));
+    }
+    if let Some(url) = &config.webhook {
+        places.push(Place::Webhook(transport()?, url.clone()));
+    }
+    if let Some(mail) = &config.mail {
+        places.push(Place::Mail(Mail::new(mail, TIMEOUT)?));
+    }
+    Ok(places)
+}
+
+impl Place {
+    /// Returns the name in `qbo.alerts` and the log; it holds no secret.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Slack(..) => "slack",
+            Self::Webhook(..) => "webhook",
+            Self::Mail(_) => "mail",
+        }
+    }
+
+    /// Tells all notices in one message.
+    ///
+    /// # Errors
+    /// The reason why it was not taken, without a secret.
+    pub(crate) async fn tell(&self, notices: &[Notice<'_>]) -> Result<()> {
+        match self {
+            Self::Slack(transport, url) => {
+                post(transport, url, &serde_json::json!({"text": lines(notices)})).await
+            }
+            Self::Webhook(transport, url) => {
+                let body = serde_json::json!({
+                    "source": "qbo_rs",
+                    "version": env!("CARGO_PKG_VERSION"),
+                    "alerts": notices,
+                });
+                post(transport, url, &body).await
+            }
+            Self::Mail(mail) => mail.send(&subject(notices), lines(notices)).await,
+        }
+    }
+}
+
+async fn post(transport: &Transport, url: &Secret, body: &serde_json::Value) -> Result<()> {
+    match transport.post_json(url, body.to_string()).await? {
+        200..300 => Ok(()),
+        status => Err(Error::Internal(format!("the answer was HTTP {status}"))),
+    }
+}
+
+fn subject(notices: &[Notice<'_>]) -> String {
+    let raised = notices.iter().filter(|notice| notice.status == "raised");
+    match raised.count() {
+        0 => format!("[qbo_rs] {} resolved", notices.len()),
+        raised => format!("[qbo_rs] {raised} need somebody"),
+    }
+}
+
+/// Returns a line for each notice. Slack takes `&`, `<` and `>` for marks of its own; a text of ours has
+/// none of them, but names of others might.
+fn lines(notices: &[Notice<'_>]) -> String {
+    let line = |notice: &Notice<'_>| {
+        let text = notice.text.replace(['<', '>', '&', '\r', '\n'], " ");
+        match notice.status {
+            "raised" => format!("qbo_rs: {text}"),
+            _ => format!("qbo_rs, resolved: {text}"),
+        }
+    };
+    notices.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_each_alert_on_a_line_of_its_own() {
+        let raised = Notice {
+            status: "raised",
+            kind: "stale",
+            realm_id: "9",
+            text: "It is <stale>\nand more.",
+        };
+        let resolved = Notice {
+            status: "resolved",
+            ..raised.clone()
+        };
+        assert_eq!(
+            lines(&[raised.clone(), resolved.clone()]),
+            "qbo_rs: It is  stale  and more.\nqbo_rs, resolved: It is  stale  and more."
+        );
+        assert_eq!(
+            subject(&[raised, resolved.clone()]),
+            "[qbo_rs] 1 need somebody"
+        );
+        assert_eq!(subject(&[resolved]), "[qbo_rs] 1 resolved");
+    }
+}

@@ -1,0 +1,99 @@
+//! The button "Sync now". A form is accepted from this page alone: it carries a token that only a
+//! reader of the page knows, besides the key and the origin that `guard` has checked.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Redirect;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use maud::{Markup, html};
+use ring::rand::{SecureRandom, SystemRandom};
+use subtle::ConstantTimeEq as _;
+
+use super::super::credentials::ApiKey;
+use super::super::reply::{ApiError, Reply};
+use super::super::requests::is_realm_id;
+use super::super::state::Shared;
+use super::view::View;
+use crate::error::{Error, Result};
+use crate::language::{Language, say};
+
+/// The token of the page's forms.
+pub(in crate::server) struct FormToken(String);
+
+impl std::fmt::Debug for FormToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl FormToken {
+    /// Derives the token from the API key, so that all processes of a service share it. Without a
+    /// key, it is drawn, and good for this process.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the system has no random numbers.
+    pub(in crate::server) fn new(key: Option<&ApiKey>) -> Result<Self> {
+        let mut token = [0; 32];
+        match key {
+            Some(key) => token = key.derived(b"form of the status page"),
+            None => SystemRandom::new()
+                .fill(&mut token)
+                .map_err(|_| Error::Internal("no random numbers".to_owned()))?,
+        }
+        Ok(Self(URL_SAFE_NO_PAD.encode(token)))
+    }
+
+    /// Returns the token as the form carries it.
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Renders the button of a company.
+pub(super) fn button(view: &View<'_>, realm_id: &str) -> Markup {
+    let language = view.language;
+    let name = view.name(realm_id);
+    html! {
+        form method="post" action="/" {
+            input type="hidden" name="token" value=(view.token);
+            input type="hidden" name="realm_id" value=(realm_id);
+            @if view.is_chosen { input type="hidden" name="lang" value=(language.code()); }
+            button id=(format!("sync-{realm_id}")) aria-label=(say!(in language; "Sync {name} now", name)) {
+                (say!(in language; "Sync now"))
+            }
+        }
+    }
+}
+
+/// Queues a sync of one company for `POST /`, and shows the page again.
+pub(in crate::server) async fn sync_now(State(state): Shared, body: String) -> Reply<Redirect> {
+    let field = |wanted: &str| {
+        let mut fields = form_urlencoded::parse(body.as_bytes());
+        let found = fields.find(|(name, _)| name == wanted);
+        found
+            .map(|(_, value)| value.into_owned())
+            .unwrap_or_default()
+    };
+    let expected = state.form_token.text().as_bytes();
+    if !bool::from(field("token").as_bytes().ct_eq(expected)) {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "the form is out of date: load the page again",
+        ));
+    }
+    let realm_id = field("realm_id");
+    let accounts = state.service.accounts().await?;
+    let is_known = accounts
+        .iter()
+        .any(|account| account.account.realm_id == realm_id);
+    if !is_realm_id(&realm_id) || !is_known {
+        return Err(ApiError::not_found("no such company is connected"));
+    }
+    state.service.sync_now(&realm_id).await?;
+    let language = field("lang").parse::<Language>().ok();
+    Ok(match language {
+        Some(language) => Redirect::to(&format!("/?lang={}", language.code())),
+        None => Redirect::to("/"),
+    })
+}

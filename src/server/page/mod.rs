@@ -1,0 +1,125 @@
+//! The status page. It is rendered on the server and complete without JavaScript, which only
+//! refreshes it every few seconds and shows times in the reader's zone.
+
+mod actions;
+mod activity;
+mod companies;
+mod coverage;
+mod drift;
+mod form;
+mod view;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::http::header::{self, HeaderName};
+use axum::response::Html;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde::Deserialize;
+
+pub(super) use self::form::{FormToken, sync_now};
+pub(super) use self::view::View;
+use super::reply::Reply;
+use super::state::{AppState, Shared};
+use crate::error::Result;
+use crate::language::{Language, say};
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// The query of the page.
+#[derive(Deserialize)]
+pub(super) struct PageQuery {
+    /// The language; without it the browser's.
+    lang: Option<String>,
+}
+
+/// Renders the page for `GET /`.
+pub(super) async fn show(
+    State(state): Shared,
+    headers: HeaderMap,
+    query: Result<Query<PageQuery>, QueryRejection>,
+) -> Reply<([(HeaderName, String); 1], Html<String>)> {
+    let Query(PageQuery { lang }) = query?;
+    let accepted = headers.get(header::ACCEPT_LANGUAGE);
+    let accepted = accepted.and_then(|value| value.to_str().ok());
+    let language = match &lang {
+        Some(code) => code.parse()?,
+        None => accepted.map_or(Language::En, Language::accepted),
+    };
+    let page = page(&state, language, lang.is_some()).await?;
+    let policy = (header::CONTENT_SECURITY_POLICY, policy());
+    Ok(([policy], Html(page.into_string())))
+}
+
+/// Returns the policy of the page: its own style and script, named by their hashes, and requests
+/// and forms to this server alone.
+fn policy() -> String {
+    use base64::Engine as _;
+    let hash = |text: &str| {
+        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        base64::engine::general_purpose::STANDARD.encode(digest)
+    };
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; \
+         form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        hash(STYLE),
+        hash(SCRIPT)
+    )
+}
+
+async fn page(state: &AppState, language: Language, is_chosen: bool) -> Result<Markup> {
+    let service = &state.service;
+    let now = crate::clock::now();
+    let overview = service.overview().await?;
+    let accounts = service.accounts().await?;
+    let coverage = service.coverage(coverage::months(now)[0].start).await?;
+    let jobs = service.recent_jobs().await?;
+    let drift = service.schema_drift().await?;
+    let books = service.tie_outs().await?;
+    let (limits, quota) = service.limits()?;
+    let view = View {
+        language,
+        is_chosen,
+        now,
+        quota,
+        token: state.form_token.text(),
+        overview: &overview,
+        accounts: &accounts,
+        coverage: &coverage,
+        books: &books,
+    };
+    let main = html! {
+        p.time { (say!(in language; "As of")) " " (view.when(now)) }
+        (actions::actions(&view))
+        (companies::companies(&view))
+        (companies::traffic(&view, limits))
+        (activity::jobs(&view, &jobs))
+        (activity::runs(&view))
+        (coverage::coverage(&view))
+        (super::books::tie_outs(&view, &books))
+        (drift::differences(&view, &drift))
+    };
+    Ok(frame(language, &main))
+}
+
+/// Renders what is around the content.
+fn frame(language: Language, main: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang=(language.code()) {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "qbo_rs" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                a.skip href="#content" { (say!(in language; "Skip to content")) }
+                header { h1 { (say!(in language; "QuickBooks in Postgres")) } }
+                main #content { (main) }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What all sections of the page share: its facts, its language, and how times and names look.
+
+use chrono::{DateTime, Duration, SecondsFormat, Utc};
+use maud::{Markup, html};
+
+use crate::app::{CompanyReport, Coverage, Overview, TieOut};
+use crate::language::{Language, say, translated_into};
+
+/// The facts of one rendering of the page.
+pub(in crate::server) struct View<'p> {
+    pub(in crate::server) language: Language,
+    /// Whether the address names the language.
+    pub(super) is_chosen: bool,
+    pub(super) now: DateTime<Utc>,
+    /// Reads a month; 0 means no warning.
+    pub(super) quota: u64,
+    /// Proves that a form comes from this page.
+    pub(super) token: &'p str,
+    pub(super) overview: &'p Overview,
+    pub(super) accounts: &'p [CompanyReport],
+    pub(super) coverage: &'p [Coverage],
+    pub(super) books: &'p [TieOut],
+}
+
+impl View<'_> {
+    /// Renders an instant: in UTC, which the script replaces by the reader's time.
+    pub(in crate::server) fn when(&self, at: DateTime<Utc>) -> Markup {
+        html! {
+            time datetime=(at.to_rfc3339_opts(SecondsFormat::Secs, true)) {
+                (at.format("%Y-%m-%d %H:%M:%S UTC"))
+            }
+        }
+    }
+
+    /// Returns a length of time, in its largest unit.
+    pub(super) fn span(&self, span: Duration) -> String {
+        let language = self.language;
+        match span.num_seconds().max(0) {
+            seconds @ 0..120 => say!(in language; "{seconds} s", seconds),
+            seconds @ 120..7200 => say!(in language; "{minutes} min", minutes = seconds / 60),
+            seconds @ 7200..172_800 => say!(in language; "{hours} h", hours = seconds / 3600),
+            seconds => say!(in language; "{days} days", days = seconds / 86_400),
+        }
+    }
+
+    /// Returns the company's own name, or else its id.
+    pub(super) fn name<'v>(&'v self, realm_id: &'v str) -> &'v str {
+        let companies = self.overview.companies.iter();
+        companies
+            .filter(|company| company.realm_id == realm_id)
+            .find_map(|company| company.name.as_deref())
+            .unwrap_or(realm_id)
+    }
+
+    /// Renders a company: its name, and its id if it has a name.
+    pub(in crate::server) fn company(&self, realm_id: &str) -> Markup {
+        let name = self.name(realm_id);
+        html! {
+            (name)
+            @if name != realm_id { " " small { (realm_id) } }
+        }
+    }
+
+    /// Returns a text of the core, such as an error, in the language of the page.
+    pub(super) fn translated(&self, text: &str) -> String {
+        translated_into(self.language, text).into_owned()
+    }
+}
+
+/// Renders a sentence in which backticks mark commands.
+pub(super) fn rich(sentence: &str) -> Markup {
+    html! {
+        @for (number, part) in sentence.split('`').enumerate() {
+            @if number % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
+/// Groups digits by three, so that large numbers can be read.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            // A narrow space that does not break, as ISO 80000 has it: no language reads it as a point.
+            out.push('\u{202f}');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_and_numbers_are_marked_and_grouped() {
+        assert_eq!(
+            rich("run `a <b>` now").into_string(),
+            "run <code>a &lt;b&gt;</code> now"
+        );
+        let shown: Vec<String> = [0, 999, 1000, 1_234_567].map(grouped).to_vec();
+        assert_eq!(
+            shown,
+            ["0", "999", "1\u{202f}000", "1\u{202f}234\u{202f}567"]
+        );
+    }
+}
