@@ -1,6 +1,6 @@
 //! The general ledger, and the list of what is not in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::NaiveDate;
 
@@ -44,6 +44,8 @@ pub(crate) struct Ledger {
     pub(crate) entries: Vec<Entry>,
     /// The documents that payments settle.
     pub(crate) settlements: Vec<Settlement>,
+    /// Entity and id of payments whose records name a document that is not there, or is smaller than they say.
+    pub(crate) unsettled: HashSet<(String, String)>,
     /// None of these have entries.
     pub(crate) unbalanced: Vec<Unbalanced>,
     /// Transactions with entries, by entity.

@@ -259,13 +259,18 @@ impl<'a> Posting<'a> {
         let party = draft.party.as_ref().map(|(_, id)| id.as_str());
         let place = self.index.get(&(link.entity, link.id.as_str()));
         let item = place.and_then(|place| self.open.find(*place, party, is_wanted));
+        let payment = || (draft.entity.to_owned(), draft.id.clone());
         let Some(item) = item else {
+            self.ledger.unsettled.insert(payment());
             return Ok(None);
         };
         let settled = item.settle(link.amount)?;
+        if settled.amount < link.amount {
+            self.ledger.unsettled.insert(payment());
+        }
         if !settled.amount.is_zero() {
             self.ledger.settlements.push(Settlement {
-                payment: (draft.entity.to_owned(), draft.id.clone()),
+                payment: payment(),
                 document: (link.entity.to_owned(), link.id.clone()),
                 account_id: chart.account(item.account).id.clone(),
                 date: draft.date,

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::shortfall::{Failure, Shortfall};
+use crate::domain::books_report::UNEXPLAINED;
 use crate::domain::{AccountBooks, BooksReport, BooksStatus, CompanyBooks, TransactionBooks};
 
 /// The most transactions that are listed.
@@ -10,6 +12,62 @@ const MAX_LISTED: usize = 20;
 /// Describes a tie-out: the accounts that differ, the transactions behind them, and a verdict.
 pub(super) fn tied_out(report: &BooksReport) -> String {
     report.books.iter().map(company).collect()
+}
+
+/// The last line of a comparison that ends with exit code 1.
+const REST: &str = "the same command with --json prints all accounts and transactions; docs/books.md says what to do \
+                    about each cause";
+
+/// Explains the exit code: what could not be compared, and what no cause explains.
+pub(super) fn explain(report: &BooksReport) {
+    let different = report.books.iter();
+    let different = different.filter(|books| books.status == BooksStatus::Different);
+    let failures = different.flat_map(|books| {
+        reasons(books).into_iter().map(|reason| Failure {
+            realm_id: books.realm_id.clone(),
+            entity: None,
+            window: None,
+            reason,
+        })
+    });
+    let shortfall = Shortfall {
+        phase: "load",
+        failures: failures.collect(),
+        set_aside: Vec::new(),
+        rejected: 0,
+        rest: REST.to_owned(),
+    };
+    shortfall.print();
+}
+
+fn reasons(books: &CompanyBooks) -> Vec<String> {
+    let unverified = books.unverified.iter();
+    let mut reasons: Vec<String> = unverified
+        .map(|reason| format!("not compared: {reason}"))
+        .collect();
+    let is_left = |amount: &str| amount != "0.00";
+    let accounts = books.accounts.iter();
+    reasons.extend(accounts.filter(|it| is_left(&it.unexplained)).map(|it| {
+        format!(
+            "account {} {}: the report says {}, the records say {}; {} is unexplained",
+            it.account_id, it.name, it.report, it.records, it.unexplained
+        )
+    }));
+    let parties = books.parties.iter();
+    reasons.extend(parties.filter(|it| is_left(&it.unexplained)).map(|it| {
+        format!(
+            "{} {} {}: the report says {}, the records say {}; {} is unexplained",
+            it.kind, it.id, it.name, it.report, it.records, it.unexplained
+        )
+    }));
+    let transactions = books.transactions.iter();
+    reasons.extend(transactions.filter(|it| it.cause == UNEXPLAINED).map(|it| {
+        format!(
+            "{} {} of {}: no cause explains it",
+            it.entity, it.id, it.date
+        )
+    }));
+    reasons
 }
 
 fn company(books: &CompanyBooks) -> String {
@@ -122,5 +180,67 @@ fn transactions(books: &CompanyBooks, out: &mut String) {
         && more > 0
     {
         let _ = writeln!(out, "and {more} more transactions; --json lists all");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{CauseAmount, PartyBooks};
+
+    #[test]
+    fn what_is_not_compared_comes_before_what_is_unexplained_and_the_rest_is_left_out() {
+        let account = |id: &str, unexplained: &str| AccountBooks {
+            account_id: id.to_owned(),
+            name: "Rent".to_owned(),
+            report: "5.00".to_owned(),
+            records: "3.00".to_owned(),
+            difference: "2.00".to_owned(),
+            causes: vec![CauseAmount {
+                cause: "void",
+                amount: "1.00".to_owned(),
+            }],
+            unexplained: unexplained.to_owned(),
+        };
+        let transaction = |id: &str, cause| TransactionBooks {
+            entity: "Bill".to_owned(),
+            id: id.to_owned(),
+            date: "2031-01-02".parse().unwrap(),
+            cause,
+            lines: Vec::new(),
+        };
+        let party = PartyBooks {
+            kind: "vendor",
+            id: "9".to_owned(),
+            name: "Ana".to_owned(),
+            report: "1.00".to_owned(),
+            records: "0.00".to_owned(),
+            difference: "1.00".to_owned(),
+            causes: Vec::new(),
+            unexplained: "1.00".to_owned(),
+        };
+        let books = CompanyBooks {
+            realm_id: "7".to_owned(),
+            basis: "accrual",
+            as_of: "2031-01-31".parse().unwrap(),
+            from: "2031-01-01".parse().unwrap(),
+            currency: None,
+            accounts: vec![account("1", "0.00"), account("2", "1.00")],
+            parties: vec![party],
+            months: Vec::new(),
+            transactions: vec![transaction("3", "void"), transaction("4", UNEXPLAINED)],
+            unverified: vec!["BalanceSheet is cut".to_owned()],
+            requests: 7,
+            status: BooksStatus::Different,
+        };
+        assert_eq!(
+            reasons(&books),
+            [
+                "not compared: BalanceSheet is cut",
+                "account 2 Rent: the report says 5.00, the records say 3.00; 1.00 is unexplained",
+                "vendor 9 Ana: the report says 1.00, the records say 0.00; 1.00 is unexplained",
+                "Bill 4 of 2031-01-02: no cause explains it",
+            ]
+        );
     }
 }

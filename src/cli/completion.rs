@@ -32,8 +32,12 @@ fn script(shell: &str, command: Command) -> String {
     let mut command = with_names(command);
     clap_complete::generate(shell, &mut command, "qbo-rs", &mut script);
     let mut script = String::from_utf8_lossy(&script).into_owned();
-    if shell == Shell::Fish {
-        add_names_for_fish(&command, &mut script);
+    match shell {
+        Shell::Fish => add_names_for_fish(&command, &mut script),
+        // clap_complete 4.6 calls the program so in one half of the script, because of its hyphen, and
+        // `qbo__rs` in the other.
+        Shell::Bash => script = script.replace("qbo__subcmd__rs", "qbo__rs"),
+        _ => {}
     }
     script
 }

@@ -108,7 +108,9 @@ pub(super) fn report(error: &Error, as_json: bool) {
 /// Returns the text of an error. The name of an argument is left out where the reason says it too.
 fn spoken(error: &Error) -> String {
     match error {
-        Error::Config { setting, reason } if is_said(setting, reason) => reason.clone(),
+        Error::Config { setting, reason } if setting == ARGUMENTS || is_said(setting, reason) => {
+            reason.clone()
+        }
         other => other.to_string(),
     }
 }
@@ -121,7 +123,10 @@ fn is_said(setting: &str, reason: &str) -> bool {
 
 fn object(error: &Error) -> Value {
     let (setting, text) = match error {
-        Error::Config { setting, reason } => (Some(setting), reason.clone()),
+        Error::Config { setting, reason } => (
+            Some(setting).filter(|name| *name != ARGUMENTS),
+            reason.clone(),
+        ),
         other => (None, hint::with_flags(&other.to_string())),
     };
     let parts = Parts::of(&text);
@@ -152,6 +157,10 @@ pub(super) fn report_usage(error: clap::Error, args: &[OsString], early: Early) 
         report(cause, early.json);
         return ExitCode::Refused;
     }
+    if let Some(error) = of_ours(&error) {
+        report(&error, early.json);
+        return ExitCode::Refused;
+    }
     let error = without_escapes(error, args, early);
     match language::usage(&error) {
         Some(text) => _ = write!(anstream::stderr().lock(), "{text}"),
@@ -161,6 +170,23 @@ pub(super) fn report_usage(error: clap::Error, args: &[OsString], early: Early) 
         output::text(&format!("{}\n", usage_object(&error)));
     }
     ExitCode::Refused
+}
+
+/// The setting of a mistake that is about no single argument.
+const ARGUMENTS: &str = "arguments";
+
+/// Returns a mistake that our own types have found in several arguments: clap knows nothing of it but
+/// its text.
+fn of_ours(error: &clap::Error) -> Option<Error> {
+    if error.context().next().is_some() {
+        return None;
+    }
+    let text = error.to_string();
+    let text = text.trim_start_matches("error: ").trim_end();
+    Some(match text.split_once(": ") {
+        Some((setting, reason)) if !setting.contains(' ') => Error::config(setting, reason),
+        _ => Error::config(ARGUMENTS, text),
+    })
 }
 
 /// Returns the mistake in arguments whose characters a terminal shows as they are.
@@ -261,6 +287,32 @@ mod tests {
                 .unwrap()
                 .contains("'backfill'")
         );
+    }
+
+    #[test]
+    fn what_our_types_find_in_several_arguments_keeps_its_setting() {
+        for (line, setting, message) in [
+            ("backfill items --last 90", "last", "cannot read '90'"),
+            ("backfill items", "range", "no range is named"),
+            (
+                "verify items --books --end 2025-01-31",
+                "",
+                "--books compares whole books",
+            ),
+        ] {
+            let args: Vec<OsString> = format!("qbo-rs {line}")
+                .split(' ')
+                .map(OsString::from)
+                .collect();
+            let error = super::super::parse(&args, Early::of(&args)).unwrap_err();
+            let value = object(&of_ours(&error).unwrap());
+            assert_eq!(value["error"]["kind"], "config");
+            assert_eq!(
+                value["error"]["setting"].as_str().unwrap_or_default(),
+                setting
+            );
+            assert_eq!(value["error"]["message"], message);
+        }
     }
 
     #[test]

@@ -41,15 +41,35 @@ const OF_CLAP: &[&str] = &[
 /// Literals that look like sentences and are none of ours, or are no sentences: words of other
 /// libraries and of QuickBooks by which an error is recognised, SQL, lists of names.
 const NO_SENTENCES: &[&str] = &[
-    "[qbo_rs ledger 1, schema ",
+    "-- check:",
+    "-- show:",
+    "Rango {start} a {end} -> error en {windows} tramos: {reason}",
+    "[qbo_rs ledger 1, schema",
+    "coalesce(({record} #>> '{MetaData,LastUpdatedTime}')::timestamptz, ingested_at_utc) + interval '1 second'",
+    "coalesce(jsonb_path_query_first({payload}, 'strict $.* ? (exists (@.Id))', '{{}}', true), {payload})",
+    "complete -c qbo-rs -n '__fish_seen_subcommand_from {name}' -f -a '{names}'",
     "db migrate",
     "password missing",
+    "pip install --upgrade qbo_rs",
     "proxy authorization required",
+    "qbo-rs auth login",
+    "qbo-rs backfill items --start 2024-01-01 --end 2025-01-01 --resume",
+    "qbo-rs backfill {entity} --start {start} --end {end} --resume{flag}",
+    "qbo-rs backfill {entity} --start {} --end {} --schema {schema}",
+    "qbo-rs db migrate",
+    "qbo-rs load {path}",
+    "qbo-rs rejects {name}{flag}",
+    "qbo-rs rejects {}{flag}",
+    "qbo-rs status {name}{flag}",
+    "qbo-rs status{flag} · qbo-rs sync --every 5m",
     "realm_id, entity, id, line, txn_date, account_id, account_name, debit, credit, currency, foreign_debit, foreign_credit, party_type, party_id, party_name, memo, kind, source",
     "realm_id, entity, id, txn_date, reason",
+    "sudo timedatectl set-ntp true",
     "the rule has run",
     "timestamp with time zone",
     "tunnel error",
+    "{program} show customers --env-file {env_file}",
+    "{program} status --env-file {env_file}",
 ];
 
 fn source_folder() -> std::path::PathBuf {

@@ -145,7 +145,7 @@ fn parse(args: &[OsString], early: Early) -> Result<Arguments, clap::Error> {
     };
     let mut command = help::command().color(color);
     let mut matches = command.try_get_matches_from_mut(args)?;
-    Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    Arguments::from_arg_matches_mut(&mut matches)
 }
 
 fn execute(

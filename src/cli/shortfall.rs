@@ -36,24 +36,24 @@ pub(super) enum Place<'p> {
 }
 
 /// The failures and rejects of a command, for its last lines.
-struct Shortfall {
+pub(super) struct Shortfall {
     /// The `phase` of the lines.
-    phase: &'static str,
-    failures: Vec<Failure>,
+    pub(super) phase: &'static str,
+    pub(super) failures: Vec<Failure>,
     /// The first records that were set aside.
-    set_aside: Vec<SetAside>,
+    pub(super) set_aside: Vec<SetAside>,
     /// Number of all of them.
-    rejected: u64,
+    pub(super) rejected: u64,
     /// The command that shows all of them, or removes the cause.
-    rest: String,
+    pub(super) rest: String,
 }
 
 /// A company, an entity or a window that failed or differs.
-struct Failure {
-    realm_id: String,
-    entity: Option<String>,
-    window: Option<Window>,
-    reason: String,
+pub(super) struct Failure {
+    pub(super) realm_id: String,
+    pub(super) entity: Option<String>,
+    pub(super) window: Option<Window>,
+    pub(super) reason: String,
 }
 
 /// Explains the exit code of a backfill, an extract or a load.
@@ -307,7 +307,7 @@ fn differences(run: &Verification) -> Vec<Failure> {
 }
 
 impl Shortfall {
-    fn print(&self) {
+    pub(super) fn print(&self) {
         for failure in self.failures.iter().take(MAX_NAMED) {
             let window = failure.window.map(bounds);
             let (start, end) = window.unzip();

@@ -110,6 +110,9 @@ pub(super) fn run(app: &App, arguments: VerifyArguments, printer: Printer) -> Ou
         VerifyArguments::Books(request) => {
             let report = block_on(app.verify_books(&request))?;
             printer.print(&report, || books::tied_out(&report))?;
+            if !report.is_ok() {
+                books::explain(&report);
+            }
             Ok(ExitCode::of(report.is_ok()))
         }
     }

@@ -3,6 +3,9 @@
 use chrono::NaiveDate;
 use serde::Serialize;
 
+/// The word for a difference that no cause explains, in place of a cause.
+pub const UNEXPLAINED: &str = "unexplained";
+
 /// The tie-out of the companies that were asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]

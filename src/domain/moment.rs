@@ -186,7 +186,7 @@ impl Calendar {
             None => (Unit::Month, digits(rest, 2)?, 1),
             Some(quarter) => (
                 Unit::Quarter,
-                (1 + 3 * digits(quarter, 1)?.checked_sub(1)?) as u64,
+                1 + 3 * digits(quarter, 1)?.checked_sub(1)?,
                 3,
             ),
         };

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::app::{Service, seconds_since};
+use crate::app::{Service, TieOut, seconds_since};
 use crate::domain::{ConnectionState, EntitySyncStatus, SyncReport};
 use crate::error::{Error, Result};
 use crate::port::{Endpoint, Progress};
@@ -172,7 +172,7 @@ pub(super) async fn text(service: &Service, counters: &Counters) -> Result<Strin
     jobs(service, &mut registry).await?;
     entities(service, &mut registry).await?;
     accounts(service, &mut registry).await?;
-    books(service, &mut registry).await?;
+    books(service.tie_outs().await?, &mut registry);
     drift(service, &mut registry).await?;
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|e| Error::Internal(e.to_string()))?;
@@ -267,7 +267,7 @@ async fn accounts(service: &Service, registry: &mut Registry) -> Result<()> {
     Ok(())
 }
 
-async fn books(service: &Service, registry: &mut Registry) -> Result<()> {
+fn books(tie_outs: Vec<TieOut>, registry: &mut Registry) {
     let unexplained = gauges(
         registry,
         "qbo_books_unexplained",
@@ -283,7 +283,7 @@ async fn books(service: &Service, registry: &mut Registry) -> Result<()> {
         "qbo_books_age_seconds",
         "Seconds since the last tie-out",
     );
-    for books in service.tie_outs().await? {
+    for books in tie_outs {
         let labels = vec![("realm_id", books.realm_id), ("basis", books.basis)];
         // A gauge is a float; the exact amount is in qbo.tie_outs.
         let amount = books.unexplained.parse().unwrap_or(f64::NAN);
@@ -294,7 +294,6 @@ async fn books(service: &Service, registry: &mut Registry) -> Result<()> {
         ages.get_or_create(&labels)
             .set(seconds_since(books.checked));
     }
-    Ok(())
 }
 
 /// The differences that `qbo.schema_drift` holds. Rows that somebody has settled and deleted count no more.
@@ -325,4 +324,40 @@ fn gauges(registry: &mut Registry, name: &str, help: &str) -> Gauges {
     let gauges = Gauges::default();
     registry.register(name, help, gauges.clone());
     gauges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_books_have_a_gauge_for_each_thing_that_may_be_wrong() {
+        let tie_out = TieOut {
+            realm_id: "9341".to_owned(),
+            basis: "cash".to_owned(),
+            as_of: "2031-01-31".parse().unwrap(),
+            checked: "2020-01-01T00:00:00Z".parse().unwrap(),
+            status: "different".to_owned(),
+            accounts: 40,
+            transactions: 3,
+            unexplained: "12.34".to_owned(),
+            unverified: 2,
+        };
+        let mut registry = Registry::default();
+        books(vec![tie_out], &mut registry);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let labels = "{realm_id=\"9341\",basis=\"cash\"}";
+        for line in [
+            format!("qbo_books_unexplained{labels} 12.34\n"),
+            format!("qbo_books_unverified{labels} 2.0\n"),
+        ] {
+            assert!(text.contains(&line), "{text}");
+        }
+        let age = text
+            .split(&format!("qbo_books_age_seconds{labels} "))
+            .nth(1);
+        let age = age.and_then(|rest| rest.split('\n').next()?.parse::<f64>().ok());
+        assert!(age.is_some_and(|age| age > 150_000_000.0), "{text}");
+    }
 }

@@ -217,3 +217,89 @@ async fn a_report_that_contradicts_the_others_agrees_with_nothing() {
     assert_eq!(tied_out(&app, &request).await.status, BooksStatus::Ok);
     database.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_of_the_books_outlasts_a_report_that_cannot_be_trusted() {
+    let (sandbox, database) = (company(4, 300), Database::create().await);
+    let planted = change(
+        &sandbox,
+        "plant",
+        json!({"kind": "lost", "entity": "Purchase"}),
+    );
+    let app = synced(&sandbox, &database).await;
+    let request = BooksRequest::new(day("2025-12-31"));
+    let first = tied_out(&app, &request).await;
+    assert_eq!(first.status, BooksStatus::Ok);
+    let known = "SELECT count(*) FROM qbo.tie_out_differences";
+    let kept = "SELECT count(*) FROM books.gl_entries WHERE source = 'report'";
+    let before = [database.number(known).await, database.number(kept).await];
+    assert!(before[0] > 0 && before[1] > 0);
+
+    let rule = json!({ "fault": "report-cut", "path": "GeneralLedger", "times": 0 });
+    change(&sandbox, "fault", rule);
+    let broken = tied_out(&app, &request).await;
+    assert_eq!(broken.status, BooksStatus::Different);
+    let after = [database.number(known).await, database.number(kept).await];
+    assert_eq!(after, before);
+
+    // With what was known, the next comparison is short, and names the same.
+    change(&sandbox, "clear-faults", json!({}));
+    let again = tied_out(&app, &request).await;
+    assert_eq!(again.accounts, first.accounts);
+    assert!(again.requests <= 8, "{}", again.requests);
+    let id = planted["id"].as_str().unwrap();
+    let named = ("Purchase", id, "not_landed");
+    assert!(causes(&again).contains(&named));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entity_that_was_never_loaded_is_named_with_the_command_that_loads_it() {
+    let (sandbox, database) = (company(3, 200), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let names: Vec<&str> = qbo_rs::domain::ENTITIES
+        .iter()
+        .map(|entity| entity.name)
+        .filter(|name| *name != "transfers")
+        .collect();
+    assert!(app.sync(&everything(&names)).await.unwrap().is_ok());
+    let books = tied_out(&app, &everything_until_2025()).await;
+    let reason = "transfers: they were never loaded; `qbo-rs sync transfers` loads them";
+    assert_eq!(books.unverified, [reason]);
+    assert_eq!(books.status, BooksStatus::Different);
+    let lost = causes(&books);
+    let lost = lost.iter().filter(|(.., cause)| *cause == "not_landed");
+    let lost: Vec<_> = lost.collect();
+    assert!(!lost.is_empty() && lost.iter().all(|(entity, ..)| *entity == "Transfer"));
+
+    assert!(app.sync(&everything(&["transfers"])).await.unwrap().is_ok());
+    let books = tied_out(&app, &everything_until_2025()).await;
+    assert_eq!(books.unverified, Vec::<String>::new());
+    assert_eq!(books.status, BooksStatus::Ok);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_records_of_one_company_are_not_compared_with_the_reports_of_another() {
+    let (sandbox, database) = (company(1, 100), Database::create().await);
+    let mut app = synced(&sandbox, &database).await;
+    let mut environment = sandbox.environment().into_iter();
+    let (_, own) = environment
+        .find(|(name, _)| *name == "QBO_REALM_ID")
+        .unwrap();
+    app.settings
+        .set("QBO_REALM_ID", "7000000000000007")
+        .unwrap();
+    let requests = change(&sandbox, "stats", json!({}))["requests"].clone();
+    let error = app
+        .verify_books(&BooksRequest::new(day("2025-12-31")))
+        .await
+        .unwrap_err()
+        .to_string();
+    for word in ["schema", &own, "7000000000000007"] {
+        assert!(error.contains(word), "{error}");
+    }
+    let later = change(&sandbox, "stats", json!({}))["requests"].clone();
+    assert_eq!(later, requests, "nothing was asked for");
+    database.drop().await;
+}

@@ -121,7 +121,7 @@ class Shell:
         wrapper = programs / "qbo-rs"
         wrapper.write_text(WRAPPER.format(python=sys.executable, command=COMMAND))
         wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
-        self.environment = environment | {"PATH": f"{programs}:{environment['PATH']}"}
+        self.environment = environment | {"PATH": f"{programs}:{environment['PATH']}", "LC_ALL": "C.UTF-8"}
 
     def run(self, text: str, timeout: int = 100) -> subprocess.CompletedProcess:
         """Run commands, each of which has to succeed."""

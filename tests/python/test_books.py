@@ -89,6 +89,10 @@ def test_a_difference_is_named_and_what_is_cut_is_not_verified(database, tmp_pat
         [told] = json.loads(done.stdout)["books"]
         assert told["status"] == "different"
         assert any("TrialBalance" in reason for reason in told["unverified"])
+        # The last lines say why it ends so, and what shows the rest.
+        last = done.stderr.splitlines()[-1 - len(told["unverified"]) :]
+        assert "not compared: TrialBalance" in "\n".join(last[:-1])
+        assert "--json prints all accounts and transactions" in last[-1]
 
 
 @pytest.mark.parametrize(

@@ -152,20 +152,20 @@ def test_an_unknown_entity_is_answered_by_a_guess(run, qbo):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "kind", "setting", "message", "hint"),
+    ("arguments", "expected", "hint"),
     [
-        (["backfill", "custmers", *RANGE], "config", "entity", "unknown entity 'custmers'", "'customers'"),
-        (["backfill", "items", "--last", "90"], "config", "last", "cannot read '90'", "write 90d"),
-        (["backfil"], "usage", "backfil", "unrecognized subcommand 'backfil'", "'backfill'"),
-        (["backfill", "items", "--chnk"], "usage", "--chnk", "unexpected argument '--chnk' found", "'--chunk'"),
+        (["backfill", "custmers", *RANGE], ("config", "entity", "unknown entity 'custmers'"), "'customers'"),
+        (["backfill", "items", "--last", "90"], ("config", "last", "cannot read '90'"), "write 90d"),
+        (["backfil"], ("usage", "backfil", "unrecognized subcommand 'backfil'"), "'backfill'"),
+        (["backfill", "items", "--chnk"], ("usage", "--chnk", "unexpected argument '--chnk' found"), "'--chunk'"),
     ],
     ids=["entity", "range", "command", "flag"],
 )
-def test_with_json_an_error_is_one_object(run, arguments, kind, setting, message, hint):
+def test_with_json_an_error_is_one_object(run, arguments, expected, hint):
     process = run(*arguments, "--json")
     assert process.returncode == 2
     error = report_of(process)["error"]
-    assert (error["kind"], error["setting"], error["message"]) == (kind, setting, message)
+    assert (error["kind"], error["setting"], error["message"]) == expected
     assert hint in error["hint"]
     assert process.stderr.startswith("error: ")
 
@@ -197,7 +197,7 @@ def test_windows_of_a_zone_begin_at_its_midnight(run):
     assert len(days["windows"]) == 2
 
 
-def test_records_go_to_stdout_and_nothing_else(run, qbo, tmp_path):
+def test_records_go_to_stdout_and_nothing_else(run, qbo):
     line = ["extract", "items", *RANGE, "--chunk", "year", "--out", "-"]
     process = run(*line, "-q")
     assert (process.returncode, process.stderr) == (0, "")
@@ -235,10 +235,14 @@ def test_a_shell_completes_commands_entities_and_reports(tmp_path):
     script = tmp_path / "qbo-rs.bash"
     made = subprocess.run([COMMAND, "completion", "bash"], capture_output=True, text=True, timeout=30, check=True)
     script.write_text(made.stdout)
-    for words, word in (("backfi", "backfill"), ("backfill journal_", "journal_entries"), ("reports TrialB", "TrialBalance")):
-        line = f'source {script}; COMP_WORDS=(qbo-rs {words}); COMP_CWORD={words.count(" ") + 1}; '
-        line += '_qbo-rs qbo-rs "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"; echo "${COMPREPLY[@]}"'
-        shell = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30, check=True)
+    for words, word in (
+        ("backfi", "backfill"),
+        ("backfill items journal_", "journal_entries"),
+        ("reports TrialB", "TrialBalance"),
+    ):
+        line = f"source {script}; COMP_WORDS=(qbo-rs {words}); COMP_CWORD={words.count(' ') + 1}; "
+        line += '_qbo__rs qbo-rs "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"; echo "${COMPREPLY[@]}"'
+        shell = subprocess.run(["/bin/bash", "-c", line], capture_output=True, text=True, timeout=30, check=True)
         assert word in shell.stdout.split(), (words, shell.stdout)
 
 

@@ -25,7 +25,7 @@ needs_sphinx = pytest.mark.skipif(
 
 def build(out, root=ROOT):
     line = [str(SPHINX), str(root / "tools/docs_site"), "--command", COMMAND, "--out", str(out)]
-    return subprocess.run(line, capture_output=True, text=True, timeout=115, check=False)
+    return subprocess.run(line, capture_output=True, text=True, timeout=280, check=False)
 
 
 def text_of(page):
@@ -45,6 +45,7 @@ def assert_search_finds(site, words, title):
 
 
 @needs_sphinx
+@pytest.mark.timeout(300)  # 25 s on two free cores
 def test_the_site_builds_offline_without_a_warning_or_a_broken_link(tmp_path):
     started = time.monotonic()
     done = build(tmp_path / "site")

@@ -59,10 +59,10 @@ def test_records_that_are_set_aside_are_named_up_to_ten_and_listed_by_a_command(
     assert count == "12 records are set aside"
     assert {line.split(":")[0] for line in listed[:24:2]} == {f"customers {id_}" for id_ in many_rejects}
     assert all(line.startswith("  ") for line in listed[1:24:2])
+    start, end = (min(r["window_start"] for r in rejects), max(r["window_end"] for r in rejects))
     assert listed[24:] == [
         "Once the cause is mended, read their windows again:",
-        f"  qbo-rs backfill customers --start {min(reject['window_start'] for reject in rejects)}"
-        f" --end {max(reject['window_end'] for reject in rejects)} --schema raw",
+        f"  qbo-rs backfill customers --start {start} --end {end} --schema raw",
     ]
     assert run("rejects", "items").stdout == "no record is set aside\n"
     assert run("rejects", "--schema", "raw_other").stdout == "no record is set aside\n"

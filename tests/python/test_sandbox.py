@@ -252,7 +252,7 @@ def test_a_command_without_a_sandbox_fails_with_the_reason():
     [
         (("--fault", "explode"), "unknown variant `explode`"),
         (("--assume", "id-order"), "'id-order' is not NAME=VALUE"),
-        (("--assume", "nonsense=1"), "there is no assumption 'nonsense'; there are position-zero, "),
+        (("--assume", "nonsense=1"), "there is no assumption 'nonsense'\n  there are position-zero, "),
         (("--visibility-delay-s=-1",), "--visibility-delay-s"),
         (("--now", "soon"), "now: cannot read 'soon' as a date"),
         (("--now", "1999-01-01"), "the years 2000 to 2199"),

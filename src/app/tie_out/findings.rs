@@ -209,6 +209,7 @@ impl Findings {
         let owed = Owed {
             entries: &self.landed.ledger.entries,
             settlements: &self.landed.ledger.settlements,
+            unsettled: &self.landed.ledger.unsettled,
         };
         let compared = (kind, open);
         let found = compare_parties(&self.chart, owed, compared, self.end, &self.differences);
@@ -261,4 +262,84 @@ fn key(difference: &TransactionDifference) -> (&str, &str) {
 fn year_start(day: NaiveDate, fiscal_month: u32) -> NaiveDate {
     let year = day.year() - i32::from(day.month() < fiscal_month);
     NaiveDate::from_ymd_opt(year, fiscal_month, 1).unwrap_or(day)
+}
+
+#[cfg(test)]
+mod tests {
+    use rust_decimal::Decimal;
+
+    use super::*;
+    use crate::books::{EntryKind, EntrySource};
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    fn balances(all: &[(&str, i64)]) -> Balances {
+        let all = all.iter();
+        all.map(|(account, amount)| ((*account).to_owned(), Decimal::from(*amount)))
+            .collect()
+    }
+
+    /// A payroll check that an earlier comparison found in reports only.
+    fn with_payroll() -> Findings {
+        let (id, date) = ("7".to_owned(), day("2031-01-20"));
+        let lines = [("36", 5), ("1", -5)];
+        let entry = |(line, (account, amount)): (u32, (&str, i64))| Entry {
+            entity: "Payroll Check".to_owned(),
+            id: id.clone(),
+            line,
+            date,
+            account_id: account.to_owned(),
+            amount: amount.into(),
+            foreign: None,
+            party: None,
+            memo: None,
+            kind: EntryKind::Line,
+            source: EntrySource::Report,
+        };
+        let kept = (1..).zip(lines).map(entry).collect();
+        let known = KnownDifference {
+            entity: "Payroll Check".to_owned(),
+            id: id.clone(),
+            txn_date: date,
+            cause: "report_only".to_owned(),
+            lines: lines
+                .map(|(account, amount)| (date, account.to_owned(), amount.to_string()))
+                .into(),
+            parties: Vec::new(),
+        };
+        let days = (day("2031-03-01"), day("2031-03-31"));
+        let mut findings = Findings::new(PostedRecords::default(), kept, vec![known], days);
+        findings.reported = Some(Vec::new());
+        findings
+    }
+
+    #[test]
+    fn entries_of_reports_stay_while_the_balances_have_them() {
+        let mut findings = with_payroll();
+        assert!(findings.explains_opening(Some(&balances(&[("36", 5), ("1", -5)]))));
+        assert_eq!(findings.entries_of_reports().len(), 2);
+        assert_eq!(findings.known_differences().len(), 1);
+    }
+
+    #[test]
+    fn entries_of_reports_go_when_the_balances_fit_without_them() {
+        let mut findings = with_payroll();
+        assert!(findings.explains_opening(Some(&balances(&[]))));
+        assert_eq!(findings.entries_of_reports(), []);
+        assert_eq!(findings.known_differences(), []);
+    }
+
+    #[test]
+    fn nothing_is_forgotten_while_the_balances_are_not_explained_or_not_read() {
+        let mut findings = with_payroll();
+        assert!(!findings.explains_opening(Some(&balances(&[("36", 9), ("1", -9)]))));
+        findings.compare();
+        assert_eq!(findings.entries_of_reports().len(), 2);
+        assert_eq!(findings.known_differences().len(), 1);
+        findings.reported = None;
+        assert_eq!(findings.entries_of_reports().len(), 2);
+        assert_eq!(findings.known_differences().len(), 1);
+    }
 }

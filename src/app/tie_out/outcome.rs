@@ -7,13 +7,11 @@ use rust_decimal::Decimal;
 
 use super::comparison::Comparison;
 use crate::books::tie_out::{AccountTieOut, Cause, PartyKind, PartyTieOut, TransactionDifference};
+use crate::domain::books_report::UNEXPLAINED;
 use crate::domain::{
     AccountBooks, BooksStatus, CauseAmount, CompanyBooks, MonthBooks, PartyBooks, TransactionBooks,
     TransactionLine,
 };
-
-/// The word for a difference that no cause explains.
-const UNEXPLAINED: &str = "unexplained";
 
 impl Comparison<'_> {
     /// Returns the sum of the unexplained amounts of all accounts, without their signs.

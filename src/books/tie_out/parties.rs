@@ -158,6 +158,8 @@ fn open_documents(
 pub(crate) struct Owed<'o> {
     pub(crate) entries: &'o [Entry],
     pub(crate) settlements: &'o [Settlement],
+    /// The payments whose records name a document that is not there, or is smaller than they say.
+    pub(crate) unsettled: &'o HashSet<Key>,
 }
 
 /// The outcome of a comparison of open documents.
@@ -177,7 +179,7 @@ pub(crate) fn compare_parties(
     differences: &[TransactionDifference],
 ) -> PartyComparison {
     let records = open_documents(chart, owed.entries, owed.settlements, kind, day);
-    let known = Known::of(kind, day, differences);
+    let known = Known::of(kind, day, differences, &owed);
     let mut parties: BTreeMap<&str, Open<'_>> = BTreeMap::new();
     for (key, document) in report {
         let party = parties.entry(document.party.as_str()).or_default();
@@ -315,9 +317,12 @@ impl<'o> Open<'o> {
         }
     }
 
-    /// Leaves out payments whose rest is that of a document with a cause of its own: a payment of an
-    /// invoice that is not there settles nothing, and is not at fault.
+    /// Leaves out payments whose rest is that of a document with a cause of its own, and that name it: a
+    /// payment of an invoice that is not there settles nothing, and is not at fault.
     fn without_known_counterpart(&self, payments: Vec<&'o Key>, known: &Known<'_>) -> Vec<&'o Key> {
+        let (payments, mut at_fault): (Vec<_>, Vec<_>) = payments
+            .into_iter()
+            .partition(|key| known.explained.contains(key));
         let rest = |key: &Key| self.rest.get(key).copied().unwrap_or_default();
         let named = self
             .rest
@@ -326,10 +331,11 @@ impl<'o> Open<'o> {
         let named: Vec<Decimal> = named.map(|(_, amount)| *amount).collect();
         let sum: Decimal = payments.iter().map(|key| rest(key)).sum();
         if !named.is_empty() && sum + named.iter().sum::<Decimal>() == Decimal::ZERO {
-            return Vec::new();
+            return at_fault;
         }
         let is_alone = |key: &&Key| !named.contains(&-rest(key));
-        payments.into_iter().filter(is_alone).collect()
+        at_fault.extend(payments.into_iter().filter(is_alone));
+        at_fault
     }
 }
 
@@ -338,10 +344,17 @@ struct Known<'d> {
     keys: BTreeSet<Key>,
     amounts: BTreeMap<(Key, &'d str), Decimal>,
     by_party: HashMap<&'d str, BTreeMap<Cause, Decimal>>,
+    /// The payments whose records name a document that differs.
+    explained: HashSet<&'d Key>,
 }
 
 impl<'d> Known<'d> {
-    fn of(kind: PartyKind, day: NaiveDate, differences: &'d [TransactionDifference]) -> Self {
+    fn of(
+        kind: PartyKind,
+        day: NaiveDate,
+        differences: &'d [TransactionDifference],
+        owed: &Owed<'d>,
+    ) -> Self {
         let direction = match kind {
             PartyKind::Customer => Decimal::ONE,
             PartyKind::Vendor => Decimal::NEGATIVE_ONE,
@@ -350,6 +363,7 @@ impl<'d> Known<'d> {
             keys: BTreeSet::new(),
             amounts: BTreeMap::new(),
             by_party: HashMap::new(),
+            explained: HashSet::new(),
         };
         for difference in differences {
             let key = (difference.entity.clone(), difference.id.clone());
@@ -368,6 +382,10 @@ impl<'d> Known<'d> {
                 *causes.entry(cause).or_default() += amount;
             }
         }
+        let settled = owed.settlements.iter();
+        let settled = settled.filter(|it| known.keys.contains(&it.document));
+        known.explained = settled.map(|it| &it.payment).collect();
+        known.explained.extend(owed.unsettled);
         known
     }
 

@@ -54,10 +54,7 @@ impl<'s> Shape<'s> {
         exchange.extend(chart.owed_accounts());
         let is_tax = |account: &str| chart.is_tax(account);
         Self {
-            is_opposite: !held.is_empty()
-                && accounts
-                    .iter()
-                    .all(|account| amount(shown, account) == -amount(held, account)),
+            is_opposite: are_opposite(shown, held),
             is_scaled: side.is_foreign && is_scaled(shown, held),
             is_only_tax: differences
                 .keys()
@@ -91,6 +88,16 @@ impl<'s> Shape<'s> {
             () => return None,
         })
     }
+}
+
+/// Returns whether all amounts of both sides have opposite signs.
+pub(super) fn are_opposite(
+    shown: &BTreeMap<&str, Decimal>,
+    held: &BTreeMap<&str, Decimal>,
+) -> bool {
+    let is_opposite =
+        |(account, amount): (&&str, &Decimal)| shown.get(account).copied() == Some(-*amount);
+    !held.is_empty() && shown.len() == held.len() && held.iter().all(is_opposite)
 }
 
 /// Returns whether all amounts of one side are those of the other times one factor, but for rounding.

@@ -9,7 +9,7 @@ use super::cause::Cause;
 use super::chart::Chart;
 use super::difference::{TransactionDifference, differing_lines, differing_parties};
 use super::reported::{ReportedLine, ReportedTransaction};
-use super::shape::Shape;
+use super::shape::{Shape, are_opposite};
 use super::side::{Key, Side, sides, sums};
 use super::twins::Twins;
 use crate::books::{Entry, EntryKind};
@@ -223,6 +223,8 @@ impl<'c> Comparison<'c> {
                 false => Cause::PeriodMoved,
             });
         }
+        // With the sign of a purchase, the cost of its stock changes by more than the sign.
+        let is_opposite = !rest.0.is_empty() && are_opposite(&rest.0, &rest.1);
         // Purchases of stock do not balance without it.
         let total = |sums: &BTreeMap<&str, Decimal>| sums.values().sum::<Decimal>();
         let (shown, held) = match total(&rest.0) == total(&rest.1) {
@@ -231,6 +233,9 @@ impl<'c> Comparison<'c> {
         };
         if self.records.unbalanced.contains(key) {
             return Some(Cause::IncompleteRecord);
+        }
+        if is_opposite {
+            return Some(Cause::WrongSign);
         }
         Shape::of(self.chart, side, &shown, &held).cause(reported, side)
     }

@@ -500,6 +500,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn reports_have_a_limit_of_their_own() {
+        let limits = Limits {
+            per_minute: 500,
+            ..NO_LIMITS
+        };
+        let control = control(limits, &shared());
+        let mut sent = Vec::new();
+        for _ in 0..250 {
+            let report = control.admit(RequestKind::Report).await.unwrap();
+            report.complete(Outcome::Answered, None).await;
+            sent.push(Instant::now());
+        }
+        let busiest_minute = busiest(&sent, Duration::from_secs(60));
+        assert!((90..=100).contains(&busiest_minute), "{busiest_minute}");
+        let now = Instant::now();
+        let queries = send(&control, 10).await;
+        assert!(
+            queries[9] - now < Duration::from_secs(1),
+            "queries need not wait"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_pause_holds_back_other_processes_and_requests_already_admitted() {
         let shared = shared();
         let (mine, other) = (

@@ -47,10 +47,22 @@ fn compare_known(
     rows: Vec<ReportRow>,
     known: &[TransactionDifference],
 ) -> (Vec<(String, Decimal)>, Vec<String>) {
+    compare_unsettled(entries, (settlements, &[]), rows, known)
+}
+
+fn compare_unsettled(
+    entries: &[Entry],
+    (settlements, unsettled): (&[Settlement], &[&str]),
+    rows: Vec<ReportRow>,
+    known: &[TransactionDifference],
+) -> (Vec<(String, Decimal)>, Vec<String>) {
+    let payment = |id: &&str| ("Payment".to_owned(), (*id).to_owned());
+    let unsettled = unsettled.iter().map(payment).collect();
     let report = open_documents_of(&answer(&DETAIL, rows)).unwrap();
     let owed = Owed {
         entries,
         settlements,
+        unsettled: &unsettled,
     };
     let compared = compare_parties(
         &chart(),
@@ -131,6 +143,30 @@ fn opposite((account, amount): (&'static str, &'static str)) -> (&'static str, &
         Some(positive) => (account, positive),
         None => (account, "-7.00"),
     }
+}
+
+#[test]
+fn a_payment_of_a_lost_document_is_at_fault_only_if_it_does_not_name_it() {
+    let entries = record(
+        "Payment",
+        "2",
+        "2031-03-01",
+        &[("1", "107.00"), ("2", "-107.00")],
+    );
+    let shown = [
+        reported("Invoice", "1", "2031-02-01", &SALE),
+        reported(
+            "Payment",
+            "2",
+            "2031-03-01",
+            &[("1", "107.00"), ("2", "-107.00")],
+        ),
+    ];
+    let known = compare(&entries, &shown);
+    assert_eq!(causes(&known), [Some(Cause::NotLanded)]);
+    let unlinked = |unsettled| compare_unsettled(&entries, (&[], unsettled), vec![], &known).1;
+    assert_eq!(unlinked(&["2"]), Vec::<String>::new());
+    assert_eq!(unlinked(&[]), ["2"]);
 }
 
 #[test]

@@ -14,13 +14,19 @@ type Example<'e> = (Cause, &'e [(&'e str, &'e str)], &'e [(&'e str, &'e str)]);
 
 #[test]
 fn each_cause_is_named() {
-    let examples: [Example<'_>; 10] = [
+    let examples: [Example<'_>; 11] = [
         (Cause::NotLanded, &[], &SALE),
         (Cause::DeletedAtSource, &SALE, &[]),
         (
             Cause::WrongSign,
             &[("2", "-107.00"), ("10", "100.00"), ("6", "7.00")],
             &SALE,
+        ),
+        // The next purchase covers what was sold before, and corrects its cost.
+        (
+            Cause::WrongSign,
+            &[("3", "50.00"), ("5", "-42.00"), ("11", "-8.00")],
+            &[("3", "-50.00"), ("5", "50.00")],
         ),
         (Cause::Tax, &[("2", "100.00"), ("10", "-100.00")], &SALE),
         (
