@@ -1,4 +1,4 @@
-//! What the help of a command shows beside its flags: examples, and the page that explains more.
+//! Examples, and pages that explain more, for the help of each command.
 
 /// The help of one command.
 #[derive(Debug)]
@@ -84,20 +84,6 @@ pub(super) const PAGES: &[HelpPage] = &[
         &[
             "qbo-rs serve --every 5m",
             "qbo-rs serve customers invoices --host 0.0.0.0",
-        ],
-    ),
-    page(
-        "check",
-        "check.md",
-        &["qbo-rs check", "qbo-rs check --json"],
-    ),
-    page(
-        "show",
-        "show.md",
-        &[
-            "qbo-rs show invoices",
-            "qbo-rs show customers --csv",
-            "qbo-rs show items --json",
         ],
     ),
     page(

@@ -76,7 +76,7 @@ pub(super) struct SandboxArguments {
     /// File or directory of QBO JSON to serve instead; repeatable
     #[arg(long, hide_short_help = true, value_name = "PATH")]
     records: Vec<PathBuf>,
-    /// Snapshot to serve as the first company, made by `control snapshot`
+    /// Snapshot to serve, made by `control snapshot`
     ///
     /// Its clock and assumptions are in it; --now and --assume go before what it says.
     #[arg(
@@ -95,7 +95,7 @@ pub(super) struct SandboxArguments {
     /// Fault to inject; repeatable; `GET /sandbox` lists all
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<String>,
-    /// What to assume where the real API is uncertain; repeatable
+    /// Assumption where the real API is uncertain; repeatable
     #[arg(long = "assume", hide_short_help = true, value_name = "NAME=VALUE")]
     assumptions: Vec<String>,
     /// Entity that the companies do not have, with the code of the answer: 5020, 5030, 500 or 4001;

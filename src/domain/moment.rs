@@ -34,7 +34,7 @@ struct Period {
 /// The most days of a range that is counted back from the present.
 const MAX_DAYS: u64 = 36_500;
 
-/// What can be written, for errors.
+/// Texts that can be written, for errors.
 const INSTANTS: &str = "2025-01-31, 2025-01-31T00:00:00Z, 2025-01, 2025-Q1, today or -30d";
 const PERIODS: &str = "2024-01-31, 2024-01, 2024-Q1, 2024 or yesterday";
 
