@@ -60,6 +60,7 @@ const NO_SENTENCES: &[&str] = &[
     "qbo-rs load {path}",
     "qbo-rs rejects {name}{flag}",
     "qbo-rs rejects {}{flag}",
+    "qbo-rs show {entity}{flag} · qbo-rs sync --every 5m",
     "qbo-rs status {name}{flag}",
     "qbo-rs status{flag} · qbo-rs sync --every 5m",
     "realm_id, entity, id, line, txn_date, account_id, account_name, debit, credit, currency, foreign_debit, foreign_credit, party_type, party_id, party_name, memo, kind, source",
@@ -68,6 +69,7 @@ const NO_SENTENCES: &[&str] = &[
     "the rule has run",
     "timestamp with time zone",
     "tunnel error",
+    "{docs}",
     "{program} show customers --env-file {env_file}",
     "{program} status --env-file {env_file}",
 ];
