@@ -60,6 +60,7 @@ const NO_SENTENCES: &[&str] = &[
     "qbo-rs load {path}",
     "qbo-rs rejects {name}{flag}",
     "qbo-rs rejects {}{flag}",
+    "qbo-rs show {entity}{flag} · qbo-rs sync --every 5m",
     "qbo-rs status {name}{flag}",
     "qbo-rs status{flag} · qbo-rs sync --every 5m",
     "realm_id, entity, id, line, txn_date, account_id, account_name, debit, credit, currency, foreign_debit, foreign_credit, party_type, party_id, party_name, memo, kind, source",
@@ -68,6 +69,7 @@ const NO_SENTENCES: &[&str] = &[
     "the rule has run",
     "timestamp with time zone",
     "tunnel error",
+    "{docs}",
     "{program} show customers --env-file {env_file}",
     "{program} status --env-file {env_file}",
 ];
@@ -212,16 +214,18 @@ fn the_help_of_every_command_is_spanish() {
         .map(|(text, command)| format!("{command}: {text}"))
         .collect();
     assert!(left.is_empty(), "English is left in:\n{}", left.join("\n"));
-    let mut spanish = in_language(Arguments::command(), Language::Es);
+    let mut spanish = in_language(super::help::command(), Language::Es);
     let help = spanish.render_long_help().to_string();
     for words in [
-        "Uso: qbo-rs",
         "Comandos:",
         "Opciones:",
-        "[predeterminado: production]",
+        "Cargar archivos intermedios en Postgres",
     ] {
         assert!(help.contains(words), "{words} is not in\n{help}");
     }
+    let extract = spanish.find_subcommand_mut("extract").unwrap();
+    let help = extract.render_help().to_string();
+    assert!(help.contains("[predeterminado: 1000]"), "{help}");
     let arguments = ["qbo-rs", "--lang", "es", "entities"];
     assert!(spanish.try_get_matches_from(arguments).is_ok());
 }

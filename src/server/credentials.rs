@@ -1,10 +1,14 @@
-//! The two secrets that callers prove they know: the API key and the webhook verifier token.
+//! The secrets that callers prove they know: the API key, the webhook verifier token, and the token of
+//! the page's forms.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::digest::{SHA256, digest};
 use ring::hmac;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use subtle::ConstantTimeEq as _;
+
+use crate::error::{Error, Result};
 
 /// The API key, kept as its SHA-256 hash. Hashes have one length, so that comparing them in
 /// constant time does not reveal the length of the key either.
@@ -28,6 +32,38 @@ impl ApiKey {
     /// Returns whether a caller sent this key.
     pub(super) fn matches(&self, sent: &str) -> bool {
         self.0.ct_eq(&sha256(sent)).into()
+    }
+}
+
+/// The token of the page's forms.
+pub(super) struct FormToken(String);
+
+impl std::fmt::Debug for FormToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl FormToken {
+    /// Derives the token from the API key, so that all processes of a service share it. Without a
+    /// key, it is drawn, and good for this process.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the system has no random numbers.
+    pub(super) fn new(key: Option<&ApiKey>) -> Result<Self> {
+        let mut token = [0; 32];
+        match key {
+            Some(key) => token = key.derived(b"form of the status page"),
+            None => SystemRandom::new()
+                .fill(&mut token)
+                .map_err(|_| Error::Internal("no random numbers".to_owned()))?,
+        }
+        Ok(Self(URL_SAFE_NO_PAD.encode(token)))
+    }
+
+    /// Returns the token as the form carries it.
+    pub(super) fn text(&self) -> &str {
+        &self.0
     }
 }
 

@@ -1,7 +1,6 @@
 //! `qbo-rs serve`: the HTTP API, webhooks, the status page, metrics, and the workers that run jobs.
 
 mod api;
-mod books;
 mod connections;
 mod credentials;
 mod guard;
@@ -27,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::credentials::{ApiKey, VerifierToken};
+use self::credentials::{ApiKey, FormToken, VerifierToken};
 use self::metrics::Counters;
 use self::readiness::{Health, Readiness};
 use self::state::AppState;
@@ -96,7 +95,7 @@ impl Server {
             .map_err(cannot_listen)?;
         let api_key = options.api_key.as_deref().map(ApiKey::new);
         let state = AppState {
-            form_token: page::FormToken::new(api_key.as_ref())?,
+            form_token: FormToken::new(api_key.as_ref())?,
             service,
             api_key,
             verifier_token: options.verifier_token.as_deref().map(VerifierToken::new),

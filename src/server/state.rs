@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::credentials::{ApiKey, VerifierToken};
+use super::credentials::{ApiKey, FormToken, VerifierToken};
 use super::metrics::Counters;
-use super::page::FormToken;
 use super::readiness::{Health, Readiness};
 use crate::app::Service;
 use crate::quickbooks::Pace;

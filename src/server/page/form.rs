@@ -4,51 +4,14 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Redirect;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use maud::{Markup, html};
-use ring::rand::{SecureRandom, SystemRandom};
 use subtle::ConstantTimeEq as _;
 
-use super::super::credentials::ApiKey;
 use super::super::reply::{ApiError, Reply};
 use super::super::requests::is_realm_id;
 use super::super::state::Shared;
 use super::view::View;
-use crate::error::{Error, Result};
 use crate::language::{Language, say};
-
-/// The token of the page's forms.
-pub(in crate::server) struct FormToken(String);
-
-impl std::fmt::Debug for FormToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl FormToken {
-    /// Derives the token from the API key, so that all processes of a service share it. Without a
-    /// key, it is drawn, and good for this process.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] if the system has no random numbers.
-    pub(in crate::server) fn new(key: Option<&ApiKey>) -> Result<Self> {
-        let mut token = [0; 32];
-        match key {
-            Some(key) => token = key.derived(b"form of the status page"),
-            None => SystemRandom::new()
-                .fill(&mut token)
-                .map_err(|_| Error::Internal("no random numbers".to_owned()))?,
-        }
-        Ok(Self(URL_SAFE_NO_PAD.encode(token)))
-    }
-
-    /// Returns the token as the form carries it.
-    pub(super) fn text(&self) -> &str {
-        &self.0
-    }
-}
 
 /// Renders the button of a company.
 pub(super) fn button(view: &View<'_>, realm_id: &str) -> Markup {

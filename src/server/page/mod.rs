@@ -3,6 +3,7 @@
 
 mod actions;
 mod activity;
+mod books;
 mod companies;
 mod coverage;
 mod drift;
@@ -17,8 +18,8 @@ use axum::response::Html;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Deserialize;
 
-pub(super) use self::form::{FormToken, sync_now};
-pub(super) use self::view::View;
+pub(super) use self::form::sync_now;
+use self::view::View;
 use super::reply::Reply;
 use super::state::{AppState, Shared};
 use crate::error::Result;
@@ -97,7 +98,7 @@ async fn page(state: &AppState, language: Language, is_chosen: bool) -> Result<M
         (activity::jobs(&view, &jobs))
         (activity::runs(&view))
         (coverage::coverage(&view))
-        (super::books::tie_outs(&view, &books))
+        (books::tie_outs(&view, &books))
         (drift::differences(&view, &drift))
     };
     Ok(frame(language, &main))

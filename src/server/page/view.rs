@@ -7,8 +7,8 @@ use crate::app::{CompanyReport, Coverage, Overview, TieOut};
 use crate::language::{Language, say, translated_into};
 
 /// The facts of one rendering of the page.
-pub(in crate::server) struct View<'p> {
-    pub(in crate::server) language: Language,
+pub(super) struct View<'p> {
+    pub(super) language: Language,
     /// Whether the address names the language.
     pub(super) is_chosen: bool,
     pub(super) now: DateTime<Utc>,
@@ -24,7 +24,7 @@ pub(in crate::server) struct View<'p> {
 
 impl View<'_> {
     /// Renders an instant: in UTC, which the script replaces by the reader's time.
-    pub(in crate::server) fn when(&self, at: DateTime<Utc>) -> Markup {
+    pub(super) fn when(&self, at: DateTime<Utc>) -> Markup {
         html! {
             time datetime=(at.to_rfc3339_opts(SecondsFormat::Secs, true)) {
                 (at.format("%Y-%m-%d %H:%M:%S UTC"))
@@ -53,7 +53,7 @@ impl View<'_> {
     }
 
     /// Renders a company: its name, and its id if it has a name.
-    pub(in crate::server) fn company(&self, realm_id: &str) -> Markup {
+    pub(super) fn company(&self, realm_id: &str) -> Markup {
         let name = self.name(realm_id);
         html! {
             (name)

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::page::View;
+use super::view::View;
 use crate::app::TieOut;
 use crate::language::say;
 
