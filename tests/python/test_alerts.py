@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -132,14 +133,15 @@ def test_alerts_come_by_mail(serve, database, company):
             received.append(envelope)
             return "250 OK"
 
-    mail = controller.Controller(Handler(), hostname="127.0.0.1", port=0)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    mail = controller.Controller(Handler(), hostname="127.0.0.1", port=port)
     mail.start()
     try:
-        host, port = mail.server.sockets[0].getsockname()
         make_stale(database, 3)
         serve(
             "items",
-            QBO_ALERT_SMTP_URL=f"smtp://{host}:{port}",
+            QBO_ALERT_SMTP_URL=f"smtp://127.0.0.1:{port}",
             QBO_ALERT_MAIL_FROM="qbo_rs <alerts@example.com>",
             QBO_ALERT_MAIL_TO="ana@example.com, luis@example.com",
         )
