@@ -30,7 +30,7 @@ pub struct Coverage {
 }
 
 /// Facts of all schemas beside sync states.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Overview {
     /// The schemas and their companies.
     pub companies: Vec<BoundSchema>,

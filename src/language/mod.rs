@@ -19,7 +19,7 @@ pub(crate) use self::catalogue::fill;
 pub(crate) use self::which::Language;
 
 #[cfg(test)]
-pub(crate) use self::catalogue::{Entry, entries};
+pub(crate) use self::catalogue::entries;
 #[cfg(test)]
 pub(crate) use self::template::Template;
 

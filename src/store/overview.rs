@@ -193,7 +193,7 @@ impl OverviewReader {
             let schema: String = row.column("schema_name")?;
             let mut name = None;
             if self.0.has_table(&schema, &info.table()).await? {
-                let select = NAME.replace("{table}", &table_name(&schema, &info));
+                let select = NAME.replace("{table}", &table_name(&schema, info));
                 // The page is worth more than a name: the role may not be able to read the table.
                 let found = self.0.optional(&select, params![]).await.ok().flatten();
                 name = found.and_then(|row| row.column("name").ok().flatten());

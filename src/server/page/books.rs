@@ -43,6 +43,8 @@ pub(super) fn tie_outs(view: &View<'_>, books: &[TieOut]) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::Overview;
+    use crate::language::Language;
 
     fn tie_out() -> TieOut {
         TieOut {
@@ -60,15 +62,28 @@ mod tests {
 
     #[test]
     fn the_page_shows_the_last_comparison_of_each_company() {
-        let shown = |books: &[TieOut]| tie_outs(books, |at| at.to_rfc3339()).into_string();
+        let overview = Overview::default();
+        let view = View {
+            language: Language::En,
+            is_chosen: false,
+            now: "2031-02-03T05:00:00Z".parse().unwrap(),
+            quota: 0,
+            token: "",
+            overview: &overview,
+            accounts: &[],
+            coverage: &[],
+            books: &[],
+        };
+        let shown = |books: &[TieOut]| tie_outs(&view, books).into_string();
         assert_eq!(shown(&[]), "");
         let other = TieOut {
             realm_id: "<b>".to_owned(),
             ..tie_out()
         };
         let page = shown(&[tie_out(), other]);
-        let cells = "<td>2031-01-31</td><td>different</td><td>12.34</td><td>2</td>\
-                     <td>2031-02-03T04:05:06+00:00</td>";
+        let cells = "<td data-label=\"As of\">2031-01-31</td><td data-label=\"Status\">different</td>\
+                     <td data-label=\"Unexplained\">12.34</td><td data-label=\"Unverified\">2</td>\
+                     <td data-label=\"Compared\"><time datetime=\"2031-02-03T04:05:06Z\">";
         let row = format!("<th scope=\"row\">9341, accrual</th>{cells}");
         assert!(page.contains(&row), "{page}");
         assert!(
