@@ -27,10 +27,13 @@ pub(super) fn command() -> Command {
 fn with_page(command: Command, path: String) -> Command {
     let command = match page_of(&path) {
         Some(page) => {
-            let docs = format!("Docs: {DOCS}{}", page.docs);
+            let docs = say!("Docs: {address}", address = format!("{DOCS}{}", page.docs));
             let has_more = command.get_arguments().any(Arg::is_hide_short_help_set);
             let after = match has_more {
-                true => format!("More flags: qbo-rs {path} --help-settings\n{docs}"),
+                true => {
+                    let more = say!("More flags: qbo-rs {path} --help-settings", path);
+                    format!("{more}\n{docs}")
+                }
                 false => docs,
             };
             command
