@@ -17,6 +17,7 @@ mod rejects;
 mod reports;
 mod request;
 pub(crate) mod run;
+mod scheduled_sync;
 mod service;
 mod show;
 mod status;

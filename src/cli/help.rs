@@ -14,7 +14,7 @@ use crate::domain::closest;
 use crate::error::{Error, Result};
 use crate::language::{current, say, translated};
 
-/// Where the pages of the documentation are.
+/// The address of the pages of the documentation.
 const DOCS: &str = "https://github.com/qbo-rs/qbo_rs/blob/main/docs/";
 /// The word that asks for the settings instead of the help of a command.
 const SETTINGS_TOPIC: &str = "settings";

@@ -8,7 +8,7 @@ use super::Settings;
 use crate::error::{Error, Result};
 use crate::port::Secret;
 
-/// Who is told of alerts, and from when on.
+/// The places that are told of alerts, and the age from which data is stale.
 #[derive(Debug, Clone)]
 pub struct AlertConfig {
     /// An incoming webhook of Slack, or of a service that takes its messages. Its URL is a secret.

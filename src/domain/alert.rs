@@ -8,7 +8,7 @@ const QUOTA_PERCENT: u64 = 80;
 /// Days before the end of a connection at which somebody must hear of it.
 const DAYS: [(i64, AlertKind); 2] = [(30, AlertKind::EndsIn30Days), (7, AlertKind::EndsIn7Days)];
 
-/// What is wrong.
+/// The kinds of things that are wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertKind {
@@ -46,11 +46,11 @@ impl AlertKind {
 /// A state that somebody must hear of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
-    /// What is wrong.
+    /// The thing that is wrong.
     pub kind: AlertKind,
     /// The company.
     pub realm_id: String,
-    /// What it is about within the company, such as the basis of books; may be empty.
+    /// The part of the company that it is about, such as the basis of books; may be empty.
     pub about: String,
     /// One sentence.
     pub text: String,

@@ -1,4 +1,4 @@
-//! What a call has done so far, for those who show it.
+//! Counts of the work that a call has done so far, for those who show it.
 //!
 //! The core only counts. Whoever shows the counts takes a snapshot on a thread of its own, so that no
 //! thread of the core waits for the GIL, and nothing that Python does with it can break a run.

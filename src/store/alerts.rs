@@ -18,7 +18,7 @@ SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[])
 ON CONFLICT (place, alert_key) DO UPDATE SET resolved_utc = NULL
 WHERE qbo.alerts.resolved_utc IS NOT NULL";
 
-/// What nobody was told of is not told when it is over.
+/// An alert that nobody was told of ends without a message.
 const RESOLVE: &str = "
 WITH unheard AS (
     DELETE FROM qbo.alerts WHERE place = $1 AND alert_key <> ALL($2) AND told_utc IS NULL

@@ -115,7 +115,7 @@ SELECT schemaname::text AS schema_name, substr(relname, 4)::text AS entity, n_li
 FROM pg_stat_user_tables
 WHERE schemaname IN (SELECT schema_name FROM qbo.schema_realms) AND starts_with(relname, 'qb_')";
 
-/// As in the status of an entity, a window whose whole time was committed by others since needs
+/// A window, as in the status of an entity, whose whole time was committed by others since needs
 /// nothing. One that is `running` is reported when its run has given no sign of life for three minutes.
 const TROUBLES: &str = "
 SELECT schema_name, realm_id, entity, status, count(*) AS windows, min(window_start_utc) AS first,
@@ -169,7 +169,7 @@ CROSS JOIN LATERAL (
 ) AS committed
 ORDER BY run.started_at_utc DESC";
 
-/// What was due long ago is not done by anybody any more.
+/// A company that was due long ago is synced by nobody any more.
 const SCHEDULE: &str = "
 SELECT realm_id, next_sync_at_utc, consecutive_failures, message FROM qbo.sync_accounts
 WHERE next_sync_at_utc > now() - interval '1 hour'";

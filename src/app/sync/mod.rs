@@ -24,7 +24,6 @@ use tracing::{Instrument, info_span};
 
 use self::company::{CompanySyncer, SWEEP_EVERY, Synced};
 use self::outcome::{lacks_everything, log_sync, status_of, with_unavailable};
-use super::alerts::Alerts;
 use super::auth::auth_report;
 use super::company::{Company, ConnectionStatus, Source, key, no_company};
 use super::request::{owned, setters};
@@ -146,28 +145,6 @@ impl App {
     pub async fn sync(&self, request: &SyncRequest) -> Result<SyncReport> {
         select_or_all(&request.scope.entities)?;
         Syncer::open(self).await?.sync(request).await
-    }
-
-    /// Syncs each company once per interval, until it is stopped. New companies are spread over the
-    /// interval, overdue ones come first, and failing ones are synced less and less often. No
-    /// company waits for another, and several processes can share the work.
-    ///
-    /// # Errors
-    /// Returns problems found before the first request, and errors of `show`. After that, it waits
-    /// for a database that cannot be reached.
-    pub async fn sync_every(
-        &self,
-        request: &SyncRequest,
-        interval: Duration,
-        show: &(dyn Fn(&SyncReport) -> Result<()> + Sync),
-    ) -> Result<()> {
-        select_or_all(&request.scope.entities)?;
-        let alerts = Alerts::new(&self.settings.alerts()?)?;
-        let syncer = Arc::new(Syncer::open(self).await?);
-        tokio::select! {
-            ended = syncer.sync_every(request, interval, show) => ended,
-            never = alerts.watch(&syncer) => match never {},
-        }
     }
 }
 

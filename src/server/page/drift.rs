@@ -1,4 +1,4 @@
-//! What records have and the table of fields does not say.
+//! The section of fields that records have and the table of fields does not.
 
 use maud::{Markup, html};
 

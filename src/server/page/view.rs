@@ -1,4 +1,4 @@
-//! What all sections of the page share: its facts, its language, and how times and names look.
+//! The parts that all sections of the page share: its facts, its language, and how times and names look.
 
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use maud::{Markup, html};
