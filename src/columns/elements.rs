@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::draft::Draft;
 use super::number::DECIMALS;
 use super::properties::{Property, Values};
-use super::schema::Made;
 use super::value::Value;
 use crate::domain::{
     Column, ColumnType, EntitySpec, Field, FieldTable, FieldType, column_name, columns,
@@ -36,34 +36,34 @@ impl Elements {
         table: &FieldTable,
         entity: &EntitySpec,
         list: &str,
-        made: &mut Made,
+        draft: &mut Draft,
     ) -> Result<Self> {
         let lists = table.of(entity.qbo_name).iter();
         let lists = lists.filter(|field| field.field_type == FieldType::List);
         let lists: Vec<&Field> = lists.collect();
         let named = |field: &&&Field| field.path == list || column_name(field.path) == list;
         let found = lists.iter().find(named);
-        let found = found.and_then(|field| made.column(&column_name(field.path)).zip(Some(field)));
+        let found = found.and_then(|field| draft.column(&column_name(field.path)).zip(Some(field)));
         let Some((place, list_field)) = found else {
             return Err(no_such_list(entity, list, &lists));
         };
         let prefix = column_name(list_field.path);
         let number = format!("{prefix}_number");
         let meaning = format!("{}: place in the list, from 1", list_field.path);
-        made.replace(place, &number, ColumnType::Numeric, &meaning);
+        draft.replace(place, &number, ColumnType::Numeric, &meaning);
         let mut element = Property::default();
         for (column, name) in columns_of(table, entity, list_field) {
             let name = format!("{prefix}_{name}");
-            let at = made.column(&name).unwrap_or_else(|| {
+            let at = draft.column(&name).unwrap_or_else(|| {
                 let path = column.path.join(".");
                 let meaning = format!("{}.{path}: {}", list_field.path, column.meaning);
                 let meaning = meaning.trim_end_matches(": ");
-                made.add(&name, column.column_type, meaning)
+                draft.add(&name, column.column_type, meaning)
             });
             element.set_column(&column.path, at, column.column_type);
         }
         let meaning = "Properties of the element that have no column";
-        let extra = made.add(&format!("{prefix}_extra"), ColumnType::Json, meaning);
+        let extra = draft.add(&format!("{prefix}_extra"), ColumnType::Json, meaning);
         Ok(Self {
             place,
             element,

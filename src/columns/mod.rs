@@ -7,6 +7,7 @@
 
 mod batch;
 mod calendar;
+mod draft;
 mod elements;
 mod number;
 mod properties;

@@ -44,7 +44,7 @@ def test_a_second_demo_finds_every_row_unchanged(directory):
     assert "5,800 records are in Postgres" in first.stdout
     show, status, _ = re.findall(r"^  (\S.*)$", first.stdout.partition("Go on with:")[2], flags=re.MULTILINE)
     for line, words in ((show, "customers in the schema raw"), (status, "customers")):
-        ended = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, timeout=60, check=False)
         assert ended.returncode == 0, ended.stderr
         assert words in ended.stdout
     assert (directory / "demo.env").stat().st_mode & 0o777 == 0o600

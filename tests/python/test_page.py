@@ -137,13 +137,13 @@ def test_the_page_sees_backfills_rejects_stuck_windows_and_the_schedule(server, 
     expect(page.get_by_role("heading", name="Action required")).to_have_count(0)
     database.execute("UPDATE qbo.windows SET status = 'stuck', committed_at_utc = NULL WHERE entity = 'items'")
     database.execute(
-        "INSERT INTO qbo.rejects (schema_name, realm_id, entity, window_start_utc, window_end_utc, run_id, id, changed_at_utc, "
-        f"error, request_payload) SELECT 'raw', '{realm}', 'items', now(), now(), 'r', n, now(), 'too long', '{{}}' "
+        "INSERT INTO qbo.rejects (schema_name, realm_id, entity, window_start_utc, window_end_utc, run_id, id, "
+        f"changed_at_utc, error, request_payload) SELECT 'raw', '{realm}', 'items', now(), now(), 'r', n, now(), "
+        "'too long', '{}' "
         "FROM generate_series(1, 3) AS n"
     )
     database.execute(
-        "INSERT INTO qbo.sync_accounts (realm_id, next_sync_at_utc) VALUES "
-        f"('{realm}', now() + interval '90 minutes')"
+        f"INSERT INTO qbo.sync_accounts (realm_id, next_sync_at_utc) VALUES ('{realm}', now() + interval '90 minutes')"
     )
     page.reload()
     box = page.get_by_role("region", name="Action required")
@@ -192,7 +192,8 @@ def test_a_sync_is_queued_by_the_button_alone(server, qbo, browser):
     expect(rows, jobs).to_have_count(3)
 
 
-def test_the_page_is_small_and_fits_a_phone(server, database, qbo, browser):
+@pytest.mark.usefixtures("qbo")
+def test_the_page_is_small_and_fits_a_phone(server, database, browser):
     sync(server)
     page = browser.new_page(
         http_credentials={"username": "any", "password": "key"}, viewport={"width": 420, "height": 900}

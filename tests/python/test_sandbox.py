@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from conftest import COMMAND, VARIABLES, keywords
@@ -269,6 +270,8 @@ def test_bad_flags_are_told_and_exit_2(arguments, words):
     first, *more = process.stderr.splitlines()
     assert first.startswith("error: ")
     assert words in process.stderr
+    # The parts of an error, or what is missing and the usage.
+    assert all(line.startswith("  ") for line in more) or more[-1] == "For more information, try '--help'."
 
 
 def test_a_command_runs_with_the_settings_of_a_simulator_that_ends_with_it(tmp_path):
@@ -288,7 +291,7 @@ def test_a_command_runs_with_the_settings_of_a_simulator_that_ends_with_it(tmp_p
     # Its tokens end with it: nothing is in the store of the user.
     shown = run("sh", "-c", "echo $QBO_TOKEN_STORE $QBO_API_URL")
     store, url = shown.stdout.split()
-    assert not os.path.exists(os.path.dirname(store))
+    assert not Path(store).parent.exists()
     stopped = subprocess.run(
         [COMMAND, "sandbox", "control", "--url", url], env=inherited, capture_output=True, check=False
     )
