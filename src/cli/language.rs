@@ -121,10 +121,11 @@ fn argument(arg: Arg, language: Language) -> Arg {
         })
     };
     let (short, long) = (text(arg.get_help()), text(arg.get_long_help()));
+    let takes_value = arg.get_action().takes_values();
     let mut arg = arg
         .help_heading(heading)
         .hide_default_value(true)
-        .hide_possible_values(true);
+        .hide_possible_values(takes_value);
     if let Some(help) = short {
         arg = arg.help(help);
     }

@@ -228,4 +228,5 @@ fn the_help_of_every_command_is_spanish() {
     assert!(help.contains("[predeterminado: 1000]"), "{help}");
     let arguments = ["qbo-rs", "--lang", "es", "entities"];
     assert!(spanish.try_get_matches_from(arguments).is_ok());
+    in_language(super::help::command(), Language::Es).debug_assert();
 }
