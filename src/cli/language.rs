@@ -124,7 +124,7 @@ fn argument(arg: Arg, language: Language) -> Arg {
     let takes_value = arg.get_action().takes_values();
     let mut arg = arg
         .help_heading(heading)
-        .hide_default_value(true)
+        .hide_default_value(takes_value)
         .hide_possible_values(takes_value);
     if let Some(help) = short {
         arg = arg.help(help);

@@ -69,7 +69,6 @@ const NO_SENTENCES: &[&str] = &[
     "the rule has run",
     "timestamp with time zone",
     "tunnel error",
-    "{docs}",
     "{program} show customers --env-file {env_file}",
     "{program} status --env-file {env_file}",
 ];
