@@ -280,8 +280,8 @@ def range_of() -> dict:
 @pytest.mark.parametrize(
     ("mask", "words"),
     [
-        ("Employe.SSN", "there is no entity 'Employe'; similar: Employee"),
-        ("Employee.Ssn", "has no property 'Ssn'; similar: SSN"),
+        ("Employe.SSN", "there is no entity 'Employe'\n  similar: Employee"),
+        ("Employee.Ssn", "has no property 'Ssn'\n  similar: SSN"),
         ("Customer.Id", "cannot be masked"),
         ("Employee.SSN:hash", "QBO_MASK_KEY: not set"),
     ],
