@@ -12,7 +12,6 @@ use super::request::{default_schema, owned, setters};
 use super::{App, select_or_all};
 #[cfg(feature = "cli")]
 use crate::domain::Zone;
-#[cfg(feature = "cli")]
 use crate::domain::{ENTITIES, select_entities};
 use crate::error::{Error, Result};
 use crate::landing::{LandingTarget, is_parquet};
