@@ -380,3 +380,43 @@ CREATE TABLE IF NOT EXISTS qbo.tie_out_differences (
 );
 CREATE INDEX IF NOT EXISTS tie_out_differences_of_company ON qbo.tie_out_differences (realm_id, basis);
 INSERT INTO qbo.migrations (number, name) VALUES (14, 'tie_outs') ON CONFLICT DO NOTHING;
+-- Who does a run, and when it last said that it is alive: a run that is killed stays 'running', without a pulse.
+ALTER TABLE qbo.runs
+    ADD COLUMN IF NOT EXISTS alive_at_utc timestamptz,
+    ADD COLUMN IF NOT EXISTS host text,
+    ADD COLUMN IF NOT EXISTS pid bigint,
+    -- One process: ids of processes are used again.
+    ADD COLUMN IF NOT EXISTS owner text;
+-- 'interrupted': stopped by Ctrl-C, by a signal or by its caller.
+ALTER TABLE qbo.runs DROP CONSTRAINT IF EXISTS runs_status_check;
+ALTER TABLE qbo.runs ADD CONSTRAINT runs_status_check
+    CHECK (status IN ('running', 'ok', 'partial', 'failed', 'interrupted'));
+INSERT INTO qbo.migrations (number, name) VALUES (15, 'pulse') ON CONFLICT DO NOTHING;
+-- Alerts that somebody was told of, or must be: one row for each place that is told.
+CREATE TABLE IF NOT EXISTS qbo.alerts (
+    place        text NOT NULL,
+    alert_key    text NOT NULL,
+    kind         text NOT NULL,
+    realm_id     text NOT NULL,
+    message      text NOT NULL,
+    raised_utc   timestamptz NOT NULL DEFAULT now(),
+    -- NULL until the place has taken the message.
+    told_utc     timestamptz,
+    -- The state is over; the place is told that, too, and then the row goes.
+    resolved_utc timestamptz,
+    attempts     int NOT NULL DEFAULT 0,
+    next_try_utc timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (place, alert_key)
+);
+
+-- The outcome of the last comparison of each entity with QuickBooks.
+CREATE TABLE IF NOT EXISTS qbo.verifications (
+    realm_id     text NOT NULL,
+    schema_name  text NOT NULL,
+    entity       text NOT NULL,
+    status       text NOT NULL,
+    different    bigint NOT NULL,
+    verified_utc timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (realm_id, schema_name, entity)
+);
+INSERT INTO qbo.migrations (number, name) VALUES (16, 'alerts') ON CONFLICT DO NOTHING;

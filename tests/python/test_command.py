@@ -88,7 +88,7 @@ BAD = [
     ([*RANGE, "--chunk", "hour"], {}, "error: unknown chunk 'hour'"),
     ([*RANGE, "--page-size", "1001"], {}, "page_size: 1001 is not between 1 and 1000"),
     ([*RANGE, "--page-size", "ten"], {}, "page_size: 'ten' is not between 1 and 1000"),
-    (["--start", "2025-01-01"], {}, "end: --start has no end"),
+    (["--start", "2025-01-01"], {}, "error: --start has no end"),
     (["--end", "2025-01-01"], {}, "error: the range has no --start"),
     ([], {}, "error: no range is named"),
     (["--month", "2025"], {}, "month: cannot read '2025'"),

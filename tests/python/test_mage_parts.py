@@ -48,7 +48,8 @@ def test_all_wrong_variables_are_reported_in_one_error():
     with pytest.raises(qbo_rs.ConfigError) as raised:
         mage.read_variables(RANGE | given)
     assert str(raised.value) == (
-        "runtime variables: fecha_inicio: cannot read 'soon' as a date; write 2025-01-31 or 2025-01-31T00:00:00Z; "
+        "runtime variables: fecha_inicio: cannot read 'soon' as a date; write 2025-01-31, 2025-01-31T00:00:00Z, "
+        "2025-01, 2025-Q1, today or -30d; "
         "page_size: 'True' is not between 1 and 1000; resume: 'perhaps' is neither true nor false"
         " | variables: fecha_inicio: 'soon' no se entiende como fecha; escriba 2025-01-31 o 2025-01-31T00:00:00Z"
     )

@@ -40,7 +40,7 @@ pub(super) async fn show(
     State(state): Shared,
     headers: HeaderMap,
     query: Result<Query<PageQuery>, QueryRejection>,
-) -> Reply<([(HeaderName, String); 1], Html<String>)> {
+) -> Reply<([(HeaderName, String); 2], Html<String>)> {
     let Query(PageQuery { lang }) = query?;
     let accepted = headers.get(header::ACCEPT_LANGUAGE);
     let accepted = accepted.and_then(|value| value.to_str().ok());
@@ -49,8 +49,12 @@ pub(super) async fn show(
         None => accepted.map_or(Language::En, Language::accepted),
     };
     let page = page(&state, language, lang.is_some()).await?;
-    let policy = (header::CONTENT_SECURITY_POLICY, policy());
-    Ok(([policy], Html(page.into_string())))
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, policy()),
+        // Without it, browsers send the form with the origin `null`, which is refused.
+        (header::REFERRER_POLICY, "same-origin".to_owned()),
+    ];
+    Ok((headers, Html(page.into_string())))
 }
 
 /// Returns the policy of the page: its own style and script, named by their hashes, and requests
