@@ -6,10 +6,7 @@ use super::exit::{ExitCode, Outcome};
 use super::output::Printer;
 use super::signals::block_on;
 use crate::app::{App, CheckLine, CheckReport, CheckRequest, CheckStatus};
-use crate::config::SETTINGS;
-
-/// Variables that begin like settings, and are read elsewhere.
-const OTHER_VARIABLES: [&str; 3] = ["QBO_POSTGRES_BIN", "QBO_ENV_FILE", "QBO_LANG"];
+use crate::config::Settings;
 
 /// Runs the subcommand. The exit code is 2 if a line failed: so would every other command.
 pub(super) fn run(app: &App, request: CheckRequest, printer: Printer) -> Outcome {
@@ -25,11 +22,8 @@ pub(super) fn run(app: &App, request: CheckRequest, printer: Printer) -> Outcome
 
 /// Returns the variables that look like settings and are none.
 fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
-    let is_known = |name: &str| {
-        OTHER_VARIABLES.contains(&name) || SETTINGS.iter().any(|spec| spec.name == name)
-    };
     let mut unknown: Vec<String> = names
-        .filter(|name| name.starts_with("QBO_") && !is_known(name))
+        .filter(|name| name.starts_with("QBO_") && !Settings::is_known_variable(name))
         .collect();
     unknown.sort_unstable();
     unknown
@@ -82,6 +76,7 @@ mod tests {
             "QBO_RELAM_ID",
             "QBO_REALM_ID",
             "QBO_ENV_FILE",
+            "QBO_LANG",
             "PATH",
             "PGHOST",
         ];

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::local::{Zone, ago};
+use super::local::{LocalTime, ago};
 use super::words::{counted, instant, number};
 use crate::app::{EntityStatus, LastRun};
 use crate::domain::{EntitySyncStatus, LedgerRunStatus, LedgerWindowStatus, Window};
@@ -31,7 +31,12 @@ pub(super) struct Health {
 }
 
 /// Judges an entity. `flag` names the schema in commands, if it is not the default.
-pub(super) fn health(entity: &EntityStatus, zone: Zone, now: DateTime<Utc>, flag: &str) -> Health {
+pub(super) fn health(
+    entity: &EntityStatus,
+    zone: LocalTime,
+    now: DateTime<Utc>,
+    flag: &str,
+) -> Health {
     let at = last_instant(entity);
     let found = |level, text: String, command: String| Health {
         level,

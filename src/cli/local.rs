@@ -8,9 +8,9 @@ use crate::domain::instant::format_instant;
 
 /// The place whose time is shown.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Zone(pub Option<Tz>);
+pub(super) struct LocalTime(pub Option<Tz>);
 
-impl Zone {
+impl LocalTime {
     fn at(self, at: DateTime<Utc>) -> DateTime<FixedOffset> {
         match self.0 {
             Some(zone) => at.with_timezone(&zone).fixed_offset(),
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn local_times_name_their_offset() {
         let at: DateTime<Utc> = "2026-11-27T17:03:09Z".parse().unwrap();
-        let zone = |name: &str| Zone(Some(name.parse().unwrap()));
+        let zone = |name: &str| LocalTime(Some(name.parse().unwrap()));
         assert_eq!(
             zone("America/Guayaquil").with_offset(at),
             "27 Nov 12:03 (UTC-5)"

@@ -5,7 +5,7 @@ use clap::{ArgAction, Args};
 use serde_json::{Value, json};
 
 use super::exit::{ExitCode, Outcome};
-use super::local::Zone;
+use super::local::LocalTime;
 use super::output::Printer;
 use super::signals::block_on;
 use super::status_details::details;
@@ -61,7 +61,7 @@ pub(super) fn run(app: &App, arguments: StatusArguments, printer: Printer) -> Ou
     // Those that were named are described one by one.
     let is_detailed = arguments.verbose > 0 || !arguments.request.entities.is_empty();
     let view = View {
-        zone: Zone(zone),
+        zone: LocalTime(zone),
         now: crate::clock::now(),
         // A wrong setting is an error of the commands that need it.
         monthly_quota: app.settings.monthly_quota().unwrap_or_default(),

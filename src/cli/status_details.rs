@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::local::Zone;
+use super::local::LocalTime;
 use super::words::{counted, number};
 use crate::app::{EntityStatus, SchemaDrift, StatusReport};
 use crate::domain::Window;
@@ -11,7 +11,7 @@ use crate::domain::Window;
 const MAX_SHOWN: usize = 10;
 
 /// Describes every entity of a report.
-pub(super) fn details(report: &StatusReport, zone: Zone, empty_days: bool) -> String {
+pub(super) fn details(report: &StatusReport, zone: LocalTime, empty_days: bool) -> String {
     let mut out = String::new();
     for account in &report.accounts {
         for include in &account.refused_includes {
@@ -71,7 +71,7 @@ fn drift(report: &StatusReport, out: &mut String) {
     }
 }
 
-fn describe_entity(entity: &EntityStatus, zone: Zone, empty_days: bool, out: &mut String) {
+fn describe_entity(entity: &EntityStatus, zone: LocalTime, empty_days: bool, out: &mut String) {
     let rows = counted(entity.rows.unsigned_abs(), "row", "rows");
     let rejects = number(entity.rejects.unsigned_abs());
     let _ = writeln!(
@@ -119,7 +119,7 @@ fn describe_entity(entity: &EntityStatus, zone: Zone, empty_days: bool, out: &mu
     }
 }
 
-fn runs(entity: &EntityStatus, zone: Zone, out: &mut String) {
+fn runs(entity: &EntityStatus, zone: LocalTime, out: &mut String) {
     if let Some(run) = &entity.last_run {
         let status = match run.is_dead {
             true => "died",
@@ -156,7 +156,7 @@ fn runs(entity: &EntityStatus, zone: Zone, out: &mut String) {
     }
 }
 
-fn stretches(what: &str, windows: &[Window], zone: Zone, out: &mut String) {
+fn stretches(what: &str, windows: &[Window], zone: LocalTime, out: &mut String) {
     let days: i64 = windows
         .iter()
         .map(|window| (window.end - window.start).num_days())

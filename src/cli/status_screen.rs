@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::entity_health::{Health, Level, health};
-use super::local::Zone;
+use super::local::LocalTime;
 use super::words::{MAX_WIDTH, counted, cut, flow, number, width};
 use crate::app::{CompanyReport, EntityStatus, StatusReport, TieOut};
 use crate::domain::{ConnectionState, Window};
@@ -21,7 +21,7 @@ const MAX_NAME: usize = 22;
 /// The view of the reader.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View {
-    pub zone: Zone,
+    pub zone: LocalTime,
     pub now: DateTime<Utc>,
     /// Reads a month that the app is granted; 0: not metered.
     pub monthly_quota: u64,

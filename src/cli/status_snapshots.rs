@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::local::Zone;
+use super::local::LocalTime;
 use super::status_details::details;
 use super::status_screen::{View, screen};
 use super::words::{MAX_WIDTH, width};
@@ -18,7 +18,7 @@ fn now() -> DateTime<Utc> {
 
 fn view(is_whole: bool) -> View {
     View {
-        zone: Zone(Some("America/Guayaquil".parse().unwrap())),
+        zone: LocalTime(Some("America/Guayaquil".parse().unwrap())),
         now: now(),
         monthly_quota: 500_000,
         is_whole,
@@ -161,5 +161,8 @@ fn checks_end_with_what_is_wrong() {
 #[test]
 fn details_say_all_that_is_known() {
     let entities: Vec<EntityStatus> = troubled().into_iter().take(7).collect();
-    check("details", &details(&report(entities), Zone(None), false));
+    check(
+        "details",
+        &details(&report(entities), LocalTime(None), false),
+    );
 }

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::error_text;
 use super::exit::{ExitCode, Failure, Outcome};
-use super::local::Zone;
+use super::local::LocalTime;
 use super::output::Printer;
 use super::shortfall::explain_sync;
 use super::signals::block_on;
@@ -56,7 +56,7 @@ fn until_stopped<T>(call: impl Future<Output = Result<T>>) -> Outcome<T> {
 /// Describes a report of a sync that is repeated, with the time of day.
 fn timed(report: &SyncReport, interval: Duration) -> String {
     let now = crate::clock::now();
-    let zone = Zone(None);
+    let zone = LocalTime(None);
     let at = zone.time_of_day(now);
     let next = TimeDelta::from_std(interval).map(|interval| zone.time_of_day(now + interval));
     let mut out = String::new();

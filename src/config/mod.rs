@@ -76,15 +76,18 @@ impl Settings {
         self.values.keys().copied()
     }
 
+    /// Returns true for the name of a setting, and of a variable of ours that is read elsewhere.
+    pub fn is_known_variable(name: &str) -> bool {
+        OTHER_VARIABLES.contains(&name) || SETTINGS.iter().any(|spec| spec.name == name)
+    }
+
     /// Returns those of some variables that are no settings, and look like a mistyped one: each with the
     /// setting that it resembles.
     pub fn misspelled(variables: impl IntoIterator<Item = String>) -> Vec<(String, &'static str)> {
         let is_ours = |name: &str| name.starts_with("QBO_") || name.starts_with("PG_");
-        let unknown = variables.into_iter().filter(|name| {
-            is_ours(name)
-                && !OTHER_VARIABLES.contains(&name.as_str())
-                && SETTINGS.iter().all(|spec| spec.name != name)
-        });
+        let unknown = variables
+            .into_iter()
+            .filter(|name| is_ours(name) && !Self::is_known_variable(name));
         let guess = |name: String| {
             let meant = closest(&name, SETTINGS.iter().map(|spec| spec.name))?;
             Some((name, meant))

@@ -108,6 +108,7 @@ fn subject(notices: &[Notice<'_>]) -> String {
     let raised = notices.iter().filter(|notice| notice.status == "raised");
     match raised.count() {
         0 => format!("[qbo_rs] {} resolved", notices.len()),
+        1 => "[qbo_rs] 1 needs somebody".to_owned(),
         raised => format!("[qbo_rs] {raised} need somebody"),
     }
 }
@@ -147,7 +148,7 @@ mod tests {
         );
         assert_eq!(
             subject(&[raised, resolved.clone()]),
-            "[qbo_rs] 1 need somebody"
+            "[qbo_rs] 1 needs somebody"
         );
         assert_eq!(subject(&[resolved]), "[qbo_rs] 1 resolved");
     }

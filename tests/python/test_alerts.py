@@ -151,7 +151,7 @@ def test_alerts_come_by_mail(serve, database, company):
     [envelope] = received
     assert envelope.rcpt_tos == ["ana@example.com", "luis@example.com"]
     message = message_from_bytes(envelope.content)
-    assert message["subject"] == "[qbo_rs] 1 need somebody"
+    assert message["subject"] == "[qbo_rs] 1 needs somebody"
     assert f"entities of company {company} are stale" in message.get_payload(decode=True).decode()
 
 

@@ -62,6 +62,10 @@ BEFORE_BLOCK = {
 ROLES = {"docs/views.md": "analyst"}
 
 
+# Pages whose commands start simulators of their own, which have Intuit's limits.
+OWN_SIMULATORS = {"docs/sandbox.md"}
+
+
 @pytest.fixture
 def company(request):
     """The company of a page: with double-entry books where the page compares them, else the usual one."""
@@ -76,8 +80,7 @@ def shell(request, company, database, tmp_path):
     inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     unlimited = {"QBO_REQUESTS_PER_MINUTE": "0", "QBO_REQUESTS_PER_SECOND": "0", "QBO_MAX_IN_FLIGHT": "0"}
     callspec = getattr(request.node, "callspec", None)
-    if callspec and callspec.params.get("page") == "docs/sandbox.md":
-        # Its commands start simulators of their own, which have Intuit's limits.
+    if callspec and callspec.params.get("page") in OWN_SIMULATORS:
         unlimited = {}
     environment = inherited | company.environment | unlimited | {"DATABASE_URL": database.url, "QBO_LAG_S": "0"}
     return Shell(tmp_path, environment)

@@ -33,7 +33,7 @@ fn line(settings: &Settings, unknown: &[String]) -> CheckLine {
                 NAME,
                 format!("no setting has this name, so it is not read: {names}"),
             )
-            .fix("qbo-rs --help lists the names of all settings".to_owned())
+            .fix("qbo-rs help settings lists the names of all settings".to_owned())
         }
     }
 }
@@ -65,14 +65,13 @@ fn contradiction(settings: &Settings) -> Option<String> {
 /// Intuit's.
 fn environment_of_host(settings: &Settings) -> Option<String> {
     let config = settings.qbo_app().ok()?;
-    let is_metered = config.is_production;
     let host = config.api_url.host_str()?;
     let of_host = match host.trim_end_matches('.') {
         "quickbooks.api.intuit.com" => true,
         "sandbox-quickbooks.api.intuit.com" => false,
         _ => return None,
     };
-    (of_host != is_metered).then(|| {
+    (of_host != config.is_production).then(|| {
         format!("QBO_ENVIRONMENT names the other environment than the host {host} of QBO_API_URL, which is asked")
     })
 }

@@ -10,7 +10,6 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, pin_mut};
 use tokio_postgres::{GenericClient, IsolationLevel};
 
-use super::DEFAULT_SCHEMA;
 use crate::books::{Drafts, Entry, LISTS, Ledger, Lists, OpeningStock, POSTING};
 use crate::domain::{EntitySpec, Record, find_entity};
 use crate::error::{Error, Result};
@@ -157,11 +156,7 @@ impl<'d> Books<'d> {
 }
 
 fn no_accounts(schema: &str) -> Error {
-    let flag = match schema {
-        DEFAULT_SCHEMA => String::new(),
-        other => format!(" --schema {other}"),
-    };
-    let reason = format!("'{schema}' holds no accounts; `qbo-rs sync{flag}` copies all entities");
+    let reason = format!("'{schema}' holds no accounts; `qbo-rs sync` copies all entities");
     Error::config("schema", reason)
 }
 
