@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -70,26 +71,30 @@ impl Call {
     }
 
     /// Runs the verb and returns its report in JSON.
-    pub(super) async fn run(self) -> Result<String> {
-        let Self { verb, app } = self;
-        match &verb {
-            Verb::Backfill(request) => to_json(&app.backfill(request).await?),
-            Verb::Extract(request) => {
-                // A landing of Python is of one entity.
-                for name in &request.entities {
-                    find_entity(name)?;
+    ///
+    /// The future is boxed: the layers around it move it, each on the stack of a thread of 2 MB.
+    pub(super) fn run(self) -> BoxFuture<'static, Result<String>> {
+        Box::pin(async move {
+            let Self { verb, app } = self;
+            match &verb {
+                Verb::Backfill(request) => to_json(&app.backfill(request).await?),
+                Verb::Extract(request) => {
+                    // A landing of Python is of one entity.
+                    for name in &request.entities {
+                        find_entity(name)?;
+                    }
+                    to_json(&app.extract(request).await?)
                 }
-                to_json(&app.extract(request).await?)
+                Verb::Upsert(request) => to_json(&app.load(request).await?),
+                Verb::Verify(request) => to_json(&app.verify(request).await?),
+                Verb::VerifyBooks(request) => to_json(&app.verify_books(request).await?),
+                Verb::Prepare(request) => to_json(&app.prepare(request).await?),
+                Verb::Check(request) => to_json(&Box::pin(app.check(request)).await?),
+                Verb::Sync(request) => to_json(&app.sync(request).await?),
+                Verb::Status(request) => to_json(&app.status(request).await?),
+                Verb::Reports(request) => to_json(&app.reports(request).await?),
             }
-            Verb::Upsert(request) => to_json(&app.load(request).await?),
-            Verb::Verify(request) => to_json(&app.verify(request).await?),
-            Verb::VerifyBooks(request) => to_json(&app.verify_books(request).await?),
-            Verb::Prepare(request) => to_json(&app.prepare(request).await?),
-            Verb::Check(request) => to_json(&app.check(request).await?),
-            Verb::Sync(request) => to_json(&app.sync(request).await?),
-            Verb::Status(request) => to_json(&app.status(request).await?),
-            Verb::Reports(request) => to_json(&app.reports(request).await?),
-        }
+        })
     }
 }
 

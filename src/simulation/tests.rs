@@ -39,7 +39,7 @@ fn run(seed: u64, sabotage: Option<Sabotage>, keeps_log: bool) -> Outcome {
     let outcome = runtime.block_on(async {
         begin(seed, start_of(seed));
         let world = Arc::new(World::new(seed, sabotage));
-        let problems = live(&world).await;
+        let problems = Box::pin(live(&world)).await;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let log = match keeps_log || !problems.is_empty() {
             true => world.log(),

@@ -86,7 +86,7 @@ impl App {
             database: &database,
             requests: &requests,
         };
-        let company = look.at(config).await;
+        let company = Box::pin(look.at(config)).await;
         let schema = database::schema(&database, &request.schema, company.realm_id.as_deref());
         let schema = schema.await;
         let zones =

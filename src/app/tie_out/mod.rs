@@ -144,18 +144,19 @@ impl App {
         let unqueried = Unqueried::new(source.clone(), &sink, &self.progress);
         let reports = Reports::new(source, request.basis);
         let span = info_span!("verify_books", realm_id = config.realm_id);
-        let compared = async {
+        let compared = Box::pin(async {
             let days = (first_day, request.end);
             let basis = request.basis.name();
             let company = (config.realm_id.as_str(), request.schema.as_str());
             let known = known_differences(&db, company, basis).await?;
-            let comparison = Comparison::made(&books, &reports, unqueried, known, days).await?;
+            let made = Comparison::made(&books, &reports, unqueried, known, days);
+            let comparison = Box::pin(made).await?;
             comparison.keep_ledger().await?;
             let known = comparison.findings.known_differences();
             keep_differences(&db, company, basis, &known).await?;
             let company = comparison.outcome(&config.realm_id);
             Ok::<_, Error>((company, comparison.unexplained()))
-        };
+        });
         let (company, unexplained) = compared.instrument(span).await?;
         record_tie_out(&db, &request.schema, &company, &unexplained).await?;
         Ok(BooksReport {
