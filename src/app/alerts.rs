@@ -13,6 +13,7 @@ use crate::domain::{
     connection_alerts, find_entity, stale_alert,
 };
 use crate::error::Result;
+use crate::language::translated;
 use crate::notify::{Notice, Place, places};
 use crate::store::{
     Message, Records, alerts_told, claim_alerts, different_entities, latest_tie_outs,
@@ -128,10 +129,16 @@ async fn verify_alerts(syncer: &Syncer) -> Result<Vec<Alert>> {
     let different = different_entities(syncer.db()).await?.into_iter();
     let alert = different.map(|found| Alert {
         kind: AlertKind::Verify,
-        text: format!(
-            "The last qbo-rs verify of {} of company {} found differences in {} windows.",
-            found.entity, found.realm_id, found.windows
-        ),
+        text: match found.windows {
+            1 => format!(
+                "The last qbo-rs verify of {} of company {} found differences in 1 window.",
+                found.entity, found.realm_id
+            ),
+            windows => format!(
+                "The last qbo-rs verify of {} of company {} found differences in {windows} windows.",
+                found.entity, found.realm_id
+            ),
+        },
         about: format!("{}.{}", found.schema, found.entity),
         realm_id: found.realm_id,
     });
@@ -170,6 +177,7 @@ async fn tell(syncer: &Syncer, place: &Place, alerts: &[Alert]) -> Result<()> {
     }
 }
 
+/// Tells a message in the language of this process.
 fn notice(message: &Message) -> Notice<'_> {
     Notice {
         status: match message.is_resolved {
@@ -178,6 +186,6 @@ fn notice(message: &Message) -> Notice<'_> {
         },
         kind: &message.kind,
         realm_id: &message.realm_id,
-        text: &message.text,
+        text: translated(&message.text),
     }
 }

@@ -6,16 +6,18 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use clap::Subcommand;
 
 use super::error_text;
 use super::exit::{ExitCode, Outcome};
 use super::output::Printer;
 use super::signals::block_on;
+use super::states;
+use super::summary::reads;
 use crate::app::{App, AuthReport, CompanyReport};
 use crate::domain::instant::format_instant;
 use crate::error::{Error, Result};
+use crate::language::{say, translated};
 use crate::port::{Connection, Secret};
 use crate::quickbooks::BreakerStatus;
 use crate::quickbooks::oauth::{Callback, Consent};
@@ -301,37 +303,38 @@ fn describe(report: &CompanyReport, text: &mut String) {
         refused_includes,
     } = report;
     let days = days_left.map_or_else(
-        || "days left unknown".to_owned(),
-        |days| format!("{days} days left"),
+        || say!("days left unknown"),
+        |days| say!(count days; "{days} day left", "{days} days left", days),
     );
-    text.push_str(&format!(
-        "company {}: {state}, {days}, {} reads this month\n",
-        account.realm_id, traffic.monthly_reads
-    ));
-    let mut line = |what: &str, at: Option<DateTime<Utc>>| {
-        if let Some(at) = at {
-            text.push_str(&format!("  {what} {}\n", format_instant(at)));
-        }
-    };
-    line("access token until     ", account.access_token_expires_at);
-    line(
-        "refresh token, unused, until",
-        account.refresh_token_expires_at,
+    let state = states::state(state.as_str());
+    let reads = reads(traffic.monthly_reads, 0);
+    let company = &account.realm_id;
+    let first = say!(
+        "company {company}: {state}, {days}, {reads}",
+        company,
+        state,
+        days,
+        reads
     );
-    line(
-        "connection, used or not, until",
-        account.connection_expires_at,
-    );
+    text.extend([&*first, "\n"]);
+    let mut line = |line: String| text.extend(["  ", &*line, "\n"]);
+    if let Some(at) = account.access_token_expires_at.map(format_instant) {
+        line(say!("access token until {at}", at));
+    }
+    if let Some(at) = account.refresh_token_expires_at.map(format_instant) {
+        line(say!("refresh token, unused, until {at}", at));
+    }
+    if let Some(at) = account.connection_expires_at.map(format_instant) {
+        line(say!("connection, used or not, until {at}", at));
+    }
     for include in refused_includes {
-        text.push_str(&format!("  QuickBooks refuses include={include}\n"));
+        line(say!("QuickBooks refuses include={include}", include));
     }
     if let Some(warning) = warning {
-        text.push_str(&format!("  {warning}\n"));
+        line(translated(warning).into_owned());
     } else if let Some(url) = reconnect_url {
-        let reason = account.needs_reauth.as_deref().unwrap_or_default();
-        text.push_str(&format!(
-            "  {reason}\n  connect it again: qbo-rs auth login, or {url}\n"
-        ));
+        line(translated(account.needs_reauth.as_deref().unwrap_or_default()).into_owned());
+        line(say!("connect it again: qbo-rs auth login, or {url}", url));
     }
     if let BreakerStatus::Open {
         since,
@@ -340,8 +343,10 @@ fn describe(report: &CompanyReport, text: &mut String) {
     } = &traffic.breaker
     {
         let (since, retry_at) = (format_instant(*since), format_instant(*retry_at));
-        text.push_str(&format!(
-            "  circuit open since {since} after {failures} failures; next request at {retry_at}\n"
-        ));
+        line(
+            say!(count *failures; "circuit open since {since} after {failures} failure; next request at {retry_at}",
+            "circuit open since {since} after {failures} failures; next request at {retry_at}",
+            since, failures, retry_at),
+        );
     }
 }

@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::words::{MAX_WIDTH, counted, cut, elapsed, number, width};
+use super::words::{
+    MAX_WIDTH, cut, elapsed, number, requests, requests_in, rows, rows_in, width, windows,
+    windows_in,
+};
 use crate::domain::{WindowReport, WindowStatus};
+use crate::language::{Language, say};
 
 /// The stretch of time that the rate is about.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
@@ -125,17 +129,23 @@ impl Board {
 
     fn done_line(&self, run: &Run, now: Instant) -> String {
         let name = self.name_width();
-        let rows = counted(run.done_rows.max(run.rows_if_unknown()), "row", "rows");
+        let rows = rows(run.done_rows.max(run.rows_if_unknown()));
         let time = elapsed((now - run.began).as_millis().try_into().unwrap_or(u64::MAX));
         let entity = cut(&run.entity, name);
         match run.failed {
-            0 => format!("  {entity:<name$}  done    {rows:>16}  {time:>10}"),
+            0 => {
+                let done = say!("done");
+                format!("  {entity:<name$}  {done:<6}  {rows:>16}  {time:>10}")
+            }
             failed => {
-                let (failed, windows) = (
-                    number(failed as u64),
-                    counted(run.windows as u64, "window", "windows"),
+                let windows = windows(run.windows as u64);
+                let part = say!(
+                    "{failed} of {windows}",
+                    failed = number(failed as u64),
+                    windows
                 );
-                format!("  {entity:<name$}  failed  {rows:>16}  {failed} of {windows}")
+                let failed = say!("failed");
+                format!("  {entity:<name$}  {failed:<6}  {rows:>16}  {part}")
             }
         }
     }
@@ -203,10 +213,14 @@ impl Board {
         let name = self.name_width();
         let text = match self.pause(now) {
             Some(seconds) => {
-                format!("  waiting {seconds} s: QuickBooks asked to slow down")
+                let text = say!(
+                    "waiting {seconds} s: QuickBooks asked to slow down",
+                    seconds
+                );
+                format!("  {text}")
             }
             None => {
-                let rows = counted(run.rows, "row", "rows");
+                let rows = rows(run.rows);
                 let percent = (run.share() * 100.0).floor();
                 let left = run.left(now).unwrap_or_default();
                 format!("  {rows:>14}  {percent:>3} %{left:>21}")
@@ -232,21 +246,21 @@ impl Board {
         if self.planned.len() > 1 {
             let (done, all) = (self.finished.len(), self.planned.len());
             let present = (done + 1).min(all);
-            parts.push(format!("{present} of {all} entities"));
+            parts.push(say!("{present} of {all} entities", present, all));
         }
         if self.running.len() > MAX_SHOWN {
-            parts.push(format!("{} at a time", self.running.len()));
+            parts.push(say!("{count} at a time", count = self.running.len()));
         }
         parts.push(match self.cap {
-            0 => counted(self.requests, "request", "requests"),
-            cap => format!(
-                "{} of at most {} requests",
-                number(self.requests),
-                number(cap)
+            0 => requests(self.requests),
+            cap => say!(
+                "{sent} of at most {cap} requests",
+                sent = number(self.requests),
+                cap = number(cap)
             ),
         });
-        parts.push(format!("{} rows/s", number(self.rate(now))));
-        parts.push("Ctrl-C is safe".to_owned());
+        parts.push(say!("{rate} rows/s", rate = number(self.rate(now))));
+        parts.push(say!("Ctrl-C is safe"));
         while parts.len() > 1 && width(&parts.join(" · ")) > columns {
             parts.pop();
         }
@@ -260,14 +274,7 @@ impl Board {
         let rate = self.rate(now);
         let (ended, windows) = (run.ended as u64, run.windows as u64);
         Some(Sentence {
-            text: format!(
-                "{} of {} so far, {}, {}, {} rows/s",
-                number(ended),
-                counted(windows, "window", "windows"),
-                counted(run.rows, "row", "rows"),
-                counted(self.requests, "request", "requests"),
-                number(rate)
-            ),
+            text: sentence(ended, windows, run.rows, self.requests, rate),
             entities_done: done,
             entities: all.max(1),
             windows_done: ended,
@@ -311,7 +318,8 @@ impl Run {
             seconds @ ..120 => format!("{seconds} s"),
             seconds => elapsed(seconds * 1000),
         };
-        Some(format!("  about {text} left"))
+        let left = say!("about {text} left", text);
+        Some(format!("  {left}"))
     }
 
     /// A comparison counts its records as they arrive, and its windows have no rows.
@@ -321,6 +329,16 @@ impl Run {
             _ => 0,
         }
     }
+}
+
+/// Makes a line of the log. Logs are English.
+fn sentence(ended: u64, windows: u64, rows: u64, requests: u64, rate: u64) -> String {
+    let language = Language::En;
+    let windows = windows_in(language, windows);
+    let rows = rows_in(language, rows);
+    let requests = requests_in(language, requests);
+    let (ended, rate) = (number(ended), number(rate));
+    format!("{ended} of {windows} so far, {rows}, {requests}, {rate} rows/s")
 }
 
 fn bar(share: f64, columns: usize) -> String {

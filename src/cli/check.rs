@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use super::exit::{ExitCode, Outcome};
 use super::output::Printer;
 use super::signals::block_on;
+use super::words::width;
 use crate::app::{App, CheckLine, CheckReport, CheckRequest, CheckStatus};
 use crate::config::Settings;
+use crate::language::{say, translated};
 
 /// Runs the subcommand. The exit code is 2 if a line failed: so would every other command.
 pub(super) fn run(app: &App, request: CheckRequest, printer: Printer) -> Outcome {
@@ -31,30 +33,54 @@ fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
 
 fn describe(report: &CheckReport) -> String {
     let is_skipped = |line: &&CheckLine| line.status == CheckStatus::Skipped && line.fix.is_none();
-    let width = report.lines.iter().map(|line| line.name.len()).max();
-    let width = width.unwrap_or(0);
+    let widths = report.lines.iter().map(|line| width(&label(line.name)));
+    let width = widths.max().unwrap_or(0);
     let mut out = String::new();
     for line in report.lines.iter().filter(|line| !is_skipped(line)) {
-        let (mark, name) = (mark(line.status), line.name.replace('_', " "));
+        let (mark, name) = (mark(line.status), label(line.name));
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "{mark} {name:width$}  {}", line.text);
+        let _ = writeln!(out, "{mark} {name:width$}  {}", translated(&line.text));
         if let Some(fix) = &line.fix {
-            let _ = writeln!(out, "    -> {fix}");
+            let _ = writeln!(out, "    -> {}", translated(fix));
         }
     }
     let mut skipped: Vec<(&str, Vec<String>)> = Vec::new();
     for line in report.lines.iter().filter(is_skipped) {
-        let name = line.name.replace('_', " ");
+        let name = label(line.name);
         match skipped.iter_mut().find(|(reason, _)| *reason == line.text) {
             Some((_, names)) => names.push(name),
             None => skipped.push((&line.text, vec![name])),
         }
     }
     for (reason, names) in skipped {
-        let names = names.join(", ");
-        let _ = writeln!(out, "- not checked: {names} ({reason})");
+        let text = say!(
+            "not checked: {names} ({reason})",
+            names = names.join(", "),
+            reason = translated(reason)
+        );
+        let _ = writeln!(out, "- {text}");
     }
     out
+}
+
+/// Returns the name of a line for people.
+fn label(name: &str) -> String {
+    match name {
+        "settings" => say!("settings"),
+        "keys" => say!("keys"),
+        "token_store" => say!("token store"),
+        "company" => say!("company"),
+        "quota" => say!("quota"),
+        "latency" => say!("latency"),
+        "clock" => say!("clock"),
+        "database" => say!("database"),
+        "encoding" => say!("encoding"),
+        "rights" => say!("rights"),
+        "migrations" => say!("migrations"),
+        "schema" => say!("schema"),
+        "time_zone" => say!("time zone"),
+        other => other.replace('_', " "),
+    }
 }
 
 fn mark(status: CheckStatus) -> char {

@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 
 use super::local::{LocalTime, ago};
-use super::words::{counted, instant, number};
+use super::words::{instant, number};
 use crate::app::{EntityStatus, LastRun};
 use crate::domain::{EntitySyncStatus, LedgerRunStatus, LedgerWindowStatus, Window};
+use crate::language::say;
 
 /// The degree to which an entity needs somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +55,8 @@ pub(super) fn health(
         of_status.count() as u64
     };
     if let stuck @ 1.. = of_status(LedgerWindowStatus::Stuck) {
-        let text = counted(stuck, "window is stuck", "windows are stuck");
+        let text =
+            say!(count stuck; "{n} window is stuck", "{n} windows are stuck", n = number(stuck));
         return found(Level::Bad, text, details);
     }
     if let Some(run) = entity
@@ -67,34 +69,37 @@ pub(super) fn health(
             LedgerRunStatus::Running if run.is_dead => {
                 let since = run.alive_at.unwrap_or(run.started_at);
                 let silent = (now - since).num_minutes();
-                let text = format!("died (silent for {silent} min)");
+                let text = say!("died (silent for {silent} min)", silent);
                 return found(Level::Bad, text, again);
             }
             LedgerRunStatus::Running => {
                 return Health {
                     level: Level::Good,
-                    text: format!("running since {}", zone.clock(run.started_at, now)),
+                    text: say!(
+                        "running since {begin}",
+                        begin = zone.clock(run.started_at, now)
+                    ),
                     command: None,
                     at,
                 };
             }
             LedgerRunStatus::Interrupted => {
-                let text = format!(
-                    "interrupted {}",
-                    zone.clock(run.finished_at.unwrap_or(now), now)
+                let text = say!(
+                    "interrupted {end}",
+                    end = zone.clock(run.finished_at.unwrap_or(now), now)
                 );
                 return found(Level::Bad, text, again);
             }
             LedgerRunStatus::Partial | LedgerRunStatus::Failed => {
                 let failed = run.failed_windows.unsigned_abs();
-                let text = counted(failed, "window failed", "windows failed");
+                let text = failed_windows(failed);
                 return found(Level::Bad, text, again);
             }
             LedgerRunStatus::Ok => {}
         }
     }
     if let failed @ 1.. = of_status(LedgerWindowStatus::Failed) {
-        let text = counted(failed, "window failed", "windows failed");
+        let text = failed_windows(failed);
         return found(Level::Bad, text, details);
     }
     if entity
@@ -102,10 +107,10 @@ pub(super) fn health(
         .as_ref()
         .is_some_and(|sync| sync.status == EntitySyncStatus::Failed)
     {
-        return found(Level::Bad, "the last sync failed".to_owned(), details);
+        return found(Level::Bad, say!("the last sync failed"), details);
     }
     if entity.rejects > 0 {
-        let text = format!("{} set aside", number(entity.rejects.unsigned_abs()));
+        let text = say!("{n} set aside", n = number(entity.rejects.unsigned_abs()));
         return found(Level::Odd, text, format!("qbo-rs rejects {name}{flag}"));
     }
     if let Some(gap) = entity.gaps.first() {
@@ -117,6 +122,10 @@ pub(super) fn health(
         command: None,
         at,
     }
+}
+
+fn failed_windows(count: u64) -> String {
+    say!(count count; "{n} window failed", "{n} windows failed", n = number(count))
 }
 
 /// Returns true if a sync has succeeded since a run began: it has read what the run left.
@@ -157,9 +166,9 @@ fn missing(gaps: &[Window]) -> String {
         .map(|gap| gap.start.format("%Y-%m-%d").to_string());
     let first = first.unwrap_or_default();
     match days {
-        0 => format!("missing less than a day, at {first}"),
-        1 => format!("missing 1 day, {first}"),
-        days => format!("missing {} days from {first}", number(days.unsigned_abs())),
+        0 => say!("missing less than a day, at {first}", first),
+        days => say!(count days; "missing {days} day, {first}", "missing {days} days from {first}",
+            days = number(days.unsigned_abs()), first),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr as _;
 
+use crate::language::Template;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// Folders and files below `src` whose texts are for programs or developers: replies of the API,
@@ -49,6 +50,9 @@ const SILENT: &[&str] = &[
     "html",
     "matches",
 ];
+
+/// The letters of `SQLSTATE`: a template with no more is no sentence.
+const MIN_LETTERS: usize = 8;
 
 /// Words of statements, which no sentence has in capitals.
 const SQL: &[&str] = &[
@@ -157,7 +161,7 @@ impl Scan<'_> {
     fn attribute(&mut self, attribute: &TokenStream, rest: &[TokenTree]) -> usize {
         let text = attribute.to_string();
         if text.starts_with("error") {
-            self.walk(attribute.clone());
+            self.error(attribute.clone());
         }
         let guards_tests = text.replace(' ', "") == "cfg(test)";
         let body = rest.iter().position(|token| {
@@ -167,6 +171,22 @@ impl Scan<'_> {
         match body {
             Some(at) if guards_tests => 2 + at + 1,
             _ => 2,
+        }
+    }
+
+    /// Takes the template of an error, however few words it has, and what is in its arguments.
+    fn error(&mut self, attribute: TokenStream) {
+        for token in attribute {
+            match token {
+                TokenTree::Group(group) => self.error(group.stream()),
+                TokenTree::Literal(literal) => {
+                    let text = text_of(&literal.to_string()).unwrap_or_default();
+                    if Template::parse(&text).letters() > MIN_LETTERS {
+                        self.add(&text);
+                    }
+                }
+                _ => {}
+            }
         }
     }
 

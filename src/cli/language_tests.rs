@@ -69,6 +69,7 @@ const NO_SENTENCES: &[&str] = &[
     "the rule has run",
     "timestamp with time zone",
     "tunnel error",
+    "{text}  -> qbo-rs status {entity} --validate",
     "{program} show customers --env-file {env_file}",
     "{program} status --env-file {env_file}",
 ];

@@ -1,10 +1,11 @@
 //! Instants in the time of a place: that of the machine, or of a zone that was named.
 
-use chrono::{DateTime, FixedOffset, Local, Utc};
+use chrono::{DateTime, Datelike as _, FixedOffset, Local, Utc};
 use chrono_tz::Tz;
 
 use crate::domain::Window;
 use crate::domain::instant::format_instant;
+use crate::language::{Language, current, say};
 
 /// The place whose time is shown.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +46,7 @@ impl LocalTime {
             (_, 0) => format!("UTC{hours:+}"),
             _ => format!("UTC{hours:+}:{rest:02}"),
         };
-        format!("{} ({offset})", local.format("%-d %b %H:%M"))
+        format!("{} ({offset})", day_and_time(local))
     }
 
     /// Writes the time of day, with seconds.
@@ -58,18 +59,31 @@ impl LocalTime {
         let (local, today) = (self.at(at), self.at(now).date_naive());
         match local.date_naive() == today {
             true => local.format("%H:%M").to_string(),
-            false => local.format("%-d %b %H:%M").to_string(),
+            false => day_and_time(local),
         }
     }
+}
+
+/// The months in Spanish, as they are shortened.
+const MESES: [&str; 12] = [
+    "ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic",
+];
+
+fn day_and_time(at: DateTime<FixedOffset>) -> String {
+    let month = match current() {
+        Language::En => at.format("%b").to_string(),
+        Language::Es => MESES[at.month0() as usize].to_owned(),
+    };
+    format!("{} {month} {}", at.format("%-d"), at.format("%H:%M"))
 }
 
 /// Says how long ago an instant was.
 pub(super) fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     match (now - at).num_seconds().max(0) {
-        seconds @ 0..60 => format!("{seconds} s ago"),
-        seconds @ 60..7200 => format!("{} min ago", seconds / 60),
-        seconds @ 7200..172_800 => format!("{} h ago", seconds / 3600),
-        seconds => format!("{} days ago", seconds / 86_400),
+        seconds @ 0..60 => say!("{seconds} s ago", seconds),
+        seconds @ 60..7200 => say!("{minutes} min ago", minutes = seconds / 60),
+        seconds @ 7200..172_800 => say!("{hours} h ago", hours = seconds / 3600),
+        seconds => say!("{days} days ago", days = seconds / 86_400),
     }
 }
 

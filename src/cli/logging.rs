@@ -12,6 +12,7 @@ use log::{Level, LevelFilter, Record};
 use serde_json::{Map, Value as Json};
 
 use super::progress::Bars;
+use crate::language::{Language, current};
 
 /// The format of the logs on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -30,6 +31,14 @@ static IS_JSON: AtomicBool = AtomicBool::new(false);
 /// Returns true if the logs of this process are JSON.
 pub(super) fn is_json() -> bool {
     IS_JSON.load(Ordering::Relaxed)
+}
+
+/// Returns the language of the last lines on stderr: JSON is English.
+pub(super) fn language() -> Language {
+    match is_json() {
+        true => Language::En,
+        false => current(),
+    }
 }
 
 /// Installs the logger. A second call in one process changes nothing.

@@ -38,6 +38,7 @@ mod serve;
 mod shortfall;
 mod show;
 mod signals;
+mod states;
 mod status;
 mod status_details;
 mod status_screen;

@@ -8,7 +8,7 @@ use clap::builder::StyledStr;
 
 use super::exit::{ExitCode, Outcome};
 use super::progress;
-use super::words::{counted, flow, number};
+use super::words::{flow, number, requests as requests_of, windows as windows_of};
 use chrono::{DateTime, Utc};
 
 use crate::domain::instant::format_instant;
@@ -16,7 +16,7 @@ use crate::domain::{
     ENTITIES, Report, RunReport, Verification, VerificationReport, WindowReport, WindowStatus,
 };
 use crate::error::{Error, Result};
-use crate::language::translated;
+use crate::language::{say, translated};
 use crate::terminal::one_line;
 
 static HAS_PRINTED: AtomicBool = AtomicBool::new(false);
@@ -151,59 +151,69 @@ pub(super) fn verification(report: &VerificationReport) -> String {
         } = run;
         if let Some(reason) = unavailable {
             let rows = match table {
-                0 => "the table is empty, too".to_owned(),
-                rows => format!(
-                    "the table has {rows} records from a time when the company had it, which cannot be \
-                     compared any more"
-                ),
+                0 => say!("the table is empty, too"),
+                rows => say!(count *rows;
+                    "the table has {count} record from a time when the company had it, which cannot be \
+                     compared any more",
+                    "the table has {count} records from a time when the company had it, which cannot be \
+                     compared any more", count = number(*rows)),
             };
-            let _ = writeln!(out, "{entity}: {reason}; {rows}");
+            let _ = writeln!(out, "{entity}: {}; {rows}", translated(reason));
             continue;
         }
         let verdict = match (different.len() as u64, *repaired) {
-            (0, _) if source != table => "the totals differ".to_owned(),
+            (0, _) if source != table => say!("the totals differ"),
             (0, _) if !rejects.is_empty() => {
                 let rejects = rejects.len() as u64;
-                counted(rejects, "record was set aside", "records were set aside")
+                say!(count rejects; "{n} record was set aside", "{n} records were set aside", n = number(rejects))
             }
-            (0, 0) => "no difference".to_owned(),
-            (0, 1) => "1 window was read again, and nothing differs any more".to_owned(),
-            (0, repaired) => {
-                let windows = number(repaired);
-                format!("{windows} windows were read again, and nothing differs any more")
+            (0, 0) => say!("no difference"),
+            (0, repaired) => say!(count repaired;
+                "{windows} window was read again, and nothing differs any more",
+                "{windows} windows were read again, and nothing differs any more", windows = number(repaired)),
+            (count, _) => {
+                say!(count count; "{n} window differs", "{n} windows differ", n = number(count))
             }
-            (count, _) => counted(count, "window differs", "windows differ"),
         };
         let (source, table) = (number(*source), number(*table));
         let parts = [
-            format!("{entity}: {source} in QuickBooks, {table} in the table"),
-            counted(*windows, "window", "windows"),
-            counted(*requests, "request", "requests"),
+            say!(
+                "{entity}: {source} in QuickBooks, {table} in the table",
+                entity,
+                source,
+                table
+            ),
+            windows_of(*windows),
+            requests_of(*requests),
         ];
         out.push_str(flow("  ", &parts, ", ").trim_start());
         out.truncate(out.trim_end().len());
         let _ = writeln!(out, ": {verdict}");
         if *renamed_references > 0 {
-            let records = counted(*renamed_references, "record differs", "records differ");
-            let _ = writeln!(
-                out,
-                "  {records} only by names inside references, which is no difference"
-            );
+            let text = say!(count *renamed_references;
+                "{records} record differs only by names inside references, which is no difference",
+                "{records} records differ only by names inside references, which is no difference",
+                records = number(*renamed_references));
+            let _ = writeln!(out, "  {text}");
         }
         for difference in different {
             let (start, end) = (
                 format_instant(difference.start),
                 format_instant(difference.end),
             );
-            let _ = write!(
-                out,
-                "  [{start}, {end}): {} against {}",
-                difference.source, difference.table
+            let (source, table) = (number(difference.source), number(difference.table));
+            let counts = say!(
+                "[{start}, {end}): {source} against {table}",
+                start,
+                end,
+                source,
+                table
             );
+            let _ = write!(out, "  {counts}");
             for (name, ids) in [
-                ("missing", &difference.missing),
-                ("stale", &difference.stale),
-                ("extra", &difference.extra),
+                (say!("missing"), &difference.missing),
+                (say!("stale"), &difference.stale),
+                (say!("extra"), &difference.extra),
             ] {
                 if !ids.is_empty() {
                     let shown = ids
@@ -219,15 +229,14 @@ pub(super) fn verification(report: &VerificationReport) -> String {
             out.push('\n');
         }
         for reject in rejects {
-            let (id, at) = (
-                one_line(reject.id.as_deref().unwrap_or("of unknown id")),
-                format_instant(reject.changed_at),
+            let unknown = say!("of unknown id");
+            let text = say!(
+                "record {id}, changed about {at}, was set aside: {reason}",
+                id = one_line(reject.id.as_deref().unwrap_or(&unknown)),
+                at = format_instant(reject.changed_at),
+                reason = translated(&one_line(&reject.error))
             );
-            let _ = writeln!(
-                out,
-                "  record {id}, changed about {at}, was set aside: {}",
-                one_line(&reject.error)
-            );
+            let _ = writeln!(out, "  {text}");
         }
     }
     out

@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::words::{counted, elapsed, flow, instant, number, range, width};
+use super::words::{
+    elapsed, entities, flow, instant, number, range, records, requests, width, windows,
+};
 use crate::domain::{CallCost, Report, RunCost, RunReport, SkipReason, Window, merged};
+use crate::language::say;
 
 /// The most ranges of an entity that are listed.
 const MAX_RANGES: usize = 4;
@@ -11,8 +14,9 @@ const MAX_RANGES: usize = 4;
 /// Describes the windows that would be read, and their cost. `place` is where the records would go.
 pub(super) fn planned(report: &Report, place: &str) -> String {
     let mut out = String::new();
-    let entities = counted(report.runs.len() as u64, "entity", "entities");
-    let _ = writeln!(out, "Would read {entities} into {place}:");
+    let entities = entities(report.runs.len() as u64);
+    let plan = say!("Would read {entities} into {place}:", entities, place);
+    let _ = writeln!(out, "{plan}");
     let names = report.runs.iter().map(|run| width(&run.entity));
     let name = names.max().unwrap_or_default();
     for run in &report.runs {
@@ -30,25 +34,45 @@ pub(super) fn planned(report: &Report, place: &str) -> String {
 fn windows_of(cost: &RunCost) -> String {
     let text = windows_alone(cost);
     match cost.rows.filter(|_| cost.to_read > 0) {
-        Some(rows) => format!("{text}, {}", counted(rows, "record", "records")),
+        Some(rows) => format!("{text}, {}", records(rows)),
         None => text,
     }
 }
 
 fn windows_alone(cost: &RunCost) -> String {
-    let windows = counted(cost.windows, "window", "windows");
+    let windows = windows(cost.windows);
     let (committed, future, to_read) = (
         number(cost.committed),
         number(cost.future),
         number(cost.to_read),
     );
     match (cost.committed, cost.future) {
-        (0, 0) => format!("{windows} to read"),
-        _ if cost.committed == cost.windows => format!("{windows}, all committed"),
-        _ if cost.future == cost.windows => format!("{windows}, all in the future"),
-        (_, 0) => format!("{windows}, {committed} committed, {to_read} to read"),
-        (0, _) => format!("{windows}, {future} in the future, {to_read} to read"),
-        _ => format!("{windows}, {committed} committed, {future} in the future, {to_read} to read"),
+        (0, 0) => say!("{windows} to read", windows),
+        _ if cost.committed == cost.windows => {
+            say!(count cost.windows; "{windows} that is committed", "{windows}, all committed", windows)
+        }
+        _ if cost.future == cost.windows => {
+            say!(count cost.windows; "{windows} in the future", "{windows}, all in the future", windows)
+        }
+        (_, 0) => say!(
+            "{windows}, {committed} committed, {to_read} to read",
+            windows,
+            committed,
+            to_read
+        ),
+        (0, _) => say!(
+            "{windows}, {future} in the future, {to_read} to read",
+            windows,
+            future,
+            to_read
+        ),
+        _ => say!(
+            "{windows}, {committed} committed, {future} in the future, {to_read} to read",
+            windows,
+            committed,
+            future,
+            to_read
+        ),
     }
 }
 
@@ -65,49 +89,69 @@ fn ranges(run: &RunReport) -> String {
     };
     let mut parts: Vec<String> = shown.iter().take(MAX_RANGES).copied().map(range).collect();
     if let more @ 1.. = shown.len().saturating_sub(MAX_RANGES) {
-        parts.push(format!("and {} more", number(more as u64)));
+        parts.push(say!("and {more} more", more = number(more as u64)));
     }
     flow("    ", &parts, ", ")
 }
 
 fn describe_cost(cost: &CallCost, out: &mut String) {
     if cost.requests == 0 {
-        out.push_str("There is nothing to read, and no request to send.\n");
+        out.push_str(&say!("There is nothing to read, and no request to send."));
+        out.push('\n');
         return;
     }
-    let requests = counted(cost.requests, "request", "requests");
+    let requests = requests(cost.requests);
     let time = match cost.seconds {
-        ..2 => "a second".to_owned(),
+        ..2 => say!("a second"),
         seconds => elapsed(seconds * 1000),
     };
-    let _ = match (cost.counted, cost.requests_per_minute) {
-        (true, 0) => writeln!(
-            out,
-            "About {requests}, without a limit of requests a minute."
+    let limit = number(u64::from(cost.requests_per_minute));
+    let price = match (cost.counted, cost.requests_per_minute) {
+        (true, 0) => say!(
+            "About {requests}, without a limit of requests a minute.",
+            requests
         ),
-        (true, limit) => writeln!(
-            out,
-            "About {requests}: at least {time}, at {} a minute.",
-            number(u64::from(limit))
+        (true, _) => say!(
+            "About {requests}: at least {time}, at {limit} a minute.",
+            requests,
+            time,
+            limit
         ),
-        (false, 0) => writeln!(out, "At least {requests}; --estimate asks for the records."),
-        (false, limit) => writeln!(
-            out,
-            "At least {requests}: {time}, at {} a minute; --estimate asks for the records.",
-            number(u64::from(limit))
+        (false, 0) => say!(
+            "At least {requests}; --estimate asks for the records.",
+            requests
+        ),
+        (false, _) => say!(
+            "At least {requests}: {time}, at {limit} a minute; --estimate asks for the records.",
+            requests,
+            time,
+            limit
         ),
     };
+    let _ = writeln!(out, "{price}");
     if let Some(percent) = cost.quota_percent {
         let quota = number(cost.monthly_quota);
-        let _ = match percent < 0.1 {
-            true => writeln!(out, "That is less than 0.1 % of the month's {quota} reads."),
-            false => writeln!(out, "That is {percent:.1} % of the month's {quota} reads."),
+        let share = match percent < 0.1 {
+            true => say!(
+                "That is less than 0.1 % of the month's {quota} reads.",
+                quota
+            ),
+            false => {
+                let percent = format!("{percent:.1}");
+                say!(
+                    "That is {percent} % of the month's {quota} reads.",
+                    percent,
+                    quota
+                )
+            }
         };
+        let _ = writeln!(out, "{share}");
     }
-    out.push_str(match cost.counted {
-        true => "Only counts were asked for; no record was read.\n",
-        false => "Nothing was sent.\n",
-    });
+    let sent = match cost.counted {
+        true => say!("Only counts were asked for; no record was read."),
+        false => say!("Nothing was sent."),
+    };
+    let _ = writeln!(out, "{sent}");
 }
 
 /// Names the range that a report is about; `None` if it has no windows.
@@ -122,5 +166,5 @@ pub(super) fn range_of(report: &Report) -> Option<Window> {
 /// Says which range was read, with its end as what it is: not included.
 pub(super) fn read_line(range: Window) -> String {
     let (start, end) = (instant(range.start), instant(range.end));
-    format!("Read {start} up to, not including, {end} (UTC)")
+    say!("Read {start} up to, not including, {end} (UTC)", start, end)
 }

@@ -13,6 +13,7 @@ use super::signals::block_on;
 use crate::app::{App, RejectsRequest, StoredReject};
 use crate::domain::instant::format_instant;
 use crate::domain::{Window, Zone};
+use crate::language::{say, translated};
 use crate::terminal::one_line;
 
 #[derive(Debug, Args)]
@@ -41,26 +42,37 @@ pub(super) fn run(app: &App, arguments: RejectsArguments, printer: Printer) -> O
 /// Returns a count, each record with its reason, and the commands that read them again.
 fn describe(rejects: &[StoredReject]) -> String {
     let mut out = match rejects.len() {
-        0 => return "no record is set aside\n".to_owned(),
-        1 => "1 record is set aside\n".to_owned(),
-        count => format!("{count} records are set aside\n"),
+        0 => say!("no record is set aside"),
+        count => {
+            say!(count count; "{count} record is set aside", "{count} records are set aside", count)
+        }
     };
+    out.push('\n');
+    if rejects.is_empty() {
+        return out;
+    }
     for reject in rejects {
-        let id = one_line(reject.id.as_deref().unwrap_or("of unknown id"));
+        let unknown = say!("of unknown id");
+        let id = one_line(reject.id.as_deref().unwrap_or(&unknown));
         let tid = unnamed_tid(&reject.error, reject.intuit_tid.as_deref());
         // Writing to a string cannot fail.
+        let text = say!(
+            "{entity} {id}: changed {changed}, set aside {rejected} (company {company}, schema {schema})",
+            entity = reject.entity,
+            id,
+            changed = format_instant(reject.changed_at),
+            rejected = format_instant(reject.rejected_at),
+            company = reject.realm_id,
+            schema = reject.schema,
+        );
         let _ = writeln!(
             out,
-            "{} {id}: changed {}, set aside {} (company {}, schema {})",
-            reject.entity,
-            format_instant(reject.changed_at),
-            format_instant(reject.rejected_at),
-            reject.realm_id,
-            reject.schema,
+            "{text}\n  {}{tid}",
+            translated(&one_line(&reject.error))
         );
-        let _ = writeln!(out, "  {}{tid}", one_line(&reject.error));
     }
-    out.push_str("Once the cause is mended, read their windows again:\n");
+    let again = say!("Once the cause is mended, read their windows again:");
+    let _ = writeln!(out, "{again}");
     for ((schema, entity), window) in windows(rejects) {
         let _ = writeln!(
             out,

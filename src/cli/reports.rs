@@ -8,10 +8,12 @@ use super::exit::{ExitCode, Outcome};
 use super::hint::with_flags;
 use super::output::Printer;
 use super::signals::block_on;
+use super::words;
 use crate::app::{
     App, KnownReport, LandedReportSummary, ReportStatus, ReportsReport, ReportsRequest,
     known_reports,
 };
+use crate::language::{say, translated};
 use crate::terminal::one_line;
 
 #[derive(Debug, Args)]
@@ -39,19 +41,19 @@ pub(super) fn run(app: &App, arguments: &ReportsArguments, printer: Printer) -> 
 
 fn describe_known(report: &KnownReport) -> String {
     let dates = match report.dates {
-        "range" => "from --start to --end",
-        "day" => "as of --end",
-        _ => "without dates",
+        "range" => say!("from --start to --end"),
+        "day" => say!("as of --end"),
+        _ => say!("without dates"),
     };
-    let basis = if report.has_basis { ", basis" } else { "" };
+    let dates = match report.has_basis {
+        true => say!("{dates}, basis", dates),
+        false => dates,
+    };
     let documented = match report.documented == report.route {
         true => String::new(),
         false => format!(" ({})", report.documented),
     };
-    format!(
-        "{:<28}{}{documented}: {dates}{basis}\n",
-        report.name, report.route
-    )
+    format!("{:<28}{}{documented}: {dates}\n", report.name, report.route)
 }
 
 fn describe(report: &ReportsReport) -> String {
@@ -63,26 +65,34 @@ fn describe_report(found: &LandedReportSummary) -> String {
     let mut out = match found.status {
         ReportStatus::Landed => {
             let rows: u64 = found.answers.iter().map(|answer| answer.rows).sum();
-            let outcomes: Vec<String> = ["new", "changed", "unchanged"]
+            let outcomes = [
+                ("new", say!("new")),
+                ("changed", say!("changed")),
+                ("unchanged", say!("unchanged")),
+            ];
+            let outcomes: Vec<String> = outcomes
                 .into_iter()
-                .filter_map(|outcome| {
+                .filter_map(|(outcome, word)| {
                     let answers = found.answers.iter();
                     let count = answers.filter(|answer| answer.outcome == outcome).count();
-                    (count > 0).then(|| format!("{count} {outcome}"))
+                    (count > 0).then(|| format!("{count} {word}"))
                 })
                 .collect();
-            format!(
-                "{title}: {rows} rows in {} answers, {}\n",
-                found.answers.len(),
-                outcomes.join(", ")
+            let (count, outcomes) = (found.answers.len(), outcomes.join(", "));
+            say!(count count; "{title}: {rows} in {count} answer, {outcomes}",
+                "{title}: {rows} in {count} answers, {outcomes}", title, rows = words::rows(rows), count, outcomes)
+        }
+        ReportStatus::Skipped => say!("{title}: nothing has changed, not asked for", title),
+        ReportStatus::Unavailable => {
+            say!(
+                "{title}: unavailable: {reason}",
+                title,
+                reason = reason(found)
             )
         }
-        ReportStatus::Skipped => format!("{title}: nothing has changed, not asked for\n"),
-        ReportStatus::Unavailable | ReportStatus::Failed => {
-            let reason = with_flags(found.error.as_deref().unwrap_or_default());
-            format!("{title}: {}: {}\n", found.status, one_line(&reason))
-        }
+        ReportStatus::Failed => say!("{title}: failed: {reason}", title, reason = reason(found)),
     };
+    out.push('\n');
     for line in &found.rows {
         let cells: Vec<&str> = found
             .columns
@@ -102,14 +112,20 @@ fn title(found: &LandedReportSummary) -> String {
     }
     match (found.start, found.end) {
         (Some(start), Some(end)) => {
-            let _ = write!(title, " {start} to {end}");
+            title = say!("{title} {start} to {end}", title, start, end);
         }
         (None, Some(end)) => {
-            let _ = write!(title, " as of {end}");
+            title = say!("{title} as of {end}", title, end);
         }
         _ => {}
     }
     title
+}
+
+/// Returns the reason of a report that was not landed.
+fn reason(found: &LandedReportSummary) -> String {
+    let reason = with_flags(found.error.as_deref().unwrap_or_default());
+    translated(&one_line(&reason)).into_owned()
 }
 
 /// Says on stderr which reports have failed.
@@ -120,12 +136,8 @@ fn explain(report: &ReportsReport) {
         .iter()
         .filter(|found| found.status == ReportStatus::Failed)
     {
-        let reason = with_flags(found.error.as_deref().unwrap_or_default());
-        let _ = writeln!(
-            std::io::stderr(),
-            "failed: {}: {}",
-            title(found),
-            one_line(&reason)
-        );
+        let title = title(found);
+        let text = say!("{title}: failed: {reason}", title, reason = reason(found));
+        let _ = writeln!(std::io::stderr(), "{text}");
     }
 }

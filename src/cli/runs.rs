@@ -13,7 +13,7 @@ use super::words::shell_quote;
 use crate::app::{App, BackfillRequest, LoadRequest};
 use crate::config::Settings;
 use crate::domain::{Report, chunk_range_in};
-use crate::language::Language;
+use crate::language::{Language, say};
 
 /// The schema that no flag needs to name.
 const DEFAULT_SCHEMA: &str = "raw";
@@ -26,7 +26,7 @@ pub(super) fn backfill(
 ) -> Outcome {
     let report = block_on_run(tally, app.backfill(request))?;
     if request.dry_run {
-        let place = format!("schema {}", request.schema);
+        let place = say!("schema {schema}", schema = request.schema);
         printer.print(&report, || planned(&report, &place))?;
         return Ok(ExitCode::Done);
     }

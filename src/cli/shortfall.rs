@@ -4,15 +4,17 @@
 use tracing::error;
 
 use super::hint::with_flags;
-use super::logging::LAST_LINES;
+use super::logging::{LAST_LINES, language};
 use super::signals::block_on;
+use super::words::number;
 use crate::app::{App, SetAside, set_aside_in_landing};
 use crate::domain::instant::format_instant;
 use crate::domain::{
-    CompanySync, KnownReject, Report, RunEnd, RunReport, SyncReport, Verification,
+    CompanySync, KnownReject, NOT_ATTEMPTED, Report, RunEnd, RunReport, SyncReport, Verification,
     VerificationReport, VerificationStatus, Window, WindowReport, WindowStatus,
 };
 use crate::error::Result;
+use crate::language::{Language, say, translated_into};
 
 /// The most entities that are named of those which were not tried.
 const MAX_UNTRIED: usize = 5;
@@ -102,7 +104,7 @@ pub(super) fn explain_sync(app: &App, report: &SyncReport) {
                 realm_id: account.realm_id.clone(),
                 entity,
                 window: None,
-                reason: format!("failed: {}", with_flags(error)),
+                reason: failed_for(error),
             })
     });
     let shortfall = Shortfall {
@@ -217,24 +219,22 @@ fn failures_of_runs(report: &Report) -> Vec<Failure> {
             realm_id: first.realm_id.clone(),
             entity: None,
             window: None,
-            reason: untried_entities(&untried),
+            reason: untried_entities(&untried, language()),
         });
     }
     failures
 }
 
 /// Names the entities that were not tried, the first of them.
-pub(super) fn untried_entities(runs: &[&RunReport]) -> String {
+pub(super) fn untried_entities(runs: &[&RunReport], language: Language) -> String {
     let named = runs.iter().take(MAX_UNTRIED).map(|run| run.entity.as_str());
-    let named: Vec<&str> = named.collect();
-    let named = named.join(", ");
-    match (runs.len(), runs.len().saturating_sub(MAX_UNTRIED)) {
-        (1, _) => format!("1 more entity was not tried, for the same reason: {named}"),
-        (count, 0) => format!("{count} more entities were not tried, for the same reason: {named}"),
-        (count, _) => {
-            format!("{count} more entities were not tried, for the same reason: {named}, ...")
-        }
+    let mut named: Vec<&str> = named.collect();
+    if runs.len() > MAX_UNTRIED {
+        named.push("...");
     }
+    let (count, named) = (runs.len(), named.join(", "));
+    say!(in language; count count; "{count} more entity was not tried, for the same reason: {named}",
+        "{count} more entities were not tried, for the same reason: {named}", count, named)
 }
 
 /// Returns the failed windows of a run. Those that were not attempted for the same reason are one.
@@ -254,7 +254,7 @@ fn failures_of_run(run: &RunReport) -> Vec<Failure> {
     let mut failures: Vec<Failure> = failed
         .iter()
         .map(|window| {
-            let reason = format!("failed: {}", with_flags(reason_of(window)));
+            let reason = failed_for(reason_of(window));
             failure(Some(window.window()), reason)
         })
         .collect();
@@ -263,10 +263,21 @@ fn failures_of_run(run: &RunReport) -> Vec<Failure> {
             start: first.start,
             end: last.end,
         };
-        let (count, reason) = (not_attempted.len(), with_flags(reason_of(first)));
-        failures.push(failure(Some(range), format!("{count} windows {reason}")));
+        let language = language();
+        let count = not_attempted.len() as u64;
+        let reason = with_flags(reason_of(first).trim_start_matches(NOT_ATTEMPTED));
+        let reason = translated_into(language, &reason);
+        let text = say!(in language; count count; "{n} window not attempted: {reason}",
+            "{n} windows not attempted: {reason}", n = number(count), reason);
+        failures.push(failure(Some(range), text));
     }
     failures
+}
+
+/// Returns the clause with the reason of a failure.
+fn failed_for(error: &str) -> String {
+    let (language, error) = (language(), with_flags(error));
+    say!(in language; "failed: {reason}", reason = translated_into(language, &error))
 }
 
 fn reason_of(window: &WindowReport) -> &str {
@@ -278,13 +289,13 @@ fn differences(run: &Verification) -> Vec<Failure> {
         realm_id: run.realm_id.clone(),
         entity: Some(run.entity.clone()),
         window: Some(found.window()),
-        reason: format!(
-            "differs: {} in QuickBooks, {} in the table; {} missing, {} stale, {} extra",
-            found.source,
-            found.table,
-            found.missing.len(),
-            found.stale.len(),
-            found.extra.len()
+        reason: say!(in language();
+            "differs: {source} in QuickBooks, {table} in the table; {missing} missing, {stale} stale, {extra} extra",
+            source = number(found.source),
+            table = number(found.table),
+            missing = found.missing.len(),
+            stale = found.stale.len(),
+            extra = found.extra.len()
         ),
     };
     let whole = |reason| Failure {
@@ -295,13 +306,18 @@ fn differences(run: &Verification) -> Vec<Failure> {
     };
     let (source, table) = (run.source, run.table);
     match (&run.unavailable, run.status == VerificationStatus::Ok) {
-        (Some(reason), false) => vec![whole(format!(
-            "differs: {table} records in the table cannot be compared: {}",
-            with_flags(reason)
+        (Some(reason), false) => vec![whole(say!(in language();
+            count table; "differs: {table} record in the table cannot be compared: {reason}",
+            "differs: {table} records in the table cannot be compared: {reason}",
+            reason = translated_into(language(), &with_flags(reason)), table
         ))],
-        (None, false) if run.different.is_empty() && source != table => vec![whole(format!(
-            "differs: {source} in QuickBooks, {table} in the table, in no window that was compared; compare again"
-        ))],
+        (None, false) if run.different.is_empty() && source != table => {
+            vec![whole(say!(in language();
+                "differs: {source} in QuickBooks, {table} in the table, in no window that was compared; compare again",
+                source,
+                table
+            ))]
+        }
         _ => run.different.iter().map(difference).collect(),
     }
 }
@@ -320,11 +336,14 @@ impl Shortfall {
                 window_start = start.as_deref(),
                 window_end = end.as_deref(),
                 "{}",
-                failure.reason
+                translated_into(language(), &failure.reason)
             );
         }
         let named = self.failures.len().min(MAX_NAMED);
-        self.print_count("failures", self.failures.len() - named);
+        let more = (self.failures.len() - named) as u64;
+        let text = say!(in language(); count more; "and {count} more failure", "and {count} more failures",
+            count = number(more));
+        self.print_count(more, &text);
         for record in &self.set_aside {
             let (start, end) = bounds(record.window);
             let has_window = record.window.start < record.window.end;
@@ -340,33 +359,44 @@ impl Shortfall {
                 window_end = has_window.then_some(end.as_str()),
                 id = record.id.as_deref(),
                 intuit_tid = tid,
-                "record {} is set aside: {}{added_tid}",
-                record.id.as_deref().unwrap_or("of unknown id"),
-                record.error
+                "{}{added_tid}",
+                set_aside_line(record)
             );
         }
         let unnamed = self.rejected.saturating_sub(self.set_aside.len() as u64);
-        self.print_count("records that are set aside", unnamed as usize);
+        let text = say!(in language(); count unnamed; "and {count} more record that is set aside",
+            "and {count} more records that are set aside", count = number(unnamed));
+        self.print_count(unnamed, &text);
         error!(
             target: LAST_LINES,
             phase = self.phase,
             event = "rest_shown_by",
             "{}",
-            self.rest
+            translated_into(language(), &self.rest)
         );
     }
 
     /// Prints how many more there are than were named.
-    fn print_count(&self, what: &str, more: usize) {
+    fn print_count(&self, more: u64, text: &str) {
         if more > 0 {
             error!(
                 target: LAST_LINES,
                 phase = self.phase,
                 event = "more_unnamed",
                 count = more,
-                "and {more} more {what}"
+                "{text}"
             );
         }
+    }
+}
+
+/// Says that a record is set aside, and why.
+fn set_aside_line(record: &SetAside) -> String {
+    let language = language();
+    let error = translated_into(language, &record.error);
+    match &record.id {
+        Some(id) => say!(in language; "record {id} is set aside: {error}", id, error),
+        None => say!(in language; "record of unknown id is set aside: {error}", error),
     }
 }
 

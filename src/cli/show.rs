@@ -11,6 +11,7 @@ use super::output::{self, Printer};
 use super::signals::block_on;
 use crate::app::{App, ShowReport, ShowRequest};
 use crate::error::Error;
+use crate::language::say;
 use crate::terminal::one_line;
 
 #[derive(Debug, Args)]
@@ -62,19 +63,27 @@ pub(super) fn table(report: &ShowReport, width: usize) -> String {
     }
     let (count, entity, schema) = (report.rows.len(), report.entity, &report.schema);
     // Writing to a string cannot fail.
-    let _ = match (count, report.has_more) {
-        (0, _) => writeln!(out, "no {entity} like this in the schema {schema}"),
-        (_, false) => writeln!(
-            out,
-            "{entity} in the schema {schema}: {count}, the last change first"
+    let text = match (count, report.has_more) {
+        (0, _) => say!(
+            "no {entity} like this in the schema {schema}",
+            entity,
+            schema
         ),
-        (_, true) => writeln!(
-            out,
-            "{entity} in the schema {schema}: the {count} that were changed last; --limit shows more"
+        (_, false) => say!(
+            "{entity} in the schema {schema}: {count}, the last change first",
+            entity,
+            schema,
+            count
+        ),
+        (_, true) => say!(count count;
+            "{entity} in the schema {schema}: the {count} that was changed last; --limit shows more",
+            "{entity} in the schema {schema}: the {count} that were changed last; --limit shows more",
+            entity, schema, count
         ),
     };
+    let _ = writeln!(out, "{text}");
     if has_deleted {
-        out.push_str("x: deleted in QuickBooks\n");
+        let _ = writeln!(out, "{}", say!("x: deleted in QuickBooks"));
     }
     out
 }

@@ -7,9 +7,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::entity_health::{Health, Level, health};
 use super::local::LocalTime;
-use super::words::{MAX_WIDTH, counted, cut, flow, number, width};
+use super::summary::reads;
+use super::words::{MAX_WIDTH, cut, days, flow, number, width};
 use crate::app::{CompanyReport, EntityStatus, StatusReport, TieOut};
 use crate::domain::{ConnectionState, Window};
+use crate::language::{say, translated};
 
 /// The most entities in the table.
 const MAX_ROWS: usize = 9;
@@ -38,11 +40,13 @@ pub(super) fn screen(report: &StatusReport, view: View) -> String {
         other => format!(" --schema {other}"),
     };
     if report.entities.is_empty() {
-        let _ = writeln!(
-            out,
-            "nothing has been loaded into the schema {} yet\nNext: qbo-rs sync",
-            report.schema
+        let schema = &report.schema;
+        let text = say!(
+            "nothing has been loaded into the schema {schema} yet",
+            schema
         );
+        let next = say!("Next: {command}", command = "qbo-rs sync");
+        let _ = writeln!(out, "{text}\n{next}");
         return out;
     }
     let mut judged: Vec<(&EntityStatus, Health)> = report
@@ -62,12 +66,10 @@ pub(super) fn screen(report: &StatusReport, view: View) -> String {
         out.push_str(&books_line(books, view));
     }
     if !report.schema_drift.is_empty() {
-        let drift = counted(
-            report.schema_drift.len() as u64,
-            "difference",
-            "differences",
-        );
-        let _ = writeln!(out, "{drift} between records and the known fields (-v)");
+        let count = report.schema_drift.len();
+        let text = say!(count count; "{n} difference between records and the known fields",
+            "{n} differences between records and the known fields", n = number(count as u64));
+        let _ = writeln!(out, "{text} (-v)");
     }
     out.push('\n');
     verdict(report, &judged, &mut out);
@@ -80,13 +82,19 @@ fn heading(report: &StatusReport, view: View, out: &mut String) {
         .first()
         .map(|entity| entity.realm_id.as_str());
     let at = view.zone.with_offset(view.now);
+    let schema = &report.schema;
     let name = match (&report.company, realm_id) {
-        (Some(name), Some(realm_id)) => format!("{name} ({realm_id}), schema {}", report.schema),
-        (_, Some(realm_id)) => format!("Company {realm_id}, schema {}", report.schema),
-        (_, None) => format!("Schema {}", report.schema),
+        (Some(name), Some(realm_id)) => say!(
+            "{name} ({realm_id}), schema {schema}",
+            name,
+            realm_id,
+            schema
+        ),
+        (_, Some(realm_id)) => say!("Company {realm_id}, schema {schema}", realm_id, schema),
+        (_, None) => say!("Schema {schema}", schema),
     };
     if realm_id.is_some() || !report.accounts.is_empty() {
-        let as_of = format!("as of {at}");
+        let as_of = say!("as of {at}", at);
         let room = MAX_WIDTH.saturating_sub(width(&as_of) + 2);
         let name = cut(&name, room);
         let _ = writeln!(out, "{name:<room$}  {as_of}");
@@ -106,44 +114,48 @@ fn connection(account: &CompanyReport, view: View) -> Vec<String> {
     let realm_id = &account.account.realm_id;
     let state = match (account.state, account.days_left) {
         (ConnectionState::NeedsReauth, _) => {
-            format!("Company {realm_id} must be connected again: qbo-rs auth login")
-        }
-        (ConnectionState::ExpiresSoon, Some(days)) => {
-            format!(
-                "Connected, ends in {}",
-                counted(days.unsigned_abs(), "day", "days")
+            say!(
+                "Company {realm_id} must be connected again: qbo-rs auth login",
+                realm_id
             )
         }
-        (_, Some(days)) => {
-            let days = counted(days.unsigned_abs(), "day", "days");
-            format!("Connected, {days} without use")
+        (ConnectionState::ExpiresSoon, Some(left)) => {
+            say!(
+                "Connected, ends in {days}",
+                days = days(left.unsigned_abs())
+            )
         }
-        (_, None) => "Connected".to_owned(),
+        (_, Some(left)) => say!(
+            "Connected, {days} without use",
+            days = days(left.unsigned_abs())
+        ),
+        (_, None) => say!("Connected"),
     };
-    let reads = number(account.traffic.monthly_reads);
-    let reads = match view.monthly_quota {
-        0 => format!("{reads} reads this month"),
-        quota => format!("{reads} of {} reads this month", number(quota)),
-    };
+    let reads = reads(account.traffic.monthly_reads, view.monthly_quota);
     let mut parts = vec![state, reads];
-    parts.extend(account.warning.clone());
+    let warning = account.warning.as_deref();
+    parts.extend(warning.map(|warning| translated(warning).into_owned()));
     parts
 }
 
 fn table(report: &StatusReport, judged: &[(&EntityStatus, Health)], view: View, out: &mut String) {
     let limit = if view.is_whole { usize::MAX } else { MAX_ROWS };
     let shown = &judged[..judged.len().min(limit)];
-    let name = shown.iter().map(|(entity, _)| width(&entity.entity)).max();
-    let name = name.unwrap_or_default().clamp(6, MAX_NAME);
+    let header = [
+        say!("entity"),
+        say!("rows"),
+        say!("committed (UTC)"),
+        say!("last run"),
+    ];
+    let header = [&*header[0], &*header[1], &*header[2], &*header[3]];
+    let widest = |cells: &dyn Fn(&EntityStatus) -> usize, head: &str| {
+        let widths = shown.iter().map(|(entity, _)| cells(entity));
+        widths.chain([width(head)]).max().unwrap_or_default()
+    };
     let rows = |entity: &EntityStatus| number(entity.rows.unsigned_abs());
-    let count = shown.iter().map(|(entity, _)| width(&rows(entity))).max();
-    let count = count.unwrap_or_default().max(4);
-    let time = shown
-        .iter()
-        .map(|(entity, _)| width(&committed(entity, view.now)))
-        .max();
-    let time = time.unwrap_or_default().max(15);
-    let header = ["entity", "rows", "committed (UTC)", "last run"];
+    let name = widest(&|entity| width(&entity.entity), header[0]).min(MAX_NAME);
+    let count = widest(&|entity| width(&rows(entity)), header[1]);
+    let time = widest(&|entity| width(&committed(entity, view.now)), header[2]);
     let line = |mark: &str, [entity, rows, committed, last]: [&str; 4]| {
         let entity = cut(entity, name);
         let line = format!("{mark} {entity:<name$}  {rows:>count$}  {committed:<time$}  {last}");
@@ -167,16 +179,14 @@ fn table(report: &StatusReport, judged: &[(&EntityStatus, Health)], view: View, 
         .count();
     let mut more = Vec::new();
     if hidden.len() > needing {
-        more.push(format!("{} more in step", hidden.len() - needing));
+        more.push(say!("{count} more in step", count = hidden.len() - needing));
     }
     if needing > 0 {
-        more.push(format!("{needing} more need somebody"));
+        more.push(say!(count needing; "{needing} more needs somebody", "{needing} more need somebody", needing));
     }
     if !report.unavailable.is_empty() {
-        more.push(format!(
-            "{} not in this company's plan",
-            report.unavailable.len()
-        ));
+        let count = report.unavailable.len();
+        more.push(say!("{count} not in this company's plan", count));
     }
     if !more.is_empty() {
         let _ = writeln!(out, "  {} (-v)", more.join(", "));
@@ -187,11 +197,11 @@ fn table(report: &StatusReport, judged: &[(&EntityStatus, Health)], view: View, 
 fn committed(entity: &EntityStatus, now: DateTime<Utc>) -> String {
     let day = |at: DateTime<Utc>| at.format("%Y-%m-%d").to_string();
     let Some(Window { start, end }) = entity.committed.first() else {
-        return "nothing".to_owned();
+        return say!("nothing");
     };
     let start = day(*start);
     let text = match now - *end < TimeDelta::days(1) {
-        true => format!("{start} .. now"),
+        true => say!("{start} .. now", start),
         false => format!("{start} .. {}", day(*end)),
     };
     match entity.committed.len() - 1 {
@@ -202,17 +212,20 @@ fn committed(entity: &EntityStatus, now: DateTime<Utc>) -> String {
 
 fn books_line(books: &TieOut, view: View) -> String {
     let parts = [
-        format!(
-            "books as of {}, {} basis: {}; {} unexplained",
-            books.as_of, books.basis, books.status, books.unexplained
+        say!(
+            "books as of {day}, {basis} basis: {status}; {amount} unexplained",
+            day = books.as_of,
+            basis = translated(&books.basis),
+            status = translated(&books.status),
+            amount = books.unexplained
         ),
-        format!("{} unverified", books.unverified),
-        counted(
-            books.transactions.unsigned_abs(),
-            "transaction differs",
-            "transactions differ",
+        say!("{count} unverified", count = books.unverified),
+        say!(count books.transactions; "{n} transaction differs", "{n} transactions differ",
+            n = number(books.transactions.unsigned_abs())),
+        say!(
+            "compared {time}",
+            time = view.zone.clock(books.checked, view.now)
         ),
-        format!("compared {}", view.zone.clock(books.checked, view.now)),
     ];
     flow("", &parts, ", ")
 }
@@ -223,9 +236,17 @@ fn verdict(report: &StatusReport, judged: &[(&EntityStatus, Health)], out: &mut 
         .filter_map(|(entity, health)| Some((entity.entity.as_str(), health.command.as_deref()?)))
         .collect();
     match commands.len() {
-        0 => out.push_str("Everything is in step. Next: qbo-rs sync --every 5m\n"),
-        1 => out.push_str("1 needs somebody:\n"),
-        many => _ = writeln!(out, "{} need somebody:", number(many as u64)),
+        0 => {
+            let text = say!(
+                "Everything is in step. Next: {command}",
+                command = "qbo-rs sync --every 5m"
+            );
+            let _ = writeln!(out, "{text}");
+        }
+        many => {
+            let text = say!(count many; "{n} needs somebody:", "{n} need somebody:", n = number(many as u64));
+            let _ = writeln!(out, "{text}");
+        }
     }
     let name = commands.iter().map(|(entity, _)| width(entity)).max();
     let name = name.unwrap_or_default();
@@ -233,7 +254,7 @@ fn verdict(report: &StatusReport, judged: &[(&EntityStatus, Health)], out: &mut 
         let _ = writeln!(out, "  {entity:<name$}  {command}");
     }
     if let more @ 1.. = commands.len().saturating_sub(MAX_COMMANDS) {
-        let _ = writeln!(out, "  and {more} more (-v)");
+        let _ = writeln!(out, "  {} (-v)", say!("and {more} more", more));
     }
     checks(report, out);
 }
@@ -248,21 +269,19 @@ fn checks(report: &StatusReport, out: &mut String) {
     if all == 0 {
         return;
     }
-    let all = counted(all, "check", "checks");
     let wrong: Vec<String> = checks()
         .filter(|(_, check)| check.wrong > 0)
         .map(|(entity, check)| format!("{}.{} ({})", entity.entity, check.name, check.wrong))
         .collect();
     let first = checks().find(|(_, check)| check.wrong > 0);
     let Some((entity, _)) = first else {
-        let _ = writeln!(out, "{all}, none wrong");
+        let text =
+            say!(count all; "{n} check, none wrong", "{n} checks, none wrong", n = number(all));
+        let _ = writeln!(out, "{text}");
         return;
     };
-    let _ = writeln!(
-        out,
-        "{all}, {} wrong: {}  -> qbo-rs status {} --validate",
-        wrong.len(),
-        wrong.join(", "),
-        entity.entity
-    );
+    let text = say!(count all; "{n} check, {wrong} wrong: {names}", "{n} checks, {wrong} wrong: {names}",
+        n = number(all), wrong = wrong.len(), names = wrong.join(", "));
+    let entity = &entity.entity;
+    let _ = writeln!(out, "{text}  -> qbo-rs status {entity} --validate");
 }

@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use super::hint::with_flags;
 use super::planned::{range_of, read_line};
 use super::shortfall::untried_entities;
-use super::words::{counted, elapsed, flow, instant, number, table};
-use crate::domain::{Report, RunReport, SkipReason, WindowReport, WindowStatus};
+use super::words::{days, elapsed, entities, flow, instant, number, requests, table, windows};
+use crate::domain::{NOT_ATTEMPTED, Report, RunReport, SkipReason, WindowReport, WindowStatus};
+use crate::language::{current, say, translated};
 
 /// The kind of a call, and the commands that come after it.
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ pub(super) fn summary(report: &Report, ending: &Ending) -> String {
         notes(run, &mut out);
     }
     if !untried.is_empty() {
-        let _ = writeln!(out, "{}", untried_entities(&untried));
+        let _ = writeln!(out, "{}", untried_entities(&untried, current()));
     }
     if let Some(range) = range_of(report) {
         let _ = writeln!(out, "{}", read_line(range));
@@ -59,9 +60,10 @@ pub(super) fn summary(report: &Report, ending: &Ending) -> String {
         .as_ref()
         .and_then(|known| known.warning.as_ref());
     if let Some(warning) = warning {
-        let _ = writeln!(out, "{warning}");
+        let _ = writeln!(out, "{}", translated(warning));
     }
-    let _ = writeln!(out, "Next: {}", next(report, ending));
+    let next = say!("Next: {command}", command = next(report, ending));
+    let _ = writeln!(out, "{next}");
     out
 }
 
@@ -72,19 +74,32 @@ fn nothing_to_do(report: &Report) -> Option<String> {
     let all = |reason| windows().all(|window| window.skip_reason == Some(reason));
     if all(SkipReason::Committed) {
         let end = instant(range.end);
-        let entities = counted(report.runs.len() as u64, "entity", "entities");
-        return Some(format!(
-            "Everything up to {end} is committed already ({entities}).\nNo request was sent.\n"
-        ));
+        let entities = entities(report.runs.len() as u64);
+        let done = say!(
+            "Everything up to {end} is committed already ({entities}).",
+            end,
+            entities
+        );
+        let sent = say!("No request was sent.");
+        return Some(format!("{done}\n{sent}\n"));
     }
     if all(SkipReason::Future) {
         let start = instant(range.start);
-        let days = (range.start - crate::clock::now()).num_days();
-        return Some(match days {
-            0 => format!("Nothing to read yet: the range begins {start} (UTC), within a day.\n"),
-            1 => format!("Nothing to read yet: the range begins {start}, in 1 day.\n"),
-            days => format!("Nothing to read yet: the range begins {start}, in {days} days.\n"),
-        });
+        let left = (range.start - crate::clock::now())
+            .num_days()
+            .unsigned_abs();
+        let text = match left {
+            0 => say!(
+                "Nothing to read yet: the range begins {start} (UTC), within a day.",
+                start
+            ),
+            left => say!(
+                "Nothing to read yet: the range begins {start}, in {days}.",
+                start,
+                days = days(left)
+            ),
+        };
+        return Some(text + "\n");
     }
     None
 }
@@ -98,30 +113,64 @@ fn first_sentence(report: &Report, ending: &Ending) -> String {
     let rejected = total(|run| run.totals.rejected);
     let stored = total(|run| run.totals.rows) - rejected;
     let failed = total(failed_windows);
-    let windows = counted(total(|run| run.totals.windows), "window", "windows");
     let time = elapsed(total(|run| run.totals.duration_ms));
-    let rows = match (&ending.verb, stored) {
-        (Verb::Extract(_), 1) => "1 row is in the landing files".to_owned(),
-        (Verb::Extract(_), _) => format!("{} rows are in the landing files", number(stored)),
-        (_, 1) => "1 row is in step".to_owned(),
-        (_, _) => format!("{} rows are in step", number(stored)),
+    let count = number(stored);
+    let rows = match ending.verb {
+        Verb::Extract(_) => {
+            say!(count stored; "{count} row is in the landing files", "{count} rows are in the landing files", count)
+        }
+        _ => say!(count stored; "{count} row is in step", "{count} rows are in step", count),
     };
-    let set_aside = counted(rejected, "record was set aside", "records were set aside");
-    let (new, updated) = (number(new), number(updated));
-    match (failed, rejected) {
-        (1.., _) => format!(
-            "Not complete after {time}: {} of {windows} failed; {rows}.\n",
-            number(failed)
+    let is_extract = matches!(ending.verb, Verb::Extract(_));
+    let mut text = match (failed, rejected) {
+        (1.., _) => {
+            let windows = windows(total(|run| run.totals.windows));
+            let failed = number(failed);
+            say!(
+                "Not complete after {time}: {failed} of {windows} failed; {rows}.",
+                time,
+                failed,
+                windows,
+                rows
+            )
+        }
+        (_, 1..) => {
+            let records = number(rejected);
+            say!(count rejected; "Done in {time}, but {records} record was set aside: {rows}.",
+                "Done in {time}, but {records} records were set aside: {rows}.", time, records, rows)
+        }
+        _ if stored == 0 => say!("Done in {time}: there are no records in this range.", time),
+        _ if is_extract => say!("Done in {time}: {rows}.", time, rows),
+        _ => changed(&time, &rows, new, updated),
+    };
+    text.push('\n');
+    text
+}
+
+/// Says how many of the rows are new or were updated.
+fn changed(time: &str, rows: &str, new: u64, updated: u64) -> String {
+    let (count, more) = (number(new), number(updated));
+    match (new, updated) {
+        (0, 0) => say!("Done in {time}: {rows}; none has changed.", time, rows),
+        (_, 0) => say!(
+            "Done in {time}: {rows}, {count} of them new.",
+            time,
+            rows,
+            count
         ),
-        (_, 1..) => format!("Done in {time}, but {set_aside}: {rows}.\n"),
-        _ if stored == 0 => format!("Done in {time}: there are no records in this range.\n"),
-        _ if matches!(ending.verb, Verb::Extract(_)) => format!("Done in {time}: {rows}.\n"),
-        _ => match (&*new, &*updated) {
-            ("0", "0") => format!("Done in {time}: {rows}; none has changed.\n"),
-            (_, "0") => format!("Done in {time}: {rows}, {new} of them new.\n"),
-            ("0", _) => format!("Done in {time}: {rows}, {updated} of them updated.\n"),
-            _ => format!("Done in {time}: {rows}, {new} of them new, {updated} updated.\n"),
-        },
+        (0, _) => say!(
+            "Done in {time}: {rows}, {count} of them updated.",
+            time,
+            rows,
+            count = more
+        ),
+        _ => say!(
+            "Done in {time}: {rows}, {count} of them new, {updated} updated.",
+            time,
+            rows,
+            count,
+            updated = more
+        ),
     }
 }
 
@@ -131,17 +180,17 @@ fn failed_windows(run: &RunReport) -> u64 {
 }
 
 /// A column: its name, and its number in the row of a run.
-type Column = (&'static str, fn(&RunReport) -> u64);
+type Column = (String, fn(&RunReport) -> u64);
 
 /// Returns the table of the runs, without the columns in which every number is 0.
 fn rows(report: &Report, ending: &Ending) -> String {
     let stored: [Column; 2] = [
-        ("new", |run| run.totals.inserted),
-        ("updated", |run| run.totals.updated),
+        (say!("new"), |run| run.totals.inserted),
+        (say!("updated"), |run| run.totals.updated),
     ];
     let odd: [Column; 2] = [
-        ("set aside", |run| run.totals.rejected),
-        ("failed windows", failed_windows),
+        (say!("set aside"), |run| run.totals.rejected),
+        (say!("failed windows"), failed_windows),
     ];
     let stored = match ending.verb {
         Verb::Extract(_) => &[][..],
@@ -149,8 +198,8 @@ fn rows(report: &Report, ending: &Ending) -> String {
     };
     let is_told = |(_, count): &&Column| report.runs.iter().any(|run| count(run) > 0);
     let columns: Vec<&Column> = stored.iter().chain(&odd).filter(is_told).collect();
-    let mut rows = vec![vec!["entity".to_owned(), "rows".to_owned()]];
-    rows[0].extend(columns.iter().map(|(name, _)| (*name).to_owned()));
+    let mut rows = vec![vec![say!("entity"), say!("rows")]];
+    rows[0].extend(columns.iter().map(|(name, _)| name.clone()));
     for run in &report.runs {
         let mut row = vec![run.entity.clone(), number(run.totals.rows)];
         row.extend(columns.iter().map(|(_, count)| number(count(run))));
@@ -167,29 +216,29 @@ fn notes(run: &RunReport, out: &mut String) {
         run.windows.iter().filter(of_reason).count() as u64
     };
     if let Some(reason) = run.unavailable() {
-        let _ = writeln!(out, "{entity}: {reason}");
+        let _ = writeln!(out, "{entity}: {}", translated(reason));
     }
-    let windows = number(run.totals.windows);
+    let windows = windows(run.totals.windows);
     if let committed @ 1.. = skipped(SkipReason::Committed) {
-        let committed = number(committed);
-        let _ = writeln!(
-            out,
-            "{entity}: {committed} of {windows} windows were committed before"
-        );
+        let count = number(committed);
+        let text = say!(count committed; "{entity}: {count} of {windows} was committed before",
+            "{entity}: {count} of {windows} were committed before", entity, count, windows);
+        let _ = writeln!(out, "{text}");
     }
     if let future @ 1.. = skipped(SkipReason::Future) {
-        let future = number(future);
-        let _ = writeln!(
-            out,
-            "{entity}: {future} of {windows} windows lie in the future"
-        );
+        let count = number(future);
+        let text = say!(count future; "{entity}: {count} of {windows} lies in the future",
+            "{entity}: {count} of {windows} lie in the future", entity, count, windows);
+        let _ = writeln!(out, "{text}");
     }
     if let Some(read_until) = run.windows.iter().find_map(|window| window.read_until) {
         let at = instant(read_until);
-        let _ = writeln!(
-            out,
-            "{entity}: read until {at}, a little before the present"
+        let text = say!(
+            "{entity}: read until {at}, a little before the present",
+            entity,
+            at
         );
+        let _ = writeln!(out, "{text}");
     }
     failures(run, out);
 }
@@ -203,37 +252,58 @@ fn failures(run: &RunReport, out: &mut String) {
     let (untried, tried): (Vec<&WindowReport>, Vec<_>) = failed.partition(|w| w.is_not_attempted());
     for window in tried.iter().take(MAX_NAMED) {
         let reason = with_flags(window.error.as_deref().unwrap_or("no reason given"));
-        let _ = writeln!(out, "{entity}: {} failed: {reason}", window.window());
+        let reason = translated(&reason);
+        let text = say!(
+            "{entity}: {window} failed: {reason}",
+            entity,
+            window = window.window(),
+            reason
+        );
+        let _ = writeln!(out, "{text}");
     }
     if let more @ 1.. = tried.len().saturating_sub(MAX_NAMED) {
-        let more = counted(more as u64, "more window", "more windows");
-        let _ = writeln!(out, "{entity}: {more} failed");
+        let count = number(more as u64);
+        let text = say!(count more; "{entity}: {count} more window failed", "{entity}: {count} more windows failed", entity, count);
+        let _ = writeln!(out, "{text}");
     }
     if let (Some(first), Some(last)) = (untried.first(), untried.last()) {
-        let reason = with_flags(first.error.as_deref().unwrap_or_default());
+        let reason = first.error.as_deref().unwrap_or_default();
+        let reason = with_flags(reason.trim_start_matches(NOT_ATTEMPTED));
+        let reason = translated(&reason);
         let range = crate::domain::Window {
             start: first.start,
             end: last.end,
         };
-        let windows = counted(untried.len() as u64, "window", "windows");
-        let _ = writeln!(out, "{entity}: {windows} of {range} failed, {reason}");
+        let count = untried.len() as u64;
+        let text = say!(count count; "{entity}: {n} window of {range} not attempted: {reason}",
+            "{entity}: {n} windows of {range} not attempted: {reason}", entity, n = number(count), range, reason);
+        let _ = writeln!(out, "{text}");
     }
 }
 
 fn request_parts(report: &Report, ending: &Ending) -> Vec<String> {
     let mut parts = Vec::new();
     if ending.verb != Verb::Load {
-        let requests = report.runs.iter().map(|run| run.totals.requests).sum();
-        parts.push(counted(requests, "request", "requests"));
+        let sent = report.runs.iter().map(|run| run.totals.requests).sum();
+        parts.push(requests(sent));
     }
     if let Some(connection) = &report.connection {
-        let reads = number(connection.monthly_reads);
-        parts.push(match ending.monthly_quota {
-            0 => format!("{reads} reads this month"),
-            quota => format!("{reads} of {} reads this month", number(quota)),
-        });
+        parts.push(reads(connection.monthly_reads, ending.monthly_quota));
     }
     parts
+}
+
+/// Says how many reads of the month are used. A quota of 0 means that they are not metered.
+pub(super) fn reads(reads: u64, quota: u64) -> String {
+    let count = number(reads);
+    match quota {
+        0 => say!(count reads; "{count} read this month", "{count} reads this month", count),
+        quota => say!(
+            "{count} of {quota} reads this month",
+            count,
+            quota = number(quota)
+        ),
+    }
 }
 
 /// Returns the command to run next: what is missing first.

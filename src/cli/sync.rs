@@ -12,10 +12,11 @@ use super::local::LocalTime;
 use super::output::Printer;
 use super::shortfall::explain_sync;
 use super::signals::block_on;
-use super::words::{counted, elapsed, flow, number};
+use super::words::{elapsed, flow, number, requests};
 use crate::app::{App, SyncRequest};
 use crate::domain::{CompanyStatus, EntityOutcome, EntitySync, Interval, SyncMethod, SyncReport};
 use crate::error::Result;
+use crate::language::{say, translated};
 
 #[derive(Debug, Args)]
 pub(super) struct SyncArguments {
@@ -63,7 +64,7 @@ fn timed(report: &SyncReport, interval: Duration) -> String {
     for line in table(report).lines() {
         let _ = match (&next, line.starts_with(' ')) {
             (_, true) => writeln!(out, "{line}"),
-            (Ok(next), false) => writeln!(out, "{at} {line}; next about {next}"),
+            (Ok(next), false) => writeln!(out, "{at} {line}; {}", say!("next about {next}", next)),
             (Err(_), false) => writeln!(out, "{at} {line}"),
         };
     }
@@ -74,20 +75,22 @@ fn table(report: &SyncReport) -> String {
     let mut out = String::new();
     for account in &report.accounts {
         let status = match account.status {
-            CompanyStatus::Ok => "in step",
-            CompanyStatus::Partial => "partly in step",
-            CompanyStatus::Failed => "failed",
-            CompanyStatus::NeedsReauth => "needs to be connected again",
+            CompanyStatus::Ok => say!("in step"),
+            CompanyStatus::Partial => say!("partly in step"),
+            CompanyStatus::Failed => say!("failed"),
+            CompanyStatus::NeedsReauth => say!("needs to be connected again"),
         };
-        let requests = counted(account.requests, "request", "requests");
-        let time = elapsed(account.duration_ms);
-        let _ = writeln!(
-            out,
-            "company {} in {}: {status}, {requests}, {time}",
-            account.realm_id, account.schema
+        let text = say!(
+            "company {company} in {schema}: {status}, {requests}, {time}",
+            company = account.realm_id,
+            schema = account.schema,
+            status,
+            requests = requests(account.requests),
+            time = elapsed(account.duration_ms)
         );
+        let _ = writeln!(out, "{text}");
         if let Some(error) = &account.error {
-            let _ = writeln!(out, "  {error}");
+            let _ = writeln!(out, "  {}", translated(error));
         }
         let is_told = |entity: &&EntitySync| {
             // The line of the company says why these were not tried.
@@ -104,7 +107,7 @@ fn table(report: &SyncReport) -> String {
             .map(|entity| entity.entity.clone())
             .collect();
         if !absent.is_empty() {
-            out.push_str("  not available in this company:\n");
+            let _ = writeln!(out, "  {}", say!("not available in this company:"));
             out.push_str(&flow("    ", &absent, ", "));
         }
     }
@@ -114,31 +117,51 @@ fn table(report: &SyncReport) -> String {
 /// Names what has changed in an entity, and why it failed; nothing if neither has happened.
 fn describe(entity: &EntitySync, out: &mut String) {
     let counts = [
-        (entity.inserted, "inserted"),
-        (entity.updated, "updated"),
-        (entity.deleted, "deleted"),
-        (entity.rejected, "set aside"),
+        (entity.inserted, inserted as fn(u64) -> String),
+        (entity.updated, updated),
+        (entity.deleted, deleted),
+        (entity.rejected, set_aside),
     ];
     let changed: Vec<String> = counts
-        .iter()
+        .into_iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{} {word}", number(*count)))
+        .map(|(count, text)| text(count))
         .collect();
     if changed.is_empty() && entity.error.is_none() {
         return;
     }
     let via = match entity.via {
-        SyncMethod::Changes => "changes",
-        SyncMethod::Batch => "a batch",
-        SyncMethod::Query => "queries",
-        SyncMethod::Read => "one read",
+        SyncMethod::Changes => say!("by changes"),
+        SyncMethod::Batch => say!("by a batch"),
+        SyncMethod::Query => say!("by queries"),
+        SyncMethod::Read => say!("by one read"),
     };
     let changed = match changed.is_empty() {
-        true => "nothing changed".to_owned(),
+        true => say!("nothing changed"),
         false => changed.join(", "),
     };
-    let _ = writeln!(out, "  {:<24}{changed}, by {via}", entity.entity);
+    let _ = writeln!(out, "  {:<24}{changed}, {via}", entity.entity);
     if let Some(error) = &entity.error {
-        let _ = writeln!(out, "    failed: {error}");
+        let _ = writeln!(
+            out,
+            "    {}",
+            say!("failed: {reason}", reason = translated(error))
+        );
     }
+}
+
+fn inserted(count: u64) -> String {
+    say!("{n} inserted", n = number(count))
+}
+
+fn updated(count: u64) -> String {
+    say!("{n} updated", n = number(count))
+}
+
+fn deleted(count: u64) -> String {
+    say!("{n} deleted", n = number(count))
+}
+
+fn set_aside(count: u64) -> String {
+    say!("{n} set aside", n = number(count))
 }

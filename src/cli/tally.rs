@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::command_line::CommandLine;
-use super::words::{counted, number};
+use super::logging;
+use super::words::{number, rows_in, windows_in};
 use crate::domain::{WindowReport, WindowStatus};
+use crate::language::say;
 use crate::port::{Endpoint, Progress};
 
 /// Counts what happens, and passes everything on.
@@ -46,13 +48,17 @@ impl Tally {
     pub(super) fn stopped(&self) -> String {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let again = self.resumed();
-        let (done, rows) = (count(&self.done), counted(count(&self.rows), "row", "rows"));
-        let windows = counted(count(&self.windows), "window", "windows");
-        match done {
-            0 => format!("Stopped before a window was complete. Go on:  {again}"),
-            done => format!(
-                "Stopped after {} of {windows}, {rows}; they stay. Go on:  {again}",
-                number(done)
+        let language = logging::language();
+        let rows = rows_in(language, count(&self.rows));
+        let windows = windows_in(language, count(&self.windows));
+        match count(&self.done) {
+            0 => say!(in language; "Stopped before a window was complete. Go on:  {again}", again),
+            done => say!(in language;
+                "Stopped after {done} of {windows}, {rows}; they stay. Go on:  {again}",
+                done = number(done),
+                windows,
+                rows,
+                again
             ),
         }
     }

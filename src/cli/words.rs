@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveTime, Utc};
 
 use crate::domain::Window;
 use crate::domain::instant::format_instant;
+use crate::language::{Language, current, say};
 
 /// The width of the narrowest terminal that all texts fit into.
 pub(super) const MAX_WIDTH: usize = 80;
@@ -21,10 +22,49 @@ pub(super) fn number(value: u64) -> String {
     text
 }
 
-/// Writes a number with the form of the word that belongs to it: 1 row, 2 rows.
-pub(super) fn counted(value: u64, one: &str, many: &str) -> String {
-    let word = if value == 1 { one } else { many };
-    format!("{} {word}", number(value))
+/// Writes a number of rows: 1 row, 2 rows.
+pub(super) fn rows(count: u64) -> String {
+    rows_in(current(), count)
+}
+
+/// The same in a given language.
+pub(super) fn rows_in(language: Language, count: u64) -> String {
+    say!(in language; count count; "{n} row", "{n} rows", n = number(count))
+}
+
+/// Writes a number of records.
+pub(super) fn records(count: u64) -> String {
+    say!(count count; "{n} record", "{n} records", n = number(count))
+}
+
+/// Writes a number of windows.
+pub(super) fn windows(count: u64) -> String {
+    windows_in(current(), count)
+}
+
+/// The same in a given language.
+pub(super) fn windows_in(language: Language, count: u64) -> String {
+    say!(in language; count count; "{n} window", "{n} windows", n = number(count))
+}
+
+/// Writes a number of requests.
+pub(super) fn requests(count: u64) -> String {
+    requests_in(current(), count)
+}
+
+/// The same in a given language.
+pub(super) fn requests_in(language: Language, count: u64) -> String {
+    say!(in language; count count; "{n} request", "{n} requests", n = number(count))
+}
+
+/// Writes a number of entities.
+pub(super) fn entities(count: u64) -> String {
+    say!(count count; "{n} entity", "{n} entities", n = number(count))
+}
+
+/// Writes a number of days.
+pub(super) fn days(count: u64) -> String {
+    say!(count count; "{n} day", "{n} days", n = number(count))
 }
 
 /// Writes an instant in UTC, and one at midnight as its day alone.
@@ -130,11 +170,8 @@ mod tests {
         ] {
             assert_eq!(number(value), text);
         }
-        assert_eq!(
-            counted(1, "window differs", "windows differ"),
-            "1 window differs"
-        );
-        assert_eq!(counted(0, "row", "rows"), "0 rows");
+        assert_eq!(windows(1), "1 window");
+        assert_eq!(rows(0), "0 rows");
     }
 
     #[test]

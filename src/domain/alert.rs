@@ -141,12 +141,14 @@ pub fn stale_alert(
     let stale: Vec<_> = of_company.filter(is_stale).collect();
     let worst = stale.iter().min_by_key(|entity| entity.checkpoint)?;
     let (count, name) = (stale.len(), worst.entity);
-    let text = match worst.checkpoint {
-        Some(at) => format!(
-            "{count} entities of company {realm_id} are stale, such as {name}, copied up to {}.",
-            at.format("%Y-%m-%d %H:%M UTC")
+    let at = worst.checkpoint.map(|at| at.format("%Y-%m-%d %H:%M UTC"));
+    let text = match (count, at) {
+        (1, Some(at)) => format!("{name} of company {realm_id} is stale, copied up to {at}."),
+        (1, None) => format!("{name} of company {realm_id} is stale: it was never copied."),
+        (_, Some(at)) => format!(
+            "{count} entities of company {realm_id} are stale, such as {name}, copied up to {at}."
         ),
-        None => format!(
+        (_, None) => format!(
             "{count} entities of company {realm_id} are stale, such as {name}, which was never copied."
         ),
     };
@@ -219,6 +221,11 @@ mod tests {
             "3 entities of company 9 are stale, such as taxes, copied up to 2026-01-08 21:00 UTC."
         );
         assert_eq!(stale_alert("8", &old, limit, now), None);
+        let one = stale_alert("9", &old[1..2], limit, now).unwrap();
+        assert_eq!(
+            one.text,
+            "bills of company 9 is stale, copied up to 2026-01-09 19:00 UTC."
+        );
         let never = SyncedEntity {
             checkpoint: None,
             failures: 1,

@@ -7,12 +7,14 @@
 
 use std::borrow::Cow;
 
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Entry};
 
 /// Places at which clauses are put together.
 const JOINTS: [&str; 6] = ["; ", ": ", " (", ". ", " [", ", "];
 /// Longer texts are no sentences of ours.
 const MAX_LENGTH: usize = 4096;
+/// A template with fewer letters than that begins with one word at most that is not its own.
+const SHORT: usize = 12;
 /// The deepest nesting of texts in texts.
 const MAX_DEPTH: usize = 8;
 
@@ -40,12 +42,29 @@ fn known(catalogue: &Catalogue, text: &str, depth: usize) -> Option<String> {
     }
     catalogue.patterns().find_map(|entry| {
         let captures = entry.pattern.captures(text)?;
+        let values = captures.iter().map(|(_, value)| *value);
+        if !values.clone().all(|value| value.trim() == value) || !fits(entry, captures.first()) {
+            return None;
+        }
         let values: Vec<(&str, String)> = captures
             .into_iter()
             .map(|(name, value)| (name, clauses(catalogue, value, depth + 1)))
             .collect();
         Some(entry.translation.fill(&values))
     })
+}
+
+/// Returns false if a template that begins with a placeholder would take clauses before it for the
+/// value, such as `{n} requests` a sentence that ends with this word.
+fn fits(entry: &Entry, first: Option<&(&str, &str)>) -> bool {
+    let (Some(lead), Some((_, value))) = (entry.pattern.after_first_placeholder(), first) else {
+        return true;
+    };
+    let is_clause = JOINTS.iter().any(|joint| lead.starts_with(joint));
+    let is_short = entry.pattern.letters() < SHORT;
+    is_clause
+        || !(["; ", ": ", ". "].iter().any(|joint| value.contains(joint))
+            || is_short && value.contains(' '))
 }
 
 /// Translates the clauses of a text that the catalogue knows, the longest first.

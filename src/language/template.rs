@@ -57,6 +57,14 @@ impl Template {
         })
     }
 
+    /// Returns the literal after a placeholder that the template begins with.
+    pub(crate) fn after_first_placeholder(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [Part::Placeholder(_), Part::Literal(literal), ..] => Some(literal),
+            _ => None,
+        }
+    }
+
     /// Returns the number of letters outside placeholders.
     pub(crate) fn letters(&self) -> usize {
         let literals = self.0.iter().filter_map(|part| match part {

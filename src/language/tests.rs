@@ -49,6 +49,19 @@ fn a_template_takes_a_finished_text_apart() {
 }
 
 #[test]
+fn a_short_template_takes_no_other_sentence() {
+    let spanish = |text| translated_into(Language::Es, text).into_owned();
+    assert_eq!(spanish("3 requests"), "3 solicitudes");
+    let of_intuit = "An application error has occurred while processing your requests";
+    assert_eq!(spanish(of_intuit), of_intuit);
+    let stored =
+        "QBO_REFRESH_TOKEN: not set, and the table qbo.accounts holds no token of company 9";
+    assert!(spanish(stored).starts_with("QBO_REFRESH_TOKEN: sin definir, y "));
+    let place = "DATABASE_URL: cannot connect to Postgres at h:1 as user 'x', database 'z': Intuit";
+    assert!(spanish(place).starts_with("DATABASE_URL: no se puede conectar"));
+}
+
+#[test]
 fn clauses_around_a_known_text_stay() {
     let text = "QBO_X: lang: 'y' must be en or es; some words (3 windows)";
     let spanish = "QBO_X: lang: 'y' debe ser en o es; some words (3 tramos)";

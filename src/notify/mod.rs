@@ -4,6 +4,7 @@
 
 mod mail;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use self::mail::Mail;
 use crate::config::AlertConfig;
 use crate::error::{Error, Result};
 use crate::http::{Timeouts, Transport};
+use crate::language::{Language, current, say};
 use crate::port::{Endpoint, NoProgress, Secret};
 
 /// The time for one message.
@@ -28,8 +30,8 @@ pub(crate) struct Notice<'a> {
     pub kind: &'a str,
     /// The company.
     pub realm_id: &'a str,
-    /// One sentence.
-    pub text: &'a str,
+    /// One sentence for people, in the language of this process.
+    pub text: Cow<'a, str>,
 }
 
 /// A place that is told of alerts.
@@ -82,7 +84,12 @@ impl Place {
     pub(crate) async fn tell(&self, notices: &[Notice<'_>]) -> Result<()> {
         match self {
             Self::Slack(transport, url) => {
-                post(transport, url, &serde_json::json!({"text": lines(notices)})).await
+                post(
+                    transport,
+                    url,
+                    &serde_json::json!({"text": lines(notices, current())}),
+                )
+                .await
             }
             Self::Webhook(transport, url) => {
                 let body = serde_json::json!({
@@ -92,7 +99,11 @@ impl Place {
                 });
                 post(transport, url, &body).await
             }
-            Self::Mail(mail) => mail.send(&subject(notices), lines(notices)).await,
+            Self::Mail(mail) => {
+                let language = current();
+                mail.send(&subject(notices, language), lines(notices, language))
+                    .await
+            }
         }
     }
 }
@@ -104,23 +115,24 @@ async fn post(transport: &Transport, url: &Secret, body: &serde_json::Value) -> 
     }
 }
 
-fn subject(notices: &[Notice<'_>]) -> String {
+fn subject(notices: &[Notice<'_>], language: Language) -> String {
     let raised = notices.iter().filter(|notice| notice.status == "raised");
-    match raised.count() {
-        0 => format!("[qbo_rs] {} resolved", notices.len()),
-        1 => "[qbo_rs] 1 needs somebody".to_owned(),
-        raised => format!("[qbo_rs] {raised} need somebody"),
+    match (raised.count(), notices.len()) {
+        (0, resolved) => say!(in language; count resolved; "[qbo_rs] {resolved} is resolved",
+            "[qbo_rs] {resolved} are resolved", resolved),
+        (raised, _) => say!(in language; count raised; "[qbo_rs] {raised} needs somebody",
+            "[qbo_rs] {raised} need somebody", raised),
     }
 }
 
 /// Returns a line for each notice. Slack takes `&`, `<` and `>` for marks of its own; a text of ours has
 /// none of them, but names of others might.
-fn lines(notices: &[Notice<'_>]) -> String {
+fn lines(notices: &[Notice<'_>], language: Language) -> String {
     let line = |notice: &Notice<'_>| {
         let text = notice.text.replace(['<', '>', '&', '\r', '\n'], " ");
         match notice.status {
             "raised" => format!("qbo_rs: {text}"),
-            _ => format!("qbo_rs, resolved: {text}"),
+            _ => say!(in language; "qbo_rs, resolved: {text}", text),
         }
     };
     notices.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -136,20 +148,29 @@ mod tests {
             status: "raised",
             kind: "stale",
             realm_id: "9",
-            text: "It is <stale>\nand more.",
+            text: "It is <stale>\nand more.".into(),
         };
         let resolved = Notice {
             status: "resolved",
             ..raised.clone()
         };
         assert_eq!(
-            lines(&[raised.clone(), resolved.clone()]),
+            lines(&[raised.clone(), resolved.clone()], Language::En),
             "qbo_rs: It is  stale  and more.\nqbo_rs, resolved: It is  stale  and more."
         );
         assert_eq!(
-            subject(&[raised, resolved.clone()]),
+            subject(&[raised.clone(), resolved.clone()], Language::En),
             "[qbo_rs] 1 needs somebody"
         );
-        assert_eq!(subject(&[resolved]), "[qbo_rs] 1 resolved");
+        assert_eq!(
+            subject(std::slice::from_ref(&resolved), Language::En),
+            "[qbo_rs] 1 is resolved"
+        );
+        let spanish = Language::Es;
+        assert_eq!(
+            subject(&[raised.clone(), raised], spanish),
+            "[qbo_rs] 2 requieren atención"
+        );
+        assert!(lines(&[resolved], spanish).starts_with("qbo_rs, resuelto: "));
     }
 }

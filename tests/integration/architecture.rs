@@ -106,7 +106,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("views", &["domain", "error", "postgres"]),
-    ("notify", &["config", "error", "http", "port"]),
+    ("notify", &["config", "error", "http", "language", "port"]),
     ("pipeline", &["domain", "error", "event", "port"]),
     ("verify", &["domain", "error", "port"]),
     (
@@ -123,6 +123,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "event",
             "http",
             "landing",
+            "language",
             "notify",
             "pipeline",
             "port",

@@ -44,6 +44,7 @@ mod sandbox;
 mod search_path;
 mod show;
 mod snapshot;
+mod spanish;
 mod support;
 mod sync;
 mod tie_out;

@@ -84,7 +84,7 @@ def test_an_alert_is_told_once_and_when_it_is_over(serve, database, receiver, co
     [alert] = plain["alerts"]
     assert (plain["source"], plain["path"]) == ("qbo_rs", PATH)
     assert (alert["status"], alert["kind"], alert["realm_id"]) == ("raised", "stale", company)
-    assert f"1 entities of company {company} are stale, such as items" in alert["text"]
+    assert f"items of company {company} is stale, copied up to" in alert["text"]
     assert slack["text"] == f"qbo_rs: {alert['text']}"
     # The next look comes 15 seconds later, and finds nothing new to tell but that it is over.
     make_stale(database, 0)
@@ -152,7 +152,7 @@ def test_alerts_come_by_mail(serve, database, company):
     assert envelope.rcpt_tos == ["ana@example.com", "luis@example.com"]
     message = message_from_bytes(envelope.content)
     assert message["subject"] == "[qbo_rs] 1 needs somebody"
-    assert f"entities of company {company} are stale" in message.get_payload(decode=True).decode()
+    assert f"items of company {company} is stale" in message.get_payload(decode=True).decode()
 
 
 def test_books_and_comparisons_that_differ_are_alerts(serve, run, database, receiver, company):
@@ -188,7 +188,7 @@ def test_deep_health_is_503_while_something_is_wrong_and_tells_reasons_to_the_ke
     server.key = "k" * 40
     status, said = server.call("GET", "/healthz?deep")
     assert status == 503
-    assert f"1 entities of company {company} are stale" in json.dumps(said)
+    assert f"items of company {company} is stale" in json.dumps(said)
 
 
 @pytest.mark.parametrize(
