@@ -69,6 +69,12 @@ pub trait TokenStore: std::fmt::Debug + Send + Sync {
     /// If the store cannot be read.
     fn load(&self) -> BoxFuture<'_, Result<Option<Connection>>>;
 
+    /// Returns true if a connection is stored, whether or not this key opens it.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn holds_any(&self) -> BoxFuture<'_, Result<bool>>;
+
     /// Waits until no other process may change the connection, and takes the right to change it.
     ///
     /// # Errors

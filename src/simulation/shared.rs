@@ -131,6 +131,10 @@ impl TokenStore for TokenPlace {
         Box::pin(self.read())
     }
 
+    fn holds_any(&self) -> BoxFuture<'_, Result<bool>> {
+        Box::pin(async { Ok(self.read().await?.is_some()) })
+    }
+
     fn lock(&self) -> BoxFuture<'_, Result<Box<dyn TokenLease>>> {
         Box::pin(async move {
             self.attempt("locks tokens").await?;

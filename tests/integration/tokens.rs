@@ -790,3 +790,39 @@ async fn a_state_directory_that_all_may_write_gets_no_token_and_a_named_one_with
         );
     }
 }
+
+/// A secret that opens nothing is named, and not the refresh token that nobody has asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_does_not_open_the_stored_tokens_is_named() {
+    let (sandbox, database) = (sandbox(), Database::create().await);
+    let directory = tempfile::tempdir().unwrap();
+    for store in [
+        "postgres",
+        &directory.path().join("tokens").to_string_lossy(),
+    ] {
+        let mut app = app(&sandbox);
+        app.settings.set("DATABASE_URL", &database.url).unwrap();
+        app.settings.set("QBO_TOKEN_STORE", store).unwrap();
+        let token = change(&sandbox, "refresh-token", json!({}))["refresh_token"].clone();
+        app.settings
+            .set("QBO_REFRESH_TOKEN", token.as_str().unwrap())
+            .unwrap();
+        extract(&app).await.unwrap();
+        app.settings.set("QBO_REFRESH_TOKEN", "").unwrap();
+        app.settings.set("QBO_CLIENT_SECRET", "wrong").unwrap();
+        let before = sandbox.stats();
+        let Err(Error::Config { setting, reason }) = extract(&app).await else {
+            panic!("a wrong secret was taken");
+        };
+        assert_eq!(setting, "QBO_CLIENT_SECRET", "{reason}");
+        for words in [
+            "does not open the tokens",
+            "developer.intuit.com",
+            "qbo-rs auth login",
+        ] {
+            assert!(reason.contains(words), "{reason}");
+        }
+        assert_eq!(sandbox.stats().data_requests, before.data_requests);
+    }
+    database.drop().await;
+}

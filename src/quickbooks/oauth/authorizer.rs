@@ -106,7 +106,10 @@ impl Authorizer {
         let has_token = stored.is_some()
             || self.configured.is_some()
             || self.rescue.newer_than(None).await.is_some();
-        has_token.then_some(()).ok_or_else(|| self.no_token())
+        match has_token {
+            true => Ok(()),
+            false => Err(self.no_token().await),
+        }
     }
 
     /// Returns the reason why a person must connect the company again, if that is necessary. Sends no
@@ -178,7 +181,7 @@ impl Authorizer {
         }
         let mut candidates = self.candidates(known.as_ref());
         if candidates.is_empty() {
-            return Err(self.no_token());
+            return Err(self.no_token().await);
         }
         let interrupted_at = known.as_ref().and_then(|known| known.refresh_begun_at);
         let reauth = known
@@ -397,8 +400,14 @@ impl Authorizer {
         Error::Unauthenticated { reason, trace }
     }
 
-    fn no_token(&self) -> Error {
-        self.reconnect.no_token(&self.store.place())
+    /// Says why there is no token: none is stored, or this app's secret does not open the stored one.
+    async fn no_token(&self) -> Error {
+        let place = self.store.place();
+        match self.store.holds_any().await {
+            Ok(true) => self.reconnect.wrong_secret(&place),
+            Ok(false) => self.reconnect.no_token(&place),
+            Err(error) => error,
+        }
     }
 }
 

@@ -372,7 +372,9 @@ fn refusal(response: &Response, was_answer_lost: bool) -> Refusal {
         };
     }
     let hint = match fault.error.as_str() {
-        "invalid_client" => "check QBO_CLIENT_ID and QBO_CLIENT_SECRET",
+        "invalid_client" => {
+            "check QBO_CLIENT_ID and QBO_CLIENT_SECRET against the keys of your app at https://developer.intuit.com"
+        }
         _ => "check QBO_TOKEN_URL and the credentials",
     };
     let reason = format!("the token endpoint said {answer}; {hint}");

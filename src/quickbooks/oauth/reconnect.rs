@@ -54,6 +54,18 @@ impl Reconnect {
         Error::config("QBO_REFRESH_TOKEN", reason)
     }
 
+    /// Returns the error that says that tokens of the company are at `place`, stored with another
+    /// secret than the configured one, and what to do.
+    pub(crate) fn wrong_secret(&self, place: &str) -> Error {
+        let reason = format!(
+            "it does not open the tokens of company {} in {place}, which were stored with another one; check it (and \
+             QBO_TOKEN_KEY, if that is set) against the keys of your app at https://developer.intuit.com; if the secret \
+             was renewed there, run `qbo-rs auth login`",
+            self.realm_id
+        );
+        Error::config("QBO_CLIENT_SECRET", reason)
+    }
+
     /// Returns the id of the company.
     pub(crate) fn realm_id(&self) -> &str {
         &self.realm_id

@@ -230,6 +230,10 @@ impl TokenStore for FileTokenStore {
         async { self.load_stored() }.boxed()
     }
 
+    fn holds_any(&self) -> BoxFuture<'_, Result<bool>> {
+        async { Ok(self.read()?.connections.contains_key(&self.realm_id)) }.boxed()
+    }
+
     fn lock(&self) -> BoxFuture<'_, Result<Box<dyn TokenLease>>> {
         async { Ok(Box::new(self.lease().await?) as Box<dyn TokenLease>) }.boxed()
     }

@@ -166,6 +166,14 @@ impl TokenStore for PostgresTokenStore {
         self.load_stored().boxed()
     }
 
+    fn holds_any(&self) -> BoxFuture<'_, Result<bool>> {
+        async {
+            let row = self.db.optional(LOAD, params![self.realm_id]).await?;
+            Ok(row.is_some())
+        }
+        .boxed()
+    }
+
     fn lock(&self) -> BoxFuture<'_, Result<Box<dyn TokenLease>>> {
         async { Ok(Box::new(self.lease().await?) as Box<dyn TokenLease>) }.boxed()
     }

@@ -98,9 +98,9 @@ impl Authorizer {
                 .load()
                 .await?
                 .map(|connection| connection.refresh_token);
-            let token = stored
-                .or_else(|| self.configured.clone())
-                .ok_or_else(|| self.no_token())?;
+            let Some(token) = stored.or_else(|| self.configured.clone()) else {
+                return Err(self.no_token().await);
+            };
             self.endpoint.revoke(revoke_url, &token).await?;
             lease.remove().await?;
             self.rescue.forget().await;
