@@ -62,7 +62,7 @@ pub(super) const PAGES: &[HelpPage] = &[
     ),
     page(
         "verify",
-        "guide.md",
+        "verify.md",
         &[
             "qbo-rs verify invoices --start 2024-01-01 --end 2025-01-01 --chunk month",
             "qbo-rs verify all --last 30d --deep --repair --chunk year",
@@ -132,12 +132,12 @@ pub(super) const PAGES: &[HelpPage] = &[
     ),
     page(
         "auth",
-        "guide.md",
+        "connect.md",
         &["qbo-rs auth login", "qbo-rs auth status"],
     ),
     page(
         "auth login",
-        "guide.md",
+        "connect.md",
         &[
             "qbo-rs auth login",
             "qbo-rs auth login --redirect-uri https://example.com/callback --paste",
@@ -150,7 +150,7 @@ pub(super) const PAGES: &[HelpPage] = &[
     ),
     page(
         "auth import",
-        "guide.md",
+        "connect.md",
         &[
             "qbo-rs auth import token.txt",
             "qbo-rs auth import - --realm-id 9341450000000001",
@@ -166,7 +166,7 @@ pub(super) const PAGES: &[HelpPage] = &[
         "guide.md",
         &["qbo-rs auth forget --realm-id 9341450000000001"],
     ),
-    page("auth rekey", "guide.md", &["qbo-rs auth rekey"]),
+    page("auth rekey", "connect.md", &["qbo-rs auth rekey"]),
     page(
         "entities",
         "guide.md",
