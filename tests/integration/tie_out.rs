@@ -1,8 +1,11 @@
 //! The books of records against reports: companies of the sandbox whose books are known.
 
+use std::sync::{Arc, Mutex};
+
 use chrono::NaiveDate;
 use qbo_rs::app::{App, BooksRequest};
 use qbo_rs::domain::{BooksStatus, CompanyBooks};
+use qbo_rs::port::Progress;
 use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 
@@ -80,6 +83,49 @@ async fn clean_books_agree_and_a_second_look_is_cheap() {
         assert_eq!(again.accounts, books.accounts, "seed {seed}");
         database.drop().await;
     }
+}
+
+/// The events of a comparison, in order.
+#[derive(Default)]
+struct Seen(Mutex<Vec<String>>);
+
+impl Progress for Seen {
+    fn call_started(&self, _realm_id: &str, runs: &[(&str, usize)]) {
+        self.0.lock().unwrap().push(format!("plan {runs:?}"));
+    }
+
+    fn run_started(&self, name: &str, _windows: usize) {
+        self.0.lock().unwrap().push(format!("start {name}"));
+    }
+
+    fn page_read(&self, name: &str, rows: usize) {
+        let some = if rows > 0 { "some" } else { "none" };
+        self.0.lock().unwrap().push(format!("{some} {name}"));
+    }
+
+    fn run_finished(&self, name: &str) {
+        self.0.lock().unwrap().push(format!("end {name}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_and_records_are_counted_while_they_are_compared() {
+    let (sandbox, database) = (company(1, 60), Database::create().await);
+    let mut app = synced(&sandbox, &database).await;
+    let seen = Arc::new(Seen::default());
+    app.progress = seen.clone();
+    tied_out(&app, &BooksRequest::new(day("2025-12-31"))).await;
+    let seen = seen.0.lock().unwrap();
+    assert_eq!(seen[0], r#"plan [("reports", 7), ("records", 2)]"#);
+    assert_eq!(seen[1..3], ["start reports", "start records"]);
+    let number = |event: &str| seen.iter().filter(|seen| *seen == event).count();
+    assert!(
+        number("some reports") + number("none reports") >= 7,
+        "{seen:?}"
+    );
+    assert_eq!((number("some records"), number("none records")), (1, 1));
+    assert_eq!(seen[seen.len() - 2..], ["end reports", "end records"]);
+    database.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

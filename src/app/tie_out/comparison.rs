@@ -45,7 +45,12 @@ impl<'c> Comparison<'c> {
             reports.note(reason.to_owned());
         }
         let before = days.0.pred_opt().unwrap_or(days.0);
-        let read = read(books, known, days);
+        let read = async {
+            let findings = read(books, known, days).await?;
+            let records = findings.landed.changed_at.len();
+            reports.watched.records_read(records);
+            Ok(findings)
+        };
         let (findings, asked) = tokio::try_join!(read, reports.ask(days, before))?;
         let mut comparison = Self {
             books,
@@ -54,6 +59,7 @@ impl<'c> Comparison<'c> {
             findings,
         };
         comparison.run(asked).await?;
+        reports.watched.compared();
         Ok(comparison)
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, Utc};
 use parking_lot::Mutex;
 
+use super::watched::Watched;
 use crate::app::company::Source;
 use crate::books::tie_out::{Balances, Chart, ReportedTransaction, postings_of, trial_balance_of};
 use crate::domain::reports::{Basis, ReportAnswer};
@@ -32,6 +33,7 @@ pub(super) struct Asked {
 pub(super) struct Reports {
     source: Arc<Source>,
     pub(super) basis: Basis,
+    pub(super) watched: Watched,
     state: Mutex<State>,
 }
 
@@ -45,10 +47,11 @@ struct State {
 }
 
 impl Reports {
-    pub(super) fn new(source: Arc<Source>, basis: Basis) -> Self {
+    pub(super) fn new(source: Arc<Source>, basis: Basis, watched: Watched) -> Self {
         Self {
             source,
             basis,
+            watched,
             state: Mutex::default(),
         }
     }
@@ -142,6 +145,8 @@ impl Reports {
         state.made_at = Some(state.made_at.map_or(asked_at, |known| known.min(asked_at)));
         let answers = fetched.answers.into_iter();
         let answers: Vec<_> = answers.map(|landed| landed.parsed.answer).collect();
+        let rows = answers.iter().map(|answer| answer.rows.len()).sum();
+        self.watched.report_read(rows);
         if state.currency.is_none() {
             state.currency = answers.iter().find_map(|answer| answer.currency.clone());
         }

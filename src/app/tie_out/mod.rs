@@ -7,6 +7,7 @@ mod known;
 mod lists;
 mod outcome;
 mod unqueried;
+mod watched;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use self::comparison::Comparison;
 use self::fetch::Reports;
 pub(super) use self::lists::kept_stock;
 use self::unqueried::Unqueried;
+use self::watched::Watched;
 use super::company::{Company, company_config};
 use super::request::default_schema;
 use super::{App, calendar};
@@ -142,7 +144,9 @@ impl App {
         let sink = PostgresSink::new(db.clone(), &request.schema, &postgres, RunRecords::Skip)?;
         let sink = Arc::new(sink);
         let unqueried = Unqueried::new(source.clone(), &sink, &self.progress);
-        let reports = Reports::new(source, request.basis);
+        let watched = Watched::new(self.progress.clone(), (first_day, request.end))?;
+        watched.call_started(source.realm_id());
+        let reports = Reports::new(source, request.basis, watched);
         let span = info_span!("verify_books", realm_id = config.realm_id);
         let compared = Box::pin(async {
             let days = (first_day, request.end);

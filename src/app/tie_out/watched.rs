@@ -1,0 +1,66 @@
+//! The progress of a tie-out: the reports that are read, and the records that are compared with them.
+
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+
+use crate::domain::{Window, WindowReport, WindowStatus};
+use crate::error::Result;
+use crate::port::Progress;
+
+const REPORTS: &str = "reports";
+const RECORDS: &str = "records";
+/// The reports that every comparison reads; where the books differ, more follow.
+const COMMON_REPORTS: usize = 7;
+/// Records are read, then compared.
+const STEPS: usize = 2;
+
+/// Tells an observer how far a tie-out is.
+pub(super) struct Watched {
+    progress: Arc<dyn Progress>,
+    days: Window,
+}
+
+impl Watched {
+    /// # Errors
+    /// [`Error::Config`](crate::Error) about days that are no range.
+    pub(super) fn new(
+        progress: Arc<dyn Progress>,
+        (first, last): (NaiveDate, NaiveDate),
+    ) -> Result<Self> {
+        let end = last.succ_opt().unwrap_or(last);
+        let days = Window::parse(&first.to_string(), &end.to_string())?;
+        Ok(Self { progress, days })
+    }
+
+    pub(super) fn call_started(&self, realm_id: &str) {
+        let runs = [(REPORTS, COMMON_REPORTS), (RECORDS, STEPS)];
+        self.progress.call_started(realm_id, &runs);
+        for (name, steps) in runs {
+            self.progress.run_started(name, steps);
+        }
+    }
+
+    pub(super) fn report_read(&self, rows: usize) {
+        self.step(REPORTS, rows);
+    }
+
+    pub(super) fn records_read(&self, records: usize) {
+        self.step(RECORDS, records);
+    }
+
+    pub(super) fn compared(&self) {
+        self.step(RECORDS, 0);
+        self.progress.run_finished(REPORTS);
+        self.progress.run_finished(RECORDS);
+    }
+
+    fn step(&self, name: &str, rows: usize) {
+        self.progress.page_read(name, rows);
+        let report = WindowReport {
+            rows: rows as u64,
+            ..WindowReport::empty(self.days, WindowStatus::Done)
+        };
+        self.progress.window_finished(name, &report);
+    }
+}
