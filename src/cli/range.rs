@@ -1,5 +1,7 @@
 //! The flags of a range, read as a window.
 
+use chrono::{NaiveDate, TimeDelta};
+use chrono_tz::Tz;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
@@ -86,7 +88,10 @@ impl RangeFlags {
 /// Reads the window of the flags, with dates in the zone of `--tz` if the command has it.
 fn read(matches: &ArgMatches) -> Result<Option<Window>, clap::Error> {
     let flags = RangeFlags::from_arg_matches(matches)?;
+    // A command that shows local times has the zone of a place, or none.
+    let place = || matches.try_get_one::<Tz>("tz").ok().flatten().copied();
     let zone = matches.try_get_one::<Zone>("tz").ok().flatten().copied();
+    let zone = zone.or_else(|| place().map(Into::into));
     flags
         .window(calendar(zone.unwrap_or_default()))
         .map_err(|error| clap::Error::raw(ErrorKind::ValueValidation, error))
@@ -136,6 +141,81 @@ impl Args for OptionalRange {
 impl FromArgMatches for OptionalRange {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         read(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// The days of QuickBooks reports, the last of which belongs to them. Each may be left out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OptionalDays {
+    pub start: Option<NaiveDate>,
+    pub end: Option<NaiveDate>,
+}
+
+impl RangeFlags {
+    fn days(&self, calendar: Calendar) -> Result<OptionalDays> {
+        let is_single = self.last.is_some() || self.month.is_some() || self.quarter.is_some();
+        if let Some(window) = is_single
+            .then(|| self.window(calendar))
+            .transpose()?
+            .flatten()
+        {
+            let last = window.end - TimeDelta::nanoseconds(1);
+            return Ok(OptionalDays {
+                start: Some(window.start.date_naive()),
+                end: Some(last.date_naive()),
+            });
+        }
+        let last = self.end.as_ref().map(|end| RangeBound::new("end", end));
+        let through = || {
+            self.through
+                .as_ref()
+                .map(|day| RangeBound::new("through", day))
+        };
+        let first = self.start.as_ref().map(|day| RangeBound::new("start", day));
+        Ok(OptionalDays {
+            start: first.map(|day| calendar.first_day(day)).transpose()?,
+            end: last
+                .or_else(through)
+                .map(|day| calendar.last_day(day))
+                .transpose()?,
+        })
+    }
+}
+
+impl Args for OptionalDays {
+    fn augment_args(command: Command) -> Command {
+        RangeFlags::augment_args(command)
+            .mut_arg("start", |arg| {
+                arg.value_name("DATE")
+                    .help("First day; a report of one day needs none")
+            })
+            .mut_arg("end", |arg| {
+                arg.value_name("DATE")
+                    .help("Last day, which belongs to the reports")
+            })
+            .mut_arg("last", |arg| {
+                arg.help("Instead of both: the days up to now, as 90d")
+            })
+            .mut_arg("through", |arg| {
+                arg.help("The same as --end").hide_short_help(true)
+            })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for OptionalDays {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        RangeFlags::from_arg_matches(matches)?
+            .days(calendar(Zone::default()))
+            .map_err(|error| clap::Error::raw(ErrorKind::ValueValidation, error))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -202,6 +282,57 @@ mod tests {
             "--last 90d",
         ] {
             assert!(range(flags).starts_with('['), "{flags}");
+        }
+    }
+
+    #[test]
+    fn status_and_reports_take_every_spelling_too() {
+        let command = |line: &str| {
+            parse(line)
+                .unwrap_or_else(|e| panic!("{line}: {e}"))
+                .command
+        };
+        for (flags, window) in [
+            (
+                "--quarter 2024-Q1",
+                "[2024-01-01T00:00:00Z, 2024-04-01T00:00:00Z)",
+            ),
+            (
+                "--start 2024-01-01 --through 2024-01-31 --tz America/Guayaquil",
+                "[2024-01-01T05:00:00Z, 2024-02-01T05:00:00Z)",
+            ),
+        ] {
+            let Command::Status(status) = command(&format!("qbo-rs status {flags}")) else {
+                panic!("{flags}");
+            };
+            assert_eq!(status.range.0.unwrap().to_string(), window, "{flags}");
+        }
+        for (flags, days) in [
+            ("--month 2024-02", "2024-02-01 2024-02-29"),
+            ("--quarter 2024-Q4", "2024-10-01 2024-12-31"),
+            ("--start 2024-01 --through 2024-03", "2024-01-01 2024-03-31"),
+            (
+                "--start 2024-01-05 --end 2024-01-05",
+                "2024-01-05 2024-01-05",
+            ),
+        ] {
+            let line = format!("qbo-rs reports trial_balance {flags}");
+            let Command::Reports(reports) = command(&line) else {
+                panic!("{flags}");
+            };
+            let (start, end) = (reports.days.start.unwrap(), reports.days.end.unwrap());
+            assert_eq!(format!("{start} {end}"), days, "{flags}");
+        }
+        let Command::Reports(last) = command("qbo-rs reports trial_balance --last 30d") else {
+            panic!("no reports");
+        };
+        let (start, end) = (last.days.start.unwrap(), last.days.end.unwrap());
+        assert_eq!((end - start).num_days(), 30);
+        for line in [
+            "qbo-rs status --start 2024",
+            "qbo-rs reports x --month 2024-01 --end 2024",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
         }
     }
 

@@ -7,6 +7,7 @@ use clap::Args;
 use super::exit::{ExitCode, Outcome};
 use super::hint::with_flags;
 use super::output::Printer;
+use super::range::OptionalDays;
 use super::signals::block_on;
 use super::words;
 use crate::app::{
@@ -20,6 +21,8 @@ use crate::terminal::one_line;
 pub(super) struct ReportsArguments {
     #[command(flatten)]
     request: ReportsRequest,
+    #[command(flatten)]
+    pub(super) days: OptionalDays,
     /// List the reports that can be asked for, and ask for none
     #[arg(long, conflicts_with_all = ["names", "changed"])]
     list: bool,
@@ -33,7 +36,9 @@ pub(super) fn run(app: &App, arguments: &ReportsArguments, printer: Printer) -> 
         printer.print(&json, || known.iter().map(describe_known).collect())?;
         return Ok(ExitCode::Done);
     }
-    let report = block_on(app.reports(&arguments.request))?;
+    let mut request = arguments.request.clone();
+    (request.start, request.end) = (arguments.days.start, arguments.days.end);
+    let report = block_on(app.reports(&request))?;
     printer.print(&report, || describe(&report))?;
     explain(&report);
     Ok(ExitCode::of(report.is_complete()))

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::exit::{ExitCode, Outcome};
 use super::local::LocalTime;
 use super::output::Printer;
+use super::range::OptionalRange;
 use super::signals::block_on;
 use super::status_details::details;
 use super::status_screen::{View, screen};
-use crate::app::{App, StatusRequest, calendar};
-use crate::domain::RangeBound;
+use crate::app::{App, StatusRequest};
 use crate::domain::instant::parse_instant;
 use crate::error::{Error, Result};
 
@@ -19,24 +19,9 @@ use crate::error::{Error, Result};
 pub(super) struct StatusArguments {
     #[command(flatten)]
     request: StatusRequest,
-    /// Start of the range to search for gaps, UTC; default: the first committed instant
-    #[arg(
-        long,
-        alias = "fecha-inicio",
-        value_name = "INSTANT",
-        requires = "end",
-        allow_hyphen_values = true
-    )]
-    start: Option<String>,
-    /// End of the range to search for gaps, UTC
-    #[arg(
-        long,
-        alias = "fecha-fin",
-        value_name = "INSTANT",
-        requires = "start",
-        allow_hyphen_values = true
-    )]
-    end: Option<String>,
+    /// The range to search for gaps.
+    #[command(flatten)]
+    pub(super) range: OptionalRange,
     /// Show local times too, in a zone such as America/Guayaquil
     #[arg(long, value_name = "ZONE", value_parser = parse_zone)]
     tz: Option<Tz>,
@@ -50,14 +35,6 @@ pub(super) struct StatusArguments {
 
 pub(super) fn run(app: &App, arguments: StatusArguments, printer: Printer) -> Outcome {
     let zone = arguments.tz;
-    let range = match (&arguments.start, &arguments.end) {
-        (Some(start), Some(end)) => {
-            let bounds = (RangeBound::new("start", start), RangeBound::new("end", end));
-            let calendar = calendar(zone.map(Into::into).unwrap_or_default());
-            Some(calendar.range(bounds.0, bounds.1)?)
-        }
-        _ => None,
-    };
     // Those that were named are described one by one.
     let is_detailed = arguments.verbose > 0 || !arguments.request.entities.is_empty();
     let view = View {
@@ -67,7 +44,7 @@ pub(super) fn run(app: &App, arguments: StatusArguments, printer: Printer) -> Ou
         monthly_quota: app.settings.monthly_quota().unwrap_or_default(),
         is_whole: arguments.verbose > 0,
     };
-    let report = block_on(app.status(&arguments.request.range(range)))?;
+    let report = block_on(app.status(&arguments.request.range(arguments.range.0)))?;
     let value = serde_json::to_value(&report).unwrap_or_default();
     printer.print(&with_local_times(value, zone), || {
         let mut text = match is_detailed {

@@ -5,13 +5,9 @@ use std::str::FromStr;
 use chrono::{Days, NaiveDate, NaiveTime};
 use serde::Deserialize;
 
-#[cfg(feature = "cli")]
-use crate::app::calendar;
 use crate::app::request::{default_schema, owned, setters};
 use crate::domain::reports::{Basis, DateStyle, ReportRequest, ReportSpec, find_report};
 use crate::domain::{Chunk, Window, chunk_range};
-#[cfg(feature = "cli")]
-use crate::domain::{RangeBound, Zone};
 use crate::error::{Error, Result};
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
@@ -51,16 +47,6 @@ impl TryFrom<String> for ReportParameter {
     }
 }
 
-#[cfg(feature = "cli")]
-fn first_day(text: &str) -> Result<NaiveDate> {
-    calendar(Zone::default()).first_day(RangeBound::new("start", text))
-}
-
-#[cfg(feature = "cli")]
-fn last_day(text: &str) -> Result<NaiveDate> {
-    calendar(Zone::default()).last_day(RangeBound::new("end", text))
-}
-
 /// A request to land reports of QuickBooks.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
@@ -74,29 +60,11 @@ pub struct ReportsRequest {
     )]
     pub names: Vec<String>,
     /// First day of the reports; a report of one day does not need it
-    #[cfg_attr(
-        feature = "cli",
-        arg(
-            long,
-            alias = "fecha-inicio",
-            value_name = "DATE",
-            allow_hyphen_values = true,
-            value_parser = first_day
-        )
-    )]
+    #[cfg_attr(feature = "cli", arg(skip))]
     #[serde(default)]
     pub start: Option<NaiveDate>,
     /// Last day of the reports, which belongs to them, as in QuickBooks
-    #[cfg_attr(
-        feature = "cli",
-        arg(
-            long,
-            alias = "fecha-fin",
-            value_name = "DATE",
-            allow_hyphen_values = true,
-            value_parser = last_day
-        )
-    )]
+    #[cfg_attr(feature = "cli", arg(skip))]
     #[serde(default)]
     pub end: Option<NaiveDate>,
     /// When income and costs count; reports without a basis ignore accrual and refuse cash
