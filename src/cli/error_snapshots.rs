@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::error_text::{lines, spoken};
 use super::hint::with_flags;
 use crate::error::{Error, Trace};
+use crate::language::Language;
 
 // Included by its path: the parent of this module exists only with the feature `python`, which the
 // tests are built without. Clippy is run with it, and then sees the module twice.
@@ -62,9 +64,11 @@ fn api(code: Option<&str>) -> Error {
 }
 
 samples! {
-    Config: [Error::config("QBO_TIMEOUT_S", "'x' is not a number")],
+    Config: [Error::config("QBO_TIMEOUT_S", "'x' is not a number of seconds")],
     Unauthenticated: [Error::Unauthenticated {
-        reason: "Intuit refused the refresh token; run `qbo-rs auth login`".to_owned(),
+        reason: "the token endpoint said invalid_grant; the refresh token is expired, revoked or was replaced by a newer one; \
+                 connect the company again: run `qbo-rs auth login`, or set \
+                 QBO_REFRESH_TOKEN to a new token of company 9; Intuit's page for its user is https://intuit.example".to_owned(),
         trace: trace("invalid_grant"),
     }],
     PermissionDenied: [Error::PermissionDenied {
@@ -88,7 +92,8 @@ samples! {
         trace: trace("3001"),
     }],
     CircuitOpen: [Error::CircuitOpen {
-        reason: "QuickBooks has not answered since 2025-01-01T00:00:00Z".to_owned(),
+        reason: "the API has not answered since 2025-01-01T00:00:00Z (9 failures in a row); nothing is sent before \
+                 2025-01-01T00:05:00Z".to_owned(),
     }],
     RequestCap: [Error::RequestCap { max: 100 }],
     TooLarge: [Error::TooLarge {
@@ -98,10 +103,10 @@ samples! {
     Api: [api(Some("4000")), api(None)],
     Decode: [Error::decode("line 7 of customers.jsonl", "missing field `Id`")],
     SearchEnded: [Error::SearchEnded {
-        reason: "the search has cost 97 requests".to_owned(),
+        reason: "the search for records that fail has cost 97 requests in this window; the last failure: timed out".to_owned(),
     }],
     TooManyRejects: [Error::TooManyRejects {
-        reason: "11 records cannot be read or stored".to_owned(),
+        reason: "11 records cannot be read or stored, and at most 10 of a window are set aside. The first: 42".to_owned(),
     }],
     AfterAttempts: [after_attempts(1, api(Some("4000"))), after_attempts(4, timeout())],
     Database: [Error::Database {
@@ -116,7 +121,7 @@ samples! {
 }
 
 /// Returns the lines of an error: its own text, and the words that an edge adds to it.
-fn lines(error: &Error) -> String {
+fn edges(error: &Error) -> String {
     let text = error.to_string();
     let mut lines = format!("{}: {text}\n", name(error));
     let edges = [
@@ -132,12 +137,30 @@ fn lines(error: &Error) -> String {
     lines
 }
 
+/// Every error as the command shows it: what is wrong, why, and what helps, each a line.
+#[test]
+fn every_error_is_told_in_parts_in_both_languages() {
+    let mut texts = String::new();
+    for (variant, samples) in samples() {
+        for sample in samples {
+            let _ = writeln!(texts, "{variant}");
+            for language in [Language::En, Language::Es] {
+                let lines = lines(&with_flags(&spoken(&sample)), language);
+                let _ = writeln!(texts, "  {}: {}", language.code(), lines.join("\n      "));
+            }
+        }
+    }
+    insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true}, {
+        insta::assert_snapshot!("errors_told", texts);
+    });
+}
+
 #[test]
 fn the_text_of_every_error_is_as_recorded() {
     let mut texts = String::new();
     for (variant, samples) in samples() {
         assert!(samples.iter().all(|sample| name(sample) == variant));
-        texts.extend(samples.iter().map(lines));
+        texts.extend(samples.iter().map(edges));
     }
     insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true}, {
         insta::assert_snapshot!("errors", texts);

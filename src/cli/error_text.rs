@@ -12,7 +12,7 @@ use super::early::Early;
 use super::exit::ExitCode;
 use super::{hint, language, logging, output};
 use crate::error::Error;
-use crate::language::translated;
+use crate::language::{Language, current, translated, translated_into};
 use crate::terminal::one_line;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -75,13 +75,21 @@ pub(super) fn print(text: &str) {
         );
         return;
     }
-    let text = translated(text);
-    let parts = Parts::of(&text);
     let mut out = anstream::stderr().lock();
-    let _ = writeln!(out, "{ERROR}error:{ERROR:#} {}", one_line(parts.what));
-    for part in parts.more {
-        let _ = writeln!(out, "  {}", one_line(part));
+    for (number, line) in lines(text, current()).into_iter().enumerate() {
+        let _ = match number {
+            0 => writeln!(out, "{ERROR}error:{ERROR:#} {line}"),
+            _ => writeln!(out, "  {line}"),
+        };
     }
+}
+
+/// Returns the parts of an error in a language, each as a line.
+pub(super) fn lines(text: &str, language: Language) -> Vec<String> {
+    let text = translated_into(language, text);
+    let parts = Parts::of(&text);
+    let parts = [parts.what].into_iter().chain(parts.more);
+    parts.map(|part| one_line(part).into_owned()).collect()
 }
 
 /// Prints what was done when the command was stopped: a line for people, or one event if the logs are
@@ -105,8 +113,8 @@ pub(super) fn report(error: &Error, as_json: bool) {
     }
 }
 
-/// Returns the text of an error. The name of an argument is left out where the reason says it too.
-fn spoken(error: &Error) -> String {
+/// Returns the text of an error for people. The name of an argument is left out where the reason says it too.
+pub(super) fn spoken(error: &Error) -> String {
     match error {
         Error::Config { setting, reason } if setting == ARGUMENTS || is_said(setting, reason) => {
             reason.clone()

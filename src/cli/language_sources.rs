@@ -51,8 +51,8 @@ const SILENT: &[&str] = &[
     "matches",
 ];
 
-/// The letters of `SQLSTATE`: a template with no more is no sentence.
-const MIN_LETTERS: usize = 8;
+/// A template of an error with fewer letters is no words of ours: those of another error.
+const MIN_LETTERS: usize = 4;
 
 /// Words of statements, which no sentence has in capitals.
 const SQL: &[&str] = &[
@@ -181,7 +181,7 @@ impl Scan<'_> {
                 TokenTree::Group(group) => self.error(group.stream()),
                 TokenTree::Literal(literal) => {
                     let text = text_of(&literal.to_string()).unwrap_or_default();
-                    if Template::parse(&text).letters() > MIN_LETTERS {
+                    if Template::parse(&text).letters() >= MIN_LETTERS {
                         self.add(&text);
                     }
                 }

@@ -41,9 +41,11 @@ const OF_CLAP: &[&str] = &[
 /// Literals that look like sentences and are none of ours, or are no sentences: words of other
 /// libraries and of QuickBooks by which an error is recognised, SQL, lists of names.
 const NO_SENTENCES: &[&str] = &[
+    "(SQLSTATE {s})",
     "-- check:",
     "-- show:",
     "Rango {start} a {end} -> error en {windows} tramos: {reason}",
+    "Postgres: {reason}{}",
     "[qbo_rs ledger 1, schema",
     "coalesce(({record} #>> '{MetaData,LastUpdatedTime}')::timestamptz, ingested_at_utc) + interval '1 second'",
     "coalesce(jsonb_path_query_first({payload}, 'strict $.* ? (exists (@.Id))', '{{}}', true), {payload})",
