@@ -1,12 +1,14 @@
 //! One file of many windows: its check before an extract, and the change of some of its windows.
 
-use std::io;
+use std::collections::HashSet;
+use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::layout::{LandingFile, is_parquet};
 use super::line::LandingLine;
 use super::reader::{LandingReader, open};
-use super::spool::{Key, Spool};
+use super::spool::{Key, Names, Spool};
 use super::writer::LandingWriter;
 use crate::domain::{EntitySpec, Mask, Window};
 use crate::durable::{Lock, directory_of, remove_leftovers};
@@ -41,8 +43,10 @@ pub fn check(path: &Path, entity: Option<&EntitySpec>) -> Result<()> {
 }
 
 /// Merges window files into one file of many windows. Earlier windows in the file that the new ones
-/// cover are replaced; all others stay, without what is masked now. Lines are in the order of company, entity and window. The file
-/// is replaced atomically, by one process at a time: what another has written meanwhile stays.
+/// cover are replaced; all others stay, without what is masked now, and without the records that the new
+/// windows hold: a longer window of an earlier extract has an older text of them. Lines are in the order of
+/// company, entity and window. The file is replaced atomically, by one process at a time: what another has
+/// written meanwhile stays.
 ///
 /// # Errors
 /// [`Error::Landing`], [`Error::Decode`]; the file is unchanged then.
@@ -65,20 +69,72 @@ pub async fn merge(parts: &[LandingFile], path: &Path, mask: &Mask) -> Result<()
         (key, Piece::New(&part.path))
     }));
     pieces.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let newer = match earlier {
+        Some(_) => records_of(parts)?,
+        None => HashSet::new(),
+    };
     let mut writer = LandingWriter::create(path)?;
     if let Some(((_, entity, _), _)) = pieces.first() {
         writer.set_entity(entity)?;
     }
     for (key, piece) in &pieces {
         match piece {
-            Piece::Earlier(earlier) => io::copy(&mut earlier.lines(key), &mut writer)
-                .map_err(|e| Error::landing(path, e))?,
-            Piece::New(part) => {
-                io::copy(&mut open(part)?, &mut writer).map_err(|e| Error::landing(part, e))?
+            Piece::Earlier(earlier) => {
+                copy_others(earlier.reader(key), &newer, (&mut writer, path))?
             }
-        };
+            Piece::New(part) => {
+                io::copy(&mut open(part)?, &mut writer).map_err(|e| Error::landing(part, e))?;
+            }
+        }
     }
     writer.finish().map(drop)
+}
+
+/// Company, entity and id of a record.
+type RecordKey = (Arc<str>, Arc<str>, Box<str>);
+
+/// Returns the records of files. A reject is none: an earlier text of it may be all there is.
+fn records_of(parts: &[LandingFile]) -> Result<HashSet<RecordKey>> {
+    let mut records = HashSet::new();
+    let mut names = Names::default();
+    for part in parts {
+        let mut reader = LandingReader::open(&part.path)?;
+        while let Some(line) = reader.next_line()? {
+            let line =
+                LandingLine::parse(line).map_err(|reason| Error::landing(&part.path, reason))?;
+            if line.payload.is_some() {
+                records.insert(key_of_record(&line, &mut names));
+            }
+        }
+    }
+    Ok(records)
+}
+
+fn key_of_record(line: &LandingLine<'_>, names: &mut Names) -> RecordKey {
+    let (realm_id, entity) = (names.shared(&line.realm_id), names.shared(&line.entity));
+    (realm_id, entity, line.id.as_ref().into())
+}
+
+/// Writes the lines of an earlier window, except those of records that came anew.
+fn copy_others(
+    mut lines: LandingReader,
+    newer: &HashSet<RecordKey>,
+    (writer, path): (&mut LandingWriter, &Path),
+) -> Result<()> {
+    let mut names = Names::default();
+    while lines.next_line()?.is_some() {
+        let line = lines.line();
+        let parsed = LandingLine::parse(line);
+        let parsed = parsed.map_err(|reason| Error::decode(lines.location(), reason))?;
+        if newer.contains(&key_of_record(&parsed, &mut names)) {
+            continue;
+        }
+        writer
+            .write_all(line)
+            .and_then(|()| writer.write_all(b"\n"))
+            .map_err(|e| Error::landing(path, e))?;
+    }
+    Ok(())
 }
 
 /// A window of the merged file.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use qbo_rs::app::{ExtractRequest, LoadRequest};
-use qbo_rs::domain::{PageSize, WindowStatus, chunk_range};
+use qbo_rs::domain::{PageSize, Window, WindowStatus, chunk_range};
 use qbo_rs::error::Error;
 use qbo_rs::landing::find_files;
 use qbo_sandbox::Blemish;
@@ -177,6 +177,34 @@ async fn an_incomplete_extract_does_not_replace_a_whole_file_and_keeps_what_is_d
         .map(|entry| entry.unwrap().file_name())
         .collect();
     assert_eq!(left.len(), 2, "{left:?}");
+    database.drop().await;
+}
+
+/// A part of a longer window that is in the file already brings records that the file has, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_holds_each_record_once_whatever_windows_it_was_made_of() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["one.jsonl", "one.parquet"] {
+        let out = directory.path().join(name);
+        let whole = extract_request(&["customers"], "year", &out);
+        assert_complete(&app.extract(&whole).await.unwrap());
+        let part = Window::parse("2024-03-01", "2024-09-01").unwrap();
+        let month = "month".parse().unwrap();
+        let part = ExtractRequest::new(["customers"], chunk_range(part, month)).out(out.clone());
+        assert_complete(&app.extract(&part).await.unwrap());
+        let loaded = app.load(&load_request(&out)).await.unwrap();
+        assert_complete(&loaded);
+        let expected = truth(&sandbox, "Customer").len() as u64;
+        assert_eq!(loaded.runs[0].totals.rows, expected, "{name}");
+        assert_eq!(
+            database
+                .number("SELECT count(*) FROM raw.qb_customers")
+                .await as u64,
+            expected
+        );
+    }
     database.drop().await;
 }
 
