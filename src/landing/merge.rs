@@ -43,8 +43,8 @@ pub fn check(path: &Path, entity: Option<&EntitySpec>) -> Result<()> {
 }
 
 /// Merges window files into one file of many windows. Earlier windows in the file that the new ones
-/// cover are replaced; all others stay, without what is masked now, and without the records that the new
-/// windows hold: a longer window of an earlier extract has an older text of them. Lines are in the order of
+/// cover are replaced; all others stay, without what is masked now. One that the new ones cover in part
+/// loses the records that they hold, of which it has an older text. Lines are in the order of
 /// company, entity and window. The file is replaced atomically, by one process at a time: what another has
 /// written meanwhile stays.
 ///
@@ -79,8 +79,12 @@ pub async fn merge(parts: &[LandingFile], path: &Path, mask: &Mask) -> Result<()
     }
     for (key, piece) in &pieces {
         match piece {
+            Piece::Earlier(earlier) if overlaps(key, parts) => {
+                copy_others(earlier.reader(key), &newer, (&mut writer, path))?;
+            }
             Piece::Earlier(earlier) => {
-                copy_others(earlier.reader(key), &newer, (&mut writer, path))?
+                io::copy(&mut earlier.lines(key), &mut writer)
+                    .map_err(|e| Error::landing(path, e))?;
             }
             Piece::New(part) => {
                 io::copy(&mut open(part)?, &mut writer).map_err(|e| Error::landing(part, e))?;
@@ -143,10 +147,23 @@ enum Piece<'p> {
     New(&'p Path),
 }
 
-fn is_covered((realm_id, entity, window): &Key, parts: &[LandingFile]) -> bool {
-    let same = parts
+fn of_entity<'p>(
+    (realm_id, entity, _): &Key,
+    parts: &'p [LandingFile],
+) -> impl Iterator<Item = &'p LandingFile> {
+    let (realm_id, entity) = (realm_id.clone(), entity.clone());
+    parts
         .iter()
-        .filter(|part| (part.realm_id.as_str(), part.entity.as_str()) == (&**realm_id, &**entity));
-    let new: Vec<Window> = same.map(|part| part.window).collect();
-    window.minus(&new).is_empty()
+        .filter(move |part| *part.realm_id == *realm_id && *part.entity == *entity)
+}
+
+fn overlaps(key: &Key, parts: &[LandingFile]) -> bool {
+    let window = key.2;
+    of_entity(key, parts)
+        .any(|part| part.window.start < window.end && window.start < part.window.end)
+}
+
+fn is_covered(key: &Key, parts: &[LandingFile]) -> bool {
+    let new: Vec<Window> = of_entity(key, parts).map(|part| part.window).collect();
+    key.2.minus(&new).is_empty()
 }

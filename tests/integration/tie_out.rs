@@ -115,7 +115,7 @@ async fn reports_and_records_are_counted_while_they_are_compared() {
     let seen = Arc::new(Seen::default());
     app.progress = seen.clone();
     tied_out(&app, &BooksRequest::new(day("2025-12-31"))).await;
-    let seen = seen.0.lock().unwrap();
+    let seen = std::mem::take(&mut *seen.0.lock().unwrap());
     assert_eq!(seen[0], r#"plan [("reports", 7), ("records", 2)]"#);
     assert_eq!(seen[1..3], ["start reports", "start records"]);
     let number = |event: &str| seen.iter().filter(|seen| *seen == event).count();
