@@ -158,7 +158,7 @@ def test_extract_and_load_name_their_records(run, qbo, tmp_path):
     assert "record of unknown id is set aside" in last_lines(extracted)[0]
     assert "landing files" in last_lines(extracted)[-1]
     spanish = run("extract", "customers", *MONTHS, "--out", out, "--lang", "es", PG_HOST=None)
-    assert "is set aside" in last_lines(spanish)[0]
+    assert "registro de id desconocido apartado" in last_lines(spanish)[0]
     loaded = run("load", out)
     assert loaded.returncode == 1
     assert "is set aside" in last_lines(loaded)[0]
