@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 MAX_WHOLE = 4000
 #: Name of the file that keeps what was read.
 KEPT = "kept.jsonl.gz"
-_PARAMETERS = ("entity", "start", "end", "page_size", "parse_float", "progress")
+_PARAMETERS = ("entity", "start", "end", "tz", "page_size", "parse_float", "progress")
 
 
 class Records(Columns):
@@ -166,6 +166,7 @@ def records(
     start: Instant,
     end: Instant,
     *,
+    tz: str = "UTC",
     page_size: int = 1000,
     parse_float: Callable[[str], Any] = float,
     progress: bool | None = None,
@@ -178,9 +179,10 @@ def records(
 
     Args:
         entity: Name from :func:`entities`.
-        start: First instant, UTC: a date, a datetime, or text such as ``2025-01-31``, ``2025-01-31T00:00:00Z``,
+        start: First instant: a date, a datetime, or text such as ``2025-01-31``, ``2025-01-31T00:00:00Z``,
             ``2025-Q1``, ``today`` or ``-30d``.
         end: First instant after the range.
+        tz: Zone of dates, such as ``America/Guayaquil``, see :func:`chunk_range`.
         page_size: Records per page, 1 to 1000.
         parse_float: Parses the text of a number with a fraction in a dict; :class:`decimal.Decimal` keeps every digit.
             Tables have decimals in any case.
@@ -207,7 +209,7 @@ def records(
     """
     check_keywords(settings, _PARAMETERS)
     # Several windows are read at a time.
-    windows = chunk_range(start, end, "month")
+    windows = chunk_range(start, end, "month", tz=tz)
 
     def read(path: Path) -> Landing:
         return extract(entity, windows, page_size=page_size, out=path, progress=progress, **settings)
@@ -220,6 +222,7 @@ async def records_async(
     start: Instant,
     end: Instant,
     *,
+    tz: str = "UTC",
     page_size: int = 1000,
     parse_float: Callable[[str], Any] = float,
     progress: bool | None = None,
@@ -232,8 +235,9 @@ async def records_async(
 
     Args:
         entity: Name from :func:`entities`.
-        start: First instant, UTC.
+        start: First instant.
         end: First instant after the range.
+        tz: Zone of dates, such as ``America/Guayaquil``, see :func:`chunk_range`.
         page_size: Records per page, 1 to 1000.
         parse_float: Parses the text of a number with a fraction in a dict.
         progress: Show the progress: on one line of stderr, or in a notebook. By default only in IPython and Jupyter.
@@ -257,7 +261,7 @@ async def records_async(
 
     """
     check_keywords(settings, _PARAMETERS)
-    windows = chunk_range(start, end, "month")
+    windows = chunk_range(start, end, "month", tz=tz)
     records = Records(entity, _span(windows), None, parse_float)
     out = records.kept()
     _check(await extract_async(entity, windows, page_size=page_size, out=out, progress=progress, **settings))

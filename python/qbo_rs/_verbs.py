@@ -190,21 +190,23 @@ def _nothing(_answer: object) -> None:
     return None
 
 
-def chunk_range(start: Instant, end: Instant, chunk: str = "day") -> Windows:
+def chunk_range(start: Instant, end: Instant, chunk: str = "day", *, tz: str = "UTC") -> Windows:
     """Cut ``[start, end)`` into windows, oldest first: half-open, adjacent, together exactly the range.
 
     Args:
-        start: First instant, UTC: a date, a datetime, or text such as ``2025-01-31``, ``2025-01-31T00:00:00Z``,
+        start: First instant: a date, a datetime, or text such as ``2025-01-31``, ``2025-01-31T00:00:00Z``,
             ``2025-Q1``, ``today`` or ``-30d``.
         end: First instant after the range.
         chunk: ``day``, ``week``, ``month``, ``quarter``, ``year`` or ``Nd``. Months are counted from ``start``; month
             ends are clamped. The last window may be shorter.
+        tz: Zone of dates and windows, such as ``America/Guayaquil``: a day begins at midnight there. Datetimes say
+            their own; one without a zone is UTC.
 
     Returns:
         The windows, a list that a notebook shows as a table.
 
     Raises:
-        ConfigError: A bound cannot be read, the end is not after the start, or the chunk is unknown.
+        ConfigError: A bound cannot be read, the end is not after the start, or the chunk or the zone is unknown.
 
     Example:
         >>> windows = qbo_rs.chunk_range("2025-01-01", "2025-03-01", "month")
@@ -212,7 +214,7 @@ def chunk_range(start: Instant, end: Instant, chunk: str = "day") -> Windows:
         2025-01-01 00:00:00+00:00
 
     """
-    pairs = _core.chunk_range(_instant(start), _instant(end), str(chunk))
+    pairs = _core.chunk_range(_instant(start), _instant(end), str(chunk), tz=str(tz))
     return Windows(Window(parse_instant(first), parse_instant(last)) for first, last in pairs)
 
 
@@ -351,6 +353,7 @@ def backfill(
     chunk: str = "day",
     page_size: int = 1000,
     *,
+    tz: str = "UTC",
     strict_windows: bool = False,
     resume: bool = False,
     dry_run: bool = False,
@@ -364,10 +367,11 @@ def backfill(
 
     Args:
         entity: A name from :func:`entities`, or several, or ``all``; names of Intuit and Spanish ones, too.
-        start: First instant, UTC: a date, a datetime, or text such as ``2025-01-31``, ``2025-01-31T00:00:00Z``,
+        start: First instant: a date, a datetime, or text such as ``2025-01-31``, ``2025-01-31T00:00:00Z``,
             ``2025-Q1``, ``today`` or ``-30d``.
         end: First instant after the range.
         chunk: Unit of a window, see :func:`chunk_range`.
+        tz: Zone of dates and windows, such as ``America/Guayaquil``, see :func:`chunk_range`.
         page_size: Records in a page, 1 to 1000.
         strict_windows: Give each window requests of its own; otherwise windows that follow each other are read in one
             go and divided by the time of change, so that empty ones cost nothing.
@@ -397,6 +401,7 @@ def backfill(
         entities=_names(entity),
         range=_range(start, end),
         chunk=str(chunk),
+        tz=str(tz),
         page_size=str(page_size),
         strict_windows=strict_windows,
         resume=resume,
@@ -415,6 +420,7 @@ def verify(
     end: Instant,
     chunk: str = "day",
     *,
+    tz: str = "UTC",
     repair: bool = False,
     deep: bool = False,
     schema: str = "raw",
@@ -425,9 +431,10 @@ def verify(
 
     Args:
         entity: A name from :func:`entities`, or several, or ``all``; names of Intuit and Spanish ones, too.
-        start: First instant, UTC.
+        start: First instant.
         end: First instant after the range.
         chunk: Unit of a window, see :func:`chunk_range`.
+        tz: Zone of dates and windows, such as ``America/Guayaquil``, see :func:`chunk_range`.
         repair: Read windows that differ again.
         deep: Compare versions and contents of all records, not only versions where counts differ. Asks for each
             window by itself, so name a long chunk, such as ``year``.
@@ -455,6 +462,7 @@ def verify(
         entities=_names(entity),
         range=_range(start, end),
         chunk=str(chunk),
+        tz=str(tz),
         repair=repair,
         deep=deep,
         schema=schema,
@@ -637,6 +645,7 @@ def status(
     *,
     start: Instant | None = None,
     end: Instant | None = None,
+    tz: str = "UTC",
     validate: bool = False,
     schema: str = "raw",
     **settings: Unpack[Settings],
@@ -645,8 +654,9 @@ def status(
 
     Args:
         entity: A name from :func:`entities`, or several; None: all that have ever been loaded.
-        start: First instant of the range to look for gaps in, UTC; None: the first committed instant.
+        start: First instant of the range to look for gaps in; None: the first committed instant.
         end: First instant after that range; needed with ``start``.
+        tz: Zone of dates, such as ``America/Guayaquil``, see :func:`chunk_range`.
         validate: Check the tables, too, see :attr:`EntityStatus.checks`.
         schema: Schema of the raw tables; it holds one company.
         **settings: Override the environment.
@@ -665,7 +675,7 @@ def status(
     if (start is None) != (end is None):
         missing = "start" if start is None else "end"
         raise ConfigError(f"{missing}: not given; a range needs both bounds")
-    arguments: dict[str, Any] = {"entities": _names(entity), "validate": validate, "schema": schema}
+    arguments: dict[str, Any] = {"entities": _names(entity), "validate": validate, "schema": schema, "tz": str(tz)}
     if start is not None and end is not None:
         arguments["range"] = _range(start, end)
     return _Call(StatusReport.from_dict, "status", settings, **arguments)

@@ -138,13 +138,18 @@ fn typed<T: DeserializeOwned>(value: Value) -> Result<T> {
 /// zone of its argument `tz`.
 fn resolve_range(call: &mut Value) -> Result<()> {
     let verbs = call.get_mut("verb").and_then(Value::as_object_mut);
-    let Some(arguments) = verbs.and_then(|verbs| verbs.values_mut().next()) else {
+    let Some((verb, arguments)) = verbs.and_then(|verbs| verbs.iter_mut().next()) else {
         return Ok(());
     };
     let zone = match arguments.get("tz").and_then(Value::as_str) {
         Some(name) => name.parse()?,
         None => Zone::default(),
     };
+    if verb == "status" {
+        // It cuts no windows: the zone is about its range alone.
+        let arguments = arguments.as_object_mut();
+        arguments.and_then(|arguments| arguments.remove("tz"));
+    }
     let Some(range) = arguments.get_mut("range") else {
         return Ok(());
     };

@@ -22,15 +22,15 @@ use self::following::{Counts, Following};
 use crate::app::calendar;
 use crate::config::SETTINGS;
 use crate::domain::instant::format_instant;
-use crate::domain::{ENTITIES, RangeBound, Zone, chunk_range as cut};
+use crate::domain::{ENTITIES, RangeBound, Zone, chunk_range_in as cut};
 
 /// The exit code of a process that panicked, as Rust has it.
 const PANICKED: i32 = 101;
 
-/// Cuts a range into windows: pairs of instants as text. The names are those by which errors call
+/// Cuts a range into windows: pairs of instants as text. Dates and windows are those of `tz`. The names are those by which errors call
 /// the bounds.
 #[pyfunction]
-#[pyo3(signature = (start, end, chunk, start_name = "start", end_name = "end"))]
+#[pyo3(signature = (start, end, chunk, start_name = "start", end_name = "end", tz = "UTC"))]
 fn chunk_range(
     py: Python<'_>,
     start: &str,
@@ -38,14 +38,16 @@ fn chunk_range(
     chunk: &str,
     start_name: &str,
     end_name: &str,
+    tz: &str,
 ) -> PyResult<Vec<(String, String)>> {
     let bounds = (
         RangeBound::new(start_name, start),
         RangeBound::new(end_name, end),
     );
-    let windows = calendar(Zone::default())
-        .range(bounds.0, bounds.1)
-        .and_then(|range| Ok(cut(range, chunk.parse()?)));
+    let windows = tz.parse().and_then(|zone: Zone| {
+        let range = calendar(zone).range(bounds.0, bounds.1)?;
+        Ok(cut(range, chunk.parse()?, zone))
+    });
     let windows = windows.map_err(|error| to_python(py, &error))?;
     Ok(windows
         .into_iter()
