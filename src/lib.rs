@@ -74,7 +74,8 @@ pub mod error;
 mod event;
 mod http;
 pub mod landing;
-#[cfg(feature = "cli")]
+// Alerts are the only texts of the library alone.
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 mod language;
 #[cfg(feature = "cli")]
 mod logging;
