@@ -99,10 +99,10 @@ def page_of(entities: Sequence[Mapping[str, Any]], schema: str, clock: Clock, no
     heads = "".join(f"<th class=month>{month:%m}<br>{month:%y}</th>" for month, _ in months)
     # The editor's column is narrow and cuts what is at the right: what is short and matters stands first.
     first, last = (
-        "".join(f"<th>{escape(name)}</th>" for name in names)
+        "".join(f"<th>{'<br>'.join(name)}</th>" for name in names)
         for names in (
-            ("", "rows | filas", "missing | falta"),
-            ("set aside | apartadas", "last run | última corrida"),
+            ((), ("rows", "filas"), ("missing", "falta")),
+            (("set aside", "apartadas"), ("last run", "última corrida")),
         )
     )
     rows = "".join(_row(entity, months, clock) for entity in entities)
@@ -203,9 +203,9 @@ def _page(body: str) -> str:
     style = (
         "{font:14px system-ui,sans-serif;padding:12px;color:#222;background:#fff;overflow-x:auto}",
         " table{border-collapse:collapse}",
-        " td,{}th{padding:3px 8px;text-align:left;white-space:nowrap;font-weight:normal}",
+        " td,{}th{padding:3px 5px;text-align:left;white-space:nowrap;font-weight:normal}",
         " th{font-size:12px;opacity:.75}",
-        " td:nth-child(2){text-align:right}",
+        " td:nth-child(-n+3):nth-child(n+2),{}th:nth-child(-n+3){text-align:right}",
         " .month.month{padding:2px 1px;text-align:center}",
         " .month b{font-size:15px;line-height:1}",
         " .full{color:#2e9e5b}",
