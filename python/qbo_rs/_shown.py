@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qbo_rs._calendar import FAILED, SKIPPED, Counted, calendar, legend, levels_in, pieces_of, strip
 from qbo_rs._html import (
     MAX_ROWS,
+    Amount,
     Html,
     block,
     count,
@@ -446,4 +447,5 @@ def _value(value: object) -> object:
     """Return the value of a property as one cell: of a reference the name, of an amount every digit."""
     if isinstance(value, dict):
         return value.get("name") or value.get("value")
-    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+    # As QuickBooks wrote it, without commas; `Decimal` beside it stands at the right, too.
+    return Amount(str(value)) if isinstance(value, (int, float)) and not isinstance(value, bool) else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -90,7 +91,11 @@ def test_what_was_read_once_costs_no_request_again(qbo, company):
     assert len(list(invoices)) == len(frame) == 300
     assert invoices.to_polars().height == invoices.to_arrow().num_rows == 300
     assert "300 records" in repr(invoices)
-    assert "and 280 more records" in invoices._repr_html_()
+    shown = invoices._repr_html_()
+    assert "and 280 more records" in shown
+    # Amounts stand at the right, with and without cents; QuickBooks writes 0 for 0.00.
+    assert "<td>0</td>" in shown
+    assert re.search(r"<td>\d+\.\d\d?</td>", shown)
     assert qbo.stats()["data_requests"] == asked
     # Whoever wants the present asks for it.
     assert len(list(qbo_rs.records("invoices", *RANGE, **company))) == 303

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _verbs
+from qbo_rs._html import count
 from qbo_rs._types import Report
 from qbo_rs.mage import _tables
 from qbo_rs.mage._execution import as_block
@@ -173,7 +174,8 @@ def _log_summary(call: Execution, entity: str, report: Report) -> None:
     names = ("windows", "pages", "rows", "inserted", "updated", "unchanged", "rejected", "duration_ms")
     counts = {name: sum(getattr(run.totals, name) for run in report.runs) for name in names}
     loaded = ", ".join(f"{counts[name]:,} {name}" for name in ("inserted", "updated", "unchanged", "rejected"))
-    parts = [f"{counts['rows']:,} rows", loaded, f"{counts['windows']:,} windows, {counts['pages']:,} pages"]
+    read = f"{count(counts['windows'], 'window')}, {count(counts['pages'], 'page')}"
+    parts = [count(counts["rows"], "row"), loaded, read]
     level = "warning" if counts["rejected"] else "info"
     hint = ["see qbo.rejects"] if counts["rejected"] else []
     ended = call.log.clock.both(datetime.now(timezone.utc))

@@ -11,6 +11,7 @@ from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from qbo_rs._html import count
 from qbo_rs._types import parse_instant
 from qbo_rs.exceptions import QboError
 from qbo_rs.mage import _command, _tables
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 MAX_MONTHS = 36
 """Months on the page; with more of them the cells would be too small to read."""
 FULL = 0.9999
+DAY = 86400
 
 
 def show_coverage() -> Block:
@@ -54,7 +56,7 @@ def show_coverage() -> Block:
         call.log.show(page_of(entities, schema, call.log.clock, datetime.now(timezone.utc)))
         for entity in entities:
             missing, last_run = _days_text(entity["gaps"]), _last_run(entity, call.log.clock)
-            line = f"{entity['rows']:,} rows · {entity['entity']} · {missing} missing · {last_run}"
+            line = f"{count(entity['rows'], 'row')} · {entity['entity']} · {missing} missing · {last_run}"
             call.log.write("info", line, phase="chunk", event="coverage", entity=entity["entity"], rows=entity["rows"])
         return _table(entities, call.log.clock)
 
@@ -95,10 +97,13 @@ def page_of(entities: Sequence[Mapping[str, Any]], schema: str, clock: Clock, no
         return _page(f"{title}<p>Nothing is loaded yet. | Aún no hay datos: ejecute qb_customers_backfill.</p>")
     months = _months(entities, clock)
     heads = "".join(f"<th class=month>{month:%m}<br>{month:%y}</th>" for month, _ in months)
-    # The months stand before what is long, since the editor's column is narrow.
+    # The editor's column is narrow and cuts what is at the right: what is short and matters stands first.
     first, last = (
-        "".join(f"<th>{escape(name)}</th>" for name in names)
-        for names in (("", "rows | filas"), ("missing | falta", "set aside | apartadas", "last run | última corrida"))
+        "".join(f"<th>{'<br>'.join(name)}</th>" for name in names)
+        for names in (
+            ((), ("rows", "filas"), ("missing", "falta")),
+            (("set aside", "apartadas"), ("last run", "última corrida")),
+        )
     )
     rows = "".join(_row(entity, months, clock) for entity in entities)
     legend = (
@@ -118,8 +123,8 @@ def _row(entity: Mapping[str, Any], months: Sequence[Span], clock: Clock) -> str
     first, last = (
         "".join(f"<td>{escape(text)}</td>" for text in texts)
         for texts in (
-            (str(entity["entity"]), f"{entity['rows']:,}"),
-            (_days_text(entity["gaps"]), aside, _last_run(entity, clock)),
+            (str(entity["entity"]), f"{entity['rows']:,}", _days_text(entity["gaps"])),
+            (aside, _last_run(entity, clock)),
         )
     )
     return f"<tr>{first}{''.join(cells)}{last}</tr>"
@@ -180,7 +185,9 @@ def _percent(share: float) -> int:
 
 def _days_text(gaps: Iterable[Mapping[str, str]]) -> str:
     seconds = sum((end - start).total_seconds() for start, end in _spans(gaps))
-    return f"{seconds / 86400:,.0f} days" if seconds >= 86400 else f"{seconds / 3600:,.1f} h" if seconds else "0 days"  # noqa: PLR2004
+    if 0 < seconds < DAY:
+        return f"{seconds / 3600:,.1f} h"
+    return count(round(seconds / DAY), "day")
 
 
 def _last_run(entity: Mapping[str, Any], clock: Clock) -> str:
@@ -196,9 +203,9 @@ def _page(body: str) -> str:
     style = (
         "{font:14px system-ui,sans-serif;padding:12px;color:#222;background:#fff;overflow-x:auto}",
         " table{border-collapse:collapse}",
-        " td,{}th{padding:3px 8px;text-align:left;white-space:nowrap;font-weight:normal}",
+        " td,{}th{padding:3px 5px;text-align:left;white-space:nowrap;font-weight:normal}",
         " th{font-size:12px;opacity:.75}",
-        " td:nth-child(2){text-align:right}",
+        " td:nth-child(-n+3):nth-child(n+2),{}th:nth-child(-n+3){text-align:right}",
         " .month.month{padding:2px 1px;text-align:center}",
         " .month b{font-size:15px;line-height:1}",
         " .full{color:#2e9e5b}",

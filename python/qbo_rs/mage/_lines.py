@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qbo_rs._html import count
 from qbo_rs._types import parse_instant
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def rewritten(message: str, fields: Mapping[str, Any], clock: Clock) -> tuple[st
     name = f"{fields.get('entity', '')} {clock.label(start, end)}".strip()
     times = clock.span(start, end)
     if event == "window_done":
-        return " · ".join([f"{fields['rows']:,} rows", name, *_loaded(fields), times]), shown
+        return " · ".join([count(fields["rows"], "row"), name, *_loaded(fields), times]), shown
     if event == "window_failed":
         return " · ".join(["FAILED", name, message.partition(FAILED)[2] or message, times]), shown
     return message, shown
@@ -51,6 +52,7 @@ def _loaded(fields: Mapping[str, Any]) -> list[str]:
 
 
 def _run(fields: Mapping[str, Any]) -> str:
-    parts = [f"{fields['rows']:,} rows", str(fields.get("entity", "")), *_loaded(fields)]
-    parts.append(f"{fields['windows']:,} windows, {fields['requests']:,} requests, {fields['duration_ms']:,} ms")
+    parts = [count(fields["rows"], "row"), str(fields.get("entity", "")), *_loaded(fields)]
+    cost = [count(fields["windows"], "window"), count(fields["requests"], "request"), f"{fields['duration_ms']:,} ms"]
+    parts.append(", ".join(cost))
     return " · ".join(part for part in parts if part)
