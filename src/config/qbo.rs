@@ -160,6 +160,7 @@ impl Settings {
             retry: RetryPolicy {
                 throttle_wait: self.seconds("QBO_THROTTLE_WAIT_S")?,
                 max_elapsed: self.seconds("QBO_RETRY_FOR_S")?,
+                max_throttled: self.seconds("QBO_RETRY_FOR_S")?,
                 ..RetryPolicy::default()
             },
         })

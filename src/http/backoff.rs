@@ -23,6 +23,9 @@ pub struct RetryPolicy {
     /// Total time for one request with all its retries. There are two limits because waits of 60 s
     /// for a throttled request and quick connection failures use them up at different rates.
     pub max_elapsed: Duration,
+    /// The same for a request that is throttled. Not below a wait of the throttle: a caller that does
+    /// not wait asks again, and is throttled longer.
+    pub max_throttled: Duration,
     /// Wait after a throttled answer that does not say how long to wait (qbo-facts 6.1).
     pub throttle_wait: Duration,
 }
@@ -34,6 +37,7 @@ impl Default for RetryPolicy {
             max_wait: Duration::from_secs(30),
             max_attempts: 6,
             max_elapsed: Duration::from_secs(600),
+            max_throttled: Duration::from_secs(600),
             throttle_wait: Duration::from_secs(60),
         }
     }
@@ -45,11 +49,11 @@ impl RetryPolicy {
     /// Exponential backoff with full jitter: `random` is uniform in `[0, 1)`, and the wait is
     /// uniform below a ceiling that doubles (M. Brooker, "Exponential Backoff And Jitter", AWS
     /// Architecture Blog, 2015). `requested` is a wait that the server or the throttle rule
-    /// demands; it is never cut short.
+    /// demands; it is never cut short. `left` is the time that remains.
     pub fn next_wait(
         &self,
         attempts: u32,
-        elapsed: Duration,
+        left: Duration,
         requested: Option<Duration>,
         random: f64,
     ) -> Option<Duration> {
@@ -60,7 +64,7 @@ impl RetryPolicy {
         let ceiling = (self.initial_wait * 2u32.pow(doublings)).min(self.max_wait);
         let jittered = ceiling.mul_f64(random);
         let wait = requested.map_or(jittered, |wait| wait + jittered.min(wait / 10));
-        (elapsed + wait <= self.max_elapsed).then_some(wait)
+        (wait <= left).then_some(wait)
     }
 }
 
@@ -96,12 +100,28 @@ impl Attempts {
     /// # Errors
     /// `error`, with the number of attempts and the elapsed time, when either has run out.
     pub(crate) async fn wait(&self, error: Error, requested: Option<Duration>) -> Result<()> {
-        match self.policy.next_wait(
-            self.made,
-            self.started_at.elapsed(),
-            requested,
-            crate::chance::fraction(),
-        ) {
+        self.wait_within(self.policy.max_elapsed, error, requested)
+            .await
+    }
+
+    /// Waits like [`wait`](Self::wait), after a throttled answer.
+    ///
+    /// # Errors
+    /// Those of [`wait`](Self::wait).
+    pub(crate) async fn wait_throttled(&self, error: Error, throttle: Duration) -> Result<()> {
+        self.wait_within(self.policy.max_throttled, error, Some(throttle))
+            .await
+    }
+
+    async fn wait_within(
+        &self,
+        limit: Duration,
+        error: Error,
+        requested: Option<Duration>,
+    ) -> Result<()> {
+        let left = limit.saturating_sub(self.started_at.elapsed());
+        let fraction = crate::chance::fraction();
+        match self.policy.next_wait(self.made, left, requested, fraction) {
             Some(wait) => {
                 warn!(
                     phase = self.phase,
@@ -159,7 +179,7 @@ mod tests {
         };
         let wait = |attempts, random| {
             policy
-                .next_wait(attempts, Duration::ZERO, None, random)
+                .next_wait(attempts, policy.max_elapsed, None, random)
                 .unwrap()
         };
         assert_eq!(wait(1, 0.0), Duration::ZERO);
@@ -173,19 +193,35 @@ mod tests {
         let policy = RetryPolicy::default();
         assert!(
             policy
-                .next_wait(policy.max_attempts, Duration::ZERO, None, 0.5)
+                .next_wait(policy.max_attempts, policy.max_elapsed, None, 0.5)
                 .is_none()
         );
-        assert!(policy.next_wait(1, policy.max_elapsed, None, 0.5).is_none());
-        let too_long = Some(policy.max_elapsed + Duration::from_secs(1));
-        assert!(policy.next_wait(1, Duration::ZERO, too_long, 0.5).is_none());
+        assert!(policy.next_wait(1, Duration::ZERO, None, 0.5).is_none());
+        let (left, too_long) = (
+            policy.max_elapsed,
+            policy.max_elapsed + Duration::from_secs(1),
+        );
+        assert!(policy.next_wait(1, left, Some(too_long), 0.5).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_throttled_request_has_a_time_of_its_own() {
+        let policy = RetryPolicy {
+            max_elapsed: Duration::from_secs(30),
+            ..RetryPolicy::default()
+        };
+        let (mut attempts, minute) = (Attempts::new(policy, "extract"), Duration::from_secs(60));
+        attempts.start_next();
+        assert!(attempts.wait(Error::Cancelled, Some(minute)).await.is_err());
+        let waited = attempts.wait_throttled(Error::Cancelled, minute).await;
+        assert!(waited.is_ok() && attempts.started_at.elapsed() >= minute);
     }
 
     #[test]
     fn a_wait_that_the_server_requests_is_never_cut_short() {
         let requested = Duration::from_secs(60);
         let wait = RetryPolicy::default()
-            .next_wait(1, Duration::ZERO, Some(requested), 0.9)
+            .next_wait(1, Duration::from_secs(600), Some(requested), 0.9)
             .unwrap();
         assert!(wait >= requested && wait <= requested + requested / 10);
     }

@@ -184,11 +184,11 @@ impl ApiClient {
                     let wait = retry_after.unwrap_or(self.retry.throttle_wait);
                     // A longer wait ends this request. Other requests must not be held back by
                     // it: they too have to end in time.
-                    if wait <= self.retry.max_elapsed {
+                    if wait <= self.retry.max_throttled {
                         self.transport.paused(wait);
                         self.admission.pause(wait).await;
                     }
-                    attempts.wait(error, Some(wait)).await?;
+                    attempts.wait_throttled(error, wait).await?;
                 }
                 Verdict::RefreshToken(_) if !was_token_renewed => {
                     was_token_renewed = true;

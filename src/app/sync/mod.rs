@@ -31,6 +31,7 @@ use super::{App, CompanyReport, select_or_all};
 use crate::config::PostgresConfig;
 use crate::domain::{CompanyStatus, CompanySync, EntitySpec, PageSize, SyncReport, find_entity};
 use crate::error::{Error, Result};
+use crate::http::RetryPolicy;
 use crate::port::Meter;
 use crate::postgres::Db;
 use crate::sink::postgres::{PostgresSink, RunRecords};
@@ -297,7 +298,7 @@ impl Syncer {
         }
         let mut config = settings.qbo_of(realm_id)?;
         // Shorter than for a backfill, because the next sync comes soon.
-        config.oauth.retry.max_elapsed = config.oauth.retry.max_elapsed.min(RETRY_TIMEOUT);
+        config.oauth.retry = impatient(config.oauth.retry);
         let _one_at_a_time = self.schema_choice.lock().await;
         let (source, connection) = Company::open_at(&self.backend, &config, &self.app.progress)
             .await?
@@ -380,5 +381,35 @@ impl Syncer {
             }
             _ => outcome.map(|synced| with_unavailable(synced, &absent, &unavailable)),
         }
+    }
+}
+
+/// Returns the policy of a sync: it gives up sooner than `policy`, but waits for two throttles, each
+/// with the tenth that is added to it. Without that it would ask on, and be throttled for good.
+fn impatient(policy: RetryPolicy) -> RetryPolicy {
+    let throttles = policy.throttle_wait * 11 / 5 + RETRY_TIMEOUT;
+    RetryPolicy {
+        max_elapsed: policy.max_elapsed.min(RETRY_TIMEOUT),
+        max_throttled: policy.max_throttled.min(throttles),
+        ..policy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sync_waits_for_a_throttle_however_long_it_is() {
+        for wait in [1, 60, 500] {
+            let throttle_wait = Duration::from_secs(wait);
+            let policy = impatient(RetryPolicy {
+                throttle_wait,
+                ..RetryPolicy::default()
+            });
+            let next = policy.next_wait(1, policy.max_throttled, Some(throttle_wait), 0.99);
+            assert!(next.is_some_and(|next| next >= throttle_wait), "{wait}");
+        }
+        assert_eq!(impatient(RetryPolicy::default()).max_elapsed, RETRY_TIMEOUT);
     }
 }
