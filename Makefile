@@ -12,6 +12,9 @@ CLIENTS := $(foreach client,python-quickbooks tap-quickbooks schemathesis,.venv/
 # Servers that `make test-postgres` runs on.
 POSTGRES_MAJORS := 13 14 15 16 17
 
+# Tests at a time. They wait for other processes more than they compute, so that more than one a core pays.
+PARALLEL := 5
+
 # Mage needs 1.4 GB of packages and several minutes. SKIP_MAGE=1 leaves its tests out of `make test`.
 MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 
@@ -48,7 +51,7 @@ lint: .venv/.dev .venv/.wheel ## Check formatting, lints, types and stubs
 	$(BIN)/python -m mypy.stubtest qbo_rs._core
 
 test-rust: .venv/.dev .venv/.wheel ## Run the Rust tests on a throw-away Postgres
-	$(BIN)/python tests/with_postgres.py cargo test --workspace --features cli $(CARGO_FLAGS)
+	$(BIN)/python tests/with_postgres.py cargo test --workspace --features cli $(CARGO_FLAGS) -- --test-threads $(PARALLEL)
 
 # The server of the other tests is the newest, 18. These are the tests that depend on the server most.
 test-postgres: .venv/.dev .venv/.wheel ## Run the tests of loading on servers of POSTGRES_MAJORS ("13 14 15 16 17")
@@ -69,10 +72,10 @@ openapi: ## Generate src/server/openapi.json from the handlers
 	UPDATE_OPENAPI=1 cargo test --features cli --lib server::openapi
 
 test-python: .venv/.dev .venv/.wheel .venv/docs/.installed $(CLIENTS) .venv/.debian .venv/.chromium ## Run the Python tests of the installed wheel on a throw-away Postgres
-	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2
+	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n $(PARALLEL)
 
 test-mage: .venv/.dev .venv/mage/.wheel .venv/.chromium .venv/compose-spec/.installed ## Run the pipelines in a real Mage, with its scheduler, kills and a browser
-	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2 tests/mage
+	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n $(PARALLEL) tests/mage
 
 simulation: ## Run simulated backfills for SIMULATION_SECONDS or SEEDS seeds; SEED=17 repeats one
 	SIMULATION_SECONDS=$(if $(SEED)$(SEEDS),,$${SIMULATION_SECONDS:-60}) cargo test --features cli $(CARGO_FLAGS) --release --lib \

@@ -105,8 +105,9 @@ impl ServiceFault {
     }
 
     pub(crate) fn no_reports(name: &str) -> Self {
-        let detail =
-            format!("Operation reports/{name} is not supported: this sandbox has no reports yet.");
+        let detail = format!(
+            "Operation reports/{name} is not supported: this sandbox has no reports yet; start it with --books 2000."
+        );
         Self::new("Unsupported Operation", detail, "500")
     }
 

@@ -58,7 +58,7 @@ fn describe_known(report: &KnownReport) -> String {
         true => String::new(),
         false => format!(" ({})", report.documented),
     };
-    format!("{:<28}{}{documented}: {dates}\n", report.name, report.route)
+    format!("{:<36}{}{documented}: {dates}\n", report.name, report.route)
 }
 
 fn describe(report: &ReportsReport) -> String {
