@@ -2,6 +2,8 @@
 
 use super::words::shell_quote;
 
+const ENV_FILE: &str = "--env-file";
+
 /// The words of the command line, the program first.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CommandLine(Vec<String>);
@@ -31,6 +33,24 @@ impl CommandLine {
         }
         words.join(" ")
     }
+
+    /// Returns the flag that names the file of the settings, with a blank before it; nothing without one.
+    pub(super) fn env_file_flag(&self) -> String {
+        let mut words = self.0.iter().skip_while(|word| !word.starts_with(ENV_FILE));
+        let Some(flag) = words.next() else {
+            return String::new();
+        };
+        let path = match flag
+            .strip_prefix(ENV_FILE)
+            .and_then(|rest| rest.strip_prefix('='))
+        {
+            Some(path) => Some(path),
+            None => words.next().map(String::as_str),
+        };
+        path.map_or_else(String::new, |path| {
+            format!(" {ENV_FILE} {}", shell_quote(path))
+        })
+    }
 }
 
 #[cfg(test)]
@@ -39,6 +59,23 @@ mod tests {
 
     fn resumed(words: &[&str]) -> String {
         CommandLine::new(words.iter().map(|word| (*word).to_owned())).resumed()
+    }
+
+    #[test]
+    fn the_file_of_the_settings_goes_on_to_the_next_command() {
+        let flag = |words: &[&str]| {
+            CommandLine::new(words.iter().map(|word| (*word).to_owned())).env_file_flag()
+        };
+        assert_eq!(flag(&["qbo-rs", "sync"]), "");
+        let expected = " --env-file 'my settings'";
+        assert_eq!(
+            flag(&["qbo-rs", "--env-file", "my settings", "sync"]),
+            expected
+        );
+        assert_eq!(
+            flag(&["qbo-rs", "sync", "--env-file=my settings"]),
+            expected
+        );
     }
 
     #[test]

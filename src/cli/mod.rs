@@ -176,7 +176,7 @@ fn execute(
         Command::Serve(arguments) => serve::run(&app, arguments),
         Command::Sync(arguments) => sync::run(&app, &arguments, printer),
         Command::Show(arguments) => show::run(&app, &arguments, printer),
-        Command::Status(arguments) => status::run(&app, arguments, printer),
+        Command::Status(arguments) => status::run(&app, tally, arguments, printer),
         Command::Rejects(arguments) => rejects::run(&app, arguments, printer),
         Command::Reports(arguments) => reports::run(&app, &arguments, printer),
         Command::Auth(command) => auth::run(&app, &command, printer),

@@ -85,15 +85,16 @@ pub(super) fn print(report: &Report, printer: Printer, ending: &Ending) -> Outco
     Ok(ExitCode::of(report.is_complete()))
 }
 
-/// Returns the ending of the demo, which is a backfill.
+/// Returns the ending of the demo.
 pub(super) fn demo_ending(tally: &Tally) -> Ending {
-    ending(Verb::Backfill, &Settings::default(), tally)
+    ending(Verb::Demo, &Settings::default(), tally)
 }
 
 fn ending(verb: Verb, settings: &Settings, tally: &Tally) -> Ending {
     Ending {
         verb,
         schema_flag: String::new(),
+        env_file_flag: tally.env_file_flag(),
         again: tally.resumed(),
         // A wrong setting has ended the call already.
         monthly_quota: settings.monthly_quota().unwrap_or_default(),

@@ -11,6 +11,7 @@ use super::range::OptionalRange;
 use super::signals::block_on;
 use super::status_details::details;
 use super::status_screen::{View, screen};
+use super::tally::Tally;
 use crate::app::{App, StatusRequest};
 use crate::domain::instant::parse_instant;
 use crate::error::{Error, Result};
@@ -33,7 +34,13 @@ pub(super) struct StatusArguments {
     empty_days: bool,
 }
 
-pub(super) fn run(app: &App, arguments: StatusArguments, printer: Printer) -> Outcome {
+pub(super) fn run(
+    app: &App,
+    tally: &Tally,
+    arguments: StatusArguments,
+    printer: Printer,
+) -> Outcome {
+    let env_file_flag = tally.env_file_flag();
     let zone = arguments.tz;
     // Those that were named are described one by one.
     let is_detailed = arguments.verbose > 0 || !arguments.request.entities.is_empty();
@@ -43,6 +50,7 @@ pub(super) fn run(app: &App, arguments: StatusArguments, printer: Printer) -> Ou
         // A wrong setting is an error of the commands that need it.
         monthly_quota: app.settings.monthly_quota().unwrap_or_default(),
         is_whole: arguments.verbose > 0,
+        env_file_flag: &env_file_flag,
     };
     let report = block_on(app.status(&arguments.request.range(arguments.range.0)))?;
     let value = serde_json::to_value(&report).unwrap_or_default();

@@ -22,22 +22,25 @@ const MAX_NAME: usize = 22;
 
 /// The view of the reader.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct View {
+pub(super) struct View<'v> {
     pub zone: LocalTime,
     pub now: DateTime<Utc>,
     /// Reads a month that the app is granted; 0: not metered.
     pub monthly_quota: u64,
     /// Every entity is shown.
     pub is_whole: bool,
+    /// The flag that names the file of the settings, which the commands need, too.
+    pub env_file_flag: &'v str,
 }
 
 /// Describes a schema on one screen.
-pub(super) fn screen(report: &StatusReport, view: View) -> String {
+pub(super) fn screen(report: &StatusReport, view: View<'_>) -> String {
     let mut out = String::new();
     heading(report, view, &mut out);
+    let env_file = view.env_file_flag;
     let flag = match report.schema.as_str() {
-        "raw" => String::new(),
-        other => format!(" --schema {other}"),
+        "raw" => env_file.to_owned(),
+        other => format!(" --schema {other}{env_file}"),
     };
     if report.entities.is_empty() {
         let schema = &report.schema;
@@ -45,7 +48,10 @@ pub(super) fn screen(report: &StatusReport, view: View) -> String {
             "nothing has been loaded into the schema {schema} yet",
             schema
         );
-        let next = say!("Next: {command}", command = "qbo-rs sync");
+        let next = say!(
+            "Next: {command}",
+            command = format!("qbo-rs sync{env_file}")
+        );
         let _ = writeln!(out, "{text}\n{next}");
         return out;
     }
@@ -72,11 +78,11 @@ pub(super) fn screen(report: &StatusReport, view: View) -> String {
         let _ = writeln!(out, "{text} (-v)");
     }
     out.push('\n');
-    verdict(report, &judged, &mut out);
+    verdict(report, &judged, env_file, &mut out);
     out
 }
 
-fn heading(report: &StatusReport, view: View, out: &mut String) {
+fn heading(report: &StatusReport, view: View<'_>, out: &mut String) {
     let realm_id = report
         .entities
         .first()
@@ -110,7 +116,7 @@ fn heading(report: &StatusReport, view: View, out: &mut String) {
     }
 }
 
-fn connection(account: &CompanyReport, view: View) -> Vec<String> {
+fn connection(account: &CompanyReport, view: View<'_>) -> Vec<String> {
     let realm_id = &account.account.realm_id;
     let state = match (account.state, account.days_left) {
         (ConnectionState::NeedsReauth, _) => {
@@ -138,7 +144,12 @@ fn connection(account: &CompanyReport, view: View) -> Vec<String> {
     parts
 }
 
-fn table(report: &StatusReport, judged: &[(&EntityStatus, Health)], view: View, out: &mut String) {
+fn table(
+    report: &StatusReport,
+    judged: &[(&EntityStatus, Health)],
+    view: View<'_>,
+    out: &mut String,
+) {
     let limit = if view.is_whole { usize::MAX } else { MAX_ROWS };
     let shown = &judged[..judged.len().min(limit)];
     let header = [
@@ -210,7 +221,7 @@ fn committed(entity: &EntityStatus, now: DateTime<Utc>) -> String {
     }
 }
 
-fn books_line(books: &TieOut, view: View) -> String {
+fn books_line(books: &TieOut, view: View<'_>) -> String {
     let parts = [
         say!(
             "books as of {day}, {basis} basis: {status}; {amount} unexplained",
@@ -230,7 +241,12 @@ fn books_line(books: &TieOut, view: View) -> String {
     flow("", &parts, ", ")
 }
 
-fn verdict(report: &StatusReport, judged: &[(&EntityStatus, Health)], out: &mut String) {
+fn verdict(
+    report: &StatusReport,
+    judged: &[(&EntityStatus, Health)],
+    env_file_flag: &str,
+    out: &mut String,
+) {
     let commands: Vec<(&str, &str)> = judged
         .iter()
         .filter_map(|(entity, health)| Some((entity.entity.as_str(), health.command.as_deref()?)))
@@ -239,7 +255,7 @@ fn verdict(report: &StatusReport, judged: &[(&EntityStatus, Health)], out: &mut 
         0 => {
             let text = say!(
                 "Everything is in step. Next: {command}",
-                command = "qbo-rs sync --every 5m"
+                command = format!("qbo-rs sync --every 5m{env_file_flag}")
             );
             let _ = writeln!(out, "{text}");
         }

@@ -16,12 +16,13 @@ fn now() -> DateTime<Utc> {
     "2026-11-27T17:03:00Z".parse().unwrap()
 }
 
-fn view(is_whole: bool) -> View {
+fn view(is_whole: bool) -> View<'static> {
     View {
         zone: LocalTime(Some("America/Guayaquil".parse().unwrap())),
         now: now(),
         monthly_quota: 500_000,
         is_whole,
+        env_file_flag: "",
     }
 }
 

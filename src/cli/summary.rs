@@ -16,6 +16,8 @@ pub(super) struct Ending {
     pub verb: Verb,
     /// The schema of the raw tables, if it is another one than the default.
     pub schema_flag: String,
+    /// The file of the settings, if this call has one.
+    pub env_file_flag: String,
     /// The same command, which reads what is missing.
     pub again: String,
     /// Reads a month that the app is granted; 0: not metered.
@@ -31,6 +33,8 @@ pub(super) enum Verb {
     Extract(String),
     /// Read from files into tables.
     Load,
+    /// Read from the simulator of the demo, which says itself how to go on.
+    Demo,
 }
 
 /// The most failed windows of an entity that are named here; the last lines on stderr name more.
@@ -62,8 +66,9 @@ pub(super) fn summary(report: &Report, ending: &Ending) -> String {
     if let Some(warning) = warning {
         let _ = writeln!(out, "{}", translated(warning));
     }
-    let next = say!("Next: {command}", command = next(report, ending));
-    let _ = writeln!(out, "{next}");
+    if let Some(command) = next(report, ending) {
+        let _ = writeln!(out, "{}", say!("Next: {command}", command));
+    }
     out
 }
 
@@ -194,7 +199,7 @@ fn rows(report: &Report, ending: &Ending) -> String {
     ];
     let stored = match ending.verb {
         Verb::Extract(_) => &[][..],
-        Verb::Backfill | Verb::Load => &stored[..],
+        Verb::Backfill | Verb::Load | Verb::Demo => &stored[..],
     };
     let is_told = |(_, count): &&Column| report.runs.iter().any(|run| count(run) > 0);
     let columns: Vec<&Column> = stored.iter().chain(&odd).filter(is_told).collect();
@@ -307,10 +312,11 @@ pub(super) fn reads(reads: u64, quota: u64) -> String {
 }
 
 /// Returns the command to run next: what is missing first.
-fn next(report: &Report, ending: &Ending) -> String {
-    let flag = &ending.schema_flag;
+fn next(report: &Report, ending: &Ending) -> Option<String> {
+    let env_file = &ending.env_file_flag;
+    let flags = format!("{}{env_file}", ending.schema_flag);
     if report.has_failures() {
-        return ending.again.clone();
+        return Some(ending.again.clone());
     }
     let with_rejects: Vec<&str> = report
         .runs
@@ -318,21 +324,23 @@ fn next(report: &Report, ending: &Ending) -> String {
         .filter(|run| run.totals.rejected > 0)
         .map(|run| run.entity.as_str())
         .collect();
-    match &ending.verb {
-        Verb::Extract(path) => format!("qbo-rs load {path}"),
+    let command = match &ending.verb {
+        Verb::Demo => return None,
+        Verb::Extract(path) => format!("qbo-rs load {path}{env_file}"),
         _ if !with_rejects.is_empty() => {
-            format!("qbo-rs rejects {}{flag}", with_rejects.join(" "))
+            format!("qbo-rs rejects {}{flags}", with_rejects.join(" "))
         }
-        Verb::Load => format!("qbo-rs status{flag}"),
+        Verb::Load => format!("qbo-rs status{flags}"),
         Verb::Backfill => {
             let largest = report.runs.iter().max_by_key(|run| run.totals.rows);
             match largest.filter(|run| run.totals.rows > 0) {
                 Some(run) => {
                     let entity = &run.entity;
-                    format!("qbo-rs show {entity}{flag} · qbo-rs sync --every 5m")
+                    format!("qbo-rs show {entity}{flags} · qbo-rs sync --every 5m{env_file}")
                 }
-                None => format!("qbo-rs status{flag} · qbo-rs sync --every 5m"),
+                None => format!("qbo-rs status{flags} · qbo-rs sync --every 5m{env_file}"),
             }
         }
-    }
+    };
+    Some(command)
 }

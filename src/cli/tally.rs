@@ -44,6 +44,11 @@ impl Tally {
         self.line.resumed()
     }
 
+    /// Returns the flag that names the file of the settings, with a blank before it; nothing without one.
+    pub(super) fn env_file_flag(&self) -> String {
+        self.line.env_file_flag()
+    }
+
     /// Says what was done before the call was stopped, and how to go on.
     pub(super) fn stopped(&self) -> String {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

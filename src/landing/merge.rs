@@ -69,9 +69,12 @@ pub async fn merge(parts: &[LandingFile], path: &Path, mask: &Mask) -> Result<()
         (key, Piece::New(&part.path))
     }));
     pieces.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let newer = match earlier {
-        Some(_) => records_of(parts)?,
-        None => HashSet::new(),
+    let is_cut = |(key, piece): &(Key, Piece<'_>)| {
+        matches!(piece, Piece::Earlier(_)) && overlaps(key, parts)
+    };
+    let newer = match pieces.iter().any(is_cut) {
+        true => records_of(parts)?,
+        false => HashSet::new(),
     };
     let mut writer = LandingWriter::create(path)?;
     if let Some(((_, entity, _), _)) = pieces.first() {
