@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::SyncScope;
 use super::service::Service;
-use crate::domain::{JobStatus, Window, merged};
+use crate::domain::{Alert, JobStatus, Window, merged};
 use crate::error::Result;
 use crate::store::{
     BoundSchema, EntityState, Job, OverviewReader, RecentRun, RowCount, ScheduledSync,
@@ -44,6 +44,8 @@ pub struct Overview {
     pub runs: Vec<RecentRun>,
     /// The next syncs by the schedule.
     pub schedule: Vec<ScheduledSync>,
+    /// Whatever somebody is told of, as of now.
+    pub alerts: Vec<Alert>,
 }
 
 impl Service {
@@ -86,7 +88,7 @@ impl Service {
     /// Returns facts of all schemas beside sync states.
     ///
     /// # Errors
-    /// Returns errors of the database.
+    /// Returns errors of the database and of the token store.
     pub async fn overview(&self) -> Result<Overview> {
         let reader = OverviewReader::new(self.db.clone());
         Ok(Overview {
@@ -96,6 +98,7 @@ impl Service {
             set_aside: reader.set_aside().await?,
             runs: reader.runs().await?,
             schedule: reader.schedule().await?,
+            alerts: self.alerts_now().await?,
         })
     }
 

@@ -12,7 +12,8 @@ use super::alerts::{Alerts, is_failure};
 use super::sync::Syncer;
 use super::{App, CompanyReport, SyncRequest, SyncScope, select_or_all};
 use crate::domain::{
-    CompanySync, Delivery, JobStatus, Mask, PageSize, SyncReport, find_entity, select_entities,
+    Alert, CompanySync, Delivery, JobStatus, Mask, PageSize, SyncReport, find_entity,
+    select_entities,
 };
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
@@ -138,9 +139,14 @@ impl Service {
     /// # Errors
     /// Returns errors of the database and of the token store.
     pub async fn failures(&self) -> Result<Vec<String>> {
-        let alerts = self.alerts.now(&self.syncer).await?.into_iter();
+        let alerts = self.alerts_now().await?.into_iter();
         let failures = alerts.filter(|alert| is_failure(alert.kind));
         Ok(failures.map(|alert| alert.text).collect())
+    }
+
+    /// Returns what somebody is told of, as of now, whether or not a place for it is configured.
+    pub(super) async fn alerts_now(&self) -> Result<Vec<Alert>> {
+        self.alerts.now(&self.syncer).await
     }
 
     /// Puts a sync into the queue. If `key` was used before, returns the job of that time, or

@@ -86,6 +86,8 @@ def test_an_alert_is_told_once_and_when_it_is_over(serve, database, receiver, co
     assert (alert["status"], alert["kind"], alert["realm_id"]) == ("raised", "stale", company)
     assert f"items of company {company} is stale, copied up to" in alert["text"]
     assert slack["text"] == f"qbo_rs: {alert['text']}"
+    # The page says it, too.
+    assert alert["text"] in servers[0].call("GET", "/")[1]["text"]
     # The next look comes 15 seconds later, and finds nothing new to tell but that it is over.
     make_stale(database, 0)
     wait_until(lambda: told(database, "webhook") == told(database, "slack") == {})

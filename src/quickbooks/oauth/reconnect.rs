@@ -93,18 +93,39 @@ impl Reconnect {
                 " (with the app's id of Intuit's developer portal in place of QBO_APP_ID; set QBO_APP_ID to see it here)"
             }
         };
-        format!(
+        let again = format!(
             "connect the company again: run `qbo-rs auth login`, or set QBO_REFRESH_TOKEN to a new token of company {}; \
              Intuit's page for its user is {}{placeholder}",
             self.realm_id,
             self.url()
-        )
+        );
+        // The refused token was replaced, and its successor may be in the file.
+        match &self.other_file {
+            Some(file) => format!(
+                "{file} holds a token of the company, from a call without a database: set QBO_TOKEN_STORE={file} to use \
+                 it; if that one is refused, too, {again}"
+            ),
+            None => again,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_may_hold_the_successor_of_the_token_is_named() {
+        let way = Reconnect::new("4620", None);
+        assert!(!way.hint().contains("QBO_TOKEN_STORE"));
+        let with_file = way.with_other_file(Some("/home/a/tokens.json".to_owned()));
+        let hint = with_file.hint();
+        let advice = "set QBO_TOKEN_STORE=/home/a/tokens.json to use it";
+        assert!(
+            hint.contains(advice) && hint.contains("qbo-rs auth login"),
+            "{hint}"
+        );
+    }
 
     #[test]
     fn the_address_has_the_app_the_company_and_the_mode() {

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::view::{View, grouped, rich};
 use crate::app::{CompanyReport, EntityState, WindowTrouble};
-use crate::domain::{ConnectionState, EntitySyncStatus, LedgerWindowStatus};
+use crate::domain::{AlertKind, ConnectionState, EntitySyncStatus, LedgerWindowStatus};
 use crate::language::say;
 
 /// Renders the box; nothing if nobody has to act.
@@ -18,6 +18,7 @@ pub(super) fn actions(view: &View<'_>) -> Markup {
         set_aside(view),
         quota(view),
         books(view),
+        others(view),
     ]
     .concat();
     html! {
@@ -165,6 +166,27 @@ fn quota(view: &View<'_>) -> Vec<Markup> {
         item(&company(view, &account.account.realm_id), &[what])
     });
     items.collect()
+}
+
+/// Renders the alerts of which no other part has the facts, in the words that messages have.
+fn others(view: &View<'_>) -> Vec<Markup> {
+    let alerts = view.overview.alerts.iter();
+    let others = alerts.filter(|alert| match alert.kind {
+        AlertKind::Stale | AlertKind::Verify => true,
+        AlertKind::NeedsReauth
+        | AlertKind::EndsIn30Days
+        | AlertKind::EndsIn7Days
+        | AlertKind::Quota
+        | AlertKind::Books => false,
+    });
+    others
+        .map(|alert| {
+            item(
+                &company(view, &alert.realm_id),
+                &[view.translated(&alert.text)],
+            )
+        })
+        .collect()
 }
 
 fn books(view: &View<'_>) -> Vec<Markup> {
