@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
-from qbo_rs._html import Html, block, headline, mark, markup, table
+from qbo_rs._html import Html, block, headline, mark, markup, table, visible
 from qbo_rs._verbs import _async_twin, _Call, _verb
 
 if TYPE_CHECKING:
@@ -64,9 +64,9 @@ class CheckReport:
         width = max((len(line.name) for line in self.lines), default=0)
         shown = []
         for line in self.lines:
-            shown.append(f"{_MARKS[line.status]} {line.name.replace('_', ' '):{width}}  {line.text}")
+            shown.append(f"{_MARKS[line.status]} {line.name.replace('_', ' '):{width}}  {visible(line.text)}")
             if line.fix:
-                shown.append(f"    -> {line.fix}")
+                shown.append(f"    -> {visible(line.fix)}")
         return "\n".join(shown)
 
     def __repr__(self) -> str:

@@ -57,8 +57,13 @@ def plain(value: object) -> str:
     elif isinstance(value, datetime):
         text = instant(value)
     else:
-        text = "-" if value is None else str(value).translate(_UNSEEN).strip()
+        text = "-" if value is None else visible(str(value))
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
+
+
+def visible(text: str) -> str:
+    """Return a text of others without what drives a terminal, in one line."""
+    return text.translate(_UNSEEN).strip()
 
 
 def instant(value: datetime) -> str:

@@ -9,6 +9,7 @@ use super::words::width;
 use crate::app::{App, CheckLine, CheckReport, CheckRequest, CheckStatus};
 use crate::config::Settings;
 use crate::language::{say, translated};
+use crate::terminal::one_line;
 
 /// Runs the subcommand. The exit code is 2 if a line failed: so would every other command.
 pub(super) fn run(app: &App, request: CheckRequest, printer: Printer) -> Outcome {
@@ -38,8 +39,12 @@ fn describe(report: &CheckReport) -> String {
     let mut out = String::new();
     for line in report.lines.iter().filter(|line| !is_skipped(line)) {
         let (mark, name) = (mark(line.status), label(line.name));
-        // Writing to a string cannot fail.
-        let _ = writeln!(out, "{mark} {name:width$}  {}", translated(&line.text));
+        // Names and answers of others begin no line of their own. Writing to a string cannot fail.
+        let _ = writeln!(
+            out,
+            "{mark} {name:width$}  {}",
+            one_line(&translated(&line.text))
+        );
         if let Some(fix) = &line.fix {
             let _ = writeln!(out, "    -> {}", translated(fix));
         }

@@ -12,6 +12,7 @@ use super::words::{MAX_WIDTH, cut, days, flow, number, width};
 use crate::app::{CompanyReport, EntityStatus, StatusReport, TieOut};
 use crate::domain::{ConnectionState, Window};
 use crate::language::{say, translated};
+use crate::terminal::one_line;
 
 /// The most entities in the table.
 const MAX_ROWS: usize = 9;
@@ -92,7 +93,7 @@ fn heading(report: &StatusReport, view: View<'_>, out: &mut String) {
     let name = match (&report.company, realm_id) {
         (Some(name), Some(realm_id)) => say!(
             "{name} ({realm_id}), schema {schema}",
-            name,
+            name = one_line(name),
             realm_id,
             schema
         ),

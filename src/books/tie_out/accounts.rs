@@ -35,8 +35,8 @@ impl AccountTieOut {
 /// Compares the balances of a day. `year_start` is the first day of the fiscal year.
 ///
 /// QuickBooks shows income and expenses of the year or of all time: no source says which
-/// (reports.md I). The form that fits more accounts is taken; in the former, retained earnings hold the
-/// profit of earlier years.
+/// (reports.md I). The form that leaves fewer accounts unexplained is taken; in the former, retained
+/// earnings hold the profit of earlier years.
 pub(crate) fn compare_accounts(
     chart: &Chart,
     entries: &[Entry],
@@ -45,20 +45,30 @@ pub(crate) fn compare_accounts(
     differences: &[TransactionDifference],
 ) -> Vec<AccountTieOut> {
     let sums = Sums::of(entries, day, year_start);
-    let forms = [Form::AllTime, Form::Year].map(|form| {
-        let balances = sums.balances(chart, form);
-        let fits = report
-            .iter()
-            .filter(|(account, amount)| {
-                let balance = balances.get(account.as_str());
-                balance.copied().unwrap_or_default() == **amount
-            })
-            .count();
-        (fits, form, balances)
+    let [all_time, year] = [Form::AllTime, Form::Year].map(|form| {
+        let records = sums.balances(chart, form);
+        let causes = causes(chart, differences, (day, year_start), form);
+        beside(chart, report, &records, &causes)
     });
-    let [all_time, year] = forms;
-    let (_, form, records) = if year.0 > all_time.0 { year } else { all_time };
-    let causes = causes(chart, differences, (day, year_start), form);
+    // Every account counts, not only those of the report: early in a year it has no income yet, and
+    // the account that the other form would show is missing from it.
+    let unexplained = |accounts: &[AccountTieOut]| {
+        let left = accounts.iter().map(AccountTieOut::unexplained);
+        left.filter(|amount| !amount.is_zero()).count()
+    };
+    match unexplained(&year) < unexplained(&all_time) {
+        true => year,
+        false => all_time,
+    }
+}
+
+/// Puts what the report and the records say of each account beside each other.
+fn beside(
+    chart: &Chart,
+    report: &Balances,
+    records: &HashMap<&str, Decimal>,
+    causes: &BTreeMap<String, BTreeMap<Cause, Decimal>>,
+) -> Vec<AccountTieOut> {
     let reported = report.keys().chain(causes.keys()).map(String::as_str);
     let accounts: BTreeSet<&str> = reported.chain(records.keys().copied()).collect();
     let compared = accounts.into_iter().map(|account| AccountTieOut {

@@ -66,3 +66,28 @@ fn profit_of_earlier_years_is_in_retained_earnings_if_the_report_shows_it_there(
         assert!(all_agree, "{accounts:?}");
     }
 }
+
+#[test]
+fn a_year_without_income_yet_is_no_sign_of_balances_of_all_time() {
+    let lines = [("1", "100.00"), ("10", "-100.00")];
+    let entries = record("SalesReceipt", "1", "2030-05-01", &lines);
+    // Payroll of last year, which only reports have: it touches both accounts that the report shows.
+    let shown = [
+        reported("SalesReceipt", "1", "2030-05-01", &lines),
+        reported(
+            "Payroll Check",
+            "7",
+            "2030-06-01",
+            &[("1", "-30.00"), ("10", "30.00")],
+        ),
+    ];
+    let differences = compare(&entries, &shown);
+    let balances = Balances::from([
+        ("1".to_owned(), dec("70.00")),
+        ("4".to_owned(), dec("-70.00")),
+    ]);
+    let days = (day("2031-01-02"), day("2031-01-01"));
+    let accounts = compare_accounts(&chart(), &entries, &balances, days, &differences);
+    let is_explained = |account: &AccountTieOut| account.unexplained().is_zero();
+    assert!(accounts.iter().all(is_explained), "{accounts:?}");
+}
