@@ -17,6 +17,12 @@ impl CommandLine {
         {
             *program = name.to_string_lossy().into_owned();
         }
+        if words
+            .first()
+            .is_some_and(|program| program == "__main__.py")
+        {
+            words.splice(..1, ["python", "-m", "qbo_rs"].map(str::to_owned));
+        }
         Self(words)
     }
 
@@ -90,6 +96,10 @@ mod tests {
         let again = "qbo-rs backfill items --start 2024-01-01 --resume";
         assert_eq!(resumed(&line), again);
         assert_eq!(resumed(&again.split(' ').collect::<Vec<_>>()), again);
+        assert_eq!(
+            resumed(&["/lib/qbo_rs/__main__.py", "load", "x"]),
+            "python -m qbo_rs load x"
+        );
         assert_eq!(
             resumed(&["qbo-rs", "load", "my landing"]),
             "qbo-rs load 'my landing'"

@@ -1,8 +1,11 @@
 //! Settings from a file of lines `NAME=VALUE`, which is read only where it is asked for.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use super::words::shell_quote;
 use crate::config::{SETTINGS, Settings};
 use crate::error::{Error, Result};
 
@@ -66,7 +69,7 @@ impl EnvFile {
         let Some(mode) = shared_mode(path) else {
             return;
         };
-        let path = path.display();
+        let path = shell_quote(&path.to_string_lossy());
         tracing::warn!(
             phase = "command",
             event = "env_file_shared",
@@ -80,7 +83,8 @@ impl EnvFile {
 fn settings_in(path: &Path) -> Result<HashMap<String, String>> {
     let refused =
         |reason: String| Error::config("--env-file", format!("{}: {reason}", path.display()));
-    let lines = dotenvy::from_path_iter(path).map_err(|error| refused(words(&error, None)))?;
+    let lines = without_mark(path).map_err(|error| refused(error.to_string()))?;
+    let lines = dotenvy::from_read_iter(lines);
     let (mut values, mut last) = (HashMap::new(), None);
     for line in lines {
         let (name, value) = line.map_err(|error| refused(words(&error, last.as_deref())))?;
@@ -92,6 +96,16 @@ fn settings_in(path: &Path) -> Result<HashMap<String, String>> {
     Ok(values)
 }
 
+/// Opens a file, after the mark of UTF-8 with which editors of Windows begin one.
+fn without_mark(path: &Path) -> io::Result<BufReader<File>> {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    let mut file = BufReader::new(File::open(path)?);
+    if file.fill_buf()?.starts_with(MARK) {
+        file.consume(MARK.len());
+    }
+    Ok(file)
+}
+
 /// Returns what is wrong with a file, without its text: a line that is wrong may be a secret.
 fn words(error: &dotenvy::Error, last: Option<&str>) -> String {
     match (error, last) {
@@ -101,9 +115,12 @@ fn words(error: &dotenvy::Error, last: Option<&str>) -> String {
     }
 }
 
+/// Returns the mode of a file that others may read. A device, such as `/dev/null`, must stay as it is.
 #[cfg(unix)]
 fn shared_mode(path: &Path) -> Option<u32> {
-    let found = std::fs::metadata(path).ok()?;
+    let found = std::fs::metadata(path)
+        .ok()
+        .filter(|found| found.is_file())?;
     let mode = std::os::unix::fs::MetadataExt::mode(&found) & 0o777;
     (mode & 0o044 != 0).then_some(mode)
 }
@@ -144,6 +161,18 @@ mod tests {
                 ("QBO_REALM_ID", "9")
             ]
         );
+    }
+
+    #[test]
+    fn the_mark_of_windows_editors_is_no_part_of_the_first_name() {
+        let values = read("\u{feff}QBO_REALM_ID=9\r\n").unwrap();
+        assert_eq!(values.get("QBO_REALM_ID").map(String::as_str), Some("9"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_is_told_to_close_a_device() {
+        assert_eq!(shared_mode(Path::new("/dev/null")), None);
     }
 
     #[test]
