@@ -66,6 +66,7 @@ const NO_SENTENCES: &[&str] = &[
     "qbo-rs status {name}{flag}",
     "qbo-rs sync --every 5m{env_file_flag}",
     "qbo-rs status{flags} · qbo-rs sync --every 5m{env_file}",
+    "qbo-rs verify --books --end {end} --basis {basis}{flag}",
     "realm_id, entity, id, line, txn_date, account_id, account_name, debit, credit, currency, foreign_debit, foreign_credit, party_type, party_id, party_name, memo, kind, source",
     "realm_id, entity, id, txn_date, reason",
     "sudo timedatectl set-ntp true",

@@ -79,7 +79,7 @@ pub(super) fn screen(report: &StatusReport, view: View<'_>) -> String {
         let _ = writeln!(out, "{text} (-v)");
     }
     out.push('\n');
-    verdict(report, &judged, env_file, &mut out);
+    verdict(report, &judged, (&flag, env_file), &mut out);
     out
 }
 
@@ -245,13 +245,23 @@ fn books_line(books: &TieOut, view: View<'_>) -> String {
 fn verdict(
     report: &StatusReport,
     judged: &[(&EntityStatus, Health)],
-    env_file_flag: &str,
+    (flag, env_file_flag): (&str, &str),
     out: &mut String,
 ) {
-    let commands: Vec<(&str, &str)> = judged
+    let books: Vec<String> = report
+        .books
         .iter()
-        .filter_map(|(entity, health)| Some((entity.entity.as_str(), health.command.as_deref()?)))
+        .filter(|books| books.status != "ok")
+        .map(|books| {
+            let (end, basis) = (books.as_of, &books.basis);
+            format!("qbo-rs verify --books --end {end} --basis {basis}{flag}")
+        })
         .collect();
+    let of_entities = judged
+        .iter()
+        .filter_map(|(entity, health)| Some((entity.entity.as_str(), health.command.as_deref()?)));
+    let of_books = books.iter().map(|command| ("books", command.as_str()));
+    let commands: Vec<(&str, &str)> = of_books.chain(of_entities).collect();
     match commands.len() {
         0 => {
             let text = say!(

@@ -6,7 +6,7 @@ use super::local::LocalTime;
 use super::status_details::details;
 use super::status_screen::{View, screen};
 use super::words::{MAX_WIDTH, width};
-use crate::app::{Check, EntityStatus, LastRun, LastSync, StatusReport, UnfinishedWindow};
+use crate::app::{Check, EntityStatus, LastRun, LastSync, StatusReport, TieOut, UnfinishedWindow};
 use crate::domain::{ENTITIES, EntitySyncStatus, LedgerRunStatus, LedgerWindowStatus, Window};
 
 /// Lines of a small terminal.
@@ -112,6 +112,30 @@ fn troubled() -> Vec<EntityStatus> {
         is_committed: false,
     }];
     all
+}
+
+#[test]
+fn books_that_differ_need_somebody() {
+    let books = |status: &str| TieOut {
+        realm_id: "1".to_owned(),
+        basis: "accrual".to_owned(),
+        as_of: "2026-10-31".parse().unwrap(),
+        checked: now(),
+        status: status.to_owned(),
+        accounts: 40,
+        transactions: 2,
+        unexplained: "10.50".to_owned(),
+        unverified: 0,
+    };
+    let mut report = report(vec![entity("items", 3)]);
+    report.books = vec![books("ok")];
+    let text = screen(&report, view(false));
+    assert!(text.contains("Everything is in step."), "{text}");
+    report.books = vec![books("different")];
+    let text = screen(&report, view(false));
+    let remedy = "books  qbo-rs verify --books --end 2026-10-31 --basis accrual";
+    assert!(text.contains(remedy), "{text}");
+    assert!(!text.contains("Everything is in step."), "{text}");
 }
 
 #[test]
