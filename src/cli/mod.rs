@@ -113,6 +113,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     let tally = Arc::new(Tally::new(progress, CommandLine::new(words)));
     env_file.warn_if_shared();
     let ended = execute(&line, arguments, &env_file, &tally);
+    let ended = match (ended, output::written()) {
+        (Ok(_), Err(error)) => {
+            // Not as JSON, which would go where nothing arrives.
+            error_text::report(&error, false);
+            Err(Failure::Stopped(ExitCode::Incomplete))
+        }
+        (ended, _) => ended,
+    };
     match ended {
         Ok(code) | Err(Failure::Stopped(code)) => code as i32,
         Err(Failure::Ended(code)) => code,

@@ -1,7 +1,9 @@
 //! The texts that commands print on stdout.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::builder::StyledStr;
@@ -20,6 +22,7 @@ use crate::language::{say, translated};
 use crate::terminal::one_line;
 
 static HAS_PRINTED: AtomicBool = AtomicBool::new(false);
+static FAILURE: OnceLock<io::Error> = OnceLock::new();
 
 /// Returns true if something was printed on stdout.
 pub(super) fn has_printed() -> bool {
@@ -30,7 +33,7 @@ pub(super) fn has_printed() -> bool {
 pub(super) fn styled(text: &StyledStr) {
     HAS_PRINTED.store(true, Ordering::Relaxed);
     let mut out = anstream::stdout().lock();
-    let _ = write!(out, "{}", text.ansi()).and_then(|()| out.flush());
+    keep(write!(out, "{}", text.ansi()).and_then(|()| out.flush()));
 }
 
 /// Prints text as it is. A closed pipe, as of `| head`, is not an error worth a word.
@@ -38,8 +41,28 @@ pub(super) fn text(text: &str) {
     HAS_PRINTED.store(true, Ordering::Relaxed);
     progress::suspend(|| {
         let mut out = std::io::stdout().lock();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        keep(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
     });
+}
+
+/// Keeps the first failure to print.
+fn keep(printed: io::Result<()>) {
+    if let Err(error) = printed
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let _ = FAILURE.set(error);
+    }
+}
+
+/// Returns whether all that was printed has arrived: on a full disk it has not.
+///
+/// # Errors
+/// [`Error::Landing`] about stdout.
+pub(super) fn written() -> Result<()> {
+    match FAILURE.get() {
+        None => Ok(()),
+        Some(error) => Err(Error::landing(Path::new("stdout"), error)),
+    }
 }
 
 /// Prints results on stdout: as JSON with `--json`, as text for people otherwise.

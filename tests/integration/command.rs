@@ -168,3 +168,23 @@ fn what_could_never_be_reached_is_refused_before_any_request() {
     let stats = sandbox.stats();
     assert_eq!((stats.token_requests, stats.data_requests), (0, 0));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_stdout_is_an_error() {
+    for more in [&[][..], &["--json"]] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let ended = Command::new(command())
+            .arg("entities")
+            .args(more)
+            .stdout(full)
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{stderr}");
+        assert!(
+            stderr.contains("stdout: No space left on device"),
+            "{stderr}"
+        );
+    }
+}
