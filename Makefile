@@ -75,7 +75,7 @@ test-python: .venv/.dev .venv/.wheel .venv/docs/.installed $(CLIENTS) .venv/.deb
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n $(PARALLEL)
 
 test-mage: .venv/.dev .venv/mage/.wheel .venv/.chromium .venv/compose-spec/.installed ## Run the pipelines in a real Mage, with its scheduler, kills and a browser
-	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 3 tests/mage
+	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2 tests/mage
 
 simulation: ## Run simulated backfills for SIMULATION_SECONDS or SEEDS seeds; SEED=17 repeats one
 	SIMULATION_SECONDS=$(if $(SEED)$(SEEDS),,$${SIMULATION_SECONDS:-60}) cargo test --features cli $(CARGO_FLAGS) --release --lib \
