@@ -44,7 +44,7 @@ pub struct Overview {
     pub runs: Vec<RecentRun>,
     /// The next syncs by the schedule.
     pub schedule: Vec<ScheduledSync>,
-    /// Whatever somebody is told of, as of now.
+    /// The alerts of all companies, as of now.
     pub alerts: Vec<Alert>,
 }
 

@@ -144,7 +144,7 @@ impl Service {
         Ok(failures.map(|alert| alert.text).collect())
     }
 
-    /// Returns what somebody is told of, as of now, whether or not a place for it is configured.
+    /// Returns the alerts of all companies, as of now, also if no place that is told of them is configured.
     pub(super) async fn alerts_now(&self) -> Result<Vec<Alert>> {
         self.alerts.now(&self.syncer).await
     }

@@ -217,8 +217,13 @@ fn token_to_import(app: &App, file: Option<&str>) -> Result<Secret> {
         Some("-") => std::io::read_to_string(std::io::stdin()),
         Some(path) => std::fs::read_to_string(Path::new(path)),
     };
-    let text =
-        read.map_err(|e| Error::config("token", format!("{}: {e}", file.unwrap_or_default())))?;
+    // The argument is not shown: it may be the token itself.
+    let text = read.map_err(|error| {
+        let reason = format!(
+            "the named file cannot be read: {error}; name a file that holds the token, or - for stdin"
+        );
+        Error::config("token", reason)
+    })?;
     match text.split_whitespace().collect::<Vec<_>>()[..] {
         [token] => Ok(Secret::new(token)),
         _ => Err(Error::config(

@@ -23,8 +23,8 @@ pub struct RetryPolicy {
     /// Total time for one request with all its retries. There are two limits because waits of 60 s
     /// for a throttled request and quick connection failures use them up at different rates.
     pub max_elapsed: Duration,
-    /// The same for a request that is throttled. Not below a wait of the throttle: a caller that does
-    /// not wait asks again, and is throttled longer.
+    /// Total time for a request that is throttled. It must hold at least one `throttle_wait`: a caller
+    /// that does not wait keeps asking, and stays throttled.
     pub max_throttled: Duration,
     /// Wait after a throttled answer that does not say how long to wait (qbo-facts 6.1).
     pub throttle_wait: Duration,

@@ -188,3 +188,22 @@ fn a_full_disk_behind_stdout_is_an_error() {
         );
     }
 }
+
+#[test]
+fn a_token_in_the_place_of_its_file_is_not_shown() {
+    const SECRET: &str = "RT1-247-H0-invented";
+    for more in [&[][..], &["--json"]] {
+        let ended = Command::new(command())
+            .args(["auth", "import", SECRET])
+            .args(more)
+            .output()
+            .unwrap();
+        let told = [ended.stdout, ended.stderr].concat();
+        let told = String::from_utf8_lossy(&told);
+        assert!(
+            !ended.status.success() && told.contains("cannot be read"),
+            "{told}"
+        );
+        assert!(!told.contains(SECRET), "{told}");
+    }
+}

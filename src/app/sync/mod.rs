@@ -384,8 +384,8 @@ impl Syncer {
     }
 }
 
-/// Returns the policy of a sync: it gives up sooner than `policy`, but waits for two throttles, each
-/// with the tenth that is added to it. Without that it would ask on, and be throttled for good.
+/// Returns the policy of a sync. It gives up sooner than `policy`, but waits for two throttles, each
+/// longer by up to a tenth. A sync that did not wait would keep asking, and stay throttled.
 fn impatient(policy: RetryPolicy) -> RetryPolicy {
     let throttles = policy.throttle_wait * 11 / 5 + RETRY_TIMEOUT;
     RetryPolicy {

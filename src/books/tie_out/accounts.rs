@@ -50,8 +50,8 @@ pub(crate) fn compare_accounts(
         let causes = causes(chart, differences, (day, year_start), form);
         beside(chart, report, &records, &causes)
     });
-    // Every account counts, not only those of the report: early in a year it has no income yet, and
-    // the account that the other form would show is missing from it.
+    // Accounts that only the records have count, too. Early in a fiscal year the report shows no
+    // income, and the income of all time, which the records would show, speaks against that form.
     let unexplained = |accounts: &[AccountTieOut]| {
         let left = accounts.iter().map(AccountTieOut::unexplained);
         left.filter(|amount| !amount.is_zero()).count()
