@@ -130,6 +130,32 @@ def test_the_oldest_available_server_is_supported(tls_server, tmp_path):
         assert run(("status", "--validate"), environment, tmp_path).returncode == 0
 
 
+@NEEDS_DEBIAN
+def test_payloads_are_compressed_by_the_fastest_method_of_the_server(tls_server, database, tmp_path):
+    server, _, _ = tls_server
+    changed = "2024-05-01T12:00:00Z"
+    long = {
+        "Id": "900001",
+        "SyncToken": "0",
+        "Name": "Long",
+        "Description": "Rows of more than 2 KB are compressed. " * 100,
+        "MetaData": {"CreateTime": changed, "LastUpdatedTime": changed},
+    }
+    secure = Database(database_of(server).url + "?sslmode=require")
+    own = "SELECT bool_or('lz4' = ANY(enumvals)) FROM pg_settings WHERE name = 'default_toast_compression'"
+    assert secure.query(own) == [(True,)], "Debian builds its servers with lz4"
+    with qbo_rs.sandbox(customers=1, items=1, invoices=1, others=0) as qbo:
+        qbo.put("Item", long)
+        for target, settings in ((secure, server.environment | {"PG_SSLMODE": "require"}), (database, {})):
+            environment = environment_of(qbo, database.environment, settings)
+            line = ("backfill", "items", "--start", "2024-05-01", "--end", "2024-05-02", "--schema", "raw_long")
+            ended = run(line, environment, tmp_path)
+            assert ended.returncode == 0, ended.stderr
+            method = "SELECT pg_column_compression(payload) FROM raw_long.qb_items WHERE id = '900001'"
+            best = "lz4" if target.query(own) == [(True,)] else "pglz"
+            assert target.query(method) == [(best,)]
+
+
 @pytest.fixture
 def pooler(database, tmp_path):
     """Yield the test's database behind a pooler in transaction mode."""
