@@ -1,5 +1,5 @@
-//! Fetches the first pages of several entities with one request, so that polling a company in which
-//! little has changed costs one call (qbo-facts 6.3).
+//! Fetches the first pages of several entities with one request for 30 of them, so that polling a
+//! company in which little has changed costs one call or two (qbo-facts 6.3).
 
 use std::collections::HashMap;
 
@@ -52,22 +52,40 @@ impl FailedPage {
 }
 
 impl QboSource {
-    /// Fetches the first page of each span with one batch; returns the names of the entities whose
-    /// page arrived. The other pages are fetched when they are needed, so a failure here costs one
-    /// request at most, and faults of items are handled there.
+    /// Fetches the first page of each span with as few batches as hold them; returns the names of the
+    /// entities whose page arrived. The other pages are fetched when they are needed, so a failure here
+    /// costs one request at most, and faults of items are handled there.
     pub(crate) async fn prefetch(
         &self,
         spans: &[(EntitySpec, Window)],
         page_size: PageSize,
     ) -> Vec<&'static str> {
-        let spans: Vec<&(EntitySpec, Window)> = spans
+        let spans: Vec<(EntitySpec, Window)> = spans
             .iter()
             .filter(|(entity, _)| entity.has_query)
+            .copied()
             .collect();
         let mut fetched = Vec::new();
-        if !(2..=MAX_ITEMS).contains(&spans.len()) {
+        if spans.len() < 2 {
             return fetched;
         }
+        for batch in balanced(&spans) {
+            match self.prefetch_batch(batch, page_size).await {
+                Ok(names) => fetched.extend(names),
+                // What fails as a whole would fail again.
+                Err(BatchFailed) => break,
+            }
+        }
+        fetched
+    }
+
+    /// Fetches the first page of each span with one batch.
+    async fn prefetch_batch(
+        &self,
+        spans: &[(EntitySpec, Window)],
+        page_size: PageSize,
+    ) -> Result<Vec<&'static str>, BatchFailed> {
+        let mut fetched = Vec::new();
         // All pages together stay below the cap of a batch, so that no answer can be cut short.
         let size = page_size.get().min((MAX_RECORDS / spans.len()) as u32);
         let steps: Vec<(&EntitySpec, Step)> = spans
@@ -102,7 +120,7 @@ impl QboSource {
                 {
                     self.keep_failure(entity, step, error, meter.requests());
                 }
-                return fetched;
+                return Err(BatchFailed);
             }
         };
         let mut requests = meter.requests();
@@ -137,7 +155,7 @@ impl QboSource {
                 ),
             }
         }
-        fetched
+        Ok(fetched)
     }
 
     fn keep_failure(&self, entity: &EntitySpec, step: &Step, error: Error, requests: u64) {
@@ -154,6 +172,16 @@ impl QboSource {
     ) -> Option<Result<FirstPage, FailedPage>> {
         self.first_pages.lock().remove(&(entity.name, start))
     }
+}
+
+/// A batch that was not answered. [`QboSource::prefetch_batch`] has kept or logged the reason.
+struct BatchFailed;
+
+/// Returns the spans in as few parts as batches can hold, of nearly equal length: the fewer spans a batch
+/// has, the longer their pages may be.
+fn balanced<T>(spans: &[T]) -> std::slice::Chunks<'_, T> {
+    let batches = spans.len().div_ceil(MAX_ITEMS).max(1);
+    spans.chunks(spans.len().div_ceil(batches).max(1))
 }
 
 /// Returns the query statement of a step that asks for rows.

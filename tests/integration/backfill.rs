@@ -993,3 +993,27 @@ async fn records_on_the_edges_of_windows_and_around_both_clock_changes_land_in_t
     }
     database.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_of_more_entities_than_a_batch_holds_is_two_requests() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let names: Vec<&str> = ENTITIES
+        .iter()
+        .filter(|entity| entity.has_query && !entity.is_read_whole)
+        .map(|entity| entity.name)
+        .collect();
+    assert!((31..=60).contains(&names.len()), "{names:?}");
+    let poll = request(&names, "2026-03-01", "2026-04-01", "month", 1000);
+    assert_complete(&app(&sandbox, &database).backfill(&poll).await.unwrap());
+    let stats = sandbox.stats();
+    assert_eq!((stats.data_requests, stats.requests["batch"][&200]), (2, 2));
+    // Where a batch does not come, the next one is not tried: its entities are asked for one by one.
+    sandbox
+        .control("fault", r#"{"fault":"bad-gateway","on":"batch"}"#)
+        .unwrap();
+    let start = sandbox.stats().data_requests;
+    assert_complete(&app(&sandbox, &database).backfill(&poll).await.unwrap());
+    let asked = sandbox.stats().data_requests - start;
+    assert_eq!(asked, 1 + names.len() as u64);
+    database.drop().await;
+}
