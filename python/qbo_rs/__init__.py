@@ -49,98 +49,195 @@ Example:
 
 """
 
+import importlib
 import warnings
 
-from qbo_rs import exceptions
-from qbo_rs._books import (
-    AccountBooks,
-    BooksReport,
-    CauseAmount,
-    CompanyBooks,
-    MonthBooks,
-    PartyBooks,
-    TransactionBooks,
-    TransactionLine,
-)
-from qbo_rs._check import CheckLine, CheckReport, check, check_async
 from qbo_rs._core import __version__
 from qbo_rs._core import is_debug_build as _is_debug_build
-from qbo_rs._records import Records, Table, records, records_async, table
-from qbo_rs._reports import QuickBooksReport, ReportAnswer, ReportRow, ReportsReport
-from qbo_rs._sandbox import Sandbox, sandbox
-from qbo_rs._settings import Settings
-from qbo_rs._status import (
-    AccountState,
-    EntityStatus,
-    LastRun,
-    LastSync,
-    SchemaDrift,
-    StatusReport,
-    TableCheck,
-    TieOut,
-    UnavailableEntity,
-    UnfinishedWindow,
-)
-from qbo_rs._tables import Columns
-from qbo_rs._types import (
-    AccountSync,
-    Connection,
-    EntitySync,
-    KnownReject,
-    Landing,
-    Report,
-    RunReport,
-    SyncReport,
-    Totals,
-    Verification,
-    VerificationReport,
-    Window,
-    WindowDifference,
-    WindowReport,
-    WindowReports,
-    Windows,
-)
-from qbo_rs._verbs import (
-    backfill,
-    backfill_async,
-    chunk_range,
-    entities,
-    extract,
-    extract_async,
-    reports,
-    reports_async,
-    status,
-    status_async,
-    sync,
-    sync_async,
-    upsert,
-    upsert_async,
-    verify,
-    verify_async,
-    verify_books,
-    verify_books_async,
-)
-from qbo_rs.exceptions import (
-    ApiError,
-    AuthError,
-    CircuitOpenError,
-    CompanyClosedError,
-    ConfigError,
-    DatabaseError,
-    DataError,
-    IncompleteError,
-    InternalError,
-    LandingError,
-    PermissionDeniedError,
-    QboError,
-    RateLimitedError,
-    RequestCapError,
-    RetriableError,
-    StoppedError,
-    StuckError,
-    TransportError,
-    UnavailableError,
-)
+
+# `TYPE_CHECKING` of typing: importing it takes a third of the time of `qbo-rs --help`.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qbo_rs import exceptions
+    from qbo_rs._books import (
+        AccountBooks,
+        BooksReport,
+        CauseAmount,
+        CompanyBooks,
+        MonthBooks,
+        PartyBooks,
+        TransactionBooks,
+        TransactionLine,
+    )
+    from qbo_rs._check import CheckLine, CheckReport, check, check_async
+    from qbo_rs._records import Records, Table, records, records_async, table
+    from qbo_rs._reports import QuickBooksReport, ReportAnswer, ReportRow, ReportsReport
+    from qbo_rs._sandbox import Sandbox, sandbox
+    from qbo_rs._settings import Settings
+    from qbo_rs._status import (
+        AccountState,
+        EntityStatus,
+        LastRun,
+        LastSync,
+        SchemaDrift,
+        StatusReport,
+        TableCheck,
+        TieOut,
+        UnavailableEntity,
+        UnfinishedWindow,
+    )
+    from qbo_rs._tables import Columns
+    from qbo_rs._types import (
+        AccountSync,
+        Connection,
+        EntitySync,
+        KnownReject,
+        Landing,
+        Report,
+        RunReport,
+        SyncReport,
+        Totals,
+        Verification,
+        VerificationReport,
+        Window,
+        WindowDifference,
+        WindowReport,
+        WindowReports,
+        Windows,
+    )
+    from qbo_rs._verbs import (
+        backfill,
+        backfill_async,
+        chunk_range,
+        entities,
+        extract,
+        extract_async,
+        reports,
+        reports_async,
+        status,
+        status_async,
+        sync,
+        sync_async,
+        upsert,
+        upsert_async,
+        verify,
+        verify_async,
+        verify_books,
+        verify_books_async,
+    )
+    from qbo_rs.exceptions import (
+        ApiError,
+        AuthError,
+        CircuitOpenError,
+        CompanyClosedError,
+        ConfigError,
+        DatabaseError,
+        DataError,
+        IncompleteError,
+        InternalError,
+        LandingError,
+        PermissionDeniedError,
+        QboError,
+        RateLimitedError,
+        RequestCapError,
+        RetriableError,
+        StoppedError,
+        StuckError,
+        TransportError,
+        UnavailableError,
+    )
+
+# The module of each name. It is imported when the name is asked for first: the command needs none of them.
+_MODULES = {
+    "AccountBooks": "_books",
+    "BooksReport": "_books",
+    "CauseAmount": "_books",
+    "CompanyBooks": "_books",
+    "MonthBooks": "_books",
+    "PartyBooks": "_books",
+    "TransactionBooks": "_books",
+    "TransactionLine": "_books",
+    "CheckLine": "_check",
+    "CheckReport": "_check",
+    "check": "_check",
+    "check_async": "_check",
+    "Records": "_records",
+    "Table": "_records",
+    "records": "_records",
+    "records_async": "_records",
+    "table": "_records",
+    "QuickBooksReport": "_reports",
+    "ReportAnswer": "_reports",
+    "ReportRow": "_reports",
+    "ReportsReport": "_reports",
+    "Sandbox": "_sandbox",
+    "sandbox": "_sandbox",
+    "Settings": "_settings",
+    "AccountState": "_status",
+    "EntityStatus": "_status",
+    "LastRun": "_status",
+    "LastSync": "_status",
+    "SchemaDrift": "_status",
+    "StatusReport": "_status",
+    "TableCheck": "_status",
+    "TieOut": "_status",
+    "UnavailableEntity": "_status",
+    "UnfinishedWindow": "_status",
+    "Columns": "_tables",
+    "AccountSync": "_types",
+    "Connection": "_types",
+    "EntitySync": "_types",
+    "KnownReject": "_types",
+    "Landing": "_types",
+    "Report": "_types",
+    "RunReport": "_types",
+    "SyncReport": "_types",
+    "Totals": "_types",
+    "Verification": "_types",
+    "VerificationReport": "_types",
+    "Window": "_types",
+    "WindowDifference": "_types",
+    "WindowReport": "_types",
+    "WindowReports": "_types",
+    "Windows": "_types",
+    "backfill": "_verbs",
+    "backfill_async": "_verbs",
+    "chunk_range": "_verbs",
+    "entities": "_verbs",
+    "extract": "_verbs",
+    "extract_async": "_verbs",
+    "reports": "_verbs",
+    "reports_async": "_verbs",
+    "status": "_verbs",
+    "status_async": "_verbs",
+    "sync": "_verbs",
+    "sync_async": "_verbs",
+    "upsert": "_verbs",
+    "upsert_async": "_verbs",
+    "verify": "_verbs",
+    "verify_async": "_verbs",
+    "verify_books": "_verbs",
+    "verify_books_async": "_verbs",
+    "ApiError": "exceptions",
+    "AuthError": "exceptions",
+    "CircuitOpenError": "exceptions",
+    "CompanyClosedError": "exceptions",
+    "ConfigError": "exceptions",
+    "DatabaseError": "exceptions",
+    "DataError": "exceptions",
+    "IncompleteError": "exceptions",
+    "InternalError": "exceptions",
+    "LandingError": "exceptions",
+    "PermissionDeniedError": "exceptions",
+    "QboError": "exceptions",
+    "RateLimitedError": "exceptions",
+    "RequestCapError": "exceptions",
+    "RetriableError": "exceptions",
+    "StoppedError": "exceptions",
+    "StuckError": "exceptions",
+    "TransportError": "exceptions",
+    "UnavailableError": "exceptions",
+}
 
 __all__ = [
     "AccountBooks",
@@ -234,6 +331,25 @@ __all__ = [
     "verify_books",
     "verify_books_async",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import the module of a name."""
+    if name == "exceptions":
+        return importlib.import_module("qbo_rs.exceptions")
+    module = _MODULES.get(name)
+    if module is None:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value: object = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the names that users need."""
+    return __all__
+
 
 if _is_debug_build():
     warnings.warn("qbo_rs was compiled without --release and is slow", RuntimeWarning, stacklevel=2)
