@@ -87,7 +87,7 @@ pub(super) fn run(app: &App, command: &AuthCommand, printer: Printer) -> Outcome
         }
         AuthCommand::Status => {
             let report = block_on(app.auth_status())?;
-            printer.print(&report, || describe_all(&report))?;
+            printer.print_translated(&report, || describe_all(&report))?;
             Ok(ExitCode::of(report.is_ok()))
         }
         AuthCommand::Import { file } => {
@@ -98,7 +98,7 @@ pub(super) fn run(app: &App, command: &AuthCommand, printer: Printer) -> Outcome
         AuthCommand::Forget { force } => {
             let realm_id = block_on(app.forget(*force))?;
             let report = serde_json::json!({"realm_id": realm_id, "state": "forgotten"});
-            printer.print(&report, || {
+            printer.print_translated(&report, || {
                 format!("the connection of company {realm_id} is removed here; nothing was revoked at Intuit\n")
             })?;
             Ok(ExitCode::Done)
@@ -106,14 +106,14 @@ pub(super) fn run(app: &App, command: &AuthCommand, printer: Printer) -> Outcome
         AuthCommand::Revoke { force } => {
             let realm_id = block_on(app.revoke(*force))?;
             let report = serde_json::json!({"realm_id": realm_id, "state": "revoked"});
-            printer.print(&report, || {
+            printer.print_translated(&report, || {
                 format!("company {realm_id} is disconnected, its tokens are forgotten\n")
             })?;
             Ok(ExitCode::Done)
         }
         AuthCommand::Rekey => {
             let keys = block_on(app.change_key())?;
-            printer.print(&keys, || {
+            printer.print_translated(&keys, || {
                 format!("{} connections have the new key\n", keys.changed.len())
             })?;
             for realm_id in &keys.not_opened {
@@ -254,7 +254,7 @@ fn print_connection(
         "refresh_token_expires_at": token_end,
         "connection_expires_at": end,
     });
-    printer.print(&report, || {
+    printer.print_translated(&report, || {
         let mut text = format!("company {realm_id} is connected (QBO_REALM_ID={realm_id})\n");
         text.push_str(&format!("its tokens are in {place}\n"));
         if app.settings.keeps_tokens_by_default() {

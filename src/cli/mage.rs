@@ -43,7 +43,7 @@ const CALLBACK: (&str, &str) = (
 pub(super) fn run(command: &MageCommand, printer: Printer) -> Outcome {
     let MageCommand::NewPipeline { entity, project } = command;
     let written = new_pipeline(find_entity(entity)?.name, project)?;
-    printer.print(&written, || {
+    printer.print_translated(&written, || {
         written.iter().map(|file| format!("{file}\n")).collect()
     })?;
     Ok(ExitCode::Done)

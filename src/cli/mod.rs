@@ -227,11 +227,11 @@ fn run_database(app: &App, command: DatabaseCommand, printer: Printer) -> Outcom
     match command {
         DatabaseCommand::Archive(request) => {
             let archived = block_on(app.archive(&request))?;
-            printer.print(&archived, || tables::archived(&archived, &request.out))?;
+            printer.print_translated(&archived, || tables::archived(&archived, &request.out))?;
         }
         DatabaseCommand::Migrate(request) => {
             let upgrade = block_on(app.migrate(&request))?;
-            printer.print(&upgrade, || tables::upgrade(&upgrade, request.dry_run))?;
+            printer.print_translated(&upgrade, || tables::upgrade(&upgrade, request.dry_run))?;
         }
         DatabaseCommand::Ddl(request) => output::text(&app.ddl(&request)?),
         DatabaseCommand::Views(request) if request.print_unknown => {
@@ -239,14 +239,14 @@ fn run_database(app: &App, command: DatabaseCommand, printer: Printer) -> Outcom
         }
         DatabaseCommand::Views(request) => {
             let changes = block_on(app.views(&request))?;
-            printer.print(&changes, || match request.dry_run {
+            printer.print_translated(&changes, || match request.dry_run {
                 true => tables::views_sql(&changes),
                 false => tables::views(&changes),
             })?;
         }
         DatabaseCommand::Ledger(request) => {
             let report = block_on(app.post_ledger(&request))?;
-            printer.print(&report, || tables::ledger(&report))?;
+            printer.print_translated(&report, || tables::ledger(&report))?;
             return Ok(ExitCode::of(report.is_complete()));
         }
     }

@@ -72,7 +72,8 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    /// Prints a value as one line of JSON, or as its text.
+    /// Prints a value as one line of JSON, or as its text, which is in the language of the user: it may
+    /// hold values of a company, which no translation may touch.
     pub(super) fn print(
         self,
         value: &impl serde::Serialize,
@@ -84,13 +85,25 @@ impl Printer {
             text(&format!("{line}\n"));
         } else {
             // Texts of others, such as those of faults, change nothing in a terminal.
-            let shown: Vec<_> = describe()
-                .split('\n')
-                .map(|line| one_line(&translated(line)).into_owned())
-                .collect();
+            let described = describe();
+            let shown: Vec<_> = described.split('\n').map(one_line).collect();
             text(&shown.join("\n"));
         }
         Ok(())
+    }
+
+    /// Prints a value as one line of JSON, or as its text in English, whose lines are translated. It holds
+    /// no values of a company.
+    pub(super) fn print_translated(
+        self,
+        value: &impl serde::Serialize,
+        describe: impl FnOnce() -> String,
+    ) -> Result<()> {
+        self.print(value, || {
+            let described = describe();
+            let lines: Vec<_> = described.split('\n').map(translated).collect();
+            lines.join("\n")
+        })
     }
 
     /// Prints the names of all entities, with those of QuickBooks and in Spanish.

@@ -33,7 +33,7 @@ pub(super) fn run(app: &App, arguments: &ReportsArguments, printer: Printer) -> 
     if arguments.list {
         let known = known_reports();
         let json = serde_json::json!({"reports": known});
-        printer.print(&json, || known.iter().map(describe_known).collect())?;
+        printer.print_translated(&json, || known.iter().map(describe_known).collect())?;
         return Ok(ExitCode::Done);
     }
     let mut request = arguments.request.clone();

@@ -188,7 +188,7 @@ pub(super) fn run(
         }) => control(command.as_deref(), arguments, url.clone(), printer),
         Some(SandboxAction::Conform(request)) => {
             let report = block_on(app.conform(request))?;
-            printer.print(&report, || conformity(&report))?;
+            printer.print_translated(&report, || conformity(&report))?;
             Ok(ExitCode::Done)
         }
         None if arguments.stop => {

@@ -109,7 +109,7 @@ pub(super) fn run(app: &App, arguments: VerifyArguments, printer: Printer) -> Ou
         }
         VerifyArguments::Books(request) => {
             let report = block_on(app.verify_books(&request))?;
-            printer.print(&report, || books::tied_out(&report))?;
+            printer.print_translated(&report, || books::tied_out(&report))?;
             if !report.is_ok() {
                 books::explain(&report);
             }

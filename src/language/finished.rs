@@ -6,6 +6,7 @@
 //! words, the system's, names and values.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use super::catalogue::{Catalogue, Entry};
 
@@ -17,41 +18,101 @@ const MAX_LENGTH: usize = 4096;
 const SHORT: usize = 12;
 /// The deepest nesting of texts in texts.
 const MAX_DEPTH: usize = 8;
+/// Bytes that are compared with all templates for one text. A sentence of ours needs a few thousand; the words
+/// of others may have so many joints that trying all of their clauses would take minutes.
+const MAX_COMPARED: usize = 64 << 10;
+/// Least bytes that a comparison counts as.
+const LEAST_COMPARED: usize = 64;
 
 /// Translates a text, line by line.
 pub(super) fn translate<'t>(catalogue: &Catalogue, text: &'t str) -> Cow<'t, str> {
     if text.len() > MAX_LENGTH {
         return Cow::Borrowed(text);
     }
-    if let Some(known) = known(catalogue, text, 0) {
+    let search = Search {
+        catalogue,
+        left: Cell::new(MAX_COMPARED),
+    };
+    if let Some(known) = search.known(text, 0) {
         return Cow::Owned(known);
     }
     let line = |line: &str| {
         let words = line.trim();
         let (before, after) = line.split_once(words).unwrap_or_default();
-        [before, &clauses(catalogue, words, 0), after].concat()
+        [before, &search.clauses(words, 0), after].concat()
     };
     let lines: Vec<String> = text.split('\n').map(line).collect();
     Cow::Owned(lines.join("\n"))
 }
 
-/// Translates a text that one template of the catalogue makes.
-fn known(catalogue: &Catalogue, text: &str, depth: usize) -> Option<String> {
-    if let Some(entry) = catalogue.find(text) {
-        return Some(entry.translation.fill::<&str>(&[]));
-    }
-    catalogue.patterns().find_map(|entry| {
-        let captures = entry.pattern.captures(text)?;
-        let values = captures.iter().map(|(_, value)| *value);
-        if !values.clone().all(|value| value.trim() == value) || !fits(entry, captures.first()) {
-            return None;
+/// The search for the templates of one text.
+struct Search<'c> {
+    catalogue: &'c Catalogue,
+    /// Bytes that may still be compared.
+    left: Cell<usize>,
+}
+
+impl Search<'_> {
+    /// Translates a text that one template of the catalogue makes. Nothing is found once the search has
+    /// compared too much.
+    fn known(&self, text: &str, depth: usize) -> Option<String> {
+        if let Some(entry) = self.catalogue.find(text) {
+            return Some(entry.translation.fill::<&str>(&[]));
         }
-        let values: Vec<(&str, String)> = captures
-            .into_iter()
-            .map(|(name, value)| (name, clauses(catalogue, value, depth + 1)))
-            .collect();
-        Some(entry.translation.fill(&values))
-    })
+        let cost = text.len().max(LEAST_COMPARED);
+        self.left.set(self.left.get().checked_sub(cost)?);
+        self.catalogue.patterns().find_map(|entry| {
+            let captures = entry.pattern.captures(text)?;
+            let values = captures.iter().map(|(_, value)| *value);
+            if !values.clone().all(|value| value.trim() == value) || !fits(entry, captures.first())
+            {
+                return None;
+            }
+            let values: Vec<(&str, String)> = captures
+                .into_iter()
+                .map(|(name, value)| (name, self.clauses(value, depth + 1)))
+                .collect();
+            Some(entry.translation.fill(&values))
+        })
+    }
+
+    /// Translates the clauses of a text that the catalogue knows, the longest first.
+    fn clauses(&self, text: &str, depth: usize) -> String {
+        if text.is_empty() || depth > MAX_DEPTH {
+            return text.to_owned();
+        }
+        if let Some(known) = self.known(text, depth) {
+            return known;
+        }
+        let joints = joints(text);
+        let longest = joints.iter().rev().find_map(|(at, end)| {
+            let before = self
+                .known(&text[..*at], depth)
+                .map(|known| (known, *at, *end));
+            // Some prefixes have their colon in the catalogue: "not attempted:".
+            let colon = text[..*end].trim_end();
+            before.or_else(|| Some((self.known(colon, depth)?, colon.len(), *end)))
+        });
+        let first = joints
+            .first()
+            .map(|(at, end)| (text[..*at].to_owned(), *at, *end));
+        let Some((mut out, at, end)) = longest.or(first) else {
+            return text.to_owned();
+        };
+        let (joint, rest) = (&text[at..end], &text[end..]);
+        out.push_str(joint);
+        // What is in brackets ends with one.
+        let close = match joint {
+            " (" => ")",
+            " [" => "]",
+            _ => "",
+        };
+        match rest.strip_suffix(close).filter(|_| !close.is_empty()) {
+            Some(inside) => out.extend([self.clauses(inside, depth).as_str(), close]),
+            None => out.push_str(&self.clauses(rest, depth)),
+        }
+        out
+    }
 }
 
 /// Returns false if a template that begins with a placeholder would take clauses before it for the
@@ -65,42 +126,6 @@ fn fits(entry: &Entry, first: Option<&(&str, &str)>) -> bool {
     is_clause
         || !(["; ", ": ", ". "].iter().any(|joint| value.contains(joint))
             || is_short && value.contains(' '))
-}
-
-/// Translates the clauses of a text that the catalogue knows, the longest first.
-fn clauses(catalogue: &Catalogue, text: &str, depth: usize) -> String {
-    if text.is_empty() || depth > MAX_DEPTH {
-        return text.to_owned();
-    }
-    if let Some(known) = known(catalogue, text, depth) {
-        return known;
-    }
-    let joints = joints(text);
-    let longest = joints.iter().rev().find_map(|(at, end)| {
-        let before = known(catalogue, &text[..*at], depth).map(|known| (known, *at, *end));
-        // Some prefixes have their colon in the catalogue: "not attempted:".
-        let colon = text[..*end].trim_end();
-        before.or_else(|| Some((known(catalogue, colon, depth)?, colon.len(), *end)))
-    });
-    let first = joints
-        .first()
-        .map(|(at, end)| (text[..*at].to_owned(), *at, *end));
-    let Some((mut out, at, end)) = longest.or(first) else {
-        return text.to_owned();
-    };
-    let (joint, rest) = (&text[at..end], &text[end..]);
-    out.push_str(joint);
-    // What is in brackets ends with one.
-    let close = match joint {
-        " (" => ")",
-        " [" => "]",
-        _ => "",
-    };
-    match rest.strip_suffix(close).filter(|_| !close.is_empty()) {
-        Some(inside) => out.extend([clauses(catalogue, inside, depth).as_str(), close]),
-        None => out.push_str(&clauses(catalogue, rest, depth)),
-    }
-    out
 }
 
 /// Returns where all joints begin and end, in order.

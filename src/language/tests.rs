@@ -94,3 +94,18 @@ fn a_language_is_chosen_by_locale_or_browser() {
         assert_eq!(Language::accepted(header), language, "{header}");
     }
 }
+
+#[test]
+fn words_of_others_with_many_joints_are_left_alone_within_bounds() {
+    for joint in ["a, ", "a; ", "a (b) "] {
+        let text = joint.repeat(4096 / joint.len());
+        let (done, ended) = std::sync::mpsc::channel();
+        let of_others = text.clone();
+        std::thread::spawn(move || {
+            done.send(translated_into(Language::Es, &of_others).into_owned())
+        });
+        // Without bounds it takes minutes.
+        let translated = ended.recv_timeout(std::time::Duration::from_secs(60));
+        assert_eq!(translated.as_deref(), Ok(text.as_str()));
+    }
+}

@@ -232,3 +232,37 @@ async fn a_file_of_settings_is_read_only_where_it_is_asked_for() {
     assert_eq!(missing.status.code(), Some(2));
     database.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_are_sentences_of_ours_are_shown_as_they_are_in_every_language() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let directory = tempfile::tempdir().unwrap();
+    let load = whole_range(&["customers"], "year", 1000);
+    assert_complete(&app(&sandbox, &database).backfill(&load).await.unwrap());
+    let name = "Acme (failed), done";
+    database
+        .client
+        .execute(
+            "UPDATE raw.qb_customers SET payload = jsonb_set(payload, '{DisplayName}', to_jsonb($1::text)) \
+             WHERE id = '1'",
+            &[&name],
+        )
+        .await
+        .unwrap();
+    for language in ["en", "es"] {
+        let line = [
+            "show",
+            "customers",
+            "--where",
+            "id=1",
+            "--columns",
+            "display_name",
+            "--lang",
+            language,
+        ];
+        let variables = [("DATABASE_URL", database.url.as_str()), ("COLUMNS", "80")];
+        let shown = text(&run(&line, directory.path(), &variables).stdout);
+        assert!(shown.contains(name), "{language}: {shown}");
+    }
+    database.drop().await;
+}
