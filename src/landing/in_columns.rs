@@ -94,3 +94,54 @@ fn latest_lines(path: &Path, file: File) -> Result<HashMap<Box<str>, u64>> {
     }
     Ok(latest)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use arrow_array::StringArray;
+    use arrow_array::cast::AsArray;
+
+    use super::*;
+    use crate::domain::find_entity;
+    use crate::landing::LandingWriter;
+
+    fn line(id: &str, rest: &str) -> String {
+        format!(
+            "{{\"entity\":\"customers\",\"realm_id\":\"9\",\"id\":\"{id}\",\
+             \"ingested_at_utc\":\"2024-05-01T00:00:00Z\",\
+             \"extract_window_start_utc\":\"2024-01-01T00:00:00Z\",\
+             \"extract_window_end_utc\":\"2024-02-01T00:00:00Z\",\"page_number\":1,\"page_size\":1000,\
+             \"request_payload\":{{}},{rest}}}\n"
+        )
+    }
+
+    #[test]
+    fn each_record_is_there_once_in_its_last_version_and_none_that_is_set_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.jsonl.zst");
+        let mut writer = LandingWriter::create(&path).unwrap();
+        for line in [
+            line("1", r#""payload":{"Id":"1","DisplayName":"before"}"#),
+            line("2", r#""payload":{"Id":"2","DisplayName":"other"}"#),
+            line("1", r#""payload":{"Id":"1","DisplayName":"after"}"#),
+            line(
+                "3",
+                r#""rejected":{"error":"e","intuit_tid":null,"at_utc":"2024-01-03T09:00:00Z","text":"{"}"#,
+            ),
+        ] {
+            writer.write_all(line.as_bytes()).unwrap();
+        }
+        writer.finish().unwrap();
+        let columns = Arc::new(EntityColumns::of(find_entity("customers").unwrap()).unwrap());
+        let mut found = Vec::new();
+        read_columns(&path, columns, |batch| {
+            let text = |name| -> &StringArray { batch.column_by_name(name).unwrap().as_string() };
+            let rows = text("id").iter().zip(text("display_name").iter());
+            found.extend(rows.map(|(id, name)| format!("{} {}", id.unwrap(), name.unwrap())));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        assert_eq!(found, ["2 other", "1 after"]);
+    }
+}

@@ -299,6 +299,8 @@ impl<'b> Columns<'b> {
 mod tests {
     use std::io::Write;
 
+    use parquet::file::metadata::{FileMetaData, ParquetMetaDataReader, ParquetMetaDataWriter};
+
     use super::super::reader::tests::lines;
     use super::*;
     use crate::landing::{LandingReader, LandingWriter};
@@ -417,6 +419,47 @@ mod tests {
             bytes[place] ^= 1 << (place % 8);
         }
         assert!(errors > 30, "{errors}");
+    }
+
+    /// Returns the description of a file of one group, with other numbers of rows.
+    fn claimed(known: &ParquetMetaData, of_file: i64, of_group: i64) -> ParquetMetaData {
+        let (file, group) = (known.file_metadata(), known.row_group(0));
+        let schema = file.schema_descr_ptr();
+        let file = FileMetaData::new(file.version(), of_file, None, None, schema, None);
+        let group = group.clone().into_builder().set_num_rows(of_group);
+        ParquetMetaData::new(file, vec![group.build().unwrap()])
+    }
+
+    #[test]
+    fn rows_that_are_missing_are_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.parquet");
+        write(&path, &written()).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let known = ParquetMetaDataReader::new()
+            .parse_and_finish(&bytes::Bytes::from(bytes.clone()))
+            .unwrap();
+        assert_eq!(rows_of(&claimed(&known, 2, 2)), Ok(2));
+        assert_eq!(rows_of(&claimed(&known, 3, 2)).unwrap_err(), ROWS_DIFFER);
+        let end = known.row_group(0).columns().iter().map(|column| {
+            let (begin, length) = column.byte_range();
+            begin + length
+        });
+        let pages = &bytes[..end.max().unwrap() as usize];
+        for (rows, is_right) in [(2, true), (3, false)] {
+            let mut file = pages.to_vec();
+            let claimed = claimed(&known, rows, rows);
+            let writer = ParquetMetaDataWriter::new(&mut file, &claimed);
+            writer.finish().unwrap();
+            std::fs::write(&path, file).unwrap();
+            match checked(&path) {
+                Ok(lines) => assert!(is_right && lines.len() == 2, "{rows}"),
+                Err(error) => {
+                    assert!(!is_right, "{error}");
+                    assert!(error.to_string().contains("it is damaged"), "{error}");
+                }
+            }
+        }
     }
 
     #[test]
