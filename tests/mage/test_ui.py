@@ -160,6 +160,14 @@ def test_the_coverage_is_a_page_and_a_chart_in_the_editor(mage, qbo, database, p
     expect(page.get_by_text("175 days").first).to_be_visible()
     page.screenshot(path=PICTURES / "mage-coverage.png")
 
+    # The page of Mage breaks down if it shows the HTML of a block that has left one table.
+    page.get_by_text("show_coverage = data_loader").first.click()
+    with page.expect_response(lambda answer: "/pipelines/qb_coverage" in answer.url):
+        page.keyboard.press("Control+Enter")
+    page.get_by_text("Output 1", exact=True).first.click()
+    expect(page.get_by_text("2025-03-10 00:00 UTC = 2025-03-09 19:00 Guayaquil").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_title("customers 2025-03: 29 %")).to_be_visible()
+
 
 def test_blocks_run_one_by_one_in_the_editor_and_show_their_tables(mage, page, database):
     dismiss_restarts(page)

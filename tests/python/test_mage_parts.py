@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import json
 import re
 import time
 import traceback
+from types import SimpleNamespace
 
 import pytest
 
 import qbo_rs
 from qbo_rs import mage
 from qbo_rs._types import parse_instant
-from qbo_rs.mage import _command, _connect, _coverage, _lines, _tables, _text, _zones
-from qbo_rs.mage._guard import Attempts, raise_redacted
+from qbo_rs.mage import _command, _connect, _coverage, _execution, _lines, _tables, _text, _zones
+from qbo_rs.mage._guard import Attempts, as_exception
 
 RANGE = {"fecha_inicio": "2025-01-01", "fecha_fin": "2025-02-01"}
 
@@ -44,14 +46,17 @@ def test_variables_are_read_in_every_form_that_mage_passes(given, read):
 
 
 def test_all_wrong_variables_are_reported_in_one_error():
-    given = {"fecha_inicio": "soon", "page_size": True, "resume": "perhaps"}
+    given = {"fecha_inicio": "soon", "chunk": "mes", "page_size": True, "resume": "perhaps"}
     with pytest.raises(qbo_rs.ConfigError) as raised:
         mage.read_variables(RANGE | given)
     assert str(raised.value) == (
         "runtime variables: fecha_inicio: cannot read 'soon' as a date; write 2025-01-31, 2025-01-31T00:00:00Z, "
         "2025-01, 2025-Q1, today or -30d; "
+        "chunk: unknown chunk 'mes'; use day, week, month, quarter, year or Nd (50d); "
         "page_size: 'True' is not between 1 and 1000; resume: 'perhaps' is neither true nor false"
-        " | variables: fecha_inicio: 'soon' no se entiende como fecha; escriba 2025-01-31 o 2025-01-31T00:00:00Z"
+        " | variables: fecha_inicio: 'soon' no se entiende como fecha; escriba 2025-01-31 o 2025-01-31T00:00:00Z; "
+        "chunk: 'mes' no es un tamaño de tramo; escriba day, week, month, quarter, year, o días: 50d; "
+        "page_size: 'True' no está entre 1 y 1000; resume: 'perhaps' no es true ni false"
     )
     with pytest.raises(qbo_rs.ConfigError, match=r"fecha_inicio: missing.*; fecha_fin: missing"):
         mage.read_variables({})
@@ -118,7 +123,8 @@ def test_wrong_dates_are_named_in_english_and_spanish(given, english, spanish):
 def test_a_chunk_that_is_wrong_says_nothing_about_dates():
     with pytest.raises(qbo_rs.ConfigError) as raised:
         mage.read_variables(RANGE | {"chunk": "fortnight"})
-    assert " | " not in str(raised.value)
+    assert "fecha" not in str(raised.value)
+    assert "chunk: 'fortnight' no es un tamaño de tramo" in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +196,7 @@ def test_errors_that_mage_stores_hold_no_secret():
     def fail(error: Exception) -> str:
         error.__context__ = ValueError("caused by hush-hush")
         with pytest.raises(qbo_rs.QboError) as raised:
-            raise_redacted(error, secrets)
+            raise as_exception(error, secrets) from None
         return "".join(traceback.format_exception(raised.value))
 
     plain = fail(OSError("no route for hush-hush-2"))
@@ -344,6 +350,35 @@ def test_the_page_of_coverage_has_a_cell_for_each_month():
     # Mage puts the page into its own.
     assert all(rule.startswith(".qbo-coverage") for rule in re.findall(r"[^{}<>]+(?={)", page.split("<style>")[1]))
     assert "Nothing is loaded yet" in _coverage.page_of([], "raw", _zones.Clock.of(""), now)
+
+
+def test_ranges_that_are_missing_are_a_table():
+    table = _coverage._gaps(COVERED, _zones.Clock.of(""))
+    assert [*table.columns] == ["entity", "from", "to", "missing"]
+    assert table.to_numpy().tolist() == [
+        [
+            "invoices",
+            "2024-02-01 00:00 UTC = 2024-01-31 19:00 Guayaquil",
+            "2024-02-15 00:00 UTC = 2024-02-14 19:00 Guayaquil",
+            "14 days",
+        ]
+    ]
+
+
+def test_a_failed_block_says_its_cause_in_a_line_of_its_own_without_secrets(capsys, monkeypatch):
+    monkeypatch.setattr(_execution, "read_settings", lambda: SimpleNamespace(secrets=("hush-hush",), max_attempts=5))
+    monkeypatch.setattr(_execution.Execution, "directory", None)
+
+    def body(_call):
+        raise qbo_rs.ConfigError("refused: hush-hush")
+
+    with pytest.raises(qbo_rs.ConfigError):
+        _execution.as_block("fails", body)()
+    assert json.loads(capsys.readouterr().out) == {
+        "level": "error",
+        "event": "block_failed",
+        "message": "FAILED · refused: ***",
+    }
 
 
 def test_a_failed_command_says_why():

@@ -80,7 +80,7 @@ def chunk_fecha(entity: str) -> Block:
 def _describe_range(entity: str, variables: RuntimeVariables, windows: list[Window], to_read: int) -> str:
     """Say what is read. The last day stands there since the day of ``fecha_fin`` is not in the range."""
     return (
-        f"{entity}: {len(windows)} windows of {variables.chunk}, {to_read} to read, "
+        f"{entity}: {count(len(windows), 'window')} of {variables.chunk}, {to_read} to read, "
         f"last day {_last_day(variables, windows)} · {variables.clock.span(windows[0].start, windows[-1].end)}"
     )
 

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, cast
 
 from qbo_rs import _verbs
+from qbo_rs._html import count
 from qbo_rs.exceptions import ConfigError, QboError
 from qbo_rs.mage import _tables
 from qbo_rs.mage._execution import as_block
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from qbo_rs._reports import ReportBasis
     from qbo_rs.mage._execution import Block, Execution
 
+# Problems that are named one by one.
+SHOWN = 10
 REPORTS = ("TrialBalance", "ProfitAndLoss", "BalanceSheet", "GeneralLedger")
 
 
@@ -40,6 +43,15 @@ def read_reports() -> Block:
     def body(call: Execution) -> Any:
         first, last, basis, schema = _variables(call.kwargs)
         report = _verbs.reports(REPORTS, first, last, basis=basis, rows=False, schema=schema, **call.settings.keywords)
+        for landed in report.reports:
+            call.log.write(
+                "info" if landed.status == "landed" else "warning",
+                f"{landed.report}: {landed.status} · {first} to {last}, both days included",
+                phase="extract",
+                event="report_read",
+                report=landed.report,
+                status=landed.status,
+            )
         report.raise_for_failures()
         return _tables.reports_table(report)
 
@@ -66,12 +78,24 @@ def tie_out_books() -> Block:
         first, last, basis, schema = _variables(call.kwargs)
         report = _verbs.verify_books(last, first, basis=basis, schema=schema, **call.settings.keywords)
         problems = [problem for books in report.books for problem in _problems(books)]
+        for problem in problems[:SHOWN]:
+            call.log.write("error", f"not explained | sin explicar: {problem}", phase="load", event="books_differ")
         if problems:
             raise QboError(
                 f"{len(problems)} not explained: "
-                + "; ".join(problems[:10])
+                + "; ".join(problems[:SHOWN])
                 + f"; qbo-rs verify --books --start {first} --end {last} shows all",
                 recovery="abort",
+            )
+        for books in report.books:
+            call.log.write(
+                "info",
+                f"the books agree | los libros cuadran: {count(len(books.accounts), 'account')} on {books.as_of}, "
+                f"{len(books.different)} with causes that are named | con causas conocidas",
+                phase="load",
+                event="books_agree",
+                accounts=len(books.accounts),
+                explained=len(books.different),
             )
         return _tables.books_table(report)
 
@@ -90,10 +114,16 @@ def _variables(kwargs: Mapping[str, Any]) -> tuple[date, date, ReportBasis, str]
     last = _day("fecha_fin", kwargs) or today.replace(day=1) - timedelta(days=1)
     first = _day("fecha_inicio", kwargs) or last.replace(day=1)
     if first > last:
-        raise ConfigError(f"runtime variables: fecha_inicio {first} is after fecha_fin {last}")
+        raise ConfigError(
+            f"runtime variables: fecha_inicio {first} is after fecha_fin {last}"
+            " | variables: fecha_inicio es posterior a fecha_fin"
+        )
     basis = "accrual" if is_missing(kwargs.get("basis")) else str(kwargs["basis"]).strip().lower()
     if basis not in ("accrual", "cash"):
-        raise ConfigError(f"runtime variables: basis: '{basis}' is neither accrual nor cash")
+        raise ConfigError(
+            f"runtime variables: basis: '{basis}' is neither accrual nor cash"
+            f" | variables: basis: '{basis}' no es accrual ni cash"
+        )
     schema = DEFAULT_SCHEMA if is_missing(kwargs.get("schema")) else str(kwargs["schema"]).strip()
     return first, last, cast("ReportBasis", basis), schema
 
@@ -109,4 +139,7 @@ def _day(name: str, kwargs: Mapping[str, Any]) -> date | None:
     try:
         return date.fromisoformat(str(value).strip())
     except ValueError:
-        raise ConfigError(f"runtime variables: {name}: '{value}' is no day; write 2025-12-31") from None
+        raise ConfigError(
+            f"runtime variables: {name}: '{value}' is no day; write 2025-12-31"
+            f" | variables: {name}: '{value}' no es un día; escriba 2025-12-31"
+        ) from None

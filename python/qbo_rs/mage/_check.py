@@ -27,6 +27,7 @@ MAGE_VERSION = "0.9.80"
 KNOWN_JWT_SECRET = "materia"  # noqa: S105 - public
 CONNECT = "run the pipeline qb_connect | ejecute la pipeline qb_connect"
 SECRETS = "Edit pipeline, Secrets: add %s | Edit pipeline, Secrets: agregue %s"
+JWT = "set JWT_SECRET and restart Mage | defina JWT_SECRET y reinicie Mage"
 # A time before QuickBooks Online: no record is in it, so that the probe costs one small request.
 PROBE = ("1970-01-01", "1970-01-02")
 
@@ -131,12 +132,14 @@ def _database(keywords: Mapping[str, Any]) -> Finding:
 def _tables_of(status: Mapping[str, Any], schema: str) -> Finding:
     rows = {str(entity["entity"]): int(entity["rows"]) for entity in status["entities"]}
     if not rows:
-        first = "run qb_customers_backfill, qb_invoices_backfill, qb_items_backfill"
+        first = "run a pipeline qb_..._backfill | ejecute una pipeline qb_..._backfill"
         return Finding("tables", "note", f"nothing is loaded into {schema} yet", first)
     unfinished = [str(entity["entity"]) for entity in status["entities"] if entity["unfinished"]]
     found = ", ".join(f"{name} {count:,}" for name, count in rows.items())
     if unfinished:
-        return Finding("tables", "note", found, f"not finished: {', '.join(unfinished)}; run them with resume=true")
+        names = ", ".join(unfinished)
+        step = f"run again with resume=true: {names} | ejecute otra vez con resume=true: {names}"
+        return Finding("tables", "note", f"{found}; not finished: {names}", step)
     return Finding("tables", "ok", found)
 
 
@@ -179,7 +182,7 @@ def _mage() -> Iterator[Finding]:
     else:
         yield Finding("Mage", "note", f"{version}; these pipelines were tested with {MAGE_VERSION}")
     if os.environ.get("JWT_SECRET", KNOWN_JWT_SECRET) == KNOWN_JWT_SECRET:
-        yield Finding("JWT_SECRET", "note", "Mage's own, which everybody knows", "set JWT_SECRET and restart Mage")
+        yield Finding("JWT_SECRET", "note", "Mage's own, which everybody knows", JWT)
     directory = Path(_host.data_directory()) / "secrets"
     others = stat.S_IRWXG | stat.S_IRWXO
     open_to_others = [path for path in directory.rglob("*") if path.is_file() and path.stat().st_mode & others]

@@ -40,8 +40,9 @@ def show_coverage() -> Block:
     It only asks the database. Its runtime variables are ``schema`` and ``zona``.
 
     Returns:
-        A function for ``@data_loader``. It returns a DataFrame with one row per entity: rows, days missing between the
-        first and the last committed instant, records set aside, the last run, and per month the share in percent.
+        A function for ``@data_loader``. It returns two DataFrames. The first has one row per entity: rows, days missing
+        between the first and the last committed instant, records set aside, the last run, and per month the share in
+        percent. The second has one row per missing range: entity, first and last instant, days.
 
     Example:
         ::
@@ -58,7 +59,9 @@ def show_coverage() -> Block:
             missing, last_run = _days_text(entity["gaps"]), _last_run(entity, call.log.clock)
             line = f"{count(entity['rows'], 'row')} · {entity['entity']} · {missing} missing · {last_run}"
             call.log.write("info", line, phase="chunk", event="coverage", entity=entity["entity"], rows=entity["rows"])
-        return _table(entities, call.log.clock)
+        # Two tables, since the page of Mage 0.9.80 breaks down ("html prop can't be null") when it shows a page of a
+        # block that has left one.
+        return [_table(entities, call.log.clock), _gaps(entities, call.log.clock)]
 
     return as_block("show_coverage", body)
 
@@ -140,6 +143,15 @@ def _table(entities: Sequence[Mapping[str, Any]], clock: Clock) -> Any:
         row |= dict(zip(names, map(_percent, _shares(entity, months)), strict=True))
         rows.append(row)
     return _tables.frame(rows, ("entity", "rows", "missing", "set_aside", "last_run", *names))
+
+
+def _gaps(entities: Iterable[Mapping[str, Any]], clock: Clock) -> Any:
+    rows = [
+        {"entity": entity["entity"], "from": clock.both(start), "to": clock.both(end), "missing": _days_text([gap])}
+        for entity in entities
+        for gap, (start, end) in zip(entity["gaps"], _spans(entity["gaps"]), strict=True)
+    ]
+    return _tables.frame(rows, ("entity", "from", "to", "missing"))
 
 
 def _status(keywords: Mapping[str, Any], schema: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qbo_rs.exceptions import ConfigError
 from qbo_rs.mage._events import EventLog, core_events
-from qbo_rs.mage._guard import Attempts, raise_redacted
+from qbo_rs.mage._guard import Attempts, as_exception
 from qbo_rs.mage._settings import BlockSettings, read_settings
 
 if TYPE_CHECKING:
@@ -70,7 +70,10 @@ def as_block(name: str, body: Callable[[Execution], Any]) -> Block:
             with core_events(log), Attempts(execution.directory, name, settings.max_attempts):
                 return body(execution)
         except BaseException as error:  # noqa: BLE001 - Mage repeats a block for ever unless it raises an Exception
-            raise_redacted(_with_hint(error), secrets)
+            cause = as_exception(_with_hint(error), secrets)
+            # Mage's page of logs shows the text of an exception only below the end of its traceback.
+            log.write("error", f"FAILED · {cause}", event="block_failed")
+            raise cause from None
 
     block.__name__ = block.__qualname__ = name
     return block

@@ -8,7 +8,7 @@ database.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from qbo_rs.exceptions import InternalError, QboError, StuckError
 
@@ -28,18 +28,18 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def raise_redacted(error: BaseException, secrets: Iterable[str]) -> NoReturn:
-    """Raise an error as an ``Exception`` without secrets in its text and without a cause.
+def as_exception(error: BaseException, secrets: Iterable[str]) -> QboError:
+    """Return an error as an ``Exception`` without secrets in its text; raise it ``from None``, since causes have texts.
 
-    Raises:
-        QboError: ``error`` if it is one, else an :class:`~qbo_rs.InternalError` with its class and text.
+    Returns:
+        ``error`` if it is a :class:`~qbo_rs.QboError`, else an :class:`~qbo_rs.InternalError` with its class and text.
 
     """
     if isinstance(error, QboError):
         error.args = (redacted(str(error), secrets), *error.args[1:])
-        raise error from None
+        return error
     text = redacted(str(error), secrets)
-    raise InternalError(f"{type(error).__name__}: {text}" if text else type(error).__name__) from None
+    return InternalError(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 
 def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,7 +66,7 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - Mage catches Exception only
-            raise_redacted(error, ())
+            raise as_exception(error, ()) from None
 
     return block
 

@@ -24,6 +24,8 @@ DEFAULT_PAGE_SIZE = 200
 DEFAULT_SCHEMA = "raw"
 TRUE = {"true", "1", "yes", "si", "sí"}
 FALSE = {"false", "0", "no"}
+# A range that fits every chunk.
+A_DAY = ("2025-01-01", "2025-01-02")
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def read_variables(kwargs: Mapping[str, Any]) -> RuntimeVariables:
     variables = RuntimeVariables(
         start=bounds[0],
         end=bounds[1],
-        chunk=_chunk(kwargs.get("chunk")),
+        chunk=_chunk(kwargs.get("chunk"), problems),
         page_size=_page_size(kwargs.get("page_size"), problems),
         resume=_flag("resume", kwargs.get("resume"), problems),
         schema=DEFAULT_SCHEMA if is_missing(kwargs.get("schema")) else str(kwargs["schema"]).strip(),
@@ -91,18 +93,17 @@ def read_variables(kwargs: Mapping[str, Any]) -> RuntimeVariables:
 
 
 class Problems:
-    """The variables that are wrong: all in English, and those about dates also in Spanish."""
+    """The variables that are wrong, in English and in Spanish."""
 
     def __init__(self) -> None:
         """Begin with none."""
         self._english: list[str] = []
         self._spanish: list[str] = []
 
-    def add(self, english: str, spanish: str = "", *, is_first: bool = False) -> None:
+    def add(self, english: str, spanish: str, *, is_first: bool = False) -> None:
         """Add a problem."""
         for texts, text in ((self._english, english), (self._spanish, spanish)):
-            if text:
-                texts.insert(0 if is_first else len(texts), text)
+            texts.insert(0 if is_first else len(texts), text)
 
     def raise_any(self) -> None:
         """Raise one error that names all problems.
@@ -111,12 +112,9 @@ class Problems:
             ConfigError: There is a problem.
 
         """
-        if not self._english:
-            return
-        message = "runtime variables: " + "; ".join(self._english)
-        if self._spanish:
-            message += " | variables: " + "; ".join(self._spanish)
-        raise ConfigError(message)
+        if self._english:
+            english, spanish = "; ".join(self._english), "; ".join(self._spanish)
+            raise ConfigError(f"runtime variables: {english} | variables: {spanish}")
 
 
 def _zone(value: object, problems: Problems) -> ZoneInfo | None:
@@ -154,12 +152,12 @@ def _instant(name: str, kwargs: Mapping[str, Any], zone: ZoneInfo | None, proble
 
 
 def _in_spanish(error: str, start: str, end: str) -> str:
-    """Say in Spanish what is wrong with a range; nothing if it is the chunk."""
+    """Say in Spanish what is wrong with a range."""
     for name, text in (("fecha_inicio", start), ("fecha_fin", end)):
         if not _is_readable(text):
             return _unreadable(name, text)
     if not error.startswith("fecha_fin:"):
-        return ""
+        return error
     return f"fecha_fin: '{end}' no es posterior a fecha_inicio '{start}'; el día de fecha_fin no se incluye"
 
 
@@ -176,12 +174,19 @@ def _is_readable(text: str) -> bool:
     return True
 
 
-def _chunk(value: object) -> str:
+def _chunk(value: object, problems: Problems) -> str:
     if is_missing(value):
         return DEFAULT_CHUNK
     text = str(value).strip().lower()
     # A bare number means days; Mage turns a 7 in a field into a number.
-    return f"{text}d" if text.isdecimal() else text
+    chunk = f"{text}d" if text.isdecimal() else text
+    try:
+        _core.chunk_range(*A_DAY, chunk)
+    except ConfigError as error:
+        sizes = "day, week, month, quarter, year, o días: 50d"
+        problems.add(str(error), f"chunk: '{text}' no es un tamaño de tramo; escriba {sizes}")
+        return DEFAULT_CHUNK
+    return chunk
 
 
 def _page_size(value: object, problems: Problems) -> int:
@@ -190,7 +195,10 @@ def _page_size(value: object, problems: Problems) -> int:
     text = str(value).strip()
     if text.isdecimal() and 1 <= int(text) <= MAX_PAGE_SIZE:
         return int(text)
-    problems.add(f"page_size: '{text}' is not between 1 and {MAX_PAGE_SIZE}")
+    problems.add(
+        f"page_size: '{text}' is not between 1 and {MAX_PAGE_SIZE}",
+        f"page_size: '{text}' no está entre 1 y {MAX_PAGE_SIZE}",
+    )
     return DEFAULT_PAGE_SIZE
 
 
@@ -199,5 +207,5 @@ def _flag(name: str, value: object, problems: Problems) -> bool:
         return False
     text = str(value).strip().lower()
     if text not in TRUE | FALSE:
-        problems.add(f"{name}: '{text}' is neither true nor false")
+        problems.add(f"{name}: '{text}' is neither true nor false", f"{name}: '{text}' no es true ni false")
     return text in TRUE
