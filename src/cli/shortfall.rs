@@ -13,7 +13,7 @@ use crate::domain::{
     CompanySync, KnownReject, NOT_ATTEMPTED, Report, RunEnd, RunReport, SyncReport, Verification,
     VerificationReport, VerificationStatus, Window, WindowReport, WindowStatus,
 };
-use crate::error::Result;
+use crate::error::{Recovery, Result};
 use crate::language::{Language, say, translated_into};
 
 /// The most entities that are named of those which were not tried.
@@ -26,6 +26,10 @@ const IN_DATABASE: &str = "qbo-rs rejects lists all records that are set aside, 
 const NOT_CONNECTED: &str = "what is committed stays; once the cause is mended, the same command with --resume reads the rest; qbo-rs auth status shows the connections";
 /// The same after a sync.
 const NOT_CONNECTED_IN_SYNC: &str = "what is committed stays; once the cause is mended, the next sync reads the rest; qbo-rs auth status shows the connections";
+/// After a run that ended because QuickBooks asks to wait, or because it may send no more requests.
+const LATER: &str = "what is committed stays; the same command with --resume reads the rest";
+/// The same after a sync.
+const LATER_IN_SYNC: &str = "what is committed stays; the next sync reads the rest";
 const IN_LANDING: &str = "records that are set aside are the lines with `rejected` in the landing files; after qbo-rs load, qbo-rs rejects lists them";
 
 /// The place of the records that a run has set aside.
@@ -69,11 +73,14 @@ pub(super) fn explain_runs(app: &App, report: &Report, place: Place<'_>) {
         Place::Schema(schema) => ask(app.set_aside_by_runs(report, schema, MAX_NAMED as u64)),
         Place::Landing => set_aside_in_landing(report, MAX_NAMED),
     });
-    let is_connection_lost =
-        |run: &RunReport| matches!(run.ended_by, Some(RunEnd::CompanyLost(..)));
-    let rest = match rejected == 0 && report.runs.iter().any(is_connection_lost) {
-        true => NOT_CONNECTED,
-        false => rest,
+    let lost = report.runs.iter().find_map(|run| match run.ended_by {
+        Some(RunEnd::CompanyLost(_, recovery)) => Some(recovery),
+        _ => None,
+    });
+    let rest = match lost.filter(|_| rejected == 0) {
+        Some(Recovery::Retry) => LATER,
+        Some(Recovery::Reauthorise | Recovery::Abort) => NOT_CONNECTED,
+        None => rest,
     };
     let shortfall = Shortfall {
         phase,
@@ -131,6 +138,7 @@ fn rest_of_sync(report: &SyncReport, rejected: u64) -> String {
         account.error.is_some() || account.entities.iter().all(|entity| entity.error.is_none())
     };
     let rest = match rejected == 0 && report.accounts.iter().all(is_connection_lost) {
+        true if report.accounts.iter().all(CompanySync::is_asked_to_wait) => LATER_IN_SYNC,
         true => NOT_CONNECTED_IN_SYNC,
         false => IN_DATABASE,
     };

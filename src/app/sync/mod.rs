@@ -16,6 +16,7 @@ mod whole;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -25,7 +26,7 @@ use tracing::{Instrument, info_span};
 use self::company::{CompanySyncer, SWEEP_EVERY, Synced};
 use self::outcome::{lacks_everything, log_sync, status_of, with_unavailable};
 use super::auth::auth_report;
-use super::company::{Company, ConnectionStatus, Source, key, no_company};
+use super::company::{Company, ConnectionStatus, Source, admission, key, no_company};
 use super::request::{owned, setters};
 use super::{App, CompanyReport, select_or_all};
 use crate::config::PostgresConfig;
@@ -242,6 +243,13 @@ impl Syncer {
         auth_report(&self.backend, &config)
             .await
             .map(|report| report.accounts)
+    }
+
+    /// Returns the end of a pause that QuickBooks has asked for.
+    pub(super) async fn paused_until(&self, realm_id: &str) -> Option<DateTime<Utc>> {
+        let config = self.app.settings.qbo_of(realm_id).ok()?;
+        let control = admission(&self.backend, &config, realm_id);
+        control.traffic().await.paused_until
     }
 
     /// Syncs one company and reports any failure.

@@ -39,7 +39,8 @@ pub(crate) use self::bucket::Pace;
 pub use self::state::Limits;
 use self::state::{Decision, Request, State};
 pub(super) use self::state::{Outcome, RequestKind};
-use crate::error::{Error, Result};
+use crate::domain::instant::{format_instant, format_span};
+use crate::error::{Error, Result, Trace};
 use crate::port::{Change, SharedState};
 
 /// Lifetime of a lease. It is renewed while its request is on the way, so that the leases of a process
@@ -69,6 +70,8 @@ pub(crate) struct AdmissionControl {
     limits: Limits,
     /// Time that requests wait for an open circuit.
     circuit_timeout: Duration,
+    /// Time that requests wait for a pause that QuickBooks has asked for.
+    max_pause: Duration,
     shared: Box<dyn SharedState>,
     /// Document used while the shared state cannot be reached.
     local_state: Mutex<String>,
@@ -94,17 +97,19 @@ pub(crate) struct Permit {
 
 impl AdmissionControl {
     /// Creates the control. `limits` apply to all processes that share `shared`. Requests wait up to
-    /// `circuit_timeout` for an open circuit. A warning is logged when the reads of a month come near
+    /// `circuit_timeout` for an open circuit, and up to `max_pause` if QuickBooks asks to wait. A warning is logged when the reads of a month come near
     /// `monthly_quota`, unless that is 0.
     pub(crate) fn new(
         limits: Limits,
         circuit_timeout: Duration,
+        max_pause: Duration,
         shared: Box<dyn SharedState>,
         monthly_quota: u64,
     ) -> Self {
         Self {
             limits,
             circuit_timeout,
+            max_pause,
             shared,
             local_state: Mutex::default(),
             is_local: AtomicBool::new(false),
@@ -120,7 +125,8 @@ impl AdmissionControl {
     /// Waits until a request may be sent.
     ///
     /// # Errors
-    /// [`Error::CircuitOpen`] if the API has not answered for longer than requests wait.
+    /// [`Error::CircuitOpen`] if the API has not answered for longer than requests wait;
+    /// [`Error::AskedToWait`] if QuickBooks has asked for a longer pause.
     pub(crate) async fn admit(self: &Arc<Self>, kind: RequestKind) -> Result<Permit> {
         let turn = match &self.turns {
             // The semaphore is never closed.
@@ -137,6 +143,7 @@ impl AdmissionControl {
                         lifetime: LEASE_LIFETIME,
                         first_request_at: *self.first_request_at.lock().get_or_insert(now),
                         circuit_timeout: self.circuit_timeout,
+                        max_pause: self.max_pause,
                     };
                     state.admit(now, &self.limits, &request)
                 })
@@ -154,24 +161,39 @@ impl AdmissionControl {
                     };
                     self.warn_of_quota(monthly_reads);
                     sleep(after).await;
-                    self.wait_for_pause().await;
+                    self.wait_for_pause().await?;
                     return Ok(permit);
                 }
                 Decision::Wait(wait) => sleep(wait).await,
+                Decision::Paused(until) => return Err(paused_until(until)),
                 Decision::Refuse(reason) => return Err(Error::CircuitOpen { reason }),
             }
         }
     }
 
     /// Waits for the end of a pause, which may have begun after the request was admitted.
-    async fn wait_for_pause(&self) {
+    async fn wait_for_pause(&self) -> Result<()> {
         loop {
-            let until = *self.paused_until.lock();
-            match until.filter(|until| *until > Instant::now()) {
+            let (until, now) = (*self.paused_until.lock(), Instant::now());
+            match until.filter(|until| *until > now) {
+                Some(until) if until - now > self.max_pause => {
+                    return Err(asked_to_wait(until - now, Trace::default()));
+                }
                 Some(until) => sleep_until(until).await,
-                None => return,
+                None => return Ok(()),
             }
         }
+    }
+
+    /// Returns at once if no pause is longer than requests wait for.
+    ///
+    /// # Errors
+    /// [`Error::AskedToWait`].
+    pub(crate) async fn check_pause(&self) -> Result<()> {
+        let paused = self
+            .change(|state, now| state.paused_beyond(self.max_pause, now))
+            .await;
+        paused.map_or(Ok(()), |until| Err(paused_until(until)))
     }
 
     /// Holds all requests of the company back for a while, because the server has said that the
@@ -281,6 +303,24 @@ impl AdmissionControl {
     }
 }
 
+/// Returns the error of a request that must not be sent before the end of a wait. `trace` names the
+/// answer that has asked for it, if this process has seen it.
+pub(super) fn asked_to_wait(wait: Duration, trace: Trace) -> Error {
+    let (span, until) = (format_span(wait), crate::clock::now() + wait);
+    let until = format_instant(until);
+    Error::AskedToWait {
+        reason: format!("QuickBooks asks to wait {span}, until {until}; run it again then"),
+        wait,
+        trace,
+    }
+}
+
+/// Returns the same error for a pause that ends at an instant.
+fn paused_until(until: DateTime<Utc>) -> Error {
+    let left = until - crate::clock::now();
+    asked_to_wait(left.to_std().unwrap_or_default(), Trace::default())
+}
+
 impl Permit {
     /// Runs the request and renews its place among those in flight until it ends.
     pub(crate) async fn run<T>(&self, request: impl Future<Output = T>) -> T {
@@ -373,6 +413,7 @@ mod tests {
     fn control(limits: Limits, shared: &PausedState) -> Arc<AdmissionControl> {
         Arc::new(AdmissionControl::new(
             limits,
+            Duration::from_secs(600),
             Duration::from_secs(600),
             Box::new(shared.clone()),
             0,
@@ -569,10 +610,28 @@ mod tests {
         let traffic = state.traffic(now);
         assert_eq!((traffic.paused_until, traffic.in_flight), (None, 0));
         assert!(!traffic.breaker.is_open());
-        // A server that asks for a week holds the others back for half an hour.
+        // A server that asks for a week is asked again after a day.
         state.pause(now + chrono::TimeDelta::days(7), now);
         let until = state.traffic(now).paused_until;
-        assert_eq!(until, Some(now + chrono::TimeDelta::minutes(30)));
+        assert_eq!(until, Some(now + chrono::TimeDelta::days(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_that_is_too_long_is_told_at_once_also_in_other_processes() {
+        let shared = shared();
+        let (mine, other) = (control(NO_LIMITS, &shared), control(NO_LIMITS, &shared));
+        let begin = Instant::now();
+        mine.pause(Duration::from_secs(601)).await;
+        for control in [&mine, &other] {
+            assert!(control.check_pause().await.is_err());
+            let error = control.admit(RequestKind::Single).await.unwrap_err();
+            assert!(error.ends_company(), "{error}");
+        }
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+        sleep(Duration::from_secs(1)).await;
+        assert!(other.check_pause().await.is_ok());
+        send(&other, 1).await;
+        assert_eq!(begin.elapsed(), Duration::from_secs(601));
     }
 
     #[tokio::test(start_paused = true)]

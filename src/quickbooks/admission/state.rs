@@ -72,6 +72,8 @@ pub(super) struct Request<'l> {
     pub first_request_at: DateTime<Utc>,
     /// Time that it waits for an open circuit.
     pub circuit_timeout: Duration,
+    /// Time that it waits for a pause that QuickBooks has asked for.
+    pub max_pause: Duration,
 }
 
 /// Decision about a request.
@@ -80,6 +82,8 @@ pub(super) enum Decision {
     Admit { after: Duration, monthly_reads: u64 },
     /// Ask again after this time.
     Wait(Duration),
+    /// QuickBooks has asked to send nothing until then, which is longer than the request waits.
+    Paused(DateTime<Utc>),
     /// It must not be sent; with the reason.
     Refuse(String),
 }
@@ -140,8 +144,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(25);
 /// Reports that are asked for in a minute. Intuit once limited them to 200 (qbo-facts 13.11); half of it
 /// leaves room for other programs, and a run of reports holds no sync back.
 const MAX_REPORTS_PER_MINUTE: u32 = 100;
-/// Longest pause that other processes obey. The process that was told to wait longer does so by itself.
-const MAX_PAUSE: TimeDelta = TimeDelta::minutes(30);
+/// Longest pause that processes obey: if QuickBooks has asked for a longer one, it is asked once a day
+/// whether that still holds.
+const MAX_PAUSE: TimeDelta = TimeDelta::hours(24);
 
 impl State {
     /// Parses the document. An unreadable one counts as empty: at worst a request is throttled.
@@ -168,8 +173,12 @@ impl State {
             lifetime,
             first_request_at,
             circuit_timeout,
+            max_pause,
         } = *request;
         self.expire(now);
+        if let Some(until) = self.paused_beyond(max_pause, now) {
+            return Decision::Paused(until);
+        }
         if limits.in_flight > 0 && self.in_flight.len() >= limits.in_flight as usize {
             return Decision::Wait(POLL_INTERVAL);
         }
@@ -250,6 +259,16 @@ impl State {
         self.paused_until = self.paused_until.max(Some(until));
     }
 
+    /// Returns the end of the present pause, if it is further away than `wait`.
+    pub(super) fn paused_beyond(
+        &self,
+        wait: Duration,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        self.paused_until
+            .filter(|until| (*until - now).to_std().is_ok_and(|left| left > wait))
+    }
+
     /// Returns the present traffic.
     pub(super) fn traffic(&mut self, now: DateTime<Utc>) -> Traffic {
         self.expire(now);
@@ -277,7 +296,7 @@ impl State {
         }
         self.paused_until = self
             .paused_until
-            .filter(|until| *until > now && is_sane(until));
+            .filter(|until| *until > now && *until <= now + MAX_PAUSE);
         self.breaker.expire(now);
         self.sent.roll_over(now);
         if self.month != (now.year(), now.month()) {
