@@ -111,6 +111,14 @@ fn heading(report: &StatusReport, view: View<'_>, out: &mut String) {
     };
     for account in report.accounts.iter().filter(is_of_schema).take(2) {
         out.push_str(&flow("", &connection(account, view), " · "));
+        if let Some(until) = account.traffic.paused_until {
+            let time = view.zone.clock(until, view.now);
+            let text = say!(
+                "QuickBooks asked to slow down: no request until {time}",
+                time
+            );
+            let _ = writeln!(out, "{text}");
+        }
     }
     if realm_id.is_some() {
         out.push('\n');

@@ -6,8 +6,14 @@ use super::local::LocalTime;
 use super::status_details::details;
 use super::status_screen::{View, screen};
 use super::words::{MAX_WIDTH, width};
-use crate::app::{Check, EntityStatus, LastRun, LastSync, StatusReport, TieOut, UnfinishedWindow};
-use crate::domain::{ENTITIES, EntitySyncStatus, LedgerRunStatus, LedgerWindowStatus, Window};
+use crate::app::{
+    Check, CompanyReport, EntityStatus, LastRun, LastSync, StatusReport, TieOut, UnfinishedWindow,
+};
+use crate::domain::{
+    ConnectionState, ENTITIES, EntitySyncStatus, LedgerRunStatus, LedgerWindowStatus, Window,
+};
+use crate::quickbooks::{BreakerStatus, Traffic};
+use crate::store::token_store::ConnectionSummary;
 
 /// Lines of a small terminal.
 const SCREEN: usize = 24;
@@ -154,6 +160,41 @@ fn a_company_with_all_entities_is_one_screen() {
     }
     let whole = screen(&report(troubled()), view(true));
     assert!(ENTITIES.iter().all(|spec| whole.contains(spec.name)));
+}
+
+#[test]
+fn a_pause_that_quickbooks_asked_for_is_a_line_of_its_own() {
+    let items = entity("items", 3);
+    let account = |paused_until| CompanyReport {
+        account: ConnectionSummary {
+            realm_id: items.realm_id.clone(),
+            needs_reauth: None,
+            access_token_expires_at: None,
+            refresh_token_expires_at: None,
+            connection_expires_at: None,
+        },
+        state: ConnectionState::Active,
+        days_left: Some(100),
+        warning: None,
+        reconnect_url: None,
+        traffic: Traffic {
+            breaker: BreakerStatus::Closed,
+            monthly_reads: 7,
+            in_flight: 0,
+            paused_until,
+            requests_last_minute: 1,
+        },
+        refused_includes: Vec::new(),
+    };
+    let with = |paused_until| StatusReport {
+        accounts: vec![account(paused_until)],
+        ..report(vec![items.clone()])
+    };
+    let text = screen(&with(Some(now() + TimeDelta::minutes(27))), view(false));
+    let line = "QuickBooks asked to slow down: no request until 12:30";
+    assert!(text.lines().any(|known| known == line), "{text}");
+    let text = screen(&with(None), view(false));
+    assert!(!text.contains("slow down"), "{text}");
 }
 
 #[test]

@@ -166,7 +166,8 @@ impl ApiClient {
         loop {
             let cached = self.tokens.get().await?;
             self.take_request()?;
-            let permit = self.admission.admit(kind).await?;
+            let paused = |wait| self.transport.paused(wait);
+            let permit = self.admission.admit(kind, paused).await?;
             let attempt = attempts.start_next();
             meter.count_request(attempt > 1 || behavior.is_retry);
             let sent = self.transport.send(request.clone(), Some(&cached.token));

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use qbo_rs::app::App;
+use qbo_rs::app::{App, CheckRequest, CheckStatus, StatusRequest};
 use qbo_rs::domain::{CompanyStatus, EntitySync, SyncReport};
 use qbo_sandbox::Sandbox;
 use serde_json::json;
 
 use crate::support::{
-    Database, app, assert_complete, change, everything, small_sandbox, syncing_app, truth,
+    Database, app, assert_complete, change, everything, small_sandbox, syncing_app, truth, until,
     whole_range,
 };
 
@@ -124,5 +124,34 @@ async fn a_schedule_waits_for_the_end_of_a_pause_and_goes_on() {
     );
     assert_eq!(throttled(&sandbox), 1);
     assert_eq!(database.rows("raw.qb_items").await, truth(&sandbox, "Item"));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_and_the_status_say_that_requests_are_held_back() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    throttle(&app, &sandbox, 100, 1).await;
+    let sync = tokio::spawn({
+        let app = app.clone();
+        async move { app.sync(&everything(&["vendors"])).await }
+    });
+    until(
+        &database,
+        "SELECT count(*) FROM qbo.admission WHERE state->>'paused_until' IS NOT NULL",
+    )
+    .await;
+    sync.abort();
+    let report = app.check(&CheckRequest::default()).await.unwrap();
+    let line = |name: &str| report.lines.iter().find(|line| line.name == name).unwrap();
+    let (company, token) = (line("company"), line("token"));
+    assert_eq!(token.status, CheckStatus::Ok, "{token:?}");
+    assert_eq!(company.status, CheckStatus::Warning, "{company:?}");
+    let text = "not asked: QuickBooks asked to slow down, until ";
+    assert!(company.text.starts_with(text), "{company:?}");
+    assert_eq!(company.fix, None, "nothing is wrong with the network");
+    assert_eq!(throttled(&sandbox), 1);
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    assert!(status.accounts[0].traffic.paused_until.is_some());
     database.drop().await;
 }

@@ -79,6 +79,8 @@ pub(crate) struct AdmissionControl {
     /// Keeps the requests of this process in the order of their arrival.
     turns: Option<Arc<Semaphore>>,
     paused_until: Mutex<Option<Instant>>,
+    /// End of the latest pause that was told, by the clock of the shared state.
+    told_until: Mutex<Option<DateTime<Utc>>>,
     /// Instant of the first request, by the clock of the shared state.
     first_request_at: Mutex<Option<DateTime<Utc>>>,
     /// Number of reads in a month to warn about; 0 means no warning.
@@ -116,18 +118,24 @@ impl AdmissionControl {
             turns: (limits.in_flight > 0)
                 .then(|| Arc::new(Semaphore::new(limits.in_flight as usize))),
             paused_until: Mutex::default(),
+            told_until: Mutex::default(),
             first_request_at: Mutex::default(),
             monthly_quota,
             warned_level: AtomicU8::new(0),
         }
     }
 
-    /// Waits until a request may be sent.
+    /// Waits until a request may be sent. `paused` is called with the wait for a pause that nobody in
+    /// this process was told of: another process has met it.
     ///
     /// # Errors
     /// [`Error::CircuitOpen`] if the API has not answered for longer than requests wait;
     /// [`Error::AskedToWait`] if QuickBooks has asked for a longer pause.
-    pub(crate) async fn admit(self: &Arc<Self>, kind: RequestKind) -> Result<Permit> {
+    pub(crate) async fn admit(
+        self: &Arc<Self>,
+        kind: RequestKind,
+        paused: impl Fn(Duration),
+    ) -> Result<Permit> {
         let turn = match &self.turns {
             // The semaphore is never closed.
             Some(turns) => turns.clone().acquire_owned().await.ok(),
@@ -152,6 +160,7 @@ impl AdmissionControl {
                 Decision::Admit {
                     after,
                     monthly_reads,
+                    paused_until,
                 } => {
                     // Created first: from here on the lease ends, whatever happens.
                     let permit = Permit {
@@ -160,6 +169,10 @@ impl AdmissionControl {
                         _turn: turn,
                     };
                     self.warn_of_quota(monthly_reads);
+                    if self.is_news(paused_until) {
+                        warn_of_pause(after);
+                        paused(after);
+                    }
                     sleep(after).await;
                     self.wait_for_pause().await?;
                     return Ok(permit);
@@ -204,7 +217,16 @@ impl AdmissionControl {
             let mut paused_until = self.paused_until.lock();
             *paused_until = Some(paused_until.map_or(until, |earlier| earlier.max(until)));
         }
-        self.change(|state, now| state.pause(now + wait, now)).await;
+        let until = self.change(|state, now| state.pause(now + wait, now)).await;
+        self.is_news(Some(until));
+    }
+
+    /// Returns true if nobody was told of a pause up to this instant. The next time it is no news.
+    fn is_news(&self, until: Option<DateTime<Utc>>) -> bool {
+        let mut told = self.told_until.lock();
+        let is_news = until > *told;
+        *told = until.max(*told);
+        is_news
     }
 
     /// Returns the present traffic of the company.
@@ -313,6 +335,16 @@ pub(super) fn asked_to_wait(wait: Duration, trace: Trace) -> Error {
         wait,
         trace,
     }
+}
+
+fn warn_of_pause(wait: Duration) {
+    warn!(
+        phase = "extract",
+        event = "paused",
+        wait_ms = wait.as_millis() as u64,
+        "QuickBooks has asked another process to slow down: no request for {}",
+        format_span(wait)
+    );
 }
 
 /// Returns the same error for a pause that ends at an instant.
@@ -430,7 +462,7 @@ mod tests {
     async fn send(control: &Arc<AdmissionControl>, count: usize) -> Vec<Instant> {
         let mut sent = Vec::new();
         for _ in 0..count {
-            let permit = control.admit(RequestKind::Single).await.unwrap();
+            let permit = control.admit(RequestKind::Single, |_| {}).await.unwrap();
             sent.push(Instant::now());
             permit.complete(Outcome::Answered, None).await;
         }
@@ -525,7 +557,7 @@ mod tests {
         let mut sent = Vec::new();
         for _ in 0..80 {
             control
-                .admit(RequestKind::Batch)
+                .admit(RequestKind::Batch, |_| {})
                 .await
                 .unwrap()
                 .complete(Outcome::Answered, None)
@@ -549,7 +581,7 @@ mod tests {
         let control = control(limits, &shared());
         let mut sent = Vec::new();
         for _ in 0..250 {
-            let report = control.admit(RequestKind::Report).await.unwrap();
+            let report = control.admit(RequestKind::Report, |_| {}).await.unwrap();
             report.complete(Outcome::Answered, None).await;
             sent.push(Instant::now());
         }
@@ -617,6 +649,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_pause_that_another_process_met_is_told_once() {
+        let shared = shared();
+        let (mine, other) = (control(NO_LIMITS, &shared), control(NO_LIMITS, &shared));
+        let told = Mutex::new(Vec::new());
+        let paused = |wait| told.lock().push(wait);
+        mine.pause(Duration::from_secs(60)).await;
+        // The one that was throttled knows.
+        drop(mine.admit(RequestKind::Single, paused).await.unwrap());
+        assert!(told.lock().is_empty());
+        mine.pause(Duration::from_secs(40)).await;
+        let (first, second) = tokio::join!(
+            other.admit(RequestKind::Single, paused),
+            other.admit(RequestKind::Single, paused),
+        );
+        drop((first.unwrap(), second.unwrap()));
+        drop(other.admit(RequestKind::Single, paused).await.unwrap());
+        assert_eq!(*told.lock(), [Duration::from_secs(40)]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_pause_that_is_too_long_is_told_at_once_also_in_other_processes() {
         let shared = shared();
         let (mine, other) = (control(NO_LIMITS, &shared), control(NO_LIMITS, &shared));
@@ -624,7 +676,10 @@ mod tests {
         mine.pause(Duration::from_secs(601)).await;
         for control in [&mine, &other] {
             assert!(control.check_pause().await.is_err());
-            let error = control.admit(RequestKind::Single).await.unwrap_err();
+            let error = control
+                .admit(RequestKind::Single, |_| {})
+                .await
+                .unwrap_err();
             assert!(error.ends_company(), "{error}");
         }
         assert_eq!(begin.elapsed(), Duration::ZERO);
@@ -642,21 +697,27 @@ mod tests {
             ..NO_LIMITS
         };
         let (mine, other) = (control(limits, &shared), control(limits, &shared));
-        let first = mine.admit(RequestKind::Single).await.unwrap();
-        let mut second = mine.admit(RequestKind::Single).await.unwrap();
+        let first = mine.admit(RequestKind::Single, |_| {}).await.unwrap();
+        let mut second = mine.admit(RequestKind::Single, |_| {}).await.unwrap();
         assert!(
-            tokio::time::timeout(Duration::from_secs(9), other.admit(RequestKind::Single))
-                .await
-                .is_err()
+            tokio::time::timeout(
+                Duration::from_secs(9),
+                other.admit(RequestKind::Single, |_| {})
+            )
+            .await
+            .is_err()
         );
         // As if its process had died: the lease is neither ended nor renewed.
         second.lease = None;
-        tokio::time::timeout(Duration::from_secs(10), other.admit(RequestKind::Single))
-            .await
-            .unwrap()
-            .unwrap()
-            .complete(Outcome::Answered, None)
-            .await;
+        tokio::time::timeout(
+            Duration::from_secs(10),
+            other.admit(RequestKind::Single, |_| {}),
+        )
+        .await
+        .unwrap()
+        .unwrap()
+        .complete(Outcome::Answered, None)
+        .await;
         first.complete(Outcome::Answered, None).await;
     }
 
@@ -668,7 +729,7 @@ mod tests {
             ..NO_LIMITS
         };
         let (mine, other) = (control(limits, &shared), control(limits, &shared));
-        let permit = mine.admit(RequestKind::Single).await.unwrap();
+        let permit = mine.admit(RequestKind::Single, |_| {}).await.unwrap();
         let late = tokio::spawn(async move { send(&other, 1).await });
         permit.run(sleep(Duration::from_secs(60))).await;
         assert!(!late.is_finished());
@@ -682,7 +743,7 @@ mod tests {
         let shared = shared();
         let (mine, other) = (control(NO_LIMITS, &shared), control(NO_LIMITS, &shared));
         for _ in 0..10 {
-            mine.admit(RequestKind::Single)
+            mine.admit(RequestKind::Single, |_| {})
                 .await
                 .unwrap()
                 .complete(Outcome::Failed, None)
@@ -693,7 +754,7 @@ mod tests {
             BreakerStatus::Open { failures: 10, .. }
         ));
         let begin = Instant::now();
-        let probe = other.admit(RequestKind::Single).await.unwrap();
+        let probe = other.admit(RequestKind::Single, |_| {}).await.unwrap();
         assert!(
             begin.elapsed() >= Duration::from_secs(5),
             "{:?}",
@@ -701,9 +762,12 @@ mod tests {
         );
         // No other request is admitted before the probe has returned.
         assert!(
-            tokio::time::timeout(Duration::from_secs(3), mine.admit(RequestKind::Single))
-                .await
-                .is_err()
+            tokio::time::timeout(
+                Duration::from_secs(3),
+                mine.admit(RequestKind::Single, |_| {})
+            )
+            .await
+            .is_err()
         );
         probe.complete(Outcome::Answered, None).await;
         assert!(matches!(
@@ -711,7 +775,7 @@ mod tests {
             BreakerStatus::Closed
         ));
         for _ in 0..10 {
-            mine.admit(RequestKind::Single)
+            mine.admit(RequestKind::Single, |_| {})
                 .await
                 .unwrap()
                 .complete(Outcome::Failed, None)
@@ -719,7 +783,7 @@ mod tests {
         }
         let begin = Instant::now();
         let error = loop {
-            match mine.admit(RequestKind::Single).await {
+            match mine.admit(RequestKind::Single, |_| {}).await {
                 Ok(probe) => {
                     let cause = Error::decode("answer of QuickBooks", "it is HTML");
                     probe.complete(Outcome::Failed, Some(&cause)).await;
@@ -742,14 +806,14 @@ mod tests {
         );
         // Silence before a process began does not count against it.
         control(NO_LIMITS, &shared)
-            .admit(RequestKind::Single)
+            .admit(RequestKind::Single, |_| {})
             .await
             .unwrap()
             .complete(Outcome::Answered, None)
             .await;
         // Faults of the service open the circuit more slowly.
         for _ in 0..79 {
-            mine.admit(RequestKind::Single)
+            mine.admit(RequestKind::Single, |_| {})
                 .await
                 .unwrap()
                 .complete(Outcome::Faulted, None)
@@ -759,7 +823,7 @@ mod tests {
             mine.traffic().await.breaker,
             BreakerStatus::Closed
         ));
-        mine.admit(RequestKind::Single)
+        mine.admit(RequestKind::Single, |_| {})
             .await
             .unwrap()
             .complete(Outcome::Faulted, None)
@@ -796,7 +860,7 @@ mod tests {
             Outcome::Unknown,
         ] {
             control
-                .admit(RequestKind::Single)
+                .admit(RequestKind::Single, |_| {})
                 .await
                 .unwrap()
                 .complete(outcome, None)

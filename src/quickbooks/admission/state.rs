@@ -78,8 +78,12 @@ pub(super) struct Request<'l> {
 
 /// Decision about a request.
 pub(super) enum Decision {
-    /// It may be sent after this time.
-    Admit { after: Duration, monthly_reads: u64 },
+    /// It may be sent after this time, which is not before the end of a pause.
+    Admit {
+        after: Duration,
+        monthly_reads: u64,
+        paused_until: Option<DateTime<Utc>>,
+    },
     /// Ask again after this time.
     Wait(Duration),
     /// QuickBooks has asked to send nothing until then, which is longer than the request waits.
@@ -221,6 +225,7 @@ impl State {
         Decision::Admit {
             after: (at - now).to_std().unwrap_or_default(),
             monthly_reads: self.reads,
+            paused_until: self.paused_until,
         }
     }
 
@@ -252,11 +257,14 @@ impl State {
         self.breaker.record(lease, health, error, now)
     }
 
-    /// Holds all requests back until an instant, but not longer than the longest pause.
-    pub(super) fn pause(&mut self, until: DateTime<Utc>, now: DateTime<Utc>) {
+    /// Holds all requests back until an instant, but not longer than the longest pause. Returns the
+    /// end of the pause.
+    pub(super) fn pause(&mut self, until: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
         self.expire(now);
         let until = until.min(now + MAX_PAUSE);
-        self.paused_until = self.paused_until.max(Some(until));
+        let until = self.paused_until.map_or(until, |known| known.max(until));
+        self.paused_until = Some(until);
+        until
     }
 
     /// Returns the end of the present pause, if it is further away than `wait`.
