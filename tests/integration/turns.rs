@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use qbo_rs::app::{App, BackfillRequest, LastRun, StatusRequest};
-use qbo_rs::domain::SkipReason;
+use qbo_rs::domain::{PageSize, SkipReason};
 use qbo_sandbox::{Sandbox, SandboxOptions};
 
-use crate::support::{Database, app, assert_complete, small_sandbox, whole_range};
+use crate::support::{
+    Database, app, assert_complete, everything, small_sandbox, syncing_app, until, whole_range,
+};
 
 fn slow_sandbox() -> Sandbox {
     let options = SandboxOptions {
@@ -166,5 +168,75 @@ async fn a_run_that_is_dropped_is_interrupted_and_a_silent_one_has_died() {
     let old = "ALTER TABLE qbo.runs DROP COLUMN alive_at_utc, DROP COLUMN host, DROP COLUMN pid";
     database.client.batch_execute(old).await.unwrap();
     assert_eq!(last_run(&app).await.pid, None);
+    database.drop().await;
+}
+
+/// Waits for the first window that a sync commits.
+async fn until_a_sync_reads(database: &Database) {
+    let is_there =
+        "SELECT count(*) FROM pg_tables WHERE schemaname = 'qbo' AND tablename = 'sync_turns'";
+    until(database, is_there).await;
+    until(database, "SELECT count(*) FROM qbo.sync_turns").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_sync_waits_for_the_first_one_and_reads_only_what_is_new() {
+    let (sandbox, database) = (slow_sandbox(), Database::create().await);
+    let (first, second) = (
+        syncing_app(&sandbox, &database),
+        syncing_app(&sandbox, &database),
+    );
+    let small_pages = everything(&["items", "terms"]).page_size(PageSize::new(20).unwrap());
+    let running = tokio::spawn(async move { first.sync(&small_pages).await });
+    until_a_sync_reads(&database).await;
+    // Other entities are no reason to wait.
+    let others = second.sync(&everything(&["vendors"])).await.unwrap();
+    assert!(others.is_ok());
+    let turns = "SELECT count(*) FROM qbo.sync_turns";
+    assert_eq!(database.number(turns).await, 2, "the first one goes on");
+    let after = second.sync(&everything(&["items"])).await.unwrap();
+    let before = running.await.unwrap().unwrap();
+    assert!(before.is_ok() && after.is_ok());
+    let (before, after) = (&before.accounts[0], &after.accounts[0]);
+    assert!(before.requests > 2, "{}", before.requests);
+    assert_eq!(after.requests, 1, "one request for changes");
+    assert_eq!(after.entities[0].inserted, 0);
+    assert_eq!(database.number(turns).await, 0);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_turn_of_a_sync_that_died_is_taken_over_at_once() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let items = everything(&["items"]);
+    assert!(app.sync(&items).await.unwrap().is_ok());
+    let realm_id = sandbox.realm_ids().next().unwrap();
+    let leave = |host: &str, pid: u32, age: &str| {
+        format!(
+            "INSERT INTO qbo.sync_turns VALUES ('raw', '{realm_id}', 'items', 'x', {host}, {pid}, 'other',
+             now(), now() - interval '{age}')
+             ON CONFLICT (schema_name, realm_id, entity) DO UPDATE SET alive_at_utc = EXCLUDED.alive_at_utc"
+        )
+    };
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let here = format!("'{}'", host.trim());
+    let me = std::process::id();
+    // No process of this machine has this id; an earlier one with the id of this one; another machine
+    // that has been silent for longer than four beats.
+    for left in [
+        leave(&here, 2_147_483_646, "1 second"),
+        leave(&here, me, "1 second"),
+        leave("'elsewhere'", 7, "61 seconds"),
+    ] {
+        database.client.batch_execute(&left).await.unwrap();
+        let begin = std::time::Instant::now();
+        assert!(app.sync(&items).await.unwrap().is_ok());
+        assert!(begin.elapsed() < Duration::from_secs(1), "{left}");
+    }
+    let living = leave("'elsewhere'", 7, "20 seconds");
+    database.client.batch_execute(&living).await.unwrap();
+    let waits = tokio::time::timeout(Duration::from_millis(500), app.sync(&items)).await;
+    assert!(waits.is_err(), "another machine syncs");
     database.drop().await;
 }

@@ -28,6 +28,7 @@ use self::outcome::{lacks_everything, log_sync, status_of, with_unavailable};
 use super::auth::auth_report;
 use super::company::{Company, ConnectionStatus, Source, admission, key, no_company};
 use super::request::{owned, setters};
+use super::turn::take_sync_turn;
 use super::{App, CompanyReport, select_or_all};
 use crate::config::PostgresConfig;
 use crate::domain::{CompanyStatus, CompanySync, EntitySpec, PageSize, SyncReport, find_entity};
@@ -37,7 +38,7 @@ use crate::port::Meter;
 use crate::postgres::Db;
 use crate::sink::postgres::{PostgresSink, RunRecords};
 use crate::store::token_store::ConnectionSummary;
-use crate::store::{Schemas, StateBackend, SyncOutcome, SyncSchedule, SyncStates};
+use crate::store::{Schemas, StateBackend, SyncOutcome, SyncSchedule, SyncStates, SyncTurns};
 
 /// Companies at a time. Most of the time they wait for QuickBooks, so that many fit.
 const MAX_CONCURRENT_COMPANIES: usize = 32;
@@ -336,6 +337,8 @@ impl Syncer {
             // QuickBooks would refuse the token again.
             return Err(error);
         }
+        let turns = SyncTurns::new(self.db.clone(), sink.schema(), realm_id);
+        let turn = take_sync_turn(&turns, entities).await?;
         let states = SyncStates::new(self.db.clone(), sink.schema(), realm_id);
         let asks_for_wholes =
             recheck == Recheck::IfOnlyThose && entities.iter().all(|entity| entity.is_read_whole);
@@ -377,6 +380,7 @@ impl Syncer {
                 company.record_outcome(entity.name, &outcome).await;
             }
         }
+        turn.end().await;
         // The need may show only at the first request, if the stored access token had seemed valid
         // until then.
         match connection.needs_reauth().await? {

@@ -3,8 +3,8 @@
 
 use tracing::warn;
 
-use super::process::{ME, Process};
 use crate::domain::{LedgerWindowStatus, RunReport, Window, WindowStatus};
+use crate::durable::{ME, Process};
 use crate::error::{Error, Result};
 use crate::port::{RunContext, WindowContext};
 use crate::postgres::{Db, Query, params};
