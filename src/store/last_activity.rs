@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio_postgres::Row;
 
+use super::other_run::has_ended;
 use crate::domain::{EntitySyncStatus, LedgerRunStatus};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, params};
@@ -35,7 +36,8 @@ pub struct LastRun {
     pub host: Option<String>,
     /// Id of its process.
     pub pid: Option<i64>,
-    /// Whether it has died: it should be running, and has said nothing for three minutes.
+    /// Whether it has died: it should be running, and its process has ended or has said nothing for three
+    /// minutes.
     pub is_dead: bool,
 }
 
@@ -56,7 +58,7 @@ pub struct LastSync {
 const LAST_RUN: &str = "
 SELECT run_id, status, started_at_utc, finished_at_utc, error, range_start_utc, range_end_utc,
     inserted, failed_windows, pulse.at AS alive_at_utc, whole ->> 'host' AS host,
-    (whole ->> 'pid')::bigint AS pid,
+    (whole ->> 'pid')::bigint AS pid, whole ->> 'owner' AS owner,
     status = 'running'
         AND coalesce(pulse.at, started_at_utc) < clock_timestamp() - interval '3 minutes'
         AS is_dead
@@ -95,7 +97,9 @@ fn last_run_of(row: &Row) -> Result<LastRun> {
         alive_at: row.column("alive_at_utc")?,
         host: row.column("host")?,
         pid: row.column("pid")?,
-        is_dead: row.column("is_dead")?,
+        is_dead: row.column("is_dead")?
+            || row.column::<LedgerRunStatus>("status")? == LedgerRunStatus::Running
+                && has_ended(row)?,
     })
 }
 

@@ -35,14 +35,14 @@ pub(crate) use self::{
     rejects::{RejectFilter, rejects},
     schema_drift::schema_drift,
     sync_states::{SyncOutcome, SyncState, SyncStates},
-    sync_turns::{SyncTurn, SyncTurns, Taken},
+    sync_turns::{SyncTurn, SyncTurns, Taken, syncs_under_way},
     tie_outs::{
         KnownDifference, keep_differences, known_differences, latest_tie_outs, record_tie_out,
     },
     webhook_inbox::{JobRules, WebhookInbox},
 };
 pub use self::{
-    entity_status::{Check, EntityStatus, UnavailableEntity, UnfinishedWindow},
+    entity_status::{Check, EntityStatus, UnavailableEntity, UnfinishedWindow, UnreadEntity},
     jobs::Job,
     last_activity::{LastRun, LastSync},
     overview::{BoundSchema, RecentRun, RowCount, ScheduledSync, SetAsideCount, WindowTrouble},
@@ -51,5 +51,6 @@ pub use self::{
     schema_drift::SchemaDrift,
     schemas::Schemas,
     sync_schedule::SyncSchedule,
+    sync_turns::SyncUnderWay,
     tie_outs::TieOut,
 };

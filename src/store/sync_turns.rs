@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 use tokio::task::AbortHandle;
+use tokio_postgres::Row;
 
-use super::other_run::{OtherRun, RUNNING, other_run};
+use super::other_run::{OtherRun, RUNNING, has_ended, other_run};
 use crate::durable::{ME, Process};
 use crate::error::Result;
-use crate::postgres::{Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
+use crate::postgres::{Columns, Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
 
 /// The time between two beats. A sync counts as dead after four of them.
 const BEAT: Duration = Duration::from_secs(15);
@@ -34,6 +37,54 @@ FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unsynced
 WHERE turn_id = $1";
 
 const END: &str = "DELETE FROM qbo.sync_turns WHERE turn_id = $1";
+
+/// Syncs that go on, and those that died in their turn.
+const UNDER_WAY: &str = "
+SELECT turn_id AS run_id, realm_id, host, pid, owner, array_agg(entity ORDER BY entity) AS entities,
+    min(started_at_utc) AS started_at_utc, max(alive_at_utc) AS alive_at_utc,
+    max(alive_at_utc) < clock_timestamp() - interval '3 minutes' AS is_silent
+FROM qbo.sync_turns WHERE schema_name = $1
+GROUP BY turn_id, realm_id, host, pid, owner ORDER BY started_at_utc";
+
+/// A sync that goes on, or that died in its turn.
+#[derive(Debug, Clone, Serialize)]
+pub struct SyncUnderWay {
+    /// The company.
+    pub realm_id: String,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it last said that it is alive.
+    pub alive_at: DateTime<Utc>,
+    /// Machine of its process.
+    pub host: String,
+    /// Id of its process.
+    pub pid: i64,
+    /// Whether it has died: its process has ended, or has said nothing for three minutes.
+    pub is_dead: bool,
+    /// Its entities.
+    pub entities: Vec<String>,
+}
+
+/// Returns the syncs that go on in a schema, and those that died.
+pub(crate) async fn syncs_under_way(db: &Db, schema: &str) -> Result<Vec<SyncUnderWay>> {
+    if !db.has_table("qbo", "sync_turns").await? {
+        return Ok(Vec::new());
+    }
+    let rows = db.rows(UNDER_WAY, params![schema]).await?;
+    let sync = |row: &Row| {
+        let is_silent: bool = row.column("is_silent")?;
+        Ok(SyncUnderWay {
+            realm_id: row.column("realm_id")?,
+            started_at: row.column("started_at_utc")?,
+            alive_at: row.column("alive_at_utc")?,
+            host: row.column("host")?,
+            pid: row.column("pid")?,
+            is_dead: is_silent || has_ended(row)?,
+            entities: row.column("entities")?,
+        })
+    };
+    rows.iter().map(sync).collect()
+}
 
 /// The turns of one company in one schema. All errors are
 /// [`Error::Database`](crate::error::Error).

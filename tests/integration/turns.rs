@@ -157,12 +157,17 @@ async fn a_run_that_is_dropped_is_interrupted_and_a_silent_one_has_died() {
     // It holds up nobody.
     let rest = slow_request().resume(true).no_wait(true);
     assert_complete(&app.backfill(&rest).await.unwrap());
-    for (age, is_dead) in [("170 seconds", false), ("4 minutes", true)] {
+    // Its process is this one, which knows that the run has ended; the pulse tells of other machines.
+    for (host, age, is_dead) in [
+        ("host", "1 second", true),
+        ("'elsewhere'", "170 seconds", false),
+        ("'elsewhere'", "4 minutes", true),
+    ] {
         let set = format!(
-            "UPDATE qbo.runs SET status = 'running', alive_at_utc = now() - interval '{age}'"
+            "UPDATE qbo.runs SET status = 'running', host = {host}, alive_at_utc = now() - interval '{age}'"
         );
         database.client.batch_execute(&set).await.unwrap();
-        assert_eq!(last_run(&app).await.is_dead, is_dead, "{age}");
+        assert_eq!(last_run(&app).await.is_dead, is_dead, "{host} {age}");
     }
     // A ledger of an earlier version has no pulse, and its status can be read all the same.
     let old = "ALTER TABLE qbo.runs DROP COLUMN alive_at_utc, DROP COLUMN host, DROP COLUMN pid";
@@ -238,5 +243,48 @@ async fn the_turn_of_a_sync_that_died_is_taken_over_at_once() {
     database.client.batch_execute(&living).await.unwrap();
     let waits = tokio::time::timeout(Duration::from_millis(500), app.sync(&items)).await;
     assert!(waits.is_err(), "another machine syncs");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_knows_of_a_sync_that_goes_on_and_of_what_a_stopped_one_left() {
+    let (sandbox, database) = (slow_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let running = tokio::spawn({
+        let app = app.clone();
+        async move { app.sync(&everything(&["items", "terms", "vendors"])).await }
+    });
+    until_a_sync_reads(&database).await;
+    let pending = "SELECT count(*) FROM qbo.sync_state WHERE status = 'pending'";
+    until(&database, pending).await;
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    let [sync] = &status.syncs[..] else {
+        panic!("{:?}", status.syncs)
+    };
+    assert!(!sync.is_dead);
+    assert_eq!(sync.entities, ["items", "terms", "vendors"]);
+    assert_eq!(sync.pid, i64::from(std::process::id()));
+    running.abort();
+    until(
+        &database,
+        "SELECT (NOT EXISTS (SELECT FROM qbo.sync_turns))::int::bigint",
+    )
+    .await;
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    assert!(status.syncs.is_empty());
+    let known = status.never_read.iter().map(|unread| &unread.entity);
+    let known = known.chain(status.entities.iter().map(|status| &status.entity));
+    let mut known: Vec<&String> = known.collect();
+    known.sort();
+    assert_eq!(known, ["items", "terms", "vendors"]);
+    assert!(!status.never_read.is_empty());
+    assert!(
+        app.sync(&everything(&["items", "terms", "vendors"]))
+            .await
+            .unwrap()
+            .is_ok()
+    );
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    assert!(status.never_read.is_empty());
     database.drop().await;
 }
