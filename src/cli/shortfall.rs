@@ -11,7 +11,7 @@ use crate::app::{App, SetAside, set_aside_in_landing};
 use crate::domain::instant::format_instant;
 use crate::domain::{
     CompanySync, KnownReject, NOT_ATTEMPTED, Report, RunEnd, RunReport, SyncReport, Verification,
-    VerificationReport, VerificationStatus, Window, WindowReport, WindowStatus,
+    VerificationReport, VerificationStatus, Window, WindowReport, WindowStatus, unnamed,
 };
 use crate::error::{Recovery, Result};
 use crate::language::{Language, say, translated_into};
@@ -273,13 +273,25 @@ fn failures_of_run(run: &RunReport) -> Vec<Failure> {
         };
         let language = language();
         let count = not_attempted.len() as u64;
-        let reason = with_flags(reason_of(first).trim_start_matches(NOT_ATTEMPTED));
-        let reason = translated_into(language, &reason);
+        let reason = untried_reason(&failed, first, language);
         let text = say!(in language; count count; "{n} window not attempted: {reason}",
             "{n} windows not attempted: {reason}", n = number(count), reason);
         failures.push(failure(Some(range), text));
     }
     failures
+}
+
+/// Returns the reason why a window was not tried, unless one that was tried has said it.
+pub(super) fn untried_reason(
+    tried: &[&WindowReport],
+    untried: &WindowReport,
+    language: Language,
+) -> String {
+    let reason = reason_of(untried).trim_start_matches(NOT_ATTEMPTED);
+    match tried.iter().any(|window| reason_of(window) == reason) {
+        true => say!(in language; "the same reason"),
+        false => translated_into(language, &with_flags(reason)).into_owned(),
+    }
 }
 
 /// Returns the clause with the reason of a failure.
@@ -401,7 +413,8 @@ impl Shortfall {
 /// Says that a record is set aside, and why.
 fn set_aside_line(record: &SetAside) -> String {
     let language = language();
-    let error = translated_into(language, &record.error);
+    let error = unnamed(record.id.as_deref(), &record.error);
+    let error = translated_into(language, error);
     match &record.id {
         Some(id) => say!(in language; "record {id} is set aside: {error}", id, error),
         None => say!(in language; "record of unknown id is set aside: {error}", error),
@@ -469,6 +482,31 @@ mod tests {
                 "3 more entities were not tried, for the same reason: bills, terms, vendors"
             ]
         );
+    }
+
+    #[test]
+    fn windows_that_were_not_tried_do_not_repeat_the_reason() {
+        let day = Window::parse("2024-01-01", "2024-01-02").unwrap();
+        let denied = "access denied: Application Authorization Failed";
+        let failed = WindowReport {
+            error: Some(denied.to_owned()),
+            ..WindowReport::empty(day, WindowStatus::Failed)
+        };
+        let untried = WindowReport::not_attempted(day, denied);
+        let reasons = |windows| {
+            let failures = failures_of_run(&RunReport::new("items", "9", "run", windows, 0));
+            let reasons = failures.into_iter().map(|failure| failure.reason);
+            reasons.collect::<Vec<String>>()
+        };
+        assert_eq!(
+            reasons(vec![failed, untried.clone(), untried.clone()]),
+            [
+                format!("failed: {denied}"),
+                "2 windows not attempted: the same reason".to_owned()
+            ]
+        );
+        let alone = format!("1 window not attempted: {denied}");
+        assert_eq!(reasons(vec![untried]), [alone]);
     }
 
     #[test]
