@@ -54,7 +54,8 @@ pub struct LastSync {
     pub error: Option<String>,
 }
 
-/// The pulse is read by way of JSON: a ledger that was not upgraded yet has none.
+/// The pulse is read by way of JSON: a ledger that was not upgraded yet has none. Syncs are told by their
+/// own state.
 const LAST_RUN: &str = "
 SELECT run_id, status, started_at_utc, finished_at_utc, error, range_start_utc, range_end_utc,
     inserted, failed_windows, pulse.at AS alive_at_utc, whole ->> 'host' AS host,
@@ -65,7 +66,8 @@ SELECT run_id, status, started_at_utc, finished_at_utc, error, range_start_utc, 
 FROM qbo.runs AS run
 CROSS JOIN LATERAL (SELECT to_jsonb(run) AS whole) AS as_json
 CROSS JOIN LATERAL (SELECT (whole ->> 'alive_at_utc')::timestamptz AS at) AS pulse
-WHERE schema_name = $1 AND entity = $2 ORDER BY started_at_utc DESC LIMIT 1";
+WHERE schema_name = $1 AND entity = $2 AND (whole ->> 'is_sync') IS DISTINCT FROM 'true'
+ORDER BY started_at_utc DESC LIMIT 1";
 
 const LAST_SYNC: &str = "
 SELECT status, last_attempt_at_utc, last_success_at_utc, message FROM qbo.sync_state

@@ -315,7 +315,7 @@ impl Syncer {
         connection.has_token().await?;
         *schema = self.schemas.schema_for(realm_id).await?;
         let (db, postgres) = (self.db.clone(), &self.postgres);
-        let sink = PostgresSink::new(db, schema, postgres, RunRecords::Skip)?;
+        let sink = PostgresSink::new(db, schema, postgres, RunRecords::Changes)?;
         sink.prepare(realm_id, entities).await?;
         Ok((source, connection, sink))
     }

@@ -47,7 +47,9 @@ use crate::store::{CommittedTime, FailedWindow, OtherRun};
 pub(crate) enum RunRecords {
     /// Every run is recorded.
     Write,
-    /// No run is recorded: syncs are too small and too frequent.
+    /// Only runs that changed rows are recorded, and the last of them stay: syncs are frequent.
+    Changes,
+    /// No run is recorded.
     Skip,
 }
 
@@ -260,7 +262,7 @@ impl Sink for PostgresSink {
                 self.pulses.add(&run.run_id);
                 self.ledger.begin_run(run).await
             }
-            RunRecords::Skip => Ok(()),
+            RunRecords::Changes | RunRecords::Skip => Ok(()),
         }
     }
 
@@ -271,6 +273,7 @@ impl Sink for PostgresSink {
                 self.pulses.remove(&report.run_id);
                 ended
             }
+            RunRecords::Changes => self.ledger.keep_sync(report).await,
             RunRecords::Skip => Ok(()),
         }
     }
