@@ -93,6 +93,17 @@ pub enum Error {
         trace: Trace,
     },
 
+    /// QuickBooks asks for a longer wait than the call waits. No request is sent before its end.
+    #[error("{reason}{trace}")]
+    AskedToWait {
+        /// The length of the wait and its end, as a sentence.
+        reason: String,
+        /// The length of the wait.
+        wait: Duration,
+        /// The answer that said so; empty if another process has seen it.
+        trace: Trace,
+    },
+
     /// The circuit breaker is open: the API has not answered for so long that nothing more is sent.
     #[error("{reason}")]
     CircuitOpen {
@@ -292,6 +303,7 @@ impl Error {
             | Self::Unavailable { reason, .. }
             | Self::EntityDenied { reason, .. }
             | Self::CompanyClosed { reason, .. }
+            | Self::AskedToWait { reason, .. }
             | Self::CircuitOpen { reason }
             | Self::Transport { reason, .. }
             | Self::TooLarge { reason }
@@ -324,7 +336,8 @@ impl Error {
             | Self::Unavailable { trace, .. }
             | Self::EntityDenied { trace, .. }
             | Self::CompanyClosed { trace, .. }
-            | Self::RateLimited { trace, .. } => trace.intuit_tid.as_deref(),
+            | Self::RateLimited { trace, .. }
+            | Self::AskedToWait { trace, .. } => trace.intuit_tid.as_deref(),
             Self::Api { intuit_tid, .. } => intuit_tid.as_deref(),
             Self::AfterAttempts { last, .. } => last.trace_id(),
             _ => None,
@@ -339,7 +352,8 @@ impl Error {
             | Self::Unavailable { trace, .. }
             | Self::EntityDenied { trace, .. }
             | Self::CompanyClosed { trace, .. }
-            | Self::RateLimited { trace, .. } => trace.code.as_deref(),
+            | Self::RateLimited { trace, .. }
+            | Self::AskedToWait { trace, .. } => trace.code.as_deref(),
             Self::Api { code, .. } => code.as_deref(),
             Self::AfterAttempts { last, .. } => last.code(),
             _ => None,

@@ -37,6 +37,9 @@ def _windows(given: list[dict[str, Any]]) -> tuple[Window, ...]:
     return tuple(Window.from_dict(window) for window in given)
 
 
+_BEGUN = ("pending", "in_progress")
+
+
 @dataclass(frozen=True)
 class UnfinishedWindow:
     """A window whose last attempt did not succeed."""
@@ -84,7 +87,7 @@ class LastRun:
     pid: int | None = None
     """Id of its process."""
     is_dead: bool = False
-    """True if it has died: it should be running, and has said nothing for three minutes."""
+    """True if it has died: it should be running, and its process has ended or has said nothing for three minutes."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,9 @@ class EntityStatus:
         """True if nothing is missing between the first and the last instant, failed, or was set aside."""
         run = self.last_run
         is_failed = run is not None and (run.is_dead or run.status in ("partial", "failed", "interrupted"))
-        is_failed = is_failed or (self.last_sync is not None and self.last_sync.error is not None)
+        sync = self.last_sync
+        # A sync that has begun with the entity goes on, or ended before it.
+        is_failed = is_failed or (sync is not None and (sync.error is not None or sync.status in _BEGUN))
         is_wrong = any(check.wrong for check in self.checks)
         return not (self.gaps or self.unfinished or self.rejects or is_failed or is_wrong)
 
@@ -306,6 +311,8 @@ class StatusReport:
     """The report as the core made it, JSON-able."""
     company: str | None = None
     """Name of the company, if its records say it."""
+    never_read: tuple[str, ...] = ()
+    """Entities that syncs have begun with, and never read."""
 
     @classmethod
     def from_dict(cls, report: Mapping[str, Any]) -> StatusReport:
@@ -319,6 +326,7 @@ class StatusReport:
             accounts=tuple(AccountState.from_dict(each) for each in report["accounts"]),
             json=dict(report),
             company=report.get("company"),
+            never_read=tuple(each["entity"] for each in report.get("never_read", ())),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -330,7 +338,8 @@ class StatusReport:
         """True if nothing is missing, failed or was set aside, the books agree, and no company needs a person."""
         is_connected = all(account.state == "active" for account in self.accounts)
         do_agree = all(books.status == "ok" for books in self.books)
-        return is_connected and do_agree and all(entity.ok for entity in self.entities)
+        is_read = not self.never_read and all(entity.ok for entity in self.entities)
+        return is_connected and do_agree and is_read
 
     def __repr__(self) -> str:
         """Return the state in one line."""

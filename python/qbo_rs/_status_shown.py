@@ -51,6 +51,7 @@ def _troubles(report: StatusReport) -> list[str]:
     parts = (
         [f"{count(wrong, 'entity', 'entities')} not in order"] if wrong else ["all in order"] if report.entities else []
     )
+    parts += [f"{count(len(report.never_read), 'entity', 'entities')} never read"] if report.never_read else []
     accounts = [f"company {plain(a.realm_id)} {_state(a)}" for a in report.accounts if a.state != "active"]
     books = [f"books of {b.as_of} differ" for b in report.books if b.status != "ok"]
     for trouble, what in ((accounts, "companies not in order"), (books, "books differ")):
@@ -75,6 +76,8 @@ def _trouble(entity: EntityStatus) -> list[str]:
     run = entity.last_run
     if run and (run.is_dead or run.status in ("partial", "failed", "interrupted")):
         parts.append(f"last run {'died' if run.is_dead else run.status}")
+    if entity.last_sync and entity.last_sync.status in ("pending", "in_progress"):
+        parts.append("last sync has not ended")
     if entity.last_sync and entity.last_sync.error:
         parts.append(f"last sync failed: {plain(entity.last_sync.error)}")
     return parts

@@ -124,7 +124,7 @@ class RetriableError(_OneLineError):
 
 
 class RateLimitedError(RetriableError):
-    """QuickBooks still throttled the request when attempts or time ran out.
+    """QuickBooks still throttled the request when attempts or time ran out, or asks for a longer wait.
 
     Attributes:
         retry_after: Wait that the server asked for; None if it named none.

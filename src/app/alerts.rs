@@ -153,6 +153,7 @@ async fn tell(syncer: &Syncer, place: &Place, alerts: &[Alert]) -> Result<()> {
     }
     let notices: Vec<Notice<'_>> = messages.iter().map(notice).collect();
     let (place_name, count) = (place.name(), messages.len());
+    let alerts = counted(count);
     match place.tell(&notices).await {
         Ok(()) => {
             info!(
@@ -160,7 +161,7 @@ async fn tell(syncer: &Syncer, place: &Place, alerts: &[Alert]) -> Result<()> {
                 event = "alerts_told",
                 place = place_name,
                 count,
-                "{place_name} was told of {count} alerts"
+                "{place_name} was told of {alerts}"
             );
             alerts_told(syncer.db(), place_name, &messages).await
         }
@@ -170,10 +171,18 @@ async fn tell(syncer: &Syncer, place: &Place, alerts: &[Alert]) -> Result<()> {
                 event = "alerts_not_told",
                 place = place_name,
                 count,
-                "{place_name} did not take {count} alerts: {error}"
+                "{place_name} did not take {alerts}: {error}"
             );
             Ok(())
         }
+    }
+}
+
+/// Writes a number of alerts for a log.
+fn counted(alerts: usize) -> String {
+    match alerts {
+        1 => "1 alert".to_owned(),
+        many => format!("{many} alerts"),
     }
 }
 
@@ -187,5 +196,15 @@ fn notice(message: &Message) -> Notice<'_> {
         kind: &message.kind,
         realm_id: &message.realm_id,
         text: translated(&message.text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_alert_is_not_several() {
+        assert_eq!([counted(1), counted(2)], ["1 alert", "2 alerts"]);
     }
 }

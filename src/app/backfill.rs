@@ -9,7 +9,7 @@ use super::App;
 use super::company::{Company, company_config};
 use super::dry_run::{Intent, Manner};
 use super::request::{default_schema, owned, setters};
-use super::run::plan;
+use super::run::plan_of_past;
 use super::turn::take_turn;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
@@ -148,7 +148,7 @@ impl App {
             }
             let committed = |window| WindowReport::skipped(window, SkipReason::Committed);
             let skipped = skipped.into_iter().map(committed).collect();
-            let plan = plan(entity, remaining, skipped, request.page_size);
+            let plan = plan_of_past(entity, remaining, skipped, request.page_size);
             plans.push(Plan {
                 strict_windows: request.strict_windows,
                 ..plan

@@ -32,6 +32,7 @@ pub(super) fn admission(
     Arc::new(AdmissionControl::new(
         config.limits,
         config.oauth.retry.max_elapsed,
+        config.oauth.retry.max_throttled,
         backend.traffic_state(&traffic_key(config, realm_id)),
         config.monthly_quota,
     ))

@@ -9,7 +9,7 @@ use super::App;
 use super::company::{Company, company_config};
 use super::dry_run::{Intent, Manner};
 use super::request::{default_schema, owned, setters};
-use super::run::plan;
+use super::run::{plan, plan_of_past};
 use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
     EntitySpec, Mask, PageSize, Plan, Report, Window, WindowReport, select_readable, select_stored,
@@ -172,7 +172,7 @@ impl App {
                 .collect();
             plans.push(Plan {
                 strict_windows: request.strict_windows,
-                ..plan(entity, remaining, landed, request.page_size)
+                ..plan_of_past(entity, remaining, landed, request.page_size)
             });
         }
         if plans.iter().any(|plan| !plan.windows.is_empty()) {

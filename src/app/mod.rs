@@ -64,8 +64,8 @@ pub(crate) use crate::sink::postgres::DEFAULT_LEDGER_SCHEMA;
 pub use crate::sink::postgres::{ArchiveSummary, Upgrade};
 pub use crate::store::{
     BoundSchema, Check, EntityState, EntityStatus, Job, LastRun, LastSync, RecentRun, RowCount,
-    ScheduledSync, SchemaDrift, SetAsideCount, StoredRecord, StoredReject, TieOut,
-    UnavailableEntity, UnfinishedWindow, WindowTrouble,
+    ScheduledSync, SchemaDrift, SetAsideCount, StoredRecord, StoredReject, SyncUnderWay, TieOut,
+    UnavailableEntity, UnfinishedWindow, UnreadEntity, WindowTrouble,
 };
 pub use crate::views::{ViewChanges, ViewStyle};
 

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
+
 use super::App;
 use crate::domain::plan::DEFAULT_CONCURRENCY;
-use crate::domain::{EntitySpec, PageSize, Plan, Report, RunEnd, RunReport, Window, WindowReport};
+use crate::domain::{
+    EntitySpec, PageSize, Plan, Report, RunEnd, RunReport, SkipReason, Window, WindowReport,
+};
 use crate::pipeline;
 use crate::port::{Progress, Sink, Source};
 
@@ -67,6 +71,23 @@ fn not_attempted(plan: &Plan, realm_id: &str, run_id: &str, end: &RunEnd) -> Run
     let mut windows: Vec<WindowReport> = plan.windows.iter().map(failed).collect();
     windows.extend(plan.skipped.iter().cloned());
     RunReport::new(plan.entity.name, realm_id, run_id, windows, 0).ended_by(Some(end.clone()))
+}
+
+/// Returns the plan of windows, none of which costs a request if all of them lie in the future. A day is
+/// more than clocks differ.
+pub(super) fn plan_of_past(
+    entity: EntitySpec,
+    windows: Vec<Window>,
+    mut skipped: Vec<WindowReport>,
+    page_size: PageSize,
+) -> Plan {
+    let future = crate::clock::now() + TimeDelta::days(1);
+    if windows.iter().any(|window| window.start <= future) {
+        return plan(entity, windows, skipped, page_size);
+    }
+    let future = windows.into_iter();
+    skipped.extend(future.map(|window| WindowReport::skipped(window, SkipReason::Future)));
+    plan(entity, Vec::new(), skipped, page_size)
 }
 
 pub(crate) fn plan(

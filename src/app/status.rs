@@ -11,8 +11,8 @@ use crate::postgres::Db;
 use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::check_name;
 use crate::store::{
-    EntityStatus, SchemaDrift, StatusReader, TieOut, UnavailableEntity, latest_tie_outs,
-    schema_drift,
+    EntityStatus, SchemaDrift, StatusReader, SyncUnderWay, TieOut, UnavailableEntity, UnreadEntity,
+    latest_tie_outs, schema_drift, syncs_under_way,
 };
 
 /// A request for the state of a schema.
@@ -65,6 +65,12 @@ pub struct StatusReport {
     pub entities: Vec<EntityStatus>,
     /// Entities that the company does not have, as far as syncs have found out.
     pub unavailable: Vec<UnavailableEntity>,
+    /// Entities that syncs have begun with, and never read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub never_read: Vec<UnreadEntity>,
+    /// Syncs that go on, and those that died.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub syncs: Vec<SyncUnderWay>,
     /// The differences between their records and the table of fields.
     pub schema_drift: Vec<SchemaDrift>,
     /// The last comparison of the books with QuickBooks's reports, by basis.
@@ -86,7 +92,9 @@ impl App {
         let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
         let schema_drift = schema_drift(&db, Some(&request.schema), &names).await?;
         let books = latest_tie_outs(&db, Some(&request.schema)).await?;
+        let syncs = syncs_under_way(&db, &request.schema).await?;
         let reader = StatusReader::new(db, &request.schema);
+        let never_read = reader.unread(&entities).await?;
         let unavailable = reader.unavailable(&entities).await?;
         let company = reader.company_name().await?;
         let entities = reader
@@ -102,6 +110,8 @@ impl App {
             company,
             entities,
             unavailable,
+            never_read,
+            syncs,
             schema_drift,
             books,
             accounts,

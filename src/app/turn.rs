@@ -8,7 +8,8 @@ use tracing::warn;
 use crate::domain::instant::format_instant;
 use crate::domain::{EntitySpec, Plan, SkipReason, Window, WindowReport, split_committed};
 use crate::error::{Error, Result};
-use crate::sink::postgres::{OtherRun, PostgresSink};
+use crate::sink::postgres::PostgresSink;
+use crate::store::{OtherRun, SyncTurn, SyncTurns, Taken};
 
 /// The longest wait for another run.
 const MAX_WAIT: Duration = Duration::from_secs(30 * 60);
@@ -66,6 +67,41 @@ pub(super) async fn take_turn(
         }
     }
     Ok(())
+}
+
+/// Waits until no other sync reads one of these entities of a company.
+///
+/// # Errors
+/// [`Error::Config`] if the other one goes on for too long; [`Error::Database`].
+pub(super) async fn take_sync_turn(turns: &SyncTurns, entities: &[EntitySpec]) -> Result<SyncTurn> {
+    let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
+    let (begin, mut is_told) = (Instant::now(), false);
+    loop {
+        let OtherRun {
+            entity,
+            place,
+            since,
+        } = match turns.take(&names).await? {
+            Taken::Turn(turn) => return Ok(turn),
+            Taken::By(other) => other,
+        };
+        let since = format_instant(since);
+        if begin.elapsed() >= MAX_WAIT {
+            let reason = format!(
+                "another sync of {entity} ({place}, since {since}) still goes on after half an hour; run this again later"
+            );
+            return Err(Error::config("sync", reason));
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            warn!(
+                phase = "sync",
+                event = "run_waits",
+                entity,
+                "another sync ({place}, since {since}) reads these entities; waiting for it"
+            );
+        }
+        sleep(LOOK).await;
+    }
 }
 
 fn range_of(plans: &[&mut Plan]) -> Option<Window> {

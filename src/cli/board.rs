@@ -11,7 +11,7 @@ use super::words::{
     windows_in,
 };
 use crate::domain::{WindowReport, WindowStatus};
-use crate::language::{Language, say};
+use crate::language::{Language, current, say};
 
 /// The stretch of time that the rate is about.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
@@ -199,10 +199,15 @@ impl Board {
 
     /// Returns the lines for a terminal of this width; none if nothing is being read.
     pub(super) fn lines(&self, now: Instant, columns: usize) -> Vec<String> {
-        if self.running.is_empty() {
-            return Vec::new();
-        }
         let columns = columns.clamp(20, MAX_WIDTH);
+        if self.running.is_empty() {
+            // The first requests of a sync come before its first run.
+            let pause = self.pause(now).map(|seconds| paused(current(), seconds));
+            return pause
+                .iter()
+                .map(|text| cut(&format!("  {text}"), columns))
+                .collect();
+        }
         let shown = self.running.iter().take(MAX_SHOWN);
         let mut lines: Vec<String> = shown.map(|run| self.run_line(run, now, columns)).collect();
         lines.push(self.overall(now, columns));
@@ -213,11 +218,7 @@ impl Board {
         let name = self.name_width();
         let text = match self.pause(now) {
             Some(seconds) => {
-                let text = say!(
-                    "waiting {seconds} s: QuickBooks asked to slow down",
-                    seconds
-                );
-                format!("  {text}")
+                format!("  {}", paused(current(), seconds))
             }
             None => {
                 let rows = rows(run.rows);
@@ -274,7 +275,10 @@ impl Board {
         let rate = self.rate(now);
         let (ended, windows) = (run.ended as u64, run.windows as u64);
         Some(Sentence {
-            text: sentence(ended, windows, run.rows, self.requests, rate),
+            text: match self.pause(now) {
+                Some(seconds) => paused(Language::En, seconds),
+                None => sentence(ended, windows, run.rows, self.requests, rate),
+            },
             entities_done: done,
             entities: all.max(1),
             windows_done: ended,
@@ -329,6 +333,10 @@ impl Run {
             _ => 0,
         }
     }
+}
+
+fn paused(language: Language, seconds: u64) -> String {
+    say!(in language; "waiting {seconds} s: QuickBooks asked to slow down", seconds)
 }
 
 /// Makes a line of the log. Logs are English.
@@ -444,6 +452,14 @@ mod tests {
         );
         let after = begin + Duration::from_secs(7);
         assert!(!board.lines(after, 80)[0].contains("waiting"));
+        let said = board.sentence(later).map(|said| said.text);
+        assert_eq!(said.as_deref(), Some(text));
+        // Before the first run of a sync, which a pause of another process holds up.
+        let mut idle = Board::new(0);
+        assert!(idle.lines(begin, 80).is_empty());
+        idle.paused(Duration::from_secs(2), begin);
+        assert_eq!(idle.lines(begin, 80), [format!("  {text}")]);
+        assert!(idle.lines(after, 80).is_empty());
     }
 
     #[tokio::test(start_paused = true)]

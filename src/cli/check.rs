@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::env_file::EnvFile;
 use super::exit::{ExitCode, Outcome};
 use super::output::Printer;
 use super::signals::block_on;
@@ -12,9 +13,13 @@ use crate::language::{say, translated};
 use crate::terminal::one_line;
 
 /// Runs the subcommand. The exit code is 2 if a line failed: so would every other command.
-pub(super) fn run(app: &App, request: CheckRequest, printer: Printer) -> Outcome {
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let request = request.unknown_variables(unknown(names));
+pub(super) fn run(
+    app: &App,
+    request: CheckRequest,
+    env_file: &EnvFile,
+    printer: Printer,
+) -> Outcome {
+    let request = request.unknown_variables(unknown(env_file.all_names()));
     let report = block_on(app.check(&request))?;
     printer.print(&report, || describe(&report))?;
     Ok(match report.is_ok() {
@@ -26,9 +31,14 @@ pub(super) fn run(app: &App, request: CheckRequest, printer: Printer) -> Outcome
 /// Returns the variables that look like settings and are none.
 fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut unknown: Vec<String> = names
-        .filter(|name| name.starts_with("QBO_") && !Settings::is_known_variable(name))
+        .filter(|name| match name.starts_with("QBO_") {
+            true => !Settings::is_known_variable(name),
+            // Other programs have such variables, too.
+            false => !Settings::misspelled([name.clone()]).is_empty(),
+        })
         .collect();
     unknown.sort_unstable();
+    unknown.dedup();
     unknown
 }
 
@@ -110,8 +120,10 @@ mod tests {
             "QBO_LANG",
             "PATH",
             "PGHOST",
+            "PG_VERSION",
+            "PG_PASSWROD",
         ];
         let found = unknown(names.into_iter().map(str::to_owned));
-        assert_eq!(found, ["QBO_RELAM_ID"]);
+        assert_eq!(found, ["PG_PASSWROD", "QBO_RELAM_ID"]);
     }
 }

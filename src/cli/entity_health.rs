@@ -13,6 +13,8 @@ use crate::language::say;
 pub(super) enum Level {
     /// It needs nobody.
     Good,
+    /// It is being read: nobody knows yet.
+    Busy,
     /// Something is missing that may be meant so.
     Odd,
     /// Something has failed.
@@ -31,18 +33,39 @@ pub(super) struct Health {
     pub at: Option<DateTime<Utc>>,
 }
 
-/// Judges an entity. `flag` names the schema in commands, if it is not the default.
-pub(super) fn health(
-    entity: &EntityStatus,
-    zone: LocalTime,
-    now: DateTime<Utc>,
-    flag: &str,
-) -> Health {
+/// The circumstances of a judgement.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Circumstances<'c> {
+    pub zone: LocalTime,
+    pub now: DateTime<Utc>,
+    /// Names the schema in commands, if it is not the default.
+    pub flag: &'c str,
+    /// The command of a sync.
+    pub sync: &'c str,
+    /// Whether a sync of the entity goes on.
+    pub is_syncing: bool,
+}
+
+/// Judges an entity.
+pub(super) fn health(entity: &EntityStatus, circumstances: Circumstances<'_>) -> Health {
+    let Circumstances {
+        zone,
+        now,
+        flag,
+        sync,
+        is_syncing,
+    } = circumstances;
     let at = last_instant(entity);
     let found = |level, text: String, command: String| Health {
         level,
         text,
         command: Some(command),
+        at,
+    };
+    let busy = |text: String| Health {
+        level: Level::Busy,
+        text,
+        command: None,
         at,
     };
     let name = &entity.entity;
@@ -69,19 +92,15 @@ pub(super) fn health(
             LedgerRunStatus::Running if run.is_dead => {
                 let since = run.alive_at.unwrap_or(run.started_at);
                 let silent = (now - since).num_minutes();
-                let text = say!("died (silent for {silent} min)", silent);
+                let text = match silent {
+                    ..3 => say!("died"),
+                    silent => say!("died (silent for {silent} min)", silent),
+                };
                 return found(Level::Bad, text, again);
             }
             LedgerRunStatus::Running => {
-                return Health {
-                    level: Level::Good,
-                    text: say!(
-                        "running since {begin}",
-                        begin = zone.clock(run.started_at, now)
-                    ),
-                    command: None,
-                    at,
-                };
+                let begin = zone.clock(run.started_at, now);
+                return busy(say!("running since {begin}", begin));
             }
             LedgerRunStatus::Interrupted => {
                 let text = say!(
@@ -102,12 +121,18 @@ pub(super) fn health(
         let text = failed_windows(failed);
         return found(Level::Bad, text, details);
     }
-    if entity
-        .last_sync
-        .as_ref()
-        .is_some_and(|sync| sync.status == EntitySyncStatus::Failed)
-    {
-        return found(Level::Bad, say!("the last sync failed"), details);
+    match entity.last_sync.as_ref().map(|sync| sync.status) {
+        Some(EntitySyncStatus::Failed) => {
+            return found(Level::Bad, say!("the last sync failed"), details);
+        }
+        Some(EntitySyncStatus::Pending | EntitySyncStatus::InProgress) if is_syncing => {
+            return busy(say!("being synced"));
+        }
+        Some(EntitySyncStatus::Pending | EntitySyncStatus::InProgress) => {
+            let text = say!("the last sync ended before it");
+            return found(Level::Bad, text, sync.to_owned());
+        }
+        Some(EntitySyncStatus::Success | EntitySyncStatus::Unavailable) | None => {}
     }
     if entity.rejects > 0 {
         let text = say!("{n} set aside", n = number(entity.rejects.unsigned_abs()));

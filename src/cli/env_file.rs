@@ -18,6 +18,8 @@ const USUAL_NAME: &str = ".env";
 pub(super) struct EnvFile {
     path: Option<PathBuf>,
     values: HashMap<String, String>,
+    /// Names of its variables that are no settings.
+    others: Vec<String>,
 }
 
 impl EnvFile {
@@ -29,11 +31,22 @@ impl EnvFile {
     pub(super) fn read(flag: Option<&Path>) -> Result<Self> {
         let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
         let path = flag.map(Path::to_owned).or(named.map(PathBuf::from));
-        let values = match &path {
+        let (values, others) = match &path {
             Some(path) => settings_in(path)?,
-            None => HashMap::new(),
+            None => Default::default(),
         };
-        Ok(Self { path, values })
+        Ok(Self {
+            path,
+            values,
+            others,
+        })
+    }
+
+    /// Returns the names of all variables of the environment, and of those of the file that are no
+    /// settings.
+    pub(super) fn all_names(&self) -> impl Iterator<Item = String> {
+        let in_environment = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        in_environment.chain(self.others.clone())
     }
 
     /// Returns the settings. The environment goes before the file.
@@ -79,21 +92,23 @@ impl EnvFile {
 }
 
 /// Reads the settings of a file. Its variables may refer to each other and to the environment, and
-/// texts in single quotes stay as they are.
-fn settings_in(path: &Path) -> Result<HashMap<String, String>> {
+/// texts in single quotes stay as they are. Returns the names of the others, too.
+fn settings_in(path: &Path) -> Result<(HashMap<String, String>, Vec<String>)> {
     let refused =
         |reason: String| Error::config("--env-file", format!("{}: {reason}", path.display()));
     let lines = without_mark(path).map_err(|error| refused(error.to_string()))?;
     let lines = dotenvy::from_read_iter(lines);
-    let (mut values, mut last) = (HashMap::new(), None);
+    let (mut values, mut others, mut last) = (HashMap::new(), Vec::new(), None);
     for line in lines {
         let (name, value) = line.map_err(|error| refused(words(&error, last.as_deref())))?;
         if SETTINGS.iter().any(|setting| setting.name == name) {
             values.insert(name.clone(), value);
+        } else {
+            others.push(name.clone());
         }
         last = Some(name);
     }
-    Ok(values)
+    Ok((values, others))
 }
 
 /// Opens a file, after the mark of UTF-8 with which editors of Windows begin one.
@@ -139,7 +154,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(".env");
         std::fs::write(&path, text).unwrap();
-        settings_in(&path)
+        settings_in(&path).map(|(values, _)| values)
+    }
+
+    #[test]
+    fn names_that_are_no_settings_are_kept_to_be_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("env");
+        std::fs::write(&path, "QBO_CLIENT_SECERT=hush\nQBO_REALM_ID=9\n").unwrap();
+        let file = EnvFile::read(Some(&path)).unwrap();
+        assert!(file.all_names().any(|name| name == "QBO_CLIENT_SECERT"));
+        assert_eq!(file.others, ["QBO_CLIENT_SECERT"]);
     }
 
     #[test]

@@ -91,6 +91,11 @@ samples! {
         retry_after: Some(Duration::from_secs(30)),
         trace: trace("3001"),
     }],
+    AskedToWait: [Error::AskedToWait {
+        reason: "QuickBooks asks to wait 27 h 46 min, until 2025-01-02T03:46:40Z; run it again then".to_owned(),
+        wait: Duration::from_secs(100_000),
+        trace: trace("3001"),
+    }],
     CircuitOpen: [Error::CircuitOpen {
         reason: "the API has not answered since 2025-01-01T00:00:00Z (9 failures in a row); nothing is sent before \
                  2025-01-01T00:05:00Z".to_owned(),

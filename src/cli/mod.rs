@@ -163,7 +163,7 @@ fn execute(
     env_file: &EnvFile,
     tally: &Arc<Tally>,
 ) -> Outcome {
-    warn_of_misspelled_settings();
+    warn_of_misspelled_settings(env_file.all_names());
     let mut settings = env_file.settings();
     for (name, value) in &arguments.settings.0 {
         settings.set(name, value)?;
@@ -190,7 +190,7 @@ fn execute(
         Command::Auth(command) => auth::run(&app, &command, printer),
         Command::Sandbox(arguments) => sandbox::run(&app, &arguments, line, printer),
         Command::Mage(command) => mage::run(&command, printer),
-        Command::Check(request) => check::run(&app, request, printer),
+        Command::Check(request) => check::run(&app, request, env_file, printer),
         Command::Entities => printer.entities(),
         Command::Completion(arguments) => completion::run(&arguments, help::command()),
         Command::Help { command } => {
@@ -211,8 +211,7 @@ fn program_of(line: &[OsString]) -> String {
 }
 
 /// Warns of variables that are no settings and look like one. Their values may be secret.
-fn warn_of_misspelled_settings() {
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+fn warn_of_misspelled_settings(names: impl Iterator<Item = String>) {
     for (name, meant) in Settings::misspelled(names) {
         tracing::warn!(
             phase = "command",

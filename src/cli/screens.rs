@@ -6,7 +6,7 @@ use super::planned::planned;
 use super::summary::{Ending, Verb, summary};
 use super::words::{MAX_WIDTH, width};
 use crate::domain::{
-    CallCost, ConnectionReport, LoadCounts, Report, RunCost, RunReport, SkipReason, Window,
+    CallCost, ConnectionReport, LoadCounts, Report, RunCost, RunEnd, RunReport, SkipReason, Window,
     WindowReport, WindowStatus,
 };
 
@@ -140,6 +140,27 @@ fn an_extract_has_no_columns_of_a_load() {
         ..report
     };
     check("load", &summary(&load, &ending(Verb::Load)));
+}
+
+#[test]
+fn after_a_denial_a_check_comes_next() {
+    let end = |error: &crate::error::Error| RunEnd::of(error);
+    let text = |error: &crate::error::Error| {
+        let failed = WindowReport::not_attempted(window(0), &error.to_string());
+        let run = run("items", vec![failed]).ended_by(end(error));
+        summary(&report(vec![run]), &ending(Verb::Backfill))
+    };
+    let denied = crate::error::Error::PermissionDenied {
+        reason: "Application Authorization Failed".to_owned(),
+        trace: crate::error::Trace::default(),
+    };
+    assert!(
+        text(&denied).ends_with("\nNext: qbo-rs check\n"),
+        "{}",
+        text(&denied)
+    );
+    let capped = crate::error::Error::RequestCap { max: 3 };
+    assert!(text(&capped).ends_with(" --resume\n"), "{}", text(&capped));
 }
 
 #[test]

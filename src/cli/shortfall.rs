@@ -11,9 +11,9 @@ use crate::app::{App, SetAside, set_aside_in_landing};
 use crate::domain::instant::format_instant;
 use crate::domain::{
     CompanySync, KnownReject, NOT_ATTEMPTED, Report, RunEnd, RunReport, SyncReport, Verification,
-    VerificationReport, VerificationStatus, Window, WindowReport, WindowStatus,
+    VerificationReport, VerificationStatus, Window, WindowReport, WindowStatus, unnamed,
 };
-use crate::error::Result;
+use crate::error::{Recovery, Result};
 use crate::language::{Language, say, translated_into};
 
 /// The most entities that are named of those which were not tried.
@@ -26,6 +26,10 @@ const IN_DATABASE: &str = "qbo-rs rejects lists all records that are set aside, 
 const NOT_CONNECTED: &str = "what is committed stays; once the cause is mended, the same command with --resume reads the rest; qbo-rs auth status shows the connections";
 /// The same after a sync.
 const NOT_CONNECTED_IN_SYNC: &str = "what is committed stays; once the cause is mended, the next sync reads the rest; qbo-rs auth status shows the connections";
+/// After a run that ended because QuickBooks asks to wait, or because it may send no more requests.
+const LATER: &str = "what is committed stays; the same command with --resume reads the rest";
+/// The same after a sync.
+const LATER_IN_SYNC: &str = "what is committed stays; the next sync reads the rest";
 const IN_LANDING: &str = "records that are set aside are the lines with `rejected` in the landing files; after qbo-rs load, qbo-rs rejects lists them";
 
 /// The place of the records that a run has set aside.
@@ -69,11 +73,14 @@ pub(super) fn explain_runs(app: &App, report: &Report, place: Place<'_>) {
         Place::Schema(schema) => ask(app.set_aside_by_runs(report, schema, MAX_NAMED as u64)),
         Place::Landing => set_aside_in_landing(report, MAX_NAMED),
     });
-    let is_connection_lost =
-        |run: &RunReport| matches!(run.ended_by, Some(RunEnd::CompanyLost(..)));
-    let rest = match rejected == 0 && report.runs.iter().any(is_connection_lost) {
-        true => NOT_CONNECTED,
-        false => rest,
+    let lost = report.runs.iter().find_map(|run| match run.ended_by {
+        Some(RunEnd::CompanyLost(_, recovery)) => Some(recovery),
+        _ => None,
+    });
+    let rest = match lost.filter(|_| rejected == 0) {
+        Some(Recovery::Retry) => LATER,
+        Some(Recovery::Reauthorise | Recovery::Abort) => NOT_CONNECTED,
+        None => rest,
     };
     let shortfall = Shortfall {
         phase,
@@ -131,6 +138,7 @@ fn rest_of_sync(report: &SyncReport, rejected: u64) -> String {
         account.error.is_some() || account.entities.iter().all(|entity| entity.error.is_none())
     };
     let rest = match rejected == 0 && report.accounts.iter().all(is_connection_lost) {
+        true if report.accounts.iter().all(CompanySync::is_asked_to_wait) => LATER_IN_SYNC,
         true => NOT_CONNECTED_IN_SYNC,
         false => IN_DATABASE,
     };
@@ -265,13 +273,25 @@ fn failures_of_run(run: &RunReport) -> Vec<Failure> {
         };
         let language = language();
         let count = not_attempted.len() as u64;
-        let reason = with_flags(reason_of(first).trim_start_matches(NOT_ATTEMPTED));
-        let reason = translated_into(language, &reason);
+        let reason = untried_reason(&failed, first, language);
         let text = say!(in language; count count; "{n} window not attempted: {reason}",
             "{n} windows not attempted: {reason}", n = number(count), reason);
         failures.push(failure(Some(range), text));
     }
     failures
+}
+
+/// Returns the reason why a window was not tried, unless one that was tried has said it.
+pub(super) fn untried_reason(
+    tried: &[&WindowReport],
+    untried: &WindowReport,
+    language: Language,
+) -> String {
+    let reason = reason_of(untried).trim_start_matches(NOT_ATTEMPTED);
+    match tried.iter().any(|window| reason_of(window) == reason) {
+        true => say!(in language; "the same reason"),
+        false => translated_into(language, &with_flags(reason)).into_owned(),
+    }
 }
 
 /// Returns the clause with the reason of a failure.
@@ -393,7 +413,8 @@ impl Shortfall {
 /// Says that a record is set aside, and why.
 fn set_aside_line(record: &SetAside) -> String {
     let language = language();
-    let error = translated_into(language, &record.error);
+    let error = unnamed(record.id.as_deref(), &record.error);
+    let error = translated_into(language, error);
     match &record.id {
         Some(id) => say!(in language; "record {id} is set aside: {error}", id, error),
         None => say!(in language; "record of unknown id is set aside: {error}", error),
@@ -461,6 +482,31 @@ mod tests {
                 "3 more entities were not tried, for the same reason: bills, terms, vendors"
             ]
         );
+    }
+
+    #[test]
+    fn windows_that_were_not_tried_do_not_repeat_the_reason() {
+        let day = Window::parse("2024-01-01", "2024-01-02").unwrap();
+        let denied = "access denied: Application Authorization Failed";
+        let failed = WindowReport {
+            error: Some(denied.to_owned()),
+            ..WindowReport::empty(day, WindowStatus::Failed)
+        };
+        let untried = WindowReport::not_attempted(day, denied);
+        let reasons = |windows| {
+            let failures = failures_of_run(&RunReport::new("items", "9", "run", windows, 0));
+            let reasons = failures.into_iter().map(|failure| failure.reason);
+            reasons.collect::<Vec<String>>()
+        };
+        assert_eq!(
+            reasons(vec![failed, untried.clone(), untried.clone()]),
+            [
+                format!("failed: {denied}"),
+                "2 windows not attempted: the same reason".to_owned()
+            ]
+        );
+        let alone = format!("1 window not attempted: {denied}");
+        assert_eq!(reasons(vec![untried]), [alone]);
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::entity_health::{Health, Level, health};
+use super::entity_health::{Circumstances, Health, Level, health};
 use super::local::LocalTime;
 use super::summary::reads;
-use super::words::{MAX_WIDTH, cut, days, flow, number, width};
+use super::words::{MAX_WIDTH, cut, days, entities, flow, number, width};
 use crate::app::{CompanyReport, EntityStatus, StatusReport, TieOut};
 use crate::domain::{ConnectionState, Window};
 use crate::language::{say, translated};
@@ -16,6 +16,8 @@ use crate::terminal::one_line;
 
 /// The most entities in the table.
 const MAX_ROWS: usize = 9;
+/// The most entities that are named of those which were never read.
+const MAX_NAMED: usize = 5;
 /// The most commands that are named.
 const MAX_COMMANDS: usize = 4;
 /// The longest name of an entity that is not cut.
@@ -43,23 +45,30 @@ pub(super) fn screen(report: &StatusReport, view: View<'_>) -> String {
         "raw" => env_file.to_owned(),
         other => format!(" --schema {other}{env_file}"),
     };
-    if report.entities.is_empty() {
+    let sync = format!("qbo-rs sync{env_file}");
+    if report.entities.is_empty() && report.never_read.is_empty() && report.syncs.is_empty() {
         let schema = &report.schema;
         let text = say!(
             "nothing has been loaded into the schema {schema} yet",
             schema
         );
-        let next = say!(
-            "Next: {command}",
-            command = format!("qbo-rs sync{env_file}")
-        );
+        let next = say!("Next: {command}", command = sync);
         let _ = writeln!(out, "{text}\n{next}");
         return out;
     }
     let mut judged: Vec<(&EntityStatus, Health)> = report
         .entities
         .iter()
-        .map(|entity| (entity, health(entity, view.zone, view.now, &flag)))
+        .map(|entity| {
+            let circumstances = Circumstances {
+                zone: view.zone,
+                now: view.now,
+                flag: &flag,
+                sync: &sync,
+                is_syncing: is_syncing(report, &entity.entity),
+            };
+            (entity, health(entity, circumstances))
+        })
         .collect();
     // Those that need somebody come first, then those that changed last.
     judged.sort_by_key(|(_, health)| {
@@ -68,7 +77,10 @@ pub(super) fn screen(report: &StatusReport, view: View<'_>) -> String {
             std::cmp::Reverse(health.at),
         )
     });
-    table(report, &judged, view, &mut out);
+    if !judged.is_empty() {
+        table(report, &judged, view, &mut out);
+    }
+    out.push_str(&never_read(report, view));
     for books in report.books.iter().take(2) {
         out.push_str(&books_line(books, view));
     }
@@ -81,6 +93,40 @@ pub(super) fn screen(report: &StatusReport, view: View<'_>) -> String {
     out.push('\n');
     verdict(report, &judged, (&flag, env_file), &mut out);
     out
+}
+
+/// Returns true if a sync of an entity goes on.
+fn is_syncing(report: &StatusReport, entity: &str) -> bool {
+    let mut going_on = report.syncs.iter().filter(|sync| !sync.is_dead);
+    going_on.any(|sync| sync.entities.iter().any(|known| known == entity))
+}
+
+/// Returns the entities that no sync has read although one began with them, and that none reads now.
+fn left(report: &StatusReport) -> Vec<&str> {
+    let unread = report.never_read.iter().map(|unread| &*unread.entity);
+    unread
+        .filter(|entity| !is_syncing(report, entity))
+        .collect()
+}
+
+fn never_read(report: &StatusReport, view: View<'_>) -> String {
+    let left = left(report);
+    if left.is_empty() {
+        return String::new();
+    }
+    let limit = if view.is_whole { usize::MAX } else { MAX_NAMED };
+    let mut names: Vec<String> = left
+        .iter()
+        .take(limit)
+        .map(|name| (*name).to_owned())
+        .collect();
+    if let more @ 1.. = left.len() - names.len() {
+        names.push(say!("and {more} more", more));
+    }
+    let count = left.len() as u64;
+    names[0] = say!(count count; "{n} entity was never read: {first}", "{n} entities were never read: {first}",
+        n = number(count), first = names[0]);
+    flow("", &names, ", ")
 }
 
 fn heading(report: &StatusReport, view: View<'_>, out: &mut String) {
@@ -111,6 +157,14 @@ fn heading(report: &StatusReport, view: View<'_>, out: &mut String) {
     };
     for account in report.accounts.iter().filter(is_of_schema).take(2) {
         out.push_str(&flow("", &connection(account, view), " · "));
+        if let Some(until) = account.traffic.paused_until {
+            let time = view.zone.clock(until, view.now);
+            let text = say!(
+                "QuickBooks asked to slow down: no request until {time}",
+                time
+            );
+            let _ = writeln!(out, "{text}");
+        }
     }
     if realm_id.is_some() {
         out.push('\n');
@@ -177,6 +231,7 @@ fn table(
     for (entity, health) in shown {
         let mark = match health.level {
             Level::Good => "✔",
+            Level::Busy => "…",
             Level::Odd => "!",
             Level::Bad => "✖",
         };
@@ -185,13 +240,19 @@ fn table(
         let _ = writeln!(out, "{}", line(mark, cells));
     }
     let hidden = &judged[shown.len()..];
-    let needing = hidden
-        .iter()
-        .filter(|(_, health)| health.level > Level::Good)
-        .count();
+    let count = |is_one: fn(Level) -> bool| {
+        let hidden = hidden.iter();
+        hidden.filter(|(_, health)| is_one(health.level)).count()
+    };
+    let needing = count(|level| level > Level::Busy);
     let mut more = Vec::new();
-    if hidden.len() > needing {
-        more.push(say!("{count} more in step", count = hidden.len() - needing));
+    if let count @ 1.. = count(|level| level == Level::Good) {
+        more.push(say!("{count} more in step", count));
+    }
+    if let count @ 1.. = count(|level| level == Level::Busy) {
+        more.push(
+            say!(count count; "{count} more is being read", "{count} more are being read", count),
+        );
     }
     if needing > 0 {
         more.push(say!(count needing; "{needing} more needs somebody", "{needing} more need somebody", needing));
@@ -261,8 +322,15 @@ fn verdict(
         .iter()
         .filter_map(|(entity, health)| Some((entity.entity.as_str(), health.command.as_deref()?)));
     let of_books = books.iter().map(|command| ("books", command.as_str()));
-    let commands: Vec<(&str, &str)> = of_books.chain(of_entities).collect();
-    match commands.len() {
+    let sync = format!("qbo-rs sync{env_file_flag}");
+    let of_unread = left(report);
+    let of_unread = of_unread.iter().map(|entity| (*entity, sync.as_str()));
+    let commands = of_books.chain(of_entities).chain(of_unread);
+    let commands = grouped(commands);
+    let needing: usize = commands.iter().map(|(names, _)| names.len()).sum();
+    let under_way = under_way(report, judged);
+    match needing {
+        0 if under_way > 0 => {}
         0 => {
             let text = say!(
                 "Everything is in step. Next: {command}",
@@ -275,6 +343,13 @@ fn verdict(
             let _ = writeln!(out, "{text}");
         }
     }
+    let commands: Vec<(String, &str)> = commands
+        .into_iter()
+        .map(|(names, command)| match names[..] {
+            [only] => (only.to_owned(), command),
+            _ => (entities(names.len() as u64), command),
+        })
+        .collect();
     let name = commands.iter().map(|(entity, _)| width(entity)).max();
     let name = name.unwrap_or_default();
     for (entity, command) in commands.iter().take(MAX_COMMANDS) {
@@ -283,7 +358,32 @@ fn verdict(
     if let more @ 1.. = commands.len().saturating_sub(MAX_COMMANDS) {
         let _ = writeln!(out, "  {} (-v)", say!("and {more} more", more));
     }
+    if under_way > 0 {
+        let text = say!(count under_way; "{n} run is under way.", "{n} runs are under way.", n = number(under_way));
+        let _ = writeln!(out, "{text}");
+    }
     checks(report, out);
+}
+
+/// Returns the number of runs and syncs that go on.
+fn under_way(report: &StatusReport, judged: &[(&EntityStatus, Health)]) -> u64 {
+    let is_run = |(entity, health): &&(&EntityStatus, Health)| {
+        health.level == Level::Busy && !is_syncing(report, &entity.entity)
+    };
+    let syncs = report.syncs.iter().filter(|sync| !sync.is_dead).count();
+    (judged.iter().filter(is_run).count() + syncs) as u64
+}
+
+/// Puts together the entities that the same command helps.
+fn grouped<'c>(commands: impl Iterator<Item = (&'c str, &'c str)>) -> Vec<(Vec<&'c str>, &'c str)> {
+    let mut groups: Vec<(Vec<&str>, &str)> = Vec::new();
+    for (name, command) in commands {
+        match groups.iter_mut().find(|(_, known)| *known == command) {
+            Some((names, _)) => names.push(name),
+            None => groups.push((vec![name], command)),
+        }
+    }
+    groups
 }
 
 /// Says in one sentence what the checks of the tables have found, if they were run.

@@ -6,8 +6,15 @@ use super::local::LocalTime;
 use super::status_details::details;
 use super::status_screen::{View, screen};
 use super::words::{MAX_WIDTH, width};
-use crate::app::{Check, EntityStatus, LastRun, LastSync, StatusReport, TieOut, UnfinishedWindow};
-use crate::domain::{ENTITIES, EntitySyncStatus, LedgerRunStatus, LedgerWindowStatus, Window};
+use crate::app::{
+    Check, CompanyReport, EntityStatus, LastRun, LastSync, StatusReport, SyncUnderWay, TieOut,
+    UnfinishedWindow, UnreadEntity,
+};
+use crate::domain::{
+    ConnectionState, ENTITIES, EntitySyncStatus, LedgerRunStatus, LedgerWindowStatus, Window,
+};
+use crate::quickbooks::{BreakerStatus, Traffic};
+use crate::store::token_store::ConnectionSummary;
 
 /// Lines of a small terminal.
 const SCREEN: usize = 24;
@@ -71,6 +78,8 @@ fn report(entities: Vec<EntityStatus>) -> StatusReport {
         company: Some("Craig's Landscaping".to_owned()),
         entities,
         unavailable: Vec::new(),
+        never_read: Vec::new(),
+        syncs: Vec::new(),
         schema_drift: Vec::new(),
         books: Vec::new(),
         accounts: Vec::new(),
@@ -154,6 +163,123 @@ fn a_company_with_all_entities_is_one_screen() {
     }
     let whole = screen(&report(troubled()), view(true));
     assert!(ENTITIES.iter().all(|spec| whole.contains(spec.name)));
+}
+
+#[test]
+fn a_pause_that_quickbooks_asked_for_is_a_line_of_its_own() {
+    let items = entity("items", 3);
+    let account = |paused_until| CompanyReport {
+        account: ConnectionSummary {
+            realm_id: items.realm_id.clone(),
+            needs_reauth: None,
+            access_token_expires_at: None,
+            refresh_token_expires_at: None,
+            connection_expires_at: None,
+        },
+        state: ConnectionState::Active,
+        days_left: Some(100),
+        warning: None,
+        reconnect_url: None,
+        traffic: Traffic {
+            breaker: BreakerStatus::Closed,
+            monthly_reads: 7,
+            in_flight: 0,
+            paused_until,
+            requests_last_minute: 1,
+        },
+        refused_includes: Vec::new(),
+    };
+    let with = |paused_until| StatusReport {
+        accounts: vec![account(paused_until)],
+        ..report(vec![items.clone()])
+    };
+    let text = screen(&with(Some(now() + TimeDelta::minutes(27))), view(false));
+    let line = "QuickBooks asked to slow down: no request until 12:30";
+    assert!(text.lines().any(|known| known == line), "{text}");
+    let text = screen(&with(None), view(false));
+    assert!(!text.contains("slow down"), "{text}");
+}
+
+fn under_way(is_dead: bool, entities: &[&str]) -> SyncUnderWay {
+    SyncUnderWay {
+        realm_id: "9341450000000001".to_owned(),
+        started_at: now() - TimeDelta::minutes(1),
+        alive_at: now(),
+        host: "db1".to_owned(),
+        pid: 41,
+        is_dead,
+        entities: entities.iter().map(|name| (*name).to_owned()).collect(),
+    }
+}
+
+fn last_sync(status: EntitySyncStatus) -> Option<LastSync> {
+    Some(LastSync {
+        status,
+        attempted_at: Some(now()),
+        succeeded_at: None,
+        error: None,
+    })
+}
+
+#[test]
+fn what_is_being_read_is_not_in_step_yet() {
+    let mut items = entity("items", 300);
+    let mut running = run(LedgerRunStatus::Running, 0);
+    running.is_dead = false;
+    items.last_run = Some(running);
+    let text = screen(&report(vec![items.clone()]), view(false));
+    assert!(text.ends_with("\n1 run is under way.\n"), "{text}");
+    assert!(!text.contains('✔') && !text.contains("in step"), "{text}");
+    // Its process has ended, as is known at once on this machine.
+    items.last_run.as_mut().unwrap().is_dead = true;
+    let text = screen(&report(vec![items]), view(false));
+    assert!(
+        text.contains("✖ items") && text.contains("  died\n"),
+        "{text}"
+    );
+    assert!(text.contains("1 needs somebody:"), "{text}");
+}
+
+#[test]
+fn entities_that_a_sync_did_not_read_are_counted_and_named() {
+    let (terms, mut items) = (entity("terms", 3), entity("items", 300));
+    items.last_sync = last_sync(EntitySyncStatus::InProgress);
+    let unread = [
+        "bills",
+        "budgets",
+        "classes",
+        "customers",
+        "vendors",
+        "invoices",
+        "payments",
+    ];
+    let never_read = unread.map(|name| UnreadEntity {
+        entity: name.to_owned(),
+        realm_id: items.realm_id.clone(),
+        attempted_at: Some(now()),
+        error: None,
+    });
+    let mut report = StatusReport {
+        never_read: never_read.into(),
+        syncs: vec![under_way(
+            true,
+            &[&["terms", "items"][..], &unread].concat(),
+        )],
+        ..report(vec![terms, items])
+    };
+    check("sync_died", &screen(&report, view(false)));
+    report.syncs[0].is_dead = false;
+    check("sync_under_way", &screen(&report, view(false)));
+    // The first sync of a company, before anything is committed.
+    report.entities.clear();
+    let text = screen(&report, view(false));
+    assert!(text.ends_with("1 run is under way.\n"), "{text}");
+    report.syncs.clear();
+    let text = screen(&report, view(false));
+    assert!(
+        text.contains("7 need somebody:\n  7 entities  qbo-rs sync\n"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 
 use super::hint::with_flags;
 use super::planned::{range_of, read_line};
-use super::shortfall::untried_entities;
+use super::shortfall::{untried_entities, untried_reason};
 use super::words::{days, elapsed, entities, flow, instant, number, requests, table, windows};
-use crate::domain::{NOT_ATTEMPTED, Report, RunReport, SkipReason, WindowReport, WindowStatus};
+use crate::domain::{Report, RunEnd, RunReport, SkipReason, WindowReport, WindowStatus};
+use crate::error::Recovery;
 use crate::language::{current, say, translated};
 
 /// The kind of a call, and the commands that come after it.
@@ -272,9 +273,7 @@ fn failures(run: &RunReport, out: &mut String) {
         let _ = writeln!(out, "{text}");
     }
     if let (Some(first), Some(last)) = (untried.first(), untried.last()) {
-        let reason = first.error.as_deref().unwrap_or_default();
-        let reason = with_flags(reason.trim_start_matches(NOT_ATTEMPTED));
-        let reason = translated(&reason);
+        let reason = untried_reason(&tried, first, current());
         let range = crate::domain::Window {
             start: first.start,
             end: last.end,
@@ -312,11 +311,23 @@ pub(super) fn reads(reads: u64, quota: u64) -> String {
 }
 
 /// Returns the command to run next: what is missing first.
+/// Returns the step that helps, if a run found that the company cannot be read.
+fn lost(report: &Report) -> Option<Recovery> {
+    report.runs.iter().find_map(|run| match run.ended_by {
+        Some(RunEnd::CompanyLost(_, recovery)) => Some(recovery),
+        _ => None,
+    })
+}
+
 fn next(report: &Report, ending: &Ending) -> Option<String> {
     let env_file = &ending.env_file_flag;
     let flags = format!("{}{env_file}", ending.schema_flag);
     if report.has_failures() {
-        return Some(ending.again.clone());
+        return Some(match lost(report) {
+            // The same command would fail again.
+            Some(Recovery::Abort) => format!("qbo-rs check{env_file}"),
+            _ => ending.again.clone(),
+        });
     }
     let with_rejects: Vec<&str> = report
         .runs

@@ -1,9 +1,11 @@
 //! Numbers, times and tables as people read them, at most [`MAX_WIDTH`] columns wide.
 
+use std::time::Duration;
+
 use chrono::{DateTime, NaiveTime, Utc};
 
 use crate::domain::Window;
-use crate::domain::instant::format_instant;
+use crate::domain::instant::{format_instant, format_span};
 use crate::language::{Language, current, say};
 
 /// The width of the narrowest terminal that all texts fit into.
@@ -82,12 +84,7 @@ pub(super) fn range(window: Window) -> String {
 
 /// Writes a time that has passed: 0.2 s, 45 s, 13 min, 2 h 5 min.
 pub(super) fn elapsed(millis: u64) -> String {
-    match millis / 1000 {
-        0..10 => format!("{:.1} s", millis as f64 / 1000.0),
-        seconds @ 10..120 => format!("{seconds} s"),
-        seconds @ 120..7200 => format!("{} min", (seconds + 30) / 60),
-        seconds => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-    }
+    format_span(Duration::from_millis(millis))
 }
 
 /// Lays out a table, indented by two: names to the left, numbers to the right. The first row has the

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::port::Secret;
 
 /// The places that are told of alerts, and the age from which data is stale.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct AlertConfig {
     /// An incoming webhook of Slack, or of a service that takes its messages. Its URL is a secret.
     pub slack: Option<Secret>,

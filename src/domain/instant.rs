@@ -1,5 +1,7 @@
 //! Parsing and formatting of instants. All instants are UTC.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SecondsFormat, Timelike, Utc};
 
 use crate::error::{Error, Result};
@@ -110,6 +112,16 @@ pub fn parse_record_time(text: &str) -> Option<DateTime<Utc>> {
 /// into a space (qbo-facts 2.4).
 pub fn format_instant(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Writes a time that passes: 0.2 s, 45 s, 13 min, 2 h 5 min.
+pub fn format_span(span: Duration) -> String {
+    match span.as_secs() {
+        0..10 => format!("{:.1} s", span.as_secs_f64()),
+        seconds @ 10..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", (seconds + 30) / 60),
+        seconds => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
 }
 
 #[cfg(test)]

@@ -61,7 +61,9 @@ pub use mask::Mask;
 pub use moment::Calendar;
 pub use plan::{Continuation, PageSize, Plan, RangeBound, parse_range};
 pub use record::{Deletion, Page, Payload, Record, Reject};
-pub(crate) use record::{MAX_RECORD, MAX_REJECT_TEXT, MAX_REJECTS, Wrapped, too_many_rejects};
+pub(crate) use record::{
+    MAX_RECORD, MAX_REJECT_TEXT, MAX_REJECTS, Wrapped, too_many_rejects, unnamed,
+};
 pub use report::{
     ConnectionReport, LoadCounts, NOT_ATTEMPTED, Report, RunEnd, RunReport, RunStatus, SkipReason,
     WindowReport, WindowStatus,

@@ -386,9 +386,24 @@ impl Reject {
     }
 }
 
+/// Returns why a record is set aside, without its name: a line about it begins with that.
+pub(crate) fn unnamed<'e>(id: Option<&str>, error: &'e str) -> &'e str {
+    let Some(id) = id else { return error };
+    let name = format!("record {}: ", excerpt(id, MAX_SHOWN));
+    error.strip_prefix(&name).unwrap_or(error)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_about_a_record_names_it_once() {
+        let error = "record 25: cannot read its time";
+        assert_eq!(unnamed(Some("25"), error), "cannot read its time");
+        assert_eq!(unnamed(Some("2"), error), error);
+        assert_eq!(unnamed(None, error), error);
+    }
 
     fn payload(text: &str) -> Payload {
         Payload::from_valid_json(Bytes::copy_from_slice(text.as_bytes()))

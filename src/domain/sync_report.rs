@@ -203,6 +203,12 @@ impl CompanySync {
         self.error.as_deref().or_else(of_entities)
     }
 
+    /// Returns true if QuickBooks has asked for a longer wait than a sync waits.
+    pub fn is_asked_to_wait(&self) -> bool {
+        let error = self.error.as_deref();
+        error.is_some_and(|error| error.starts_with("QuickBooks asks "))
+    }
+
     /// Returns the names of the entities that failed; `None` if the company failed as a whole.
     fn failed_entities(&self) -> Option<Vec<&str>> {
         let is_failed = |entity: &&EntitySync| entity.status == EntityOutcome::Failed;

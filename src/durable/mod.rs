@@ -1,9 +1,10 @@
 //! Durable files: a file appears under its final name only when complete, belongs to its user alone,
-//! and is changed by one process at a time.
+//! and is changed by one process at a time. And processes, as others recognise them.
 
 mod draft;
 mod lock;
 mod private;
+mod process;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ pub(crate) use self::private::{
     Exposure, exposure, make_private_directory, openness, own_directory, private, refusal,
     shared_mode, stranger, user_id,
 };
+pub(crate) use self::process::{ME, Process, is_running};
 
 /// Returns the directory of a path. `parent()` of a bare name is the empty path, which cannot be
 /// opened.

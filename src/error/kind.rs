@@ -12,7 +12,7 @@ impl Error {
             Self::Unavailable { .. } => "unavailable",
             Self::EntityDenied { .. } => "entity_denied",
             Self::CompanyClosed { .. } => "company_closed",
-            Self::RateLimited { .. } => "rate_limited",
+            Self::RateLimited { .. } | Self::AskedToWait { .. } => "rate_limited",
             Self::CircuitOpen { .. } => "circuit_open",
             Self::RequestCap { .. } => "request_cap",
             Self::Transport { .. } => "transport",

@@ -40,6 +40,7 @@ impl Error {
     pub fn recovery(&self) -> Recovery {
         match self {
             Self::RateLimited { .. }
+            | Self::AskedToWait { .. }
             | Self::CircuitOpen { .. }
             | Self::RequestCap { .. }
             | Self::Transport { .. }
@@ -111,6 +112,7 @@ impl Error {
             Self::Unauthenticated { .. }
                 | Self::PermissionDenied { .. }
                 | Self::CompanyClosed { .. }
+                | Self::AskedToWait { .. }
                 | Self::RequestCap { .. }
                 | Self::Cancelled
         )
@@ -126,6 +128,7 @@ impl Error {
             | Self::Unauthenticated { .. }
             | Self::PermissionDenied { .. }
             | Self::CompanyClosed { .. }
+            | Self::AskedToWait { .. }
             | Self::CircuitOpen { .. }
             | Self::RequestCap { .. }
             | Self::Cancelled

@@ -111,7 +111,11 @@ impl Place {
 async fn post(transport: &Transport, url: &Secret, body: &serde_json::Value) -> Result<()> {
     match transport.post_json(url, body.to_string()).await? {
         200..300 => Ok(()),
-        status => Err(Error::Internal(format!("the answer was HTTP {status}"))),
+        status => Err(Error::Transport {
+            reason: format!("it answered HTTP {status}"),
+            was_sent: true,
+            source: None,
+        }),
     }
 }
 
@@ -141,6 +145,27 @@ fn lines(notices: &[Notice<'_>], language: Language) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn a_place_that_answers_with_a_failure_is_no_fault_of_ours() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let config = AlertConfig {
+            webhook: Some(Secret::new(url)),
+            ..AlertConfig::default()
+        };
+        let places = places(&config).unwrap();
+        let answer = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let read = stream.read(&mut [0; 4096]).await.unwrap();
+            let answer = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            read
+        };
+        let (told, _) = tokio::join!(places[0].tell(&[]), answer);
+        assert_eq!(told.unwrap_err().to_string(), "it answered HTTP 500");
+    }
 
     #[test]
     fn a_message_names_each_alert_on_a_line_of_its_own() {

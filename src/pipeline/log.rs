@@ -5,6 +5,7 @@ use tracing::{Level, Span as LogSpan, debug, error, info_span, warn};
 use crate::domain::instant::format_instant;
 use crate::domain::{
     MAX_SHOWN, Plan, Reject, RunEnd, RunReport, Window, WindowReport, WindowStatus, excerpt,
+    unnamed,
 };
 use crate::event::event_at;
 use crate::port::{ReadSummary, RunContext, Sink, Source};
@@ -175,7 +176,7 @@ pub(super) fn log_rejects<'r>(
             id,
             "record {} is set aside: {}",
             id.unwrap_or("without an id"),
-            reject.error
+            unnamed(reject.id.as_deref(), &reject.error)
         );
     }
 }

@@ -102,6 +102,16 @@ const MIGRATIONS: &[Migration] = &[
         name: "alerts",
         sql: include_str!("migrations/0016_alerts.sql"),
     },
+    Migration {
+        number: 17,
+        name: "sync_turns",
+        sql: include_str!("migrations/0017_sync_turns.sql"),
+    },
+    Migration {
+        number: 18,
+        name: "sync_runs",
+        sql: include_str!("migrations/0018_sync_runs.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

@@ -15,7 +15,7 @@ pub(super) fn class_name(error: &Error) -> &'static str {
         Error::PermissionDenied { .. } | Error::EntityDenied { .. } => "PermissionDeniedError",
         Error::Unavailable { .. } => "UnavailableError",
         Error::CompanyClosed { .. } => "CompanyClosedError",
-        Error::RateLimited { .. } => "RateLimitedError",
+        Error::RateLimited { .. } | Error::AskedToWait { .. } => "RateLimitedError",
         Error::CircuitOpen { .. } => "CircuitOpenError",
         Error::RequestCap { .. } => "RequestCapError",
         Error::Transport { .. } => "TransportError",
@@ -65,6 +65,10 @@ fn set_attributes(attributes: &Bound<'_, PyDict>, error: &Error) -> PyResult<()>
         | Error::CompanyClosed { trace, .. } => set_trace(attributes, trace),
         Error::RateLimited { retry_after, trace } => {
             attributes.set_item("retry_after", *retry_after)?;
+            set_trace(attributes, trace)
+        }
+        Error::AskedToWait { wait, trace, .. } => {
+            attributes.set_item("retry_after", *wait)?;
             set_trace(attributes, trace)
         }
         Error::Api {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::admission::{AdmissionControl, Outcome, Permit, RequestKind};
+use super::admission::{AdmissionControl, Outcome, Permit, RequestKind, asked_to_wait};
 use crate::domain::{Held, Mask};
-use crate::error::{Error, Recovery, Result};
+use crate::error::{Error, Recovery, Result, Trace};
 use crate::http::{
     Attempts, Request, Response, RetryPolicy, TokenCache, Transport, parse_retry_after,
 };
@@ -119,8 +119,9 @@ impl ApiClient {
     /// Obtains an access token, so that refused credentials are found before any data request.
     ///
     /// # Errors
-    /// Errors of the token endpoint.
+    /// [`Error::AskedToWait`] if QuickBooks has asked for a long pause; errors of the token endpoint.
     pub(crate) async fn authorise(&self) -> Result<()> {
+        self.admission.check_pause().await?;
         self.tokens.get().await.map(|_| ())
     }
 
@@ -165,7 +166,8 @@ impl ApiClient {
         loop {
             let cached = self.tokens.get().await?;
             self.take_request()?;
-            let permit = self.admission.admit(kind).await?;
+            let paused = |wait| self.transport.paused(wait);
+            let permit = self.admission.admit(kind, paused).await?;
             let attempt = attempts.start_next();
             meter.count_request(attempt > 1 || behavior.is_retry);
             let sent = self.transport.send(request.clone(), Some(&cached.token));
@@ -182,12 +184,12 @@ impl ApiClient {
                 Verdict::Retry(error) => attempts.wait(error, retry_after).await?,
                 Verdict::Throttled(error) => {
                     let wait = retry_after.unwrap_or(self.retry.throttle_wait);
-                    // A longer wait ends this request. Other requests must not be held back by
-                    // it: they too have to end in time.
-                    if wait <= self.retry.max_throttled {
-                        self.transport.paused(wait);
-                        self.admission.pause(wait).await;
+                    // Neither this process nor another one asks before its end.
+                    self.admission.pause(wait).await;
+                    if wait > self.retry.max_throttled {
+                        return Err(attempts.give_up(asked_to_wait(wait, trace(&error))));
                     }
+                    self.transport.paused(wait);
                     attempts.wait_throttled(error, wait).await?;
                 }
                 Verdict::RefreshToken(_) if !was_token_renewed => {
@@ -212,6 +214,14 @@ impl ApiClient {
         taken.map(|_| ()).map_err(|_| Error::RequestCap {
             max: self.max_requests,
         })
+    }
+}
+
+/// Returns the ids of the answer that an error stands for.
+fn trace(error: &Error) -> Trace {
+    Trace {
+        code: error.code().map(str::to_owned),
+        intuit_tid: error.trace_id().map(str::to_owned),
     }
 }
 

@@ -142,7 +142,7 @@ async fn health(
         Ok(()) => Ok(Json(Status { status: "ok" })),
         Err(reasons) if guard::has_key(&state, &headers) => Err(ApiError::unavailable(reasons)),
         Err(_) => Err(ApiError::unavailable(
-            "something needs somebody; callers with the key get the reasons",
+            "action required; callers with the key get the reasons",
         )),
     }
 }

@@ -183,6 +183,7 @@ impl Process {
         let admission = AdmissionControl::new(
             Limits::default(),
             retry.max_elapsed,
+            retry.max_throttled,
             shared(|world| &world.limits),
             0,
         );

@@ -55,6 +55,19 @@ pub struct UnavailableEntity {
     pub looked_at: Option<DateTime<Utc>>,
 }
 
+/// An entity that syncs have begun with, and never read.
+#[derive(Debug, Clone, Serialize)]
+pub struct UnreadEntity {
+    /// Name of the entity.
+    pub entity: String,
+    /// The company.
+    pub realm_id: String,
+    /// When a sync last began with it.
+    pub attempted_at: Option<DateTime<Utc>>,
+    /// Reason of the last failure.
+    pub error: Option<String>,
+}
+
 /// A window whose last attempt did not succeed.
 #[derive(Debug, Clone, Serialize)]
 pub struct UnfinishedWindow {
@@ -115,6 +128,14 @@ SELECT entity, realm_id, message, last_attempt_at_utc FROM qbo.sync_state
 WHERE schema_name = $1 AND entity = ANY($2) AND status = 'unavailable'
 ORDER BY realm_id, entity";
 
+const UNREAD: &str = "
+SELECT entity, realm_id, message, last_attempt_at_utc FROM qbo.sync_state AS state
+WHERE schema_name = $1 AND entity = ANY($2) AND status <> 'unavailable' AND last_success_at_utc IS NULL
+  AND NOT EXISTS (
+    SELECT FROM qbo.windows AS known WHERE known.schema_name = $1
+      AND known.realm_id = state.realm_id AND known.entity = state.entity)
+ORDER BY realm_id, entity";
+
 /// Reads the status of the entities of one schema. All errors are
 /// [`Error::Database`](crate::error::Error).
 #[derive(Debug, Clone)]
@@ -171,6 +192,16 @@ impl StatusReader {
             .rows(UNAVAILABLE, params![self.schema, names])
             .await?;
         rows.iter().map(unavailable_entity).collect()
+    }
+
+    /// Returns those of `entities` that syncs have begun with, and never read.
+    pub(crate) async fn unread(&self, entities: &[EntitySpec]) -> Result<Vec<UnreadEntity>> {
+        if !self.has_table("qbo", "sync_state").await? {
+            return Ok(Vec::new());
+        }
+        let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
+        let rows = self.db.rows(UNREAD, params![self.schema, names]).await?;
+        rows.iter().map(unread_entity).collect()
     }
 
     /// Returns the name of the company, if its records say it.
@@ -310,6 +341,15 @@ fn unavailable_entity(row: &Row) -> Result<UnavailableEntity> {
         realm_id: row.column("realm_id")?,
         reason: row.column("message")?,
         looked_at: row.column("last_attempt_at_utc")?,
+    })
+}
+
+fn unread_entity(row: &Row) -> Result<UnreadEntity> {
+    Ok(UnreadEntity {
+        entity: row.column("entity")?,
+        realm_id: row.column("realm_id")?,
+        attempted_at: row.column("last_attempt_at_utc")?,
+        error: row.column("message")?,
     })
 }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio_postgres::Row;
 
+use super::other_run::has_ended;
 use crate::domain::{EntitySyncStatus, LedgerRunStatus};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, params};
@@ -35,7 +36,8 @@ pub struct LastRun {
     pub host: Option<String>,
     /// Id of its process.
     pub pid: Option<i64>,
-    /// Whether it has died: it should be running, and has said nothing for three minutes.
+    /// Whether it has died: it should be running, and its process has ended or has said nothing for three
+    /// minutes.
     pub is_dead: bool,
 }
 
@@ -52,18 +54,20 @@ pub struct LastSync {
     pub error: Option<String>,
 }
 
-/// The pulse is read by way of JSON: a ledger that was not upgraded yet has none.
+/// The pulse is read by way of JSON: a ledger that was not upgraded yet has none. Syncs are told by their
+/// own state.
 const LAST_RUN: &str = "
 SELECT run_id, status, started_at_utc, finished_at_utc, error, range_start_utc, range_end_utc,
     inserted, failed_windows, pulse.at AS alive_at_utc, whole ->> 'host' AS host,
-    (whole ->> 'pid')::bigint AS pid,
+    (whole ->> 'pid')::bigint AS pid, whole ->> 'owner' AS owner,
     status = 'running'
         AND coalesce(pulse.at, started_at_utc) < clock_timestamp() - interval '3 minutes'
         AS is_dead
 FROM qbo.runs AS run
 CROSS JOIN LATERAL (SELECT to_jsonb(run) AS whole) AS as_json
 CROSS JOIN LATERAL (SELECT (whole ->> 'alive_at_utc')::timestamptz AS at) AS pulse
-WHERE schema_name = $1 AND entity = $2 ORDER BY started_at_utc DESC LIMIT 1";
+WHERE schema_name = $1 AND entity = $2 AND (whole ->> 'is_sync') IS DISTINCT FROM 'true'
+ORDER BY started_at_utc DESC LIMIT 1";
 
 const LAST_SYNC: &str = "
 SELECT status, last_attempt_at_utc, last_success_at_utc, message FROM qbo.sync_state
@@ -95,7 +99,9 @@ fn last_run_of(row: &Row) -> Result<LastRun> {
         alive_at: row.column("alive_at_utc")?,
         host: row.column("host")?,
         pid: row.column("pid")?,
-        is_dead: row.column("is_dead")?,
+        is_dead: row.column("is_dead")?
+            || row.column::<LedgerRunStatus>("status")? == LedgerRunStatus::Running
+                && has_ended(row)?,
     })
 }
 

@@ -7,6 +7,7 @@ mod committed;
 mod entity_status;
 mod jobs;
 mod last_activity;
+mod other_run;
 mod overview;
 mod records;
 mod rejects;
@@ -15,6 +16,7 @@ mod schemas;
 pub(crate) mod shared_state;
 mod sync_schedule;
 mod sync_states;
+mod sync_turns;
 mod tie_outs;
 pub(crate) mod token_store;
 mod webhook_inbox;
@@ -27,18 +29,20 @@ pub(crate) use self::{
     committed::{CommittedTime, FailedWindow},
     entity_status::StatusReader,
     jobs::{JobOutcome, JobQueue, Signal},
+    other_run::{OtherRun, RUNNING, other_run},
     overview::OverviewReader,
     records::{PageQuery, Records},
     rejects::{RejectFilter, rejects},
     schema_drift::schema_drift,
     sync_states::{SyncOutcome, SyncState, SyncStates},
+    sync_turns::{SyncTurn, SyncTurns, Taken, syncs_under_way},
     tie_outs::{
         KnownDifference, keep_differences, known_differences, latest_tie_outs, record_tie_out,
     },
     webhook_inbox::{JobRules, WebhookInbox},
 };
 pub use self::{
-    entity_status::{Check, EntityStatus, UnavailableEntity, UnfinishedWindow},
+    entity_status::{Check, EntityStatus, UnavailableEntity, UnfinishedWindow, UnreadEntity},
     jobs::Job,
     last_activity::{LastRun, LastSync},
     overview::{BoundSchema, RecentRun, RowCount, ScheduledSync, SetAsideCount, WindowTrouble},
@@ -47,5 +51,6 @@ pub use self::{
     schema_drift::SchemaDrift,
     schemas::Schemas,
     sync_schedule::SyncSchedule,
+    sync_turns::SyncUnderWay,
     tie_outs::TieOut,
 };

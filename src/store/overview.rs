@@ -147,7 +147,7 @@ SELECT schema_name, realm_id, entity, count(*) AS records FROM qbo.rejects
 GROUP BY schema_name, realm_id, entity ORDER BY realm_id, schema_name, entity";
 
 /// The last five runs of each entity are few, whatever the table holds. Those that found nothing new
-/// would hide the others: every sync is a run of each entity.
+/// would hide the others.
 const RUNS: &str = "
 SELECT run.*, coalesce(nullif(run.windows, 0), committed.windows) AS windows_so_far,
     coalesce(nullif(run.rows, 0), committed.rows) AS rows_so_far

@@ -30,13 +30,17 @@ SET next_sync_at_utc = now() + make_interval(secs => $2 * (0.9 + 0.2 * random())
 FROM due WHERE account.realm_id = due.realm_id
 RETURNING account.realm_id";
 
-/// Doubles the wait with every failure in a row.
+/// Doubles the wait with every failure in a row. A company that QuickBooks has asked to wait for is due
+/// when that is over.
 const RECORD: &str = "
 UPDATE qbo.sync_accounts SET
     message = $2,
     consecutive_failures = CASE WHEN $2::text IS NULL THEN 0 ELSE consecutive_failures + 1 END,
-    next_sync_at_utc = CASE WHEN $2 IS NULL THEN next_sync_at_utc ELSE now() + make_interval(
-        secs => $3 * least(power(2, least(consecutive_failures, 30) + 1), $4)) END
+    next_sync_at_utc = CASE
+        WHEN $2 IS NULL THEN next_sync_at_utc
+        WHEN $5::timestamptz IS NOT NULL THEN greatest(next_sync_at_utc, $5)
+        ELSE now() + make_interval(
+            secs => $3 * least(power(2, least(consecutive_failures, 30) + 1), $4)) END
 WHERE realm_id = $1";
 
 const NEXT_DUE: &str = "
@@ -70,15 +74,23 @@ impl SyncSchedule {
         rows.iter().map(|row| row.column("realm_id")).collect()
     }
 
-    /// Records the outcome of a company's sync. After a failure its next sync is put off.
+    /// Records the outcome of a company's sync. After a failure its next sync is put off, until
+    /// `paused_until` if QuickBooks has asked for a pause.
     pub async fn record_outcome(
         &self,
         realm_id: &str,
         error: Option<&str>,
         interval: Duration,
+        paused_until: Option<DateTime<Utc>>,
     ) -> Result<()> {
         let seconds = interval.as_secs_f64();
-        let params = params![realm_id, error, seconds, MAX_BACKOFF_INTERVALS];
+        let params = params![
+            realm_id,
+            error,
+            seconds,
+            MAX_BACKOFF_INTERVALS,
+            paused_until
+        ];
         self.0.execute(RECORD, params).await.map(drop)
     }
 

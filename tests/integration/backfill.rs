@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use qbo_rs::domain::{ENTITIES, RunStatus, WindowStatus};
+use qbo_rs::domain::{ENTITIES, RunStatus, SkipReason, WindowReport, WindowStatus};
 use qbo_sandbox::{Blemish, CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::Value;
 
@@ -669,6 +669,29 @@ async fn the_clients_limits_keep_below_the_servers() {
         (8..=11).contains(&stats.most_per_second) && stats.most_in_flight <= 2,
         "{stats:?}"
     );
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_of_the_future_cost_no_request() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = app(&sandbox, &database);
+    let later = request(
+        &["items", "terms"],
+        "2101-01-01",
+        "2101-03-01",
+        "month",
+        1000,
+    );
+    let report = app.backfill(&later).await.unwrap();
+    let windows: Vec<_> = report.runs.iter().flat_map(|run| &run.windows).collect();
+    assert_eq!(windows.len(), 4);
+    let is_future = |window: &&WindowReport| window.skip_reason == Some(SkipReason::Future);
+    assert!(windows.iter().all(is_future), "{windows:?}");
+    let stats = sandbox.stats();
+    assert_eq!((stats.data_requests, stats.token_requests), (0, 0));
+    // Nothing is recorded as committed.
+    assert_eq!(database.number("SELECT count(*) FROM qbo.windows").await, 0);
     database.drop().await;
 }
 

@@ -421,7 +421,23 @@ async fn a_schema_of_another_company_and_variables_that_are_not_read_are_warning
         (checked.code, checked.with("warning")),
         (Some(0), vec!["settings", "schema"])
     );
-    assert!(checked.text("settings").ends_with("QBO_RELAM_ID"));
+    let text = "it is not read: QBO_RELAM_ID (did you mean QBO_REALM_ID?)";
+    assert!(checked.text("settings").ends_with(text));
+    let alerts = settings
+        .without("QBO_RELAM_ID")
+        .with("QBO_ALERT_SLACK_URL", "ftp://x");
+    let refused = alerts.check(&[]);
+    assert_eq!(refused.code, Some(2));
+    assert!(
+        refused
+            .text("settings")
+            .starts_with("QBO_ALERT_SLACK_URL: "),
+        "{}",
+        refused.text("settings")
+    );
+    let settings = alerts
+        .without("QBO_ALERT_SLACK_URL")
+        .with("QBO_RELAM_ID", "9");
     let realm_id = settings.get("QBO_REALM_ID").unwrap();
     assert!(
         checked

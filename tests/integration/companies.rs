@@ -572,14 +572,14 @@ async fn processes_share_the_schedule_and_failing_companies_back_off() {
     let mut seen = Vec::new();
     for _ in 0..7 {
         schedules[0]
-            .record_outcome(&realms[1], Some("broken"), interval)
+            .record_outcome(&realms[1], Some("broken"), interval, None)
             .await
             .unwrap();
         seen.push((database.number(&waits).await + 5) / 400);
     }
     assert_eq!(seen, [2, 4, 8, 16, 32, 32, 32]);
     schedules[0]
-        .record_outcome(&realms[1], None, interval)
+        .record_outcome(&realms[1], None, interval, None)
         .await
         .unwrap();
     let failures = "SELECT max(consecutive_failures)::bigint FROM qbo.sync_accounts";

@@ -37,6 +37,7 @@ mod lookups;
 mod memory;
 mod merge;
 mod outcomes;
+mod pauses;
 mod reading;
 mod recorded;
 mod reports;

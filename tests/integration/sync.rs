@@ -1,5 +1,6 @@
 //! Tests of syncs of one company: checkpoints, methods, deletions.
 
+use qbo_rs::app::StatusRequest;
 use qbo_rs::domain::{CompanyStatus, CompanySync, ENTITIES, EntitySync, SyncMethod, SyncReport};
 use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::json;
@@ -473,5 +474,40 @@ async fn an_entity_that_change_data_capture_refuses_is_found_out_once_a_day() {
     assert_eq!(asked() - before, narrowed);
     let deposits = entity(only_company(&report), "deposits");
     assert_eq!((deposits.deleted, deposits.reconciled), (1, true));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn syncs_that_changed_rows_are_runs_and_the_last_of_them_stay() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let terms = everything(&["terms"]);
+    let runs = "SELECT count(*) FROM qbo.runs WHERE is_sync AND status = 'ok' AND entity = 'terms'
+        AND inserted + updated > 0 AND finished_at_utc >= started_at_utc";
+    only_company(&app.sync(&terms).await.unwrap());
+    assert_eq!(database.number(runs).await, 1);
+    // Nothing has changed.
+    only_company(&app.sync(&terms).await.unwrap());
+    assert_eq!(database.number("SELECT count(*) FROM qbo.runs").await, 1);
+    for _ in 0..6 {
+        let at = a_minute_ago();
+        change(
+            &sandbox,
+            "insert",
+            json!({"entity": "Term", "count": 1, "at": at}),
+        );
+        only_company(&app.sync(&terms).await.unwrap());
+    }
+    assert_eq!(database.number("SELECT count(*) FROM qbo.runs").await, 5);
+    assert_eq!(database.number(runs).await, 5);
+    let latest = "SELECT max(inserted) FROM qbo.runs";
+    assert_eq!(
+        database.number(latest).await,
+        1,
+        "the first sync is forgotten"
+    );
+    // The status tells them by their own state.
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    assert!(status.entities[0].last_run.is_none() && status.entities[0].last_sync.is_some());
     database.drop().await;
 }

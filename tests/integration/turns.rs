@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use qbo_rs::app::{App, BackfillRequest, LastRun, StatusRequest};
-use qbo_rs::domain::SkipReason;
+use qbo_rs::domain::{PageSize, SkipReason};
 use qbo_sandbox::{Sandbox, SandboxOptions};
 
-use crate::support::{Database, app, assert_complete, small_sandbox, whole_range};
+use crate::support::{
+    Database, app, assert_complete, everything, small_sandbox, syncing_app, until, whole_range,
+};
 
 fn slow_sandbox() -> Sandbox {
     let options = SandboxOptions {
@@ -155,16 +157,134 @@ async fn a_run_that_is_dropped_is_interrupted_and_a_silent_one_has_died() {
     // It holds up nobody.
     let rest = slow_request().resume(true).no_wait(true);
     assert_complete(&app.backfill(&rest).await.unwrap());
-    for (age, is_dead) in [("170 seconds", false), ("4 minutes", true)] {
+    // Its process is this one, which knows that the run has ended; the pulse tells of other machines.
+    for (host, age, is_dead) in [
+        ("host", "1 second", true),
+        ("'elsewhere'", "170 seconds", false),
+        ("'elsewhere'", "4 minutes", true),
+    ] {
         let set = format!(
-            "UPDATE qbo.runs SET status = 'running', alive_at_utc = now() - interval '{age}'"
+            "UPDATE qbo.runs SET status = 'running', host = {host}, alive_at_utc = now() - interval '{age}'"
         );
         database.client.batch_execute(&set).await.unwrap();
-        assert_eq!(last_run(&app).await.is_dead, is_dead, "{age}");
+        assert_eq!(last_run(&app).await.is_dead, is_dead, "{host} {age}");
     }
     // A ledger of an earlier version has no pulse, and its status can be read all the same.
     let old = "ALTER TABLE qbo.runs DROP COLUMN alive_at_utc, DROP COLUMN host, DROP COLUMN pid";
     database.client.batch_execute(old).await.unwrap();
     assert_eq!(last_run(&app).await.pid, None);
+    database.drop().await;
+}
+
+/// Waits for the first window that a sync commits.
+async fn until_a_sync_reads(database: &Database) {
+    let is_there =
+        "SELECT count(*) FROM pg_tables WHERE schemaname = 'qbo' AND tablename = 'sync_turns'";
+    until(database, is_there).await;
+    until(database, "SELECT count(*) FROM qbo.sync_turns").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_sync_waits_for_the_first_one_and_reads_only_what_is_new() {
+    let (sandbox, database) = (slow_sandbox(), Database::create().await);
+    let (first, second) = (
+        syncing_app(&sandbox, &database),
+        syncing_app(&sandbox, &database),
+    );
+    let small_pages = everything(&["items", "terms"]).page_size(PageSize::new(20).unwrap());
+    let running = tokio::spawn(async move { first.sync(&small_pages).await });
+    until_a_sync_reads(&database).await;
+    // Other entities are no reason to wait.
+    let others = second.sync(&everything(&["vendors"])).await.unwrap();
+    assert!(others.is_ok());
+    let turns = "SELECT count(*) FROM qbo.sync_turns";
+    assert_eq!(database.number(turns).await, 2, "the first one goes on");
+    let after = second.sync(&everything(&["items"])).await.unwrap();
+    let before = running.await.unwrap().unwrap();
+    assert!(before.is_ok() && after.is_ok());
+    let (before, after) = (&before.accounts[0], &after.accounts[0]);
+    assert!(before.requests > 2, "{}", before.requests);
+    assert_eq!(after.requests, 1, "one request for changes");
+    assert_eq!(after.entities[0].inserted, 0);
+    assert_eq!(database.number(turns).await, 0);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_turn_of_a_sync_that_died_is_taken_over_at_once() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let items = everything(&["items"]);
+    assert!(app.sync(&items).await.unwrap().is_ok());
+    let realm_id = sandbox.realm_ids().next().unwrap();
+    let leave = |host: &str, pid: u32, age: &str| {
+        format!(
+            "INSERT INTO qbo.sync_turns VALUES ('raw', '{realm_id}', 'items', 'x', {host}, {pid}, 'other',
+             now(), now() - interval '{age}')
+             ON CONFLICT (schema_name, realm_id, entity) DO UPDATE SET alive_at_utc = EXCLUDED.alive_at_utc"
+        )
+    };
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let here = format!("'{}'", host.trim());
+    let me = std::process::id();
+    // No process of this machine has this id; an earlier one with the id of this one; another machine
+    // that has been silent for longer than four beats.
+    for left in [
+        leave(&here, 2_147_483_646, "1 second"),
+        leave(&here, me, "1 second"),
+        leave("'elsewhere'", 7, "61 seconds"),
+    ] {
+        database.client.batch_execute(&left).await.unwrap();
+        let begin = std::time::Instant::now();
+        assert!(app.sync(&items).await.unwrap().is_ok());
+        assert!(begin.elapsed() < Duration::from_secs(1), "{left}");
+    }
+    let living = leave("'elsewhere'", 7, "20 seconds");
+    database.client.batch_execute(&living).await.unwrap();
+    let waits = tokio::time::timeout(Duration::from_millis(500), app.sync(&items)).await;
+    assert!(waits.is_err(), "another machine syncs");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_knows_of_a_sync_that_goes_on_and_of_what_a_stopped_one_left() {
+    let (sandbox, database) = (slow_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let running = tokio::spawn({
+        let app = app.clone();
+        async move { app.sync(&everything(&["items", "terms", "vendors"])).await }
+    });
+    until_a_sync_reads(&database).await;
+    let pending = "SELECT count(*) FROM qbo.sync_state WHERE status = 'pending'";
+    until(&database, pending).await;
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    let [sync] = &status.syncs[..] else {
+        panic!("{:?}", status.syncs)
+    };
+    assert!(!sync.is_dead);
+    assert_eq!(sync.entities, ["items", "terms", "vendors"]);
+    assert_eq!(sync.pid, i64::from(std::process::id()));
+    running.abort();
+    until(
+        &database,
+        "SELECT (NOT EXISTS (SELECT FROM qbo.sync_turns))::int::bigint",
+    )
+    .await;
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    assert!(status.syncs.is_empty());
+    let known = status.never_read.iter().map(|unread| &unread.entity);
+    let known = known.chain(status.entities.iter().map(|status| &status.entity));
+    let mut known: Vec<&String> = known.collect();
+    known.sort();
+    assert_eq!(known, ["items", "terms", "vendors"]);
+    assert!(!status.never_read.is_empty());
+    assert!(
+        app.sync(&everything(&["items", "terms", "vendors"]))
+            .await
+            .unwrap()
+            .is_ok()
+    );
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    assert!(status.never_read.is_empty());
     database.drop().await;
 }

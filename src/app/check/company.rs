@@ -1,5 +1,7 @@
 //! The lines about tokens and the company.
 
+use std::time::Duration;
+
 use chrono::{Local, TimeDelta};
 
 use super::database::Found;
@@ -10,9 +12,10 @@ use super::{CheckRequest, within};
 use crate::app::App;
 use crate::app::company::{CONNECTIONS, Company};
 use crate::config::{QboConfig, StoreLocation};
+use crate::domain::instant::format_instant;
 use crate::domain::{ConnectionReport, ENTITIES};
 use crate::durable;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Trace};
 use crate::port::Source as _;
 use crate::postgres::migrations::Steps;
 use crate::quickbooks::CompanyAnswer;
@@ -76,6 +79,8 @@ impl Look<'_> {
         let Some(mut config) = config else {
             return found.skip("the settings of the app cannot be used");
         };
+        // A check says that requests are held back, and does not wait with them.
+        config.oauth.retry.max_throttled = Duration::ZERO;
         let (line, store) = self.store(&config).await;
         found.lines.push(line);
         let Some(store) = store else {
@@ -239,6 +244,10 @@ impl Look<'_> {
         let answer = match asked {
             Ok(answer) => answer,
             Err(error) => {
+                if let Some(line) = paused(&error) {
+                    found.lines.push(line);
+                    return found.skip("QuickBooks asked to slow down");
+                }
                 let fix = fix_of(&error, &self.app.settings);
                 let line = CheckLine::failed("company", error.to_string());
                 found.lines.push(line.fix(fix));
@@ -319,6 +328,25 @@ fn token(store: &OpenStore, connection: Option<&ConnectionReport>) -> CheckLine 
             None => format!("works; kept in {place}"),
         },
     )
+}
+
+/// Returns the line about a company that must not be asked, because QuickBooks has told a request of
+/// any process to wait.
+fn paused(error: &Error) -> Option<CheckLine> {
+    let Error::AskedToWait { wait, trace, .. } = error.last() else {
+        return None;
+    };
+    let (now, was_asked) = (crate::clock::now(), trace != &Trace::default());
+    let until = now + *wait;
+    let until = match until.date_naive() == now.date_naive() {
+        true => until.format("%H:%M:%S UTC").to_string(),
+        false => format_instant(until),
+    };
+    let text = match was_asked {
+        true => format!("QuickBooks asked to slow down, until {until}"),
+        false => format!("not asked: QuickBooks asked to slow down, until {until}"),
+    };
+    Some(CheckLine::warning("company", text))
 }
 
 fn name(config: &QboConfig, answer: &CompanyAnswer) -> CheckLine {

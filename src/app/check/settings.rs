@@ -2,6 +2,7 @@
 
 use super::fix::fix_of;
 use super::report::CheckLine;
+use crate::app::alerts::Alerts;
 use crate::config::{QboConfig, Settings};
 
 /// Characters of the client id that are shown.
@@ -19,6 +20,10 @@ fn line(settings: &Settings, unknown: &[String]) -> CheckLine {
     if let Some(problem) = contradiction(settings) {
         return CheckLine::warning(NAME, problem);
     }
+    // As a service reads them when it starts.
+    if let Err(error) = settings.alerts().and_then(|config| Alerts::new(&config)) {
+        return CheckLine::failed(NAME, error.to_string()).fix(fix_of(&error, settings));
+    }
     match unknown {
         [] => {
             let count = settings.set_names().count();
@@ -28,13 +33,22 @@ fn line(settings: &Settings, unknown: &[String]) -> CheckLine {
             )
         }
         names => {
-            let names = names.join(", ");
+            let named: Vec<String> = names.iter().map(|name| with_guess(name)).collect();
+            let names = named.join(", ");
             CheckLine::warning(
                 NAME,
                 format!("no setting has this name, so it is not read: {names}"),
             )
             .fix("qbo-rs help settings lists the names of all settings".to_owned())
         }
+    }
+}
+
+/// Returns the name of a variable, with the setting that it most likely stands for.
+fn with_guess(name: &str) -> String {
+    match Settings::misspelled([name.to_owned()]).first() {
+        Some((_, meant)) => format!("{name} (did you mean {meant}?)"),
+        None => name.to_owned(),
     }
 }
 

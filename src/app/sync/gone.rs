@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::company::{CompanySyncer, years};
 use super::comparison::{Compared, SetAside};
-use crate::domain::{Deletion, EntitySpec, RecordKey, Reject, Window};
+use crate::domain::{Deletion, EntitySpec, RecordKey, Reject, Window, unnamed};
 use crate::error::Result;
 use crate::port::RecordIndex;
 use crate::sink::postgres::Deletions;
@@ -106,7 +106,7 @@ impl CompanySyncer<'_> {
                 id,
                 "record {} is set aside: {}",
                 id.unwrap_or("without an id"),
-                row.error
+                unnamed(id, &row.error)
             );
         }
         let found = SetAside {

@@ -16,6 +16,7 @@ mod whole;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -25,8 +26,9 @@ use tracing::{Instrument, info_span};
 use self::company::{CompanySyncer, SWEEP_EVERY, Synced};
 use self::outcome::{lacks_everything, log_sync, status_of, with_unavailable};
 use super::auth::auth_report;
-use super::company::{Company, ConnectionStatus, Source, key, no_company};
+use super::company::{Company, ConnectionStatus, Source, admission, key, no_company};
 use super::request::{owned, setters};
+use super::turn::take_sync_turn;
 use super::{App, CompanyReport, select_or_all};
 use crate::config::PostgresConfig;
 use crate::domain::{CompanyStatus, CompanySync, EntitySpec, PageSize, SyncReport, find_entity};
@@ -36,7 +38,7 @@ use crate::port::Meter;
 use crate::postgres::Db;
 use crate::sink::postgres::{PostgresSink, RunRecords};
 use crate::store::token_store::ConnectionSummary;
-use crate::store::{Schemas, StateBackend, SyncOutcome, SyncSchedule, SyncStates};
+use crate::store::{Schemas, StateBackend, SyncOutcome, SyncSchedule, SyncStates, SyncTurns};
 
 /// Companies at a time. Most of the time they wait for QuickBooks, so that many fit.
 const MAX_CONCURRENT_COMPANIES: usize = 32;
@@ -244,6 +246,13 @@ impl Syncer {
             .map(|report| report.accounts)
     }
 
+    /// Returns the end of a pause that QuickBooks has asked for.
+    pub(super) async fn paused_until(&self, realm_id: &str) -> Option<DateTime<Utc>> {
+        let config = self.app.settings.qbo_of(realm_id).ok()?;
+        let control = admission(&self.backend, &config, realm_id);
+        control.traffic().await.paused_until
+    }
+
     /// Syncs one company and reports any failure.
     pub(super) async fn sync_company(&self, scope: CompanyScope<'_>) -> CompanySync {
         let realm_id = scope.realm_id;
@@ -306,7 +315,7 @@ impl Syncer {
         connection.has_token().await?;
         *schema = self.schemas.schema_for(realm_id).await?;
         let (db, postgres) = (self.db.clone(), &self.postgres);
-        let sink = PostgresSink::new(db, schema, postgres, RunRecords::Skip)?;
+        let sink = PostgresSink::new(db, schema, postgres, RunRecords::Changes)?;
         sink.prepare(realm_id, entities).await?;
         Ok((source, connection, sink))
     }
@@ -328,6 +337,8 @@ impl Syncer {
             // QuickBooks would refuse the token again.
             return Err(error);
         }
+        let turns = SyncTurns::new(self.db.clone(), sink.schema(), realm_id);
+        let turn = take_sync_turn(&turns, entities).await?;
         let states = SyncStates::new(self.db.clone(), sink.schema(), realm_id);
         let asks_for_wholes =
             recheck == Recheck::IfOnlyThose && entities.iter().all(|entity| entity.is_read_whole);
@@ -369,6 +380,7 @@ impl Syncer {
                 company.record_outcome(entity.name, &outcome).await;
             }
         }
+        turn.end().await;
         // The need may show only at the first request, if the stored access token had seemed valid
         // until then.
         match connection.needs_reauth().await? {

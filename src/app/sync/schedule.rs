@@ -78,9 +78,14 @@ impl Syncer {
                     recheck: Recheck::Daily,
                 };
                 let company = syncer.sync_company(scope).await;
+                let error = company.first_error();
+                let paused_until = match error {
+                    Some(_) => syncer.paused_until(&realm_id).await,
+                    None => None,
+                };
                 if let Err(error) = syncer
                     .schedule
-                    .record_outcome(&realm_id, company.first_error(), interval)
+                    .record_outcome(&realm_id, error, interval, paused_until)
                     .await
                 {
                     warn!(phase = "load", event = "sync_not_recorded", "{error}");

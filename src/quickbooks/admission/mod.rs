@@ -39,7 +39,8 @@ pub(crate) use self::bucket::Pace;
 pub use self::state::Limits;
 use self::state::{Decision, Request, State};
 pub(super) use self::state::{Outcome, RequestKind};
-use crate::error::{Error, Result};
+use crate::domain::instant::{format_instant, format_span};
+use crate::error::{Error, Result, Trace};
 use crate::port::{Change, SharedState};
 
 /// Lifetime of a lease. It is renewed while its request is on the way, so that the leases of a process
@@ -69,6 +70,8 @@ pub(crate) struct AdmissionControl {
     limits: Limits,
     /// Time that requests wait for an open circuit.
     circuit_timeout: Duration,
+    /// Time that requests wait for a pause that QuickBooks has asked for.
+    max_pause: Duration,
     shared: Box<dyn SharedState>,
     /// Document used while the shared state cannot be reached.
     local_state: Mutex<String>,
@@ -76,6 +79,8 @@ pub(crate) struct AdmissionControl {
     /// Keeps the requests of this process in the order of their arrival.
     turns: Option<Arc<Semaphore>>,
     paused_until: Mutex<Option<Instant>>,
+    /// End of the latest pause that was told, by the clock of the shared state.
+    told_until: Mutex<Option<DateTime<Utc>>>,
     /// Instant of the first request, by the clock of the shared state.
     first_request_at: Mutex<Option<DateTime<Utc>>>,
     /// Number of reads in a month to warn about; 0 means no warning.
@@ -94,34 +99,43 @@ pub(crate) struct Permit {
 
 impl AdmissionControl {
     /// Creates the control. `limits` apply to all processes that share `shared`. Requests wait up to
-    /// `circuit_timeout` for an open circuit. A warning is logged when the reads of a month come near
+    /// `circuit_timeout` for an open circuit, and up to `max_pause` if QuickBooks asks to wait. A warning is logged when the reads of a month come near
     /// `monthly_quota`, unless that is 0.
     pub(crate) fn new(
         limits: Limits,
         circuit_timeout: Duration,
+        max_pause: Duration,
         shared: Box<dyn SharedState>,
         monthly_quota: u64,
     ) -> Self {
         Self {
             limits,
             circuit_timeout,
+            max_pause,
             shared,
             local_state: Mutex::default(),
             is_local: AtomicBool::new(false),
             turns: (limits.in_flight > 0)
                 .then(|| Arc::new(Semaphore::new(limits.in_flight as usize))),
             paused_until: Mutex::default(),
+            told_until: Mutex::default(),
             first_request_at: Mutex::default(),
             monthly_quota,
             warned_level: AtomicU8::new(0),
         }
     }
 
-    /// Waits until a request may be sent.
+    /// Waits until a request may be sent. `paused` is called with the wait for a pause that nobody in
+    /// this process was told of: another process has met it.
     ///
     /// # Errors
-    /// [`Error::CircuitOpen`] if the API has not answered for longer than requests wait.
-    pub(crate) async fn admit(self: &Arc<Self>, kind: RequestKind) -> Result<Permit> {
+    /// [`Error::CircuitOpen`] if the API has not answered for longer than requests wait;
+    /// [`Error::AskedToWait`] if QuickBooks has asked for a longer pause.
+    pub(crate) async fn admit(
+        self: &Arc<Self>,
+        kind: RequestKind,
+        paused: impl Fn(Duration),
+    ) -> Result<Permit> {
         let turn = match &self.turns {
             // The semaphore is never closed.
             Some(turns) => turns.clone().acquire_owned().await.ok(),
@@ -137,6 +151,7 @@ impl AdmissionControl {
                         lifetime: LEASE_LIFETIME,
                         first_request_at: *self.first_request_at.lock().get_or_insert(now),
                         circuit_timeout: self.circuit_timeout,
+                        max_pause: self.max_pause,
                     };
                     state.admit(now, &self.limits, &request)
                 })
@@ -145,6 +160,7 @@ impl AdmissionControl {
                 Decision::Admit {
                     after,
                     monthly_reads,
+                    paused_until,
                 } => {
                     // Created first: from here on the lease ends, whatever happens.
                     let permit = Permit {
@@ -153,25 +169,44 @@ impl AdmissionControl {
                         _turn: turn,
                     };
                     self.warn_of_quota(monthly_reads);
+                    if self.is_news(paused_until) {
+                        warn_of_pause(after);
+                        paused(after);
+                    }
                     sleep(after).await;
-                    self.wait_for_pause().await;
+                    self.wait_for_pause().await?;
                     return Ok(permit);
                 }
                 Decision::Wait(wait) => sleep(wait).await,
+                Decision::Paused(until) => return Err(paused_until(until)),
                 Decision::Refuse(reason) => return Err(Error::CircuitOpen { reason }),
             }
         }
     }
 
     /// Waits for the end of a pause, which may have begun after the request was admitted.
-    async fn wait_for_pause(&self) {
+    async fn wait_for_pause(&self) -> Result<()> {
         loop {
-            let until = *self.paused_until.lock();
-            match until.filter(|until| *until > Instant::now()) {
+            let (until, now) = (*self.paused_until.lock(), Instant::now());
+            match until.filter(|until| *until > now) {
+                Some(until) if until - now > self.max_pause => {
+                    return Err(asked_to_wait(until - now, Trace::default()));
+                }
                 Some(until) => sleep_until(until).await,
-                None => return,
+                None => return Ok(()),
             }
         }
+    }
+
+    /// Returns at once if no pause is longer than requests wait for.
+    ///
+    /// # Errors
+    /// [`Error::AskedToWait`].
+    pub(crate) async fn check_pause(&self) -> Result<()> {
+        let paused = self
+            .change(|state, now| state.paused_beyond(self.max_pause, now))
+            .await;
+        paused.map_or(Ok(()), |until| Err(paused_until(until)))
     }
 
     /// Holds all requests of the company back for a while, because the server has said that the
@@ -182,7 +217,16 @@ impl AdmissionControl {
             let mut paused_until = self.paused_until.lock();
             *paused_until = Some(paused_until.map_or(until, |earlier| earlier.max(until)));
         }
-        self.change(|state, now| state.pause(now + wait, now)).await;
+        let until = self.change(|state, now| state.pause(now + wait, now)).await;
+        self.is_news(Some(until));
+    }
+
+    /// Returns true if nobody was told of a pause up to this instant. The next time it is no news.
+    fn is_news(&self, until: Option<DateTime<Utc>>) -> bool {
+        let mut told = self.told_until.lock();
+        let is_news = until > *told;
+        *told = until.max(*told);
+        is_news
     }
 
     /// Returns the present traffic of the company.
@@ -281,6 +325,34 @@ impl AdmissionControl {
     }
 }
 
+/// Returns the error of a request that must not be sent before the end of a wait. `trace` names the
+/// answer that has asked for it, if this process has seen it.
+pub(super) fn asked_to_wait(wait: Duration, trace: Trace) -> Error {
+    let (span, until) = (format_span(wait), crate::clock::now() + wait);
+    let until = format_instant(until);
+    Error::AskedToWait {
+        reason: format!("QuickBooks asks to wait {span}, until {until}; run it again then"),
+        wait,
+        trace,
+    }
+}
+
+fn warn_of_pause(wait: Duration) {
+    warn!(
+        phase = "extract",
+        event = "paused",
+        wait_ms = wait.as_millis() as u64,
+        "QuickBooks has asked another process to slow down: no request for {}",
+        format_span(wait)
+    );
+}
+
+/// Returns the same error for a pause that ends at an instant.
+fn paused_until(until: DateTime<Utc>) -> Error {
+    let left = until - crate::clock::now();
+    asked_to_wait(left.to_std().unwrap_or_default(), Trace::default())
+}
+
 impl Permit {
     /// Runs the request and renews its place among those in flight until it ends.
     pub(crate) async fn run<T>(&self, request: impl Future<Output = T>) -> T {
@@ -374,6 +446,7 @@ mod tests {
         Arc::new(AdmissionControl::new(
             limits,
             Duration::from_secs(600),
+            Duration::from_secs(600),
             Box::new(shared.clone()),
             0,
         ))
@@ -389,7 +462,7 @@ mod tests {
     async fn send(control: &Arc<AdmissionControl>, count: usize) -> Vec<Instant> {
         let mut sent = Vec::new();
         for _ in 0..count {
-            let permit = control.admit(RequestKind::Single).await.unwrap();
+            let permit = control.admit(RequestKind::Single, |_| {}).await.unwrap();
             sent.push(Instant::now());
             permit.complete(Outcome::Answered, None).await;
         }
@@ -484,7 +557,7 @@ mod tests {
         let mut sent = Vec::new();
         for _ in 0..80 {
             control
-                .admit(RequestKind::Batch)
+                .admit(RequestKind::Batch, |_| {})
                 .await
                 .unwrap()
                 .complete(Outcome::Answered, None)
@@ -508,7 +581,7 @@ mod tests {
         let control = control(limits, &shared());
         let mut sent = Vec::new();
         for _ in 0..250 {
-            let report = control.admit(RequestKind::Report).await.unwrap();
+            let report = control.admit(RequestKind::Report, |_| {}).await.unwrap();
             report.complete(Outcome::Answered, None).await;
             sent.push(Instant::now());
         }
@@ -569,10 +642,51 @@ mod tests {
         let traffic = state.traffic(now);
         assert_eq!((traffic.paused_until, traffic.in_flight), (None, 0));
         assert!(!traffic.breaker.is_open());
-        // A server that asks for a week holds the others back for half an hour.
+        // A server that asks for a week is asked again after a day.
         state.pause(now + chrono::TimeDelta::days(7), now);
         let until = state.traffic(now).paused_until;
-        assert_eq!(until, Some(now + chrono::TimeDelta::minutes(30)));
+        assert_eq!(until, Some(now + chrono::TimeDelta::days(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_that_another_process_met_is_told_once() {
+        let shared = shared();
+        let (mine, other) = (control(NO_LIMITS, &shared), control(NO_LIMITS, &shared));
+        let told = Mutex::new(Vec::new());
+        let paused = |wait| told.lock().push(wait);
+        mine.pause(Duration::from_secs(60)).await;
+        // The one that was throttled knows.
+        drop(mine.admit(RequestKind::Single, paused).await.unwrap());
+        assert!(told.lock().is_empty());
+        mine.pause(Duration::from_secs(40)).await;
+        let (first, second) = tokio::join!(
+            other.admit(RequestKind::Single, paused),
+            other.admit(RequestKind::Single, paused),
+        );
+        drop((first.unwrap(), second.unwrap()));
+        drop(other.admit(RequestKind::Single, paused).await.unwrap());
+        assert_eq!(*told.lock(), [Duration::from_secs(40)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_that_is_too_long_is_told_at_once_also_in_other_processes() {
+        let shared = shared();
+        let (mine, other) = (control(NO_LIMITS, &shared), control(NO_LIMITS, &shared));
+        let begin = Instant::now();
+        mine.pause(Duration::from_secs(601)).await;
+        for control in [&mine, &other] {
+            assert!(control.check_pause().await.is_err());
+            let error = control
+                .admit(RequestKind::Single, |_| {})
+                .await
+                .unwrap_err();
+            assert!(error.ends_company(), "{error}");
+        }
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+        sleep(Duration::from_secs(1)).await;
+        assert!(other.check_pause().await.is_ok());
+        send(&other, 1).await;
+        assert_eq!(begin.elapsed(), Duration::from_secs(601));
     }
 
     #[tokio::test(start_paused = true)]
@@ -583,21 +697,27 @@ mod tests {
             ..NO_LIMITS
         };
         let (mine, other) = (control(limits, &shared), control(limits, &shared));
-        let first = mine.admit(RequestKind::Single).await.unwrap();
-        let mut second = mine.admit(RequestKind::Single).await.unwrap();
+        let first = mine.admit(RequestKind::Single, |_| {}).await.unwrap();
+        let mut second = mine.admit(RequestKind::Single, |_| {}).await.unwrap();
         assert!(
-            tokio::time::timeout(Duration::from_secs(9), other.admit(RequestKind::Single))
-                .await
-                .is_err()
+            tokio::time::timeout(
+                Duration::from_secs(9),
+                other.admit(RequestKind::Single, |_| {})
+            )
+            .await
+            .is_err()
         );
         // As if its process had died: the lease is neither ended nor renewed.
         second.lease = None;
-        tokio::time::timeout(Duration::from_secs(10), other.admit(RequestKind::Single))
-            .await
-            .unwrap()
-            .unwrap()
-            .complete(Outcome::Answered, None)
-            .await;
+        tokio::time::timeout(
+            Duration::from_secs(10),
+            other.admit(RequestKind::Single, |_| {}),
+        )
+        .await
+        .unwrap()
+        .unwrap()
+        .complete(Outcome::Answered, None)
+        .await;
         first.complete(Outcome::Answered, None).await;
     }
 
@@ -609,7 +729,7 @@ mod tests {
             ..NO_LIMITS
         };
         let (mine, other) = (control(limits, &shared), control(limits, &shared));
-        let permit = mine.admit(RequestKind::Single).await.unwrap();
+        let permit = mine.admit(RequestKind::Single, |_| {}).await.unwrap();
         let late = tokio::spawn(async move { send(&other, 1).await });
         permit.run(sleep(Duration::from_secs(60))).await;
         assert!(!late.is_finished());
@@ -623,7 +743,7 @@ mod tests {
         let shared = shared();
         let (mine, other) = (control(NO_LIMITS, &shared), control(NO_LIMITS, &shared));
         for _ in 0..10 {
-            mine.admit(RequestKind::Single)
+            mine.admit(RequestKind::Single, |_| {})
                 .await
                 .unwrap()
                 .complete(Outcome::Failed, None)
@@ -634,7 +754,7 @@ mod tests {
             BreakerStatus::Open { failures: 10, .. }
         ));
         let begin = Instant::now();
-        let probe = other.admit(RequestKind::Single).await.unwrap();
+        let probe = other.admit(RequestKind::Single, |_| {}).await.unwrap();
         assert!(
             begin.elapsed() >= Duration::from_secs(5),
             "{:?}",
@@ -642,9 +762,12 @@ mod tests {
         );
         // No other request is admitted before the probe has returned.
         assert!(
-            tokio::time::timeout(Duration::from_secs(3), mine.admit(RequestKind::Single))
-                .await
-                .is_err()
+            tokio::time::timeout(
+                Duration::from_secs(3),
+                mine.admit(RequestKind::Single, |_| {})
+            )
+            .await
+            .is_err()
         );
         probe.complete(Outcome::Answered, None).await;
         assert!(matches!(
@@ -652,7 +775,7 @@ mod tests {
             BreakerStatus::Closed
         ));
         for _ in 0..10 {
-            mine.admit(RequestKind::Single)
+            mine.admit(RequestKind::Single, |_| {})
                 .await
                 .unwrap()
                 .complete(Outcome::Failed, None)
@@ -660,7 +783,7 @@ mod tests {
         }
         let begin = Instant::now();
         let error = loop {
-            match mine.admit(RequestKind::Single).await {
+            match mine.admit(RequestKind::Single, |_| {}).await {
                 Ok(probe) => {
                     let cause = Error::decode("answer of QuickBooks", "it is HTML");
                     probe.complete(Outcome::Failed, Some(&cause)).await;
@@ -683,14 +806,14 @@ mod tests {
         );
         // Silence before a process began does not count against it.
         control(NO_LIMITS, &shared)
-            .admit(RequestKind::Single)
+            .admit(RequestKind::Single, |_| {})
             .await
             .unwrap()
             .complete(Outcome::Answered, None)
             .await;
         // Faults of the service open the circuit more slowly.
         for _ in 0..79 {
-            mine.admit(RequestKind::Single)
+            mine.admit(RequestKind::Single, |_| {})
                 .await
                 .unwrap()
                 .complete(Outcome::Faulted, None)
@@ -700,7 +823,7 @@ mod tests {
             mine.traffic().await.breaker,
             BreakerStatus::Closed
         ));
-        mine.admit(RequestKind::Single)
+        mine.admit(RequestKind::Single, |_| {})
             .await
             .unwrap()
             .complete(Outcome::Faulted, None)
@@ -737,7 +860,7 @@ mod tests {
             Outcome::Unknown,
         ] {
             control
-                .admit(RequestKind::Single)
+                .admit(RequestKind::Single, |_| {})
                 .await
                 .unwrap()
                 .complete(outcome, None)

@@ -72,14 +72,22 @@ pub(super) struct Request<'l> {
     pub first_request_at: DateTime<Utc>,
     /// Time that it waits for an open circuit.
     pub circuit_timeout: Duration,
+    /// Time that it waits for a pause that QuickBooks has asked for.
+    pub max_pause: Duration,
 }
 
 /// Decision about a request.
 pub(super) enum Decision {
-    /// It may be sent after this time.
-    Admit { after: Duration, monthly_reads: u64 },
+    /// It may be sent after this time, which is not before the end of a pause.
+    Admit {
+        after: Duration,
+        monthly_reads: u64,
+        paused_until: Option<DateTime<Utc>>,
+    },
     /// Ask again after this time.
     Wait(Duration),
+    /// QuickBooks has asked to send nothing until then, which is longer than the request waits.
+    Paused(DateTime<Utc>),
     /// It must not be sent; with the reason.
     Refuse(String),
 }
@@ -140,8 +148,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(25);
 /// Reports that are asked for in a minute. Intuit once limited them to 200 (qbo-facts 13.11); half of it
 /// leaves room for other programs, and a run of reports holds no sync back.
 const MAX_REPORTS_PER_MINUTE: u32 = 100;
-/// Longest pause that other processes obey. The process that was told to wait longer does so by itself.
-const MAX_PAUSE: TimeDelta = TimeDelta::minutes(30);
+/// Longest pause that processes obey: if QuickBooks has asked for a longer one, it is asked once a day
+/// whether that still holds.
+const MAX_PAUSE: TimeDelta = TimeDelta::hours(24);
 
 impl State {
     /// Parses the document. An unreadable one counts as empty: at worst a request is throttled.
@@ -168,8 +177,12 @@ impl State {
             lifetime,
             first_request_at,
             circuit_timeout,
+            max_pause,
         } = *request;
         self.expire(now);
+        if let Some(until) = self.paused_beyond(max_pause, now) {
+            return Decision::Paused(until);
+        }
         if limits.in_flight > 0 && self.in_flight.len() >= limits.in_flight as usize {
             return Decision::Wait(POLL_INTERVAL);
         }
@@ -212,6 +225,7 @@ impl State {
         Decision::Admit {
             after: (at - now).to_std().unwrap_or_default(),
             monthly_reads: self.reads,
+            paused_until: self.paused_until,
         }
     }
 
@@ -243,11 +257,24 @@ impl State {
         self.breaker.record(lease, health, error, now)
     }
 
-    /// Holds all requests back until an instant, but not longer than the longest pause.
-    pub(super) fn pause(&mut self, until: DateTime<Utc>, now: DateTime<Utc>) {
+    /// Holds all requests back until an instant, but not longer than the longest pause. Returns the
+    /// end of the pause.
+    pub(super) fn pause(&mut self, until: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
         self.expire(now);
         let until = until.min(now + MAX_PAUSE);
-        self.paused_until = self.paused_until.max(Some(until));
+        let until = self.paused_until.map_or(until, |known| known.max(until));
+        self.paused_until = Some(until);
+        until
+    }
+
+    /// Returns the end of the present pause, if it is further away than `wait`.
+    pub(super) fn paused_beyond(
+        &self,
+        wait: Duration,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        self.paused_until
+            .filter(|until| (*until - now).to_std().is_ok_and(|left| left > wait))
     }
 
     /// Returns the present traffic.
@@ -277,7 +304,7 @@ impl State {
         }
         self.paused_until = self
             .paused_until
-            .filter(|until| *until > now && is_sane(until));
+            .filter(|until| *until > now && *until <= now + MAX_PAUSE);
         self.breaker.expire(now);
         self.sent.roll_over(now);
         if self.month != (now.year(), now.month()) {

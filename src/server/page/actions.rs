@@ -39,7 +39,7 @@ fn item(subject: &str, sentences: &[String]) -> Markup {
 fn connections(view: &View<'_>) -> Vec<Markup> {
     let language = view.language;
     let of = |account: &CompanyReport| {
-        let subject = company(view, &account.account.realm_id);
+        let subject = view.subject(&account.account.realm_id);
         let login = say!(in language; "`qbo-rs auth login` or `qbo-rs auth import` connects it.");
         match account.state {
             ConnectionState::Active => None,
@@ -51,15 +51,23 @@ fn connections(view: &View<'_>) -> Vec<Markup> {
             ConnectionState::NeedsReauth => {
                 let ended = say!(in language; "it must be connected again.");
                 let reason = account.account.needs_reauth.as_deref().unwrap_or_default();
-                Some(item(&subject, &[ended, login, view.translated(reason)]))
+                Some(item(
+                    &subject,
+                    &[ended, login, sentence(&view.translated(reason))],
+                ))
             }
         }
     };
     view.accounts.iter().filter_map(of).collect()
 }
 
-fn company(view: &View<'_>, realm_id: &str) -> String {
-    say!(in view.language; "Company {name}", name = view.name(realm_id))
+/// Returns a clause as a sentence of its own.
+fn sentence(clause: &str) -> String {
+    let mut letters = clause.chars();
+    letters.next().map_or_else(String::new, |first| {
+        let end = if clause.ends_with('.') { "" } else { "." };
+        first.to_uppercase().chain(letters).collect::<String>() + end
+    })
 }
 
 /// Entities that failed with the same message share one item.
@@ -163,7 +171,7 @@ fn quota(view: &View<'_>) -> Vec<Markup> {
     let items = view.accounts.iter().filter(is_near).map(|account| {
         let (reads, quota) = (grouped(account.traffic.monthly_reads), grouped(view.quota));
         let what = say!(in language; "{reads} of {quota} reads of this month are used; QuickBooks refuses further ones.", reads, quota);
-        item(&company(view, &account.account.realm_id), &[what])
+        item(&view.subject(&account.account.realm_id), &[what])
     });
     items.collect()
 }
@@ -182,7 +190,7 @@ fn others(view: &View<'_>) -> Vec<Markup> {
     others
         .map(|alert| {
             item(
-                &company(view, &alert.realm_id),
+                &view.subject(&alert.realm_id),
                 &[view.translated(&alert.text)],
             )
         })
@@ -196,7 +204,19 @@ fn books(view: &View<'_>) -> Vec<Markup> {
         let (day, amount) = (one.as_of, &one.unexplained);
         let what = say!(in language; "its books of {day} differ from QuickBooks's reports by {amount} without a known cause.", day, amount);
         let remedy = say!(in language; "`qbo-rs verify --books --end {day}` shows each account.", day);
-        item(&company(view, &one.realm_id), &[what, remedy])
+        item(&view.subject(&one.realm_id), &[what, remedy])
     });
     items.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_a_sentence_of_its_own() {
+        assert_eq!(sentence("the token is expired"), "The token is expired.");
+        assert_eq!(sentence("It is."), "It is.");
+        assert_eq!(sentence(""), "");
+    }
 }

@@ -31,8 +31,8 @@ pub(super) fn coverage(view: &View<'_>) -> Markup {
             @for ((realm_id, schema), entities) in &schemas {
                 @let is_only = schemas.keys().filter(|(of, _)| of == realm_id).count() == 1;
                 @let title = match is_only {
-                    true => say!(in language; "Company {name}", name = view.name(realm_id)),
-                    false => say!(in language; "Company {name}, schema {schema}", name = view.name(realm_id), schema),
+                    true => view.subject(realm_id),
+                    false => say!(in language; "{company}, schema {schema}", company = view.subject(realm_id), schema),
                 };
                 details id=(format!("calendar-{realm_id}-{schema}")) open[is_open] {
                     summary id=(format!("summary-{realm_id}-{schema}")) { (title) }

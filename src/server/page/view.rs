@@ -52,6 +52,14 @@ impl View<'_> {
             .unwrap_or(realm_id)
     }
 
+    /// Returns a company as the subject of a sentence.
+    pub(super) fn subject(&self, realm_id: &str) -> String {
+        match self.name(realm_id) {
+            id if id == realm_id => say!(in self.language; "Company {id}", id),
+            name => name.to_owned(),
+        }
+    }
+
     /// Renders a company: its name, and its id if it has a name.
     pub(super) fn company(&self, realm_id: &str) -> Markup {
         let name = self.name(realm_id);
@@ -93,6 +101,33 @@ pub(super) fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::BoundSchema;
+
+    #[test]
+    fn a_company_is_called_so_only_without_a_name() {
+        let known = BoundSchema {
+            schema: "raw".to_owned(),
+            realm_id: "9".to_owned(),
+            name: Some("Company of Quito".to_owned()),
+        };
+        let overview = Overview {
+            companies: vec![known],
+            ..Overview::default()
+        };
+        let view = View {
+            language: Language::En,
+            is_chosen: false,
+            now: DateTime::UNIX_EPOCH,
+            quota: 0,
+            token: "",
+            overview: &overview,
+            accounts: &[],
+            coverage: &[],
+            books: &[],
+        };
+        assert_eq!(view.subject("9"), "Company of Quito");
+        assert_eq!(view.subject("7"), "Company 7");
+    }
 
     #[test]
     fn commands_and_numbers_are_marked_and_grouped() {

@@ -1,10 +1,12 @@
 //! The ledger rows of runs and windows. A window's row of its commit is written by the writer, in
 //! the transaction of its records.
 
+use std::time::Duration;
+
 use tracing::warn;
 
-use super::process::{ME, Process};
-use crate::domain::{LedgerWindowStatus, RunReport, Window, WindowStatus};
+use crate::domain::{LedgerWindowStatus, RunReport, RunStatus, Window, WindowStatus};
+use crate::durable::{ME, Process};
 use crate::error::{Error, Result};
 use crate::port::{RunContext, WindowContext};
 use crate::postgres::{Db, Query, params};
@@ -45,6 +47,22 @@ FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unsynced
 ON CONFLICT (run_id) DO UPDATE SET
     started_at_utc = EXCLUDED.started_at_utc, alive_at_utc = EXCLUDED.alive_at_utc,
     range_start_utc = EXCLUDED.range_start_utc, range_end_utc = EXCLUDED.range_end_utc";
+
+/// Syncs are frequent, so that only the last ones that changed rows stay: enough for who looks what has
+/// happened.
+const KEEP_SYNC: &str = "
+WITH known AS (
+    SELECT run_id, row_number() OVER (ORDER BY started_at_utc DESC) AS age
+    FROM qbo.runs WHERE schema_name = $2 AND entity = $4 AND is_sync
+), forgotten AS (
+    DELETE FROM qbo.runs USING known WHERE runs.run_id = known.run_id AND known.age >= 5
+)
+INSERT INTO qbo.runs
+    (run_id, schema_name, realm_id, entity, range_start_utc, range_end_utc, status, is_sync,
+    started_at_utc, finished_at_utc)
+SELECT $1, $2, $3, $4, $5, $6, 'ok', true,
+    clock_timestamp() - make_interval(secs => $7), clock_timestamp()
+FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unsynced";
 
 const END_RUN: &str = "
 UPDATE qbo.runs SET status = $2, error = $3, finished_at_utc = now(), windows = $4,
@@ -166,6 +184,31 @@ impl Ledger {
             ME.owner,
         ];
         client.change(BEGIN_RUN, params).await.map(drop)
+    }
+
+    /// Records a run of a sync, if it has changed rows.
+    pub(super) async fn keep_sync(&self, report: &RunReport) -> Result<()> {
+        let (windows, totals) = (&report.windows, &report.totals);
+        let bounds = (
+            windows.iter().map(|window| window.start).min(),
+            windows.iter().map(|window| window.end).max(),
+        );
+        let is_ok = report.status == RunStatus::Ok && totals.inserted + totals.updated > 0;
+        let (true, (Some(start), Some(end))) = (is_ok, bounds) else {
+            return Ok(());
+        };
+        let seconds = Duration::from_millis(totals.duration_ms).as_secs_f64();
+        let params = params![
+            report.run_id,
+            self.schema,
+            report.realm_id,
+            report.entity,
+            start,
+            end,
+            seconds,
+        ];
+        self.db.execute(KEEP_SYNC, params).await?;
+        self.end_run(report).await
     }
 
     /// Records the outcome of a run.

@@ -9,7 +9,6 @@ mod drift;
 mod ledger;
 mod merge;
 mod obstacles;
-mod process;
 mod pulse;
 mod record_index;
 mod report_lines;
@@ -29,7 +28,6 @@ pub use self::archive::ArchiveSummary;
 pub(crate) use self::books::{Books, DEFAULT_LEDGER_SCHEMA, PostedRecords};
 pub(crate) use self::deletions::Deletions;
 use self::ledger::Ledger;
-pub(crate) use self::pulse::OtherRun;
 use self::pulse::{Pulses, claim};
 pub(crate) use self::reports::{Landed, LandedAnswer, Landing};
 pub(crate) use self::schema::check_name;
@@ -42,14 +40,16 @@ use crate::error::{Error, Result};
 use crate::port::{RunContext, Sink, WindowContext};
 use crate::postgres::{Columns, migrations, params, server, table_name};
 pub(crate) use crate::postgres::{DEFAULT_SCHEMA, Db};
-use crate::store::{CommittedTime, FailedWindow};
+use crate::store::{CommittedTime, FailedWindow, OtherRun};
 
 /// Decides whether runs get rows in `qbo.runs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RunRecords {
     /// Every run is recorded.
     Write,
-    /// No run is recorded: syncs are too small and too frequent.
+    /// Only runs that changed rows are recorded, and the last of them stay: syncs are frequent.
+    Changes,
+    /// No run is recorded.
     Skip,
 }
 
@@ -262,7 +262,7 @@ impl Sink for PostgresSink {
                 self.pulses.add(&run.run_id);
                 self.ledger.begin_run(run).await
             }
-            RunRecords::Skip => Ok(()),
+            RunRecords::Changes | RunRecords::Skip => Ok(()),
         }
     }
 
@@ -273,6 +273,7 @@ impl Sink for PostgresSink {
                 self.pulses.remove(&report.run_id);
                 ended
             }
+            RunRecords::Changes => self.ledger.keep_sync(report).await,
             RunRecords::Skip => Ok(()),
         }
     }

@@ -2,25 +2,20 @@
 //! reading the same time.
 
 use std::collections::HashSet;
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
-use tokio_postgres::Row;
 
 use super::ledger::Ledger;
-use super::process::{ME, Process, is_running};
 use crate::domain::{EntitySpec, Window};
 use crate::error::Result;
-use crate::postgres::{Columns, Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
+use crate::postgres::{Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
+use crate::store::{OtherRun, RUNNING, other_run};
 
 /// The time between two beats. A run counts as dead after four of them.
 const BEAT: Duration = Duration::from_secs(15);
-
-/// Ids of the runs of this process.
-static RUNNING: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('qbo.runs ' || $1, 0))";
 
@@ -41,17 +36,6 @@ const INTERRUPT: &str = "
 UPDATE qbo.runs SET status = 'interrupted', finished_at_utc = now(),
     error = 'stopped before it was done; committed windows stay'
 WHERE run_id = ANY($1) AND status = 'running'";
-
-/// A run of another process, or another call of this one, that reads the same time.
-#[derive(Debug, Clone)]
-pub(crate) struct OtherRun {
-    /// Entity of the run.
-    pub entity: String,
-    /// Machine and process, as far as they are known.
-    pub place: String,
-    /// When the run began.
-    pub since: DateTime<Utc>,
-}
 
 /// Enters the runs of a call into `qbo.runs`, all or none.
 ///
@@ -82,32 +66,6 @@ pub(super) async fn claim(
     }
     transaction.commit().await.map_err(database_error)?;
     Ok(None)
-}
-
-/// Returns the run of a row, unless its process has ended.
-fn other_run(row: &Row) -> Result<Option<OtherRun>> {
-    let (run_id, host): (String, Option<String>) = (row.column("run_id")?, row.column("host")?);
-    let (pid, owner): (Option<i64>, Option<String>) = (row.column("pid")?, row.column("owner")?);
-    let is_alive = match (pid, host.as_deref() == Some(&*ME.host)) {
-        (Some(pid), true) if pid == Process::pid() => {
-            // Else an earlier process, as in a container, where each is number 1.
-            owner.as_deref() == Some(&*ME.owner) && RUNNING.lock().contains(&run_id)
-        }
-        (Some(pid), true) => is_running(pid),
-        _ => true,
-    };
-    if !is_alive {
-        return Ok(None);
-    }
-    let place = match (pid, host) {
-        (Some(pid), Some(host)) => format!("pid {pid} on {host}"),
-        _ => "of an earlier version".to_owned(),
-    };
-    Ok(Some(OtherRun {
-        entity: row.column("entity")?,
-        place,
-        since: row.column("started_at_utc")?,
-    }))
 }
 
 /// The runs of one sink, each with a pulse until it has ended.

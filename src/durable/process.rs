@@ -3,11 +3,11 @@
 use std::sync::LazyLock;
 
 /// This process.
-pub(super) static ME: LazyLock<Process> = LazyLock::new(Process::this);
+pub(crate) static ME: LazyLock<Process> = LazyLock::new(Process::this);
 
 /// A process, as others can recognise it.
 #[derive(Debug, Clone)]
-pub(super) struct Process {
+pub(crate) struct Process {
     pub host: String,
     pub owner: String,
 }
@@ -26,14 +26,14 @@ impl Process {
     }
 
     /// Returns the id of the process. A forked one has another id and the same owner.
-    pub(super) fn pid() -> i64 {
+    pub(crate) fn pid() -> i64 {
         i64::from(std::process::id())
     }
 }
 
 /// Returns whether a process of this machine exists and has not ended.
 #[cfg(unix)]
-pub(super) fn is_running(pid: i64) -> bool {
+pub(crate) fn is_running(pid: i64) -> bool {
     use rustix::io::Errno;
     use rustix::process::{Pid, test_kill_process};
     let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
@@ -48,6 +48,6 @@ pub(super) fn is_running(pid: i64) -> bool {
 }
 
 #[cfg(not(unix))]
-pub(super) fn is_running(_pid: i64) -> bool {
+pub(crate) fn is_running(_pid: i64) -> bool {
     true
 }
