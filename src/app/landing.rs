@@ -42,7 +42,7 @@ pub struct ExtractRequest {
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true))]
     #[serde(default)]
     pub strict_windows: bool,
-    /// Skip the windows whose files exist already
+    /// Skip the windows whose files exist already; of one file, those that a call left in FILE.parts
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub resume: bool,
@@ -160,7 +160,7 @@ impl App {
         let mut plans = Vec::with_capacity(entities.len());
         for entity in entities {
             let landed = match request.resume {
-                true => sink.landed(source.realm_id(), &entity, &request.windows)?,
+                true => sink.landed(source.realm_id(), &entity, &request.windows),
                 false => Vec::new(),
             };
             let done: Vec<Window> = landed.iter().map(WindowReport::window).collect();
@@ -201,7 +201,7 @@ impl App {
         let mut intents = Vec::with_capacity(entities.len());
         for entity in entities {
             let landed: Vec<Window> = match request.resume {
-                true => sink.landed(&realm_id, &entity, &request.windows)?,
+                true => sink.landed(&realm_id, &entity, &request.windows),
                 false => Vec::new(),
             }
             .iter()
