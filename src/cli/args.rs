@@ -166,6 +166,22 @@ pub(super) enum Command {
     Mage(MageCommand),
 }
 
+impl Command {
+    /// Returns whether the command reads settings.
+    pub(super) fn reads_settings(&self) -> bool {
+        match self {
+            Self::Entities
+            | Self::Completion(_)
+            | Self::Help { .. }
+            | Self::Demo(_)
+            | Self::Mage(_)
+            | Self::Db(DatabaseCommand::Ddl(_)) => false,
+            Self::Sandbox(arguments) => arguments.reads_settings(),
+            _ => true,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum MageCommand {
     /// Write the pipeline `qb_<entity>_backfill` and its three blocks

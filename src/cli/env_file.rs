@@ -9,6 +9,8 @@ use super::words::shell_quote;
 use crate::config::{SETTINGS, Settings};
 use crate::error::{Error, Result};
 
+/// The flag that names a file.
+const FLAG: &str = "--env-file";
 /// The variable that names a file.
 const VARIABLE: &str = "QBO_ENV_FILE";
 /// The usual name of such a file.
@@ -27,13 +29,34 @@ impl EnvFile {
     /// # Errors
     /// [`Error::Config`] if it cannot be read.
     pub(super) fn read(flag: Option<&Path>) -> Result<Self> {
-        let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
-        let path = flag.map(Path::to_owned).or(named.map(PathBuf::from));
-        let values = match &path {
-            Some(path) => settings_in(path)?,
-            None => HashMap::new(),
-        };
-        Ok(Self { path, values })
+        let variable = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
+        match (flag, variable) {
+            (Some(path), _) => Self::named_by(FLAG, path),
+            (None, Some(path)) => Self::named_by(VARIABLE, Path::new(&path)),
+            (None, None) => Ok(Self::none()),
+        }
+    }
+
+    /// Returns no file.
+    pub(super) fn none() -> Self {
+        Self {
+            path: None,
+            values: HashMap::new(),
+        }
+    }
+
+    fn named_by(setting: &'static str, path: &Path) -> Result<Self> {
+        Ok(Self {
+            path: Some(path.to_owned()),
+            values: settings_in(setting, path)?,
+        })
+    }
+
+    /// Returns the variable that names the file to a command in any directory, and its value.
+    pub(super) fn variable(&self) -> Option<(&'static str, PathBuf)> {
+        let path = self.path.as_deref()?;
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Some((VARIABLE, absolute))
     }
 
     /// Returns the settings. The environment goes before the file.
@@ -80,9 +103,8 @@ impl EnvFile {
 
 /// Reads the settings of a file. Its variables may refer to each other and to the environment, and
 /// texts in single quotes stay as they are.
-fn settings_in(path: &Path) -> Result<HashMap<String, String>> {
-    let refused =
-        |reason: String| Error::config("--env-file", format!("{}: {reason}", path.display()));
+fn settings_in(setting: &'static str, path: &Path) -> Result<HashMap<String, String>> {
+    let refused = |reason: String| Error::config(setting, format!("{}: {reason}", path.display()));
     let lines = without_mark(path).map_err(|error| refused(error.to_string()))?;
     let lines = dotenvy::from_read_iter(lines);
     let (mut values, mut last) = (HashMap::new(), None);
@@ -139,7 +161,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(".env");
         std::fs::write(&path, text).unwrap();
-        settings_in(&path)
+        settings_in(FLAG, &path)
     }
 
     #[test]

@@ -95,6 +95,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     };
     let env_file = match EnvFile::read(arguments.env_file.as_deref()) {
         Ok(env_file) => env_file,
+        // A profile may name a file that is not in each directory.
+        Err(_) if arguments.env_file.is_none() && !arguments.command.reads_settings() => {
+            EnvFile::none()
+        }
         Err(error) => {
             error_text::report(&error, early.json);
             return ExitCode::Refused as i32;
@@ -188,7 +192,7 @@ fn execute(
         Command::Rejects(arguments) => rejects::run(&app, arguments, printer),
         Command::Reports(arguments) => reports::run(&app, &arguments, printer),
         Command::Auth(command) => auth::run(&app, &command, printer),
-        Command::Sandbox(arguments) => sandbox::run(&app, &arguments, line, printer),
+        Command::Sandbox(arguments) => sandbox::run(&app, &arguments, (line, env_file), printer),
         Command::Mage(command) => mage::run(&command, printer),
         Command::Check(request) => check::run(&app, request, printer),
         Command::Entities => printer.entities(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::env_file::EnvFile;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::next_steps;
 use super::output::{self, Printer};
@@ -163,6 +164,9 @@ enum SandboxAction {
         /// URL of the sandbox [default: QBO_API_URL, or port 8911 of this machine]
         #[arg(long)]
         url: Option<String>,
+        /// Port of a sandbox of this machine, instead of --url
+        #[arg(long, conflicts_with = "url")]
+        port: Option<u16>,
     },
     /// Find out which assumptions of the simulator hold for a real company, by reading only
     ///
@@ -173,11 +177,12 @@ enum SandboxAction {
 
 /// Serves until it is stopped, or runs one command.
 ///
-/// `line` is the whole command, which a sandbox in the background repeats.
+/// `line` is the whole command, which a sandbox in the background repeats; a command beside the sandbox gets
+/// the file of the settings.
 pub(super) fn run(
     app: &App,
     arguments: &SandboxArguments,
-    line: &[OsString],
+    (line, env_file): (&[OsString], &EnvFile),
     printer: Printer,
 ) -> Outcome {
     match &arguments.action {
@@ -185,28 +190,34 @@ pub(super) fn run(
             command,
             arguments,
             url,
-        }) => control(command.as_deref(), arguments, url.clone(), printer),
+            port,
+        }) => {
+            let url = url.clone().or(port.map(local));
+            control(command.as_deref(), arguments, url, printer)
+        }
         Some(SandboxAction::Conform(request)) => {
             let report = block_on(app.conform(request))?;
             printer.print(&report, || conformity(&report))?;
             Ok(ExitCode::Done)
         }
         None if arguments.stop => {
-            let port = arguments
-                .port
-                .map(|port| format!("http://127.0.0.1:{port}"));
-            control(Some("stop"), &[], port, printer)
+            let url = url_of(arguments.port.map(local));
+            let answer = asked(&url, "stop", &[])?;
+            printer.print(&json_of(&answer)?, || {
+                format!("the sandbox at {url} ended\n")
+            })?;
+            Ok(ExitCode::Done)
         }
-        None if arguments.detach => detach(line),
-        None => serve(arguments),
+        None if arguments.detach => detach(line, printer),
+        None => serve(arguments, env_file),
     }
 }
 
-fn serve(arguments: &SandboxArguments) -> Outcome {
+fn serve(arguments: &SandboxArguments, env_file: &EnvFile) -> Outcome {
     let sandbox =
         Sandbox::start(arguments.options()?).map_err(|error| refused(error.to_string()))?;
     if !arguments.command.is_empty() {
-        return run_command(&sandbox, &arguments.command);
+        return run_command(&sandbox, &arguments.command, env_file);
     }
     // A signal is the normal end of a sandbox. The sandbox prints its addresses only when a signal
     // would stop it cleanly.
@@ -230,16 +241,7 @@ fn control(
     url: Option<String>,
     printer: Printer,
 ) -> Outcome {
-    let local = format!("http://127.0.0.1:{DEFAULT_PORT}");
-    let url = url.unwrap_or_else(|| environment("QBO_API_URL", local));
-    let members = arguments.iter().map(|argument| member(argument));
-    let members: Vec<String> = members.collect::<Result<_>>()?;
-    let arguments = format!("{{{}}}", members.join(","));
-    let answer = block_on(async {
-        control_remote(&url, command.unwrap_or("help"), arguments)
-            .await
-            .map_err(refused)
-    })?;
+    let answer = asked(&url_of(url), command.unwrap_or("help"), arguments)?;
     match (command, printer.json) {
         (None, false) => output::text(&commands(&answer)?),
         _ => output::text(&format!("{answer}\n")),
@@ -247,10 +249,41 @@ fn control(
     Ok(ExitCode::Done)
 }
 
+/// Returns the address that was named, or the usual one.
+fn url_of(named: Option<String>) -> String {
+    named.unwrap_or_else(|| environment("QBO_API_URL", local(DEFAULT_PORT)))
+}
+
+fn local(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+/// Sends a command to a sandbox and returns its answer.
+fn asked(url: &str, command: &str, arguments: &[String]) -> Outcome<String> {
+    // `--fault` takes the arguments of a fault as one.
+    let one = arguments
+        .first()
+        .filter(|first| command == "fault" && arguments.len() == 1 && first.starts_with("fault="));
+    let members: Vec<&str> = match one {
+        Some(one) => one.split(',').collect(),
+        None => arguments.iter().map(String::as_str).collect(),
+    };
+    let members: Vec<String> = members.into_iter().map(member).collect::<Result<_>>()?;
+    let arguments = format!("{{{}}}", members.join(","));
+    block_on(async {
+        control_remote(url, command, arguments)
+            .await
+            .map_err(refused)
+    })
+}
+
+fn json_of(answer: &str) -> Result<serde_json::Value> {
+    serde_json::from_str(answer).map_err(|error| refused(format!("its answer: {error}")))
+}
+
 /// Returns the table of the commands and faults that a sandbox lists.
 fn commands(answer: &str) -> Result<String> {
-    let listed: serde_json::Value = serde_json::from_str(answer)
-        .map_err(|error| refused(format!("its list of commands: {error}")))?;
+    let listed = json_of(answer)?;
     let rows = |list: &str, name: fn(&serde_json::Value) -> String| -> Vec<(String, String)> {
         let rows = listed[list].as_array().into_iter().flatten();
         rows.map(|row| (name(row), text_of(row, "what"))).collect()
@@ -343,6 +376,11 @@ fn member(argument: &str) -> Result<String> {
 }
 
 impl SandboxArguments {
+    /// Returns whether a company is read with the settings of this process.
+    pub(super) fn reads_settings(&self) -> bool {
+        matches!(self.action, Some(SandboxAction::Conform(_)))
+    }
+
     fn port(&self) -> u16 {
         let usual = match self.command.is_empty() {
             true => DEFAULT_PORT,

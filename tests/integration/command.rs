@@ -207,3 +207,105 @@ fn a_token_in_the_place_of_its_file_is_not_shown() {
         assert!(!told.contains(SECRET), "{told}");
     }
 }
+
+#[test]
+fn a_wrong_file_of_the_profile_is_named_and_breaks_only_what_reads_settings() {
+    let directory = tempfile::tempdir().unwrap();
+    let nowhere = [("QBO_ENV_FILE", "/nowhere/.env")];
+    for line in [
+        &["entities"][..],
+        &["completion", "bash"],
+        &["help", "sync"],
+        &["sandbox", "--", "true"],
+    ] {
+        let ended = run(line, directory.path(), &nowhere);
+        assert_eq!(ended.status.code(), Some(0), "{line:?} {ended:?}");
+    }
+    let ended = run(&["status"], directory.path(), &nowhere);
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(2), "{told}");
+    assert!(
+        told.starts_with("error: QBO_ENV_FILE: /nowhere/.env: "),
+        "{told}"
+    );
+}
+
+#[test]
+fn the_file_of_the_settings_goes_on_to_the_command_beside_a_sandbox() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("my settings");
+    fs::write(&path, "PG_HOST=h\n").unwrap();
+    let line = [
+        "sandbox",
+        "--env-file",
+        "my settings",
+        "--",
+        "sh",
+        "-c",
+        "cd /; echo $QBO_ENV_FILE",
+    ];
+    let ended = Command::new(command())
+        .args(line)
+        .current_dir(&directory)
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&ended.stdout);
+    assert_eq!(shown.trim(), path.display().to_string(), "{ended:?}");
+}
+
+#[test]
+fn a_sandbox_in_the_background_is_an_object_for_programs_and_ends_with_a_sentence() {
+    let directory = tempfile::tempdir().unwrap();
+    let line = [
+        "sandbox",
+        "--detach",
+        "--port",
+        "0",
+        "--customers",
+        "30",
+        "--json",
+    ];
+    let ended = run(&line, directory.path(), &[]);
+    let started: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    let url = started["url"].as_str().unwrap();
+    assert_eq!(started["environment"]["QBO_API_URL"], url);
+    let stopped = run(
+        &["sandbox", "--stop"],
+        directory.path(),
+        &[("QBO_API_URL", url)],
+    );
+    let told = String::from_utf8_lossy(&stopped.stdout);
+    assert_eq!(told, format!("the sandbox at {url} ended\n"));
+    let missing = [("TMPDIR", "/nowhere/tmp")];
+    let refused = run(&line, directory.path(), &missing);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(told.contains("TMPDIR: /nowhere/tmp: "), "{told}");
+}
+
+#[test]
+fn a_server_that_is_no_sandbox_is_asked_and_told_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let seen = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut line = String::new();
+        let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
+        std::io::BufRead::read_line(&mut reader, &mut line).unwrap();
+        let page = http(200, "Content-Type: text/html\r\n", "<html>Hello</html>");
+        std::io::Write::write_all(&mut stream, page.as_bytes()).unwrap();
+        (line, listener)
+    });
+    let ended = run(
+        &["sandbox", "--stop"],
+        directory.path(),
+        &[("QBO_API_URL", &url)],
+    );
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(2), "{told}");
+    assert!(told.contains("is not a sandbox"), "{told}");
+    let (line, listener) = seen.join().unwrap();
+    assert!(line.starts_with("GET /sandbox "), "{line}");
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "it was asked again");
+}
