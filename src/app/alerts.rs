@@ -160,7 +160,8 @@ async fn tell(syncer: &Syncer, place: &Place, alerts: &[Alert]) -> Result<()> {
                 event = "alerts_told",
                 place = place_name,
                 count,
-                "{place_name} was told of {count} alerts"
+                "{place_name} was told of {}",
+                counted(count)
             );
             alerts_told(syncer.db(), place_name, &messages).await
         }
@@ -170,7 +171,8 @@ async fn tell(syncer: &Syncer, place: &Place, alerts: &[Alert]) -> Result<()> {
                 event = "alerts_not_told",
                 place = place_name,
                 count,
-                "{place_name} did not take {count} alerts: {error}"
+                "{place_name} did not take {}: {error}",
+                counted(count)
             );
             Ok(())
         }
@@ -187,5 +189,13 @@ fn notice(message: &Message) -> Notice<'_> {
         kind: &message.kind,
         realm_id: &message.realm_id,
         text: translated(&message.text),
+    }
+}
+
+/// Names a number of alerts, for the log.
+fn counted(count: usize) -> String {
+    match count {
+        1 => "1 alert".to_owned(),
+        count => format!("{count} alerts"),
     }
 }

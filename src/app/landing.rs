@@ -14,7 +14,7 @@ use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
     EntitySpec, Mask, PageSize, Plan, Report, Window, WindowReport, select_readable, select_stored,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingSink, LandingSource, LandingTarget};
 use crate::port::Source;
 #[cfg(feature = "cli")]
@@ -258,6 +258,10 @@ impl App {
 
 /// Opens a directory, or a file that holds any number of windows.
 fn open_path(path: &Path, mask: Arc<Mask>) -> Result<LandingSource> {
+    if path == Path::new("-") {
+        let reason = "'-' is stdin, which a load does not read; write the lines into a file that ends in .jsonl, and name it";
+        return Err(Error::config("path", reason));
+    }
     match path.is_dir() {
         true => LandingSource::open_directory(path, mask),
         false => LandingSource::open_file(path, &[], mask),

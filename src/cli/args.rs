@@ -91,7 +91,7 @@ pub(super) struct LogFlags {
 
     /// Language of what people read; logs and JSON stay English. Default: QBO_LANG, else that of the
     /// locale
-    #[arg(long, global = true, hide = true, help_heading = LOGS_HEADING, value_parser = super::language::parser())]
+    #[arg(long, global = true, hide = true, help_heading = LOGS_HEADING, value_parser = super::language::parser(), ignore_case = true)]
     pub lang: Option<Language>,
 }
 

@@ -186,7 +186,7 @@ fn execute(
         Command::Load(request) => runs::load(&app, tally, &request, printer),
         Command::Verify(arguments) => verify::run(&app, arguments, printer),
         Command::Serve(arguments) => serve::run(&app, arguments),
-        Command::Sync(arguments) => sync::run(&app, &arguments, printer),
+        Command::Sync(arguments) => sync::run(&app, tally, &arguments, printer),
         Command::Show(arguments) => show::run(&app, &arguments, printer),
         Command::Status(arguments) => status::run(&app, tally, arguments, printer),
         Command::Rejects(arguments) => rejects::run(&app, arguments, printer),

@@ -16,7 +16,7 @@ use crate::domain::{Report, chunk_range_in};
 use crate::language::{Language, say};
 
 /// The schema that no flag needs to name.
-const DEFAULT_SCHEMA: &str = "raw";
+pub(super) const DEFAULT_SCHEMA: &str = "raw";
 
 pub(super) fn backfill(
     app: &App,

@@ -16,6 +16,7 @@ use super::signals::block_on;
 use crate::app::{App, ConformReport, ConformRequest, Finding};
 use crate::domain::instant::parse_instant;
 use crate::error::{Error, Result};
+use crate::language::say;
 use crate::terminal::one_line;
 use qbo_sandbox::{
     ASSUMPTIONS, Assumptions, CompanySize, Environment, FaultRule, OAuthOptions, Refusal, Sandbox,
@@ -204,7 +205,7 @@ pub(super) fn run(
             let url = url_of(arguments.port.map(local));
             let answer = asked(&url, "stop", &[])?;
             printer.print(&json_of(&answer)?, || {
-                format!("the sandbox at {url} ended\n")
+                say!("the sandbox at {url} ended", url) + "\n"
             })?;
             Ok(ExitCode::Done)
         }

@@ -13,6 +13,7 @@ use super::exit::{ExitCode, Failure, Outcome};
 use super::output::Printer;
 use super::signals::{run_to_end, stop_signal};
 use crate::error::{Error, Result};
+use crate::language::say;
 
 /// Runs a command until it ends. Its exit code becomes that of this process.
 pub(super) fn run_command(sandbox: &Sandbox, line: &[OsString], env_file: &EnvFile) -> Outcome {
@@ -113,10 +114,12 @@ pub(super) fn detach(line: &[OsString], printer: Printer) -> Outcome {
             exports.iter().filter_map(|line| exported(line)).collect();
         let object = serde_json::json!({"url": url, "environment": settings});
         printer.print(&object, || {
-            let exports = exports.join("\n");
-            format!(
-                "{exports}\n# sandbox at {url} in the background; stop it with: qbo-rs sandbox control stop --url {url}\n"
-            )
+            let comment = say!(
+                "# sandbox at {url} in the background; stop it with: qbo-rs sandbox control stop --url {url}",
+                url
+            );
+            exports.push(comment);
+            exports.join("\n") + "\n"
         })?;
         return Ok(ExitCode::Done);
     }

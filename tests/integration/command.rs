@@ -309,3 +309,58 @@ fn a_server_that_is_no_sandbox_is_asked_and_told_nothing() {
     listener.set_nonblocking(true).unwrap();
     assert!(listener.accept().is_err(), "it was asked again");
 }
+
+#[test]
+fn what_is_refused_is_told_so_that_it_helps() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = "postgresql://u:p@127.0.0.1:1/d";
+    for (line, variables, words) in [
+        (
+            "backfill items --last -1d",
+            &[][..],
+            "cannot read '-1d'; write 90d, 4w or 12h",
+        ),
+        (
+            "backfill items --last 876001h",
+            &[],
+            "cannot read '876001h'",
+        ),
+        ("show items --limit -1", &[], "unexpected argument '-1'"),
+        (
+            "backfill items --month 2024-01 --tz GMT+5",
+            &[],
+            "Etc/GMT+5",
+        ),
+        ("reports", &[], "tip: qbo-rs reports --list"),
+        ("load -", &[("DATABASE_URL", database)], "'-' is stdin"),
+        (
+            "status",
+            &[
+                ("PG_HOST", "h"),
+                ("PG_DB", "d"),
+                ("PG_USER", "u"),
+                ("PG_PORT", "PW12SECRET"),
+            ],
+            "PG_PORT: is not a whole number",
+        ),
+        ("show items", &[], "no database; write DATABASE_URL="),
+        ("entities --lang ES", &[], ""),
+        ("verify --books --end today --tz Mars", &[], "is not a zone"),
+        (
+            "reports TrialBalance --end today --tz Mars",
+            &[],
+            "is not a zone",
+        ),
+    ] {
+        let line: Vec<&str> = line.split(' ').collect();
+        let ended = run(&line, directory.path(), variables);
+        let told = String::from_utf8_lossy(&ended.stderr).replace("\n  ", "; ");
+        let code = if words.is_empty() { 0 } else { 2 };
+        assert_eq!(ended.status.code(), Some(code), "{line:?}: {told}");
+        assert!(told.contains(words), "{line:?}: {told}");
+        assert!(
+            !told.contains("to pass") && !told.contains("PW12"),
+            "{told}"
+        );
+    }
+}

@@ -13,6 +13,7 @@ use crate::config::{QboConfig, StoreLocation};
 use crate::domain::{ConnectionReport, ENTITIES};
 use crate::durable;
 use crate::error::{Error, Result};
+use crate::language::number;
 use crate::port::Source as _;
 use crate::postgres::migrations::Steps;
 use crate::quickbooks::CompanyAnswer;
@@ -336,6 +337,7 @@ fn quota(config: &QboConfig, connection: Option<&ConnectionReport>) -> CheckLine
         return CheckLine::ok(NAME, format!("{reads} reads this month; there is no quota"));
     }
     let share = reads.saturating_mul(100) / quota;
+    let (reads, quota) = (number(reads), number(quota));
     let text = format!("{reads} of {quota} reads this month ({share} %)");
     match share >= QUOTA_WARNING {
         true => CheckLine::warning(NAME, text)

@@ -1,10 +1,13 @@
 //! The parts that all sections of the page share: its facts, its language, and how times and names look.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use maud::{Markup, html};
 
 use crate::app::{CompanyReport, Coverage, Overview, TieOut};
 use crate::language::{Language, say, translated_into};
+use crate::terminal::one_line;
 
 /// The facts of one rendering of the page.
 pub(super) struct View<'p> {
@@ -44,12 +47,13 @@ impl View<'_> {
     }
 
     /// Returns the company's own name, or else its id.
-    pub(super) fn name<'v>(&'v self, realm_id: &'v str) -> &'v str {
+    pub(super) fn name<'v>(&'v self, realm_id: &'v str) -> Cow<'v, str> {
         let companies = self.overview.companies.iter();
-        companies
+        let name = companies
             .filter(|company| company.realm_id == realm_id)
-            .find_map(|company| company.name.as_deref())
-            .unwrap_or(realm_id)
+            .find_map(|company| company.name.as_deref());
+        // A name may turn what follows it around.
+        one_line(name.unwrap_or(realm_id))
     }
 
     /// Renders a company: its name, and its id if it has a name.
