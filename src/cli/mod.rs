@@ -69,7 +69,7 @@ use self::tally::Tally;
 use crate::app::{App, ShowRequest};
 use crate::config::Settings;
 use crate::demo::{self, Demo};
-use crate::language::set_current;
+use crate::language::{say, set_current};
 use crate::port::Progress;
 use crate::terminal::one_line;
 
@@ -268,14 +268,19 @@ fn run_demo(
         .clone()
         .unwrap_or_else(demo::default_directory);
     if arguments.stop {
-        let state = match demo::stop(&directory)? {
-            true => "stopped",
-            false => "was not running",
+        let was_running = demo::stop(&directory)?;
+        let directory = directory.display();
+        let text = match was_running {
+            true => say!(
+                "Postgres of the demo stopped; its data stays in {directory}",
+                directory
+            ),
+            false => say!(
+                "Postgres of the demo was not running; its data stays in {directory}",
+                directory
+            ),
         };
-        output::text(&format!(
-            "Postgres of the demo {state}; its data stays in {}\n",
-            directory.display()
-        ));
+        output::text(&format!("{text}\n"));
         return Ok(ExitCode::Done);
     }
     let demo = block_on_run(tally, Demo::run(&directory, tally.clone()))?;

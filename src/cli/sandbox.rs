@@ -297,11 +297,11 @@ fn commands(answer: &str) -> Result<String> {
     let mut out = String::new();
     for (title, rows) in [
         (
-            "Commands: qbo-rs sandbox control COMMAND NAME=VALUE ...",
+            say!("Commands: qbo-rs sandbox control COMMAND NAME=VALUE ..."),
             commands,
         ),
         (
-            "Faults: qbo-rs sandbox control fault fault=FAULT ...",
+            say!("Faults: qbo-rs sandbox control fault fault=FAULT ..."),
             faults,
         ),
     ] {
@@ -324,13 +324,23 @@ fn text_of(row: &serde_json::Value, member: &str) -> String {
 /// Returns a table of the findings, each beside what the sandbox assumes, and the number of requests.
 fn conformity(report: &ConformReport) -> String {
     let findings = &report.findings;
-    let mut rows = vec![["assumption", "found", "the sandbox", "shown by"].map(str::to_owned)];
+    let mut rows = vec![[
+        say!("assumption"),
+        say!("found"),
+        say!("the sandbox"),
+        say!("shown by"),
+    ]];
     rows.extend(findings.assumptions.iter().map(|finding| {
         let assumption = ASSUMPTIONS.iter().find(|a| a.name == finding.name);
         let assumed = assumption.map_or("-", |assumption| assumption.default_answer());
         [finding.name, finding.answer, assumed, &evidence(finding)].map(str::to_owned)
     }));
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let (name, found, assumed) = (width(0), width(1), width(2));
     let mut out: String = rows
         .iter()
@@ -342,10 +352,14 @@ fn conformity(report: &ConformReport) -> String {
         .filter(|f| f.is_settled())
         .count();
     out.push_str(&format!(
-        "{settled} of {} assumptions settled with {} requests, minor version {}\n",
-        findings.assumptions.len(),
-        findings.requests,
-        findings.minor_version
+        "{}\n",
+        say!(
+            "{settled} of {all} assumptions settled with {requests} requests, minor version {minor}",
+            settled,
+            all = findings.assumptions.len(),
+            requests = findings.requests,
+            minor = findings.minor_version
+        )
     ));
     out
 }
