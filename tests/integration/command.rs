@@ -364,3 +364,24 @@ fn what_is_refused_is_told_so_that_it_helps() {
         );
     }
 }
+
+#[test]
+fn tokens_of_another_key_are_told_once() {
+    let sandbox = small_sandbox();
+    let directory = tempfile::tempdir().unwrap();
+    let year = extract(&sandbox, directory.path(), "year", &[]);
+    assert_eq!(year.code, Some(0), "{}", year.stderr);
+    let environment = sandbox.environment();
+    let mut variables: Vec<(&str, &str)> = environment
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    variables.push(("QBO_CLIENT_SECRET", "renewed"));
+    let ended = run(&["check"], directory.path(), &variables);
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(
+        told.matches("encrypted with another key").count(),
+        1,
+        "{told}"
+    );
+}

@@ -236,7 +236,11 @@ async fn nothing_english_is_left_about_books_tables_and_the_sandbox() {
         seen: Vec::new(),
     };
     surface.run("db migrate", 0, &[]);
-    surface.run("sync", 0, &[]);
+    let synced = surface.run("sync", 0, &[]);
+    assert!(
+        synced.contains("Siguiente: qbo-rs status · qbo-rs show "),
+        "{synced}"
+    );
     let books = surface.run("verify --books --end 2025-12-31", 0, &[]);
     assert!(books.contains("base de devengado"), "{books}");
     // What no record says is unverified, or unexplained.

@@ -97,6 +97,33 @@ pub(super) fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::BoundSchema;
+
+    #[test]
+    fn a_name_turns_nothing_around() {
+        let overview = Overview {
+            companies: vec![BoundSchema {
+                name: Some("A\u{202e}\u{1b}[31mB".to_owned()),
+                schema: "raw".to_owned(),
+                realm_id: "9".to_owned(),
+            }],
+            ..Overview::default()
+        };
+        let view = View {
+            language: Language::En,
+            is_chosen: false,
+            now: DateTime::UNIX_EPOCH,
+            quota: 0,
+            token: "",
+            overview: &overview,
+            accounts: &[],
+            coverage: &[],
+            books: &[],
+        };
+        let shown = view.company("9").into_string();
+        assert!(!shown.contains(['\u{202e}', '\u{1b}']), "{shown}");
+        assert!(shown.starts_with('A') && shown.contains("31mB"), "{shown}");
+    }
 
     #[test]
     fn commands_and_numbers_are_marked_and_grouped() {
