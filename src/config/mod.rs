@@ -220,11 +220,11 @@ fn shows_number(text: &str) -> bool {
     text.len() <= MAX_WORD || text.bytes().all(is_part)
 }
 
-/// Returns whether an error may show a value that is no address. One with neither a scheme nor a host may be a
-/// secret.
+/// Returns whether an error may show a value that is no address. What has no scheme, and other letters than a host,
+/// may be a secret.
 fn shows_address(text: &str) -> bool {
     let is_of_host = |letter: char| letter.is_ascii_lowercase() || ".-:/".contains(letter);
-    text.contains("://") || text.contains('.') && text.chars().all(is_of_host)
+    text.contains("://") || text.chars().all(is_of_host)
 }
 
 /// Variables with the names of settings that others read: the demo.

@@ -168,7 +168,7 @@ pub(super) fn log_read(summary: &ReadSummary, rows: u64) {
         "read: {}, {}, {}",
         counted(u64::from(summary.pages), "page"),
         counted(rows, "row"),
-        counted(u64::from(summary.requests), "request")
+        counted(summary.requests, "request")
     );
 }
 
