@@ -271,8 +271,8 @@ def extract(
         out: A directory, or one file that ends in ``.jsonl``, ``.jsonl.zst`` or ``.parquet``; a directory
             ``x.parquet/`` gets Parquet files; default ``QBO_LANDING_DIR``.
         strict_windows: Give each window requests of its own, see :func:`backfill`.
-        resume: Leave out windows whose files are in the directory already; they are reported as skipped, with their
-            counts.
+        resume: Leave out windows whose files are in the directory already, or, if `out` is one file, in `<out>.parts`,
+            where a call that was not completed has left them. They are reported as skipped, with their counts.
         progress: Show the progress: on one line of stderr, or in a notebook. By default only in IPython and Jupyter.
         **settings: Override the environment.
 

@@ -12,31 +12,41 @@ pub(crate) fn client(request_timeout: Duration) -> reqwest::Result<reqwest::Clie
 }
 
 /// Runs a control command of the sandbox at `url` and returns its JSON. `arguments` is a JSON
-/// object.
+/// object. Nothing is sent to a server that does not say that it is a sandbox.
 ///
 /// # Errors
 /// The sandbox's own reason, or the reason why it cannot be reached.
 pub async fn control(url: &str, command: &str, arguments: String) -> Result<String, String> {
-    let address = format!("{}{CONTROL_PREFIX}/{command}", url.trim_end_matches('/'));
+    let base = format!("{}{CONTROL_PREFIX}", url.trim_end_matches('/'));
     let unreachable =
         |error: reqwest::Error| format!("no sandbox answers at {url}: {}", root_cause(&error));
-    let request = client(Duration::from_secs(60))
-        .map_err(unreachable)?
-        .post(&address)
+    let client = client(Duration::from_secs(60)).map_err(unreachable)?;
+    let asked = client.get(&base).send().await.map_err(unreachable)?;
+    let about = asked.text().await.map_err(unreachable)?;
+    let about: Option<serde_json::Value> = serde_json::from_str(&about).ok();
+    let no_sandbox = || format!("the server at {url} is not a sandbox");
+    let reason = |answer: &Option<serde_json::Value>| {
+        let reason = answer.as_ref().and_then(|answer| answer["error"].as_str());
+        reason.map_or_else(no_sandbox, str::to_owned)
+    };
+    // One that refuses this caller lists its commands, too.
+    if about
+        .as_ref()
+        .is_none_or(|about| about["commands"].is_null())
+    {
+        return Err(no_sandbox());
+    }
+    let request = client
+        .post(format!("{base}/{command}"))
         .header("content-type", "application/json")
         .body(arguments);
     let response = request.send().await.map_err(unreachable)?;
     let is_success = response.status().is_success();
     let text = response.text().await.map_err(unreachable)?;
-    if is_success {
-        return Ok(text);
+    match is_success {
+        true => Ok(text),
+        false => Err(reason(&serde_json::from_str(&text).ok())),
     }
-    let reason = serde_json::from_str::<serde_json::Value>(&text).ok();
-    let reason = reason.as_ref().and_then(|answer| answer["error"].as_str());
-    Err(reason.map_or_else(
-        || format!("the server at {url} is not a sandbox"),
-        str::to_owned,
-    ))
 }
 
 /// Returns the text of the innermost error.

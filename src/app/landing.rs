@@ -14,7 +14,7 @@ use crate::domain::plan::DEFAULT_CONCURRENCY;
 use crate::domain::{
     EntitySpec, Mask, PageSize, Plan, Report, Window, WindowReport, select_readable, select_stored,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::landing::{LandingFile, LandingSink, LandingSource, LandingTarget};
 use crate::port::Source;
 #[cfg(feature = "cli")]
@@ -42,7 +42,7 @@ pub struct ExtractRequest {
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true))]
     #[serde(default)]
     pub strict_windows: bool,
-    /// Skip the windows whose files exist already
+    /// Skip the windows whose files exist already; of one file, those that a call left in FILE.parts
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub resume: bool,
@@ -160,7 +160,7 @@ impl App {
         let mut plans = Vec::with_capacity(entities.len());
         for entity in entities {
             let landed = match request.resume {
-                true => sink.landed(source.realm_id(), &entity, &request.windows)?,
+                true => sink.landed(source.realm_id(), &entity, &request.windows),
                 false => Vec::new(),
             };
             let done: Vec<Window> = landed.iter().map(WindowReport::window).collect();
@@ -201,7 +201,7 @@ impl App {
         let mut intents = Vec::with_capacity(entities.len());
         for entity in entities {
             let landed: Vec<Window> = match request.resume {
-                true => sink.landed(&realm_id, &entity, &request.windows)?,
+                true => sink.landed(&realm_id, &entity, &request.windows),
                 false => Vec::new(),
             }
             .iter()
@@ -258,6 +258,10 @@ impl App {
 
 /// Opens a directory, or a file that holds any number of windows.
 fn open_path(path: &Path, mask: Arc<Mask>) -> Result<LandingSource> {
+    if path == Path::new("-") {
+        let reason = "'-' is stdin, which a load does not read; write the lines into a file that ends in .jsonl, and name it";
+        return Err(Error::config("path", reason));
+    }
     match path.is_dir() {
         true => LandingSource::open_directory(path, mask),
         false => LandingSource::open_file(path, &[], mask),

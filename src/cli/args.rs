@@ -91,7 +91,7 @@ pub(super) struct LogFlags {
 
     /// Language of what people read; logs and JSON stay English. Default: QBO_LANG, else that of the
     /// locale
-    #[arg(long, global = true, hide = true, help_heading = LOGS_HEADING, value_parser = super::language::parser())]
+    #[arg(long, global = true, hide = true, help_heading = LOGS_HEADING, value_parser = super::language::parser(), ignore_case = true)]
     pub lang: Option<Language>,
 }
 
@@ -164,6 +164,22 @@ pub(super) enum Command {
     /// Create pipelines for a Mage project
     #[command(subcommand)]
     Mage(MageCommand),
+}
+
+impl Command {
+    /// Returns whether the command reads settings.
+    pub(super) fn reads_settings(&self) -> bool {
+        match self {
+            Self::Entities
+            | Self::Completion(_)
+            | Self::Help { .. }
+            | Self::Demo(_)
+            | Self::Mage(_)
+            | Self::Db(DatabaseCommand::Ddl(_)) => false,
+            Self::Sandbox(arguments) => arguments.reads_settings(),
+            _ => true,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

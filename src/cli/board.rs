@@ -131,7 +131,7 @@ impl Board {
         let name = self.name_width();
         let rows = rows(run.done_rows.max(run.rows_if_unknown()));
         let time = elapsed((now - run.began).as_millis().try_into().unwrap_or(u64::MAX));
-        let entity = cut(&run.entity, name);
+        let entity = cut(&shown(&run.entity), name);
         match run.failed {
             0 => {
                 let done = say!("done");
@@ -188,8 +188,8 @@ impl Board {
 
     fn name_width(&self) -> usize {
         let planned = self.planned.iter();
-        let planned = planned.filter_map(|name| Some(width(name.split_once(' ')?.1)));
-        let running = self.running.iter().map(|run| width(&run.entity));
+        let planned = planned.filter_map(|name| Some(width(&shown(name.split_once(' ')?.1))));
+        let running = self.running.iter().map(|run| width(&shown(&run.entity)));
         planned
             .chain(running)
             .max()
@@ -229,7 +229,7 @@ impl Board {
         };
         // The text is more than the end of a long name.
         let name = name.min(columns.saturating_sub(width(&text) + 4)).max(4);
-        let entity = cut(&run.entity, name);
+        let entity = cut(&shown(&run.entity), name);
         let taken = 2 + name + 2 + width(&text);
         let room = columns.saturating_sub(taken).min(MAX_BAR);
         let bar = match room {
@@ -337,6 +337,16 @@ impl Run {
 
 fn paused(language: Language, seconds: u64) -> String {
     say!(in language; "waiting {seconds} s: QuickBooks asked to slow down", seconds)
+}
+
+/// Returns how something that is read is called: entities have names, the steps of a comparison of books are
+/// words.
+fn shown(entity: &str) -> String {
+    match entity {
+        "records" => say!("records"),
+        "reports" => say!("reports"),
+        name => name.to_owned(),
+    }
 }
 
 /// Makes a line of the log. Logs are English.

@@ -2,9 +2,14 @@
 
 use std::fmt::Write as _;
 
+use super::logging::language;
 use super::shortfall::{Failure, Shortfall};
 use crate::domain::books_report::UNEXPLAINED;
-use crate::domain::{AccountBooks, BooksReport, BooksStatus, CompanyBooks, TransactionBooks};
+use crate::domain::{
+    AccountBooks, BooksReport, BooksStatus, CompanyBooks, PartyBooks, TransactionBooks,
+};
+use crate::language::{Language, current, say, translated, translated_into};
+use crate::terminal::one_line;
 
 /// The most transactions that are listed.
 const MAX_LISTED: usize = 20;
@@ -41,43 +46,65 @@ pub(super) fn explain(report: &BooksReport) {
 }
 
 fn reasons(books: &CompanyBooks) -> Vec<String> {
+    let language = language();
     let unverified = books.unverified.iter();
     let mut reasons: Vec<String> = unverified
-        .map(|reason| format!("not compared: {reason}"))
+        .map(|reason| {
+            let reason = translated_into(language, reason);
+            say!(in language; "not compared: {reason}", reason)
+        })
         .collect();
     let is_left = |amount: &str| amount != "0.00";
     let accounts = books.accounts.iter();
     reasons.extend(accounts.filter(|it| is_left(&it.unexplained)).map(|it| {
-        format!(
-            "account {} {}: the report says {}, the records say {}; {} is unexplained",
-            it.account_id, it.name, it.report, it.records, it.unexplained
+        say!(in language;
+            "account {id} {name}: the report says {report}, the records say {records}; {left} is unexplained",
+            id = it.account_id,
+            name = it.name,
+            report = it.report,
+            records = it.records,
+            left = it.unexplained
         )
     }));
     let parties = books.parties.iter();
     reasons.extend(parties.filter(|it| is_left(&it.unexplained)).map(|it| {
-        format!(
-            "{} {} {}: the report says {}, the records say {}; {} is unexplained",
-            it.kind, it.id, it.name, it.report, it.records, it.unexplained
+        say!(in language;
+            "{kind} {id} {name}: the report says {report}, the records say {records}; {left} is unexplained",
+            kind = kind(it, language),
+            id = it.id,
+            name = it.name,
+            report = it.report,
+            records = it.records,
+            left = it.unexplained
         )
     }));
     let transactions = books.transactions.iter();
     reasons.extend(transactions.filter(|it| it.cause == UNEXPLAINED).map(|it| {
-        format!(
-            "{} {} of {}: no cause explains it",
-            it.entity, it.id, it.date
-        )
+        say!(in language; "{entity} {id} of {date}: no cause explains it",
+            entity = it.entity, id = it.id, date = it.date)
     }));
     reasons
 }
 
 fn company(books: &CompanyBooks) -> String {
     let mut out = String::new();
-    let currency = books.currency.as_deref().unwrap_or("home currency");
+    let home = say!("home currency");
+    let basis = match books.basis {
+        "cash" => say!("cash"),
+        _ => say!("accrual"),
+    };
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "company {}, {} basis, as of {} in {currency}; transactions since {}",
-        books.realm_id, books.basis, books.as_of, books.from
+        "{}",
+        say!(
+            "company {company}, {basis} basis, as of {day} in {currency}; transactions since {first}",
+            company = books.realm_id,
+            basis,
+            day = books.as_of,
+            currency = books.currency.as_deref().unwrap_or(&home),
+            first = books.from
+        )
     );
     let different: Vec<&AccountBooks> = books
         .accounts
@@ -98,29 +125,47 @@ fn company(books: &CompanyBooks) -> String {
     for party in &books.parties {
         let _ = writeln!(
             out,
-            "{} {} {}: report {}, records {}, unexplained {}",
-            party.kind, party.id, party.name, party.report, party.records, party.unexplained
+            "{}",
+            say!(
+                "{kind} {id} {name}: report {report}, records {records}, unexplained {left}",
+                kind = kind(party, current()),
+                id = party.id,
+                name = one_line(&party.name),
+                report = party.report,
+                records = party.records,
+                left = party.unexplained
+            )
         );
     }
     for reason in &books.unverified {
-        let _ = writeln!(out, "unverified: {reason}");
+        let reason = translated(reason);
+        let _ = writeln!(out, "{}", say!("unverified: {reason}", reason));
     }
     let _ = writeln!(out, "{}", verdict(books, different.len()));
     out
+}
+
+fn kind(party: &PartyBooks, language: Language) -> String {
+    match party.kind {
+        "customer" => say!(in language; "customer"),
+        "vendor" => say!(in language; "vendor"),
+        other => other.to_owned(),
+    }
 }
 
 fn verdict(books: &CompanyBooks, different: usize) -> String {
     let accounts = books.accounts.len();
     match (books.status, different, books.transactions.len()) {
         (BooksStatus::Ok, 0, 0) => {
-            format!("the books agree with QuickBooks: {accounts} accounts, no difference")
+            say!(count accounts; "the books agree with QuickBooks: {accounts} account, no difference",
+                "the books agree with QuickBooks: {accounts} accounts, no difference", accounts)
         }
-        (BooksStatus::Ok, _, transactions) => format!(
-            "{different} of {accounts} accounts differ, each for a known cause: {transactions} transactions"
-        ),
+        (BooksStatus::Ok, _, transactions) => say!(count transactions;
+            "{different} of {accounts} accounts differ, each for a known cause: {transactions} transaction",
+            "{different} of {accounts} accounts differ, each for a known cause: {transactions} transactions",
+            different, accounts, transactions),
         (BooksStatus::Different, ..) => {
-            "the books do not agree with QuickBooks: see what is unexplained or unverified"
-                .to_owned()
+            say!("the books do not agree with QuickBooks: see what is unexplained or unverified")
         }
     }
 }
@@ -129,8 +174,13 @@ fn table(accounts: &[&AccountBooks]) -> String {
     if accounts.is_empty() {
         return String::new();
     }
-    let mut rows =
-        vec![["account", "report", "records", "difference", "unexplained"].map(str::to_owned)];
+    let mut rows = vec![[
+        say!("account"),
+        say!("report"),
+        say!("records"),
+        say!("difference"),
+        say!("unexplained"),
+    ]];
     rows.extend(accounts.iter().map(|account| {
         [
             format!("{} {}", account.account_id, account.name),
@@ -166,27 +216,29 @@ fn transactions(books: &CompanyBooks, out: &mut String) {
             .iter()
             .map(|line| format!("{} {}", line.account_id, line.amount))
             .collect();
-        let _ = writeln!(
-            out,
-            "{} {} of {}: {} ({})",
-            transaction.entity,
-            transaction.id,
-            transaction.date,
-            transaction.cause,
-            lines.join(", ")
+        let text = say!(
+            "{entity} {id} of {date}: {cause} ({lines})",
+            entity = transaction.entity,
+            id = transaction.id,
+            date = transaction.date,
+            cause = transaction.cause,
+            lines = lines.join(", ")
         );
+        let _ = writeln!(out, "{text}");
     }
     if let Some(more) = books.transactions.len().checked_sub(MAX_LISTED)
         && more > 0
     {
-        let _ = writeln!(out, "and {more} more transactions; --json lists all");
+        let text = say!(count more; "and {more} more transaction; --json lists all",
+            "and {more} more transactions; --json lists all", more);
+        let _ = writeln!(out, "{text}");
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{CauseAmount, PartyBooks};
+    use crate::domain::CauseAmount;
 
     #[test]
     fn what_is_not_compared_comes_before_what_is_unexplained_and_the_rest_is_left_out() {

@@ -1,8 +1,20 @@
 //! The command line of this call, for texts that say how to go on.
 
 use super::words::shell_quote;
+use crate::domain::Window;
+use crate::domain::instant::format_instant;
 
 const ENV_FILE: &str = "--env-file";
+const RESUME: &str = "--resume";
+/// The flags of a range that may say a time which depends on the present.
+const BOUNDS: [&str; 6] = [
+    "--last",
+    "--start",
+    "--end",
+    "--through",
+    "--fecha-inicio",
+    "--fecha-fin",
+];
 
 /// The words of the command line, the program first.
 #[derive(Debug, Clone, Default)]
@@ -26,18 +38,24 @@ impl CommandLine {
         Self(words)
     }
 
-    /// Returns the same command, which goes on where this one has ended.
-    pub(super) fn resumed(&self) -> String {
-        let takes_resume = self
-            .0
+    /// Returns the same command for the range that this one has read, whatever the time is then. Where
+    /// `resumes` says that a later call can go on, it goes on where this one has ended.
+    pub(super) fn again(&self, range: Option<Window>, resumes: bool) -> String {
+        // Behind these are names, whatever they look like.
+        let end_of_flags = self.0.iter().position(|word| word == "--");
+        let (flags, names) = self.0.split_at(end_of_flags.unwrap_or(self.0.len()));
+        let mut words = match range {
+            Some(range) => fixed(flags, range),
+            None => flags.to_vec(),
+        };
+        let takes_resume = words
             .iter()
             .any(|word| word == "backfill" || word == "extract");
-        let is_there = self.0.iter().any(|word| word == "--resume");
-        let mut words: Vec<String> = self.0.iter().map(|word| shell_quote(word)).collect();
-        if takes_resume && !is_there {
-            words.push("--resume".to_owned());
+        if resumes && takes_resume && !words.iter().any(|word| word == RESUME) {
+            words.push(RESUME.to_owned());
         }
-        words.join(" ")
+        let words = words.iter().chain(names).map(|word| shell_quote(word));
+        words.collect::<Vec<_>>().join(" ")
     }
 
     /// Returns the flag that names the file of the settings, with a blank before it; nothing without one.
@@ -59,12 +77,85 @@ impl CommandLine {
     }
 }
 
+/// Returns flags with the instants of a range instead of words that mean other instants later, such as
+/// `today`.
+fn fixed(flags: &[String], range: Window) -> Vec<String> {
+    let (mut words, mut place, mut is_relative) = (Vec::new(), None, false);
+    let mut rest = flags.iter();
+    while let Some(word) = rest.next() {
+        let (name, joined) = match word.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (word.as_str(), None),
+        };
+        if !BOUNDS.contains(&name) {
+            words.push(word.clone());
+            continue;
+        }
+        let value = joined.or_else(|| rest.next().map(String::as_str));
+        let is_date = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
+        is_relative |= name == BOUNDS[0] || !value.is_some_and(is_date);
+        place.get_or_insert(words.len());
+    }
+    match place.filter(|_| is_relative) {
+        Some(place) => {
+            let bounds = [("--start", range.start), ("--end", range.end)];
+            let bounds = bounds.map(|(flag, at)| [flag.to_owned(), format_instant(at)]);
+            words.splice(place..place, bounds.into_iter().flatten());
+            words
+        }
+        None => flags.to_vec(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn again(words: &[&str], resumes: bool) -> String {
+        let range = Window::parse("2024-01-01", "2024-01-01T13:00:00Z").unwrap();
+        let line = CommandLine::new(words.iter().map(|word| (*word).to_owned()));
+        line.again(Some(range), resumes)
+    }
+
     fn resumed(words: &[&str]) -> String {
-        CommandLine::new(words.iter().map(|word| (*word).to_owned())).resumed()
+        again(words, true)
+    }
+
+    #[test]
+    fn a_range_that_depends_on_the_present_is_that_of_the_first_call() {
+        for (line, expected) in [
+            (
+                "qbo-rs backfill items --last 13h --chunk month",
+                "qbo-rs backfill items --start 2024-01-01T00:00:00Z --end 2024-01-01T13:00:00Z --chunk month --resume",
+            ),
+            (
+                "qbo-rs backfill --start=-13h items --end now --tz America/Lima",
+                "qbo-rs backfill --start 2024-01-01T00:00:00Z --end 2024-01-01T13:00:00Z items --tz America/Lima --resume",
+            ),
+            (
+                "qbo-rs extract items --fecha-inicio 2024 --through today",
+                "qbo-rs extract items --start 2024-01-01T00:00:00Z --end 2024-01-01T13:00:00Z --resume",
+            ),
+            (
+                "qbo-rs backfill items --start 2024-01-01 --through 2024-01-31 --tz America/Lima",
+                "qbo-rs backfill items --start 2024-01-01 --through 2024-01-31 --tz America/Lima --resume",
+            ),
+        ] {
+            assert_eq!(resumed(&line.split(' ').collect::<Vec<_>>()), expected);
+        }
+    }
+
+    #[test]
+    fn resume_goes_before_the_end_of_the_flags() {
+        let line = ["qbo-rs", "backfill", "--month", "2024-01", "--", "items"];
+        assert_eq!(
+            resumed(&line),
+            "qbo-rs backfill --month 2024-01 --resume -- items"
+        );
+        assert_eq!(
+            again(&line, false),
+            "qbo-rs backfill --month 2024-01 -- items"
+        );
     }
 
     #[test]

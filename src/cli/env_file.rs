@@ -9,6 +9,8 @@ use super::words::shell_quote;
 use crate::config::{SETTINGS, Settings};
 use crate::error::{Error, Result};
 
+/// The flag that names a file.
+const FLAG: &str = "--env-file";
 /// The variable that names a file.
 const VARIABLE: &str = "QBO_ENV_FILE";
 /// The usual name of such a file.
@@ -29,17 +31,37 @@ impl EnvFile {
     /// # Errors
     /// [`Error::Config`] if it cannot be read.
     pub(super) fn read(flag: Option<&Path>) -> Result<Self> {
-        let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
-        let path = flag.map(Path::to_owned).or(named.map(PathBuf::from));
-        let (values, others) = match &path {
-            Some(path) => settings_in(path)?,
-            None => Default::default(),
-        };
+        let variable = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
+        match (flag, variable) {
+            (Some(path), _) => Self::named_by(FLAG, path),
+            (None, Some(path)) => Self::named_by(VARIABLE, Path::new(&path)),
+            (None, None) => Ok(Self::none()),
+        }
+    }
+
+    /// Returns no file.
+    pub(super) fn none() -> Self {
+        Self {
+            path: None,
+            values: HashMap::new(),
+            others: Vec::new(),
+        }
+    }
+
+    fn named_by(setting: &'static str, path: &Path) -> Result<Self> {
+        let (values, others) = settings_in(setting, path)?;
         Ok(Self {
-            path,
+            path: Some(path.to_owned()),
             values,
             others,
         })
+    }
+
+    /// Returns the variable that names the file to a command in any directory, and its value.
+    pub(super) fn variable(&self) -> Option<(&'static str, PathBuf)> {
+        let path = self.path.as_deref()?;
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Some((VARIABLE, absolute))
     }
 
     /// Returns the names of all variables of the environment, and of those of the file that are no
@@ -93,9 +115,11 @@ impl EnvFile {
 
 /// Reads the settings of a file. Its variables may refer to each other and to the environment, and
 /// texts in single quotes stay as they are. Returns the names of the others, too.
-fn settings_in(path: &Path) -> Result<(HashMap<String, String>, Vec<String>)> {
-    let refused =
-        |reason: String| Error::config("--env-file", format!("{}: {reason}", path.display()));
+fn settings_in(
+    setting: &'static str,
+    path: &Path,
+) -> Result<(HashMap<String, String>, Vec<String>)> {
+    let refused = |reason: String| Error::config(setting, format!("{}: {reason}", path.display()));
     let lines = without_mark(path).map_err(|error| refused(error.to_string()))?;
     let lines = dotenvy::from_read_iter(lines);
     let (mut values, mut others, mut last) = (HashMap::new(), Vec::new(), None);
@@ -154,7 +178,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(".env");
         std::fs::write(&path, text).unwrap();
-        settings_in(&path).map(|(values, _)| values)
+        settings_in(FLAG, &path).map(|(values, _)| values)
     }
 
     #[test]

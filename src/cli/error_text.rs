@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use clap::error::ContextKind;
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use serde_json::{Value, json};
 
 use super::early::Early;
@@ -169,7 +170,7 @@ pub(super) fn report_usage(error: clap::Error, args: &[OsString], early: Early) 
         report(&error, early.json);
         return ExitCode::Refused;
     }
-    let error = without_escapes(error, args, early);
+    let error = with_tips_of_ours(without_escapes(error, args, early));
     match language::usage(&error) {
         Some(text) => _ = write!(anstream::stderr().lock(), "{text}"),
         None => _ = error.print(),
@@ -195,6 +196,36 @@ fn of_ours(error: &clap::Error) -> Option<Error> {
         Some((setting, reason)) if !setting.contains(' ') => Error::config(setting, reason),
         _ => Error::config(ARGUMENTS, text),
     })
+}
+
+/// Leaves out the advice of clap to put an unknown flag behind `--`, where it would be taken for a name, and
+/// says which command lists the names that are missing.
+fn with_tips_of_ours(mut error: clap::Error) -> clap::Error {
+    let tips = match error.remove(ContextKind::Suggested) {
+        Some(ContextValue::StyledStrs(tips)) => tips,
+        _ => Vec::new(),
+    };
+    let is_right = |tip: &StyledStr| !tip.to_string().starts_with("to pass '");
+    let mut tips: Vec<StyledStr> = tips.into_iter().filter(is_right).collect();
+    let missing = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(missing))
+            if error.kind() == ErrorKind::MissingRequiredArgument =>
+        {
+            missing.as_slice()
+        }
+        _ => &[],
+    };
+    let is_missing = |name: &str| missing.iter().any(|missing| missing.contains(name));
+    if is_missing("<ENTITY>") {
+        tips.push("qbo-rs entities lists the entities".into());
+    }
+    if is_missing("<NAME>...") {
+        tips.push("qbo-rs reports --list lists the reports".into());
+    }
+    if !tips.is_empty() {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    error
 }
 
 /// Returns the mistake in arguments whose characters a terminal shows as they are.
@@ -295,6 +326,24 @@ mod tests {
                 .unwrap()
                 .contains("'backfill'")
         );
+    }
+
+    #[test]
+    fn tips_help() {
+        let tips = |line: &str| {
+            let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let error = super::super::parse(&args, Early::of(&args)).unwrap_err();
+            let value = usage_object(&with_tips_of_ours(error));
+            value["error"]["hint"].as_str().unwrap().to_owned()
+        };
+        let tip = tips("qbo-rs backfill --last 9d");
+        assert!(tip.contains("qbo-rs entities lists"), "{tip}");
+        let tip = tips("qbo-rs reports");
+        assert!(tip.contains("qbo-rs reports --list"), "{tip}");
+        for line in ["qbo-rs sync --colour", "qbo-rs show items --limit -1"] {
+            let tip = tips(line);
+            assert!(!tip.contains("to pass"), "{tip}");
+        }
     }
 
     #[test]

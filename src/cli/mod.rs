@@ -69,7 +69,7 @@ use self::tally::Tally;
 use crate::app::{App, ShowRequest};
 use crate::config::Settings;
 use crate::demo::{self, Demo};
-use crate::language::set_current;
+use crate::language::{say, set_current};
 use crate::port::Progress;
 use crate::terminal::one_line;
 
@@ -95,6 +95,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     };
     let env_file = match EnvFile::read(arguments.env_file.as_deref()) {
         Ok(env_file) => env_file,
+        // A profile may name a file that is not in each directory.
+        Err(_) if arguments.env_file.is_none() && !arguments.command.reads_settings() => {
+            EnvFile::none()
+        }
         Err(error) => {
             error_text::report(&error, early.json);
             return ExitCode::Refused as i32;
@@ -182,13 +186,13 @@ fn execute(
         Command::Load(request) => runs::load(&app, tally, &request, printer),
         Command::Verify(arguments) => verify::run(&app, arguments, printer),
         Command::Serve(arguments) => serve::run(&app, arguments),
-        Command::Sync(arguments) => sync::run(&app, &arguments, printer),
+        Command::Sync(arguments) => sync::run(&app, tally, &arguments, printer),
         Command::Show(arguments) => show::run(&app, &arguments, printer),
         Command::Status(arguments) => status::run(&app, tally, arguments, printer),
         Command::Rejects(arguments) => rejects::run(&app, arguments, printer),
         Command::Reports(arguments) => reports::run(&app, &arguments, printer),
         Command::Auth(command) => auth::run(&app, &command, printer),
-        Command::Sandbox(arguments) => sandbox::run(&app, &arguments, line, printer),
+        Command::Sandbox(arguments) => sandbox::run(&app, &arguments, (line, env_file), printer),
         Command::Mage(command) => mage::run(&command, printer),
         Command::Check(request) => check::run(&app, request, env_file, printer),
         Command::Entities => printer.entities(),
@@ -263,14 +267,19 @@ fn run_demo(
         .clone()
         .unwrap_or_else(demo::default_directory);
     if arguments.stop {
-        let state = match demo::stop(&directory)? {
-            true => "stopped",
-            false => "was not running",
+        let was_running = demo::stop(&directory)?;
+        let directory = directory.display();
+        let text = match was_running {
+            true => say!(
+                "Postgres of the demo stopped; its data stays in {directory}",
+                directory
+            ),
+            false => say!(
+                "Postgres of the demo was not running; its data stays in {directory}",
+                directory
+            ),
         };
-        output::text(&format!(
-            "Postgres of the demo {state}; its data stays in {}\n",
-            directory.display()
-        ));
+        output::text(&format!("{text}\n"));
         return Ok(ExitCode::Done);
     }
     let demo = block_on_run(tally, Demo::run(&directory, tally.clone()))?;

@@ -7,6 +7,7 @@ use qbo_sandbox::Sandbox;
 use super::output;
 use super::words::{number, shell_quote};
 use crate::demo::Demo;
+use crate::language::say;
 
 /// Prints the settings that a client of the sandbox needs, ready to paste into a shell.
 pub(super) fn sandbox(sandbox: &Sandbox) {
@@ -23,17 +24,19 @@ pub(super) fn sandbox(sandbox: &Sandbox) {
         .map(|(name, count)| format!("{count} {name}"))
         .collect::<Vec<_>>()
         .join(", ");
-    let rest = counts.len().saturating_sub(3);
-    let rest = if rest > 0 {
-        format!(" and records of {rest} other entities")
-    } else {
-        String::new()
+    let url = sandbox.url();
+    let comment = match counts.len().saturating_sub(3) {
+        0 => say!(
+            "# sandbox at {url} with {most}; stop it with Ctrl-C",
+            url,
+            most
+        ),
+        rest => say!(count rest;
+            "# sandbox at {url} with {most} and records of {rest} other entity; stop it with Ctrl-C",
+            "# sandbox at {url} with {most} and records of {rest} other entities; stop it with Ctrl-C",
+            url, most, rest),
     };
-    let _ = writeln!(
-        out,
-        "# sandbox at {} with {most}{rest}; stop it with Ctrl-C",
-        sandbox.url()
-    );
+    let _ = writeln!(out, "{comment}");
     output::text(&out);
 }
 
@@ -47,16 +50,20 @@ pub(super) fn demo(program: &str, demo: &Demo, table: &str) -> String {
     let (url, directory) = (&demo.url, demo.directory.display());
     let mut out = format!("\n{table}\n");
     // Writing to a string cannot fail.
-    let _ = writeln!(
-        out,
-        "{rows} records are in Postgres at {url} (password in {passfile}). Go on with:\n"
+    let there = say!(
+        "{rows} records are in Postgres at {url} (password in {passfile}). Go on with:",
+        rows,
+        url,
+        passfile
     );
+    let _ = writeln!(out, "{there}\n");
     let _ = writeln!(out, "  {program} show customers --env-file {env_file}");
     let _ = writeln!(out, "  {program} status --env-file {env_file}");
     let _ = writeln!(out, "  {program} demo --stop{stop}\n");
-    let _ = writeln!(
-        out,
-        "Postgres goes on running until then. Its data is in {directory}; remove that to start from scratch."
+    let stays = say!(
+        "Postgres goes on running until then. Its data is in {directory}; remove that to start from scratch.",
+        directory
     );
+    let _ = writeln!(out, "{stays}");
     out
 }

@@ -1,7 +1,7 @@
 //! The texts that commands print on stdout.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,17 +72,17 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    /// Prints a value as one line of JSON, or as its text, which is in the language of the user: it may
-    /// hold values of a company, which no translation may touch.
+    /// Prints a value as JSON, or as its text, which is in the language of the user: it may hold values of
+    /// a company, which no translation may touch.
     pub(super) fn print(
         self,
         value: &impl serde::Serialize,
         describe: impl FnOnce() -> String,
     ) -> Result<()> {
         if self.json {
-            let line = serde_json::to_string(value)
+            let object = object_text(value, io::stdout().is_terminal())
                 .map_err(|e| Error::Internal(format!("output: {e}")))?;
-            text(&format!("{line}\n"));
+            text(&format!("{object}\n"));
         } else {
             // Texts of others, such as those of faults, change nothing in a terminal.
             let described = describe();
@@ -122,6 +122,14 @@ impl Printer {
                 .collect()
         })?;
         Ok(ExitCode::Done)
+    }
+}
+
+/// Returns a value as JSON: on one line for a program, indented for people.
+fn object_text(value: &impl serde::Serialize, is_for_people: bool) -> serde_json::Result<String> {
+    match is_for_people {
+        true => serde_json::to_string_pretty(value),
+        false => serde_json::to_string(value),
     }
 }
 
@@ -298,4 +306,16 @@ fn untried(run: &RunReport) -> Option<Untried<'_>> {
         end: windows.last()?.end,
         reason: windows.first()?.error.as_deref()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_one_line_for_programs_and_indented_for_people() {
+        let value = serde_json::json!({"runs": [1, 2]});
+        assert_eq!(object_text(&value, false).unwrap(), r#"{"runs":[1,2]}"#);
+        assert_eq!(object_text(&value, true).unwrap().lines().count(), 6);
+    }
 }

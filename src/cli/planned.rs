@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use chrono::{DateTime, NaiveTime, Utc};
+
 use super::words::{
     elapsed, entities, flow, instant, number, range, records, requests, width, windows,
 };
@@ -87,11 +89,20 @@ fn ranges(run: &RunReport) -> String {
         true => windows,
         false => merged(&windows),
     };
-    let mut parts: Vec<String> = shown.iter().take(MAX_RANGES).copied().map(range).collect();
+    let mut parts: Vec<String> = shown.iter().take(MAX_RANGES).copied().map(in_utc).collect();
     if let more @ 1.. = shown.len().saturating_sub(MAX_RANGES) {
         parts.push(say!("and {more} more", more = number(more as u64)));
     }
     flow("    ", &parts, ", ")
+}
+
+/// Writes a range; bounds that are no days say of which zone they are.
+fn in_utc(window: Window) -> String {
+    let is_day = |at: DateTime<Utc>| at.time() == NaiveTime::MIN;
+    match is_day(window.start) && is_day(window.end) {
+        true => range(window),
+        false => format!("{} (UTC)", range(window)),
+    }
 }
 
 fn describe_cost(cost: &CallCost, out: &mut String) {

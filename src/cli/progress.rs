@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::{info, info_span};
 
 use super::board::Board;
-use super::words::MAX_WIDTH;
+use super::words::{MAX_WIDTH, fitted};
 use crate::domain::WindowReport;
 use crate::port::{Endpoint, Progress};
 
@@ -73,11 +73,16 @@ impl Bars {
     }
 }
 
-fn draw(bar: &ProgressBar, board: &Board) {
+/// Returns the columns of the terminal that can be written.
+fn columns() -> usize {
     let columns = Term::stderr().size_checked();
     let columns = columns.map_or(MAX_WIDTH, |(_, columns)| usize::from(columns));
     // A terminal that is full to its last column may begin another line by itself.
-    let lines = board.lines(Instant::now(), columns.saturating_sub(1));
+    columns.saturating_sub(1)
+}
+
+fn draw(bar: &ProgressBar, board: &Board) {
+    let lines = board.lines(Instant::now(), columns());
     let is_blank = lines.is_empty() && bar.message().is_empty();
     if !bar.is_finished() && !is_blank {
         bar.set_message(lines.join("\n"));
@@ -108,7 +113,7 @@ impl Progress for Bars {
     fn run_finished(&self, entity: &str) {
         let line = self.board.lock().run_finished(entity, Instant::now());
         if let Some(line) = line {
-            self.bar.println(line);
+            self.bar.println(fitted(&line, columns()));
         }
         draw(&self.bar, &self.board.lock());
     }

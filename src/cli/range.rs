@@ -3,7 +3,7 @@
 use chrono::{NaiveDate, TimeDelta};
 use chrono_tz::Tz;
 use clap::error::ErrorKind;
-use clap::{ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::app::calendar;
 use crate::domain::{Calendar, RangeBound, Window, Zone};
@@ -36,7 +36,7 @@ struct RangeFlags {
     )]
     through: Option<String>,
     /// Instead of both: the time up to now, as 90d, 4w, 12h
-    #[arg(long, value_name = "TIME", conflicts_with_all = ["start", "end", "through"])]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with_all = ["start", "end", "through"])]
     last: Option<String>,
     /// Instead of both: one month, as 2024-01
     #[arg(long, value_name = "MONTH", conflicts_with_all = ["start", "end", "through", "last"])]
@@ -88,13 +88,17 @@ impl RangeFlags {
 /// Reads the window of the flags, with dates in the zone of `--tz` if the command has it.
 fn read(matches: &ArgMatches) -> Result<Option<Window>, clap::Error> {
     let flags = RangeFlags::from_arg_matches(matches)?;
+    flags
+        .window(calendar(zone_of(matches)))
+        .map_err(|error| clap::Error::raw(ErrorKind::ValueValidation, error))
+}
+
+/// Returns the zone of `--tz`, or UTC.
+pub(super) fn zone_of(matches: &ArgMatches) -> Zone {
     // A command that shows local times has the zone of a place, or none.
     let place = || matches.try_get_one::<Tz>("tz").ok().flatten().copied();
     let zone = matches.try_get_one::<Zone>("tz").ok().flatten().copied();
-    let zone = zone.or_else(|| place().map(Into::into));
-    flags
-        .window(calendar(zone.unwrap_or_default()))
-        .map_err(|error| clap::Error::raw(ErrorKind::ValueValidation, error))
+    zone.or_else(|| place().map(Into::into)).unwrap_or_default()
 }
 
 impl Args for Window {
@@ -204,6 +208,14 @@ impl Args for OptionalDays {
             .mut_arg("through", |arg| {
                 arg.help("The same as --end").hide_short_help(true)
             })
+            .arg(
+                Arg::new("tz")
+                    .long("tz")
+                    .value_name("ZONE")
+                    .value_parser(|name: &str| name.parse::<Zone>())
+                    .default_value("UTC")
+                    .help("Zone of today, as America/Lima"),
+            )
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -214,7 +226,7 @@ impl Args for OptionalDays {
 impl FromArgMatches for OptionalDays {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         RangeFlags::from_arg_matches(matches)?
-            .days(calendar(Zone::default()))
+            .days(calendar(zone_of(matches)))
             .map_err(|error| clap::Error::raw(ErrorKind::ValueValidation, error))
     }
 
@@ -230,6 +242,7 @@ mod tests {
 
     use crate::cli::args::{Arguments, Command};
     use crate::cli::early::Early;
+    use crate::cli::verify::VerifyArguments;
 
     fn parse(line: &str) -> Result<Arguments, String> {
         let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
@@ -336,6 +349,21 @@ mod tests {
         }
     }
 
+    /// Fourteen hours before UTC and twelve after it, the day is another one at any time.
+    #[test]
+    fn today_is_that_of_the_zone() {
+        let end = |line: &str| match parse(line).unwrap_or_else(|e| panic!("{e}")).command {
+            Command::Reports(reports) => reports.days.end.unwrap(),
+            Command::Verify(VerifyArguments::Books(request)) => request.end,
+            other => panic!("{other:?}"),
+        };
+        for command in ["reports trial_balance", "verify --books"] {
+            let [east, west] = ["Pacific/Kiritimati", "Etc/GMT+12"]
+                .map(|zone| end(&format!("qbo-rs {command} --end today --tz {zone}")));
+            assert!(east > west, "{command}: {east} {west}");
+        }
+    }
+
     #[test]
     fn ranges_that_are_cut_short_or_said_twice_are_refused() {
         for (flags, words) in [
@@ -350,6 +378,8 @@ mod tests {
             ("--month 2024-01 --quarter 2024-Q1", "cannot be used with"),
             ("--month 2024-Q1", "write 2024-01"),
             ("--last 90", "write 90d"),
+            ("--last -1d", "write 90d"),
+            ("--last 876001h", "write 90d"),
             ("--start soon --end now", "cannot read 'soon'"),
             ("--month 2024-01 --tz Mars", "is not a zone"),
         ] {

@@ -23,7 +23,7 @@ pub(super) struct ReportsArguments {
     request: ReportsRequest,
     #[command(flatten)]
     pub(super) days: OptionalDays,
-    /// List the reports that can be asked for, and ask for none
+    /// List the reports, and ask for none
     #[arg(long, conflicts_with_all = ["names", "changed"])]
     list: bool,
 }

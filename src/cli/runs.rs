@@ -16,7 +16,7 @@ use crate::domain::{Report, chunk_range_in};
 use crate::language::{Language, say};
 
 /// The schema that no flag needs to name.
-const DEFAULT_SCHEMA: &str = "raw";
+pub(super) const DEFAULT_SCHEMA: &str = "raw";
 
 pub(super) fn backfill(
     app: &App,
@@ -24,6 +24,7 @@ pub(super) fn backfill(
     request: &BackfillRequest,
     printer: Printer,
 ) -> Outcome {
+    tally.reads(request.range);
     let report = block_on_run(tally, app.backfill(request))?;
     if request.dry_run {
         let place = say!("schema {schema}", schema = request.schema);
@@ -42,6 +43,7 @@ pub(super) fn extract(
     lang: Option<Language>,
     printer: Printer,
 ) -> Outcome {
+    tally.reads(arguments.range);
     let windows = chunk_range_in(arguments.range, arguments.chunk, arguments.tz);
     let mut request = arguments.request.windows(windows);
     let is_to_stdout = to_stdout::is_asked(&request);
@@ -95,7 +97,7 @@ fn ending(verb: Verb, settings: &Settings, tally: &Tally) -> Ending {
         verb,
         schema_flag: String::new(),
         env_file_flag: tally.env_file_flag(),
-        again: tally.resumed(),
+        again: tally.again(),
         // A wrong setting has ended the call already.
         monthly_quota: settings.monthly_quota().unwrap_or_default(),
     }

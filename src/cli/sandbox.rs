@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::env_file::EnvFile;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::next_steps;
 use super::output::{self, Printer};
@@ -15,6 +16,7 @@ use super::signals::block_on;
 use crate::app::{App, ConformReport, ConformRequest, Finding};
 use crate::domain::instant::parse_instant;
 use crate::error::{Error, Result};
+use crate::language::say;
 use crate::terminal::one_line;
 use qbo_sandbox::{
     ASSUMPTIONS, Assumptions, CompanySize, Environment, FaultRule, OAuthOptions, Refusal, Sandbox,
@@ -163,6 +165,9 @@ enum SandboxAction {
         /// URL of the sandbox [default: QBO_API_URL, or port 8911 of this machine]
         #[arg(long)]
         url: Option<String>,
+        /// Port of a sandbox of this machine, instead of --url
+        #[arg(long, conflicts_with = "url")]
+        port: Option<u16>,
     },
     /// Find out which assumptions of the simulator hold for a real company, by reading only
     ///
@@ -173,11 +178,12 @@ enum SandboxAction {
 
 /// Serves until it is stopped, or runs one command.
 ///
-/// `line` is the whole command, which a sandbox in the background repeats.
+/// `line` is the whole command, which a sandbox in the background repeats; a command beside the sandbox gets
+/// the file of the settings.
 pub(super) fn run(
     app: &App,
     arguments: &SandboxArguments,
-    line: &[OsString],
+    (line, env_file): (&[OsString], &EnvFile),
     printer: Printer,
 ) -> Outcome {
     match &arguments.action {
@@ -185,28 +191,34 @@ pub(super) fn run(
             command,
             arguments,
             url,
-        }) => control(command.as_deref(), arguments, url.clone(), printer),
+            port,
+        }) => {
+            let url = url.clone().or(port.map(local));
+            control(command.as_deref(), arguments, url, printer)
+        }
         Some(SandboxAction::Conform(request)) => {
             let report = block_on(app.conform(request))?;
             printer.print_translated(&report, || conformity(&report))?;
             Ok(ExitCode::Done)
         }
         None if arguments.stop => {
-            let port = arguments
-                .port
-                .map(|port| format!("http://127.0.0.1:{port}"));
-            control(Some("stop"), &[], port, printer)
+            let url = url_of(arguments.port.map(local));
+            let answer = asked(&url, "stop", &[])?;
+            printer.print(&json_of(&answer)?, || {
+                say!("the sandbox at {url} ended", url) + "\n"
+            })?;
+            Ok(ExitCode::Done)
         }
-        None if arguments.detach => detach(line),
-        None => serve(arguments),
+        None if arguments.detach => detach(line, printer),
+        None => serve(arguments, env_file),
     }
 }
 
-fn serve(arguments: &SandboxArguments) -> Outcome {
+fn serve(arguments: &SandboxArguments, env_file: &EnvFile) -> Outcome {
     let sandbox =
         Sandbox::start(arguments.options()?).map_err(|error| refused(error.to_string()))?;
     if !arguments.command.is_empty() {
-        return run_command(&sandbox, &arguments.command);
+        return run_command(&sandbox, &arguments.command, env_file);
     }
     // A signal is the normal end of a sandbox. The sandbox prints its addresses only when a signal
     // would stop it cleanly.
@@ -230,16 +242,7 @@ fn control(
     url: Option<String>,
     printer: Printer,
 ) -> Outcome {
-    let local = format!("http://127.0.0.1:{DEFAULT_PORT}");
-    let url = url.unwrap_or_else(|| environment("QBO_API_URL", local));
-    let members = arguments.iter().map(|argument| member(argument));
-    let members: Vec<String> = members.collect::<Result<_>>()?;
-    let arguments = format!("{{{}}}", members.join(","));
-    let answer = block_on(async {
-        control_remote(&url, command.unwrap_or("help"), arguments)
-            .await
-            .map_err(refused)
-    })?;
+    let answer = asked(&url_of(url), command.unwrap_or("help"), arguments)?;
     match (command, printer.json) {
         (None, false) => output::text(&commands(&answer)?),
         _ => output::text(&format!("{answer}\n")),
@@ -247,10 +250,41 @@ fn control(
     Ok(ExitCode::Done)
 }
 
+/// Returns the address that was named, or the usual one.
+fn url_of(named: Option<String>) -> String {
+    named.unwrap_or_else(|| environment("QBO_API_URL", local(DEFAULT_PORT)))
+}
+
+fn local(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+/// Sends a command to a sandbox and returns its answer.
+fn asked(url: &str, command: &str, arguments: &[String]) -> Outcome<String> {
+    // `--fault` takes the arguments of a fault as one.
+    let one = arguments
+        .first()
+        .filter(|first| command == "fault" && arguments.len() == 1 && first.starts_with("fault="));
+    let members: Vec<&str> = match one {
+        Some(one) => one.split(',').collect(),
+        None => arguments.iter().map(String::as_str).collect(),
+    };
+    let members: Vec<String> = members.into_iter().map(member).collect::<Result<_>>()?;
+    let arguments = format!("{{{}}}", members.join(","));
+    block_on(async {
+        control_remote(url, command, arguments)
+            .await
+            .map_err(refused)
+    })
+}
+
+fn json_of(answer: &str) -> Result<serde_json::Value> {
+    serde_json::from_str(answer).map_err(|error| refused(format!("its answer: {error}")))
+}
+
 /// Returns the table of the commands and faults that a sandbox lists.
 fn commands(answer: &str) -> Result<String> {
-    let listed: serde_json::Value = serde_json::from_str(answer)
-        .map_err(|error| refused(format!("its list of commands: {error}")))?;
+    let listed = json_of(answer)?;
     let rows = |list: &str, name: fn(&serde_json::Value) -> String| -> Vec<(String, String)> {
         let rows = listed[list].as_array().into_iter().flatten();
         rows.map(|row| (name(row), text_of(row, "what"))).collect()
@@ -263,11 +297,11 @@ fn commands(answer: &str) -> Result<String> {
     let mut out = String::new();
     for (title, rows) in [
         (
-            "Commands: qbo-rs sandbox control COMMAND NAME=VALUE ...",
+            say!("Commands: qbo-rs sandbox control COMMAND NAME=VALUE ..."),
             commands,
         ),
         (
-            "Faults: qbo-rs sandbox control fault fault=FAULT ...",
+            say!("Faults: qbo-rs sandbox control fault fault=FAULT ..."),
             faults,
         ),
     ] {
@@ -290,13 +324,23 @@ fn text_of(row: &serde_json::Value, member: &str) -> String {
 /// Returns a table of the findings, each beside what the sandbox assumes, and the number of requests.
 fn conformity(report: &ConformReport) -> String {
     let findings = &report.findings;
-    let mut rows = vec![["assumption", "found", "the sandbox", "shown by"].map(str::to_owned)];
+    let mut rows = vec![[
+        say!("assumption"),
+        say!("found"),
+        say!("the sandbox"),
+        say!("shown by"),
+    ]];
     rows.extend(findings.assumptions.iter().map(|finding| {
         let assumption = ASSUMPTIONS.iter().find(|a| a.name == finding.name);
         let assumed = assumption.map_or("-", |assumption| assumption.default_answer());
         [finding.name, finding.answer, assumed, &evidence(finding)].map(str::to_owned)
     }));
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let (name, found, assumed) = (width(0), width(1), width(2));
     let mut out: String = rows
         .iter()
@@ -308,10 +352,14 @@ fn conformity(report: &ConformReport) -> String {
         .filter(|f| f.is_settled())
         .count();
     out.push_str(&format!(
-        "{settled} of {} assumptions settled with {} requests, minor version {}\n",
-        findings.assumptions.len(),
-        findings.requests,
-        findings.minor_version
+        "{}\n",
+        say!(
+            "{settled} of {all} assumptions settled with {requests} requests, minor version {minor}",
+            settled,
+            all = findings.assumptions.len(),
+            requests = findings.requests,
+            minor = findings.minor_version
+        )
     ));
     out
 }
@@ -343,6 +391,11 @@ fn member(argument: &str) -> Result<String> {
 }
 
 impl SandboxArguments {
+    /// Returns whether a company is read with the settings of this process.
+    pub(super) fn reads_settings(&self) -> bool {
+        matches!(self.action, Some(SandboxAction::Conform(_)))
+    }
+
     fn port(&self) -> u16 {
         let usual = match self.command.is_empty() {
             true => DEFAULT_PORT,

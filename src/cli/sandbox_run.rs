@@ -1,5 +1,6 @@
 //! A simulator that does not hold the shell: in the background, or for as long as a command runs.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
@@ -7,20 +8,26 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use qbo_sandbox::Sandbox;
 
+use super::env_file::EnvFile;
 use super::exit::{ExitCode, Failure, Outcome};
-use super::output;
+use super::output::Printer;
 use super::signals::{run_to_end, stop_signal};
 use crate::error::{Error, Result};
+use crate::language::say;
 
 /// Runs a command until it ends. Its exit code becomes that of this process.
-pub(super) fn run_command(sandbox: &Sandbox, line: &[OsString]) -> Outcome {
+pub(super) fn run_command(sandbox: &Sandbox, line: &[OsString], env_file: &EnvFile) -> Outcome {
     let Some((program, arguments)) = line.split_first() else {
         return Ok(ExitCode::Done);
     };
     let mut command = Command::new(program);
-    command.args(arguments).envs(sandbox.environment());
+    command
+        .args(arguments)
+        // What the sandbox says goes before it.
+        .envs(env_file.variable())
+        .envs(sandbox.environment());
     // The tokens end with the simulator. In the user's own store they would be dead ones.
-    let tokens = tempfile::tempdir().map_err(|e| Error::config("TMPDIR", e.to_string()))?;
+    let tokens = tempfile::tempdir().map_err(not_temporary)?;
     if std::env::var_os("QBO_TOKEN_STORE").is_none_or(|store| store.is_empty()) {
         command.env("QBO_TOKEN_STORE", tokens.path().join("tokens.json"));
     }
@@ -78,9 +85,9 @@ fn code(status: ExitStatus) -> i32 {
 
 /// Starts a simulator that goes on when this process ends, and prints its settings. `line` is the
 /// command that asks for it.
-pub(super) fn detach(line: &[OsString]) -> Outcome {
+pub(super) fn detach(line: &[OsString], printer: Printer) -> Outcome {
     let failed = |error: std::io::Error| Error::config("sandbox", error.to_string());
-    let mut errors = tempfile::tempfile().map_err(failed)?;
+    let mut errors = tempfile::tempfile().map_err(not_temporary)?;
     let mut command = repeated(line)?;
     command
         .stdin(Stdio::null())
@@ -91,21 +98,30 @@ pub(super) fn detach(line: &[OsString]) -> Outcome {
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command.spawn().map_err(failed)?;
     let settings = BufReader::new(child.stdout.take().ok_or_else(no_output)?);
+    let mut exports = Vec::new();
     for line in settings.lines() {
         let line = line.map_err(failed)?;
         if line.starts_with("export ") {
-            output::text(&format!("{line}\n"));
-        } else {
-            // Its last line, which names its address and speaks of Ctrl-C.
-            let url = line
-                .split_whitespace()
-                .find(|word| word.starts_with("http"));
-            let url = url.unwrap_or_default();
-            output::text(&format!(
-                "# sandbox at {url} in the background; stop it with: qbo-rs sandbox control stop --url {url}\n"
-            ));
-            return Ok(ExitCode::Done);
+            exports.push(line);
+            continue;
         }
+        // Its last line, which names its address and speaks of Ctrl-C.
+        let url = line
+            .split_whitespace()
+            .find(|word| word.starts_with("http"));
+        let url = url.unwrap_or_default();
+        let settings: BTreeMap<String, String> =
+            exports.iter().filter_map(|line| exported(line)).collect();
+        let object = serde_json::json!({"url": url, "environment": settings});
+        printer.print(&object, || {
+            let comment = say!(
+                "# sandbox at {url} in the background; stop it with: qbo-rs sandbox control stop --url {url}",
+                url
+            );
+            exports.push(comment);
+            exports.join("\n") + "\n"
+        })?;
+        return Ok(ExitCode::Done);
     }
     let mut words = String::new();
     errors.rewind().map_err(failed)?;
@@ -115,6 +131,21 @@ pub(super) fn detach(line: &[OsString]) -> Outcome {
         .trim_start_matches("error: sandbox: ")
         .to_owned();
     Err(Error::config("sandbox", words).into())
+}
+
+/// Returns name and value of a line `export NAME=VALUE`, with the value as the shell reads it.
+fn exported(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
+    let quoted = value
+        .strip_prefix('\'')
+        .and_then(|rest| rest.strip_suffix('\''));
+    let value = quoted.map_or_else(|| value.to_owned(), |text| text.replace(r"'\''", "'"));
+    Some((name.to_owned(), value))
+}
+
+fn not_temporary(error: std::io::Error) -> Error {
+    let directory = std::env::temp_dir();
+    Error::config("TMPDIR", format!("{}: {error}", directory.display()))
 }
 
 fn no_output() -> Error {

@@ -228,6 +228,24 @@ fn a_dry_run_lists_windows_and_cost() {
     }
     report.plan = plan(true);
     check("dry_run_estimate", &planned(&report, "schema raw"));
+    let guayaquil = Window {
+        start: at(0) + TimeDelta::hours(5),
+        end: at(31) + TimeDelta::hours(5),
+    };
+    let elsewhere = Report {
+        runs: vec![RunReport {
+            plan: Some(cost(1, 0, 1, 1)),
+            ..run(
+                "items",
+                vec![WindowReport::skipped(guayaquil, SkipReason::Planned)],
+            )
+        }],
+        connection: None,
+        plan: plan(false),
+    };
+    let text = planned(&elsewhere, "schema raw");
+    let range = "2024-01-01 05:00:00 .. 2024-02-01 05:00:00 (UTC)";
+    assert!(text.contains(range), "{text}");
     let nothing = Report {
         runs: vec![planned_run("items", 0..0, cost(8, 8, 0, 0))],
         connection: None,

@@ -30,6 +30,11 @@ const NOT_CONNECTED_IN_SYNC: &str = "what is committed stays; once the cause is 
 const LATER: &str = "what is committed stays; the same command with --resume reads the rest";
 /// The same after a sync.
 const LATER_IN_SYNC: &str = "what is committed stays; the next sync reads the rest";
+/// After a run in which windows failed and no record was set aside.
+const WINDOWS_IN_DATABASE: &str = "qbo-rs status lists all windows that are not committed";
+const WINDOWS_IN_LANDING: &str = "the same command with --resume reads what is missing";
+const NOT_ON_STDOUT: &str =
+    "nothing was written to stdout; the same command reads everything again";
 const IN_LANDING: &str = "records that are set aside are the lines with `rejected` in the landing files; after qbo-rs load, qbo-rs rejects lists them";
 
 /// The place of the records that a run has set aside.
@@ -39,6 +44,8 @@ pub(super) enum Place<'p> {
     Schema(&'p str),
     /// The landing files.
     Landing,
+    /// Nothing but stdout.
+    Stdout,
 }
 
 /// The failures and rejects of a command, for its last lines.
@@ -65,22 +72,26 @@ pub(super) struct Failure {
 /// Explains the exit code of a backfill, an extract or a load.
 pub(super) fn explain_runs(app: &App, report: &Report, place: Place<'_>) {
     let rejected = report.runs.iter().map(|run| run.totals.rejected).sum();
-    let (phase, rest) = match place {
-        Place::Schema(_) => ("load", IN_DATABASE),
-        Place::Landing => ("extract", IN_LANDING),
+    let phase = match place {
+        Place::Schema(_) => "load",
+        Place::Landing | Place::Stdout => "extract",
     };
     let set_aside = look_up(rejected, || match place {
         Place::Schema(schema) => ask(app.set_aside_by_runs(report, schema, MAX_NAMED as u64)),
-        Place::Landing => set_aside_in_landing(report, MAX_NAMED),
+        Place::Landing | Place::Stdout => set_aside_in_landing(report, MAX_NAMED),
     });
     let lost = report.runs.iter().find_map(|run| match run.ended_by {
         Some(RunEnd::CompanyLost(_, recovery)) => Some(recovery),
         _ => None,
     });
-    let rest = match lost.filter(|_| rejected == 0) {
-        Some(Recovery::Retry) => LATER,
-        Some(Recovery::Reauthorise | Recovery::Abort) => NOT_CONNECTED,
-        None => rest,
+    let rest = match (place, rejected, lost) {
+        (Place::Stdout, 0, _) => NOT_ON_STDOUT,
+        (_, 0, Some(Recovery::Retry)) => LATER,
+        (_, 0, Some(Recovery::Reauthorise | Recovery::Abort)) => NOT_CONNECTED,
+        (Place::Schema(_), 0, None) => WINDOWS_IN_DATABASE,
+        (Place::Landing, 0, None) => WINDOWS_IN_LANDING,
+        (Place::Schema(_), ..) => IN_DATABASE,
+        (Place::Landing | Place::Stdout, ..) => IN_LANDING,
     };
     let shortfall = Shortfall {
         phase,
@@ -137,10 +148,12 @@ fn rest_of_sync(report: &SyncReport, rejected: u64) -> String {
     let is_connection_lost = |account: &CompanySync| {
         account.error.is_some() || account.entities.iter().all(|entity| entity.error.is_none())
     };
-    let rest = match rejected == 0 && report.accounts.iter().all(is_connection_lost) {
-        true if report.accounts.iter().all(CompanySync::is_asked_to_wait) => LATER_IN_SYNC,
-        true => NOT_CONNECTED_IN_SYNC,
-        false => IN_DATABASE,
+    let is_lost = report.accounts.iter().all(is_connection_lost);
+    let rest = match rejected {
+        0 if is_lost && report.accounts.iter().all(CompanySync::is_asked_to_wait) => LATER_IN_SYNC,
+        0 if is_lost => NOT_CONNECTED_IN_SYNC,
+        0 => WINDOWS_IN_DATABASE,
+        _ => IN_DATABASE,
     };
     match denied {
         Some(account) => format!(
@@ -273,31 +286,31 @@ fn failures_of_run(run: &RunReport) -> Vec<Failure> {
         };
         let language = language();
         let count = not_attempted.len() as u64;
-        let reason = untried_reason(&failed, first, language);
-        let text = say!(in language; count count; "{n} window not attempted: {reason}",
-            "{n} windows not attempted: {reason}", n = number(count), reason);
+        let reason = not_attempted_for(first);
+        let n = number(count);
+        let text = match failed.iter().any(|failed| reason_of(failed) == reason) {
+            true => say!(in language; count count; "{n} window not attempted, for the same reason",
+                "{n} windows not attempted, for the same reason", n),
+            false => {
+                let reason = translated_into(language, &with_flags(reason)).into_owned();
+                say!(in language; count count; "{n} window not attempted: {reason}",
+                    "{n} windows not attempted: {reason}", n, reason)
+            }
+        };
         failures.push(failure(Some(range), text));
     }
     failures
-}
-
-/// Returns the reason why a window was not tried, unless one that was tried has said it.
-pub(super) fn untried_reason(
-    tried: &[&WindowReport],
-    untried: &WindowReport,
-    language: Language,
-) -> String {
-    let reason = reason_of(untried).trim_start_matches(NOT_ATTEMPTED);
-    match tried.iter().any(|window| reason_of(window) == reason) {
-        true => say!(in language; "the same reason"),
-        false => translated_into(language, &with_flags(reason)).into_owned(),
-    }
 }
 
 /// Returns the clause with the reason of a failure.
 fn failed_for(error: &str) -> String {
     let (language, error) = (language(), with_flags(error));
     say!(in language; "failed: {reason}", reason = translated_into(language, &error))
+}
+
+/// Returns the reason why a window was not attempted.
+pub(super) fn not_attempted_for(window: &WindowReport) -> &str {
+    reason_of(window).trim_start_matches(NOT_ATTEMPTED)
 }
 
 fn reason_of(window: &WindowReport) -> &str {

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::entity_health::{Circumstances, Health, Level, health};
 use super::local::LocalTime;
 use super::summary::reads;
-use super::words::{MAX_WIDTH, cut, days, entities, flow, number, width};
+use super::words::{MAX_WIDTH, cut, days, entities, flow, number, shell_quote, width};
 use crate::app::{CompanyReport, EntityStatus, StatusReport, TieOut};
 use crate::domain::{ConnectionState, Window};
 use crate::language::{say, translated};
@@ -43,7 +43,7 @@ pub(super) fn screen(report: &StatusReport, view: View<'_>) -> String {
     let env_file = view.env_file_flag;
     let flag = match report.schema.as_str() {
         "raw" => env_file.to_owned(),
-        other => format!(" --schema {other}{env_file}"),
+        other => format!(" --schema {}{env_file}", shell_quote(other)),
     };
     let sync = format!("qbo-rs sync{env_file}");
     if report.entities.is_empty() && report.never_read.is_empty() && report.syncs.is_empty() {
@@ -52,7 +52,12 @@ pub(super) fn screen(report: &StatusReport, view: View<'_>) -> String {
             "nothing has been loaded into the schema {schema} yet",
             schema
         );
-        let next = say!("Next: {command}", command = sync);
+        // A sync loads each company into the schema of its own.
+        let command = match report.schema.as_str() {
+            "raw" => sync,
+            _ => format!("qbo-rs backfill invoices --last 90d{flag}"),
+        };
+        let next = say!("Next: {command}", command);
         let _ = writeln!(out, "{text}\n{next}");
         return out;
     }
@@ -136,20 +141,20 @@ fn heading(report: &StatusReport, view: View<'_>, out: &mut String) {
         .map(|entity| entity.realm_id.as_str());
     let at = view.zone.with_offset(view.now);
     let schema = &report.schema;
-    let name = match (&report.company, realm_id) {
-        (Some(name), Some(realm_id)) => say!(
-            "{name} ({realm_id}), schema {schema}",
-            name = one_line(name),
-            realm_id,
-            schema
-        ),
-        (_, Some(realm_id)) => say!("Company {realm_id}, schema {schema}", realm_id, schema),
-        (_, None) => say!("Schema {schema}", schema),
+    // The schema tells two databases apart: a long name is cut, and it is not.
+    let in_schema = match realm_id {
+        Some(_) => say!(", schema {schema}", schema),
+        None => say!("Schema {schema}", schema),
+    };
+    let company = match (&report.company, realm_id) {
+        (Some(name), Some(realm_id)) => format!("{} ({realm_id})", one_line(name)),
+        (_, Some(realm_id)) => say!("Company {realm_id}", realm_id),
+        (_, None) => String::new(),
     };
     if realm_id.is_some() || !report.accounts.is_empty() {
         let as_of = say!("as of {at}", at);
         let room = MAX_WIDTH.saturating_sub(width(&as_of) + 2);
-        let name = cut(&name, room);
+        let name = cut(&company, room.saturating_sub(width(&in_schema))) + &in_schema;
         let _ = writeln!(out, "{name:<room$}  {as_of}");
     }
     let is_of_schema = |account: &&CompanyReport| {

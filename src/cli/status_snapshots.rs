@@ -283,6 +283,24 @@ fn entities_that_a_sync_did_not_read_are_counted_and_named() {
 }
 
 #[test]
+fn the_schema_is_told_whole_however_long_a_name_is() {
+    let mut long = report(vec![entity("items", 3)]);
+    long.company = Some("Comercializadora de Productos Agropecuarios del Ecuador".to_owned());
+    long.schema = "raw_quito".to_owned();
+    let text = screen(&long, view(false));
+    let head = text.lines().next().unwrap();
+    assert!(head.contains("…, schema raw_quito  as of "), "{head}");
+    assert!(width(head) <= MAX_WIDTH, "{head}");
+    let empty = StatusReport {
+        schema: "my raw".to_owned(),
+        ..report(Vec::new())
+    };
+    let text = screen(&empty, view(false));
+    let next = "Next: qbo-rs backfill invoices --last 90d --schema 'my raw'";
+    assert_eq!(text.lines().last(), Some(next));
+}
+
+#[test]
 fn a_sync_that_came_later_mends_a_run() {
     let mut mended = entity("items", 300);
     mended.last_run = Some(run(LedgerRunStatus::Interrupted, 90));

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::hint::with_flags;
 use super::planned::{range_of, read_line};
-use super::shortfall::{untried_entities, untried_reason};
+use super::shortfall::{not_attempted_for, untried_entities};
 use super::words::{days, elapsed, entities, flow, instant, number, requests, table, windows};
 use crate::domain::{Report, RunEnd, RunReport, SkipReason, WindowReport, WindowStatus};
 use crate::error::Recovery;
@@ -273,14 +273,29 @@ fn failures(run: &RunReport, out: &mut String) {
         let _ = writeln!(out, "{text}");
     }
     if let (Some(first), Some(last)) = (untried.first(), untried.last()) {
-        let reason = untried_reason(&tried, first, current());
+        let reason = not_attempted_for(first);
         let range = crate::domain::Window {
             start: first.start,
             end: last.end,
         };
         let count = untried.len() as u64;
-        let text = say!(count count; "{entity}: {n} window of {range} not attempted: {reason}",
-            "{entity}: {n} windows of {range} not attempted: {reason}", entity, n = number(count), range, reason);
+        let n = number(count);
+        let is_told = tried
+            .iter()
+            .take(MAX_NAMED)
+            .any(|window| window.error.as_deref() == Some(reason));
+        let text = match is_told {
+            true => {
+                say!(count count; "{entity}: {n} window of {range} not attempted, for the same reason",
+                "{entity}: {n} windows of {range} not attempted, for the same reason", entity, n, range)
+            }
+            false => {
+                let reason = with_flags(reason);
+                let reason = translated(&reason);
+                say!(count count; "{entity}: {n} window of {range} not attempted: {reason}",
+                    "{entity}: {n} windows of {range} not attempted: {reason}", entity, n, range, reason)
+            }
+        };
         let _ = writeln!(out, "{text}");
     }
 }
@@ -310,24 +325,24 @@ pub(super) fn reads(reads: u64, quota: u64) -> String {
     }
 }
 
-/// Returns the command to run next: what is missing first.
-/// Returns the step that helps, if a run found that the company cannot be read.
-fn lost(report: &Report) -> Option<Recovery> {
-    report.runs.iter().find_map(|run| match run.ended_by {
+/// Returns whether the company was lost for a reason that the same call would meet again.
+fn needs_somebody(run: &RunReport) -> bool {
+    let lost = match &run.ended_by {
         Some(RunEnd::CompanyLost(_, recovery)) => Some(recovery),
         _ => None,
-    })
+    };
+    lost.is_some_and(|recovery| *recovery != Recovery::Retry)
 }
 
+/// Returns the command to run next: what is missing first.
 fn next(report: &Report, ending: &Ending) -> Option<String> {
     let env_file = &ending.env_file_flag;
     let flags = format!("{}{env_file}", ending.schema_flag);
+    if report.runs.iter().any(needs_somebody) {
+        return Some(format!("qbo-rs check{env_file}"));
+    }
     if report.has_failures() {
-        return Some(match lost(report) {
-            // The same command would fail again.
-            Some(Recovery::Abort) => format!("qbo-rs check{env_file}"),
-            _ => ending.again.clone(),
-        });
+        return Some(ending.again.clone());
     }
     let with_rejects: Vec<&str> = report
         .runs

@@ -10,9 +10,11 @@ use super::error_text;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::local::LocalTime;
 use super::output::Printer;
+use super::runs::DEFAULT_SCHEMA;
 use super::shortfall::explain_sync;
 use super::signals::block_on;
-use super::words::{elapsed, flow, number, requests};
+use super::tally::Tally;
+use super::words::{elapsed, flow, number, requests, shell_quote};
 use crate::app::{App, SyncRequest};
 use crate::domain::{CompanyStatus, EntityOutcome, EntitySync, Interval, SyncMethod, SyncReport};
 use crate::error::Result;
@@ -28,7 +30,12 @@ pub(super) struct SyncArguments {
 }
 
 /// Runs the subcommand. With `--every`, each company's report is printed when it is complete.
-pub(super) fn run(app: &App, arguments: &SyncArguments, printer: Printer) -> Outcome {
+pub(super) fn run(
+    app: &App,
+    tally: &Tally,
+    arguments: &SyncArguments,
+    printer: Printer,
+) -> Outcome {
     let request = &arguments.request;
     if let Some(interval) = arguments.every {
         let show = |report: &SyncReport| printer.print(report, || timed(report, interval.get()));
@@ -36,7 +43,9 @@ pub(super) fn run(app: &App, arguments: &SyncArguments, printer: Printer) -> Out
         return Ok(ExitCode::Done);
     }
     let report = until_stopped(app.sync(request))?;
-    printer.print(&report, || table(&report))?;
+    printer.print(&report, || {
+        table(&report) + &next(&report, &tally.env_file_flag()).unwrap_or_default()
+    })?;
     if !report.is_ok() {
         explain_sync(app, &report);
     }
@@ -112,6 +121,22 @@ fn table(report: &SyncReport) -> String {
         }
     }
     out
+}
+
+/// Returns the line with the next commands after the first sync of a company, which reads all records.
+fn next(report: &SyncReport, env_file_flag: &str) -> Option<String> {
+    let [account] = report.accounts.as_slice() else {
+        return None;
+    };
+    let is_first = |entity: &&EntitySync| entity.via == SyncMethod::Query && entity.inserted > 0;
+    let first = account.entities.iter().filter(is_first);
+    let entity = &first.max_by_key(|entity| entity.inserted)?.entity;
+    let flags = match account.schema.as_str() {
+        DEFAULT_SCHEMA => env_file_flag.to_owned(),
+        other => format!(" --schema {}{env_file_flag}", shell_quote(other)),
+    };
+    let command = format!("qbo-rs status{flags} · qbo-rs show {entity}{flags}");
+    Some(say!("Next: {command}", command) + "\n").filter(|_| report.is_ok())
 }
 
 /// Names what has changed in an entity, and why it failed; nothing if neither has happened.

@@ -3,29 +3,34 @@
 use std::path::Path;
 
 use crate::app::{LedgerReport, ViewChanges};
+use crate::language::{say, translated};
 use crate::sink::postgres::{ArchiveSummary, Upgrade};
 use crate::terminal::one_line;
 
 /// Returns the statements that create and upgrade tables, or the tables that were.
 pub(super) fn upgrade(upgrade: &Upgrade, dry_run: bool) -> String {
     match (upgrade.sql.is_empty(), dry_run) {
-        (true, true) => return "-- nothing to do: every table has the right shape\n".to_owned(),
-        (true, false) => return "every table has the right shape\n".to_owned(),
+        (true, true) => return say!("-- nothing to do: every table has the right shape") + "\n",
+        (true, false) => return say!("every table has the right shape") + "\n",
         (false, true) => return format!("BEGIN;\n{}COMMIT;\n", upgrade.sql),
         (false, false) => {}
     }
-    let line = |what: &str, tables: &[String]| match tables.is_empty() {
-        true => String::new(),
-        false => format!("{what}: {}\n", tables.join(", ")),
-    };
-    let created = line("created", &upgrade.created);
-    created + &line("upgraded, every row kept", &upgrade.tables)
+    let mut text = String::new();
+    if !upgrade.created.is_empty() {
+        let tables = upgrade.created.join(", ");
+        text += &(say!("created: {tables}", tables) + "\n");
+    }
+    if !upgrade.tables.is_empty() {
+        let tables = upgrade.tables.join(", ");
+        text += &(say!("upgraded, every row kept: {tables}", tables) + "\n");
+    }
+    text
 }
 
 /// Returns the statements that make views, for `psql`.
 pub(super) fn views_sql(changes: &ViewChanges) -> String {
     let sql = match changes.sql.as_str() {
-        "" => "-- nothing to do: every view is as it should be\n".to_owned(),
+        "" => say!("-- nothing to do: every view is as it should be") + "\n",
         sql => format!("BEGIN;\n{sql}COMMIT;\n"),
     };
     let comments = dbt_variables(changes);
@@ -53,50 +58,67 @@ fn dbt_variables(changes: &ViewChanges) -> String {
 pub(super) fn views(changes: &ViewChanges) -> String {
     let into = &changes.into;
     let mut text = String::new();
-    for (what, names) in [
-        ("created", &changes.created),
-        ("replaced", &changes.replaced),
-        (
-            "dropped, because this version does not make them",
-            &changes.dropped,
-        ),
-    ] {
-        if !names.is_empty() {
-            text += &format!("{into}: {} {what}: {}\n", names.len(), names.join(", "));
-        }
-    }
+    let said = |names: &[String], say: fn(&str, usize, String) -> String| match names {
+        [] => String::new(),
+        names => say(into, names.len(), names.join(", ")) + "\n",
+    };
+    text += &said(&changes.created, created);
+    text += &said(&changes.replaced, replaced);
+    text += &said(&changes.dropped, dropped);
     if text.is_empty() {
-        let what = match changes.materialized {
-            true => "tables",
-            false => "views",
-        };
         let count = changes.unchanged;
-        text = format!("{into}: all {count} {what} are as they should be\n");
+        text = match changes.materialized {
+            true => say!(
+                "{into}: all {count} tables are as they should be",
+                into,
+                count
+            ),
+            false => say!(
+                "{into}: all {count} views are as they should be",
+                into,
+                count
+            ),
+        } + "\n";
     }
     if changes.materialized && !changes.followed.is_empty() {
-        text += &format!(
-            "{into}: filled in, and from now on in step with every load: {}\n",
-            changes.followed.join(", ")
-        );
+        let names = changes.followed.join(", ");
+        text += &(say!(
+            "{into}: filled in, and from now on in step with every load: {names}",
+            into,
+            names
+        ) + "\n");
     }
     if !changes.left_out.is_empty() {
-        text += &format!(
-            "left out, because there is no table: {}\n",
-            changes.left_out.join(", ")
-        );
+        let names = changes.left_out.join(", ");
+        text += &(say!("left out, because there is no table: {names}", names) + "\n");
     }
     text + &dbt_variables(changes)
+}
+
+fn created(into: &str, count: usize, names: String) -> String {
+    say!("{into}: {count} created: {names}", into, count, names)
+}
+
+fn replaced(into: &str, count: usize, names: String) -> String {
+    say!("{into}: {count} replaced: {names}", into, count, names)
+}
+
+fn dropped(into: &str, count: usize, names: String) -> String {
+    say!(
+        "{into}: {count} dropped, because this version does not make them: {names}",
+        into,
+        count,
+        names
+    )
 }
 
 /// Returns a line for each entity with the number of records that were archived.
 pub(super) fn archived(archived: &[ArchiveSummary], file: &Path) -> String {
     let line = |done: &ArchiveSummary| {
-        format!(
-            "{}: {} records into {}\n",
-            done.entity,
-            done.rows,
-            file.display()
-        )
+        let (count, file) = (done.rows, file.display());
+        say!(count count; "{entity}: {count} record into {file}", "{entity}: {count} records into {file}",
+            entity = done.entity, count, file)
+            + "\n"
     };
     archived.iter().map(line).collect()
 }
@@ -105,28 +127,32 @@ pub(super) fn archived(archived: &[ArchiveSummary], file: &Path) -> String {
 pub(super) fn ledger(report: &LedgerReport) -> String {
     let into = &report.into;
     let transactions: usize = report.posted.values().sum();
-    let mut text = format!(
-        "{into}.gl_entries: {} entries of {transactions} transactions\n",
-        report.entries
-    );
+    let mut text = say!(
+        "{into}.gl_entries: {entries} entries of {transactions} transactions",
+        into,
+        entries = report.entries,
+        transactions
+    ) + "\n";
     for (entity, count) in &report.posted {
         text += &format!("  {entity}: {count}\n");
     }
     if report.empty > 0 {
-        text += &format!("without an amount, as voided ones are: {}\n", report.empty);
+        let count = report.empty;
+        text += &(say!("without an amount, as voided ones are: {count}", count) + "\n");
     }
     if report.unbalanced > 0 {
-        text += &format!(
-            "not posted, see {into}.gl_unbalanced: {}\n",
-            report.unbalanced
-        );
+        let count = report.unbalanced;
+        text += &(say!("not posted, see {into}.gl_unbalanced: {count}", into, count) + "\n");
         for (reason, count) in &report.reasons {
-            text += &format!("  {count}: {}\n", one_line(reason));
+            text += &format!("  {count}: {}\n", translated(&one_line(reason)));
         }
     }
     if !report.missing.is_empty() {
         let missing = report.missing.join(", ");
-        text += &format!("not in the ledger, because there is no table: {missing}\n");
+        text += &(say!(
+            "not in the ledger, because there is no table: {missing}",
+            missing
+        ) + "\n");
     }
     text
 }

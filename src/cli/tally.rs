@@ -1,14 +1,14 @@
 //! The count of what a call has done so far: whether it has asked for data, which the exit code says,
 //! and how many windows it has committed, which the text of a stop says.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::command_line::CommandLine;
 use super::logging;
 use super::words::{number, rows_in, windows_in};
-use crate::domain::{WindowReport, WindowStatus};
+use crate::domain::{Window, WindowReport, WindowStatus};
 use crate::language::say;
 use crate::port::{Endpoint, Progress};
 
@@ -16,6 +16,10 @@ use crate::port::{Endpoint, Progress};
 pub(super) struct Tally {
     next: Arc<dyn Progress>,
     line: CommandLine,
+    /// The range that the call reads.
+    range: OnceLock<Window>,
+    /// Whether what is done is lost when the call is stopped.
+    leaves_nothing: AtomicBool,
     has_asked: AtomicBool,
     windows: AtomicU64,
     done: AtomicU64,
@@ -27,6 +31,8 @@ impl Tally {
         Self {
             next,
             line,
+            range: OnceLock::new(),
+            leaves_nothing: AtomicBool::new(false),
             has_asked: AtomicBool::new(false),
             windows: AtomicU64::new(0),
             done: AtomicU64::new(0),
@@ -39,9 +45,20 @@ impl Tally {
         self.has_asked.load(Ordering::Relaxed)
     }
 
-    /// Returns the command that goes on where this one has ended.
-    pub(super) fn resumed(&self) -> String {
-        self.line.resumed()
+    /// Says which range this call reads.
+    pub(super) fn reads(&self, range: Window) {
+        let _ = self.range.set(range);
+    }
+
+    /// Says that no later call can go on where this one ends.
+    pub(super) fn leaves_nothing(&self) {
+        self.leaves_nothing.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the command that goes on where this one has ended, or does all of it again.
+    pub(super) fn again(&self) -> String {
+        let resumes = !self.leaves_nothing.load(Ordering::Relaxed);
+        self.line.again(self.range.get().copied(), resumes)
     }
 
     /// Returns the flag that names the file of the settings, with a blank before it; nothing without one.
@@ -52,8 +69,11 @@ impl Tally {
     /// Says what was done before the call was stopped, and how to go on.
     pub(super) fn stopped(&self) -> String {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let again = self.resumed();
+        let again = self.again();
         let language = logging::language();
+        if self.leaves_nothing.load(Ordering::Relaxed) {
+            return say!(in language; "Stopped; nothing was written to stdout. Again:  {again}", again);
+        }
         let rows = rows_in(language, count(&self.rows));
         let windows = windows_in(language, count(&self.windows));
         match count(&self.done) {
@@ -111,7 +131,6 @@ impl Progress for Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Window;
     use crate::port::NoProgress;
 
     #[test]

@@ -37,6 +37,7 @@ pub(super) fn extract(
             "--resume finds no earlier windows on stdout; leave it out, or name a directory";
         return Err(Error::config("out", reason).into());
     }
+    tally.leaves_nothing();
     let directory = tempfile::tempdir().map_err(|e| Error::landing(&std::env::temp_dir(), e))?;
     let file = directory.path().join("records.jsonl");
     let report = block_on_run(tally, app.extract(&request.out(file.clone())))?;
@@ -62,7 +63,7 @@ fn copy_to_stdout(path: &Path) -> Result<()> {
 
 fn explained(app: &App, report: &Report) -> ExitCode {
     if !report.is_complete() {
-        shortfall::explain_runs(app, report, Place::Landing);
+        shortfall::explain_runs(app, report, Place::Stdout);
     }
     ExitCode::of(report.is_complete())
 }

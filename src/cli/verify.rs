@@ -4,6 +4,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use super::exit::{ExitCode, Outcome};
 use super::output::{self, Printer};
+use super::range::zone_of;
 use super::{block_on, books, shortfall};
 use crate::app::{App, BooksRequest, DEFAULT_LEDGER_SCHEMA, VerifyRequest};
 
@@ -15,8 +16,8 @@ pub(super) enum VerifyArguments {
 }
 
 /// The flags that only one of both has.
-const OF_RECORDS: [&str; 9] = [
-    "entities", "chunk", "repair", "deep", "tz", "through", "last", "month", "quarter",
+const OF_RECORDS: [&str; 8] = [
+    "entities", "chunk", "repair", "deep", "through", "last", "month", "quarter",
 ];
 
 impl Args for VerifyArguments {
@@ -78,6 +79,7 @@ impl FromArgMatches for VerifyArguments {
                 &text("schema").unwrap_or_default(),
                 &text("into").unwrap_or_default(),
             ),
+            zone_of(matches),
         )
         .map(Self::Books)
         .map_err(|error| clap::Error::raw(clap::error::ErrorKind::ValueValidation, error))

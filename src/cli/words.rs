@@ -6,23 +6,11 @@ use chrono::{DateTime, NaiveTime, Utc};
 
 use crate::domain::Window;
 use crate::domain::instant::{format_instant, format_span};
+pub(super) use crate::language::number;
 use crate::language::{Language, current, say};
 
 /// The width of the narrowest terminal that all texts fit into.
 pub(super) const MAX_WIDTH: usize = 80;
-
-/// Writes a number with commas: 12,969.
-pub(super) fn number(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
 
 /// Writes a number of rows: 1 row, 2 rows.
 pub(super) fn rows(count: u64) -> String {
@@ -127,6 +115,23 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     }
 }
 
+/// Fits a line that is laid out with blanks into so many columns: blanks go first, then its end.
+pub(super) fn fitted(line: &str, columns: usize) -> String {
+    if width(line) <= columns {
+        return line.to_owned();
+    }
+    let mut close = String::new();
+    let words = line.trim_start();
+    close.push_str(&line[..line.len() - words.len()]);
+    for column in words.split("  ").filter(|column| !column.is_empty()) {
+        if !close.trim_start().is_empty() {
+            close.push_str("  ");
+        }
+        close.push_str(column.trim());
+    }
+    cut(&close, columns)
+}
+
 /// Writes parts one after the other, with a separator, in as many lines as they need. Each line
 /// begins with `indent`, and no part is divided.
 pub(super) fn flow(indent: &str, parts: &[String], separator: &str) -> String {
@@ -156,6 +161,14 @@ pub(super) fn shell_quote(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blanks_are_cut_before_words() {
+        let line = "  accounts                done             90 rows       0.1 s";
+        assert_eq!(fitted(line, 80), line);
+        assert_eq!(fitted(line, 60), "  accounts  done  90 rows  0.1 s");
+        assert_eq!(fitted(line, 20), "  accounts  done  9…");
+    }
 
     #[test]
     fn numbers_have_commas_and_words_their_form() {

@@ -155,6 +155,10 @@ impl Settings {
                 format!("'{text}' would send tokens unencrypted; write https"),
             )),
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+            _ if !shows_address(text) => Err(Error::config(
+                name,
+                "is not an http or https URL; its value is not shown, for it may be a secret",
+            )),
             _ => Err(Error::config(
                 name,
                 format!("'{text}' is not an http or https URL"),
@@ -164,8 +168,13 @@ impl Settings {
 
     fn number<N: FromStr>(&self, name: &'static str) -> Result<N> {
         let text = self.text(name);
-        text.parse()
-            .map_err(|_| Error::config(name, format!("'{text}' is not a whole number in range")))
+        text.parse().map_err(|_| match shows_number(&text) {
+            true => Error::config(name, format!("'{text}' is not a whole number in range")),
+            false => Error::config(
+                name,
+                "is not a whole number in range; its value is not shown, for it may be a secret",
+            ),
+        })
     }
 
     fn request_timeout(&self) -> Result<Duration> {
@@ -186,7 +195,13 @@ impl Settings {
             .filter(|s: &f64| *s >= 0.0 && *s <= 86_400.0);
         seconds
             .map(Duration::from_secs_f64)
-            .ok_or_else(|| Error::config(name, format!("'{text}' is not a number of seconds")))
+            .ok_or_else(|| match shows_number(&text) {
+                true => Error::config(name, format!("'{text}' is not a number of seconds")),
+                false => Error::config(
+                    name,
+                    "is not a number of seconds; its value is not shown, for it may be a secret",
+                ),
+            })
     }
 }
 
@@ -195,6 +210,21 @@ impl Settings {
 fn is_intuits(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     host.trim_end_matches('.').ends_with("intuit.com")
+}
+
+/// Returns whether an error may show a value that is no number. A long word may be another setting's, such as
+/// a password.
+fn shows_number(text: &str) -> bool {
+    const MAX_WORD: usize = 5;
+    let is_part = |byte: u8| byte.is_ascii_digit() || b"+-.,_ ".contains(&byte);
+    text.len() <= MAX_WORD || text.bytes().all(is_part)
+}
+
+/// Returns whether an error may show a value that is no address. What has no scheme, and other letters than a host,
+/// may be a secret.
+fn shows_address(text: &str) -> bool {
+    let is_of_host = |letter: char| letter.is_ascii_lowercase() || ".-:/".contains(letter);
+    text.contains("://") || text.chars().all(is_of_host)
 }
 
 /// Variables with the names of settings that others read: the demo.
@@ -278,6 +308,19 @@ mod tests {
             all.set(name, value).unwrap();
             let error = all.qbo().unwrap_err().to_string();
             assert!(error.starts_with(&format!("{name}: '{value}'")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_may_be_a_secret_is_not_shown() {
+        for name in ["QBO_API_URL", "QBO_MAX_REQUESTS", "QBO_TIMEOUT_S"] {
+            let mut all = settings(&CONNECTION);
+            all.set(name, "PW12SECRET").unwrap();
+            let error = all.qbo().unwrap_err().to_string();
+            assert!(
+                error.contains("is not shown") && !error.contains("PW12"),
+                "{error}"
+            );
         }
     }
 

@@ -118,7 +118,7 @@ impl Settings {
         if self.get("PG_HOST").is_none() {
             return Err(Error::config(
                 "PG_HOST",
-                "not set, nor is DATABASE_URL: no database to load into",
+                "not set, nor is DATABASE_URL: no database; write DATABASE_URL=postgresql://user:password@host/database",
             ));
         }
         self.require(&["PG_DB", "PG_USER"])?;

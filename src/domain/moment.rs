@@ -201,7 +201,8 @@ impl Calendar {
     }
 
     fn hours_ago(self, hours: u64) -> Option<DateTime<Utc>> {
-        let hours = i64::try_from(hours.min(24 * MAX_DAYS)).ok()?;
+        let hours = Some(hours).filter(|hours| *hours <= 24 * MAX_DAYS)?;
+        let hours = i64::try_from(hours).ok()?;
         self.now.checked_sub_signed(TimeDelta::hours(hours))
     }
 

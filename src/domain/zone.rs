@@ -37,6 +37,13 @@ impl FromStr for Zone {
             .find(|zone| folded(zone.name()) == wanted);
         found.copied().map(Self).ok_or_else(|| {
             let shown = excerpt(name, MAX_SHOWN);
+            if is_offset(&shown) {
+                let reason = format!(
+                    "'{shown}' is an offset, and no zone; name a place, as America/Guayaquil, or write Etc/GMT+5, \
+                     which is five hours behind UTC"
+                );
+                return Error::config("tz", reason);
+            }
             let reason = match closest(name, TZ_VARIANTS.iter().map(|zone| zone.name())) {
                 Some(meant) => format!("'{shown}' is not a zone; did you mean {meant}?"),
                 None => format!("'{shown}' is not a zone; write it as America/Guayaquil"),
@@ -44,6 +51,20 @@ impl FromStr for Zone {
             Error::config("tz", reason)
         })
     }
+}
+
+/// Returns whether a text is a distance from UTC, such as `GMT+5` or `-05:00`.
+fn is_offset(text: &str) -> bool {
+    let text = text.to_ascii_uppercase();
+    let text = ["UTC", "GMT"]
+        .into_iter()
+        .find_map(|word| text.strip_prefix(word))
+        .unwrap_or(&text);
+    let distance = text.strip_prefix(['+', '-']).unwrap_or_default();
+    !distance.is_empty()
+        && distance
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b':')
 }
 
 impl TryFrom<String> for Zone {
@@ -114,6 +135,13 @@ mod tests {
     fn an_unknown_zone_is_answered_by_a_guess() {
         let text = "America/Guayaqil".parse::<Zone>().unwrap_err().to_string();
         assert!(text.contains("did you mean America/Guayaquil?"), "{text}");
+        for offset in ["GMT+5", "+05:00", "utc-3", "-0500"] {
+            let text = offset.parse::<Zone>().unwrap_err().to_string();
+            assert!(
+                text.contains("is an offset") && text.contains("Etc/GMT+5"),
+                "{text}"
+            );
+        }
         let text = "Mars".parse::<Zone>().unwrap_err().to_string();
         assert!(text.starts_with("tz: 'Mars' is not a zone; "), "{text}");
     }

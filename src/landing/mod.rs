@@ -18,6 +18,7 @@ mod merge;
 mod parquet_lines;
 mod parquet_pages;
 mod parquet_writer;
+mod parts;
 mod reader;
 mod rejects;
 mod sink;

@@ -10,14 +10,12 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tracing::warn;
 
+use super::parts::{Parts, Unwritten, files_of};
 use crate::domain::{
     DistinctIds, EntitySpec, LoadCounts, Mask, Page, Report, SkipReason, Window, WindowReport,
-    WindowStatus, too_many_rejects,
+    too_many_rejects,
 };
-use crate::durable::{
-    directory_of, hidden_prefix, hold_directory, make_private_directory,
-    remove_leftover_directories, remove_leftovers_in,
-};
+use crate::durable::{directory_of, remove_leftovers_in};
 use crate::error::{Error, Result};
 use crate::landing::{
     LandingFile, LandingLine, LandingReader, LandingTarget, LandingWriter, PageLines, WRITE_MARGIN,
@@ -28,51 +26,48 @@ use crate::port::{CommitSummary, ReadSummary, Sink, WindowContext, WindowWriter}
 /// A sink that writes one file per window, and merges them at the end if the target is one file.
 #[derive(Debug)]
 pub struct LandingSink {
-    target: LandingTarget,
-    directory: PathBuf,
+    target: Target,
     /// Properties that an earlier file may still hold.
     mask: Arc<Mask>,
-    /// The lock of the hidden directory, by which other processes know that it is no leftover.
-    held: Mutex<Option<File>>,
     /// Directories in which there are no leftovers of killed processes any more.
     tidied: Mutex<HashSet<PathBuf>>,
 }
 
-/// Ending of the name of the hidden directory that collects windows for one file.
-const PARTS: &str = ".qbo-parts";
+/// Where the windows go.
+#[derive(Debug)]
+enum Target {
+    Directory(PathBuf),
+    SingleFile(PathBuf, Parts),
+}
 
 impl LandingSink {
     /// Creates a sink. If the target is one file, its windows are collected in a hidden directory
     /// beside it.
     pub fn new(target: LandingTarget, mask: Arc<Mask>) -> Self {
-        let directory = match &target {
-            LandingTarget::Directory(directory) => directory.clone(),
+        let target = match target {
+            LandingTarget::Directory(directory) => Target::Directory(directory),
             LandingTarget::SingleFile(path) => {
-                let mut name = hidden_prefix(path);
-                name.push(format!("{}{PARTS}", crate::chance::unique_id().simple()));
-                path.with_file_name(name)
+                let parts = Parts::of(&path);
+                Target::SingleFile(path, parts)
             }
         };
         Self {
             target,
-            directory,
             mask,
-            held: Mutex::default(),
             tidied: Mutex::default(),
         }
     }
 
-    /// Makes the hidden directory, once, and removes those that killed processes have left.
-    fn hold_directory(&self) -> std::io::Result<()> {
-        let LandingTarget::SingleFile(path) = &self.target else {
-            return Ok(());
-        };
-        let mut held = self.held.lock();
-        if held.is_none() {
-            remove_leftover_directories(path, PARTS);
-            *held = Some(hold_directory(&self.directory)?);
+    /// Returns the directory of the windows that are read, which exists then.
+    fn hold_directory(&self) -> Result<&Path> {
+        match &self.target {
+            Target::Directory(directory) => Ok(directory),
+            Target::SingleFile(_, parts) => {
+                let directory = parts.directory();
+                let held = parts.hold().map_err(|e| Error::landing(directory, e));
+                held.map(|()| directory)
+            }
         }
-        Ok(())
     }
 
     /// Removes, once, what killed processes have left in the directory of a window's file.
@@ -90,7 +85,7 @@ impl LandingSink {
     /// [`Error::Config`] if it does not hold landing lines, or is one of Parquet, which holds one
     /// entity, for several.
     pub fn prepare(&self, entities: &[EntitySpec]) -> Result<()> {
-        let LandingTarget::SingleFile(path) = &self.target else {
+        let Target::SingleFile(path, _) = &self.target else {
             return Ok(());
         };
         if is_parquet(path) && entities.len() > 1 {
@@ -106,90 +101,49 @@ impl LandingSink {
         }
     }
 
-    /// Returns reports of the windows that an earlier extract has completed in the directory. A file
-    /// that cannot be read is left out, as is one whose window reached into the present when it was
-    /// read.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if the target is one file.
+    /// Returns reports of the windows that an earlier extract has completed: in the directory, or, if
+    /// the target is one file, of one that was not completed. A file that cannot be read is left out, as
+    /// is one whose window reached into the present when it was read.
     pub fn landed(
         &self,
         realm_id: &str,
         entity: &EntitySpec,
         windows: &[Window],
-    ) -> Result<Vec<WindowReport>> {
-        if let LandingTarget::SingleFile(path) = &self.target {
-            let reason = format!(
-                "needs a directory of window files; '{}' is one file",
-                path.display()
-            );
-            return Err(Error::config("resume", reason));
-        }
+    ) -> Vec<WindowReport> {
+        let directory = match &self.target {
+            Target::Directory(directory) => directory,
+            Target::SingleFile(_, parts) => parts.kept(),
+        };
         let files = windows
             .iter()
-            .map(|w| LandingFile::below(&self.directory, realm_id, entity.name, *w));
-        Ok(files.filter_map(|file| report_of(&file)).collect())
+            .map(|w| LandingFile::below(directory, realm_id, entity.name, *w));
+        files.filter_map(|file| report_of(&file)).collect()
     }
 
     /// Ends an extract. If the target is one file and no window failed, merges the windows into it,
     /// replacing its earlier content of their time, and sets the file's path in the report. If a window
     /// failed, an earlier file is unchanged, and the completed windows are kept beside it in a
-    /// directory that can be loaded like any other.
+    /// directory that can be loaded like any other. They are kept, too, if this is never called.
     ///
     /// # Errors
     /// [`Error::Landing`]; an earlier file is unchanged then.
     pub async fn finish(&self, report: &mut Report) -> Result<()> {
-        let LandingTarget::SingleFile(path) = &self.target else {
+        let Target::SingleFile(path, parts) = &self.target else {
             return Ok(());
         };
         if report.has_failures() {
-            return self.keep_parts(path, report);
+            return parts.keep(report, Unwritten::Failed);
         }
-        let done = report
-            .runs
-            .iter()
-            .flat_map(|run| &run.windows)
-            .filter(|w| w.status == WindowStatus::Done);
-        let parts: Vec<LandingFile> = done
-            .filter_map(|window| LandingFile::parse(Path::new(window.path.as_deref()?)))
-            .collect();
-        if let Err(error) = merge(&parts, path, &self.mask).await {
+        let files = files_of(report.runs.iter().flat_map(|run| &run.windows));
+        if let Err(error) = merge(&files, path, &self.mask).await {
             // Keep the windows that were read.
-            self.keep_parts(path, report)?;
+            parts.keep(report, Unwritten::Unjoined)?;
             return Err(error);
         }
+        parts.forget(&files);
         for window in report.runs.iter_mut().flat_map(|run| &mut run.windows) {
             window.path = window.path.as_ref().map(|_| path.display().to_string());
         }
-        Ok(())
-    }
-
-    /// Moves completed windows into `<file>.parts`. Windows of an earlier extract stay there unless
-    /// they are replaced.
-    fn keep_parts(&self, path: &Path, report: &mut Report) -> Result<()> {
-        let mut kept = path.as_os_str().to_owned();
-        kept.push(".parts");
-        let kept = PathBuf::from(kept);
-        let mut moved = 0;
-        for window in report.runs.iter_mut().flat_map(|run| &mut run.windows) {
-            let Some(part) = window.path.take().map(PathBuf::from) else {
-                continue;
-            };
-            let below = part
-                .strip_prefix(&self.directory)
-                .map_err(|e| Error::landing(&part, e))?;
-            let target = kept.join(below);
-            move_file(&part, &target).map_err(|e| Error::landing(&target, e))?;
-            window.path = Some(target.display().to_string());
-            moved += 1;
-        }
-        warn!(
-            phase = "extract",
-            event = "landing_incomplete",
-            "{} was not written because windows failed; the {moved} completed windows are in {}",
-            path.display(),
-            kept.display()
-        );
         Ok(())
     }
 }
@@ -247,20 +201,6 @@ fn count_content(path: &Path) -> Result<FileContent> {
     Ok(FileContent { counts, pages })
 }
 
-fn move_file(from: &Path, to: &Path) -> std::io::Result<()> {
-    make_private_directory(directory_of(to))?;
-    std::fs::rename(from, to)
-}
-
-impl Drop for LandingSink {
-    fn drop(&mut self) {
-        if matches!(self.target, LandingTarget::SingleFile(_)) {
-            // The directory may never have been created, and a failure cannot be handled here.
-            let _ = std::fs::remove_dir_all(&self.directory);
-        }
-    }
-}
-
 impl Sink for LandingSink {
     type Writer = LandingWindow;
 
@@ -268,13 +208,11 @@ impl Sink for LandingSink {
 
     async fn open_window(&self, context: WindowContext) -> Result<LandingWindow> {
         let file = LandingFile::below(
-            &self.directory,
+            self.hold_directory()?,
             &context.realm_id,
             context.entity.name,
             context.window,
         );
-        self.hold_directory()
-            .map_err(|e| Error::landing(&self.directory, e))?;
         self.tidy(&file);
         let mut writer = LandingWriter::create(&file.path)?;
         writer.set_entity(context.entity.name)?;

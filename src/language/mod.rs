@@ -26,6 +26,19 @@ pub(crate) use self::template::Template;
 /// The language of the command. The server has none of its own: each request brings one.
 static CURRENT: AtomicU8 = AtomicU8::new(Language::En as u8);
 
+/// Writes a number with commas: 12,969.
+pub(crate) fn number(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Sets the language of the command.
 pub(crate) fn set_current(language: Language) {
     CURRENT.store(language as u8, Ordering::Relaxed);

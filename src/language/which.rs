@@ -60,7 +60,7 @@ impl FromStr for Language {
     type Err = Error;
 
     fn from_str(code: &str) -> Result<Self, Error> {
-        match code {
+        match code.to_ascii_lowercase().as_str() {
             "en" => Ok(Self::En),
             "es" => Ok(Self::Es),
             _ => Err(Error::config("lang", format!("'{code}' must be en or es"))),

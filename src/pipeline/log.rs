@@ -29,7 +29,8 @@ pub(super) fn log_start<S: Source, K: Sink>(plan: &Plan, context: &RunContext) {
         event = "run_started",
         run_id = context.run_id.as_str(),
         windows,
-        "reading {read} of {windows} windows in {}",
+        "reading {read} of {} in {}",
+        counted(windows as u64, "window"),
         context.range
     );
 }
@@ -82,10 +83,13 @@ pub(super) fn log_window(phase: &str, window: &WindowReport) {
         );
     } else {
         let outcome = match window.path {
-            Some(_) => format!("landed: {} rows", window.rows),
+            Some(_) => format!("landed: {}", counted(window.rows, "row")),
             None => format!(
-                "done: {} rows, {} inserted, {} updated, {} unchanged",
-                window.rows, window.inserted, window.updated, window.unchanged
+                "done: {}, {} inserted, {} updated, {} unchanged",
+                counted(window.rows, "row"),
+                window.inserted,
+                window.updated,
+                window.unchanged
             ),
         };
         event_at!(
@@ -125,15 +129,23 @@ pub(super) fn log_run(phase: &str, run: &RunReport, level: Level) {
         requests = totals.requests,
         retries = totals.retries,
         duration_ms = totals.duration_ms,
-        "{} windows, {} rows, {} inserted, {} updated, {} unchanged, {} requests, {} ms",
-        totals.windows,
-        totals.rows,
+        "{}, {}, {} inserted, {} updated, {} unchanged, {}, {} ms",
+        counted(totals.windows, "window"),
+        counted(totals.rows, "row"),
         totals.inserted,
         totals.updated,
         totals.unchanged,
-        totals.requests,
+        counted(totals.requests, "request"),
         totals.duration_ms
     );
+}
+
+/// Names a number of things, for the log.
+fn counted(count: u64, thing: &str) -> String {
+    match count {
+        1 => format!("1 {thing}"),
+        count => format!("{count} {thing}s"),
+    }
 }
 
 /// Returns a tracing span that adds the window to the log lines of a step.
@@ -154,9 +166,10 @@ pub(super) fn log_read(summary: &ReadSummary, rows: u64) {
         rows,
         requests = summary.requests,
         retries = summary.retries,
-        "read: {} pages, {rows} rows, {} requests",
-        summary.pages,
-        summary.requests
+        "read: {}, {}, {}",
+        counted(u64::from(summary.pages), "page"),
+        counted(rows, "row"),
+        counted(summary.requests, "request")
     );
 }
 

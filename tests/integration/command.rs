@@ -207,3 +207,181 @@ fn a_token_in_the_place_of_its_file_is_not_shown() {
         assert!(!told.contains(SECRET), "{told}");
     }
 }
+
+#[test]
+fn a_wrong_file_of_the_profile_is_named_and_breaks_only_what_reads_settings() {
+    let directory = tempfile::tempdir().unwrap();
+    let nowhere = [("QBO_ENV_FILE", "/nowhere/.env")];
+    for line in [
+        &["entities"][..],
+        &["completion", "bash"],
+        &["help", "sync"],
+        &["sandbox", "--", "true"],
+    ] {
+        let ended = run(line, directory.path(), &nowhere);
+        assert_eq!(ended.status.code(), Some(0), "{line:?} {ended:?}");
+    }
+    let ended = run(&["status"], directory.path(), &nowhere);
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(2), "{told}");
+    assert!(
+        told.starts_with("error: QBO_ENV_FILE: /nowhere/.env: "),
+        "{told}"
+    );
+}
+
+#[test]
+fn the_file_of_the_settings_goes_on_to_the_command_beside_a_sandbox() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("my settings");
+    fs::write(&path, "PG_HOST=h\n").unwrap();
+    let line = [
+        "sandbox",
+        "--env-file",
+        "my settings",
+        "--",
+        "sh",
+        "-c",
+        "cd /; echo $QBO_ENV_FILE",
+    ];
+    let ended = Command::new(command())
+        .args(line)
+        .current_dir(&directory)
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&ended.stdout);
+    assert_eq!(shown.trim(), path.display().to_string(), "{ended:?}");
+}
+
+#[test]
+fn a_sandbox_in_the_background_is_an_object_for_programs_and_ends_with_a_sentence() {
+    let directory = tempfile::tempdir().unwrap();
+    let line = [
+        "sandbox",
+        "--detach",
+        "--port",
+        "0",
+        "--customers",
+        "30",
+        "--json",
+    ];
+    let ended = run(&line, directory.path(), &[]);
+    let started: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    let url = started["url"].as_str().unwrap();
+    assert_eq!(started["environment"]["QBO_API_URL"], url);
+    let stopped = run(
+        &["sandbox", "--stop"],
+        directory.path(),
+        &[("QBO_API_URL", url)],
+    );
+    let told = String::from_utf8_lossy(&stopped.stdout);
+    assert_eq!(told, format!("the sandbox at {url} ended\n"));
+    let missing = [("TMPDIR", "/nowhere/tmp")];
+    let refused = run(&line, directory.path(), &missing);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(told.contains("TMPDIR: /nowhere/tmp: "), "{told}");
+}
+
+#[test]
+fn a_server_that_is_no_sandbox_is_asked_and_told_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let seen = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut line = String::new();
+        let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
+        std::io::BufRead::read_line(&mut reader, &mut line).unwrap();
+        let page = http(200, "Content-Type: text/html\r\n", "<html>Hello</html>");
+        std::io::Write::write_all(&mut stream, page.as_bytes()).unwrap();
+        (line, listener)
+    });
+    let ended = run(
+        &["sandbox", "--stop"],
+        directory.path(),
+        &[("QBO_API_URL", &url)],
+    );
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(2), "{told}");
+    assert!(told.contains("is not a sandbox"), "{told}");
+    let (line, listener) = seen.join().unwrap();
+    assert!(line.starts_with("GET /sandbox "), "{line}");
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "it was asked again");
+}
+
+#[test]
+fn what_is_refused_is_told_so_that_it_helps() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = "postgresql://u:p@127.0.0.1:1/d";
+    for (line, variables, words) in [
+        (
+            "backfill items --last -1d",
+            &[][..],
+            "cannot read '-1d'; write 90d, 4w or 12h",
+        ),
+        (
+            "backfill items --last 876001h",
+            &[],
+            "cannot read '876001h'",
+        ),
+        ("show items --limit -1", &[], "unexpected argument '-1'"),
+        (
+            "backfill items --month 2024-01 --tz GMT+5",
+            &[],
+            "Etc/GMT+5",
+        ),
+        ("reports", &[], "tip: qbo-rs reports --list"),
+        ("load -", &[("DATABASE_URL", database)], "'-' is stdin"),
+        (
+            "status",
+            &[
+                ("PG_HOST", "h"),
+                ("PG_DB", "d"),
+                ("PG_USER", "u"),
+                ("PG_PORT", "PW12SECRET"),
+            ],
+            "PG_PORT: is not a whole number",
+        ),
+        ("show items", &[], "no database; write DATABASE_URL="),
+        ("entities --lang ES", &[], ""),
+        ("verify --books --end today --tz Mars", &[], "is not a zone"),
+        (
+            "reports TrialBalance --end today --tz Mars",
+            &[],
+            "is not a zone",
+        ),
+    ] {
+        let line: Vec<&str> = line.split(' ').collect();
+        let ended = run(&line, directory.path(), variables);
+        let told = String::from_utf8_lossy(&ended.stderr).replace("\n  ", "; ");
+        let code = if words.is_empty() { 0 } else { 2 };
+        assert_eq!(ended.status.code(), Some(code), "{line:?}: {told}");
+        assert!(told.contains(words), "{line:?}: {told}");
+        assert!(
+            !told.contains("to pass") && !told.contains("PW12"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn tokens_of_another_key_are_told_once() {
+    let sandbox = small_sandbox();
+    let directory = tempfile::tempdir().unwrap();
+    let year = extract(&sandbox, directory.path(), "year", &[]);
+    assert_eq!(year.code, Some(0), "{}", year.stderr);
+    let environment = sandbox.environment();
+    let mut variables: Vec<(&str, &str)> = environment
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    variables.push(("QBO_CLIENT_SECRET", "renewed"));
+    let ended = run(&["check"], directory.path(), &variables);
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(
+        told.matches("encrypted with another key").count(),
+        1,
+        "{told}"
+    );
+}

@@ -46,6 +46,8 @@ mod search_path;
 mod show;
 mod snapshot;
 mod spanish;
+#[cfg(unix)]
+mod stopped;
 mod support;
 mod sync;
 mod tie_out;

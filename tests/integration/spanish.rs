@@ -4,17 +4,66 @@
 use std::path::Path;
 use std::process::Command;
 
-use qbo_sandbox::Sandbox;
+use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
 
 use crate::command::command;
 use crate::support::{Database, change, small_sandbox};
 
 /// Words that every English sentence of ours has one of, and no Spanish one.
 const ENGLISH: &[&str] = &[
-    "the", "of", "and", "with", "to", "is", "are", "was", "were", "by", "for", "from", "not", "in",
-    "row", "rows", "window", "windows", "request", "requests", "record", "records", "entity",
-    "entities", "done", "failed", "next", "ago", "day", "days", "as", "at", "this", "reads",
-    "last", "read", "left", "set",
+    "the",
+    "of",
+    "and",
+    "with",
+    "to",
+    "is",
+    "are",
+    "was",
+    "were",
+    "by",
+    "for",
+    "from",
+    "not",
+    "in",
+    "row",
+    "rows",
+    "window",
+    "windows",
+    "request",
+    "requests",
+    "record",
+    "records",
+    "entity",
+    "entities",
+    "done",
+    "failed",
+    "next",
+    "ago",
+    "day",
+    "days",
+    "as",
+    "at",
+    "this",
+    "reads",
+    "last",
+    "read",
+    "left",
+    "set",
+    "account",
+    "report",
+    "reports",
+    "difference",
+    "unexplained",
+    "basis",
+    "created",
+    "replaced",
+    "views",
+    "tables",
+    "customer",
+    "vendor",
+    "ended",
+    "stopped",
+    "unverified",
 ];
 
 /// Beginnings of words of others: of Intuit, of the driver of Postgres, and of a company.
@@ -23,6 +72,10 @@ const FOREIGN: &[&str] = &[
     "An application error",
     "error connecting",
     "Sandbox Company",
+    "Dept. of Revenue",
+    "City of Tucson",
+    "Sales of Product",
+    "Euro account",
 ];
 
 /// The command in Spanish, for one company and one database.
@@ -44,6 +97,7 @@ impl Surface<'_> {
             .env("DATABASE_URL", &self.database.url)
             .env("XDG_STATE_HOME", self.directory.join("state"))
             .env("QBO_REQUESTS_PER_SECOND", "0")
+            .env("QBO_REQUESTS_PER_MINUTE", "0")
             .envs(variables.iter().copied())
             .current_dir(self.directory)
             .output()
@@ -161,6 +215,57 @@ async fn nothing_english_is_left() {
         &[("DATABASE_URL", "postgres://x:y@127.0.0.1:1/z")],
     );
     surface.run("sync", 1, &[("QBO_CLIENT_SECRET", "wrong")]);
+    assert!(surface.seen.is_empty(), "{}", surface.seen.join("\n"));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_english_is_left_about_books_tables_and_the_sandbox() {
+    let sandbox = Sandbox::start(SandboxOptions {
+        books: Some(60),
+        throttle: ThrottleOptions::NONE,
+        ..SandboxOptions::default()
+    })
+    .unwrap();
+    let database = Database::create().await;
+    let directory = tempfile::tempdir().unwrap();
+    let mut surface = Surface {
+        sandbox: &sandbox,
+        database: &database,
+        directory: directory.path(),
+        seen: Vec::new(),
+    };
+    surface.run("db migrate", 0, &[]);
+    let synced = surface.run("sync", 0, &[]);
+    assert!(
+        synced.contains("Siguiente: qbo-rs status · qbo-rs show "),
+        "{synced}"
+    );
+    let books = surface.run("verify --books --end 2025-12-31", 0, &[]);
+    assert!(books.contains("base de devengado"), "{books}");
+    // What no record says is unverified, or unexplained.
+    let differs = surface.run("verify --books --end 2025-12-31 --basis cash", 1, &[]);
+    assert!(
+        differs.contains("sin explicar") && differs.contains("sin verificar"),
+        "{differs}"
+    );
+    surface.run("db ledger", 0, &[]);
+    surface.run("db views", 0, &[]);
+    surface.run("db views", 0, &[]);
+    surface.run(
+        "db archive invoices --before 2024-06-01 --out old.jsonl",
+        0,
+        &[],
+    );
+    let nowhere = directory.path().join("demo");
+    let line = format!("demo --stop --data-dir {}", nowhere.display());
+    let stopped = surface.run(&line, 0, &[]);
+    assert!(stopped.contains("no estaba en marcha"), "{stopped}");
+    let started = surface.run("sandbox --detach --port 0 --customers 30", 0, &[]);
+    let (_, url) = started.rsplit_once("--url ").unwrap();
+    let stopped = surface.run("sandbox --stop", 0, &[("QBO_API_URL", url.trim())]);
+    assert!(stopped.contains("terminó"), "{stopped}");
+    surface.run("sandbox -- nothing-of-this-name", 2, &[]);
     assert!(surface.seen.is_empty(), "{}", surface.seen.join("\n"));
     database.drop().await;
 }

@@ -496,7 +496,7 @@ def test_the_key_can_be_changed_and_an_unknown_key_does_no_harm(qbo, store, tmp_
     # Another key cannot decrypt the store, so the environment's expired token is used. The store is unchanged.
     ended = run(arguments, environment | key, tmp_path)
     assert ended.returncode == 2
-    assert "were encrypted with another key" in ended.stderr
+    assert ended.stderr.count("were encrypted with another key") == 1
     ended = run(("auth", "rekey"), environment | {"QBO_NEW_TOKEN_KEY": key["QBO_TOKEN_KEY"]}, tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert run(arguments, environment | key, tmp_path).returncode == 0

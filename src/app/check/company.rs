@@ -16,6 +16,7 @@ use crate::domain::instant::format_instant;
 use crate::domain::{ConnectionReport, ENTITIES};
 use crate::durable;
 use crate::error::{Error, Result, Trace};
+use crate::language::number;
 use crate::port::Source as _;
 use crate::postgres::migrations::Steps;
 use crate::quickbooks::CompanyAnswer;
@@ -364,6 +365,7 @@ fn quota(config: &QboConfig, connection: Option<&ConnectionReport>) -> CheckLine
         return CheckLine::ok(NAME, format!("{reads} reads this month; there is no quota"));
     }
     let share = reads.saturating_mul(100) / quota;
+    let (reads, quota) = (number(reads), number(quota));
     let text = format!("{reads} of {quota} reads this month ({share} %)");
     match share >= QUOTA_WARNING {
         true => CheckLine::warning(NAME, text)

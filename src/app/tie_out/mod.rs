@@ -78,7 +78,7 @@ impl BooksRequest {
         self
     }
 
-    /// Reads a request as users write it.
+    /// Reads a request as users write it; `today` is that of the zone.
     ///
     /// # Errors
     /// [`Error::Config`] about the text that is no date, or a range that ends before it begins.
@@ -87,8 +87,9 @@ impl BooksRequest {
         end: &str,
         basis: &str,
         (schema, into): (&str, &str),
+        zone: Zone,
     ) -> Result<Self> {
-        let calendar = calendar(Zone::default());
+        let calendar = calendar(zone);
         if end.is_empty() {
             let reason =
                 "not set, and a comparison of the books needs it; write a day such as 2025-12-31";

@@ -1,10 +1,13 @@
 //! The parts that all sections of the page share: its facts, its language, and how times and names look.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use maud::{Markup, html};
 
 use crate::app::{CompanyReport, Coverage, Overview, TieOut};
 use crate::language::{Language, say, translated_into};
+use crate::terminal::one_line;
 
 /// The facts of one rendering of the page.
 pub(super) struct View<'p> {
@@ -44,19 +47,20 @@ impl View<'_> {
     }
 
     /// Returns the company's own name, or else its id.
-    pub(super) fn name<'v>(&'v self, realm_id: &'v str) -> &'v str {
+    pub(super) fn name<'v>(&'v self, realm_id: &'v str) -> Cow<'v, str> {
         let companies = self.overview.companies.iter();
-        companies
+        let name = companies
             .filter(|company| company.realm_id == realm_id)
-            .find_map(|company| company.name.as_deref())
-            .unwrap_or(realm_id)
+            .find_map(|company| company.name.as_deref());
+        // A name may turn what follows it around.
+        one_line(name.unwrap_or(realm_id))
     }
 
     /// Returns a company as the subject of a sentence.
     pub(super) fn subject(&self, realm_id: &str) -> String {
         match self.name(realm_id) {
             id if id == realm_id => say!(in self.language; "Company {id}", id),
-            name => name.to_owned(),
+            name => name.into_owned(),
         }
     }
 
@@ -103,15 +107,14 @@ mod tests {
     use super::*;
     use crate::app::BoundSchema;
 
-    #[test]
-    fn a_company_is_called_so_only_without_a_name() {
-        let known = BoundSchema {
-            schema: "raw".to_owned(),
-            realm_id: "9".to_owned(),
-            name: Some("Company of Quito".to_owned()),
-        };
+    /// Shows a view of one company with this name.
+    fn with_name(name: &str, look: impl FnOnce(&View<'_>)) {
         let overview = Overview {
-            companies: vec![known],
+            companies: vec![BoundSchema {
+                name: Some(name.to_owned()),
+                schema: "raw".to_owned(),
+                realm_id: "9".to_owned(),
+            }],
             ..Overview::default()
         };
         let view = View {
@@ -125,8 +128,24 @@ mod tests {
             coverage: &[],
             books: &[],
         };
-        assert_eq!(view.subject("9"), "Company of Quito");
-        assert_eq!(view.subject("7"), "Company 7");
+        look(&view);
+    }
+
+    #[test]
+    fn a_company_is_called_so_only_without_a_name() {
+        with_name("Company of Quito", |view| {
+            assert_eq!(view.subject("9"), "Company of Quito");
+            assert_eq!(view.subject("7"), "Company 7");
+        });
+    }
+
+    #[test]
+    fn a_name_turns_nothing_around() {
+        with_name("A\u{202e}\u{1b}[31mB", |view| {
+            let shown = view.company("9").into_string();
+            assert!(!shown.contains(['\u{202e}', '\u{1b}']), "{shown}");
+            assert!(shown.starts_with('A') && shown.contains("31mB"), "{shown}");
+        });
     }
 
     #[test]

@@ -5,7 +5,10 @@ mod file;
 mod postgres;
 mod seal;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::file::FileTokenStore;
@@ -66,6 +69,12 @@ struct SealedAccess {
     expires_at: DateTime<Utc>,
 }
 
+/// Returns whether nothing was said yet of these tokens: each reader of a process would say the same.
+fn is_first_warning(realm_id: &str, place: &str) -> bool {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    SAID.lock().insert(format!("{realm_id} {place}"))
+}
+
 impl StoredConnection {
     fn seal(connection: &Connection, key: &Key, realm_id: &str) -> Result<Self> {
         let text = |secret: &Secret| secret.expose().to_owned();
@@ -118,7 +127,7 @@ impl StoredConnection {
     /// Opens the secrets as [`Self::open`], and logs a warning if they cannot be opened.
     fn open_or_warn(&self, key: &Key, realm_id: &str, place: &str) -> Option<Connection> {
         let connection = self.open(key, realm_id);
-        if connection.is_none() {
+        if connection.is_none() && is_first_warning(realm_id, place) {
             tracing::warn!(
                 phase = "auth",
                 event = "token_store_unreadable",
