@@ -515,7 +515,7 @@ mod tests {
             reasons(vec![failed, untried.clone(), untried.clone()]),
             [
                 format!("failed: {denied}"),
-                "2 windows not attempted: the same reason".to_owned()
+                "2 windows not attempted, for the same reason".to_owned()
             ]
         );
         let alone = format!("1 window not attempted: {denied}");
