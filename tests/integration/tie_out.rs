@@ -265,6 +265,33 @@ async fn a_report_that_contradicts_the_others_agrees_with_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_open_amount_of_another_currency_is_not_taken_for_one_at_home() {
+    let (sandbox, database) = (company(5, 100), Database::create().await);
+    let app = synced(&sandbox, &database).await;
+    for (report, home, other) in [
+        (
+            "AgedReceivableDetail",
+            "subt_home_open_bal",
+            "subt_open_bal",
+        ),
+        (
+            "AgedPayableDetail",
+            "subt_neg_home_open_bal",
+            "subt_neg_open_bal",
+        ),
+    ] {
+        let rule = json!({"fault": "report-column", "path": report, "key": home, "value": other, "times": 1});
+        change(&sandbox, "fault", rule);
+        let books = tied_out(&app, &BooksRequest::new(day("2025-12-31"))).await;
+        let reason =
+            format!("{report}: {report} has no column of open balances in the home currency");
+        assert_eq!(books.unverified, [reason]);
+        assert_eq!(books.status, BooksStatus::Different);
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_known_of_the_books_outlasts_a_report_that_cannot_be_trusted() {
     let (sandbox, database) = (company(4, 300), Database::create().await);
     let planted = change(

@@ -230,7 +230,10 @@ impl<'c> Comparison<'c> {
             let Some(answers) = self.reports.noted(answers) else {
                 continue;
             };
-            let read = answers.first().map(open_documents_of);
+            let chart = &self.findings.chart;
+            let read = answers
+                .first()
+                .map(|answer| open_documents_of(answer, chart));
             let describe = |reason| format!("{name}: {reason}");
             let Some(open) = self.reports.trusted(read, describe) else {
                 continue;

@@ -61,6 +61,9 @@ impl PartyKind {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Chart {
     pub(crate) accounts: HashMap<String, ChartAccount>,
+    /// The company has several currencies, or nothing says that it has one. Only columns that say so are then
+    /// in the home currency.
+    pub(crate) may_have_currencies: bool,
 }
 
 impl Chart {

@@ -60,7 +60,10 @@ pub(crate) type OpenDocuments = BTreeMap<Key, OpenDocument>;
 ///
 /// # Errors
 /// The reason, if the report is cut, has no open balances in the home currency, or an amount is none.
-pub(crate) fn open_documents_of(answer: &ReportAnswer) -> Result<OpenDocuments, String> {
+pub(crate) fn open_documents_of(
+    answer: &ReportAnswer,
+    chart: &Chart,
+) -> Result<OpenDocuments, String> {
     let name = &answer.name;
     if answer.is_cut {
         return Err(format!("{name} is cut"));
@@ -69,7 +72,14 @@ pub(crate) fn open_documents_of(answer: &ReportAnswer) -> Result<OpenDocuments, 
     let missing = |what: &str| format!("{name} has no column of {what}");
     let label = column(&["txn_type"]).ok_or_else(|| missing("types of transactions"))?;
     let party = column(&["cust_name", "vend_name", "name"]).ok_or_else(|| missing("names"))?;
-    let open = column(&["subt_open_bal_home", "subt_open_bal"])
+    let open = column(&["subt_home_open_bal", "subt_neg_home_open_bal"]);
+    // Without a word about the home currency, an amount may be in that of its document (qbo-facts 13.29).
+    let of_one_currency = || match chart.may_have_currencies {
+        true => None,
+        false => column(&["subt_open_bal", "subt_neg_open_bal"]),
+    };
+    let open = open
+        .or_else(of_one_currency)
         .ok_or_else(|| missing("open balances in the home currency"))?;
     let mut found = OpenDocuments::new();
     for row in answer.rows.iter().filter(|row| row.kind == RowKind::Data) {

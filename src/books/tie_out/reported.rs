@@ -155,6 +155,12 @@ impl<'r> LedgerReader<'r> {
         let natural = answer
             .column("subt_nat_home_amount")
             .or_else(|| answer.column("subt_nat_amount"));
+        let is_at_home = answer.column("subt_nat_home_amount").is_some();
+        if chart.may_have_currencies && !is_at_home {
+            return Err(
+                "the general ledger has no column of amounts in the home currency".to_owned(),
+            );
+        }
         if sides.is_none() && natural.is_none() {
             return Err("the general ledger has no column of amounts".to_owned());
         }
@@ -163,7 +169,7 @@ impl<'r> LedgerReader<'r> {
             label: column("txn_type")?,
             date: column("tx_date")?,
             // With several currencies, only the home column is surely in the home currency.
-            sides: sides.filter(|_| answer.column("subt_nat_home_amount").is_none()),
+            sides: sides.filter(|_| !is_at_home),
             natural,
             changed_at: answer.column("last_mod_date"),
             party: answer.column("name"),

@@ -64,6 +64,7 @@ fn chart() -> Chart {
     ];
     Chart {
         accounts: HashMap::from(accounts),
+        may_have_currencies: false,
     }
 }
 

@@ -58,7 +58,7 @@ fn compare_unsettled(
 ) -> (Vec<(String, Decimal)>, Vec<String>) {
     let payment = |id: &&str| ("Payment".to_owned(), (*id).to_owned());
     let unsettled = unsettled.iter().map(payment).collect();
-    let report = open_documents_of(&answer(&DETAIL, rows)).unwrap();
+    let report = open_documents_of(&answer(&DETAIL, rows), &chart()).unwrap();
     let owed = Owed {
         entries,
         settlements,
@@ -181,4 +181,28 @@ fn a_settlement_after_the_day_does_not_count() {
     ];
     let compared = compare_open(&paid_invoice(), &[later], open);
     assert_eq!(compared, (vec![], vec![]));
+}
+
+#[test]
+fn an_open_amount_counts_only_if_it_is_surely_in_the_home_currency() {
+    let several = Chart {
+        may_have_currencies: true,
+        ..chart()
+    };
+    let amount_of = |key: &str, chart: &Chart| {
+        let rows = vec![open_row("Bill", "1", "107.00")];
+        let found = open_documents_of(&answer(&["txn_type", "vend_name", key], rows), chart);
+        found.map(|found| found.len())
+    };
+    for key in ["subt_open_bal", "subt_neg_open_bal"] {
+        assert_eq!(amount_of(key, &chart()), Ok(1), "{key}");
+        let reason = amount_of(key, &several).unwrap_err();
+        assert!(reason.contains("in the home currency"), "{reason}");
+    }
+    for key in ["subt_home_open_bal", "subt_neg_home_open_bal"] {
+        assert_eq!(amount_of(key, &several), Ok(1), "{key}");
+    }
+    for chart in [chart(), several] {
+        assert!(amount_of("foreign_open_bal", &chart).is_err());
+    }
 }

@@ -76,6 +76,15 @@ fn postings_are_read_by_debit_and_credit_or_by_the_direction_of_the_account() {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].lines[0].amount, dec("-100.00"));
     }
+    // Of debits and credits nothing says which currency they are in, if there are several.
+    let several = Chart {
+        may_have_currencies: true,
+        ..chart()
+    };
+    let sides = ["tx_date", "txn_type", "debt_amt", "credit_amt"];
+    let by_sides = answer(&sides, vec![head(&["", "100.00"])]);
+    let reason = postings_of(&by_sides, &several).unwrap_err();
+    assert!(reason.contains("in the home currency"), "{reason}");
     let unreadable = answer(
         &["tx_date", "txn_type", "debt_amt", "credit_amt"],
         vec![head(&["", "many"])],
