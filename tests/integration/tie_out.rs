@@ -240,6 +240,43 @@ async fn problems_of_planted(seed: u64) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lost_payment_of_zero_is_found_and_named_although_no_account_shows_it() {
+    let (sandbox, database) = (company(5, 300), Database::create().await);
+    let links = |payment: &Value| {
+        let lines = payment["Line"].as_array();
+        // In another currency, an exchange difference may be left over.
+        lines.is_some_and(|lines| lines.len() == 2)
+            && payment["CurrencyRef"]["value"] == "USD"
+            && payment["TotalAmt"].as_f64() == Some(0.0)
+            && payment["PrivateNote"]
+                .as_str()
+                .is_some_and(|note| note.contains("link credits"))
+    };
+    let payments = truth(&sandbox, "Payment");
+    let (id, date) = payments
+        .iter()
+        .find(|(_, payment)| links(payment))
+        .map(|(id, payment)| (id.clone(), day(payment["TxnDate"].as_str().unwrap())))
+        .expect("a payment of zero");
+    let plant = json!({"kind": "lost", "entity": "Payment", "id": id});
+    change(&sandbox, "plant", plant);
+    let app = synced(&sandbox, &database).await;
+    let expected = [("Payment", id.as_str(), "not_landed")];
+    let is_news = |(.., cause): &(&str, &str, &str)| *cause != "report_only";
+    let all = tied_out(&app, &everything_until_2025()).await;
+    let found: Vec<_> = causes(&all).into_iter().filter(is_news).collect();
+    assert_eq!(found, expected);
+    assert_eq!(all.status, BooksStatus::Ok, "{:?}", all.unverified);
+    // A later month knows it, although no account shows it.
+    assert!(date < day("2025-12-01"));
+    let later = tied_out(&app, &BooksRequest::new(day("2025-12-31"))).await;
+    let found: Vec<_> = causes(&later).into_iter().filter(is_news).collect();
+    assert_eq!(found, expected);
+    assert_eq!(later.status, BooksStatus::Ok, "{:?}", later.unverified);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_contradicts_the_others_agrees_with_nothing() {
     let (sandbox, database) = (company(5, 200), Database::create().await);
     let app = synced(&sandbox, &database).await;

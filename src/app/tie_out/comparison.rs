@@ -132,13 +132,11 @@ impl<'c> Comparison<'c> {
         };
         if !self.walk_back(&opening).await? {
             // Nothing was learned, so nothing is forgotten.
+        self.take_stock().await?;
             return self.work(Findings::compare).await;
         }
         self.land_unqueried().await?;
-        let stock = self.findings.stock_of_reports();
-        if !stock.is_empty() {
-            self.findings.landed.repost(stock).await?;
-        }
+        self.take_stock().await?;
         self.work(Findings::compare_all).await
     }
 
@@ -150,6 +148,14 @@ impl<'c> Comparison<'c> {
             return Ok(());
         }
         for (entity, record) in &landed {
+    /// Posts the records with the stock that the reports show before them, if it was not known.
+    async fn take_stock(&mut self) -> Result<()> {
+        match self.findings.more_stock() {
+            Some(stock) => self.findings.landed.repost(stock).await,
+            None => Ok(()),
+        }
+    }
+
             self.findings.landed.add(entity, record);
         }
         let stock = self.findings.landed.lists.opening_stock.clone();

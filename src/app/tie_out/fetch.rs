@@ -245,3 +245,4 @@ fn merged(
     }
     Ok(all.into_values().collect())
 }
+                known.party = known.party.take().or(part.party);

@@ -178,6 +178,8 @@ pub(crate) struct PartyComparison {
     pub(crate) parties: Vec<PartyTieOut>,
     /// The transactions that do not say what they settle.
     pub(crate) unlinked: Vec<TransactionDifference>,
+    /// The customers and vendors of whom a document has another open amount.
+    pub(crate) uneven: BTreeSet<String>,
 }
 
 /// Compares the open documents of a day.
@@ -207,10 +209,13 @@ pub(crate) fn compare_parties(
         *party.rest.entry(key).or_default() -= *amount;
     }
     let (mut compared, mut unlinked) = (PartyComparison::default(), Vec::new());
-    for open in parties.values_mut() {
+    for (id, open) in &mut parties {
         open.rest.retain(|_, amount| !amount.is_zero());
-        if open.is_even() {
+        if open.is_even() && !known.is_settled_by_lost(id) {
             unlinked.extend(open.unlinked(&known));
+        }
+        if !open.rest.is_empty() {
+            compared.uneven.insert((*id).to_owned());
         }
     }
     let (payments, of_others) = paid_for_others(&parties, &known);
@@ -218,8 +223,8 @@ pub(crate) fn compare_parties(
     compared.unlinked = without_links(&unlinked, owed.entries, day);
     for (id, open) in parties {
         let mut causes = known.causes(id);
-        if let Some(amount) = of_others.get(id) {
-            causes.insert(Cause::LinkMissing, *amount);
+        if let Some((cause, amount)) = of_others.get(id) {
+            causes.insert(*cause, *amount);
         }
         let party = PartyTieOut {
             kind,
@@ -255,12 +260,15 @@ fn without_links(keys: &[&Key], entries: &[Entry], day: NaiveDate) -> Vec<Transa
     named.collect()
 }
 
+/// Amounts of customers, each with its cause.
+type OfOthers<'o> = BTreeMap<&'o str, (Cause, Decimal)>;
+
 /// Finds payments of a parent that settle nothing, while a document of a sub-customer stays open by the same
 /// amount. Returns the payments, and the amounts by customer.
 fn paid_for_others<'o>(
     parties: &BTreeMap<&'o str, Open<'o>>,
     known: &Known<'_>,
-) -> (Vec<&'o Key>, BTreeMap<&'o str, Decimal>) {
+) -> (Vec<&'o Key>, OfOthers<'o>) {
     let uneven = parties.iter().filter(|(_, open)| !open.is_even());
     let rest: Vec<(&str, &Key, Decimal)> = uneven
         .flat_map(|(id, open)| open.rest.iter().map(|(key, amount)| (*id, *key, *amount)))
@@ -270,16 +278,22 @@ fn paid_for_others<'o>(
         let entity = key.0.as_str();
         PAYMENTS.contains(&entity) || CREDITS.contains(&entity)
     };
-    let (mut payments, mut amounts) = (Vec::new(), BTreeMap::new());
+    let (mut payments, mut amounts) = (Vec::new(), OfOthers::new());
     for (payer, payment, paid) in rest.iter().filter(|(_, key, _)| is_payment(key)) {
         let is_settled =
             |(_, key, amount): &&(&str, &Key, Decimal)| !is_payment(key) && *amount == -*paid;
         let mut settled = rest.iter().filter(is_settled);
         // Of several documents it is not known which.
         if let (Some((owner, ..)), None) = (settled.next(), settled.next()) {
-            payments.push(*payment);
-            *amounts.entry(*payer).or_default() += *paid;
-            *amounts.entry(*owner).or_default() -= *paid;
+            let is_lost = known.is_settled_by_lost(payer) || known.is_settled_by_lost(owner);
+            let cause = match is_lost {
+                true => Cause::NotLanded,
+                false => Cause::LinkMissing,
+            };
+            payments.extend((!is_lost).then_some(*payment));
+            for (party, amount) in [(*payer, *paid), (*owner, -*paid)] {
+                amounts.entry(party).or_insert((cause, Decimal::ZERO)).1 += amount;
+            }
         }
     }
     (payments, amounts)
@@ -356,6 +370,8 @@ struct Known<'d> {
     by_party: HashMap<&'d str, BTreeMap<Cause, Decimal>>,
     /// The payments whose records name a document that differs.
     explained: HashSet<&'d Key>,
+    /// The customers or vendors of payments of zero whose records are missing: nothing else says what they settled.
+    settled_by_lost: HashSet<&'d str>,
 }
 
 impl<'d> Known<'d> {
@@ -374,6 +390,7 @@ impl<'d> Known<'d> {
             amounts: BTreeMap::new(),
             by_party: HashMap::new(),
             explained: HashSet::new(),
+            settled_by_lost: HashSet::new(),
         };
         for difference in differences {
             let key = (difference.entity.clone(), difference.id.clone());
@@ -384,6 +401,9 @@ impl<'d> Known<'d> {
                 else {
                     continue;
                 };
+                if difference.is_lost_without_amounts() {
+                    known.settled_by_lost.insert(line.party.as_str());
+                }
                 known.keys.insert(key.clone());
                 let amount = line.amount * direction;
                 let party = line.party.as_str();
@@ -397,6 +417,10 @@ impl<'d> Known<'d> {
         known.explained = settled.map(|it| &it.payment).collect();
         known.explained.extend(owed.unsettled);
         known
+    }
+
+    fn is_settled_by_lost(&self, party: &str) -> bool {
+        self.settled_by_lost.contains(party)
     }
 
     fn causes(&self, party: &str) -> BTreeMap<Cause, Decimal> {
