@@ -277,6 +277,65 @@ async fn a_lost_payment_of_zero_is_found_and_named_although_no_account_shows_it(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn on_cash_basis_only_reports_are_compared_and_nothing_counts_as_agreed() {
+    let (sandbox, database) = (company(4, 300), Database::create().await);
+    change(
+        &sandbox,
+        "plant",
+        json!({"kind": "lost", "entity": "Invoice"}),
+    );
+    let app = synced(&sandbox, &database).await;
+    let mut request = everything_until_2025();
+    request.basis = qbo_rs::domain::Basis::Cash;
+    let books = tied_out(&app, &request).await;
+    let reason = "cash basis: records do not say when income counts as paid, so that only the reports are compared \
+                  with each other";
+    assert_eq!(books.unverified, [reason]);
+    assert_eq!(
+        (books.basis, books.status),
+        ("cash", BooksStatus::Different)
+    );
+    // No account is said to agree or to differ, and no document that is not paid is called wrong.
+    assert_eq!(
+        (
+            books.accounts.len(),
+            books.parties.len(),
+            books.months.len()
+        ),
+        (0, 0, 0)
+    );
+    assert_eq!(causes(&books), []);
+    let kept = "SELECT count(*) FROM qbo.tie_out_differences WHERE basis = 'cash'";
+    assert_eq!(database.number(kept).await, 0);
+    assert_eq!(
+        database
+            .number("SELECT count(*) FROM pg_namespace WHERE nspname = 'books'")
+            .await,
+        0
+    );
+
+    for name in [
+        "BalanceSheet",
+        "ProfitAndLoss",
+        "TrialBalance",
+        "GeneralLedger",
+    ] {
+        let rule = json!({"fault": "report-empty", "path": name, "times": 0});
+        change(&sandbox, "fault", rule);
+        let books = tied_out(&app, &request).await;
+        let mut others = books.unverified.iter().filter(|it| *it != reason);
+        assert!(
+            others.any(|it| it.contains(name)),
+            "{name}: {:?}",
+            books.unverified
+        );
+        assert_eq!(causes(&books), []);
+        change(&sandbox, "clear-faults", json!({}));
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_contradicts_the_others_agrees_with_nothing() {
     let (sandbox, database) = (company(5, 200), Database::create().await);
     let app = synced(&sandbox, &database).await;
