@@ -6,11 +6,13 @@ use chrono::{Months, NaiveDate};
 
 use super::fetch::{Ages, Answers, Asked, Reports};
 use super::findings::Findings;
+use super::lists::kept_stock;
 use super::unqueried::Unqueried;
 use crate::books::tie_out::{
     Balances, ReportedTransaction, check_balance_sheet, check_movements, check_profit_and_loss,
     open_documents_of,
 };
+use crate::books::{Drafts, Lists};
 use crate::domain::reports::Basis;
 use crate::error::{Error, Result};
 use crate::sink::postgres::Books;
@@ -282,11 +284,7 @@ async fn read(
     days: (NaiveDate, NaiveDate),
 ) -> Result<Findings> {
     let kept = books.report_entries().await?;
-    let landed = books.read(|_, _| ()).await?;
-    let mut findings = Findings::new(landed, kept, known, days);
-    let stock = findings.stock_of_kept();
-    if !stock.is_empty() {
-        findings.landed.repost(stock).await?;
-    }
-    Ok(findings)
+    let open = |lists: &mut Lists, _: &mut Drafts| lists.opening_stock = kept_stock(lists, &kept);
+    let landed = books.read(open).await?;
+    Ok(Findings::new(landed, kept, known, days))
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 
 use super::known::{from_known, to_known};
-use super::lists::{chart_of, kept_stock, starting_stock};
+use super::lists::{chart_of, starting_stock};
 use crate::books::tie_out::{
     AccountTieOut, Balances, Cause, Chart, OpenDocuments, Owed, PartyKind, PartyTieOut, Records,
     ReportedTransaction, TransactionDifference, compare_accounts, compare_parties,
@@ -165,11 +165,6 @@ impl Findings {
             .filter(|stock| !ids.contains(stock.id.as_str()));
         let others: Vec<_> = others.cloned().collect();
         Some([others, shown].concat())
-    }
-
-    /// Returns the stock that earlier tie-outs found.
-    pub(super) fn stock_of_kept(&self) -> Vec<OpeningStock> {
-        kept_stock(&self.landed.lists, &self.kept)
     }
 
     /// Returns the transactions that only the records have, and that may stand after the last day.

@@ -1,6 +1,7 @@
 //! The general ledger of a company: reads its raw tables, posts, and writes the tables of entries.
 
 mod kept;
+mod renew;
 mod rows;
 mod write;
 
