@@ -105,3 +105,29 @@ fn a_ledger_that_lacks_a_row_contradicts_the_trial_balances() {
     let found = check_movements(&[], (&opening, &closing), &chart()).unwrap();
     assert_eq!(found.len(), 2, "{found:?}");
 }
+
+#[test]
+fn nothing_is_read_from_a_report_that_is_cut() {
+    let cut = |keys: &[&str]| ReportAnswer {
+        is_cut: true,
+        ..answer(keys, Vec::new())
+    };
+    let ledger = ["tx_date", "txn_type", "debt_amt", "credit_amt"];
+    let ages = ["txn_type", "cust_name", "subt_open_bal"];
+    let statement = ["account", "total"];
+    let whole = |keys: &[&str]| answer(keys, Vec::new());
+    assert!(postings_of(&whole(&ledger), &chart()).is_ok());
+    assert!(open_documents_of(&whole(&ages), &chart()).is_ok());
+    let reasons = [
+        postings_of(&cut(&ledger), &chart()).err(),
+        open_documents_of(&cut(&ages), &chart()).err(),
+        check_balance_sheet(&cut(&statement), &Balances::new(), &chart()).err(),
+        check_profit_and_loss(&[cut(&statement)], &[], &chart()).err(),
+    ];
+    for reason in reasons {
+        assert!(
+            reason.as_ref().is_some_and(|it| it.contains("is cut")),
+            "{reason:?}"
+        );
+    }
+}
