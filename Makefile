@@ -18,7 +18,7 @@ PARALLEL := 5
 # Mage needs 1.4 GB of packages and several minutes. SKIP_MAGE=1 leaves its tests out of `make test`.
 MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 
-.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage simulation soak bench bench-merge bench-views bench-growth bench-mage bench-companies bench-hostile house-metrics docs clean
+.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage simulation soak bench bench-merge bench-views bench-books bench-growth bench-mage bench-companies bench-hostile house-metrics docs clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -95,6 +95,9 @@ bench-merge: .venv/.dev .venv/.wheel ## Time a backfill into a new table and int
 
 bench-views: .venv/.dev .venv/.wheel ## Time sums over a million invoices by views, by tables and by hand, and loads beside tables; takes minutes and 8 GB
 	$(BIN)/python benches/views.py
+
+bench-books: .venv/.dev .venv/.wheel ## Time comparisons of 100,000 transactions with their reports; takes two minutes
+	$(BIN)/python benches/books.py
 
 bench-growth: .venv/.dev .venv/.wheel ## Measure the disk space of a million invoices; takes minutes and 8 GB
 	$(BIN)/python benches/growth.py

@@ -101,20 +101,18 @@ impl App {
             other => other,
         })?;
         let db = Db::open(&self.settings.postgres()?, 2).await?;
-        let open = |lists: &mut Lists, drafts: &mut Drafts| {
-            open_stock(&request.starting_values, lists, drafts);
-        };
         let books = Books::new(&db, schema, into);
         // What reports have shown stays in the ledger, and so does the stock that it tells.
         let mut kept = books.report_entries().await?;
-        let mut posted = books.read(open).await?;
-        let mut stock = posted.lists.opening_stock.clone();
-        let given: HashSet<String> = stock.iter().map(|it| it.id.clone()).collect();
-        kept.retain(|entry| !given.contains(&entry.id));
-        stock.extend(kept_stock(&posted.lists, &kept));
-        if stock.len() > given.len() {
-            posted.repost(stock).await?;
-        }
+        let mut given = HashSet::new();
+        let open = |lists: &mut Lists, drafts: &mut Drafts| {
+            open_stock(&request.starting_values, lists, drafts);
+            given.extend(lists.opening_stock.iter().map(|it| it.id.clone()));
+            kept.retain(|entry| !given.contains(&entry.id));
+            let known = kept_stock(lists, &kept);
+            lists.opening_stock.extend(known);
+        };
+        let posted = books.read(open).await?;
         let of_given = posted.ledger.opening.iter();
         kept.extend(of_given.filter(|entry| given.contains(&entry.id)).cloned());
         books.write(&posted, &kept).await?;

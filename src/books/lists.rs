@@ -71,6 +71,8 @@ pub(crate) struct Lists {
     vendors: HashMap<String, String>,
     employees: HashMap<String, String>,
     pub(crate) home_currency: Option<String>,
+    /// Whether the preferences say that there are several currencies.
+    multicurrency: Option<bool>,
     /// From 1; January unless the company says otherwise.
     pub(crate) fiscal_year_start: Option<u32>,
     /// Stock that comes from reports.
@@ -145,9 +147,19 @@ impl Lists {
     fn add_preferences(&mut self, preferences: RawPreferences) {
         let currency = preferences.currency_prefs.unwrap_or_default();
         self.home_currency = id(currency.home_currency.as_ref());
+        self.multicurrency = currency.multi_currency_enabled.map(|it| it.0);
         let forms = preferences.sales_forms_prefs.unwrap_or_default();
         self.shipping_account = account_id(forms.default_shipping_account.as_deref());
         self.discount_account = account_id(forms.default_discount_account.as_deref());
+    }
+
+    /// Returns whether amounts may be in another currency than the home currency: if the preferences say so or
+    /// are not there, or if an account has another one.
+    pub(crate) fn may_have_currencies(&self) -> bool {
+        let is_foreign = |account: &Account| {
+            account.currency.is_some() && account.currency != self.home_currency
+        };
+        self.multicurrency != Some(false) || self.accounts.iter().any(is_foreign)
     }
 
     /// Returns the name of a customer, vendor or employee.
@@ -346,6 +358,7 @@ struct RawPreferences {
 #[serde(default, rename_all = "PascalCase")]
 struct RawCurrencies {
     home_currency: Option<Reference>,
+    multi_currency_enabled: Option<Flag>,
 }
 
 #[derive(Default, Deserialize)]

@@ -333,3 +333,123 @@ async fn nothing_of_others_is_replaced_and_every_column_has_a_comment() {
     }
     database.drop().await;
 }
+
+/// Numbers that follow from a seed.
+struct Random(u64);
+
+impl Random {
+    /// Returns a number below another one.
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+}
+
+/// Ways in which a sync, or somebody's hand, may change what is posted. `{table}` is a table of transactions, `{id}`
+/// one of its records.
+const CHANGES: [&str; 9] = [
+    "UPDATE {table} SET deleted_at_utc = now() WHERE id = '{id}'",
+    "UPDATE {table} SET deleted_at_utc = NULL",
+    "DELETE FROM {table} WHERE id = '{id}'",
+    "UPDATE {table} SET payload = jsonb_set(payload, '{TxnDate}', '\"2024-02-29\"') WHERE id = '{id}'",
+    "UPDATE {table} SET payload = jsonb_set(payload, '{TotalAmt}', '7.77') WHERE id = '{id}'",
+    // Voided: the notes of QuickBooks begin so.
+    "UPDATE {table} SET payload = payload || '{\"TotalAmt\": 0, \"PrivateNote\": \"Voided\"}' WHERE id = '{id}'",
+    "UPDATE {table} SET payload = payload || '{\"PrivateNote\": \"a\\tb\\\\c\\nd\\u000be\\u0008f\\u000cg\\rh\"}' WHERE id = '{id}'",
+    "UPDATE raw.qb_accounts SET payload = jsonb_set(payload, '{FullyQualifiedName}', to_jsonb('Renamed ' || id)) \
+     WHERE id = (SELECT id FROM raw.qb_accounts ORDER BY md5(id || '{id}') LIMIT 1)",
+    // Not of a record: the ledger itself.
+    "UPDATE books.gl_entries SET debit = debit + 1 WHERE id = '{id}'",
+];
+
+/// Everything in a ledger but the time of posting.
+fn content(schema: &str) -> String {
+    format!("SELECT (to_jsonb(e) - 'posted_at')::text AS row FROM {schema}.gl_entries e")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_after_many_changes_is_what_a_new_ledger_has_and_equal_transactions_are_not_written()
+ {
+    let now = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap()
+        .as_nanos() as u64;
+    let seed = std::env::var("SEED").map_or(now, |text| text.parse().unwrap());
+    println!("SEED={seed} repeats this test");
+    let mut random = Random(seed);
+    let (sandbox, database) = (
+        company(1 + random.below(50) as u64),
+        Database::create().await,
+    );
+    let app = copied(&sandbox, &database).await;
+    let journal = Journal::of(&sandbox).await;
+    post(&app, &journal).await;
+    let tables = [
+        "invoices",
+        "bills",
+        "payments",
+        "journal_entries",
+        "purchases",
+        "sales_receipts",
+    ];
+    for round in 0..6 {
+        let keep = "DROP TABLE IF EXISTS before; CREATE TABLE before AS
+            SELECT entity, id, line, xmin::text AS version, (to_jsonb(e) - 'posted_at')::text AS row FROM books.gl_entries e";
+        database.client.batch_execute(keep).await.unwrap();
+        let mut changed = Vec::new();
+        for _ in 0..1 + random.below(4) {
+            let table = format!("raw.qb_{}", tables[random.below(tables.len())]);
+            let ids = living(&database, &table).await;
+            if ids.is_empty() {
+                continue;
+            }
+            let (id, change) = (
+                &ids[random.below(ids.len())].0,
+                CHANGES[random.below(CHANGES.len())],
+            );
+            let statement = change.replace("{table}", &table).replace("{id}", id);
+            database.client.batch_execute(&statement).await.unwrap();
+            changed.push(statement);
+        }
+        let what = format!("SEED={seed}, round {round}: {changed:#?}");
+        post(&app, &journal).await;
+        database
+            .client
+            .batch_execute("DROP SCHEMA IF EXISTS fresh CASCADE")
+            .await
+            .unwrap();
+        let fresh = LedgerRequest::default()
+            .starting_values(journal.starting.clone())
+            .into("fresh");
+        app.post_ledger(&fresh).await.unwrap();
+        for (one, other) in [("books", "fresh"), ("fresh", "books")] {
+            let extra = format!(
+                "SELECT count(*) FROM ({} EXCEPT ALL {}) AS extra",
+                content(one),
+                content(other)
+            );
+            assert_eq!(database.number(&extra).await, 0, "more in {one}: {what}");
+        }
+        // Rows of transactions that have not changed were not touched.
+        let touched = "
+            WITH after AS (SELECT entity, id, line, xmin::text AS version, (to_jsonb(e) - 'posted_at')::text AS row
+                           FROM books.gl_entries e),
+                 rows AS (SELECT coalesce(b.entity, a.entity) AS entity, coalesce(b.id, a.id) AS id,
+                                 b.row IS NOT DISTINCT FROM a.row AS is_equal, b.version = a.version AS is_kept
+                          FROM before b FULL JOIN after a USING (entity, id, line))
+            SELECT count(*) FROM (SELECT FROM rows GROUP BY entity, id HAVING bool_and(is_equal) AND NOT bool_and(is_kept)) AS touched";
+        let by_hand = changed
+            .iter()
+            .filter(|it| it.contains("books.gl_entries"))
+            .count();
+        let touched = database.number(touched).await;
+        assert!(
+            touched <= by_hand as i64,
+            "{touched} transactions were written again: {what}"
+        );
+    }
+    database.drop().await;
+}

@@ -66,7 +66,7 @@ const FAULTS: [&str; 43] = [
 ];
 
 /// Faults that are tested elsewhere, each with the test.
-const ELSEWHERE: [(&str, &str); 8] = [
+const ELSEWHERE: [(&str, &str); 9] = [
     (
         "cdc-reversed",
         "changes_arrive_whatever_the_groups_of_an_answer_look_like",
@@ -84,6 +84,10 @@ const ELSEWHERE: [(&str, &str); 8] = [
         "changes_arrive_whatever_the_groups_of_an_answer_look_like",
     ),
     ("change", "edits_between_pages_lose_nothing"),
+    (
+        "report-column",
+        "an_open_amount_of_another_currency_is_not_taken_for_one_at_home",
+    ),
     ("report-cut", "faults_hit_reports"),
     ("report-empty", "faults_hit_reports"),
     ("report-header", "faults_hit_reports"),

@@ -297,6 +297,16 @@ async fn an_answer_to_another_question_is_refused_and_not_landed() {
         database.number("SELECT count(*) FROM raw.qb_reports").await,
         0
     );
+    // A statement that does not say how its columns are summed up.
+    let rule = json!({"fault": "report-header", "key": "SummarizeColumnsBy", "times": 1});
+    fault(&sandbox, &rule);
+    let by_month = ask(&["ProfitAndLoss"], "2025-03-01", "2025-03-31")
+        .parameters(vec!["summarize_column_by=Month".parse().unwrap()]);
+    let report = app.reports(&by_month).await.unwrap();
+    assert!(
+        failure(&report).contains("SummarizeColumnsBy Month was asked for"),
+        "{report:?}"
+    );
     // A filter that is ignored: the simulator knows none of classes.
     let by_class = ask(&["ProfitAndLoss"], "2025-03-01", "2025-03-31")
         .parameters(vec!["class=7".parse().unwrap()]);

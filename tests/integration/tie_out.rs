@@ -240,6 +240,102 @@ async fn problems_of_planted(seed: u64) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lost_payment_of_zero_is_found_and_named_although_no_account_shows_it() {
+    let (sandbox, database) = (company(5, 300), Database::create().await);
+    let links = |payment: &Value| {
+        let lines = payment["Line"].as_array();
+        // In another currency, an exchange difference may be left over.
+        lines.is_some_and(|lines| lines.len() == 2)
+            && payment["CurrencyRef"]["value"] == "USD"
+            && payment["TotalAmt"].as_f64() == Some(0.0)
+            && payment["PrivateNote"]
+                .as_str()
+                .is_some_and(|note| note.contains("link credits"))
+    };
+    let payments = truth(&sandbox, "Payment");
+    let (id, date) = payments
+        .iter()
+        .find(|(_, payment)| links(payment))
+        .map(|(id, payment)| (id.clone(), day(payment["TxnDate"].as_str().unwrap())))
+        .expect("a payment of zero");
+    let plant = json!({"kind": "lost", "entity": "Payment", "id": id});
+    change(&sandbox, "plant", plant);
+    let app = synced(&sandbox, &database).await;
+    let expected = [("Payment", id.as_str(), "not_landed")];
+    let is_news = |(.., cause): &(&str, &str, &str)| *cause != "report_only";
+    let all = tied_out(&app, &everything_until_2025()).await;
+    let found: Vec<_> = causes(&all).into_iter().filter(is_news).collect();
+    assert_eq!(found, expected);
+    assert_eq!(all.status, BooksStatus::Ok, "{:?}", all.unverified);
+    // A later month knows it, although no account shows it.
+    assert!(date < day("2025-12-01"));
+    let later = tied_out(&app, &BooksRequest::new(day("2025-12-31"))).await;
+    let found: Vec<_> = causes(&later).into_iter().filter(is_news).collect();
+    assert_eq!(found, expected);
+    assert_eq!(later.status, BooksStatus::Ok, "{:?}", later.unverified);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_cash_basis_only_reports_are_compared_and_nothing_counts_as_agreed() {
+    let (sandbox, database) = (company(4, 300), Database::create().await);
+    change(
+        &sandbox,
+        "plant",
+        json!({"kind": "lost", "entity": "Invoice"}),
+    );
+    let app = synced(&sandbox, &database).await;
+    let mut request = everything_until_2025();
+    request.basis = qbo_rs::domain::Basis::Cash;
+    let books = tied_out(&app, &request).await;
+    let reason = "cash basis: records do not say when income counts as paid, so that only the reports are compared \
+                  with each other";
+    assert_eq!(books.unverified, [reason]);
+    assert_eq!(
+        (books.basis, books.status),
+        ("cash", BooksStatus::Different)
+    );
+    // No account is said to agree or to differ, and no document that is not paid is called wrong.
+    assert_eq!(
+        (
+            books.accounts.len(),
+            books.parties.len(),
+            books.months.len()
+        ),
+        (0, 0, 0)
+    );
+    assert_eq!(causes(&books), []);
+    let kept = "SELECT count(*) FROM qbo.tie_out_differences WHERE basis = 'cash'";
+    assert_eq!(database.number(kept).await, 0);
+    assert_eq!(
+        database
+            .number("SELECT count(*) FROM pg_namespace WHERE nspname = 'books'")
+            .await,
+        0
+    );
+
+    for name in [
+        "BalanceSheet",
+        "ProfitAndLoss",
+        "TrialBalance",
+        "GeneralLedger",
+    ] {
+        let rule = json!({"fault": "report-empty", "path": name, "times": 0});
+        change(&sandbox, "fault", rule);
+        let books = tied_out(&app, &request).await;
+        let mut others = books.unverified.iter().filter(|it| *it != reason);
+        assert!(
+            others.any(|it| it.contains(name)),
+            "{name}: {:?}",
+            books.unverified
+        );
+        assert_eq!(causes(&books), []);
+        change(&sandbox, "clear-faults", json!({}));
+    }
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_contradicts_the_others_agrees_with_nothing() {
     let (sandbox, database) = (company(5, 200), Database::create().await);
     let app = synced(&sandbox, &database).await;
@@ -261,6 +357,33 @@ async fn a_report_that_contradicts_the_others_agrees_with_nothing() {
         change(&sandbox, "clear-faults", json!({}));
     }
     assert_eq!(tied_out(&app, &request).await.status, BooksStatus::Ok);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_amount_of_another_currency_is_not_taken_for_one_at_home() {
+    let (sandbox, database) = (company(5, 100), Database::create().await);
+    let app = synced(&sandbox, &database).await;
+    for (report, home, other) in [
+        (
+            "AgedReceivableDetail",
+            "subt_home_open_bal",
+            "subt_open_bal",
+        ),
+        (
+            "AgedPayableDetail",
+            "subt_neg_home_open_bal",
+            "subt_neg_open_bal",
+        ),
+    ] {
+        let rule = json!({"fault": "report-column", "path": report, "key": home, "value": other, "times": 1});
+        change(&sandbox, "fault", rule);
+        let books = tied_out(&app, &BooksRequest::new(day("2025-12-31"))).await;
+        let reason =
+            format!("{report}: {report} has no column of open balances in the home currency");
+        assert_eq!(books.unverified, [reason]);
+        assert_eq!(books.status, BooksStatus::Different);
+    }
     database.drop().await;
 }
 

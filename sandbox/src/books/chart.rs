@@ -200,6 +200,13 @@ impl Chart {
         chart
     }
 
+    /// Returns whether an account has another currency than the company.
+    pub(crate) fn has_currencies(&self) -> bool {
+        let mut accounts = self.accounts.iter();
+        accounts
+            .any(|account| !account.currency.is_empty() && account.currency != self.home_currency)
+    }
+
     fn read_accounts(&mut self, mut records: Vec<ListRecord>) {
         records.sort_by(|a, b| a.fully_qualified_name.cmp(&b.fully_qualified_name));
         let mut parents = Vec::new();

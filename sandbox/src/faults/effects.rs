@@ -151,6 +151,7 @@ impl Effects {
             | FaultKind::CdcMerged
             | FaultKind::ReportCut
             | FaultKind::ReportHeader
+            | FaultKind::ReportColumn
             | FaultKind::ReportEmpty
             | FaultKind::Lifetimes
             | FaultKind::Rewrite

@@ -96,6 +96,8 @@ pub(crate) enum FaultKind {
     ReportCut,
     /// The header of a report says something else.
     ReportHeader,
+    /// A column of a report has another key.
+    ReportColumn,
     /// A report without data.
     ReportEmpty,
     /// The lifetimes of a token answer have another form.
@@ -116,7 +118,9 @@ impl FaultKind {
     pub(super) fn only_on(self) -> Option<&'static str> {
         match self {
             Self::CdcReversed | Self::CdcFault | Self::CdcMissing | Self::CdcMerged => Some("cdc"),
-            Self::ReportCut | Self::ReportHeader | Self::ReportEmpty => Some("report"),
+            Self::ReportCut | Self::ReportHeader | Self::ReportColumn | Self::ReportEmpty => {
+                Some("report")
+            }
             Self::Lifetimes => Some("token"),
             _ => None,
         }
@@ -247,6 +251,10 @@ pub(crate) const FAULTS: &[(&str, &str)] = &[
     (
         "report-header",
         "the member key of a report's Header is value, such as another EndPeriod; without value it is missing",
+    ),
+    (
+        "report-column",
+        "the column of a report that has the key key has the key value; without value it has none",
     ),
     (
         "report-empty",

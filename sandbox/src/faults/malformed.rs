@@ -83,6 +83,7 @@ fn changed(rule: &FaultRule, mut body: Fields) -> Option<Fields> {
         FaultKind::CdcMerged => change_groups(&mut body, |groups| *groups = vec![merged(groups)]),
         FaultKind::ReportCut => reports::cut(&mut body),
         FaultKind::ReportHeader => reports::header(rule, &mut body),
+        FaultKind::ReportColumn => reports::column(rule, &mut body),
         FaultKind::ReportEmpty => reports::empty(&mut body),
         FaultKind::Lifetimes => set_lifetimes(&mut body, rule.value.as_ref()),
         _ => return None,

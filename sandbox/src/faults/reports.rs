@@ -47,6 +47,23 @@ pub(super) fn header(rule: &FaultRule, body: &mut Fields) {
     }
 }
 
+/// Gives a column another key, or none.
+pub(super) fn column(rule: &FaultRule, body: &mut Fields) {
+    let columns = body.get("Columns").map(serde_json::from_str::<Value>);
+    let Some(Ok(mut columns)) = columns else {
+        return;
+    };
+    let key = rule.key.as_deref().unwrap_or_default();
+    for column in columns["Column"].as_array_mut().into_iter().flatten() {
+        let metadata = column.get_mut("MetaData").and_then(Value::as_array_mut);
+        let metadata = metadata.into_iter().flatten();
+        for member in metadata.filter(|it| it["Name"] == "ColKey" && it["Value"] == key) {
+            member["Value"] = rule.value.clone().unwrap_or_else(|| "".into());
+        }
+    }
+    body.set("Columns", &columns.to_string());
+}
+
 /// Removes all rows, as if there were no data.
 pub(super) fn empty(body: &mut Fields) {
     if let Some(mut header) = body.object("Header") {
@@ -85,6 +102,11 @@ mod tests {
         assert_eq!(cut["Rows"]["Row"].as_array().unwrap().len(), 2);
         assert_eq!(cut["Rows"]["Row"][1]["ColData"][0]["value"], CUT);
         assert_eq!(cut["Rows"]["Row"][1]["ColData"][1]["value"], "");
+        let keyed = r#"{"Columns":{"Column":[{"MetaData":[{"Name":"ColKey","Value":"a"}]},{}]}}"#;
+        let mut columns = Fields::parse(keyed).unwrap();
+        let rule = r#"{"fault":"report-column","key":"a","value":"b"}"#;
+        column(&FaultRule::parse(rule).unwrap(), &mut columns);
+        assert_eq!(columns.to_string(), keyed.replace(r#""a""#, r#""b""#));
         empty(&mut body);
         assert!(body.to_string().ends_with(r#""Rows":{}}"#), "{body}");
         let rule = r#"{"fault":"report-header","key":"EndPeriod","value":"2030-02-28"}"#;

@@ -90,13 +90,14 @@ pub struct FaultRule {
     /// Unpacked size of `gzip-bomb` and of `announced` in megabytes.
     #[serde(default = "default_mb")]
     pub(super) mb: u64,
-    /// Key of the rows for `other-key`, or member of the header for `report-header`.
+    /// Key of the rows for `other-key`, member of the header for `report-header`, or key of the column for
+    /// `report-column`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) key: Option<String>,
     /// Entity whose group `cdc-fault` or `cdc-missing` affects, by default that of the first group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) entity: Option<String>,
-    /// Value of `lifetimes` or `report-header`. Without it the members are missing.
+    /// Value of `lifetimes`, `report-header` or `report-column`. Without it the members are missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) value: Option<Value>,
     /// Text that `rewrite` replaces.

@@ -16,6 +16,8 @@ struct Side {
     detail: &'static str,
     /// The column of names in it.
     name_key: &'static str,
+    /// A part of the keys of its amounts.
+    sign: &'static str,
     kind: AccountType,
     /// The entity of its names.
     name: &'static str,
@@ -25,6 +27,7 @@ const CUSTOMERS: Side = Side {
     report: "AgedReceivables",
     detail: "AgedReceivableDetail",
     name_key: "cust_name",
+    sign: "",
     kind: AccountType::Receivable,
     name: "Customer",
 };
@@ -32,6 +35,7 @@ const VENDORS: Side = Side {
     report: "AgedPayables",
     detail: "AgedPayableDetail",
     name_key: "vend_name",
+    sign: "neg_",
     kind: AccountType::Payable,
     name: "Vendor",
 };
@@ -265,6 +269,12 @@ fn detail(request: &Request<'_>, side: &Side) -> Outcome<Report> {
             spans[buckets.of_age(age)].push(open);
         }
     }
+    // With several currencies, amounts in the home currency have other keys (docs/qbo-facts.md 13.29).
+    let home = match request.ledger.chart.has_currencies() {
+        true => "home_",
+        false => "",
+    };
+    let [amount, open] = ["amount", "open_bal"].map(|of| format!("subt_{}{home}{of}", side.sign));
     let columns = [
         ("Date", "Date", "tx_date"),
         ("Transaction type", "String", "txn_type"),
@@ -272,8 +282,8 @@ fn detail(request: &Request<'_>, side: &Side) -> Outcome<Report> {
         (side.name, "String", side.name_key),
         ("Due date", "Date", "due_date"),
         ("Past due", "String", "past_due"),
-        ("Amount", "Money", "subt_amount"),
-        ("Open balance", "Money", "subt_open_bal"),
+        ("Amount", "Money", &amount),
+        ("Open balance", "Money", &open),
     ];
     let columns = columns.map(|(title, kind, key)| Column::keyed(title, kind, key));
     let mut sheet = Sheet::new(request.max_cells, columns.len());

@@ -4,13 +4,15 @@ use std::collections::HashSet;
 
 use chrono::{Months, NaiveDate};
 
-use super::fetch::{Answers, Asked, Reports};
+use super::fetch::{Ages, Answers, Asked, Reports};
 use super::findings::Findings;
+use super::lists::kept_stock;
 use super::unqueried::Unqueried;
 use crate::books::tie_out::{
-    Balances, PartyKind, ReportedTransaction, check_balance_sheet, check_movements,
-    check_profit_and_loss, open_documents_of,
+    Balances, ReportedTransaction, check_balance_sheet, check_movements, check_profit_and_loss,
+    open_documents_of,
 };
+use crate::books::{Drafts, Lists};
 use crate::domain::reports::Basis;
 use crate::error::{Error, Result};
 use crate::sink::postgres::Books;
@@ -39,14 +41,18 @@ impl<'c> Comparison<'c> {
         known: Vec<KnownDifference>,
         days: (NaiveDate, NaiveDate),
     ) -> Result<Self> {
-        if reports.basis == Basis::Cash {
-            let reason = "cash basis: records do not say when income counts as paid, so the ledger \
-                          of the records is on accrual basis";
+        let is_cash = reports.basis == Basis::Cash;
+        if is_cash {
+            let reason = "cash basis: records do not say when income counts as paid, so that only the \
+                          reports are compared with each other";
             reports.note(reason.to_owned());
         }
         let before = days.0.pred_opt().unwrap_or(days.0);
         let read = async {
-            let findings = read(books, known, days).await?;
+            let findings = match is_cash {
+                true => Findings::new(books.read_lists().await?, Vec::new(), Vec::new(), days),
+                false => Box::pin(read(books, known, days)).await?,
+            };
             let records = findings.landed.changed_at.len();
             reports.watched.records_read(records);
             Ok(findings)
@@ -77,6 +83,11 @@ impl<'c> Comparison<'c> {
         }
         let statements = (asked.sheet, asked.profit);
         self.check_statements(statements, closing.as_ref(), postings.as_deref());
+        if self.reports.basis == Basis::Cash {
+            // The entries of the records are on accrual basis: each document that is not paid would differ, and
+            // each payment, and none of them would be wrong.
+            return Ok(());
+        }
         self.findings.reported = postings;
         self.findings.reported_at = self.reports.made_at();
         if self.findings.reported.is_some() {
@@ -94,8 +105,7 @@ impl<'c> Comparison<'c> {
             });
             found.await?;
         }
-        self.compare_parties(asked.receivables, asked.payables)
-            .await
+        self.compare_parties(asked.ages).await
     }
 
     /// Does work that takes a while on a thread of its own.
@@ -124,6 +134,7 @@ impl<'c> Comparison<'c> {
     /// one differ otherwise than is known.
     async fn compare(&mut self, opening: Option<Balances>) -> Result<()> {
         self.land_unqueried().await?;
+        self.take_stock().await?;
         let (explained, opening) = self
             .work(move |findings| (findings.explains_opening(opening.as_ref()), opening))
             .await?;
@@ -135,11 +146,16 @@ impl<'c> Comparison<'c> {
             return self.work(Findings::compare).await;
         }
         self.land_unqueried().await?;
-        let stock = self.findings.stock_of_reports();
-        if !stock.is_empty() {
-            self.findings.landed.repost(stock).await?;
-        }
+        self.take_stock().await?;
         self.work(Findings::compare_all).await
+    }
+
+    /// Posts the records with the stock that the reports show before them, if it was not known.
+    async fn take_stock(&mut self) -> Result<()> {
+        match self.findings.more_stock() {
+            Some(stock) => self.findings.landed.repost(stock).await,
+            None => Ok(()),
+        }
     }
 
     /// Reads and stores the records that no query finds and that the reports show, and posts them.
@@ -221,16 +237,21 @@ impl<'c> Comparison<'c> {
         }
     }
 
-    async fn compare_parties(&mut self, receivables: Answers, payables: Answers) -> Result<()> {
+    async fn compare_parties(&mut self, ages: Vec<Ages>) -> Result<()> {
         let mut unlinked = Vec::new();
-        for (name, kind, answers) in [
-            ("AgedReceivableDetail", PartyKind::Customer, receivables),
-            ("AgedPayableDetail", PartyKind::Vendor, payables),
-        ] {
+        for Ages {
+            name,
+            kind,
+            answers,
+        } in ages
+        {
             let Some(answers) = self.reports.noted(answers) else {
                 continue;
             };
-            let read = answers.first().map(open_documents_of);
+            let chart = &self.findings.chart;
+            let read = answers
+                .first()
+                .map(|answer| open_documents_of(answer, chart));
             let describe = |reason| format!("{name}: {reason}");
             let Some(open) = self.reports.trusted(read, describe) else {
                 continue;
@@ -263,11 +284,7 @@ async fn read(
     days: (NaiveDate, NaiveDate),
 ) -> Result<Findings> {
     let kept = books.report_entries().await?;
-    let landed = books.read(|_, _| ()).await?;
-    let mut findings = Findings::new(landed, kept, known, days);
-    let stock = findings.stock_of_kept();
-    if !stock.is_empty() {
-        findings.landed.repost(stock).await?;
-    }
-    Ok(findings)
+    let open = |lists: &mut Lists, _: &mut Drafts| lists.opening_stock = kept_stock(lists, &kept);
+    let landed = books.read(open).await?;
+    Ok(Findings::new(landed, kept, known, days))
 }

@@ -5,11 +5,14 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 
 use super::watched::Watched;
 use crate::app::company::Source;
-use crate::books::tie_out::{Balances, Chart, ReportedTransaction, postings_of, trial_balance_of};
+use crate::books::tie_out::{
+    Balances, Chart, PartyKind, ReportedTransaction, postings_of, trial_balance_of,
+};
 use crate::domain::reports::{Basis, ReportAnswer};
 use crate::error::{Error, Result};
 
@@ -24,9 +27,15 @@ pub(super) struct Asked {
     pub(super) ledger: Answers,
     pub(super) sheet: Answers,
     pub(super) profit: Answers,
-    /// The open documents of customers and of vendors.
-    pub(super) receivables: Answers,
-    pub(super) payables: Answers,
+    /// The open documents of customers and of vendors; none on cash basis, of which nothing is open.
+    pub(super) ages: Vec<Ages>,
+}
+
+/// The ageing detail of customers or vendors.
+pub(super) struct Ages {
+    pub(super) name: &'static str,
+    pub(super) kind: PartyKind,
+    pub(super) answers: Answers,
 }
 
 /// Reads reports of a company.
@@ -93,14 +102,13 @@ impl Reports {
         before: NaiveDate,
     ) -> Result<Asked> {
         let (days, last) = ((from, end), (end, end));
-        let (closing, opening, ledger, sheet, profit, receivables, payables) = tokio::try_join!(
+        let (closing, opening, ledger, sheet, profit, ages) = tokio::try_join!(
             self.fetch("TrialBalance", last, true),
             self.fetch("TrialBalance", (before, before), true),
             self.fetch("GeneralLedger", days, true),
             self.fetch("BalanceSheet", days, true),
             self.fetch("ProfitAndLoss", days, true),
-            self.fetch("AgedReceivableDetail", last, false),
-            self.fetch("AgedPayableDetail", last, false),
+            self.ages(last),
         )?;
         Ok(Asked {
             closing,
@@ -108,9 +116,27 @@ impl Reports {
             ledger,
             sheet,
             profit,
-            receivables,
-            payables,
+            ages,
         })
+    }
+
+    async fn ages(&self, last: (NaiveDate, NaiveDate)) -> Result<Vec<Ages>> {
+        if self.basis == Basis::Cash {
+            return Ok(Vec::new());
+        }
+        let details = [
+            ("AgedReceivableDetail", PartyKind::Customer),
+            ("AgedPayableDetail", PartyKind::Vendor),
+        ];
+        let details = details.map(|(name, kind)| async move {
+            let answers = self.fetch(name, last, false).await?;
+            Ok(Ages {
+                name,
+                kind,
+                answers,
+            })
+        });
+        try_join_all(details).await
     }
 
     /// Fetches a report.
@@ -239,6 +265,7 @@ fn merged(
                     return Err(format!("{} {} has two dates", part.label, part.id));
                 }
                 known.lines.extend(part.lines);
+                known.party = known.party.take().or(part.party);
                 known.changed_at = known.changed_at.max(part.changed_at);
             }
         }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 
 use super::known::{from_known, to_known};
-use super::lists::{chart_of, kept_stock, starting_stock};
+use super::lists::{chart_of, starting_stock};
 use crate::books::tie_out::{
     AccountTieOut, Balances, Cause, Chart, OpenDocuments, Owed, PartyKind, PartyTieOut, Records,
     ReportedTransaction, TransactionDifference, compare_accounts, compare_parties,
@@ -80,10 +80,17 @@ impl Findings {
         let found: HashSet<(&str, &str)> = self.differences.iter().map(key).collect();
         let is_earlier = |difference: &&TransactionDifference| {
             !found.contains(&key(difference))
-                && difference.signed_lines().all(|(day, ..)| day < self.from)
+                && difference.days().all(|day| day < self.from)
+                && !self.has_landed_since(difference)
         };
         let earlier: Vec<_> = self.known.iter().filter(is_earlier).cloned().collect();
         self.differences.extend(earlier);
+    }
+
+    /// Returns whether the record of a payment of zero is there by now. Of others, the balances tell.
+    fn has_landed_since(&self, difference: &TransactionDifference) -> bool {
+        let key = (difference.entity.clone(), difference.id.clone());
+        difference.is_lost_without_amounts() && self.landed.changed_at.contains_key(&key)
     }
 
     pub(super) fn compare_accounts(&self, report: &Balances, day: NaiveDate) -> Vec<AccountTieOut> {
@@ -145,17 +152,19 @@ impl Findings {
         self.from = first;
     }
 
-    /// Returns the stock that reports show before the first record.
-    pub(super) fn stock_of_reports(&self) -> Vec<OpeningStock> {
-        match &self.reported {
-            Some(reported) => starting_stock(&self.landed.lists, reported),
-            None => Vec::new(),
+    /// Returns the stock before the first record, if the reports show some that was not known.
+    pub(super) fn more_stock(&self) -> Option<Vec<OpeningStock>> {
+        let known = &self.landed.lists.opening_stock;
+        let shown = starting_stock(&self.landed.lists, self.reported.as_ref()?);
+        if shown.iter().all(|stock| known.contains(stock)) {
+            return None;
         }
-    }
-
-    /// Returns the stock that earlier tie-outs found.
-    pub(super) fn stock_of_kept(&self) -> Vec<OpeningStock> {
-        kept_stock(&self.landed.lists, &self.kept)
+        let ids: HashSet<&str> = shown.iter().map(|stock| stock.id.as_str()).collect();
+        let others = known
+            .iter()
+            .filter(|stock| !ids.contains(stock.id.as_str()));
+        let others: Vec<_> = others.cloned().collect();
+        Some([others, shown].concat())
     }
 
     /// Returns the transactions that only the records have, and that may stand after the last day.
@@ -214,6 +223,14 @@ impl Findings {
         let compared = (kind, open);
         let found = compare_parties(&self.chart, owed, compared, self.end, &self.differences);
         self.parties.extend(found.parties);
+        let from = self.from;
+        // An earlier payment of zero that nobody misses any more was deleted.
+        self.differences.retain(|difference| {
+            let mut parties = difference.party_lines().iter();
+            !difference.is_lost_without_amounts()
+                || difference.date >= from
+                || parties.any(|line| line.kind != kind || found.uneven.contains(&line.party))
+        });
         found.unlinked
     }
 
@@ -233,7 +250,7 @@ impl Findings {
     /// Returns whether a difference lies before the first or after the last day.
     fn is_outside(&self, difference: &TransactionDifference) -> bool {
         let is_outside = |day: NaiveDate| !(self.from..=self.end).contains(&day);
-        difference.signed_lines().all(|(day, ..)| is_outside(day))
+        difference.days().all(is_outside)
     }
 
     /// Returns the entries that only reports show, of this comparison and of earlier ones.

@@ -4,7 +4,8 @@ use crate::books::tie_out::{Cause, PartyKind, PartyLine, TransactionDifference};
 use crate::domain::parse_amount;
 use crate::store::KnownDifference;
 
-/// Returns what is kept of a difference; `None` if it has no cause, or changes no amount.
+/// Returns what is kept of a difference; `None` if it has no cause, or if every comparison finds it anew: the open
+/// documents of all time show which payments do not say what they settle.
 pub(super) fn to_known(difference: &TransactionDifference) -> Option<KnownDifference> {
     let lines: Vec<_> = difference
         .signed_lines()
@@ -19,7 +20,8 @@ pub(super) fn to_known(difference: &TransactionDifference) -> Option<KnownDiffer
         )
     });
     let cause = difference.cause?;
-    (!lines.is_empty()).then(|| KnownDifference {
+    let is_kept = !lines.is_empty() || difference.is_lost_without_amounts();
+    is_kept.then(|| KnownDifference {
         entity: difference.entity.clone(),
         id: difference.id.clone(),
         txn_date: difference.date,

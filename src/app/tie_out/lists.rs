@@ -15,6 +15,7 @@ const STARTING_VALUE: &str = "Inventory Starting Value";
 pub(super) fn chart_of(lists: &Lists) -> Chart {
     let accounts = lists.accounts.iter();
     Chart {
+        may_have_currencies: lists.may_have_currencies(),
         accounts: accounts
             .map(|account| (account.id.clone(), chart_account(account)))
             .collect(),

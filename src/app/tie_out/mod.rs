@@ -146,7 +146,7 @@ impl App {
         let sink = Arc::new(sink);
         let unqueried = Unqueried::new(source.clone(), &sink, &self.progress);
         let watched = Watched::new(self.progress.clone(), (first_day, request.end))?;
-        watched.call_started(source.realm_id());
+        watched.call_started(source.realm_id(), request.basis);
         let reports = Reports::new(source, request.basis, watched);
         let span = info_span!("verify_books", realm_id = config.realm_id);
         let compared = Box::pin(async {

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 
+use crate::domain::reports::Basis;
 use crate::domain::{Window, WindowReport, WindowStatus};
 use crate::error::Result;
 use crate::port::Progress;
 
 const REPORTS: &str = "reports";
 const RECORDS: &str = "records";
-/// The reports that every comparison reads; where the books differ, more follow.
-const COMMON_REPORTS: usize = 7;
+/// The reports that every comparison reads, and those of open documents, which cash basis has not. Where the
+/// books differ, more follow.
+const COMMON_REPORTS: usize = 5;
+const REPORTS_OF_AGES: usize = 2;
 /// Records are read, then compared.
 const STEPS: usize = 2;
 
@@ -33,8 +36,12 @@ impl Watched {
         Ok(Self { progress, days })
     }
 
-    pub(super) fn call_started(&self, realm_id: &str) {
-        let runs = [(REPORTS, COMMON_REPORTS), (RECORDS, STEPS)];
+    pub(super) fn call_started(&self, realm_id: &str, basis: Basis) {
+        let reports = match basis {
+            Basis::Accrual => COMMON_REPORTS + REPORTS_OF_AGES,
+            Basis::Cash => COMMON_REPORTS,
+        };
+        let runs = [(REPORTS, reports), (RECORDS, STEPS)];
         self.progress.call_started(realm_id, &runs);
         for (name, steps) in runs {
             self.progress.run_started(name, steps);

@@ -48,6 +48,15 @@ impl PartyKind {
             .find(|kind| kind.name() == name)
     }
 
+    /// Returns the side whose documents a payment settles; `None` if the entity is no payment.
+    pub(super) fn paid_by(entity: &str) -> Option<Self> {
+        match entity {
+            "Payment" => Some(Self::Customer),
+            "BillPayment" => Some(Self::Vendor),
+            _ => None,
+        }
+    }
+
     /// Returns Intuit's name of the entity.
     pub(super) const fn entity(self) -> &'static str {
         match self {
@@ -61,6 +70,9 @@ impl PartyKind {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Chart {
     pub(crate) accounts: HashMap<String, ChartAccount>,
+    /// The company has several currencies, or nothing says that it has one. Only columns that say so are then
+    /// in the home currency.
+    pub(crate) may_have_currencies: bool,
 }
 
 impl Chart {

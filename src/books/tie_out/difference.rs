@@ -44,15 +44,19 @@ impl TransactionDifference {
     }
 
     /// Returns a transaction whose accounts agree, and which differs by something else.
-    pub(super) fn without_lines((entity, id): Key, date: NaiveDate, cause: Cause) -> Self {
-        Self {
-            entity,
-            id,
-            date,
-            cause: Some(cause),
-            lines: Vec::new(),
-            party_lines: Vec::new(),
-        }
+    pub(super) fn without_lines(key: Key, date: NaiveDate, cause: Cause) -> Self {
+        Self::kept(key, (date, cause), Vec::new(), Vec::new())
+    }
+
+    /// Returns whether only a record is missing, and no amount: a payment of zero links documents with credits.
+    pub(crate) fn is_lost_without_amounts(&self) -> bool {
+        self.lines.is_empty() && self.cause == Some(Cause::NotLanded)
+    }
+
+    /// Returns the days on which it changes something, or its own.
+    pub(crate) fn days(&self) -> impl Iterator<Item = NaiveDate> {
+        let own = self.lines.is_empty().then_some(self.date);
+        self.lines.iter().map(|(day, ..)| *day).chain(own)
     }
 
     /// Returns a difference that an earlier comparison has found.
@@ -96,6 +100,16 @@ pub(super) fn differing_lines(
     found
         .map(|((day, account), amount)| (day, account.to_owned(), amount))
         .collect()
+}
+
+/// Returns the party of a payment that has no amounts: what it settles is open among the documents of this party.
+pub(super) fn settling_party(reported: &ReportedTransaction) -> Option<PartyLine> {
+    Some(PartyLine {
+        date: reported.date,
+        kind: PartyKind::paid_by(reported.entity())?,
+        party: reported.party.clone()?,
+        amount: Decimal::ZERO,
+    })
 }
 
 /// Returns the differences with customers and vendors.

@@ -60,7 +60,10 @@ pub(crate) type OpenDocuments = BTreeMap<Key, OpenDocument>;
 ///
 /// # Errors
 /// The reason, if the report is cut, has no open balances in the home currency, or an amount is none.
-pub(crate) fn open_documents_of(answer: &ReportAnswer) -> Result<OpenDocuments, String> {
+pub(crate) fn open_documents_of(
+    answer: &ReportAnswer,
+    chart: &Chart,
+) -> Result<OpenDocuments, String> {
     let name = &answer.name;
     if answer.is_cut {
         return Err(format!("{name} is cut"));
@@ -69,7 +72,14 @@ pub(crate) fn open_documents_of(answer: &ReportAnswer) -> Result<OpenDocuments, 
     let missing = |what: &str| format!("{name} has no column of {what}");
     let label = column(&["txn_type"]).ok_or_else(|| missing("types of transactions"))?;
     let party = column(&["cust_name", "vend_name", "name"]).ok_or_else(|| missing("names"))?;
-    let open = column(&["subt_open_bal_home", "subt_open_bal"])
+    let open = column(&["subt_home_open_bal", "subt_neg_home_open_bal"]);
+    // Without a word about the home currency, an amount may be in that of its document (qbo-facts 13.29).
+    let of_one_currency = || match chart.may_have_currencies {
+        true => None,
+        false => column(&["subt_open_bal", "subt_neg_open_bal"]),
+    };
+    let open = open
+        .or_else(of_one_currency)
         .ok_or_else(|| missing("open balances in the home currency"))?;
     let mut found = OpenDocuments::new();
     for row in answer.rows.iter().filter(|row| row.kind == RowKind::Data) {
@@ -168,6 +178,8 @@ pub(crate) struct PartyComparison {
     pub(crate) parties: Vec<PartyTieOut>,
     /// The transactions that do not say what they settle.
     pub(crate) unlinked: Vec<TransactionDifference>,
+    /// The customers and vendors of whom a document has another open amount.
+    pub(crate) uneven: BTreeSet<String>,
 }
 
 /// Compares the open documents of a day.
@@ -197,10 +209,13 @@ pub(crate) fn compare_parties(
         *party.rest.entry(key).or_default() -= *amount;
     }
     let (mut compared, mut unlinked) = (PartyComparison::default(), Vec::new());
-    for open in parties.values_mut() {
+    for (id, open) in &mut parties {
         open.rest.retain(|_, amount| !amount.is_zero());
-        if open.is_even() {
+        if open.is_even() && !known.is_settled_by_lost(id) {
             unlinked.extend(open.unlinked(&known));
+        }
+        if !open.rest.is_empty() {
+            compared.uneven.insert((*id).to_owned());
         }
     }
     let (payments, of_others) = paid_for_others(&parties, &known);
@@ -208,8 +223,8 @@ pub(crate) fn compare_parties(
     compared.unlinked = without_links(&unlinked, owed.entries, day);
     for (id, open) in parties {
         let mut causes = known.causes(id);
-        if let Some(amount) = of_others.get(id) {
-            causes.insert(Cause::LinkMissing, *amount);
+        if let Some((cause, amount)) = of_others.get(id) {
+            causes.insert(*cause, *amount);
         }
         let party = PartyTieOut {
             kind,
@@ -245,12 +260,15 @@ fn without_links(keys: &[&Key], entries: &[Entry], day: NaiveDate) -> Vec<Transa
     named.collect()
 }
 
+/// Amounts of customers, each with its cause.
+type OfOthers<'o> = BTreeMap<&'o str, (Cause, Decimal)>;
+
 /// Finds payments of a parent that settle nothing, while a document of a sub-customer stays open by the same
 /// amount. Returns the payments, and the amounts by customer.
 fn paid_for_others<'o>(
     parties: &BTreeMap<&'o str, Open<'o>>,
     known: &Known<'_>,
-) -> (Vec<&'o Key>, BTreeMap<&'o str, Decimal>) {
+) -> (Vec<&'o Key>, OfOthers<'o>) {
     let uneven = parties.iter().filter(|(_, open)| !open.is_even());
     let rest: Vec<(&str, &Key, Decimal)> = uneven
         .flat_map(|(id, open)| open.rest.iter().map(|(key, amount)| (*id, *key, *amount)))
@@ -260,16 +278,22 @@ fn paid_for_others<'o>(
         let entity = key.0.as_str();
         PAYMENTS.contains(&entity) || CREDITS.contains(&entity)
     };
-    let (mut payments, mut amounts) = (Vec::new(), BTreeMap::new());
+    let (mut payments, mut amounts) = (Vec::new(), OfOthers::new());
     for (payer, payment, paid) in rest.iter().filter(|(_, key, _)| is_payment(key)) {
         let is_settled =
             |(_, key, amount): &&(&str, &Key, Decimal)| !is_payment(key) && *amount == -*paid;
         let mut settled = rest.iter().filter(is_settled);
         // Of several documents it is not known which.
         if let (Some((owner, ..)), None) = (settled.next(), settled.next()) {
-            payments.push(*payment);
-            *amounts.entry(*payer).or_default() += *paid;
-            *amounts.entry(*owner).or_default() -= *paid;
+            let is_lost = known.is_settled_by_lost(payer) || known.is_settled_by_lost(owner);
+            let cause = match is_lost {
+                true => Cause::NotLanded,
+                false => Cause::LinkMissing,
+            };
+            payments.extend((!is_lost).then_some(*payment));
+            for (party, amount) in [(*payer, *paid), (*owner, -*paid)] {
+                amounts.entry(party).or_insert((cause, Decimal::ZERO)).1 += amount;
+            }
         }
     }
     (payments, amounts)
@@ -346,6 +370,8 @@ struct Known<'d> {
     by_party: HashMap<&'d str, BTreeMap<Cause, Decimal>>,
     /// The payments whose records name a document that differs.
     explained: HashSet<&'d Key>,
+    /// The customers or vendors of payments of zero whose records are missing: nothing else says what they settled.
+    settled_by_lost: HashSet<&'d str>,
 }
 
 impl<'d> Known<'d> {
@@ -364,6 +390,7 @@ impl<'d> Known<'d> {
             amounts: BTreeMap::new(),
             by_party: HashMap::new(),
             explained: HashSet::new(),
+            settled_by_lost: HashSet::new(),
         };
         for difference in differences {
             let key = (difference.entity.clone(), difference.id.clone());
@@ -374,6 +401,9 @@ impl<'d> Known<'d> {
                 else {
                     continue;
                 };
+                if difference.is_lost_without_amounts() {
+                    known.settled_by_lost.insert(line.party.as_str());
+                }
                 known.keys.insert(key.clone());
                 let amount = line.amount * direction;
                 let party = line.party.as_str();
@@ -387,6 +417,10 @@ impl<'d> Known<'d> {
         known.explained = settled.map(|it| &it.payment).collect();
         known.explained.extend(owed.unsettled);
         known
+    }
+
+    fn is_settled_by_lost(&self, party: &str) -> bool {
+        self.settled_by_lost.contains(party)
     }
 
     fn causes(&self, party: &str) -> BTreeMap<Cause, Decimal> {

@@ -17,6 +17,8 @@ pub(crate) struct ReportedTransaction {
     pub(crate) id: String,
     pub(crate) date: NaiveDate,
     pub(crate) lines: Vec<ReportedLine>,
+    /// Id of the customer, vendor or employee of its first row that has one, also of one without an amount.
+    pub(crate) party: Option<String>,
     /// The time of its last change, if the report says so.
     pub(crate) changed_at: Option<DateTime<Utc>>,
 }
@@ -123,8 +125,10 @@ pub(crate) fn postings_of(
             id,
             date,
             lines: Vec::new(),
+            party: None,
             changed_at,
         });
+        transaction.party = transaction.party.take().or_else(|| reader.party(row));
         transaction.changed_at = transaction.changed_at.max(changed_at);
         if let Some(line) = reader.line(row)? {
             transaction.lines.push(line);
@@ -155,6 +159,12 @@ impl<'r> LedgerReader<'r> {
         let natural = answer
             .column("subt_nat_home_amount")
             .or_else(|| answer.column("subt_nat_amount"));
+        let is_at_home = answer.column("subt_nat_home_amount").is_some();
+        if chart.may_have_currencies && !is_at_home {
+            return Err(
+                "the general ledger has no column of amounts in the home currency".to_owned(),
+            );
+        }
         if sides.is_none() && natural.is_none() {
             return Err("the general ledger has no column of amounts".to_owned());
         }
@@ -163,7 +173,7 @@ impl<'r> LedgerReader<'r> {
             label: column("txn_type")?,
             date: column("tx_date")?,
             // With several currencies, only the home column is surely in the home currency.
-            sides: sides.filter(|_| answer.column("subt_nat_home_amount").is_none()),
+            sides: sides.filter(|_| !is_at_home),
             natural,
             changed_at: answer.column("last_mod_date"),
             party: answer.column("name"),
@@ -199,16 +209,18 @@ impl<'r> LedgerReader<'r> {
                 .transpose()?,
             (None, None) => None,
         };
-        let party = self
-            .party
-            .and_then(|column| row.cells.get(column)?.id.clone());
         Ok(amount
             .filter(|amount| !amount.is_zero())
             .map(|amount| ReportedLine {
                 account,
                 amount,
-                party: party.filter(|id| !id.is_empty()),
+                party: self.party(row),
             }))
+    }
+
+    fn party(&self, row: &ReportRow) -> Option<String> {
+        let id = row.cells.get(self.party?)?.id.clone();
+        id.filter(|id| !id.is_empty())
     }
 }
 

@@ -6,8 +6,10 @@ use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
 
 use super::cause::Cause;
-use super::chart::Chart;
-use super::difference::{TransactionDifference, differing_lines, differing_parties};
+use super::chart::{Chart, PartyKind};
+use super::difference::{
+    TransactionDifference, differing_lines, differing_parties, settling_party,
+};
 use super::reported::{ReportedLine, ReportedTransaction};
 use super::shape::{Shape, are_opposite};
 use super::side::{Key, Side, sides, sums};
@@ -122,6 +124,7 @@ impl<'c> Comparison<'c> {
         };
         let lines = differing_lines(reported, side);
         if lines.is_empty() {
+            found.extend(self.without_amounts(key, side, reported));
             return;
         }
         let cause = match (key, side) {
@@ -147,6 +150,35 @@ impl<'c> Comparison<'c> {
                 });
             }
         }
+    }
+
+    /// Names a transaction of which no account says that its record is missing or settles nothing: its amounts are
+    /// zero, or cancel out. QuickBooks makes such payments to link invoices with credits (reports.md F).
+    fn without_amounts(
+        &self,
+        key: Option<&Key>,
+        side: Option<&Side<'_>>,
+        reported: &ReportedTransaction,
+    ) -> Option<TransactionDifference> {
+        let entity = entity_of_label(&reported.label).filter(|entity| has_query(entity))?;
+        let settles = PartyKind::paid_by(entity).is_some() && !reported.lines.is_empty();
+        let cause = match (key, side) {
+            (None, _) => Cause::NotLanded,
+            (Some(_), None) if settles => Cause::LinkMissing,
+            (Some(_), _) => return None,
+        };
+        let mut party_lines = differing_parties(self.chart, Some(reported), side);
+        if party_lines.is_empty() {
+            party_lines.extend(settling_party(reported));
+        }
+        let key = (entity.to_owned(), reported.id.clone());
+        let told = (reported.date, cause);
+        Some(TransactionDifference::kept(
+            key,
+            told,
+            Vec::new(),
+            party_lines,
+        ))
     }
 
     /// Takes the lines of stock apart, if they are a difference of their own.

@@ -64,6 +64,7 @@ fn chart() -> Chart {
     ];
     Chart {
         accounts: HashMap::from(accounts),
+        may_have_currencies: false,
     }
 }
 
@@ -113,6 +114,7 @@ fn reported(label: &str, id: &str, date: &str, lines: &[(&str, &str)]) -> Report
         id: id.to_owned(),
         date: day(date),
         lines: lines.iter().map(line).collect(),
+        party: Some("77".to_owned()),
         changed_at: None,
     }
 }
@@ -137,6 +139,22 @@ fn compare_with(
         entries,
         landed: &landed,
         unbalanced: &unbalanced,
+    };
+    let range = (day("2031-01-01"), day("2031-12-31"));
+    compare_transactions(&chart(), &records, reported, range, at(REPORTED_AT))
+}
+
+/// Compares transactions whose records have landed and post nothing.
+fn compare_landed(
+    landed: &[(&str, &str)],
+    reported: &[ReportedTransaction],
+) -> Vec<TransactionDifference> {
+    let own = |(entity, id): &(&str, &str)| ((*entity).to_owned(), (*id).to_owned());
+    let landed: HashMap<_, _> = landed.iter().map(|key| (own(key), at(READ_AT))).collect();
+    let records = Records {
+        entries: &[],
+        landed: &landed,
+        unbalanced: &HashSet::new(),
     };
     let range = (day("2031-01-01"), day("2031-12-31"));
     compare_transactions(&chart(), &records, reported, range, at(REPORTED_AT))

@@ -58,7 +58,7 @@ fn compare_unsettled(
 ) -> (Vec<(String, Decimal)>, Vec<String>) {
     let payment = |id: &&str| ("Payment".to_owned(), (*id).to_owned());
     let unsettled = unsettled.iter().map(payment).collect();
-    let report = open_documents_of(&answer(&DETAIL, rows)).unwrap();
+    let report = open_documents_of(&answer(&DETAIL, rows), &chart()).unwrap();
     let owed = Owed {
         entries,
         settlements,
@@ -138,6 +138,80 @@ fn a_credit_that_a_lost_payment_has_used_is_not_at_fault() {
     assert_eq!(unlinked, (vec![], vec!["3".to_owned()]));
 }
 
+#[test]
+fn a_lost_payment_of_zero_is_named_and_not_the_credit_that_it_has_used() {
+    let credit = [("2", "-7.00"), ("10", "7.00")];
+    let entries = [
+        record("Invoice", "1", "2031-02-01", &credit.map(opposite)),
+        record("CreditMemo", "3", "2031-02-02", &credit),
+    ]
+    .concat();
+    // As recorded answers have it, without amounts; and as a ledger that shows both sides of the link.
+    for lines in [&[][..], &[("2", "7.00"), ("2", "-7.00")]] {
+        let shown = [
+            reported("Invoice", "1", "2031-02-01", &credit.map(opposite)),
+            reported("Credit Memo", "3", "2031-02-02", &credit),
+            reported("Payment", "4", "2031-03-01", lines),
+        ];
+        let known = compare(&entries, &shown);
+        assert_eq!(causes(&known), [Some(Cause::NotLanded)]);
+        assert_eq!(
+            (known[0].entity.as_str(), known[0].id.as_str()),
+            ("Payment", "4")
+        );
+        let compared = compare_known(&entries, &[], vec![], &known);
+        assert_eq!(compared, (vec![], vec![]));
+        // Another payment of this customer that does not say what it settles is found all the same.
+        let other = record(
+            "Payment",
+            "5",
+            "2031-03-01",
+            &[("1", "2.00"), ("2", "-2.00")],
+        );
+        let invoice = record(
+            "Invoice",
+            "6",
+            "2031-03-01",
+            &[("2", "2.00"), ("10", "-2.00")],
+        );
+        let (_, unlinked) = compare_known(&[other, invoice].concat(), &[], vec![], &[]);
+        assert_eq!(unlinked, ["5"]);
+    }
+}
+
+#[test]
+fn a_payment_of_zero_that_names_nothing_is_found_by_what_the_report_says_it_settles() {
+    let shown = [reported(
+        "Payment",
+        "4",
+        "2031-03-01",
+        &[("2", "7.00"), ("2", "-7.00")],
+    )];
+    let found = compare_landed(&[("Payment", "4")], &shown);
+    assert_eq!(causes(&found), [Some(Cause::LinkMissing)]);
+    // A voided one settles nothing on both sides.
+    let voided = [reported("Payment", "4", "2031-03-01", &[])];
+    assert_eq!(compare_landed(&[("Payment", "4")], &voided), []);
+}
+
+#[test]
+fn a_lost_payment_of_zero_of_a_parent_explains_the_document_of_a_sub_customer() {
+    let credit = [("2", "-7.00"), ("10", "7.00")];
+    let mut invoice = record("Invoice", "1", "2031-02-01", &credit.map(opposite));
+    for entry in &mut invoice {
+        entry.party = Some(("Customer".to_owned(), "78".to_owned()));
+    }
+    let entries = [invoice, record("CreditMemo", "3", "2031-02-02", &credit)].concat();
+    let known = compare(&[], &[reported("Payment", "4", "2031-03-01", &[])]);
+    let (parties, unlinked) = compare_known(&entries, &[], vec![], &known);
+    assert!(
+        parties.iter().all(|(_, unexplained)| unexplained.is_zero()),
+        "{parties:?}"
+    );
+    assert_eq!(parties.len(), 2);
+    assert_eq!(unlinked, Vec::<String>::new());
+}
+
 fn opposite((account, amount): (&'static str, &'static str)) -> (&'static str, &'static str) {
     match amount.strip_prefix('-') {
         Some(positive) => (account, positive),
@@ -181,4 +255,28 @@ fn a_settlement_after_the_day_does_not_count() {
     ];
     let compared = compare_open(&paid_invoice(), &[later], open);
     assert_eq!(compared, (vec![], vec![]));
+}
+
+#[test]
+fn an_open_amount_counts_only_if_it_is_surely_in_the_home_currency() {
+    let several = Chart {
+        may_have_currencies: true,
+        ..chart()
+    };
+    let amount_of = |key: &str, chart: &Chart| {
+        let rows = vec![open_row("Bill", "1", "107.00")];
+        let found = open_documents_of(&answer(&["txn_type", "vend_name", key], rows), chart);
+        found.map(|found| found.len())
+    };
+    for key in ["subt_open_bal", "subt_neg_open_bal"] {
+        assert_eq!(amount_of(key, &chart()), Ok(1), "{key}");
+        let reason = amount_of(key, &several).unwrap_err();
+        assert!(reason.contains("in the home currency"), "{reason}");
+    }
+    for key in ["subt_home_open_bal", "subt_neg_home_open_bal"] {
+        assert_eq!(amount_of(key, &several), Ok(1), "{key}");
+    }
+    for chart in [chart(), several] {
+        assert!(amount_of("foreign_open_bal", &chart).is_err());
+    }
 }

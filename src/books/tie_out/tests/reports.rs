@@ -76,6 +76,15 @@ fn postings_are_read_by_debit_and_credit_or_by_the_direction_of_the_account() {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].lines[0].amount, dec("-100.00"));
     }
+    // Of debits and credits nothing says which currency they are in, if there are several.
+    let several = Chart {
+        may_have_currencies: true,
+        ..chart()
+    };
+    let sides = ["tx_date", "txn_type", "debt_amt", "credit_amt"];
+    let by_sides = answer(&sides, vec![head(&["", "100.00"])]);
+    let reason = postings_of(&by_sides, &several).unwrap_err();
+    assert!(reason.contains("in the home currency"), "{reason}");
     let unreadable = answer(
         &["tx_date", "txn_type", "debt_amt", "credit_amt"],
         vec![head(&["", "many"])],
@@ -95,4 +104,30 @@ fn a_ledger_that_lacks_a_row_contradicts_the_trial_balances() {
     assert_eq!(found, Vec::<String>::new());
     let found = check_movements(&[], (&opening, &closing), &chart()).unwrap();
     assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[test]
+fn nothing_is_read_from_a_report_that_is_cut() {
+    let cut = |keys: &[&str]| ReportAnswer {
+        is_cut: true,
+        ..answer(keys, Vec::new())
+    };
+    let ledger = ["tx_date", "txn_type", "debt_amt", "credit_amt"];
+    let ages = ["txn_type", "cust_name", "subt_open_bal"];
+    let statement = ["account", "total"];
+    let whole = |keys: &[&str]| answer(keys, Vec::new());
+    assert!(postings_of(&whole(&ledger), &chart()).is_ok());
+    assert!(open_documents_of(&whole(&ages), &chart()).is_ok());
+    let reasons = [
+        postings_of(&cut(&ledger), &chart()).err(),
+        open_documents_of(&cut(&ages), &chart()).err(),
+        check_balance_sheet(&cut(&statement), &Balances::new(), &chart()).err(),
+        check_profit_and_loss(&[cut(&statement)], &[], &chart()).err(),
+    ];
+    for reason in reasons {
+        assert!(
+            reason.as_ref().is_some_and(|it| it.contains("is cut")),
+            "{reason:?}"
+        );
+    }
 }

@@ -60,6 +60,11 @@ fn an_answer_to_another_question_is_refused() {
         check(&by_month, &set("SummarizeColumnsBy", "Month")),
         Ok(())
     );
+    let error = check(&by_month, &set("SummarizeColumnsBy", "")).unwrap_err();
+    assert!(
+        error.contains("SummarizeColumnsBy Month") && error.contains("does not say"),
+        "{error}"
+    );
     // Contradictions.
     let no_data = |value: &'static str| {
         move |body: &mut Value| {
@@ -78,6 +83,27 @@ fn an_answer_to_another_question_is_refused() {
         body["Rows"]["Row"] = json!([cells(&["Sales", "3.00"])]);
     });
     assert!(error.unwrap_err().contains("holds amounts"));
+}
+
+#[test]
+fn reports_without_columns_to_sum_up_may_be_silent_about_totals_only() {
+    let days = ("2031-01-01".parse().unwrap(), "2031-01-31".parse().unwrap());
+    let columns = [
+        ("account", "Account"),
+        ("debt_amt", "Money"),
+        ("credit_amt", "Money"),
+    ];
+    let rows =
+        json!([{"ColData": [{"value": "Bank", "id": "1"}, {"value": "7.00"}, {"value": ""}]}]);
+    let silent = parsed(&report("TrialBalance", keyed(&columns), rows));
+    let check = |by: &str| {
+        let parameters = [("summarize_column_by".to_owned(), by.to_owned())];
+        let spec = find_report("TrialBalance").unwrap();
+        let request = ReportRequest::new(spec, Basis::Accrual, days, &[], &parameters).unwrap();
+        check_report(&request, &silent)
+    };
+    assert_eq!(check("Total"), Ok(()));
+    assert!(check("Month").unwrap_err().contains("does not say"));
 }
 
 #[test]

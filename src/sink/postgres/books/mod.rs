@@ -1,6 +1,7 @@
 //! The general ledger of a company: reads its raw tables, posts, and writes the tables of entries.
 
 mod kept;
+mod renew;
 mod rows;
 mod write;
 
@@ -107,17 +108,39 @@ impl<'d> Books<'d> {
         &self,
         complete: impl FnOnce(&mut Lists, &mut Drafts),
     ) -> Result<PostedRecords> {
+        let entities: Vec<&str> = LISTS.iter().chain(&POSTING).copied().collect();
+        let (mut lists, mut landed) = self.read_entities(&entities).await?;
+        complete(&mut lists, &mut landed.drafts);
+        landed.post(lists).await?;
+        Ok(landed)
+    }
+
+    /// Reads lists and transactions, and posts nothing yet.
+    async fn read_entities(&self, entities: &[&str]) -> Result<(Lists, PostedRecords)> {
         let mut connection = self.db.connection().await?;
         server::check(&mut connection).await?;
         migrations::apply(&mut connection).await?;
-        let mut lists = Lists::default();
-        let mut landed = PostedRecords::default();
-        read(&mut connection, self.schema, &mut lists, &mut landed).await?;
-        if lists.accounts.is_empty() {
-            return Err(no_accounts(self.schema));
+        let (mut lists, mut landed) = (Lists::default(), PostedRecords::default());
+        let read = read(
+            &mut connection,
+            self.schema,
+            entities,
+            (&mut lists, &mut landed),
+        );
+        read.await?;
+        match lists.accounts.is_empty() {
+            true => Err(no_accounts(self.schema)),
+            false => Ok((lists, landed)),
         }
-        complete(&mut lists, &mut landed.drafts);
-        landed.post(lists).await?;
+    }
+
+    /// Reads the lists only: accounts, and what is known of them.
+    ///
+    /// # Errors
+    /// See [`read`](Self::read).
+    pub(crate) async fn read_lists(&self) -> Result<PostedRecords> {
+        let (lists, mut landed) = self.read_entities(LISTS).await?;
+        landed.lists = lists;
         Ok(landed)
     }
 
@@ -164,8 +187,8 @@ fn no_accounts(schema: &str) -> Error {
 async fn read(
     connection: &mut tokio_postgres::Client,
     schema: &str,
-    lists: &mut Lists,
-    landed: &mut PostedRecords,
+    entities: &[&str],
+    (lists, landed): (&mut Lists, &mut PostedRecords),
 ) -> Result<()> {
     let builder = connection.build_transaction().read_only(true);
     let transaction = builder
@@ -175,7 +198,7 @@ async fn read(
     transaction.batch(PIN_SEARCH_PATH).await?;
     transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
     let tables = tables(&transaction, schema).await?;
-    for entity in LISTS.iter().chain(POSTING.iter()) {
+    for entity in entities {
         let spec = find_entity(entity)?;
         if !tables.contains(&spec.table()) {
             landed.missing.push(spec.name);

@@ -124,6 +124,9 @@ fn text(out: &mut String, value: Option<&str>) {
             '\t' => out.push_str("\\t"),
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
             '\0' => {}
             other => out.push(other),
         }

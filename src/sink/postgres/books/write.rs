@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, pin_mut};
 use tokio_postgres::{GenericClient, Transaction};
 
+use super::renew::renew;
 use super::rows::{ENTRY_COLUMNS, Rows, UNBALANCED_COLUMNS};
 use crate::books::{Entry, Lists, Unbalanced};
 use crate::error::{Error, Result};
@@ -31,7 +32,7 @@ pub(super) async fn write<'l>(
     connection: &mut tokio_postgres::Client,
     (schema, into): (&str, &str),
     realm_id: Option<&str>,
-    ledger: LedgerRows<'l, impl Iterator<Item = &'l Entry>>,
+    ledger: LedgerRows<'l, impl Iterator<Item = &'l Entry> + Clone>,
     lists: &Lists,
 ) -> Result<()> {
     let transaction = connection.transaction().await.map_err(database_error)?;
@@ -42,15 +43,7 @@ pub(super) async fn write<'l>(
     let rows = Rows::new(realm_id, lists);
     let entries = ledger.entries;
     let table = full_name(into, "gl_entries");
-    renew(
-        &transaction,
-        (&table, ENTRY_COLUMNS),
-        entries,
-        |out, entry| {
-            rows.entry(out, entry);
-        },
-    )
-    .await?;
+    renew(&transaction, &table, entries, &rows).await?;
     let unbalanced = ledger.unbalanced.iter();
     let table = full_name(into, "gl_unbalanced");
     fill(
@@ -137,57 +130,6 @@ pub(super) async fn is_there(
     Ok(true)
 }
 
-/// The columns that identify an entry.
-const ENTRY_KEY: [&str; 3] = ["entity", "id", "line"];
-
-/// The rows of the new ledger, until those that differ are written.
-const STAGING: &str = "pg_temp.qbo_ledger_staging";
-
-/// Replaces the entries that differ. In a large ledger that is much less work than to write all, above all
-/// for the indexes, and leaves less for VACUUM. Readers see the old entries until the commit.
-async fn renew<T>(
-    client: &Transaction<'_>,
-    (table, columns): (&str, &str),
-    items: impl Iterator<Item = T>,
-    write: impl FnMut(&mut String, T),
-) -> Result<()> {
-    let any = format!("SELECT 1 FROM {table} LIMIT 1");
-    if client.rows(&any, params![]).await?.is_empty() {
-        return copy(client, (table, columns), items, write).await;
-    }
-    let create = format!(
-        "CREATE TEMP TABLE qbo_ledger_staging ON COMMIT DROP AS SELECT {columns} FROM {table} WITH NO DATA"
-    );
-    client.batch(&create).await?;
-    copy(client, (STAGING, columns), items, write).await?;
-    let (is_key, is_equal) = comparisons(columns);
-    let renew = format!(
-        "ANALYZE {STAGING};
-         DELETE FROM {table} old WHERE NOT EXISTS (
-             SELECT FROM {STAGING} new WHERE {is_key} AND {is_equal}
-         );
-         INSERT INTO {table} ({columns}) SELECT {columns} FROM {STAGING} new WHERE NOT EXISTS (
-             SELECT FROM {table} old WHERE {is_key}
-         )"
-    );
-    client.batch(&renew).await
-}
-
-/// Returns the conditions that `old` and `new` are the same entry, and that all else of it is equal.
-fn comparisons(columns: &str) -> (String, String) {
-    let key: Vec<String> = ENTRY_KEY
-        .iter()
-        .map(|name| format!("new.{name} = old.{name}"))
-        .collect();
-    let rest = columns.split(", ").filter(|name| !ENTRY_KEY.contains(name));
-    let of = |side: &str| -> String {
-        let names: Vec<String> = rest.clone().map(|name| format!("{side}.{name}")).collect();
-        names.join(", ")
-    };
-    let is_equal = format!("({}) IS NOT DISTINCT FROM ({})", of("new"), of("old"));
-    (key.join(" AND "), is_equal)
-}
-
 /// Replaces the rows of a table. Readers see the old ones until the commit.
 async fn fill<T>(
     client: &Transaction<'_>,
@@ -200,7 +142,7 @@ async fn fill<T>(
 }
 
 /// Adds rows to a table.
-async fn copy<T>(
+pub(super) async fn copy<T>(
     client: &Transaction<'_>,
     (table, columns): (&str, &str),
     items: impl Iterator<Item = T>,
