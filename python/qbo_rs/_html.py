@@ -22,8 +22,11 @@ MAX_TEXT = 200
 GREEN, RED, AMBER = "#2da44e", "#e5534b", "#c69026"
 _MARKS = {"ok": ("✔", GREEN), "wrong": ("✖", RED), "care": ("!", AMBER)}
 _LEFT = ' style="text-align:left"'
-# Texts of others must not drive a terminal, nor turn the direction of what stands around them.
-_UNSEEN = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], " ")
+# Texts of others must not drive a terminal, nor end a line, nor turn the direction of what stands around them.
+_CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
+_LINE_ENDS = (0x2028, 0x2029)
+_DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_UNSEEN = dict.fromkeys((*_CONTROLS, *_LINE_ENDS, *_DIRECTIONS), " ")
 
 
 class Html(str):
@@ -117,7 +120,7 @@ def block(*parts: str) -> Html:
 def details(summary: str, body: str, *, is_open: bool = False) -> Html:
     """Return a part that can be opened."""
     state = " open" if is_open else ""
-    return Html(f"<details{state}><summary>{escape(summary)}</summary>{body}</details>")
+    return Html(f"<details{state}><summary>{markup(summary)}</summary>{body}</details>")
 
 
 def more(number: int, what: str) -> Html:

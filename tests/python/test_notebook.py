@@ -13,7 +13,9 @@ from test_types import ACCOUNT, CONNECTION, COUNTS, ENTITY, NAMES, REJECT, VERIF
 import qbo_rs
 from qbo_rs import _calendar, _html
 
-HOSTILE = '<script>alert(1)</script><img src=x onerror=1>"\x1b[31m\u202e' + "x" * 5000
+# What drives a terminal, ends a line or turns the direction of a text.
+CONTROLS = "\x1b\n\x85\u061c\u200e\u200f\u2028\u2029\u202e\u2066"
+HOSTILE = f'<script>alert(1)</script><img src=x onerror=1>"{CONTROLS}[31m' + "x" * 5000
 MAX_LINE, MAX_HTML = 300, 60_000
 
 
@@ -99,6 +101,12 @@ REPORT = qbo_rs.Report.from_dict(
 STATUS = qbo_rs.StatusReport.from_dict(status(39))
 BOOKS = qbo_rs.BooksReport.from_dict({"books": [books(300)] * 40})
 LANDED = {"realm_id": "9", "schema": "raw", "reports": [quickbooks_report(1000)] * 40}
+CHECK = qbo_rs.CheckReport.from_dict(
+    {
+        "check": [{"name": HOSTILE, "status": "failed", "text": HOSTILE, "fix": HOSTILE}] * 5,
+        "status": "failed",
+    }
+)
 LARGE = [
     qbo_rs.chunk_range("2000-01-01", "2026-01-01"),
     REPORT,
@@ -120,7 +128,42 @@ LARGE = [
     BOOKS.books[0],
     qbo_rs.ReportsReport.from_dict(LANDED),
     qbo_rs.ReportsReport.from_dict(LANDED).reports[0],
+    CHECK,
 ]
+
+
+def hostile(given: object, key: str = "") -> object:
+    """Put a hostile text into every place of a report that has a text: names, ids and states, too."""
+    if isinstance(given, dict):
+        return {name: hostile(value, name) for name, value in given.items()}
+    if isinstance(given, list):
+        return [hostile(value, key) for value in given]
+    is_number = isinstance(given, str) and _html.is_amount(given) and not key.endswith("id")
+    is_text = isinstance(given, str) and not is_number and not re.match(r"\d{4}-\d\d-\d\d", given)
+    return HOSTILE if is_text else given
+
+
+MADE_OF = [
+    (qbo_rs.Report, {"runs": [run(3, unavailable="x"), failed(3)], "connection": CONNECTION | {"warning": "x"}}),
+    (qbo_rs.Landing, run(3, windows=windows(3, path="x"))),
+    (qbo_rs.VerificationReport, {"runs": [DIFFERENT]}),
+    (qbo_rs.SyncReport, {"accounts": [SYNCED] * 5}),
+    (qbo_rs.StatusReport, status(3) | {"company": "x"}),
+    (qbo_rs.BooksReport, {"books": [books(3)] * 3}),
+    (qbo_rs.ReportsReport, LANDED | {"reports": [quickbooks_report(3)] * 3}),
+]
+PARTS = ("runs", "accounts", "entities", "books", "reports")
+
+
+def made(kind: type, given: dict) -> list:
+    """Return a result, and the first of each of its parts that are results, too."""
+    whole = kind.from_dict(given)
+    parts = [getattr(whole, name)[0] for name in PARTS if getattr(whole, name, None)]
+    parts += [windows for part in (whole, *parts) if (windows := getattr(part, "windows", None))]
+    return [each for each in (whole, *parts) if hasattr(each, "_repr_html_")]
+
+
+OF_STRANGERS = [each for kind, given in MADE_OF for each in made(kind, hostile(given))]
 
 
 class Page(HTMLParser):
@@ -156,22 +199,35 @@ def test_text_is_one_line(result):
     assert line.isprintable()
 
 
-@pytest.mark.parametrize("result", LARGE, ids=name_of)
-def test_html_is_a_screen_of_inert_elements(result):
-    shown = result._repr_html_()
+def assert_inert(shown: str) -> Page:
+    """Assert that HTML does nothing and goes nowhere, whatever its texts say."""
     page = Page(shown)
     allowed = {"div", "span", "strong", "table", "caption", "thead", "tbody", "tr", "th", "td", "details", "summary"}
-    assert page.tags <= allowed | {"svg", "path", "title", "text", "g"}
+    assert page.tags <= allowed | {"svg", "path", "title", "text", "g", "br", "code"}
     assert not {name for name in page.attributes if name.startswith("on")} | (
         page.attributes & {"src", "href", "class"}
     )
+    assert not set(shown) & set(CONTROLS)
+    return page
+
+
+@pytest.mark.parametrize("result", LARGE, ids=name_of)
+def test_html_is_a_screen_of_inert_elements(result):
+    shown = result._repr_html_()
+    page = assert_inert(shown)
     # The head of a table is a row, too.
     assert max(page.rows, default=0) <= _html.MAX_ROWS + 1
     assert len(shown) < MAX_HTML
-    assert "\x1b" not in shown
-    assert "\u202e" not in shown
     for drawing in re.findall(r"<svg.*?</svg>", shown):
         ET.fromstring(drawing)  # noqa: S314 - it is ours
+
+
+@pytest.mark.parametrize("result", OF_STRANGERS, ids=name_of)
+def test_no_text_of_a_stranger_acts_wherever_it_stands(result):
+    shown = result._repr_html_()
+    assert_inert(shown)
+    assert "&lt;script" in shown
+    assert repr(result).isprintable()
 
 
 @pytest.mark.parametrize("result", LARGE, ids=name_of)
