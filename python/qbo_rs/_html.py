@@ -5,7 +5,7 @@ Every text may come from a stranger, so it is escaped here, once. Text that is H
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -89,6 +89,14 @@ def count(number: int, one: str, many: str | None = None) -> str:
 def seconds(milliseconds: int) -> str:
     """Return a duration as text."""
     return f"{milliseconds / 1000:,.1f} s"
+
+
+def length(spans: Iterable[timedelta]) -> str:
+    """Return the sum of stretches of time as text: in days, or in hours if it is less than two of them."""
+    hours = sum(spans, timedelta()) / timedelta(hours=1)
+    if hours % 24 == 0 or hours >= 2 * 24:
+        return count(round(hours / 24), "day")
+    return f"{round(hours)} h" if hours >= 1 else "less than 1 h"
 
 
 def markup(value: object) -> str:

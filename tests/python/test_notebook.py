@@ -250,6 +250,21 @@ def test_a_report_says_the_sums_and_what_failed():
     assert "updated" not in shown
 
 
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [((5, 23), "28 h in 2 gaps"), ((5,), "5 h in 1 gap"), ((24, 24), "2 days in 2 gaps"), ((24 * 31,), "31 days in")],
+)
+def test_time_that_is_missing_is_summed_before_it_is_rounded(hours, words):
+    spans = [(day(number), day(number) + timedelta(hours=each)) for number, each in enumerate(hours)]
+    texts = [{"start": f"{start:%Y-%m-%dT%H:%M:%SZ}", "end": f"{end:%Y-%m-%dT%H:%M:%SZ}"} for start, end in spans]
+    entity = status(1)["entities"][0] | {"gaps": texts, "committed": texts}
+    entity = qbo_rs.StatusReport.from_dict(status(0) | {"entities": [entity]}).entities[0]
+    assert f"missing {words}" in repr(entity)
+    shown = entity._repr_html_()
+    for name in ("committed", "gaps"):
+        assert f"{name}: {words.partition(' in')[0]} in {len(hours)} stretch" in shown
+
+
 def test_a_report_of_windows_that_were_skipped_does_not_show_them_as_missing():
     skipped = windows(3, "skipped", **dict.fromkeys(COUNTS, 0))
     report = qbo_rs.Report.from_dict({"runs": [run(3, windows=skipped)]})
@@ -281,6 +296,17 @@ def test_a_calendar_has_a_place_for_each_day():
     title = drawing.find("svg:title", ns).text
     assert title.startswith("2025-01-01 to 2025-01-06: not committed 2 days")
     assert "failed 1 day" in title
+
+
+def test_a_calendar_counts_the_years_that_it_does_not_show():
+    first, last = (datetime(year, 5, 7, tzinfo=timezone.utc) for year in (2010, 2024))
+    drawn = _calendar.calendar([_calendar.Piece(first, last, _calendar.MANY)])
+    assert "12 earlier years not shown" in drawn
+    # Those who do not see it are told of the same time.
+    assert "<title>2022-01-01 to 2024-05-06: many 857 days</title>" in drawn
+    years = [_calendar.Piece(first.replace(year=year), last, _calendar.MANY) for year in (2021, 2022)]
+    assert "1 earlier year not shown" in _calendar.calendar(years[:1])
+    assert "not shown" not in _calendar.calendar(years[1:])
 
 
 def test_a_strip_shows_a_failure_however_short_it_is():
