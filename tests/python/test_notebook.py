@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
@@ -316,10 +317,29 @@ def test_a_strip_shows_a_failure_however_short_it_is():
     assert _html.RED in _calendar.strip(pieces, day(0), day(3650))
 
 
+def call_of(source: str) -> str:
+    """Run the text of a cell, which is in no file; return what IPython would show."""
+    with pytest.raises(qbo_rs.QboError) as caught:
+        exec(compile(source, "/no/ipykernel_1/2.py", "exec"), {"qbo_rs": qbo_rs, "asyncio": asyncio})  # noqa: S102
+    [line] = caught.value._render_traceback_()
+    return line
+
+
+def test_an_error_says_which_line_of_a_cell_it_comes_from():
+    loop = "for chunk in 'month', 'hour':\n\n    qbo_rs.chunk_range('2025-01-01', '2025-02-01', chunk)"
+    assert "(line 3 of the cell): chunk: unknown chunk 'hour'" in call_of(loop)
+    awaited = (
+        "async def main():\n    await qbo_rs.backfill_async('items', '2025', '2026', page_size=0)\nasyncio.run(main())"
+    )
+    assert "(line 2 of the cell): " in call_of(awaited)
+
+
 def test_an_error_of_a_user_is_one_line_and_a_defect_is_not():
     with pytest.raises(qbo_rs.ConfigError) as caught:
         qbo_rs.chunk_range("2025-01-01", "2025-02-01", "hour")
     [line] = caught.value._render_traceback_()
-    assert line == f"\x1b[31mConfigError\x1b[0m: {caught.value}"
+    # The line of the caller, not one of this package.
+    place = caught.traceback[0].lineno + 1
+    assert line == f"\x1b[31mConfigError\x1b[0m (line {place} of test_notebook.py): {caught.value}"
     assert "\x1b" not in qbo_rs.ApiError(f"a\x1b[2Jb{HOSTILE}")._render_traceback_()[0][20:]
     assert not hasattr(qbo_rs.InternalError("a defect"), "_render_traceback_")
