@@ -108,8 +108,7 @@ def calendar(pieces: Sequence[Piece], words: Words | None = None) -> Html:
     levels = _levels(pieces)
     if not levels:
         return Html("")
-    years = sorted({day.year for day in levels})
-    shown = years[-_MAX_YEARS:]
+    shown = range(min(levels).year, max(levels).year + 1)
     parts, paths, top = [], dict.fromkeys(_PAINT, ""), _TOP
     for year in shown:
         parts.append(_labels(year, top))
@@ -120,7 +119,7 @@ def calendar(pieces: Sequence[Piece], words: Words | None = None) -> Html:
     title = f"{min(levels)} to {max(levels)}: {_in_words(list(levels.values()), words, 'day')}"
     used = {level: path for level, path in paths.items() if path}
     drawing = _svg(_LEFT + 54 * _STEP, top - _TOP, "".join(parts) + _painted(used), title)
-    left = len(years) - len(shown)
+    left = shown[0] - min(piece.start for piece in pieces).astimezone(timezone.utc).year
     note = f" · {count(left, 'earlier year')} not shown" if left else ""
     return Html(f'<div style="overflow-x:auto">{drawing}</div><div>{legend(used, words)}{escape(note)}</div>')
 
@@ -141,12 +140,12 @@ def levels_in(pieces: Iterable[Piece]) -> set[int]:
 
 
 def _levels(pieces: Sequence[Piece]) -> dict[date, int]:
-    """Return the level of each day between the first and the last piece."""
+    """Return the level of each day between the first and the last piece, of the years that are shown."""
     if not pieces:
         return {}
     first = min(piece.start for piece in pieces).astimezone(timezone.utc).date()
     last = (max(piece.end for piece in pieces) - timedelta.resolution).astimezone(timezone.utc).date()
-    first = max(first, date(max(last.year - _MAX_YEARS, 1), 1, 1))
+    first = max(first, date(max(last.year - _MAX_YEARS + 1, 1), 1, 1))
     levels = {first + _ONE_DAY * number: GAP for number in range((last - first).days + 1)}
     for piece in pieces:
         day = max(piece.start.astimezone(timezone.utc).date(), first)

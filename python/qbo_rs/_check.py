@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
-from qbo_rs._html import Html, block, headline, mark, markup, table, visible
+from qbo_rs._html import Html, block, headline, mark, markup, plain, table, visible
 from qbo_rs._verbs import _async_twin, _Call, _verb
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ class CheckReport:
         width = max((len(line.name) for line in self.lines), default=0)
         shown = []
         for line in self.lines:
-            shown.append(f"{_MARKS[line.status]} {line.name.replace('_', ' '):{width}}  {visible(line.text)}")
+            name = visible(line.name.replace("_", " "))
+            shown.append(f"{_MARKS[line.status]} {name:{width}}  {visible(line.text)}")
             if line.fix:
                 shown.append(f"    -> {visible(line.fix)}")
         return "\n".join(shown)
@@ -72,12 +73,12 @@ class CheckReport:
     def __repr__(self) -> str:
         """Return the verdict, and the names of the lines that are not ok."""
         names = [line.name for line in self.lines if line.status in ("warning", "failed")]
-        return f"<CheckReport {self.status}: {', '.join(names) or f'{len(self.lines)} lines'}>"
+        return f"<CheckReport {plain(self.status)}: {plain(', '.join(names)) if names else f'{len(self.lines)} lines'}>"
 
     def _repr_html_(self) -> str:
         rows = []
         for line in self.lines:
-            fix = f"<br><code>{escape(line.fix)}</code>" if line.fix else ""
+            fix = f"<br><code>{escape(visible(line.fix))}</code>" if line.fix else ""
             verdict = {"ok": "ok", "failed": "wrong"}.get(line.status, "care")
             rows.append([mark(verdict), line.name.replace("_", " "), Html(f"{markup(line.text)}{fix}")])
         verdict = {"ok": "ok", "failed": "wrong"}.get(self.status, "care")

@@ -5,7 +5,7 @@ Every text may come from a stranger, so it is escaped here, once. Text that is H
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,11 @@ MAX_TEXT = 200
 GREEN, RED, AMBER = "#2da44e", "#e5534b", "#c69026"
 _MARKS = {"ok": ("✔", GREEN), "wrong": ("✖", RED), "care": ("!", AMBER)}
 _LEFT = ' style="text-align:left"'
-# Texts of others must not drive a terminal, nor turn the direction of what stands around them.
-_UNSEEN = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], " ")
+# Texts of others must not drive a terminal, nor end a line, nor turn the direction of what stands around them.
+_CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
+_LINE_ENDS = (0x2028, 0x2029)
+_DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_UNSEEN = dict.fromkeys((*_CONTROLS, *_LINE_ENDS, *_DIRECTIONS), " ")
 
 
 class Html(str):
@@ -88,6 +91,14 @@ def seconds(milliseconds: int) -> str:
     return f"{milliseconds / 1000:,.1f} s"
 
 
+def length(spans: Iterable[timedelta]) -> str:
+    """Return the sum of stretches of time as text: in days, or in hours if it is less than two of them."""
+    hours = sum(spans, timedelta()) / timedelta(hours=1)
+    if hours % 24 == 0 or hours >= 2 * 24:
+        return count(round(hours / 24), "day")
+    return f"{round(hours)} h" if hours >= 1 else "less than 1 h"
+
+
 def markup(value: object) -> str:
     """Return a value as HTML."""
     return value if isinstance(value, Html) else escape(plain(value))
@@ -117,7 +128,7 @@ def block(*parts: str) -> Html:
 def details(summary: str, body: str, *, is_open: bool = False) -> Html:
     """Return a part that can be opened."""
     state = " open" if is_open else ""
-    return Html(f"<details{state}><summary>{escape(summary)}</summary>{body}</details>")
+    return Html(f"<details{state}><summary>{markup(summary)}</summary>{body}</details>")
 
 
 def more(number: int, what: str) -> Html:

@@ -106,14 +106,22 @@ class Progress:
 
 def progress_of(wanted: bool | None) -> Progress | None:
     """Return the progress of a call if it is to be shown: if it was asked for, or by default in IPython."""
+    try:
+        place = _place(wanted)
+    except Exception:  # noqa: BLE001 - without stderr, or while another thread imports IPython, there is no place
+        return None
+    return None if place is None else Progress(place)
+
+
+def _place(wanted: bool | None) -> _Place | None:
     shell = _shell()
     if wanted is False or (wanted is None and shell is None):
         return None
     if getattr(shell, "kernel", None) is not None:
-        return Progress(_Notebook())
+        return _Notebook()
     if wanted is None and not sys.stderr.isatty():
         return None
-    return Progress(_Line())
+    return _Line()
 
 
 def _shell() -> object | None:

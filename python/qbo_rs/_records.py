@@ -12,7 +12,7 @@ import weakref
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qbo_rs import _core, _shown
 from qbo_rs._html import MAX_ROWS
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 MAX_WHOLE = 4000
 #: Name of the file that keeps what was read.
 KEPT = "kept.jsonl.gz"
+# What a line of a landing file has after entity, company and id.
+_AFTER_ID = b',"ingested_at_utc":'
 _PARAMETERS = ("entity", "start", "end", "tz", "page_size", "parse_float", "progress")
 
 
@@ -72,7 +74,7 @@ class Records(Columns):
         self._read = read
         self._parse_float = parse_float
         self._directory: Path | None = None
-        self._rows: int | None = None
+        self._contents: _Contents | None = None
         self._lock = threading.Lock()
 
     def kept(self) -> Path:
@@ -98,11 +100,9 @@ class Records(Columns):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield each record once, in its last version, in the order of change."""
         path = self._file()
-        # A record that was edited during the read is in the file twice, its newer version last.
-        latest = {line["id"]: number for number, line in enumerate(_lines(path, self._parse_float))}
-        self._rows = len(latest)
+        superseded = self._known().superseded
         for number, line in enumerate(_lines(path, self._parse_float)):
-            if latest[line["id"]] == number:
+            if number not in superseded:
                 yield line["payload"]
 
     def _stream(self, shape: str) -> Any:
@@ -122,9 +122,15 @@ class Records(Columns):
 
     def _known_rows(self) -> int | None:
         """Return the number of records, if they were read."""
-        if self._read is None and self._rows is None:
-            self._rows = len({line["id"] for line in _lines(self._file(), str)})
-        return self._rows
+        return self._known().rows if self._read is None else None
+
+    def _known(self) -> _Contents:
+        """Return what the file holds, for which it is read once."""
+        path = self._file()
+        with self._lock:
+            if self._contents is None:
+                self._contents = _contents_of(path)
+            return self._contents
 
 
 def _remove(directory: Path, owner: int) -> None:
@@ -148,6 +154,33 @@ class Table(Columns):
     def __repr__(self) -> str:
         """Return the entity and the schema; nothing is read."""
         return _shown.table_line(self._arguments["entity"], self._arguments["schema"])
+
+
+class _Contents(NamedTuple):
+    """What a file with records holds."""
+
+    rows: int
+    """Records."""
+    superseded: frozenset[int]
+    """Numbers of the lines of which a later one has a newer version: the record was edited during the read."""
+
+
+def _contents_of(path: Path) -> _Contents:
+    latest: dict[str, int] = {}
+    superseded = set()
+    with gzip.open(path) as lines:
+        for number, line in enumerate(lines):
+            key = _id_of(line)
+            if key in latest:
+                superseded.add(latest[key])
+            latest[key] = number
+    return _Contents(len(latest), frozenset(superseded))
+
+
+def _id_of(line: bytes) -> str:
+    """Return the id of a line, without a look at its payload, which is most of it."""
+    found: str = json.loads(line.partition(_AFTER_ID)[0] + b"}")["id"]
+    return found
 
 
 def _lines(path: Path, parse_float: Callable[[str], Any]) -> Iterator[dict[str, Any]]:

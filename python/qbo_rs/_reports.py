@@ -145,7 +145,7 @@ class QuickBooksReport:
     def __repr__(self) -> str:
         """Return name, days and outcome in one line."""
         reason = f": {plain(self.error)}" if self.error else ""
-        return f"<QuickBooksReport {plain(self.title)}: {self.status}, {count(len(self.rows), 'row')}{reason}>"
+        return f"<QuickBooksReport {plain(self.title)}: {plain(self.status)}, {count(len(self.rows), 'row')}{reason}>"
 
     def _repr_html_(self) -> str:
         rows = [self._cells(row) for row in self.rows[:MAX_ROWS]]
@@ -211,7 +211,7 @@ class ReportsReport:
     def __repr__(self) -> str:
         """Return the number of reports and their outcomes in one line."""
         outcomes = Counter(found.status for found in self.reports)
-        parts = [f"{number:,} {status}" for status, number in outcomes.items()]
+        parts = [f"{number:,} {plain(status)}" for status, number in outcomes.items()]
         return one_line(f"ReportsReport {'ok' if self.ok else 'not complete'}:", *parts)
 
     def _repr_html_(self) -> str:

@@ -15,6 +15,7 @@ from qbo_rs._html import (
     headline,
     instant,
     mark,
+    markup,
     more,
     one_line,
     paragraph,
@@ -72,7 +73,7 @@ def verdict(status: str) -> str:
 
 def status_cell(status: str) -> Html:
     """Return a status behind its sign."""
-    return Html(f"{mark(verdict(status))} {plain(status)}")
+    return Html(f"{mark(verdict(status))} {markup(status)}")
 
 
 # Windows
@@ -101,7 +102,7 @@ def outcome_line(window: WindowReport) -> str:
     """Return the outcome of a window as one line."""
     reason = f": {plain(window.error)}" if window.error else ""
     counts = count(window.rows, "row")
-    return f"<WindowReport {span(window.start, window.end)} {window.status}, {counts}{reason}>"
+    return f"<WindowReport {span(window.start, window.end)} {plain(window.status)}, {counts}{reason}>"
 
 
 def outcomes_line(windows: Sequence[WindowReport]) -> str:
@@ -115,8 +116,8 @@ def outcomes_line(windows: Sequence[WindowReport]) -> str:
 
 def outcomes_html(windows: Sequence[WindowReport]) -> str:
     """Return a table of the outcomes of windows, those first that matter most, and their calendar."""
-    order = {"failed": 0, "done": 1, "skipped": 2}
-    listed = sorted(windows, key=lambda window: (order[window.status], not window.rows, window.start))
+    order = {"done": 1, "skipped": 2}
+    listed = sorted(windows, key=lambda window: (order.get(window.status, 0), not window.rows, window.start))
     return block(calendar(_pieces(windows)), _windows(listed))
 
 
@@ -162,7 +163,7 @@ def _counts(totals: Totals) -> list[str]:
 def run_line(run: RunReport, kind: str = "RunReport") -> str:
     """Return a run as one line."""
     failed = [f"{count(len(run.failed), 'window')} failed"] if run.failed else []
-    return one_line(f"{kind} {plain(run.entity)} {run.status}:", *_counts(run.totals), *failed)
+    return one_line(f"{kind} {plain(run.entity)} {plain(run.status)}:", *_counts(run.totals), *failed)
 
 
 def landing_line(landing: Landing) -> str:
@@ -274,7 +275,7 @@ def sync_line(report: SyncReport) -> str:
 def account_line(account: AccountSync) -> str:
     """Return the sync of a company as one line."""
     counts = [count(len(account.entities), "entity", "entities"), *_changes(account.entities)]
-    return one_line(f"AccountSync {plain(account.realm_id)} {account.status}:", *counts)
+    return one_line(f"AccountSync {plain(account.realm_id)} {plain(account.status)}:", *counts)
 
 
 def _changes(entities: Iterable[EntitySync]) -> list[str]:
@@ -350,7 +351,7 @@ def compared_line(run: Verification) -> str:
     """Return the comparison of an entity as one line."""
     parts = [f"{run.source:,} in QuickBooks", f"{run.table:,} in the table"]
     parts += [f"{count(len(run.different), 'window')} different"] if run.different else []
-    return one_line(f"Verification {plain(run.entity)} {run.status}:", *parts)
+    return one_line(f"Verification {plain(run.entity)} {plain(run.status)}:", *parts)
 
 
 def verification_html(report: VerificationReport) -> str:

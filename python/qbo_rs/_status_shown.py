@@ -14,6 +14,7 @@ from qbo_rs._html import (
     details,
     headline,
     instant,
+    length,
     mark,
     more,
     one_line,
@@ -65,8 +66,8 @@ def _state(account: AccountState) -> str:
 
 def _trouble(entity: EntityStatus) -> list[str]:
     """Name what is wrong with an entity."""
-    missing = sum((gap.end - gap.start).days for gap in entity.gaps)
-    parts = [f"missing {count(missing, 'day')} in {count(len(entity.gaps), 'gap')}"] if entity.gaps else []
+    missing = length(gap.end - gap.start for gap in entity.gaps)
+    parts = [f"missing {missing} in {count(len(entity.gaps), 'gap')}"] if entity.gaps else []
     for status in ("stuck", "failed", "running"):
         number = sum(window.status == status for window in entity.unfinished)
         parts += [f"{count(number, 'window')} {status}"] if number else []
@@ -168,10 +169,10 @@ def entity_html(entity: EntityStatus) -> str:
 
 
 def _stretches(name: str, windows: Sequence[Window]) -> Html:
-    days = sum((window.end - window.start).days for window in windows)
+    whole = length(window.end - window.start for window in windows)
     rows = [[instant(window.start), instant(window.end)] for window in windows]
     shown = table(("start", "end (not inside)"), rows, "stretches")
-    return details(f"{name}: {count(days, 'day')} in {count(len(rows), 'stretch', 'stretches')}", shown)
+    return details(f"{name}: {whole} in {count(len(rows), 'stretch', 'stretches')}", shown)
 
 
 def pieces_of_status(entity: EntityStatus) -> list[Piece]:

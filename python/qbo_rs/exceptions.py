@@ -91,12 +91,29 @@ class QboError(Exception):
 
 
 class _OneLineError(QboError):
-    """A failure whose text says all: IPython and Jupyter show one line instead of a traceback."""
+    """A failure whose text says all: IPython and Jupyter show it and the line of the call instead of a traceback."""
 
     def _render_traceback_(self) -> list[str]:
         # Texts of others must not drive a terminal.
         text = "".join(character if character.isprintable() else " " for character in str(self))
-        return [f"\x1b[31m{type(self).__name__}\x1b[0m: {text}"]
+        return [f"\x1b[31m{type(self).__name__}\x1b[0m{_place_of_call(self)}: {text}"]
+
+
+def _place_of_call(error: BaseException) -> str:
+    """Return the line from which this package was called, or nothing if it is unknown."""
+    from pathlib import Path  # noqa: PLC0415 - an import of the package shall not import it
+
+    package, place = Path(__file__).parent, ""
+    step = error.__traceback__
+    while step is not None:
+        path = Path(step.tb_frame.f_code.co_filename)
+        if path.parent == package:
+            return place
+        # The text of a cell is in no file.
+        where = path.name if path.exists() else "the cell"
+        place = f" (line {step.tb_lineno} of {where})"
+        step = step.tb_next
+    return ""
 
 
 class ConfigError(_OneLineError, ValueError):

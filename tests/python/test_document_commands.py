@@ -148,6 +148,20 @@ def test_alerts_name_metrics_that_the_service_has():
     assert {name for name in names if name.removesuffix("_total") not in metrics} == set()
 
 
+def test_the_alert_of_old_data_knows_which_entities_are_read_once_a_day():
+    source = (ROOT / "src/domain/entity.rs").read_text()
+    daily = set(re.findall(r"read_whole\(\w+\(\s*\"(\w+)\"", source))
+    assert daily < set(qbo_rs.entities())
+    rule = r"expr: qbo_checkpoint_age_seconds(?:\{entity(!~|=~)\"(.*)\"\})? > (\d+)$"
+    rules = re.findall(rule, (ROOT / "docs/alerts.md").read_text(), re.MULTILINE)
+    limits = {
+        entity: [int(limit) for match, names, limit in rules if (entity in names.split("|")) == (match == "=~")]
+        for entity in qbo_rs.entities()
+    }
+    # A day and the hour of the others: what the alert of the service allows, see `stale_alert`.
+    assert limits == {entity: [25 * 3600 if entity in daily else 3600] for entity in limits}
+
+
 # The same page in one shell, since its blocks build on each other.
 def one_shell(page):
     return "\n".join(runnable(text) for _, text in blocks(page, "sh"))

@@ -29,5 +29,18 @@ def test_links_of_documents_lead_somewhere(document):
         assert not anchor or anchor in anchors(path), f"{target} has no heading #{anchor}"
 
 
+def test_documents_name_the_oldest_postgres_that_is_tried():
+    [oldest] = re.findall(
+        r"^test-oldest-postgres:.*\n.*POSTGRES_MAJORS=(\d+)$", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
+    named = {
+        str(document.relative_to(ROOT)): found
+        for document in DOCUMENTS
+        if (found := re.findall(r"Postgres.*\b(\d\d) (?:on works|or later|o posterior)", document.read_text()))
+    }
+    assert named.keys() >= {"docs/connect.md", "docs/es/conectar.md", "docs/migrating.md"}
+    assert {page: found for page, found in named.items() if found != [oldest]} == {}
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200

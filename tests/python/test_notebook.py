@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
@@ -13,7 +14,9 @@ from test_types import ACCOUNT, CONNECTION, COUNTS, ENTITY, NAMES, REJECT, VERIF
 import qbo_rs
 from qbo_rs import _calendar, _html
 
-HOSTILE = '<script>alert(1)</script><img src=x onerror=1>"\x1b[31m\u202e' + "x" * 5000
+# What drives a terminal, ends a line or turns the direction of a text.
+CONTROLS = "\x1b\n\x85\u061c\u200e\u200f\u2028\u2029\u202e\u2066"
+HOSTILE = f'<script>alert(1)</script><img src=x onerror=1>"{CONTROLS}[31m' + "x" * 5000
 MAX_LINE, MAX_HTML = 300, 60_000
 
 
@@ -99,6 +102,12 @@ REPORT = qbo_rs.Report.from_dict(
 STATUS = qbo_rs.StatusReport.from_dict(status(39))
 BOOKS = qbo_rs.BooksReport.from_dict({"books": [books(300)] * 40})
 LANDED = {"realm_id": "9", "schema": "raw", "reports": [quickbooks_report(1000)] * 40}
+CHECK = qbo_rs.CheckReport.from_dict(
+    {
+        "check": [{"name": HOSTILE, "status": "failed", "text": HOSTILE, "fix": HOSTILE}] * 5,
+        "status": "failed",
+    }
+)
 LARGE = [
     qbo_rs.chunk_range("2000-01-01", "2026-01-01"),
     REPORT,
@@ -120,7 +129,42 @@ LARGE = [
     BOOKS.books[0],
     qbo_rs.ReportsReport.from_dict(LANDED),
     qbo_rs.ReportsReport.from_dict(LANDED).reports[0],
+    CHECK,
 ]
+
+
+def hostile(given: object, key: str = "") -> object:
+    """Put a hostile text into every place of a report that has a text: names, ids and states, too."""
+    if isinstance(given, dict):
+        return {name: hostile(value, name) for name, value in given.items()}
+    if isinstance(given, list):
+        return [hostile(value, key) for value in given]
+    is_number = isinstance(given, str) and _html.is_amount(given) and not key.endswith("id")
+    is_text = isinstance(given, str) and not is_number and not re.match(r"\d{4}-\d\d-\d\d", given)
+    return HOSTILE if is_text else given
+
+
+MADE_OF = [
+    (qbo_rs.Report, {"runs": [run(3, unavailable="x"), failed(3)], "connection": CONNECTION | {"warning": "x"}}),
+    (qbo_rs.Landing, run(3, windows=windows(3, path="x"))),
+    (qbo_rs.VerificationReport, {"runs": [DIFFERENT]}),
+    (qbo_rs.SyncReport, {"accounts": [SYNCED] * 5}),
+    (qbo_rs.StatusReport, status(3) | {"company": "x"}),
+    (qbo_rs.BooksReport, {"books": [books(3)] * 3}),
+    (qbo_rs.ReportsReport, LANDED | {"reports": [quickbooks_report(3)] * 3}),
+]
+PARTS = ("runs", "accounts", "entities", "books", "reports")
+
+
+def made(kind: type, given: dict) -> list:
+    """Return a result, and the first of each of its parts that are results, too."""
+    whole = kind.from_dict(given)
+    parts = [getattr(whole, name)[0] for name in PARTS if getattr(whole, name, None)]
+    parts += [windows for part in (whole, *parts) if (windows := getattr(part, "windows", None))]
+    return [each for each in (whole, *parts) if hasattr(each, "_repr_html_")]
+
+
+OF_STRANGERS = [each for kind, given in MADE_OF for each in made(kind, hostile(given))]
 
 
 class Page(HTMLParser):
@@ -156,22 +200,35 @@ def test_text_is_one_line(result):
     assert line.isprintable()
 
 
-@pytest.mark.parametrize("result", LARGE, ids=name_of)
-def test_html_is_a_screen_of_inert_elements(result):
-    shown = result._repr_html_()
+def assert_inert(shown: str) -> Page:
+    """Assert that HTML does nothing and goes nowhere, whatever its texts say."""
     page = Page(shown)
     allowed = {"div", "span", "strong", "table", "caption", "thead", "tbody", "tr", "th", "td", "details", "summary"}
-    assert page.tags <= allowed | {"svg", "path", "title", "text", "g"}
+    assert page.tags <= allowed | {"svg", "path", "title", "text", "g", "br", "code"}
     assert not {name for name in page.attributes if name.startswith("on")} | (
         page.attributes & {"src", "href", "class"}
     )
+    assert not set(shown) & set(CONTROLS)
+    return page
+
+
+@pytest.mark.parametrize("result", LARGE, ids=name_of)
+def test_html_is_a_screen_of_inert_elements(result):
+    shown = result._repr_html_()
+    page = assert_inert(shown)
     # The head of a table is a row, too.
     assert max(page.rows, default=0) <= _html.MAX_ROWS + 1
     assert len(shown) < MAX_HTML
-    assert "\x1b" not in shown
-    assert "\u202e" not in shown
     for drawing in re.findall(r"<svg.*?</svg>", shown):
         ET.fromstring(drawing)  # noqa: S314 - it is ours
+
+
+@pytest.mark.parametrize("result", OF_STRANGERS, ids=name_of)
+def test_no_text_of_a_stranger_acts_wherever_it_stands(result):
+    shown = result._repr_html_()
+    assert_inert(shown)
+    assert "&lt;script" in shown
+    assert repr(result).isprintable()
 
 
 @pytest.mark.parametrize("result", LARGE, ids=name_of)
@@ -192,6 +249,21 @@ def test_a_report_says_the_sums_and_what_failed():
     assert "customers: 3 windows failed" in shown
     # Nothing was updated, so that nothing says so.
     assert "updated" not in shown
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [((5, 23), "28 h in 2 gaps"), ((5,), "5 h in 1 gap"), ((24, 24), "2 days in 2 gaps"), ((24 * 31,), "31 days in")],
+)
+def test_time_that_is_missing_is_summed_before_it_is_rounded(hours, words):
+    spans = [(day(number), day(number) + timedelta(hours=each)) for number, each in enumerate(hours)]
+    texts = [{"start": f"{start:%Y-%m-%dT%H:%M:%SZ}", "end": f"{end:%Y-%m-%dT%H:%M:%SZ}"} for start, end in spans]
+    entity = status(1)["entities"][0] | {"gaps": texts, "committed": texts}
+    entity = qbo_rs.StatusReport.from_dict(status(0) | {"entities": [entity]}).entities[0]
+    assert f"missing {words}" in repr(entity)
+    shown = entity._repr_html_()
+    for name in ("committed", "gaps"):
+        assert f"{name}: {words.partition(' in')[0]} in {len(hours)} stretch" in shown
 
 
 def test_a_report_of_windows_that_were_skipped_does_not_show_them_as_missing():
@@ -227,6 +299,17 @@ def test_a_calendar_has_a_place_for_each_day():
     assert "failed 1 day" in title
 
 
+def test_a_calendar_counts_the_years_that_it_does_not_show():
+    first, last = (datetime(year, 5, 7, tzinfo=timezone.utc) for year in (2010, 2024))
+    drawn = _calendar.calendar([_calendar.Piece(first, last, _calendar.MANY)])
+    assert "12 earlier years not shown" in drawn
+    # Those who do not see it are told of the same time.
+    assert "<title>2022-01-01 to 2024-05-06: many 857 days</title>" in drawn
+    years = [_calendar.Piece(first.replace(year=year), last, _calendar.MANY) for year in (2021, 2022)]
+    assert "1 earlier year not shown" in _calendar.calendar(years[:1])
+    assert "not shown" not in _calendar.calendar(years[1:])
+
+
 def test_a_strip_shows_a_failure_however_short_it_is():
     pieces = [_calendar.Piece(day(0), day(3650), _calendar.MANY)]
     assert _html.RED not in _calendar.strip(pieces, day(0), day(3650))
@@ -234,10 +317,29 @@ def test_a_strip_shows_a_failure_however_short_it_is():
     assert _html.RED in _calendar.strip(pieces, day(0), day(3650))
 
 
+def call_of(source: str) -> str:
+    """Run the text of a cell, which is in no file; return what IPython would show."""
+    with pytest.raises(qbo_rs.QboError) as caught:
+        exec(compile(source, "/no/ipykernel_1/2.py", "exec"), {"qbo_rs": qbo_rs, "asyncio": asyncio})  # noqa: S102
+    [line] = caught.value._render_traceback_()
+    return line
+
+
+def test_an_error_says_which_line_of_a_cell_it_comes_from():
+    loop = "for chunk in 'month', 'hour':\n\n    qbo_rs.chunk_range('2025-01-01', '2025-02-01', chunk)"
+    assert "(line 3 of the cell): chunk: unknown chunk 'hour'" in call_of(loop)
+    awaited = (
+        "async def main():\n    await qbo_rs.backfill_async('items', '2025', '2026', page_size=0)\nasyncio.run(main())"
+    )
+    assert "(line 2 of the cell): " in call_of(awaited)
+
+
 def test_an_error_of_a_user_is_one_line_and_a_defect_is_not():
     with pytest.raises(qbo_rs.ConfigError) as caught:
         qbo_rs.chunk_range("2025-01-01", "2025-02-01", "hour")
     [line] = caught.value._render_traceback_()
-    assert line == f"\x1b[31mConfigError\x1b[0m: {caught.value}"
+    # The line of the caller, not one of this package.
+    place = caught.traceback[0].lineno + 1
+    assert line == f"\x1b[31mConfigError\x1b[0m (line {place} of test_notebook.py): {caught.value}"
     assert "\x1b" not in qbo_rs.ApiError(f"a\x1b[2Jb{HOSTILE}")._render_traceback_()[0][20:]
     assert not hasattr(qbo_rs.InternalError("a defect"), "_render_traceback_")

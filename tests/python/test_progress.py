@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import types
+from functools import partial
 
 import pytest
 from conftest import keywords, report_of
@@ -79,6 +80,22 @@ def test_whatever_fails_in_showing_does_not_break_the_run(slow, monkeypatch):
     assert qbo_rs.backfill("items", *RANGE, "quarter", page_size=10, progress=True, **slow).rows == 60
     # It is not tried again.
     assert len(calls) == 1
+
+
+def no_shell():
+    raise AttributeError("IPython is imported by another thread right now")
+
+
+def test_a_run_goes_on_where_there_is_no_place_to_show_it(slow, monkeypatch):
+    read = partial(qbo_rs.backfill, "items", *RANGE, "year", progress=True, **slow)
+    # As in pythonw and in some services.
+    monkeypatch.setattr(sys, "stderr", None)
+    assert read().rows == 60
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=no_shell))
+    assert read().rows == 60
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace())
+    assert asyncio.run(qbo_rs.backfill_async("items", *RANGE, "year", **slow)).rows == 60
 
 
 def test_an_interrupt_while_progress_is_shown_stops_the_run_and_says_how_to_go_on(slow, monkeypatch):
@@ -190,7 +207,8 @@ report = qbo_rs.backfill("items", "2024-01-01", "2026-01-01", "quarter", **setti
 ---
 report
 ---
-qbo_rs.backfill("items", "2024-01-01", "2026-01-01", chunks="month")
+for chunk in "month", "hour":
+    qbo_rs.chunk_range("2024-01-01", "2026-01-01", chunk)
 """
 
 
@@ -210,7 +228,7 @@ def test_jupyter_shows_progress_in_one_display_results_as_tables_and_errors_as_a
     assert "<svg" in shown.data["text/html"]
     [raised] = error
     assert len(raised.traceback) == 1
-    assert raised.traceback[0].endswith("chunks: no such setting; did you mean chunk=?")
+    assert "ConfigError\x1b[0m (line 2 of the cell): chunk: unknown chunk 'hour'" in raised.traceback[0]
 
 
 def test_a_plain_interpreter_shows_the_whole_traceback():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from conftest import keywords
 from service import wait_until
 
 import qbo_rs
-from qbo_rs._records import _remove
+from qbo_rs import _records
 
 RANGE = ("2024-01-01", "2026-01-01")
 
@@ -61,6 +62,11 @@ def test_a_record_edited_during_the_read_is_yielded_once(qbo, company):
     assert len(listed) == len(truth)
     assert by_id(listed)[edited]["SyncToken"] == truth[edited]["SyncToken"]
     assert by_id(listed) == truth
+    # The file has more lines than that.
+    with gzip.open(invoices.kept(), "rt") as lines:
+        assert sum(1 for _ in lines) > len(truth)
+    assert f"{len(truth)} records" in repr(invoices)
+    assert list(invoices) == listed
 
 
 def test_an_unreadable_record_raises_an_error(qbo, company):
@@ -101,6 +107,25 @@ def test_what_was_read_once_costs_no_request_again(qbo, company):
     assert len(list(qbo_rs.records("invoices", *RANGE, **company))) == 303
 
 
+def test_a_look_at_records_reads_no_more_of_them_than_it_shows(company, monkeypatch):
+    parsed, opened = [], []
+    monkeypatch.setattr(_records, "_whole", lambda text: parsed.append(text) or int(text))
+    spied = _records.gzip.open
+    monkeypatch.setattr(_records.gzip, "open", lambda *given, **more: opened.append(given) or spied(*given, **more))
+    invoices = qbo_rs.records("invoices", *RANGE, **company)
+    assert invoices.to_arrow().num_rows == 300
+    assert "300 records" in repr(invoices)
+    assert (parsed, len(opened)) == ([], 1)
+    # Each invoice has some whole numbers, such as those of its lines.
+    of_first = len([parsed.clear(), *islice(invoices, 20)]) and len(parsed)
+    parsed.clear()
+    assert "and 280 more records" in invoices._repr_html_()
+    assert 0 < len(parsed) == of_first
+    # How many there are, and which of them are superseded, is known now.
+    opened.clear()
+    assert (len(list(invoices)), len(opened)) == (300, 1)
+
+
 def test_a_read_that_failed_is_not_kept(qbo, company):
     items = qbo_rs.records("items", *RANGE, **company)
     broken = next(iter(qbo.truth("Item", *RANGE)))
@@ -116,7 +141,7 @@ def test_the_file_goes_with_the_records_but_not_with_those_of_a_forked_child(com
     items = qbo_rs.records("items", *RANGE, **company)
     assert len(list(items)) == 40
     [directory] = tmp_path.iterdir()
-    _remove(directory, os.getpid() + 1)
+    _records._remove(directory, os.getpid() + 1)
     assert len(list(items)) == 40
     del items
     gc.collect()
