@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SAMPLE_S = 0.1
-PAGE = os.sysconf("SC_PAGE_SIZE")
+HIGHEST, PRESENT = re.compile(r"VmHWM:\s+(\d+) kB"), re.compile(r"VmRSS:\s+(\d+) kB")
 MEGABYTE = 1e6
 # The longest message that fits into a table.
 MESSAGE = 160
@@ -37,7 +38,7 @@ def run(pipeline: Sequence[Sequence[str]], environment: Mapping[str, str], folde
     """Run the commands side by side, each fed by the one before it.
 
     Processor time is that of all processes that ended, with their children. Memory is the highest sum of what they
-    held at the same time, looked at ten times a second.
+    held at the same time, looked at ten times a second, or the highest that one of them ever held, if that is more.
 
     Raises:
         PeerError: A command failed, or the limit passed.
@@ -64,15 +65,16 @@ def run(pipeline: Sequence[Sequence[str]], environment: Mapping[str, str], folde
         limit.cancel()
         peak = sampler.stop()
     seconds = time.perf_counter() - begin
+    for process, (_, status, _) in zip(processes, ended, strict=True):
+        process.returncode = os.waitstatus_to_exitcode(status)
     if late.is_set():
         raise PeerError(f"not done after {limit_s:.0f} s")
-    for index, (_, status, _) in reversed(list(enumerate(ended))):
-        processes[index].returncode = os.waitstatus_to_exitcode(status)
-        if status:
-            raise PeerError(_last_words(folder / f"errors-{index}", processes[index].returncode))
-    largest = max(usage.ru_maxrss * 1024 for *_, usage in ended)
+    # A reader that fails ends its writer, so that the last one knows why.
+    for index, process in reversed(list(enumerate(processes))):
+        if process.returncode:
+            raise PeerError(_last_words(folder / f"errors-{index}", process.returncode))
     cpu = sum(usage.ru_utime + usage.ru_stime for *_, usage in ended)
-    return Usage(seconds, cpu, max(peak, largest) / MEGABYTE)
+    return Usage(seconds, cpu, peak / MEGABYTE)
 
 
 def _start(
@@ -105,7 +107,10 @@ def _last_words(errors: Path, code: int) -> str:
 
 
 class Sampler:
-    """Looks at the memory of all processes of some sessions until it is stopped."""
+    """Looks at the memory of all processes of some sessions until it is stopped.
+
+    ``ru_maxrss`` would not do: a process inherits that of the one that started it, which here holds the simulator.
+    """
 
     def __init__(self, sessions: Sequence[int]) -> None:
         """Begin to look."""
@@ -116,18 +121,25 @@ class Sampler:
         self._thread.start()
 
     def stop(self) -> int:
-        """Return the highest sum in bytes."""
+        """Return the highest memory in bytes."""
         self._stop.set()
         self._thread.join()
         return self._peak
 
     def _run(self) -> None:
         while not self._stop.wait(SAMPLE_S):
-            self._peak = max(self._peak, sum(map(self._resident, Path("/proc").glob("[0-9]*"))))
+            held = [self._memory(process) for process in Path("/proc").glob("[0-9]*")]
+            highest = max((high for high, _ in held), default=0)
+            self._peak = max(self._peak, highest, sum(now for _, now in held))
 
-    def _resident(self, process: Path) -> int:
-        # A process can end between the two looks.
+    def _memory(self, process: Path) -> tuple[int, int]:
+        """Return the highest and the present memory of a process; none if it is another's."""
+        # A process can end between two looks.
         with suppress(OSError):
             if os.getsid(int(process.name)) in self._sessions:
-                return int((process / "statm").read_text().split()[1]) * PAGE
-        return 0
+                status = (process / "status").read_text()
+                # One that has ended, but is not waited for yet, has neither.
+                high, now = (pattern.search(status) for pattern in (HIGHEST, PRESENT))
+                if high and now:
+                    return int(high[1]) * 1024, int(now[1]) * 1024
+        return 0, 0

@@ -1,0 +1,61 @@
+"""Writes the page of the documentation from measures: ``python -m peers.page MEASURES.json ... >docs/peers.md``.
+
+Each file is one run; its peers are compared with each other and never with those of another.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import table
+from .bench import Measure
+
+INTRODUCTION = Path(__file__).with_name("page.md")
+
+
+def run(number: int, held: dict[str, Any]) -> str:
+    """Return the part of the page that describes one run."""
+    about = held["about"]
+    measures = [Measure(**measure) for measure in held["measures"]]
+    sizes = [f"{about['mixed']:,} mixed records"] if about["mixed"] else []
+    sizes += [f"{about['invoices']:,} invoices"] if about["invoices"] else []
+    before, after = (", ".join(map(str, about[name])) for name in ("load", "load_at_end"))
+    lines = [
+        f"## Run {number}: {' and '.join(sizes)}",
+        "",
+        f"{about['date']}; {about['machine']}; Postgres {about['postgres']}; qbo_rs {about['qbo_rs']}.",
+        f"Load of the machine (1, 5 and 15 minutes) at the start {before}, at the end {after}. {about['note']}",
+        "",
+        f"Versions: {'; '.join(dict.fromkeys(about['versions'].values()))}.",
+        "",
+        f"Goal: at least {table.GOAL} times as fast as the fastest other, and 0 lost.",
+        "",
+    ]
+    for name, group in table.cases(measures):
+        lines += [f"### {name}", "", *rows(group), "", f"{table.verdict(group)}.", ""]
+    return "\n".join(lines)
+
+
+def rows(group: list[Measure]) -> list[str]:
+    """Return the table of one case."""
+    lines = [f"| | {' | '.join(table.HEADINGS)} |", f"| --- |{' --- |' * len(table.HEADINGS)}"]
+    for measure in group:
+        told = table.cells(measure) if measure.message is None else (f"skipped: {measure.message}",)
+        blank = ("",) * (len(table.HEADINGS) - len(told))
+        lines.append(f"| {measure.peer} | {' | '.join(told + blank)} |")
+    return lines
+
+
+def main() -> None:
+    """Print the page."""
+    runs = [json.loads(Path(name).read_text()) for name in sys.argv[1:]]
+    figure = "![Rows a second of each program](images/peers.svg)\n"
+    parts = [INTRODUCTION.read_text(), figure, *(run(number, held) for number, held in enumerate(runs, 1))]
+    print("\n".join(parts).rstrip())
+
+
+if __name__ == "__main__":
+    main()
