@@ -114,7 +114,8 @@ bench-hostile: .venv/.dev .venv/.wheel ## Attack the service with a thousand hos
 bench-peers: .venv/.dev .venv/.wheel $(PEERS) ## Measure dlt, tap-quickbooks, PyAirbyte and scripts beside qbo-rs, and write docs/peers.md; takes hours, PEERS_FLAGS="--mixed 3000 --invoices 3000" minutes
 	cd benches && ../$(BIN)/python -m peers --json ../target/peers.json $(PEERS_FLAGS)
 	cd benches && ../$(BIN)/python -m peers.page ../target/peers.json >../docs/peers.md
-	.venv/peers/plot/bin/python benches/peers/plot.py target/peers.json docs/images/peers.svg
+	@if [ -e .venv/peers/plot/.installed ]; then .venv/peers/plot/bin/python benches/peers/plot.py target/peers.json docs/images/peers.svg; \
+		else echo "no figure: matplotlib is not installed"; fi
 
 house-metrics: ## Print sizes, widths and import circles of this code; CHECKOUTS="dir ..." adds columns
 	$(PYTHON) tools/house_metrics.py . $(CHECKOUTS)

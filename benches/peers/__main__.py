@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -85,6 +87,8 @@ def about(given: argparse.Namespace, postgres: dict[str, str], peers: list[Peer]
 
 def main() -> None:
     """Run all peers in all cases and print the measures as they come."""
+    # Ended early, it stops its Postgres and the peer all the same.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended early"))
     given = arguments()
     peers = [peer for peer in PEERS if not given.peers or any(part in peer.name for part in given.peers)]
     measures: list[Measure] = []
@@ -101,7 +105,7 @@ def main() -> None:
                 if given.json:
                     held = [done.json() for done in measures + group]
                     given.json.write_text(json.dumps({"about": described, "measures": held}, indent=1))
-            print(table.verdict(group))
+            print(f"{table.verdict(group)} ({table.GOAL_TEXT})")
             measures += group
 
 

@@ -24,9 +24,9 @@ def panels(run):
     for key in dict.fromkeys((m["data"], m["latency_ms"]) for m in measures):
         case = [m for m in measures if (m["data"], m["latency_ms"]) == key]
         lost = {m["peer"]: m["lost"] for m in case if m["edited"] and not m["message"]}
-        size = run["about"][key[0]]
         plain = [m for m in case if not m["edited"] and not m["message"]]
         if plain:
+            size = plain[0]["records"]
             found.append((f"{size:,} {key[0]}, {key[1]} ms", plain, lost))
     return found
 
@@ -36,7 +36,6 @@ def draw(axes, title, measures, lost):
     names = [m["peer"] for m in measures]
     rates = [m["rows_s"] for m in measures]
     axes.barh(names, rates, color=[OURS if name.startswith("qbo-rs") else OTHERS for name in names])
-    axes.invert_yaxis()
     axes.set_title(title, loc="left", fontsize=10)
     axes.set_xlim(0, max(rates) * 1.45)
     axes.set_xticks([])
@@ -60,6 +59,8 @@ def main():
         drawn, axes = plt.subplots(lines, 2, figsize=(11, 0.6 + 2.3 * lines), squeeze=False, sharey=True)
         for panel, place in zip(found, axes.flat):
             draw(place, *panel)
+        # All share it.
+        axes.flat[0].invert_yaxis()
         for place in list(axes.flat)[len(found) :]:
             place.set_visible(False)
         drawn.suptitle(

@@ -61,6 +61,9 @@ def run(pipeline: Sequence[Sequence[str]], environment: Mapping[str, str], folde
     sampler = Sampler([process.pid for process in processes])
     try:
         ended = [os.wait4(process.pid, 0) for process in processes]
+    except BaseException:
+        end()
+        raise
     finally:
         limit.cancel()
         peak = sampler.stop()

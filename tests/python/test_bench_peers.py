@@ -96,7 +96,7 @@ def test_the_goal_is_met_at_four_times_the_fastest_other_and_without_loss():
         return bench.Measure(peer, "mixed", 0, edited=False, rows_s=rows_s, lost=lost)
 
     others = [rated("slow", 100), rated("fast", 250), bench.Measure("absent", "mixed", 0, edited=False, message="no")]
-    assert table.verdict([rated(table.OURS, 1000), *others]).startswith("4.0 times the fastest other (fast), 0 lost;")
+    assert table.verdict([rated(table.OURS, 1000), *others]).startswith("4.0 times the fastest other (fast), 0 lost:")
     assert table.verdict([rated(table.OURS, 1000), *others]).endswith(": met")
     assert table.verdict([rated(table.OURS, 999), *others]).endswith(": missed")
     assert table.verdict([rated(table.OURS, 2000, lost=1), *others]).endswith(": missed")
