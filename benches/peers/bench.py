@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,19 +17,19 @@ from .company import Data, Editor, compare
 from .process import MEGABYTE, PeerError, run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import qbo_rs
 
-# Nothing but the loopback address is reached: neither telemetry nor registries of connectors.
+# Nothing but the loopback address is reached: neither telemetry nor registries of connectors. Programs differ in which
+# spelling of a proxy goes first.
+NOWHERE = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1,localhost"}
 NO_NETWORK = {
+    **NOWHERE,
+    **{name.lower(): value for name, value in NOWHERE.items()},
     "AIRBYTE_OFFLINE_MODE": "1",
-    "DLT_TELEMETRY": "false",
     "DO_NOT_TRACK": "1",
-    "HTTP_PROXY": "http://127.0.0.1:9",
-    "HTTPS_PROXY": "http://127.0.0.1:9",
     "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
-    "NO_PROXY": "127.0.0.1,localhost",
     "OAUTHLIB_INSECURE_TRANSPORT": "1",
     "RUNTIME__DLTHUB_TELEMETRY": "false",
 }
@@ -77,7 +78,7 @@ def measure(peer: peers.Peer, case: Case, postgres: Mapping[str, str], limit_s: 
         return Measure(*key, message=absent)
     try:
         return Measure(*key, **_figures(peer, case, postgres, limit_s))
-    except (PeerError, psycopg.Error) as error:
+    except (PeerError, OSError, psycopg.Error) as error:
         return Measure(*key, message=" ".join(str(error).split()))
 
 
@@ -119,21 +120,17 @@ def _environment(qbo: qbo_rs.Sandbox, database: Mapping[str, str], folder: str) 
     return kept | NO_NETWORK | homes | qbo.environment | dict(database)
 
 
-class _database:  # noqa: N801
-    """A database for one run."""
-
-    def __init__(self, postgres: Mapping[str, str]) -> None:
-        self._postgres = postgres
-        self._name = f"peer_{uuid.uuid4().hex}"
-
-    def __enter__(self) -> dict[str, str]:
-        with connect(self._postgres) as connection:
-            connection.execute(f"CREATE DATABASE {self._name}")
-        return dict(self._postgres) | {"PG_DB": self._name}
-
-    def __exit__(self, *_: object) -> None:
-        with connect(self._postgres) as connection:
-            connection.execute(f"DROP DATABASE {self._name} WITH (FORCE)")
+@contextmanager
+def _database(postgres: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Make a database for one run."""
+    name = f"peer_{uuid.uuid4().hex}"
+    with connect(postgres) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    try:
+        yield dict(postgres) | {"PG_DB": name}
+    finally:
+        with connect(postgres) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def connect(postgres: Mapping[str, str]) -> psycopg.Connection:

@@ -73,18 +73,24 @@ def test_records_that_are_edited_during_the_read_are_left_to_the_next_run(measur
 
 
 def test_a_peer_that_does_not_run_is_skipped_with_its_message(measured):
+    class Absent(Shell):
+        def pipeline(self, _place):
+            return [["/nowhere"]]
+
     absent = Shell("true")
     absent.needs = ("nowhere",)
     told = [
         measured(absent),
         measured(Shell("echo too far >&2; exit 3")),
         measured(Shell("echo from the first", "cat >&2; exit 1")),
+        measured(Absent()),
         measured(Shell("sleep 60 & wait"), limit_s=1),
     ]
     assert [measure.message for measure in told] == [
         "nowhere is not installed: run make bench-peers",
         "too far",
         "from the first",
+        "[Errno 2] No such file or directory: '/nowhere'",
         "not done after 1 s",
     ]
     assert "skipped: too far" in table.row(told[1])
