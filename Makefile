@@ -8,6 +8,9 @@ SOURCES := Cargo.toml Cargo.lock sandbox/Cargo.toml pyproject.toml \
 CARGO_FLAGS := --locked
 # Third-party clients that the tests run against the sandbox, each in a virtual environment of its own.
 CLIENTS := $(foreach client,python-quickbooks tap-quickbooks schemathesis,.venv/clients/$(client)/.installed)
+# Programs that `make bench-peers` measures, likewise; one that cannot be installed stands in the table with pip's message.
+PEERS := $(patsubst benches/peers/requirements/%.txt,.venv/peers/%/.installed,$(wildcard benches/peers/requirements/*.txt))
+PEERS_FLAGS ?= --mixed 60000 --invoices 100000 --latency 0 50 500
 
 # Servers that `make test-postgres` runs on.
 POSTGRES_MAJORS := 13 14 15 16 17
@@ -18,7 +21,7 @@ PARALLEL := 5
 # Mage needs 1.4 GB of packages and several minutes. SKIP_MAGE=1 leaves its tests out of `make test`.
 MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 
-.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage simulation soak bench bench-merge bench-views bench-books bench-growth bench-mage bench-companies bench-hostile house-metrics docs clean
+.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage simulation soak bench bench-merge bench-views bench-books bench-growth bench-mage bench-companies bench-hostile bench-peers house-metrics docs clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -111,6 +114,12 @@ bench-companies: .venv/.dev .venv/.wheel ## Measure how two broken companies slo
 bench-hostile: .venv/.dev .venv/.wheel ## Attack the service with a thousand hostile clients beside signed webhooks; takes a minute
 	$(BIN)/python benches/hostile_clients.py
 
+bench-peers: .venv/.dev .venv/.wheel $(PEERS) ## Measure dlt, tap-quickbooks, PyAirbyte and scripts beside qbo-rs, and write docs/peers.md; takes hours, PEERS_FLAGS="--mixed 3000 --invoices 3000" minutes
+	cd benches && ../$(BIN)/python -m peers --json ../target/peers.json $(PEERS_FLAGS)
+	cd benches && ../$(BIN)/python -m peers.page ../target/peers.json >../docs/peers.md
+	@if [ -e .venv/peers/plot/.installed ]; then .venv/peers/plot/bin/python benches/peers/plot.py target/peers.json docs/images/peers.svg; \
+		else echo "no figure: matplotlib is not installed"; fi
+
 house-metrics: ## Print sizes, widths and import circles of this code; CHECKOUTS="dir ..." adds columns
 	$(PYTHON) tools/house_metrics.py . $(CHECKOUTS)
 
@@ -164,6 +173,13 @@ clean: ## Remove everything that was built; the data of the demo is kept
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
 	touch $@
+
+# What pip refuses is no error here: the bench says it, and the next run tries again.
+.venv/peers/%/.installed: benches/peers/requirements/%.txt | .venv/bin/python
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	@if timeout 900 $(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $< \
+		2>$(@D)/refused.log; then touch $@; else echo "not installed: $*"; fi
 
 .venv/.wheel: $(SOURCES) | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements-dev.txt maturin

@@ -106,7 +106,7 @@ def test_a_run_that_ends_early_is_explained_in_few_lines(run, qbo):
     lines = last_lines(process)
     assert len(lines) <= 12
     assert any("3100" in line for line in lines), lines
-    assert any("windows not attempted: the same reason" in line for line in lines), lines
+    assert any("windows not attempted, for the same reason" in line for line in lines), lines
 
 
 def test_the_last_line_fits_the_cause(run, qbo, database):
