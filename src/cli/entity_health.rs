@@ -1,12 +1,15 @@
 //! The health of one entity: whether it needs somebody, why, and the command that helps.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::local::{LocalTime, ago};
 use super::words::{instant, number};
 use crate::app::{EntityStatus, LastRun};
 use crate::domain::{EntitySyncStatus, LedgerRunStatus, LedgerWindowStatus, Window};
 use crate::language::say;
+
+/// The age of a copy that is still in step. Entities that are read as a whole are synced once a day.
+pub(super) const MAX_AGE: TimeDelta = TimeDelta::days(2);
 
 /// The degree to which an entity needs somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,6 +137,11 @@ pub(super) fn health(entity: &EntityStatus, circumstances: Circumstances<'_>) ->
         }
         Some(EntitySyncStatus::Success | EntitySyncStatus::Unavailable) | None => {}
     }
+    let synced = entity.last_sync.as_ref().and_then(|sync| sync.succeeded_at);
+    if let Some(at) = synced.filter(|at| *at < now - MAX_AGE) {
+        let text = say!("last synced {ago}", ago = ago(at, now));
+        return found(Level::Odd, text, sync.to_owned());
+    }
     if entity.rejects > 0 {
         let text = say!("{n} set aside", n = number(entity.rejects.unsigned_abs()));
         return found(Level::Odd, text, format!("qbo-rs rejects {name}{flag}"));
@@ -159,6 +167,11 @@ fn is_superseded(entity: &EntityStatus, run: &LastRun) -> bool {
     synced.is_some_and(|at| at > run.finished_at.unwrap_or(run.started_at))
 }
 
+/// Returns up to when an entity was read.
+pub(super) fn read_until(entity: &EntityStatus) -> Option<DateTime<Utc>> {
+    entity.committed.last().map(|window| window.end)
+}
+
 fn last_instant(entity: &EntityStatus) -> Option<DateTime<Utc>> {
     let run = entity.last_run.as_ref();
     let run = run.map(|run| run.finished_at.unwrap_or(run.started_at));
@@ -182,10 +195,9 @@ fn last(entity: &EntityStatus, now: DateTime<Utc>) -> String {
 }
 
 fn missing(gaps: &[Window]) -> String {
-    let days: i64 = gaps
-        .iter()
-        .map(|gap| (gap.end - gap.start).num_days())
-        .sum();
+    // Rounded once: gaps of hours may be days together.
+    let gone: TimeDelta = gaps.iter().map(|gap| gap.end - gap.start).sum();
+    let days = gone.num_days();
     let first = gaps
         .first()
         .map(|gap| gap.start.format("%Y-%m-%d").to_string());

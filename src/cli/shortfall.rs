@@ -44,7 +44,7 @@ pub(super) enum Place<'p> {
     Schema(&'p str),
     /// The landing files.
     Landing,
-    /// Nothing but stdout.
+    /// Stdout alone.
     Stdout,
 }
 

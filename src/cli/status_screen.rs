@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::entity_health::{Circumstances, Health, Level, health};
+use super::entity_health::{Circumstances, Health, Level, MAX_AGE, health, read_until};
 use super::local::LocalTime;
 use super::summary::reads;
 use super::words::{MAX_WIDTH, cut, days, entities, flow, number, shell_quote, width};
@@ -96,7 +96,7 @@ pub(super) fn screen(report: &StatusReport, view: View<'_>) -> String {
         let _ = writeln!(out, "{text} (-v)");
     }
     out.push('\n');
-    verdict(report, &judged, (&flag, env_file), &mut out);
+    verdict(report, &judged, (&flag, env_file), view.now, &mut out);
     out
 }
 
@@ -157,10 +157,7 @@ fn heading(report: &StatusReport, view: View<'_>, out: &mut String) {
         let name = cut(&company, room.saturating_sub(width(&in_schema))) + &in_schema;
         let _ = writeln!(out, "{name:<room$}  {as_of}");
     }
-    let is_of_schema = |account: &&CompanyReport| {
-        realm_id.is_none_or(|realm_id| account.account.realm_id == realm_id)
-    };
-    for account in report.accounts.iter().filter(is_of_schema).take(2) {
+    for account in connections(report).take(2) {
         out.push_str(&flow("", &connection(account, view), " · "));
         if let Some(until) = account.traffic.paused_until {
             let time = view.zone.clock(until, view.now);
@@ -174,6 +171,13 @@ fn heading(report: &StatusReport, view: View<'_>, out: &mut String) {
     if realm_id.is_some() {
         out.push('\n');
     }
+}
+
+/// Returns the connections of the company of a schema; all if the schema is of none yet.
+fn connections(report: &StatusReport) -> impl Iterator<Item = &CompanyReport> {
+    let realm_id = report.entities.first().map(|entity| &entity.realm_id);
+    let accounts = report.accounts.iter();
+    accounts.filter(move |account| realm_id.is_none_or(|id| account.account.realm_id == *id))
 }
 
 fn connection(account: &CompanyReport, view: View<'_>) -> Vec<String> {
@@ -312,6 +316,7 @@ fn verdict(
     report: &StatusReport,
     judged: &[(&EntityStatus, Health)],
     (flag, env_file_flag): (&str, &str),
+    now: DateTime<Utc>,
     out: &mut String,
 ) {
     let books: Vec<String> = report
@@ -330,17 +335,30 @@ fn verdict(
     let sync = format!("qbo-rs sync{env_file_flag}");
     let of_unread = left(report);
     let of_unread = of_unread.iter().map(|entity| (*entity, sync.as_str()));
-    let commands = of_books.chain(of_entities).chain(of_unread);
+    let login = format!("qbo-rs auth login{env_file_flag}");
+    let lost = connections(report).any(|account| account.state == ConnectionState::NeedsReauth);
+    let connection = say!("connection");
+    let of_connection = lost.then_some((&*connection, &*login)).into_iter();
+    let commands = of_connection
+        .chain(of_books)
+        .chain(of_entities)
+        .chain(of_unread);
     let commands = grouped(commands);
     let needing: usize = commands.iter().map(|(names, _)| names.len()).sum();
     let under_way = under_way(report, judged);
     match needing {
         0 if under_way > 0 => {}
         0 => {
-            let text = say!(
-                "Everything is in step. Next: {command}",
-                command = format!("qbo-rs sync --every 5m{env_file_flag}")
-            );
+            let command = format!("qbo-rs sync --every 5m{env_file_flag}");
+            let oldest = report.entities.iter().filter_map(read_until).min();
+            let text = match oldest.filter(|until| *until < now - MAX_AGE) {
+                None => say!("Everything is in step. Next: {command}", command),
+                Some(until) => say!(
+                    "Nothing is missing of what was read, up to {day}. Next: {command}",
+                    day = until.format("%Y-%m-%d"),
+                    command
+                ),
+            };
             let _ = writeln!(out, "{text}");
         }
         many => {

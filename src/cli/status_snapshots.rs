@@ -165,18 +165,16 @@ fn a_company_with_all_entities_is_one_screen() {
     assert!(ENTITIES.iter().all(|spec| whole.contains(spec.name)));
 }
 
-#[test]
-fn a_pause_that_quickbooks_asked_for_is_a_line_of_its_own() {
-    let items = entity("items", 3);
-    let account = |paused_until| CompanyReport {
+fn account(state: ConnectionState, paused_until: Option<DateTime<Utc>>) -> CompanyReport {
+    CompanyReport {
         account: ConnectionSummary {
-            realm_id: items.realm_id.clone(),
+            realm_id: "9341450000000001".to_owned(),
             needs_reauth: None,
             access_token_expires_at: None,
             refresh_token_expires_at: None,
             connection_expires_at: None,
         },
-        state: ConnectionState::Active,
+        state,
         days_left: Some(100),
         warning: None,
         reconnect_url: None,
@@ -188,7 +186,13 @@ fn a_pause_that_quickbooks_asked_for_is_a_line_of_its_own() {
             requests_last_minute: 1,
         },
         refused_includes: Vec::new(),
-    };
+    }
+}
+
+#[test]
+fn a_pause_that_quickbooks_asked_for_is_a_line_of_its_own() {
+    let items = entity("items", 3);
+    let account = |paused_until| account(ConnectionState::Active, paused_until);
     let with = |paused_until| StatusReport {
         accounts: vec![account(paused_until)],
         ..report(vec![items.clone()])
@@ -334,4 +338,56 @@ fn details_say_all_that_is_known() {
         "details",
         &details(&report(entities), LocalTime(None), false),
     );
+}
+
+#[test]
+fn a_lost_connection_and_an_old_copy_are_not_in_step() {
+    let mut lost = report(vec![entity("items", 3)]);
+    lost.accounts = vec![account(ConnectionState::NeedsReauth, None)];
+    let text = screen(&lost, view(false));
+    assert!(
+        text.contains("1 needs somebody:\n  connection  qbo-rs auth login\n"),
+        "{text}"
+    );
+    // A range that was read once, and a schedule that nobody runs any more.
+    let mut old = entity("items", 3);
+    old.committed = vec![Window::parse("2024-01-01", "2025-01-01").unwrap()];
+    let text = screen(&report(vec![old.clone()]), view(false));
+    let verdict =
+        "Nothing is missing of what was read, up to 2025-01-01. Next: qbo-rs sync --every 5m";
+    assert_eq!(text.lines().last(), Some(verdict));
+    let synced = |days| {
+        let mut synced = last_sync(EntitySyncStatus::Success);
+        let of_sync = synced.as_mut().unwrap();
+        of_sync.succeeded_at = Some(now() - TimeDelta::days(days));
+        let mut items = entity("items", 3);
+        items.last_run = None;
+        items.last_sync = synced;
+        screen(&report(vec![items]), view(false))
+    };
+    let text = synced(3);
+    assert!(
+        text.contains("! items") && text.contains("last synced 3 days ago"),
+        "{text}"
+    );
+    assert!(
+        text.contains("1 needs somebody:\n  items  qbo-rs sync\n"),
+        "{text}"
+    );
+    assert!(synced(1).contains("Everything is in step."));
+}
+
+#[test]
+fn gaps_of_hours_are_days_together() {
+    let mut items = entity("items", 3);
+    let hours = |start: &str, end: &str| Window {
+        start: start.parse().unwrap(),
+        end: end.parse().unwrap(),
+    };
+    items.gaps = vec![
+        hours("2024-03-01T00:00:00Z", "2024-03-01T05:00:00Z"),
+        hours("2024-04-01T00:00:00Z", "2024-04-01T23:00:00Z"),
+    ];
+    let text = screen(&report(vec![items]), view(false));
+    assert!(text.contains("missing 1 day, 2024-03-01"), "{text}");
 }

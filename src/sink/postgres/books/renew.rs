@@ -20,7 +20,7 @@ use crate::postgres::{Query, database_error, params};
 /// Entity and id of a transaction, as COPY writes them.
 type Key = (String, String);
 
-/// What a transaction has in the table, or should have: the sum of the digests of its rows. Their order does not
+/// The rows that a transaction has in the table, or should have: the sum of their digests. Their order does not
 /// matter, because each row has its number.
 type Digests = HashMap<Key, u128>;
 
