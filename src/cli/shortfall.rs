@@ -40,7 +40,7 @@ pub(super) enum Place<'p> {
     Schema(&'p str),
     /// The landing files.
     Landing,
-    /// Nothing but stdout.
+    /// The standard output alone.
     Stdout,
 }
 

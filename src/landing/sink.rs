@@ -33,7 +33,7 @@ pub struct LandingSink {
     tidied: Mutex<HashSet<PathBuf>>,
 }
 
-/// Where the windows go.
+/// The place of the windows.
 #[derive(Debug)]
 enum Target {
     Directory(PathBuf),

@@ -153,6 +153,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "language",
             "port",
             "quickbooks",
+            "terminal",
         ],
     ),
     (
