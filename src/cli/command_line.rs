@@ -16,6 +16,17 @@ const BOUNDS: [&str; 6] = [
     "--fecha-fin",
 ];
 
+/// The schema that no flag needs to name.
+const DEFAULT_SCHEMA: &str = "raw";
+
+/// Returns the flag that names a schema, with a blank before it; nothing for the default.
+pub(super) fn schema_flag(schema: &str) -> String {
+    match schema {
+        DEFAULT_SCHEMA => String::new(),
+        other => format!(" --schema {}", shell_quote(other)),
+    }
+}
+
 /// The words of the command line, the program first.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CommandLine(Vec<String>);

@@ -33,6 +33,7 @@ mod rejects;
 mod reports;
 mod runs;
 mod sandbox;
+mod sandbox_control;
 mod sandbox_run;
 mod serve;
 mod shortfall;

@@ -1,6 +1,7 @@
 //! `qbo-rs backfill`, `extract` and `load`.
 
 use super::args::ExtractArguments;
+use super::command_line::schema_flag;
 use super::exit::{ExitCode, Outcome};
 use super::output::{self, Printer};
 use super::planned::planned;
@@ -14,9 +15,6 @@ use crate::app::{App, BackfillRequest, LoadRequest};
 use crate::config::Settings;
 use crate::domain::{Report, chunk_range_in};
 use crate::language::{Language, say};
-
-/// The schema that no flag needs to name.
-pub(super) const DEFAULT_SCHEMA: &str = "raw";
 
 pub(super) fn backfill(
     app: &App,
@@ -105,12 +103,8 @@ fn ending(verb: Verb, settings: &Settings, tally: &Tally) -> Ending {
 
 impl Ending {
     fn schema(self, schema: &str) -> Self {
-        let schema_flag = match schema {
-            DEFAULT_SCHEMA => String::new(),
-            other => format!(" --schema {}", shell_quote(other)),
-        };
         Self {
-            schema_flag,
+            schema_flag: schema_flag(schema),
             ..self
         }
     }

@@ -44,7 +44,7 @@ pub(super) enum Place<'p> {
     Schema(&'p str),
     /// The landing files.
     Landing,
-    /// Stdout alone.
+    /// The standard output alone.
     Stdout,
 }
 

@@ -6,15 +6,15 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use clap::Args;
 
+use super::command_line::schema_flag;
 use super::error_text;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::local::LocalTime;
 use super::output::Printer;
-use super::runs::DEFAULT_SCHEMA;
 use super::shortfall::explain_sync;
 use super::signals::block_on;
 use super::tally::Tally;
-use super::words::{elapsed, flow, number, requests, shell_quote};
+use super::words::{elapsed, flow, number, requests};
 use crate::app::{App, SyncRequest};
 use crate::domain::{CompanyStatus, EntityOutcome, EntitySync, Interval, SyncMethod, SyncReport};
 use crate::error::Result;
@@ -131,10 +131,7 @@ fn next(report: &SyncReport, env_file_flag: &str) -> Option<String> {
     let is_first = |entity: &&EntitySync| entity.via == SyncMethod::Query && entity.inserted > 0;
     let first = account.entities.iter().filter(is_first);
     let entity = &first.max_by_key(|entity| entity.inserted)?.entity;
-    let flags = match account.schema.as_str() {
-        DEFAULT_SCHEMA => env_file_flag.to_owned(),
-        other => format!(" --schema {}{env_file_flag}", shell_quote(other)),
-    };
+    let flags = schema_flag(&account.schema) + env_file_flag;
     let command = format!("qbo-rs status{flags} · qbo-rs show {entity}{flags}");
     Some(say!("Next: {command}", command) + "\n").filter(|_| report.is_ok())
 }

@@ -31,7 +31,7 @@ pub(super) struct Parts {
     held: Mutex<Option<File>>,
 }
 
-/// Why a file was not written.
+/// The reason for which a file was not written.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Unwritten {
     /// Not all of its windows were read.

@@ -82,7 +82,8 @@ def test_failed_windows_are_named_up_to_ten_and_counted(run, qbo):
     assert [f"[{month}-01T00:00:00Z" in line for month, line in zip(months, windows, strict=False)] == [True] * 10
     assert all("HTTP 400" in line for line in windows)
     assert "2 more failures" in more
-    assert REST in rest
+    # Nothing is set aside.
+    assert (REST in rest, "qbo-rs status" in rest) == (False, True), rest
 
 
 def test_a_window_that_fails_because_of_its_records_names_them(run, many_rejects):
@@ -105,6 +106,7 @@ def test_a_run_that_ends_early_is_explained_in_few_lines(run, qbo):
     assert process.returncode == 1
     lines = last_lines(process)
     assert len(lines) <= 12
+    # The reason is told where it was met.
     assert any("3100" in line for line in lines), lines
     assert any("windows not attempted, for the same reason" in line for line in lines), lines
 
