@@ -119,7 +119,7 @@ def test_a_place_that_fails_is_tried_again_and_its_url_is_not_logged(
             server.stop()
     assert len(receiver.bodies) == 1
     text = (tmp_path / "log").read_text()
-    assert "slack did not take 1 alerts: " in text
+    assert "slack did not take 1 alert: " in text
     assert "a-secret-part" not in text
     assert company in receiver.bodies[0]["text"]
 
