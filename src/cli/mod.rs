@@ -130,8 +130,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
         Ok(code) | Err(Failure::Stopped(code)) => code as i32,
         Err(Failure::Ended(code)) => code,
         Err(Failure::Error(error)) => {
+            // Nothing is wrong with the call: the same one succeeds later.
+            let is_held_back = matches!(error.last(), crate::error::Error::AskedToWait { .. });
             error_text::report(&env_file.explained(error), early.json);
-            match tally.has_asked() {
+            match tally.has_asked() || is_held_back {
                 true => ExitCode::Incomplete as i32,
                 false => ExitCode::Refused as i32,
             }

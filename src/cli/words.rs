@@ -136,13 +136,21 @@ pub(super) fn fitted(line: &str, columns: usize) -> String {
 /// begins with `indent`, and no part is divided.
 pub(super) fn flow(indent: &str, parts: &[String], separator: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
+    // A list goes on in the next line after a comma.
+    let mark = if separator == ", " { "," } else { "" };
+    let room = MAX_WIDTH - width(mark);
     for part in parts {
         match lines.last_mut() {
-            Some(line) if width(line) + width(separator) + width(part) <= MAX_WIDTH => {
+            Some(line) if width(line) + width(separator) + width(part) <= room => {
                 line.push_str(separator);
                 line.push_str(part);
             }
-            _ => lines.push(format!("{indent}{part}")),
+            last => {
+                if let Some(line) = last {
+                    line.push_str(mark);
+                }
+                lines.push(format!("{indent}{part}"));
+            }
         }
     }
     lines.into_iter().map(|line| line + "\n").collect()

@@ -88,7 +88,7 @@ const RANGE: [&str; 6] = [
 ];
 
 /// Runs the command with these variables and no others.
-fn run(arguments: &[&str], directory: &Path, variables: &[(&str, &str)]) -> Output {
+pub(crate) fn run(arguments: &[&str], directory: &Path, variables: &[(&str, &str)]) -> Output {
     Command::new(command())
         .args(arguments)
         .env_clear()

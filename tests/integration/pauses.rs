@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use qbo_rs::app::{App, CheckRequest, CheckStatus, StatusRequest};
 use qbo_rs::domain::{CompanyStatus, EntitySync, SyncReport};
 use qbo_sandbox::Sandbox;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::command::run;
 use crate::support::{
     Database, app, assert_complete, change, everything, small_sandbox, syncing_app, truth, until,
     whole_range,
@@ -62,6 +63,20 @@ async fn a_wait_that_is_too_long_costs_one_request_and_holds_back_every_command(
         error.to_string().ends_with("; run it again then"),
         "{error}"
     );
+    let directory = tempfile::tempdir().unwrap();
+    let environment = sandbox.environment();
+    let mut variables: Vec<(&str, &str)> = environment
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    variables.push(("DATABASE_URL", &database.url));
+    let arguments = ["backfill", "vendors", "--month", "2025-01", "--json"];
+    let ended = run(&arguments, directory.path(), &variables);
+    // Nothing is wrong with the call.
+    assert_eq!(ended.status.code(), Some(1));
+    let told: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(told["error"]["kind"], "rate_limited");
+    assert_eq!(told["error"]["hint"], "run it again then");
     assert_eq!(throttled(&sandbox), 1);
 
     end_pause(&database, &sandbox).await;
