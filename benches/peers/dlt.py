@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dlt:
-    """dlt with one of its loaders: upsert, nested parts kept as JSON, as that is its fastest way."""
+    """dlt with one of its loaders: its default merge, and nested parts kept as JSON, as that is faster than tables."""
 
     loader: str
     needs = ("dlt",)

@@ -23,7 +23,7 @@ def panels(run):
     found = []
     for key in dict.fromkeys((m["data"], m["latency_ms"]) for m in measures):
         case = [m for m in measures if (m["data"], m["latency_ms"]) == key]
-        lost = {m["peer"]: m["lost"] for m in case if m["edited"] and not m["message"]}
+        lost = {m["peer"]: "failed" if m["message"] else f"{m['lost']:,} lost" for m in case if m["edited"]}
         plain = [m for m in case if not m["edited"] and not m["message"]]
         if plain:
             size = plain[0]["records"]
@@ -45,9 +45,10 @@ def draw(axes, title, measures, lost):
     for name, rate in zip(names, rates):
         axes.annotate(f"{rate:,.0f}", (rate, name), (4, 0), textcoords="offset points", va="center")
         if name in lost:
-            color = LOSS if lost[name] else "black"
-            told = f"{lost[name]:,} lost"
-            axes.annotate(told, (1, name), xycoords=("axes fraction", "data"), ha="right", va="center", color=color)
+            color = "black" if lost[name] == "0 lost" else LOSS
+            axes.annotate(
+                lost[name], (1, name), xycoords=("axes fraction", "data"), ha="right", va="center", color=color
+            )
 
 
 def main():

@@ -20,6 +20,8 @@ HIGHEST, PRESENT = re.compile(r"VmHWM:\s+(\d+) kB"), re.compile(r"VmRSS:\s+(\d+)
 MEGABYTE = 1e6
 # The longest message that fits into a table.
 MESSAGE = 160
+# The line that names a Python exception; warnings and advice can follow it.
+EXCEPTION = re.compile(r"(?:[a-z_]\w*\.)+[A-Z]\w*: .|\w*Error: .")
 
 
 class PeerError(Exception):
@@ -106,7 +108,8 @@ def _start(
 
 def _last_words(errors: Path, code: int) -> str:
     lines = [line.strip() for line in errors.read_text(errors="replace").splitlines() if line.strip()]
-    return (lines[-1] if lines else f"exit code {code}")[:MESSAGE]
+    said = [line for line in lines if EXCEPTION.match(line)] or lines or [f"exit code {code}"]
+    return said[-1][:MESSAGE]
 
 
 class Sampler:

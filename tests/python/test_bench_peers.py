@@ -82,6 +82,7 @@ def test_a_peer_that_does_not_run_is_skipped_with_its_message(measured):
     told = [
         measured(absent),
         measured(Shell("echo too far >&2; exit 3")),
+        measured(Shell("printf 'a.b.TooMany: rows\\nWARNING: half\\n' >&2; exit 1")),
         measured(Shell("echo from the first", "cat >&2; exit 1")),
         measured(Absent()),
         measured(Shell("sleep 60 & wait"), limit_s=1),
@@ -89,6 +90,7 @@ def test_a_peer_that_does_not_run_is_skipped_with_its_message(measured):
     assert [measure.message for measure in told] == [
         "nowhere is not installed: run make bench-peers",
         "too far",
+        "a.b.TooMany: rows",
         "from the first",
         "[Errno 2] No such file or directory: '/nowhere'",
         "not done after 1 s",

@@ -48,7 +48,8 @@ def main():
             pages(entity, token),
             name=entity.lower(),
             primary_key="Id",
-            write_disposition={"disposition": "merge", "strategy": "upsert"},
+            # The default strategy, delete-insert: upsert ends with an error where a record was read twice.
+            write_disposition="merge",
             max_table_nesting=0,
         )
         for entity in entities
