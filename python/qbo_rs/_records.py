@@ -157,7 +157,7 @@ class Table(Columns):
 
 
 class _Contents(NamedTuple):
-    """What a file with records holds."""
+    """Contents of a file with records."""
 
     rows: int
     """Records."""

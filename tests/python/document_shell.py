@@ -21,14 +21,17 @@ NOT_RUN = re.compile(r"^(pip install|cargo |make |docker |sh docker/|\.venv/bin/
 # What a user fills in, and what the tests set before.
 FILLED_IN = re.compile(r"^export (DATABASE_URL|QBO_CLIENT_ID)=")
 
-# Takes the place of `qbo-rs`: it is the browser of a login, and ends what would run until it is stopped.
+# Takes the place of `qbo-rs`: it is the browser of a login, and ends what would run until it is stopped, once it has
+# said that it works.
 WRAPPER = '''#!{python}
-import json, os, socket, subprocess, sys, urllib.error, urllib.request
+import json, os, socket, subprocess, sys, threading, time, urllib.error, urllib.request
 
 arguments = sys.argv[1:]
 line = [{command!r}, *arguments]
 words = [word for word in arguments if not word.startswith("-")]
-seconds = float(os.environ.get("DOCUMENT_SECONDS", "4"))
+SECONDS = 60
+# What a command says as soon as it does what it is for.
+SIGNS = {{"serve": "listening on http", "sandbox": "# sandbox at http", "sync": "; next about "}}
 
 
 class Stay(urllib.request.HTTPRedirectHandler):
@@ -78,6 +81,36 @@ def refresh_token():
     return json.loads(said)["refresh_token"]
 
 
+def run_until_it_works():
+    sign = next(sign for word, sign in SIGNS.items() if word in words)
+    seen = threading.Event()
+
+    def copy(source, target):
+        for said in source:
+            target.write(said)
+            target.flush()
+            if sign in said:
+                seen.set()
+
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    copies = [threading.Thread(target=copy, args=pair)
+              for pair in ((process.stdout, sys.stdout), (process.stderr, sys.stderr))]
+    for each in copies:
+        each.start()
+    deadline = time.monotonic() + SECONDS
+    while not seen.wait(0.05) and process.poll() is None and time.monotonic() < deadline:
+        pass
+    has_ended = process.poll()
+    process.terminate()
+    process.wait(timeout=30)
+    for each in copies:
+        each.join()
+    if seen.is_set():
+        return has_ended or 0
+    sys.stderr.write(f"{{line}} did not say {{sign!r}}\\n")
+    return has_ended or 1
+
+
 if words[:2] == ["auth", "import"]:
     with open(words[2], "w") as file:
         file.write(refresh_token())
@@ -92,10 +125,9 @@ if not is_repeated:
     line += ["--port", os.environ.get("DOCUMENT_PORT", "0")]
 if "DOCUMENT_BACKGROUND" in os.environ:
     os.execv(line[0], line)
-try:
-    sys.exit(subprocess.run(line, timeout=seconds).returncode)
-except subprocess.TimeoutExpired:
-    sys.exit(0)
+if "--detach" in arguments:
+    os.execv(line[0], line)
+sys.exit(run_until_it_works())
 '''
 
 

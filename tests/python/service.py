@@ -7,9 +7,14 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from conftest import COMMAND
+
+if TYPE_CHECKING:
+    from conftest import Database
+
+    import qbo_rs
 
 
 class Server:
@@ -48,6 +53,23 @@ class Server:
     def stop(self) -> None:
         self.process.kill()
         self.process.communicate(timeout=10)
+
+
+#: Seconds within which a call has to end that is told to stop. It takes one on an idle machine, but tests share theirs.
+STOPS_WITHIN = 20
+
+
+def hold_after(sandbox: qbo_rs.Sandbox, answers: int) -> None:
+    """Leave a run in its middle for as long as a test needs: after some answers to queries, there are no more."""
+    sandbox.fault("hang", on="query", nth=answers + 1, times=0)
+
+
+def is_held(database: Database) -> bool:
+    """Return true if a run has committed windows, and waits for others."""
+    if not database.query("SELECT to_regclass('qbo.windows')")[0][0]:
+        return False
+    states = dict(database.query("SELECT status, count(*) FROM qbo.windows GROUP BY 1"))
+    return states.get("done", 0) > 0 and states.get("running", 0) > 0
 
 
 def wait_until(is_so, what: object = "") -> None:

@@ -34,8 +34,6 @@ def text_of(page):
 
 def assert_search_finds(site, words, title):
     """Search as a reader does, from a file: the search needs no server."""
-    if CHROMIUM is None:
-        return
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page()
@@ -62,9 +60,11 @@ def test_the_site_builds_offline_without_a_warning_or_a_broken_link(tmp_path):
     package = (site / "reference/python.html").read_text()
     assert all(f'id="qbo_rs.{name}"' in package for name in ("backfill", "Report.raise_for_failures", "AuthError"))
     assert "CREATE TABLE IF NOT EXISTS qbo.windows" in text_of(site / "reference/tables.html")
-    assert_search_finds(site, "invalid_grant", "Faults of QuickBooks")
     for page in site.rglob("*.html"):
         assert str(ROOT) not in page.read_text(), page
+    if CHROMIUM is None:
+        pytest.skip("the site is right, but its search was not tried: there is no Chromium")
+    assert_search_finds(site, "invalid_grant", "Faults of QuickBooks")
 
 
 def test_every_document_is_a_page_of_the_site():

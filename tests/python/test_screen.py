@@ -15,6 +15,7 @@ import time
 import pyte
 import pytest
 from conftest import COMMAND, VARIABLES, report_of
+from service import hold_after
 
 import qbo_rs
 
@@ -99,15 +100,16 @@ def test_entities_that_are_done_stay_and_the_end_is_one_screen(slow, database, c
 
 
 def test_a_pause_is_counted_down(slow, database):
-    slow.fault("throttle", on="query", nth=3, retry_after=3)
+    slow.fault("throttle", on="query", nth=3, retry_after=6)
     terminal = Terminal(80, environment_of(slow, database), "backfill", "items", *RANGE, "--strict-windows")
-    terminal.wait_for(r"items .*waiting [123] s: QuickBooks asked to slow down")
+    terminal.wait_for(r"items .*waiting [1-6] s: QuickBooks asked to slow down")
     assert terminal.run() == 0
     assert not any("waiting" in line for line in terminal.lines())
 
 
 def test_a_stop_leaves_the_command_that_goes_on(slow, database):
     line = ("backfill", "items", *RANGE, "--strict-windows")
+    hold_after(slow, 5)
     terminal = Terminal(80, environment_of(slow, database), *line)
     terminal.wait_for(r"items .* \d+ %")
     terminal.process.send_signal(signal.SIGINT)

@@ -10,7 +10,7 @@ from threading import Thread
 
 import psycopg
 import pytest
-from service import wait_until
+from service import STOPS_WITHIN, wait_until
 
 import qbo_rs
 
@@ -114,7 +114,8 @@ def test_ctrl_c_ends_a_read_before_and_after_the_first_batch(database, lock, met
         process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         wait_until(lambda: database.query(WAITING) == [(1,)])
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=5)
+        # The lock that it waits for stays.
+        out, err = process.communicate(timeout=STOPS_WITHIN)
     assert (out, process.returncode) == ("interrupted\n", 0), err
 
 

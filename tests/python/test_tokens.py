@@ -14,6 +14,7 @@ import urllib.request
 
 import pytest
 from conftest import COMMAND, VARIABLES, keywords, report_of
+from service import STOPS_WITHIN, hold_after
 
 import qbo_rs
 
@@ -557,24 +558,31 @@ def test_processes_share_the_rate_limits_and_use_them_fully(store, tmp_path):
         environment = environment_of(qbo, store, dict.fromkeys(UNLIMITED))
         line = ("extract", "items", "--start", "2000-01-01", "--end", "2026-01-01", "--strict-windows")
         processes = [start((*line, "--out", str(tmp_path / f"{number}")), environment, tmp_path) for number in range(4)]
-        deadline = time.monotonic() + 30
-        while qbo.stats()["data_requests"] == 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        time.sleep(seconds)
+        deadline = time.monotonic() + 60
+        while not all(any((tmp_path / f"{number}").rglob("*.zst")) for number in range(4)):
+            assert time.monotonic() < deadline, "a process got no answer"
+            time.sleep(0.05)
+        samples = [(time.monotonic(), qbo.stats()["data_requests"])]
+        while samples[-1][0] < samples[0][0] + seconds:
+            time.sleep(0.25)
+            samples.append((time.monotonic(), qbo.stats()["data_requests"]))
         stats = qbo.stats()
         for process in processes:
             process.kill()
         for process in processes:
             finish(process)
-    allowed = 500 / 60 * seconds
-    print(
-        f"{stats['data_requests']} requests in {seconds} s, {stats['data_requests'] / allowed:.1%} of what is allowed"
+    # A busy machine may stop the processes for a while: of a few seconds the best half counts, of minutes all.
+    stretch = seconds if seconds >= 60 else seconds / 2
+    used = max(
+        (later - earlier) / (end - begin) / (500 / 60)
+        for begin, earlier in samples
+        for end, later in samples
+        if end - begin >= stretch
     )
+    print(f"{stats['data_requests']} requests, {used:.1%} of what is allowed in {stretch:.0f} s")
     assert stats["throttled"] == 0
     assert stats["requests"]["query"].get("429", 0) == 0
-    # A busy machine may start the processes late, which does not matter over minutes.
-    assert stats["data_requests"] >= (0.95 if seconds >= 60 else 0.9) * allowed
+    assert used >= (0.95 if seconds >= 60 else 0.9)
     assert stats["most_per_second"] <= 10
     assert stats["most_in_flight"] <= 10
 
@@ -600,13 +608,14 @@ def test_an_open_circuit_breaker_is_shared_between_processes(store, tmp_path):
         assert account(environment, tmp_path)["breaker"] == {"state": "closed"}
 
 
-def test_a_cancelled_task_ends_within_a_second(database):
+def test_a_cancelled_task_ends_in_the_middle_of_a_run(database):
     code = """
 import asyncio, json, psycopg, sys, time, qbo_rs
 COMMITTED = "SELECT count(*) FROM qbo.windows WHERE committed_at_utc IS NOT NULL"
 async def main():
     task = asyncio.create_task(qbo_rs.backfill_async(
         "invoices", "2024-01-01", "2026-01-01", "month", strict_windows=True, **json.loads(sys.argv[1])))
+    # The answers after the fifth never come.
     committed = 0
     with psycopg.connect(sys.argv[2], autocommit=True) as connection:
         while not committed:
@@ -621,7 +630,8 @@ async def main():
         print(f"{time.monotonic() - begin:.2f}")
 asyncio.run(main())
 """
-    with qbo_rs.sandbox(customers=1, items=1, invoices=300, latency_ms=1000, limits=False) as slow:
+    with qbo_rs.sandbox(customers=1, items=1, invoices=300, limits=False) as slow:
+        hold_after(slow, 5)
         settings = json.dumps(keywords(slow) | database.settings)
         ended = subprocess.run(
             [sys.executable, "-c", code, settings, database.url],
@@ -630,7 +640,7 @@ asyncio.run(main())
             timeout=60,
             check=False,
         )
-    assert float(ended.stdout) < 3, ended.stderr
+    assert float(ended.stdout) < STOPS_WITHIN, ended.stderr
     (committed,) = database.query("SELECT count(*) FROM qbo.windows WHERE committed_at_utc IS NOT NULL")[0]
     assert 0 < committed < 24
 
