@@ -9,6 +9,7 @@ import re
 import time
 import traceback
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -101,11 +102,43 @@ def test_dates_are_those_of_the_zone(given, first, last):
     assert (windows[0].to_dict()["start"], windows[-1].to_dict()["end"]) == (first, last)
 
 
+def test_every_date_that_is_read_without_a_zone_is_read_with_one():
+    given = {"fecha_inicio": "2024-12", "fecha_fin": "2025-Q2", "zona": "America/Guayaquil", "chunk": "year"}
+    variables = mage.read_variables(given)
+    assert (variables.start, variables.end) == ("2024-12-01T05:00:00Z", "2025-04-01T05:00:00Z")
+    [window] = mage.read_variables(given | {"fecha_inicio": "-2d", "fecha_fin": "today"}).windows()
+    assert window.end - window.start == dt.timedelta(days=2)
+    assert window.end.hour == 5
+
+
+@pytest.mark.parametrize(("chunk", "zona"), [("month", "America/New_York"), ("day", "Europe/Madrid")])
+def test_windows_begin_at_midnight_of_the_zone_after_a_change_of_the_clocks(chunk, zona):
+    given = {"fecha_inicio": "2025-03-01", "fecha_fin": "2025-12-01", "zona": zona, "chunk": chunk}
+    windows = mage.read_variables(given).windows()
+    assert windows == qbo_rs.chunk_range("2025-03-01", "2025-12-01", chunk, tz=zona)
+    assert {window.start.astimezone(ZoneInfo(zona)).hour for window in windows} == {0}
+
+
+def test_the_blocks_of_a_backfill_cut_at_midnight_of_the_zone(without_mage, database):
+    with qbo_rs.sandbox(customers=5, items=5, invoices=40, others=0, limits=False) as sandbox:
+        for name, value in (sandbox.environment | database.environment).items():
+            without_mage.setenv(name, value)
+        given = {"fecha_inicio": "2025-03-01", "fecha_fin": "2025-05-01", "zona": "America/New_York", "chunk": "month"}
+        plan = mage.chunk_fecha("invoices")(**given)
+    assert plan["start"].tolist() == ["2025-03-01T05:00:00Z", "2025-04-01T04:00:00Z"]
+    assert plan["end"].tolist() == ["2025-04-01T04:00:00Z", "2025-05-01T04:00:00Z"]
+
+
 @pytest.mark.parametrize(
     ("given", "english", "spanish"),
     [
         ({"fecha_fin": "31/01/2025"}, "fecha_fin: cannot read '31/01/2025'", "fecha_fin: '31/01/2025' no se entiende"),
-        ({"fecha_fin": "2025-1-9", "zona": "UTC"}, "cannot read '2025-1-9'", "'2025-1-9' no se entiende como fecha"),
+        ({"fecha_fin": "soon", "zona": "UTC"}, "cannot read 'soon'", "'soon' no se entiende como fecha"),
+        (
+            {"fecha_fin": "2025-01-01", "zona": "America/Guayaquil"},
+            "'2025-01-01' is not after fecha_inicio",
+            "fecha_fin: '2025-01-01' no es posterior a fecha_inicio '2025-01-01'",
+        ),
         ({"fecha_inicio": ""}, "fecha_inicio: missing", "fecha_inicio: falta"),
         ({"fecha_fin": "2024-01-01"}, "is not after fecha_inicio", "no es posterior a fecha_inicio '2025-01-01'"),
         ({"zona": "Guayaquil"}, "unknown time zone 'Guayaquil'", "no existe la zona horaria 'Guayaquil'"),

@@ -52,6 +52,7 @@ def chunk_fecha(entity: str) -> Block:
             variables.end,
             variables.chunk,
             variables.page_size,
+            tz=variables.tz,
             resume=variables.resume,
             dry_run=True,
             schema=variables.schema,
