@@ -199,6 +199,7 @@ class TextFile:
             page_size=self._variables.page_size,
             out=self._ranges.file,
             strict_windows=strict,
+            progress=False,
             **self._call.settings.keywords,
         )
         if landing.run.failed:
@@ -250,7 +251,7 @@ def _ranges(call: Execution, entity: str) -> WrittenRanges:
     file = _file(call, entity)
     with tempfile.TemporaryDirectory() as directory:
         # No window means no request; the report names the company, which may stand in the token store only.
-        run = _verbs.extract(entity, [], out=directory, **call.settings.keywords).run
+        run = _verbs.extract(entity, [], out=directory, progress=False, **call.settings.keywords).run
     return WrittenRanges(file, Owner(run.realm_id, run.entity))
 
 
