@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import json
 import re
+import socket
 import sys
 import time
 import traceback
@@ -343,6 +344,74 @@ def test_blocks_show_no_progress_in_the_editor(without_mage, tmp_path, database)
         assert displays != []
 
 
+def checked(capsys) -> dict[str, str]:
+    """Return the lines that the block of qb_check has written, by the check."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"checked"' in line]
+    return {line["check"]: line["message"] for line in lines}
+
+
+def filled_tables(database) -> set[str]:
+    names = database.query("SELECT schemaname, tablename FROM pg_tables WHERE schemaname ~ '^(qbo|raw)'")
+    return {f"{at}.{name}" for at, name in names if database.query(f"SELECT 1 FROM {at}.{name} LIMIT 1")}
+
+
+def test_a_check_says_what_is_missing_and_stores_nothing_but_the_token(without_mage, database, capsys):
+    with qbo_rs.sandbox(customers=5, items=5, invoices=5, others=0, limits=False) as sandbox:
+        given = sandbox.environment | database.environment
+        for name in ("QBO_REALM_ID", "QBO_REFRESH_TOKEN"):
+            without_mage.delenv(name, raising=False)
+        for name, value in given.items():
+            if name not in ("QBO_REALM_ID", "QBO_REFRESH_TOKEN"):
+                without_mage.setenv(name, value)
+        without_mage.delenv("JWT_SECRET", raising=False)
+        without_mage.delenv("QBO_CLIENT_SECRET")
+        with pytest.raises(qbo_rs.ConfigError, match=r"^1 of \d+ checks failed: ✖ keys of the Intuit app: "):
+            mage.check_qbo()()
+        without_mage.setenv("QBO_CLIENT_SECRET", given["QBO_CLIENT_SECRET"])
+        with pytest.raises(qbo_rs.ConfigError, match=r"^1 of \d+ checks failed: ✖ connection: no company is connected"):
+            mage.check_qbo()()
+        lines = checked(capsys)
+        assert lines["connection"] == (
+            "✖ connection: no company is connected -> run the pipeline qb_connect | ejecute la pipeline qb_connect"
+        )
+        assert lines["tables"].startswith("! tables: nothing is loaded into raw yet")
+        assert lines["JWT_SECRET"].startswith("! JWT_SECRET: Mage's own, which everybody knows")
+        assert sandbox.stats()["requests"] == {}
+        assert database.query("SELECT 1 FROM pg_namespace WHERE nspname IN ('qbo', 'raw')") == []
+
+        without_mage.setenv("QBO_REALM_ID", given["QBO_REALM_ID"])
+        without_mage.setenv("QBO_REFRESH_TOKEN", given["QBO_REFRESH_TOKEN"])
+        table = mage.check_qbo()()
+        assert set(table["status"]) == {"ok", "note"}
+        lines = checked(capsys)
+        assert lines["connection"].startswith("✔ connection: works; ends after 100 days without use")
+        assert given["QBO_REALM_ID"] in lines["QuickBooks"]
+        assert lines["Postgres"].startswith("✔ Postgres: Postgres ")
+        assert sandbox.stats()["requests"] == {"query": {"200": 1}, "token": {"200": 1}}
+        # The token, and what limits the requests of a company.
+        assert filled_tables(database) == {"qbo.accounts", "qbo.admission", "qbo.migrations"}
+
+        qbo_rs.backfill("items", "2024-01-01", "2026-01-01", "year")
+        mage.check_qbo()()
+        assert checked(capsys)["tables"] == "✔ tables: items 5"
+
+
+def test_a_chart_says_within_its_limit_why_it_has_no_data(without_mage):
+    without_mage.setenv("QBO_CLIENT_SECRET", "hush-hush")
+    without_mage.setattr(_coverage, "CHART_LIMIT_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        without_mage.setenv("DATABASE_URL", f"postgresql://u:hush-too@127.0.0.1:{mute.getsockname()[1]}/d")
+        assert _coverage.coverage_chart() == (["error"], [["qbo-rs status: no answer within 1 s"]])
+
+    def refuse(*_arguments, **_keywords):
+        raise OSError("no process with hush-hush")
+
+    without_mage.setattr(_command.subprocess, "Popen", refuse)
+    assert _coverage.coverage_chart() == (["error"], [["OSError: no process with ***"]])
+    without_mage.setattr(_coverage, "_status", lambda *_: {"entities": [{"rows": "hush-hush"}]})
+    assert _coverage.coverage_chart()[1] == [["KeyError: 'committed'"]]
+
+
 OWNER = _ranges.Owner("9341", "invoices")
 
 
@@ -414,6 +483,7 @@ def test_a_list_of_windows_that_was_cut_short_is_as_good_as_none(tmp_path):
 def without_mage(monkeypatch, tmp_path_factory):
     """Give the blocks the environment alone, without the secrets of a Mage."""
     monkeypatch.setattr(_host, "secret_lookup", lambda: lambda _name: None)
+    monkeypatch.setattr(_host, "version", lambda: "0.9.80")
     monkeypatch.setattr(_host, "data_directory", lambda: str(tmp_path_factory.mktemp("mage_data")))
     for name, _ in qbo_rs._core.settings():
         monkeypatch.delenv(name, raising=False)
