@@ -6,16 +6,21 @@ import asyncio
 import datetime as dt
 import json
 import re
+import socket
+import sys
 import time
 import traceback
+from contextlib import suppress
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import pytest
+from conftest import keywords
 
 import qbo_rs
-from qbo_rs import mage
+from qbo_rs import _progress, _verbs, mage
 from qbo_rs._types import parse_instant
-from qbo_rs.mage import _command, _connect, _coverage, _execution, _lines, _tables, _text, _zones
+from qbo_rs.mage import _command, _connect, _coverage, _execution, _host, _lines, _ranges, _tables, _zones
 from qbo_rs.mage._guard import Attempts, as_exception
 
 RANGE = {"fecha_inicio": "2025-01-01", "fecha_fin": "2025-02-01"}
@@ -101,11 +106,43 @@ def test_dates_are_those_of_the_zone(given, first, last):
     assert (windows[0].to_dict()["start"], windows[-1].to_dict()["end"]) == (first, last)
 
 
+def test_every_date_that_is_read_without_a_zone_is_read_with_one():
+    given = {"fecha_inicio": "2024-12", "fecha_fin": "2025-Q2", "zona": "America/Guayaquil", "chunk": "year"}
+    variables = mage.read_variables(given)
+    assert (variables.start, variables.end) == ("2024-12-01T05:00:00Z", "2025-04-01T05:00:00Z")
+    [window] = mage.read_variables(given | {"fecha_inicio": "-2d", "fecha_fin": "today"}).windows()
+    assert window.end - window.start == dt.timedelta(days=2)
+    assert window.end.hour == 5
+
+
+@pytest.mark.parametrize(("chunk", "zona"), [("month", "America/New_York"), ("day", "Europe/Madrid")])
+def test_windows_begin_at_midnight_of_the_zone_after_a_change_of_the_clocks(chunk, zona):
+    given = {"fecha_inicio": "2025-03-01", "fecha_fin": "2025-12-01", "zona": zona, "chunk": chunk}
+    windows = mage.read_variables(given).windows()
+    assert windows == qbo_rs.chunk_range("2025-03-01", "2025-12-01", chunk, tz=zona)
+    assert {window.start.astimezone(ZoneInfo(zona)).hour for window in windows} == {0}
+
+
+def test_the_blocks_of_a_backfill_cut_at_midnight_of_the_zone(without_mage, database):
+    with qbo_rs.sandbox(customers=5, items=5, invoices=40, others=0, limits=False) as sandbox:
+        for name, value in (sandbox.environment | database.environment).items():
+            without_mage.setenv(name, value)
+        given = {"fecha_inicio": "2025-03-01", "fecha_fin": "2025-05-01", "zona": "America/New_York", "chunk": "month"}
+        plan = mage.chunk_fecha("invoices")(**given)
+    assert plan["start"].tolist() == ["2025-03-01T05:00:00Z", "2025-04-01T04:00:00Z"]
+    assert plan["end"].tolist() == ["2025-04-01T04:00:00Z", "2025-05-01T04:00:00Z"]
+
+
 @pytest.mark.parametrize(
     ("given", "english", "spanish"),
     [
         ({"fecha_fin": "31/01/2025"}, "fecha_fin: cannot read '31/01/2025'", "fecha_fin: '31/01/2025' no se entiende"),
-        ({"fecha_fin": "2025-1-9", "zona": "UTC"}, "cannot read '2025-1-9'", "'2025-1-9' no se entiende como fecha"),
+        ({"fecha_fin": "soon", "zona": "UTC"}, "cannot read 'soon'", "'soon' no se entiende como fecha"),
+        (
+            {"fecha_fin": "2025-01-01", "zona": "America/Guayaquil"},
+            "'2025-01-01' is not after fecha_inicio",
+            "fecha_fin: '2025-01-01' no es posterior a fecha_inicio '2025-01-01'",
+        ),
         ({"fecha_inicio": ""}, "fecha_inicio: missing", "fecha_inicio: falta"),
         ({"fecha_fin": "2024-01-01"}, "is not after fecha_inicio", "no es posterior a fecha_inicio '2025-01-01'"),
         ({"zona": "Guayaquil"}, "unknown time zone 'Guayaquil'", "no existe la zona horaria 'Guayaquil'"),
@@ -278,17 +315,117 @@ def test_a_login_waits_for_its_own_answer_for_an_hour(tmp_path, monkeypatch):
         login.redirect_uri("s2")
 
 
+def test_blocks_show_no_progress_in_the_editor(without_mage, tmp_path, database):
+    """Mage's editor runs blocks in a kernel of IPython, and adds an output for every change of a display."""
+    displays = []
+
+    class Place:
+        def __init__(self):
+            displays.append(traceback.extract_stack())
+
+    shell = SimpleNamespace(kernel=object())
+    without_mage.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    without_mage.setattr(_progress, "_Notebook", Place)
+    with qbo_rs.sandbox(customers=5, items=5, invoices=5, others=0, limits=False) as sandbox:
+        for name, value in (sandbox.environment | database.environment).items():
+            without_mage.setenv(name, value)
+        kwargs = RANGE | {"chunk": "month", "repo_path": tmp_path}
+        landed = mage.extract_qbo("items")(mage.chunk_fecha("items")(**kwargs), **kwargs)
+        mage.load_postgres("items")(landed, **kwargs)
+        mage.write_txt("items")(mage.chunk_fecha_txt("items")(**kwargs), **kwargs)
+        mage.sync_qbo()(entities="items")
+        # What the reports say of so small a company does not matter here.
+        for block in (mage.read_reports(), mage.tie_out_books()):
+            with suppress(qbo_rs.QboError):
+                block()
+        mage.show_coverage()()
+        assert displays == []
+        qbo_rs.extract("items", [RANGE.values()], out=tmp_path / "other", **keywords(sandbox))
+        assert displays != []
+
+
+def checked(capsys) -> dict[str, str]:
+    """Return the lines that the block of qb_check has written, by the check."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"checked"' in line]
+    return {line["check"]: line["message"] for line in lines}
+
+
+def filled_tables(database) -> set[str]:
+    names = database.query("SELECT schemaname, tablename FROM pg_tables WHERE schemaname ~ '^(qbo|raw)'")
+    return {f"{at}.{name}" for at, name in names if database.query(f"SELECT 1 FROM {at}.{name} LIMIT 1")}
+
+
+def test_a_check_says_what_is_missing_and_stores_nothing_but_the_token(without_mage, database, capsys):
+    with qbo_rs.sandbox(customers=5, items=5, invoices=5, others=0, limits=False) as sandbox:
+        given = sandbox.environment | database.environment
+        for name in ("QBO_REALM_ID", "QBO_REFRESH_TOKEN"):
+            without_mage.delenv(name, raising=False)
+        for name, value in given.items():
+            if name not in ("QBO_REALM_ID", "QBO_REFRESH_TOKEN"):
+                without_mage.setenv(name, value)
+        without_mage.delenv("JWT_SECRET", raising=False)
+        without_mage.delenv("QBO_CLIENT_SECRET")
+        with pytest.raises(qbo_rs.ConfigError, match=r"^1 of \d+ checks failed: ✖ keys of the Intuit app: "):
+            mage.check_qbo()()
+        without_mage.setenv("QBO_CLIENT_SECRET", given["QBO_CLIENT_SECRET"])
+        with pytest.raises(qbo_rs.ConfigError, match=r"^1 of \d+ checks failed: ✖ connection: no company is connected"):
+            mage.check_qbo()()
+        lines = checked(capsys)
+        assert lines["connection"] == (
+            "✖ connection: no company is connected -> run the pipeline qb_connect | ejecute la pipeline qb_connect"
+        )
+        assert lines["tables"].startswith("! tables: nothing is loaded into raw yet")
+        assert lines["JWT_SECRET"].startswith("! JWT_SECRET: Mage's own, which everybody knows")
+        assert sandbox.stats()["requests"] == {}
+        assert database.query("SELECT 1 FROM pg_namespace WHERE nspname IN ('qbo', 'raw')") == []
+
+        without_mage.setenv("QBO_REALM_ID", given["QBO_REALM_ID"])
+        without_mage.setenv("QBO_REFRESH_TOKEN", given["QBO_REFRESH_TOKEN"])
+        table = mage.check_qbo()()
+        assert set(table["status"]) == {"ok", "note"}
+        lines = checked(capsys)
+        assert lines["connection"].startswith("✔ connection: works; ends after 100 days without use")
+        assert given["QBO_REALM_ID"] in lines["QuickBooks"]
+        assert lines["Postgres"].startswith("✔ Postgres: Postgres ")
+        assert sandbox.stats()["requests"] == {"query": {"200": 1}, "token": {"200": 1}}
+        # The token, and what limits the requests of a company.
+        assert filled_tables(database) == {"qbo.accounts", "qbo.admission", "qbo.migrations"}
+
+        qbo_rs.backfill("items", "2024-01-01", "2026-01-01", "year")
+        mage.check_qbo()()
+        assert checked(capsys)["tables"] == "✔ tables: items 5"
+
+
+def test_a_chart_says_within_its_limit_why_it_has_no_data(without_mage):
+    without_mage.setenv("QBO_CLIENT_SECRET", "hush-hush")
+    without_mage.setattr(_coverage, "CHART_LIMIT_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        without_mage.setenv("DATABASE_URL", f"postgresql://u:hush-too@127.0.0.1:{mute.getsockname()[1]}/d")
+        assert _coverage.coverage_chart() == (["error"], [["qbo-rs status: no answer within 1 s"]])
+
+    def refuse(*_arguments, **_keywords):
+        raise OSError("no process with hush-hush")
+
+    without_mage.setattr(_command.subprocess, "Popen", refuse)
+    assert _coverage.coverage_chart() == (["error"], [["OSError: no process with ***"]])
+    without_mage.setattr(_coverage, "_status", lambda *_: {"entities": [{"rows": "hush-hush"}]})
+    assert _coverage.coverage_chart()[1] == [["KeyError: 'committed'"]]
+
+
+OWNER = _ranges.Owner("9341", "invoices")
+
+
 def test_a_text_file_that_is_gone_has_no_windows(tmp_path):
     january, february = qbo_rs.chunk_range("2025-01-01", "2025-03-01", "month")
     file = tmp_path / "invoices.txt"
     file.write_text("")
-    ranges = _text.WrittenRanges(file)
-    ranges.add(january, 0, "run-1")
-    ranges = _text.WrittenRanges(file)
+    ranges = _ranges.WrittenRanges(file, OWNER)
+    ranges.add({january: 0}, "run-1")
+    ranges = _ranges.WrittenRanges(file, OWNER)
     assert (ranges.rows(january), ranges.rows(january, "run-1"), ranges.rows(january, "run-2")) == (0, 0, None)
     assert ranges.rows(february) is None
     file.unlink()
-    assert _text.WrittenRanges(file).rows(january) is None
+    assert _ranges.WrittenRanges(file, OWNER).rows(january) is None
 
 
 def test_windows_of_another_chunk_are_read_together_with_those_that_they_cut(tmp_path):
@@ -296,19 +433,159 @@ def test_windows_of_another_chunk_are_read_together_with_those_that_they_cut(tmp
     file.write_text("")
     months = qbo_rs.chunk_range("2025-01-01", "2025-07-01", "month")
     [first, second] = qbo_rs.chunk_range("2025-01-01", "2025-07-01", "quarter")
-    ranges = _text.WrittenRanges(file)
-    ranges.add(first, 7, "r")
+    ranges = _ranges.WrittenRanges(file, OWNER)
+    ranges.add({first: 7}, "r")
     assert ranges.is_cut_by([(month, True) for month in months])
+    assert ranges.is_cut_by([(month, True) for month in months[2:]])
     assert not ranges.is_cut_by([(month, False) for month in months])
     assert not ranges.is_cut_by([(month, True) for month in months[3:]])
     assert not ranges.is_cut_by([(first, True), (second, True)])
     # A longer window takes the place of shorter ones.
-    ranges.add(months[3], 2, "r")
+    ranges.add({months[3]: 2}, "r")
     [half] = qbo_rs.chunk_range("2025-01-01", "2025-07-01", "181d")
     assert not ranges.is_cut_by([(half, True)])
-    ranges.add(half, 9, "r")
-    known = _text.WrittenRanges(file)
+    ranges.add({half: 9}, "r")
+    known = _ranges.WrittenRanges(file, OWNER)
     assert [known.rows(window) for window in (half, first, months[3])] == [9, None, None]
+
+
+def test_two_runs_on_one_text_file_keep_each_others_windows(tmp_path):
+    january, february = qbo_rs.chunk_range("2025-01-01", "2025-03-01", "month")
+    file = tmp_path / "invoices.txt"
+    file.write_text("")
+    one, other = (_ranges.WrittenRanges(file, OWNER) for _ in range(2))
+    one.add({january: 1}, "one")
+    other.add({february: 2}, "other")
+    known = _ranges.WrittenRanges(file, OWNER)
+    assert (known.rows(january), known.rows(february)) == (1, 2)
+
+
+def test_a_list_of_windows_that_was_cut_short_is_as_good_as_none(tmp_path):
+    [january] = qbo_rs.chunk_range("2025-01-01", "2025-02-01", "month")
+    file = tmp_path / "invoices.txt"
+    file.write_text("")
+    _ranges.WrittenRanges(file, OWNER).add({january: 3}, "r")
+    saved = tmp_path / ".invoices.txt.ranges.json"
+    whole = saved.read_text()
+    for text in (whole[:-20], "", "[]", '{"windows": {"x": {}}}', whole.replace('"rows": 3', '"rows": null')):
+        saved.write_text(text)
+        with pytest.warns(UserWarning, match=r"\.invoices\.txt\.ranges\.json' cannot be read"):
+            assert _ranges.WrittenRanges(file, OWNER).rows(january) is None
+    with pytest.warns(UserWarning, match="cannot be read"):
+        _ranges.WrittenRanges(file, OWNER).add({january: 4}, "r")
+    assert _ranges.WrittenRanges(file, OWNER).rows(january) == 4
+    # The list of an earlier version.
+    saved.write_text(json.dumps(json.loads(saved.read_text())["windows"]))
+    assert _ranges.WrittenRanges(file, OWNER).rows(january) == 4
+
+
+@pytest.fixture
+def without_mage(monkeypatch, tmp_path_factory):
+    """Give the blocks the environment alone, without the secrets of a Mage."""
+    monkeypatch.setattr(_host, "secret_lookup", lambda: lambda _name: None)
+    monkeypatch.setattr(_host, "version", lambda: "0.9.80")
+    monkeypatch.setattr(_host, "data_directory", lambda: str(tmp_path_factory.mktemp("mage_data")))
+    for name, _ in qbo_rs._core.settings():
+        monkeypatch.delenv(name, raising=False)
+    for name in ("QBO_REQUESTS_PER_MINUTE", "QBO_REQUESTS_PER_SECOND", "QBO_MAX_IN_FLIGHT"):
+        monkeypatch.setenv(name, "0")
+    return monkeypatch
+
+
+@pytest.fixture
+def in_company(without_mage):
+    """Return a function that runs the blocks of a text file for a company of a sandbox."""
+
+    def run(sandbox: qbo_rs.Sandbox, directory, entity="invoices", realm="", **variables):
+        given = sandbox.environment
+        if realm:
+            token = sandbox.control("refresh-token", realm=realm)["refresh_token"]
+            given = given | {"QBO_REALM_ID": realm, "QBO_REFRESH_TOKEN": token}
+        for name, value in given.items():
+            without_mage.setenv(name, value)
+        kwargs = {"fecha_inicio": "2024-01-01", "fecha_fin": "2025-01-01", "chunk": "month", "archivo": "all.txt"}
+        kwargs |= {"repo_path": directory, "resume": True} | variables
+        return mage.write_txt(entity)(mage.chunk_fecha_txt(entity)(**kwargs), **kwargs)
+
+    return run
+
+
+def lines_of(file) -> list[tuple[str, str, str]]:
+    lines = map(json.loads, file.read_text().splitlines())
+    return [(line["realm_id"], line["entity"], line["id"]) for line in lines]
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_text_file_takes_one_company_and_one_entity(tmp_path, in_company, resume):
+    file = tmp_path / "all.txt"
+    with qbo_rs.sandbox(customers=30, items=5, invoices=20, others=0, limits=False, companies=2) as sandbox:
+        first, second = sandbox.companies
+        in_company(sandbox, tmp_path, "customers", resume=resume)
+        before = file.read_bytes()
+        assert {line[:2] for line in lines_of(file)} == {(first, "customers")}
+        asked = sandbox.stats()["requests"]["query"]
+        with pytest.raises(qbo_rs.ConfigError) as raised:
+            in_company(sandbox, tmp_path, "customers", second, resume=resume)
+        assert f"'{file}' holds customers of company {first}, not customers of company {second}" in str(raised.value)
+        assert f"'{file}' contiene customers de la empresa {first}" in str(raised.value)
+        with pytest.raises(qbo_rs.ConfigError, match="not invoices of company"):
+            in_company(sandbox, tmp_path, "invoices", first, resume=resume)
+        # A file without a list beside it, and one without a line.
+        (tmp_path / ".all.txt.ranges.json").rename(tmp_path / ".empty.txt.ranges.json")
+        (tmp_path / "empty.txt").write_text("")
+        for name in ("all.txt", "empty.txt"):
+            with pytest.raises(qbo_rs.ConfigError, match=f"{name}' holds customers of company {first}"):
+                in_company(sandbox, tmp_path, "customers", second, resume=resume, archivo=name)
+        # One that another tool has mixed.
+        (tmp_path / "mixed.txt").write_bytes(before + before.replace(first.encode(), second.encode()))
+        with pytest.raises(qbo_rs.ConfigError, match=rf"mixed\.txt' holds customers of company {second}"):
+            in_company(sandbox, tmp_path, "customers", first, resume=resume, archivo="mixed.txt")
+        (tmp_path / "notes.txt").write_text("call Ana\n")
+        with pytest.raises(qbo_rs.ConfigError, match=r"notes\.txt' holds other text"):
+            in_company(sandbox, tmp_path, "customers", first, resume=resume, archivo="notes.txt")
+        assert sandbox.stats()["requests"]["query"] == asked
+        assert file.read_bytes() == before
+
+
+def test_windows_beside_a_failed_one_are_in_the_text_file(tmp_path, in_company, monkeypatch, capsys):
+    file = tmp_path / "all.txt"
+    monkeypatch.setenv("QBO_RETRY_FOR_S", "0")
+    with qbo_rs.sandbox(customers=5, items=5, invoices=400, others=0, limits=False) as sandbox:
+        sandbox.fault("error", contains="Time >= '2024-06-01", times=0)
+        with pytest.raises(qbo_rs.RetriableError, match="1 of 12 windows failed, first .2024-06-01"):
+            in_company(sandbox, tmp_path)
+        truth = sandbox.truth("Invoice", "2024-01-01", "2025-01-01")
+        june = sandbox.truth("Invoice", "2024-06-01", "2024-07-01")
+        assert june
+        assert sorted(line[2] for line in lines_of(file)) == sorted(set(truth) - set(june))
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".all.txt.ranges.json", "all.txt"]
+        shown = [json.loads(line)["message"] for line in capsys.readouterr().out.splitlines() if "Rango" in line]
+        assert [line[:16] for line in shown] == [f"Rango 2024-{month:02}-01" for month in range(1, 13)]
+        assert shown[5].startswith("Rango 2024-06-01 a 2024-07-01 -> error: ")
+        sandbox.clear_faults()
+        asked = sandbox.stats()["requests"]["query"]["200"]
+        table = in_company(sandbox, tmp_path)
+        assert table["status"].tolist().count("skipped") == 11
+        assert sandbox.stats()["requests"]["query"]["200"] == asked + 1
+        assert sorted(line[2] for line in lines_of(file)) == sorted(truth)
+
+
+def test_a_text_file_of_many_windows_is_copied_a_few_times(tmp_path, in_company, monkeypatch):
+    copies = []
+    extract = _verbs.extract
+
+    def counted(entity, windows, **keywords):
+        copies.append(len(windows))
+        return extract(entity, windows, **keywords)
+
+    monkeypatch.setattr(_verbs, "extract", counted)
+    with qbo_rs.sandbox(customers=5, items=5, invoices=300, others=0, limits=False) as sandbox:
+        in_company(sandbox, tmp_path, chunk="day", fecha_fin="2024-05-01")
+        truth = sandbox.truth("Invoice", "2024-01-01", "2024-05-01")
+    assert sorted(line[2] for line in lines_of(tmp_path / "all.txt")) == sorted(truth)
+    assert sum(copies) == 121
+    # Each is a copy of the file.
+    assert len(copies) < 25
 
 
 COVERED = [

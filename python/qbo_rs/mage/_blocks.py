@@ -52,8 +52,10 @@ def chunk_fecha(entity: str) -> Block:
             variables.end,
             variables.chunk,
             variables.page_size,
+            tz=variables.tz,
             resume=variables.resume,
             dry_run=True,
+            progress=False,
             schema=variables.schema,
             **call.settings.keywords,
         ).runs[0]
@@ -116,6 +118,7 @@ def extract_qbo(entity: str) -> Block:
             page_size=read_variables(call.kwargs).page_size,
             out=call.directory or call.settings.landing / call.pipeline / f"manual-{uuid.uuid4().hex}",
             resume=call.directory is not None,
+            progress=False,
             **call.settings.keywords,
         )
         if landing.run.failed:
@@ -159,7 +162,8 @@ def _load(call: Execution, landing: Landing) -> Report:
     saved_report = call.directory / "loaded.json" if call.directory else None
     if saved_report and saved_report.exists() and not any(Path(path).exists() for path in landing.paths):
         return Report.from_dict(json.loads(saved_report.read_text()))
-    report = _verbs.upsert(landing, schema=read_variables(call.kwargs).schema, **call.settings.keywords)
+    schema = read_variables(call.kwargs).schema
+    report = _verbs.upsert(landing, schema=schema, progress=False, **call.settings.keywords)
     if report.runs[0].failed:
         report.raise_for_failures()
     if saved_report:

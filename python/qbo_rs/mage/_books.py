@@ -42,7 +42,9 @@ def read_reports() -> Block:
 
     def body(call: Execution) -> Any:
         first, last, basis, schema = _variables(call.kwargs)
-        report = _verbs.reports(REPORTS, first, last, basis=basis, rows=False, schema=schema, **call.settings.keywords)
+        report = _verbs.reports(
+            REPORTS, first, last, basis=basis, rows=False, schema=schema, progress=False, **call.settings.keywords
+        )
         for landed in report.reports:
             call.log.write(
                 "info" if landed.status == "landed" else "warning",
@@ -76,7 +78,7 @@ def tie_out_books() -> Block:
 
     def body(call: Execution) -> Any:
         first, last, basis, schema = _variables(call.kwargs)
-        report = _verbs.verify_books(last, first, basis=basis, schema=schema, **call.settings.keywords)
+        report = _verbs.verify_books(last, first, basis=basis, schema=schema, progress=False, **call.settings.keywords)
         problems = [problem for books in report.books for problem in _problems(books)]
         for problem in problems[:SHOWN]:
             call.log.write("error", f"not explained | sin explicar: {problem}", phase="load", event="books_differ")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from qbo_rs import _core, _verbs
+from qbo_rs._check import check
 from qbo_rs.exceptions import ConfigError, QboError
-from qbo_rs.mage import _command, _host, _tables
+from qbo_rs.mage import _host, _tables
 from qbo_rs.mage._execution import as_block
 from qbo_rs.mage._variables import DEFAULT_SCHEMA
 from qbo_rs.mage._zones import is_missing
@@ -19,8 +19,11 @@ from qbo_rs.mage._zones import is_missing
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from qbo_rs._check import CheckLine
+    from qbo_rs._status import StatusReport
     from qbo_rs.mage._execution import Block, Execution
 
+Status = Literal["ok", "missing", "wrong", "note"]
 MARKS = {"ok": "✔", "missing": "✖", "wrong": "✖", "note": "!"}
 MAGE_VERSION = "0.9.80"
 # Mage's own default, which signs the sessions of everybody who has not set another one.
@@ -28,8 +31,17 @@ KNOWN_JWT_SECRET = "materia"  # noqa: S105 - public
 CONNECT = "run the pipeline qb_connect | ejecute la pipeline qb_connect"
 SECRETS = "Edit pipeline, Secrets: add %s | Edit pipeline, Secrets: agregue %s"
 JWT = "set JWT_SECRET and restart Mage | defina JWT_SECRET y reinicie Mage"
-# A time before QuickBooks Online: no record is in it, so that the probe costs one small request.
-PROBE = ("1970-01-01", "1970-01-02")
+REALM = SECRETS % ("QBO_REALM_ID", "QBO_REALM_ID")
+STATUS: dict[str, Status] = {"ok": "ok", "warning": "note", "failed": "wrong"}
+"""The status of a line of :func:`qbo_rs.check`; what it skipped has the reason in another line."""
+NAMES = {"database": "Postgres", "token": "connection", "company": "QuickBooks", "keys": "app"}
+"""Names of lines that have another one here."""
+STEPS = {
+    "database": "mend PG_* in Mage Secrets | corrija PG_* en Mage Secrets",
+    "token": CONNECT,
+    "migrations": "",
+}
+"""Steps in Mage, where nobody has a shell, in place of those of the command."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,7 @@ class Finding:
 
     check: str
     """Name of the check."""
-    status: Literal["ok", "missing", "wrong", "note"]
+    status: Status
     """``ok``; ``missing`` or ``wrong``, which fail the block; ``note`` for what should be done some time."""
     found: str
     """The state that was found."""
@@ -54,7 +66,9 @@ class Finding:
 def check_qbo() -> Block:
     """Make the block that checks settings, database, connection, tables and Mage itself.
 
-    It sends one small request to QuickBooks and writes nothing. Its runtime variable is ``schema``.
+    It is :func:`qbo_rs.check` for Mage: two requests go to QuickBooks, one of which refreshes the token. The new token
+    is stored, in an empty database after the tables of the schema ``qbo`` are made for it; nothing else is written. Its
+    runtime variable is ``schema``.
 
     Returns:
         A function for ``@data_loader``. It returns a DataFrame with one row per check. If something is missing or
@@ -91,25 +105,31 @@ def _findings(call: Execution) -> Iterator[Finding]:
     schema = DEFAULT_SCHEMA if is_missing(given) else str(given).strip()
     database = _database(keywords)
     yield database
-    trouble = ""
-    if database.status == "ok":
-        ended = _command.run(keywords, "status", "--json", "--schema", schema)
-        try:
-            status = ended.report()
-        except ConfigError as error:
-            trouble = str(error)
-            yield Finding("Postgres", "wrong", trouble, "mend PG_* in Mage Secrets | corrija PG_* en Mage Secrets")
-        else:
-            yield Finding("Postgres", "ok", f"answers; schema {schema}")
-            yield _tables_of(status, schema)
-    if app.status == "ok":
-        connection = _connection(keywords)
-        if connection.found == trouble:
-            connection = Finding("connection", "wrong", "cannot be checked before Postgres answers")
-        yield connection
-        if connection.status in ("ok", "note"):
-            yield _probe(keywords)
+    # What is missing has a line already.
+    known = {"keys"} if app.status != "ok" else set()
+    known |= {"database"} if database.status != "ok" else set()
+    lines = {line.name: line for line in check(schema=schema, **keywords).lines if line.name not in known}
+    yield from _findings_of(lines)
+    can_read = all(name in lines and lines[name].status == "ok" for name in ("keys", "database"))
+    if can_read and lines["rights"].status != "failed":
+        yield _tables_in(schema, keywords)
     yield from _mage()
+
+
+def _findings_of(lines: Mapping[str, CheckLine]) -> Iterator[Finding]:
+    for line in lines.values():
+        if line.name == "company" and line.status == "failed" and lines["token"].status == "skipped":
+            yield _unnamed(line)
+        elif line.status in STATUS:
+            step = "" if line.status == "ok" else STEPS.get(line.name, line.fix or "")
+            yield Finding(NAMES.get(line.name, line.name.replace("_", " ")), STATUS[line.status], line.text, step)
+
+
+def _unnamed(line: CheckLine) -> Finding:
+    """Return what a failed search for the company means: there is none, or several."""
+    if "holds no company" in line.text:
+        return Finding("connection", "missing", "no company is connected", CONNECT)
+    return Finding("connection", "wrong", line.text, REALM)
 
 
 def _required(check: str, keywords: Mapping[str, Any], names: tuple[str, ...]) -> Finding:
@@ -129,50 +149,24 @@ def _database(keywords: Mapping[str, Any]) -> Finding:
     return _required("database settings", keywords, ("PG_HOST", "PG_DB", "PG_USER"))
 
 
-def _tables_of(status: Mapping[str, Any], schema: str) -> Finding:
-    rows = {str(entity["entity"]): int(entity["rows"]) for entity in status["entities"]}
-    if not rows:
+def _tables_in(schema: str, keywords: Mapping[str, Any]) -> Finding:
+    try:
+        return _tables_of(_verbs.status(schema=schema, **keywords), schema)
+    except QboError as error:
+        return Finding("tables", "wrong", str(error))
+
+
+def _tables_of(status: StatusReport, schema: str) -> Finding:
+    if not status.entities:
         first = "run a pipeline qb_..._backfill | ejecute una pipeline qb_..._backfill"
         return Finding("tables", "note", f"nothing is loaded into {schema} yet", first)
-    unfinished = [str(entity["entity"]) for entity in status["entities"] if entity["unfinished"]]
-    found = ", ".join(f"{name} {count:,}" for name, count in rows.items())
+    unfinished = [entity.entity for entity in status.entities if entity.unfinished]
+    found = ", ".join(f"{entity.entity} {entity.rows:,}" for entity in status.entities)
     if unfinished:
         names = ", ".join(unfinished)
         step = f"run again with resume=true: {names} | ejecute otra vez con resume=true: {names}"
         return Finding("tables", "note", f"{found}; not finished: {names}", step)
     return Finding("tables", "ok", found)
-
-
-def _connection(keywords: Mapping[str, Any]) -> Finding:
-    try:
-        report = _command.run(keywords, "auth", "status", "--json").report()
-    except ConfigError as error:
-        return Finding("connection", "wrong", str(error))
-    accounts = report["accounts"]
-    dead = [str(account["realm_id"]) for account in accounts if account["state"] == "needs_reauth"]
-    if dead:
-        return Finding("connection", "wrong", f"company {', '.join(dead)} needs a new consent", CONNECT)
-    if not accounts:
-        token = keywords.get("refresh_token") or os.environ.get("QBO_REFRESH_TOKEN")
-        if is_missing(token):
-            return Finding("connection", "missing", "no company is connected", CONNECT)
-        return Finding("connection", "note", "a refresh token that no run has used yet")
-    found = ", ".join(f"company {account['realm_id']}, {account['days_left']} days" for account in accounts)
-    ending = any(account["state"] == "expires_soon" for account in accounts)
-    return Finding("connection", "note" if ending else "ok", found, CONNECT if ending else "")
-
-
-def _probe(keywords: Mapping[str, Any]) -> Finding:
-    with tempfile.TemporaryDirectory() as directory:
-        try:
-            landing = _verbs.extract("customers", [PROBE], out=f"{directory}/probe", **keywords)
-            landing.raise_for_failures()
-        except QboError as error:
-            action = CONNECT if error.recovery == "reauthorise" else ""
-            return Finding("QuickBooks", "wrong", str(error), action)
-    return Finding(
-        "QuickBooks", "ok", f"answered in {landing.run.totals.duration_ms} ms for company {landing.run.realm_id}"
-    )
 
 
 def _mage() -> Iterator[Finding]:

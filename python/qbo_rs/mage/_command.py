@@ -57,17 +57,24 @@ class Ended:
         return "; ".join(line.removeprefix(ERROR) for line in last) or f"qbo-rs ended with {self.code} and said nothing"
 
 
-def run(keywords: Mapping[str, Any], *arguments: str, text: str = "") -> Ended:
+def run(keywords: Mapping[str, Any], *arguments: str, text: str = "", limit_s: float = LIMIT_S) -> Ended:
     """Run the command and wait for its end.
 
     Args:
         keywords: Settings, as for the functions of :mod:`qbo_rs`.
         *arguments: Its arguments.
         text: Text on its standard input.
+        limit_s: Seconds after which it is killed.
+
+    Raises:
+        ConfigError: It did not end in that time.
 
     """
     with started(keywords, *arguments) as process:
-        stdout, stderr = process.communicate(text)
+        try:
+            stdout, stderr = process.communicate(text, timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            raise ConfigError(f"qbo-rs {arguments[0]}: no answer within {limit_s:g} s") from None
     return Ended(process.returncode, stdout, stderr)
 
 

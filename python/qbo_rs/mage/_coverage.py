@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from qbo_rs._html import count
 from qbo_rs._types import parse_instant
-from qbo_rs.exceptions import QboError
 from qbo_rs.mage import _command, _tables
 from qbo_rs.mage._execution import as_block
-from qbo_rs.mage._guard import redacted
+from qbo_rs.mage._guard import as_exception
 from qbo_rs.mage._settings import read_settings
 from qbo_rs.mage._variables import DEFAULT_SCHEMA
 from qbo_rs.mage._zones import Clock, is_missing
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
 MAX_MONTHS = 36
 """Months on the page; with more of them the cells would be too small to read."""
+CHART_LIMIT_S = 15
+"""Seconds for the data of a chart: Mage's web server waits for them."""
 FULL = 0.9999
 DAY = 86400
 
@@ -86,10 +87,10 @@ def coverage_chart(*_: Any, **kwargs: Any) -> tuple[list[str], list[list[Any]]]:
     try:
         settings = read_settings()
         secrets = settings.secrets
-        entities = _status(settings.keywords, _schema(kwargs))["entities"]
-    except QboError as error:
-        return ["error"], [[redacted(str(error), secrets)]]
-    table = _table(entities, Clock.of(kwargs.get("zona")))
+        entities = _status(settings.keywords, _schema(kwargs), CHART_LIMIT_S)["entities"]
+        table = _table(entities, Clock.of(kwargs.get("zona")))
+    except Exception as error:  # noqa: BLE001 - Mage shows a traceback, which may hold a secret
+        return ["error"], [[str(as_exception(error, secrets))]]
     return [str(name) for name in table.columns], table.to_numpy().tolist()
 
 
@@ -154,8 +155,8 @@ def _gaps(entities: Iterable[Mapping[str, Any]], clock: Clock) -> Any:
     return _tables.frame(rows, ("entity", "from", "to", "missing"))
 
 
-def _status(keywords: Mapping[str, Any], schema: str) -> dict[str, Any]:
-    return _command.run(keywords, "status", "--json", "--schema", schema).report()
+def _status(keywords: Mapping[str, Any], schema: str, limit_s: float = _command.LIMIT_S) -> dict[str, Any]:
+    return _command.run(keywords, "status", "--json", "--schema", schema, limit_s=limit_s).report()
 
 
 def _schema(kwargs: Mapping[str, Any]) -> str:

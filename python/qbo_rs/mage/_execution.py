@@ -1,4 +1,7 @@
-"""The execution of a block: its input from Mage, its settings, its log and its errors."""
+"""The execution of a block: its input from Mage, its settings, its log and its errors.
+
+No block shows progress: Mage's editor, which is a notebook to IPython, adds an output for every change of a display.
+"""
 
 from __future__ import annotations
 

@@ -35,6 +35,7 @@ def sync_qbo() -> Block:
         report = _verbs.sync(
             _names(call.kwargs.get("entities")),
             accounts=_names(call.kwargs.get("accounts")),
+            progress=False,
             **call.settings.keywords,
         )
         failures = []

@@ -1,26 +1,28 @@
 """The blocks of the text layer, ``qb_<entity>_txt``: a range in one text file, window by window.
 
-The file holds complete windows at every moment: each one is read, then replaces its own lines all at once.
+The file holds complete windows at every moment: some are read, then they replace their own lines all at once.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import tempfile
 import uuid
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _verbs
-from qbo_rs._types import Window, parse_instant
 from qbo_rs.exceptions import ConfigError, RetriableError
 from qbo_rs.mage import _tables
 from qbo_rs.mage._execution import as_block
+from qbo_rs.mage._ranges import Owner, WrittenRanges
 from qbo_rs.mage._variables import read_variables
 from qbo_rs.mage._zones import is_missing
 
 if TYPE_CHECKING:
+    from qbo_rs._types import Landing, Window, WindowReport
     from qbo_rs.mage._execution import Block, Execution
     from qbo_rs.mage._variables import RuntimeVariables
 
@@ -28,6 +30,10 @@ MAX_FAILED = 3
 """Failed windows after which the others are left to a retry: the cause is then hardly one of a single window."""
 SETTLED = timedelta(minutes=10)
 """Time after the end of a window before which it may still get records."""
+BATCH = 4
+"""Windows that are read at a time, which then go into the file together, at least."""
+SHARE = 4
+"""A batch has one of so many windows of the file. Each one costs a copy of the file, all together some copies."""
 REPLACED = frozenset({"run_started", "run_finished", "window_done", "window_failed", "landing_incomplete"})
 """Events of the core that the lines of this block replace."""
 COLUMNS = ("start", "end", "status", "rows", "file")
@@ -55,7 +61,8 @@ def chunk_fecha_txt(entity: str) -> Block:
 
     def body(call: Execution) -> Any:
         variables = read_variables(call.kwargs)
-        ranges = WrittenRanges(_file(call, entity))
+        call.log.mute(REPLACED)
+        ranges = _ranges(call, entity)
         windows = variables.windows()
         remaining = [it for it in windows if not variables.resume or ranges.rows(it) is None]
         call.log.write(
@@ -94,8 +101,8 @@ def write_txt(entity: str) -> Block:
 
     def body(call: Execution) -> Any:
         variables = read_variables(call.kwargs)
-        ranges = WrittenRanges(_file(call, entity))
         call.log.mute(REPLACED)
+        ranges = _ranges(call, entity)
         run = str(call.kwargs.get("execution_partition") or uuid.uuid4().hex)
         planned = _tables.planned_windows(call.table())
         text = TextFile(call, entity, variables, ranges, run)
@@ -116,7 +123,7 @@ def write_txt(entity: str) -> Block:
             left = len(planned) - len(rows)
             raise RetriableError(
                 f"{entity}: {len(failures)} of {len(planned)} windows failed, first {failures[0]}, "
-                f"{left} were not tried; the others are in {ranges.file}; retry the block"
+                f"{left} were left out; the others are in {ranges.file}; retry the block"
             )
         return _tables.frame([row | {"file": str(ranges.file)} for row in rows], COLUMNS)
 
@@ -134,17 +141,19 @@ class TextFile:
         self._ranges, self._run = ranges, run
 
     def write_each(self, planned: list[tuple[Window, bool]]) -> list[dict[str, Any]]:
-        """Write window after window, each at once; return a row for each. After some failures it gives up."""
+        """Write the windows that the file lacks, some at a time; return a row for each. After some failures give up."""
         rows: list[dict[str, Any]] = []
-        for window, is_to_read in planned:
-            if sum(row["status"] == "failed" for row in rows) == MAX_FAILED:
-                break
-            known = self._ranges.rows(window, self._run if is_to_read else None)
-            if known is None:
-                rows += self._read([window])
-            else:
-                self._log("info", window, f"{known} filas (ya en el archivo)", rows=known)
-                rows.append(window.to_dict() | {"status": "skipped", "rows": known})
+        failed = 0
+        while planned and failed < MAX_FAILED:
+            batch, planned = self._cut_batch(planned)
+            written = self._read_batch([window for window, known in batch if known is None])
+            for window, known in batch:
+                if known is not None:
+                    self._log("info", window, f"{known} filas (ya en el archivo)", rows=known)
+                    rows.append(window.to_dict() | {"status": "skipped", "rows": known})
+                elif window in written:
+                    rows.append(self._row(written[window]))
+                    failed += written[window].status == "failed"
         return rows
 
     def write_together(self, planned: list[tuple[Window, bool]]) -> list[dict[str, Any]]:
@@ -152,28 +161,63 @@ class TextFile:
 
         The file has longer windows, which only go when all their time is read again.
         """
-        return self._read([window for window, _ in planned])
+        landing = self._read([window for window, _ in planned], strict=False)
+        return [self._row(read) for read in landing.run.windows]
 
-    def _read(self, windows: list[Window]) -> list[dict[str, Any]]:
+    def _cut_batch(
+        self, planned: list[tuple[Window, bool]]
+    ) -> tuple[list[tuple[Window, int | None]], list[tuple[Window, bool]]]:
+        """Split off the next windows, each with the rows that the file has of it; None for one that is to be read."""
+        left = max(BATCH, len(self._ranges) // SHARE)
+        batch: list[tuple[Window, int | None]] = []
+        for number, (window, is_to_read) in enumerate(planned):
+            known = self._ranges.rows(window, self._run if is_to_read else None)
+            left -= known is None
+            if left < 0:
+                return batch, planned[number:]
+            batch.append((window, known))
+        return batch, []
+
+    def _read_batch(self, windows: list[Window]) -> dict[Window, WindowReport]:
+        """Write windows; return the report of each that is in the file, or failed.
+
+        Of windows that are read at a time the file takes all or none. So those beside a failed one are read again.
+        """
+        ended: dict[Window, WindowReport] = {}
+        while windows:
+            reads = self._read(windows, strict=True).run.windows
+            failed = [read for read in reads if read.status == "failed"]
+            ended |= {read.window: read for read in failed or reads}
+            # After many failures the cause is hardly one of a single window, and another read would fail, too.
+            windows = [read.window for read in reads if read not in failed] if 0 < len(failed) < MAX_FAILED else []
+        return ended
+
+    def _read(self, windows: list[Window], *, strict: bool) -> Landing:
         landing = _verbs.extract(
             self._entity,
             windows,
             page_size=self._variables.page_size,
             out=self._ranges.file,
+            strict_windows=strict,
+            progress=False,
             **self._call.settings.keywords,
         )
-        rows = []
-        for read in landing.run.windows:
-            if read.status == "failed":
-                self._log("error", read.window, f"error: {read.error}", rows=0)
-            else:
-                aside = f", {read.rejected} apartadas" if read.rejected else ""
-                self._log("warning" if aside else "info", read.window, f"{read.rows} filas{aside}", rows=read.rows)
-            # Of windows that are read together the file takes all or none.
-            if not landing.run.failed and datetime.now(timezone.utc) - read.end > SETTLED:
-                self._ranges.add(read.window, read.rows, self._run)
-            rows.append(read.window.to_dict() | {"status": read.status, "rows": read.rows})
-        return rows
+        if landing.run.failed:
+            _remove(landing)
+        else:
+            now = datetime.now(timezone.utc)
+            settled = {read.window: read.rows for read in landing.run.windows if now - read.end > SETTLED}
+            self._ranges.add(settled, self._run)
+        return landing
+
+    def _row(self, read: WindowReport) -> dict[str, Any]:
+        """Log the line of a window that was read, and return its row."""
+        if read.status == "failed":
+            self._log("error", read.window, f"error: {read.error}", rows=0)
+        else:
+            aside = f", {read.rejected} apartadas" if read.rejected else ""
+            self._log("warning" if aside else "info", read.window, f"{read.rows} filas{aside}", rows=read.rows)
+        return read.window.to_dict() | {"status": read.status, "rows": read.rows}
 
     def _log(self, level: str, window: Window, outcome: str, *, rows: int) -> None:
         clock = self._call.log.clock
@@ -192,52 +236,23 @@ class TextFile:
         )
 
 
-class WrittenRanges:
-    """The windows that a text file holds, in a small file beside it, since empty ones leave no line in the text."""
-
-    def __init__(self, file: Path) -> None:
-        """Read what is known of a text file; nothing, if it does not exist."""
-        self.file = file
-        self._list = file.with_name(f".{file.name}.ranges.json")
-        self._known: dict[str, dict[str, Any]] = {}
-        if file.exists() and self._list.exists():
-            self._known = json.loads(self._list.read_text())
-
-    def rows(self, window: Window, run: str | None = None) -> int | None:
-        """Return the number of rows of a window that the file holds; None if it does not, or another run wrote it."""
-        known = self._known.get(_key(window))
-        if known is None or (run is not None and known["run"] != run):
-            return None
-        return int(known["rows"])
-
-    def add(self, window: Window, rows: int, run: str) -> None:
-        """Note a window that is in the file now; those within it are replaced."""
-        self._known = {key: known for key, known in self._known.items() if not _overlaps(_window(key), window)}
-        self._known[_key(window)] = {"rows": rows, "run": run}
-        draft = self._list.with_suffix(".new")
-        draft.write_text(json.dumps(self._known, indent=0))
-        draft.replace(self._list)
-
-    def is_cut_by(self, planned: list[tuple[Window, bool]]) -> bool:
-        """Return True if a window of the file reaches beyond one that is to be read, so that another chunk cut it."""
-        known = [_window(key) for key in self._known]
-        to_read = [window for window, is_to_read in planned if is_to_read]
-        return any(
-            _overlaps(old, new) and (old.start < new.start or old.end > new.end) for old in known for new in to_read
-        )
+def _remove(landing: Landing) -> None:
+    """Remove what was read beside a failed window, which the core leaves in a directory beside the file."""
+    for path in map(Path, landing.paths):
+        path.unlink(missing_ok=True)
+        # `<file>.parts/<company>/<entity>/<window>`; a directory with other files stays.
+        with suppress(OSError):
+            for directory in list(path.parents)[:3]:
+                directory.rmdir()
 
 
-def _key(window: Window) -> str:
-    return f"{window.to_dict()['start']}/{window.to_dict()['end']}"
-
-
-def _window(key: str) -> Window:
-    start, end = map(parse_instant, key.split("/"))
-    return Window(start, end)
-
-
-def _overlaps(one: Window, other: Window) -> bool:
-    return one.start < other.end and other.start < one.end
+def _ranges(call: Execution, entity: str) -> WrittenRanges:
+    """Return what the call's file holds, which is of the call's company and entity."""
+    file = _file(call, entity)
+    with tempfile.TemporaryDirectory() as directory:
+        # No window means no request; the report names the company, which may stand in the token store only.
+        run = _verbs.extract(entity, [], out=directory, progress=False, **call.settings.keywords).run
+    return WrittenRanges(file, Owner(run.realm_id, run.entity))
 
 
 def _file(call: Execution, entity: str) -> Path:

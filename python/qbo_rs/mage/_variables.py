@@ -5,18 +5,18 @@ Mage passes a variable as text, number, boolean, list or date, depending on wher
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from qbo_rs import _core
 from qbo_rs._types import Window, format_instant, parse_instant
 from qbo_rs.exceptions import ConfigError
-from qbo_rs.mage._zones import Clock, find_zone, is_missing, local_instant
+from qbo_rs.mage._zones import Clock, find_zone, is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from zoneinfo import ZoneInfo
 
 MAX_PAGE_SIZE = 1000
 DEFAULT_CHUNK = "day"
@@ -26,6 +26,8 @@ TRUE = {"true", "1", "yes", "si", "sí"}
 FALSE = {"false", "0", "no"}
 # A range that fits every chunk.
 A_DAY = ("2025-01-01", "2025-01-02")
+# A local time, to which the core wants seconds.
+WITHOUT_SECONDS = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}")
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class RuntimeVariables:
     """The runtime variables of a backfill."""
 
     start: str
-    """``fecha_inicio``: first instant of the range, as text that the core reads; a date is one of ``zona``, or UTC."""
+    """``fecha_inicio``: first instant of the range, as text that the core reads; with ``zona`` it is in UTC already."""
     end: str
     """``fecha_fin``: first instant after the range, in the same form."""
     chunk: str
@@ -47,9 +49,14 @@ class RuntimeVariables:
     clock: Clock
     """Zone of the range, from ``zona``; default: UTC."""
 
+    @property
+    def tz(self) -> str:
+        """Name of the zone in which days and months begin."""
+        return str(self.clock.ranges)
+
     def windows(self) -> list[Window]:
         """Return the windows of the range; a :class:`~qbo_rs.ConfigError` names the variable that is wrong."""
-        pairs = _core.chunk_range(self.start, self.end, self.chunk, "fecha_inicio", "fecha_fin")
+        pairs = _core.chunk_range(self.start, self.end, self.chunk, "fecha_inicio", "fecha_fin", self.tz)
         return [Window(parse_instant(first), parse_instant(last)) for first, last in pairs]
 
 
@@ -72,8 +79,8 @@ def read_variables(kwargs: Mapping[str, Any]) -> RuntimeVariables:
 
     """
     problems = Problems()
-    zone = _zone(kwargs.get("zona"), problems)
-    bounds = [_instant(name, kwargs, zone, problems) for name in ("fecha_inicio", "fecha_fin")]
+    has_zone = _has_zone(kwargs.get("zona"), problems)
+    bounds = [_bound(name, kwargs, problems, has_zone=has_zone) for name in ("fecha_inicio", "fecha_fin")]
     variables = RuntimeVariables(
         start=bounds[0],
         end=bounds[1],
@@ -85,7 +92,10 @@ def read_variables(kwargs: Mapping[str, Any]) -> RuntimeVariables:
     )
     if all(bounds):
         try:
-            variables.windows()
+            windows = variables.windows()
+            if has_zone:
+                start, end = windows[0].start, windows[-1].end
+                variables = replace(variables, start=format_instant(start), end=format_instant(end))
         except ConfigError as error:
             problems.add(str(error), _in_spanish(str(error), *bounds), is_first=True)
     problems.raise_any()
@@ -117,18 +127,20 @@ class Problems:
             raise ConfigError(f"runtime variables: {english} | variables: {spanish}")
 
 
-def _zone(value: object, problems: Problems) -> ZoneInfo | None:
+def _has_zone(value: object, problems: Problems) -> bool:
     if is_missing(value):
-        return None
+        return False
     try:
-        return find_zone(value)
+        find_zone(value)
     except ConfigError as error:
         text = str(value).strip()
         problems.add(str(error), f"zona: no existe la zona horaria '{text}'; escriba America/Guayaquil o UTC")
-        return None
+        return False
+    return True
 
 
-def _instant(name: str, kwargs: Mapping[str, Any], zone: ZoneInfo | None, problems: Problems) -> str:
+def _bound(name: str, kwargs: Mapping[str, Any], problems: Problems, *, has_zone: bool) -> str:
+    """Return a bound as text for the core, which reads dates and local times in the zone."""
     value = kwargs.get(name)
     if is_missing(value):
         problems.add(
@@ -136,19 +148,10 @@ def _instant(name: str, kwargs: Mapping[str, Any], zone: ZoneInfo | None, proble
             f"{name}: falta; escriba 2025-01-31 o 2025-01-31T00:00:00Z",
         )
         return ""
-    if isinstance(value, datetime):
-        return format_instant(value.replace(tzinfo=zone) if zone and value.tzinfo is None else value)
+    if isinstance(value, datetime) and (value.tzinfo is not None or not has_zone):
+        return format_instant(value)
     text = value.isoformat() if isinstance(value, date) else str(value).strip()
-    if zone is None:
-        return text
-    try:
-        return format_instant(local_instant(text, zone))
-    except (ValueError, OverflowError):
-        problems.add(
-            f"{name}: cannot read '{text}' as a date; write 2025-01-31 or 2025-01-31T00:00:00Z",
-            _unreadable(name, text),
-        )
-        return ""
+    return f"{text}:00" if WITHOUT_SECONDS.fullmatch(text) else text
 
 
 def _in_spanish(error: str, start: str, end: str) -> str:

@@ -28,17 +28,6 @@ def find_zone(name: object) -> ZoneInfo:
         raise ConfigError(f"zona: unknown time zone '{text}'; write America/Guayaquil or UTC") from None
 
 
-def local_instant(text: str, zone: ZoneInfo) -> datetime:
-    """Read a date or an instant; without an offset it is local time of the zone.
-
-    Raises:
-        ValueError: The text is neither.
-
-    """
-    instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return instant.replace(tzinfo=zone) if instant.tzinfo is None else instant
-
-
 @dataclass(frozen=True)
 class Clock:
     """The zone of a pipeline's ranges, and the zone that is shown beside UTC."""
