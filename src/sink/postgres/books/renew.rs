@@ -11,8 +11,8 @@ use futures_util::{TryStreamExt, pin_mut};
 use ring::digest::{SHA256, digest};
 use tokio_postgres::Transaction;
 
+use super::copy::copy;
 use super::rows::{ENTRY_COLUMNS, Rows};
-use super::write::copy;
 use crate::books::Entry;
 use crate::error::{Error, Result};
 use crate::postgres::{Query, database_error, params};

@@ -1,9 +1,8 @@
 //! The tables of the general ledger: made if they are missing, refused if they are not ours, filled anew.
 
-use bytes::Bytes;
-use futures_util::{SinkExt, pin_mut};
 use tokio_postgres::{GenericClient, Transaction};
 
+use super::copy::copy;
 use super::renew::renew;
 use super::rows::{ENTRY_COLUMNS, Rows, UNBALANCED_COLUMNS};
 use crate::books::{Entry, Lists, Unbalanced};
@@ -17,9 +16,6 @@ const CREATE_UNBALANCED: &str = include_str!("../sql/gl_unbalanced.sql");
 
 /// Begins the end of the comments of our tables.
 const MARK: &str = "[qbo_rs ledger 1, schema ";
-
-/// Size of what is sent at a time.
-const CHUNK: usize = 1 << 18;
 
 /// The rows of both tables.
 pub(super) struct LedgerRows<'l, E> {
@@ -139,29 +135,4 @@ async fn fill<T>(
 ) -> Result<()> {
     client.batch(&format!("DELETE FROM {table}")).await?;
     copy(client, (table, columns), items, write).await
-}
-
-/// Adds rows to a table.
-pub(super) async fn copy<T>(
-    client: &Transaction<'_>,
-    (table, columns): (&str, &str),
-    items: impl Iterator<Item = T>,
-    mut write: impl FnMut(&mut String, T),
-) -> Result<()> {
-    let copy = format!("COPY {table} ({columns}) FROM STDIN");
-    let sink = client
-        .copy_in::<_, Bytes>(&copy)
-        .await
-        .map_err(database_error)?;
-    pin_mut!(sink);
-    let mut text = String::with_capacity(CHUNK + CHUNK / 8);
-    for item in items {
-        write(&mut text, item);
-        if text.len() >= CHUNK {
-            let full = std::mem::take(&mut text);
-            sink.send(Bytes::from(full)).await.map_err(database_error)?;
-        }
-    }
-    sink.send(Bytes::from(text)).await.map_err(database_error)?;
-    sink.finish().await.map(drop).map_err(database_error)
 }

@@ -1,0 +1,59 @@
+//! The records of a company, posted.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::books::{Drafts, Ledger, Lists, OpeningStock};
+use crate::domain::Record;
+use crate::error::{Error, Result};
+
+/// Entity and id of a record, and when it was changed.
+pub(crate) type ChangedAt = HashMap<(String, String), DateTime<Utc>>;
+
+/// The records of a company, posted.
+#[derive(Default)]
+pub(crate) struct PostedRecords {
+    pub(crate) lists: Lists,
+    pub(crate) ledger: Ledger,
+    /// The transactions that are not deleted.
+    pub(crate) changed_at: ChangedAt,
+    /// Entities without a raw table, whose transactions are therefore not in the ledger.
+    pub(crate) missing: Vec<&'static str>,
+    pub(super) drafts: Drafts,
+}
+
+impl PostedRecords {
+    /// Adds a transaction that was stored after the others were read. It is posted with the next
+    /// [`repost`](Self::repost).
+    pub(crate) fn add(&mut self, entity: &str, record: &Record) {
+        self.drafts.add(entity, record.payload.as_bytes());
+        let key = (entity.to_owned(), record.id.clone());
+        self.changed_at.insert(key, record.updated_at);
+    }
+
+    /// Posts the records again, with another stock at their beginning.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the work cannot be done beside other work.
+    pub(crate) async fn repost(&mut self, opening: Vec<OpeningStock>) -> Result<()> {
+        let mut lists = std::mem::take(&mut self.lists);
+        lists.opening_stock = opening;
+        self.post(lists).await
+    }
+
+    /// Posts the records.
+    ///
+    /// # Errors
+    /// See [`repost`](Self::repost).
+    pub(super) async fn post(&mut self, lists: Lists) -> Result<()> {
+        let mut drafts = std::mem::take(&mut self.drafts);
+        let posted = tokio::task::spawn_blocking(move || {
+            let ledger = drafts.post(&lists);
+            (ledger, lists, drafts)
+        });
+        let posted = posted.await.map_err(|e| Error::Internal(e.to_string()));
+        (self.ledger, self.lists, self.drafts) = posted?;
+        Ok(())
+    }
+}

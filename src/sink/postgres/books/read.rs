@@ -1,0 +1,137 @@
+//! Reads the raw tables as of one instant. The server, the connection and the parser work at the same time.
+
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, pin_mut};
+use tokio::sync::mpsc;
+use tokio_postgres::{GenericClient, IsolationLevel, Row};
+
+use super::posted::PostedRecords;
+use crate::books::Lists;
+use crate::domain::{EntitySpec, find_entity};
+use crate::error::{Error, Result};
+use crate::postgres::{
+    Columns, PIN_SEARCH_PATH, Query, database_error, params, server, table_name,
+};
+
+/// Rows that are parsed together, and how many such lots may wait for it: payloads of all records need not fit into
+/// memory.
+const LOT: usize = 256;
+const WAITING: usize = 8;
+
+/// Rows of an entity.
+type Lot = (&'static EntitySpec, Vec<Row>);
+
+/// Reads all records that are not deleted as of one instant.
+pub(super) async fn read(
+    connection: &mut tokio_postgres::Client,
+    schema: &str,
+    entities: &[&str],
+) -> Result<(Lists, PostedRecords)> {
+    let (lots, waiting) = mpsc::channel(WAITING);
+    let parsed = tokio::task::spawn_blocking(move || parse(waiting));
+    let missing = send(connection, schema, entities, lots).await;
+    let parsed = parsed.await.map_err(|e| Error::Internal(e.to_string()));
+    // A lot that cannot be parsed ends the reading, too, and says why.
+    let (lists, mut landed) = parsed??;
+    landed.missing = missing?;
+    Ok((lists, landed))
+}
+
+/// Sends the rows of all entities. Returns the names of those that have no table.
+async fn send(
+    connection: &mut tokio_postgres::Client,
+    schema: &str,
+    entities: &[&str],
+    lots: mpsc::Sender<Lot>,
+) -> Result<Vec<&'static str>> {
+    let builder = connection.build_transaction().read_only(true);
+    let transaction = builder
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .start();
+    let transaction = transaction.await.map_err(database_error)?;
+    transaction.batch(PIN_SEARCH_PATH).await?;
+    transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
+    let tables = tables(&transaction, schema).await?;
+    let mut missing = Vec::new();
+    for entity in entities {
+        let spec = find_entity(entity)?;
+        match tables.contains(&spec.table()) {
+            true => send_entity(&transaction, schema, spec, &lots).await?,
+            false => missing.push(spec.name),
+        }
+    }
+    transaction.commit().await.map_err(database_error)?;
+    Ok(missing)
+}
+
+async fn tables(client: &(impl GenericClient + Sync), schema: &str) -> Result<Vec<String>> {
+    let find = "
+        SELECT c.relname::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'f', 'v', 'm')";
+    let rows = client.rows(find, params![schema]).await?;
+    rows.iter().map(|row| row.column("name")).collect()
+}
+
+async fn send_entity(
+    client: &(impl GenericClient + Sync),
+    schema: &str,
+    entity: &'static EntitySpec,
+    lots: &mpsc::Sender<Lot>,
+) -> Result<()> {
+    let table = table_name(schema, entity);
+    let select = format!(
+        "SELECT payload::text, id, payload #>> '{{MetaData,LastUpdatedTime}}' FROM {table} \
+         WHERE deleted_at_utc IS NULL"
+    );
+    let none: [(&str, tokio_postgres::types::Type); 0] = [];
+    let rows = client.query_typed_raw(&select, none).await;
+    let rows = rows.map_err(database_error)?.chunks(LOT);
+    pin_mut!(rows);
+    while let Some(lot) = rows.next().await {
+        let lot: std::result::Result<Vec<Row>, _> = lot.into_iter().collect();
+        let lot = lot.map_err(database_error)?;
+        if lots.send((entity, lot)).await.is_err() {
+            // The parser has ended, and its error says why.
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn parse(mut waiting: mpsc::Receiver<Lot>) -> Result<(Lists, PostedRecords)> {
+    let (mut lists, mut landed) = (Lists::default(), PostedRecords::default());
+    while let Some((entity, rows)) = waiting.blocking_recv() {
+        for row in rows {
+            parse_row(entity, &row, &mut lists, &mut landed)?;
+        }
+    }
+    Ok((lists, landed))
+}
+
+fn parse_row(
+    entity: &EntitySpec,
+    row: &Row,
+    lists: &mut Lists,
+    landed: &mut PostedRecords,
+) -> Result<()> {
+    let payload: &str = row.column(0)?;
+    match lists.add(entity.qbo_name, payload.as_bytes()) {
+        Ok(true) => {}
+        Ok(false) => {
+            landed.drafts.add(entity.qbo_name, payload.as_bytes());
+            let changed: Option<&str> = row.column(2)?;
+            let key = (entity.qbo_name.to_owned(), row.column(1)?);
+            landed.changed_at.insert(key, instant_of(changed));
+        }
+        Err(reason) => landed
+            .drafts
+            .reject(entity.qbo_name, payload.as_bytes(), &reason),
+    }
+    Ok(())
+}
+
+/// Reads the time of a change. A record without one counts as very old.
+fn instant_of(text: Option<&str>) -> DateTime<Utc> {
+    let instant = text.and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    instant.map_or(DateTime::UNIX_EPOCH, |instant| instant.to_utc())
+}
