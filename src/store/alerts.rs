@@ -82,7 +82,7 @@ const DIFFERENT: &str = "
 SELECT realm_id, schema_name, entity, min(start_utc) AS start_utc, max(end_utc) AS end_utc
 FROM qbo.differences GROUP BY realm_id, schema_name, entity ORDER BY realm_id, schema_name, entity";
 
-/// What a process judges by its settings and its companies, and so may end.
+/// The kinds that a process judges by its settings, of which companies: what it may end.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Judged {
     /// Kinds that every process judges, of all companies.
