@@ -4,10 +4,12 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use futures_util::future::join_all;
 use tracing::{info, warn};
 
 use super::sync::Syncer;
 use crate::config::AlertConfig;
+use crate::domain::instant::format_instant;
 use crate::domain::{
     Alert, AlertKind, ConnectionFacts, ConnectionState, EntitySyncStatus, SyncedEntity,
     connection_alerts, find_entity, stale_alert,
@@ -16,7 +18,7 @@ use crate::error::Result;
 use crate::language::translated;
 use crate::notify::{Notice, Place, places};
 use crate::store::{
-    Message, Records, alerts_told, claim_alerts, different_entities, latest_tie_outs,
+    Judged, Message, Records, alerts_told, claim_alerts, different_entities, latest_tie_outs,
 };
 
 /// The pause between two looks.
@@ -46,12 +48,13 @@ impl Alerts {
             return std::future::pending().await;
         }
         loop {
-            match self.now(syncer).await {
-                Ok(alerts) => {
-                    for place in &self.places {
-                        if let Err(error) = tell(syncer, place, &alerts).await {
-                            warn!(phase = "serve", event = "alerts_wait", "{error}");
-                        }
+            match self.look(syncer).await {
+                Ok((alerts, judged)) => {
+                    // No place waits for another that is slow.
+                    let places = self.places.iter();
+                    let told = places.map(|place| tell(syncer, place, &alerts, &judged));
+                    for error in join_all(told).await.into_iter().filter_map(Result::err) {
+                        warn!(phase = "serve", event = "alerts_wait", "{error}");
                     }
                 }
                 Err(error) => warn!(phase = "serve", event = "alerts_wait", "{error}"),
@@ -65,6 +68,11 @@ impl Alerts {
     /// # Errors
     /// Those of settings, of the database and of the token store.
     pub(super) async fn now(&self, syncer: &Syncer) -> Result<Vec<Alert>> {
+        self.look(syncer).await.map(|(alerts, _)| alerts)
+    }
+
+    /// Returns the alerts of all companies, and what was judged for them.
+    async fn look(&self, syncer: &Syncer) -> Result<(Vec<Alert>, Judged)> {
         let db = syncer.db();
         let quota = syncer.app().settings.monthly_quota()?;
         let states = Records::new(db.clone()).entity_states().await?;
@@ -80,7 +88,14 @@ impl Alerts {
                 is_daily: find_entity(&state.entity).is_ok_and(|entity| entity.is_read_whole),
             })
             .collect();
+        let limit = self
+            .stale_after
+            .and_then(|after| TimeDelta::from_std(after).ok());
         let mut alerts = Vec::new();
+        let mut judged = Judged {
+            everywhere: vec![AlertKind::Books, AlertKind::Verify],
+            of_companies: Vec::new(),
+        };
         for company in syncer.company_reports().await? {
             let realm_id = company.account.realm_id.as_str();
             let facts = ConnectionFacts {
@@ -90,16 +105,28 @@ impl Alerts {
                 monthly_reads: company.traffic.monthly_reads,
             };
             alerts.extend(connection_alerts(&facts, quota));
-            let limit = self
-                .stale_after
-                .and_then(|after| TimeDelta::from_std(after).ok());
+            let kinds = judged_kinds(limit.is_some(), quota).into_iter();
+            let of_company = kinds.map(|kind| (kind, realm_id.to_owned()));
+            judged.of_companies.extend(of_company);
             let now = crate::clock::now();
             alerts.extend(limit.and_then(|limit| stale_alert(realm_id, &entities, limit, now)));
         }
         alerts.extend(books_alerts(syncer).await?);
         alerts.extend(verify_alerts(syncer).await?);
-        Ok(alerts)
+        Ok((alerts, judged))
     }
+}
+
+/// Returns the kinds that a process judges of a company whose connection it sees.
+fn judged_kinds(has_limit: bool, quota: u64) -> Vec<AlertKind> {
+    let mut kinds = vec![
+        AlertKind::NeedsReauth,
+        AlertKind::EndsIn30Days,
+        AlertKind::EndsIn7Days,
+    ];
+    kinds.extend(has_limit.then_some(AlertKind::Stale));
+    kinds.extend((quota > 0).then_some(AlertKind::Quota));
+    kinds
 }
 
 /// Returns true for what is wrong now, and false for what will be.
@@ -129,16 +156,13 @@ async fn verify_alerts(syncer: &Syncer) -> Result<Vec<Alert>> {
     let different = different_entities(syncer.db()).await?.into_iter();
     let alert = different.map(|found| Alert {
         kind: AlertKind::Verify,
-        text: match found.windows {
-            1 => format!(
-                "The last qbo-rs verify of {} of company {} found differences in 1 window.",
-                found.entity, found.realm_id
-            ),
-            windows => format!(
-                "The last qbo-rs verify of {} of company {} found differences in {windows} windows.",
-                found.entity, found.realm_id
-            ),
-        },
+        text: format!(
+            "A qbo-rs verify of {} of company {} found differences between {} and {}.",
+            found.entity,
+            found.realm_id,
+            format_instant(found.range.start),
+            format_instant(found.range.end)
+        ),
         about: format!("{}.{}", found.schema, found.entity),
         realm_id: found.realm_id,
     });
@@ -146,8 +170,8 @@ async fn verify_alerts(syncer: &Syncer) -> Result<Vec<Alert>> {
 }
 
 /// Tells a place what it does not know yet.
-async fn tell(syncer: &Syncer, place: &Place, alerts: &[Alert]) -> Result<()> {
-    let messages = claim_alerts(syncer.db(), place.name(), alerts).await?;
+async fn tell(syncer: &Syncer, place: &Place, alerts: &[Alert], judged: &Judged) -> Result<()> {
+    let messages = claim_alerts(syncer.db(), place.key(), alerts, judged).await?;
     if messages.is_empty() {
         return Ok(());
     }
@@ -163,7 +187,7 @@ async fn tell(syncer: &Syncer, place: &Place, alerts: &[Alert]) -> Result<()> {
                 count,
                 "{place_name} was told of {alerts}"
             );
-            alerts_told(syncer.db(), place_name, &messages).await
+            alerts_told(syncer.db(), place.key(), &messages).await
         }
         Err(error) => {
             warn!(

@@ -110,7 +110,9 @@ impl App {
             let span = info_span!("verify", realm_id = source.realm_id(), entity = entity.name);
             let verified = self.verify_entity(request, entity, &source, &sink);
             let verified = verified.instrument(span).await?;
-            if let Err(error) = record_verification(&db, &request.schema, &verified).await {
+            if let Err(error) =
+                record_verification(&db, &request.schema, request.range, &verified).await
+            {
                 // Only alerts need it, and a role may not have made the table.
                 warn!(
                     phase = "load",

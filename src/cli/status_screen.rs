@@ -323,10 +323,7 @@ fn verdict(
         .books
         .iter()
         .filter(|books| books.status != "ok")
-        .map(|books| {
-            let (end, basis) = (books.as_of, &books.basis);
-            format!("qbo-rs verify --books --end {end} --basis {basis}{flag}")
-        })
+        .map(|books| books.command(flag))
         .collect();
     let of_entities = judged
         .iter()

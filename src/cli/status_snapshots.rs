@@ -127,6 +127,7 @@ fn troubled() -> Vec<EntityStatus> {
 fn books_that_differ_need_somebody() {
     let books = |status: &str| TieOut {
         realm_id: "1".to_owned(),
+        schema: "raw".to_owned(),
         basis: "accrual".to_owned(),
         as_of: "2026-10-31".parse().unwrap(),
         checked: now(),

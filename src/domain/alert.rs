@@ -76,6 +76,12 @@ pub struct ConnectionFacts<'a> {
     pub monthly_reads: u64,
 }
 
+/// Returns true if so many of the month's reads are used that somebody must hear of it. A quota of 0 means
+/// that reads are not metered.
+pub fn is_near_quota(reads: u64, quota: u64) -> bool {
+    quota > 0 && u128::from(reads) * 100 >= u128::from(quota) * u128::from(QUOTA_PERCENT)
+}
+
 /// Returns the alerts about a connection. A quota of 0 means that reads are not metered.
 pub fn connection_alerts(facts: &ConnectionFacts<'_>, quota: u64) -> Vec<Alert> {
     let realm_id = facts.realm_id;
@@ -100,7 +106,7 @@ pub fn connection_alerts(facts: &ConnectionFacts<'_>, quota: u64) -> Vec<Alert> 
         }
     }
     let reads = facts.monthly_reads;
-    if quota > 0 && reads >= quota / 100 * QUOTA_PERCENT {
+    if is_near_quota(reads, quota) {
         let text = format!("Company {realm_id} has used {reads} of {quota} reads of this month.");
         alerts.push(alert(AlertKind::Quota, text));
     }
@@ -199,6 +205,14 @@ mod tests {
         };
         assert_eq!(kinds(&busy, 100), ["quota"]);
         assert!(kinds(&busy, 0).is_empty());
+    }
+
+    #[test]
+    fn a_small_quota_and_a_large_one_are_near_at_80_percent() {
+        assert!(!is_near_quota(0, 50) && !is_near_quota(39, 50) && is_near_quota(40, 50));
+        assert!(!is_near_quota(119, 150) && is_near_quota(120, 150));
+        assert!(is_near_quota(1, 1) && !is_near_quota(0, 1) && !is_near_quota(9, 0));
+        assert!(is_near_quota(u64::MAX, u64::MAX) && !is_near_quota(u64::MAX / 2, u64::MAX));
     }
 
     #[test]

@@ -34,7 +34,9 @@ pub mod webhook;
 pub mod window;
 mod zone;
 
-pub use alert::{Alert, AlertKind, ConnectionFacts, SyncedEntity, connection_alerts, stale_alert};
+pub use alert::{
+    Alert, AlertKind, ConnectionFacts, SyncedEntity, connection_alerts, is_near_quota, stale_alert,
+};
 pub(crate) use amount::parse_amount;
 pub use books_report::{
     AccountBooks, BooksReport, BooksStatus, CauseAmount, CompanyBooks, MonthBooks, PartyBooks,

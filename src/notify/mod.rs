@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ring::digest::{SHA256, digest};
 use serde::Serialize;
 
 use self::mail::Mail;
@@ -36,7 +37,13 @@ pub(crate) struct Notice<'a> {
 
 /// A place that is told of alerts.
 #[derive(Debug)]
-pub(crate) enum Place {
+pub(crate) struct Place {
+    means: Means,
+    key: String,
+}
+
+#[derive(Debug)]
+enum Means {
     Slack(Transport, Secret),
     Webhook(Transport, Secret),
     Mail(Mail),
@@ -56,25 +63,39 @@ pub(crate) fn places(config: &AlertConfig) -> Result<Vec<Place>> {
     };
     let transport = || Transport::new(timeouts, Endpoint::Data, Arc::new(NoProgress));
     if let Some(url) = &config.slack {
-        places.push(Place::Slack(transport()?, url.clone()));
+        let means = Means::Slack(transport()?, url.clone());
+        places.push(Place::new(means, url.expose()));
     }
     if let Some(url) = &config.webhook {
-        places.push(Place::Webhook(transport()?, url.clone()));
+        let means = Means::Webhook(transport()?, url.clone());
+        places.push(Place::new(means, url.expose()));
     }
     if let Some(mail) = &config.mail {
-        places.push(Place::Mail(Mail::new(mail, TIMEOUT)?));
+        let means = Means::Mail(Mail::new(mail, TIMEOUT)?);
+        places.push(Place::new(means, &mail.to.join(",")));
     }
     Ok(places)
 }
 
 impl Place {
-    /// Returns the name in `qbo.alerts` and the log; it holds no secret.
+    /// Returns a place; `address` is whom it reaches. Another address has not heard of anything yet.
+    fn new(means: Means, address: &str) -> Self {
+        let digest = digest(&SHA256, address.as_bytes());
+        // So few digits that an address cannot be found by them.
+        let digits = digest.as_ref().iter().take(4);
+        let digits: String = digits.map(|byte| format!("{byte:02x}")).collect();
+        let key = format!("{}:{digits}", means.name());
+        Self { means, key }
+    }
+
+    /// Returns the name in the log; it holds no secret.
     pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Slack(..) => "slack",
-            Self::Webhook(..) => "webhook",
-            Self::Mail(_) => "mail",
-        }
+        self.means.name()
+    }
+
+    /// Returns the name in `qbo.alerts`, which tells places of one kind apart; it holds no secret.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
     }
 
     /// Tells all notices in one message.
@@ -82,6 +103,32 @@ impl Place {
     /// # Errors
     /// The reason why it was not taken, without a secret.
     pub(crate) async fn tell(&self, notices: &[Notice<'_>]) -> Result<()> {
+        self.tell_within(TIMEOUT, notices).await
+    }
+
+    /// Tells within a time: a mail server that falls silent is cut by no time limit of its client.
+    async fn tell_within(&self, limit: Duration, notices: &[Notice<'_>]) -> Result<()> {
+        let told = tokio::time::timeout(limit, self.means.tell(notices));
+        told.await.unwrap_or_else(|_| {
+            Err(Error::Transport {
+                reason: "it did not answer in time".to_owned(),
+                was_sent: true,
+                source: None,
+            })
+        })
+    }
+}
+
+impl Means {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Slack(..) => "slack",
+            Self::Webhook(..) => "webhook",
+            Self::Mail(_) => "mail",
+        }
+    }
+
+    async fn tell(&self, notices: &[Notice<'_>]) -> Result<()> {
         match self {
             Self::Slack(transport, url) => {
                 post(
@@ -145,7 +192,47 @@ fn lines(notices: &[Notice<'_>], language: Language) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MailConfig;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn a_mail_server_that_says_nothing_is_given_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("smtp://{}", listener.local_addr().unwrap());
+        let config = AlertConfig {
+            mail: Some(MailConfig {
+                server: Secret::new(server),
+                from: "qbo@example.com".to_owned(),
+                to: vec!["ana@example.com".to_owned()],
+            }),
+            ..AlertConfig::default()
+        };
+        let places = places(&config).unwrap();
+        let told = places[0].tell_within(Duration::from_millis(100), &[]);
+        let told = tokio::time::timeout(Duration::from_secs(5), told).await;
+        let error = told.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "it did not answer in time");
+    }
+
+    #[test]
+    fn another_channel_is_another_place() {
+        let place = |url: &str| {
+            let config = AlertConfig {
+                webhook: Some(Secret::new(url)),
+                ..AlertConfig::default()
+            };
+            places(&config).unwrap().remove(0)
+        };
+        let (one, same, other) = (
+            place("https://h/one"),
+            place("https://h/one"),
+            place("https://h/other"),
+        );
+        assert_eq!(one.key(), same.key());
+        assert_ne!(one.key(), other.key());
+        assert_eq!(one.name(), "webhook");
+        assert_eq!(one.key().len(), "webhook:".len() + 8);
+    }
 
     #[tokio::test]
     async fn a_place_that_answers_with_a_failure_is_no_fault_of_ours() {

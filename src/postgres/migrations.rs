@@ -112,6 +112,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "sync_runs",
         sql: include_str!("migrations/0018_sync_runs.sql"),
     },
+    Migration {
+        number: 19,
+        name: "alert_ranges",
+        sql: include_str!("migrations/0019_alert_ranges.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

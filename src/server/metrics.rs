@@ -334,6 +334,7 @@ mod tests {
     fn the_books_have_a_gauge_for_each_thing_that_may_be_wrong() {
         let tie_out = TieOut {
             realm_id: "9341".to_owned(),
+            schema: "raw".to_owned(),
             basis: "cash".to_owned(),
             as_of: "2031-01-31".parse().unwrap(),
             checked: "2020-01-01T00:00:00Z".parse().unwrap(),

@@ -24,7 +24,7 @@ mod webhook_inbox;
 #[cfg(test)]
 pub(crate) use self::committed::{LedgerTime, complete_parts};
 pub(crate) use self::{
-    alerts::{Message, alerts_told, claim_alerts, different_entities, record_verification},
+    alerts::{Judged, Message, alerts_told, claim_alerts, different_entities, record_verification},
     backend::{StateBackend, rescue_stores},
     committed::{CommittedTime, FailedWindow},
     entity_status::StatusReader,

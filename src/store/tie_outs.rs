@@ -14,6 +14,9 @@ use crate::postgres::{Columns, Db, params};
 pub struct TieOut {
     /// The company.
     pub realm_id: String,
+    /// The schema of the records.
+    #[serde(skip)]
+    pub schema: String,
     /// `accrual` or `cash`.
     pub basis: String,
     /// The day of the balances.
@@ -32,13 +35,21 @@ pub struct TieOut {
     pub unverified: i64,
 }
 
+impl TieOut {
+    /// Returns the command that compares the same again; `flag` names the schema, if it is not the default.
+    pub fn command(&self, flag: &str) -> String {
+        let (end, basis) = (self.as_of, &self.basis);
+        format!("qbo-rs verify --books --end {end} --basis {basis}{flag}")
+    }
+}
+
 const RECORD: &str = "
 INSERT INTO qbo.tie_outs (realm_id, schema_name, basis, as_of, compared_from, status, accounts,
     transactions, unexplained, unverified, requests)
 VALUES ($1, $2, $3, $4::text::date, $5::text::date, $6, $7, $8, $9::text::numeric, $10, $11)";
 
 const LATEST: &str = "
-SELECT DISTINCT ON (realm_id, basis) realm_id, basis, as_of::text AS as_of, checked_utc, status, accounts,
+SELECT DISTINCT ON (realm_id, basis) realm_id, schema_name, basis, as_of::text AS as_of, checked_utc, status, accounts,
     transactions, unexplained::text AS unexplained, cardinality(unverified)::bigint AS unverified
 FROM qbo.tie_outs
 WHERE $1::text IS NULL OR schema_name = $1
@@ -152,6 +163,7 @@ fn tie_out(row: &Row) -> Result<TieOut> {
     let unreadable = |_| Error::Internal(format!("qbo.tie_outs has the day '{day}'"));
     Ok(TieOut {
         realm_id: row.column("realm_id")?,
+        schema: row.column("schema_name")?,
         basis: row.column("basis")?,
         as_of: day.parse().map_err(unreadable)?,
         checked: row.column("checked_utc")?,

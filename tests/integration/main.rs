@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod alerts;
 mod architecture;
 mod backfill;
 mod bad_input;

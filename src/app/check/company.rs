@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::app::company::{CONNECTIONS, Company};
 use crate::config::{QboConfig, StoreLocation};
 use crate::domain::instant::format_instant;
-use crate::domain::{ConnectionReport, ENTITIES};
+use crate::domain::{ConnectionReport, ENTITIES, is_near_quota};
 use crate::durable;
 use crate::error::{Error, Result, Trace};
 use crate::language::number;
@@ -27,8 +27,6 @@ use crate::store::{StateBackend, StatusReader};
 const MAX_SKEW: TimeDelta = TimeDelta::seconds(5);
 /// An answer that takes longer slows every run down.
 const SLOW_MS: u128 = 3000;
-/// Share of the monthly quota from which a line warns, in percent.
-const QUOTA_WARNING: u64 = 80;
 
 /// Names of the lines, in their order.
 const NAMES: [&str; 7] = [
@@ -365,9 +363,10 @@ fn quota(config: &QboConfig, connection: Option<&ConnectionReport>) -> CheckLine
         return CheckLine::ok(NAME, format!("{reads} reads this month; there is no quota"));
     }
     let share = reads.saturating_mul(100) / quota;
+    let is_near = is_near_quota(reads, quota);
     let (reads, quota) = (number(reads), number(quota));
     let text = format!("{reads} of {quota} reads this month ({share} %)");
-    match share >= QUOTA_WARNING {
+    match is_near {
         true => CheckLine::warning(NAME, text)
             .fix("qbo-rs sync   # reads only what has changed".to_owned()),
         false => CheckLine::ok(NAME, text),

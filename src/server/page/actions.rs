@@ -6,8 +6,10 @@ use maud::{Markup, html};
 
 use super::view::{View, grouped, rich};
 use crate::app::{CompanyReport, EntityState, WindowTrouble};
-use crate::domain::{AlertKind, ConnectionState, EntitySyncStatus, LedgerWindowStatus};
-use crate::language::say;
+use crate::domain::{
+    AlertKind, ConnectionState, EntitySyncStatus, LedgerWindowStatus, is_near_quota,
+};
+use crate::language::{Language, say};
 
 /// Renders the box; nothing if nobody has to act.
 pub(super) fn actions(view: &View<'_>) -> Markup {
@@ -165,15 +167,27 @@ fn set_aside(view: &View<'_>) -> Vec<Markup> {
 /// Reports companies that have used four fifths of the month's reads.
 fn quota(view: &View<'_>) -> Vec<Markup> {
     let language = view.language;
-    let is_near = |account: &&CompanyReport| {
-        view.quota > 0 && account.traffic.monthly_reads >= view.quota.saturating_mul(8) / 10
-    };
+    let is_near =
+        |account: &&CompanyReport| is_near_quota(account.traffic.monthly_reads, view.quota);
     let items = view.accounts.iter().filter(is_near).map(|account| {
-        let (reads, quota) = (grouped(account.traffic.monthly_reads), grouped(view.quota));
-        let what = say!(in language; "{reads} of {quota} reads of this month are used; QuickBooks refuses further ones.", reads, quota);
+        let what = used(language, account.traffic.monthly_reads, view.quota);
         item(&view.subject(&account.account.realm_id), &[what])
     });
     items.collect()
+}
+
+/// Says how many of the month's reads are used. QuickBooks refuses none before all are.
+fn used(language: Language, reads: u64, quota: u64) -> String {
+    let is_used_up = reads >= quota;
+    let (reads, quota) = (grouped(reads), grouped(quota));
+    match is_used_up {
+        true => {
+            say!(in language; "{reads} of {quota} reads of this month are used; QuickBooks refuses further ones.", reads, quota)
+        }
+        false => {
+            say!(in language; "{reads} of {quota} reads of this month are used; QuickBooks refuses any beyond.", reads, quota)
+        }
+    }
 }
 
 /// Renders the alerts of which no other part has the facts, in the words that messages have.
@@ -203,7 +217,8 @@ fn books(view: &View<'_>) -> Vec<Markup> {
     let items = different.map(|one| {
         let (day, amount) = (one.as_of, &one.unexplained);
         let what = say!(in language; "its books of {day} differ from QuickBooks's reports by {amount} without a known cause.", day, amount);
-        let remedy = say!(in language; "`qbo-rs verify --books --end {day}` shows each account.", day);
+        let command = one.command(&schema_flag(&one.schema));
+        let remedy = say!(in language; "`{command}` shows each account.", command);
         item(&view.subject(&one.realm_id), &[what, remedy])
     });
     items.collect()
@@ -212,6 +227,15 @@ fn books(view: &View<'_>) -> Vec<Markup> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_are_refused_only_once_all_are_used() {
+        let english = |reads| used(Language::En, reads, 5000);
+        assert!(english(4000).ends_with("QuickBooks refuses any beyond."));
+        assert!(english(5000).ends_with("QuickBooks refuses further ones."));
+        let spanish = used(Language::Es, 4000, 5000);
+        assert!(spanish.ends_with("QuickBooks rechaza las que pasen de ahí."));
+    }
 
     #[test]
     fn a_reason_is_a_sentence_of_its_own() {

@@ -26,9 +26,9 @@ pub(super) fn tie_outs(view: &View<'_>, books: &[TieOut]) -> Markup {
                 tbody {
                     @for one in books {
                         tr {
-                            th scope="row" { (view.company(&one.realm_id)) ", " (one.basis) }
+                            th scope="row" { (view.company(&one.realm_id)) ", " (view.translated(&one.basis)) }
                             td data-label=(headers[1]) { (one.as_of) }
-                            td data-label=(headers[2]) { (one.status) }
+                            td data-label=(headers[2]) { (status(view, one)) }
                             td data-label=(headers[3]) { (one.unexplained) }
                             td data-label=(headers[4]) { (one.unverified) }
                             td data-label=(headers[5]) { (view.when(one.checked)) }
@@ -37,6 +37,13 @@ pub(super) fn tie_outs(view: &View<'_>, books: &[TieOut]) -> Markup {
                 }
             }
         }
+    }
+}
+
+fn status(view: &View<'_>, one: &TieOut) -> String {
+    match one.status.as_str() {
+        "ok" => say!(in view.language; "ok"),
+        _ => say!(in view.language; "different"),
     }
 }
 
@@ -49,6 +56,7 @@ mod tests {
     fn tie_out() -> TieOut {
         TieOut {
             realm_id: "9341".to_owned(),
+            schema: "raw".to_owned(),
             basis: "accrual".to_owned(),
             as_of: "2031-01-31".parse().unwrap(),
             checked: "2031-02-03T04:05:06Z".parse().unwrap(),
@@ -86,6 +94,19 @@ mod tests {
                      <td data-label=\"Compared\"><time datetime=\"2031-02-03T04:05:06Z\">";
         let row = format!("<th scope=\"row\">9341, accrual</th>{cells}");
         assert!(page.contains(&row), "{page}");
+        let spanish = View {
+            language: Language::Es,
+            ..view
+        };
+        let page_in_spanish = tie_outs(&spanish, &[tie_out()]).into_string();
+        assert!(
+            page_in_spanish.contains("9341, de devengado</th>"),
+            "{page_in_spanish}"
+        );
+        assert!(
+            page_in_spanish.contains(">diferente</td>"),
+            "{page_in_spanish}"
+        );
         assert!(
             page.contains("&lt;b&gt;, accrual") && !page.contains("<b>"),
             "{page}"
