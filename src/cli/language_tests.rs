@@ -54,6 +54,7 @@ const NO_SENTENCES: &[&str] = &[
     "pip install --upgrade qbo_rs",
     "proxy authorization required",
     "qbo-rs auth login",
+    "qbo-rs auth login{env_file_flag}",
     "qbo-rs backfill items --start 2024-01-01 --end 2025-01-01 --resume",
     "qbo-rs backfill invoices --last 90d{flag}",
     "qbo-rs backfill {entity} --start {start} --end {end} --resume{flag}",
