@@ -128,7 +128,8 @@ fn next(report: &SyncReport, env_file_flag: &str) -> Option<String> {
     let [account] = report.accounts.as_slice() else {
         return None;
     };
-    let is_first = |entity: &&EntitySync| entity.via == SyncMethod::Query && entity.inserted > 0;
+    let is_read = |via| matches!(via, SyncMethod::Query | SyncMethod::Batch);
+    let is_first = |entity: &&EntitySync| is_read(entity.via) && entity.inserted > 0;
     let first = account.entities.iter().filter(is_first);
     let entity = &first.max_by_key(|entity| entity.inserted)?.entity;
     let flags = schema_flag(&account.schema) + env_file_flag;

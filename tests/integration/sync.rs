@@ -194,7 +194,7 @@ async fn syncs_recover_from_full_change_answers_and_gaps_beyond_the_lookback() {
     assert!(
         invoices_then.reconciled
             && invoices_then.deleted == 1
-            && invoices_then.via == SyncMethod::Query
+            && invoices_then.via == SyncMethod::Batch
     );
     let without_query = with_times().filter(|entity| !entity.has_query).count();
     assert_eq!(

@@ -79,4 +79,6 @@ def test_the_notebook_shows_tables_calendars_and_progress(database, tmp_path, mo
     # Those calls that took long enough have left a line.
     assert all("✔" in output.data["text/html"] for output in shown.get("display_data", ()))
     [error] = shown["error"]
-    assert error.traceback == ["\x1b[31mConfigError\x1b[0m: chunks: no such setting; did you mean chunk=?"]
+    assert error.traceback == [
+        "\x1b[31mConfigError\x1b[0m (line 1 of the cell): chunks: no such setting; did you mean chunk=?"
+    ]

@@ -75,7 +75,8 @@ def test_a_process_that_resumes_after_losing_its_job_drops_it(serve, slow_qbo, d
     wait_until(lambda: reads(slow_qbo) >= 1)
     sleeper.process.send_signal(signal.SIGSTOP)
     other = serve(**slow_qbo.environment)
-    done = other.ended(job_id)
+    # The stopped one keeps its turn for a minute.
+    done = other.ended(job_id, limit=120)
     assert (done["status"], done["attempts"]) == ("done", 2)
     other.stop()
     sleeper.process.send_signal(signal.SIGCONT)
