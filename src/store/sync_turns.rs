@@ -13,15 +13,16 @@ use crate::durable::{ME, Process};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
 
-/// The time between two beats. A sync counts as dead after four of them.
-const BEAT: Duration = Duration::from_secs(15);
+/// The time between two beats. A sync counts as dead after four of them: half a minute, which is also the
+/// longest that a stopped process holds others up elsewhere.
+const BEAT: Duration = Duration::from_millis(7500);
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('qbo.sync_turns ' || $1, 0))";
 
 const OTHERS: &str = "
 SELECT turn_id AS run_id, entity, host, pid, owner, started_at_utc FROM qbo.sync_turns
 WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3)
-  AND alive_at_utc > clock_timestamp() - interval '1 minute'
+  AND alive_at_utc > clock_timestamp() - interval '30 seconds'
 ORDER BY started_at_utc";
 
 const TAKE: &str = "

@@ -55,10 +55,6 @@ class Server:
         self.process.communicate(timeout=10)
 
 
-#: Seconds within which a call has to end that is told to stop. It takes one on an idle machine, but tests share theirs.
-STOPS_WITHIN = 20
-
-
 def hold_after(sandbox: qbo_rs.Sandbox, answers: int) -> None:
     """Leave a run in its middle for as long as a test needs: after some answers to queries, there are no more."""
     sandbox.fault("hang", on="query", nth=answers + 1, times=0)
