@@ -1,5 +1,6 @@
 //! Alerts: who is told when something is stale, failed, or about to end.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -75,19 +76,18 @@ impl Alerts {
     async fn look(&self, syncer: &Syncer) -> Result<(Vec<Alert>, Judged)> {
         let db = syncer.db();
         let quota = syncer.app().settings.monthly_quota()?;
-        let states = Records::new(db.clone()).entity_states().await?;
+        let states = Records::new(db.clone()).entity_states(None).await?;
         let is_kept = |status| status != EntitySyncStatus::Unavailable;
-        let entities: Vec<SyncedEntity<'_>> = states
-            .iter()
-            .filter(|state| is_kept(state.status))
-            .map(|state| SyncedEntity {
-                realm_id: &state.realm_id,
+        let mut entities: HashMap<&str, Vec<SyncedEntity<'_>>> = HashMap::new();
+        for state in states.iter().filter(|state| is_kept(state.status)) {
+            let of_company = entities.entry(&state.realm_id).or_default();
+            of_company.push(SyncedEntity {
                 entity: &state.entity,
                 checkpoint: state.checkpoint,
                 failures: state.consecutive_failures,
                 is_daily: find_entity(&state.entity).is_ok_and(|entity| entity.is_read_whole),
-            })
-            .collect();
+            });
+        }
         let limit = self
             .stale_after
             .and_then(|after| TimeDelta::from_std(after).ok());
@@ -108,8 +108,9 @@ impl Alerts {
             let kinds = judged_kinds(limit.is_some(), quota).into_iter();
             let of_company = kinds.map(|kind| (kind, realm_id.to_owned()));
             judged.of_companies.extend(of_company);
+            let synced = entities.get(realm_id).map_or(&[][..], Vec::as_slice);
             let now = crate::clock::now();
-            alerts.extend(limit.and_then(|limit| stale_alert(realm_id, &entities, limit, now)));
+            alerts.extend(limit.and_then(|limit| stale_alert(realm_id, synced, limit, now)));
         }
         alerts.extend(books_alerts(syncer).await?);
         alerts.extend(verify_alerts(syncer).await?);

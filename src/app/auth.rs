@@ -3,18 +3,16 @@
 use serde::Serialize;
 
 use super::App;
-use super::company::{
-    CONNECTIONS, admission, authorizer, includes, key, reconnect, token_endpoint,
-};
+use super::company::{CONNECTIONS, authorizer, document_keys, key, reconnect, token_endpoint};
 use crate::config::{OAuthConfig, QboConfig, StoreLocation};
 use crate::domain::ConnectionState;
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
-use crate::quickbooks::Traffic;
 use crate::quickbooks::oauth::{
     Authorizer, Callback, Consent, EXPIRY_WARNING, Refusal, TokenAnswer, TokenEndpoint,
     earlier_end, expiry_warning,
 };
+use crate::quickbooks::{Includes, Traffic};
 use crate::store::StateBackend;
 use crate::store::token_store::{ConnectionSummary, Key, POSTGRES_PLACE};
 use crate::unbroken::unbroken;
@@ -78,17 +76,20 @@ impl AuthReport {
 pub(super) async fn auth_report(backend: &StateBackend, config: &QboConfig) -> Result<AuthReport> {
     // An unusable key is an error here, although the stored connections are listed without it.
     key(&config.oauth)?;
-    let mut accounts = Vec::new();
-    for account in backend.connections().await? {
-        let traffic = admission(backend, config, &account.realm_id)
-            .traffic()
-            .await;
-        let refused = includes(backend, config, &account.realm_id).refused().await;
-        accounts.push(CompanyReport {
-            refused_includes: refused.unwrap_or_default(),
+    let connections = backend.connections().await?;
+    let keys = |account: &ConnectionSummary| document_keys(config, &account.realm_id);
+    let documents = backend
+        .documents(connections.iter().flat_map(keys).collect())
+        .await?;
+    let report = |account: ConnectionSummary| {
+        let [traffic, includes] = keys(&account);
+        let traffic = Traffic::read(documents.get(&traffic), documents.read_at);
+        CompanyReport {
+            refused_includes: Includes::refused_in(documents.get(&includes)),
             ..company_report(account, traffic, &config.oauth)
-        });
-    }
+        }
+    };
+    let accounts: Vec<CompanyReport> = connections.into_iter().map(report).collect();
     let is_connected = accounts
         .iter()
         .any(|known| config.realm_id.is_empty() || known.account.realm_id == config.realm_id);

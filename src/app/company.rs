@@ -40,8 +40,15 @@ pub(super) fn admission(
 
 /// Returns what is known of a company's answers to `include`, which its processes share.
 pub(super) fn includes(backend: &StateBackend, config: &QboConfig, realm_id: &str) -> Includes {
-    let key = format!("{}-includes", traffic_key(config, realm_id));
+    let [_, key] = document_keys(config, realm_id);
     Includes::new(backend.traffic_state(&key))
+}
+
+/// Returns the keys of a company's shared documents: of its traffic, and of its answers to `include`.
+pub(super) fn document_keys(config: &QboConfig, realm_id: &str) -> [String; 2] {
+    let key = traffic_key(config, realm_id);
+    let includes = format!("{key}-includes");
+    [key, includes]
 }
 
 /// Returns what is known of the entities whose changes a company does not report.

@@ -37,7 +37,7 @@ pub use self::books::{LedgerReport, LedgerRequest, StartingValue};
 pub use self::check::{CheckLine, CheckReport, CheckRequest, CheckStatus};
 pub use self::conform::{ConformReport, ConformRequest, Finding, Findings};
 pub use self::landing::{ExtractRequest, LoadRequest};
-pub use self::overview::{Coverage, Overview};
+pub use self::overview::{Coverage, Overview, ShownCompanies};
 pub use self::rejects::{RejectsRequest, SetAside, set_aside_in_landing};
 pub use self::reports::{
     AnswerSummary, KnownReport, LandedReportSummary, ReportLine, ReportParameter, ReportStatus,

@@ -1,17 +1,17 @@
 //! The facts of the status page.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::SyncScope;
 use super::service::Service;
-use crate::domain::{Alert, JobStatus, Window, merged};
+use super::{CompanyReport, SyncScope};
+use crate::domain::{Alert, ConnectionState, JobStatus, Window, merged};
 use crate::error::Result;
 use crate::store::{
-    BoundSchema, EntityState, Job, OverviewReader, RecentRun, RowCount, ScheduledSync,
-    SetAsideCount, WindowTrouble,
+    BoundSchema, CompanyState, EntityState, Job, OverviewReader, RecentRun, RowCount,
+    ScheduledSync, SetAsideCount, WindowTrouble,
 };
 
 /// The committed time of an entity of a company, by syncs and by backfills.
@@ -48,14 +48,101 @@ pub struct Overview {
     pub alerts: Vec<Alert>,
 }
 
+/// The companies that a page has room for.
+#[derive(Debug, Default)]
+pub struct ShownCompanies {
+    /// Their ids, in the order in which they are shown.
+    pub realm_ids: Vec<String>,
+    /// How many others are left out.
+    pub others: usize,
+}
+
+impl ShownCompanies {
+    /// Takes at most `most` of the companies: first those that need a person, then those whose records are
+    /// oldest, last those that are not connected. If there is room for all, they stay in the order of
+    /// their ids.
+    fn of(
+        realm_ids: BTreeSet<String>,
+        accounts: &[CompanyReport],
+        states: &[CompanyState],
+        most: usize,
+    ) -> Self {
+        let mut realm_ids: Vec<String> = realm_ids.into_iter().collect();
+        if realm_ids.len() > most {
+            let connected: HashMap<&str, ConnectionState> = accounts
+                .iter()
+                .map(|company| (company.account.realm_id.as_str(), company.state))
+                .collect();
+            let states: HashMap<&str, &CompanyState> = states
+                .iter()
+                .map(|state| (state.realm_id.as_str(), state))
+                .collect();
+            realm_ids.sort_by_cached_key(|realm_id| {
+                let state = states.get(realm_id.as_str());
+                let urgency = match connected.get(realm_id.as_str()) {
+                    Some(ConnectionState::NeedsReauth) => 0,
+                    Some(_) if state.is_some_and(|state| state.has_failed) => 1,
+                    Some(ConnectionState::ExpiresSoon) => 2,
+                    Some(ConnectionState::Active) => 3,
+                    None => 4,
+                };
+                (urgency, state.and_then(|state| state.oldest))
+            });
+        }
+        let others = realm_ids.len().saturating_sub(most);
+        realm_ids.truncate(most);
+        Self { realm_ids, others }
+    }
+}
+
 impl Service {
-    /// Returns the committed time of every entity since an instant.
+    /// Chooses the companies that a page with room for `most` shows: of those in whose id or name `wanted`
+    /// occurs, whatever its case.
     ///
     /// # Errors
     /// Returns errors of the database.
-    pub async fn coverage(&self, since: DateTime<Utc>) -> Result<Vec<Coverage>> {
-        let mut committed = self.committed.since(since).await?;
-        let states = self.entity_states().await?;
+    pub async fn shown_companies(
+        &self,
+        accounts: &[CompanyReport],
+        wanted: &str,
+        most: usize,
+    ) -> Result<ShownCompanies> {
+        let reader = OverviewReader::new(self.db.clone());
+        let mut bound = reader.schemas().await?;
+        if !wanted.is_empty() {
+            bound = reader.named(bound).await?;
+        }
+        let wanted = wanted.to_lowercase();
+        let is_wanted = |text: &str| text.to_lowercase().contains(&wanted);
+        let has_name = |one: &BoundSchema| one.name.as_deref().is_some_and(is_wanted);
+        let named: BTreeSet<&str> = bound
+            .iter()
+            .filter(|one| has_name(one))
+            .map(|one| one.realm_id.as_str())
+            .collect();
+        let connected = accounts
+            .iter()
+            .map(|company| company.account.realm_id.as_str());
+        let known = connected.chain(bound.iter().map(|one| one.realm_id.as_str()));
+        let realm_ids = known
+            .filter(|realm_id| is_wanted(realm_id) || named.contains(realm_id))
+            .map(str::to_owned)
+            .collect();
+        let states = reader.company_states().await?;
+        Ok(ShownCompanies::of(realm_ids, accounts, &states, most))
+    }
+
+    /// Returns the committed time since an instant of every entity of some companies.
+    ///
+    /// # Errors
+    /// Returns errors of the database.
+    pub async fn coverage(
+        &self,
+        since: DateTime<Utc>,
+        realm_ids: &[String],
+    ) -> Result<Vec<Coverage>> {
+        let mut committed = self.committed.since(since, realm_ids).await?;
+        let states = self.records.entity_states(Some(realm_ids)).await?;
         let key = |state: &EntityState| {
             (
                 state.realm_id.clone(),
@@ -85,18 +172,22 @@ impl Service {
         Ok(coverage.collect())
     }
 
-    /// Returns facts of all schemas beside sync states.
+    /// Returns facts of the schemas of the shown companies beside sync states, and what is wrong with any
+    /// company.
     ///
     /// # Errors
     /// Returns errors of the database and of the token store.
-    pub async fn overview(&self) -> Result<Overview> {
+    pub async fn overview(&self, shown: &ShownCompanies) -> Result<Overview> {
         let reader = OverviewReader::new(self.db.clone());
+        let mut bound = reader.schemas().await?;
+        bound.retain(|one| shown.realm_ids.contains(&one.realm_id));
+        let schemas: Vec<String> = bound.iter().map(|one| one.schema.clone()).collect();
         Ok(Overview {
-            companies: reader.companies().await?,
-            row_counts: reader.row_counts().await?,
+            companies: reader.named(bound).await?,
+            row_counts: reader.row_counts(&schemas).await?,
             troubles: reader.troubles().await?,
             set_aside: reader.set_aside().await?,
-            runs: reader.runs().await?,
+            runs: reader.runs(&schemas).await?,
             schedule: reader.schedule().await?,
             alerts: self.alerts_now().await?,
         })
@@ -120,5 +211,63 @@ impl Service {
             return Ok(Some(job));
         }
         self.enqueue_sync(&scope, None).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quickbooks::Traffic;
+    use crate::store::token_store::ConnectionSummary;
+
+    fn account(realm_id: &str, state: ConnectionState) -> CompanyReport {
+        CompanyReport {
+            account: ConnectionSummary {
+                realm_id: realm_id.to_owned(),
+                needs_reauth: None,
+                access_token_expires_at: None,
+                refresh_token_expires_at: None,
+                connection_expires_at: None,
+            },
+            state,
+            days_left: None,
+            warning: None,
+            reconnect_url: None,
+            traffic: Traffic::read(None, DateTime::UNIX_EPOCH),
+            refused_includes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn companies_that_need_somebody_and_old_ones_are_shown_first() {
+        let accounts = [
+            account("1", ConnectionState::Active),
+            account("2", ConnectionState::Active),
+            account("3", ConnectionState::Active),
+            account("4", ConnectionState::ExpiresSoon),
+            account("5", ConnectionState::NeedsReauth),
+        ];
+        let state = |realm_id: &str, has_failed, day: i64| CompanyState {
+            realm_id: realm_id.to_owned(),
+            has_failed,
+            oldest: Some(DateTime::UNIX_EPOCH + chrono::TimeDelta::days(day)),
+        };
+        let states = [
+            state("1", false, 9),
+            state("2", true, 9),
+            state("3", false, 1),
+            state("6", false, 0),
+        ];
+        let realm_ids = || ["1", "2", "3", "4", "5", "6"].map(str::to_owned).into();
+        let shown = ShownCompanies::of(realm_ids(), &accounts, &states, 5);
+        assert_eq!(
+            (shown.realm_ids.join(" "), shown.others),
+            ("5 2 4 3 1".to_owned(), 1)
+        );
+        let all = ShownCompanies::of(realm_ids(), &accounts, &states, 6);
+        assert_eq!(
+            (all.realm_ids.join(" "), all.others),
+            ("1 2 3 4 5 6".to_owned(), 0)
+        );
     }
 }

@@ -69,7 +69,7 @@ pub struct Service {
     alerts: Arc<Alerts>,
     jobs: JobQueue,
     inbox: WebhookInbox,
-    records: Records,
+    pub(super) records: Records,
     schemas: Schemas,
     pub(super) committed: CommittedTime,
     pub(super) mask: Arc<Mask>,
@@ -259,7 +259,7 @@ impl Service {
     /// # Errors
     /// Returns errors of the database.
     pub async fn entity_states(&self) -> Result<Vec<EntityState>> {
-        self.records.entity_states().await
+        self.records.entity_states(None).await
     }
 
     /// Returns the latest jobs, newest first.

@@ -92,13 +92,9 @@ impl Includes {
         }
     }
 
-    /// Returns the values that the company has refused.
-    ///
-    /// # Errors
-    /// If the shared document cannot be read.
-    pub(crate) async fn refused(&self) -> Result<Vec<String>> {
-        let document = self.document().await?;
-        Ok(document.refused.into_iter().collect())
+    /// Returns the values that the company of a shared document has refused.
+    pub(crate) fn refused_in(text: Option<&str>) -> Vec<String> {
+        document(text).refused.into_iter().collect()
     }
 
     async fn document(&self) -> Result<Document> {

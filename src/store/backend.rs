@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
-use super::shared_state::{FileState, PostgresState};
+use super::shared_state::{Documents, FileState, PostgresState, read_files, read_rows};
 use super::token_store::{
     ConnectionSummary, FileTokenStore, Key, POSTGRES_PLACE, PostgresTokenStore, file_summaries,
     postgres_summaries,
@@ -105,12 +105,25 @@ impl StateBackend {
     pub(crate) fn traffic_state(&self, key: &str) -> Box<dyn SharedState> {
         match self {
             Self::Postgres(db) => Box::new(PostgresState::new(db.clone(), key.to_owned())),
-            Self::File(path) => {
-                let name = format!("traffic-{key}.json");
-                Box::new(FileState::new(durable::beside(path, &name)))
-            }
+            Self::File(path) => Box::new(FileState::new(state_file(path, key))),
         }
     }
+
+    /// Reads the shared documents of many keys at once.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub(crate) async fn documents(&self, keys: Vec<String>) -> Result<Documents> {
+        match self {
+            Self::Postgres(db) => read_rows(db, keys).await,
+            Self::File(path) => Ok(read_files(keys, |key| state_file(path, key))),
+        }
+    }
+}
+
+/// Returns the file of a shared document beside the file of tokens.
+fn state_file(tokens: &Path, key: &str) -> PathBuf {
+    durable::beside(tokens, &format!("traffic-{key}.json"))
 }
 
 /// Refuses a token file in the user's state directory if another user could replace it there, since

@@ -26,7 +26,8 @@ const SINCE: &str = "
 SELECT schema_name, realm_id, entity, window_start_utc, window_end_utc, read_until_utc,
     committed_at_utc, incomplete_since_utc
 FROM qbo.windows
-WHERE (committed_at_utc IS NOT NULL OR incomplete_since_utc IS NOT NULL) AND window_end_utc > $1";
+WHERE (committed_at_utc IS NOT NULL OR incomplete_since_utc IS NOT NULL) AND window_end_utc > $1
+  AND realm_id = ANY($2)";
 
 /// A window that failed for another reason and is committed needs nothing.
 const FAILED: &str = "
@@ -160,10 +161,14 @@ impl CommittedTime {
         self.0.execute(SETTLE, params).await.map(drop)
     }
 
-    /// Returns the committed windows that end after an instant, of every entity of every company.
-    pub(crate) async fn since(&self, instant: DateTime<Utc>) -> Result<Coverage> {
+    /// Returns the committed windows that end after an instant, of every entity of some companies.
+    pub(crate) async fn since(
+        &self,
+        instant: DateTime<Utc>,
+        realm_ids: &[String],
+    ) -> Result<Coverage> {
         let mut by_entity: HashMap<_, Vec<Row>> = HashMap::new();
-        for row in self.0.rows(SINCE, params![instant]).await? {
+        for row in self.0.rows(SINCE, params![instant, realm_ids]).await? {
             let key = (
                 row.column("schema_name")?,
                 row.column("realm_id")?,

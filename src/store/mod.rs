@@ -4,6 +4,7 @@
 mod alerts;
 mod backend;
 mod committed;
+mod company_names;
 mod entity_status;
 mod jobs;
 mod last_activity;
@@ -30,7 +31,7 @@ pub(crate) use self::{
     entity_status::StatusReader,
     jobs::{JobOutcome, JobQueue, Signal},
     other_run::{OtherRun, RUNNING, other_run},
-    overview::OverviewReader,
+    overview::{CompanyState, OverviewReader},
     records::{PageQuery, Records},
     rejects::{RejectFilter, rejects},
     schema_drift::schema_drift,

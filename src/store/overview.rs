@@ -4,9 +4,10 @@
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 
-use crate::domain::{ENTITIES, LedgerRunStatus, LedgerWindowStatus, find_entity};
+use super::company_names::company_names;
+use crate::domain::{ENTITIES, LedgerRunStatus, LedgerWindowStatus};
 use crate::error::Result;
-use crate::postgres::{Columns, Db, params, table_name};
+use crate::postgres::{Columns, Db, params};
 
 /// A schema of raw tables and its company.
 #[derive(Debug, Clone)]
@@ -17,6 +18,17 @@ pub struct BoundSchema {
     pub realm_id: String,
     /// The company's own name, once its `company_info` is loaded.
     pub name: Option<String>,
+}
+
+/// How the entities of a company stand, all in all.
+#[derive(Debug, Clone)]
+pub(crate) struct CompanyState {
+    /// The company.
+    pub(crate) realm_id: String,
+    /// Whether the last sync of an entity has failed.
+    pub(crate) has_failed: bool,
+    /// The oldest checkpoint of its entities.
+    pub(crate) oldest: Option<DateTime<Utc>>,
 }
 
 /// The approximate number of rows of an entity.
@@ -107,13 +119,15 @@ pub struct ScheduledSync {
 const COMPANIES: &str = "
 SELECT schema_name, realm_id FROM qbo.schema_realms ORDER BY realm_id, schema_name";
 
-/// Rows by others may be no object.
-const NAME: &str = "SELECT payload ->> 'CompanyName' AS name FROM {table} LIMIT 1";
+const COMPANY_STATES: &str = "
+SELECT realm_id, bool_or(status = 'failed') AS has_failed,
+    min(checkpoint_utc) FILTER (WHERE status <> 'unavailable') AS oldest
+FROM qbo.sync_state GROUP BY realm_id";
 
 const ROW_COUNTS: &str = "
 SELECT schemaname::text AS schema_name, substr(relname, 4)::text AS entity, n_live_tup AS rows
 FROM pg_stat_user_tables
-WHERE schemaname IN (SELECT schema_name FROM qbo.schema_realms) AND starts_with(relname, 'qb_')";
+WHERE schemaname = ANY($1) AND starts_with(relname, 'qb_')";
 
 /// A window, as in the status of an entity, whose whole time was committed by others since needs
 /// nothing. One that is `running` is reported when its run has given no sign of life for three minutes.
@@ -152,7 +166,7 @@ const RUNS: &str = "
 SELECT run.*, coalesce(nullif(run.windows, 0), committed.windows) AS windows_so_far,
     coalesce(nullif(run.rows, 0), committed.rows) AS rows_so_far
 FROM (
-    SELECT last.* FROM qbo.schema_realms AS bound
+    SELECT last.* FROM unnest($2::text[]) AS bound(schema_name)
     CROSS JOIN unnest($1::text[]) AS name
     CROSS JOIN LATERAL (
         SELECT * FROM qbo.runs
@@ -185,31 +199,45 @@ impl OverviewReader {
         Self(db)
     }
 
-    /// Returns the schemas with their companies.
-    pub(crate) async fn companies(&self) -> Result<Vec<BoundSchema>> {
-        let info = find_entity("company_info")?;
-        let mut companies = Vec::new();
-        for row in self.0.rows(COMPANIES, params![]).await? {
-            let schema: String = row.column("schema_name")?;
-            let mut name = None;
-            if self.0.has_table(&schema, &info.table()).await? {
-                let select = NAME.replace("{table}", &table_name(&schema, info));
-                // The page is worth more than a name: the role may not be able to read the table.
-                let found = self.0.optional(&select, params![]).await.ok().flatten();
-                name = found.and_then(|row| row.column("name").ok().flatten());
-            }
-            companies.push(BoundSchema {
+    /// Returns the schemas with their companies, whose names are not looked up.
+    pub(crate) async fn schemas(&self) -> Result<Vec<BoundSchema>> {
+        let rows = self.0.rows(COMPANIES, params![]).await?;
+        let schemas = rows.iter().map(|row| {
+            Ok(BoundSchema {
+                schema: row.column("schema_name")?,
                 realm_id: row.column("realm_id")?,
-                schema,
-                name,
-            });
-        }
-        Ok(companies)
+                name: None,
+            })
+        });
+        schemas.collect()
     }
 
-    /// Returns approximate numbers of rows.
-    pub(crate) async fn row_counts(&self) -> Result<Vec<RowCount>> {
-        let rows = self.0.rows(ROW_COUNTS, params![]).await?;
+    /// Returns the schemas with the names of their companies.
+    pub(crate) async fn named(&self, mut schemas: Vec<BoundSchema>) -> Result<Vec<BoundSchema>> {
+        let names: Vec<String> = schemas.iter().map(|one| one.schema.clone()).collect();
+        let mut found = company_names(&self.0, &names).await?;
+        for one in &mut schemas {
+            one.name = found.remove(&one.schema);
+        }
+        Ok(schemas)
+    }
+
+    /// Returns how each company stands that was ever synced.
+    pub(crate) async fn company_states(&self) -> Result<Vec<CompanyState>> {
+        let rows = self.0.rows(COMPANY_STATES, params![]).await?;
+        let states = rows.iter().map(|row| {
+            Ok(CompanyState {
+                realm_id: row.column("realm_id")?,
+                has_failed: row.column("has_failed")?,
+                oldest: row.column("oldest")?,
+            })
+        });
+        states.collect()
+    }
+
+    /// Returns approximate numbers of rows in the tables of `schemas`.
+    pub(crate) async fn row_counts(&self, schemas: &[String]) -> Result<Vec<RowCount>> {
+        let rows = self.0.rows(ROW_COUNTS, params![schemas]).await?;
         let counts = rows.iter().map(|row| {
             Ok(RowCount {
                 schema: row.column("schema_name")?,
@@ -240,10 +268,10 @@ impl OverviewReader {
         counts.collect()
     }
 
-    /// Returns the latest runs that are under way, have failed or have changed rows.
-    pub(crate) async fn runs(&self) -> Result<Vec<RecentRun>> {
+    /// Returns the latest runs into `schemas` that are under way, have failed or have changed rows.
+    pub(crate) async fn runs(&self, schemas: &[String]) -> Result<Vec<RecentRun>> {
         let names: Vec<&str> = ENTITIES.iter().map(|entity| entity.name).collect();
-        let rows = self.0.rows(RUNS, params![names]).await?;
+        let rows = self.0.rows(RUNS, params![names, schemas]).await?;
         rows.iter().map(run).collect()
     }
 

@@ -87,7 +87,9 @@ fn select_from(schema: &str, entity: &EntitySpec) -> String {
         .replace("{table}", &table_name(schema, entity))
 }
 
-const STATES: &str = "SELECT * FROM qbo.sync_state ORDER BY realm_id, schema_name, entity";
+const STATES: &str = "
+SELECT * FROM qbo.sync_state WHERE $1::text[] IS NULL OR realm_id = ANY($1)
+ORDER BY realm_id, schema_name, entity";
 
 /// Reads what is stored, of any schema.
 #[derive(Debug, Clone)]
@@ -162,12 +164,15 @@ impl Records {
         Ok(())
     }
 
-    /// Returns the state of every entity of every company.
+    /// Returns the state of every entity of some companies, or of all.
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub(crate) async fn entity_states(&self) -> Result<Vec<EntityState>> {
-        let rows = self.0.rows(STATES, params![]).await?;
+    pub(crate) async fn entity_states(
+        &self,
+        realm_ids: Option<&[String]>,
+    ) -> Result<Vec<EntityState>> {
+        let rows = self.0.rows(STATES, params![realm_ids]).await?;
         rows.iter().map(entity_state).collect()
     }
 }

@@ -56,6 +56,15 @@ impl SyncSchedule {
         Self(db)
     }
 
+    /// Adds the companies that the schedule does not have yet, spread over the interval.
+    pub async fn add(&self, realm_ids: &[String], interval: Duration) -> Result<()> {
+        let seconds = interval.as_secs_f64();
+        self.0
+            .execute(ADD, params![realm_ids, seconds])
+            .await
+            .map(drop)
+    }
+
     /// Claims up to `max_companies` companies that are due, the longest overdue first. A claimed
     /// company is not due again for any process until `interval` has passed.
     pub async fn claim_due(
@@ -66,7 +75,6 @@ impl SyncSchedule {
     ) -> Result<Vec<String>> {
         let seconds = interval.as_secs_f64();
         let max_companies = i64::try_from(max_companies).unwrap_or(i64::MAX);
-        self.0.execute(ADD, params![realm_ids, seconds]).await?;
         let rows = self
             .0
             .rows(CLAIM, params![realm_ids, seconds, max_companies])

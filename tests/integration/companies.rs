@@ -539,6 +539,8 @@ async fn processes_share_the_schedule_and_failing_companies_back_off() {
     let schedules = databases.map(SyncSchedule::new);
     let interval = Duration::from_secs(400);
     // New companies are spread over the interval; the first is due now.
+    schedules[0].add(&realms, interval).await.unwrap();
+    schedules[1].add(&realms, interval).await.unwrap();
     let (one, other) = tokio::join!(
         schedules[0].claim_due(&realms, interval, 8),
         schedules[1].claim_due(&realms, interval, 8)

@@ -205,3 +205,38 @@ def test_the_page_is_small_and_fits_a_phone(server, database, browser):
     # Nothing sticks out: only the calendar scrolls.
     assert page.evaluate("document.documentElement.scrollWidth") <= 420
     page.screenshot(path=PICTURES / "status-phone.png", full_page=True)
+
+
+def test_a_page_of_many_companies_is_small_and_finds_each(server, qbo, database, browser):
+    sync(server, "company_info", "items")
+    realm = qbo.environment["QBO_REALM_ID"]
+    copy = """
+        INSERT INTO qbo.accounts SELECT (r).* FROM (
+            SELECT jsonb_populate_record(account, jsonb_build_object('realm_id', account.realm_id || number)) AS r
+            FROM qbo.accounts AS account, generate_series(1000, 1299) AS number
+        ) AS copies"""
+    database.execute(copy)
+    database.execute("UPDATE qbo.accounts SET state = 'needs_reauth', reason = 'gone' WHERE realm_id LIKE '%1298'")
+    page = browser.new_page(http_credentials={"username": "any", "password": "key"})
+    answer = page.goto(server.url)
+    assert len(answer.body()) < 100_000
+    expect(page.get_by_text("50 of 301 companies")).to_be_visible()
+    companies = page.get_by_role("table", name="Connections").get_by_role("rowheader")
+    expect(companies).to_have_count(50)
+    # The one that needs somebody comes first, whatever its id.
+    expect(companies.first).to_have_text(f"{realm}1298")
+    box = page.get_by_label("Name or id of a company")
+    box.fill("sandbox company")
+    page.get_by_role("button", name="Show").click()
+    expect(companies).to_have_count(1)
+    expect(companies.first).to_contain_text(realm)
+    expect(page.get_by_role("rowheader", name="items")).to_be_visible()
+    box.fill(f"{realm}1250")
+    box.press("Enter")
+    expect(companies).to_have_text([f"{realm}1250"])
+    box.fill("nobody <b>")
+    box.press("Enter")
+    expect(page.get_by_text("No company has this in its name or id.")).to_be_visible()
+    assert box.input_value() == "nobody <b>"
+    page.get_by_role("link", name="All companies").click()
+    expect(page.get_by_text("50 of 301 companies")).to_be_visible()

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -16,6 +16,25 @@ use crate::error::Result;
 const MIN_WAIT: Duration = Duration::from_millis(200);
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
+/// The companies to sync, as of some instant. Thousands of them are not read again at the end of each sync.
+#[derive(Debug, Default)]
+struct Known {
+    realm_ids: Vec<String>,
+    read_at: Option<Instant>,
+}
+
+impl Known {
+    fn now(realm_ids: Vec<String>) -> Self {
+        let read_at = Some(Instant::now());
+        Self { realm_ids, read_at }
+    }
+
+    fn is_old(&self) -> bool {
+        self.read_at
+            .is_none_or(|read_at| read_at.elapsed() >= MAX_WAIT)
+    }
+}
+
 impl Syncer {
     /// Implements `App::sync_every`.
     pub(crate) async fn sync_every(
@@ -28,9 +47,17 @@ impl Syncer {
         self.realms(request).await?;
         let mut running: JoinSet<CompanySync> = JoinSet::new();
         let mut busy = HashSet::new();
+        let mut known = Known::default();
         loop {
             let wait = match self
-                .start_due(request, &entities, interval, &mut running, &mut busy)
+                .start_due(
+                    request,
+                    &entities,
+                    interval,
+                    &mut known,
+                    &mut running,
+                    &mut busy,
+                )
                 .await
             {
                 Ok(wait) => wait,
@@ -60,12 +87,18 @@ impl Syncer {
         request: &SyncRequest,
         entities: &Arc<[EntitySpec]>,
         interval: Duration,
+        known: &mut Known,
         running: &mut JoinSet<CompanySync>,
         busy: &mut HashSet<String>,
     ) -> Result<Duration> {
-        let mut realms = self.realms(request).await?;
+        if known.is_old() {
+            let realm_ids = self.realms(request).await?;
+            self.schedule.add(&realm_ids, interval).await?;
+            *known = Known::now(realm_ids);
+        }
         // A company whose sync takes longer than the interval is not started a second time.
-        realms.retain(|realm_id| !busy.contains(realm_id));
+        let is_free = |realm_id: &&String| !busy.contains(*realm_id);
+        let realms: Vec<String> = known.realm_ids.iter().filter(is_free).cloned().collect();
         let room = MAX_CONCURRENT_COMPANIES.saturating_sub(running.len());
         for realm_id in self.schedule.claim_due(&realms, interval, room).await? {
             let (syncer, entities, page_size) = (self.clone(), entities.clone(), request.page_size);

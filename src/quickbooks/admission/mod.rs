@@ -64,6 +64,13 @@ pub struct Traffic {
     pub requests_last_minute: u32,
 }
 
+impl Traffic {
+    /// Reads the traffic of a company from its shared document, as of `now`.
+    pub(crate) fn read(text: Option<&str>, now: DateTime<Utc>) -> Self {
+        State::parse(text).traffic(now)
+    }
+}
+
 /// Admission control of one company. Shared by cloning its `Arc`.
 #[derive(Debug)]
 pub(crate) struct AdmissionControl {

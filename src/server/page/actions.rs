@@ -11,9 +11,12 @@ use crate::domain::{
 };
 use crate::language::{Language, say};
 
+/// The most problems that the box lists.
+const MAX_ITEMS: usize = 30;
+
 /// Renders the box; nothing if nobody has to act.
 pub(super) fn actions(view: &View<'_>) -> Markup {
-    let items: Vec<Markup> = [
+    let mut items: Vec<Markup> = [
         connections(view),
         failed_syncs(view),
         windows(view),
@@ -23,11 +26,14 @@ pub(super) fn actions(view: &View<'_>) -> Markup {
         others(view),
     ]
     .concat();
+    let more = items.len().saturating_sub(MAX_ITEMS);
+    items.truncate(MAX_ITEMS);
     html! {
         @if !items.is_empty() {
             section aria-labelledby="actions" {
                 h2 #actions { (say!(in view.language; "Action required")) }
                 ul { @for item in &items { li { (item) } } }
+                @if more > 0 { p { (rich(&say!(in view.language; count more; "{more} more problem: `qbo-rs status` lists all.", "{more} more problems: `qbo-rs status` lists all.", more))) } }
             }
         }
     }

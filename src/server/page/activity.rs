@@ -60,6 +60,8 @@ fn job_status(view: &View<'_>, status: JobStatus) -> String {
 fn outcome(view: &View<'_>, job: &Job) -> Markup {
     html! {
         @match (job.status, &job.error) {
+            // The entities of companies that are left out do not count here.
+            (JobStatus::Running, _) if view.shown.others > 0 => { }
             (JobStatus::Running, _) => { (progress(view, job)) }
             (_, Some(error)) => { (view.translated(error)) }
             (JobStatus::Done, None) => { (say!(in view.language; "in sync")) }

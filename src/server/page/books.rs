@@ -50,7 +50,7 @@ fn status(view: &View<'_>, one: &TieOut) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::Overview;
+    use crate::app::{Overview, ShownCompanies};
     use crate::language::Language;
 
     fn tie_out() -> TieOut {
@@ -77,6 +77,8 @@ mod tests {
             now: "2031-02-03T05:00:00Z".parse().unwrap(),
             quota: 0,
             token: "",
+            wanted: "",
+            shown: &ShownCompanies::default(),
             overview: &overview,
             accounts: &[],
             coverage: &[],

@@ -33,7 +33,10 @@ pub(super) fn companies(view: &View<'_>) -> Markup {
     others.dedup();
     html! {
         h2 { (say!(in language; "Companies")) }
-        @if view.accounts.is_empty() && others.is_empty() {
+        (choice(view))
+        @if view.accounts.is_empty() && others.is_empty() && !view.wanted.is_empty() {
+            p { (say!(in language; "No company has this in its name or id.")) }
+        } @else if view.accounts.is_empty() && others.is_empty() {
             p { (rich(&say!(in language; "No company is connected yet. Connect one with `qbo-rs auth login` or `POST /api/qbo/authorize/`."))) }
         } @else {
             table.stack {
@@ -51,6 +54,29 @@ pub(super) fn companies(view: &View<'_>) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Renders the choice of companies, where the page has no room for all.
+fn choice(view: &View<'_>) -> Markup {
+    let language = view.language;
+    let (shown, all) = (
+        view.shown.realm_ids.len(),
+        view.shown.realm_ids.len() + view.shown.others,
+    );
+    html! {
+        @if view.shown.others > 0 {
+            p { (say!(in language; "{shown} of {all} companies: first those that need somebody, then those whose records are oldest.", shown, all = grouped(all as u64))) }
+        }
+        @if view.shown.others > 0 || !view.wanted.is_empty() {
+            form method="get" action="/" role="search" {
+                @if view.is_chosen { input type="hidden" name="lang" value=(language.code()); }
+                label for="company" { (say!(in language; "Name or id of a company")) } " "
+                input id="company" name="company" type="search" value=(view.wanted);
+                " " button id="choose" { (say!(in language; "Show")) }
+            }
+            @if !view.wanted.is_empty() { p { a href=(view.address("")) { (say!(in language; "All companies")) } } }
         }
     }
 }

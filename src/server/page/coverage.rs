@@ -12,6 +12,8 @@ use crate::language::say;
 
 /// Calendars start open if there are at most this many companies.
 const OPEN_CALENDARS: usize = 3;
+/// With more companies than these, the page has no calendars: one company must be chosen.
+const CALENDARS: usize = 10;
 /// The months in a calendar.
 const MONTHS: u32 = 24;
 
@@ -26,7 +28,9 @@ pub(super) fn coverage(view: &View<'_>) -> Markup {
     let is_open = schemas.len() <= OPEN_CALENDARS;
     html! {
         h2 { (say!(in language; "Coverage")) }
-        @if schemas.is_empty() { p { (say!(in language; "No entity has been synced yet.")) } } @else {
+        @if schemas.is_empty() { p { (say!(in language; "No entity has been synced yet.")) } }
+        @else if schemas.len() > CALENDARS { (choice(view, schemas.keys().copied())) }
+        @else {
             p { (say!(in language; "The last {months} months. A filled square is a month whose records are all in Postgres.", months = MONTHS)) }
             @for ((realm_id, schema), entities) in &schemas {
                 @let is_only = schemas.keys().filter(|(of, _)| of == realm_id).count() == 1;
@@ -40,6 +44,18 @@ pub(super) fn coverage(view: &View<'_>) -> Markup {
                     (unavailable(view, entities))
                 }
             }
+        }
+    }
+}
+
+/// Renders a link to the calendar of each company.
+fn choice<'s>(view: &View<'_>, schemas: impl Iterator<Item = (&'s str, &'s str)>) -> Markup {
+    let mut realm_ids: Vec<&str> = schemas.map(|(realm_id, _)| realm_id).collect();
+    realm_ids.dedup();
+    html! {
+        p { (say!(in view.language; "Choose a company to see which months of its records are in Postgres.")) }
+        ul.companies {
+            @for realm_id in realm_ids { li { a href=(view.address(realm_id)) { (view.subject(realm_id)) } } }
         }
     }
 }

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq as _;
 use super::super::reply::{ApiError, Reply};
 use super::super::requests::is_realm_id;
 use super::super::state::Shared;
-use super::view::View;
+use super::view::{View, address};
 use crate::language::{Language, say};
 
 /// Renders the button of a company.
@@ -22,6 +22,7 @@ pub(super) fn button(view: &View<'_>, realm_id: &str) -> Markup {
             input type="hidden" name="token" value=(view.token);
             input type="hidden" name="realm_id" value=(realm_id);
             @if view.is_chosen { input type="hidden" name="lang" value=(language.code()); }
+            @if !view.wanted.is_empty() { input type="hidden" name="company" value=(view.wanted); }
             button id=(format!("sync-{realm_id}")) aria-label=(say!(in language; "Sync {name} now", name)) {
                 (say!(in language; "Sync now"))
             }
@@ -55,8 +56,5 @@ pub(in crate::server) async fn sync_now(State(state): Shared, body: String) -> R
     }
     state.service.sync_now(&realm_id).await?;
     let language = field("lang").parse::<Language>().ok();
-    Ok(match language {
-        Some(language) => Redirect::to(&format!("/?lang={}", language.code())),
-        None => Redirect::to("/"),
-    })
+    Ok(Redirect::to(&address(language, &field("company"))))
 }

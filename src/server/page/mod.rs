@@ -22,8 +22,13 @@ pub(super) use self::form::sync_now;
 use self::view::View;
 use super::reply::Reply;
 use super::state::{AppState, Shared};
+use crate::app::{CompanyReport, TieOut};
 use crate::error::Result;
 use crate::language::{Language, say};
+
+/// The most companies that the page shows, so that a browser can show it and the database is not asked for
+/// thousands of calendars every few seconds.
+const MAX_COMPANIES: usize = 50;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -33,6 +38,8 @@ const SCRIPT: &str = include_str!("page.js");
 pub(super) struct PageQuery {
     /// The language; without it the browser's.
     lang: Option<String>,
+    /// What the id or the name of a company has in it; without it, all companies are meant.
+    company: Option<String>,
 }
 
 /// Renders the page for `GET /`.
@@ -41,14 +48,15 @@ pub(super) async fn show(
     headers: HeaderMap,
     query: Result<Query<PageQuery>, QueryRejection>,
 ) -> Reply<([(HeaderName, String); 2], Html<String>)> {
-    let Query(PageQuery { lang }) = query?;
+    let Query(PageQuery { lang, company }) = query?;
     let accepted = headers.get(header::ACCEPT_LANGUAGE);
     let accepted = accepted.and_then(|value| value.to_str().ok());
     let language = match &lang {
         Some(code) => code.parse()?,
         None => accepted.map_or(Language::En, Language::accepted),
     };
-    let page = page(&state, language, lang.is_some()).await?;
+    let wanted = company.as_deref().unwrap_or_default().trim();
+    let page = page(&state, language, lang.is_some(), wanted).await?;
     let headers = [
         (header::CONTENT_SECURITY_POLICY, policy()),
         // Without it, browsers send the form with the origin `null`, which is refused.
@@ -73,12 +81,27 @@ fn policy() -> String {
     )
 }
 
-async fn page(state: &AppState, language: Language, is_chosen: bool) -> Result<Markup> {
+async fn page(
+    state: &AppState,
+    language: Language,
+    is_chosen: bool,
+    wanted: &str,
+) -> Result<Markup> {
     let service = &state.service;
     let now = crate::clock::now();
-    let overview = service.overview().await?;
-    let accounts = service.accounts().await?;
-    let coverage = service.coverage(coverage::months(now)[0].start).await?;
+    let mut accounts = service.accounts().await?;
+    let shown = service
+        .shown_companies(&accounts, wanted, MAX_COMPANIES)
+        .await?;
+    let place = |account: &CompanyReport| {
+        let mut realm_ids = shown.realm_ids.iter();
+        realm_ids.position(|realm_id| *realm_id == account.account.realm_id)
+    };
+    accounts.retain(|account| place(account).is_some());
+    accounts.sort_by_cached_key(place);
+    let overview = service.overview(&shown).await?;
+    let since = coverage::months(now)[0].start;
+    let coverage = service.coverage(since, &shown.realm_ids).await?;
     let jobs = service.recent_jobs().await?;
     let drift = service.schema_drift().await?;
     let books = service.tie_outs().await?;
@@ -89,11 +112,15 @@ async fn page(state: &AppState, language: Language, is_chosen: bool) -> Result<M
         now,
         quota,
         token: state.form_token.text(),
+        wanted,
+        shown: &shown,
         overview: &overview,
         accounts: &accounts,
         coverage: &coverage,
         books: &books,
     };
+    let is_shown = |one: &&TieOut| shown.realm_ids.contains(&one.realm_id);
+    let compared: Vec<TieOut> = books.iter().filter(is_shown).cloned().collect();
     let main = html! {
         p.time { (say!(in language; "As of")) " " (view.when(now)) }
         (actions::actions(&view))
@@ -102,7 +129,7 @@ async fn page(state: &AppState, language: Language, is_chosen: bool) -> Result<M
         (activity::jobs(&view, &jobs))
         (activity::runs(&view))
         (coverage::coverage(&view))
-        (books::tie_outs(&view, &books))
+        (books::tie_outs(&view, &compared))
         (drift::differences(&view, &drift))
     };
     Ok(frame(language, &main))

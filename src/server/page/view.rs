@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use maud::{Markup, html};
 
-use crate::app::{CompanyReport, Coverage, Overview, TieOut};
+use crate::app::{CompanyReport, Coverage, Overview, ShownCompanies, TieOut};
 use crate::language::{Language, say, translated_into};
 use crate::terminal::one_line;
 
@@ -19,6 +19,9 @@ pub(super) struct View<'p> {
     pub(super) quota: u64,
     /// Proves that a form comes from this page.
     pub(super) token: &'p str,
+    /// The part of an id or a name by which companies were chosen; empty for all.
+    pub(super) wanted: &'p str,
+    pub(super) shown: &'p ShownCompanies,
     pub(super) overview: &'p Overview,
     pub(super) accounts: &'p [CompanyReport],
     pub(super) coverage: &'p [Coverage],
@@ -73,9 +76,30 @@ impl View<'_> {
         }
     }
 
+    /// Returns the address of the page that shows the companies in whose id or name `wanted` occurs.
+    pub(super) fn address(&self, wanted: &str) -> String {
+        address(self.is_chosen.then_some(self.language), wanted)
+    }
+
     /// Returns a text of the core, such as an error, in the language of the page.
     pub(super) fn translated(&self, text: &str) -> String {
         translated_into(self.language, text).into_owned()
+    }
+}
+
+/// Returns the address of the page in a chosen language, with the companies in whose id or name `wanted`
+/// occurs.
+pub(super) fn address(language: Option<Language>, wanted: &str) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    if let Some(language) = language {
+        query.append_pair("lang", language.code());
+    }
+    if !wanted.is_empty() {
+        query.append_pair("company", wanted);
+    }
+    match query.finish() {
+        none if none.is_empty() => "/".to_owned(),
+        query => format!("/?{query}"),
     }
 }
 
@@ -123,6 +147,8 @@ mod tests {
             now: DateTime::UNIX_EPOCH,
             quota: 0,
             token: "",
+            wanted: "",
+            shown: &ShownCompanies::default(),
             overview: &overview,
             accounts: &[],
             coverage: &[],

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use futures_util::future::{BoxFuture, FutureExt};
 
+use super::Documents;
 use crate::durable::{self, Draft, Lock};
 use crate::error::{Error, Result};
 use crate::port::{Change, SharedState};
@@ -48,6 +49,17 @@ fn read(path: &Path) -> std::io::Result<String> {
     // Anything longer is no document of ours.
     file.take(MAX_LENGTH).read_to_string(&mut text)?;
     Ok(text)
+}
+
+/// Reads the documents of many keys, each in the file that `path_of` names. A file that cannot be read
+/// counts as none, as it does for those who write it: they then keep the limits on their own.
+pub(crate) fn read_files(keys: Vec<String>, path_of: impl Fn(&str) -> PathBuf) -> Documents {
+    let text = |key: String| Some((read(&path_of(&key)).ok()?, key));
+    let texts = keys.into_iter().filter_map(text);
+    Documents {
+        texts: texts.map(|(text, key)| (key, text)).collect(),
+        read_at: crate::clock::now(),
+    }
 }
 
 impl SharedState for FileState {

@@ -1,11 +1,13 @@
 //! A document in `qbo.admission`, for all processes that share a database.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
 use futures_util::future::{BoxFuture, FutureExt};
 
+use super::Documents;
 use crate::error::Result;
 use crate::port::{Change, SharedState};
 use crate::postgres::{
@@ -29,6 +31,10 @@ const INSERT: &str = "
 INSERT INTO qbo.admission (key, state) VALUES ($1, '{}') ON CONFLICT DO NOTHING";
 const UPDATE: &str = "
 UPDATE qbo.admission SET state = $2::text::jsonb, changed_at_utc = now() WHERE key = $1";
+
+const READ: &str = "
+SELECT wanted.key, state::text AS state, clock_timestamp() AS read_at
+FROM unnest($1::text[]) AS wanted(key) LEFT JOIN qbo.admission USING (key)";
 
 impl PostgresState {
     /// Returns the document `key` in a database whose tables exist.
@@ -57,6 +63,23 @@ impl PostgresState {
         }
         connection.batch("COMMIT").await
     }
+}
+
+/// Reads the documents of many keys in one statement.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn read_rows(db: &Db, keys: Vec<String>) -> Result<Documents> {
+    let mut texts = HashMap::new();
+    let mut read_at = None;
+    for row in db.rows(READ, params![keys]).await? {
+        read_at = Some(row.column("read_at")?);
+        if let Some(text) = row.column("state")? {
+            texts.insert(row.column("key")?, text);
+        }
+    }
+    let read_at = read_at.unwrap_or_else(crate::clock::now);
+    Ok(Documents { texts, read_at })
 }
 
 impl SharedState for PostgresState {
