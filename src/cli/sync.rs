@@ -89,14 +89,26 @@ fn table(report: &SyncReport) -> String {
             CompanyStatus::Failed => say!("failed"),
             CompanyStatus::NeedsReauth => say!("needs to be connected again"),
         };
-        let text = say!(
-            "company {company} in {schema}: {status}, {requests}, {time}",
-            company = account.realm_id,
-            schema = account.schema,
-            status,
-            requests = requests(account.requests),
-            time = elapsed(account.duration_ms)
-        );
+        let (company, time) = (&account.realm_id, elapsed(account.duration_ms));
+        let requests = requests(account.requests);
+        let text = match account.schema.as_str() {
+            // It failed before it was given one.
+            "" => say!(
+                "company {company}: {status}, {requests}, {time}",
+                company,
+                status,
+                requests,
+                time
+            ),
+            schema => say!(
+                "company {company} in {schema}: {status}, {requests}, {time}",
+                company,
+                schema,
+                status,
+                requests,
+                time
+            ),
+        };
         let _ = writeln!(out, "{text}");
         if let Some(error) = &account.error {
             let _ = writeln!(out, "  {}", translated(error));

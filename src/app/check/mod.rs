@@ -98,15 +98,31 @@ impl App {
     }
 }
 
-/// Waits for a part, not longer than a check may take. A refresh of tokens that takes longer goes on,
+/// Waits for QuickBooks, not longer than a check may take. A refresh of tokens that takes longer goes on,
 /// and is stored.
 async fn within<T>(part: impl Future<Output = Result<T>>) -> Result<T> {
     let waited = tokio::time::timeout(LIMIT, part).await;
     waited.unwrap_or_else(|_| {
         Err(Error::Transport {
-            reason: format!("no answer within {} s", LIMIT.as_secs()),
+            reason: silence(),
             was_sent: true,
             source: None,
         })
     })
+}
+
+/// Waits for the database as long.
+async fn within_database<T>(part: impl Future<Output = Result<T>>) -> Result<T> {
+    let waited = tokio::time::timeout(LIMIT, part).await;
+    waited.unwrap_or_else(|_| {
+        Err(Error::Database {
+            reason: silence(),
+            sqlstate: None,
+            source: None,
+        })
+    })
+}
+
+fn silence() -> String {
+    format!("no answer within {} s", LIMIT.as_secs())
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::form;
-use super::view::{View, grouped, rich};
+use super::view::{View, rich};
 use crate::app::CompanyReport;
 use crate::domain::{ConnectionState, EntitySyncStatus};
 use crate::language::say;
@@ -147,8 +147,8 @@ pub(super) fn traffic(view: &View<'_>, limits: Limits) -> Markup {
 fn usage(view: &View<'_>, used: u64, max: u64, label: &str) -> Markup {
     html! {
         @if max > 0 {
-            (say!(in view.language; "{used} of {max}", used = grouped(used), max = grouped(max))) " "
+            (say!(in view.language; "{used} of {max}", used = view.number(used), max = view.number(max))) " "
             meter aria-label=(label) min="0" max=(max) value=(used) high=(max.saturating_mul(8) / 10) { }
-        } @else { (grouped(used)) }
+        } @else { (view.number(used)) }
     }
 }
