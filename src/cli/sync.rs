@@ -200,3 +200,28 @@ fn deleted(count: u64) -> String {
 fn set_aside(count: u64) -> String {
     say!("{n} set aside", n = number(count))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::CompanySync;
+
+    #[test]
+    fn a_company_without_a_schema_has_no_place() {
+        let line = |schema: &str| {
+            let company = CompanySync {
+                realm_id: "77".to_owned(),
+                schema: schema.to_owned(),
+                status: CompanyStatus::Failed,
+                error: None,
+                requests: 1,
+                duration_ms: 200,
+                entities: Vec::new(),
+            };
+            let accounts = vec![company];
+            table(&SyncReport { accounts })
+        };
+        assert_eq!(line(""), "company 77: failed, 1 request, 0.2 s\n");
+        assert_eq!(line("raw"), "company 77 in raw: failed, 1 request, 0.2 s\n");
+    }
+}

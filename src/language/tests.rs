@@ -110,7 +110,7 @@ fn words_of_others_with_many_joints_are_left_alone_within_bounds() {
     }
 }
 
-/// Who reads Spanish may take a comma for the decimal sign.
+/// A comma is the decimal sign for most who read Spanish.
 #[test]
 fn counts_of_finished_texts_are_written_as_in_the_language() {
     let spanish = |text| translated_into(Language::Es, text).into_owned();
