@@ -197,8 +197,8 @@ def chunk_range(start: Instant, end: Instant, chunk: str = "day", *, tz: str = "
         start: First instant: a date, a datetime, or text such as ``2025-01-31``, ``2025-01-31T00:00:00Z``,
             ``2025-Q1``, ``today`` or ``-30d``.
         end: First instant after the range.
-        chunk: ``day``, ``week``, ``month``, ``quarter``, ``year`` or ``Nd``. Months are counted from ``start``; month
-            ends are clamped. The last window may be shorter.
+        chunk: ``hour``, ``day``, ``week``, ``month``, ``quarter``, ``year``, ``Nd`` or ``Nh``. Months are counted from
+            ``start``; month ends are clamped. The last window may be shorter.
         tz: Zone of dates and windows, such as ``America/Guayaquil``: a day begins at midnight there. Datetimes say
             their own; one without a zone is UTC.
 

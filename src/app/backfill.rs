@@ -48,7 +48,7 @@ pub struct BackfillRequest {
     /// The range to copy.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub range: Window,
-    /// Length of windows: day, week, month, quarter, year or Nd
+    /// Length of windows: hour, day, week, month, quarter, year, Nd, Nh
     #[cfg_attr(feature = "cli", arg(long, default_value = "day"))]
     #[serde(default)]
     pub chunk: Chunk,

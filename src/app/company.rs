@@ -304,6 +304,12 @@ impl ConnectionStatus {
         self.issuer.has_token().await
     }
 
+    /// Returns the reads of the month that all processes have counted; `None` if their count is out of reach.
+    pub(super) async fn monthly_reads(&self) -> Option<u64> {
+        let traffic = self.admission.traffic().await;
+        self.admission.is_shared().then_some(traffic.monthly_reads)
+    }
+
     pub(super) async fn report(&self) -> Option<ConnectionReport> {
         let connection = self.issuer.connection().await.ok().flatten()?;
         let (now, end) = (crate::clock::now(), expires_at(&connection));

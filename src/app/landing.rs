@@ -153,7 +153,7 @@ impl App {
         }
         let config = company_config(&self.settings).await?;
         let sink = Arc::new(LandingSink::new(out, config.mask.clone()));
-        sink.prepare(&entities)?;
+        sink.prepare(&config.realm_id, &entities)?;
         let (source, connection) = Company::open(&self.settings, &config, &self.progress)
             .await?
             .into_parts();

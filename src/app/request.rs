@@ -73,7 +73,11 @@ mod tests {
             read::<BackfillRequest>(request).unwrap_err()
         };
         for (name, value, text) in [
-            ("chunk", json!("hour"), "chunk: unknown chunk 'hour'"),
+            (
+                "chunk",
+                json!("fortnight"),
+                "chunk: unknown chunk 'fortnight'",
+            ),
             ("page_size", json!(1001), "page_size: 1001 is not between"),
             (
                 "range",

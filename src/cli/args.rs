@@ -167,6 +167,14 @@ pub(super) enum Command {
 }
 
 impl Command {
+    /// Returns the phase that the progress of the command belongs to.
+    pub(super) fn phase(&self) -> &'static str {
+        match self {
+            Self::Load(_) => "load",
+            _ => "extract",
+        }
+    }
+
     /// Returns whether the command reads settings.
     pub(super) fn reads_settings(&self) -> bool {
         match self {
@@ -200,7 +208,7 @@ pub(super) struct ExtractArguments {
     pub request: ExtractRequest,
     #[command(flatten)]
     pub range: Window,
-    /// Length of windows: day, week, month, quarter, year or Nd
+    /// Length of windows: hour, day, week, month, quarter, year, Nd, Nh
     #[arg(long, default_value = "day")]
     pub chunk: Chunk,
     /// Zone of dates and windows, as America/Guayaquil

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::words::{
-    MAX_WIDTH, cut, elapsed, number, requests, requests_in, rows, rows_in, width, windows,
-    windows_in,
+    MAX_WIDTH, cut, elapsed, number, number_in, requests, requests_in, rows, rows_in, width,
+    windows, windows_in,
 };
 use crate::domain::{WindowReport, WindowStatus};
 use crate::language::{Language, current, say};
@@ -252,14 +252,16 @@ impl Board {
         if self.running.len() > MAX_SHOWN {
             parts.push(say!("{count} at a time", count = self.running.len()));
         }
-        parts.push(match self.cap {
-            0 => requests(self.requests),
-            cap => say!(
+        match (self.requests, self.cap) {
+            // A load sends none.
+            (0, _) => {}
+            (sent, 0) => parts.push(requests(sent)),
+            (sent, cap) => parts.push(say!(
                 "{sent} of at most {cap} requests",
-                sent = number(self.requests),
+                sent = number(sent),
                 cap = number(cap)
-            ),
-        });
+            )),
+        }
         parts.push(say!("{rate} rows/s", rate = number(self.rate(now))));
         parts.push(say!("Ctrl-C is safe"));
         while parts.len() > 1 && width(&parts.join(" · ")) > columns {
@@ -354,9 +356,12 @@ fn sentence(ended: u64, windows: u64, rows: u64, requests: u64, rate: u64) -> St
     let language = Language::En;
     let windows = windows_in(language, windows);
     let rows = rows_in(language, rows);
-    let requests = requests_in(language, requests);
-    let (ended, rate) = (number(ended), number(rate));
-    format!("{ended} of {windows} so far, {rows}, {requests}, {rate} rows/s")
+    let requests = match requests {
+        0 => String::new(),
+        sent => format!(", {}", requests_in(language, sent)),
+    };
+    let (ended, rate) = (number_in(language, ended), number_in(language, rate));
+    format!("{ended} of {windows} so far, {rows}{requests}, {rate} rows/s")
 }
 
 fn bar(share: f64, columns: usize) -> String {

@@ -112,7 +112,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> i32 {
     logging::start(arguments.logs.log_format, level, bars.as_ref());
     let progress: Arc<dyn Progress> = match bars {
         Some(bars) => Arc::new(bars),
-        None => Arc::new(Heartbeat::new(cap)),
+        None => Arc::new(Heartbeat::new(arguments.command.phase(), cap)),
     };
     let words = line.iter().map(|word| word.to_string_lossy().into_owned());
     let tally = Arc::new(Tally::new(progress, CommandLine::new(words)));

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use qbo_sandbox::Sandbox;
 
 use super::output;
-use super::words::{number, shell_quote};
+use super::words::{number, shell_quote, width};
 use crate::demo::Demo;
 use crate::language::say;
 
@@ -46,24 +46,32 @@ pub(super) fn demo(program: &str, demo: &Demo, table: &str) -> String {
     let (passfile, env_file) = (quote(&demo.passfile), quote(&demo.env_file));
     let (program, stop) = (shell_quote(program), demo.directory_flag());
     let rows: u64 = demo.report.runs.iter().map(|run| run.totals.rows).sum();
-    let rows = number(rows);
-    let (url, directory) = (&demo.url, demo.directory.display());
     let mut out = format!("\n{table}\n");
     // Writing to a string cannot fail.
     let there = say!(
-        "{rows} records are in Postgres at {url} (password in {passfile}). Go on with:",
-        rows,
-        url,
-        passfile
+        "{rows} records are in Postgres. Go on with:",
+        rows = number(rows)
     );
     let _ = writeln!(out, "{there}\n");
     let _ = writeln!(out, "  {program} show customers --env-file {env_file}");
     let _ = writeln!(out, "  {program} status --env-file {env_file}");
     let _ = writeln!(out, "  {program} demo --stop{stop}\n");
-    let stays = say!(
-        "Postgres goes on running until then. Its data is in {directory}; remove that to start from scratch.",
-        directory
-    );
+    let stays =
+        say!("Postgres goes on running until then. To start from scratch, remove its data.");
     let _ = writeln!(out, "{stays}");
+    // Paths may be long, so each has a line.
+    let places = [
+        (say!("address"), demo.url.clone()),
+        (say!("password file"), passfile),
+        (say!("data"), quote(&demo.directory)),
+    ];
+    let widest = places
+        .iter()
+        .map(|(name, _)| width(name))
+        .max()
+        .unwrap_or_default();
+    for (name, place) in places {
+        let _ = writeln!(out, "  {name:<widest$}  {place}");
+    }
     out
 }

@@ -57,7 +57,7 @@ pub(super) const PAGES: &[HelpPage] = &[
         "loading.md",
         &[
             "qbo-rs load landing",
-            "qbo-rs load items.jsonl.zst --schema raw_acme",
+            "qbo-rs load items.parquet --schema raw_acme",
         ],
     ),
     page(
@@ -83,7 +83,7 @@ pub(super) const PAGES: &[HelpPage] = &[
         "service.md",
         &[
             "qbo-rs serve --every 5m",
-            "qbo-rs serve customers invoices --host 0.0.0.0",
+            "qbo-rs serve customers invoices --port 9000",
         ],
     ),
     page(

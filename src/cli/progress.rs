@@ -137,9 +137,10 @@ pub(super) struct Heartbeat {
 }
 
 impl Heartbeat {
-    pub(super) fn new(cap: u64) -> Self {
+    /// Starts the lines. `phase` is that of the call, `cap` the maximum number of requests.
+    pub(super) fn new(phase: &'static str, cap: u64) -> Self {
         let board = Arc::new(Mutex::new(Board::new(cap)));
-        let ticks = Ticks::start(REPORT, &board, log);
+        let ticks = Ticks::start(REPORT, &board, move |board| log(phase, board));
         Self {
             board,
             _ticks: ticks,
@@ -147,13 +148,13 @@ impl Heartbeat {
     }
 }
 
-fn log(board: &Board) {
+fn log(phase: &str, board: &Board) {
     let Some(((realm_id, entity), said)) = board.place().zip(board.sentence(Instant::now())) else {
         return;
     };
     let _of_run = info_span!("run", realm_id, entity).entered();
     info!(
-        phase = "extract",
+        phase,
         event = "progress",
         entities_done = said.entities_done,
         entities = said.entities,

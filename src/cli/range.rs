@@ -1,6 +1,6 @@
 //! The flags of a range, read as a window.
 
-use chrono::{NaiveDate, TimeDelta};
+use chrono::NaiveDate;
 use chrono_tz::Tz;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
@@ -47,18 +47,20 @@ struct RangeFlags {
 }
 
 impl RangeFlags {
-    fn window(&self, calendar: Calendar) -> Result<Option<Window>> {
-        let one = |setting: &'static str, text: &'_ Option<String>| {
-            text.clone().map(|text| (setting, text))
+    /// Returns the flag that stands for a whole range, and its text.
+    fn single(&self) -> Option<RangeBound<'_>> {
+        let (setting, text) = match (&self.last, &self.month, &self.quarter) {
+            (Some(last), ..) => ("last", last),
+            (_, Some(month), _) => ("month", month),
+            (.., Some(quarter)) => ("quarter", quarter),
+            (None, None, None) => return None,
         };
-        let single = [
-            one("last", &self.last),
-            one("month", &self.month),
-            one("quarter", &self.quarter),
-        ];
-        if let Some((setting, text)) = single.into_iter().flatten().next() {
-            let bound = RangeBound::new(setting, &text);
-            let window = match setting {
+        Some(RangeBound::new(setting, text))
+    }
+
+    fn window(&self, calendar: Calendar) -> Result<Option<Window>> {
+        if let Some(bound) = self.single() {
+            let window = match bound.setting {
                 "last" => calendar.last(bound),
                 "month" => calendar.month(bound),
                 _ => calendar.quarter(bound),
@@ -162,16 +164,15 @@ pub(super) struct OptionalDays {
 
 impl RangeFlags {
     fn days(&self, calendar: Calendar) -> Result<OptionalDays> {
-        let is_single = self.last.is_some() || self.month.is_some() || self.quarter.is_some();
-        if let Some(window) = is_single
-            .then(|| self.window(calendar))
-            .transpose()?
-            .flatten()
-        {
-            let last = window.end - TimeDelta::nanoseconds(1);
+        if let Some(bound) = self.single() {
+            let (first, last) = match bound.setting {
+                "last" => calendar.last_days(bound),
+                "month" => calendar.month_days(bound),
+                _ => calendar.quarter_days(bound),
+            }?;
             return Ok(OptionalDays {
-                start: Some(window.start.date_naive()),
-                end: Some(last.date_naive()),
+                start: Some(first),
+                end: Some(last),
             });
         }
         let last = self.end.as_ref().map(|end| RangeBound::new("end", end));
@@ -203,11 +204,9 @@ impl Args for OptionalDays {
                     .help("Last day, which belongs to the reports")
             })
             .mut_arg("last", |arg| {
-                arg.help("Instead of both: the days up to now, as 90d")
+                arg.help("Instead of both: the days up to today, as 90d")
             })
-            .mut_arg("through", |arg| {
-                arg.help("The same as --end").hide_short_help(true)
-            })
+            .mut_arg("through", |arg| arg.help("The same as --end"))
             .arg(
                 Arg::new("tz")
                     .long("tz")
@@ -299,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn status_and_reports_take_every_spelling_too() {
+    fn status_reports_and_books_take_every_spelling_too() {
         let command = |line: &str| {
             parse(line)
                 .unwrap_or_else(|e| panic!("{line}: {e}"))
@@ -340,7 +339,39 @@ mod tests {
             panic!("no reports");
         };
         let (start, end) = (last.days.start.unwrap(), last.days.end.unwrap());
-        assert_eq!((end - start).num_days(), 30);
+        assert_eq!((end - start).num_days(), 29, "thirty days, today the last");
+        for (flags, days) in [
+            ("--month 2025-03", "2025-03-01 2025-03-31"),
+            ("--quarter 2025-Q1", "2025-01-01 2025-03-31"),
+            ("--start 2025-01 --through 2025-02", "2025-01-01 2025-02-28"),
+            (
+                "--month 2025-03 --tz America/Guayaquil",
+                "2025-03-01 2025-03-31",
+            ),
+            (
+                "--start 2025-03-02 --end 2025-03-31",
+                "2025-03-02 2025-03-31",
+            ),
+        ] {
+            let line = format!("qbo-rs verify --books {flags}");
+            let Command::Verify(VerifyArguments::Books(books)) = command(&line) else {
+                panic!("{flags}");
+            };
+            let (start, end) = (books.start.unwrap(), books.end);
+            assert_eq!(format!("{start} {end}"), days, "{flags}");
+        }
+        for (flags, words) in [
+            ("", "no day is named"),
+            ("--start 2025-03-01", "no day is named"),
+            ("--month 2025-03 --last 30d", "cannot be used with"),
+            ("--quarter 2025-Q1 --end 2025-03-31", "cannot be used with"),
+            ("--start 2025-03-02 --end 2025-03-01", "is after end"),
+            ("items --month 2025-03", "leave out the entities"),
+            ("--month 2025-Q1", "write 2024-01"),
+        ] {
+            let error = parse(format!("qbo-rs verify --books {flags}").trim()).unwrap_err();
+            assert!(error.contains(words), "{flags}: {error}");
+        }
         for line in [
             "qbo-rs status --start 2024",
             "qbo-rs reports x --month 2024-01 --end 2024",

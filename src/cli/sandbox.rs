@@ -1,6 +1,7 @@
 //! `qbo-rs sandbox`: its flags, and commands to a sandbox that runs.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,11 +19,11 @@ use super::sandbox_run::{detach, run_command};
 use super::signals::block_on;
 use crate::app::{App, ConformReport, ConformRequest, Finding};
 use crate::domain::instant::parse_instant;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::language::say;
 use qbo_sandbox::{
     ASSUMPTIONS, Assumptions, CompanySize, Environment, FaultRule, OAuthOptions, Refusal, Sandbox,
-    SandboxOptions, ThrottleOptions,
+    SandboxOptions, StartError, ThrottleOptions,
 };
 
 /// The time in which a sandbox answers whoever has stopped it.
@@ -215,9 +216,17 @@ pub(super) fn run(
     }
 }
 
+fn not_started(error: &StartError) -> Error {
+    match error {
+        StartError::Listen { reason, .. } if reason.kind() == ErrorKind::AddrInUse => {
+            refused(format!("{error}; --port 0 takes a free port"))
+        }
+        _ => refused(error.to_string()),
+    }
+}
+
 fn serve(arguments: &SandboxArguments, env_file: &EnvFile) -> Outcome {
-    let sandbox =
-        Sandbox::start(arguments.options()?).map_err(|error| refused(error.to_string()))?;
+    let sandbox = Sandbox::start(arguments.options()?).map_err(|error| not_started(&error))?;
     if !arguments.command.is_empty() {
         return run_command(&sandbox, &arguments.command, env_file);
     }

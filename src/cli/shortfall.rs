@@ -6,7 +6,7 @@ use tracing::error;
 use super::hint::with_flags;
 use super::logging::{LAST_LINES, language};
 use super::signals::block_on;
-use super::words::number;
+use super::words::number_in;
 use crate::app::{App, SetAside, set_aside_in_landing};
 use crate::domain::instant::format_instant;
 use crate::domain::{
@@ -287,7 +287,7 @@ fn failures_of_run(run: &RunReport) -> Vec<Failure> {
         let language = language();
         let count = not_attempted.len() as u64;
         let reason = not_attempted_for(first);
-        let n = number(count);
+        let n = number_in(language, count);
         let text = match failed.iter().any(|failed| reason_of(failed) == reason) {
             true => say!(in language; count count; "{n} window not attempted, for the same reason",
                 "{n} windows not attempted, for the same reason", n),
@@ -324,8 +324,8 @@ fn differences(run: &Verification) -> Vec<Failure> {
         window: Some(found.window()),
         reason: say!(in language();
             "differs: {source} in QuickBooks, {table} in the table; {missing} missing, {stale} stale, {extra} extra",
-            source = number(found.source),
-            table = number(found.table),
+            source = number_in(language(), found.source),
+            table = number_in(language(), found.table),
             missing = found.missing.len(),
             stale = found.stale.len(),
             extra = found.extra.len()
@@ -375,7 +375,7 @@ impl Shortfall {
         let named = self.failures.len().min(MAX_NAMED);
         let more = (self.failures.len() - named) as u64;
         let text = say!(in language(); count more; "and {count} more failure", "and {count} more failures",
-            count = number(more));
+            count = number_in(language(), more));
         self.print_count(more, &text);
         for record in &self.set_aside {
             let (start, end) = bounds(record.window);
@@ -398,7 +398,7 @@ impl Shortfall {
         }
         let unnamed = self.rejected.saturating_sub(self.set_aside.len() as u64);
         let text = say!(in language(); count unnamed; "and {count} more record that is set aside",
-            "and {count} more records that are set aside", count = number(unnamed));
+            "and {count} more records that are set aside", count = number_in(language(), unnamed));
         self.print_count(unnamed, &text);
         error!(
             target: LAST_LINES,

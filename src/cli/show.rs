@@ -9,6 +9,7 @@ use super::exit::{ExitCode, Outcome};
 use super::grid::{Column, Grid};
 use super::output::{self, Printer};
 use super::signals::block_on;
+use super::words::flow;
 use crate::app::{App, ShowReport, ShowRequest};
 use crate::error::Error;
 use crate::language::say;
@@ -76,12 +77,14 @@ pub(super) fn table(report: &ShowReport, width: usize) -> String {
             count
         ),
         (_, true) => say!(count count;
-            "{entity} in the schema {schema}: the {count} that was changed last; --limit shows more",
-            "{entity} in the schema {schema}: the {count} that were changed last; --limit shows more",
+            "{entity} in the schema {schema}: the {count} that was changed last",
+            "{entity} in the schema {schema}: the {count} that were changed last",
             entity, schema, count
         ),
     };
-    let _ = writeln!(out, "{text}");
+    let mut parts = vec![text];
+    parts.extend(report.has_more.then(|| say!("--limit shows more")));
+    out.push_str(&flow("", &parts, "; "));
     if has_deleted {
         let _ = writeln!(out, "{}", say!("x: deleted in QuickBooks"));
     }

@@ -89,14 +89,26 @@ fn table(report: &SyncReport) -> String {
             CompanyStatus::Failed => say!("failed"),
             CompanyStatus::NeedsReauth => say!("needs to be connected again"),
         };
-        let text = say!(
-            "company {company} in {schema}: {status}, {requests}, {time}",
-            company = account.realm_id,
-            schema = account.schema,
-            status,
-            requests = requests(account.requests),
-            time = elapsed(account.duration_ms)
-        );
+        let (company, time) = (&account.realm_id, elapsed(account.duration_ms));
+        let requests = requests(account.requests);
+        let text = match account.schema.as_str() {
+            // It failed before it was given one.
+            "" => say!(
+                "company {company}: {status}, {requests}, {time}",
+                company,
+                status,
+                requests,
+                time
+            ),
+            schema => say!(
+                "company {company} in {schema}: {status}, {requests}, {time}",
+                company,
+                schema,
+                status,
+                requests,
+                time
+            ),
+        };
         let _ = writeln!(out, "{text}");
         if let Some(error) = &account.error {
             let _ = writeln!(out, "  {}", translated(error));
@@ -187,4 +199,29 @@ fn deleted(count: u64) -> String {
 
 fn set_aside(count: u64) -> String {
     say!("{n} set aside", n = number(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::CompanySync;
+
+    #[test]
+    fn a_company_without_a_schema_has_no_place() {
+        let line = |schema: &str| {
+            let company = CompanySync {
+                realm_id: "77".to_owned(),
+                schema: schema.to_owned(),
+                status: CompanyStatus::Failed,
+                error: None,
+                requests: 1,
+                duration_ms: 200,
+                entities: Vec::new(),
+            };
+            let accounts = vec![company];
+            table(&SyncReport { accounts })
+        };
+        assert_eq!(line(""), "company 77: failed, 1 request, 0.2 s\n");
+        assert_eq!(line("raw"), "company 77 in raw: failed, 1 request, 0.2 s\n");
+    }
 }

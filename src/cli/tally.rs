@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::command_line::CommandLine;
 use super::logging;
-use super::words::{number, rows_in, windows_in};
+use super::words::{number_in, rows_in, windows_in};
 use crate::domain::{Window, WindowReport, WindowStatus};
 use crate::language::say;
 use crate::port::{Endpoint, Progress};
@@ -80,7 +80,7 @@ impl Tally {
             0 => say!(in language; "Stopped before a window was complete. Go on:  {again}", again),
             done => say!(in language;
                 "Stopped after {done} of {windows}, {rows}; they stay. Go on:  {again}",
-                done = number(done),
+                done = number_in(language, done),
                 windows,
                 rows,
                 again

@@ -4,7 +4,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use super::exit::{ExitCode, Outcome};
 use super::output::{self, Printer};
-use super::range::zone_of;
+use super::range::OptionalDays;
 use super::{block_on, books, shortfall};
 use crate::app::{App, BooksRequest, DEFAULT_LEDGER_SCHEMA, VerifyRequest};
 
@@ -16,9 +16,7 @@ pub(super) enum VerifyArguments {
 }
 
 /// The flags that only one of both has.
-const OF_RECORDS: [&str; 8] = [
-    "entities", "chunk", "repair", "deep", "through", "last", "month", "quarter",
-];
+const OF_RECORDS: [&str; 4] = ["entities", "chunk", "repair", "deep"];
 
 impl Args for VerifyArguments {
     fn augment_args(command: Command) -> Command {
@@ -30,7 +28,7 @@ impl Args for VerifyArguments {
                     .long("books")
                     .action(ArgAction::SetTrue)
                     .help(
-                        "Compare accounts as of the day --end, and transactions since --start, with reports",
+                        "Compare the books with reports, as of the last day of the range (--end belongs to it)",
                     ),
             )
             .arg(
@@ -70,16 +68,13 @@ impl FromArgMatches for VerifyArguments {
                 text,
             ));
         }
-        let text = |name: &str| matches.get_one::<String>(name).cloned();
-        BooksRequest::parse(
-            text("start").as_deref(),
-            &text("end").unwrap_or_default(),
-            &text("basis").unwrap_or_default(),
-            (
-                &text("schema").unwrap_or_default(),
-                &text("into").unwrap_or_default(),
-            ),
-            zone_of(matches),
+        let days = OptionalDays::from_arg_matches(matches)?;
+        let text = |name: &str| matches.get_one::<String>(name).cloned().unwrap_or_default();
+        BooksRequest::of_days(
+            days.start,
+            days.end,
+            &text("basis"),
+            (&text("schema"), &text("into")),
         )
         .map(Self::Books)
         .map_err(|error| clap::Error::raw(clap::error::ErrorKind::ValueValidation, error))

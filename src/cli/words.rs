@@ -6,8 +6,8 @@ use chrono::{DateTime, NaiveTime, Utc};
 
 use crate::domain::Window;
 use crate::domain::instant::{format_instant, format_span};
-pub(super) use crate::language::number;
 use crate::language::{Language, current, say};
+pub(super) use crate::language::{number, number_in};
 
 /// The width of the narrowest terminal that all texts fit into.
 pub(super) const MAX_WIDTH: usize = 80;
@@ -19,7 +19,7 @@ pub(super) fn rows(count: u64) -> String {
 
 /// The same in a given language.
 pub(super) fn rows_in(language: Language, count: u64) -> String {
-    say!(in language; count count; "{n} row", "{n} rows", n = number(count))
+    say!(in language; count count; "{n} row", "{n} rows", n = number_in(language, count))
 }
 
 /// Writes a number of records.
@@ -34,7 +34,7 @@ pub(super) fn windows(count: u64) -> String {
 
 /// The same in a given language.
 pub(super) fn windows_in(language: Language, count: u64) -> String {
-    say!(in language; count count; "{n} window", "{n} windows", n = number(count))
+    say!(in language; count count; "{n} window", "{n} windows", n = number_in(language, count))
 }
 
 /// Writes a number of requests.
@@ -44,7 +44,7 @@ pub(super) fn requests(count: u64) -> String {
 
 /// The same in a given language.
 pub(super) fn requests_in(language: Language, count: u64) -> String {
-    say!(in language; count count; "{n} request", "{n} requests", n = number(count))
+    say!(in language; count count; "{n} request", "{n} requests", n = number_in(language, count))
 }
 
 /// Writes a number of entities.
@@ -179,15 +179,20 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_commas_and_words_their_form() {
+    fn numbers_are_in_groups_and_words_have_their_form() {
         for (value, text) in [
             (0, "0"),
             (999, "999"),
             (12_969, "12,969"),
             (1_000_000, "1,000,000"),
         ] {
-            assert_eq!(number(value), text);
+            assert_eq!(number_in(Language::En, value), text);
+            assert_eq!(
+                number_in(Language::Es, value),
+                text.replace(',', "\u{202f}")
+            );
         }
+        assert_eq!(rows_in(Language::Es, 5800), "5\u{202f}800 filas");
         assert_eq!(windows(1), "1 window");
         assert_eq!(rows(0), "0 rows");
     }

@@ -21,9 +21,13 @@ pub(crate) fn closest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) 
 /// Returns a name in lower case, without accents, underscores, hyphens and spaces: `BillPayment`,
 /// `bill_payment` and `bill-payment` are the same.
 pub(crate) fn folded(name: &str) -> String {
-    let is_kept = |letter: &char| !matches!(letter, '_' | '-' | ' ');
-    let letters = name.trim().chars().flat_map(char::to_lowercase);
-    letters.filter(is_kept).map(without_accent).collect()
+    unaccented(name.trim()).replace(['_', '-', ' '], "")
+}
+
+/// Returns a text in lower case, without accents.
+pub(crate) fn unaccented(text: &str) -> String {
+    let letters = text.chars().flat_map(char::to_lowercase);
+    letters.map(without_accent).collect()
 }
 
 fn without_accent(letter: char) -> char {

@@ -31,6 +31,13 @@ struct Period {
     next: NaiveDate,
 }
 
+impl Period {
+    /// Returns the first and the last day.
+    fn days(self) -> (NaiveDate, NaiveDate) {
+        (self.first, self.next.pred_opt().unwrap_or(self.first))
+    }
+}
+
 /// The most days of a range that is counted back from the present.
 const MAX_DAYS: u64 = 36_500;
 
@@ -97,7 +104,7 @@ impl Calendar {
     /// # Errors
     /// [`Error::Config`] with the setting and the text.
     pub fn month(self, month: RangeBound<'_>) -> Result<Window> {
-        self.whole(month, Unit::Month, "2024-01")
+        self.window_of(month, self.whole(month, Unit::Month)?)
     }
 
     /// Reads one quarter, such as `2024-Q1`.
@@ -105,15 +112,38 @@ impl Calendar {
     /// # Errors
     /// [`Error::Config`] with the setting and the text.
     pub fn quarter(self, quarter: RangeBound<'_>) -> Result<Window> {
-        self.whole(quarter, Unit::Quarter, "2024-Q1")
+        self.window_of(quarter, self.whole(quarter, Unit::Quarter)?)
     }
 
-    fn whole(self, bound: RangeBound<'_>, unit: Unit, example: &str) -> Result<Window> {
+    /// Returns the first and the last day of a month.
+    ///
+    /// # Errors
+    /// As for [`month`](Self::month).
+    pub fn month_days(self, month: RangeBound<'_>) -> Result<(NaiveDate, NaiveDate)> {
+        Ok(self.whole(month, Unit::Month)?.days())
+    }
+
+    /// Returns the first and the last day of a quarter.
+    ///
+    /// # Errors
+    /// As for [`quarter`](Self::quarter).
+    pub fn quarter_days(self, quarter: RangeBound<'_>) -> Result<(NaiveDate, NaiveDate)> {
+        Ok(self.whole(quarter, Unit::Quarter)?.days())
+    }
+
+    fn whole(self, bound: RangeBound<'_>, unit: Unit) -> Result<Period> {
         let found = self.period(&bound.text.trim().to_lowercase());
-        let period = found.filter(|period| period.unit == unit).ok_or_else(|| {
+        found.filter(|period| period.unit == unit).ok_or_else(|| {
+            let example = match unit {
+                Unit::Quarter => "2024-Q1",
+                _ => "2024-01",
+            };
             let reason = format!("cannot read '{}'; write {example}", bound.text);
             Error::config(bound.setting, reason)
-        })?;
+        })
+    }
+
+    fn window_of(self, bound: RangeBound<'_>, period: Period) -> Result<Window> {
         let start = self.midnight_of(bound, period.first)?;
         Window::new(start, self.midnight_of(bound, period.next)?)
     }
@@ -138,6 +168,20 @@ impl Calendar {
         }
     }
 
+    /// Reads the days up to today, which is the last of them: `30d` are thirty. Of hours, such as `12h`, those
+    /// that they lie in.
+    ///
+    /// # Errors
+    /// As for [`last`](Self::last).
+    pub fn last_days(self, last: RangeBound<'_>) -> Result<(NaiveDate, NaiveDate)> {
+        let window = self.last(last)?;
+        let today = self.today();
+        let before = days(&last.text.trim().to_lowercase()).map(|count| count.saturating_sub(1));
+        let first = before.and_then(|before| today.checked_sub_days(Days::new(before)));
+        let begins = || self.zone.local(window.start).date();
+        Ok((first.unwrap_or_else(begins), today))
+    }
+
     /// Reads a day, or the first day of a period.
     ///
     /// # Errors
@@ -151,8 +195,7 @@ impl Calendar {
     /// # Errors
     /// [`Error::Config`] with the setting and the text.
     pub fn last_day(self, day: RangeBound<'_>) -> Result<NaiveDate> {
-        let period = self.named_period(day)?;
-        Ok(period.next.pred_opt().unwrap_or(period.first))
+        Ok(self.named_period(day)?.days().1)
     }
 
     fn named_period(self, bound: RangeBound<'_>) -> Result<Period> {
@@ -422,6 +465,25 @@ mod tests {
         for text in ["", "90", "-90d", "d", "0h", "3m"] {
             assert!(calendar.last(bound(text)).is_err(), "{text}");
         }
+        // At that instant it is still 2024 in Ecuador.
+        for (found, days) in [
+            (calendar.last_days(bound("30d")), "2024-12-02 2024-12-31"),
+            (calendar.last_days(bound("1w")), "2024-12-25 2024-12-31"),
+            (calendar.last_days(bound("1d")), "2024-12-31 2024-12-31"),
+            (calendar.last_days(bound("23h")), "2024-12-30 2024-12-31"),
+            (
+                calendar.month_days(bound("2024-02")),
+                "2024-02-01 2024-02-29",
+            ),
+            (
+                calendar.quarter_days(bound("2024-Q4")),
+                "2024-10-01 2024-12-31",
+            ),
+        ] {
+            let (first, last) = found.unwrap();
+            assert_eq!(format!("{first} {last}"), days);
+        }
+        assert!(calendar.last_days(bound("90")).is_err());
         assert!(calendar.month(bound("2024-Q1")).is_err());
         assert!(calendar.quarter(bound("2024-01")).is_err());
         assert_eq!(

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Days, Months, NaiveDateTime, Utc};
+use chrono::{DateTime, Days, Months, NaiveDateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::guess::{closest, unaccented};
 use crate::domain::instant::format_instant;
 use crate::domain::plan::{RangeBound, parse_range};
 use crate::domain::zone::Zone;
@@ -139,6 +140,8 @@ impl fmt::Display for Window {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Chunk {
+    /// A number of hours.
+    Hours(u32),
     /// A number of days of 24 hours.
     Days(u32),
     /// A number of calendar months, counted from the start of the range. Ends of months are clamped.
@@ -147,6 +150,21 @@ pub enum Chunk {
 
 /// Maximum number of days in one window. A larger number is most likely a typing error.
 const MAX_DAYS: u32 = 36_500;
+/// The same in hours.
+const MAX_HOURS: u32 = MAX_DAYS * 24;
+
+/// The names of units, in English and Spanish, without accents.
+const UNITS: [(Chunk, &[&str]); 6] = [
+    (Chunk::Hours(1), &["hour", "hours", "hora", "horas"]),
+    (Chunk::Days(1), &["day", "days", "dia", "dias"]),
+    (Chunk::Days(7), &["week", "weeks", "semana", "semanas"]),
+    (Chunk::Months(1), &["month", "months", "mes", "meses"]),
+    (
+        Chunk::Months(3),
+        &["quarter", "quarters", "trimestre", "trimestres"],
+    ),
+    (Chunk::Months(12), &["year", "years", "ano", "anos"]),
+];
 
 impl Default for Chunk {
     fn default() -> Self {
@@ -166,35 +184,31 @@ impl FromStr for Chunk {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let name = text.trim().to_ascii_lowercase();
-        let unknown = || {
-            Error::config(
-                "chunk",
-                format!("unknown chunk '{text}'; use day, week, month, quarter, year or Nd (50d)"),
-            )
+        let name = unaccented(text.trim());
+        let unit = UNITS.iter().find(|(_, names)| names.contains(&&*name));
+        if let Some((unit, _)) = unit {
+            return Ok(*unit);
+        }
+        let number = |unit: char| {
+            let digits = name.strip_suffix(unit)?;
+            let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            is_number.then(|| digits.parse::<u32>().unwrap_or(u32::MAX))
         };
-        Ok(match name.as_str() {
-            "day" => Self::Days(1),
-            "week" => Self::Days(7),
-            "month" => Self::Months(1),
-            "quarter" => Self::Months(3),
-            "year" => Self::Months(12),
-            other => {
-                let digits = other.strip_suffix('d').ok_or_else(unknown)?;
-                if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-                    return Err(unknown());
-                }
-                match digits.parse() {
-                    Ok(days @ 1..=MAX_DAYS) => Self::Days(days),
-                    _ => {
-                        return Err(Error::config(
-                            "chunk",
-                            format!("'{text}' is not 1 to {MAX_DAYS} days"),
-                        ));
-                    }
-                }
-            }
-        })
+        let refuse = |reason: String| Err(Error::config("chunk", reason));
+        match (number('d'), number('h')) {
+            (Some(days @ 1..=MAX_DAYS), _) => Ok(Self::Days(days)),
+            (_, Some(hours @ 1..=MAX_HOURS)) => Ok(Self::Hours(hours)),
+            (Some(_), _) => refuse(format!("'{text}' is not 1 to {MAX_DAYS} days")),
+            (_, Some(_)) => refuse(format!("'{text}' is not 1 to {MAX_HOURS} hours")),
+            (None, None) => refuse(
+                match closest(&name, UNITS.iter().flat_map(|(_, names)| *names).copied()) {
+                    Some(guess) => format!("unknown chunk '{text}'; did you mean '{guess}'?"),
+                    None => format!(
+                        "unknown chunk '{text}'; use hour, day, week, month, quarter, year, Nd (50d) or Nh (6h)"
+                    ),
+                },
+            ),
+        }
     }
 }
 
@@ -204,6 +218,9 @@ impl Chunk {
     /// 28 February, 31 March.
     fn boundary(self, start: NaiveDateTime, index: u32) -> Option<NaiveDateTime> {
         match self {
+            Self::Hours(hours) => start.checked_add_signed(TimeDelta::hours(
+                i64::from(hours).checked_mul(i64::from(index))?,
+            )),
             Self::Days(days) => {
                 start.checked_add_days(Days::new(u64::from(days) * u64::from(index)))
             }
@@ -223,6 +240,11 @@ pub fn chunk_range(range: Window, chunk: Chunk) -> Vec<Window> {
 /// Divides `range` like [`chunk_range`], by the calendar and the clocks of a zone: a day in which clocks
 /// are put forward is a window of 23 hours.
 pub fn chunk_range_in(range: Window, chunk: Chunk, zone: Zone) -> Vec<Window> {
+    // Hours pass whatever clocks show: an hour that comes twice is two windows.
+    let zone = match chunk {
+        Chunk::Hours(_) => Zone::default(),
+        _ => zone,
+    };
     let first = zone.local(range.start);
     let mut windows = Vec::new();
     let mut start = range.start;
@@ -298,6 +320,8 @@ mod tests {
             ("quarter", 4),
             ("year", 1),
             ("50d", 8),
+            ("hour", 8760),
+            ("6h", 1460),
         ] {
             assert_eq!(
                 chunk_range(year, chunk.parse().unwrap()).len(),
@@ -328,7 +352,19 @@ mod tests {
     #[test]
     fn unknown_chunks_are_refused_with_their_text() {
         for text in [
-            "", "hour", "d", "0d", "-1d", "1.5d", "99999d", "month2", "+5d",
+            "",
+            "fortnight",
+            "d",
+            "h",
+            "0d",
+            "0h",
+            "-1d",
+            "1.5d",
+            "99999d",
+            "999999h",
+            "-day",
+            "month2",
+            "+5d",
         ] {
             let error = text.parse::<Chunk>().unwrap_err().to_string();
             assert!(
@@ -336,6 +372,35 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn units_have_a_singular_a_plural_and_spanish_names() {
+        for (names, chunk) in [
+            ("hour hours HORA horas 1h", Chunk::Hours(1)),
+            ("day Days día dias 1d", Chunk::Days(1)),
+            ("week weeks semana semanas 7d", Chunk::Days(7)),
+            ("month months mes MESES", Chunk::Months(1)),
+            ("quarter quarters trimestre trimestres", Chunk::Months(3)),
+            ("year years año años Año", Chunk::Months(12)),
+        ] {
+            for name in names.split(' ') {
+                assert_eq!(name.parse::<Chunk>().unwrap(), chunk, "{name}");
+            }
+        }
+        for (typed, meant) in [("monht", "month"), ("semna", "semana"), ("mese", "mes")] {
+            let error = typed.parse::<Chunk>().unwrap_err().to_string();
+            let guess = format!("'{typed}'; did you mean '{meant}'?");
+            assert!(error.ends_with(&guess), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_hour_that_clocks_show_twice_is_two_windows() {
+        // Clocks in New York went from 2 to 1 at 06:00 UTC.
+        let range = window("2025-11-02T05:00:00Z", "2025-11-02T08:00:00Z");
+        let windows = chunk_range_in(range, Chunk::Hours(1), "America/New_York".parse().unwrap());
+        assert_eq!(windows.len(), 3, "{windows:?}");
     }
 
     #[test]
@@ -361,7 +426,7 @@ mod tests {
         #[test]
         fn windows_are_adjacent_and_together_the_range(
             start in 0i64..2_000_000_000, length in 1i64..400_000_000,
-            chunk in prop_oneof![(1u32..400).prop_map(Chunk::Days), (1u32..25).prop_map(Chunk::Months)],
+            chunk in prop_oneof![(24u32..9000).prop_map(Chunk::Hours), (1u32..400).prop_map(Chunk::Days), (1u32..25).prop_map(Chunk::Months)],
             zone in proptest::sample::select(ZONES),
         ) {
             let at = |s| DateTime::from_timestamp(s, 0).unwrap();

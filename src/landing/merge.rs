@@ -14,13 +14,14 @@ use crate::domain::{EntitySpec, Mask, Window};
 use crate::durable::{Lock, directory_of, remove_leftovers};
 use crate::error::{Error, Result};
 
-/// Checks that an existing file holds landing lines, before anything is read from the source for it.
-/// One of Parquet must hold the records of `entity`, whose columns it has.
+/// Checks that an existing file holds landing lines of a company, before anything is read from the source for
+/// it: a load refuses files of several. One of Parquet must hold the records of `entity`, whose columns it
+/// has.
 ///
 /// # Errors
-/// [`Error::Config`] if its first line is not a landing line, or of another entity;
+/// [`Error::Config`] if its first line is not a landing line, or of another company or entity;
 /// [`Error::Landing`] if it cannot be read.
-pub fn check(path: &Path, entity: Option<&EntitySpec>) -> Result<()> {
+pub fn check(path: &Path, realm_id: &str, entity: Option<&EntitySpec>) -> Result<()> {
     let mut reader = LandingReader::open(path)?;
     match reader.next_line()?.map(LandingLine::parse) {
         Some(Ok(line))
@@ -29,6 +30,14 @@ pub fn check(path: &Path, entity: Option<&EntitySpec>) -> Result<()> {
             let (path, entity) = (path.display(), line.entity);
             let reason =
                 format!("'{path}' exists and holds {entity}; a Parquet file holds one entity");
+            Err(Error::config("out", reason))
+        }
+        Some(Ok(line)) if line.realm_id != realm_id => {
+            let (path, other) = (path.display(), line.realm_id);
+            let reason = format!(
+                "'{path}' exists and holds company {other}; a file holds one company: name another file, or a \
+                 directory, which has a folder for each"
+            );
             Err(Error::config("out", reason))
         }
         Some(Err(e)) => Err(Error::config(

@@ -78,13 +78,13 @@ impl LandingSink {
         }
     }
 
-    /// Checks that the target can hold these entities, and an existing file, in which windows are to
+    /// Checks that the target can hold these entities of a company, and an existing file, in which windows are to
     /// be replaced.
     ///
     /// # Errors
-    /// [`Error::Config`] if it does not hold landing lines, or is one of Parquet, which holds one
-    /// entity, for several.
-    pub fn prepare(&self, entities: &[EntitySpec]) -> Result<()> {
+    /// [`Error::Config`] if it does not hold landing lines, or those of another company, or is one of Parquet,
+    /// which holds one entity, for several.
+    pub fn prepare(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<()> {
         let Target::SingleFile(path, _) = &self.target else {
             return Ok(());
         };
@@ -96,7 +96,7 @@ impl LandingSink {
             return Err(Error::config("out", reason));
         }
         match path.exists() {
-            true => check(path, entities.first()),
+            true => check(path, realm_id, entities.first()),
             false => Ok(()),
         }
     }

@@ -70,8 +70,10 @@ impl LandingSource {
             let realm_id: &str = company.get_or_insert(file.realm_id);
             if file.realm_id != realm_id {
                 let other = file.realm_id;
-                let reason =
-                    format!("companies {realm_id} and {other} are mixed; load them one by one");
+                let reason = format!(
+                    "companies {realm_id} and {other} are mixed; load them one by one, each from its folder or from \
+                     a file of its own"
+                );
                 return Err(Error::config("landing", reason));
             }
             if *last != *file.path {

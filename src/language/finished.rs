@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 use super::catalogue::{Catalogue, Entry};
+use super::{Language, number_in};
 
 /// Places at which clauses are put together.
 const JOINTS: [&str; 6] = ["; ", ": ", " (", ". ", " [", ", "];
@@ -25,11 +26,16 @@ const MAX_COMPARED: usize = 64 << 10;
 const LEAST_COMPARED: usize = 64;
 
 /// Translates a text, line by line.
-pub(super) fn translate<'t>(catalogue: &Catalogue, text: &'t str) -> Cow<'t, str> {
+pub(super) fn translate<'t>(
+    language: Language,
+    catalogue: &Catalogue,
+    text: &'t str,
+) -> Cow<'t, str> {
     if text.len() > MAX_LENGTH {
         return Cow::Borrowed(text);
     }
     let search = Search {
+        language,
         catalogue,
         left: Cell::new(MAX_COMPARED),
     };
@@ -47,6 +53,7 @@ pub(super) fn translate<'t>(catalogue: &Catalogue, text: &'t str) -> Cow<'t, str
 
 /// The search for the templates of one text.
 struct Search<'c> {
+    language: Language,
     catalogue: &'c Catalogue,
     /// Bytes that may still be compared.
     left: Cell<usize>,
@@ -70,10 +77,18 @@ impl Search<'_> {
             }
             let values: Vec<(&str, String)> = captures
                 .into_iter()
-                .map(|(name, value)| (name, self.clauses(value, depth + 1)))
+                .map(|(name, value)| (name, self.value(value, depth + 1)))
                 .collect();
             Some(entry.translation.fill(&values))
         })
+    }
+
+    /// Translates the value of a placeholder.
+    fn value(&self, text: &str, depth: usize) -> String {
+        match count(text) {
+            Some(count) => number_in(self.language, count),
+            None => self.clauses(text, depth),
+        }
     }
 
     /// Translates the clauses of a text that the catalogue knows, the longest first.
@@ -126,6 +141,12 @@ fn fits(entry: &Entry, first: Option<&(&str, &str)>) -> bool {
     is_clause
         || !(["; ", ": ", ". "].iter().any(|joint| value.contains(joint))
             || is_short && value.contains(' '))
+}
+
+/// Reads a count that English has divided into groups.
+fn count(text: &str) -> Option<u64> {
+    let count = text.replace(',', "").parse().ok()?;
+    (text.contains(',') && number_in(Language::En, count) == text).then_some(count)
 }
 
 /// Returns where all joints begin and end, in order.

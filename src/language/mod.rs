@@ -26,13 +26,19 @@ pub(crate) use self::template::Template;
 /// The language of the command. The server has none of its own: each request brings one.
 static CURRENT: AtomicU8 = AtomicU8::new(Language::En as u8);
 
-/// Writes a number with commas: 12,969.
+/// Writes a count in the language of the command: 12,969 in English. Amounts of money are shown as they
+/// are stored, so that they can be compared and copied.
 pub(crate) fn number(value: u64) -> String {
+    number_in(current(), value)
+}
+
+/// The same in a given language.
+pub(crate) fn number_in(language: Language, value: u64) -> String {
     let digits = value.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.chars().enumerate() {
+    let mut text = String::with_capacity(digits.len() * 2);
+    for (position, digit) in digits.char_indices() {
         if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
+            text.push(language.separator());
         }
         text.push(digit);
     }
@@ -62,7 +68,7 @@ pub(crate) fn translated(text: &str) -> Cow<'_, str> {
 pub(crate) fn translated_into(language: Language, text: &str) -> Cow<'_, str> {
     match language {
         Language::En => Cow::Borrowed(text),
-        Language::Es => finished::translate(catalogue::spanish(), text),
+        Language::Es => finished::translate(language, catalogue::spanish(), text),
     }
 }
 

@@ -109,3 +109,14 @@ fn words_of_others_with_many_joints_are_left_alone_within_bounds() {
         assert_eq!(translated.as_deref(), Ok(text.as_str()));
     }
 }
+
+/// A comma is the decimal sign for most who read Spanish.
+#[test]
+fn counts_of_finished_texts_are_written_as_in_the_language() {
+    let spanish = |text| translated_into(Language::Es, text).into_owned();
+    assert_eq!(
+        spanish("1,295 of 500,000 reads this month (0 %)"),
+        "1\u{202f}295 de 500\u{202f}000 lecturas este mes (0 %)"
+    );
+    assert_eq!(spanish("3,4 requests"), "3,4 solicitudes");
+}

@@ -22,6 +22,15 @@ impl Language {
         Self::CODES[self as usize]
     }
 
+    /// Returns what stands between groups of three digits. A comma is the decimal sign for most who read
+    /// Spanish: there it is a narrow space that does not break, as the Academia and ISO 80000-1 have it.
+    pub(crate) fn separator(self) -> char {
+        match self {
+            Self::En => ',',
+            Self::Es => '\u{202f}',
+        }
+    }
+
     /// Returns whether a number takes the singular, which both languages have for 1 alone.
     pub(crate) fn is_one(count: impl TryInto<u64>) -> bool {
         matches!(count.try_into(), Ok(1))

@@ -10,14 +10,13 @@ use crate::domain::{
 use crate::event::event_at;
 use crate::port::{ReadSummary, RunContext, Sink, Source};
 
-/// Logs what a run is about to read, so that a reader of the log knows the range.
+/// Logs what a run is about to read or load, so that a reader of the log knows the range.
 pub(super) fn log_start<S: Source, K: Sink>(plan: &Plan, context: &RunContext) {
     let (read, windows) = (plan.windows.len(), plan.windows.len() + plan.skipped.len());
     // Landing files are read by the phase that loads them.
-    let phase = if S::SHARES_REQUESTS {
-        "extract"
-    } else {
-        K::PHASE
+    let (phase, begins) = match S::SHARES_REQUESTS {
+        true => ("extract", "reading"),
+        false => (K::PHASE, "loading"),
     };
     event_at!(
         if plan.is_quiet {
@@ -29,7 +28,7 @@ pub(super) fn log_start<S: Source, K: Sink>(plan: &Plan, context: &RunContext) {
         event = "run_started",
         run_id = context.run_id.as_str(),
         windows,
-        "reading {read} of {} in {}",
+        "{begins} {read} of {} in {}",
         counted(windows as u64, "window"),
         context.range
     );

@@ -214,7 +214,27 @@ fn no_password(is_url: bool, wire: &tokio_postgres::Config) -> Error {
     )
 }
 
+/// Returns the host and the port of the settings, as flags of the programs that come with Postgres.
+///
+/// # Errors
+/// [`Error::Config`] about an address that cannot be used.
+pub(crate) fn host_flags(config: &PostgresConfig) -> Result<String> {
+    wire_config(config).map(|(wire, _)| {
+        let (host, port) = host_and_port(&wire);
+        ["-h ", &host, " -p ", &port.to_string()].concat()
+    })
+}
+
 pub(super) fn describe(wire: &tokio_postgres::Config) -> String {
+    let (host, port) = host_and_port(wire);
+    let (user, database) = (
+        wire.get_user().unwrap_or("?"),
+        wire.get_dbname().unwrap_or("?"),
+    );
+    format!("{host}:{port} as user '{user}', database '{database}'")
+}
+
+fn host_and_port(wire: &tokio_postgres::Config) -> (String, u16) {
     let host = match wire.get_hosts().first() {
         Some(Host::Tcp(host)) => host.clone(),
         #[cfg(unix)]
@@ -224,12 +244,7 @@ pub(super) fn describe(wire: &tokio_postgres::Config) -> String {
             None => "?".to_owned(),
         },
     };
-    let port = wire.get_ports().first().copied().unwrap_or(5432);
-    let (user, database) = (
-        wire.get_user().unwrap_or("?"),
-        wire.get_dbname().unwrap_or("?"),
-    );
-    format!("{host}:{port} as user '{user}', database '{database}'")
+    (host, wire.get_ports().first().copied().unwrap_or(5432))
 }
 
 fn tls_config(tls: &Tls) -> Result<ClientConfig> {

@@ -171,7 +171,7 @@ fn app(overrides: &BTreeMap<String, String>) -> Result<App> {
 }
 
 /// Turns serde's text into an error. A type that refused its value has named the argument:
-/// `chunk: unknown chunk 'hour'`.
+/// `chunk: unknown chunk 'fortnight'`.
 fn argument_error(text: &str) -> Error {
     match text.split_once(": ") {
         Some((name, reason)) if !name.contains(' ') => Error::config(name, reason),

@@ -340,6 +340,53 @@ async fn rights_that_are_missing_come_with_the_statement_for_the_owner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tables_that_may_not_be_read_are_not_taken_for_empty_ones() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let directory = tempfile::tempdir().unwrap();
+    let load = whole_range(&["items"], "year", 1000);
+    assert_complete(&app(&sandbox, &database).backfill(&load).await.unwrap());
+    let grants = "GRANT USAGE ON SCHEMA qbo, raw TO {role}; GRANT ALL ON ALL TABLES IN SCHEMA qbo, raw TO {role}; \
+                  GRANT ALL ON ALL SEQUENCES IN SCHEMA qbo TO {role}; \
+                  REVOKE ALL ON qbo.sync_state, qbo.admission FROM {role}";
+    let role = database.with_role(grants).await;
+    let settings = Settings::new(&sandbox, directory.path())
+        .with("DATABASE_URL", &database.url_as(&format!("{role}:x")));
+    let checked = settings.check(&[]);
+    for (name, words) in [
+        ("plan", "the entities that it lacks cannot be read"),
+        ("quota", "the reads of this month cannot be read"),
+    ] {
+        assert_eq!(checked.status(name), "warning", "{}", checked.text);
+        assert!(checked.text(name).contains(words), "{}", checked.text);
+        let fix = checked.fix(name).strip_prefix("as owner:  ").unwrap();
+        database.client.batch_execute(fix).await.unwrap();
+    }
+    let checked = settings.check(&[]);
+    assert_eq!(
+        (checked.status("plan"), checked.status("quota")),
+        ("ok", "ok")
+    );
+
+    // Nothing of the schema can be read, and tokens are elsewhere.
+    let revoke = format!("REVOKE ALL ON SCHEMA qbo FROM {role}");
+    database.client.batch_execute(&revoke).await.unwrap();
+    let tokens = directory.path().join("tokens").display().to_string();
+    let checked = settings.with("QBO_TOKEN_STORE", &tokens).check(&[]);
+    assert_eq!(checked.status("migrations"), "warning", "{}", checked.text);
+    assert!(
+        checked
+            .fix("migrations")
+            .contains("GRANT USAGE ON SCHEMA qbo TO")
+    );
+    assert_eq!(
+        (checked.status("plan"), checked.status("quota")),
+        ("warning", "ok")
+    );
+    database.drop_role(&role).await;
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_cannot_be_used_fails_and_the_rest_is_looked_at() {
     let sandbox = small_sandbox();
     let directory = tempfile::tempdir().unwrap();

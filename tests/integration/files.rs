@@ -238,6 +238,49 @@ async fn extracts_into_one_file_at_once_keep_the_lines_of_each_other() {
     }
 }
 
+/// A load refuses files of several companies, so a file must not become one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_one_company_is_left_to_it() {
+    let sandbox = Sandbox::start(qbo_sandbox::SandboxOptions {
+        companies: 2,
+        throttle: qbo_sandbox::ThrottleOptions::NONE,
+        ..Default::default()
+    })
+    .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("items.jsonl");
+    let realms: Vec<String> = sandbox.realm_ids().map(str::to_owned).collect();
+    let app = |realm_id: &str| {
+        let mut settings = settings(&sandbox);
+        settings.set("QBO_REALM_ID", realm_id).unwrap();
+        let token = sandbox.refresh_token(realm_id).unwrap();
+        settings.set("QBO_REFRESH_TOKEN", &token).unwrap();
+        qbo_rs::app::App::new(settings)
+    };
+    let request = extract_into(&out, &["items"], "year");
+    assert_complete(&app(&realms[0]).extract(&request).await.unwrap());
+    let before = std::fs::read(&out).unwrap();
+    let requests = sandbox.stats().data_requests;
+    let error = app(&realms[1]).extract(&request).await.unwrap_err();
+    let words = format!(
+        "exists and holds company {}; a file holds one company",
+        realms[0]
+    );
+    assert!(error.to_string().contains(&words), "{error}");
+    assert_eq!(
+        sandbox.stats().data_requests,
+        requests,
+        "nothing is read for nothing"
+    );
+    assert_eq!(std::fs::read(&out).unwrap(), before);
+    // A directory holds both.
+    let both = extract_into(&directory.path().join("both"), &["items"], "year");
+    for realm_id in &realms {
+        assert_complete(&app(realm_id).extract(&both).await.unwrap());
+    }
+    assert_eq!(names(&directory.path().join("both")), realms);
+}
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn no_other_user_can_read_what_is_landed() {

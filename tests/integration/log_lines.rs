@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::bombs::sandbox_of;
 use crate::command::{Ended, extract};
-use crate::support::change;
+use crate::files;
+use crate::support::{Database, change};
 
 /// A text that looks like a line of the log, and more.
 const FORGED: &str = "x\r\n2026-01-01T00:00:00.000Z ERROR all is lost\n\u{1b}[2Jerror: forged\u{85}\u{2028}y\u{202e}";
@@ -106,4 +107,34 @@ fn no_setting_begins_a_line_of_the_log_or_shows_a_password() {
         assert_lines_of_log(&ended.stderr, name);
         assert!(!ended.stderr.contains("sh77"), "{name}: {}", ended.stderr);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_says_that_it_loads_and_an_extract_that_it_reads() {
+    let (sandbox, database) = (sandbox_of(3, 1), Database::create().await);
+    let directory = tempfile::tempdir().unwrap();
+    let run = |line: &[&str]| {
+        let done = files::command(&sandbox, Some(&database), directory.path(), line).output();
+        files::text(&done.unwrap())
+    };
+    let out = directory.path().join("landing").display().to_string();
+    let range = [
+        "--start",
+        "2024-01-01",
+        "--end",
+        "2025-01-01",
+        "--chunk",
+        "year",
+    ];
+    let read = run(&[&["extract", "customers", "--out", &out], &range[..]].concat());
+    let loaded = run(&["load", &out]);
+    assert!(
+        read.contains("customers: reading 1 of 1 window in"),
+        "{read}"
+    );
+    assert!(
+        loaded.contains("customers: loading 1 of 1 window in"),
+        "{loaded}"
+    );
+    database.drop().await;
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use chrono::NaiveDate;
-use qbo_rs::app::{App, BooksRequest};
+use qbo_rs::app::{App, BooksRequest, StatusRequest};
 use qbo_rs::domain::{BooksStatus, CompanyBooks};
 use qbo_rs::port::Progress;
 use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
@@ -163,6 +163,16 @@ async fn old_adjustments_of_stock_are_read_by_id_and_stay() {
     assert!(tied_out(&app, &request).await.requests <= 8);
     assert_eq!(database.number(committed).await, claimed);
     assert!(app.sync(&everything(&[])).await.unwrap().is_ok());
+    let validated = StatusRequest::default().validate(true);
+    let entities = app.status(&validated).await.unwrap().entities;
+    let adjustments = entities
+        .iter()
+        .find(|it| it.entity == "inventory_adjustments");
+    let checks = &adjustments.unwrap().checks;
+    assert!(
+        checks.len() > 5 && checks.iter().all(|check| check.wrong == 0),
+        "{checks:?}"
+    );
     assert_eq!(living(&database, table).await, there);
     database.drop().await;
 }

@@ -29,7 +29,8 @@ def demo(directory: Path, *flags: str) -> subprocess.CompletedProcess:
 def test_a_second_demo_finds_every_row_unchanged(directory):
     first = demo(directory)
     assert first.returncode == 0, first.stderr
-    url, passfile = re.search(r"at (postgresql://\S+) \(password in '(.*)'\)", first.stdout).groups()
+    places = re.search(r"^  address +(postgresql://\S+)\n  password file +'(.*)'$", first.stdout, re.MULTILINE)
+    url, passfile = places.groups()
     with psycopg.connect(url, passfile=passfile) as connection:
         counts = [
             connection.execute(
@@ -42,12 +43,15 @@ def test_a_second_demo_finds_every_row_unchanged(directory):
     # It ends with invoices, and with commands that work as they stand.
     assert re.search(r"^id +doc_number +txn_date .* total_amt +balance$", first.stdout, flags=re.MULTILINE)
     assert "5,800 records are in Postgres" in first.stdout
-    show, status, _ = re.findall(r"^  (\S.*)$", first.stdout.partition("Go on with:")[2], flags=re.MULTILINE)
+    show, status, *_ = re.findall(r"^  (\S.*)$", first.stdout.partition("Go on with:")[2], flags=re.MULTILINE)
     for line, words in ((show, "customers in the schema raw"), (status, "customers")):
         ended = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, timeout=60, check=False)
         assert ended.returncode == 0, ended.stderr
         assert words in ended.stdout
     assert (directory / "demo.env").stat().st_mode & 0o777 == 0o600
+    spanish = demo(directory, "--lang", "es").stdout
+    assert "Continúe con:" in spanish
+    assert [line for line in spanish.splitlines() if len(line) > 80 and str(directory) not in line] == []
     second = report_of(demo(directory, "--json"))
     for run in second["runs"]:
         assert run["totals"]["unchanged"] == run["totals"]["rows"] > 0

@@ -51,16 +51,16 @@ def test_variables_are_read_in_every_form_that_mage_passes(given, read):
 
 
 def test_all_wrong_variables_are_reported_in_one_error():
-    given = {"fecha_inicio": "soon", "chunk": "mes", "page_size": True, "resume": "perhaps"}
+    given = {"fecha_inicio": "soon", "chunk": "quincena", "page_size": True, "resume": "perhaps"}
     with pytest.raises(qbo_rs.ConfigError) as raised:
         mage.read_variables(RANGE | given)
     assert str(raised.value) == (
         "runtime variables: fecha_inicio: cannot read 'soon' as a date; write 2025-01-31, 2025-01-31T00:00:00Z, "
         "2025-01, 2025-Q1, today or -30d; "
-        "chunk: unknown chunk 'mes'; use day, week, month, quarter, year or Nd (50d); "
+        "chunk: unknown chunk 'quincena'; use hour, day, week, month, quarter, year, Nd (50d) or Nh (6h); "
         "page_size: 'True' is not between 1 and 1000; resume: 'perhaps' is neither true nor false"
         " | variables: fecha_inicio: 'soon' no se entiende como fecha; escriba 2025-01-31 o 2025-01-31T00:00:00Z; "
-        "chunk: 'mes' no es un tamaño de tramo; escriba day, week, month, quarter, year, o días: 50d; "
+        "chunk: 'quincena' no es un tamaño de tramo; escriba hora, día, semana, mes, trimestre, año, o días: 50d; "
         "page_size: 'True' no está entre 1 y 1000; resume: 'perhaps' no es true ni false"
     )
     with pytest.raises(qbo_rs.ConfigError, match=r"fecha_inicio: missing.*; fecha_fin: missing"):

@@ -326,8 +326,8 @@ def call_of(source: str) -> str:
 
 
 def test_an_error_says_which_line_of_a_cell_it_comes_from():
-    loop = "for chunk in 'month', 'hour':\n\n    qbo_rs.chunk_range('2025-01-01', '2025-02-01', chunk)"
-    assert "(line 3 of the cell): chunk: unknown chunk 'hour'" in call_of(loop)
+    loop = "for chunk in 'month', 'fortnight':\n\n    qbo_rs.chunk_range('2025-01-01', '2025-02-01', chunk)"
+    assert "(line 3 of the cell): chunk: unknown chunk 'fortnight'" in call_of(loop)
     awaited = (
         "async def main():\n    await qbo_rs.backfill_async('items', '2025', '2026', page_size=0)\nasyncio.run(main())"
     )
@@ -336,7 +336,7 @@ def test_an_error_says_which_line_of_a_cell_it_comes_from():
 
 def test_an_error_of_a_user_is_one_line_and_a_defect_is_not():
     with pytest.raises(qbo_rs.ConfigError) as caught:
-        qbo_rs.chunk_range("2025-01-01", "2025-02-01", "hour")
+        qbo_rs.chunk_range("2025-01-01", "2025-02-01", "fortnight")
     [line] = caught.value._render_traceback_()
     # The line of the caller, not one of this package.
     place = caught.traceback[0].lineno + 1

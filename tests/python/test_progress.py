@@ -207,7 +207,7 @@ report = qbo_rs.backfill("items", "2024-01-01", "2026-01-01", "quarter", **setti
 ---
 report
 ---
-for chunk in "month", "hour":
+for chunk in "month", "fortnight":
     qbo_rs.chunk_range("2024-01-01", "2026-01-01", chunk)
 """
 
@@ -228,13 +228,13 @@ def test_jupyter_shows_progress_in_one_display_results_as_tables_and_errors_as_a
     assert "<svg" in shown.data["text/html"]
     [raised] = error
     assert len(raised.traceback) == 1
-    assert "ConfigError\x1b[0m (line 2 of the cell): chunk: unknown chunk 'hour'" in raised.traceback[0]
+    assert "ConfigError\x1b[0m (line 2 of the cell): chunk: unknown chunk 'fortnight'" in raised.traceback[0]
 
 
 def test_a_plain_interpreter_shows_the_whole_traceback():
-    code = "import qbo_rs; qbo_rs.chunk_range('2025-01-01', '2025-02-01', 'hour')"
+    code = "import qbo_rs; qbo_rs.chunk_range('2025-01-01', '2025-02-01', 'fortnight')"
     process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=dict(os.environ), timeout=60
     )
     assert process.stderr.startswith("Traceback (most recent call last)") or "Traceback" in process.stderr
-    assert "qbo_rs.exceptions.ConfigError: chunk: unknown chunk 'hour'" in process.stderr
+    assert "qbo_rs.exceptions.ConfigError: chunk: unknown chunk 'fortnight'" in process.stderr

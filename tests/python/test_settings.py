@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from typing import Literal, NamedTuple, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 import pytest
 from conftest import ROOT
@@ -82,3 +83,12 @@ def test_the_core_takes_every_ssl_mode(mode):
     with pytest.raises(qbo_rs.ConfigError) as raised:
         qbo_rs.backfill("items", "2024-01-01", "2025-01-01", pg_sslmode=mode, pg_host="127.0.0.1", pg_port=1)
     assert "PG_SSLMODE" not in str(raised.value)
+
+
+def test_the_stack_of_the_demo_asks_the_simulator_alone(qbo):
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    example = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    addresses = {name: urlsplit(value) for name, value in qbo.environment.items() if name.endswith("_URL")}
+    assert len(addresses) == 4, "this test has gone blind"
+    for name, address in addresses.items():
+        assert urlsplit(example[name])[2:] == address[2:], name

@@ -48,7 +48,7 @@ def test_bounds_may_be_dates_datetimes_or_text():
     [
         (("2025-02-01", "2025-01-01"), "end: '2025-01-01' is not after start '2025-02-01'"),
         (("soon", "2025-01-01"), "start: cannot read 'soon'"),
-        (("2025-01-01", "2025-02-01", "hour"), "chunk: unknown chunk 'hour'"),
+        (("2025-01-01", "2025-02-01", "fortnight"), "chunk: unknown chunk 'fortnight'"),
     ],
 )
 def test_bad_ranges_are_config_errors(arguments, words):

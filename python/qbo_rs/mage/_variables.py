@@ -186,7 +186,7 @@ def _chunk(value: object, problems: Problems) -> str:
     try:
         _core.chunk_range(*A_DAY, chunk)
     except ConfigError as error:
-        sizes = "day, week, month, quarter, year, o días: 50d"
+        sizes = "hora, día, semana, mes, trimestre, año, o días: 50d"
         problems.add(str(error), f"chunk: '{text}' no es un tamaño de tramo; escriba {sizes}")
         return DEFAULT_CHUNK
     return chunk

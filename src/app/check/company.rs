@@ -5,10 +5,10 @@ use std::time::Duration;
 use chrono::{Local, TimeDelta};
 
 use super::database::Found;
-use super::fix::fix_of;
+use super::fix::{as_owner, fix_of, reading_right};
 use super::report::CheckLine;
 use super::requests::Requests;
-use super::{CheckRequest, within};
+use super::{CheckRequest, within, within_database};
 use crate::app::App;
 use crate::app::company::{CONNECTIONS, Company};
 use crate::config::{QboConfig, StoreLocation};
@@ -16,9 +16,10 @@ use crate::domain::instant::format_instant;
 use crate::domain::{ConnectionReport, ENTITIES, is_near_quota};
 use crate::durable;
 use crate::error::{Error, Result, Trace};
-use crate::language::number;
+use crate::language::{Language, number_in};
 use crate::port::Source as _;
 use crate::postgres::migrations::Steps;
+use crate::postgres::quote_identifier;
 use crate::quickbooks::CompanyAnswer;
 use crate::store::token_store::ConnectionSummary;
 use crate::store::{StateBackend, StatusReader};
@@ -129,7 +130,7 @@ impl Look<'_> {
             StoreLocation::Postgres => None,
             StoreLocation::File(path) => durable::shared_mode(path),
         };
-        let opened = within(async {
+        let opened = within_database(async {
             let settings = &self.app.settings;
             let backend = StateBackend::open(settings, location, CONNECTIONS).await?;
             let connections = backend.connections().await?;
@@ -256,7 +257,7 @@ impl Look<'_> {
         found.lines.extend([
             name(config, &answer),
             self.plan(config, &answer).await,
-            quota(config, connection.as_ref()),
+            self.quota(config, status.monthly_reads().await),
             self.latency(),
             clock(answer.clock_ahead),
         ]);
@@ -275,8 +276,17 @@ impl Look<'_> {
             return CheckLine::ok(NAME, format!("{plan}, {subscription}"));
         };
         let reader = StatusReader::new(db.clone(), &self.request.schema);
-        let lacking = within(reader.unavailable(ENTITIES)).await;
-        let lacking: Vec<_> = lacking.unwrap_or_default();
+        let lacking = match within_database(reader.unavailable(ENTITIES)).await {
+            Ok(lacking) => lacking,
+            Err(error) => {
+                let text = format!(
+                    "{plan}, {subscription}; the entities that it lacks cannot be read: {error}"
+                );
+                let fix = reading_right(&error, &self.database.role);
+                return CheckLine::warning(NAME, text)
+                    .fix(fix.or_else(|| fix_of(&error, &self.app.settings)));
+            }
+        };
         let lacking = lacking
             .iter()
             .filter(|entity| entity.realm_id == config.realm_id);
@@ -299,10 +309,43 @@ impl Look<'_> {
         }
     }
 
+    /// Returns the line about the reads of the month; `None` if the count of all processes is out of reach.
+    fn quota(&self, config: &QboConfig, reads: Option<u64>) -> CheckLine {
+        const NAME: &str = "quota";
+        let Some(reads) = reads else {
+            let text = "the reads of this month cannot be read";
+            let in_database = config.oauth.token_store == StoreLocation::Postgres;
+            let right = || {
+                let role = quote_identifier(&self.database.role);
+                as_owner(&format!(
+                    "GRANT SELECT, INSERT, UPDATE ON qbo.admission TO {role};"
+                ))
+            };
+            return CheckLine::warning(NAME, text).fix(in_database.then(right));
+        };
+        let quota = config.monthly_quota;
+        if quota == 0 {
+            return CheckLine::ok(NAME, format!("{reads} reads this month; there is no quota"));
+        }
+        let share = reads.saturating_mul(100) / quota;
+        let is_near = is_near_quota(reads, quota);
+        // The texts of a check are English until they are printed.
+        let [reads, quota] = [reads, quota].map(|count| number_in(Language::En, count));
+        let text = format!("{reads} of {quota} reads this month ({share} %)");
+        match is_near {
+            true => CheckLine::warning(NAME, text)
+                .fix("qbo-rs sync   # reads only what has changed".to_owned()),
+            false => CheckLine::ok(NAME, text),
+        }
+    }
+
     fn latency(&self) -> CheckLine {
         const NAME: &str = "latency";
         let seen = self.requests.seen();
-        let (sent, ms) = (seen.count, seen.latency.unwrap_or_default().as_millis());
+        let Some(latency) = seen.latency else {
+            return CheckLine::skipped(NAME, "no request for data has ended");
+        };
+        let (sent, ms) = (seen.count, latency.as_millis());
         let text = format!("QuickBooks answers in {ms} ms; requests sent by this check: {sent}");
         match ms > SLOW_MS {
             true => CheckLine::warning(NAME, text),
@@ -355,24 +398,6 @@ fn name(config: &QboConfig, answer: &CompanyAnswer) -> CheckLine {
     CheckLine::ok("company", format!("{name} ({id}), {country}"))
 }
 
-fn quota(config: &QboConfig, connection: Option<&ConnectionReport>) -> CheckLine {
-    const NAME: &str = "quota";
-    let reads = connection.map_or(0, |connection| connection.monthly_reads);
-    let quota = config.monthly_quota;
-    if quota == 0 {
-        return CheckLine::ok(NAME, format!("{reads} reads this month; there is no quota"));
-    }
-    let share = reads.saturating_mul(100) / quota;
-    let is_near = is_near_quota(reads, quota);
-    let (reads, quota) = (number(reads), number(quota));
-    let text = format!("{reads} of {quota} reads this month ({share} %)");
-    match is_near {
-        true => CheckLine::warning(NAME, text)
-            .fix("qbo-rs sync   # reads only what has changed".to_owned()),
-        false => CheckLine::ok(NAME, text),
-    }
-}
-
 fn clock(ahead: Option<TimeDelta>) -> CheckLine {
     const NAME: &str = "clock";
     let Some(ahead) = ahead else {
@@ -389,12 +414,21 @@ fn clock(ahead: Option<TimeDelta>) -> CheckLine {
     CheckLine::warning(NAME, text).fix("sudo timedatectl set-ntp true".to_owned())
 }
 
-/// Returns the line about time zones, which change nothing: ranges and windows are UTC.
+/// Returns the line about time zones, which change nothing: ranges and windows are UTC. A zone that could
+/// not be asked for is left out.
 pub(super) fn time_zones(database: Option<&str>, company: Option<&str>) -> CheckLine {
     let here = crate::clock::now().with_timezone(&Local).format("UTC%:z");
-    let (database, company) = (database.unwrap_or("unknown"), company.unwrap_or("unknown"));
-    CheckLine::ok(
-        "time_zone",
-        format!("ranges are UTC; this machine {here}, Postgres {database}, the company {company}"),
-    )
+    let text = match (database, company) {
+        (Some(database), Some(company)) => format!(
+            "ranges are UTC; this machine {here}, Postgres {database}, the company {company}"
+        ),
+        (Some(database), None) => {
+            format!("ranges are UTC; this machine {here}, Postgres {database}")
+        }
+        (None, Some(company)) => {
+            format!("ranges are UTC; this machine {here}, the company {company}")
+        }
+        (None, None) => format!("ranges are UTC; this machine {here}"),
+    };
+    CheckLine::ok("time_zone", text)
 }

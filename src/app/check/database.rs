@@ -1,11 +1,11 @@
 //! The lines about the database. It is only read.
 
-use super::fix::fix_of;
+use super::fix::{as_owner, fix_of, is_refused, reading_right};
 use super::report::CheckLine;
-use super::within;
+use super::within_database as within;
 use crate::config::Settings;
 use crate::domain::ENTITIES;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::postgres::migrations::{Steps, steps};
 use crate::postgres::survey::{DatabaseFacts, check, grant_in};
 use crate::postgres::{Db, place};
@@ -14,6 +14,8 @@ use crate::store::Schemas;
 
 /// Connections of the check.
 const CONNECTIONS: usize = 1;
+/// The reason of lines that need the operational tables.
+const UNREADABLE: &str = "the role may not read the tables of the schema qbo";
 /// The encoding that holds every letter.
 const ENCODING: &str = "UTF8";
 
@@ -24,6 +26,8 @@ pub(super) struct Found {
     pub db: Option<Db>,
     /// The steps of its operational tables, if they are known.
     pub steps: Option<Steps>,
+    /// Role that has connected.
+    pub role: String,
     /// Time zone of its sessions.
     pub time_zone: Option<String>,
     /// The reason why there is no database.
@@ -36,6 +40,7 @@ pub(super) async fn look(settings: &Settings, schema: &str) -> Found {
         lines: Vec::new(),
         db: None,
         steps: None,
+        role: String::new(),
         time_zone: None,
         reason: "no database is configured",
     };
@@ -64,8 +69,9 @@ pub(super) async fn look(settings: &Settings, schema: &str) -> Found {
     found.lines.push(encoding(&facts));
     found.lines.push(rights(&db, schema, &facts).await);
     let looked = within(steps(&db)).await;
-    found.lines.push(migrations(&looked));
+    found.lines.push(migrations(&looked, &facts.role));
     found.steps = looked.ok();
+    found.role = facts.role;
     found.time_zone = Some(facts.time_zone);
     found.db = Some(db);
     found
@@ -123,7 +129,7 @@ async fn rights(db: &Db, schema: &str, facts: &DatabaseFacts) -> CheckLine {
     {
         let text = error.to_string();
         let fix = grant_in(&text);
-        return CheckLine::failed(NAME, text).fix(as_owner(fix));
+        return CheckLine::failed(NAME, text).fix(fix.as_deref().map(as_owner));
     }
     match within(survey(db, schema, ENTITIES)).await {
         Ok(None) => CheckLine::ok(
@@ -135,17 +141,13 @@ async fn rights(db: &Db, schema: &str, facts: &DatabaseFacts) -> CheckLine {
                 true => CheckLine::warning,
                 false => CheckLine::failed,
             };
-            make(NAME, obstacle.reason).fix(as_owner(obstacle.fix))
+            make(NAME, obstacle.reason).fix(obstacle.fix.as_deref().map(as_owner))
         }
         Err(error) => CheckLine::failed(NAME, error.to_string()),
     }
 }
 
-fn as_owner(statement: Option<String>) -> Option<String> {
-    statement.map(|statement| format!("as owner:  {statement}"))
-}
-
-fn migrations(steps: &Result<Steps>) -> CheckLine {
+fn migrations(steps: &Result<Steps>, role: &str) -> CheckLine {
     const NAME: &str = "migrations";
     match steps {
         Ok(Steps::None) => CheckLine::ok(
@@ -168,15 +170,10 @@ fn migrations(steps: &Result<Steps>) -> CheckLine {
         )
         .fix("pip install --upgrade qbo_rs".to_owned()),
         Err(error) if is_refused(error) => {
-            CheckLine::skipped(NAME, "the role may not read the tables of the schema qbo")
+            CheckLine::warning(NAME, UNREADABLE).fix(reading_right(error, role))
         }
         Err(error) => CheckLine::failed(NAME, error.to_string()),
     }
-}
-
-/// Returns true if the role lacks a right, which the line about rights says.
-fn is_refused(error: &Error) -> bool {
-    matches!(error, Error::Database { sqlstate: Some(state), .. } if state == "42501")
 }
 
 /// Returns the line about the company of a schema.
@@ -193,7 +190,7 @@ pub(super) async fn schema(found: &Found, schema: &str, realm_id: Option<&str>) 
     };
     if matches!(found.steps, None | Some(Steps::None)) {
         return match found.steps {
-            None => CheckLine::skipped(NAME, "the role may not read the tables of the schema qbo"),
+            None => CheckLine::skipped(NAME, "the steps of the schema qbo could not be read"),
             Some(_) => free(),
         };
     }
@@ -205,6 +202,9 @@ pub(super) async fn schema(found: &Found, schema: &str, realm_id: Option<&str>) 
         )
         .fix(format!("--schema raw_{realm_id}   # with other commands than sync")),
         (Ok(Some(holder)), _) => CheckLine::ok(NAME, format!("{schema} holds company {holder}")),
-        (Err(error), _) => CheckLine::failed(NAME, error.to_string()),
+        (Err(error), _) => {
+            let fix = reading_right(&error, &found.role);
+            CheckLine::failed(NAME, error.to_string()).fix(fix)
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::config::Settings;
 use crate::error::{Error, Recovery};
+use crate::postgres::{host_flags, quote_identifier};
 
 /// Returns a command or a setting that helps, if the text of the error does not say it all.
 pub(super) fn fix_of(error: &Error, settings: &Settings) -> Option<String> {
@@ -22,9 +23,43 @@ pub(super) fn fix_of(error: &Error, settings: &Settings) -> Option<String> {
         Error::Transport { .. } => {
             "see whether this machine reaches Intuit:  curl -sSI https://quickbooks.api.intuit.com"
         }
+        // Without words of the server: it does not answer.
+        Error::Database { sqlstate: None, .. } => return knock(settings),
         _ => return None,
     };
     Some(fix.to_owned())
+}
+
+/// Returns how to see whether Postgres answers at all.
+fn knock(settings: &Settings) -> Option<String> {
+    let flags = settings
+        .postgres()
+        .and_then(|config| host_flags(&config))
+        .ok()?;
+    Some(format!(
+        "see whether Postgres answers there:  pg_isready {flags}"
+    ))
+}
+
+/// Returns the statement of the owner that lets a role read the operational tables, if that is what it may
+/// not.
+pub(super) fn reading_right(error: &Error, role: &str) -> Option<String> {
+    is_refused(error).then(|| {
+        let role = quote_identifier(role);
+        as_owner(&format!(
+            "GRANT USAGE ON SCHEMA qbo TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA qbo TO {role};"
+        ))
+    })
+}
+
+/// Returns true if the role lacks a right.
+pub(super) fn is_refused(error: &Error) -> bool {
+    matches!(error, Error::Database { sqlstate: Some(state), .. } if state == "42501")
+}
+
+/// Returns a statement for somebody who may do it.
+pub(super) fn as_owner(statement: &str) -> String {
+    format!("as owner:  {statement}")
 }
 
 /// Returns how the other environment is asked.

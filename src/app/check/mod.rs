@@ -98,15 +98,53 @@ impl App {
     }
 }
 
-/// Waits for a part, not longer than a check may take. A refresh of tokens that takes longer goes on,
+/// Waits for QuickBooks, not longer than a check may take. A refresh of tokens that takes longer goes on,
 /// and is stored.
 async fn within<T>(part: impl Future<Output = Result<T>>) -> Result<T> {
     let waited = tokio::time::timeout(LIMIT, part).await;
     waited.unwrap_or_else(|_| {
         Err(Error::Transport {
-            reason: format!("no answer within {} s", LIMIT.as_secs()),
+            reason: silence(),
             was_sent: true,
             source: None,
         })
     })
+}
+
+/// Waits for the database as long.
+async fn within_database<T>(part: impl Future<Output = Result<T>>) -> Result<T> {
+    let waited = tokio::time::timeout(LIMIT, part).await;
+    waited.unwrap_or_else(|_| {
+        Err(Error::Database {
+            reason: silence(),
+            sqlstate: None,
+            source: None,
+        })
+    })
+}
+
+fn silence() -> String {
+    format!("no answer within {} s", LIMIT.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_database_is_named_and_intuit_is_not() {
+        let mut settings = Settings::from_lookup(|_| None);
+        let address = "postgresql://anna:hush@books.example:5433/books";
+        settings.set("DATABASE_URL", address).unwrap();
+        let of_database = within_database(std::future::pending::<Result<()>>()).await;
+        let fix = fix::fix_of(&of_database.unwrap_err(), &settings).unwrap();
+        assert!(
+            fix.ends_with("pg_isready -h books.example -p 5433"),
+            "{fix}"
+        );
+        let of_intuit = within(std::future::pending::<Result<()>>()).await;
+        let fix = fix::fix_of(&of_intuit.unwrap_err(), &settings).unwrap();
+        assert!(fix.contains("quickbooks.api.intuit.com"), "{fix}");
+    }
 }

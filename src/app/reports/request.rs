@@ -91,7 +91,7 @@ pub struct ReportsRequest {
     #[cfg_attr(feature = "cli", arg(long = "parameter", value_name = "NAME=VALUE"))]
     #[serde(default)]
     pub parameters: Vec<ReportParameter>,
-    /// Ask only for reports of days in which something has changed
+    /// Ask only for days in which something changed
     ///
     /// That is: loaded transactions, or the trial balance, which is asked for and landed first.
     #[cfg_attr(feature = "cli", arg(long))]
@@ -181,6 +181,11 @@ impl ReportsRequest {
         let Some(chunk) = self.chunk else {
             return Ok(vec![(start, end)]);
         };
+        if matches!(chunk, Chunk::Hours(_)) {
+            let reason =
+                "reports are of whole days; use day, week, month, quarter, year or Nd (50d)";
+            return Err(Error::config("chunk", reason));
+        }
         let beyond = || Error::config("end", format!("{end} is too late"));
         let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
         let after = end.succ_opt().ok_or_else(beyond)?;

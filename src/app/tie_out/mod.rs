@@ -20,11 +20,11 @@ use self::fetch::Reports;
 pub(super) use self::lists::kept_stock;
 use self::unqueried::Unqueried;
 use self::watched::Watched;
+use super::App;
 use super::company::{Company, company_config};
 use super::request::default_schema;
-use super::{App, calendar};
+use crate::domain::BooksReport;
 use crate::domain::reports::Basis;
-use crate::domain::{BooksReport, RangeBound, Zone};
 use crate::error::{Error, Result};
 use crate::port::Source;
 use crate::postgres::Db;
@@ -78,27 +78,25 @@ impl BooksRequest {
         self
     }
 
-    /// Reads a request as users write it; `today` is that of the zone.
+    /// Returns a request for the days that users have named.
     ///
     /// # Errors
-    /// [`Error::Config`] about the text that is no date, or a range that ends before it begins.
-    pub fn parse(
-        start: Option<&str>,
-        end: &str,
+    /// [`Error::Config`] about a missing last day, a range that ends before it begins, or an unknown basis.
+    #[cfg(feature = "cli")]
+    pub fn of_days(
+        start: Option<NaiveDate>,
+        end: Option<NaiveDate>,
         basis: &str,
         (schema, into): (&str, &str),
-        zone: Zone,
     ) -> Result<Self> {
-        let calendar = calendar(zone);
-        if end.is_empty() {
-            let reason =
-                "not set, and a comparison of the books needs it; write a day such as 2025-12-31";
-            return Err(Error::config("end", reason));
-        }
-        let first_day = |text| calendar.first_day(RangeBound::new("start", text));
+        let missing = || {
+            let reason = "no day is named, and a comparison of the books needs the last one; write --end 2025-12-31, \
+                          --month 2025-03 or --quarter 2025-Q1";
+            Error::config("end", reason)
+        };
         let request = Self {
-            end: calendar.last_day(RangeBound::new("end", end))?,
-            start: start.map(first_day).transpose()?,
+            end: end.ok_or_else(missing)?,
+            start,
             basis: basis.parse()?,
             schema: schema.to_owned(),
             into: into.to_owned(),

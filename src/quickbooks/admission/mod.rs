@@ -241,6 +241,11 @@ impl AdmissionControl {
         self.change(|state, now| state.traffic(now)).await
     }
 
+    /// Returns whether the last look was at the state of all processes, and not at that of this one alone.
+    pub(crate) fn is_shared(&self) -> bool {
+        !self.is_local.load(Ordering::Relaxed)
+    }
+
     /// Ends a request and logs a change of the circuit breaker.
     async fn complete(&self, lease: &str, outcome: Outcome, error: Option<&str>) {
         if let Some(status) = self

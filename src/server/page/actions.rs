@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::view::{View, grouped, rich};
+use super::view::{View, rich};
 use crate::app::{CompanyReport, EntityState, WindowTrouble};
 use crate::domain::{
     AlertKind, ConnectionState, EntitySyncStatus, LedgerWindowStatus, is_near_quota,
 };
-use crate::language::{Language, say};
+use crate::language::{Language, number_in, say};
 
 /// The most problems that the box lists.
 const MAX_ITEMS: usize = 30;
@@ -185,7 +185,7 @@ fn quota(view: &View<'_>) -> Vec<Markup> {
 /// Says how many of the month's reads are used. QuickBooks refuses none before all are.
 fn used(language: Language, reads: u64, quota: u64) -> String {
     let is_used_up = reads >= quota;
-    let (reads, quota) = (grouped(reads), grouped(quota));
+    let (reads, quota) = (number_in(language, reads), number_in(language, quota));
     match is_used_up {
         true => {
             say!(in language; "{reads} of {quota} reads of this month are used; QuickBooks refuses further ones.", reads, quota)

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::view::{View, grouped};
+use super::view::View;
 use crate::app::{EntityState, Job, RecentRun};
 use crate::domain::{EntitySyncStatus, JobStatus, LedgerRunStatus};
 use crate::language::say;
@@ -147,7 +147,7 @@ fn row(view: &View<'_>, run: &RecentRun, headers: &[String; 6]) -> Markup {
             td data-label=(headers[3]) {
                 (say!(in language; "{start} to {end}", start = run.start.format("%Y-%m-%d"), end = run.end.format("%Y-%m-%d")))
             }
-            td data-label=(headers[4]) { (grouped(run.rows)) }
+            td data-label=(headers[4]) { (view.number(run.rows)) }
             td data-label=(headers[5]) { (view.span(run.finished_at.unwrap_or(view.now) - run.started_at)) }
         }
     }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::form;
-use super::view::{View, grouped, rich};
+use super::view::{View, rich};
 use crate::app::CompanyReport;
 use crate::domain::{ConnectionState, EntitySyncStatus};
 use crate::language::say;
@@ -67,7 +67,7 @@ fn choice(view: &View<'_>) -> Markup {
     );
     html! {
         @if view.shown.others > 0 {
-            p { (say!(in language; "{shown} of {all} companies: first those that need somebody, then those whose records are oldest.", shown, all = grouped(all as u64))) }
+            p { (say!(in language; "{shown} of {all} companies: first those that need somebody, then those whose records are oldest.", shown, all = view.number(all as u64))) }
         }
         @if view.shown.others > 0 || !view.wanted.is_empty() {
             form method="get" action="/" role="search" {
@@ -173,8 +173,8 @@ pub(super) fn traffic(view: &View<'_>, limits: Limits) -> Markup {
 fn usage(view: &View<'_>, used: u64, max: u64, label: &str) -> Markup {
     html! {
         @if max > 0 {
-            (say!(in view.language; "{used} of {max}", used = grouped(used), max = grouped(max))) " "
+            (say!(in view.language; "{used} of {max}", used = view.number(used), max = view.number(max))) " "
             meter aria-label=(label) min="0" max=(max) value=(used) high=(max.saturating_mul(8) / 10) { }
-        } @else { (grouped(used)) }
+        } @else { (view.number(used)) }
     }
 }

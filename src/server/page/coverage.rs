@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Datelike, Duration, NaiveDate, Utc};
 use maud::{Markup, html};
 
-use super::view::{View, grouped};
+use super::view::View;
 use crate::app::Coverage;
 use crate::domain::{EntitySyncStatus, Window};
 use crate::language::say;
@@ -100,7 +100,7 @@ fn calendar(view: &View<'_>, title: &str, entities: &[&Coverage]) -> Markup {
                     @for of in entities.iter().filter(|of| !is_unavailable(of)) {
                         tr {
                             th scope="row" { (of.entity) }
-                            td.number { @if let Some(rows) = rows(view, of) { (grouped(rows)) } }
+                            td.number { @if let Some(rows) = rows(view, of) { (view.number(rows)) } }
                             @for month in &months {
                                 @let extent = extent(*month, &of.committed, view.now);
                                 td { i class=(CLASSES[extent as usize]) role="img" title=(words[extent as usize]) { } }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use maud::{Markup, html};
 
 use crate::app::{CompanyReport, Coverage, Overview, ShownCompanies, TieOut};
-use crate::language::{Language, say, translated_into};
+use crate::language::{Language, number_in, say, translated_into};
 use crate::terminal::one_line;
 
 /// The facts of one rendering of the page.
@@ -81,6 +81,11 @@ impl View<'_> {
         address(self.is_chosen.then_some(self.language), wanted)
     }
 
+    /// Returns a number, in groups of three digits.
+    pub(super) fn number(&self, value: u64) -> String {
+        number_in(self.language, value)
+    }
+
     /// Returns a text of the core, such as an error, in the language of the page.
     pub(super) fn translated(&self, text: &str) -> String {
         translated_into(self.language, text).into_owned()
@@ -110,20 +115,6 @@ pub(super) fn rich(sentence: &str) -> Markup {
             @if number % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
-}
-
-/// Groups digits by three, so that large numbers can be read.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            // A narrow space that does not break, as ISO 80000 has it: no language reads it as a point.
-            out.push('\u{202f}');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 #[cfg(test)]
@@ -175,15 +166,10 @@ mod tests {
     }
 
     #[test]
-    fn commands_and_numbers_are_marked_and_grouped() {
+    fn commands_are_marked() {
         assert_eq!(
             rich("run `a <b>` now").into_string(),
             "run <code>a &lt;b&gt;</code> now"
-        );
-        let shown: Vec<String> = [0, 999, 1000, 1_234_567].map(grouped).to_vec();
-        assert_eq!(
-            shown,
-            ["0", "999", "1\u{202f}000", "1\u{202f}234\u{202f}567"]
         );
     }
 }
