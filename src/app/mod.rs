@@ -11,6 +11,7 @@ mod company;
 mod conform;
 mod drift;
 mod dry_run;
+pub(crate) mod health;
 mod landing;
 mod overview;
 mod rejects;
@@ -63,9 +64,9 @@ pub use crate::quickbooks::{BreakerStatus, Limits, Traffic};
 pub(crate) use crate::sink::postgres::DEFAULT_LEDGER_SCHEMA;
 pub use crate::sink::postgres::{ArchiveSummary, Upgrade};
 pub use crate::store::{
-    BoundSchema, Check, EntityState, EntityStatus, Job, LastRun, LastSync, RecentRun, RowCount,
-    ScheduledSync, SchemaDrift, SetAsideCount, StoredRecord, StoredReject, SyncUnderWay, TieOut,
-    UnavailableEntity, UnfinishedWindow, UnreadEntity, WindowTrouble,
+    BoundSchema, Check, Different, EntityState, EntityStatus, Job, LastRun, LastSync, RecentRun,
+    RowCount, ScheduledSync, SchemaDrift, SetAsideCount, StoredRecord, StoredReject, SyncUnderWay,
+    TieOut, UnavailableEntity, UnfinishedWindow, UnreadEntity, WindowTrouble,
 };
 pub use crate::views::{ViewChanges, ViewStyle};
 

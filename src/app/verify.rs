@@ -110,10 +110,10 @@ impl App {
             let span = info_span!("verify", realm_id = source.realm_id(), entity = entity.name);
             let verified = self.verify_entity(request, entity, &source, &sink);
             let verified = verified.instrument(span).await?;
-            if let Err(error) =
-                record_verification(&db, &request.schema, request.range, &verified).await
-            {
-                // Only alerts need it, and a role may not have made the table.
+            let compared = (request.range, request.deep);
+            let recorded = record_verification(&db, &request.schema, compared, &verified).await;
+            if let Err(error) = recorded {
+                // The outcome itself is in the report, and a role may not have made the table.
                 warn!(
                     phase = "load",
                     event = "verification_not_recorded",

@@ -15,6 +15,7 @@ mod entity_names;
 mod excerpt;
 pub mod fields;
 mod guess;
+mod health;
 mod held;
 pub mod instant;
 pub mod interval;
@@ -56,6 +57,7 @@ pub use fields::{
     Column, ColumnType, Field, FieldTable, FieldType, column_name, columns, columns_below, fields,
 };
 pub(crate) use guess::closest;
+pub use health::{Finding, Level, Reason, level_of};
 pub use held::Held;
 pub use interval::Interval;
 pub(crate) use mask::LEFT_OUT;

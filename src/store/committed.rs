@@ -105,6 +105,23 @@ impl CommittedTime {
         Ok(complete_parts(&late.collect::<Vec<_>>()))
     }
 
+    /// Returns true if all of a range, as far as it had passed by then, was committed since an instant.
+    pub(crate) async fn covers_since(
+        &self,
+        schema: &str,
+        realm_id: &str,
+        entity: &EntitySpec,
+        range: Window,
+        since: DateTime<Utc>,
+    ) -> Result<bool> {
+        let committed = self
+            .of_entity_since(schema, realm_id, entity, since)
+            .await?;
+        // The minutes before are read again by whoever reads next.
+        let end = range.end.min(since - LOOK_BACK * 2);
+        Ok(!committed.is_empty() && Window { end, ..range }.minus(&committed).is_empty())
+    }
+
     async fn times(
         &self,
         schema: &str,

@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 
+use super::unfinished::unfinished;
 use crate::domain::{ENTITIES, LedgerRunStatus, LedgerWindowStatus, find_entity};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, params, table_name};
@@ -115,32 +116,18 @@ SELECT schemaname::text AS schema_name, substr(relname, 4)::text AS entity, n_li
 FROM pg_stat_user_tables
 WHERE schemaname IN (SELECT schema_name FROM qbo.schema_realms) AND starts_with(relname, 'qb_')";
 
-/// A window, as in the status of an entity, whose whole time was committed by others since needs
-/// nothing. One that is `running` is reported when its run has given no sign of life for three minutes.
-const TROUBLES: &str = "
+/// Those that a run is at need nobody; a sync that is at some is told by its turn.
+const TROUBLES: &str = concat!(
+    "
 SELECT schema_name, realm_id, entity, status, count(*) AS windows, min(window_start_utc) AS first,
     max(started_at_utc) AS begun, min(error) AS error
-FROM qbo.windows AS odd
-WHERE status <> 'done'
-  AND (status <> 'running' OR NOT EXISTS (
-    SELECT FROM qbo.runs AS run
-    WHERE run.run_id = odd.run_id AND run.status = 'running'
-      AND coalesce(run.alive_at_utc, run.started_at_utc) > now() - interval '3 minutes'))
-  AND EXISTS (
-    SELECT FROM (
-        SELECT odd.window_start_utc UNION ALL
-        SELECT ledger.window_end_utc FROM qbo.windows AS ledger
-        WHERE ledger.schema_name = odd.schema_name AND ledger.realm_id = odd.realm_id
-          AND ledger.entity = odd.entity
-          AND ledger.window_end_utc > odd.window_start_utc AND ledger.window_end_utc < odd.window_end_utc
-    ) AS bound(at)
-    WHERE NOT EXISTS (
-        SELECT FROM qbo.windows AS ledger
-        WHERE ledger.schema_name = odd.schema_name AND ledger.realm_id = odd.realm_id
-          AND ledger.entity = odd.entity AND ledger.committed_at_utc > odd.started_at_utc
-          AND ledger.window_start_utc <= at AND ledger.window_end_utc > at))
+FROM (",
+    unfinished!(),
+    ") AS odd
+WHERE NOT is_under_way
 GROUP BY schema_name, realm_id, entity, status
-ORDER BY realm_id, schema_name, entity, status";
+ORDER BY realm_id, schema_name, entity, status"
+);
 
 const SET_ASIDE: &str = "
 SELECT schema_name, realm_id, entity, count(*) AS records FROM qbo.rejects
