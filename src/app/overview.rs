@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::SyncScope;
+use super::health::{CompanyFinding, entity_findings};
 use super::service::Service;
+use super::{CompanyReport, SyncScope};
 use crate::domain::{Alert, JobStatus, Window, merged};
 use crate::error::Result;
 use crate::store::{
     BoundSchema, EntityState, Job, OverviewReader, RecentRun, RowCount, ScheduledSync,
-    SetAsideCount, WindowTrouble,
 };
 
 /// The committed time of an entity of a company, by syncs and by backfills.
@@ -36,10 +36,8 @@ pub struct Overview {
     pub companies: Vec<BoundSchema>,
     /// Approximate numbers of rows.
     pub row_counts: Vec<RowCount>,
-    /// Windows that need a person.
-    pub troubles: Vec<WindowTrouble>,
-    /// Records that are set aside.
-    pub set_aside: Vec<SetAsideCount>,
+    /// What needs a person, or is under way, of all entities.
+    pub findings: Vec<CompanyFinding>,
     /// The latest runs that are under way, have failed or have changed rows.
     pub runs: Vec<RecentRun>,
     /// The next syncs by the schedule.
@@ -85,17 +83,21 @@ impl Service {
         Ok(coverage.collect())
     }
 
-    /// Returns facts of all schemas beside sync states.
+    /// Returns facts of all schemas beside sync states. `coverage` is all committed time.
     ///
     /// # Errors
     /// Returns errors of the database and of the token store.
-    pub async fn overview(&self) -> Result<Overview> {
+    pub async fn overview(
+        &self,
+        coverage: &[Coverage],
+        accounts: &[CompanyReport],
+    ) -> Result<Overview> {
         let reader = OverviewReader::new(self.db.clone());
+        let now = crate::clock::now();
         Ok(Overview {
             companies: reader.companies().await?,
             row_counts: reader.row_counts().await?,
-            troubles: reader.troubles().await?,
-            set_aside: reader.set_aside().await?,
+            findings: entity_findings(&self.db, coverage, accounts, now).await?,
             runs: reader.runs().await?,
             schedule: reader.schedule().await?,
             alerts: self.alerts_now().await?,

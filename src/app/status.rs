@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::health::{
-    EntityFacts, books_findings, connection_findings, judge, never_read, nothing_loaded,
-    only_different,
+    EntityFacts, books_findings, connection_findings, is_held_up, judge, never_read,
+    nothing_loaded, only_different,
 };
 use super::request::{default_schema, setters};
 use super::{App, CompanyReport, select_or_all};
@@ -142,6 +142,7 @@ impl App {
 impl StatusReport {
     /// Judges what is known: sets the levels, and the findings behind them.
     pub(crate) fn judge(&mut self, now: DateTime<Utc>) {
+        let is_held_up = is_held_up(self.connections(), now);
         let Self {
             schema,
             differences,
@@ -156,7 +157,13 @@ impl StatusReport {
             let different = differences
                 .iter()
                 .find(|found| found.entity == entity.entity);
-            let facts = facts(schema, entity, is_syncing, different);
+            let facts = EntityFacts {
+                schema,
+                is_syncing,
+                is_held_up,
+                different,
+                ..facts(entity)
+            };
             entity.findings = judge(&facts, now);
             entity.level = level_of(&entity.findings);
         }
@@ -179,7 +186,11 @@ impl StatusReport {
             .iter()
             .filter(|found| !is_listed(&found.entity));
         findings.extend(unlisted.map(|found| only_different(found, now)));
-        findings.extend(self.left().map(|entity| never_read(entity, now)));
+        let is_held_up = is_held_up(self.connections(), now);
+        findings.extend(
+            self.left()
+                .map(|entity| never_read(entity, is_held_up, now)),
+        );
         if self.entities.is_empty() && self.never_read.is_empty() && self.syncs.is_empty() {
             findings.push(nothing_loaded(&self.schema, now));
         }
@@ -205,13 +216,8 @@ impl StatusReport {
     }
 }
 
-/// Returns what is to be judged of an entity.
-fn facts<'f>(
-    schema: &'f str,
-    entity: &'f EntityStatus,
-    is_syncing: bool,
-    different: Option<&'f Different>,
-) -> EntityFacts<'f> {
+/// Returns what an entity's status says about it.
+fn facts(entity: &EntityStatus) -> EntityFacts<'_> {
     let of_status = |status| {
         let open = entity.unfinished.iter();
         let of_status = open.filter(|window| window.status == status && !window.is_under_way);
@@ -220,17 +226,15 @@ fn facts<'f>(
     let sync = entity.last_sync.as_ref();
     let wrong = entity.checks.iter().filter(|check| check.wrong > 0);
     EntityFacts {
-        schema,
         entity: &entity.entity,
         stuck: of_status(LedgerWindowStatus::Stuck),
         failed: of_status(LedgerWindowStatus::Failed),
         abandoned: of_status(LedgerWindowStatus::Running),
         last_run: entity.last_run.as_ref(),
         last_sync: sync.map(|sync| (sync.status, sync.succeeded_at)),
-        is_syncing,
         rejects: entity.rejects.unsigned_abs(),
         gaps: &entity.gaps,
-        different,
         wrong_checks: wrong.count() as u64,
+        ..EntityFacts::default()
     }
 }

@@ -15,7 +15,7 @@ use crate::domain::{
     Window, Zone, chunk_range_in, select_comparable,
 };
 use crate::error::Result;
-use crate::port::{Meter, RecordIndex, Source};
+use crate::port::{Meter, RecordIndex, RunName, Source};
 use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
@@ -121,7 +121,10 @@ impl App {
                 );
             }
             runs.push(verified);
-            self.progress.run_finished(entity.name);
+            self.progress.run_finished(RunName {
+                realm_id: source.realm_id(),
+                entity: entity.name,
+            });
         }
         Ok(VerificationReport { runs })
     }
@@ -166,7 +169,11 @@ impl App {
             // The whole range lies in the future.
             Err(_) => Vec::new(),
         };
-        let (deep, observers) = (request.deep, (meter, &*self.progress));
+        let run = RunName {
+            realm_id: source.realm_id(),
+            entity: entity.name,
+        };
+        let (deep, observers) = (request.deep, (meter, &*self.progress, run));
         let mut findings =
             verify::compare(&**source, &**sink, &entity, &windows, deep, observers).await?;
         let mut repaired = 0;

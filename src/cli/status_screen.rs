@@ -96,21 +96,13 @@ fn differences(report: &StatusReport, view: View<'_>) -> String {
     };
     let mut out = String::new();
     for found in report.differences.iter().take(limit) {
-        let (entity, Window { start, end }) = (&found.entity, found.range);
-        let range = say!(
-            "{start} to {end}",
-            start = instant(start),
-            end = instant(end)
-        );
-        let parts = [
-            say!("{entity} differs from QuickBooks in {range}", entity, range),
-            say!(count found.ranges; "{n} range", "{n} ranges", n = number(found.ranges)),
-            say!(
-                "verified {time}",
-                time = view.zone.clock(found.found_at, view.now)
-            ),
-        ];
-        out.push_str(&flow("", &parts, ", "));
+        let Window { start, end } = found.range;
+        let range = format!("{} .. {}", instant(start), instant(end));
+        let time = view.zone.clock(found.found_at, view.now);
+        let (entity, n) = (&found.entity, number(found.ranges));
+        let text = say!(count found.ranges; "{entity}: {n} range differs, {range}, verified {time}",
+            "{entity}: {n} ranges differ, in {range}, verified {time}", entity, n, range, time);
+        let _ = writeln!(out, "{}", cut(&text, MAX_WIDTH));
     }
     if let more @ 1.. = report.differences.len().saturating_sub(limit) {
         let _ = writeln!(out, "{} (-v)", say!("and {more} more", more));

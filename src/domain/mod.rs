@@ -69,8 +69,8 @@ pub(crate) use record::{
     MAX_RECORD, MAX_REJECT_TEXT, MAX_REJECTS, Wrapped, too_many_rejects, unnamed,
 };
 pub use report::{
-    ConnectionReport, LoadCounts, NOT_ATTEMPTED, Report, RunEnd, RunReport, RunStatus, SkipReason,
-    WindowReport, WindowStatus,
+    ConnectionReport, FailureKind, LoadCounts, NOT_ATTEMPTED, Report, RunEnd, RunReport, RunStatus,
+    SkipReason, WindowReport, WindowStatus,
 };
 pub use reports::Basis;
 pub use status::{

@@ -368,7 +368,7 @@ fn unfinished_window(row: &Row) -> Result<UnfinishedWindow> {
 
 /// Returns the time that is not committed within `range`, or else between the first and the last
 /// committed instant.
-fn gaps(committed: &[Window], range: Option<Window>) -> Vec<Window> {
+pub(crate) fn gaps(committed: &[Window], range: Option<Window>) -> Vec<Window> {
     let whole = committed
         .first()
         .zip(committed.last())

@@ -98,7 +98,7 @@ pub(super) async fn last_run(db: &Db, schema: &str, entity: &str) -> Result<Opti
 }
 
 /// Returns the last run of each of these entities in these schemas.
-pub(super) async fn last_runs(db: &Db, asked: &[(&str, &str)]) -> Result<Vec<EntityRun>> {
+pub(crate) async fn last_runs(db: &Db, asked: &[(&str, &str)]) -> Result<Vec<EntityRun>> {
     let (schemas, entities): (Vec<&str>, Vec<&str>) = asked.iter().copied().unzip();
     let mut runs = Vec::new();
     for row in db.rows(LAST_RUNS, params![schemas, entities]).await? {

@@ -83,11 +83,11 @@ struct Compared {
 }
 
 impl Progress for Compared {
-    fn run_started(&self, _entity: &str, windows: usize) {
+    fn run_started(&self, _run: RunName<'_>, windows: usize) {
         self.of.fetch_add(windows, Ordering::Relaxed);
     }
 
-    fn window_finished(&self, _entity: &str, _window: &WindowReport) {
+    fn window_finished(&self, _run: RunName<'_>, _window: &WindowReport) {
         self.windows.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -1,6 +1,8 @@
 //! Findings about a company: its connection, and its books.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 
 use super::{finding, schema_flag};
 use crate::app::CompanyReport;
@@ -8,7 +10,12 @@ use crate::domain::{ConnectionState, Finding, Reason};
 use crate::store::TieOut;
 
 /// A pause that no request waits for. Shorter ones pass by themselves.
-const LONG_PAUSE: TimeDelta = TimeDelta::minutes(10);
+const LONG_PAUSE: Duration = Duration::from_secs(600);
+
+/// Returns true for a pause that does not pass by itself while somebody waits.
+pub(crate) fn is_long_pause(wait: Duration) -> bool {
+    wait > LONG_PAUSE
+}
 
 /// Returns the findings about a connection.
 pub(crate) fn connection_findings(account: &CompanyReport, now: DateTime<Utc>) -> Vec<Finding> {
@@ -22,12 +29,12 @@ pub(crate) fn connection_findings(account: &CompanyReport, now: DateTime<Utc>) -
         }
     };
     let until = account.traffic.paused_until;
-    let pause = until
-        .filter(|until| *until - now > LONG_PAUSE)
-        .map(|until| {
-            let command = "qbo-rs check --lift-pause".to_owned();
-            (Reason::Paused { until }, Some(command))
-        });
+    let is_long = |until: &DateTime<Utc>| (*until - now).to_std().is_ok_and(is_long_pause);
+    let pause = until.filter(is_long).map(|until| {
+        let realm_id = &account.account.realm_id;
+        let command = format!("qbo-rs check --lift-pause --realm-id {realm_id}");
+        (Reason::Paused { until }, Some(command))
+    });
     let found = state.into_iter().chain(pause);
     found
         .map(|(reason, command)| finding("connection", reason, command, now))
@@ -44,4 +51,18 @@ pub(crate) fn books_findings(books: &[TieOut], now: DateTime<Utc>) -> Vec<Findin
             finding("books", reason, Some(command), now)
         })
         .collect()
+}
+
+/// Returns true if no sync of a company can succeed before somebody has done something about its connection.
+pub(crate) fn is_held_up<'a>(
+    mut accounts: impl Iterator<Item = &'a CompanyReport>,
+    now: DateTime<Utc>,
+) -> bool {
+    accounts.any(|account| {
+        let findings = connection_findings(account, now);
+        let holds_up = |finding: &Finding| {
+            matches!(finding.reason, Reason::NeedsReauth | Reason::Paused { .. })
+        };
+        findings.iter().any(holds_up)
+    })
 }

@@ -2,11 +2,14 @@
 //! Python and `/healthz?deep` say what needs somebody.
 
 mod company;
+mod everywhere;
 mod phrase;
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 
-pub(crate) use self::company::{books_findings, connection_findings};
+pub(crate) use self::company::{books_findings, connection_findings, is_held_up, is_long_pause};
+pub use self::everywhere::CompanyFinding;
+pub(crate) use self::everywhere::entity_findings;
 pub(crate) use self::phrase::{ago, phrase};
 use crate::domain::instant::format_instant;
 use crate::domain::{EntitySyncStatus, Finding, LedgerRunStatus, Reason, Window};
@@ -36,6 +39,8 @@ pub(crate) struct EntityFacts<'f> {
     pub last_sync: Option<(EntitySyncStatus, Option<DateTime<Utc>>)>,
     /// Whether a sync of the entity goes on.
     pub is_syncing: bool,
+    /// Whether no sync can succeed, as the findings about the connection say: those name the remedy.
+    pub is_held_up: bool,
     pub rejects: u64,
     pub gaps: &'f [Window],
     pub different: Option<&'f Different>,
@@ -140,7 +145,7 @@ fn unfinished(facts: &EntityFacts<'_>, now: DateTime<Utc>) -> Option<(Reason, Op
 }
 
 fn of_sync(facts: &EntityFacts<'_>, now: DateTime<Utc>) -> Option<(Reason, Option<String>)> {
-    let again = Some(SYNC.to_owned());
+    let again = (!facts.is_held_up).then(|| SYNC.to_owned());
     let (status, succeeded_at) = facts.last_sync?;
     match status {
         EntitySyncStatus::Pending | EntitySyncStatus::InProgress if facts.is_syncing => {
@@ -187,8 +192,9 @@ pub(crate) fn only_different(different: &Different, now: DateTime<Utc>) -> Findi
 }
 
 /// Returns the finding of an entity that no sync has read although one began with it.
-pub(crate) fn never_read(entity: &str, now: DateTime<Utc>) -> Finding {
-    finding(entity, Reason::NeverRead, Some(SYNC.to_owned()), now)
+pub(crate) fn never_read(entity: &str, is_held_up: bool, now: DateTime<Utc>) -> Finding {
+    let command = (!is_held_up).then(|| SYNC.to_owned());
+    finding(entity, Reason::NeverRead, command, now)
 }
 
 /// Returns the finding of a schema without any entity. A sync loads each company into the schema of its own.

@@ -76,9 +76,10 @@ fn policy() -> String {
 async fn page(state: &AppState, language: Language, is_chosen: bool) -> Result<Markup> {
     let service = &state.service;
     let now = crate::clock::now();
-    let overview = service.overview().await?;
     let accounts = service.accounts().await?;
-    let coverage = service.coverage(coverage::months(now)[0].start).await?;
+    // Gaps of any time need somebody; the calendar shows the last months.
+    let coverage = service.coverage(chrono::DateTime::UNIX_EPOCH).await?;
+    let overview = service.overview(&coverage, &accounts).await?;
     let jobs = service.recent_jobs().await?;
     let drift = service.schema_drift().await?;
     let books = service.tie_outs().await?;
