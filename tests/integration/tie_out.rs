@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use chrono::NaiveDate;
 use qbo_rs::app::{App, BooksRequest};
 use qbo_rs::domain::{BooksStatus, CompanyBooks};
-use qbo_rs::port::Progress;
+use qbo_rs::port::{Progress, RunName};
 use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 

@@ -94,8 +94,11 @@ impl Everything {
         let run = self.runs.get(&key);
         let mut set_aside = self.set_aside.iter();
         let mut different = self.different.iter();
-        let is_unread = run.is_none()
-            && of.committed.is_empty()
+        let mut troubles = self.troubles.iter();
+        let is_in_ledger = run.is_some()
+            || !of.committed.is_empty()
+            || troubles.any(|one| is_same(&one.schema, &one.entity));
+        let is_unread = !is_in_ledger
             && state.is_some_and(|state| {
                 state.status != EntitySyncStatus::Unavailable && state.last_success_at.is_none()
             });
