@@ -1,4 +1,5 @@
-//! Characters of strangers' texts that would change what a terminal shows, or forge a line of a log.
+//! Texts for terminals and shells: characters of strangers' texts that would change what a terminal shows, or
+//! forge a line of a log, and words that a shell would take apart.
 
 #[cfg(any(feature = "cli", test))]
 use std::borrow::Cow;
@@ -27,6 +28,16 @@ pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(line)
+}
+
+/// Quotes a word for a shell, if it needs that.
+pub(crate) fn shell_quote(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]

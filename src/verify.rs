@@ -11,7 +11,7 @@ use crate::domain::{
     EntitySpec, PageSize, RecordKey, Window, WindowDifference, WindowReport, WindowStatus,
 };
 use crate::error::Result;
-use crate::port::{Meter, Progress, RecordIndex};
+use crate::port::{Meter, Progress, RecordIndex, RunName};
 
 /// Number of parts into which a range is split if its counts differ: the most counts that fit into one
 /// batch request.
@@ -94,15 +94,23 @@ pub(crate) async fn compare_records(
     entity: &EntitySpec,
     (windows, suspects): (&[Window], Vec<usize>),
     deep: bool,
-    (meter, progress): (&Meter, &dyn Progress),
+    (meter, progress, run): (&Meter, &dyn Progress, RunName<'_>),
 ) -> Result<()> {
     if suspects.is_empty() {
         return Ok(());
     }
-    progress.run_started(entity.name, suspects.len());
+    progress.run_started(run, suspects.len());
     let part = (windows, suspects);
-    let compared = compare_suspects(comparison, sides, entity, part, deep, (meter, progress)).await;
-    progress.run_finished(entity.name);
+    let compared = compare_suspects(
+        comparison,
+        sides,
+        entity,
+        part,
+        deep,
+        (meter, progress, run),
+    )
+    .await;
+    progress.run_finished(run);
     compared
 }
 
@@ -112,7 +120,7 @@ async fn compare_suspects(
     entity: &EntitySpec,
     (windows, suspects): (&[Window], Vec<usize>),
     deep: bool,
-    (meter, progress): (&Meter, &dyn Progress),
+    (meter, progress, run): (&Meter, &dyn Progress, RunName<'_>),
 ) -> Result<()> {
     let mut done = HashSet::new();
     let mut pending: BTreeSet<usize> = suspects.into_iter().collect();
@@ -132,9 +140,9 @@ async fn compare_suspects(
                 });
                 pending.extend(others.filter(|other| !done.contains(other)));
                 let rows = usize::try_from(found.source).unwrap_or_default();
-                progress.page_read(entity.name, rows);
+                progress.page_read(run, rows);
                 let report = WindowReport::empty(windows[index], WindowStatus::Done);
-                progress.window_finished(entity.name, &report);
+                progress.window_finished(run, &report);
                 comparison.compared.insert(index, found);
             }
         }
@@ -174,7 +182,7 @@ pub(crate) async fn compare(
     entity: &EntitySpec,
     windows: &[Window],
     deep: bool,
-    (meter, progress): (&Meter, &dyn Progress),
+    (meter, progress, run): (&Meter, &dyn Progress, RunName<'_>),
 ) -> Result<Comparison> {
     let mut comparison = Comparison::default();
     let table_counts = table.counts(entity, windows, meter).await?;
@@ -210,7 +218,7 @@ pub(crate) async fn compare(
     }
     announce(&comparison, &suspects);
     let (sides, suspects) = ((source, table), (windows, suspects));
-    let observers = (meter, progress);
+    let observers = (meter, progress, run);
     compare_records(&mut comparison, sides, entity, suspects, deep, observers).await?;
     Ok(comparison)
 }

@@ -86,7 +86,9 @@ class CheckReport:
 
 
 @_verb
-def check(*, offline: bool = False, schema: str = "raw", **settings: Unpack[Settings]) -> _Call[CheckReport]:
+def check(
+    *, offline: bool = False, lift_pause: bool = False, schema: str = "raw", **settings: Unpack[Settings]
+) -> _Call[CheckReport]:
     """Check settings, keys, tokens, the company and the database.
 
     Two requests go to QuickBooks: one refreshes the token, which is stored before it is used, and one asks for the
@@ -94,6 +96,7 @@ def check(*, offline: bool = False, schema: str = "raw", **settings: Unpack[Sett
 
     Args:
         offline: Send nothing to QuickBooks.
+        lift_pause: End a pause that QuickBooks has asked for, and ask it now.
         schema: Schema of the raw tables.
         **settings: Override the environment.
 
@@ -109,7 +112,7 @@ def check(*, offline: bool = False, schema: str = "raw", **settings: Unpack[Sett
         >>> assert report.is_ok
 
     """
-    return _Call(CheckReport.from_dict, "check", settings, offline=offline, schema=schema)
+    return _Call(CheckReport.from_dict, "check", settings, offline=offline, lift_pause=lift_pause, schema=schema)
 
 
 check_async = _async_twin(check)

@@ -37,7 +37,48 @@ def _windows(given: list[dict[str, Any]]) -> tuple[Window, ...]:
     return tuple(Window.from_dict(window) for window in given)
 
 
-_BEGUN = ("pending", "in_progress")
+Level = Literal["in_step", "under_way", "attention", "failed"]
+"""The degree to which something needs somebody; ``under_way``: it is being read, so that nobody knows yet."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A reason why something is not in step, and what helps."""
+
+    about: str
+    """The entity, ``connection`` or ``books``."""
+    level: Level
+    """The degree to which it needs somebody."""
+    reason: str
+    """The reason, such as ``differs``, ``died`` or ``missing``; its numbers and instants are in ``json``."""
+    text: str
+    """The reason in an English phrase."""
+    command: str | None
+    """The command that helps."""
+
+
+def _findings(given: Mapping[str, Any]) -> tuple[Finding, ...]:
+    return tuple(Finding(**_known(Finding, each)) for each in given.get("findings", ()))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An entity that differs from QuickBooks, as far as ``verify`` has found and nothing has taken back."""
+
+    entity: str
+    """Name of the entity."""
+    realm_id: str
+    """Company id."""
+    ranges: int
+    """Number of ranges that differ."""
+    start: datetime
+    """First instant of the first one, UTC."""
+    end: datetime
+    """First instant after the last one, UTC."""
+    found_at: datetime
+    """When the last one was found, UTC."""
+    is_deep: bool
+    """True if contents were compared: a comparison of numbers does not find them again."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +97,8 @@ class UnfinishedWindow:
     """Reason of the last failure, one line."""
     is_committed: bool
     """True if an earlier attempt was committed."""
+    is_under_way: bool = False
+    """True if a run or a sync is at it."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +130,9 @@ class LastRun:
     pid: int | None = None
     """Id of its process."""
     is_dead: bool = False
-    """True if it has died: it should be running, and its process has ended or has said nothing for three minutes."""
+    """True if it has died: it should be running, and its process has ended or has said nothing for a minute."""
+    is_superseded: bool = False
+    """True if all of its range was committed since it began, so that nobody has to run it again."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +185,10 @@ class EntityStatus:
     """Checks of the table; empty unless ``validate`` was set."""
     last_sync: LastSync | None = None
     """The last sync; None if there was none."""
+    level: Level | None = None
+    """The degree to which it needs somebody; None in a report of an earlier version."""
+    findings: tuple[Finding, ...] = ()
+    """The reasons, the worst first."""
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> EntityStatus:
@@ -151,18 +200,13 @@ class EntityStatus:
         lists["last_run"] = LastRun(**_known(LastRun, last_run)) if last_run else None
         last_sync = given.get("last_sync")
         lists["last_sync"] = LastSync(**_known(LastSync, last_sync)) if last_sync else None
+        lists["findings"] = _findings(given)
         return cls(**_known(cls, given) | lists)
 
     @property
     def ok(self) -> bool:
-        """True if nothing is missing between the first and the last instant, failed, or was set aside."""
-        run = self.last_run
-        is_failed = run is not None and (run.is_dead or run.status in ("partial", "failed", "interrupted"))
-        sync = self.last_sync
-        # A sync that has begun with the entity goes on, or ended before it.
-        is_failed = is_failed or (sync is not None and (sync.error is not None or sync.status in _BEGUN))
-        is_wrong = any(check.wrong for check in self.checks)
-        return not (self.gaps or self.unfinished or self.rejects or is_failed or is_wrong)
+        """True if nothing is missing between the first and the last instant, failed, differs, or was set aside."""
+        return self.level == "in_step"
 
     def __repr__(self) -> str:
         """Return the state in one line."""
@@ -313,6 +357,12 @@ class StatusReport:
     """Name of the company, if its records say it."""
     never_read: tuple[str, ...] = ()
     """Entities that syncs have begun with, and never read."""
+    level: Level | None = None
+    """The worst level of all findings; None in a report of an earlier version."""
+    findings: tuple[Finding, ...] = ()
+    """What needs somebody beside the entities: the connection, the books, entities that were never read."""
+    differences: tuple[Difference, ...] = ()
+    """Entities that differ from QuickBooks, as far as ``verify`` has found."""
 
     @classmethod
     def from_dict(cls, report: Mapping[str, Any]) -> StatusReport:
@@ -327,6 +377,9 @@ class StatusReport:
             json=dict(report),
             company=report.get("company"),
             never_read=tuple(each["entity"] for each in report.get("never_read", ())),
+            level=report.get("level"),
+            findings=_findings(report),
+            differences=tuple(Difference(**_known(Difference, each)) for each in report.get("differences", ())),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -335,11 +388,11 @@ class StatusReport:
 
     @property
     def ok(self) -> bool:
-        """True if nothing is missing, failed or was set aside, the books agree, and no company needs a person."""
-        is_connected = all(account.state == "active" for account in self.accounts)
-        do_agree = all(books.status == "ok" for books in self.books)
-        is_read = not self.never_read and all(entity.ok for entity in self.entities)
-        return is_connected and do_agree and is_read
+        """True if nothing is missing, failed, differs or was set aside, and no company needs a person.
+
+        It is the level of ``qbo-rs status``, by which the status page and ``/healthz?deep`` judge, too.
+        """
+        return self.level == "in_step"
 
     def __repr__(self) -> str:
         """Return the state in one line."""

@@ -66,22 +66,7 @@ def _state(account: AccountState) -> str:
 
 def _trouble(entity: EntityStatus) -> list[str]:
     """Name what is wrong with an entity."""
-    missing = length(gap.end - gap.start for gap in entity.gaps)
-    parts = [f"missing {missing} in {count(len(entity.gaps), 'gap')}"] if entity.gaps else []
-    for status in ("stuck", "failed", "running"):
-        number = sum(window.status == status for window in entity.unfinished)
-        parts += [f"{count(number, 'window')} {status}"] if number else []
-    parts += [f"{entity.rejects:,} set aside"] if entity.rejects else []
-    wrong = sum(check.wrong > 0 for check in entity.checks)
-    parts += [f"{count(wrong, 'check')} wrong"] if wrong else []
-    run = entity.last_run
-    if run and (run.is_dead or run.status in ("partial", "failed", "interrupted")):
-        parts.append(f"last run {'died' if run.is_dead else run.status}")
-    if entity.last_sync and entity.last_sync.status in ("pending", "in_progress"):
-        parts.append("last sync has not ended")
-    if entity.last_sync and entity.last_sync.error:
-        parts.append(f"last sync failed: {plain(entity.last_sync.error)}")
-    return parts
+    return [plain(finding.text) for finding in entity.findings]
 
 
 def status_html(report: StatusReport) -> str:

@@ -38,6 +38,10 @@ AccountStatus = Literal["ok", "partial", "failed", "needs_reauth"]
 EntityOutcome = Literal["ok", "failed", "unavailable"]
 """The outcome of an entity's sync; ``unavailable``: the company's plan or country does not have it, no failure."""
 
+FailureKind = Literal["not_attempted", "asked_to_wait", "access_denied", "other"]
+"""The kind of a failure; ``not_attempted``: the company had failed before; ``asked_to_wait``: QuickBooks asks for a long
+pause; ``access_denied``: it denies the company."""
+
 SyncMethod = Literal["changes", "batch", "query", "read"]
 """The kind of request that read an entity's changes."""
 
@@ -149,6 +153,8 @@ class WindowReport:
     """Landing file, if there is one."""
     skip_reason: Literal["committed", "future", "unavailable", "planned"] | None = None
     """Why it was not read, if it was skipped; ``planned``: a dry run, and it would be read."""
+    failure: FailureKind | None = None
+    """Kind of the failure, if it failed."""
 
     @classmethod
     def from_dict(cls, window: Mapping[str, Any]) -> WindowReport:
@@ -555,6 +561,8 @@ class EntitySync:
     """Records that were newly found to be deleted."""
     unavailable: str | None = None
     """Why the company does not have the entity; None unless it is unavailable."""
+    failure: FailureKind | None = None
+    """Kind of the failure; None if the entity did not fail."""
 
     @classmethod
     def from_dict(cls, entity: Mapping[str, Any]) -> EntitySync:
@@ -580,6 +588,8 @@ class AccountSync:
     """Wall time in milliseconds."""
     entities: tuple[EntitySync, ...]
     """Entities of the company."""
+    failure: FailureKind | None = None
+    """Kind of the failure that ended the sync of the whole company."""
 
     @classmethod
     def from_dict(cls, account: Mapping[str, Any]) -> AccountSync:

@@ -154,7 +154,7 @@ async fn books_alerts(syncer: &Syncer) -> Result<Vec<Alert>> {
 }
 
 async fn verify_alerts(syncer: &Syncer) -> Result<Vec<Alert>> {
-    let different = different_entities(syncer.db()).await?.into_iter();
+    let different = different_entities(syncer.db(), None).await?.into_iter();
     let alert = different.map(|found| Alert {
         kind: AlertKind::Verify,
         text: format!(

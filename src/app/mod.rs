@@ -11,6 +11,7 @@ mod company;
 mod conform;
 mod drift;
 mod dry_run;
+pub(crate) mod health;
 mod landing;
 mod overview;
 mod rejects;
@@ -36,6 +37,7 @@ pub use self::backfill::BackfillRequest;
 pub use self::books::{LedgerReport, LedgerRequest, StartingValue};
 pub use self::check::{CheckLine, CheckReport, CheckRequest, CheckStatus};
 pub use self::conform::{ConformReport, ConformRequest, Finding, Findings};
+pub use self::health::CompanyFinding;
 pub use self::landing::{ExtractRequest, LoadRequest};
 pub use self::overview::{Coverage, Overview, ShownCompanies};
 pub use self::rejects::{RejectsRequest, SetAside, set_aside_in_landing};
@@ -63,9 +65,9 @@ pub use crate::quickbooks::{BreakerStatus, Limits, Traffic};
 pub(crate) use crate::sink::postgres::DEFAULT_LEDGER_SCHEMA;
 pub use crate::sink::postgres::{ArchiveSummary, Upgrade};
 pub use crate::store::{
-    BoundSchema, Check, EntityState, EntityStatus, Job, LastRun, LastSync, RecentRun, RowCount,
-    ScheduledSync, SchemaDrift, SetAsideCount, StoredRecord, StoredReject, SyncUnderWay, TieOut,
-    UnavailableEntity, UnfinishedWindow, UnreadEntity, WindowTrouble,
+    BoundSchema, Check, Different, EntityState, EntityStatus, Job, LastRun, LastSync, RecentRun,
+    RowCount, ScheduledSync, SchemaDrift, StoredRecord, StoredReject, SyncUnderWay, TieOut,
+    UnavailableEntity, UnfinishedWindow, UnreadEntity,
 };
 pub use crate::views::{ViewChanges, ViewStyle};
 

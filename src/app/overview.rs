@@ -5,13 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::health::{CompanyFinding, entity_findings};
 use super::service::Service;
 use super::{CompanyReport, SyncScope};
 use crate::domain::{Alert, ConnectionState, JobStatus, Window, merged};
 use crate::error::Result;
 use crate::store::{
-    BoundSchema, CompanyState, EntityState, Job, OverviewReader, RecentRun, RowCount,
-    ScheduledSync, SetAsideCount, WindowTrouble,
+    BoundSchema, CompanyState, EntityState, Job, OverviewReader, RecentRun, RowCount, ScheduledSync,
 };
 
 /// The committed time of an entity of a company, by syncs and by backfills.
@@ -36,10 +36,8 @@ pub struct Overview {
     pub companies: Vec<BoundSchema>,
     /// Approximate numbers of rows.
     pub row_counts: Vec<RowCount>,
-    /// Windows that need a person.
-    pub troubles: Vec<WindowTrouble>,
-    /// Records that are set aside.
-    pub set_aside: Vec<SetAsideCount>,
+    /// What needs a person, or is under way, of all entities.
+    pub findings: Vec<CompanyFinding>,
     /// The latest runs that are under way, have failed or have changed rows.
     pub runs: Vec<RecentRun>,
     /// The next syncs by the schedule.
@@ -132,17 +130,17 @@ impl Service {
         Ok(ShownCompanies::of(realm_ids, accounts, &states, most))
     }
 
-    /// Returns the committed time since an instant of every entity of some companies.
+    /// Returns the committed time since an instant of every entity of some companies, or of all.
     ///
     /// # Errors
     /// Returns errors of the database.
     pub async fn coverage(
         &self,
         since: DateTime<Utc>,
-        realm_ids: &[String],
+        realm_ids: Option<&[String]>,
     ) -> Result<Vec<Coverage>> {
         let mut committed = self.committed.since(since, realm_ids).await?;
-        let states = self.records.entity_states(Some(realm_ids)).await?;
+        let states = self.records.entity_states(realm_ids).await?;
         let key = |state: &EntityState| {
             (
                 state.realm_id.clone(),
@@ -172,21 +170,26 @@ impl Service {
         Ok(coverage.collect())
     }
 
-    /// Returns facts of the schemas of the shown companies beside sync states, and what is wrong with any
-    /// company.
+    /// Returns facts of the schemas of the shown companies beside sync states, and the alerts of all.
+    /// `coverage` is all committed time of the shown companies.
     ///
     /// # Errors
     /// Returns errors of the database and of the token store.
-    pub async fn overview(&self, shown: &ShownCompanies) -> Result<Overview> {
+    pub async fn overview(
+        &self,
+        shown: &ShownCompanies,
+        coverage: &[Coverage],
+        accounts: &[CompanyReport],
+    ) -> Result<Overview> {
         let reader = OverviewReader::new(self.db.clone());
         let mut bound = reader.schemas().await?;
         bound.retain(|one| shown.realm_ids.contains(&one.realm_id));
         let schemas: Vec<String> = bound.iter().map(|one| one.schema.clone()).collect();
+        let now = crate::clock::now();
         Ok(Overview {
             companies: reader.named(bound).await?,
             row_counts: reader.row_counts(&schemas).await?,
-            troubles: reader.troubles().await?,
-            set_aside: reader.set_aside().await?,
+            findings: entity_findings(&self.db, coverage, accounts, now).await?,
             runs: reader.runs(&schemas).await?,
             schedule: reader.schedule().await?,
             alerts: self.alerts_now().await?,

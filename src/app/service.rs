@@ -9,11 +9,12 @@ use serde::Serialize;
 use tracing::warn;
 
 use super::alerts::{Alerts, is_failure};
+use super::health::{CompanyFinding, entity_findings};
 use super::sync::Syncer;
 use super::{App, CompanyReport, SyncRequest, SyncScope, select_or_all};
 use crate::domain::{
-    Alert, CompanySync, Delivery, JobStatus, Mask, PageSize, SyncReport, find_entity,
-    select_entities,
+    Alert, CompanySync, Delivery, JobStatus, Level, Mask, PageSize, Reason, SyncReport,
+    find_entity, select_entities,
 };
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
@@ -140,8 +141,23 @@ impl Service {
     /// Returns errors of the database and of the token store.
     pub async fn failures(&self) -> Result<Vec<String>> {
         let alerts = self.alerts_now().await?.into_iter();
-        let failures = alerts.filter(|alert| is_failure(alert.kind));
-        Ok(failures.map(|alert| alert.text).collect())
+        let alerts = alerts.filter(|alert| is_failure(alert.kind));
+        let mut failures: Vec<String> = alerts.map(|alert| alert.text).collect();
+        let coverage = self.coverage(DateTime::UNIX_EPOCH, None).await?;
+        let accounts = self.accounts().await?;
+        let now = crate::clock::now();
+        for found in entity_findings(&self.db, &coverage, &accounts, now).await? {
+            let CompanyFinding {
+                realm_id, finding, ..
+            } = found;
+            // Differences have an alert of their own.
+            let is_told = matches!(finding.reason, Reason::Differs { .. });
+            if finding.level == Level::Failed && !is_told {
+                let (entity, text) = (finding.about, finding.text);
+                failures.push(format!("{entity} of company {realm_id}: {text}."));
+            }
+        }
+        Ok(failures)
     }
 
     /// Returns the alerts of all companies, as of now, also if no place that is told of them is configured.

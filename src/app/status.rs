@@ -1,18 +1,23 @@
 //! Status: what is committed, what is missing and what failed.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::health::{
+    EntityFacts, books_findings, connection_findings, is_held_up, judge, never_read,
+    nothing_loaded, only_different,
+};
 use super::request::{default_schema, setters};
 use super::{App, CompanyReport, select_or_all};
-use crate::domain::Window;
+use crate::domain::{Finding, LedgerWindowStatus, Level, Window, level_of};
 use crate::error::Result;
 use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::check_name;
 use crate::store::{
-    EntityStatus, SchemaDrift, StatusReader, SyncUnderWay, TieOut, UnavailableEntity, UnreadEntity,
-    latest_tie_outs, schema_drift, syncs_under_way,
+    Different, EntityStatus, SchemaDrift, StatusReader, SyncUnderWay, TieOut, UnavailableEntity,
+    UnreadEntity, different_entities, latest_tie_outs, schema_drift, syncs_under_way,
 };
 
 /// A request for the state of a schema.
@@ -58,6 +63,11 @@ setters!(StatusRequest {
 pub struct StatusReport {
     /// The schema.
     pub schema: String,
+    /// The degree to which anything needs somebody: the worst of all findings.
+    pub level: Level,
+    /// What needs somebody beside the entities below: the connection, the books, entities that were never
+    /// read.
+    pub findings: Vec<Finding>,
     /// Name of the company, if its records say it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub company: Option<String>,
@@ -68,6 +78,9 @@ pub struct StatusReport {
     /// Entities that syncs have begun with, and never read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub never_read: Vec<UnreadEntity>,
+    /// Entities that differ from QuickBooks, as far as `verify` has found and nothing has taken back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<Different>,
     /// Syncs that go on, and those that died.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub syncs: Vec<SyncUnderWay>,
@@ -92,7 +105,9 @@ impl App {
         let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
         let schema_drift = schema_drift(&db, Some(&request.schema), &names).await?;
         let books = latest_tie_outs(&db, Some(&request.schema)).await?;
-        let syncs = syncs_under_way(&db, &request.schema).await?;
+        let syncs = syncs_under_way(&db, Some(&request.schema)).await?;
+        let mut differences = different_entities(&db, Some(&request.schema)).await?;
+        differences.retain(|found| names.contains(&&*found.entity));
         let reader = StatusReader::new(db, &request.schema);
         let never_read = reader.unread(&entities).await?;
         let unavailable = reader.unavailable(&entities).await?;
@@ -105,16 +120,121 @@ impl App {
             true => self.auth_status().await?.accounts,
             false => Vec::new(),
         };
-        Ok(StatusReport {
+        let mut report = StatusReport {
             schema: request.schema.clone(),
+            level: Level::default(),
+            findings: Vec::new(),
             company,
             entities,
             unavailable,
             never_read,
+            differences,
             syncs,
             schema_drift,
             books,
             accounts,
+        };
+        report.judge(crate::clock::now());
+        Ok(report)
+    }
+}
+
+impl StatusReport {
+    /// Judges what is known: sets the levels, and the findings behind them.
+    pub(crate) fn judge(&mut self, now: DateTime<Utc>) {
+        let is_held_up = is_held_up(self.connections(), now);
+        let Self {
+            schema,
+            differences,
+            syncs,
+            ..
+        } = self;
+        for entity in &mut self.entities {
+            let is_syncing = syncs.iter().any(|sync| sync.reads(schema, &entity.entity));
+            for window in &mut entity.unfinished {
+                window.is_under_way |= is_syncing && window.status == LedgerWindowStatus::Running;
+            }
+            let different = differences
+                .iter()
+                .find(|found| found.entity == entity.entity);
+            let facts = EntityFacts {
+                schema,
+                is_syncing,
+                is_held_up,
+                different,
+                ..facts(entity)
+            };
+            entity.findings = judge(&facts, now);
+            entity.level = level_of(&entity.findings);
+        }
+        self.findings = self.other_findings(now);
+        let levels = self.entities.iter().map(|entity| entity.level);
+        let levels = levels.chain([level_of(&self.findings)]);
+        self.level = levels.max().unwrap_or_default();
+    }
+
+    /// Returns the findings that are about none of the entities of the report.
+    fn other_findings(&self, now: DateTime<Utc>) -> Vec<Finding> {
+        let connections = self.connections();
+        let mut findings: Vec<Finding> = connections
+            .flat_map(|account| connection_findings(account, now))
+            .collect();
+        findings.extend(books_findings(&self.books, now));
+        let is_listed = |name: &str| self.entities.iter().any(|entity| entity.entity == name);
+        let unlisted = self
+            .differences
+            .iter()
+            .filter(|found| !is_listed(&found.entity));
+        findings.extend(unlisted.map(|found| only_different(found, now)));
+        let is_held_up = is_held_up(self.connections(), now);
+        findings.extend(
+            self.left()
+                .map(|entity| never_read(entity, is_held_up, now)),
+        );
+        if self.entities.is_empty() && self.never_read.is_empty() && self.syncs.is_empty() {
+            findings.push(nothing_loaded(&self.schema, now));
+        }
+        findings
+    }
+
+    /// Returns the entities that no sync has read although one began with them, and that none reads now.
+    pub(crate) fn left(&self) -> impl Iterator<Item = &str> {
+        let unread = self.never_read.iter().map(|unread| &*unread.entity);
+        unread.filter(|entity| {
+            !self
+                .syncs
+                .iter()
+                .any(|sync| sync.reads(&self.schema, entity))
         })
+    }
+
+    /// Returns the connections of the company of the schema; all if the schema is of none yet.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = &CompanyReport> {
+        let realm_id = self.entities.first().map(|entity| &entity.realm_id);
+        let accounts = self.accounts.iter();
+        accounts.filter(move |account| realm_id.is_none_or(|id| account.account.realm_id == *id))
+    }
+}
+
+/// Returns what an entity's status says about it.
+fn facts(entity: &EntityStatus) -> EntityFacts<'_> {
+    let of_status = |status| {
+        let open = entity.unfinished.iter();
+        let of_status = open.filter(|window| window.status == status && !window.is_under_way);
+        of_status.count() as u64
+    };
+    let sync = entity.last_sync.as_ref();
+    let wrong = entity.checks.iter().filter(|check| check.wrong > 0);
+    EntityFacts {
+        entity: &entity.entity,
+        stuck: of_status(LedgerWindowStatus::Stuck),
+        failed: of_status(LedgerWindowStatus::Failed),
+        abandoned: of_status(LedgerWindowStatus::Running),
+        last_run: entity.last_run.as_ref(),
+        last_sync: sync.map(|sync| (sync.status, sync.succeeded_at)),
+        rejects: entity.rejects.unsigned_abs(),
+        gaps: &entity.gaps,
+        wrong_checks: wrong.count() as u64,
+        ..EntityFacts::default()
     }
 }

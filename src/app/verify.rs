@@ -15,7 +15,7 @@ use crate::domain::{
     Window, Zone, chunk_range_in, select_comparable,
 };
 use crate::error::Result;
-use crate::port::{Meter, RecordIndex, Source};
+use crate::port::{Meter, RecordIndex, RunName, Source};
 use crate::postgres::Db;
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
@@ -110,10 +110,10 @@ impl App {
             let span = info_span!("verify", realm_id = source.realm_id(), entity = entity.name);
             let verified = self.verify_entity(request, entity, &source, &sink);
             let verified = verified.instrument(span).await?;
-            if let Err(error) =
-                record_verification(&db, &request.schema, request.range, &verified).await
-            {
-                // Only alerts need it, and a role may not have made the table.
+            let compared = (request.range, request.deep);
+            let recorded = record_verification(&db, &request.schema, compared, &verified).await;
+            if let Err(error) = recorded {
+                // The outcome itself is in the report, and a role may not have made the table.
                 warn!(
                     phase = "load",
                     event = "verification_not_recorded",
@@ -121,7 +121,10 @@ impl App {
                 );
             }
             runs.push(verified);
-            self.progress.run_finished(entity.name);
+            self.progress.run_finished(RunName {
+                realm_id: source.realm_id(),
+                entity: entity.name,
+            });
         }
         Ok(VerificationReport { runs })
     }
@@ -166,7 +169,11 @@ impl App {
             // The whole range lies in the future.
             Err(_) => Vec::new(),
         };
-        let (deep, observers) = (request.deep, (meter, &*self.progress));
+        let run = RunName {
+            realm_id: source.realm_id(),
+            entity: entity.name,
+        };
+        let (deep, observers) = (request.deep, (meter, &*self.progress, run));
         let mut findings =
             verify::compare(&**source, &**sink, &entity, &windows, deep, observers).await?;
         let mut repaired = 0;

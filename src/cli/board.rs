@@ -12,6 +12,7 @@ use super::words::{
 };
 use crate::domain::{WindowReport, WindowStatus};
 use crate::language::{Language, current, say};
+use crate::port::RunName;
 
 /// The stretch of time that the rate is about.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
@@ -27,10 +28,9 @@ const MAX_NAME: usize = 22;
 /// The events of a call so far.
 #[derive(Debug, Default)]
 pub(super) struct Board {
-    realm_id: String,
-    /// Names of the entities of the call, by company.
-    planned: BTreeSet<String>,
-    finished: BTreeSet<String>,
+    /// Companies and entities of the call.
+    planned: BTreeSet<(String, String)>,
+    finished: BTreeSet<(String, String)>,
     windows_planned: usize,
     running: Vec<Run>,
     requests: u64,
@@ -47,6 +47,7 @@ pub(super) struct Board {
 /// An entity that is being read.
 #[derive(Debug)]
 struct Run {
+    realm_id: String,
     entity: String,
     windows: usize,
     ended: usize,
@@ -69,23 +70,24 @@ impl Board {
     /// Returns the company and the first entity that is being read, for a line of the log.
     pub(super) fn place(&self) -> Option<(&str, &str)> {
         let run = self.running.first()?;
-        Some((&self.realm_id, &run.entity))
+        Some((&run.realm_id, &run.entity))
     }
 
     pub(super) fn call_started(&mut self, realm_id: &str, runs: &[(&str, usize)], now: Instant) {
-        realm_id.clone_into(&mut self.realm_id);
         self.began.get_or_insert(now);
         for (entity, windows) in runs {
-            self.planned.insert(format!("{realm_id} {entity}"));
-            self.finished.remove(&format!("{realm_id} {entity}"));
+            let key = (realm_id.to_owned(), (*entity).to_owned());
+            self.finished.remove(&key);
+            self.planned.insert(key);
             self.windows_planned += windows;
         }
     }
 
-    pub(super) fn run_started(&mut self, entity: &str, windows: usize, now: Instant) {
+    pub(super) fn run_started(&mut self, name: RunName<'_>, windows: usize, now: Instant) {
         self.began.get_or_insert(now);
         self.running.push(Run {
-            entity: entity.to_owned(),
+            realm_id: name.realm_id.to_owned(),
+            entity: name.entity.to_owned(),
             windows,
             ended: 0,
             failed: 0,
@@ -95,12 +97,12 @@ impl Board {
         });
     }
 
-    fn run(&mut self, entity: &str) -> Option<&mut Run> {
-        self.running.iter_mut().find(|run| run.entity == entity)
+    fn run(&mut self, name: RunName<'_>) -> Option<&mut Run> {
+        self.running.iter_mut().find(|run| run.is(name))
     }
 
-    pub(super) fn page_read(&mut self, entity: &str, rows: usize, now: Instant) {
-        if let Some(run) = self.run(entity) {
+    pub(super) fn page_read(&mut self, name: RunName<'_>, rows: usize, now: Instant) {
+        if let Some(run) = self.run(name) {
             run.rows += rows as u64;
         }
         self.rows += rows as u64;
@@ -108,9 +110,9 @@ impl Board {
         self.forget_old(now);
     }
 
-    pub(super) fn window_finished(&mut self, entity: &str, window: &WindowReport) {
+    pub(super) fn window_finished(&mut self, name: RunName<'_>, window: &WindowReport) {
         self.windows_done += 1;
-        if let Some(run) = self.run(entity) {
+        if let Some(run) = self.run(name) {
             run.ended += 1;
             run.done_rows += window.rows;
             run.failed += usize::from(window.status == WindowStatus::Failed);
@@ -118,9 +120,11 @@ impl Board {
     }
 
     /// Ends a run; returns the line that stays, if it has anything to say.
-    pub(super) fn run_finished(&mut self, entity: &str, now: Instant) -> Option<String> {
-        self.finished.insert(format!("{} {entity}", self.realm_id));
-        let position = self.running.iter().position(|run| run.entity == entity)?;
+    pub(super) fn run_finished(&mut self, name: RunName<'_>, now: Instant) -> Option<String> {
+        let RunName { realm_id, entity } = name;
+        self.finished
+            .insert((realm_id.to_owned(), entity.to_owned()));
+        let position = self.running.iter().position(|run| run.is(name))?;
         let run = self.running.remove(position);
         // A sync looks at the same entities again and again.
         let is_told = self.windows_planned > 0 || run.done_rows > 0 || run.failed > 0;
@@ -188,7 +192,7 @@ impl Board {
 
     fn name_width(&self) -> usize {
         let planned = self.planned.iter();
-        let planned = planned.filter_map(|name| Some(width(&shown(name.split_once(' ')?.1))));
+        let planned = planned.map(|(_, entity)| width(&shown(entity)));
         let running = self.running.iter().map(|run| width(&shown(&run.entity)));
         planned
             .chain(running)
@@ -304,6 +308,10 @@ pub(super) struct Sentence {
 }
 
 impl Run {
+    fn is(&self, name: RunName<'_>) -> bool {
+        self.realm_id == name.realm_id && self.entity == name.entity
+    }
+
     /// Returns the share of the windows that have ended.
     fn share(&self) -> f64 {
         match self.windows {
@@ -382,6 +390,44 @@ mod tests {
         }
     }
 
+    /// A run of a company.
+    fn of<'n>(realm_id: &'n str, entity: &'n str) -> RunName<'n> {
+        RunName { realm_id, entity }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn entities_are_counted_by_company_when_several_are_read_side_by_side() {
+        let now = Instant::now();
+        let mut board = Board::new(0);
+        for realm_id in ["1", "2"] {
+            board.call_started(realm_id, &[("customers", 0), ("items", 0)], now);
+        }
+        for realm_id in ["1", "2"] {
+            for entity in ["customers", "items"] {
+                board.run_started(of(realm_id, entity), 1, now);
+            }
+        }
+        board.page_read(of("2", "items"), 7, now);
+        assert_eq!(
+            board.running.iter().map(|run| run.rows).collect::<Vec<_>>(),
+            [0, 0, 0, 7]
+        );
+        // The pipeline ends a run, and the sync its entity.
+        for _ in 0..2 {
+            board.run_finished(of("1", "customers"), now);
+        }
+        let line = board.lines(now, 80).pop().unwrap();
+        assert!(line.starts_with("2 of 4 entities"), "{line}");
+        board.run_finished(of("2", "customers"), now);
+        board.run_finished(of("1", "items"), now);
+        let line = board.lines(now, 80).pop().unwrap();
+        assert!(line.starts_with("4 of 4 entities"), "{line}");
+        // The next sync of one of them counts anew.
+        board.call_started("1", &[("customers", 0), ("items", 0)], now);
+        let line = board.lines(now, 80).pop().unwrap();
+        assert!(line.starts_with("2 of 4 entities"), "{line}");
+    }
+
     fn board(now: Instant) -> Board {
         let mut board = Board::new(0);
         board.call_started(
@@ -397,22 +443,22 @@ mod tests {
         let begin = Instant::now();
         let mut board = board(begin);
         assert!(board.lines(begin, 80).is_empty());
-        board.run_started("customers", 2, begin);
-        board.page_read("customers", 500, begin);
-        board.window_finished("customers", &window(500));
+        board.run_started(of("9", "customers"), 2, begin);
+        board.page_read(of("9", "customers"), 500, begin);
+        board.window_finished(of("9", "customers"), &window(500));
         let later = begin + Duration::from_secs(3);
         assert_eq!(
-            board.run_finished("customers", later).unwrap(),
+            board.run_finished(of("9", "customers"), later).unwrap(),
             "  customers               done            500 rows       3.0 s"
         );
-        board.run_started("recurring_transactions", 24, later);
+        board.run_started(of("9", "recurring_transactions"), 24, later);
         for _ in 0..38 {
             board.request_ended();
         }
         let now = later + Duration::from_secs(9);
-        board.page_read("recurring_transactions", 31_468, now);
+        board.page_read(of("9", "recurring_transactions"), 31_468, now);
         for _ in 0..12 {
-            board.window_finished("recurring_transactions", &window(2_622));
+            board.window_finished(of("9", "recurring_transactions"), &window(2_622));
         }
         let lines = board.lines(now, 80);
         assert_eq!(
@@ -438,8 +484,8 @@ mod tests {
     async fn the_rate_is_that_of_the_last_seconds() {
         let begin = Instant::now();
         let mut board = board(begin);
-        board.run_started("customers", 2, begin);
-        board.page_read("customers", 1000, begin);
+        board.run_started(of("9", "customers"), 2, begin);
+        board.page_read(of("9", "customers"), 1000, begin);
         assert_eq!(
             board.rate(begin),
             1000,
@@ -454,7 +500,7 @@ mod tests {
     async fn a_pause_is_counted_down() {
         let begin = Instant::now();
         let mut board = board(begin);
-        board.run_started("customers", 2, begin);
+        board.run_started(of("9", "customers"), 2, begin);
         board.paused(Duration::from_secs(6), begin);
         let text = "waiting 6 s: QuickBooks asked to slow down";
         assert!(board.lines(begin, 80)[0].contains(text));
@@ -482,7 +528,7 @@ mod tests {
         let begin = Instant::now();
         let mut board = Board::new(5000);
         board.call_started("9", &[("items", 2)], begin);
-        board.run_started("items", 2, begin);
+        board.run_started(of("9", "items"), 2, begin);
         board.request_ended();
         let lines = board.lines(begin, 80);
         assert_eq!(
@@ -493,8 +539,8 @@ mod tests {
             status: WindowStatus::Failed,
             ..window(0)
         };
-        board.window_finished("items", &failed);
-        let line = board.run_finished("items", begin).unwrap();
+        board.window_finished(of("9", "items"), &failed);
+        let line = board.run_finished(of("9", "items"), begin).unwrap();
         assert_eq!(
             line,
             "  items       failed            0 rows  1 of 2 windows"
@@ -505,8 +551,8 @@ mod tests {
     async fn a_sync_that_finds_nothing_leaves_no_line() {
         let begin = Instant::now();
         let mut board = Board::new(0);
-        board.run_started("items", 1, begin);
-        board.window_finished("items", &window(0));
-        assert_eq!(board.run_finished("items", begin), None);
+        board.run_started(of("9", "items"), 1, begin);
+        board.window_finished(of("9", "items"), &window(0));
+        assert_eq!(board.run_finished(of("9", "items"), begin), None);
     }
 }

@@ -84,6 +84,7 @@ fn label(name: &str) -> String {
         "settings" => say!("settings"),
         "keys" => say!("keys"),
         "token_store" => say!("token store"),
+        "pause" => say!("pause"),
         "company" => say!("company"),
         "quota" => say!("quota"),
         "latency" => say!("latency"),

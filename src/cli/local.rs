@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 
 use crate::domain::Window;
 use crate::domain::instant::format_instant;
-use crate::language::{Language, current, say};
+use crate::language::{Language, current};
 
 /// The place whose time is shown.
 #[derive(Debug, Clone, Copy)]
@@ -79,12 +79,7 @@ fn day_and_time(at: DateTime<FixedOffset>) -> String {
 
 /// Says how long ago an instant was.
 pub(super) fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    match (now - at).num_seconds().max(0) {
-        seconds @ 0..60 => say!("{seconds} s ago", seconds),
-        seconds @ 60..7200 => say!("{minutes} min ago", minutes = seconds / 60),
-        seconds @ 7200..172_800 => say!("{hours} h ago", hours = seconds / 3600),
-        seconds => say!("{days} days ago", days = seconds / 86_400),
-    }
+    crate::app::health::ago(current(), at, now)
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ pub(super) const PAGES: &[HelpPage] = &[
         &[
             "qbo-rs check",
             "qbo-rs check --env-file .env",
-            "qbo-rs check --offline --json",
+            "qbo-rs check --lift-pause",
         ],
     ),
     page(

@@ -14,7 +14,7 @@ use tracing::{info, info_span};
 use super::board::Board;
 use super::words::{MAX_WIDTH, fitted};
 use crate::domain::WindowReport;
-use crate::port::{Endpoint, Progress};
+use crate::port::{Endpoint, Progress, RunName};
 
 /// The time between two drawings.
 const REDRAW: Duration = Duration::from_millis(200);
@@ -96,22 +96,20 @@ impl Progress for Bars {
             .call_started(realm_id, runs, Instant::now());
     }
 
-    fn run_started(&self, entity: &str, windows: usize) {
-        self.board
-            .lock()
-            .run_started(entity, windows, Instant::now());
+    fn run_started(&self, run: RunName<'_>, windows: usize) {
+        self.board.lock().run_started(run, windows, Instant::now());
     }
 
-    fn page_read(&self, entity: &str, rows: usize) {
-        self.board.lock().page_read(entity, rows, Instant::now());
+    fn page_read(&self, run: RunName<'_>, rows: usize) {
+        self.board.lock().page_read(run, rows, Instant::now());
     }
 
-    fn window_finished(&self, entity: &str, window: &WindowReport) {
-        self.board.lock().window_finished(entity, window);
+    fn window_finished(&self, run: RunName<'_>, window: &WindowReport) {
+        self.board.lock().window_finished(run, window);
     }
 
-    fn run_finished(&self, entity: &str) {
-        let line = self.board.lock().run_finished(entity, Instant::now());
+    fn run_finished(&self, run: RunName<'_>) {
+        let line = self.board.lock().run_finished(run, Instant::now());
         if let Some(line) = line {
             self.bar.println(fitted(&line, columns()));
         }
@@ -174,22 +172,20 @@ impl Progress for Heartbeat {
             .call_started(realm_id, runs, Instant::now());
     }
 
-    fn run_started(&self, entity: &str, windows: usize) {
-        self.board
-            .lock()
-            .run_started(entity, windows, Instant::now());
+    fn run_started(&self, run: RunName<'_>, windows: usize) {
+        self.board.lock().run_started(run, windows, Instant::now());
     }
 
-    fn page_read(&self, entity: &str, rows: usize) {
-        self.board.lock().page_read(entity, rows, Instant::now());
+    fn page_read(&self, run: RunName<'_>, rows: usize) {
+        self.board.lock().page_read(run, rows, Instant::now());
     }
 
-    fn window_finished(&self, entity: &str, window: &WindowReport) {
-        self.board.lock().window_finished(entity, window);
+    fn window_finished(&self, run: RunName<'_>, window: &WindowReport) {
+        self.board.lock().window_finished(run, window);
     }
 
-    fn run_finished(&self, entity: &str) {
-        self.board.lock().run_finished(entity, Instant::now());
+    fn run_finished(&self, run: RunName<'_>) {
+        self.board.lock().run_finished(run, Instant::now());
     }
 
     fn request_ended(&self, endpoint: Endpoint, _status: Option<u16>, _elapsed: Duration) {

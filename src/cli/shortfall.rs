@@ -10,8 +10,9 @@ use super::words::number_in;
 use crate::app::{App, SetAside, set_aside_in_landing};
 use crate::domain::instant::format_instant;
 use crate::domain::{
-    CompanySync, KnownReject, NOT_ATTEMPTED, Report, RunEnd, RunReport, SyncReport, Verification,
-    VerificationReport, VerificationStatus, Window, WindowReport, WindowStatus, unnamed,
+    CompanySync, FailureKind, KnownReject, NOT_ATTEMPTED, Report, RunEnd, RunReport, SyncReport,
+    Verification, VerificationReport, VerificationStatus, Window, WindowReport, WindowStatus,
+    unnamed,
 };
 use crate::error::{Recovery, Result};
 use crate::language::{Language, say, translated_into};
@@ -81,7 +82,7 @@ pub(super) fn explain_runs(app: &App, report: &Report, place: Place<'_>) {
         Place::Landing | Place::Stdout => set_aside_in_landing(report, MAX_NAMED),
     });
     let lost = report.runs.iter().find_map(|run| match run.ended_by {
-        Some(RunEnd::CompanyLost(_, recovery)) => Some(recovery),
+        Some(RunEnd::CompanyLost(_, recovery, _)) => Some(recovery),
         _ => None,
     });
     let rest = match (place, rejected, lost) {
@@ -140,10 +141,7 @@ pub(super) fn explain_sync(app: &App, report: &SyncReport) {
 /// Returns the last line of a sync. A company that QuickBooks denies may be one that only a wrong
 /// `QBO_REALM_ID` has put into the token store, where every sync finds it.
 fn rest_of_sync(report: &SyncReport, rejected: u64) -> String {
-    let is_denied = |account: &&CompanySync| {
-        let error = account.error.as_deref().unwrap_or_default();
-        error.starts_with("access denied: ")
-    };
+    let is_denied = |account: &&CompanySync| account.failure == Some(FailureKind::AccessDenied);
     let denied = report.accounts.iter().find(is_denied);
     let is_connection_lost = |account: &CompanySync| {
         account.error.is_some() || account.entities.iter().all(|entity| entity.error.is_none())

@@ -13,6 +13,7 @@ use super::status_details::details;
 use super::status_screen::{View, screen};
 use super::tally::Tally;
 use crate::app::{App, StatusRequest};
+use crate::domain::Level;
 use crate::domain::instant::parse_instant;
 use crate::error::{Error, Result};
 
@@ -62,12 +63,7 @@ pub(super) fn run(
         text.push_str(&screen(&report, view));
         text
     })?;
-    let is_wrong = report
-        .entities
-        .iter()
-        .flat_map(|entity| &entity.checks)
-        .any(|check| check.wrong > 0);
-    Ok(ExitCode::of(!is_wrong))
+    Ok(ExitCode::of(report.level < Level::Failed))
 }
 
 fn parse_zone(name: &str) -> Result<Tz> {

@@ -1,16 +1,18 @@
 //! The overview of `qbo-rs status`: one screen, however many entities there are, with a verdict and the
 //! commands that help.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::entity_health::{Circumstances, Health, Level, MAX_AGE, health, read_until};
+use super::entity_health::{last_instant, mark, read_until, state};
 use super::local::LocalTime;
 use super::summary::reads;
-use super::words::{MAX_WIDTH, cut, days, entities, flow, number, shell_quote, width};
+use super::words::{MAX_WIDTH, cut, days, entities, flow, instant, number, width};
+use crate::app::health::MAX_AGE;
 use crate::app::{CompanyReport, EntityStatus, StatusReport, TieOut};
-use crate::domain::{ConnectionState, Window};
+use crate::domain::{ConnectionState, Finding, Level, Reason, Window};
 use crate::language::{say, translated};
 use crate::terminal::one_line;
 
@@ -20,6 +22,8 @@ const MAX_ROWS: usize = 9;
 const MAX_NAMED: usize = 5;
 /// The most commands that are named.
 const MAX_COMMANDS: usize = 4;
+/// The most entities whose differences are told.
+const MAX_DIFFERENT: usize = 3;
 /// The longest name of an entity that is not cut.
 const MAX_NAME: usize = 22;
 
@@ -40,51 +44,34 @@ pub(super) struct View<'v> {
 pub(super) fn screen(report: &StatusReport, view: View<'_>) -> String {
     let mut out = String::new();
     heading(report, view, &mut out);
-    let env_file = view.env_file_flag;
-    let flag = match report.schema.as_str() {
-        "raw" => env_file.to_owned(),
-        other => format!(" --schema {}{env_file}", shell_quote(other)),
-    };
-    let sync = format!("qbo-rs sync{env_file}");
     if report.entities.is_empty() && report.never_read.is_empty() && report.syncs.is_empty() {
         let schema = &report.schema;
         let text = say!(
             "nothing has been loaded into the schema {schema} yet",
             schema
         );
-        // A sync loads each company into the schema of its own.
-        let command = match report.schema.as_str() {
-            "raw" => sync,
-            _ => format!("qbo-rs backfill invoices --last 90d{flag}"),
-        };
-        let next = say!("Next: {command}", command);
-        let _ = writeln!(out, "{text}\n{next}");
+        let _ = writeln!(out, "{text}");
+        match &report.findings[..] {
+            [
+                Finding {
+                    command: Some(command),
+                    ..
+                },
+            ] => {
+                let command = format!("{command}{}", view.env_file_flag);
+                let _ = writeln!(out, "{}", say!("Next: {command}", command));
+            }
+            _ => verdict(report, view, &mut out),
+        }
         return out;
     }
-    let mut judged: Vec<(&EntityStatus, Health)> = report
-        .entities
-        .iter()
-        .map(|entity| {
-            let circumstances = Circumstances {
-                zone: view.zone,
-                now: view.now,
-                flag: &flag,
-                sync: &sync,
-                is_syncing: is_syncing(report, &entity.entity),
-            };
-            (entity, health(entity, circumstances))
-        })
-        .collect();
+    let mut listed: Vec<&EntityStatus> = report.entities.iter().collect();
     // Those that need somebody come first, then those that changed last.
-    judged.sort_by_key(|(_, health)| {
-        (
-            std::cmp::Reverse(health.level),
-            std::cmp::Reverse(health.at),
-        )
-    });
-    if !judged.is_empty() {
-        table(report, &judged, view, &mut out);
+    listed.sort_by_key(|entity| std::cmp::Reverse((entity.level, last_instant(entity))));
+    if !listed.is_empty() {
+        table(report, &listed, view, &mut out);
     }
+    out.push_str(&differences(report, view));
     out.push_str(&never_read(report, view));
     for books in report.books.iter().take(2) {
         out.push_str(&books_line(books, view));
@@ -96,26 +83,35 @@ pub(super) fn screen(report: &StatusReport, view: View<'_>) -> String {
         let _ = writeln!(out, "{text} (-v)");
     }
     out.push('\n');
-    verdict(report, &judged, (&flag, env_file), view.now, &mut out);
+    verdict(report, view, &mut out);
     out
 }
 
-/// Returns true if a sync of an entity goes on.
-fn is_syncing(report: &StatusReport, entity: &str) -> bool {
-    let mut going_on = report.syncs.iter().filter(|sync| !sync.is_dead);
-    going_on.any(|sync| sync.entities.iter().any(|known| known == entity))
-}
-
-/// Returns the entities that no sync has read although one began with them, and that none reads now.
-fn left(report: &StatusReport) -> Vec<&str> {
-    let unread = report.never_read.iter().map(|unread| &*unread.entity);
-    unread
-        .filter(|entity| !is_syncing(report, entity))
-        .collect()
+/// Names what `verify` has found: the entity, the range, and when.
+fn differences(report: &StatusReport, view: View<'_>) -> String {
+    let limit = if view.is_whole {
+        usize::MAX
+    } else {
+        MAX_DIFFERENT
+    };
+    let mut out = String::new();
+    for found in report.differences.iter().take(limit) {
+        let Window { start, end } = found.range;
+        let range = format!("{} .. {}", instant(start), instant(end));
+        let time = view.zone.clock(found.found_at, view.now);
+        let (entity, n) = (&found.entity, number(found.ranges));
+        let text = say!(count found.ranges; "{entity}: {n} range differs, {range}, verified {time}",
+            "{entity}: {n} ranges differ, in {range}, verified {time}", entity, n, range, time);
+        let _ = writeln!(out, "{}", cut(&text, MAX_WIDTH));
+    }
+    if let more @ 1.. = report.differences.len().saturating_sub(limit) {
+        let _ = writeln!(out, "{} (-v)", say!("and {more} more", more));
+    }
+    out
 }
 
 fn never_read(report: &StatusReport, view: View<'_>) -> String {
-    let left = left(report);
+    let left: Vec<&str> = report.left().collect();
     if left.is_empty() {
         return String::new();
     }
@@ -157,7 +153,7 @@ fn heading(report: &StatusReport, view: View<'_>, out: &mut String) {
         let name = cut(&company, room.saturating_sub(width(&in_schema))) + &in_schema;
         let _ = writeln!(out, "{name:<room$}  {as_of}");
     }
-    for account in connections(report).take(2) {
+    for account in report.connections().take(2) {
         out.push_str(&flow("", &connection(account, view), " · "));
         if let Some(until) = account.traffic.paused_until {
             let time = view.zone.clock(until, view.now);
@@ -171,13 +167,6 @@ fn heading(report: &StatusReport, view: View<'_>, out: &mut String) {
     if realm_id.is_some() {
         out.push('\n');
     }
-}
-
-/// Returns the connections of the company of a schema; all if the schema is of none yet.
-fn connections(report: &StatusReport) -> impl Iterator<Item = &CompanyReport> {
-    let realm_id = report.entities.first().map(|entity| &entity.realm_id);
-    let accounts = report.accounts.iter();
-    accounts.filter(move |account| realm_id.is_none_or(|id| account.account.realm_id == *id))
 }
 
 fn connection(account: &CompanyReport, view: View<'_>) -> Vec<String> {
@@ -208,14 +197,9 @@ fn connection(account: &CompanyReport, view: View<'_>) -> Vec<String> {
     parts
 }
 
-fn table(
-    report: &StatusReport,
-    judged: &[(&EntityStatus, Health)],
-    view: View<'_>,
-    out: &mut String,
-) {
+fn table(report: &StatusReport, listed: &[&EntityStatus], view: View<'_>, out: &mut String) {
     let limit = if view.is_whole { usize::MAX } else { MAX_ROWS };
-    let shown = &judged[..judged.len().min(limit)];
+    let shown = &listed[..listed.len().min(limit)];
     let header = [
         say!("entity"),
         say!("rows"),
@@ -224,7 +208,7 @@ fn table(
     ];
     let header = [&*header[0], &*header[1], &*header[2], &*header[3]];
     let widest = |cells: &dyn Fn(&EntityStatus) -> usize, head: &str| {
-        let widths = shown.iter().map(|(entity, _)| cells(entity));
+        let widths = shown.iter().map(|entity| cells(entity));
         widths.chain([width(head)]).max().unwrap_or_default()
     };
     let rows = |entity: &EntityStatus| number(entity.rows.unsigned_abs());
@@ -237,28 +221,23 @@ fn table(
         cut(line.trim_end(), MAX_WIDTH)
     };
     let _ = writeln!(out, "{}", line(" ", header));
-    for (entity, health) in shown {
-        let mark = match health.level {
-            Level::Good => "✔",
-            Level::Busy => "…",
-            Level::Odd => "!",
-            Level::Bad => "✖",
-        };
+    for entity in shown {
         let cells = (rows(entity), committed(entity, view.now));
-        let cells = [entity.entity.as_str(), &cells.0, &cells.1, &health.text];
-        let _ = writeln!(out, "{}", line(mark, cells));
+        let state = state(entity, view.zone, view.now);
+        let cells = [entity.entity.as_str(), &cells.0, &cells.1, &state];
+        let _ = writeln!(out, "{}", line(mark(entity.level), cells));
     }
-    let hidden = &judged[shown.len()..];
+    let hidden = &listed[shown.len()..];
     let count = |is_one: fn(Level) -> bool| {
         let hidden = hidden.iter();
-        hidden.filter(|(_, health)| is_one(health.level)).count()
+        hidden.filter(|entity| is_one(entity.level)).count()
     };
-    let needing = count(|level| level > Level::Busy);
+    let needing = count(|level| level > Level::UnderWay);
     let mut more = Vec::new();
-    if let count @ 1.. = count(|level| level == Level::Good) {
+    if let count @ 1.. = count(|level| level == Level::InStep) {
         more.push(say!("{count} more in step", count));
     }
-    if let count @ 1.. = count(|level| level == Level::Busy) {
+    if let count @ 1.. = count(|level| level == Level::UnderWay) {
         more.push(
             say!(count count; "{count} more is being read", "{count} more are being read", count),
         );
@@ -312,41 +291,31 @@ fn books_line(books: &TieOut, view: View<'_>) -> String {
     flow("", &parts, ", ")
 }
 
-fn verdict(
-    report: &StatusReport,
-    judged: &[(&EntityStatus, Health)],
-    (flag, env_file_flag): (&str, &str),
-    now: DateTime<Utc>,
-    out: &mut String,
-) {
-    let books: Vec<String> = report
-        .books
-        .iter()
-        .filter(|books| books.status != "ok")
-        .map(|books| books.command(flag))
-        .collect();
-    let of_entities = judged
-        .iter()
-        .filter_map(|(entity, health)| Some((entity.entity.as_str(), health.command.as_deref()?)));
-    let of_books = books.iter().map(|command| ("books", command.as_str()));
-    let sync = format!("qbo-rs sync{env_file_flag}");
-    let of_unread = left(report);
-    let of_unread = of_unread.iter().map(|entity| (*entity, sync.as_str()));
-    let login = format!("qbo-rs auth login{env_file_flag}");
-    let lost = connections(report).any(|account| account.state == ConnectionState::NeedsReauth);
-    let connection = say!("connection");
-    let of_connection = lost.then_some((&*connection, &*login)).into_iter();
-    let commands = of_connection
-        .chain(of_books)
-        .chain(of_entities)
-        .chain(of_unread);
+fn verdict(report: &StatusReport, view: View<'_>, out: &mut String) {
+    let env_file = view.env_file_flag;
+    let of_entities = report.entities.iter().flat_map(|entity| &entity.findings);
+    let mut findings: Vec<&Finding> = report.findings.iter().chain(of_entities).collect();
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    let commands = findings.into_iter().filter_map(|finding| {
+        let name = match finding.about.as_str() {
+            "connection" => say!("connection"),
+            "books" => say!("books"),
+            entity => entity.to_owned(),
+        };
+        Some((name, format!("{}{env_file}", finding.command.as_deref()?)))
+    });
     let commands = grouped(commands);
-    let needing: usize = commands.iter().map(|(names, _)| names.len()).sum();
-    let under_way = under_way(report, judged);
+    let needing: BTreeSet<&str> = commands
+        .iter()
+        .flat_map(|(names, _)| names.iter().map(String::as_str))
+        .collect();
+    let needing = needing.len();
+    let now = view.now;
+    let under_way = under_way(report);
     match needing {
         0 if under_way > 0 => {}
         0 => {
-            let command = format!("qbo-rs sync --every 5m{env_file_flag}");
+            let command = format!("qbo-rs sync --every 5m{env_file}");
             let oldest = report.entities.iter().filter_map(read_until).min();
             let text = match oldest.filter(|until| *until < now - MAX_AGE) {
                 None => say!("Everything is in step. Next: {command}", command),
@@ -364,10 +333,10 @@ fn verdict(
         }
     }
     let commands: Vec<(String, &str)> = commands
-        .into_iter()
-        .map(|(names, command)| match names[..] {
-            [only] => (only.to_owned(), command),
-            _ => (entities(names.len() as u64), command),
+        .iter()
+        .map(|(names, command)| match &names[..] {
+            [only] => (only.clone(), command.as_str()),
+            _ => (entities(names.len() as u64), command.as_str()),
         })
         .collect();
     let name = commands.iter().map(|(entity, _)| width(entity)).max();
@@ -386,17 +355,17 @@ fn verdict(
 }
 
 /// Returns the number of runs and syncs that go on.
-fn under_way(report: &StatusReport, judged: &[(&EntityStatus, Health)]) -> u64 {
-    let is_run = |(entity, health): &&(&EntityStatus, Health)| {
-        health.level == Level::Busy && !is_syncing(report, &entity.entity)
-    };
+fn under_way(report: &StatusReport) -> u64 {
+    let is_running = |finding: &Finding| matches!(finding.reason, Reason::Running { .. });
+    let entities = report.entities.iter();
+    let runs = entities.filter(|entity| entity.findings.iter().any(is_running));
     let syncs = report.syncs.iter().filter(|sync| !sync.is_dead).count();
-    (judged.iter().filter(is_run).count() + syncs) as u64
+    (runs.count() + syncs) as u64
 }
 
-/// Puts together the entities that the same command helps.
-fn grouped<'c>(commands: impl Iterator<Item = (&'c str, &'c str)>) -> Vec<(Vec<&'c str>, &'c str)> {
-    let mut groups: Vec<(Vec<&str>, &str)> = Vec::new();
+/// Puts together the names that the same command helps.
+fn grouped(commands: impl Iterator<Item = (String, String)>) -> Vec<(Vec<String>, String)> {
+    let mut groups: Vec<(Vec<String>, String)> = Vec::new();
     for (name, command) in commands {
         match groups.iter_mut().find(|(_, known)| *known == command) {
             Some((names, _)) => names.push(name),

@@ -1,17 +1,18 @@
 //! Golden files of `qbo-rs status`: one screen, however many entities there are.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
 
 use super::local::LocalTime;
 use super::status_details::details;
 use super::status_screen::{View, screen};
 use super::words::{MAX_WIDTH, width};
 use crate::app::{
-    Check, CompanyReport, EntityStatus, LastRun, LastSync, StatusReport, SyncUnderWay, TieOut,
-    UnfinishedWindow, UnreadEntity,
+    Check, CompanyReport, Different, EntityStatus, LastRun, LastSync, StatusReport, SyncUnderWay,
+    TieOut, UnfinishedWindow, UnreadEntity,
 };
 use crate::domain::{
-    ConnectionState, ENTITIES, EntitySyncStatus, LedgerRunStatus, LedgerWindowStatus, Window,
+    ConnectionState, ENTITIES, EntitySyncStatus, LedgerRunStatus, LedgerWindowStatus, Level, Window,
 };
 use crate::quickbooks::{BreakerStatus, Traffic};
 use crate::store::token_store::ConnectionSummary;
@@ -50,6 +51,7 @@ fn run(status: LedgerRunStatus, minutes_ago: i64) -> LastRun {
         host: Some("db1".to_owned()),
         pid: Some(41),
         is_dead: is_running,
+        is_superseded: false,
     }
 }
 
@@ -69,12 +71,17 @@ fn entity(name: &str, rows: i64) -> EntityStatus {
         last_run: Some(run(LedgerRunStatus::Ok, 2)),
         last_sync: None,
         checks: Vec::new(),
+        level: Level::default(),
+        findings: Vec::new(),
     }
 }
 
 fn report(entities: Vec<EntityStatus>) -> StatusReport {
     StatusReport {
         schema: "raw".to_owned(),
+        level: Level::default(),
+        findings: Vec::new(),
+        differences: Vec::new(),
         company: Some("Craig's Landscaping".to_owned()),
         entities,
         unavailable: Vec::new(),
@@ -90,6 +97,12 @@ fn check(name: &str, text: &str) {
     insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true}, {
         insta::assert_snapshot!(format!("screen_status_{name}"), text);
     });
+}
+
+/// Judges a report, and shows it.
+fn shown(report: &mut StatusReport, is_whole: bool) -> String {
+    report.judge(now());
+    screen(report, view(is_whole))
 }
 
 /// A company in which much is wrong.
@@ -119,6 +132,7 @@ fn troubled() -> Vec<EntityStatus> {
         attempts: 5,
         error: None,
         is_committed: false,
+        is_under_way: false,
     }];
     all
 }
@@ -139,10 +153,10 @@ fn books_that_differ_need_somebody() {
     };
     let mut report = report(vec![entity("items", 3)]);
     report.books = vec![books("ok")];
-    let text = screen(&report, view(false));
+    let text = shown(&mut report, false);
     assert!(text.contains("Everything is in step."), "{text}");
     report.books = vec![books("different")];
-    let text = screen(&report, view(false));
+    let text = shown(&mut report, false);
     let remedy = "books  qbo-rs verify --books --end 2026-10-31 --basis accrual";
     assert!(text.contains(remedy), "{text}");
     assert!(!text.contains("Everything is in step."), "{text}");
@@ -151,9 +165,9 @@ fn books_that_differ_need_somebody() {
 #[test]
 fn a_company_with_all_entities_is_one_screen() {
     let quiet = ENTITIES.iter().map(|spec| entity(spec.name, 1_234_567));
-    let quiet = screen(&report(quiet.collect()), view(false));
+    let quiet = shown(&mut report(quiet.collect()), false);
     check("in_step", &quiet);
-    let text = screen(&report(troubled()), view(false));
+    let text = shown(&mut report(troubled()), false);
     check("troubled", &text);
     for text in [quiet, text] {
         assert!(text.lines().count() <= SCREEN, "{text}");
@@ -162,7 +176,7 @@ fn a_company_with_all_entities_is_one_screen() {
             assert!(width(line) <= MAX_WIDTH, "{line}");
         }
     }
-    let whole = screen(&report(troubled()), view(true));
+    let whole = shown(&mut report(troubled()), true);
     assert!(ENTITIES.iter().all(|spec| whole.contains(spec.name)));
 }
 
@@ -198,15 +212,16 @@ fn a_pause_that_quickbooks_asked_for_is_a_line_of_its_own() {
         accounts: vec![account(paused_until)],
         ..report(vec![items.clone()])
     };
-    let text = screen(&with(Some(now() + TimeDelta::minutes(27))), view(false));
+    let text = shown(&mut with(Some(now() + TimeDelta::minutes(27))), false);
     let line = "QuickBooks asked to slow down: no request until 12:30";
     assert!(text.lines().any(|known| known == line), "{text}");
-    let text = screen(&with(None), view(false));
+    let text = shown(&mut with(None), false);
     assert!(!text.contains("slow down"), "{text}");
 }
 
 fn under_way(is_dead: bool, entities: &[&str]) -> SyncUnderWay {
     SyncUnderWay {
+        schema: "raw".to_owned(),
         realm_id: "9341450000000001".to_owned(),
         started_at: now() - TimeDelta::minutes(1),
         alive_at: now(),
@@ -232,12 +247,12 @@ fn what_is_being_read_is_not_in_step_yet() {
     let mut running = run(LedgerRunStatus::Running, 0);
     running.is_dead = false;
     items.last_run = Some(running);
-    let text = screen(&report(vec![items.clone()]), view(false));
+    let text = shown(&mut report(vec![items.clone()]), false);
     assert!(text.ends_with("\n1 run is under way.\n"), "{text}");
     assert!(!text.contains('✔') && !text.contains("in step"), "{text}");
     // Its process has ended, as is known at once on this machine.
     items.last_run.as_mut().unwrap().is_dead = true;
-    let text = screen(&report(vec![items]), view(false));
+    let text = shown(&mut report(vec![items]), false);
     assert!(
         text.contains("✖ items") && text.contains("  died\n"),
         "{text}"
@@ -272,15 +287,15 @@ fn entities_that_a_sync_did_not_read_are_counted_and_named() {
         )],
         ..report(vec![terms, items])
     };
-    check("sync_died", &screen(&report, view(false)));
+    check("sync_died", &shown(&mut report, false));
     report.syncs[0].is_dead = false;
-    check("sync_under_way", &screen(&report, view(false)));
+    check("sync_under_way", &shown(&mut report, false));
     // The first sync of a company, before anything is committed.
     report.entities.clear();
-    let text = screen(&report, view(false));
+    let text = shown(&mut report, false);
     assert!(text.ends_with("1 run is under way.\n"), "{text}");
     report.syncs.clear();
-    let text = screen(&report, view(false));
+    let text = shown(&mut report, false);
     assert!(
         text.contains("7 need somebody:\n  7 entities  qbo-rs sync\n"),
         "{text}"
@@ -292,15 +307,15 @@ fn the_schema_is_told_whole_however_long_a_name_is() {
     let mut long = report(vec![entity("items", 3)]);
     long.company = Some("Comercializadora de Productos Agropecuarios del Ecuador".to_owned());
     long.schema = "raw_quito".to_owned();
-    let text = screen(&long, view(false));
+    let text = shown(&mut long, false);
     let head = text.lines().next().unwrap();
     assert!(head.contains("…, schema raw_quito  as of "), "{head}");
     assert!(width(head) <= MAX_WIDTH, "{head}");
-    let empty = StatusReport {
+    let mut empty = StatusReport {
         schema: "my raw".to_owned(),
         ..report(Vec::new())
     };
-    let text = screen(&empty, view(false));
+    let text = shown(&mut empty, false);
     let next = "Next: qbo-rs backfill invoices --last 90d --schema 'my raw'";
     assert_eq!(text.lines().last(), Some(next));
 }
@@ -315,8 +330,71 @@ fn a_sync_that_came_later_mends_a_run() {
         succeeded_at: Some(now()),
         error: None,
     });
-    let text = screen(&report(vec![mended]), view(false));
+    // It has read something else, such as the time after the run.
+    let text = shown(&mut report(vec![mended.clone()]), false);
+    assert!(text.contains("✖ items"), "{text}");
+    mended.last_run.as_mut().unwrap().is_superseded = true;
+    let text = shown(&mut report(vec![mended]), false);
     assert!(text.contains("Everything is in step."), "{text}");
+}
+
+#[test]
+fn what_verify_found_is_not_in_step() {
+    let found = |name: &str, is_deep| Different {
+        realm_id: "9341450000000001".to_owned(),
+        schema: "raw".to_owned(),
+        entity: name.to_owned(),
+        ranges: 3,
+        range: Window::parse("2024-01-05", "2024-03-01").unwrap(),
+        found_at: now() - TimeDelta::hours(3),
+        is_deep,
+    };
+    let mut different = report(vec![entity("items", 3), entity("invoices", 1200)]);
+    // One of them is in no ledger: it was compared before it was loaded.
+    different.differences = vec![found("items", false), found("terms", true)];
+    let text = shown(&mut different, false);
+    check("different", &text);
+    assert_eq!(different.level, Level::Failed);
+    let value = serde_json::to_value(&different).unwrap();
+    let items = &value["entities"][0];
+    assert_eq!(
+        (
+            &value["level"],
+            &items["level"],
+            &value["entities"][1]["level"]
+        ),
+        (&json!("failed"), &json!("failed"), &json!("in_step"))
+    );
+    let expected = json!({
+        "about": "items", "level": "failed", "reason": "differs", "ranges": 3,
+        "start": "2024-01-05T00:00:00Z", "end": "2024-03-01T00:00:00Z",
+        "found_at": "2026-11-27T14:03:00Z", "text": "differs, verified 3 h ago",
+        "command": "qbo-rs verify items --start 2024-01-05 --end 2024-03-01 --repair",
+    });
+    assert_eq!(items["findings"], json!([expected]));
+    assert_eq!(value["differences"][1]["is_deep"], json!(true));
+}
+
+#[test]
+fn windows_that_nobody_is_at_need_somebody_although_another_run_ended_well() {
+    let mut items = entity("items", 300);
+    items.unfinished = vec![UnfinishedWindow {
+        start: "2024-01-01T00:00:00Z".parse().unwrap(),
+        end: "2024-02-01T00:00:00Z".parse().unwrap(),
+        status: LedgerWindowStatus::Running,
+        attempts: 1,
+        error: None,
+        is_committed: false,
+        is_under_way: false,
+    }];
+    let mut report = report(vec![items]);
+    let text = shown(&mut report, false);
+    assert!(text.contains("1 window has not ended"), "{text}");
+    // A sync is at it.
+    report.syncs = vec![under_way(false, &["items"])];
+    let text = shown(&mut report, false);
+    assert!(text.ends_with("\n1 run is under way.\n"), "{text}");
+    assert!(report.entities[0].unfinished[0].is_under_way);
 }
 
 #[test]
@@ -327,7 +405,7 @@ fn checks_end_with_what_is_wrong() {
         wrong,
     };
     customers.checks = vec![of("wrong_ids", 0), of("unfinished_windows", 2)];
-    let text = screen(&report(vec![customers]), view(false));
+    let text = shown(&mut report(vec![customers]), false);
     let last = "2 checks, 1 wrong: customers.unfinished_windows (2)  -> qbo-rs status customers --validate";
     assert_eq!(text.lines().last(), Some(last));
 }
@@ -345,7 +423,7 @@ fn details_say_all_that_is_known() {
 fn a_lost_connection_and_an_old_copy_are_not_in_step() {
     let mut lost = report(vec![entity("items", 3)]);
     lost.accounts = vec![account(ConnectionState::NeedsReauth, None)];
-    let text = screen(&lost, view(false));
+    let text = shown(&mut lost, false);
     assert!(
         text.contains("1 needs somebody:\n  connection  qbo-rs auth login\n"),
         "{text}"
@@ -353,7 +431,7 @@ fn a_lost_connection_and_an_old_copy_are_not_in_step() {
     // A range that was read once, and a schedule that nobody runs any more.
     let mut old = entity("items", 3);
     old.committed = vec![Window::parse("2024-01-01", "2025-01-01").unwrap()];
-    let text = screen(&report(vec![old.clone()]), view(false));
+    let text = shown(&mut report(vec![old.clone()]), false);
     let verdict =
         "Nothing is missing of what was read, up to 2025-01-01. Next: qbo-rs sync --every 5m";
     assert_eq!(text.lines().last(), Some(verdict));
@@ -364,7 +442,7 @@ fn a_lost_connection_and_an_old_copy_are_not_in_step() {
         let mut items = entity("items", 3);
         items.last_run = None;
         items.last_sync = synced;
-        screen(&report(vec![items]), view(false))
+        shown(&mut report(vec![items]), false)
     };
     let text = synced(3);
     assert!(
@@ -389,6 +467,6 @@ fn gaps_of_hours_are_days_together() {
         hours("2024-03-01T00:00:00Z", "2024-03-01T05:00:00Z"),
         hours("2024-04-01T00:00:00Z", "2024-04-01T23:00:00Z"),
     ];
-    let text = screen(&report(vec![items]), view(false));
+    let text = shown(&mut report(vec![items]), false);
     assert!(text.contains("missing 1 day, 2024-03-01"), "{text}");
 }

@@ -328,7 +328,7 @@ pub(super) fn reads(reads: u64, quota: u64) -> String {
 /// Returns whether the company was lost for a reason that the same call would meet again.
 fn needs_somebody(run: &RunReport) -> bool {
     let lost = match &run.ended_by {
-        Some(RunEnd::CompanyLost(_, recovery)) => Some(recovery),
+        Some(RunEnd::CompanyLost(_, recovery, _)) => Some(recovery),
         _ => None,
     };
     lost.is_some_and(|recovery| *recovery != Recovery::Retry)

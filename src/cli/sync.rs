@@ -214,6 +214,7 @@ mod tests {
                 schema: schema.to_owned(),
                 status: CompanyStatus::Failed,
                 error: None,
+                failure: None,
                 requests: 1,
                 duration_ms: 200,
                 entities: Vec::new(),

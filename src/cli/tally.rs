@@ -10,7 +10,7 @@ use super::logging;
 use super::words::{number_in, rows_in, windows_in};
 use crate::domain::{Window, WindowReport, WindowStatus};
 use crate::language::say;
-use crate::port::{Endpoint, Progress};
+use crate::port::{Endpoint, Progress, RunName};
 
 /// Counts what happens, and passes everything on.
 pub(super) struct Tally {
@@ -96,24 +96,24 @@ impl Progress for Tally {
         self.next.call_started(realm_id, runs);
     }
 
-    fn run_started(&self, entity: &str, windows: usize) {
-        self.next.run_started(entity, windows);
+    fn run_started(&self, run: RunName<'_>, windows: usize) {
+        self.next.run_started(run, windows);
     }
 
-    fn page_read(&self, entity: &str, rows: usize) {
-        self.next.page_read(entity, rows);
+    fn page_read(&self, run: RunName<'_>, rows: usize) {
+        self.next.page_read(run, rows);
     }
 
-    fn window_finished(&self, entity: &str, window: &WindowReport) {
+    fn window_finished(&self, run: RunName<'_>, window: &WindowReport) {
         if window.status == WindowStatus::Done {
             self.done.fetch_add(1, Ordering::Relaxed);
             self.rows.fetch_add(window.rows, Ordering::Relaxed);
         }
-        self.next.window_finished(entity, window);
+        self.next.window_finished(run, window);
     }
 
-    fn run_finished(&self, entity: &str) {
-        self.next.run_finished(entity);
+    fn run_finished(&self, run: RunName<'_>) {
+        self.next.run_finished(run);
     }
 
     fn request_ended(&self, endpoint: Endpoint, status: Option<u16>, elapsed: Duration) {
@@ -149,7 +149,11 @@ mod tests {
             rows: 12_969,
             ..WindowReport::empty(window, WindowStatus::Done)
         };
-        tally.window_finished("invoices", &done);
+        let run = RunName {
+            realm_id: "9",
+            entity: "invoices",
+        };
+        tally.window_finished(run, &done);
         assert_eq!(
             tally.stopped(),
             "Stopped after 1 of 2 windows, 12,969 rows; they stay. Go on:  qbo-rs backfill invoices \

@@ -8,6 +8,7 @@ use crate::domain::Window;
 use crate::domain::instant::{format_instant, format_span};
 use crate::language::{Language, current, say};
 pub(super) use crate::language::{number, number_in};
+pub(super) use crate::terminal::shell_quote;
 
 /// The width of the narrowest terminal that all texts fit into.
 pub(super) const MAX_WIDTH: usize = 80;
@@ -154,16 +155,6 @@ pub(super) fn flow(indent: &str, parts: &[String], separator: &str) -> String {
         }
     }
     lines.into_iter().map(|line| line + "\n").collect()
-}
-
-/// Quotes a word for a shell, if it needs that.
-pub(super) fn shell_quote(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]

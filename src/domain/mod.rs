@@ -15,6 +15,7 @@ mod entity_names;
 mod excerpt;
 pub mod fields;
 mod guess;
+mod health;
 mod held;
 pub mod instant;
 pub mod interval;
@@ -56,6 +57,7 @@ pub use fields::{
     Column, ColumnType, Field, FieldTable, FieldType, column_name, columns, columns_below, fields,
 };
 pub(crate) use guess::closest;
+pub use health::{Finding, Level, Reason, level_of};
 pub use held::Held;
 pub use interval::Interval;
 pub(crate) use mask::LEFT_OUT;
@@ -67,8 +69,8 @@ pub(crate) use record::{
     MAX_RECORD, MAX_REJECT_TEXT, MAX_REJECTS, Wrapped, too_many_rejects, unnamed,
 };
 pub use report::{
-    ConnectionReport, LoadCounts, NOT_ATTEMPTED, Report, RunEnd, RunReport, RunStatus, SkipReason,
-    WindowReport, WindowStatus,
+    ConnectionReport, FailureKind, LoadCounts, NOT_ATTEMPTED, Report, RunEnd, RunReport, RunStatus,
+    SkipReason, WindowReport, WindowStatus,
 };
 pub use reports::Basis;
 pub use status::{

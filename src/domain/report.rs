@@ -63,7 +63,7 @@ pub enum RunEnd {
     /// The company does not have the entity.
     Unavailable(String),
     /// No request to the company would succeed, whatever the entity.
-    CompanyLost(String, Recovery),
+    CompanyLost(String, Recovery, FailureKind),
     /// Every other window of the run would fail in the same way.
     Failure(String, Recovery),
 }
@@ -74,7 +74,10 @@ impl RunEnd {
         let reason = || error.to_string();
         match () {
             () if error.is_unavailable() => Some(Self::Unavailable(reason())),
-            () if error.ends_company() => Some(Self::CompanyLost(reason(), error.recovery())),
+            () if error.ends_company() => {
+                let kind = FailureKind::of(error);
+                Some(Self::CompanyLost(reason(), error.recovery(), kind))
+            }
             () if error.ends_run() || error.denies_entity() => {
                 Some(Self::Failure(reason(), error.recovery()))
             }
@@ -86,7 +89,7 @@ impl RunEnd {
     fn recovery(&self) -> Option<Recovery> {
         match self {
             Self::Unavailable(_) => None,
-            Self::CompanyLost(_, recovery) | Self::Failure(_, recovery) => {
+            Self::CompanyLost(_, recovery, _) | Self::Failure(_, recovery) => {
                 Some(*recovery).filter(|recovery| *recovery != Recovery::Retry)
             }
         }
@@ -99,9 +102,34 @@ impl RunEnd {
                 error: Some(reason.clone()),
                 ..WindowReport::skipped(window, SkipReason::Unavailable)
             },
-            Self::CompanyLost(reason, _) | Self::Failure(reason, _) => {
+            Self::CompanyLost(reason, ..) | Self::Failure(reason, _) => {
                 WindowReport::not_attempted(window, reason)
             }
+        }
+    }
+}
+
+/// The kind of a failure, as far as it decides what is said about it and what comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// Nothing was tried, because the company had failed before.
+    NotAttempted,
+    /// QuickBooks has asked for a longer wait than this waits.
+    AskedToWait,
+    /// QuickBooks denies the company.
+    AccessDenied,
+    /// Any other failure.
+    Other,
+}
+
+impl FailureKind {
+    /// Returns the kind of an error.
+    pub fn of(error: &Error) -> Self {
+        match error.last() {
+            Error::AskedToWait { .. } => Self::AskedToWait,
+            Error::PermissionDenied { .. } | Error::EntityDenied { .. } => Self::AccessDenied,
+            _ => Self::Other,
         }
     }
 }
@@ -155,6 +183,9 @@ pub struct WindowReport {
     /// Reason of the failure, one line; for a skipped window, that the company does not have the
     /// entity.
     pub error: Option<String>,
+    /// Kind of the failure, if it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureKind>,
     /// Instant up to which it was read, if it reaches into the present and was read only in part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_until: Option<DateTime<Utc>>,
@@ -179,14 +210,23 @@ impl WindowReport {
     pub fn not_attempted(window: Window, reason: &str) -> Self {
         Self {
             error: Some(format!("{NOT_ATTEMPTED}{reason}")),
+            failure: Some(FailureKind::NotAttempted),
+            ..Self::empty(window, WindowStatus::Failed)
+        }
+    }
+
+    /// Creates a report of a window that failed.
+    pub fn failed(window: Window, error: &Error) -> Self {
+        Self {
+            error: Some(error.to_string()),
+            failure: Some(FailureKind::of(error)),
             ..Self::empty(window, WindowStatus::Failed)
         }
     }
 
     /// Returns true if the window failed before anything of it was tried.
     pub fn is_not_attempted(&self) -> bool {
-        let error = self.error.as_deref();
-        self.status == WindowStatus::Failed && error.is_some_and(|e| e.starts_with(NOT_ATTEMPTED))
+        self.failure == Some(FailureKind::NotAttempted)
     }
 
     /// Creates a report in which all counts are 0.
@@ -205,6 +245,7 @@ impl WindowReport {
             retries: 0,
             duration_ms: 0,
             error: None,
+            failure: None,
             read_until: None,
             path: None,
             skip_reason: None,

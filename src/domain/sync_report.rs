@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::domain::{NOT_ATTEMPTED, RunReport, WindowStatus};
+use crate::domain::{FailureKind, NOT_ATTEMPTED, RunReport, WindowStatus};
+use crate::error::Error;
 
 /// Outcome of a company's sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -54,6 +55,9 @@ pub struct EntitySync {
     pub status: EntityOutcome,
     /// Reason of the failure, if it failed.
     pub error: Option<String>,
+    /// Kind of the failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureKind>,
     /// Why the company does not have it, if it is unavailable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
@@ -96,12 +100,10 @@ impl EntitySync {
             rejected: totals.rejected,
             ..Self::empty(&run.entity)
         };
-        match (
-            run.unavailable(),
-            failed.find_map(|window| window.error.clone()),
-        ) {
+        let failure = failed.find_map(|window| Some((window.error.clone()?, window.failure)));
+        match (run.unavailable(), failure) {
             (Some(reason), _) => Self::unavailable(&run.entity, reason),
-            (None, Some(error)) => synced.failed(error),
+            (None, Some((error, kind))) => synced.failed(error, kind.unwrap_or(FailureKind::Other)),
             (None, None) => synced,
         }
     }
@@ -111,6 +113,7 @@ impl EntitySync {
             entity: entity.to_owned(),
             status: EntityOutcome::Ok,
             error: None,
+            failure: None,
             unavailable: None,
             via: SyncMethod::Query,
             reconciled: false,
@@ -146,20 +149,22 @@ impl EntitySync {
     /// Creates the report of an entity that was not tried, because no request to the company would
     /// succeed.
     pub fn not_attempted(entity: &str, reason: &str) -> Self {
-        Self::empty(entity).failed(format!("{NOT_ATTEMPTED}{reason}"))
+        let error = format!("{NOT_ATTEMPTED}{reason}");
+        Self::empty(entity).failed(error, FailureKind::NotAttempted)
     }
 
     /// Creates the report of an entity whose changes could not be read at all.
-    pub fn failed_with(entity: &str, error: String) -> Self {
-        Self::empty(entity).failed(error)
+    pub fn failed_with(entity: &str, error: &Error) -> Self {
+        Self::empty(entity).failed(error.to_string(), FailureKind::of(error))
     }
 
     /// Returns the report with a failure. Changes are missing then, so it has no checkpoint.
     #[must_use]
-    pub fn failed(self, error: String) -> Self {
+    pub fn failed(self, error: String, kind: FailureKind) -> Self {
         Self {
             status: EntityOutcome::Failed,
             error: Some(error),
+            failure: Some(kind),
             checkpoint: None,
             ..self
         }
@@ -167,8 +172,7 @@ impl EntitySync {
 
     /// Returns true if nothing was tried because no request to the company would succeed.
     pub fn is_not_attempted(&self) -> bool {
-        let error = self.error.as_deref();
-        error.is_some_and(|error| error.starts_with(NOT_ATTEMPTED))
+        self.failure == Some(FailureKind::NotAttempted)
     }
 }
 
@@ -183,6 +187,9 @@ pub struct CompanySync {
     pub status: CompanyStatus,
     /// Reason of a failure that ended the sync of the whole company.
     pub error: Option<String>,
+    /// Kind of that failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureKind>,
     /// HTTP requests for data.
     pub requests: u64,
     /// Wall time, milliseconds.
@@ -205,8 +212,7 @@ impl CompanySync {
 
     /// Returns true if QuickBooks has asked for a longer wait than a sync waits.
     pub fn is_asked_to_wait(&self) -> bool {
-        let error = self.error.as_deref();
-        error.is_some_and(|error| error.starts_with("QuickBooks asks "))
+        self.failure == Some(FailureKind::AskedToWait)
     }
 
     /// Returns the names of the entities that failed; `None` if the company failed as a whole.

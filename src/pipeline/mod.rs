@@ -21,9 +21,9 @@ use tracing::{Instrument, Span, info_span, warn};
 use self::log::{level_of_run, log_run, log_start, log_unavailable, log_window};
 use self::read::read_windows;
 use self::task::SpanTask;
-use crate::domain::{Plan, RunEnd, RunReport, Window, WindowReport, WindowStatus};
+use crate::domain::{Plan, RunEnd, RunReport, Window, WindowReport};
 use crate::error::Error;
-use crate::port::{Progress, RequestCounts, RunContext, Sink, Source};
+use crate::port::{Progress, RequestCounts, RunContext, RunName, Sink, Source};
 
 /// Runs one entity's plan. Never fails as a whole: the report holds the outcome of each window.
 ///
@@ -54,7 +54,11 @@ async fn run_plan<S: Source, K: Sink>(
 ) -> RunReport {
     let begin = Instant::now();
     let entity = plan.entity.name;
-    progress.run_started(entity, plan.windows.len());
+    let name = RunName {
+        realm_id: source.realm_id(),
+        entity,
+    };
+    progress.run_started(name, plan.windows.len());
     begin_run(&*source, &*sink, &plan, run_id).await;
     let mut reports: Vec<_> = plan.skipped.clone();
     let mut run = Run::new::<S>(&plan);
@@ -85,22 +89,22 @@ async fn run_plan<S: Source, K: Sink>(
         tokio::select! {
             // Events of a task are handled before its end.
             biased;
-            Some(event) = events.recv() => run.on_event::<K>(event, entity, &progress, &mut reports),
+            Some(event) = events.recv() => run.on_event::<K>(event, name, &progress, &mut reports),
             Some(_) = run.tasks.join_next() => {}
         }
     }
     drop(task);
     while let Some(event) = events.recv().await {
-        run.on_event::<K>(event, entity, &progress, &mut reports);
+        run.on_event::<K>(event, name, &progress, &mut reports);
     }
     // Tasks catch their panics. If one ends in another way, its windows must not disappear from the
     // report.
     let outstanding = run.outstanding.into_iter();
     reports.extend(outstanding.map(|window| match &run.ended_by {
         Some(end) => end.report(window),
-        None => failed(window, Error::Cancelled.to_string()),
+        None => WindowReport::failed(window, &Error::Cancelled),
     }));
-    progress.run_finished(entity);
+    progress.run_finished(name);
     let millis = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
     let report =
         RunReport::new(entity, source.realm_id(), run_id, reports, millis).ended_by(run.ended_by);
@@ -214,7 +218,7 @@ impl Run {
     fn on_event<K: Sink>(
         &mut self,
         event: Event,
-        entity: &str,
+        name: RunName<'_>,
         progress: &Arc<dyn Progress>,
         reports: &mut Vec<WindowReport>,
     ) {
@@ -233,11 +237,11 @@ impl Run {
                     log_unavailable(&end);
                     self.ended_by = Some(end);
                 }
-                self.end_window::<K>(report, entity, progress, reports);
+                self.end_window::<K>(report, name, progress, reports);
             }
             Event::WindowEnded(report) => {
                 self.is_answered = true;
-                self.end_window::<K>(report, entity, progress, reports);
+                self.end_window::<K>(report, name, progress, reports);
             }
         }
     }
@@ -245,12 +249,12 @@ impl Run {
     fn end_window<K: Sink>(
         &mut self,
         report: WindowReport,
-        entity: &str,
+        name: RunName<'_>,
         progress: &Arc<dyn Progress>,
         reports: &mut Vec<WindowReport>,
     ) {
         self.outstanding.remove(&report.window());
-        progress.window_finished(entity, &report);
+        progress.window_finished(name, &report);
         log_window(K::PHASE, &report);
         reports.push(report);
     }
@@ -287,11 +291,4 @@ fn adjacent(plan: &Plan) -> VecDeque<VecDeque<Window>> {
         }
     }
     runs
-}
-
-fn failed(window: Window, error: String) -> WindowReport {
-    WindowReport {
-        error: Some(error),
-        ..WindowReport::empty(window, WindowStatus::Failed)
-    }
 }

@@ -25,14 +25,14 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::Event;
 use super::log::{log_read, log_rejects, log_span};
 use super::open_window::OpenWindow;
 use super::task::SpanTask;
-use super::{Event, failed};
 use crate::domain::{Held, Page, Reject, SkipReason, Window, WindowReport, WindowStatus};
 use crate::error::Result;
 use crate::port::{
-    CommitSummary, Meter, ReadSummary, RequestCounts, Sink, Source, Span, WindowWriter,
+    CommitSummary, Meter, ReadSummary, RequestCounts, RunName, Sink, Source, Span, WindowWriter,
 };
 
 /// Number of pages read ahead of the sink: one is being stored, one waits.
@@ -264,8 +264,11 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
     async fn write(&mut self, window: Window, page: Page) -> Result<()> {
         self.open.pages = page.number;
         self.open.rows += page.records.len() as u64;
-        let (progress, entity) = (&self.task.progress, self.task.entity.name);
-        progress.page_read(entity, page.records.len());
+        let name = RunName {
+            realm_id: self.task.source.realm_id(),
+            entity: self.task.entity.name,
+        };
+        self.task.progress.page_read(name, page.records.len());
         self.open.bytes += page
             .records
             .iter()
@@ -327,7 +330,7 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
             failure,
         } = writer.commit(summary).instrument(log_span).await?;
         let report = match failure {
-            Some(error) => failed(window, error.to_string()),
+            Some(error) => WindowReport::failed(window, &error),
             None => WindowReport {
                 path,
                 read_until,

@@ -3,10 +3,10 @@
 
 use tracing::{Instrument, warn};
 
+use super::Event;
 use super::log::log_span;
 use super::span::SpanDivider;
-use super::{Event, failed};
-use crate::domain::{LoadCounts, RunEnd, Window};
+use crate::domain::{LoadCounts, RunEnd, Window, WindowReport};
 use crate::error::Error;
 use crate::port::{Sink, Source, WindowWriter};
 
@@ -30,7 +30,7 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
                 let context = self.task.context(window);
                 let recorded = self.task.sink.window_failed(&context, error);
                 recorded.instrument(log_span(window)).await;
-                failed(window, error.to_string()).with_counts(kept)
+                WindowReport::failed(window, error).with_counts(kept)
             }
         };
         let report = self.close_window(report);

@@ -351,19 +351,28 @@ pub enum Endpoint {
     Token,
 }
 
+/// The name of a run: several companies are read side by side, each with the same entities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunName<'n> {
+    /// The company.
+    pub realm_id: &'n str,
+    /// The entity, or what else is read.
+    pub entity: &'n str,
+}
+
 /// Observer of runs and of the requests sent for them. Methods may be called from several tasks at
 /// once.
 pub trait Progress: Send + Sync + 'static {
     /// A call has started: the company, and each of its runs with its number of windows.
     fn call_started(&self, _realm_id: &str, _runs: &[(&str, usize)]) {}
     /// A run has started.
-    fn run_started(&self, _entity: &str, _windows: usize) {}
+    fn run_started(&self, _run: RunName<'_>, _windows: usize) {}
     /// A page was passed to the sink.
-    fn page_read(&self, _entity: &str, _rows: usize) {}
+    fn page_read(&self, _run: RunName<'_>, _rows: usize) {}
     /// A window has ended, successfully or not.
-    fn window_finished(&self, _entity: &str, _window: &WindowReport) {}
+    fn window_finished(&self, _run: RunName<'_>, _window: &WindowReport) {}
     /// A run has ended.
-    fn run_finished(&self, _entity: &str) {}
+    fn run_finished(&self, _run: RunName<'_>) {}
     /// A request has ended, with a status or without an answer.
     fn request_ended(&self, _endpoint: Endpoint, _status: Option<u16>, _elapsed: Duration) {}
     /// QuickBooks has asked for a pause of all requests.

@@ -117,6 +117,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "alert_ranges",
         sql: include_str!("migrations/0019_alert_ranges.sql"),
     },
+    Migration {
+        number: 20,
+        name: "deep_differences",
+        sql: include_str!("migrations/0020_deep_differences.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE SCHEMA IF NOT EXISTS qbo;

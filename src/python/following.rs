@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::domain::{WindowReport, WindowStatus};
-use crate::port::{Endpoint, Progress};
+use crate::port::{Endpoint, Progress, RunName};
 
 /// Interval between two snapshots that are shown.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -66,6 +66,8 @@ struct State {
 
 #[derive(Default, Serialize)]
 struct Run {
+    #[serde(skip)]
+    realm_id: String,
     entity: String,
     begun: bool,
     windows: usize,
@@ -77,6 +79,12 @@ struct Run {
     stored: u64,
 }
 
+impl Run {
+    fn is(&self, name: RunName<'_>) -> bool {
+        self.realm_id == name.realm_id && self.entity == name.entity
+    }
+}
+
 impl Counts {
     fn change(&self, act: impl FnOnce(&mut State)) {
         let mut state = self.0.lock();
@@ -84,10 +92,9 @@ impl Counts {
         state.is_new = true;
     }
 
-    fn change_run(&self, entity: &str, act: impl FnOnce(&mut Run)) {
+    fn change_run(&self, name: RunName<'_>, act: impl FnOnce(&mut Run)) {
         self.change(|state| {
-            // The last one: an entity of several companies has several runs.
-            let is_open = |run: &Run| run.entity == entity && !run.ended;
+            let is_open = |run: &Run| run.is(name) && !run.ended;
             let place = state.runs.iter().rposition(|run| is_open(run) && run.begun);
             let place = place.or_else(|| state.runs.iter().rposition(is_open));
             if let Some(run) = place.and_then(|place| state.runs.get_mut(place)) {
@@ -117,9 +124,10 @@ impl Counts {
 }
 
 impl Progress for Counts {
-    fn call_started(&self, _realm_id: &str, runs: &[(&str, usize)]) {
+    fn call_started(&self, realm_id: &str, runs: &[(&str, usize)]) {
         self.change(|state| {
             state.runs.extend(runs.iter().map(|(entity, windows)| Run {
+                realm_id: realm_id.to_owned(),
                 entity: (*entity).to_owned(),
                 windows: *windows,
                 ..Run::default()
@@ -127,16 +135,17 @@ impl Progress for Counts {
         });
     }
 
-    fn run_started(&self, entity: &str, windows: usize) {
+    fn run_started(&self, name: RunName<'_>, windows: usize) {
         self.change(|state| {
-            let is_waiting = |run: &&mut Run| run.entity == entity && !run.begun && !run.ended;
+            let is_waiting = |run: &&mut Run| run.is(name) && !run.begun && !run.ended;
             match state.runs.iter_mut().find(is_waiting) {
                 Some(run) => {
                     run.begun = true;
                     run.windows = windows;
                 }
                 None => state.runs.push(Run {
-                    entity: entity.to_owned(),
+                    realm_id: name.realm_id.to_owned(),
+                    entity: name.entity.to_owned(),
                     begun: true,
                     windows,
                     ..Run::default()
@@ -145,21 +154,21 @@ impl Progress for Counts {
         });
     }
 
-    fn page_read(&self, entity: &str, rows: usize) {
-        self.change_run(entity, |run| run.rows += rows as u64);
+    fn page_read(&self, name: RunName<'_>, rows: usize) {
+        self.change_run(name, |run| run.rows += rows as u64);
     }
 
-    fn window_finished(&self, entity: &str, window: &WindowReport) {
+    fn window_finished(&self, name: RunName<'_>, window: &WindowReport) {
         let is_failed = window.status == WindowStatus::Failed;
-        self.change_run(entity, |run| {
+        self.change_run(name, |run| {
             run.done += 1;
             run.failed += usize::from(is_failed);
             run.stored += window.rows;
         });
     }
 
-    fn run_finished(&self, entity: &str) {
-        self.change_run(entity, |run| {
+    fn run_finished(&self, name: RunName<'_>) {
+        self.change_run(name, |run| {
             run.ended = true;
             // Pages that were read again have counted twice.
             run.rows = match run.stored {

@@ -2,6 +2,8 @@
 //!
 //! Processes share the work: whoever claims an alert tells it, and a claim moves its next try on.
 
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 use tokio_postgres::Row;
 
 use crate::domain::{Alert, AlertKind, Verification, VerificationStatus, Window, merged};
@@ -65,22 +67,28 @@ VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (realm_id, schema_name, entity)
 DO UPDATE SET status = excluded.status, different = excluded.different, verified_utc = now()";
 
-/// Takes the compared range out of what was found before, and adds what was found in it.
+/// Takes the compared range out of what was found before, and adds what was found in it. A comparison of
+/// numbers ($8) says nothing about contents that differ.
 const FOUND: &str = "
 WITH touched AS (
     DELETE FROM qbo.differences
     WHERE realm_id = $1 AND schema_name = $2 AND entity = $3 AND start_utc < $5 AND end_utc > $4
-    RETURNING start_utc, end_utc, found_utc
+      AND ($8 OR NOT is_deep)
+    RETURNING start_utc, end_utc, found_utc, is_deep
 )
-INSERT INTO qbo.differences (realm_id, schema_name, entity, start_utc, end_utc, found_utc)
-SELECT $1, $2, $3, start_utc, $4, found_utc FROM touched WHERE start_utc < $4
-UNION ALL SELECT $1, $2, $3, $5, end_utc, found_utc FROM touched WHERE end_utc > $5
-UNION ALL SELECT $1, $2, $3, found.start_utc, found.end_utc, now()
+INSERT INTO qbo.differences (realm_id, schema_name, entity, start_utc, end_utc, found_utc, is_deep)
+SELECT $1, $2, $3, start_utc, $4, found_utc, is_deep FROM touched WHERE start_utc < $4
+UNION ALL SELECT $1, $2, $3, $5, end_utc, found_utc, is_deep FROM touched WHERE end_utc > $5
+UNION ALL SELECT $1, $2, $3, found.start_utc, found.end_utc, now(), $8
 FROM unnest($6::timestamptz[], $7::timestamptz[]) AS found (start_utc, end_utc)";
 
+/// The depth is read by way of JSON: a database that was not upgraded yet does not know it.
 const DIFFERENT: &str = "
-SELECT realm_id, schema_name, entity, min(start_utc) AS start_utc, max(end_utc) AS end_utc
-FROM qbo.differences GROUP BY realm_id, schema_name, entity ORDER BY realm_id, schema_name, entity";
+SELECT realm_id, schema_name, entity, count(*) AS ranges, min(start_utc) AS start_utc,
+    max(end_utc) AS end_utc, max(found_utc) AS found_utc,
+    bool_or(coalesce((to_jsonb(difference) ->> 'is_deep')::boolean, false)) AS is_deep
+FROM qbo.differences AS difference WHERE $1::text IS NULL OR schema_name = $1
+GROUP BY realm_id, schema_name, entity ORDER BY realm_id, schema_name, entity";
 
 /// The kinds that a process judges by its settings, of which companies: what it may end.
 #[derive(Debug, Clone, Default)]
@@ -101,14 +109,25 @@ pub(crate) struct Message {
     pub(crate) is_resolved: bool,
 }
 
-/// An entity that differs, as far as comparisons have found.
-#[derive(Debug, Clone)]
-pub(crate) struct Different {
-    pub(crate) realm_id: String,
-    pub(crate) schema: String,
-    pub(crate) entity: String,
+/// An entity that differs from QuickBooks, as far as comparisons have found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Different {
+    /// The company.
+    pub realm_id: String,
+    /// The schema.
+    #[serde(skip)]
+    pub schema: String,
+    /// Name of the entity.
+    pub entity: String,
+    /// Number of ranges that differ.
+    pub ranges: u64,
     /// From the first to the last difference.
-    pub(crate) range: Window,
+    #[serde(flatten)]
+    pub range: Window,
+    /// When the last one was found.
+    pub found_at: DateTime<Utc>,
+    /// Whether contents were compared: a comparison of numbers does not find them again.
+    pub is_deep: bool,
 }
 
 /// Writes which alerts there are now, and claims those that a place must be told of.
@@ -163,7 +182,7 @@ pub(crate) async fn alerts_told(db: &Db, place: &str, messages: &[Message]) -> R
 pub(crate) async fn record_verification(
     db: &Db,
     schema: &str,
-    range: Window,
+    (range, is_deep): (Window, bool),
     outcome: &Verification,
 ) -> Result<()> {
     let status = match outcome.status {
@@ -190,7 +209,8 @@ pub(crate) async fn record_verification(
         compared.start,
         compared.end,
         starts,
-        ends
+        ends,
+        is_deep
     ];
     db.execute(FOUND, parameters).await.map(drop)
 }
@@ -213,21 +233,27 @@ fn differing(compared: Window, outcome: &Verification) -> Vec<Window> {
     }
 }
 
-/// Returns the entities that differ, as far as comparisons have found.
+/// Returns the entities of a schema, or of all, that differ, as far as comparisons have found.
 ///
 /// # Errors
 /// [`Error::Database`](crate::error::Error::Database).
-pub(crate) async fn different_entities(db: &Db) -> Result<Vec<Different>> {
-    let rows = db.rows(DIFFERENT, params![]).await?;
+pub(crate) async fn different_entities(db: &Db, schema: Option<&str>) -> Result<Vec<Different>> {
+    if !db.has_table("qbo", "differences").await? {
+        return Ok(Vec::new());
+    }
+    let rows = db.rows(DIFFERENT, params![schema]).await?;
     let different = |row: &Row| {
         Ok(Different {
             realm_id: row.column("realm_id")?,
             schema: row.column("schema_name")?,
             entity: row.column("entity")?,
+            ranges: row.count("ranges")?,
             range: Window {
                 start: row.column("start_utc")?,
                 end: row.column("end_utc")?,
             },
+            found_at: row.column("found_utc")?,
+            is_deep: row.column("is_deep")?,
         })
     };
     rows.iter().map(different).collect()

@@ -27,7 +27,7 @@ SELECT schema_name, realm_id, entity, window_start_utc, window_end_utc, read_unt
     committed_at_utc, incomplete_since_utc
 FROM qbo.windows
 WHERE (committed_at_utc IS NOT NULL OR incomplete_since_utc IS NOT NULL) AND window_end_utc > $1
-  AND realm_id = ANY($2)";
+  AND ($2::text[] IS NULL OR realm_id = ANY($2))";
 
 /// A window that failed for another reason and is committed needs nothing.
 const FAILED: &str = "
@@ -106,6 +106,23 @@ impl CommittedTime {
         Ok(complete_parts(&late.collect::<Vec<_>>()))
     }
 
+    /// Returns true if all of a range, as far as it had passed by then, was committed since an instant.
+    pub(crate) async fn covers_since(
+        &self,
+        schema: &str,
+        realm_id: &str,
+        entity: &EntitySpec,
+        range: Window,
+        since: DateTime<Utc>,
+    ) -> Result<bool> {
+        let committed = self
+            .of_entity_since(schema, realm_id, entity, since)
+            .await?;
+        // The minutes before are read again by whoever reads next.
+        let end = range.end.min(since - LOOK_BACK * 2);
+        Ok(!committed.is_empty() && Window { end, ..range }.minus(&committed).is_empty())
+    }
+
     async fn times(
         &self,
         schema: &str,
@@ -161,11 +178,12 @@ impl CommittedTime {
         self.0.execute(SETTLE, params).await.map(drop)
     }
 
-    /// Returns the committed windows that end after an instant, of every entity of some companies.
+    /// Returns the committed windows that end after an instant, of every entity of some companies, or
+    /// of all.
     pub(crate) async fn since(
         &self,
         instant: DateTime<Utc>,
-        realm_ids: &[String],
+        realm_ids: Option<&[String]>,
     ) -> Result<Coverage> {
         let mut by_entity: HashMap<_, Vec<Row>> = HashMap::new();
         for row in self.0.rows(SINCE, params![instant, realm_ids]).await? {

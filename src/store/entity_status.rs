@@ -8,7 +8,8 @@ use tokio_postgres::Row;
 
 use super::committed::CommittedTime;
 use super::last_activity::{LastRun, LastSync, last_run, last_sync};
-use crate::domain::{EntitySpec, LedgerWindowStatus, Window, find_entity, merged};
+use super::unfinished::unfinished;
+use crate::domain::{EntitySpec, Finding, LedgerWindowStatus, Level, Window, find_entity, merged};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, live_rows, params, table_name};
 
@@ -40,6 +41,10 @@ pub struct EntityStatus {
     pub last_sync: Option<LastSync>,
     /// Results of the checks of the table; empty unless requested.
     pub checks: Vec<Check>,
+    /// The degree to which it needs somebody, once it is judged.
+    pub level: Level,
+    /// The reasons, the worst first.
+    pub findings: Vec<Finding>,
 }
 
 /// An entity that a company does not have.
@@ -83,6 +88,8 @@ pub struct UnfinishedWindow {
     pub error: Option<String>,
     /// Whether an earlier attempt was committed.
     pub is_committed: bool,
+    /// Whether a run or a sync is at it.
+    pub is_under_way: bool,
 }
 
 /// Result of a check from `docs/validation.sql`.
@@ -103,25 +110,15 @@ const COUNTS: &str = "
 SELECT (SELECT count(*) FROM {table}) AS rows,
     (SELECT count(*) FROM qbo.rejects WHERE schema_name = $1 AND entity = $2) AS rejects";
 
-/// Windows whose last attempt did not succeed, but for those of which the whole time was committed by
-/// other windows since: each begin of a time that could be lacking lies in one.
-const UNFINISHED: &str = "
-WITH ledger AS (
-    SELECT * FROM qbo.windows WHERE schema_name = $1 AND entity = $2
-)
+const UNFINISHED: &str = concat!(
+    "
 SELECT window_start_utc, window_end_utc, status, attempts, error,
-    committed_at_utc IS NOT NULL AS is_committed
-FROM ledger AS odd WHERE status <> 'done' AND EXISTS (
-    SELECT FROM (
-        SELECT odd.window_start_utc UNION ALL
-        SELECT window_end_utc FROM ledger
-        WHERE window_end_utc > odd.window_start_utc AND window_end_utc < odd.window_end_utc
-    ) AS bound(at)
-    WHERE NOT EXISTS (
-        SELECT FROM ledger
-        WHERE committed_at_utc > odd.started_at_utc AND window_start_utc <= at AND window_end_utc > at
-    ))
-ORDER BY window_start_utc, window_end_utc";
+    committed_at_utc IS NOT NULL AS is_committed, is_under_way
+FROM (",
+    unfinished!(),
+    ") AS odd
+WHERE schema_name = $1 AND entity = $2 ORDER BY window_start_utc, window_end_utc"
+);
 
 const UNAVAILABLE: &str = "
 SELECT entity, realm_id, message, last_attempt_at_utc FROM qbo.sync_state
@@ -258,6 +255,8 @@ impl StatusReader {
                 true => self.validate(entity).await?,
                 false => Vec::new(),
             },
+            level: Level::default(),
+            findings: Vec::new(),
         }))
     }
 
@@ -292,6 +291,8 @@ impl StatusReader {
                 })
                 .into_iter()
                 .collect(),
+            level: Level::default(),
+            findings: Vec::new(),
         }))
     }
 
@@ -361,12 +362,13 @@ fn unfinished_window(row: &Row) -> Result<UnfinishedWindow> {
         attempts: row.column("attempts")?,
         error: row.column("error")?,
         is_committed: row.column("is_committed")?,
+        is_under_way: row.column("is_under_way")?,
     })
 }
 
 /// Returns the time that is not committed within `range`, or else between the first and the last
 /// committed instant.
-fn gaps(committed: &[Window], range: Option<Window>) -> Vec<Window> {
+pub(crate) fn gaps(committed: &[Window], range: Option<Window>) -> Vec<Window> {
     let whole = committed
         .first()
         .zip(committed.last())

@@ -4,8 +4,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio_postgres::Row;
 
+use super::alive::run_is_alive;
+use super::committed::CommittedTime;
 use super::other_run::has_ended;
-use crate::domain::{EntitySyncStatus, LedgerRunStatus};
+use crate::domain::{EntitySyncStatus, LedgerRunStatus, Window, find_entity};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, params};
 
@@ -36,9 +38,11 @@ pub struct LastRun {
     pub host: Option<String>,
     /// Id of its process.
     pub pid: Option<i64>,
-    /// Whether it has died: it should be running, and its process has ended or has said nothing for three
-    /// minutes.
+    /// Whether it has died: it should be running, and its process has ended or has said nothing for a
+    /// minute, after which other runs do not wait for it either.
     pub is_dead: bool,
+    /// Whether all of its range was committed since it began, so that nobody has to run it again.
+    pub is_superseded: bool,
 }
 
 /// The last sync of an entity.
@@ -54,29 +58,72 @@ pub struct LastSync {
     pub error: Option<String>,
 }
 
-/// The pulse is read by way of JSON: a ledger that was not upgraded yet has none. Syncs are told by their
-/// own state.
-const LAST_RUN: &str = "
-SELECT run_id, status, started_at_utc, finished_at_utc, error, range_start_utc, range_end_utc,
-    inserted, failed_windows, pulse.at AS alive_at_utc, whole ->> 'host' AS host,
-    (whole ->> 'pid')::bigint AS pid, whole ->> 'owner' AS owner,
-    status = 'running'
-        AND coalesce(pulse.at, started_at_utc) < clock_timestamp() - interval '3 minutes'
-        AS is_dead
-FROM qbo.runs AS run
-CROSS JOIN LATERAL (SELECT to_jsonb(run) AS whole) AS as_json
-CROSS JOIN LATERAL (SELECT (whole ->> 'alive_at_utc')::timestamptz AS at) AS pulse
-WHERE schema_name = $1 AND entity = $2 AND (whole ->> 'is_sync') IS DISTINCT FROM 'true'
-ORDER BY started_at_utc DESC LIMIT 1";
+/// Syncs are told by their own state.
+const LAST_RUNS: &str = concat!(
+    "
+SELECT last.* FROM unnest($1::text[], $2::text[]) AS asked (schema_name, entity)
+CROSS JOIN LATERAL (
+    SELECT run_id, schema_name, realm_id, entity, status, started_at_utc, finished_at_utc, error,
+        range_start_utc, range_end_utc, inserted, failed_windows,
+        (whole ->> 'alive_at_utc')::timestamptz AS alive_at_utc, whole ->> 'host' AS host,
+        (whole ->> 'pid')::bigint AS pid, whole ->> 'owner' AS owner, ",
+    run_is_alive!("run"),
+    " AS is_alive
+    FROM qbo.runs AS run CROSS JOIN LATERAL (SELECT to_jsonb(run) AS whole) AS as_json
+    WHERE schema_name = asked.schema_name AND entity = asked.entity
+      AND (whole ->> 'is_sync') IS DISTINCT FROM 'true'
+    ORDER BY started_at_utc DESC LIMIT 1
+) AS last"
+);
 
 const LAST_SYNC: &str = "
 SELECT status, last_attempt_at_utc, last_success_at_utc, message FROM qbo.sync_state
 WHERE schema_name = $1 AND entity = $2 ORDER BY last_attempt_at_utc DESC NULLS LAST LIMIT 1";
 
+/// The last run of an entity of a company.
+#[derive(Debug, Clone)]
+pub(crate) struct EntityRun {
+    /// The schema.
+    pub schema: String,
+    /// Name of the entity.
+    pub entity: String,
+    /// The run.
+    pub run: LastRun,
+}
+
 /// Returns the last run of an entity in a schema.
 pub(super) async fn last_run(db: &Db, schema: &str, entity: &str) -> Result<Option<LastRun>> {
-    let row = db.optional(LAST_RUN, params![schema, entity]).await?;
-    row.as_ref().map(last_run_of).transpose()
+    let mut runs = last_runs(db, &[(schema, entity)]).await?;
+    Ok(runs.pop().map(|last| last.run))
+}
+
+/// Returns the last run of each of these entities in these schemas.
+pub(crate) async fn last_runs(db: &Db, asked: &[(&str, &str)]) -> Result<Vec<EntityRun>> {
+    let (schemas, entities): (Vec<&str>, Vec<&str>) = asked.iter().copied().unzip();
+    let mut runs = Vec::new();
+    for row in db.rows(LAST_RUNS, params![schemas, entities]).await? {
+        let mut last = EntityRun {
+            schema: row.column("schema_name")?,
+            entity: row.column("entity")?,
+            run: last_run_of(&row)?,
+        };
+        last.run.is_superseded = last.run.status != LedgerRunStatus::Ok
+            && is_superseded(db, row.column("realm_id")?, &last).await?;
+        runs.push(last);
+    }
+    Ok(runs)
+}
+
+/// Returns true if the whole range of a run was committed since it began.
+async fn is_superseded(db: &Db, realm_id: &str, last: &EntityRun) -> Result<bool> {
+    let range = Window {
+        start: last.run.range_start,
+        end: last.run.range_end,
+    };
+    let entity = find_entity(&last.entity)?;
+    CommittedTime::new(db.clone())
+        .covers_since(&last.schema, realm_id, entity, range, last.run.started_at)
+        .await
 }
 
 /// Returns the last sync of an entity in a schema.
@@ -99,9 +146,9 @@ fn last_run_of(row: &Row) -> Result<LastRun> {
         alive_at: row.column("alive_at_utc")?,
         host: row.column("host")?,
         pid: row.column("pid")?,
-        is_dead: row.column("is_dead")?
-            || row.column::<LedgerRunStatus>("status")? == LedgerRunStatus::Running
-                && has_ended(row)?,
+        is_dead: row.column::<LedgerRunStatus>("status")? == LedgerRunStatus::Running
+            && (!row.column::<bool>("is_alive")? || has_ended(row)?),
+        is_superseded: false,
     })
 }
 

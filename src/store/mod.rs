@@ -2,6 +2,7 @@
 //! of the schema `qbo` that the service works with.
 
 mod alerts;
+mod alive;
 mod backend;
 mod committed;
 mod company_names;
@@ -20,18 +21,35 @@ mod sync_states;
 mod sync_turns;
 mod tie_outs;
 pub(crate) mod token_store;
+mod unfinished;
 mod webhook_inbox;
 
 #[cfg(test)]
 pub(crate) use self::committed::{LedgerTime, complete_parts};
+pub use self::{
+    alerts::Different,
+    entity_status::{Check, EntityStatus, UnavailableEntity, UnfinishedWindow, UnreadEntity},
+    jobs::Job,
+    last_activity::{LastRun, LastSync},
+    overview::{BoundSchema, RecentRun, RowCount, ScheduledSync},
+    records::{EntityState, StoredRecord},
+    rejects::StoredReject,
+    schema_drift::SchemaDrift,
+    schemas::Schemas,
+    sync_schedule::SyncSchedule,
+    sync_turns::SyncUnderWay,
+    tie_outs::TieOut,
+};
 pub(crate) use self::{
     alerts::{Judged, Message, alerts_told, claim_alerts, different_entities, record_verification},
+    alive::run_is_alive,
     backend::{StateBackend, rescue_stores},
     committed::{CommittedTime, FailedWindow},
-    entity_status::StatusReader,
+    entity_status::{StatusReader, gaps},
     jobs::{JobOutcome, JobQueue, Signal},
+    last_activity::last_runs,
     other_run::{OtherRun, RUNNING, other_run},
-    overview::{CompanyState, OverviewReader},
+    overview::{CompanyState, OverviewReader, SetAsideCount, WindowTrouble},
     records::{PageQuery, Records},
     rejects::{RejectFilter, rejects},
     schema_drift::schema_drift,
@@ -41,17 +59,4 @@ pub(crate) use self::{
         KnownDifference, keep_differences, known_differences, latest_tie_outs, record_tie_out,
     },
     webhook_inbox::{JobRules, WebhookInbox},
-};
-pub use self::{
-    entity_status::{Check, EntityStatus, UnavailableEntity, UnfinishedWindow, UnreadEntity},
-    jobs::Job,
-    last_activity::{LastRun, LastSync},
-    overview::{BoundSchema, RecentRun, RowCount, ScheduledSync, SetAsideCount, WindowTrouble},
-    records::{EntityState, StoredRecord},
-    rejects::StoredReject,
-    schema_drift::SchemaDrift,
-    schemas::Schemas,
-    sync_schedule::SyncSchedule,
-    sync_turns::SyncUnderWay,
-    tie_outs::TieOut,
 };

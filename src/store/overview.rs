@@ -4,7 +4,10 @@
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 
+use super::alive::run_is_alive;
 use super::company_names::company_names;
+use super::other_run::has_ended;
+use super::unfinished::unfinished;
 use crate::domain::{ENTITIES, LedgerRunStatus, LedgerWindowStatus};
 use crate::error::Result;
 use crate::postgres::{Columns, Db, params};
@@ -44,11 +47,9 @@ pub struct RowCount {
 
 /// The windows of an entity that need a person, of one status.
 #[derive(Debug, Clone)]
-pub struct WindowTrouble {
+pub(crate) struct WindowTrouble {
     /// The schema.
     pub schema: String,
-    /// The company.
-    pub realm_id: String,
     /// Name of the entity.
     pub entity: String,
     /// `failed`, `stuck`, or `running` without a sign of life.
@@ -57,19 +58,15 @@ pub struct WindowTrouble {
     pub windows: u64,
     /// First instant of the first one.
     pub first: DateTime<Utc>,
-    /// Begin of the latest attempt.
-    pub begun: Option<DateTime<Utc>>,
     /// Error of one of them.
     pub error: Option<String>,
 }
 
 /// The records of an entity that are set aside.
 #[derive(Debug, Clone)]
-pub struct SetAsideCount {
+pub(crate) struct SetAsideCount {
     /// The schema.
     pub schema: String,
-    /// The company.
-    pub realm_id: String,
     /// Name of the entity.
     pub entity: String,
     /// Number of records.
@@ -91,6 +88,8 @@ pub struct RecentRun {
     pub end: DateTime<Utc>,
     /// `running` (now, or killed), `ok`, `partial` or `failed`.
     pub status: LedgerRunStatus,
+    /// Whether it has died: it should be running, and its process has ended or says nothing.
+    pub is_dead: bool,
     /// When it began.
     pub started_at: DateTime<Utc>,
     /// When it ended.
@@ -129,41 +128,29 @@ SELECT schemaname::text AS schema_name, substr(relname, 4)::text AS entity, n_li
 FROM pg_stat_user_tables
 WHERE schemaname = ANY($1) AND starts_with(relname, 'qb_')";
 
-/// A window, as in the status of an entity, whose whole time was committed by others since needs
-/// nothing. One that is `running` is reported when its run has given no sign of life for three minutes.
-const TROUBLES: &str = "
-SELECT schema_name, realm_id, entity, status, count(*) AS windows, min(window_start_utc) AS first,
-    max(started_at_utc) AS begun, min(error) AS error
-FROM qbo.windows AS odd
-WHERE status <> 'done'
-  AND (status <> 'running' OR NOT EXISTS (
-    SELECT FROM qbo.runs AS run
-    WHERE run.run_id = odd.run_id AND run.status = 'running'
-      AND coalesce(run.alive_at_utc, run.started_at_utc) > now() - interval '3 minutes'))
-  AND EXISTS (
-    SELECT FROM (
-        SELECT odd.window_start_utc UNION ALL
-        SELECT ledger.window_end_utc FROM qbo.windows AS ledger
-        WHERE ledger.schema_name = odd.schema_name AND ledger.realm_id = odd.realm_id
-          AND ledger.entity = odd.entity
-          AND ledger.window_end_utc > odd.window_start_utc AND ledger.window_end_utc < odd.window_end_utc
-    ) AS bound(at)
-    WHERE NOT EXISTS (
-        SELECT FROM qbo.windows AS ledger
-        WHERE ledger.schema_name = odd.schema_name AND ledger.realm_id = odd.realm_id
-          AND ledger.entity = odd.entity AND ledger.committed_at_utc > odd.started_at_utc
-          AND ledger.window_start_utc <= at AND ledger.window_end_utc > at))
-GROUP BY schema_name, realm_id, entity, status
-ORDER BY realm_id, schema_name, entity, status";
+/// Those that a run is at need nobody; a sync that is at some is told by its turn.
+const TROUBLES: &str = concat!(
+    "
+SELECT schema_name, entity, status, count(*) AS windows, min(window_start_utc) AS first,
+    min(error) AS error
+FROM (",
+    unfinished!(),
+    ") AS odd
+WHERE NOT is_under_way
+GROUP BY schema_name, entity, status ORDER BY schema_name, entity, status"
+);
 
 const SET_ASIDE: &str = "
-SELECT schema_name, realm_id, entity, count(*) AS records FROM qbo.rejects
-GROUP BY schema_name, realm_id, entity ORDER BY realm_id, schema_name, entity";
+SELECT schema_name, entity, count(*) AS records FROM qbo.rejects
+GROUP BY schema_name, entity ORDER BY schema_name, entity";
 
 /// The last five runs of each entity are few, whatever the table holds. Those that found nothing new
 /// would hide the others.
-const RUNS: &str = "
-SELECT run.*, coalesce(nullif(run.windows, 0), committed.windows) AS windows_so_far,
+const RUNS: &str = concat!(
+    "
+SELECT run.*, ",
+    run_is_alive!("run"),
+    " AS is_alive, coalesce(nullif(run.windows, 0), committed.windows) AS windows_so_far,
     coalesce(nullif(run.rows, 0), committed.rows) AS rows_so_far
 FROM (
     SELECT last.* FROM unnest($2::text[]) AS bound(schema_name)
@@ -181,7 +168,8 @@ CROSS JOIN LATERAL (
     WHERE run.status = 'running' AND done.schema_name = run.schema_name
       AND done.entity = run.entity AND done.run_id = run.run_id AND done.status = 'done'
 ) AS committed
-ORDER BY run.started_at_utc DESC";
+ORDER BY run.started_at_utc DESC"
+);
 
 /// A company that was due long ago is synced by nobody any more.
 const SCHEDULE: &str = "
@@ -260,7 +248,6 @@ impl OverviewReader {
         let counts = rows.iter().map(|row| {
             Ok(SetAsideCount {
                 schema: row.column("schema_name")?,
-                realm_id: row.column("realm_id")?,
                 entity: row.column("entity")?,
                 records: row.count("records")?,
             })
@@ -293,12 +280,10 @@ impl OverviewReader {
 fn trouble(row: &Row) -> Result<WindowTrouble> {
     Ok(WindowTrouble {
         schema: row.column("schema_name")?,
-        realm_id: row.column("realm_id")?,
         entity: row.column("entity")?,
         status: row.column("status")?,
         windows: row.count("windows")?,
         first: row.column("first")?,
-        begun: row.column("begun")?,
         error: row.column("error")?,
     })
 }
@@ -311,6 +296,8 @@ fn run(row: &Row) -> Result<RecentRun> {
         start: row.column("range_start_utc")?,
         end: row.column("range_end_utc")?,
         status: row.column("status")?,
+        is_dead: row.column::<LedgerRunStatus>("status")? == LedgerRunStatus::Running
+            && (!row.column::<bool>("is_alive")? || has_ended(row)?),
         started_at: row.column("started_at_utc")?,
         finished_at: row.column("finished_at_utc")?,
         rows: row.count("rows_so_far")?,

@@ -43,6 +43,9 @@ UPDATE qbo.sync_accounts SET
             secs => $3 * least(power(2, least(consecutive_failures, 30) + 1), $4)) END
 WHERE realm_id = $1";
 
+const HASTEN: &str = "
+UPDATE qbo.sync_accounts SET next_sync_at_utc = now() WHERE realm_id = $1 AND next_sync_at_utc > now()";
+
 const NEXT_DUE: &str = "
 SELECT min(next_sync_at_utc) AS next FROM qbo.sync_accounts WHERE realm_id = ANY($1)";
 
@@ -100,6 +103,14 @@ impl SyncSchedule {
             paused_until
         ];
         self.0.execute(RECORD, params).await.map(drop)
+    }
+
+    /// Makes a company due now, if it is in the schedule.
+    pub async fn hasten(&self, realm_id: &str) -> Result<()> {
+        if !self.0.has_table("qbo", "sync_accounts").await? {
+            return Ok(());
+        }
+        self.0.execute(HASTEN, params![realm_id]).await.map(drop)
     }
 
     /// Returns when the next of these companies is due.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::task::AbortHandle;
 use tokio_postgres::Row;
 
+use super::alive::turn_is_alive;
 use super::other_run::{OtherRun, RUNNING, has_ended, other_run};
 use crate::durable::{ME, Process};
 use crate::error::Result;
@@ -19,11 +20,14 @@ const BEAT: Duration = Duration::from_millis(7500);
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('qbo.sync_turns ' || $1, 0))";
 
-const OTHERS: &str = "
+const OTHERS: &str = concat!(
+    "
 SELECT turn_id AS run_id, entity, host, pid, owner, started_at_utc FROM qbo.sync_turns
-WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3)
-  AND alive_at_utc > clock_timestamp() - interval '30 seconds'
-ORDER BY started_at_utc";
+WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3) AND ",
+    turn_is_alive!(),
+    "
+ORDER BY started_at_utc"
+);
 
 const TAKE: &str = "
 INSERT INTO qbo.sync_turns (schema_name, realm_id, entity, turn_id, host, pid, owner)
@@ -40,16 +44,23 @@ WHERE turn_id = $1";
 const END: &str = "DELETE FROM qbo.sync_turns WHERE turn_id = $1";
 
 /// Syncs that go on, and those that died in their turn.
-const UNDER_WAY: &str = "
-SELECT turn_id AS run_id, realm_id, host, pid, owner, array_agg(entity ORDER BY entity) AS entities,
+const UNDER_WAY: &str = concat!(
+    "
+SELECT turn_id AS run_id, schema_name, realm_id, host, pid, owner,
+    array_agg(entity ORDER BY entity) AS entities,
     min(started_at_utc) AS started_at_utc, max(alive_at_utc) AS alive_at_utc,
-    max(alive_at_utc) < clock_timestamp() - interval '3 minutes' AS is_silent
-FROM qbo.sync_turns WHERE schema_name = $1
-GROUP BY turn_id, realm_id, host, pid, owner ORDER BY started_at_utc";
+    bool_or(",
+    turn_is_alive!(),
+    ") AS is_alive
+FROM qbo.sync_turns WHERE $1::text IS NULL OR schema_name = $1
+GROUP BY turn_id, schema_name, realm_id, host, pid, owner ORDER BY started_at_utc"
+);
 
 /// A sync that goes on, or that died in its turn.
 #[derive(Debug, Clone, Serialize)]
 pub struct SyncUnderWay {
+    /// The schema.
+    pub schema: String,
     /// The company.
     pub realm_id: String,
     /// When it began.
@@ -60,27 +71,36 @@ pub struct SyncUnderWay {
     pub host: String,
     /// Id of its process.
     pub pid: i64,
-    /// Whether it has died: its process has ended, or has said nothing for three minutes.
+    /// Whether it has died: its process has ended, or has said nothing for half a minute, after which
+    /// other syncs do not wait for it either.
     pub is_dead: bool,
     /// Its entities.
     pub entities: Vec<String>,
 }
 
-/// Returns the syncs that go on in a schema, and those that died.
-pub(crate) async fn syncs_under_way(db: &Db, schema: &str) -> Result<Vec<SyncUnderWay>> {
+impl SyncUnderWay {
+    /// Returns true if it goes on, and reads an entity of a schema.
+    pub fn reads(&self, schema: &str, entity: &str) -> bool {
+        !self.is_dead && self.schema == schema && self.entities.iter().any(|known| known == entity)
+    }
+}
+
+/// Returns the syncs that go on in a schema, or in all of them, and those that died.
+pub(crate) async fn syncs_under_way(db: &Db, schema: Option<&str>) -> Result<Vec<SyncUnderWay>> {
     if !db.has_table("qbo", "sync_turns").await? {
         return Ok(Vec::new());
     }
     let rows = db.rows(UNDER_WAY, params![schema]).await?;
     let sync = |row: &Row| {
-        let is_silent: bool = row.column("is_silent")?;
+        let is_alive: bool = row.column("is_alive")?;
         Ok(SyncUnderWay {
+            schema: row.column("schema_name")?,
             realm_id: row.column("realm_id")?,
             started_at: row.column("started_at_utc")?,
             alive_at: row.column("alive_at_utc")?,
             host: row.column("host")?,
             pid: row.column("pid")?,
-            is_dead: is_silent || has_ended(row)?,
+            is_dead: !is_alive || has_ended(row)?,
             entities: row.column("entities")?,
         })
     };

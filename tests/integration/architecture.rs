@@ -132,6 +132,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "quickbooks/oauth",
             "sink",
             "store",
+            "terminal",
             "verify",
             "unbroken",
             "views",

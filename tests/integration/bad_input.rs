@@ -8,7 +8,7 @@ use qbo_rs::error::Error;
 use qbo_rs::port::NoProgress;
 use qbo_sandbox::Sandbox;
 
-use crate::support::{Database, app, assert_complete, small_sandbox, whole_range};
+use crate::support::{Database, app, assert_complete, small_sandbox, until, whole_range};
 
 fn app_with(settings: Settings) -> App {
     App {
@@ -293,12 +293,8 @@ async fn nothing_is_committed_into_a_schema_that_was_given_to_another_company_me
     let items = whole_range(&["items"], "year", 1000);
     let elsewhere = async {
         let bound = "SELECT count(*) FROM pg_tables WHERE schemaname = 'qbo' AND tablename = 'schema_realms'";
-        while database.number(bound).await == 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        while database.number("SELECT count(*) FROM qbo.windows").await == 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        until(&database, bound).await;
+        until(&database, "SELECT count(*) FROM qbo.windows").await;
         database
             .client
             .batch_execute("UPDATE qbo.schema_realms SET realm_id = '12'")

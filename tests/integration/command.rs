@@ -59,6 +59,10 @@ pub(crate) fn extract(
         peak_kb = peak_kb.max(peak_of(child.id()));
         match child.try_wait().unwrap() {
             Some(status) => break status,
+            None if started_at.elapsed() > Duration::from_secs(120) => {
+                child.kill().unwrap();
+                panic!("the command does not end");
+            }
             None => std::thread::sleep(Duration::from_millis(2)),
         }
     };

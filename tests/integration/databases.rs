@@ -1,7 +1,8 @@
 //! Databases, tables and roles as people have them: each is loaded exactly, or refused before the
 //! first request with words that help.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use qbo_rs::Error;
 use qbo_rs::app::{App, ArchiveRequest, MigrateRequest, StatusRequest, VerifyRequest};
@@ -9,7 +10,7 @@ use qbo_sandbox::Sandbox;
 
 use crate::support::{
     Database, app, assert_complete, connect, everything, small_sandbox, syncing_app, truth,
-    whole_range,
+    until_it_holds, whole_range,
 };
 
 /// The columns of a table that is right.
@@ -142,6 +143,48 @@ async fn a_missing_password_is_named_and_completes_a_url_from_its_setting() {
     database.drop().await;
 }
 
+/// What is between an app and its server, and counts connections.
+struct Relay {
+    address: std::net::SocketAddr,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Relay {
+    async fn start(url: &str) -> Self {
+        let server = place(url).split_once('/').unwrap().0.to_owned();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let relay = Self {
+            address: listener.local_addr().unwrap(),
+            connections: Arc::default(),
+        };
+        let connections = relay.connections.clone();
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut far = tokio::net::TcpStream::connect(&server).await.unwrap();
+                connections.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(async move {
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                });
+            }
+        });
+        relay
+    }
+
+    fn url(&self, credentials: &str, url: &str) -> String {
+        let (_, rest) = place(url).split_once('/').unwrap();
+        format!("postgresql://{credentials}@{}/{rest}", self.address)
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+/// Returns the host, the port and the database of an address.
+fn place(url: &str) -> &str {
+    url.split_once('@').unwrap().1
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_connections_are_waited_for_and_blamed_on_no_setting() {
     let (sandbox, database, app) = parts().await;
@@ -168,9 +211,15 @@ async fn too_many_connections_are_waited_for_and_blamed_on_no_setting() {
     );
     assert_eq!(sandbox.stats().token_requests, 0);
     let more = format!("ALTER ROLE {role} CONNECTION LIMIT -1");
+    // The server keeps no trace of an attempt that a test could wait for, and what is before it does.
+    let relay = Relay::start(&database.url).await;
+    let app = with(
+        &app,
+        "DATABASE_URL",
+        &relay.url(&format!("{role}:x"), &database.url),
+    );
     let raise = async {
-        // After the first attempt, of which the server keeps no trace that a test could wait for.
-        tokio::time::sleep(Duration::from_millis(600)).await;
+        until_it_holds("a second attempt", || relay.connections() >= 2).await;
         database.client.batch_execute(&more).await.unwrap();
     };
     let (loaded, ()) = tokio::join!(app.backfill(&request), raise);

@@ -377,10 +377,8 @@ async fn a_load_of_one_file_leaves_no_copy_even_if_it_is_killed() {
         .spawn()
         .unwrap();
     let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'raw.qb_customers'::regclass";
-    while database.number(waiting).await == 0 {
-        assert!(load.try_wait().unwrap().is_none(), "the load did not wait");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(&database, waiting).await;
+    assert!(load.try_wait().unwrap().is_none(), "the load did not wait");
     assert_eq!(names(&temporary), Vec::<String>::new());
     load.kill().unwrap();
     load.wait().unwrap();
@@ -590,7 +588,12 @@ pub(crate) fn peak_of(mut child: Child) -> (u64, Output) {
     let stdout = drained(child.stdout.take().unwrap());
     let stderr = drained(child.stderr.take().unwrap());
     let mut peak = 0;
+    let end = std::time::Instant::now() + Duration::from_secs(120);
     while child.try_wait().unwrap().is_none() {
+        if std::time::Instant::now() > end {
+            child.kill().unwrap();
+            panic!("the command does not end");
+        }
         let text = std::fs::read_to_string(&status).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::{
     Database, a_minute_ago, app, assert_complete, change, everything, let_time_pass, living,
-    request, seconds_ago, small_sandbox, syncing_app, truth,
+    request, seconds_ago, small_sandbox, syncing_app, truth, until,
 };
 
 async fn text(database: &Database, query: &str) -> String {
@@ -297,10 +297,8 @@ async fn a_window_that_fails_while_its_year_is_synced_is_read_again() {
     });
     let waiting = "SELECT count(*) FROM pg_locks \
         WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))";
-    while database.number(waiting).await == 0 {
-        assert!(!attempt.is_finished(), "the commit does not wait");
-        tokio::task::yield_now().await;
-    }
+    until(&database, waiting).await;
+    assert!(!attempt.is_finished(), "the commit does not wait");
     assert_eq!(sync(&app, "invoices").await.status, EntityOutcome::Ok);
     database.client.batch_execute("ROLLBACK").await.unwrap();
     let failed = attempt.await.unwrap();

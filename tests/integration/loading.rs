@@ -8,7 +8,7 @@ use qbo_sandbox::Sandbox;
 
 use crate::support::{
     Database, app, assert_complete, everything, request, small_sandbox, syncing_app, truth,
-    whole_range,
+    until_it_holds, whole_range,
 };
 
 fn status_request(validate: bool) -> StatusRequest {
@@ -587,7 +587,9 @@ async fn lost_connections_and_blocking_transactions_only_cost_time() {
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() \
                AND application_name = 'qbo_rs'";
     let mut cuts = 0;
+    let end = std::time::Instant::now() + Duration::from_secs(60);
     while cuts < 6 && !run.is_finished() {
+        assert!(std::time::Instant::now() < end, "{cuts} cuts in a minute");
         if database
             .number("SELECT count(*) FROM pg_class WHERE relname = 'windows'")
             .await
@@ -635,8 +637,13 @@ async fn a_lock_held_by_others_is_waited_for_and_retried() {
         .batch_execute("LOCK TABLE raw.qb_items IN EXCLUSIVE MODE")
         .await
         .unwrap();
+    // Read, refused for the lock, and read once more.
+    let again = sandbox.stats().data_requests + 2;
     let run = tokio::spawn(async move { app.backfill(&request).await });
-    tokio::time::sleep(Duration::from_millis(900)).await;
+    until_it_holds("the window is read again", || {
+        sandbox.stats().data_requests >= again
+    })
+    .await;
     assert!(!run.is_finished());
     holder.commit().await.unwrap();
     let report = tokio::time::timeout(Duration::from_secs(30), run)

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use qbo_rs::app::{App, CheckRequest, CheckStatus, StatusRequest};
-use qbo_rs::domain::{CompanyStatus, EntitySync, SyncReport};
+use qbo_rs::domain::{CompanyStatus, EntitySync, FailureKind, SyncReport};
 use qbo_sandbox::Sandbox;
 use serde_json::{Value, json};
 
@@ -82,6 +82,53 @@ async fn a_wait_that_is_too_long_costs_one_request_and_holds_back_every_command(
     end_pause(&database, &sandbox).await;
     assert_complete(&app.backfill(&months.resume(true)).await.unwrap());
     assert_eq!(database.rows("raw.qb_items").await, truth(&sandbox, "Item"));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_pause_is_told_with_the_command_that_lifts_it() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    throttle(&app, &sandbox, 100_000, 1).await;
+    let report = app.sync(&everything(&["items"])).await.unwrap();
+    assert_eq!(
+        report.accounts[0].failure,
+        Some(FailureKind::AskedToWait),
+        "{report:?}"
+    );
+    let due = "INSERT INTO qbo.sync_accounts (realm_id, next_sync_at_utc)
+        SELECT realm_id, now() + interval '1 day' FROM qbo.schema_realms";
+    database.client.batch_execute(due).await.unwrap();
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    let realm_id = sandbox.realm_ids().next().unwrap();
+    let command = format!("qbo-rs check --lift-pause --realm-id {realm_id}");
+    assert_eq!(status.findings[0].command.as_deref(), Some(&*command));
+    let checked = app.check(&CheckRequest::default()).await.unwrap();
+    let fixes: Vec<&str> = checked
+        .lines
+        .iter()
+        .filter_map(|line| line.fix.as_deref())
+        .collect();
+    assert_eq!(fixes, ["qbo-rs check --lift-pause"]);
+    assert_eq!(throttled(&sandbox), 1);
+
+    let lifting = CheckRequest::default().lift_pause(true);
+    let lifted = app.check(&lifting).await.unwrap();
+    let line = |name: &str| lifted.lines.iter().find(|line| line.name == name).unwrap();
+    assert!(line("pause").text.starts_with("lifted; "), "{lifted:?}");
+    assert_eq!(line("company").status, CheckStatus::Ok, "{lifted:?}");
+    let late = "SELECT count(*) FROM qbo.sync_accounts WHERE next_sync_at_utc > now()";
+    assert_eq!(
+        database.number(late).await,
+        0,
+        "the schedule waits no longer"
+    );
+    assert!(app.sync(&everything(&["items"])).await.unwrap().is_ok());
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    assert_eq!(status.findings, []);
+    let none = app.check(&lifting).await.unwrap();
+    let pause = none.lines.iter().find(|line| line.name == "pause").unwrap();
+    assert_eq!(pause.text, "there is none");
     database.drop().await;
 }
 

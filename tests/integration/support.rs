@@ -269,6 +269,15 @@ pub(crate) async fn let_time_pass(database: &Database, realm_id: &str, days: i64
     database.client.batch_execute(&statement).await.unwrap();
 }
 
+/// Waits for what leaves no trace in a database, such as a request that has arrived.
+pub(crate) async fn until_it_holds(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !holds() {
+        assert!(std::time::Instant::now() < end, "not within 30 s: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
 /// Waits until a count is not 0. Each look is one round trip to the server.
 pub(crate) async fn until(database: &Database, count: &str) {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(30);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use chrono::NaiveDate;
 use qbo_rs::app::{App, BooksRequest, StatusRequest};
 use qbo_rs::domain::{BooksStatus, CompanyBooks};
-use qbo_rs::port::Progress;
+use qbo_rs::port::{Progress, RunName};
 use qbo_sandbox::{Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 
@@ -94,17 +94,20 @@ impl Progress for Seen {
         self.0.lock().unwrap().push(format!("plan {runs:?}"));
     }
 
-    fn run_started(&self, name: &str, _windows: usize) {
-        self.0.lock().unwrap().push(format!("start {name}"));
+    fn run_started(&self, run: RunName<'_>, _windows: usize) {
+        self.0.lock().unwrap().push(format!("start {}", run.entity));
     }
 
-    fn page_read(&self, name: &str, rows: usize) {
+    fn page_read(&self, run: RunName<'_>, rows: usize) {
         let some = if rows > 0 { "some" } else { "none" };
-        self.0.lock().unwrap().push(format!("{some} {name}"));
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("{some} {}", run.entity));
     }
 
-    fn run_finished(&self, name: &str) {
-        self.0.lock().unwrap().push(format!("end {name}"));
+    fn run_finished(&self, run: RunName<'_>) {
+        self.0.lock().unwrap().push(format!("end {}", run.entity));
     }
 }
 

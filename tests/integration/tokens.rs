@@ -16,7 +16,7 @@ use qbo_sandbox::{CompanySize, Sandbox, SandboxOptions, ThrottleOptions};
 use serde_json::{Value, json};
 
 use crate::files;
-use crate::support::{Database, change, settings, with_state_directory};
+use crate::support::{Database, change, settings, until_it_holds, with_state_directory};
 
 fn sandbox() -> Sandbox {
     sandbox_that_rotates_after(Duration::ZERO)
@@ -410,11 +410,7 @@ async fn a_call_that_is_dropped_in_a_refresh_keeps_the_new_token() {
     let before = refreshes();
     {
         let mut call = std::pin::pin!(extract(&app));
-        let replaced = async {
-            while refreshes() == before {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
+        let replaced = until_it_holds("the token is replaced", || refreshes() != before);
         tokio::select! {
             _ = &mut call => panic!("the answer came before the call was dropped"),
             () = replaced => {}

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use qbo_rs::app::{App, BackfillRequest, LastRun, StatusRequest};
-use qbo_rs::domain::{PageSize, SkipReason};
+use chrono::DateTime;
+use qbo_rs::app::{App, BackfillRequest, LastRun, Service, StatusRequest};
+use qbo_rs::domain::{Finding, Level, PageSize, SkipReason};
 use qbo_sandbox::{Sandbox, SandboxOptions};
 
 use crate::support::{
@@ -26,15 +27,10 @@ fn slow_request() -> BackfillRequest {
 }
 
 async fn until_a_run_is_in_the_ledger(database: &Database) {
-    let runs = "SELECT CASE WHEN to_regclass('qbo.windows') IS NULL THEN 0
-        ELSE (SELECT count(*) FROM qbo.runs WHERE status = 'running') END";
     let is_there = "SELECT count(*) FROM pg_tables WHERE schemaname = 'qbo' AND tablename = 'runs'";
-    loop {
-        if database.number(is_there).await == 1 && database.number(runs).await == 1 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(database, is_there).await;
+    let runs = "SELECT count(*) FROM qbo.runs WHERE status = 'running'";
+    until(database, runs).await;
 }
 
 async fn last_run(app: &App) -> LastRun {
@@ -145,14 +141,10 @@ async fn a_run_that_is_dropped_is_interrupted_and_a_silent_one_has_died() {
     });
     until_a_run_is_in_the_ledger(&database).await;
     let windows = "SELECT count(*) FROM qbo.windows WHERE status = 'done'";
-    while database.number(windows).await == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(&database, windows).await;
     running.abort();
     let interrupted = "SELECT count(*) FROM qbo.runs WHERE status = 'interrupted' AND finished_at_utc IS NOT NULL";
-    while database.number(interrupted).await == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(&database, interrupted).await;
     assert_eq!(last_run(&app).await.status.as_str(), "interrupted");
     // It holds up nobody.
     let rest = slow_request().resume(true).no_wait(true);
@@ -160,8 +152,9 @@ async fn a_run_that_is_dropped_is_interrupted_and_a_silent_one_has_died() {
     // Its process is this one, which knows that the run has ended; the pulse tells of other machines.
     for (host, age, is_dead) in [
         ("host", "1 second", true),
-        ("'elsewhere'", "170 seconds", false),
-        ("'elsewhere'", "4 minutes", true),
+        // Whoever asks for the turn of a run goes by the same minute.
+        ("'elsewhere'", "50 seconds", false),
+        ("'elsewhere'", "70 seconds", true),
     ] {
         let set = format!(
             "UPDATE qbo.runs SET status = 'running', host = {host}, alive_at_utc = now() - interval '{age}'"
@@ -173,6 +166,51 @@ async fn a_run_that_is_dropped_is_interrupted_and_a_silent_one_has_died() {
     let old = "ALTER TABLE qbo.runs DROP COLUMN alive_at_utc, DROP COLUMN host, DROP COLUMN pid";
     database.client.batch_execute(old).await.unwrap();
     assert_eq!(last_run(&app).await.pid, None);
+    database.drop().await;
+}
+
+/// Makes the last run of items one whose process died, as of a moment before what was committed since.
+async fn kill_last_run(database: &Database, range: (&str, &str)) {
+    let (start, end) = range;
+    let set = format!(
+        "UPDATE qbo.runs SET status = 'running', finished_at_utc = NULL, owner = 'other', pid = 2147483646,
+            range_start_utc = '{start}', range_end_utc = '{end}'
+         WHERE NOT is_sync AND entity = 'items'"
+    );
+    database.client.batch_execute(&set).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_mends_a_killed_run_only_if_it_has_read_its_range() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let items = whole_range(&["items"], "year", 1000);
+    assert_complete(&app.backfill(&items).await.unwrap());
+    // It was killed before it read what an earlier run had committed.
+    kill_last_run(&database, ("2024-01-01", "2026-01-01")).await;
+    let earlier = "UPDATE qbo.windows SET committed_at_utc = committed_at_utc - interval '1 hour'";
+    database.client.batch_execute(earlier).await.unwrap();
+    // A sync reads the time before and after.
+    assert!(app.sync(&everything(&["items"])).await.unwrap().is_ok());
+    let run = last_run(&app).await;
+    assert!(run.is_dead && !run.is_superseded, "{run:?}");
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    assert_eq!(status.level, Level::Failed);
+    let [finding] = &status.entities[0].findings[..] else {
+        panic!("{:?}", status.entities[0].findings)
+    };
+    assert_eq!(
+        (&*finding.text, finding.command.as_deref()),
+        (
+            "died",
+            Some("qbo-rs backfill items --start 2024-01-01 --end 2026-01-01 --resume")
+        )
+    );
+    // One that was to read what the sync has read since.
+    kill_last_run(&database, ("2010-01-01", "2020-01-01")).await;
+    assert!(last_run(&app).await.is_superseded);
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    assert_eq!(status.level, Level::InStep, "{:?}", status.entities[0]);
     database.drop().await;
 }
 
@@ -232,17 +270,82 @@ async fn the_turn_of_a_sync_that_died_is_taken_over_at_once() {
     for left in [
         leave(&here, 2_147_483_646, "1 second"),
         leave(&here, me, "1 second"),
-        leave("'elsewhere'", 7, "61 seconds"),
+        leave("'elsewhere'", 7, "31 seconds"),
     ] {
         database.client.batch_execute(&left).await.unwrap();
+        let status = app.status(&StatusRequest::default()).await.unwrap();
+        assert!(status.syncs[0].is_dead, "{left}");
         let begin = std::time::Instant::now();
         assert!(app.sync(&items).await.unwrap().is_ok());
         assert!(begin.elapsed() < Duration::from_secs(1), "{left}");
     }
     let living = leave("'elsewhere'", 7, "20 seconds");
     database.client.batch_execute(&living).await.unwrap();
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    assert!(!status.syncs[0].is_dead, "{:?}", status.syncs);
     let waits = tokio::time::timeout(Duration::from_millis(500), app.sync(&items)).await;
     assert!(waits.is_err(), "another machine syncs");
+    database.drop().await;
+}
+
+/// Returns the findings of the status page that need somebody.
+async fn needs(app: &App) -> Vec<Finding> {
+    let service = Service::start(app.clone(), &[]).await.unwrap();
+    let coverage = service.coverage(DateTime::UNIX_EPOCH, None).await.unwrap();
+    let accounts = service.accounts().await.unwrap();
+    let shown = service.shown_companies(&accounts, "", 50).await.unwrap();
+    let overview = service
+        .overview(&shown, &coverage, &accounts)
+        .await
+        .unwrap();
+    let findings = overview.findings.into_iter().map(|found| found.finding);
+    findings
+        .filter(|finding| finding.level > Level::UnderWay)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_page_takes_no_sync_that_goes_on_for_trouble_and_knows_one_that_was_killed() {
+    let (sandbox, database) = (slow_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let small_pages = everything(&["items"]).page_size(PageSize::new(5).unwrap());
+    let running = tokio::spawn({
+        let app = app.clone();
+        async move { app.sync(&small_pages).await }
+    });
+    until_a_sync_reads(&database).await;
+    let begun = "SELECT count(*) FROM qbo.windows WHERE status = 'running'";
+    until(&database, begun).await;
+    assert_eq!(needs(&app).await, []);
+    assert!(!running.is_finished(), "nothing was under way");
+    running.abort();
+    let _ = running.await;
+    // As a killed process leaves it: its windows have begun, and its turn has no pulse.
+    let left = "UPDATE qbo.windows SET status = 'running', committed_at_utc = NULL;
+        DELETE FROM qbo.sync_turns";
+    until(
+        &database,
+        "SELECT (NOT EXISTS (SELECT FROM qbo.sync_turns))::int::bigint",
+    )
+    .await;
+    database.client.batch_execute(left).await.unwrap();
+    let reasons: Vec<String> = needs(&app)
+        .await
+        .into_iter()
+        .map(|found| found.text)
+        .collect();
+    assert!(
+        reasons.iter().any(|text| text.contains("not ended")),
+        "{reasons:?}"
+    );
+    let of_status = app.status(&StatusRequest::default()).await.unwrap();
+    let of_status = of_status.entities[0].findings.iter();
+    assert_eq!(
+        reasons,
+        of_status
+            .map(|found| found.text.clone())
+            .collect::<Vec<_>>()
+    );
     database.drop().await;
 }
 

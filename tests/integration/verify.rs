@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use qbo_rs::app::{App, ArchiveRequest, MigrateRequest, StatusRequest, VerifyRequest};
-use qbo_rs::domain::{ENTITIES, Verification, WindowReport};
-use qbo_rs::port::Progress;
+use qbo_rs::domain::{ENTITIES, Level, Reason, Verification, WindowReport};
+use qbo_rs::port::{Progress, RunName};
 use qbo_sandbox::{Blemish, Sandbox};
 use serde_json::Value;
 
@@ -83,11 +83,11 @@ struct Compared {
 }
 
 impl Progress for Compared {
-    fn run_started(&self, _entity: &str, windows: usize) {
+    fn run_started(&self, _run: RunName<'_>, windows: usize) {
         self.of.fetch_add(windows, Ordering::Relaxed);
     }
 
-    fn window_finished(&self, _entity: &str, _window: &WindowReport) {
+    fn window_finished(&self, _run: RunName<'_>, _window: &WindowReport) {
         self.windows.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -127,6 +127,22 @@ async fn a_deep_comparison_costs_about_as_much_as_reading_the_range() {
     database.drop().await;
 }
 
+/// Returns the command by which the status has a difference of the first entity repaired.
+async fn different(app: &App) -> Option<String> {
+    let status = app.status(&StatusRequest::default()).await.unwrap();
+    let is_failed = status.level == Level::Failed;
+    let mut findings = status.entities[0].findings.iter();
+    let found = findings.find(|found| matches!(found.reason, Reason::Differs { .. }));
+    assert_eq!(
+        found.is_some(),
+        is_failed,
+        "{:?}",
+        status.entities[0].findings
+    );
+    assert_eq!(found.is_some(), !status.differences.is_empty());
+    found.map(|found| found.command.clone().unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn differences_are_found_named_and_repaired() {
     let (sandbox, database) = (small_sandbox(), Database::create().await);
@@ -151,10 +167,18 @@ async fn differences_are_found_named_and_repaired() {
         .delete("Invoice", "500", 1_767_000_000)
         .unwrap();
     let request = verify_request(&["invoices"], "day");
+    assert_eq!(different(&app).await, None);
     let before = sandbox.stats().data_requests;
     let report = app.verify(&request).await.unwrap();
     let run = &report.runs[0];
     assert!(!report.is_ok());
+    // The status says so until a comparison takes it back: the command that it names repairs.
+    let command = different(&app).await.unwrap();
+    assert!(
+        command.starts_with("qbo-rs verify invoices --start 20"),
+        "{command}"
+    );
+    assert!(command.ends_with(" --repair"), "{command}");
     assert_eq!(
         (ids(run, |d| &d.missing), ids(run, |d| &d.stale)),
         (vec!["10".into(), "11".into()], vec!["300".into()])
@@ -178,12 +202,14 @@ async fn differences_are_found_named_and_repaired() {
         ),
         (0, vec!["500".into()])
     );
+    assert!(different(&app).await.is_some());
     database
         .client
         .batch_execute("DELETE FROM raw.qb_invoices WHERE id = '500'")
         .await
         .unwrap();
     assert!(app.verify(&request).await.unwrap().is_ok());
+    assert_eq!(different(&app).await, None);
     database.drop().await;
 }
 
@@ -262,8 +288,14 @@ async fn edits_that_move_no_time_are_found_by_content_and_repaired() {
         .map(|run| ids(run, |d| &d.stale))
         .collect();
     assert_eq!(stale, [vec!["40".to_owned()], vec![template], vec![rate]]);
+    // A comparison of numbers finds none of them, and takes none back.
+    let shallow = verify_request(&entities, "quarter");
+    assert!(app.verify(&shallow).await.unwrap().is_ok());
+    let command = different(&app).await.unwrap();
+    assert!(command.ends_with(" --deep --repair"), "{command}");
     let repaired = app.verify(&deep.clone().repair(true)).await.unwrap();
     assert!(repaired.is_ok(), "{repaired:?}");
+    assert_eq!(different(&app).await, None);
     assert!(app.verify(&deep).await.unwrap().is_ok());
     for (entity, table) in [
         ("Invoice", "raw.qb_invoices"),

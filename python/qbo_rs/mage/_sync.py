@@ -41,7 +41,7 @@ def sync_qbo() -> Block:
         failures = []
         for account in report.accounts:
             # What was not attempted failed for the reason that the company gives.
-            failed = [e for e in account.entities if e.error and not e.error.startswith("not attempted: ")]
+            failed = [e for e in account.entities if e.error and e.failure != "not_attempted"]
             errors = [account.error, *(f"{entity.entity}: {entity.error}" for entity in failed)]
             failures += [f"{account.realm_id}: {error}" for error in errors if error]
         if failures:

@@ -10,7 +10,8 @@ use super::report::CheckLine;
 use super::requests::Requests;
 use super::{CheckRequest, within, within_database};
 use crate::app::App;
-use crate::app::company::{CONNECTIONS, Company};
+use crate::app::company::{CONNECTIONS, Company, admission};
+use crate::app::health::is_long_pause;
 use crate::config::{QboConfig, StoreLocation};
 use crate::domain::instant::format_instant;
 use crate::domain::{ConnectionReport, ENTITIES, is_near_quota};
@@ -22,7 +23,7 @@ use crate::postgres::migrations::Steps;
 use crate::postgres::quote_identifier;
 use crate::quickbooks::CompanyAnswer;
 use crate::store::token_store::ConnectionSummary;
-use crate::store::{StateBackend, StatusReader};
+use crate::store::{StateBackend, StatusReader, SyncSchedule};
 
 /// A difference between clocks that is mentioned.
 const MAX_SKEW: TimeDelta = TimeDelta::seconds(5);
@@ -52,6 +53,8 @@ pub(super) struct Look<'a> {
 #[derive(Default)]
 pub(super) struct FoundCompany {
     pub lines: Vec<CheckLine>,
+    /// What was done beside them.
+    pub notes: Vec<CheckLine>,
     pub realm_id: Option<String>,
     pub time_zone: Option<String>,
 }
@@ -100,11 +103,32 @@ impl Look<'_> {
             }
         };
         found.realm_id = Some(config.realm_id.clone());
+        if self.request.lift_pause {
+            let line = self.lift_pause(&store, &config).await;
+            found.notes.push(line);
+        }
         if self.request.offline {
             found.lines.push(self.stored_token(&store, &config));
             return found.skip("--offline");
         }
         self.connect(found, &store, &config).await
+    }
+
+    /// Ends a pause that QuickBooks has asked for, and the wait of the schedule for its end.
+    async fn lift_pause(&self, store: &OpenStore, config: &QboConfig) -> CheckLine {
+        const NAME: &str = "pause";
+        let realm_id = &config.realm_id;
+        let control = admission(&store.backend, config, realm_id);
+        let Some(until) = control.lift_pause().await else {
+            return CheckLine::ok(NAME, "there is none");
+        };
+        if let Some(db) = &self.database.db
+            && let Err(error) = SyncSchedule::new(db.clone()).hasten(realm_id).await
+        {
+            return CheckLine::failed(NAME, error.to_string());
+        }
+        let until = format_instant(until);
+        CheckLine::ok(NAME, format!("lifted; it would have ended at {until}"))
     }
 
     /// Returns the line about the token store, and the store if it can be used.
@@ -388,7 +412,12 @@ fn paused(error: &Error) -> Option<CheckLine> {
         true => format!("QuickBooks asked to slow down, until {until}"),
         false => format!("not asked: QuickBooks asked to slow down, until {until}"),
     };
-    Some(CheckLine::warning("company", text))
+    let line = CheckLine::warning("company", text);
+    // One that has just been asked for would come back, and short ones pass by themselves.
+    match !was_asked && is_long_pause(*wait) {
+        true => Some(line.fix("qbo-rs check --lift-pause".to_owned())),
+        false => Some(line),
+    }
 }
 
 fn name(config: &QboConfig, answer: &CompanyAnswer) -> CheckLine {

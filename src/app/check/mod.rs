@@ -1,7 +1,8 @@
 //! A check of everything that a run needs: settings, keys, tokens, the company, the database.
 //!
 //! Each part is looked at on its own, so that one that is wrong does not hide the others. The database
-//! is only read. Tokens are refreshed as in every run: a new one is stored before it is used.
+//! is only read, but for a pause that is lifted. Tokens are refreshed as in every run: a new one is stored
+//! before it is used.
 
 mod company;
 mod database;
@@ -37,6 +38,10 @@ pub struct CheckRequest {
     #[cfg_attr(feature = "cli", arg(long))]
     #[serde(default)]
     pub offline: bool,
+    /// End a pause that QuickBooks has asked for, and ask it now
+    #[cfg_attr(feature = "cli", arg(long))]
+    #[serde(default)]
+    pub lift_pause: bool,
     /// Schema of the raw tables; one company each
     #[cfg_attr(feature = "cli", arg(long, default_value = DEFAULT_SCHEMA))]
     #[serde(default = "default_schema")]
@@ -51,6 +56,7 @@ impl Default for CheckRequest {
     fn default() -> Self {
         Self {
             offline: false,
+            lift_pause: false,
             schema: default_schema(),
             unknown_variables: Vec::new(),
         }
@@ -59,6 +65,7 @@ impl Default for CheckRequest {
 
 setters!(CheckRequest {
     offline: bool,
+    lift_pause: bool,
     schema: String,
     unknown_variables: Vec<String>,
 });
@@ -91,6 +98,7 @@ impl App {
         let schema = schema.await;
         let zones =
             company::time_zones(database.time_zone.as_deref(), company.time_zone.as_deref());
+        lines.extend(company.notes);
         lines.extend(company.lines);
         lines.extend(database.lines);
         lines.extend([schema, zones]);

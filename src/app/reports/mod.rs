@@ -18,7 +18,7 @@ use super::App;
 use super::company::{Company, Source, company_config};
 use crate::domain::reports::{ReportRequest, find_report};
 use crate::error::{Error, Result};
-use crate::port::{Meter, Source as _};
+use crate::port::{Meter, RunName, Source as _};
 use crate::quickbooks::LandedReport;
 use crate::sink::postgres::{Landed, LandedAnswer, Landing, PostgresSink};
 
@@ -64,12 +64,16 @@ impl App {
         let reports = async {
             for ask in &asks {
                 let route = ask.report.route;
-                self.progress.run_started(route, 1);
+                let name = RunName {
+                    realm_id: &config.realm_id,
+                    entity: route,
+                };
+                self.progress.run_started(name, 1);
                 run.report(ask).await?;
                 let answers = run.landed.last().map(|landed| &landed.answers[..]);
                 let rows: u64 = answers.unwrap_or_default().iter().map(|a| a.rows).sum();
-                self.progress.page_read(route, rows as usize);
-                self.progress.run_finished(route);
+                self.progress.page_read(name, rows as usize);
+                self.progress.run_finished(name);
             }
             Ok::<_, Error>(run.landed)
         };

@@ -10,12 +10,12 @@ use super::lacking::{lacking, settled};
 use crate::app::company::Source as CompanySource;
 use crate::app::run::plan;
 use crate::domain::{
-    Chunk, Continuation, EntityKind, EntityOutcome, EntitySpec, EntitySync, PageSize, Plan, RunEnd,
-    RunReport, SyncMethod, Window, chunk_range,
+    Chunk, Continuation, EntityKind, EntityOutcome, EntitySpec, EntitySync, FailureKind, PageSize,
+    Plan, RunEnd, RunReport, SyncMethod, Window, chunk_range,
 };
 use crate::error::{Error, Result};
 use crate::pipeline;
-use crate::port::{Meter, Progress, Source};
+use crate::port::{Meter, Progress, RunName, Source};
 use crate::quickbooks::{ChangesSource, EntityChanges};
 use crate::sink::postgres::PostgresSink;
 use crate::store::{SyncOutcome, SyncState, SyncStates};
@@ -50,7 +50,23 @@ pub(super) struct Synced {
     /// Reports of all its entities.
     pub entities: Vec<EntitySync>,
     /// Why no further request was sent, if an answer said that none would succeed.
-    pub lost: Option<String>,
+    pub lost: Option<Loss>,
+}
+
+/// Why no further request to a company would succeed.
+#[derive(Debug, Clone)]
+pub(super) struct Loss {
+    pub reason: String,
+    pub kind: FailureKind,
+}
+
+impl From<&Error> for Loss {
+    fn from(error: &Error) -> Self {
+        Self {
+            reason: error.to_string(),
+            kind: FailureKind::of(error),
+        }
+    }
 }
 
 /// One entity while it is synced.
@@ -108,11 +124,11 @@ impl CompanySyncer<'_> {
                 let far = far.into_iter().chain(remaining).collect();
                 self.sync_without_changes(far, now, &mut synced).await;
             }
-            Err(error) if error.ends_company() => synced.lost = Some(error.to_string()),
+            Err(error) if error.ends_company() => synced.lost = Some((&error).into()),
             Err(error) => return Err(error),
         }
-        if let Some(reason) = synced.lost.clone() {
-            self.report_not_attempted(entities, &reason, &mut synced.entities)
+        if let Some(loss) = synced.lost.clone() {
+            self.report_not_attempted(entities, &loss.reason, &mut synced.entities)
                 .await;
         }
         synced.entities.sort_by(|a, b| a.entity.cmp(&b.entity));
@@ -260,8 +276,8 @@ impl CompanySyncer<'_> {
                 report = with_comparison(report, compared);
             }
             self.end(report, &mut synced.entities).await;
-            if let Some(RunEnd::CompanyLost(reason, _)) = run.ended_by {
-                synced.lost = Some(reason);
+            if let Some(RunEnd::CompanyLost(reason, _, kind)) = run.ended_by {
+                synced.lost = Some(Loss { reason, kind });
                 return;
             }
         }
@@ -288,6 +304,14 @@ impl CompanySyncer<'_> {
         }
     }
 
+    /// Returns how progress calls the run of an entity.
+    pub(super) fn run_name<'n>(&'n self, entity: &'n str) -> RunName<'n> {
+        RunName {
+            realm_id: self.realm_id,
+            entity,
+        }
+    }
+
     /// Records the outcome of an entity, for the status page.
     pub(super) async fn end(&self, report: EntitySync, reports: &mut Vec<EntitySync>) {
         let outcome = SyncOutcome::from(&report);
@@ -296,7 +320,7 @@ impl CompanySyncer<'_> {
     }
 
     pub(super) async fn record_outcome(&self, entity: &str, outcome: &SyncOutcome) {
-        self.progress.run_finished(entity);
+        self.progress.run_finished(self.run_name(entity));
         if let Err(error) = self.states.record_outcome(entity, outcome).await {
             warn!(
                 phase = "load",

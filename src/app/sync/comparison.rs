@@ -1,6 +1,6 @@
 //! Results of comparisons with the ids of QuickBooks, in the report of an entity.
 
-use crate::domain::{EntitySync, too_many_rejects};
+use crate::domain::{EntitySync, FailureKind, too_many_rejects};
 use crate::error::Result;
 
 /// Result of a comparison of ids.
@@ -31,7 +31,7 @@ impl SetAside {
             ..report
         };
         match too_many_rejects(self.count, &self.first) {
-            Some(error) => report.failed(error.to_string()),
+            Some(error) => report.failed(error.to_string(), FailureKind::of(&error)),
             None => report,
         }
     }
@@ -51,6 +51,6 @@ pub(super) fn with_comparison(report: EntitySync, compared: Result<Compared>) ->
 pub(super) fn with_deletions(report: EntitySync, marked: Result<u64>) -> EntitySync {
     match marked {
         Ok(deleted) => EntitySync { deleted, ..report },
-        Err(error) => report.failed(format!("deletions: {error}")),
+        Err(error) => report.failed(format!("deletions: {error}"), FailureKind::of(&error)),
     }
 }

@@ -23,7 +23,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{Instrument, info_span};
 
-use self::company::{CompanySyncer, SWEEP_EVERY, Synced};
+use self::company::{CompanySyncer, Loss, SWEEP_EVERY, Synced};
 use self::outcome::{lacks_everything, log_sync, status_of, with_unavailable};
 use super::auth::auth_report;
 use super::company::{Company, ConnectionStatus, Source, admission, key, no_company};
@@ -31,7 +31,9 @@ use super::request::{owned, setters};
 use super::turn::take_sync_turn;
 use super::{App, CompanyReport, select_or_all};
 use crate::config::PostgresConfig;
-use crate::domain::{CompanyStatus, CompanySync, EntitySpec, PageSize, SyncReport, find_entity};
+use crate::domain::{
+    CompanyStatus, CompanySync, EntitySpec, FailureKind, PageSize, SyncReport, find_entity,
+};
 use crate::error::{Error, Result};
 use crate::http::RetryPolicy;
 use crate::port::Meter;
@@ -262,10 +264,13 @@ impl Syncer {
             .try_company(scope, &meter, &mut schema)
             .instrument(info_span!("company", realm_id))
             .await;
-        let (status, error, entities) = match outcome {
+        let (status, loss, entities) = match outcome {
             Ok(Synced { entities, lost }) if lacks_everything(&entities) => {
-                let error = lost.unwrap_or_else(|| LACKS_EVERYTHING.to_owned());
-                (CompanyStatus::Failed, Some(error), entities)
+                let loss = lost.unwrap_or_else(|| Loss {
+                    reason: LACKS_EVERYTHING.to_owned(),
+                    kind: FailureKind::Other,
+                });
+                (CompanyStatus::Failed, Some(loss), entities)
             }
             Ok(Synced { entities, lost }) => (status_of(&entities), lost, entities),
             Err(error) => {
@@ -275,15 +280,17 @@ impl Syncer {
                 } else {
                     CompanyStatus::Failed
                 };
-                (status, Some(error.to_string()), Vec::new())
+                (status, Some(Loss::from(&error)), Vec::new())
             }
         };
         let duration_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (error, failure) = loss.map(|loss| (loss.reason, loss.kind)).unzip();
         let company = CompanySync {
             realm_id: realm_id.to_owned(),
             schema,
             status,
             error,
+            failure,
             requests: meter.requests(),
             duration_ms,
             entities,

@@ -73,7 +73,7 @@ impl CompanySyncer<'_> {
             }
             Err(error) => {
                 if error.ends_company() {
-                    synced.lost = Some(error.to_string());
+                    synced.lost = Some((&error).into());
                 }
                 report_of(&entity, &error)
             }
@@ -176,6 +176,6 @@ fn look_back(now: DateTime<Utc>) -> DateTime<Utc> {
 fn report_of(entity: &EntitySpec, error: &Error) -> EntitySync {
     match error.last() {
         Error::Unavailable { .. } => EntitySync::unavailable(entity.name, &error.to_string()),
-        _ => EntitySync::failed_with(entity.name, error.to_string()),
+        _ => EntitySync::failed_with(entity.name, error),
     }
 }

@@ -21,6 +21,7 @@ impl CompanySyncer<'_> {
         let is_due = last_read.is_none_or(|at| at < now - SWEEP_EVERY);
         if !is_due && !self.asks_for_wholes {
             // Nothing was read, so that the outcome of the last read stays recorded.
+            self.progress.run_finished(self.run_name(entity.name));
             let report = EntitySync::not_due(entity.name, poll.since);
             return synced.entities.push(report);
         }
@@ -30,7 +31,7 @@ impl CompanySyncer<'_> {
             Err(error) => {
                 let is_answered = is_answered(&synced.entities);
                 if ends_company(&error, is_answered) {
-                    synced.lost = Some(error.to_string());
+                    synced.lost = Some((&error).into());
                 }
                 self.report_of_whole(&entity, &error, is_answered)
             }
@@ -109,7 +110,7 @@ impl CompanySyncer<'_> {
         );
         match error.is_unavailable() || is_bare && is_answered {
             true => EntitySync::unavailable(entity.name, &error.to_string()),
-            false => EntitySync::failed_with(entity.name, error.to_string()),
+            false => EntitySync::failed_with(entity.name, error),
         }
     }
 }

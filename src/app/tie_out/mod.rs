@@ -143,8 +143,12 @@ impl App {
         let sink = PostgresSink::new(db.clone(), &request.schema, &postgres, RunRecords::Skip)?;
         let sink = Arc::new(sink);
         let unqueried = Unqueried::new(source.clone(), &sink, &self.progress);
-        let watched = Watched::new(self.progress.clone(), (first_day, request.end))?;
-        watched.call_started(source.realm_id(), request.basis);
+        let watched = Watched::new(
+            self.progress.clone(),
+            source.realm_id(),
+            (first_day, request.end),
+        )?;
+        watched.call_started(request.basis);
         let reports = Reports::new(source, request.basis, watched);
         let span = info_span!("verify_books", realm_id = config.realm_id);
         let compared = Box::pin(async {

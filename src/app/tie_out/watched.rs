@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use crate::domain::reports::Basis;
 use crate::domain::{Window, WindowReport, WindowStatus};
 use crate::error::Result;
-use crate::port::Progress;
+use crate::port::{Progress, RunName};
 
 const REPORTS: &str = "reports";
 const RECORDS: &str = "records";
@@ -21,6 +21,7 @@ const STEPS: usize = 2;
 /// Tells an observer how far a tie-out is.
 pub(super) struct Watched {
     progress: Arc<dyn Progress>,
+    realm_id: String,
     days: Window,
 }
 
@@ -29,22 +30,34 @@ impl Watched {
     /// [`Error::Config`](crate::Error) about days that are no range.
     pub(super) fn new(
         progress: Arc<dyn Progress>,
+        realm_id: &str,
         (first, last): (NaiveDate, NaiveDate),
     ) -> Result<Self> {
         let end = last.succ_opt().unwrap_or(last);
         let days = Window::parse(&first.to_string(), &end.to_string())?;
-        Ok(Self { progress, days })
+        Ok(Self {
+            progress,
+            realm_id: realm_id.to_owned(),
+            days,
+        })
     }
 
-    pub(super) fn call_started(&self, realm_id: &str, basis: Basis) {
+    fn run<'n>(&'n self, entity: &'n str) -> RunName<'n> {
+        RunName {
+            realm_id: &self.realm_id,
+            entity,
+        }
+    }
+
+    pub(super) fn call_started(&self, basis: Basis) {
         let reports = match basis {
             Basis::Accrual => COMMON_REPORTS + REPORTS_OF_AGES,
             Basis::Cash => COMMON_REPORTS,
         };
         let runs = [(REPORTS, reports), (RECORDS, STEPS)];
-        self.progress.call_started(realm_id, &runs);
+        self.progress.call_started(&self.realm_id, &runs);
         for (name, steps) in runs {
-            self.progress.run_started(name, steps);
+            self.progress.run_started(self.run(name), steps);
         }
     }
 
@@ -58,16 +71,16 @@ impl Watched {
 
     pub(super) fn compared(&self) {
         self.step(RECORDS, 0);
-        self.progress.run_finished(REPORTS);
-        self.progress.run_finished(RECORDS);
+        self.progress.run_finished(self.run(REPORTS));
+        self.progress.run_finished(self.run(RECORDS));
     }
 
     fn step(&self, name: &str, rows: usize) {
-        self.progress.page_read(name, rows);
+        self.progress.page_read(self.run(name), rows);
         let report = WindowReport {
             rows: rows as u64,
             ..WindowReport::empty(self.days, WindowStatus::Done)
         };
-        self.progress.window_finished(name, &report);
+        self.progress.window_finished(self.run(name), &report);
     }
 }

@@ -197,7 +197,9 @@ impl AdmissionControl {
             let (until, now) = (*self.paused_until.lock(), Instant::now());
             match until.filter(|until| *until > now) {
                 Some(until) if until - now > self.max_pause => {
-                    return Err(asked_to_wait(until - now, Trace::default()));
+                    // Somebody may have lifted it, in another process.
+                    self.check_pause().await?;
+                    *self.paused_until.lock() = None;
                 }
                 Some(until) => sleep_until(until).await,
                 None => return Ok(()),
@@ -226,6 +228,13 @@ impl AdmissionControl {
         }
         let until = self.change(|state, now| state.pause(now + wait, now)).await;
         self.is_news(Some(until));
+    }
+
+    /// Ends a pause of the company, for all processes: somebody knows that QuickBooks answers again. Returns
+    /// when it would have ended.
+    pub(crate) async fn lift_pause(&self) -> Option<DateTime<Utc>> {
+        *self.paused_until.lock() = None;
+        self.change(|state, now| state.lift_pause(now)).await
     }
 
     /// Returns true if nobody was told of a pause up to this instant. The next time it is no news.
@@ -654,10 +663,15 @@ mod tests {
         let traffic = state.traffic(now);
         assert_eq!((traffic.paused_until, traffic.in_flight), (None, 0));
         assert!(!traffic.breaker.is_open());
-        // A server that asks for a week is asked again after a day.
-        state.pause(now + chrono::TimeDelta::days(7), now);
-        let until = state.traffic(now).paused_until;
-        assert_eq!(until, Some(now + chrono::TimeDelta::days(1)));
+        // A server that asks for two days is not asked before, and one that asks for a month after a week.
+        let (two, week) = (chrono::TimeDelta::days(2), chrono::TimeDelta::days(7));
+        for (asked, kept) in [(two, two), (chrono::TimeDelta::days(30), week)] {
+            state.pause(now + asked, now);
+            let until = state.traffic(now).paused_until;
+            assert_eq!(until, Some(now + kept));
+        }
+        let later = now + week - chrono::TimeDelta::seconds(1);
+        assert!(state.traffic(later).paused_until.is_some());
     }
 
     #[tokio::test(start_paused = true)]
@@ -699,6 +713,21 @@ mod tests {
         assert!(other.check_pause().await.is_ok());
         send(&other, 1).await;
         assert_eq!(begin.elapsed(), Duration::from_secs(601));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_that_is_lifted_holds_back_no_process_any_more() {
+        let shared = shared();
+        let (mine, other) = (control(NO_LIMITS, &shared), control(NO_LIMITS, &shared));
+        let begin = Instant::now();
+        mine.pause(Duration::from_secs(100_000)).await;
+        assert!(mine.check_pause().await.is_err());
+        assert!(other.lift_pause().await.is_some());
+        assert_eq!(other.lift_pause().await, None);
+        // The one that had met it knows it by a clock of its own.
+        send(&mine, 1).await;
+        send(&other, 1).await;
+        assert!(begin.elapsed() < Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]

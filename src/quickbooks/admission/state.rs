@@ -148,9 +148,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(25);
 /// Reports that are asked for in a minute. Intuit once limited them to 200 (qbo-facts 13.11); half of it
 /// leaves room for other programs, and a run of reports holds no sync back.
 const MAX_REPORTS_PER_MINUTE: u32 = 100;
-/// Longest pause that processes obey: if QuickBooks has asked for a longer one, it is asked once a day
-/// whether that still holds.
-const MAX_PAUSE: TimeDelta = TimeDelta::hours(24);
+/// Longest pause that processes obey, which is also the longest `Retry-After` that is read. A longer one is
+/// a mistake of somebody, or would outlive whoever knows of it.
+const MAX_PAUSE: TimeDelta = TimeDelta::days(7);
 
 impl State {
     /// Parses the document. An unreadable one counts as empty: at worst a request is throttled.
@@ -265,6 +265,12 @@ impl State {
         let until = self.paused_until.map_or(until, |known| known.max(until));
         self.paused_until = Some(until);
         until
+    }
+
+    /// Ends the present pause; returns when it would have ended.
+    pub(super) fn lift_pause(&mut self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.expire(now);
+        self.paused_until.take()
     }
 
     /// Returns the end of the present pause, if it is further away than `wait`.

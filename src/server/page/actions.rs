@@ -1,14 +1,13 @@
 //! The problems that a person must solve, each with its remedy.
 
-use std::collections::BTreeMap;
-
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use super::view::{View, rich};
-use crate::app::{CompanyReport, EntityState, WindowTrouble};
-use crate::domain::{
-    AlertKind, ConnectionState, EntitySyncStatus, LedgerWindowStatus, is_near_quota,
-};
+use crate::app::CompanyReport;
+use crate::app::health::{CompanyFinding, connection_findings, phrase, schema_flag};
+use crate::domain::instant::format_instant;
+use crate::domain::{AlertKind, ConnectionState, Level, Reason, is_near_quota};
 use crate::language::{Language, number_in, say};
 
 /// The most problems that the box lists.
@@ -18,9 +17,8 @@ const MAX_ITEMS: usize = 30;
 pub(super) fn actions(view: &View<'_>) -> Markup {
     let mut items: Vec<Markup> = [
         connections(view),
-        failed_syncs(view),
-        windows(view),
-        set_aside(view),
+        pauses(view),
+        entities(view),
         quota(view),
         books(view),
         others(view),
@@ -69,6 +67,21 @@ fn connections(view: &View<'_>) -> Vec<Markup> {
     view.accounts.iter().filter_map(of).collect()
 }
 
+/// Reports pauses that no request waits for.
+fn pauses(view: &View<'_>) -> Vec<Markup> {
+    let items = view.accounts.iter().flat_map(|account| {
+        let found = connection_findings(account, view.now).into_iter();
+        let found = found.filter(|found| matches!(found.reason, Reason::Paused { .. }));
+        found.map(|found| {
+            let what = sentence(&phrase_of(view, &found.reason));
+            let command = found.command.unwrap_or_default();
+            let remedy = say!(in view.language; "`{command}` lifts the pause.", command);
+            item(&view.subject(&account.account.realm_id), &[what, remedy])
+        })
+    });
+    items.collect()
+}
+
 /// Returns a clause as a sentence of its own.
 fn sentence(clause: &str) -> String {
     let mut letters = clause.chars();
@@ -78,96 +91,93 @@ fn sentence(clause: &str) -> String {
     })
 }
 
-/// Entities that failed with the same message share one item.
-fn failed_syncs(view: &View<'_>) -> Vec<Markup> {
-    let language = view.language;
-    let is_dead = |realm_id: &str| {
-        let mut accounts = view.accounts.iter();
-        accounts.any(|account| {
-            account.account.realm_id == realm_id && account.state == ConnectionState::NeedsReauth
-        })
-    };
-    let mut failed: BTreeMap<(&str, &str), Vec<&EntityState>> = BTreeMap::new();
-    for state in view.coverage.iter().filter_map(|of| of.state.as_ref()) {
-        if state.status == EntitySyncStatus::Failed && !is_dead(&state.realm_id) {
-            let message = state.message.as_deref().unwrap_or("failed");
-            let same = failed.entry((&state.realm_id, message)).or_default();
-            same.push(state);
+/// Entities of a company that need the same for the same reason share one item.
+fn entities(view: &View<'_>) -> Vec<Markup> {
+    let mut groups: Vec<(Vec<&str>, &CompanyFinding)> = Vec::new();
+    for found in &view.overview.findings {
+        // What is under way needs nobody, and what is held up is told with the connection.
+        if found.finding.level <= Level::UnderWay || found.finding.command.is_none() {
+            continue;
+        }
+        let is_same = |(_, known): &&mut (Vec<&str>, &CompanyFinding)| {
+            known.realm_id == found.realm_id
+                && known.finding.reason == found.finding.reason
+                && known.finding.command == found.finding.command
+                && known.error == found.error
+        };
+        match groups.iter_mut().find(is_same) {
+            Some((names, _)) => names.push(&found.finding.about),
+            None => groups.push((vec![&found.finding.about], found)),
         }
     }
-    let items = failed.into_iter().map(|((realm_id, message), states)| {
-        let failures = states.iter().map(|state| state.consecutive_failures).max();
-        let subject = say!(in language; "{entities} of {company}", entities = names(view, &states), company = view.name(realm_id));
-        let failures = say!(in language; "Failures in a row: {failures}.", failures = failures.unwrap_or_default());
-        let remedy = say!(in language; "The next sync tries again; `qbo-rs verify` compares QuickBooks with Postgres.");
-        item(&subject, &[format!("{}.", view.translated(message)), failures, remedy])
+    let items = groups.into_iter().map(|(names, found)| {
+        let language = view.language;
+        let subject = say!(in language; "{entities} of {company}", entities = listed(view, &names), company = view.name(&found.realm_id));
+        let reason = found.error.as_deref().map(|error| sentence(&view.translated(error)));
+        let sentences = [Some(what(view, found)), reason, Some(remedy(view, found))];
+        let sentences: Vec<String> = sentences.into_iter().flatten().collect();
+        item(&subject, &sentences)
     });
     items.collect()
 }
 
 /// Lists the names of the entities, shortened beyond four.
-fn names(view: &View<'_>, states: &[&EntityState]) -> String {
-    match states {
-        [first, .., _] if states.len() > 4 => {
-            say!(in view.language; "{entity} and {more} more", entity = first.entity, more = states.len() - 1)
+fn listed(view: &View<'_>, names: &[&str]) -> String {
+    match names {
+        [first, .., _] if names.len() > 4 => {
+            say!(in view.language; "{entity} and {more} more", entity = first, more = names.len() - 1)
         }
-        _ => {
-            let names: Vec<&str> = states.iter().map(|state| state.entity.as_str()).collect();
-            names.join(", ")
-        }
+        _ => names.join(", "),
     }
 }
 
-/// Returns the flag for a schema, unless it is the default.
-fn schema_flag(schema: &str) -> String {
-    match schema {
-        "raw" => String::new(),
-        other => format!(" --schema {other}"),
+/// Says in a sentence what is wrong.
+fn what(view: &View<'_>, found: &CompanyFinding) -> String {
+    let language = view.language;
+    let first = found
+        .first
+        .map(|first| first.format("%Y-%m-%d").to_string());
+    match (&found.finding.reason, first) {
+        (&Reason::Stuck { windows: count }, Some(first)) => {
+            say!(in language; count count; "{count} window is stuck, from {first}.", "{count} windows are stuck, the first from {first}.", count, first)
+        }
+        (&Reason::WindowsAbandoned { windows: count }, Some(first)) => {
+            say!(in language; count count; "{count} window has begun and not ended, from {first}; its process has probably died.", "{count} windows have begun and not ended, the first from {first}; their process has probably died.", count, first)
+        }
+        (&Reason::WindowsFailed { windows: count }, Some(first)) => {
+            say!(in language; count count; "{count} window failed, from {first}.", "{count} windows failed, the first from {first}.", count, first)
+        }
+        (&Reason::SetAside { records }, _) => {
+            say!(in language; count records; "{records} record was set aside.", "{records} records were set aside.", records)
+        }
+        (Reason::Differs { start, end, .. }, _) => {
+            let phrase = sentence(&phrase_of(view, &found.finding.reason));
+            let between = say!(in language; "The differences are between {start} and {end}.", start = format_instant(*start), end = format_instant(*end));
+            format!("{phrase} {between}")
+        }
+        (reason, _) => sentence(&phrase_of(view, reason)),
     }
 }
 
-fn windows(view: &View<'_>) -> Vec<Markup> {
+/// Says what helps.
+fn remedy(view: &View<'_>, found: &CompanyFinding) -> String {
     let language = view.language;
-    let of = |trouble: &WindowTrouble| {
-        let count = trouble.windows;
-        let first = trouble.first.format("%Y-%m-%d");
-        let what = match trouble.status {
-            LedgerWindowStatus::Stuck => {
-                say!(in language; count count; "{count} window is stuck, from {first}.", "{count} windows are stuck, the first from {first}.", count, first)
-            }
-            LedgerWindowStatus::Running => {
-                say!(in language; count count; "{count} window has begun and not ended, from {first}; its process has probably died.", "{count} windows have begun and not ended, the first from {first}; their process has probably died.", count, first)
-            }
-            _ => {
-                say!(in language; count count; "{count} window failed, from {first}.", "{count} windows failed, the first from {first}.", count, first)
-            }
-        };
-        let (entity, flag) = (&trouble.entity, schema_flag(&trouble.schema));
-        let reason = trouble
-            .error
-            .as_deref()
-            .map(|error| format!("{}.", view.translated(error)));
-        let remedy = say!(in language; "`qbo-rs status {entity}{flag}` shows the ranges, and `qbo-rs backfill {entity}{flag} --resume` with such a range reads them again.", entity, flag);
-        let subject = say!(in language; "{entities} of {company}", entities = entity, company = view.name(&trouble.realm_id));
-        let sentences: Vec<String> = [Some(what), reason, Some(remedy)]
-            .into_iter()
-            .flatten()
-            .collect();
-        item(&subject, &sentences)
-    };
-    view.overview.troubles.iter().map(of).collect()
+    let command = found.finding.command.as_deref().unwrap_or_default();
+    match found.finding.reason {
+        Reason::SetAside { .. } => say!(in language; "`{command}` says why.", command),
+        Reason::Stuck { .. } | Reason::WindowsAbandoned { .. } => {
+            say!(in language; "`{command}` shows the ranges, and `qbo-rs backfill` with such a range and `--resume` reads them again.", command)
+        }
+        Reason::SyncFailed | Reason::NeverRead => {
+            say!(in language; "The next sync tries again; `qbo-rs verify` compares QuickBooks with Postgres.")
+        }
+        _ => say!(in language; "Next: `{command}`.", command),
+    }
 }
 
-fn set_aside(view: &View<'_>) -> Vec<Markup> {
-    let language = view.language;
-    let items = view.overview.set_aside.iter().map(|of| {
-        let (records, entity, flag) = (of.records, &of.entity, schema_flag(&of.schema));
-        let subject = say!(in language; "{entities} of {company}", entities = entity, company = view.name(&of.realm_id));
-        let what = say!(in language; count records; "{records} record was set aside.", "{records} records were set aside.", records);
-        let remedy = say!(in language; "`qbo-rs rejects {entity}{flag}` says why.", entity, flag);
-        item(&subject, &[what, remedy])
-    });
-    items.collect()
+fn phrase_of(view: &View<'_>, reason: &Reason) -> String {
+    let clock = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M UTC").to_string();
+    phrase(reason, view.language, view.now, &clock)
 }
 
 /// Reports companies that have used four fifths of the month's reads.
@@ -200,12 +210,13 @@ fn used(language: Language, reads: u64, quota: u64) -> String {
 fn others(view: &View<'_>) -> Vec<Markup> {
     let alerts = view.overview.alerts.iter();
     let others = alerts.filter(|alert| match alert.kind {
-        AlertKind::Stale | AlertKind::Verify => true,
+        AlertKind::Stale => true,
         AlertKind::NeedsReauth
         | AlertKind::EndsIn30Days
         | AlertKind::EndsIn7Days
         | AlertKind::Quota
-        | AlertKind::Books => false,
+        | AlertKind::Books
+        | AlertKind::Verify => false,
     });
     others
         .map(|alert| {

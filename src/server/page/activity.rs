@@ -127,7 +127,7 @@ pub(super) fn runs(view: &View<'_>) -> Markup {
 fn row(view: &View<'_>, run: &RecentRun, headers: &[String; 6]) -> Markup {
     let language = view.language;
     let (class, status) = match run.status {
-        LedgerRunStatus::Running if is_silent(view, run) => {
+        LedgerRunStatus::Running if run.is_dead => {
             ("failed", say!(in language; "silent, probably dead"))
         }
         LedgerRunStatus::Running => ("running", say!(in language; "running")),
@@ -151,16 +151,4 @@ fn row(view: &View<'_>, run: &RecentRun, headers: &[String; 6]) -> Markup {
             td data-label=(headers[5]) { (view.span(run.finished_at.unwrap_or(view.now) - run.started_at)) }
         }
     }
-}
-
-/// Returns whether windows of the run's entity are reported as begun and not ended.
-fn is_silent(view: &View<'_>, run: &RecentRun) -> bool {
-    let is_running = |status| status == crate::domain::LedgerWindowStatus::Running;
-    let mut troubles = view.overview.troubles.iter();
-    troubles.any(|trouble| {
-        is_running(trouble.status)
-            && trouble.schema == run.schema
-            && trouble.entity == run.entity
-            && trouble.begun.is_some_and(|begun| begun >= run.started_at)
-    })
 }

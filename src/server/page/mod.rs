@@ -99,9 +99,10 @@ async fn page(
     };
     accounts.retain(|account| place(account).is_some());
     accounts.sort_by_cached_key(place);
-    let overview = service.overview(&shown).await?;
-    let since = coverage::months(now)[0].start;
-    let coverage = service.coverage(since, &shown.realm_ids).await?;
+    // Gaps of any time need somebody; the calendar shows the last months.
+    let begin = chrono::DateTime::UNIX_EPOCH;
+    let coverage = service.coverage(begin, Some(&shown.realm_ids)).await?;
+    let overview = service.overview(&shown, &coverage, &accounts).await?;
     let jobs = service.recent_jobs().await?;
     let drift = service.schema_drift().await?;
     let books = service.tie_outs().await?;

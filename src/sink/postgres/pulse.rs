@@ -12,20 +12,23 @@ use super::ledger::Ledger;
 use crate::domain::{EntitySpec, Window};
 use crate::error::Result;
 use crate::postgres::{Db, END_WHEN_IDLE, PIN_SEARCH_PATH, Query, database_error, params};
-use crate::store::{OtherRun, RUNNING, other_run};
+use crate::store::{OtherRun, RUNNING, other_run, run_is_alive};
 
 /// The time between two beats. A run counts as dead after four of them.
 const BEAT: Duration = Duration::from_secs(15);
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('qbo.runs ' || $1, 0))";
 
-const OTHERS: &str = "
+const OTHERS: &str = concat!(
+    "
 SELECT run_id, entity, host, pid, owner, started_at_utc
-FROM qbo.runs
+FROM qbo.runs AS run
 WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3) AND status = 'running'
-  AND range_start_utc < $5 AND range_end_utc > $4
-  AND coalesce(alive_at_utc, started_at_utc) > clock_timestamp() - interval '1 minute'
-ORDER BY started_at_utc";
+  AND range_start_utc < $5 AND range_end_utc > $4 AND ",
+    run_is_alive!("run"),
+    "
+ORDER BY started_at_utc"
+);
 
 const BEAT_ALL: &str = "
 UPDATE qbo.runs SET alive_at_utc = clock_timestamp()

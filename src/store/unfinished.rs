@@ -1,0 +1,31 @@
+//! The windows whose last attempt did not succeed.
+
+/// Those of all schemas, but for those of which the whole time was committed by other windows since: each
+/// begin of a time that could be lacking lies in one. A sync that is at one is told by its turn.
+macro_rules! unfinished {
+    () => {
+        concat!(
+            "
+SELECT odd.*, EXISTS (
+    SELECT FROM qbo.runs AS run WHERE odd.status = 'running' AND run.run_id = odd.run_id AND ",
+            $crate::store::run_is_alive!("run"),
+            ") AS is_under_way
+FROM qbo.windows AS odd
+WHERE status <> 'done' AND EXISTS (
+    SELECT FROM (
+        SELECT odd.window_start_utc UNION ALL
+        SELECT ledger.window_end_utc FROM qbo.windows AS ledger
+        WHERE ledger.schema_name = odd.schema_name AND ledger.realm_id = odd.realm_id
+          AND ledger.entity = odd.entity
+          AND ledger.window_end_utc > odd.window_start_utc AND ledger.window_end_utc < odd.window_end_utc
+    ) AS bound(at)
+    WHERE NOT EXISTS (
+        SELECT FROM qbo.windows AS ledger
+        WHERE ledger.schema_name = odd.schema_name AND ledger.realm_id = odd.realm_id
+          AND ledger.entity = odd.entity AND ledger.committed_at_utc > odd.started_at_utc
+          AND ledger.window_start_utc <= at AND ledger.window_end_utc > at))"
+        )
+    };
+}
+
+pub(super) use unfinished;
