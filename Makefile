@@ -21,7 +21,7 @@ PARALLEL := 5
 # Mage needs 1.4 GB of packages and several minutes. SKIP_MAGE=1 leaves its tests out of `make test`.
 MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 
-.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage simulation soak bench bench-merge bench-views bench-books bench-growth bench-mage bench-companies bench-hostile bench-peers house-metrics docs clean
+.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage simulation soak bench bench-merge bench-views bench-books bench-growth bench-mage bench-companies bench-fleet bench-hostile bench-peers house-metrics docs clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -110,6 +110,9 @@ bench-mage: .venv/.dev .venv/mage/.wheel ## Time 100,000 invoices through Mage a
 
 bench-companies: .venv/.dev .venv/.wheel ## Measure how two broken companies slow eighteen others; takes two minutes
 	$(BIN)/python benches/companies.py
+
+bench-fleet: .venv/.dev .venv/.wheel ## Measure looks at thousands of companies, and syncs of hundreds by several processes; takes six minutes
+	$(BIN)/python benches/fleet.py
 
 bench-hostile: .venv/.dev .venv/.wheel ## Attack the service with a thousand hostile clients beside signed webhooks; takes a minute
 	$(BIN)/python benches/hostile_clients.py
