@@ -139,10 +139,11 @@ impl Delivery {
     }
 
     fn read_notification(&mut self, text: &str) {
-        let notification = match serde_json::from_str::<Notification<'_>>(text) {
+        let mut notification = match serde_json::from_str::<Notification<'_>>(text) {
             Ok(notification) => notification,
             Err(error) => return self.set_aside(text, &error.to_string()),
         };
+        clean(&mut notification.realm_id);
         let Ok(realm_id) = required(&notification.realm_id, "realmId") else {
             return self.set_aside(text, "realmId is missing");
         };
@@ -591,6 +592,17 @@ mod tests {
                 let delivery = read_webhook(both.as_bytes());
                 prop_assert!(is_storable(&delivery));
                 prop_assert!(ids(&delivery).contains(&"mine"));
+            }
+
+            #[test]
+            fn any_company_gives_a_delivery_that_can_be_stored(name in any::<String>()) {
+                for name in [name.as_str(), &format!("{name}\0")] {
+                    for delivery in DELIVERIES {
+                        let company = serde_json::to_string(name).unwrap();
+                        let body = delivery.replace("\"310687\"", &company);
+                        prop_assert!(is_storable(&read_webhook(body.as_bytes())));
+                    }
+                }
             }
 
             #[test]
