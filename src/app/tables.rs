@@ -171,6 +171,10 @@ impl App {
     /// table, in the file or in both.
     pub async fn archive(&self, request: &ArchiveRequest) -> Result<Vec<ArchiveSummary>> {
         let entities = select_entities(&request.entities)?;
+        if request.before > crate::clock::now() {
+            let reason = "is in the future: all records would leave the tables";
+            return Err(Error::config("before", reason));
+        }
         let mask = self.settings.mask()?;
         let target = LandingTarget::from_path(&request.out)?;
         let LandingTarget::SingleFile(path) = target else {

@@ -343,12 +343,14 @@ impl<S: Source, K: Sink> SpanDivider<'_, S, K> {
     }
 
     /// Ends the remaining windows when the reader has finished. If it stopped at `read_until`, a window
-    /// that contains that instant is done up to there, and later windows are skipped.
+    /// that contains that instant is done up to there, and later windows are skipped unless records of them
+    /// have come.
     async fn commit_remaining(&mut self, read_until: Option<DateTime<Utc>>) -> Result<()> {
         self.count_requests();
         while let Some(window) = self.remaining.front().copied() {
             match read_until {
-                Some(instant) if instant <= window.start => {
+                // Records of an archive have been read, although no time has.
+                Some(instant) if instant <= window.start && self.open.rows == 0 => {
                     self.release_window(window).await;
                     let skipped = WindowReport {
                         read_until,

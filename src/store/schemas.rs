@@ -3,6 +3,15 @@
 use crate::error::Result;
 use crate::postgres::{Columns, DEFAULT_SCHEMA, Db, migrations, params, server};
 
+const BOUND: &str = "
+SELECT bound.schema_name FROM qbo.schema_realms AS bound
+WHERE bound.realm_id = $1
+ORDER BY (
+    SELECT max(state.last_attempt_at_utc) FROM qbo.sync_state AS state
+    WHERE state.schema_name = bound.schema_name AND state.realm_id = bound.realm_id
+) DESC NULLS LAST, bound.schema_name <> $2, bound.bound_at_utc, bound.schema_name
+LIMIT 1";
+
 /// The binding of schemas to companies, in `qbo.schema_realms`. All errors are
 /// [`Error::Database`](crate::error::Error).
 #[derive(Debug, Clone)]
@@ -21,33 +30,27 @@ impl Schemas {
         migrations::apply(&mut connection).await
     }
 
-    /// Returns the schema for a company's records: the one that is bound to it; otherwise `raw` if
+    /// Returns the schema for a company's records: its own one ([`Self::bound_schema`]); otherwise `raw` if
     /// no company has it; otherwise one named after the company.
     pub async fn schema_for(&self, realm_id: &str) -> Result<String> {
-        let select = "
-            SELECT min(schema_name) FILTER (WHERE realm_id = $1) AS bound,
-                count(*) FILTER (WHERE schema_name = $2) AS taken
-            FROM qbo.schema_realms";
-        let row = self
-            .0
-            .one(select, params![realm_id, DEFAULT_SCHEMA])
-            .await?;
-        let bound: Option<String> = row.column("bound")?;
-        Ok(match (bound, row.count("taken")?) {
-            (Some(schema), _) => schema,
-            (None, 0) => DEFAULT_SCHEMA.to_owned(),
-            (None, _) => format!("{DEFAULT_SCHEMA}_{realm_id}"),
+        if let Some(schema) = self.bound_schema(realm_id).await? {
+            return Ok(schema);
+        }
+        let is_taken = self.company_of(DEFAULT_SCHEMA).await?.is_some();
+        Ok(match is_taken {
+            true => format!("{DEFAULT_SCHEMA}_{realm_id}"),
+            false => DEFAULT_SCHEMA.to_owned(),
         })
     }
 
-    /// Returns the schema that is bound to a company, if there is one.
+    /// Returns the schema that a company is synced into. A load into another one never moves a sync: of
+    /// several schemas it is the one that was synced last, otherwise `raw`, otherwise the oldest one.
     pub async fn bound_schema(&self, realm_id: &str) -> Result<Option<String>> {
-        let select = "
-            SELECT min(schema_name) AS schema_name FROM qbo.schema_realms WHERE realm_id = $1";
-        self.0
-            .one(select, params![realm_id])
-            .await?
-            .column("schema_name")
+        let row = self
+            .0
+            .optional(BOUND, params![realm_id, DEFAULT_SCHEMA])
+            .await?;
+        row.map(|row| row.column("schema_name")).transpose()
     }
 
     /// Returns the company that a schema is bound to, if it is bound.

@@ -186,6 +186,26 @@ async fn each_company_has_its_own_schema_and_failures_stay_isolated() {
     database.drop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_into_another_schema_moves_no_sync() {
+    let database = Database::create().await;
+    let (sandbox, app, realms) = companies(1, &database).await;
+    let request = everything(&["customers"]);
+    let first = app.sync(&request).await.unwrap();
+    assert_eq!(first.accounts[0].schema, "raw");
+    // These names are before and after `raw` by the alphabet.
+    for schema in ["aside", "zzz"] {
+        let range = whole_range(&["customers"], "year", 1000).schema(schema);
+        assert_complete(&app.backfill(&range).await.unwrap());
+    }
+    change(&sandbox, "edit", json!({"entity": "Customer", "id": "7"}));
+    let next = app.sync(&request).await.unwrap();
+    assert_eq!(next.accounts[0].schema, "raw");
+    let held = living(&database, "raw.qb_customers").await;
+    assert_eq!(held, truth_of(&sandbox, &realms[0], "Customer"));
+    database.drop().await;
+}
+
 const SYNCED: [(&str, &str); 7] = [
     ("customers", "Customer"),
     ("invoices", "Invoice"),

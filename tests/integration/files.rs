@@ -15,7 +15,8 @@ use rand_pcg::Pcg64;
 use serde_json::Value;
 
 use crate::support::{
-    Database, app, assert_complete, settings, small_sandbox, truth, until, whole_range,
+    Database, app, assert_complete, everything, settings, small_sandbox, syncing_app, truth, until,
+    whole_range,
 };
 
 pub(crate) const COMMAND: &str = env!("CARGO_BIN_EXE_qbo-rs");
@@ -105,7 +106,7 @@ async fn of_archives_into_one_file_one_wins_and_no_record_is_lost() {
             "archive",
             "customers",
             "--before",
-            "2027-01-01",
+            "2026-11-01",
             "--out",
         ];
         let line = [&line[..], &[out.to_str().unwrap()]].concat();
@@ -157,7 +158,7 @@ async fn rows_that_others_change_meanwhile_are_not_archived() {
     database.client.batch_execute(change).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("old.jsonl");
-    let before = "2027-01-01T00:00:00Z".parse().unwrap();
+    let before = "2026-11-01T00:00:00Z".parse().unwrap();
     let request = ArchiveRequest::new(["items"], before, &out);
     let archive = tokio::spawn(async move { app.archive(&request).await });
     until(&database, "SELECT count(*) FROM pg_locks WHERE NOT granted").await;
@@ -190,7 +191,7 @@ async fn an_archive_whose_commit_fails_stays_and_is_named() {
     database.client.batch_execute(refuse).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("old.jsonl");
-    let before = "2027-01-01T00:00:00Z".parse().unwrap();
+    let before = "2026-11-01T00:00:00Z".parse().unwrap();
     let error = app
         .archive(&ArchiveRequest::new(["items"], before, &out))
         .await
@@ -201,6 +202,53 @@ async fn an_archive_whose_commit_fails_stays_and_is_named() {
     assert_eq!(ids_in(&out, "items").len(), 40);
     assert_eq!(database.rows("raw.qb_items").await, truth(&sandbox, "Item"));
     database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_commits_no_time_wherever_it_is_loaded() {
+    let (sandbox, database, other) = (
+        small_sandbox(),
+        Database::create().await,
+        Database::create().await,
+    );
+    let app = syncing_app(&sandbox, &database);
+    app.sync(&everything(&["customers"])).await.unwrap();
+    let ledger =
+        "SELECT string_agg(concat_ws(' ', window_start_utc, window_end_utc, status, read_until_utc,
+        committed_at_utc, incomplete_since_utc), ', ' ORDER BY window_start_utc) FROM qbo.windows";
+    let (before, all) = (
+        database.text(ledger).await,
+        database.rows("raw.qb_customers").await,
+    );
+    assert!(before.is_some());
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("old.jsonl");
+    let old = "2024-07-01T00:00:00Z".parse().unwrap();
+    let request = ArchiveRequest::new(["customers"], old, &out);
+    let moved = app.archive(&request).await.unwrap()[0].rows;
+    assert!(moved > 0 && moved < all.len() as u64);
+    // Where nothing was read, nothing is committed: the newer records of these windows are not there.
+    let elsewhere = syncing_app(&sandbox, &other);
+    assert_complete(&elsewhere.load(&LoadRequest::new(&out)).await.unwrap());
+    assert_eq!(other.rows("raw.qb_customers").await.len() as u64, moved);
+    let committed = "SELECT count(*) FROM qbo.windows
+        WHERE committed_at_utc IS NOT NULL OR read_until_utc > window_start_utc";
+    assert_eq!(other.number(committed).await, 0);
+    elsewhere.sync(&everything(&["customers"])).await.unwrap();
+    assert_eq!(other.rows("raw.qb_customers").await, all);
+    // Where they were archived, what was committed stays so, and the present is not read ahead of itself.
+    assert_complete(&app.load(&LoadRequest::new(&out)).await.unwrap());
+    assert_eq!(database.rows("raw.qb_customers").await, all);
+    assert_eq!(database.text(ledger).await, before);
+    let future = ArchiveRequest::new(
+        ["customers"],
+        chrono::Utc::now() + chrono::TimeDelta::days(1),
+        &out,
+    );
+    let error = app.archive(&future).await.unwrap_err().to_string();
+    assert!(error.contains("in the future"), "{error}");
+    database.drop().await;
+    other.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,7 +344,7 @@ async fn no_other_user_can_read_what_is_landed() {
     }
     assert_complete(&app.load(&LoadRequest::new(&files)).await.unwrap());
     let old = directory.path().join("new/old.jsonl.zst");
-    let before = "2027-01-01T00:00:00Z".parse().unwrap();
+    let before = "2026-11-01T00:00:00Z".parse().unwrap();
     let archive = ArchiveRequest::new(["customers"], before, &old);
     app.archive(&archive).await.unwrap();
     let mut pending = vec![files, one.parent().unwrap().to_owned()];

@@ -146,7 +146,8 @@ fn write_line(
         ingested_at_utc: row.column("ingested_at_utc")?,
         extract_window_start_utc: row.column("extract_window_start_utc")?,
         extract_window_end_utc: row.column("extract_window_end_utc")?,
-        read_until_utc: None,
+        // A table without its newer records is no read of the window.
+        read_until_utc: Some(row.column("extract_window_start_utc")?),
         page_number: unsigned("page_number")?,
         page_size: unsigned("page_size")?,
         request_payload: &request,

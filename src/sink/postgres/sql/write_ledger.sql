@@ -10,9 +10,13 @@
 -- was committed: so a window is committed at the begin of its transaction, and lacks records from the
 -- end on. A window of which only the end was read is no newer than what was known of the rest ($27),
 -- less a time for failures that were being committed then.
+--
+-- Records of an archive are no read: they are "read until" the begin of their window ($7). Such a window commits no time and
+-- takes none back, and the rejects of its time stay.
 WITH gone AS (
     DELETE FROM qbo.rejects WHERE schema_name = $1 AND realm_id = $2 AND entity = $3
-        AND (changed_at_utc >= $26 AND changed_at_utc < $5 OR id = ANY($19::text[]))
+        AND (($7::timestamptz > $4) IS NOT FALSE AND changed_at_utc >= $26 AND changed_at_utc < $5
+            OR id = ANY($19::text[]))
 ), rejected AS (
     INSERT INTO qbo.rejects (schema_name, realm_id, entity, window_start_utc, window_end_utc,
         run_id, id, changed_at_utc, error, intuit_tid, payload, request_payload)
@@ -29,7 +33,7 @@ INSERT INTO qbo.windows AS known (schema_name, realm_id, entity, window_start_ut
 SELECT $1, $2, $3, $4, $5, $6, CASE WHEN $25::text IS NULL THEN $7::timestamptz END,
     $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
     CASE WHEN $25::text IS NULL THEN 'done' ELSE 'failed' END, $25,
-    CASE WHEN $25::text IS NULL THEN
+    CASE WHEN $25::text IS NULL AND ($7::timestamptz > $4) IS NOT FALSE THEN
         CASE WHEN $26 > $4 THEN $27::timestamptz - interval '5 minutes' ELSE now() END END,
     CASE WHEN $25::text IS NOT NULL AND $26 <= $4 THEN clock_timestamp() END,
     $25::text IS NOT NULL
@@ -42,12 +46,14 @@ ON CONFLICT (schema_name, realm_id, entity, window_start_utc, window_end_utc) DO
     records_failed = EXCLUDED.records_failed,
     status = EXCLUDED.status, error = EXCLUDED.error, previous_attempt = NULL,
     read_until_utc = CASE
-        WHEN $25::text IS NULL THEN EXCLUDED.read_until_utc ELSE known.read_until_utc END,
+        WHEN $25::text IS NULL AND ($7::timestamptz > $4) IS NOT FALSE THEN EXCLUDED.read_until_utc ELSE known.read_until_utc END,
     committed_at_utc = CASE
+        WHEN $25::text IS NULL AND $7::timestamptz <= $4 THEN known.committed_at_utc
         WHEN $25::text IS NULL THEN greatest(EXCLUDED.committed_at_utc,
             CASE WHEN $26 > $4 THEN known.committed_at_utc END)
         WHEN $26 > $4 THEN known.committed_at_utc END,
     incomplete_since_utc = CASE
         WHEN $25::text IS NOT NULL AND $26 > $4 THEN known.incomplete_since_utc
+        WHEN $25::text IS NULL AND $7::timestamptz <= $4 THEN known.incomplete_since_utc
         ELSE EXCLUDED.incomplete_since_utc END
 RETURNING 1
