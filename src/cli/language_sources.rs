@@ -23,7 +23,22 @@ const NOT_FOR_PEOPLE: &[&str] = &[
     "server",
     "simulation",
     "testing",
-    "views",
+    "views/cast",
+    "views/changes",
+    "views/common",
+    "views/companies",
+    "views/definition",
+    "views/details",
+    "views/entity",
+    "views/fill",
+    "views/fivetran",
+    "views/follow",
+    "views/lines",
+    "views/links",
+    "views/lookups",
+    "views/rows",
+    "views/source",
+    "views/table",
 ];
 
 /// Macros whose texts nobody reads outside logs and tests.

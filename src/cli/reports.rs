@@ -70,19 +70,23 @@ fn describe_report(found: &LandedReportSummary) -> String {
     let mut out = match found.status {
         ReportStatus::Landed => {
             let rows: u64 = found.answers.iter().map(|answer| answer.rows).sum();
+            let count = |outcome| {
+                let answers = found.answers.iter();
+                answers.filter(|answer| answer.outcome == outcome).count()
+            };
             let outcomes = [
-                ("new", say!("new")),
-                ("changed", say!("changed")),
-                ("unchanged", say!("unchanged")),
+                (count("new"), say!("{count} new", count = count("new"))),
+                (
+                    count("changed"),
+                    say!("{count} changed", count = count("changed")),
+                ),
+                (
+                    count("unchanged"),
+                    say!("{count} unchanged", count = count("unchanged")),
+                ),
             ];
-            let outcomes: Vec<String> = outcomes
-                .into_iter()
-                .filter_map(|(outcome, word)| {
-                    let answers = found.answers.iter();
-                    let count = answers.filter(|answer| answer.outcome == outcome).count();
-                    (count > 0).then(|| format!("{count} {word}"))
-                })
-                .collect();
+            let outcomes = outcomes.into_iter().filter(|(count, _)| *count > 0);
+            let outcomes: Vec<String> = outcomes.map(|(_, text)| text).collect();
             let (count, outcomes) = (found.answers.len(), outcomes.join(", "));
             say!(count count; "{title}: {rows} in {count} answer, {outcomes}",
                 "{title}: {rows} in {count} answers, {outcomes}", title, rows = words::rows(rows), count, outcomes)
@@ -112,8 +116,10 @@ fn describe_report(found: &LandedReportSummary) -> String {
 
 fn title(found: &LandedReportSummary) -> String {
     let mut title = found.report.to_owned();
-    if let Some(basis) = &found.basis {
-        let _ = write!(title, " {basis}");
+    match found.basis.as_deref() {
+        Some("cash") => title = say!("{title} cash", title),
+        Some(_) => title = say!("{title} accrual", title),
+        None => {}
     }
     match (found.start, found.end) {
         (Some(start), Some(end)) => {

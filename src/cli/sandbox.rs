@@ -218,9 +218,9 @@ pub(super) fn run(
 
 fn not_started(error: &StartError) -> Error {
     match error {
-        StartError::Listen { reason, .. } if reason.kind() == ErrorKind::AddrInUse => {
-            refused(format!("{error}; --port 0 takes a free port"))
-        }
+        StartError::Listen { address, reason } if reason.kind() == ErrorKind::AddrInUse => refused(
+            format!("cannot listen on {address}: {reason}; --port 0 takes a free port"),
+        ),
         _ => refused(error.to_string()),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use tokio_postgres::GenericClient;
 
 use super::companies::Schemas;
+use super::source::NEEDED_COLUMNS;
 use crate::domain::{ENTITIES, EntitySpec};
 use crate::error::{Error, Result};
 use crate::postgres::{Columns, Query, params};
@@ -40,17 +41,12 @@ pub(super) async fn usable_tables(
         crate::postgres::DEFAULT_SCHEMA => String::new(),
         other => format!(" --schema {other}"),
     };
-    let needed = [
-        "id text",
-        "payload jsonb",
-        "deleted_at_utc timestamp with time zone",
-    ];
     let mut usable = Vec::new();
     for entity in ENTITIES {
         let Some(columns) = found.get(&entity.table()) else {
             continue;
         };
-        if !needed
+        if !NEEDED_COLUMNS
             .iter()
             .chain(more_columns)
             .all(|needed| columns.iter().any(|column| column == needed))

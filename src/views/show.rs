@@ -5,7 +5,7 @@ use tokio_postgres::GenericClient;
 use super::definition::ViewColumn;
 use super::entity;
 use super::source::Source;
-use crate::domain::{EntitySpec, fields};
+use crate::domain::{EntitySpec, closest, fields};
 use crate::error::{Error, Result};
 use crate::postgres::{Columns, Db, PIN_SEARCH_PATH, Param, Query, bind, database_error};
 
@@ -85,12 +85,16 @@ impl<'a> EntityRows<'a> {
     }
 
     fn unknown(&self, name: &str) -> Error {
-        let names: Vec<&str> = self.columns.iter().map(|c| c.name.as_str()).collect();
-        let (entity, names) = (self.entity.name, names.join(", "));
-        Error::config(
-            "columns",
-            format!("{entity} have no column '{name}'; they have {names}"),
-        )
+        let names = || self.columns.iter().map(|column| column.name.as_str());
+        let entity = self.entity.name;
+        let reason = match closest(name, names()) {
+            Some(guess) => format!("{entity} have no column '{name}'; did you mean '{guess}'?"),
+            None => {
+                let names = names().collect::<Vec<_>>().join(", ");
+                format!("{entity} have no column '{name}'; they have {names}")
+            }
+        };
+        Error::config("columns", reason)
     }
 
     /// Reads rows, those that QuickBooks has changed last first. Nothing is written.

@@ -6,6 +6,13 @@ use super::rows::{Base, RECORD, Rows};
 use crate::domain::{ColumnType, EntitySpec, Field, FieldTable, FieldType, Identity};
 use crate::postgres::{record_of, table_name};
 
+/// The columns that every view reads, with their types.
+pub(super) const NEEDED_COLUMNS: [&str; 3] = [
+    "id text",
+    "payload jsonb",
+    "deleted_at_utc timestamp with time zone",
+];
+
 /// Names of the columns of [`Source::head`] that are values of the record or of its company.
 pub(super) const HEAD_VALUES: [&str; 4] = ["realm_id", "sync_token", "created_at", "updated_at"];
 

@@ -134,6 +134,10 @@ async fn what_cannot_be_shown_is_said_with_what_helps() {
             "items have no column 'colour'; they have realm_id, id",
         ),
         (
+            &["show", "items", "--columns", "id,unit_prise"],
+            "items have no column 'unit_prise'; did you mean 'unit_price'?",
+        ),
+        (
             &["show", "items", "--where", "unit_price=cheap"],
             "where: invalid input syntax",
         ),

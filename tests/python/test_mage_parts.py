@@ -619,7 +619,7 @@ def test_the_page_of_coverage_has_a_cell_for_each_month():
     ]
     assert cells[4:] == [("none", f"&lt;items&gt; 2024-{month}: 0 %") for month in ("01", "02", "03", "04")]
     # The editor cuts off what stands at the right.
-    assert "<td>invoices</td><td>12,345</td><td>14 days</td><td class=month>" in page
+    assert "<td>invoices</td><td>12\u202f345</td><td>14 days</td><td class=month>" in page
     assert "<td>2</td><td>ok" in page
     assert "ok 2024-05-01 10:30 UTC = 2024-05-01 05:30 Guayaquil" in page
     assert "<items>" not in page

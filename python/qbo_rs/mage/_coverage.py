@@ -123,15 +123,20 @@ def _row(entity: Mapping[str, Any], months: Sequence[Span], clock: Clock) -> str
         kind = "full" if share >= FULL else "part" if share > 0 else "none"
         tip = f"{entity['entity']} {clock.label(month, end)}: {_percent(share)} %"
         cells.append(f'<td class=month><b class={kind} title="{escape(tip)}">■</b></td>')
-    aside = f"{entity['rejects']:,}" if entity["rejects"] else "-"
+    aside = _count(entity["rejects"]) if entity["rejects"] else "-"
     first, last = (
         "".join(f"<td>{escape(text)}</td>" for text in texts)
         for texts in (
-            (str(entity["entity"]), f"{entity['rows']:,}", _days_text(entity["gaps"])),
+            (str(entity["entity"]), _count(entity["rows"]), _days_text(entity["gaps"])),
             (aside, _last_run(entity, clock)),
         )
     )
     return f"<tr>{first}{''.join(cells)}{last}</tr>"
+
+
+def _count(number: int) -> str:
+    """Return a number in groups of digits that readers of English and of Spanish read the same."""
+    return f"{number:_}".replace("_", "\u202f")
 
 
 def _table(entities: Sequence[Mapping[str, Any]], clock: Clock) -> Any:

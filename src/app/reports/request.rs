@@ -208,3 +208,21 @@ setters!(ReportsRequest {
     rows: bool,
     schema: String,
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_not_cut_into_hours() {
+        let day = |text: &str| text.parse().unwrap();
+        let request = ReportsRequest::new(["TrialBalance"], day("2025-01-01"), day("2025-01-02"));
+        let in_pieces = |chunk: &str| request.clone().chunk(chunk.parse::<Chunk>().ok()).asks();
+        assert_eq!(in_pieces("day").unwrap().len(), 2);
+        let error = in_pieces("hour").unwrap_err().to_string();
+        assert!(
+            error.starts_with("chunk: reports are of whole days"),
+            "{error}"
+        );
+    }
+}

@@ -3,6 +3,7 @@
 mod answer;
 mod cells;
 mod check;
+mod find;
 mod fingerprint;
 mod label;
 mod place;
@@ -19,10 +20,11 @@ pub(crate) use self::answer::{Cell, Column, Section};
 pub(crate) use self::answer::{ReportAnswer, ReportRow, RowKind};
 pub(crate) use self::cells::{ReportCell, report_cells};
 pub(crate) use self::check::check_report;
+pub(crate) use self::find::find_report;
 pub(crate) use self::label::{entity_of_label, has_no_entity};
 #[cfg(test)]
 pub(crate) use self::place::RowPlace;
 pub(crate) use self::place::RowPlaces;
-pub(crate) use self::registry::{BasisStyle, DateStyle, REPORTS, ReportSpec, find_report};
+pub(crate) use self::registry::{BasisStyle, DateStyle, REPORTS, ReportSpec};
 pub(crate) use self::request::ReportRequest;
 pub(crate) use self::tree::{ParsedReport, parse_report};
