@@ -137,7 +137,13 @@ fn unfinished(facts: &EntityFacts<'_>, now: DateTime<Utc>) -> Option<(Reason, Op
         }
     }
     let details = Some(format!("qbo-rs status {}{flag}", facts.entity));
-    match (facts.is_syncing, facts.failed, facts.abandoned) {
+    let sync = facts.last_sync.map(|(status, _)| status);
+    // What a sync has left the next one reads, which is said of the sync.
+    let abandoned = match sync {
+        Some(EntitySyncStatus::Pending | EntitySyncStatus::InProgress) => 0,
+        _ => facts.abandoned,
+    };
+    match (facts.is_syncing, facts.failed, abandoned) {
         (true, ..) | (_, 0, 0) => None,
         (_, 0, windows) => Some((Reason::WindowsAbandoned { windows }, details)),
         (_, windows, _) => Some((Reason::WindowsFailed { windows }, details)),
