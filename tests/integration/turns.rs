@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use qbo_rs::app::{App, BackfillRequest, LastRun, Service, StatusRequest};
-use qbo_rs::domain::{Finding, Level, PageSize, SkipReason};
+use qbo_rs::domain::{Finding, Level, PageSize, Reason, SkipReason};
 use qbo_sandbox::{Sandbox, SandboxOptions};
 
 use crate::support::{
@@ -285,6 +285,24 @@ async fn the_turn_of_a_sync_that_died_is_taken_over_at_once() {
     assert!(!status.syncs[0].is_dead, "{:?}", status.syncs);
     let waits = tokio::time::timeout(Duration::from_millis(500), app.sync(&items)).await;
     assert!(waits.is_err(), "another machine syncs");
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_page_knows_of_windows_of_an_entity_that_has_committed_nothing() {
+    let (sandbox, database) = (small_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let items = whole_range(&["items"], "year", 1000);
+    assert_complete(&app.backfill(&items).await.unwrap());
+    assert_eq!(needs(&app).await, []);
+    let stuck = "UPDATE qbo.windows SET status = 'stuck', committed_at_utc = NULL";
+    database.client.batch_execute(stuck).await.unwrap();
+    let reasons: Vec<Reason> = needs(&app)
+        .await
+        .into_iter()
+        .map(|found| found.reason)
+        .collect();
+    assert_eq!(reasons, [Reason::Stuck { windows: 2 }]);
     database.drop().await;
 }
 
