@@ -65,8 +65,8 @@ pub struct StatusReport {
     pub schema: String,
     /// The degree to which anything needs somebody: the worst of all findings.
     pub level: Level,
-    /// What needs somebody beside the entities below: the connection, the books, entities that were never
-    /// read.
+    /// Findings beside those of the entities below: about the connection, the books, entities that were
+    /// never read.
     pub findings: Vec<Finding>,
     /// Name of the company, if its records say it.
     #[serde(skip_serializing_if = "Option::is_none")]

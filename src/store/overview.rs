@@ -118,7 +118,7 @@ SELECT schemaname::text AS schema_name, substr(relname, 4)::text AS entity, n_li
 FROM pg_stat_user_tables
 WHERE schemaname IN (SELECT schema_name FROM qbo.schema_realms) AND starts_with(relname, 'qb_')";
 
-/// Those that a run is at need nobody; a sync that is at some is told by its turn.
+/// Windows that a run is at need nobody; a sync that is at some is told by its turn.
 const TROUBLES: &str = concat!(
     "
 SELECT schema_name, realm_id, entity, status, count(*) AS windows, min(window_start_utc) AS first,

@@ -29,7 +29,7 @@ pub struct CompanyFinding {
     pub first: Option<DateTime<Utc>>,
 }
 
-/// What is known of the entities of all schemas.
+/// The facts about the entities of all schemas.
 struct Everything {
     troubles: Vec<WindowTrouble>,
     set_aside: Vec<SetAsideCount>,
