@@ -361,6 +361,8 @@ class StatusReport:
     """The worst level of all findings; None in a report of an earlier version."""
     findings: tuple[Finding, ...] = ()
     """What needs somebody beside the entities: the connection, the books, entities that were never read."""
+    other_schemas: tuple[str, ...] = ()
+    """Other schemas of raw tables, each with a status of its own."""
     differences: tuple[Difference, ...] = ()
     """Entities that differ from QuickBooks, as far as ``verify`` has found."""
 
@@ -379,6 +381,7 @@ class StatusReport:
             never_read=tuple(each["entity"] for each in report.get("never_read", ())),
             level=report.get("level"),
             findings=_findings(report),
+            other_schemas=tuple(report.get("other_schemas", ())),
             differences=tuple(Difference(**_known(Difference, each)) for each in report.get("differences", ())),
         )
 

@@ -66,7 +66,9 @@ def _state(account: AccountState) -> str:
 
 def _trouble(entity: EntityStatus) -> list[str]:
     """Name what is wrong with an entity."""
-    return [plain(finding.text) for finding in entity.findings]
+    missing = length(gap.end - gap.start for gap in entity.gaps)
+    parts = [f"missing {missing} in {count(len(entity.gaps), 'gap')}"] if entity.gaps else []
+    return parts + [plain(finding.text) for finding in entity.findings if finding.reason != "missing"]
 
 
 def status_html(report: StatusReport) -> str:

@@ -39,8 +39,8 @@ EntityOutcome = Literal["ok", "failed", "unavailable"]
 """The outcome of an entity's sync; ``unavailable``: the company's plan or country does not have it, no failure."""
 
 FailureKind = Literal["not_attempted", "asked_to_wait", "access_denied", "other"]
-"""The kind of a failure; ``not_attempted``: the company had failed before; ``asked_to_wait``: QuickBooks asks for a long
-pause; ``access_denied``: it denies the company."""
+"""The kind of a failure; ``not_attempted``: the company had failed before; ``asked_to_wait``: QuickBooks asks for a
+long wait; ``access_denied``: it denies the company."""
 
 SyncMethod = Literal["changes", "batch", "query", "read"]
 """The kind of request that read an entity's changes."""
@@ -69,7 +69,7 @@ def _jsonable(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 def _without_blanks(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Leave out what the core leaves out if there is nothing to say."""
-    rare = ("renamed_references", "skip_reason", "unavailable", "warning")
+    rare = ("renamed_references", "skip_reason", "unavailable", "warning", "failure")
     return {name: value for name, value in _jsonable(fields).items() if name not in rare or value}
 
 

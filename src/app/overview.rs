@@ -36,7 +36,7 @@ pub struct Overview {
     pub companies: Vec<BoundSchema>,
     /// Approximate numbers of rows.
     pub row_counts: Vec<RowCount>,
-    /// What needs a person, or is under way, of all entities.
+    /// Findings about all entities: what needs a person, and what is under way.
     pub findings: Vec<CompanyFinding>,
     /// The latest runs that are under way, have failed or have changed rows.
     pub runs: Vec<RecentRun>,

@@ -65,8 +65,8 @@ pub struct StatusReport {
     pub schema: String,
     /// The degree to which anything needs somebody: the worst of all findings.
     pub level: Level,
-    /// What needs somebody beside the entities below: the connection, the books, entities that were never
-    /// read.
+    /// Findings beside those of the entities below: about the connection, the books, entities that were
+    /// never read.
     pub findings: Vec<Finding>,
     /// Name of the company, if its records say it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +78,9 @@ pub struct StatusReport {
     /// Entities that syncs have begun with, and never read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub never_read: Vec<UnreadEntity>,
+    /// Other schemas of raw tables, each with a status of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_schemas: Vec<String>,
     /// Entities that differ from QuickBooks, as far as `verify` has found and nothing has taken back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Different>,
@@ -112,6 +115,7 @@ impl App {
         let never_read = reader.unread(&entities).await?;
         let unavailable = reader.unavailable(&entities).await?;
         let company = reader.company_name().await?;
+        let other_schemas = reader.other_schemas().await?;
         let entities = reader
             .status(&entities, request.range, request.validate)
             .await?;
@@ -128,6 +132,7 @@ impl App {
             entities,
             unavailable,
             never_read,
+            other_schemas,
             differences,
             syncs,
             schema_drift,

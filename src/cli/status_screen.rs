@@ -24,6 +24,8 @@ const MAX_NAMED: usize = 5;
 const MAX_COMMANDS: usize = 4;
 /// The most entities whose differences are told.
 const MAX_DIFFERENT: usize = 3;
+/// The most other schemas that are named.
+const MAX_SCHEMAS: usize = 3;
 /// The longest name of an entity that is not cut.
 const MAX_NAME: usize = 22;
 
@@ -63,6 +65,7 @@ pub(super) fn screen(report: &StatusReport, view: View<'_>) -> String {
             }
             _ => verdict(report, view, &mut out),
         }
+        out.push_str(&other_schemas(report));
         return out;
     }
     let mut listed: Vec<&EntityStatus> = report.entities.iter().collect();
@@ -84,7 +87,23 @@ pub(super) fn screen(report: &StatusReport, view: View<'_>) -> String {
     }
     out.push('\n');
     verdict(report, view, &mut out);
+    out.push_str(&other_schemas(report));
     out
+}
+
+/// Names the other schemas, of which this screen says nothing.
+fn other_schemas(report: &StatusReport) -> String {
+    let all = &report.other_schemas;
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut names: Vec<String> = all.iter().take(MAX_SCHEMAS).cloned().collect();
+    if let more @ 1.. = all.len() - names.len() {
+        names.push(say!("and {more} more", more));
+    }
+    let names = names.join(", ");
+    let text = say!("Other schemas (--schema): {names}", names);
+    cut(&text, MAX_WIDTH) + "\n"
 }
 
 /// Names what `verify` has found: the entity, the range, and when.
@@ -149,9 +168,10 @@ fn heading(report: &StatusReport, view: View<'_>, out: &mut String) {
     };
     if realm_id.is_some() || !report.accounts.is_empty() {
         let as_of = say!("as of {at}", at);
-        let room = MAX_WIDTH.saturating_sub(width(&as_of) + 2);
+        let mark = mark(report.level);
+        let room = MAX_WIDTH.saturating_sub(width(&as_of) + 4);
         let name = cut(&company, room.saturating_sub(width(&in_schema))) + &in_schema;
-        let _ = writeln!(out, "{name:<room$}  {as_of}");
+        let _ = writeln!(out, "{mark} {name:<room$}  {as_of}");
     }
     for account in report.connections().take(2) {
         out.push_str(&flow("", &connection(account, view), " · "));

@@ -81,6 +81,7 @@ fn report(entities: Vec<EntityStatus>) -> StatusReport {
         schema: "raw".to_owned(),
         level: Level::default(),
         findings: Vec::new(),
+        other_schemas: Vec::new(),
         differences: Vec::new(),
         company: Some("Craig's Landscaping".to_owned()),
         entities,
@@ -318,6 +319,12 @@ fn the_schema_is_told_whole_however_long_a_name_is() {
     let text = shown(&mut empty, false);
     let next = "Next: qbo-rs backfill invoices --last 90d --schema 'my raw'";
     assert_eq!(text.lines().last(), Some(next));
+    empty.other_schemas = ["raw", "raw_2", "raw_3", "raw_4", "raw_5"]
+        .map(str::to_owned)
+        .to_vec();
+    let text = shown(&mut empty, false);
+    let others = "Other schemas (--schema): raw, raw_2, raw_3, and 2 more";
+    assert_eq!(text.lines().last(), Some(others));
 }
 
 #[test]

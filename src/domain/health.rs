@@ -40,7 +40,7 @@ pub enum Reason {
         /// The day of the balances.
         as_of: NaiveDate,
     },
-    /// Nothing was ever loaded into the schema.
+    /// The schema is empty: no entity was ever loaded.
     NothingLoaded,
     /// A sync has begun with the entity, and none has read it.
     NeverRead,

@@ -13,6 +13,7 @@ pub(crate) mod drift;
 pub mod entity;
 mod entity_names;
 mod excerpt;
+mod failure;
 pub mod fields;
 mod guess;
 mod health;
@@ -53,6 +54,7 @@ pub use entity::{ENTITIES, EntityKind, EntitySpec, Identity, Ordering};
 pub(crate) use entity_names::select_stored;
 pub use entity_names::{find_entity, select_comparable, select_entities, select_readable};
 pub(crate) use excerpt::{MAX_SHOWN, excerpt};
+pub use failure::{FailureKind, NOT_ATTEMPTED};
 pub use fields::{
     Column, ColumnType, Field, FieldTable, FieldType, column_name, columns, columns_below, fields,
 };
@@ -69,8 +71,8 @@ pub(crate) use record::{
     MAX_RECORD, MAX_REJECT_TEXT, MAX_REJECTS, Wrapped, too_many_rejects, unnamed,
 };
 pub use report::{
-    ConnectionReport, FailureKind, LoadCounts, NOT_ATTEMPTED, Report, RunEnd, RunReport, RunStatus,
-    SkipReason, WindowReport, WindowStatus,
+    ConnectionReport, LoadCounts, Report, RunEnd, RunReport, RunStatus, SkipReason, WindowReport,
+    WindowStatus,
 };
 pub use reports::Basis;
 pub use status::{

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::domain::{CallCost, RunCost, Window};
+use crate::domain::{CallCost, FailureKind, NOT_ATTEMPTED, RunCost, Window};
 use crate::error::{Error, Recovery};
 
 /// Outcome of a window.
@@ -108,34 +108,6 @@ impl RunEnd {
         }
     }
 }
-
-/// The kind of a failure, as far as it decides what is said about it and what comes next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureKind {
-    /// Nothing was tried, because the company had failed before.
-    NotAttempted,
-    /// QuickBooks has asked for a longer wait than this waits.
-    AskedToWait,
-    /// QuickBooks denies the company.
-    AccessDenied,
-    /// Any other failure.
-    Other,
-}
-
-impl FailureKind {
-    /// Returns the kind of an error.
-    pub fn of(error: &Error) -> Self {
-        match error.last() {
-            Error::AskedToWait { .. } => Self::AskedToWait,
-            Error::PermissionDenied { .. } | Error::EntityDenied { .. } => Self::AccessDenied,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// Begins the reason of a failure for which nothing was tried.
-pub const NOT_ATTEMPTED: &str = "not attempted: ";
 
 /// Counts of what a sink did with the records of one window. The other four add up to `rows`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -106,6 +106,9 @@ SELECT realm_id FROM qbo.schema_realms
 WHERE schema_name = $1
   AND EXISTS (SELECT FROM qbo.windows WHERE schema_name = $1 AND entity = $2)";
 
+const OTHER_SCHEMAS: &str = "
+SELECT schema_name FROM qbo.schema_realms WHERE schema_name <> $1 ORDER BY schema_name";
+
 const COUNTS: &str = "
 SELECT (SELECT count(*) FROM {table}) AS rows,
     (SELECT count(*) FROM qbo.rejects WHERE schema_name = $1 AND entity = $2) AS rejects";
@@ -211,6 +214,15 @@ impl StatusReader {
         let select = format!("SELECT payload->>'CompanyName' AS name FROM {table} LIMIT 1");
         let row = self.db.optional(&select, params![]).await?;
         row.map_or(Ok(None), |row| row.column("name"))
+    }
+
+    /// Returns the other schemas of raw tables.
+    pub(crate) async fn other_schemas(&self) -> Result<Vec<String>> {
+        if !self.has_table("qbo", "schema_realms").await? {
+            return Ok(Vec::new());
+        }
+        let rows = self.db.rows(OTHER_SCHEMAS, params![self.schema]).await?;
+        rows.iter().map(|row| row.column("schema_name")).collect()
     }
 
     async fn has_table(&self, schema: &str, table: &str) -> Result<bool> {

@@ -50,6 +50,8 @@ pub struct RowCount {
 pub(crate) struct WindowTrouble {
     /// The schema.
     pub schema: String,
+    /// The company.
+    pub realm_id: String,
     /// Name of the entity.
     pub entity: String,
     /// `failed`, `stuck`, or `running` without a sign of life.
@@ -67,6 +69,8 @@ pub(crate) struct WindowTrouble {
 pub(crate) struct SetAsideCount {
     /// The schema.
     pub schema: String,
+    /// The company.
+    pub realm_id: String,
     /// Name of the entity.
     pub entity: String,
     /// Number of records.
@@ -128,21 +132,21 @@ SELECT schemaname::text AS schema_name, substr(relname, 4)::text AS entity, n_li
 FROM pg_stat_user_tables
 WHERE schemaname = ANY($1) AND starts_with(relname, 'qb_')";
 
-/// Those that a run is at need nobody; a sync that is at some is told by its turn.
+/// Windows that a run is at need nobody; a sync that is at some is told by its turn.
 const TROUBLES: &str = concat!(
     "
-SELECT schema_name, entity, status, count(*) AS windows, min(window_start_utc) AS first,
+SELECT schema_name, realm_id, entity, status, count(*) AS windows, min(window_start_utc) AS first,
     min(error) AS error
 FROM (",
     unfinished!(),
     ") AS odd
 WHERE NOT is_under_way
-GROUP BY schema_name, entity, status ORDER BY schema_name, entity, status"
+GROUP BY schema_name, realm_id, entity, status ORDER BY schema_name, entity, status"
 );
 
 const SET_ASIDE: &str = "
-SELECT schema_name, entity, count(*) AS records FROM qbo.rejects
-GROUP BY schema_name, entity ORDER BY schema_name, entity";
+SELECT schema_name, realm_id, entity, count(*) AS records FROM qbo.rejects
+GROUP BY schema_name, realm_id, entity ORDER BY schema_name, entity";
 
 /// The last five runs of each entity are few, whatever the table holds. Those that found nothing new
 /// would hide the others.
@@ -248,6 +252,7 @@ impl OverviewReader {
         let counts = rows.iter().map(|row| {
             Ok(SetAsideCount {
                 schema: row.column("schema_name")?,
+                realm_id: row.column("realm_id")?,
                 entity: row.column("entity")?,
                 records: row.count("records")?,
             })
@@ -280,6 +285,7 @@ impl OverviewReader {
 fn trouble(row: &Row) -> Result<WindowTrouble> {
     Ok(WindowTrouble {
         schema: row.column("schema_name")?,
+        realm_id: row.column("realm_id")?,
         entity: row.column("entity")?,
         status: row.column("status")?,
         windows: row.count("windows")?,

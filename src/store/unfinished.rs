@@ -1,6 +1,6 @@
 //! The windows whose last attempt did not succeed.
 
-/// Those of all schemas, but for those of which the whole time was committed by other windows since: each
+/// Unfinished windows of all schemas, but for those of which the whole time was committed by other windows since: each
 /// begin of a time that could be lacking lies in one. A sync that is at one is told by its turn.
 macro_rules! unfinished {
     () => {

@@ -607,9 +607,10 @@ async def main():
     task = asyncio.create_task(qbo_rs.backfill_async(
         "invoices", "2024-01-01", "2026-01-01", "month", strict_windows=True, **json.loads(sys.argv[1])))
     # The answers after the fifth never come.
-    committed = 0
+    committed, deadline = 0, time.monotonic() + 30
     with psycopg.connect(sys.argv[2], autocommit=True) as connection:
         while not committed:
+            assert time.monotonic() < deadline, "nothing is committed"
             await asyncio.sleep(0.05)
             if connection.execute("SELECT to_regclass('qbo.windows')").fetchone()[0]:
                 committed = connection.execute(COMMITTED).fetchone()[0]

@@ -53,7 +53,7 @@ pub(super) struct Look<'a> {
 #[derive(Default)]
 pub(super) struct FoundCompany {
     pub lines: Vec<CheckLine>,
-    /// What was done beside them.
+    /// Lines about what was done beside them.
     pub notes: Vec<CheckLine>,
     pub realm_id: Option<String>,
     pub time_zone: Option<String>,

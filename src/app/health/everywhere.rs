@@ -29,7 +29,7 @@ pub struct CompanyFinding {
     pub first: Option<DateTime<Utc>>,
 }
 
-/// What is known of the entities of all schemas.
+/// The facts about the entities of all schemas.
 struct Everything {
     troubles: Vec<WindowTrouble>,
     set_aside: Vec<SetAsideCount>,
@@ -49,26 +49,27 @@ pub(crate) async fn entity_findings(
     now: DateTime<Utc>,
 ) -> Result<Vec<CompanyFinding>> {
     let reader = OverviewReader::new(db.clone());
-    let mut keys: BTreeSet<(&str, &str)> = BTreeSet::new();
-    keys.extend(coverage.iter().map(|of| (&*of.schema, &*of.entity)));
-    let keys: Vec<(&str, &str)> = keys.into_iter().collect();
-    let runs = last_runs(db, &keys).await?.into_iter();
-    let everything = Everything {
+    let mut everything = Everything {
         troubles: reader.troubles().await?,
         set_aside: reader.set_aside().await?,
         different: different_entities(db, None).await?,
         syncs: syncs_under_way(db, None).await?,
-        runs: runs
-            .map(|last| ((last.schema, last.entity), last.run))
-            .collect(),
+        runs: BTreeMap::new(),
     };
+    let others = everything.beside(coverage);
+    let all = || coverage.iter().chain(&others);
+    let keys: BTreeSet<(&str, &str)> = all().map(|of| (&*of.schema, &*of.entity)).collect();
+    let keys: Vec<(&str, &str)> = keys.into_iter().collect();
+    let runs = last_runs(db, &keys).await?.into_iter();
+    let runs = runs.map(|last| ((last.schema, last.entity), last.run));
+    everything.runs = runs.collect();
     let mut found = Vec::new();
     let mut companies: HashMap<&str, Vec<&CompanyReport>> = HashMap::new();
     for account in accounts {
         let same = companies.entry(&account.account.realm_id).or_default();
         same.push(account);
     }
-    for of in coverage {
+    for of in all() {
         let of_company = companies.get(&*of.realm_id).map_or(&[][..], Vec::as_slice);
         let is_held_up = is_held_up(&mut of_company.iter().copied(), now);
         everything.judge(of, is_held_up, now, &mut found);
@@ -77,6 +78,33 @@ pub(crate) async fn entity_findings(
 }
 
 impl Everything {
+    /// Returns the entities that were never synced and have committed nothing, of which there is something
+    /// to say all the same.
+    fn beside(&self, coverage: &[Coverage]) -> Vec<Coverage> {
+        let troubles = self.troubles.iter();
+        let troubles = troubles.map(|one| (&one.schema, &one.realm_id, &one.entity));
+        let set_aside = self.set_aside.iter();
+        let set_aside = set_aside.map(|one| (&one.schema, &one.realm_id, &one.entity));
+        let different = self.different.iter();
+        let different = different.map(|one| (&one.schema, &one.realm_id, &one.entity));
+        let named: BTreeSet<_> = troubles.chain(set_aside).chain(different).collect();
+        let is_known = |schema: &str, entity: &str| {
+            let mut known = coverage.iter();
+            known.any(|of| of.schema == schema && of.entity == entity)
+        };
+        let others = named.into_iter();
+        others
+            .filter(|(schema, _, entity)| !is_known(schema, entity))
+            .map(|(schema, realm_id, entity)| Coverage {
+                schema: schema.clone(),
+                realm_id: realm_id.clone(),
+                entity: entity.clone(),
+                state: None,
+                committed: Vec::new(),
+            })
+            .collect()
+    }
+
     fn judge(
         &self,
         of: &Coverage,

@@ -24,7 +24,7 @@ pub(crate) const MAX_AGE: TimeDelta = TimeDelta::days(2);
 /// The command that brings everything into step.
 const SYNC: &str = "qbo-rs sync";
 
-/// What is known of an entity of a schema.
+/// The facts about an entity of a schema.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct EntityFacts<'f> {
     pub schema: &'f str,
@@ -32,7 +32,7 @@ pub(crate) struct EntityFacts<'f> {
     /// Windows whose last attempt did not succeed.
     pub stuck: u64,
     pub failed: u64,
-    /// Those that were begun, and that no run is at.
+    /// Windows that were begun, and that no run is at.
     pub abandoned: u64,
     pub last_run: Option<&'f LastRun>,
     /// Outcome of the last sync, and when one last succeeded.
@@ -137,7 +137,13 @@ fn unfinished(facts: &EntityFacts<'_>, now: DateTime<Utc>) -> Option<(Reason, Op
         }
     }
     let details = Some(format!("qbo-rs status {}{flag}", facts.entity));
-    match (facts.is_syncing, facts.failed, facts.abandoned) {
+    let sync = facts.last_sync.map(|(status, _)| status);
+    // What a sync has left the next one reads, which is said of the sync.
+    let abandoned = match sync {
+        Some(EntitySyncStatus::Pending | EntitySyncStatus::InProgress) => 0,
+        _ => facts.abandoned,
+    };
+    match (facts.is_syncing, facts.failed, abandoned) {
         (true, ..) | (_, 0, 0) => None,
         (_, 0, windows) => Some((Reason::WindowsAbandoned { windows }, details)),
         (_, windows, _) => Some((Reason::WindowsFailed { windows }, details)),
