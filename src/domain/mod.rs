@@ -15,6 +15,7 @@ mod entity_names;
 mod excerpt;
 pub mod fields;
 mod guess;
+mod head;
 mod held;
 pub mod instant;
 pub mod interval;
@@ -29,6 +30,7 @@ pub(crate) mod scan;
 pub(crate) mod shape;
 pub mod status;
 pub mod sync_report;
+mod validator;
 pub mod verification;
 pub mod webhook;
 pub mod window;
@@ -56,6 +58,7 @@ pub use fields::{
     Column, ColumnType, Field, FieldTable, FieldType, column_name, columns, columns_below, fields,
 };
 pub(crate) use guess::closest;
+pub(crate) use head::Head;
 pub use held::Held;
 pub use interval::Interval;
 pub(crate) use mask::LEFT_OUT;
@@ -77,6 +80,7 @@ pub use status::{
 pub use sync_report::{
     CompanyStatus, CompanySync, EntityOutcome, EntitySync, SyncMethod, SyncReport,
 };
+pub(crate) use validator::Validator;
 pub use verification::{
     KnownReject, RecordKey, Verification, VerificationReport, VerificationStatus, WindowDifference,
 };

@@ -3,17 +3,30 @@
 //! `numeric` (PostgreSQL documentation, "JSON Types", "Numeric Types"). A key must fit on an index
 //! page.
 
+use crate::domain::Record;
+
+/// Returns why a record cannot be stored, or `None` if it can.
+pub(super) fn refusal_of(record: &Record) -> Option<&'static str> {
+    let payload = record.payload.as_bytes();
+    match record.payload.is_plain() {
+        true => refused_length(&record.id, payload),
+        false => refusal(&record.id, payload),
+    }
+}
+
 /// Returns why a record cannot be stored, or `None` if it can. The payload must be valid JSON.
 pub(super) fn refusal(id: &str, payload: &[u8]) -> Option<&'static str> {
+    refused_length(id, payload)
+        .or_else(|| refused_escape(payload))
+        .or_else(|| refused_number(payload))
+        .or_else(|| refused_depth(payload))
+}
+
+fn refused_length(id: &str, payload: &[u8]) -> Option<&'static str> {
     if id.len() > MAX_ID {
         return Some("its id is longer than an index of Postgres can hold");
     }
-    if payload.len() > MAX_PAYLOAD {
-        return Some("it is larger than the 255 MB that jsonb can hold");
-    }
-    refused_escape(payload)
-        .or_else(|| refused_number(payload))
-        .or_else(|| refused_depth(payload))
+    (payload.len() > MAX_PAYLOAD).then_some("it is larger than the 255 MB that jsonb can hold")
 }
 
 /// Levels of arrays and objects. Postgres parses `jsonb` by recursion, and its stack ends at some
