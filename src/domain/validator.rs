@@ -228,12 +228,8 @@ impl<'a> Validator<'a> {
         let begin = self.at;
         self.at += usize::from(self.bytes.get(self.at) == Some(&b'-'));
         match self.bytes.get(self.at)? {
-            b'0' => {
-                self.at += 1;
-                if self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
-                    return None;
-                }
-            }
+            // A digit behind it is found by whoever goes on: nothing takes it there.
+            b'0' => self.at += 1,
             _ => self.skip_digits()?,
         }
         if self.bytes.get(self.at) == Some(&b'.') {
