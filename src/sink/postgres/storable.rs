@@ -165,6 +165,13 @@ fn code_unit(escape: &[u8]) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Validator;
+
+    /// Returns true if the payload of a record that holds a text is not taken for a plain one.
+    fn is_left_to_be_looked_at(text: &str) -> bool {
+        let mut validator = Validator::new(text);
+        validator.value().is_none() || validator.take_oddity()
+    }
 
     #[test]
     fn only_what_postgres_refuses_is_refused() {
@@ -194,6 +201,7 @@ mod tests {
                 refusal("1", bad.as_bytes()).is_some_and(|reason| reason.contains(word)),
                 "{bad}"
             );
+            assert!(is_left_to_be_looked_at(bad), "{bad}");
         }
     }
 
@@ -204,6 +212,7 @@ mod tests {
         assert!(refusal("1", digits(131_073).as_bytes()).is_some());
         let decimals = format!("[0.{}]", "1".repeat(16_384));
         assert!(refusal("1", decimals.as_bytes()).is_some());
+        assert!(is_left_to_be_looked_at(&digits(131_073)) && is_left_to_be_looked_at(&decimals));
         assert_eq!(
             refusal("1", format!("[\"0.{}\"]", "1".repeat(16_384)).as_bytes()),
             None
@@ -224,6 +233,7 @@ mod tests {
                 reason.is_some_and(|reason| reason.contains("nested")),
                 "{levels}"
             );
+            assert!(is_left_to_be_looked_at(&nested(levels)), "{levels}");
         }
         // Brackets in texts and one after the other are no levels.
         let flat = format!(r#"["{}",{}[]]"#, "[{".repeat(2000), "[],{},".repeat(2000));
