@@ -1,14 +1,15 @@
 //! A counter of the distinct records in a window.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
+
+use ahash::RandomState;
 
 use crate::domain::Page;
 
 /// Ids seen in one window. A record that is edited during the read arrives twice.
 #[derive(Debug, Default)]
 pub(crate) struct DistinctIds {
-    keys: HashSet<u64>,
+    keys: HashSet<u64, RandomState>,
     hasher: RandomState,
     has_repeats: bool,
 }

@@ -16,6 +16,7 @@ mod excerpt;
 mod failure;
 pub mod fields;
 mod guess;
+mod head;
 mod health;
 mod held;
 pub mod instant;
@@ -31,6 +32,7 @@ pub(crate) mod scan;
 pub(crate) mod shape;
 pub mod status;
 pub mod sync_report;
+mod validator;
 pub mod verification;
 pub mod webhook;
 pub mod window;
@@ -59,6 +61,7 @@ pub use fields::{
     Column, ColumnType, Field, FieldTable, FieldType, column_name, columns, columns_below, fields,
 };
 pub(crate) use guess::closest;
+pub(crate) use head::Head;
 pub use health::{Finding, Level, Reason, level_of};
 pub use held::Held;
 pub use interval::Interval;
@@ -81,6 +84,7 @@ pub use status::{
 pub use sync_report::{
     CompanyStatus, CompanySync, EntityOutcome, EntitySync, SyncMethod, SyncReport,
 };
+pub(crate) use validator::Validator;
 pub use verification::{
     KnownReject, RecordKey, Verification, VerificationReport, VerificationStatus, WindowDifference,
 };

@@ -12,35 +12,64 @@ use serde_json::value::RawValue;
 use crate::domain::Held;
 use crate::domain::entity::Identity;
 use crate::domain::excerpt::{MAX_SHOWN, excerpt};
+use crate::domain::head::Head;
 use crate::domain::instant::parse_record_time;
 use crate::error::{Error, Result};
 
 /// The JSON text of a record exactly as the API sent it. It is a shared slice of the answer and is never
 /// rewritten.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Payload(Bytes);
+#[derive(Debug, Clone)]
+pub struct Payload {
+    text: Bytes,
+    is_plain: bool,
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Payload {}
 
 impl Payload {
     /// Wraps text that a JSON parser has accepted.
     pub fn from_valid_json(text: Bytes) -> Self {
-        Self(text)
+        Self {
+            text,
+            is_plain: false,
+        }
+    }
+
+    /// Wraps text that the [`Validator`](crate::domain::Validator) has gone over without an oddity, so that
+    /// nobody has to look for escapes, exponents, long numbers and deep values again.
+    pub(crate) fn from_plain_json(text: Bytes) -> Self {
+        Self {
+            text,
+            is_plain: true,
+        }
+    }
+
+    /// Returns true if the text is known to hold nothing of what Postgres refuses in JSON.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     /// Returns the bytes, UTF-8.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.text
     }
 
     /// Returns a part of the bytes, which it shares.
     pub(crate) fn slice(&self, part: std::ops::Range<usize>) -> Bytes {
-        self.0.slice(part)
+        self.text.slice(part)
     }
 
     /// Returns the text at a path such as `MetaData.CreateTime`, if there is one. A record that is
     /// wrapped in an object of one member is looked into.
     pub(crate) fn text_at(&self, path: &str) -> Option<String> {
         type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
-        let mut members: Members<'_> = serde_json::from_slice(&self.0).ok()?;
+        let mut members: Members<'_> = serde_json::from_slice(&self.text).ok()?;
         let (parents, name) = path.rsplit_once('.').unwrap_or(("", path));
         let first = parents.split('.').next().filter(|first| !first.is_empty());
         if members.len() == 1 && !members.contains_key(first.unwrap_or(name)) {
@@ -99,30 +128,18 @@ pub struct Record {
     pub payload: Payload,
 }
 
-#[derive(Deserialize)]
-struct RecordHead<'a> {
-    #[serde(rename = "Id", borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(rename = "SyncToken", borrow)]
-    sync_token: Option<&'a RawValue>,
-    #[serde(rename = "MetaData", borrow)]
-    meta_data: MetaData<'a>,
-}
-
-#[derive(Deserialize)]
-struct MetaData<'a> {
-    #[serde(rename = "LastUpdatedTime", borrow)]
-    last_updated_time: &'a RawValue,
-}
-
 /// Reads a text, or a whole number as its digits: what a number says is unmistakable.
-fn read_text(field: &str, value: &RawValue) -> Result<String> {
+fn read_text<'a>(field: &str, json: &'a str) -> Result<Cow<'a, str>> {
     let failed = |why: String| Error::decode("record", format!("cannot read `{field}`: {why}"));
-    let json = value.get();
-    let text = match json.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => json.to_owned(),
-        false => serde_json::from_str::<String>(json)
-            .map_err(|_| failed(format!("it is {}", excerpt(json, MAX_SHOWN))))?,
+    let inner = json
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    let text = match inner.filter(|inner| !inner.contains('\\')) {
+        Some(inner) => Cow::Borrowed(inner),
+        None if json.bytes().all(|byte| byte.is_ascii_digit()) => Cow::Borrowed(json),
+        None => serde_json::from_str::<String>(json)
+            .map_err(|_| failed(format!("it is {}", excerpt(json, MAX_SHOWN))))?
+            .into(),
     };
     match (text.is_empty(), text.contains('\0')) {
         (false, false) => Ok(text),
@@ -176,17 +193,17 @@ fn join_properties(names: &[&str], payload: &Payload) -> Result<String> {
     let members = members(payload)?;
     let texts = names.iter().map(|name| {
         let missing = || Error::decode("record", format!("missing field `{name}`"));
-        read_text(name, members.get(*name).ok_or_else(missing)?)
+        read_text(name, members.get(*name).ok_or_else(missing)?.get())
     });
     Ok(texts.collect::<Result<Vec<_>>>()?.join(":"))
 }
 
 /// Returns the id of a record whose field `Id` is this.
-fn identify(identity: Identity, id: Option<&RawValue>, payload: &Payload) -> Result<String> {
+fn identify(identity: Identity, id: Option<&str>, payload: &Payload) -> Result<String> {
     match (identity, id) {
         (Identity::Properties(names), _) => join_properties(names, payload),
         (Identity::Single, None) => Ok(SINGLE_ID.to_owned()),
-        (_, Some(id)) => read_text("Id", id),
+        (_, Some(id)) => read_text("Id", id).map(Cow::into_owned),
         (_, None) => Err(Error::decode("record", "missing field `Id`")),
     }
 }
@@ -209,7 +226,7 @@ impl Record {
             }
             _ => serde_json::from_slice(payload.as_bytes()).map_err(unreadable)?,
         };
-        identify(identity, head.id, payload)
+        identify(identity, head.id.map(RawValue::get), payload)
     }
 
     /// Reads the three fields from a payload and skips everything else.
@@ -218,16 +235,22 @@ impl Record {
     /// [`Error::Decode`] if the identity of the record or `MetaData.LastUpdatedTime` is missing or
     /// unreadable.
     pub fn read(identity: Identity, payload: Payload) -> Result<Self> {
-        let unreadable = |e| Error::decode("record", e);
-        let head: RecordHead<'_> = match identity {
-            Identity::Wrapped => {
-                serde_json::from_str(wrapped_object(&payload)?.get()).map_err(unreadable)?
-            }
-            _ => serde_json::from_slice(payload.as_bytes()).map_err(unreadable)?,
+        let row = payload.clone();
+        let record = match identity {
+            Identity::Wrapped => wrapped_object(&row)?.get().as_bytes(),
+            _ => row.as_bytes(),
         };
+        let head = Head::parse(record).map_err(|e| Error::decode("record", e))?;
+        Self::of_head(identity, &head, payload)
+    }
+
+    /// Makes a record of the fields that were found in its text.
+    ///
+    /// # Errors
+    /// The same as for [`read`](Self::read).
+    pub(crate) fn of_head(identity: Identity, head: &Head<'_>, payload: Payload) -> Result<Self> {
         let id = identify(identity, head.id, &payload)?;
-        let time = head.meta_data.last_updated_time;
-        let time = read_text("MetaData.LastUpdatedTime", time)?;
+        let time = read_text("MetaData.LastUpdatedTime", head.last_updated_time)?;
         let updated_at = parse_record_time(&time).ok_or_else(|| {
             Error::decode(
                 format!("record {}", excerpt(&id, MAX_SHOWN)),
@@ -238,7 +261,7 @@ impl Record {
             )
         })?;
         // It only breaks ties, so that one that is no number costs no record.
-        let token = head.sync_token.map(|token| token.get().trim_matches('"'));
+        let token = head.sync_token.map(|token| token.trim_matches('"'));
         let sync_token = token.and_then(|token| token.parse().ok()).unwrap_or(0);
         Ok(Self {
             id,
@@ -348,7 +371,7 @@ impl Reject {
             at: record.updated_at,
             error: error.into(),
             intuit_tid: None,
-            payload: Some(record.payload.0.clone()),
+            payload: Some(record.payload.text.clone()),
         }
         .bounded()
     }
@@ -362,7 +385,7 @@ impl Reject {
             at,
             error: error.to_string(),
             intuit_tid: None,
-            payload: Some(row.0),
+            payload: Some(row.text),
         }
         .bounded()
     }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
+use ahash::RandomState;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
@@ -14,9 +15,12 @@ use serde_json::value::RawValue;
 
 use super::classify::classify_failure;
 use super::fault::Fault;
+use super::ordinary::read_ordinary;
 pub(super) use super::rows::{MAX_ROWS, rows_in};
 use crate::domain::instant::parse_record_time;
-use crate::domain::{ENTITIES, EntitySpec, Held, MAX_RECORD, MAX_SHOWN, Payload, Record, excerpt};
+use crate::domain::{
+    ENTITIES, EntitySpec, Head, Held, MAX_RECORD, MAX_SHOWN, Payload, Record, excerpt,
+};
 use crate::error::{Error, Result};
 use crate::http::Response;
 use crate::quickbooks::client::Verdict;
@@ -72,6 +76,14 @@ impl<'a> Asked<'a> {
 
 /// Parses an answer. A success may carry a fault, and a body may be cut short.
 pub(super) fn read_query_answer(asked: Asked<'_>, response: &Response) -> Verdict<QueryAnswer> {
+    match read_ordinary(asked, response) {
+        Some(answer) => Verdict::Done(answer),
+        None => read_any(asked, response),
+    }
+}
+
+/// Parses an answer of any form.
+pub(super) fn read_any(asked: Asked<'_>, response: &Response) -> Verdict<QueryAnswer> {
     if !(200..300).contains(&response.status) {
         return classify_failure(response, Fault::parse(&response.body), Some(asked.entity));
     }
@@ -171,6 +183,7 @@ fn read_members(
         }
         _ => {}
     }
+    let rows = rows.into_iter().map(Row::unread);
     let answer = read_rows(asked.entity, rows, response);
     check_ids(&answer.records)?;
     Ok(answer)
@@ -181,7 +194,9 @@ fn read_members(
 /// # Errors
 /// If two records do. The error names their id.
 pub(super) fn check_ids(records: &[Record]) -> Result<(), String> {
-    let mut seen: HashMap<&str, &Payload> = HashMap::with_capacity(records.len());
+    let keys = RandomState::new();
+    let mut seen: HashMap<&str, &Payload, _> =
+        HashMap::with_capacity_and_hasher(records.len(), keys);
     let repeated = records.iter().find(|record| {
         let first = seen.insert(&record.id, &record.payload);
         first.is_some_and(|first| first.as_bytes() != record.payload.as_bytes())
@@ -225,27 +240,64 @@ pub(super) fn is_deleted(row: &str) -> bool {
         && Stub::read(row).is_ok_and(|stub| stub.is_deleted())
 }
 
+/// A row of an answer.
+#[derive(Debug)]
+pub(super) struct Row<'a> {
+    /// Its text, a part of the answer.
+    pub json: &'a str,
+    /// The fields of the record, if they were found on the way. A row without them is parsed.
+    pub head: Option<Head<'a>>,
+    /// It holds no oddity.
+    pub is_plain: bool,
+}
+
+impl<'a> Row<'a> {
+    /// Returns a row of which nothing but its place is known.
+    pub(super) fn unread(raw: &'a RawValue) -> Self {
+        Self {
+            json: raw.get(),
+            head: None,
+            is_plain: false,
+        }
+    }
+
+    fn payload(&self, response: &Response) -> Payload {
+        let text = response.body.slice_ref(self.json.as_bytes());
+        match self.is_plain {
+            true => Payload::from_plain_json(text),
+            false => Payload::from_valid_json(text),
+        }
+    }
+
+    fn read(&self, entity: &EntitySpec, payload: Payload) -> Result<Record> {
+        if self.head.is_none() && is_deleted(self.json) {
+            return Err(Error::decode("record", "it says that it is deleted"));
+        }
+        check_length(&payload)?;
+        match &self.head {
+            Some(head) => Record::of_head(entity.identity, head, payload),
+            None => Record::read(entity.identity, payload),
+        }
+    }
+}
+
 /// Reads rows, each of them by itself.
-pub(super) fn read_rows(
+pub(super) fn read_rows<'a>(
     entity: &EntitySpec,
-    rows: Vec<&RawValue>,
+    rows: impl ExactSizeIterator<Item = Row<'a>>,
     response: &Response,
 ) -> QueryAnswer {
-    let mut answer = QueryAnswer::default();
-    for raw in rows {
-        let payload = Payload::from_valid_json(response.body.slice_ref(raw.get().as_bytes()));
-        let record = match is_deleted(raw.get()) {
-            true => Err(Error::decode("record", "it says that it is deleted")),
-            false => {
-                check_length(&payload).and_then(|()| Record::read(entity.identity, payload.clone()))
-            }
-        };
-        match record {
+    let mut answer = QueryAnswer {
+        records: Vec::with_capacity(rows.len()),
+        ..QueryAnswer::default()
+    };
+    for row in rows {
+        match row.read(entity, row.payload(response)) {
             Ok(record) => answer.records.push(record),
             Err(error) => {
                 let follows = answer.records.last().map(|record| record.updated_at);
                 answer.unreadable.push(Unreadable {
-                    row: payload,
+                    row: row.payload(response),
                     error,
                     follows,
                 });
@@ -312,8 +364,7 @@ impl<'a> Members<'a> {
 
     /// Returns the time of an answer.
     pub(super) fn time(&self) -> Option<DateTime<Utc>> {
-        let text: String = serde_json::from_str(self.all("time").next()?.get()).ok()?;
-        parse_record_time(&text)
+        read_time(self.all("time").next()?.get())
     }
 
     /// Returns a counter. Digits as text are as good as a number.
@@ -322,7 +373,7 @@ impl<'a> Members<'a> {
     /// If it is anything but a count.
     pub(super) fn counter(&self, name: &str) -> Result<Option<u64>, String> {
         self.only(name)?
-            .map(|value| read_counter(name, value))
+            .map(|value| read_counter(name, value.get()))
             .transpose()
     }
 
@@ -333,7 +384,7 @@ impl<'a> Members<'a> {
     /// If one of them is anything but a count.
     pub(super) fn sum(&self, name: &str) -> Result<u64, String> {
         self.all(name)
-            .map(|value| read_counter(name, value))
+            .map(|value| read_counter(name, value.get()))
             .try_fold(0, |sum: u64, count| Ok(sum.saturating_add(count?)))
     }
 
@@ -362,8 +413,18 @@ impl<'a> Members<'a> {
     }
 }
 
-fn read_counter(name: &str, value: &RawValue) -> Result<u64, String> {
-    let text = value.get().trim_matches('"');
+/// Reads the JSON of a time.
+pub(super) fn read_time(json: &str) -> Option<DateTime<Utc>> {
+    let text: String = serde_json::from_str(json).ok()?;
+    parse_record_time(&text)
+}
+
+/// Reads the JSON of a counter.
+///
+/// # Errors
+/// If it is anything but a count.
+pub(super) fn read_counter(name: &str, json: &str) -> Result<u64, String> {
+    let text = json.trim_matches('"');
     text.parse()
         .map_err(|_| format!("its {name} is {}", excerpt(text, MAX_SHOWN)))
 }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::QboSource;
 use super::batch::{MAX_ITEMS, MAX_RECORDS};
 use super::classify::classify_failure;
-use super::envelope::{QueryAnswer, is_deleted, read_rows};
+use super::envelope::{QueryAnswer, Row, is_deleted, read_rows};
 use super::failure_cause::{failure_cause, is_repeated_bad_record};
 use super::fault::Fault;
 use super::reader::{SpanReader, reject_bad_record};
@@ -331,7 +331,7 @@ fn read_record(entity: &EntitySpec, response: &Response) -> Verdict<QueryAnswer>
     let Some(raw) = members.get(entity.answer_key) else {
         return missing(&"it holds no record");
     };
-    Verdict::Done(read_rows(entity, vec![*raw], response))
+    Verdict::Done(read_rows(entity, [Row::unread(raw)].into_iter(), response))
 }
 
 /// Refuses answers that hold as many rows as fit: more may have been left out.

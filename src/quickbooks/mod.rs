@@ -22,6 +22,7 @@ mod foreign;
 mod includes;
 mod lookup;
 pub(crate) mod oauth;
+mod ordinary;
 mod paging;
 mod places;
 mod prefetch;

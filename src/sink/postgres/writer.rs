@@ -282,8 +282,8 @@ impl PostgresWriter {
         for reject in std::mem::take(&mut page.rejects) {
             self.rejects.push_of_window(reject, &page.request);
         }
-        page.records.retain(|record| {
-            match storable::refusal(&record.id, record.payload.as_bytes()) {
+        page.records
+            .retain(|record| match storable::refusal_of(record) {
                 Some(reason) => {
                     if self.rejects.count() < MAX_LOGGED_REJECTS {
                         let id = &*excerpt(&record.id, MAX_SHOWN);
@@ -298,8 +298,7 @@ impl PostgresWriter {
                     false
                 }
                 None => true,
-            }
-        });
+            });
         if page.records.is_empty() {
             return Ok(());
         }
