@@ -20,6 +20,7 @@ mod sync_turns;
 mod tie_outs;
 pub(crate) mod token_store;
 mod webhook_inbox;
+mod writers;
 
 #[cfg(test)]
 pub(crate) use self::committed::{LedgerTime, complete_parts};
@@ -40,6 +41,7 @@ pub(crate) use self::{
         KnownDifference, keep_differences, known_differences, latest_tie_outs, record_tie_out,
     },
     webhook_inbox::{JobRules, WebhookInbox},
+    writers::writer_of,
 };
 pub use self::{
     entity_status::{Check, EntityStatus, UnavailableEntity, UnfinishedWindow, UnreadEntity},

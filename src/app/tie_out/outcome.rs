@@ -24,25 +24,20 @@ impl Comparison<'_> {
         text(amounts.sum())
     }
 
+    /// Returns whether a cause explains whatever differs.
+    pub(super) fn is_explained(&self) -> bool {
+        let findings = &self.findings;
+        let (mut accounts, mut parties) = (findings.accounts.iter(), findings.parties.iter());
+        let mut differences = findings.differences.iter();
+        accounts.all(|it| it.unexplained().is_zero())
+            && parties.all(|it| it.unexplained().is_zero())
+            && differences.all(|it| it.cause.is_some())
+    }
+
     /// Returns the report of the company.
     pub(super) fn outcome(&self, realm_id: &str) -> CompanyBooks {
         let unverified = self.reports.unverified();
-        let is_ok = unverified.is_empty()
-            && self
-                .findings
-                .accounts
-                .iter()
-                .all(|it| it.unexplained().is_zero())
-            && self
-                .findings
-                .parties
-                .iter()
-                .all(|it| it.unexplained().is_zero())
-            && self
-                .findings
-                .differences
-                .iter()
-                .all(|it| it.cause.is_some());
+        let is_ok = unverified.is_empty() && self.is_explained();
         CompanyBooks {
             realm_id: realm_id.to_owned(),
             basis: self.reports.basis.name(),
