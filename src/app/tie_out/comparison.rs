@@ -22,6 +22,9 @@ use crate::store::KnownDifference;
 /// The time after the last day in which a transaction is looked for that the records have before it.
 const AHEAD: Months = Months::new(6);
 
+/// The time before the first record in which transactions are looked for, if QuickBooks has balances then.
+const BEFORE: Months = Months::new(12);
+
 /// How a comparison looks at the books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
@@ -57,7 +60,7 @@ impl<'c> Comparison<'c> {
                           reports are compared with each other";
             reports.note(reason.to_owned());
         }
-        let before = days.0.pred_opt().unwrap_or(days.0);
+        let before = day_before(days.0);
         let read = async {
             let findings = match is_cash {
                 true => Findings::new(books.read_lists().await?, Vec::new(), Vec::new(), days),
@@ -227,17 +230,27 @@ impl<'c> Comparison<'c> {
         let Some(first) = self.findings.first_day() else {
             return Ok(false);
         };
-        let first = first.min(before);
+        let mut first = first.min(before);
         let chart = &self.findings.chart;
-        let Some(earlier) = self.reports.postings((first, before), chart).await? else {
+        let Some(mut earlier) = self.reports.postings((first, before), chart).await? else {
             return Ok(false);
         };
-        let origin = first.pred_opt().unwrap_or(first);
-        if let Some(origin) = self.reports.trial_balance(origin).await? {
+        let mut origin = self.reports.trial_balance(day_before(first)).await?;
+        if origin.as_ref().is_some_and(has_balances) {
+            // A transaction may have been moved to a day before all records.
+            let start = first.checked_sub_months(BEFORE).unwrap_or(first);
+            let days = (start, day_before(first));
+            if let Some(more) = self.reports.postings(days, chart).await? {
+                earlier.extend(more);
+                first = start;
+                origin = self.reports.trial_balance(day_before(first)).await?;
+            }
+        }
+        if let Some(origin) = origin {
             self.note_all(check_movements(&earlier, (&origin, opening), chart));
-            if origin.values().any(|amount| !amount.is_zero()) {
+            if has_balances(&origin) {
                 self.reports.contradict(format!(
-                    "QuickBooks has balances before {first}, where the landed records begin"
+                    "QuickBooks has balances before {first}, and no record is so old"
                 ));
             }
         }
@@ -324,6 +337,14 @@ impl<'c> Comparison<'c> {
         let from_reports = self.findings.entries_of_reports();
         self.books.write(&self.findings.landed, &from_reports).await
     }
+}
+
+fn day_before(day: NaiveDate) -> NaiveDate {
+    day.pred_opt().unwrap_or(day)
+}
+
+fn has_balances(balances: &Balances) -> bool {
+    balances.values().any(|amount| !amount.is_zero())
 }
 
 /// Reads and posts the records.
