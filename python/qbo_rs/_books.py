@@ -208,8 +208,8 @@ class CompanyBooks:
     @property
     def disagrees(self) -> bool:
         """Whether something that was compared disagrees without a cause. What could not be compared does not."""
-        is_left = any(each.unexplained for each in (*self.accounts, *self.parties))
-        return is_left or any(each.cause == "unexplained" for each in self.transactions)
+        amounts = [account.unexplained for account in self.accounts] + [party.unexplained for party in self.parties]
+        return any(amounts) or any(each.cause == "unexplained" for each in self.transactions)
 
     def __repr__(self) -> str:
         """Return the outcome in one line."""

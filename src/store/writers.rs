@@ -1,4 +1,4 @@
-//! Who writes records of a schema at this moment: syncs in their turn, and runs of other verbs.
+//! The syncs in their turn, and runs of other verbs, that write records of a schema at this moment.
 
 use tokio_postgres::GenericClient;
 

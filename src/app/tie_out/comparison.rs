@@ -25,7 +25,7 @@ const AHEAD: Months = Months::new(6);
 /// The time before the first record in which transactions are looked for, if QuickBooks has balances then.
 const BEFORE: Months = Months::new(12);
 
-/// How a comparison looks at the books.
+/// The way in which a comparison looks at the books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
     /// Reports and records are read at the same time, which is faster.
