@@ -205,6 +205,12 @@ class CompanyBooks:
         """The accounts that differ, explained or not."""
         return tuple(account for account in self.accounts if account.difference or account.causes)
 
+    @property
+    def disagrees(self) -> bool:
+        """Whether something that was compared disagrees without a cause. What could not be compared does not."""
+        amounts = [account.unexplained for account in self.accounts] + [party.unexplained for party in self.parties]
+        return any(amounts) or any(each.cause == "unexplained" for each in self.transactions)
+
     def __repr__(self) -> str:
         """Return the outcome in one line."""
         return _books_shown.company_line(self)

@@ -22,9 +22,15 @@ def report_line(report: BooksReport) -> str:
 
 def company_line(books: CompanyBooks) -> str:
     """Return the tie-out of a company as one line."""
-    verdict = "agrees" if books.status == "ok" else "does not agree"
+    verdict = _verdict(books)
     name = f"CompanyBooks {plain(books.realm_id)} {plain(books.basis)} as of {books.as_of}: {verdict};"
     return one_line(name, *_counts(books))
+
+
+def _verdict(books: CompanyBooks) -> str:
+    if books.status == "ok":
+        return "agrees"
+    return "does not agree" if books.disagrees else "not verified"
 
 
 def _counts(books: CompanyBooks) -> list[str]:
@@ -43,7 +49,7 @@ def report_html(report: BooksReport) -> str:
 
 def company_html(books: CompanyBooks) -> str:
     """Return the accounts that differ, and in parts to be opened what explains them."""
-    verdict = "agrees" if books.status == "ok" else "does not agree"
+    verdict = _verdict(books)
     facts = [f"company {books.realm_id}", books.basis, f"as of {books.as_of}", verdict]
     facts += [books.currency, *_counts(books)] if books.currency else _counts(books)
     columns = ("account", "report", "records", "difference", "causes", "unexplained")
@@ -52,8 +58,12 @@ def company_html(books: CompanyBooks) -> str:
         for a in books.different
     ]
     parts: list[str] = [headline("ok" if books.status == "ok" else "wrong", facts)]
-    parts.append(table(columns, accounts, "accounts") if accounts else paragraph("Every account agrees."))
-    if not accounts:
+    if accounts:
+        parts.append(table(columns, accounts, "accounts"))
+    elif not books.accounts:
+        parts.append(paragraph("No account was compared."))
+    else:
+        parts.append(paragraph("Every account agrees."))
         parts.append(details(count(len(books.accounts), "account"), _balances(books)))
     if books.transactions:
         parts.append(details(f"{count(len(books.transactions), 'transaction')} differ", _transactions(books)))

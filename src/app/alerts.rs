@@ -141,14 +141,22 @@ pub(super) fn is_failure(kind: AlertKind) -> bool {
 async fn books_alerts(syncer: &Syncer) -> Result<Vec<Alert>> {
     let books = latest_tie_outs(syncer.db(), None).await?;
     let different = books.into_iter().filter(|books| books.status != "ok");
-    let alert = different.map(|books| Alert {
-        kind: AlertKind::Books,
-        text: format!(
-            "The books of company {} as of {} ({}) do not agree with QuickBooks's reports: qbo-rs verify --books.",
-            books.realm_id, books.as_of, books.basis
-        ),
-        realm_id: books.realm_id,
-        about: books.basis,
+    let alert = different.map(|books| {
+        let (realm_id, day, basis) = (&books.realm_id, books.as_of, &books.basis);
+        let text = match books.is_unverified() {
+            true => format!(
+                "The books of company {realm_id} as of {day} ({basis}) could not be compared as a whole; nothing that was compared disagrees: qbo-rs verify --books."
+            ),
+            false => format!(
+                "The books of company {realm_id} as of {day} ({basis}) do not agree with QuickBooks's reports: qbo-rs verify --books."
+            ),
+        };
+        Alert {
+            kind: AlertKind::Books,
+            text,
+            realm_id: books.realm_id,
+            about: books.basis,
+        }
     });
     Ok(alert.collect())
 }

@@ -86,17 +86,15 @@ impl App {
         let mut is_left = false;
         let records = Records::new(db);
         let read = records.each(&request.schema, &entity, request.with_deleted, |record| {
-            builder.push(Row {
+            let row = Row {
                 realm_id: realm_id.as_deref(),
                 id: &record.id,
                 deleted_at: record.deleted_at,
                 payload: Some(record.payload.get()),
-            })?;
-            is_left = builder.is_full() && each(builder.take()?).is_break();
-            Ok(match is_left {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            })
+            };
+            let added = builder.push_each(row, &mut each)?;
+            is_left = added.is_break();
+            Ok(added)
         });
         read.await.map_err(|error| match is_no_table(&error) {
             true => request.never_loaded(),

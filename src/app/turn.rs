@@ -8,7 +8,7 @@ use tracing::warn;
 use crate::domain::instant::format_instant;
 use crate::domain::{EntitySpec, Plan, SkipReason, Window, WindowReport, split_committed};
 use crate::error::{Error, Result};
-use crate::sink::postgres::PostgresSink;
+use crate::sink::postgres::{Books, PostgresSink};
 use crate::store::{OtherRun, SyncTurn, SyncTurns, Taken};
 
 /// The longest wait for another run.
@@ -75,24 +75,56 @@ pub(super) async fn take_turn(
 /// [`Error::Config`] if the other one goes on for too long; [`Error::Database`].
 pub(super) async fn take_sync_turn(turns: &SyncTurns, entities: &[EntitySpec]) -> Result<SyncTurn> {
     let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
-    let (begin, mut is_told) = (Instant::now(), false);
+    let mut wait = Wait::begin();
     loop {
+        match turns.take(&names).await? {
+            Taken::Turn(turn) => return Ok(turn),
+            Taken::By(other) => wait.more(&other).await?,
+        }
+    }
+}
+
+/// Waits until nobody writes records of a ledger, so that a comparison sees records that belong together.
+///
+/// # Errors
+/// [`Error::Config`] if that goes on for too long; [`Error::Database`].
+pub(super) async fn wait_for_writers(books: &Books<'_>) -> Result<()> {
+    let mut wait = Wait::begin();
+    while let Some(other) = books.writer().await? {
+        wait.more(&other).await?;
+    }
+    Ok(())
+}
+
+/// A wait for another sync, which is told once.
+struct Wait {
+    begin: Instant,
+    is_told: bool,
+}
+
+impl Wait {
+    fn begin() -> Self {
+        Self {
+            begin: Instant::now(),
+            is_told: false,
+        }
+    }
+
+    /// Waits until the next look at the other one.
+    async fn more(&mut self, other: &OtherRun) -> Result<()> {
         let OtherRun {
             entity,
             place,
             since,
-        } = match turns.take(&names).await? {
-            Taken::Turn(turn) => return Ok(turn),
-            Taken::By(other) => other,
-        };
-        let since = format_instant(since);
-        if begin.elapsed() >= MAX_WAIT {
+        } = other;
+        let since = format_instant(*since);
+        if self.begin.elapsed() >= MAX_WAIT {
             let reason = format!(
                 "another sync of {entity} ({place}, since {since}) still goes on after half an hour; run this again later"
             );
             return Err(Error::config("sync", reason));
         }
-        if !std::mem::replace(&mut is_told, true) {
+        if !std::mem::replace(&mut self.is_told, true) {
             warn!(
                 phase = "sync",
                 event = "run_waits",
@@ -101,6 +133,7 @@ pub(super) async fn take_sync_turn(turns: &SyncTurns, entities: &[EntitySpec]) -
             );
         }
         sleep(LOOK).await;
+        Ok(())
     }
 }
 

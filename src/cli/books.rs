@@ -164,6 +164,11 @@ fn verdict(books: &CompanyBooks, different: usize) -> String {
             "{different} of {accounts} accounts differ, each for a known cause: {transactions} transaction",
             "{different} of {accounts} accounts differ, each for a known cause: {transactions} transactions",
             different, accounts, transactions),
+        (BooksStatus::Different, ..) if !books.disagrees() => {
+            say!(
+                "nothing that was compared disagrees, and not everything could be compared: see what is unverified"
+            )
+        }
         (BooksStatus::Different, ..) => {
             say!("the books do not agree with QuickBooks: see what is unexplained or unverified")
         }
@@ -285,6 +290,17 @@ mod tests {
             requests: 7,
             status: BooksStatus::Different,
         };
+        let disagreed =
+            "the books do not agree with QuickBooks: see what is unexplained or unverified";
+        assert_eq!(verdict(&books, 2), disagreed);
+        let mut unverified = books.clone();
+        (unverified.accounts, unverified.parties) = (Vec::new(), Vec::new());
+        assert_eq!(verdict(&unverified, 0), disagreed);
+        unverified.transactions.truncate(1);
+        assert_eq!(
+            verdict(&unverified, 0),
+            "nothing that was compared disagrees, and not everything could be compared: see what is unverified"
+        );
         assert_eq!(
             reasons(&books),
             [

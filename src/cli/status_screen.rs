@@ -297,7 +297,10 @@ fn books_line(books: &TieOut, view: View<'_>) -> String {
             "books as of {day}, {basis} basis: {status}; {amount} unexplained",
             day = books.as_of,
             basis = translated(&books.basis),
-            status = translated(&books.status),
+            status = match books.is_unverified() {
+                true => say!("unverified"),
+                false => translated(&books.status).into_owned(),
+            },
             amount = books.unexplained
         ),
         say!("{count} unverified", count = books.unverified),

@@ -1,6 +1,7 @@
 //! Records as batches of bounded size.
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow_array::builder::{
@@ -45,7 +46,6 @@ pub struct ColumnsBuilder {
     builders: Vec<Builder>,
     rows: usize,
     bytes: usize,
-    bytes_of_last: usize,
     misfits: Vec<u64>,
 }
 
@@ -63,74 +63,88 @@ impl ColumnsBuilder {
             columns,
             rows: 0,
             bytes: 0,
-            bytes_of_last: 0,
         })
     }
 
-    /// Adds a record.
+    /// Adds a record, with all of its rows.
     ///
     /// # Errors
     /// [`Error::Decode`] if its payload is not JSON; nothing was added then.
     pub fn push(&mut self, row: Row<'_>) -> Result<()> {
+        self.add(row, |_| Ok(ControlFlow::Continue(()))).map(drop)
+    }
+
+    /// Adds a record, and hands out each batch that it fills: one record may have more lines than belong into a
+    /// batch. Returns whether the receiver wants more.
+    ///
+    /// # Errors
+    /// See [`push`](Self::push).
+    pub fn push_each(
+        &mut self,
+        row: Row<'_>,
+        mut each: impl FnMut(RecordBatch) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        self.add(row, |builder| match builder.is_full() {
+            true => Ok(each(builder.take()?)),
+            false => Ok(ControlFlow::Continue(())),
+        })
+    }
+
+    /// Adds the rows of a record. `after` is called after each of them, and says whether to go on.
+    fn add(
+        &mut self,
+        row: Row<'_>,
+        mut after: impl FnMut(&mut Self) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
         let text = |text| Value::Text(Cow::Borrowed(text));
+        let columns = self.columns.clone();
+        let unreadable = |error| {
+            let what = format!("record {} of {}", row.id, columns.entity().name);
+            Error::decode(what, error)
+        };
         let mut values = vec![Value::Null; self.builders.len()];
+        let mut size = 0;
         if let Some(payload) = row.payload {
-            self.read(payload, &mut values).map_err(|error| {
-                let what = format!("record {} of {}", row.id, self.columns.entity().name);
-                Error::decode(what, error)
-            })?;
-            self.bytes += payload.len();
-            self.bytes_of_last = payload.len();
+            self.read(payload, &mut values).map_err(unreadable)?;
+            size = payload.len();
         }
         values[REALM_ID] = row.realm_id.map_or(Value::Null, text);
         values[ID] = text(row.id);
         if let Some(deleted_at) = row.deleted_at {
             values[DELETED_AT] = Value::Time(deleted_at.timestamp_micros());
         }
-        let columns = self.columns.clone();
-        match columns.elements() {
-            Some(elements) => self.push_elements(elements, values).map_err(|error| {
-                let what = format!("record {} of {}", row.id, columns.entity().name);
-                Error::decode(what, error)
-            }),
-            None => {
-                self.append(values);
-                Ok(())
-            }
-        }
-    }
-
-    /// Adds a row for each element of a list, or one without an element.
-    fn push_elements(
-        &mut self,
-        elements: &Elements,
-        mut values: Vec<Value<'_>>,
-    ) -> Result<(), serde_json::Error> {
+        let Some(elements) = columns.elements() else {
+            self.append(values, size);
+            return after(self);
+        };
         let list = elements.take(&mut values);
         let list = list.as_deref().unwrap_or("[]");
         let found = Elements::of(list);
-        let mut rows = Vec::with_capacity(found.len());
+        if found.is_empty() {
+            self.append(values, size);
+            return after(self);
+        }
+        // The rest of the record is repeated in each row.
+        let size = size.saturating_sub(list.len());
         for (place, element) in found.iter().enumerate() {
-            let mut row = values.clone();
-            elements.read(place + 1, element.get(), &mut row, &mut self.misfits)?;
-            rows.push(row);
+            let (mut row, element) = (values.clone(), element.get());
+            let read = elements.read(place + 1, element, &mut row, &mut self.misfits);
+            read.map_err(unreadable)?;
+            self.append(row, size + element.len());
+            if after(self)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
-        if rows.is_empty() {
-            rows.push(values);
-        }
-        // The record is repeated in each row.
-        self.bytes += self.bytes_of_last.saturating_sub(list.len()) * (rows.len() - 1);
-        for row in rows {
-            self.append(row);
-        }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
-    fn append(&mut self, values: Vec<Value<'_>>) {
+    /// Adds a row that was so many bytes of text.
+    fn append(&mut self, values: Vec<Value<'_>>, size: usize) {
         for (builder, value) in self.builders.iter_mut().zip(values) {
             builder.append(value);
         }
         self.rows += 1;
+        self.bytes += size;
     }
 
     /// Fills the values of a record.

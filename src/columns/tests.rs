@@ -1,6 +1,7 @@
 //! Records in columns, with the values that spoil other readers.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -256,6 +257,63 @@ fn batches_are_bounded() {
         builder.push(row("{}")).unwrap();
     }
     assert!(builder.is_full());
+}
+
+#[test]
+fn a_record_with_many_lines_is_cut_into_batches() {
+    let invoices = find_entity("invoices").unwrap();
+    let columns = EntityColumns::shaped(invoices, &exploded("Line")).unwrap();
+    let mut builder = ColumnsBuilder::new(Arc::new(columns)).unwrap();
+    let lines: Vec<String> = (0..20_000)
+        .map(|n| format!(r#"{{"Amount":{n}}}"#))
+        .collect();
+    let payload = format!(r#"{{"DocNumber":"7","Line":[{}]}}"#, lines.join(","));
+    let row = Row {
+        realm_id: Some("9"),
+        id: "1",
+        deleted_at: None,
+        payload: Some(&payload),
+    };
+    let mut rows = Vec::new();
+    let pushed = builder.push_each(row, |batch| {
+        rows.push(batch.num_rows());
+        ControlFlow::Continue(())
+    });
+    assert_eq!(pushed.unwrap(), ControlFlow::Continue(()));
+    assert_eq!(rows, [8192, 8192]);
+    let rest = builder.take().unwrap();
+    assert_eq!(rest.num_rows(), 20_000 - 2 * 8192);
+    assert_eq!(text(&rest, "doc_number", 0).as_deref(), Some("7"));
+    assert_eq!(
+        number(&rest, "line_number", 0).as_deref(),
+        Some("16385.0000000000")
+    );
+    // Whoever has enough gets no more of the record.
+    let mut batches = 0;
+    let pushed = builder.push_each(row, |_| {
+        batches += 1;
+        ControlFlow::Break(())
+    });
+    assert_eq!((pushed.unwrap(), batches), (ControlFlow::Break(()), 1));
+
+    // What the record repeats in each row counts, too.
+    let note = "x".repeat(1 << 20);
+    let payload = format!(
+        r#"{{"PrivateNote":"{note}","Line":[{}]}}"#,
+        lines[..40].join(",")
+    );
+    let row = Row {
+        payload: Some(&payload),
+        ..row
+    };
+    builder.take().unwrap();
+    let mut rows = Vec::new();
+    let pushed = builder.push_each(row, |batch| {
+        rows.push(batch.num_rows());
+        ControlFlow::Continue(())
+    });
+    assert!(pushed.unwrap().is_continue());
+    assert_eq!(rows, [16, 16]);
 }
 
 #[test]

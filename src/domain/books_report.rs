@@ -150,6 +150,17 @@ pub struct TransactionLine {
     pub amount: String,
 }
 
+impl CompanyBooks {
+    /// Returns whether something that was compared disagrees, and no cause explains it. What could not be compared
+    /// does not disagree.
+    pub fn disagrees(&self) -> bool {
+        let is_left = |amount: &str| amount != "0.00";
+        self.accounts.iter().any(|it| is_left(&it.unexplained))
+            || self.parties.iter().any(|it| is_left(&it.unexplained))
+            || self.transactions.iter().any(|it| it.cause == UNEXPLAINED)
+    }
+}
+
 impl BooksReport {
     /// Returns whether every account of every company agrees, or every difference has a named cause.
     pub fn is_ok(&self) -> bool {

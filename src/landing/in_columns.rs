@@ -35,10 +35,10 @@ pub fn read_columns(
     let mut builder = ColumnsBuilder::new(columns)?;
     let mut number = 0;
     while let Some(line) = reader.next_line()? {
-        let added = add(line, number, &latest, &mut builder);
-        added.map_err(|reason| Error::decode(reader.location(), reason))?;
+        let added = add(line, (number, &latest), &mut builder, &mut each);
+        let added = added.map_err(|reason| Error::decode(reader.location(), reason))?;
         number += 1;
-        if builder.is_full() && each(builder.take()?).is_break() {
+        if added.is_break() {
             return Ok(());
         }
     }
@@ -50,19 +50,19 @@ pub fn read_columns(
     Ok(())
 }
 
-/// Adds the record of a line, if no later line has it too.
+/// Adds the record of a line, if no later line has it too. Returns whether more is wanted.
 fn add(
     line: &[u8],
-    number: u64,
-    latest: &HashMap<Box<str>, u64>,
+    (number, latest): (u64, &HashMap<Box<str>, u64>),
     builder: &mut ColumnsBuilder,
-) -> Result<(), String> {
+    each: impl FnMut(RecordBatch) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, String> {
     let line = LandingLine::parse(line)?;
     let Some(payload) = line.payload.filter(|_| line.rejected.is_none()) else {
-        return Ok(());
+        return Ok(ControlFlow::Continue(()));
     };
     if latest.get(&*line.id) != Some(&number) {
-        return Ok(());
+        return Ok(ControlFlow::Continue(()));
     }
     let row = Row {
         realm_id: Some(&line.realm_id),
@@ -70,7 +70,8 @@ fn add(
         deleted_at: None,
         payload: Some(payload.get()),
     };
-    builder.push(row).map_err(|error| error.to_string())
+    let added = builder.push_each(row, each);
+    added.map_err(|error| error.to_string())
 }
 
 /// Returns the number of the last line of every record: one that was edited while it was read is in

@@ -23,6 +23,7 @@ mod tie_outs;
 pub(crate) mod token_store;
 mod unfinished;
 mod webhook_inbox;
+mod writers;
 
 #[cfg(test)]
 pub(crate) use self::committed::{LedgerTime, complete_parts};
@@ -59,4 +60,5 @@ pub(crate) use self::{
         KnownDifference, keep_differences, known_differences, latest_tie_outs, record_tie_out,
     },
     webhook_inbox::{JobRules, WebhookInbox},
+    writers::writer_of,
 };

@@ -29,13 +29,20 @@ pub struct TieOut {
     pub accounts: i64,
     /// Transactions that differed.
     pub transactions: i64,
-    /// Sum of the unexplained amounts of all accounts, without their signs; decimal text.
+    /// Sum of the unexplained amounts of all accounts, without their signs, or where these agree of customers and
+    /// vendors; decimal text.
     pub unexplained: String,
     /// Number of things that could not be compared.
     pub unverified: i64,
 }
 
 impl TieOut {
+    /// Returns whether nothing that was compared disagrees, and something could not be compared.
+    pub fn is_unverified(&self) -> bool {
+        let is_zero = self.unexplained.trim_start_matches(['0', '.']).is_empty();
+        self.status != "ok" && is_zero && self.unverified > 0
+    }
+
     /// Returns the command that compares the same again; `flag` names the schema, if it is not the default.
     pub fn command(&self, flag: &str) -> String {
         let (end, basis) = (self.as_of, &self.basis);

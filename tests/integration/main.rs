@@ -15,6 +15,7 @@ mod backfill;
 mod bad_input;
 mod bombs;
 mod books;
+mod changing_books;
 mod check;
 mod clock;
 mod command;

@@ -343,3 +343,14 @@ def test_an_error_of_a_user_is_one_line_and_a_defect_is_not():
     assert line == f"\x1b[31mConfigError\x1b[0m (line {place} of test_notebook.py): {caught.value}"
     assert "\x1b" not in qbo_rs.ApiError(f"a\x1b[2Jb{HOSTILE}")._render_traceback_()[0][20:]
     assert not hasattr(qbo_rs.InternalError("a defect"), "_render_traceback_")
+
+
+def test_books_that_were_not_compared_are_not_said_to_disagree_or_to_agree():
+    left = books(1)["accounts"][0] | {"unexplained": "0.10"}
+    (company,) = qbo_rs.BooksReport.from_dict({"books": [books(1) | {"accounts": [left]}]}).books
+    assert company.disagrees
+    assert "does not agree" in repr(company)
+    (cash,) = qbo_rs.BooksReport.from_dict({"books": [books(0) | {"unverified": ["cash basis"]}]}).books
+    assert not cash.disagrees
+    assert "not verified" in repr(cash)
+    assert "No account was compared." in cash._repr_html_()

@@ -4,13 +4,14 @@ use std::collections::HashSet;
 
 use chrono::{Months, NaiveDate};
 
+use super::certain::Certain;
 use super::fetch::{Ages, Answers, Asked, Reports};
 use super::findings::Findings;
 use super::lists::kept_stock;
 use super::unqueried::Unqueried;
 use crate::books::tie_out::{
-    Balances, ReportedTransaction, check_balance_sheet, check_movements, check_profit_and_loss,
-    open_documents_of,
+    Balances, ReportedTransaction, TransactionDifference, check_balance_sheet, check_movements,
+    check_profit_and_loss, open_documents_of,
 };
 use crate::books::{Drafts, Lists};
 use crate::domain::reports::Basis;
@@ -20,6 +21,18 @@ use crate::store::KnownDifference;
 
 /// The time after the last day in which a transaction is looked for that the records have before it.
 const AHEAD: Months = Months::new(6);
+
+/// The time before the first record in which transactions are looked for, if QuickBooks has balances then.
+const BEFORE: Months = Months::new(12);
+
+/// The way in which a comparison looks at the books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Reports and records are read at the same time, which is faster.
+    First,
+    /// Records are read before the reports: at an instant between those of the look before and of this one.
+    Again,
+}
 
 /// A comparison as far as it has come.
 pub(super) struct Comparison<'c> {
@@ -35,11 +48,11 @@ impl<'c> Comparison<'c> {
     /// # Errors
     /// Failures of QuickBooks and of the database.
     pub(super) async fn made(
-        books: &'c Books<'c>,
-        reports: &'c Reports,
+        (books, reports): (&'c Books<'c>, &'c Reports),
         unqueried: Unqueried<'c>,
         known: Vec<KnownDifference>,
         days: (NaiveDate, NaiveDate),
+        look: Look,
     ) -> Result<Self> {
         let is_cash = reports.basis == Basis::Cash;
         if is_cash {
@@ -47,7 +60,7 @@ impl<'c> Comparison<'c> {
                           reports are compared with each other";
             reports.note(reason.to_owned());
         }
-        let before = days.0.pred_opt().unwrap_or(days.0);
+        let before = day_before(days.0);
         let read = async {
             let findings = match is_cash {
                 true => Findings::new(books.read_lists().await?, Vec::new(), Vec::new(), days),
@@ -57,7 +70,10 @@ impl<'c> Comparison<'c> {
             reports.watched.records_read(records);
             Ok(findings)
         };
-        let (findings, asked) = tokio::try_join!(read, reports.ask(days, before))?;
+        let (findings, asked) = match look {
+            Look::First => tokio::try_join!(read, reports.ask(days, before))?,
+            Look::Again => (read.await?, reports.ask(days, before).await?),
+        };
         let mut comparison = Self {
             books,
             reports,
@@ -65,8 +81,48 @@ impl<'c> Comparison<'c> {
             findings,
         };
         comparison.run(asked).await?;
-        reports.watched.compared();
         Ok(comparison)
+    }
+
+    /// Returns whether it shows something that no earlier comparison has found: a difference, an amount that no
+    /// cause explains, or reports that contradict each other.
+    pub(super) fn has_news(&self, known: &[TransactionDifference]) -> bool {
+        let certain = Certain::of(known.iter());
+        let mut differences = self.findings.differences.iter();
+        self.reports.have_contradictions()
+            || !self.is_explained()
+            || differences.any(|difference| !certain.has(difference))
+    }
+
+    /// Returns whether reports and records show the books of one instant.
+    pub(super) fn is_of_one_instant(&self) -> bool {
+        let is_of_lists = self.reports.basis == Basis::Cash;
+        self.reports.have_stayed() && (is_of_lists || !self.findings.landed.is_midway)
+    }
+
+    /// Leaves out what is not certain, and notes it.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the work cannot be done beside other work.
+    pub(super) async fn leave_open(&mut self, certain: &Certain<'_>, looks: usize) -> Result<()> {
+        let differences = std::mem::take(&mut self.findings.differences);
+        let (kept, open): (Vec<_>, Vec<_>) = differences
+            .into_iter()
+            .partition(|difference| certain.has(difference));
+        self.findings.differences = kept;
+        let of_transactions = open.iter().map(|it| format!("{} {}", it.entity, it.id));
+        let mut open: Vec<String> = of_transactions.collect();
+        open.extend(self.work(Findings::leave_open).await?);
+        for what in open {
+            self.reports.note(format!(
+                "{what}: changed during each of {looks} looks at the books; compare again when nobody changes them"
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn into_unqueried(self) -> Unqueried<'c> {
+        self.unqueried
     }
 
     async fn run(&mut self, asked: Asked) -> Result<()> {
@@ -99,12 +155,8 @@ impl<'c> Comparison<'c> {
                 ));
             }
         }
-        if let Some(closing) = closing {
-            let found = self.work(move |findings| {
-                findings.accounts = findings.compare_accounts(&closing, findings.end);
-            });
-            found.await?;
-        }
+        self.findings.closing = closing;
+        self.work(Findings::compare_closing).await?;
         self.compare_parties(asked.ages).await
     }
 
@@ -126,7 +178,7 @@ impl<'c> Comparison<'c> {
 
     fn note_all(&self, checked: Result<Vec<String>, String>) {
         for reason in checked.unwrap_or_else(|reason| vec![reason]) {
-            self.reports.note(reason);
+            self.reports.contradict(reason);
         }
     }
 
@@ -178,17 +230,27 @@ impl<'c> Comparison<'c> {
         let Some(first) = self.findings.first_day() else {
             return Ok(false);
         };
-        let first = first.min(before);
+        let mut first = first.min(before);
         let chart = &self.findings.chart;
-        let Some(earlier) = self.reports.postings((first, before), chart).await? else {
+        let Some(mut earlier) = self.reports.postings((first, before), chart).await? else {
             return Ok(false);
         };
-        let origin = first.pred_opt().unwrap_or(first);
-        if let Some(origin) = self.reports.trial_balance(origin).await? {
+        let mut origin = self.reports.trial_balance(day_before(first)).await?;
+        if origin.as_ref().is_some_and(has_balances) {
+            // A transaction may have been moved to a day before all records.
+            let start = first.checked_sub_months(BEFORE).unwrap_or(first);
+            let days = (start, day_before(first));
+            if let Some(more) = self.reports.postings(days, chart).await? {
+                earlier.extend(more);
+                first = start;
+                origin = self.reports.trial_balance(day_before(first)).await?;
+            }
+        }
+        if let Some(origin) = origin {
             self.note_all(check_movements(&earlier, (&origin, opening), chart));
-            if origin.values().any(|amount| !amount.is_zero()) {
-                self.reports.note(format!(
-                    "QuickBooks has balances before {first}, where the landed records begin"
+            if has_balances(&origin) {
+                self.reports.contradict(format!(
+                    "QuickBooks has balances before {first}, and no record is so old"
                 ));
             }
         }
@@ -275,6 +337,14 @@ impl<'c> Comparison<'c> {
         let from_reports = self.findings.entries_of_reports();
         self.books.write(&self.findings.landed, &from_reports).await
     }
+}
+
+fn day_before(day: NaiveDate) -> NaiveDate {
+    day.pred_opt().unwrap_or(day)
+}
+
+fn has_balances(balances: &Balances) -> bool {
+    balances.values().any(|amount| !amount.is_zero())
 }
 
 /// Reads and posts the records.

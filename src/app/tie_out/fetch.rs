@@ -1,7 +1,9 @@
 //! The reports of a tie-out. An answer that cannot be trusted is noted, and is not an error.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -46,10 +48,18 @@ pub(super) struct Reports {
     state: Mutex<State>,
 }
 
+/// Name, first and last day of a report.
+type ReportKey = (String, NaiveDate, NaiveDate);
+
 #[derive(Default)]
 struct State {
     requests: u64,
     unverified: Vec<String>,
+    /// Reports that contradict each other, or themselves. They do if a transaction is changed in between.
+    contradictions: Vec<String>,
+    /// The hash of each report of this look, and of the look before.
+    seen: HashMap<ReportKey, u64>,
+    seen_before: HashMap<ReportKey, u64>,
     currency: Option<String>,
     /// The time of the oldest answer.
     made_at: Option<DateTime<Utc>>,
@@ -74,7 +84,33 @@ impl Reports {
     }
 
     pub(super) fn unverified(&self) -> Vec<String> {
-        self.state.lock().unverified.clone()
+        let state = self.state.lock();
+        [&state.unverified[..], &state.contradictions].concat()
+    }
+
+    /// Forgets what was noted of an earlier look, and remembers what its reports said.
+    pub(super) fn begin_look(&self) {
+        let mut state = self.state.lock();
+        state.unverified.clear();
+        state.contradictions.clear();
+        state.made_at = None;
+        state.seen_before = std::mem::take(&mut state.seen);
+    }
+
+    /// Returns whether every report says what it said in the look before.
+    pub(super) fn have_stayed(&self) -> bool {
+        let state = self.state.lock();
+        let mut seen = state.seen.iter();
+        seen.all(|(report, hash)| state.seen_before.get(report) == Some(hash))
+    }
+
+    pub(super) fn have_contradictions(&self) -> bool {
+        !self.state.lock().contradictions.is_empty()
+    }
+
+    /// Notes that reports contradict each other.
+    pub(super) fn contradict(&self, reason: String) {
+        self.state.lock().contradictions.push(reason);
     }
 
     /// Returns the time of the oldest answer; the present before the first.
@@ -171,6 +207,10 @@ impl Reports {
         state.made_at = Some(state.made_at.map_or(asked_at, |known| known.min(asked_at)));
         let answers = fetched.answers.into_iter();
         let answers: Vec<_> = answers.map(|landed| landed.parsed.answer).collect();
+        let mut hasher = DefaultHasher::new();
+        answers.hash(&mut hasher);
+        let report = (name.to_owned(), start, end);
+        state.seen.insert(report, hasher.finish());
         let rows = answers.iter().map(|answer| answer.rows.len()).sum();
         self.watched.report_read(rows);
         if state.currency.is_none() {
@@ -225,10 +265,15 @@ impl Reports {
             .iter()
             .map(|answer| postings_of(answer, chart))
             .collect();
-        let read = read.and_then(|parts| merged(parts.into_iter().flatten()));
-        self.trusted(Some(read), |reason| {
-            format!("GeneralLedger from {start} to {end}: {reason}")
-        })
+        let describe = |reason| format!("GeneralLedger from {start} to {end}: {reason}");
+        let parts = self.trusted(Some(read), describe)?;
+        match merged(parts.into_iter().flatten()) {
+            Ok(transactions) => Some(transactions),
+            Err(reason) => {
+                self.contradict(describe(reason));
+                None
+            }
+        }
     }
 
     /// Returns what could be read, and notes the reason otherwise.

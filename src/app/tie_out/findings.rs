@@ -32,6 +32,8 @@ pub(super) struct Findings {
     pub(super) reported: Option<Vec<ReportedTransaction>>,
     /// The time of the oldest report.
     pub(super) reported_at: DateTime<Utc>,
+    /// The balances of the last day; `None` if they could not be read.
+    pub(super) closing: Option<Balances>,
     pub(super) differences: Vec<TransactionDifference>,
     pub(super) accounts: Vec<AccountTieOut>,
     pub(super) parties: Vec<PartyTieOut>,
@@ -93,7 +95,29 @@ impl Findings {
         difference.is_lost_without_amounts() && self.landed.changed_at.contains_key(&key)
     }
 
-    pub(super) fn compare_accounts(&self, report: &Balances, day: NaiveDate) -> Vec<AccountTieOut> {
+    /// Compares the balances of the last day.
+    pub(super) fn compare_closing(&mut self) {
+        if let Some(closing) = &self.closing {
+            self.accounts = self.compare_accounts(closing, self.end);
+        }
+    }
+
+    /// Leaves out the accounts that the differences do not explain, and the open amounts. Returns what was left out.
+    pub(super) fn leave_open(&mut self) -> Vec<String> {
+        self.compare_closing();
+        let is_open = |account: &AccountTieOut| !account.unexplained().is_zero();
+        let accounts = self.accounts.iter().filter(|it| is_open(it));
+        let mut open: Vec<String> = accounts
+            .map(|account| format!("account {}", account.account_id))
+            .collect();
+        self.accounts.retain(|account| !is_open(account));
+        if !std::mem::take(&mut self.parties).is_empty() {
+            open.push("customers and vendors".to_owned());
+        }
+        open
+    }
+
+    fn compare_accounts(&self, report: &Balances, day: NaiveDate) -> Vec<AccountTieOut> {
         let month = self.landed.lists.fiscal_year_start.unwrap_or(1);
         let days = (day, year_start(day, month));
         let entries = &self.landed.ledger.entries;
@@ -231,7 +255,26 @@ impl Findings {
                 || difference.date >= from
                 || parties.any(|line| line.kind != kind || found.uneven.contains(&line.party))
         });
-        found.unlinked
+        let mut unlinked = found.unlinked;
+        for difference in &mut unlinked {
+            if self.was_changed_since(difference) {
+                difference.cause = Some(Cause::ChangedSinceLanding);
+            }
+        }
+        unlinked
+    }
+
+    /// Returns whether QuickBooks changed a transaction after its record was read, as far as the reports say it.
+    fn was_changed_since(&self, difference: &TransactionDifference) -> bool {
+        let key = (difference.entity.clone(), difference.id.clone());
+        let Some(landed) = self.landed.changed_at.get(&key) else {
+            return false;
+        };
+        let mut reported = self.reported.iter().flatten();
+        reported.any(|shown| {
+            (shown.entity(), &shown.id) == (&key.0, &key.1)
+                && shown.changed_at.is_some_and(|changed| changed > *landed)
+        })
     }
 
     /// Returns the differences, as the next comparison needs them.

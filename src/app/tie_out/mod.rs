@@ -1,10 +1,12 @@
 //! The tie-out: the general ledger of the landed records against QuickBooks's own reports.
 
+mod certain;
 mod comparison;
 mod fetch;
 mod findings;
 mod known;
 mod lists;
+mod looks;
 mod outcome;
 mod unqueried;
 mod watched;
@@ -15,9 +17,9 @@ use chrono::{Datelike, NaiveDate};
 use serde::Deserialize;
 use tracing::{Instrument, info_span};
 
-use self::comparison::Comparison;
 use self::fetch::Reports;
 pub(super) use self::lists::kept_stock;
+use self::looks::Looks;
 use self::unqueried::Unqueried;
 use self::watched::Watched;
 use super::App;
@@ -156,8 +158,14 @@ impl App {
             let basis = request.basis.name();
             let company = (config.realm_id.as_str(), request.schema.as_str());
             let known = known_differences(&db, company, basis).await?;
-            let made = Comparison::made(&books, &reports, unqueried, known, days);
-            let comparison = Box::pin(made).await?;
+            let looks = Looks {
+                books: &books,
+                reports: &reports,
+                known,
+                days,
+            };
+            let comparison = Box::pin(looks.compared(unqueried)).await?;
+            reports.watched.compared();
             comparison.keep_ledger().await?;
             let known = comparison.findings.known_differences();
             keep_differences(&db, company, basis, &known).await?;

@@ -14,35 +14,37 @@ use crate::domain::{
 };
 
 impl Comparison<'_> {
-    /// Returns the sum of the unexplained amounts of all accounts, without their signs.
+    /// Returns the sum of the unexplained amounts of all accounts, without their signs. Where these agree, it is that
+    /// of customers and vendors, or else of transactions: it is zero only if nothing is unexplained.
     pub(super) fn unexplained(&self) -> String {
-        let amounts = self
-            .findings
-            .accounts
-            .iter()
-            .map(|it| it.unexplained().abs());
-        text(amounts.sum())
+        let findings = &self.findings;
+        let of_accounts = findings.accounts.iter().map(AccountTieOut::unexplained);
+        let of_parties = findings.parties.iter().map(PartyTieOut::unexplained);
+        let unnamed = findings.differences.iter().filter(|it| it.cause.is_none());
+        let of_transactions = unnamed.flat_map(|it| it.signed_lines().map(|(_, _, amount)| amount));
+        let sums: [Decimal; 3] = [
+            of_accounts.map(|amount| amount.abs()).sum(),
+            of_parties.map(|amount| amount.abs()).sum(),
+            of_transactions.map(|amount| amount.abs()).sum(),
+        ];
+        let sum = sums.into_iter().find(|sum| !sum.is_zero());
+        text(sum.unwrap_or_default())
+    }
+
+    /// Returns whether a cause explains whatever differs.
+    pub(super) fn is_explained(&self) -> bool {
+        let findings = &self.findings;
+        let (mut accounts, mut parties) = (findings.accounts.iter(), findings.parties.iter());
+        let mut differences = findings.differences.iter();
+        accounts.all(|it| it.unexplained().is_zero())
+            && parties.all(|it| it.unexplained().is_zero())
+            && differences.all(|it| it.cause.is_some())
     }
 
     /// Returns the report of the company.
     pub(super) fn outcome(&self, realm_id: &str) -> CompanyBooks {
         let unverified = self.reports.unverified();
-        let is_ok = unverified.is_empty()
-            && self
-                .findings
-                .accounts
-                .iter()
-                .all(|it| it.unexplained().is_zero())
-            && self
-                .findings
-                .parties
-                .iter()
-                .all(|it| it.unexplained().is_zero())
-            && self
-                .findings
-                .differences
-                .iter()
-                .all(|it| it.cause.is_some());
+        let is_ok = unverified.is_empty() && self.is_explained();
         CompanyBooks {
             realm_id: realm_id.to_owned(),
             basis: self.reports.basis.name(),

@@ -46,7 +46,7 @@ impl FromStr for Basis {
 }
 
 /// A column of a report.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Column {
     /// The key that says which it is, such as `debt_amt`: `ColKey`, else `ColType`, else the title.
     pub(crate) key: String,
@@ -56,7 +56,7 @@ pub(crate) struct Column {
 }
 
 /// One step of the path to a row: a section that it stands in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Section {
     pub(crate) label: String,
     /// The stable name of a section of a statement, such as `CurrentAssets`.
@@ -66,7 +66,7 @@ pub(crate) struct Section {
 }
 
 /// The place of a row in its section.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum RowKind {
     /// The head of a section. It may hold amounts: the own postings of a parent account.
     Header,
@@ -76,14 +76,14 @@ pub(crate) enum RowKind {
 }
 
 /// A cell, as the answer has it. An absent cell is empty.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub(crate) struct Cell {
     pub(crate) value: String,
     pub(crate) id: Option<String>,
 }
 
 /// One row. Its cells stand in the order of the columns, and may be fewer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct ReportRow {
     /// Sections from the outermost one. A header and a summary stand in their own section.
     pub(crate) path: Vec<Section>,
@@ -94,7 +94,7 @@ pub(crate) struct ReportRow {
 }
 
 /// A whole report.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct ReportAnswer {
     /// `ReportName` of the header, which is the route.
     pub(crate) name: String,

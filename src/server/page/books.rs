@@ -43,6 +43,7 @@ pub(super) fn tie_outs(view: &View<'_>, books: &[TieOut]) -> Markup {
 fn status(view: &View<'_>, one: &TieOut) -> String {
     match one.status.as_str() {
         "ok" => say!(in view.language; "ok"),
+        _ if one.is_unverified() => say!(in view.language; "unverified"),
         _ => say!(in view.language; "different"),
     }
 }
@@ -96,6 +97,15 @@ mod tests {
                      <td data-label=\"Compared\"><time datetime=\"2031-02-03T04:05:06Z\">";
         let row = format!("<th scope=\"row\">9341, accrual</th>{cells}");
         assert!(page.contains(&row), "{page}");
+        let unverified = TieOut {
+            unexplained: "0.00".to_owned(),
+            ..tie_out()
+        };
+        let shown_unverified = shown(&[unverified]);
+        assert!(
+            shown_unverified.contains("data-label=\"Status\">unverified</td>"),
+            "{shown_unverified}"
+        );
         let spanish = View {
             language: Language::Es,
             ..view

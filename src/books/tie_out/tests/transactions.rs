@@ -173,6 +173,29 @@ fn a_moved_transaction_differs_on_both_days() {
 }
 
 #[test]
+fn a_moved_sale_is_no_change_although_its_time_is_newer() {
+    let entries = record("Invoice", "1", "2031-01-20", &SALE);
+    let mut shown = reported("Invoice", "1", "2031-02-24", &SALE);
+    shown.changed_at = Some(at("2031-03-02T00:00:00Z"));
+    let found = compare(&entries, &[shown]);
+    assert_eq!(causes(&found), [Some(Cause::PeriodMoved)]);
+}
+
+#[test]
+fn a_moved_sale_of_stock_has_another_cost_of_stock() {
+    let sale = |cost: &'static str, stock: &'static str| {
+        [("2", "10.00"), ("10", "-10.00"), ("11", cost), ("5", stock)]
+    };
+    let entries = record("Invoice", "1", "2031-01-20", &sale("4.00", "-4.00"));
+    let lines = sale("5.00", "-5.00");
+    let found = compare(&entries, &[reported("Invoice", "1", "2031-02-24", &lines)]);
+    assert_eq!(causes(&found), [Some(Cause::PeriodMoved)]);
+    // On the same day it is the cost that differs.
+    let found = compare(&entries, &[reported("Invoice", "1", "2031-01-20", &lines)]);
+    assert_eq!(causes(&found), [Some(Cause::Inventory)]);
+}
+
+#[test]
 fn a_transaction_that_the_report_shows_without_amounts_was_voided() {
     let entries = record("Invoice", "1", "2031-02-01", &SALE);
     let shown = [reported("Invoice", "1", "2031-02-01", &[])];

@@ -12,7 +12,7 @@ pub(crate) use self::posted::PostedRecords;
 use crate::books::{Drafts, Entry, LISTS, Lists, POSTING};
 use crate::error::{Error, Result};
 use crate::postgres::{Db, migrations, server};
-use crate::store::Schemas;
+use crate::store::{OtherRun, Schemas, writer_of};
 
 /// The schema of the ledger unless another one is named.
 pub(crate) const DEFAULT_LEDGER_SCHEMA: &str = "books";
@@ -57,11 +57,23 @@ impl<'d> Books<'d> {
         &self,
         complete: impl FnOnce(&mut Lists, &mut Drafts),
     ) -> Result<PostedRecords> {
-        let entities: Vec<&str> = LISTS.iter().chain(&POSTING).copied().collect();
-        let (mut lists, mut landed) = self.read_entities(&entities).await?;
+        let (mut lists, mut landed) = self.read_entities(&all_entities()).await?;
         complete(&mut lists, &mut landed.drafts);
         landed.post(lists).await?;
         Ok(landed)
+    }
+
+    /// Returns a sync or a run that is writing records which the ledger is posted from.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) async fn writer(&self) -> Result<Option<OtherRun>> {
+        if !self.db.has_table("qbo", "sync_turns").await? {
+            return Ok(None);
+        }
+        let connection = self.db.connection().await?;
+        let names = read::names(&all_entities())?;
+        writer_of(&**connection, self.schema, &names).await
     }
 
     /// Reads lists and transactions, and posts nothing yet.
@@ -119,6 +131,10 @@ impl<'d> Books<'d> {
         )
         .await
     }
+}
+
+fn all_entities() -> Vec<&'static str> {
+    LISTS.iter().chain(&POSTING).copied().collect()
 }
 
 fn no_accounts(schema: &str) -> Error {

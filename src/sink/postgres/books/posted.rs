@@ -20,6 +20,9 @@ pub(crate) struct PostedRecords {
     pub(crate) changed_at: ChangedAt,
     /// Entities without a raw table, whose transactions are therefore not in the ledger.
     pub(crate) missing: Vec<&'static str>,
+    /// Whether a sync or another run was writing records when these were read, so that what belongs together may
+    /// not be there together.
+    pub(crate) is_midway: bool,
     pub(super) drafts: Drafts,
 }
 

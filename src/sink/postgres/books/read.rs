@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::postgres::{
     Columns, PIN_SEARCH_PATH, Query, database_error, params, server, table_name,
 };
+use crate::store::writer_of;
 
 /// Rows that are parsed together, and how many such lots may wait for it: payloads of all records need not fit into
 /// memory.
@@ -29,21 +30,22 @@ pub(super) async fn read(
 ) -> Result<(Lists, PostedRecords)> {
     let (lots, waiting) = mpsc::channel(WAITING);
     let parsed = tokio::task::spawn_blocking(move || parse(waiting));
-    let missing = send(connection, schema, entities, lots).await;
+    let sent = send(connection, schema, entities, lots).await;
     let parsed = parsed.await.map_err(|e| Error::Internal(e.to_string()));
     // A lot that cannot be parsed ends the reading, too, and says why.
     let (lists, mut landed) = parsed??;
-    landed.missing = missing?;
+    (landed.missing, landed.is_midway) = sent?;
     Ok((lists, landed))
 }
 
-/// Sends the rows of all entities. Returns the names of those that have no table.
+/// Sends the rows of all entities. Returns the names of those that have no table, and whether somebody was writing
+/// records at the instant of the rows.
 async fn send(
     connection: &mut tokio_postgres::Client,
     schema: &str,
     entities: &[&str],
     lots: mpsc::Sender<Lot>,
-) -> Result<Vec<&'static str>> {
+) -> Result<(Vec<&'static str>, bool)> {
     let builder = connection.build_transaction().read_only(true);
     let transaction = builder
         .isolation_level(IsolationLevel::RepeatableRead)
@@ -52,6 +54,7 @@ async fn send(
     transaction.batch(PIN_SEARCH_PATH).await?;
     transaction.batch(server::SETTINGS_OF_LATER_SERVERS).await?;
     let tables = tables(&transaction, schema).await?;
+    let writer = writer_of(&transaction, schema, &names(entities)?).await?;
     let mut missing = Vec::new();
     for entity in entities {
         let spec = find_entity(entity)?;
@@ -61,7 +64,13 @@ async fn send(
         }
     }
     transaction.commit().await.map_err(database_error)?;
-    Ok(missing)
+    Ok((missing, writer.is_some()))
+}
+
+/// Returns our names of entities.
+pub(super) fn names(entities: &[&str]) -> Result<Vec<&'static str>> {
+    let specs = entities.iter().map(|entity| find_entity(entity));
+    specs.map(|spec| Ok(spec?.name)).collect()
 }
 
 async fn tables(client: &(impl GenericClient + Sync), schema: &str) -> Result<Vec<String>> {
