@@ -12,8 +12,7 @@ use super::alerts::{Alerts, is_failure};
 use super::sync::Syncer;
 use super::{App, CompanyReport, SyncRequest, SyncScope, select_or_all};
 use crate::domain::{
-    Alert, CompanySync, Delivery, JobStatus, Mask, PageSize, SyncReport, find_entity,
-    select_entities,
+    Alert, CompanySync, Delivery, JobStatus, Mask, SyncReport, find_entity, select_entities,
 };
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
@@ -412,7 +411,7 @@ impl Service {
         }
         let request = SyncRequest {
             scope,
-            page_size: PageSize::default(),
+            ..SyncRequest::default()
         };
         self.syncer.sync(&request).await
     }

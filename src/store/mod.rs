@@ -35,7 +35,7 @@ pub(crate) use self::{
     rejects::{RejectFilter, rejects},
     schema_drift::schema_drift,
     sync_states::{SyncOutcome, SyncState, SyncStates},
-    sync_turns::{SyncTurn, SyncTurns, Taken, syncs_under_way},
+    sync_turns::{SyncTurns, Taken, syncs_under_way},
     tie_outs::{
         KnownDifference, keep_differences, known_differences, latest_tie_outs, record_tie_out,
     },

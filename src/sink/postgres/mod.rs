@@ -62,6 +62,7 @@ pub(crate) struct PostgresSink {
     limits: TransactionLimits,
     run_records: RunRecords,
     pulses: Arc<Pulses>,
+    turn: Option<Arc<str>>,
 }
 
 impl PostgresSink {
@@ -88,7 +89,17 @@ impl PostgresSink {
             ledger,
             limits: config.limits,
             run_records,
+            turn: None,
         })
+    }
+
+    /// Returns the sink for a sync in its turn: no window is committed once another sync has it.
+    #[must_use]
+    pub(crate) fn in_turn(self, turn_id: &str) -> Self {
+        Self {
+            turn: Some(turn_id.into()),
+            ..self
+        }
     }
 
     /// Connects, with up to `connections` at a time, to a schema whose runs are recorded.
@@ -307,6 +318,7 @@ impl Sink for PostgresSink {
             self.schema.clone(),
             self.limits,
             context,
+            self.turn.clone(),
         ))
     }
 }

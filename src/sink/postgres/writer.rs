@@ -34,8 +34,14 @@ const MAX_LOGGED_REJECTS: u64 = 10;
 /// archive may all differ; one has a few hundred bytes.
 const MAX_REQUESTS: usize = 4 << 20;
 
+const LOST_TURN: &str = "another sync has taken over, because this one gave no sign of life for half a minute; what was committed stays";
+
 const WRITE_LEDGER: &str = include_str!("sql/write_ledger.sql");
 const RESOLVE_REJECTS: &str = include_str!("sql/resolve_rejects.sql");
+/// The row is locked until the commit, so that nobody takes the turn between this look and it.
+const TURN: &str = "
+SELECT 1 FROM qbo.sync_turns
+WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND turn_id = $4 FOR SHARE";
 const COMPANY: &str = "SELECT 1 FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2";
 
 /// Streams a window's pages into a staging table, then merges them, writes the ledger row and
@@ -52,6 +58,7 @@ pub(crate) struct PostgresWriter {
     rejects: RejectColumns,
     next_seq: i32,
     limits: TransactionLimits,
+    turn: Option<Arc<str>>,
     busy: Duration,
 }
 
@@ -108,8 +115,10 @@ impl PostgresWriter {
         schema: String,
         limits: TransactionLimits,
         context: WindowContext,
+        turn: Option<Arc<str>>,
     ) -> Self {
         Self {
+            turn,
             db,
             schema,
             drift: DriftWatch::new(),
@@ -214,6 +223,22 @@ impl PostgresWriter {
         self.expect_company(!found.is_empty())
     }
 
+    /// Checks that no other sync has taken over from this one, which may have been suspended.
+    async fn check_turn(&self, transaction: &Transaction) -> Result<()> {
+        let Some(turn) = &self.turn else {
+            return Ok(());
+        };
+        let WindowContext {
+            realm_id, entity, ..
+        } = &self.context;
+        let turn = &**turn;
+        let params = params![self.schema, realm_id, entity.name, turn];
+        match transaction.connection()?.rows(TURN, params).await?[..] {
+            [] => Err(Error::config("sync", LOST_TURN)),
+            _ => Ok(()),
+        }
+    }
+
     fn expect_company(&self, is_ours: bool) -> Result<()> {
         let reason = || format!("'{}' now belongs to another company", self.schema);
         match is_ours {
@@ -252,6 +277,7 @@ impl WindowWriter for PostgresWriter {
         self.busy += begin.elapsed();
         let first = self.rejects.errors.first().map_or("", String::as_str);
         let failure = too_many_rejects(counts.rejected, first);
+        self.check_turn(&transaction).await?;
         self.write_ledger(&transaction, summary, counts, failure.as_ref())
             .await?;
         drift::write(transaction.connection()?, &self.context, &self.drift).await?;
@@ -270,6 +296,7 @@ impl WindowWriter for PostgresWriter {
         transaction.finish_copy().await?;
         let counts = self.merge(&transaction).await?;
         self.resolve_rejects(&transaction).await?;
+        self.check_turn(&transaction).await?;
         self.check_company(&transaction).await?;
         drift::write(transaction.connection()?, &self.context, &self.drift).await?;
         transaction.commit().await?;
