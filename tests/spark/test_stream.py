@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -136,6 +137,6 @@ def test_typed_streams_have_the_columns_of_their_entity_and_deletions(connected,
     changed = qbo.edit("Invoice", "newest", realm=realm_id)
     rows = micro_batch(reader, start, later(reader, start))
     assert {row["id"] for row in rows} == {gone, changed}
-    assert set(rows[0]) == set(source.schema().names)
+    assert set(rows[0]) == set(re.findall(r"`(\w+)`", source.schema()))
     assert next(row for row in rows if row["id"] == gone)["deleted_at"] is not None
     assert next(row for row in rows if row["id"] == changed)["total_amt"] is not None

@@ -49,17 +49,15 @@ def dotted(options: dict[str, Any]) -> dict[str, Any]:
 
 def frame_of(spark: Any, options: Options) -> Any:
     """Return a frame with one task for each bucket of companies."""
-    from pyspark.sql.pandas.types import from_arrow_schema  # noqa: PLC0415
-
     from qbo_rs.spark._plan import plan  # noqa: PLC0415
-    from qbo_rs.spark._schema import schema_of  # noqa: PLC0415
+    from qbo_rs.spark._schema import Columns, schema_of  # noqa: PLC0415
     from qbo_rs.spark._task import check  # noqa: PLC0415
 
     check(options)
     planned = plan(options)
     count = len(planned.buckets)
     numbers = spark.range(0, count, 1, count)
-    return numbers.mapInArrow(partial(run_buckets, options, planned), from_arrow_schema(schema_of(options)))
+    return numbers.mapInArrow(partial(run_buckets, options, planned), Columns(schema_of(options)))
 
 
 def run_buckets(options: Options, planned: Plan, numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -11,6 +11,8 @@ from qbo_rs import _core
 from qbo_rs._tables import FLAT
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from qbo_rs.spark._options import Options
 
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -76,3 +78,36 @@ def schema_of(options: Options) -> pa.Schema:
     if options.mode == "sync":
         return REPORT
     return typed(options.entities[0]) if options.typed else RAW
+
+
+class Columns(str):
+    """A schema as the text that Spark reads, and as the schema of Arrow that Sail prefers: text has no zone there."""
+
+    __slots__ = ("_schema",)
+
+    def __new__(cls, schema: pa.Schema) -> Self:
+        """Make the text of a schema."""
+        text = super().__new__(cls, ", ".join(f"`{each.name}` {_name_of(each.type)}" for each in schema))
+        text._schema = schema
+        return text
+
+    def __arrow_c_schema__(self) -> Any:
+        """Return the schema in a capsule."""
+        return self._schema.__arrow_c_schema__()
+
+
+def _name_of(kind: pa.DataType) -> str:
+    if pa.types.is_decimal(kind):
+        return f"decimal({kind.precision},{kind.scale})"
+    return _NAMES[kind]
+
+
+#: Spark's names of the types that columns have, beside decimals.
+_NAMES = {
+    pa.string(): "string",
+    pa.bool_(): "boolean",
+    pa.int64(): "bigint",
+    pa.float64(): "double",
+    pa.date32(): "date",
+    INSTANT: "timestamp",
+}

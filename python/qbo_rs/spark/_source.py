@@ -6,7 +6,6 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.datasource import DataSource, DataSourceReader, DataSourceStreamReader, InputPartition
-from pyspark.sql.pandas.types import from_arrow_schema
 
 from qbo_rs._types import format_instant, parse_instant
 from qbo_rs._verbs import chunk_range
@@ -55,11 +54,11 @@ class QboDataSource(DataSource):
         """Return the name of the format."""
         return "qbo"
 
-    def schema(self) -> Any:
+    def schema(self) -> str:
         """Return the columns. They depend on the options alone, never on the records."""
-        from qbo_rs.spark._schema import schema_of  # noqa: PLC0415
+        from qbo_rs.spark._schema import Columns, schema_of  # noqa: PLC0415
 
-        return from_arrow_schema(schema_of(Options.of(self.options)))
+        return Columns(schema_of(Options.of(self.options)))
 
     def reader(self, schema: Any) -> QboReader:
         """Return the reader of a frame."""
