@@ -67,16 +67,16 @@ def test_map_in_arrow_syncs_too(spark, connected, qbo, database):
 def test_a_second_sync_begins_where_the_first_has_ended_and_finds_deletions(spark, connected, qbo, database):
     qbo_rs.spark.sync(spark, ENTITIES, strict=True)
     realm_id = next(iter(qbo.companies))
-    qbo.edit("Invoice", "oldest", realm=realm_id)
     qbo.delete("Invoice", "newest", realm=realm_id)
+    qbo.edit("Invoice", "oldest", realm=realm_id)
     qbo.clock(advance="2m")
     before = requests(qbo)
     rows = qbo_rs.spark.sync(spark, ENTITIES, strict=True).collect()
     invoices = next(row for row in rows if (row["realm_id"], row["entity"]) == (realm_id, "invoices"))
     assert (invoices["updated"], invoices["deleted"]) == (1, 1)
     assert invoices["window_from"] < invoices["window_until"]
-    # One request for the changes of all entities of a company.
-    assert requests(qbo) - before == COMPANIES
+    # One request for the changes of all entities of a company; a changed invoice is read again with all its parts.
+    assert requests(qbo) - before == COMPANIES + 1
 
 
 def test_a_company_that_fails_is_a_row_and_strict_raises_at_the_end(spark, connected, qbo, database):
@@ -111,7 +111,7 @@ def test_a_company_whose_settings_are_missing_on_the_executor_is_a_row(connected
 def busy(connected, qbo, database):
     """Sync one company slowly in another thread; return its id."""
     realm_id = next(iter(qbo.companies))
-    qbo.fault("slow", path=realm_id, times=2, ms=2500)
+    qbo.fault("slow", path=realm_id, times=2, ms=1500)
     thread = threading.Thread(target=qbo_rs.sync, args=(ENTITIES,), kwargs={"accounts": realm_id})
     thread.start()
     deadline = time.monotonic() + 30
@@ -123,11 +123,9 @@ def busy(connected, qbo, database):
 
 
 def test_a_company_that_another_sync_reads_is_held_and_gets_no_request(spark, busy, qbo):
-    before = qbo.stats()["requests"]
     rows = qbo_rs.spark.sync(spark, ENTITIES, accounts=busy).collect()
     assert [(row["status"], row["requests"]) for row in rows] == [("held", 0)]
     assert "another sync of" in rows[0]["error"]
-    assert before is not None
 
 
 def test_a_repeated_task_waits_for_its_first_attempt_and_reports_its_own_sync(busy, qbo, database):
@@ -182,9 +180,10 @@ def test_many_companies_of_a_task_wait_for_quickbooks_together(spark, database, 
     from conftest import connect
 
     few = {"customers": 5, "items": 5, "invoices": 5, "others": 1}
-    with qbo_rs.sandbox(**few, companies=12, limits=False, latency_ms=300) as slow:
+    with qbo_rs.sandbox(**few, companies=12, limits=False) as slow:
         connect(slow, database, monkeypatch, tmp_path)
         qbo_rs.spark.sync(spark, ENTITIES, partitions=1, strict=True)
+        slow.fault("slow", times=0, ms=300)
         begin = time.monotonic()
         rows = qbo_rs.spark.sync(spark, ENTITIES, partitions=1, strict=True).collect()
         took = time.monotonic() - begin
@@ -201,11 +200,13 @@ def test_tokens_are_refreshed_once_each_whoever_asks(spark, database, monkeypatc
         connect(strict, database, monkeypatch, tmp_path)
         strict.clock(advance="2h")
         before = strict.stats()["refreshes"]
-        frames = [threading.Thread(target=qbo_rs.spark.sync, args=(spark, ENTITIES), kwargs={"partitions": 6})] * 1
-        frames += [threading.Thread(target=qbo_rs.sync, args=(ENTITIES,))]
-        for thread in frames:
+        threads = [
+            threading.Thread(target=qbo_rs.spark.sync, args=(spark, ENTITIES), kwargs={"partitions": 6}),
+            threading.Thread(target=qbo_rs.sync, args=(ENTITIES,)),
+        ]
+        for thread in threads:
             thread.start()
-        for thread in frames:
+        for thread in threads:
             thread.join()
         assert strict.stats()["refreshes"] - before == 6
     assert database.query("SELECT count(*) FROM qbo.accounts WHERE state = 'needs_reauth'") == [(0,)]
@@ -216,7 +217,7 @@ def test_limits_are_kept_by_all_tasks_together_and_reads_are_counted_in_postgres
 ):
     from conftest import connect
 
-    few = {"customers": 30, "items": 30, "invoices": 30, "others": 1}
+    few = {"customers": 15, "items": 15, "invoices": 15, "others": 1}
     with qbo_rs.sandbox(**few, companies=2) as limited:
         connect(limited, database, monkeypatch, tmp_path)
         for name in ("QBO_REQUESTS_PER_MINUTE", "QBO_REQUESTS_PER_SECOND", "QBO_MAX_IN_FLIGHT"):
@@ -233,7 +234,7 @@ def test_limits_are_kept_by_all_tasks_together_and_reads_are_counted_in_postgres
             thread.start()
         for thread in threads:
             thread.join()
-        assert counts == [2 * 90]
+        assert counts == [2 * 45]
         stats = limited.stats()
         assert stats["throttled"] == 0
         counted = sum(account.monthly_reads for account in qbo_rs.status(schema="raw").accounts)
