@@ -33,8 +33,8 @@ VerificationStatus = Literal["ok", "different"]
 """The outcome of a comparison."""
 
 AccountStatus = Literal["ok", "partial", "failed", "needs_reauth", "held"]
-"""The outcome of a company's sync; for ``needs_reauth`` a person must connect the company again, and for ``held`` another
-sync reads it."""
+"""The outcome of a company's sync; for ``needs_reauth`` a person must connect the company again, and for ``held``
+another sync reads it."""
 
 EntityOutcome = Literal["ok", "failed", "unavailable"]
 """The outcome of an entity's sync; ``unavailable``: the company's plan or country does not have it, no failure."""

@@ -29,7 +29,8 @@ def truth_of(qbo, realm_id, entity="Invoice"):
     return qbo.truth(entity, START, END, realm=realm_id)
 
 
-def test_raw_records_of_all_companies_arrive_byte_for_byte(spark, connected, qbo):
+@pytest.mark.usefixtures("connected")
+def test_raw_records_of_all_companies_arrive_byte_for_byte(spark, qbo):
     frame = reading(spark, entities="invoices,customers")
     assert frame.columns == RAW
     rows = frame.collect()
@@ -41,7 +42,8 @@ def test_raw_records_of_all_companies_arrive_byte_for_byte(spark, connected, qbo
     assert len(rows) == COMPANIES * (150 + 40)
 
 
-def test_typed_columns_are_those_of_the_entity_and_exact(spark, connected, qbo):
+@pytest.mark.usefixtures("connected")
+def test_typed_columns_are_those_of_the_entity_and_exact(spark, qbo):
     frame = reading(spark, entities="invoices", typed="true")
     realm_id = next(iter(qbo.companies))
     expected = qbo_rs.records("invoices", START, END, realm_id=realm_id).to_arrow()
@@ -53,7 +55,8 @@ def test_typed_columns_are_those_of_the_entity_and_exact(spark, connected, qbo):
     assert total == sum(amounts, Decimal(0))
 
 
-def test_instants_have_microseconds_in_utc_whatever_the_session_says(spark, connected, qbo):
+@pytest.mark.usefixtures("connected")
+def test_instants_have_microseconds_in_utc_whatever_the_session_says(spark, qbo):
     realm_id = next(iter(qbo.companies))
     zone = spark.conf.get("spark.sql.session.timeZone")
     spark.conf.set("spark.sql.session.timeZone", "America/Guayaquil")
@@ -67,14 +70,16 @@ def test_instants_have_microseconds_in_utc_whatever_the_session_says(spark, conn
     assert seconds == expected
 
 
-def test_map_in_arrow_gives_the_same_frame(spark, connected, qbo):
+@pytest.mark.usefixtures("connected")
+def test_map_in_arrow_gives_the_same_frame(spark):
     by_source = reading(spark, entities="invoices").toArrow()
     by_map = qbo_rs.spark.frame(spark, entities="invoices", start=START, end=END, partitions=2).toArrow()
     order = [("realm_id", "ascending"), ("id", "ascending")]
     assert by_map.sort_by(order).equals(by_source.sort_by(order))
 
 
-def test_a_record_that_is_edited_during_the_read_is_there_once_in_its_last_version(spark, connected, qbo):
+@pytest.mark.usefixtures("connected")
+def test_a_record_that_is_edited_during_the_read_is_there_once_in_its_last_version(spark, qbo):
     realm_id = next(iter(qbo.companies))
     edits = [{"do": "edit", "entity": "Invoice", "id": "oldest", "at": "2025-12-31T00:00:00Z"}]
     qbo.fault("change", do=edits, on="query", nth=2)
@@ -83,7 +88,8 @@ def test_a_record_that_is_edited_during_the_read_is_there_once_in_its_last_versi
     assert len(rows) == 150
 
 
-def test_planning_sends_no_request_and_partitions_are_small(spark, connected, qbo, database):
+@pytest.mark.usefixtures("connected")
+def test_planning_sends_no_request_and_partitions_are_small(qbo, database):
     # As many companies as the design speaks of; nobody asks QuickBooks about them.
     database.execute(
         "INSERT INTO qbo.accounts (realm_id, state, sealed_tokens) SELECT 'c' || n, 'active', '' "
@@ -127,7 +133,8 @@ def test_options_that_cannot_be_used_are_named_and_never_repeated(options, words
     assert "hush" not in str(caught.value)
 
 
-def test_settings_are_named_by_variable_or_file_and_read_where_they_are_used(spark, connected, qbo, monkeypatch, tmp_path):
+@pytest.mark.usefixtures("connected")
+def test_settings_are_named_by_variable_or_file_and_read_where_they_are_used(spark, monkeypatch, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text(os.environ["QBO_CLIENT_SECRET"] + "\n")
     monkeypatch.setenv("MY_BOOKS", os.environ["DATABASE_URL"])
@@ -153,9 +160,12 @@ def test_no_secret_is_in_options_plans_partitions_or_readers(spark, connected, q
     assert not [secret for secret in secrets for text in shown if secret.encode() in text]
 
 
-def test_a_company_that_cannot_be_read_fails_the_frame_and_is_named(spark, connected, qbo, database):
+@pytest.mark.usefixtures("connected")
+def test_a_company_that_cannot_be_read_fails_the_frame_and_is_named(spark, qbo, database):
     realm_id = list(qbo.companies)[1]
-    database.execute(f"UPDATE qbo.accounts SET state = 'needs_reauth', reason = 'revoked' WHERE realm_id = '{realm_id}'")
+    database.execute(
+        f"UPDATE qbo.accounts SET state = 'needs_reauth', reason = 'revoked' WHERE realm_id = '{realm_id}'"
+    )
     qbo.fault("forbidden", path=realm_id, times=0)
     with pytest.raises(Exception, match=realm_id):
         reading(spark, entities="invoices").collect()
@@ -168,7 +178,8 @@ def test_the_package_does_not_import_pyspark():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent, env=environment)
 
 
-def test_a_forked_child_of_a_process_that_has_read_reads_too(connected, qbo):
+@pytest.mark.usefixtures("connected")
+def test_a_forked_child_of_a_process_that_has_read_reads_too():
     source = QboDataSource({"entities": "items", "start": START, "end": END})
     reader = source.reader(None)
     [partition] = reader.partitions()

@@ -20,6 +20,7 @@ OPTIONS = {"entities": "customers,invoices"}
 @pytest.fixture(autouse=True)
 def _present(connected, monkeypatch):
     """Let streams follow the clock closely: the simulator's is this machine's."""
+    assert "QBO_LAG_S" not in connected
     monkeypatch.setenv("QBO_LAG_S", "1")
     monkeypatch.setattr(_source, "BEHIND", timedelta(seconds=2))
 
@@ -61,7 +62,8 @@ def later(reader, offset):
     return end
 
 
-def test_a_stream_follows_changes_and_deletions_to_the_last_state(connected, qbo):
+@pytest.mark.usefixtures("connected")
+def test_a_stream_follows_changes_and_deletions_to_the_last_state(qbo):
     reader = stream(start="2020-01-01", partitions="2")
     table = {}
     start = reader.initialOffset()
@@ -85,7 +87,8 @@ def test_a_stream_follows_changes_and_deletions_to_the_last_state(connected, qbo
     assert table[realm_id, "invoices", gone]["deleted"]
 
 
-def test_a_micro_batch_that_is_repeated_after_edits_loses_no_change(connected, qbo):
+@pytest.mark.usefixtures("connected")
+def test_a_micro_batch_that_is_repeated_after_edits_loses_no_change(qbo):
     reader = stream()
     realm_id = next(iter(qbo.companies))
     start = {"until": reader.initialOffset()["until"]}
@@ -106,7 +109,8 @@ def test_a_micro_batch_that_is_repeated_after_edits_loses_no_change(connected, q
     assert living(table, realm_id, "invoices")[first] == known[first]
 
 
-def test_offsets_are_json_of_text_and_both_signatures_of_latest_offset_work(connected):
+@pytest.mark.usefixtures("connected")
+def test_offsets_are_json_of_text_and_both_signatures_of_latest_offset_work():
     reader = stream(start="2025-03-01T05:00:00Z")
     start = reader.initialOffset()
     assert json.loads(json.dumps(start)) == start == {"until": "2025-03-01T05:00:00Z", "first": "true"}
@@ -114,23 +118,28 @@ def test_offsets_are_json_of_text_and_both_signatures_of_latest_offset_work(conn
     assert reader.partitions({"until": "2025-03-02T00:00:00Z"}, {"until": "2025-03-01T00:00:00Z"}) == []
 
 
-def test_a_stream_that_cannot_tell_what_was_deleted_says_so(connected, qbo):
+@pytest.mark.usefixtures("connected")
+def test_a_stream_that_cannot_tell_what_was_deleted_says_so():
     old = {"until": "2025-03-01T00:00:00Z"}
     reader = stream(partitions="1")
     end = reader.latestOffset(old, None)
-    with pytest.raises(qbo_rs.ConfigError, match=r"does not tell which customers, invoices were deleted since 2025-02-28"):
+    with pytest.raises(
+        qbo_rs.ConfigError, match=r"does not tell which customers, invoices were deleted since 2025-02-28"
+    ):
         micro_batch(reader, old, end)
     assert micro_batch(stream(deletions="reported"), old, end)
 
 
-def test_a_range_beyond_the_present_of_quickbooks_is_an_error_and_not_a_gap(connected, qbo):
+@pytest.mark.usefixtures("connected")
+def test_a_range_beyond_the_present_of_quickbooks_is_an_error_and_not_a_gap():
     reader = stream(partitions="1")
     ahead = (datetime.now(timezone.utc) + timedelta(minutes=10)).replace(microsecond=0).isoformat()
     with pytest.raises(qbo_rs.IncompleteError, match="could be read up to"):
         micro_batch(reader, {"until": "2025-12-01T00:00:00Z", "first": "true"}, {"until": ahead})
 
 
-def test_typed_streams_have_the_columns_of_their_entity_and_deletions(connected, qbo):
+@pytest.mark.usefixtures("connected")
+def test_typed_streams_have_the_columns_of_their_entity_and_deletions(qbo):
     realm_id = next(iter(qbo.companies))
     source = QboDataSource({"entities": "invoices", "typed": "true", "accounts": realm_id})
     reader = source.streamReader(None)

@@ -37,7 +37,8 @@ def verified(realm_ids, database) -> bool:
     return all(report.ok for report in reports)
 
 
-def test_executors_sync_into_postgres_and_the_frame_is_the_report(spark, connected, qbo, database):
+@pytest.mark.usefixtures("connected")
+def test_executors_sync_into_postgres_and_the_frame_is_the_report(spark, qbo, database):
     before = requests(qbo)
     report = qbo_rs.spark.sync(spark, ENTITIES, partitions=2, strict=True)
     sent = requests(qbo) - before
@@ -58,13 +59,15 @@ def test_executors_sync_into_postgres_and_the_frame_is_the_report(spark, connect
     assert verified(qbo.companies, database)
 
 
-def test_map_in_arrow_syncs_too(spark, connected, qbo, database):
+@pytest.mark.usefixtures("connected")
+def test_map_in_arrow_syncs_too(spark, qbo, database):
     report = qbo_rs.spark.sync(spark, ENTITIES, partitions=3, via="mapInArrow")
     assert {row["status"] for row in report.collect()} == {"ok"}
     assert verified(qbo.companies, database)
 
 
-def test_a_second_sync_begins_where_the_first_has_ended_and_finds_deletions(spark, connected, qbo, database):
+@pytest.mark.usefixtures("connected")
+def test_a_second_sync_begins_where_the_first_has_ended_and_finds_deletions(spark, qbo):
     qbo_rs.spark.sync(spark, ENTITIES, strict=True)
     realm_id = next(iter(qbo.companies))
     qbo.delete("Invoice", "newest", realm=realm_id)
@@ -79,7 +82,8 @@ def test_a_second_sync_begins_where_the_first_has_ended_and_finds_deletions(spar
     assert requests(qbo) - before == COMPANIES + 1
 
 
-def test_a_company_that_fails_is_a_row_and_strict_raises_at_the_end(spark, connected, qbo, database):
+@pytest.mark.usefixtures("connected")
+def test_a_company_that_fails_is_a_row_and_strict_raises_at_the_end(spark, qbo):
     realm_id = list(qbo.companies)[1]
     qbo.fault("forbidden", path=realm_id, times=0)
     rows = qbo_rs.spark.sync(spark, ENTITIES).collect()
@@ -94,7 +98,8 @@ def test_a_company_that_fails_is_a_row_and_strict_raises_at_the_end(spark, conne
     assert in_step <= COMPANIES + 1
 
 
-def test_a_company_whose_settings_are_missing_on_the_executor_is_a_row(connected, qbo, monkeypatch):
+@pytest.mark.usefixtures("connected")
+def test_a_company_whose_settings_are_missing_on_the_executor_is_a_row(monkeypatch):
     from qbo_rs.spark._options import Options
     from qbo_rs.spark._plan import Company
     from qbo_rs.spark._report import sync_companies
@@ -112,7 +117,9 @@ def busy(connected, qbo, database):
     """Sync one company slowly in another thread; return its id."""
     realm_id = next(iter(qbo.companies))
     qbo.fault("slow", path=realm_id, times=2, ms=1500)
-    thread = threading.Thread(target=qbo_rs.sync, args=(ENTITIES,), kwargs={"accounts": realm_id})
+    thread = threading.Thread(
+        target=qbo_rs.sync, args=(ENTITIES,), kwargs={"accounts": realm_id, "database_url": connected["DATABASE_URL"]}
+    )
     thread.start()
     deadline = time.monotonic() + 30
     while not database.query(f"SELECT 1 FROM qbo.sync_turns WHERE realm_id = '{realm_id}'"):
@@ -122,13 +129,13 @@ def busy(connected, qbo, database):
     thread.join()
 
 
-def test_a_company_that_another_sync_reads_is_held_and_gets_no_request(spark, busy, qbo):
+def test_a_company_that_another_sync_reads_is_held_and_gets_no_request(spark, busy):
     rows = qbo_rs.spark.sync(spark, ENTITIES, accounts=busy).collect()
     assert [(row["status"], row["requests"]) for row in rows] == [("held", 0)]
     assert "another sync of" in rows[0]["error"]
 
 
-def test_a_repeated_task_waits_for_its_first_attempt_and_reports_its_own_sync(busy, qbo, database):
+def test_a_repeated_task_waits_for_its_first_attempt_and_reports_its_own_sync(busy):
     from qbo_rs.spark._options import Options
     from qbo_rs.spark._plan import Company
     from qbo_rs.spark._report import sync_companies
@@ -139,7 +146,8 @@ def test_a_repeated_task_waits_for_its_first_attempt_and_reports_its_own_sync(bu
     assert sum(count or 0 for count in batch.column("inserted").to_pylist()) == 0
 
 
-def test_backfill_and_spark_make_the_same_tables_while_records_are_edited(spark, connected, qbo, database):
+@pytest.mark.usefixtures("connected")
+def test_backfill_and_spark_make_the_same_tables_while_records_are_edited(spark, qbo, database):
     stop = threading.Event()
 
     def edit():
@@ -160,7 +168,9 @@ def test_backfill_and_spark_make_the_same_tables_while_records_are_edited(spark,
     qbo_rs.spark.sync(spark, ENTITIES, partitions=2, strict=True)
     by_spark = tables(database)
     for realm_id in qbo.companies:
-        report = qbo_rs.backfill(ENTITIES, "2024-01-01", "2027-01-01", "year", realm_id=realm_id, schema=f"b_{realm_id}")
+        report = qbo_rs.backfill(
+            ENTITIES, "2024-01-01", "2027-01-01", "year", realm_id=realm_id, schema=f"b_{realm_id}"
+        )
         report.raise_for_failures()
         for table in TABLES:
             assert database.rows(f"b_{realm_id}.{table}") == by_spark[realm_id, table], (realm_id, table)

@@ -43,7 +43,7 @@ def register(spark: Any) -> None:
         ImportError: This version of pyspark has no data sources in Python; use :func:`frame` and :func:`sync`.
 
     """
-    from qbo_rs.spark._source import QboDataSource  # noqa: PLC0415 - it needs pyspark 4
+    from qbo_rs.spark._source import QboDataSource
 
     spark.dataSource.register(QboDataSource)
 
@@ -53,6 +53,6 @@ def __getattr__(name: str) -> object:
     if name != "QboDataSource":
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    from qbo_rs.spark._source import QboDataSource  # noqa: PLC0415
+    from qbo_rs.spark._source import QboDataSource
 
     return QboDataSource

@@ -49,9 +49,9 @@ def dotted(options: dict[str, Any]) -> dict[str, Any]:
 
 def frame_of(spark: Any, options: Options) -> Any:
     """Return a frame with one task for each bucket of companies."""
-    from qbo_rs.spark._plan import plan  # noqa: PLC0415
-    from qbo_rs.spark._schema import Columns, schema_of  # noqa: PLC0415
-    from qbo_rs.spark._task import check  # noqa: PLC0415
+    from qbo_rs.spark._plan import plan
+    from qbo_rs.spark._schema import Columns, schema_of
+    from qbo_rs.spark._task import check
 
     check(options)
     planned = plan(options)
@@ -62,7 +62,7 @@ def frame_of(spark: Any, options: Options) -> Any:
 
 def run_buckets(options: Options, planned: Plan, numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Run the buckets of these numbers, one after the other."""
-    from qbo_rs.spark._task import run  # noqa: PLC0415
+    from qbo_rs.spark._task import run
 
     for batch in numbers:
         for number in batch.column(0).to_pylist():

@@ -84,10 +84,11 @@ def read_changes(
 def _check_deletions(company: Company, read: Read, start: str) -> None:
     unknown = read["deletions_unknown"]
     if unknown:
+        gone = ", ".join(unknown)
         reason = (
-            f"company {company.realm_id}: QuickBooks does not tell which {', '.join(unknown)} were deleted since {start}: "
-            "that is more than 29 days ago, or more than 1000 records have changed; copy again and begin a new stream, "
-            "or set the option deletions to reported"
+            f"company {company.realm_id}: QuickBooks does not tell which {gone} were deleted since {start}: that is more "
+            "than 29 days ago, or more than 1000 records have changed; copy again and begin a new stream, or set the "
+            "option deletions to reported"
         )
         raise ConfigError(reason)
     if read["deletions_unreported"]:
@@ -139,8 +140,8 @@ def _check(run: RunReport) -> None:
         if window.read_until is not None and window.status == "done":
             until = format_instant(window.read_until)
             message = (
-                f"company {run.realm_id}, {run.entity}: QuickBooks could be read up to {until} only; end the range there, "
-                "or set the clock of this machine"
+                f"company {run.realm_id}, {run.entity}: QuickBooks could be read up to {until} only; end the "
+                "range there, or set the clock of this machine"
             )
             raise IncompleteError(message, report=run)
 
@@ -152,7 +153,7 @@ def _files(windows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
 
 
 def latest(files: Sequence[tuple[str, str]]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of files in the order of change, each record once: one that was edited meanwhile is in them twice."""
+    """Yield the rows of files in the order of change, the last of each record: an edited one may be there twice."""
     last: dict[str, int] = {}
     number = 0
     for _, path in files:

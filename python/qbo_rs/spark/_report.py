@@ -44,7 +44,7 @@ def sync_companies(
 
 def is_repeated_task() -> bool:
     """Return true if another attempt of this task has been started before."""
-    from pyspark import TaskContext  # noqa: PLC0415 - executors have it
+    from pyspark import TaskContext
 
     context = TaskContext.get()
     return context is not None and context.attemptNumber() > 0

@@ -80,10 +80,10 @@ def schema_of(options: Options) -> pa.Schema:
     return typed(options.entities[0]) if options.typed else RAW
 
 
-class Columns(str):
+class Columns(str):  # noqa: SLOT000 - text cannot have slots that are not empty
     """A schema as the text that Spark reads, and as the schema of Arrow that Sail prefers: text has no zone there."""
 
-    __slots__ = ("_schema",)
+    _schema: pa.Schema
 
     def __new__(cls, schema: pa.Schema) -> Self:
         """Make the text of a schema."""

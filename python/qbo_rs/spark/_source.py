@@ -56,7 +56,7 @@ class QboDataSource(DataSource):
 
     def schema(self) -> str:
         """Return the columns. They depend on the options alone, never on the records."""
-        from qbo_rs.spark._schema import Columns, schema_of  # noqa: PLC0415
+        from qbo_rs.spark._schema import Columns, schema_of
 
         return Columns(schema_of(Options.of(self.options)))
 
@@ -80,15 +80,15 @@ class QboReader(DataSourceReader):
 
     def partitions(self) -> Sequence[Bucket]:
         """Divide the companies among tasks; QuickBooks gets no request."""
-        from qbo_rs.spark._task import check  # noqa: PLC0415
+        from qbo_rs.spark._task import check
 
         check(self.options)
         return _buckets(self.options)
 
-    def read(self, partition: Bucket) -> Iterator[pa.RecordBatch]:  # type: ignore[override]
+    def read(self, partition: Bucket) -> Iterator[pa.RecordBatch]:
         """Return the batches of a task."""
         # Here, and not above: the process may be the fork of one that has read nothing yet.
-        from qbo_rs.spark._task import run  # noqa: PLC0415
+        from qbo_rs.spark._task import run
 
         return run(self.options, partition.entities, partition.companies)
 
@@ -113,7 +113,7 @@ class QboStreamReader(DataSourceStreamReader):
         return {_UNTIL: format_instant(begin), _FIRST: "true"}
 
     def latestOffset(self, *_: Any) -> dict[str, str]:  # noqa: N802 - Spark's name
-        """Return the end of the time that can be read. Spark 4.2 passes the offset to start from, earlier ones nothing."""
+        """Return the end of the time that can be read. Spark 4.2 passes a start and a limit, earlier ones nothing."""
         return {_UNTIL: format_instant(_present())}
 
     def partitions(self, start: dict[str, str], end: dict[str, str]) -> Sequence[Slice]:
@@ -125,9 +125,9 @@ class QboStreamReader(DataSourceStreamReader):
         span = (begin if is_first else begin - LOOK_BACK, until)
         return [Slice(bucket, span, is_first=is_first) for bucket in _buckets(self.options)]
 
-    def read(self, partition: Slice) -> Iterator[pa.RecordBatch]:  # type: ignore[override]
+    def read(self, partition: Slice) -> Iterator[pa.RecordBatch]:
         """Return the batches of a task."""
-        from qbo_rs.spark._records import read_changes  # noqa: PLC0415
+        from qbo_rs.spark._records import read_changes
 
         entities, companies = partition.entities, partition.companies
         return read_changes(self.options, entities, companies, partition.span, is_first=partition.is_first)
@@ -145,7 +145,7 @@ def _present() -> datetime:
 
 
 def _buckets(options: Options) -> list[Bucket]:
-    from qbo_rs.spark._plan import plan  # noqa: PLC0415
+    from qbo_rs.spark._plan import plan
 
     planned = plan(options)
     return [Bucket(companies, planned.entities) for companies in planned.buckets]

@@ -56,9 +56,8 @@ def sync(
 
     Returns:
         A frame with a row for each company, and one for each of its entities: ``realm_id, entity, status, rows,
-        inserted, updated, deleted, rejected, requests, seconds, window_from, window_until, error``. The row of a company
-        has no entity; ``requests`` and ``seconds`` are its own. ``status`` is that of :func:`qbo_rs.sync`, or ``held``:
-        another sync reads this company, and nothing was sent.
+        inserted, updated, deleted, rejected, requests, seconds, window_from, window_until, error``. The row of a
+        company has no entity; ``requests`` and ``seconds`` are its own. ``status`` is that of :func:`qbo_rs.sync`.
 
     Raises:
         ConfigError: An option is unusable, no company is known, or the database cannot be reached.
@@ -87,7 +86,7 @@ def sync(
 
 
 def _by_source(spark: Any, options: dict[str, str]) -> Any:
-    from qbo_rs.spark import register  # noqa: PLC0415
+    from qbo_rs.spark import register
 
     register(spark)
     return spark.read.format("qbo").options(**options).load()

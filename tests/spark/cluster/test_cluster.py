@@ -122,7 +122,11 @@ def statuses(report) -> dict[str, str]:
 
 def killed_tasks(cluster) -> int:
     """Return the number of attempts that Spark has killed, because another attempt of the task was faster."""
-    stages = cluster.sparkContext._jsc.sc().statusStore().stageList(None)
+    context = cluster.sparkContext
+    no_quantiles = context._gateway.new_array(context._jvm.double, 0)
+    no_states = context._jvm.java.util.ArrayList()
+    is_detailed = with_summaries = False
+    stages = context._jsc.sc().statusStore().stageList(no_states, is_detailed, with_summaries, no_quantiles, no_states)
     return sum(stages.apply(number).numKilledTasks() for number in range(stages.size()))
 
 
@@ -142,9 +146,7 @@ def test_a_sync_and_frames_on_a_real_cluster(cluster, places, qbo, database, cap
     }
     assert {(row["realm_id"], row["id"]): row["payload"] for row in frame.collect()} == expected
     by_map = qbo_rs.spark.frame(cluster, entities="invoices", typed=True, start=START, end=END, **places)
-    by_source = cluster.read.format("qbo").options(
-        entities="invoices", typed="true", start=START, end=END, **options
-    )
+    by_source = cluster.read.format("qbo").options(entities="invoices", typed="true", start=START, end=END, **options)
     order = [("realm_id", "ascending"), ("id", "ascending")]
     assert by_map.toArrow().sort_by(order).equals(by_source.load().toArrow().sort_by(order))
     frame.explain(extended=True)
