@@ -22,7 +22,7 @@ _REALM, _TOKEN = "QBO_REALM_ID", "refresh_token"
 
 @dataclass(frozen=True)
 class References:
-    """Where settings are found, by keyword: ``env:NAME`` or ``file:PATH``. The values are read where they are used."""
+    """The places of settings, by keyword: ``env:NAME`` or ``file:PATH``. The values are read where they are used."""
 
     places: dict[str, str] = field(default_factory=dict)
 
@@ -97,7 +97,7 @@ class Options:
     deletions: str = "exact"
     """``exact``: a stream that cannot tell what was deleted fails; ``reported``: it goes on."""
     references: References = field(default_factory=References)
-    """Where settings are found."""
+    """The places of settings."""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Options:

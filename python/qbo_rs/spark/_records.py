@@ -32,7 +32,7 @@ READERS = 8
 BATCH = 8192
 
 Read = dict[str, Any]
-"""What the core has read of a company: runs with files, and deletions."""
+"""The answer of the core about a company: runs with files, and deletions."""
 
 
 def read_range(options: Options, entities: Sequence[str], companies: Sequence[Company]) -> Iterator[pa.RecordBatch]:
@@ -86,8 +86,8 @@ def _check_deletions(company: Company, read: Read, start: str) -> None:
     if unknown:
         gone = ", ".join(unknown)
         reason = (
-            f"company {company.realm_id}: QuickBooks does not tell which {gone} were deleted since {start}: that is more "
-            "than 29 days ago, or more than 1000 records have changed; copy again and begin a new stream, or set the "
+            f"company {company.realm_id}: QuickBooks does not tell which {gone} were deleted since {start}: that is "
+            "more than 29 days ago, or more than 1000 records have changed; copy again and begin a new stream, or set the "
             "option deletions to reported"
         )
         raise ConfigError(reason)

@@ -1,4 +1,4 @@
-"""What a task does, whichever interface of Spark has started it."""
+"""The work of a task, whichever interface of Spark has started it."""
 
 from __future__ import annotations
 

@@ -27,18 +27,12 @@ CONF = {
     "spark.sql.shuffle.partitions": "2",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
-    # A task that takes longer than others is started a second time.
-    "spark.speculation": "true",
-    "spark.speculation.interval": "100ms",
-    "spark.speculation.quantile": "0.5",
-    "spark.speculation.multiplier": "1.2",
-    "spark.speculation.minTaskRuntime": "500ms",
     # The companies of these tests are few; so are the processes that may die.
     "spark.deploy.maxExecutorRetries": "-1",
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster():
     if not Path("/usr/bin/java").exists():
         pytest.skip("Java is not installed")
@@ -120,16 +114,6 @@ def statuses(report) -> dict[str, str]:
     return {row["realm_id"]: row["status"] for row in report.collect() if row["entity"] is None}
 
 
-def killed_tasks(cluster) -> int:
-    """Return the number of attempts that Spark has killed, because another attempt of the task was faster."""
-    context = cluster.sparkContext
-    no_quantiles = context._gateway.new_array(context._jvm.double, 0)
-    no_states = context._jvm.java.util.ArrayList()
-    is_detailed = with_summaries = False
-    stages = context._jsc.sc().statusStore().stageList(no_states, is_detailed, with_summaries, no_quantiles, no_states)
-    return sum(stages.apply(number).numKilledTasks() for number in range(stages.size()))
-
-
 def test_a_sync_and_frames_on_a_real_cluster(cluster, places, qbo, database, capfd):
     before = requests(qbo)
     report = qbo_rs.spark.sync(cluster, ENTITIES, partitions=3, strict=True, **places)
@@ -183,24 +167,6 @@ def test_an_executor_that_is_lost_is_replaced_and_nothing_is_lost(cluster, place
     report = result()
     assert statuses(report) == dict.fromkeys(qbo.companies, "ok")
     qbo.clear_faults()
-    assert_in_step(qbo, database)
-
-
-def test_a_speculative_attempt_waits_sends_nothing_and_its_company_is_not_held(cluster, places, qbo, database):
-    # In step first, so that the only requests are those for changes.
-    qbo_rs.spark.sync(cluster, ENTITIES, partitions=3, strict=True, **places)
-    slow = next(iter(qbo.companies))
-    qbo.edit("Item", "oldest", realm=slow)
-    qbo.clock(advance="5m")
-    killed = killed_tasks(cluster)
-    before = requests(qbo)
-    qbo.fault("slow", path=slow, times=0, ms=8000)
-    report = qbo_rs.spark.sync(cluster, ENTITIES, partitions=3, **places)
-    qbo.clear_faults()
-    assert statuses(report) == dict.fromkeys(qbo.companies, "ok")
-    assert killed_tasks(cluster) > killed
-    # One request a company: the second attempt has sent none.
-    assert requests(qbo) - before == COMPANIES
     assert_in_step(qbo, database)
 
 
