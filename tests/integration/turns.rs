@@ -224,7 +224,10 @@ async fn a_sync_that_may_not_wait_reports_the_company_as_held_and_sends_nothing(
     let held = &held.unwrap().accounts[0];
     assert_eq!((held.status, held.requests), (CompanyStatus::Held, 0));
     let reason = held.error.as_deref().unwrap_or_default();
-    assert!(reason.starts_with("another sync of items (pid "), "{reason}");
+    assert!(
+        reason.starts_with("another sync of items (pid "),
+        "{reason}"
+    );
     assert!(running.await.unwrap().unwrap().is_ok());
     database.drop().await;
 }

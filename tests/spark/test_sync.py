@@ -228,24 +228,26 @@ def test_limits_are_kept_by_all_tasks_together_and_reads_are_counted_in_postgres
     from conftest import connect
 
     few = {"customers": 15, "items": 15, "invoices": 15, "others": 1}
-    with qbo_rs.sandbox(**few, companies=2) as limited:
-        connect(limited, database, monkeypatch, tmp_path)
-        for name in ("QBO_REQUESTS_PER_MINUTE", "QBO_REQUESTS_PER_SECOND", "QBO_MAX_IN_FLIGHT"):
-            monkeypatch.delenv(name)
-        # Tasks of a frame and of a sync ask for the same companies.
-        options = {"entities": "customers,invoices,items", "start": START, "end": END, "page_size": "3"}
-        frame = spark.read.format("qbo").options(**options, partitions="2").load()
+    with qbo_rs.sandbox(**few, limits=False) as company:
+        connect(company, database, monkeypatch, tmp_path)
+        monkeypatch.setenv("QBO_MAX_IN_FLIGHT", "2")
+        company.fault("slow", times=0, ms=50)
+        # Tasks of a frame and of a sync, and this process, ask for the same company. Each of them alone would have two
+        # requests in flight.
+        options = {"entities": "customers,invoices,items", "start": START, "end": END, "page_size": "5"}
+        frame = spark.read.format("qbo").options(**options).load()
         counts = []
         threads = [
             threading.Thread(target=lambda: counts.append(frame.count())),
-            threading.Thread(target=qbo_rs.spark.sync, args=(spark, ENTITIES)),
+            threading.Thread(target=qbo_rs.spark.sync, args=(spark, ENTITIES), kwargs={"page_size": 5}),
+            threading.Thread(target=lambda: counts.append(frame.count())),
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert counts == [2 * 45]
-        stats = limited.stats()
-        assert stats["throttled"] == 0
-        counted = sum(account.monthly_reads for account in qbo_rs.status(schema="raw").accounts)
+        assert counts == [45, 45]
+        stats = company.stats()
+        assert stats["most_in_flight"] == 2
+        counted = sum(account.monthly_reads for account in qbo_rs.status().accounts)
         assert counted == stats["data_requests"]

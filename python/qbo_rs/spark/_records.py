@@ -87,8 +87,8 @@ def _check_deletions(company: Company, read: Read, start: str) -> None:
         gone = ", ".join(unknown)
         reason = (
             f"company {company.realm_id}: QuickBooks does not tell which {gone} were deleted since {start}: that is "
-            "more than 29 days ago, or more than 1000 records have changed; copy again and begin a new stream, or set the "
-            "option deletions to reported"
+            "more than 29 days ago, or more than 1000 records have changed; copy again and begin a new stream, or set "
+            "the option deletions to reported"
         )
         raise ConfigError(reason)
     if read["deletions_unreported"]:

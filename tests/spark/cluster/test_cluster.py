@@ -6,6 +6,7 @@ A local master (`local[N]`) never repeats a task, so none is used.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -34,7 +35,7 @@ CONF = {
 
 @pytest.fixture(scope="module")
 def cluster():
-    if not Path("/usr/bin/java").exists():
+    if shutil.which("java") is None:
         pytest.skip("Java is not installed")
     from pyspark.sql import SparkSession
 

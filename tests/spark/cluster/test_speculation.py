@@ -37,8 +37,7 @@ class Daemons:
 
     def start(self, name: str, *options: str, word: str) -> str:
         """Start a process, and return what follows a word in its log."""
-        java = "/usr/lib/jvm/java-17-openjdk-amd64" if "JAVA_HOME" not in os.environ else os.environ["JAVA_HOME"]
-        environment = {**os.environ, "SPARK_HOME": str(HOME), "PYSPARK_PYTHON": sys.executable, "JAVA_HOME": java}
+        environment = {**os.environ, "SPARK_HOME": str(HOME), "PYSPARK_PYTHON": sys.executable}
         line = [str(HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{name}", *options]
         process = subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.processes.append(process)
