@@ -81,7 +81,7 @@ def test_map_in_arrow_gives_the_same_frame(spark):
 @pytest.mark.usefixtures("connected")
 def test_a_record_that_is_edited_during_the_read_is_there_once_in_its_last_version(spark, qbo):
     realm_id = next(iter(qbo.companies))
-    edits = [{"do": "edit", "entity": "Invoice", "id": "oldest", "at": "2025-12-31T00:00:00Z"}]
+    edits = [{"command": "edit", "entity": "Invoice", "id": "oldest", "at": "2025-12-31T00:00:00Z"}]
     qbo.fault("change", do=edits, on="query", nth=2)
     rows = reading(spark, entities="invoices", accounts=realm_id, page_size="20").collect()
     assert {row["id"]: row["payload"] for row in rows} == truth_of(qbo, realm_id)

@@ -52,7 +52,7 @@ pub(super) struct Synced {
     pub entities: Vec<EntitySync>,
     /// Why no further request was sent, if an answer said that none would succeed.
     pub lost: Option<String>,
-    /// Which other sync reads the company, so that nothing was done.
+    /// The other sync, which reads the company, so that nothing was done.
     pub held: Option<String>,
 }
 

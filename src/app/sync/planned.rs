@@ -2,20 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use tokio_postgres::Row;
 
 use super::{SyncRequest, SyncScope, Syncer};
 use crate::app::company::company_config;
 use crate::app::{App, select_or_all};
 use crate::error::Result;
-use crate::postgres::{Columns, params};
-
-/// How far companies are, by one statement for all of them.
-const HOW_FAR: &str = "
-SELECT realm_id, count(checkpoint_utc) AS synced, min(checkpoint_utc) AS synced_until
-FROM unnest($1::text[]) AS asked (realm_id)
-LEFT JOIN (SELECT * FROM qbo.sync_state WHERE entity = ANY($2)) AS known USING (realm_id)
-GROUP BY realm_id ORDER BY realm_id";
+use crate::store::{HowFar, how_far};
 
 /// A request for the companies of a sync. It sends nothing to QuickBooks.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -78,17 +70,14 @@ impl App {
             ..SyncRequest::default()
         };
         let realm_ids = syncer.realms(&scope).await?;
-        let rows = syncer.db.rows(HOW_FAR, params![realm_ids, names]).await?;
-        let planned = |row: &Row| {
-            let synced = usize::try_from(row.count("synced")?).unwrap_or_default();
-            Ok(PlannedCompany {
-                realm_id: row.column("realm_id")?,
-                new_entities: names.len().saturating_sub(synced),
-                synced_until: row.column("synced_until")?,
-            })
+        let known = how_far(&syncer.db, &realm_ids, &names).await?.into_iter();
+        let planned = |company: HowFar| PlannedCompany {
+            realm_id: company.realm_id,
+            new_entities: names.len().saturating_sub(company.synced),
+            synced_until: company.synced_until,
         };
         Ok(SyncPlan {
-            accounts: rows.iter().map(planned).collect::<Result<_>>()?,
+            accounts: known.map(planned).collect(),
             entities: names,
         })
     }

@@ -18,6 +18,7 @@ mod set_aside;
 mod shape;
 mod storable;
 mod survey;
+mod turn;
 mod writer;
 
 use std::sync::Arc;

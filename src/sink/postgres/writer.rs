@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::merge::{self, Merge, PageColumns, TableTraits};
 use super::set_aside::RejectColumns;
-use super::{copy_format, drift, storable};
+use super::{copy_format, drift, storable, turn};
 use crate::config::TransactionLimits;
 use crate::domain::{
     DistinctIds, DriftWatch, LoadCounts, MAX_SHOWN, Page, excerpt, too_many_rejects,
@@ -34,14 +34,8 @@ const MAX_LOGGED_REJECTS: u64 = 10;
 /// archive may all differ; one has a few hundred bytes.
 const MAX_REQUESTS: usize = 4 << 20;
 
-const LOST_TURN: &str = "another sync has taken over, because this one gave no sign of life for half a minute; what was committed stays";
-
 const WRITE_LEDGER: &str = include_str!("sql/write_ledger.sql");
 const RESOLVE_REJECTS: &str = include_str!("sql/resolve_rejects.sql");
-/// The row is locked until the commit, so that nobody takes the turn between this look and it.
-const TURN: &str = "
-SELECT 1 FROM qbo.sync_turns
-WHERE schema_name = $1 AND realm_id = $2 AND entity = $3 AND turn_id = $4 FOR SHARE";
 const COMPANY: &str = "SELECT 1 FROM qbo.schema_realms WHERE schema_name = $1 AND realm_id = $2";
 
 /// Streams a window's pages into a staging table, then merges them, writes the ledger row and
@@ -223,22 +217,6 @@ impl PostgresWriter {
         self.expect_company(!found.is_empty())
     }
 
-    /// Checks that no other sync has taken over from this one, which may have been suspended.
-    async fn check_turn(&self, transaction: &Transaction) -> Result<()> {
-        let Some(turn) = &self.turn else {
-            return Ok(());
-        };
-        let WindowContext {
-            realm_id, entity, ..
-        } = &self.context;
-        let turn = &**turn;
-        let params = params![self.schema, realm_id, entity.name, turn];
-        match transaction.connection()?.rows(TURN, params).await?[..] {
-            [] => Err(Error::config("sync", LOST_TURN)),
-            _ => Ok(()),
-        }
-    }
-
     fn expect_company(&self, is_ours: bool) -> Result<()> {
         let reason = || format!("'{}' now belongs to another company", self.schema);
         match is_ours {
@@ -277,7 +255,13 @@ impl WindowWriter for PostgresWriter {
         self.busy += begin.elapsed();
         let first = self.rejects.errors.first().map_or("", String::as_str);
         let failure = too_many_rejects(counts.rejected, first);
-        self.check_turn(&transaction).await?;
+        turn::check(
+            transaction.connection()?,
+            &self.schema,
+            &self.context,
+            self.turn.as_deref(),
+        )
+        .await?;
         self.write_ledger(&transaction, summary, counts, failure.as_ref())
             .await?;
         drift::write(transaction.connection()?, &self.context, &self.drift).await?;
@@ -296,7 +280,13 @@ impl WindowWriter for PostgresWriter {
         transaction.finish_copy().await?;
         let counts = self.merge(&transaction).await?;
         self.resolve_rejects(&transaction).await?;
-        self.check_turn(&transaction).await?;
+        turn::check(
+            transaction.connection()?,
+            &self.schema,
+            &self.context,
+            self.turn.as_deref(),
+        )
+        .await?;
         self.check_company(&transaction).await?;
         drift::write(transaction.connection()?, &self.context, &self.drift).await?;
         transaction.commit().await?;
