@@ -21,7 +21,11 @@ PARALLEL := 5
 # Mage needs 1.4 GB of packages and several minutes. SKIP_MAGE=1 leaves its tests out of `make test`.
 MAGE_TESTS := $(if $(SKIP_MAGE),,test-mage)
 
-.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage simulation soak bench bench-merge bench-views bench-books bench-growth bench-mage bench-companies bench-fleet bench-hostile bench-peers house-metrics docs clean
+# Real Spark needs Java 17 and 450 MB; `make test-spark` runs its tests. Those on Sail need neither.
+SAIL := .venv/spark/sail
+SPARK := .venv/spark/cluster
+
+.PHONY: help demo stop-demo wheel test lint wheel-portable test-rust test-postgres test-oldest-postgres openapi test-python test-mage test-sail test-spark simulation soak bench bench-merge bench-views bench-books bench-growth bench-mage bench-companies bench-fleet bench-hostile bench-peers house-metrics docs clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -41,7 +45,7 @@ wheel-portable: .venv/.dev ## Build the wheel for every Linux with glibc 2.17 or
 
 wheel: .venv/.wheel ## Build the release wheel into dist and install it into .venv
 
-test: lint test-rust test-oldest-postgres test-python $(MAGE_TESTS) ## Run all checks and tests; SKIP_MAGE=1 leaves out those in Mage
+test: lint test-rust test-oldest-postgres test-python test-sail $(MAGE_TESTS) ## Run all checks and tests; SKIP_MAGE=1 leaves out those in Mage
 	@echo "make test: lint, Rust tests (on Postgres 18 and, those of loading, 13) and Python tests passed; in Mage: $(if $(SKIP_MAGE),not run (SKIP_MAGE),passed)"
 
 lint: .venv/.dev .venv/.wheel ## Check formatting, lints, types and stubs
@@ -79,6 +83,12 @@ test-python: .venv/.dev .venv/.wheel .venv/docs/.installed $(CLIENTS) .venv/.deb
 
 test-mage: .venv/.dev .venv/mage/.wheel .venv/.chromium .venv/compose-spec/.installed ## Run the pipelines in a real Mage, with its scheduler, kills and a browser
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n 2 tests/mage
+
+test-sail: .venv/.dev $(SAIL)/.wheel ## Run the tests of qbo_rs.spark on Sail, without Java
+	$(BIN)/python tests/with_postgres.py $(SAIL)/bin/python -m pytest tests/spark --ignore tests/spark/cluster
+
+test-spark: .venv/.dev $(SPARK)/.wheel ## Run qbo_rs.spark on a real Spark of two executors, with kills; needs Java 17 and takes minutes
+	$(BIN)/python tests/with_postgres.py $(SPARK)/bin/python -m pytest tests/spark/cluster
 
 simulation: ## Run simulated backfills for SIMULATION_SECONDS or SEEDS seeds; SEED=17 repeats one
 	SIMULATION_SECONDS=$(if $(SEED)$(SEEDS),,$${SIMULATION_SECONDS:-60}) cargo test --features cli $(CARGO_FLAGS) --release --lib \
@@ -168,6 +178,17 @@ clean: ## Remove everything that was built; the data of the demo is kept
 	touch $@
 
 .venv/mage/.wheel: .venv/.wheel .venv/mage/.installed
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/*.whl
+	touch $@
+
+.PRECIOUS: .venv/spark/%/.installed
+.venv/spark/%/.installed: tests/spark/requirements/%.txt | .venv/bin/python
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+.venv/spark/%/.wheel: .venv/.wheel .venv/spark/%/.installed
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/*.whl
 	touch $@
 

@@ -32,8 +32,9 @@ RunStatus = Literal["ok", "partial", "failed"]
 VerificationStatus = Literal["ok", "different"]
 """The outcome of a comparison."""
 
-AccountStatus = Literal["ok", "partial", "failed", "needs_reauth"]
-"""The outcome of a company's sync; for ``needs_reauth`` a person must connect the company again."""
+AccountStatus = Literal["ok", "partial", "failed", "needs_reauth", "held"]
+"""The outcome of a company's sync; for ``needs_reauth`` a person must connect the company again, and for ``held``
+another sync reads it."""
 
 EntityOutcome = Literal["ok", "failed", "unavailable"]
 """The outcome of an entity's sync; ``unavailable``: the company's plan or country does not have it, no failure."""
@@ -579,7 +580,8 @@ class AccountSync:
     schema: str
     """Schema of the company's tables; empty if it has none yet."""
     status: AccountStatus
-    """``ok``: all that it has is in step; ``partial``: some entities failed; ``failed``: all; or ``needs_reauth``."""
+    """``ok``: all that it has is in step; ``partial``: some entities failed; ``failed``: all; ``needs_reauth``; or
+    ``held``: another sync reads it, and nothing was sent."""
     error: str | None
     """Reason of the failure that ended the sync of the whole company, one line."""
     requests: int

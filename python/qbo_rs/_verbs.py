@@ -526,6 +526,7 @@ def sync(
     *,
     accounts: str | Iterable[str] | None = None,
     page_size: int = 1000,
+    wait: bool = True,
     progress: bool | None = None,
     **settings: Unpack[Settings],
 ) -> _Call[SyncReport]:
@@ -537,6 +538,7 @@ def sync(
         entity: A name from :func:`entities`, or several; None: all.
         accounts: Realm ids; None: every company of the token store, and the one that the settings name.
         page_size: Records in a page, 1 to 1000.
+        wait: Wait for another sync that reads the company; otherwise its status is ``held``.
         progress: Show the progress: on one line of stderr, or in a notebook. By default only in IPython and Jupyter.
         **settings: Override the environment.
 
@@ -558,6 +560,7 @@ def sync(
         entities=_names(entity),
         accounts=_names(accounts),
         page_size=str(page_size),
+        no_wait=not wait,
     ).showing(progress)
 
 

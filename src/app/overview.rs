@@ -71,6 +71,14 @@ impl ShownCompanies {
                 .iter()
                 .map(|company| (company.account.realm_id.as_str(), company.state))
                 .collect();
+            let is_held_up = |company: &&CompanyReport| {
+                company.traffic.paused_until.is_some() || company.traffic.breaker.is_open()
+            };
+            let paused: BTreeSet<&str> = accounts
+                .iter()
+                .filter(is_held_up)
+                .map(|company| company.account.realm_id.as_str())
+                .collect();
             let states: HashMap<&str, &CompanyState> = states
                 .iter()
                 .map(|state| (state.realm_id.as_str(), state))
@@ -80,6 +88,7 @@ impl ShownCompanies {
                 let urgency = match connected.get(realm_id.as_str()) {
                     Some(ConnectionState::NeedsReauth) => 0,
                     Some(_) if state.is_some_and(|state| state.has_failed) => 1,
+                    Some(_) if paused.contains(realm_id.as_str()) => 2,
                     Some(ConnectionState::ExpiresSoon) => 2,
                     Some(ConnectionState::Active) => 3,
                     None => 4,

@@ -13,8 +13,8 @@ use super::health::{CompanyFinding, entity_findings};
 use super::sync::Syncer;
 use super::{App, CompanyReport, SyncRequest, SyncScope, select_or_all};
 use crate::domain::{
-    Alert, CompanySync, Delivery, JobStatus, Level, Mask, PageSize, Reason, SyncReport,
-    find_entity, select_entities,
+    Alert, CompanySync, Delivery, JobStatus, Level, Mask, Reason, SyncReport, find_entity,
+    select_entities,
 };
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
@@ -428,7 +428,7 @@ impl Service {
         }
         let request = SyncRequest {
             scope,
-            page_size: PageSize::default(),
+            ..SyncRequest::default()
         };
         self.syncer.sync(&request).await
     }

@@ -9,7 +9,7 @@ use crate::domain::instant::format_instant;
 use crate::domain::{EntitySpec, Plan, SkipReason, Window, WindowReport, split_committed};
 use crate::error::{Error, Result};
 use crate::sink::postgres::{Books, PostgresSink};
-use crate::store::{OtherRun, SyncTurn, SyncTurns, Taken};
+use crate::store::{OtherRun, SyncTurns, Taken};
 
 /// The longest wait for another run.
 const MAX_WAIT: Duration = Duration::from_secs(30 * 60);
@@ -69,17 +69,22 @@ pub(super) async fn take_turn(
     Ok(())
 }
 
-/// Waits until no other sync reads one of these entities of a company.
+/// Waits until no other sync reads one of these entities of a company. One that may not wait is told
+/// of the other sync.
 ///
 /// # Errors
 /// [`Error::Config`] if the other one goes on for too long; [`Error::Database`].
-pub(super) async fn take_sync_turn(turns: &SyncTurns, entities: &[EntitySpec]) -> Result<SyncTurn> {
+pub(super) async fn take_sync_turn(
+    turns: &SyncTurns,
+    entities: &[EntitySpec],
+    may_wait: bool,
+) -> Result<Taken> {
     let names: Vec<&str> = entities.iter().map(|entity| entity.name).collect();
     let mut wait = Wait::begin();
     loop {
         match turns.take(&names).await? {
-            Taken::Turn(turn) => return Ok(turn),
-            Taken::By(other) => wait.more(&other).await?,
+            Taken::By(other) if may_wait => wait.more(&other).await?,
+            taken => return Ok(taken),
         }
     }
 }

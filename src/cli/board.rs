@@ -528,8 +528,12 @@ mod tests {
         let begin = Instant::now();
         let mut board = Board::new(5000);
         board.call_started("9", &[("items", 2)], begin);
-        board.run_started("items", 2, begin);
-        board.page_read("items", 1200, begin);
+        let run = RunName {
+            realm_id: "9",
+            entity: "items",
+        };
+        board.run_started(run, 2, begin);
+        board.page_read(run, 1200, begin);
         assert_eq!(board.lines(begin, 80)[1], "1,200 rows/s · Ctrl-C is safe");
         let said = board.sentence(begin).unwrap().text;
         assert_eq!(said, "0 of 2 windows so far, 1,200 rows, 1,200 rows/s");

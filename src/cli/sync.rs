@@ -88,6 +88,7 @@ fn table(report: &SyncReport) -> String {
             CompanyStatus::Partial => say!("partly in step"),
             CompanyStatus::Failed => say!("failed"),
             CompanyStatus::NeedsReauth => say!("needs to be connected again"),
+            CompanyStatus::Held => say!("read by another sync"),
         };
         let (company, time) = (&account.realm_id, elapsed(account.duration_ms));
         let requests = requests(account.requests);

@@ -18,6 +18,8 @@ pub enum CompanyStatus {
     Failed,
     /// A person must connect the company again; no request was sent.
     NeedsReauth,
+    /// Another sync reads it; no request was sent.
+    Held,
 }
 
 /// Outcome of an entity's sync.

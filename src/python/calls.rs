@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::app::{
-    App, BackfillRequest, BooksRequest, CheckRequest, ExtractRequest, LoadRequest, PrepareRequest,
-    ReportsRequest, StatusRequest, SyncRequest, TableRequest, VerifyRequest, calendar,
+    App, BackfillRequest, BooksRequest, ChangesRequest, CheckRequest, ExtractRequest, LoadRequest,
+    PrepareRequest, ReportsRequest, StatusRequest, SyncPlanRequest, SyncRequest, TableRequest,
+    VerifyRequest, calendar,
 };
 use crate::columns::Shape;
 use crate::config::Settings;
@@ -44,6 +45,8 @@ enum Verb {
     Prepare(PrepareRequest),
     Check(CheckRequest),
     Sync(SyncRequest),
+    PlanSync(SyncPlanRequest),
+    Changes(ChangesRequest),
     Status(StatusRequest),
     Reports(Box<ReportsRequest>),
 }
@@ -91,6 +94,8 @@ impl Call {
                 Verb::Prepare(request) => to_json(&app.prepare(request).await?),
                 Verb::Check(request) => to_json(&Box::pin(app.check(request)).await?),
                 Verb::Sync(request) => to_json(&app.sync(request).await?),
+                Verb::PlanSync(request) => to_json(&app.plan_sync(request).await?),
+                Verb::Changes(request) => to_json(&app.changes(request).await?),
                 Verb::Status(request) => to_json(&app.status(request).await?),
                 Verb::Reports(request) => to_json(&app.reports(request).await?),
             }

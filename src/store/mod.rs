@@ -54,8 +54,8 @@ pub(crate) use self::{
     records::{PageQuery, Records},
     rejects::{RejectFilter, rejects},
     schema_drift::schema_drift,
-    sync_states::{SyncOutcome, SyncState, SyncStates},
-    sync_turns::{SyncTurn, SyncTurns, Taken, syncs_under_way},
+    sync_states::{HowFar, SyncOutcome, SyncState, SyncStates, how_far},
+    sync_turns::{SyncTurns, Taken, syncs_under_way},
     tie_outs::{
         KnownDifference, keep_differences, known_differences, latest_tie_outs, record_tie_out,
     },

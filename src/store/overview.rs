@@ -28,7 +28,7 @@ pub struct BoundSchema {
 pub(crate) struct CompanyState {
     /// The company.
     pub(crate) realm_id: String,
-    /// Whether the last sync of an entity has failed.
+    /// Whether the last sync of an entity has failed, windows have, records are set aside or differ.
     pub(crate) has_failed: bool,
     /// The oldest checkpoint of its entities.
     pub(crate) oldest: Option<DateTime<Utc>>,
@@ -123,9 +123,17 @@ const COMPANIES: &str = "
 SELECT schema_name, realm_id FROM qbo.schema_realms ORDER BY realm_id, schema_name";
 
 const COMPANY_STATES: &str = "
-SELECT realm_id, bool_or(status = 'failed') AS has_failed,
-    min(checkpoint_utc) FILTER (WHERE status <> 'unavailable') AS oldest
-FROM qbo.sync_state GROUP BY realm_id";
+WITH needs AS (
+    SELECT realm_id FROM qbo.windows WHERE status IN ('failed', 'stuck')
+    UNION SELECT realm_id FROM qbo.rejects
+    UNION SELECT realm_id FROM qbo.differences
+), synced AS (
+    SELECT realm_id, bool_or(status = 'failed') AS has_failed,
+        min(checkpoint_utc) FILTER (WHERE status <> 'unavailable') AS oldest
+    FROM qbo.sync_state GROUP BY realm_id
+)
+SELECT realm_id, needs.realm_id IS NOT NULL OR coalesce(has_failed, false) AS has_failed, oldest
+FROM synced FULL JOIN needs USING (realm_id)";
 
 const ROW_COUNTS: &str = "
 SELECT schemaname::text AS schema_name, substr(relname, 4)::text AS entity, n_live_tup AS rows

@@ -86,11 +86,46 @@ UPDATE qbo.sync_state SET
     checkpoint_utc = coalesce($4, checkpoint_utc)
 WHERE schema_name = $1 AND realm_id = $2 AND entity = $3";
 
+/// One statement for all companies.
+const HOW_FAR: &str = "
+SELECT realm_id, count(checkpoint_utc) AS synced, min(checkpoint_utc) AS synced_until
+FROM unnest($1::text[]) AS asked (realm_id)
+LEFT JOIN (SELECT * FROM qbo.sync_state WHERE entity = ANY($2)) AS known USING (realm_id)
+GROUP BY realm_id ORDER BY realm_id";
+
 /// Entities that the company was found not to have within the last day, by the database's clock.
 const UNAVAILABLE: &str = "
 SELECT entity, message FROM qbo.sync_state
 WHERE schema_name = $1 AND realm_id = $2 AND entity = ANY($3) AND status = 'unavailable'
   AND last_attempt_at_utc > now() - interval '1 day'";
+
+/// A company, and how far its entities are in step.
+#[derive(Debug, Clone)]
+pub(crate) struct HowFar {
+    /// Id of the company.
+    pub realm_id: String,
+    /// Number of the entities that were ever synced.
+    pub synced: usize,
+    /// The earliest instant at which one of them ends.
+    pub synced_until: Option<DateTime<Utc>>,
+}
+
+/// Returns how far companies are with entities, in the order of their ids.
+pub(crate) async fn how_far(
+    db: &Db,
+    realm_ids: &[String],
+    entities: &[&str],
+) -> Result<Vec<HowFar>> {
+    let rows = db.rows(HOW_FAR, params![realm_ids, entities]).await?;
+    let company = |row: &Row| {
+        Ok(HowFar {
+            realm_id: row.column("realm_id")?,
+            synced: usize::try_from(row.count("synced")?).unwrap_or_default(),
+            synced_until: row.column("synced_until")?,
+        })
+    };
+    rows.iter().map(company).collect()
+}
 
 /// The sync states of one company in one schema, in `qbo.sync_state`. All errors are
 /// [`Error::Database`](crate::error::Error).

@@ -191,6 +191,11 @@ async fn beat(db: Db, turn_id: String) {
 }
 
 impl SyncTurn {
+    /// Returns the id of the turn, by which commits find out that it is still theirs.
+    pub(crate) fn id(&self) -> &str {
+        &self.turn_id
+    }
+
     /// Lets others have the entities.
     pub(crate) async fn end(mut self) {
         self.is_over = true;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use qbo_rs::app::{App, BackfillRequest, LastRun, Service, StatusRequest};
-use qbo_rs::domain::{Finding, Level, PageSize, Reason, SkipReason};
+use qbo_rs::domain::{CompanyStatus, Finding, Level, PageSize, Reason, SkipReason};
 use qbo_sandbox::{Sandbox, SandboxOptions};
 
 use crate::support::{
@@ -245,6 +245,58 @@ async fn a_second_sync_waits_for_the_first_one_and_reads_only_what_is_new() {
     assert_eq!(after.requests, 1, "one request for changes");
     assert_eq!(after.entities[0].inserted, 0);
     assert_eq!(database.number(turns).await, 0);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_may_not_wait_reports_the_company_as_held_and_sends_nothing() {
+    let (sandbox, database) = (slow_sandbox(), Database::create().await);
+    let (first, second) = (
+        syncing_app(&sandbox, &database),
+        syncing_app(&sandbox, &database),
+    );
+    let small_pages = everything(&["items"]).page_size(PageSize::new(20).unwrap());
+    let running = tokio::spawn(async move { first.sync(&small_pages).await });
+    until_a_sync_reads(&database).await;
+    let held = second.sync(&everything(&["items"]).no_wait(true)).await;
+    let held = &held.unwrap().accounts[0];
+    assert_eq!((held.status, held.requests), (CompanyStatus::Held, 0));
+    let reason = held.error.as_deref().unwrap_or_default();
+    assert!(
+        reason.starts_with("another sync of items (pid "),
+        "{reason}"
+    );
+    assert!(running.await.unwrap().unwrap().is_ok());
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_was_suspended_commits_nothing_once_another_has_its_turn() {
+    let (sandbox, database) = (slow_sandbox(), Database::create().await);
+    let app = syncing_app(&sandbox, &database);
+    let small_pages = everything(&["items"]).page_size(PageSize::new(20).unwrap());
+    let request = small_pages.clone();
+    let running = tokio::spawn(async move { app.sync(&request).await });
+    until_a_sync_reads(&database).await;
+    // What another machine does after half a minute without a pulse.
+    let taken = "UPDATE qbo.sync_turns SET turn_id = 'of another', host = 'elsewhere'";
+    database.client.batch_execute(taken).await.unwrap();
+    let late = running.await.unwrap().unwrap();
+    let items = &late.accounts[0].entities[0];
+    assert_eq!(late.accounts[0].status, CompanyStatus::Failed);
+    let reason = items.error.as_deref().unwrap_or_default();
+    assert!(reason.contains("another sync has taken over"), "{reason}");
+    let committed = "SELECT count(*) FROM qbo.windows WHERE committed_at_utc IS NOT NULL";
+    assert_eq!(database.number(committed).await, 0);
+    assert_eq!(
+        database.number("SELECT count(*) FROM raw.qb_items").await,
+        0
+    );
+    // Its turn is the other one's, which ends it itself.
+    let turns = "DELETE FROM qbo.sync_turns WHERE turn_id = 'of another' RETURNING 1";
+    assert_eq!(database.client.query(turns, &[]).await.unwrap().len(), 1);
+    let app = syncing_app(&sandbox, &database);
+    assert!(app.sync(&small_pages).await.unwrap().is_ok());
     database.drop().await;
 }
 

@@ -119,7 +119,12 @@ impl Look<'_> {
         const NAME: &str = "pause";
         let realm_id = &config.realm_id;
         let control = admission(&store.backend, config, realm_id);
-        let Some(until) = control.lift_pause().await else {
+        let lifted = control.lift_pause().await;
+        if !control.is_shared() {
+            let text = "the state that processes share cannot be changed, so no pause is lifted";
+            return CheckLine::failed(NAME, text);
+        }
+        let Some(until) = lifted else {
             return CheckLine::ok(NAME, "there is none");
         };
         if let Some(db) = &self.database.db

@@ -140,13 +140,14 @@ fn unfinished(facts: &EntityFacts<'_>, now: DateTime<Utc>) -> Option<(Reason, Op
     let sync = facts.last_sync.map(|(status, _)| status);
     // What a sync has left the next one reads, which is said of the sync.
     let abandoned = match sync {
+        _ if facts.is_syncing => 0,
         Some(EntitySyncStatus::Pending | EntitySyncStatus::InProgress) => 0,
         _ => facts.abandoned,
     };
-    match (facts.is_syncing, facts.failed, abandoned) {
-        (true, ..) | (_, 0, 0) => None,
-        (_, 0, windows) => Some((Reason::WindowsAbandoned { windows }, details)),
-        (_, windows, _) => Some((Reason::WindowsFailed { windows }, details)),
+    match (facts.failed, abandoned) {
+        (0, 0) => None,
+        (0, windows) => Some((Reason::WindowsAbandoned { windows }, details)),
+        (windows, _) => Some((Reason::WindowsFailed { windows }, details)),
     }
 }
 

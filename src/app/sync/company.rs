@@ -3,27 +3,28 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::comparison::{Compared, with_comparison, with_deletions};
 use super::lacking::{lacking, settled};
+use crate::app::changes::CHANGES_LOOK_BACK;
 use crate::app::company::Source as CompanySource;
+use crate::app::confirmed::confirmed;
 use crate::app::run::plan;
+use crate::domain::instant::format_instant;
 use crate::domain::{
-    Chunk, Continuation, EntityKind, EntityOutcome, EntitySpec, EntitySync, FailureKind, PageSize,
-    Plan, RunEnd, RunReport, SyncMethod, Window, chunk_range,
+    Chunk, Continuation, EntityOutcome, EntitySpec, EntitySync, FailureKind, PageSize, Plan,
+    RunEnd, RunReport, SyncMethod, Window, chunk_range,
 };
 use crate::error::{Error, Result};
 use crate::pipeline;
 use crate::port::{Meter, Progress, RunName, Source};
-use crate::quickbooks::{ChangesSource, EntityChanges};
+use crate::quickbooks::ChangesSource;
 use crate::sink::postgres::PostgresSink;
-use crate::store::{SyncOutcome, SyncState, SyncStates};
+use crate::store::{OtherRun, SyncOutcome, SyncState, SyncStates};
 
 /// Before any QuickBooks Online record.
 const EPOCH_YEAR: i32 = 2000;
-/// Change data capture looks back 30 days (qbo-facts 4).
-pub(super) const CHANGES_LOOK_BACK: TimeDelta = TimeDelta::days(29);
 /// A deletion may become known late, too (qbo-facts 3.9).
 pub(super) const DELETIONS_LOOK_BACK: TimeDelta = TimeDelta::minutes(5);
 /// The interval of the comparison of ids, for entities whose deletions QuickBooks does not report.
@@ -51,6 +52,26 @@ pub(super) struct Synced {
     pub entities: Vec<EntitySync>,
     /// Why no further request was sent, if an answer said that none would succeed.
     pub lost: Option<Loss>,
+    /// The other sync, which reads the company, so that nothing was done.
+    pub held: Option<String>,
+}
+
+impl Synced {
+    /// Returns the result of a sync that does not wait for another one.
+    pub(super) fn held(other: &OtherRun) -> Self {
+        let OtherRun {
+            entity,
+            place,
+            since,
+        } = other;
+        let since = format_instant(*since);
+        Self {
+            held: Some(format!(
+                "another sync of {entity} ({place}, since {since}) reads this company"
+            )),
+            ..Self::default()
+        }
+    }
 }
 
 /// Why no further request to a company would succeed.
@@ -176,7 +197,7 @@ impl CompanySyncer<'_> {
         )
         .await;
         let mut changes = self.source.changes(&entities, since, self.meter).await?;
-        changes.complete = self.confirmed(changes.complete).await?;
+        changes.complete = confirmed(&self.source, changes.complete, self.meter).await?;
         let feed = Arc::new(ChangesSource::new(self.source.clone(), &changes.complete));
         let mut remaining = Vec::new();
         for poll in polls {
@@ -362,50 +383,6 @@ impl CompanySyncer<'_> {
     pub(super) fn continued(&self, from: DateTime<Utc>) -> Continuation {
         let known_at = self.known_at;
         Continuation { from, known_at }
-    }
-
-    /// Returns the changes whose deletions could be confirmed. The other entities are read by
-    /// queries.
-    ///
-    /// # Errors
-    /// Returns an error only if it would affect every entity.
-    async fn confirmed(&self, complete: Vec<EntityChanges>) -> Result<Vec<EntityChanges>> {
-        let mut confirmed = Vec::with_capacity(complete.len());
-        for mut changes in complete {
-            match self.confirm_deletions(&mut changes).await {
-                Ok(()) => confirmed.push(changes),
-                Err(error) if error.ends_run() => return Err(error),
-                Err(error) => debug!(
-                    phase = "extract",
-                    entity = changes.entity.name,
-                    "deletions cannot be confirmed, reading by queries: {error}"
-                ),
-            }
-        }
-        Ok(confirmed)
-    }
-
-    /// Turns deletions of records that still exist into changes: CDC can report a changed list
-    /// record as deleted (qbo-facts 4).
-    async fn confirm_deletions(&self, changes: &mut EntityChanges) -> Result<()> {
-        if changes.entity.kind == EntityKind::Transaction || changes.deletions.is_empty() {
-            return Ok(());
-        }
-        let ids: Vec<String> = changes
-            .deletions
-            .iter()
-            .map(|deletion| deletion.id.clone())
-            .collect();
-        let living = self
-            .source
-            .look_up_readable(&changes.entity, &ids, self.meter)
-            .await?;
-        let there = living.ids();
-        changes
-            .deletions
-            .retain(|deletion| !there.contains(&deletion.id));
-        changes.records.extend(living.records);
-        Ok(())
     }
 
     pub(super) async fn horizon(&self, entity: &EntitySpec) -> Result<Option<DateTime<Utc>>> {

@@ -9,6 +9,7 @@ mod comparison;
 mod gone;
 mod lacking;
 mod outcome;
+mod planned;
 mod schedule;
 mod unqueryable;
 mod whole;
@@ -25,6 +26,7 @@ use tracing::{Instrument, info_span};
 
 use self::company::{CompanySyncer, Loss, SWEEP_EVERY, Synced};
 use self::outcome::{lacks_everything, log_sync, status_of, with_unavailable};
+pub use self::planned::{PlannedCompany, SyncPlan, SyncPlanRequest};
 use super::auth::auth_report;
 use super::company::{Company, ConnectionStatus, Source, admission, key, no_company};
 use super::request::{owned, setters};
@@ -40,7 +42,9 @@ use crate::port::Meter;
 use crate::postgres::Db;
 use crate::sink::postgres::{PostgresSink, RunRecords};
 use crate::store::token_store::ConnectionSummary;
-use crate::store::{Schemas, StateBackend, SyncOutcome, SyncSchedule, SyncStates, SyncTurns};
+use crate::store::{
+    Schemas, StateBackend, SyncOutcome, SyncSchedule, SyncStates, SyncTurns, Taken,
+};
 
 /// Companies at a time. Most of the time they wait for QuickBooks, so that many fit.
 const MAX_CONCURRENT_COMPANIES: usize = 32;
@@ -91,6 +95,10 @@ pub struct SyncRequest {
     #[cfg_attr(feature = "cli", arg(long, default_value = "1000", value_name = "N"))]
     #[serde(default)]
     pub page_size: PageSize,
+    /// Report a company that another sync reads as held, instead of waiting for that sync
+    #[cfg_attr(feature = "cli", arg(long))]
+    #[serde(default)]
+    pub no_wait: bool,
 }
 
 impl SyncRequest {
@@ -117,6 +125,7 @@ impl SyncRequest {
 
 setters!(SyncRequest {
     page_size: PageSize,
+    no_wait: bool,
 });
 
 /// The work of a sync in one company.
@@ -126,6 +135,8 @@ pub(super) struct CompanyScope<'a> {
     pub entities: &'a [EntitySpec],
     pub page_size: PageSize,
     pub recheck: Recheck,
+    /// Whether it waits for another sync of the company.
+    pub may_wait: bool,
 }
 
 /// The database and the token store that all syncs share, opened once.
@@ -184,6 +195,7 @@ impl Syncer {
                 entities,
                 page_size: request.page_size,
                 recheck: Recheck::IfOnlyThose,
+                may_wait: !request.no_wait,
             };
             self.sync_company(scope).await
         });
@@ -265,14 +277,20 @@ impl Syncer {
             .instrument(info_span!("company", realm_id))
             .await;
         let (status, loss, entities) = match outcome {
-            Ok(Synced { entities, lost }) if lacks_everything(&entities) => {
+            Ok(Synced {
+                held: Some(reason), ..
+            }) => {
+                let kind = FailureKind::NotAttempted;
+                (CompanyStatus::Held, Some(Loss { reason, kind }), Vec::new())
+            }
+            Ok(Synced { entities, lost, .. }) if lacks_everything(&entities) => {
                 let loss = lost.unwrap_or_else(|| Loss {
                     reason: LACKS_EVERYTHING.to_owned(),
                     kind: FailureKind::Other,
                 });
                 (CompanyStatus::Failed, Some(loss), entities)
             }
-            Ok(Synced { entities, lost }) => (status_of(&entities), lost, entities),
+            Ok(Synced { entities, lost, .. }) => (status_of(&entities), lost, entities),
             Err(error) => {
                 let is_refused = matches!(&error, Error::Unauthenticated { trace, .. } if trace.is_refused_grant());
                 let status = if is_refused {
@@ -338,6 +356,7 @@ impl Syncer {
             entities,
             page_size,
             recheck,
+            may_wait,
         } = scope;
         let (source, connection, sink) = self.open_company(realm_id, entities, schema).await?;
         if let Some(error) = connection.needs_reauth().await? {
@@ -345,7 +364,11 @@ impl Syncer {
             return Err(error);
         }
         let turns = SyncTurns::new(self.db.clone(), sink.schema(), realm_id);
-        let turn = take_sync_turn(&turns, entities).await?;
+        let turn = match take_sync_turn(&turns, entities, may_wait).await? {
+            Taken::Turn(turn) => turn,
+            Taken::By(other) => return Ok(Synced::held(&other)),
+        };
+        let sink = sink.in_turn(turn.id());
         let states = SyncStates::new(self.db.clone(), sink.schema(), realm_id);
         let asks_for_wholes =
             recheck == Recheck::IfOnlyThose && entities.iter().all(|entity| entity.is_read_whole);

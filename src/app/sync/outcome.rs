@@ -26,6 +26,7 @@ pub(super) fn log_sync(company: &CompanySync) {
         CompanyStatus::Partial => (Level::ERROR, "partial"),
         CompanyStatus::Failed => (Level::ERROR, "failed"),
         CompanyStatus::NeedsReauth => (Level::ERROR, "needs_reauth"),
+        CompanyStatus::Held => (Level::WARN, "held"),
     };
     let error = company
         .error

@@ -109,6 +109,7 @@ impl Syncer {
                     entities: &entities,
                     page_size,
                     recheck: Recheck::Daily,
+                    may_wait: true,
                 };
                 let company = syncer.sync_company(scope).await;
                 let error = company.first_error();

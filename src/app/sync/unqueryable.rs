@@ -7,8 +7,9 @@ use std::sync::Arc;
 use chrono::{DateTime, SubsecRound, Utc};
 use tracing::warn;
 
-use super::company::{CHANGES_LOOK_BACK, CompanySyncer, DELETIONS_LOOK_BACK, Poll, Synced, years};
+use super::company::{CompanySyncer, DELETIONS_LOOK_BACK, Poll, Synced, years};
 use super::comparison::{SetAside, with_deletions};
+use crate::app::changes::CHANGES_LOOK_BACK;
 use crate::app::run::plan;
 use crate::domain::{
     Deletion, EntityOutcome, EntitySpec, EntitySync, Plan, SyncMethod, Window, merged,

@@ -31,7 +31,7 @@ pub(super) fn actions(view: &View<'_>) -> Markup {
             section aria-labelledby="actions" {
                 h2 #actions { (say!(in view.language; "Action required")) }
                 ul { @for item in &items { li { (item) } } }
-                @if more > 0 { p { (rich(&say!(in view.language; count more; "{more} more problem: `qbo-rs status` lists all.", "{more} more problems: `qbo-rs status` lists all.", more))) } }
+                @if more > 0 { p { (say!(in view.language; count more; "{more} more problem; choose a company to see its own.", "{more} more problems; choose a company to see its own.", more)) } }
             }
         }
     }

@@ -7,7 +7,7 @@ const local = () => {
 local();
 setInterval(async () => {
   try {
-    if (document.hidden) return;
+    if (document.hidden || document.activeElement.type === 'search') return;
     const answer = await fetch(location.href);
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');

@@ -18,6 +18,7 @@ mod set_aside;
 mod shape;
 mod storable;
 mod survey;
+mod turn;
 mod writer;
 
 use std::sync::Arc;
@@ -62,6 +63,7 @@ pub(crate) struct PostgresSink {
     limits: TransactionLimits,
     run_records: RunRecords,
     pulses: Arc<Pulses>,
+    turn: Option<Arc<str>>,
 }
 
 impl PostgresSink {
@@ -88,7 +90,17 @@ impl PostgresSink {
             ledger,
             limits: config.limits,
             run_records,
+            turn: None,
         })
+    }
+
+    /// Returns the sink for a sync in its turn: no window is committed once another sync has it.
+    #[must_use]
+    pub(crate) fn in_turn(self, turn_id: &str) -> Self {
+        Self {
+            turn: Some(turn_id.into()),
+            ..self
+        }
     }
 
     /// Connects, with up to `connections` at a time, to a schema whose runs are recorded.
@@ -307,6 +319,7 @@ impl Sink for PostgresSink {
             self.schema.clone(),
             self.limits,
             context,
+            self.turn.clone(),
         ))
     }
 }

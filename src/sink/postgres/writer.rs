@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::merge::{self, Merge, PageColumns, TableTraits};
 use super::set_aside::RejectColumns;
-use super::{copy_format, drift, storable};
+use super::{copy_format, drift, storable, turn};
 use crate::config::TransactionLimits;
 use crate::domain::{
     DistinctIds, DriftWatch, LoadCounts, MAX_SHOWN, Page, excerpt, too_many_rejects,
@@ -52,6 +52,7 @@ pub(crate) struct PostgresWriter {
     rejects: RejectColumns,
     next_seq: i32,
     limits: TransactionLimits,
+    turn: Option<Arc<str>>,
     busy: Duration,
 }
 
@@ -108,8 +109,10 @@ impl PostgresWriter {
         schema: String,
         limits: TransactionLimits,
         context: WindowContext,
+        turn: Option<Arc<str>>,
     ) -> Self {
         Self {
+            turn,
             db,
             schema,
             drift: DriftWatch::new(),
@@ -252,6 +255,13 @@ impl WindowWriter for PostgresWriter {
         self.busy += begin.elapsed();
         let first = self.rejects.errors.first().map_or("", String::as_str);
         let failure = too_many_rejects(counts.rejected, first);
+        turn::check(
+            transaction.connection()?,
+            &self.schema,
+            &self.context,
+            self.turn.as_deref(),
+        )
+        .await?;
         self.write_ledger(&transaction, summary, counts, failure.as_ref())
             .await?;
         drift::write(transaction.connection()?, &self.context, &self.drift).await?;
@@ -270,6 +280,13 @@ impl WindowWriter for PostgresWriter {
         transaction.finish_copy().await?;
         let counts = self.merge(&transaction).await?;
         self.resolve_rejects(&transaction).await?;
+        turn::check(
+            transaction.connection()?,
+            &self.schema,
+            &self.context,
+            self.turn.as_deref(),
+        )
+        .await?;
         self.check_company(&transaction).await?;
         drift::write(transaction.connection()?, &self.context, &self.drift).await?;
         transaction.commit().await?;

@@ -1,0 +1,58 @@
+"""QuickBooks as a data source of Spark, and syncs that its executors share.
+
+``pip install 'qbo-rs[spark]'``. It needs Spark 4, Sail, or a server of Spark Connect; :func:`frame` and :func:`sync`
+work on Spark 3.5, too. Executors need this package and the settings, as variables of their environment or as files.
+
+* ``spark.read.format("qbo")`` reads records into a frame, and ``spark.readStream.format("qbo")`` changes and deletions.
+* :func:`sync` lets executors run the ordinary sync into Postgres. Its frame is the report.
+
+Example:
+    ::
+
+        import qbo_rs.spark
+
+        qbo_rs.spark.register(spark)
+        invoices = spark.read.format("qbo").options(entities="invoices", typed="true", start="2025", end="2026").load()
+        invoices.groupBy("customer_ref_name").sum("balance").show()
+
+        report = qbo_rs.spark.sync(spark, ["customers", "invoices"], strict=True)
+        report.where("status != 'ok'").show()
+
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qbo_rs.spark._frame import frame
+from qbo_rs.spark._sync import SyncFailedError, sync
+
+if TYPE_CHECKING:
+    from qbo_rs.spark._source import QboDataSource
+
+__all__ = ["QboDataSource", "SyncFailedError", "frame", "register", "sync"]
+
+
+def register(spark: Any) -> None:
+    """Make the data source ``qbo`` known to a session.
+
+    Args:
+        spark: A session of Spark 4 or of Sail.
+
+    Raises:
+        ImportError: This version of pyspark has no data sources in Python; use :func:`frame` and :func:`sync`.
+
+    """
+    from qbo_rs.spark._source import QboDataSource
+
+    spark.dataSource.register(QboDataSource)
+
+
+def __getattr__(name: str) -> object:
+    """Import the data source, which needs pyspark 4, when it is asked for."""
+    if name != "QboDataSource":
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    from qbo_rs.spark._source import QboDataSource
+
+    return QboDataSource

@@ -1,0 +1,151 @@
+"""Options of the data source. They travel in plans and are shown in the UI of Spark: none of them is a secret."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qbo_rs import _core
+from qbo_rs._keywords import check_keywords
+from qbo_rs.exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+#: What an option begins with that says where a setting is found.
+SETTING = "setting."
+_ENVIRONMENT, _FILE = "env:", "file:"
+_REALM, _TOKEN = "QBO_REALM_ID", "refresh_token"
+
+
+@dataclass(frozen=True)
+class References:
+    """The places of settings, by keyword: ``env:NAME`` or ``file:PATH``. The values are read where they are used."""
+
+    places: dict[str, str] = field(default_factory=dict)
+
+    def settings(self, realm_id: str | None = None) -> dict[str, str]:
+        """Return the settings of this machine that differ from its environment, for one company.
+
+        Raises:
+            ConfigError: A variable or file is not there.
+
+        """
+        found = {keyword: _read(keyword, place) for keyword, place in self.places.items()}
+        if realm_id is None:
+            return found
+        if found.get("realm_id", os.environ.get(_REALM)) != realm_id:
+            # The refresh token of the settings belongs to another company.
+            found[_TOKEN] = ""
+        return found | {"realm_id": realm_id}
+
+
+def _read(keyword: str, place: str) -> str:
+    if place.startswith(_ENVIRONMENT):
+        name = place.removeprefix(_ENVIRONMENT)
+        if name not in os.environ:
+            raise ConfigError(f"{keyword}: the variable {name} is not set on this machine")
+        return os.environ[name]
+    path = Path(place.removeprefix(_FILE))
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{keyword}: {path} cannot be read on this machine: {type(error).__name__}") from None
+
+
+def references(given: Mapping[str, str]) -> References:
+    """Read where settings are found, by keyword.
+
+    Raises:
+        ConfigError: A setting is unknown, or something else than a place was given. The message does not repeat it: it
+            may be a secret.
+
+    """
+    check_keywords(given, ())
+    keywords = dict(_core.settings())
+    for keyword, place in given.items():
+        if not str(place).startswith((_ENVIRONMENT, _FILE)):
+            reason = "options are shown in plans and in the UI of Spark; name the place: 'env:NAME' or 'file:PATH'"
+            raise ConfigError(f"{keyword}: {reason}")
+    return References({keywords.get(name, name): str(place) for name, place in given.items()})
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a frame, a stream or a sync."""
+
+    entities: tuple[str, ...] = ()
+    """Entities; none means all."""
+    accounts: tuple[str, ...] = ()
+    """Realm ids; none means every known company."""
+    mode: str = "records"
+    """``records``: the rows are records; ``sync``: executors sync into Postgres, and the rows are its report."""
+    typed: bool = False
+    """Columns with types of one entity, in place of JSON text."""
+    start: str | None = None
+    """First instant."""
+    end: str | None = None
+    """First instant after the range; not of a stream."""
+    tz: str = "UTC"
+    """Zone of dates."""
+    page_size: int = 1000
+    """Records in a page."""
+    partitions: int | None = None
+    """Tasks; none means one for each 32 companies."""
+    deletions: str = "exact"
+    """``exact``: a stream that cannot tell what was deleted fails; ``reported``: it goes on."""
+    references: References = field(default_factory=References)
+    """The places of settings."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Options:
+        """Read options as Spark passes them: text by names without case.
+
+        Raises:
+            ConfigError: An option is unknown or unusable.
+
+        """
+        given = {name.lower(): str(value) for name, value in given.items() if value is not None}
+        places = {name.removeprefix(SETTING): value for name, value in given.items() if name.startswith(SETTING)}
+        rest = {name: value for name, value in given.items() if not name.startswith(SETTING)}
+        known = [each.name for each in fields(cls) if each.name != "references"]
+        for name in rest:
+            if name not in known:
+                raise ConfigError(f"{name}: no such option; there are {', '.join(known)} and {SETTING}KEYWORD")
+        options = cls(
+            entities=names(rest.get("entities", "all")),
+            accounts=names(rest.get("accounts", "all")),
+            mode=_one_of("mode", rest.get("mode", "records"), ("records", "sync")),
+            typed=_one_of("typed", rest.get("typed", "false").lower(), ("true", "false")) == "true",
+            start=rest.get("start"),
+            end=rest.get("end"),
+            tz=rest.get("tz", "UTC"),
+            page_size=_number("page_size", rest.get("page_size", "1000")),
+            partitions=_number("partitions", rest["partitions"]) if "partitions" in rest else None,
+            deletions=_one_of("deletions", rest.get("deletions", "exact"), ("exact", "reported")),
+            references=references(places),
+        )
+        if options.typed and len(options.entities) != 1:
+            raise ConfigError("typed: the columns are those of one entity; name it with the option entities")
+        return options
+
+
+def names(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Return names that are separated by commas; ``all`` is none of them."""
+    each = given.split(",") if isinstance(given, str) else [str(name) for name in given]
+    found = tuple(name.strip() for name in each if name.strip())
+    return () if found == ("all",) else found
+
+
+def _number(name: str, text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise ConfigError(f"{name}: '{text}' is not a number above 0")
+    return int(text)
+
+
+def _one_of(name: str, text: str, choices: tuple[str, ...]) -> str:
+    if text not in choices:
+        raise ConfigError(f"{name}: '{text}' is none of {', '.join(choices)}")
+    return text

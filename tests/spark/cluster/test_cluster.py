@@ -1,0 +1,234 @@
+"""A real Spark of two executors (`local-cluster[2,1,1024]`), whose processes are killed while they sync.
+
+A local master (`local[N]`) never repeats a task, so none is used.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+from conftest import COMPANIES, END, START, requests
+
+import qbo_rs
+import qbo_rs.spark
+
+ENTITIES = ["customers", "invoices", "items"]
+TABLES = {"qb_customers": "Customer", "qb_invoices": "Invoice", "qb_items": "Item"}
+KEYWORDS = dict(qbo_rs._core.settings())
+CONF = {
+    "spark.ui.enabled": "false",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    # The companies of these tests are few; so are the processes that may die.
+    "spark.deploy.maxExecutorRetries": "-1",
+}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    if shutil.which("java") is None:
+        pytest.skip("Java is not installed")
+    from pyspark.sql import SparkSession
+
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    builder = SparkSession.builder.master("local-cluster[2,1,1024]")
+    for name, value in CONF.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    qbo_rs.spark.register(session)
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def places(connected, tmp_path):
+    """Put the settings into files: the processes of the cluster are older than the test."""
+    places = {}
+    for name, value in connected.items():
+        if name in KEYWORDS:
+            path = tmp_path / KEYWORDS[name]
+            path.write_text(value)
+            places[f"setting_{KEYWORDS[name]}"] = f"file:{path}"
+    return places
+
+
+def schemas(database) -> dict[str, str]:
+    return dict(database.query("SELECT realm_id, schema_name FROM qbo.schema_realms"))
+
+
+def assert_in_step(qbo, database) -> None:
+    """Compare every record of every company with QuickBooks, by `verify` and by the simulator's own account."""
+    known = schemas(database)
+    assert set(known) == set(qbo.companies)
+    for realm_id, schema in known.items():
+        report = qbo_rs.verify(ENTITIES, START, "2027-01-01", "year", deep=True, realm_id=realm_id, schema=schema)
+        assert report.ok, report
+        for table, entity in TABLES.items():
+            truth = qbo.truth(entity, START, "2027-01-01", realm=realm_id)
+            assert {id_ for id_, _ in database.rows(f"{schema}.{table}")} == set(truth)
+
+
+def worker_of(database, realm_id) -> int:
+    """Wait until a process syncs a company; return its id."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            rows = database.query(f"SELECT pid FROM qbo.sync_turns WHERE realm_id = '{realm_id}'")
+        except psycopg.errors.UndefinedTable:
+            rows = []
+        if rows:
+            return rows[0][0]
+        time.sleep(0.05)
+    raise AssertionError("no process syncs the company")
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def in_background(function, *arguments, **keywords):
+    """Run a function in a thread; return what joins it and returns its result."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(function(*arguments, **keywords)))
+    thread.start()
+
+    def result():
+        thread.join(240)
+        assert not thread.is_alive()
+        assert found, "it has failed; its traceback is above"
+        return found[0]
+
+    return result
+
+
+def statuses(report) -> dict[str, str]:
+    return {row["realm_id"]: row["status"] for row in report.collect() if row["entity"] is None}
+
+
+def test_a_sync_and_frames_on_a_real_cluster(cluster, places, qbo, database, capfd):
+    before = requests(qbo)
+    report = qbo_rs.spark.sync(cluster, ENTITIES, partitions=3, strict=True, **places)
+    rows = report.collect()
+    assert statuses(report) == dict.fromkeys(qbo.companies, "ok")
+    assert sum(row["requests"] or 0 for row in rows) == requests(qbo) - before
+    assert_in_step(qbo, database)
+    options = {name.replace("setting_", "setting."): place for name, place in places.items()}
+    frame = cluster.read.format("qbo").options(entities="invoices", start=START, end=END, **options).load()
+    expected = {
+        (realm_id, id_): text
+        for realm_id in qbo.companies
+        for id_, text in qbo.truth("Invoice", START, END, realm=realm_id).items()
+    }
+    assert {(row["realm_id"], row["id"]): row["payload"] for row in frame.collect()} == expected
+    by_map = qbo_rs.spark.frame(cluster, entities="invoices", typed=True, start=START, end=END, **places)
+    by_source = cluster.read.format("qbo").options(entities="invoices", typed="true", start=START, end=END, **options)
+    order = [("realm_id", "ascending"), ("id", "ascending")]
+    assert by_map.toArrow().sort_by(order).equals(by_source.load().toArrow().sort_by(order))
+    frame.explain(extended=True)
+    shown = capfd.readouterr().out
+    secrets = [database.url, *qbo.companies.values(), os.environ["QBO_TOKEN_KEY"], os.environ["QBO_CLIENT_SECRET"]]
+    assert not [secret for secret in secrets if secret in shown]
+
+
+def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost_or_read_twice(cluster, places, qbo, database):
+    slow = next(iter(qbo.companies))
+    qbo.fault("slow", path=slow, times=0, ms=700)
+    before = requests(qbo)
+    result = in_background(qbo_rs.spark.sync, cluster, ENTITIES, partitions=3, page_size=40, **places)
+    pid = worker_of(database, slow)
+    time.sleep(1)
+    os.kill(pid, signal.SIGKILL)
+    report = result()
+    assert statuses(report) == dict.fromkeys(qbo.companies, "ok")
+    qbo.clear_faults()
+    # What was committed is not read again: a page or two of each entity at most.
+    counted = sum(row["requests"] or 0 for row in report.collect())
+    assert counted <= requests(qbo) - before <= counted + 12
+    assert_in_step(qbo, database)
+
+
+def test_an_executor_that_is_lost_is_replaced_and_nothing_is_lost(cluster, places, qbo, database):
+    slow = next(iter(qbo.companies))
+    qbo.fault("slow", path=slow, times=0, ms=700)
+    result = in_background(qbo_rs.spark.sync, cluster, ENTITIES, partitions=3, page_size=40, **places)
+    # The worker is a fork of a daemon, which the executor has started.
+    executor = parent_of(parent_of(worker_of(database, slow)))
+    assert b"CoarseGrainedExecutorBackend" in Path(f"/proc/{executor}/cmdline").read_bytes()
+    os.kill(executor, signal.SIGKILL)
+    report = result()
+    assert statuses(report) == dict.fromkeys(qbo.companies, "ok")
+    qbo.clear_faults()
+    assert_in_step(qbo, database)
+
+
+def test_tables_are_those_of_a_backfill_while_records_are_edited_and_workers_die(cluster, places, qbo, database):
+    stop = threading.Event()
+
+    def edit():
+        while not stop.wait(0.05):
+            for realm_id in qbo.companies:
+                qbo.edit("Invoice", "random", realm=realm_id)
+                qbo.edit("Customer", "random", realm=realm_id)
+
+    editing = threading.Thread(target=edit)
+    editing.start()
+    try:
+        victim = list(qbo.companies)[-1]
+        qbo.fault("slow", path=victim, times=0, ms=300)
+        result = in_background(qbo_rs.spark.sync, cluster, ENTITIES, partitions=3, page_size=40, **places)
+        os.kill(worker_of(database, victim), signal.SIGKILL)
+        result()
+        qbo.clear_faults()
+        qbo_rs.spark.sync(cluster, ENTITIES, partitions=2, **places)
+    finally:
+        stop.set()
+        editing.join()
+    qbo.clock(advance="10m")
+    qbo_rs.spark.sync(cluster, ENTITIES, partitions=2, strict=True, **places)
+    for realm_id, schema in schemas(database).items():
+        beside = f"b_{realm_id}"
+        report = qbo_rs.backfill(ENTITIES, START, "2027-01-01", "year", realm_id=realm_id, schema=beside)
+        report.raise_for_failures()
+        for table in TABLES:
+            assert database.rows(f"{beside}.{table}") == database.rows(f"{schema}.{table}"), (realm_id, table)
+
+
+def test_a_stream_of_spark_follows_changes_and_deletions(cluster, places, qbo, tmp_path):
+    options = {name.replace("setting_", "setting."): place for name, place in places.items()}
+    table = {}
+
+    def merge(frame, _batch):
+        for row in frame.collect():
+            key = (row["realm_id"], row["id"])
+            if key not in table or table[key]["last_updated"] <= row["last_updated"]:
+                table[key] = row
+
+    def run() -> None:
+        stream = cluster.readStream.format("qbo").options(entities="invoices", start="2020-01-01", **options).load()
+        written = stream.writeStream.foreachBatch(merge).option("checkpointLocation", str(tmp_path / "checkpoint"))
+        query = written.trigger(availableNow=True).start()
+        query.awaitTermination(120)
+        assert query.exception() is None
+
+    run()
+    realm_id = next(iter(qbo.companies))
+    assert len(table) == COMPANIES * 150
+    gone = qbo.delete("Invoice", "newest", realm=realm_id)
+    qbo.edit("Invoice", "oldest", realm=realm_id)
+    # The stream stays a minute behind the clock.
+    time.sleep(65)
+    run()
+    truth = qbo.truth("Invoice", "2020-01-01", "2030-01-01", realm=realm_id)
+    living = {id_: row["payload"] for (realm, id_), row in table.items() if realm == realm_id and not row["deleted"]}
+    assert living == truth
+    assert table[realm_id, gone]["deleted"]

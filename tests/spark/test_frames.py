@@ -1,0 +1,192 @@
+"""Frames of records, on Sail: ``spark.read.format("qbo")`` and ``mapInArrow``."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from decimal import Decimal
+
+import pytest
+from conftest import COMPANIES, END, ROOT, START, requests
+
+import qbo_rs
+import qbo_rs.spark
+from qbo_rs.spark._options import Options
+from qbo_rs.spark._plan import Company, divide
+from qbo_rs.spark._source import QboDataSource
+
+RAW = ["realm_id", "entity", "id", "last_updated", "deleted", "payload", "window_from", "window_until"]
+
+
+def reading(spark, **options):
+    return spark.read.format("qbo").options(start=START, end=END, **options).load()
+
+
+def truth_of(qbo, realm_id, entity="Invoice"):
+    return qbo.truth(entity, START, END, realm=realm_id)
+
+
+@pytest.mark.usefixtures("connected")
+def test_raw_records_of_all_companies_arrive_byte_for_byte(spark, qbo):
+    frame = reading(spark, entities="invoices,customers")
+    assert frame.columns == RAW
+    rows = frame.collect()
+    for name, entity in (("invoices", "Invoice"), ("customers", "Customer")):
+        for realm_id in qbo.companies:
+            found = {row["id"]: row["payload"] for row in rows if (row["realm_id"], row["entity"]) == (realm_id, name)}
+            assert found == truth_of(qbo, realm_id, entity)
+    assert not any(row["deleted"] for row in rows)
+    assert len(rows) == COMPANIES * (150 + 40)
+
+
+@pytest.mark.usefixtures("connected")
+def test_typed_columns_are_those_of_the_entity_and_exact(spark, qbo):
+    frame = reading(spark, entities="invoices", typed="true")
+    realm_id = next(iter(qbo.companies))
+    expected = qbo_rs.records("invoices", START, END, realm_id=realm_id).to_arrow()
+    assert frame.columns == expected.schema.names
+    types = dict(frame.dtypes)
+    assert (types["total_amt"], types["txn_date"], types["updated_at"]) == ("decimal(38,10)", "date", "timestamp")
+    total = frame.where(frame.realm_id == realm_id).agg({"total_amt": "sum"}).collect()[0][0]
+    amounts = [json.loads(text, parse_float=Decimal)["TotalAmt"] for text in truth_of(qbo, realm_id).values()]
+    assert total == sum(amounts, Decimal(0))
+
+
+@pytest.mark.usefixtures("connected")
+def test_instants_have_microseconds_in_utc_whatever_the_session_says(spark, qbo):
+    realm_id = next(iter(qbo.companies))
+    zone = spark.conf.get("spark.sql.session.timeZone")
+    spark.conf.set("spark.sql.session.timeZone", "America/Guayaquil")
+    try:
+        frame = reading(spark, entities="customers", accounts=realm_id)
+        seconds = {row[0]: row[1] for row in frame.selectExpr("id", "unix_micros(last_updated)").collect()}
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", zone)
+    table = qbo_rs.records("customers", START, END, realm_id=realm_id).to_arrow()
+    expected = dict(zip(table["id"].to_pylist(), table["updated_at"].cast("int64").to_pylist(), strict=True))
+    assert seconds == expected
+
+
+@pytest.mark.usefixtures("connected")
+def test_map_in_arrow_gives_the_same_frame(spark):
+    by_source = reading(spark, entities="invoices").toArrow()
+    by_map = qbo_rs.spark.frame(spark, entities="invoices", start=START, end=END, partitions=2).toArrow()
+    order = [("realm_id", "ascending"), ("id", "ascending")]
+    assert by_map.sort_by(order).equals(by_source.sort_by(order))
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_record_that_is_edited_during_the_read_is_there_once_in_its_last_version(spark, qbo):
+    realm_id = next(iter(qbo.companies))
+    edits = [{"command": "edit", "entity": "Invoice", "id": "oldest", "at": "2025-12-31T00:00:00Z"}]
+    qbo.fault("change", do=edits, on="query", nth=2)
+    rows = reading(spark, entities="invoices", accounts=realm_id, page_size="20").collect()
+    assert {row["id"]: row["payload"] for row in rows} == truth_of(qbo, realm_id)
+    assert len(rows) == 150
+
+
+@pytest.mark.usefixtures("connected")
+def test_planning_sends_no_request_and_partitions_are_small(qbo, database):
+    # As many companies as the design speaks of; nobody asks QuickBooks about them.
+    database.execute(
+        "INSERT INTO qbo.accounts (realm_id, state, sealed_tokens) SELECT 'c' || n, 'active', '' "
+        "FROM generate_series(1, 5000) n"
+    )
+    before = requests(qbo)
+    reader = QboDataSource({"start": START, "end": END}).reader(None)
+    partitions = reader.partitions()
+    assert requests(qbo) == before
+    assert len(partitions) == 157
+    companies = [company.realm_id for partition in partitions for company in partition.companies]
+    assert len(companies) == len(set(companies)) == 5000 + COMPANIES
+    assert max(len(pickle.dumps(partition)) for partition in partitions) < 4096
+
+
+def test_a_company_is_in_one_bucket_and_buckets_cost_about_the_same():
+    costs = [(float(1 + number % 7 * 100), Company(str(number))) for number in range(1000)]
+    buckets = divide(costs, 16)
+    realm_ids = [company.realm_id for bucket in buckets for company in bucket]
+    assert sorted(realm_ids) == sorted(company.realm_id for _, company in costs)
+    of = {company.realm_id: cost for cost, company in costs}
+    sums = [sum(of[company.realm_id] for company in bucket) for bucket in buckets]
+    assert max(sums) - min(sums) <= 700
+    assert len(divide(costs[:3], 16)) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"setting.client_secret": "hush-hush"}, "client_secret: options are shown in plans"),
+        ({"setting.colour": "env:X"}, "colour: no such setting"),
+        ({"client_secret": "hush-hush"}, "client_secret: no such option"),
+        ({"typed": "true"}, "typed: the columns are those of one entity"),
+        ({"partitions": "0"}, "partitions: '0' is not a number above 0"),
+        ({"mode": "write"}, "mode: 'write' is none of"),
+    ],
+)
+def test_options_that_cannot_be_used_are_named_and_never_repeated(options, words):
+    with pytest.raises(qbo_rs.ConfigError, match=words) as caught:
+        Options.of(options)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("connected")
+def test_settings_are_named_by_variable_or_file_and_read_where_they_are_used(spark, monkeypatch, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text(os.environ["QBO_CLIENT_SECRET"] + "\n")
+    monkeypatch.setenv("MY_BOOKS", os.environ["DATABASE_URL"])
+    for name in ("QBO_CLIENT_SECRET", "DATABASE_URL"):
+        monkeypatch.delenv(name)
+    options = {"setting.client_secret": f"file:{secret}", "setting.database_url": "env:MY_BOOKS"}
+    assert reading(spark, entities="items", **options).count() == COMPANIES * 20
+    with pytest.raises(qbo_rs.ConfigError, match="database_url: the variable GONE is not set"):
+        Options.of({"setting.database_url": "env:GONE"}).references.settings()
+
+
+def test_no_secret_is_in_options_plans_partitions_or_readers(spark, connected, qbo, capfd):
+    secrets = [connected["QBO_CLIENT_SECRET"], connected["QBO_TOKEN_KEY"], connected["DATABASE_URL"]]
+    secrets += qbo.companies.values()
+    options = {"entities": "invoices", "start": START, "end": END, "setting.client_secret": "env:QBO_CLIENT_SECRET"}
+    source = QboDataSource(options)
+    reader = source.reader(None)
+    stream = source.streamReader(None)
+    slices = stream.partitions(stream.initialOffset(), stream.latestOffset())
+    pickles = [pickle.dumps(each) for each in (source.options, reader, stream, reader.partitions(), slices)]
+    spark.read.format("qbo").options(**options).load().explain(extended=True)
+    shown = [capfd.readouterr().out.encode(), *pickles]
+    assert not [secret for secret in secrets for text in shown if secret.encode() in text]
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_company_that_cannot_be_read_fails_the_frame_and_is_named(spark, qbo, database):
+    realm_id = list(qbo.companies)[1]
+    database.execute(
+        f"UPDATE qbo.accounts SET state = 'needs_reauth', reason = 'revoked' WHERE realm_id = '{realm_id}'"
+    )
+    qbo.fault("forbidden", path=realm_id, times=0)
+    with pytest.raises(Exception, match=realm_id):
+        reading(spark, entities="invoices").collect()
+
+
+def test_the_package_does_not_import_pyspark():
+    code = "import sys, qbo_rs; assert not [name for name in sys.modules if 'spark' in name]; import qbo_rs.spark; "
+    code += "assert 'pyspark' not in sys.modules and 'pyarrow' not in sys.modules"
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent, env=environment)
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_forked_child_of_a_process_that_has_read_reads_too():
+    source = QboDataSource({"entities": "items", "start": START, "end": END})
+    reader = source.reader(None)
+    [partition] = reader.partitions()
+    assert sum(batch.num_rows for batch in reader.read(partition)) == COMPANIES * 20
+    child = os.fork()
+    if child == 0:
+        rows = sum(batch.num_rows for batch in reader.read(partition))
+        os._exit(0 if rows == COMPANIES * 20 else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
