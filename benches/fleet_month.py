@@ -198,8 +198,8 @@ def report(month: Month) -> None:
         print(f"| {name} | {value} |")
 
 
-def main() -> None:
-    """Measure a sync, and print the month."""
+def options_of(line: list[str] | None = None) -> argparse.Namespace:
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--companies", type=int, default=100_000)
     parser.add_argument("--days", type=float, default=30)
@@ -210,7 +210,12 @@ def main() -> None:
     parser.add_argument("--failures", type=float, default=0.001, help="share of syncs that fail (default 0.001)")
     parser.add_argument("--webhooks", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    return parser.parse_args(line)
+
+
+def main() -> None:
+    """Measure a sync, and print the month."""
+    options = options_of()
     cost = measure()
     print(f"{machine()}; seed {options.seed}; {options.companies:,} companies for {options.days:.0f} days,")
     print(f"synced every {options.interval:.0f} s by {options.processes} processes; {options.latency} s an answer")

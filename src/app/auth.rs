@@ -1,6 +1,7 @@
 //! Logins, the state of stored connections, their end, and the change of their key.
 
 use serde::Serialize;
+use tracing::warn;
 
 use super::App;
 use super::company::{CONNECTIONS, authorizer, document_keys, key, reconnect, token_endpoint};
@@ -14,6 +15,7 @@ use crate::quickbooks::oauth::{
 };
 use crate::quickbooks::{Includes, Traffic};
 use crate::store::StateBackend;
+use crate::store::shared_state::Documents;
 use crate::store::token_store::{ConnectionSummary, Key, POSTGRES_PLACE};
 use crate::unbroken::unbroken;
 
@@ -80,7 +82,16 @@ pub(super) async fn auth_report(backend: &StateBackend, config: &QboConfig) -> R
     let keys = |account: &ConnectionSummary| document_keys(config, &account.realm_id);
     let documents = backend
         .documents(connections.iter().flat_map(keys).collect())
-        .await?;
+        .await;
+    // A role that may not read them still sees the connections.
+    let documents = documents.unwrap_or_else(|error| {
+        warn!(
+            phase = "extract",
+            event = "limits_not_shared",
+            "{error}; the traffic of companies is unknown"
+        );
+        Documents::none()
+    });
     let report = |account: ConnectionSummary| {
         let [traffic, includes] = keys(&account);
         let traffic = Traffic::read(documents.get(&traffic), documents.read_at);

@@ -15,7 +15,8 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Database, change, everything, let_time_pass, living, seconds_ago, syncing_app,
+    Database, assert_complete, change, everything, let_time_pass, living, seconds_ago, syncing_app,
+    whole_range,
 };
 
 /// Starts a sandbox with small companies and connects all of them.

@@ -19,6 +19,14 @@ pub(crate) struct Documents {
 }
 
 impl Documents {
+    /// Returns no document.
+    pub(crate) fn none() -> Self {
+        Self {
+            texts: HashMap::new(),
+            read_at: crate::clock::now(),
+        }
+    }
+
     /// Returns a document; `None` if nobody has written it.
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.texts.get(key).map(String::as_str)
