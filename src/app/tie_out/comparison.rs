@@ -70,9 +70,10 @@ impl<'c> Comparison<'c> {
             reports.watched.records_read(records);
             Ok(findings)
         };
+        let ask = Box::pin(reports.ask(days, before));
         let (findings, asked) = match look {
-            Look::First => tokio::try_join!(read, reports.ask(days, before))?,
-            Look::Again => (read.await?, reports.ask(days, before).await?),
+            Look::First => tokio::try_join!(read, ask)?,
+            Look::Again => (read.await?, ask.await?),
         };
         let mut comparison = Self {
             books,
