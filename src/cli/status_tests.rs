@@ -1,4 +1,4 @@
-//! What `qbo-rs status` takes from comparisons, and what it knows of windows that nobody is at.
+//! Tests of what `qbo-rs status` takes from comparisons, and knows of windows that nobody is at.
 
 use chrono::TimeDelta;
 use serde_json::json;
