@@ -13,8 +13,7 @@ use super::health::{CompanyFinding, entity_findings};
 use super::sync::Syncer;
 use super::{App, CompanyReport, SyncRequest, SyncScope, select_or_all};
 use crate::domain::{
-    Alert, CompanySync, Delivery, JobStatus, Level, Mask, Reason, SyncReport, find_entity,
-    select_entities,
+    Alert, CompanySync, Delivery, JobStatus, Mask, SyncReport, find_entity, select_entities,
 };
 use crate::error::{Error, Result};
 use crate::port::{Connection, Secret};
@@ -146,17 +145,8 @@ impl Service {
         let coverage = self.coverage(DateTime::UNIX_EPOCH, None).await?;
         let accounts = self.accounts().await?;
         let now = crate::clock::now();
-        for found in entity_findings(&self.db, &coverage, &accounts, now).await? {
-            let CompanyFinding {
-                realm_id, finding, ..
-            } = found;
-            // Differences have an alert of their own.
-            let is_told = matches!(finding.reason, Reason::Differs { .. });
-            if finding.level == Level::Failed && !is_told {
-                let (entity, text) = (finding.about, finding.text);
-                failures.push(format!("{entity} of company {realm_id}: {text}."));
-            }
-        }
+        let found = entity_findings(&self.db, &coverage, &accounts, now).await?;
+        failures.extend(found.iter().filter_map(CompanyFinding::failure));
         Ok(failures)
     }
 

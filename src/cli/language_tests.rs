@@ -86,7 +86,7 @@ const NO_SENTENCES: &[&str] = &[
     "qbo-rs sync",
     "qbo-rs sync --every 5m{env_file}",
     "qbo-rs verify {entity} --start {start} --end {end}{deep} --repair{flag}",
-    "{entity} of company {realm_id}: {text}.",
+    "{about} of company {realm_id}: {text}.",
 ];
 
 fn source_folder() -> std::path::PathBuf {

@@ -307,3 +307,5 @@ mod language_tests;
 mod screens;
 #[cfg(test)]
 mod status_snapshots;
+#[cfg(test)]
+mod status_tests;

@@ -1,15 +1,14 @@
 //! Golden files of `qbo-rs status`: one screen, however many entities there are.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::json;
 
 use super::local::LocalTime;
 use super::status_details::details;
 use super::status_screen::{View, screen};
 use super::words::{MAX_WIDTH, width};
 use crate::app::{
-    Check, CompanyReport, Different, EntityStatus, LastRun, LastSync, StatusReport, SyncUnderWay,
-    TieOut, UnfinishedWindow, UnreadEntity,
+    Check, CompanyReport, EntityStatus, LastRun, LastSync, StatusReport, SyncUnderWay, TieOut,
+    UnfinishedWindow, UnreadEntity,
 };
 use crate::domain::{
     ConnectionState, ENTITIES, EntitySyncStatus, LedgerRunStatus, LedgerWindowStatus, Level, Window,
@@ -20,7 +19,7 @@ use crate::store::token_store::ConnectionSummary;
 /// Lines of a small terminal.
 const SCREEN: usize = 24;
 
-fn now() -> DateTime<Utc> {
+pub(super) fn now() -> DateTime<Utc> {
     "2026-11-27T17:03:00Z".parse().unwrap()
 }
 
@@ -55,7 +54,7 @@ fn run(status: LedgerRunStatus, minutes_ago: i64) -> LastRun {
     }
 }
 
-fn entity(name: &str, rows: i64) -> EntityStatus {
+pub(super) fn entity(name: &str, rows: i64) -> EntityStatus {
     EntityStatus {
         entity: name.to_owned(),
         realm_id: "9341450000000001".to_owned(),
@@ -76,7 +75,7 @@ fn entity(name: &str, rows: i64) -> EntityStatus {
     }
 }
 
-fn report(entities: Vec<EntityStatus>) -> StatusReport {
+pub(super) fn report(entities: Vec<EntityStatus>) -> StatusReport {
     StatusReport {
         schema: "raw".to_owned(),
         level: Level::default(),
@@ -94,14 +93,14 @@ fn report(entities: Vec<EntityStatus>) -> StatusReport {
     }
 }
 
-fn check(name: &str, text: &str) {
+pub(super) fn check(name: &str, text: &str) {
     insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true}, {
         insta::assert_snapshot!(format!("screen_status_{name}"), text);
     });
 }
 
 /// Judges a report, and shows it.
-fn shown(report: &mut StatusReport, is_whole: bool) -> String {
+pub(super) fn shown(report: &mut StatusReport, is_whole: bool) -> String {
     report.judge(now());
     screen(report, view(is_whole))
 }
@@ -220,7 +219,7 @@ fn a_pause_that_quickbooks_asked_for_is_a_line_of_its_own() {
     assert!(!text.contains("slow down"), "{text}");
 }
 
-fn under_way(is_dead: bool, entities: &[&str]) -> SyncUnderWay {
+pub(super) fn under_way(is_dead: bool, entities: &[&str]) -> SyncUnderWay {
     SyncUnderWay {
         schema: "raw".to_owned(),
         realm_id: "9341450000000001".to_owned(),
@@ -343,65 +342,6 @@ fn a_sync_that_came_later_mends_a_run() {
     mended.last_run.as_mut().unwrap().is_superseded = true;
     let text = shown(&mut report(vec![mended]), false);
     assert!(text.contains("Everything is in step."), "{text}");
-}
-
-#[test]
-fn what_verify_found_is_not_in_step() {
-    let found = |name: &str, is_deep| Different {
-        realm_id: "9341450000000001".to_owned(),
-        schema: "raw".to_owned(),
-        entity: name.to_owned(),
-        ranges: 3,
-        range: Window::parse("2024-01-05", "2024-03-01").unwrap(),
-        found_at: now() - TimeDelta::hours(3),
-        is_deep,
-    };
-    let mut different = report(vec![entity("items", 3), entity("invoices", 1200)]);
-    // One of them is in no ledger: it was compared before it was loaded.
-    different.differences = vec![found("items", false), found("terms", true)];
-    let text = shown(&mut different, false);
-    check("different", &text);
-    assert_eq!(different.level, Level::Failed);
-    let value = serde_json::to_value(&different).unwrap();
-    let items = &value["entities"][0];
-    assert_eq!(
-        (
-            &value["level"],
-            &items["level"],
-            &value["entities"][1]["level"]
-        ),
-        (&json!("failed"), &json!("failed"), &json!("in_step"))
-    );
-    let expected = json!({
-        "about": "items", "level": "failed", "reason": "differs", "ranges": 3,
-        "start": "2024-01-05T00:00:00Z", "end": "2024-03-01T00:00:00Z",
-        "found_at": "2026-11-27T14:03:00Z", "text": "differs, verified 3 h ago",
-        "command": "qbo-rs verify items --start 2024-01-05 --end 2024-03-01 --repair",
-    });
-    assert_eq!(items["findings"], json!([expected]));
-    assert_eq!(value["differences"][1]["is_deep"], json!(true));
-}
-
-#[test]
-fn windows_that_nobody_is_at_need_somebody_although_another_run_ended_well() {
-    let mut items = entity("items", 300);
-    items.unfinished = vec![UnfinishedWindow {
-        start: "2024-01-01T00:00:00Z".parse().unwrap(),
-        end: "2024-02-01T00:00:00Z".parse().unwrap(),
-        status: LedgerWindowStatus::Running,
-        attempts: 1,
-        error: None,
-        is_committed: false,
-        is_under_way: false,
-    }];
-    let mut report = report(vec![items]);
-    let text = shown(&mut report, false);
-    assert!(text.contains("1 window has not ended"), "{text}");
-    // A sync is at it.
-    report.syncs = vec![under_way(false, &["items"])];
-    let text = shown(&mut report, false);
-    assert!(text.ends_with("\n1 run is under way.\n"), "{text}");
-    assert!(report.entities[0].unfinished[0].is_under_way);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{EntityFacts, is_held_up, judge, never_read};
 use crate::app::{CompanyReport, Coverage};
-use crate::domain::{EntitySyncStatus, Finding, LedgerWindowStatus, Reason};
+use crate::domain::{EntitySyncStatus, Finding, LedgerWindowStatus, Level, Reason};
 use crate::error::Result;
 use crate::postgres::Db;
 use crate::store::{
@@ -27,6 +27,23 @@ pub struct CompanyFinding {
     pub error: Option<String>,
     /// First instant of the first window that it is about.
     pub first: Option<DateTime<Utc>>,
+}
+
+impl CompanyFinding {
+    /// Says in a sentence what has failed; differences have an alert of their own.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let Finding {
+            about,
+            level,
+            reason,
+            text,
+            ..
+        } = &self.finding;
+        let is_told = matches!(reason, Reason::Differs { .. });
+        let realm_id = &self.realm_id;
+        (*level == Level::Failed && !is_told)
+            .then(|| format!("{about} of company {realm_id}: {text}."))
+    }
 }
 
 /// The facts about the entities of all schemas.

@@ -10,7 +10,9 @@ use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 pub(crate) use self::company::{books_findings, connection_findings, is_held_up, is_long_pause};
 pub use self::everywhere::CompanyFinding;
 pub(crate) use self::everywhere::entity_findings;
-pub(crate) use self::phrase::{ago, phrase};
+#[cfg(feature = "cli")]
+pub(crate) use self::phrase::ago;
+pub(crate) use self::phrase::phrase;
 use crate::domain::instant::format_instant;
 use crate::domain::{EntitySyncStatus, Finding, LedgerRunStatus, Reason, Window};
 use crate::language::Language;

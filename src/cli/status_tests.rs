@@ -1,0 +1,67 @@
+//! Tests of what `qbo-rs status` takes from comparisons, and knows of windows that nobody is at.
+
+use chrono::TimeDelta;
+use serde_json::json;
+
+use super::status_snapshots::{check, entity, now, report, shown, under_way};
+use crate::app::{Different, UnfinishedWindow};
+use crate::domain::{LedgerWindowStatus, Level, Window};
+
+#[test]
+fn what_verify_found_is_not_in_step() {
+    let found = |name: &str, is_deep| Different {
+        realm_id: "9341450000000001".to_owned(),
+        schema: "raw".to_owned(),
+        entity: name.to_owned(),
+        ranges: 3,
+        range: Window::parse("2024-01-05", "2024-03-01").unwrap(),
+        found_at: now() - TimeDelta::hours(3),
+        is_deep,
+    };
+    let mut different = report(vec![entity("items", 3), entity("invoices", 1200)]);
+    // One of them is in no ledger: it was compared before it was loaded.
+    different.differences = vec![found("items", false), found("terms", true)];
+    let text = shown(&mut different, false);
+    check("different", &text);
+    assert_eq!(different.level, Level::Failed);
+    let value = serde_json::to_value(&different).unwrap();
+    let items = &value["entities"][0];
+    assert_eq!(
+        (
+            &value["level"],
+            &items["level"],
+            &value["entities"][1]["level"]
+        ),
+        (&json!("failed"), &json!("failed"), &json!("in_step"))
+    );
+    let expected = json!({
+        "about": "items", "level": "failed", "reason": "differs", "ranges": 3,
+        "start": "2024-01-05T00:00:00Z", "end": "2024-03-01T00:00:00Z",
+        "found_at": "2026-11-27T14:03:00Z", "text": "differs, verified 3 h ago",
+        "command": "qbo-rs verify items --start 2024-01-05 --end 2024-03-01 --repair",
+    });
+    assert_eq!(items["findings"], json!([expected]));
+    assert_eq!(value["differences"][1]["is_deep"], json!(true));
+}
+
+#[test]
+fn windows_that_nobody_is_at_need_somebody_although_another_run_ended_well() {
+    let mut items = entity("items", 300);
+    items.unfinished = vec![UnfinishedWindow {
+        start: "2024-01-01T00:00:00Z".parse().unwrap(),
+        end: "2024-02-01T00:00:00Z".parse().unwrap(),
+        status: LedgerWindowStatus::Running,
+        attempts: 1,
+        error: None,
+        is_committed: false,
+        is_under_way: false,
+    }];
+    let mut report = report(vec![items]);
+    let text = shown(&mut report, false);
+    assert!(text.contains("1 window has not ended"), "{text}");
+    // A sync is at it.
+    report.syncs = vec![under_way(false, &["items"])];
+    let text = shown(&mut report, false);
+    assert!(text.ends_with("\n1 run is under way.\n"), "{text}");
+    assert!(report.entities[0].unfinished[0].is_under_way);
+}
