@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from qbo_rs import _core, _shown
 from qbo_rs._html import MAX_ROWS
 from qbo_rs._keywords import check_keywords
-from qbo_rs._tables import Columns
+from qbo_rs._tables import FLAT, Columns
 from qbo_rs._types import Window
 from qbo_rs._verbs import chunk_range, extract, extract_async
 from qbo_rs.exceptions import UnavailableError
@@ -227,7 +227,7 @@ def records(
         ``to_pandas()``, ``to_polars()`` and ``to_duckdb()`` make a table of it, with a fixed type for every column.
 
     Raises:
-        ConfigError: The range is unusable; during iteration: the entity or a setting is. Nothing was sent.
+        ConfigError: The range or the entity is unusable; during iteration: a setting is. Nothing was sent.
         AuthError: The credentials were refused.
         IncompleteError: Some records could not be read; :func:`backfill` sets such records aside instead.
         RetriableError: The token endpoint gave no usable response.
@@ -241,6 +241,8 @@ def records(
 
     """
     check_keywords(settings, _PARAMETERS)
+    # A mistyped name is told here, and not where the records are used.
+    _core.check_shape(entity, FLAT)
     # Several windows are read at a time.
     windows = chunk_range(start, end, "month", tz=tz)
 

@@ -174,7 +174,7 @@ class Settings(TypedDict, total=False):
     """
 
     database_url: str
-    """Postgres URL, ``postgresql://user:password@host:port/db``; takes precedence over ``PG_*``.
+    """Postgres URL, ``postgresql://user:password@host:port/db``; takes precedence over ``PG_*`` of the environment.
 
     Default: none. Variable: ``DATABASE_URL``.
     """

@@ -1,14 +1,18 @@
 //! Logins, the state of stored connections, their end, and the change of their key.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use tracing::warn;
 
 use super::App;
-use super::company::{CONNECTIONS, authorizer, document_keys, key, reconnect, token_endpoint};
+use super::company::{
+    CONNECTIONS, Company, authorizer, document_keys, key, reconnect, token_endpoint,
+};
 use crate::config::{OAuthConfig, QboConfig, StoreLocation};
 use crate::domain::ConnectionState;
 use crate::error::{Error, Result};
-use crate::port::{Connection, Secret};
+use crate::port::{Connection, Secret, Source as _};
 use crate::quickbooks::oauth::{
     Authorizer, Callback, Consent, EXPIRY_WARNING, Refusal, TokenAnswer, TokenEndpoint,
     earlier_end, expiry_warning,
@@ -229,6 +233,22 @@ impl App {
         let token = token.clone();
         let connection = unbroken(async move { authorizer.import(&token).await }).await?;
         Ok((realm_id, connection))
+    }
+
+    /// Asks QuickBooks once for the company of a stored connection, since a token endpoint does not say of
+    /// which company a token is. It is no trial of the network: nothing is waited for and tried again.
+    ///
+    /// # Errors
+    /// Settings; a company that does not answer, or not to this token.
+    pub async fn company_answers(&self, realm_id: &str) -> Result<()> {
+        let mut settings = self.settings.clone();
+        settings.set("QBO_RETRY_FOR_S", "0")?;
+        let mut config = settings.qbo_of(realm_id)?;
+        config.oauth.retry.max_throttled = Duration::ZERO;
+        let company = Company::open(&settings, &config, &self.progress).await?;
+        let (source, _) = company.into_parts();
+        source.prepare().await?;
+        source.company().await.map(drop)
     }
 
     /// Returns where tokens are kept, for messages.

@@ -169,7 +169,7 @@ pub(super) fn no_company(oauth: &OAuthConfig, place: &str) -> Error {
 /// The most companies that an error lists.
 const MAX_NAMED: usize = 20;
 
-fn named(realm_ids: &[String]) -> String {
+pub(super) fn named(realm_ids: &[String]) -> String {
     let shown = &realm_ids[..realm_ids.len().min(MAX_NAMED)];
     match realm_ids.len() - shown.len() {
         0 => shown.join(", "),

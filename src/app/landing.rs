@@ -62,6 +62,10 @@ pub struct ExtractRequest {
     #[cfg_attr(feature = "cli", arg(long, value_name = "PATH"))]
     #[serde(default)]
     pub out: Option<PathBuf>,
+    /// The target is no place of the user's, so that windows of an extract in which others failed do not stay.
+    #[cfg_attr(feature = "cli", arg(skip))]
+    #[serde(skip)]
+    pub keeps_nothing: bool,
 }
 
 impl ExtractRequest {
@@ -79,6 +83,7 @@ impl ExtractRequest {
             dry_run: false,
             estimate: false,
             out: None,
+            keeps_nothing: false,
         }
     }
 }
@@ -91,6 +96,7 @@ setters!(ExtractRequest {
     dry_run: bool,
     estimate: bool,
     out: Option<PathBuf>,
+    keeps_nothing: bool,
 });
 
 /// A request to load landing files into Postgres.
@@ -180,7 +186,7 @@ impl App {
         }
         let mut report = self.run(source, sink.clone(), plans).await;
         report.connection = connection.report().await;
-        sink.finish(&mut report).await?;
+        sink.finish(&mut report, !request.keeps_nothing).await?;
         Ok(report)
     }
 

@@ -10,6 +10,7 @@ use tracing::warn;
 
 use super::alerts::{Alerts, is_failure};
 use super::health::{CompanyFinding, entity_findings};
+use super::scheduled_sync::warn_of_interval;
 use super::sync::Syncer;
 use super::{App, CompanyReport, SyncRequest, SyncScope, select_or_all};
 use crate::domain::{
@@ -105,6 +106,14 @@ impl Service {
             mask,
             entities: kept.iter().map(|entity| entity.name.to_owned()).collect(),
         })
+    }
+
+    /// Warns of an interval of syncs that does not go with other settings.
+    ///
+    /// # Errors
+    /// Settings.
+    pub fn warn_of_interval(&self, interval: Duration) -> Result<()> {
+        warn_of_interval(&self.app.settings, interval)
     }
 
     /// Syncs each company once in an interval, until it is stopped ([`App::sync_every`]).
@@ -258,6 +267,14 @@ impl Service {
     /// Returns errors of the token store.
     pub async fn accounts(&self) -> Result<Vec<CompanyReport>> {
         self.syncer.company_reports().await
+    }
+
+    /// Returns the first of some companies that is not connected and that the settings do not name.
+    ///
+    /// # Errors
+    /// Returns errors of the token store.
+    pub async fn unknown_company(&self, realm_ids: &[String]) -> Result<Option<String>> {
+        self.syncer.unknown_company(realm_ids).await
     }
 
     /// Returns the state of every entity of every company.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::error_text;
-use super::exit::{ExitCode, Outcome};
+use super::exit::{ExitCode, Failure, Outcome};
 use super::output::Printer;
 use super::signals::block_on;
 use super::states;
@@ -93,7 +93,11 @@ pub(super) fn run(app: &App, command: &AuthCommand, printer: Printer) -> Outcome
         AuthCommand::Import { file } => {
             let token = token_to_import(app, file.as_deref())?;
             let (realm_id, connection) = block_on(app.import_token(&token))?;
-            print_connection(app, &realm_id, &connection, printer)
+            match block_on(Box::pin(app.company_answers(&realm_id))) {
+                Ok(()) => print_connection(app, &realm_id, &connection, printer),
+                Err(Failure::Error(error)) => print_unanswered(app, &realm_id, &error, printer),
+                Err(stopped) => Err(stopped),
+            }
         }
         AuthCommand::Forget { force } => {
             let realm_id = block_on(app.forget(*force))?;
@@ -166,12 +170,26 @@ fn read_pasted(app: &App, consent: &Consent) -> Result<Callback> {
     prompt(
         "The browser then goes to an address that may show an error; paste that whole address here:",
     );
+    let first = match app.read_consent(consent, &pasted()?) {
+        Ok(callback) => return Ok(callback),
+        Err(error) => error,
+    };
+    prompt(&translated(&first.to_string()));
+    prompt(&say!("Paste the address once more:"));
+    let second = pasted()?;
+    match second.is_empty() {
+        // There is nobody who could answer.
+        true => Err(first),
+        false => app.read_consent(consent, &second),
+    }
+}
+
+/// Returns the next line of stdin with its end; an empty text if there is none.
+fn pasted() -> Result<String> {
     let mut line = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut line)
-        .map_err(|e| Error::config("stdin", e.to_string()))?;
-    app.read_consent(consent, &line)
+    let read = std::io::stdin().lock().read_line(&mut line);
+    read.map_err(|e| Error::config("stdin", e.to_string()))?;
+    Ok(line)
 }
 
 /// Waits until the browser comes back to this machine.
@@ -217,11 +235,13 @@ fn token_to_import(app: &App, file: Option<&str>) -> Result<Secret> {
         Some("-") => std::io::read_to_string(std::io::stdin()),
         Some(path) => std::fs::read_to_string(Path::new(path)),
     };
-    // The argument is not shown: it may be the token itself.
     let text = read.map_err(|error| {
-        let reason = format!(
-            "the named file cannot be read: {error}; name a file that holds the token, or - for stdin"
-        );
+        let reason = match file.filter(|file| is_surely_a_path(file)) {
+            Some(path) => format!("the file '{path}' cannot be read: {error}"),
+            None => format!(
+                "the named file cannot be read: {error}; name a file that holds the token, or - for stdin"
+            ),
+        };
         Error::config("token", reason)
     })?;
     match text.split_whitespace().collect::<Vec<_>>()[..] {
@@ -234,6 +254,17 @@ fn token_to_import(app: &App, file: Option<&str>) -> Result<Secret> {
             ),
         )),
     }
+}
+
+/// Returns true if a text may be shown, because it is the path of a file and no token in its place: it ends as
+/// names of files do, and none of its parts is as long as those of a token.
+fn is_surely_a_path(text: &str) -> bool {
+    const MAX_PART: usize = 24;
+    let ending = text.rsplit_once('.').map_or("", |(_, ending)| ending);
+    let is_ending = |ending: &str| {
+        (1..=5).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_lowercase())
+    };
+    is_ending(ending) && text.split(['/', '.']).all(|part| part.len() <= MAX_PART)
 }
 
 fn print_connection(
@@ -275,6 +306,25 @@ fn print_connection(
         text
     })?;
     Ok(ExitCode::Done)
+}
+
+/// Prints that a token works, and is not known to be one of its company. The exit code is that of `check`.
+fn print_unanswered(app: &App, realm_id: &str, error: &Error, printer: Printer) -> Outcome {
+    let place = app.token_place()?;
+    let report = serde_json::json!({
+        "realm_id": realm_id,
+        "state": "stored",
+        "store": place,
+        "problem": error.to_string(),
+    });
+    printer.print_translated(&report, || {
+        format!(
+            "the token works and is kept in {place}, but company {realm_id} does not answer to it: {error}\n\
+             if {realm_id} is not the company of this token: import it once more with the right --realm-id, then run \
+             `qbo-rs auth forget --realm-id {realm_id}`; else `qbo-rs check` asks again\n"
+        )
+    })?;
+    Ok(ExitCode::Refused)
 }
 
 fn describe_all(report: &AuthReport) -> String {
@@ -353,5 +403,29 @@ fn describe(report: &CompanyReport, text: &mut String) {
             "circuit open since {since} after {failures} failures; next request at {retry_at}",
             since, failures, retry_at),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_surely_a_path_is_shown() {
+        for path in [
+            "nofile.txt",
+            "../keys/tok.txt",
+            "/home/nora/my books/t.json",
+        ] {
+            assert!(is_surely_a_path(path), "{path}");
+        }
+        for secret in [
+            "RT1-247-H0-invented",
+            "AB11717520000abcdefghijklmnopqrstuvwxyz",
+            "eyJhbGciOiJkaXIifQ..AzkXTUJgk5w.abcdefghijklmnopqrstuvwxyz0123456789.abcde",
+            "invented/of+base64==",
+        ] {
+            assert!(!is_surely_a_path(secret), "{secret}");
+        }
     }
 }

@@ -56,6 +56,8 @@ struct Run {
     rows: u64,
     /// Rows of the windows that are done.
     done_rows: u64,
+    /// Requests of the call before it. A call that repeats has many.
+    requests_before: u64,
     began: Instant,
 }
 
@@ -93,6 +95,7 @@ impl Board {
             failed: 0,
             rows: 0,
             done_rows: 0,
+            requests_before: self.requests,
             began: now,
         });
     }
@@ -280,17 +283,18 @@ impl Board {
         let (done, all) = (self.finished.len() as u64, self.planned.len() as u64);
         let rate = self.rate(now);
         let (ended, windows) = (run.ended as u64, run.windows as u64);
+        let requests = self.requests - run.requests_before;
         Some(Sentence {
             text: match self.pause(now) {
                 Some(seconds) => paused(Language::En, seconds),
-                None => sentence(ended, windows, run.rows, self.requests, rate),
+                None => sentence(ended, windows, run.rows, requests, rate),
             },
             entities_done: done,
             entities: all.max(1),
             windows_done: ended,
             windows,
             rows: run.rows,
-            requests: self.requests,
+            requests,
         })
     }
 }

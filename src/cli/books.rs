@@ -222,14 +222,18 @@ fn transactions(books: &CompanyBooks, out: &mut String) {
             .map(|line| format!("{} {}", line.account_id, line.amount))
             .collect();
         let text = say!(
-            "{entity} {id} of {date}: {cause} ({lines})",
+            "{entity} {id} of {date}: {cause}",
             entity = transaction.entity,
             id = transaction.id,
             date = transaction.date,
-            cause = transaction.cause,
-            lines = lines.join(", ")
+            cause = transaction.cause
         );
-        let _ = writeln!(out, "{text}");
+        // One that changes no account, such as a voided one, has none.
+        let lines = match lines.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", lines.join(", ")),
+        };
+        let _ = writeln!(out, "{text}{lines}");
     }
     if let Some(more) = books.transactions.len().checked_sub(MAX_LISTED)
         && more > 0
@@ -310,5 +314,8 @@ mod tests {
                 "Bill 4 of 2031-01-02: no cause explains it",
             ]
         );
+        let mut listed = String::new();
+        transactions(&books, &mut listed);
+        assert_eq!(listed.lines().next(), Some("Bill 3 of 2031-01-02: void"));
     }
 }

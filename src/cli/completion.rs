@@ -36,10 +36,30 @@ fn script(shell: &str, command: Command) -> String {
         Shell::Fish => add_names_for_fish(&command, &mut script),
         // clap_complete 4.6 calls the program so in one half of the script, because of its hyphen, and
         // `qbo__rs` in the other.
-        Shell::Bash => script = script.replace("qbo__subcmd__rs", "qbo__rs"),
+        Shell::Bash => script = subcommands_first(&script.replace("qbo__subcmd__rs", "qbo__rs")),
         _ => {}
     }
     script
+}
+
+/// Puts the words that are no flags first in each list of the script of bash, which keeps the order.
+fn subcommands_first(script: &str) -> String {
+    const LIST: &str = "opts=\"";
+    let ordered = script.split_inclusive('\n').map(|line| {
+        let words = line.split_once(LIST).and_then(|(indent, rest)| {
+            let (words, end) = rest.split_once('"')?;
+            Some((indent, words, end))
+        });
+        let Some((indent, words, end)) = words else {
+            return line.to_owned();
+        };
+        let (flags, names): (Vec<&str>, Vec<&str>) = words
+            .split_ascii_whitespace()
+            .partition(|word| word.starts_with('-'));
+        let words = [names, flags].concat().join(" ");
+        format!("{indent}{LIST}{words}\"{end}")
+    });
+    ordered.collect()
 }
 
 /// Adds the names that arguments without a flag take: the script of clap leaves them out.
@@ -67,6 +87,9 @@ fn with_names(command: Command) -> Command {
     let is_of_reports = command.get_name() == "reports";
     command
         .mut_args(|arg| {
+            if arg.get_long() == Some("chunk") {
+                return arg.value_parser(PossibleValuesParser::new(CHUNKS));
+            }
             let names = arg.get_value_names().unwrap_or_default();
             match names.first().map(|name| name.as_str()) {
                 Some("ENTITY") => arg.value_parser(PossibleValuesParser::new(entities())),
@@ -78,6 +101,9 @@ fn with_names(command: Command) -> Command {
         })
         .mut_subcommands(with_names)
 }
+
+/// The usual units of windows.
+const CHUNKS: [&str; 6] = ["hour", "day", "week", "month", "quarter", "year"];
 
 fn entities() -> impl Iterator<Item = &'static str> {
     ENTITIES.iter().map(|entity| entity.name)
@@ -99,6 +125,30 @@ mod tests {
                 let word = word.trim_start_matches('-');
                 assert!(script.contains(word), "{shell} lacks {word}");
             }
+            for unit in CHUNKS {
+                assert!(script.contains(unit), "{shell} lacks {unit}");
+            }
+        }
+    }
+
+    #[test]
+    fn bash_lists_subcommands_before_flags() {
+        let script = script("bash", crate::cli::help::command());
+        let lists: Vec<&str> = script
+            .lines()
+            .filter_map(|line| line.trim_start().strip_prefix("opts=\""))
+            .collect();
+        assert!(lists.len() > 20, "{}", lists.len());
+        for first in ["login ", "backfill "] {
+            assert!(lists.iter().any(|list| list.starts_with(first)), "{first}");
+        }
+        for list in lists {
+            let mut words = list.trim_end_matches('"').split(' ');
+            let is_flag = |word: &str| word.starts_with('-');
+            assert!(
+                words.by_ref().any(is_flag) && words.all(is_flag) || list == "\"",
+                "{list}"
+            );
         }
     }
 }

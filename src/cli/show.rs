@@ -30,7 +30,11 @@ pub(super) fn run(app: &App, arguments: &ShowArguments, printer: Printer) -> Out
         let reason = "and --json exclude each other";
         return Err(Error::config("--csv", reason).into());
     }
-    let report = block_on(app.show(&arguments.request))?;
+    let request = &arguments.request;
+    let report = block_on(async {
+        let report = Box::pin(app.show(request)).await;
+        report.map_err(|error| app.with_reading_right(&request.schema, error))
+    })?;
     match arguments.csv {
         true => output::text(&csv(&report, std::io::stdout().is_terminal())),
         false => printer.print(&report, || table(&report, super::grid::width()))?,

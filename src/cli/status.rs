@@ -53,7 +53,11 @@ pub(super) fn run(
         is_whole: arguments.verbose > 0,
         env_file_flag: &env_file_flag,
     };
-    let report = block_on(app.status(&arguments.request.range(arguments.range.0)))?;
+    let request = arguments.request.range(arguments.range.0);
+    let report = block_on(async {
+        let report = Box::pin(app.status(&request)).await;
+        report.map_err(|error| app.with_reading_right(&request.schema, error))
+    })?;
     let value = serde_json::to_value(&report).unwrap_or_default();
     printer.print(&with_local_times(value, zone), || {
         let mut text = match is_detailed {

@@ -55,7 +55,7 @@ pub(super) fn summary(report: &Report, ending: &Ending) -> String {
     if !untried.is_empty() {
         let _ = writeln!(out, "{}", untried_entities(&untried, current()));
     }
-    if let Some(range) = range_of(report) {
+    if let Some(range) = range_of(report).filter(|_| has_read(report)) {
         let _ = writeln!(out, "{}", read_line(range));
     }
     let parts = request_parts(report, ending);
@@ -71,6 +71,12 @@ pub(super) fn summary(report: &Report, ending: &Ending) -> String {
         let _ = writeln!(out, "{}", say!("Next: {command}", command));
     }
     out
+}
+
+/// Returns true unless all windows failed without a record.
+fn has_read(report: &Report) -> bool {
+    let mut windows = report.runs.iter().flat_map(|run| &run.windows);
+    windows.any(|window| window.status != WindowStatus::Failed || window.rows > 0)
 }
 
 /// Says why no window was read: all are committed, or the range begins in the future.

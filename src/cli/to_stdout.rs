@@ -11,6 +11,7 @@ use super::signals::block_on_run;
 use super::tally::Tally;
 use crate::app::{App, ExtractRequest};
 use crate::domain::Report;
+use crate::durable::Scratch;
 use crate::error::{Error, Result};
 
 /// The path that stands for stdout.
@@ -38,15 +39,15 @@ pub(super) fn extract(
         return Err(Error::config("out", reason).into());
     }
     tally.leaves_nothing();
-    let directory = tempfile::tempdir().map_err(|e| Error::landing(&std::env::temp_dir(), e))?;
+    let parent = std::env::temp_dir();
+    let directory =
+        Scratch::create(&parent, "qbo-rs-stdout").map_err(|e| Error::landing(&parent, e))?;
     let file = directory.path().join("records.jsonl");
-    let report = block_on_run(tally, app.extract(&request.out(file.clone())))?;
-    if report.has_failures() {
-        // The windows that were read are named in the log, and stay.
-        let _ = directory.keep();
-        return Ok(explained(app, &report));
+    let request = request.out(file.clone()).keeps_nothing(true);
+    let report = block_on_run(tally, app.extract(&request))?;
+    if !report.has_failures() {
+        copy_to_stdout(&file)?;
     }
-    copy_to_stdout(&file)?;
     Ok(explained(app, &report))
 }
 

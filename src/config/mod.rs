@@ -7,7 +7,7 @@ mod postgres;
 mod qbo;
 mod registry;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -27,6 +27,8 @@ use crate::port::Secret;
 #[derive(Clone, Default)]
 pub struct Settings {
     values: BTreeMap<&'static str, String>,
+    /// Those that a keyword or a flag names. They go before the environment.
+    given: BTreeSet<&'static str>,
     directories: Directories,
 }
 
@@ -46,6 +48,7 @@ impl Settings {
             .filter_map(|spec| Some((spec.name, non_empty(&lookup(spec.name)?)?)));
         Self {
             values: found.collect(),
+            given: BTreeSet::new(),
             directories: Directories::from_lookup(&lookup),
         }
     }
@@ -65,10 +68,25 @@ impl Settings {
             .find(|spec| spec.name == name || spec.keyword() == name)
             .ok_or_else(|| unknown_setting(name))?;
         match non_empty(value) {
-            Some(value) => self.values.insert(spec.name, value),
-            None => self.values.remove(spec.name),
-        };
+            Some(value) => {
+                self.values.insert(spec.name, value);
+                self.given.insert(spec.name);
+            }
+            None => {
+                self.values.remove(spec.name);
+                self.given.remove(spec.name);
+            }
+        }
+        // A host that is named for this call is another database than that of the environment.
+        if spec.name == "PG_HOST" && self.is_given(spec.name) && !self.is_given("DATABASE_URL") {
+            self.values.remove("DATABASE_URL");
+        }
         Ok(())
+    }
+
+    /// Returns true if a keyword or a flag names the setting.
+    fn is_given(&self, name: &str) -> bool {
+        self.given.contains(name)
     }
 
     /// Returns the names of the settings that are set, without their values.
@@ -364,6 +382,44 @@ mod tests {
         let error = all.set("relam_id", "10").unwrap_err().to_string();
         assert!(error.contains("did you mean realm_id?"), "{error}");
         assert!(all.set("colour", "10").is_err());
+    }
+
+    #[test]
+    fn an_address_that_is_named_for_a_call_is_the_one_that_is_used() {
+        let url = ("DATABASE_URL", "postgresql://u:old@h/d");
+        let address = |given: &[(&str, &str)]| {
+            let mut all = settings(&[url, ("PG_USER", "u")]);
+            for (name, value) in given {
+                all.set(name, value).unwrap();
+            }
+            all.postgres()
+        };
+        // Parts that only the environment has are those of the lesser address.
+        let from_environment = address(&[]).unwrap().address;
+        assert!(matches!(from_environment, PostgresAddress::Url(_)));
+        let named = [("pg_host", "elsewhere"), ("PG_DB", "books")];
+        match address(&named).unwrap().address {
+            PostgresAddress::Parts { host, database, .. } => {
+                assert_eq!((&*host, &*database), ("elsewhere", "books"));
+            }
+            PostgresAddress::Url(_) => panic!("the flags are ignored"),
+        }
+        for part in [("PG_DB", "books"), ("PG_USER", "v"), ("PG_PORT", "6000")] {
+            let error = address(&[part]).unwrap_err().to_string();
+            let expected = format!("{}: given beside a DATABASE_URL", part.0);
+            assert!(error.starts_with(&expected), "{error}");
+        }
+        // A keyword of both: the whole address, as in the environment.
+        let both = [("database_url", url.1), ("pg_host", "elsewhere")];
+        assert!(matches!(
+            address(&both).unwrap().address,
+            PostgresAddress::Url(_)
+        ));
+        assert!(
+            address(&[("pg_password", "new")])
+                .unwrap()
+                .is_password_given
+        );
     }
 
     #[test]

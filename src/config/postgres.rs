@@ -49,8 +49,10 @@ impl SslMode {
 pub struct PostgresConfig {
     /// Address.
     pub address: PostgresAddress,
-    /// `PG_PASSWORD`, unless a URL has a password; `None` if the server trusts the user.
+    /// `PG_PASSWORD`; `None` if the server trusts the user, or the URL has the password.
     pub password: Option<Secret>,
+    /// The password goes before that of a URL, since a keyword names it.
+    pub is_password_given: bool,
     /// TLS mode.
     pub ssl_mode: SslMode,
     /// File of the authorities to trust instead of the system's.
@@ -88,7 +90,21 @@ pub enum PostgresAddress {
     },
 }
 
+/// The settings that name a database in parts.
+const PARTS: [&str; 4] = ["PG_HOST", "PG_PORT", "PG_DB", "PG_USER"];
+
 impl Settings {
+    /// Returns those of the parts of an address that are set and not read, because `DATABASE_URL` is set.
+    pub(crate) fn unread_parts(&self) -> Vec<&'static str> {
+        match self.get("DATABASE_URL") {
+            Some(_) => self
+                .set_names()
+                .filter(|name| PARTS.contains(name))
+                .collect(),
+            None => Vec::new(),
+        }
+    }
+
     /// Returns true if a database is named, whether or not its settings are complete.
     pub(crate) fn has_database(&self) -> bool {
         self.get("DATABASE_URL").is_some() || self.get("PG_HOST").is_some()
@@ -103,6 +119,7 @@ impl Settings {
             Ok(PostgresConfig {
                 address,
                 password: self.get("PG_PASSWORD").map(Secret::new),
+                is_password_given: self.is_given("PG_PASSWORD"),
                 ssl_mode: SslMode::parse("PG_SSLMODE", &self.text("PG_SSLMODE"))?,
                 ca_file: self.get("PG_SSLROOTCERT").map(PathBuf::from),
                 limits: TransactionLimits {
@@ -113,6 +130,7 @@ impl Settings {
             })
         };
         if let Some(url) = self.get("DATABASE_URL") {
+            self.refuse_given_parts()?;
             return config(PostgresAddress::Url(Secret::new(url)));
         }
         if self.get("PG_HOST").is_none() {
@@ -130,6 +148,20 @@ impl Settings {
         };
         self.refuse_urls_in_parts()?;
         config(address)
+    }
+
+    /// Refuses a part of an address that is named for this call beside a whole address of the environment,
+    /// which would be loaded into instead.
+    fn refuse_given_parts(&self) -> Result<()> {
+        let part = PARTS.into_iter().find(|name| self.is_given(name));
+        match part.filter(|_| !self.is_given("DATABASE_URL")) {
+            None => Ok(()),
+            Some(part) => Err(Error::config(
+                part,
+                "given beside a DATABASE_URL in the environment, which names the whole address; give PG_HOST, PG_DB and \
+                 PG_USER together (--pg-host, --pg-db, --pg-user), and DATABASE_URL is not read",
+            )),
+        }
     }
 
     /// Refuses a part that holds more than its own value, without quoting it: a URL or a user with

@@ -10,7 +10,7 @@ use ring::digest::{SHA256, digest};
 
 use super::Settings;
 use super::directories::Directories;
-use crate::domain::Mask;
+use crate::domain::{Mask, is_realm_id};
 use crate::error::{Error, Result};
 use crate::http::{RetryPolicy, Timeouts, check_proxy};
 use crate::port::Secret;
@@ -356,13 +356,10 @@ impl Settings {
         let Some(realm_id) = self.get("QBO_REALM_ID") else {
             return Ok(None);
         };
-        if !realm_id
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-        {
+        if !is_realm_id(realm_id) {
             return Err(Error::config(
                 "QBO_REALM_ID",
-                format!("'{realm_id}' is not a company id"),
+                format!("'{realm_id}' is not a company id, which is digits"),
             ));
         }
         Ok(Some(realm_id.to_owned()))

@@ -152,7 +152,7 @@ pub const SETTINGS: &[SettingSpec] = &[
     ),
     secret(
         "DATABASE_URL",
-        "Postgres URL, `postgresql://user:password@host:port/db`; takes precedence over `PG_*`",
+        "Postgres URL, `postgresql://user:password@host:port/db`; takes precedence over `PG_*` of the environment",
     ),
     setting(
         "PG_HOST",

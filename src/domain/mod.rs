@@ -25,6 +25,7 @@ pub mod mask;
 mod moment;
 pub mod plan;
 pub mod query;
+mod realm_id;
 pub mod record;
 pub mod report;
 pub(crate) mod reports;
@@ -69,6 +70,7 @@ pub(crate) use mask::LEFT_OUT;
 pub use mask::Mask;
 pub use moment::Calendar;
 pub use plan::{Continuation, PageSize, Plan, RangeBound, parse_range};
+pub use realm_id::is_realm_id;
 pub use record::{Deletion, Page, Payload, Record, Reject};
 pub(crate) use record::{
     MAX_RECORD, MAX_REJECT_TEXT, MAX_REJECTS, Wrapped, too_many_rejects, unnamed,

@@ -5,6 +5,8 @@ mod draft;
 mod lock;
 mod private;
 mod process;
+#[cfg(feature = "cli")]
+mod scratch;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,8 @@ pub(crate) use self::private::{
     shared_mode, stranger, user_id,
 };
 pub(crate) use self::process::{ME, Process, is_running};
+#[cfg(feature = "cli")]
+pub(crate) use self::scratch::Scratch;
 
 /// Returns the directory of a path. `parent()` of a bare name is the empty path, which cannot be
 /// opened.

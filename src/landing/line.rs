@@ -88,6 +88,9 @@ impl<'a> LandingLine<'a> {
     /// Returns what is wrong with the line; the caller adds the location.
     pub fn parse(line: &'a [u8]) -> Result<Self, String> {
         let is_checked = checksum::check(line)?;
+        if !line.starts_with(b"{") {
+            return Err("is no landing line, which is a JSON object".to_owned());
+        }
         let parsed: Self = serde_json::from_slice(line)
             .map_err(|e| excerpt(&e.to_string(), MAX_SHOWN).into_owned())?;
         if parsed.crc32.is_some() && !is_checked {

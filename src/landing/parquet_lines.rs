@@ -375,6 +375,23 @@ mod tests {
     }
 
     #[test]
+    fn a_file_without_its_end_is_called_cut_short() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.parquet");
+        write(&path, &written()).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let error = LandingReader::open(&path)
+            .map(drop)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.ends_with("a.parquet: is cut short, or is no Parquet file"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_file_holds_one_entity() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.parquet");

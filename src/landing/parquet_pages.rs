@@ -24,6 +24,8 @@ const MAX_PAGE: i64 = 64 << 20;
 const MAX_DICTIONARY: i64 = 8 << 20;
 /// Bytes of the description of the file at its end: enough for a thousand groups of rows.
 const MAX_FOOTER: u32 = 16 << 20;
+/// The last bytes of a whole file.
+const PARQUET_END: &[u8] = b"PAR1";
 
 /// Types of the fields of a header, and of the structs that it holds, in Thrift's compact protocol: the
 /// distance from the field before, and the type.
@@ -188,6 +190,9 @@ impl Read for HeaderReader {
 }
 
 fn check_footer(footer: &[u8]) -> Result<(), String> {
+    if !footer.ends_with(PARQUET_END) {
+        return Err("is cut short, or is no Parquet file".to_owned());
+    }
     match footer.first_chunk() {
         Some(length) if u32::from_le_bytes(*length) > MAX_FOOTER => Err(format!(
             "its description is longer than {} MB",

@@ -74,8 +74,13 @@ impl Parts {
         Ok(())
     }
 
-    /// Moves the completed windows of a report to where they stay, and says why.
-    pub(super) fn keep(&self, report: &mut Report, unwritten: Unwritten) -> Result<()> {
+    /// Moves the completed windows of a report to where they stay, and says why, if they do stay.
+    pub(super) fn keep(
+        &self,
+        report: &mut Report,
+        unwritten: Unwritten,
+        stays: bool,
+    ) -> Result<()> {
         let mut kept = 0;
         for window in report.runs.iter_mut().flat_map(|run| &mut run.windows) {
             let Some(part) = window.path.take().map(PathBuf::from) else {
@@ -84,7 +89,9 @@ impl Parts {
             window.path = Some(self.kept_path(&part)?.display().to_string());
             kept += 1;
         }
-        self.warn_of(kept, unwritten);
+        if stays {
+            self.warn_of(kept, unwritten);
+        }
         Ok(())
     }
 

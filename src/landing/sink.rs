@@ -83,9 +83,9 @@ impl LandingSink {
     ///
     /// # Errors
     /// [`Error::Config`] if it does not hold landing lines, or those of another company, or is one of Parquet,
-    /// which holds one entity, for several.
+    /// which holds one entity, for several; [`Error::Landing`] if nothing can be written beside it.
     pub fn prepare(&self, realm_id: &str, entities: &[EntitySpec]) -> Result<()> {
-        let Target::SingleFile(path, _) = &self.target else {
+        let Target::SingleFile(path, parts) = &self.target else {
             return Ok(());
         };
         if is_parquet(path) && entities.len() > 1 {
@@ -95,10 +95,11 @@ impl LandingSink {
             );
             return Err(Error::config("out", reason));
         }
-        match path.exists() {
-            true => check(path, realm_id, entities.first()),
-            false => Ok(()),
+        if path.exists() {
+            check(path, realm_id, entities.first())?;
         }
+        // A place that cannot be written to is told before the first request.
+        parts.hold().map_err(|e| Error::landing(path, e))
     }
 
     /// Returns reports of the windows that an earlier extract has completed: in the directory, or, if
@@ -123,21 +124,22 @@ impl LandingSink {
     /// Ends an extract. If the target is one file and no window failed, merges the windows into it,
     /// replacing its earlier content of their time, and sets the file's path in the report. If a window
     /// failed, an earlier file is unchanged, and the completed windows are kept beside it in a
-    /// directory that can be loaded like any other. They are kept, too, if this is never called.
+    /// directory that can be loaded like any other. They are kept, too, if this is never called. Nothing is said
+    /// of the directory unless it `stays`.
     ///
     /// # Errors
     /// [`Error::Landing`]; an earlier file is unchanged then.
-    pub async fn finish(&self, report: &mut Report) -> Result<()> {
+    pub async fn finish(&self, report: &mut Report, stays: bool) -> Result<()> {
         let Target::SingleFile(path, parts) = &self.target else {
             return Ok(());
         };
         if report.has_failures() {
-            return parts.keep(report, Unwritten::Failed);
+            return parts.keep(report, Unwritten::Failed, stays);
         }
         let files = files_of(report.runs.iter().flat_map(|run| &run.windows));
         if let Err(error) = merge(&files, path, &self.mask).await {
             // Keep the windows that were read.
-            parts.keep(report, Unwritten::Unjoined)?;
+            parts.keep(report, Unwritten::Unjoined, stays)?;
             return Err(error);
         }
         parts.forget(&files);

@@ -117,7 +117,9 @@ fn wire_config(config: &PostgresConfig) -> Result<(tokio_postgres::Config, Tls)>
             wire
         }
     };
-    if let (None, Some(password)) = (wire.get_password(), &config.password) {
+    if let Some(password) = &config.password
+        && (config.is_password_given || wire.get_password().is_none())
+    {
         wire.password(password.expose());
     }
     wire.ssl_mode(match tls.mode {
@@ -212,6 +214,12 @@ fn no_password(is_url: bool, wire: &tokio_postgres::Config) -> Error {
             false => format!("{reason} (PGPASSWORD is not read)"),
         },
     )
+}
+
+/// Returns the role of the settings, if they name one.
+pub(crate) fn user_of(config: &PostgresConfig) -> Option<String> {
+    let (wire, _) = wire_config(config).ok()?;
+    wire.get_user().map(str::to_owned)
 }
 
 /// Returns the host and the port of the settings, as flags of the programs that come with Postgres.

@@ -12,12 +12,11 @@ use super::openapi::{BadRequest, Denied, EntityName, Failure, NotFound, RealmId,
 #[cfg(test)]
 use super::reply::ErrorBody;
 use super::reply::{ApiError, Reply};
-use super::requests::{
-    IdempotencyKey, JsonBody, check_accounts, check_job_id, is_realm_id, no_such_job,
-};
+use super::requests::{IdempotencyKey, JsonBody, check_accounts, check_job_id, no_such_job};
 use super::state::Shared;
 use crate::app::{CompanyReport, EntityState, Job, RecordPage, RecordRequest, SyncScope};
 use crate::domain::instant::is_storable;
+use crate::domain::is_realm_id;
 use crate::error::Error;
 
 const DEFAULT_PAGE: u16 = 100;
@@ -129,7 +128,7 @@ pub(super) struct SyncBody {
             status = 409, description = "The key was used before for another request",
             body = ErrorBody,
         ),
-        BadRequest, TooLarge, Denied, Failure,
+        NotFound, BadRequest, TooLarge, Denied, Failure,
     ),
 ))]
 pub(super) async fn sync(
@@ -139,6 +138,10 @@ pub(super) async fn sync(
 ) -> Reply<(StatusCode, [(HeaderName, String); 1], Json<Job>)> {
     let SyncBody { entities, accounts } = body.map(|JsonBody(body)| body).unwrap_or_default();
     check_accounts(&accounts)?;
+    if let Some(unknown) = state.service.unknown_company(&accounts).await? {
+        let reason = format!("accounts: company {unknown} is not connected");
+        return Err(ApiError::not_found(reason));
+    }
     let request = SyncScope { entities, accounts };
     let job = state.service.enqueue_sync(&request, key.as_deref()).await?;
     let job = job.ok_or_else(|| {

@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::reply::{ApiError, Reply};
+use crate::domain::is_realm_id;
 
 const MAX_IDEMPOTENCY_KEY: usize = 200;
-const MAX_REALM_ID: usize = 30;
 
 /// A JSON object as the body. Its `Content-Type` is not checked, so that a bare `curl -d` works.
 /// `Option<JsonBody<T>>` accepts an empty body as well.
@@ -76,11 +76,6 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 fn is_idempotency_key(text: &str) -> bool {
     (1..=MAX_IDEMPOTENCY_KEY).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// Returns whether `text` has the form of a realm id: 1 to 30 digits.
-pub(super) fn is_realm_id(text: &str) -> bool {
-    (1..=MAX_REALM_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Checks the body's `accounts`, a list of realm ids.

@@ -210,11 +210,15 @@ fn report_unreadable(counters: &Counters, delivery: &Delivery) {
     };
     let parts = delivery.unreadable_count;
     counters.count_set_aside(parts);
+    let (reason, of_delivery) = (&first.reason, "of a webhook delivery");
+    let text = match parts {
+        1 => format!("1 part {of_delivery} is no event: {reason}"),
+        _ => format!("{parts} parts {of_delivery} are no events; the first: {reason}"),
+    };
     warn!(
         phase = "serve",
         event = "webhook_set_aside",
         parts,
-        "{parts} parts of a webhook delivery are no events; the first: {}; see qbo.webhook_rejects",
-        first.reason
+        "{text}; see qbo.webhook_rejects"
     );
 }

@@ -120,6 +120,9 @@ pub(super) async fn run_schedule(state: Arc<AppState>, interval: Duration, mut s
         state.counters.count_sync(report);
         Ok(())
     };
+    if let Err(error) = state.service.warn_of_interval(interval) {
+        error!(phase = "sync", event = "schedule_stopped", "{error}");
+    }
     loop {
         let ended = tokio::select! {
             ended = state.service.sync_every(interval, &count) => ended,

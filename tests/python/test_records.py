@@ -49,6 +49,13 @@ def test_each_record_is_yielded_once_with_every_digit(qbo, company):
         next(iter(qbo_rs.records("invoicez", *RANGE, **company)))
 
 
+def test_a_mistyped_entity_is_told_by_the_call(company):
+    with pytest.raises(qbo_rs.ConfigError, match="did you mean 'invoices'"):
+        qbo_rs.records("invocies", *RANGE, **company)
+    for entity in qbo_rs.entities():
+        qbo_rs.records(entity, *RANGE, **company)
+
+
 def test_a_record_edited_during_the_read_is_yielded_once(qbo, company):
     qbo.fault("slow", on="query", ms=200, times=0)
     invoices = qbo_rs.records("invoices", *RANGE, page_size=20, **company)

@@ -150,9 +150,8 @@ def test_an_idempotency_key_belongs_to_one_request_and_an_unknown_company_leaves
     first = server.call("POST", "/api/qbo/sync/", {"entities": ["items"]}, Idempotency_Key="a")[1]["job_id"]
     status, refused = server.call("POST", "/api/qbo/sync/", {"entities": ["customers"]}, Idempotency_Key="a")
     assert (status, "used before" in refused["error"]) == (409, True)
-    job = server.ended(server.call("POST", "/api/qbo/sync/", {"accounts": ["12"]})[1]["job_id"])
-    assert job["status"] == "failed"
-    assert "holds no token of company 12" in job["error"]
+    unknown = server.call("POST", "/api/qbo/sync/", {"accounts": ["12"]})
+    assert unknown == (404, {"error": "accounts: company 12 is not connected"})
     assert server.ended(first)["status"] == "done"
     assert database.query("SELECT schema_name FROM qbo.schema_realms") == [("raw",)]
     assert database.query("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'raw%'") == [(1,)]

@@ -92,7 +92,11 @@ impl Look<'_> {
         config.realm_id = match self.realm_id(&store) {
             Ok(realm_id) => realm_id,
             Err(error) => {
-                let fix = fix_of(&error, &self.app.settings);
+                let fix = match &store.connections[..] {
+                    // A login would not say which one is meant.
+                    [first, _, ..] => Some(format!("export QBO_REALM_ID={}", first.realm_id)),
+                    _ => fix_of(&error, &self.app.settings),
+                };
                 found
                     .lines
                     .push(CheckLine::skipped("token", "no company is named"));

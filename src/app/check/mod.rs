@@ -21,6 +21,7 @@ use self::requests::Requests;
 use super::App;
 use super::request::{default_schema, setters};
 use crate::error::{Error, Result};
+use crate::postgres::{quote_identifier, user_of};
 #[cfg(feature = "cli")]
 use crate::sink::postgres::DEFAULT_SCHEMA;
 use crate::sink::postgres::check_name;
@@ -103,6 +104,22 @@ impl App {
         lines.extend(database.lines);
         lines.extend([schema, zones]);
         Ok(CheckReport::of(lines))
+    }
+}
+
+impl App {
+    /// Returns the error of a reader; that of a role which may not read with the statements that let it.
+    #[must_use]
+    pub fn with_reading_right(&self, schema: &str, error: Error) -> Error {
+        let config = fix::is_refused(&error).then(|| self.settings.postgres());
+        let Some(role) = config.and_then(|config| user_of(&config.ok()?)) else {
+            return error;
+        };
+        let (role, schema) = (quote_identifier(&role), quote_identifier(schema));
+        error.with_note(&format!(
+            "their owner runs: GRANT USAGE ON SCHEMA qbo, {schema} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA qbo, \
+             {schema} TO {role}"
+        ))
     }
 }
 

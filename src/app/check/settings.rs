@@ -55,11 +55,12 @@ fn with_guess(name: &str) -> String {
 /// Returns what two settings say against each other.
 fn contradiction(settings: &Settings) -> Option<String> {
     let is_set = |name: &str| settings.set_names().any(|set| set == name);
-    if is_set("DATABASE_URL") && is_set("PG_HOST") {
-        return Some(
-            "DATABASE_URL and PG_HOST are both set; PG_HOST, PG_PORT, PG_DB and PG_USER are not read"
-                .to_owned(),
-        );
+    let unread = settings.unread_parts();
+    if !unread.is_empty() {
+        let names = unread.join(", ");
+        return Some(format!(
+            "DATABASE_URL is set, and so are parts of another address, which are not read: {names}"
+        ));
     }
     match (is_set("QBO_API_URL"), is_set("QBO_TOKEN_URL")) {
         (true, false) => Some(

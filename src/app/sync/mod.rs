@@ -28,7 +28,7 @@ use self::company::{CompanySyncer, Loss, SWEEP_EVERY, Synced};
 use self::outcome::{lacks_everything, log_sync, status_of, with_unavailable};
 pub use self::planned::{PlannedCompany, SyncPlan, SyncPlanRequest};
 use super::auth::auth_report;
-use super::company::{Company, ConnectionStatus, Source, admission, key, no_company};
+use super::company::{Company, ConnectionStatus, Source, admission, key, named, no_company};
 use super::request::{owned, setters};
 use super::turn::take_sync_turn;
 use super::{App, CompanyReport, select_or_all};
@@ -160,7 +160,9 @@ impl App {
     /// Returns problems found before any request: settings, the database, no company.
     pub async fn sync(&self, request: &SyncRequest) -> Result<SyncReport> {
         select_or_all(&request.scope.entities)?;
-        Syncer::open(self).await?.sync(request).await
+        let syncer = Syncer::open(self).await?;
+        syncer.check_companies(&request.scope.accounts).await?;
+        syncer.sync(request).await
     }
 }
 
@@ -229,6 +231,43 @@ impl Syncer {
             )),
             false => Ok(realm_ids),
         }
+    }
+
+    /// Refuses companies that have no connection and cannot get one from the settings.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the first of them; those of [`Self::connections`].
+    pub(super) async fn check_companies(&self, realm_ids: &[String]) -> Result<()> {
+        let Some(unknown) = self.unknown_company(realm_ids).await? else {
+            return Ok(());
+        };
+        let (place, stored) = (self.backend.place(), self.connections().await?.into_iter());
+        let stored: Vec<String> = stored.map(|company| company.realm_id).collect();
+        let others = match stored.is_empty() {
+            true => "nor any other".to_owned(),
+            false => format!("it holds {}", named(&stored)),
+        };
+        Err(Error::config(
+            "account",
+            format!("{place} holds no company {unknown}; {others}"),
+        ))
+    }
+
+    /// Returns the first of some companies that is neither in the token store nor the one of the settings.
+    ///
+    /// # Errors
+    /// Those of [`Self::connections`].
+    pub(super) async fn unknown_company(&self, realm_ids: &[String]) -> Result<Option<String>> {
+        if realm_ids.is_empty() {
+            return Ok(None);
+        }
+        let (of_settings, stored) = (self.app.settings.realm_id()?, self.connections().await?);
+        let is_known = |realm_id: &&String| {
+            of_settings.as_ref() == Some(*realm_id)
+                || stored.iter().any(|company| company.realm_id == **realm_id)
+        };
+        let mut unknown = realm_ids.iter().filter(|realm_id| !is_known(realm_id));
+        Ok(unknown.next().cloned())
     }
 
     /// Returns the database.

@@ -7,6 +7,7 @@ use reqwest::Url;
 use ring::rand::{SecureRandom, SystemRandom};
 use subtle::ConstantTimeEq;
 
+use crate::domain::is_realm_id;
 use crate::error::{Error, Result};
 use crate::port::Secret;
 use crate::quickbooks::scrub::scrub;
@@ -79,13 +80,11 @@ impl Consent {
     /// given, the user must have chosen that company.
     ///
     /// # Errors
-    /// [`Error::Config`] with the reason: another `state`, a denial, another company.
+    /// [`Error::Config`] with the reason: no address, another `state`, a denial, another company.
     pub fn read(&self, address: &str, realm_id: Option<&str>) -> Result<Callback> {
         let wrong = |reason: String| Error::config("consent", reason);
-        if !self.is_answered_by(address) {
-            return Err(wrong(
-                "the address does not have the state of this login: it belongs to another login or is incomplete".into(),
-            ));
+        if address.trim().is_empty() {
+            return Err(wrong("nothing was pasted".into()));
         }
         let fields = fields(address);
         let field = |name: &str| {
@@ -94,11 +93,25 @@ impl Consent {
                 .map(String::as_str)
                 .filter(|value| !value.is_empty())
         };
+        // It connects nothing, so that it need not be proved to be of this login.
         if let Some(error) = field("error") {
             return Err(wrong(format!(
                 "Intuit answered {}; nothing was connected",
                 scrub(error)
             )));
+        }
+        if ["state", "code", "realmId"]
+            .iter()
+            .all(|name| field(name).is_none())
+        {
+            return Err(wrong(
+                "this is not the address at which the browser ended: it has no code, no state and no realmId".into(),
+            ));
+        }
+        if !self.is_answered_by(address) {
+            return Err(wrong(
+                "the address does not have the state of this login: it belongs to another login or is incomplete".into(),
+            ));
         }
         let (Some(code), Some(found)) = (field("code"), field("realmId")) else {
             return Err(wrong(
@@ -110,10 +123,7 @@ impl Consent {
                 "company {found} was chosen, but QBO_REALM_ID is {wanted}; nothing was connected"
             )));
         }
-        if !found
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-        {
+        if !is_realm_id(found) {
             return Err(wrong("the realmId is not a company id".into()));
         }
         Ok(Callback {
@@ -185,6 +195,9 @@ mod tests {
                 None,
                 "access_denied",
             ),
+            ("?error=access_denied".to_owned(), None, "access_denied"),
+            (" \n".to_owned(), None, "nothing was pasted"),
+            ("hello".to_owned(), None, "not the address at which"),
             (format!("?code=abc&state={state}"), None, "realmId"),
             (good, Some("10"), "company 9 was chosen"),
             (

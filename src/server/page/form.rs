@@ -8,9 +8,9 @@ use maud::{Markup, html};
 use subtle::ConstantTimeEq as _;
 
 use super::super::reply::{ApiError, Reply};
-use super::super::requests::is_realm_id;
 use super::super::state::Shared;
 use super::view::{View, address};
+use crate::domain::is_realm_id;
 use crate::language::{Language, say};
 
 /// Renders the button of a company.
