@@ -46,69 +46,68 @@ impl App {
 /// # Errors
 /// Settings.
 pub(super) fn warn_of_interval(settings: &Settings, interval: Duration) -> Result<()> {
-    if let Some(text) = over_quota(interval, settings.monthly_quota()?) {
-        warn!(phase = "sync", event = "interval_over_quota", "{text}");
+    let (quota, seconds) = (settings.monthly_quota()?, interval.as_secs_f64());
+    if let Some(Overuse {
+        reads_a_day,
+        days,
+        least_s,
+    }) = overuse(interval, quota)
+    {
+        warn!(
+            phase = "sync",
+            event = "interval_over_quota",
+            "a sync every {seconds} s is at least {reads_a_day} reads a day for each company: the {quota} of a month \
+             (QBO_MONTHLY_QUOTA) are used up in {days} days; they last with {least_s} s or more"
+        );
     }
-    let config = settings.alerts()?;
-    if let Some(text) = always_stale(interval, config.stale_after) {
-        warn!(phase = "sync", event = "interval_always_stale", "{text}");
+    let stale_after = settings.alerts()?.stale_after;
+    if let Some(limit) = stale_after.filter(|limit| *limit <= interval) {
+        warn!(
+            phase = "sync",
+            event = "interval_always_stale",
+            "QBO_ALERT_STALE_S is {} s, and a sync comes every {seconds} s: each company is stale before its next sync; \
+             set it to more than the interval",
+            limit.as_secs_f64()
+        );
     }
     Ok(())
 }
 
-/// Says how soon syncs alone would use up the reads of a month (0: not metered). A sync in which nothing has
-/// changed is one request at least.
-fn over_quota(interval: Duration, quota: u64) -> Option<String> {
-    let (seconds, granted) = (interval.as_secs_f64(), quota as f64);
-    let reads_a_day = DAY_S / seconds;
-    if quota == 0 || reads_a_day * DAYS_OF_MONTH <= granted {
-        return None;
-    }
-    let days = granted / reads_a_day;
-    let least = (DAYS_OF_MONTH * DAY_S / granted).ceil();
-    Some(format!(
-        "a sync every {seconds} s is at least {reads_a_day:.0} reads a day for each company: the {quota} of a month \
-         (QBO_MONTHLY_QUOTA) are used up in {days:.1} days; they last with {least:.0} s or more"
-    ))
+/// Why an interval is too short for the reads of a month.
+#[derive(Debug, PartialEq, Eq)]
+struct Overuse {
+    reads_a_day: u64,
+    days: u64,
+    /// The shortest interval that is not, in seconds.
+    least_s: u64,
 }
 
-/// Says that companies are stale before their next sync.
-fn always_stale(interval: Duration, stale_after: Option<Duration>) -> Option<String> {
-    let stale_after = stale_after.filter(|limit| *limit <= interval)?;
-    Some(format!(
-        "QBO_ALERT_STALE_S is {} s, and a sync comes every {} s: each company is stale before its next sync; set it to \
-         more than the interval",
-        stale_after.as_secs_f64(),
-        interval.as_secs_f64()
-    ))
+/// Returns how soon syncs alone use up the reads of a month (0: not metered). A sync in which nothing has changed
+/// is one request at least.
+fn overuse(interval: Duration, quota: u64) -> Option<Overuse> {
+    let granted = quota as f64;
+    let reads_a_day = DAY_S / interval.as_secs_f64();
+    (quota > 0 && reads_a_day * DAYS_OF_MONTH > granted).then(|| Overuse {
+        reads_a_day: reads_a_day as u64,
+        days: (granted / reads_a_day) as u64,
+        least_s: (DAYS_OF_MONTH * DAY_S / granted).ceil() as u64,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SECOND: Duration = Duration::from_secs(1);
-
     #[test]
     fn an_interval_that_uses_up_the_quota_is_told_with_its_figures() {
-        let text = over_quota(2 * SECOND, 500_000).unwrap();
-        for figure in [
-            "43200 reads a day",
-            "the 500000 of a month",
-            "in 11.6 days",
-            "with 6 s",
-        ] {
-            assert!(text.contains(figure), "{text}");
-        }
-        assert_eq!(over_quota(6 * SECOND, 500_000), None);
-        assert_eq!(over_quota(2 * SECOND, 0), None, "not metered");
-    }
-
-    #[test]
-    fn a_limit_of_staleness_below_the_interval_is_told() {
-        let text = always_stale(300 * SECOND, Some(60 * SECOND)).unwrap();
-        assert!(text.starts_with("QBO_ALERT_STALE_S is 60 s, and a sync comes every 300 s"));
-        assert_eq!(always_stale(300 * SECOND, Some(301 * SECOND)), None);
-        assert_eq!(always_stale(300 * SECOND, None), None);
+        let seconds = Duration::from_secs;
+        let expected = Overuse {
+            reads_a_day: 43_200,
+            days: 11,
+            least_s: 6,
+        };
+        assert_eq!(overuse(seconds(2), 500_000), Some(expected));
+        assert_eq!(overuse(seconds(6), 500_000), None);
+        assert_eq!(overuse(seconds(2), 0), None, "not metered");
     }
 }

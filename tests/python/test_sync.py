@@ -27,12 +27,14 @@ def test_the_command_syncs_changes_and_deletions(run, qbo, database, tmp_path):
         "items": ("changes", 0),
     }
     assert database.query("SELECT count(*) FROM raw.qb_customers WHERE deleted_at_utc IS NOT NULL") == [(1,)]
-    for wrong in (["--every", "soon"], ["customerz"], ["--page-size", "0"]):
+    for wrong in (["--every", "soon"], ["customerz"], ["--page-size", "0"], ["items", "--account", "12"]):
         refused = run("sync", *wrong)
         assert refused.returncode == 2
         first, *more = refused.stderr.splitlines()
         assert first.startswith("error: ")
         assert all(line.startswith("  ") for line in more), more
+    unknown = run("sync", "items", "--account", "12", QBO_TOKEN_STORE="postgres")
+    assert "holds no company 12; it holds 9" in unknown.stderr.replace("\n  ", "; "), unknown.stderr
     # The token store has no company, and the settings name none.
     nobody = run("sync", QBO_REALM_ID=None, QBO_TOKEN_STORE=str(tmp_path / "tokens.json"))
     assert (nobody.returncode, "QBO_REALM_ID" in nobody.stderr) == (2, True)

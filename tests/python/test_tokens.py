@@ -153,7 +153,10 @@ def test_a_command_without_a_company_takes_the_only_one_of_the_store(qbo, store,
     assert ended.returncode == 0, ended.stderr
     assert report_of(ended)["runs"][0]["realm_id"] == real
     # A second company in the store: no guess, and no request.
-    assert run(("auth", "import"), environment | {"QBO_REALM_ID": "777", **new_token(qbo)}, tmp_path).returncode == 0
+    other = run(("auth", "import"), environment | {"QBO_REALM_ID": "777", **new_token(qbo)}, tmp_path)
+    assert (other.returncode, "company 777 does not answer" in other.stdout) == (2, True), other.stdout
+    checked = run(("check", "--offline"), unnamed, tmp_path)
+    assert "-> export QBO_REALM_ID=777" in checked.stdout, checked.stdout
     requests = qbo.stats()["data_requests"]
     refused = run(arguments, unnamed, tmp_path)
     assert (refused.returncode, f"set it to one of 777, {real}" in refused.stderr) == (2, True), refused.stderr

@@ -116,10 +116,10 @@ impl App {
             return error;
         };
         let (role, schema) = (quote_identifier(&role), quote_identifier(schema));
-        error.with_note(&format!(
-            "their owner runs: GRANT USAGE ON SCHEMA qbo, {schema} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA qbo, \
-             {schema} TO {role}"
-        ))
+        let statements = format!(
+            "GRANT USAGE ON SCHEMA qbo, {schema} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA qbo, {schema} TO {role}"
+        );
+        error.with_note(&format!("the owner of the tables runs: {statements}"))
     }
 }
 
