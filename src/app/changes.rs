@@ -116,7 +116,7 @@ impl App {
         let mut report: Report = self.run(feed, sink.clone(), plans(captured)).await;
         let queried = self.run(source, sink.clone(), plans(others)).await;
         report.runs.extend(queried.runs);
-        sink.finish(&mut report).await?;
+        sink.finish(&mut report, false).await?;
         let of_runs: u64 = report.runs.iter().map(|run| run.totals.requests).sum();
         Ok(ChangesReport {
             requests: meter.requests() + of_runs,
